@@ -1,0 +1,1 @@
+"""Texts and points: embedding, projection, ordering, differences."""

@@ -1,0 +1,1 @@
+"""The mathematics, in torch: models, prompts, slices, objectives, training, steering, generation."""

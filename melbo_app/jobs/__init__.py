@@ -1,0 +1,1 @@
+"""Long work: one worker, one compute lock, progress and stop."""

@@ -1,0 +1,1 @@
+"""What is kept: weights, banks, completions and labels. The only floor that writes to disk."""

@@ -1,0 +1,1 @@
+"""The page: builds components and binds events; everything else happens in the workbench."""

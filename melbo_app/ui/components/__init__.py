@@ -1,0 +1,1 @@
+"""Reusable HTML components of the page."""
