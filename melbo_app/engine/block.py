@@ -1,0 +1,45 @@
+"""Decoder blocks: where they are in a model, and the hidden states in what they return."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from melbo_app.errors import InputError
+
+
+def find_blocks(model: nn.Module) -> nn.ModuleList:
+    """The decoder blocks of any causal language model of transformers, in order.
+
+    They are the outermost ``nn.ModuleList`` with as many entries as the configuration has hidden layers, which holds
+    for every family and needs no list of names.
+
+    Raises:
+        InputError: the model has no such list.
+    """
+    count = model.config.get_text_config().num_hidden_layers  # type: ignore[union-attr,operator]
+    lists = [
+        (name.count("."), module)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == count
+    ]
+    if not lists:
+        raise InputError(
+            "model",
+            f"{type(model).__name__} has no list of {count} decoder blocks",
+            "Choose a decoder-only language model of transformers",
+        )
+    return min(lists, key=lambda entry: entry[0])[1]
+
+
+def hidden_of(output: Any) -> Tensor:
+    """The hidden states [batch, tokens, d] in a block's output, which is a tensor, or a tuple or list led by one."""
+    return output[0] if isinstance(output, (tuple, list)) else output
+
+
+def with_hidden(output: Any, hidden: Tensor) -> Any:
+    """The same output with other hidden states, in the same container."""
+    if isinstance(output, tuple):
+        return (hidden, *output[1:])
+    if isinstance(output, list):
+        return [hidden, *output[1:]]
+    return hidden

@@ -1,0 +1,63 @@
+"""A single tensor in a PyTorch ``.pt`` file: read from strangers, written in the published MELBO layout."""
+
+import io
+import zipfile
+
+import numpy as np
+import torch
+
+from melbo_app.errors import InputError
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_REMEDY = "A file made with torch.save(vectors), where vectors is one float tensor [vectors, hidden size], can be read"
+
+
+def read_tensor(data: bytes, max_elements: int) -> np.ndarray:
+    """The bare float tensor in the bytes of an untrusted ``.pt`` file, as float32 in the shape it has there.
+
+    No code in the file is run. Raises InputError for everything but one dense float tensor of at most
+    ``max_elements`` numbers.
+    """
+    _check_archive(data)
+    try:
+        tensor = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+    except Exception as error:  # a hostile pickle can make the reader raise anything
+        raise InputError(
+            "bank file", "it holds something else than a plain tensor, and was not run", _REMEDY
+        ) from error
+    if not isinstance(tensor, torch.Tensor):
+        raise InputError("bank file", f"it holds a {type(tensor).__name__}, not a bare tensor", _REMEDY)
+    if tensor.dtype not in _FLOATS or tensor.layout != torch.strided or tensor.device.type != "cpu":
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise InputError("bank file", f"its tensor is of type {kind}, not a dense float tensor", _REMEDY)
+    # Counted before anything is copied: an expanded tensor of a few bytes can claim to be of any size.
+    if tensor.numel() > max_elements:
+        problem = f"its tensor has {tensor.numel():,} numbers"
+        raise InputError("bank file", problem, f"At most {max_elements:,} can be read")
+    if tensor.untyped_storage().nbytes() > len(data):
+        raise InputError("bank file", "its tensor claims more numbers than the file holds", _REMEDY)
+    try:
+        return np.array(tensor.detach().to(torch.float32).contiguous().numpy())
+    except Exception as error:  # tensor subclasses that a file may still describe
+        raise InputError("bank file", "its tensor cannot be read as numbers", _REMEDY) from error
+
+
+def tensor_bytes(vectors: np.ndarray) -> bytes:
+    """The bytes of ``torch.save`` of ``vectors`` [V, d] as one bare float32 tensor."""
+    stream = io.BytesIO()
+    torch.save(torch.tensor(vectors, dtype=torch.float32), stream)
+    return stream.getvalue()
+
+
+def _check_archive(data: bytes) -> None:
+    """Refuse what torch.save does not write: old formats and compressed members, which can unfold to any size."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+    except Exception as error:  # zipfile raises several kinds on damaged archives
+        problem = "it is no file of torch.save, or one from before PyTorch 1.6, or cut short"
+        raise InputError("bank file", problem, "Load it in PyTorch and save it again") from error
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise InputError("bank file", "its contents are compressed, which torch.save never does", _REMEDY)
+    if sum(member.file_size for member in members) > len(data):
+        raise InputError("bank file", "it claims to hold more than its own size", _REMEDY)

@@ -1,0 +1,155 @@
+"""Completions: many rows in one batch, each with its own vector, streamed as they grow."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import TemperatureLogitsWarper, TopPLogitsWarper
+
+from melbo_app.engine.model import LanguageModel
+from melbo_app.engine.prompt import EncodedPrompts
+from melbo_app.engine.steering import add_rows, steer
+from melbo_app.errors import InputError
+
+STREAM_SECONDS = 0.15
+"""Time between two looks at growing texts: quick to the eye, and detokenizing costs nothing noticeable."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How tokens are chosen. Temperature 0 takes the likeliest one (greedy)."""
+
+    max_new_tokens: int = 40
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise InputError("max new tokens", f"{self.max_new_tokens} is too few", "Choose 1 or more")
+        if not 0 <= self.temperature <= 10:
+            raise InputError("temperature", f"{self.temperature} is out of range", "Choose 0 (greedy) to 10")
+        if not 0 < self.top_p <= 1:
+            raise InputError("top-p", f"{self.top_p} is out of range", "Choose a number above 0, up to 1")
+        if not 0 <= self.seed < 2**63:
+            raise InputError("seed", f"{self.seed} is out of range", "Choose a whole number from 0 on")
+
+
+@dataclass(frozen=True)
+class GenerationProgress:
+    """Texts so far, one a row."""
+
+    texts: list[str]
+    tokens: list[int]
+    """Tokens generated in each row, the end mark included."""
+    finished: list[bool]
+    """Whether the model ended the row's text by itself."""
+    step: int
+    total: int
+
+
+def generate(
+    lm: LanguageModel,
+    encoded: EncodedPrompts,
+    thetas: Tensor,
+    source: int | None,
+    decoding: Decoding,
+    stop: Callable[[], bool] | None = None,
+) -> Iterator[GenerationProgress]:
+    """Complete P prompts under V vectors: V·P rows in one batch, vectors outermost.
+
+    Sampling adds Gumbel noise to the tempered logits and takes the largest (Gumbel-max), with the same noise in each
+    row: rows differ by their vectors and prompts alone, and a row's text does not depend on the rows beside it.
+
+    Args:
+        thetas: [V, d]; a row of zeros is the baseline.
+        source: the block whose output is steered; None steers nothing.
+        stop: asked before every token; when true, the texts so far are the last progress.
+
+    Raises:
+        InputError: prompt and completion together exceed the model's context.
+    """
+    vectors, prompts = thetas.shape[0], len(encoded.prompts)
+    longest = int(encoded.attention_mask.sum(dim=1).max())
+    if lm.context is not None and longest + decoding.max_new_tokens > lm.context:
+        raise InputError(
+            "max new tokens",
+            f"{decoding.max_new_tokens:,} after a prompt of {longest:,} tokens exceed the {lm.context:,} that "
+            f"{lm.name} can read",
+            f"Choose {lm.context - longest:,} or fewer",
+        )
+    ends = _end_tokens(lm)
+    choose = _chooser(decoding, lm.device)
+    # without the class of the rows' vectors a baseline batch runs unhooked, as the model itself would
+    method = add_rows(thetas.to(lm.device).repeat_interleave(prompts, dim=0))
+    input_ids = encoded.input_ids.repeat(vectors, 1)
+    attention_mask = encoded.attention_mask.repeat(vectors, 1)
+    position_ids = encoded.position_ids.repeat(vectors, 1)
+    rows = input_ids.shape[0]
+    open_rows = torch.ones(rows, dtype=torch.bool, device=lm.device)
+    generated: list[Tensor] = []
+    cache, looked = None, time.monotonic()
+    for step in range(1, decoding.max_new_tokens + 1):
+        with torch.no_grad():
+            if source is None:
+                output = lm.forward(input_ids, attention_mask, position_ids, cache, use_cache=True)
+            else:
+                with steer(lm, source, method):
+                    output = lm.forward(input_ids, attention_mask, position_ids, cache, use_cache=True)
+        cache = output.past_key_values
+        chosen = choose(output.logits[:, -1].float())
+        # closed rows go on with padding, which is cut from their texts
+        chosen = torch.where(open_rows, chosen, lm.tokenizer.pad_token_id)
+        generated.append(torch.where(open_rows, chosen, -1))
+        open_rows = open_rows & ~torch.isin(chosen, ends)
+        done = step == decoding.max_new_tokens or not bool(open_rows.any()) or (stop is not None and stop())
+        if done or time.monotonic() - looked > STREAM_SECONDS:
+            looked = time.monotonic()
+            yield _progress(lm, torch.stack(generated, dim=1), ends, step, decoding.max_new_tokens)
+        if done:
+            return
+        input_ids = chosen[:, None]
+        attention_mask = torch.cat([attention_mask, attention_mask.new_ones(rows, 1)], dim=1)
+        position_ids = position_ids[:, -1:] + 1
+
+
+def _chooser(decoding: Decoding, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Takes logits [rows, vocabulary] and returns token ids [rows]."""
+    if decoding.temperature == 0:
+        return lambda logits: logits.argmax(dim=-1)
+    generator = torch.Generator().manual_seed(decoding.seed)
+    warpers = [TemperatureLogitsWarper(float(decoding.temperature))]
+    if decoding.top_p < 1:
+        warpers.append(TopPLogitsWarper(decoding.top_p))  # type: ignore[arg-type]
+
+    def choose(logits: Tensor) -> Tensor:
+        for warper in warpers:
+            logits = warper(None, logits)  # type: ignore[arg-type]
+        exponential = torch.empty(logits.shape[-1]).exponential_(generator=generator)
+        return (logits - exponential.to(device).log()).argmax(dim=-1)
+
+    return choose
+
+
+def _end_tokens(lm: LanguageModel) -> Tensor:
+    """Ids of the tokens that end a text."""
+    config = getattr(lm.model, "generation_config", None)
+    known = getattr(config, "eos_token_id", None)
+    ids = [] if known is None else known if isinstance(known, list) else [known]
+    if lm.tokenizer.eos_token_id is not None:
+        ids = [*ids, lm.tokenizer.eos_token_id]
+    return torch.tensor(sorted(set(ids)), dtype=torch.int64, device=lm.device)
+
+
+def _progress(lm: LanguageModel, ids: Tensor, ends: Tensor, step: int, total: int) -> GenerationProgress:
+    texts, counts, finished = [], [], []
+    end_ids = set(ends.tolist())
+    for row in ids.tolist():
+        kept = [token for token in row if token >= 0]
+        ended = bool(kept) and kept[-1] in end_ids
+        counts.append(len(kept))
+        finished.append(ended)
+        texts.append(lm.tokenizer.decode(kept[:-1] if ended else kept, skip_special_tokens=True))
+    return GenerationProgress(texts, counts, finished, step, total)

@@ -1,0 +1,181 @@
+"""A .gguf file: what its header says, and the same model as float32 safetensors that transformers can load."""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import psutil
+
+from melbo_app.errors import InputError, StorageError
+
+MAGIC = b"GGUF"
+VERSIONS = (2, 3)
+STRING, ARRAY = 8, 9
+SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+BYTES_PER_PARAMETER = 4
+
+
+@dataclass(frozen=True)
+class GgufHeader:
+    """What must be known before a file is converted: ``parameters`` counts numbers, ``parts`` the files of one model."""
+
+    architecture: str
+    parameters: int
+    parts: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of the weights once they are float32."""
+        return BYTES_PER_PARAMETER * self.parameters
+
+
+class _Fields:
+    """Reads little-endian fields one after the other; never asks for more bytes than the file has."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.file, self.size = file, size
+
+    def take(self, count: int) -> bytes:
+        if count > self.size - self.file.tell():
+            raise ValueError("it ends too early")
+        return self.file.read(count)
+
+    def number(self, code: str) -> int:
+        return struct.unpack("<" + code, self.take(struct.calcsize("<" + code)))[0]
+
+    def text(self) -> str:
+        return self.take(self.number("Q")).decode()
+
+    def value(self, kind: int) -> int | float | str | None:
+        """A scalar or a text; None for an array, which is skipped."""
+        if kind in SCALARS:
+            return self.number(SCALARS[kind])
+        if kind == STRING:
+            return self.text()
+        if kind != ARRAY:
+            raise ValueError(f"its header has a field of unknown type {kind}")
+        item, count = self.number("I"), self.number("Q")
+        if item in SCALARS:
+            self.take(count * struct.calcsize("<" + SCALARS[item]))
+        elif item == STRING:
+            # A text takes at least the 8 bytes of its length, so a hostile count ends at the end of the file.
+            for _ in range(count):
+                self.take(self.number("Q"))
+        else:
+            raise ValueError("its header has an array of arrays")
+        return None
+
+
+def read_header(gguf: Path) -> GgufHeader:
+    """The header of ``gguf``, with every tensor checked to lie inside the file.
+
+    Reads the header only, in milliseconds, and is safe on hostile files. Format: the ggml project's GGUF specification.
+    Raises InputError("model") where the file cannot be read, is damaged, or ends too early.
+    """
+    try:
+        with gguf.open("rb") as file:
+            return _header(_Fields(file, gguf.stat().st_size))
+    except OSError as error:
+        raise InputError("model", f"{gguf} cannot be read ({error.strerror})") from error
+    except (ValueError, OverflowError) as error:
+        raise InputError(
+            "model", f"{gguf.name} is not a complete GGUF file: {error}", "Copy or download the file again"
+        ) from error
+
+
+def _header(fields: _Fields) -> GgufHeader:
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    if fields.take(4) != MAGIC:
+        raise ValueError("it does not begin with GGUF")
+    version = fields.number("I")
+    if version not in VERSIONS:
+        raise ValueError(f"its version is {version}, and only little-endian versions 2 and 3 are read")
+    tensors, pairs = fields.number("Q"), fields.number("Q")
+    metadata: dict[str, int | float | str | None] = {}
+    for _ in range(pairs):
+        key = fields.text()
+        metadata[key] = fields.value(fields.number("I"))
+    parameters = end = 0
+    for _ in range(tensors):
+        name, elements = fields.text(), 1
+        for _ in range(fields.number("I")):
+            elements *= fields.number("Q")
+        block, size = GGML_QUANT_SIZES[GGMLQuantizationType(fields.number("I"))]
+        if elements % block:
+            raise ValueError(f"the tensor {name} has a broken shape")
+        parameters += elements
+        end = max(end, fields.number("Q") + elements // block * size)
+    alignment = metadata.get("general.alignment", 32)
+    if not isinstance(alignment, int) or alignment < 1:
+        raise ValueError("its alignment is broken")
+    start = -(-fields.file.tell() // alignment) * alignment
+    if start + end > fields.size:
+        raise ValueError(f"it has {fields.size:,} bytes where its header announces {start + end:,}")
+    parts = metadata.get("split.count", 1)
+    return GgufHeader(
+        architecture=str(metadata.get("general.architecture", "")),
+        parameters=parameters,
+        parts=parts if isinstance(parts, int) else 1,
+    )
+
+
+def dequantise(gguf: Path, folder: Path) -> None:
+    """Write the model of ``gguf`` into the existing ``folder``: float32 safetensors, config, tokenizer, chat template.
+
+    Takes about 15 s for 135 M parameters on two cores, and about 5 bytes of memory per parameter. Raises
+    InputError("model") for a damaged file, an architecture that transformers does not read, a model that is no causal
+    language model or does not fit in memory, and StorageError where ``folder`` cannot be written.
+    """
+    header = read_header(gguf)
+    if header.parts > 1:
+        raise InputError(
+            "model",
+            f"{gguf.name} is one of {header.parts} parts",
+            "Join them first: llama-gguf-split --merge FIRST_PART JOINED",
+        )
+    free = psutil.virtual_memory().available
+    if header.size * 5 // 4 > free:
+        raise InputError(
+            "model",
+            f"{gguf.name} needs {header.size * 5 // 4:,} bytes of memory as float32 and {free:,} are free",
+            "Take a smaller model or a larger machine",
+        )
+
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        # Without dequantize=True the weights stay packed: every product slow, nothing trainable through them.
+        model, report = AutoModelForCausalLM.from_pretrained(
+            gguf.parent,
+            gguf_file=gguf.name,
+            quantization_config=GgufConfig(dequantize=True),
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+        # A tensor that the file lacks would be filled with random numbers, without an error.
+        if report["missing_keys"]:
+            raise ValueError(f"it lacks {', '.join(sorted(report['missing_keys'])[:3])}")
+        with torch.no_grad():
+            if not torch.isfinite(model(torch.tensor([[0, 1, 2]])).logits).all():
+                raise ValueError("its weights give logits that are not finite")
+    except Exception as error:  # transformers raises every kind of error for files that it cannot use
+        reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
+        raise InputError(
+            "model",
+            f"{gguf.name} (architecture {header.architecture or 'not named'}) cannot be loaded: {reason}",
+            "Right is a causal language model of an architecture whose GGUF files transformers reads, "
+            "for example llama, qwen2, qwen3, gemma2 or phi3",
+        ) from error
+    try:
+        # save_pretrained refuses while the model still counts as quantised.
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
+        model.hf_quantizer = None
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    except Exception as error:  # a full disk arrives here as safetensors' own error
+        raise StorageError(f"{gguf.name} could not be written to {folder} as {header.size:,} bytes: {error}") from error

@@ -1,0 +1,58 @@
+"""How much memory training needs, measured before it starts, and how much there is."""
+
+import psutil
+import torch
+
+from melbo_app.engine.model import LanguageModel
+from melbo_app.engine.prompt import EncodedPrompts
+from melbo_app.engine.slice import ModelSlice
+
+SHARE = 0.7
+"""Of the free memory, what training may take unless a person says otherwise."""
+
+
+def budget(lm: LanguageModel, memory_gb: float | None = None) -> int:
+    """Bytes that training may take on the model's device."""
+    if memory_gb is not None:
+        return int(memory_gb * 2**30)
+    if lm.device.type == "cuda":
+        return int(SHARE * torch.cuda.mem_get_info(lm.device)[0])
+    return int(SHARE * psutil.virtual_memory().available)
+
+
+def bytes_per_vector(lm: LanguageModel, encoded: EncodedPrompts, source: int, target: int) -> int:
+    """Bytes that autograd keeps for one vector over all P prompts of T tokens.
+
+    What a forward pass saves for the backward pass is counted on the first prompt's last tokens, at two lengths, and
+    extrapolated by a·T + b·T²: the square is there where attention keeps its weights. The prompts themselves may be
+    too long to try.
+    """
+    tokens = encoded.input_ids.shape[1]
+    short, long = 16, 32
+    at_short, at_long = (_saved_bytes(lm, encoded, source, target, length) for length in (short, long))
+    square = max(0.0, (at_long / long - at_short / short) / (long - short))
+    linear = max(0.0, at_short / short - square * short)
+    per_prompt = linear * tokens + square * tokens**2
+    # twice: gradients, temporary tensors and the deltas in float32 come on top of what is saved
+    return int(2 * per_prompt * len(encoded.prompts))
+
+
+def _saved_bytes(lm: LanguageModel, encoded: EncodedPrompts, source: int, target: int, length: int) -> int:
+    ids = encoded.input_ids[:1, -1:].repeat(1, length)
+    probe = EncodedPrompts(
+        encoded.prompts[:1], encoded.texts[:1], ids, torch.ones_like(ids), torch.ones_like(ids, dtype=torch.bool)
+    )
+    piece = ModelSlice(lm, probe, source, target)
+    seen: dict[int, int] = {}
+    weights = {parameter.untyped_storage().data_ptr() for parameter in lm.model.parameters()}
+
+    def count(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            seen[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    theta = torch.zeros(1, lm.hidden_size, device=piece.source_hidden.device, requires_grad=True)
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        kept = piece.activations(theta)  # noqa: F841  keeps the graph, and so the counted storages, alive
+    return sum(seen.values())

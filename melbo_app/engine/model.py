@@ -1,0 +1,172 @@
+"""A loaded language model: weights, tokenizer, blocks, and what the machine runs them in."""
+
+import inspect
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from melbo_app.engine import attention
+from melbo_app.engine.block import find_blocks
+from melbo_app.errors import InputError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageModel:
+    """A causal language model ready to be steered: in evaluation mode, without gradients for its weights."""
+
+    name: str
+    weights_hash: str
+    model: Any
+    tokenizer: Any
+
+    @cached_property
+    def blocks(self) -> nn.ModuleList:
+        """The decoder blocks, 0 … L−1."""
+        return find_blocks(self.model)
+
+    @property
+    def hidden_size(self) -> int:
+        """d, the width of the residual stream."""
+        return self.model.config.get_text_config().hidden_size
+
+    @property
+    def context(self) -> int | None:
+        """The most tokens of prompt and completion together; None where the model has no limit (Bloom)."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the embedding, and so the input, lives."""
+        return self.model.get_input_embeddings().weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the weights are kept in."""
+        return self.model.dtype
+
+    @property
+    def has_template(self) -> bool:
+        """Whether the tokenizer carries a chat template."""
+        return bool(getattr(self.tokenizer, "chat_template", None))
+
+    @cached_property
+    def _accepted(self) -> frozenset[str]:
+        return frozenset(inspect.signature(self.model.forward).parameters)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        position_ids: Tensor | None = None,
+        cache: Any = None,
+        use_cache: bool = False,
+    ) -> Any:
+        """One forward pass; logits are computed for the last position only: [rows, 1, vocabulary].
+
+        Args:
+            input_ids: [rows, tokens] int64.
+            attention_mask: [rows, tokens in the cache and here] int64.
+            position_ids: [rows, tokens] int64; left out for models that count positions from the mask themselves.
+            cache: what an earlier pass returned as ``past_key_values``.
+            use_cache: whether to return one.
+        """
+        # `logits_to_keep` and `position_ids` are not known to every family (GPT-2 and Bloom lack one or the other)
+        optional = {"position_ids": position_ids, "logits_to_keep": 1}
+        kwargs = {key: value for key, value in optional.items() if key in self._accepted and value is not None}
+        return self.model(
+            input_ids, attention_mask=attention_mask, past_key_values=cache, use_cache=use_cache, **kwargs
+        )
+
+    def block(self, field: str, index: int) -> nn.Module:
+        """Block ``index``, or an InputError that names ``field`` and the blocks there are."""
+        if not 0 <= index < len(self.blocks):
+            raise InputError(
+                field, f"{self.name} has no block {index}", f"Choose a block from 0 to {len(self.blocks) - 1}"
+            )
+        return self.blocks[index]
+
+
+def choose_device(wanted: str = "auto") -> torch.device:
+    """The device to compute on: the first GPU there is, else the CPU.
+
+    Raises:
+        InputError: ``wanted`` is no device of this machine.
+    """
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError("device", f"{wanted!r} cannot be used on this machine", "Choose auto, cpu or cuda") from error
+    return device
+
+
+def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """The dtype to compute in: bfloat16 where the hardware multiplies it faster than float32, else float32.
+
+    On a CPU that is AMX or AVX512-BF16; without either, bfloat16 is emulated and slower.
+
+    Raises:
+        InputError: ``wanted`` is no dtype this program computes in.
+    """
+    if wanted != "auto":
+        if wanted not in DTYPES:
+            raise InputError("dtype", f"{wanted!r} is not known", f"Choose auto or one of {', '.join(DTYPES)}")
+        return DTYPES[wanted]
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "cpu":
+        # torch has no public test for these; absent on other architectures
+        tests = [getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")]
+        fast = any(test() for test in tests if test is not None)
+    else:
+        fast = False
+    return torch.bfloat16 if fast else torch.float32
+
+
+def prepare(name: str, weights_hash: str, model: Any, tokenizer: Any) -> LanguageModel:
+    """Make a transformers model ready to be steered (evaluation mode, no gradients, padding on the left)."""
+    model.eval().requires_grad_(False)
+    if model.dtype in (torch.bfloat16, torch.float16) and model.device.type == "cpu":
+        if model.config.get_text_config()._attn_implementation == "sdpa" and model._supports_attention_backend:
+            model.set_attn_implementation(attention.NAME)
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    return LanguageModel(name, weights_hash, model, tokenizer)
+
+
+def load(path: str, name: str, weights_hash: str, device: str = "auto", dtype: str = "auto") -> LanguageModel:
+    """Load a causal language model from a folder of safetensors files.
+
+    Code that comes with a model is never run (``trust_remote_code=False``).
+
+    Raises:
+        InputError: the folder holds no causal language model that transformers knows, or names an unknown device or
+            dtype.
+    """
+    where = choose_device(device)
+    kind = choose_dtype(dtype, where)
+    try:
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            path, config=config, dtype=kind, use_safetensors=True, trust_remote_code=False, local_files_only=True
+        )
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            "model",
+            f"{name} cannot be loaded: {reason.rstrip('.')}",
+            "Choose a causal language model of transformers with safetensors weights and a tokenizer",
+        ) from error
+    return prepare(name, weights_hash, model.to(where), tokenizer)

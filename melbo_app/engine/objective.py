@@ -1,0 +1,30 @@
+"""The MELBO objective."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PowerObjective:
+    """J(θ) = Σ_i ( Σ_τ ‖Δ_{i,τ}(θ)‖^p )^{1/q}, the published form (Mack & Turner 2024).
+
+    The sum over τ runs over the tokens in scope, i over the prompts, the norm over the hidden dimension. (The
+    published code takes the norm over tokens instead, which is the same thing for p = 2.)
+    """
+
+    p: float = 2.0
+    q: float = 2.0
+
+    def __call__(self, deltas: Tensor, mask: Tensor) -> Tensor:
+        """J of V vectors: [V].
+
+        Args:
+            deltas: [V, P, T, d].
+            mask: [P, T] bool, the tokens in scope.
+        """
+        squares = deltas.square().sum(dim=-1)
+        # the root of 0 has no gradient: the smallest normal number stands in for it
+        norms = squares.clamp(min=torch.finfo(squares.dtype).tiny) ** (self.p / 2)
+        return ((norms * mask).sum(dim=-1) ** (1 / self.q)).sum(dim=-1)

@@ -1,0 +1,34 @@
+"""Vectors of one norm, at right angles."""
+
+import torch
+from torch import Tensor
+
+
+def random_rows(count: int, width: int, radius: float, generator: torch.Generator) -> Tensor:
+    """[count, width] float32 rows of norm ``radius`` in uniformly random directions, made on the CPU."""
+    rows = torch.randn(count, width, generator=generator)
+    return radius * torch.nn.functional.normalize(rows, dim=1)
+
+
+def polar(rows: Tensor, radius: float) -> Tensor:
+    """The orthogonal rows of norm ``radius`` nearest to ``rows`` [V, d], V ≤ d.
+
+    Symmetric (Löwdin) orthogonalisation: the orthogonal factor of the polar decomposition. Unlike Gram–Schmidt it
+    treats all rows alike.
+    """
+    left, _, right = torch.linalg.svd(rows.double(), full_matrices=False)
+    return (radius * (left @ right)).to(rows.dtype)
+
+
+def without(rows: Tensor, others: Tensor, radius: float) -> Tensor:
+    """``rows`` [n, d] less their parts along the orthogonal ``others`` [m, d] of norm ``radius``."""
+    if others.shape[0] == 0:
+        return rows
+    basis = others / radius
+    return rows - (rows @ basis.T) @ basis
+
+
+def tangent(gradient: Tensor, rows: Tensor) -> Tensor:
+    """``gradient`` [V, d] less its part along ``rows`` [V, d]: what changes the direction and not the norm."""
+    unit = torch.nn.functional.normalize(rows, dim=1)
+    return gradient - (gradient * unit).sum(dim=1, keepdim=True) * unit

@@ -1,0 +1,74 @@
+"""Token scope: which positions count."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from melbo_app.engine.prompt import EncodedPrompts
+from melbo_app.errors import InputError
+
+SINK_RATIO = 10.0
+"""A token is an attention sink where its residual norm exceeds this many times the prompt's median.
+
+Sinks stand far above (109 times the median at block 20 of SmolLM2, 160 times in a 1.5B Qwen at block 7) and ordinary
+tokens stay under 3 times, so any value in between finds the same ones.
+"""
+
+
+@dataclass(frozen=True)
+class TokenScope:
+    """Which positions count: ``all``, ``content``, ``assistant`` or ``last:k``."""
+
+    kind: Literal["all", "content", "assistant", "last"]
+    count: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> "TokenScope":
+        """Read a scope as it is written. Raises InputError for anything else."""
+        if text in ("all", "content", "assistant"):
+            return cls(text)  # type: ignore[arg-type]
+        match = re.fullmatch(r"last:([1-9]\d{0,5})", text)
+        if not match:
+            raise InputError("scope", f"{text!r} is not known", "Write all, content, assistant or last:4")
+        return cls("last", int(match[1]))
+
+    def __str__(self) -> str:
+        return f"last:{self.count}" if self.kind == "last" else self.kind
+
+    def mask(self, encoded: EncodedPrompts, sinks: Tensor | None = None) -> Tensor:
+        """The positions that count: [P, T] bool.
+
+        Args:
+            encoded: P prompts of T tokens.
+            sinks: [P, T] bool, needed for ``content`` only.
+
+        Raises:
+            InputError: a prompt is left without any position.
+        """
+        real = encoded.attention_mask.bool()
+        if self.kind == "all":
+            counts = real
+        elif self.kind == "content":
+            if sinks is None:
+                raise ValueError("the scope `content` needs to know the attention sinks")
+            counts = real & ~sinks
+        elif self.kind == "assistant":
+            counts = encoded.tail
+        else:
+            from_end = torch.arange(real.shape[1] - 1, -1, -1, device=real.device)
+            counts = real & (from_end < self.count)
+        empty = (~counts.any(dim=1)).nonzero().flatten().tolist()
+        if empty:
+            remedy = "Use last:4, or switch the chat template on" if self.kind == "assistant" else "Use all"
+            raise InputError("scope", f"no token of prompt {empty[0] + 1} is in the scope {self}", remedy)
+        return counts
+
+
+def sinks(norms: Tensor, encoded: EncodedPrompts) -> Tensor:
+    """Attention sinks by their residual norms [P, T]: [P, T] bool, never True at padding."""
+    real = encoded.attention_mask.bool()
+    median = torch.stack([row[keep].median() for row, keep in zip(norms, real, strict=True)])
+    return real & (norms > SINK_RATIO * median[:, None])

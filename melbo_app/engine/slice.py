@@ -1,0 +1,154 @@
+"""The part of a model between source and target layer, run again and again with other vectors added.
+
+The model runs once as far as the target layer; what the blocks s+1 … t were called with is kept. After that only
+these blocks are called, with the kept source activations plus θ, for a whole batch of vectors.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from melbo_app.engine.block import hidden_of
+from melbo_app.engine.model import LanguageModel
+from melbo_app.engine.prompt import EncodedPrompts
+from melbo_app.engine.scope import TokenScope, sinks
+from melbo_app.errors import InputError, Stopped
+
+
+class _TargetReached(Exception):
+    """Ends the first run at the target layer: nothing above it is needed."""
+
+
+class ModelSlice:
+    """Blocks s+1 … t of a model on P prompts of T tokens.
+
+    Attributes:
+        source_hidden: [P, T, d], output of block s without steering.
+        baseline: [P, T, d], Z(0), output of block t without steering.
+        sinks: [P, T] bool, attention sinks at the source or the target layer.
+        median_norm: median residual norm at the source, over all tokens but sinks and padding.
+    """
+
+    def __init__(self, lm: LanguageModel, encoded: EncodedPrompts, source: int, target: int) -> None:
+        """Run the model once.
+
+        Raises:
+            InputError: a layer that does not exist, or target ≤ source.
+            RuntimeError: calling the blocks again does not give what the model gave (a model whose blocks share
+                state); steering such a model would be silently wrong.
+        """
+        lm.block("source layer", source)
+        lm.block("target layer", target)
+        if target <= source:
+            raise InputError(
+                "target layer", f"{target} is not above the source layer {source}", f"Choose {source + 1} or more"
+            )
+        self.lm, self.encoded, self.source, self.target = lm, encoded, source, target
+        self._calls: list[tuple[tuple, dict[str, Any]]] = []
+        self._tiled: tuple[int, list[tuple[tuple, dict[str, Any]]]] = (1, self._calls)
+        self._capture()
+        norms = [self.source_hidden.float().norm(dim=-1), self.baseline.float().norm(dim=-1).to(lm.device)]
+        self.sinks = sinks(norms[0], encoded) | sinks(norms[1], encoded)
+        ordinary = encoded.attention_mask.bool() & ~self.sinks
+        self.median_norm = float(norms[0][ordinary].median())
+        self._check()
+
+    def activations(self, thetas: Tensor, stop: Callable[[], bool] | None = None) -> Tensor:
+        """Z(θ) for V vectors [V, d]: [V, P, T, d] in the model's dtype. Differentiable in ``thetas``.
+
+        Raises:
+            Stopped: ``stop()`` became true; it is asked before every block, forwards and backwards.
+        """
+        vectors, (prompts, tokens, width) = thetas.shape[0], self.source_hidden.shape
+        hidden = self.source_hidden[None] + thetas.to(self.source_hidden)[:, None, None, :]
+        hidden = hidden.reshape(vectors * prompts, tokens, width)
+        blocks = self.lm.blocks[self.source + 1 : self.target + 1]
+        for block, (args, kwargs) in zip(blocks, self._calls_for(vectors), strict=True):
+            _raise_if(stop)
+            hidden = hidden_of(block(hidden, *args, **kwargs))
+            if stop is not None and hidden.requires_grad:
+                hidden.register_hook(lambda _gradient: _raise_if(stop))
+        return hidden.reshape(vectors, prompts, tokens, width)
+
+    def deltas(self, thetas: Tensor, stop: Callable[[], bool] | None = None) -> Tensor:
+        """Δ(θ) = Z(θ) − Z(0) for V vectors [V, d]: [V, P, T, d], float32 at least. Differentiable in ``thetas``."""
+        steered = self.activations(thetas, stop)
+        kind = torch.promote_types(steered.dtype, torch.float32)
+        return steered.to(kind) - self.baseline.to(kind)
+
+    def mask(self, scope: TokenScope) -> Tensor:
+        """The positions that count: [P, T] bool."""
+        return scope.mask(self.encoded, self.sinks).to(self.baseline.device)
+
+    def _capture(self) -> None:
+        blocks = self.lm.blocks
+
+        def keep_call(_module: Any, args: tuple, kwargs: dict[str, Any]) -> None:
+            if args:
+                self._calls.append((args[1:], kwargs))
+            else:
+                self._calls.append(((), {key: value for key, value in kwargs.items() if key != "hidden_states"}))
+
+        def keep_source(_module: Any, _args: tuple, output: Any) -> None:
+            self.source_hidden = hidden_of(output).detach()
+
+        def keep_target(_module: Any, _args: tuple, output: Any) -> None:
+            self.baseline = hidden_of(output).detach()
+            raise _TargetReached
+
+        handles = [
+            block.register_forward_pre_hook(keep_call, with_kwargs=True)
+            for block in blocks[self.source + 1 : self.target + 1]
+        ]
+        handles.append(blocks[self.source].register_forward_hook(keep_source))
+        handles.append(blocks[self.target].register_forward_hook(keep_target))
+        try:
+            with torch.no_grad():
+                self.lm.forward(self.encoded.input_ids, self.encoded.attention_mask, self.encoded.position_ids)
+        except _TargetReached:
+            pass
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _check(self) -> None:
+        """Two rows without steering must give the baseline, else the blocks cannot be called on their own."""
+        width = self.source_hidden.shape[-1]
+        with torch.no_grad():
+            again = self.activations(torch.zeros(2, width, device=self.source_hidden.device))
+        real = self.encoded.attention_mask.bool().to(self.baseline.device)
+        error = (again - self.baseline)[:, real].float().norm(dim=-1) / self.baseline[real].float().norm(dim=-1)
+        allowed = 1e-3 if self.baseline.dtype in (torch.float32, torch.float64) else 0.05
+        if not bool((error <= allowed).all()):
+            raise RuntimeError(
+                f"blocks {self.source + 1} to {self.target} of {self.lm.name} give something else when they are called "
+                f"on their own (relative difference {float(error.max()):.2g}); this kind of model is not supported"
+            )
+
+    def _calls_for(self, vectors: int) -> list[tuple[tuple, dict[str, Any]]]:
+        """What each block is called with beside the hidden states, for a batch of V·P rows, vectors outermost."""
+        if self._tiled[0] != vectors:
+            tiled = [(self._tile(args, vectors), self._tile(kwargs, vectors)) for args, kwargs in self._calls]
+            self._tiled = (vectors, tiled)
+        return self._tiled[1]
+
+    def _tile(self, value: Any, times: int) -> Any:
+        if isinstance(value, Tensor):
+            prompts = self.source_hidden.shape[0]
+            heads = getattr(self.lm.model.config.get_text_config(), "num_attention_heads", 1)
+            # alibi (Bloom, Falcon) has batch and heads in one dimension; a leading 1 broadcasts by itself
+            if value.dim() > 1 and value.shape[0] in {prompts, prompts * heads} - {1}:
+                return value.repeat(times, *[1] * (value.dim() - 1))
+            return value
+        if isinstance(value, tuple):
+            return tuple(self._tile(entry, times) for entry in value)
+        if isinstance(value, dict):
+            return {key: self._tile(entry, times) for key, entry in value.items()}
+        return value
+
+
+def _raise_if(stop: Callable[[], bool] | None) -> None:
+    if stop is not None and stop():
+        raise Stopped

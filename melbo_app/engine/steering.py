@@ -1,0 +1,63 @@
+"""Steering: adding vectors to the output of a block while a model runs."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from melbo_app.engine.block import hidden_of, with_hidden
+from melbo_app.engine.model import LanguageModel
+
+SteeringMethod = Callable[[Tensor], Tensor]
+"""Takes the hidden states [rows, tokens, d] at the output of a block and returns what to add to them, of a shape that
+broadcasts to theirs."""
+
+
+def add_rows(thetas: Tensor) -> SteeringMethod:
+    """The same vector at every token position, another one in each row of the batch.
+
+    Args:
+        thetas: [rows, d], or [1, d] for one vector in all rows.
+    """
+
+    def delta(hidden: Tensor) -> Tensor:
+        if thetas.shape[0] not in (1, hidden.shape[0]):
+            raise ValueError(f"{thetas.shape[0]} vectors cannot steer a batch of {hidden.shape[0]} rows")
+        return thetas[:, None, :]
+
+    return delta
+
+
+@contextmanager
+def steer(lm: LanguageModel, source: int, method: SteeringMethod) -> Iterator[None]:
+    """While this is open, what ``method`` returns is added to the output of block ``source`` at each forward pass.
+
+    Raises:
+        RuntimeError: the model was left without having been steered once: nothing ran, or another model did.
+    """
+    steered = 0
+
+    def add(_module: Any, _args: tuple, output: Any) -> Any:
+        nonlocal steered
+        hidden = hidden_of(output)
+        steered += 1
+        return with_hidden(output, hidden + method(hidden).to(hidden))
+
+    handle = lm.block("source layer", source).register_forward_hook(add)
+    try:
+        yield
+    finally:
+        handle.remove()
+    if not steered:
+        raise RuntimeError(f"nothing was steered: block {source} of {lm.name} did not run")
+
+
+def random_vector(width: int, radius: float, seed: int) -> Tensor:
+    """The random control: a vector [d] of norm |radius| in a uniformly random direction.
+
+    It depends on ``width`` and ``seed`` alone, so the controls of one bank at several R are the same direction.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return radius * torch.nn.functional.normalize(torch.randn(width, generator=generator), dim=0)

@@ -1,0 +1,245 @@
+"""Training: finding vectors of norm R that change the target layer as much as possible."""
+
+import math
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from melbo_app.engine.memory import budget, bytes_per_vector
+from melbo_app.engine.objective import PowerObjective
+from melbo_app.engine.orthogonal import polar, random_rows, tangent, without
+from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.slice import ModelSlice
+from melbo_app.errors import InputError, Stopped
+
+Method = Literal["joint", "sequential"]
+DEFAULT_STEPS: dict[str, int] = {"joint": 16, "sequential": 300}
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """What to train. ``steps`` and ``q`` left out take the method's default and p."""
+
+    source: int
+    target: int
+    radius: float
+    vectors: int = 8
+    method: Method = "joint"
+    steps: int | None = None
+    p: float = 2.0
+    q: float | None = None
+    scope: str = "assistant"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method not in DEFAULT_STEPS:
+            raise InputError("method", f"{self.method!r} is not known", f"Choose {' or '.join(DEFAULT_STEPS)}")
+        if self.target <= self.source:
+            raise InputError(
+                "target layer",
+                f"{self.target} is not above the source layer {self.source}",
+                f"Choose {self.source + 1} or more",
+            )
+        if not (math.isfinite(self.radius) and self.radius > 0):
+            raise InputError("R", f"{self.radius} is no length", "Choose a number above 0")
+        if self.vectors < 1:
+            raise InputError("vectors", f"{self.vectors} is too few", "Choose 1 or more")
+        if self.steps is not None and self.steps < 1:
+            raise InputError("steps", f"{self.steps} is too few", "Choose 1 or more")
+        for name, value in (("p", self.p), ("q", self.q)):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise InputError(name, f"{value} cannot be used", "Choose a number above 0, 2 as a rule")
+        if not 0 <= self.seed < 2**63:
+            raise InputError("seed", f"{self.seed} is out of range", "Choose a whole number from 0 on")
+        TokenScope.parse(self.scope)
+
+    @property
+    def objective(self) -> PowerObjective:
+        """J with this p and q."""
+        return PowerObjective(self.p, self.p if self.q is None else self.q)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps for each vector (sequential) or for all at once (joint)."""
+        return DEFAULT_STEPS[self.method] if self.steps is None else self.steps
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """Where a training stands. ``curves`` are the growing lists themselves: read them, do not keep them."""
+
+    stage: str
+    done: int
+    total: int
+    seconds_left: float | None
+    curves: list[list[float]] = field(default_factory=list)
+    finished: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What was found: V vectors, fewer than asked for where the training was stopped."""
+
+    vectors: Tensor
+    """[V, d] float32 on the CPU; every row has norm R, rows are orthogonal."""
+    objective: list[float]
+    """J of each vector at the end."""
+    curves: list[list[float]]
+    """J of each vector before each step."""
+    steps: int
+    stopped: bool
+    seconds: float
+
+
+Training = Generator[TrainingProgress, None, TrainingResult]
+Stop = Callable[[], bool]
+
+
+def train(
+    piece: ModelSlice, config: TrainingConfig, stop: Stop | None = None, memory_gb: float | None = None
+) -> Training:
+    """Train vectors, yielding after every step; the result is what the generator returns.
+
+    When ``stop`` becomes true (it is asked before each block, forwards and backwards) the finished vectors are
+    returned: those whose steps are done (sequential), or all of them as they are (joint).
+
+    Raises:
+        InputError: more vectors than dimensions, or more memory needed than there is.
+    """
+    width = piece.lm.hidden_size
+    if config.vectors > width:
+        raise InputError(
+            "vectors", f"{config.vectors} cannot be at right angles in {width} dimensions", f"Choose {width} or fewer"
+        )
+    batch = vectors_at_once(piece, memory_gb)
+    method = _joint if config.method == "joint" else _sequential
+    return method(piece, config, stop or (lambda: False), batch)
+
+
+def vectors_at_once(piece: ModelSlice, memory_gb: float | None = None) -> int:
+    """How many vectors fit into one forward and backward pass.
+
+    Raises:
+        InputError: not even one fits; the message has the numbers.
+    """
+    need = bytes_per_vector(piece.lm, piece.encoded, piece.source, piece.target)
+    have = budget(piece.lm, memory_gb)
+    if need > have:
+        prompts, tokens = piece.encoded.input_ids.shape
+        raise InputError(
+            "memory",
+            f"{prompts} prompts of up to {tokens} tokens need {need / 2**30:.2f} GiB for each vector and "
+            f"{have / 2**30:.2f} GiB may be used",
+            "Train on fewer or shorter prompts, or bring the layers closer together",
+        )
+    return have // max(1, need)
+
+
+class _Clock:
+    """Time left, from the pace so far."""
+
+    def __init__(self, total: int) -> None:
+        self.start, self.total = time.monotonic(), total
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.start
+
+    def left(self, done: int) -> float | None:
+        return None if done == 0 else self.seconds / done * (self.total - done)
+
+
+def _values_and_gradients(
+    piece: ModelSlice, thetas: Tensor, mask: Tensor, objective: PowerObjective, batch: int, stop: Stop
+) -> tuple[Tensor, Tensor]:
+    """J [V] and its gradients [V, d], ``batch`` vectors at a time: J of one vector does not depend on the others."""
+    values, gradients = [], []
+    for chunk in thetas.split(batch):
+        leaf = chunk.detach().requires_grad_()
+        value = objective(piece.deltas(leaf, stop), mask)
+        gradients.append(torch.autograd.grad(value.sum(), leaf)[0])
+        values.append(value.detach())
+    return torch.cat(values), torch.cat(gradients)
+
+
+def _values(piece: ModelSlice, thetas: Tensor, mask: Tensor, objective: PowerObjective, batch: int) -> list[float]:
+    with torch.no_grad():
+        return [value for chunk in thetas.split(batch) for value in objective(piece.deltas(chunk), mask).tolist()]
+
+
+def _joint(piece: ModelSlice, config: TrainingConfig, stop: Stop, batch: int) -> Training:
+    """All vectors at once: steps along the normalised gradient, then the nearest orthogonal set of norm R.
+
+    The step is an angle, from FIRST_ANGLE down to LAST_ANGLE, so it needs no learning rate fitted to model or R.
+    """
+    device, mask = piece.source_hidden.device, piece.mask(TokenScope.parse(config.scope))
+    generator = torch.Generator().manual_seed(config.seed)
+    width, total = piece.lm.hidden_size, config.total_steps
+    thetas = polar(random_rows(config.vectors, width, config.radius, generator), config.radius).to(device)
+    curves: list[list[float]] = [[] for _ in range(config.vectors)]
+    clock, done, stopped = _Clock(total), 0, False
+    try:
+        for done in range(total):
+            values, gradients = _values_and_gradients(piece, thetas, mask, config.objective, batch, stop)
+            for curve, value in zip(curves, values.tolist(), strict=True):
+                curve.append(value)
+            direction = torch.nn.functional.normalize(tangent(gradients, thetas), dim=1)
+            angle = FIRST_ANGLE * (LAST_ANGLE / FIRST_ANGLE) ** (done / max(1, total - 1))
+            thetas = polar(thetas + math.tan(angle) * config.radius * direction, config.radius)
+            yield TrainingProgress(
+                f"step {done + 1} of {total}", done + 1, total, clock.left(done + 1), curves, config.vectors
+            )
+        done = total
+    except Stopped:
+        stopped = True
+    kept = config.vectors if done else 0
+    thetas, curves = thetas[:kept], curves[:kept]
+    final = _values(piece, thetas, mask, config.objective, batch) if kept else []
+    return TrainingResult(thetas.float().cpu(), final, curves, done, stopped, clock.seconds)
+
+
+FIRST_ANGLE, LAST_ANGLE = 0.8, 0.1
+
+
+def _sequential(piece: ModelSlice, config: TrainingConfig, stop: Stop, batch: int) -> Training:
+    """The published method: one vector after the other, each orthogonal to those before it.
+
+    Learning rate, moments and projections are those of the published code (AdamW with amsgrad, rate 0.001 whatever
+    R is, 300 steps).
+    """
+    device, mask = piece.source_hidden.device, piece.mask(TokenScope.parse(config.scope))
+    generator = torch.Generator().manual_seed(config.seed)
+    width, steps, radius = piece.lm.hidden_size, config.total_steps, config.radius
+    found = torch.zeros(0, width, device=device)
+    curves: list[list[float]] = []
+    clock, stopped = _Clock(config.vectors * steps), False
+    done = 0
+    try:
+        for number in range(1, config.vectors + 1):
+            start = without(random_rows(1, width, radius, generator).to(device), found, radius)
+            theta = torch.nn.Parameter(radius * torch.nn.functional.normalize(start, dim=1))
+            optimizer = torch.optim.AdamW([theta], lr=0.001, betas=(0.9, 0.98), weight_decay=0.0, amsgrad=True)
+            curves.append([])
+            for _ in range(steps):
+                values, gradients = _values_and_gradients(piece, theta, mask, config.objective, batch, stop)
+                curves[-1].append(float(values))
+                with torch.no_grad():
+                    theta.grad = -tangent(without(gradients, found, radius), theta)
+                    optimizer.step()
+                    theta.copy_(radius * torch.nn.functional.normalize(without(theta, found, radius), dim=1))
+                done += 1
+                finished = number - 1 + (done == number * steps)
+                yield TrainingProgress(
+                    f"vector {number} of {config.vectors}", done, clock.total, clock.left(done), curves, finished
+                )
+            # once more in float64: what float32 leaves over adds up with the number of vectors
+            exact = without(theta.detach().double(), found.double(), radius)
+            found = torch.cat([found, (radius * torch.nn.functional.normalize(exact, dim=1)).float()])
+    except Stopped:
+        stopped = True
+    final = _values(piece, found, mask, config.objective, batch) if len(found) else []
+    return TrainingResult(found.float().cpu(), final, curves[: len(found)], steps, stopped, clock.seconds)
