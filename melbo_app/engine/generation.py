@@ -6,35 +6,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
-from melbo_app.engine.prompt import EncodedPrompts
 from melbo_app.engine.steering import add_rows, steer
 from melbo_app.errors import InputError
 
 STREAM_SECONDS = 0.15
 """Time between two looks at growing texts: quick to the eye, and detokenizing costs nothing noticeable."""
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How tokens are chosen. Temperature 0 takes the likeliest one (greedy)."""
-
-    max_new_tokens: int = 40
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
-            raise InputError("max new tokens", f"{self.max_new_tokens} is too few", "Choose 1 or more")
-        if not 0 <= self.temperature <= 10:
-            raise InputError("temperature", f"{self.temperature} is out of range", "Choose 0 (greedy) to 10")
-        if not 0 < self.top_p <= 1:
-            raise InputError("top-p", f"{self.top_p} is out of range", "Choose a number above 0, up to 1")
-        if not 0 <= self.seed < 2**63:
-            raise InputError("seed", f"{self.seed} is out of range", "Choose a whole number from 0 on")
 
 
 @dataclass(frozen=True)
@@ -119,6 +99,8 @@ def _chooser(decoding: Decoding, device: torch.device) -> Callable[[Tensor], Ten
     """Takes logits [rows, vocabulary] and returns token ids [rows]."""
     if decoding.temperature == 0:
         return lambda logits: logits.argmax(dim=-1)
+    from transformers import TemperatureLogitsWarper, TopPLogitsWarper  # late: seconds to import
+
     generator = torch.Generator().manual_seed(decoding.seed)
     warpers = [TemperatureLogitsWarper(float(decoding.temperature))]
     if decoding.top_p < 1:

@@ -13,6 +13,7 @@ MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 STRING, ARRAY = 8, 9
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+MAX_DIMENSIONS = 4
 BYTES_PER_PARAMETER = 4
 
 
@@ -41,6 +42,11 @@ class _Fields:
             raise ValueError("it ends too early")
         return self.file.read(count)
 
+    def skip(self, count: int) -> None:
+        if count > self.size - self.file.tell():
+            raise ValueError("it ends too early")
+        self.file.seek(count, 1)
+
     def number(self, code: str) -> int:
         return struct.unpack("<" + code, self.take(struct.calcsize("<" + code)))[0]
 
@@ -57,11 +63,11 @@ class _Fields:
             raise ValueError(f"its header has a field of unknown type {kind}")
         item, count = self.number("I"), self.number("Q")
         if item in SCALARS:
-            self.take(count * struct.calcsize("<" + SCALARS[item]))
+            self.skip(count * struct.calcsize("<" + SCALARS[item]))
         elif item == STRING:
             # A text takes at least the 8 bytes of its length, so a hostile count ends at the end of the file.
             for _ in range(count):
-                self.take(self.number("Q"))
+                self.skip(self.number("Q"))
         else:
             raise ValueError("its header has an array of arrays")
         return None
@@ -78,7 +84,7 @@ def read_header(gguf: Path) -> GgufHeader:
             return _header(_Fields(file, gguf.stat().st_size))
     except OSError as error:
         raise InputError("model", f"{gguf} cannot be read ({error.strerror})") from error
-    except (ValueError, OverflowError) as error:
+    except (ValueError, KeyError, OverflowError) as error:
         raise InputError(
             "model", f"{gguf.name} is not a complete GGUF file: {error}", "Copy or download the file again"
         ) from error
@@ -99,8 +105,10 @@ def _header(fields: _Fields) -> GgufHeader:
         metadata[key] = fields.value(fields.number("I"))
     parameters = end = 0
     for _ in range(tensors):
-        name, elements = fields.text(), 1
-        for _ in range(fields.number("I")):
+        name, dimensions, elements = fields.text(), fields.number("I"), 1
+        if dimensions > MAX_DIMENSIONS:
+            raise ValueError(f"the tensor {name} has {dimensions} dimensions")
+        for _ in range(dimensions):
             elements *= fields.number("Q")
         block, size = GGML_QUANT_SIZES[GGMLQuantizationType(fields.number("I"))]
         if elements % block:
@@ -145,7 +153,9 @@ def dequantise(gguf: Path, folder: Path) -> None:
 
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # whoever asked shows the progress
     try:
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         # Without dequantize=True the weights stay packed: every product slow, nothing trainable through them.

@@ -3,8 +3,8 @@
 import psutil
 import torch
 
+from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
-from melbo_app.engine.prompt import EncodedPrompts
 from melbo_app.engine.slice import ModelSlice
 
 SHARE = 0.7

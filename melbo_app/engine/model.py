@@ -7,9 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from melbo_app.engine import attention
 from melbo_app.engine.block import find_blocks
 from melbo_app.errors import InputError
 
@@ -136,9 +134,11 @@ def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
 def prepare(name: str, weights_hash: str, model: Any, tokenizer: Any) -> LanguageModel:
     """Make a transformers model ready to be steered (evaluation mode, no gradients, padding on the left)."""
     model.eval().requires_grad_(False)
-    if model.dtype in (torch.bfloat16, torch.float16) and model.device.type == "cpu":
-        if model.config.get_text_config()._attn_implementation == "sdpa" and model._supports_attention_backend:
-            model.set_attn_implementation(attention.NAME)
+    uses_sdpa = model.config.get_text_config()._attn_implementation == "sdpa" and model._supports_attention_backend
+    if uses_sdpa and model.device.type == "cpu" and model.dtype in (torch.bfloat16, torch.float16):
+        from melbo_app.engine import attention
+
+        model.set_attn_implementation(attention.NAME)
     tokenizer.padding_side = "left"
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
@@ -154,6 +154,8 @@ def load(path: str, name: str, weights_hash: str, device: str = "auto", dtype: s
         InputError: the folder holds no causal language model that transformers knows, or names an unknown device or
             dtype.
     """
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer  # late: seconds to import
+
     where = choose_device(device)
     kind = choose_dtype(dtype, where)
     try:

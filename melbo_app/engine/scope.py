@@ -2,13 +2,14 @@
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
-
-from melbo_app.engine.prompt import EncodedPrompts
 from melbo_app.errors import InputError
+
+if TYPE_CHECKING:  # scopes are read where torch is not needed
+    from torch import Tensor
+
+    from melbo_app.engine.encoding import EncodedPrompts
 
 SINK_RATIO = 10.0
 """A token is an attention sink where its residual norm exceeds this many times the prompt's median.
@@ -38,7 +39,7 @@ class TokenScope:
     def __str__(self) -> str:
         return f"last:{self.count}" if self.kind == "last" else self.kind
 
-    def mask(self, encoded: EncodedPrompts, sinks: Tensor | None = None) -> Tensor:
+    def mask(self, encoded: "EncodedPrompts", sinks: "Tensor | None" = None) -> "Tensor":
         """The positions that count: [P, T] bool.
 
         Args:
@@ -58,8 +59,8 @@ class TokenScope:
         elif self.kind == "assistant":
             counts = encoded.tail
         else:
-            from_end = torch.arange(real.shape[1] - 1, -1, -1, device=real.device)
-            counts = real & (from_end < self.count)
+            from_end = real.long().flip(1).cumsum(1).flip(1)
+            counts = real & (from_end <= self.count)
         empty = (~counts.any(dim=1)).nonzero().flatten().tolist()
         if empty:
             remedy = "Use last:4, or switch the chat template on" if self.kind == "assistant" else "Use all"
@@ -67,8 +68,8 @@ class TokenScope:
         return counts
 
 
-def sinks(norms: Tensor, encoded: EncodedPrompts) -> Tensor:
+def sinks(norms: "Tensor", encoded: "EncodedPrompts") -> "Tensor":
     """Attention sinks by their residual norms [P, T]: [P, T] bool, never True at padding."""
     real = encoded.attention_mask.bool()
-    median = torch.stack([row[keep].median() for row, keep in zip(norms, real, strict=True)])
-    return real & (norms > SINK_RATIO * median[:, None])
+    median = norms.masked_fill(~real, float("nan")).nanmedian(dim=1, keepdim=True).values
+    return real & (norms > SINK_RATIO * median)

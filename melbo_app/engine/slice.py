@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from melbo_app.engine.block import hidden_of
+from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
-from melbo_app.engine.prompt import EncodedPrompts
 from melbo_app.engine.scope import TokenScope, sinks
 from melbo_app.errors import InputError, Stopped
 
@@ -73,7 +73,7 @@ class ModelSlice:
         return hidden.reshape(vectors, prompts, tokens, width)
 
     def deltas(self, thetas: Tensor, stop: Callable[[], bool] | None = None) -> Tensor:
-        """Δ(θ) = Z(θ) − Z(0) for V vectors [V, d]: [V, P, T, d], float32 at least. Differentiable in ``thetas``."""
+        """Δ(θ) = Z(θ) - Z(0) for V vectors [V, d]: [V, P, T, d], float32 at least. Differentiable in ``thetas``."""
         steered = self.activations(thetas, stop)
         kind = torch.promote_types(steered.dtype, torch.float32)
         return steered.to(kind) - self.baseline.to(kind)

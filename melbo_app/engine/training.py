@@ -3,8 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,70 +13,8 @@ from melbo_app.engine.objective import PowerObjective
 from melbo_app.engine.orthogonal import polar, random_rows, tangent, without
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import ModelSlice
+from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError, Stopped
-
-Method = Literal["joint", "sequential"]
-DEFAULT_STEPS: dict[str, int] = {"joint": 16, "sequential": 300}
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """What to train. ``steps`` and ``q`` left out take the method's default and p."""
-
-    source: int
-    target: int
-    radius: float
-    vectors: int = 8
-    method: Method = "joint"
-    steps: int | None = None
-    p: float = 2.0
-    q: float | None = None
-    scope: str = "assistant"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.method not in DEFAULT_STEPS:
-            raise InputError("method", f"{self.method!r} is not known", f"Choose {' or '.join(DEFAULT_STEPS)}")
-        if self.target <= self.source:
-            raise InputError(
-                "target layer",
-                f"{self.target} is not above the source layer {self.source}",
-                f"Choose {self.source + 1} or more",
-            )
-        if not (math.isfinite(self.radius) and self.radius > 0):
-            raise InputError("R", f"{self.radius} is no length", "Choose a number above 0")
-        if self.vectors < 1:
-            raise InputError("vectors", f"{self.vectors} is too few", "Choose 1 or more")
-        if self.steps is not None and self.steps < 1:
-            raise InputError("steps", f"{self.steps} is too few", "Choose 1 or more")
-        for name, value in (("p", self.p), ("q", self.q)):
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise InputError(name, f"{value} cannot be used", "Choose a number above 0, 2 as a rule")
-        if not 0 <= self.seed < 2**63:
-            raise InputError("seed", f"{self.seed} is out of range", "Choose a whole number from 0 on")
-        TokenScope.parse(self.scope)
-
-    @property
-    def objective(self) -> PowerObjective:
-        """J with this p and q."""
-        return PowerObjective(self.p, self.p if self.q is None else self.q)
-
-    @property
-    def total_steps(self) -> int:
-        """Steps for each vector (sequential) or for all at once (joint)."""
-        return DEFAULT_STEPS[self.method] if self.steps is None else self.steps
-
-
-@dataclass(frozen=True)
-class TrainingProgress:
-    """Where a training stands. ``curves`` are the growing lists themselves: read them, do not keep them."""
-
-    stage: str
-    done: int
-    total: int
-    seconds_left: float | None
-    curves: list[list[float]] = field(default_factory=list)
-    finished: int = 0
 
 
 @dataclass(frozen=True)
@@ -153,6 +90,10 @@ class _Clock:
         return None if done == 0 else self.seconds / done * (self.total - done)
 
 
+def _objective(config: TrainingConfig) -> PowerObjective:
+    return PowerObjective(config.p, config.p if config.q is None else config.q)
+
+
 def _values_and_gradients(
     piece: ModelSlice, thetas: Tensor, mask: Tensor, objective: PowerObjective, batch: int, stop: Stop
 ) -> tuple[Tensor, Tensor]:
@@ -184,7 +125,7 @@ def _joint(piece: ModelSlice, config: TrainingConfig, stop: Stop, batch: int) ->
     clock, done, stopped = _Clock(total), 0, False
     try:
         for done in range(total):
-            values, gradients = _values_and_gradients(piece, thetas, mask, config.objective, batch, stop)
+            values, gradients = _values_and_gradients(piece, thetas, mask, _objective(config), batch, stop)
             for curve, value in zip(curves, values.tolist(), strict=True):
                 curve.append(value)
             direction = torch.nn.functional.normalize(tangent(gradients, thetas), dim=1)
@@ -198,7 +139,7 @@ def _joint(piece: ModelSlice, config: TrainingConfig, stop: Stop, batch: int) ->
         stopped = True
     kept = config.vectors if done else 0
     thetas, curves = thetas[:kept], curves[:kept]
-    final = _values(piece, thetas, mask, config.objective, batch) if kept else []
+    final = _values(piece, thetas, mask, _objective(config), batch) if kept else []
     return TrainingResult(thetas.float().cpu(), final, curves, done, stopped, clock.seconds)
 
 
@@ -225,7 +166,7 @@ def _sequential(piece: ModelSlice, config: TrainingConfig, stop: Stop, batch: in
             optimizer = torch.optim.AdamW([theta], lr=0.001, betas=(0.9, 0.98), weight_decay=0.0, amsgrad=True)
             curves.append([])
             for _ in range(steps):
-                values, gradients = _values_and_gradients(piece, theta, mask, config.objective, batch, stop)
+                values, gradients = _values_and_gradients(piece, theta, mask, _objective(config), batch, stop)
                 curves[-1].append(float(values))
                 with torch.no_grad():
                     theta.grad = -tangent(without(gradients, found, radius), theta)
@@ -241,5 +182,5 @@ def _sequential(piece: ModelSlice, config: TrainingConfig, stop: Stop, batch: in
             found = torch.cat([found, (radius * torch.nn.functional.normalize(exact, dim=1)).float()])
     except Stopped:
         stopped = True
-    final = _values(piece, found, mask, config.objective, batch) if len(found) else []
+    final = _values(piece, found, mask, _objective(config), batch) if len(found) else []
     return TrainingResult(found.float().cpu(), final, curves[: len(found)], steps, stopped, clock.seconds)

@@ -1,0 +1,25 @@
+"""How tokens are chosen."""
+
+from dataclasses import dataclass
+
+from melbo_app.errors import InputError
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How tokens are chosen. Temperature 0 takes the likeliest one (greedy)."""
+
+    max_new_tokens: int = 40
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise InputError("max new tokens", f"{self.max_new_tokens} is too few", "Choose 1 or more")
+        if not 0 <= self.temperature <= 10:
+            raise InputError("temperature", f"{self.temperature} is out of range", "Choose 0 (greedy) to 10")
+        if not 0 < self.top_p <= 1:
+            raise InputError("top-p", f"{self.top_p} is out of range", "Choose a number above 0, up to 1")
+        if not 0 <= self.seed < 2**63:
+            raise InputError("seed", f"{self.seed} is out of range", "Choose a whole number from 0 on")

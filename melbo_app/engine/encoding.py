@@ -1,0 +1,131 @@
+"""Prompts as the exact tokens that go into the model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from melbo_app.engine.model import LanguageModel
+from melbo_app.engine.prompt import Prompt
+from melbo_app.errors import InputError
+
+
+@dataclass(frozen=True)
+class EncodedPrompts:
+    """Prompts as tokens, padded on the left to a common length: P prompts of T tokens."""
+
+    prompts: tuple[Prompt, ...]
+    texts: tuple[str, ...]
+    """What was tokenized, with the chat template around it."""
+    input_ids: Tensor
+    """[P, T] int64."""
+    attention_mask: Tensor
+    """[P, T] int64: 0 at padding."""
+    tail: Tensor
+    """[P, T] bool: the chat template's tokens after the last user message; all False without a template."""
+
+    @cached_property
+    def position_ids(self) -> Tensor:
+        """[P, T] int64: positions counted from the first real token."""
+        return (self.attention_mask.cumsum(-1) - 1).clamp(min=0)
+
+    @cached_property
+    def is_padded(self) -> bool:
+        """Whether any row has padding."""
+        return bool((self.attention_mask == 0).any())
+
+
+def encode(lm: LanguageModel, prompts: Sequence[Prompt]) -> EncodedPrompts:
+    """Tokenize prompts exactly as they go into the model.
+
+    Raises:
+        InputError: no prompt, an empty one, a chat template or system text the model cannot take, or more tokens
+            than the model's context.
+    """
+    if not prompts:
+        raise InputError("prompt", "there is none", "Write a text for the model to answer")
+    encoded = [_encode_one(lm, prompt, number) for number, prompt in enumerate(prompts, start=1)]
+    length = max(len(ids) for _, ids, _ in encoded)
+    shape = (len(prompts), length)
+    input_ids = torch.full(shape, lm.tokenizer.pad_token_id, dtype=torch.int64)
+    attention_mask = torch.zeros(shape, dtype=torch.int64)
+    tail = torch.zeros(shape, dtype=torch.bool)
+    for row, (_, ids, tail_tokens) in enumerate(encoded):
+        input_ids[row, length - len(ids) :] = torch.tensor(ids)
+        attention_mask[row, length - len(ids) :] = 1
+        if tail_tokens:
+            tail[row, -tail_tokens:] = True
+    texts = tuple(text for text, _, _ in encoded)
+    return EncodedPrompts(
+        tuple(prompts), texts, input_ids.to(lm.device), attention_mask.to(lm.device), tail.to(lm.device)
+    )
+
+
+def pieces(lm: LanguageModel, encoded: EncodedPrompts, row: int) -> list[str]:
+    """The text of each token of one prompt, without the padding; together they are the prompt as the model sees it."""
+    ids = encoded.input_ids[row][encoded.attention_mask[row] == 1].tolist()
+    texts: list[str] = []
+    done = 0
+    for end in range(1, len(ids) + 1):
+        # a character may be spread over several tokens: it is shown with the last of them
+        text = lm.tokenizer.decode(ids[:end], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        stable = len(text) if end == len(ids) else len(text.rstrip("�"))
+        texts.append(text[done:stable])
+        done = max(done, stable)
+    return texts
+
+
+def _encode_one(lm: LanguageModel, prompt: Prompt, number: int) -> tuple[str, list[int], int]:
+    """The text, its token ids, and how many of them are the chat template's after the user message."""
+    if not prompt.user.strip():
+        raise InputError("prompt", f"prompt {number} is empty", "Write a text for the model to answer")
+    if not prompt.template:
+        if prompt.system:
+            raise InputError(
+                "system text", "it needs the chat template, which is off", "Switch the template on or remove the text"
+            )
+        text = prompt.user
+        ids = lm.tokenizer(text, add_special_tokens=True)["input_ids"]
+        tail = ""
+    else:
+        text = _render(lm, prompt, prompt.user)
+        ids = lm.tokenizer(text, add_special_tokens=False)["input_ids"]
+        tail = _template_tail(lm, prompt)
+    if lm.context is not None and len(ids) >= lm.context:
+        raise InputError(
+            "prompt",
+            f"prompt {number} has {len(ids):,} tokens and {lm.name} reads at most {lm.context:,}",
+            "Shorten it and leave room for the completion",
+        )
+    # a tail that does not end the text (a template that looks at the content) counts as none
+    if not tail or not text.endswith(tail):
+        return text, ids, 0
+    offsets = lm.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    return text, ids, sum(start >= len(text) - len(tail) for start, _ in offsets)
+
+
+def _render(lm: LanguageModel, prompt: Prompt, user: str) -> str:
+    if not lm.has_template:
+        raise InputError("chat template", f"{lm.name} has none", "Switch the template off")
+    messages = [{"role": "user", "content": user}]
+    if prompt.system:
+        messages.insert(0, {"role": "system", "content": prompt.system})
+    try:
+        return lm.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # templates are programs that come with the model and raise what they like
+        field = "system text" if prompt.system else "chat template"
+        raise InputError(field, f"the template of {lm.name} refuses it ({error})", "Remove it") from error
+
+
+def _template_tail(lm: LanguageModel, prompt: Prompt) -> str:
+    """What the chat template writes after the last user message: what two renderings end with in common.
+
+    The two messages end in different characters, so that nothing of them is taken for the template's.
+    """
+    one, two = _render(lm, prompt, "x0"), _render(lm, prompt, "x1")
+    common = 0
+    while common < min(len(one), len(two)) and one[-1 - common] == two[-1 - common]:
+        common += 1
+    return one[len(one) - common :]
