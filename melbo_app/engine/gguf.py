@@ -3,7 +3,7 @@
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import psutil
 
@@ -19,7 +19,7 @@ BYTES_PER_PARAMETER = 4
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """What must be known before a file is converted: ``parameters`` counts numbers, ``parts`` the files of one model."""
+    """What must be known before a conversion: ``parameters`` counts numbers, ``parts`` the files of one model."""
 
     architecture: str
     parameters: int
@@ -159,13 +159,14 @@ def dequantise(gguf: Path, folder: Path) -> None:
     try:
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         # Without dequantize=True the weights stay packed: every product slow, nothing trainable through them.
-        model, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             gguf.parent,
             gguf_file=gguf.name,
             quantization_config=GgufConfig(dequantize=True),
             dtype=torch.float32,
             output_loading_info=True,
         )
+        model, report = loaded
         # A tensor that the file lacks would be filled with random numbers, without an error.
         if report["missing_keys"]:
             raise ValueError(f"it lacks {', '.join(sorted(report['missing_keys'])[:3])}")

