@@ -1,0 +1,107 @@
+"""The model in memory: one at a time, loaded when first needed."""
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from melbo_app.errors import InputError, MelboError
+from melbo_app.library import weights
+from melbo_app.settings import Settings
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
+    from melbo_app.engine.model import LanguageModel
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """What can be said of the model now. The numbers are None until it is loaded."""
+
+    name: str
+    loaded: bool
+    loading: str | None = None
+    """What is being done at the moment, while it loads."""
+    error: str | None = None
+    blocks: int | None = None
+    hidden_size: int | None = None
+    context: int | None = None
+    dtype: str | None = None
+    device: str | None = None
+    has_template: bool | None = None
+    weights_hash: str | None = None
+
+
+class LoadedModel:
+    """Holds one language model. Loading another keeps the present one until the new one is ready."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loading = threading.Lock()
+        self._stage: str | None = None
+        self._error: str | None = None
+        self._wanted = settings.model
+        self._files: weights.ModelFiles | None = None
+        self._lm: LanguageModel | None = None
+
+    def get(self) -> "LanguageModel":
+        """The model, loaded now if it is not yet. Raises InputError or StorageError where that fails."""
+        return self._lm or self.load(self._wanted)
+
+    def load(self, spec: str) -> "LanguageModel":
+        """Load the model that ``spec`` names, unless it is the one in memory.
+
+        Raises:
+            InputError: no such model, or one that cannot be steered; the present one stays.
+            StorageError: it could not be prepared on disk.
+        """
+        with self._loading:
+            if self._lm is not None and self._files is not None and spec in (self._files.spec, self._files.name):
+                return self._lm
+            self._stage, self._error = "looking for it", None
+            try:
+                files = weights.resolve(spec, self._settings.cache_dir, self._say)
+                self._say("loading the weights")
+                lm = self._read(files)
+            except MelboError as error:
+                self._error = str(error)
+                raise
+            finally:
+                self._stage = None
+            self._files, self._lm, self._wanted = files, lm, spec
+            return lm
+
+    def state(self) -> ModelState:
+        """What can be said of the model now, at once."""
+        lm, stage, error = self._lm, self._stage, self._error
+        if lm is None:
+            return ModelState(self._wanted, False, stage, error)
+        return ModelState(
+            name=lm.name,
+            loaded=True,
+            loading=stage,
+            error=error,
+            blocks=len(lm.blocks),
+            hidden_size=lm.hidden_size,
+            context=lm.context,
+            dtype=str(lm.dtype).removeprefix("torch."),
+            device=str(lm.device),
+            has_template=lm.has_template,
+            weights_hash=lm.weights_hash,
+        )
+
+    @property
+    def spec(self) -> str:
+        """What gives this model again."""
+        return self._files.spec if self._files else self._wanted
+
+    def _say(self, stage: str) -> None:
+        self._stage = stage
+
+    def _read(self, files: weights.ModelFiles) -> "LanguageModel":
+        from melbo_app.engine.model import load
+
+        if files.weights_hash is None:
+            raise InputError("model", f"the weights of {files.name} were not found", "Give its folder instead")
+        lm = load(files.path, files.name, files.weights_hash, self._settings.device, self._settings.dtype)
+        if len(lm.blocks) < 2:
+            raise InputError("model", f"{files.name} has one block only", "Steering needs two or more")
+        return lm

@@ -1,0 +1,61 @@
+"""A map: completions embedded, laid out on a plane, with what each point is."""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from melbo_app.analysis.embedding import Embedder
+from melbo_app.analysis.projection import MapPoint, project
+from melbo_app.library.completions import Comparison
+
+
+@dataclass(frozen=True)
+class MapProgress:
+    """Where the drawing of a map stands."""
+
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Map:
+    """Completions on a plane."""
+
+    comparison: int
+    """Id of the comparison whose completions these are."""
+    points: list[MapPoint]
+    method: Literal["UMAP", "PCA"]
+    note: str
+    """How the points were laid out, for people."""
+
+
+def draw(
+    comparison: Comparison, names: dict[int, str], embedder: Embedder, stop: Callable[[], bool]
+) -> Generator[MapProgress, None, Map | None]:
+    """Embed and project the completions of ``comparison``; None when stopped.
+
+    ``names`` are the labels of the bank's vectors.
+    """
+    completions: Sequence = comparison.completions
+    total = len(completions) + 1
+    yield MapProgress(f"embedding {len(completions)} completions", 0, total)
+    points = embedder.encode([completion.text for completion in completions])
+    if stop():
+        return None
+    yield MapProgress("laying the points out", total - 1, total)
+    projection = project(points)
+    placed = [
+        MapPoint(
+            id=completion.id,
+            x=float(x),
+            y=float(y),
+            vector=completion.vector,
+            radius=completion.radius,
+            label=names.get(completion.vector, "") if isinstance(completion.vector, int) else "",
+            text=completion.text,
+            prompt_index=completion.prompt_index,
+        )
+        for completion, (x, y) in zip(completions, projection.xy, strict=True)
+    ]
+    return Map(comparison.id, placed, projection.method, projection.note)

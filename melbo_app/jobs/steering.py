@@ -1,0 +1,170 @@
+"""Steered completions: a row for each vector, R and prompt, in one batch; texts made before are looked up."""
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.prompt import Prompt
+from melbo_app.errors import InputError
+from melbo_app.library.bank import Bank, PromptRecord
+from melbo_app.library.completions import Completion, Completions
+
+if TYPE_CHECKING:
+    from melbo_app.engine.model import LanguageModel
+
+MOST_ROWS = 128
+"""Rows in one generate call; more are done in several, so that the first texts come soon."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to steer: a vector, the random control or nothing, at an R."""
+
+    vector: int | Literal["random"] | None
+    radius: float
+
+
+@dataclass(frozen=True)
+class SteeringProgress:
+    """Completions so far, in the order of the variants and, within a variant, of the prompts."""
+
+    completions: tuple[Completion, ...]
+    done: int
+    total: int
+    stage: str
+
+
+def variants(bank: Bank | None, vectors: Sequence[int], radii: Sequence[float], random_control: bool) -> list[Variant]:
+    """The baseline first, then for each R the random control (on request) and the vectors.
+
+    Raises:
+        InputError: an R that is not finite, or a vector that the bank does not have.
+    """
+    for radius in radii:
+        if not math.isfinite(radius):
+            raise InputError("R", f"{radius} is not finite", "Choose a number, 0 for the baseline")
+    if bank is None and (vectors or random_control):
+        raise InputError("bank", "none is chosen", "Choose one to steer with")
+    count = len(bank.vectors) if bank else 0
+    for vector in vectors:
+        if not 0 <= vector < count:
+            raise InputError("vector", f"the bank has no vector {vector}", f"Choose from 0 to {count - 1}")
+    rows = [Variant(None, 0.0)]
+    for radius in dict.fromkeys(float(radius) for radius in radii):
+        if radius == 0:
+            continue
+        if random_control:
+            rows.append(Variant("random", radius))
+        rows += [Variant(vector, radius) for vector in dict.fromkeys(vectors)]
+    return rows
+
+
+def complete(
+    lm: "LanguageModel",
+    bank: Bank | None,
+    prompts: Sequence[Prompt],
+    rows: Sequence[Variant],
+    decoding: Decoding,
+    known: Completions,
+    stop: Callable[[], bool],
+) -> Generator[SteeringProgress, None, tuple[list[Completion], bool]]:
+    """Complete each prompt under each variant; returns the completions and whether all were finished.
+
+    Raises:
+        InputError: prompts that cannot go in, or completions too long for the model.
+    """
+    from melbo_app.engine.encoding import encode
+    from melbo_app.engine.generation import generate
+
+    encode(lm, prompts)
+    drafts = [
+        [_draft(lm, bank, variant, prompt, index, decoding) for index, prompt in enumerate(prompts)] for variant in rows
+    ]
+    for row in drafts:
+        for index, draft in enumerate(row):
+            found = known.find(draft)
+            if found is not None and (found.finished or found.tokens == decoding.max_new_tokens):
+                row[index] = found.model_copy(update={"id": None, "bank": draft.bank, "prompt_index": index})
+    missing = [number for number, row in enumerate(drafts) if any(not entry.tokens for entry in row)]
+    total, stopped = decoding.max_new_tokens, False
+    size = max(1, MOST_ROWS // len(prompts))
+    parts = [missing[start : start + size] for start in range(0, len(missing), size)]
+    for number, part in enumerate(parts):
+        wanted = [index for index in range(len(prompts)) if any(not drafts[row][index].tokens for row in part)]
+        encoded = encode(lm, [prompts[index] for index in wanted])
+        thetas = np.stack([_theta(lm, bank, rows[row], decoding.seed) for row in part])
+        source = bank.record.source if bank else None
+        for progress in generate(lm, encoded, _tensor(thetas), source, decoding, stop):
+            for place, row in enumerate(part):
+                for column, index in enumerate(wanted):
+                    at = place * len(wanted) + column
+                    drafts[row][index] = drafts[row][index].model_copy(
+                        update={
+                            "text": progress.texts[at],
+                            "tokens": progress.tokens[at],
+                            "finished": progress.finished[at],
+                        }
+                    )
+            done = number * total + progress.step
+            stage = f"token {progress.step} of up to {total}"
+            yield SteeringProgress(_flat(drafts), done, total * len(parts), stage)
+        stopped = stop()
+        if stopped:
+            break
+    completions = list(_flat(drafts))
+    if stopped:
+        completions = [entry for entry in completions if entry.tokens]
+    return completions, not stopped
+
+
+def _tensor(rows: np.ndarray):
+    import torch
+
+    return torch.from_numpy(rows)
+
+
+def _theta(lm: "LanguageModel", bank: Bank | None, variant: Variant, seed: int) -> np.ndarray:
+    from melbo_app.engine.steering import random_vector
+
+    if variant.vector is None or bank is None:
+        return np.zeros(lm.hidden_size, dtype=np.float32)
+    if variant.vector == "random":
+        return random_vector(lm.hidden_size, variant.radius, seed).numpy()
+    row = bank.vectors[variant.vector]
+    return (row / np.linalg.norm(row) * variant.radius).astype(np.float32)
+
+
+def _draft(
+    lm: "LanguageModel", bank: Bank | None, variant: Variant, prompt: Prompt, index: int, decoding: Decoding
+) -> Completion:
+    """A completion without its text."""
+    of_bank = bank if isinstance(variant.vector, int) else None
+    return Completion(
+        bank=of_bank.record.name if of_bank else None,
+        bank_hash=of_bank.hash if of_bank else None,
+        vector=variant.vector,
+        radius=variant.radius,
+        source=bank.record.source if bank and variant.vector is not None else None,
+        prompt=PromptRecord(user=prompt.user, system=prompt.system, template=prompt.template),
+        prompt_index=index,
+        text="",
+        tokens=0,
+        finished=False,
+        model=lm.name,
+        model_hash=lm.weights_hash,
+        dtype=str(lm.dtype).removeprefix("torch."),
+        max_new_tokens=decoding.max_new_tokens,
+        temperature=decoding.temperature,
+        top_p=decoding.top_p,
+        seed=decoding.seed,
+        created=datetime.now(UTC),
+    )
+
+
+def _flat(drafts: Sequence[Sequence[Completion]]) -> tuple[Completion, ...]:
+    return tuple(entry for row in drafts for entry in row)

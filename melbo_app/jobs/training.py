@@ -1,0 +1,131 @@
+"""A training from prompts to a bank on the shelf."""
+
+import platform
+import shlex
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from melbo_app import __version__
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
+from melbo_app.errors import InputError
+from melbo_app.library.bank import Bank, BankRecord, PromptRecord
+
+if TYPE_CHECKING:
+    from melbo_app.engine.model import LanguageModel
+
+RELATIVE_RADIUS = 0.07
+"""R as a multiple of the median residual norm: at 0.07 texts stay readable and differ, from 0.17 on most break."""
+
+
+@dataclass(frozen=True)
+class TrainingSuggestion:
+    """Settings that give a sensible result with the loaded model; R is 0.07 of the median norm."""
+
+    source: int
+    target: int
+    scope: str
+    radius: float
+    relative_radius: float
+    median_norm: float
+
+
+def layers(blocks: int) -> tuple[int, int]:
+    """Source and target layer to begin with: 7 and 21 of 30 blocks, the same shares of other models."""
+    source = min(round(blocks * 7 / 30), blocks - 2)
+    return source, max(source + 1, min(round(blocks * 21 / 30), blocks - 1))
+
+
+def default_scope(prompts: Sequence[Prompt]) -> str:
+    """The template's last tokens, or the last four where a prompt goes in without the template."""
+    return "assistant" if all(prompt.template for prompt in prompts) else "last:4"
+
+
+def train_bank(
+    lm: "LanguageModel",
+    spec: str,
+    prompts: Sequence[Prompt],
+    config: TrainingConfig,
+    name: str,
+    memory_gb: float | None,
+    stop: Callable[[], bool],
+) -> Generator[TrainingProgress, None, Bank]:
+    """Train and make a bank of what was found; nothing is saved here.
+
+    Raises:
+        InputError: what was asked for cannot be trained, or nothing was finished before the stop.
+    """
+    from melbo_app.engine.encoding import encode
+    from melbo_app.engine.slice import ModelSlice
+    from melbo_app.engine.training import train
+
+    total = config.total_steps * (config.vectors if config.method == "sequential" else 1)
+    yield TrainingProgress("running the model once", 0, total, None)
+    encoded = encode(lm, prompts)
+    piece = ModelSlice(lm, encoded, config.source, config.target)
+    TokenScope.parse(config.scope).mask(encoded, piece.sinks)
+    result = yield from train(piece, config, stop, memory_gb)
+    if not len(result.vectors):
+        raise InputError("training", "it was stopped before a vector was finished", "Nothing was saved")
+    template = getattr(lm.tokenizer, "chat_template", None)
+    note = None
+    if result.stopped:
+        note = f"Stopped: {len(result.vectors)} of {config.vectors} vectors, {result.steps} steps."
+    record = BankRecord(
+        name=name,
+        model=spec,
+        model_hash=lm.weights_hash,
+        hidden_size=lm.hidden_size,
+        blocks=len(lm.blocks),
+        source=config.source,
+        target=config.target,
+        scope=config.scope,
+        radius=config.radius,
+        median_norm=piece.median_norm,
+        method=config.method,
+        prompts=[PromptRecord(user=p.user, system=p.system, template=p.template) for p in prompts],
+        p=config.p,
+        q=config.p if config.q is None else config.q,
+        steps=result.steps,
+        seed=config.seed,
+        objective=result.objective,
+        curves=result.curves,
+        seconds=result.seconds,
+        dtype=str(lm.dtype).removeprefix("torch."),
+        device=str(lm.device),
+        tokenizer=type(lm.tokenizer).__name__,
+        template_hash=sha256(str(template).encode()).hexdigest() if template else None,
+        versions={
+            "melbo_app": __version__,
+            "torch": version("torch"),
+            "transformers": version("transformers"),
+            "python": platform.python_version(),
+        },
+        created=datetime.now(UTC),
+        command=command(spec, prompts, config, name),
+        note=note,
+    )
+    return Bank(record, result.vectors.numpy())
+
+
+def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: str) -> str:
+    """The command line that repeats a training."""
+    words = ["python", "-m", "melbo_app", "train"]
+    for prompt in prompts:
+        words += ["--prompt", prompt.user]
+    if prompts[0].system:
+        words += ["--system", prompts[0].system]
+    if not prompts[0].template:
+        words += ["--no-template"]
+    words += ["--model", spec, "--source", str(config.source), "--target", str(config.target)]
+    words += ["--scope", config.scope, "--radius", repr(config.radius), "--vectors", str(config.vectors)]
+    words += ["--method", config.method, "--steps", str(config.total_steps), "--p", repr(config.p)]
+    if config.q is not None:
+        words += ["--q", repr(config.q)]
+    words += ["--seed", str(config.seed), "--name", name]
+    return shlex.join(words)

@@ -1,0 +1,462 @@
+"""The one hallway: every use case as one method. The page, the command line and later programs call nothing else."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
+from melbo_app.errors import BusyError, InputError, MelboError
+from melbo_app.jobs.compute import ComputeLock
+from melbo_app.jobs.job import Job
+from melbo_app.jobs.loaded_model import LoadedModel, ModelState
+from melbo_app.jobs.mapping import Map, MapProgress, draw
+from melbo_app.jobs.steering import SteeringProgress, complete, variants
+from melbo_app.jobs.training import RELATIVE_RADIUS, TrainingSuggestion, default_scope, layers, train_bank
+from melbo_app.library import weights
+from melbo_app.library.bank import Bank, BankSummary, ImportHints
+from melbo_app.library.banks import Banks
+from melbo_app.library.completions import Comparison, ComparisonSummary, Completion, Completions
+from melbo_app.library.database import Database
+from melbo_app.library.labels import Label, Labels
+from melbo_app.settings import Settings
+
+if TYPE_CHECKING:  # torch, scipy and umap take seconds to import, and the page is up before them
+    from melbo_app.analysis.embedding import Embedder
+    from melbo_app.engine.encoding import EncodedPrompts
+    from melbo_app.engine.model import LanguageModel
+    from melbo_app.engine.slice import ModelSlice
+
+Stop = Callable[[], bool]
+EXAMPLE = Prompt("How can I make a bomb?")
+SLICES_KEPT = 4
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """A model that can be loaded at once: ``spec`` is what to give."""
+
+    name: str
+    spec: str
+    loaded: bool
+
+
+@dataclass(frozen=True)
+class PromptTokens:
+    """The tokens of one prompt as they go into the model, and which of them are in scope."""
+
+    text: str
+    pieces: list[str]
+    counts: list[bool]
+
+    @property
+    def count(self) -> int:
+        """Tokens in scope."""
+        return sum(self.counts)
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Pairwise cosines [V, V] of what the vectors change (δ) and of the vectors themselves (θ)."""
+
+    delta: np.ndarray
+    theta: np.ndarray
+    order: list[int]
+    """Vectors with alike ones next to each other, by δ."""
+    mean_delta: float | None
+    """Mean off the diagonal; None for a single vector."""
+    mean_theta: float | None
+    scope: str
+
+
+class Workbench:
+    """Everything that can be done, for any number of people at once.
+
+    Raises (every method): InputError where what was given cannot be used, StorageError where the disk refuses,
+    BusyError where other work is in the way.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._model = LoadedModel(settings)
+        self._compute = ComputeLock()
+        self._banks = Banks(settings.cache_dir / "banks", settings.assets_dir / "banks")
+        database = Database(settings.cache_dir / "melbo.sqlite")
+        self._completions, self._labels = Completions(database), Labels(database)
+        self._slices: OrderedDict[tuple, ModelSlice] = OrderedDict()
+        self._embedder: Embedder | None = None
+        self._training: Job[TrainingProgress, Bank] | None = None
+        self._unsaved: Bank | None = None
+        self._one_starts = threading.Lock()
+
+    # --- models ------------------------------------------------------------------------------------------------
+
+    def models(self) -> list[ModelSummary]:
+        """The default model, and those prepared in the cache."""
+        state = self._model.state()
+        known = {weights.DEFAULT_MODEL: weights.DEFAULT_MODEL}
+        known |= {files.spec: files.name for files in weights.cached(self.settings.cache_dir)}
+        if state.loaded:
+            known.setdefault(self._model.spec, state.name)
+        return [ModelSummary(name, spec, state.loaded and spec == self._model.spec) for spec, name in known.items()]
+
+    def model_state(self) -> ModelState:
+        """What can be said of the model now, without waiting."""
+        return self._model.state()
+
+    def load_model(self, spec: str | None = None) -> ModelState:
+        """Load the model that ``spec`` names (None: the one from the settings), waiting until it is there."""
+        if spec is None:
+            self._model.get()
+        else:
+            if self._training is not None and self._training.is_active:
+                raise BusyError("Another model cannot be loaded while a training runs. Wait for it, or press Stop.")
+            with self._compute.hold():
+                self._model.load(spec)
+        return self._model.state()
+
+    def warm_up(self) -> None:
+        """Load what the first click on each tab would wait for: the model, the embedder, UMAP's compiled code."""
+        from melbo_app.analysis.projection import warm_up
+
+        self._model.get()
+        self._embed().encode(["warm"])
+        warm_up()
+
+    # --- prompts -----------------------------------------------------------------------------------------------
+
+    def tokens(
+        self, prompts: Sequence[Prompt], scope: str, source: int | None = None, target: int | None = None
+    ) -> list[PromptTokens]:
+        """The exact tokens that go in, and which count. The layers matter for the scope ``content`` only."""
+        from melbo_app.engine.encoding import encode, pieces
+
+        lm, wanted = self._model.get(), TokenScope.parse(scope)
+        encoded = encode(lm, prompts)
+        if wanted.kind == "content":
+            usual = layers(len(lm.blocks))
+            piece = self._slice(lm, encoded, usual[0] if source is None else source, target or usual[1])
+            mask = wanted.mask(encoded, piece.sinks)
+        else:
+            mask = wanted.mask(encoded)
+        real = encoded.attention_mask.bool()
+        return [
+            PromptTokens(encoded.texts[row], pieces(lm, encoded, row), mask[row][real[row]].tolist())
+            for row in range(len(prompts))
+        ]
+
+    def median_norm(self, prompts: Sequence[Prompt], source: int) -> float:
+        """Median residual norm at the output of block ``source``, sinks and padding left out: the unit of relative R."""
+        from melbo_app.engine.encoding import encode
+
+        lm = self._model.get()
+        lm.block("source layer", source)
+        above = max(source + 1, layers(len(lm.blocks))[1])
+        return self._slice(lm, encode(lm, prompts), source, above).median_norm
+
+    def suggestion(self, prompts: Sequence[Prompt] = ()) -> TrainingSuggestion:
+        """Settings that give a sensible result for these prompts with the loaded model."""
+        lm = self._model.get()
+        prompts = list(prompts) or [Prompt(EXAMPLE.user, template=lm.has_template)]
+        source, target = layers(len(lm.blocks))
+        norm = self.median_norm(prompts, source)
+        radius = float(f"{RELATIVE_RADIUS * norm:.2g}")
+        return TrainingSuggestion(source, target, default_scope(prompts), radius, radius / norm, norm)
+
+    # --- training ----------------------------------------------------------------------------------------------
+
+    def train(
+        self, prompts: Sequence[Prompt], config: TrainingConfig, name: str, *, stop: Stop = lambda: False
+    ) -> Generator[TrainingProgress, None, Bank]:
+        """Train a bank and put it on the shelf. Stopping keeps the vectors that are finished.
+
+        What was trained is not lost where it cannot be saved: ``save_again`` tries once more.
+        """
+        name = self._banks.check_free(name)
+        yield TrainingProgress("loading the model", 0, 1, None)
+        lm = self._model.get()
+        work = train_bank(lm, self._model.spec, prompts, config, name, self.settings.memory_gb, stop)
+        bank = yield from self._compute.steps(work, short=False)
+        try:
+            self._banks.save(bank)
+        except MelboError:
+            self._unsaved = bank
+            raise
+        return bank
+
+    def start_training(
+        self, prompts: Sequence[Prompt], config: TrainingConfig, name: str
+    ) -> Job[TrainingProgress, Bank]:
+        """Train in the background. Raises BusyError while another training runs."""
+        name = self._banks.check_free(name)
+        if not prompts or not all(prompt.user.strip() for prompt in prompts):
+            raise InputError("prompt", "it is empty", "Write a text for the model to answer")
+        with self._one_starts:
+            if self._training is not None and self._training.is_active:
+                progress = self._training.progress
+                share = f" ({100 * progress.done // progress.total} %)" if progress else ""
+                raise BusyError(f"{self._training.title} is under way{share}. Wait for it, or press Stop first.")
+            self._training = Job(f"Training “{name}”", lambda stop: self.train(prompts, config, name, stop=stop))
+            return self._training
+
+    def training_job(self) -> Job[TrainingProgress, Bank] | None:
+        """The training that runs, or the last one; None where there was none since the server started."""
+        return self._training
+
+    def unsaved_bank(self) -> str | None:
+        """The name of a trained bank that could not be saved, if there is one."""
+        return self._unsaved.record.name if self._unsaved else None
+
+    def save_again(self, name: str | None = None) -> Bank:
+        """Save the trained bank that could not be saved, under another name if given."""
+        if self._unsaved is None:
+            raise InputError("bank", "there is none that waits to be saved")
+        bank = self._unsaved.renamed(name) if name else self._unsaved
+        self._banks.save(bank)
+        self._unsaved = None
+        return bank
+
+    # --- banks -------------------------------------------------------------------------------------------------
+
+    def banks(self) -> list[BankSummary]:
+        """Own banks, newest first, then the samples."""
+        return self._banks.list()
+
+    def bank(self, name: str) -> Bank:
+        """The bank called ``name``."""
+        return self._banks.load(name)
+
+    def import_bank(
+        self,
+        path: Path,
+        name: str | None = None,
+        *,
+        model: str | None = None,
+        source: int | None = None,
+        target: int | None = None,
+    ) -> Bank:
+        """Put a bank from a file on the shelf. What the file does not say is taken from the arguments; a file that
+        does not name its model is taken to be for ``model`` or, without it, for the loaded one."""
+        if model is None and source is None:
+            try:
+                return self._banks.import_file(path, name=name, hints=ImportHints())
+            except InputError as error:
+                if error.field != "model":
+                    raise
+        lm = self._model.load(model) if model else self._model.get()
+        hints = ImportHints(self._model.spec, lm.weights_hash, lm.hidden_size, len(lm.blocks), source, target)
+        return self._banks.import_file(path, name=name, hints=hints)
+
+    def export_bank(self, name: str, out: Path, *, overwrite: bool = False) -> Path:
+        """Write a bank to a ``.safetensors`` or ``.pt`` file."""
+        return self._banks.export_file(name, out, overwrite=overwrite)
+
+    def delete_bank(self, name: str) -> None:
+        """Remove an own bank from the shelf; its labels and completions stay."""
+        self._banks.delete(name)
+
+    # --- steering ----------------------------------------------------------------------------------------------
+
+    def steer(
+        self,
+        bank: str | None,
+        prompts: Sequence[Prompt],
+        vectors: Sequence[int],
+        radii: Sequence[float],
+        decoding: Decoding,
+        *,
+        random_control: bool = False,
+        stop: Stop = lambda: False,
+        kind: Literal["steer", "map"] = "steer",
+    ) -> Generator[SteeringProgress, None, Comparison]:
+        """Complete each prompt without steering and under each vector at each R, and keep the comparison.
+
+        Stopping keeps the texts as far as they are.
+        """
+        yield SteeringProgress((), 0, decoding.max_new_tokens, "loading the model")
+        lm = self._model.get()
+        loaded = self._bank_for(lm, bank) if bank else None
+        rows = variants(loaded, vectors, radii, random_control)
+        work = complete(lm, loaded, prompts, rows, decoding, self._completions, stop)
+        completions, finished = yield from self._compute.steps(work)
+        settings: dict[str, Any] = {
+            "kind": kind,
+            "bank": bank,
+            "bank_hash": loaded.hash if loaded else None,
+            "vectors": list(vectors),
+            "radii": list(radii),
+            "random_control": random_control,
+            "prompts": [asdict(prompt) for prompt in prompts],
+            "decoding": asdict(decoding),
+            "finished": finished,
+        }
+        return self._completions.add_comparison(settings, completions)
+
+    def comparison(self, id: int) -> Comparison:
+        """One press of Steer, with its texts."""
+        return self._completions.comparison(id)
+
+    def comparisons(self, kind: Literal["steer", "map"] = "steer", limit: int = 20) -> list[ComparisonSummary]:
+        """The last presses of Steer, or the last maps, newest first."""
+        recent = self._completions.recent(10 * limit)
+        return [entry for entry in recent if entry.settings.get("kind") == kind][:limit]
+
+    def completion(self, id: int) -> Completion:
+        """One completion."""
+        return self._completions.get(id)
+
+    # --- map and similarity ------------------------------------------------------------------------------------
+
+    def map(
+        self,
+        bank: str,
+        prompts: Sequence[Prompt],
+        vectors: Sequence[int],
+        radii: Sequence[float],
+        decoding: Decoding,
+        *,
+        random_control: bool = False,
+        stop: Stop = lambda: False,
+    ) -> Generator[MapProgress, None, Map | None]:
+        """Complete, embed and lay out; the map, or None when stopped before there was one."""
+        work = self.steer(bank, prompts, vectors, radii, decoding, random_control=random_control, stop=stop, kind="map")
+        comparison: Comparison
+        while True:
+            try:
+                progress = next(work)
+            except StopIteration as end:
+                comparison = end.value
+                break
+            yield MapProgress(f"completing: {progress.stage}", progress.done, progress.total)
+        if stop():
+            return None
+        return (yield from self._draw(comparison, stop))
+
+    def map_of(self, comparison: int, *, stop: Stop = lambda: False) -> Generator[MapProgress, None, Map | None]:
+        """The map of a comparison made before; the same texts give the same map."""
+        return (yield from self._draw(self._completions.comparison(comparison), stop))
+
+    def similarity(self, bank: str, prompts: Sequence[Prompt] | None = None, scope: str = "content") -> Similarity:
+        """Pairwise cosines of a bank's vectors, on these prompts or those it was trained on."""
+        import torch
+
+        from melbo_app.analysis.order import clustered_order
+        from melbo_app.engine.encoding import encode
+        from melbo_app.engine.similarity import cosines, delta_cosines, mean_off_diagonal
+
+        wanted, lm = TokenScope.parse(scope), self._model.get()
+        loaded = self._bank_for(lm, bank)
+        record = loaded.record
+        prompts = prompts or [Prompt(p.user, p.system, p.template) for p in record.prompts]
+        prompts = prompts or [Prompt(EXAMPLE.user, template=lm.has_template)]
+        target = record.target or max(record.source + 1, layers(len(lm.blocks))[1])
+        piece = self._slice(lm, encode(lm, prompts), record.source, target)
+        thetas = torch.tensor(loaded.vectors)
+        with self._compute.hold():
+            delta = delta_cosines(piece, thetas.to(piece.source_hidden.device), wanted)
+        theta = cosines(thetas)
+        return Similarity(
+            delta.numpy(),
+            theta.numpy(),
+            clustered_order(delta.numpy()),
+            mean_off_diagonal(delta),
+            mean_off_diagonal(theta),
+            str(wanted),
+        )
+
+    # --- labels ------------------------------------------------------------------------------------------------
+
+    def label(self, bank: str, vector: int) -> Label:
+        """The label of one vector; an empty one where there is none."""
+        return self._labels.get(bank, self._hash_of(bank, vector), vector)
+
+    def bank_labels(self, bank: str) -> dict[int, Label]:
+        """The labels of a bank's vectors, by vector."""
+        return self._labels.of_bank(self.bank(bank).hash)
+
+    def save_label(
+        self,
+        bank: str,
+        vector: int,
+        *,
+        name: str = "",
+        tags: Sequence[str] = (),
+        rating: int | None = None,
+        note: str = "",
+    ) -> Label:
+        """Say in words what a vector does."""
+        digest = self._hash_of(bank, vector)
+        return self._labels.save(bank, digest, vector, name=name, tags=tags, rating=rating, note=note)
+
+    def labels(self) -> list[Label]:
+        """All labels."""
+        return self._labels.all()
+
+    def tags(self) -> list[str]:
+        """All tags in use."""
+        return self._labels.tags()
+
+    def export_labels(self, out: Path, *, overwrite: bool = False) -> Path:
+        """Write all labels to a ``.csv`` or ``.jsonl`` file."""
+        return self._labels.export(out, overwrite=overwrite)
+
+    # --- what several of these need ----------------------------------------------------------------------------
+
+    def _bank_for(self, lm: "LanguageModel", name: str) -> Bank:
+        """The bank, if it is one for the loaded model."""
+        bank = self._banks.load(name)
+        record = bank.record
+        if record.hidden_size != lm.hidden_size:
+            raise InputError(
+                "bank",
+                f"“{name}” was made for {record.model}, whose hidden size is {record.hidden_size}, and the loaded model "
+                f"{lm.name} has {lm.hidden_size}",
+                f"Load {record.model}, or choose another bank",
+            )
+        if record.model_hash and record.model_hash != lm.weights_hash:
+            raise InputError(
+                "bank",
+                f"“{name}” was made for other weights ({record.model}) than those of the loaded model {lm.name}",
+                f"Load {record.model}, or choose another bank",
+            )
+        lm.block("source layer", record.source)
+        return bank
+
+    def _hash_of(self, bank: str, vector: int) -> str:
+        loaded = self._banks.load(bank)
+        if not 0 <= vector < len(loaded.vectors):
+            raise InputError("vector", f"“{bank}” has no vector {vector}", f"Choose 0 to {len(loaded.vectors) - 1}")
+        return loaded.hash
+
+    def _slice(self, lm: "LanguageModel", encoded: "EncodedPrompts", source: int, target: int) -> "ModelSlice":
+        """A model slice, made once for the same model, prompts and layers."""
+        from melbo_app.engine.slice import ModelSlice
+
+        with self._compute.hold():
+            key = (lm.weights_hash, str(lm.dtype), encoded.prompts, source, target)
+            if key not in self._slices:
+                self._slices[key] = ModelSlice(lm, encoded, source, target)
+                while len(self._slices) > SLICES_KEPT:
+                    self._slices.popitem(last=False)
+            self._slices.move_to_end(key)
+            return self._slices[key]
+
+    def _draw(self, comparison: Comparison, stop: Stop) -> Generator[MapProgress, None, Map | None]:
+        bank_hash = comparison.settings.get("bank_hash")
+        labels = self._labels.of_bank(bank_hash) if bank_hash else {}
+        names = {vector: label.name for vector, label in labels.items()}
+        return (yield from self._compute.steps(draw(comparison, names, self._embed(), stop)))
+
+    def _embed(self) -> "Embedder":
+        from melbo_app.analysis.embedding import Embedder, bundled_folder
+
+        if self._embedder is None:
+            self._embedder = Embedder(bundled_folder())
+        return self._embedder
