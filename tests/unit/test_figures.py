@@ -1,0 +1,236 @@
+import html
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from melbo_app.analysis.projection import MapPoint
+from melbo_app.ui.figures import curves_figure, heatmap_figure, map_figure
+
+PLAIN = MapPoint(id=7, x=1, y=2, vector=3, radius=8, label="", text="Sure, here it is", prompt_index=0)
+BASELINE = replace(PLAIN, id=1, vector=None, radius=0)
+RANDOM = replace(PLAIN, id=2, vector="random")
+
+
+def traces(figure: go.Figure) -> dict[str, dict]:
+    return {trace["name"]: trace for trace in json.loads(figure.to_json())["data"]}
+
+
+def bank(count: int) -> list[MapPoint]:
+    return [replace(PLAIN, id=100 + vector, vector=vector, x=vector) for vector in range(count)]
+
+
+def hover_of(point: MapPoint) -> list[str]:
+    return map_figure([point], "vector").data[0].hovertext[0].split("<br>")
+
+
+FIGURES = {
+    "map": map_figure([PLAIN, BASELINE, RANDOM], "vector", "Map"),
+    "empty map": map_figure([], "radius"),
+    "heat map": heatmap_figure(np.eye(3), ["a", "b", "c"], None, "Similarity"),
+    "empty heat map": heatmap_figure(np.zeros((0, 0)), [], None, "Similarity"),
+    "curves": curves_figure([[1.0, 2.0]], 2, 5, "joint"),
+    "no curves": curves_figure([], 0, 5, "joint"),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_suits_light_and_dark_pages(name):
+    layout = json.loads(FIGURES[name].to_json())["layout"]
+    assert layout["paper_bgcolor"] == layout["plot_bgcolor"] == "rgba(0, 0, 0, 0)"
+    assert layout["font"]["family"] == "system-ui, sans-serif"
+    assert layout["autosize"] is True and "width" not in layout and "height" not in layout
+    assert "layout" not in layout["template"]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_hold_plain_lists_that_older_plotly_scripts_can_read(name):
+    assert "bdata" not in FIGURES[name].to_json()
+
+
+@pytest.mark.parametrize("name", ["empty map", "empty heat map", "no curves"])
+def test_an_empty_figure_says_so(name):
+    assert FIGURES[name].layout.annotations[0].text
+
+
+@pytest.mark.parametrize("colour", ["vector", "radius", "label"])
+def test_every_point_is_drawn_once_and_carries_its_completion(colour):
+    points = [BASELINE, RANDOM, *bank(40), replace(PLAIN, id=500, label="poem", radius=-4)]
+    drawn = [
+        (x, y, ids)
+        for trace in traces(map_figure(points, colour)).values()
+        for x, y, ids in zip(trace["x"], trace["y"], trace["customdata"], strict=True)
+    ]
+    assert sorted(drawn) == sorted((point.x, point.y, [point.id]) for point in points)
+
+
+@pytest.mark.parametrize("colour", ["vector", "radius", "label"])
+def test_baseline_is_a_black_star_and_the_control_a_hollow_grey_circle(colour):
+    found = traces(map_figure([PLAIN, BASELINE, RANDOM], colour))
+    assert (found["baseline"]["marker"]["symbol"], found["baseline"]["marker"]["color"]) == ("star", "black")
+    assert found["random control"]["marker"]["symbol"] == "circle-open"
+    assert list(found)[-1] == "baseline"  # drawn last, so on top
+
+
+def test_up_to_sixty_four_vectors_differ_in_colour_or_symbol():
+    found = traces(map_figure(bank(64), "vector"))
+    assert len({(trace["marker"]["color"], trace["marker"]["symbol"]) for trace in found.values()}) == 64
+    first = [found[f"vector {vector}"]["marker"] for vector in range(8)]
+    assert {marker["symbol"] for marker in first} == {"circle"}
+
+
+def test_a_vector_keeps_its_look_whatever_else_is_shown():
+    alone, among = traces(map_figure([PLAIN], "vector")), traces(map_figure(bank(12), "vector"))
+    assert alone["vector 3"]["marker"] == among["vector 3"]["marker"]
+
+
+def test_points_of_one_label_share_a_colour_and_unlabelled_ones_come_last():
+    points = [replace(PLAIN, vector=i, label=label) for i, label in enumerate(["poem", "", "French", "poem"])]
+    found = traces(map_figure(points, "label"))
+    assert list(found) == ["French", "poem", "no label"]
+    assert len(found["poem"]["x"]) == 2
+
+
+def test_radius_is_coloured_logarithmically_with_ticks_at_the_values_used():
+    points = [replace(PLAIN, radius=radius) for radius in (10, 20, 80)]
+    marker = traces(map_figure(points, "radius"))["steered"]["marker"]
+    assert marker["colorbar"]["ticktext"] == ["10", "20", "80"]
+    assert marker["color"] == marker["colorbar"]["tickvals"] == pytest.approx([1, np.log2(3), np.log2(9)])
+    assert (marker["cmin"], marker["cmax"]) == pytest.approx((1, np.log2(9)))
+
+
+def test_radii_of_both_signs_get_a_scale_centred_on_zero():
+    points = [replace(PLAIN, radius=radius) for radius in (-5, 5, 40)]
+    marker = traces(map_figure(points, "radius"))["steered"]["marker"]
+    assert marker["cmin"] == -marker["cmax"]
+    assert marker["color"][0] == -marker["color"][1]
+    assert marker["colorbar"]["ticktext"][0] == "−5"
+
+
+def test_one_radius_alone_still_has_a_scale():
+    marker = traces(map_figure([PLAIN], "radius"))["steered"]["marker"]
+    assert marker["cmin"] < marker["color"][0] < marker["cmax"]
+
+
+def test_the_map_has_equal_axes_without_numbers():
+    layout = map_figure([PLAIN], "vector").layout
+    assert layout.yaxis.scaleanchor == "x" and layout.yaxis.scaleratio == 1
+    assert layout.xaxis.showticklabels is False and layout.yaxis.showticklabels is False
+
+
+def test_the_hover_names_vector_radius_label_and_text():
+    lines = hover_of(replace(PLAIN, label="poem", radius=-8.25, prompt_index=1))
+    assert lines == ["<b>vector 3 · R = −8.25 · poem · prompt 2</b>", "Sure, here it is"]
+    assert hover_of(BASELINE)[0] == "<b>baseline · prompt 1</b>"
+    assert hover_of(RANDOM)[0] == "<b>random control · R = 8 · prompt 1</b>"
+    assert hover_of(replace(PLAIN, text=" \n"))[1] == "(empty text)"
+
+
+def test_markup_in_texts_labels_and_titles_is_shown_and_not_obeyed():
+    evil = "<b>bold</b> <a href='x'>link</a> &lt; %{x}"
+    point = replace(PLAIN, text=evil, label=evil)
+    figure = map_figure([point], "label", evil)
+    assert hover_of(point)[1] == html.escape(evil, quote=False)
+    assert figure.data[0].hovertemplate is None  # in a template %{x} would be replaced
+    assert figure.layout.title.text == html.escape(evil, quote=False)
+    assert figure.data[0].name.startswith("&lt;b&gt;bold")
+    assert "<b>" not in str(heatmap_figure(np.eye(2), [evil, "<b>"], None, "").data[0].hovertext)
+
+
+@given(st.text())
+def test_the_hover_stays_small_and_holds_no_foreign_tag(text):
+    lines = hover_of(replace(PLAIN, text=text))
+    assert 2 <= len(lines) <= 9
+    assert all(len(html.unescape(line)) <= 60 for line in lines[1:])
+    assert not any(re.search("[<>]", line) for line in lines[1:])
+
+
+def test_a_long_text_is_cut_with_a_mark():
+    assert hover_of(replace(PLAIN, text="word " * 200))[-1].endswith(" …")
+    assert not hover_of(replace(PLAIN, text="\n".join("12345678")))[-1].endswith("…")
+
+
+def test_the_heat_map_is_put_in_the_order_given():
+    matrix = np.array([[1, 0.1, -0.2], [0.1, 1, 0.3], [-0.2, 0.3, 1]])
+    figure = heatmap_figure(matrix, ["vector 0", "vector 1", "vector 2"], [2, 0, 1], "δ")
+    heat = json.loads(figure.to_json())["data"][0]
+    assert heat["z"] == [[1, -0.2, 0.3], [-0.2, 1, 0.1], [0.3, 0.1, 1]]
+    assert heat["hovertext"][0][1] == "vector 2 · vector 0: −0.20"
+    assert heat["text"][1] == ["−0.20", "1.00", "0.10"]
+    assert list(figure.layout.yaxis.ticktext) == ["vector 2", "vector 0", "vector 1"]
+    assert list(figure.layout.yaxis.range) == [2.5, -0.5]  # first row on top
+
+
+def test_cells_are_square_and_printed_up_to_sixteen_vectors():
+    small, large = (heatmap_figure(np.eye(n), [str(i) for i in range(n)], None, "") for n in (16, 17))
+    assert small.data[0].texttemplate and not large.data[0].texttemplate
+    assert small.layout.yaxis.scaleanchor == "x" and small.layout.yaxis.constrain == "domain"
+
+
+def test_many_vectors_name_only_some_rows():
+    figure = heatmap_figure(np.eye(100), [str(i) for i in range(100)], None, "")
+    assert len(figure.layout.yaxis.ticktext) == len(figure.layout.yaxis.tickvals) <= 32
+
+
+def test_two_heat_maps_share_their_colours_whatever_their_values():
+    first, second = (heatmap_figure(np.eye(3) * scale, ["a", "b", "c"], None, "").data[0] for scale in (1, 0.1))
+    assert (first.zmin, first.zmax) == (second.zmin, second.zmax) == (-1, 1)
+    assert first.colorscale == second.colorscale
+    middle = dict(first.colorscale)[0.5]
+    assert middle == "rgb(247, 247, 247)"
+
+
+def test_zero_is_white_where_the_limits_are_not_symmetric():
+    scale = heatmap_figure(np.eye(2), ["a", "b"], None, "", zmin=0, zmax=1).data[0].colorscale
+    assert scale[0] == (0.0, "rgb(247, 247, 247)")
+
+
+def test_values_that_are_not_finite_stay_empty():
+    heat = heatmap_figure(np.array([[1, np.nan], [np.nan, 1]]), ["a", "b"], None, "").data[0]
+    assert heat.z[0][1] is None and heat.text[0][1] == ""
+
+
+@pytest.mark.parametrize(("names", "order"), [(["a"], None), (["a", "b"], [0, 0]), (["a", "b"], [0])])
+def test_a_heat_map_of_shapes_that_disagree_is_refused(names, order):
+    with pytest.raises(ValueError, match="permutation"):
+        heatmap_figure(np.eye(2), names, order, "")
+
+
+def test_curves_count_steps_from_one_and_keep_the_colour_of_the_vector():
+    found = traces(curves_figure([[1.0, 2.0, 3.0], [2.0]], 4, 6, "sequential"))
+    assert found["vector 0"]["x"] == [1, 2, 3] and found["vector 0"]["y"] == [1, 2, 3]
+    assert found["vector 1"]["mode"] == "markers"
+    on_map = traces(map_figure(bank(2), "vector"))
+    assert found["vector 1"]["line"]["color"] == on_map["vector 1"]["marker"]["color"]
+
+
+@pytest.mark.parametrize(
+    ("curves", "kind"),
+    [
+        ([[1, 50]], "linear"),
+        ([[1], [51]], "log"),
+        ([[0, 100]], "linear"),
+        ([[float("nan"), 3]], "linear"),
+        ([], "linear"),
+    ],
+)
+def test_the_objective_is_logarithmic_beyond_fiftyfold(curves, kind):
+    assert curves_figure(curves, 1, 2, "joint").layout.yaxis.type == kind
+
+
+def test_a_zoom_outlives_the_next_drawing_unless_the_axis_changes_its_kind():
+    early, late = curves_figure([[1, 2]], 2, 9, "joint").layout, curves_figure([[1, 2, 99]], 3, 9, "joint").layout
+    assert early.uirevision == late.uirevision is not None
+    assert early.yaxis.uirevision != late.yaxis.uirevision
+
+
+def test_curves_say_in_words_what_is_drawn():
+    layout = curves_figure([[1.0, 2.0]], 2, 16, "joint").layout
+    assert layout.title.text == "Training (joint): step 2 of 16"
+    assert layout.xaxis.title.text == "step of the vector"
+    assert layout.yaxis.title.text == "objective J: how far the activations move"
