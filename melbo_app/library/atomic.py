@@ -1,0 +1,91 @@
+"""A file written whole or not at all."""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from melbo_app.errors import StorageError
+
+# What file systems without hard links answer (FAT, some network folders).
+_NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK}
+
+
+def write_file(path: Path, data: bytes, *, overwrite: bool) -> None:
+    """Write ``data`` to ``path`` in one step: after a crash or a full disk there is the old file or the new one.
+
+    The folder must exist. Raises FileExistsError where ``path`` exists and ``overwrite`` is False (of several writers
+    at once exactly one wins), and StorageError, with nothing left behind, where the disk refuses.
+    """
+    part = path.parent / f".{secrets.token_hex(8)}.part"
+    try:
+        try:
+            with open(part, "xb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            if overwrite:
+                os.replace(part, path)
+            else:
+                _move_to_free_name(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise StorageError(_sentence(path, len(data), error)) from error
+    with contextlib.suppress(OSError):  # the file is complete; a file system that cannot sync folders is no failure
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the last rename or deletion in ``folder`` survive a power cut. Raises OSError."""
+    if os.name != "posix":  # Windows cannot open folders, and orders its renames itself
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def readable_size(size: float) -> str:
+    """``size`` in bytes as a person reads it: ``"18.4 MB"``."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+def _move_to_free_name(part: Path, path: Path) -> None:
+    """Give ``part`` the name ``path``, or raise FileExistsError: a rename alone would overwrite silently."""
+    try:
+        os.link(part, path)
+        return
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    try:
+        os.replace(part, path)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _sentence(path: Path, size: int, error: OSError) -> str:
+    reason = error.strerror or str(error)
+    text = f"“{path}” could not be written ({reason}); nothing was changed."
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        text += f" It needs {readable_size(size)}"
+        with contextlib.suppress(OSError):
+            text += f", and {readable_size(shutil.disk_usage(path.parent).free)} are free on that disk"
+        return text + ". Make room and try again."
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return text + f" Make the folder “{path.parent}” first."
+    return text + " Check that the folder may be written to."

@@ -1,0 +1,313 @@
+"""A bank: vectors trained or imported together, the record of where they come from, and the file that holds both."""
+
+import hashlib
+import io
+import json
+import math
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
+from typing import Any, BinaryIO, Literal, Self, TypeGuard
+
+import numpy as np
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+
+from melbo_app.errors import InputError
+
+FIELD = "bank file"
+FORMAT, VERSION = "melbo-bank", "1"
+MAX_BYTES = 1 << 30
+MAX_VECTORS = 4096
+MAX_ELEMENTS = MAX_BYTES // 4
+MAX_HEADER = 16 << 20
+# Squares of smaller or larger norms leave the range of float32.
+MIN_NORM, MAX_NORM = 1e-9, 1e9
+
+_DTYPES = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
+
+
+class PromptRecord(BaseModel):
+    """A prompt as it was given: ``template`` says whether it was put into the model's chat template."""
+
+    model_config = ConfigDict(frozen=True)
+
+    user: str
+    system: str | None = None
+    template: bool = True
+
+
+class BankRecord(BaseModel):
+    """Everything that is needed to use a bank and to repeat it. Blocks are counted from 0, norms are absolute."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
+
+    name: str
+    model: str
+    model_hash: str = Field(description="sha256 of the weights; empty where an imported file did not say.")
+    hidden_size: int = Field(ge=1)
+    blocks: int | None = Field(default=None, ge=1)
+    source: int = Field(ge=0)
+    target: int | None = None
+    scope: str | None = None
+    radius: FiniteFloat = Field(gt=0, description="Norm of the rows; for imported banks the median.")
+    median_norm: FiniteFloat | None = Field(default=None, gt=0, description="Median residual norm at the source.")
+    method: Literal["joint", "sequential", "imported"]
+    prompts: list[PromptRecord] = []
+    p: float | None = None
+    q: float | None = None
+    steps: int | None = None
+    seed: int | None = None
+    objective: list[float] | None = Field(default=None, description="J of each vector at the end.")
+    curves: list[list[float]] | None = Field(default=None, description="J of each vector at each step.")
+    seconds: float | None = None
+    dtype: str | None = None
+    device: str | None = None
+    tokenizer: str | None = None
+    template_hash: str | None = None
+    versions: dict[str, str] = {}
+    created: AwareDatetime
+    command: str | None = None
+    note: str | None = None
+
+    @model_validator(mode="after")
+    def _layers_in_order(self) -> Self:
+        if self.target is not None and self.target <= self.source:
+            raise ValueError(f"the target layer {self.target} is not above the source layer {self.source}")
+        if self.blocks is not None and max(self.source, self.target or 0) >= self.blocks:
+            raise ValueError(f"a model of {self.blocks} blocks has no block {max(self.source, self.target or 0)}")
+        return self
+
+    @property
+    def relative_radius(self) -> float | None:
+        """The radius as a multiple of the median residual norm at the source, where that is known."""
+        return None if self.median_norm is None else self.radius / self.median_norm
+
+
+@dataclass(frozen=True)
+class ImportHints:
+    """What a person says about an imported file where the file itself is silent."""
+
+    model: str | None = None
+    model_hash: str | None = None
+    hidden_size: int | None = None
+    blocks: int | None = None
+    source: int | None = None
+    target: int | None = None
+    median_norm: float | None = None
+
+
+@dataclass(frozen=True)
+class BankSummary:
+    """One line of the shelf, read from a file's header. ``record`` and ``hash`` are None where it is ``damaged``."""
+
+    name: str
+    sample: bool
+    vectors: int
+    size: int  # bytes of the file
+    changed: datetime
+    record: BankRecord | None
+    hash: str | None
+    damaged: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Bank:
+    """Vectors [V, d] float32, read-only, with their record. Raises InputError where the two do not fit."""
+
+    record: BankRecord
+    vectors: np.ndarray
+
+    def __post_init__(self) -> None:
+        vectors = check_vectors(self.vectors)
+        count, width = vectors.shape
+        if width != self.record.hidden_size:
+            problem = f"its vectors have {width} numbers each, its record says {self.record.hidden_size}"
+            raise InputError(FIELD, problem, "Both must be the model's hidden size")
+        for field in ("objective", "curves"):
+            values = getattr(self.record, field)
+            if values is not None and len(values) != count:
+                raise InputError(FIELD, f"it holds {count} vectors but {len(values)} entries of “{field}”")
+        object.__setattr__(self, "vectors", vectors)
+
+    @cached_property
+    def hash(self) -> str:
+        """Identity of the vectors, whatever the bank is called: sha256 over them, the source and the weights' hash."""
+        count, width = self.vectors.shape
+        digest = hashlib.sha256(f"{FORMAT} {self.record.model_hash} {self.record.source} {count}x{width}\n".encode())
+        digest.update(np.ascontiguousarray(self.vectors, dtype="<f4").data)
+        return digest.hexdigest()
+
+    def renamed(self, name: str) -> "Bank":
+        """The same bank under another name."""
+        return replace(self, record=self.record.model_copy(update={"name": name}))
+
+    def to_bytes(self) -> bytes:
+        """The bank as a safetensors file; the same bank gives the same bytes (the library shuffles the metadata)."""
+        record = self.record
+        text = record.model_dump_json()
+        if len(text.encode()) > MAX_HEADER // 4:
+            note = "The objective curves were too long to be stored."
+            record = record.model_copy(
+                update={"curves": None, "note": f"{record.note} {note}" if record.note else note}
+            )
+            text = record.model_dump_json()
+        header = {
+            "__metadata__": {"format": FORMAT, "version": VERSION, "hash": self.hash, "melbo": text},
+            "vectors": {"dtype": "F32", "shape": list(self.vectors.shape), "data_offsets": [0, self.vectors.nbytes]},
+        }
+        head = json.dumps(header, separators=(",", ":")).encode()
+        head += b" " * (-len(head) % 8)
+        if len(head) > MAX_HEADER:
+            raise InputError("prompts", f"the bank's record takes {len(head):,} bytes", f"At most {MAX_HEADER:,} fit")
+        return len(head).to_bytes(8, "little") + head + np.ascontiguousarray(self.vectors, dtype="<f4").tobytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Bank":
+        """The bank in the bytes of one of our files. Raises InputError for anything else, however hostile."""
+        return cls.read(io.BytesIO(data), len(data))
+
+    @classmethod
+    def read(cls, stream: BinaryIO, size: int) -> "Bank":
+        """The bank in a stream of ``size`` bytes. Raises InputError; OSError passes through."""
+        header = read_header(stream, size)
+        record, _, digest = header.bank_facts()
+        bank = cls(record, header.read_tensor(stream, "vectors"))
+        if digest is not None and digest != bank.hash:
+            raise InputError(FIELD, "its contents changed after it was saved", "Fetch or export it again")
+        return bank
+
+
+def check_vectors(vectors: np.ndarray) -> np.ndarray:
+    """``vectors`` [V, d] as a read-only float32 array. Raises InputError naming the first row that cannot be used."""
+    if vectors.ndim != 2:
+        raise InputError(FIELD, f"its tensor has the shape {list(vectors.shape)}", "It must be [vectors, hidden size]")
+    count, width = vectors.shape
+    if count == 0 or width == 0:
+        raise InputError(FIELD, f"its tensor is empty: {count} × {width}", "It must hold at least one vector")
+    if count > MAX_VECTORS:
+        raise InputError(FIELD, f"it holds {count:,} vectors", f"At most {MAX_VECTORS:,} can be used")
+    if vectors.size > MAX_ELEMENTS:
+        raise InputError(FIELD, f"its vectors take {vectors.size * 4:,} bytes", f"At most {MAX_BYTES:,} can be used")
+    if not np.issubdtype(vectors.dtype, np.floating):
+        raise InputError(FIELD, f"its numbers are of type {vectors.dtype}", "They must be floats")
+    with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, and is named below
+        clean = np.array(vectors, dtype=np.float32, order="C")
+    for row, vector in enumerate(clean):
+        if not np.isfinite(vector).all():
+            kind = "NaN" if np.isnan(vector).any() else "infinity"
+            raise InputError(FIELD, f"row {row} holds {kind}", "Every number must be finite in float32")
+        norm = math.sqrt(np.dot(wide := vector.astype(np.float64), wide))
+        if norm == 0:
+            raise InputError(FIELD, f"row {row} is all zeros", "Every vector needs a direction")
+        if not MIN_NORM <= norm <= MAX_NORM:
+            remedy = f"Every vector needs a norm between {MIN_NORM:g} and {MAX_NORM:g}"
+            raise InputError(FIELD, f"row {row} has the norm {norm:.3g}", remedy)
+    clean.setflags(write=False)
+    return clean
+
+
+@dataclass(frozen=True)
+class Header:
+    """The checked header of a safetensors file: its tensors by name, its metadata, and where its data starts."""
+
+    tensors: dict[str, "TensorEntry"]
+    metadata: dict[str, str]
+    start: int
+
+    def record(self) -> BankRecord | None:
+        """The bank's record, or None where the file is not one of ours. Raises InputError for a damaged one."""
+        text = self.metadata.get("melbo")
+        if text is None:
+            return None
+        if (version := self.metadata.get("version", VERSION)) != VERSION:
+            raise InputError(FIELD, f"its format version is “{version[:20]}”, not {VERSION}", "Update MELBO Explorer")
+        try:
+            return BankRecord.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            what = first["msg"].removeprefix("Value error, ")
+            raise InputError(FIELD, f"its record is damaged ({where + ': ' if where else ''}{what})") from error
+
+    def bank_facts(self) -> tuple[BankRecord, int, str | None]:
+        """What the shelf shows without reading the vectors: the record, how many there are, and their hash."""
+        record, entry = self.record(), self.tensors.get("vectors")
+        if record is None:
+            raise InputError(FIELD, "it has no MELBO Explorer record", "Import it, saying its model and source layer")
+        if entry is None or len(entry.shape) != 2 or entry.shape[1] != record.hidden_size:
+            raise InputError(FIELD, "its vectors do not fit its record", "Copy or download it again")
+        return record, entry.shape[0], self.metadata.get("hash")
+
+    def read_tensor(self, stream: BinaryIO, name: str) -> np.ndarray:
+        """The tensor ``name`` as a float array in the shape it has. Raises InputError."""
+        entry = self.tensors.get(name)
+        if entry is None:
+            raise InputError(FIELD, f"it has no tensor named “{name}”")
+        if entry.dtype not in _DTYPES:
+            remedy = f"It must be one of {', '.join(_DTYPES)}"
+            raise InputError(FIELD, f"its tensor “{name[:80]}” is of type {entry.dtype[:20]}", remedy)
+        stored = np.dtype(_DTYPES[entry.dtype])
+        if entry.end - entry.begin != math.prod(entry.shape) * stored.itemsize:
+            raise InputError(FIELD, f"its tensor “{name[:80]}” does not have the size that its shape asks for")
+        stream.seek(self.start + entry.begin)
+        data = stream.read(entry.end - entry.begin)
+        if len(data) != entry.end - entry.begin:
+            raise InputError(FIELD, "it is cut short", "Copy or download it again")
+        values = np.frombuffer(data, dtype=stored).reshape(entry.shape)
+        if entry.dtype == "BF16":  # the upper half of a float32
+            values = (values.astype("<u4") << 16).view("<f4")
+        return values
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """One tensor in a safetensors header; ``begin`` and ``end`` are bytes counted from the start of the data."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+def read_header(stream: BinaryIO, size: int) -> Header:
+    """The header of an untrusted safetensors stream of ``size`` bytes; everything it claims is within the file.
+
+    Raises InputError. Reads and allocates the header only, and at most 16 MiB of it.
+    """
+    if size > MAX_BYTES + MAX_HEADER:
+        raise InputError(FIELD, f"it is {size:,} bytes long", f"At most {MAX_BYTES:,} bytes can be read")
+    stream.seek(0)
+    length = int.from_bytes(stream.read(8), "little")
+    if size < 10 or length > size - 8:
+        raise InputError(FIELD, "it is cut short or is no safetensors file", "Copy or download it again")
+    if length > MAX_HEADER:
+        raise InputError(FIELD, f"its header is {length:,} bytes long", f"At most {MAX_HEADER:,} bytes can be read")
+    try:
+        content = json.loads(stream.read(length).decode())
+        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair cannot be shown or stored
+    except (ValueError, RecursionError) as error:
+        raise InputError(FIELD, "its header is not valid JSON", "It must be a safetensors file") from error
+    if not isinstance(content, dict):
+        raise InputError(FIELD, "its header is not a JSON object", "It must be a safetensors file")
+    metadata = content.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise InputError(FIELD, "its metadata are not texts", "It must be a safetensors file")
+    tensors = {name: _entry(name, value, size - 8 - length) for name, value in content.items()}
+    return Header(tensors, metadata, 8 + length)
+
+
+def _entry(name: str, value: Any, room: int) -> TensorEntry:
+    """The header entry ``value`` as a TensorEntry that lies within ``room`` bytes of data."""
+    entry = value if isinstance(value, dict) else {}
+    dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
+    if not isinstance(dtype, str) or not _counts(shape) or not _counts(offsets) or len(offsets) != 2:
+        raise InputError(FIELD, f"its header describes the tensor “{name[:80]}” wrongly", "Copy or download it again")
+    begin, end = offsets
+    if not begin <= end <= room or len(shape) > 8 or any(count > MAX_BYTES for count in shape):
+        raise InputError(FIELD, f"its tensor “{name[:80]}” lies outside the file", "Copy or download it again")
+    return TensorEntry(dtype, tuple(shape), begin, end)
+
+
+def _counts(value: Any) -> TypeGuard[list[int]]:
+    """Whether ``value`` is a list of whole numbers that are not negative; JSON's true and false are not numbers."""
+    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
