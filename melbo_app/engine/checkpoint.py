@@ -22,9 +22,8 @@ def read_tensor(data: bytes, max_elements: int) -> np.ndarray:
     try:
         tensor = torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
     except Exception as error:  # a hostile pickle can make the reader raise anything
-        raise InputError(
-            "bank file", "it holds something else than a plain tensor, and was not run", _REMEDY
-        ) from error
+        problem = "it is damaged, or holds something else than a plain tensor; nothing in it was run"
+        raise InputError("bank file", problem, _REMEDY) from error
     if not isinstance(tensor, torch.Tensor):
         raise InputError("bank file", f"it holds a {type(tensor).__name__}, not a bare tensor", _REMEDY)
     if tensor.dtype not in _FLOATS or tensor.layout != torch.strided or tensor.device.type != "cpu":
@@ -34,8 +33,6 @@ def read_tensor(data: bytes, max_elements: int) -> np.ndarray:
     if tensor.numel() > max_elements:
         problem = f"its tensor has {tensor.numel():,} numbers"
         raise InputError("bank file", problem, f"At most {max_elements:,} can be read")
-    if tensor.untyped_storage().nbytes() > len(data):
-        raise InputError("bank file", "its tensor claims more numbers than the file holds", _REMEDY)
     try:
         return np.array(tensor.detach().to(torch.float32).contiguous().numpy())
     except Exception as error:  # tensor subclasses that a file may still describe
