@@ -1,0 +1,212 @@
+"""Completions: generated texts, kept by the press of Steer that asked for them and found again by what made them."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from sqlalchemy import func, or_, select
+
+from melbo_app.errors import InputError
+from melbo_app.library.bank import PromptRecord
+from melbo_app.library.database import ComparisonRow, CompletionRow, Database
+
+MAX_INTEGER = 2**63  # what the database cannot hold any more
+Count = Annotated[int, Field(ge=0, lt=MAX_INTEGER)]
+
+
+class CompletionKey(BaseModel):
+    """Everything that determines a completion's text.
+
+    ``vector`` is None for the baseline (radius 0) and "random" for the random control, whose direction follows from
+    ``seed`` and ``source``. ``radius`` is absolute and signed; ``source`` is the block whose output is steered.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    model_hash: str
+    dtype: str | None = None
+    bank_hash: str | None = None
+    vector: Count | Literal["random"] | None = None
+    radius: FiniteFloat = 0.0
+    source: Count | None = None
+    prompt: PromptRecord
+    max_new_tokens: Count
+    temperature: FiniteFloat
+    top_p: FiniteFloat
+    seed: Count
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        # A key with a gap would find somebody else's text.
+        if self.vector is None and self.radius != 0:
+            raise ValueError("the baseline has the radius 0")
+        if self.vector is not None and self.source is None:
+            raise ValueError("a steered completion needs its source layer")
+        if isinstance(self.vector, int) and not self.bank_hash:
+            raise ValueError("a vector's completion needs the hash of its bank")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the fields that matter for this kind of completion: a baseline is the same for every bank."""
+        facts: dict[str, Any] = {
+            "model": self.model_hash,
+            "dtype": self.dtype,
+            "prompt": self.prompt.model_dump(),
+            "decoding": [self.max_new_tokens, self.temperature, self.top_p, self.seed],
+            "vector": self.vector,
+        }
+        if self.vector is not None:
+            facts |= {"radius": self.radius + 0.0, "source": self.source}  # + 0.0 turns -0.0 into 0.0
+        if isinstance(self.vector, int):
+            facts["bank"] = self.bank_hash
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+class Completion(CompletionKey):
+    """One generated text with all that made it. ``bank`` is None for the baseline and the random control."""
+
+    id: int | None = None
+    bank: str | None = None
+    prompt_index: Count = 0
+    text: str
+    tokens: Count
+    finished: bool  # the model ended its text before max_new_tokens
+    model: str
+    created: AwareDatetime
+
+
+class Comparison(BaseModel):
+    """One press of Steer: its settings and its completions, in the order in which they were given."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int
+    created: datetime
+    settings: dict[str, Any]
+    completions: tuple[Completion, ...]
+
+
+class ComparisonSummary(BaseModel):
+    """One line of the history; ``prompt`` is the first prompt's text, ``bank`` None where nothing but controls ran."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int
+    created: datetime
+    settings: dict[str, Any]
+    bank: str | None
+    prompt: str
+    completions: int
+
+
+class Completions:
+    """The completions in ``database``. Every method raises StorageError where the database cannot be used."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add_comparison(self, settings: dict[str, Any], completions: Sequence[Completion]) -> Comparison:
+        """Keep one press of Steer, whole or not at all. ``settings`` are anything that JSON can hold.
+
+        The result's completions carry their new ids. Raises InputError where there are no completions.
+        """
+        if not completions:
+            raise InputError(
+                "comparison", "it has no completions", "Choose at least one prompt, and a vector or the baseline"
+            )
+        rows = [_row(position, completion) for position, completion in enumerate(completions)]
+        with self._database.write() as session:
+            comparison = ComparisonRow(
+                created=datetime.now(UTC), settings=json.loads(json.dumps(settings)), completions=rows
+            )
+            session.add(comparison)
+            session.flush()
+            return _comparison(comparison)
+
+    def comparison(self, id: int) -> Comparison:
+        """The comparison ``id``. Raises InputError for an unknown one."""
+        with self._database.read() as session:
+            row = session.get(ComparisonRow, id) if 0 <= id < MAX_INTEGER else None
+            if row is None:
+                raise InputError("comparison", f"there is no comparison {id}", "The history names those there are")
+            return _comparison(row)
+
+    def recent(self, limit: int = 20) -> list[ComparisonSummary]:
+        """The last ``limit`` comparisons, newest first."""
+        count, bank = func.count(CompletionRow.id), func.max(CompletionRow.bank)
+        newest = (
+            select(ComparisonRow, count, bank)
+            .join(CompletionRow)
+            .group_by(ComparisonRow.id)
+            .order_by(ComparisonRow.id.desc())
+            .limit(max(0, limit))
+        )
+        with self._database.read() as session:
+            found = session.execute(newest).all()
+            first = select(CompletionRow.comparison_id, CompletionRow.prompt).where(
+                CompletionRow.position == 0, CompletionRow.comparison_id.in_([row.id for row, _, _ in found])
+            )
+            prompts = {id: prompt["user"] for id, prompt in session.execute(first)}
+            return [
+                ComparisonSummary(
+                    id=row.id,
+                    created=row.created,
+                    settings=row.settings,
+                    bank=bank,
+                    prompt=prompts[row.id],
+                    completions=count,
+                )
+                for row, count, bank in found
+            ]
+
+    def get(self, id: int) -> Completion:
+        """The completion ``id``. Raises InputError for an unknown one."""
+        with self._database.read() as session:
+            row = session.get(CompletionRow, id) if 0 <= id < MAX_INTEGER else None
+            if row is None:
+                raise InputError("completion", f"there is no completion {id}")
+            return _completion(row)
+
+    def find(self, key: CompletionKey) -> Completion | None:
+        """The newest completion that ``key`` (or a Completion, which is one too) describes, or None.
+
+        Texts that were cut off by Stop are not found.
+        """
+        whole = or_(CompletionRow.finished, CompletionRow.tokens >= CompletionRow.max_new_tokens)
+        same = select(CompletionRow).where(CompletionRow.key == key.digest, whole).order_by(CompletionRow.id.desc())
+        with self._database.read() as session:
+            row = session.scalars(same.limit(1)).first()
+            return None if row is None else _completion(row)
+
+
+_PLAIN = sorted(set(Completion.model_fields) - {"id", "vector", "prompt"})
+
+
+def _row(position: int, completion: Completion) -> CompletionRow:
+    steered = isinstance(completion.vector, int)
+    return CompletionRow(
+        position=position,
+        key=completion.digest,
+        kind="vector" if steered else completion.vector or "baseline",
+        vector=completion.vector if steered else None,
+        prompt=completion.prompt.model_dump(),
+        **{field: getattr(completion, field) for field in _PLAIN},
+    )
+
+
+def _completion(row: CompletionRow) -> Completion:
+    return Completion(
+        id=row.id,
+        vector="random" if row.kind == "random" else row.vector,
+        prompt=PromptRecord.model_validate(row.prompt),
+        **{field: getattr(row, field) for field in _PLAIN},
+    )
+
+
+def _comparison(row: ComparisonRow) -> Comparison:
+    completions = tuple(_completion(completion) for completion in row.completions)
+    return Comparison(id=row.id, created=row.created, settings=row.settings, completions=completions)

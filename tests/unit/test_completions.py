@@ -1,0 +1,209 @@
+"""Completions: kept whole, in order, and found again by exactly what made them."""
+
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from melbo_app.errors import InputError, StorageError
+from melbo_app.library.bank import PromptRecord
+from melbo_app.library.completions import Completion, CompletionKey, Completions
+from melbo_app.library.database import Database
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def completions(tmp_path):
+    return Completions(Database(tmp_path / "melbo.sqlite"))
+
+
+def steered(**changes):
+    facts: dict[str, Any] = {
+        "bank": "first",
+        "vector": 3,
+        "radius": -8.5,
+        "source": 7,
+        "prompt": PromptRecord(user="How?", system="Be kind.", template=True),
+        "prompt_index": 1,
+        "text": "Like this: 🙂\n",
+        "tokens": 5,
+        "finished": True,
+        "model": "tiny",
+        "model_hash": "ab" * 32,
+        "bank_hash": "cd" * 32,
+        "dtype": "float32",
+        "max_new_tokens": 40,
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "seed": 11,
+        "created": NOW,
+    }
+    return Completion(**(facts | changes))
+
+
+def baseline(**changes):
+    return steered(**{"bank": None, "vector": None, "radius": 0, "source": None, "bank_hash": None, **changes})
+
+
+def random(**changes):
+    return steered(**{"bank": None, "vector": "random", "bank_hash": None, **changes})
+
+
+def test_a_comparison_comes_back_as_it_was_given(completions):
+    given_ones = [baseline(), random(), steered(), steered(vector=0)]
+    kept = completions.add_comparison({"radii": [8.5], "note": None}, given_ones)
+    assert completions.comparison(kept.id) == kept
+    assert kept.settings == {"radii": [8.5], "note": None}
+    assert [one.model_copy(update={"id": None}) for one in kept.completions] == given_ones
+    assert len({one.id for one in kept.completions}) == 4
+    for one in kept.completions:
+        assert completions.get(one.id) == one
+
+
+def test_a_comparison_that_cannot_be_kept_whole_is_not_kept_at_all(completions, monkeypatch):
+    with pytest.raises(TypeError):
+        completions.add_comparison({"path": object()}, [steered()])
+    with pytest.raises(InputError, match="^comparison: it has no completions"):
+        completions.add_comparison({}, [])
+    assert completions.recent() == []
+
+
+def test_the_history_is_newest_first_and_says_what_each_was(completions):
+    for number in range(3):
+        prompt = PromptRecord(user=f"prompt {number}")
+        completions.add_comparison({"n": number}, [baseline(prompt=prompt), steered(prompt=prompt)])
+    completions.add_comparison({}, [baseline()])
+    lines = completions.recent(3)
+    assert [(line.prompt, line.bank, line.completions) for line in lines] == [
+        ("How?", None, 1),
+        ("prompt 2", "first", 2),
+        ("prompt 1", "first", 2),
+    ]
+    assert lines[1].settings == {"n": 2}
+    assert completions.recent(0) == []
+
+
+@pytest.mark.parametrize("id", [0, 7, -1, 2**70])
+def test_an_unknown_id_is_an_input_error(completions, id):
+    with pytest.raises(InputError, match=f"^comparison: there is no comparison {id}"):
+        completions.comparison(id)
+    with pytest.raises(InputError, match=f"^completion: there is no completion {id}"):
+        completions.get(id)
+
+
+def test_the_same_completion_is_found_and_the_newest_of_several(completions):
+    assert completions.find(steered()) is None
+    completions.add_comparison({}, [steered(text="old")])
+    completions.add_comparison({}, [steered(text="new", prompt_index=0, bank="renamed")])
+    found = completions.find(CompletionKey(**steered().model_dump(include=set(CompletionKey.model_fields))))
+    assert found.text == "new"
+
+
+def test_a_text_that_was_cut_off_by_stop_is_not_found_and_hides_no_whole_one(completions):
+    completions.add_comparison({}, [steered(text="cut", finished=False, tokens=39)])
+    assert completions.find(steered()) is None
+    completions.add_comparison({}, [steered(text="ended", finished=True, tokens=12)])
+    completions.add_comparison({}, [steered(text="cut", finished=False, tokens=5)])
+    assert completions.find(steered()).text == "ended"
+    completions.add_comparison({}, [steered(text="full", finished=False, tokens=40)])
+    assert completions.find(steered()).text == "full"
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"model_hash": "00" * 32},
+    {"dtype": "bfloat16"},
+    {"dtype": None},
+    {"bank_hash": "00" * 32},
+    {"vector": 4},
+    {"radius": 8.5},
+    {"source": 6},
+    {"prompt": PromptRecord(user="How", system="Be kind.")},
+    {"prompt": PromptRecord(user="How?", system=None)},
+    {"prompt": PromptRecord(user="How?", system="")},
+    {"prompt": PromptRecord(user="How?", system="Be kind.", template=False)},
+    {"max_new_tokens": 41},
+    {"temperature": 0.0},
+    {"top_p": 1.0},
+    {"seed": 12},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_anything_that_may_change_the_text_makes_another_completion(completions, change):
+    completions.add_comparison({}, [steered()])
+    assert completions.find(steered(**change)) is None
+
+
+def test_all_keys_differ():
+    keys = [baseline().digest, random().digest, steered().digest, *(steered(**change).digest for change in CHANGES)]
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_baseline_is_the_same_for_every_bank():
+    assert baseline().digest == baseline(bank="b", bank_hash="00" * 32, source=4, radius=-0.0).digest
+    assert baseline().digest != baseline(seed=12).digest
+
+
+def test_a_random_control_is_what_its_seed_source_and_radius_make_it():
+    assert random().digest == random(bank="b", bank_hash="00" * 32).digest
+    assert len({one.digest for one in (random(), random(seed=12), random(source=6), random(radius=8.5))}) == 4
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.floats(allow_nan=False, allow_infinity=False))
+def test_two_radii_share_a_key_only_if_they_are_equal(one, other):
+    assert (steered(radius=one).digest == steered(radius=other).digest) == (one == other)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"vector": None},
+        {"vector": -1},
+        {"source": None},
+        {"bank_hash": None},
+        {"radius": float("nan")},
+        {"seed": -1},
+        {"seed": 2**63},
+        {"created": datetime(2026, 11, 21)},
+    ],
+)
+def test_a_completion_with_a_gap_is_refused(change):
+    with pytest.raises(ValidationError):
+        steered(**change)
+
+
+def test_threads_that_add_comparisons_at_once_keep_every_one(completions):
+    barrier, failures = threading.Barrier(4), []
+
+    def work(number):
+        barrier.wait()
+        try:
+            for turn in range(5):
+                prompt = PromptRecord(user=f"{number}.{turn}")
+                kept = completions.add_comparison({}, [steered(prompt=prompt), baseline(prompt=prompt)])
+                assert {one.prompt.user for one in completions.comparison(kept.id).completions} == {prompt.user}
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    lines = completions.recent(100)
+    assert {line.prompt for line in lines} == {f"{number}.{turn}" for number in range(4) for turn in range(5)}
+    assert all(line.completions == 2 for line in lines)
+
+
+def test_a_database_that_cannot_be_used_is_a_storage_error(tmp_path):
+    (tmp_path / "melbo.sqlite").write_bytes(b"my diary" * 1000)
+    completions = Completions(Database(tmp_path / "melbo.sqlite"))
+    for use in (completions.recent, lambda: completions.get(1), lambda: completions.add_comparison({}, [steered()])):
+        with pytest.raises(StorageError, match="Move it away"):
+            use()

@@ -1,0 +1,219 @@
+"""Labels: they follow the vectors, are kept clean, and can be taken along."""
+
+import csv
+import errno
+import json
+import os
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from melbo_app.errors import InputError, StorageError
+from melbo_app.library.database import Database
+from melbo_app.library.labels import Label, Labels
+
+
+@pytest.fixture
+def labels(tmp_path):
+    return Labels(Database(tmp_path / "melbo.sqlite"))
+
+
+def save(labels, vector=0, *, bank="first", bank_hash="h1", name="", tags=(), rating=None, note=""):
+    return labels.save(bank, bank_hash, vector, name=name, tags=tags, rating=rating, note=note)
+
+
+def test_a_vector_without_a_label_has_an_empty_one(labels):
+    assert labels.get("first", "h1", 4) == Label(bank="first", bank_hash="h1", vector=4)
+    assert labels.get("first", "h1", 4).updated is None
+
+
+def test_a_label_is_kept_clean(labels):
+    before = datetime.now(UTC)
+    kept = save(
+        labels, 2, name="  Recipes \n only ", tags=["Food ", "food", " two\twords", "", "Ähre"], rating=5, note=" x\ny "
+    )
+    assert kept.model_dump(exclude={"updated"}) == {
+        "bank": "first",
+        "bank_hash": "h1",
+        "vector": 2,
+        "name": "Recipes only",
+        "tags": ("food", "two words", "ähre"),
+        "rating": 5,
+        "note": "x\ny",
+    }
+    assert before <= kept.updated <= datetime.now(UTC)
+    assert labels.get("first", "h1", 2) == kept
+
+
+def test_a_second_save_replaces_the_first(labels):
+    save(labels, name="old", tags=["a", "b"], rating=1, note="n")
+    kept = save(labels, name="new", tags=["b", "c"])
+    assert (kept.name, kept.tags, kept.rating, kept.note) == ("new", ("b", "c"), None, "")
+    assert labels.all() == [kept] and labels.tags() == ["b", "c"]
+
+
+def test_a_label_belongs_to_the_vectors_and_not_to_the_name_of_their_bank(labels):
+    save(labels, 1, bank="first", bank_hash="h1", name="kept")
+    assert labels.get("renamed", "h1", 1).name == "kept"
+    assert labels.get("first", "h2", 1).name == ""
+    save(labels, 1, bank="renamed", bank_hash="h1", name="kept")
+    assert [label.bank for label in labels.all()] == ["renamed"]
+
+
+def test_a_label_with_nothing_in_it_is_removed(labels):
+    save(labels, 1, name="n", tags=["t"])
+    empty = save(labels, 1, name="  ", tags=[" "], note="\n")
+    assert empty == Label(bank="first", bank_hash="h1", vector=1)
+    assert labels.all() == [] and labels.tags() == []
+    assert save(labels, 2) == Label(bank="first", bank_hash="h1", vector=2)
+
+
+def test_labels_are_listed_by_bank_and_vector(labels):
+    for bank, bank_hash, vector in [("b", "h2", 3), ("a", "h1", 5), ("b", "h2", 1)]:
+        save(labels, vector, bank=bank, bank_hash=bank_hash, name="n", tags=[bank])
+    assert [(label.bank, label.vector) for label in labels.all()] == [("a", 5), ("b", 1), ("b", 3)]
+    assert {vector: label.bank for vector, label in labels.of_bank("h2").items()} == {1: "b", 3: "b"}
+    assert labels.of_bank("h3") == {}
+    assert labels.tags() == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        ({"name": "x" * 121}, "^name: it is 121 characters long. At most 120 fit"),
+        ({"note": "x" * 10_001}, "^note: it is 10,001 characters long. At most 10,000 fit"),
+        ({"tags": ["ok", "y" * 41]}, "^tags: “y+…” is 41 characters long. At most 40 fit"),
+        ({"rating": 0}, "^rating: 0 cannot be used. It is a whole number from 1 to 5"),
+        ({"rating": 6}, "^rating: 6 "),
+        ({"rating": 2.5}, "^rating: 2.5 "),
+        ({"rating": True}, "^rating: True "),
+        ({"vector": -1}, "^vector: there is no vector -1"),
+        ({"vector": 2**70}, "^vector: there is no vector"),
+    ],
+)
+def test_a_label_that_cannot_be_kept_is_refused_and_the_earlier_one_stays(labels, facts, sentence):
+    kept = save(labels, name="earlier")
+    with pytest.raises(InputError, match=sentence):
+        save(labels, **({"name": "later"} | facts))
+    assert labels.all() == [kept]
+
+
+def test_the_longest_label_fits(labels):
+    kept = save(labels, name="x" * 120, note="n" * 10_000, tags=["t" * 40], rating=1)
+    assert labels.get("first", "h1", 0) == kept
+
+
+@given(st.text(st.characters(), max_size=60), st.lists(st.text(st.characters(), max_size=12), max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_any_text_is_kept_and_saving_it_again_changes_nothing(tmp_path_factory, text, tags):
+    labels = Labels(Database(tmp_path_factory.mktemp("any") / "melbo.sqlite"))
+    once = save(labels, name=text, tags=tags, note=text, rating=3)
+    assert labels.get("first", "h1", 0) == once
+    again = save(labels, name=once.name, tags=once.tags, note=once.note, rating=3)
+    assert again.model_copy(update={"updated": None}) == once.model_copy(update={"updated": None})
+
+
+def test_a_csv_export_has_one_column_per_tag(labels, tmp_path):
+    first = save(labels, 0, name="Grüße, “du”", tags=["food", "list"], rating=4, note='two\nlines, "quoted"')
+    save(labels, 3, tags=["list"])
+    out = labels.export(tmp_path / "labels.csv")
+    with open(out, encoding="utf-8", newline="") as stream:
+        header, *rows = list(csv.reader(stream))
+    assert header == ["bank", "bank_hash", "vector", "name", "rating", "note", "updated", "tag:food", "tag:list"]
+    assert rows[0][:6] == ["first", "h1", "0", "Grüße, “du”", "4", 'two\nlines, "quoted"']
+    assert datetime.fromisoformat(rows[0][6]) == first.updated
+    assert [row[7:] for row in rows] == [["1", "1"], ["0", "1"]]
+    assert rows[1][2:6] == ["3", "", "", ""]
+
+
+def test_a_jsonl_export_has_one_key_per_tag(labels, tmp_path):
+    first = save(labels, 0, name="=1+1", tags=["food"], rating=4)
+    save(labels, 3, tags=["list"])
+    lines = [json.loads(line) for line in labels.export(tmp_path / "l.JSONL").read_text("utf-8").splitlines()]
+    assert datetime.fromisoformat(lines[0].pop("updated")) == first.updated
+    assert lines[0] == {
+        "bank": "first",
+        "bank_hash": "h1",
+        "vector": 0,
+        "name": "=1+1",
+        "rating": 4,
+        "note": "",
+        "tag:food": True,
+        "tag:list": False,
+    }
+    assert lines[1]["rating"] is None and lines[1]["tag:list"] is True
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@"])
+def test_no_cell_of_a_csv_export_is_a_formula(labels, tmp_path, start):
+    save(labels, bank=f"{start}b", name=f"{start}cmd()", tags=[f"{start}t"], note=f"{start}n")
+    with open(labels.export(tmp_path / "labels.csv"), encoding="utf-8", newline="") as stream:
+        header, row = list(csv.reader(stream))
+    assert (row[0], row[3], row[5]) == (f"'{start}b", f"'{start}cmd()", f"'{start}n")
+    assert not [cell for cell in header + row if cell.startswith(("=", "+", "-", "@"))]
+
+
+def test_an_export_without_labels_has_its_header_only(labels, tmp_path):
+    assert labels.export(tmp_path / "l.csv").read_bytes() == b"bank,bank_hash,vector,name,rating,note,updated\r\n"
+    assert labels.export(tmp_path / "l.jsonl").read_bytes() == b""
+
+
+def test_an_export_overwrites_only_where_that_is_asked_for(labels, tmp_path):
+    out = tmp_path / "l.csv"
+    out.write_bytes(b"precious")
+    with pytest.raises(InputError, match="^file: .* is there already"):
+        labels.export(out)
+    assert out.read_bytes() == b"precious"
+    assert labels.export(out, overwrite=True).read_bytes() != b"precious"
+
+
+def test_an_export_needs_a_known_ending(labels, tmp_path):
+    with pytest.raises(
+        InputError, match=r"^file: labels cannot be written as “l.xlsx”. Its name must end in .csv or .jsonl"
+    ):
+        labels.export(tmp_path / "l.xlsx")
+
+
+@pytest.mark.parametrize("function", ["fsync", "replace"])
+def test_an_export_that_fails_leaves_the_earlier_file_as_it_was(labels, tmp_path, monkeypatch, function):
+    out = tmp_path / "out" / "l.csv"
+    out.parent.mkdir()
+    out.write_bytes(b"earlier")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, function, full)
+    with pytest.raises(StorageError, match="No space left"):
+        labels.export(out, overwrite=True)
+    assert os.listdir(out.parent) == ["l.csv"] and out.read_bytes() == b"earlier"
+
+
+def test_threads_that_label_one_bank_at_once_keep_every_label(labels):
+    barrier, failures = threading.Barrier(4), []
+
+    def work(number):
+        barrier.wait()
+        try:
+            for turn in range(5):
+                save(labels, 10 * number + turn, name=f"{number}.{turn}", tags=["all", f"t{number}"])
+                save(labels, 99, name=f"shared {number}", tags=["all", f"t{number}"])  # a vector that all want
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    kept = labels.of_bank("h1")
+    shared = kept.pop(99)
+    assert shared.tags == ("all", f"t{shared.name[-1]}")  # one of them whole, not a mixture
+    assert {vector: label.name for vector, label in kept.items()} == {
+        10 * number + turn: f"{number}.{turn}" for number in range(4) for turn in range(5)
+    }
+    assert labels.tags() == ["all", "t0", "t1", "t2", "t3"]
