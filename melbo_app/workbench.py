@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
@@ -18,11 +16,13 @@ from melbo_app.jobs.compute import ComputeLock
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.loaded_model import LoadedModel, ModelState
 from melbo_app.jobs.mapping import Map, MapProgress, draw
+from melbo_app.jobs.similarity import Similarity, compare
 from melbo_app.jobs.steering import SteeringProgress, complete, variants
 from melbo_app.jobs.training import RELATIVE_RADIUS, TrainingSuggestion, default_scope, layers, train_bank
 from melbo_app.library import weights
+from melbo_app.library.atomic import write_file
 from melbo_app.library.bank import Bank, BankSummary, ImportHints
-from melbo_app.library.banks import Banks
+from melbo_app.library.banks import Banks, check_name
 from melbo_app.library.completions import Comparison, ComparisonSummary, Completion, Completions
 from melbo_app.library.database import Database
 from melbo_app.library.labels import Label, Labels
@@ -30,6 +30,7 @@ from melbo_app.settings import Settings
 
 if TYPE_CHECKING:  # torch, scipy and umap take seconds to import, and the page is up before them
     from melbo_app.analysis.embedding import Embedder
+    from melbo_app.analysis.figures import Colouring
     from melbo_app.engine.encoding import EncodedPrompts
     from melbo_app.engine.model import LanguageModel
     from melbo_app.engine.slice import ModelSlice
@@ -60,20 +61,6 @@ class PromptTokens:
     def count(self) -> int:
         """Tokens in scope."""
         return sum(self.counts)
-
-
-@dataclass(frozen=True)
-class Similarity:
-    """Pairwise cosines [V, V] of what the vectors change (δ) and of the vectors themselves (θ)."""
-
-    delta: np.ndarray
-    theta: np.ndarray
-    order: list[int]
-    """Vectors with alike ones next to each other, by δ."""
-    mean_delta: float | None
-    """Mean off the diagonal; None for a single vector."""
-    mean_theta: float | None
-    scope: str
 
 
 class Workbench:
@@ -153,7 +140,7 @@ class Workbench:
         ]
 
     def median_norm(self, prompts: Sequence[Prompt], source: int) -> float:
-        """Median residual norm at the output of block ``source``, sinks and padding left out: the unit of relative R."""
+        """Median residual norm at the output of block ``source``, without sinks and padding: the unit of relative R."""
         from melbo_app.engine.encoding import encode
 
         lm = self._model.get()
@@ -179,7 +166,7 @@ class Workbench:
 
         What was trained is not lost where it cannot be saved: ``save_again`` tries once more.
         """
-        name = self._banks.check_free(name)
+        name = self.check_bank_name(name)
         yield TrainingProgress("loading the model", 0, 1, None)
         lm = self._model.get()
         work = train_bank(lm, self._model.spec, prompts, config, name, self.settings.memory_gb, stop)
@@ -191,11 +178,15 @@ class Workbench:
             raise
         return bank
 
+    def check_bank_name(self, name: str) -> str:
+        """The name as it will be kept. Raises InputError where it cannot be one, or is taken."""
+        return self._banks.check_free(check_name(name))
+
     def start_training(
         self, prompts: Sequence[Prompt], config: TrainingConfig, name: str
     ) -> Job[TrainingProgress, Bank]:
         """Train in the background. Raises BusyError while another training runs."""
-        name = self._banks.check_free(name)
+        name = self.check_bank_name(name)
         if not prompts or not all(prompt.user.strip() for prompt in prompts):
             raise InputError("prompt", "it is empty", "Write a text for the model to answer")
         with self._one_starts:
@@ -343,13 +334,20 @@ class Workbench:
         """The map of a comparison made before; the same texts give the same map."""
         return (yield from self._draw(self._completions.comparison(comparison), stop))
 
+    def export_map(self, found: Map, out: Path, colour: "Colouring", *, title: str, overwrite: bool = False) -> Path:
+        """Write a map as an HTML page that needs no network."""
+        from melbo_app.analysis.figures import map_figure
+
+        page = map_figure(found.points, colour, title).to_html(include_plotlyjs=True)
+        try:
+            write_file(out, page.encode(), overwrite=overwrite)
+        except FileExistsError as error:
+            raise InputError("out", f"“{out}” is there already", "Choose another name, or allow overwriting") from error
+        return out
+
     def similarity(self, bank: str, prompts: Sequence[Prompt] | None = None, scope: str = "content") -> Similarity:
         """Pairwise cosines of a bank's vectors, on these prompts or those it was trained on."""
-        import torch
-
-        from melbo_app.analysis.order import clustered_order
         from melbo_app.engine.encoding import encode
-        from melbo_app.engine.similarity import cosines, delta_cosines, mean_off_diagonal
 
         wanted, lm = TokenScope.parse(scope), self._model.get()
         loaded = self._bank_for(lm, bank)
@@ -358,18 +356,8 @@ class Workbench:
         prompts = prompts or [Prompt(EXAMPLE.user, template=lm.has_template)]
         target = record.target or max(record.source + 1, layers(len(lm.blocks))[1])
         piece = self._slice(lm, encode(lm, prompts), record.source, target)
-        thetas = torch.tensor(loaded.vectors)
         with self._compute.hold():
-            delta = delta_cosines(piece, thetas.to(piece.source_hidden.device), wanted)
-        theta = cosines(thetas)
-        return Similarity(
-            delta.numpy(),
-            theta.numpy(),
-            clustered_order(delta.numpy()),
-            mean_off_diagonal(delta),
-            mean_off_diagonal(theta),
-            str(wanted),
-        )
+            return compare(piece, loaded, wanted)
 
     # --- labels ------------------------------------------------------------------------------------------------
 
@@ -416,8 +404,8 @@ class Workbench:
         if record.hidden_size != lm.hidden_size:
             raise InputError(
                 "bank",
-                f"“{name}” was made for {record.model}, whose hidden size is {record.hidden_size}, and the loaded model "
-                f"{lm.name} has {lm.hidden_size}",
+                f"“{name}” was made for {record.model}, whose hidden size is {record.hidden_size}, and the loaded "
+                f"model {lm.name} has {lm.hidden_size}",
                 f"Load {record.model}, or choose another bank",
             )
         if record.model_hash and record.model_hash != lm.weights_hash:

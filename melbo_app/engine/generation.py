@@ -108,7 +108,7 @@ def _chooser(decoding: Decoding, device: torch.device) -> Callable[[Tensor], Ten
 
     def choose(logits: Tensor) -> Tensor:
         for warper in warpers:
-            logits = warper(None, logits)  # type: ignore[arg-type]
+            logits = warper(None, logits)
         exponential = torch.empty(logits.shape[-1]).exponential_(generator=generator)
         return (logits - exponential.to(device).log()).argmax(dim=-1)
 

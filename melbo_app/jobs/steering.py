@@ -78,6 +78,8 @@ def complete(
     Raises:
         InputError: prompts that cannot go in, or completions too long for the model.
     """
+    import torch
+
     from melbo_app.engine.encoding import encode
     from melbo_app.engine.generation import generate
 
@@ -94,23 +96,22 @@ def complete(
     total, stopped = decoding.max_new_tokens, False
     size = max(1, MOST_ROWS // len(prompts))
     parts = [missing[start : start + size] for start in range(0, len(missing), size)]
-    for number, part in enumerate(parts):
+    for part_number, part in enumerate(parts):
         wanted = [index for index in range(len(prompts)) if any(not drafts[row][index].tokens for row in part)]
         encoded = encode(lm, [prompts[index] for index in wanted])
-        thetas = np.stack([_theta(lm, bank, rows[row], decoding.seed) for row in part])
+        thetas = torch.from_numpy(np.stack([_theta(lm, bank, rows[row], decoding.seed) for row in part]))
         source = bank.record.source if bank else None
-        for progress in generate(lm, encoded, _tensor(thetas), source, decoding, stop):
-            for place, row in enumerate(part):
-                for column, index in enumerate(wanted):
-                    at = place * len(wanted) + column
-                    drafts[row][index] = drafts[row][index].model_copy(
-                        update={
-                            "text": progress.texts[at],
-                            "tokens": progress.tokens[at],
-                            "finished": progress.finished[at],
-                        }
-                    )
-            done = number * total + progress.step
+        for progress in generate(lm, encoded, thetas, source, decoding, stop):
+            places = [(row, index) for row in part for index in wanted]
+            for at, (number, index) in enumerate(places):
+                drafts[number][index] = drafts[number][index].model_copy(
+                    update={
+                        "text": progress.texts[at],
+                        "tokens": progress.tokens[at],
+                        "finished": progress.finished[at],
+                    }
+                )
+            done = part_number * total + progress.step
             stage = f"token {progress.step} of up to {total}"
             yield SteeringProgress(_flat(drafts), done, total * len(parts), stage)
         stopped = stop()
@@ -120,12 +121,6 @@ def complete(
     if stopped:
         completions = [entry for entry in completions if entry.tokens]
     return completions, not stopped
-
-
-def _tensor(rows: np.ndarray):
-    import torch
-
-    return torch.from_numpy(rows)
 
 
 def _theta(lm: "LanguageModel", bank: Bank | None, variant: Variant, seed: int) -> np.ndarray:

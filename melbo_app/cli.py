@@ -1,0 +1,47 @@
+"""The same jobs without a browser (``python -m melbo_app``)."""
+
+import sys
+from collections.abc import Sequence
+
+import typer
+from pydantic import ValidationError
+
+from melbo_app.commands.banks import banks
+from melbo_app.commands.labels import labels
+from melbo_app.commands.models import models
+from melbo_app.commands.similarity import similarity
+from melbo_app.commands.steer import draw_map, steer
+from melbo_app.commands.train import train
+from melbo_app.errors import MelboError
+
+app = typer.Typer(help="Train, steer, compare and label unsupervised steering vectors.", add_completion=False)
+app.command()(train)
+app.command()(steer)
+app.command()(similarity)
+app.command("map")(draw_map)
+app.command()(models)
+app.add_typer(banks, name="banks")
+app.add_typer(labels, name="labels")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command: exit code 0, or 2 and one line on standard error."""
+    try:
+        code = app(args=arguments, prog_name="melbo_app", standalone_mode=False)
+        sys.exit(code or 0)
+    except typer.TyperException as error:
+        _fail(getattr(error, "format_message", error.__str__)())
+    except MelboError as error:
+        _fail(str(error))
+    except ValidationError as error:  # a MELBO_ environment variable
+        first = error.errors()[0]
+        _fail(f"MELBO_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}")
+    except (typer.Abort, KeyboardInterrupt):
+        _fail("Interrupted.")
+    except BrokenPipeError:
+        sys.exit(2)
+
+
+def _fail(message: str) -> None:
+    print(" ".join(message.split()), file=sys.stderr)
+    sys.exit(2)

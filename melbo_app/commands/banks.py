@@ -1,0 +1,91 @@
+"""The shelf of banks."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from melbo_app.commands.options import BankArgument, Json, ModelOption, OverwriteOption
+from melbo_app.commands.output import show
+from melbo_app.library.bank import BankSummary
+from melbo_app.settings import Settings
+from melbo_app.workbench import Workbench
+
+banks = typer.Typer(help="The banks on the shelf.", invoke_without_command=True)
+
+
+@banks.callback()
+def banks_default(context: typer.Context, as_json: Json = False) -> None:
+    """List the banks when nothing else is asked for."""
+    if context.invoked_subcommand is None:
+        list_banks(as_json)
+
+
+@banks.command("list")
+def list_banks(as_json: Json = False) -> None:
+    """Own banks, newest first, then the samples."""
+    shelf = Workbench(Settings()).banks()
+    show({"banks": [_summary(entry) for entry in shelf]}, [_line(entry) for entry in shelf], as_json)
+
+
+@banks.command("show")
+def show_bank(name: BankArgument, as_json: Json = False) -> None:
+    """All that is known of a bank."""
+    bank = Workbench(Settings()).bank(name)
+    facts = {"vectors": len(bank.vectors), "hash": bank.hash, **bank.record.model_dump(mode="json")}
+    lines = [f"{key}: {value}" for key, value in facts.items() if key != "curves" and value is not None]
+    show(facts, lines, as_json)
+
+
+@banks.command("import")
+def import_bank(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=".safetensors, or .pt in the published layout.")],
+    name: Annotated[str | None, typer.Option("--name", help="What to call it; default: after the file.")] = None,
+    model: ModelOption = None,
+    source: Annotated[int | None, typer.Option("--source", help="Source layer, if the file does not say.")] = None,
+    target: Annotated[int | None, typer.Option("--target", help="Target layer, if the file does not say.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Put a bank from a file on the shelf."""
+    bank = Workbench(Settings()).import_bank(file, name, model=model, source=source, target=target)
+    record = bank.record
+    result = {"name": record.name, "vectors": len(bank.vectors), "radius": record.radius, "note": record.note}
+    line = f"{record.name}: {len(bank.vectors)} vectors, R = {record.radius:g}."
+    show(result, [f"{line} {record.note}" if record.note else line], as_json)
+
+
+@banks.command("export")
+def export_bank(
+    name: BankArgument,
+    out: Annotated[Path, typer.Option("--out", help="File to write: .safetensors, or .pt for the vectors alone.")],
+    overwrite: OverwriteOption = False,
+    as_json: Json = False,
+) -> None:
+    """Write a bank to a file."""
+    path = Workbench(Settings()).export_bank(name, out, overwrite=overwrite)
+    show({"name": name, "out": str(path)}, [f"{name} was written to {path}"], as_json)
+
+
+@banks.command("delete")
+def delete_bank(name: BankArgument, as_json: Json = False) -> None:
+    """Remove a bank from the shelf."""
+    Workbench(Settings()).delete_bank(name)
+    show({"deleted": name}, [f"{name} was deleted"], as_json)
+
+
+def _summary(entry: BankSummary) -> dict[str, Any]:
+    facts: dict[str, Any] = {"name": entry.name, "sample": entry.sample, "vectors": entry.vectors, "hash": entry.hash}
+    if entry.record:
+        keys = ("model", "source", "target", "scope", "radius", "method", "created")
+        record = entry.record.model_dump(mode="json")
+        facts |= {key: record[key] for key in keys}
+    return facts | {"damaged": entry.damaged}
+
+
+def _line(entry: BankSummary) -> str:
+    if entry.record is None:
+        return f"{entry.name}: damaged ({entry.damaged})"
+    record = entry.record
+    sample = ", sample" if entry.sample else ""
+    layers = f"{record.source} → {record.target}" if record.target is not None else f"{record.source}"
+    return f"{entry.name}: {entry.vectors} vectors, {record.method}, {layers}, R = {record.radius:g}{sample}"

@@ -1,0 +1,63 @@
+"""The labels of vectors."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from melbo_app.commands.options import BankArgument, Json, OverwriteOption
+from melbo_app.commands.output import plain, show
+from melbo_app.settings import Settings
+from melbo_app.workbench import Workbench
+
+labels = typer.Typer(help="The labels of vectors.", invoke_without_command=True)
+
+
+@labels.callback()
+def labels_default(context: typer.Context, as_json: Json = False) -> None:
+    """List the labels when nothing else is asked for."""
+    if context.invoked_subcommand is None:
+        list_labels(as_json)
+
+
+@labels.command("list")
+def list_labels(as_json: Json = False) -> None:
+    """All labels."""
+    found = Workbench(Settings()).labels()
+    lines = [f"{entry.bank} {entry.vector}: {entry.name} [{', '.join(entry.tags)}]" for entry in found]
+    show({"labels": [plain(entry) for entry in found]}, lines, as_json)
+
+
+@labels.command("set")
+def set_label(
+    bank: BankArgument,
+    vector: Annotated[int, typer.Argument(metavar="VECTOR", help="Number of the vector.")],
+    name: Annotated[str | None, typer.Option("--name", help="What it does, in a few words.")] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag; give it again for more.")] = None,
+    rating: Annotated[int | None, typer.Option("--rating", help="1 to 5.")] = None,
+    note: Annotated[str | None, typer.Option("--note", help="Anything else.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what a vector does; what is not given stays as it is."""
+    workbench = Workbench(Settings())
+    before = workbench.label(bank, vector)
+    saved = workbench.save_label(
+        bank,
+        vector,
+        name=before.name if name is None else name,
+        tags=before.tags if tag is None else tag,
+        rating=before.rating if rating is None else rating,
+        note=before.note if note is None else note,
+    )
+    show(plain(saved), [f"{bank} {vector}: {saved.name}"], as_json)
+
+
+@labels.command("export")
+def export_labels(
+    out: Annotated[Path, typer.Option("--out", help="File to write: .csv or .jsonl.")],
+    overwrite: OverwriteOption = False,
+    as_json: Json = False,
+) -> None:
+    """Write all labels to a file, tags as columns."""
+    path = Workbench(Settings()).export_labels(out, overwrite=overwrite)
+    show({"out": str(path)}, [f"The labels were written to {path}"], as_json)

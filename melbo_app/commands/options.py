@@ -1,0 +1,78 @@
+"""Options that several commands share, and what is made of them."""
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import typer
+
+from melbo_app.engine.prompt import Prompt
+from melbo_app.errors import InputError
+from melbo_app.jobs.loaded_model import ModelState
+from melbo_app.workbench import Workbench
+
+Number = TypeVar("Number", int, float)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+ModelOption = Annotated[str | None, typer.Option("--model", help="Hub name, folder or .gguf file.")]
+PromptOption = Annotated[list[str] | None, typer.Option("--prompt", help="User text; give it again for more prompts.")]
+SystemOption = Annotated[str | None, typer.Option("--system", help="System text, for all prompts.")]
+TemplateOption = Annotated[
+    bool | None, typer.Option("--template/--no-template", help="Chat template; default: on where the model has one.")
+]
+BankArgument = Annotated[str, typer.Argument(metavar="BANK", help="Name of a bank.")]
+VectorOption = Annotated[str | None, typer.Option("--vector", help="Vectors, as 0,1,5; default: all.")]
+RadiusOption = Annotated[str | None, typer.Option("--radius", help="R, as 8,11; default: as trained.")]
+TokensOption = Annotated[int, typer.Option("--max-new-tokens", help="Length of a completion in tokens.")]
+TemperatureOption = Annotated[float, typer.Option("--temperature", help="0: greedy.")]
+TopPOption = Annotated[float, typer.Option("--top-p", help="Sample from the likeliest tokens of this total.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all random numbers.")]
+ControlOption = Annotated[bool, typer.Option("--random-control", help="Add a random vector of the same R.")]
+ScopeOption = Annotated[str | None, typer.Option("--scope", help="all, content, assistant or last:4.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]
+
+
+def load(workbench: Workbench, model: str | None) -> ModelState:
+    """Load the model, and say so: it takes seconds."""
+    print("loading the model", file=sys.stderr, flush=True)
+    return workbench.load_model(model)
+
+
+def request(
+    workbench: Workbench,
+    bank: str,
+    prompt: list[str] | None,
+    system: str | None,
+    template: bool | None,
+    model: str | None,
+    vector: str | None,
+    radius: str | None,
+) -> tuple[list[Prompt], list[int], list[float]]:
+    """Prompts, vectors and R of a steering, with the bank's own where nothing is given."""
+    loaded = workbench.bank(bank)
+    vectors = list(range(len(loaded.vectors))) if vector is None else numbers("vector", vector, int)
+    radii = [loaded.record.radius] if radius is None else numbers("radius", radius, float)
+    state = load(workbench, model or loaded.record.model)
+    if prompt:
+        prompts = prompts(prompt, system, template, bool(state.has_template))
+    else:
+        prompts = [Prompt(entry.user, system or entry.system, entry.template) for entry in loaded.record.prompts]
+    if not prompts:
+        raise InputError("prompt", "the bank has none of its own", "Give one with --prompt")
+    return prompts, vectors, radii
+
+
+def prompts(texts: list[str] | None, system: str | None, template: bool | None, has_template: bool) -> list[Prompt]:
+    """The prompts that the options describe."""
+    if not texts:
+        raise InputError("prompt", "there is none", "Give one with --prompt")
+    return [Prompt(text, system or None, has_template if template is None else template) for text in texts]
+
+
+def numbers(field: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
+    """Numbers written with commas."""
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError as error:
+        example = "0,1,5" if kind is int else "8,11"
+        raise InputError(field, f"{text!r} is no list of numbers", f"Write {example}") from error

@@ -1,0 +1,41 @@
+"""Compare the vectors of a bank."""
+
+from typing import Annotated
+
+import typer
+
+from melbo_app.commands.options import BankArgument, Json, ModelOption, PromptOption, SystemOption, TemplateOption, load
+from melbo_app.commands.options import prompts as read_prompts
+from melbo_app.commands.output import show
+from melbo_app.settings import Settings
+from melbo_app.workbench import Workbench
+
+
+def similarity(
+    bank: BankArgument,
+    scope: Annotated[str, typer.Option("--scope", help="all, content, assistant or last:4.")] = "content",
+    prompt: PromptOption = None,
+    system: SystemOption = None,
+    template: TemplateOption = None,
+    model: ModelOption = None,
+    as_json: Json = False,
+) -> None:
+    """Pairwise cosines of what a bank's vectors change. Default prompts: those of the bank."""
+    workbench = Workbench(Settings())
+    record = workbench.bank(bank).record
+    state = load(workbench, model or record.model)
+    prompts = read_prompts(prompt, system, template, bool(state.has_template)) if prompt else None
+    found = workbench.similarity(bank, prompts, scope)
+    result = {
+        "bank": bank,
+        "scope": found.scope,
+        "matrix": found.delta.tolist(),
+        "theta": found.theta.tolist(),
+        "order": found.order,
+        "mean_off_diagonal": found.mean_delta,
+        "mean_off_diagonal_theta": found.mean_theta,
+    }
+    mean = "one vector only" if found.mean_delta is None else f"mean off the diagonal {found.mean_delta:.3f}"
+    lines = [f"δ cosines over {found.scope}: {mean}"]
+    lines += ["  ".join(f"{value:6.3f}" for value in row) for row in found.delta]
+    show(result, lines, as_json)

@@ -1,0 +1,100 @@
+"""Complete with vectors: side by side, or on a map."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from melbo_app.commands.options import (
+    BankArgument,
+    ControlOption,
+    Json,
+    ModelOption,
+    OverwriteOption,
+    PromptOption,
+    RadiusOption,
+    SeedOption,
+    SystemOption,
+    TemperatureOption,
+    TemplateOption,
+    TokensOption,
+    TopPOption,
+    VectorOption,
+)
+from melbo_app.commands.options import request as read_request
+from melbo_app.commands.output import StopOnInterrupt, plain, run, show
+from melbo_app.engine.decoding import Decoding
+from melbo_app.errors import InputError
+from melbo_app.library.completions import Completion
+from melbo_app.settings import Settings
+from melbo_app.workbench import Workbench
+
+
+def steer(
+    bank: BankArgument,
+    prompt: PromptOption = None,
+    system: SystemOption = None,
+    template: TemplateOption = None,
+    model: ModelOption = None,
+    vector: VectorOption = None,
+    radius: RadiusOption = None,
+    max_new_tokens: TokensOption = 40,
+    temperature: TemperatureOption = 0.0,
+    top_p: TopPOption = 1.0,
+    seed: SeedOption = 0,
+    random_control: ControlOption = False,
+    as_json: Json = False,
+) -> None:
+    """Complete prompts with a bank's vectors added, and without. Default prompts: those of the bank."""
+    workbench = Workbench(Settings())
+    request = read_request(workbench, bank, prompt, system, template, model, vector, radius)
+    decoding = Decoding(max_new_tokens, temperature, top_p, seed)
+    comparison = run(workbench.steer(bank, *request, decoding, random_control=random_control, stop=StopOnInterrupt()))
+    completions = comparison.completions
+    result = {"comparison": comparison.id, "completions": [plain(completion) for completion in completions]}
+    show(result, [f"{_who(completion)}\n  {completion.text!r}" for completion in completions], as_json)
+
+
+def draw_map(
+    bank: BankArgument,
+    out: Annotated[Path, typer.Option("--out", help="HTML file to write.")],
+    prompt: PromptOption = None,
+    system: SystemOption = None,
+    template: TemplateOption = None,
+    model: ModelOption = None,
+    vector: VectorOption = None,
+    radius: RadiusOption = None,
+    max_new_tokens: TokensOption = 40,
+    temperature: TemperatureOption = 0.0,
+    top_p: TopPOption = 1.0,
+    seed: SeedOption = 0,
+    random_control: ControlOption = False,
+    colour: Annotated[str, typer.Option("--colour", help="vector, radius or label.")] = "vector",
+    overwrite: OverwriteOption = False,
+    as_json: Json = False,
+) -> None:
+    """Draw a map of completions as an HTML page that needs no network."""
+    if colour not in ("vector", "radius", "label"):
+        raise InputError("colour", f"{colour!r} is not known", "Choose vector, radius or label")
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise InputError("out", f"“{out.name}” is no HTML file", "Its name must end in .html")
+    if out.exists() and not overwrite:  # said before the work, not after it
+        raise InputError("out", f"“{out}” is there already", "Choose another name, or add --overwrite")
+    workbench = Workbench(Settings())
+    request = read_request(workbench, bank, prompt, system, template, model, vector, radius)
+    decoding = Decoding(max_new_tokens, temperature, top_p, seed)
+    stop = StopOnInterrupt()
+    found = run(workbench.map(bank, *request, decoding, random_control=random_control, stop=stop))
+    if found is None:
+        raise InputError("map", "it was stopped before there was one", "Nothing was written")
+    workbench.export_map(found, out, colour, title=bank, overwrite=overwrite)
+    result = {"out": str(out), "method": found.method, "note": found.note, "points": [asdict(p) for p in found.points]}
+    show(result, [f"{out}: {len(found.points)} completions. {found.note}"], as_json)
+
+
+def _who(completion: Completion) -> str:
+    name = f"vector {completion.vector}"
+    if not isinstance(completion.vector, int):
+        name = "random control" if completion.vector else "baseline"
+    return f"[{completion.prompt_index}] {name}, R = {completion.radius:g}"

@@ -1,0 +1,45 @@
+"""How alike the vectors of a bank are."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from melbo_app.analysis.order import clustered_order
+from melbo_app.engine.scope import TokenScope
+from melbo_app.library.bank import Bank
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
+    from melbo_app.engine.slice import ModelSlice
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Pairwise cosines [V, V] of what the vectors change (δ) and of the vectors themselves (θ)."""
+
+    delta: np.ndarray
+    theta: np.ndarray
+    order: list[int]
+    """Vectors with alike ones next to each other, by δ."""
+    mean_delta: float | None
+    """Mean off the diagonal; None for a single vector."""
+    mean_theta: float | None
+    scope: str
+
+
+def compare(piece: "ModelSlice", bank: Bank, scope: TokenScope) -> Similarity:
+    """Cosines of a bank's vectors and of what they change in ``piece`` over the tokens in scope."""
+    import torch
+
+    from melbo_app.engine.similarity import cosines, delta_cosines, mean_off_diagonal
+
+    thetas = torch.tensor(bank.vectors)
+    delta, theta = delta_cosines(piece, thetas.to(piece.source_hidden.device), scope), cosines(thetas)
+    return Similarity(
+        delta.numpy(),
+        theta.numpy(),
+        clustered_order(delta.numpy()),
+        mean_off_diagonal(delta),
+        mean_off_diagonal(theta),
+        str(scope),
+    )
