@@ -81,6 +81,10 @@ def _encode_one(lm: LanguageModel, prompt: Prompt, number: int) -> tuple[str, li
     """The text, its token ids, and how many of them are the chat template's after the user message."""
     if not prompt.user.strip():
         raise InputError("prompt", f"prompt {number} is empty", "Write a text for the model to answer")
+    for field, written in (("prompt", prompt.user), ("system text", prompt.system or "")):
+        if any("\ud800" <= letter <= "\udfff" for letter in written):
+            problem = f"{field} {number} has a character that is none (half of a pair)"
+            raise InputError(field, problem, "Remove it, or paste the text again")
     if not prompt.template:
         if prompt.system:
             raise InputError(
@@ -93,14 +97,18 @@ def _encode_one(lm: LanguageModel, prompt: Prompt, number: int) -> tuple[str, li
         text = _render(lm, prompt, prompt.user)
         ids = lm.tokenizer(text, add_special_tokens=False)["input_ids"]
         tail = _template_tail(lm, prompt)
+    if not ids:  # some tokenizers drop what they do not know
+        problem = f"prompt {number} is empty for {lm.name}, whose tokenizer drops all its characters"
+        raise InputError("prompt", problem, "Write a text for the model to answer")
     if lm.context is not None and len(ids) >= lm.context:
         raise InputError(
             "prompt",
             f"prompt {number} has {len(ids):,} tokens and {lm.name} reads at most {lm.context:,}",
             "Shorten it and leave room for the completion",
         )
-    # a tail that does not end the text (a template that looks at the content) counts as none
-    if not tail or not text.endswith(tail):
+    # a tail that does not end the text (a template that looks at the content) counts as none, and so does one whose
+    # tokens cannot be told (a tokenizer written in Python does not know where its tokens stand)
+    if not tail or not text.endswith(tail) or not lm.tokenizer.is_fast:
         return text, ids, 0
     offsets = lm.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     return text, ids, sum(start >= len(text) - len(tail) for start, _ in offsets)

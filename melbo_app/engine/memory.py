@@ -28,7 +28,8 @@ def bytes_per_vector(lm: LanguageModel, encoded: EncodedPrompts, source: int, ta
     too long to try.
     """
     tokens = encoded.input_ids.shape[1]
-    short, long = 16, 32
+    long = min(32, lm.context or 32)
+    short = long // 2
     at_short, at_long = (_saved_bytes(lm, encoded, source, target, length) for length in (short, long))
     square = max(0.0, (at_long / long - at_short / short) / (long - short))
     linear = max(0.0, at_short / short - square * short)
@@ -56,3 +57,11 @@ def _saved_bytes(lm: LanguageModel, encoded: EncodedPrompts, source: int, target
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         kept = piece.activations(theta)  # noqa: F841  keeps the graph, and so the counted storages, alive
     return sum(seen.values())
+
+
+def written(size: int) -> str:
+    """A number of bytes as a person reads it."""
+    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if size >= unit:
+            return f"{size / unit:.2f} {name}"
+    return f"{size} bytes"

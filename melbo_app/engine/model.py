@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from melbo_app.engine.block import find_blocks
@@ -102,6 +103,8 @@ def choose_device(wanted: str = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(wanted)
+        if device.type == "meta":  # torch knows it, and computes nothing there
+            raise RuntimeError
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError("device", f"{wanted!r} cannot be used on this machine", "Choose auto, cpu or cuda") from error
@@ -155,20 +158,34 @@ def load(path: str, name: str, weights_hash: str, device: str = "auto", dtype: s
             dtype.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer  # late: seconds to import
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     where = choose_device(device)
     kind = choose_dtype(dtype, where)
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            path, config=config, dtype=kind, use_safetensors=True, trust_remote_code=False, local_files_only=True
+        # what the file lacks would otherwise be made up at random, with no more than a warning
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            path,
+            config=config,
+            dtype=kind,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
+        model, report = loaded
+        unfit = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
+        if unfit:
+            raise ValueError(f"its weights lack {unfit[0]} in the size that its config.json asks for")
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, AttributeError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             "model",
             f"{name} cannot be loaded: {reason.rstrip('.')}",
             "Choose a causal language model of transformers with safetensors weights and a tokenizer",
         ) from error
-    return prepare(name, weights_hash, model.to(where), tokenizer)
+    return prepare(name, weights_hash, model.to(device=where), tokenizer)

@@ -24,7 +24,8 @@ class PowerObjective:
             deltas: [V, P, T, d].
             mask: [P, T] bool, the tokens in scope.
         """
-        squares = deltas.square().sum(dim=-1)
+        # out of scope first: a sink's huge norm to a high power is infinite, and 0 · ∞ is no number
+        squares = deltas.square().sum(dim=-1).masked_fill(~mask, 0)
         # the root of 0 has no gradient: the smallest normal number stands in for it
         norms = squares.clamp(min=torch.finfo(squares.dtype).tiny) ** (self.p / 2)
         return ((norms * mask).sum(dim=-1) ** (1 / self.q)).sum(dim=-1)

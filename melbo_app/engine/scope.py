@@ -31,7 +31,7 @@ class TokenScope:
         """Read a scope as it is written. Raises InputError for anything else."""
         if text in ("all", "content", "assistant"):
             return cls(text)  # type: ignore[arg-type]
-        match = re.fullmatch(r"last:([1-9]\d{0,5})", text)
+        match = re.fullmatch(r"last:([1-9][0-9]{0,5})", text)
         if not match:
             raise InputError("scope", f"{text!r} is not known", "Write all, content, assistant or last:4")
         return cls("last", int(match[1]))

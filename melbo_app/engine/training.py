@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from melbo_app.engine.memory import budget, bytes_per_vector
+from melbo_app.engine.memory import budget, bytes_per_vector, written
 from melbo_app.engine.objective import PowerObjective
 from melbo_app.engine.orthogonal import polar, random_rows, tangent, without
 from melbo_app.engine.scope import TokenScope
@@ -45,13 +45,14 @@ def train(
     returned: those whose steps are done (sequential), or all of them as they are (joint).
 
     Raises:
-        InputError: more vectors than dimensions, or more memory needed than there is.
+        InputError: more vectors than dimensions, a scope without a token, or more memory needed than there is.
     """
     width = piece.lm.hidden_size
     if config.vectors > width:
         raise InputError(
             "vectors", f"{config.vectors} cannot be at right angles in {width} dimensions", f"Choose {width} or fewer"
         )
+    piece.mask(TokenScope.parse(config.scope))  # refuses an empty scope now, not at the first step
     batch = vectors_at_once(piece, memory_gb)
     method = _joint if config.method == "joint" else _sequential
     return method(piece, config, stop or (lambda: False), batch)
@@ -69,8 +70,8 @@ def vectors_at_once(piece: ModelSlice, memory_gb: float | None = None) -> int:
         prompts, tokens = piece.encoded.input_ids.shape
         raise InputError(
             "memory",
-            f"{prompts} prompts of up to {tokens} tokens need {need / 2**30:.2f} GiB for each vector and "
-            f"{have / 2**30:.2f} GiB may be used",
+            f"{prompts} prompts of up to {tokens} tokens need {written(need)} for each vector and "
+            f"{written(have)} may be used",
             "Train on fewer or shorter prompts, or bring the layers closer together",
         )
     return have // max(1, need)
@@ -94,7 +95,7 @@ def _objective(config: TrainingConfig) -> PowerObjective:
     return PowerObjective(config.p, config.p if config.q is None else config.q)
 
 
-def _values_and_gradients(
+def values_and_gradients(
     piece: ModelSlice, thetas: Tensor, mask: Tensor, objective: PowerObjective, batch: int, stop: Stop
 ) -> tuple[Tensor, Tensor]:
     """J [V] and its gradients [V, d], ``batch`` vectors at a time: J of one vector does not depend on the others."""
@@ -125,7 +126,7 @@ def _joint(piece: ModelSlice, config: TrainingConfig, stop: Stop, batch: int) ->
     clock, done, stopped = _Clock(total), 0, False
     try:
         for done in range(total):
-            values, gradients = _values_and_gradients(piece, thetas, mask, _objective(config), batch, stop)
+            values, gradients = values_and_gradients(piece, thetas, mask, _objective(config), batch, stop)
             for curve, value in zip(curves, values.tolist(), strict=True):
                 curve.append(value)
             direction = torch.nn.functional.normalize(tangent(gradients, thetas), dim=1)
@@ -166,7 +167,7 @@ def _sequential(piece: ModelSlice, config: TrainingConfig, stop: Stop, batch: in
             optimizer = torch.optim.AdamW([theta], lr=0.001, betas=(0.9, 0.98), weight_decay=0.0, amsgrad=True)
             curves.append([])
             for _ in range(steps):
-                values, gradients = _values_and_gradients(piece, theta, mask, _objective(config), batch, stop)
+                values, gradients = values_and_gradients(piece, theta, mask, _objective(config), batch, stop)
                 curves[-1].append(float(values))
                 with torch.no_grad():
                     theta.grad = -tangent(without(gradients, found, radius), theta)
