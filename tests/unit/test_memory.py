@@ -1,0 +1,139 @@
+"""Memory: what one vector needs, and what is done when there is too little."""
+
+import dataclasses
+import re
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tiny_models import encoded, random_thetas, tiny
+
+from melbo_app.engine import memory
+from melbo_app.engine.memory import budget, bytes_per_vector
+from melbo_app.engine.slice import ModelSlice
+from melbo_app.engine.training import train, vectors_at_once
+from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.errors import InputError
+
+LONG = "the heath is wide and the wind blows over it all day long, and"
+
+
+class Live:
+    """The most bytes of tensors that were alive at once, as PyTorch's own allocator counts them."""
+
+    def __init__(self):
+        self.peak = 0
+
+    def __enter__(self):
+        self.profile = torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True)
+        self.profile.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        self.profile.__exit__(*error)
+        level = 0
+        for event in sorted(self.profile.profiler.kineto_results.events(), key=lambda event: event.start_ns()):
+            if event.name() == "[memory]":
+                level += event.nbytes()
+                self.peak = max(self.peak, level)
+
+
+def measured(lm, batch, target, vectors):
+    """Bytes that a first forward and backward pass take at its height, beyond what was there before."""
+    piece = ModelSlice(lm, batch, 0, target)
+    thetas = random_thetas(vectors).requires_grad_()
+    with Live() as live:
+        torch.autograd.grad(piece.deltas(thetas).square().sum(), thetas)
+    return live.peak
+
+
+@pytest.mark.parametrize("texts", [(LONG,), (LONG, LONG[::-1]), (LONG, LONG[:20], LONG[:9])])
+@pytest.mark.parametrize("target", [1, 3])
+def test_the_estimate_is_near_what_training_takes(family, texts, target):
+    lm = tiny(family)
+    batch = encoded(lm, *texts)
+    each = (measured(lm, batch, target, 7) - measured(lm, batch, target, 3)) / 4
+    need = bytes_per_vector(lm, batch, 0, target)
+    assert need / 4 < each < 1.5 * need
+
+
+def test_it_grows_with_the_prompt_the_number_of_prompts_and_the_distance_of_the_layers(family):
+    lm = tiny(family)
+
+    def need(target, *texts):
+        return bytes_per_vector(lm, encoded(lm, *texts), 0, target)
+
+    short = need(2, LONG[:20])
+    assert need(2, LONG[:40]) == pytest.approx(2 * short, rel=0.5)
+    assert need(2, LONG[:40]) >= 2 * short - 10
+    assert need(2, LONG[:20], LONG[20:40]) == pytest.approx(2 * short, abs=2)
+    assert need(3, LONG[:20]) > 1.3 * short
+
+
+def test_kept_attention_weights_grow_with_the_square_of_the_prompt():
+    lm = tiny("bloom")  # computes attention by hand and keeps its weights
+    per_token = [bytes_per_vector(lm, encoded(lm, "x" * n), 0, 2) / n for n in (100, 1000)]
+    assert per_token[1] > 3 * per_token[0]
+
+
+def test_the_estimate_works_where_the_context_is_shorter_than_what_is_tried():
+    lm = tiny("gpt2", n_positions=20)
+    assert bytes_per_vector(lm, encoded(lm, "hello"), 0, 2) > 0
+
+
+def test_the_budget_is_what_was_given_or_a_share_of_what_is_free(monkeypatch):
+    lm = tiny("llama")
+    assert budget(lm, 1.5) == 1.5 * 2**30
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    assert budget(lm) == 700
+
+
+def gigabytes(lm, batch, vectors):
+    """A budget for so many vectors and a half."""
+    return (vectors + 0.5) * bytes_per_vector(lm, batch, 0, 2) / 2**30
+
+
+@pytest.mark.parametrize("vectors", [1, 2, 7])
+def test_a_budget_for_so_many_vectors_is_a_batch_of_so_many(vectors):
+    lm = tiny("llama")
+    batch = encoded(lm, "hello", "the heath")
+    assert vectors_at_once(ModelSlice(lm, batch, 0, 2), gigabytes(lm, batch, vectors)) == vectors
+
+
+def test_too_little_memory_is_refused_with_both_numbers_before_anything_is_trained(monkeypatch):
+    lm = tiny("llama")
+    batch = encoded(lm, "hello", "the heath")
+    piece = ModelSlice(lm, batch, 0, 2)
+    monkeypatch.setattr("melbo_app.engine.training.bytes_per_vector", lambda *_: int(3.25 * 2**30))
+    with pytest.raises(InputError, match=re.escape("need 3.25 GiB for each vector and 1.50 GiB may")) as caught:
+        train(piece, TrainingConfig(0, 2, 1.0, scope="all"), memory_gb=1.5)
+    assert caught.value.field == "memory"
+    assert "2 prompts of up to 7 tokens" in str(caught.value)
+    assert "fewer or shorter prompts" in caught.value.remedy
+
+
+def test_numbers_too_small_for_gibibytes_are_told_apart():
+    lm = tiny("llama")
+    piece = ModelSlice(lm, encoded(lm, "hello"), 0, 2)
+    with pytest.raises(InputError) as caught:
+        train(piece, TrainingConfig(0, 2, 1.0, scope="all"), memory_gb=1e-6)
+    need, have = re.search(r"need (\S+ \S+) for each vector and (\S+ \S+) may", str(caught.value)).groups()
+    assert need != have
+    assert not need.startswith("0.00 ")
+
+
+@pytest.mark.parametrize("method", ["joint", "sequential"])
+def test_a_budget_for_two_vectors_trains_at_most_two_at_a_time(monkeypatch, method):
+    lm = tiny("llama")
+    batch = encoded(lm, "hello", "the heath")
+    piece = ModelSlice(lm, batch, 0, 2)
+    seen = []
+    whole = ModelSlice.activations
+    monkeypatch.setattr(
+        ModelSlice, "activations", lambda self, thetas, stop=None: seen.append(len(thetas)) or whole(self, thetas, stop)
+    )
+    config = TrainingConfig(0, 2, 2.0, 5, method, 3, scope="all")  # type: ignore[arg-type]
+    for progress in train(piece, config, memory_gb=gigabytes(lm, batch, 2)):
+        assert dataclasses.is_dataclass(progress)
+    seen = [count for count in seen if count > 0]
+    assert max(seen) == 2

@@ -1,0 +1,356 @@
+"""Training: vectors of norm R, at right angles, that change the target layer more than they did at the start."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny_models import WIDTH, blocks_of, encoded, tiny
+from torch import nn
+
+from melbo_app.engine.encoding import encode
+from melbo_app.engine.orthogonal import random_rows
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.slice import ModelSlice
+from melbo_app.engine.training import train
+from melbo_app.engine.training_config import DEFAULT_STEPS, TrainingConfig
+from melbo_app.errors import InputError
+
+TEXTS = ("the heath", "hello")
+METHODS = ["joint", "sequential"]
+CONFIG = TrainingConfig(0, 2, 2.0, vectors=3, steps=6, scope="all")
+
+
+@pytest.fixture(scope="module")
+def piece():
+    lm = tiny("llama")
+    return ModelSlice(lm, encoded(lm, *TEXTS), 0, 2)
+
+
+def result_of(training):
+    """All progress of a training, and its result."""
+    steps = []
+    while True:
+        try:
+            steps.append(next(training))
+        except StopIteration as end:
+            return steps, end.value
+
+
+def trained(piece, config, stop=None, memory_gb=None):
+    return result_of(train(piece, config, stop, memory_gb))[1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("vectors", "radius"), [(16, 2.0), (WIDTH, 2.0), (16, 0.05), (5, 300.0)])
+def test_vectors_are_orthogonal_and_have_norm_r(piece, method, vectors, radius):
+    result = trained(piece, replace(CONFIG, method=method, vectors=vectors, radius=radius, steps=4))
+    rows = result.vectors.double()
+    assert result.vectors.dtype == torch.float32
+    assert rows.shape == (vectors, WIDTH)
+    assert rows.norm(dim=1).tolist() == pytest.approx([radius] * vectors, rel=1e-5)
+    cosines = rows @ rows.T / radius**2
+    assert (cosines - torch.eye(vectors, dtype=torch.float64)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_j_rises_for_every_vector(piece, method):
+    config = replace(CONFIG, method=method, vectors=4, steps=16 if method == "joint" else 40)
+    result = trained(piece, config)
+    assert len(result.curves) == 4
+    assert all(len(curve) == config.total_steps for curve in result.curves)
+    assert all(end > curve[0] for end, curve in zip(result.objective, result.curves, strict=True))
+
+
+def test_j_rises_on_the_whole_where_half_of_all_dimensions_are_taken(piece):
+    result = trained(piece, replace(CONFIG, vectors=16, steps=16))
+    assert sum(result.objective) > 1.02 * sum(curve[0] for curve in result.curves)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_reported_j_is_that_of_the_vectors_returned(piece, method):
+    config = replace(CONFIG, method=method, p=2, q=1)
+    result = trained(piece, config)
+    mask = piece.encoded.attention_mask.bool()
+    changes = piece.deltas(result.vectors)[:, mask].square().sum(dim=(1, 2))  # p = 2 and q = 1: a plain sum of squares
+    assert result.objective == pytest.approx(changes.tolist(), rel=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_scope_decides_which_tokens_count(method):
+    lm = tiny("llama")
+    piece = ModelSlice(lm, encode(lm, [Prompt("hello")]), 0, 2)
+    results = [trained(piece, replace(CONFIG, method=method, scope=scope, vectors=1)) for scope in ("all", "assistant")]
+    assert not torch.allclose(results[0].vectors, results[1].vectors, atol=1e-4)
+    for result, mask in zip(results, (piece.encoded.attention_mask.bool(), piece.encoded.tail), strict=True):
+        norm = float(piece.deltas(result.vectors)[:, mask].norm())
+        assert result.objective == pytest.approx([norm], rel=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_seed_decides_the_vectors(piece, method):
+    config = replace(CONFIG, method=method)
+    first = trained(piece, config).vectors
+    torch.manual_seed(99)
+    assert torch.equal(first, trained(piece, config).vectors)
+    assert (first - trained(piece, replace(config, seed=1)).vectors).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_global_random_numbers_are_left_alone(piece, method):
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    trained(piece, replace(CONFIG, method=method))
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_size_of_a_batch_does_not_change_the_vectors(piece, method, monkeypatch):
+    config = replace(CONFIG, method=method, vectors=7)
+    results = []
+    for batch in (1, 3, 7):
+        monkeypatch.setattr("melbo_app.engine.training.vectors_at_once", lambda *_, size=batch: size)
+        results.append(trained(piece, config))
+    for other in results[1:]:
+        torch.testing.assert_close(other.vectors, results[0].vectors, atol=1e-5, rtol=0)
+        assert other.objective == pytest.approx(results[0].objective, rel=1e-5)
+
+
+@pytest.mark.parametrize("p", [1, 2, 4])
+def test_every_family_can_be_trained(family, p):
+    lm = tiny(family)
+    piece = ModelSlice(lm, encoded(lm, *TEXTS), 0, 2)
+    result = trained(piece, replace(CONFIG, p=p, steps=8))
+    assert sum(result.objective) > 1.02 * sum(curve[0] for curve in result.curves)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("method", METHODS)
+def test_models_of_other_dtypes_can_be_trained(dtype, method):
+    lm = tiny("llama", dtype=dtype)
+    result = trained(ModelSlice(lm, encoded(lm, *TEXTS), 0, 2), replace(CONFIG, method=method, steps=16))
+    assert result.vectors.dtype == torch.float32
+    assert result.vectors.norm(dim=1).tolist() == pytest.approx([2.0] * 3, rel=1e-5)
+    assert sum(result.objective) > sum(curve[0] for curve in result.curves)
+
+
+def published_loop(lm, family, texts, config, starts):
+    """The published training, written anew: the full model, one vector at a time, as a bias at the block's output."""
+    blocks, radius = blocks_of(lm, family), config.radius
+    bias = nn.Parameter(torch.zeros(WIDTH))
+    use_bias = [False]
+    seen = []
+
+    def add(_module, _args, output):
+        if not use_bias[0]:
+            return output
+        return output + bias if isinstance(output, torch.Tensor) else (output[0] + bias, *output[1:])
+
+    def read(_module, _args, output):
+        seen.append(output if isinstance(output, torch.Tensor) else output[0])
+
+    def project(vector, learned):
+        if not learned:
+            return vector
+        basis = torch.stack(learned) / radius
+        return vector - basis.T @ (basis @ vector)
+
+    def target_of(text):
+        seen.clear()
+        lm.model(torch.tensor([lm.tokenizer(text)["input_ids"]]), use_cache=False)
+        return seen[0]
+
+    handles = [blocks[config.source].register_forward_hook(add), blocks[config.target].register_forward_hook(read)]
+    with torch.no_grad():
+        baselines = [target_of(text) for text in texts]
+    use_bias[0] = True
+    learned = []
+    for start in starts:
+        with torch.no_grad():
+            bias.copy_(project(start, learned))
+            bias.copy_(radius * bias / bias.norm())
+        optimizer = torch.optim.AdamW([bias], lr=0.001, betas=(0.9, 0.98), weight_decay=0.0, amsgrad=True)
+        for _ in range(config.steps):
+            optimizer.zero_grad()
+            for text, baseline in zip(texts, baselines, strict=True):
+                norms = (target_of(text) - baseline).norm(dim=-1)
+                (-((norms**config.p).sum() ** (1 / config.q))).backward()
+            with torch.no_grad():
+                bias.grad = project(bias.grad, learned)
+                bias.grad -= torch.dot(bias.grad, bias) * bias / radius**2
+                optimizer.step()
+                bias.copy_(project(bias, learned))
+                bias.copy_(radius * bias / bias.norm())
+        learned.append(bias.detach().clone())
+    for handle in handles:
+        handle.remove()
+    return torch.stack(learned)
+
+
+@pytest.mark.parametrize(("name", "p", "q"), [("llama", 2.0, 2.0), ("gpt2", 2.0, 1.0), ("bloom", 4.0, 2.0)])
+def test_the_sequential_method_is_the_published_loop(name, p, q):
+    lm = tiny(name)
+    config = TrainingConfig(0, 2, 0.5, vectors=3, method="sequential", steps=20, p=p, q=q, scope="all", seed=4)
+    generator = torch.Generator().manual_seed(4)
+    starts = [random_rows(1, WIDTH, config.radius, generator)[0] for _ in range(3)]
+    want = published_loop(lm, name, TEXTS, config, starts)
+    result = trained(ModelSlice(lm, encoded(lm, *TEXTS), 0, 2), config)
+    torch.testing.assert_close(result.vectors, want, atol=1e-4, rtol=0)
+    assert (want[0] - starts[0]).norm() > 0.02  # they did move
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, 5, 6, 7, 13])
+def test_a_stopped_sequential_run_keeps_exactly_the_finished_vectors(piece, stop_at):
+    config = replace(CONFIG, method="sequential")
+    whole = trained(piece, config)
+    pressed = []
+    training = train(piece, config, lambda: bool(pressed))
+    kept = 0
+    for _ in range(stop_at):
+        kept = next(training).finished
+    pressed.append(True)
+    steps, result = result_of(training)
+    assert steps == []
+    assert result.stopped
+    assert not whole.stopped
+    assert len(result.vectors) == kept == stop_at // config.steps
+    assert torch.equal(result.vectors, whole.vectors[:kept])
+    assert result.curves == whole.curves[:kept]
+    assert result.objective == pytest.approx(whole.objective[:kept], rel=1e-5)
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, 4])
+def test_a_stopped_joint_run_keeps_all_vectors_as_they_are(piece, stop_at):
+    pressed = []
+    training = train(piece, CONFIG, lambda: bool(pressed))
+    kept = 0
+    for _ in range(stop_at):
+        kept = next(training).finished
+    pressed.append(True)
+    steps, result = result_of(training)
+    assert steps == []
+    assert result.stopped
+    assert result.steps == stop_at
+    assert len(result.vectors) == len(result.objective) == len(result.curves) == kept == (3 if stop_at else 0)
+    assert all(len(curve) == stop_at for curve in result.curves)
+    gram = result.vectors @ result.vectors.T / CONFIG.radius**2
+    torch.testing.assert_close(gram, torch.eye(kept), atol=1e-5, rtol=0)
+    if kept:  # J was not lost with the step that was cut short
+        assert sum(result.objective) > sum(curve[0] for curve in result.curves)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_stop_is_noticed_within_one_block_forwards_and_backwards(piece, method, backwards):
+    """Stop turns true inside the middle one of the second step's three blocks."""
+    lm = tiny("llama")
+    piece = ModelSlice(lm, encoded(lm, *TEXTS), 0, 3)
+    seen, pressed = [], []
+
+    def count(*_):
+        if pressed:
+            seen.append(1)
+        elif len(step) == 1:
+            calls.append(1)
+            if len(calls) == 2:
+                pressed.append(True)
+
+    step, calls = [], []
+    training = train(piece, replace(CONFIG, method=method, vectors=2, target=3), lambda: bool(pressed))
+    step.append(next(training))
+    hook = nn.Module.register_full_backward_hook if backwards else nn.Module.register_forward_hook
+    handles = [hook(block, count) for block in lm.blocks]
+    with pytest.raises(StopIteration) as end:
+        next(training)
+    for handle in handles:
+        handle.remove()
+    assert pressed
+    assert end.value.value.stopped
+    # no block is computed after that but for J of the vectors that are kept, which takes one forward pass
+    kept = len(end.value.value.vectors)
+    assert len(seen) == (0 if backwards or not kept else 3)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_progress_counts_every_step_of_the_whole_run(piece, method):
+    config = replace(CONFIG, method=method)
+    total = 6 if method == "joint" else 18
+    steps, result = result_of(train(piece, config))
+    assert [step.done for step in steps] == list(range(1, total + 1))
+    assert {step.total for step in steps} == {total}
+    assert steps[-1].seconds_left == pytest.approx(0)
+    assert all(step.seconds_left >= 0 for step in steps)
+    want = [3] * 6 if method == "joint" else [0] * 5 + [1] * 6 + [2] * 6 + [3]
+    assert [step.finished for step in steps] == want
+    assert steps[0].stage == ("step 1 of 6" if method == "joint" else "vector 1 of 3")
+    assert steps[-1].curves == result.curves
+    assert len(result.curves) == 3
+    assert not result.stopped
+    assert result.seconds > 0
+
+
+def test_curves_grow_by_one_value_a_step(piece):
+    lengths = [list(map(len, step.curves)) for step in train(piece, CONFIG)]
+    assert lengths == [[n] * 3 for n in range(1, 7)]
+
+
+def test_each_method_has_its_own_number_of_steps():
+    assert TrainingConfig(0, 2, 1.0, method="sequential").total_steps == DEFAULT_STEPS["sequential"] == 300
+    assert TrainingConfig(0, 2, 1.0, method="joint").total_steps == DEFAULT_STEPS["joint"] == 16
+    assert TrainingConfig(0, 2, 1.0, steps=5).total_steps == 5
+
+
+def test_q_is_p_where_it_is_left_out(piece):
+    given = [trained(piece, replace(CONFIG, p=4, q=q)).vectors for q in (None, 4, 2)]
+    assert torch.equal(given[0], given[1])
+    objectives = [trained(piece, replace(CONFIG, p=4, q=q)).objective for q in (None, 4, 2)]
+    assert objectives[0] == objectives[1] != objectives[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "part"),
+    [
+        ({"target": 0}, "target layer", "Choose 1 or more"),
+        ({"source": 3, "target": 1}, "target layer", "1 is not above the source layer 3. Choose 4 or more"),
+        ({"radius": 0.0}, "R", "Choose a number above 0"),
+        ({"radius": -2.0}, "R", "-2.0 is no length. Choose a number above 0"),
+        ({"radius": math.nan}, "R", "Choose a number above 0"),
+        ({"radius": math.inf}, "R", "Choose a number above 0"),
+        ({"vectors": 0}, "vectors", "Choose 1 or more"),
+        ({"vectors": -1}, "vectors", "-1 is too few"),
+        ({"steps": 0}, "steps", "Choose 1 or more"),
+        ({"p": 0.0}, "p", "Choose a number above 0"),
+        ({"p": math.nan}, "p", "Choose a number above 0"),
+        ({"q": -1.0}, "q", "Choose a number above 0"),
+        ({"q": math.inf}, "q", "Choose a number above 0"),
+        ({"seed": -1}, "seed", "-1 is out of range. Choose a whole number from 0"),
+        ({"seed": 2**63}, "seed", "whole number from 0"),
+        ({"method": "gradient"}, "method", "'gradient' is not known. Choose joint or sequential"),
+        ({"scope": "some"}, "scope", "'some' is not known. Write all, content, assistant or last:4"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(change, field, part):
+    with pytest.raises(InputError, match=part) as caught:
+        replace(CONFIG, **change)
+    assert caught.value.field == field
+
+
+def test_more_vectors_than_dimensions_are_refused(piece):
+    with pytest.raises(InputError, match="33 cannot be at right angles in 32 dimensions. Choose 32 or fewer") as caught:
+        train(piece, replace(CONFIG, vectors=WIDTH + 1))
+    assert caught.value.field == "vectors"
+
+
+def test_a_scope_that_leaves_a_prompt_empty_is_refused_before_the_first_step(piece):
+    with pytest.raises(InputError, match="no token of prompt 1 is in the scope assistant. Use last:4") as caught:
+        train(piece, replace(CONFIG, scope="assistant"))
+    assert caught.value.field == "scope"
+
+
+def test_sequential_vectors_do_not_depend_on_how_many_follow(piece):
+    config = replace(CONFIG, method="sequential")
+    few, many = (trained(piece, replace(config, vectors=count)).vectors for count in (2, 4))
+    assert torch.equal(few, many[:2])
+    assert all(abs(float(a @ b)) < 1e-4 * CONFIG.radius**2 for a, b in itertools.combinations(many, 2))
