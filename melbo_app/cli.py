@@ -1,5 +1,7 @@
 """The same jobs without a browser (``python -m melbo_app``)."""
 
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -26,20 +28,36 @@ app.add_typer(labels, name="labels")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command: exit code 0, or 2 and one line on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # δ and other people's texts, where the terminal has no such letters
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(args=arguments, prog_name="melbo_app", standalone_mode=False)
+        sys.stdout.flush()
         sys.exit(code or 0)
     except typer.TyperException as error:
-        _fail(getattr(error, "format_message", error.__str__)())
+        _fail(_usage(error))
     except MelboError as error:
         _fail(str(error))
     except ValidationError as error:  # a MELBO_ environment variable
         first = error.errors()[0]
-        _fail(f"MELBO_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}")
+        _fail(f"MELBO_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}.")
     except (typer.Abort, KeyboardInterrupt):
         _fail("Interrupted.")
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader left; what Python still wants to write at its end goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(2)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        _fail(f"The system refused to read or write{where}: {error.strerror or error}.")
+
+
+def _usage(error: typer.TyperException) -> str:
+    """What is wrong with the words of the command, and where it says which ones are right."""
+    message = getattr(error, "format_message", error.__str__)()
+    context = getattr(error, "ctx", None)
+    path = context.command_path.removeprefix("melbo_app") if context else ""
+    return f"{message.rstrip('.')}. See: python -m melbo_app{path} --help"
 
 
 def _fail(message: str) -> None:

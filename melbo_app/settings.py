@@ -18,6 +18,8 @@ class Settings(BaseSettings):
     model: str = Field("SmolLM2-135M-Instruct", description="Model to start with: hub name, folder or .gguf file.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     dtype: str = Field("auto", description="auto, float32, bfloat16, float16.")
-    memory_gb: float | None = Field(None, gt=0, description="Memory that work may use; default: 70 % of what is free.")
+    memory_gb: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Memory that work may use; default: 70 % of what is free."
+    )
     host: str = Field("127.0.0.1", description="Address the page listens on.")
     port: int = Field(7860, ge=1, le=65535, description="Port the page listens on.")

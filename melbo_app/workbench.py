@@ -80,7 +80,7 @@ class Workbench:
         self._slices: OrderedDict[tuple, ModelSlice] = OrderedDict()
         self._embedder: Embedder | None = None
         self._training: Job[TrainingProgress, Bank] | None = None
-        self._unsaved: Bank | None = None
+        self._unsaved: list[Bank] = []
         self._one_starts = threading.Lock()
 
     # --- models ------------------------------------------------------------------------------------------------
@@ -103,10 +103,13 @@ class Workbench:
         if spec is None:
             self._model.get()
         else:
-            if self._training is not None and self._training.is_active:
+            if self._training is not None and self._training.is_active and not self._model.is_loaded(spec):
                 raise BusyError("Another model cannot be loaded while a training runs. Wait for it, or press Stop.")
             with self._compute.hold():
-                self._model.load(spec)
+                lm = self._model.load(spec)
+                # slices hold the model that they are of: a model that was replaced must not stay in memory
+                for key in [key for key, piece in self._slices.items() if piece.lm is not lm]:
+                    del self._slices[key]
         return self._model.state()
 
     def warm_up(self) -> None:
@@ -128,8 +131,7 @@ class Workbench:
         lm, wanted = self._model.get(), TokenScope.parse(scope)
         encoded = encode(lm, prompts)
         if wanted.kind == "content":
-            usual = layers(len(lm.blocks))
-            piece = self._slice(lm, encoded, usual[0] if source is None else source, target or usual[1])
+            piece = self._slice(lm, encoded, *layers(len(lm.blocks), source, target))
             mask = wanted.mask(encoded, piece.sinks)
         else:
             mask = wanted.mask(encoded)
@@ -144,15 +146,17 @@ class Workbench:
         from melbo_app.engine.encoding import encode
 
         lm = self._model.get()
-        lm.block("source layer", source)
-        above = max(source + 1, layers(len(lm.blocks))[1])
+        above = self._above(lm, source)
         return self._slice(lm, encode(lm, prompts), source, above).median_norm
 
-    def suggestion(self, prompts: Sequence[Prompt] = ()) -> TrainingSuggestion:
-        """Settings that give a sensible result for these prompts with the loaded model."""
+    def suggestion(
+        self, prompts: Sequence[Prompt] = (), source: int | None = None, target: int | None = None
+    ) -> TrainingSuggestion:
+        """Settings that give a sensible result for these prompts with the loaded model, and with these layers where
+        they are given."""
         lm = self._model.get()
         prompts = list(prompts) or [Prompt(EXAMPLE.user, template=lm.has_template)]
-        source, target = layers(len(lm.blocks))
+        source, target = layers(len(lm.blocks), source, target)
         norm = self.median_norm(prompts, source)
         radius = float(f"{RELATIVE_RADIUS * norm:.2g}")
         return TrainingSuggestion(source, target, default_scope(prompts), radius, radius / norm, norm)
@@ -167,14 +171,15 @@ class Workbench:
         What was trained is not lost where it cannot be saved: ``save_again`` tries once more.
         """
         name = self.check_bank_name(name)
-        yield TrainingProgress("loading the model", 0, 1, None)
+        if not self._model.state().loaded:
+            yield TrainingProgress("loading the model", 0, 1, None)
         lm = self._model.get()
         work = train_bank(lm, self._model.spec, prompts, config, name, self.settings.memory_gb, stop)
         bank = yield from self._compute.steps(work, short=False)
         try:
             self._banks.save(bank)
         except MelboError:
-            self._unsaved = bank
+            self._unsaved.append(bank)
             raise
         return bank
 
@@ -202,16 +207,17 @@ class Workbench:
         return self._training
 
     def unsaved_bank(self) -> str | None:
-        """The name of a trained bank that could not be saved, if there is one."""
-        return self._unsaved.record.name if self._unsaved else None
+        """The name of a trained bank that could not be saved, if there is one; of several, the newest."""
+        return self._unsaved[-1].record.name if self._unsaved else None
 
     def save_again(self, name: str | None = None) -> Bank:
         """Save the trained bank that could not be saved, under another name if given."""
-        if self._unsaved is None:
-            raise InputError("bank", "there is none that waits to be saved")
-        bank = self._unsaved.renamed(name) if name else self._unsaved
+        if not self._unsaved:
+            raise InputError("bank", "there is none that waits to be saved", "Train one")
+        waiting = self._unsaved[-1]
+        bank = waiting.renamed(check_name(name)) if name else waiting
         self._banks.save(bank)
-        self._unsaved = None
+        self._unsaved.remove(waiting)
         return bank
 
     # --- banks -------------------------------------------------------------------------------------------------
@@ -241,7 +247,11 @@ class Workbench:
             except InputError as error:
                 if error.field != "model":
                     raise
-        lm = self._model.load(model) if model else self._model.get()
+            if source is None:  # said at once: loading the model takes seconds, and would not help
+                return self._banks.import_file(path, name=name, hints=ImportHints(self._model.spec))
+        if model:
+            self.load_model(model)
+        lm = self._model.get()
         hints = ImportHints(self._model.spec, lm.weights_hash, lm.hidden_size, len(lm.blocks), source, target)
         return self._banks.import_file(path, name=name, hints=hints)
 
@@ -271,7 +281,8 @@ class Workbench:
 
         Stopping keeps the texts as far as they are.
         """
-        yield SteeringProgress((), 0, decoding.max_new_tokens, "loading the model")
+        if not self._model.state().loaded:
+            yield SteeringProgress((), 0, decoding.max_new_tokens, "loading the model")
         lm = self._model.get()
         loaded = self._bank_for(lm, bank) if bank else None
         rows = variants(loaded, vectors, radii, random_control)
@@ -354,7 +365,7 @@ class Workbench:
         record = loaded.record
         prompts = prompts or [Prompt(p.user, p.system, p.template) for p in record.prompts]
         prompts = prompts or [Prompt(EXAMPLE.user, template=lm.has_template)]
-        target = record.target or max(record.source + 1, layers(len(lm.blocks))[1])
+        target = record.target or self._above(lm, record.source)
         piece = self._slice(lm, encode(lm, prompts), record.source, target)
         with self._compute.hold():
             return compare(piece, loaded, wanted)
@@ -416,6 +427,18 @@ class Workbench:
             )
         lm.block("source layer", record.source)
         return bank
+
+    def _above(self, lm: "LanguageModel", source: int) -> int:
+        """The target layer that suits ``source``."""
+        lm.block("source layer", source)
+        last = len(lm.blocks) - 1
+        if source == last:
+            raise InputError(
+                "source layer",
+                f"{source} is the last block of {lm.name}, and what vectors change is measured above theirs",
+                f"Choose a block from 0 to {last - 1}",
+            )
+        return layers(len(lm.blocks), source)[1]
 
     def _hash_of(self, bank: str, vector: int) -> str:
         loaded = self._banks.load(bank)

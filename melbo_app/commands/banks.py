@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from melbo_app.commands.options import BankArgument, Json, ModelOption, OverwriteOption
+from melbo_app.commands.options import BankArgument, Json, ModelOption, OverwriteOption, refuse_early_json
 from melbo_app.commands.output import show
 from melbo_app.library.bank import BankSummary
 from melbo_app.settings import Settings
@@ -19,13 +19,16 @@ def banks_default(context: typer.Context, as_json: Json = False) -> None:
     """List the banks when nothing else is asked for."""
     if context.invoked_subcommand is None:
         list_banks(as_json)
+    elif as_json:  # it would have no effect, without a word
+        refuse_early_json("banks", context.invoked_subcommand)
 
 
 @banks.command("list")
 def list_banks(as_json: Json = False) -> None:
     """Own banks, newest first, then the samples."""
     shelf = Workbench(Settings()).banks()
-    show({"banks": [_summary(entry) for entry in shelf]}, [_line(entry) for entry in shelf], as_json)
+    lines = [_line(entry) for entry in shelf] or ["There are no banks yet. Train one, or import one."]
+    show({"banks": [_summary(entry) for entry in shelf]}, lines, as_json)
 
 
 @banks.command("show")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from melbo_app.commands.options import BankArgument, Json, OverwriteOption
+from melbo_app.commands.options import BankArgument, Json, OverwriteOption, refuse_early_json
 from melbo_app.commands.output import plain, show
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
@@ -18,6 +18,8 @@ def labels_default(context: typer.Context, as_json: Json = False) -> None:
     """List the labels when nothing else is asked for."""
     if context.invoked_subcommand is None:
         list_labels(as_json)
+    elif as_json:  # it would have no effect, without a word
+        refuse_early_json("labels", context.invoked_subcommand)
 
 
 @labels.command("list")
@@ -25,6 +27,7 @@ def list_labels(as_json: Json = False) -> None:
     """All labels."""
     found = Workbench(Settings()).labels()
     lines = [f"{entry.bank} {entry.vector}: {entry.name} [{', '.join(entry.tags)}]" for entry in found]
+    lines = lines or ["There are no labels yet. Say what a vector does: labels set BANK VECTOR --name TEXT"]
     show({"labels": [plain(entry) for entry in found]}, lines, as_json)
 
 

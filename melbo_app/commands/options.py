@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
 from melbo_app.jobs.loaded_model import ModelState
+from melbo_app.jobs.steering import variants
 from melbo_app.workbench import Workbench
 
 Number = TypeVar("Number", int, float)
@@ -52,21 +54,49 @@ def request(
     loaded = workbench.bank(bank)
     vectors = list(range(len(loaded.vectors))) if vector is None else numbers("vector", vector, int)
     radii = [loaded.record.radius] if radius is None else numbers("radius", radius, float)
+    variants(loaded, vectors, radii, random_control=False)  # refuses them now: loading the model takes seconds
+    if prompt:
+        check_texts(prompt)
+    elif not loaded.record.prompts:
+        raise InputError("prompt", f"“{bank}” has none of its own", "Give one with --prompt")
     state = load(workbench, model or loaded.record.model)
     if prompt:
-        prompts = prompts(prompt, system, template, bool(state.has_template))
-    else:
-        prompts = [Prompt(entry.user, system or entry.system, entry.template) for entry in loaded.record.prompts]
-    if not prompts:
-        raise InputError("prompt", "the bank has none of its own", "Give one with --prompt")
-    return prompts, vectors, radii
+        return prompts(prompt, system, template, bool(state.has_template)), vectors, radii
+    own = [
+        Prompt(entry.user, system or entry.system, entry.template if template is None else template)
+        for entry in loaded.record.prompts
+    ]
+    return own, vectors, radii
 
 
 def prompts(texts: list[str] | None, system: str | None, template: bool | None, has_template: bool) -> list[Prompt]:
     """The prompts that the options describe."""
+    return [Prompt(text, system or None, has_template if template is None else template) for text in check_texts(texts)]
+
+
+def check_texts(texts: list[str] | None) -> list[str]:
+    """The texts of the prompts. Raises InputError where there is none, or an empty one."""
     if not texts:
         raise InputError("prompt", "there is none", "Give one with --prompt")
-    return [Prompt(text, system or None, has_template if template is None else template) for text in texts]
+    for number, text in enumerate(texts, start=1):
+        if not text.strip():
+            raise InputError("prompt", f"prompt {number} is empty", "Write a text for the model to answer")
+    return texts
+
+
+def check_out(out: Path, overwrite: bool) -> None:
+    """Refuse a file that could not be written at the end, before the work that leads to it."""
+    if out.is_dir():
+        raise InputError("out", f"“{out}” is a folder", "Give the name of a file in it")
+    if not out.parent.is_dir():
+        raise InputError("out", f"there is no folder “{out.parent}”", "Make it first, or choose another one")
+    if out.exists() and not overwrite:
+        raise InputError("out", f"“{out}” is there already", "Choose another name, or add --overwrite")
+
+
+def refuse_early_json(group: str, command: str) -> None:
+    """``banks --json list``: the option belongs to the command behind it."""
+    raise InputError("--json", f"it stands before “{command}”", f"Write it at the end: {group} {command} … --json")
 
 
 def numbers(field: str, text: str, kind: Callable[[str], Number]) -> list[Number]:

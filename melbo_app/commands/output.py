@@ -1,8 +1,11 @@
 """What commands print: results on standard output, progress on standard error."""
 
 import json
+import math
+import os
 import signal
 import sys
+import time
 from collections.abc import Generator, Sequence
 from types import FrameType
 from typing import Any, TypeVar
@@ -11,10 +14,17 @@ from pydantic import BaseModel
 
 Result = TypeVar("Result")
 
+LOG_SECONDS = 2.0
+"""Time between two lines of progress in a log: what a person reads later should not be thousands of lines."""
+
 
 def show(result: dict[str, Any], lines: Sequence[str], as_json: bool) -> None:
     """Print the result as one JSON object, or as lines for people."""
-    print(json.dumps(result, ensure_ascii=False) if as_json else "\n".join(lines))
+    if as_json:
+        is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+        print(json.dumps(_finite(result), ensure_ascii=not is_utf8, allow_nan=False))
+    elif lines:
+        print("\n".join(lines))
 
 
 def plain(record: BaseModel) -> dict[str, Any]:
@@ -36,21 +46,72 @@ class StopOnInterrupt:
         if self.pressed:
             raise KeyboardInterrupt
         self.pressed = True
-        print("\nStopping; what is finished is kept.", file=sys.stderr)
+        begin = "\n" if sys.stderr.isatty() else ""
+        print(f"{begin}Stopping; what is finished is kept.", file=sys.stderr, flush=True)
 
 
 def run(work: Generator[Any, None, Result]) -> Result:
-    """Do the work, its progress on one line of standard error."""
-    shown = 0
-    while True:
+    """Do the work and say on standard error how far it is."""
+    report = _TerminalReport() if sys.stderr.isatty() else _LogReport()
+    try:
+        while True:
+            try:
+                progress = next(work)
+            except StopIteration as end:
+                return end.value
+            left = getattr(progress, "seconds_left", None) if progress.done < progress.total else None
+            line = f"{progress.stage} ({100 * progress.done // max(1, progress.total)} %)"
+            report.say(line + (f", about {left:.0f} s left" if left is not None else ""))
+    finally:
+        report.end()
+
+
+class _TerminalReport:
+    """One line that is written over and over."""
+
+    def __init__(self) -> None:
+        self._shown = 0
+
+    def say(self, line: str) -> None:
         try:
-            progress = next(work)
-        except StopIteration as end:
-            if shown:
-                print(file=sys.stderr)
-            return end.value
-        left = getattr(progress, "seconds_left", None)
-        line = f"{progress.stage} ({100 * progress.done // max(1, progress.total)} %)"
-        line += f", about {left:.0f} s left" if left is not None else ""
-        print(f"\r{line:<{shown}}", end="", file=sys.stderr, flush=True)
-        shown = len(line)
+            width = os.get_terminal_size(sys.stderr.fileno()).columns
+        except OSError:
+            width = 0
+        # a terminal breaks a line that fills it, and then the carriage return no longer leads to its beginning; some
+        # terminals say that they have no width
+        line = line[: (width or 80) - 1]
+        print(f"\r{line:<{self._shown}}", end="", file=sys.stderr, flush=True)
+        self._shown = len(line)
+
+    def end(self) -> None:
+        if self._shown:
+            print(file=sys.stderr, flush=True)
+
+
+class _LogReport:
+    """A line now and then, and always the first and the last."""
+
+    def __init__(self) -> None:
+        self._next = -math.inf
+        self._waiting: str | None = None
+
+    def say(self, line: str) -> None:
+        self._waiting = line
+        if time.monotonic() >= self._next:
+            self.end()
+
+    def end(self) -> None:
+        if self._waiting is not None:
+            print(self._waiting, file=sys.stderr, flush=True)
+            self._waiting, self._next = None, time.monotonic() + LOG_SECONDS
+
+
+def _finite(value: Any) -> Any:
+    """``value`` with null for every number that JSON cannot hold (a diverged objective, for one)."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return value

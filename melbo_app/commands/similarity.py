@@ -4,9 +4,19 @@ from typing import Annotated
 
 import typer
 
-from melbo_app.commands.options import BankArgument, Json, ModelOption, PromptOption, SystemOption, TemplateOption, load
+from melbo_app.commands.options import (
+    BankArgument,
+    Json,
+    ModelOption,
+    PromptOption,
+    SystemOption,
+    TemplateOption,
+    check_texts,
+    load,
+)
 from melbo_app.commands.options import prompts as read_prompts
 from melbo_app.commands.output import show
+from melbo_app.engine.scope import TokenScope
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
@@ -21,6 +31,9 @@ def similarity(
     as_json: Json = False,
 ) -> None:
     """Pairwise cosines of what a bank's vectors change. Default prompts: those of the bank."""
+    TokenScope.parse(scope)  # refuses a wrong one now: loading the model takes seconds
+    if prompt:
+        check_texts(prompt)
     workbench = Workbench(Settings())
     record = workbench.bank(bank).record
     state = load(workbench, model or record.model)

@@ -21,6 +21,7 @@ from melbo_app.commands.options import (
     TokensOption,
     TopPOption,
     VectorOption,
+    check_out,
 )
 from melbo_app.commands.options import request as read_request
 from melbo_app.commands.output import StopOnInterrupt, plain, run, show
@@ -47,12 +48,16 @@ def steer(
     as_json: Json = False,
 ) -> None:
     """Complete prompts with a bank's vectors added, and without. Default prompts: those of the bank."""
+    decoding = Decoding(max_new_tokens, temperature, top_p, seed)
     workbench = Workbench(Settings())
     request = read_request(workbench, bank, prompt, system, template, model, vector, radius)
-    decoding = Decoding(max_new_tokens, temperature, top_p, seed)
     comparison = run(workbench.steer(bank, *request, decoding, random_control=random_control, stop=StopOnInterrupt()))
     completions = comparison.completions
-    result = {"comparison": comparison.id, "completions": [plain(completion) for completion in completions]}
+    result = {
+        "comparison": comparison.id,
+        "completions": [plain(completion) for completion in completions],
+        "stopped": not comparison.settings["finished"],
+    }
     show(result, [f"{_who(completion)}\n  {completion.text!r}" for completion in completions], as_json)
 
 
@@ -79,11 +84,10 @@ def draw_map(
         raise InputError("colour", f"{colour!r} is not known", "Choose vector, radius or label")
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError("out", f"“{out.name}” is no HTML file", "Its name must end in .html")
-    if out.exists() and not overwrite:  # said before the work, not after it
-        raise InputError("out", f"“{out}” is there already", "Choose another name, or add --overwrite")
+    check_out(out, overwrite)
+    decoding = Decoding(max_new_tokens, temperature, top_p, seed)
     workbench = Workbench(Settings())
     request = read_request(workbench, bank, prompt, system, template, model, vector, radius)
-    decoding = Decoding(max_new_tokens, temperature, top_p, seed)
     stop = StopOnInterrupt()
     found = run(workbench.map(bank, *request, decoding, random_control=random_control, stop=stop))
     if found is None:

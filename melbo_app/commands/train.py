@@ -1,5 +1,8 @@
 """Train a bank."""
 
+import itertools
+import math
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -12,6 +15,7 @@ from melbo_app.commands.options import (
     SeedOption,
     SystemOption,
     TemplateOption,
+    check_texts,
     load,
 )
 from melbo_app.commands.options import prompts as read_prompts
@@ -19,8 +23,20 @@ from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError
 from melbo_app.jobs.training import default_scope
+from melbo_app.library.bank import Bank
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
+
+
+def save_under_free_name(workbench: Workbench, name: str) -> Bank:
+    """Save the bank that waits as NAME-2, or NAME-3, …"""
+    for number in itertools.count(2):
+        try:
+            return workbench.save_again(f"{name[:70]}-{number}")
+        except InputError as error:
+            if error.field != "name":
+                raise
+    raise AssertionError("numbers do not end")
 
 
 def train(
@@ -47,30 +63,48 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a bank of vectors on one or more prompts. Ctrl+C keeps the vectors that are finished."""
-    workbench = Workbench(Settings())
     if radius is not None and relative_radius is not None:
-        raise InputError("R", "it is given twice", "Give --radius or --relative-radius")
-    workbench.check_bank_name(name)
-    state = load(workbench, model)
-    prompts = read_prompts(prompt, system, template, bool(state.has_template))
-    usual = workbench.suggestion(prompts)
-    source = usual.source if source is None else source
-    if relative_radius is not None:
-        radius = relative_radius * workbench.median_norm(prompts, source)
-    config = TrainingConfig(
-        source=source,
-        target=usual.target if target is None else target,
-        radius=usual.radius if radius is None else radius,
+        raise InputError("R", "it is given twice", "Give --radius or --relative-radius, not both")
+    if relative_radius is not None and not (math.isfinite(relative_radius) and relative_radius > 0):
+        raise InputError("relative R", f"{relative_radius} is no length", "Choose a number above 0, 0.07 as a rule")
+    # What can be refused without the model is refused now: loading it takes seconds.
+    given = TrainingConfig(
+        source=0 if source is None else source,
+        target=(source or 0) + 1 if target is None else target,
+        radius=1.0 if radius is None else radius,
         vectors=vectors,
         method=method,  # type: ignore[arg-type]
         steps=steps,
         p=p,
         q=q,
-        scope=scope or default_scope(prompts),
+        scope="all" if scope is None else scope,
         seed=seed,
     )
+    check_texts(prompt)
+    workbench = Workbench(Settings())
+    workbench.check_bank_name(name)
+    state = load(workbench, model)
+    prompts = read_prompts(prompt, system, template, bool(state.has_template))
+    usual = workbench.suggestion(prompts, source, target)
+    if relative_radius is not None:
+        radius = relative_radius * usual.median_norm
+    config = replace(
+        given,
+        source=usual.source,
+        target=usual.target,
+        radius=usual.radius if radius is None else radius,
+        scope=default_scope(prompts) if scope is None else scope,
+    )
     stop = StopOnInterrupt()
-    bank = run(workbench.train(prompts, config, name, stop=stop))
+    work = workbench.train(prompts, config, name, stop=stop)
+    try:
+        bank = run(work)
+    except InputError as error:
+        # Somebody else took the name meanwhile: what was trained would be lost with this process.
+        if error.field != "name" or workbench.unsaved_bank() is None:
+            raise
+        kept = save_under_free_name(workbench, name).record.name
+        raise InputError("name", error.problem, f"What was trained is kept as “{kept}”") from error
     record = bank.record
     result = {
         "name": record.name,

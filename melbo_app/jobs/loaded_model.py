@@ -30,6 +30,11 @@ class ModelState:
     weights_hash: str | None = None
 
 
+def same(one: weights.ModelFiles, two: weights.ModelFiles) -> bool:
+    """Whether two ways to name a model lead to the same files."""
+    return (one.path, one.weights_hash) == (two.path, two.weights_hash)
+
+
 class LoadedModel:
     """Holds one language model. Loading another keeps the present one until the new one is ready."""
 
@@ -54,11 +59,14 @@ class LoadedModel:
             StorageError: it could not be prepared on disk.
         """
         with self._loading:
-            if self._lm is not None and self._files is not None and spec in (self._files.spec, self._files.name):
+            if self._lm is not None and self.is_loaded(spec):
                 return self._lm
             self._stage, self._error = "looking for it", None
             try:
                 files = weights.resolve(spec, self._settings.cache_dir, self._say)
+                present = self._files
+                if self._lm is not None and present and same(files, present):
+                    return self._lm
                 self._say("loading the weights")
                 lm = self._read(files)
             except MelboError as error:
@@ -68,6 +76,10 @@ class LoadedModel:
                 self._stage = None
             self._files, self._lm, self._wanted = files, lm, spec
             return lm
+
+    def is_loaded(self, spec: str) -> bool:
+        """Whether ``spec`` names the model in memory."""
+        return self._files is not None and spec.strip() == self._files.spec
 
     def state(self) -> ModelState:
         """What can be said of the model now, at once."""

@@ -35,10 +35,17 @@ class TrainingSuggestion:
     median_norm: float
 
 
-def layers(blocks: int) -> tuple[int, int]:
-    """Source and target layer to begin with: 7 and 21 of 30 blocks, the same shares of other models."""
-    source = min(round(blocks * 7 / 30), blocks - 2)
-    return source, max(source + 1, min(round(blocks * 21 / 30), blocks - 1))
+def layers(blocks: int, source: int | None = None, target: int | None = None) -> tuple[int, int]:
+    """Source and target layer to begin with: 7 and 21 of 30 blocks, the same shares of other models.
+
+    A layer that is given stays as it is, and the other one is chosen to suit it.
+    """
+    share = round(blocks * 7 / 30)
+    if source is None:
+        source = min(share, blocks - 2 if target is None else max(0, target - 1))
+    if target is None:
+        target = max(source + 1, min(max(3 * share, source + share), blocks - 1))
+    return source, target
 
 
 def default_scope(prompts: Sequence[Prompt]) -> str:
