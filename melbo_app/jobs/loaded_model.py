@@ -63,7 +63,8 @@ class LoadedModel:
                 return self._lm
             self._stage, self._error = "looking for it", None
             try:
-                files = weights.resolve(spec, self._settings.cache_dir, self._say)
+                cache = self._settings.cache_dir
+                files = weights.fetch(weights.resolve(spec, cache, self._say), cache, self._say)
                 present = self._files
                 if self._lm is not None and present and same(files, present):
                     return self._lm
@@ -111,9 +112,7 @@ class LoadedModel:
     def _read(self, files: weights.ModelFiles) -> "LanguageModel":
         from melbo_app.engine.model import load
 
-        if files.weights_hash is None:
-            raise InputError("model", f"the weights of {files.name} were not found", "Give its folder instead")
-        lm = load(files.path, files.name, files.weights_hash, self._settings.device, self._settings.dtype)
+        lm = load(files.path, files.name, files.weights_hash or "", self._settings.device, self._settings.dtype)
         if len(lm.blocks) < 2:
             raise InputError("model", f"{files.name} has one block only", "Steering needs two or more")
         return lm

@@ -21,6 +21,7 @@ from filelock import FileLock
 
 from melbo_app.engine import gguf as gguf_file
 from melbo_app.errors import InputError, MelboError, StorageError
+from melbo_app.library.hub import download
 from melbo_app.library.atomic import sync_folder, write_file
 from melbo_app.settings import Settings
 
@@ -82,6 +83,16 @@ def resolve(spec: str, cache_dir: Path, on_progress: Progress | None = None) -> 
     if HUB_NAME.fullmatch(spec) and ".." not in spec and "--" not in spec:
         return ModelFiles(name=spec, spec=spec, path=spec, weights_hash=None, is_hub=True)
     raise InputError("model", f"{spec[:80]!r} does not exist and is no hub name" if spec else "is empty", FORMS)
+
+
+def fetch(files: ModelFiles, cache_dir: Path, on_progress: Progress | None = None) -> ModelFiles:
+    """The same model as files on this machine: a hub model is downloaded first. Raises InputError("model")."""
+    if not files.is_hub:
+        return files
+    say = on_progress or (lambda line: None)
+    say(f"Downloading {files.name}")
+    found = _folder(files.spec, download(files.path), cache_dir, say)
+    return ModelFiles(files.name, files.spec, found.path, found.weights_hash, is_hub=True)
 
 
 def folder_hash(folder: Path, cache_dir: Path) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType, GGUFWriter
 from gguf.quants import quantize
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.numpy import load_file, save_file
 
 from melbo_app.engine import gguf as engine_gguf
@@ -447,3 +448,33 @@ def test_resolving_a_folder_imports_no_torch(tmp_path: Path):
         f"resolve({str(folder)!r}, Path({str(tmp_path)!r})); assert 'torch' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+class TestHub:
+    def test_a_hub_model_becomes_a_folder_with_a_hash_and_keeps_its_name(self, tmp_path, monkeypatch):
+        folder = tmp_path / "snapshot"
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(b"weights")
+        asked = []
+        monkeypatch.setattr(weights, "download", lambda name: asked.append(name) or folder)
+        files = weights.fetch(weights.resolve("owner/name", tmp_path), tmp_path)
+        assert asked == ["owner/name"]
+        assert (files.name, files.spec, files.path) == ("owner/name", "owner/name", str(folder))
+        assert files.weights_hash == weights.folder_hash(folder, tmp_path)
+
+    def test_a_hub_model_with_pickles_only_is_refused(self, tmp_path, monkeypatch):
+        folder = tmp_path / "snapshot"
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        monkeypatch.setattr(weights, "download", lambda name: folder)
+        with pytest.raises(InputError, match="no \\*.safetensors file"):
+            weights.fetch(weights.resolve("owner/name", tmp_path), tmp_path)
+
+    def test_without_a_network_the_message_says_what_to_give_instead(self, tmp_path, monkeypatch):
+        def unreachable(name, **options):
+            raise LocalEntryNotFoundError("no network")
+
+        monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+        with pytest.raises(InputError, match="the hub cannot be reached. Give a folder or a .gguf file"):
+            weights.fetch(weights.resolve("owner/of-no-model", tmp_path), tmp_path)
