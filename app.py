@@ -1,0 +1,105 @@
+"""The door: ``python app.py [--host H] [--port P]`` serves the page."""
+
+import argparse
+import os
+import socket
+import sys
+import threading
+
+from pydantic import ValidationError
+
+from melbo_app.settings import Settings
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+PORTS_TRIED = 20
+
+
+def main() -> int:
+    """Serve the page until Ctrl+C."""
+    parser = argparse.ArgumentParser(prog="app.py", description="MELBO Explorer in the browser.")
+    parser.add_argument("--host", help="address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, help="port to listen on (default: 7860, or the next free one)")
+    given = parser.parse_args()
+    try:
+        settings = Settings(**{name: value for name, value in vars(given).items() if value is not None})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        print(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}.", file=sys.stderr)
+        return 2
+    # A port that somebody named is meant; only the default moves on to the next free one.
+    port = free_port(settings.host, settings.port, 1 if "port" in settings.model_fields_set else PORTS_TRIED)
+    if port is None:
+        hint = f"It is in use, or not allowed. Choose another, such as --port {settings.port % 65535 + 1}."
+        print(f"port: {settings.host}:{settings.port} cannot be listened on. {hint}", file=sys.stderr)
+        return 2
+    return serve(settings, port)
+
+
+def free_port(host: str, first: int, tries: int) -> int | None:
+    """The first of ``tries`` ports from ``first`` on that can be listened on, or None."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in range(first, min(first + tries, 65536)):
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    return None
+
+
+def serve(settings: Settings, port: int) -> int:
+    """Show the page first, then load what it needs in the background."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.cache_dir / "uploads"))
+    from starlette.responses import FileResponse  # late: these take seconds, and mistakes are told before
+    from starlette.routing import Route
+
+    from melbo_app.ui.components.plotly_view import PLOTLY_ROUTE, plotly_script
+    from melbo_app.ui.page import build_page
+    from melbo_app.ui.theme import SHORTCUTS, STYLES, theme
+    from melbo_app.workbench import Workbench
+
+    workbench = Workbench(settings)
+    script = FileResponse(plotly_script(), headers={"Cache-Control": "max-age=86400"})
+    page = build_page(workbench)
+    page.queue(default_concurrency_limit=8)
+    page.launch(
+        server_name=settings.host,
+        server_port=port,
+        app_kwargs={"routes": [Route(PLOTLY_ROUTE, lambda request: script)]},
+        theme=theme(),
+        css_paths=STYLES,
+        js=SHORTCUTS.read_text("utf-8"),
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        ssr_mode=False,
+        quiet=True,
+        prevent_thread_lock=True,
+    )
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    print(f"MELBO Explorer: http://{host}:{port}  (Ctrl+C stops it)", flush=True)
+    if settings.host not in LOOPBACK:
+        print("Anybody who can reach this address can use the page; there is no login.", file=sys.stderr, flush=True)
+    threading.Thread(target=warm_up, args=(workbench,), name="warm-up", daemon=True).start()
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        page.close(verbose=False)
+    return 0
+
+
+def warm_up(workbench) -> None:
+    """Load the model, then the rest; a model that cannot be loaded is shown on the page."""
+    from melbo_app.errors import MelboError
+
+    try:
+        workbench.warm_up()
+    except MelboError as error:
+        print(f"The model was not loaded: {error}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+// A table of records; one row can be chosen by click, Enter or the arrow keys.
+const frame = make('div', 'mx-table-frame');
+const table = make('table', 'mx-table');
+frame.append(table);
+root.append(frame);
+
+function row(record, chosen) {
+  const node = make('tr', record.tone ? `mx-row-${record.tone}` : '');
+  node.dataset.key = record.key;
+  node.tabIndex = 0;
+  node.setAttribute('aria-selected', chosen ? 'true' : 'false');
+  for (const text of record.cells) {
+    const cell = make('td', '', text);
+    cell.title = text;
+    node.append(cell);
+  }
+  return node;
+}
+
+function draw(value) {
+  const rows = value.rows || [];
+  const head = make('thead');
+  const names = make('tr');
+  for (const name of value.columns || []) names.append(make('th', '', name));
+  head.append(names);
+  const body = make('tbody');
+  body.append(...rows.map((record) => row(record, record.key === value.selected)));
+  if (!rows.length) {
+    const cell = make('td', 'mx-quiet', value.message || 'nothing here yet');
+    cell.colSpan = (value.columns || []).length || 1;
+    const line = make('tr', 'mx-row-empty');
+    line.append(cell);
+    body.append(line);
+  }
+  table.replaceChildren(head, body);
+}
+
+function choose(key) {
+  props.value = { ...props.value, selected: key };
+  draw(props.value);
+  table.querySelector('[aria-selected="true"]')?.focus();
+  trigger('pick', { key });
+}
+
+table.addEventListener('click', (event) => {
+  const node = event.target.closest('tr[data-key]');
+  if (node) choose(node.dataset.key);
+});
+table.addEventListener('keydown', (event) => {
+  const node = event.target.closest('tr[data-key]');
+  if (!node) return;
+  if (event.key === 'Enter') return choose(node.dataset.key);
+  const next = { ArrowDown: node.nextElementSibling, ArrowUp: node.previousElementSibling }[event.key];
+  if (next) { event.preventDefault(); next.focus(); }
+});
+show(draw);

@@ -1,0 +1,68 @@
+"""Completions side by side, streamed."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from melbo_app.analysis.difference import mark
+from melbo_app.ui.components.live import Live
+
+CHARACTERS_PER_LINE = 40
+MOST_LINES = 12
+
+from gradio.events import Dependency
+
+class CompletionGrid(Live):
+    """Value: {groups: [{title, cards}], lines, message}; see ``grid``. Event: label, with the vector."""
+
+    script = "completion_grid"
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+def grid(completions: Sequence[Any], names: dict[int, str], live: bool = False) -> dict[str, Any]:
+    """The component's value: a group per prompt; in each the baseline, the random control, the vectors.
+
+    ``names`` are the labels of the vectors. Place is kept for texts that are still growing.
+    """
+    groups: dict[int, list[Any]] = {}
+    for completion in completions:
+        groups.setdefault(completion.prompt_index, []).append(completion)
+    longest = max((completion.max_new_tokens for completion in completions), default=0)
+    return {
+        "groups": [
+            {
+                "title": f"Prompt {index + 1}: {members[0].prompt.user}" if len(groups) > 1 else "",
+                "cards": _cards(members, names, live),
+            }
+            for index, members in groups.items()
+        ],
+        "lines": min(MOST_LINES, max(3, math.ceil(longest * 4.5 / CHARACTERS_PER_LINE))),
+    }
+
+def _cards(completions: list[Any], names: dict[int, str], live: bool) -> list[dict[str, Any]]:
+    baseline = next((completion.text for completion in completions if completion.vector is None), None)
+    return [_card(completion, baseline, names, live) for completion in completions]
+
+def _card(completion: Any, baseline: str | None, names: dict[int, str], live: bool) -> dict[str, Any]:
+    vector = completion.vector
+    kind = {None: "baseline", "random": "random"}.get(vector, "vector")
+    title = {"baseline": "Baseline", "random": "Random control"}.get(kind, f"Vector {vector}")
+    state = "finished" if completion.finished else "live" if live else "cut"
+    meta = [] if vector is None else [f"R {completion.radius:g}"]
+    meta += [f"{completion.tokens} tokens", {"finished": "finished", "live": "writing", "cut": "cut"}[state]]
+    compared = baseline is not None and vector is not None
+    pieces = mark(baseline, completion.text) if compared and baseline is not None else [(completion.text, False)]
+    return {
+        "key": f"{completion.prompt_index}/{vector}/{completion.radius:g}",
+        "kind": kind,
+        "vector": vector if kind == "vector" else None,
+        "title": title,
+        "name": names.get(vector, "") if kind == "vector" else "",
+        "meta": " · ".join(meta),
+        "mark": state,
+        "pieces": pieces,
+    }

@@ -1,0 +1,16 @@
+"""Lines of plain text that may come from a model or a file."""
+
+from typing import Any
+
+from melbo_app.ui.components.live import Live
+
+
+class Note(Live):
+    """Value: {lines, tone}; see ``note``."""
+
+    script = "note"
+
+
+def note(*lines: str, tone: str = "quiet") -> dict[str, Any]:
+    """The component's value; tone is quiet, plain or warning."""
+    return {"lines": [line for line in lines if line], "tone": tone}

@@ -1,0 +1,35 @@
+"""Files that the page gives away: made in a folder of their own, then fetched by a hidden button."""
+
+import re
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import gradio as gr
+
+# The hidden button gets its file a moment after the event ends; a file that is there already is not fetched twice.
+_FETCH = """() => {{
+  const before = document.querySelector('#{0}')?.getAttribute('href');
+  let tries = 0;
+  const wait = setInterval(() => {{
+    const link = document.querySelector('#{0}');
+    if (link && link.getAttribute('href') !== before || ++tries > 20) {{ clearInterval(wait); link?.click(); }}
+  }}, 50);
+}}"""
+
+
+def hidden_download(elem_id: str) -> gr.DownloadButton:
+    """The hidden button that holds the file."""
+    return gr.DownloadButton("download", visible="hidden", elem_id=elem_id)
+
+
+def fetch_script(elem_id: str) -> str:
+    """JavaScript that presses the hidden button."""
+    return _FETCH.format(elem_id)
+
+
+def written(stem: str, ending: str, write: Callable[[Path], Path]) -> str:
+    """Path of a fresh file with a readable name, written by ``write``."""
+    folder = Path(tempfile.mkdtemp(prefix="melbo-"))
+    name = re.sub(r"[^\w\- ]+", "_", stem) + ending
+    return str(write(folder / name))

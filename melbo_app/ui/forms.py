@@ -1,0 +1,104 @@
+"""From what stands in the page's fields to what the workbench takes."""
+
+import re
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any, Generic, TypeVar
+
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.prompt import Prompt
+from melbo_app.errors import InputError
+
+SEPARATOR = "\n---\n"
+_LINE = re.compile(r"^[ \t]*---[ \t]*$", re.MULTILINE)
+
+Step = TypeVar("Step")
+Result = TypeVar("Result")
+
+
+class Returning(Generic[Step, Result]):
+    """Iterate over a generator and keep what it returns as ``result``."""
+
+    result: Result
+
+    def __init__(self, generator: Generator[Step, None, Result] | Iterator[Step]) -> None:
+        self._generator = generator
+
+    def __iter__(self) -> Generator[Step, None, None]:
+        self.result = yield from self._generator  # type: ignore[misc]
+
+
+def prompts_from(text: str | None, system: str | None, template: bool) -> list[Prompt]:
+    """The prompts of the prompt field, which a line of three dashes separates."""
+    parts = [part.strip("\n") for part in _LINE.split(text or "")]
+    if not any(part.strip() for part in parts):
+        raise InputError("prompt", "it is empty", "Write what the model should answer")
+    if any(not part.strip() for part in parts):
+        raise InputError("prompt", "there is nothing on one side of a line ---", "Write a prompt on both sides")
+    return [Prompt(user=part, system=system or None, template=template) for part in parts]
+
+
+def prompt_text(prompts: Iterable[Any]) -> str:
+    """The prompt field's text for these prompts."""
+    return SEPARATOR.join(prompt.user for prompt in prompts)
+
+
+def whole(field: str, value: float | None) -> int:
+    """A whole number from a number field."""
+    if value is None or value != int(value):
+        raise InputError(field, f"{value if value is not None else 'nothing'} is no whole number", "Write 0, 1, 2 …")
+    return int(value)
+
+
+def optional_whole(field: str, value: float | None) -> int | None:
+    """A whole number, or None for an empty field."""
+    return None if value is None else whole(field, value)
+
+
+def real(field: str, value: float | None) -> float:
+    """A number from a number field."""
+    if value is None:
+        raise InputError(field, "it is empty", "Write a number")
+    return float(value)
+
+
+def decoding_from(max_new_tokens: float, mode: str, temperature: float, top_p: float, seed: float) -> Decoding:
+    """The decoding that the fields describe; greedy leaves the other fields aside."""
+    tokens = whole("max new tokens", max_new_tokens)
+    if mode == "greedy":
+        return Decoding(max_new_tokens=tokens)
+    warmth = real("temperature", temperature)
+    if warmth <= 0:
+        raise InputError("temperature", f"{warmth:g} is not sampling", "Choose a number above 0, or greedy")
+    return Decoding(tokens, warmth, real("top-p", top_p), whole("seed", seed))
+
+
+def radii_from(text: str | None) -> list[float]:
+    """The radii in a text such as ``8, 11, 14``."""
+    words = re.split(r"[,;\s]+", (text or "").strip())
+    try:
+        radii = [float(word) for word in words if word]
+    except ValueError:
+        raise InputError("R", f"“{text}” holds something that is no number", "Write 8, 11, 14") from None
+    if not radii:
+        raise InputError("R", "it is empty", "Write 8, 11, 14")
+    return list(dict.fromkeys(radii))
+
+
+def radius_of(value: dict[str, Any] | None) -> float:
+    """The slider's R."""
+    radius = (value or {}).get("radius")
+    if not isinstance(radius, int | float):
+        raise InputError("R", "it is not set", "Choose a bank, or write a number")
+    return float(radius)
+
+
+def chosen(vectors: list[int] | None) -> list[int]:
+    """The chosen vectors in order."""
+    return sorted(int(vector) for vector in vectors or [])
+
+
+def bank_chosen(name: str | None) -> str:
+    """The chosen bank's name."""
+    if not name:
+        raise InputError("bank", "none is chosen", "Choose one at the left, or train one")
+    return name

@@ -1,0 +1,64 @@
+"""Events of the page: every error becomes a readable message, and nothing is public by accident."""
+
+import functools
+import html
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gradio as gr
+
+from melbo_app.errors import InputError, MelboError, Stopped
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Turn what goes wrong inside into a message near the top of the page."""
+    try:
+        yield
+    except (gr.Error, GeneratorExit):
+        raise
+    except Stopped:
+        raise gr.Error("Stopped.", title="Stopped", print_exception=False, duration=4) from None
+    except InputError as error:
+        text = f"{error.problem}." + (f" {error.remedy}." if error.remedy else "")
+        raise _message(text[:1].upper() + text[1:], title=error.field.capitalize()) from None
+    except MelboError as error:
+        raise _message(str(error), title="Cannot do that") from None
+    except Exception as error:
+        logger.exception("an event of the page failed")
+        raise _message(f"{type(error).__name__}: {error}", title="Something went wrong") from None
+
+
+def _message(text: str, title: str) -> gr.Error:
+    # The toast renders HTML, and the text may quote what a person or a file said.
+    return gr.Error(html.escape(text), title=html.escape(title), print_exception=False, duration=12)
+
+
+def guard(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Run ``fn``, a function or a generator function, inside ``readable``."""
+    if inspect.isgeneratorfunction(fn):
+
+        @functools.wraps(fn)
+        def generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            with readable():
+                yield from fn(*args, **kwargs)
+
+        return generator
+
+    @functools.wraps(fn)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        with readable():
+            return fn(*args, **kwargs)
+
+    return function
+
+
+def bind(trigger: Callable[..., Any], fn: Callable[..., Any] | None, inputs: Any, outputs: Any, **options: Any) -> Any:
+    """Bind an event: guarded, private, without Gradio's own progress overlay unless asked for."""
+    options.setdefault("show_progress", "hidden")
+    return trigger(guard(fn) if fn else None, inputs, outputs, api_visibility="private", **options)

@@ -1,0 +1,120 @@
+"""The page: composes the header, the session at the left and the tabs, and keeps them up to date."""
+
+from typing import Any
+
+import gradio as gr
+
+from melbo_app.ui.components.status_bar import StatusBar
+from melbo_app.ui.guard import bind
+from melbo_app.ui.present import job_status, model_status
+from melbo_app.ui.session import Session
+from melbo_app.ui.tabs.banks import BanksTab
+from melbo_app.ui.tabs.completions import CompletionsTab
+from melbo_app.ui.tabs.labels import LabelsTab
+from melbo_app.ui.tabs.map import MapTab
+from melbo_app.ui.tabs.models import ModelsTab
+from melbo_app.ui.tabs.similarity import SimilarityTab
+from melbo_app.ui.tabs.train import TrainTab
+from melbo_app.workbench import Workbench
+
+BUSY, IDLE = 0.7, 5.0  # seconds between two looks at the server, while something goes on and while nothing does
+
+
+def build_page(workbench: Workbench) -> gr.Blocks:
+    """The whole page."""
+    with gr.Blocks(title="MELBO Explorer", fill_width=True, analytics_enabled=False) as page:
+        Page(workbench)
+    return page
+
+
+class Page:
+    """The parts of the page, and what concerns more than one of them."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        self._workbench = workbench
+        self.status = StatusBar({"model": workbench.model_state().name, "model_state": "loading"}, elem_id="status-bar")
+        with gr.Row(elem_id="workspace"):
+            with gr.Column(elem_id="session"):
+                self.session = session = Session(workbench)
+            with gr.Column(elem_id="work"), gr.Tabs(elem_id="tabs") as self.tabs:
+                with gr.Tab("Completions", id="completions"):
+                    self.completions = CompletionsTab(workbench, session)
+                with gr.Tab("Map", id="map"):
+                    self.map = MapTab(workbench, session, self.completions)
+                with gr.Tab("Similarity", id="similarity"):
+                    self.similarity = SimilarityTab(workbench, session)
+                with gr.Tab("Train", id="train") as train:
+                    self.train = TrainTab(workbench, session)
+                with gr.Tab("Labels", id="labels") as labels:
+                    self.labels = LabelsTab(workbench, session)
+                with gr.Tab("Banks", id="banks") as banks:
+                    self.banks = BanksTab(workbench, session)
+                with gr.Tab("Models", id="models") as models:
+                    self.models = ModelsTab(workbench)
+        self.timer = gr.Timer(BUSY)
+        self._watched = gr.State(None)  # title of the training that this page saw running
+        self._finished = gr.State(None)  # name of the bank that a training seen from here has made
+        self._model = gr.State(None)  # hash of the model that the page was last told about
+        session.bind()
+        for tab in (self.completions, self.map, self.similarity):
+            tab.bind()
+        self.train.bind(self.timer)
+        self.labels.bind(labels)
+        self.banks.bind(banks)
+        self.models.bind(models, self.timer)
+        self._bind(train, models)
+
+    def _bind(self, train: gr.Tab, models: gr.Tab) -> None:
+        session, completions, form = self.session, self.completions, self.train
+        look = [self.status, self.timer, self._watched, self._finished, self._model, *form.job_outputs]
+        bind(self.timer.tick, self._look, [self._watched, self._model], look, trigger_mode="once")
+        context = gr.context.Context.root_block
+        assert context is not None, "the page is built inside a Blocks"
+        bind(context.load, self._open, None, [completions.history, *completions.restore_outputs, *form.job_outputs])
+        suggest = [*session.prompt_inputs, form.name]
+        bind(self._model.change, form.suggest, suggest, form.form_outputs)
+        bind(self._model.change, session.show_tokens, [*session.prompt_inputs, session.scope], session.tokens)
+        bind(self._model.change, self.models.open, None, self.models.outputs)
+        bind(train.select, form.free_name, [session.prompt, form.name], form.name)
+        bind(self._finished.change, self._take_up, self._finished, session.bank_outputs)
+        for grid in (completions.grid, self.map.aside):
+            bind(grid.annotate, self._label, session.bank, [self.tabs, *self.labels.outputs])
+
+    def _open(self) -> list[Any]:
+        """What a page shows when it is opened: the latest comparison with its settings, or the first bank."""
+        recent = self._workbench.comparisons(limit=1)
+        if recent:
+            values = self.completions.restore(recent[0].id)
+            if recent[0].bank is None or self.session.find(recent[0].bank) is None:
+                values[3:8] = self.session.open_bank(self.session.first_bank())
+            return [self.completions.choices(recent[0].id), *values, *self.train.watch()]
+        first = self.session.first_bank()
+        line = self.session.find(first)
+        prompts = line.record.prompts if line is not None and line.record is not None else []
+        rest = [gr.skip()] * (len(self.completions.restore_outputs) - 8)
+        shown = [*self.session.prompt_values(list(prompts)), *self.session.open_bank(first), *rest]
+        return [self.completions.choices(), *shown, *self.train.watch()]
+
+    def _look(self, watched: str | None, known: str | None) -> list[Any]:
+        """What the server is doing now; looks again soon while there is something to see."""
+        state, job = self._workbench.model_state(), self._workbench.training_job()
+        active = job is not None and job.is_active
+        seen = watched is not None and job is not None and job.title == watched
+        shown = self.train.watch() if active or seen else [gr.skip()] * 2
+        made = job.result.record.name if job is not None and seen and not active and job.result else None
+        busy = active or state.loading or not (state.loaded or state.error)
+        return [
+            {**model_status(state), **job_status(job)},
+            gr.Timer(BUSY if busy else IDLE),
+            job.title if active and job is not None else None,
+            made or gr.skip(),
+            state.weights_hash if state.loaded and state.weights_hash != known else gr.skip(),
+            *shown,
+        ]
+
+    def _take_up(self, name: str | None) -> list[Any]:
+        """Steer with the bank that has just been trained."""
+        return self.session.open_bank(name) if name else [gr.skip()] * 5
+
+    def _label(self, bank: str | None, event: gr.EventData) -> list[Any]:
+        return [gr.Tabs(selected="labels"), *self.labels.open(bank, int(event.vector))]

@@ -1,0 +1,131 @@
+"""How banks, models, jobs and labels are written on the page."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from melbo_app.engine.training_config import TrainingProgress
+from melbo_app.jobs.job import Job
+from melbo_app.jobs.loaded_model import ModelState
+from melbo_app.library.bank import Bank, BankRecord, BankSummary
+from melbo_app.library.completions import ComparisonSummary
+from melbo_app.ui.components.progress_bar import resting, working
+
+
+def amount(value: float | None, digits: int = 3) -> str:
+    """A number as a person would write it."""
+    return "–" if value is None else f"{value:.{digits}g}"
+
+
+def radius_text(radius: float, median: float | None) -> str:
+    """R in both units."""
+    return f"R {amount(radius)}" + (f" ({amount(radius / median, 2)} × median)" if median else "")
+
+
+def day(moment: datetime) -> str:
+    """Date and time in the server's time zone."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def seconds_text(seconds: float | None) -> str:
+    """A duration that is still to come."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s left" if minutes else f"{rest} s left"
+
+
+def size_text(size: float) -> str:
+    """Bytes in a readable unit."""
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
+
+
+def layers(record: BankRecord) -> str:
+    """Source and target."""
+    return f"{record.source} → {record.target}" if record.target is not None else f"{record.source} → ?"
+
+
+def first_line(text: str, most: int = 60) -> str:
+    """The beginning of a text on one line."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else flat[: most - 1] + "…"
+
+
+def provenance(summary: BankSummary) -> list[str]:
+    """Where a bank comes from, in a line or two."""
+    record = summary.record
+    if record is None:
+        return [f"“{summary.name}” cannot be used: {summary.damaged}"]
+    facts = [record.method, layers(record), radius_text(record.radius, record.median_norm)]
+    facts += [f"scope {record.scope}"] if record.scope else []
+    facts += [record.model, day(record.created)]
+    prompt = f"“{first_line(record.prompts[0].user)}”" if record.prompts else ""
+    more = f" and {len(record.prompts) - 1} more" if len(record.prompts) > 1 else ""
+    return [" · ".join(facts), prompt + more, record.note or ""]
+
+
+def bank_choices(summaries: Iterable[BankSummary]) -> list[tuple[str, str]]:
+    """Entries of the bank list: own banks, then samples; damaged ones cannot be chosen."""
+    return [
+        (f"{line.name} (sample)" if line.sample else line.name, line.name) for line in summaries if not line.damaged
+    ]
+
+
+def vector_name(vector: int, names: dict[int, str]) -> str:
+    """A vector with its label's name."""
+    return f"{vector} · {names[vector]}" if names.get(vector) else str(vector)
+
+
+def job_status(job: Job[TrainingProgress, Bank] | None) -> dict[str, Any]:
+    """The training chip; nothing when no training runs."""
+    if job is None or not job.is_active:
+        return {}
+    progress = job.progress
+    fraction = progress.done / max(1, progress.total) if progress else 0.0
+    left = seconds_text(progress.seconds_left) if progress else ""
+    stopping = " (stopping)" if job.state == "stopping" else ""
+    text = f"{job.title}{stopping}: {round(100 * fraction)} %" + (f", {left}" if left else "")
+    return {"job": text, "job_state": job.state, "job_fraction": fraction}
+
+
+def job_progress(job: Job[TrainingProgress, Bank] | None) -> dict[str, Any]:
+    """The progress line of the training tab."""
+    if job is None:
+        return resting()
+    if job.is_active:
+        progress = job.progress
+        if progress is None:
+            return working(f"{job.title}: starting")
+        parts = [job.title, progress.stage, seconds_text(progress.seconds_left)]
+        if job.state == "stopping":
+            parts.append("stopping")
+        return working(" · ".join(part for part in parts if part), progress.done / max(1, progress.total))
+    if job.result is None:
+        return resting(job.error or f"{job.title} ended without a bank.")
+    took = (job.ended - job.started).total_seconds() if job.ended else 0.0
+    verb = "stopped" if job.state == "stopped" else "finished"
+    return resting(f"{job.title} {verb} after {took:.0f} s: {len(job.result.vectors)} vectors are on the shelf.")
+
+
+def model_status(state: ModelState) -> dict[str, Any]:
+    """The model chip."""
+    if state.error and not state.loaded:
+        return {"model": f"{state.name}: not loaded", "model_state": "failed", "model_title": state.error}
+    if state.loading:
+        return {"model": f"loading {state.name}: {state.loading} …", "model_state": "loading"}
+    if not state.loaded:
+        return {"model": f"{state.name}: waiting", "model_state": "loading"}
+    facts = [f"{state.blocks} blocks", f"d = {state.hidden_size}", f"{state.dtype} on {state.device}"]
+    return {"model": " · ".join([state.name, *facts]), "model_state": "ready"}
+
+
+def comparison_choices(summaries: Iterable[ComparisonSummary]) -> list[tuple[str, int]]:
+    """Entries of the history."""
+    return [
+        (f"{day(line.created)} · {line.bank or 'baseline'} · {first_line(line.prompt, 40)}", line.id)
+        for line in summaries
+    ]

@@ -1,0 +1,139 @@
+"""The left column: prompt, vectors and R, which every tab uses."""
+
+from typing import Any
+
+import gradio as gr
+
+from melbo_app.errors import InputError, MelboError
+from melbo_app.library.bank import BankSummary
+from melbo_app.ui.components.note import Note, note
+from melbo_app.ui.components.radius_slider import RadiusSlider
+from melbo_app.ui.components.token_strip import TokenStrip
+from melbo_app.ui.components.vector_cards import VectorCards
+from melbo_app.ui.forms import chosen, prompt_text, prompts_from
+from melbo_app.ui.guard import bind
+from melbo_app.ui.present import bank_choices, provenance, vector_name
+from melbo_app.workbench import Workbench
+
+SCOPES = ["assistant", "content", "all", "last:4"]
+FIRST_CHOICE = 8  # vectors selected in a bank that is opened for the first time
+
+
+class Session:
+    """The left column's components and what fills them."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        self._workbench = workbench
+        with gr.Group(elem_id="prompt-panel", elem_classes="mx-panel"):
+            self.prompt = gr.Textbox(
+                label="Prompt", lines=3, max_lines=8, elem_id="prompt", info="A line --- separates several prompts."
+            )
+            with gr.Accordion("System text and template", open=False, elem_id="system-panel"):
+                self.system = gr.Textbox(label="System text", lines=2, max_lines=6, elem_id="system")
+                self.template = gr.Checkbox(label="Put into the chat template", value=True, elem_id="template")
+            with gr.Accordion("Tokens", open=True, elem_id="token-panel"):
+                self.scope = gr.Dropdown(
+                    SCOPES, value=SCOPES[0], label="Token scope", allow_custom_value=True, elem_id="scope"
+                )
+                self.tokens = TokenStrip(elem_id="tokens")
+        with gr.Group(elem_id="vector-panel", elem_classes="mx-panel"):
+            with gr.Row(elem_classes="mx-tight", equal_height=True):
+                self.bank = gr.Dropdown([], label="Bank", elem_id="bank", scale=6, min_width=160)
+                self.refresh = gr.Button("↻", elem_id="bank-refresh", size="sm", scale=0, min_width=36)
+            self.provenance = Note(elem_id="provenance")
+            self.use_prompt = gr.Button("Use its prompt", elem_id="bank-prompt", size="sm")
+            self.vectors = gr.Dropdown([], label="Vectors", multiselect=True, elem_id="vectors")
+            self.cards = VectorCards(elem_id="vector-cards")
+        with gr.Group(elem_id="radius-panel", elem_classes="mx-panel"):
+            self.radius = RadiusSlider(elem_id="radius")
+        self.prompt_inputs = [self.prompt, self.system, self.template]
+        self.bank_outputs = [self.bank, self.provenance, self.vectors, self.cards, self.radius]
+
+    def bind(self) -> None:
+        """Bind what happens inside the column."""
+        for field in (self.prompt, self.system, self.template, self.scope):
+            inputs = [*self.prompt_inputs, self.scope]
+            bind(field.change, self.show_tokens, inputs, self.tokens, trigger_mode="always_last")
+        bind(self.bank.input, self.open_bank, self.bank, self.bank_outputs)
+        bind(self.refresh.click, self.reopen_bank, [self.bank, self.vectors, self.radius], self.bank_outputs)
+        bind(self.use_prompt.click, self._prompt_of, self.bank, self.prompt_inputs)
+        bind(self.vectors.input, self._select_cards, [self.vectors, self.cards], self.cards)
+        bind(self.cards.pick, lambda cards: chosen(cards.get("selected")), self.cards, self.vectors)
+
+    def find(self, name: str | None) -> BankSummary | None:
+        """The bank's line on the shelf, or None."""
+        return next((line for line in self._workbench.banks() if line.name == name), None)
+
+    def names(self, bank: str | None) -> dict[int, str]:
+        """The label names of a bank's vectors."""
+        if self.find(bank) is None or bank is None:
+            return {}
+        return {vector: label.name for vector, label in self._workbench.bank_labels(bank).items()}
+
+    def open_bank(self, name: str | None, selected: list[int] | None = None, radius: float | None = None) -> list[Any]:
+        """Values of ``bank_outputs`` for a bank; without ``selected`` its first vectors, without ``radius`` its own."""
+        shelf = self._workbench.banks()
+        line = next((one for one in shelf if one.name == name and one.record is not None), None)
+        choices = bank_choices(shelf)
+        if line is None or line.record is None:
+            empty = note("Train a bank, or import one.") if not choices else note("Choose a bank.")
+            nothing = gr.Dropdown(choices=[], value=[])
+            return [gr.Dropdown(choices=choices, value=None), empty, nothing, {"vectors": [], "selected": []}, {}]
+        record = line.record
+        labels = self._workbench.bank_labels(line.name)
+        names = {vector: label.name for vector, label in labels.items()}
+        every = range(line.vectors)
+        picked = [one for one in selected if one in every] if selected is not None else list(every[:FIRST_CHOICE])
+        cards = [
+            {
+                "index": vector,
+                "name": names.get(vector, ""),
+                "rating": labels[vector].rating if vector in labels else None,
+                "objective": record.objective[vector] if record.objective else None,
+            }
+            for vector in every
+        ]
+        return [
+            gr.Dropdown(choices=choices, value=line.name),
+            note(*provenance(line)),
+            gr.Dropdown(choices=[(vector_name(vector, names), vector) for vector in every], value=picked),
+            {"vectors": cards, "selected": picked},
+            {
+                "radius": record.radius if radius is None else radius,
+                "trained": record.radius,
+                "median": record.median_norm,
+            },
+        ]
+
+    def reopen_bank(self, name: str | None, selected: list[int] | None, radius: dict[str, Any] | None) -> list[Any]:
+        """The same bank again with the same choice: after a label was saved, or banks came or went."""
+        return self.open_bank(name, chosen(selected), (radius or {}).get("radius"))
+
+    def first_bank(self) -> str | None:
+        """The bank that is open when nothing else says which."""
+        return next((line.name for line in self._workbench.banks() if not line.damaged), None)
+
+    def show_tokens(self, text: str, system: str, template: bool, scope: str) -> dict[str, Any]:
+        """The token strip for what stands in the fields; what is wrong stands in the strip, it is not worth a toast."""
+        if not self._workbench.model_state().loaded:
+            return {"message": "The tokens appear when the model is loaded."}
+        try:
+            found = self._workbench.tokens(prompts_from(text, system, template), scope)
+        except MelboError as error:
+            return {"message": str(error)}
+        return {"prompts": [{"pieces": list(one.pieces), "counts": [bool(on) for on in one.counts]} for one in found]}
+
+    def prompt_values(self, prompts: list[Any]) -> list[Any]:
+        """Values of ``prompt_inputs``; several prompts share the first one's system text and template."""
+        if not prompts:
+            return ["", "", True]
+        return [prompt_text(prompts), prompts[0].system or "", prompts[0].template]
+
+    def _prompt_of(self, name: str | None) -> list[Any]:
+        line = self.find(name)
+        if line is None or line.record is None or not line.record.prompts:
+            raise InputError("prompt", "this bank does not say which one it was trained on", "Write one")
+        return self.prompt_values(line.record.prompts)
+
+    def _select_cards(self, selected: list[int], cards: dict[str, Any]) -> dict[str, Any]:
+        return {**cards, "selected": chosen(selected)}

@@ -1,0 +1,138 @@
+"""Completions: the baseline and the steered texts side by side."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from melbo_app.ui.components.completion_grid import CompletionGrid, grid
+from melbo_app.ui.components.progress_bar import ProgressBar, resting, working
+from melbo_app.ui.forms import Returning, chosen, decoding_from, prompts_from, radius_of
+from melbo_app.ui.guard import bind
+from melbo_app.ui.present import comparison_choices
+from melbo_app.ui.runs import Runs
+from melbo_app.ui.session import Session
+from melbo_app.workbench import Workbench
+
+EMPTY = "Press Steer to see what the model says without and with each vector."
+FRAME = 0.12  # seconds between two frames; more would be sent than read
+
+
+class CompletionsTab:
+    """The first tab."""
+
+    def __init__(self, workbench: Workbench, session: Session) -> None:
+        self._workbench, self._session, self._runs = workbench, session, Runs()
+        with gr.Row(elem_classes="mx-toolbar", equal_height=True):
+            self.steer = gr.Button("Steer", variant="primary", elem_id="steer-button", scale=0, min_width=110)
+            self.stop = gr.Button("Stop", elem_id="steer-stop", scale=0, min_width=80)
+            self.auto = gr.Checkbox(
+                label="auto", value=False, elem_id="auto", scale=0, min_width=80, container=False,
+            )  # fmt: skip
+            self.control = gr.Checkbox(
+                label="random control", value=False, elem_id="random-control", scale=0, min_width=140, container=False
+            )
+            self.history = gr.Dropdown(
+                [], label="Earlier comparisons", elem_id="history", scale=1, min_width=240, container=False
+            )
+        with gr.Row(elem_classes="mx-fields", elem_id="decoding"):
+            self.max_tokens = gr.Number(
+                40, label="Max new tokens", precision=0, minimum=1, elem_id="max-new-tokens", min_width=110
+            )
+            self.mode = gr.Radio(["greedy", "sampled"], value="greedy", label="Decoding", elem_id="mode", min_width=180)
+            self.temperature = gr.Number(
+                0.8, label="Temperature", step=0.1, elem_id="temperature", min_width=100, interactive=False
+            )
+            self.top_p = gr.Number(0.95, label="Top-p", step=0.05, elem_id="top-p", min_width=100, interactive=False)
+            self.seed = gr.Number(0, label="Seed", precision=0, elem_id="seed", min_width=100, interactive=False)
+        self.progress = ProgressBar(resting(), elem_id="steer-progress")
+        self.grid = CompletionGrid({"groups": [], "message": EMPTY}, elem_id="completions")
+        self.decoding_inputs = [self.max_tokens, self.mode, self.temperature, self.top_p, self.seed]
+        self.restore_outputs = [
+            *session.prompt_inputs, *session.bank_outputs, self.control, *self.decoding_inputs, self.grid,
+        ]  # fmt: skip
+
+    def bind(self) -> None:
+        """Bind steering, stopping and the history."""
+        session = self._session
+        inputs = [
+            *session.prompt_inputs, session.bank, session.vectors, session.radius, self.control, *self.decoding_inputs,
+        ]  # fmt: skip
+        outputs = [self.grid, self.progress, self.history]
+        many: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 8, "concurrency_id": "steer"}
+        runs = [bind(self.steer.click, self._steer, inputs, outputs, **many)]
+        for trigger in (session.radius.release, session.vectors.input, session.cards.pick):
+            runs.append(bind(trigger, self._steer_again, [self.auto, session.cards, *inputs], outputs, **many))
+        for run in runs:
+            bind(run.failure, lambda: resting("Not finished."), None, self.progress)
+        bind(self.stop.click, self._stop, None, self.progress)
+        bind(self.mode.change, self._sampling, self.mode, [self.temperature, self.top_p, self.seed])
+        bind(self.history.input, self.restore, self.history, self.restore_outputs)
+
+    def choices(self, value: int | None = None) -> Any:
+        """The history with its newest entries."""
+        return gr.Dropdown(choices=comparison_choices(self._workbench.comparisons()), value=value)
+
+    def restore(self, comparison_id: int | None) -> list[Any]:
+        """Values of ``restore_outputs`` for an earlier comparison; texts are shown as they were."""
+        if comparison_id is None:
+            return [gr.skip()] * len(self.restore_outputs)
+        completions = self._workbench.comparison(comparison_id).completions
+        firsts = {completion.prompt_index: completion.prompt for completion in reversed(completions)}
+        steered = [completion for completion in completions if isinstance(completion.vector, int)]
+        bank = next((completion.bank for completion in steered), None)
+        vectors = sorted({completion.vector for completion in steered})
+        radius = next((completion.radius for completion in completions if completion.vector is not None), None)
+        control = any(completion.vector == "random" for completion in completions)
+        one = completions[0]
+        sampled = one.temperature > 0
+        decoding = [one.max_new_tokens, "sampled" if sampled else "greedy"]
+        decoding += [one.temperature, one.top_p, one.seed] if sampled else [gr.skip()] * 3
+        shown = self._session.open_bank(bank, vectors, radius) if bank else [gr.skip()] * 5
+        prompts = [firsts[index] for index in sorted(firsts)]
+        return [
+            *self._session.prompt_values(prompts), *shown, control, *decoding,
+            grid(completions, self._session.names(bank)),
+        ]  # fmt: skip
+
+    def _steer(
+        self, text: str, system: str, template: bool, bank: str | None, vectors: list[int], radius: dict[str, Any],
+        control: bool, *decoding: Any, request: gr.Request,
+    ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
+        asked = prompts_from(text, system, template)
+        rows, how = chosen(vectors), decoding_from(*decoding)
+        radii = [radius_of(radius)] if rows or control else []
+        names = self._session.names(bank)
+        with self._runs.start(request) as stop:
+            yield gr.skip(), working("waiting"), gr.skip()
+            work = self._workbench.steer(bank, asked, rows, radii, how, random_control=control, stop=stop.is_set)
+            run = Returning(work)
+            last = 0.0
+            for step in run:
+                if time.monotonic() - last < FRAME or self._runs.replaced(request, stop):
+                    continue
+                last = time.monotonic()
+                shown = grid(step.completions, names, live=True) if step.completions else gr.skip()
+                yield shown, working(step.stage, step.done / max(1, step.total)), gr.skip()
+            if self._runs.replaced(request, stop):
+                return
+            stopped = stop.is_set()
+        comparison = run.result
+        ended = "Stopped" if stopped else "Done"
+        yield grid(comparison.completions, names), resting(ended), self.choices(comparison.id)
+
+    def _steer_again(
+        self, auto: bool, cards: dict[str, Any], text: str, system: str, template: bool, bank: str | None,
+        vectors: list[int], *rest: Any, request: gr.Request,
+    ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
+        """Steer because R or the selection changed, when that is wanted."""
+        if not auto:
+            return
+        yield from self._steer(text, system, template, bank, vectors, *rest, request=request)
+
+    def _stop(self, request: gr.Request) -> dict[str, Any]:
+        return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
+
+    def _sampling(self, mode: str) -> list[Any]:
+        return [gr.Number(interactive=mode == "sampled") for _ in range(3)]

@@ -1,0 +1,125 @@
+"""Labels: saying in words what each vector does."""
+
+from typing import Any
+
+import gradio as gr
+
+from melbo_app.library.completions import Completion
+from melbo_app.ui.components.completion_grid import CompletionGrid, grid
+from melbo_app.ui.components.record_table import RecordTable
+from melbo_app.ui.files import fetch_script, hidden_download, written
+from melbo_app.ui.forms import bank_chosen
+from melbo_app.ui.guard import bind
+from melbo_app.ui.present import day
+from melbo_app.ui.session import Session
+from melbo_app.workbench import Workbench
+
+COLUMNS = ["vector", "name", "tags", "rating", "note", "changed"]
+NO_TEXT = "No completion of this vector yet: press Steer with it."
+RATINGS = [("none", 0), ("★", 1), ("★★", 2), ("★★★", 3), ("★★★★", 4), ("★★★★★", 5)]
+
+
+class LabelsTab:
+    """The fifth tab."""
+
+    def __init__(self, workbench: Workbench, session: Session) -> None:
+        self._workbench, self._session = workbench, session
+        self.table = RecordTable({"columns": COLUMNS, "message": "Choose a bank at the left."}, elem_id="label-table")
+        with gr.Row(elem_classes="mx-split"):
+            with gr.Column(scale=5, min_width=320, elem_id="label-form"):
+                with gr.Row(elem_classes="mx-toolbar", equal_height=True):
+                    self.previous = gr.Button("‹ previous", elem_id="label-previous", size="sm", min_width=90)
+                    self.vector = gr.Number(
+                        0, label="Vector", precision=0, minimum=0, elem_id="label-vector", min_width=90
+                    )
+                    self.next = gr.Button("next ›", elem_id="label-next", size="sm", min_width=90)
+                self.name = gr.Textbox(label="Name", max_lines=1, elem_id="label-name", placeholder="what it does")
+                with gr.Row(elem_classes="mx-fields"):
+                    self.tags = gr.Dropdown(
+                        [], label="Tags", multiselect=True, allow_custom_value=True, elem_id="label-tags", min_width=160
+                    )
+                    self.rating = gr.Dropdown(RATINGS, value=0, label="Rating", elem_id="label-rating", min_width=120)
+                self.note = gr.Textbox(label="Note", lines=2, max_lines=6, elem_id="label-note")
+                self.save = gr.Button("Save (Ctrl+Enter)", variant="primary", elem_id="label-save")
+            with gr.Column(scale=5, min_width=300):
+                self.completion = CompletionGrid({"groups": [], "message": NO_TEXT}, elem_id="label-completion")
+        with gr.Row(elem_classes="mx-toolbar"):
+            self.csv = gr.Button("Export CSV", elem_id="labels-csv", size="sm", scale=0, min_width=120)
+            self.jsonl = gr.Button("Export JSONL", elem_id="labels-jsonl", size="sm", scale=0, min_width=120)
+        self._file = hidden_download("labels-file")
+        self.form = [self.name, self.tags, self.rating, self.note]
+        self.outputs = [self.table, self.vector, *self.form, self.completion]
+
+    def bind(self, tab: gr.Tab) -> None:
+        """Bind choosing, saving and exporting; ``tab`` shows its newest state whenever it is opened."""
+        session = self._session
+        bind(tab.select, self.open, [session.bank, self.vector], self.outputs)
+        bind(session.bank.change, self.open, [session.bank], self.outputs)
+        bind(self.table.pick, self._open_picked, session.bank, self.outputs)
+        bind(self.vector.submit, self.open, [session.bank, self.vector], self.outputs)
+        bind(self.previous.click, self._back, [session.bank, self.vector], self.outputs)
+        bind(self.next.click, self._forth, [session.bank, self.vector], self.outputs)
+        saved = bind(self.save.click, self._save, [session.bank, self.vector, *self.form], self.outputs)
+        bind(saved.success, session.reopen_bank, [session.bank, session.vectors, session.radius], session.bank_outputs)
+        for button, ending in ((self.csv, ".csv"), (self.jsonl, ".jsonl")):
+            made = bind(button.click, self._exporter(ending), None, self._file)
+            made.success(None, None, None, js=fetch_script("labels-file"), api_visibility="private")
+
+    def open(self, bank: str | None, vector: float | None = 0) -> list[Any]:
+        """Values of ``outputs`` for a vector of a bank; a number past the end is brought back."""
+        line = self._session.find(bank)
+        if line is None or not line.vectors or bank is None:
+            empty = {"groups": [], "message": NO_TEXT}
+            nothing = {"columns": COLUMNS, "rows": [], "message": "Choose a bank at the left."}
+            return [nothing, 0, "", gr.Dropdown(choices=[], value=[]), 0, "", empty]
+        at = min(max(0, int(vector or 0)), line.vectors - 1)
+        labels = self._workbench.bank_labels(bank)
+        rows = []
+        for number in range(line.vectors):
+            label = labels.get(number)
+            cells = [str(number)] + ["" for _ in COLUMNS[1:]]
+            if label is not None:
+                changed = day(label.updated) if label.updated else ""
+                cells[1:] = [label.name, ", ".join(label.tags), "★" * (label.rating or 0), label.note, changed]
+            rows.append({"key": str(number), "cells": cells})
+        label = self._workbench.label(bank, at)
+        text = self._latest(line.hash, at)
+        return [
+            {"columns": COLUMNS, "rows": rows, "selected": str(at)},
+            at,
+            label.name,
+            gr.Dropdown(choices=self._workbench.tags(), value=list(label.tags)),
+            label.rating or 0,
+            label.note,
+            {**grid([text], {at: label.name}), "lines": 3} if text else {"groups": [], "message": NO_TEXT},
+        ]
+
+    def _open_picked(self, bank: str | None, event: gr.EventData) -> list[Any]:
+        return self.open(bank, int(event.key))
+
+    def _back(self, bank: str | None, vector: float) -> list[Any]:
+        return self.open(bank, vector - 1)
+
+    def _forth(self, bank: str | None, vector: float) -> list[Any]:
+        return self.open(bank, vector + 1)
+
+    def _save(self, bank: str | None, vector: float, name: str, tags: list[str], rating: int, note: str) -> list[Any]:
+        self._workbench.save_label(
+            bank_chosen(bank), int(vector), name=name, tags=tags or [], rating=rating or None, note=note
+        )
+        gr.Info(f"The label of vector {int(vector)} is saved.", duration=3)
+        return self.open(bank, vector)
+
+    def _latest(self, bank_hash: str | None, vector: int) -> Completion | None:
+        """The newest completion of a vector among the recent comparisons."""
+        for summary in self._workbench.comparisons():
+            if summary.settings.get("bank_hash") == bank_hash and vector in summary.settings.get("vectors", ()):
+                texts = self._workbench.comparison(summary.id).completions
+                return next((text for text in texts if text.vector == vector), None)
+        return None
+
+    def _exporter(self, ending: str) -> Any:
+        def export() -> str:
+            return written("melbo-labels", ending, self._workbench.export_labels)
+
+        return export

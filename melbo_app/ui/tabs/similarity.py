@@ -1,0 +1,83 @@
+"""Similarity: which vectors are the same thing twice."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from melbo_app.jobs.similarity import Similarity
+from melbo_app.ui.components.note import Note, note
+from melbo_app.ui.components.plotly_view import PlotlyView, figure_value
+from melbo_app.ui.components.progress_bar import ProgressBar, resting, working
+from melbo_app.ui.forms import bank_chosen, prompts_from
+from melbo_app.ui.guard import bind
+from melbo_app.ui.present import vector_name
+from melbo_app.ui.session import Session
+from melbo_app.workbench import Workbench
+
+SCOPES = [("all tokens", "all"), ("content tokens", "content"), ("assistant tag", "assistant")]
+EMPTY = "Press Compare to see which vectors change the activations in the same way."
+
+
+class SimilarityTab:
+    """The third tab."""
+
+    def __init__(self, workbench: Workbench, session: Session) -> None:
+        self._workbench, self._session = workbench, session
+        self._found = gr.State(None)
+        with gr.Row(elem_classes="mx-toolbar", equal_height=True):
+            self.compare = gr.Button("Compare", variant="primary", elem_id="similarity-run", scale=0, min_width=110)
+            self.scope = gr.Radio(
+                SCOPES, value="content", label="Tokens", elem_id="similarity-scope", container=False, scale=0,
+                min_width=380,
+            )  # fmt: skip
+            self.clustered = gr.Checkbox(
+                label="alike vectors together", value=True, elem_id="similarity-order", container=False, scale=0,
+                min_width=190,
+            )  # fmt: skip
+        self.progress = ProgressBar(resting(), elem_id="similarity-progress")
+        with gr.Row(elem_classes="mx-split"):
+            with gr.Column(min_width=340):
+                self.delta = PlotlyView({"message": EMPTY}, elem_id="similarity-delta")
+                self.delta_note = Note(elem_id="similarity-delta-mean")
+            with gr.Column(min_width=340):
+                self.theta = PlotlyView(elem_id="similarity-theta")
+                self.theta_note = Note(elem_id="similarity-theta-mean")
+
+    def bind(self) -> None:
+        """Bind comparing and reordering."""
+        session = self._session
+        inputs = [*session.prompt_inputs, session.bank, self.scope]
+        views = [self.delta, self.theta, self.delta_note, self.theta_note]
+        for trigger in (self.compare.click, self.scope.input):
+            run = bind(trigger, self._compare, inputs, [self._found, self.progress], trigger_mode="once")
+            bind(run.success, self._show, [self._found, self.clustered, session.bank], views)
+            bind(run.failure, lambda: resting("Not finished."), None, self.progress)
+        bind(self.clustered.input, self._show, [self._found, self.clustered, session.bank], views)
+
+    def _compare(
+        self, text: str, system: str, template: bool, bank: str | None, scope: str
+    ) -> Iterator[tuple[Similarity | Any, dict[str, Any]]]:
+        name, prompts = bank_chosen(bank), prompts_from(text, system, template)
+        yield gr.skip(), working("comparing")
+        found = self._workbench.similarity(name, prompts, scope)
+        yield found, resting(f"{len(found.order)} vectors of {name} on the prompt at the left, scope {found.scope}.")
+
+    def _show(self, found: Similarity | None, clustered: bool, bank: str | None) -> list[Any]:
+        from melbo_app.analysis.figures import heatmap_figure  # late: plotly takes a second to import
+
+        if found is None:
+            return [{"message": EMPTY}, {}, note(), note()]
+        known = self._session.names(bank)
+        names = [vector_name(vector, known) for vector in range(len(found.order))]
+        order = found.order if clustered else None
+        return [
+            figure_value(heatmap_figure(found.delta, names, order, "δ: what the vectors change")),
+            figure_value(heatmap_figure(found.theta, names, order, "θ: the vectors themselves")),
+            note(_mean("δ", found.mean_delta), tone="plain"),
+            note(_mean("θ", found.mean_theta), tone="plain"),
+        ]
+
+
+def _mean(letter: str, mean: float | None) -> str:
+    return f"Mean {letter} cosine off the diagonal: " + ("–" if mean is None else f"{mean:.3f}")

@@ -1,0 +1,167 @@
+"""Train: new vectors on the prompt at the left."""
+
+import re
+from typing import Any
+
+import gradio as gr
+
+from melbo_app.engine.training_config import DEFAULT_STEPS, TrainingConfig
+from melbo_app.errors import MelboError
+from melbo_app.ui.components.note import Note, note
+from melbo_app.ui.components.plotly_view import PlotlyView, figure_value
+from melbo_app.ui.components.progress_bar import ProgressBar, resting, working
+from melbo_app.ui.forms import optional_whole, prompts_from, real, whole
+from melbo_app.ui.guard import bind
+from melbo_app.ui.present import amount, job_progress
+from melbo_app.ui.session import SCOPES, Session
+from melbo_app.workbench import Workbench
+
+METHODS = [("joint: all at once", "joint"), ("sequential: one after the other, as published", "sequential")]
+EMPTY = "The objective of each vector is drawn here while it is trained."
+
+
+class TrainTab:
+    """The fourth tab."""
+
+    def __init__(self, workbench: Workbench, session: Session) -> None:
+        self._workbench, self._session = workbench, session
+        self._norm = gr.State(None)
+        with gr.Row(elem_classes="mx-split"):
+            with gr.Column(scale=4, min_width=330, elem_id="train-form"):
+                self.name = gr.Textbox(label="Bank name", elem_id="train-name")
+                self.method = gr.Radio(METHODS, value="joint", label="Method", elem_id="train-method")
+                with gr.Row(elem_classes="mx-fields"):
+                    self.source = _number("Source layer", "train-source")
+                    self.target = _number("Target layer", "train-target")
+                    self.vectors = _number("Vectors", "train-vectors", 8)
+                    self.steps = _number("Steps", "train-steps", DEFAULT_STEPS["joint"])
+                with gr.Row(elem_classes="mx-fields"):
+                    self.radius = gr.Number(label="R", elem_id="train-radius", min_width=90)
+                    self.relative = gr.Number(
+                        label="R × median norm", step=0.01, elem_id="train-relative", min_width=90
+                    )
+                    self.scope = gr.Dropdown(
+                        SCOPES, value=SCOPES[0], label="Token scope", allow_custom_value=True, elem_id="train-scope",
+                        min_width=120,
+                    )  # fmt: skip
+                self.norm = Note(elem_id="train-norm")
+                with (
+                    gr.Accordion("Objective and seed", open=False, elem_id="train-more"),
+                    gr.Row(elem_classes="mx-fields"),
+                ):
+                    self.p = gr.Number(2, label="p", elem_id="train-p", min_width=80)
+                    self.q = gr.Number(None, label="q (empty: as p)", elem_id="train-q", min_width=80)
+                    self.seed = _number("Seed", "train-seed", 0)
+                with gr.Row(elem_classes="mx-toolbar"):
+                    self.start = gr.Button("Train", variant="primary", elem_id="train-start", min_width=110)
+                    self.stop = gr.Button("Stop", elem_id="train-stop", min_width=80)
+            with gr.Column(scale=6, min_width=340):
+                self.progress = ProgressBar(resting(), elem_id="train-progress")
+                self.curves = PlotlyView({"message": EMPTY}, elem_id="train-curves")
+        self.form_outputs = [
+            self.name, self.source, self.target, self.scope, session.scope, self.radius, self.relative, self._norm,
+            self.norm,
+        ]  # fmt: skip
+        self.job_outputs = [self.progress, self.curves]
+
+    def bind(self, wake: gr.Timer) -> None:
+        """Bind the form; ``wake`` is the timer that watches the training."""
+        session = self._session
+        inputs = [
+            *session.prompt_inputs, self.name, self.method, self.source, self.target, self.radius, self.vectors,
+            self.steps, self.p, self.q, self.scope, self.seed,
+        ]  # fmt: skip
+        bind(self.start.click, self._start, inputs, [self.progress, wake])
+        bind(self.stop.click, self._stop, None, self.progress)
+        bind(self.method.input, lambda method: DEFAULT_STEPS[method], self.method, self.steps)
+        bind(self.radius.input, self._to_relative, [self.radius, self._norm], self.relative)
+        bind(self.relative.input, self._to_radius, [self.relative, self._norm], self.radius)
+        bind(
+            self.source.input, self._measure, [*session.prompt_inputs, self.source, self.radius],
+            [self._norm, self.norm, self.relative], trigger_mode="always_last",
+        )  # fmt: skip
+        bind(self.scope.input, lambda scope: scope, self.scope, session.scope)
+        bind(session.scope.input, lambda scope: scope, session.scope, self.scope)
+
+    def suggest(self, text: str, system: str, template: bool, name: str) -> list[Any]:
+        """Values of ``form_outputs`` for the loaded model and this prompt; a free name where there is none yet."""
+        fresh = self.free_name(text, name)
+        try:
+            prompts = prompts_from(text, system, template)
+        except MelboError:
+            prompts = []
+        if not self._workbench.model_state().loaded:
+            return [fresh, *[gr.skip()] * 8]
+        found = self._workbench.suggestion(prompts)
+        return [
+            fresh, found.source, found.target, found.scope, found.scope, found.radius,
+            float(amount(found.relative_radius)), found.median_norm, _norm_note(found.median_norm),
+        ]  # fmt: skip
+
+    def free_name(self, text: str, name: str = "") -> str:
+        """``name`` if it can still be used, or one made of the prompt's first words."""
+        taken = {line.name.lower() for line in self._workbench.banks()}
+        if name and name.lower() not in taken:
+            return name
+        words = re.findall(r"\w+", text.lower())[:4]
+        stem = "-".join(words)[:40] or "bank"
+        number = next(number for number in range(1, len(taken) + 2) if f"{stem}-{number}" not in taken)
+        return f"{stem}-{number}"
+
+    def watch(self) -> list[Any]:
+        """Values of ``job_outputs`` for the training that runs, or the last one."""
+        job = self._workbench.training_job()
+        if job is None or job.progress is None or not job.progress.curves:
+            return [job_progress(job), gr.skip()]
+        from melbo_app.analysis.figures import curves_figure  # late: plotly takes a second to import
+
+        progress = job.progress
+        method = job.result.record.method if job.result else progress.stage
+        curves = [list(curve) for curve in progress.curves]
+        return [job_progress(job), figure_value(curves_figure(curves, progress.done, progress.total, method))]
+
+    def _start(
+        self, text: str, system: str, template: bool, name: str, method: Any, source: float, target: float,
+        radius: float, vectors: float, steps: float | None, p: float, q: float | None, scope: str, seed: float,
+    ) -> tuple[dict[str, Any], gr.Timer]:  # fmt: skip
+        config = TrainingConfig(
+            source=whole("source layer", source),
+            target=whole("target layer", target),
+            radius=real("R", radius),
+            vectors=whole("vectors", vectors),
+            method=method,
+            steps=optional_whole("steps", steps),
+            p=real("p", p),
+            q=None if q is None else real("q", q),
+            scope=scope,
+            seed=whole("seed", seed),
+        )
+        self._workbench.start_training(prompts_from(text, system, template), config, name)
+        return working("starting"), gr.Timer(0.7)
+
+    def _stop(self) -> Any:
+        job = self._workbench.training_job()
+        if job is None or not job.is_active:
+            return resting("Nothing is under way.")
+        job.stop()
+        return job_progress(job)
+
+    def _measure(self, text: str, system: str, template: bool, source: float | None, radius: float | None) -> list[Any]:
+        if source is None or not self._workbench.model_state().loaded:
+            return [gr.skip()] * 3
+        norm = self._workbench.median_norm(prompts_from(text, system, template), whole("source layer", source))
+        return [norm, _norm_note(norm), self._to_relative(radius, norm)]
+
+    def _to_relative(self, radius: float | None, norm: float | None) -> Any:
+        return float(amount(radius / norm)) if radius and norm else gr.skip()
+
+    def _to_radius(self, relative: float | None, norm: float | None) -> Any:
+        return float(amount(relative * norm)) if relative and norm else gr.skip()
+
+
+def _number(label: str, elem_id: str, value: int | None = None) -> gr.Number:
+    return gr.Number(value, label=label, precision=0, elem_id=elem_id, min_width=90)
+
+
+def _norm_note(norm: float) -> dict[str, Any]:
+    return note(f"Median residual norm at the source: {amount(norm, 4)}. Texts stay readable up to about 0.12 × of it.")
