@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.ui.components.status_bar import StatusBar
+from melbo_app.ui.components.status_bar import status_bar
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import job_status, model_status
 from melbo_app.ui.session import Session
@@ -32,7 +32,9 @@ class Page:
 
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
-        self.status = StatusBar({"model": workbench.model_state().name, "model_state": "loading"}, elem_id="status-bar")
+        self.status = status_bar(
+            {"model": workbench.model_state().name, "model_state": "loading"}, elem_id="status-bar"
+        )
         with gr.Row(elem_id="workspace"):
             with gr.Column(elem_id="session"):
                 self.session = session = Session(workbench)

@@ -6,10 +6,10 @@ import gradio as gr
 
 from melbo_app.errors import InputError, MelboError
 from melbo_app.library.bank import BankSummary
-from melbo_app.ui.components.note import Note, note
-from melbo_app.ui.components.radius_slider import RadiusSlider
-from melbo_app.ui.components.token_strip import TokenStrip
-from melbo_app.ui.components.vector_cards import VectorCards
+from melbo_app.ui.components.note import note, note_view
+from melbo_app.ui.components.radius_slider import radius_slider
+from melbo_app.ui.components.token_strip import token_strip
+from melbo_app.ui.components.vector_cards import vector_cards
 from melbo_app.ui.forms import chosen, prompt_text, prompts_from
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import bank_choices, provenance, vector_name
@@ -35,17 +35,17 @@ class Session:
                 self.scope = gr.Dropdown(
                     SCOPES, value=SCOPES[0], label="Token scope", allow_custom_value=True, elem_id="scope"
                 )
-                self.tokens = TokenStrip(elem_id="tokens")
+                self.tokens = token_strip(elem_id="tokens")
         with gr.Group(elem_id="vector-panel", elem_classes="mx-panel"):
             with gr.Row(elem_classes="mx-tight", equal_height=True):
                 self.bank = gr.Dropdown([], label="Bank", elem_id="bank", scale=6, min_width=160)
                 self.refresh = gr.Button("↻", elem_id="bank-refresh", size="sm", scale=0, min_width=36)
-            self.provenance = Note(elem_id="provenance")
+            self.provenance = note_view(elem_id="provenance")
             self.use_prompt = gr.Button("Use its prompt", elem_id="bank-prompt", size="sm")
             self.vectors = gr.Dropdown([], label="Vectors", multiselect=True, elem_id="vectors")
-            self.cards = VectorCards(elem_id="vector-cards")
+            self.cards = vector_cards(elem_id="vector-cards")
         with gr.Group(elem_id="radius-panel", elem_classes="mx-panel"):
-            self.radius = RadiusSlider(elem_id="radius")
+            self.radius = radius_slider(elem_id="radius")
         self.prompt_inputs = [self.prompt, self.system, self.template]
         self.bank_outputs = [self.bank, self.provenance, self.vectors, self.cards, self.radius]
 

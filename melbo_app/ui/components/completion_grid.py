@@ -4,17 +4,18 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import gradio as gr
+
 from melbo_app.analysis.difference import mark
-from melbo_app.ui.components.live import Live
+from melbo_app.ui.components.live import live
 
 CHARACTERS_PER_LINE = 40
 MOST_LINES = 12
 
 
-class CompletionGrid(Live):
+def completion_grid(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
     """Value: {groups: [{title, cards}], lines, message}; see ``grid``. Event: annotate, with the vector."""
-
-    script = "completion_grid"
+    return live("completion_grid", value, elem_id=elem_id)
 
 
 def grid(completions: Sequence[Any], names: dict[int, str], live: bool = False) -> dict[str, Any]:

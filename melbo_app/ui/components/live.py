@@ -1,6 +1,6 @@
 """The base of the page's own components: a static frame that a script fills from a JSON value."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gradio as gr
 
@@ -9,21 +9,18 @@ from melbo_app.settings import ROOT
 SCRIPTS = ROOT / "assets" / "js"
 
 
-class Live(gr.HTML):
+def live(script: str, value: dict[str, Any] | None, *, elem_id: str, head: str | None = None) -> gr.HTML:
     """A gr.HTML whose value is a JSON object that ``assets/js/<script>.js`` draws by textContent.
 
-    Gradio executes ``${…}`` in templates, so text of models and banks never goes through a template.
+    Gradio executes ``${…}`` in templates, so text of models and banks never goes through a template. Not a subclass:
+    Gradio writes a ``.pyi`` file beside the source of each one when it is imported.
     """
-
-    script: ClassVar[str]
-
-    def __init__(self, value: dict[str, Any] | None = None, *, elem_id: str, **kwargs: Any) -> None:
-        code = (SCRIPTS / "dom.js").read_text("utf-8") + (SCRIPTS / f"{self.script}.js").read_text("utf-8")
-        super().__init__(
-            value or {},
-            html_template=f'<div class="mx mx-{self.script.replace("_", "-")}"></div>',
-            js_on_load=code,
-            apply_default_css=False,
-            elem_id=elem_id,
-            **kwargs,
-        )
+    code = (SCRIPTS / "dom.js").read_text("utf-8") + (SCRIPTS / f"{script}.js").read_text("utf-8")
+    return gr.HTML(
+        value or {},
+        html_template=f'<div class="mx mx-{script.replace("_", "-")}"></div>',
+        js_on_load=code,
+        apply_default_css=False,
+        elem_id=elem_id,
+        head=head,
+    )

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from melbo_app.ui.components.live import Live
+import gradio as gr
+
+from melbo_app.ui.components.live import live
 
 
-class Note(Live):
+def note_view(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
     """Value: {lines, tone}; see ``note``."""
-
-    script = "note"
+    return live("note", value, elem_id=elem_id)
 
 
 def note(*lines: str, tone: str = "quiet") -> dict[str, Any]:

@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from melbo_app.ui.components.live import Live
+import gradio as gr
+
+from melbo_app.ui.components.live import live
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -14,14 +16,10 @@ if TYPE_CHECKING:
 PLOTLY_ROUTE = "/explorer/plotly.min.js"
 
 
-class PlotlyView(Live):
+def plotly_view(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
     """Value: {figure: {data, layout}, message}. Event: point, with the customdata of the clicked point."""
-
-    script = "plotly_view"
-
-    def __init__(self, value: dict[str, Any] | None = None, *, elem_id: str, **kwargs: Any) -> None:
-        head = f'<script src="{PLOTLY_ROUTE.lstrip("/")}"></script>'
-        super().__init__(value, elem_id=elem_id, head=head, **kwargs)
+    head = f'<script src="{PLOTLY_ROUTE.lstrip("/")}"></script>'
+    return live("plotly_view", value, elem_id=elem_id, head=head)
 
 
 def figure_value(figure: "go.Figure") -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from melbo_app.ui.components.live import Live
+import gradio as gr
+
+from melbo_app.ui.components.live import live
 
 
-class ProgressBar(Live):
+def progress_bar(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
     """Value: {state, fraction, text}; see the functions below."""
-
-    script = "progress_bar"
+    return live("progress_bar", value, elem_id=elem_id)
 
 
 def working(text: str, fraction: float | None = None) -> dict[str, Any]:

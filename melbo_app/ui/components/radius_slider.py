@@ -1,9 +1,12 @@
 """A signed slider for R, logarithmic on both sides of zero."""
 
-from melbo_app.ui.components.live import Live
+from typing import Any
+
+import gradio as gr
+
+from melbo_app.ui.components.live import live
 
 
-class RadiusSlider(Live):
+def radius_slider(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
     """Value: {radius, trained, median}. Event: release, only when the pointer lets go or the keys rest."""
-
-    script = "radius_slider"
+    return live("radius_slider", value, elem_id=elem_id)

@@ -1,9 +1,12 @@
 """The header: product name, model chip, training chip."""
 
-from melbo_app.ui.components.live import Live
+from typing import Any
+
+import gradio as gr
+
+from melbo_app.ui.components.live import live
 
 
-class StatusBar(Live):
+def status_bar(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
     """Value: {model, model_state, model_title, job, job_state, job_fraction}."""
-
-    script = "status_bar"
+    return live("status_bar", value, elem_id=elem_id)

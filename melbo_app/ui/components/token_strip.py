@@ -1,9 +1,12 @@
 """The exact tokens that go into the model."""
 
-from melbo_app.ui.components.live import Live
+from typing import Any
+
+import gradio as gr
+
+from melbo_app.ui.components.live import live
 
 
-class TokenStrip(Live):
+def token_strip(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
     """Value: {prompts: [{pieces, counts}], message}."""
-
-    script = "token_strip"
+    return live("token_strip", value, elem_id=elem_id)

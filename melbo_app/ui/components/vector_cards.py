@@ -1,9 +1,12 @@
 """A grid of clickable cards, one per vector of a bank."""
 
-from melbo_app.ui.components.live import Live
+from typing import Any
+
+import gradio as gr
+
+from melbo_app.ui.components.live import live
 
 
-class VectorCards(Live):
+def vector_cards(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
     """Value: {vectors: [{index, name, rating, objective}], selected: [index]}. Event: pick."""
-
-    script = "vector_cards"
+    return live("vector_cards", value, elem_id=elem_id)

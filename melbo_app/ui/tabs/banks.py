@@ -7,8 +7,8 @@ import gradio as gr
 
 from melbo_app.errors import InputError
 from melbo_app.library.bank import BankSummary
-from melbo_app.ui.components.note import Note, note
-from melbo_app.ui.components.record_table import RecordTable
+from melbo_app.ui.components.note import note, note_view
+from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.forms import bank_chosen, optional_whole
 from melbo_app.ui.guard import bind
@@ -25,9 +25,9 @@ class BanksTab:
 
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session = workbench, session
-        self.table = RecordTable({"columns": COLUMNS}, elem_id="bank-table")
+        self.table = record_table({"columns": COLUMNS}, elem_id="bank-table")
         self._chosen = gr.State(None)
-        self.details = Note(note(NOTHING), elem_id="bank-details")
+        self.details = note_view(note(NOTHING), elem_id="bank-details")
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.use = gr.Button("Use for steering", elem_id="bank-use", size="sm", scale=0, min_width=140)
             self.export = gr.Button("Export .safetensors", elem_id="bank-export", size="sm", scale=0, min_width=160)

@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.ui.components.completion_grid import CompletionGrid, grid
-from melbo_app.ui.components.progress_bar import ProgressBar, resting, working
+from melbo_app.ui.components.completion_grid import completion_grid, grid
+from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import Returning, chosen, decoding_from, prompts_from, radius_of
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import comparison_choices
@@ -46,8 +46,8 @@ class CompletionsTab:
             )
             self.top_p = gr.Number(0.95, label="Top-p", step=0.05, elem_id="top-p", min_width=100, interactive=False)
             self.seed = gr.Number(0, label="Seed", precision=0, elem_id="seed", min_width=100, interactive=False)
-        self.progress = ProgressBar(resting(), elem_id="steer-progress")
-        self.grid = CompletionGrid({"groups": [], "message": EMPTY}, elem_id="completions")
+        self.progress = progress_bar(resting(), elem_id="steer-progress")
+        self.grid = completion_grid({"groups": [], "message": EMPTY}, elem_id="completions")
         self.decoding_inputs = [self.max_tokens, self.mode, self.temperature, self.top_p, self.seed]
         self.restore_outputs = [
             *session.prompt_inputs, *session.bank_outputs, self.control, *self.decoding_inputs, self.grid,

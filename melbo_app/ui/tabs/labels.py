@@ -5,8 +5,8 @@ from typing import Any
 import gradio as gr
 
 from melbo_app.library.completions import Completion
-from melbo_app.ui.components.completion_grid import CompletionGrid, grid
-from melbo_app.ui.components.record_table import RecordTable
+from melbo_app.ui.components.completion_grid import completion_grid, grid
+from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import bind
@@ -24,7 +24,7 @@ class LabelsTab:
 
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session = workbench, session
-        self.table = RecordTable({"columns": COLUMNS, "message": "Choose a bank at the left."}, elem_id="label-table")
+        self.table = record_table({"columns": COLUMNS, "message": "Choose a bank at the left."}, elem_id="label-table")
         with gr.Row(elem_classes="mx-split"):
             with gr.Column(scale=5, min_width=320, elem_id="label-form"):
                 with gr.Row(elem_classes="mx-toolbar", equal_height=True):
@@ -42,7 +42,7 @@ class LabelsTab:
                 self.note = gr.Textbox(label="Note", lines=2, max_lines=6, elem_id="label-note")
                 self.save = gr.Button("Save (Ctrl+Enter)", variant="primary", elem_id="label-save")
             with gr.Column(scale=5, min_width=300):
-                self.completion = CompletionGrid({"groups": [], "message": NO_TEXT}, elem_id="label-completion")
+                self.completion = completion_grid({"groups": [], "message": NO_TEXT}, elem_id="label-completion")
         with gr.Row(elem_classes="mx-toolbar"):
             self.csv = gr.Button("Export CSV", elem_id="labels-csv", size="sm", scale=0, min_width=120)
             self.jsonl = gr.Button("Export JSONL", elem_id="labels-jsonl", size="sm", scale=0, min_width=120)

@@ -6,10 +6,10 @@ from typing import Any
 import gradio as gr
 
 from melbo_app.jobs.mapping import Map
-from melbo_app.ui.components.completion_grid import CompletionGrid, grid
-from melbo_app.ui.components.note import Note, note
-from melbo_app.ui.components.plotly_view import PlotlyView, figure_value
-from melbo_app.ui.components.progress_bar import ProgressBar, resting, working
+from melbo_app.ui.components.completion_grid import completion_grid, grid
+from melbo_app.ui.components.note import note, note_view
+from melbo_app.ui.components.plotly_view import figure_value, plotly_view
+from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import Returning, bank_chosen, chosen, decoding_from, prompts_from, radii_from
 from melbo_app.ui.guard import bind
 from melbo_app.ui.runs import Runs
@@ -40,13 +40,13 @@ class MapTab:
             self.multiples = gr.CheckboxGroup(
                 list(MULTIPLES), value=USUAL, label="Multiples of the trained R", elem_id="map-multiples", scale=2
             )
-        self.progress = ProgressBar(resting(), elem_id="map-progress")
+        self.progress = progress_bar(resting(), elem_id="map-progress")
         with gr.Row(elem_classes="mx-split"):
             with gr.Column(scale=7, min_width=360):
-                self.plot = PlotlyView({"message": EMPTY}, elem_id="map-plot")
-                self.note = Note(elem_id="map-note")
+                self.plot = plotly_view({"message": EMPTY}, elem_id="map-plot")
+                self.note = note_view(elem_id="map-note")
             with gr.Column(scale=3, min_width=240):
-                self.aside = CompletionGrid({"groups": [], "message": ASIDE}, elem_id="map-completion")
+                self.aside = completion_grid({"groups": [], "message": ASIDE}, elem_id="map-completion")
 
     def bind(self) -> None:
         """Bind drawing, colouring and clicking."""

@@ -6,9 +6,9 @@ import gradio as gr
 
 from melbo_app.errors import InputError
 from melbo_app.jobs.loaded_model import ModelState
-from melbo_app.ui.components.note import Note, note
-from melbo_app.ui.components.progress_bar import ProgressBar, resting, working
-from melbo_app.ui.components.record_table import RecordTable
+from melbo_app.ui.components.note import note, note_view
+from melbo_app.ui.components.progress_bar import progress_bar, resting, working
+from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.guard import bind
 from melbo_app.workbench import Workbench
 
@@ -20,14 +20,14 @@ class ModelsTab:
 
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
-        self.details = Note(elem_id="model-details")
+        self.details = note_view(elem_id="model-details")
         with gr.Row(elem_classes="mx-fields", equal_height=True):
             self.spec = gr.Textbox(
                 label="Load another model", placeholder="hub name, folder or .gguf file", elem_id="model-spec", scale=5
             )
             self.load = gr.Button("Load", variant="primary", elem_id="model-load", scale=0, min_width=110)
-        self.progress = ProgressBar(resting(), elem_id="model-progress")
-        self.table = RecordTable({"columns": COLUMNS}, elem_id="model-table")
+        self.progress = progress_bar(resting(), elem_id="model-progress")
+        self.table = record_table({"columns": COLUMNS}, elem_id="model-table")
         self.outputs = [self.details, self.table]
 
     def bind(self, tab: gr.Tab, wake: gr.Timer) -> None:

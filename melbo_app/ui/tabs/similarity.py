@@ -6,9 +6,9 @@ from typing import Any
 import gradio as gr
 
 from melbo_app.jobs.similarity import Similarity
-from melbo_app.ui.components.note import Note, note
-from melbo_app.ui.components.plotly_view import PlotlyView, figure_value
-from melbo_app.ui.components.progress_bar import ProgressBar, resting, working
+from melbo_app.ui.components.note import note, note_view
+from melbo_app.ui.components.plotly_view import figure_value, plotly_view
+from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import bank_chosen, prompts_from
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import vector_name
@@ -35,14 +35,14 @@ class SimilarityTab:
                 label="alike vectors together", value=True, elem_id="similarity-order", container=False, scale=0,
                 min_width=190,
             )  # fmt: skip
-        self.progress = ProgressBar(resting(), elem_id="similarity-progress")
+        self.progress = progress_bar(resting(), elem_id="similarity-progress")
         with gr.Row(elem_classes="mx-split"):
             with gr.Column(min_width=340):
-                self.delta = PlotlyView({"message": EMPTY}, elem_id="similarity-delta")
-                self.delta_note = Note(elem_id="similarity-delta-mean")
+                self.delta = plotly_view({"message": EMPTY}, elem_id="similarity-delta")
+                self.delta_note = note_view(elem_id="similarity-delta-mean")
             with gr.Column(min_width=340):
-                self.theta = PlotlyView(elem_id="similarity-theta")
-                self.theta_note = Note(elem_id="similarity-theta-mean")
+                self.theta = plotly_view(elem_id="similarity-theta")
+                self.theta_note = note_view(elem_id="similarity-theta-mean")
 
     def bind(self) -> None:
         """Bind comparing and reordering."""

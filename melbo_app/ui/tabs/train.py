@@ -7,9 +7,9 @@ import gradio as gr
 
 from melbo_app.engine.training_config import DEFAULT_STEPS, TrainingConfig
 from melbo_app.errors import MelboError
-from melbo_app.ui.components.note import Note, note
-from melbo_app.ui.components.plotly_view import PlotlyView, figure_value
-from melbo_app.ui.components.progress_bar import ProgressBar, resting, working
+from melbo_app.ui.components.note import note, note_view
+from melbo_app.ui.components.plotly_view import figure_value, plotly_view
+from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import optional_whole, prompts_from, real, whole
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import amount, job_progress
@@ -44,7 +44,7 @@ class TrainTab:
                         SCOPES, value=SCOPES[0], label="Token scope", allow_custom_value=True, elem_id="train-scope",
                         min_width=120,
                     )  # fmt: skip
-                self.norm = Note(elem_id="train-norm")
+                self.norm = note_view(elem_id="train-norm")
                 with (
                     gr.Accordion("Objective and seed", open=False, elem_id="train-more"),
                     gr.Row(elem_classes="mx-fields"),
@@ -56,8 +56,8 @@ class TrainTab:
                     self.start = gr.Button("Train", variant="primary", elem_id="train-start", min_width=110)
                     self.stop = gr.Button("Stop", elem_id="train-stop", min_width=80)
             with gr.Column(scale=6, min_width=340):
-                self.progress = ProgressBar(resting(), elem_id="train-progress")
-                self.curves = PlotlyView({"message": EMPTY}, elem_id="train-curves")
+                self.progress = progress_bar(resting(), elem_id="train-progress")
+                self.curves = plotly_view({"message": EMPTY}, elem_id="train-curves")
         self.form_outputs = [
             self.name, self.source, self.target, self.scope, session.scope, self.radius, self.relative, self._norm,
             self.norm,
