@@ -34,6 +34,13 @@ def test_tokens_out_of_scope_do_not_count():
     assert PowerObjective(2, 2)(DELTAS, mask).tolist() == pytest.approx([math.sqrt(170) + 10], rel=1e-6)
 
 
+def test_tokens_out_of_scope_do_not_count_at_small_powers_either():
+    """What stands in for 0 under the root is not small any more once it is raised to the power 1/20."""
+    mask = torch.tensor([[False, True, True], [True, False, False]])
+    want = 13**0.1 + 1 + 10**0.1
+    assert PowerObjective(0.1, 1)(DELTAS, mask).tolist() == pytest.approx([want], rel=1e-6)
+
+
 @pytest.mark.parametrize("huge", [1e5, 1e30])
 @pytest.mark.parametrize(("p", "q"), [(2, 2), (1, 1), (4, 2), (10, 5)])
 def test_tokens_out_of_scope_do_not_count_however_large_they_are(huge, p, q):

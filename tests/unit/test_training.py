@@ -54,6 +54,12 @@ def test_vectors_are_orthogonal_and_have_norm_r(piece, method, vectors, radius):
     assert (cosines - torch.eye(vectors, dtype=torch.float64)).abs().max() < 1e-4
 
 
+def test_as_many_vectors_as_dimensions_are_orthogonal_to_the_last_digit_of_float32(piece):
+    result = trained(piece, replace(CONFIG, method="sequential", vectors=WIDTH, radius=0.05, steps=4))
+    rows = result.vectors.double() / 0.05
+    assert (rows @ rows.T - torch.eye(WIDTH, dtype=torch.float64)).abs().max() < 3e-7
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_j_rises_for_every_vector(piece, method):
     config = replace(CONFIG, method=method, vectors=4, steps=16 if method == "joint" else 40)
