@@ -1,7 +1,7 @@
 """From what stands in the page's fields to what the workbench takes."""
 
 import re
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any, Generic, TypeVar
 
 from melbo_app.engine.decoding import Decoding
@@ -20,11 +20,11 @@ class Returning(Generic[Step, Result]):
 
     result: Result
 
-    def __init__(self, generator: Generator[Step, None, Result] | Iterator[Step]) -> None:
+    def __init__(self, generator: Generator[Step, None, Result]) -> None:
         self._generator = generator
 
     def __iter__(self) -> Generator[Step, None, None]:
-        self.result = yield from self._generator  # type: ignore[misc]
+        self.result = yield from self._generator
 
 
 def prompts_from(text: str | None, system: str | None, template: bool) -> list[Prompt]:

@@ -32,9 +32,7 @@ class Page:
 
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
-        self.status = status_bar(
-            {"model": workbench.model_state().name, "model_state": "loading"}, elem_id="status-bar"
-        )
+        self.status = status_bar(model_status(workbench.model_state()), elem_id="status-bar")
         with gr.Row(elem_id="workspace"):
             with gr.Column(elem_id="session"):
                 self.session = session = Session(workbench)

@@ -82,12 +82,12 @@ class CompletionsTab:
         firsts = {completion.prompt_index: completion.prompt for completion in reversed(completions)}
         steered = [completion for completion in completions if isinstance(completion.vector, int)]
         bank = next((completion.bank for completion in steered), None)
-        vectors = sorted({completion.vector for completion in steered})
+        vectors = sorted({completion.vector for completion in steered if isinstance(completion.vector, int)})
         radius = next((completion.radius for completion in completions if completion.vector is not None), None)
         control = any(completion.vector == "random" for completion in completions)
         one = completions[0]
         sampled = one.temperature > 0
-        decoding = [one.max_new_tokens, "sampled" if sampled else "greedy"]
+        decoding: list[Any] = [one.max_new_tokens, "sampled" if sampled else "greedy"]
         decoding += [one.temperature, one.top_p, one.seed] if sampled else [gr.skip()] * 3
         shown = self._session.open_bank(bank, vectors, radius) if bank else [gr.skip()] * 5
         prompts = [firsts[index] for index in sorted(firsts)]
