@@ -57,6 +57,15 @@ def test_a_norm_a_hundred_times_the_median_is_a_sink_and_padding_never_is():
     assert sinks(norms, batch).int().tolist() == [[1, 0, 0, 0, 0], [0, 0, 0, 0, 0]]
 
 
+def test_the_median_is_that_of_real_tokens():
+    """With the padding's norms among them, either prompt would get another answer."""
+    for padding in (0.0, 9999.0):
+        norms = torch.tensor([[1.0, 1, 1, 1, 1], [padding, padding, padding, 4, 100]])
+        assert sinks(norms, encoded(LM, "abcde", "ab")).int().tolist() == [[0] * 5, [0, 0, 0, 0, 1]]
+        norms[1, 4] = 30
+        assert not sinks(norms, encoded(LM, "abcde", "ab")).any()
+
+
 @pytest.mark.parametrize(("factor", "found"), [(9.9, False), (10.1, True), (100, True)])
 def test_a_sink_is_ten_times_the_median(factor, found):
     batch = encoded(LM, "abcde")
