@@ -307,8 +307,13 @@ class Workbench:
 
     def comparisons(self, kind: Literal["steer", "map"] = "steer", limit: int = 20) -> list[ComparisonSummary]:
         """The last presses of Steer, or the last maps, newest first."""
-        recent = self._completions.recent(10 * limit)
-        return [entry for entry in recent if entry.settings.get("kind") == kind][:limit]
+        asked = 2 * limit
+        while True:
+            recent = self._completions.recent(asked)
+            found = [entry for entry in recent if entry.settings.get("kind") == kind]
+            if len(found) >= limit or len(recent) < asked:
+                return found[:limit]
+            asked *= 4
 
     def completion(self, id: int) -> Completion:
         """One completion."""

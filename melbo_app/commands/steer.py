@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -30,6 +30,9 @@ from melbo_app.errors import InputError
 from melbo_app.library.completions import Completion
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
+
+if TYPE_CHECKING:  # plotly takes a while to import, and only maps need it
+    from melbo_app.analysis.figures import Colouring
 
 
 def steer(
@@ -92,7 +95,7 @@ def draw_map(
     found = run(workbench.map(bank, *request, decoding, random_control=random_control, stop=stop))
     if found is None:
         raise InputError("map", "it was stopped before there was one", "Nothing was written")
-    workbench.export_map(found, out, colour, title=bank, overwrite=overwrite)
+    workbench.export_map(found, out, cast("Colouring", colour), title=bank, overwrite=overwrite)
     result = {"out": str(out), "method": found.method, "note": found.note, "points": [asdict(p) for p in found.points]}
     show(result, [f"{out}: {len(found.points)} completions. {found.note}"], as_json)
 

@@ -72,7 +72,7 @@ class Job(Generic[Progress, Result]):
             self._failed, self.error = True, str(error)
         except Exception as error:
             logging.getLogger(__name__).exception("%s failed", self.title)
-            self._failed, self.error = True, f"{self.title} failed: {error or type(error).__name__}"
+            self._failed, self.error = True, f"{self.title} failed: {str(error) or type(error).__name__}"
         finally:
             self.ended = datetime.now(UTC)
             self._end.set()

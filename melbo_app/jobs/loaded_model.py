@@ -59,9 +59,10 @@ class LoadedModel:
             StorageError: it could not be prepared on disk.
         """
         with self._loading:
+            self._error = None
             if self._lm is not None and self.is_loaded(spec):
                 return self._lm
-            self._stage, self._error = "looking for it", None
+            self._stage = "looking for it"
             try:
                 cache = self._settings.cache_dir
                 files = weights.fetch(weights.resolve(spec, cache, self._say), cache, self._say)

@@ -1,6 +1,5 @@
 """Steered completions: a row for each vector, R and prompt, in one batch; texts made before are looked up."""
 
-import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 128
 """Rows in one generate call; more are done in several, so that the first texts come soon."""
+
+MOST_RADIUS = 1e6
+"""The largest |R|: far above what any model survives, and far below where numbers overflow."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,12 @@ def variants(bank: Bank | None, vectors: Sequence[int], radii: Sequence[float], 
     """The baseline first, then for each R the random control (on request) and the vectors.
 
     Raises:
-        InputError: an R that is not finite, or a vector that the bank does not have.
+        InputError: an R that is not finite or absurdly large, or a vector that the bank does not have.
     """
     for radius in radii:
-        if not math.isfinite(radius):
-            raise InputError("R", f"{radius} is not finite", "Choose a number, 0 for the baseline")
+        if not abs(radius) <= MOST_RADIUS:  # written so that NaN is refused too
+            remedy = f"Choose one from {-MOST_RADIUS:,.0f} to {MOST_RADIUS:,.0f}; 0 is the baseline"
+            raise InputError("R", f"{radius:g} is not a number that can be used", remedy)
     if bank is None and (vectors or random_control):
         raise InputError("bank", "none is chosen", "Choose one to steer with")
     count = len(bank.vectors) if bank else 0
@@ -93,7 +96,7 @@ def complete(
             if found is not None and (found.finished or found.tokens == decoding.max_new_tokens):
                 row[index] = found.model_copy(update={"id": None, "bank": draft.bank, "prompt_index": index})
     missing = [number for number, row in enumerate(drafts) if any(not entry.tokens for entry in row)]
-    total, stopped = decoding.max_new_tokens, False
+    total = decoding.max_new_tokens
     size = max(1, MOST_ROWS // len(prompts))
     parts = [missing[start : start + size] for start in range(0, len(missing), size)]
     for part_number, part in enumerate(parts):
@@ -114,13 +117,12 @@ def complete(
             done = part_number * total + progress.step
             stage = f"token {progress.step} of up to {total}"
             yield SteeringProgress(_flat(drafts), done, total * len(parts), stage)
-        stopped = stop()
-        if stopped:
+        if stop():
             break
     completions = list(_flat(drafts))
-    if stopped:
-        completions = [entry for entry in completions if entry.tokens]
-    return completions, not stopped
+    # looked at, not asked: who presses Stop after the last token has lost nothing
+    whole = all(entry.finished or entry.tokens == decoding.max_new_tokens for entry in completions)
+    return [entry for entry in completions if entry.tokens], whole
 
 
 def _theta(lm: "LanguageModel", bank: Bank | None, variant: Variant, seed: int) -> np.ndarray:

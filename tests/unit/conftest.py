@@ -1,16 +1,39 @@
 """What all unit tests share: small models run on one thread, and hypothesis tries the same examples every time."""
 
+from pathlib import Path
+
+import benches
 import pytest
 import torch
 from hypothesis import settings
 from tiny_models import FAMILIES
+
+from melbo_app.workbench import Workbench
 
 settings.register_profile("unit", deadline=None, max_examples=60, derandomize=True, database=None)
 settings.load_profile("unit")
 torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """UMAP undoes the setting above for the thread that it ran in; on two threads sums are rounded otherwise."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(params=FAMILIES)
 def family(request: pytest.FixtureRequest) -> str:
     """The name of a model family; a test that asks for it runs once for each."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Llama with a chat template, in a folder."""
+    return benches.save_tiny(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def bench(tmp_path: Path, model_folder: Path) -> Workbench:
+    """A workbench around that model, with an empty cache."""
+    return Workbench(benches.settings(tmp_path / "cache", model_folder))
