@@ -19,7 +19,7 @@ show((value) => {
   prompts.forEach((prompt, at) => {
     const counted = prompt.counts.filter(Boolean).length;
     const name = prompts.length > 1 ? `Prompt ${at + 1}: ` : '';
-    strip.append(make('p', 'mx-token-count', `${name}${prompt.pieces.length} tokens, ${counted} count`));
+    strip.append(make('p', 'mx-token-count', `${name}${prompt.pieces.length} tokens, ${counted} count (${value.scope})`));
     const line = make('div', 'mx-token-line');
     prompt.pieces.forEach((piece, index) => {
       line.append(box(piece, prompt.counts[index], index));

@@ -24,19 +24,18 @@ class Session:
 
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
-        with gr.Group(elem_id="prompt-panel", elem_classes="mx-panel"):
+        with gr.Column(elem_id="prompt-panel", elem_classes="mx-panel"):
             self.prompt = gr.Textbox(
-                label="Prompt", lines=3, max_lines=8, elem_id="prompt", info="A line --- separates several prompts."
+                label="Prompt (a line --- separates several)", lines=2, max_lines=8, elem_id="prompt"
             )
-            with gr.Accordion("System text and template", open=False, elem_id="system-panel"):
+            with gr.Accordion("System text, template, token scope", open=False, elem_id="system-panel"):
                 self.system = gr.Textbox(label="System text", lines=2, max_lines=6, elem_id="system")
                 self.template = gr.Checkbox(label="Put into the chat template", value=True, elem_id="template")
-            with gr.Accordion("Tokens", open=True, elem_id="token-panel"):
                 self.scope = gr.Dropdown(
                     SCOPES, value=SCOPES[0], label="Token scope", allow_custom_value=True, elem_id="scope"
                 )
-                self.tokens = token_strip(elem_id="tokens")
-        with gr.Group(elem_id="vector-panel", elem_classes="mx-panel"):
+            self.tokens = token_strip(elem_id="tokens")
+        with gr.Column(elem_id="vector-panel", elem_classes="mx-panel"):
             with gr.Row(elem_classes="mx-tight", equal_height=True):
                 self.bank = gr.Dropdown([], label="Bank", elem_id="bank", scale=6, min_width=160)
                 self.refresh = gr.Button("↻", elem_id="bank-refresh", size="sm", scale=0, min_width=36)
@@ -44,21 +43,23 @@ class Session:
             self.use_prompt = gr.Button("Use its prompt", elem_id="bank-prompt", size="sm")
             self.vectors = gr.Dropdown([], label="Vectors", multiselect=True, elem_id="vectors")
             self.cards = vector_cards(elem_id="vector-cards")
-        with gr.Group(elem_id="radius-panel", elem_classes="mx-panel"):
+        with gr.Column(elem_id="radius-panel", elem_classes="mx-panel"):
             self.radius = radius_slider(elem_id="radius")
         self.prompt_inputs = [self.prompt, self.system, self.template]
         self.bank_outputs = [self.bank, self.provenance, self.vectors, self.cards, self.radius]
 
     def bind(self) -> None:
-        """Bind what happens inside the column."""
+        """Bind what happens inside the column; ``selections`` are the events that change which vectors are chosen."""
         for field in (self.prompt, self.system, self.template, self.scope):
             inputs = [*self.prompt_inputs, self.scope]
             bind(field.change, self.show_tokens, inputs, self.tokens, trigger_mode="always_last")
         bind(self.bank.input, self.open_bank, self.bank, self.bank_outputs)
         bind(self.refresh.click, self.reopen_bank, [self.bank, self.vectors, self.radius], self.bank_outputs)
         bind(self.use_prompt.click, self._prompt_of, self.bank, self.prompt_inputs)
-        bind(self.vectors.input, self._select_cards, [self.vectors, self.cards], self.cards)
-        bind(self.cards.pick, lambda cards: chosen(cards.get("selected")), self.cards, self.vectors)
+        self.selections = [
+            bind(self.vectors.input, self._select_cards, [self.vectors, self.cards], self.cards),
+            bind(self.cards.pick, lambda cards: chosen(cards.get("selected")), self.cards, self.vectors),
+        ]
 
     def find(self, name: str | None) -> BankSummary | None:
         """The bank's line on the shelf, or None."""
@@ -121,7 +122,10 @@ class Session:
             found = self._workbench.tokens(prompts_from(text, system, template), scope)
         except MelboError as error:
             return {"message": str(error)}
-        return {"prompts": [{"pieces": list(one.pieces), "counts": [bool(on) for on in one.counts]} for one in found]}
+        return {
+            "scope": scope,
+            "prompts": [{"pieces": list(one.pieces), "counts": [bool(on) for on in one.counts]} for one in found],
+        }
 
     def prompt_values(self, prompts: list[Any]) -> list[Any]:
         """Values of ``prompt_inputs``; several prompts share the first one's system text and template."""

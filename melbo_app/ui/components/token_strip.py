@@ -8,5 +8,5 @@ from melbo_app.ui.components.live import live
 
 
 def token_strip(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
-    """Value: {prompts: [{pieces, counts}], message}."""
+    """Value: {prompts: [{pieces, counts}], scope, message}."""
     return live("token_strip", value, elem_id=elem_id)

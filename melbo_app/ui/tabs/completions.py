@@ -27,26 +27,20 @@ class CompletionsTab:
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.steer = gr.Button("Steer", variant="primary", elem_id="steer-button", scale=0, min_width=110)
             self.stop = gr.Button("Stop", elem_id="steer-stop", scale=0, min_width=80)
-            self.auto = gr.Checkbox(
-                label="auto", value=False, elem_id="auto", scale=0, min_width=80, container=False,
-            )  # fmt: skip
-            self.control = gr.Checkbox(
-                label="random control", value=False, elem_id="random-control", scale=0, min_width=140, container=False
-            )
-            self.history = gr.Dropdown(
-                [], label="Earlier comparisons", elem_id="history", scale=1, min_width=240, container=False
-            )
+            self.auto = gr.Checkbox(label="auto", elem_id="auto", container=False)
+            self.control = gr.Checkbox(label="random control", elem_id="random-control", container=False)
+            self.progress = progress_bar(resting(), elem_id="steer-progress")
         with gr.Row(elem_classes="mx-fields", elem_id="decoding"):
             self.max_tokens = gr.Number(
-                40, label="Max new tokens", precision=0, minimum=1, elem_id="max-new-tokens", min_width=110
+                40, label="Max new tokens", precision=0, minimum=1, elem_id="max-new-tokens", min_width=100
             )
-            self.mode = gr.Radio(["greedy", "sampled"], value="greedy", label="Decoding", elem_id="mode", min_width=180)
+            self.mode = gr.Radio(["greedy", "sampled"], value="greedy", label="Decoding", elem_id="mode", min_width=190)
             self.temperature = gr.Number(
-                0.8, label="Temperature", step=0.1, elem_id="temperature", min_width=100, interactive=False
+                0.8, label="Temperature", step=0.1, elem_id="temperature", min_width=80, interactive=False
             )
-            self.top_p = gr.Number(0.95, label="Top-p", step=0.05, elem_id="top-p", min_width=100, interactive=False)
-            self.seed = gr.Number(0, label="Seed", precision=0, elem_id="seed", min_width=100, interactive=False)
-        self.progress = progress_bar(resting(), elem_id="steer-progress")
+            self.top_p = gr.Number(0.95, label="Top-p", step=0.05, elem_id="top-p", min_width=80, interactive=False)
+            self.seed = gr.Number(0, label="Seed", precision=0, elem_id="seed", min_width=80, interactive=False)
+            self.history = gr.Dropdown([], label="Earlier comparisons", elem_id="history", scale=4, min_width=220)
         self.grid = completion_grid({"groups": [], "message": EMPTY}, elem_id="completions")
         self.decoding_inputs = [self.max_tokens, self.mode, self.temperature, self.top_p, self.seed]
         self.restore_outputs = [
@@ -62,8 +56,8 @@ class CompletionsTab:
         outputs = [self.grid, self.progress, self.history]
         many: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 8, "concurrency_id": "steer"}
         runs = [bind(self.steer.click, self._steer, inputs, outputs, **many)]
-        for trigger in (session.radius.release, session.vectors.input, session.cards.pick):
-            runs.append(bind(trigger, self._steer_again, [self.auto, session.cards, *inputs], outputs, **many))
+        for trigger in (session.radius.release, *(selection.success for selection in session.selections)):
+            runs.append(bind(trigger, self._steer_again, [self.auto, *inputs], outputs, **many))
         for run in runs:
             bind(run.failure, lambda: resting("Not finished."), None, self.progress)
         bind(self.stop.click, self._stop, None, self.progress)
@@ -97,8 +91,8 @@ class CompletionsTab:
         ]  # fmt: skip
 
     def _steer(
-        self, text: str, system: str, template: bool, bank: str | None, vectors: list[int], radius: dict[str, Any],
-        control: bool, *decoding: Any, request: gr.Request,
+        self, request: gr.Request, text: str, system: str, template: bool, bank: str | None, vectors: list[int],
+        radius: dict[str, Any], control: bool, *decoding: Any,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         asked = prompts_from(text, system, template)
         rows, how = chosen(vectors), decoding_from(*decoding)
@@ -122,14 +116,10 @@ class CompletionsTab:
         ended = "Stopped" if stopped else "Done"
         yield grid(comparison.completions, names), resting(ended), self.choices(comparison.id)
 
-    def _steer_again(
-        self, auto: bool, cards: dict[str, Any], text: str, system: str, template: bool, bank: str | None,
-        vectors: list[int], *rest: Any, request: gr.Request,
-    ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
+    def _steer_again(self, request: gr.Request, auto: bool, *fields: Any) -> Iterator[tuple[Any, ...]]:
         """Steer because R or the selection changed, when that is wanted."""
-        if not auto:
-            return
-        yield from self._steer(text, system, template, bank, vectors, *rest, request=request)
+        if auto:
+            yield from self._steer(request, *fields)
 
     def _stop(self, request: gr.Request) -> dict[str, Any]:
         return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")

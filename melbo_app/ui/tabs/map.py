@@ -35,12 +35,12 @@ class MapTab:
             self.colour = gr.Radio(
                 ["vector", "radius", "label"], value="vector", label="Colour by", elem_id="map-colour", container=False
             )
+            self.progress = progress_bar(resting(), elem_id="map-progress")
         with gr.Row(elem_classes="mx-fields"):
             self.radii = gr.Textbox(label="R, one or several", placeholder="8, 11, 14", elem_id="map-radii", scale=1)
             self.multiples = gr.CheckboxGroup(
                 list(MULTIPLES), value=USUAL, label="Multiples of the trained R", elem_id="map-multiples", scale=2
             )
-        self.progress = progress_bar(resting(), elem_id="map-progress")
         with gr.Row(elem_classes="mx-split"):
             with gr.Column(scale=7, min_width=360):
                 self.plot = plotly_view({"message": EMPTY}, elem_id="map-plot")
@@ -76,8 +76,8 @@ class MapTab:
         return gr.skip() if text else self.fill_radii(multiples, radius)
 
     def _draw(
-        self, text: str, system: str, template: bool, bank: str | None, vectors: list[int], radii: str, control: bool,
-        colour: str, *decoding: Any, request: gr.Request,
+        self, request: gr.Request, text: str, system: str, template: bool, bank: str | None, vectors: list[int],
+        radii: str, control: bool, colour: str, *decoding: Any,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         arguments = (bank_chosen(bank), prompts_from(text, system, template), chosen(vectors), radii_from(radii))
         how = decoding_from(*decoding)

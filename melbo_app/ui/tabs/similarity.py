@@ -27,15 +27,11 @@ class SimilarityTab:
         self._found = gr.State(None)
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.compare = gr.Button("Compare", variant="primary", elem_id="similarity-run", scale=0, min_width=110)
-            self.scope = gr.Radio(
-                SCOPES, value="content", label="Tokens", elem_id="similarity-scope", container=False, scale=0,
-                min_width=380,
-            )  # fmt: skip
+            self.scope = gr.Radio(SCOPES, value="content", label="Tokens", elem_id="similarity-scope", container=False)
             self.clustered = gr.Checkbox(
-                label="alike vectors together", value=True, elem_id="similarity-order", container=False, scale=0,
-                min_width=190,
-            )  # fmt: skip
-        self.progress = progress_bar(resting(), elem_id="similarity-progress")
+                label="alike vectors together", value=True, elem_id="similarity-order", container=False
+            )
+            self.progress = progress_bar(resting(), elem_id="similarity-progress")
         with gr.Row(elem_classes="mx-split"):
             with gr.Column(min_width=340):
                 self.delta = plotly_view({"message": EMPTY}, elem_id="similarity-delta")
