@@ -8,6 +8,7 @@ from melbo_app.engine.scope import TokenScope
 from melbo_app.errors import InputError
 
 Method = Literal["joint", "sequential"]
+LEAST_RADIUS, MOST_RADIUS = 1e-6, 1e6
 DEFAULT_STEPS: dict[str, int] = {"joint": 16, "sequential": 300}
 
 
@@ -37,6 +38,8 @@ class TrainingConfig:
             )
         if not (math.isfinite(self.radius) and self.radius > 0):
             raise InputError("R", f"{self.radius} is no length", "Choose a number above 0")
+        if not LEAST_RADIUS <= self.radius <= MOST_RADIUS:  # beyond, squares leave the range of float32
+            raise InputError("R", f"{self.radius:g} cannot be used", f"Choose {LEAST_RADIUS:g} to {MOST_RADIUS:g}")
         if self.vectors < 1:
             raise InputError("vectors", f"{self.vectors} is too few", "Choose 1 or more")
         if self.steps is not None and self.steps < 1:

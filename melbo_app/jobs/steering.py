@@ -9,6 +9,7 @@ import numpy as np
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.training_config import MOST_RADIUS
 from melbo_app.errors import InputError
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Completion, Completions
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 128
 """Rows in one generate call; more are done in several, so that the first texts come soon."""
-
-MOST_RADIUS = 1e6
-"""The largest |R|: far above what any model survives, and far below where numbers overflow."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ def variants(bank: Bank | None, vectors: Sequence[int], radii: Sequence[float], 
     """
     for radius in radii:
         if not abs(radius) <= MOST_RADIUS:  # written so that NaN is refused too
-            remedy = f"Choose one from {-MOST_RADIUS:,.0f} to {MOST_RADIUS:,.0f}; 0 is the baseline"
+            remedy = f"Choose {-MOST_RADIUS:g} to {MOST_RADIUS:g}; 0 is the baseline"
             raise InputError("R", f"{radius:g} is not a number that can be used", remedy)
     if bank is None and (vectors or random_control):
         raise InputError("bank", "none is chosen", "Choose one to steer with")

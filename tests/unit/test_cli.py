@@ -1,0 +1,773 @@
+"""The command line: every command and option, exact JSON on standard output, one line and 2 for whatever is wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from benches import QUICK, StubEmbedder, settings, trained
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from melbo_app.cli import main
+from melbo_app.commands import output
+from melbo_app.library.bank import Bank
+from melbo_app.workbench import Workbench
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPLETION = {
+    "id", "bank", "bank_hash", "vector", "radius", "source", "prompt", "prompt_index", "text", "tokens", "finished",
+    "model", "model_hash", "dtype", "max_new_tokens", "temperature", "top_p", "seed", "created",
+}  # fmt: skip
+TRAINED = {
+    "name", "radius", "relative_radius", "median_norm", "objective", "seconds", "vectors", "source", "target", "scope",
+    "method", "steps", "seed", "model", "hash", "stopped",
+}  # fmt: skip
+
+
+@dataclass
+class Answer:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: list[str]
+
+    @property
+    def json(self) -> dict[str, Any]:
+        assert self.code == 0, self.err
+        assert self.out.count("\n") == 1  # one object on one line, and nothing else
+        return json.loads(self.out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+    @property
+    def sentence(self) -> str:
+        """The one line that says what is wrong."""
+        assert self.code == 2 and self.out == "" and "Traceback" not in "".join(self.err)
+        progress = ("loading the model", "running the model once", "step ", "vector ", "token ", "completing: ")
+        assert all(line.startswith(progress) for line in self.err[:-1]), self.err
+        assert self.err[-1].endswith((".", "--help"))
+        return self.err[-1]
+
+
+Ask = Callable[..., Answer]
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def environment(cache: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    for name in [name for name in os.environ if name.startswith("MELBO_")]:
+        monkeypatch.delenv(name)
+    chosen = {
+        "MELBO_CACHE_DIR": str(cache),
+        "MELBO_ASSETS_DIR": str(cache / "assets"),
+        "MELBO_MODEL": str(model_folder),
+        "MELBO_DEVICE": "cpu",
+        "MELBO_DTYPE": "float32",
+        "MELBO_MEMORY_GB": "4",
+        "OMP_NUM_THREADS": "1",
+    }
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    return {**os.environ, **chosen}
+
+
+@pytest.fixture
+def ask(environment, capsys: pytest.CaptureFixture[str]):
+    """Runs a command in this process."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def call(*words: object) -> Answer:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([str(word) for word in words])
+        told = capsys.readouterr()
+        return Answer(end.value.code, told.out, told.err.splitlines())
+
+    yield call
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def bank(cache: Path, model_folder: Path, environment) -> Bank:
+    return trained(Workbench(settings(cache, model_folder)))
+
+
+def process(environment: dict[str, str], *words: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "melbo_app", *map(str, words)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def answer(running: subprocess.Popen[str]) -> Answer:
+    out, err = running.communicate(timeout=120)
+    return Answer(running.returncode, out, err.splitlines())
+
+
+# --- train -----------------------------------------------------------------------------------------------------------
+
+
+def test_train_with_nothing_but_a_prompt_and_a_name(ask: Ask, cache):
+    told = ask("train", "--prompt", "hello there", "--name", "a", "--json").json
+    assert set(told) == TRAINED
+    assert (told["name"], told["vectors"], told["method"], told["steps"], told["seed"]) == ("a", 8, "joint", 16, 0)
+    assert (told["source"], told["target"], told["scope"], told["stopped"]) == (1, 3, "assistant", False)
+    assert told["relative_radius"] == pytest.approx(0.07, rel=0.05)
+    assert told["radius"] == pytest.approx(told["relative_radius"] * told["median_norm"])
+    assert len(told["objective"]) == 8 and all(value > 0 for value in told["objective"])
+    with safe_open(cache / "banks" / "a.safetensors", "numpy") as file:
+        np.testing.assert_allclose(np.linalg.norm(file.get_tensor("vectors"), axis=1), told["radius"], rtol=1e-5)
+
+
+def test_train_does_what_every_option_says(ask: Ask, model_folder):
+    told = ask(
+        "train", "--prompt", "one", "--prompt", "two", "--system", "be brief", "--model", model_folder, "--source", 0,
+        "--target", 2, "--scope", "last:3", "--radius", 2.5, "--vectors", 2, "--steps", 3, "--method", "sequential",
+        "--p", 4, "--q", 1, "--seed", 7, "--name", "my bank", "--json",
+    ).json  # fmt: skip
+    assert (told["source"], told["target"], told["scope"], told["radius"]) == (0, 2, "last:3", 2.5)
+    assert (told["vectors"], told["steps"], told["method"], told["seed"]) == (2, 3, "sequential", 7)
+    shown = ask("banks", "show", "my bank", "--json").json
+    assert [(prompt["user"], prompt["system"]) for prompt in shown["prompts"]] == [
+        ("one", "be brief"),
+        ("two", "be brief"),
+    ]
+    assert (shown["p"], shown["q"], shown["model"], shown["hash"]) == (4.0, 1.0, str(model_folder), told["hash"])
+
+
+def test_the_command_in_a_banks_record_repeats_it(ask: Ask):
+    import shlex
+
+    ask("train", "--prompt", "it's", "--name", "a", "--steps", 2, "--relative-radius", 0.11, "--no-template", "--json")
+    first = ask("banks", "show", "a", "--json").json
+    words = shlex.split(first["command"])
+    assert words[:4] == ["python", "-m", "melbo_app", "train"]
+    again = ask(*words[3:-1], "b", "--json").json
+    assert again["hash"] == first["hash"] and again["relative_radius"] == pytest.approx(0.11)
+
+
+@pytest.mark.parametrize(
+    ("words", "source", "target"),
+    [(["--source", 2], 2, 3), (["--target", 1], 0, 1), (["--source", 0], 0, 3), (["--target", 3], 1, 3)],
+)
+def test_a_layer_that_is_left_out_suits_the_one_that_is_given(ask: Ask, words, source, target):
+    told = ask("train", "--prompt", "x", "--name", "a", "--steps", 1, *words, "--json").json
+    assert (told["source"], told["target"]) == (source, target)
+    assert told["relative_radius"] == pytest.approx(0.07, rel=0.05)  # of the norm at this source
+
+
+def test_train_without_json_is_for_people_and_its_progress_stays_on_standard_error(ask: Ask):
+    told = ask("train", "--prompt", "x", "--name", "a", "--vectors", 2, "--steps", 2)
+    assert told.code == 0
+    assert told.out.startswith("a: 2 vectors, R = ") and told.out.count("J = ") == 2
+    assert told.err[0] == "loading the model" and told.err[-1] == "step 2 of 2 (100 %)"
+
+
+TRAIN = ("train", "--prompt", "hello", "--name", "b")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("train", "--name", "b"), "prompt: there is none. Give one with --prompt."),
+        (("train", "--prompt", "x"), "Missing option '--name'. See: python -m melbo_app train --help"),
+        (("train", "--prompt", "  ", "--name", "b"), "prompt: prompt 1 is empty. Write a text"),
+        ((*TRAIN, "--prompt", ""), "prompt: prompt 2 is empty."),
+        (("train", "--prompt", "long " * 99, "--name", "b"), "prompt: prompt 1 has "),
+        (("train", "--prompt", "x\udcff", "--name", "b"), "prompt: prompt 1 has a character that is none"),
+        (("train", "--prompt", "x", "--name", "a"), "name: there is a bank called “a” already."),
+        (("train", "--prompt", "x", "--name", "a/b"), "name: “a/b” cannot be used. Use 1 to 80 letters"),
+        (("train", "--prompt", "x", "--name", ""), "name: it is empty. Use 1 to 80 letters"),
+        ((*TRAIN, "--radius", "0"), "R: 0.0 "),
+        ((*TRAIN, "--radius", "-3"), "R: -3.0 "),
+        ((*TRAIN, "--radius", "nan"), "R: nan "),
+        ((*TRAIN, "--radius", "inf"), "R: inf "),
+        ((*TRAIN, "--radius", "1e39"), "R: 1e+39 "),
+        ((*TRAIN, "--radius", "1e-12"), "R: 1e-12 "),
+        ((*TRAIN, "--radius", "x"), "Invalid value for '--radius': "),
+        ((*TRAIN, "--relative-radius", "0"), "relative R: 0.0 is no length. Choose a number above 0, 0.07 as a rule."),
+        ((*TRAIN, "--relative-radius", "nan"), "relative R: nan is no length."),
+        ((*TRAIN, "--radius", "1", "--relative-radius", "1"), "R: it is given twice. Give --radius or --relative"),
+        ((*TRAIN, "--source", "2", "--target", "2"), "target layer: 2 is not above the source layer 2. Choose 3 or"),
+        ((*TRAIN, "--source", "2", "--target", "1"), "target layer: 1 is not above the source layer 2."),
+        ((*TRAIN, "--target", "0"), "target layer: 0 is not above the source layer 0. Choose 1 or more."),
+        ((*TRAIN, "--target", "40"), "target layer: tiny has no block 40. Choose a block from 0 to 3."),
+        ((*TRAIN, "--source", "40"), "source layer: tiny has no block 40. Choose a block from 0 to 3."),
+        ((*TRAIN, "--source", "3"), "source layer: 3 is the last block of tiny"),
+        ((*TRAIN, "--source", "-1"), "source layer: tiny has no block -1."),
+        ((*TRAIN, "--scope", "some"), "scope: 'some' is not known. Write all, content, assistant or last:4."),
+        ((*TRAIN, "--scope", ""), "scope: '' is not known."),
+        ((*TRAIN, "--scope", "assistant", "--no-template"), "scope: no token of prompt 1 is in the scope assistant."),
+        ((*TRAIN, "--method", "magic"), "method: 'magic' is not known. Choose joint or sequential."),
+        ((*TRAIN, "--vectors", "0"), "vectors: 0 is too few. Choose 1 or more."),
+        ((*TRAIN, "--vectors", "33"), "vectors: 33 cannot be at right angles in 32 dimensions."),
+        ((*TRAIN, "--steps", "0"), "steps: 0 is too few."),
+        ((*TRAIN, "--p", "0"), "p: 0.0 cannot be used."),
+        ((*TRAIN, "--q", "nan"), "q: nan cannot be used."),
+        ((*TRAIN, "--seed", "-1"), "seed: -1 is out of range."),
+        ((*TRAIN, "--model", "no such model"), "model: 'no such model' does not exist and is no hub name. Right is"),
+        ((*TRAIN, "--model", "x.gguf"), "model: there is no file x.gguf."),
+        ((*TRAIN, "--model", ""), "model: is empty"),
+        ((*TRAIN, "--steps", "1", "--oops"), "No such option: --oops"),
+    ],
+)
+def test_train_refuses(ask: Ask, cache, bank, words, sentence):
+    assert ask(*words, "--json").sentence.startswith(sentence)
+    assert [path.name for path in (cache / "banks").iterdir()] == ["a.safetensors"]
+
+
+@pytest.mark.parametrize("words", [("--radius", "0"), ("--scope", "x"), ("--prompt", " "), ("--name", "a")])
+def test_what_the_model_is_not_needed_for_is_refused_before_it_is_loaded(ask: Ask, bank, words):
+    assert "loading the model" not in ask(*TRAIN, *words).err
+
+
+def test_a_training_that_does_not_fit_in_memory_says_the_numbers(ask: Ask, monkeypatch):
+    monkeypatch.setenv("MELBO_MEMORY_GB", "0.000001")
+    assert ask(*TRAIN).sentence.startswith("memory: 1 prompts of up to ")
+
+
+# --- steer -----------------------------------------------------------------------------------------------------------
+
+
+def test_steer_gives_the_baseline_the_control_and_the_vectors(ask: Ask, bank):
+    told = ask(
+        "steer", "a", "--prompt", "hello there", "--prompt", "two", "--vector", "2,0", "--radius", "6,-3",
+        "--max-new-tokens", 5, "--random-control", "--json",
+    ).json  # fmt: skip
+    assert set(told) == {"comparison", "completions", "stopped"}
+    assert told["comparison"] == 1 and told["stopped"] is False
+    assert all(set(entry) == COMPLETION for entry in told["completions"])
+    one = [(None, 0), ("random", 6), (2, 6), (0, 6), ("random", -3), (2, -3), (0, -3)]
+    assert [(entry["vector"], entry["radius"]) for entry in told["completions"]] == [row for row in one for _ in "ab"]
+    assert [entry["prompt_index"] for entry in told["completions"]] == [0, 1] * 7
+    assert all(entry["text"] and entry["max_new_tokens"] == 5 for entry in told["completions"])
+
+
+def test_steer_left_alone_takes_all_vectors_the_banks_own_prompt_and_its_radius(ask: Ask, bank):
+    told = ask("steer", "a", "--max-new-tokens", 2, "--json").json["completions"]
+    assert [(entry["vector"], entry["radius"]) for entry in told] == [(None, 0), (0, 6), (1, 6), (2, 6)]
+    assert {entry["prompt"]["user"] for entry in told} == {"hello there"}
+    system = ask("steer", "a", "--max-new-tokens", 2, "--system", "be brief", "--json").json["completions"]
+    assert {(entry["prompt"]["user"], entry["prompt"]["system"]) for entry in system} == {("hello there", "be brief")}
+    plain = ask("steer", "a", "--max-new-tokens", 2, "--no-template", "--json").json["completions"]
+    assert {entry["prompt"]["template"] for entry in plain} == {False}
+
+
+def test_steer_samples_with_the_seed_that_is_given(ask: Ask, bank):
+    words = ("steer", "a", "--vector", "1", "--max-new-tokens", 8, "--temperature", 1.5, "--top-p", 0.99, "--json")
+    one, two = ask(*words, "--seed", 5).json["completions"], ask(*words, "--seed", 6).json["completions"]
+    assert [entry["text"] for entry in one] != [entry["text"] for entry in two]
+    assert (one[0]["temperature"], one[0]["top_p"], one[0]["seed"]) == (1.5, 0.99, 5)
+
+
+def test_steer_without_json_is_for_people(ask: Ask, bank):
+    told = ask("steer", "a", "--vector", "0", "--max-new-tokens", 2, "--random-control")
+    heads = told.out.splitlines()[::2]
+    assert heads == ["[0] baseline, R = 0", "[0] random control, R = 6", "[0] vector 0, R = 6"]
+
+
+STEER = ("steer", "a", "--max-new-tokens", "2")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("steer",), "Missing argument 'BANK'. See: python -m melbo_app steer --help"),
+        (("steer", "nobody"), "bank: there is no bank called “nobody”."),
+        (("steer", "../cache/banks/a"), "bank: there is no bank called “../cache/banks/a”."),
+        ((*STEER, "--vector", "x"), "vector: 'x' is no list of numbers. Write 0,1,5."),
+        ((*STEER, "--vector", ""), "vector: '' is no list of numbers."),
+        ((*STEER, "--vector", "0,,1"), "vector: '0,,1' is no list of numbers."),
+        ((*STEER, "--vector", "1.5"), "vector: '1.5' is no list of numbers."),
+        ((*STEER, "--vector", "3"), "vector: the bank has no vector 3. Choose from 0 to 2."),
+        ((*STEER, "--vector", "-1"), "vector: the bank has no vector -1."),
+        ((*STEER, "--radius", "nan"), "R: nan is not a number that can be used."),
+        ((*STEER, "--radius", "6,inf"), "R: inf is not a number that can be used."),
+        ((*STEER, "--radius", "six"), "radius: 'six' is no list of numbers. Write 8,11."),
+        ((*STEER, "--prompt", " "), "prompt: prompt 1 is empty."),
+        ((*STEER, "--prompt", "long " * 99), "prompt: prompt 1 has "),
+        (("steer", "a", "--max-new-tokens", "0"), "max new tokens: 0 is too few. Choose 1 or more."),
+        (("steer", "a", "--max-new-tokens", "128"), "max new tokens: 128 after a prompt of "),
+        ((*STEER, "--temperature", "-1"), "temperature: -1.0 is out of range."),
+        ((*STEER, "--temperature", "nan"), "temperature: nan is out of range."),
+        ((*STEER, "--top-p", "0"), "top-p: 0.0 is out of range."),
+        ((*STEER, "--seed", "-1"), "seed: -1 is out of range."),
+        ((*STEER, "--model", "/nowhere"), "model: '/nowhere' does not exist"),
+        ((*STEER, "--radious", "1"), "No such option: --radious"),
+        ((*STEER, "more"), "Got unexpected extra argument"),
+    ],
+)
+def test_steer_refuses(ask: Ask, bank, words, sentence):
+    assert ask(*words, "--json").sentence.startswith(sentence)
+
+
+def test_a_bank_without_prompts_asks_for_one(ask: Ask, tmp_path):
+    save_file({"v": np.eye(2, 32, dtype=np.float32)}, tmp_path / "x.safetensors")
+    ask("banks", "import", tmp_path / "x.safetensors", "--source", 1)
+    assert ask("steer", "x").sentence == "prompt: “x” has none of its own. Give one with --prompt."
+
+
+def test_a_damaged_bank_is_listed_and_named(ask: Ask, cache, bank):
+    file = cache / "banks" / "a.safetensors"
+    file.write_bytes(file.read_bytes()[:-40])
+    assert ask("steer", "a").sentence.startswith("bank: “a” cannot be read: ")
+    [entry] = ask("banks", "--json").json["banks"]
+    assert entry["name"] == "a" and entry["damaged"]
+    assert ask("banks").out.startswith("a: damaged (")
+
+
+# --- similarity and map ----------------------------------------------------------------------------------------------
+
+
+def test_similarity_gives_the_matrix(ask: Ask, bank):
+    told = ask("similarity", "a", "--json").json
+    assert set(told) == {
+        "bank", "scope", "matrix", "theta", "order", "mean_off_diagonal", "mean_off_diagonal_theta",
+    }  # fmt: skip
+    matrix = np.array(told["matrix"])
+    assert matrix.shape == (3, 3) and np.allclose(matrix, matrix.T, atol=1e-6) and np.allclose(np.diag(matrix), 1)
+    assert (told["bank"], told["scope"], sorted(told["order"])) == ("a", "content", [0, 1, 2])
+    other = ask("similarity", "a", "--scope", "last:2", "--prompt", "something else", "--json").json
+    assert other["scope"] == "last:2" and not np.allclose(other["matrix"], matrix, atol=1e-3)
+    shown = ask("similarity", "a", "--scope", "all")
+    assert shown.out.startswith("δ cosines over all: mean off the diagonal ") and len(shown.out.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("similarity", "nobody"), "bank: there is no bank called “nobody”."),
+        (("similarity", "a", "--scope", "last:0"), "scope: 'last:0' is not known."),
+        (("similarity", "a", "--prompt", ""), "prompt: prompt 1 is empty."),
+        (("similarity", "a", "--prompt", "x", "--no-template", "--scope", "assistant"), "scope: no token of prompt 1"),
+        (("similarity", "a", "--model", "/nowhere"), "model: '/nowhere' does not exist"),
+    ],
+)
+def test_similarity_refuses(ask: Ask, bank, words, sentence):
+    assert ask(*words, "--json").sentence.startswith(sentence)
+
+
+@pytest.fixture
+def stubbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Workbench, "_embed", lambda _self: StubEmbedder())
+
+
+def test_map_writes_a_page_and_gives_its_points(ask: Ask, bank, stubbed, tmp_path):
+    out = tmp_path / "map.html"
+    words = ("map", "a", "--out", out, "--vector", "0,1", "--radius", "6,-6", "--max-new-tokens", 3)
+    told = ask(*words, "--random-control", "--colour", "radius", "--json").json
+    assert set(told) == {"out", "method", "note", "points"}
+    assert (told["out"], told["method"]) == (str(out), "PCA") and "UMAP needs 15 or more" in told["note"]
+    assert [(point["vector"], point["radius"]) for point in told["points"]] == [
+        (None, 0), ("random", 6), (0, 6), (1, 6), ("random", -6), (0, -6), (1, -6),
+    ]  # fmt: skip
+    assert set(told["points"][0]) == {"id", "x", "y", "vector", "radius", "label", "text", "prompt_index"}
+    assert "</html>" in out.read_text("utf-8")
+    assert ask(*words).sentence == f"out: “{out}” is there already. Choose another name, or add --overwrite."
+    assert ask(*words, "--overwrite").out.startswith(f"{out}: 5 completions. ")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("map", "a"), "Missing option '--out'."),
+        (("map", "a", "--out", "map.png"), "out: “map.png” is no HTML file. Its name must end in .html."),
+        (("map", "a", "--out", "/nowhere/map.html"), "out: there is no folder “/nowhere”. Make it first"),
+        (("map", "a", "--out", "x.html", "--colour", "red"), "colour: 'red' is not known. Choose vector, radius or"),
+        (("map", "nobody", "--out", "x.html"), "bank: there is no bank called “nobody”."),
+        (("map", "a", "--out", "x.html", "--vector", "9"), "vector: the bank has no vector 9."),
+    ],
+)
+def test_map_refuses_before_the_model_is_loaded(ask: Ask, bank, words, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = ask(*words, "--json")
+    assert told.sentence.startswith(sentence) and "loading the model" not in told.err
+    assert list(tmp_path.glob("*.html")) == []
+
+
+# --- banks -----------------------------------------------------------------------------------------------------------
+
+
+def test_banks_are_listed(ask: Ask, bank):
+    for words in (("banks", "--json"), ("banks", "list", "--json")):
+        [entry] = ask(*words).json["banks"]
+        assert entry["name"] == "a" and entry["vectors"] == 3 and entry["hash"] == bank.hash
+        assert set(entry) == {
+            "name", "sample", "vectors", "hash", "model", "source", "target", "scope", "radius", "method", "created",
+            "damaged",
+        }  # fmt: skip
+        assert (entry["source"], entry["target"], entry["damaged"], entry["sample"]) == (1, 3, None, False)
+    assert ask("banks").out == ask("banks", "list").out == "a: 3 vectors, joint, 1 → 3, R = 6\n"
+
+
+def test_an_empty_shelf_says_so(ask: Ask):
+    assert ask("banks", "--json").json == {"banks": []}
+    assert ask("banks").out.startswith("There are no banks yet.")
+
+
+def test_a_bank_is_shown_with_its_command(ask: Ask, bank):
+    told = ask("banks", "show", "a", "--json").json
+    assert told["vectors"] == 3 and told["command"] == bank.record.command and len(told["curves"]) == 3
+    shown = ask("banks", "show", "a").out
+    assert f"hash: {bank.hash}" in shown and "curves" not in shown
+
+
+def test_export_delete_import_and_steer_gives_the_same_texts(ask: Ask, bank, tmp_path):
+    steer = ("steer", "a", "--max-new-tokens", 4, "--json")
+    before = ask(*steer).json["completions"]
+    out = tmp_path / "out.safetensors"
+    assert ask("banks", "export", "a", "--out", out, "--json").json == {"name": "a", "out": str(out)}
+    vectors = load_file(out)["vectors"]
+    assert vectors.dtype == np.float32 and np.array_equal(vectors, bank.vectors)
+    assert ask("banks", "delete", "a", "--json").json == {"deleted": "a"}
+    assert ask("banks", "--json").json == {"banks": []}
+    Path(os.environ["MELBO_CACHE_DIR"], "melbo.sqlite").unlink()  # so that the texts are made again
+    told = ask("banks", "import", out, "--name", "a", "--json").json
+    assert set(told) == {"name", "vectors", "radius", "note"} and (told["name"], told["vectors"]) == ("a", 3)
+    after = ask(*steer).json["completions"]
+    assert [entry["text"] for entry in after] == [entry["text"] for entry in before]
+    assert [entry["created"] for entry in after] != [entry["created"] for entry in before]
+
+
+def test_a_bare_tensor_goes_out_and_comes_in(ask: Ask, bank, tmp_path):
+    out = tmp_path / "bare.pt"
+    ask("banks", "export", "a", "--out", out, "--json")
+    assert np.array_equal(torch.load(out, weights_only=True).numpy(), bank.vectors)
+    assert "Give the block, counted from 0, with --source" in ask("banks", "import", out).sentence
+    told = ask("banks", "import", out, "--source", 1, "--target", 2, "--json").json
+    assert told["name"] == "bare" and told["radius"] == pytest.approx(6) and "block 1" in told["note"]
+    told = ask("steer", "bare", "--prompt", "hello", "--max-new-tokens", 2, "--json").json
+    assert len(told["completions"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("banks", "show", "nobody"), "bank: there is no bank called “nobody”."),
+        (("banks", "delete", "nobody"), "bank: there is no bank called “nobody”."),
+        (("banks", "export", "nobody", "--out", "x.pt"), "bank: there is no bank called “nobody”."),
+        (("banks", "export", "a"), "Missing option '--out'. See: python -m melbo_app banks export --help"),
+        (("banks", "export", "a", "--out", "x.csv"), "file: a bank cannot be written as “x.csv”."),
+        (("banks", "export", "a", "--out", "here.pt"), "file: “here.pt” is there already."),
+        (("banks", "export", "a", "--out", "no/x.pt"), "“no/x.pt” could not be written"),
+        (("banks", "import", "nowhere.pt"), "file: there is no file “nowhere.pt”."),
+        (("banks", "import", "here.pt", "--source", "1"), "bank file: "),
+        (("banks", "import", "here.pt", "--name", "a"), "name: there is a bank called “a” already."),
+        (("banks", "import", "here.pt", "--name", "x/y"), "name: “x/y” cannot be used."),
+        (("banks", "import", "."), "bank file: "),
+        (("banks", "rename"), "No such command 'rename'. See: python -m melbo_app banks --help"),
+        (("banks", "--json", "list"), "--json: it stands before “list”. Write it at the end: banks list … --json."),
+    ],
+)
+def test_banks_refuse(ask: Ask, bank, words, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here.pt").write_text("here before")
+    assert ask(*words).sentence.startswith(sentence)
+    assert (tmp_path / "here.pt").read_text() == "here before"
+    assert ask("banks", "--json").json["banks"][0]["name"] == "a"
+
+
+# --- labels ----------------------------------------------------------------------------------------------------------
+
+
+def test_labels_are_set_listed_and_written(ask: Ask, bank, tmp_path):
+    words = ("labels", "set", "a", 1, "--name", "pirate", "--tag", "Fun", "--tag", "speech", "--rating", 4)
+    told = ask(*words, "--note", "arr", "--json").json
+    assert (told["bank"], told["vector"], told["name"], told["rating"], told["note"]) == ("a", 1, "pirate", 4, "arr")
+    assert told["tags"] == ["fun", "speech"] and told["bank_hash"] == bank.hash
+    kept = ask("labels", "set", "a", 1, "--rating", 2, "--json").json
+    assert (kept["name"], kept["tags"], kept["note"], kept["rating"]) == ("pirate", ["fun", "speech"], "arr", 2)
+    assert ask("labels", "--json").json["labels"] == ask("labels", "list", "--json").json["labels"] == [kept]
+    assert ask("labels").out == "a 1: pirate [fun, speech]\n"
+    out = tmp_path / "labels.csv"
+    assert ask("labels", "export", "--out", out, "--json").json == {"out": str(out)}
+    assert out.read_text("utf-8").splitlines()[0].endswith("tag:fun,tag:speech")
+    assert "is there already" in ask("labels", "export", "--out", out).sentence
+    assert ask("labels", "export", "--out", out, "--overwrite").code == 0
+    lines = out.with_suffix(".jsonl")
+    assert ask("labels", "export", "--out", lines).out == f"The labels were written to {lines}\n"
+    assert json.loads(lines.read_text("utf-8"))["tag:fun"] is True
+
+
+def test_a_label_survives_deleting_and_importing_the_bank(ask: Ask, bank, tmp_path):
+    ask("labels", "set", "a", 0, "--name", "pirate")
+    ask("banks", "export", "a", "--out", tmp_path / "x.safetensors")
+    ask("banks", "delete", "a")
+    ask("banks", "import", tmp_path / "x.safetensors", "--name", "b")
+    assert ask("labels", "set", "b", 0, "--tag", "x", "--json").json["name"] == "pirate"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("labels", "set", "nobody", "0", "--name", "x"), "bank: there is no bank called “nobody”."),
+        (("labels", "set", "a", "3", "--name", "x"), "vector: “a” has no vector 3. Choose 0 to 2."),
+        (("labels", "set", "a", "x"), "Invalid value for 'VECTOR': "),
+        (("labels", "set", "a", "0", "--rating", "6"), "rating: 6 cannot be used. It is a whole number from 1 to 5"),
+        (("labels", "set", "a", "0", "--name", "x" * 121), "name: it is 121 characters long. At most 120 fit."),
+        (("labels", "export", "--out", "x.xls"), "file: labels cannot be written as “x.xls”."),
+        (("labels", "--json", "list"), "--json: it stands before “list”."),
+    ],
+)
+def test_labels_refuse(ask: Ask, bank, words, sentence):
+    assert ask(*words).sentence.startswith(sentence)
+    assert ask("labels", "--json").json == {"labels": []}
+
+
+# --- models, and the command itself ----------------------------------------------------------------------------------
+
+
+def test_models_are_listed(ask: Ask):
+    [entry] = ask("models", "--json").json["models"]
+    assert entry == {"name": "SmolLM2-135M-Instruct", "spec": "SmolLM2-135M-Instruct", "loaded": False}
+    assert ask("models").out == "SmolLM2-135M-Instruct  SmolLM2-135M-Instruct\n"
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("train",), ("steer",), ("similarity",), ("map",), ("banks",), ("banks", "import"), ("labels",)]
+)
+def test_every_command_explains_itself(ask: Ask, words):
+    told = ask(*words, "--help")
+    assert told.code == 0 and "--help" in told.out and told.err == []
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "Missing command. See: python -m melbo_app --help"),
+        (("fly",), "No such command 'fly'. See: python -m melbo_app --help"),
+        (("--fast", "banks"), "No such option: --fast"),
+    ],
+)
+def test_words_that_are_no_command_are_refused(ask: Ask, words, sentence):
+    assert ask(*words).sentence.startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words", "sentence"),
+    [
+        ("MELBO_CACHE_DIR", "/dev/null/cache", ("train", "--prompt", "x", "--name", "a"), "/dev/null/cache"),
+        ("MELBO_CACHE_DIR", "/dev/null/cache", ("labels",), "The folder “/dev/null/cache” cannot be made"),
+        ("MELBO_PORT", "seven", ("banks",), "MELBO_PORT: Input should be a valid integer"),
+        ("MELBO_MEMORY_GB", "inf", ("banks",), "MELBO_MEMORY_GB: Input should be a finite number"),
+        ("MELBO_DTYPE", "int8", ("train", "--prompt", "x", "--name", "a"), "dtype: 'int8' is not known."),
+        ("MELBO_DEVICE", "abacus", ("train", "--prompt", "x", "--name", "a"), "device: 'abacus' cannot be used"),
+        ("MELBO_MODEL", "/nowhere", ("train", "--prompt", "x", "--name", "a"), "model: '/nowhere' does not exist"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(ask: Ask, monkeypatch, name, value, words, sentence):
+    monkeypatch.setenv(name, value)
+    assert sentence in ask(*words).sentence
+
+
+def test_a_database_that_is_none_is_named_before_the_texts_are_made(ask: Ask, bank, cache):
+    (cache / "melbo.sqlite").write_text("this is a letter, not a database" * 99)
+    for words in (("steer", "a"), ("labels",), ("labels", "set", "a", "0", "--name", "x")):
+        told = ask(*words)
+        assert "melbo.sqlite” is not a SQLite database. Move it away" in told.sentence
+        assert not any(line.startswith("token") for line in told.err)
+
+
+def test_a_disk_that_refuses_a_trained_bank_is_one_line(ask: Ask, monkeypatch):
+    from melbo_app.errors import StorageError
+    from melbo_app.library import banks
+
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise StorageError("The disk is full; nothing was changed.")
+
+    monkeypatch.setattr(banks, "write_file", refuse)
+    assert ask(*TRAIN, "--steps", "1", "--json").sentence == "The disk is full; nothing was changed."
+
+
+def test_what_the_system_refuses_is_one_line(ask: Ask, monkeypatch):
+    def refuse(_self: object) -> None:
+        raise PermissionError(13, "Permission denied", "/etc/shadow")
+
+    monkeypatch.setattr(Workbench, "banks", refuse)
+    assert ask("banks").sentence == "The system refused to read or write (/etc/shadow): Permission denied."
+
+
+# --- progress --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Step:
+    stage: str
+    done: int
+    total: int
+    seconds_left: float | None = None
+
+
+def work(count: int, seconds: float = 0.0):
+    for done in range(1, count + 1):
+        time.sleep(seconds)
+        yield Step(f"step {done}", done, count, float(count - done))
+    return "result"
+
+
+def test_in_a_log_progress_is_a_line_now_and_then_and_always_the_first_and_last(capsys, monkeypatch):
+    assert output.run(work(500)) == "result"
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == "step 1 (0 %), about 499 s left\nstep 500 (100 %)\n"
+    monkeypatch.setattr(output, "LOG_SECONDS", 0.05)
+    output.run(work(20, 0.02))
+    lines = capsys.readouterr().err.splitlines()
+    assert 3 <= len(lines) <= 10 and lines[0].startswith("step 1 ") and lines[-1] == "step 20 (100 %)"
+
+
+def test_the_last_progress_before_an_error_is_shown(capsys):
+    def failing():
+        yield from work(3)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        output.run(failing())
+    assert capsys.readouterr().err.splitlines() == ["step 1 (33 %), about 2 s left", "step 3 (100 %)"]
+
+
+def test_on_a_terminal_progress_is_one_line_that_fits_into_it(monkeypatch):
+    import pty
+
+    leader, follower = pty.openpty()
+    import fcntl
+    import struct
+    import termios
+
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 20, 0, 0))
+    with os.fdopen(follower, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        output.run(work(12))
+        monkeypatch.undo()
+        shown = os.read(leader, 100_000).decode()
+    os.close(leader)
+    lines = shown.removesuffix("\r\n").split("\r")
+    assert lines[0] == "" and len(lines) == 13 and "\n" not in "".join(lines)
+    assert all(len(line) <= 19 for line in lines)
+    assert lines[1] == "step 1 (8 %), about" and lines[-1].strip() == "step 12 (100 %)"
+
+
+def test_numbers_that_json_cannot_hold_become_null(capsys):
+    output.show({"objective": [1.0, float("nan")], "deep": {"x": (float("inf"),)}}, [], as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"objective": [1.0, None], "deep": {"x": [None]}}
+
+
+# --- as programs -----------------------------------------------------------------------------------------------------
+
+
+def test_a_program_trains_steers_and_leaves_when_nobody_reads(environment, cache):
+    told = answer(process(environment, "train", "--prompt", "héllo", "--name", "a", "--vectors", 2, "--json"))
+    assert told.json["vectors"] == 2
+    assert not any("\r" in line for line in told.err)
+    plain = {**environment, "PYTHONIOENCODING": "ascii"}
+    told = answer(process(plain, "steer", "a", "--max-new-tokens", 3, "--json"))
+    assert told.json["completions"][0]["prompt"]["user"] == "héllo"
+    listing = process(environment, "banks", "show", "a")
+    assert listing.stdout is not None and listing.stderr is not None
+    listing.stdout.close()
+    assert listing.stderr.read() == "" and listing.wait(60) != 0
+
+
+def interrupt_when(running: subprocess.Popen[str], sign: str) -> Answer:
+    """Press Ctrl+C once ``sign`` stands on standard error."""
+    assert running.stdout is not None and running.stderr is not None
+    lines: list[str] = []
+    watchdog = threading.Timer(120, running.kill)
+    watchdog.start()
+    for line in running.stderr:
+        lines.append(line.rstrip("\n"))
+        if sign in line:
+            running.send_signal(signal.SIGINT)
+            break
+    lines += [line.rstrip("\n") for line in running.stderr]
+    out = running.stdout.read()
+    code = running.wait(60)
+    watchdog.cancel()
+    return Answer(code, out, lines)
+
+
+def test_ctrl_c_keeps_the_vectors_that_are_finished(environment, ask: Ask):
+    running = process(environment, *TRAIN, "--vectors", 4, "--steps", 100_000_000, "--json")
+    told = interrupt_when(running, "step ")
+    assert "Stopping; what is finished is kept." in told.err
+    assert told.json["stopped"] is True and told.json["vectors"] == 4
+    assert ask("banks", "show", "b", "--json").json["note"].startswith("Stopped: 4 of 4 vectors")
+
+
+def test_ctrl_c_before_a_vector_is_finished_is_one_sentence(environment, cache):
+    running = process(environment, *TRAIN, "--method", "sequential", "--steps", 100_000_000, "--json")
+    told = interrupt_when(running, "vector 1 of 8")
+    assert (told.code, told.out) == (2, "")
+    assert told.err[-1] == "training: it was stopped before a vector was finished. Nothing was saved."
+    assert not (cache / "banks").exists()
+
+
+def test_ctrl_c_while_it_steers_keeps_the_texts_as_far_as_they_are(ask: Ask, bank, monkeypatch):
+    from melbo_app.engine import generation
+
+    monkeypatch.setattr(generation, "STREAM_SECONDS", 0.0)
+    monkeypatch.setattr(output, "LOG_SECONDS", 0.0)
+    real = output._LogReport.say
+
+    def say(self: output._LogReport, line: str) -> None:
+        real(self, line)
+        if line.startswith("token 3 "):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(output._LogReport, "say", say)
+    told = ask("steer", "a", "--max-new-tokens", 20, "--json").json
+    assert told["stopped"] is True
+    assert {entry["tokens"] for entry in told["completions"]} == {4}
+
+
+def test_two_programs_train_into_one_cache(environment, ask: Ask):
+    both = [process(environment, "train", "--prompt", "x", "--name", name, "--steps", 3, "--json") for name in "ab"]
+    assert [answer(running).json["name"] for running in both] == ["a", "b"]
+    assert {entry["name"] for entry in ask("banks", "--json").json["banks"]} == {"a", "b"}
+
+
+def test_of_two_programs_with_one_name_one_gets_it_and_the_other_loses_nothing(
+    ask: Ask, bank, cache, model_folder, monkeypatch
+):
+    # The other program saves its bank, with another seed, while this one trains.
+    other = Workbench(settings(cache, model_folder))
+    saved: list[Bank] = []
+    real = Workbench.train
+
+    def slow(self: Workbench, *args: Any, **kwargs: Any):
+        work = real(self, *args, **kwargs)
+        yield next(work)
+        if not saved:
+            saved.append(None)  # type: ignore[arg-type]
+            saved[0] = trained(other, "b", replace(QUICK, seed=9))
+        return (yield from work)
+
+    monkeypatch.setattr(Workbench, "train", slow)
+    told = ask(*TRAIN, "--steps", 2, "--json")
+    assert told.sentence == "name: there is a bank called “b” already. What was trained is kept as “b-2”."
+    assert ask("banks", "show", "b", "--json").json["hash"] == saved[0].hash
+    assert ask("banks", "show", "b-2", "--json").json["steps"] == 2
+
+
+def test_of_two_programs_at_once_with_one_name_exactly_one_succeeds(environment, ask: Ask):
+    both = [
+        process(environment, "train", "--prompt", "x", "--name", "a", "--steps", 40, "--seed", seed, "--json")
+        for seed in (0, 1)
+    ]
+    told = sorted((answer(running) for running in both), key=lambda entry: entry.code)
+    assert [entry.code for entry in told] == [0, 2]
+    assert told[1].sentence.startswith("name: there is a bank called “a” already.")
+    assert ask("banks", "show", "a", "--json").json["hash"] == told[0].json["hash"]
