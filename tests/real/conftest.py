@@ -3,8 +3,13 @@
 from pathlib import Path
 
 import pytest
+from benches import finish
 
+from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.library.bank import Bank
 from melbo_app.library.weights import DEFAULT_MODEL, ModelFiles, resolve
+from melbo_app.settings import Settings
+from melbo_app.workbench import EXAMPLE, Workbench
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,3 +22,32 @@ def real_cache() -> Path:
 @pytest.fixture(scope="session")
 def bundled_model_files(real_cache: Path) -> ModelFiles:
     return resolve(DEFAULT_MODEL, real_cache)
+
+
+@pytest.fixture(scope="session")
+def cache(bundled_model_files: ModelFiles, real_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of the tests' own, with the prepared model in it: banks and texts of the person who tests stay alone."""
+    folder = tmp_path_factory.mktemp("cache")
+    (folder / "models").symlink_to(real_cache / "models", target_is_directory=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bench(cache: Path) -> Workbench:
+    """One workbench for all tests, in float32, so that results can be compared number by number."""
+    return Workbench(
+        Settings(cache_dir=cache, assets_dir=cache / "assets", model=DEFAULT_MODEL, device="cpu", dtype="float32")
+    )
+
+
+@pytest.fixture(scope="session")
+def defaults(bench: Workbench) -> TrainingConfig:
+    """What is trained when a person chooses nothing: 8 joint vectors."""
+    found = bench.suggestion([EXAMPLE])
+    return TrainingConfig(found.source, found.target, found.radius, scope=found.scope)
+
+
+@pytest.fixture(scope="session")
+def bomb(bench: Workbench, defaults: TrainingConfig) -> Bank:
+    """The bank of that training, on the shelf."""
+    return finish(bench.train([EXAMPLE], defaults, "bomb"))

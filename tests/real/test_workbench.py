@@ -1,0 +1,149 @@
+"""The workbench on the bundled model: known answers, and how soon it stops and makes room."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from benches import finish
+
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.encoding import encode
+from melbo_app.engine.objective import PowerObjective
+from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.slice import ModelSlice
+from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.library.bank import Bank
+from melbo_app.workbench import EXAMPLE, Workbench
+
+PATIENCE = 120.0
+SOON = 4.0
+"""Stop is to take less than two seconds; a machine that does other things meanwhile gets twice that."""
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def distinct(texts: list[str]) -> int:
+    """How many different texts, whatever their case and punctuation."""
+    return len({"".join(letter for letter in text.lower() if letter.isalnum()) for text in texts})
+
+
+# --- known answers ---------------------------------------------------------------------------------------------------
+
+
+def test_the_tokens_are_the_rendered_template(bench: Workbench):
+    [everything] = bench.tokens([EXAMPLE], "all")
+    rendered = bench._model.get().tokenizer.apply_chat_template(
+        [{"role": "user", "content": EXAMPLE.user}], tokenize=False, add_generation_prompt=True
+    )
+    assert "".join(everything.pieces) == everything.text == rendered
+    [tail] = bench.tokens([EXAMPLE], "assistant")
+    assert "".join(p for p, counts in zip(tail.pieces, tail.counts, strict=True) if counts) == (
+        "<|im_end|>\n<|im_start|>assistant\n"
+    )
+    [content] = bench.tokens([EXAMPLE], "content")
+    assert content.counts[0] is False  # the attention sink
+    assert content.count >= len(content.counts) - 2
+
+
+def test_the_median_norm_and_the_suggestion(bench: Workbench):
+    assert bench.median_norm([EXAMPLE], 7) == pytest.approx(116, rel=0.05)
+    found = bench.suggestion([EXAMPLE])
+    assert (found.source, found.target, found.scope) == (7, 21, "assistant")
+    assert found.radius == pytest.approx(8.1, rel=0.05)
+
+
+def test_eight_vectors_say_at_least_five_different_things(bench: Workbench, bomb: Bank):
+    assert bomb.vectors.shape == (8, 576)
+    np.testing.assert_allclose(np.linalg.norm(bomb.vectors, axis=1), bomb.record.radius, rtol=1e-5)
+    comparison = finish(bench.steer("bomb", [EXAMPLE], list(range(8)), [bomb.record.radius], Decoding(28)))
+    assert distinct([entry.text for entry in comparison.completions[1:]]) >= 5
+
+
+def test_trained_vectors_change_the_target_at_least_twice_as_much_as_random_ones(bench: Workbench, bomb: Bank):
+    lm, record = bench._model.get(), bomb.record
+    piece = ModelSlice(lm, encode(lm, [EXAMPLE]), record.source, record.target)
+    generator = torch.Generator().manual_seed(11)
+    random = torch.nn.functional.normalize(torch.randn(24, 576, generator=generator), dim=1) * record.radius
+    with torch.no_grad():
+        mask, objective = piece.mask(TokenScope.parse(record.scope)), PowerObjective(2.0, 2.0)
+        ours, theirs = (objective(piece.deltas(rows), mask) for rows in (torch.tensor(bomb.vectors), random))
+    np.testing.assert_allclose(ours.numpy(), record.objective, rtol=1e-3)
+    assert float(ours.min()) >= 2 * float(theirs.mean())
+
+
+def test_the_same_seed_gives_the_same_bank_bit_by_bit(bench: Workbench, bomb: Bank, defaults: TrainingConfig):
+    short = replace(defaults, steps=4)
+    one, two = (finish(bench.train([EXAMPLE], short, name)) for name in ("one", "two"))
+    assert one.hash == two.hash != bomb.hash
+    other = finish(bench.train([EXAMPLE], replace(short, seed=1), "three"))
+    assert other.hash != one.hash
+
+
+def test_similar_vectors_and_the_map_of_what_they_say(bench: Workbench, bomb: Bank):
+    found = bench.similarity("bomb")
+    assert found.scope == "content" and found.delta.shape == (8, 8) and sorted(found.order) == list(range(8))
+    assert found.mean_theta == pytest.approx(0, abs=1e-4)
+    radius = bomb.record.radius
+    drawn = finish(bench.map("bomb", [EXAMPLE], list(range(8)), [radius, 2 * radius], Decoding(8)))
+    assert drawn is not None and len(drawn.points) == 17
+    assert np.isfinite([(point.x, point.y) for point in drawn.points]).all()
+    assert finish(bench.map_of(drawn.comparison)) == drawn
+
+
+# --- how soon --------------------------------------------------------------------------------------------------------
+
+
+def test_stop_comes_soon_and_keeps_the_finished_vectors(bench: Workbench, defaults: TrainingConfig):
+    config = replace(defaults, target=9, method="sequential", vectors=64, steps=25)
+    job = bench.start_training([EXAMPLE], config, "stopped")
+    wait_until(lambda: not job.is_active or (job.progress is not None and job.progress.finished >= 2))
+    begin = time.monotonic()
+    job.stop()
+    assert job.wait(PATIENCE) and time.monotonic() - begin < SOON
+    assert job.state == "stopped" and job.error is None
+    kept = bench.bank("stopped")
+    assert 2 <= len(kept.vectors) < 64
+    np.testing.assert_allclose(np.linalg.norm(kept.vectors, axis=1), config.radius, rtol=1e-5)
+    cosines = kept.vectors @ kept.vectors.T / config.radius**2
+    assert np.abs(cosines - np.eye(len(cosines))).max() < 1e-4
+
+
+@pytest.mark.parametrize(("method", "vectors", "steps"), [("sequential", 8, 300), ("joint", 32, 300)])
+def test_stop_comes_soon_in_the_middle_of_a_step(bench: Workbench, defaults: TrainingConfig, method, vectors, steps):
+    config = replace(defaults, method=method, vectors=vectors, steps=steps)
+    job = bench.start_training([EXAMPLE], config, f"stopped {method}")
+    wait_until(lambda: not job.is_active or (job.progress is not None and job.progress.done >= 1))
+    time.sleep(0.2)
+    begin = time.monotonic()
+    job.stop()
+    assert job.wait(PATIENCE) and time.monotonic() - begin < SOON
+    if method == "joint":
+        assert job.state == "stopped" and len(job.result.vectors) == 32
+    else:
+        assert job.state == "failed" and job.error.startswith("training: it was stopped before a vector was finished")
+        assert f"stopped {method}" not in {entry.name for entry in bench.banks()}
+
+
+def test_while_a_training_runs_the_first_tokens_come_soon(bench: Workbench, bomb: Bank, defaults: TrainingConfig):
+    job = bench.start_training([EXAMPLE], replace(defaults, method="sequential", steps=300), "background")
+    wait_until(lambda: not job.is_active or (job.progress is not None and job.progress.done >= 1))
+    begin = time.monotonic()
+    work = bench.steer("bomb", [EXAMPLE], [0, 1], [bomb.record.radius], Decoding(12, seed=8))
+    first = next(progress for progress in work if progress.completions)
+    waited = time.monotonic() - begin
+    trained_before = job.progress.done
+    comparison = finish(work)
+    assert waited < 6
+    assert all(entry.text for entry in first.completions) and len(comparison.completions) == 3
+    wait_until(lambda: not job.is_active or job.progress.done > trained_before)
+    assert job.state == "running"
+    job.stop()
+    assert job.wait(PATIENCE)
