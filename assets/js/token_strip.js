@@ -27,4 +27,6 @@ show((value) => {
     });
     strip.append(line);
   });
+  const first = strip.querySelector('.mx-token-on');
+  strip.scrollTop = prompts.length === 1 && first ? first.offsetTop - strip.clientHeight / 3 : 0;
 });

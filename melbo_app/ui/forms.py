@@ -49,9 +49,20 @@ def whole(field: str, value: float | None) -> int:
     return int(value)
 
 
-def optional_whole(field: str, value: float | None) -> int | None:
-    """A whole number, or None for an empty field."""
-    return None if value is None else whole(field, value)
+def optional_whole(field: str, text: str | None) -> int | None:
+    """A whole number from a text field, None where it is empty. (An empty gr.Number sends 0.)"""
+    number = optional_real(field, text)
+    return None if number is None else whole(field, number)
+
+
+def optional_real(field: str, text: str | None) -> float | None:
+    """A number from a text field, None where it is empty."""
+    if not (text or "").strip():
+        return None
+    try:
+        return float(str(text).strip())
+    except ValueError:
+        raise InputError(field, f"“{text}” is no number", "Write a number, or leave it empty") from None
 
 
 def real(field: str, value: float | None) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.errors import InputError, MelboError, Stopped
+from melbo_app.errors import MelboError, Stopped
 
 logger = logging.getLogger(__name__)
 
@@ -23,20 +23,19 @@ def readable() -> Iterator[None]:
     except (gr.Error, GeneratorExit):
         raise
     except Stopped:
-        raise gr.Error("Stopped.", title="Stopped", print_exception=False, duration=4) from None
-    except InputError as error:
-        text = f"{error.problem}." + (f" {error.remedy}." if error.remedy else "")
-        raise _message(text[:1].upper() + text[1:], title=error.field.capitalize()) from None
+        raise _message("Stopped.") from None
     except MelboError as error:
-        raise _message(str(error), title="Cannot do that") from None
+        raise _message(str(error)) from None
     except Exception as error:
         logger.exception("an event of the page failed")
-        raise _message(f"{type(error).__name__}: {error}", title="Something went wrong") from None
+        raise _message(f"Something went wrong: {type(error).__name__}: {error}") from None
 
 
-def _message(text: str, title: str) -> gr.Error:
-    # The toast renders HTML, and the text may quote what a person or a file said.
-    return gr.Error(html.escape(text), title=html.escape(title), print_exception=False, duration=12)
+def _message(text: str) -> gr.Error:
+    # The toast renders HTML, and the text may quote what a person or a file said. A title would not arrive.
+    return gr.Error(
+        html.escape(text[:1].upper() + text[1:]), title="Cannot do that", print_exception=False, duration=12
+    )
 
 
 def guard(fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -36,6 +36,7 @@ def theme() -> gr.themes.Base:
         input_background_fill="white",
         input_background_fill_dark="*neutral_900",
         input_border_width="1px",
+        input_padding="6px 9px",
         button_large_text_size="*text_md",
         button_large_text_weight="500",
         button_large_padding="6px 14px",

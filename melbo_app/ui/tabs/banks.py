@@ -52,12 +52,8 @@ class BanksTab:
                     self.name = gr.Textbox(label="Name (empty: the file's)", elem_id="bank-import-name")
                     self.model = gr.Textbox(label="Model, if the file is silent", elem_id="bank-import-model")
                 with gr.Row(elem_classes="mx-fields"):
-                    self.source = gr.Number(
-                        None, label="Source layer", precision=0, elem_id="bank-import-source", min_width=90
-                    )
-                    self.target = gr.Number(
-                        None, label="Target layer", precision=0, elem_id="bank-import-target", min_width=90
-                    )
+                    self.source = gr.Textbox(label="Source layer", elem_id="bank-import-source", min_width=90)
+                    self.target = gr.Textbox(label="Target layer", elem_id="bank-import-target", min_width=90)
                     self.add = gr.Button("Import", variant="primary", elem_id="bank-import", min_width=110)
         self.outputs = [self.table, self._chosen, self.details, self.confirm, self.keep]
 
@@ -103,7 +99,7 @@ class BanksTab:
         self._workbench.delete_bank(bank_chosen(name))
         return self.open(None)
 
-    def _import(self, path: str | None, name: str, model: str, source: float | None, target: float | None) -> list[Any]:
+    def _import(self, path: str | None, name: str, model: str, source: str, target: str) -> list[Any]:
         if not path:
             raise InputError("bank file", "none was chosen", "Choose a .safetensors or .pt file")
         bank = self._workbench.import_bank(

@@ -99,7 +99,7 @@ class CompletionsTab:
         radii = [radius_of(radius)] if rows or control else []
         names = self._session.names(bank)
         with self._runs.start(request) as stop:
-            yield gr.skip(), working("waiting"), gr.skip()
+            yield gr.skip(), working("waiting for the model"), gr.skip()
             work = self._workbench.steer(bank, asked, rows, radii, how, random_control=control, stop=stop.is_set)
             run = Returning(work)
             last = 0.0

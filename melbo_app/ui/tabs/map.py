@@ -19,6 +19,7 @@ from melbo_app.workbench import Workbench
 
 MULTIPLES = {"× ½": 0.5, "× ¾": 0.75, "× 1": 1.0, "× 1.4": 1.4, "× 2": 2.0}
 USUAL = ["× ¾", "× 1", "× 1.4"]
+COLOURINGS = [("by vector", "vector"), ("by R", "radius"), ("by label", "label")]
 EMPTY = "Choose vectors at the left and one or several R, then draw the map."
 ASIDE = "Click a point to read its completion."
 
@@ -32,9 +33,7 @@ class MapTab:
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.draw = gr.Button("Draw map", variant="primary", elem_id="map-draw", scale=0, min_width=110)
             self.stop = gr.Button("Stop", elem_id="map-stop", scale=0, min_width=80)
-            self.colour = gr.Radio(
-                ["vector", "radius", "label"], value="vector", label="Colour by", elem_id="map-colour", container=False
-            )
+            self.colour = gr.Radio(COLOURINGS, value="vector", label="Colour by", elem_id="map-colour", container=False)
             self.progress = progress_bar(resting(), elem_id="map-progress")
         with gr.Row(elem_classes="mx-fields"):
             self.radii = gr.Textbox(label="R, one or several", placeholder="8, 11, 14", elem_id="map-radii", scale=1)

@@ -10,7 +10,7 @@ from melbo_app.errors import MelboError
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
-from melbo_app.ui.forms import optional_whole, prompts_from, real, whole
+from melbo_app.ui.forms import optional_real, prompts_from, real, whole
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import amount, job_progress
 from melbo_app.ui.session import SCOPES, Session
@@ -36,9 +36,9 @@ class TrainTab:
                     self.vectors = _number("Vectors", "train-vectors", 8)
                     self.steps = _number("Steps", "train-steps", DEFAULT_STEPS["joint"])
                 with gr.Row(elem_classes="mx-fields"):
-                    self.radius = gr.Number(label="R", elem_id="train-radius", min_width=90)
+                    self.radius = gr.Number(label="R", elem_id="train-radius", min_width=74)
                     self.relative = gr.Number(
-                        label="R × median norm", step=0.01, elem_id="train-relative", min_width=90
+                        label="R × median norm", step=0.01, elem_id="train-relative", min_width=100
                     )
                     self.scope = gr.Dropdown(
                         SCOPES, value=SCOPES[0], label="Token scope", allow_custom_value=True, elem_id="train-scope",
@@ -50,7 +50,7 @@ class TrainTab:
                     gr.Row(elem_classes="mx-fields"),
                 ):
                     self.p = gr.Number(2, label="p", elem_id="train-p", min_width=80)
-                    self.q = gr.Number(None, label="q (empty: as p)", elem_id="train-q", min_width=80)
+                    self.q = gr.Textbox(label="q (empty: as p)", elem_id="train-q", min_width=80)
                     self.seed = _number("Seed", "train-seed", 0)
                 with gr.Row(elem_classes="mx-toolbar"):
                     self.start = gr.Button("Train", variant="primary", elem_id="train-start", min_width=110)
@@ -122,7 +122,7 @@ class TrainTab:
 
     def _start(
         self, text: str, system: str, template: bool, name: str, method: Any, source: float, target: float,
-        radius: float, vectors: float, steps: float | None, p: float, q: float | None, scope: str, seed: float,
+        radius: float, vectors: float, steps: float, p: float, q: str, scope: str, seed: float,
     ) -> tuple[dict[str, Any], gr.Timer]:  # fmt: skip
         config = TrainingConfig(
             source=whole("source layer", source),
@@ -130,9 +130,9 @@ class TrainTab:
             radius=real("R", radius),
             vectors=whole("vectors", vectors),
             method=method,
-            steps=optional_whole("steps", steps),
+            steps=whole("steps", steps),
             p=real("p", p),
-            q=None if q is None else real("q", q),
+            q=optional_real("q", q),
             scope=scope,
             seed=whole("seed", seed),
         )
@@ -160,7 +160,7 @@ class TrainTab:
 
 
 def _number(label: str, elem_id: str, value: int | None = None) -> gr.Number:
-    return gr.Number(value, label=label, precision=0, elem_id=elem_id, min_width=90)
+    return gr.Number(value, label=label, precision=0, elem_id=elem_id, min_width=74)
 
 
 def _norm_note(norm: float) -> dict[str, Any]:
