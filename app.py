@@ -12,6 +12,7 @@ from melbo_app.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PORTS_TRIED = 20
+KEEP = {"Cache-Control": "max-age=86400"}
 
 
 def main() -> int:
@@ -62,13 +63,13 @@ def serve(settings: Settings, port: int) -> int:
     from melbo_app.workbench import Workbench
 
     workbench = Workbench(settings)
-    script = FileResponse(plotly_script(), headers={"Cache-Control": "max-age=86400"})
+    script = plotly_script()
     page = build_page(workbench)
     page.queue(default_concurrency_limit=8)
     page.launch(
         server_name=settings.host,
         server_port=port,
-        app_kwargs={"routes": [Route(PLOTLY_ROUTE, lambda request: script)]},
+        app_kwargs={"routes": [Route(PLOTLY_ROUTE, lambda request: FileResponse(script, headers=KEEP))]},
         theme=theme(),
         css_paths=STYLES,
         js=SHORTCUTS.read_text("utf-8"),

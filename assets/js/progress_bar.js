@@ -13,5 +13,5 @@ show((value) => {
   if (fraction === null || fraction === undefined) bar.removeAttribute('value');
   else bar.value = fraction;
   bar.style.visibility = value.state && value.state !== 'idle' ? 'visible' : 'hidden';
-  text.textContent = value.text || '';
+  text.textContent = text.title = value.text || '';
 });

@@ -18,7 +18,7 @@ def live(script: str, value: dict[str, Any] | None, *, elem_id: str, head: str |
     code = (SCRIPTS / "dom.js").read_text("utf-8") + (SCRIPTS / f"{script}.js").read_text("utf-8")
     return gr.HTML(
         value or {},
-        html_template=f'<div class="mx mx-{script.replace("_", "-")}"></div>',
+        html_template='<div class="mx"></div>',
         js_on_load=code,
         apply_default_css=False,
         elem_id=elem_id,

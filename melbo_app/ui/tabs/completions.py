@@ -34,7 +34,7 @@ class CompletionsTab:
             self.max_tokens = gr.Number(
                 40, label="Max new tokens", precision=0, minimum=1, elem_id="max-new-tokens", min_width=100
             )
-            self.mode = gr.Radio(["greedy", "sampled"], value="greedy", label="Decoding", elem_id="mode", min_width=190)
+            self.mode = gr.Radio(["greedy", "sampled"], value="greedy", label="Decoding", elem_id="mode", min_width=206)
             self.temperature = gr.Number(
                 0.8, label="Temperature", step=0.1, elem_id="temperature", min_width=80, interactive=False
             )
