@@ -391,8 +391,11 @@ def test_a_map_of_many_completions_is_umap_and_the_same_every_time(bench, bank):
 
 
 @pytest.mark.parametrize("when", ["completing", "embedding", "before"])
-def test_a_stopped_map_is_none(bench, bank, when):
+def test_a_stopped_map_is_none(bench, bank, when, monkeypatch):
     bench._embedder = StubEmbedder()
+    embedded = []
+    real = bench._embedder.encode
+    monkeypatch.setattr(bench._embedder, "encode", lambda texts: embedded.append(texts) or real(texts))
     stopped = when == "before"
     work = bench.map("a", [PROMPT], [0], [6.0], SHORT, stop=lambda: stopped)
 
@@ -408,6 +411,7 @@ def test_a_stopped_map_is_none(bench, bank, when):
 
     assert finish(watched()) is None
     assert stopped
+    assert len(embedded) == (1 if when == "embedding" else 0)  # no work for nobody
 
 
 def test_a_map_that_is_not_there_is_refused(bench):
