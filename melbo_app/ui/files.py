@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 # The hidden button gets its file a moment after the event ends; a file that is there already is not fetched twice.
 _FETCH = """() => {{
@@ -30,6 +31,8 @@ def fetch_script(elem_id: str) -> str:
 
 def written(stem: str, ending: str, write: Callable[[Path], Path]) -> str:
     """Path of a fresh file with a readable name, written by ``write``."""
-    folder = Path(tempfile.mkdtemp(prefix="melbo-"))
+    uploads = Path(get_upload_folder())
+    uploads.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=uploads))
     name = re.sub(r"[^\w\- ]+", "_", stem) + ending
     return str(write(folder / name))

@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 
 from melbo_app.ui.components.status_bar import status_bar
+from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import job_status, model_status
 from melbo_app.ui.session import Session
@@ -71,14 +72,14 @@ class Page:
         context = gr.context.Context.root_block
         assert context is not None, "the page is built inside a Blocks"
         bind(context.load, self._open, None, [completions.history, *completions.restore_outputs, *form.job_outputs])
-        suggest = [*session.prompt_inputs, form.name]
+        suggest = [*session.prompt_inputs, *form.name_outputs]
         bind(self._model.change, form.suggest, suggest, form.form_outputs)
         bind(self._model.change, session.show_tokens, [*session.prompt_inputs, session.scope], session.tokens)
         bind(self._model.change, self.models.open, None, self.models.outputs)
-        bind(train.select, form.free_name, [session.prompt, form.name], form.name)
+        bind(train.select, form.offer_name, form.name_inputs, form.name_outputs)
         bind(self._finished.change, self._take_up, self._finished, session.bank_outputs)
         for grid in (completions.grid, self.map.aside):
-            bind(grid.annotate, self._label, session.bank, [self.tabs, *self.labels.outputs])
+            bind(grid.annotate, self._label, session.bank, [self.tabs, *session.bank_outputs, *self.labels.outputs])
 
     def _open(self) -> list[Any]:
         """What a page shows when it is opened: the latest comparison with its settings, or the first bank."""
@@ -100,7 +101,7 @@ class Page:
         state, job = self._workbench.model_state(), self._workbench.training_job()
         active = job is not None and job.is_active
         seen = watched is not None and job is not None and job.title == watched
-        shown = self.train.watch() if active or seen else [gr.skip()] * 2
+        shown = self.train.watch() if active or seen else [gr.skip()] * 3
         made = job.result.record.name if job is not None and seen and not active and job.result else None
         busy = active or state.loading or not (state.loaded or state.error)
         return [
@@ -117,4 +118,7 @@ class Page:
         return self.session.open_bank(name) if name else [gr.skip()] * 5
 
     def _label(self, bank: str | None, event: gr.EventData) -> list[Any]:
-        return [gr.Tabs(selected="labels"), *self.labels.open(bank, int(event.vector))]
+        """Open the label of a card's vector, and its bank where the text on the card is another bank's."""
+        wanted = bank_chosen(event.bank)
+        shown = [gr.skip()] * 5 if wanted == bank else self.session.open_bank(self._workbench.bank(wanted).record.name)
+        return [gr.Tabs(selected="labels"), *shown, *self.labels.open(wanted, int(event.vector))]

@@ -37,10 +37,10 @@ class Session:
             self.tokens = token_strip(elem_id="tokens")
         with gr.Column(elem_id="vector-panel", elem_classes="mx-panel"):
             with gr.Row(elem_classes="mx-tight", equal_height=True):
-                self.bank = gr.Dropdown([], label="Bank", elem_id="bank", scale=6, min_width=160)
-                self.refresh = gr.Button("↻", elem_id="bank-refresh", size="sm", scale=0, min_width=36)
+                self.bank = gr.Dropdown([], label="Bank", elem_id="bank", scale=6, min_width=120)
+                self.use_prompt = gr.Button("its prompt", elem_id="bank-prompt", size="sm", scale=0, min_width=76)
+                self.refresh = gr.Button("↻", elem_id="bank-refresh", size="sm", scale=0, min_width=34)
             self.provenance = note_view(elem_id="provenance")
-            self.use_prompt = gr.Button("Use its prompt", elem_id="bank-prompt", size="sm")
             self.vectors = gr.Dropdown([], label="Vectors", multiselect=True, elem_id="vectors")
             self.cards = vector_cards(elem_id="vector-cards")
         with gr.Column(elem_id="radius-panel", elem_classes="mx-panel"):
@@ -67,7 +67,8 @@ class Session:
 
     def names(self, bank: str | None) -> dict[int, str]:
         """The label names of a bank's vectors."""
-        if self.find(bank) is None or bank is None:
+        line = self.find(bank)
+        if bank is None or line is None or line.damaged:
             return {}
         return {vector: label.name for vector, label in self._workbench.bank_labels(bank).items()}
 

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 
 from melbo_app.analysis.difference import mark
+from melbo_app.engine.prompt import Prompt
 from melbo_app.ui.components.live import live
 
 CHARACTERS_PER_LINE = 40
@@ -14,7 +16,7 @@ MOST_LINES = 12
 
 
 def completion_grid(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
-    """Value: {groups: [{title, cards}], lines, message}; see ``grid``. Event: annotate, with the vector."""
+    """Value: {groups: [{title, cards}], lines, message}; see ``grid``. Event: annotate, with bank and vector."""
     return live("completion_grid", value, elem_id=elem_id)
 
 
@@ -39,6 +41,23 @@ def grid(completions: Sequence[Any], names: dict[int, str], live: bool = False) 
     }
 
 
+def waiting(
+    prompts: Sequence[Prompt], vectors: Sequence[int], radius: float, control: bool, names: dict[int, str], longest: int
+) -> dict[str, Any]:
+    """The component's value before the first word: empty cards where the texts will stand."""
+    rows: list[int | str | None] = [None]
+    rows += [*(["random"] if control else []), *vectors] if radius else []
+    drafts = [
+        SimpleNamespace(
+            prompt_index=index, prompt=prompt, vector=row, radius=0.0 if row is None else radius, text="", tokens=0,
+            finished=False, bank=None, max_new_tokens=longest,
+        )
+        for index, prompt in enumerate(prompts)
+        for row in rows
+    ]  # fmt: skip
+    return grid(drafts, names, live=True)
+
+
 def _cards(completions: list[Any], names: dict[int, str], live: bool) -> list[dict[str, Any]]:
     baseline = next((completion.text for completion in completions if completion.vector is None), None)
     return [_card(completion, baseline, names, live) for completion in completions]
@@ -56,6 +75,7 @@ def _card(completion: Any, baseline: str | None, names: dict[int, str], live: bo
     return {
         "key": f"{completion.prompt_index}/{vector}/{completion.radius:g}",
         "kind": kind,
+        "bank": completion.bank,
         "vector": vector if kind == "vector" else None,
         "title": title,
         "name": names.get(vector, "") if kind == "vector" else "",

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.ui.components.completion_grid import completion_grid, grid
+from melbo_app.ui.components.completion_grid import completion_grid, grid, waiting
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import Returning, chosen, decoding_from, prompts_from, radius_of
 from melbo_app.ui.guard import bind
@@ -99,7 +99,8 @@ class CompletionsTab:
         radii = [radius_of(radius)] if rows or control else []
         names = self._session.names(bank)
         with self._runs.start(request) as stop:
-            yield gr.skip(), working("waiting for the model"), gr.skip()
+            empty = waiting(asked, rows, radii[0] if radii else 0.0, control, names, how.max_new_tokens)
+            yield empty, working("waiting for the model"), gr.skip()
             work = self._workbench.steer(bank, asked, rows, radii, how, random_control=control, stop=stop.is_set)
             run = Returning(work)
             last = 0.0

@@ -28,11 +28,11 @@ class LabelsTab:
         with gr.Row(elem_classes="mx-split"):
             with gr.Column(scale=5, min_width=320, elem_id="label-form"):
                 with gr.Row(elem_classes="mx-toolbar", equal_height=True):
-                    self.previous = gr.Button("‹ previous", elem_id="label-previous", size="sm", min_width=90)
+                    self.previous = gr.Button("‹ previous", elem_id="label-previous", size="sm", min_width=76)
                     self.vector = gr.Number(
-                        0, label="Vector", precision=0, minimum=0, elem_id="label-vector", min_width=90
+                        0, label="Vector", precision=0, minimum=0, elem_id="label-vector", min_width=76
                     )
-                    self.next = gr.Button("next ›", elem_id="label-next", size="sm", min_width=90)
+                    self.next = gr.Button("next ›", elem_id="label-next", size="sm", min_width=76)
                 self.name = gr.Textbox(label="Name", max_lines=1, elem_id="label-name", placeholder="what it does")
                 with gr.Row(elem_classes="mx-fields"):
                     self.tags = gr.Dropdown(

@@ -30,6 +30,7 @@ class MapTab:
     def __init__(self, workbench: Workbench, session: Session, completions: CompletionsTab) -> None:
         self._workbench, self._session, self._completions, self._runs = workbench, session, completions, Runs()
         self._map = gr.State(None)
+        self._offered = gr.State("")  # the radii that the page wrote
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.draw = gr.Button("Draw map", variant="primary", elem_id="map-draw", scale=0, min_width=110)
             self.stop = gr.Button("Stop", elem_id="map-stop", scale=0, min_width=80)
@@ -61,18 +62,20 @@ class MapTab:
         bind(run.failure, lambda: resting("Not finished."), None, self.progress)
         bind(self.stop.click, self._stop, None, self.progress)
         bind(self.colour.change, self._paint, [self._map, self.colour], self.plot)
-        bind(self.multiples.input, self.fill_radii, [self.multiples, session.radius], self.radii)
-        bind(session.radius.change, self._renew_radii, [self.multiples, session.radius, self.radii], self.radii)
+        offered = [self.radii, self._offered]
+        bind(self.multiples.input, self._fill_radii, [self.multiples, session.radius], offered)
+        bind(session.radius.change, self._renew_radii, [self.multiples, session.radius, *offered], offered)
         bind(self.plot.point, self._open, None, self.aside)
 
-    def fill_radii(self, multiples: list[str], radius: dict[str, Any] | None) -> str:
-        """The R field's text for multiples of the bank's R."""
+    def _fill_radii(self, multiples: list[str], radius: dict[str, Any] | None) -> list[str]:
+        """The R field's text for multiples of the bank's R, twice: in the field, and remembered as offered."""
         trained = (radius or {}).get("trained")
-        return ", ".join(f"{trained * MULTIPLES[one]:.3g}" for one in MULTIPLES if one in multiples) if trained else ""
+        radii = [trained * MULTIPLES[one] for one in MULTIPLES if one in multiples] if trained else []
+        return [", ".join(f"{one:.3g}" for one in radii)] * 2
 
-    def _renew_radii(self, multiples: list[str], radius: dict[str, Any] | None, text: str) -> Any:
-        """Fill the field once a bank is there; what a person wrote stays."""
-        return gr.skip() if text else self.fill_radii(multiples, radius)
+    def _renew_radii(self, multiples: list[str], radius: dict[str, Any] | None, text: str, offered: str) -> Any:
+        """Another bank has another R; what a person wrote stays."""
+        return [gr.skip()] * 2 if (text or "") != offered else self._fill_radii(multiples, radius)
 
     def _draw(
         self, request: gr.Request, text: str, system: str, template: bool, bank: str | None, vectors: list[int],

@@ -12,7 +12,7 @@ from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import optional_real, prompts_from, real, whole
 from melbo_app.ui.guard import bind
-from melbo_app.ui.present import amount, job_progress
+from melbo_app.ui.present import amount, bank_choices, job_progress
 from melbo_app.ui.session import SCOPES, Session
 from melbo_app.workbench import Workbench
 
@@ -26,6 +26,7 @@ class TrainTab:
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session = workbench, session
         self._norm = gr.State(None)
+        self._offered = gr.State("")  # the name that the page made up
         with gr.Row(elem_classes="mx-split"):
             with gr.Column(scale=4, min_width=330, elem_id="train-form"):
                 self.name = gr.Textbox(label="Bank name", elem_id="train-name")
@@ -57,12 +58,15 @@ class TrainTab:
                     self.stop = gr.Button("Stop", elem_id="train-stop", min_width=80)
             with gr.Column(scale=6, min_width=340):
                 self.progress = progress_bar(resting(), elem_id="train-progress")
+                self.again = gr.Button("Save the trained bank again", elem_id="train-save-again", visible=False)
                 self.curves = plotly_view({"message": EMPTY}, elem_id="train-curves")
         self.form_outputs = [
-            self.name, self.source, self.target, self.scope, session.scope, self.radius, self.relative, self._norm,
-            self.norm,
+            self.name, self._offered, self.source, self.target, self.scope, session.scope, self.radius, self.relative,
+            self._norm, self.norm,
         ]  # fmt: skip
-        self.job_outputs = [self.progress, self.curves]
+        self.name_inputs = [session.prompt, self.name, self._offered]
+        self.name_outputs = [self.name, self._offered]
+        self.job_outputs = [self.progress, self.curves, self.again]
 
     def bind(self, wake: gr.Timer) -> None:
         """Bind the form; ``wake`` is the timer that watches the training."""
@@ -73,6 +77,8 @@ class TrainTab:
         ]  # fmt: skip
         bind(self.start.click, self._start, inputs, [self.progress, wake])
         bind(self.stop.click, self._stop, None, self.progress)
+        saved = bind(self.again.click, self._save_again, self.name, [self.progress, self.again, session.bank])
+        bind(saved.success, session.open_bank, session.bank, session.bank_outputs)
         bind(self.method.input, lambda method: DEFAULT_STEPS[method], self.method, self.steps)
         bind(self.radius.input, self._to_relative, [self.radius, self._norm], self.relative)
         bind(self.relative.input, self._to_radius, [self.relative, self._norm], self.radius)
@@ -83,42 +89,44 @@ class TrainTab:
         bind(self.scope.input, lambda scope: scope, self.scope, session.scope)
         bind(session.scope.input, lambda scope: scope, session.scope, self.scope)
 
-    def suggest(self, text: str, system: str, template: bool, name: str) -> list[Any]:
+    def suggest(self, text: str, system: str, template: bool, name: str, offered: str) -> list[Any]:
         """Values of ``form_outputs`` for the loaded model and this prompt; a free name where there is none yet."""
-        fresh = self.free_name(text, name)
+        fresh = self.offer_name(text, name, offered)
         try:
             prompts = prompts_from(text, system, template)
         except MelboError:
             prompts = []
         if not self._workbench.model_state().loaded:
-            return [fresh, *[gr.skip()] * 8]
+            return [*fresh, *[gr.skip()] * 8]
         found = self._workbench.suggestion(prompts)
         return [
-            fresh, found.source, found.target, found.scope, found.scope, found.radius,
+            *fresh, found.source, found.target, found.scope, found.scope, found.radius,
             float(amount(found.relative_radius)), found.median_norm, _norm_note(found.median_norm),
         ]  # fmt: skip
 
-    def free_name(self, text: str, name: str = "") -> str:
-        """``name`` if it can still be used, or one made of the prompt's first words."""
+    def offer_name(self, text: str, name: str, offered: str) -> list[str]:
+        """Name and offered name: a free one of the prompt's first words, unless a person wrote one that is free."""
         taken = {line.name.lower() for line in self._workbench.banks()}
-        if name and name.lower() not in taken:
-            return name
+        if name and name != offered and name.lower() not in taken:
+            return [name, offered]
         words = re.findall(r"\w+", text.lower())[:4]
         stem = "-".join(words)[:40] or "bank"
         number = next(number for number in range(1, len(taken) + 2) if f"{stem}-{number}" not in taken)
-        return f"{stem}-{number}"
+        return [f"{stem}-{number}"] * 2
 
     def watch(self) -> list[Any]:
         """Values of ``job_outputs`` for the training that runs, or the last one."""
-        job = self._workbench.training_job()
+        job, waiting = self._workbench.training_job(), self._workbench.unsaved_bank()
+        again = gr.Button(f"Save “{waiting}” again", visible=True) if waiting else gr.Button(visible=False)
         if job is None or job.progress is None or not job.progress.curves:
-            return [job_progress(job), gr.skip()]
+            return [job_progress(job), gr.skip(), again]
         from melbo_app.analysis.figures import curves_figure  # late: plotly takes a second to import
 
         progress = job.progress
-        method = job.result.record.method if job.result else progress.stage
+        method = "sequential" if progress.stage.startswith("vector") else "joint"
         curves = [list(curve) for curve in progress.curves]
-        return [job_progress(job), figure_value(curves_figure(curves, progress.done, progress.total, method))]
+        figure = curves_figure(curves, progress.done, progress.total, method)
+        return [job_progress(job), figure_value(figure), again]
 
     def _start(
         self, text: str, system: str, template: bool, name: str, method: Any, source: float, target: float,
@@ -146,6 +154,13 @@ class TrainTab:
         job.stop()
         return job_progress(job)
 
+    def _save_again(self, name: str) -> list[Any]:
+        waiting = self._workbench.unsaved_bank()
+        taken = any(line.name == waiting for line in self._workbench.banks())
+        bank = self._workbench.save_again(name if taken else None).record.name
+        choices = bank_choices(self._workbench.banks())
+        return [resting(f"{bank} is on the shelf."), gr.Button(visible=False), gr.Dropdown(choices=choices, value=bank)]
+
     def _measure(self, text: str, system: str, template: bool, source: float | None, radius: float | None) -> list[Any]:
         if source is None or not self._workbench.model_state().loaded:
             return [gr.skip()] * 3
@@ -160,7 +175,7 @@ class TrainTab:
 
 
 def _number(label: str, elem_id: str, value: int | None = None) -> gr.Number:
-    return gr.Number(value, label=label, precision=0, elem_id=elem_id, min_width=74)
+    return gr.Number(value, label=label, precision=0, elem_id=elem_id, min_width=70)
 
 
 def _norm_note(norm: float) -> dict[str, Any]:
