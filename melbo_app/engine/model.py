@@ -76,7 +76,9 @@ class LanguageModel:
             use_cache: whether to return one.
         """
         # `logits_to_keep` and `position_ids` are not known to every family (GPT-2 and Bloom lack one or the other)
-        optional = {"position_ids": position_ids, "logits_to_keep": 1}
+        # An index and not a count: a slice is a view, for which torch copies the whole output matrix once a row.
+        last = torch.tensor([input_ids.shape[1] - 1], device=input_ids.device)
+        optional = {"position_ids": position_ids, "logits_to_keep": last}
         kwargs = {key: value for key, value in optional.items() if key in self._accepted and value is not None}
         return self.model(
             input_ids, attention_mask=attention_mask, past_key_values=cache, use_cache=use_cache, **kwargs

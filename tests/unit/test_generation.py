@@ -267,3 +267,19 @@ def test_any_allowed_sampling_picks_a_token_that_exists(seed, temperature, top_p
     logits = torch.randn(2, VOCABULARY, generator=torch.Generator().manual_seed(0))
     chosen = _chooser(Decoding(1, temperature, top_p, seed), torch.device("cpu"))(logits)
     assert ((chosen >= 0) & (chosen < VOCABULARY)).all()
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_the_vocabulary_matrix_is_not_copied_once_a_row(family):
+    """torch multiplies a view of the hidden states as a batch, for which it copies the matrix for each row."""
+    lm = tiny(family)
+    seen = []
+    head = lm.model.get_output_embeddings()
+    handle = head.register_forward_pre_hook(
+        lambda _module, args: seen.append((args[0].shape[1], args[0].is_contiguous()))
+    )
+    try:
+        last(lm, encoded(lm, TEXTS[:1]), torch.zeros(3, WIDTH), SOURCE, Decoding(2))
+    finally:
+        handle.remove()
+    assert seen == [(1, True), (1, True)]

@@ -1,0 +1,50 @@
+"""``make bench``: the figures of the README, as a table."""
+
+import os
+import platform
+
+import torch
+
+from benchmarks import generation, page, training
+from melbo_app.engine.model import LanguageModel, choose_dtype, load
+from melbo_app.library.weights import DEFAULT_MODEL, resolve
+from melbo_app.settings import Settings
+
+ROUNDS = 5
+
+
+def main() -> None:
+    """Measure everything, a line each as soon as it is known."""
+    files = resolve(DEFAULT_MODEL, Settings().cache_dir)
+    automatic = str(choose_dtype("auto", torch.device("cpu"))).removeprefix("torch.")
+
+    def model(dtype: str) -> LanguageModel:
+        return load(files.path, files.name, files.weights_hash or "", "cpu", dtype)
+
+    print(f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
+    print("| what | figure |\n|---|---|")
+    models = {dtype: model(dtype) for dtype in dict.fromkeys(["float32", automatic])}
+    for row in training.measure(model("float32"), models, ROUNDS):
+        spread = f" ({row['low']:.1f} to {row['high']:.1f})" if row["ratio"] != 1 else ""
+        print(
+            f"| training, {training.VECTORS} vectors, {row['dtype']} | {row['ratio']:.1f} × the published loop{spread}, "
+            f"{row['ms']:.1f} ms a vector and step |",
+            flush=True,
+        )
+    for dtype, lm in models.items():
+        found = generation.measure(lm, ROUNDS)
+        print(
+            f"| {generation.VECTORS} vectors in one batch, {dtype} | {found['single_over_batch']:.1f} × one at a time; "
+            f"{100 * (found['steered_over_unsteered'] - 1):+.1f} % time against the batch unsteered; "
+            f"{found['tokens_per_second']:.0f} tokens a second |",
+            flush=True,
+        )
+    models.clear()
+    found = page.measure()
+    print(f"| page reachable after `python app.py` | {found['reachable']:.1f} s |")
+    print(f"| first steered completion after that | {found['first_completion']:.1f} s |")
+    print(f"| resident memory then | {found['resident_gb']:.2f} GB |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""The page: seconds until it is reachable, until the first steered completion, and the memory it takes."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 120
+
+
+def measure() -> dict[str, float]:
+    """Start the page as a person does, press nothing but Steer, and look at the clock."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start = time.perf_counter()
+    server = subprocess.Popen(
+        [sys.executable, str(ROOT / "app.py"), "--port", str(port)], stdout=subprocess.DEVNULL, cwd=ROOT
+    )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        reachable = _when_reachable(address, start)
+        with sync_playwright() as driver:
+            browser = driver.chromium.launch(
+                executable_path=os.environ.get("MELBO_BROWSER", "/usr/bin/chromium"), args=["--no-sandbox"]
+            )
+            page = browser.new_page()
+            page.goto(address)
+            first = _first_completion(page, start)
+            browser.close()
+        resident = psutil.Process(server.pid).memory_info().rss
+        return {"reachable": reachable, "first_completion": first - reachable, "resident_gb": resident / 1e9}
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def _when_reachable(address: str, start: float) -> float:
+    while time.perf_counter() - start < PATIENCE:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return time.perf_counter() - start
+        except OSError:
+            time.sleep(0.05)
+    raise TimeoutError(f"{address} was not reachable after {PATIENCE} s")
