@@ -21,14 +21,15 @@ def main() -> None:
     def model(dtype: str) -> LanguageModel:
         return load(files.path, files.name, files.weights_hash or "", "cpu", dtype)
 
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
+    threads = torch.get_num_threads()
+    print(f"{platform.machine()}, {os.cpu_count()} cores, {threads} threads, torch {torch.__version__}\n")
     print("| what | figure |\n|---|---|")
     models = {dtype: model(dtype) for dtype in dict.fromkeys(["float32", automatic])}
     for row in training.measure(model("float32"), models, ROUNDS):
         spread = f" ({row['low']:.1f} to {row['high']:.1f})" if row["ratio"] != 1 else ""
         print(
-            f"| training, {training.VECTORS} vectors, {row['dtype']} | {row['ratio']:.1f} × the published loop{spread}, "
-            f"{row['ms']:.1f} ms a vector and step |",
+            f"| training, {training.VECTORS} vectors, {row['dtype']} | {row['ratio']:.1f} × the published "
+            f"loop{spread}, {row['ms']:.1f} ms a vector and step |",
             flush=True,
         )
     for dtype, lm in models.items():

@@ -1,7 +1,7 @@
 """The published training loop (Mack & Turner 2024), written plainly: one vector at a time through the whole model.
 
-The vector is the bias of the source block's down-projection, Z is read from ``output_hidden_states`` and nothing is kept
-between steps, as in the published code.
+The vector is the bias of the source block's down-projection, Z is read from ``output_hidden_states`` and nothing is
+kept between steps, as in the published code.
 """
 
 import torch

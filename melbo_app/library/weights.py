@@ -21,8 +21,8 @@ from filelock import FileLock
 
 from melbo_app.engine import gguf as gguf_file
 from melbo_app.errors import InputError, MelboError, StorageError
-from melbo_app.library.hub import download
 from melbo_app.library.atomic import sync_folder, write_file
+from melbo_app.library.hub import download
 from melbo_app.settings import Settings
 
 DEFAULT_MODEL = "SmolLM2-135M-Instruct"

@@ -279,7 +279,7 @@ def test_the_vocabulary_matrix_is_not_copied_once_a_row(family):
         lambda _module, args: seen.append((args[0].shape[1], args[0].is_contiguous()))
     )
     try:
-        last(lm, encoded(lm, TEXTS[:1]), torch.zeros(3, WIDTH), SOURCE, Decoding(2))
+        last(lm, encoded(lm, TEXTS[0]), torch.zeros(3, WIDTH), SOURCE, Decoding(2))
     finally:
         handle.remove()
     assert seen == [(1, True), (1, True)]
