@@ -38,7 +38,7 @@ lint: $(DEV)
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-bench: install
+bench: install $(DEV)
 	$(PY) -m benchmarks
 
 install: $(PACKAGES) $(WEIGHTS)

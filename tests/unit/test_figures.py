@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from melbo_app.analysis.projection import MapPoint
 from melbo_app.analysis.figures import curves_figure, heatmap_figure, map_figure
+from melbo_app.analysis.projection import MapPoint
 
 PLAIN = MapPoint(id=7, x=1, y=2, vector=3, radius=8, label="", text="Sure, here it is", prompt_index=0)
 BASELINE = replace(PLAIN, id=1, vector=None, radius=0)
