@@ -25,6 +25,8 @@ app.command()(models)
 app.add_typer(banks, name="banks")
 app.add_typer(labels, name="labels")
 
+INTERRUPTED = 130  # typer turns Ctrl+C into this code, without a word
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command: exit code 0, or 2 and one line on standard error."""
@@ -33,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         code = app(args=arguments, prog_name="melbo_app", standalone_mode=False)
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
         sys.stdout.flush()
         sys.exit(code or 0)
     except typer.TyperException as error:
@@ -43,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         first = error.errors()[0]
         _fail(f"MELBO_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}.")
     except (typer.Abort, KeyboardInterrupt):
-        _fail("Interrupted.")
+        _fail("Interrupted; nothing was saved.")
     except BrokenPipeError:  # the reader left; what Python still wants to write at its end goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(2)

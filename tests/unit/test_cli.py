@@ -668,13 +668,13 @@ def test_numbers_that_json_cannot_hold_become_null(capsys):
 # --- as programs -----------------------------------------------------------------------------------------------------
 
 
-def test_a_program_trains_steers_and_leaves_when_nobody_reads(environment, cache):
+def test_a_program_trains_writes_what_the_terminal_can_show_and_leaves_when_nobody_reads(environment, cache):
     told = answer(process(environment, "train", "--prompt", "héllo", "--name", "a", "--vectors", 2, "--json"))
     assert told.json["vectors"] == 2
     assert not any("\r" in line for line in told.err)
     plain = {**environment, "PYTHONIOENCODING": "ascii"}
-    told = answer(process(plain, "steer", "a", "--max-new-tokens", 3, "--json"))
-    assert told.json["completions"][0]["prompt"]["user"] == "héllo"
+    told = answer(process(plain, "banks", "show", "a", "--json"))
+    assert told.out.isascii() and told.json["prompts"][0]["user"] == "héllo"
     listing = process(environment, "banks", "show", "a")
     assert listing.stdout is not None and listing.stderr is not None
     listing.stdout.close()
@@ -707,36 +707,48 @@ def test_ctrl_c_keeps_the_vectors_that_are_finished(environment, ask: Ask):
     assert ask("banks", "show", "b", "--json").json["note"].startswith("Stopped: 4 of 4 vectors")
 
 
-def test_ctrl_c_before_a_vector_is_finished_is_one_sentence(environment, cache):
-    running = process(environment, *TRAIN, "--method", "sequential", "--steps", 100_000_000, "--json")
-    told = interrupt_when(running, "vector 1 of 8")
+@pytest.fixture
+def pressing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Presses Ctrl+C in this process when a line of progress begins with a sign."""
+
+    def press_at(sign: str) -> None:
+        real = output._LogReport.say
+
+        def say(self: output._LogReport, line: str) -> None:
+            real(self, line)
+            if line.startswith(sign):
+                signal.raise_signal(signal.SIGINT)
+
+        monkeypatch.setattr(output._LogReport, "say", say)
+
+    return press_at
+
+
+def test_ctrl_c_before_a_vector_is_finished_is_one_sentence(ask: Ask, cache, pressing):
+    pressing("vector 1 of 8")
+    told = ask(*TRAIN, "--method", "sequential", "--steps", 100_000_000, "--json")
     assert (told.code, told.out) == (2, "")
+    assert "Stopping; what is finished is kept." in told.err
     assert told.err[-1] == "training: it was stopped before a vector was finished. Nothing was saved."
     assert not (cache / "banks").exists()
 
 
-def test_ctrl_c_while_it_steers_keeps_the_texts_as_far_as_they_are(ask: Ask, bank, monkeypatch):
+def test_a_second_ctrl_c_ends_the_program(ask: Ask, cache, pressing):
+    pressing("vector 1 of 8")
+    pressing("vector 1 of 8")  # twice at the same line: nothing is asked in between
+    told = ask(*TRAIN, "--method", "sequential", "--steps", 100_000_000, "--json")
+    assert (told.code, told.out, told.err[-1]) == (2, "", "Interrupted; nothing was saved.")
+    assert not (cache / "banks").exists()
+
+
+def test_ctrl_c_while_it_steers_keeps_the_texts_as_far_as_they_are(ask: Ask, bank, pressing, monkeypatch):
     from melbo_app.engine import generation
 
     monkeypatch.setattr(generation, "STREAM_SECONDS", 0.0)
-    monkeypatch.setattr(output, "LOG_SECONDS", 0.0)
-    real = output._LogReport.say
-
-    def say(self: output._LogReport, line: str) -> None:
-        real(self, line)
-        if line.startswith("token 3 "):
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(output._LogReport, "say", say)
+    pressing("token 3 ")
     told = ask("steer", "a", "--max-new-tokens", 20, "--json").json
     assert told["stopped"] is True
     assert {entry["tokens"] for entry in told["completions"]} == {4}
-
-
-def test_two_programs_train_into_one_cache(environment, ask: Ask):
-    both = [process(environment, "train", "--prompt", "x", "--name", name, "--steps", 3, "--json") for name in "ab"]
-    assert [answer(running).json["name"] for running in both] == ["a", "b"]
-    assert {entry["name"] for entry in ask("banks", "--json").json["banks"]} == {"a", "b"}
 
 
 def test_of_two_programs_with_one_name_one_gets_it_and_the_other_loses_nothing(
@@ -762,12 +774,15 @@ def test_of_two_programs_with_one_name_one_gets_it_and_the_other_loses_nothing(
     assert ask("banks", "show", "b-2", "--json").json["steps"] == 2
 
 
-def test_of_two_programs_at_once_with_one_name_exactly_one_succeeds(environment, ask: Ask):
-    both = [
-        process(environment, "train", "--prompt", "x", "--name", "a", "--steps", 40, "--seed", seed, "--json")
-        for seed in (0, 1)
+def test_programs_train_into_one_cache_at_once_and_a_name_goes_to_exactly_one(environment, ask: Ask):
+    all_three = [
+        process(environment, "train", "--prompt", "x", "--name", name, "--steps", 40, "--seed", seed, "--json")
+        for name, seed in (("b", 0), ("a", 1), ("a", 2))
     ]
-    told = sorted((answer(running) for running in both), key=lambda entry: entry.code)
-    assert [entry.code for entry in told] == [0, 2]
-    assert told[1].sentence.startswith("name: there is a bank called “a” already.")
-    assert ask("banks", "show", "a", "--json").json["hash"] == told[0].json["hash"]
+    other, *rivals = [answer(running) for running in all_three]
+    assert other.json["name"] == "b"
+    won, lost = sorted(rivals, key=lambda entry: entry.code)
+    assert (won.code, lost.code) == (0, 2)
+    assert lost.sentence.startswith("name: there is a bank called “a” already.")
+    assert ask("banks", "show", "a", "--json").json["hash"] == won.json["hash"]
+    assert ask("banks", "show", "b", "--json").json["hash"] == other.json["hash"]
