@@ -1,6 +1,7 @@
 """The door: ``python app.py [--host H] [--port P]`` serves the page."""
 
 import argparse
+import errno
 import os
 import socket
 import sys
@@ -28,23 +29,30 @@ def main() -> int:
         print(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}.", file=sys.stderr)
         return 2
     # A port that somebody named is meant; only the default moves on to the next free one.
-    port = free_port(settings.host, settings.port, 1 if "port" in settings.model_fields_set else PORTS_TRIED)
+    tries = 1 if "port" in settings.model_fields_set else PORTS_TRIED
+    try:
+        port = free_port(settings.host, settings.port, tries)
+    except OSError as error:
+        print(f"host: {settings.host} is no address of this machine ({error.strerror}).", file=sys.stderr)
+        return 2
     if port is None:
-        hint = f"It is in use, or not allowed. Choose another, such as --port {settings.port % 65535 + 1}."
-        print(f"port: {settings.host}:{settings.port} cannot be listened on. {hint}", file=sys.stderr)
+        hint = f"Choose another, such as --port {settings.port % 65535 + 1}."
+        print(f"port: {settings.port} is in use, or not allowed. {hint}", file=sys.stderr)
         return 2
     return serve(settings, port)
 
 
 def free_port(host: str, first: int, tries: int) -> int | None:
-    """The first of ``tries`` ports from ``first`` on that can be listened on, or None."""
+    """The first of ``tries`` ports from ``first`` on that can be listened on, or None; OSError for a wrong host."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in range(first, min(first + tries, 65536)):
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
-            except OSError:
+            except OSError as error:
+                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                    raise
                 continue
             return port
     return None

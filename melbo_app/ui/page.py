@@ -1,5 +1,6 @@
 """The page: composes the header, the session at the left and the tabs, and keeps them up to date."""
 
+import html
 from typing import Any
 
 import gradio as gr
@@ -53,7 +54,6 @@ class Page:
                 with gr.Tab("Models", id="models") as models:
                     self.models = ModelsTab(workbench)
         self.timer = gr.Timer(BUSY)
-        self._watched = gr.State(None)  # title of the training that this page saw running
         self._finished = gr.State(None)  # name of the bank that a training seen from here has made
         self._model = gr.State(None)  # hash of the model that the page was last told about
         session.bind()
@@ -67,8 +67,8 @@ class Page:
 
     def _bind(self, train: gr.Tab, models: gr.Tab) -> None:
         session, completions, form = self.session, self.completions, self.train
-        look = [self.status, self.timer, self._watched, self._finished, self._model, *form.job_outputs]
-        bind(self.timer.tick, self._look, [self._watched, self._model], look, trigger_mode="once")
+        look = [self.status, self.timer, self.train.watched, self._finished, self._model, *form.job_outputs]
+        bind(self.timer.tick, self._look, [self.train.watched, self._model], look, trigger_mode="once")
         context = gr.context.Context.root_block
         assert context is not None, "the page is built inside a Blocks"
         bind(context.load, self._open, None, [completions.history, *completions.restore_outputs, *form.job_outputs])
@@ -103,11 +103,15 @@ class Page:
         seen = watched is not None and job is not None and job.title == watched
         shown = self.train.watch() if active or seen else [gr.skip()] * 3
         made = job.result.record.name if job is not None and seen and not active and job.result else None
+        if job is not None and seen and job.state == "failed":
+            gr.Warning(html.escape(job.error or ""), title="Training failed", duration=12)
+        elif made:
+            gr.Info(f"“{html.escape(made)}” is trained and chosen for steering.", title="Training finished", duration=5)
         busy = active or state.loading or not (state.loaded or state.error)
         return [
             {**model_status(state), **job_status(job)},
             gr.Timer(BUSY if busy else IDLE),
-            job.title if active and job is not None else None,
+            job.title if active and job is not None else None if seen else gr.skip(),
             made or gr.skip(),
             state.weights_hash if state.loaded and state.weights_hash != known else gr.skip(),
             *shown,

@@ -25,6 +25,7 @@ class TrainTab:
 
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session = workbench, session
+        self.watched = gr.State(None)  # title of the training whose end this page waits for
         self._norm = gr.State(None)
         self._offered = gr.State("")  # the name that the page made up
         with gr.Row(elem_classes="mx-split"):
@@ -75,7 +76,7 @@ class TrainTab:
             *session.prompt_inputs, self.name, self.method, self.source, self.target, self.radius, self.vectors,
             self.steps, self.p, self.q, self.scope, self.seed,
         ]  # fmt: skip
-        bind(self.start.click, self._start, inputs, [self.progress, wake])
+        bind(self.start.click, self._start, inputs, [self.progress, self.watched, wake])
         bind(self.stop.click, self._stop, None, self.progress)
         saved = bind(self.again.click, self._save_again, self.name, [self.progress, self.again, session.bank])
         bind(saved.success, session.open_bank, session.bank, session.bank_outputs)
@@ -131,7 +132,7 @@ class TrainTab:
     def _start(
         self, text: str, system: str, template: bool, name: str, method: Any, source: float, target: float,
         radius: float, vectors: float, steps: float, p: float, q: str, scope: str, seed: float,
-    ) -> tuple[dict[str, Any], gr.Timer]:  # fmt: skip
+    ) -> tuple[dict[str, Any], str, gr.Timer]:  # fmt: skip
         config = TrainingConfig(
             source=whole("source layer", source),
             target=whole("target layer", target),
@@ -144,8 +145,8 @@ class TrainTab:
             scope=scope,
             seed=whole("seed", seed),
         )
-        self._workbench.start_training(prompts_from(text, system, template), config, name)
-        return working("starting"), gr.Timer(0.7)
+        job = self._workbench.start_training(prompts_from(text, system, template), config, name)
+        return working("starting"), job.title, gr.Timer(0.7)
 
     def _stop(self) -> Any:
         job = self._workbench.training_job()
