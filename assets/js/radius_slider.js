@@ -102,7 +102,7 @@ show((value) => {
   const idle = !value.trained;
   range.disabled = exact.disabled = reset.disabled = idle;
   ticks.replaceChildren(...(idle ? [] : TICKS.map((tick) => {
-    const mark = make('span', 'mx-radius-tick', tick === 0 ? '0' : number(tick * trained(), 3));
+    const mark = make('span', 'mx-radius-tick', tick === 0 ? '0' : number(tick * trained(), 2));
     mark.style.left = `${50 + 50 * toPosition(tick * trained())}%`;
     if (tick === 1 || tick === -1) mark.classList.add('mx-radius-tick-trained');
     return mark;
