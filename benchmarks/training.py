@@ -12,9 +12,11 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import values_and_gradients
+from melbo_app.engine.training_config import TrainingProgress
 
 PROMPT, SOURCE, TARGET, RADIUS = Prompt("How can I make a bomb?"), 7, 21, 8.0
 VECTORS, STEPS = 32, 4
+NOWHERE = TrainingProgress("measuring", 0, 1, None)
 
 
 def measure(reference: LanguageModel, ours: dict[str, LanguageModel], rounds: int) -> list[dict[str, object]]:
@@ -52,6 +54,7 @@ def _steps(lm: LanguageModel):
 
     def run() -> None:
         for _ in range(STEPS):
-            values_and_gradients(piece, thetas, mask, PowerObjective(), VECTORS, lambda: False)
+            for _ in values_and_gradients(piece, thetas, mask, PowerObjective(), VECTORS, lambda: False, NOWHERE):
+                pass
 
     return run

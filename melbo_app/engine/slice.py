@@ -35,9 +35,8 @@ class ModelSlice:
         """Run the model once.
 
         Raises:
-            InputError: a layer that does not exist, or target ≤ source.
-            RuntimeError: calling the blocks again does not give what the model gave (a model whose blocks share
-                state); steering such a model would be silently wrong.
+            InputError: a layer that does not exist, target ≤ source, or a model whose blocks, called again, do not
+                give what it gave (they share state): training on it would be silently wrong.
         """
         lm.block("source layer", source)
         lm.block("target layer", target)
@@ -122,9 +121,11 @@ class ModelSlice:
         error = (again - self.baseline)[:, real].float().norm(dim=-1) / self.baseline[real].float().norm(dim=-1)
         allowed = 1e-3 if self.baseline.dtype in (torch.float32, torch.float64) else 0.05
         if not bool((error <= allowed).all()):
-            raise RuntimeError(
+            raise InputError(
+                "model",
                 f"blocks {self.source + 1} to {self.target} of {self.lm.name} give something else when they are called "
-                f"on their own (relative difference {float(error.max()):.2g}); this kind of model is not supported"
+                f"on their own (relative difference {float(error.max()):.2g})",
+                "This kind of model is not supported; choose another",
             )
 
     def _calls_for(self, vectors: int) -> list[tuple[tuple, dict[str, Any]]]:

@@ -32,6 +32,13 @@ class TrainingResult:
     seconds: float
 
 
+FIRST_ANGLE, LAST_ANGLE = 0.8, 0.1
+"""Radians that a joint step turns a vector by, at the beginning and at the end."""
+
+TOKENS_AT_ONCE = 2048
+"""On a CPU, tokens of all vectors together in one pass: one or two seconds, after which others may compute. More are
+no faster."""
+
 Training = Generator[TrainingProgress, None, TrainingResult]
 Stop = Callable[[], bool]
 
@@ -54,6 +61,8 @@ def train(
         )
     piece.mask(TokenScope.parse(config.scope))  # refuses an empty scope now, not at the first step
     batch = vectors_at_once(piece, memory_gb)
+    if piece.lm.device.type == "cpu":
+        batch = min(batch, max(1, TOKENS_AT_ONCE // piece.encoded.input_ids.numel()))
     method = _joint if config.method == "joint" else _sequential
     return method(piece, config, stop or (lambda: False), batch)
 
@@ -96,11 +105,22 @@ def _objective(config: TrainingConfig) -> PowerObjective:
 
 
 def values_and_gradients(
-    piece: ModelSlice, thetas: Tensor, mask: Tensor, objective: PowerObjective, batch: int, stop: Stop
-) -> tuple[Tensor, Tensor]:
-    """J [V] and its gradients [V, d], ``batch`` vectors at a time: J of one vector does not depend on the others."""
+    piece: ModelSlice,
+    thetas: Tensor,
+    mask: Tensor,
+    objective: PowerObjective,
+    batch: int,
+    stop: Stop,
+    now: TrainingProgress,
+) -> Generator[TrainingProgress, None, tuple[Tensor, Tensor]]:
+    """J [V] and its gradients [V, d], ``batch`` vectors at a time: J of one vector does not depend on the others.
+
+    Yields ``now`` between two batches, so that others may compute there.
+    """
     values, gradients = [], []
-    for chunk in thetas.split(batch):
+    for number, chunk in enumerate(thetas.split(batch)):
+        if number:
+            yield now
         leaf = chunk.detach().requires_grad_()
         value = objective(piece.deltas(leaf, stop), mask)
         gradients.append(torch.autograd.grad(value.sum(), leaf)[0])
@@ -124,17 +144,21 @@ def _joint(piece: ModelSlice, config: TrainingConfig, stop: Stop, batch: int) ->
     thetas = polar(random_rows(config.vectors, width, config.radius, generator), config.radius).to(device)
     curves: list[list[float]] = [[] for _ in range(config.vectors)]
     clock, done, stopped = _Clock(total), 0, False
+    progress = TrainingProgress(f"step 1 of {total}", 0, total, None, curves, 0)
     try:
         for done in range(total):
-            values, gradients = values_and_gradients(piece, thetas, mask, _objective(config), batch, stop)
+            values, gradients = yield from values_and_gradients(
+                piece, thetas, mask, _objective(config), batch, stop, progress
+            )
             for curve, value in zip(curves, values.tolist(), strict=True):
                 curve.append(value)
             direction = torch.nn.functional.normalize(tangent(gradients, thetas), dim=1)
             angle = FIRST_ANGLE * (LAST_ANGLE / FIRST_ANGLE) ** (done / max(1, total - 1))
             thetas = polar(thetas + math.tan(angle) * config.radius * direction, config.radius)
-            yield TrainingProgress(
+            progress = TrainingProgress(
                 f"step {done + 1} of {total}", done + 1, total, clock.left(done + 1), curves, config.vectors
             )
+            yield progress
         done = total
     except Stopped:
         stopped = True
@@ -142,9 +166,6 @@ def _joint(piece: ModelSlice, config: TrainingConfig, stop: Stop, batch: int) ->
     thetas, curves = thetas[:kept], curves[:kept]
     final = _values(piece, thetas, mask, _objective(config), batch) if kept else []
     return TrainingResult(thetas.float().cpu(), final, curves, done, stopped, clock.seconds)
-
-
-FIRST_ANGLE, LAST_ANGLE = 0.8, 0.1
 
 
 def _sequential(piece: ModelSlice, config: TrainingConfig, stop: Stop, batch: int) -> Training:
@@ -160,6 +181,7 @@ def _sequential(piece: ModelSlice, config: TrainingConfig, stop: Stop, batch: in
     curves: list[list[float]] = []
     clock, stopped = _Clock(config.vectors * steps), False
     done = 0
+    progress = TrainingProgress(f"vector 1 of {config.vectors}", 0, clock.total, None, curves, 0)
     try:
         for number in range(1, config.vectors + 1):
             start = without(random_rows(1, width, radius, generator).to(device), found, radius)
@@ -167,7 +189,9 @@ def _sequential(piece: ModelSlice, config: TrainingConfig, stop: Stop, batch: in
             optimizer = torch.optim.AdamW([theta], lr=0.001, betas=(0.9, 0.98), weight_decay=0.0, amsgrad=True)
             curves.append([])
             for _ in range(steps):
-                values, gradients = values_and_gradients(piece, theta, mask, _objective(config), batch, stop)
+                values, gradients = yield from values_and_gradients(
+                    piece, theta, mask, _objective(config), batch, stop, progress
+                )
                 curves[-1].append(float(values))
                 with torch.no_grad():
                     theta.grad = -tangent(without(gradients, found, radius), theta)
@@ -175,9 +199,10 @@ def _sequential(piece: ModelSlice, config: TrainingConfig, stop: Stop, batch: in
                     theta.copy_(radius * torch.nn.functional.normalize(without(theta, found, radius), dim=1))
                 done += 1
                 finished = number - 1 + (done == number * steps)
-                yield TrainingProgress(
+                progress = TrainingProgress(
                     f"vector {number} of {config.vectors}", done, clock.total, clock.left(done), curves, finished
                 )
+                yield progress
             # once more in float64: what float32 leaves over adds up with the number of vectors
             exact = without(theta.detach().double(), found.double(), radius)
             found = torch.cat([found, (radius * torch.nn.functional.normalize(exact, dim=1)).float()])

@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -285,13 +286,12 @@ def _file_hash(path: Path, cache_dir: Path) -> str:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError("model", f"{path} cannot be read ({error.strerror})") from error
-    try:
-        memo.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{memo.parent} could not be made: {error.strerror}.") from error
-    # Another process may have added to it meanwhile; what one of two overwrites is only computed again.
+    # Another process may have added to it meanwhile; what one of two overwrites is only computed again. The same goes
+    # for a memo that cannot be written: a full or read-only disk is no reason not to load a model.
     entries = _read_memo(memo) | {str(path): {"key": key, "sha256": sha256}}
-    write_file(memo, json.dumps(entries, indent=1).encode(), overwrite=True)
+    with suppress(OSError, StorageError):
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        write_file(memo, json.dumps(entries, indent=1).encode(), overwrite=True)
     return sha256
 
 

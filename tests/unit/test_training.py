@@ -360,3 +360,13 @@ def test_sequential_vectors_do_not_depend_on_how_many_follow(piece):
     few, many = (trained(piece, replace(config, vectors=count)).vectors for count in (2, 4))
     assert torch.equal(few, many[:2])
     assert all(abs(float(a @ b)) < 1e-4 * CONFIG.radius**2 for a, b in itertools.combinations(many, 2))
+
+
+def test_between_two_batches_of_one_step_others_may_compute(piece, monkeypatch):
+    whole, expected = result_of(train(piece, CONFIG))
+    monkeypatch.setattr("melbo_app.engine.training.TOKENS_AT_ONCE", piece.encoded.input_ids.numel())
+    parts, result = result_of(train(piece, CONFIG))
+    assert len(whole) == CONFIG.total_steps
+    assert len(parts) == CONFIG.total_steps * CONFIG.vectors
+    assert [progress.done for progress in parts[: CONFIG.vectors]] == [0, 0, 1]
+    assert torch.allclose(result.vectors, expected.vectors, atol=1e-5)

@@ -478,3 +478,15 @@ class TestHub:
         monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
         with pytest.raises(InputError, match="the hub cannot be reached. Give a folder or a .gguf file"):
             weights.fetch(weights.resolve("owner/of-no-model", tmp_path), tmp_path)
+
+
+def test_a_hash_that_cannot_be_remembered_is_computed_again_and_stops_nothing(tmp_path, monkeypatch):
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+
+    def full(path, data, *, overwrite):
+        raise StorageError("the disk is full.")
+
+    monkeypatch.setattr(weights, "write_file", full)
+    cache = tmp_path / "cache"
+    assert folder_hash(tmp_path, cache) == folder_hash(tmp_path, cache) != ""
+    assert not list(cache.rglob("hashes.json"))
