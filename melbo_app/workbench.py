@@ -319,6 +319,10 @@ class Workbench:
         """One completion."""
         return self._completions.get(id)
 
+    def latest_completion(self, bank: str, vector: int) -> Completion | None:
+        """The newest completion under a vector of a bank, or None."""
+        return self._completions.latest(self._hash_of(bank, vector), vector)
+
     # --- map and similarity ------------------------------------------------------------------------------------
 
     def map(

@@ -171,6 +171,18 @@ class Completions:
                 raise InputError("completion", f"there is no completion {id}")
             return _completion(row)
 
+    def latest(self, bank_hash: str, vector: int) -> Completion | None:
+        """The newest completion under a vector, or None."""
+        newest = (
+            select(CompletionRow)
+            .where(CompletionRow.bank_hash == bank_hash, CompletionRow.vector == vector)
+            .order_by(CompletionRow.id.desc())
+            .limit(1)
+        )
+        with self._database.read() as session:
+            row = session.scalars(newest).first()
+            return None if row is None else _completion(row)
+
     def find(self, key: CompletionKey) -> Completion | None:
         """The newest completion that ``key`` (or a Completion, which is one too) describes, or None.
 

@@ -207,3 +207,14 @@ def test_a_database_that_cannot_be_used_is_a_storage_error(tmp_path):
     for use in (completions.recent, lambda: completions.get(1), lambda: completions.add_comparison({}, [steered()])):
         with pytest.raises(StorageError, match="Move it away"):
             use()
+
+
+def test_the_latest_text_of_a_vector_is_found_however_many_came_since(completions):
+    first = completions.add_comparison({}, [steered(text="old"), steered(vector=4, text="other")])
+    newer = completions.add_comparison({}, [steered(text="new")])
+    for _ in range(30):
+        completions.add_comparison({}, [steered(vector=4, text="other")])
+    digest = first.completions[0].bank_hash
+    assert completions.latest(digest, 3) == newer.completions[0]
+    assert completions.latest(digest, 5) is None
+    assert completions.latest("of no bank", 3) is None

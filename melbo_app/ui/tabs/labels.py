@@ -4,7 +4,6 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.library.completions import Completion
 from melbo_app.ui.components.completion_grid import completion_grid, grid
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.files import fetch_script, hidden_download, written
@@ -83,7 +82,7 @@ class LabelsTab:
                 cells[1:] = [label.name, ", ".join(label.tags), "★" * (label.rating or 0), label.note, changed]
             rows.append({"key": str(number), "cells": cells})
         label = self._workbench.label(bank, at)
-        text = self._latest(line.hash, at)
+        text = self._workbench.latest_completion(bank, at)
         return [
             {"columns": COLUMNS, "rows": rows, "selected": str(at)},
             at,
@@ -109,14 +108,6 @@ class LabelsTab:
         )
         gr.Info(f"The label of vector {int(vector)} is saved.", duration=3)
         return self.open(bank, vector)
-
-    def _latest(self, bank_hash: str | None, vector: int) -> Completion | None:
-        """The newest completion of a vector among the recent comparisons."""
-        for summary in self._workbench.comparisons():
-            if summary.settings.get("bank_hash") == bank_hash and vector in summary.settings.get("vectors", ()):
-                texts = self._workbench.comparison(summary.id).completions
-                return next((text for text in texts if text.vector == vector), None)
-        return None
 
     def _exporter(self, ending: str) -> Any:
         def export() -> str:
