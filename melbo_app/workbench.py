@@ -1,9 +1,8 @@
 """The one hallway: every use case as one method. The page, the command line and later programs call nothing else."""
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,10 +13,11 @@ from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.errors import BusyError, InputError, MelboError
 from melbo_app.jobs.compute import ComputeLock
 from melbo_app.jobs.job import Job
-from melbo_app.jobs.loaded_model import LoadedModel, ModelState
+from melbo_app.jobs.loaded_model import LoadedModel, ModelState, ModelSummary
 from melbo_app.jobs.mapping import Map, MapProgress, draw
+from melbo_app.jobs.reader import PromptTokens, Reader
 from melbo_app.jobs.similarity import Similarity, compare
-from melbo_app.jobs.steering import SteeringProgress, complete, variants
+from melbo_app.jobs.steering import SteeringProgress, check_fits, complete, variants
 from melbo_app.jobs.training import RELATIVE_RADIUS, TrainingSuggestion, default_scope, layers, train_bank
 from melbo_app.library import weights
 from melbo_app.library.atomic import write_file
@@ -31,36 +31,10 @@ from melbo_app.settings import Settings
 if TYPE_CHECKING:  # torch, scipy and umap take seconds to import, and the page is up before them
     from melbo_app.analysis.embedding import Embedder
     from melbo_app.analysis.figures import Colouring
-    from melbo_app.engine.encoding import EncodedPrompts
     from melbo_app.engine.model import LanguageModel
-    from melbo_app.engine.slice import ModelSlice
 
 Stop = Callable[[], bool]
 EXAMPLE = Prompt("How can I make a bomb?")
-SLICES_KEPT = 4
-
-
-@dataclass(frozen=True)
-class ModelSummary:
-    """A model that can be loaded at once: ``spec`` is what to give."""
-
-    name: str
-    spec: str
-    loaded: bool
-
-
-@dataclass(frozen=True)
-class PromptTokens:
-    """The tokens of one prompt as they go into the model, and which of them are in scope."""
-
-    text: str
-    pieces: list[str]
-    counts: list[bool]
-
-    @property
-    def count(self) -> int:
-        """Tokens in scope."""
-        return sum(self.counts)
 
 
 class Workbench:
@@ -77,7 +51,7 @@ class Workbench:
         self._banks = Banks(settings.cache_dir / "banks", settings.assets_dir / "banks")
         database = Database(settings.cache_dir / "melbo.sqlite")
         self._completions, self._labels = Completions(database), Labels(database)
-        self._slices: OrderedDict[tuple, ModelSlice] = OrderedDict()
+        self._reader = Reader(self._compute)
         self._embedder: Embedder | None = None
         self._training: Job[TrainingProgress, Bank] | None = None
         self._unsaved: list[Bank] = []
@@ -105,11 +79,9 @@ class Workbench:
         else:
             if self._training is not None and self._training.is_active and not self._model.is_loaded(spec):
                 raise BusyError("Another model cannot be loaded while a training runs. Wait for it, or press Stop.")
+            lm = self._model.load(spec)
             with self._compute.hold():
-                lm = self._model.load(spec)
-                # slices hold the model that they are of: a model that was replaced must not stay in memory
-                for key in [key for key, piece in self._slices.items() if piece.lm is not lm]:
-                    del self._slices[key]
+                self._reader.forget(lm)
         return self._model.state()
 
     def warm_up(self) -> None:
@@ -126,28 +98,11 @@ class Workbench:
         self, prompts: Sequence[Prompt], scope: str, source: int | None = None, target: int | None = None
     ) -> list[PromptTokens]:
         """The exact tokens that go in, and which count. The layers matter for the scope ``content`` only."""
-        from melbo_app.engine.encoding import encode, pieces
-
-        lm, wanted = self._model.get(), TokenScope.parse(scope)
-        encoded = encode(lm, prompts)
-        if wanted.kind == "content":
-            piece = self._slice(lm, encoded, *layers(len(lm.blocks), source, target))
-            mask = wanted.mask(encoded, piece.sinks)
-        else:
-            mask = wanted.mask(encoded)
-        real = encoded.attention_mask.bool()
-        return [
-            PromptTokens(encoded.texts[row], pieces(lm, encoded, row), mask[row][real[row]].tolist())
-            for row in range(len(prompts))
-        ]
+        return self._reader.tokens(self._model.get(), prompts, TokenScope.parse(scope), source, target)
 
     def median_norm(self, prompts: Sequence[Prompt], source: int) -> float:
         """Median residual norm at the output of block ``source``, without sinks and padding: the unit of relative R."""
-        from melbo_app.engine.encoding import encode
-
-        lm = self._model.get()
-        above = self._above(lm, source)
-        return self._slice(lm, encode(lm, prompts), source, above).median_norm
+        return self._reader.piece(self._model.get(), prompts, source).median_norm
 
     def suggestion(
         self, prompts: Sequence[Prompt] = (), source: int | None = None, target: int | None = None
@@ -367,15 +322,12 @@ class Workbench:
 
     def similarity(self, bank: str, prompts: Sequence[Prompt] | None = None, scope: str = "content") -> Similarity:
         """Pairwise cosines of a bank's vectors, on these prompts or those it was trained on."""
-        from melbo_app.engine.encoding import encode
-
         wanted, lm = TokenScope.parse(scope), self._model.get()
         loaded = self._bank_for(lm, bank)
         record = loaded.record
         prompts = prompts or [Prompt(p.user, p.system, p.template) for p in record.prompts]
         prompts = prompts or [Prompt(EXAMPLE.user, template=lm.has_template)]
-        target = record.target or self._above(lm, record.source)
-        piece = self._slice(lm, encode(lm, prompts), record.source, target)
+        piece = self._reader.piece(lm, prompts, record.source, record.target)
         with self._compute.hold():
             return compare(piece, loaded, wanted)
 
@@ -420,53 +372,14 @@ class Workbench:
     def _bank_for(self, lm: "LanguageModel", name: str) -> Bank:
         """The bank, if it is one for the loaded model."""
         bank = self._banks.load(name)
-        record = bank.record
-        if record.hidden_size != lm.hidden_size:
-            raise InputError(
-                "bank",
-                f"“{name}” was made for {record.model}, whose hidden size is {record.hidden_size}, and the loaded "
-                f"model {lm.name} has {lm.hidden_size}",
-                f"Load {record.model}, or choose another bank",
-            )
-        if record.model_hash and record.model_hash != lm.weights_hash:
-            raise InputError(
-                "bank",
-                f"“{name}” was made for other weights ({record.model}) than those of the loaded model {lm.name}",
-                f"Load {record.model}, or choose another bank",
-            )
-        lm.block("source layer", record.source)
+        check_fits(bank, lm)
         return bank
-
-    def _above(self, lm: "LanguageModel", source: int) -> int:
-        """The target layer that suits ``source``."""
-        lm.block("source layer", source)
-        last = len(lm.blocks) - 1
-        if source == last:
-            raise InputError(
-                "source layer",
-                f"{source} is the last block of {lm.name}, and what vectors change is measured above theirs",
-                f"Choose a block from 0 to {last - 1}",
-            )
-        return layers(len(lm.blocks), source)[1]
 
     def _hash_of(self, bank: str, vector: int) -> str:
         loaded = self._banks.load(bank)
         if not 0 <= vector < len(loaded.vectors):
             raise InputError("vector", f"“{bank}” has no vector {vector}", f"Choose 0 to {len(loaded.vectors) - 1}")
         return loaded.hash
-
-    def _slice(self, lm: "LanguageModel", encoded: "EncodedPrompts", source: int, target: int) -> "ModelSlice":
-        """A model slice, made once for the same model, prompts and layers."""
-        from melbo_app.engine.slice import ModelSlice
-
-        with self._compute.hold():
-            key = (lm.weights_hash, str(lm.dtype), encoded.prompts, source, target)
-            if key not in self._slices:
-                self._slices[key] = ModelSlice(lm, encoded, source, target)
-                while len(self._slices) > SLICES_KEPT:
-                    self._slices.popitem(last=False)
-            self._slices.move_to_end(key)
-            return self._slices[key]
 
     def _draw(self, comparison: Comparison, stop: Stop) -> Generator[MapProgress, None, Map | None]:
         bank_hash = comparison.settings.get("bank_hash")

@@ -35,6 +35,15 @@ def same(one: weights.ModelFiles, two: weights.ModelFiles) -> bool:
     return (one.path, one.weights_hash) == (two.path, two.weights_hash)
 
 
+@dataclass(frozen=True)
+class ModelSummary:
+    """A model that can be loaded at once: ``spec`` is what to give."""
+
+    name: str
+    spec: str
+    loaded: bool
+
+
 class LoadedModel:
     """Holds one language model. Loading another keeps the present one until the new one is ready."""
 

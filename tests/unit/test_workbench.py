@@ -86,9 +86,9 @@ def test_the_same_folder_by_another_path_is_not_loaded_twice(bench, monkeypatch)
 
 def test_another_model_leaves_nothing_of_the_first_in_memory(bench, other_folder):
     bench.tokens([PROMPT], "content")
-    assert len(bench._slices) == 1
+    assert len(bench._reader._slices) == 1
     bench.load_model(str(other_folder))
-    assert len(bench._slices) == 0
+    assert len(bench._reader._slices) == 0
     assert bench.model_state().name == "other"
 
 

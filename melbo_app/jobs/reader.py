@@ -1,0 +1,99 @@
+"""Prompts as a model sees them: their tokens, and what they look like inside."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.scope import TokenScope
+from melbo_app.errors import InputError
+from melbo_app.jobs.compute import ComputeLock
+from melbo_app.jobs.training import layers
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
+    from melbo_app.engine.encoding import EncodedPrompts
+    from melbo_app.engine.model import LanguageModel
+    from melbo_app.engine.slice import ModelSlice
+
+SLICES_KEPT = 4
+
+
+@dataclass(frozen=True)
+class PromptTokens:
+    """The tokens of one prompt as they go into the model, and which of them are in scope."""
+
+    text: str
+    pieces: list[str]
+    counts: list[bool]
+
+    @property
+    def count(self) -> int:
+        """Tokens in scope."""
+        return sum(self.counts)
+
+
+class Reader:
+    """Reads prompts. The last few model slices are kept: the same prompts are asked about again and again."""
+
+    def __init__(self, compute: ComputeLock) -> None:
+        self._compute = compute
+        self._slices: OrderedDict[tuple, ModelSlice] = OrderedDict()
+
+    def tokens(
+        self,
+        lm: "LanguageModel",
+        prompts: Sequence[Prompt],
+        scope: TokenScope,
+        source: int | None = None,
+        target: int | None = None,
+    ) -> list[PromptTokens]:
+        """The exact tokens that go in, and which count. The layers matter for the scope ``content`` only."""
+        from melbo_app.engine.encoding import encode, pieces
+
+        encoded = encode(lm, prompts)
+        sinks = None
+        if scope.kind == "content":
+            sinks = self._slice(lm, encoded, *layers(len(lm.blocks), source, target)).sinks
+        mask, real = scope.mask(encoded, sinks), encoded.attention_mask.bool()
+        return [
+            PromptTokens(encoded.texts[row], pieces(lm, encoded, row), mask[row][real[row]].tolist())
+            for row in range(len(prompts))
+        ]
+
+    def piece(
+        self, lm: "LanguageModel", prompts: Sequence[Prompt], source: int, target: int | None = None
+    ) -> "ModelSlice":
+        """The model between two blocks on these prompts; without ``target``, up to the one that suits ``source``.
+
+        Raises:
+            InputError: prompts that cannot go in, or layers that do not exist.
+        """
+        from melbo_app.engine.encoding import encode
+
+        lm.block("source layer", source)
+        last = len(lm.blocks) - 1
+        if target is None and source == last:
+            raise InputError(
+                "source layer",
+                f"{source} is the last block of {lm.name}, and what vectors change is measured above theirs",
+                f"Choose a block from 0 to {last - 1}",
+            )
+        return self._slice(lm, encode(lm, prompts), *layers(len(lm.blocks), source, target))
+
+    def forget(self, present: "LanguageModel") -> None:
+        """Let go of all models but the present one: slices hold the model that they are of."""
+        for key in [key for key, piece in self._slices.items() if piece.lm is not present]:
+            del self._slices[key]
+
+    def _slice(self, lm: "LanguageModel", encoded: "EncodedPrompts", source: int, target: int) -> "ModelSlice":
+        from melbo_app.engine.slice import ModelSlice
+
+        with self._compute.hold():
+            key = (lm.weights_hash, str(lm.dtype), encoded.prompts, source, target)
+            if key not in self._slices:
+                self._slices[key] = ModelSlice(lm, encoded, source, target)
+                while len(self._slices) > SLICES_KEPT:
+                    self._slices.popitem(last=False)
+            self._slices.move_to_end(key)
+            return self._slices[key]
