@@ -1,4 +1,7 @@
-"""How much memory training needs, measured before it starts, and how much there is."""
+"""How much memory work needs, known before it starts, and how much there is."""
+
+import ctypes
+import sys
 
 import psutil
 import torch
@@ -8,11 +11,11 @@ from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.slice import ModelSlice
 
 SHARE = 0.7
-"""Of the free memory, what training may take unless a person says otherwise."""
+"""Of the free memory, what work may take unless a person says otherwise."""
 
 
 def budget(lm: LanguageModel, memory_gb: float | None = None) -> int:
-    """Bytes that training may take on the model's device."""
+    """Bytes that work may take on the model's device."""
     if memory_gb is not None:
         return int(memory_gb * 2**30)
     if lm.device.type == "cuda":
@@ -36,6 +39,29 @@ def bytes_per_vector(lm: LanguageModel, encoded: EncodedPrompts, source: int, ta
     per_prompt = linear * tokens + square * tokens**2
     # twice: gradients, temporary tensors and the deltas in float32 come on top of what is saved
     return int(2 * per_prompt * len(encoded.prompts))
+
+
+def rows_at_once(lm: LanguageModel, tokens: int, memory_gb: float | None = None) -> int:
+    """How many rows of ``tokens`` tokens (prompt and completion together) can be generated in one batch, at least 1.
+
+    A row keeps keys and values in every block; on top come its hidden states, and its logits in float32, each of
+    them a few times over.
+    """
+    config = lm.model.config.get_text_config()
+    heads = config.num_attention_heads
+    head = getattr(config, "head_dim", None) or lm.hidden_size // heads
+    cached = 2 * len(lm.blocks) * (getattr(config, "num_key_value_heads", None) or heads) * head
+    wide = 16 * lm.hidden_size
+    row = tokens * (cached + wide) * lm.dtype.itemsize + 4 * 4 * config.vocab_size
+    return max(1, budget(lm, memory_gb) // row)
+
+
+def give_back() -> None:
+    """Hand freed memory back to the system, where the C library (glibc) would keep it for later."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
 
 
 def _saved_bytes(lm: LanguageModel, encoded: EncodedPrompts, source: int, target: int, length: int) -> int:

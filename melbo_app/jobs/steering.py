@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from melbo_app.engine.model import LanguageModel
 
 MOST_ROWS = 128
-"""Rows in one generate call; more are done in several, so that the first texts come soon."""
+"""Rows in one generate call, memory allowing; more are done in several, so that the first texts come soon."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,7 @@ def complete(
     rows: Sequence[Variant],
     decoding: Decoding,
     known: Completions,
+    memory_gb: float | None,
     stop: Callable[[], bool],
 ) -> Generator[SteeringProgress, None, tuple[list[Completion], bool]]:
     """Complete each prompt under each variant; returns the completions and whether all were finished.
@@ -103,8 +104,9 @@ def complete(
 
     from melbo_app.engine.encoding import encode
     from melbo_app.engine.generation import generate
+    from melbo_app.engine.memory import give_back, rows_at_once
 
-    encode(lm, prompts)
+    longest = encode(lm, prompts).input_ids.shape[1] + decoding.max_new_tokens
     drafts = [
         [_draft(lm, bank, variant, prompt, index, decoding) for index, prompt in enumerate(prompts)] for variant in rows
     ]
@@ -115,7 +117,7 @@ def complete(
                 row[index] = found.model_copy(update={"id": None, "bank": draft.bank, "prompt_index": index})
     missing = [number for number, row in enumerate(drafts) if any(not entry.tokens for entry in row)]
     total = decoding.max_new_tokens
-    size = max(1, MOST_ROWS // len(prompts))
+    size = max(1, min(MOST_ROWS, rows_at_once(lm, longest, memory_gb)) // len(prompts))
     parts = [missing[start : start + size] for start in range(0, len(missing), size)]
     for part_number, part in enumerate(parts):
         wanted = [index for index in range(len(prompts)) if any(not drafts[row][index].tokens for row in part)]
@@ -135,6 +137,7 @@ def complete(
             done = part_number * total + progress.step
             stage = f"token {progress.step} of up to {total}"
             yield SteeringProgress(_flat(drafts), done, total * len(parts), stage)
+        give_back()
         if stop():
             break
     completions = list(_flat(drafts))

@@ -68,6 +68,7 @@ def train_bank(
         InputError: what was asked for cannot be trained, or nothing was finished before the stop.
     """
     from melbo_app.engine.encoding import encode
+    from melbo_app.engine.memory import give_back
     from melbo_app.engine.slice import ModelSlice
     from melbo_app.engine.training import train
 
@@ -77,6 +78,7 @@ def train_bank(
     piece = ModelSlice(lm, encoded, config.source, config.target)
     TokenScope.parse(config.scope).mask(encoded, piece.sinks)
     result = yield from train(piece, config, stop, memory_gb)
+    give_back()
     if not len(result.vectors):
         raise InputError("training", "it was stopped before a vector was finished", "Nothing was saved")
     template = getattr(lm.tokenizer, "chat_template", None)

@@ -56,9 +56,10 @@ class Session:
         bind(self.bank.input, self.open_bank, self.bank, self.bank_outputs)
         bind(self.refresh.click, self.reopen_bank, [self.bank, self.vectors, self.radius], self.bank_outputs)
         bind(self.use_prompt.click, self._prompt_of, self.bank, self.prompt_inputs)
+        latest = {"trigger_mode": "always_last"}  # a second click must not be lost while the first is answered
         self.selections = [
-            bind(self.vectors.input, self._select_cards, [self.vectors, self.cards], self.cards),
-            bind(self.cards.pick, lambda cards: chosen(cards.get("selected")), self.cards, self.vectors),
+            bind(self.vectors.input, self._select_cards, [self.vectors, self.cards], self.cards, **latest),
+            bind(self.cards.pick, lambda cards: chosen(cards.get("selected")), self.cards, self.vectors, **latest),
         ]
 
     def find(self, name: str | None) -> BankSummary | None:

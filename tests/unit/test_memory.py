@@ -9,7 +9,7 @@ import torch
 from tiny_models import encoded, random_thetas, tiny
 
 from melbo_app.engine import memory
-from melbo_app.engine.memory import budget, bytes_per_vector
+from melbo_app.engine.memory import budget, bytes_per_vector, rows_at_once
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import train, vectors_at_once
 from melbo_app.engine.training_config import TrainingConfig
@@ -137,3 +137,21 @@ def test_a_budget_for_two_vectors_trains_at_most_two_at_a_time(monkeypatch, meth
         assert dataclasses.is_dataclass(progress)
     seen = [count for count in seen if count > 0]
     assert max(seen) == 2
+
+
+def test_rows_of_a_batch_follow_memory_and_length_and_are_never_none():
+    lm = tiny("llama")
+    few, many = rows_at_once(lm, 100, 0.001), rows_at_once(lm, 100, 0.01)
+    assert many == pytest.approx(10 * few, rel=0.1)
+    assert rows_at_once(lm, 10_000, 0.001) < few
+    assert rows_at_once(lm, 10**9, 0.001) == 1
+
+
+def test_a_row_takes_at_least_what_its_cache_takes():
+    lm = tiny("llama")
+    tokens = 40
+    output = lm.forward(
+        torch.ones(1, tokens, dtype=torch.int64), torch.ones(1, tokens, dtype=torch.int64), use_cache=True
+    )
+    cache = sum(layer.keys.nbytes + layer.values.nbytes for layer in output.past_key_values.layers)
+    assert cache < 2**30 / rows_at_once(lm, tokens, 1.0) < 50 * cache

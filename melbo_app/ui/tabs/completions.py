@@ -121,6 +121,8 @@ class CompletionsTab:
         """Steer because R or the selection changed, when that is wanted."""
         if auto:
             yield from self._steer(request, *fields)
+        else:
+            yield gr.skip(), gr.skip(), gr.skip()  # who yields nothing empties the outputs
 
     def _stop(self, request: gr.Request) -> dict[str, Any]:
         return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")

@@ -54,7 +54,7 @@ class LabelsTab:
         session = self._session
         bind(tab.select, self.open, [session.bank, self.vector], self.outputs)
         bind(session.bank.change, self.open, [session.bank], self.outputs)
-        bind(self.table.pick, self._open_picked, session.bank, self.outputs)
+        bind(self.table.pick, self._open_picked, session.bank, self.outputs, trigger_mode="always_last")
         bind(self.vector.submit, self.open, [session.bank, self.vector], self.outputs)
         bind(self.previous.click, self._back, [session.bank, self.vector], self.outputs)
         bind(self.next.click, self._forth, [session.bank, self.vector], self.outputs)

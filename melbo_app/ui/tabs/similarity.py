@@ -46,10 +46,11 @@ class SimilarityTab:
         inputs = [*session.prompt_inputs, session.bank, self.scope]
         views = [self.delta, self.theta, self.delta_note, self.theta_note]
         for trigger in (self.compare.click, self.scope.input):
-            run = bind(trigger, self._compare, inputs, [self._found, self.progress], trigger_mode="once")
+            run = bind(trigger, self._compare, inputs, [self._found, self.progress], trigger_mode="always_last")
             bind(run.success, self._show, [self._found, self.clustered, session.bank], views)
             bind(run.failure, lambda: resting("Not finished."), None, self.progress)
-        bind(self.clustered.input, self._show, [self._found, self.clustered, session.bank], views)
+        shown = [self._found, self.clustered, session.bank]
+        bind(self.clustered.input, self._show, shown, views, trigger_mode="always_last")
 
     def _compare(
         self, text: str, system: str, template: bool, bank: str | None, scope: str
