@@ -1,0 +1,203 @@
+"""The real program on the real model, and a browser that reports everything that goes wrong in it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import steps
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    Request,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
+
+from melbo_app.library.weights import DEFAULT_MODEL, resolve
+
+ROOT = Path(__file__).resolve().parents[2]
+SCREENSHOTS = ROOT / "test-results"
+PATIENCE = 60  # seconds after which something that has not come will not come
+LOCAL = ("127.0.0.1", "localhost")
+WITHOUT_A_HOST = ("data", "blob", "about")  # addresses of what is inside the page already
+SIZE = ViewportSize(width=1360, height=850)
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run",
+]  # fmt: skip
+
+expect.set_options(timeout=1000 * PATIENCE)
+
+
+class App:
+    """``python app.py`` as a person starts it, with a cache of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cache = folder / "cache"
+        self.cache.mkdir()
+        (self.cache / "models").symlink_to(ROOT / "cache" / "models", target_is_directory=True)
+        self._log = folder / "app.log"
+        self.url = ""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it on a free port and wait until the page can be fetched."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MELBO_")}
+        environment |= {"MELBO_CACHE_DIR": str(self.cache), "PYTHONUNBUFFERED": "1"}
+        command = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        end = time.monotonic() + PATIENCE
+        while not self._answers():
+            assert self._process.poll() is None, f"app.py ended:\n{self.log()}"
+            assert time.monotonic() < end, f"app.py was not reachable after {PATIENCE} s:\n{self.log()}"
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """End it without a chance to tidy up, as a power cut does."""
+        assert self._process is not None, "stopped before it was started"
+        self._process.kill()
+        self._process.wait()
+
+    def log(self) -> str:
+        """What it wrote so far."""
+        return self._log.read_text("utf-8")
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(self.url, timeout=5) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            return False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def model_is_prepared() -> None:
+    resolve(DEFAULT_MODEL, ROOT / "cache")
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The program that most tests share: what one test leaves there, the next one finds."""
+    yield from _running(App(tmp_path_factory.mktemp("app")))
+
+
+@pytest.fixture
+def own_app(tmp_path: Path) -> Iterator[App]:
+    """A program that nobody has used yet."""
+    yield from _running(App(tmp_path))
+
+
+def _running(app: App) -> Iterator[App]:
+    app.start()
+    yield app
+    app.stop()
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    path = os.environ.get("MELBO_BROWSER", "/usr/bin/chromium")
+    if not os.access(path, os.X_OK):
+        pytest.fail(f"There is no browser at {path}: install chromium, or set MELBO_BROWSER to the path of one.")
+    running = playwright.chromium.launch(executable_path=path, args=FLAGS)
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """The browser of a person who was here before: the page's scripts are in its cache."""
+    kept = browser.new_context(viewport=SIZE)
+    yield kept
+    kept.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.fixture
+def open_page(
+    browser: Browser, context: BrowserContext, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Page]]:
+    """Opens the page of a program; ``elsewhere`` in another browser, as another person does.
+
+    The test fails on an uncaught error in the page or the program, on an error in the console and on a request that
+    leaves this machine.
+    """
+    faults: list[str] = []
+    opened: list[Page] = []
+    others: list[BrowserContext] = []
+    written: dict[App, int] = {}
+
+    def asked(what: Request) -> None:
+        address = urlsplit(what.url)
+        if address.scheme not in WITHOUT_A_HOST and address.hostname not in LOCAL:
+            faults.append(f"a request to {what.url}")
+
+    def said(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            faults.append(f"in the console: {message.text} ({message.location.get('url')})")
+
+    def open_one(app: App, *, elsewhere: bool = False) -> Page:
+        if elsewhere:
+            others.append(browser.new_context(viewport=SIZE))
+        page = (others[-1] if elsewhere else context).new_page()
+        page.set_default_timeout(1000 * PATIENCE)
+        page.on("pageerror", lambda error: faults.append(f"an uncaught error: {error}"))
+        page.on("console", said)
+        page.on("request", asked)
+        page.add_init_script(path=steps.UNANSWERED)
+        opened.append(page)
+        written.setdefault(app, len(app.log()))
+        page.goto(app.url)
+        steps.wait_until_ready(page)
+        return page
+
+    yield open_one
+    for number, page in enumerate(page for page in opened if not page.is_closed()):
+        if request.node.stash.get(FAILED, False):
+            SCREENSHOTS.mkdir(exist_ok=True)
+            page.screenshot(path=SCREENSHOTS / f"{request.node.name}-{number}.png")
+        page.close()
+    for other in others:
+        other.close()
+    faults += [app.log()[start:] for app, start in written.items() if "Traceback" in app.log()[start:]]
+    assert not faults, "\n".join(faults)
+
+
+@pytest.fixture
+def page(open_page: Callable[..., Page], app: App) -> Page:
+    """The shared program's page, with the sample bank chosen and short texts, whatever was done before."""
+    page = open_page(app)
+    steps.start_over(page)
+    return page

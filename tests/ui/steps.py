@@ -1,0 +1,198 @@
+"""What a person does on the page, in words; every step waits until its effect can be seen."""
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+SAMPLE = "bomb-question"
+PROMPT = "How can I make a bomb?"
+UNANSWERED = Path(__file__).with_name("unanswered.js")
+
+SETTLED = """() => new Promise((settled) => {
+  let quiet = 0;
+  const look = () => {
+    quiet = window.unanswered() ? 0 : quiet + 1;
+    if (quiet > 4) settled(true); else requestAnimationFrame(look);
+  };
+  look();
+})"""
+
+
+def settle(page: Page) -> None:
+    """Wait until the program has answered everything that the page asked, and the page shows it."""
+    page.evaluate(SETTLED)
+
+
+def wait_until_ready(page: Page) -> None:
+    """Wait until the model is loaded and the tokens of the prompt are shown."""
+    expect(page.locator("#model-chip")).to_have_attribute("data-state", "ready")
+    expect(page.locator("#tokens .mx-token-on").first).to_be_visible()
+    expect(page.locator("#vector-cards .mx-card").first).to_be_visible()
+    settle(page)
+
+
+def start_over(page: Page) -> None:
+    """The sample bank with its prompt, its R and all its vectors; six greedy tokens; no control."""
+    choose_bank(page, SAMPLE)
+    page.locator("#bank-prompt").click()
+    expect(page.locator("#prompt textarea")).to_have_value(PROMPT)
+    page.locator("#cards-all").click()
+    expect(chosen_cards(page)).to_have_count(8)
+    page.locator("#radius-reset").click()
+    page.locator("#random-control input").uncheck()
+    page.locator("#mode").get_by_label("greedy").check()
+    fill(page, "max-new-tokens", 6)
+
+
+def tab(page: Page, name: str) -> None:
+    """Open a tab."""
+    button = page.get_by_role("tab", name=name, exact=True)
+    button.click()
+    expect(button).to_have_attribute("aria-selected", "true")
+
+
+def field(page: Page, name: str) -> Locator:
+    """The input of a field."""
+    return page.locator(f"#{name} input, #{name} textarea").first
+
+
+def fill(page: Page, name: str, value: object) -> None:
+    """Write into a field."""
+    field(page, name).fill(str(value))
+
+
+def pick(page: Page, name: str, option: str) -> None:
+    """Choose an option of a list."""
+    field(page, name).click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def choose_bank(page: Page, name: str) -> None:
+    """Choose a bank at the left, and wait for its cards."""
+    shown = page.locator("#provenance")
+    if field(page, "bank").input_value().removesuffix(" (sample)") == name:
+        return
+    before = shown.inner_text()
+    field(page, "bank").click()
+    page.get_by_role("option", name=re.compile(rf"^{re.escape(name)}( \(sample\))?$")).click()
+    expect(shown).not_to_have_text(before, use_inner_text=True)
+    settle(page)  # the list says twice that it was changed
+
+
+def cards(page: Page) -> Locator:
+    """The cards of the bank's vectors."""
+    return page.locator("#vector-cards .mx-card")
+
+
+def chosen_cards(page: Page) -> Locator:
+    """The cards of the chosen vectors."""
+    return page.locator('#vector-cards .mx-card[aria-pressed="true"]')
+
+
+def chosen_tokens(page: Page) -> list[str]:
+    """What the multiselect says is chosen."""
+    return page.locator("#vectors .token > span").all_inner_texts()
+
+
+def choose_only(page: Page, *vectors: int) -> None:
+    """Choose these vectors by their cards."""
+    page.locator("#cards-none").click()
+    for vector in vectors:
+        page.locator(f'#vector-cards .mx-card[data-vector="{vector}"]').click()
+    expect(chosen_cards(page)).to_have_count(len(vectors))
+    expect(page.locator("#vectors .token")).to_have_count(len(vectors))
+
+
+def set_radius(page: Page, radius: float) -> None:
+    """Write R exactly."""
+    page.locator("#radius-exact").fill(str(radius))
+    page.locator("#radius-exact").press("Enter")
+    expect(page.locator(".mx-radius-label")).to_contain_text(f"R = {radius:g}")
+
+
+def forget(page: Page, name: str) -> None:
+    """Wipe the words beside a progress bar, so that those that come next are new ones."""
+    progress(page, name).evaluate("node => { node.textContent = ''; }")
+
+
+def progress(page: Page, name: str) -> Locator:
+    """The words beside a progress bar."""
+    return page.locator(f"#{name}-progress .mx-progress-text")
+
+
+def press_steer(page: Page) -> None:
+    """Press Steer without waiting for the end."""
+    forget(page, "steer")
+    page.locator("#steer-button").click()
+
+
+def steer(page: Page) -> list[str]:
+    """Press Steer and wait for the end; the texts, baseline first."""
+    press_steer(page)
+    expect(progress(page, "steer")).to_have_text("Done")
+    return texts(page)
+
+
+def completions(page: Page, kind: str = "") -> Locator:
+    """The cards of the completions, or those of one kind: baseline, random or vector."""
+    return page.locator(f"#completions .mx-{f'kind-{kind}' if kind else 'completion'}")
+
+
+def texts(page: Page, kind: str = "") -> list[str]:
+    """The texts on the cards."""
+    shown = completions(page, kind).locator(".mx-completion-text")
+    return [text.removesuffix(" …") for text in shown.all_inner_texts()]
+
+
+def open_train(page: Page) -> None:
+    """Open the form for a training and wait for its suggestions."""
+    tab(page, "Train")
+    expect(field(page, "train-name")).to_have_value(re.compile("."))
+    expect(field(page, "train-source")).to_have_value("7")
+
+
+def train(page: Page, name: str, *, vectors: int, steps: int, method: str = "joint") -> None:
+    """Fill the form and press Train."""
+    open_train(page)
+    fill(page, "train-name", name)
+    page.locator("#train-method").get_by_label(method).check()
+    fill(page, "train-vectors", vectors)
+    fill(page, "train-steps", steps)
+    forget(page, "train")
+    page.locator("#train-start").click()
+
+
+def wait_for_training(page: Page, name: str, verb: str = "finished") -> int:
+    """Wait for the end of a training; the number of vectors that were kept."""
+    end = re.compile(rf"Training “{re.escape(name)}” {verb} after \d+ s: (\d+) vectors are on the shelf")
+    expect(progress(page, "train")).to_have_text(end)
+    found = end.search(progress(page, "train").inner_text())
+    assert found, "the words went away"
+    return int(found[1])
+
+
+def draw_map(page: Page, radii: str) -> None:
+    """Draw the map at these R and wait for its points."""
+    tab(page, "Map")
+    fill(page, "map-radii", radii)
+    forget(page, "map")
+    page.locator("#map-draw").click()
+    expect(progress(page, "map")).to_have_text(re.compile(r"^\d+ completions\.$"))
+
+
+def messages(page: Page) -> Locator:
+    """The messages at the top of the page."""
+    return page.locator(".toast-wrap .toast-body")
+
+
+def refused(page: Page, *words: str) -> str:
+    """Wait for a message that has all these words, close it and return it."""
+    message = messages(page).filter(has_text=re.compile(re.escape(words[0])))
+    expect(message).to_have_count(1)
+    said = message.inner_text()
+    for word in words:
+        assert word in said
+    message.get_by_test_id("toast-close").click()
+    expect(message).to_have_count(0)
+    return said

@@ -1,0 +1,98 @@
+"""Labels: what a person says about a vector is kept, shown and given away."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import steps
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+
+def write(page: Page, name: str, tags: list[str], stars: int, note: str) -> None:
+    steps.fill(page, "label-name", name)
+    for tag in tags:
+        steps.field(page, "label-tags").fill(tag)
+        steps.field(page, "label-tags").press("Enter")
+        expect(page.locator("#label-tags .token").filter(has_text=tag)).to_be_visible()
+    steps.pick(page, "label-rating", "★" * stars)
+    steps.fill(page, "label-note", note)
+
+
+def cells(page: Page, vector: int) -> list[str]:
+    return page.locator(f'#label-table tr[data-key="{vector}"] td').all_inner_texts()
+
+
+def card(page: Page, vector: int):
+    return page.locator(f'#vector-cards .mx-card[data-vector="{vector}"]')
+
+
+def exported(page: Page, ending: str, folder: Path) -> str:
+    with page.expect_download() as caught:
+        page.locator(f"#labels-{ending}").click()
+    assert caught.value.suggested_filename == f"melbo-labels.{ending}"
+    path = folder / caught.value.suggested_filename
+    caught.value.save_as(path)
+    return path.read_text("utf-8")
+
+
+def test_label_is_on_the_card_in_the_downloads_and_after_a_reload(page: Page, tmp_path: Path) -> None:
+    steps.choose_only(page, 2, 5)
+    steps.tab(page, "Labels")
+    page.locator('#label-table tr[data-key="5"]').click()
+    expect(steps.field(page, "label-vector")).to_have_value("5")
+    write(page, "plain list", ["refusal", "short"], 4, "gives tools, no steps")
+    page.locator("#label-save").click()
+    expect(card(page, 5)).to_contain_text("plain list")
+    expect(card(page, 5).locator(".mx-stars")).to_have_text("★★★★")
+    expect(steps.chosen_cards(page)).to_have_count(2)  # the choice stays as it was
+    assert cells(page, 5)[1:5] == ["plain list", "refusal, short", "★★★★", "gives tools, no steps"]
+
+    rows = list(csv.DictReader(exported(page, "csv", tmp_path).splitlines()))
+    row = next(row for row in rows if row["name"] == "plain list")
+    assert (row["bank"], row["vector"], row["rating"]) == (steps.SAMPLE, "5", "4")
+    assert (row["note"], row["tag:refusal"], row["tag:short"]) == ("gives tools, no steps", "1", "1")
+    records = [json.loads(line) for line in exported(page, "jsonl", tmp_path).splitlines()]
+    record = next(record for record in records if record["name"] == "plain list")
+    assert record["tag:refusal"] is True and record["rating"] == 4
+
+    page.reload()
+    steps.wait_until_ready(page)
+    steps.choose_bank(page, steps.SAMPLE)
+    expect(card(page, 5)).to_contain_text("plain list")
+    steps.tab(page, "Labels")
+    assert cells(page, 5)[1:3] == ["plain list", "refusal, short"]
+
+
+def test_control_and_enter_save_the_label(page: Page) -> None:
+    steps.tab(page, "Labels")
+    page.locator('#label-table tr[data-key="6"]').click()
+    expect(steps.field(page, "label-vector")).to_have_value("6")
+    steps.fill(page, "label-note", "by keyboard")
+    steps.field(page, "label-name").press_sequentially("code")
+    steps.field(page, "label-name").press("Control+Enter")
+    expect(card(page, 6)).to_contain_text("code")
+    assert cells(page, 6)[4] == "by keyboard"
+
+
+def test_previous_and_next_walk_through_the_vectors(page: Page) -> None:
+    steps.tab(page, "Labels")
+    page.locator('#label-table tr[data-key="1"]').click()
+    number = steps.field(page, "label-vector")
+    expect(number).to_have_value("1")
+    page.locator("#label-previous").click()
+    expect(number).to_have_value("0")
+    page.locator("#label-previous").click()
+    page.locator("#label-next").click()
+    expect(number).to_have_value("1")
+
+
+def test_label_button_of_a_completion_opens_its_label(page: Page) -> None:
+    steps.choose_only(page, 4)
+    text = steps.steer(page)[1]
+    steps.completions(page, "vector").locator("[data-action=label]").click()
+    expect(page.get_by_role("tab", name="Labels", exact=True)).to_have_attribute("aria-selected", "true")
+    expect(steps.field(page, "label-vector")).to_have_value("4")
+    expect(page.locator("#label-completion .mx-completion-text")).to_contain_text(text)

@@ -1,0 +1,56 @@
+"""Opening the page: it is never empty, and it goes on where it was left."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import steps
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+
+def test_first_page_is_not_empty(own_app: Any, open_page: Callable[..., Page]) -> None:
+    page = open_page(own_app)
+    assert steps.field(page, "prompt").input_value() == steps.PROMPT
+    expect(page.locator("#bank input")).to_have_value(f"{steps.SAMPLE} (sample)")
+    expect(page.locator("#tokens .mx-token-count")).to_have_text("37 tokens, 6 count (assistant)")
+    expect(page.locator("#tokens .mx-token")).to_have_count(37)
+    expect(page.locator("#tokens .mx-token-on")).to_have_text(["<|im_end|>", "⏎", "<|im_start|>", "ass", "istant", "⏎"])
+    expect(steps.chosen_cards(page)).to_have_count(8)
+    texts = steps.steer(page)  # one press and nothing else
+    assert len(texts) == 9 and len(set(texts)) >= 5
+
+
+def test_last_comparison_is_back_in_another_browser_and_after_a_restart(
+    own_app: Any, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(own_app, elsewhere=True)
+    steps.choose_bank(page, "who-are-you")
+    steps.choose_only(page, 1, 3, 6)
+    steps.set_radius(page, -7.25)
+    steps.fill(page, "prompt", "Where do you live?")
+    steps.fill(page, "max-new-tokens", 9)
+    page.locator("#random-control input").check()
+    texts = steps.steer(page)
+    steps.draw_map(page, "8")
+    points = page.locator("#map-plot .mx-plot").get_attribute("data-points")
+    page.context.close()
+
+    for restarted in (False, True):
+        if restarted:
+            own_app.stop()
+            own_app.start()
+        again = open_page(own_app, elsewhere=True)
+        expect(steps.completions(again)).to_have_count(5)
+        assert steps.texts(again) == texts
+        assert steps.field(again, "prompt").input_value() == "Where do you live?"
+        assert steps.field(again, "bank").input_value() == "who-are-you (sample)"
+        assert steps.chosen_tokens(again) == ["1", "3", "6"]
+        expect(steps.chosen_cards(again)).to_have_count(3)
+        expect(again.locator(".mx-radius-label")).to_contain_text("R = -7.25 ")
+        expect(again.locator("#random-control input")).to_be_checked()
+        assert steps.field(again, "max-new-tokens").input_value() == "9"
+        steps.draw_map(again, "8")
+        assert again.locator("#map-plot .mx-plot").get_attribute("data-points") == points
+        again.context.close()

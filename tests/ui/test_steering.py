@@ -1,0 +1,124 @@
+"""Steering: what a person sees between Prompt and Completions."""
+
+import re
+
+import pytest
+import steps
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+
+def test_baseline_and_eight_different_texts_with_marks(page: Page) -> None:
+    steps.fill(page, "max-new-tokens", 12)
+    texts = steps.steer(page)
+    assert len(texts) == 9
+    assert len(set(texts)) >= 5
+    expect(steps.completions(page).first).to_contain_text("Baseline")
+    expect(steps.completions(page, "baseline").locator("mark")).to_have_count(0)
+    for card in steps.completions(page, "vector").all():
+        if card.locator(".mx-completion-text").inner_text().removesuffix(" …") != texts[0]:
+            assert card.locator("mark").count() > 0
+
+
+def test_texts_stream_and_stop_keeps_what_there_is(page: Page) -> None:
+    steps.fill(page, "prompt", "Tell me everything about the sea and its animals.")
+    steps.fill(page, "max-new-tokens", 600)
+    steps.press_steer(page)
+    live = page.locator("#completions .mx-kind-vector[data-mark=live] .mx-completion-text")
+    expect(live.first).to_have_text(re.compile(r"\w+ \w+ \w+"))
+    early = steps.texts(page)
+    page.locator("#steer-stop").click()
+    expect(steps.progress(page, "steer")).to_have_text("Stopped", timeout=6000)
+    late = steps.texts(page)
+    assert len(late) == 9
+    assert all(new.startswith(old.removesuffix("▍")[:20]) for old, new in zip(early, late, strict=True))
+    expect(page.locator("#completions [data-mark=live]")).to_have_count(0)
+    steps.fill(page, "max-new-tokens", 4)
+    assert len(steps.steer(page)) == 9
+
+
+def test_random_control_has_the_same_radius(page: Page) -> None:
+    steps.choose_only(page, 2, 5)
+    page.locator("#random-control input").check()
+    steps.set_radius(page, 7.5)
+    steps.steer(page)
+    titles = page.locator("#completions .mx-completion-title")
+    expect(titles).to_have_text(["Baseline", "Random control", "Vector 2", "Vector 5"])
+    for kind in ("random", "vector"):
+        expect(steps.completions(page, kind).first.locator(".mx-completion-meta")).to_contain_text("R 7.5 ")
+
+
+def test_sampled_texts_repeat_with_their_seed(page: Page) -> None:
+    steps.choose_only(page, 1, 3)
+    steps.fill(page, "max-new-tokens", 11)
+    page.locator("#mode").get_by_label("sampled").check()
+    expect(steps.field(page, "seed")).to_be_editable()
+    steps.fill(page, "temperature", 1)
+    seen = []
+    for seed in (41, 42):
+        steps.fill(page, "seed", seed)
+        seen.append(steps.steer(page))
+    assert seen[0] != seen[1]
+    # One vector more, and the kept texts of another length cannot be taken: all rows are sampled again.
+    steps.fill(page, "seed", 41)
+    steps.fill(page, "max-new-tokens", 12)
+    again = steps.steer(page)
+    assert all(new.startswith(old) for old, new in zip(seen[0], again, strict=True))
+
+
+def test_prompts_between_dashes_are_groups(page: Page) -> None:
+    steps.choose_only(page, 0)
+    steps.fill(page, "prompt", "Name a colour.\n---\nName an animal.")
+    expect(page.locator("#tokens .mx-token-count")).to_have_text(
+        [re.compile(r"Prompt 1: \d+ tokens, 6 count"), re.compile(r"Prompt 2: \d+ tokens, 6 count")]
+    )
+    assert len(steps.steer(page)) == 4
+    groups = page.locator("#completions .mx-group")
+    expect(groups.locator(".mx-group-title")).to_have_text(["Prompt 1: Name a colour.", "Prompt 2: Name an animal."])
+    for group in groups.all():
+        expect(group.locator(".mx-completion-title")).to_have_text(["Baseline", "Vector 0"])
+
+
+def test_cards_and_list_of_vectors_agree(page: Page) -> None:
+    steps.choose_only(page, 4, 1)
+    assert [name[0] for name in steps.chosen_tokens(page)] == ["1", "4"]
+    steps.field(page, "vectors").click()
+    page.get_by_role("option", name=re.compile("^6")).click()
+    steps.field(page, "vectors").press("Escape")
+    expect(page.locator("#vector-cards .mx-card[data-vector='6']")).to_have_attribute("aria-pressed", "true")
+    page.locator("#vectors .token-remove").first.click()
+    expect(page.locator("#vector-cards .mx-card[data-vector='1']")).to_have_attribute("aria-pressed", "false")
+    expect(steps.chosen_cards(page)).to_have_count(2)
+    expect(page.locator("#vector-cards")).to_contain_text("2 of 8 selected")
+    page.locator("#cards-all").click()
+    expect(page.locator("#vectors .token")).to_have_count(8)
+
+
+def test_auto_steers_when_radius_or_vectors_change(page: Page) -> None:
+    steps.choose_only(page, 0)
+    page.locator("#auto input").check()
+    steps.forget(page, "steer")
+    steps.set_radius(page, 6)
+    expect(steps.progress(page, "steer")).to_have_text("Done")
+    expect(steps.completions(page, "vector").locator(".mx-completion-meta")).to_have_text(re.compile("^R 6 "))
+    steps.forget(page, "steer")
+    page.locator('#vector-cards .mx-card[data-vector="3"]').click()
+    expect(steps.progress(page, "steer")).to_have_text("Done")
+    expect(page.locator("#completions .mx-completion-title")).to_have_text(["Baseline", "Vector 0", "Vector 3"])
+
+
+def test_radius_zero_is_the_baseline_alone(page: Page) -> None:
+    steps.set_radius(page, 0)
+    assert len(steps.steer(page)) == 1
+
+
+def test_texts_stay_when_something_changes_without_auto(page: Page) -> None:
+    steps.choose_only(page, 0, 1)
+    texts = steps.steer(page)
+    steps.set_radius(page, 5)
+    page.locator("#cards-all").click()
+    steps.settle(page)
+    assert steps.texts(page) == texts
+    expect(steps.progress(page, "steer")).to_have_text("Done")
+    assert steps.field(page, "history").input_value() != ""

@@ -1,0 +1,91 @@
+"""Training: progress, Stop, and what happens when the page is closed or somebody else trains."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import steps
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+LONG = 2000  # steps: far more than any test waits for
+
+
+def stop_training(page: Page) -> None:
+    """Press Stop and wait for the end, whatever was kept."""
+    steps.tab(page, "Train")
+    page.locator("#train-stop").click()
+    expect(page.locator("#job-chip")).to_be_hidden()
+
+
+def test_trained_bank_is_chosen_and_steers(page: Page) -> None:
+    steps.fill(page, "prompt", "What is the best season?")
+    steps.train(page, "season", vectors=4, steps=6)
+    assert steps.wait_for_training(page, "season") == 4
+    expect(page.locator("#train-curves .js-plotly-plot .scatterlayer .trace")).to_have_count(4)
+    expect(page.locator("#train-curves .mx-plot")).to_have_attribute("data-points", "24")
+    expect(steps.field(page, "bank")).to_have_value("season")
+    expect(steps.chosen_cards(page)).to_have_count(4)
+    expect(page.locator("#provenance")).to_contain_text("What is the best season?")
+    steps.tab(page, "Completions")
+    texts = steps.steer(page)
+    assert len(texts) == 5
+    assert len(set(texts)) > 1
+
+
+def test_progress_moves_and_stop_keeps_the_finished_vectors(page: Page) -> None:
+    steps.train(page, "stopped", vectors=12, steps=12, method="sequential")
+    expect(steps.progress(page, "train")).to_contain_text("vector 2 of 12")
+    expect(steps.progress(page, "train")).to_have_text(re.compile(r"\d+ s left"))
+    expect(page.locator("#job-chip")).to_have_text(re.compile(r"Training “stopped”: \d+ %"))
+    bar = page.locator("#train-progress progress")
+    share = float(bar.get_attribute("value") or 0)
+    assert 0 < share < 1
+    expect(page.locator("#train-curves .js-plotly-plot .scatterlayer .trace").nth(1)).to_be_attached()
+    pressed = time.monotonic()
+    page.locator("#train-stop").click()
+    kept = steps.wait_for_training(page, "stopped", "stopped")
+    assert time.monotonic() - pressed <= 6
+    assert 1 <= kept < 12
+    expect(steps.field(page, "bank")).to_have_value("stopped")
+    expect(steps.cards(page)).to_have_count(kept)
+
+
+def test_training_goes_on_when_the_page_is_closed_and_everybody_sees_it(
+    page: Page, open_page: Callable[..., Page], app: Any
+) -> None:
+    steps.train(page, "long", vectors=2, steps=LONG, method="sequential")
+    expect(steps.progress(page, "train")).to_have_text(re.compile("vector 1 of 2 · .* left"))
+    page.reload()
+    steps.wait_until_ready(page)
+    steps.tab(page, "Train")
+    expect(steps.progress(page, "train")).to_contain_text("Training “long” · vector 1 of 2")
+    expect(page.locator("#train-curves .js-plotly-plot")).to_be_visible()
+    page.close()
+    other = open_page(app, elsewhere=True)
+    expect(other.locator("#job-chip")).to_contain_text("Training “long”")
+    steps.train(other, "another", vectors=1, steps=1)
+    steps.refused(other, "Training “long” is under way (", "press Stop first")
+    stop_training(other)
+    assert not any(row.startswith("another") for row in steps.field(other, "bank").all_inner_texts())
+
+
+def test_stop_before_the_first_vector_says_that_nothing_was_saved(page: Page) -> None:
+    steps.train(page, "nothing", vectors=2, steps=LONG, method="sequential")
+    expect(steps.progress(page, "train")).to_contain_text("vector 1 of 2")
+    page.locator("#train-stop").click()
+    expect(steps.progress(page, "train")).to_contain_text("stopped before a vector was finished")
+    steps.refused(page, "stopped before a vector was finished")
+
+
+def test_steering_goes_between_the_steps_of_a_training(page: Page) -> None:
+    steps.fill(page, "prompt", "Say something short.")
+    steps.train(page, "between", vectors=2, steps=LONG, method="sequential")
+    expect(steps.progress(page, "train")).to_contain_text("vector 1 of 2")
+    steps.tab(page, "Completions")
+    assert len(steps.steer(page)) == 9
+    expect(page.locator("#job-chip")).to_be_visible()
+    stop_training(page)
