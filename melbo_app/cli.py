@@ -54,6 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         _fail(f"The system refused to read or write{where}: {error.strerror or error}.")
+    except Exception as error:
+        if sys.flags.dev_mode:
+            raise
+        _fail(f"Something went wrong: {type(error).__name__}: {error} (python -X dev -m melbo_app … shows where)")
 
 
 def _usage(error: typer.TyperException) -> str:

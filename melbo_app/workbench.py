@@ -196,18 +196,20 @@ class Workbench:
     ) -> Bank:
         """Put a bank from a file on the shelf. What the file does not say is taken from the arguments; a file that
         does not name its model is taken to be for ``model`` or, without it, for the loaded one."""
-        if model is None and source is None:
-            try:
-                return self._banks.import_file(path, name=name, hints=ImportHints())
-            except InputError as error:
-                if error.field != "model":
-                    raise
-            if source is None:  # said at once: loading the model takes seconds, and would not help
-                return self._banks.import_file(path, name=name, hints=ImportHints(self._model.spec))
+        try:  # one of our own files says all by itself
+            return self._banks.import_file(path, name=name, hints=ImportHints())
+        except InputError as error:
+            if error.field != "model":
+                raise
+        if source is None:  # said at once: loading the model takes seconds, and would not help
+            return self._banks.import_file(path, name=name, hints=ImportHints(self._model.spec))
         if model:
             self.load_model(model)
         lm = self._model.get()
-        hints = ImportHints(self._model.spec, lm.weights_hash, lm.hidden_size, len(lm.blocks), source, target)
+        # the norm is for the slider's second unit; a layer that does not exist is refused below, with the file's name
+        inside = 0 <= source < len(lm.blocks) - 1
+        norm = self.median_norm([Prompt(EXAMPLE.user, template=lm.has_template)], source) if inside else None
+        hints = ImportHints(self._model.spec, lm.weights_hash, lm.hidden_size, len(lm.blocks), source, target, norm)
         return self._banks.import_file(path, name=name, hints=hints)
 
     def export_bank(self, name: str, out: Path, *, overwrite: bool = False) -> Path:
@@ -328,8 +330,12 @@ class Workbench:
         prompts = prompts or [Prompt(p.user, p.system, p.template) for p in record.prompts]
         prompts = prompts or [Prompt(EXAMPLE.user, template=lm.has_template)]
         piece = self._reader.piece(lm, prompts, record.source, record.target)
-        with self._compute.hold():
-            return compare(piece, loaded, wanted)
+        work = self._compute.steps(compare(piece, loaded, wanted))
+        while True:
+            try:
+                next(work)
+            except StopIteration as end:
+                return end.value
 
     # --- labels ------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 
 import torch
 from torch import Tensor
@@ -32,9 +33,10 @@ class EncodedPrompts:
         return (self.attention_mask.cumsum(-1) - 1).clamp(min=0)
 
     @cached_property
-    def is_padded(self) -> bool:
-        """Whether any row has padding."""
-        return bool((self.attention_mask == 0).any())
+    def hashes(self) -> tuple[str, ...]:
+        """What tells one prompt's tokens from another's: sha256 of each row's ids, without the padding."""
+        rows = zip(self.input_ids.cpu(), self.attention_mask.cpu().bool(), strict=True)
+        return tuple(sha256(ids[real].numpy().tobytes()).hexdigest() for ids, real in rows)
 
 
 def encode(lm: LanguageModel, prompts: Sequence[Prompt]) -> EncodedPrompts:
@@ -67,13 +69,18 @@ def pieces(lm: LanguageModel, encoded: EncodedPrompts, row: int) -> list[str]:
     """The text of each token of one prompt, without the padding; together they are the prompt as the model sees it."""
     ids = encoded.input_ids[row][encoded.attention_mask[row] == 1].tolist()
     texts: list[str] = []
-    done = 0
+    # decoded a few tokens at a time, beginning with the piece before: the first one of a text may lose its blank
+    before, begin = 0, 0
     for end in range(1, len(ids) + 1):
+        known, text = (
+            lm.tokenizer.decode(ids[before:to], skip_special_tokens=False, clean_up_tokenization_spaces=False)
+            for to in (begin, end)
+        )
         # a character may be spread over several tokens: it is shown with the last of them
-        text = lm.tokenizer.decode(ids[:end], skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        stable = len(text) if end == len(ids) else len(text.rstrip("�"))
-        texts.append(text[done:stable])
-        done = max(done, stable)
+        whole = end == len(ids) or not text.endswith("�")
+        texts.append(text[len(known) :] if whole else "")
+        if whole:
+            before, begin = begin, end
     return texts
 
 

@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from melbo_app.engine.block import find_blocks
@@ -183,11 +182,12 @@ def load(path: str, name: str, weights_hash: str, device: str = "auto", dtype: s
         if unfit:
             raise ValueError(f"its weights lack {unfit[0]} in the size that its config.json asks for")
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError, ImportError, AttributeError, RuntimeError, SafetensorError) as error:
+        model = model.to(device=where)
+    except Exception as error:  # transformers raises every kind of error for files that it cannot use
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             "model",
             f"{name} cannot be loaded: {reason.rstrip('.')}",
             "Choose a causal language model of transformers with safetensors weights and a tokenizer",
         ) from error
-    return prepare(name, weights_hash, model.to(device=where), tokenizer)
+    return prepare(name, weights_hash, model, tokenizer)

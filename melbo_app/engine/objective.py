@@ -27,5 +27,8 @@ class PowerObjective:
         # out of scope first: a sink's huge norm to a high power is infinite, and 0 · ∞ is no number
         squares = deltas.square().sum(dim=-1).masked_fill(~mask, 0)
         # the root of 0 has no gradient: the smallest normal number stands in for it
-        norms = squares.clamp(min=torch.finfo(squares.dtype).tiny) ** (self.p / 2)
-        return ((norms * mask).sum(dim=-1) ** (1 / self.q)).sum(dim=-1)
+        norms = squares.clamp(min=torch.finfo(squares.dtype).tiny).sqrt()
+        # in units of the largest norm, so that a high power overflows only where J itself does
+        unit = norms.detach().amax(dim=-1, keepdim=True)
+        sums = ((norms / unit) ** self.p * mask).sum(dim=-1)
+        return (unit.squeeze(-1) ** (self.p / self.q) * sums ** (1 / self.q)).sum(dim=-1)

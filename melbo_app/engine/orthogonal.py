@@ -16,8 +16,13 @@ def polar(rows: Tensor, radius: float) -> Tensor:
     Symmetric (Löwdin) orthogonalisation: the orthogonal factor of the polar decomposition. Unlike Gram–Schmidt it
     treats all rows alike.
     """
-    left, _, right = torch.linalg.svd(rows.double(), full_matrices=False)
-    return (radius * (left @ right)).to(rows.dtype)
+    left, _, right = torch.linalg.svd(precise(rows), full_matrices=False)
+    return (radius * (left @ right)).to(rows)
+
+
+def precise(rows: Tensor) -> Tensor:
+    """``rows`` in float64; on the CPU where they are on a device that has none (Apple's)."""
+    return (rows.cpu() if rows.device.type == "mps" else rows).double()
 
 
 def without(rows: Tensor, others: Tensor, radius: float) -> Tensor:

@@ -1,29 +1,45 @@
 """How alike vectors are: cosines of what they change, and of the vectors themselves."""
 
+from collections.abc import Generator
+
 import torch
 from torch import Tensor
 
 from melbo_app.engine.scope import TokenScope
-from melbo_app.engine.slice import ModelSlice
+from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
 
 
 def cosines(rows: Tensor) -> Tensor:
     """Pairwise cosines of V rows: [V, V]. A row of zeros has cosine 0 with everything, itself included."""
-    unit = torch.nn.functional.normalize(rows.double(), dim=1)
-    return (unit @ unit.T).float().clamp(-1, 1)
+    # in float64 one row at a time: they may be millions wide
+    unit = torch.stack([torch.nn.functional.normalize(row.double(), dim=0).to(row) for row in rows])
+    products = (unit @ unit.T).float()
+    return ((products + products.T) / 2).clamp(-1, 1)
 
 
-def delta_cosines(piece: ModelSlice, thetas: Tensor, scope: TokenScope, batch: int = 16) -> Tensor:
+def delta_cosines(
+    piece: ModelSlice, thetas: Tensor, scope: TokenScope, batch: int | None = None
+) -> Generator[int, None, Tensor]:
     """Pairwise cosines of Δ(θ), flattened over prompts, the tokens in scope, and the hidden dimension: [V, V].
+
+    Yields the number of vectors done after each forward pass.
 
     Args:
         thetas: [V, d].
-        batch: vectors in one forward pass.
+        batch: vectors in one forward pass; None: as many as have some 2,000 tokens together.
     """
     mask = piece.mask(scope)
-    with torch.no_grad():
-        flat = [piece.deltas(chunk)[:, mask].flatten(start_dim=1).cpu() for chunk in thetas.split(batch)]
-    return cosines(torch.cat(flat))
+    batch = batch or max(1, TOKENS_AT_ONCE // piece.encoded.input_ids.numel())
+    flat: Tensor | None = None
+    for start in range(0, len(thetas), batch):
+        with torch.no_grad():
+            part = piece.deltas(thetas[start : start + batch])[:, mask].flatten(start_dim=1).cpu()
+        if flat is None:
+            flat = part.new_empty(len(thetas), part.shape[1])
+        flat[start : start + batch] = part
+        yield min(start + batch, len(thetas))
+    assert flat is not None, "a bank has vectors"
+    return cosines(flat)
 
 
 def mean_off_diagonal(matrix: Tensor) -> float | None:

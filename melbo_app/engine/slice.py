@@ -16,6 +16,10 @@ from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.scope import TokenScope, sinks
 from melbo_app.errors import InputError, Stopped
 
+TOKENS_AT_ONCE = 2048
+"""Tokens of all rows together in one pass on a CPU: one or two seconds, after which others may compute. More are no
+faster."""
+
 
 class _TargetReached(Exception):
     """Ends the first run at the target layer: nothing above it is needed."""

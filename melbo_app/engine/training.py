@@ -10,9 +10,9 @@ from torch import Tensor
 
 from melbo_app.engine.memory import budget, bytes_per_vector, written
 from melbo_app.engine.objective import PowerObjective
-from melbo_app.engine.orthogonal import polar, random_rows, tangent, without
+from melbo_app.engine.orthogonal import polar, precise, random_rows, tangent, without
 from melbo_app.engine.scope import TokenScope
-from melbo_app.engine.slice import ModelSlice
+from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError, Stopped
 
@@ -24,7 +24,7 @@ class TrainingResult:
     vectors: Tensor
     """[V, d] float32 on the CPU; every row has norm R, rows are orthogonal."""
     objective: list[float]
-    """J of each vector at the end."""
+    """J of each vector at the end; where the training was stopped, before its last step."""
     curves: list[list[float]]
     """J of each vector before each step."""
     steps: int
@@ -34,10 +34,6 @@ class TrainingResult:
 
 FIRST_ANGLE, LAST_ANGLE = 0.8, 0.1
 """Radians that a joint step turns a vector by, at the beginning and at the end."""
-
-TOKENS_AT_ONCE = 2048
-"""On a CPU, tokens of all vectors together in one pass: one or two seconds, after which others may compute. More are
-no faster."""
 
 Training = Generator[TrainingProgress, None, TrainingResult]
 Stop = Callable[[], bool]
@@ -125,10 +121,29 @@ def values_and_gradients(
         value = objective(piece.deltas(leaf, stop), mask)
         gradients.append(torch.autograd.grad(value.sum(), leaf)[0])
         values.append(value.detach())
+        if not bool(values[-1].isfinite().all() and gradients[-1].isfinite().all()):
+            raise InputError(
+                "p, q or R",
+                f"with p = {objective.p:g} and q = {objective.q:g} the objective is too large or too small for the "
+                f"numbers of this machine ({value.max():.3g})",
+                "Choose p = 2, q = p, and an R around 0.1 × the median norm",
+            )
     return torch.cat(values), torch.cat(gradients)
 
 
-def _values(piece: ModelSlice, thetas: Tensor, mask: Tensor, objective: PowerObjective, batch: int) -> list[float]:
+def _final(
+    piece: ModelSlice,
+    thetas: Tensor,
+    mask: Tensor,
+    config: TrainingConfig,
+    batch: int,
+    curves: list[list[float]],
+    stopped: bool,
+) -> list[float]:
+    """J of each vector at the end; after a stop, which must be quick, the last that is known."""
+    if stopped:
+        return [curve[-1] for curve in curves]
+    objective = _objective(config)
     with torch.no_grad():
         return [value for chunk in thetas.split(batch) for value in objective(piece.deltas(chunk), mask).tolist()]
 
@@ -164,7 +179,7 @@ def _joint(piece: ModelSlice, config: TrainingConfig, stop: Stop, batch: int) ->
         stopped = True
     kept = config.vectors if done else 0
     thetas, curves = thetas[:kept], curves[:kept]
-    final = _values(piece, thetas, mask, _objective(config), batch) if kept else []
+    final = _final(piece, thetas, mask, config, batch, curves, stopped)
     return TrainingResult(thetas.float().cpu(), final, curves, done, stopped, clock.seconds)
 
 
@@ -204,9 +219,10 @@ def _sequential(piece: ModelSlice, config: TrainingConfig, stop: Stop, batch: in
                 )
                 yield progress
             # once more in float64: what float32 leaves over adds up with the number of vectors
-            exact = without(theta.detach().double(), found.double(), radius)
-            found = torch.cat([found, (radius * torch.nn.functional.normalize(exact, dim=1)).float()])
+            exact = without(precise(theta.detach()), precise(found), radius)
+            found = torch.cat([found, (radius * torch.nn.functional.normalize(exact, dim=1)).to(found)])
     except Stopped:
         stopped = True
-    final = _values(piece, found, mask, _objective(config), batch) if len(found) else []
-    return TrainingResult(found.float().cpu(), final, curves[: len(found)], steps, stopped, clock.seconds)
+    curves = curves[: len(found)]
+    final = _final(piece, found, mask, config, batch, curves, stopped)
+    return TrainingResult(found.float().cpu(), final, curves, steps, stopped, clock.seconds)

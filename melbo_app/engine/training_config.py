@@ -9,6 +9,7 @@ from melbo_app.errors import InputError
 
 Method = Literal["joint", "sequential"]
 LEAST_RADIUS, MOST_RADIUS = 1e-6, 1e6
+MOST_VECTORS = 4096
 DEFAULT_STEPS: dict[str, int] = {"joint": 16, "sequential": 300}
 
 
@@ -42,6 +43,8 @@ class TrainingConfig:
             raise InputError("R", f"{self.radius:g} cannot be used", f"Choose {LEAST_RADIUS:g} to {MOST_RADIUS:g}")
         if self.vectors < 1:
             raise InputError("vectors", f"{self.vectors} is too few", "Choose 1 or more")
+        if self.vectors > MOST_VECTORS:
+            raise InputError("vectors", f"{self.vectors} are too many", f"A bank holds up to {MOST_VECTORS}")
         if self.steps is not None and self.steps < 1:
             raise InputError("steps", f"{self.steps} is too few", "Choose 1 or more")
         for name, value in (("p", self.p), ("q", self.q)):

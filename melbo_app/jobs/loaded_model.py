@@ -58,10 +58,10 @@ class LoadedModel:
 
     def get(self) -> "LanguageModel":
         """The model, loaded now if it is not yet. Raises InputError or StorageError where that fails."""
-        return self._lm or self.load(self._wanted)
+        return self._lm or self.load()
 
-    def load(self, spec: str) -> "LanguageModel":
-        """Load the model that ``spec`` names, unless it is the one in memory.
+    def load(self, spec: str | None = None) -> "LanguageModel":
+        """Load the model that ``spec`` names, unless it is the one in memory; None: any that is, or the wanted one.
 
         Raises:
             InputError: no such model, or one that cannot be steered; the present one stays.
@@ -69,8 +69,10 @@ class LoadedModel:
         """
         with self._loading:
             self._error = None
-            if self._lm is not None and self.is_loaded(spec):
+            # asked here and not before the wait: another model may have been loaded meanwhile
+            if self._lm is not None and (spec is None or self.is_loaded(spec)):
                 return self._lm
+            spec = self._wanted if spec is None else spec
             self._stage = "looking for it"
             try:
                 cache = self._settings.cache_dir
@@ -80,8 +82,8 @@ class LoadedModel:
                     return self._lm
                 self._say("loading the weights")
                 lm = self._read(files)
-            except MelboError as error:
-                self._error = str(error)
+            except Exception as error:
+                self._error = str(error) if isinstance(error, MelboError) else f"{type(error).__name__}: {error}"
                 raise
             finally:
                 self._stage = None

@@ -90,7 +90,7 @@ class Reader:
         from melbo_app.engine.slice import ModelSlice
 
         with self._compute.hold():
-            key = (lm.weights_hash, str(lm.dtype), encoded.prompts, source, target)
+            key = (lm.weights_hash, str(lm.dtype), encoded.hashes, tuple(encoded.tail.sum(1).tolist()), source, target)
             if key not in self._slices:
                 self._slices[key] = ModelSlice(lm, encoded, source, target)
                 while len(self._slices) > SLICES_KEPT:

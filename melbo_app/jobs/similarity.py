@@ -1,5 +1,6 @@
 """How alike the vectors of a bank are."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,14 +28,18 @@ class Similarity:
     scope: str
 
 
-def compare(piece: "ModelSlice", bank: Bank, scope: TokenScope) -> Similarity:
-    """Cosines of a bank's vectors and of what they change in ``piece`` over the tokens in scope."""
+def compare(piece: "ModelSlice", bank: Bank, scope: TokenScope) -> Generator[int, None, Similarity]:
+    """Cosines of a bank's vectors and of what they change in ``piece`` over the tokens in scope.
+
+    Yields the number of vectors done.
+    """
     import torch
 
     from melbo_app.engine.similarity import cosines, delta_cosines, mean_off_diagonal
 
     thetas = torch.tensor(bank.vectors)
-    delta, theta = delta_cosines(piece, thetas.to(piece.source_hidden.device), scope), cosines(thetas)
+    delta = yield from delta_cosines(piece, thetas.to(piece.source_hidden.device), scope)
+    theta = cosines(thetas)
     return Similarity(
         delta.numpy(),
         theta.numpy(),

@@ -106,15 +106,27 @@ def complete(
     from melbo_app.engine.generation import generate
     from melbo_app.engine.memory import give_back, rows_at_once
 
-    longest = encode(lm, prompts).input_ids.shape[1] + decoding.max_new_tokens
+    whole = encode(lm, prompts)
+    longest = whole.input_ids.shape[1] + decoding.max_new_tokens
     drafts = [
-        [_draft(lm, bank, variant, prompt, index, decoding) for index, prompt in enumerate(prompts)] for variant in rows
+        [
+            _draft(lm, bank, variant, prompt, index, decoding, whole.hashes[index])
+            for index, prompt in enumerate(prompts)
+        ]
+        for variant in rows
     ]
     for row in drafts:
         for index, draft in enumerate(row):
             found = known.find(draft)
             if found is not None and (found.finished or found.tokens == decoding.max_new_tokens):
-                row[index] = found.model_copy(update={"id": None, "bank": draft.bank, "prompt_index": index})
+                row[index] = found.model_copy(
+                    update={
+                        "id": None,
+                        "bank": draft.bank,
+                        "prompt_index": index,
+                        "prompt_hash": draft.prompt_hash,
+                    }
+                )
     missing = [number for number, row in enumerate(drafts) if any(not entry.tokens for entry in row)]
     total = decoding.max_new_tokens
     size = max(1, min(MOST_ROWS, rows_at_once(lm, longest, memory_gb)) // len(prompts))
@@ -142,8 +154,8 @@ def complete(
             break
     completions = list(_flat(drafts))
     # looked at, not asked: who presses Stop after the last token has lost nothing
-    whole = all(entry.finished or entry.tokens == decoding.max_new_tokens for entry in completions)
-    return [entry for entry in completions if entry.tokens], whole
+    finished = all(entry.finished or entry.tokens == decoding.max_new_tokens for entry in completions)
+    return [entry for entry in completions if entry.tokens], finished
 
 
 def _theta(lm: "LanguageModel", bank: Bank | None, variant: Variant, seed: int) -> np.ndarray:
@@ -158,7 +170,13 @@ def _theta(lm: "LanguageModel", bank: Bank | None, variant: Variant, seed: int) 
 
 
 def _draft(
-    lm: "LanguageModel", bank: Bank | None, variant: Variant, prompt: Prompt, index: int, decoding: Decoding
+    lm: "LanguageModel",
+    bank: Bank | None,
+    variant: Variant,
+    prompt: Prompt,
+    index: int,
+    decoding: Decoding,
+    prompt_hash: str,
 ) -> Completion:
     """A completion without its text."""
     of_bank = bank if isinstance(variant.vector, int) else None
@@ -169,6 +187,7 @@ def _draft(
         radius=variant.radius,
         source=bank.record.source if bank and variant.vector is not None else None,
         prompt=PromptRecord(user=prompt.user, system=prompt.system, template=prompt.template),
+        prompt_hash=prompt_hash,
         prompt_index=index,
         text="",
         tokens=0,

@@ -282,8 +282,10 @@ def _imported_record(file: str, name: str, vectors: np.ndarray, hints: ImportHin
         f"As given: model “{hints.model}”, added to the output of block {hints.source}.",
         f"R = {radius:.4g} is the norm of its rows.",
     ]
+    if hints.median_norm is not None:
+        notes.append(f"The median residual norm, {hints.median_norm:.4g}, was measured on an example prompt.")
     if norms.max() - norms.min() > 0.01 * radius:
-        notes[-1] = (
+        notes[2] = (
             f"R = {radius:.4g} is the median norm of its rows, which run from {norms.min():.4g} to {norms.max():.4g}."
         )
     if not hints.model_hash:

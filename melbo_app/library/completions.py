@@ -22,6 +22,8 @@ class CompletionKey(BaseModel):
 
     ``vector`` is None for the baseline (radius 0) and "random" for the random control, whose direction follows from
     ``seed`` and ``source``. ``radius`` is absolute and signed; ``source`` is the block whose output is steered.
+    ``prompt_hash`` tells the tokens that went in: the same words are others under another template or tokenizer. It
+    is part of the key and not kept beside the text.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,6 +35,7 @@ class CompletionKey(BaseModel):
     radius: FiniteFloat = 0.0
     source: Count | None = None
     prompt: PromptRecord
+    prompt_hash: str | None = Field(default=None, exclude=True)
     max_new_tokens: Count
     temperature: FiniteFloat
     top_p: FiniteFloat
@@ -55,7 +58,7 @@ class CompletionKey(BaseModel):
         facts: dict[str, Any] = {
             "model": self.model_hash,
             "dtype": self.dtype,
-            "prompt": self.prompt.model_dump(),
+            "prompt": [self.prompt.model_dump(), self.prompt_hash],
             "decoding": [self.max_new_tokens, self.temperature, self.top_p, self.seed],
             "vector": self.vector,
         }
@@ -195,7 +198,7 @@ class Completions:
             return None if row is None else _completion(row)
 
 
-_PLAIN = sorted(set(Completion.model_fields) - {"id", "vector", "prompt"})
+_PLAIN = sorted(set(Completion.model_fields) - {"id", "vector", "prompt", "prompt_hash"})
 
 
 def _row(position: int, completion: Completion) -> CompletionRow:

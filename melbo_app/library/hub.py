@@ -1,8 +1,9 @@
 """Models of the Hugging Face hub, by their name."""
 
+import errno
 from pathlib import Path
 
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, StorageError
 
 WANTED = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "*.model"]
 """Weights as safetensors, configuration and tokenizer; no pickles and no code."""
@@ -26,6 +27,8 @@ def download(name: str) -> Path:
     except RepositoryNotFoundError as error:
         raise InputError("model", f"the hub has no model {name}", "Check the name, owner/name as a rule") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise StorageError(f"{name} could not be downloaded to {error.filename}: {error.strerror}.") from error
         raise InputError(
             "model", f"{name} is not on this machine and the hub cannot be reached", "Give a folder or a .gguf file"
         ) from error

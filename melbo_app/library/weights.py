@@ -72,13 +72,13 @@ def resolve(spec: str, cache_dir: Path, on_progress: Progress | None = None) -> 
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError("model", f"{spec[:80]!r} is not a path or a name", FORMS) from error
     if is_folder:
-        return _folder(spec, path.resolve(), cache_dir, say)
+        return _folder(str(path.resolve()), path.resolve(), cache_dir, say)
     if path.suffix.lower() == ".gguf":
         if not is_file:
             raise InputError("model", f"there is no file {path}", FORMS)
         say(f"Reading {path.name}")
         sha256 = _file_hash(path.resolve(), cache_dir)
-        return _converted(spec, path.stem, path.resolve(), sha256, cache_dir, say)
+        return _converted(str(path.resolve()), path.stem, path.resolve(), sha256, cache_dir, say)
     if is_file:
         raise InputError("model", f"{path} is neither a .gguf file nor a folder", FORMS)
     if HUB_NAME.fullmatch(spec) and ".." not in spec and "--" not in spec:

@@ -788,3 +788,15 @@ def test_programs_train_into_one_cache_at_once_and_a_name_goes_to_exactly_one(en
     assert lost.sentence.startswith("name: there is a bank called “a” already.")
     assert ask("banks", "show", "a", "--json").json["hash"] == won.json["hash"]
     assert ask("banks", "show", "b", "--json").json["hash"] == other.json["hash"]
+
+
+def test_what_nobody_foresaw_is_one_line_and_exit_code_2(capsys, monkeypatch):
+    def failing(self):
+        raise ZeroDivisionError("by nothing")
+
+    monkeypatch.setattr("melbo_app.workbench.Workbench.banks", failing)
+    with pytest.raises(SystemExit) as end:
+        main(["banks"])
+    told = capsys.readouterr()
+    assert (end.value.code, told.out) == (2, "")
+    assert told.err.startswith("Something went wrong: ZeroDivisionError: by nothing") and told.err.count("\n") == 1

@@ -298,3 +298,15 @@ def test_stop_after_the_last_token_has_lost_nothing(bench, bank):
     for progress in work:
         stopped = progress.completions[0].tokens == 6
     assert stopped and bench.comparison(1).settings["finished"] is True
+
+
+def test_the_same_words_under_another_template_are_asked_again(bench, bank, generated, monkeypatch):
+    first = steer(bench, [0], [6.0])
+    tokenizer = bench._model.get().tokenizer
+    monkeypatch.setattr(tokenizer, "chat_template", "a heath " + tokenizer.chat_template)
+    calls = len(generated)
+    second = steer(bench, [0], [6.0])
+    assert len(generated) == calls + 1
+    steer(bench, [0], [6.0])
+    assert len(generated) == calls + 1
+    assert [one.text for one in first.completions] != [two.text for two in second.completions]

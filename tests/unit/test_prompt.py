@@ -47,8 +47,8 @@ def test_padding_is_on_the_left_and_positions_count_from_the_first_real_token():
     assert batch.attention_mask.tolist() == [[1, 1, 1, 1], [0, 0, 1, 1]]
     assert batch.input_ids[1, :2].tolist() == [LM.tokenizer.pad_token_id] * 2
     assert batch.position_ids.tolist() == [[0, 1, 2, 3], [0, 0, 0, 1]]
-    assert batch.is_padded
-    assert not encoded(LM, "ab", "cd").is_padded
+    assert batch.hashes == (encoded(LM, batch.texts[0]).hashes + encoded(LM, batch.texts[1]).hashes)
+    assert len(set(batch.hashes)) == 2
 
 
 USERS = [
