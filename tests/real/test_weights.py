@@ -7,9 +7,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from melbo_app.analysis.embedding import bundled_folder
 from melbo_app.engine import gguf
 from melbo_app.library import weights
-from melbo_app.library.weights import DEFAULT_MODEL, DEFAULT_SHA256, ModelFiles, cached, embedder_folder, resolve
+from melbo_app.library.weights import DEFAULT_MODEL, DEFAULT_SHA256, ModelFiles, cached, resolve
 
 
 @pytest.fixture(scope="module")
@@ -68,5 +69,5 @@ def test_the_installation_step_checks_the_weights_and_says_where_the_model_is(
 
 
 def test_the_bundled_embedder_is_complete():
-    names = {path.name for path in embedder_folder().iterdir()}
+    names = {path.name for path in bundled_folder().iterdir()}
     assert {"config.json", "model.safetensors", "modules.json", "tokenizer.json", "1_Pooling"} <= names
