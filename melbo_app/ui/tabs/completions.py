@@ -32,7 +32,7 @@ class CompletionsTab:
             self.progress = progress_bar(resting(), elem_id="steer-progress")
         with gr.Row(elem_classes="mx-fields", elem_id="decoding"):
             self.max_tokens = gr.Number(
-                40, label="Max new tokens", precision=0, minimum=1, elem_id="max-new-tokens", min_width=100
+                40, label="Max new tokens", precision=0, elem_id="max-new-tokens", min_width=100
             )
             self.mode = gr.Radio(["greedy", "sampled"], value="greedy", label="Decoding", elem_id="mode", min_width=206)
             self.temperature = gr.Number(
