@@ -150,6 +150,7 @@ def open_train(page: Page) -> None:
     tab(page, "Train")
     expect(field(page, "train-name")).to_have_value(re.compile("."))
     expect(field(page, "train-source")).to_have_value("7")
+    settle(page)
 
 
 def train(page: Page, name: str, *, vectors: int, steps: int, method: str = "joint") -> None:

@@ -85,8 +85,13 @@ def test_previous_and_next_walk_through_the_vectors(page: Page) -> None:
     page.locator("#label-previous").click()
     expect(number).to_have_value("0")
     page.locator("#label-previous").click()
+    steps.settle(page)
     page.locator("#label-next").click()
     expect(number).to_have_value("1")
+    for written, shown in ((99, "7"), (-1, "0")):
+        number.fill(str(written))
+        number.press("Enter")
+        expect(number).to_have_value(shown)
 
 
 def test_label_button_of_a_completion_opens_its_label(page: Page) -> None:

@@ -122,3 +122,32 @@ def test_texts_stay_when_something_changes_without_auto(page: Page) -> None:
     assert steps.texts(page) == texts
     expect(steps.progress(page, "steer")).to_have_text("Done")
     assert steps.field(page, "history").input_value() != ""
+
+
+def test_earlier_comparison_comes_back_from_the_list(page: Page) -> None:
+    steps.choose_only(page, 7)
+    steps.set_radius(page, 11)
+    steps.fill(page, "prompt", "What is in the box?")
+    texts = steps.steer(page)
+    entry = steps.field(page, "history").input_value()
+    steps.fill(page, "prompt", "Something else?")
+    steps.choose_only(page, 0)
+    assert steps.steer(page) != texts
+    steps.field(page, "history").click()
+    page.get_by_role("option", name=entry).first.click()
+    expect(steps.field(page, "prompt")).to_have_value("What is in the box?")
+    steps.settle(page)
+    assert steps.texts(page) == texts
+    expect(page.locator(".mx-radius-label")).to_contain_text("R = 11 ")
+    assert [name[0] for name in steps.chosen_tokens(page)] == ["7"]
+
+
+def test_a_text_can_be_copied(page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    steps.choose_only(page, 6)
+    text = steps.steer(page)[1]
+    button = steps.completions(page, "vector").locator("[data-action=copy]")
+    button.click()
+    expect(button).to_have_text("copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.split() == text.split()

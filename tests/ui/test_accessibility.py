@@ -1,0 +1,79 @@
+"""For everybody: names for every control, the keyboard, small windows, the dark."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import steps
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+TABS = ["Completions", "Map", "Similarity", "Train", "Labels", "Banks", "Models"]
+ROLES = ["button", "textbox", "combobox", "slider", "checkbox", "radio", "spinbutton", "tab"]
+OUTER = "nodes => nodes.map((node) => node.outerHTML.slice(0, 200))"
+BRIGHTNESS = """node => {
+  const bright = (text) => {
+    const [r, g, b] = text.match(/[\\d.]+/g).map(Number);
+    return 0.3 * r + 0.6 * g + 0.1 * b;
+  };
+  const style = getComputedStyle(node);
+  let back = node;
+  while (getComputedStyle(back).backgroundColor.endsWith(', 0)')) back = back.parentElement;
+  return [bright(style.color), bright(getComputedStyle(back).backgroundColor)];
+}"""
+
+
+def test_every_control_has_a_name(page: Page) -> None:
+    for name in TABS:
+        steps.tab(page, name)
+        steps.settle(page)
+        for role in ROLES:
+            every = page.get_by_role(role)
+            named = page.get_by_role(role, name=re.compile(r"\S"))
+            nameless = set(every.evaluate_all(OUTER)) - set(named.evaluate_all(OUTER))
+            assert not nameless, f"{name}: {nameless}"
+
+
+def test_window_of_1100_by_800_is_wide_enough(page: Page) -> None:
+    page.set_viewport_size({"width": 1100, "height": 800})
+    steps.steer(page)
+    for name in TABS:
+        steps.tab(page, name)
+        steps.settle(page)
+        wide, window = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
+        assert wide <= window, name
+
+
+def test_vectors_and_tables_work_by_keyboard(page: Page) -> None:
+    card = page.locator('#vector-cards .mx-card[data-vector="3"]')
+    card.focus()
+    page.keyboard.press("Space")
+    expect(card).to_have_attribute("aria-pressed", "false")
+    expect(card).to_be_focused()
+    steps.field(page, "prompt").focus()
+    steps.forget(page, "steer")
+    page.keyboard.press("Control+Enter")
+    expect(steps.progress(page, "steer")).to_have_text("Done")
+    assert len(steps.texts(page)) == 8
+    steps.tab(page, "Labels")
+    page.locator('#label-table tr[data-key="0"]').focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(steps.field(page, "label-vector")).to_have_value("1")
+
+
+def test_dark_colours_are_readable_and_remembered(app: Any, open_page: Callable[..., Page]) -> None:
+    page = open_page(app, elsewhere=True)
+    steps.start_over(page)
+    page.locator("#theme-toggle").click()
+    for again in (False, True):
+        if again:
+            page.reload()
+            steps.wait_until_ready(page)
+        expect(page.locator("body")).to_have_class(re.compile(r"\bdark\b"))
+        steps.steer(page)
+        for place in ("#completions .mx-completion-text", "#prompt textarea", "#tokens .mx-token-on", "#model-chip"):
+            text, ground = page.locator(place).first.evaluate(BRIGHTNESS)
+            assert text - ground > 90, place

@@ -1,0 +1,101 @@
+"""Bad input: a message names the field and what would be right, and the page goes on."""
+
+import pytest
+import steps
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("prompt", "", ["Prompt", "empty"]),
+        ("prompt", "one\n---\n", ["Prompt", "---"]),
+        ("max-new-tokens", 100_000, ["Max new tokens", "100,000"]),
+        ("max-new-tokens", 0, ["Max new tokens", "1 or more"]),
+    ],
+)
+def test_steering_refuses(page: Page, field: str, value: object, words: list[str]) -> None:
+    good = steps.field(page, field).input_value()
+    steps.fill(page, field, value)
+    page.locator("#steer-button").click()
+    steps.refused(page, *words)
+    steps.fill(page, field, good)
+    assert len(steps.steer(page)) == 9
+
+
+def test_steering_refuses_an_absurd_radius(page: Page) -> None:
+    page.locator("#radius-exact").fill("1e30")
+    page.locator("#radius-exact").press("Enter")
+    page.locator("#steer-button").click()
+    steps.refused(page, "R: 1e+30", "Choose")
+    page.locator("#radius-reset").click()
+    assert len(steps.steer(page)) == 9
+
+
+def test_training_refuses(page: Page) -> None:
+    """One field after the other, on one form that is right but for this field."""
+    steps.open_train(page)
+    steps.fill(page, "train-name", "refused")
+    steps.fill(page, "train-vectors", 1)
+    steps.fill(page, "train-steps", 1)
+    cases = [
+        ("train-target", 7, ["Target layer", "7 is not above the source layer 7", "8 or more"]),
+        ("train-target", 3, ["Target layer", "3 is not above the source layer 7"]),
+        ("train-target", 99, ["arget layer", "no block 99", "0 to 29"]),
+        ("train-radius", 0, ["R: 0", "above 0"]),
+        ("train-radius", -3, ["R: -3", "above 0"]),
+        ("train-name", "Bomb-Question", ["Name", "already"]),
+        ("train-name", "", ["Name", "empty"]),
+        ("train-name", "a/b", ["Name", "“a/b” cannot be used"]),
+        ("train-vectors", 0, ["Vectors", "0 is too few", "1 or more"]),
+        ("train-scope", "sometimes", ["cope", "sometimes", "assistant"]),
+        ("train-steps", 0, ["Steps", "0 is too few"]),
+        ("prompt", " ", ["Prompt", "empty"]),
+    ]
+    for field, value, words in cases:
+        good = steps.field(page, field).input_value()
+        steps.fill(page, field, value)
+        steps.field(page, field).blur()
+        steps.settle(page)
+        page.locator("#train-start").click()
+        steps.refused(page, *words)
+        steps.fill(page, field, good)
+        steps.field(page, field).blur()
+        steps.settle(page)
+    steps.fill(page, "train-source", 99)
+    steps.refused(page, "Source layer", "no block 99", "0 to")  # at once: its norm cannot be shown
+    steps.fill(page, "train-source", 7)
+    steps.forget(page, "train")
+    page.locator("#train-start").click()
+    assert steps.wait_for_training(page, "refused") == 1
+
+
+def test_map_refuses_radii_that_are_none(page: Page) -> None:
+    steps.tab(page, "Map")
+    for text, words in [("eight", ["R", "“eight”", "8, 11, 14"]), ("", ["R", "empty"])]:
+        steps.fill(page, "map-radii", text)
+        page.locator("#map-draw").click()
+        steps.refused(page, *words)
+    steps.choose_only(page, 0)
+    steps.draw_map(page, "9")
+
+
+def test_unknown_model_is_refused_and_the_old_one_stays(page: Page) -> None:
+    steps.tab(page, "Models")
+    before = page.locator("#model-chip").inner_text()
+    expect(page.locator("#model-details")).to_contain_text("30 blocks")
+    for spec, words in [
+        ("/there/is/no/such/folder", ["Model", "/there/is/no/such/folder", "does not exist"]),
+        ("/there/is/no/such.gguf", ["Model", "there is no file"]),
+        (" ", ["Model", "nothing was given"]),
+    ]:
+        steps.fill(page, "model-spec", spec)
+        page.locator("#model-load").click()
+        steps.refused(page, *words)
+    expect(page.locator("#model-chip")).to_have_text(before)
+    expect(page.locator("#model-chip")).to_have_attribute("data-state", "ready")
+    expect(page.locator("#model-table")).to_contain_text("loaded")
+    steps.tab(page, "Completions")
+    assert len(steps.steer(page)) == 9

@@ -1,0 +1,154 @@
+"""Banks: files come and go, and a bad one changes nothing."""
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import steps
+from playwright.sync_api import Page, expect
+
+from melbo_app.library.bank import Bank
+from melbo_app.library.banks import Banks
+from melbo_app.settings import ROOT
+
+pytestmark = pytest.mark.browser
+
+
+class Attack:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+def sample() -> Bank:
+    return Banks(ROOT / "assets" / "banks", ROOT / "assets" / "banks").load(steps.SAMPLE)
+
+
+def listed(page: Page) -> list[str]:
+    return page.locator("#bank-table tr[data-key]").evaluate_all("rows => rows.map((row) => row.dataset.key)")
+
+
+def give(page: Page, path: Path, name: str = "") -> None:
+    """Choose a file, name it and press Import."""
+    page.locator("#bank-upload input[type=file]").set_input_files(path)
+    expect(page.locator("#bank-upload")).to_contain_text(path.stem[:8])
+    steps.settle(page)
+    steps.fill(page, "bank-import-name", name)
+    page.locator("#bank-import").click()
+
+
+def export(page: Page, ending: str, folder: Path) -> Path:
+    with page.expect_download() as caught:
+        page.locator("#bank-export-pt" if ending == ".pt" else "#bank-export").click()
+    path = folder / caught.value.suggested_filename
+    assert path.suffix == ending
+    caught.value.save_as(path)
+    return path
+
+
+def test_exported_bank_can_be_imported_used_and_deleted(page: Page, tmp_path: Path) -> None:
+    steps.tab(page, "Banks")
+    page.locator(f'#bank-table tr[data-key="{steps.SAMPLE}"]').click()
+    expect(page.locator("#bank-details")).to_contain_text("8 vectors of 576 numbers")
+    give(page, export(page, ".safetensors", tmp_path), "bomb again")
+    row = page.locator('#bank-table tr[data-key="bomb again"]')
+    expect(row).to_be_visible()
+    expect(steps.field(page, "bank")).to_have_value("bomb again")
+    steps.settle(page)
+    steps.tab(page, "Completions")
+    assert len(set(steps.steer(page))) >= 5
+
+    steps.tab(page, "Banks")
+    row.click()
+    page.locator("#bank-delete").click()
+    confirm = page.locator("#bank-delete-confirm")
+    expect(confirm).to_have_text("Delete “bomb again” for good")
+    page.locator("#bank-delete-keep").click()
+    expect(confirm).to_be_hidden()
+    expect(row).to_be_visible()
+    page.locator("#bank-delete").click()
+    confirm.click()
+    expect(row).to_have_count(0)
+    steps.settle(page)
+    assert "bomb again" not in listed(page)
+    assert steps.field(page, "bank").input_value() != "bomb again"
+
+
+def test_bare_tensor_comes_back_with_what_the_person_says(page: Page, tmp_path: Path) -> None:
+    steps.tab(page, "Banks")
+    page.locator(f'#bank-table tr[data-key="{steps.SAMPLE}"]').click()
+    expect(page.locator("#bank-details")).to_contain_text(steps.SAMPLE)
+    path = export(page, ".pt", tmp_path)
+    give(page, path, "bare")
+    steps.refused(page, "ource layer")  # the file does not say it
+    steps.fill(page, "bank-import-source", 7)
+    page.locator("#bank-import").click()
+    row = page.locator('#bank-table tr[data-key="bare"]')
+    expect(row).to_contain_text("7 → ?")
+    expect(row).to_contain_text("imported")
+
+
+def test_sample_cannot_be_deleted(page: Page) -> None:
+    steps.tab(page, "Banks")
+    page.locator('#bank-table tr[data-key="who-are-you"]').click()
+    expect(page.locator("#bank-details")).to_contain_text("who-are-you")
+    page.locator("#bank-delete").click()
+    page.locator("#bank-delete-confirm").click()
+    steps.refused(page, "“who-are-you” is a sample", "cannot be deleted")
+    assert "who-are-you" in listed(page)
+
+
+@pytest.mark.parametrize("kind", ["pickle", "truncated", "nan", "taken"])
+def test_bad_file_is_refused_and_changes_nothing(page: Page, tmp_path: Path, kind: str) -> None:
+    steps.tab(page, "Banks")
+    expect(page.locator("#bank-table tr[data-key]").first).to_be_visible()
+    before, bank = listed(page), sample()
+    trace, path, name = tmp_path / "trace", tmp_path / f"bad-{kind}.safetensors", f"bad {kind}"
+    if kind == "pickle":
+        path = path.with_suffix(".pt")
+        path.write_bytes(pickle.dumps(Attack(trace)))
+        words = ["Bank file", "torch.save"]
+    elif kind == "truncated":
+        path.write_bytes(bank.to_bytes()[:-1000])
+        words = ["Bank file", "Copy or download it again"]
+    elif kind == "nan":
+        good, row = bank.to_bytes(), bank.vectors[5].astype("<f4").tobytes()
+        assert good.count(row) == 1
+        path.write_bytes(good.replace(row, np.full_like(bank.vectors[5], np.nan).tobytes()))
+        words = ["Bank file", "row 5 holds NaN"]
+    else:
+        path.write_bytes(bank.to_bytes())
+        name, words = steps.SAMPLE.upper(), ["Name", "already"]
+    give(page, path, name)
+    steps.refused(page, *words)
+    steps.settle(page)
+    assert listed(page) == before
+    assert not trace.exists()
+    give_up = page.locator("#bank-import-name input, #bank-import-name textarea").first
+    expect(give_up).to_have_value(name)  # what the person wrote is still there
+
+
+def test_bank_of_another_width_is_shown_and_says_why_it_cannot_steer(page: Page, tmp_path: Path) -> None:
+    bank = sample()
+    narrow = bank.vectors[:, :64]
+    narrow = narrow / np.linalg.norm(narrow, axis=1, keepdims=True) * bank.record.radius
+    told = {"name": "narrow", "hidden_size": 64, "model": "somebody/narrow-model", "model_hash": "0" * 64}
+    path = tmp_path / "narrow.safetensors"
+    path.write_bytes(Bank(bank.record.model_copy(update=told), narrow).to_bytes())
+    steps.tab(page, "Banks")
+    give(page, path)
+    expect(page.locator('#bank-table tr[data-key="narrow"]')).to_contain_text("somebody/narrow-model")
+    expect(steps.field(page, "bank")).to_have_value("narrow")
+    steps.settle(page)
+    steps.tab(page, "Completions")
+    steps.press_steer(page)
+    steps.refused(page, "“narrow” was made for somebody/narrow-model", "hidden size is 64", "576")
+    steps.choose_bank(page, steps.SAMPLE)
+    assert len(steps.steer(page)) == 9

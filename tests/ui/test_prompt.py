@@ -1,0 +1,53 @@
+"""The prompt: the exact tokens that go in, and which of them count."""
+
+import pytest
+import steps
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+
+def count(page: Page):
+    return page.locator("#tokens .mx-token-count")
+
+
+@pytest.fixture(autouse=True)
+def panel_is_open(page: Page) -> None:
+    page.locator("#system-panel > button").click()
+    expect(steps.field(page, "system")).to_be_visible()
+
+
+def test_scope_decides_which_tokens_count(page: Page) -> None:
+    steps.pick(page, "scope", "all")
+    expect(count(page)).to_have_text("37 tokens, 37 count (all)")
+    steps.pick(page, "scope", "last:4")
+    expect(count(page)).to_have_text("37 tokens, 4 count (last:4)")
+    expect(page.locator("#tokens .mx-token-on")).to_have_text(["<|im_start|>", "ass", "istant", "⏎"])
+    steps.pick(page, "scope", "content")
+    expect(count(page)).to_have_text("37 tokens, 36 count (content)")  # all but the sink, the first token
+    expect(page.locator("#tokens .mx-token").first).not_to_have_class("mx-token-on")
+    steps.fill(page, "scope", "last:2")
+    steps.field(page, "scope").press("Enter")
+    expect(count(page)).to_have_text("37 tokens, 2 count (last:2)")
+    steps.fill(page, "scope", "now and then")
+    steps.field(page, "scope").press("Enter")
+    expect(page.locator("#tokens")).to_contain_text("now and then")
+    expect(page.locator("#tokens .mx-token")).to_have_count(0)
+    steps.pick(page, "scope", "assistant")
+
+
+def test_system_text_and_template_are_in_the_tokens(page: Page) -> None:
+    steps.fill(page, "system", "Speak like a pirate.")
+    expect(page.locator("#tokens .mx-token").filter(has_text="pirate")).to_have_count(1)
+    steps.fill(page, "system", "")
+    expect(count(page)).to_contain_text("37 tokens")
+    page.locator("#template input").uncheck()
+    steps.pick(page, "scope", "all")
+    expect(count(page)).to_have_text("7 tokens, 7 count (all)")
+    assert len(steps.steer(page)) == 9
+
+
+def test_empty_prompt_is_said_in_the_strip(page: Page) -> None:
+    steps.fill(page, "prompt", "")
+    expect(page.locator("#tokens")).to_contain_text("empty")
+    expect(page.locator("#tokens .mx-token")).to_have_count(0)
