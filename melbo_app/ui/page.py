@@ -8,7 +8,7 @@ import gradio as gr
 from melbo_app.ui.components.status_bar import status_bar
 from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import bind
-from melbo_app.ui.present import job_status, model_status
+from melbo_app.ui.present import bank_choices, job_key, job_status, model_status
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.banks import BanksTab
 from melbo_app.ui.tabs.completions import CompletionsTab
@@ -54,7 +54,8 @@ class Page:
                 with gr.Tab("Models", id="models") as models:
                     self.models = ModelsTab(workbench)
         self.timer = gr.Timer(BUSY)
-        self._finished = gr.State(None)  # name of the bank that a training seen from here has made
+        self._noticed = gr.State(None)  # the training that was seen to run, and has not been seen to end
+        self._finished = gr.State(None)  # the bank that it made, and whether it was started from this page
         self._model = gr.State(None)  # hash of the model that the page was last told about
         session.bind()
         for tab in (self.completions, self.map, self.similarity):
@@ -67,8 +68,9 @@ class Page:
 
     def _bind(self, train: gr.Tab, models: gr.Tab) -> None:
         session, completions, form = self.session, self.completions, self.train
-        look = [self.status, self.timer, self.train.watched, self._finished, self._model, *form.job_outputs]
-        bind(self.timer.tick, self._look, [self.train.watched, self._model], look, trigger_mode="once")
+        look = [self.status, self.timer, self._noticed, self._finished, self._model, *form.job_outputs]
+        known = [self.train.watched, self._noticed, self._model]
+        bind(self.timer.tick, self._look, known, look, trigger_mode="once")
         context = gr.context.Context.root_block
         assert context is not None, "the page is built inside a Blocks"
         bind(context.load, self._open, None, [completions.history, *completions.restore_outputs, *form.job_outputs])
@@ -96,30 +98,38 @@ class Page:
         shown = [*self.session.prompt_values(list(prompts)), *self.session.open_bank(first), *rest]
         return [self.completions.choices(), *shown, *self.train.watch()]
 
-    def _look(self, watched: str | None, known: str | None) -> list[Any]:
+    def _look(self, own: str | None, noticed: list[str] | None, known: str | None) -> list[Any]:
         """What the server is doing now; looks again soon while there is something to see."""
         state, job = self._workbench.model_state(), self._workbench.training_job()
         active = job is not None and job.is_active
-        seen = watched is not None and job is not None and job.title == watched
-        shown = self.train.watch() if active or seen else [gr.skip()] * 3
-        made = job.result.record.name if job is not None and seen and not active and job.result else None
-        if job is not None and seen and job.state == "failed":
+        key = job_key(job) if job is not None else None
+        ended = (
+            key is not None and not active and (noticed == [key, "runs"] or (own == key and noticed != [key, "ended"]))
+        )
+        shown = self.train.watch() if active or ended else [gr.skip()] * len(self.train.job_outputs)
+        made = job.result.record.name if job is not None and ended and job.result else None
+        if job is not None and ended and job.state == "failed":
             gr.Warning(html.escape(job.error or ""), title="Training failed", duration=12)
         elif made:
-            gr.Info(f"“{html.escape(made)}” is trained and chosen for steering.", title="Training finished", duration=5)
+            what = "is trained and chosen for steering." if own == key else "is trained and in the list of banks."
+            gr.Info(f"“{html.escape(made)}” {what}", title="Training finished", duration=5)
         busy = active or state.loading or not (state.loaded or state.error)
         return [
             {**model_status(state), **job_status(job)},
             gr.Timer(BUSY if busy else IDLE),
-            job.title if active and job is not None else None if seen else gr.skip(),
-            made or gr.skip(),
+            [key, "runs"] if active else [key, "ended"] if ended else gr.skip(),
+            [made, own == key, key] if made else gr.skip(),
             state.weights_hash if state.loaded and state.weights_hash != known else gr.skip(),
             *shown,
         ]
 
-    def _take_up(self, name: str | None) -> list[Any]:
-        """Steer with the bank that has just been trained."""
-        return self.session.open_bank(name) if name else [gr.skip()] * 5
+    def _take_up(self, finished: list[Any] | None) -> list[Any]:
+        """Steer with the bank that was trained from this page; one that others trained is only put into the list."""
+        if finished is None:
+            return [gr.skip()] * 5
+        if finished[1]:
+            return self.session.open_bank(finished[0])
+        return [gr.Dropdown(choices=bank_choices(self._workbench.banks())), *[gr.skip()] * 4]
 
     def _label(self, bank: str | None, event: gr.EventData) -> list[Any]:
         """Open the label of a card's vector, and its bank where the text on the card is another bank's."""

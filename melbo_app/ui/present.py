@@ -80,6 +80,11 @@ def vector_name(vector: int, names: dict[int, str]) -> str:
     return f"{vector} · {names[vector]}" if names.get(vector) else str(vector)
 
 
+def job_key(job: Job[TrainingProgress, Bank]) -> str:
+    """What tells this training from any other, also from an earlier one of the same name."""
+    return f"{job.title} {job.started.isoformat()}"
+
+
 def job_status(job: Job[TrainingProgress, Bank] | None) -> dict[str, Any]:
     """The training chip; nothing when no training runs."""
     if job is None or not job.is_active:

@@ -130,7 +130,7 @@ class LabelsTab:
 
     def _save(self, held: dict[str, Any] | None, name: str, tags: list[str], rating: int, words: str) -> list[Any]:
         """Save to the vector whose label was loaded, whatever the bank and the number say by now."""
-        bank, vector = bank_chosen(held and held["bank"]), held["vector"] if held else 0
+        bank, vector = bank_chosen(held["bank"] if held else None), held["vector"] if held else 0
         if held and self._workbench.bank(bank).hash != held["hash"]:
             raise InputError("label", f"“{bank}” was replaced since by another bank", "Choose the vector again")
         self._workbench.save_label(bank, vector, name=name, tags=tags or [], rating=rating or None, note=words)

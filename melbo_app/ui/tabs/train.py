@@ -10,9 +10,9 @@ from melbo_app.errors import MelboError
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
-from melbo_app.ui.forms import optional_real, prompts_from, real, whole
+from melbo_app.ui.forms import bank_chosen, optional_real, prompts_from, real, whole
 from melbo_app.ui.guard import bind
-from melbo_app.ui.present import amount, bank_choices, job_progress
+from melbo_app.ui.present import amount, bank_choices, job_key, job_progress
 from melbo_app.ui.session import SCOPES, Session
 from melbo_app.workbench import Workbench
 
@@ -25,7 +25,7 @@ class TrainTab:
 
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session = workbench, session
-        self.watched = gr.State(None)  # title of the training whose end this page waits for
+        self.watched = gr.State(None)  # the training that was started from this page
         self._norm = gr.State(None)
         self._offered = gr.State("")  # the name that the page made up
         with gr.Row(elem_classes="mx-split"):
@@ -61,13 +61,14 @@ class TrainTab:
                 self.progress = progress_bar(resting(), elem_id="train-progress")
                 self.again = gr.Button("Save the trained bank again", elem_id="train-save-again", visible=False)
                 self.curves = plotly_view({"message": EMPTY}, elem_id="train-curves")
+                self.use = gr.Button("Use the trained bank", elem_id="train-use", visible=False)
         self.form_outputs = [
             self.name, self._offered, self.source, self.target, self.scope, session.scope, self.radius, self.relative,
             self._norm, self.norm,
         ]  # fmt: skip
         self.name_inputs = [session.prompt, self.name, self._offered]
         self.name_outputs = [self.name, self._offered]
-        self.job_outputs = [self.progress, self.curves, self.again]
+        self.job_outputs = [self.progress, self.curves, self.again, self.use]
 
     def bind(self, wake: gr.Timer) -> None:
         """Bind the form; ``wake`` is the timer that watches the training."""
@@ -80,6 +81,7 @@ class TrainTab:
         bind(self.stop.click, self._stop, None, self.progress)
         saved = bind(self.again.click, self._save_again, self.name, [self.progress, self.again, session.bank])
         bind(saved.success, session.open_bank, session.bank, session.bank_outputs)
+        bind(self.use.click, self._use, None, session.bank_outputs)
         bind(self.method.input, lambda method: DEFAULT_STEPS[method], self.method, self.steps)
         bind(self.radius.input, self._to_relative, [self.radius, self._norm], self.relative)
         bind(self.relative.input, self._to_radius, [self.relative, self._norm], self.radius)
@@ -119,15 +121,17 @@ class TrainTab:
         """Values of ``job_outputs`` for the training that runs, or the last one."""
         job, waiting = self._workbench.training_job(), self._workbench.unsaved_bank()
         again = gr.Button(f"Save “{waiting}” again", visible=True) if waiting else gr.Button(visible=False)
+        made = None if job is None or job.is_active or job.result is None else job.result.record.name
+        use = gr.Button(f"Use “{made}” for steering", visible=True) if made else gr.Button(visible=False)
         if job is None or job.progress is None or not job.progress.curves:
-            return [job_progress(job), gr.skip(), again]
+            return [job_progress(job), gr.skip(), again, use]
         from melbo_app.analysis.figures import curves_figure  # late: plotly takes a second to import
 
         progress = job.progress
         method = "sequential" if progress.stage.startswith("vector") else "joint"
         curves = [list(curve) for curve in progress.curves]
         figure = curves_figure(curves, progress.done, progress.total, method)
-        return [job_progress(job), figure_value(figure), again]
+        return [job_progress(job), figure_value(figure), again, use]
 
     def _start(
         self, text: str, system: str, template: bool, name: str, method: Any, source: float, target: float,
@@ -146,7 +150,12 @@ class TrainTab:
             seed=whole("seed", seed),
         )
         job = self._workbench.start_training(prompts_from(text, system, template), config, name)
-        return working("starting"), job.title, gr.Timer(0.7)
+        return working("starting"), job_key(job), gr.Timer(0.7)
+
+    def _use(self) -> list[Any]:
+        job = self._workbench.training_job()
+        made = job.result.record.name if job is not None and job.result is not None else None
+        return self._session.open_bank(self._workbench.bank(bank_chosen(made)).record.name)
 
     def _stop(self) -> Any:
         job = self._workbench.training_job()
