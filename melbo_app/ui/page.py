@@ -41,9 +41,9 @@ class Page:
             with gr.Column(elem_id="work"), gr.Tabs(elem_id="tabs") as self.tabs:
                 with gr.Tab("Completions", id="completions"):
                     self.completions = CompletionsTab(workbench, session)
-                with gr.Tab("Map", id="map"):
+                with gr.Tab("Map", id="map") as maps:
                     self.map = MapTab(workbench, session, self.completions)
-                with gr.Tab("Similarity", id="similarity"):
+                with gr.Tab("Similarity", id="similarity") as similarities:
                     self.similarity = SimilarityTab(workbench, session)
                 with gr.Tab("Train", id="train") as train:
                     self.train = TrainTab(workbench, session)
@@ -57,9 +57,10 @@ class Page:
         self._noticed = gr.State(None)  # the training that was seen to run, and has not been seen to end
         self._finished = gr.State(None)  # the bank that it made, and whether it was started from this page
         self._model = gr.State(None)  # hash of the model that the page was last told about
-        session.bind()
-        for tab in (self.completions, self.map, self.similarity):
-            tab.bind()
+        session.bind([self.train.source, self.train.target])
+        self.completions.bind()
+        self.map.bind(maps)
+        self.similarity.bind(similarities)
         self.train.bind(self.timer)
         self.labels.bind(labels)
         self.banks.bind(banks)
@@ -73,30 +74,41 @@ class Page:
         bind(self.timer.tick, self._look, known, look, trigger_mode="once")
         context = gr.context.Context.root_block
         assert context is not None, "the page is built inside a Blocks"
-        bind(context.load, self._open, None, [completions.history, *completions.restore_outputs, *form.job_outputs])
-        suggest = [*session.prompt_inputs, *form.name_outputs]
-        bind(self._model.change, form.suggest, suggest, form.form_outputs)
-        bind(self._model.change, session.show_tokens, [*session.prompt_inputs, session.scope], session.tokens)
+        shown = [completions.history, *completions.restore_outputs, *form.job_outputs, session.scope, self.map.last]
+        bind(context.load, self._open, session.kept, shown)
+        fits = [session.template, session.scope, session.kept]
+        changed = bind(self._model.change, session.for_model, fits, fits)
+        suggested = bind(changed.then, form.suggest, form.suggest_inputs, form.form_outputs)
+        bind(suggested.then, session.show_tokens, session.token_inputs, session.tokens)
         bind(self._model.change, self.models.open, None, self.models.outputs)
         bind(train.select, form.offer_name, form.name_inputs, form.name_outputs)
         bind(self._finished.change, self._take_up, self._finished, session.bank_outputs)
         for grid in (completions.grid, self.map.aside):
             bind(grid.annotate, self._label, session.bank, [self.tabs, *session.bank_outputs, *self.labels.outputs])
 
-    def _open(self) -> list[Any]:
-        """What a page shows when it is opened: the latest comparison with its settings, or the first bank."""
+    def _open(self, kept: Any) -> list[Any]:
+        """What a page shows when it is opened: the latest comparison, and the left column as this browser kept it.
+
+        Without a kept one the left column has the settings of the comparison, or the first bank.
+        """
+        values, before = self._latest(), self.session.kept_values(kept)
+        if before is not None:
+            values[1:4], values[4:9] = before[:3], before[4:]
+        return [*values, *self.train.watch(), gr.skip() if before is None else before[3], self.map.find_last()]
+
+    def _latest(self) -> list[Any]:
         recent = self._workbench.comparisons(limit=1)
         if recent:
             values = self.completions.restore(recent[0].id)
             if recent[0].bank is None or self.session.find(recent[0].bank) is None:
                 values[3:8] = self.session.open_bank(self.session.first_bank())
-            return [self.completions.choices(recent[0].id), *values, *self.train.watch()]
+            return [self.completions.choices(recent[0].id), *values]
         first = self.session.first_bank()
         line = self.session.find(first)
         prompts = line.record.prompts if line is not None and line.record is not None else []
         rest = [gr.skip()] * (len(self.completions.restore_outputs) - 8)
         shown = [*self.session.prompt_values(list(prompts)), *self.session.open_bank(first), *rest]
-        return [self.completions.choices(), *shown, *self.train.watch()]
+        return [self.completions.choices(), *shown]
 
     def _look(self, own: str | None, noticed: list[str] | None, known: str | None) -> list[Any]:
         """What the server is doing now; looks again soon while there is something to see."""

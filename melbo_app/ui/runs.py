@@ -30,6 +30,10 @@ class Runs:
         """Whether a later run of this browser tab took the place of the one that ``stop`` belongs to."""
         return self._stops.get(request.session_hash or "") is not stop
 
+    def busy(self, request: gr.Request) -> bool:
+        """Whether this browser tab has work under way."""
+        return (request.session_hash or "") in self._stops
+
     def stop(self, request: gr.Request) -> bool:
         """Tell the work of this browser tab to stop; False where there is none."""
         stop = self._stops.get(request.session_hash or "")

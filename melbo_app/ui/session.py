@@ -10,12 +10,15 @@ from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.radius_slider import radius_slider
 from melbo_app.ui.components.token_strip import token_strip
 from melbo_app.ui.components.vector_cards import vector_cards
-from melbo_app.ui.forms import chosen, prompt_text, prompts_from
+from melbo_app.ui.forms import chosen, prompt_text, prompts_from, whole
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import bank_choices, provenance, vector_name
 from melbo_app.workbench import Workbench
 
 SCOPES = ["assistant", "content", "all", "last:4"]
+KEPT = "melbo-left-column"  # the name under which the browser keeps this column; the same after a restart
+_KEEP = """(kept, prompt, system, template, scope, bank, vectors, radius) => prompt || bank
+  ? { model: kept?.model, prompt, system, template, scope, bank, vectors, radius: radius?.radius } : kept"""
 FIRST_CHOICE = 8  # vectors selected in a bank that is opened for the first time
 
 
@@ -45,14 +48,23 @@ class Session:
             self.cards = vector_cards(elem_id="vector-cards")
         with gr.Column(elem_id="radius-panel", elem_classes="mx-panel"):
             self.radius = radius_slider(elem_id="radius")
+        # Gradio wants a secret to scramble it; what is kept is none, and a random one would not outlive the server.
+        self.kept = gr.BrowserState(None, storage_key=KEPT, secret=KEPT)
         self.prompt_inputs = [self.prompt, self.system, self.template]
         self.bank_outputs = [self.bank, self.provenance, self.vectors, self.cards, self.radius]
 
-    def bind(self) -> None:
-        """Bind what happens inside the column; ``selections`` are the events that change which vectors are chosen."""
-        for field in (self.prompt, self.system, self.template, self.scope):
-            inputs = [*self.prompt_inputs, self.scope]
-            bind(field.change, self.show_tokens, inputs, self.tokens, trigger_mode="always_last")
+    def bind(self, layers: list[gr.Number]) -> None:
+        """Bind what happens inside the column; ``selections`` are the events that change which vectors are chosen.
+
+        ``layers`` are the fields for source and target, on which the scope ``content`` depends.
+        """
+        self.token_inputs = [*self.prompt_inputs, self.scope, *layers]
+        fields: list[Any] = self.token_inputs
+        for field in fields:
+            bind(field.change, self.show_tokens, self.token_inputs, self.tokens, trigger_mode="always_last")
+        column: list[Any] = [*self.prompt_inputs, self.scope, self.bank, self.vectors, self.radius]
+        for part in column:  # without asking the server
+            bind(part.change, None, [self.kept, *column], self.kept, js=_KEEP)
         bind(self.bank.input, self.open_bank, self.bank, self.bank_outputs)
         bind(self.refresh.click, self.reopen_bank, [self.bank, self.vectors, self.radius], self.bank_outputs)
         bind(self.use_prompt.click, self._prompt_of, self.bank, self.prompt_inputs)
@@ -116,18 +128,47 @@ class Session:
         """The bank that is open when nothing else says which."""
         return next((line.name for line in self._workbench.banks() if not line.damaged), None)
 
-    def show_tokens(self, text: str, system: str, template: bool, scope: str) -> dict[str, Any]:
+    def show_tokens(
+        self, text: str, system: str, template: bool, scope: str, source: float | None, target: float | None
+    ) -> dict[str, Any]:
         """The token strip for what stands in the fields; what is wrong stands in the strip, it is not worth a toast."""
         if not self._workbench.model_state().loaded:
             return {"message": "The tokens appear when the model is loaded."}
         try:
-            found = self._workbench.tokens(prompts_from(text, system, template), scope)
+            between = (source, target) if scope == "content" and None not in (source, target) else (None, None)
+            layers = [None if layer is None else whole("layer", layer) for layer in between]
+            found = self._workbench.tokens(prompts_from(text, system, template), scope, *layers)
         except MelboError as error:
             return {"message": str(error)}
         return {
             "scope": scope,
             "prompts": [{"pieces": list(one.pieces), "counts": [bool(on) for on in one.counts]} for one in found],
         }
+
+    def kept_values(self, kept: Any) -> list[Any] | None:
+        """Values of ``prompt_inputs``, the scope and ``bank_outputs`` as the browser kept them, or None."""
+        if not isinstance(kept, dict):
+            return None
+        words = [kept.get(name) for name in ("prompt", "system", "scope", "bank")]
+        vectors, radius = kept.get("vectors"), kept.get("radius")
+        if not all(word is None or isinstance(word, str) for word in words) or not (words[0] or words[3]):
+            return None
+        bank = words[3] if self.find(words[3]) is not None else self.first_bank()
+        as_before = bank == words[3] and isinstance(vectors, list) and isinstance(radius, int | float)
+        selected = [one for one in vectors or [] if isinstance(one, int)] if as_before else None
+        shown = self.open_bank(bank, selected, radius if as_before else None)
+        return [words[0] or "", words[1] or "", kept.get("template") is not False, words[2] or SCOPES[0], *shown]
+
+    def for_model(self, template: bool, scope: str, kept: Any) -> list[Any]:
+        """Template, scope and what is kept: those that the loaded model can do, unless they were chosen for it."""
+        state = self._workbench.model_state()
+        before = kept.get("model") if isinstance(kept, dict) else None
+        kept = {**(kept if isinstance(kept, dict) else {}), "model": state.weights_hash}
+        fits = bool(state.has_template) or not template
+        if fits and before in (None, state.weights_hash):
+            never = not template and scope == default_scope(True)
+            return [gr.skip(), default_scope(False) if never else gr.skip(), kept]
+        return [bool(state.has_template), default_scope(bool(state.has_template)), kept]
 
     def prompt_values(self, prompts: list[Any]) -> list[Any]:
         """Values of ``prompt_inputs``; several prompts share the first one's system text and template."""
@@ -143,3 +184,8 @@ class Session:
 
     def _select_cards(self, selected: list[int], cards: dict[str, Any]) -> dict[str, Any]:
         return {**cards, "selected": chosen(selected)}
+
+
+def default_scope(template: bool) -> str:
+    """Without a chat template there is no assistant's tag to count."""
+    return "assistant" if template else "last:4"

@@ -1,6 +1,6 @@
 """Map: completions as points; near points say similar things."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
@@ -12,6 +12,7 @@ from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import Returning, bank_chosen, chosen, decoding_from, prompts_from, radii_from
 from melbo_app.ui.guard import bind
+from melbo_app.ui.present import day
 from melbo_app.ui.runs import Runs
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
@@ -31,6 +32,7 @@ class MapTab:
         self._workbench, self._session, self._completions, self._runs = workbench, session, completions, Runs()
         self._map = gr.State(None)
         self._offered = gr.State("")  # the radii that the page wrote
+        self.last = gr.State(None)  # the map that was drawn last, until it is shown: its id, bank, R and trained R
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.draw = gr.Button("Draw map", variant="primary", elem_id="map-draw", scale=0, min_width=110)
             self.stop = gr.Button("Stop", elem_id="map-stop", scale=0, min_width=80)
@@ -48,23 +50,27 @@ class MapTab:
             with gr.Column(scale=3, min_width=240):
                 self.aside = completion_grid({"groups": [], "message": ASIDE}, elem_id="map-completion")
 
-    def bind(self) -> None:
-        """Bind drawing, colouring and clicking."""
+    def bind(self, tab: gr.Tab) -> None:
+        """Bind drawing, colouring and clicking; when ``tab`` is opened first, the last map is shown."""
         session = self._session
         inputs = [
             *session.prompt_inputs, session.bank, session.vectors, self.radii, self._completions.control, self.colour,
             *self._completions.decoding_inputs,
         ]  # fmt: skip
-        run = bind(
-            self.draw.click, self._draw, inputs, [self._map, self.plot, self.note, self.progress, self.aside],
-            trigger_mode="multiple", concurrency_limit=8,
-        )  # fmt: skip
-        bind(run.failure, lambda: resting("Not finished."), None, self.progress)
+        outputs = [self._map, self.plot, self.note, self.progress, self.aside]
+        many: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 8, "concurrency_id": "map"}
+        runs = [
+            bind(self.draw.click, self._draw, inputs, outputs, **many),
+            bind(tab.select, self._show_last, [self._map, self.last, self.colour], outputs, **many),
+        ]
+        for run in runs:
+            bind(run.failure, lambda: resting("Not finished."), None, self.progress)
         bind(self.stop.click, self._stop, None, self.progress)
         bind(self.colour.change, self._paint, [self._map, self.colour], self.plot)
         offered = [self.radii, self._offered]
         bind(self.multiples.input, self._fill_radii, [self.multiples, session.radius], offered)
-        bind(session.radius.change, self._renew_radii, [self.multiples, session.radius, *offered], offered)
+        column = [self.multiples, session.radius, session.bank, *offered, self.last]
+        bind(session.radius.change, self._renew_radii, column, offered)
         bind(self.plot.point, self._open, None, self.aside)
 
     def _fill_radii(self, multiples: list[str], radius: dict[str, Any] | None) -> list[str]:
@@ -73,9 +79,36 @@ class MapTab:
         radii = [trained * MULTIPLES[one] for one in MULTIPLES if one in multiples] if trained else []
         return [", ".join(f"{one:.3g}" for one in radii)] * 2
 
-    def _renew_radii(self, multiples: list[str], radius: dict[str, Any] | None, text: str, offered: str) -> Any:
-        """Another bank has another R; what a person wrote stays."""
-        return [gr.skip()] * 2 if (text or "") != offered else self._fill_radii(multiples, radius)
+    def _renew_radii(
+        self, multiples: list[str] | None, radius: dict[str, Any] | None, bank: str | None, text: str | None,
+        offered: str, last: dict[str, Any] | None,
+    ) -> Any:  # fmt: skip
+        """Another bank has another R, and the last map had its own; what a person wrote stays."""
+        if text is not None and text != offered:  # None: the tab was not opened yet
+            return [gr.skip()] * 2
+        if last and last["bank"] == bank and not offered:
+            return [last["radii"]] * 2
+        if last and last["bank"] == bank and offered == last["radii"]:
+            return [gr.skip()] * 2
+        return self._fill_radii(multiples or USUAL, radius)
+
+    def find_last(self) -> dict[str, Any] | None:
+        """The value of ``last`` for a page that is opened."""
+        for line in self._workbench.comparisons("map", 1):
+            radii = ", ".join(f"{one:.3g}" for one in line.settings.get("radii", []))
+            return {"id": line.id, "bank": line.bank, "radii": radii, "title": f"{line.bank}, {day(line.created)}"}
+        return None
+
+    def _show_last(
+        self, request: gr.Request, present: Map | None, last: dict[str, Any] | None, colour: str
+    ) -> Iterator[tuple[Any, ...]]:
+        """Show the map that was drawn last, when there is none on this page yet."""
+        if present is not None or last is None or self._runs.busy(request):
+            yield (gr.skip(),) * 5
+            return
+        yield from self._follow(
+            request, lambda stop: self._workbench.map_of(last["id"], stop=stop), colour, last["title"]
+        )
 
     def _draw(
         self, request: gr.Request, text: str, system: str, template: bool, bank: str | None, vectors: list[int],
@@ -83,8 +116,15 @@ class MapTab:
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         arguments = (bank_chosen(bank), prompts_from(text, system, template), chosen(vectors), radii_from(radii))
         how = decoding_from(*decoding)
+        yield from self._follow(
+            request, lambda stop: self._workbench.map(*arguments, how, random_control=control, stop=stop), colour
+        )
+
+    def _follow(
+        self, request: gr.Request, begin: Callable[[Callable[[], bool]], Any], colour: str, title: str = ""
+    ) -> Iterator[tuple[Any, ...]]:
         with self._runs.start(request) as stop:
-            run = Returning(self._workbench.map(*arguments, how, random_control=control, stop=stop.is_set))
+            run = Returning(begin(stop.is_set))
             for step in run:
                 if self._runs.replaced(request, stop):
                     return
@@ -95,6 +135,7 @@ class MapTab:
             yield gr.skip(), gr.skip(), gr.skip(), resting("Stopped."), gr.skip()
             return
         made = f"{drawn.method}. {drawn.note}" if drawn.method not in drawn.note else drawn.note
+        made = f"{title}: {made}" if title else made
         nothing = {"groups": [], "message": ASIDE}
         yield drawn, self._paint(drawn, colour), note(made), resting(f"{len(drawn.points)} completions."), nothing
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from melbo_app.errors import MelboError
 from melbo_app.jobs.similarity import Similarity
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
@@ -24,7 +25,7 @@ class SimilarityTab:
 
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session = workbench, session
-        self._found = gr.State(None)
+        self._found = gr.State(None)  # the bank, and what was found of it
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.compare = gr.Button("Compare", variant="primary", elem_id="similarity-run", scale=0, min_width=110)
             self.scope = gr.Radio(SCOPES, value="content", label="Tokens", elem_id="similarity-scope", container=False)
@@ -40,31 +41,51 @@ class SimilarityTab:
                 self.theta = plotly_view(elem_id="similarity-theta")
                 self.theta_note = note_view(elem_id="similarity-theta-mean")
 
-    def bind(self) -> None:
-        """Bind comparing and reordering."""
+    def bind(self, tab: gr.Tab) -> None:
+        """Bind comparing and reordering; when ``tab`` is opened first, the chosen bank is compared."""
         session = self._session
         inputs = [*session.prompt_inputs, session.bank, self.scope]
         views = [self.delta, self.theta, self.delta_note, self.theta_note]
-        for trigger in (self.compare.click, self.scope.input):
-            run = bind(trigger, self._compare, inputs, [self._found, self.progress], trigger_mode="always_last")
-            bind(run.success, self._show, [self._found, self.clustered, session.bank], views)
+        outputs, shown = [self._found, self.progress], [self._found, self.clustered]
+        runs = [
+            bind(trigger, self._compare, inputs, outputs, trigger_mode="always_last")
+            for trigger in (self.compare.click, self.scope.input)
+        ]
+        runs.append(bind(tab.select, self._compare_first, [self._found, *inputs], outputs))
+        for run in runs:
+            bind(run.success, self._show, shown, views)
             bind(run.failure, lambda: resting("Not finished."), None, self.progress)
-        shown = [self._found, self.clustered, session.bank]
         bind(self.clustered.input, self._show, shown, views, trigger_mode="always_last")
 
     def _compare(
         self, text: str, system: str, template: bool, bank: str | None, scope: str
-    ) -> Iterator[tuple[Similarity | Any, dict[str, Any]]]:
+    ) -> Iterator[tuple[Any, Any]]:
         name, prompts = bank_chosen(bank), prompts_from(text, system, template)
         yield gr.skip(), working("comparing")
         found = self._workbench.similarity(name, prompts, scope)
-        yield found, resting(f"{len(found.order)} vectors of {name} on the prompt at the left, scope {found.scope}.")
+        yield (
+            (name, found),
+            resting(f"{len(found.order)} vectors of {name} on the prompt at the left, scope {found.scope}."),
+        )
 
-    def _show(self, found: Similarity | None, clustered: bool, bank: str | None) -> list[Any]:
+    def _compare_first(
+        self, present: Any, text: str, system: str, template: bool, bank: str | None, scope: str | None
+    ) -> Iterator[tuple[Any, Any]]:
+        """Compare when the tab is opened, once and only where it can be done; nobody pressed a button for it."""
+        if present is not None or not bank or not self._workbench.model_state().loaded:
+            yield gr.skip(), gr.skip()
+            return
+        try:
+            yield from self._compare(text, system, template, bank, scope or "content")
+        except MelboError as error:
+            yield gr.skip(), resting(str(error))
+
+    def _show(self, compared: tuple[str, Similarity] | None, clustered: bool) -> list[Any]:
         from melbo_app.analysis.figures import heatmap_figure  # late: plotly takes a second to import
 
-        if found is None:
+        if compared is None:
             return [{"message": EMPTY}, {}, note(), note()]
+        bank, found = compared  # another bank may be chosen by now
         known = self._session.names(bank)
         names = [vector_name(vector, known) for vector in range(len(found.order))]
         order = found.order if clustered else None

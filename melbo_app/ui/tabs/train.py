@@ -13,7 +13,7 @@ from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import bank_chosen, optional_real, prompts_from, real, whole
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import amount, bank_choices, job_key, job_progress
-from melbo_app.ui.session import SCOPES, Session
+from melbo_app.ui.session import SCOPES, Session, default_scope
 from melbo_app.workbench import Workbench
 
 METHODS = [("joint: all at once", "joint"), ("sequential: one after the other, as published", "sequential")]
@@ -63,10 +63,11 @@ class TrainTab:
                 self.curves = plotly_view({"message": EMPTY}, elem_id="train-curves")
                 self.use = gr.Button("Use the trained bank", elem_id="train-use", visible=False)
         self.form_outputs = [
-            self.name, self._offered, self.source, self.target, self.scope, session.scope, self.radius, self.relative,
-            self._norm, self.norm,
+            self.name, self._offered, self.source, self.target, self.scope, self.radius, self.relative, self._norm,
+            self.norm,
         ]  # fmt: skip
         self.name_inputs = [session.prompt, self.name, self._offered]
+        self.suggest_inputs = [*session.prompt_inputs, session.scope, self.name, self._offered]
         self.name_outputs = [self.name, self._offered]
         self.job_outputs = [self.progress, self.curves, self.again, self.use]
 
@@ -90,9 +91,12 @@ class TrainTab:
             [self._norm, self.norm, self.relative], trigger_mode="always_last",
         )  # fmt: skip
         bind(self.scope.input, lambda scope: scope, self.scope, session.scope)
+        both = [session.scope, self.scope]
+        bind(session.template.input, lambda template: [default_scope(template)] * 2, session.template, both)
+        bind(session.template.change, self.suggest, self.suggest_inputs, self.form_outputs, trigger_mode="always_last")
         bind(session.scope.input, lambda scope: scope, session.scope, self.scope)
 
-    def suggest(self, text: str, system: str, template: bool, name: str, offered: str) -> list[Any]:
+    def suggest(self, text: str, system: str, template: bool, scope: str, name: str, offered: str) -> list[Any]:
         """Values of ``form_outputs`` for the loaded model and this prompt; a free name where there is none yet."""
         fresh = self.offer_name(text, name, offered)
         try:
@@ -100,11 +104,14 @@ class TrainTab:
         except MelboError:
             prompts = []
         if not self._workbench.model_state().loaded:
-            return [*fresh, *[gr.skip()] * 8]
-        found = self._workbench.suggestion(prompts)
+            return [*fresh, *[gr.skip()] * (len(self.form_outputs) - 2)]
+        try:
+            found = self._workbench.suggestion(prompts)
+        except MelboError:  # the strip of tokens says what is wrong; the layers must be this model's all the same
+            found = self._workbench.suggestion()
         return [
-            *fresh, found.source, found.target, found.scope, found.scope, found.radius,
-            float(amount(found.relative_radius)), found.median_norm, _norm_note(found.median_norm),
+            *fresh, found.source, found.target, scope, found.radius, float(amount(found.relative_radius)),
+            found.median_norm, _norm_note(found.median_norm),
         ]  # fmt: skip
 
     def offer_name(self, text: str, name: str, offered: str) -> list[str]:
