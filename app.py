@@ -3,6 +3,7 @@
 import argparse
 import errno
 import os
+import signal
 import socket
 import sys
 import threading
@@ -13,6 +14,8 @@ from melbo_app.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PORTS_TRIED = 20
+LARGEST_UPLOAD = "1gb"
+PATIENCE = 2.0  # seconds that a training gets to keep its finished vectors when the server is told to end
 KEEP = {"Cache-Control": "max-age=86400"}
 
 
@@ -62,6 +65,7 @@ def serve(settings: Settings, port: int) -> int:
     """Show the page first, then load what it needs in the background."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.cache_dir / "uploads"))
+    past_the_proxy()
     from starlette.responses import FileResponse  # late: these take seconds, and mistakes are told before
     from starlette.routing import Route
 
@@ -81,6 +85,7 @@ def serve(settings: Settings, port: int) -> int:
         theme=theme(),
         css_paths=STYLES,
         js=SHORTCUTS.read_text("utf-8"),
+        max_file_size=LARGEST_UPLOAD,
         footer_links=[],
         run_history=False,
         enable_monitoring=False,
@@ -93,21 +98,45 @@ def serve(settings: Settings, port: int) -> int:
     if settings.host not in LOOPBACK:
         print("Anybody who can reach this address can use the page; there is no login.", file=sys.stderr, flush=True)
     threading.Thread(target=warm_up, args=(workbench,), name="warm-up", daemon=True).start()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
+        end_training(workbench)
         page.close(verbose=False)
     return 0
 
 
+def past_the_proxy() -> None:
+    """Gradio asks its own page whether it is up; a proxy for everything else must not stand between."""
+    for name in ("NO_PROXY", "no_proxy"):
+        known = [host for host in os.environ.get(name, "").split(",") if host.strip()]
+        os.environ[name] = ",".join([*known, *(host for host in LOOPBACK if host not in known)])
+
+
+def end_training(workbench) -> None:
+    """Stop the training that runs, if one does, so that what is finished is kept."""
+    job = workbench.training_job()
+    if job is not None and job.is_active:
+        job.stop()
+        if not job.wait(PATIENCE):
+            print("The training did not stop in time; its vectors are lost.", file=sys.stderr, flush=True)
+
+
 def warm_up(workbench) -> None:
-    """Load the model, then the rest; a model that cannot be loaded is shown on the page."""
+    """Load the model, then what the map needs; a model that cannot be loaded is shown on the page."""
     from melbo_app.errors import MelboError
 
     try:
-        workbench.warm_up()
+        workbench.load_model()
     except MelboError as error:
         print(f"The model was not loaded: {error}", file=sys.stderr, flush=True)
+        return
+    try:
+        workbench.warm_up()
+    except Exception as error:  # the embedder or UMAP: everything else works without them
+        told = str(error) if isinstance(error, MelboError) else f"{type(error).__name__}: {error}"
+        print(f"The map may not work, its parts were not loaded: {told}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ BUSY, IDLE = 0.7, 5.0  # seconds between two looks at the server, while somethin
 
 def build_page(workbench: Workbench) -> gr.Blocks:
     """The whole page."""
-    with gr.Blocks(title="MELBO Explorer", fill_width=True, analytics_enabled=False) as page:
+    kept = (3600, 86400)  # every hour, uploads and downloads older than a day are removed
+    with gr.Blocks(title="MELBO Explorer", fill_width=True, analytics_enabled=False, delete_cache=kept) as page:
         Page(workbench)
     return page
 

@@ -93,7 +93,8 @@ class TrainTab:
         bind(self.scope.input, lambda scope: scope, self.scope, session.scope)
         both = [session.scope, self.scope]
         bind(session.template.input, lambda template: [default_scope(template)] * 2, session.template, both)
-        bind(session.template.change, self.suggest, self.suggest_inputs, self.form_outputs, trigger_mode="always_last")
+        latest = {"trigger_mode": "always_last"}
+        bind(session.template.change, self._suggest_again, self.suggest_inputs, self.form_outputs, **latest)
         bind(session.scope.input, lambda scope: scope, session.scope, self.scope)
 
     def suggest(self, text: str, system: str, template: bool, scope: str, name: str, offered: str) -> list[Any]:
@@ -113,6 +114,12 @@ class TrainTab:
             *fresh, found.source, found.target, scope, found.radius, float(amount(found.relative_radius)),
             found.median_norm, _norm_note(found.median_norm),
         ]  # fmt: skip
+
+    def _suggest_again(self, *fields: Any) -> list[Any]:
+        """The same for another template; the scope has been chosen already."""
+        values = self.suggest(*fields)
+        values[self.form_outputs.index(self.scope)] = gr.skip()
+        return values
 
     def offer_name(self, text: str, name: str, offered: str) -> list[str]:
         """Name and offered name: a free one of the prompt's first words, unless a person wrote one that is free."""
