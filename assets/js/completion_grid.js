@@ -63,7 +63,7 @@ groups.addEventListener('click', async (event) => {
   if (!action) return;
   const key = event.target.closest('.mx-completion').dataset.key;
   const card = props.value.groups.flatMap((group) => group.cards).find((one) => one.key === key);
-  if (action === 'label') return trigger('annotate', { bank: card.bank, vector: card.vector });
+  if (action === 'label') return trigger('annotate', { bank: card.bank, bank_hash: card.bank_hash, vector: card.vector });
   await navigator.clipboard.writeText(card.pieces.map((piece) => piece[0]).join(''));
   event.target.textContent = 'copied';
   setTimeout(() => { event.target.textContent = 'copy'; }, 1200);

@@ -72,11 +72,13 @@ def real(field: str, value: float | None) -> float:
     return float(value)
 
 
-def decoding_from(max_new_tokens: float, mode: str, temperature: float, top_p: float, seed: float) -> Decoding:
-    """The decoding that the fields describe; greedy leaves the other fields aside."""
+def decoding_from(
+    max_new_tokens: float, mode: str, temperature: float, top_p: float, seed: float, *, control: bool = False
+) -> Decoding:
+    """The decoding that the fields describe; greedy needs none of the others, but the random control has a seed."""
     tokens = whole("max new tokens", max_new_tokens)
     if mode == "greedy":
-        return Decoding(max_new_tokens=tokens)
+        return Decoding(max_new_tokens=tokens, seed=whole("seed", seed) if control else 0)
     warmth = real("temperature", temperature)
     if warmth <= 0:
         raise InputError("temperature", f"{warmth:g} is not sampling", "Choose a number above 0, or greedy")

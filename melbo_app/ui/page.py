@@ -5,6 +5,7 @@ from typing import Any
 
 import gradio as gr
 
+from melbo_app.errors import InputError
 from melbo_app.ui.components.status_bar import status_bar
 from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import bind
@@ -147,5 +148,10 @@ class Page:
     def _label(self, bank: str | None, event: gr.EventData) -> list[Any]:
         """Open the label of a card's vector, and its bank where the text on the card is another bank's."""
         wanted = bank_chosen(event.bank)
+        if event.bank_hash and self._workbench.bank(wanted).hash != event.bank_hash:
+            raise InputError(
+                "label", f"this text was made with another bank “{wanted}”; that bank was replaced since",
+                "Steer with the new one first",
+            )  # fmt: skip
         shown = [gr.skip()] * 5 if wanted == bank else self.session.open_bank(self._workbench.bank(wanted).record.name)
         return [gr.Tabs(selected="labels"), *shown, *self.labels.open(wanted, int(event.vector))]

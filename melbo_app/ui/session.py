@@ -78,10 +78,12 @@ class Session:
         """The bank's line on the shelf, or None."""
         return next((line for line in self._workbench.banks() if line.name == name), None)
 
-    def names(self, bank: str | None) -> dict[int, str]:
-        """The label names of a bank's vectors."""
+    def names(self, bank: str | None, bank_hash: str | None = None) -> dict[int, str]:
+        """The label names of a bank's vectors; none where another bank than that of ``bank_hash`` has its name now."""
         line = self.find(bank)
         if bank is None or line is None or line.damaged:
+            return {}
+        if bank_hash is not None and self._workbench.bank(bank).hash != bank_hash:
             return {}
         return {vector: label.name for vector, label in self._workbench.bank_labels(bank).items()}
 

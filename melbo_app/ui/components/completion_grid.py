@@ -16,7 +16,7 @@ MOST_LINES = 12
 
 
 def completion_grid(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
-    """Value: {groups: [{title, cards}], lines, message}; see ``grid``. Event: annotate, with bank and vector."""
+    """Value: {groups: [{title, cards}], lines, message}; see ``grid``. Event: annotate: bank, bank_hash, vector."""
     return live("completion_grid", value, elem_id=elem_id)
 
 
@@ -50,7 +50,7 @@ def waiting(
     drafts = [
         SimpleNamespace(
             prompt_index=index, prompt=prompt, vector=row, radius=0.0 if row is None else radius, text="", tokens=0,
-            finished=False, bank=None, max_new_tokens=longest,
+            finished=False, bank=None, bank_hash=None, max_new_tokens=longest,
         )
         for index, prompt in enumerate(prompts)
         for row in rows
@@ -76,6 +76,7 @@ def _card(completion: Any, baseline: str | None, names: dict[int, str], live: bo
         "key": f"{completion.prompt_index}/{vector}/{completion.radius:g}",
         "kind": kind,
         "bank": completion.bank,
+        "bank_hash": completion.bank_hash,
         "vector": vector if kind == "vector" else None,
         "title": title,
         "name": names.get(vector, "") if kind == "vector" else "",

@@ -61,7 +61,9 @@ class CompletionsTab:
         for run in runs:
             bind(run.failure, lambda: resting("Not finished."), None, self.progress)
         bind(self.stop.click, self._stop, None, self.progress)
-        bind(self.mode.change, self._sampling, self.mode, [self.temperature, self.top_p, self.seed])
+        sampling = [self.temperature, self.top_p, self.seed]
+        for field in (self.mode, self.control):
+            bind(field.change, self._sampling, [self.mode, self.control], sampling)
         bind(self.history.input, self.restore, self.history, self.restore_outputs)
 
     def choices(self, value: int | None = None) -> Any:
@@ -76,18 +78,20 @@ class CompletionsTab:
         firsts = {completion.prompt_index: completion.prompt for completion in reversed(completions)}
         steered = [completion for completion in completions if isinstance(completion.vector, int)]
         bank = next((completion.bank for completion in steered), None)
+        bank_hash = next((completion.bank_hash for completion in steered), None)
         vectors = sorted({completion.vector for completion in steered if isinstance(completion.vector, int)})
         radius = next((completion.radius for completion in completions if completion.vector is not None), None)
         control = any(completion.vector == "random" for completion in completions)
         one = completions[0]
         sampled = one.temperature > 0
         decoding: list[Any] = [one.max_new_tokens, "sampled" if sampled else "greedy"]
-        decoding += [one.temperature, one.top_p, one.seed] if sampled else [gr.skip()] * 3
+        decoding += [one.temperature, one.top_p] if sampled else [gr.skip()] * 2
+        decoding.append(one.seed if sampled or control else gr.skip())
         shown = self._session.open_bank(bank, vectors, radius) if bank else [gr.skip()] * 5
         prompts = [firsts[index] for index in sorted(firsts)]
         return [
             *self._session.prompt_values(prompts), *shown, control, *decoding,
-            grid(completions, self._session.names(bank)),
+            grid(completions, self._session.names(bank, bank_hash)),
         ]  # fmt: skip
 
     def _steer(
@@ -95,7 +99,7 @@ class CompletionsTab:
         radius: dict[str, Any], control: bool, *decoding: Any,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         asked = prompts_from(text, system, template)
-        rows, how = chosen(vectors), decoding_from(*decoding)
+        rows, how = chosen(vectors), decoding_from(*decoding, control=control)
         radii = [radius_of(radius)] if rows or control else []
         names = self._session.names(bank)
         with self._runs.start(request) as stop:
@@ -127,5 +131,7 @@ class CompletionsTab:
     def _stop(self, request: gr.Request) -> dict[str, Any]:
         return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
 
-    def _sampling(self, mode: str) -> list[Any]:
-        return [gr.Number(interactive=mode == "sampled") for _ in range(3)]
+    def _sampling(self, mode: str, control: bool) -> list[Any]:
+        """Which fields count: the seed also gives the random control its direction."""
+        sampled = mode == "sampled"
+        return [gr.Number(interactive=usable) for usable in (sampled, sampled, sampled or control)]

@@ -115,7 +115,7 @@ class MapTab:
         radii: str, control: bool, colour: str, *decoding: Any,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         arguments = (bank_chosen(bank), prompts_from(text, system, template), chosen(vectors), radii_from(radii))
-        how = decoding_from(*decoding)
+        how = decoding_from(*decoding, control=control)
         yield from self._follow(
             request, lambda stop: self._workbench.map(*arguments, how, random_control=control, stop=stop), colour
         )
@@ -146,7 +146,7 @@ class MapTab:
 
     def _open(self, event: gr.EventData) -> dict[str, Any]:
         completion = self._workbench.completion(int(event.customdata[0]))
-        value = grid([completion], self._session.names(completion.bank))
+        value = grid([completion], self._session.names(completion.bank, completion.bank_hash))
         return {**value, "lines": 3}
 
     def _stop(self, request: gr.Request) -> dict[str, Any]:
