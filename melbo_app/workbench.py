@@ -128,8 +128,7 @@ class Workbench:
         name = self.check_bank_name(name)
         if not self._model.state().loaded:
             yield TrainingProgress("loading the model", 0, 1, None)
-        lm = self._model.get()
-        work = train_bank(lm, self._model.spec, prompts, config, name, self.settings.memory_gb, stop)
+        work = train_bank(self._model.get(), self._model.spec, prompts, config, name, self.settings.memory_gb, stop)
         bank = yield from self._compute.steps(work, short=False)
         try:
             self._banks.save(bank)
