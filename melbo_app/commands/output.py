@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -47,7 +48,9 @@ class StopOnInterrupt:
             raise KeyboardInterrupt
         self.pressed = True
         begin = "\n" if sys.stderr.isatty() else ""
-        print(f"{begin}Stopping; what is finished is kept.", file=sys.stderr, flush=True)
+        # not print: the signal may have come in the middle of one, and its buffer cannot be entered twice
+        with suppress(OSError, ValueError):
+            os.write(sys.stderr.fileno(), f"{begin}Stopping; what is finished is kept.\n".encode())
 
 
 def run(work: Generator[Any, None, Result]) -> Result:
