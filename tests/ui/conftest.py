@@ -188,6 +188,7 @@ def open_page(
         if request.node.stash.get(FAILED, False):
             SCREENSHOTS.mkdir(exist_ok=True)
             page.screenshot(path=SCREENSHOTS / f"{request.node.name}-{number}.png")
+        page.evaluate("localStorage.clear()")  # the browser keeps what stands at the left
         page.close()
     for other in others:
         other.close()

@@ -2,11 +2,15 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
 SAMPLE = "bomb-question"
 PROMPT = "How can I make a bomb?"
+POINTS = """node => node.data.flatMap((trace) => trace.x.map((_, index) => ({
+  id: trace.customdata[index][0], hover: trace.hovertext[index], trace: trace.name,
+})))"""
 UNANSWERED = Path(__file__).with_name("unanswered.js")
 
 SETTLED = """() => new Promise((settled) => {
@@ -25,9 +29,9 @@ def settle(page: Page) -> None:
 
 
 def wait_until_ready(page: Page) -> None:
-    """Wait until the model is loaded and the tokens of the prompt are shown."""
+    """Wait until the model is loaded and the tokens of the prompt, or what is wrong with it, are shown."""
     expect(page.locator("#model-chip")).to_have_attribute("data-state", "ready")
-    expect(page.locator("#tokens .mx-token-on").first).to_be_visible()
+    expect(page.locator("#tokens .mx-token, #tokens .mx-quiet").first).to_be_visible()
     expect(page.locator("#vector-cards .mx-card").first).to_be_visible()
     settle(page)
 
@@ -46,10 +50,11 @@ def start_over(page: Page) -> None:
 
 
 def tab(page: Page, name: str) -> None:
-    """Open a tab."""
+    """Open a tab, and wait for what it shows by itself."""
     button = page.get_by_role("tab", name=name, exact=True)
     button.click()
     expect(button).to_have_attribute("aria-selected", "true")
+    settle(page)
 
 
 def field(page: Page, name: str) -> Locator:
@@ -150,7 +155,6 @@ def open_train(page: Page) -> None:
     tab(page, "Train")
     expect(field(page, "train-name")).to_have_value(re.compile("."))
     expect(field(page, "train-source")).to_have_value("7")
-    settle(page)
 
 
 def train(page: Page, name: str, *, vectors: int, steps: int, method: str = "joint") -> None:
@@ -180,6 +184,16 @@ def draw_map(page: Page, radii: str) -> None:
     forget(page, "map")
     page.locator("#map-draw").click()
     expect(progress(page, "map")).to_have_text(re.compile(r"^\d+ completions\.$"))
+
+
+def plot(page: Page) -> Locator:
+    """The map."""
+    return page.locator("#map-plot .js-plotly-plot")
+
+
+def points(page: Page) -> list[dict[str, Any]]:
+    """The points on the map: the ids of their completions, what hovering shows, what the legend calls them."""
+    return plot(page).evaluate(POINTS)
 
 
 def messages(page: Page) -> Locator:

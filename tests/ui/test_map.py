@@ -10,9 +10,6 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
-POINTS = """node => node.data.flatMap((trace) => trace.x.map((_, index) => ({
-  id: trace.customdata[index][0], hover: trace.hovertext[index], trace: trace.name,
-})))"""
 PLACE = """(node, id) => {
   const box = node.getBoundingClientRect(), { xaxis, yaxis } = node._fullLayout;
   for (const trace of node._fullData) {
@@ -23,14 +20,6 @@ PLACE = """(node, id) => {
 }"""
 
 
-def plot(page: Page):
-    return page.locator("#map-plot .js-plotly-plot")
-
-
-def points(page: Page) -> list[dict]:
-    return plot(page).evaluate(POINTS)
-
-
 def words(hover: str) -> str:
     """The text in a point's hover, without its headline, its markup and its line breaks."""
     lines = hover.split("<br>")[1:]
@@ -39,13 +28,13 @@ def words(hover: str) -> str:
 
 def test_two_radii_of_eight_vectors_are_a_umap_whose_points_open(page: Page) -> None:
     steps.draw_map(page, "9, 14")
-    found = points(page)
+    found = steps.points(page)
     assert len(found) == 17
     expect(page.locator("#map-note")).to_contain_text("UMAP")
     chosen = next(point for point in found if point["trace"] == "vector 3")
-    x, y = plot(page).evaluate(PLACE, chosen["id"])
+    x, y = steps.plot(page).evaluate(PLACE, chosen["id"])
     page.mouse.move(x, y)
-    expect(plot(page).locator(".hoverlayer .hovertext")).to_contain_text("vector 3 · R = ")
+    expect(steps.plot(page).locator(".hoverlayer .hovertext")).to_contain_text("vector 3 · R = ")
     page.mouse.click(x, y)
     opened = page.locator("#map-completion .mx-completion")
     expect(opened.locator(".mx-completion-title")).to_have_text("Vector 3")
@@ -55,25 +44,24 @@ def test_two_radii_of_eight_vectors_are_a_umap_whose_points_open(page: Page) -> 
 
 def test_colours_by_radius_and_by_label(page: Page) -> None:
     steps.draw_map(page, "9, 14")
-    before = {point["id"] for point in points(page)}
+    before = {point["id"] for point in steps.points(page)}
     page.locator("#map-colour").get_by_label("by R").check()
-    expect(plot(page).locator(".colorbar")).to_be_visible()
+    expect(steps.plot(page).locator(".colorbar")).to_be_visible()
     page.locator("#map-colour").get_by_label("by label").check()
-    expect(plot(page).locator(".legend")).to_contain_text("no label")
-    assert {point["id"] for point in points(page)} == before
+    expect(steps.plot(page).locator(".legend")).to_contain_text("no label")
+    assert {point["id"] for point in steps.points(page)} == before
 
 
 def test_few_points_are_a_pca_that_says_why(page: Page) -> None:
     steps.choose_only(page, 0, 1, 2)
     steps.draw_map(page, "9")
-    assert len(points(page)) == 4
+    assert len(steps.points(page)) == 4
     expect(page.locator("#map-note")).to_contain_text("PCA")
     expect(page.locator("#map-note")).to_contain_text(re.compile(r"15"))
 
 
 def test_multiples_fill_in_the_radii_and_follow_the_bank(page: Page) -> None:
     steps.tab(page, "Map")
-    expect(steps.field(page, "map-radii")).to_have_value("6.75, 9, 12.6")
     page.get_by_label("× 2").check()
     expect(steps.field(page, "map-radii")).to_have_value("6.75, 9, 12.6, 18")
     steps.choose_bank(page, "who-are-you")
@@ -83,7 +71,7 @@ def test_multiples_fill_in_the_radii_and_follow_the_bank(page: Page) -> None:
 def test_stop_leaves_the_map_as_it_was(page: Page) -> None:
     steps.choose_only(page, 0)
     steps.draw_map(page, "9")
-    before = json.dumps(points(page))
+    before = json.dumps(steps.points(page))
     steps.fill(page, "prompt", "Tell me all there is to say about rivers.")
     steps.tab(page, "Completions")
     steps.fill(page, "max-new-tokens", 700)
@@ -92,4 +80,4 @@ def test_stop_leaves_the_map_as_it_was(page: Page) -> None:
     expect(steps.progress(page, "map")).to_contain_text("completing")
     page.locator("#map-stop").click()
     expect(steps.progress(page, "map")).to_have_text("Stopped.", timeout=6000)
-    assert json.dumps(points(page)) == before
+    assert json.dumps(steps.points(page)) == before

@@ -34,7 +34,8 @@ def test_last_comparison_is_back_in_another_browser_and_after_a_restart(
     page.locator("#random-control input").check()
     texts = steps.steer(page)
     steps.draw_map(page, "8")
-    points = page.locator("#map-plot .mx-plot").get_attribute("data-points")
+    points = steps.points(page)
+    assert len(points) == 5
     page.context.close()
 
     for restarted in (False, True):
@@ -51,6 +52,23 @@ def test_last_comparison_is_back_in_another_browser_and_after_a_restart(
         expect(again.locator(".mx-radius-label")).to_contain_text("R = -7.25 ")
         expect(again.locator("#random-control input")).to_be_checked()
         assert steps.field(again, "max-new-tokens").input_value() == "9"
-        steps.draw_map(again, "8")
-        assert again.locator("#map-plot .mx-plot").get_attribute("data-points") == points
+        steps.tab(again, "Map")  # and nothing else: the last map is drawn from the texts that were kept
+        expect(steps.progress(again, "map")).to_have_text("5 completions.")
+        assert steps.points(again) == points
         again.context.close()
+
+
+def test_what_stands_at_the_left_survives_a_reload(page: Page) -> None:
+    steps.steer(page)
+    steps.choose_bank(page, "who-are-you")
+    steps.choose_only(page, 2, 7)
+    steps.set_radius(page, -4)
+    steps.fill(page, "prompt", "Not asked yet")
+    steps.settle(page)
+    page.reload()
+    steps.wait_until_ready(page)
+    assert steps.field(page, "prompt").input_value() == "Not asked yet"
+    assert steps.field(page, "bank").input_value() == "who-are-you (sample)"
+    assert [name[0] for name in steps.chosen_tokens(page)] == ["2", "7"]
+    expect(steps.chosen_cards(page)).to_have_count(2)
+    expect(page.locator(".mx-radius-label")).to_contain_text("R = -4 ")
