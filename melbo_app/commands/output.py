@@ -7,7 +7,6 @@ import signal
 import sys
 import time
 from collections.abc import Generator, Sequence
-from contextlib import suppress
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -37,20 +36,21 @@ class StopOnInterrupt:
     """Ctrl+C asks the work to stop and keep what is finished; a second one ends the program."""
 
     def __init__(self) -> None:
-        self.pressed = False
+        self.pressed = self._told = False
         signal.signal(signal.SIGINT, self._press)
 
     def __call__(self) -> bool:
+        # said here and not where the signal arrives: that may be in the middle of another line
+        if self.pressed and not self._told:
+            self._told = True
+            begin = "\n" if sys.stderr.isatty() else ""
+            print(f"{begin}Stopping; what is finished is kept.", file=sys.stderr, flush=True)
         return self.pressed
 
     def _press(self, number: int, frame: FrameType | None) -> None:
         if self.pressed:
             raise KeyboardInterrupt
         self.pressed = True
-        begin = "\n" if sys.stderr.isatty() else ""
-        # not print: the signal may have come in the middle of one, and its buffer cannot be entered twice
-        with suppress(OSError, ValueError):
-            os.write(sys.stderr.fileno(), f"{begin}Stopping; what is finished is kept.\n".encode())
 
 
 def run(work: Generator[Any, None, Result]) -> Result:
