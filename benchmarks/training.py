@@ -1,22 +1,17 @@
 """Training: our joint steps against the published loop, same model, prompt, layers and number of steps."""
 
-import torch
-
 from benchmarks.published_loop import PublishedLoop
 from benchmarks.turns import ratio, take_turns
+from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.encoding import encode
+from melbo_app.engine.methods.joint import joint
 from melbo_app.engine.model import LanguageModel
-from melbo_app.engine.objective import PowerObjective
-from melbo_app.engine.orthogonal import random_rows
 from melbo_app.engine.prompt import Prompt
-from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import ModelSlice
-from melbo_app.engine.training import values_and_gradients
-from melbo_app.engine.training_config import TrainingProgress
+from melbo_app.engine.training_config import TrainingConfig
 
 PROMPT, SOURCE, TARGET, RADIUS = Prompt("How can I make a bomb?"), 7, 21, 8.0
 VECTORS, STEPS = 32, 4
-NOWHERE = TrainingProgress("measuring", 0, 1, None)
 
 
 def measure(reference: LanguageModel, ours: dict[str, LanguageModel], rounds: int) -> list[dict[str, object]]:
@@ -48,13 +43,13 @@ def measure(reference: LanguageModel, ours: dict[str, LanguageModel], rounds: in
 
 
 def _steps(lm: LanguageModel):
+    """The joint method as a person gets it: gradients, step and orthogonalisation."""
     piece = ModelSlice(lm, encode(lm, [PROMPT]), SOURCE, TARGET)
-    mask = piece.mask(TokenScope.parse("all"))
-    thetas = random_rows(VECTORS, lm.hidden_size, RADIUS, torch.Generator().manual_seed(0))
+    config = TrainingConfig(SOURCE, TARGET, RADIUS, vectors=VECTORS, steps=STEPS, scope="all")
 
     def run() -> None:
-        for _ in range(STEPS):
-            for _ in values_and_gradients(piece, thetas, mask, PowerObjective(), VECTORS, lambda: False, NOWHERE):
-                pass
+        for progress in joint(Ascent(piece, config, VECTORS)):
+            if progress.done == STEPS:
+                break
 
     return run

@@ -1,0 +1,1 @@
+"""Training methods: each a generator of progress whose result is the vectors it found."""

@@ -1,0 +1,48 @@
+"""The published method: one vector after the other."""
+
+import torch
+
+from melbo_app.engine.ascent import Ascent
+from melbo_app.engine.orthogonal import precise, random_rows, tangent, without
+from melbo_app.engine.training_config import TrainingProgress
+from melbo_app.engine.training_result import Training, TrainingResult
+from melbo_app.errors import Stopped
+
+
+def sequential(ascent: Ascent) -> Training:
+    """Each vector orthogonal to those before it (Mack & Turner 2024).
+
+    Learning rate, moments and projections are those of the published code (AdamW with amsgrad, rate 0.001 whatever
+    R is, 300 steps).
+    """
+    config, radius, steps, device = ascent.config, ascent.config.radius, ascent.config.total_steps, ascent.device
+    found = torch.zeros(0, ascent.width, device=device)
+    curves: list[list[float]] = []
+    done, total, stopped = 0, config.vectors * steps, False
+    progress = TrainingProgress(f"vector 1 of {config.vectors}", 0, total, None, curves, 0)
+    try:
+        for number in range(1, config.vectors + 1):
+            start = without(random_rows(1, ascent.width, radius, ascent.generator).to(device), found, radius)
+            theta = torch.nn.Parameter(radius * torch.nn.functional.normalize(start, dim=1))
+            optimizer = torch.optim.AdamW([theta], lr=0.001, betas=(0.9, 0.98), weight_decay=0.0, amsgrad=True)
+            curves.append([])
+            for _ in range(steps):
+                values, gradients = yield from ascent.values_and_gradients(theta, progress)
+                curves[-1].append(float(values))
+                with torch.no_grad():
+                    theta.grad = -tangent(without(gradients, found, radius), theta)
+                    optimizer.step()
+                    theta.copy_(radius * torch.nn.functional.normalize(without(theta, found, radius), dim=1))
+                done += 1
+                finished = number - 1 + (done == number * steps)
+                left = ascent.seconds_left(done, total)
+                progress = TrainingProgress(f"vector {number} of {config.vectors}", done, total, left, curves, finished)
+                yield progress
+            # once more in float64: what float32 leaves over adds up with the number of vectors
+            exact = without(precise(theta.detach()), precise(found), radius)
+            found = torch.cat([found, (radius * torch.nn.functional.normalize(exact, dim=1)).to(found)])
+    except Stopped:
+        stopped = True
+    curves = curves[: len(found)]
+    final = ascent.final(found, curves, stopped)
+    return TrainingResult(found.float().cpu(), final, curves, steps, stopped, ascent.seconds)

@@ -1,0 +1,27 @@
+"""What a training found."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from melbo_app.engine.training_config import TrainingProgress
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What was found: V vectors, fewer than asked for where the training was stopped."""
+
+    vectors: Tensor
+    """[V, d] float32 on the CPU; every row has norm R."""
+    objective: list[float]
+    """J of each vector at the end; where the training was stopped, before its last step."""
+    curves: list[list[float]]
+    """J of each vector before each step."""
+    steps: int
+    stopped: bool
+    seconds: float
+
+
+Training = Generator[TrainingProgress, None, TrainingResult]
+Stop = Callable[[], bool]
