@@ -16,19 +16,24 @@ VECTORS, TOKENS = 16, 32
 
 def measure(lm: LanguageModel, rounds: int) -> dict[str, float]:
     """Ratios for 16 vectors of 32 tokens each; texts that end early would make both sides cheaper alike."""
-    encoded = encode(lm, [PROMPT])
+    encoded, repeated = encode(lm, [PROMPT]), encode(lm, [PROMPT] * VECTORS)
     thetas = random_rows(VECTORS, lm.hidden_size, RADIUS, torch.Generator().manual_seed(0))
     decoding = Decoding(TOKENS)
 
-    def run(rows: torch.Tensor, source: int | None) -> None:
-        for _ in generate(lm, encoded, rows, source, decoding):
+    def run(rows: torch.Tensor) -> None:
+        for _ in generate(lm, encoded, rows, SOURCE, decoding):
+            pass
+
+    def unsteered() -> None:
+        """The same batch as anybody would run it: every row reads the prompt for itself."""
+        for _ in generate(lm, repeated, thetas, None, decoding, of=range(VECTORS)):
             pass
 
     seconds = take_turns(
         {
-            "batch": lambda: run(thetas, SOURCE),
-            "unsteered": lambda: run(thetas, None),
-            "single": lambda: [run(row[None], SOURCE) for row in thetas],
+            "batch": lambda: run(thetas),
+            "unsteered": unsteered,
+            "single": lambda: [run(row[None]) for row in thetas],
         },
         rounds,
     )

@@ -301,6 +301,10 @@ class Workbench:
             except StopIteration as end:
                 comparison = end.value
                 break
+            except InputError:
+                if stop():  # before the first token
+                    return None
+                raise
             yield MapProgress(f"completing: {progress.stage}", progress.done, progress.total)
         if stop():
             return None

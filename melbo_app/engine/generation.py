@@ -1,17 +1,20 @@
 """Completions: many rows in one batch, each with its own vector, streamed as they grow."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
+from melbo_app.engine.prefill import prefill
 from melbo_app.engine.steering import add_rows, steer
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, Stopped
 
 STREAM_SECONDS = 0.15
 """Time between two looks at growing texts: quick to the eye, and detokenizing costs nothing noticeable."""
@@ -33,12 +36,13 @@ class GenerationProgress:
 def generate(
     lm: LanguageModel,
     encoded: EncodedPrompts,
-    thetas: Tensor,
+    thetas: Tensor | np.ndarray,
     source: int | None,
     decoding: Decoding,
     stop: Callable[[], bool] | None = None,
+    of: Sequence[int] | None = None,
 ) -> Iterator[GenerationProgress]:
-    """Complete P prompts under V vectors: V·P rows in one batch, vectors outermost.
+    """Complete P prompts under vectors, all rows in one batch.
 
     Sampling adds Gumbel noise to the tempered logits and takes the largest (Gumbel-max), with the same noise in each
     row: rows differ by their vectors and prompts alone, and a row's text does not depend on the rows beside it.
@@ -46,12 +50,18 @@ def generate(
     Args:
         thetas: [V, d]; a row of zeros is the baseline.
         source: the block whose output is steered; None steers nothing.
-        stop: asked before every token; when true, the texts so far are the last progress.
+        stop: asked before every token, and before every block of the first pass; when true, the texts so far are the
+            last progress, and where there are none yet there is no progress.
+        of: [V], which prompt each vector is for; None: each vector for each prompt, V·P rows, vectors outermost.
 
     Raises:
         InputError: prompt and completion together exceed the model's context.
     """
-    vectors, prompts = thetas.shape[0], len(encoded.prompts)
+    prompts = len(encoded.prompts)
+    if of is None:
+        of = [*range(prompts)] * len(thetas)
+        thetas = torch.as_tensor(thetas).repeat_interleave(prompts, dim=0)
+    rows_of, thetas = torch.tensor(of, device=lm.device), torch.as_tensor(thetas).to(lm.device)
     longest = int(encoded.attention_mask.sum(dim=1).max())
     if lm.context is not None and longest + decoding.max_new_tokens > lm.context:
         raise InputError(
@@ -62,24 +72,18 @@ def generate(
         )
     ends = _end_tokens(lm)
     choose = _chooser(decoding, lm.device)
-    # without the class of the rows' vectors a baseline batch runs unhooked, as the model itself would
-    method = add_rows(thetas.to(lm.device).repeat_interleave(prompts, dim=0))
-    input_ids = encoded.input_ids.repeat(vectors, 1)
-    attention_mask = encoded.attention_mask.repeat(vectors, 1)
-    position_ids = encoded.position_ids.repeat(vectors, 1)
-    rows = input_ids.shape[0]
+    rows = len(of)
+    attention_mask = encoded.attention_mask.to(lm.device)[rows_of]
+    position_ids = encoded.position_ids.to(lm.device)[rows_of, -1:]
     open_rows = torch.ones(rows, dtype=torch.bool, device=lm.device)
     generated: list[Tensor] = []
-    cache, looked = None, time.monotonic()
+    looked = time.monotonic()
+    try:
+        logits, cache = prefill(lm, encoded, rows_of, thetas, source, stop)
+    except Stopped:
+        return
     for step in range(1, decoding.max_new_tokens + 1):
-        with torch.no_grad():
-            if source is None:
-                output = lm.forward(input_ids, attention_mask, position_ids, cache, use_cache=True)
-            else:
-                with steer(lm, source, method):
-                    output = lm.forward(input_ids, attention_mask, position_ids, cache, use_cache=True)
-        cache = output.past_key_values
-        chosen = choose(output.logits[:, -1].float())
+        chosen = choose(logits.float())
         # closed rows go on with padding, which is cut from their texts
         chosen = torch.where(open_rows, chosen, lm.tokenizer.pad_token_id)
         generated.append(torch.where(open_rows, chosen, -1))
@@ -90,9 +94,11 @@ def generate(
             yield _progress(lm, torch.stack(generated, dim=1), ends, step, decoding.max_new_tokens)
         if done:
             return
-        input_ids = chosen[:, None]
         attention_mask = torch.cat([attention_mask, attention_mask.new_ones(rows, 1)], dim=1)
-        position_ids = position_ids[:, -1:] + 1
+        position_ids = position_ids + 1
+        with torch.no_grad(), nullcontext() if source is None else steer(lm, source, add_rows(thetas)):
+            output = lm.forward(chosen[:, None], attention_mask, position_ids, cache, use_cache=True)
+        logits, cache = output.logits[:, -1], output.past_key_values
 
 
 def _chooser(decoding: Decoding, device: torch.device) -> Callable[[Tensor], Tensor]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -9,16 +10,17 @@ from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
 
 
-def cosines(rows: Tensor) -> Tensor:
+def cosines(rows: Tensor | np.ndarray) -> Tensor:
     """Pairwise cosines of V rows: [V, V]. A row of zeros has cosine 0 with everything, itself included."""
     # in float64 one row at a time: they may be millions wide
+    rows = torch.as_tensor(rows)
     unit = torch.stack([torch.nn.functional.normalize(row.double(), dim=0).to(row) for row in rows])
     products = (unit @ unit.T).float()
     return ((products + products.T) / 2).clamp(-1, 1)
 
 
 def delta_cosines(
-    piece: ModelSlice, thetas: Tensor, scope: TokenScope, batch: int | None = None
+    piece: ModelSlice, thetas: Tensor | np.ndarray, scope: TokenScope, batch: int | None = None
 ) -> Generator[int, None, Tensor]:
     """Pairwise cosines of Δ(θ), flattened over prompts, the tokens in scope, and the hidden dimension: [V, V].
 
@@ -29,6 +31,7 @@ def delta_cosines(
         batch: vectors in one forward pass; None: as many as have some 2,000 tokens together.
     """
     mask = piece.mask(scope)
+    thetas = torch.as_tensor(thetas).to(piece.source_hidden.device)
     batch = batch or max(1, TOKENS_AT_ONCE // piece.encoded.input_ids.numel())
     flat: Tensor | None = None
     for start in range(0, len(thetas), batch):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from melbo_app.engine.block import hidden_of
+from melbo_app.engine.block_call import RowSelection
 from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.scope import TokenScope, sinks
@@ -135,29 +136,10 @@ class ModelSlice:
     def _calls_for(self, vectors: int) -> list[tuple[tuple, dict[str, Any]]]:
         """What each block is called with beside the hidden states, for a batch of V·P rows, vectors outermost."""
         if self._tiled[0] != vectors:
-            seen: dict[int, Tensor] = {}
-            tiled = [
-                (self._tile(args, vectors, seen), self._tile(kwargs, vectors, seen)) for args, kwargs in self._calls
-            ]
-            self._tiled = (vectors, tiled)
-        return self._tiled[1]
-
-    def _tile(self, value: Any, times: int, seen: dict[int, Tensor]) -> Any:
-        """``value`` for ``times`` as many rows; ``seen`` holds what was tiled: blocks share masks and positions."""
-        if isinstance(value, Tensor):
             prompts = self.source_hidden.shape[0]
-            heads = getattr(self.lm.model.config.get_text_config(), "num_attention_heads", 1)
-            # alibi (Bloom, Falcon) has batch and heads in one dimension; a leading 1 broadcasts by itself
-            if value.dim() > 1 and value.shape[0] in {prompts, prompts * heads} - {1}:
-                if id(value) not in seen:
-                    seen[id(value)] = value.repeat(times, *[1] * (value.dim() - 1))
-                return seen[id(value)]
-            return value
-        if isinstance(value, tuple):
-            return tuple(self._tile(entry, times, seen) for entry in value)
-        if isinstance(value, dict):
-            return {key: self._tile(entry, times, seen) for key, entry in value.items()}
-        return value
+            select = RowSelection(self.lm, prompts, torch.arange(prompts).repeat(vectors))
+            self._tiled = (vectors, [(select(args), select(kwargs)) for args, kwargs in self._calls])
+        return self._tiled[1]
 
 
 def _raise_if(stop: Callable[[], bool] | None) -> None:

@@ -33,13 +33,11 @@ def compare(piece: "ModelSlice", bank: Bank, scope: TokenScope) -> Generator[int
 
     Yields the number of vectors done.
     """
-    import torch
-
     from melbo_app.engine.similarity import cosines, delta_cosines, mean_off_diagonal
 
-    thetas = torch.tensor(bank.vectors)
-    delta = yield from delta_cosines(piece, thetas.to(piece.source_hidden.device), scope)
-    theta = cosines(thetas)
+    vectors = bank.vectors.copy()  # a bank's own cannot be written to, and torch warns of such
+    delta = yield from delta_cosines(piece, vectors, scope)
+    theta = cosines(vectors)
     return Similarity(
         delta.numpy(),
         theta.numpy(),

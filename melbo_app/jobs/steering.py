@@ -98,10 +98,8 @@ def complete(
     """Complete each prompt under each variant; returns the completions and whether all were finished.
 
     Raises:
-        InputError: prompts that cannot go in, or completions too long for the model.
+        InputError: prompts that cannot go in, completions too long for the model, or a stop before the first token.
     """
-    import torch
-
     from melbo_app.engine.encoding import encode
     from melbo_app.engine.generation import generate
     from melbo_app.engine.memory import give_back, rows_at_once
@@ -127,18 +125,20 @@ def complete(
                         "prompt_hash": draft.prompt_hash,
                     }
                 )
-    missing = [number for number, row in enumerate(drafts) if any(not entry.tokens for entry in row)]
+    missing = [
+        (row, index) for row, entries in enumerate(drafts) for index, one in enumerate(entries) if not one.tokens
+    ]
     total = decoding.max_new_tokens
-    size = max(1, min(MOST_ROWS, rows_at_once(lm, longest, memory_gb)) // len(prompts))
+    size = min(MOST_ROWS, rows_at_once(lm, longest, memory_gb))
     parts = [missing[start : start + size] for start in range(0, len(missing), size)]
+    source = bank.record.source if bank else None
     for part_number, part in enumerate(parts):
-        wanted = [index for index in range(len(prompts)) if any(not drafts[row][index].tokens for row in part)]
+        wanted = sorted({index for _, index in part})
         encoded = encode(lm, [prompts[index] for index in wanted])
-        thetas = torch.from_numpy(np.stack([_theta(lm, bank, rows[row], decoding.seed) for row in part]))
-        source = bank.record.source if bank else None
-        for progress in generate(lm, encoded, thetas, source, decoding, stop):
-            places = [(row, index) for row in part for index in wanted]
-            for at, (number, index) in enumerate(places):
+        thetas = np.stack([_theta(lm, bank, rows[number], decoding.seed) for number, _ in part])
+        of = [wanted.index(index) for _, index in part]
+        for progress in generate(lm, encoded, thetas, source, decoding, stop, of):
+            for at, (number, index) in enumerate(part):
                 drafts[number][index] = drafts[number][index].model_copy(
                     update={
                         "text": progress.texts[at],
@@ -153,6 +153,8 @@ def complete(
         if stop():
             break
     completions = list(_flat(drafts))
+    if not any(entry.tokens for entry in completions):
+        raise InputError("completions", "they were stopped before their first token", "Nothing was kept")
     # looked at, not asked: who presses Stop after the last token has lost nothing
     finished = all(entry.finished or entry.tokens == decoding.max_new_tokens for entry in completions)
     return [entry for entry in completions if entry.tokens], finished

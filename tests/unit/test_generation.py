@@ -200,13 +200,45 @@ def test_no_more_tokens_than_asked_for(count):
 def test_stop_ends_the_texts_after_the_token_at_hand():
     lm = tiny("llama")
     whole = [ids_without_cache(lm, "llama", "hello", theta, NEW) for theta in random_thetas(2)]
-    asked = []
+    asked, first = [], len(lm.blocks)  # once before each block of the first pass, then before each token
     progress = last(
-        lm, encoded(lm, "hello"), random_thetas(2), SOURCE, Decoding(NEW), lambda: asked.append(1) or len(asked) == 5
-    )
+        lm, encoded(lm, "hello"), random_thetas(2), SOURCE, Decoding(NEW),
+        lambda: asked.append(1) or len(asked) == first + 5,
+    )  # fmt: skip
     assert progress.tokens == [5, 5]
     assert progress.finished == [False, False]
     assert progress.texts == [lm.tokenizer.decode(ids[:5], skip_special_tokens=True) for ids in whole]
+
+
+def test_stop_in_the_first_pass_ends_it_before_the_next_block_and_leaves_nothing_hooked():
+    lm = tiny("llama")
+    asked = []
+    running = generate(
+        lm, encoded(lm, "hello"), random_thetas(2), SOURCE, Decoding(NEW), lambda: asked.append(1) or len(asked) == 3
+    )
+    assert list(running) == []
+    assert len(asked) == 3 < len(lm.blocks)
+    assert not any(block._forward_hooks or block._forward_pre_hooks for block in lm.blocks)
+
+
+def test_blocks_up_to_the_source_read_each_prompt_once_however_many_rows_there_are():
+    lm = tiny("llama")
+    seen = []
+    handles = [
+        block.register_forward_hook(lambda _module, _args, output: seen.append(len(output))) for block in lm.blocks
+    ]
+    list(generate(lm, encoded(lm, *TEXTS), random_thetas(5), SOURCE, Decoding(1)))
+    for handle in handles:
+        handle.remove()
+    assert seen == [2] * (SOURCE + 1) + [10] * (len(lm.blocks) - SOURCE - 1)
+
+
+def test_rows_may_be_any_choice_of_vectors_and_prompts(family):
+    lm = tiny(family)
+    thetas, of = random_thetas(3, norm=20.0), [1, 0, 1]
+    *_, together = generate(lm, encoded(lm, *TEXTS), thetas, SOURCE, Decoding(NEW), of=of)
+    expected = [ids_without_cache(lm, family, TEXTS[at], theta, NEW) for at, theta in zip(of, thetas, strict=True)]
+    assert together.texts == [text_of(lm, ids) for ids in expected]
 
 
 def test_texts_grow_while_they_are_written(monkeypatch):

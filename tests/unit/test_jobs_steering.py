@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from benches import PROMPT, QUICK, finish, listen, trained
-from tiny_models import CONTEXT, random_thetas
+from tiny_models import BLOCKS, CONTEXT, random_thetas
 
 from melbo_app.engine import generation
 from melbo_app.engine.decoding import Decoding
@@ -33,9 +33,9 @@ def generated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, int |
     calls = []
     real = generation.generate
 
-    def spy(lm, encoded, thetas, source, decoding, stop=None):
-        calls.append((thetas.clone(), source, decoding))
-        return real(lm, encoded, thetas, source, decoding, stop)
+    def spy(lm, encoded, thetas, source, decoding, stop, of):
+        calls.append((torch.tensor(thetas), source, decoding))
+        return real(lm, encoded, thetas, source, decoding, stop, of)
 
     monkeypatch.setattr(generation, "generate", spy)
     return calls
@@ -241,7 +241,7 @@ def test_a_stopped_comparison_keeps_its_texts_as_far_as_they_are_and_they_do_not
     bench, bank, generated, monkeypatch
 ):
     monkeypatch.setattr(generation, "STREAM_SECONDS", 0.0)
-    long, seen = Decoding(max_new_tokens=20), 0
+    long, seen = Decoding(max_new_tokens=20), -BLOCKS  # asked before each block of the first pass as well
 
     def stop() -> bool:
         nonlocal seen
@@ -259,6 +259,25 @@ def test_a_stopped_comparison_keeps_its_texts_as_far_as_they_are_and_they_do_not
     assert whole.settings["finished"] is True
     for part, entry in zip(comparison.completions, whole.completions, strict=True):
         assert entry.text.startswith(part.text) and (entry.finished or entry.tokens == 20)
+
+
+def test_stopped_before_the_first_token_there_is_nothing_to_keep_and_it_says_so(bench, bank):
+    before = bench.comparisons()
+    with pytest.raises(InputError, match="stopped before their first token"):
+        steer(bench, [0, 1], [6.0], stop=lambda: True)
+    assert bench.comparisons() == before
+
+
+def test_a_text_that_is_known_is_neither_made_again_nor_replaced_by_a_shorter_one(bench, bank, generated):
+    known = steer(bench, [0], [6.0], TWO[:1]).completions
+    generated.clear()
+    asked = []
+    both = steer(bench, [0], [6.0], TWO, stop=lambda: asked.append(1) or len(asked) > BLOCKS)
+    [(thetas, _, _)] = generated
+    assert len(thetas) == 2  # the other prompt's baseline and vector
+    texts = {(entry.vector, entry.prompt_index): (entry.text, entry.tokens) for entry in both.completions}
+    assert [texts[None, 0], texts[0, 0]] == [(entry.text, entry.tokens) for entry in known]
+    assert texts[None, 1][1] == texts[0, 1][1] == 1
 
 
 def test_abandoned_steering_leaves_the_workbench_free_and_nothing_behind(bench, bank, monkeypatch):

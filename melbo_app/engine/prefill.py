@@ -1,0 +1,75 @@
+"""The first pass of a generation: prompts are read once, and rows part where they are steered."""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from melbo_app.engine.block import hidden_of, with_hidden
+from melbo_app.engine.block_call import RowSelection
+from melbo_app.engine.encoding import EncodedPrompts
+from melbo_app.engine.model import LanguageModel
+from melbo_app.errors import Stopped
+
+
+def prefill(
+    lm: LanguageModel,
+    encoded: EncodedPrompts,
+    of: Tensor,
+    thetas: Tensor,
+    source: int | None,
+    stop: Callable[[], bool] | None = None,
+) -> tuple[Tensor, Any]:
+    """Logits [rows, vocabulary] after the prompts, and the cache with which the rows go on.
+
+    Blocks 0 … s see each of the P prompts once, however many rows there are; there the hidden states are multiplied
+    and each row's vector is added, and the blocks above see the rows.
+
+    Args:
+        of: [rows] int64, which prompt a row completes.
+        thetas: [rows, d], on the model's device.
+        source: the block whose output is steered; None steers nothing, and all blocks see the prompts only.
+        stop: asked before every block.
+
+    Raises:
+        Stopped: ``stop()`` became true.
+        RuntimeError: block ``source`` did not run, so that nothing was steered.
+    """
+    select = RowSelection(lm, len(encoded.prompts), of)
+    last = len(lm.blocks) - 1 if source is None else source
+
+    def ask(_module: Any, _args: tuple) -> None:
+        if stop is not None and stop():
+            raise Stopped
+
+    def part(_module: Any, _args: tuple, output: Any) -> Any:
+        hidden = hidden_of(output)
+        rows = hidden[of.to(hidden.device)]
+        return with_hidden(output, rows + thetas[:, None, :].to(rows))
+
+    def widen(_module: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        hidden = "hidden_states"  # these are the rows' already
+        return (
+            (*args[:1], *(select(value) for value in args[1:])),
+            {key: value if key == hidden else select(value) for key, value in kwargs.items()},
+        )
+
+    with ExitStack() as hooks, torch.no_grad():
+        for block in lm.blocks:
+            hooks.callback(block.register_forward_pre_hook(ask).remove)
+        if source is not None:
+            hooks.callback(lm.block("source layer", source).register_forward_hook(part).remove)
+            for block in lm.blocks[source + 1 :]:
+                hooks.callback(block.register_forward_pre_hook(widen, with_kwargs=True).remove)
+        output = lm.forward(encoded.input_ids, encoded.attention_mask, encoded.position_ids, use_cache=True)
+    cache = output.past_key_values
+    for layer in cache.layers[: last + 1]:
+        layer.reorder_cache(of.to(lm.device))
+    logits = output.logits[:, -1]
+    if source is None:
+        return logits[of.to(logits.device)], cache
+    if len(logits) != len(of):
+        raise RuntimeError(f"nothing was steered: block {source} of {lm.name} did not run")
+    return logits, cache
