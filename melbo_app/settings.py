@@ -14,7 +14,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MELBO_", frozen=True)
 
     cache_dir: Path = Field(ROOT / "cache", description="What is made at run time: weights, banks, the database.")
-    assets_dir: Path = Field(ROOT / "assets", description="What ships: sample banks, prompts, css, js.")
+    assets_dir: Path = Field(ROOT / "assets", description="Its folder banks/ holds the sample banks.")
     model: str = Field("SmolLM2-135M-Instruct", description="Model to start with: hub name, folder or .gguf file.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     dtype: str = Field("auto", description="auto, float32, bfloat16, float16.")

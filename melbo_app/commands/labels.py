@@ -37,7 +37,7 @@ def set_label(
     vector: Annotated[int, typer.Argument(metavar="VECTOR", help="Number of the vector.")],
     name: Annotated[str | None, typer.Option("--name", help="What it does, in a few words.")] = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag; give it again for more.")] = None,
-    rating: Annotated[int | None, typer.Option("--rating", help="1 to 5.")] = None,
+    rating: Annotated[int | None, typer.Option("--rating", help="1 to 5; 0 takes it away.")] = None,
     note: Annotated[str | None, typer.Option("--note", help="Anything else.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -49,7 +49,7 @@ def set_label(
         vector,
         name=before.name if name is None else name,
         tags=before.tags if tag is None else tag,
-        rating=before.rating if rating is None else rating,
+        rating=before.rating if rating is None else rating or None,
         note=before.note if note is None else note,
     )
     show(plain(saved), [f"{bank} {vector}: {saved.name}"], as_json)

@@ -1,26 +1,49 @@
 """How much memory work needs, known before it starts, and how much there is."""
 
 import ctypes
+import math
 import sys
+from pathlib import Path
 
 import psutil
 import torch
+from safetensors import safe_open
 
 from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.slice import ModelSlice
+from melbo_app.errors import InputError
 
 SHARE = 0.7
 """Of the free memory, what work may take unless a person says otherwise."""
 
 
+def free(device: torch.device) -> int:
+    """Bytes that nobody uses at this moment."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available
+
+
 def budget(lm: LanguageModel, memory_gb: float | None = None) -> int:
     """Bytes that work may take on the model's device."""
-    if memory_gb is not None:
-        return int(memory_gb * 2**30)
-    if lm.device.type == "cuda":
-        return int(SHARE * torch.cuda.mem_get_info(lm.device)[0])
-    return int(SHARE * psutil.virtual_memory().available)
+    return int(SHARE * free(lm.device)) if memory_gb is None else int(memory_gb * 1e9)
+
+
+def weights_bytes(folder: Path, dtype: torch.dtype) -> int:
+    """Bytes that the safetensors files in ``folder`` take in memory in ``dtype``; only their headers are read.
+
+    Raises:
+        InputError: a file's header cannot be read.
+    """
+    numbers = 0
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, "pt") as tensors:
+                numbers += sum(math.prod(tensors.get_slice(name).get_shape()) for name in list(tensors.keys()))
+        except Exception as error:  # the reader has an error class of its own, and lets others through
+            raise InputError("model", f"{file} cannot be read", "Copy or download it again") from error
+    return numbers * dtype.itemsize
 
 
 def bytes_per_vector(lm: LanguageModel, encoded: EncodedPrompts, source: int, target: int) -> int:
@@ -83,11 +106,3 @@ def _saved_bytes(lm: LanguageModel, encoded: EncodedPrompts, source: int, target
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         kept = piece.activations(theta)  # noqa: F841  keeps the graph, and so the counted storages, alive
     return sum(seen.values())
-
-
-def written(size: int) -> str:
-    """A number of bytes as a person reads it."""
-    for unit, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if size >= unit:
-            return f"{size / unit:.2f} {name}"
-    return f"{size} bytes"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from melbo_app.engine.ascent import Ascent
-from melbo_app.engine.memory import budget, bytes_per_vector, written
+from melbo_app.engine.memory import budget, bytes_per_vector
 from melbo_app.engine.methods.joint import joint
 from melbo_app.engine.methods.sequential import sequential
 from melbo_app.engine.scope import TokenScope
@@ -11,6 +11,7 @@ from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
 from melbo_app.engine.training_config import Method, TrainingConfig
 from melbo_app.engine.training_result import Stop, Training
 from melbo_app.errors import InputError
+from melbo_app.sizes import size_text
 
 METHODS: dict[Method, Callable[[Ascent], Training]] = {"joint": joint, "sequential": sequential}
 
@@ -50,8 +51,8 @@ def vectors_at_once(piece: ModelSlice, memory_gb: float | None = None) -> int:
         prompts, tokens = piece.encoded.input_ids.shape
         raise InputError(
             "memory",
-            f"{prompts} prompts of up to {tokens} tokens need {written(need)} for each vector and "
-            f"{written(have)} may be used",
+            f"{prompts} prompts of up to {tokens} tokens need {size_text(need)} for each vector and "
+            f"{size_text(have)} may be used",
             "Train on fewer or shorter prompts, or bring the layers closer together",
         )
     return have // max(1, need)

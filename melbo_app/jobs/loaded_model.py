@@ -2,11 +2,13 @@
 
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from melbo_app.errors import InputError, MelboError
 from melbo_app.library import weights
 from melbo_app.settings import Settings
+from melbo_app.sizes import size_text
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.model import LanguageModel
@@ -122,7 +124,17 @@ class LoadedModel:
         self._stage = stage
 
     def _read(self, files: weights.ModelFiles) -> "LanguageModel":
-        from melbo_app.engine.model import load
+        from melbo_app.engine.memory import free, weights_bytes
+        from melbo_app.engine.model import choose_device, choose_dtype, load
+
+        device = choose_device(self._settings.device)
+        need = weights_bytes(Path(files.path), choose_dtype(self._settings.dtype, device))
+        have = free(device)
+        if need > have:  # refused now: the system would end the whole server
+            beside = f" beside {self._lm.name}" if self._lm else ""
+            remedy = f"Start with it instead: MELBO_MODEL={files.spec}" if self._lm else "Choose a smaller one"
+            problem = f"{files.name} needs {size_text(need)} of memory and {size_text(have)} are free{beside}"
+            raise InputError("model", problem, remedy)
 
         lm = load(files.path, files.name, files.weights_hash or "", self._settings.device, self._settings.dtype)
         if len(lm.blocks) < 2:

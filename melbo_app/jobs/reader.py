@@ -27,11 +27,6 @@ class PromptTokens:
     pieces: list[str]
     counts: list[bool]
 
-    @property
-    def count(self) -> int:
-        """Tokens in scope."""
-        return sum(self.counts)
-
 
 class Reader:
     """Reads prompts. The last few model slices are kept: the same prompts are asked about again and again."""

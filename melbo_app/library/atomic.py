@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from melbo_app.errors import StorageError
+from melbo_app.sizes import size_text
 
 # What file systems without hard links answer (FAT, some network folders).
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK}
@@ -51,15 +52,6 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def readable_size(size: float) -> str:
-    """``size`` in bytes as a person reads it: ``"18.4 MB"``."""
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
-
-
 def _move_to_free_name(part: Path, path: Path) -> None:
     """Give ``part`` the name ``path``, or raise FileExistsError: a rename alone would overwrite silently."""
     try:
@@ -82,9 +74,9 @@ def _sentence(path: Path, size: int, error: OSError) -> str:
     reason = error.strerror or str(error)
     text = f"“{path}” could not be written ({reason}); nothing was changed."
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        text += f" It needs {readable_size(size)}"
+        text += f" It needs {size_text(size)}"
         with contextlib.suppress(OSError):
-            text += f", and {readable_size(shutil.disk_usage(path.parent).free)} are free on that disk"
+            text += f", and {size_text(shutil.disk_usage(path.parent).free)} are free on that disk"
         return text + ". Make room and try again."
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return text + f" Make the folder “{path.parent}” first."

@@ -35,15 +35,6 @@ def seconds_text(seconds: float | None) -> str:
     return f"{minutes} min {rest:02d} s left" if minutes else f"{rest} s left"
 
 
-def size_text(size: float) -> str:
-    """Bytes in a readable unit."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"
-
-
 def layers(record: BankRecord) -> str:
     """Source and target."""
     return f"{record.source} → {record.target}" if record.target is not None else f"{record.source} → ?"

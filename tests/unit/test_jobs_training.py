@@ -158,7 +158,7 @@ def test_a_training_that_does_not_fit_in_memory_is_refused_with_the_numbers(tmp_
     small = settings(tmp_path / "cache", model_folder).model_copy(update={"memory_gb": 1e-6})
     job = ended(Workbench(small).start_training([PROMPT], QUICK, "a"))
     assert job.state == "failed" and job.error.startswith("memory: ")
-    assert len(re.findall(r"[\d.]+ (?:bytes|KiB|MiB|GiB)", job.error)) == 2
+    assert len(re.findall(r"[\d.]+ (?:bytes|kB|MB|GB)", job.error)) == 2
 
 
 def test_an_unknown_model_is_a_failed_job_with_the_sentence(tmp_path):

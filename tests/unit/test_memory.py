@@ -6,10 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from benches import save_tiny
 from tiny_models import encoded, random_thetas, tiny
 
 from melbo_app.engine import memory
-from melbo_app.engine.memory import budget, bytes_per_vector, rows_at_once
+from melbo_app.engine.memory import budget, bytes_per_vector, rows_at_once, weights_bytes
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import train, vectors_at_once
 from melbo_app.engine.training_config import TrainingConfig
@@ -83,14 +84,14 @@ def test_the_estimate_works_where_the_context_is_shorter_than_what_is_tried():
 
 def test_the_budget_is_what_was_given_or_a_share_of_what_is_free(monkeypatch):
     lm = tiny("llama")
-    assert budget(lm, 1.5) == 1.5 * 2**30
+    assert budget(lm, 1.5) == 1.5e9
     monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
     assert budget(lm) == 700
 
 
 def gigabytes(lm, batch, vectors):
     """A budget for so many vectors and a half."""
-    return (vectors + 0.5) * bytes_per_vector(lm, batch, 0, 2) / 2**30
+    return (vectors + 0.5) * bytes_per_vector(lm, batch, 0, 2) / 1e9
 
 
 @pytest.mark.parametrize("vectors", [1, 2, 7])
@@ -104,8 +105,8 @@ def test_too_little_memory_is_refused_with_both_numbers_before_anything_is_train
     lm = tiny("llama")
     batch = encoded(lm, "hello", "the heath")
     piece = ModelSlice(lm, batch, 0, 2)
-    monkeypatch.setattr("melbo_app.engine.training.bytes_per_vector", lambda *_: int(3.25 * 2**30))
-    with pytest.raises(InputError, match=re.escape("need 3.25 GiB for each vector and 1.50 GiB may")) as caught:
+    monkeypatch.setattr("melbo_app.engine.training.bytes_per_vector", lambda *_: int(3.25e9))
+    with pytest.raises(InputError, match=re.escape("need 3.25 GB for each vector and 1.5 GB may")) as caught:
         train(piece, TrainingConfig(0, 2, 1.0, scope="all"), memory_gb=1.5)
     assert caught.value.field == "memory"
     assert "2 prompts of up to 7 tokens" in str(caught.value)
@@ -141,7 +142,7 @@ def test_a_budget_for_two_vectors_trains_at_most_two_at_a_time(monkeypatch, meth
 
 def test_rows_of_a_batch_follow_memory_and_length_and_are_never_none():
     lm = tiny("llama")
-    few, many = rows_at_once(lm, 100, 0.001), rows_at_once(lm, 100, 0.01)
+    few, many = rows_at_once(lm, 100, 0.01), rows_at_once(lm, 100, 0.1)
     assert many == pytest.approx(10 * few, rel=0.1)
     assert rows_at_once(lm, 10_000, 0.001) < few
     assert rows_at_once(lm, 10**9, 0.001) == 1
@@ -154,4 +155,11 @@ def test_a_row_takes_at_least_what_its_cache_takes():
         torch.ones(1, tokens, dtype=torch.int64), torch.ones(1, tokens, dtype=torch.int64), use_cache=True
     )
     cache = sum(layer.keys.nbytes + layer.values.nbytes for layer in output.past_key_values.layers)
-    assert cache < 2**30 / rows_at_once(lm, tokens, 1.0) < 50 * cache
+    assert cache < 1e9 / rows_at_once(lm, tokens, 1.0) < 50 * cache
+
+
+def test_weights_take_what_their_parameters_take(tmp_path):
+    folder = save_tiny(tmp_path / "tiny")
+    numbers = sum(parameter.numel() for parameter in tiny("llama").model.parameters())
+    assert weights_bytes(folder, torch.float32) == 4 * numbers
+    assert weights_bytes(folder, torch.bfloat16) == 2 * numbers

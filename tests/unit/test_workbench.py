@@ -3,8 +3,10 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from benches import PROMPT, QUICK, StubEmbedder, finish, listen, save_tiny, settings, trained
@@ -92,6 +94,17 @@ def test_another_model_leaves_nothing_of_the_first_in_memory(bench, other_folder
     assert bench.model_state().name == "other"
 
 
+def test_a_model_larger_than_the_free_memory_is_refused_with_the_numbers_and_the_present_one_stays(
+    bench, other_folder, monkeypatch
+):
+    bench.load_model()
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    with pytest.raises(InputError, match=r"model: other needs [\d.]+ kB of memory and 1 kB are free beside tiny") as no:
+        bench.load_model(str(other_folder))
+    assert f"MELBO_MODEL={other_folder}" in str(no.value)
+    assert bench.model_state().name == "tiny"
+
+
 def test_a_model_of_one_block_is_refused(tmp_path):
     bench = Workbench(settings(tmp_path / "cache", save_tiny(tmp_path / "flat", num_hidden_layers=1)))
     with pytest.raises(InputError, match="flat has one block only"):
@@ -125,21 +138,21 @@ def test_the_pieces_of_a_prompt_join_to_the_template_around_it(bench):
     assert ["".join(tokens.pieces) for tokens in found] == texts
     assert [tokens.text for tokens in found] == texts
     for tokens in found:
-        assert len(tokens.pieces) == len(tokens.counts) == tokens.count
+        assert len(tokens.pieces) == len(tokens.counts) == sum(tokens.counts)
 
 
 def test_the_scopes_count_what_they_say(bench):
     [everything] = bench.tokens([PROMPT], "all")
     assert all(everything.counts)
     [last] = bench.tokens([PROMPT], "last:3")
-    assert last.counts == [False] * (len(last.counts) - 3) + [True] * 3 and last.count == 3
+    assert last.counts == [False] * (len(last.counts) - 3) + [True] * 3
     [tail] = bench.tokens([PROMPT], "assistant")
     counted = "".join(piece for piece, counts in zip(tail.pieces, tail.counts, strict=True) if counts)
     assert counted == "<|im_end|>\n<|im_start|>assistant\n"
     assert tail.counts == sorted(tail.counts)
     [content] = bench.tokens([PROMPT], "content")
-    assert 0 < content.count <= len(content.counts)
-    assert bench.tokens([PROMPT], "last:500")[0].count == len(everything.counts)
+    assert 0 < sum(content.counts) <= len(content.counts)
+    assert sum(bench.tokens([PROMPT], "last:500")[0].counts) == len(everything.counts)
 
 
 def test_several_prompts_count_each_on_its_own(bench):

@@ -7,12 +7,13 @@ import gradio as gr
 
 from melbo_app.errors import InputError
 from melbo_app.library.bank import BankSummary
+from melbo_app.sizes import size_text
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.forms import bank_chosen, optional_whole
 from melbo_app.ui.guard import bind
-from melbo_app.ui.present import amount, day, first_line, layers, radius_text, size_text
+from melbo_app.ui.present import amount, day, first_line, layers, radius_text
 from melbo_app.ui.session import Session
 from melbo_app.workbench import Workbench
 
