@@ -16,6 +16,7 @@ from melbo_app.jobs.job import Job
 from melbo_app.jobs.loaded_model import LoadedModel, ModelState, ModelSummary
 from melbo_app.jobs.mapping import Map, MapProgress, draw
 from melbo_app.jobs.reader import PromptTokens, Reader
+from melbo_app.jobs.recipe import combine
 from melbo_app.jobs.similarity import Similarity, compare
 from melbo_app.jobs.steering import SteeringProgress, check_fits, complete, variants
 from melbo_app.jobs.training import RELATIVE_RADIUS, TrainingSuggestion, default_scope, layers, train_bank
@@ -218,6 +219,13 @@ class Workbench:
     def delete_bank(self, name: str) -> None:
         """Remove an own bank from the shelf; its labels and completions stay."""
         self._banks.delete(name)
+
+    def combine_banks(self, formula: str, name: str) -> Bank:
+        """Make a bank from vectors of others, such as ``'pirate'[3] - 0.5 * 'bomb-question'[0]``; the functions of a
+        formula are in ``engine/recipe.py``."""
+        bank = combine(formula, self.check_bank_name(name), self._banks.load)
+        self._banks.save(bank)
+        return bank
 
     # --- steering ----------------------------------------------------------------------------------------------
 

@@ -69,6 +69,21 @@ def export_bank(
     show({"name": name, "out": str(path)}, [f"{name} was written to {path}"], as_json)
 
 
+@banks.command("combine")
+def combine_banks(
+    formula: Annotated[
+        str, typer.Argument(metavar="FORMULA", help="Such as \"'pirate'[3] - 0.5 * 'bomb-question'[0]\".")
+    ],
+    name: Annotated[str, typer.Option("--name", help="What to call the new bank.")],
+    as_json: Json = False,
+) -> None:
+    """Make a bank by a formula: + - * /, mean(x, …), without(x, y, …), scaled(x, R), join(x, …)."""
+    bank = Workbench(Settings()).combine_banks(formula, name)
+    record = bank.record
+    result = {"name": record.name, "vectors": len(bank.vectors), "radius": record.radius, "formula": record.formula}
+    show(result, [f"{record.name}: {len(bank.vectors)} vectors, R = {record.radius:.4g}: {record.formula}"], as_json)
+
+
 @banks.command("delete")
 def delete_bank(name: BankArgument, as_json: Json = False) -> None:
     """Remove a bank from the shelf."""

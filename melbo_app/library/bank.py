@@ -49,9 +49,9 @@ class BankRecord(BaseModel):
     source: int = Field(ge=0)
     target: int | None = None
     scope: str | None = None
-    radius: FiniteFloat = Field(gt=0, description="Norm of the rows; for imported banks the median.")
+    radius: FiniteFloat = Field(gt=0, description="Norm of the rows; for imported and combined banks the median.")
     median_norm: FiniteFloat | None = Field(default=None, gt=0, description="Median residual norm at the source.")
-    method: Literal["joint", "sequential", "imported"]
+    method: Literal["joint", "sequential", "imported", "combined"]
     prompts: list[PromptRecord] = []
     p: float | None = None
     q: float | None = None
@@ -67,6 +67,8 @@ class BankRecord(BaseModel):
     versions: dict[str, str] = {}
     created: AwareDatetime
     command: str | None = None
+    formula: str | None = Field(default=None, description="What a combined bank was made by.")
+    parts: dict[str, str] | None = Field(default=None, description="Hashes of the banks in the formula, by name.")
     note: str | None = None
 
     @model_validator(mode="after")

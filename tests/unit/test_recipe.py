@@ -1,0 +1,132 @@
+"""Vector arithmetic: formulas give what is written in them, and are never code."""
+
+import numpy as np
+import pytest
+from benches import PROMPT, QUICK, finish, trained
+from hypothesis import given
+from hypothesis import strategies as st
+
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.recipe import evaluate
+from melbo_app.errors import InputError
+
+A = np.array([[3.0, 0, 0, 0], [0, 4, 0, 0], [1, 1, 1, 1]])
+B = np.array([[0.0, 0, 2, 0], [0, 0, 0, 5]])
+
+
+def rows_of(name):
+    if name not in ("a", "b-question"):
+        raise InputError("bank", f"there is no bank “{name}”")
+    return A if name == "a" else B
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        ("'a'", A),
+        ("a[1]", A[[1]]),
+        ("'a'[0:2]", A[:2]),
+        ("a[2, 0]", A[[2, 0]]),
+        ("a[0] + 'b-question'[1]", [[3, 0, 0, 5]]),
+        ("a - 'b-question'[0]", A - B[0]),
+        ("a[0:2] - 'b-question'", A[:2] - B),
+        ("-a[0] / 2", [[-1.5, 0, 0, 0]]),
+        ("2 * a[0] - a[1] * 0.5", [[6, -2, 0, 0]]),
+        ("mean(a)", [A.mean(axis=0)]),
+        ("mean(a[0], 'b-question')", [(A[0] + B[0] + B[1]) / 3]),
+        ("without(a[2], a[0])", [[0, 1, 1, 1]]),
+        ("without(a[2], a[0:2], 'b-question'[0])", [[0, 0, 0, 1]]),
+        ("without(a[2], join(a[0], 2 * a[0]))", [[0, 1, 1, 1]]),
+        ("scaled(a, 8)", 8 * A / np.array([[3], [4], [2]])),
+        ("join('b-question', a[0])", [*B, A[0]]),
+        ("scaled(without(a[2], a[0]) + a[1], 2 * 3)", [6 * np.array([0, 5, 1, 1]) / np.sqrt(27)]),
+    ],
+)
+def test_a_formula_gives_what_is_written_in_it(formula, expected):
+    np.testing.assert_allclose(evaluate(formula, rows_of), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("formula", "words"),
+    [
+        ("", "it is empty"),
+        ("   ", "it is empty"),
+        ("a[", "cannot be read"),
+        ("a[3]", "there is no vector 3. Choose from 0 to 2"),
+        ("a[-1]", "is no number of a vector"),
+        ("a[5:9]", "chooses no vector"),
+        ("a[0] + 1", "adds a number and a vector"),
+        ("a * a", "multiplies two vectors"),
+        ("1 / a", "divides by a vector"),
+        ("a / 0", "divides by zero"),
+        ("a + 'b-question'", "adds 3 and 2 vectors"),
+        ("a[0] - a[0]", "row 0 of its result is zero"),
+        ("without(a[0], a)", "row 0 of its result is zero"),
+        ("without(a)", "nothing to take out"),
+        ("scaled(a)", "needs vectors and a norm"),
+        ("scaled(a, -1)", "-1 is no norm"),
+        ("scaled(3, 1)", "what is scaled is the number 3"),
+        ("3 + 4", "gives the number 7 and no vector"),
+        ("2[0]", "what is before the [ is the number 2"),
+        ("pow(a, 2)", "it calls “pow”. Functions are mean, without, scaled, join"),
+        ("a ** 9", "cannot be read"),
+        ("a if a else a", "cannot be read"),
+        ("a.shape", "cannot be read"),
+        ("a[0] * 1e400", "not finite"),
+        ("nobody[0]", "there is no bank “nobody”"),
+        ("a" * 2001, "2,001 characters long"),
+        ("(" * 900 + "a" + ")" * 900, "cannot be read"),
+        ("-" * 1900 + "a", "cannot be read"),
+        ("a[True]", "is no number of a vector"),
+    ],
+)
+def test_what_cannot_be_computed_is_refused_in_words(formula, words):
+    with pytest.raises(InputError) as refused:
+        evaluate(formula, rows_of)
+    assert words in str(refused.value)
+
+
+@given(st.text(alphabet="ab'[]()+-*/.,:0123 mean_without\\x00é", max_size=60))
+def test_any_text_is_computed_or_refused(formula):
+    try:
+        value = evaluate(formula, rows_of)
+    except InputError:
+        return
+    assert value.ndim == 2 and value.shape[1] == 4 and np.isfinite(value).all()
+
+
+def test_code_in_a_formula_is_never_run(tmp_path):
+    path = tmp_path / "made"
+    for formula in (f"open('{path}', 'w')", f"__import__('os').mkdir('{path}')", "[x for x in a]", "(lambda: a)()"):
+        with pytest.raises(InputError):
+            evaluate(formula, rows_of)
+    assert not path.exists()
+
+
+def test_a_combined_bank_has_its_recipe_and_steers(bench):
+    bank = trained(bench)
+    made = bench.combine_banks(" a[0] - 0.5 * 'a'[2] ", "mix")
+    assert bench.bank("mix").hash == made.hash
+    np.testing.assert_allclose(made.vectors, bank.vectors[[0]] - 0.5 * bank.vectors[[2]], rtol=1e-6)
+    record = made.record
+    assert (record.method, record.formula, record.parts) == ("combined", "a[0] - 0.5 * 'a'[2]", {"a": bank.hash})
+    assert (record.source, record.target, record.model_hash) == (QUICK.source, QUICK.target, bank.record.model_hash)
+    assert record.radius == pytest.approx(QUICK.radius * 1.25**0.5, rel=1e-4)  # a bank's vectors are at right angles
+    texts = finish(bench.steer("mix", [PROMPT], [0], [6.0], Decoding(4))).completions
+    assert [entry.vector for entry in texts] == [None, 0]
+
+
+def test_banks_of_other_layers_are_not_mixed(bench):
+    trained(bench)
+    other = bench.bank("a")
+    record = other.record.model_copy(update={"name": "b", "source": QUICK.source + 1, "target": None})
+    bench._banks.save(type(other)(record, other.vectors))
+    with pytest.raises(InputError, match="“a” and “b” differ in their source layer"):
+        bench.combine_banks("a[0] + b[0]", "mix")
+    assert {line.name for line in bench.banks()} == {"a", "b"}
+
+
+def test_a_name_that_is_taken_is_refused(bench):
+    trained(bench)
+    with pytest.raises(InputError, match="name"):
+        bench.combine_banks("a[0]", "a")
