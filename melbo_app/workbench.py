@@ -250,7 +250,7 @@ class Workbench:
         lm = self._model.get()
         loaded = self._bank_for(lm, bank) if bank else None
         rows = variants(loaded, vectors, radii, random_control)
-        work = complete(lm, loaded, prompts, rows, decoding, self._completions, self.settings.memory_gb, stop)
+        work = complete(lm, loaded, prompts, rows, decoding, self._completions.find, self.settings.memory_gb, stop)
         completions, finished = yield from self._compute.steps(work)
         settings: dict[str, Any] = {
             "kind": kind,

@@ -12,7 +12,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import MOST_RADIUS
 from melbo_app.errors import InputError
 from melbo_app.library.bank import Bank, PromptRecord
-from melbo_app.library.completions import Completion, Completions
+from melbo_app.library.completions import Completion
 
 if TYPE_CHECKING:
     from melbo_app.engine.model import LanguageModel
@@ -91,7 +91,7 @@ def complete(
     prompts: Sequence[Prompt],
     rows: Sequence[Variant],
     decoding: Decoding,
-    known: Completions,
+    find: Callable[[Completion], Completion | None],
     memory_gb: float | None,
     stop: Callable[[], bool],
 ) -> Generator[SteeringProgress, None, tuple[list[Completion], bool]]:
@@ -115,7 +115,7 @@ def complete(
     ]
     for row in drafts:
         for index, draft in enumerate(row):
-            found = known.find(draft)
+            found = find(draft)
             if found is not None and (found.finished or found.tokens == decoding.max_new_tokens):
                 row[index] = found.model_copy(
                     update={
