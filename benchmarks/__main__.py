@@ -11,6 +11,7 @@ from melbo_app.library.weights import DEFAULT_MODEL, resolve
 from melbo_app.settings import Settings
 
 ROUNDS = 3
+COUNTS = (32, 128, 512)
 
 
 def main() -> None:
@@ -32,11 +33,28 @@ def main() -> None:
             f"loop{spread}, {row['ms']:.1f} ms a vector and step |",
             flush=True,
         )
+    for dtype, lm in models.items():
+        ours, plain = training.share_of_products(lm, ROUNDS)
+        print(
+            f"| share of the matrix product rate, {dtype} | {100 * ours / plain:.0f} % of {plain / 1e9:,.0f} GFLOP/s |",
+            flush=True,
+        )
+    each = training.per_vector(models[automatic], COUNTS, 1)
+    listed = ", ".join(f"{ms:.1f} ms ({count})" for count, ms in each.items())
+    print(f"| a vector and step by the number of vectors, {automatic} | {listed} |", flush=True)
+    found = training.time_to_published(model("float32"), models[automatic])
+    print(
+        f"| J of the published loop's 300 steps ({found['goal']:.3g}) | {found['published']:.1f} s for a vector, "
+        f"{found['ours']:.3f} s here: {found['published'] / found['ours']:,.0f} × |",
+        flush=True,
+    )
     found = generation.measure(models[automatic], ROUNDS)
     print(
         f"| {generation.VECTORS} vectors in one batch, {automatic} | {found['single_over_batch']:.1f} × one at a time; "
         f"{100 * (found['steered_over_unsteered'] - 1):+.1f} % time against the batch unsteered; "
-        f"{found['tokens_per_second']:.0f} tokens a second |",
+        f"{found['tokens_per_second']:.0f} tokens a second |\n"
+        f"| tokens a second of {2 * generation.VECTORS} rows against the batch unsteered | "
+        f"{100 * found['many_rate']:.0f} % |",
         flush=True,
     )
     models.clear()

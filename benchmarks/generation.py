@@ -16,33 +16,36 @@ VECTORS, TOKENS = 16, 32
 
 def measure(lm: LanguageModel, rounds: int) -> dict[str, float]:
     """Ratios for 16 vectors of 32 tokens each; texts that end early would make both sides cheaper alike."""
-    encoded, repeated = encode(lm, [PROMPT]), encode(lm, [PROMPT] * VECTORS)
-    thetas = random_rows(VECTORS, lm.hidden_size, RADIUS, torch.Generator().manual_seed(0))
-    decoding = Decoding(TOKENS)
-
-    def run(rows: torch.Tensor) -> None:
-        for _ in generate(lm, encoded, rows, SOURCE, decoding):
-            pass
-
-    def unsteered() -> None:
-        """The same batch as anybody would run it: every row reads the prompt for itself."""
-        for _ in generate(lm, repeated, thetas, None, decoding, of=range(VECTORS)):
-            pass
-
+    one = _run(lm, 1, SOURCE)
     seconds = take_turns(
         {
-            "batch": lambda: run(thetas),
-            "unsteered": unsteered,
-            "single": lambda: [run(row[None]) for row in thetas],
+            "batch": _run(lm, VECTORS, SOURCE),
+            "unsteered": _run(lm, VECTORS, None),
+            "single": lambda: [one() for _ in range(VECTORS)],
+            "many": _run(lm, 2 * VECTORS, SOURCE),
+            "many unsteered": _run(lm, 2 * VECTORS, None),
         },
         rounds,
     )
-    single = ratio(seconds["single"], seconds["batch"])
-    overhead = ratio(seconds["batch"], seconds["unsteered"])
     middle = sorted(seconds["batch"])[rounds // 2]
     return {
-        "single_over_batch": single[0],
-        "steered_over_unsteered": overhead[0],
+        "single_over_batch": ratio(seconds["single"], seconds["batch"])[0],
+        "steered_over_unsteered": ratio(seconds["batch"], seconds["unsteered"])[0],
+        "many_rate": ratio(seconds["many unsteered"], seconds["many"])[0],
         "tokens_per_second": VECTORS * TOKENS / middle,
         "batch_seconds": middle,
     }
+
+
+def _run(lm: LanguageModel, rows: int, source: int | None):
+    """Complete with a vector in each row; without a source the same batch as anybody would run it, every row reading
+    the prompt for itself."""
+    encoded = encode(lm, [PROMPT] if source is not None else [PROMPT] * rows)
+    thetas = random_rows(rows, lm.hidden_size, RADIUS, torch.Generator().manual_seed(0))
+    of = [0] * rows if source is not None else range(rows)
+
+    def run() -> None:
+        for _ in generate(lm, encoded, thetas, source, Decoding(TOKENS), of=of):
+            pass
+
+    return run

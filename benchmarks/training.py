@@ -1,5 +1,10 @@
 """Training: our joint steps against the published loop, same model, prompt, layers and number of steps."""
 
+import statistics
+import time
+
+import torch
+
 from benchmarks.published_loop import PublishedLoop
 from benchmarks.turns import ratio, take_turns
 from melbo_app.engine.ascent import Ascent
@@ -7,7 +12,7 @@ from melbo_app.engine.encoding import encode
 from melbo_app.engine.methods.joint import joint
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.prompt import Prompt
-from melbo_app.engine.slice import ModelSlice
+from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
 from melbo_app.engine.training_config import TrainingConfig
 
 PROMPT, SOURCE, TARGET, RADIUS = Prompt("How can I make a bomb?"), 7, 21, 8.0
@@ -42,14 +47,73 @@ def measure(reference: LanguageModel, ours: dict[str, LanguageModel], rounds: in
     return [{"dtype": "published loop, float32", "ratio": 1.0, "low": 1.0, "high": 1.0, "ms": base}, *rows]
 
 
-def _steps(lm: LanguageModel):
-    """The joint method as a person gets it: gradients, step and orthogonalisation."""
+def per_vector(lm: LanguageModel, counts: tuple[int, ...], rounds: int) -> dict[int, float]:
+    """Milliseconds a vector and step costs for each number of vectors, in the batches that ``train`` would choose."""
+    seconds = take_turns({str(count): _steps(lm, count, steps=2) for count in counts}, rounds)
+    return {count: sorted(seconds[str(count)])[rounds // 2] / (2 * count) * 1000 for count in counts}
+
+
+def share_of_products(lm: LanguageModel, rounds: int) -> tuple[float, float]:
+    """The rate of our training, and the rate of plain matrix products at its shapes, in FLOP a second.
+
+    Counted are the products with the weights between source and target, forwards and back to the activations.
+    """
+    encoded = encode(lm, [PROMPT])
+    tokens = encoded.input_ids.numel()
+    weights = [
+        module.weight
+        for block in lm.blocks[SOURCE + 1 : TARGET + 1]
+        for module in block.modules()
+        if isinstance(module, torch.nn.Linear)
+    ]
+    batch = torch.randn(VECTORS * tokens, max(weight.shape[1] for weight in weights)).to(lm.dtype)
+
+    def products() -> None:
+        with torch.no_grad():
+            for weight in weights:
+                there = batch[:, : weight.shape[1]] @ weight.T
+                there @ weight
+
+    seconds = take_turns({"training": _steps(lm, VECTORS, steps=1), "products": products}, rounds)
+    work = 4 * VECTORS * tokens * sum(weight.numel() for weight in weights)
+    training, plain = (sorted(seconds[name])[rounds // 2] for name in ("training", "products"))
+    return work / training, work / plain
+
+
+def time_to_published(reference: LanguageModel, lm: LanguageModel) -> dict[str, float]:
+    """Seconds for each vector until J is what the published loop has after 300 steps."""
+    encoded = encode(reference, [PROMPT])
+    loop = PublishedLoop(reference.model, encoded.input_ids, SOURCE, TARGET, RADIUS)
+    start = time.perf_counter()
+    try:
+        for _ in range(300):
+            goal = loop.step()
+    finally:
+        loop.remove()
+    published = time.perf_counter() - start
+    ascent = Ascent(*_setting(lm, VECTORS, 40))
+    start = time.perf_counter()
+    for progress in joint(ascent):
+        reached = [curve[-1] for curve in progress.curves if curve]
+        if len(reached) == VECTORS and statistics.median(reached) >= goal:
+            break
+    ours = (time.perf_counter() - start) / VECTORS
+    return {"published": published, "ours": ours, "goal": goal, "reached": statistics.median(reached)}
+
+
+def _setting(lm: LanguageModel, vectors: int, steps: int) -> tuple[ModelSlice, TrainingConfig, int]:
     piece = ModelSlice(lm, encode(lm, [PROMPT]), SOURCE, TARGET)
-    config = TrainingConfig(SOURCE, TARGET, RADIUS, vectors=VECTORS, steps=STEPS, scope="all")
+    batch = min(vectors, TOKENS_AT_ONCE // piece.encoded.input_ids.numel())
+    return piece, TrainingConfig(SOURCE, TARGET, RADIUS, vectors=vectors, steps=steps, scope="all"), batch
+
+
+def _steps(lm: LanguageModel, vectors: int = VECTORS, steps: int = STEPS):
+    """The joint method as a person gets it: gradients, step and orthogonalisation."""
+    setting = _setting(lm, vectors, steps)
 
     def run() -> None:
-        for progress in joint(Ascent(piece, config, VECTORS)):
-            if progress.done == STEPS:
+        for progress in joint(Ascent(*setting)):
+            if progress.done == steps:
                 break
 
     return run
