@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from melbo_app.commands.banks import banks
 from melbo_app.commands.labels import labels
+from melbo_app.commands.methods import methods
 from melbo_app.commands.models import models
 from melbo_app.commands.similarity import similarity
 from melbo_app.commands.steer import draw_map, steer
@@ -22,6 +23,7 @@ app.command()(steer)
 app.command()(similarity)
 app.command("map")(draw_map)
 app.command()(models)
+app.command()(methods)
 app.add_typer(banks, name="banks")
 app.add_typer(labels, name="labels")
 

@@ -15,6 +15,7 @@ from melbo_app.jobs.compute import ComputeLock
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.loaded_model import LoadedModel, ModelState, ModelSummary
 from melbo_app.jobs.mapping import Map, MapProgress, draw
+from melbo_app.jobs.ranking import by_direction, by_strength
 from melbo_app.jobs.reader import PromptTokens, Reader
 from melbo_app.jobs.recipe import combine
 from melbo_app.jobs.similarity import Similarity, compare
@@ -226,6 +227,19 @@ class Workbench:
         bank = combine(formula, self.check_bank_name(name), self._banks.load)
         self._banks.save(bank)
         return bank
+
+    def ranking(self, name: str, words: tuple[str, str] | None = None) -> list[tuple[int, float]]:
+        """The bank's vectors with what their method says of their strength, the strongest first; or, with two words,
+        with the cosine between what they do at the target layer and what makes the model say the first word rather
+        than the second."""
+        bank = self.bank(name)
+        if words is None:
+            return by_strength(bank)
+        from melbo_app.engine.unembedding import word_difference
+
+        lm = self._model.get()
+        self._bank_for(lm, name)
+        return by_direction(bank, word_difference(lm, *words).numpy())
 
     # --- steering ----------------------------------------------------------------------------------------------
 

@@ -5,8 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from melbo_app.commands.options import BankArgument, Json, ModelOption, OverwriteOption, refuse_early_json
+from melbo_app.commands.options import BankArgument, Json, ModelOption, OverwriteOption, load, refuse_early_json
 from melbo_app.commands.output import show
+from melbo_app.errors import InputError
+from melbo_app.jobs.ranking import outputs_of
 from melbo_app.library.bank import BankSummary
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
@@ -38,6 +40,28 @@ def show_bank(name: BankArgument, as_json: Json = False) -> None:
     facts = {"vectors": len(bank.vectors), "hash": bank.hash, **bank.record.model_dump(mode="json")}
     lines = [f"{key}: {value}" for key, value in facts.items() if key != "curves" and value is not None]
     show(facts, lines, as_json)
+
+
+@banks.command("rank")
+def rank_bank(
+    name: BankArgument,
+    toward: Annotated[str | None, typer.Option("--toward", help="A word that the model should rather say …")] = None,
+    away: Annotated[str | None, typer.Option("--away", help="… than this one.")] = None,
+    model: ModelOption = None,
+    as_json: Json = False,
+) -> None:
+    """Vectors in order: by the strength that their method gives, or by two words."""
+    if (toward is None) != (away is None):
+        raise InputError("words", "one is missing", "Give both --toward and --away, or neither")
+    workbench = Workbench(Settings())
+    words = None if toward is None or away is None else (toward, away)
+    if words is not None:
+        outputs_of(bank := workbench.bank(name))  # refuses a bank now that has none: loading the model takes seconds
+        load(workbench, model or bank.record.model)
+    found = workbench.ranking(name, words)
+    what = "strength" if words is None else "cosine"
+    result = {"name": name, "ranking": [{"vector": vector, what: value} for vector, value in found]}
+    show(result, [f"vector {vector}: {what} {value:.4g}" for vector, value in found], as_json)
 
 
 @banks.command("import")

@@ -20,6 +20,7 @@ from melbo_app.commands.options import (
 )
 from melbo_app.commands.options import prompts as read_prompts
 from melbo_app.commands.output import StopOnInterrupt, run, show
+from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError
 from melbo_app.jobs.training import default_scope
@@ -39,6 +40,12 @@ def save_under_free_name(workbench: Workbench, name: str) -> Bank:
     raise AssertionError("numbers do not end")
 
 
+def default_vectors(method: str, against: list[str]) -> int:
+    """How many vectors to look for where nobody says: 8, or as many as the method can find."""
+    most = {"difference-of-means": 1, "contrast-pca": max(1, len(against))}
+    return min(8, most.get(method, 8))
+
+
 def train(
     name: Annotated[str, typer.Option("--name", help="What to call the bank.")],
     prompt: PromptOption = None,
@@ -54,9 +61,17 @@ def train(
     relative_radius: Annotated[
         float | None, typer.Option("--relative-radius", help="R as a multiple of the median residual norm.")
     ] = None,
-    vectors: Annotated[int, typer.Option("--vectors", help="How many.")] = 8,
+    vectors: Annotated[
+        int | None, typer.Option("--vectors", help="How many; default: 8, or what can be found.")
+    ] = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Steps (each vector's, for sequential).")] = None,
-    method: Annotated[str, typer.Option("--method", help="joint or sequential.")] = "joint",
+    method: Annotated[str, typer.Option("--method", help="One of those that `methods` lists.")] = "joint",
+    start: Annotated[
+        str, typer.Option("--start", help="Where vectors that are improved begin: random or jacobian.")
+    ] = "random",
+    against: Annotated[
+        list[str] | None, typer.Option("--against", help="User text of the other side; give it again for more.")
+    ] = None,
     p: Annotated[float, typer.Option("--p", help="Power of the token norms in the objective.")] = 2.0,
     q: Annotated[float | None, typer.Option("--q", help="Root of their sum; default: p.")] = None,
     seed: SeedOption = 0,
@@ -72,13 +87,15 @@ def train(
         source=0 if source is None else source,
         target=(source or 0) + 1 if target is None else target,
         radius=1.0 if radius is None else radius,
-        vectors=vectors,
+        vectors=default_vectors(method, against or []) if vectors is None else vectors,
         method=method,  # type: ignore[arg-type]
         steps=steps,
         p=p,
         q=q,
         scope="all" if scope is None else scope,
         seed=seed,
+        start=start,  # type: ignore[arg-type]
+        against=tuple(Prompt(text) for text in against or []),
     )
     check_texts(prompt)
     workbench = Workbench(Settings())
@@ -94,6 +111,7 @@ def train(
         target=usual.target,
         radius=usual.radius if radius is None else radius,
         scope=default_scope(prompts) if scope is None else scope,
+        against=tuple(replace(prompts[0], user=text) for text in against or []),
     )
     stop = StopOnInterrupt()
     work = workbench.train(prompts, config, name, stop=stop)
@@ -119,11 +137,14 @@ def train(
         "scope": record.scope,
         "method": record.method,
         "steps": record.steps,
+        "strength": record.strength,
         "seed": record.seed,
         "model": record.model,
         "hash": bank.hash,
         "stopped": stop.pressed,
     }
     lines = [f"{record.name}: {len(bank.vectors)} vectors, R = {record.radius:g}, {record.seconds:.1f} s"]
-    lines += [f"  vector {number}: J = {value:.4g}" for number, value in enumerate(record.objective or [])]
+    for number, value in enumerate(record.objective or []):
+        strength = f", strength {record.strength[number]:.4g}" if record.strength else ""
+        lines.append(f"  vector {number}: J = {value:.4g}{strength}")
     show(result, lines, as_json)

@@ -2,32 +2,59 @@
 
 import time
 from collections.abc import Generator, Iterable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from melbo_app.engine.objective import PowerObjective
 from melbo_app.engine.scope import TokenScope
-from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
-from melbo_app.engine.training_result import Stop
-from melbo_app.errors import InputError
+from melbo_app.engine.training_result import Stop, Training, TrainingResult
+from melbo_app.errors import InputError, Stopped
+
+
+class CausalMap(Protocol):
+    """What vectors are trained on: anything that says what they change. A ``ModelSlice`` is one."""
+
+    @property
+    def width(self) -> int:
+        """d, the length of a vector."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where vectors belong."""
+
+    def mask(self, scope: TokenScope) -> Tensor:
+        """The positions that count: [P, T] bool."""
+
+    def deltas(self, thetas: Tensor, stop: Stop | None = None) -> Tensor:
+        """Δ(θ) for V vectors [V, d]: [V, P, T, d]. Differentiable in ``thetas``."""
 
 
 class Ascent:
-    """J(θ) and its gradients on one ``ModelSlice``.
+    """J(θ) and its gradients on one ``CausalMap``.
 
     Attributes:
         mask: [P, T] bool, the tokens in scope.
         batch: vectors that fit into one forward and backward pass.
         device: where vectors and gradients are.
         generator: the source of all random numbers of this training, on the CPU.
+        sides: for methods that compare: mean residuals [P, d] and [Q, d] at the source of the prompts, and of those of
+            the other side.
     """
 
-    def __init__(self, piece: ModelSlice, config: TrainingConfig, batch: int, stop: Stop = lambda: False) -> None:
-        self.piece, self.config, self.batch, self.stop = piece, config, batch, stop
+    def __init__(
+        self,
+        piece: CausalMap,
+        config: TrainingConfig,
+        batch: int,
+        stop: Stop = lambda: False,
+        sides: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
+        self.piece, self.config, self.batch, self.stop, self.sides = piece, config, batch, stop, sides
         self.mask = piece.mask(TokenScope.parse(config.scope))
-        self.device, self.width = piece.source_hidden.device, piece.lm.hidden_size
+        self.device, self.width = piece.device, piece.width
         self.objective = PowerObjective(config.p, config.p if config.q is None else config.q)
         self.generator = torch.Generator().manual_seed(config.seed)
         self._start = time.monotonic()
@@ -70,6 +97,28 @@ class Ascent:
     def final(self, thetas: Tensor, curves: list[list[float]], stopped: bool) -> list[float]:
         """J of each vector at the end; after a stop, which must be quick, the last that is known."""
         return [curve[-1] for curve in curves] if stopped else self.values(thetas)
+
+    def measured(self, rows: Tensor, strength: list[float] | None = None) -> Training:
+        """The result of a method that takes a single step and has found ``rows`` [V, d] of norm R: only J is lacking.
+
+        A stop keeps those that were measured before it.
+        """
+        total, values, stopped = len(rows), list[float](), False
+        try:
+            for chunk in rows.to(self.device).split(self.batch):
+                with torch.no_grad():
+                    found = self.objective(self.piece.deltas(chunk, self.stop), self.mask)
+                self.refuse_unusable(found, found)
+                values += found.tolist()
+                done = len(values)
+                curves = [[value] for value in values]
+                yield TrainingProgress("measuring J", done, total, self.seconds_left(done, total), curves, done)
+        except Stopped:
+            stopped = True
+        kept = len(values)
+        strength = None if strength is None else strength[:kept]
+        curves = [[value] for value in values]
+        return TrainingResult(rows[:kept].float().cpu(), values, curves, 1, stopped, self.seconds, strength)
 
     @property
     def seconds(self) -> float:

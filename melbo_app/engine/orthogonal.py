@@ -20,6 +20,20 @@ def polar(rows: Tensor, radius: float) -> Tensor:
     return (radius * (left @ right)).to(rows)
 
 
+def ranked(rows: Tensor, strength: Tensor, radius: float) -> Tensor:
+    """Orthogonal rows of norm ``radius`` made of ``rows`` [V, d], V ≤ d, the stronger ones changed less.
+
+    Gram–Schmidt, the strongest first: weak rows give way to strong ones and not the other way round. No row turns
+    round.
+    """
+    order = strength.argsort(descending=True)
+    columns, triangle = torch.linalg.qr(precise(rows[order]).T)
+    signs = torch.where(triangle.diagonal() < 0, -1.0, 1.0)  # QR leaves the sign of a column open
+    result = torch.empty_like(rows)
+    result[order] = (radius * (columns * signs).T).to(rows)
+    return result
+
+
 def precise(rows: Tensor) -> Tensor:
     """``rows`` in float64; on the CPU where they are on a device that has none (Apple's)."""
     return (rows.cpu() if rows.device.type == "mps" else rows).double()

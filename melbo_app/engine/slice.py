@@ -59,6 +59,16 @@ class ModelSlice:
         self.median_norm = float(norms[0][ordinary].median())
         self._check()
 
+    @property
+    def width(self) -> int:
+        """d, the length of a vector."""
+        return self.lm.hidden_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where vectors are added, and so where they belong."""
+        return self.source_hidden.device
+
     def activations(self, thetas: Tensor, stop: Callable[[], bool] | None = None) -> Tensor:
         """Z(θ) for V vectors [V, d]: [V, P, T, d] in the model's dtype. Differentiable in ``thetas``.
 
@@ -85,6 +95,13 @@ class ModelSlice:
     def mask(self, scope: TokenScope) -> Tensor:
         """The positions that count: [P, T] bool."""
         return scope.mask(self.encoded, self.sinks).to(self.baseline.device)
+
+    def source_means(self, scope: TokenScope) -> Tensor:
+        """Mean residual of each prompt at the output of the source layer, over the tokens in scope: [P, d] float32."""
+        mask = scope.mask(self.encoded, self.sinks).to(self.source_hidden.device)
+        return torch.stack(
+            [row[counts].float().mean(dim=0) for row, counts in zip(self.source_hidden, mask, strict=True)]
+        )
 
     def _capture(self) -> None:
         blocks = self.lm.blocks

@@ -4,8 +4,13 @@ from collections.abc import Callable
 
 from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.memory import budget, bytes_per_vector
+from melbo_app.engine.methods.contrast_pca import contrast_pca
+from melbo_app.engine.methods.difference_of_means import difference_of_means
+from melbo_app.engine.methods.jacobian import jacobian
 from melbo_app.engine.methods.joint import joint
+from melbo_app.engine.methods.random import random
 from melbo_app.engine.methods.sequential import sequential
+from melbo_app.engine.methods.transcoding import transcoding
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
 from melbo_app.engine.training_config import Method, TrainingConfig
@@ -13,16 +18,31 @@ from melbo_app.engine.training_result import Stop, Training
 from melbo_app.errors import InputError
 from melbo_app.sizes import size_text
 
-METHODS: dict[Method, Callable[[Ascent], Training]] = {"joint": joint, "sequential": sequential}
+METHODS: dict[Method, Callable[[Ascent], Training]] = {
+    "joint": joint,
+    "sequential": sequential,
+    "transcoding": transcoding,
+    "jacobian": jacobian,
+    "difference-of-means": difference_of_means,
+    "contrast-pca": contrast_pca,
+    "random": random,
+}
 
 
 def train(
-    piece: ModelSlice, config: TrainingConfig, stop: Stop | None = None, memory_gb: float | None = None
+    piece: ModelSlice,
+    config: TrainingConfig,
+    stop: Stop | None = None,
+    memory_gb: float | None = None,
+    against: ModelSlice | None = None,
 ) -> Training:
     """Train vectors, yielding after every step; the result is what the generator returns.
 
     When ``stop`` becomes true (it is asked before each block, forwards and backwards) the finished vectors are
-    returned: those whose steps are done (sequential), or all of them as they are (joint).
+    returned: those whose steps are done (sequential), or all of them as they are (the other methods).
+
+    Args:
+        against: the prompts of the other side, for methods that compare two.
 
     Raises:
         InputError: more vectors than dimensions, a scope without a token, or more memory needed than there is.
@@ -32,11 +52,13 @@ def train(
         raise InputError(
             "vectors", f"{config.vectors} cannot be at right angles in {width} dimensions", f"Choose {width} or fewer"
         )
-    piece.mask(TokenScope.parse(config.scope))  # refuses an empty scope now, not at the first step
+    scope = TokenScope.parse(config.scope)
+    piece.mask(scope)  # refuses an empty scope now, not at the first step
+    sides = None if against is None else (piece.source_means(scope), against.source_means(scope))
     batch = vectors_at_once(piece, memory_gb)
     if piece.lm.device.type == "cpu":
         batch = min(batch, max(1, TOKENS_AT_ONCE // piece.encoded.input_ids.numel()))
-    return METHODS[config.method](Ascent(piece, config, batch, stop or (lambda: False)))
+    return METHODS[config.method](Ascent(piece, config, batch, stop or (lambda: False), sides))
 
 
 def vectors_at_once(piece: ModelSlice, memory_gb: float | None = None) -> int:

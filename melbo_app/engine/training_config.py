@@ -1,21 +1,86 @@
 """What to train, and where a training stands."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
+from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.errors import InputError
 
-Method = Literal["joint", "sequential"]
+Method = Literal[
+    "joint", "sequential", "transcoding", "jacobian", "difference-of-means", "contrast-pca", "random"
+]  # fmt: skip
+Start = Literal["random", "jacobian"]
 LEAST_RADIUS, MOST_RADIUS = 1e-6, 1e6
 MOST_VECTORS = 4096
-DEFAULT_STEPS: dict[str, int] = {"joint": 16, "sequential": 300}
+
+
+@dataclass(frozen=True)
+class MethodDescription:
+    """What a person reads of a method before choosing it, and what it takes."""
+
+    summary: str
+    source: str
+    steps: int = 1
+    """Steps where a person names none; 1: the method takes a single step."""
+    iterates: bool = True
+    """Whether it improves vectors step by step, from a start that can be chosen."""
+    contrast: bool = False
+    """Whether it compares the prompts with those of another side."""
+
+
+METHOD_DESCRIPTIONS: dict[Method, MethodDescription] = {
+    "joint": MethodDescription(
+        "Changes the target layer as much as it can, all vectors at once and at right angles to each other.",
+        "MELBO Explorer, after Mack & Turner 2024, Mechanistically Eliciting Latent Behaviors in Language Models",
+        steps=16,
+    ),
+    "sequential": MethodDescription(
+        "The published method: one vector after the other, each at right angles to those before it.",
+        "Mack & Turner 2024, Mechanistically Eliciting Latent Behaviors in Language Models",
+        steps=300,
+    ),
+    "transcoding": MethodDescription(
+        "Fits a shallow map of exponentials to what steering does, and finds what it does at the target layer as well.",
+        "Mack 2024, Deep Causal Transcoding: A Framework for Mechanistically Eliciting Latent Behaviors",
+        steps=20,
+    ),
+    "jacobian": MethodDescription(
+        "The directions that an infinitely small step changes the target layer most along, each with both signs.",
+        "Ayyub 2026, Power Steering: Behavior Steering via Layer-to-Layer Jacobian Singular Vectors",
+        steps=15,
+        iterates=False,
+    ),
+    "difference-of-means": MethodDescription(
+        "One vector, from the prompts of the other side to these: the difference of their mean residuals.",
+        "Marks & Tegmark 2023, The Geometry of Truth; Arditi et al. 2024, Refusal Is Mediated by a Single Direction",
+        iterates=False,
+        contrast=True,
+    ),
+    "contrast-pca": MethodDescription(
+        "The main directions that pairs of prompts, one of each side, differ in.",
+        "Zou et al. 2023, Representation Engineering",
+        iterates=False,
+        contrast=True,
+    ),
+    "random": MethodDescription(
+        "Random directions at right angles: the control that every other method has to beat.",
+        "MELBO Explorer",
+        iterates=False,
+    ),
+}
+DEFAULT_STEPS: dict[str, int] = {method: described.steps for method, described in METHOD_DESCRIPTIONS.items()}
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What to train. ``steps`` and ``q`` left out take the method's default and p."""
+    """What to train. ``steps`` and ``q`` left out take the method's default and p.
+
+    ``start`` says where methods that improve vectors begin: at random, or at the Jacobian's singular vectors.
+    ``against`` holds the prompts of the other side, for the methods that compare two.
+    """
 
     source: int
     target: int
@@ -27,10 +92,12 @@ class TrainingConfig:
     q: float | None = None
     scope: str = "assistant"
     seed: int = 0
+    start: Start = "random"
+    against: tuple[Prompt, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.method not in DEFAULT_STEPS:
-            raise InputError("method", f"{self.method!r} is not known", f"Choose {' or '.join(DEFAULT_STEPS)}")
+        if self.method not in METHOD_DESCRIPTIONS:
+            raise InputError("method", f"{self.method!r} is not known", f"Choose {_either(METHOD_DESCRIPTIONS)}")
         if self.target <= self.source:
             raise InputError(
                 "target layer",
@@ -47,6 +114,7 @@ class TrainingConfig:
             raise InputError("vectors", f"{self.vectors} are too many", f"A bank holds up to {MOST_VECTORS}")
         if self.steps is not None and self.steps < 1:
             raise InputError("steps", f"{self.steps} is too few", "Choose 1 or more")
+        self._check_method()
         for name, value in (("p", self.p), ("q", self.q)):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(name, f"{value} cannot be used", "Choose a number above 0, 2 as a rule")
@@ -54,9 +122,33 @@ class TrainingConfig:
             raise InputError("seed", f"{self.seed} is out of range", "Choose a whole number from 0 on")
         TokenScope.parse(self.scope)
 
+    def _check_method(self) -> None:
+        """Refuse what the method would leave unused, or lacks."""
+        described = METHOD_DESCRIPTIONS[self.method]
+        if described.steps == 1 and self.steps not in (None, 1):
+            raise InputError("steps", f"{self.method} takes a single step, not {self.steps}", "Leave it out")
+        if self.method == "difference-of-means" and self.vectors != 1:
+            raise InputError("vectors", f"{self.method} finds one, not {self.vectors}", "Choose 1")
+        if self.start not in get_args(Start):
+            raise InputError("start", f"{self.start!r} is not known", f"Choose {_either(get_args(Start))}")
+        if self.start != "random" and not described.iterates:
+            able = [name for name, other in METHOD_DESCRIPTIONS.items() if other.iterates]
+            raise InputError("start", f"{self.method} begins nowhere else", f"Leave it out, or choose {_either(able)}")
+        if described.contrast and not self.against:
+            raise InputError("against", f"{self.method} needs prompts of the other side", "Write one or more")
+        if self.method == "contrast-pca" and self.vectors > len(self.against):
+            pairs = f"{len(self.against)} pair{'s' * (len(self.against) != 1)}"
+            raise InputError("vectors", f"{pairs} cannot give {self.vectors}", "Choose fewer, or write more pairs")
+        for number, prompt in enumerate(self.against, start=1):
+            if not prompt.user.strip():
+                raise InputError("against", f"prompt {number} is empty", "Write a text, or leave it out")
+        if self.against and not described.contrast:
+            able = [name for name, other in METHOD_DESCRIPTIONS.items() if other.contrast]
+            raise InputError("against", f"{self.method} does not compare", f"Leave it out, or choose {_either(able)}")
+
     @property
     def total_steps(self) -> int:
-        """Steps for each vector (sequential) or for all at once (joint)."""
+        """Steps for each vector (sequential) or for all at once (all others)."""
         return DEFAULT_STEPS[self.method] if self.steps is None else self.steps
 
 
@@ -70,3 +162,9 @@ class TrainingProgress:
     seconds_left: float | None
     curves: list[list[float]] = field(default_factory=list)
     finished: int = 0
+
+
+def _either(names: Iterable[str]) -> str:
+    """Names as a choice: a, b or c."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last

@@ -21,6 +21,10 @@ class TrainingResult:
     steps: int
     stopped: bool
     seconds: float
+    strength: list[float] | None = None
+    """What the method ranks its vectors by: α of transcoding, a singular value of jacobian, …; docs/methods.md."""
+    output_directions: Tensor | None = None
+    """[V, d] float32 on the CPU: unit directions that the vectors move the target layer along (transcoding)."""
 
 
 Training = Generator[TrainingProgress, None, TrainingResult]

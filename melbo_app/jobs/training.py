@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from melbo_app import __version__
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
-from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
+from melbo_app.engine.training_config import METHOD_DESCRIPTIONS, TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError
 from melbo_app.library.bank import Bank, BankRecord, PromptRecord
 
@@ -77,7 +77,14 @@ def train_bank(
     encoded = encode(lm, prompts)
     piece = ModelSlice(lm, encoded, config.source, config.target)
     TokenScope.parse(config.scope).mask(encoded, piece.sinks)
-    result = yield from train(piece, config, stop, memory_gb)
+    against = None
+    if config.against:
+        try:
+            against = ModelSlice(lm, encode(lm, config.against), config.source, config.target)
+            TokenScope.parse(config.scope).mask(against.encoded, against.sinks)
+        except InputError as error:  # which of the two sides it is must be said
+            raise InputError("against", f"{error.field}: {error.problem}", error.remedy) from error
+    result = yield from train(piece, config, stop, memory_gb, against)
     give_back()
     if not len(result.vectors):
         raise InputError("training", "it was stopped before a vector was finished", "Nothing was saved")
@@ -97,13 +104,16 @@ def train_bank(
         radius=config.radius,
         median_norm=piece.median_norm,
         method=config.method,
-        prompts=[PromptRecord(user=p.user, system=p.system, template=p.template) for p in prompts],
+        prompts=_recorded(prompts),
+        against=_recorded(config.against),
+        start=config.start if METHOD_DESCRIPTIONS[config.method].iterates else None,
         p=config.p,
         q=config.p if config.q is None else config.q,
         steps=result.steps,
         seed=config.seed,
         objective=result.objective,
         curves=result.curves,
+        strength=result.strength,
         seconds=result.seconds,
         dtype=str(lm.dtype).removeprefix("torch."),
         device=str(lm.device),
@@ -119,7 +129,12 @@ def train_bank(
         command=command(spec, prompts, config, name),
         note=note,
     )
-    return Bank(record, result.vectors.numpy())
+    outputs = None if result.output_directions is None else result.output_directions.numpy()
+    return Bank(record, result.vectors.numpy(), outputs)
+
+
+def _recorded(prompts: Sequence[Prompt]) -> list[PromptRecord]:
+    return [PromptRecord(user=p.user, system=p.system, template=p.template) for p in prompts]
 
 
 def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: str) -> str:
@@ -127,6 +142,8 @@ def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: 
     words = ["python", "-m", "melbo_app", "train"]
     for prompt in prompts:
         words += ["--prompt", prompt.user]
+    for prompt in config.against:
+        words += ["--against", prompt.user]
     if prompts[0].system:
         words += ["--system", prompts[0].system]
     if not prompts[0].template:
@@ -136,5 +153,7 @@ def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: 
     words += ["--method", config.method, "--steps", str(config.total_steps), "--p", repr(config.p)]
     if config.q is not None:
         words += ["--q", repr(config.q)]
+    if config.start != "random":
+        words += ["--start", config.start]
     words += ["--seed", str(config.seed), "--name", name]
     return shlex.join(words)

@@ -12,10 +12,12 @@ from typing import Any, BinaryIO, Literal, Self, TypeGuard
 import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
+from melbo_app.engine.training_config import Method, Start
 from melbo_app.errors import InputError
 
 FIELD = "bank file"
 FORMAT, VERSION = "melbo-bank", "1"
+OUTPUTS = "output_directions"
 MAX_BYTES = 1 << 30
 MAX_VECTORS = 4096
 MAX_ELEMENTS = MAX_BYTES // 4
@@ -51,14 +53,21 @@ class BankRecord(BaseModel):
     scope: str | None = None
     radius: FiniteFloat = Field(gt=0, description="Norm of the rows; for imported and combined banks the median.")
     median_norm: FiniteFloat | None = Field(default=None, gt=0, description="Median residual norm at the source.")
-    method: Literal["joint", "sequential", "imported", "combined"]
+    method: Method | Literal["imported", "combined"]
     prompts: list[PromptRecord] = []
+    against: list[PromptRecord] = Field(default=[], description="Prompts of the other side.")
+    start: Start | None = None
     p: float | None = None
     q: float | None = None
     steps: int | None = None
     seed: int | None = None
     objective: list[float] | None = Field(default=None, description="J of each vector at the end.")
-    curves: list[list[float]] | None = Field(default=None, description="J of each vector at each step.")
+    curves: list[list[float]] | None = Field(
+        default=None, description="J of each vector at each step; for jacobian to first order."
+    )
+    strength: list[FiniteFloat] | None = Field(
+        default=None, description="What the method ranks each vector by; see docs/methods.md."
+    )
     seconds: float | None = None
     dtype: str | None = None
     device: str | None = None
@@ -114,10 +123,15 @@ class BankSummary:
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """Vectors [V, d] float32, read-only, with their record. Raises InputError where the two do not fit."""
+    """Vectors [V, d] float32, read-only, with their record. Raises InputError where the two do not fit.
+
+    ``output_directions`` [V, d] are unit vectors that the vectors move the target layer along, where the method found
+    them (transcoding).
+    """
 
     record: BankRecord
     vectors: np.ndarray
+    output_directions: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         vectors = check_vectors(self.vectors)
@@ -125,7 +139,9 @@ class Bank:
         if width != self.record.hidden_size:
             problem = f"its vectors have {width} numbers each, its record says {self.record.hidden_size}"
             raise InputError(FIELD, problem, "Both must be the model's hidden size")
-        for field in ("objective", "curves"):
+        if self.output_directions is not None:
+            object.__setattr__(self, "output_directions", _check_directions(self.output_directions, vectors.shape))
+        for field in ("objective", "curves", "strength"):
             values = getattr(self.record, field)
             if values is not None and len(values) != count:
                 raise InputError(FIELD, f"it holds {count} vectors but {len(values)} entries of “{field}”")
@@ -153,15 +169,22 @@ class Bank:
                 update={"curves": None, "note": f"{record.note} {note}" if record.note else note}
             )
             text = record.model_dump_json()
-        header = {
+        header: dict[str, Any] = {
             "__metadata__": {"format": FORMAT, "version": VERSION, "hash": self.hash, "melbo": text},
-            "vectors": {"dtype": "F32", "shape": list(self.vectors.shape), "data_offsets": [0, self.vectors.nbytes]},
         }
+        tensors = {"vectors": self.vectors}
+        if self.output_directions is not None:
+            tensors[OUTPUTS] = self.output_directions
+        end = 0
+        for name, tensor in tensors.items():
+            begin, end = end, end + tensor.nbytes
+            header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [begin, end]}
         head = json.dumps(header, separators=(",", ":")).encode()
         head += b" " * (-len(head) % 8)
         if len(head) > MAX_HEADER:
             raise InputError("prompts", f"the bank's record takes {len(head):,} bytes", f"At most {MAX_HEADER:,} fit")
-        return len(head).to_bytes(8, "little") + head + np.ascontiguousarray(self.vectors, dtype="<f4").tobytes()
+        data = [np.ascontiguousarray(tensor, dtype="<f4").tobytes() for tensor in tensors.values()]
+        return b"".join([len(head).to_bytes(8, "little"), head, *data])
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Bank":
@@ -173,7 +196,8 @@ class Bank:
         """The bank in a stream of ``size`` bytes. Raises InputError; OSError passes through."""
         header = read_header(stream, size)
         record, _, digest = header.bank_facts()
-        bank = cls(record, header.read_tensor(stream, "vectors"))
+        outputs = header.read_tensor(stream, OUTPUTS) if OUTPUTS in header.tensors else None
+        bank = cls(record, header.read_tensor(stream, "vectors"), outputs)
         if digest is not None and digest != bank.hash:
             raise InputError(FIELD, "its contents changed after it was saved", "Fetch or export it again")
         return bank
@@ -204,6 +228,19 @@ def check_vectors(vectors: np.ndarray) -> np.ndarray:
         if not MIN_NORM <= norm <= MAX_NORM:
             remedy = f"Every vector needs a norm between {MIN_NORM:g} and {MAX_NORM:g}"
             raise InputError(FIELD, f"row {row} has the norm {norm:.3g}", remedy)
+    clean.setflags(write=False)
+    return clean
+
+
+def _check_directions(directions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """``directions`` as a read-only float32 array. Raises InputError where they are not one for each vector."""
+    if directions.shape != shape:
+        problem = f"its tensor “{OUTPUTS}” has the shape {list(directions.shape)}, its vectors {list(shape)}"
+        raise InputError(FIELD, problem, "Both must have one row for each vector")
+    with np.errstate(over="ignore"):
+        clean = np.array(directions, dtype=np.float32, order="C")
+    if not np.isfinite(clean).all():
+        raise InputError(FIELD, f"its tensor “{OUTPUTS}” holds numbers that are not finite")
     clean.setflags(write=False)
     return clean
 

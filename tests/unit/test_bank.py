@@ -58,6 +58,40 @@ def test_a_bank_survives_its_file():
     assert bank.vectors.tolist() == VECTORS.tolist()
 
 
+def test_strengths_and_output_directions_survive_the_file():
+    directions = np.array([[1, 0, 0], [0, 0.6, 0.8]], dtype=np.float32)
+    facts = record(method="transcoding", strength=[2.5, 1.0], start="jacobian", against=[PromptRecord(user="x")])
+    bank = Bank.from_bytes(Bank(facts, VECTORS, directions).to_bytes())
+    assert bank.record == facts
+    assert bank.output_directions is not None and bank.output_directions.tolist() == directions.tolist()
+    assert bank.vectors.tolist() == VECTORS.tolist()
+    assert not bank.output_directions.flags.writeable
+    renamed = bank.renamed("other")
+    assert renamed.output_directions is not None and renamed.hash == bank.hash == Bank(record(), VECTORS).hash
+    assert set(load(bank.to_bytes())) == {"vectors", "output_directions"}
+
+
+def test_banks_of_before_have_neither():
+    bank = Bank.from_bytes(VALID)
+    assert bank.output_directions is None
+    facts = bank.record
+    assert (facts.strength, facts.start, facts.against) == (None, None, [])
+
+
+@pytest.mark.parametrize(
+    ("directions", "changes", "part"),
+    [
+        (np.ones((1, 3), np.float32), {}, r"“output_directions” has the shape \[1, 3\], its vectors \[2, 3\]"),
+        (np.ones((2, 2), np.float32), {}, r"the shape \[2, 2\]"),
+        (np.full((2, 3), np.nan, np.float32), {}, "“output_directions” holds numbers that are not finite"),
+        (None, {"strength": [1.0]}, "holds 2 vectors but 1 entries of “strength”"),
+    ],
+)
+def test_what_does_not_fit_the_vectors_is_refused(directions, changes, part):
+    with pytest.raises(InputError, match=part):
+        Bank(record(**changes), VECTORS, directions)
+
+
 def test_the_file_is_what_the_safetensors_library_reads():
     assert load(VALID)["vectors"].tolist() == VECTORS.tolist()
 

@@ -31,7 +31,7 @@ COMPLETION = {
 }  # fmt: skip
 TRAINED = {
     "name", "radius", "relative_radius", "median_norm", "objective", "seconds", "vectors", "source", "target", "scope",
-    "method", "steps", "seed", "model", "hash", "stopped",
+    "method", "steps", "seed", "strength", "model", "hash", "stopped",
 }  # fmt: skip
 
 
@@ -53,7 +53,16 @@ class Answer:
     def sentence(self) -> str:
         """The one line that says what is wrong."""
         assert self.code == 2 and self.out == "" and "Traceback" not in "".join(self.err)
-        progress = ("loading the model", "running the model once", "step ", "vector ", "token ", "completing: ")
+        progress = (
+            "loading the model",
+            "measuring J",
+            "Jacobian, pass ",
+            "running the model once",
+            "step ",
+            "vector ",
+            "token ",
+            "completing: ",
+        )
         assert all(line.startswith(progress) for line in self.err[:-1]), self.err
         assert self.err[-1].endswith((".", "--help"))
         return self.err[-1]
@@ -148,6 +157,39 @@ def test_train_does_what_every_option_says(ask: Ask, model_folder):
     assert (shown["p"], shown["q"], shown["model"], shown["hash"]) == (4.0, 1.0, str(model_folder), told["hash"])
 
 
+@pytest.mark.parametrize(
+    ("words", "vectors"),
+    [
+        (("--method", "transcoding", "--start", "jacobian", "--steps", 2), 8),
+        (("--method", "jacobian", "--vectors", 3), 3),
+        (("--method", "difference-of-means", "--against", "good bye", "--against", "no"), 1),
+        (("--method", "contrast-pca", "--prompt", "two", "--against", "good bye", "--against", "no"), 2),
+        (("--method", "random"), 8),
+    ],
+)
+def test_every_method_trains_and_its_command_repeats_it(ask: Ask, words, vectors):
+    import shlex
+
+    told = ask("train", "--prompt", "hello there", "--system", "be brief", "--name", "a", *words, "--json").json
+    assert told["vectors"] == vectors == len(told["objective"])
+    assert (told["strength"] is None) == ("random" in words)
+    shown = ask("banks", "show", "a", "--json").json
+    assert [entry["user"] for entry in shown["against"]] == [word for word in words if word in ("good bye", "no")]
+    assert all(entry["system"] == "be brief" for entry in shown["against"])
+    again = ask(*shlex.split(shown["command"])[3:-1], "b", "--json").json
+    assert again["hash"] == shown["hash"]
+
+
+def test_methods_are_listed_with_a_sentence_and_a_source(ask: Ask):
+    listed = ask("methods", "--json").json["methods"]
+    assert [entry["name"] for entry in listed][:3] == ["joint", "sequential", "transcoding"]
+    lines = ask("methods").out.splitlines()
+    assert len(lines) == len(listed)
+    assert all(
+        line.startswith(f"{entry['name']}: {entry['summary']}") for line, entry in zip(lines, listed, strict=True)
+    )
+
+
 def test_the_command_in_a_banks_record_repeats_it(ask: Ask):
     import shlex
 
@@ -211,7 +253,11 @@ TRAIN = ("train", "--prompt", "hello", "--name", "b")
         ((*TRAIN, "--scope", "some"), "scope: 'some' is not known. Write all, content, assistant or last:4."),
         ((*TRAIN, "--scope", ""), "scope: '' is not known."),
         ((*TRAIN, "--scope", "assistant", "--no-template"), "scope: no token of prompt 1 is in the scope assistant."),
-        ((*TRAIN, "--method", "magic"), "method: 'magic' is not known. Choose joint or sequential."),
+        ((*TRAIN, "--method", "magic"), "method: 'magic' is not known. Choose joint, sequential, "),
+        ((*TRAIN, "--method", "random", "--steps", "3"), "steps: random takes a single step, not 3. Leave it out."),
+        ((*TRAIN, "--start", "end"), "start: 'end' is not known. Choose random or jacobian."),
+        ((*TRAIN, "--against", "x"), "against: joint does not compare. Leave it out, or choose difference-of-means or"),
+        ((*TRAIN, "--method", "contrast-pca"), "against: contrast-pca needs prompts of the other side. Write one or"),
         ((*TRAIN, "--vectors", "0"), "vectors: 0 is too few. Choose 1 or more."),
         ((*TRAIN, "--vectors", "33"), "vectors: 33 cannot be at right angles in 32 dimensions."),
         ((*TRAIN, "--steps", "0"), "steps: 0 is too few."),
@@ -411,6 +457,34 @@ def test_banks_are_listed(ask: Ask, bank):
         }  # fmt: skip
         assert (entry["source"], entry["target"], entry["damaged"], entry["sample"]) == (1, 3, None, False)
     assert ask("banks").out == ask("banks", "list").out == "a: 3 vectors, joint, 1 → 3, R = 6\n"
+
+
+def test_a_bank_is_ranked_by_strength_and_by_two_words(ask: Ask):
+    ask("train", "--prompt", "hello", "--name", "t", "--method", "transcoding", "--vectors", 4, "--steps", 2)
+    strength = ask("banks", "show", "t", "--json").json["strength"]
+    ranking = ask("banks", "rank", "t", "--json").json["ranking"]
+    assert [entry["vector"] for entry in ranking] == [0, 1, 2, 3]
+    assert [entry["strength"] for entry in ranking] == strength
+    to, back = (
+        ask("banks", "rank", "t", "--toward", one, "--away", two, "--json").json["ranking"]
+        for one, two in (("yes", "no"), ("no", "yes"))
+    )
+    assert [entry["vector"] for entry in to] == [entry["vector"] for entry in back][::-1]
+    assert [entry["cosine"] for entry in to] == pytest.approx([-entry["cosine"] for entry in back][::-1])
+    assert ask("banks", "rank", "t").out.startswith(f"vector 0: strength {strength[0]:.4g}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "bank: “a” has no strengths. Those of transcoding and jacobian have."),
+        (("--toward", "yes"), "words: one is missing. Give both --toward and --away, or neither."),
+        (("--toward", "yes", "--away", "no"), "bank: “a” does not say what its vectors do at the target layer. Banks"),
+    ],
+)
+def test_a_bank_that_cannot_be_ranked_is_refused_without_the_model(ask: Ask, bank, words, sentence):
+    told = ask("banks", "rank", "a", *words)
+    assert told.sentence.startswith(sentence) and "loading the model" not in told.err
 
 
 def test_an_empty_shelf_says_so(ask: Ask):

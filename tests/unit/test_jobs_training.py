@@ -90,6 +90,39 @@ def test_the_command_in_the_record_says_all_that_was_chosen(method):
     )
 
 
+def test_the_command_names_the_other_side_and_the_start():
+    other = (Prompt("one", "be brief", True), Prompt("it's two", "be brief", True))
+    config = replace(QUICK, method="difference-of-means", vectors=1, steps=1, against=other)
+    words = command("m", [Prompt("x", "be brief", True)], config, "n")
+    assert " --prompt x --against one --against 'it'\"'\"'s two' --system 'be brief' " in words
+    assert "--start" not in words
+    assert " --start jacobian --seed 0 --name n" in command("m", [Prompt("x")], replace(QUICK, start="jacobian"), "n")
+
+
+def test_a_bank_of_transcoding_keeps_what_its_vectors_do(bench):
+    bank = trained(bench, "t", replace(QUICK, method="transcoding", start="jacobian"))
+    kept = bench.bank("t")
+    assert kept.record.start == "jacobian" and kept.record.method == "transcoding"
+    assert kept.record.strength == bank.record.strength == sorted(kept.record.strength, reverse=True)
+    np.testing.assert_allclose(np.linalg.norm(kept.output_directions, axis=1), 1, rtol=1e-5)
+    assert np.array_equal(kept.output_directions, bank.output_directions)
+
+
+def test_a_bank_of_two_sides_keeps_the_other_one(bench):
+    other = (Prompt("good bye", "be brief", True),)
+    config = replace(QUICK, method="difference-of-means", vectors=1, steps=None, against=other)
+    record = trained(bench, "d", config).record
+    assert [(entry.user, entry.system, entry.template) for entry in record.against] == [("good bye", "be brief", True)]
+    assert record.start is None and record.strength is not None
+
+
+def test_what_is_wrong_with_the_other_side_is_said_of_it(bench):
+    other = (Prompt("good bye", "be brief", False),)
+    config = replace(QUICK, method="difference-of-means", vectors=1, steps=None, against=other)
+    with pytest.raises(InputError, match="against: system text: it needs the chat template, which is off"):
+        finish(bench.train([PROMPT], config, "d"))
+
+
 def test_the_command_of_a_prompt_without_template_switches_it_off():
     assert " --no-template " in command("m", [Prompt("x", None, False)], QUICK, "n")
 

@@ -330,7 +330,7 @@ def test_q_is_p_where_it_is_left_out(piece):
         ({"q": math.inf}, "q", "Choose a number above 0"),
         ({"seed": -1}, "seed", "-1 is out of range. Choose a whole number from 0"),
         ({"seed": 2**63}, "seed", "whole number from 0"),
-        ({"method": "gradient"}, "method", "'gradient' is not known. Choose joint or sequential"),
+        ({"method": "gradient"}, "method", "'gradient' is not known. Choose joint, .*, contrast-pca or random"),
         ({"scope": "some"}, "scope", "'some' is not known. Write all, content, assistant or last:4"),
     ],
 )

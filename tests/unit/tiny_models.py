@@ -20,6 +20,8 @@ from transformers import (
     GPTNeoXConfig,
     LlamaConfig,
     MistralConfig,
+    MixtralConfig,
+    Olmo2Config,
     OPTConfig,
     Phi3Config,
     PreTrainedTokenizerFast,
@@ -86,6 +88,8 @@ CONFIGS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "gemma2": (Gemma2Config, _GEMMA),
     "gemma3": (Gemma3TextConfig, {**_GEMMA, "layer_types": ["sliding_attention", "full_attention"] * (BLOCKS // 2)}),
     "mistral": (MistralConfig, {**_GATED, "sliding_window": WINDOW}),
+    "mixtral": (MixtralConfig, {**_GATED, "num_local_experts": 4, "num_experts_per_tok": 2}),
+    "olmo2": (Olmo2Config, _GATED),
     "phi3": (Phi3Config, _GATED),
     "gpt2": (GPT2Config, {"n_embd": WIDTH, "n_layer": BLOCKS, "n_head": HEADS, "n_positions": CONTEXT}),
     "gpt_neox": (GPTNeoXConfig, {**_PLAIN, "intermediate_size": 48, "max_position_embeddings": CONTEXT}),
@@ -123,7 +127,7 @@ OUTPUT_PROJECTIONS = {
     "bloom": "mlp.dense_4h_to_h",
 }
 """The projection whose result is added last to the residual stream, so that its bias is a bias of the block's output.
-Gemma has none: a norm comes after its projection."""
+Gemma and OLMo 2 have none: a norm comes after their projection; Mixtral has one for each expert."""
 
 
 def tiny(

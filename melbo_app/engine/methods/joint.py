@@ -5,7 +5,8 @@ import math
 import torch
 
 from melbo_app.engine.ascent import Ascent
-from melbo_app.engine.orthogonal import polar, random_rows, tangent
+from melbo_app.engine.orthogonal import polar, tangent
+from melbo_app.engine.start import starting_rows
 from melbo_app.engine.training_config import TrainingProgress
 from melbo_app.engine.training_result import Training, TrainingResult
 from melbo_app.errors import Stopped
@@ -20,11 +21,12 @@ def joint(ascent: Ascent) -> Training:
     The step is an angle, from FIRST_ANGLE down to LAST_ANGLE, so it needs no learning rate fitted to model or R.
     """
     config, radius, total = ascent.config, ascent.config.radius, ascent.config.total_steps
-    thetas = polar(random_rows(config.vectors, ascent.width, radius, ascent.generator), radius).to(ascent.device)
+    thetas = torch.zeros(0, ascent.width)
     curves: list[list[float]] = [[] for _ in range(config.vectors)]
     done, stopped = 0, False
     progress = TrainingProgress(f"step 1 of {total}", 0, total, None, curves, 0)
     try:
+        thetas = polar((yield from starting_rows(ascent, config.vectors)), radius).to(ascent.device)
         for done in range(total):
             values, gradients = yield from ascent.values_and_gradients(thetas, progress)
             for curve, value in zip(curves, values.tolist(), strict=True):

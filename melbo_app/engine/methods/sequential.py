@@ -4,6 +4,7 @@ import torch
 
 from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.orthogonal import precise, random_rows, tangent, without
+from melbo_app.engine.start import starting_rows
 from melbo_app.engine.training_config import TrainingProgress
 from melbo_app.engine.training_result import Training, TrainingResult
 from melbo_app.errors import Stopped
@@ -21,8 +22,13 @@ def sequential(ascent: Ascent) -> Training:
     done, total, stopped = 0, config.vectors * steps, False
     progress = TrainingProgress(f"vector 1 of {config.vectors}", 0, total, None, curves, 0)
     try:
+        starts = None if config.start == "random" else (yield from starting_rows(ascent, config.vectors))
         for number in range(1, config.vectors + 1):
-            start = without(random_rows(1, ascent.width, radius, ascent.generator).to(device), found, radius)
+            if starts is None:  # drawn one at a time: a vector does not depend on how many follow
+                row = random_rows(1, ascent.width, radius, ascent.generator)
+            else:
+                row = starts[number - 1 : number]
+            start = without(row.to(device), found, radius)
             theta = torch.nn.Parameter(radius * torch.nn.functional.normalize(start, dim=1))
             optimizer = torch.optim.AdamW([theta], lr=0.001, betas=(0.9, 0.98), weight_decay=0.0, amsgrad=True)
             curves.append([])

@@ -1,0 +1,14 @@
+"""The methods of training."""
+
+from melbo_app.commands.options import Json
+from melbo_app.commands.output import show
+from melbo_app.engine.training_config import METHOD_DESCRIPTIONS
+
+
+def methods(as_json: Json = False) -> None:
+    """List the methods that vectors can be trained with, and where they come from."""
+    known = [
+        {"name": name, "summary": found.summary, "source": found.source, "steps": found.steps}
+        for name, found in METHOD_DESCRIPTIONS.items()
+    ]
+    show({"methods": known}, [f"{line['name']}: {line['summary']} ({line['source']})" for line in known], as_json)

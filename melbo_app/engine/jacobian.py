@@ -1,0 +1,124 @@
+"""The derivative of Δ at θ = 0, and the directions it is largest along."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from melbo_app.engine.ascent import Ascent, CausalMap
+from melbo_app.engine.orthogonal import polar, random_rows
+from melbo_app.engine.training_config import TrainingProgress
+from melbo_app.engine.training_result import Stop
+from melbo_app.errors import InputError, Stopped
+
+MEMORY = 4
+"""How many times the memory of a training step a product needs: the backward pass is differentiated in its turn."""
+CONVERGED = 1e-5
+"""A singular vector is exact enough where what is left over of JᵀJ v is this small against the largest one."""
+
+
+@dataclass(frozen=True)
+class SingularVectors:
+    """Leading right singular vectors of the Jacobian of Δ at 0 over the tokens in scope, the largest first."""
+
+    directions: Tensor
+    """[n, d] float64 on the CPU: orthonormal rows, of either sign."""
+    values: list[float]
+    """Their singular values."""
+    curves: list[list[float]]
+    """σ R after each pass: what Δ(θ) of norm R amounts to, to first order."""
+    passes: int
+    stopped: bool
+
+
+def gram(piece: CausalMap, mask: Tensor, directions: Tensor, stop: Stop | None = None) -> Tensor:
+    """JᵀJ v for n directions v [n, d]: [n, d], exactly and without forming J.
+
+    J is the Jacobian of Δ at θ = 0, [tokens in scope of all prompts × d, d]. J v comes from differentiating u ↦ Jᵀu,
+    which is linear, so u = 0 serves. Forward differentiation would be shorter, but neither grouped matrix products
+    (mixtures of experts) nor Bloom's activation have it.
+
+    Args:
+        mask: [P, T] bool, the tokens in scope.
+
+    Raises:
+        Stopped: ``stop()`` became true.
+    """
+    thetas = torch.zeros_like(directions, requires_grad=True)
+    with sdpa_kernel(SDPBackend.MATH):  # the fast kernels of attention cannot be differentiated twice
+        deltas = piece.deltas(thetas, stop)[:, mask]
+    weights = torch.zeros_like(deltas, requires_grad=True)
+    (pulled,) = torch.autograd.grad(deltas, thetas, weights, create_graph=True)
+    (pushed,) = torch.autograd.grad(pulled, weights, directions)
+    return torch.autograd.grad(deltas, thetas, pushed)[0]
+
+
+def singular_vectors(ascent: Ascent, count: int, passes: int) -> Generator[TrainingProgress, None, SingularVectors]:
+    """The ``count`` leading right singular vectors, by block power iteration with Rayleigh–Ritz (Ayyub 2026).
+
+    Each pass applies JᵀJ to a block of directions; the Rayleigh–Ritz step looks for the vectors in the span of all
+    blocks so far and not of the last one alone (block Lanczos), which tells neighbouring singular values apart in as
+    many passes of the model. Ends early where everything has converged. A stop keeps what the last whole pass gave.
+    """
+    basis = images = torch.zeros(0, ascent.width, dtype=torch.float64)
+    directions, values = basis, torch.zeros(0, dtype=torch.float64)
+    curves: list[list[float]] = [[] for _ in range(count)]
+    block = polar(random_rows(count, ascent.width, 1.0, ascent.generator), 1.0).double()
+    done, stopped = 0, False
+    progress = TrainingProgress(f"Jacobian, pass 1 of {passes}", 0, passes, None, curves, 0)
+    try:
+        while done < passes and len(block):
+            image = yield from _images(ascent, block, progress)
+            basis, images = torch.cat([basis, block]), torch.cat([images, image])
+            directions, squares, residuals = _ritz(basis, images, count)
+            values = squares.clamp(min=0).sqrt()
+            for curve, value in zip(curves, values.tolist(), strict=True):
+                curve.append(value * ascent.config.radius)
+            done += 1
+            left = ascent.seconds_left(done, passes)
+            progress = TrainingProgress(f"Jacobian, pass {done} of {passes}", done, passes, left, curves, count)
+            yield progress
+            block = _new_directions(residuals, basis, CONVERGED * float(squares.max()))
+    except Stopped:
+        stopped = True
+    return SingularVectors(directions, values.tolist(), curves, done, stopped)
+
+
+def _images(ascent: Ascent, block: Tensor, now: TrainingProgress) -> Generator[TrainingProgress, None, Tensor]:
+    """JᵀJ of a block, some directions at a time; yields ``now`` in between."""
+    images = []
+    for number, chunk in enumerate(block.float().to(ascent.device).split(max(1, ascent.batch // MEMORY))):
+        if number:
+            yield now
+        images.append(gram(ascent.piece, ascent.mask, chunk, ascent.stop).cpu().double())
+    image = torch.cat(images)
+    if not bool(image.isfinite().all()):
+        raise InputError(
+            "layers",
+            "the derivative between them is too large for the numbers of this model",
+            "Bring them closer together, or load the model in float32",
+        )
+    return image
+
+
+def _ritz(basis: Tensor, images: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Approximate eigenvectors [count, d] of JᵀJ in the span of ``basis`` [m, d], the eigenvalues, and what is left.
+
+    Args:
+        images: [m, d], JᵀJ of each row of the basis.
+    """
+    small = basis @ images.T
+    squares, coordinates = torch.linalg.eigh((small + small.T) / 2)
+    squares, coordinates = squares.flip(0)[:count], coordinates.flip(1)[:, :count].T
+    directions = coordinates @ basis
+    return directions, squares, coordinates @ images - squares[:, None] * directions
+
+
+def _new_directions(residuals: Tensor, basis: Tensor, least: float) -> Tensor:
+    """Orthonormal rows that span what ``residuals`` [n, d] have outside ``basis``, without parts under ``least``."""
+    for _ in range(2):  # once leaves a rounding error of the size of what is removed
+        residuals = residuals - (residuals @ basis.T) @ basis
+    _, sizes, rows = torch.linalg.svd(residuals, full_matrices=False)
+    return rows[sizes > least]

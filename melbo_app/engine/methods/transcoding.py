@@ -1,0 +1,105 @@
+"""Deep causal transcoding with exponentials: what steering does, as a sum of few input and output directions."""
+
+from collections.abc import Generator
+
+import torch
+from torch import Tensor
+
+from melbo_app.engine.ascent import Ascent
+from melbo_app.engine.orthogonal import polar, ranked
+from melbo_app.engine.start import starting_rows
+from melbo_app.engine.training_config import TrainingProgress
+from melbo_app.engine.training_result import Training, TrainingResult
+from melbo_app.errors import Stopped
+
+WIDEST = 0.8
+"""Least cosine between a vector before and after the last step, which does not keep them at right angles: two that
+were cannot become one."""
+
+
+def transcoding(ascent: Ascent) -> Training:
+    """Orthogonalised gradient iteration for an exponential transcoder (Mack 2024).
+
+    The model is Δ̄(θ) ≈ Σ_l α_l (exp(⟨v_l, θ⟩ / R) − 1) u_l, with Δ̄ the mean over prompts and tokens in scope. A step
+    takes for u the direction of Δ̄(R v) and for v the gradient of ⟨u, Δ̄⟩ at R v, then sets the v at right angles. The
+    last step does not, so that directions that overlap are found too. Vectors come back ordered by α (``strength``),
+    with the u as ``output_directions``.
+    """
+    config, radius, total = ascent.config, ascent.config.radius, ascent.config.total_steps
+    curves: list[list[float]] = [[] for _ in range(config.vectors)]
+    thetas = means = torch.zeros(0, ascent.width, device=ascent.device)
+    done, stopped = 0, False
+    progress = TrainingProgress(f"step 1 of {total}", 0, total, None, curves, 0)
+    try:
+        rows = polar((yield from starting_rows(ascent, config.vectors)), radius).to(ascent.device)
+        for done in range(total):
+            if done in (0, total - 1):  # exponentials differ in their two signs
+                rows = yield from _stronger_sign(ascent, rows, progress)
+            moved, values, gradients = yield from _effects(ascent, rows, progress, gradients=True)
+            thetas, means = rows, moved  # what is kept when a stop comes
+            for curve, value in zip(curves, values.tolist(), strict=True):
+                curve.append(value)
+            left = ascent.seconds_left(done + 1, total)
+            progress = TrainingProgress(f"step {done + 1} of {total}", done + 1, total, left, curves, config.vectors)
+            yield progress
+            unit = torch.nn.functional.normalize(gradients, dim=1)
+            if done < total - 1:
+                rows = ranked(unit, moved.norm(dim=1), radius)
+            else:
+                near = (unit * rows).sum(dim=1) > WIDEST * radius
+                rows = torch.where(near[:, None], radius * unit, rows)
+        done = total
+        means, values, _ = yield from _effects(ascent, rows, progress, gradients=False)
+        thetas, final = rows, values.tolist()
+    except Stopped:
+        stopped = True
+        curves = curves[: len(thetas)]
+        final = ascent.final(thetas, curves, stopped)
+    outputs = torch.nn.functional.normalize(means, dim=1)
+    alphas = _alphas(thetas / radius, outputs, means)
+    order = alphas.argsort(descending=True)
+    places = order.tolist()
+    return TrainingResult(
+        vectors=thetas.cpu()[order].float(),
+        objective=[final[place] for place in places],
+        curves=[curves[place] for place in places],
+        steps=done,
+        stopped=stopped,
+        seconds=ascent.seconds,
+        strength=alphas[order].tolist(),
+        output_directions=outputs.cpu()[order].float(),
+    )
+
+
+def _effects(
+    ascent: Ascent, thetas: Tensor, now: TrainingProgress, *, gradients: bool
+) -> Generator[TrainingProgress, None, tuple[Tensor, Tensor, Tensor]]:
+    """Δ̄ [V, d] and J [V], and the gradients [V, d] of ‖Δ̄‖, which are those of ⟨u, Δ̄⟩ at u = Δ̄ / ‖Δ̄‖, or zeros."""
+    weights = ascent.mask / ascent.mask.sum(dim=1, keepdim=True) / len(ascent.mask)
+    means, values, slopes = [], [], []
+    for number, chunk in enumerate(thetas.split(ascent.batch)):
+        if number:
+            yield now
+        leaf = chunk.detach().requires_grad_(gradients)
+        deltas = ascent.piece.deltas(leaf, ascent.stop)
+        mean = torch.einsum("vptd,pt->vd", deltas, weights.to(deltas))
+        slope = torch.autograd.grad(mean.norm(dim=1).sum(), leaf)[0] if gradients else torch.zeros_like(chunk)
+        means.append(mean.detach())
+        values.append(ascent.objective(deltas.detach(), ascent.mask))
+        slopes.append(slope)
+        ascent.refuse_unusable(values[-1], slope)
+    return torch.cat(means), torch.cat(values), torch.cat(slopes)
+
+
+def _stronger_sign(ascent: Ascent, thetas: Tensor, now: TrainingProgress) -> Generator[TrainingProgress, None, Tensor]:
+    """Of each vector and its negative the one that moves the target layer more."""
+    means, _, _ = yield from _effects(ascent, torch.cat([thetas, -thetas]), now, gradients=False)
+    ahead, behind = means.norm(dim=1).chunk(2)
+    return torch.where((behind > ahead)[:, None], -thetas, thetas)
+
+
+def _alphas(inputs: Tensor, outputs: Tensor, means: Tensor) -> Tensor:
+    """α [V]: with them, the model gives at each R v_l, along u_l, what was measured there. On the CPU, in float64."""
+    inputs, outputs, means = (rows.detach().cpu().double() for rows in (inputs, outputs, means))
+    kernel = (outputs @ outputs.T) * torch.expm1(inputs @ inputs.T)
+    return torch.linalg.lstsq(kernel, (outputs * means).sum(dim=1), driver="gelsd").solution

@@ -1,0 +1,30 @@
+"""Where methods that improve vectors step by step begin."""
+
+from collections.abc import Generator
+
+import torch
+from torch import Tensor
+
+from melbo_app.engine.ascent import Ascent
+from melbo_app.engine.jacobian import singular_vectors
+from melbo_app.engine.orthogonal import random_rows
+from melbo_app.engine.training_config import DEFAULT_STEPS, TrainingProgress
+from melbo_app.errors import Stopped
+
+
+def starting_rows(ascent: Ascent, count: int) -> Generator[TrainingProgress, None, Tensor]:
+    """[count, d] float32 rows of norm R on the CPU: random, or the Jacobian's leading singular vectors.
+
+    Of a singular vector's two signs the one with the larger J is taken.
+
+    Raises:
+        Stopped: a stop came before there was anything to begin with.
+    """
+    if ascent.config.start == "random":
+        return random_rows(count, ascent.width, ascent.config.radius, ascent.generator)
+    found = yield from singular_vectors(ascent, count, DEFAULT_STEPS["jacobian"])
+    if found.stopped:
+        raise Stopped
+    rows = (ascent.config.radius * found.directions).float()
+    ahead, behind = (torch.tensor(ascent.values(side.to(ascent.device))) for side in (rows, -rows))
+    return torch.where((behind > ahead)[:, None], -rows, rows)

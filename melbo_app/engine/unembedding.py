@@ -1,0 +1,28 @@
+"""Directions of words: what the output matrix reads the next token from."""
+
+import torch
+
+from melbo_app.engine.model import LanguageModel
+from melbo_app.errors import InputError
+
+
+def word_difference(lm: LanguageModel, toward: str, away: str) -> torch.Tensor:
+    """The output matrix's row for the first token of ``toward`` less that for ``away``: [d] float32 on the CPU.
+
+    A residual that moves along it makes the model rather say the one than the other (Mack 2024 ranks by it).
+
+    Raises:
+        InputError: a word without a token, or two that begin with the same.
+    """
+    matrix = lm.model.get_output_embeddings().weight
+    first, second = (_first_token(lm, word) for word in (toward, away))
+    if first == second:
+        raise InputError("words", f"“{toward}” and “{away}” begin with the same token", "Choose others")
+    return (matrix[first].float() - matrix[second].float()).cpu()
+
+
+def _first_token(lm: LanguageModel, word: str) -> int:
+    ids = lm.tokenizer(word, add_special_tokens=False)["input_ids"]
+    if not ids:
+        raise InputError("words", f"“{word}” has no token", "Write a word")
+    return ids[0]
