@@ -55,10 +55,24 @@ def train(
         float | None, typer.Option("--relative-radius", help="R as a multiple of the median residual norm.")
     ] = None,
     vectors: Annotated[int, typer.Option("--vectors", help="How many.")] = 8,
-    steps: Annotated[int | None, typer.Option("--steps", help="Steps (each vector's, for sequential).")] = None,
-    method: Annotated[str, typer.Option("--method", help="joint or sequential.")] = "joint",
+    steps: Annotated[int | None, typer.Option("--steps", help="Most steps (each vector's, for sequential).")] = None,
+    method: Annotated[str, typer.Option("--method", help="joint, sequential, soft-theta or soft-delta.")] = "joint",
     p: Annotated[float, typer.Option("--p", help="Power of the token norms in the objective.")] = 2.0,
     q: Annotated[float | None, typer.Option("--q", help="Root of their sum; default: p.")] = None,
+    orthogonality: Annotated[
+        float, typer.Option("--orthogonality", help="Weight of the soft methods' penalty on cosines.")
+    ] = 1.0,
+    agreement: Annotated[
+        float, typer.Option("--agreement", help="Weight of doing the same in all prompts; 0: none.")
+    ] = 0.0,
+    agreement_form: Annotated[
+        str, typer.Option("--agreement-form", help="numerator, or contrastive: other vectors count against it.")
+    ] = "numerator",
+    temperature: Annotated[float, typer.Option("--temperature", help="τ of agreement.")] = 0.5,
+    held_out: Annotated[
+        list[str] | None,
+        typer.Option("--held-out", help="User text kept out of training, to measure on; again for more."),
+    ] = None,
     seed: SeedOption = 0,
     as_json: Json = False,
 ) -> None:
@@ -79,6 +93,10 @@ def train(
         q=q,
         scope="all" if scope is None else scope,
         seed=seed,
+        orthogonality=orthogonality,
+        agreement=agreement,
+        agreement_form=agreement_form,  # type: ignore[arg-type]
+        temperature=temperature,
     )
     check_texts(prompt)
     workbench = Workbench(Settings())
@@ -94,6 +112,7 @@ def train(
         target=usual.target,
         radius=usual.radius if radius is None else radius,
         scope=default_scope(prompts) if scope is None else scope,
+        held_out=tuple(replace(prompts[0], user=text) for text in held_out or []),
     )
     stop = StopOnInterrupt()
     work = workbench.train(prompts, config, name, stop=stop)
@@ -119,6 +138,8 @@ def train(
         "scope": record.scope,
         "method": record.method,
         "steps": record.steps,
+        "effect": record.effect.model_dump() if record.effect else None,
+        "held_out_effect": record.held_out_effect.model_dump() if record.held_out_effect else None,
         "seed": record.seed,
         "model": record.model,
         "hash": bank.hash,
@@ -126,4 +147,8 @@ def train(
     }
     lines = [f"{record.name}: {len(bank.vectors)} vectors, R = {record.radius:g}, {record.seconds:.1f} s"]
     lines += [f"  vector {number}: J = {value:.4g}" for number, value in enumerate(record.objective or [])]
+    for name, effect in (("training", record.effect), ("held-out", record.held_out_effect)):
+        if effect is not None and effect.agreement is not None:
+            means = [sum(values) / len(values) for values in (effect.agreement, effect.change)]
+            lines.append(f"  on {name} prompts: mean agreement {means[0]:.2f}, mean change {means[1]:.4g}")
     show(result, lines, as_json)

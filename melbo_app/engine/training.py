@@ -6,13 +6,20 @@ from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.memory import budget, bytes_per_vector, written
 from melbo_app.engine.methods.joint import joint
 from melbo_app.engine.methods.sequential import sequential
+from melbo_app.engine.methods.soft_delta import soft_delta
+from melbo_app.engine.methods.soft_theta import soft_theta
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
 from melbo_app.engine.training_config import Method, TrainingConfig
 from melbo_app.engine.training_result import Stop, Training
 from melbo_app.errors import InputError
 
-METHODS: dict[Method, Callable[[Ascent], Training]] = {"joint": joint, "sequential": sequential}
+METHODS: dict[Method, Callable[[Ascent], Training]] = {
+    "joint": joint,
+    "sequential": sequential,
+    "soft-theta": soft_theta,
+    "soft-delta": soft_delta,
+}
 
 
 def train(
@@ -21,13 +28,13 @@ def train(
     """Train vectors, yielding after every step; the result is what the generator returns.
 
     When ``stop`` becomes true (it is asked before each block, forwards and backwards) the finished vectors are
-    returned: those whose steps are done (sequential), or all of them as they are (joint).
+    returned: those whose steps are done (sequential), or all of them as they are (the other methods).
 
     Raises:
         InputError: more vectors than dimensions, a scope without a token, or more memory needed than there is.
     """
     width = piece.lm.hidden_size
-    if config.vectors > width:
+    if config.vectors > width and not config.method.startswith("soft"):
         raise InputError(
             "vectors", f"{config.vectors} cannot be at right angles in {width} dimensions", f"Choose {width} or fewer"
         )
