@@ -64,7 +64,7 @@ def train(
     vectors: Annotated[
         int | None, typer.Option("--vectors", help="How many; default: 8, or what can be found.")
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Steps (each vector's, for sequential).")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Most steps (each vector's, for sequential).")] = None,
     method: Annotated[str, typer.Option("--method", help="One of those that `methods` lists.")] = "joint",
     start: Annotated[
         str, typer.Option("--start", help="Where vectors that are improved begin: random or jacobian.")
@@ -74,6 +74,20 @@ def train(
     ] = None,
     p: Annotated[float, typer.Option("--p", help="Power of the token norms in the objective.")] = 2.0,
     q: Annotated[float | None, typer.Option("--q", help="Root of their sum; default: p.")] = None,
+    orthogonality: Annotated[
+        float, typer.Option("--orthogonality", help="Weight of the soft methods' penalty on cosines.")
+    ] = 1.0,
+    agreement: Annotated[
+        float, typer.Option("--agreement", help="Weight of doing the same in all prompts; 0: none.")
+    ] = 0.0,
+    agreement_form: Annotated[
+        str, typer.Option("--agreement-form", help="numerator, or contrastive: other vectors count against it.")
+    ] = "numerator",
+    temperature: Annotated[float, typer.Option("--temperature", help="τ of agreement.")] = 0.5,
+    held_out: Annotated[
+        list[str] | None,
+        typer.Option("--held-out", help="User text kept out of training, to measure on; again for more."),
+    ] = None,
     seed: SeedOption = 0,
     as_json: Json = False,
 ) -> None:
@@ -96,6 +110,10 @@ def train(
         seed=seed,
         start=start,  # type: ignore[arg-type]
         against=tuple(Prompt(text) for text in against or []),
+        orthogonality=orthogonality,
+        agreement=agreement,
+        agreement_form=agreement_form,  # type: ignore[arg-type]
+        temperature=temperature,
     )
     check_texts(prompt)
     workbench = Workbench(Settings())
@@ -112,6 +130,7 @@ def train(
         radius=usual.radius if radius is None else radius,
         scope=default_scope(prompts) if scope is None else scope,
         against=tuple(replace(prompts[0], user=text) for text in against or []),
+        held_out=tuple(replace(prompts[0], user=text) for text in held_out or []),
     )
     stop = StopOnInterrupt()
     work = workbench.train(prompts, config, name, stop=stop)
@@ -138,6 +157,8 @@ def train(
         "method": record.method,
         "steps": record.steps,
         "strength": record.strength,
+        "effect": record.effect.model_dump() if record.effect else None,
+        "held_out_effect": record.held_out_effect.model_dump() if record.held_out_effect else None,
         "seed": record.seed,
         "model": record.model,
         "hash": bank.hash,
@@ -147,4 +168,8 @@ def train(
     for number, value in enumerate(record.objective or []):
         strength = f", strength {record.strength[number]:.4g}" if record.strength else ""
         lines.append(f"  vector {number}: J = {value:.4g}{strength}")
+    for name, effect in (("training", record.effect), ("held-out", record.held_out_effect)):
+        if effect is not None and effect.agreement is not None:
+            means = [sum(values) / len(values) for values in (effect.agreement, effect.change)]
+            lines.append(f"  on {name} prompts: mean agreement {means[0]:.2f}, mean change {means[1]:.4g}")
     show(result, lines, as_json)

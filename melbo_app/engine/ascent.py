@@ -1,35 +1,38 @@
 """What every method of training needs: J and its gradients for a set of vectors, in batches, and the time left."""
 
 import time
-from collections.abc import Generator, Iterable
-from typing import Protocol
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from melbo_app.engine.agreement import contrastive_loss, log_numerator, prompt_changes
+from melbo_app.engine.causal_map import CausalMap
 from melbo_app.engine.objective import PowerObjective
+from melbo_app.engine.saturation import saturation
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.engine.training_result import Stop, Training, TrainingResult
 from melbo_app.errors import InputError, Stopped
 
+Coupling = Callable[[Tensor], Tensor]
+"""Takes Δ of V vectors at the N tokens in scope, [V, N, d], and returns a scalar to maximise."""
 
-class CausalMap(Protocol):
-    """What vectors are trained on: anything that says what they change. A ``ModelSlice`` is one."""
 
-    @property
-    def width(self) -> int:
-        """d, the length of a vector."""
+@dataclass(frozen=True)
+class Slope:
+    """The way up from V vectors: of Σ log J, plus agreement and what couples the vectors.
 
-    @property
-    def device(self) -> torch.device:
-        """Where vectors belong."""
+    The logarithm puts J, agreement and penalties on one scale, whatever the model, R, p and q are.
+    """
 
-    def mask(self, scope: TokenScope) -> Tensor:
-        """The positions that count: [P, T] bool."""
-
-    def deltas(self, thetas: Tensor, stop: Stop | None = None) -> Tensor:
-        """Δ(θ) for V vectors [V, d]: [V, P, T, d]. Differentiable in ``thetas``."""
+    values: Tensor
+    """J [V]."""
+    gradients: Tensor
+    """[V, d]."""
+    height: float
+    """The sum itself."""
 
 
 class Ascent:
@@ -56,26 +59,66 @@ class Ascent:
         self.mask = piece.mask(TokenScope.parse(config.scope))
         self.device, self.width = piece.device, piece.width
         self.objective = PowerObjective(config.p, config.p if config.q is None else config.q)
+        self.saturate = saturation(piece, config.saturation)
         self.generator = torch.Generator().manual_seed(config.seed)
+        self._own, self._between = self._agreement_terms()
         self._start = time.monotonic()
+
+    def slope(
+        self, thetas: Tensor, now: TrainingProgress, coupling: Coupling | None = None
+    ) -> Generator[TrainingProgress, None, Slope]:
+        """The slope at V vectors [V, d], a batch of vectors at a time.
+
+        Where a term couples all vectors, a first pass without gradients collects Δ of each, and the term's gradient
+        with respect to it; a second pass pulls that back to θ. So the memory of the backward pass does not grow with
+        the number of vectors, and the result does not depend on the size of a batch.
+
+        Yields ``now`` between two batches, so that others may compute there.
+        """
+        couplings = self._between if coupling is None else [*self._between, coupling]
+        chunks = thetas.split(self.batch)
+        pulls: tuple[Tensor, ...] = ()
+        height = 0.0
+        if couplings and len(chunks) > 1:
+            parts = []
+            for chunk in chunks:
+                with torch.no_grad():
+                    parts.append(self.deltas(chunk)[:, self.mask])
+                yield now
+            everything = torch.cat(parts).requires_grad_()
+            total = torch.stack([term(everything) for term in couplings]).sum()
+            pulls = torch.autograd.grad(total, everything)[0].split(self.batch)
+            height = float(total.detach())
+        values, gradients = [], []
+        for number, chunk in enumerate(chunks):
+            if number:
+                yield now
+            leaf = chunk.detach().requires_grad_()
+            deltas = self.deltas(leaf)
+            scoped = deltas[:, self.mask]
+            value = self.objective(deltas, self.mask)
+            total = value.log().sum()
+            for term in self._own if pulls else [*self._own, *couplings]:
+                total = total + term(scoped)
+            height += float(total.detach())
+            if pulls:
+                total = total + (pulls[number] * scoped).sum()
+            gradients.append(torch.autograd.grad(total, leaf)[0])
+            values.append(value.detach())
+            self.refuse_unusable(values[-1], gradients[-1])
+        return Slope(torch.cat(values), torch.cat(gradients), height)
 
     def values_and_gradients(
         self, thetas: Tensor, now: TrainingProgress
     ) -> Generator[TrainingProgress, None, tuple[Tensor, Tensor]]:
-        """J [V] and its gradients [V, d], a batch of vectors at a time: J of one vector does not depend on the others.
+        """J [V] and its gradients [V, d], for methods that look at the size of a gradient; agreement goes in as the
+        factor (numerator/denominator)^λ."""
+        slope = yield from self.slope(thetas, now)
+        return slope.values, slope.values[:, None].to(slope.gradients) * slope.gradients
 
-        Yields ``now`` between two batches, so that others may compute there.
-        """
-        values, gradients = [], []
-        for number, chunk in enumerate(thetas.split(self.batch)):
-            if number:
-                yield now
-            leaf = chunk.detach().requires_grad_()
-            value = self.objective(self.piece.deltas(leaf, self.stop), self.mask)
-            gradients.append(torch.autograd.grad(value.sum(), leaf)[0])
-            values.append(value.detach())
-            self.refuse_unusable(values[-1], gradients[-1])
-        return torch.cat(values), torch.cat(gradients)
+    def deltas(self, thetas: Tensor) -> Tensor:
+        """Δ(θ), as the saturation lets it count: [V, P, T, d]."""
+        return self.saturate(self.piece.deltas(thetas, self.stop))
 
     def refuse_unusable(self, values: Tensor, gradients: Tensor) -> None:
         """Raises InputError where J or its gradients left the range of the numbers."""
@@ -92,7 +135,25 @@ class Ascent:
         """J of each vector, without gradients."""
         with torch.no_grad():
             chunks: Iterable[Tensor] = thetas.split(self.batch)
-            return [value for chunk in chunks for value in self.objective(self.piece.deltas(chunk), self.mask).tolist()]
+            counted = (self.saturate(self.piece.deltas(chunk)) for chunk in chunks)
+            return [value for deltas in counted for value in self.objective(deltas, self.mask).tolist()]
+
+    def _agreement_terms(self) -> tuple[list[Coupling], list[Coupling]]:
+        """What agreement adds: terms that each vector has for itself, and terms between vectors."""
+        config = self.config
+        if not config.agreement:
+            return [], []
+        if len(self.mask) < 2:
+            raise InputError("agreement", "there is one prompt only", "Train on two prompts or more, or choose 0")
+        contrastive = config.agreement_form == "contrastive"
+
+        def term(scoped: Tensor) -> Tensor:
+            changes = prompt_changes(scoped, self.mask)
+            if contrastive:
+                return -config.agreement * contrastive_loss(changes, config.temperature).sum()
+            return config.agreement * log_numerator(changes, config.temperature).sum()
+
+        return ([], [term]) if contrastive else ([term], [])
 
     def final(self, thetas: Tensor, curves: list[list[float]], stopped: bool) -> list[float]:
         """J of each vector at the end; after a stop, which must be quick, the last that is known."""

@@ -10,6 +10,8 @@ from melbo_app.engine.methods.jacobian import jacobian
 from melbo_app.engine.methods.joint import joint
 from melbo_app.engine.methods.random import random
 from melbo_app.engine.methods.sequential import sequential
+from melbo_app.engine.methods.soft_delta import soft_delta
+from melbo_app.engine.methods.soft_theta import soft_theta
 from melbo_app.engine.methods.transcoding import transcoding
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
@@ -26,6 +28,8 @@ METHODS: dict[Method, Callable[[Ascent], Training]] = {
     "difference-of-means": difference_of_means,
     "contrast-pca": contrast_pca,
     "random": random,
+    "soft-theta": soft_theta,
+    "soft-delta": soft_delta,
 }
 
 
@@ -48,7 +52,7 @@ def train(
         InputError: more vectors than dimensions, a scope without a token, or more memory needed than there is.
     """
     width = piece.lm.hidden_size
-    if config.vectors > width:
+    if config.vectors > width and not config.method.startswith("soft"):
         raise InputError(
             "vectors", f"{config.vectors} cannot be at right angles in {width} dimensions", f"Choose {width} or fewer"
         )

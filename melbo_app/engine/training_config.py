@@ -10,11 +10,14 @@ from melbo_app.engine.scope import TokenScope
 from melbo_app.errors import InputError
 
 Method = Literal[
-    "joint", "sequential", "transcoding", "jacobian", "difference-of-means", "contrast-pca", "random"
+    "joint", "sequential", "soft-theta", "soft-delta", "transcoding", "jacobian", "difference-of-means", "contrast-pca",
+    "random",
 ]  # fmt: skip
+AgreementForm = Literal["numerator", "contrastive"]
 Start = Literal["random", "jacobian"]
 LEAST_RADIUS, MOST_RADIUS = 1e-6, 1e6
 MOST_VECTORS = 4096
+LEAST_TEMPERATURE = 0.01
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,22 @@ METHOD_DESCRIPTIONS: dict[Method, MethodDescription] = {
     "joint": MethodDescription(
         "Changes the target layer as much as it can, all vectors at once and at right angles to each other.",
         "MELBO Explorer, after Mack & Turner 2024, Mechanistically Eliciting Latent Behaviors in Language Models",
-        steps=16,
+        steps=60,
     ),
     "sequential": MethodDescription(
         "The published method: one vector after the other, each at right angles to those before it.",
         "Mack & Turner 2024, Mechanistically Eliciting Latent Behaviors in Language Models",
         steps=300,
+    ),
+    "soft-theta": MethodDescription(
+        "All vectors at once; right angles are asked for by a penalty on the cosines of θ, not enforced.",
+        "Mack & Turner 2024 name it as further work",
+        steps=60,
+    ),
+    "soft-delta": MethodDescription(
+        "All vectors at once, with a penalty on the cosines of what they change: alike effects are pushed apart.",
+        "Mack & Turner 2024 name it as further work",
+        steps=60,
     ),
     "transcoding": MethodDescription(
         "Fits a shallow map of exponentials to what steering does, and finds what it does at the target layer as well.",
@@ -72,6 +85,8 @@ METHOD_DESCRIPTIONS: dict[Method, MethodDescription] = {
     ),
 }
 DEFAULT_STEPS: dict[str, int] = {method: described.steps for method, described in METHOD_DESCRIPTIONS.items()}
+CLIMBING: tuple[Method, ...] = ("joint", "soft-theta", "soft-delta")
+"""Methods that train all vectors at once, and end when they have arrived: their steps are the most steps."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +95,9 @@ class TrainingConfig:
 
     ``start`` says where methods that improve vectors begin: at random, or at the Jacobian's singular vectors.
     ``against`` holds the prompts of the other side, for the methods that compare two.
+    ``orthogonality`` is the weight λ of the soft methods' penalty on cosines. ``agreement`` is the weight λ of what
+    makes a vector do the same in all prompts, ``temperature`` its τ, and ``agreement_form`` says whether other vectors
+    count against it (engine/agreement.py). ``held_out`` prompts are not trained on: what vectors do there is measured.
     """
 
     source: int
@@ -94,6 +112,12 @@ class TrainingConfig:
     seed: int = 0
     start: Start = "random"
     against: tuple[Prompt, ...] = ()
+    orthogonality: float = 1.0
+    agreement: float = 0.0
+    agreement_form: AgreementForm = "numerator"
+    temperature: float = 0.5
+    held_out: tuple[Prompt, ...] = ()
+    saturation: str = "none"
 
     def __post_init__(self) -> None:
         if self.method not in METHOD_DESCRIPTIONS:
@@ -118,6 +142,20 @@ class TrainingConfig:
         for name, value in (("p", self.p), ("q", self.q)):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(name, f"{value} cannot be used", "Choose a number above 0, 2 as a rule")
+        for name, value in (("orthogonality", self.orthogonality), ("agreement", self.agreement)):
+            if not (math.isfinite(value) and value >= 0):
+                raise InputError(name, f"{value} cannot be used", "Choose 0 or a number above, 1 at most as a rule")
+        if not (math.isfinite(self.temperature) and self.temperature >= LEAST_TEMPERATURE):
+            raise InputError(
+                "temperature",
+                f"{self.temperature} cannot be used",
+                f"Choose {LEAST_TEMPERATURE} or more, 0.5 as a rule",
+            )
+        if self.agreement_form not in get_args(AgreementForm):
+            problem = f"{self.agreement_form!r} is not known"
+            raise InputError("agreement form", problem, "Choose numerator or contrastive")
+        if self.agreement:
+            self._check_agreement()
         if not 0 <= self.seed < 2**63:
             raise InputError("seed", f"{self.seed} is out of range", "Choose a whole number from 0 on")
         TokenScope.parse(self.scope)
@@ -146,9 +184,20 @@ class TrainingConfig:
             able = [name for name, other in METHOD_DESCRIPTIONS.items() if other.contrast]
             raise InputError("against", f"{self.method} does not compare", f"Leave it out, or choose {_either(able)}")
 
+    def _check_agreement(self) -> None:
+        if self.method not in CLIMBING and self.method != "sequential":
+            choice = " or ".join([*CLIMBING, "sequential"])
+            raise InputError("agreement", f"{self.method} does not look at it", f"Choose 0, or the method {choice}")
+        if self.agreement_form == "contrastive" and (self.method == "sequential" or self.vectors < 2):
+            raise InputError(
+                "agreement form",
+                "the contrastive one compares vectors that are trained at once",
+                "Choose numerator, or the method joint and 2 vectors or more",
+            )
+
     @property
     def total_steps(self) -> int:
-        """Steps for each vector (sequential) or for all at once (all others)."""
+        """Steps for each vector (sequential), or the most for all at once (the others, which end sooner)."""
         return DEFAULT_STEPS[self.method] if self.steps is None else self.steps
 
 

@@ -14,10 +14,12 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import METHOD_DESCRIPTIONS, TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError
-from melbo_app.library.bank import Bank, BankRecord, PromptRecord
+from melbo_app.library.bank import Bank, BankRecord, EffectRecord, PromptRecord
 
 if TYPE_CHECKING:
+    from melbo_app.engine.effect import Effect
     from melbo_app.engine.model import LanguageModel
+    from melbo_app.engine.slice import ModelSlice
 
 RELATIVE_RADIUS = 0.07
 """R as a multiple of the median residual norm: at 0.07 texts stay readable and differ, from 0.17 on most break."""
@@ -67,10 +69,11 @@ def train_bank(
     Raises:
         InputError: what was asked for cannot be trained, or nothing was finished before the stop.
     """
+    from melbo_app.engine.effect import effects
     from melbo_app.engine.encoding import encode
     from melbo_app.engine.memory import give_back
     from melbo_app.engine.slice import ModelSlice
-    from melbo_app.engine.training import train
+    from melbo_app.engine.training import train, vectors_at_once
 
     total = config.total_steps * (config.vectors if config.method == "sequential" else 1)
     yield TrainingProgress("running the model once", 0, total, None)
@@ -84,10 +87,22 @@ def train_bank(
             TokenScope.parse(config.scope).mask(against.encoded, against.sinks)
         except InputError as error:  # which of the two sides it is must be said
             raise InputError("against", f"{error.field}: {error.problem}", error.remedy) from error
+    others = _held_out(lm, config)
+    batch = min(vectors_at_once(each, memory_gb) for each in (piece, others) if each is not None)
     result = yield from train(piece, config, stop, memory_gb, against)
-    give_back()
     if not len(result.vectors):
         raise InputError("training", "it was stopped before a vector was finished", "Nothing was saved")
+    effect, held_out_effect = None, None
+    if not result.stopped:  # a stop must be quick
+        measuring = effects(result.vectors, config, piece, others, batch)
+        while True:
+            try:
+                done = next(measuring)
+            except StopIteration as end:
+                effect, held_out_effect = end.value
+                break
+            yield TrainingProgress("measuring the effect", done, config.vectors, None, result.curves, config.vectors)
+    give_back()
     template = getattr(lm.tokenizer, "chat_template", None)
     note = None
     if result.stopped:
@@ -114,6 +129,13 @@ def train_bank(
         objective=result.objective,
         curves=result.curves,
         strength=result.strength,
+        orthogonality=config.orthogonality if config.method.startswith("soft") else None,
+        agreement=config.agreement,
+        agreement_form=config.agreement_form if config.agreement else None,
+        temperature=config.temperature if config.agreement else None,
+        held_out=_recorded(config.held_out),
+        effect=_effect_record(effect),
+        held_out_effect=_effect_record(held_out_effect),
         seconds=result.seconds,
         dtype=str(lm.dtype).removeprefix("torch."),
         device=str(lm.device),
@@ -155,5 +177,33 @@ def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: 
         words += ["--q", repr(config.q)]
     if config.start != "random":
         words += ["--start", config.start]
+    if config.method.startswith("soft"):
+        words += ["--orthogonality", repr(config.orthogonality)]
+    if config.agreement:
+        words += ["--agreement", repr(config.agreement), "--agreement-form", config.agreement_form]
+        words += ["--temperature", repr(config.temperature)]
+    for prompt in config.held_out:
+        words += ["--held-out", prompt.user]
     words += ["--seed", str(config.seed), "--name", name]
     return shlex.join(words)
+
+
+def _held_out(lm: "LanguageModel", config: TrainingConfig) -> "ModelSlice | None":
+    """The same blocks on the prompts that are not trained on. Raises InputError where they cannot be read."""
+    from melbo_app.engine.encoding import encode
+    from melbo_app.engine.slice import ModelSlice
+
+    if not config.held_out:
+        return None
+    try:
+        others = ModelSlice(lm, encode(lm, config.held_out), config.source, config.target)
+        others.mask(TokenScope.parse(config.scope))
+    except InputError as error:
+        raise InputError("held-out prompts", f"{error.field}: {error.problem}", error.remedy) from error
+    return others
+
+
+def _effect_record(effect: "Effect | None") -> EffectRecord | None:
+    if effect is None:
+        return None
+    return EffectRecord(objective=effect.objective, change=effect.change, agreement=effect.agreement)

@@ -38,6 +38,16 @@ class PromptRecord(BaseModel):
     template: bool = True
 
 
+class EffectRecord(BaseModel):
+    """What each vector does on a set of prompts."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
+
+    objective: list[float] = Field(description="J per prompt.")
+    change: list[float] = Field(description="Mean norm of the change at the target layer, over the tokens in scope.")
+    agreement: list[float] | None = Field(description="Mean cosine of what two prompts change by; None without a pair.")
+
+
 class BankRecord(BaseModel):
     """Everything that is needed to use a bank and to repeat it. Blocks are counted from 0, norms are absolute."""
 
@@ -68,6 +78,13 @@ class BankRecord(BaseModel):
     strength: list[FiniteFloat] | None = Field(
         default=None, description="What the method ranks each vector by; see docs/methods.md."
     )
+    orthogonality: float | None = Field(default=None, description="Weight of the soft methods' penalty on cosines.")
+    agreement: float | None = Field(default=None, description="Weight of agreement between prompts.")
+    agreement_form: Literal["numerator", "contrastive"] | None = None
+    temperature: float | None = Field(default=None, description="τ of agreement.")
+    held_out: list[PromptRecord] = []
+    effect: EffectRecord | None = Field(default=None, description="On the prompts it was trained on.")
+    held_out_effect: EffectRecord | None = Field(default=None, description="On the prompts that were kept out.")
     seconds: float | None = None
     dtype: str | None = None
     device: str | None = None
@@ -145,6 +162,10 @@ class Bank:
             values = getattr(self.record, field)
             if values is not None and len(values) != count:
                 raise InputError(FIELD, f"it holds {count} vectors but {len(values)} entries of “{field}”")
+        for effect in (self.record.effect, self.record.held_out_effect):
+            lists = [] if effect is None else [effect.objective, effect.change, effect.agreement]
+            if any(values is not None and len(values) != count for values in lists):
+                raise InputError(FIELD, f"it holds {count} vectors, and the effects of another number")
         object.__setattr__(self, "vectors", vectors)
 
     @cached_property

@@ -31,7 +31,7 @@ COMPLETION = {
 }  # fmt: skip
 TRAINED = {
     "name", "radius", "relative_radius", "median_norm", "objective", "seconds", "vectors", "source", "target", "scope",
-    "method", "steps", "seed", "strength", "model", "hash", "stopped",
+    "method", "steps", "strength", "effect", "held_out_effect", "seed", "model", "hash", "stopped",
 }  # fmt: skip
 
 

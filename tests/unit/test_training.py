@@ -2,15 +2,18 @@
 
 import itertools
 import math
+import re
 from dataclasses import replace
 
 import pytest
 import torch
-from tiny_models import WIDTH, blocks_of, encoded, tiny
+from tiny_models import WIDTH, blocks_of, encoded, random_thetas, tiny
 from torch import nn
 
+from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.orthogonal import random_rows
+from melbo_app.engine.penalty import cosine_penalty
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import train
@@ -18,7 +21,9 @@ from melbo_app.engine.training_config import DEFAULT_STEPS, TrainingConfig
 from melbo_app.errors import InputError
 
 TEXTS = ("the heath", "hello")
-METHODS = ["joint", "sequential"]
+ORTHOGONAL = ["joint", "sequential"]
+CLIMBING = ["joint", "soft-theta", "soft-delta"]
+METHODS = [*CLIMBING, "sequential"]
 CONFIG = TrainingConfig(0, 2, 2.0, vectors=3, steps=6, scope="all")
 
 
@@ -42,7 +47,7 @@ def trained(piece, config, stop=None, memory_gb=None):
     return result_of(train(piece, config, stop, memory_gb))[1]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ORTHOGONAL)
 @pytest.mark.parametrize(("vectors", "radius"), [(16, 2.0), (WIDTH, 2.0), (16, 0.05), (5, 300.0)])
 def test_vectors_are_orthogonal_and_have_norm_r(piece, method, vectors, radius):
     result = trained(piece, replace(CONFIG, method=method, vectors=vectors, radius=radius, steps=4))
@@ -62,7 +67,7 @@ def test_as_many_vectors_as_dimensions_are_orthogonal_to_the_last_digit_of_float
 
 @pytest.mark.parametrize("method", METHODS)
 def test_j_rises_for_every_vector(piece, method):
-    config = replace(CONFIG, method=method, vectors=4, steps=16 if method == "joint" else 40)
+    config = replace(CONFIG, method=method, vectors=4, steps=40 if method == "sequential" else 16)
     result = trained(piece, config)
     assert len(result.curves) == 4
     assert all(len(curve) == config.total_steps for curve in result.curves)
@@ -129,6 +134,14 @@ def test_every_family_can_be_trained(family, p):
     lm = tiny(family)
     piece = ModelSlice(lm, encoded(lm, *TEXTS), 0, 2)
     result = trained(piece, replace(CONFIG, p=p, steps=8))
+    assert sum(result.objective) > 1.02 * sum(curve[0] for curve in result.curves)
+
+
+@pytest.mark.parametrize("method", ["soft-theta", "soft-delta"])
+def test_every_family_can_be_trained_with_soft_orthogonality(family, method):
+    lm = tiny(family)
+    piece = ModelSlice(lm, encoded(lm, *TEXTS), 0, 2)
+    result = trained(piece, replace(CONFIG, method=method, steps=8))
     assert sum(result.objective) > 1.02 * sum(curve[0] for curve in result.curves)
 
 
@@ -227,10 +240,11 @@ def test_a_stopped_sequential_run_keeps_exactly_the_finished_vectors(piece, stop
     assert result.objective == [curve[-1] for curve in whole.curves[:kept]]
 
 
+@pytest.mark.parametrize("method", CLIMBING)
 @pytest.mark.parametrize("stop_at", [0, 1, 4])
-def test_a_stopped_joint_run_keeps_all_vectors_as_they_are(piece, stop_at):
+def test_a_stopped_run_of_all_vectors_at_once_keeps_them_as_they_are(piece, method, stop_at):
     pressed = []
-    training = train(piece, CONFIG, lambda: bool(pressed))
+    training = train(piece, replace(CONFIG, method=method), lambda: bool(pressed))
     kept = 0
     for _ in range(stop_at):
         kept = next(training).finished
@@ -241,8 +255,7 @@ def test_a_stopped_joint_run_keeps_all_vectors_as_they_are(piece, stop_at):
     assert result.steps == stop_at
     assert len(result.vectors) == len(result.objective) == len(result.curves) == kept == (3 if stop_at else 0)
     assert all(len(curve) == stop_at for curve in result.curves)
-    gram = result.vectors @ result.vectors.T / CONFIG.radius**2
-    torch.testing.assert_close(gram, torch.eye(kept), atol=1e-5, rtol=0)
+    assert result.vectors.norm(dim=1).tolist() == pytest.approx([CONFIG.radius] * kept, rel=1e-5)
     assert result.objective == [curve[-1] for curve in result.curves]
 
 
@@ -279,15 +292,15 @@ def test_stop_is_noticed_within_one_block_forwards_and_backwards(piece, method, 
 @pytest.mark.parametrize("method", METHODS)
 def test_progress_counts_every_step_of_the_whole_run(piece, method):
     config = replace(CONFIG, method=method)
-    total = 6 if method == "joint" else 18
+    total = 18 if method == "sequential" else 6
     steps, result = result_of(train(piece, config))
     assert [step.done for step in steps] == list(range(1, total + 1))
     assert {step.total for step in steps} == {total}
     assert steps[-1].seconds_left == pytest.approx(0)
     assert all(step.seconds_left >= 0 for step in steps)
-    want = [3] * 6 if method == "joint" else [0] * 5 + [1] * 6 + [2] * 6 + [3]
+    want = [0] * 5 + [1] * 6 + [2] * 6 + [3] if method == "sequential" else [3] * 6
     assert [step.finished for step in steps] == want
-    assert steps[0].stage == ("step 1 of 6" if method == "joint" else "vector 1 of 3")
+    assert steps[0].stage == ("vector 1 of 3" if method == "sequential" else "step 1 of at most 6")
     assert steps[-1].curves == result.curves
     assert len(result.curves) == 3
     assert not result.stopped
@@ -301,7 +314,7 @@ def test_curves_grow_by_one_value_a_step(piece):
 
 def test_each_method_has_its_own_number_of_steps():
     assert TrainingConfig(0, 2, 1.0, method="sequential").total_steps == DEFAULT_STEPS["sequential"] == 300
-    assert TrainingConfig(0, 2, 1.0, method="joint").total_steps == DEFAULT_STEPS["joint"] == 16
+    assert TrainingConfig(0, 2, 1.0, method="joint").total_steps == DEFAULT_STEPS["joint"] == 60
     assert TrainingConfig(0, 2, 1.0, steps=5).total_steps == 5
 
 
@@ -331,6 +344,17 @@ def test_q_is_p_where_it_is_left_out(piece):
         ({"seed": -1}, "seed", "-1 is out of range. Choose a whole number from 0"),
         ({"seed": 2**63}, "seed", "whole number from 0"),
         ({"method": "gradient"}, "method", "'gradient' is not known. Choose joint, .*, contrast-pca or random"),
+        ({"orthogonality": -1.0}, "orthogonality", "-1.0 cannot be used. Choose 0 or a number above"),
+        ({"orthogonality": math.nan}, "orthogonality", "nan cannot be used"),
+        ({"agreement": math.inf}, "agreement", "inf cannot be used"),
+        ({"temperature": 0.0}, "temperature", "0.0 cannot be used. Choose 0.01 or more"),
+        ({"agreement_form": "ratio"}, "agreement form", "'ratio' is not known. Choose numerator or contrastive"),
+        (
+            {"agreement": 0.1, "agreement_form": "contrastive", "method": "sequential"},
+            "agreement form",
+            "compares vectors that are trained at once. Choose numerator",
+        ),
+        ({"agreement": 0.1, "agreement_form": "contrastive", "vectors": 1}, "agreement form", "2 vectors or more"),
         ({"scope": "some"}, "scope", "'some' is not known. Write all, content, assistant or last:4"),
     ],
 )
@@ -350,6 +374,147 @@ def test_a_scope_that_leaves_a_prompt_empty_is_refused_before_the_first_step(pie
     with pytest.raises(InputError, match="no token of prompt 1 is in the scope assistant. Use last:4") as caught:
         train(piece, replace(CONFIG, scope="assistant"))
     assert caught.value.field == "scope"
+
+
+def test_soft_orthogonality_can_train_more_vectors_than_there_are_dimensions(piece):
+    result = trained(piece, replace(CONFIG, method="soft-theta", vectors=WIDTH + 3, steps=2))
+    assert result.vectors.shape == (WIDTH + 3, WIDTH)
+
+
+@pytest.fixture(scope="module")
+def exact():
+    """A model in float64, none of whose parts falls back to float32."""
+    lm = tiny("gpt2", dtype=torch.float64)
+    return ModelSlice(lm, encoded(lm, *TEXTS), 0, 2)
+
+
+def slope_of(ascent, thetas, coupling=None):
+    return result_of(ascent.slope(thetas, None, coupling))[1]
+
+
+COUPLED = {
+    "nothing": ({}, None),
+    "numerator": ({"agreement": 0.7}, None),
+    "contrastive": ({"agreement": 0.7, "agreement_form": "contrastive"}, None),
+    "penalty": ({}, lambda scoped: -3 * cosine_penalty(scoped.flatten(1))),
+    "both": (
+        {"agreement": 0.7, "agreement_form": "contrastive"},
+        lambda scoped: -3 * cosine_penalty(scoped.flatten(1)),
+    ),
+}
+
+
+@pytest.mark.parametrize("terms", COUPLED)
+@pytest.mark.parametrize("batch", [2, 5])
+def test_the_slope_equals_central_differences_in_whatever_batches(exact, terms, batch):
+    settings, coupling = COUPLED[terms]
+    ascent = Ascent(exact, replace(CONFIG, vectors=5, **settings), batch)
+    thetas = random_thetas(5, dtype=torch.float64)
+    gradients = slope_of(ascent, thetas, coupling).gradients
+    step = 1e-5
+    for row, column in [(0, 3), (1, 17), (2, 30), (4, 8)]:
+        nudge = torch.zeros_like(thetas)
+        nudge[row, column] = step
+        rise = slope_of(ascent, thetas + nudge, coupling).height - slope_of(ascent, thetas - nudge, coupling).height
+        assert float(gradients[row, column]) == pytest.approx(rise / (2 * step), rel=1e-5, abs=1e-7)
+
+
+@pytest.mark.parametrize("terms", COUPLED)
+def test_the_slope_does_not_depend_on_the_size_of_a_batch(exact, terms):
+    settings, coupling = COUPLED[terms]
+    config = replace(CONFIG, vectors=5, **settings)
+    thetas = random_thetas(5, dtype=torch.float64)
+    whole, *parts = (slope_of(Ascent(exact, config, batch), thetas, coupling) for batch in (5, 1, 2, 4))
+    for part in parts:
+        torch.testing.assert_close(part.values, whole.values, rtol=1e-12, atol=0)
+        torch.testing.assert_close(part.gradients, whole.gradients, rtol=1e-9, atol=1e-12)
+        assert part.height == pytest.approx(whole.height, rel=1e-12)
+
+
+def test_the_height_is_the_objective_written_out(exact):
+    """Σ log J_k + λ · log numerator − ½ μ Σ cos²(δ_i, δ_j), with J, cosines and exponentials spelt out."""
+    config = replace(CONFIG, vectors=3, agreement=0.7, temperature=0.4)
+    thetas = random_thetas(3, dtype=torch.float64)
+    found = slope_of(Ascent(exact, config, 3), thetas, lambda scoped: -2 * cosine_penalty(scoped.flatten(1)))
+    with torch.no_grad():
+        deltas, mask = exact.deltas(thetas), exact.encoded.attention_mask.bool()
+    want = 0.0
+    for delta in deltas:
+        want += math.log(sum(float(delta[row][mask[row]].norm()) for row in (0, 1)))
+        first, second = (delta[row][mask[row]].mean(dim=0) for row in (0, 1))
+        want += 0.7 * float(torch.cosine_similarity(first, second, dim=0)) / 0.4
+    flat = deltas[:, mask].flatten(1)
+    for one, other in itertools.combinations(flat, 2):
+        want -= 2 * float(torch.cosine_similarity(one, other, dim=0)) ** 2
+    assert found.height == pytest.approx(want, rel=1e-9)
+
+
+@pytest.mark.parametrize("method", CLIMBING)
+def test_further_steps_gain_less_than_three_percent(piece, method, monkeypatch):
+    config = replace(CONFIG, method=method, vectors=4, steps=80)
+    arrived = trained(piece, config)
+    assert 20 < arrived.steps < 40
+    monkeypatch.setattr("melbo_app.engine.climb.LEAST_RISE", 1e-9)
+    beyond = trained(piece, config)
+    assert beyond.steps >= arrived.steps
+    assert sum(map(math.log, beyond.objective)) / 4 < sum(map(math.log, arrived.objective)) / 4 + 0.03
+
+
+@pytest.mark.parametrize("method", CLIMBING)
+def test_the_bar_goes_forward_only_and_ends_full(piece, method):
+    steps, _ = result_of(train(piece, replace(CONFIG, method=method, steps=None, radius=6.0)))
+    shares = [step.done / step.total for step in steps]
+    assert all(later >= earlier for earlier, later in itertools.pairwise(shares))
+    assert shares[-2] < shares[-1] == 1
+    assert steps[-1].done == len(steps) < DEFAULT_STEPS[method]
+    assert re.fullmatch(r"step \d+: objective rose by -?\d+\.\d % in 4 steps, ends below 1 %", steps[-1].stage)
+
+
+def mean_cosines(piece, vectors):
+    """Mean |cos| off the diagonal, of θ and of δ."""
+    mask = piece.encoded.attention_mask.bool()
+    pairs = []
+    for rows in (vectors, piece.deltas(vectors)[:, mask].flatten(1)):
+        unit = torch.nn.functional.normalize(rows.double(), dim=1)
+        gram = (unit @ unit.T).abs()
+        pairs.append(float((gram.sum() - gram.diagonal().sum()) / (gram.numel() - len(gram))))
+    return pairs
+
+
+def test_soft_orthogonality_brings_down_the_cosines_it_names(piece):
+    config = replace(CONFIG, vectors=8, steps=40)
+    free = mean_cosines(piece, trained(piece, replace(config, method="soft-theta", orthogonality=0.0)).vectors)
+    theta = mean_cosines(piece, trained(piece, replace(config, method="soft-theta", orthogonality=10.0)).vectors)
+    delta = mean_cosines(piece, trained(piece, replace(config, method="soft-delta", orthogonality=10.0)).vectors)
+    assert theta[0] < 0.5 * free[0]
+    assert delta[1] < 0.5 * free[1] and delta[1] < theta[1]
+
+
+@pytest.mark.parametrize("form", ["numerator", "contrastive"])
+def test_agreement_makes_vectors_do_the_same_in_all_prompts(form):
+    lm = tiny("llama")
+    piece = ModelSlice(lm, encoded(lm, *TEXTS, "heat"), 0, 2)
+    config = replace(CONFIG, vectors=4, steps=30, agreement_form=form)
+    agreements = []
+    for weight in (0.0, 5.0):
+        vectors = trained(piece, replace(config, agreement=weight)).vectors
+        deltas, mask = piece.deltas(vectors), piece.encoded.attention_mask.bool()
+        means = torch.stack([deltas[:, row, mask[row]].mean(dim=1) for row in range(3)], dim=1)
+        unit = torch.nn.functional.normalize(means, dim=-1)
+        agreements.append(float((unit @ unit.mT).sum() - 12) / 24)
+    assert agreements[1] > agreements[0] + 0.1
+
+
+def test_agreement_needs_two_prompts():
+    lm = tiny("llama")
+    alone = ModelSlice(lm, encoded(lm, "hello"), 0, 2)
+    with pytest.raises(InputError, match="agreement: there is one prompt only. Train on two prompts or more"):
+        train(alone, replace(CONFIG, agreement=0.1))
+
+
+def test_without_agreement_its_settings_change_nothing(piece):
+    plainly = trained(piece, CONFIG).vectors
+    assert torch.equal(trained(piece, replace(CONFIG, agreement_form="contrastive", temperature=3.0)).vectors, plainly)
 
 
 def test_sequential_vectors_do_not_depend_on_how_many_follow(piece):

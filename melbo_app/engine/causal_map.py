@@ -1,0 +1,27 @@
+"""What vectors are trained on."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.training_result import Stop
+
+
+class CausalMap(Protocol):
+    """What vectors are trained on: anything that says what they change. A ``ModelSlice`` is one."""
+
+    @property
+    def width(self) -> int:
+        """d, the length of a vector."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where vectors belong."""
+
+    def mask(self, scope: TokenScope) -> Tensor:
+        """The positions that count: [P, T] bool."""
+
+    def deltas(self, thetas: Tensor, stop: Stop | None = None) -> Tensor:
+        """Δ(θ) for V vectors [V, d]: [V, P, T, d]. Differentiable in ``thetas``."""

@@ -1,0 +1,112 @@
+"""Climbing: all vectors at once, by steps along the normalised gradient, until they have arrived."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from melbo_app.engine.ascent import Ascent, Coupling
+from melbo_app.engine.orthogonal import tangent
+from melbo_app.engine.start import starting_rows
+from melbo_app.engine.training_config import TrainingProgress
+from melbo_app.engine.training_result import Training, TrainingResult
+from melbo_app.errors import Stopped
+
+FIRST_ANGLE, LAST_ANGLE, SHRINK = 0.8, 0.02, 0.9
+"""Radians that the first step turns a vector by, the fewest that a step does, and what is left of it at the next."""
+LOOK_BACK, LEAST_RISE, SMALL_ANGLE = 4, 0.01, 0.1
+"""Vectors have arrived where so many steps raised the mean of log J by less than this (J by one percent), and were no
+longer than this angle: longer ones may just have gone too far."""
+FEWEST = 1 + math.ceil(math.log(FIRST_ANGLE / SMALL_ANGLE) / math.log(1 / SHRINK))
+"""Steps until they are so small."""
+
+
+def climb(
+    ascent: Ascent,
+    retract: Callable[[Tensor], Tensor],
+    coupling: Coupling | None = None,
+    penalty: Callable[[Tensor], Tensor] | None = None,
+) -> Training:
+    """Maximise Σ log J, with what the arguments add, over V vectors of norm R.
+
+    A step is an angle, so it needs no learning rate fitted to model or R. It shrinks geometrically; the climb ends
+    where the sum has stopped rising, or after the most steps.
+
+    Args:
+        retract: takes any rows [V, d] and returns the nearest allowed ones.
+        coupling: added; takes Δ of all vectors at the N tokens in scope, [V, N, d].
+        penalty: taken away; takes all vectors [V, d].
+    """
+    config, radius, most = ascent.config, ascent.config.radius, ascent.config.total_steps
+    thetas = torch.zeros(0, ascent.width)
+    curves: list[list[float]] = [[] for _ in range(config.vectors)]
+    heights: list[float] = []
+    stopped, fraction = False, 0.0
+    progress = TrainingProgress("step 1", 0, most, None, curves, 0)
+    try:
+        thetas = retract((yield from starting_rows(ascent, config.vectors)).to(ascent.device))
+        while len(heights) < most and not arrived(heights):
+            slope = yield from ascent.slope(thetas, progress, coupling)
+            height, gradients = slope.height, slope.gradients
+            if penalty is not None:
+                leaf = thetas.detach().requires_grad_()
+                cost = penalty(leaf)
+                gradients = gradients - torch.autograd.grad(cost, leaf)[0]
+                height -= float(cost.detach())
+            for curve, value in zip(curves, slope.values.tolist(), strict=True):
+                curve.append(value)
+            direction = torch.nn.functional.normalize(tangent(gradients, thetas), dim=1)
+            thetas = retract(thetas + math.tan(angle_of(len(heights))) * radius * direction)
+            heights.append(height / config.vectors)
+            done = len(heights)
+            left = steps_left(heights, most)
+            # a bar that only goes forward: where more steps are left than it seemed, it slows down
+            total = min(done + left, math.floor(done / fraction)) if fraction else done + left
+            total = max(total, done + min(left, 1))
+            fraction = done / total
+            progress = TrainingProgress(
+                _stage(heights, most), done, total, ascent.seconds_left(done, total), curves, config.vectors
+            )
+            yield progress
+    except Stopped:
+        stopped = True
+    done = len(heights)
+    kept = config.vectors if done else 0
+    thetas, curves = thetas[:kept], curves[:kept]
+    final = ascent.final(thetas, curves, stopped)
+    return TrainingResult(thetas.float().cpu(), final, curves, done, stopped, ascent.seconds)
+
+
+def angle_of(step: int) -> float:
+    """Radians that a step turns a vector by; the first step is 0."""
+    return max(LAST_ANGLE, FIRST_ANGLE * SHRINK**step)
+
+
+def rise(heights: list[float]) -> float | None:
+    """By how much the last LOOK_BACK steps raised the mean; None before there were so many."""
+    return heights[-1] - heights[-1 - LOOK_BACK] if len(heights) > LOOK_BACK else None
+
+
+def arrived(heights: list[float]) -> bool:
+    """Whether further steps are not worth their time."""
+    last = rise(heights)
+    return last is not None and last < LEAST_RISE and angle_of(len(heights) - 1) <= SMALL_ANGLE
+
+
+def steps_left(heights: list[float], most: int) -> int:
+    """Steps until the vectors have arrived, where the rise goes on shrinking as the steps do."""
+    if arrived(heights):
+        return 0
+    last = rise(heights)
+    waiting = FEWEST - len(heights)
+    shrinking = 0.0 if last is None or last <= LEAST_RISE else math.log(last / LEAST_RISE) / math.log(1 / SHRINK)
+    return min(max(1, waiting, math.ceil(shrinking)), most - len(heights))
+
+
+def _stage(heights: list[float], most: int) -> str:
+    last = rise(heights)
+    if last is None:
+        return f"step {len(heights)} of at most {most}"
+    percent = f"{100 * math.expm1(last):.1f} %"
+    return f"step {len(heights)}: objective rose by {percent} in {LOOK_BACK} steps, ends below {100 * LEAST_RISE:g} %"

@@ -1,0 +1,64 @@
+"""What vectors do on the prompts they were trained on, and on others."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from melbo_app.engine.agreement import prompt_changes
+from melbo_app.engine.objective import PowerObjective
+from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.slice import ModelSlice
+from melbo_app.engine.training_config import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What V vectors do on one set of prompts."""
+
+    objective: list[float]
+    """J of each vector, per prompt, so that sets of different sizes compare; nothing of it saturated."""
+    change: list[float]
+    """Mean ‖Δ‖ of the tokens in scope."""
+    agreement: list[float] | None
+    """Mean cosine of what two prompts change by on the average of their tokens; None where there is no pair."""
+
+
+def effects(
+    vectors: Tensor, config: TrainingConfig, piece: ModelSlice, others: ModelSlice | None, batch: int
+) -> Generator[int, None, tuple[Effect, Effect | None]]:
+    """The effect of V vectors [V, d] on the prompts of ``piece``, and on the ``others`` that were kept out.
+
+    Agreement counts the pairs of training prompts, and then all pairs that training did not see: those with a prompt
+    that was kept out. Yields the number of vectors done between two batches.
+    """
+    scope = TokenScope.parse(config.scope)
+    objective = PowerObjective(config.p, config.p if config.q is None else config.q)
+    pieces = [piece] if others is None else [piece, others]
+    parts: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in pieces]
+    done = 0
+    for chunk in vectors.split(batch):
+        if done:
+            yield done
+        for found, where in zip(parts, pieces, strict=True):
+            mask = where.mask(scope)
+            with torch.no_grad():
+                deltas = where.deltas(chunk.to(where.source_hidden.device))
+                scoped = deltas[:, mask]
+                values = objective(deltas, mask) / len(mask)
+                found.append((values.cpu(), scoped.norm(dim=-1).mean(dim=1).cpu(), prompt_changes(scoped, mask).cpu()))
+        done += len(chunk)
+    sums = [[torch.cat(part) for part in zip(*found, strict=True)] for found in parts]
+    known = len(piece.encoded.prompts)
+    changes = torch.cat([entry[2] for entry in sums], dim=1)
+    unit = torch.nn.functional.normalize(changes, dim=-1)
+    cosines = unit @ unit.mT
+    first, second = torch.triu_indices(cosines.shape[1], cosines.shape[2], offset=1)
+    results = []
+    for place, (values, lengths, _) in enumerate(sums):
+        counted = (second < known) if place == 0 else (second >= known)
+        pairs = cosines[:, first[counted], second[counted]]
+        agreement = pairs.mean(dim=1).tolist() if pairs.shape[1] else None
+        results.append(Effect(values.tolist(), lengths.tolist(), agreement))
+    return results[0], results[1] if others is not None else None
