@@ -28,6 +28,7 @@ from melbo_app.library.bank import Bank
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
+
 def save_under_free_name(workbench: Workbench, name: str) -> Bank:
     """Save the bank that waits as NAME-2, or NAME-3, …"""
     for number in itertools.count(2):
