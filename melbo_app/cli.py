@@ -12,6 +12,7 @@ from melbo_app.commands.banks import banks
 from melbo_app.commands.labels import labels
 from melbo_app.commands.methods import methods
 from melbo_app.commands.models import models
+from melbo_app.commands.sensitivity import sensitivity
 from melbo_app.commands.similarity import similarity
 from melbo_app.commands.steer import draw_map, steer
 from melbo_app.commands.train import train
@@ -21,6 +22,7 @@ app = typer.Typer(help="Train, steer, compare and label unsupervised steering ve
 app.command()(train)
 app.command()(steer)
 app.command()(similarity)
+app.command()(sensitivity)
 app.command("map")(draw_map)
 app.command()(models)
 app.command()(methods)

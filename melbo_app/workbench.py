@@ -18,6 +18,7 @@ from melbo_app.jobs.mapping import Map, MapProgress, draw
 from melbo_app.jobs.ranking import by_direction, by_strength
 from melbo_app.jobs.reader import PromptTokens, Reader
 from melbo_app.jobs.recipe import combine
+from melbo_app.jobs.sensitivity import LayerPair, sensitivity
 from melbo_app.jobs.similarity import Similarity, compare
 from melbo_app.jobs.steering import SteeringProgress, check_fits, complete, variants
 from melbo_app.jobs.training import RELATIVE_RADIUS, TrainingSuggestion, default_scope, layers, train_bank
@@ -361,6 +362,20 @@ class Workbench:
                 next(work)
             except StopIteration as end:
                 return end.value
+
+    def sensitivity(
+        self,
+        prompts: Sequence[Prompt],
+        sources: Sequence[int],
+        targets: Sequence[int],
+        scope: str,
+        count: int = 4,
+        *,
+        stop: Stop = lambda: False,
+    ) -> Generator[TrainingProgress, None, list[LayerPair]]:
+        """How strongly each target layer answers to each source layer below it. Stopping keeps the pairs done."""
+        work = sensitivity(self._model.get(), prompts, sources, targets, scope, count, self.settings.memory_gb, stop)
+        return (yield from self._compute.steps(work, short=False))
 
     # --- labels ------------------------------------------------------------------------------------------------
 

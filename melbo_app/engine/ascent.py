@@ -155,6 +155,20 @@ class Ascent:
 
         return ([], [term]) if contrastive else ([term], [])
 
+    def values_in_turn(self, thetas: Tensor, now: TrainingProgress) -> Generator[TrainingProgress, None, list[float]]:
+        """The same, yielding ``now`` between two batches.
+
+        Raises:
+            Stopped: a stop came in the middle.
+        """
+        values: list[float] = []
+        for chunk in thetas.split(self.batch):
+            if values:
+                yield now
+            with torch.no_grad():
+                values += self.objective(self.piece.deltas(chunk, self.stop), self.mask).tolist()
+        return values
+
     def final(self, thetas: Tensor, curves: list[list[float]], stopped: bool) -> list[float]:
         """J of each vector at the end; after a stop, which must be quick, the last that is known."""
         return [curve[-1] for curve in curves] if stopped else self.values(thetas)

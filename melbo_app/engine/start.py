@@ -26,5 +26,7 @@ def starting_rows(ascent: Ascent, count: int) -> Generator[TrainingProgress, Non
     if found.stopped:
         raise Stopped
     rows = (ascent.config.radius * found.directions).float()
-    ahead, behind = (torch.tensor(ascent.values(side.to(ascent.device))) for side in (rows, -rows))
+    now = TrainingProgress("choosing signs", found.passes, found.passes, None, found.curves, 0)
+    values = yield from ascent.values_in_turn(torch.cat([rows, -rows]).to(ascent.device), now)
+    ahead, behind = torch.tensor(values).chunk(2)
     return torch.where((behind > ahead)[:, None], -rows, rows)

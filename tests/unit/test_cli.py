@@ -190,6 +190,17 @@ def test_methods_are_listed_with_a_sentence_and_a_source(ask: Ask):
     )
 
 
+def test_sensitivity_of_layer_pairs(ask: Ask):
+    words = ("sensitivity", "--prompt", "hello", "--sources", "0,1", "--targets", "2,3", "--values", 2)
+    pairs = ask(*words, "--json").json["pairs"]
+    assert [(pair["source"], pair["target"]) for pair in pairs] == [(0, 2), (0, 3), (1, 2), (1, 3)]
+    assert all(pair["values"][0] >= pair["values"][1] > 0 for pair in pairs)
+    assert ask(*words).out.splitlines()[0].startswith(f"0 → 2: {pairs[0]['values'][0]:.4g}")
+    assert [(pair["source"], pair["target"]) for pair in ask(*words[:3], "--json").json["pairs"]] == [(1, 3)]
+    told = ask(*words, "--targets", "x")
+    assert told.sentence.startswith("target layers: 'x' is no list of numbers.")
+
+
 def test_the_command_in_a_banks_record_repeats_it(ask: Ask):
     import shlex
 

@@ -1,0 +1,74 @@
+"""How strongly a target layer answers to a source layer, for many pairs of layers."""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
+from melbo_app.errors import InputError
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
+    from melbo_app.engine.model import LanguageModel
+
+
+@dataclass(frozen=True)
+class LayerPair:
+    """The leading singular values of the Jacobian of Δ at 0 from one layer to another, the largest first."""
+
+    source: int
+    target: int
+    values: list[float]
+    median_norm: float
+    """Median residual norm at the source."""
+
+
+def sensitivity(
+    lm: "LanguageModel",
+    prompts: Sequence[Prompt],
+    sources: Sequence[int],
+    targets: Sequence[int],
+    scope: str,
+    count: int,
+    memory_gb: float | None,
+    stop: Callable[[], bool],
+) -> Generator[TrainingProgress, None, list[LayerPair]]:
+    """``count`` singular values for every pair of a source and a target layer above it (Ayyub 2026).
+
+    The vectors themselves come from training a bank by ``jacobian`` on the pair that was chosen. A stop keeps the
+    pairs that are done.
+
+    Raises:
+        InputError: no target is above a source, or what ``jacobian`` refuses.
+    """
+    from melbo_app.engine.encoding import encode
+    from melbo_app.engine.slice import ModelSlice
+    from melbo_app.engine.training import train
+
+    pairs = [(source, target) for source in sources for target in targets if target > source]
+    if not pairs:
+        raise InputError("target layers", "none of them is above a source layer", "Choose higher ones")
+    if count < 1:
+        raise InputError("values", f"{count} is too few", "Choose 1 or more")
+    # each direction comes with both signs
+    configs = [TrainingConfig(*pair, 1.0, 2 * count, "jacobian", scope=scope) for pair in pairs]
+    encoded = encode(lm, prompts)
+    found: list[LayerPair] = []
+    for config in configs:
+        passes = config.total_steps
+        done, total = len(found) * passes, len(pairs) * passes
+        where = f"block {config.source} → {config.target}"
+        yield TrainingProgress(where, done, total, None)
+        piece = ModelSlice(lm, encoded, config.source, config.target)
+        work = train(piece, config, stop, memory_gb)
+        while True:
+            try:
+                progress = next(work)
+            except StopIteration as end:
+                result = end.value
+                break
+            yield TrainingProgress(f"{where}: {progress.stage}", done + progress.done, total, None)
+        if result.stopped:
+            break
+        found.append(LayerPair(config.source, config.target, result.strength[::2], piece.median_norm))
+    return found

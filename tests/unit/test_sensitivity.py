@@ -1,0 +1,46 @@
+"""Sensitivity of layer pairs: the values of banks trained on them, for every pair that goes upwards."""
+
+import numpy as np
+import pytest
+from benches import PROMPT, finish, listen, trained
+
+from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.errors import InputError
+
+
+def test_every_pair_that_goes_upwards_has_the_values_of_a_bank_trained_on_it(bench):
+    bench.load_model()
+    heard, pairs = listen(bench.sensitivity([PROMPT], [0, 2], [1, 3], "assistant", 2))
+    assert [(pair.source, pair.target) for pair in pairs] == [(0, 1), (0, 3), (2, 3)]
+    for number, pair in enumerate(pairs):
+        config = TrainingConfig(pair.source, pair.target, 1.0, 4, "jacobian")
+        record = trained(bench, f"bank {number}", config).record
+        assert record.strength is not None
+        np.testing.assert_allclose(pair.values, record.strength[::2], rtol=1e-5)
+        assert pair.median_norm == record.median_norm
+    done = [progress.done for progress in heard]
+    assert done == sorted(done) and heard[-1].total == 3 * 15
+
+
+def test_a_stop_keeps_the_pairs_that_are_done(bench):
+    bench.load_model()
+    pressed: list[bool] = []
+    work = bench.sensitivity([PROMPT], [0], [1, 2, 3], "assistant", 1, stop=lambda: bool(pressed))
+    while not next(work).stage.startswith("block 0 → 2: Jacobian"):
+        pass
+    pressed.append(True)
+    assert [(pair.source, pair.target) for pair in finish(work)] == [(0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("sources", "targets", "count", "part"),
+    [
+        ([2], [1, 2], 1, "target layers: none of them is above a source layer. Choose higher ones"),
+        ([0], [1], 0, "values: 0 is too few. Choose 1 or more"),
+        ([0], [9], 1, "target layer: tiny has no block 9"),
+    ],
+)
+def test_what_gives_no_pair_is_refused(bench, sources, targets, count, part):
+    bench.load_model()
+    with pytest.raises(InputError, match=part):
+        finish(bench.sensitivity([PROMPT], sources, targets, "assistant", count))
