@@ -200,7 +200,8 @@ def test_an_unknown_model_is_a_failed_job_with_the_sentence(tmp_path):
 
 
 def test_a_second_training_is_told_who_is_first_and_how_far(busy):
-    with pytest.raises(
+    told = r"^Training “first” is under way \(\d+ %\)\. Wait for it, or press Stop first\."
+    with pytest.raises(BusyError, match=told):
         BusyError, match=r"^Training “first” is under way \(\d+ %\)\. Wait for it, or press Stop first\."
     ):
         busy.start_training([PROMPT], QUICK, "second")
