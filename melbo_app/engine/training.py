@@ -32,6 +32,9 @@ METHODS: dict[Method, Callable[[Ascent], Training]] = {
     "soft-delta": soft_delta,
 }
 
+COPIES_OF_DELTA = 4
+"""Δ itself, its unit vectors, and the gradients of both."""
+
 
 def train(
     piece: ModelSlice,
@@ -60,6 +63,8 @@ def train(
     piece.mask(scope)  # refuses an empty scope now, not at the first step
     sides = None if against is None else (piece.source_means(scope), against.source_means(scope))
     batch = vectors_at_once(piece, memory_gb)
+    if config.method == "soft-delta" or (config.agreement and config.agreement_form == "contrastive"):
+        refuse_coupling(piece, config, memory_gb)
     if piece.lm.device.type == "cpu":
         batch = min(batch, max(1, TOKENS_AT_ONCE // piece.encoded.input_ids.numel()))
     return METHODS[config.method](Ascent(piece, config, batch, stop or (lambda: False), sides))
@@ -82,3 +87,17 @@ def vectors_at_once(piece: ModelSlice, memory_gb: float | None = None) -> int:
             "Train on fewer or shorter prompts, or bring the layers closer together",
         )
     return have // max(1, need)
+
+
+def refuse_coupling(piece: ModelSlice, config: TrainingConfig, memory_gb: float | None = None) -> None:
+    """Raises InputError where Δ of all vectors together does not fit, which methods need that compare vectors by it."""
+    tokens = int(piece.mask(TokenScope.parse(config.scope)).sum())
+    need = COPIES_OF_DELTA * 4 * config.vectors * tokens * piece.lm.hidden_size
+    have = budget(piece.lm, memory_gb)
+    if need > have:
+        raise InputError(
+            "memory",
+            f"what {config.vectors} vectors change at {tokens} tokens needs {size_text(need)} and {size_text(have)} may be "
+            "used",
+            "Choose fewer vectors or a smaller scope, or the method soft-theta",
+        )

@@ -224,6 +224,10 @@ REFUSALS = [
     (file_with(VECTORS.astype(np.int32), dtype="I32"), "is of type I32. It must be one of F16, BF16, F32, F64"),
     (file_with(VECTORS, hidden_size=4), "do not fit its record"),
     (file_with(VECTORS, objective=[1.0]), "holds 2 vectors but 1 entries of “objective”"),
+    (
+        file_with(VECTORS, held_out_effect={"objective": [1, 2], "change": [1, 2], "agreement": [1]}),
+        "holds 2 vectors, and the effects of another number",
+    ),
     (file_with(np.zeros((0, 3), np.float32)), "tensor is empty: 0 × 3"),
     (file_with(np.ones((4097, 3), np.float32)), "holds 4,097 vectors. At most 4,096"),
     (altered(3, math.nan), "row 3 holds NaN"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -132,7 +133,7 @@ def answer(running: subprocess.Popen[str]) -> Answer:
 def test_train_with_nothing_but_a_prompt_and_a_name(ask: Ask, cache):
     told = ask("train", "--prompt", "hello there", "--name", "a", "--json").json
     assert set(told) == TRAINED
-    assert (told["name"], told["vectors"], told["method"], told["steps"], told["seed"]) == ("a", 8, "joint", 16, 0)
+    assert (told["name"], told["vectors"], told["method"], told["steps"], told["seed"]) == ("a", 8, "joint", 21, 0)
     assert (told["source"], told["target"], told["scope"], told["stopped"]) == (1, 3, "assistant", False)
     assert told["relative_radius"] == pytest.approx(0.07, rel=0.05)
     assert told["radius"] == pytest.approx(told["relative_radius"] * told["median_norm"])
@@ -168,8 +169,6 @@ def test_train_does_what_every_option_says(ask: Ask, model_folder):
     ],
 )
 def test_every_method_trains_and_its_command_repeats_it(ask: Ask, words, vectors):
-    import shlex
-
     told = ask("train", "--prompt", "hello there", "--system", "be brief", "--name", "a", *words, "--json").json
     assert told["vectors"] == vectors == len(told["objective"])
     assert (told["strength"] is None) == ("random" in words)
@@ -182,7 +181,7 @@ def test_every_method_trains_and_its_command_repeats_it(ask: Ask, words, vectors
 
 def test_methods_are_listed_with_a_sentence_and_a_source(ask: Ask):
     listed = ask("methods", "--json").json["methods"]
-    assert [entry["name"] for entry in listed][:3] == ["joint", "sequential", "transcoding"]
+    assert [entry["name"] for entry in listed][:3] == ["joint", "sequential", "soft-theta"]
     lines = ask("methods").out.splitlines()
     assert len(lines) == len(listed)
     assert all(
@@ -202,14 +201,32 @@ def test_sensitivity_of_layer_pairs(ask: Ask):
 
 
 def test_the_command_in_a_banks_record_repeats_it(ask: Ask):
-    import shlex
-
     ask("train", "--prompt", "it's", "--name", "a", "--steps", 2, "--relative-radius", 0.11, "--no-template", "--json")
     first = ask("banks", "show", "a", "--json").json
     words = shlex.split(first["command"])
     assert words[:4] == ["python", "-m", "melbo_app", "train"]
     again = ask(*words[3:-1], "b", "--json").json
     assert again["hash"] == first["hash"] and again["relative_radius"] == pytest.approx(0.11)
+
+
+def test_train_with_agreement_tells_what_vectors_do_on_prompts_that_are_kept_out(ask: Ask):
+    words = ("train", "--prompt", "one", "--prompt", "two", "--system", "be brief", "--method", "soft-theta")
+    chosen = ("--orthogonality", 0.5, "--agreement", 0.2, "--agreement-form", "contrastive", "--temperature", 0.3)
+    words = (*words, *chosen, "--held-out", "three", "--held-out", "four", "--vectors", 2, "--steps", 2, "--name", "a")
+    told = ask(*words, "--json").json
+    for effect in (told["effect"], told["held_out_effect"]):
+        assert set(effect) == {"objective", "change", "agreement"} and len(effect["agreement"]) == 2
+    shown = ask("banks", "show", "a", "--json").json
+    assert [(prompt["user"], prompt["system"]) for prompt in shown["held_out"]] == [
+        ("three", "be brief"),
+        ("four", "be brief"),
+    ]
+    assert (shown["orthogonality"], shown["agreement"], shown["agreement_form"]) == (0.5, 0.2, "contrastive")
+    assert (shown["temperature"], shown["method"]) == (0.3, "soft-theta")
+    again = ask(*shlex.split(shown["command"])[3:-1], "b", "--json").json
+    assert again["hash"] == told["hash"]
+    for_people = ask(*words[:-1], "c").out
+    assert for_people.count("prompts: mean agreement ") == 2
 
 
 @pytest.mark.parametrize(
@@ -226,7 +243,7 @@ def test_train_without_json_is_for_people_and_its_progress_stays_on_standard_err
     told = ask("train", "--prompt", "x", "--name", "a", "--vectors", 2, "--steps", 2)
     assert told.code == 0
     assert told.out.startswith("a: 2 vectors, R = ") and told.out.count("J = ") == 2
-    assert told.err[0] == "loading the model" and told.err[-1] == "step 2 of 2 (100 %)"
+    assert told.err[0] == "loading the model" and told.err[-1] == "step 2 of at most 2 (100 %)"
 
 
 TRAIN = ("train", "--prompt", "hello", "--name", "b")
@@ -272,6 +289,12 @@ TRAIN = ("train", "--prompt", "hello", "--name", "b")
         ((*TRAIN, "--vectors", "0"), "vectors: 0 is too few. Choose 1 or more."),
         ((*TRAIN, "--vectors", "33"), "vectors: 33 cannot be at right angles in 32 dimensions."),
         ((*TRAIN, "--steps", "0"), "steps: 0 is too few."),
+        ((*TRAIN, "--agreement", "0.1"), "agreement: there is one prompt only. Train on two prompts or more"),
+        ((*TRAIN, "--agreement", "-1"), "agreement: -1.0 cannot be used."),
+        ((*TRAIN, "--agreement-form", "x"), "agreement form: 'x' is not known. Choose numerator or contrastive."),
+        ((*TRAIN, "--temperature", "0"), "temperature: 0.0 cannot be used."),
+        ((*TRAIN, "--orthogonality", "nan"), "orthogonality: nan cannot be used."),
+        ((*TRAIN, "--held-out", " "), "held-out prompts: prompt: prompt 1 is empty."),
         ((*TRAIN, "--p", "0"), "p: 0.0 cannot be used."),
         ((*TRAIN, "--q", "nan"), "q: nan cannot be used."),
         ((*TRAIN, "--seed", "-1"), "seed: -1 is out of range."),
@@ -789,11 +812,11 @@ def interrupt_when(running: subprocess.Popen[str], sign: str) -> Answer:
 
 
 def test_ctrl_c_keeps_the_vectors_that_are_finished(environment, ask: Ask):
-    running = process(environment, *TRAIN, "--vectors", 4, "--steps", 100_000_000, "--json")
-    told = interrupt_when(running, "step ")
+    running = process(environment, *TRAIN, "--vectors", 32, "--method", "sequential", "--json")
+    told = interrupt_when(running, "vector 2 ")
     assert "Stopping; what is finished is kept." in told.err
-    assert told.json["stopped"] is True and told.json["vectors"] == 4
-    assert ask("banks", "show", "b", "--json").json["note"].startswith("Stopped: 4 of 4 vectors")
+    assert told.json["stopped"] is True and 1 <= told.json["vectors"] < 32
+    assert ask("banks", "show", "b", "--json").json["note"].startswith(f"Stopped: {told.json['vectors']} of 32 vectors")
 
 
 @pytest.fixture

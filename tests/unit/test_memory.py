@@ -123,7 +123,22 @@ def test_numbers_too_small_for_gibibytes_are_told_apart():
     assert not need.startswith("0.00 ")
 
 
-@pytest.mark.parametrize("method", ["joint", "sequential"])
+def test_what_vectors_are_compared_by_must_fit_as_a_whole():
+    lm = tiny("llama")
+    batch = encoded(lm, "hello", "the heath")
+    piece = ModelSlice(lm, batch, 0, 2)
+    tokens = int(batch.attention_mask.sum())
+    need = 4 * 4 * 1000 * tokens * 32
+    config = TrainingConfig(0, 2, 1.0, 1000, "soft-delta", scope="all")
+    enough = need / 2**30
+    assert gigabytes(lm, batch, 1) < enough  # a batch fits well
+    train(piece, config, memory_gb=1.01 * enough)
+    with pytest.raises(InputError, match=rf"what 1000 vectors change at {tokens} tokens needs .* method soft-theta"):
+        train(piece, config, memory_gb=0.99 * enough)
+    train(piece, dataclasses.replace(config, method="soft-theta"), memory_gb=0.99 * enough)
+
+
+@pytest.mark.parametrize("method", ["joint", "sequential", "soft-delta"])
 def test_a_budget_for_two_vectors_trains_at_most_two_at_a_time(monkeypatch, method):
     lm = tiny("llama")
     batch = encoded(lm, "hello", "the heath")
