@@ -97,7 +97,7 @@ def refuse_coupling(piece: ModelSlice, config: TrainingConfig, memory_gb: float 
     if need > have:
         raise InputError(
             "memory",
-            f"what {config.vectors} vectors change at {tokens} tokens needs {size_text(need)} and {size_text(have)} may be "
-            "used",
+            f"what {config.vectors} vectors change at {tokens} tokens needs {size_text(need)} and {size_text(have)} "
+            "may be used",
             "Choose fewer vectors or a smaller scope, or the method soft-theta",
         )
