@@ -13,7 +13,7 @@ from melbo_app import __version__
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
-from melbo_app.errors import InputError
+from melbo_app.errors import Stopped
 from melbo_app.library.bank import Bank, BankRecord, PromptRecord
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def train_bank(
     """Train and make a bank of what was found; nothing is saved here.
 
     Raises:
-        InputError: what was asked for cannot be trained, or nothing was finished before the stop.
+        InputError: what was asked for cannot be trained.
+        Stopped: nothing was finished before the stop.
     """
     from melbo_app.engine.encoding import encode
     from melbo_app.engine.memory import give_back
@@ -80,7 +81,7 @@ def train_bank(
     result = yield from train(piece, config, stop, memory_gb)
     give_back()
     if not len(result.vectors):
-        raise InputError("training", "it was stopped before a vector was finished", "Nothing was saved")
+        raise Stopped("Stopped before a vector was finished: nothing was saved.")
     template = getattr(lm.tokenizer, "chat_template", None)
     note = None
     if result.stopped:

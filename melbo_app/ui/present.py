@@ -110,7 +110,7 @@ def job_progress(job: Job[TrainingProgress, Bank] | None) -> dict[str, Any]:
             parts.append("stopping")
         return working(" · ".join(part for part in parts if part), progress.done / max(1, progress.total))
     if job.result is None:
-        return resting(job.error or f"{job.title} ended without a bank.")
+        return resting(job.error or f"{job.title} was stopped before a vector was finished: nothing is kept.")
     took = (job.ended - job.started).total_seconds() if job.ended else 0.0
     verb = "stopped" if job.state == "stopped" else "finished"
     return resting(f"{job.title} {verb} after {took:.0f} s: {len(job.result.vectors)} vectors are on the shelf.")

@@ -73,12 +73,14 @@ def test_training_goes_on_when_the_page_is_closed_and_everybody_sees_it(
     assert not any(row.startswith("another") for row in steps.field(other, "bank").all_inner_texts())
 
 
-def test_stop_before_the_first_vector_says_that_nothing_was_saved(page: Page) -> None:
+def test_stop_before_the_first_vector_keeps_nothing_and_is_no_failure(page: Page) -> None:
     steps.train(page, "nothing", vectors=2, steps=LONG, method="sequential")
     expect(steps.progress(page, "train")).to_contain_text("vector 1 of 2")
     page.locator("#train-stop").click()
-    expect(steps.progress(page, "train")).to_contain_text("stopped before a vector was finished")
-    steps.refused(page, "stopped before a vector was finished")
+    ended = "Training “nothing” was stopped before a vector was finished: nothing is kept."
+    expect(steps.progress(page, "train")).to_have_text(ended)
+    steps.settle(page)
+    expect(steps.messages(page)).to_have_count(0)
 
 
 def test_steering_goes_between_the_steps_of_a_training(page: Page) -> None:
