@@ -65,7 +65,8 @@ class Session:
         column: list[Any] = [*self.prompt_inputs, self.scope, self.bank, self.vectors, self.radius]
         for part in column:  # without asking the server
             bind(part.change, None, [self.kept, *column], self.kept, js=_KEEP)
-        bind(self.bank.input, self.open_bank, self.bank, self.bank_outputs)
+        # Not input: the list fires that twice for a choice, and also when it is only left.
+        bind(self.bank.change, self._open_chosen, [self.bank, self.radius], self.bank_outputs)
         bind(self.refresh.click, self.reopen_bank, [self.bank, self.vectors, self.radius], self.bank_outputs)
         bind(self.use_prompt.click, self._prompt_of, self.bank, self.prompt_inputs)
         latest = {"trigger_mode": "always_last"}  # a second click must not be lost while the first is answered
@@ -116,6 +117,7 @@ class Session:
             gr.Dropdown(choices=[(vector_name(vector, names), vector) for vector in every], value=picked),
             {"vectors": cards, "selected": picked},
             {
+                "bank": line.name,
                 "radius": record.radius if radius is None else radius,
                 "trained": record.radius,
                 "median": record.median_norm,
@@ -125,6 +127,21 @@ class Session:
     def reopen_bank(self, name: str | None, selected: list[int] | None, radius: dict[str, Any] | None) -> list[Any]:
         """The same bank again with the same choice: after a label was saved, or banks came or went."""
         return self.open_bank(name, chosen(selected), (radius or {}).get("radius"))
+
+    def _open_chosen(self, name: str | None, radius: dict[str, Any] | None) -> list[Any]:
+        """Open the bank that was chosen in the list, unless it is the one that is shown already."""
+        if name == (radius or {}).get("bank"):
+            return [gr.skip()] * len(self.bank_outputs)
+        values = self.open_bank(name)
+        if values[-1]:
+            values[0] = gr.Dropdown(choices=bank_choices(self._workbench.banks()))  # another may be chosen by now
+        return values
+
+    def show_labels(self, name: str | None, selected: list[int] | None, radius: dict[str, Any] | None) -> list[Any]:
+        """Names and ratings of the vectors after a label was saved; which of them are chosen stays."""
+        if name != (radius or {}).get("bank"):  # another bank is about to be opened
+            return [gr.skip()] * 2
+        return self.open_bank(name, chosen(selected))[2:4]
 
     def first_bank(self) -> str | None:
         """The bank that is open when nothing else says which."""

@@ -82,7 +82,7 @@ def choose_bank(page: Page, name: str) -> None:
     field(page, "bank").click()
     page.get_by_role("option", name=re.compile(rf"^{re.escape(name)}( \(sample\))?$")).click()
     expect(shown).not_to_have_text(before, use_inner_text=True)
-    settle(page)  # the list says twice that it was changed
+    settle(page)
 
 
 def cards(page: Page) -> Locator:
