@@ -83,8 +83,9 @@ class Page:
         suggested = bind(changed.then, form.suggest, form.suggest_inputs, form.form_outputs)
         bind(suggested.then, session.show_tokens, session.token_inputs, session.tokens)
         bind(self._model.change, self.models.open, None, self.models.outputs)
-        bind(train.select, form.offer_name, form.name_inputs, form.name_outputs)
-        bind(self._finished.change, self._take_up, self._finished, session.bank_outputs)
+        bind(train.select, form.offer_name, session.prompt, form.name)
+        taken = bind(self._finished.change, self._take_up, self._finished, session.bank_outputs)
+        bind(taken.then, form.next_name, [session.prompt, form.name, self._finished], form.name)
         for grid in (completions.grid, self.map.aside):
             bind(grid.annotate, self._label, session.bank, [self.tabs, *session.bank_outputs, *self.labels.outputs])
 

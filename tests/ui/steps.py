@@ -153,7 +153,7 @@ def texts(page: Page, kind: str = "") -> list[str]:
 def open_train(page: Page) -> None:
     """Open the form for a training and wait for its suggestions."""
     tab(page, "Train")
-    expect(field(page, "train-name")).to_have_value(re.compile("."))
+    expect(field(page, "train-name")).to_have_attribute("placeholder", re.compile("."))
     expect(field(page, "train-source")).to_have_value("7")
 
 

@@ -25,6 +25,10 @@ def test_trained_bank_is_chosen_and_steers(page: Page) -> None:
     steps.fill(page, "prompt", "What is the best season?")
     steps.train(page, "season", vectors=4, steps=6)
     assert steps.wait_for_training(page, "season") == 4
+    told = steps.messages(page).filter(has_text="“season” is trained")
+    expect(told).to_be_visible()
+    assert steps.apart(told, steps.progress(page, "train"))
+    assert steps.field(page, "train-name").input_value() == ""  # it is taken by now
     expect(page.locator("#train-curves .js-plotly-plot .scatterlayer .trace")).to_have_count(4)
     expect(page.locator("#train-curves .mx-plot")).to_have_attribute("data-points", "24")
     expect(steps.field(page, "bank")).to_have_value("season")
@@ -34,6 +38,23 @@ def test_trained_bank_is_chosen_and_steers(page: Page) -> None:
     texts = steps.steer(page)
     assert len(texts) == 5
     assert len(set(texts)) > 1
+
+
+def test_an_empty_name_means_the_one_offered_and_a_name_can_be_typed_at_once(page: Page) -> None:
+    steps.fill(page, "prompt", "Who sings at night?")
+    name = steps.field(page, "train-name")
+    page.get_by_role("tab", name="Train", exact=True).click()
+    name.press_sequentially("typed at once")
+    steps.settle(page)
+    expect(name).to_have_value("typed at once")
+    steps.open_train(page)
+    expect(name).to_have_value("typed at once")
+    expect(name).to_have_attribute("placeholder", "who-sings-at-night-1")
+    steps.train(page, "", vectors=1, steps=1)
+    assert steps.wait_for_training(page, "who-sings-at-night-1") == 1
+    expect(steps.field(page, "bank")).to_have_value("who-sings-at-night-1")
+    expect(name).to_have_attribute("placeholder", "who-sings-at-night-2")
+    assert name.input_value() == ""
 
 
 def test_progress_moves_and_stop_keeps_the_finished_vectors(page: Page) -> None:
