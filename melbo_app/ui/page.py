@@ -87,7 +87,8 @@ class Page:
         taken = bind(self._finished.change, self._take_up, self._finished, session.bank_outputs)
         bind(taken.then, form.next_name, [session.prompt, form.name, self._finished], form.name)
         for grid in (completions.grid, self.map.aside):
-            bind(grid.annotate, self._label, session.bank, [self.tabs, *session.bank_outputs, *self.labels.outputs])
+            outputs = [self.tabs, *session.bank_outputs, *self.labels.outputs]
+            bind(grid.annotate, self._label, [session.bank, *self.labels.form], outputs)
 
     def _open(self, kept: Any) -> list[Any]:
         """What a page shows when it is opened: the latest comparison, and the left column as this browser kept it.
@@ -146,7 +147,7 @@ class Page:
             return self.session.open_bank(finished[0])
         return [gr.Dropdown(choices=bank_choices(self._workbench.banks())), *[gr.skip()] * 4]
 
-    def _label(self, bank: str | None, event: gr.EventData) -> list[Any]:
+    def _label(self, event: gr.EventData, bank: str | None, *form: Any) -> list[Any]:
         """Open the label of a card's vector, and its bank where the text on the card is another bank's."""
         wanted = bank_chosen(event.bank)
         if event.bank_hash and self._workbench.bank(wanted).hash != event.bank_hash:
@@ -155,4 +156,4 @@ class Page:
                 "Steer with the new one first",
             )  # fmt: skip
         shown = [gr.skip()] * 5 if wanted == bank else self.session.open_bank(self._workbench.bank(wanted).record.name)
-        return [gr.Tabs(selected="labels"), *shown, *self.labels.open(wanted, int(event.vector))]
+        return [gr.Tabs(selected="labels"), *shown, *self.labels.move(wanted, int(event.vector), *form)]
