@@ -9,7 +9,7 @@ from melbo_app.errors import InputError
 from melbo_app.ui.components.status_bar import status_bar
 from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import bind
-from melbo_app.ui.present import bank_choices, job_key, job_status, model_status
+from melbo_app.ui.present import bank_choices, job_key, job_status, model_status, sentence
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.banks import BanksTab
 from melbo_app.ui.tabs.completions import CompletionsTab
@@ -76,7 +76,10 @@ class Page:
         bind(self.timer.tick, self._look, known, look, trigger_mode="once")
         context = gr.context.Context.root_block
         assert context is not None, "the page is built inside a Blocks"
-        shown = [completions.history, *completions.restore_outputs, *form.job_outputs, session.scope, self.map.last]
+        shown = [
+            self.status, self._model, completions.history, *completions.restore_outputs, *form.job_outputs,
+            session.scope, self.map.last,
+        ]  # fmt: skip
         bind(context.load, self._open, session.kept, shown)
         fits = [session.template, session.scope, session.kept]
         changed = bind(self._model.change, session.for_model, fits, fits)
@@ -98,7 +101,12 @@ class Page:
         values, before = self._latest(), self.session.kept_values(kept)
         if before is not None:
             values[1:4], values[4:9] = before[:3], before[4:]
-        return [*values, *self.train.watch(), gr.skip() if before is None else before[3], self.map.find_last()]
+        scope = gr.skip() if before is None else before[3]
+        known = self._workbench.model_state().weights_hash
+        return [self._status(), known, *values, *self.train.watch(), scope, self.map.find_last()]
+
+    def _status(self) -> dict[str, Any]:
+        return {**model_status(self._workbench.model_state()), **job_status(self._workbench.training_job())}
 
     def _latest(self) -> list[Any]:
         recent = self._workbench.comparisons(limit=1)
@@ -125,13 +133,13 @@ class Page:
         shown = self.train.watch() if active or ended else [gr.skip()] * len(self.train.job_outputs)
         made = job.result.record.name if job is not None and ended and job.result else None
         if job is not None and ended and job.state == "failed":
-            gr.Warning(html.escape(job.error or ""), title="Training failed", duration=12)
+            gr.Warning(html.escape(sentence(job.error or "")), title="Training failed", duration=12)
         elif made:
             what = "is trained and chosen for steering." if own == key else "is trained and in the list of banks."
             gr.Info(f"“{html.escape(made)}” {what}", title="Training finished", duration=5)
         busy = active or state.loading or not (state.loaded or state.error)
         return [
-            {**model_status(state), **job_status(job)},
+            self._status(),
             gr.Timer(BUSY if busy else IDLE),
             [key, "runs"] if active else [key, "ended"] if ended else gr.skip(),
             [made, own == key, key] if made else gr.skip(),

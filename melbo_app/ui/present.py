@@ -22,6 +22,11 @@ def radius_text(radius: float, median: float | None) -> str:
     return f"R {amount(radius)}" + (f" ({amount(radius / median, 2)} × median)" if median else "")
 
 
+def sentence(text: str) -> str:
+    """An error's words with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
 def day(moment: datetime) -> str:
     """Date and time in the server's time zone."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M")
@@ -110,7 +115,8 @@ def job_progress(job: Job[TrainingProgress, Bank] | None) -> dict[str, Any]:
             parts.append("stopping")
         return working(" · ".join(part for part in parts if part), progress.done / max(1, progress.total))
     if job.result is None:
-        return resting(job.error or f"{job.title} was stopped before a vector was finished: nothing is kept.")
+        nothing = f"{job.title} was stopped before a vector was finished: nothing is kept."
+        return resting(sentence(job.error) if job.error else nothing)
     took = (job.ended - job.started).total_seconds() if job.ended else 0.0
     verb = "stopped" if job.state == "stopped" else "finished"
     return resting(f"{job.title} {verb} after {took:.0f} s: {len(job.result.vectors)} vectors are on the shelf.")
