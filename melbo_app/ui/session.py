@@ -8,11 +8,11 @@ from melbo_app.errors import InputError, MelboError
 from melbo_app.library.bank import BankSummary
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.radius_slider import radius_slider
-from melbo_app.ui.components.token_strip import token_strip
+from melbo_app.ui.components.token_strip import strip, token_strip
 from melbo_app.ui.components.vector_cards import vector_cards
 from melbo_app.ui.forms import chosen, prompt_text, prompts_from, whole
 from melbo_app.ui.guard import bind
-from melbo_app.ui.present import bank_choices, provenance, vector_name
+from melbo_app.ui.present import bank_choices, provenance, sentence, vector_name
 from melbo_app.workbench import Workbench
 
 SCOPES = ["assistant", "content", "all", "last:4"]
@@ -125,7 +125,7 @@ class Session:
         ]
 
     def reopen_bank(self, name: str | None, selected: list[int] | None, radius: dict[str, Any] | None) -> list[Any]:
-        """The same bank again with the same choice: after a label was saved, or banks came or went."""
+        """The same bank again with the same choice: after banks came or went."""
         return self.open_bank(name, chosen(selected), (radius or {}).get("radius"))
 
     def _open_chosen(self, name: str | None, radius: dict[str, Any] | None) -> list[Any]:
@@ -158,11 +158,8 @@ class Session:
             layers = [None if layer is None else whole("layer", layer) for layer in between]
             found = self._workbench.tokens(prompts_from(text, system, template), scope, *layers)
         except MelboError as error:
-            return {"message": str(error)}
-        return {
-            "scope": scope,
-            "prompts": [{"pieces": list(one.pieces), "counts": [bool(on) for on in one.counts]} for one in found],
-        }
+            return {"message": sentence(str(error))}
+        return strip(found, scope)
 
     def kept_values(self, kept: Any) -> list[Any] | None:
         """Values of ``prompt_inputs``, the scope and ``bank_outputs`` as the browser kept them, or None."""
