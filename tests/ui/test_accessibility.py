@@ -1,11 +1,13 @@
 """For everybody: names for every control, the keyboard, small windows, the dark."""
 
+import io
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import steps
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -84,3 +86,5 @@ def test_dark_colours_are_readable_and_remembered(app: Any, open_page: Callable[
         for place in ("#completions .mx-completion-text", "#prompt textarea", "#tokens .mx-token-on", "#model-chip"):
             text, ground = page.locator(place).first.evaluate(BRIGHTNESS)
             assert text - ground > 90, place
+        slider = Image.open(io.BytesIO(page.locator("#radius-range").screenshot())).convert("L")
+        assert slider.crop((slider.width - 60, 0, slider.width, slider.height)).getextrema()[1] < 150
