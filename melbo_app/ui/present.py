@@ -61,16 +61,15 @@ def first_line(text: str, most: int = 60) -> str:
 
 
 def provenance(summary: BankSummary) -> list[str]:
-    """Where a bank comes from, in a line or two."""
+    """Where a bank comes from, in a few short lines."""
     record = summary.record
     if record is None:
         return [f"“{summary.name}” cannot be used: {summary.damaged}"]
     facts = [record.method, layers(record), radius_text(record.radius, record.median_norm)]
-    facts += [f"scope {record.scope}"] if record.scope else []
-    facts += [record.model, day(record.created)]
+    origin = [f"scope {record.scope}"] if record.scope else []
     prompt = f"“{first_line(record.prompts[0].user)}”" if record.prompts else ""
     more = f" and {len(record.prompts) - 1} more" if len(record.prompts) > 1 else ""
-    return [" · ".join(facts), prompt + more, record.note or ""]
+    return [" · ".join(facts), " · ".join([*origin, record.model]), prompt + more, record.note or ""]
 
 
 def bank_choices(summaries: Iterable[BankSummary]) -> list[tuple[str, str]]:

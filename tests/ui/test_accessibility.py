@@ -46,8 +46,6 @@ def test_window_of_1100_by_800_is_wide_enough(page: Page) -> None:
         steps.settle(page)
         wide, window = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
         assert wide <= window, name
-
-
         for frame in page.locator(".mx-table-frame:visible").all():
             assert frame.evaluate("node => node.scrollWidth <= node.clientWidth"), name
     cards = page.locator("#vector-cards .mx-cards")
@@ -55,6 +53,8 @@ def test_window_of_1100_by_800_is_wide_enough(page: Page) -> None:
     assert len(seen) >= 6 and all(seen)
     assert steps.apart(cards, page.locator("#radius-panel"))
     assert page.locator(".mx-radius-top").bounding_box()["height"] < 32  # one line
+
+
 def test_vectors_and_tables_work_by_keyboard(page: Page) -> None:
     card = page.locator('#vector-cards .mx-card[data-vector="3"]')
     card.focus()
