@@ -16,7 +16,7 @@ from melbo_app.commands.sensitivity import sensitivity
 from melbo_app.commands.similarity import similarity
 from melbo_app.commands.steer import draw_map, steer
 from melbo_app.commands.train import train
-from melbo_app.errors import MelboError
+from melbo_app.errors import MelboError, Stopped
 
 app = typer.Typer(help="Train, steer, compare and label unsupervised steering vectors.", add_completion=False)
 app.command()(train)
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(code or 0)
     except typer.TyperException as error:
         _fail(_usage(error))
-    except MelboError as error:
+    except (MelboError, Stopped) as error:
         _fail(str(error))
     except ValidationError as error:  # a MELBO_ environment variable
         first = error.errors()[0]

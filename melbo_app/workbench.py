@@ -10,7 +10,7 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
-from melbo_app.errors import BusyError, InputError, MelboError
+from melbo_app.errors import BusyError, InputError, MelboError, Stopped
 from melbo_app.jobs.compute import ComputeLock
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.loaded_model import LoadedModel, ModelState, ModelSummary
@@ -324,10 +324,8 @@ class Workbench:
             except StopIteration as end:
                 comparison = end.value
                 break
-            except InputError:
-                if stop():  # before the first token
-                    return None
-                raise
+            except Stopped:  # before the first token
+                return None
             yield MapProgress(f"completing: {progress.stage}", progress.done, progress.total)
         if stop():
             return None

@@ -3,6 +3,10 @@ const note = make('div', 'mx-note');
 root.append(note);
 show((value) => {
   const lines = value.lines || [];
-  note.replaceChildren(...lines.map((text) => make('p', '', text)));
+  note.replaceChildren(...lines.map((text) => {
+    const line = make('p', '', text);
+    line.title = text;
+    return line;
+  }));
   note.dataset.tone = value.tone || 'quiet';
 });

@@ -21,6 +21,7 @@ range.min = -1;
 range.max = 1;
 range.step = 0.001;
 label.htmlFor = 'radius-range';
+label.title = 'R, and R as a multiple of the median residual norm at the source layer';
 top.append(label, exact, reset);
 root.append(top, range, ticks);
 
@@ -47,13 +48,19 @@ function settle(radius) {
 
 function describe(radius) {
   const median = props.value?.median;
-  const relative = median ? ` (${number(radius / median, 2)} × median norm)` : '';
+  const relative = median ? ` (${number(radius / median, 2)} × median)` : '';
   return `R = ${number(radius, 4)}${relative}`;
 }
 
+// Where a position from -1 to 1 is on the track, whose ends are half a thumb away from those of the slider.
+const place = (position) => `calc(8px + (100% - 16px) * ${(1 + position) / 2})`;
+
 function paint(radius, typing) {
   label.textContent = describe(radius);
-  range.value = toPosition(radius);
+  const position = toPosition(radius);
+  range.value = position;
+  range.style.setProperty('--from', place(Math.min(0, position)));
+  range.style.setProperty('--to', place(Math.max(0, position)));
   range.setAttribute('aria-valuetext', describe(radius));
   if (!typing) exact.value = number(radius, 4);
   exact.removeAttribute('aria-invalid');

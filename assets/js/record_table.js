@@ -4,16 +4,19 @@ const table = make('table', 'mx-table');
 frame.append(table);
 root.append(frame);
 
-function row(record, chosen) {
+function cell(tag, text, share) {
+  const node = make(tag, share ? 'mx-wide' : '', text);
+  node.style.width = share;
+  node.title = text;
+  return node;
+}
+
+function row(record, chosen, wide) {
   const node = make('tr', record.tone ? `mx-row-${record.tone}` : '');
   node.dataset.key = record.key;
   node.tabIndex = 0;
   node.setAttribute('aria-selected', chosen ? 'true' : 'false');
-  for (const text of record.cells) {
-    const cell = make('td', '', text);
-    cell.title = text;
-    node.append(cell);
-  }
+  record.cells.forEach((text, at) => node.append(cell('td', text, wide[at])));
   return node;
 }
 
@@ -21,15 +24,17 @@ function draw(value) {
   const rows = value.rows || [];
   const head = make('thead');
   const names = make('tr');
-  for (const name of value.columns || []) names.append(make('th', '', name));
+  const share = `${100 / (value.wide || []).length}%`;
+  const wide = (value.columns || []).map((name) => ((value.wide || []).includes(name) ? share : ''));
+  (value.columns || []).forEach((name, at) => names.append(cell('th', name, wide[at])));
   head.append(names);
   const body = make('tbody');
-  body.append(...rows.map((record) => row(record, record.key === value.selected)));
+  body.append(...rows.map((record) => row(record, record.key === value.selected, wide)));
   if (!rows.length) {
-    const cell = make('td', 'mx-quiet', value.message || 'nothing here yet');
-    cell.colSpan = (value.columns || []).length || 1;
+    const only = make('td', 'mx-quiet', value.message || 'nothing here yet');
+    only.colSpan = (value.columns || []).length || 1;
     const line = make('tr', 'mx-row-empty');
-    line.append(cell);
+    line.append(only);
     body.append(line);
   }
   table.replaceChildren(head, body);

@@ -1,4 +1,4 @@
-// The header: product name, model chip, training chip, light or dark.
+// The header: product name, training chip, model chip, light or dark.
 const bar = make('header', 'mx-header');
 const title = make('h1', 'mx-title', 'MELBO Explorer');
 const model = make('span', 'mx-chip');
@@ -19,7 +19,7 @@ theme.addEventListener('click', () => {
   const dark = document.body.classList.toggle('dark');
   try { localStorage.setItem('melbo-theme', dark ? 'dark' : 'light'); } catch { /* private windows may refuse */ }
 });
-bar.append(title, model, job, theme);
+bar.append(title, job, model, theme); // the messages come up over the model's chip, at the right
 root.append(bar);
 
 show((value) => {

@@ -1,6 +1,11 @@
 // The exact tokens that go in, one box each; those that count under the scope are highlighted.
 const strip = make('div', 'mx-tokens');
 root.append(strip);
+const PITCH = 21; // pixels from line to line, as in the style sheet
+
+function gap(count) {
+  return make('span', 'mx-token-gap', `… ${count.toLocaleString('en')} tokens not shown …`);
+}
 
 function visible(piece) {
   return piece.replace(/ /g, '·').replace(/\n/g, '⏎').replace(/\t/g, '⇥');
@@ -17,16 +22,22 @@ show((value) => {
   strip.replaceChildren();
   if (value.message) strip.append(make('p', 'mx-quiet', value.message));
   prompts.forEach((prompt, at) => {
-    const counted = prompt.counts.filter(Boolean).length;
     const name = prompts.length > 1 ? `Prompt ${at + 1}: ` : '';
-    strip.append(make('p', 'mx-token-count', `${name}${prompt.pieces.length} tokens, ${counted} count (${value.scope})`));
+    const words = `${name}${prompt.total.toLocaleString('en')} tokens, ${prompt.counted.toLocaleString('en')} count`;
+    strip.append(make('p', 'mx-token-count', `${words} (${value.scope})`));
     const line = make('div', 'mx-token-line');
-    prompt.pieces.forEach((piece, index) => {
-      line.append(box(piece, prompt.counts[index], index));
-      if (piece.includes('\n')) line.append(make('span', 'mx-token-break'));
-    });
+    let next = 0;
+    for (const run of prompt.runs) {
+      if (run.start > next) line.append(gap(run.start - next));
+      run.pieces.forEach((piece, index) => {
+        line.append(box(piece, run.counts[index], run.start + index));
+        if (piece.includes('\n')) line.append(make('span', 'mx-token-break'));
+      });
+      next = run.start + run.pieces.length;
+    }
     strip.append(line);
   });
-  const first = strip.querySelector('.mx-token-on');
-  strip.scrollTop = prompts.length === 1 && first ? first.offsetTop - strip.clientHeight / 3 : 0;
+  // The line before the first token that counts stands on top, so that no line is cut.
+  const first = prompts.length === 1 ? strip.querySelector('.mx-token-on') : null;
+  strip.scrollTop = first ? (Math.round(first.offsetTop / PITCH) - 2) * PITCH : 0;
 });

@@ -7,10 +7,13 @@ all.type = none.type = 'button';
 all.id = 'cards-all';
 none.id = 'cards-none';
 head.append(count, all, none);
+const frame = make('div', 'mx-cards-frame');
 const grid = make('div', 'mx-cards');
 grid.setAttribute('role', 'group');
 grid.setAttribute('aria-label', 'Vectors');
-root.append(head, grid);
+frame.append(grid);
+root.append(head, frame);
+const COLUMNS = 3; // as in the style sheet
 
 function choose(selected) {
   props.value = { ...props.value, selected };
@@ -23,22 +26,25 @@ function card(vector, chosen, best) {
   node.type = 'button';
   node.dataset.vector = vector.index;
   node.setAttribute('aria-pressed', chosen ? 'true' : 'false');
-  const top = make('span', 'mx-card-top');
+  const top = make('span', 'mx-card-line');
   top.append(make('span', 'mx-card-number', String(vector.index)));
+  const words = make('span', 'mx-card-line');
+  const name = make('span', 'mx-card-name', vector.name || 'no label');
+  if (!vector.name) name.classList.add('mx-faint');
+  words.append(name);
   if (vector.rating) {
     const stars = make('span', 'mx-stars', '★'.repeat(vector.rating));
     stars.setAttribute('aria-label', `rated ${vector.rating} of 5`);
-    top.append(stars);
+    words.append(stars);
   }
-  const name = make('span', 'mx-card-name', vector.name || 'no label');
-  if (!vector.name) name.classList.add('mx-faint');
-  node.append(top, name);
+  node.append(top, words);
   if (vector.objective !== null && vector.objective !== undefined) {
     const bar = make('span', 'mx-card-bar');
     const fill = make('span', 'mx-card-fill');
     fill.style.width = `${best > 0 ? Math.max(2, 100 * vector.objective / best) : 0}%`;
     bar.append(fill);
-    node.append(make('span', 'mx-card-objective', `J ${number(vector.objective)}`), bar);
+    top.append(make('span', 'mx-card-objective', `J ${number(vector.objective)}`));
+    node.append(bar);
   }
   node.title = `vector ${vector.index}${vector.name ? ': ' + vector.name : ''}`;
   return node;
@@ -50,6 +56,7 @@ function draw(value) {
   const best = Math.max(0, ...vectors.map((v) => v.objective || 0));
   count.textContent = vectors.length ? `${selected.size} of ${vectors.length} selected` : 'No vectors';
   all.hidden = none.hidden = vectors.length === 0;
+  frame.style.setProperty('--rows', Math.ceil(vectors.length / COLUMNS));
   const focused = grid.contains(document.activeElement) ? document.activeElement.dataset.vector : null;
   grid.replaceChildren(...vectors.map((v) => card(v, selected.has(v.index), best)));
   if (focused !== null) grid.querySelector(`[data-vector="${focused}"]`)?.focus();

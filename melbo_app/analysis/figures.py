@@ -20,15 +20,16 @@ GREY = "#8c8c8c"
 OUTLINE = "rgba(128, 128, 128, 0.8)"
 BESIDE = {"x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top"}
 
-# The eight hues of Petroff's ten (2021, arXiv:2107.02270), chosen there for all kinds of colour vision.
-COLOURS = ("#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#92dadd")
+# The eight hues of Petroff's ten (2021, arXiv:2107.02270), chosen there for all kinds of colour vision; the purple is
+# lighter than his, for dark pages, and as far from the others.
+COLOURS = ("#3f90da", "#ffa90e", "#bd1f01", "#904cdb", "#a96b59", "#e76300", "#b9ac70", "#92dadd")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "pentagon", "x")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 # Reversed RdBu of ColorBrewer: negative blue, zero white, positive red.
 DIVERGING = ("#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7",
              "#fddbc7", "#f4a582", "#d6604d", "#b2182b", "#67001f")  # fmt: skip
-# The middle of viridis: its dark end would vanish on a dark page and its light end on a light one.
-SEQUENTIAL = ("#3e4989", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b")
+# Evenly lighter, in the hues of viridis; what is darker vanishes on a dark page, what is lighter on a light one.
+SEQUENTIAL = ("#6f78c9", "#4a8fc0", "#33a3a8", "#37b588", "#63c667", "#93d14b", "#c0d93a")
 
 WRAP, LINES = 60, 8
 NAME = 24  # characters of a name that fit in a legend or beside an axis
@@ -273,8 +274,8 @@ def _radius_marker(points: list[MapPoint]) -> dict[str, Any]:
     low, high = (-reach, reach) if signed else (place(radii[0]), place(radii[-1]))
     if low == high:
         low, high = low - 1, high + 1
-    # White and the darkest ends would vanish on a page of their own shade.
-    stops = [*DIVERGING[1:5], *DIVERGING[6:10]] if signed else list(SEQUENTIAL)
+    # White and the dark ends would vanish on a page of their own shade.
+    stops = [*DIVERGING[2:5], *DIVERGING[6:9]] if signed else list(SEQUENTIAL)
     return {
         "color": [place(point.radius) for point in points],
         "cmin": low,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from typing import Any, Generic, Literal, TypeVar
 
-from melbo_app.errors import MelboError
+from melbo_app.errors import MelboError, Stopped
 
 State = Literal["running", "stopping", "done", "stopped", "failed"]
 Progress = TypeVar("Progress")
@@ -19,7 +19,7 @@ class Job(Generic[Progress, Result]):
     Attributes:
         title: what is being done, for people.
         progress: the newest progress, None before the first.
-        result: what the generator returned.
+        result: what the generator returned; None where it was stopped before there was anything to keep.
         error: the sentence to show, when the state is "failed".
     """
 
@@ -68,6 +68,8 @@ class Job(Generic[Progress, Result]):
                 except StopIteration as end:
                     self.result = end.value
                     return
+        except Stopped:
+            pass  # the state says it
         except MelboError as error:
             self._failed, self.error = True, str(error)
         except Exception as error:

@@ -10,7 +10,7 @@ import numpy as np
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import MOST_RADIUS
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, Stopped
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Completion
 
@@ -98,7 +98,8 @@ def complete(
     """Complete each prompt under each variant; returns the completions and whether all were finished.
 
     Raises:
-        InputError: prompts that cannot go in, completions too long for the model, or a stop before the first token.
+        InputError: prompts that cannot go in, or completions too long for the model.
+        Stopped: a stop came before the first token.
     """
     from melbo_app.engine.encoding import encode
     from melbo_app.engine.generation import generate
@@ -154,7 +155,7 @@ def complete(
             break
     completions = list(_flat(drafts))
     if not any(entry.tokens for entry in completions):
-        raise InputError("completions", "they were stopped before their first token", "Nothing was kept")
+        raise Stopped("Stopped before the first token: nothing was kept.")
     # looked at, not asked: who presses Stop after the last token has lost nothing
     finished = all(entry.finished or entry.tokens == decoding.max_new_tokens for entry in completions)
     return [entry for entry in completions if entry.tokens], finished

@@ -13,7 +13,7 @@ from melbo_app import __version__
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import METHOD_DESCRIPTIONS, TrainingConfig, TrainingProgress
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, Stopped
 from melbo_app.library.bank import Bank, BankRecord, EffectRecord, PromptRecord
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def train_bank(
     """Train and make a bank of what was found; nothing is saved here.
 
     Raises:
-        InputError: what was asked for cannot be trained, or nothing was finished before the stop.
+        InputError: what was asked for cannot be trained.
+        Stopped: nothing was finished before the stop.
     """
     from melbo_app.engine.effect import effects
     from melbo_app.engine.encoding import encode
@@ -91,7 +92,7 @@ def train_bank(
     batch = min(vectors_at_once(each, memory_gb) for each in (piece, others) if each is not None)
     result = yield from train(piece, config, stop, memory_gb, against)
     if not len(result.vectors):
-        raise InputError("training", "it was stopped before a vector was finished", "Nothing was saved")
+        raise Stopped("Stopped before a vector was finished: nothing was saved.")
     effect, held_out_effect = None, None
     if not result.stopped:  # a stop must be quick
         measuring = effects(result.vectors, config, piece, others, batch)

@@ -85,11 +85,15 @@ def decoding_from(
     return Decoding(tokens, warmth, real("top-p", top_p), whole("seed", seed))
 
 
+def words_of(text: str | None) -> list[str]:
+    """The entries of a list such as ``8, 11, 14``, numbers or not."""
+    return [word for word in re.split(r"[,;\s]+", text or "") if word]
+
+
 def radii_from(text: str | None) -> list[float]:
     """The radii in a text such as ``8, 11, 14``."""
-    words = re.split(r"[,;\s]+", (text or "").strip())
     try:
-        radii = [float(word) for word in words if word]
+        radii = [float(word) for word in words_of(text)]
     except ValueError:
         raise InputError("R", f"“{text}” holds something that is no number", "Write 8, 11, 14") from None
     if not radii:

@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from melbo_app.errors import MelboError, Stopped
+from melbo_app.ui.present import sentence
 
 logger = logging.getLogger(__name__)
 
@@ -33,9 +34,7 @@ def readable() -> Iterator[None]:
 
 def _message(text: str) -> gr.Error:
     # The toast renders HTML, and the text may quote what a person or a file said. A title would not arrive.
-    return gr.Error(
-        html.escape(text[:1].upper() + text[1:]), title="Cannot do that", print_exception=False, duration=12
-    )
+    return gr.Error(html.escape(sentence(text)), title="Cannot do that", print_exception=False, duration=12)
 
 
 def guard(fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ from melbo_app.errors import InputError
 from melbo_app.ui.components.status_bar import status_bar
 from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import bind
-from melbo_app.ui.present import bank_choices, job_key, job_status, model_status
+from melbo_app.ui.present import bank_choices, job_key, job_status, model_status, sentence
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.banks import BanksTab
 from melbo_app.ui.tabs.completions import CompletionsTab
@@ -76,17 +76,22 @@ class Page:
         bind(self.timer.tick, self._look, known, look, trigger_mode="once")
         context = gr.context.Context.root_block
         assert context is not None, "the page is built inside a Blocks"
-        shown = [completions.history, *completions.restore_outputs, *form.job_outputs, session.scope, self.map.last]
+        shown = [
+            self.status, self._model, completions.history, *completions.restore_outputs, *form.job_outputs,
+            session.scope, self.map.last,
+        ]  # fmt: skip
         bind(context.load, self._open, session.kept, shown)
         fits = [session.template, session.scope, session.kept]
         changed = bind(self._model.change, session.for_model, fits, fits)
         suggested = bind(changed.then, form.suggest, form.suggest_inputs, form.form_outputs)
         bind(suggested.then, session.show_tokens, session.token_inputs, session.tokens)
         bind(self._model.change, self.models.open, None, self.models.outputs)
-        bind(train.select, form.offer_name, form.name_inputs, form.name_outputs)
-        bind(self._finished.change, self._take_up, self._finished, session.bank_outputs)
+        bind(train.select, form.offer_name, session.prompt, form.name)
+        taken = bind(self._finished.change, self._take_up, self._finished, session.bank_outputs)
+        bind(taken.then, form.next_name, [session.prompt, form.name, self._finished], form.name)
         for grid in (completions.grid, self.map.aside):
-            bind(grid.annotate, self._label, session.bank, [self.tabs, *session.bank_outputs, *self.labels.outputs])
+            outputs = [self.tabs, *session.bank_outputs, *self.labels.outputs]
+            bind(grid.annotate, self._label, [session.bank, *self.labels.form], outputs)
 
     def _open(self, kept: Any) -> list[Any]:
         """What a page shows when it is opened: the latest comparison, and the left column as this browser kept it.
@@ -96,7 +101,12 @@ class Page:
         values, before = self._latest(), self.session.kept_values(kept)
         if before is not None:
             values[1:4], values[4:9] = before[:3], before[4:]
-        return [*values, *self.train.watch(), gr.skip() if before is None else before[3], self.map.find_last()]
+        scope = gr.skip() if before is None else before[3]
+        known = self._workbench.model_state().weights_hash
+        return [self._status(), known, *values, *self.train.watch(), scope, self.map.find_last()]
+
+    def _status(self) -> dict[str, Any]:
+        return {**model_status(self._workbench.model_state()), **job_status(self._workbench.training_job())}
 
     def _latest(self) -> list[Any]:
         recent = self._workbench.comparisons(limit=1)
@@ -123,13 +133,13 @@ class Page:
         shown = self.train.watch() if active or ended else [gr.skip()] * len(self.train.job_outputs)
         made = job.result.record.name if job is not None and ended and job.result else None
         if job is not None and ended and job.state == "failed":
-            gr.Warning(html.escape(job.error or ""), title="Training failed", duration=12)
+            gr.Warning(html.escape(sentence(job.error or "")), title="Training failed", duration=12)
         elif made:
             what = "is trained and chosen for steering." if own == key else "is trained and in the list of banks."
             gr.Info(f"“{html.escape(made)}” {what}", title="Training finished", duration=5)
         busy = active or state.loading or not (state.loaded or state.error)
         return [
-            {**model_status(state), **job_status(job)},
+            self._status(),
             gr.Timer(BUSY if busy else IDLE),
             [key, "runs"] if active else [key, "ended"] if ended else gr.skip(),
             [made, own == key, key] if made else gr.skip(),
@@ -145,7 +155,7 @@ class Page:
             return self.session.open_bank(finished[0])
         return [gr.Dropdown(choices=bank_choices(self._workbench.banks())), *[gr.skip()] * 4]
 
-    def _label(self, bank: str | None, event: gr.EventData) -> list[Any]:
+    def _label(self, event: gr.EventData, bank: str | None, *form: Any) -> list[Any]:
         """Open the label of a card's vector, and its bank where the text on the card is another bank's."""
         wanted = bank_chosen(event.bank)
         if event.bank_hash and self._workbench.bank(wanted).hash != event.bank_hash:
@@ -154,4 +164,4 @@ class Page:
                 "Steer with the new one first",
             )  # fmt: skip
         shown = [gr.skip()] * 5 if wanted == bank else self.session.open_bank(self._workbench.bank(wanted).record.name)
-        return [gr.Tabs(selected="labels"), *shown, *self.labels.open(wanted, int(event.vector))]
+        return [gr.Tabs(selected="labels"), *shown, *self.labels.move(wanted, int(event.vector), *form)]

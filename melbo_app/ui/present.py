@@ -22,6 +22,11 @@ def radius_text(radius: float, median: float | None) -> str:
     return f"R {amount(radius)}" + (f" ({amount(radius / median, 2)} × median)" if median else "")
 
 
+def sentence(text: str) -> str:
+    """An error's words with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
 def day(moment: datetime) -> str:
     """Date and time in the server's time zone."""
     return moment.astimezone().strftime("%Y-%m-%d %H:%M")
@@ -47,16 +52,15 @@ def first_line(text: str, most: int = 60) -> str:
 
 
 def provenance(summary: BankSummary) -> list[str]:
-    """Where a bank comes from, in a line or two."""
+    """Where a bank comes from, in a few short lines."""
     record = summary.record
     if record is None:
         return [f"“{summary.name}” cannot be used: {summary.damaged}"]
     facts = [record.method, layers(record), radius_text(record.radius, record.median_norm)]
-    facts += [f"scope {record.scope}"] if record.scope else []
-    facts += [record.model, day(record.created)]
+    origin = [f"scope {record.scope}"] if record.scope else []
     prompt = f"“{first_line(record.prompts[0].user)}”" if record.prompts else ""
     more = f" and {len(record.prompts) - 1} more" if len(record.prompts) > 1 else ""
-    return [" · ".join(facts), prompt + more, record.note or ""]
+    return [" · ".join(facts), " · ".join([*origin, record.model]), prompt + more, record.note or ""]
 
 
 def bank_choices(summaries: Iterable[BankSummary]) -> list[tuple[str, str]]:
@@ -101,7 +105,8 @@ def job_progress(job: Job[TrainingProgress, Bank] | None) -> dict[str, Any]:
             parts.append("stopping")
         return working(" · ".join(part for part in parts if part), progress.done / max(1, progress.total))
     if job.result is None:
-        return resting(job.error or f"{job.title} ended without a bank.")
+        nothing = f"{job.title} was stopped before a vector was finished: nothing is kept."
+        return resting(sentence(job.error) if job.error else nothing)
     took = (job.ended - job.started).total_seconds() if job.ended else 0.0
     verb = "stopped" if job.state == "stopped" else "finished"
     return resting(f"{job.title} {verb} after {took:.0f} s: {len(job.result.vectors)} vectors are on the shelf.")

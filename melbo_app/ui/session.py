@@ -8,11 +8,11 @@ from melbo_app.errors import InputError, MelboError
 from melbo_app.library.bank import BankSummary
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.radius_slider import radius_slider
-from melbo_app.ui.components.token_strip import token_strip
+from melbo_app.ui.components.token_strip import strip, token_strip
 from melbo_app.ui.components.vector_cards import vector_cards
 from melbo_app.ui.forms import chosen, prompt_text, prompts_from, whole
 from melbo_app.ui.guard import bind
-from melbo_app.ui.present import bank_choices, provenance, vector_name
+from melbo_app.ui.present import bank_choices, provenance, sentence, vector_name
 from melbo_app.workbench import Workbench
 
 SCOPES = ["assistant", "content", "all", "last:4"]
@@ -65,7 +65,8 @@ class Session:
         column: list[Any] = [*self.prompt_inputs, self.scope, self.bank, self.vectors, self.radius]
         for part in column:  # without asking the server
             bind(part.change, None, [self.kept, *column], self.kept, js=_KEEP)
-        bind(self.bank.input, self.open_bank, self.bank, self.bank_outputs)
+        # Not input: the list fires that twice for a choice, and also when it is only left.
+        bind(self.bank.change, self._open_chosen, [self.bank, self.radius], self.bank_outputs)
         bind(self.refresh.click, self.reopen_bank, [self.bank, self.vectors, self.radius], self.bank_outputs)
         bind(self.use_prompt.click, self._prompt_of, self.bank, self.prompt_inputs)
         latest = {"trigger_mode": "always_last"}  # a second click must not be lost while the first is answered
@@ -116,6 +117,7 @@ class Session:
             gr.Dropdown(choices=[(vector_name(vector, names), vector) for vector in every], value=picked),
             {"vectors": cards, "selected": picked},
             {
+                "bank": line.name,
                 "radius": record.radius if radius is None else radius,
                 "trained": record.radius,
                 "median": record.median_norm,
@@ -123,8 +125,23 @@ class Session:
         ]
 
     def reopen_bank(self, name: str | None, selected: list[int] | None, radius: dict[str, Any] | None) -> list[Any]:
-        """The same bank again with the same choice: after a label was saved, or banks came or went."""
+        """The same bank again with the same choice: after banks came or went."""
         return self.open_bank(name, chosen(selected), (radius or {}).get("radius"))
+
+    def _open_chosen(self, name: str | None, radius: dict[str, Any] | None) -> list[Any]:
+        """Open the bank that was chosen in the list, unless it is the one that is shown already."""
+        if name == (radius or {}).get("bank"):
+            return [gr.skip()] * len(self.bank_outputs)
+        values = self.open_bank(name)
+        if values[-1]:
+            values[0] = gr.Dropdown(choices=bank_choices(self._workbench.banks()))  # another may be chosen by now
+        return values
+
+    def show_labels(self, name: str | None, selected: list[int] | None, radius: dict[str, Any] | None) -> list[Any]:
+        """Names and ratings of the vectors after a label was saved; which of them are chosen stays."""
+        if name != (radius or {}).get("bank"):  # another bank is about to be opened
+            return [gr.skip()] * 2
+        return self.open_bank(name, chosen(selected))[2:4]
 
     def first_bank(self) -> str | None:
         """The bank that is open when nothing else says which."""
@@ -141,11 +158,8 @@ class Session:
             layers = [None if layer is None else whole("layer", layer) for layer in between]
             found = self._workbench.tokens(prompts_from(text, system, template), scope, *layers)
         except MelboError as error:
-            return {"message": str(error)}
-        return {
-            "scope": scope,
-            "prompts": [{"pieces": list(one.pieces), "counts": [bool(on) for on in one.counts]} for one in found],
-        }
+            return {"message": sentence(str(error))}
+        return strip(found, scope)
 
     def kept_values(self, kept: Any) -> list[Any] | None:
         """Values of ``prompt_inputs``, the scope and ``bank_outputs`` as the browser kept them, or None."""

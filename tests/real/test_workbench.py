@@ -128,7 +128,7 @@ def test_stop_comes_soon_in_the_middle_of_a_step(bench: Workbench, defaults: Tra
     if method == "joint":
         assert job.state == "stopped" and len(job.result.vectors) == 32
     else:
-        assert job.state == "failed" and job.error.startswith("training: it was stopped before a vector was finished")
+        assert job.state == "stopped" and job.result is None and job.error is None
         assert f"stopped {method}" not in {entry.name for entry in bench.banks()}
 
 

@@ -13,6 +13,13 @@ POINTS = """node => node.data.flatMap((trace) => trace.x.map((_, index) => ({
 })))"""
 UNANSWERED = Path(__file__).with_name("unanswered.js")
 
+WHOLE = """(frame, parts) => {
+  const edge = frame.getBoundingClientRect(), top = edge.top + frame.clientTop, bottom = top + frame.clientHeight;
+  return [...frame.querySelectorAll(parts)].map((part) => part.getBoundingClientRect())
+    .filter((box) => box.bottom > top + 1 && box.top < bottom - 1)
+    .map((box) => box.top >= top - 1 && box.bottom <= bottom + 1);
+}"""
+
 SETTLED = """() => new Promise((settled) => {
   let quiet = 0;
   const look = () => {
@@ -82,7 +89,7 @@ def choose_bank(page: Page, name: str) -> None:
     field(page, "bank").click()
     page.get_by_role("option", name=re.compile(rf"^{re.escape(name)}( \(sample\))?$")).click()
     expect(shown).not_to_have_text(before, use_inner_text=True)
-    settle(page)  # the list says twice that it was changed
+    settle(page)
 
 
 def cards(page: Page) -> Locator:
@@ -153,7 +160,7 @@ def texts(page: Page, kind: str = "") -> list[str]:
 def open_train(page: Page) -> None:
     """Open the form for a training and wait for its suggestions."""
     tab(page, "Train")
-    expect(field(page, "train-name")).to_have_value(re.compile("."))
+    expect(field(page, "train-name")).to_have_attribute("placeholder", re.compile("."))
     expect(field(page, "train-source")).to_have_value("7")
 
 
@@ -199,6 +206,24 @@ def points(page: Page) -> list[dict[str, Any]]:
 def messages(page: Page) -> Locator:
     """The messages at the top of the page."""
     return page.locator(".toast-wrap .toast-body")
+
+
+def box(place: Locator) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of what is shown, in pixels of the window."""
+    found = place.bounding_box()
+    assert found, "it is not shown"
+    return found["x"], found["y"], found["x"] + found["width"], found["y"] + found["height"]
+
+
+def apart(one: Locator, other: Locator) -> bool:
+    """Whether neither covers a part of the other."""
+    (left, top, right, bottom), (left2, top2, right2, bottom2) = box(one), box(other)
+    return right <= left2 or right2 <= left or bottom <= top2 or bottom2 <= top
+
+
+def whole(frame: Locator, parts: str) -> list[bool]:
+    """For each part that can be seen in a frame that scrolls, whether nothing of it is cut off."""
+    return frame.evaluate(WHOLE, parts)
 
 
 def refused(page: Page, *words: str) -> str:

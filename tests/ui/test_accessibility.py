@@ -1,11 +1,13 @@
 """For everybody: names for every control, the keyboard, small windows, the dark."""
 
+import io
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import steps
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
@@ -44,6 +46,13 @@ def test_window_of_1100_by_800_is_wide_enough(page: Page) -> None:
         steps.settle(page)
         wide, window = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
         assert wide <= window, name
+        for frame in page.locator(".mx-table-frame:visible").all():
+            assert frame.evaluate("node => node.scrollWidth <= node.clientWidth"), name
+    cards = page.locator("#vector-cards .mx-cards")
+    seen = steps.whole(cards, ".mx-card")
+    assert len(seen) >= 6 and all(seen)
+    assert steps.apart(cards, page.locator("#radius-panel"))
+    assert page.locator(".mx-radius-top").bounding_box()["height"] < 32  # one line
 
 
 def test_vectors_and_tables_work_by_keyboard(page: Page) -> None:
@@ -77,3 +86,5 @@ def test_dark_colours_are_readable_and_remembered(app: Any, open_page: Callable[
         for place in ("#completions .mx-completion-text", "#prompt textarea", "#tokens .mx-token-on", "#model-chip"):
             text, ground = page.locator(place).first.evaluate(BRIGHTNESS)
             assert text - ground > 90, place
+        slider = Image.open(io.BytesIO(page.locator("#radius-range").screenshot())).convert("L")
+        assert slider.crop((slider.width - 60, 0, slider.width, slider.height)).getextrema()[1] < 150

@@ -40,7 +40,6 @@ def test_training_refuses(page: Page) -> None:
         ("train-radius", 0, ["R: 0", "above 0"]),
         ("train-radius", -3, ["R: -3", "above 0"]),
         ("train-name", "Bomb-Question", ["Name", "already"]),
-        ("train-name", "", ["Name", "empty"]),
         ("train-name", "a/b", ["Name", "“a/b” cannot be used"]),
         ("train-vectors", 0, ["Vectors", "0 is too few", "1 or more"]),
         ("train-scope", "sometimes", ["cope", "sometimes", "assistant"]),

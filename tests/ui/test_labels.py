@@ -94,6 +94,78 @@ def test_previous_and_next_walk_through_the_vectors(page: Page) -> None:
         expect(number).to_have_value(shown)
 
 
+def test_moving_on_saves_what_was_written(page: Page) -> None:
+    """By the button, by the table, by the number, and by another bank."""
+    steps.choose_only(page, 0, 3)
+    steps.tab(page, "Labels")
+    number, name = steps.field(page, "label-vector"), steps.field(page, "label-name")
+    page.locator('#label-table tr[data-key="0"]').click()
+    for vector, words in enumerate(["first", "second"]):
+        expect(number).to_have_value(str(vector))
+        steps.settle(page)
+        name.fill(words)
+        page.locator("#label-next").click()
+    expect(number).to_have_value("2")
+    steps.settle(page)
+    expect(name).to_have_value("")
+    name.fill("third")
+    page.locator('#label-table tr[data-key="6"]').click()
+    expect(number).to_have_value("6")
+    steps.settle(page)
+    steps.fill(page, "label-note", "fourth")
+    number.fill("4")
+    expect(page.locator("#label-of")).to_contain_text("Vector 4")
+    steps.settle(page)
+    name.fill("fifth")
+    steps.choose_bank(page, "who-are-you")
+    expect(page.locator("#label-of")).to_contain_text("who-are-you")
+    expect(name).to_have_value("")
+    steps.choose_bank(page, steps.SAMPLE)
+    expect(page.locator("#label-of")).to_contain_text(steps.SAMPLE)
+    steps.settle(page)
+    assert [cells(page, vector)[1] for vector in (0, 1, 2, 4)] == ["first", "second", "third", "fifth"]
+    assert cells(page, 6)[4] == "fourth"
+    expect(card(page, 2)).to_contain_text("third")
+
+
+def test_what_cannot_be_saved_stays_until_it_is_mended_or_discarded(page: Page) -> None:
+    steps.tab(page, "Labels")
+    page.locator('#label-table tr[data-key="3"]').click()
+    expect(page.locator("#label-of")).to_contain_text("Vector 3")
+    steps.settle(page)
+    name, long = steps.field(page, "label-name"), "word " * 40
+    before = name.input_value()
+    name.fill(long)
+    page.locator("#label-next").click()
+    steps.refused(page, "Label of vector 3, name: it is 199 characters long")
+    page.locator('#label-table tr[data-key="5"]').click()
+    steps.refused(page, "Label of vector 3, name: it is 199 characters long")
+    steps.settle(page)
+    expect(name).to_have_value(long)
+    expect(steps.field(page, "label-vector")).to_have_value("3")
+    expect(page.locator('#label-table tr[aria-selected="true"]')).to_have_attribute("data-key", "3")
+    page.locator("#label-discard").click()
+    expect(name).to_have_value(before)
+    page.locator("#label-next").click()
+    expect(steps.field(page, "label-vector")).to_have_value("4")
+
+
+def test_long_names_of_vectors_are_shown_in_whole_rows(page: Page) -> None:
+    steps.choose_bank(page, "who-are-you")
+    steps.tab(page, "Labels")
+    for vector in range(4):
+        page.locator(f'#label-table tr[data-key="{vector}"]').click()
+        expect(page.locator("#label-of")).to_contain_text(f"Vector {vector}")
+        steps.settle(page)
+        steps.fill(page, "label-name", f"says at some length that it is number {vector}")
+    page.locator("#label-save").click()
+    expect(card(page, 3)).to_contain_text("says")
+    for width in (1360, 1100):
+        page.set_viewport_size({"width": width, "height": 850})
+        tokens = steps.whole(page.locator("#vectors .wrap-inner"), ".token")
+        assert len(tokens) >= 4 and all(tokens)
+
+
 def test_label_button_of_a_completion_opens_its_label(page: Page) -> None:
     steps.choose_only(page, 4)
     text = steps.steer(page)[1]

@@ -2,7 +2,9 @@
 
 import html
 import json
+import math
 import re
+from typing import Any
 
 import pytest
 import steps
@@ -31,13 +33,20 @@ def test_two_radii_of_eight_vectors_are_a_umap_whose_points_open(page: Page) -> 
     found = steps.points(page)
     assert len(found) == 17
     expect(page.locator("#map-note")).to_contain_text("UMAP")
-    chosen = next(point for point in found if point["trace"] == "vector 3")
-    x, y = steps.plot(page).evaluate(PLACE, chosen["id"])
+    places = {point["id"]: steps.plot(page).evaluate(PLACE, point["id"]) for point in found}
+
+    def room(point: dict[str, Any]) -> float:
+        return min(math.dist(places[point["id"]], place) for id, place in places.items() if id != point["id"])
+
+    chosen = max((point for point in found if "vector" in point["hover"]), key=room)  # no other one is hit instead
+    vector = re.search(r"vector (\d)", chosen["hover"])
+    assert vector
+    x, y = places[chosen["id"]]
     page.mouse.move(x, y)
-    expect(steps.plot(page).locator(".hoverlayer .hovertext")).to_contain_text("vector 3 · R = ")
+    expect(steps.plot(page).locator(".hoverlayer .hovertext")).to_contain_text(f"{vector[0]} · R = ")
     page.mouse.click(x, y)
     opened = page.locator("#map-completion .mx-completion")
-    expect(opened.locator(".mx-completion-title")).to_have_text("Vector 3")
+    expect(opened.locator(".mx-completion-title")).to_have_text(f"Vector {vector[1]}")
     text = " ".join(opened.locator(".mx-completion-text").inner_text().removesuffix(" …").split())
     assert text == words(chosen["hover"])
 
@@ -62,10 +71,30 @@ def test_few_points_are_a_pca_that_says_why(page: Page) -> None:
 
 def test_multiples_fill_in_the_radii_and_follow_the_bank(page: Page) -> None:
     steps.tab(page, "Map")
-    page.get_by_label("× 2").check()
-    expect(steps.field(page, "map-radii")).to_have_value("6.75, 9, 12.6, 18")
+    steps.fill(page, "map-radii", "12.6")
+    for multiple, shown in [("× ¾", "6.75, 12.6"), ("× 1", "6.75, 9, 12.6"), ("× 2", "6.75, 9, 12.6, 18")]:
+        page.get_by_label(multiple, exact=True).check()
+        expect(steps.field(page, "map-radii")).to_have_value(shown)
     steps.choose_bank(page, "who-are-you")
     expect(steps.field(page, "map-radii")).to_have_value("7.12, 9.5, 13.3, 19")
+
+
+def test_multiples_and_the_field_never_contradict_each_other(page: Page) -> None:
+    steps.tab(page, "Map")
+    field = steps.field(page, "map-radii")
+
+    checked = page.locator("#map-multiples label:has(input:checked)")
+    field.fill("6.75, 9, 12.6")
+    expect(checked).to_have_text(["× ¾", "× 1", "× 1.4"])
+    field.fill("9, 20, 4.5")
+    expect(checked).to_have_text(["× ½", "× 1"])
+    page.get_by_label("× 2").check()
+    expect(field).to_have_value("4.5, 9, 18, 20")  # 20 is no multiple, and stays
+    page.get_by_label("× 1", exact=True).uncheck()
+    expect(field).to_have_value("4.5, 18, 20")
+    steps.choose_bank(page, "who-are-you")
+    expect(field).to_have_value("4.5, 18, 20")
+    expect(checked).to_have_count(0)
 
 
 def test_stop_leaves_the_map_as_it_was(page: Page) -> None:

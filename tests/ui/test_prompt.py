@@ -1,5 +1,7 @@
 """The prompt: the exact tokens that go in, and which of them count."""
 
+import re
+
 import pytest
 import steps
 from playwright.sync_api import Page, expect
@@ -45,6 +47,29 @@ def test_system_text_and_template_are_in_the_tokens(page: Page) -> None:
     steps.pick(page, "scope", "all")
     expect(count(page)).to_have_text("7 tokens, 7 count (all)")
     assert len(steps.steer(page)) == 9
+
+
+def test_no_line_of_tokens_is_cut(page: Page) -> None:
+    strip = page.locator("#tokens .mx-tokens")
+    for height in (800, 850, 1080):
+        page.set_viewport_size({"width": 1360, "height": height})
+        steps.fill(page, "prompt", f"Here are many lines.\nAnd one.\n\nAnd another of {height}." + " word" * 90)
+        expect(page.locator("#tokens")).to_contain_text(str(height)[0])
+        steps.settle(page)
+        seen = steps.whole(strip, ".mx-token")
+        assert len(seen) > 5 and all(seen)
+        assert strip.evaluate("node => node.scrollHeight > node.clientHeight")
+
+
+def test_of_a_long_prompt_both_ends_are_shown(page: Page) -> None:
+    steps.pick(page, "scope", "assistant")
+    steps.fill(page, "prompt", "one two three " * 500)
+    expect(count(page)).to_have_text(re.compile(r"^1,5\d\d tokens, 6 count"))
+    expect(page.locator("#tokens .mx-token")).to_have_count(300)
+    expect(page.locator("#tokens .mx-token-gap")).to_have_text(re.compile(r"^… 1,2\d\d tokens not shown …$"))
+    expect(page.locator("#tokens .mx-token-on")).to_have_count(6)
+    total = int(count(page).inner_text().split()[0].replace(",", ""))
+    expect(page.locator("#tokens .mx-token").last).to_have_attribute("title", f"token {total - 1}, counts")
 
 
 def test_empty_prompt_is_said_in_the_strip(page: Page) -> None:

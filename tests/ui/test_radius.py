@@ -32,9 +32,9 @@ def label(page: Page) -> str:
 
 
 def test_both_units_are_shown(page: Page) -> None:
-    assert label(page) == "R = 9 (0.077 × median norm)"
+    assert label(page) == "R = 9 (0.077 × median)"
     steps.set_radius(page, 18)
-    assert label(page) == "R = 18 (0.15 × median norm)"
+    assert label(page) == "R = 18 (0.15 × median)"
 
 
 def test_dragging_is_reported_once_when_the_pointer_lets_go(page: Page, releases: list[Request]) -> None:
@@ -81,7 +81,7 @@ def test_negative_radius_can_be_written_and_reset(page: Page, releases: list[Req
     steps.steer(page)
     expect(steps.completions(page, "vector").locator(".mx-completion-meta")).to_have_text(re.compile("^R -8.5 "))
     page.locator("#radius-reset").click()
-    expect(page.locator(".mx-radius-label")).to_have_text("R = 9 (0.077 × median norm)")
+    expect(page.locator(".mx-radius-label")).to_have_text("R = 9 (0.077 × median)")
     steps.settle(page)
     assert len(releases) == 2
 

@@ -58,6 +58,15 @@ def test_last_comparison_is_back_in_another_browser_and_after_a_restart(
         again.context.close()
 
 
+def test_the_model_is_named_as_soon_as_the_page_is_opened(page: Page) -> None:
+    page.add_init_script(
+        "const every = setInterval; window.setInterval = (...given) => given[1] === 700 || every(...given)"
+    )
+    page.reload()
+    expect(page.locator("#model-chip")).to_have_attribute("data-state", "ready")  # though the page never asks again
+    expect(page.locator("#model-chip")).to_contain_text("30 blocks")
+
+
 def test_what_stands_at_the_left_survives_a_reload(page: Page) -> None:
     steps.steer(page)
     steps.choose_bank(page, "who-are-you")

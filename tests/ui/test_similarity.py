@@ -59,6 +59,13 @@ def test_both_heat_maps_and_their_means_follow_the_scope(page: Page) -> None:
     assert max(abs(theta[row][column]) for row in range(8) for column in range(8) if row != column) < 1e-4
 
 
+def test_what_was_compared_is_said_in_full(page: Page) -> None:
+    page.set_viewport_size({"width": 1100, "height": 800})
+    steps.tab(page, "Similarity")
+    compare(page, "assistant tag")
+    assert steps.progress(page, "similarity").evaluate("node => node.scrollWidth <= node.clientWidth")
+
+
 def test_alike_vectors_stand_together_or_in_their_order(page: Page) -> None:
     steps.tab(page, "Similarity")
     compare(page, "content tokens")

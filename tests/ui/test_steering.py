@@ -95,6 +95,43 @@ def test_cards_and_list_of_vectors_agree(page: Page) -> None:
     expect(page.locator("#vectors .token")).to_have_count(8)
 
 
+def test_a_bank_is_opened_once_and_only_when_another_one_is_chosen(page: Page) -> None:
+    openings = page.evaluate("""() => {
+      const { components, dependencies } = gradio_config;
+      const [bank, cards] = ['bank', 'vector-cards'].map((name) => components.find((c) => c.props.elem_id === name).id);
+      return dependencies.filter((d) => d.targets.some(([id]) => id === bank) && d.outputs.includes(cards))
+        .map((d) => d.id);
+    }""")
+    asked: list[int] = []
+    page.on("request", lambda request: asked.append((request.post_data_json or {})["fn_index"])
+            if "/queue/join" in request.url else None)  # fmt: skip
+    assert openings
+    steps.choose_bank(page, "who-are-you")
+    assert len([one for one in asked if one in openings]) == 1
+    steps.choose_only(page, 2, 5)
+    steps.field(page, "bank").click()  # the list is looked at, and left as it is
+    steps.field(page, "bank").press("Escape")
+    steps.field(page, "prompt").click()
+    steps.settle(page)
+    expect(steps.chosen_cards(page)).to_have_count(2)
+    steps.field(page, "bank").click()
+    page.get_by_role("option", name=re.compile("^who-are-you")).click()
+    steps.settle(page)
+    assert [name[0] for name in steps.chosen_tokens(page)] == ["2", "5"]
+    expect(steps.chosen_cards(page)).to_have_count(2)
+
+
+def test_looking_at_earlier_comparisons_changes_nothing(page: Page) -> None:
+    steps.choose_only(page, 1)
+    steps.steer(page)
+    steps.fill(page, "prompt", "Not asked yet")
+    steps.field(page, "history").click()
+    steps.field(page, "history").press("Escape")
+    steps.field(page, "prompt").click()
+    steps.settle(page)
+    expect(steps.field(page, "prompt")).to_have_value("Not asked yet")
+
+
 def test_auto_steers_when_radius_or_vectors_change(page: Page) -> None:
     steps.choose_only(page, 0)
     page.locator("#auto input").check()

@@ -25,6 +25,10 @@ def test_trained_bank_is_chosen_and_steers(page: Page) -> None:
     steps.fill(page, "prompt", "What is the best season?")
     steps.train(page, "season", vectors=4, steps=6)
     assert steps.wait_for_training(page, "season") == 4
+    told = steps.messages(page).filter(has_text="“season” is trained")
+    expect(told).to_be_visible()
+    assert steps.apart(told, steps.progress(page, "train"))
+    assert steps.field(page, "train-name").input_value() == ""  # it is taken by now
     expect(page.locator("#train-curves .js-plotly-plot .scatterlayer .trace")).to_have_count(4)
     expect(page.locator("#train-curves .mx-plot")).to_have_attribute("data-points", "24")
     expect(steps.field(page, "bank")).to_have_value("season")
@@ -34,6 +38,23 @@ def test_trained_bank_is_chosen_and_steers(page: Page) -> None:
     texts = steps.steer(page)
     assert len(texts) == 5
     assert len(set(texts)) > 1
+
+
+def test_an_empty_name_means_the_one_offered_and_a_name_can_be_typed_at_once(page: Page) -> None:
+    steps.fill(page, "prompt", "Who sings at night?")
+    name = steps.field(page, "train-name")
+    page.get_by_role("tab", name="Train", exact=True).click()
+    name.press_sequentially("typed at once")
+    steps.settle(page)
+    expect(name).to_have_value("typed at once")
+    steps.open_train(page)
+    expect(name).to_have_value("typed at once")
+    expect(name).to_have_attribute("placeholder", "who-sings-at-night-1")
+    steps.train(page, "", vectors=1, steps=1)
+    assert steps.wait_for_training(page, "who-sings-at-night-1") == 1
+    expect(steps.field(page, "bank")).to_have_value("who-sings-at-night-1")
+    expect(name).to_have_attribute("placeholder", "who-sings-at-night-2")
+    assert name.input_value() == ""
 
 
 def test_progress_moves_and_stop_keeps_the_finished_vectors(page: Page) -> None:
@@ -73,12 +94,14 @@ def test_training_goes_on_when_the_page_is_closed_and_everybody_sees_it(
     assert not any(row.startswith("another") for row in steps.field(other, "bank").all_inner_texts())
 
 
-def test_stop_before_the_first_vector_says_that_nothing_was_saved(page: Page) -> None:
+def test_stop_before_the_first_vector_keeps_nothing_and_is_no_failure(page: Page) -> None:
     steps.train(page, "nothing", vectors=2, steps=LONG, method="sequential")
     expect(steps.progress(page, "train")).to_contain_text("vector 1 of 2")
     page.locator("#train-stop").click()
-    expect(steps.progress(page, "train")).to_contain_text("stopped before a vector was finished")
-    steps.refused(page, "stopped before a vector was finished")
+    ended = "Training “nothing” was stopped before a vector was finished: nothing is kept."
+    expect(steps.progress(page, "train")).to_have_text(ended)
+    steps.settle(page)
+    expect(steps.messages(page)).to_have_count(0)
 
 
 def test_steering_goes_between_the_steps_of_a_training(page: Page) -> None:

@@ -841,7 +841,7 @@ def test_ctrl_c_before_a_vector_is_finished_is_one_sentence(ask: Ask, cache, pre
     told = ask(*TRAIN, "--method", "sequential", "--steps", 100_000_000, "--json")
     assert (told.code, told.out) == (2, "")
     assert "Stopping; what is finished is kept." in told.err
-    assert told.err[-1] == "training: it was stopped before a vector was finished. Nothing was saved."
+    assert told.err[-1] == "Stopped before a vector was finished: nothing was saved."
     assert not (cache / "banks").exists()
 
 

@@ -89,6 +89,29 @@ def test_a_vector_keeps_its_look_whatever_else_is_shown():
     assert alone["vector 3"]["marker"] == among["vector 3"]["marker"]
 
 
+DARK = "#020617"  # the ground of the dark page
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of a colour such as #3f90da (WCAG 2.2)."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("colour", ["vector", "radius", "signed radius", "label"])
+def test_every_point_stands_out_from_a_dark_page(colour):
+    points = [replace(point, radius=point.vector + 1, label=str(point.vector)) for point in bank(8)]
+    points += [replace(PLAIN, radius=-8)] if colour == "signed radius" else []
+    seen = traces(map_figure([*points, RANDOM], colour.split()[-1]))
+    markers = [trace["marker"] for trace in seen.values()]
+    colours = [stop for marker in markers for _, stop in marker.get("colorscale", [])]
+    colours += [marker["color"] for marker in markers if isinstance(marker["color"], str)]
+    assert len(colours) > 6
+    for one in colours:
+        assert (luminance(one) + 0.05) / (luminance(DARK) + 0.05) >= 3, one  # WCAG 1.4.11, for graphics
+
+
 def test_points_of_one_label_share_a_colour_and_unlabelled_ones_come_last():
     points = [replace(PLAIN, vector=i, label=label) for i, label in enumerate(["poem", "", "French", "poem"])]
     found = traces(map_figure(points, "label"))

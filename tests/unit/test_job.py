@@ -2,10 +2,11 @@
 
 import logging
 import threading
+import time
 
 import pytest
 
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.job import Job
 
 PATIENCE = 10.0
@@ -42,6 +43,19 @@ def test_a_stopped_job_keeps_its_result():
     assert job.state in ("stopping", "stopped")
     assert job.wait(PATIENCE)
     assert (job.state, job.result) == ("stopped", "two vectors")
+
+
+def test_a_job_stopped_before_there_was_anything_to_keep_has_not_failed():
+    def work(stop):
+        yield 1
+        while not stop():
+            time.sleep(0.001)
+        raise Stopped("nothing was saved")
+
+    job = Job("Training", work)
+    job.stop()
+    assert job.wait(PATIENCE)
+    assert (job.state, job.result, job.error) == ("stopped", None, None)
 
 
 def test_between_stop_and_the_end_a_job_says_that_it_is_stopping():

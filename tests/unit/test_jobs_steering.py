@@ -13,7 +13,7 @@ from melbo_app.engine import generation
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.steering import random_vector
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.steering import MOST_ROWS
 from melbo_app.library.bank import Bank, BankRecord
 from melbo_app.workbench import Workbench
@@ -263,7 +263,7 @@ def test_a_stopped_comparison_keeps_its_texts_as_far_as_they_are_and_they_do_not
 
 def test_stopped_before_the_first_token_there_is_nothing_to_keep_and_it_says_so(bench, bank):
     before = bench.comparisons()
-    with pytest.raises(InputError, match="stopped before their first token"):
+    with pytest.raises(Stopped, match="before the first token"):
         steer(bench, [0, 1], [6.0], stop=lambda: True)
     assert bench.comparisons() == before
 

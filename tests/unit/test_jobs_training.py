@@ -15,7 +15,7 @@ from tiny_models import BLOCKS
 from melbo_app.engine import climb
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
-from melbo_app.errors import BusyError, InputError, StorageError
+from melbo_app.errors import BusyError, InputError, Stopped, StorageError
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.training import command, layers
 from melbo_app.library import atomic, banks
@@ -315,7 +315,7 @@ def test_stop_of_a_joint_training_keeps_all_its_vectors_as_they_are(bench, never
 @pytest.mark.parametrize("method", ["joint", "sequential"])
 def test_stop_before_a_vector_is_finished_saves_nothing_and_says_so(bench, method):
     work = bench.train([PROMPT], replace(QUICK, method=method), "a", stop=lambda: True)
-    with pytest.raises(InputError, match="it was stopped before a vector was finished. Nothing was saved"):
+    with pytest.raises(Stopped, match="before a vector was finished: nothing was saved"):
         finish(work)
     assert bench.banks() == [] and bench.unsaved_bank() is None
 

@@ -8,5 +8,5 @@ from melbo_app.ui.components.live import live
 
 
 def radius_slider(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
-    """Value: {radius, trained, median}. Event: release, only when the pointer lets go or the keys rest."""
+    """Value: {bank, radius, trained, median}. Event: release, only when the pointer lets go or the keys rest."""
     return live("radius_slider", value, elem_id=elem_id)

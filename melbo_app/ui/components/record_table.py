@@ -8,5 +8,8 @@ from melbo_app.ui.components.live import live
 
 
 def record_table(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
-    """Value: {columns, rows: [{key, cells, tone}], selected, message}. Event: pick, with the key."""
+    """Value: {columns, wide, rows: [{key, cells, tone}], selected, message}. Event: pick, with the key.
+
+    The columns in ``wide`` share the room that the others leave, so that the table fits where it stands.
+    """
     return live("record_table", value, elem_id=elem_id)

@@ -1,4 +1,4 @@
-"""The header: product name, model chip, training chip."""
+"""The header: product name, training chip, model chip."""
 
 from typing import Any
 

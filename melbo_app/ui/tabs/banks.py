@@ -17,7 +17,8 @@ from melbo_app.ui.present import amount, day, first_line, layers, radius_text
 from melbo_app.ui.session import Session
 from melbo_app.workbench import Workbench
 
-COLUMNS = ["bank", "vectors", "model", "s → t", "R", "scope", "method", "prompt", "date", "size"]
+COLUMNS = ["bank", "model", "vectors", "s → t", "R", "prompt", "date"]
+WIDE = ["model", "prompt"]
 NOTHING = "No bank chosen: click one in the list."
 
 
@@ -26,7 +27,7 @@ class BanksTab:
 
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session = workbench, session
-        self.table = record_table({"columns": COLUMNS}, elem_id="bank-table")
+        self.table = record_table({"columns": COLUMNS, "wide": WIDE}, elem_id="bank-table")
         self._chosen = gr.State(None)
         self.details = note_view(note(NOTHING), elem_id="bank-details")
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
@@ -82,7 +83,10 @@ class BanksTab:
         line = next((one for one in shelf if one.name == name), None)
         rows = [{"key": one.name, "cells": _cells(one), "tone": "damaged" if one.damaged else ""} for one in shelf]
         chosen = line.name if line else None
-        table = {"columns": COLUMNS, "rows": rows, "selected": chosen, "message": "No banks yet: train one, or import."}
+        table = {
+            "columns": COLUMNS, "wide": WIDE, "rows": rows, "selected": chosen,
+            "message": "No banks yet: train one, or import.",
+        }  # fmt: skip
         details = note(*_details(line), tone="plain") if line else note(NOTHING)
         return [table, chosen, details, gr.Button(visible=False), gr.Button(visible=False)]
 
@@ -124,11 +128,10 @@ def _cells(line: BankSummary) -> list[str]:
     name = f"{line.name} (sample)" if line.sample else line.name
     record = line.record
     if record is None:
-        return [name, "", "damaged", "", "", "", "", line.damaged or "", day(line.changed), size_text(line.size)]
-    prompt = first_line(record.prompts[0].user, 40) if record.prompts else ""
+        return [name, "damaged", "", "", "", line.damaged or "", day(line.changed)]
+    prompt = first_line(record.prompts[0].user, 120) if record.prompts else ""
     return [
-        name, str(line.vectors), record.model, layers(record), amount(record.radius), record.scope or "–",
-        record.method, prompt, day(record.created), size_text(line.size),
+        name, record.model, str(line.vectors), layers(record), amount(record.radius), prompt, day(record.created),
     ]  # fmt: skip
 
 
@@ -136,7 +139,8 @@ def _details(line: BankSummary) -> list[str]:
     record = line.record
     if record is None:
         return [f"“{line.name}” is damaged: {line.damaged}"]
-    facts = [f"“{line.name}”: {line.vectors} vectors of {record.hidden_size} numbers"]
+    facts = [f"“{line.name}”: {line.vectors} vectors of {record.hidden_size} numbers, {size_text(line.size)}"]
+    facts += [record.method, f"scope {record.scope or 'unknown'}"]
     facts += [radius_text(record.radius, record.median_norm), f"p {amount(record.p)}, q {amount(record.q)}"]
     facts += [f"{record.steps} steps, seed {record.seed}"] if record.steps else []
     facts += [f"{record.seconds:.1f} s on {record.device} in {record.dtype}"] if record.seconds else []

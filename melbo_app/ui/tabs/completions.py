@@ -24,6 +24,7 @@ class CompletionsTab:
 
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session, self._runs = workbench, session, Runs()
+        self._shown = gr.State(None)  # id of the comparison that the grid shows
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.steer = gr.Button("Steer", variant="primary", elem_id="steer-button", scale=0, min_width=110)
             self.stop = gr.Button("Stop", elem_id="steer-stop", scale=0, min_width=80)
@@ -44,7 +45,7 @@ class CompletionsTab:
         self.grid = completion_grid({"groups": [], "message": EMPTY}, elem_id="completions")
         self.decoding_inputs = [self.max_tokens, self.mode, self.temperature, self.top_p, self.seed]
         self.restore_outputs = [
-            *session.prompt_inputs, *session.bank_outputs, self.control, *self.decoding_inputs, self.grid,
+            *session.prompt_inputs, *session.bank_outputs, self.control, *self.decoding_inputs, self.grid, self._shown,
         ]  # fmt: skip
 
     def bind(self) -> None:
@@ -53,7 +54,7 @@ class CompletionsTab:
         inputs = [
             *session.prompt_inputs, session.bank, session.vectors, session.radius, self.control, *self.decoding_inputs,
         ]  # fmt: skip
-        outputs = [self.grid, self.progress, self.history]
+        outputs = [self.grid, self.progress, self.history, self._shown]
         many: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 8, "concurrency_id": "steer"}
         runs = [bind(self.steer.click, self._steer, inputs, outputs, **many)]
         for trigger in (session.radius.release, *(selection.success for selection in session.selections)):
@@ -64,7 +65,8 @@ class CompletionsTab:
         sampling = [self.temperature, self.top_p, self.seed]
         for field in (self.mode, self.control):
             bind(field.change, self._sampling, [self.mode, self.control], sampling)
-        bind(self.history.input, self.restore, self.history, self.restore_outputs)
+        # Not input: the list fires that twice for a choice, and also when it is only left.
+        bind(self.history.change, self._restore_chosen, [self.history, self._shown], self.restore_outputs)
 
     def choices(self, value: int | None = None) -> Any:
         """The history with its newest entries."""
@@ -91,8 +93,12 @@ class CompletionsTab:
         prompts = [firsts[index] for index in sorted(firsts)]
         return [
             *self._session.prompt_values(prompts), *shown, control, *decoding,
-            grid(completions, self._session.names(bank, bank_hash)),
+            grid(completions, self._session.names(bank, bank_hash)), comparison_id,
         ]  # fmt: skip
+
+    def _restore_chosen(self, comparison_id: int | None, shown: int | None) -> list[Any]:
+        """Show the comparison that was chosen in the list, unless it is the one that is shown already."""
+        return self.restore(None if comparison_id == shown else comparison_id)
 
     def _steer(
         self, request: gr.Request, text: str, system: str, template: bool, bank: str | None, vectors: list[int],
@@ -104,7 +110,7 @@ class CompletionsTab:
         names = self._session.names(bank)
         with self._runs.start(request) as stop:
             empty = waiting(asked, rows, radii[0] if radii else 0.0, control, names, how.max_new_tokens)
-            yield empty, working("waiting for the model"), gr.skip()
+            yield empty, working("waiting for the model"), gr.skip(), gr.skip()
             work = self._workbench.steer(bank, asked, rows, radii, how, random_control=control, stop=stop.is_set)
             run = Returning(work)
             last = 0.0
@@ -113,20 +119,20 @@ class CompletionsTab:
                     continue
                 last = time.monotonic()
                 shown = grid(step.completions, names, live=True) if step.completions else gr.skip()
-                yield shown, working(step.stage, step.done / max(1, step.total)), gr.skip()
+                yield shown, working(step.stage, step.done / max(1, step.total)), gr.skip(), gr.skip()
             if self._runs.replaced(request, stop):
                 return
             stopped = stop.is_set()
         comparison = run.result
         ended = "Stopped" if stopped else "Done"
-        yield grid(comparison.completions, names), resting(ended), self.choices(comparison.id)
+        yield grid(comparison.completions, names), resting(ended), self.choices(comparison.id), comparison.id
 
     def _steer_again(self, request: gr.Request, auto: bool, *fields: Any) -> Iterator[tuple[Any, ...]]:
         """Steer because R or the selection changed, when that is wanted."""
         if auto:
             yield from self._steer(request, *fields)
         else:
-            yield gr.skip(), gr.skip(), gr.skip()  # who yields nothing empties the outputs
+            yield (gr.skip(),) * 4  # who yields nothing empties the outputs
 
     def _stop(self, request: gr.Request) -> dict[str, Any]:
         return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")

@@ -1,5 +1,6 @@
 """Labels: saying in words what each vector does."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import gradio as gr
@@ -16,6 +17,8 @@ from melbo_app.ui.session import Session
 from melbo_app.workbench import Workbench
 
 COLUMNS = ["vector", "name", "tags", "rating", "note", "changed"]
+WIDE = ["name", "tags", "note"]
+NO_BANK = {"columns": COLUMNS, "wide": WIDE, "rows": [], "message": "Choose a bank at the left."}
 NO_TEXT = "No completion of this vector yet: press Steer with it."
 RATINGS = [("none", 0), ("★", 1), ("★★", 2), ("★★★", 3), ("★★★★", 4), ("★★★★★", 5)]
 
@@ -25,8 +28,8 @@ class LabelsTab:
 
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session = workbench, session
-        self._held = gr.State(None)  # whose label the form holds: bank, its hash, vector, and the fields as loaded
-        self.table = record_table({"columns": COLUMNS, "message": "Choose a bank at the left."}, elem_id="label-table")
+        self._saved = gr.State(None)  # when this page saved a label last
+        self.table = record_table(NO_BANK, elem_id="label-table")
         with gr.Row(elem_classes="mx-split"):
             with gr.Column(scale=5, min_width=320, elem_id="label-form"):
                 with gr.Row(elem_classes="mx-toolbar", equal_height=True):
@@ -41,29 +44,38 @@ class LabelsTab:
                     )
                     self.rating = gr.Dropdown(RATINGS, value=0, label="Rating", elem_id="label-rating", min_width=120)
                 self.note = gr.Textbox(label="Note", lines=2, max_lines=6, elem_id="label-note")
-                self.save = gr.Button("Save (Ctrl+Enter)", variant="primary", elem_id="label-save")
+                with gr.Row(elem_classes="mx-toolbar"):
+                    self.save = gr.Button("Save (Ctrl+Enter)", variant="primary", elem_id="label-save", scale=3)
+                    self.discard = gr.Button("Discard", elem_id="label-discard", scale=1, min_width=80)
             with gr.Column(scale=5, min_width=300):
                 self.completion = completion_grid({"groups": [], "message": NO_TEXT}, elem_id="label-completion")
         with gr.Row(elem_classes="mx-toolbar"):
             self.csv = gr.Button("Export CSV", elem_id="labels-csv", size="sm", scale=0, min_width=120)
             self.jsonl = gr.Button("Export JSONL", elem_id="labels-jsonl", size="sm", scale=0, min_width=120)
         self._file = hidden_download("labels-file")
-        self.form = [self.name, self.tags, self.rating, self.note]
-        self.outputs = [self.table, self.vector, self.of, *self.form, self.completion, self._held]
+        # The line above the fields also says whose they are, and travels with them: a state may be newer than they are.
+        self.form = [self.of, self.name, self.tags, self.rating, self.note]
+        self.outputs = [self.table, self.vector, *self.form, self.completion, self._saved]
 
     def bind(self, tab: gr.Tab) -> None:
         """Bind choosing, saving and exporting; ``tab`` shows its newest state whenever it is opened."""
         session = self._session
-        for trigger in (tab.select, session.bank.change):
-            bind(trigger, self._renew, [session.bank, self._held, *self.form], self.outputs)
-        bind(self.table.pick, self._open_picked, session.bank, self.outputs, trigger_mode="always_last")
-        bind(self.vector.submit, self.open, [session.bank, self.vector], self.outputs)
-        number = [session.bank, self.vector]
-        bind(self.vector.input, self._typed, number, self.outputs, trigger_mode="always_last")
-        bind(self.previous.click, self._back, [session.bank, self.vector], self.outputs)
-        bind(self.next.click, self._forth, [session.bank, self.vector], self.outputs)
-        saved = bind(self.save.click, self._save, [self._held, *self.form], self.outputs)
-        bind(saved.success, session.reopen_bank, [session.bank, session.vectors, session.radius], session.bank_outputs)
+        chosen, numbered, latest = [session.bank, *self.form], [session.bank, self.vector, *self.form], "always_last"
+        bind(tab.select, self._renew, chosen, self.outputs)
+        moves = [
+            bind(session.bank.change, self._follow, chosen, self.outputs),
+            bind(self.table.pick, self._pick, chosen, self.outputs, trigger_mode=latest),
+            bind(self.vector.submit, self.move, numbered, self.outputs),
+            bind(self.vector.input, self._typed, numbered, self.outputs, trigger_mode=latest),
+            bind(self.previous.click, self._back, numbered, self.outputs),
+            bind(self.next.click, self._forth, numbered, self.outputs),
+        ]
+        for move in moves:
+            bind(move.failure, self._stay, [session.bank, self.of], [self.table, self.vector])
+        bind(self.save.click, self._save, self.form, self.outputs)
+        bind(self.discard.click, self._discard, [session.bank, self.of], self.outputs)
+        column = [session.bank, session.vectors, session.radius]
+        bind(self._saved.change, session.show_labels, column, [session.vectors, session.cards])
         for button, ending in ((self.csv, ".csv"), (self.jsonl, ".jsonl")):
             made = bind(button.click, self._exporter(ending), None, self._file)
             made.success(None, None, None, js=fetch_script("labels-file"), api_visibility="private")
@@ -73,27 +85,29 @@ class LabelsTab:
         line = self._session.find(bank)
         if line is None or not line.vectors or bank is None:
             empty = {"groups": [], "message": NO_TEXT}
-            return [self._table(None, None), 0, note(), "", gr.Dropdown(choices=[], value=[]), 0, "", empty, None]
+            nothing = gr.Dropdown(choices=[], value=[])
+            return [self._table(None, None), 0, note(), "", nothing, 0, "", empty, gr.skip()]
         at = min(max(0, int(vector or 0)), line.vectors - 1)
         label = self._workbench.label(bank, at)
         text = self._workbench.latest_completion(bank, at)
         fields = [label.name, list(label.tags), label.rating or 0, label.note]
+        held = {"bank": bank, "hash": self._workbench.bank(bank).hash, "vector": at, "fields": fields}
         return [
             self._table(bank, at),
             at,
-            note(f"Vector {at} of “{bank}”"),
+            {**note(f"Vector {at} of “{bank}”"), "held": held},
             label.name,
             gr.Dropdown(choices=self._workbench.tags(), value=list(label.tags)),
             label.rating or 0,
             label.note,
             {**grid([text], {at: label.name}), "lines": 3} if text else {"groups": [], "message": NO_TEXT},
-            {"bank": bank, "hash": self._workbench.bank(bank).hash, "vector": at, "fields": fields},
+            gr.skip(),
         ]
 
     def _table(self, bank: str | None, selected: int | None) -> dict[str, Any]:
         line = self._session.find(bank)
         if bank is None or line is None or not line.vectors:
-            return {"columns": COLUMNS, "rows": [], "message": "Choose a bank at the left."}
+            return NO_BANK
         labels = self._workbench.bank_labels(bank)
         rows = []
         for number in range(line.vectors):
@@ -103,39 +117,87 @@ class LabelsTab:
                 changed = day(label.updated) if label.updated else ""
                 cells[1:] = [label.name, ", ".join(label.tags), "★" * (label.rating or 0), label.note, changed]
             rows.append({"key": str(number), "cells": cells})
-        return {"columns": COLUMNS, "rows": rows, "selected": None if selected is None else str(selected)}
+        return {
+            "columns": COLUMNS, "wide": WIDE, "rows": rows, "selected": None if selected is None else str(selected),
+        }  # fmt: skip
 
-    def _renew(self, bank: str | None, held: dict[str, Any] | None, *fields: Any) -> list[Any]:
-        """What is new on the shelf and among the labels; what was written and not saved stays in the form."""
-        same = held is not None and held["bank"] == bank
-        if held is None or not _edited(held, *fields):
-            return self.open(bank, held["vector"] if held is not None and same else 0)
-        table = self._table(bank, held["vector"] if same else None)
-        return [table, *[gr.skip()] * (len(self.outputs) - 1)]
+    def move(self, bank: str | None, vector: float | None, of: Any, *fields: Any) -> list[Any]:
+        """Values of ``outputs`` for another vector, after what was written about the one before is saved."""
+        edited = _edited(of, *fields)
+        if edited:
+            self._keep(of, *fields)
+        values = self._open_again(bank, vector, of)
+        values[-1] = datetime.now(UTC) if edited else gr.skip()
+        return values
 
-    def _typed(self, bank: str | None, vector: float | None) -> list[Any]:
-        """Open the label of the number in the field, which a person may still be writing: the field stays."""
+    def _open_again(self, bank: str | None, vector: float | None, of: Any) -> list[Any]:
+        """The same as ``open``, leaving the fields alone where they hold that very label: a person may be writing."""
         values = self.open(bank, vector)
+        first, last = self.outputs.index(self.form[0]), self.outputs.index(self.form[-1])
+        if _held(of) is not None and _held(values[first]) == _held(of):
+            values[first : last + 1] = [gr.skip()] * len(self.form)
+        return values
+
+    def _keep(self, of: Any, name: str, tags: list[str] | None, rating: int | None, words: str) -> None:
+        """Save to the vector whose label was loaded, whatever the bank and the number say by now."""
+        held = _held(of) or {}
+        bank, vector = bank_chosen(held.get("bank")), held.get("vector", 0)
+        if self._workbench.bank(bank).hash != held["hash"]:
+            raise InputError(
+                "label", f"“{bank}” was replaced since by another bank", "Press Discard, and choose the vector again"
+            )
+        try:
+            self._workbench.save_label(bank, vector, name=name, tags=tags or [], rating=rating or None, note=words)
+        except InputError as error:
+            raise InputError(f"label of vector {vector}, {error.field}", error.problem, error.remedy) from error
+        gr.Info(f"The label of vector {vector} is saved.", duration=2)
+
+    def _renew(self, bank: str | None, of: Any, *fields: Any) -> list[Any]:
+        """What is new on the shelf and among the labels; what was written and not saved stays in the form."""
+        held = _held(of)
+        at = held["vector"] if held is not None and held["bank"] == bank else None
+        if not _edited(of, *fields):
+            return self._open_again(bank, at, of)
+        return [self._table(bank, at), *[gr.skip()] * (len(self.outputs) - 1)]
+
+    def _follow(self, bank: str | None, of: Any, *fields: Any) -> list[Any]:
+        """Another bank is chosen at the left, or the same one again."""
+        held = _held(of)
+        if held is not None and held["bank"] == bank:
+            return self._renew(bank, of, *fields)
+        return self.move(bank, 0, of, *fields)
+
+    def _typed(self, bank: str | None, vector: float | None, *form: Any) -> list[Any]:
+        """Open the label of the number in the field, which a person may still be writing: the field stays."""
+        values = self.move(bank, vector, *form)
         values[1] = gr.skip()
         return values
 
-    def _open_picked(self, bank: str | None, event: gr.EventData) -> list[Any]:
-        return self.open(bank, int(event.key))
+    def _pick(self, event: gr.EventData, bank: str | None, *form: Any) -> list[Any]:
+        return self.move(bank, int(event.key), *form)
 
-    def _back(self, bank: str | None, vector: float) -> list[Any]:
-        return self.open(bank, vector - 1)
+    def _back(self, bank: str | None, vector: float | None, *form: Any) -> list[Any]:
+        return self.move(bank, (vector or 0) - 1, *form)
 
-    def _forth(self, bank: str | None, vector: float) -> list[Any]:
-        return self.open(bank, vector + 1)
+    def _forth(self, bank: str | None, vector: float | None, *form: Any) -> list[Any]:
+        return self.move(bank, (vector or 0) + 1, *form)
 
-    def _save(self, held: dict[str, Any] | None, name: str, tags: list[str], rating: int, words: str) -> list[Any]:
-        """Save to the vector whose label was loaded, whatever the bank and the number say by now."""
-        bank, vector = bank_chosen(held["bank"] if held else None), held["vector"] if held else 0
-        if held and self._workbench.bank(bank).hash != held["hash"]:
-            raise InputError("label", f"“{bank}” was replaced since by another bank", "Choose the vector again")
-        self._workbench.save_label(bank, vector, name=name, tags=tags or [], rating=rating or None, note=words)
-        gr.Info(f"The label of vector {vector} is saved.", duration=3)
-        return self.open(bank, vector)
+    def _stay(self, bank: str | None, of: Any) -> list[Any]:
+        """Row and number of the vector that the form holds: what was written about it could not be saved."""
+        held = _held(of)
+        if held is None:
+            return [gr.skip()] * 2
+        return [self._table(bank, held["vector"] if held["bank"] == bank else None), held["vector"]]
+
+    def _save(self, of: Any, *fields: Any) -> list[Any]:
+        self._keep(of, *fields)
+        held = of["held"]
+        return [*self.open(held["bank"], held["vector"])[:-1], datetime.now(UTC)]
+
+    def _discard(self, bank: str | None, of: Any) -> list[Any]:
+        """The label as it was saved last."""
+        held = _held(of)
+        return self.open(bank, held["vector"] if held is not None and held["bank"] == bank else 0)
 
     def _exporter(self, ending: str) -> Any:
         def export() -> str:
@@ -144,6 +206,12 @@ class LabelsTab:
         return export
 
 
-def _edited(held: dict[str, Any], name: str | None, tags: list[str] | None, rating: int | None, words: str) -> bool:
+def _held(of: Any) -> dict[str, Any] | None:
+    """Whose label the form holds: bank, its hash, vector, and the fields as loaded; None before the first."""
+    return of.get("held") if isinstance(of, dict) else None
+
+
+def _edited(of: Any, name: str | None, tags: list[str] | None, rating: int | None, words: str | None) -> bool:
     """Whether the form holds something else than what was loaded; one that was never shown sends None."""
-    return name is not None and [name, tags or [], rating or 0, words or ""] != held["fields"]
+    held = _held(of)
+    return held is not None and name is not None and [name, tags or [], rating or 0, words or ""] != held["fields"]

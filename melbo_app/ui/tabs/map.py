@@ -1,5 +1,6 @@
 """Map: completions as points; near points say similar things."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ from melbo_app.ui.components.completion_grid import completion_grid, grid
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
-from melbo_app.ui.forms import Returning, bank_chosen, chosen, decoding_from, prompts_from, radii_from
+from melbo_app.ui.forms import Returning, bank_chosen, chosen, decoding_from, prompts_from, radii_from, words_of
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import day
 from melbo_app.ui.runs import Runs
@@ -20,6 +21,22 @@ from melbo_app.workbench import Workbench
 
 MULTIPLES = {"× ½": 0.5, "× ¾": 0.75, "× 1": 1.0, "× 1.4": 1.4, "× 2": 2.0}
 USUAL = ["× ¾", "× 1", "× 1.4"]
+CLOSE = 0.005  # two numbers with the same three digits differ by less
+_FACTORS = f"""
+  const factors = {json.dumps(MULTIPLES)}, names = Object.keys(factors), trained = radius?.trained;
+  const words = (text ?? '').split(/[,;\\s]+/).filter(Boolean);
+  const is = (word, name) => trained && Math.abs(Number(word) / (trained * factors[name]) - 1) < {CLOSE};
+"""
+_MULTIPLES_IN = f"""(text, chosen, radius) => {{ {_FACTORS}
+  return [names.filter((name) => words.some((word) => is(word, name)))];
+}}"""
+_WITH_MULTIPLES = f"""(text, chosen, radius) => {{ {_FACTORS}
+  if (!trained) return [text];
+  const others = words.filter((word) => !names.some((name) => is(word, name)));
+  const wanted = names.filter((name) => chosen.includes(name));
+  const all = [...others, ...wanted.map((name) => String(Number((trained * factors[name]).toPrecision(3))))];
+  return [all.sort((one, other) => Number(one) - Number(other)).join(', ')];
+}}"""
 COLOURINGS = [("by vector", "vector"), ("by R", "radius"), ("by label", "label")]
 EMPTY = "Choose vectors at the left and one or several R, then draw the map."
 ASIDE = "Click a point to read its completion."
@@ -31,7 +48,7 @@ class MapTab:
     def __init__(self, workbench: Workbench, session: Session, completions: CompletionsTab) -> None:
         self._workbench, self._session, self._completions, self._runs = workbench, session, completions, Runs()
         self._map = gr.State(None)
-        self._offered = gr.State("")  # the radii that the page wrote
+        self._trained = gr.State(None)  # the trained R that the fields were filled for
         self.last = gr.State(None)  # the map that was drawn last, until it is shown: its id, bank, R and trained R
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.draw = gr.Button("Draw map", variant="primary", elem_id="map-draw", scale=0, min_width=110)
@@ -67,30 +84,32 @@ class MapTab:
             bind(run.failure, lambda: resting("Not finished."), None, self.progress)
         bind(self.stop.click, self._stop, None, self.progress)
         bind(self.colour.change, self._paint, [self._map, self.colour], self.plot)
-        offered = [self.radii, self._offered]
-        bind(self.multiples.input, self._fill_radii, [self.multiples, session.radius], offered)
-        column = [self.multiples, session.radius, session.bank, *offered, self.last]
-        bind(session.radius.change, self._renew_radii, column, offered)
+        fields = [self.radii, self.multiples, session.radius]
+        # Without asking the server: a second box may be checked at once.
+        bind(self.multiples.input, None, fields, self.radii, js=_WITH_MULTIPLES)
+        bind(self.radii.change, None, fields, self.multiples, js=_MULTIPLES_IN)  # input misses what is pasted
+        column = [*fields, session.bank, self._trained, self.last]
+        bind(session.radius.change, self._renew_radii, column, [self.radii, self.multiples, self._trained])
         bind(self.plot.point, self._open, None, self.aside)
 
-    def _fill_radii(self, multiples: list[str], radius: dict[str, Any] | None) -> list[str]:
-        """The R field's text for multiples of the bank's R, twice: in the field, and remembered as offered."""
-        trained = (radius or {}).get("trained")
-        radii = [trained * MULTIPLES[one] for one in MULTIPLES if one in multiples] if trained else []
-        return [", ".join(f"{one:.3g}" for one in radii)] * 2
-
     def _renew_radii(
-        self, multiples: list[str] | None, radius: dict[str, Any] | None, bank: str | None, text: str | None,
-        offered: str, last: dict[str, Any] | None,
-    ) -> Any:  # fmt: skip
+        self, text: str | None, chosen: list[str] | None, radius: dict[str, Any] | None, bank: str | None,
+        before: float | None, last: dict[str, Any] | None,
+    ) -> list[Any]:  # fmt: skip
         """Another bank has another R, and the last map had its own; what a person wrote stays."""
-        if text is not None and text != offered:  # None: the tab was not opened yet
-            return [gr.skip()] * 2
-        if last and last["bank"] == bank and not offered:
-            return [last["radii"]] * 2
-        if last and last["bank"] == bank and offered == last["radii"]:
-            return [gr.skip()] * 2
-        return self._fill_radii(multiples or USUAL, radius)
+        trained = (radius or {}).get("trained")
+        known = last["radii"] if last else None
+        if trained == before:
+            return [gr.skip()] * 3
+        if before is None and last and last["bank"] == bank:
+            return [known, _multiples_in(known, trained), trained]
+        # No text: the tab was not opened yet.
+        if text is not None and before is not None and text != known and not _only_multiples(text, before):
+            return [gr.skip(), _multiples_in(text, trained), trained]
+        if trained is None:
+            return ["", [], None]
+        names = [name for name in MULTIPLES if name in (chosen or USUAL)]
+        return [", ".join(f"{trained * MULTIPLES[name]:.3g}" for name in names), names, trained]
 
     def find_last(self) -> dict[str, Any] | None:
         """The value of ``last`` for a page that is opened."""
@@ -151,3 +170,20 @@ class MapTab:
 
     def _stop(self, request: gr.Request) -> dict[str, Any]:
         return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
+
+
+def _multiples_in(text: str | None, trained: float | None) -> list[str]:
+    """Which multiples of the trained R stand in the R field."""
+    return [name for name in MULTIPLES if any(_is(word, trained, name) for word in words_of(text))]
+
+
+def _only_multiples(text: str, trained: float) -> bool:
+    return all(any(_is(word, trained, name) for name in MULTIPLES) for word in words_of(text))
+
+
+def _is(word: str, trained: float | None, name: str) -> bool:
+    """Whether a word of the R field is that multiple of the trained R, which is written with three digits."""
+    try:
+        return trained is not None and abs(float(word) / (trained * MULTIPLES[name]) - 1) < CLOSE
+    except ValueError:
+        return False

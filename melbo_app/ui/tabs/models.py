@@ -13,6 +13,7 @@ from melbo_app.ui.guard import bind
 from melbo_app.workbench import Workbench
 
 COLUMNS = ["model", "what to give", "state"]
+WIDE = ["model", "what to give"]
 
 
 class ModelsTab:
@@ -27,7 +28,7 @@ class ModelsTab:
             )
             self.load = gr.Button("Load", variant="primary", elem_id="model-load", scale=0, min_width=110)
         self.progress = progress_bar(resting(), elem_id="model-progress")
-        self.table = record_table({"columns": COLUMNS}, elem_id="model-table")
+        self.table = record_table({"columns": COLUMNS, "wide": WIDE}, elem_id="model-table")
         self.outputs = [self.details, self.table]
 
     def bind(self, tab: gr.Tab, wake: gr.Timer) -> None:
@@ -46,7 +47,7 @@ class ModelsTab:
             for model in self._workbench.models()
         ]
         state = self._workbench.model_state()
-        return [note(*_details(state), tone="plain"), {"columns": COLUMNS, "rows": rows}]
+        return [note(*_details(state), tone="plain"), {"columns": COLUMNS, "wide": WIDE, "rows": rows}]
 
     def _pick(self, event: gr.EventData) -> str:
         return str(event.key)

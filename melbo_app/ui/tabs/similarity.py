@@ -12,7 +12,7 @@ from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import bank_chosen, prompts_from
 from melbo_app.ui.guard import bind
-from melbo_app.ui.present import vector_name
+from melbo_app.ui.present import sentence, vector_name
 from melbo_app.ui.session import Session
 from melbo_app.workbench import Workbench
 
@@ -32,7 +32,7 @@ class SimilarityTab:
             self.clustered = gr.Checkbox(
                 label="alike vectors together", value=True, elem_id="similarity-order", container=False
             )
-            self.progress = progress_bar(resting(), elem_id="similarity-progress")
+        self.progress = progress_bar(resting(), elem_id="similarity-progress")
         with gr.Row(elem_classes="mx-split"):
             with gr.Column(min_width=340):
                 self.delta = plotly_view({"message": EMPTY}, elem_id="similarity-delta")
@@ -78,7 +78,7 @@ class SimilarityTab:
         try:
             yield from self._compare(text, system, template, bank, scope or "content")
         except MelboError as error:
-            yield gr.skip(), resting(str(error))
+            yield gr.skip(), resting(sentence(str(error)))
 
     def _show(self, compared: tuple[str, Similarity] | None, clustered: bool) -> list[Any]:
         from melbo_app.analysis.figures import heatmap_figure  # late: plotly takes a second to import

@@ -1,5 +1,6 @@
 """Train: new vectors on the prompt at the left."""
 
+import itertools
 import re
 from typing import Any
 
@@ -27,10 +28,9 @@ class TrainTab:
         self._workbench, self._session = workbench, session
         self.watched = gr.State(None)  # the training that was started from this page
         self._norm = gr.State(None)
-        self._offered = gr.State("")  # the name that the page made up
         with gr.Row(elem_classes="mx-split"):
             with gr.Column(scale=4, min_width=330, elem_id="train-form"):
-                self.name = gr.Textbox(label="Bank name", elem_id="train-name")
+                self.name = gr.Textbox(label="Bank name (empty: the one offered)", max_lines=1, elem_id="train-name")
                 self.method = gr.Radio(METHODS, value="joint", label="Method", elem_id="train-method")
                 with gr.Row(elem_classes="mx-fields"):
                     self.source = _number("Source layer", "train-source")
@@ -63,12 +63,9 @@ class TrainTab:
                 self.curves = plotly_view({"message": EMPTY}, elem_id="train-curves")
                 self.use = gr.Button("Use the trained bank", elem_id="train-use", visible=False)
         self.form_outputs = [
-            self.name, self._offered, self.source, self.target, self.scope, self.radius, self.relative, self._norm,
-            self.norm,
+            self.source, self.target, self.scope, self.radius, self.relative, self._norm, self.norm,
         ]  # fmt: skip
-        self.name_inputs = [session.prompt, self.name, self._offered]
-        self.suggest_inputs = [*session.prompt_inputs, session.scope, self.name, self._offered]
-        self.name_outputs = [self.name, self._offered]
+        self.suggest_inputs = [*session.prompt_inputs, session.scope]
         self.job_outputs = [self.progress, self.curves, self.again, self.use]
 
     def bind(self, wake: gr.Timer) -> None:
@@ -80,8 +77,8 @@ class TrainTab:
         ]  # fmt: skip
         bind(self.start.click, self._start, inputs, [self.progress, self.watched, wake])
         bind(self.stop.click, self._stop, None, self.progress)
-        saved = bind(self.again.click, self._save_again, self.name, [self.progress, self.again, session.bank])
-        bind(saved.success, session.open_bank, session.bank, session.bank_outputs)
+        fields = [session.prompt, self.name]
+        bind(self.again.click, self._save_again, fields, [self.progress, self.again, session.bank])
         bind(self.use.click, self._use, None, session.bank_outputs)
         bind(self.method.input, lambda method: DEFAULT_STEPS[method], self.method, self.steps)
         bind(self.radius.input, self._to_relative, [self.radius, self._norm], self.relative)
@@ -94,24 +91,24 @@ class TrainTab:
         both = [session.scope, self.scope]
         bind(session.template.input, lambda template: [default_scope(template)] * 2, session.template, both)
         latest = {"trigger_mode": "always_last"}
+        bind(session.prompt.change, self.offer_name, session.prompt, self.name, **latest)
         bind(session.template.change, self._suggest_again, self.suggest_inputs, self.form_outputs, **latest)
         bind(session.scope.input, lambda scope: scope, session.scope, self.scope)
 
-    def suggest(self, text: str, system: str, template: bool, scope: str, name: str, offered: str) -> list[Any]:
-        """Values of ``form_outputs`` for the loaded model and this prompt; a free name where there is none yet."""
-        fresh = self.offer_name(text, name, offered)
+    def suggest(self, text: str, system: str, template: bool, scope: str) -> list[Any]:
+        """Values of ``form_outputs`` for the loaded model and this prompt."""
         try:
             prompts = prompts_from(text, system, template)
         except MelboError:
             prompts = []
         if not self._workbench.model_state().loaded:
-            return [*fresh, *[gr.skip()] * (len(self.form_outputs) - 2)]
+            return [gr.skip()] * len(self.form_outputs)
         try:
             found = self._workbench.suggestion(prompts)
         except MelboError:  # the strip of tokens says what is wrong; the layers must be this model's all the same
             found = self._workbench.suggestion()
         return [
-            *fresh, found.source, found.target, scope, found.radius, float(amount(found.relative_radius)),
+            found.source, found.target, scope, found.radius, float(amount(found.relative_radius)),
             found.median_norm, _norm_note(found.median_norm),
         ]  # fmt: skip
 
@@ -121,15 +118,22 @@ class TrainTab:
         values[self.form_outputs.index(self.scope)] = gr.skip()
         return values
 
-    def offer_name(self, text: str, name: str, offered: str) -> list[str]:
-        """Name and offered name: a free one of the prompt's first words, unless a person wrote one that is free."""
+    def offer_name(self, text: str) -> Any:
+        """The name field, which says what an empty one means; what a person writes into it is never touched."""
+        return gr.Textbox(placeholder=self._free_name(text))
+
+    def next_name(self, text: str, name: str, finished: list[Any] | None) -> Any:
+        """The name field after a training: empty where it still holds the name that this page's bank was given."""
+        used = finished is not None and finished[1] and name is not None and name.strip() == finished[0]
+        free = self._free_name(text)
+        return gr.Textbox(value="", placeholder=free) if used else gr.Textbox(placeholder=free)
+
+    def _free_name(self, text: str) -> str:
+        """A free name of the prompt's first words."""
         taken = {line.name.lower() for line in self._workbench.banks()}
-        if name and name != offered and name.lower() not in taken:
-            return [name, offered]
         words = re.findall(r"\w+", text.lower())[:4]
         stem = "-".join(words)[:40] or "bank"
-        number = next(number for number in range(1, len(taken) + 2) if f"{stem}-{number}" not in taken)
-        return [f"{stem}-{number}"] * 2
+        return next(name for name in (f"{stem}-{number}" for number in itertools.count(1)) if name not in taken)
 
     def watch(self) -> list[Any]:
         """Values of ``job_outputs`` for the training that runs, or the last one."""
@@ -163,7 +167,8 @@ class TrainTab:
             scope=scope,
             seed=whole("seed", seed),
         )
-        job = self._workbench.start_training(prompts_from(text, system, template), config, name)
+        prompts = prompts_from(text, system, template)
+        job = self._workbench.start_training(prompts, config, name.strip() or self._free_name(text))
         return working("starting"), job_key(job), gr.Timer(0.7)
 
     def _use(self) -> list[Any]:
@@ -178,10 +183,12 @@ class TrainTab:
         job.stop()
         return job_progress(job)
 
-    def _save_again(self, name: str) -> list[Any]:
+    def _save_again(self, text: str, name: str) -> list[Any]:
+        """Save what waits; under the name in the field where its own is taken by now."""
         waiting = self._workbench.unsaved_bank()
         taken = any(line.name == waiting for line in self._workbench.banks())
-        bank = self._workbench.save_again(name if taken else None).record.name
+        other = name.strip() or self._free_name(text)
+        bank = self._workbench.save_again(other if taken else None).record.name
         choices = bank_choices(self._workbench.banks())
         return [resting(f"{bank} is on the shelf."), gr.Button(visible=False), gr.Dropdown(choices=choices, value=bank)]
 
