@@ -168,7 +168,10 @@ def train(page: Page, name: str, *, vectors: int, steps: int, method: str = "joi
     """Fill the form and press Train."""
     open_train(page)
     fill(page, "train-name", name)
-    page.locator("#train-method").get_by_label(method).check()
+    if not field(page, "train-method").input_value().startswith(method):
+        field(page, "train-method").click()
+        page.get_by_role("option", name=re.compile(rf"^{method}:")).click()
+        settle(page)
     fill(page, "train-vectors", vectors)
     fill(page, "train-steps", steps)
     forget(page, "train")

@@ -19,6 +19,7 @@ from melbo_app.library.bank import Bank, BankRecord
 from melbo_app.workbench import Workbench
 
 SHORT = Decoding(max_new_tokens=6)
+OF_EACH_VECTOR = ("objective", "curves", "effect")
 TWO = [PROMPT, Prompt("a heath", "be brief")]
 
 
@@ -132,7 +133,7 @@ def test_many_rows_are_made_in_several_calls_and_all_are_there(bench, generated,
     count = MOST_ROWS + 3
     width, lm_hash = 32, bench.load_model().weights_hash
     record = trained(bench).record.model_copy(
-        update={"name": "many", "model_hash": lm_hash, "objective": None, "curves": None, "method": "imported"}
+        update={"name": "many", "model_hash": lm_hash, "method": "imported"} | dict.fromkeys(OF_EACH_VECTOR)
     )
     vectors = random_thetas(count).numpy()
     assert vectors.shape == (count, width)

@@ -12,6 +12,7 @@ from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.forms import bank_chosen, optional_whole
+from melbo_app.ui.forms import chosen as chosen_vectors
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import amount, day, first_line, layers, radius_text
 from melbo_app.ui.session import Session
@@ -19,6 +20,11 @@ from melbo_app.workbench import Workbench
 
 COLUMNS = ["bank", "model", "vectors", "s → t", "R", "prompt", "date"]
 WIDE = ["model", "prompt"]
+FUNCTIONS = [
+    "'bank'[3] is one vector, 'bank'[0:4] several, 'bank' all. + and - between vectors, * and / by numbers;",
+    "mean(x, …) averages, without(x, y, …) takes the part along y out of x, scaled(x, R) gives the norm R, join(x, …) puts"
+    " them below each other.",
+]
 NOTHING = "No bank chosen: click one in the list."
 
 
@@ -57,6 +63,16 @@ class BanksTab:
                     self.source = gr.Textbox(label="Source layer", elem_id="bank-import-source", min_width=90)
                     self.target = gr.Textbox(label="Target layer", elem_id="bank-import-target", min_width=90)
                     self.add = gr.Button("Import", variant="primary", elem_id="bank-import", min_width=110)
+        with gr.Accordion("Combine vectors", open=False, elem_id="bank-combine-panel"):
+            self.formula = gr.Textbox(
+                label="Formula", max_lines=3, elem_id="bank-formula",
+                placeholder="'bomb-question'[3] - 0.5 * 'who-are-you'[0]",
+            )  # fmt: skip
+            note_view(note(*FUNCTIONS), elem_id="bank-functions")
+            with gr.Row(elem_classes="mx-fields"):
+                self.insert = gr.Button("Insert the chosen vectors", elem_id="bank-insert", min_width=170)
+                self.new_name = gr.Textbox(label="Name of the new bank", max_lines=1, elem_id="bank-combine-name")
+                self.combine = gr.Button("Combine", variant="primary", elem_id="bank-combine", min_width=110)
         self.outputs = [self.table, self._chosen, self.details, self.confirm, self.keep]
 
     def bind(self, tab: gr.Tab) -> None:
@@ -76,6 +92,10 @@ class BanksTab:
         fields = [self.upload, self.name, self.model, self.source, self.target]
         added = bind(self.add.click, self._import, fields, [*self.outputs, self.upload, self.name])
         bind(added.success, self._use, chosen, session.bank_outputs)
+        bind(self.insert.click, self._insert, [self.formula, session.bank, session.vectors], self.formula)
+        written_down = [self.formula, self.new_name]
+        made = bind(self.combine.click, self._combine, written_down, [*self.outputs, *written_down])
+        bind(made.success, self._use, chosen, session.bank_outputs)
 
     def open(self, name: str | None) -> list[Any]:
         """Values of ``outputs`` with this bank chosen."""
@@ -116,6 +136,15 @@ class BanksTab:
         )
         return [*self.open(bank.record.name), None, ""]
 
+    def _insert(self, formula: str, bank: str | None, vectors: list[int] | None) -> str:
+        """The formula with the vectors that are chosen at the left at its end."""
+        numbers = ", ".join(str(vector) for vector in chosen_vectors(vectors))
+        return f"{formula.rstrip()} '{bank_chosen(bank)}'{f'[{numbers}]' if numbers else ''}".lstrip()
+
+    def _combine(self, formula: str, name: str) -> list[Any]:
+        bank = self._workbench.combine_banks(formula, name)
+        return [*self.open(bank.record.name), "", ""]
+
     def _exporter(self, ending: str) -> Any:
         def export(name: str | None) -> str:
             chosen = bank_chosen(name)
@@ -140,13 +169,13 @@ def _details(line: BankSummary) -> list[str]:
     if record is None:
         return [f"“{line.name}” is damaged: {line.damaged}"]
     facts = [f"“{line.name}”: {line.vectors} vectors of {record.hidden_size} numbers, {size_text(line.size)}"]
-    facts += [record.method, f"scope {record.scope or 'unknown'}"]
+    facts += [record.method] + ([f"scope {record.scope}"] if record.scope else [])
     facts += [radius_text(record.radius, record.median_norm), f"p {amount(record.p)}, q {amount(record.q)}"]
     facts += [f"{record.steps} steps, seed {record.seed}"] if record.steps else []
     facts += [f"{record.seconds:.1f} s on {record.device} in {record.dtype}"] if record.seconds else []
     versions = ", ".join(f"{name} {number}" for name, number in record.versions.items())
     prompts = "; ".join(f"“{prompt.user}”" for prompt in record.prompts)
     return [
-        " · ".join(facts), prompts, f"Weights sha256 {record.model_hash or 'unknown'} · {versions}",
+        " · ".join(facts), record.formula or "", prompts, f"Weights sha256 {record.model_hash or 'unknown'} · {versions}",
         record.command or "", record.note or "",
     ]  # fmt: skip

@@ -13,11 +13,11 @@ from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import bank_chosen, optional_real, prompts_from, real, whole
 from melbo_app.ui.guard import bind
+from melbo_app.ui.method_form import VECTORS, MethodForm
 from melbo_app.ui.present import amount, bank_choices, job_key, job_progress
 from melbo_app.ui.session import SCOPES, Session, default_scope
 from melbo_app.workbench import Workbench
 
-METHODS = [("joint: all at once", "joint"), ("sequential: one after the other, as published", "sequential")]
 EMPTY = "The objective of each vector is drawn here while it is trained."
 
 
@@ -31,11 +31,11 @@ class TrainTab:
         with gr.Row(elem_classes="mx-split"):
             with gr.Column(scale=4, min_width=330, elem_id="train-form"):
                 self.name = gr.Textbox(label="Bank name (empty: the one offered)", max_lines=1, elem_id="train-name")
-                self.method = gr.Radio(METHODS, value="joint", label="Method", elem_id="train-method")
+                self.how = MethodForm()
                 with gr.Row(elem_classes="mx-fields"):
                     self.source = _number("Source layer", "train-source")
                     self.target = _number("Target layer", "train-target")
-                    self.vectors = _number("Vectors", "train-vectors", 8)
+                    self.vectors = _number("Vectors", "train-vectors", VECTORS)
                     self.steps = _number("Steps", "train-steps", DEFAULT_STEPS["joint"])
                 with gr.Row(elem_classes="mx-fields"):
                     self.radius = gr.Number(label="R", elem_id="train-radius", min_width=74)
@@ -47,13 +47,12 @@ class TrainTab:
                         min_width=120,
                     )  # fmt: skip
                 self.norm = note_view(elem_id="train-norm")
-                with (
-                    gr.Accordion("Objective and seed", open=False, elem_id="train-more"),
-                    gr.Row(elem_classes="mx-fields"),
-                ):
-                    self.p = gr.Number(2, label="p", elem_id="train-p", min_width=80)
-                    self.q = gr.Textbox(label="q (empty: as p)", elem_id="train-q", min_width=80)
-                    self.seed = _number("Seed", "train-seed", 0)
+                with gr.Accordion("Objective, options and seed", open=False, elem_id="train-more"):
+                    with gr.Row(elem_classes="mx-fields"):
+                        self.p = gr.Number(2, label="p", elem_id="train-p", min_width=80)
+                        self.q = gr.Textbox(label="q (empty: as p)", elem_id="train-q", min_width=80)
+                        self.seed = _number("Seed", "train-seed", 0)
+                    self.how.options()
                 with gr.Row(elem_classes="mx-toolbar"):
                     self.start = gr.Button("Train", variant="primary", elem_id="train-start", min_width=110)
                     self.stop = gr.Button("Stop", elem_id="train-stop", min_width=80)
@@ -72,15 +71,15 @@ class TrainTab:
         """Bind the form; ``wake`` is the timer that watches the training."""
         session = self._session
         inputs = [
-            *session.prompt_inputs, self.name, self.method, self.source, self.target, self.radius, self.vectors,
-            self.steps, self.p, self.q, self.scope, self.seed,
+            *session.prompt_inputs, self.name, self.source, self.target, self.radius, self.vectors, self.steps, self.p,
+            self.q, self.scope, self.seed, *self.how.inputs,
         ]  # fmt: skip
         bind(self.start.click, self._start, inputs, [self.progress, self.watched, wake])
         bind(self.stop.click, self._stop, None, self.progress)
         fields = [session.prompt, self.name]
         bind(self.again.click, self._save_again, fields, [self.progress, self.again, session.bank])
         bind(self.use.click, self._use, None, session.bank_outputs)
-        bind(self.method.input, lambda method: DEFAULT_STEPS[method], self.method, self.steps)
+        self.how.bind(self.vectors, self.steps)
         bind(self.radius.input, self._to_relative, [self.radius, self._norm], self.relative)
         bind(self.relative.input, self._to_radius, [self.relative, self._norm], self.radius)
         bind(
@@ -152,20 +151,20 @@ class TrainTab:
         return [job_progress(job), figure_value(figure), again, use]
 
     def _start(
-        self, text: str, system: str, template: bool, name: str, method: Any, source: float, target: float,
-        radius: float, vectors: float, steps: float, p: float, q: str, scope: str, seed: float,
+        self, text: str, system: str, template: bool, name: str, source: float, target: float, radius: float,
+        vectors: float, steps: float, p: float, q: str, scope: str, seed: float, method: str, *options: Any,
     ) -> tuple[dict[str, Any], str, gr.Timer]:  # fmt: skip
         config = TrainingConfig(
             source=whole("source layer", source),
             target=whole("target layer", target),
             radius=real("R", radius),
             vectors=whole("vectors", vectors),
-            method=method,
-            steps=whole("steps", steps),
+            steps=self.how.steps(method, steps),
             p=real("p", p),
             q=optional_real("q", q),
             scope=scope,
             seed=whole("seed", seed),
+            **self.how.values(system, template, method, *options),
         )
         prompts = prompts_from(text, system, template)
         job = self._workbench.start_training(prompts, config, name.strip() or self._free_name(text))
