@@ -22,8 +22,8 @@ COLUMNS = ["bank", "model", "vectors", "s → t", "R", "prompt", "date"]
 WIDE = ["model", "prompt"]
 FUNCTIONS = [
     "'bank'[3] is one vector, 'bank'[0:4] several, 'bank' all. + and - between vectors, * and / by numbers;",
-    "mean(x, …) averages, without(x, y, …) takes the part along y out of x, scaled(x, R) gives the norm R, join(x, …) puts"
-    " them below each other.",
+    "mean(x, …) averages, without(x, y, …) takes the part along y out of x, scaled(x, R) gives the norm R, join(x, …) "
+    "puts them below each other.",
 ]
 NOTHING = "No bank chosen: click one in the list."
 
@@ -176,6 +176,6 @@ def _details(line: BankSummary) -> list[str]:
     versions = ", ".join(f"{name} {number}" for name, number in record.versions.items())
     prompts = "; ".join(f"“{prompt.user}”" for prompt in record.prompts)
     return [
-        " · ".join(facts), record.formula or "", prompts, f"Weights sha256 {record.model_hash or 'unknown'} · {versions}",
-        record.command or "", record.note or "",
+        " · ".join(facts), record.formula or "", prompts,
+        f"Weights sha256 {record.model_hash or 'unknown'} · {versions}", record.command or "", record.note or "",
     ]  # fmt: skip
