@@ -32,7 +32,8 @@ DIVERGING = ("#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7",
 SEQUENTIAL = ("#6f78c9", "#4a8fc0", "#33a3a8", "#37b588", "#63c667", "#93d14b", "#c0d93a")
 
 WRAP, LINES = 60, 8
-NAME = 24  # characters of a name that fit in a legend or beside an axis
+NAME = 24  # characters of a name that fit in a legend
+BESIDE_ROWS = 14  # characters of a name that fit beside the rows of a heat map
 PRINTED = 16  # vectors up to which the cells of a heat map show their value
 
 Colouring = Literal["vector", "radius", "label"]
@@ -129,11 +130,11 @@ def heatmap_figure(
         "range": [-0.5, count - 0.5],
     }
     figure.update_layout(
-        # The rows carry the whole names; below the columns they would take the room of the cells.
-        xaxis={**axis, "ticktext": [_short(names[place], NAME // 2) for place in places[::step]]},
+        # The rows carry the names; below the columns the number alone leaves the room to the cells.
+        xaxis={**axis, "ticktext": [_short(names[place].partition(" · ")[0], BESIDE_ROWS) for place in places[::step]]},
         yaxis={
             **axis,
-            "ticktext": [_short(names[place]) for place in places[::step]],
+            "ticktext": [_short(names[place], BESIDE_ROWS) for place in places[::step]],
             "range": [count - 0.5, -0.5],
             "scaleanchor": "x",
             "scaleratio": 1,

@@ -189,6 +189,13 @@ def test_the_heat_map_is_put_in_the_order_given():
     assert list(figure.layout.yaxis.range) == [2.5, -0.5]  # first row on top
 
 
+def test_names_leave_the_room_to_the_cells():
+    names = ["0 · speaks of an app that one can buy in a store", "1"]
+    layout = heatmap_figure(np.eye(2), names, None, "").layout
+    assert list(layout.xaxis.ticktext) == ["0", "1"]
+    assert list(layout.yaxis.ticktext) == ["0 · speaks of…", "1"]
+
+
 def test_cells_are_square_and_printed_up_to_sixteen_vectors():
     small, large = (heatmap_figure(np.eye(n), [str(i) for i in range(n)], None, "") for n in (16, 17))
     assert small.data[0].texttemplate and not large.data[0].texttemplate
