@@ -168,14 +168,20 @@ def train(page: Page, name: str, *, vectors: int, steps: int, method: str = "joi
     """Fill the form and press Train."""
     open_train(page)
     fill(page, "train-name", name)
-    if not field(page, "train-method").input_value().startswith(method):
-        field(page, "train-method").click()
-        page.get_by_role("option", name=re.compile(rf"^{method}:")).click()
-        settle(page)
+    choose_method(page, method)
     fill(page, "train-vectors", vectors)
     fill(page, "train-steps", steps)
     forget(page, "train")
     page.locator("#train-start").click()
+
+
+def choose_method(page: Page, method: str) -> None:
+    """Choose how vectors are found, and wait for the fields that belong to it."""
+    if field(page, "train-method").input_value().startswith(f"{method}:"):
+        return
+    field(page, "train-method").click()
+    page.get_by_role("option", name=re.compile(rf"^{method}:")).click()
+    settle(page)
 
 
 def wait_for_training(page: Page, name: str, verb: str = "finished") -> int:
