@@ -92,7 +92,7 @@ def test_bare_tensor_comes_back_with_what_the_person_says(page: Page, tmp_path: 
     page.locator("#bank-import").click()
     row = page.locator('#bank-table tr[data-key="bare"]')
     expect(row).to_contain_text("7 → ?")
-    expect(row).to_contain_text("imported")
+    expect(page.locator("#bank-details")).to_contain_text("imported")
 
 
 def test_sample_cannot_be_deleted(page: Page) -> None:

@@ -85,9 +85,9 @@ class MapTab:
         bind(self.stop.click, self._stop, None, self.progress)
         bind(self.colour.change, self._paint, [self._map, self.colour], self.plot)
         fields = [self.radii, self.multiples, session.radius]
-        # Without asking the server: a second box may be checked at once.
+        # Without asking the server: a second box may be checked at once. Input would miss what is pasted or deleted.
         bind(self.multiples.input, None, fields, self.radii, js=_WITH_MULTIPLES)
-        bind(self.radii.change, None, fields, self.multiples, js=_MULTIPLES_IN)  # input misses what is pasted
+        bind(self.radii.change, None, fields, self.multiples, js=_MULTIPLES_IN)
         column = [*fields, session.bank, self._trained, self.last]
         bind(session.radius.change, self._renew_radii, column, [self.radii, self.multiples, self._trained])
         bind(self.plot.point, self._open, None, self.aside)
