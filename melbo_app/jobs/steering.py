@@ -11,6 +11,7 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import MOST_RADIUS
 from melbo_app.errors import InputError
+from melbo_app.jobs.scoring import score
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Completion, Completions
 
@@ -128,6 +129,7 @@ def complete(
                     }
                 )
     missing = [number for number, row in enumerate(drafts) if any(not entry.tokens for entry in row)]
+    ids: dict[tuple[int, int], list[int]] = {}
     total = decoding.max_new_tokens
     size = max(1, min(MOST_ROWS, rows_at_once(lm, longest, memory_gb)) // len(prompts))
     parts = [missing[start : start + size] for start in range(0, len(missing), size)]
@@ -138,12 +140,14 @@ def complete(
         source = bank.record.source if bank else None
         for progress in generate(lm, encoded, thetas, source, decoding, stop):
             places = [(row, index) for row in part for index in wanted]
+            ids |= dict(zip(places, progress.ids, strict=True))
             for at, (number, index) in enumerate(places):
                 drafts[number][index] = drafts[number][index].model_copy(
                     update={
                         "text": progress.texts[at],
                         "tokens": progress.tokens[at],
                         "finished": progress.finished[at],
+                        "scores": None,
                     }
                 )
             done = part_number * total + progress.step
@@ -153,9 +157,27 @@ def complete(
         if stop():
             break
     completions = list(_flat(drafts))
+    if not stop():
+        steered = [_theta(lm, bank, variant, decoding.seed) for variant in rows for _ in prompts]
+        read = {row * len(prompts) + index: tokens for (row, index), tokens in ids.items()}
+        scoring = score(lm, bank, whole, completions, steered, read, memory_gb, stop)
+        completions = yield from _told(scoring, completions)
     # looked at, not asked: who presses Stop after the last token has lost nothing
     finished = all(entry.finished or entry.tokens == decoding.max_new_tokens for entry in completions)
     return [entry for entry in completions if entry.tokens], finished
+
+
+def _told(
+    scoring: Generator[int, None, list[Completion]], completions: Sequence[Completion]
+) -> Generator[SteeringProgress, None, list[Completion]]:
+    """The same work, telling how many of the texts are read back."""
+    total = sum(entry.scores is None for entry in completions)
+    while True:
+        try:
+            done = next(scoring)
+        except StopIteration as end:
+            return end.value
+        yield SteeringProgress(tuple(completions), done, total, "reading the texts back")
 
 
 def _theta(lm: "LanguageModel", bank: Bank | None, variant: Variant, seed: int) -> np.ndarray:
