@@ -13,6 +13,7 @@ from melbo_app.commands.labels import labels
 from melbo_app.commands.models import models
 from melbo_app.commands.similarity import similarity
 from melbo_app.commands.steer import draw_map, steer
+from melbo_app.commands.top_tokens import top_tokens
 from melbo_app.commands.train import train
 from melbo_app.errors import MelboError
 
@@ -21,6 +22,7 @@ app.command()(train)
 app.command()(steer)
 app.command()(similarity)
 app.command("map")(draw_map)
+app.command()(top_tokens)
 app.command()(models)
 app.add_typer(banks, name="banks")
 app.add_typer(labels, name="labels")
