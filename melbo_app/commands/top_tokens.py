@@ -51,6 +51,6 @@ def top_tokens(
 
 def _plain(entry: VectorTokens) -> dict[str, Any]:
     promoted, suppressed = (
-        [{"token": text, "logit": by} for text, by in tokens] for tokens in (entry.promoted, entry.suppressed)
+        [{"token": text, "nats": by} for text, by in tokens] for tokens in (entry.promoted, entry.suppressed)
     )
     return {"vector": entry.vector, "promoted": promoted, "suppressed": suppressed}

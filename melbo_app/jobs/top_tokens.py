@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
 
 @dataclass(frozen=True)
 class VectorTokens:
-    """Texts of tokens and by how much a vector raises their logits, the most changed first."""
+    """Texts of tokens and the change of their log-probability in nats, the most changed first."""
 
     vector: int
     promoted: list[tuple[str, float]]

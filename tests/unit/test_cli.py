@@ -342,7 +342,7 @@ def test_top_tokens_gives_what_each_vector_promotes_and_suppresses(ask: Ask, ban
     told = ask("top-tokens", "a", "--vector", "2,0", "--count", 4, "--json").json
     assert told["bank"] == "a" and [entry["vector"] for entry in told["vectors"]] == [2, 0]
     for entry in told["vectors"]:
-        up, down = ([token["logit"] for token in entry[kind]] for kind in ("promoted", "suppressed"))
+        up, down = ([token["nats"] for token in entry[kind]] for kind in ("promoted", "suppressed"))
         assert len(up) == len(down) == 4 and up == sorted(up)[::-1] and down == sorted(down)
         assert up[0] > 0 > down[0]
         assert all(isinstance(token["token"], str) for token in entry["promoted"])
