@@ -15,6 +15,7 @@ from melbo_app.commands.models import models
 from melbo_app.commands.sensitivity import sensitivity
 from melbo_app.commands.similarity import similarity
 from melbo_app.commands.steer import draw_map, steer
+from melbo_app.commands.top_tokens import top_tokens
 from melbo_app.commands.train import train
 from melbo_app.errors import MelboError, Stopped
 
@@ -24,6 +25,7 @@ app.command()(steer)
 app.command()(similarity)
 app.command()(sensitivity)
 app.command("map")(draw_map)
+app.command()(top_tokens)
 app.command()(models)
 app.command()(methods)
 app.add_typer(banks, name="banks")

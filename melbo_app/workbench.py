@@ -21,6 +21,7 @@ from melbo_app.jobs.recipe import combine
 from melbo_app.jobs.sensitivity import LayerPair, sensitivity
 from melbo_app.jobs.similarity import Similarity, compare
 from melbo_app.jobs.steering import SteeringProgress, check_fits, complete, variants
+from melbo_app.jobs.top_tokens import VectorTokens, vector_tokens
 from melbo_app.jobs.training import RELATIVE_RADIUS, TrainingSuggestion, default_scope, layers, train_bank
 from melbo_app.library import weights
 from melbo_app.library.atomic import write_file
@@ -88,12 +89,13 @@ class Workbench:
         return self._model.state()
 
     def warm_up(self) -> None:
-        """Load what the first click on each tab would wait for: the model, the embedder, UMAP's compiled code."""
-        from melbo_app.analysis.projection import warm_up
+        """Load what the first click on each tab would wait for: model, dictionary, embedder, UMAP's compiled code."""
+        from melbo_app.analysis import projection, wording
 
         self._model.get()
+        wording.warm_up()
         self._embed().encode(["warm"])
-        warm_up()
+        projection.warm_up()
 
     # --- prompts -----------------------------------------------------------------------------------------------
 
@@ -350,16 +352,22 @@ class Workbench:
         """Pairwise cosines of a bank's vectors, on these prompts or those it was trained on."""
         wanted, lm = TokenScope.parse(scope), self._model.get()
         loaded = self._bank_for(lm, bank)
-        record = loaded.record
-        prompts = prompts or [Prompt(p.user, p.system, p.template) for p in record.prompts]
-        prompts = prompts or [Prompt(EXAMPLE.user, template=lm.has_template)]
-        piece = self._reader.piece(lm, prompts, record.source, record.target)
-        work = self._compute.steps(compare(piece, loaded, wanted))
-        while True:
-            try:
-                next(work)
-            except StopIteration as end:
-                return end.value
+        piece = self._reader.piece(lm, prompts or _prompts_of(loaded, lm), loaded.record.source, loaded.record.target)
+        return self._compute.result(compare(piece, loaded, wanted))
+
+    def top_tokens(
+        self, bank: str, vectors: Sequence[int] | None = None, prompts: Sequence[Prompt] | None = None, count: int = 10
+    ) -> list[VectorTokens]:
+        """The next tokens that a bank's vectors (None: all) promote and suppress at the end of these prompts, or of
+        those it was trained on."""
+        if count < 1:
+            raise InputError("count", f"{count} tokens cannot be shown", "Choose 1 or more")
+        lm = self._model.get()
+        loaded = self._bank_for(lm, bank)
+        wanted = range(len(loaded.vectors)) if vectors is None else vectors
+        variants(loaded, wanted, [], random_control=False)
+        piece = self._reader.piece(lm, prompts or _prompts_of(loaded, lm), loaded.record.source, len(lm.blocks) - 1)
+        return self._compute.result(vector_tokens(piece, loaded, wanted, count))
 
     def sensitivity(
         self,
@@ -437,3 +445,9 @@ class Workbench:
         if self._embedder is None:
             self._embedder = Embedder(bundled_folder())
         return self._embedder
+
+
+def _prompts_of(bank: Bank, lm: "LanguageModel") -> list[Prompt]:
+    """What a bank was trained on, or the example where it does not say."""
+    own = [Prompt(entry.user, entry.system, entry.template) for entry in bank.record.prompts]
+    return own or [Prompt(EXAMPLE.user, template=lm.has_template)]

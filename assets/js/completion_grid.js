@@ -16,6 +16,7 @@ function build(card, lines) {
   node.dataset.key = card.key;
   const head = make('div', 'mx-completion-head');
   head.append(make('span', 'mx-completion-title', card.title), make('span', 'mx-completion-name', card.name || ''));
+  head.append(make('span', 'mx-scores'));
   const meta = make('span', 'mx-completion-meta');
   const body = make('div', 'mx-completion-text');
   body.style.minHeight = `${lines * 1.5}em`;
@@ -27,11 +28,16 @@ function build(card, lines) {
 }
 
 function fill(node, card) {
-  const seen = JSON.stringify([card.pieces, card.meta, card.mark, card.name]);
+  const seen = JSON.stringify([card.pieces, card.meta, card.mark, card.name, card.chips]);
   if (node.dataset.seen === seen) return;
   node.dataset.seen = seen;
   node.querySelector('.mx-completion-name').textContent = card.name || '';
   node.querySelector('.mx-completion-meta').textContent = card.meta;
+  node.querySelector('.mx-scores').replaceChildren(...(card.chips || []).map((chip) => {
+    const shown = make('span', `mx-score mx-score-${chip.kind}`, chip.text);
+    shown.title = chip.title;
+    return shown;
+  }));
   node.dataset.mark = card.mark;
   const body = node.querySelector('.mx-completion-text');
   body.replaceChildren(...card.pieces.map(([text, differs]) => make(differs ? 'mark' : 'span', '', text)));

@@ -5,10 +5,10 @@ from collections import Counter
 from difflib import SequenceMatcher
 
 # Scripts written without spaces (Thai to Tibetan, Myanmar, Khmer, kana, Han) are compared character by character.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _PUNCTUATION = r"!-/:-@\[-`{-~\u00a1\u00ab\u00b7\u00bb\u00bf\u2010-\u205e\u3000-\u303f\uff01-\uff0f\uff1a-\uff20"
-_LETTER = rf"[^\s{_PUNCTUATION}{_UNSPACED}]"
-_WORD = re.compile(rf"[{_UNSPACED}]|{_LETTER}+(?:['’_-]{_LETTER}+)*|[^\s]")
+_LETTER = rf"[^\s{_PUNCTUATION}{UNSPACED}]"
+_WORD = re.compile(rf"[{UNSPACED}]|{_LETTER}+(?:['’_-]{_LETTER}+)*|[^\s]")
 _IS_PUNCTUATION = re.compile(rf"[{_PUNCTUATION}]")
 
 # Half a second at most: one pass visits every pair of equal words, and there may be as many passes as words.

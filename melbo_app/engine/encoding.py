@@ -38,6 +38,12 @@ class EncodedPrompts:
         rows = zip(self.input_ids.cpu(), self.attention_mask.cpu().bool(), strict=True)
         return tuple(sha256(ids[real].numpy().tobytes()).hexdigest() for ids, real in rows)
 
+    def take(self, rows: Sequence[int]) -> "EncodedPrompts":
+        """The prompts of these rows, in this order and with the same padding; a row may be taken more than once."""
+        at = list(rows)
+        prompts, texts = tuple(self.prompts[row] for row in at), tuple(self.texts[row] for row in at)
+        return EncodedPrompts(prompts, texts, self.input_ids[at], self.attention_mask[at], self.tail[at])
+
 
 def encode(lm: LanguageModel, prompts: Sequence[Prompt]) -> EncodedPrompts:
     """Tokenize prompts exactly as they go into the model.
@@ -82,6 +88,17 @@ def pieces(lm: LanguageModel, encoded: EncodedPrompts, row: int) -> list[str]:
         if whole:
             before, begin = begin, end
     return texts
+
+
+def token_text(lm: LanguageModel, token: int) -> str:
+    """The text of one token as it stands inside a text; where it holds a part of a character only, "�"."""
+    # behind another token: the first one of a text may lose its blank
+    before = lm.tokenizer("a", add_special_tokens=False)["input_ids"]
+    known, text = (
+        lm.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        for ids in (before, [*before, token])
+    )
+    return text[len(known) :]
 
 
 def _encode_one(lm: LanguageModel, prompt: Prompt, number: int) -> tuple[str, list[int], int]:

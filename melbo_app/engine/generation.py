@@ -27,6 +27,8 @@ class GenerationProgress:
     texts: list[str]
     tokens: list[int]
     """Tokens generated in each row, the end mark included."""
+    ids: list[list[int]]
+    """The tokens of each text, without the end mark."""
     finished: list[bool]
     """Whether the model ended the row's text by itself."""
     step: int
@@ -132,12 +134,13 @@ def _end_tokens(lm: LanguageModel) -> Tensor:
 
 
 def _progress(lm: LanguageModel, ids: Tensor, ends: Tensor, step: int, total: int) -> GenerationProgress:
-    texts, counts, finished = [], [], []
+    texts, counts, written, finished = [], [], [], []
     end_ids = set(ends.tolist())
     for row in ids.tolist():
         kept = [token for token in row if token >= 0]
         ended = bool(kept) and kept[-1] in end_ids
         counts.append(len(kept))
         finished.append(ended)
-        texts.append(lm.tokenizer.decode(kept[:-1] if ended else kept, skip_special_tokens=True))
-    return GenerationProgress(texts, counts, finished, step, total)
+        written.append(kept[:-1] if ended else kept)
+        texts.append(lm.tokenizer.decode(written[-1], skip_special_tokens=True))
+    return GenerationProgress(texts, counts, written, finished, step, total)

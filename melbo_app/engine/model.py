@@ -64,6 +64,7 @@ class LanguageModel:
         position_ids: Tensor | None = None,
         cache: Any = None,
         use_cache: bool = False,
+        last: int = 1,
     ) -> Any:
         """One forward pass; logits are computed for the last position only: [rows, 1, vocabulary].
 
@@ -73,11 +74,13 @@ class LanguageModel:
             position_ids: [rows, tokens] int64; left out for models that count positions from the mask themselves.
             cache: what an earlier pass returned as ``past_key_values``.
             use_cache: whether to return one.
+            last: positions at the end for which logits are wanted; some families compute them for all.
         """
         # `logits_to_keep` and `position_ids` are not known to every family (GPT-2 and Bloom lack one or the other)
         # An index and not a count: a slice is a view, for which torch copies the whole output matrix once a row.
-        last = torch.tensor([input_ids.shape[1] - 1], device=input_ids.device)
-        optional = {"position_ids": position_ids, "logits_to_keep": last}
+        length = input_ids.shape[1]
+        wanted = torch.arange(length - last, length, device=input_ids.device)
+        optional = {"position_ids": position_ids, "logits_to_keep": wanted}
         kwargs = {key: value for key, value in optional.items() if key in self._accepted and value is not None}
         return self.model(
             input_ids, attention_mask=attention_mask, past_key_values=cache, use_cache=use_cache, **kwargs

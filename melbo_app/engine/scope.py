@@ -73,3 +73,21 @@ def sinks(norms: "Tensor", encoded: "EncodedPrompts") -> "Tensor":
     real = encoded.attention_mask.bool()
     median = norms.masked_fill(~real, float("nan")).nanmedian(dim=1, keepdim=True).values
     return real & (norms > SINK_RATIO * median)
+
+
+def runaway_share(steered: "Tensor", norms: "Tensor", encoded: "EncodedPrompts") -> "Tensor":
+    """Which part of the ordinary tokens a vector turns into attention sinks: [P], 0 to 1.
+
+    A token counts whose steered norm exceeds SINK_RATIO times the prompt's median without steering; tokens that are
+    sinks without steering, and padding, are left out. A vector with a share above 0 is called a runaway: it moves its
+    target layer by blowing one token up.
+
+    Args:
+        steered: [P, T], residual norms under the vector.
+        norms: [P, T], residual norms at the same layer without steering.
+    """
+    real = encoded.attention_mask.bool()
+    median = norms.masked_fill(~real, float("nan")).nanmedian(dim=1, keepdim=True).values
+    ordinary = real & ~sinks(norms, encoded)
+    blown_up = ordinary & ~(steered <= SINK_RATIO * median)  # written so that NaN counts
+    return blown_up.sum(dim=1) / ordinary.sum(dim=1).clamp(min=1)

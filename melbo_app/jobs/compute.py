@@ -48,3 +48,12 @@ class ComputeLock:
                 yield progress
         finally:
             work.close()
+
+    def result(self, work: Generator[Progress, None, Result]) -> Result:
+        """What short work returns, done step by step in the same way."""
+        steps = self.steps(work)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value

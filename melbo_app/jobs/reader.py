@@ -68,7 +68,7 @@ class Reader:
 
         lm.block("source layer", source)
         last = len(lm.blocks) - 1
-        if target is None and source == last:
+        if source == last and target in (None, last):
             raise InputError(
                 "source layer",
                 f"{source} is the last block of {lm.name}, and what vectors change is measured above theirs",

@@ -11,6 +11,7 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import MOST_RADIUS
 from melbo_app.errors import InputError, Stopped
+from melbo_app.jobs.scoring import score
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Completion
 
@@ -129,6 +130,7 @@ def complete(
     missing = [
         (row, index) for row, entries in enumerate(drafts) for index, one in enumerate(entries) if not one.tokens
     ]
+    ids: dict[tuple[int, int], list[int]] = {}
     total = decoding.max_new_tokens
     size = min(MOST_ROWS, rows_at_once(lm, longest, memory_gb))
     parts = [missing[start : start + size] for start in range(0, len(missing), size)]
@@ -139,12 +141,14 @@ def complete(
         thetas = np.stack([_theta(lm, bank, rows[number], decoding.seed) for number, _ in part])
         of = [wanted.index(index) for _, index in part]
         for progress in generate(lm, encoded, thetas, source, decoding, stop, of):
+            ids |= dict(zip(part, progress.ids, strict=True))
             for at, (number, index) in enumerate(part):
                 drafts[number][index] = drafts[number][index].model_copy(
                     update={
                         "text": progress.texts[at],
                         "tokens": progress.tokens[at],
                         "finished": progress.finished[at],
+                        "scores": None,
                     }
                 )
             done = part_number * total + progress.step
@@ -156,9 +160,27 @@ def complete(
     completions = list(_flat(drafts))
     if not any(entry.tokens for entry in completions):
         raise Stopped("Stopped before the first token: nothing was kept.")
+    if not stop():
+        steered = [_theta(lm, bank, variant, decoding.seed) for variant in rows for _ in prompts]
+        read = {row * len(prompts) + index: tokens for (row, index), tokens in ids.items()}
+        scoring = score(lm, bank, whole, completions, steered, read, memory_gb, stop)
+        completions = yield from _told(scoring, completions)
     # looked at, not asked: who presses Stop after the last token has lost nothing
     finished = all(entry.finished or entry.tokens == decoding.max_new_tokens for entry in completions)
     return [entry for entry in completions if entry.tokens], finished
+
+
+def _told(
+    scoring: Generator[int, None, list[Completion]], completions: Sequence[Completion]
+) -> Generator[SteeringProgress, None, list[Completion]]:
+    """The same work, telling how many of the texts are read back."""
+    total = sum(entry.scores is None for entry in completions)
+    while True:
+        try:
+            done = next(scoring)
+        except StopIteration as end:
+            return end.value
+        yield SteeringProgress(tuple(completions), done, total, "reading the texts back")
 
 
 def _theta(lm: "LanguageModel", bank: Bank | None, variant: Variant, seed: int) -> np.ndarray:

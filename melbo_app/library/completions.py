@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 from sqlalchemy import func, or_, select
 
 from melbo_app.errors import InputError
@@ -69,6 +69,34 @@ class CompletionKey(BaseModel):
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
+class Scores(BaseModel):
+    """What was measured of a completion; docs/readability.md defines each. None: it could not be said of this text.
+
+    Log-probabilities and divergences are in nats, all shares run from 0 to 1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    """Of the definitions: scores by others do not count, and the text is scored again when it is asked for again."""
+    logprob: FiniteFloat | None
+    """Per token of the text, under the unsteered model."""
+    loss: FiniteFloat | None
+    """How much less likely per token the text is than the baseline's; negative where it is likelier."""
+    kl_prompt: FiniteFloat | None
+    """KL(steered ‖ unsteered) at the prompt's last position."""
+    kl_text: FiniteFloat | None
+    """The same, mean along the text."""
+    repetition: FiniteFloat
+    dictionary_words: FiniteFloat | None
+    language: str | None
+    """ISO 639."""
+    readability: FiniteFloat | None
+    verdict: Literal["readable", "strange", "broken"] | None
+    runaway: FiniteFloat | None
+    """Share of the prompt's tokens that steering turns into attention sinks at the target layer."""
+
+
 class Completion(CompletionKey):
     """One generated text with all that made it. ``bank`` is None for the baseline and the random control."""
 
@@ -80,6 +108,7 @@ class Completion(CompletionKey):
     finished: bool  # the model ended its text before max_new_tokens
     model: str
     created: AwareDatetime
+    scores: Scores | None = None
 
 
 class Comparison(BaseModel):
@@ -198,7 +227,7 @@ class Completions:
             return None if row is None else _completion(row)
 
 
-_PLAIN = sorted(set(Completion.model_fields) - {"id", "vector", "prompt", "prompt_hash"})
+_PLAIN = sorted(set(Completion.model_fields) - {"id", "vector", "prompt", "prompt_hash", "scores"})
 
 
 def _row(position: int, completion: Completion) -> CompletionRow:
@@ -209,6 +238,7 @@ def _row(position: int, completion: Completion) -> CompletionRow:
         kind="vector" if steered else completion.vector or "baseline",
         vector=completion.vector if steered else None,
         prompt=completion.prompt.model_dump(),
+        scores=completion.scores and completion.scores.model_dump(),
         **{field: getattr(completion, field) for field in _PLAIN},
     )
 
@@ -218,8 +248,16 @@ def _completion(row: CompletionRow) -> Completion:
         id=row.id,
         vector="random" if row.kind == "random" else row.vector,
         prompt=PromptRecord.model_validate(row.prompt),
+        scores=_scores(row.scores),
         **{field: getattr(row, field) for field in _PLAIN},
     )
+
+
+def _scores(kept: dict[str, Any] | None) -> Scores | None:
+    try:
+        return None if kept is None else Scores.model_validate(kept)
+    except ValidationError:  # by the definitions of another version
+        return None
 
 
 def _comparison(row: ComparisonRow) -> Comparison:

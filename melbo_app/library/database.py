@@ -16,7 +16,9 @@ from sqlalchemy.types import TypeDecorator
 
 from melbo_app.errors import StorageError
 
-SCHEMA = 1
+SCHEMA = 2
+UPGRADES = {1: "ALTER TABLE completions ADD COLUMN scores JSON"}
+"""What leads from each earlier schema to the next."""
 BUSY_SECONDS = 20.0
 
 
@@ -78,6 +80,7 @@ class CompletionRow(Table):
     top_p: Mapped[float]
     seed: Mapped[int]
     created: Mapped[datetime] = mapped_column(Moment)
+    scores: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class LabelRow(Table):
@@ -203,11 +206,13 @@ def _sqlite_engine(path: Path) -> Engine:
 
 
 def _check_schema(connection: Connection, path: Path) -> None:
-    """Note the schema's version in a new file; raise StorageError where another version made it."""
+    """Bring an older file up to date and note the schema's version; raise StorageError where a newer one made it."""
     found = connection.execute(text("PRAGMA user_version")).scalar_one()
-    if found == 0:
+    if 0 <= found <= SCHEMA:
+        for version in range(found, SCHEMA) if found else ():
+            connection.execute(text(UPGRADES[version]))
         connection.execute(text(f"PRAGMA user_version={SCHEMA}"))
-    elif found != SCHEMA:
+    else:
         raise StorageError(
             f"The database “{path}” was made by another version of MELBO Explorer (format {found}, here {SCHEMA}). "
             "Use that version, or move the file away; a new one is made in its place."

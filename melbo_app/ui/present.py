@@ -75,6 +75,11 @@ def vector_name(vector: int, names: dict[int, str]) -> str:
     return f"{vector} · {names[vector]}" if names.get(vector) else str(vector)
 
 
+def token_name(text: str) -> str:
+    """A token's text on one line: blanks around it do not matter to a person, and one of blanks alone is named."""
+    return " ".join(text.split()) or ("line end" if "\n" in text else "blank")
+
+
 def job_key(job: Job[TrainingProgress, Bank]) -> str:
     """What tells this training from any other, also from an earlier one of the same name."""
     return f"{job.title} {job.started.isoformat()}"

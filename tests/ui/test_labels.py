@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -173,3 +174,18 @@ def test_label_button_of_a_completion_opens_its_label(page: Page) -> None:
     expect(page.get_by_role("tab", name="Labels", exact=True)).to_have_attribute("aria-selected", "true")
     expect(steps.field(page, "label-vector")).to_have_value("4")
     expect(page.locator("#label-completion .mx-completion-text")).to_contain_text(text)
+
+
+def test_what_a_vector_makes_likelier_stands_beside_its_label(page: Page) -> None:
+    steps.tab(page, "Labels")
+    shown = page.locator("#label-tokens")
+    lists = re.compile(r"More likely next: \S+( · \S.*){7}\s*Less likely next: \S+( · \S.*){7}")
+    page.locator('#label-table tr[data-key="1"]').click()
+    expect(page.locator("#label-of")).to_have_text(f"Vector 1 of “{steps.SAMPLE}”")
+    steps.settle(page)
+    expect(shown).to_have_text(lists, use_inner_text=True)
+    first = shown.inner_text()
+    page.locator("#label-next").click()
+    expect(page.locator("#label-of")).to_have_text(f"Vector 2 of “{steps.SAMPLE}”")
+    expect(shown).not_to_have_text(first, use_inner_text=True)
+    expect(shown).to_have_text(lists, use_inner_text=True)

@@ -49,6 +49,27 @@ def test_random_control_has_the_same_radius(page: Page) -> None:
         expect(steps.completions(page, kind).first.locator(".mx-completion-meta")).to_contain_text("R 7.5 ")
 
 
+def test_each_text_has_a_verdict_with_the_numbers_behind_it(page: Page) -> None:
+    steps.choose_only(page, 2, 5)
+    steps.fill(page, "max-new-tokens", 30)
+    steps.set_radius(page, 16)
+    steps.press_steer(page)
+    expect(steps.completions(page, "vector").first).to_contain_text("writing")
+    expect(page.locator("#completions .mx-score")).to_have_count(0)
+    expect(steps.progress(page, "steer")).to_have_text("Done")
+    verdicts = page.locator("#completions .mx-score:not(.mx-score-runaway)")
+    expect(verdicts).to_have_text([re.compile("readable|strange|broken")] * 3)
+    number = r"-?\d+\.\d\d"
+    told = rf"""readability [01]\.\d\d of 1
+without steering {number} nats per token
+{number} nats per token (less|more) likely than the baseline's text
+KL\(steered ‖ unsteered\) {number} at the prompt's end, {number} along the text
+repetition \d+% · dictionary words \d+% · language \w+"""
+    for verdict in verdicts.all():
+        expect(verdict).to_have_attribute("title", re.compile(told))
+    expect(verdicts.first).to_have_attribute("title", re.compile(r"‖ unsteered\) 0.00 at the prompt's end, 0.00 along"))
+
+
 def test_sampled_texts_repeat_with_their_seed(page: Page) -> None:
     steps.choose_only(page, 1, 3)
     steps.fill(page, "max-new-tokens", 11)

@@ -28,7 +28,11 @@ from melbo_app.workbench import Workbench
 ROOT = Path(__file__).resolve().parents[2]
 COMPLETION = {
     "id", "bank", "bank_hash", "vector", "radius", "source", "prompt", "prompt_index", "text", "tokens", "finished",
-    "model", "model_hash", "dtype", "max_new_tokens", "temperature", "top_p", "seed", "created",
+    "model", "model_hash", "dtype", "max_new_tokens", "temperature", "top_p", "seed", "created", "scores",
+}  # fmt: skip
+SCORES = {
+    "version", "logprob", "loss", "kl_prompt", "kl_text", "repetition", "dictionary_words", "language", "readability",
+    "verdict", "runaway",
 }  # fmt: skip
 TRAINED = {
     "name", "radius", "relative_radius", "median_norm", "objective", "seconds", "vectors", "source", "target", "scope",
@@ -334,6 +338,8 @@ def test_steer_gives_the_baseline_the_control_and_the_vectors(ask: Ask, bank):
     assert [(entry["vector"], entry["radius"]) for entry in told["completions"]] == [row for row in one for _ in "ab"]
     assert [entry["prompt_index"] for entry in told["completions"]] == [0, 1] * 7
     assert all(entry["text"] and entry["max_new_tokens"] == 5 for entry in told["completions"])
+    assert all(set(entry["scores"]) == SCORES for entry in told["completions"])
+    assert [entry["scores"]["kl_text"] > 0 for entry in told["completions"]] == [False] * 2 + [True] * 12
 
 
 def test_steer_left_alone_takes_all_vectors_the_banks_own_prompt_and_its_radius(ask: Ask, bank):
@@ -407,6 +413,39 @@ def test_a_damaged_bank_is_listed_and_named(ask: Ask, cache, bank):
     [entry] = ask("banks", "--json").json["banks"]
     assert entry["name"] == "a" and entry["damaged"]
     assert ask("banks").out.startswith("a: damaged (")
+
+
+# --- top tokens ------------------------------------------------------------------------------------------------------
+
+
+def test_top_tokens_gives_what_each_vector_promotes_and_suppresses(ask: Ask, bank):
+    told = ask("top-tokens", "a", "--vector", "2,0", "--count", 4, "--json").json
+    assert told["bank"] == "a" and [entry["vector"] for entry in told["vectors"]] == [2, 0]
+    for entry in told["vectors"]:
+        up, down = ([token["nats"] for token in entry[kind]] for kind in ("promoted", "suppressed"))
+        assert len(up) == len(down) == 4 and up == sorted(up)[::-1] and down == sorted(down)
+        assert up[0] > 0 > down[0]
+        assert all(isinstance(token["token"], str) for token in entry["promoted"])
+    shown = ask("top-tokens", "a", "--prompt", "something else")
+    assert shown.out.count("promoted: ") == shown.out.count("suppressed: ") == 3
+    assert (
+        ask("top-tokens", "a", "--prompt", "something else", "--json").json["vectors"][0]["promoted"]
+        != (ask("top-tokens", "a", "--json").json["vectors"][0]["promoted"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("top-tokens", "nobody"), "bank: there is no bank called “nobody”."),
+        (("top-tokens", "a", "--vector", "3"), "vector: the bank has no vector 3. Choose from 0 to 2."),
+        (("top-tokens", "a", "--vector", "x"), "vector: 'x' is no list of numbers."),
+        (("top-tokens", "a", "--count", "0"), "count: 0 tokens cannot be shown. Choose 1 or more."),
+        (("top-tokens", "a", "--prompt", " "), "prompt: prompt 1 is empty."),
+    ],
+)
+def test_top_tokens_refuses(ask: Ask, bank, words, sentence):
+    assert ask(*words).sentence.startswith(sentence)
 
 
 # --- similarity and map ----------------------------------------------------------------------------------------------
@@ -647,7 +686,18 @@ def test_models_are_listed(ask: Ask):
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("train",), ("steer",), ("similarity",), ("map",), ("banks",), ("banks", "import"), ("labels",)]
+    "words",
+    [
+        (),
+        ("train",),
+        ("steer",),
+        ("top-tokens",),
+        ("similarity",),
+        ("map",),
+        ("banks",),
+        ("banks", "import"),
+        ("labels",),
+    ],
 )
 def test_every_command_explains_itself(ask: Ask, words):
     told = ask(*words, "--help")

@@ -11,10 +11,14 @@ from pydantic import ValidationError
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library.bank import PromptRecord
-from melbo_app.library.completions import Completion, CompletionKey, Completions
-from melbo_app.library.database import Database
+from melbo_app.library.completions import Completion, CompletionKey, Completions, Scores
+from melbo_app.library.database import CompletionRow, Database
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+SCORES = Scores(
+    logprob=-1.25, loss=0.5, kl_prompt=2.0, kl_text=None, repetition=0.1, dictionary_words=None, language="en",
+    readability=0.75, verdict="readable", runaway=0.0,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -55,7 +59,7 @@ def random(**changes):
 
 
 def test_a_comparison_comes_back_as_it_was_given(completions):
-    given_ones = [baseline(), random(), steered(), steered(vector=0)]
+    given_ones = [baseline(), random(scores=SCORES), steered(), steered(vector=0, scores=SCORES)]
     kept = completions.add_comparison({"radii": [8.5], "note": None}, given_ones)
     assert completions.comparison(kept.id) == kept
     assert kept.settings == {"radii": [8.5], "note": None}
@@ -175,6 +179,23 @@ def test_two_radii_share_a_key_only_if_they_are_equal(one, other):
 def test_a_completion_with_a_gap_is_refused(change):
     with pytest.raises(ValidationError):
         steered(**change)
+
+
+def test_scores_are_no_part_of_what_makes_a_text(completions):
+    assert steered(scores=SCORES).digest == steered().digest
+    completions.add_comparison({}, [steered()])
+    assert completions.find(steered(scores=SCORES)).scores is None
+    completions.add_comparison({}, [steered(scores=SCORES)])
+    assert completions.find(steered()).scores == SCORES
+
+
+@pytest.mark.parametrize("change", [{"version": 2}, {"mood": "good"}, {"verdict": "nice"}])
+def test_scores_by_other_definitions_do_not_count(completions, change):
+    kept = completions.add_comparison({}, [steered(scores=SCORES)]).completions[0]
+    with completions._database.write() as session:
+        row = session.get(CompletionRow, kept.id)
+        row.scores = {**row.scores, **change}
+    assert completions.get(kept.id) == kept.model_copy(update={"scores": None})
 
 
 def test_threads_that_add_comparisons_at_once_keep_every_one(completions):

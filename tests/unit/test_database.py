@@ -186,8 +186,36 @@ def test_a_database_of_another_version_is_a_sentence_and_is_left_alone(path):
     other = sqlite3.connect(path)
     other.execute("PRAGMA user_version=7")
     other.close()
-    with pytest.raises(StorageError, match=r"another version of MELBO Explorer \(format 7, here 1\)"):
+    with pytest.raises(StorageError, match=r"another version of MELBO Explorer \(format 7, here 2\)"):
         count(Database(path))
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date_and_keeps_its_rows(path):
+    old = Database(path)
+    facts = {
+        "key": "k", "kind": "baseline", "radius": 0.0, "prompt": {}, "prompt_index": 0, "text": "kept", "tokens": 1,
+        "finished": True, "model": "m", "model_hash": "h", "max_new_tokens": 1, "temperature": 0.0, "top_p": 1.0,
+        "seed": 0, "created": NOW,
+    }  # fmt: skip
+    with old.write() as session:
+        session.add(ComparisonRow(created=NOW, settings={}, completions=[CompletionRow(position=0, **facts)]))
+        session.add(label(1))
+    made = sqlite3.connect(path)  # as the first version made it
+    made.execute("ALTER TABLE completions DROP COLUMN scores")
+    made.execute("PRAGMA user_version=1")
+    made.commit()
+    made.close()
+    for _ in range(2):
+        database = Database(path)
+        with database.read() as session:
+            [row] = session.scalars(select(CompletionRow)).all()
+            assert (row.text, row.scores) == ("kept", None)
+            assert session.execute(text("PRAGMA user_version")).scalar_one() == 2
+        assert count(database) == 1
+    with database.write() as session:
+        session.scalars(select(CompletionRow)).one().scores = {"version": 1}
+    with Database(path).read() as session:
+        assert session.scalars(select(CompletionRow)).one().scores == {"version": 1}
 
 
 def test_threads_that_read_and_then_write_wait_for_each_other(path):

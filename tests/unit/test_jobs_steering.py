@@ -91,12 +91,13 @@ def test_what_is_kept_says_what_made_it(bench, bank):
 def test_texts_grow_while_they_are_made(bench, bank, monkeypatch):
     monkeypatch.setattr(generation, "STREAM_SECONDS", 0.0)
     heard, comparison = listen(bench.steer("a", [PROMPT], [0, 1], [6.0], SHORT))
-    streamed = [progress for progress in heard if progress.completions]
+    streamed = [progress for progress in heard if progress.stage.startswith("token ")]
     assert [progress.done for progress in streamed] == list(range(1, len(streamed) + 1))
     assert len(streamed) > 2
     assert all(len(progress.completions) == 3 and progress.total == 6 for progress in streamed)
     assert [entry.text for entry in streamed[-1].completions] == [entry.text for entry in comparison.completions]
     assert all(entry.tokens == 1 for entry in streamed[0].completions)
+    assert [(one.stage, one.done, one.total) for one in heard[len(streamed) :]] == [("reading the texts back", 3, 3)]
 
 
 # --- what is added ---------------------------------------------------------------------------------------------------

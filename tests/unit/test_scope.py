@@ -10,7 +10,7 @@ from tiny_models import encoded, tiny
 
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.prompt import Prompt
-from melbo_app.engine.scope import TokenScope, sinks
+from melbo_app.engine.scope import TokenScope, runaway_share, sinks
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.errors import InputError
 
@@ -137,3 +137,11 @@ def test_scopes_that_are_none(text):
     with pytest.raises(InputError, match="Write all, content, assistant or last:4") as caught:
         TokenScope.parse(text)
     assert caught.value.field == "scope"
+
+
+def test_the_runaway_share_counts_new_sinks_among_the_ordinary_tokens():
+    batch = encoded(LM, "abcde", "ab")
+    norms = torch.tensor([[250.0, 2, 3, 2.5, 2], [9999, 9999, 9999, 4, 5]])
+    steered = torch.tensor([[300.0, 2, 26, 24, 2], [0, 0, 9999, 41, float("nan")]])
+    assert runaway_share(steered, norms, batch).tolist() == [1 / 4, 1]
+    assert runaway_share(norms, norms, batch).tolist() == [0, 0]

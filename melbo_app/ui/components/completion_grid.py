@@ -1,7 +1,7 @@
 """Completions side by side, streamed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,6 +9,7 @@ import gradio as gr
 
 from melbo_app.analysis.difference import mark
 from melbo_app.engine.prompt import Prompt
+from melbo_app.library.completions import Scores
 from melbo_app.ui.components.live import live
 
 CHARACTERS_PER_LINE = 40
@@ -50,7 +51,7 @@ def waiting(
     drafts = [
         SimpleNamespace(
             prompt_index=index, prompt=prompt, vector=row, radius=0.0 if row is None else radius, text="", tokens=0,
-            finished=False, bank=None, bank_hash=None, max_new_tokens=longest,
+            finished=False, bank=None, bank_hash=None, max_new_tokens=longest, scores=None,
         )
         for index, prompt in enumerate(prompts)
         for row in rows
@@ -83,4 +84,31 @@ def _card(completion: Any, baseline: str | None, names: dict[int, str], live: bo
         "meta": " · ".join(meta),
         "mark": state,
         "pieces": pieces,
+        "chips": [] if completion.scores is None else _chips(completion.scores),
     }
+
+
+def _chips(scores: Scores) -> list[dict[str, str]]:
+    """What stands at the right of a card's head: the verdict, with the numbers behind it, and whether it ran away."""
+    chips = []
+    if scores.runaway:
+        told = f"The vector turns {scores.runaway:.0%} of the prompt's tokens into attention sinks at the target layer."
+        chips.append({"kind": "runaway", "text": "runaway", "title": told})
+    if scores.verdict is not None:
+        chips.append({"kind": scores.verdict, "text": scores.verdict, "title": "\n".join(_numbers(scores))})
+    return chips
+
+
+def _numbers(scores: Scores) -> Iterator[str]:
+    yield f"readability {scores.readability:.2f} of 1"
+    if scores.logprob is not None:
+        yield f"without steering {scores.logprob:.2f} nats per token"
+    if scores.loss is not None:
+        than = "less" if scores.loss >= 0 else "more"
+        yield f"{abs(scores.loss):.2f} nats per token {than} likely than the baseline's text"
+    if scores.kl_prompt is not None and scores.kl_text is not None:
+        yield f"KL(steered ‖ unsteered) {scores.kl_prompt:.2f} at the prompt's end, {scores.kl_text:.2f} along the text"
+    facts = [f"repetition {scores.repetition:.0%}"]
+    if scores.dictionary_words is not None:
+        facts.append(f"dictionary words {scores.dictionary_words:.0%}")
+    yield " · ".join([*facts, f"language {scores.language or 'not clear'}"])

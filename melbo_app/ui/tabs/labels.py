@@ -5,14 +5,14 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, MelboError
 from melbo_app.ui.components.completion_grid import completion_grid, grid
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import bind
-from melbo_app.ui.present import day
+from melbo_app.ui.present import day, token_name
 from melbo_app.ui.session import Session
 from melbo_app.workbench import Workbench
 
@@ -20,6 +20,7 @@ COLUMNS = ["vector", "name", "tags", "rating", "note", "changed"]
 WIDE = ["name", "tags", "note"]
 NO_BANK = {"columns": COLUMNS, "wide": WIDE, "rows": [], "message": "Choose a bank at the left."}
 NO_TEXT = "No completion of this vector yet: press Steer with it."
+TOKENS = 8  # of each kind, promoted and suppressed
 RATINGS = [("none", 0), ("★", 1), ("★★", 2), ("★★★", 3), ("★★★★", 4), ("★★★★★", 5)]
 
 
@@ -49,6 +50,7 @@ class LabelsTab:
                     self.discard = gr.Button("Discard", elem_id="label-discard", scale=1, min_width=80)
             with gr.Column(scale=5, min_width=300):
                 self.completion = completion_grid({"groups": [], "message": NO_TEXT}, elem_id="label-completion")
+                self.tokens = note_view(elem_id="label-tokens")
         with gr.Row(elem_classes="mx-toolbar"):
             self.csv = gr.Button("Export CSV", elem_id="labels-csv", size="sm", scale=0, min_width=120)
             self.jsonl = gr.Button("Export JSONL", elem_id="labels-jsonl", size="sm", scale=0, min_width=120)
@@ -76,6 +78,8 @@ class LabelsTab:
         bind(self.discard.click, self._discard, [session.bank, self.of], self.outputs)
         column = [session.bank, session.vectors, session.radius]
         bind(self._saved.change, session.show_labels, column, [session.vectors, session.cards])
+        for trigger in (tab.select, self.of.change):
+            bind(trigger, self._top_tokens, [session.bank, self.vector], self.tokens, trigger_mode="always_last")
         for button, ending in ((self.csv, ".csv"), (self.jsonl, ".jsonl")):
             made = bind(button.click, self._exporter(ending), None, self._file)
             made.success(None, None, None, js=fetch_script("labels-file"), api_visibility="private")
@@ -198,6 +202,19 @@ class LabelsTab:
         """The label as it was saved last."""
         held = _held(of)
         return self.open(bank, held["vector"] if held is not None and held["bank"] == bank else 0)
+
+    def _top_tokens(self, bank: str | None, vector: float | None) -> dict[str, Any]:
+        """What the vector makes likelier behind its prompts; nothing where the loaded model cannot tell."""
+        line = self._session.find(bank)
+        if bank is None or line is None or not line.vectors or not self._workbench.model_state().loaded:
+            return note()
+        at = min(max(0, int(vector or 0)), line.vectors - 1)
+        try:
+            [found] = self._workbench.top_tokens(bank, [at], count=TOKENS)
+        except MelboError:  # a bank of another model, or of the last block
+            return note()
+        kinds = (("More", found.promoted), ("Less", found.suppressed))
+        return note(*(f"{how} likely next: {' · '.join(token_name(text) for text, _ in some)}" for how, some in kinds))
 
     def _exporter(self, ending: str) -> Any:
         def export() -> str:

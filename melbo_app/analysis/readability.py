@@ -1,0 +1,40 @@
+"""Whether a text can be read: from how likely it is, how much it repeats itself, and how many of its words exist.
+
+The limits were fitted to texts that a person graded; docs/readability.md says how, and how often they agree.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+Verdict = Literal["readable", "strange", "broken"]
+
+READABLE, STRANGE = 2 / 3, 1 / 3
+"""Readability from which a text is readable, and under which it is broken."""
+# readability:     1    READABLE  STRANGE  0
+LOSS = (0.0, 1.4, 3.5, 7.0)  # nats per token by which the text is less likely than the baseline's
+REPETITION = (0.0, 0.4, 0.6, 1.0)  # share of stretches that came before
+MISSPELT = (0.0, 0.2, 0.5, 1.0)  # share of words that no dictionary has
+SHORT = 24
+"""Tokens that a text has at least, as far as its loss is concerned: in a short one a surprising beginning is all."""
+
+
+def readability(
+    loss: float | None, tokens: int, repetition: float, dictionary_words: float | None
+) -> tuple[float, Verdict]:
+    """The weakest of what is known of a text, from 0 (nothing to read) to 1, and the word for it.
+
+    Between the limits above readability falls in straight lines; what is None does not count.
+
+    Args:
+        loss: nats per token by which the text is less likely than the baseline's, under the unsteered model.
+        tokens: how many the text has.
+        repetition, dictionary_words: shares; see ``wording``.
+    """
+    marks = [(repetition, REPETITION)]
+    if loss is not None:
+        marks.append((loss * tokens / max(tokens, SHORT), LOSS))
+    if dictionary_words is not None:
+        marks.append((1 - dictionary_words, MISSPELT))
+    score = min(float(np.interp(value, limits, (1, READABLE, STRANGE, 0))) for value, limits in marks)
+    return score, "readable" if score >= READABLE else "strange" if score >= STRANGE else "broken"

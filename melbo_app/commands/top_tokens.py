@@ -1,0 +1,56 @@
+"""The next tokens that vectors promote and suppress."""
+
+from typing import Annotated, Any
+
+import typer
+
+from melbo_app.commands.options import (
+    BankArgument,
+    Json,
+    ModelOption,
+    PromptOption,
+    SystemOption,
+    TemplateOption,
+    VectorOption,
+    check_texts,
+    load,
+    numbers,
+)
+from melbo_app.commands.options import prompts as read_prompts
+from melbo_app.commands.output import show
+from melbo_app.jobs.top_tokens import VectorTokens
+from melbo_app.settings import Settings
+from melbo_app.workbench import Workbench
+
+
+def top_tokens(
+    bank: BankArgument,
+    vector: VectorOption = None,
+    count: Annotated[int, typer.Option("--count", help="Tokens of each kind.")] = 10,
+    prompt: PromptOption = None,
+    system: SystemOption = None,
+    template: TemplateOption = None,
+    model: ModelOption = None,
+    as_json: Json = False,
+) -> None:
+    """Tokens that a bank's vectors promote and suppress behind a prompt. Default prompts: those of the bank."""
+    vectors = None if vector is None else numbers("vector", vector, int)
+    if prompt:
+        check_texts(prompt)
+    workbench = Workbench(Settings())
+    state = load(workbench, model or workbench.bank(bank).record.model)
+    prompts = read_prompts(prompt, system, template, bool(state.has_template)) if prompt else None
+    found = workbench.top_tokens(bank, vectors, prompts, count)
+    lines = []
+    for entry in found:
+        lines.append(f"vector {entry.vector}")
+        for name, tokens in (("promoted", entry.promoted), ("suppressed", entry.suppressed)):
+            lines.append(f"  {name}: " + "  ".join(f"{text!r} {by:+.2f}" for text, by in tokens))
+    show({"bank": bank, "vectors": [_plain(entry) for entry in found]}, lines, as_json)
+
+
+def _plain(entry: VectorTokens) -> dict[str, Any]:
+    promoted, suppressed = (
+        [{"token": text, "nats": by} for text, by in tokens] for tokens in (entry.promoted, entry.suppressed)
+    )
+    return {"vector": entry.vector, "promoted": promoted, "suppressed": suppressed}

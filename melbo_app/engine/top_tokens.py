@@ -1,0 +1,78 @@
+"""Which next tokens a vector promotes, and which it suppresses."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from melbo_app.engine.block import hidden_of, with_hidden
+from melbo_app.engine.model import LanguageModel
+from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
+
+PLAUSIBLE = 1e-3
+"""Probability that a token has at least, with the vector or without, to be named. The largest changes of all are those
+of tokens that nobody would ever see."""
+
+
+@dataclass(frozen=True)
+class TopTokens:
+    """Tokens and the change of their log-probability in nats, the most changed first."""
+
+    promoted: list[tuple[int, float]]
+    suppressed: list[tuple[int, float]]
+
+
+def top_tokens(
+    piece: ModelSlice, thetas: Tensor, count: int, batch: int | None = None
+) -> Generator[int, None, list[TopTokens]]:
+    """The tokens, at most ``count``, that each vector makes more and less likely at the prompts' last position.
+
+    Z(θ) and Z(0) at the target layer are read as if it were the last one (logit lens; nostalgebraist 2020); changes and
+    probabilities are averaged over the prompts. With the last block as the target they are the model's own predictions.
+    Yields the number of vectors done after each pass.
+
+    Args:
+        thetas: [V, d].
+        batch: vectors in one pass; None: as many as have some 2,000 tokens together.
+    """
+    batch = batch or max(1, TOKENS_AT_ONCE // piece.encoded.input_ids.numel())
+    before = read_out(piece.lm, piece.baseline[:, -1]).log_softmax(dim=-1)
+    found: list[TopTokens] = []
+    for start in range(0, len(thetas), batch):
+        with torch.no_grad():
+            hidden = piece.activations(thetas[start : start + batch])[:, :, -1]
+        for row in hidden:  # one at a time: vocabularies are large
+            after = read_out(piece.lm, row).log_softmax(dim=-1)
+            plausible = torch.maximum(after.exp().mean(dim=0), before.exp().mean(dim=0)) >= PLAUSIBLE
+            change = (after - before).mean(dim=0)
+            lowest = [(token, -by) for token, by in _largest(-change, plausible, count)]
+            found.append(TopTokens(_largest(change, plausible, count), lowest))
+        yield len(found)
+    return found
+
+
+def read_out(lm: LanguageModel, hidden: Tensor) -> Tensor:
+    """Next-token logits [N, vocabulary], in float32, of hidden states [N, d] taken as outputs of the last block.
+
+    The model itself does what it does above its blocks (final norm, unembedding, soft-capping), so no family needs a
+    rule of its own: it runs on one token a row, and the last block's output is replaced.
+    """
+
+    def replace(_module: Any, _args: tuple, output: Any) -> Any:
+        return with_hidden(output, hidden[:, None].to(hidden_of(output)))
+
+    one = torch.zeros(len(hidden), 1, dtype=torch.int64, device=lm.device)
+    handle = lm.blocks[-1].register_forward_hook(replace)
+    try:
+        with torch.no_grad():
+            return lm.forward(one, torch.ones_like(one), one).logits[:, -1].float()
+    finally:
+        handle.remove()
+
+
+def _largest(change: Tensor, plausible: Tensor, count: int) -> list[tuple[int, float]]:
+    """The largest positive changes [vocabulary] among the plausible tokens."""
+    values, tokens = change.masked_fill(~plausible, 0).topk(min(count, len(change)))
+    return [(token, by) for token, by in zip(tokens.tolist(), values.tolist(), strict=True) if by > 0]

@@ -1,0 +1,40 @@
+"""The next tokens that the vectors of a bank promote and suppress."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from melbo_app.library.bank import Bank
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
+    from melbo_app.engine.slice import ModelSlice
+
+
+@dataclass(frozen=True)
+class VectorTokens:
+    """Texts of tokens and the change of their log-probability in nats, the most changed first."""
+
+    vector: int
+    promoted: list[tuple[str, float]]
+    suppressed: list[tuple[str, float]]
+
+
+def vector_tokens(
+    piece: "ModelSlice", bank: Bank, vectors: Sequence[int], count: int
+) -> Generator[int, None, list[VectorTokens]]:
+    """The top tokens of a bank's vectors, each at the norm it has in the bank. Yields the number of vectors done."""
+    import torch
+
+    from melbo_app.engine.encoding import token_text
+    from melbo_app.engine.top_tokens import top_tokens
+
+    thetas = torch.tensor(bank.vectors[list(vectors)]).to(piece.source_hidden.device)
+    found = yield from top_tokens(piece, thetas, count)
+    return [
+        VectorTokens(
+            vector,
+            [(token_text(piece.lm, token), by) for token, by in top.promoted],
+            [(token_text(piece.lm, token), by) for token, by in top.suppressed],
+        )
+        for vector, top in zip(vectors, found, strict=True)
+    ]

@@ -1,0 +1,57 @@
+"""Readability against a reader: completions of the bundled model that a person graded."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from benches import finish
+
+from melbo_app.engine.encoding import encode
+from melbo_app.engine.prompt import Prompt
+from melbo_app.jobs.scoring import score
+from melbo_app.library.bank import PromptRecord
+from melbo_app.library.completions import Completion
+from melbo_app.workbench import Workbench
+
+GRADED = Path(__file__).with_name("graded_completions.jsonl")
+
+
+def completion(row: dict[str, Any], index: int) -> Completion:
+    facts = {} if row["steered"] is None else {"vector": "random", "radius": row["radius"], "source": 7}
+    return Completion(
+        prompt=PromptRecord(user=row["prompt"], template=True), prompt_index=index, text=row["text"],
+        tokens=row["tokens"], finished=True, model="", model_hash="", max_new_tokens=40,
+        temperature=row["temperature"], top_p=0.95, seed=5, created=datetime.now(UTC), **facts,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scored(bench: Workbench) -> list[tuple[dict[str, Any], Completion]]:
+    """The texts that the limits were not fitted to, with their scores."""
+    rows = [json.loads(line) for line in GRADED.read_text("utf-8").splitlines()]
+    questions = sorted({(row["prompt"], row["temperature"]) for row in rows if row["part"] == "held out"})
+    kept = [row for row in rows if row["part"] != "fitted" and (row["prompt"], row["temperature"]) in questions]
+    lm = bench._model.get()
+    entries = [completion(row, questions.index((row["prompt"], row["temperature"]))) for row in kept]
+    encoded = encode(lm, [Prompt(text) for text, _ in questions])
+    zeros = [np.zeros(lm.hidden_size, dtype=np.float32)] * len(entries)
+    done = finish(score(lm, None, encoded, entries, zeros, {}, None, lambda: False))
+    return list(zip(kept, done, strict=True))
+
+
+def test_the_verdict_agrees_with_a_reader_on_texts_that_it_was_not_fitted_to(scored):
+    held_out = [(row["grade"], entry.scores.verdict) for row, entry in scored if row["part"] == "held out"]
+    assert len(held_out) >= 60
+    assert np.mean([grade == verdict for grade, verdict in held_out]) >= 0.8
+    assert np.mean([(grade == "readable") == (verdict == "readable") for grade, verdict in held_out]) >= 0.85
+    # most are readable, so that a verdict that always says so would be right three times out of four
+    assert np.mean([verdict == "readable" for grade, verdict in held_out if grade == "readable"]) >= 0.85
+    assert np.mean([verdict != "readable" for grade, verdict in held_out if grade != "readable"]) >= 0.6
+
+
+def test_what_the_model_says_unsteered_is_readable(scored):
+    verdicts = [entry.scores.verdict for row, entry in scored if row["part"] == "baseline"]
+    assert len(verdicts) >= 10 and verdicts.count("readable") >= len(verdicts) - 1

@@ -1,0 +1,163 @@
+"""Scores through the workbench: each text gets them once, and they compare it with its own baseline."""
+
+import pytest
+import torch
+from benches import PROMPT, QUICK, finish, listen, save_tiny, settings, trained
+from tiny_models import BLOCKS, random_thetas
+
+from melbo_app.analysis.wording import language, repetition
+from melbo_app.engine import generation, likelihood
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.encoding import encode
+from melbo_app.engine.likelihood import Reading, likelihoods
+from melbo_app.engine.prompt import Prompt
+from melbo_app.library.bank import Bank
+from melbo_app.library.database import CompletionRow
+from melbo_app.workbench import Workbench
+
+SHORT = Decoding(max_new_tokens=9)
+TWO = [PROMPT, Prompt("a heath", "be brief")]
+
+
+@pytest.fixture
+def bank(bench: Workbench) -> Bank:
+    return trained(bench)
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many texts were read back, call by call."""
+    calls = []
+    real = likelihood.likelihoods
+
+    def spy(lm, encoded, readings, *rest):
+        calls.append(len(readings))
+        return real(lm, encoded, readings, *rest)
+
+    monkeypatch.setattr(likelihood, "likelihoods", spy)
+    return calls
+
+
+def steer(bench: Workbench, vectors, radii, prompts=(PROMPT,), decoding=SHORT, bank="a", **options):
+    return finish(bench.steer(bank, prompts, vectors, radii, decoding, **options))
+
+
+def forget_scores(bench: Workbench, changed=None):
+    with bench._completions._database.write() as session:
+        for row in session.query(CompletionRow):
+            row.scores = changed
+
+
+def test_every_text_is_scored_against_the_baseline_of_its_own_prompt(bench, bank):
+    found = steer(bench, [0, 2], [6.0, -6.0], TWO, random_control=True).completions
+    baselines = [entry.scores for entry in found if entry.vector is None]
+    for entry in found:
+        scores = entry.scores
+        assert scores.loss == pytest.approx(baselines[entry.prompt_index].logprob - scores.logprob)
+        assert scores.repetition == repetition(entry.text) and scores.language == language(entry.text)
+        assert scores.logprob < 0 and 0 <= scores.readability <= 1 and scores.verdict and scores.runaway == 0
+        if entry.vector is None:
+            assert (scores.loss, scores.kl_prompt, scores.kl_text) == (0, 0, 0)
+        else:
+            assert scores.kl_prompt > 1e-4 and scores.kl_text > 1e-4
+        assert bench.completion(entry.id).scores == scores
+
+
+def test_the_numbers_are_those_of_the_engine_for_the_tokens_that_were_generated(bench, bank, monkeypatch):
+    made = []
+    real = generation.generate
+
+    def spy(*arguments):
+        for progress in real(*arguments):
+            made[:] = progress.ids
+            yield progress
+
+    monkeypatch.setattr(generation, "generate", spy)
+    _, steered = steer(bench, [1], [9.0], decoding=Decoding(9, 1.0, seed=4)).completions
+    lm = bench._model.get()
+    theta = torch.tensor(bank.vectors[1]) / torch.tensor(bank.vectors[1]).norm() * 9
+    [wanted] = finish(likelihoods(lm, encode(lm, [PROMPT]), [Reading(0, made[1], theta)], QUICK.source, QUICK.target))
+    found = steered.scores
+    assert (found.logprob, found.kl_prompt, found.kl_text) == pytest.approx(
+        (wanted.logprob, wanted.kl_prompt, wanted.kl_text), rel=1e-3
+    )
+
+
+def test_a_text_that_is_known_is_not_read_again(bench, bank, read):
+    first = steer(bench, [0, 1], [6.0])
+    assert read == [3]
+    again = steer(bench, [0, 1, 2], [6.0])
+    assert read == [3, 1]
+    assert [entry.scores for entry in again.completions[:3]] == [entry.scores for entry in first.completions]
+
+
+@pytest.mark.parametrize("kept", [None, {"version": 0}])
+def test_texts_from_before_there_were_scores_get_them_when_they_are_asked_for_again(
+    bench, bank, read, kept, monkeypatch
+):
+    first = steer(bench, [0], [6.0], TWO)
+    forget_scores(bench, kept)
+    monkeypatch.setattr(generation, "generate", lambda *_: pytest.fail("generated again"))
+    again = steer(bench, [0], [6.0], TWO)
+    assert read == [4, 4]
+    for one, two in zip(first.completions, again.completions, strict=True):
+        # a text may be cut into other tokens than those it was generated from
+        assert two.scores.logprob == pytest.approx(one.scores.logprob, rel=0.3)
+        assert two.scores.repetition == one.scores.repetition
+    assert bench.comparison(first.id).completions[0].scores is None  # what was shown then stays
+    assert bench.comparison(again.id) == again
+
+
+def test_stop_while_texts_are_read_keeps_the_texts(bench, bank, monkeypatch):
+    monkeypatch.setattr(likelihood, "TOKENS_AT_ONCE", 1)
+    asked = False
+    work = bench.steer("a", [PROMPT], [0, 1], [6.0], SHORT, stop=lambda: asked)
+    while True:
+        try:
+            asked = next(work).stage.startswith("reading")
+        except StopIteration as end:
+            comparison = end.value
+            break
+    assert asked and comparison.settings["finished"] is True
+    assert all(entry.text and entry.scores is None for entry in comparison.completions)
+    assert all(entry.scores for entry in steer(bench, [0, 1], [6.0]).completions)
+
+
+def test_reading_is_told(bench, bank, monkeypatch):
+    monkeypatch.setattr(likelihood, "TOKENS_AT_ONCE", 1)
+    heard, _ = listen(bench.steer("a", [PROMPT], [0, 1], [6.0], SHORT))
+    told = [(one.done, one.total) for one in heard if one.stage == "reading the texts back"]
+    assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_where_numbers_overflow_what_is_none_is_left_out(bench, bank):
+    half = Workbench(bench.settings.model_copy(update={"dtype": "float16"}))
+    _, steered = steer(half, [0], [1e6]).completions
+    scores = steered.scores
+    assert (scores.runaway, scores.kl_prompt, scores.kl_text) == (1, None, None)
+    assert scores.logprob is not None and half.completion(steered.id) == steered
+
+
+def test_a_vector_of_the_last_block_has_no_target_above_it(bench, bank):
+    for source, runaway in ((BLOCKS - 2, 0.0), (BLOCKS - 1, None)):
+        changes = {"name": f"from {source}", "source": source, "target": None, "objective": None, "curves": None}
+        bench._banks.save(Bank(bank.record.model_copy(update=changes), random_thetas(1).numpy()))
+        scores = steer(bench, [0], [2.0], bank=f"from {source}").completions[1].scores
+        assert scores.kl_text > 0 and scores.runaway == runaway
+
+
+def test_without_a_bank_the_baseline_alone_is_scored(bench):
+    [only] = steer(bench, [], [], bank=None).completions
+    assert (only.scores.loss, only.scores.kl_text, only.scores.runaway) == (0, 0, None)
+
+
+def test_a_text_of_nothing_has_no_verdict(tmp_path):
+    bench = Workbench(settings(tmp_path / "cache", save_tiny(tmp_path / "silent")))
+    lm = bench._model.get()
+    lm.model.get_output_embeddings().weight.zero_()
+    lm.tokenizer.eos_token = lm.tokenizer.convert_ids_to_tokens(0)  # of equal logits the first token is taken
+    [silent] = steer(bench, [], [], bank=None).completions
+    assert (silent.text, silent.tokens, silent.finished) == ("", 1, True)
+    scores = silent.scores
+    assert (scores.logprob, scores.loss, scores.kl_text, scores.readability, scores.verdict) == (None,) * 5
+    assert scores.kl_prompt == 0
