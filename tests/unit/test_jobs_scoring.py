@@ -140,7 +140,14 @@ def test_where_numbers_overflow_what_is_none_is_left_out(bench, bank):
 
 def test_a_vector_of_the_last_block_has_no_target_above_it(bench, bank):
     for source, runaway in ((BLOCKS - 2, 0.0), (BLOCKS - 1, None)):
-        changes = {"name": f"from {source}", "source": source, "target": None, "objective": None, "curves": None}
+        changes = {
+            "name": f"from {source}",
+            "source": source,
+            "target": None,
+            "objective": None,
+            "curves": None,
+            "effect": None,
+        }
         bench._banks.save(Bank(bank.record.model_copy(update=changes), random_thetas(1).numpy()))
         scores = steer(bench, [0], [2.0], bank=f"from {source}").completions[1].scores
         assert scores.kl_text > 0 and scores.runaway == runaway

@@ -130,7 +130,7 @@ def test_what_vectors_are_compared_by_must_fit_as_a_whole():
     tokens = int(batch.attention_mask.sum())
     need = 4 * 4 * 1000 * tokens * 32
     config = TrainingConfig(0, 2, 1.0, 1000, "soft-delta", scope="all")
-    enough = need / 2**30
+    enough = need / 1e9
     assert gigabytes(lm, batch, 1) < enough  # a batch fits well
     train(piece, config, memory_gb=1.01 * enough)
     with pytest.raises(InputError, match=rf"what 1000 vectors change at {tokens} tokens needs .* method soft-theta"):

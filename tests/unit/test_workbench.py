@@ -35,7 +35,7 @@ def other_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def put(bench: Workbench, name: str, vectors: np.ndarray, bank: Bank, **changes: object) -> Bank:
     """A bank of these vectors on the shelf, otherwise like ``bank``."""
-    record = bank.record.model_copy(update={"name": name, "objective": None, "curves": None, **changes})
+    record = bank.record.model_copy(update={"name": name, "objective": None, "curves": None, "effect": None, **changes})
     made = Bank(record, vectors)
     bench._banks.save(made)
     return made
