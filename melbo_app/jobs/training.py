@@ -119,6 +119,7 @@ def train_bank(
         seed=config.seed,
         objective=result.objective,
         curves=result.curves,
+        saturation=config.saturation_share,
         orthogonality=config.orthogonality if config.method.startswith("soft") else None,
         agreement=config.agreement,
         agreement_form=config.agreement_form if config.agreement else None,
@@ -158,6 +159,8 @@ def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: 
     words += ["--method", config.method, "--steps", str(config.total_steps), "--p", repr(config.p)]
     if config.q is not None:
         words += ["--q", repr(config.q)]
+    if config.saturation is not None:
+        words += ["--saturation", repr(config.saturation)]
     if config.method.startswith("soft"):
         words += ["--orthogonality", repr(config.orthogonality)]
     if config.agreement:

@@ -69,6 +69,9 @@ class BankRecord(BaseModel):
     seed: int | None = None
     objective: list[float] | None = Field(default=None, description="J of each vector at the end.")
     curves: list[list[float]] | None = Field(default=None, description="J of each vector at each step.")
+    saturation: float | None = Field(
+        default=None, description="Share of a token's norm up to which its change counts; 0: without limit."
+    )
     orthogonality: float | None = Field(default=None, description="Weight of the soft methods' penalty on cosines.")
     agreement: float | None = Field(default=None, description="Weight of agreement between prompts.")
     agreement_form: Literal["numerator", "contrastive"] | None = None
