@@ -22,13 +22,14 @@ import torch
 import typer
 from torch import Tensor
 
-from benchmarks.saturations import CANDIDATES
+from benchmarks.saturations import CANDIDATES, SaturatedObjective
 from melbo_app.analysis.embedding import Embedder, bundled_folder
 from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.generation import GenerationProgress, generate
 from melbo_app.engine.model import LanguageModel, load
+from melbo_app.engine.objective import PowerObjective
 from melbo_app.engine.orthogonal import random_rows
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import SINK_RATIO, TokenScope
@@ -50,7 +51,7 @@ SOURCE, TARGET = 7, 21
 RADII = (0.07, 0.12, 0.17)
 SCOPES = ("assistant", "content")
 READABLE_NATS = 1.0
-RANDOM = "random vectors"
+RANDOM, LIMITED = "random vectors", "capped"
 
 
 @dataclass(frozen=True)
@@ -145,11 +146,15 @@ def train(piece: ModelSlice, case: Case) -> tuple[Tensor, dict[str, object]]:
     if case.method == RANDOM:
         generator = torch.Generator().manual_seed(case.seed)
         return random_rows(case.vectors, piece.lm.hidden_size, radius, generator), {"seconds": 0.0}
+    word, _, share = case.objective.partition(" ")
     config = TrainingConfig(
-        SOURCE, TARGET, radius, case.vectors, case.method, scope=case.scope, seed=case.seed, **case.options
-    )  # type: ignore[arg-type]
+        SOURCE, TARGET, radius, case.vectors, case.method, scope=case.scope, seed=case.seed,
+        saturation=float(share) if word == LIMITED else 0.0, **case.options,
+    )  # type: ignore[arg-type]  # fmt: skip
     ascent = Ascent(piece, config, min(16, vectors_at_once(piece)))
-    ascent.saturate = CANDIDATES[case.objective](piece)
+    if word != LIMITED:
+        power = ascent.objective
+        ascent.objective = SaturatedObjective(power.p, power.q, None, CANDIDATES[case.objective](piece))
     training = METHODS[config.method](ascent)
     while True:
         try:
@@ -158,7 +163,7 @@ def train(piece: ModelSlice, case: Case) -> tuple[Tensor, dict[str, object]]:
             result = end.value
             break
     with torch.no_grad():
-        j = ascent.objective(piece.deltas(result.vectors), ascent.mask)
+        j = PowerObjective()(piece.deltas(result.vectors), ascent.mask)
     return result.vectors, {"seconds": result.seconds, "steps": result.steps, "j": float(j.log().mean().exp())}
 
 
@@ -209,7 +214,7 @@ def table(rows: list[dict]) -> str:
 
 def main(
     methods: Annotated[str, typer.Option(help="Names with commas.")] = ",".join([RANDOM, *METHODS]),
-    objectives: Annotated[str, typer.Option(help=f"Of {', '.join(CANDIDATES)}.")] = "raw",
+    objectives: Annotated[str, typer.Option(help=f"Of {', '.join(CANDIDATES)}, or {LIMITED} 0.3.")] = "capped 0.3",
     prompts: Annotated[int, typer.Option(help="How many of the prompts.")] = len(PROMPTS),
     radii: Annotated[str, typer.Option(help="R as multiples of the median norm.")] = ",".join(map(str, RADII)),
     scopes: Annotated[str, typer.Option(help="Token scopes.")] = ",".join(SCOPES),

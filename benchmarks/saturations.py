@@ -1,15 +1,28 @@
-"""Candidates for what of Δ should count, so that fast ascent does not end in runaway tokens.
-
-Each takes a slice and returns a function of Δ [V, P, T, d] that returns what of it counts, of the same shape.
-"""
+"""What else of Δ could count, so that fast ascent does not end in runaway tokens: candidates beside the limit that the
+engine has (``capped 0.3`` in the table: the share of a token's norm up to which its change counts)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from melbo_app.engine.saturation import Saturation
+from melbo_app.engine.objective import PowerObjective
 from melbo_app.engine.slice import ModelSlice
+
+Saturation = Callable[[Tensor], Tensor]
+"""Takes Δ [V, P, T, d] and returns what of it counts, of the same shape."""
+
+
+@dataclass(frozen=True, eq=False)
+class SaturatedObjective(PowerObjective):
+    """The published objective on what a saturation leaves of Δ."""
+
+    saturate: Saturation = lambda deltas: deltas
+
+    def __call__(self, deltas: Tensor, mask: Tensor) -> Tensor:
+        return super().__call__(self.saturate(deltas), mask)
+
 
 SHARE_OF_SINKS = 0.99
 """Massive channels are the fewest that hold this share of the squared norm of the attention sinks."""
@@ -55,27 +68,12 @@ def smooth(share: float) -> Callable[[ModelSlice], Saturation]:
     return make
 
 
-def capped(share: float) -> Callable[[ModelSlice], Saturation]:
-    """A trust region: what a token changes beyond ``share`` of its own norm neither counts nor has a gradient."""
-
-    def make(piece: ModelSlice) -> Saturation:
-        limit = share * piece.baseline.float().norm(dim=-1, keepdim=True)
-
-        def cap(deltas: Tensor) -> Tensor:
-            norms = _norms(deltas)
-            return torch.where(norms > limit, deltas / norms * limit, deltas)
-
-        return cap
-
-    return make
-
-
 def hump(share: float) -> Callable[[ModelSlice], Saturation]:
     """What a token changes counts most at ``share`` of its own norm, and less and less beyond."""
 
     def make(piece: ModelSlice) -> Saturation:
         peak = share * piece.baseline.float().norm(dim=-1, keepdim=True)
-        return lambda deltas: deltas * (1 - _norms(deltas) / peak).clamp(max=1).exp()
+        return lambda deltas: deltas * (1 - _norms(deltas) / peak).exp()
 
     return make
 
@@ -116,8 +114,6 @@ CANDIDATES: dict[str, Callable[[ModelSlice], Saturation]] = {
     "channels": channels,
     "smooth 1": smooth(1.0),
     "smooth 0.3": smooth(0.3),
-    "capped 0.3": capped(0.3),
-    "capped 0.5": capped(0.5),
     "hump 0.3": hump(0.3),
     "hump 0.5": hump(0.5),
     "log": logarithmic,

@@ -74,6 +74,10 @@ def train(
     ] = None,
     p: Annotated[float, typer.Option("--p", help="Power of the token norms in the objective.")] = 2.0,
     q: Annotated[float | None, typer.Option("--q", help="Root of their sum; default: p.")] = None,
+    saturation: Annotated[
+        float | None,
+        typer.Option("--saturation", help="Share of a token's norm up to which its change counts; 0: without limit."),
+    ] = None,
     orthogonality: Annotated[
         float, typer.Option("--orthogonality", help="Weight of the soft methods' penalty on cosines.")
     ] = 1.0,
@@ -110,6 +114,7 @@ def train(
         seed=seed,
         start=start,  # type: ignore[arg-type]
         against=tuple(Prompt(text) for text in against or []),
+        saturation=saturation,
         orthogonality=orthogonality,
         agreement=agreement,
         agreement_form=agreement_form,  # type: ignore[arg-type]

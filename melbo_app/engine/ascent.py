@@ -10,7 +10,6 @@ from torch import Tensor
 from melbo_app.engine.agreement import contrastive_loss, log_numerator, prompt_changes
 from melbo_app.engine.causal_map import CausalMap
 from melbo_app.engine.objective import PowerObjective
-from melbo_app.engine.saturation import saturation
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.engine.training_result import Stop, Training, TrainingResult
@@ -58,8 +57,8 @@ class Ascent:
         self.piece, self.config, self.batch, self.stop, self.sides = piece, config, batch, stop, sides
         self.mask = piece.mask(TokenScope.parse(config.scope))
         self.device, self.width = piece.device, piece.width
-        self.objective = PowerObjective(config.p, config.p if config.q is None else config.q)
-        self.saturate = saturation(piece, config.saturation)
+        limits = config.saturation_share * piece.baseline.float().norm(dim=-1) if config.saturation_share else None
+        self.objective = PowerObjective(config.p, config.p if config.q is None else config.q, limits)
         self.generator = torch.Generator().manual_seed(config.seed)
         self._own, self._between = self._agreement_terms()
         self._start = time.monotonic()
@@ -83,7 +82,7 @@ class Ascent:
             parts = []
             for chunk in chunks:
                 with torch.no_grad():
-                    parts.append(self.deltas(chunk)[:, self.mask])
+                    parts.append(self.piece.deltas(chunk, self.stop)[:, self.mask])
                 yield now
             everything = torch.cat(parts).requires_grad_()
             total = torch.stack([term(everything) for term in couplings]).sum()
@@ -94,7 +93,7 @@ class Ascent:
             if number:
                 yield now
             leaf = chunk.detach().requires_grad_()
-            deltas = self.deltas(leaf)
+            deltas = self.piece.deltas(leaf, self.stop)
             scoped = deltas[:, self.mask]
             value = self.objective(deltas, self.mask)
             total = value.log().sum()
@@ -116,10 +115,6 @@ class Ascent:
         slope = yield from self.slope(thetas, now)
         return slope.values, slope.values[:, None].to(slope.gradients) * slope.gradients
 
-    def deltas(self, thetas: Tensor) -> Tensor:
-        """Δ(θ), as the saturation lets it count: [V, P, T, d]."""
-        return self.saturate(self.piece.deltas(thetas, self.stop))
-
     def refuse_unusable(self, values: Tensor, gradients: Tensor) -> None:
         """Raises InputError where J or its gradients left the range of the numbers."""
         if not bool(values.isfinite().all() and gradients.isfinite().all()):
@@ -135,8 +130,7 @@ class Ascent:
         """J of each vector, without gradients."""
         with torch.no_grad():
             chunks: Iterable[Tensor] = thetas.split(self.batch)
-            counted = (self.saturate(self.piece.deltas(chunk)) for chunk in chunks)
-            return [value for deltas in counted for value in self.objective(deltas, self.mask).tolist()]
+            return [value for chunk in chunks for value in self.objective(self.piece.deltas(chunk), self.mask).tolist()]
 
     def _agreement_terms(self) -> tuple[list[Coupling], list[Coupling]]:
         """What agreement adds: terms that each vector has for itself, and terms between vectors."""

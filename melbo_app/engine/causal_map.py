@@ -20,6 +20,10 @@ class CausalMap(Protocol):
     def device(self) -> torch.device:
         """Where vectors belong."""
 
+    @property
+    def baseline(self) -> Tensor:
+        """Z(0): [P, T, d]."""
+
     def mask(self, scope: TokenScope) -> Tensor:
         """The positions that count: [P, T] bool."""
 

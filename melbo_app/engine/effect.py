@@ -54,7 +54,8 @@ def effects(
     changes = torch.cat([entry[2] for entry in sums], dim=1)
     unit = torch.nn.functional.normalize(changes, dim=-1)
     cosines = unit @ unit.mT
-    first, second = torch.triu_indices(cosines.shape[1], cosines.shape[2], offset=1)
+    count = cosines.shape[1]
+    first, second = torch.triu_indices(count, count, offset=1)
     results = []
     for place, (values, lengths, _) in enumerate(sums):
         counted = (second < known) if place == 0 else (second >= known)

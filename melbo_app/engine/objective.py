@@ -6,16 +6,20 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PowerObjective:
     """J(θ) = Σ_i ( Σ_τ ‖Δ_{i,τ}(θ)‖^p )^{1/q}, the published form (Mack & Turner 2024).
 
     The sum over τ runs over the tokens in scope, i over the prompts, the norm over the hidden dimension. (The
     published code takes the norm over tokens instead, which is the same thing for p = 2.)
+
+    With ``limits``, ‖Δ_{i,τ}‖ counts up to its token's limit, and has no gradient beyond.
     """
 
     p: float = 2.0
     q: float = 2.0
+    limits: Tensor | None = None
+    """[P, T]."""
 
     def __call__(self, deltas: Tensor, mask: Tensor) -> Tensor:
         """J of V vectors: [V].
@@ -26,6 +30,8 @@ class PowerObjective:
         """
         # out of scope first: a sink's huge norm to a high power is infinite, and 0 · ∞ is no number
         squares = deltas.square().sum(dim=-1).masked_fill(~mask, 0)
+        if self.limits is not None:
+            squares = squares.clamp(max=self.limits.square())
         # the root of 0 has no gradient: the smallest normal number stands in for it
         norms = squares.clamp(min=torch.finfo(squares.dtype).tiny).sqrt()
         # in units of the largest norm, so that a high power overflows only where J itself does

@@ -18,6 +18,8 @@ Start = Literal["random", "jacobian"]
 LEAST_RADIUS, MOST_RADIUS = 1e-6, 1e6
 MOST_VECTORS = 4096
 LEAST_TEMPERATURE = 0.01
+SATURATION = 0.3
+"""Share of a token's norm beyond which its change no longer counts: more of it makes salad of the text."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ class TrainingConfig:
     ``orthogonality`` is the weight λ of the soft methods' penalty on cosines. ``agreement`` is the weight λ of what
     makes a vector do the same in all prompts, ``temperature`` its τ, and ``agreement_form`` says whether other vectors
     count against it (engine/agreement.py). ``held_out`` prompts are not trained on: what vectors do there is measured.
+    ``saturation`` is the share of a token's norm up to which its change counts; 0: without limit; None: what suits the
+    method.
     """
 
     source: int
@@ -117,7 +121,7 @@ class TrainingConfig:
     agreement_form: AgreementForm = "numerator"
     temperature: float = 0.5
     held_out: tuple[Prompt, ...] = ()
-    saturation: str = "none"
+    saturation: float | None = None
 
     def __post_init__(self) -> None:
         if self.method not in METHOD_DESCRIPTIONS:
@@ -142,7 +146,11 @@ class TrainingConfig:
         for name, value in (("p", self.p), ("q", self.q)):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(name, f"{value} cannot be used", "Choose a number above 0, 2 as a rule")
-        for name, value in (("orthogonality", self.orthogonality), ("agreement", self.agreement)):
+        for name, value in (
+            ("orthogonality", self.orthogonality),
+            ("agreement", self.agreement),
+            ("saturation", self.saturation_share),
+        ):
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(name, f"{value} cannot be used", "Choose 0 or a number above, 1 at most as a rule")
         if not (math.isfinite(self.temperature) and self.temperature >= LEAST_TEMPERATURE):
@@ -194,6 +202,13 @@ class TrainingConfig:
                 "the contrastive one compares vectors that are trained at once",
                 "Choose numerator, or the method joint and 2 vectors or more",
             )
+
+    @property
+    def saturation_share(self) -> float:
+        """The share of a token's norm up to which its change counts; 0: without limit."""
+        if self.saturation is None:
+            return SATURATION if self.method in CLIMBING else 0.0
+        return self.saturation
 
     @property
     def total_steps(self) -> int:

@@ -130,6 +130,7 @@ def train_bank(
         objective=result.objective,
         curves=result.curves,
         strength=result.strength,
+        saturation=config.saturation_share,
         orthogonality=config.orthogonality if config.method.startswith("soft") else None,
         agreement=config.agreement,
         agreement_form=config.agreement_form if config.agreement else None,
@@ -178,6 +179,8 @@ def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: 
         words += ["--q", repr(config.q)]
     if config.start != "random":
         words += ["--start", config.start]
+    if config.saturation is not None:
+        words += ["--saturation", repr(config.saturation)]
     if config.method.startswith("soft"):
         words += ["--orthogonality", repr(config.orthogonality)]
     if config.agreement:

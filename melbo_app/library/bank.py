@@ -78,6 +78,9 @@ class BankRecord(BaseModel):
     strength: list[FiniteFloat] | None = Field(
         default=None, description="What the method ranks each vector by; see docs/methods.md."
     )
+    saturation: float | None = Field(
+        default=None, description="Share of a token's norm up to which its change counts; 0: without limit."
+    )
     orthogonality: float | None = Field(default=None, description="Weight of the soft methods' penalty on cosines.")
     agreement: float | None = Field(default=None, description="Weight of agreement between prompts.")
     agreement_form: Literal["numerator", "contrastive"] | None = None

@@ -215,6 +215,7 @@ def test_the_command_in_a_banks_record_repeats_it(ask: Ask):
 
 def test_train_with_agreement_tells_what_vectors_do_on_prompts_that_are_kept_out(ask: Ask):
     words = ("train", "--prompt", "one", "--prompt", "two", "--system", "be brief", "--method", "soft-theta")
+    words = (*words, "--saturation", 0.2)
     chosen = ("--orthogonality", 0.5, "--agreement", 0.2, "--agreement-form", "contrastive", "--temperature", 0.3)
     words = (*words, *chosen, "--held-out", "three", "--held-out", "four", "--vectors", 2, "--steps", 2, "--name", "a")
     told = ask(*words, "--json").json
@@ -226,7 +227,7 @@ def test_train_with_agreement_tells_what_vectors_do_on_prompts_that_are_kept_out
         ("four", "be brief"),
     ]
     assert (shown["orthogonality"], shown["agreement"], shown["agreement_form"]) == (0.5, 0.2, "contrastive")
-    assert (shown["temperature"], shown["method"]) == (0.3, "soft-theta")
+    assert (shown["temperature"], shown["method"], shown["saturation"]) == (0.3, "soft-theta", 0.2)
     again = ask(*shlex.split(shown["command"])[3:-1], "b", "--json").json
     assert again["hash"] == told["hash"]
     for_people = ask(*words[:-1], "c").out

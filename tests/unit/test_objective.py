@@ -62,6 +62,33 @@ def test_each_vector_has_its_own_value():
     assert float(values[1]) == pytest.approx(2 * float(values[0]), rel=1e-6)
 
 
+# below, at and above the norms 5, 13, 1 and 10, 17, 2
+LIMITS = torch.tensor([[5.0, 6.0, 9.0], [4.0, 20.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("p", "q", "expected"),
+    [(2, 2, math.sqrt(25 + 36 + 1) + math.sqrt(16 + 289 + 1)), (1, 1, 5 + 6 + 1 + 4 + 17 + 1)],
+)
+def test_a_token_counts_up_to_its_limit(p, q, expected):
+    assert PowerObjective(p, q, LIMITS)(DELTAS, ALL).tolist() == pytest.approx([expected], rel=1e-6)
+
+
+def test_beyond_its_limit_a_token_has_no_gradient_and_the_others_keep_theirs():
+    deltas = DELTAS.double().requires_grad_()
+    PowerObjective(1, 1, LIMITS.double())(deltas, ALL).backward()
+    beyond = torch.tensor([[False, True, False], [True, False, True]])
+    assert (deltas.grad[0, beyond] == 0).all()
+    unit = DELTAS[0] / DELTAS[0].norm(dim=-1, keepdim=True)
+    torch.testing.assert_close(deltas.grad[0, ~beyond].float(), unit[~beyond])
+
+
+def test_where_all_tokens_are_beyond_their_limits_there_is_no_gradient_at_all():
+    deltas = DELTAS.clone().requires_grad_()
+    PowerObjective(2, 2, 0.1 * LIMITS)(deltas, ALL).backward()
+    assert (deltas.grad == 0).all()
+
+
 POWERS = [(2, 2), (2, 1), (1, 1), (4, 2), (1, 2), (4, 4)]
 
 

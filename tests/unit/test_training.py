@@ -24,7 +24,7 @@ TEXTS = ("the heath", "hello")
 ORTHOGONAL = ["joint", "sequential"]
 CLIMBING = ["joint", "soft-theta", "soft-delta"]
 METHODS = [*CLIMBING, "sequential"]
-CONFIG = TrainingConfig(0, 2, 2.0, vectors=3, steps=6, scope="all")
+CONFIG = TrainingConfig(0, 2, 2.0, vectors=3, steps=6, scope="all", saturation=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +97,30 @@ def test_the_scope_decides_which_tokens_count(method):
     for result, mask in zip(results, (piece.encoded.attention_mask.bool(), piece.encoded.tail), strict=True):
         norm = float(piece.deltas(result.vectors)[:, mask].norm())
         assert result.objective == pytest.approx([norm], rel=1e-4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_with_saturation_the_reported_j_counts_every_token_up_to_its_limit(piece, method):
+    result = trained(piece, replace(CONFIG, method=method, saturation=0.1, p=1, q=1))
+    limits = 0.1 * piece.baseline.norm(dim=-1)
+    norms = piece.deltas(result.vectors).norm(dim=-1)
+    assert (norms > limits).any() and (norms < limits).any()
+    counted = norms.minimum(limits) * piece.encoded.attention_mask
+    assert result.objective == pytest.approx(counted.sum(dim=(1, 2)).tolist(), rel=1e-4)
+
+
+def test_saturation_keeps_the_most_changed_token_from_running_away(piece):
+    config = replace(CONFIG, vectors=4, radius=6.0, steps=40)
+    shares = []
+    for saturation in (0.0, 0.4):
+        changed = piece.deltas(trained(piece, replace(config, saturation=saturation)).vectors).norm(dim=-1)
+        shares.append(float((changed / piece.baseline.norm(dim=-1))[:, piece.encoded.attention_mask.bool()].max()))
+    assert shares[1] < 0.8 * shares[0]
+
+
+def test_by_default_the_published_method_counts_everything_and_the_others_do_not():
+    shares = {method: TrainingConfig(0, 2, 1.0, method=method).saturation_share for method in METHODS}
+    assert shares == {"joint": 0.3, "soft-theta": 0.3, "soft-delta": 0.3, "sequential": 0.0}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -346,6 +370,7 @@ def test_q_is_p_where_it_is_left_out(piece):
         ({"method": "gradient"}, "method", "'gradient' is not known. Choose joint, .*, contrast-pca or random"),
         ({"orthogonality": -1.0}, "orthogonality", "-1.0 cannot be used. Choose 0 or a number above"),
         ({"orthogonality": math.nan}, "orthogonality", "nan cannot be used"),
+        ({"saturation": -0.1}, "saturation", "-0.1 cannot be used. Choose 0 or a number above"),
         ({"agreement": math.inf}, "agreement", "inf cannot be used"),
         ({"temperature": 0.0}, "temperature", "0.0 cannot be used. Choose 0.01 or more"),
         ({"agreement_form": "ratio"}, "agreement form", "'ratio' is not known. Choose numerator or contrastive"),
