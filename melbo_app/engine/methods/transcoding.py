@@ -12,8 +12,8 @@ from melbo_app.engine.training_config import TrainingProgress
 from melbo_app.engine.training_result import Training, TrainingResult
 from melbo_app.errors import Stopped
 
-WIDEST = 0.8
-"""Least cosine between a vector before and after the last step, which does not keep them at right angles: two that
+LEAST_COSINE = 0.8
+"""Between a vector before and after the last step, which does not keep them at right angles: two that
 were cannot become one."""
 
 
@@ -46,7 +46,7 @@ def transcoding(ascent: Ascent) -> Training:
             if done < total - 1:
                 rows = ranked(unit, moved.norm(dim=1), radius)
             else:
-                near = (unit * rows).sum(dim=1) > WIDEST * radius
+                near = (unit * rows).sum(dim=1) > LEAST_COSINE * radius
                 rows = torch.where(near[:, None], radius * unit, rows)
         done = total
         means, values, _ = yield from _effects(ascent, rows, progress, gradients=False)
