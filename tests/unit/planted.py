@@ -20,6 +20,7 @@ class PlantedMap:
 
     def __init__(self, width: int, change: Callable[[Tensor], Tensor]) -> None:
         self.width, self.device, self._change = width, torch.device("cpu"), change
+        self.baseline = torch.full((PROMPTS, TOKENS, 1), 1e9)  # so large that nothing saturates
 
     def mask(self, _scope: Any) -> Tensor:
         return torch.tensor([[False, True, True]] * PROMPTS)

@@ -88,7 +88,7 @@ def test_the_same_seed_gives_the_same_bank_and_another_seed_another_one(bench):
 
 def test_the_record_says_what_the_vectors_do_on_prompts_that_were_kept_out(bench):
     prompts = [PROMPT, Prompt("hello you")]
-    config = replace(QUICK, agreement=0.2, temperature=0.4, held_out=(Prompt("hello me"),))
+    config = replace(QUICK, agreement=0.2, saturation=0.0, temperature=0.4, held_out=(Prompt("hello me"),))
     record = trained(bench, "a", config, prompts).record
     assert (record.agreement, record.agreement_form, record.temperature) == (0.2, "numerator", 0.4)
     assert [prompt.user for prompt in record.held_out] == ["hello me"]
