@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.steering import add_rows, steer
+from melbo_app.engine.trace import Trace
 from melbo_app.errors import InputError
 
 STREAM_SECONDS = 0.15
@@ -39,6 +41,7 @@ def generate(
     source: int | None,
     decoding: Decoding,
     stop: Callable[[], bool] | None = None,
+    trace: Trace | None = None,
 ) -> Iterator[GenerationProgress]:
     """Complete P prompts under V vectors: V·P rows in one batch, vectors outermost.
 
@@ -49,6 +52,7 @@ def generate(
         thetas: [V, d]; a row of zeros is the baseline.
         source: the block whose output is steered; None steers nothing.
         stop: asked before every token; when true, the texts so far are the last progress.
+        trace: keeps what it says of every forward pass.
 
     Raises:
         InputError: prompt and completion together exceed the model's context.
@@ -74,12 +78,11 @@ def generate(
     generated: list[Tensor] = []
     cache, looked = None, time.monotonic()
     for step in range(1, decoding.max_new_tokens + 1):
-        with torch.no_grad():
-            if source is None:
-                output = lm.forward(input_ids, attention_mask, position_ids, cache, use_cache=True)
-            else:
-                with steer(lm, source, method):
-                    output = lm.forward(input_ids, attention_mask, position_ids, cache, use_cache=True)
+        steering = nullcontext() if source is None else steer(lm, source, method)
+        watching = nullcontext() if trace is None else trace.watch(lm)
+        # in this order: steering may be at the block that is watched
+        with torch.no_grad(), steering, watching:
+            output = lm.forward(input_ids, attention_mask, position_ids, cache, use_cache=True)
         cache = output.past_key_values
         chosen = choose(output.logits[:, -1].float())
         # closed rows go on with padding, which is cut from their texts
