@@ -14,6 +14,7 @@ from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.prefill import prefill
 from melbo_app.engine.steering import add_rows, steer
+from melbo_app.engine.trace import Trace
 from melbo_app.errors import InputError, Stopped
 
 STREAM_SECONDS = 0.15
@@ -43,6 +44,7 @@ def generate(
     decoding: Decoding,
     stop: Callable[[], bool] | None = None,
     of: Sequence[int] | None = None,
+    trace: Trace | None = None,
 ) -> Iterator[GenerationProgress]:
     """Complete P prompts under vectors, all rows in one batch.
 
@@ -55,6 +57,7 @@ def generate(
         stop: asked before every token, and before every block of the first pass; when true, the texts so far are the
             last progress, and where there are none yet there is no progress.
         of: [V], which prompt each vector is for; None: each vector for each prompt, V·P rows, vectors outermost.
+        trace: keeps what it says of every forward pass.
 
     Raises:
         InputError: prompt and completion together exceed the model's context.
@@ -81,7 +84,7 @@ def generate(
     generated: list[Tensor] = []
     looked = time.monotonic()
     try:
-        logits, cache = prefill(lm, encoded, rows_of, thetas, source, stop)
+        logits, cache = prefill(lm, encoded, rows_of, thetas, source, stop, trace)
     except Stopped:
         return
     for step in range(1, decoding.max_new_tokens + 1):
@@ -98,7 +101,10 @@ def generate(
             return
         attention_mask = torch.cat([attention_mask, attention_mask.new_ones(rows, 1)], dim=1)
         position_ids = position_ids + 1
-        with torch.no_grad(), nullcontext() if source is None else steer(lm, source, add_rows(thetas)):
+        steering = nullcontext() if source is None else steer(lm, source, add_rows(thetas))
+        watching = nullcontext() if trace is None else trace.watch(lm)
+        # in this order: steering may be at the block that is watched
+        with torch.no_grad(), steering, watching:
             output = lm.forward(chosen[:, None], attention_mask, position_ids, cache, use_cache=True)
         logits, cache = output.logits[:, -1], output.past_key_values
 

@@ -11,6 +11,7 @@ from melbo_app.engine.block import hidden_of, with_hidden
 from melbo_app.engine.block_call import RowSelection
 from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
+from melbo_app.engine.trace import Trace
 from melbo_app.errors import Stopped
 
 
@@ -21,6 +22,7 @@ def prefill(
     thetas: Tensor,
     source: int | None,
     stop: Callable[[], bool] | None = None,
+    trace: Trace | None = None,
 ) -> tuple[Tensor, Any]:
     """Logits [rows, vocabulary] after the prompts, and the cache with which the rows go on.
 
@@ -32,6 +34,7 @@ def prefill(
         thetas: [rows, d], on the model's device.
         source: the block whose output is steered; None steers nothing, and all blocks see the prompts only.
         stop: asked before every block.
+        trace: keeps what it says of this pass.
 
     Raises:
         Stopped: ``stop()`` became true.
@@ -63,12 +66,16 @@ def prefill(
             hooks.callback(lm.block("source layer", source).register_forward_hook(part).remove)
             for block in lm.blocks[source + 1 :]:
                 hooks.callback(block.register_forward_pre_hook(widen, with_kwargs=True).remove)
+        if trace is not None:  # last: it is to see what steering made of the block that it watches
+            hooks.enter_context(trace.watch(lm))
         output = lm.forward(encoded.input_ids, encoded.attention_mask, encoded.position_ids, use_cache=True)
     cache = output.past_key_values
     for layer in cache.layers[: last + 1]:
         layer.reorder_cache(of.to(lm.device))
     logits = output.logits[:, -1]
     if source is None:
+        if trace is not None:
+            trace.select(of)
         return logits[of.to(logits.device)], cache
     if len(logits) != len(of):
         raise RuntimeError(f"nothing was steered: block {source} of {lm.name} did not run")

@@ -2,13 +2,11 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from melbo_app.engine.block import hidden_of, with_hidden
-from melbo_app.engine.model import LanguageModel
+from melbo_app.engine.readout import read_out
 from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
 
 PLAUSIBLE = 1e-3
@@ -51,25 +49,6 @@ def top_tokens(
             found.append(TopTokens(_largest(change, plausible, count), lowest))
         yield len(found)
     return found
-
-
-def read_out(lm: LanguageModel, hidden: Tensor) -> Tensor:
-    """Next-token logits [N, vocabulary], in float32, of hidden states [N, d] taken as outputs of the last block.
-
-    The model itself does what it does above its blocks (final norm, unembedding, soft-capping), so no family needs a
-    rule of its own: it runs on one token a row, and the last block's output is replaced.
-    """
-
-    def replace(_module: Any, _args: tuple, output: Any) -> Any:
-        return with_hidden(output, hidden[:, None].to(hidden_of(output)))
-
-    one = torch.zeros(len(hidden), 1, dtype=torch.int64, device=lm.device)
-    handle = lm.blocks[-1].register_forward_hook(replace)
-    try:
-        with torch.no_grad():
-            return lm.forward(one, torch.ones_like(one), one).logits[:, -1].float()
-    finally:
-        handle.remove()
 
 
 def _largest(change: Tensor, plausible: Tensor, count: int) -> list[tuple[int, float]]:

@@ -1,10 +1,8 @@
-"""Scores of completions: read back with and without steering, and looked at as texts."""
+"""Scores of completions: read back without steering, and looked at as texts."""
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from melbo_app.analysis.readability import readability
 from melbo_app.analysis.wording import dictionary_words, language, repetition
@@ -17,72 +15,69 @@ if TYPE_CHECKING:
     from melbo_app.engine.encoding import EncodedPrompts
     from melbo_app.engine.likelihood import Likelihood
     from melbo_app.engine.model import LanguageModel
+    from melbo_app.engine.trace import Trace
 
 
 def score(
     lm: "LanguageModel",
-    bank: Bank | None,
     encoded: "EncodedPrompts",
     completions: Sequence[Completion],
-    thetas: Sequence[np.ndarray],
-    ids: Mapping[int, Sequence[int]],
+    of: Sequence[int],
+    ids: Sequence[Sequence[int]],
+    trace: "Trace",
+    baselines: dict[int, float | None],
     memory_gb: float | None,
     stop: Callable[[], bool],
 ) -> Generator[int, None, list[Completion]]:
-    """The same completions, with scores where they had none; without, when stopped. Yields how many are done.
+    """The same completions with scores; as they are, when stopped. Yields how many are done.
 
     Args:
-        encoded: the prompts, in the order of the completions' ``prompt_index``.
-        completions: whole ones, and for each prompt among them the baseline, against which its texts are compared.
-        thetas: what steered each of them, [d].
-        ids: the tokens of some of the texts, by their place among the completions; the tokens of the others are what
-            the tokenizer makes of their text, which may be cut up otherwise than when it was generated.
+        encoded: P prompts.
+        completions: of one ``generate`` call.
+        of: which of the prompts each of them answers.
+        ids: the tokens of their texts.
+        trace: what that call kept.
+        baselines: for each prompt index the log-probability per token of its baseline, against which the others are
+            compared; those of baselines among ``completions`` are added.
     """
     import torch
 
     from melbo_app.engine.likelihood import Reading, likelihoods
 
-    todo = [at for at, entry in enumerate(completions) if entry.scores is None]
-    readings = [
-        Reading(
-            completions[at].prompt_index,
-            ids[at] if at in ids else lm.tokenizer(completions[at].text, add_special_tokens=False)["input_ids"],
-            torch.from_numpy(thetas[at]),
-        )
-        for at in todo
-    ]
-    source = bank.record.source if bank else None
+    states = torch.stack(trace.states, dim=1)
+    readings = []
+    for at, entry in enumerate(completions):
+        if entry.vector is None:
+            readings.append(Reading(of[at], ids[at]))
+        else:
+            readings.append(Reading(of[at], ids[at], states[at], None if trace.norms is None else trace.norms[at]))
     try:
-        found = yield from likelihoods(lm, encoded, readings, source, _target(lm, bank), memory_gb, stop)
+        found = yield from likelihoods(lm, encoded, readings, trace.target, memory_gb, stop)
     except Stopped:
         return list(completions)
-    logprobs = {at: _finite(likelihood.logprob) for at, likelihood in zip(todo, found, strict=True)}
-    baselines = {
-        entry.prompt_index: entry.scores.logprob if entry.scores else logprobs[at]
-        for at, entry in enumerate(completions)
-        if entry.vector is None
-    }
-    scored = list(completions)
-    for at, likelihood in zip(todo, found, strict=True):
-        entry = completions[at]
-        scores = _scores(entry.text, entry.tokens, likelihood, baselines.get(entry.prompt_index))
-        scored[at] = entry.model_copy(update={"scores": scores})
-    return scored
+    for entry, likelihood in zip(completions, found, strict=True):
+        if entry.vector is None:
+            baselines[entry.prompt_index] = _finite(likelihood.logprob)
+    return [
+        entry.model_copy(update={"scores": _scores(entry, likelihood, baselines.get(entry.prompt_index))})
+        for entry, likelihood in zip(completions, found, strict=True)
+    ]
 
 
-def _target(lm: "LanguageModel", bank: Bank | None) -> int | None:
-    """Where runaways are looked for; nowhere above the last block."""
+def target_of(lm: "LanguageModel", bank: Bank | None) -> int | None:
+    """The layer at which runaways are looked for; there is none above the last block."""
     if bank is None or bank.record.source >= len(lm.blocks) - 1:
         return None
     return layers(len(lm.blocks), bank.record.source, bank.record.target)[1]
 
 
-def _scores(text: str, tokens: int, likelihood: "Likelihood", baseline: float | None) -> Scores:
+def _scores(entry: Completion, likelihood: "Likelihood", baseline: float | None) -> Scores:
+    text = entry.text
     logprob = _finite(likelihood.logprob)
     loss = None if logprob is None or baseline is None else baseline - logprob
     spoken = language(text)
     repeated, known = repetition(text), dictionary_words(text, spoken)
-    readable, verdict = readability(loss, tokens, repeated, known) if text.strip() else (None, None)
+    readable, verdict = readability(loss, entry.tokens, repeated, known) if text.strip() else (None, None)
     return Scores(
         logprob=logprob,
         loss=loss,

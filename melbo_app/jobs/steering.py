@@ -1,7 +1,7 @@
 """Steered completions: a row for each vector, R and prompt, in one batch; texts made before are looked up."""
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +11,7 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import MOST_RADIUS
 from melbo_app.errors import InputError, Stopped
-from melbo_app.jobs.scoring import score
+from melbo_app.jobs.scoring import score, target_of
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Completion
 
@@ -105,6 +105,7 @@ def complete(
     from melbo_app.engine.encoding import encode
     from melbo_app.engine.generation import generate
     from melbo_app.engine.memory import give_back, rows_at_once
+    from melbo_app.engine.trace import Trace
 
     whole = encode(lm, prompts)
     longest = whole.input_ids.shape[1] + decoding.max_new_tokens
@@ -118,7 +119,8 @@ def complete(
     for row in drafts:
         for index, draft in enumerate(row):
             found = find(draft)
-            if found is not None and (found.finished or found.tokens == decoding.max_new_tokens):
+            # one without scores is generated again: they are read out of what goes on inside the model meanwhile
+            if found is not None and found.scores and (found.finished or found.tokens == decoding.max_new_tokens):
                 row[index] = found.model_copy(
                     update={
                         "id": None,
@@ -130,57 +132,61 @@ def complete(
     missing = [
         (row, index) for row, entries in enumerate(drafts) for index, one in enumerate(entries) if not one.tokens
     ]
-    ids: dict[tuple[int, int], list[int]] = {}
+    baselines = {
+        entry.prompt_index: entry.scores.logprob
+        for entry in _flat(drafts)
+        if entry.vector is None and entry.scores is not None
+    }
     total = decoding.max_new_tokens
     size = min(MOST_ROWS, rows_at_once(lm, longest, memory_gb))
     parts = [missing[start : start + size] for start in range(0, len(missing), size)]
-    source = bank.record.source if bank else None
+    source, target = bank.record.source if bank else None, target_of(lm, bank)
     for part_number, part in enumerate(parts):
         wanted = sorted({index for _, index in part})
         encoded = encode(lm, [prompts[index] for index in wanted])
         thetas = np.stack([_theta(lm, bank, rows[number], decoding.seed) for number, _ in part])
         of = [wanted.index(index) for _, index in part]
-        for progress in generate(lm, encoded, thetas, source, decoding, stop, of):
-            ids |= dict(zip(part, progress.ids, strict=True))
+        trace = Trace(target)
+        for progress in generate(lm, encoded, thetas, source, decoding, stop, of, trace):
             for at, (number, index) in enumerate(part):
                 drafts[number][index] = drafts[number][index].model_copy(
                     update={
                         "text": progress.texts[at],
                         "tokens": progress.tokens[at],
                         "finished": progress.finished[at],
-                        "scores": None,
                     }
                 )
             done = part_number * total + progress.step
             stage = f"token {progress.step} of up to {total}"
-            yield SteeringProgress(_flat(drafts), done, total * len(parts), stage)
+            told = SteeringProgress(_flat(drafts), done, total * len(parts), stage)
+            yield told
+        if not stop():
+            entries = [drafts[number][index] for number, index in part]
+            work = score(lm, encoded, entries, of, progress.ids, trace, baselines, memory_gb, stop)
+            scored = yield from _told(work, replace(told, stage="reading the texts back"))
+            for (number, index), entry in zip(part, scored, strict=True):
+                drafts[number][index] = entry
         give_back()
         if stop():
             break
     completions = list(_flat(drafts))
     if not any(entry.tokens for entry in completions):
         raise Stopped("Stopped before the first token: nothing was kept.")
-    if not stop():
-        steered = [_theta(lm, bank, variant, decoding.seed) for variant in rows for _ in prompts]
-        read = {row * len(prompts) + index: tokens for (row, index), tokens in ids.items()}
-        scoring = score(lm, bank, whole, completions, steered, read, memory_gb, stop)
-        completions = yield from _told(scoring, completions)
     # looked at, not asked: who presses Stop after the last token has lost nothing
     finished = all(entry.finished or entry.tokens == decoding.max_new_tokens for entry in completions)
     return [entry for entry in completions if entry.tokens], finished
 
 
 def _told(
-    scoring: Generator[int, None, list[Completion]], completions: Sequence[Completion]
+    scoring: Generator[int, None, list[Completion]], progress: SteeringProgress
 ) -> Generator[SteeringProgress, None, list[Completion]]:
-    """The same work, telling how many of the texts are read back."""
-    total = sum(entry.scores is None for entry in completions)
+    """The same work, with ``progress`` at each of its steps."""
     while True:
         try:
-            done = next(scoring)
+            next(scoring)
         except StopIteration as end:
             return end.value
-        yield SteeringProgress(tuple(completions), done, total, "reading the texts back")
+        yield progress
 
 
 def _theta(lm: "LanguageModel", bank: Bank | None, variant: Variant, seed: int) -> np.ndarray:

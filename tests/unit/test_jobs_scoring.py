@@ -1,16 +1,18 @@
 """Scores through the workbench: each text gets them once, and they compare it with its own baseline."""
 
+import numpy as np
 import pytest
 import torch
 from benches import PROMPT, QUICK, finish, listen, save_tiny, settings, trained
-from tiny_models import BLOCKS, random_thetas
+from tiny_models import BLOCKS, WIDTH, random_thetas
 
 from melbo_app.analysis.wording import language, repetition
 from melbo_app.engine import generation, likelihood
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
-from melbo_app.engine.likelihood import Reading, likelihoods
 from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.steering import random_vector
+from melbo_app.jobs import steering as jobs_steering
 from melbo_app.library.bank import Bank
 from melbo_app.library.database import CompletionRow
 from melbo_app.workbench import Workbench
@@ -63,24 +65,44 @@ def test_every_text_is_scored_against_the_baseline_of_its_own_prompt(bench, bank
         assert bench.completion(entry.id).scores == scores
 
 
-def test_the_numbers_are_those_of_the_engine_for_the_tokens_that_were_generated(bench, bank, monkeypatch):
-    made = []
-    real = generation.generate
+@pytest.mark.parametrize("most_rows", [128, 4])
+def test_the_numbers_are_those_of_the_definitions(bench, bank, monkeypatch, most_rows):
+    """One text at a time, steered by a hook of this test's own; also where several calls make the texts."""
+    monkeypatch.setattr(jobs_steering, "MOST_ROWS", most_rows)
+    ids, real = [], generation.generate
 
     def spy(*arguments):
         for progress in real(*arguments):
-            made[:] = progress.ids
             yield progress
+        ids.extend(progress.ids)
 
     monkeypatch.setattr(generation, "generate", spy)
-    _, steered = steer(bench, [1], [9.0], decoding=Decoding(9, 1.0, seed=4)).completions
+    found = steer(bench, [1, 2], [9.0], TWO, random_control=True).completions
     lm = bench._model.get()
-    theta = torch.tensor(bank.vectors[1]) / torch.tensor(bank.vectors[1]).norm() * 9
-    [wanted] = finish(likelihoods(lm, encode(lm, [PROMPT]), [Reading(0, made[1], theta)], QUICK.source, QUICK.target))
-    found = steered.scores
-    assert (found.logprob, found.kl_prompt, found.kl_text) == pytest.approx(
-        (wanted.logprob, wanted.kl_prompt, wanted.kl_text), rel=1e-3
-    )
+    thetas = {
+        1: bank.vectors[1],
+        2: bank.vectors[2],
+        "random": random_vector(WIDTH, 9.0, 0).numpy(),
+        None: np.zeros(WIDTH),
+    }
+    for entry, after in zip(found, ids, strict=True):
+        theta = torch.tensor(thetas[entry.vector], dtype=torch.float32)
+        theta = theta / theta.norm().clamp(min=1e-9) * abs(entry.radius)
+        before = encode(lm, [TWO[entry.prompt_index]]).input_ids[0].tolist()
+        logits = []
+        for by in (torch.zeros(WIDTH), theta):
+            handle = lm.blocks[QUICK.source].register_forward_hook(lambda _module, _args, output, by=by: output + by)
+            with torch.no_grad():
+                logits.append(lm.model(torch.tensor([before + after])).logits[0, len(before) - 1 : -1].double())
+            handle.remove()
+        assert logits[1].argmax(1).tolist() == after  # it was generated of these tokens
+        plain, steered = (torch.distributions.Categorical(logits=row) for row in logits)
+        divergence = torch.distributions.kl_divergence(steered, plain)
+        wanted = (plain.log_prob(torch.tensor(after)).mean(), divergence[0], divergence.mean())
+        scores = entry.scores
+        assert (scores.logprob, scores.kl_prompt, scores.kl_text) == pytest.approx(
+            tuple(map(float, wanted)), rel=2e-3, abs=1e-5
+        )
 
 
 def test_a_text_that_is_known_is_not_read_again(bench, bank, read):
@@ -92,18 +114,13 @@ def test_a_text_that_is_known_is_not_read_again(bench, bank, read):
 
 
 @pytest.mark.parametrize("kept", [None, {"version": 0}])
-def test_texts_from_before_there_were_scores_get_them_when_they_are_asked_for_again(
-    bench, bank, read, kept, monkeypatch
-):
+def test_texts_from_before_there_were_scores_get_them_when_they_are_asked_for_again(bench, bank, read, kept):
     first = steer(bench, [0], [6.0], TWO)
     forget_scores(bench, kept)
-    monkeypatch.setattr(generation, "generate", lambda *_: pytest.fail("generated again"))
     again = steer(bench, [0], [6.0], TWO)
     assert read == [4, 4]
-    for one, two in zip(first.completions, again.completions, strict=True):
-        # a text may be cut into other tokens than those it was generated from
-        assert two.scores.logprob == pytest.approx(one.scores.logprob, rel=0.3)
-        assert two.scores.repetition == one.scores.repetition
+    assert [entry.text for entry in again.completions] == [entry.text for entry in first.completions]
+    assert [entry.scores for entry in again.completions] == [entry.scores for entry in first.completions]
     assert bench.comparison(first.id).completions[0].scores is None  # what was shown then stays
     assert bench.comparison(again.id) == again
 
@@ -123,11 +140,11 @@ def test_stop_while_texts_are_read_keeps_the_texts(bench, bank, monkeypatch):
     assert all(entry.scores for entry in steer(bench, [0, 1], [6.0]).completions)
 
 
-def test_reading_is_told(bench, bank, monkeypatch):
-    monkeypatch.setattr(likelihood, "TOKENS_AT_ONCE", 1)
+def test_reading_is_told_when_the_tokens_are_there(bench, bank):
     heard, _ = listen(bench.steer("a", [PROMPT], [0, 1], [6.0], SHORT))
-    told = [(one.done, one.total) for one in heard if one.stage == "reading the texts back"]
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert [(one.stage, one.done, one.total) for one in heard if not one.stage.startswith("token")] == [
+        ("reading the texts back", 9, 9)
+    ]
 
 
 def test_where_numbers_overflow_what_is_none_is_left_out(bench, bank):

@@ -34,9 +34,9 @@ def generated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, int |
     calls = []
     real = generation.generate
 
-    def spy(lm, encoded, thetas, source, decoding, stop, of):
+    def spy(lm, encoded, thetas, source, decoding, *rest):
         calls.append((torch.tensor(thetas), source, decoding))
-        return real(lm, encoded, thetas, source, decoding, stop, of)
+        return real(lm, encoded, thetas, source, decoding, *rest)
 
     monkeypatch.setattr(generation, "generate", spy)
     return calls
@@ -97,7 +97,6 @@ def test_texts_grow_while_they_are_made(bench, bank, monkeypatch):
     assert all(len(progress.completions) == 3 and progress.total == 6 for progress in streamed)
     assert [entry.text for entry in streamed[-1].completions] == [entry.text for entry in comparison.completions]
     assert all(entry.tokens == 1 for entry in streamed[0].completions)
-    assert [(one.stage, one.done, one.total) for one in heard[len(streamed) :]] == [("reading the texts back", 3, 3)]
 
 
 # --- what is added ---------------------------------------------------------------------------------------------------

@@ -1,29 +1,22 @@
 """Likelihoods: texts read back give what one unpadded sequence gives, in whatever batch and in however many pieces."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from tiny_models import (
-    BLOCKS,
-    WIDTH,
-    blocks_of,
-    encoded,
-    random_thetas,
-    tiny,
-)
+from tiny_models import BLOCKS, WIDTH, blocks_of, encoded, random_thetas, tiny
 
 from melbo_app.engine import likelihood
 from melbo_app.engine.decoding import Decoding
-from melbo_app.engine.encoding import encode
 from melbo_app.engine.generation import generate
 from melbo_app.engine.likelihood import Likelihood, Reading, likelihoods
-from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import runaway_share
 from melbo_app.engine.slice import ModelSlice
+from melbo_app.engine.trace import Trace
 from melbo_app.errors import Stopped
 
 TEXTS = ("the heath is wide", "hello")
-SOURCE, TARGET = 1, 2
-NOTHING = torch.zeros(WIDTH)
+SOURCE, TARGET, NEW = 1, 2, 12
 
 
 def finished(*arguments, **options) -> list[Likelihood]:
@@ -35,8 +28,16 @@ def finished(*arguments, **options) -> list[Likelihood]:
             return end.value
 
 
-def ids_of(lm, text: str) -> list[int]:
-    return lm.tokenizer(text, add_special_tokens=False)["input_ids"]
+def generated(lm, batch, thetas, decoding=None, target=TARGET, lengths=None) -> list[Reading]:
+    """What steered generation gives to read, vectors outermost; ``lengths`` cuts the texts off."""
+    trace = Trace(target)
+    *_, made = generate(lm, batch, thetas, SOURCE, decoding or Decoding(NEW), trace=trace)
+    states = torch.stack(trace.states, dim=1)
+    norms = [None] * len(made.ids) if trace.norms is None else trace.norms
+    return [
+        Reading(row % len(batch.prompts), ids[: lengths[row]] if lengths else ids, states[row], norms[row])
+        for row, ids in enumerate(made.ids)
+    ]
 
 
 def logits_of(lm, family, prompt: str, ids: list[int], theta: torch.Tensor) -> torch.Tensor:
@@ -47,87 +48,89 @@ def logits_of(lm, family, prompt: str, ids: list[int], theta: torch.Tensor) -> t
         return output + theta if isinstance(output, torch.Tensor) else (output[0] + theta, *output[1:])
 
     handle = blocks_of(lm, family)[SOURCE].register_forward_hook(steering)
-    before = ids_of(lm, prompt)
+    before = lm.tokenizer(prompt)["input_ids"]
     with torch.no_grad():
         logits = lm.model(torch.tensor([before + ids]), use_cache=False).logits[0]
     handle.remove()
     return logits[len(before) - 1 :]
 
 
-def expected(lm, family, prompt: str, ids: list[int], theta: torch.Tensor) -> tuple[float, float, float]:
-    """Log-probability, KL at the prompt's end, mean KL, each as the definition says and in float64."""
-    plain, steered = (logits_of(lm, family, prompt, ids, by).double() for by in (NOTHING, theta))
+def check(lm, family, found: Likelihood, reading: Reading, theta: torch.Tensor) -> None:
+    """Log-probability, KL at the prompt's end and mean KL, each as the definition says and in float64."""
+    ids = list(reading.ids)
+    plain, steered = (logits_of(lm, family, TEXTS[reading.prompt], ids, by).double() for by in (0 * theta, theta))
     logprob = sum(float(plain[at].softmax(0)[token].log()) for at, token in enumerate(ids)) / len(ids)
     kl = torch.distributions.kl_divergence(
         torch.distributions.Categorical(logits=steered), torch.distributions.Categorical(logits=plain)
     )
-    return logprob, float(kl[0]), float(kl[: len(ids)].mean())
-
-
-def check(found: Likelihood, wanted: tuple[float, float, float]) -> None:
+    wanted = (logprob, float(kl[0]), float(kl[: len(ids)].mean()))
     assert (found.logprob, found.kl_prompt, found.kl_text) == pytest.approx(wanted, rel=2e-3, abs=2e-4)
+    assert float(theta.norm()) == 0 or wanted[2] > 1e-3
 
 
 def test_padded_rows_of_unequal_length_give_what_each_gives_alone(family):
     lm = tiny(family)
-    thetas = random_thetas(3)
-    rows = [(0, "he is here", thetas[0]), (1, "a", thetas[1]), (1, "the thin heath", NOTHING), (0, "wide", thetas[2])]
-    readings = [Reading(prompt, ids_of(lm, text), theta) for prompt, text, theta in rows]
-    for found, reading in zip(finished(lm, encoded(lm, *TEXTS), readings, SOURCE, TARGET), readings, strict=True):
-        check(found, expected(lm, family, TEXTS[reading.prompt], list(reading.ids), reading.theta))
+    batch, thetas = encoded(lm, *TEXTS), torch.cat([torch.zeros(1, WIDTH), random_thetas(2, norm=8)])
+    readings = generated(lm, batch, thetas, lengths=[9, 2, 1, 12, 5, 3])
+    for row, (found, reading) in enumerate(zip(finished(lm, batch, readings, TARGET), readings, strict=True)):
+        check(lm, family, found, reading, thetas[row // 2])
 
 
 def test_long_texts_are_read_in_pieces_to_the_same_end(family, monkeypatch):
     lm = tiny(family)
-    readings = [Reading(at, ids_of(lm, text), random_thetas(1)[0]) for at, text in enumerate(("the heath here", "he"))]
-    whole = finished(lm, encoded(lm, *TEXTS), readings, SOURCE, TARGET)
+    batch, thetas = encoded(lm, *TEXTS), random_thetas(1, norm=8)
+    readings = generated(lm, batch, thetas)
+    steps = max(len(reading.ids) for reading in readings)
     monkeypatch.setattr(likelihood, "LOGITS_AT_ONCE", 3 * 2 * lm.model.config.vocab_size)
     passes = []
-    handle = lm.model.register_forward_pre_hook(lambda _module, args: passes.append(args[0].shape[1]))
-    pieces = finished(lm, encoded(lm, *TEXTS), readings, SOURCE, TARGET)
+    handle = lm.model.register_forward_pre_hook(lambda _module, args: passes.append(tuple(args[0].shape)))
+    found = finished(lm, batch, readings, TARGET)
     handle.remove()
-    assert len(passes) >= 8 and set(passes[2:-2]) == {3}
-    for found, reading in zip(pieces, readings, strict=True):
-        check(found, expected(lm, family, TEXTS[reading.prompt], list(reading.ids), reading.theta))
-        assert found.runaway == whole[reading.prompt].runaway
+    pieces = [shape[1] for shape in passes if shape[0] == 2 and shape != (2, 1)]
+    assert pieces[0] == batch.input_ids.shape[1] and sum(pieces[1:]) in (steps - 1, steps - 2)
+    assert len(pieces) > 2 and max(pieces[1:]) == 3
+    for one, reading in zip(found, readings, strict=True):
+        check(lm, family, one, reading, thetas[0])
 
 
-def test_a_zero_vector_changes_nothing_at_all(family):
-    lm = tiny(family)
-    readings = [Reading(at, ids_of(lm, "the end"), NOTHING) for at in (0, 1)]
-    for source in (SOURCE, None):
-        for found in finished(lm, encoded(lm, *TEXTS), readings, source, TARGET):
-            assert (found.kl_prompt, found.kl_text, found.runaway) == (0, 0, 0)
-
-
-@pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_what_was_generated_is_read_back_with_the_logits_that_chose_it(temperature):
+@pytest.mark.parametrize("decoding", [Decoding(NEW), Decoding(NEW, 1.0, 0.9, seed=3)])
+def test_whatever_the_decoding_the_models_own_predictions_are_compared(decoding):
     lm = tiny("llama")
-    batch, thetas = encoded(lm, *TEXTS), torch.cat([torch.zeros(1, WIDTH), random_thetas(2, norm=8)])
-    *_, made = generate(lm, batch, thetas, SOURCE, Decoding(12, temperature, seed=3))
-    readings = [Reading(row % 2, ids, thetas[row // 2]) for row, ids in enumerate(made.ids)]
-    for found, reading in zip(finished(lm, batch, readings, SOURCE, TARGET), readings, strict=True):
-        check(found, expected(lm, "llama", TEXTS[reading.prompt], list(reading.ids), reading.theta))
-        if temperature == 0:
-            steered = logits_of(lm, "llama", TEXTS[reading.prompt], list(reading.ids), reading.theta)
-            assert steered.argmax(1).tolist()[: len(reading.ids)] == list(reading.ids)
+    batch, thetas = encoded(lm, *TEXTS), random_thetas(2, norm=8)
+    readings = generated(lm, batch, thetas, decoding)
+    for row, (found, reading) in enumerate(zip(finished(lm, batch, readings, TARGET), readings, strict=True)):
+        check(lm, "llama", found, reading, thetas[row // 2])
+
+
+def test_what_was_not_steered_does_not_diverge_at_all_and_a_zero_vector_by_rounding_only(family):
+    lm = tiny(family)
+    batch = encoded(lm, *TEXTS)
+    zero = generated(lm, batch, torch.zeros(1, WIDTH))
+    plain = [replace(reading, states=None, norms=None) for reading in zero]
+    for found in finished(lm, batch, plain, TARGET):
+        assert (found.kl_prompt, found.kl_text, found.runaway) == (0, 0, 0)
+    for found in finished(lm, batch, zero, TARGET):
+        assert 0 <= found.kl_prompt < 1e-6 and 0 <= found.kl_text < 1e-6 and found.runaway == 0
 
 
 def test_an_empty_text_has_a_divergence_at_the_prompt_and_nothing_else():
     lm = tiny("gpt2")
-    theta = random_thetas(1)[0]
-    [empty] = finished(lm, encoded(lm, "hello"), [Reading(0, [], theta)], SOURCE)
-    [full] = finished(lm, encoded(lm, "hello"), [Reading(0, ids_of(lm, "the"), theta)], SOURCE)
+    batch, thetas = encoded(lm, "hello"), random_thetas(2)
+    [empty, _] = finished(lm, batch, generated(lm, batch, thetas, target=None, lengths=[0, 4]))
+    [alone] = finished(lm, batch, generated(lm, batch, thetas[:1], target=None, lengths=[0]))
+    [full] = finished(lm, batch, generated(lm, batch, thetas[:1], target=None))
     assert (empty.logprob, empty.kl_text, empty.runaway) == (None, None, None)
     assert empty.kl_prompt == pytest.approx(full.kl_prompt, rel=1e-4) and empty.kl_prompt > 0
+    assert alone.kl_prompt == pytest.approx(empty.kl_prompt, rel=1e-4)
 
 
 def test_many_texts_are_read_in_several_batches_and_can_be_stopped_in_between(monkeypatch):
     lm = tiny("llama")
-    readings = [Reading(0, ids_of(lm, "the end"), theta) for theta in random_thetas(7)]
-    together = finished(lm, encoded(lm, "hello"), readings, SOURCE, TARGET)
+    batch = encoded(lm, "hello")
+    readings = generated(lm, batch, random_thetas(7), Decoding(10))
+    together = finished(lm, batch, readings, TARGET)
     monkeypatch.setattr(likelihood, "TOKENS_AT_ONCE", 40)
-    work = likelihoods(lm, encoded(lm, "hello"), readings, SOURCE, TARGET)
+    work = likelihoods(lm, batch, readings, TARGET)
     told = []
     while True:
         try:
@@ -138,35 +141,26 @@ def test_many_texts_are_read_in_several_batches_and_can_be_stopped_in_between(mo
     assert told == [4, 7]
     for one, other in zip(together, apart, strict=True):
         assert (one.logprob, one.kl_text) == pytest.approx((other.logprob, other.kl_text), rel=1e-4)
-    asked = 0
+    for when in (1, 2, 3):
+        asked = 0
 
-    def stop() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked == 3
+        def stop(when: int = when) -> bool:
+            nonlocal asked
+            asked += 1
+            return asked == when
 
-    work = likelihoods(lm, encoded(lm, "hello"), readings, SOURCE, TARGET, stop=stop)
-    next(work)
-    with pytest.raises(Stopped):
-        next(work)
-    assert not any(block._forward_hooks for block in lm.blocks)
-
-
-def test_a_vector_that_blows_a_token_up_is_a_runaway():
-    lm = tiny("llama")
-    batch = encode(lm, [Prompt("hello", template=False), Prompt("the heath is wide")])
-    thetas = torch.stack([NOTHING, *random_thetas(1, norm=1.0), *random_thetas(1, norm=1e4)])
-    readings = [Reading(prompt, ids_of(lm, "a"), theta) for theta in thetas for prompt in (0, 1)]
-    shares = [found.runaway for found in finished(lm, batch, readings, SOURCE, TARGET)]
-    assert shares == [0, 0, 0, 0, 1, 1]
+        with pytest.raises(Stopped):
+            finished(lm, batch, readings, TARGET, stop=stop)
+        assert not any(block._forward_hooks for block in lm.blocks)
 
 
 def test_the_runaway_share_is_that_of_the_slice():
     lm = tiny("llama")
-    batch, thetas = encoded(lm, *TEXTS), random_thetas(6, norm=60.0)
-    readings = [Reading(prompt, ids_of(lm, "the"), theta) for theta in thetas for prompt in (0, 1)]
-    found = [found.runaway for found in finished(lm, batch, readings, SOURCE, BLOCKS - 1)]
+    batch = encoded(lm, *TEXTS)
+    thetas = torch.cat([random_thetas(1, norm=1.0), random_thetas(4, norm=850.0), random_thetas(1, norm=1e4)])
+    found = finished(lm, batch, generated(lm, batch, thetas, Decoding(1), BLOCKS - 1), BLOCKS - 1)
     piece = ModelSlice(lm, batch, SOURCE, BLOCKS - 1)
-    norms = piece.baseline.norm(dim=-1)
-    steered = piece.activations(thetas).norm(dim=-1)
-    assert found == [share for one in steered for share in runaway_share(one, norms, batch).tolist()]
+    norms, steered = piece.baseline.norm(dim=-1), piece.activations(thetas).norm(dim=-1)
+    shares = [share for one in steered for share in runaway_share(one, norms, batch).tolist()]
+    assert [one.runaway for one in found] == shares
+    assert shares[:2] == [0, 0] and shares[-2:] == [1, 1] and 0 < sum(shares[2:-2]) < 8

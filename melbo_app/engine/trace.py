@@ -1,0 +1,50 @@
+"""What is kept of the inside of a model while it generates."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from melbo_app.engine.block import hidden_of
+from melbo_app.engine.model import LanguageModel
+
+
+@dataclass
+class Trace:
+    """Filled by ``generate``, one forward pass after the other; rows are those of the batch.
+
+    Attributes:
+        target: the block whose norms on the prompt are wanted, if any.
+        norms: [rows, T], residual norms of the prompt's tokens at its output.
+        states: for each generated token the output of the last block that predicted it, [rows, d].
+    """
+
+    target: int | None = None
+    norms: Tensor | None = None
+    states: list[Tensor] = field(default_factory=list)
+
+    @contextmanager
+    def watch(self, lm: LanguageModel) -> Iterator[None]:
+        """While this is open, one forward pass is kept."""
+
+        def keep_state(_module: Any, _args: tuple, output: Any) -> None:
+            self.states.append(hidden_of(output)[:, -1].clone())
+
+        def keep_norms(_module: Any, _args: tuple, output: Any) -> None:
+            self.norms = hidden_of(output).float().norm(dim=-1)
+
+        handles = [lm.blocks[-1].register_forward_hook(keep_state)]
+        if self.target is not None and not self.states:
+            handles.append(lm.block("target layer", self.target).register_forward_hook(keep_norms))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def select(self, rows: Tensor) -> None:
+        """From now on row i is what row ``rows[i]`` [rows] int64 was."""
+        self.states = [states[rows.to(states.device)] for states in self.states]
+        self.norms = None if self.norms is None else self.norms[rows.to(self.norms.device)]
