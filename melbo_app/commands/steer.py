@@ -104,4 +104,5 @@ def _who(completion: Completion) -> str:
     name = f"vector {completion.vector}"
     if not isinstance(completion.vector, int):
         name = "random control" if completion.vector else "baseline"
-    return f"[{completion.prompt_index}] {name}, R = {completion.radius:g}"
+    verdict = completion.scores.verdict if completion.scores else None
+    return f"[{completion.prompt_index}] {name}, R = {completion.radius:g}" + (f", {verdict}" if verdict else "")

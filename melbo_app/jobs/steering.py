@@ -180,13 +180,13 @@ def complete(
 def _told(
     scoring: Generator[int, None, list[Completion]], progress: SteeringProgress
 ) -> Generator[SteeringProgress, None, list[Completion]]:
-    """The same work, with ``progress`` at each of its steps."""
+    """The same work, with ``progress`` before each of its steps."""
     while True:
+        yield progress
         try:
             next(scoring)
         except StopIteration as end:
             return end.value
-        yield progress
 
 
 def _theta(lm: "LanguageModel", bank: Bank | None, variant: Variant, seed: int) -> np.ndarray:
