@@ -4,9 +4,9 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.engine.training_config import DEFAULT_STEPS, METHOD_DESCRIPTIONS, TrainingConfig
+from melbo_app.engine.training_config import CLIMBING, DEFAULT_STEPS, METHOD_DESCRIPTIONS, SATURATION, TrainingConfig
 from melbo_app.ui.components.note import note, note_view
-from melbo_app.ui.forms import prompts_from, real, whole
+from melbo_app.ui.forms import optional_real, prompts_from, real, whole
 from melbo_app.ui.guard import bind
 
 USUAL = TrainingConfig(source=0, target=1, radius=1.0)
@@ -43,6 +43,9 @@ class MethodForm:
                 [("at random", "random"), ("at the Jacobian's singular vectors", "jacobian")], value=USUAL.start,
                 label="Begin", elem_id="train-begin", min_width=150,
             )  # fmt: skip
+            self.saturation = gr.Textbox(
+                label="Saturation (0: none)", placeholder=f"{SATURATION:g}", elem_id="train-saturation", min_width=120
+            )
             self.orthogonality = gr.Number(
                 USUAL.orthogonality, label="λ of the cosines", step=0.1, elem_id="train-orthogonality", min_width=100,
                 visible=False,
@@ -66,8 +69,8 @@ class MethodForm:
     def bind(self, vectors: gr.Number, steps: gr.Number) -> None:
         """Another method has other options, and other usual numbers of steps and vectors."""
         shown = [
-            self.about, self.against, self.start, self.orthogonality, self.agreement, self.temperature, self.form,
-            steps, vectors,
+            self.about, self.against, self.start, self.saturation, self.orthogonality, self.agreement,
+            self.temperature, self.form, steps, vectors,
         ]  # fmt: skip
         bind(self.method.input, self._fit, [self.method, vectors], shown, trigger_mode="always_last")
 
@@ -75,8 +78,8 @@ class MethodForm:
     def inputs(self) -> list[Any]:
         """What ``values`` takes, in its order."""
         return [
-            self.method, self.against, self.start, self.orthogonality, self.agreement, self.temperature, self.form,
-            self.held_out,
+            self.method, self.against, self.start, self.saturation, self.orthogonality, self.agreement,
+            self.temperature, self.form, self.held_out,
         ]  # fmt: skip
 
     def values(self, system: str, template: bool, *fields: Any) -> dict[str, Any]:
@@ -85,13 +88,14 @@ class MethodForm:
         Raises:
             InputError: a field that cannot be read.
         """
-        method, against, start, orthogonality, agreement, temperature, form, held_out = fields
+        method, against, start, saturation, orthogonality, agreement, temperature, form, held_out = fields
         found: dict[str, Any] = {"method": method}
         described = METHOD_DESCRIPTIONS[method]
         if described.contrast and (against or "").strip():
             found["against"] = tuple(prompts_from(against, system, template))
         if described.iterates:
             found["start"] = start
+            found["saturation"] = optional_real("saturation", saturation)
         if _is_soft(method):
             found["orthogonality"] = real("λ of the cosines", orthogonality)
         if _can_agree(method) and real("λ of agreement", agreement):
@@ -110,13 +114,13 @@ class MethodForm:
         described = METHOD_DESCRIPTIONS[method]
         one = method == "difference-of-means"
         agrees = gr.update(visible=_can_agree(method))
-        count: dict[str, Any] = (
-            {"value": 1} if one else {"value": VECTORS} if vectors == 1 else {}
-        )  # else what was written stays
+        # what was written stays, but for the one vector of a method that finds a single one
+        count: dict[str, Any] = {"value": 1} if one else {"value": VECTORS} if vectors == 1 else {}
         return [
             _about(method),
             gr.update(visible=described.contrast),
             gr.update(visible=described.iterates),
+            gr.update(visible=described.iterates, placeholder=f"{SATURATION if method in CLIMBING else 0:g}"),
             gr.update(visible=_is_soft(method)),
             agrees, agrees, agrees,
             gr.Number(DEFAULT_STEPS[method], interactive=described.steps > 1),
