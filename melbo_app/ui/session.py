@@ -19,6 +19,8 @@ SCOPES = ["assistant", "content", "all", "last:4"]
 KEPT = "melbo-left-column"  # the name under which the browser keeps this column; the same after a restart
 _KEEP = """(kept, prompt, system, template, scope, bank, vectors, radius) => prompt || bank
   ? { model: kept?.model, prompt, system, template, scope, bank, vectors, radius: radius?.radius } : kept"""
+_TO_CARDS = "(vectors, cards) => ({ ...cards, selected: [...vectors].sort((one, other) => one - other) })"
+_TO_LIST = "(cards) => [cards.selected]"
 FIRST_CHOICE = 8  # vectors selected in a bank that is opened for the first time
 
 
@@ -69,10 +71,9 @@ class Session:
         bind(self.bank.change, self._open_chosen, [self.bank, self.radius], self.bank_outputs)
         bind(self.refresh.click, self.reopen_bank, [self.bank, self.vectors, self.radius], self.bank_outputs)
         bind(self.use_prompt.click, self._prompt_of, self.bank, self.prompt_inputs)
-        latest = {"trigger_mode": "always_last"}  # a second click must not be lost while the first is answered
-        self.selections = [
-            bind(self.vectors.input, self._select_cards, [self.vectors, self.cards], self.cards, **latest),
-            bind(self.cards.pick, lambda cards: chosen(cards.get("selected")), self.cards, self.vectors, **latest),
+        self.selections = [  # without asking the server: who presses Steer next means what was clicked last
+            bind(self.vectors.input, None, [self.vectors, self.cards], self.cards, js=_TO_CARDS),
+            bind(self.cards.pick, None, self.cards, self.vectors, js=_TO_LIST),
         ]
 
     def find(self, name: str | None) -> BankSummary | None:
@@ -197,9 +198,6 @@ class Session:
         if line is None or line.record is None or not line.record.prompts:
             raise InputError("prompt", "this bank does not say which one it was trained on", "Write one")
         return self.prompt_values(line.record.prompts)
-
-    def _select_cards(self, selected: list[int], cards: dict[str, Any]) -> dict[str, Any]:
-        return {**cards, "selected": chosen(selected)}
 
 
 def default_scope(template: bool) -> str:
