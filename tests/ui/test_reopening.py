@@ -62,9 +62,11 @@ def test_the_model_is_named_as_soon_as_the_page_is_opened(page: Page) -> None:
     page.add_init_script(
         "const every = setInterval; window.setInterval = (...given) => given[1] === 700 || every(...given)"
     )
+    steps.settle(page)
     page.reload()
     expect(page.locator("#model-chip")).to_have_attribute("data-state", "ready")  # though the page never asks again
     expect(page.locator("#model-chip")).to_contain_text("30 blocks")
+    steps.settle(page)
 
 
 def test_what_stands_at_the_left_survives_a_reload(page: Page) -> None:
