@@ -57,7 +57,7 @@ class Answer:
     def sentence(self) -> str:
         """The one line that says what is wrong."""
         assert self.code == 2 and self.out == "" and "Traceback" not in "".join(self.err)
-        progress = ("loading the model", "running the model once", "step ", "vector ", "token ", "reading ", "completing: ")
+        progress = ("loading", "running the model once", "step ", "vector ", "token ", "reading ", "completing: ")
         assert all(line.startswith(progress) for line in self.err[:-1]), self.err
         assert self.err[-1].endswith((".", "--help"))
         return self.err[-1]
