@@ -31,7 +31,7 @@ run: install
 	@exec $(PY) app.py $(ARGS)
 
 test: lint install
-	$(PY) -m pytest tests -n 2 --dist loadgroup
+	$(PY) -m pytest tests
 
 lint: $(DEV)
 	$(PY) -m ruff check .

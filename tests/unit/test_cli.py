@@ -66,6 +66,7 @@ class Answer:
             "step ",
             "vector ",
             "token ",
+            "reading ",
             "completing: ",
         )
         assert all(line.startswith(progress) for line in self.err[:-1]), self.err
