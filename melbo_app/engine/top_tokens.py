@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +24,7 @@ class TopTokens:
 
 
 def top_tokens(
-    piece: ModelSlice, thetas: Tensor, count: int, batch: int | None = None
+    piece: ModelSlice, thetas: Tensor | np.ndarray, count: int, batch: int | None = None
 ) -> Generator[int, None, list[TopTokens]]:
     """The tokens, at most ``count``, that each vector makes more and less likely at the prompts' last position.
 
@@ -36,6 +37,7 @@ def top_tokens(
         batch: vectors in one pass; None: as many as have some 2,000 tokens together.
     """
     batch = batch or max(1, TOKENS_AT_ONCE // piece.encoded.input_ids.numel())
+    thetas = torch.as_tensor(thetas).to(piece.source_hidden.device)
     before = read_out(piece.lm, piece.baseline[:, -1]).log_softmax(dim=-1)
     found: list[TopTokens] = []
     for start in range(0, len(thetas), batch):

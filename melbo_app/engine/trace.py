@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from melbo_app.engine.block import hidden_of
@@ -43,6 +44,10 @@ class Trace:
         finally:
             for handle in handles:
                 handle.remove()
+
+    def stacked(self) -> Tensor:
+        """The states of all generated tokens: [rows, tokens, d]."""
+        return torch.stack(self.states, dim=1)
 
     def select(self, rows: Tensor) -> None:
         """From now on row i is what row ``rows[i]`` [rows] int64 was."""

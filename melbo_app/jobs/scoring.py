@@ -40,11 +40,9 @@ def score(
         baselines: for each prompt index the log-probability per token of its baseline, against which the others are
             compared; those of baselines among ``completions`` are added.
     """
-    import torch
-
     from melbo_app.engine.likelihood import Reading, likelihoods
 
-    states = torch.stack(trace.states, dim=1)
+    states = trace.stacked()
     readings = []
     for at, entry in enumerate(completions):
         if entry.vector is None:

@@ -23,13 +23,10 @@ def vector_tokens(
     piece: "ModelSlice", bank: Bank, vectors: Sequence[int], count: int
 ) -> Generator[int, None, list[VectorTokens]]:
     """The top tokens of a bank's vectors, each at the norm it has in the bank. Yields the number of vectors done."""
-    import torch
-
     from melbo_app.engine.encoding import token_text
     from melbo_app.engine.top_tokens import top_tokens
 
-    thetas = torch.tensor(bank.vectors[list(vectors)]).to(piece.source_hidden.device)
-    found = yield from top_tokens(piece, thetas, count)
+    found = yield from top_tokens(piece, bank.vectors[list(vectors)], count)
     return [
         VectorTokens(
             vector,
