@@ -39,6 +39,7 @@ def test_scope_decides_which_tokens_count(page: Page) -> None:
 
 
 def test_system_text_and_template_are_in_the_tokens(page: Page) -> None:
+    steps.settle(page)  # an answer to what was there before may come late
     steps.fill(page, "system", "Speak like a pirate.")
     expect(page.locator("#tokens .mx-token").filter(has_text="pirate")).to_have_count(1)
     steps.fill(page, "system", "")
