@@ -223,7 +223,8 @@ def test_a_full_disk_leaves_nothing_behind_and_the_sentence_says_what_is_needed(
     module, function, broken = FAULTS[fault]
     with monkeypatch.context() as patch:
         patch.setattr(module, function, broken, raising=False)
-        with pytest.raises(StorageError, match=r"No space left .* needs [\d.]+ (bytes|kB|MB), and .* are free .*Make room"):
+        told = r"No space left .* needs [\d.]+ (bytes|kB|MB), and .* are free .*Make room"
+        with pytest.raises(StorageError, match=told):
             banks.save(bank())
     assert names(own) == ["earlier.safetensors"]
     assert banks.load("earlier").hash == bank().hash
