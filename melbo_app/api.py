@@ -99,8 +99,11 @@ def complete(
     *,
     decoding: Decoding | None = None,
     random_control: bool = False,
+    both_signs: bool = False,
 ) -> list[Completion]:
     """Complete prompts without steering and under vectors: the baseline first, then for each R the vectors.
+
+    With ``both_signs`` each vector is followed by itself at -R.
 
     Args:
         vectors: numbers of the bank's vectors; None: all.
@@ -116,7 +119,7 @@ def complete(
         vectors = range(len(bank.vectors)) if vectors is None else vectors
         radius = bank.record.radius if radius is None else radius
     radii = [radius] if isinstance(radius, int | float) else list(radius or [])
-    rows = variants(bank, list(vectors or []), radii, random_control)
+    rows = variants(bank, list(vectors or []), radii, random_control=random_control, both_signs=both_signs)
     work = complete_variants(lm, bank, asked, rows, decoding or Decoding(), lambda _draft: None, None, lambda: False)
     while True:
         try:

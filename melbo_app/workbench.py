@@ -20,7 +20,7 @@ from melbo_app.jobs.reader import PromptTokens, Reader
 from melbo_app.jobs.recipe import combine
 from melbo_app.jobs.sensitivity import LayerPair, sensitivity
 from melbo_app.jobs.similarity import Similarity, compare
-from melbo_app.jobs.steering import SteeringProgress, check_fits, complete, variants
+from melbo_app.jobs.steering import SteeringProgress, Variant, check_fits, complete, variants
 from melbo_app.jobs.top_tokens import VectorTokens, vector_tokens
 from melbo_app.jobs.training import RELATIVE_RADIUS, TrainingSuggestion, default_scope, layers, train_bank
 from melbo_app.library import weights
@@ -255,6 +255,7 @@ class Workbench:
         decoding: Decoding,
         *,
         random_control: bool = False,
+        both_signs: bool = False,
         stop: Stop = lambda: False,
         kind: Literal["steer", "map"] = "steer",
     ) -> Generator[SteeringProgress, None, Comparison]:
@@ -266,7 +267,7 @@ class Workbench:
             yield SteeringProgress((), 0, decoding.max_new_tokens, "loading the model")
         lm = self._model.get()
         loaded = self._bank_for(lm, bank) if bank else None
-        rows = variants(loaded, vectors, radii, random_control)
+        rows = variants(loaded, vectors, radii, random_control=random_control, both_signs=both_signs)
         work = complete(lm, loaded, prompts, rows, decoding, self._completions.find, self.settings.memory_gb, stop)
         completions, finished = yield from self._compute.steps(work)
         settings: dict[str, Any] = {
@@ -276,11 +277,25 @@ class Workbench:
             "vectors": list(vectors),
             "radii": list(radii),
             "random_control": random_control,
+            "both_signs": both_signs,
             "prompts": [asdict(prompt) for prompt in prompts],
             "decoding": asdict(decoding),
             "finished": finished,
         }
         return self._completions.add_comparison(settings, completions)
+
+    def variants(
+        self,
+        bank: str | None,
+        vectors: Sequence[int],
+        radii: Sequence[float],
+        *,
+        both_signs: bool,
+        random_control: bool,
+    ) -> list[Variant]:
+        """The ways in which ``steer`` would complete each prompt, in its order. Raises what it would raise."""
+        loaded = self.bank(bank) if bank else None
+        return variants(loaded, vectors, radii, random_control=random_control, both_signs=both_signs)
 
     def comparison(self, id: int) -> Comparison:
         """One press of Steer, with its texts."""
@@ -295,6 +310,18 @@ class Workbench:
             if len(found) >= limit or len(recent) < asked:
                 return found[:limit]
             asked *= 4
+
+    def runaways(self, bank: str) -> dict[int, float]:
+        """The vectors of a bank that ran away, in their training or when they were steered with: the smallest |R|."""
+        found = self.bank(bank)
+        effect, radius = found.record.effect, found.record.radius
+        shares = (effect.runaway if effect else None) or []
+        trained = {vector: radius for vector, share in enumerate(shares) if share > 0}
+        steered = self._completions.runaways(found.hash)
+        return {
+            vector: min(known[vector] for known in (trained, steered) if vector in known)
+            for vector in sorted({*trained, *steered})
+        }
 
     def completion(self, id: int) -> Completion:
         """One completion."""
@@ -365,7 +392,7 @@ class Workbench:
         lm = self._model.get()
         loaded = self._bank_for(lm, bank)
         wanted = range(len(loaded.vectors)) if vectors is None else vectors
-        variants(loaded, wanted, [], random_control=False)
+        variants(loaded, wanted, [])
         piece = self._reader.piece(lm, prompts or _prompts_of(loaded, lm), loaded.record.source, len(lm.blocks) - 1)
         return self._compute.result(vector_tokens(piece, loaded, wanted, count))
 

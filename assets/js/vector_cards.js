@@ -27,7 +27,8 @@ function card(vector, chosen, best) {
   node.dataset.vector = vector.index;
   node.setAttribute('aria-pressed', chosen ? 'true' : 'false');
   const top = make('span', 'mx-card-line');
-  top.append(make('span', 'mx-card-number', String(vector.index)));
+  const place = make('span', 'mx-card-number', String(vector.index));
+  top.append(place);
   const words = make('span', 'mx-card-line');
   const name = make('span', 'mx-card-name', vector.name || 'no label');
   if (!vector.name) name.classList.add('mx-faint');
@@ -47,6 +48,13 @@ function card(vector, chosen, best) {
     node.append(bar);
   }
   node.title = `vector ${vector.index}${vector.name ? ': ' + vector.name : ''}`;
+  if (vector.runaway !== null && vector.runaway !== undefined) {
+    const flag = make('span', 'mx-card-runaway');
+    flag.setAttribute('role', 'img');
+    flag.setAttribute('aria-label', 'runaway');
+    place.append(flag);
+    node.title += `\nran away at R = ${number(vector.runaway)}: it turns ordinary tokens into attention sinks`;
+  }
   return node;
 }
 

@@ -30,6 +30,7 @@ TemperatureOption = Annotated[float, typer.Option("--temperature", help="0: gree
 TopPOption = Annotated[float, typer.Option("--top-p", help="Sample from the likeliest tokens of this total.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all random numbers.")]
 ControlOption = Annotated[bool, typer.Option("--random-control", help="Add a random vector of the same R.")]
+BothOption = Annotated[bool, typer.Option("--both-signs", help="Each vector at R and at -R.")]
 ScopeOption = Annotated[str | None, typer.Option("--scope", help="all, content, assistant or last:4.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]
 
@@ -54,7 +55,7 @@ def request(
     loaded = workbench.bank(bank)
     vectors = list(range(len(loaded.vectors))) if vector is None else numbers("vector", vector, int)
     radii = [loaded.record.radius] if radius is None else numbers("radius", radius, float)
-    variants(loaded, vectors, radii, random_control=False)  # refuses them now: loading the model takes seconds
+    variants(loaded, vectors, radii)  # refuses them now: loading the model takes seconds
     if prompt:
         check_texts(prompt)
     elif not loaded.record.prompts:

@@ -8,6 +8,7 @@ import typer
 
 from melbo_app.commands.options import (
     BankArgument,
+    BothOption,
     ControlOption,
     Json,
     ModelOption,
@@ -48,13 +49,15 @@ def steer(
     top_p: TopPOption = 1.0,
     seed: SeedOption = 0,
     random_control: ControlOption = False,
+    both_signs: BothOption = False,
     as_json: Json = False,
 ) -> None:
     """Complete prompts with a bank's vectors added, and without. Default prompts: those of the bank."""
     decoding = Decoding(max_new_tokens, temperature, top_p, seed)
     workbench = Workbench(Settings())
     request = read_request(workbench, bank, prompt, system, template, model, vector, radius)
-    comparison = run(workbench.steer(bank, *request, decoding, random_control=random_control, stop=StopOnInterrupt()))
+    rows = {"random_control": random_control, "both_signs": both_signs}
+    comparison = run(workbench.steer(bank, *request, decoding, **rows, stop=StopOnInterrupt()))
     completions = comparison.completions
     result = {
         "comparison": comparison.id,

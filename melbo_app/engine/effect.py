@@ -8,7 +8,7 @@ from torch import Tensor
 
 from melbo_app.engine.agreement import prompt_changes
 from melbo_app.engine.objective import PowerObjective
-from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.scope import TokenScope, runaway_share
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training_config import TrainingConfig
 
@@ -23,6 +23,8 @@ class Effect:
     """Mean ‖Δ‖ of the tokens in scope."""
     agreement: list[float] | None
     """Mean cosine of what two prompts change by on the average of their tokens; None where there is no pair."""
+    runaway: list[float]
+    """Greatest share, over the prompts, of tokens that the vector turns into attention sinks at the target layer."""
 
 
 def effects(
@@ -36,18 +38,22 @@ def effects(
     scope = TokenScope.parse(config.scope)
     objective = PowerObjective(config.p, config.p if config.q is None else config.q)
     pieces = [piece] if others is None else [piece, others]
-    parts: list[list[tuple[Tensor, Tensor, Tensor]]] = [[] for _ in pieces]
+    parts: list[list[tuple[Tensor, ...]]] = [[] for _ in pieces]
+    quiet = [each.baseline.float().norm(dim=-1) for each in pieces]
     done = 0
     for chunk in vectors.split(batch):
         if done:
             yield done
-        for found, where in zip(parts, pieces, strict=True):
+        for found, where, norms in zip(parts, pieces, quiet, strict=True):
             mask = where.mask(scope)
             with torch.no_grad():
                 deltas = where.deltas(chunk.to(where.source_hidden.device))
                 scoped = deltas[:, mask]
                 values = objective(deltas, mask) / len(mask)
-                found.append((values.cpu(), scoped.norm(dim=-1).mean(dim=1).cpu(), prompt_changes(scoped, mask).cpu()))
+                loud = (deltas + where.baseline.float()).norm(dim=-1)
+                shares = torch.stack([runaway_share(row, norms, where.encoded) for row in loud])
+            facts = values, scoped.norm(dim=-1).mean(dim=1), prompt_changes(scoped, mask), shares.amax(dim=1)
+            found.append(tuple(fact.cpu() for fact in facts))
         done += len(chunk)
     sums = [[torch.cat(part) for part in zip(*found, strict=True)] for found in parts]
     known = len(piece.encoded.prompts)
@@ -57,9 +63,9 @@ def effects(
     count = cosines.shape[1]
     first, second = torch.triu_indices(count, count, offset=1)
     results = []
-    for place, (values, lengths, _) in enumerate(sums):
+    for place, (values, lengths, _, shares) in enumerate(sums):
         counted = (second < known) if place == 0 else (second >= known)
         pairs = cosines[:, first[counted], second[counted]]
         agreement = pairs.mean(dim=1).tolist() if pairs.shape[1] else None
-        results.append(Effect(values.tolist(), lengths.tolist(), agreement))
+        results.append(Effect(values.tolist(), lengths.tolist(), agreement, shares.tolist()))
     return results[0], results[1] if others is not None else None

@@ -60,8 +60,17 @@ def check_fits(bank: Bank, lm: "LanguageModel") -> None:
     lm.block("source layer", record.source)
 
 
-def variants(bank: Bank | None, vectors: Sequence[int], radii: Sequence[float], random_control: bool) -> list[Variant]:
+def variants(
+    bank: Bank | None,
+    vectors: Sequence[int],
+    radii: Sequence[float],
+    *,
+    random_control: bool = False,
+    both_signs: bool = False,
+) -> list[Variant]:
     """The baseline first, then for each R the random control (on request) and the vectors.
+
+    With ``both_signs`` each of them is followed by itself at -R.
 
     Raises:
         InputError: an R that is not finite or absurdly large, or a vector that the bank does not have.
@@ -80,10 +89,10 @@ def variants(bank: Bank | None, vectors: Sequence[int], radii: Sequence[float], 
     for radius in dict.fromkeys(float(radius) for radius in radii):
         if radius == 0:
             continue
-        if random_control:
-            rows.append(Variant("random", radius))
-        rows += [Variant(vector, radius) for vector in dict.fromkeys(vectors)]
-    return rows
+        signed = (radius, -radius) if both_signs else (radius,)
+        kinds = [*(["random"] if random_control else []), *dict.fromkeys(vectors)]
+        rows += [Variant(kind, one) for kind in kinds for one in signed]
+    return list(dict.fromkeys(rows))
 
 
 def complete(

@@ -3,7 +3,7 @@
 import platform
 import shlex
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
@@ -210,4 +210,4 @@ def _held_out(lm: "LanguageModel", config: TrainingConfig) -> "ModelSlice | None
 def _effect_record(effect: "Effect | None") -> EffectRecord | None:
     if effect is None:
         return None
-    return EffectRecord(objective=effect.objective, change=effect.change, agreement=effect.agreement)
+    return EffectRecord(**asdict(effect))

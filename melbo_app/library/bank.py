@@ -46,6 +46,9 @@ class EffectRecord(BaseModel):
     objective: list[float] = Field(description="J per prompt.")
     change: list[float] = Field(description="Mean norm of the change at the target layer, over the tokens in scope.")
     agreement: list[float] | None = Field(description="Mean cosine of what two prompts change by; None without a pair.")
+    runaway: list[FiniteFloat] | None = Field(
+        default=None, description="Greatest share of a prompt's tokens that the vector turns into attention sinks."
+    )
 
 
 class BankRecord(BaseModel):
@@ -166,7 +169,7 @@ class Bank:
             if values is not None and len(values) != count:
                 raise InputError(FIELD, f"it holds {count} vectors but {len(values)} entries of “{field}”")
         for effect in (self.record.effect, self.record.held_out_effect):
-            lists = [] if effect is None else [effect.objective, effect.change, effect.agreement]
+            lists = [] if effect is None else [effect.objective, effect.change, effect.agreement, effect.runaway]
             if any(values is not None and len(values) != count for values in lists):
                 raise InputError(FIELD, f"it holds {count} vectors, and the effects of another number")
         object.__setattr__(self, "vectors", vectors)

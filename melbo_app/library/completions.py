@@ -215,6 +215,18 @@ class Completions:
             row = session.scalars(newest).first()
             return None if row is None else _completion(row)
 
+    def runaways(self, bank_hash: str) -> dict[int, float]:
+        """The vectors of a bank that were seen to run away, each with the smallest |R| at which it did."""
+        smallest = func.min(func.abs(CompletionRow.radius))
+        share = CompletionRow.scores["runaway"].as_float()
+        seen = (
+            select(CompletionRow.vector, smallest)
+            .where(CompletionRow.bank_hash == bank_hash, CompletionRow.vector.is_not(None), share > 0)
+            .group_by(CompletionRow.vector)
+        )
+        with self._database.read() as session:
+            return {vector: radius for vector, radius in session.execute(seen) if vector is not None}
+
     def find(self, key: CompletionKey) -> Completion | None:
         """The newest completion that ``key`` (or a Completion, which is one too) describes, or None.
 

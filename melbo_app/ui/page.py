@@ -59,7 +59,7 @@ class Page:
         self._noticed = gr.State(None)  # the training that was seen to run, and has not been seen to end
         self._finished = gr.State(None)  # the bank that it made, and whether it was started from this page
         self._model = gr.State(None)  # hash of the model that the page was last told about
-        session.bind([self.train.source, self.train.target])
+        session.bind([self.train.source, self.train.target], self._model)
         self.completions.bind()
         self.map.bind(maps)
         self.similarity.bind(similarities)
@@ -83,8 +83,7 @@ class Page:
         bind(context.load, self._open, session.kept, shown)
         fits = [session.template, session.scope, session.kept]
         changed = bind(self._model.change, session.for_model, fits, fits)
-        suggested = bind(changed.then, form.suggest, form.suggest_inputs, form.form_outputs)
-        bind(suggested.then, session.show_tokens, session.token_inputs, session.tokens)
+        bind(changed.then, form.suggest, form.suggest_inputs, form.form_outputs)
         bind(self._model.change, self.models.open, None, self.models.outputs)
         bind(train.select, form.offer_name, session.prompt, form.name)
         taken = bind(self._finished.change, self._take_up, self._finished, session.bank_outputs)

@@ -1,5 +1,6 @@
 """The left column: prompt, vectors and R, which every tab uses."""
 
+import functools
 from typing import Any
 
 import gradio as gr
@@ -55,15 +56,16 @@ class Session:
         self.prompt_inputs = [self.prompt, self.system, self.template]
         self.bank_outputs = [self.bank, self.provenance, self.vectors, self.cards, self.radius]
 
-    def bind(self, layers: list[gr.Number]) -> None:
+    def bind(self, layers: list[gr.Number], model: gr.State) -> None:
         """Bind what happens inside the column; ``selections`` are the events that change which vectors are chosen.
 
-        ``layers`` are the fields for source and target, on which the scope ``content`` depends.
+        ``layers`` are the fields for source and target, on which the scope ``content`` depends; ``model`` changes when
+        another model is loaded.
         """
-        self.token_inputs = [*self.prompt_inputs, self.scope, *layers]
-        fields: list[Any] = self.token_inputs
-        for field in fields:
-            bind(field.change, self.show_tokens, self.token_inputs, self.tokens, trigger_mode="always_last")
+        fields: list[Any] = [*self.prompt_inputs, self.scope, *layers]
+        # One event for all of them: answers to several could overtake one another.
+        changed = functools.partial(gr.on, [field.change for field in (*fields, model)])
+        bind(changed, self._show_tokens, fields, self.tokens, trigger_mode="always_last")
         column: list[Any] = [*self.prompt_inputs, self.scope, self.bank, self.vectors, self.radius]
         for part in column:  # without asking the server
             bind(part.change, None, [self.kept, *column], self.kept, js=_KEEP)
@@ -101,6 +103,7 @@ class Session:
         record = line.record
         labels = self._workbench.bank_labels(line.name)
         names = {vector: label.name for vector, label in labels.items()}
+        runaways = self._workbench.runaways(line.name)
         every = range(line.vectors)
         picked = [one for one in selected if one in every] if selected is not None else list(every[:FIRST_CHOICE])
         cards = [
@@ -109,6 +112,7 @@ class Session:
                 "name": names.get(vector, ""),
                 "rating": labels[vector].rating if vector in labels else None,
                 "objective": record.objective[vector] if record.objective else None,
+                "runaway": runaways.get(vector),
             }
             for vector in every
         ]
@@ -144,11 +148,21 @@ class Session:
             return [gr.skip()] * 2
         return self.open_bank(name, chosen(selected))[2:4]
 
+    def show_runaways(self, name: str | None, cards: dict[str, Any] | None) -> Any:
+        """The cards with those flagged whose vector has run away since they were drawn."""
+        drawn = (cards or {}).get("vectors") or []
+        line = self.find(name)
+        if name is None or line is None or line.damaged or line.vectors != len(drawn):
+            return gr.skip()
+        known = self._workbench.runaways(name)
+        now = [{**card, "runaway": known.get(card["index"])} for card in drawn]
+        return gr.skip() if now == drawn else {**(cards or {}), "vectors": now}
+
     def first_bank(self) -> str | None:
         """The bank that is open when nothing else says which."""
         return next((line.name for line in self._workbench.banks() if not line.damaged), None)
 
-    def show_tokens(
+    def _show_tokens(
         self, text: str, system: str, template: bool, scope: str, source: float | None, target: float | None
     ) -> dict[str, Any]:
         """The token strip for what stands in the fields; what is wrong stands in the strip, it is not worth a toast."""

@@ -189,6 +189,7 @@ def open_page(
             SCREENSHOTS.mkdir(exist_ok=True)
             page.screenshot(path=SCREENSHOTS / f"{request.node.name}-{number}.png")
         page.evaluate("localStorage.clear()")  # the browser keeps what stands at the left
+        page.remove_listener("console", said)  # a connection that is cut now is no fault
         page.close()
     for other in others:
         other.close()

@@ -43,6 +43,13 @@ def wait_until_ready(page: Page) -> None:
     settle(page)
 
 
+def reload(page: Page) -> None:
+    """Reload the page, with nothing under way that this would cut off, and wait for the new one."""
+    settle(page)
+    page.reload()
+    wait_until_ready(page)
+
+
 def start_over(page: Page) -> None:
     """The sample bank with its prompt, its R and all its vectors; six greedy tokens; no control."""
     choose_bank(page, SAMPLE)
@@ -52,6 +59,7 @@ def start_over(page: Page) -> None:
     expect(chosen_cards(page)).to_have_count(8)
     page.locator("#radius-reset").click()
     page.locator("#random-control input").uncheck()
+    page.locator("#both-signs input").uncheck()
     page.locator("#mode").get_by_label("greedy").check()
     fill(page, "max-new-tokens", 6)
 

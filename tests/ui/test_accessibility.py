@@ -81,8 +81,7 @@ def test_dark_colours_are_readable_and_remembered(app: Any, open_page: Callable[
     page.locator("#theme-toggle").click()
     for again in (False, True):
         if again:
-            page.reload()
-            steps.wait_until_ready(page)
+            steps.reload(page)
         expect(page.locator("body")).to_have_class(re.compile(r"\bdark\b"))
         steps.steer(page)
         for place in ("#completions .mx-completion-text", "#prompt textarea", "#tokens .mx-token-on", "#model-chip"):

@@ -59,8 +59,7 @@ def test_label_is_on_the_card_in_the_downloads_and_after_a_reload(page: Page, tm
     record = next(record for record in records if record["name"] == "plain list")
     assert record["tag:refusal"] is True and record["rating"] == 4
 
-    page.reload()
-    steps.wait_until_ready(page)
+    steps.reload(page)
     steps.choose_bank(page, steps.SAMPLE)
     expect(card(page, 5)).to_contain_text("plain list")
     steps.tab(page, "Labels")

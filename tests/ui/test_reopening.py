@@ -75,9 +75,7 @@ def test_what_stands_at_the_left_survives_a_reload(page: Page) -> None:
     steps.choose_only(page, 2, 7)
     steps.set_radius(page, -4)
     steps.fill(page, "prompt", "Not asked yet")
-    steps.settle(page)
-    page.reload()
-    steps.wait_until_ready(page)
+    steps.reload(page)
     assert steps.field(page, "prompt").input_value() == "Not asked yet"
     assert steps.field(page, "bank").input_value() == "who-are-you (sample)"
     assert [name[0] for name in steps.chosen_tokens(page)] == ["2", "7"]

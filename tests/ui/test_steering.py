@@ -49,6 +49,28 @@ def test_random_control_has_the_same_radius(page: Page) -> None:
         expect(steps.completions(page, kind).first.locator(".mx-completion-meta")).to_contain_text("R 7.5 ")
 
 
+def test_both_signs_stand_side_by_side(page: Page) -> None:
+    steps.choose_only(page, 2, 5)
+    page.locator("#both-signs input").check()
+    steps.steer(page)
+    titles = page.locator("#completions .mx-completion-title")
+    expect(titles).to_have_text(["Baseline", "Vector 2", "Vector 2, reversed", "Vector 5", "Vector 5, reversed"])
+    page.locator("#both-signs input").uncheck()
+    assert len(steps.steer(page)) == 3
+
+
+def test_a_runaway_is_flagged_on_its_completion_and_on_the_vectors_card(page: Page) -> None:
+    steps.choose_only(page, 6)
+    flag = page.locator('#vector-cards .mx-card[data-vector="6"]').get_by_label("runaway")
+    expect(flag).to_have_count(0)
+    steps.set_radius(page, 4000)
+    steps.steer(page)
+    expect(steps.completions(page, "vector").locator(".mx-score-runaway")).to_be_visible()
+    expect(flag).to_be_visible()
+    assert "ran away at R = 4000" in (steps.cards(page).nth(6).get_attribute("title") or "")
+    expect(steps.chosen_cards(page)).to_have_count(1)
+
+
 def test_each_text_has_a_verdict_with_the_numbers_behind_it(page: Page) -> None:
     steps.choose_only(page, 2, 5)
     steps.fill(page, "max-new-tokens", 30)

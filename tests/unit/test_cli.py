@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -342,6 +343,11 @@ def test_steer_gives_the_baseline_the_control_and_the_vectors(ask: Ask, bank):
     assert all(entry["text"] and entry["max_new_tokens"] == 5 for entry in told["completions"])
     assert all(set(entry["scores"]) == SCORES for entry in told["completions"])
     assert [entry["scores"]["kl_text"] > 0 for entry in told["completions"]] == [False] * 2 + [True] * 12
+
+
+def test_steer_with_both_signs(ask: Ask, bank):
+    told = ask("steer", "a", "--vector", "1,0", "--max-new-tokens", 2, "--both-signs", "--json").json["completions"]
+    assert [(entry["vector"], entry["radius"]) for entry in told] == [(None, 0), (1, 6), (1, -6), (0, 6), (0, -6)]
 
 
 def test_steer_left_alone_takes_all_vectors_the_banks_own_prompt_and_its_radius(ask: Ask, bank):
@@ -848,14 +854,14 @@ def test_a_program_trains_writes_what_the_terminal_can_show_and_leaves_when_nobo
 
 
 def interrupt_when(running: subprocess.Popen[str], sign: str) -> Answer:
-    """Press Ctrl+C once ``sign`` stands on standard error."""
+    """Press Ctrl+C once a line with the pattern ``sign`` stands on standard error."""
     assert running.stdout is not None and running.stderr is not None
     lines: list[str] = []
     watchdog = threading.Timer(120, running.kill)
     watchdog.start()
     for line in running.stderr:
         lines.append(line.rstrip("\n"))
-        if sign in line:
+        if re.search(sign, line):
             running.send_signal(signal.SIGINT)
             break
     lines += [line.rstrip("\n") for line in running.stderr]
@@ -867,7 +873,7 @@ def interrupt_when(running: subprocess.Popen[str], sign: str) -> Answer:
 
 def test_ctrl_c_keeps_the_vectors_that_are_finished(environment, ask: Ask):
     running = process(environment, *TRAIN, "--vectors", 32, "--method", "sequential", "--json")
-    told = interrupt_when(running, "vector 2 ")
+    told = interrupt_when(running, "vector [2-9] of")  # not each is told: lines come twice a second
     assert "Stopping; what is finished is kept." in told.err
     assert told.json["stopped"] is True and 1 <= told.json["vectors"] < 32
     assert ask("banks", "show", "b", "--json").json["note"].startswith(f"Stopped: {told.json['vectors']} of 32 vectors")

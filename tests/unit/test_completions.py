@@ -239,3 +239,16 @@ def test_the_latest_text_of_a_vector_is_found_however_many_came_since(completion
     assert completions.latest(digest, 3) == newer.completions[0]
     assert completions.latest(digest, 5) is None
     assert completions.latest("of no bank", 3) is None
+
+
+def test_the_smallest_radius_at_which_a_vector_ran_away_is_known(completions):
+    def scored(vector, radius, share, **other):
+        return steered(vector=vector, radius=radius, scores=SCORES.model_copy(update={"runaway": share}), **other)
+
+    rows = [
+        scored(0, 9.0, 0.0), scored(1, 9.0, 0.25), scored(1, -8.0, 0.5), scored(1, 20.0, 1.0), scored(2, 9.0, None),
+        scored(3, 9.0, 0.5, bank_hash="ee" * 32), steered(vector=4), random(radius=90.0), baseline(),
+    ]  # fmt: skip
+    completions.add_comparison({}, rows)
+    assert completions.runaways("cd" * 32) == {1: 8.0}
+    assert completions.runaways("00" * 32) == {}

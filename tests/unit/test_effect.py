@@ -76,3 +76,22 @@ def test_a_set_twice_as_large_has_the_same_objective_per_prompt(slices):
         single, double = (listen(effects(THETAS, config, piece, None, 3))[1][0] for piece in (once, twice))
         assert double.objective == pytest.approx(single.objective, rel=1e-4)
         assert double.agreement == pytest.approx([1.0] * 3, abs=1e-5)
+
+
+def test_a_vector_that_makes_attention_sinks_is_a_runaway_by_its_worst_prompt(slices):
+    loud = THETAS * torch.tensor([[1.0], [1e6], [1.0]])
+    _, (known, unknown) = listen(effects(loud, CONFIG, *slices, 2))
+    for found, piece in zip((known, unknown), slices, strict=True):
+        with torch.no_grad():
+            norms = piece.activations(loud).norm(dim=-1)  # [V, P, T]
+        real = piece.encoded.attention_mask.bool()
+        worst = []
+        for vector in range(3):
+            shares = []
+            for row, counts in enumerate(real):
+                quiet = piece.baseline.norm(dim=-1)[row][counts]
+                ordinary = quiet <= 10 * quiet.median()
+                shares.append(float((norms[vector, row][counts][ordinary] > 10 * quiet.median()).float().mean()))
+            worst.append(max(shares))
+        assert found.runaway == pytest.approx(worst, abs=1e-6)
+        assert found.runaway[0] == 0 and found.runaway[1] > 0.5

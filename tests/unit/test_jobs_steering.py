@@ -73,6 +73,14 @@ def test_r_of_zero_and_what_is_asked_for_twice_are_dropped(bench, bank):
     assert rows(comparison) == [(None, 0.0, 0), ("random", 6.0, 0), (1, 6.0, 0), (0, 6.0, 0)]
 
 
+def test_with_both_signs_each_row_is_followed_by_its_reverse(bench, bank):
+    comparison = steer(bench, [2, 0], [6.0], random_control=True, both_signs=True)
+    variants = [(None, 0.0), ("random", 6.0), ("random", -6.0), (2, 6.0), (2, -6.0), (0, 6.0), (0, -6.0)]
+    assert rows(comparison) == [(vector, radius, 0) for vector, radius in variants]
+    again = steer(bench, [0], [6.0, -6.0], both_signs=True)
+    assert rows(again) == [(None, 0.0, 0), (0, 6.0, 0), (0, -6.0, 0)]
+
+
 def test_without_a_bank_there_is_the_baseline(bench):
     assert rows(steer(bench, [], [5.0], bank=None)) == [(None, 0.0, 0)]
 

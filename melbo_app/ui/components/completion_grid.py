@@ -9,6 +9,7 @@ import gradio as gr
 
 from melbo_app.analysis.difference import mark
 from melbo_app.engine.prompt import Prompt
+from melbo_app.jobs.steering import Variant
 from melbo_app.library.completions import Scores
 from melbo_app.ui.components.live import live
 
@@ -42,15 +43,11 @@ def grid(completions: Sequence[Any], names: dict[int, str], live: bool = False) 
     }
 
 
-def waiting(
-    prompts: Sequence[Prompt], vectors: Sequence[int], radius: float, control: bool, names: dict[int, str], longest: int
-) -> dict[str, Any]:
+def waiting(prompts: Sequence[Prompt], rows: Sequence[Variant], names: dict[int, str], longest: int) -> dict[str, Any]:
     """The component's value before the first word: empty cards where the texts will stand."""
-    rows: list[int | str | None] = [None]
-    rows += [*(["random"] if control else []), *vectors] if radius else []
     drafts = [
         SimpleNamespace(
-            prompt_index=index, prompt=prompt, vector=row, radius=0.0 if row is None else radius, text="", tokens=0,
+            prompt_index=index, prompt=prompt, vector=row.vector, radius=row.radius, text="", tokens=0,
             finished=False, bank=None, bank_hash=None, max_new_tokens=longest, scores=None,
         )
         for index, prompt in enumerate(prompts)
@@ -68,6 +65,8 @@ def _card(completion: Any, baseline: str | None, names: dict[int, str], live: bo
     vector = completion.vector
     kind = {None: "baseline", "random": "random"}.get(vector, "vector")
     title = {"baseline": "Baseline", "random": "Random control"}.get(kind, f"Vector {vector}")
+    if kind != "baseline" and completion.radius < 0:
+        title += ", reversed"
     state = "finished" if completion.finished else "live" if live else "cut"
     meta = [] if vector is None else [f"R {completion.radius:g}"]
     meta += [f"{completion.tokens} tokens", {"finished": "finished", "live": "writing", "cut": "cut"}[state]]

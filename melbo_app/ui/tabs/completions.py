@@ -30,6 +30,7 @@ class CompletionsTab:
             self.stop = gr.Button("Stop", elem_id="steer-stop", scale=0, min_width=80)
             self.auto = gr.Checkbox(label="auto", elem_id="auto", container=False)
             self.control = gr.Checkbox(label="random control", elem_id="random-control", container=False)
+            self.both = gr.Checkbox(label="both signs", elem_id="both-signs", container=False)
             self.progress = progress_bar(resting(), elem_id="steer-progress")
         with gr.Row(elem_classes="mx-fields", elem_id="decoding"):
             self.max_tokens = gr.Number(
@@ -45,14 +46,16 @@ class CompletionsTab:
         self.grid = completion_grid({"groups": [], "message": EMPTY}, elem_id="completions")
         self.decoding_inputs = [self.max_tokens, self.mode, self.temperature, self.top_p, self.seed]
         self.restore_outputs = [
-            *session.prompt_inputs, *session.bank_outputs, self.control, *self.decoding_inputs, self.grid, self._shown,
+            *session.prompt_inputs, *session.bank_outputs, self.control, self.both, *self.decoding_inputs, self.grid,
+            self._shown,
         ]  # fmt: skip
 
     def bind(self) -> None:
         """Bind steering, stopping and the history."""
         session = self._session
         inputs = [
-            *session.prompt_inputs, session.bank, session.vectors, session.radius, self.control, *self.decoding_inputs,
+            *session.prompt_inputs, session.bank, session.vectors, session.radius, self.control, self.both,
+            *self.decoding_inputs,
         ]  # fmt: skip
         outputs = [self.grid, self.progress, self.history, self._shown]
         many: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 8, "concurrency_id": "steer"}
@@ -61,6 +64,7 @@ class CompletionsTab:
             runs.append(bind(trigger, self._steer_again, [self.auto, *inputs], outputs, **many))
         for run in runs:
             bind(run.failure, lambda: resting("Not finished."), None, self.progress)
+            bind(run.success, session.show_runaways, [session.bank, session.cards], session.cards)
         bind(self.stop.click, self._stop, None, self.progress)
         sampling = [self.temperature, self.top_p, self.seed]
         for field in (self.mode, self.control):
@@ -82,7 +86,8 @@ class CompletionsTab:
         bank = next((completion.bank for completion in steered), None)
         bank_hash = next((completion.bank_hash for completion in steered), None)
         vectors = sorted({completion.vector for completion in steered if isinstance(completion.vector, int)})
-        radius = next((completion.radius for completion in completions if completion.vector is not None), None)
+        radii = [completion.radius for completion in completions if completion.vector is not None]
+        radius = next(iter(radii), None)
         control = any(completion.vector == "random" for completion in completions)
         one = completions[0]
         sampled = one.temperature > 0
@@ -92,7 +97,7 @@ class CompletionsTab:
         shown = self._session.open_bank(bank, vectors, radius) if bank else [gr.skip()] * 5
         prompts = [firsts[index] for index in sorted(firsts)]
         return [
-            *self._session.prompt_values(prompts), *shown, control, *decoding,
+            *self._session.prompt_values(prompts), *shown, control, bool(radii) and -radii[0] in radii, *decoding,
             grid(completions, self._session.names(bank, bank_hash)), comparison_id,
         ]  # fmt: skip
 
@@ -102,16 +107,22 @@ class CompletionsTab:
 
     def _steer(
         self, request: gr.Request, text: str, system: str, template: bool, bank: str | None, vectors: list[int],
-        radius: dict[str, Any], control: bool, *decoding: Any,
+        radius: dict[str, Any], control: bool, both: bool, *decoding: Any,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         asked = prompts_from(text, system, template)
-        rows, how = chosen(vectors), decoding_from(*decoding, control=control)
-        radii = [radius_of(radius)] if rows or control else []
+        wanted, how = chosen(vectors), decoding_from(*decoding, control=control)
+        radii = [radius_of(radius)] if wanted or control else []
+        extra = {"random_control": control, "both_signs": both}
+        rows = self._workbench.variants(bank, wanted, radii, **extra)
         names = self._session.names(bank)
         with self._runs.start(request) as stop:
-            empty = waiting(asked, rows, radii[0] if radii else 0.0, control, names, how.max_new_tokens)
-            yield empty, working("waiting for the model"), gr.skip(), gr.skip()
-            work = self._workbench.steer(bank, asked, rows, radii, how, random_control=control, stop=stop.is_set)
+            yield (
+                waiting(asked, rows, names, how.max_new_tokens),
+                working("waiting for the model"),
+                gr.skip(),
+                gr.skip(),
+            )
+            work = self._workbench.steer(bank, asked, wanted, radii, how, **extra, stop=stop.is_set)
             run = Returning(work)
             last = 0.0
             for step in run:
