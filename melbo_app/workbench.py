@@ -289,9 +289,8 @@ class Workbench:
         bank: str | None,
         vectors: Sequence[int],
         radii: Sequence[float],
-        *,
-        both_signs: bool,
         random_control: bool,
+        both_signs: bool,
     ) -> list[Variant]:
         """The ways in which ``steer`` would complete each prompt, in its order. Raises what it would raise."""
         loaded = self.bank(bank) if bank else None

@@ -56,8 +56,9 @@ def steer(
     decoding = Decoding(max_new_tokens, temperature, top_p, seed)
     workbench = Workbench(Settings())
     request = read_request(workbench, bank, prompt, system, template, model, vector, radius)
-    rows = {"random_control": random_control, "both_signs": both_signs}
-    comparison = run(workbench.steer(bank, *request, decoding, **rows, stop=StopOnInterrupt()))
+    stop = StopOnInterrupt()
+    work = workbench.steer(bank, *request, decoding, random_control=random_control, both_signs=both_signs, stop=stop)
+    comparison = run(work)
     completions = comparison.completions
     result = {
         "comparison": comparison.id,

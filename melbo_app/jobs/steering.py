@@ -90,7 +90,9 @@ def variants(
         if radius == 0:
             continue
         signed = (radius, -radius) if both_signs else (radius,)
-        kinds = [*(["random"] if random_control else []), *dict.fromkeys(vectors)]
+        kinds: list[int | Literal["random"]] = [*vectors]
+        if random_control:
+            kinds.insert(0, "random")
         rows += [Variant(kind, one) for kind in kinds for one in signed]
     return list(dict.fromkeys(rows))
 

@@ -112,17 +112,14 @@ class CompletionsTab:
         asked = prompts_from(text, system, template)
         wanted, how = chosen(vectors), decoding_from(*decoding, control=control)
         radii = [radius_of(radius)] if wanted or control else []
-        extra = {"random_control": control, "both_signs": both}
-        rows = self._workbench.variants(bank, wanted, radii, **extra)
+        rows = self._workbench.variants(bank, wanted, radii, control, both)
         names = self._session.names(bank)
         with self._runs.start(request) as stop:
-            yield (
-                waiting(asked, rows, names, how.max_new_tokens),
-                working("waiting for the model"),
-                gr.skip(),
-                gr.skip(),
+            empty = waiting(asked, rows, names, how.max_new_tokens)
+            yield empty, working("waiting for the model"), gr.skip(), gr.skip()
+            work = self._workbench.steer(
+                bank, asked, wanted, radii, how, random_control=control, both_signs=both, stop=stop.is_set
             )
-            work = self._workbench.steer(bank, asked, wanted, radii, how, **extra, stop=stop.is_set)
             run = Returning(work)
             last = 0.0
             for step in run:
