@@ -31,7 +31,7 @@ run: install
 	@exec $(PY) app.py $(ARGS)
 
 test: lint install
-	$(PY) -m pytest tests
+	$(PY) -m pytest tests -n 2
 
 lint: $(DEV)
 	$(PY) -m ruff check .

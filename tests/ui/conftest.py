@@ -35,7 +35,7 @@ WITHOUT_A_HOST = ("data", "blob", "about")  # addresses of what is inside the pa
 SIZE = ViewportSize(width=1360, height=850)
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--no-first-run",
+    "--disable-component-update", "--disable-sync", "--no-first-run", "--process-per-site",
 ]  # fmt: skip
 
 expect.set_options(timeout=1000 * PATIENCE)
@@ -127,9 +127,10 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def context(browser: Browser) -> Iterator[BrowserContext]:
+def context(browser: Browser, app: App) -> Iterator[BrowserContext]:
     """The browser of a person who was here before: the page's scripts are in its cache."""
     kept = browser.new_context(viewport=SIZE)
+    kept.new_page().goto(f"{app.url}/robots.txt")  # while it is open, other pages need no process of their own
     yield kept
     kept.close()
 

@@ -28,7 +28,7 @@ def test_trained_bank_is_chosen_and_steers(page: Page) -> None:
     told = steps.messages(page).filter(has_text="“season” is trained")
     expect(told).to_be_visible()
     assert steps.apart(told, steps.progress(page, "train"))
-    assert steps.field(page, "train-name").input_value() == ""  # it is taken by now
+    expect(steps.field(page, "train-name")).to_have_value("")  # it is taken by now
     expect(page.locator("#train-curves .js-plotly-plot .scatterlayer .trace")).to_have_count(4)
     expect(page.locator("#train-curves .mx-plot")).to_have_attribute("data-points", "24")
     expect(steps.field(page, "bank")).to_have_value("season")

@@ -222,7 +222,7 @@ def test_train_with_agreement_tells_what_vectors_do_on_prompts_that_are_kept_out
     words = (*words, *chosen, "--held-out", "three", "--held-out", "four", "--vectors", 2, "--steps", 2, "--name", "a")
     told = ask(*words, "--json").json
     for effect in (told["effect"], told["held_out_effect"]):
-        assert set(effect) == {"objective", "change", "agreement"} and len(effect["agreement"]) == 2
+        assert set(effect) == {"objective", "change", "agreement", "runaway"} and len(effect["agreement"]) == 2
     shown = ask("banks", "show", "a", "--json").json
     assert [(prompt["user"], prompt["system"]) for prompt in shown["held_out"]] == [
         ("three", "be brief"),
