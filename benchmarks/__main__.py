@@ -5,7 +5,7 @@ import platform
 
 import torch
 
-from benchmarks import generation, page, training
+from benchmarks import generation, neighbour, page, training
 from melbo_app.engine.model import LanguageModel, choose_dtype, load
 from melbo_app.library.weights import DEFAULT_MODEL, resolve
 from melbo_app.settings import Settings
@@ -58,6 +58,14 @@ def main() -> None:
         flush=True,
     )
     models.clear()
+    beside = neighbour.measure()
+    listed = ", ".join(f"{way} {two['beside'] / two['alone']:.1f} ×" for way, two in beside.items())
+    ours, fastest = beside["as here"]["beside"], min(two["beside"] for two in beside.values())
+    print(
+        f"| time of a training beside a program that keeps one core busy, against alone | {listed}; there, as here "
+        f"takes {ours / fastest:.2f} × as long as the fastest |",
+        flush=True,
+    )
     found = page.measure()
     print(f"| page reachable after `python app.py` | {found['reachable']:.1f} s |")
     print(f"| first steered completion after that | {found['first_completion']:.1f} s |")

@@ -36,7 +36,7 @@ def measure(reference: LanguageModel, ours: dict[str, LanguageModel], rounds: in
 
     work = {"published": published}
     for name, lm in ours.items():
-        work[name] = _steps(lm)
+        work[name] = steps(lm)
     seconds = take_turns(work, rounds)
     rows = []
     for name in ours:
@@ -49,7 +49,7 @@ def measure(reference: LanguageModel, ours: dict[str, LanguageModel], rounds: in
 
 def per_vector(lm: LanguageModel, counts: tuple[int, ...], rounds: int) -> dict[int, float]:
     """Milliseconds a vector and step costs for each number of vectors, in the batches that ``train`` would choose."""
-    seconds = take_turns({str(count): _steps(lm, count, steps=2) for count in counts}, rounds)
+    seconds = take_turns({str(count): steps(lm, count, steps=2) for count in counts}, rounds)
     return {count: sorted(seconds[str(count)])[rounds // 2] / (2 * count) * 1000 for count in counts}
 
 
@@ -74,7 +74,7 @@ def share_of_products(lm: LanguageModel, rounds: int) -> tuple[float, float]:
                 there = batch[:, : weight.shape[1]] @ weight.T
                 there @ weight
 
-    seconds = take_turns({"training": _steps(lm, VECTORS, steps=1), "products": products}, rounds)
+    seconds = take_turns({"training": steps(lm, VECTORS, steps=1), "products": products}, rounds)
     work = 4 * VECTORS * tokens * sum(weight.numel() for weight in weights)
     training, plain = (sorted(seconds[name])[rounds // 2] for name in ("training", "products"))
     return work / training, work / plain
@@ -107,7 +107,7 @@ def _setting(lm: LanguageModel, vectors: int, steps: int) -> tuple[ModelSlice, T
     return piece, TrainingConfig(SOURCE, TARGET, RADIUS, vectors=vectors, steps=steps, scope="all"), batch
 
 
-def _steps(lm: LanguageModel, vectors: int = VECTORS, steps: int = STEPS):
+def steps(lm: LanguageModel, vectors: int = VECTORS, steps: int = STEPS):
     """The joint method as a person gets it: gradients, step and orthogonalisation."""
     setting = _setting(lm, vectors, steps)
 

@@ -145,13 +145,13 @@ def heatmap_figure(
     return figure
 
 
-def curves_figure(curves: list[list[float]], done: int, total: int, method: str) -> go.Figure:
-    """Objective J of each vector against its own step, for a training at step ``done`` of ``total``.
+def curves_figure(curves: list[list[float]], done: int, total: int, title: str) -> go.Figure:
+    """Objective J of each vector against its own step, for the training ``title`` at step ``done`` of ``total``.
 
     Made to be drawn again and again: a zoom outlives the next drawing. J is on a logarithmic axis when its largest
     value is more than 50 times its smallest.
     """
-    figure = _figure(f"Training ({method}): step {done} of {total}")
+    figure = _figure(f"{title}: step {done} of {total}")
     finite = [value for curve in curves for value in curve if math.isfinite(value)]
     logarithmic = bool(finite) and min(finite) > 0 and max(finite) > 50 * min(finite)
     for number, curve in enumerate(curves):

@@ -123,9 +123,14 @@ class MethodForm:
             gr.update(visible=described.iterates, placeholder=f"{SATURATION if method in CLIMBING else 0:g}"),
             gr.update(visible=_is_soft(method)),
             agrees, agrees, agrees,
-            gr.Number(DEFAULT_STEPS[method], interactive=described.steps > 1),
+            gr.Number(DEFAULT_STEPS[method], label=steps_label(method), interactive=described.steps > 1),
             gr.update(interactive=not one, **count),
         ]  # fmt: skip
+
+
+def steps_label(method: str) -> str:
+    """What the field for the steps is called: some methods end sooner where they have arrived."""
+    return "Most steps" if method in (*CLIMBING, "jacobian") else "Steps"
 
 
 def _about(method: Any) -> dict[str, Any]:

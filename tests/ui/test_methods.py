@@ -24,6 +24,8 @@ def test_a_method_shows_its_source_and_the_fields_that_it_takes(page: Page) -> N
         expect(page.locator("#train-orthogonality")).to_be_visible(visible=weight)
         expect(page.locator("#train-agreement")).to_be_visible(visible=agreement)
         expect(steps.field(page, "train-steps")).to_have_value(most)
+        label = "Steps" if method == "contrast-pca" else "Most steps"
+        expect(page.locator("#train-steps").get_by_text(label, exact=True)).to_be_visible()
 
 
 def test_a_supervised_vector_is_made_from_two_sides_and_steers(page: Page) -> None:

@@ -260,7 +260,7 @@ def test_a_zoom_outlives_the_next_drawing_unless_the_axis_changes_its_kind():
 
 
 def test_curves_say_in_words_what_is_drawn():
-    layout = curves_figure([[1.0, 2.0]], 2, 16, "joint").layout
-    assert layout.title.text == "Training (joint): step 2 of 16"
+    layout = curves_figure([[1.0, 2.0]], 2, 16, "Training “sea”").layout
+    assert layout.title.text == "Training “sea”: step 2 of 16"
     assert layout.xaxis.title.text == "step of the vector"
     assert layout.yaxis.title.text == "objective J: how far the activations move"

@@ -13,7 +13,7 @@ from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import bank_chosen, optional_real, prompts_from, real, whole
 from melbo_app.ui.guard import bind
-from melbo_app.ui.method_form import VECTORS, MethodForm
+from melbo_app.ui.method_form import VECTORS, MethodForm, steps_label
 from melbo_app.ui.present import amount, bank_choices, job_key, job_progress
 from melbo_app.ui.session import SCOPES, Session, default_scope
 from melbo_app.workbench import Workbench
@@ -36,7 +36,7 @@ class TrainTab:
                     self.source = _number("Source layer", "train-source")
                     self.target = _number("Target layer", "train-target")
                     self.vectors = _number("Vectors", "train-vectors", VECTORS)
-                    self.steps = _number("Steps", "train-steps", DEFAULT_STEPS["joint"])
+                    self.steps = _number(steps_label("joint"), "train-steps", DEFAULT_STEPS["joint"])
                 with gr.Row(elem_classes="mx-fields"):
                     self.radius = gr.Number(label="R", elem_id="train-radius", min_width=74)
                     self.relative = gr.Number(
@@ -145,9 +145,8 @@ class TrainTab:
         from melbo_app.analysis.figures import curves_figure  # late: plotly takes a second to import
 
         progress = job.progress
-        method = "sequential" if progress.stage.startswith("vector") else "joint"
         curves = [list(curve) for curve in progress.curves]
-        figure = curves_figure(curves, progress.done, progress.total, method)
+        figure = curves_figure(curves, progress.done, progress.total, job.title)
         return [job_progress(job), figure_value(figure), again, use]
 
     def _start(
