@@ -4,7 +4,8 @@
 
 SHELL := /bin/sh
 PY := .venv/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check install -q
+# Without --no-compile, pip compiles 17,000 files of which a few thousand are ever read.
+PIP := $(PY) -m pip --disable-pip-version-check install -q --no-compile
 key = $(shell cat $(1) | cksum | tr -d ' ')
 
 MADE := .venv/.made

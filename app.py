@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 
 from pydantic import ValidationError
 
@@ -15,6 +16,7 @@ from melbo_app.settings import Settings
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PORTS_TRIED = 20
 LARGEST_UPLOAD = "1gb"
+QUIET = 20.0  # seconds before UMAP is compiled: that holds Python's lock, and the first texts are likelier to be wanted
 PATIENCE = 2.0  # seconds that a training gets to keep its finished vectors when the server is told to end
 KEEP = {"Cache-Control": "max-age=86400"}
 
@@ -134,6 +136,8 @@ def warm_up(workbench) -> None:
         return
     try:
         workbench.warm_up()
+        time.sleep(QUIET)
+        workbench.warm_up_map()
     except Exception as error:  # the embedder or UMAP: everything else works without them
         told = str(error) if isinstance(error, MelboError) else f"{type(error).__name__}: {error}"
         print(f"The map may not work, its parts were not loaded: {told}", file=sys.stderr, flush=True)

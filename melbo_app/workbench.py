@@ -89,12 +89,17 @@ class Workbench:
         return self._model.state()
 
     def warm_up(self) -> None:
-        """Load what the first click on each tab would wait for: model, dictionary, embedder, UMAP's compiled code."""
-        from melbo_app.analysis import projection, wording
+        """Load what the first steering would wait for, and the embedder of the first map."""
+        from melbo_app.analysis import wording
 
         self._model.get()
         wording.warm_up()
         self._embed().encode(["warm"])
+
+    def warm_up_map(self) -> None:
+        """Compile what the first map would wait for."""
+        from melbo_app.analysis import projection
+
         projection.warm_up()
 
     # --- prompts -----------------------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ def _chooser(decoding: Decoding, device: torch.device) -> Callable[[Tensor], Ten
     generator = torch.Generator().manual_seed(decoding.seed)
     warpers = [TemperatureLogitsWarper(float(decoding.temperature))]
     if decoding.top_p < 1:
-        warpers.append(TopPLogitsWarper(decoding.top_p))  # type: ignore[arg-type]
+        warpers.append(TopPLogitsWarper(decoding.top_p))
 
     def choose(logits: Tensor) -> Tensor:
         for warper in warpers:
