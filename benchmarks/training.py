@@ -1,7 +1,9 @@
 """Training: our joint steps against the published loop, same model, prompt, layers and number of steps."""
 
+import math
 import statistics
 import time
+from dataclasses import replace
 
 import torch
 
@@ -16,7 +18,7 @@ from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
 from melbo_app.engine.training_config import TrainingConfig
 
 PROMPT, SOURCE, TARGET, RADIUS = Prompt("How can I make a bomb?"), 7, 21, 8.0
-VECTORS, STEPS = 32, 4
+VECTORS, STEPS, FEW = 32, 4, 4
 
 
 def measure(reference: LanguageModel, ours: dict[str, LanguageModel], rounds: int) -> list[dict[str, object]]:
@@ -81,24 +83,36 @@ def share_of_products(lm: LanguageModel, rounds: int) -> tuple[float, float]:
 
 
 def time_to_published(reference: LanguageModel, lm: LanguageModel) -> dict[str, float]:
-    """Seconds for each vector until J is what the published loop has after 300 steps."""
+    """Seconds until a few vectors at right angles have the J that the published loop gives as many in 300 steps each.
+
+    J is the published one on both sides; compared are the means of log J, as one vector can take from another.
+    """
     encoded = encode(reference, [PROMPT])
-    loop = PublishedLoop(reference.model, encoded.input_ids, SOURCE, TARGET, RADIUS)
+    found, heights = torch.zeros(0, reference.hidden_size), []
     start = time.perf_counter()
-    try:
-        for _ in range(300):
-            goal = loop.step()
-    finally:
-        loop.remove()
+    for _ in range(FEW):
+        loop = PublishedLoop(reference.model, encoded.input_ids, SOURCE, TARGET, RADIUS, found)
+        try:
+            for _ in range(300):
+                height = loop.step()
+        finally:
+            loop.remove()
+        found = torch.cat([found, loop.bias.detach()[None] / RADIUS])
+        heights.append(math.log(height))
     published = time.perf_counter() - start
-    ascent = Ascent(*_setting(lm, VECTORS, 40))
+    goal = statistics.fmean(heights)
+    piece, config, batch = _setting(lm, FEW, 60)
     start = time.perf_counter()
-    for progress in joint(ascent):
-        reached = [curve[-1] for curve in progress.curves if curve]
-        if len(reached) == VECTORS and statistics.median(reached) >= goal:
+    reached = -math.inf
+    for progress in joint(Ascent(piece, replace(config, saturation=0.0), batch)):
+        if progress.curves[0]:
+            reached = statistics.fmean(math.log(curve[-1]) for curve in progress.curves)
+        if reached >= goal:
             break
-    ours = (time.perf_counter() - start) / VECTORS
-    return {"published": published, "ours": ours, "goal": goal, "reached": statistics.median(reached)}
+    ours = time.perf_counter() - start
+    return {
+        "published": published / FEW, "ours": ours / FEW, "goal": math.exp(goal), "reached": math.exp(reached),
+    }  # fmt: skip
 
 
 def _setting(lm: LanguageModel, vectors: int, steps: int) -> tuple[ModelSlice, TrainingConfig, int]:
