@@ -78,6 +78,16 @@ def hump(share: float) -> Callable[[ModelSlice], Saturation]:
     return make
 
 
+def bell(share: float) -> Callable[[ModelSlice], Saturation]:
+    """Like the hump, but n/(1 + (n/peak)²), which no number is too large for."""
+
+    def make(piece: ModelSlice) -> Saturation:
+        peak = share * piece.baseline.float().norm(dim=-1, keepdim=True)
+        return lambda deltas: deltas / (1 + deltas.square().sum(-1, keepdim=True) / peak.square())
+
+    return make
+
+
 def logarithmic(piece: ModelSlice) -> Saturation:
     """log(1 + n) instead of n, n = ‖Δ‖ in units of the median norm at the target."""
     unit = _median(piece)
@@ -116,5 +126,8 @@ CANDIDATES: dict[str, Callable[[ModelSlice], Saturation]] = {
     "smooth 0.3": smooth(0.3),
     "hump 0.3": hump(0.3),
     "hump 0.5": hump(0.5),
+    "bell 0.15": bell(0.15),
+    "bell 0.3": bell(0.3),
+    "bell 0.6": bell(0.6),
     "log": logarithmic,
 }
