@@ -5,22 +5,29 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from benches import finish
 
+from melbo_app.engine.ascent import Ascent
+from melbo_app.engine.effect import effects
+from melbo_app.engine.encoding import encode
 from melbo_app.engine.model import load
 from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.jobs.training import command, train_bank
+from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks
+from melbo_app.library.weights import ModelFiles
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 SHELF = Banks(ASSETS / "no-own-banks", ASSETS / "banks")
 
 
-@pytest.mark.parametrize("name", ["bomb-question", "who-are-you"])
-def test_a_sample_bank_is_what_its_command_makes(name, bundled_model_files):
+def told(name: str, files: ModelFiles) -> tuple[Bank, list[Prompt], TrainingConfig]:
+    """A sample with the prompts and the configuration that it says it was made by."""
     bank = SHELF.load(name)
     record = bank.record
-    files = bundled_model_files
     assert record.model_hash == files.weights_hash
     prompts = [Prompt(entry.user, entry.system, entry.template) for entry in record.prompts]
     config = TrainingConfig(
@@ -35,14 +42,32 @@ def test_a_sample_bank_is_what_its_command_makes(name, bundled_model_files):
         seed=record.seed,
     )
     assert shlex.split(record.command) == shlex.split(command(record.model, prompts, config, name))
-    lm = load(files.path, files.name, files.weights_hash, "cpu", "float32")
+    return bank, prompts, config
+
+
+@pytest.fixture(scope="module")
+def lm(bundled_model_files):
+    files = bundled_model_files
+    return load(files.path, files.name, files.weights_hash, "cpu", "float32")
+
+
+@pytest.mark.parametrize("name", ["bomb-question", "who-are-you"])
+def test_the_recorded_j_and_effect_are_those_of_the_vectors(name, lm, bundled_model_files):
+    bank, prompts, config = told(name, bundled_model_files)
+    piece = ModelSlice(lm, encode(lm, prompts), config.source, config.target)
+    vectors = torch.from_numpy(bank.vectors)
+    assert Ascent(piece, config, 8).values(vectors) == pytest.approx(bank.record.objective, rel=0.01)
+    effect = finish(effects(vectors, config, piece, None, 8))[0]
+    assert effect.objective == pytest.approx(bank.record.effect.objective, rel=0.01)
+    assert effect.runaway == bank.record.effect.runaway
+
+
+def test_a_sample_bank_is_what_its_command_makes(lm, bundled_model_files):
+    name = "bomb-question"
+    bank, prompts, config = told(name, bundled_model_files)
+    record = bank.record
     work = train_bank(lm, record.model, prompts, config, name, None, lambda: False)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            again = end.value
-            break
+    again = finish(work)
     # not bit for bit: another processor rounds otherwise
     cosines = (again.vectors * bank.vectors).sum(axis=1) / record.radius**2
     assert cosines.min() > 0.99

@@ -146,37 +146,55 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Itera
 FAILED = pytest.StashKey[bool]()
 
 
+class Faults(list[str]):
+    """What went wrong in pages since the last test."""
+
+    def watch(self, page: Page) -> None:
+        """Note uncaught errors, errors in the console and requests that leave this machine."""
+        page.on("pageerror", lambda error: self.append(f"an uncaught error: {error}"))
+        page.on("console", self._said)
+        page.on("request", self._asked)
+
+    def close(self, page: Page) -> None:
+        """Close a page; a connection that is cut by that is no fault."""
+        page.remove_listener("console", self._said)
+        page.close()
+
+    def _asked(self, what: Request) -> None:
+        address = urlsplit(what.url)
+        if address.scheme not in WITHOUT_A_HOST and address.hostname not in LOCAL:
+            self.append(f"a request to {what.url}")
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.append(f"in the console: {message.text} ({message.location.get('url')})")
+
+
+@pytest.fixture(scope="session")
+def faults() -> Faults:
+    return Faults()
+
+
 @pytest.fixture
 def open_page(
-    browser: Browser, context: BrowserContext, request: pytest.FixtureRequest
-) -> Iterator[Callable[..., Page]]:
+    browser: Browser, context: BrowserContext, request: pytest.FixtureRequest, faults: Faults, kept: list[Page],
+    app: App,
+) -> Iterator[Callable[..., Page]]:  # fmt: skip
     """Opens the page of a program; ``elsewhere`` in another browser, as another person does.
 
     The test fails on an uncaught error in the page or the program, on an error in the console and on a request that
     leaves this machine.
     """
-    faults: list[str] = []
-    opened: list[Page] = []
+    opened: list[Page] = [*kept]
     others: list[BrowserContext] = []
-    written: dict[App, int] = {}
-
-    def asked(what: Request) -> None:
-        address = urlsplit(what.url)
-        if address.scheme not in WITHOUT_A_HOST and address.hostname not in LOCAL:
-            faults.append(f"a request to {what.url}")
-
-    def said(message: ConsoleMessage) -> None:
-        if message.type == "error":
-            faults.append(f"in the console: {message.text} ({message.location.get('url')})")
+    written: dict[App, int] = {app: len(app.log())}
 
     def open_one(app: App, *, elsewhere: bool = False) -> Page:
         if elsewhere:
             others.append(browser.new_context(viewport=SIZE))
         page = (others[-1] if elsewhere else context).new_page()
         page.set_default_timeout(1000 * PATIENCE)
-        page.on("pageerror", lambda error: faults.append(f"an uncaught error: {error}"))
-        page.on("console", said)
-        page.on("request", asked)
+        faults.watch(page)
         page.add_init_script(path=steps.UNANSWERED)
         opened.append(page)
         written.setdefault(app, len(app.log()))
@@ -185,22 +203,39 @@ def open_page(
         return page
 
     yield open_one
+    failed = request.node.stash.get(FAILED, False)
     for number, page in enumerate(page for page in opened if not page.is_closed()):
-        if request.node.stash.get(FAILED, False):
+        if failed:
             SCREENSHOTS.mkdir(exist_ok=True)
             page.screenshot(path=SCREENSHOTS / f"{request.node.name}-{number}.png")
+        if page in kept and not failed:
+            continue
         page.evaluate("localStorage.clear()")  # the browser keeps what stands at the left
-        page.remove_listener("console", said)  # a connection that is cut now is no fault
-        page.close()
+        faults.close(page)
+    kept[:] = [page for page in kept if not page.is_closed()]
     for other in others:
         other.close()
-    faults += [app.log()[start:] for app, start in written.items() if "Traceback" in app.log()[start:]]
-    assert not faults, "\n".join(faults)
+    found = [*faults, *(app.log()[start:] for app, start in written.items() if "Traceback" in app.log()[start:])]
+    faults.clear()
+    assert not found, "\n".join(found)
+
+
+@pytest.fixture(scope="module")
+def kept(faults: Faults) -> Iterator[list[Page]]:
+    """The page that the tests of a file have in common, where the file is marked ``same_page``."""
+    pages: list[Page] = []
+    yield pages
+    for page in pages:
+        page.evaluate("localStorage.clear()")
+        faults.close(page)
 
 
 @pytest.fixture
-def page(open_page: Callable[..., Page], app: App) -> Page:
+def page(open_page: Callable[..., Page], app: App, kept: list[Page], request: pytest.FixtureRequest) -> Page:
     """The shared program's page, with the sample bank chosen and short texts, whatever was done before."""
-    page = open_page(app)
+    page = kept[0] if kept else open_page(app)
+    if request.node.get_closest_marker("same_page"):
+        kept[:] = [page]
+    page.set_viewport_size(SIZE)
     steps.start_over(page)
     return page

@@ -52,16 +52,20 @@ def reload(page: Page) -> None:
 
 def start_over(page: Page) -> None:
     """The sample bank with its prompt, its R and all its vectors; six greedy tokens; no control."""
+    tab(page, "Completions")
+    page.locator("#auto input").uncheck()
     choose_bank(page, SAMPLE)
     page.locator("#bank-prompt").click()
     expect(page.locator("#prompt textarea")).to_have_value(PROMPT)
     page.locator("#cards-all").click()
     expect(chosen_cards(page)).to_have_count(8)
     page.locator("#radius-reset").click()
+    expect(page.locator(".mx-radius-label")).to_have_text(re.compile("^R = 9 "))
     page.locator("#random-control input").uncheck()
     page.locator("#both-signs input").uncheck()
     page.locator("#mode").get_by_label("greedy").check()
     fill(page, "max-new-tokens", 6)
+    settle(page)
 
 
 def tab(page: Page, name: str) -> None:

@@ -14,7 +14,7 @@ from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks
 from melbo_app.settings import ROOT
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.same_page]
 
 
 class Attack:
@@ -37,6 +37,9 @@ def listed(page: Page) -> list[str]:
 
 def give(page: Page, path: Path, name: str = "") -> None:
     """Choose a file, name it and press Import."""
+    clear = page.locator("#bank-upload .top-panel").get_by_label("Clear")
+    if clear.is_visible():  # the file before was refused
+        clear.click()
     page.locator("#bank-upload input[type=file]").set_input_files(path)
     expect(page.locator("#bank-upload")).to_contain_text(path.stem[:8])
     steps.settle(page)
