@@ -51,7 +51,7 @@ SOURCE, TARGET = 7, 21
 RADII = (0.07, 0.12, 0.17)
 SCOPES = ("assistant", "content")
 READABLE_NATS = 1.0
-RANDOM, LIMITED = "random vectors", "capped"
+RANDOM, BUILT_IN = "random vectors", "bell"
 
 
 @dataclass(frozen=True)
@@ -149,12 +149,12 @@ def train(piece: ModelSlice, case: Case) -> tuple[Tensor, dict[str, object]]:
     word, _, share = case.objective.partition(" ")
     config = TrainingConfig(
         SOURCE, TARGET, radius, case.vectors, case.method, scope=case.scope, seed=case.seed,
-        saturation=float(share) if word == LIMITED else 0.0, **case.options,
+        saturation=float(share) if word == BUILT_IN else 0.0, **case.options,
     )  # type: ignore[arg-type]  # fmt: skip
     ascent = Ascent(piece, config, min(16, vectors_at_once(piece)))
-    if word != LIMITED:
-        power = ascent.objective
-        ascent.objective = SaturatedObjective(power.p, power.q, None, CANDIDATES[case.objective](piece))
+    if word != BUILT_IN:
+        power = ascent.counted
+        ascent.counted = SaturatedObjective(power.p, power.q, None, CANDIDATES[case.objective](piece))
     training = METHODS[config.method](ascent)
     while True:
         try:
@@ -214,7 +214,7 @@ def table(rows: list[dict]) -> str:
 
 def main(
     methods: Annotated[str, typer.Option(help="Names with commas.")] = ",".join([RANDOM, *METHODS]),
-    objectives: Annotated[str, typer.Option(help=f"Of {', '.join(CANDIDATES)}, or {LIMITED} 0.3.")] = "capped 0.3",
+    objectives: Annotated[str, typer.Option(help=f"Of {', '.join(CANDIDATES)}, or {BUILT_IN} 0.3.")] = "bell 0.3",
     prompts: Annotated[int, typer.Option(help="How many of the prompts.")] = len(PROMPTS),
     radii: Annotated[str, typer.Option(help="R as multiples of the median norm.")] = ",".join(map(str, RADII)),
     scopes: Annotated[str, typer.Option(help="Token scopes.")] = ",".join(SCOPES),

@@ -1,5 +1,5 @@
-"""What else of Δ could count, so that fast ascent does not end in runaway tokens: candidates beside the limit that the
-engine has (``capped 0.3`` in the table: the share of a token's norm up to which its change counts)."""
+"""What else of Δ could count, so that fast ascent does not end in runaway tokens: candidates beside what the engine has
+(``bell 0.3`` in the table: a token counts most where its change is that share of its norm)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,12 +78,17 @@ def hump(share: float) -> Callable[[ModelSlice], Saturation]:
     return make
 
 
-def bell(share: float) -> Callable[[ModelSlice], Saturation]:
-    """Like the hump, but n/(1 + (n/peak)²), which no number is too large for."""
+def capped(share: float) -> Callable[[ModelSlice], Saturation]:
+    """A token counts up to ``share`` of its own norm, and has no gradient beyond."""
 
     def make(piece: ModelSlice) -> Saturation:
-        peak = share * piece.baseline.float().norm(dim=-1, keepdim=True)
-        return lambda deltas: deltas / (1 + deltas.square().sum(-1, keepdim=True) / peak.square())
+        limit = share * piece.baseline.float().norm(dim=-1, keepdim=True)
+
+        def shrink(deltas: Tensor) -> Tensor:
+            norms = _norms(deltas)
+            return torch.nn.functional.normalize(deltas, dim=-1) * norms.minimum(limit)
+
+        return shrink
 
     return make
 
@@ -126,8 +131,6 @@ CANDIDATES: dict[str, Callable[[ModelSlice], Saturation]] = {
     "smooth 0.3": smooth(0.3),
     "hump 0.3": hump(0.3),
     "hump 0.5": hump(0.5),
-    "bell 0.15": bell(0.15),
-    "bell 0.3": bell(0.3),
-    "bell 0.6": bell(0.6),
+    "capped 0.3": capped(0.3),
     "log": logarithmic,
 }

@@ -76,7 +76,7 @@ def train(
     q: Annotated[float | None, typer.Option("--q", help="Root of their sum; default: p.")] = None,
     saturation: Annotated[
         float | None,
-        typer.Option("--saturation", help="Share of a token's norm up to which its change counts; 0: without limit."),
+        typer.Option("--saturation", help="Share of a token's norm at which its change counts most; 0: all counts."),
     ] = None,
     orthogonality: Annotated[
         float, typer.Option("--orthogonality", help="Weight of the soft methods' penalty on cosines.")

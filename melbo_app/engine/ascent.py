@@ -27,7 +27,9 @@ class Slope:
     """
 
     values: Tensor
-    """J [V]."""
+    """The published J [V]."""
+    counted: Tensor
+    """J with every token counted as the climb counts it [V]."""
     gradients: Tensor
     """[V, d]."""
     height: float
@@ -41,6 +43,8 @@ class Ascent:
         mask: [P, T] bool, the tokens in scope.
         batch: vectors that fit into one forward and backward pass.
         device: where vectors and gradients are.
+        objective: the published J, which is reported.
+        counted: J as it is climbed: with saturation, tokens that change a lot count less.
         generator: the source of all random numbers of this training, on the CPU.
         sides: for methods that compare: mean residuals [P, d] and [Q, d] at the source of the prompts, and of those of
             the other side.
@@ -57,8 +61,12 @@ class Ascent:
         self.piece, self.config, self.batch, self.stop, self.sides = piece, config, batch, stop, sides
         self.mask = piece.mask(TokenScope.parse(config.scope))
         self.device, self.width = piece.device, piece.width
-        limits = config.saturation_share * piece.baseline.float().norm(dim=-1) if config.saturation_share else None
-        self.objective = PowerObjective(config.p, config.p if config.q is None else config.q, limits)
+        peaks = None
+        if config.saturation_share:  # the least one is for what is padding
+            peaks = (config.saturation_share * piece.baseline.float().norm(dim=-1)).clamp(min=1e-18)
+        q = config.p if config.q is None else config.q
+        self.objective = PowerObjective(config.p, q)
+        self.counted = PowerObjective(config.p, q, peaks)
         self.generator = torch.Generator().manual_seed(config.seed)
         self._own, self._between = self._agreement_terms()
         self._start = time.monotonic()
@@ -88,14 +96,14 @@ class Ascent:
             total = torch.stack([term(everything) for term in couplings]).sum()
             pulls = torch.autograd.grad(total, everything)[0].split(self.batch)
             height = float(total.detach())
-        values, gradients = [], []
+        values, counted, gradients = [], [], []
         for number, chunk in enumerate(chunks):
             if number:
                 yield now
             leaf = chunk.detach().requires_grad_()
             deltas = self.piece.deltas(leaf, self.stop)
             scoped = deltas[:, self.mask]
-            value = self.objective(deltas, self.mask)
+            value = self.counted(deltas, self.mask)
             total = value.log().sum()
             for term in self._own if pulls else [*self._own, *couplings]:
                 total = total + term(scoped)
@@ -103,17 +111,18 @@ class Ascent:
             if pulls:
                 total = total + (pulls[number] * scoped).sum()
             gradients.append(torch.autograd.grad(total, leaf)[0])
-            values.append(value.detach())
+            counted.append(value.detach())
+            values.append(self.objective(deltas.detach(), self.mask))
             self.refuse_unusable(values[-1], gradients[-1])
-        return Slope(torch.cat(values), torch.cat(gradients), height)
+        return Slope(torch.cat(values), torch.cat(counted), torch.cat(gradients), height)
 
     def values_and_gradients(
         self, thetas: Tensor, now: TrainingProgress
     ) -> Generator[TrainingProgress, None, tuple[Tensor, Tensor]]:
-        """J [V] and its gradients [V, d], for methods that look at the size of a gradient; agreement goes in as the
-        factor (numerator/denominator)^λ."""
+        """J [V], and the gradients [V, d] of J as it is counted, for methods that look at the size of a gradient;
+        agreement goes in as the factor (numerator/denominator)^λ."""
         slope = yield from self.slope(thetas, now)
-        return slope.values, slope.values[:, None].to(slope.gradients) * slope.gradients
+        return slope.values, slope.counted[:, None].to(slope.gradients) * slope.gradients
 
     def refuse_unusable(self, values: Tensor, gradients: Tensor) -> None:
         """Raises InputError where J or its gradients left the range of the numbers."""

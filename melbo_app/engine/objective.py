@@ -13,13 +13,14 @@ class PowerObjective:
     The sum over τ runs over the tokens in scope, i over the prompts, the norm over the hidden dimension. (The
     published code takes the norm over tokens instead, which is the same thing for p = 2.)
 
-    With ``limits``, ‖Δ_{i,τ}‖ counts up to its token's limit, and has no gradient beyond.
+    With ``peaks``, c(‖Δ_{i,τ}‖) stands in for ‖Δ_{i,τ}‖, c(n) = n / (1 + (n/peak)²): as it is where n is small, most
+    where n is its token's peak, and less and less beyond, so that a token that runs away is no gain.
     """
 
     p: float = 2.0
     q: float = 2.0
-    limits: Tensor | None = None
-    """[P, T]."""
+    peaks: Tensor | None = None
+    """[P, T], above 0."""
 
     def __call__(self, deltas: Tensor, mask: Tensor) -> Tensor:
         """J of V vectors: [V].
@@ -30,8 +31,8 @@ class PowerObjective:
         """
         # out of scope first: a sink's huge norm to a high power is infinite, and 0 · ∞ is no number
         squares = deltas.square().sum(dim=-1).masked_fill(~mask, 0)
-        if self.limits is not None:
-            squares = squares.clamp(max=self.limits.square())
+        if self.peaks is not None:
+            squares = squares / (1 + squares / self.peaks.square()).square()
         # the root of 0 has no gradient: the smallest normal number stands in for it
         norms = squares.clamp(min=torch.finfo(squares.dtype).tiny).sqrt()
         # in units of the largest norm, so that a high power overflows only where J itself does

@@ -19,7 +19,7 @@ LEAST_RADIUS, MOST_RADIUS = 1e-6, 1e6
 MOST_VECTORS = 4096
 LEAST_TEMPERATURE = 0.01
 SATURATION = 0.3
-"""Share of a token's norm beyond which its change no longer counts: more of it makes salad of the text."""
+"""Share of a token's norm at which its change counts most: larger changes make salad of the text."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ class TrainingConfig:
     ``orthogonality`` is the weight λ of the soft methods' penalty on cosines. ``agreement`` is the weight λ of what
     makes a vector do the same in all prompts, ``temperature`` its τ, and ``agreement_form`` says whether other vectors
     count against it (engine/agreement.py). ``held_out`` prompts are not trained on: what vectors do there is measured.
-    ``saturation`` is the share of a token's norm up to which its change counts; 0: without limit; None: what suits the
-    method.
+    ``saturation`` is the share of a token's norm at which its change counts most, and beyond which less and less; 0:
+    everything counts; None: what suits the method.
     """
 
     source: int
@@ -205,7 +205,7 @@ class TrainingConfig:
 
     @property
     def saturation_share(self) -> float:
-        """The share of a token's norm up to which its change counts; 0: without limit."""
+        """The share of a token's norm at which its change counts most; 0: everything counts."""
         if self.saturation is None:
             return SATURATION if self.method in CLIMBING else 0.0
         return self.saturation

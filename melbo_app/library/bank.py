@@ -82,7 +82,7 @@ class BankRecord(BaseModel):
         default=None, description="What the method ranks each vector by; see docs/methods.md."
     )
     saturation: float | None = Field(
-        default=None, description="Share of a token's norm up to which its change counts; 0: without limit."
+        default=None, description="Share of a token's norm at which its change counts most; 0: all of it counts."
     )
     orthogonality: float | None = Field(default=None, description="Weight of the soft methods' penalty on cosines.")
     agreement: float | None = Field(default=None, description="Weight of agreement between prompts.")

@@ -62,31 +62,57 @@ def test_each_vector_has_its_own_value():
     assert float(values[1]) == pytest.approx(2 * float(values[0]), rel=1e-6)
 
 
-# below, at and above the norms 5, 13, 1 and 10, 17, 2
-LIMITS = torch.tensor([[5.0, 6.0, 9.0], [4.0, 20.0, 1.0]])
+# at 1, 1/2, 2 and 1/3, 3, 1 times the norms 5, 13, 1 and 10, 17, 2: n/(1 + (n/peak)²) is n times these shares
+PEAKS = torch.tensor([[5.0, 26.0, 0.5], [30.0, 17 / 3, 2.0]])
 
 
 @pytest.mark.parametrize(
     ("p", "q", "expected"),
-    [(2, 2, math.sqrt(25 + 36 + 1) + math.sqrt(16 + 289 + 1)), (1, 1, 5 + 6 + 1 + 4 + 17 + 1)],
+    [
+        (1, 1, 5 / 2 + 13 * 4 / 5 + 1 / 5 + 9 + 17 / 10 + 1),
+        (2, 2, math.hypot(5 / 2, 13 * 4 / 5, 1 / 5) + math.hypot(9, 17 / 10, 1)),
+    ],
 )
-def test_a_token_counts_up_to_its_limit(p, q, expected):
-    assert PowerObjective(p, q, LIMITS)(DELTAS, ALL).tolist() == pytest.approx([expected], rel=1e-6)
+def test_a_token_counts_by_where_it_stands_to_its_peak(p, q, expected):
+    assert PowerObjective(p, q, PEAKS)(DELTAS, ALL).tolist() == pytest.approx([expected], rel=1e-6)
 
 
-def test_beyond_its_limit_a_token_has_no_gradient_and_the_others_keep_theirs():
+def test_a_token_counts_most_at_its_peak():
+    """Along n the slope is (1 − m²)/(1 + m²)² with m = n/peak: up below the peak, none at it, down beyond."""
     deltas = DELTAS.double().requires_grad_()
-    PowerObjective(1, 1, LIMITS.double())(deltas, ALL).backward()
-    beyond = torch.tensor([[False, True, False], [True, False, True]])
-    assert (deltas.grad[0, beyond] == 0).all()
-    unit = DELTAS[0] / DELTAS[0].norm(dim=-1, keepdim=True)
-    torch.testing.assert_close(deltas.grad[0, ~beyond].float(), unit[~beyond])
+    PowerObjective(1, 1, PEAKS.double())(deltas, ALL).backward()
+    unit = DELTAS[0].double() / DELTAS[0].double().norm(dim=-1, keepdim=True)
+    times = torch.tensor([[1, 1 / 2, 2], [1 / 3, 3, 1]], dtype=torch.float64)
+    slope = (1 - times**2) / (1 + times**2) ** 2
+    torch.testing.assert_close(deltas.grad[0], slope[..., None] * unit, atol=1e-6, rtol=1e-6)
 
 
-def test_where_all_tokens_are_beyond_their_limits_there_is_no_gradient_at_all():
+def test_far_below_its_peak_a_token_counts_as_published():
+    far = PowerObjective(2, 1, 1e6 * PEAKS)(DELTAS, ALL)
+    assert far.tolist() == pytest.approx(PowerObjective(2, 1)(DELTAS, ALL).tolist(), rel=1e-6)
+
+
+@pytest.mark.parametrize("times", [1e2, 1e6])
+def test_far_beyond_all_peaks_there_is_still_a_way_back(times):
+    """A runaway in all tokens must not leave the climb without a gradient, nor its logarithm without a number."""
     deltas = DELTAS.clone().requires_grad_()
-    PowerObjective(2, 2, 0.1 * LIMITS)(deltas, ALL).backward()
-    assert (deltas.grad == 0).all()
+    value = PowerObjective(2, 2, PEAKS / times)(deltas, ALL)
+    value.log().sum().backward()
+    assert value.isfinite().all() and (value > 0).all()
+    inwards = -(deltas.grad * DELTAS).sum(dim=-1)
+    assert (inwards > 0).any() and deltas.grad.isfinite().all()
+
+
+def test_a_token_without_a_norm_of_its_own_does_not_spoil_the_others():
+    """Padding out of scope has the least peak there is."""
+    mask = torch.tensor([[False, True, True], [True, True, True]])
+    peaks = PEAKS.clone()
+    peaks[0, 0] = 1e-18
+    deltas = DELTAS.clone().requires_grad_()
+    value = PowerObjective(1, 1, peaks)(deltas, mask)
+    value.sum().backward()
+    assert value.tolist() == pytest.approx([13 * 4 / 5 + 1 / 5 + 9 + 17 / 10 + 1], rel=1e-6)
+    assert deltas.grad.isfinite().all() and (deltas.grad[0, 0, 0] == 0).all()
 
 
 POWERS = [(2, 2), (2, 1), (1, 1), (4, 2), (1, 2), (4, 4)]

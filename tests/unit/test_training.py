@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from benches import finish
 from tiny_models import WIDTH, blocks_of, encoded, random_thetas, tiny
 from torch import nn
 
@@ -17,7 +18,7 @@ from melbo_app.engine.penalty import cosine_penalty
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import train
-from melbo_app.engine.training_config import DEFAULT_STEPS, TrainingConfig
+from melbo_app.engine.training_config import DEFAULT_STEPS, TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError
 
 TEXTS = ("the heath", "hello")
@@ -100,13 +101,32 @@ def test_the_scope_decides_which_tokens_count(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_with_saturation_the_reported_j_counts_every_token_up_to_its_limit(piece, method):
+def test_with_saturation_the_reported_j_is_the_published_one_all_the_same(piece, method):
     result = trained(piece, replace(CONFIG, method=method, saturation=0.1, p=1, q=1))
-    limits = 0.1 * piece.baseline.norm(dim=-1)
+    peaks = 0.1 * piece.baseline.norm(dim=-1)
     norms = piece.deltas(result.vectors).norm(dim=-1)
-    assert (norms > limits).any() and (norms < limits).any()
-    counted = norms.minimum(limits) * piece.encoded.attention_mask
-    assert result.objective == pytest.approx(counted.sum(dim=(1, 2)).tolist(), rel=1e-4)
+    assert (norms > peaks).any() and (norms < peaks).any()
+    published = (norms * piece.encoded.attention_mask).sum(dim=(1, 2))
+    assert result.objective == pytest.approx(published.tolist(), rel=1e-4)
+    assert all(len(curve) > 0 for curve in result.curves)
+
+
+def test_with_saturation_the_climb_follows_the_gradient_of_what_counts(piece):
+    """An independent derivation: the slope of log Σ n/(1 + (n/peak)²) by central differences."""
+    ascent = Ascent(piece, replace(CONFIG, saturation=0.1, p=1, q=1), 3)
+    thetas = random_thetas(2, norm=2.0)
+    peaks, mask = 0.1 * piece.baseline.double().norm(dim=-1), piece.encoded.attention_mask
+
+    def height(rows: torch.Tensor) -> torch.Tensor:
+        norms = piece.deltas(rows).double().norm(dim=-1)
+        return (norms / (1 + (norms / peaks) ** 2) * mask).sum(dim=(1, 2)).log()
+
+    slope = finish(ascent.slope(thetas, TrainingProgress("", 0, 1, None)))
+    way = torch.nn.functional.normalize(random_thetas(2, seed=3), dim=1)
+    step = 1e-2
+    rise = (height(thetas + step * way) - height(thetas - step * way)) / (2 * step)
+    assert (slope.gradients * way).sum(dim=1).tolist() == pytest.approx(rise.tolist(), rel=0.01, abs=1e-4)
+    assert slope.counted.log().tolist() == pytest.approx(height(thetas).tolist(), rel=1e-4)
 
 
 def test_saturation_keeps_the_most_changed_token_from_running_away(piece):
