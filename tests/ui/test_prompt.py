@@ -6,7 +6,7 @@ import pytest
 import steps
 from playwright.sync_api import Page, expect
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.same_page]
 
 
 def count(page: Page):
@@ -15,8 +15,11 @@ def count(page: Page):
 
 @pytest.fixture(autouse=True)
 def panel_is_open(page: Page) -> None:
-    page.locator("#system-panel > button").click()
+    if not steps.field(page, "system").is_visible():
+        page.locator("#system-panel > button").click()
     expect(steps.field(page, "system")).to_be_visible()
+    steps.pick(page, "scope", "assistant")
+    expect(count(page)).to_have_text("37 tokens, 6 count (assistant)")
 
 
 def test_scope_decides_which_tokens_count(page: Page) -> None:

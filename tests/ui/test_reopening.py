@@ -10,8 +10,10 @@ from playwright.sync_api import Page, expect
 pytestmark = pytest.mark.browser
 
 
-def test_first_page_is_not_empty(own_app: Any, open_page: Callable[..., Page]) -> None:
-    page = open_page(own_app)
+def test_first_page_is_not_empty_and_the_last_comparison_is_back_elsewhere_and_after_a_restart(
+    own_app: Any, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(own_app, elsewhere=True)
     assert steps.field(page, "prompt").input_value() == steps.PROMPT
     expect(page.locator("#bank input")).to_have_value(f"{steps.SAMPLE} (sample)")
     expect(page.locator("#tokens .mx-token-count")).to_have_text("37 tokens, 6 count (assistant)")
@@ -21,11 +23,6 @@ def test_first_page_is_not_empty(own_app: Any, open_page: Callable[..., Page]) -
     texts = steps.steer(page)  # one press and nothing else
     assert len(texts) == 9 and len(set(texts)) >= 5
 
-
-def test_last_comparison_is_back_in_another_browser_and_after_a_restart(
-    own_app: Any, open_page: Callable[..., Page]
-) -> None:
-    page = open_page(own_app, elsewhere=True)
     steps.choose_bank(page, "who-are-you")
     steps.choose_only(page, 1, 3, 6)
     steps.set_radius(page, -7.25)
@@ -63,6 +60,7 @@ def test_the_model_is_named_as_soon_as_the_page_is_opened(page: Page) -> None:
         "const every = setInterval; window.setInterval = (...given) => given[1] === 700 || every(...given)"
     )
     steps.settle(page)
+    steps.leave(page)
     page.reload()
     expect(page.locator("#model-chip")).to_have_attribute("data-state", "ready")  # though the page never asks again
     expect(page.locator("#model-chip")).to_contain_text("30 blocks")
