@@ -5,10 +5,10 @@ import math
 import sys
 from pathlib import Path
 
-import psutil
 import torch
 from safetensors import safe_open
 
+from melbo_app.engine.device import free
 from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.slice import ModelSlice
@@ -18,16 +18,9 @@ SHARE = 0.7
 """Of the free memory, what work may take unless a person says otherwise."""
 
 
-def free(device: torch.device) -> int:
-    """Bytes that nobody uses at this moment."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
-
-
 def budget(lm: LanguageModel, memory_gb: float | None = None) -> int:
-    """Bytes that work may take on the model's device."""
-    return int(SHARE * free(lm.device)) if memory_gb is None else int(memory_gb * 1e9)
+    """Bytes that work may take on each of the model's devices."""
+    return int(SHARE * min(map(free, lm.devices))) if memory_gb is None else int(memory_gb * 1e9)
 
 
 def weights_bytes(folder: Path, dtype: torch.dtype) -> int:

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from melbo_app.engine.block import find_blocks
+from melbo_app.engine.device import choose_device, choose_dtype
 from melbo_app.errors import InputError
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +41,11 @@ class LanguageModel:
     def device(self) -> torch.device:
         """Where the embedding, and so the input, lives."""
         return self.model.get_input_embeddings().weight.device
+
+    @property
+    def devices(self) -> list[torch.device]:
+        """Every device that holds some of it."""
+        return sorted({parameter.device for parameter in self.model.parameters()}, key=str)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -95,49 +99,6 @@ class LanguageModel:
         return self.blocks[index]
 
 
-def choose_device(wanted: str = "auto") -> torch.device:
-    """The device to compute on: the first GPU there is, else the CPU.
-
-    Raises:
-        InputError: ``wanted`` is no device of this machine.
-    """
-    if wanted == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(wanted)
-        if device.type == "meta":  # torch knows it, and computes nothing there
-            raise RuntimeError
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError("device", f"{wanted!r} cannot be used on this machine", "Choose auto, cpu or cuda") from error
-    return device
-
-
-def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """The dtype to compute in: bfloat16 where the hardware multiplies it faster than float32, else float32.
-
-    On a CPU that is AMX or AVX512-BF16; without either, bfloat16 is emulated and slower.
-
-    Raises:
-        InputError: ``wanted`` is no dtype this program computes in.
-    """
-    if wanted != "auto":
-        if wanted not in DTYPES:
-            raise InputError("dtype", f"{wanted!r} is not known", f"Choose auto or one of {', '.join(DTYPES)}")
-        return DTYPES[wanted]
-    if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif device.type == "cpu":
-        # torch has no public test for these; absent on other architectures
-        tests = [getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")]
-        fast = any(test() for test in tests if test is not None)
-    else:
-        fast = False
-    return torch.bfloat16 if fast else torch.float32
-
-
 def prepare(name: str, weights_hash: str, model: Any, tokenizer: Any) -> LanguageModel:
     """Make a transformers model ready to be steered (evaluation mode, no gradients, padding on the left)."""
     model.eval().requires_grad_(False)
@@ -152,10 +113,12 @@ def prepare(name: str, weights_hash: str, model: Any, tokenizer: Any) -> Languag
     return LanguageModel(name, weights_hash, model, tokenizer)
 
 
-def load(path: str, name: str, weights_hash: str, device: str = "auto", dtype: str = "auto") -> LanguageModel:
+def load(
+    path: str, name: str, weights_hash: str, device: str = "auto", dtype: str = "auto", *, spread: bool = False
+) -> LanguageModel:
     """Load a causal language model from a folder of safetensors files.
 
-    Code that comes with a model is never run (``trust_remote_code=False``).
+    Code that comes with a model is never run (``trust_remote_code=False``). ``spread`` puts its blocks on all GPUs.
 
     Raises:
         InputError: the folder holds no causal language model that transformers knows, or names an unknown device or
@@ -179,13 +142,14 @@ def load(path: str, name: str, weights_hash: str, device: str = "auto", dtype: s
             local_files_only=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
+            device_map="balanced" if spread else None,
         )
         model, report = loaded
         unfit = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
         if unfit:
             raise ValueError(f"its weights lack {unfit[0]} in the size that its config.json asks for")
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
-        model = model.to(device=where)
+        model = model if spread else model.to(device=where)
     except Exception as error:  # transformers raises every kind of error for files that it cannot use
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(

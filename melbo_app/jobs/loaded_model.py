@@ -110,7 +110,7 @@ class LoadedModel:
             hidden_size=lm.hidden_size,
             context=lm.context,
             dtype=str(lm.dtype).removeprefix("torch."),
-            device=str(lm.device),
+            device=", ".join(map(str, lm.devices)),
             has_template=lm.has_template,
             weights_hash=lm.weights_hash,
         )
@@ -124,19 +124,21 @@ class LoadedModel:
         self._stage = stage
 
     def _read(self, files: weights.ModelFiles) -> "LanguageModel":
-        from melbo_app.engine.memory import free, weights_bytes
-        from melbo_app.engine.model import choose_device, choose_dtype, load
+        from melbo_app.engine.device import choose_device, choose_dtype, devices_to_load, free
+        from melbo_app.engine.memory import weights_bytes
+        from melbo_app.engine.model import load
 
-        device = choose_device(self._settings.device)
-        need = weights_bytes(Path(files.path), choose_dtype(self._settings.dtype, device))
-        have = free(device)
+        wanted, dtype = self._settings.device, self._settings.dtype
+        need = weights_bytes(Path(files.path), choose_dtype(dtype, choose_device(wanted)))
+        devices = devices_to_load(wanted, need)
+        have = sum(map(free, devices))
         if need > have:  # refused now: the system would end the whole server
             beside = f" beside {self._lm.name}" if self._lm else ""
             remedy = f"Start with it instead: MELBO_MODEL={files.spec}" if self._lm else "Choose a smaller one"
             problem = f"{files.name} needs {size_text(need)} of memory and {size_text(have)} are free{beside}"
             raise InputError("model", problem, remedy)
 
-        lm = load(files.path, files.name, files.weights_hash or "", self._settings.device, self._settings.dtype)
+        lm = load(files.path, files.name, files.weights_hash or "", wanted, dtype, spread=len(devices) > 1)
         if len(lm.blocks) < 2:
             raise InputError("model", f"{files.name} has one block only", "Steering needs two or more")
         return lm

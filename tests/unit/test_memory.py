@@ -4,12 +4,12 @@ import dataclasses
 import re
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 from benches import save_tiny
 from tiny_models import encoded, random_thetas, tiny
 
-from melbo_app.engine import memory
 from melbo_app.engine.memory import budget, bytes_per_vector, rows_at_once, weights_bytes
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import train, vectors_at_once
@@ -85,7 +85,7 @@ def test_the_estimate_works_where_the_context_is_shorter_than_what_is_tried():
 def test_the_budget_is_what_was_given_or_a_share_of_what_is_free(monkeypatch):
     lm = tiny("llama")
     assert budget(lm, 1.5) == 1.5e9
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
     assert budget(lm) == 700
 
 

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import BLOCKS, CONTEXT, WIDTH, encoded, tiny
 
 from melbo_app.engine import attention
-from melbo_app.engine.model import choose_device, choose_dtype, load, prepare
+from melbo_app.engine.model import load, prepare
 from melbo_app.errors import InputError
 
 TEXTS = ("the heath is wide", "hello")
@@ -90,39 +90,6 @@ def test_attention_in_float32_is_exact_in_a_float32_model(family):
     if lm.model._supports_attention_backend and lm.model.config._attn_implementation == "sdpa":
         lm.model.set_attn_implementation(attention.NAME)
     torch.testing.assert_close(logits_of(lm, batch), before, atol=1e-5, rtol=0)
-
-
-def test_the_device_is_what_was_asked_for():
-    assert choose_device("cpu") == torch.device("cpu")
-    assert choose_device("auto").type in {"cpu", "cuda", "mps"}
-
-
-@pytest.mark.parametrize("wanted", ["gpu", "cuda:99", "meta", "", "cpu:x"])
-def test_an_unknown_device_is_refused(wanted):
-    with pytest.raises(InputError, match="cannot be used on this machine. Choose auto, cpu or cuda") as caught:
-        choose_device(wanted)
-    assert caught.value.field == "device"
-
-
-def test_the_dtype_is_what_was_asked_for():
-    cpu = torch.device("cpu")
-    assert choose_dtype("float64", cpu) == torch.float64
-    assert choose_dtype("bfloat16", cpu) == torch.bfloat16
-
-
-@pytest.mark.parametrize(
-    ("amx", "avx", "want"), [(1, 0, torch.bfloat16), (0, 1, torch.bfloat16), (0, 0, torch.float32)]
-)
-def test_bfloat16_is_chosen_where_the_cpu_multiplies_it_fast(monkeypatch, amx, avx, want):
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: bool(amx), raising=False)
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bool(avx), raising=False)
-    assert choose_dtype("auto", torch.device("cpu")) == want
-
-
-def test_an_unknown_dtype_is_refused():
-    with pytest.raises(InputError, match="'int8' is not known. Choose auto or one of float32, bfloat16") as caught:
-        choose_dtype("int8", torch.device("cpu"))
-    assert caught.value.field == "dtype"
 
 
 @pytest.fixture
