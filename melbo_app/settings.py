@@ -15,6 +15,9 @@ class Settings(BaseSettings):
 
     cache_dir: Path = Field(ROOT / "cache", description="What is made at run time: weights, banks, the database.")
     assets_dir: Path = Field(ROOT / "assets", description="Its folder banks/ holds the sample banks.")
+    database_url: str | None = Field(
+        None, description="postgresql+psycopg://… instead of the file melbo.sqlite in the cache."
+    )
     model: str = Field("SmolLM2-135M-Instruct", description="Model to start with: hub name, folder or .gguf file.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     dtype: str = Field("auto", description="auto, float32, bfloat16, float16.")

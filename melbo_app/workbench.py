@@ -1,5 +1,6 @@
 """The one hallway: every use case as one method. The page, the command line and later programs call nothing else."""
 
+import getpass
 import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict
@@ -27,9 +28,14 @@ from melbo_app.library import weights
 from melbo_app.library.atomic import write_file
 from melbo_app.library.bank import Bank, BankSummary, ImportHints
 from melbo_app.library.banks import Banks, check_name
+from melbo_app.library.catalogue import Catalogue, Rebuilt
 from melbo_app.library.completions import Comparison, ComparisonSummary, Completion, Completions
 from melbo_app.library.database import Database
-from melbo_app.library.labels import Label, Labels
+from melbo_app.library.embeddings import Embeddings
+from melbo_app.library.inspection import Finding, inspect
+from melbo_app.library.labels import Label, Labels, LabelVersion
+from melbo_app.library.pruning import Pruned, prune
+from melbo_app.library.search import Found, search
 from melbo_app.settings import Settings
 
 if TYPE_CHECKING:  # torch, scipy and umap take seconds to import, and the page is up before them
@@ -52,9 +58,14 @@ class Workbench:
         self.settings = settings
         self._model = LoadedModel(settings)
         self._compute = ComputeLock()
-        self._banks = Banks(settings.cache_dir / "banks", settings.assets_dir / "banks")
-        database = Database(settings.cache_dir / "melbo.sqlite")
-        self._completions, self._labels = Completions(database), Labels(database)
+        self._database = database = Database(settings.cache_dir / "melbo.sqlite", settings.database_url)
+        self._catalogue = Catalogue(database)
+        self._banks = Banks(settings.cache_dir / "banks", settings.assets_dir / "banks", self._catalogue)
+        self._completions, self._labels, self._embeddings = (
+            Completions(database),
+            Labels(database),
+            Embeddings(database),
+        )
         self._reader = Reader(self._compute)
         self._embedder: Embedder | None = None
         self._training: Job[TrainingProgress, Bank] | None = None
@@ -307,13 +318,7 @@ class Workbench:
 
     def comparisons(self, kind: Literal["steer", "map"] = "steer", limit: int = 20) -> list[ComparisonSummary]:
         """The last presses of Steer, or the last maps, newest first."""
-        asked = 2 * limit
-        while True:
-            recent = self._completions.recent(asked)
-            found = [entry for entry in recent if entry.settings.get("kind") == kind]
-            if len(found) >= limit or len(recent) < asked:
-                return found[:limit]
-            asked *= 4
+        return self._completions.recent(limit, kind)
 
     def runaways(self, bank: str) -> dict[int, float]:
         """The vectors of a bank that ran away, in their training or when they were steered with: the smallest |R|."""
@@ -330,6 +335,19 @@ class Workbench:
     def completion(self, id: int) -> Completion:
         """One completion."""
         return self._completions.get(id)
+
+    def search_completions(
+        self,
+        text: str = "",
+        *,
+        bank: str | None = None,
+        vector: int | None = None,
+        verdict: str | None = None,
+        limit: int = 50,
+    ) -> list[Completion]:
+        """The newest completions with ``text`` in them or their prompt, of a bank, a vector or a verdict."""
+        digest = None if bank is None else self.bank(bank).hash
+        return self._completions.search(text, bank_hash=digest, vector=vector, verdict=verdict, limit=limit)
 
     def latest_completion(self, bank: str, vector: int) -> Completion | None:
         """The newest completion under a vector of a bank, or None."""
@@ -433,14 +451,21 @@ class Workbench:
         tags: Sequence[str] = (),
         rating: int | None = None,
         note: str = "",
+        author: str | None = None,
     ) -> Label:
-        """Say in words what a vector does."""
-        digest = self._hash_of(bank, vector)
-        return self._labels.save(bank, digest, vector, name=name, tags=tags, rating=rating, note=note)
+        """Say in words what a vector does. Without an ``author`` the account that the program runs under is noted."""
+        digest, who = self._hash_of(bank, vector), _account() if author is None else author
+        return self._labels.save(bank, digest, vector, name=name, tags=tags, rating=rating, note=note, author=who)
 
-    def labels(self) -> list[Label]:
-        """All labels."""
-        return self._labels.all()
+    def label_history(self, bank: str, vector: int) -> list[LabelVersion]:
+        """What was ever said about a vector, newest first."""
+        return self._labels.history(self._hash_of(bank, vector), vector)
+
+    def labels(
+        self, text: str = "", *, tag: str | None = None, rating: int | None = None, limit: int | None = None
+    ) -> list[Label]:
+        """The labels with ``text`` in them, this tag and at least this rating; without these, all of them."""
+        return self._labels.search(text, tag=tag, rating=rating, limit=limit)
 
     def tags(self) -> list[str]:
         """All tags in use."""
@@ -449,6 +474,28 @@ class Workbench:
     def export_labels(self, out: Path, *, overwrite: bool = False) -> Path:
         """Write all labels to a ``.csv`` or ``.jsonl`` file."""
         return self._labels.export(out, overwrite=overwrite)
+
+    # --- the library as a whole ---------------------------------------------------------------------------------
+
+    def search(self, text: str, limit: int = 20) -> Found:
+        """Banks, labels and completions with ``text`` in them, at most ``limit`` of each."""
+        if not text.strip():
+            raise InputError("text", "it is empty", "Write what to search for")
+        return search(text.strip(), self._banks, self._catalogue, self._labels, self._completions, limit)
+
+    def check_library(self) -> list[Finding]:
+        """What is missing, damaged or refers to what is no longer there."""
+        return inspect(self._banks, self._catalogue, self._database)
+
+    def rebuild_library(self) -> Rebuilt:
+        """Make the database's catalogue again from the files of the banks."""
+        return self._catalogue.rebuild(self._banks.files())
+
+    def prune_library(self, limit: int, *, dry_run: bool = False) -> Pruned:
+        """Remove what can be made again until the cache takes at most ``limit`` bytes."""
+        if limit < 0:
+            raise InputError("limit", f"{limit} is no size", "Choose 0 or more bytes")
+        return prune(self.settings.cache_dir, self._database, limit, self.settings.model, dry_run=dry_run)
 
     # --- what several of these need ----------------------------------------------------------------------------
 
@@ -468,7 +515,7 @@ class Workbench:
         bank_hash = comparison.settings.get("bank_hash")
         labels = self._labels.of_bank(bank_hash) if bank_hash else {}
         names = {vector: label.name for vector, label in labels.items()}
-        return (yield from self._compute.steps(draw(comparison, names, self._embed(), stop)))
+        return (yield from self._compute.steps(draw(comparison, names, self._embed(), self._embeddings, stop)))
 
     def _embed(self) -> "Embedder":
         from melbo_app.analysis.embedding import Embedder, bundled_folder
@@ -482,3 +529,10 @@ def _prompts_of(bank: Bank, lm: "LanguageModel") -> list[Prompt]:
     """What a bank was trained on, or the example where it does not say."""
     own = [Prompt(entry.user, entry.system, entry.template) for entry in bank.record.prompts]
     return own or [Prompt(EXAMPLE.user, template=lm.has_template)]
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in some containers
+        return ""

@@ -37,7 +37,10 @@ class Embedder:
     """all-MiniLM-L6-v2 (sentence-transformers), loaded at the first text and then kept.
 
     ``folder`` holds the model (see ``bundled_folder``), ``device`` is a torch device name. May be shared by threads.
+    ``identity`` tells its rows from those of any other embedder.
     """
+
+    identity = WEIGHTS_SHA256
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         self._folder, self._device = folder, device

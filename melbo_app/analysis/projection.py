@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+LAYOUT = "1"
+"""Another one where the same points would be laid out otherwise: kept layouts no longer count then."""
 LEAST_FOR_UMAP = 15
 NEIGHBOURS = 15
 SAME = 1e-3  # distance, relative to the longest row, under which two points are one: batches differ by less

@@ -7,6 +7,7 @@ import typer
 
 from melbo_app.commands.options import BankArgument, Json, OverwriteOption, refuse_early_json
 from melbo_app.commands.output import plain, show
+from melbo_app.library.labels import Label, LabelVersion
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
@@ -17,16 +18,23 @@ labels = typer.Typer(help="The labels of vectors.", invoke_without_command=True)
 def labels_default(context: typer.Context, as_json: Json = False) -> None:
     """List the labels when nothing else is asked for."""
     if context.invoked_subcommand is None:
-        list_labels(as_json)
+        list_labels(as_json=as_json)
     elif as_json:  # it would have no effect, without a word
         refuse_early_json("labels", context.invoked_subcommand)
 
 
 @labels.command("list")
-def list_labels(as_json: Json = False) -> None:
-    """All labels."""
-    found = Workbench(Settings()).labels()
-    lines = [f"{entry.bank} {entry.vector}: {entry.name} [{', '.join(entry.tags)}]" for entry in found]
+def list_labels(
+    text: Annotated[str, typer.Option("--text", help="Only those with this in name, note, tags or bank.")] = "",
+    tag: Annotated[str | None, typer.Option("--tag", help="Only those with this tag.")] = None,
+    rating: Annotated[int | None, typer.Option("--rating", help="Only those rated so or better.")] = None,
+    as_json: Json = False,
+) -> None:
+    """All labels, or some."""
+    found = Workbench(Settings()).labels(text, tag=tag, rating=rating)
+    lines = [label_line(entry) for entry in found]
+    if not lines and (text or tag is not None or rating is not None):
+        lines = ["No label is like that."]
     lines = lines or ["There are no labels yet. Say what a vector does: labels set BANK VECTOR --name TEXT"]
     show({"labels": [plain(entry) for entry in found]}, lines, as_json)
 
@@ -55,6 +63,18 @@ def set_label(
     show(plain(saved), [f"{bank} {vector}: {saved.name}"], as_json)
 
 
+@labels.command("history")
+def label_history(
+    bank: BankArgument,
+    vector: Annotated[int, typer.Argument(metavar="VECTOR", help="Number of the vector.")],
+    as_json: Json = False,
+) -> None:
+    """What was ever said about a vector, newest first."""
+    found = Workbench(Settings()).label_history(bank, vector)
+    lines = [_version_line(entry) for entry in found] or [f"Nothing was ever said about vector {vector} of {bank}."]
+    show({"history": [plain(entry) for entry in found]}, lines, as_json)
+
+
 @labels.command("export")
 def export_labels(
     out: Annotated[Path, typer.Option("--out", help="File to write: .csv or .jsonl.")],
@@ -64,3 +84,16 @@ def export_labels(
     """Write all labels to a file, tags as columns."""
     path = Workbench(Settings()).export_labels(out, overwrite=overwrite)
     show({"out": str(path)}, [f"The labels were written to {path}"], as_json)
+
+
+def label_line(entry: Label) -> str:
+    """A label on one line."""
+    return f"{entry.bank} {entry.vector}: {entry.name} [{', '.join(entry.tags)}]"
+
+
+def _version_line(entry: LabelVersion) -> str:
+    moment = entry.updated.astimezone().strftime("%Y-%m-%d %H:%M") if entry.updated else ""
+    stars = f", {entry.rating} of 5" if entry.rating else ""
+    said = f"{entry.name} [{', '.join(entry.tags)}]{stars} {entry.note}".rstrip()
+    empty = not (entry.name or entry.tags or entry.rating or entry.note)
+    return f"{moment} {entry.author or 'somebody'}: {'removed' if empty else said}"

@@ -1,12 +1,17 @@
 """A map: completions embedded, laid out on a plane, with what each point is."""
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from melbo_app.analysis.embedding import Embedder
 from melbo_app.analysis.projection import MapPoint, project
+from melbo_app.errors import StorageError
 from melbo_app.library.completions import Comparison
+from melbo_app.library.embeddings import Embeddings
 
 
 @dataclass(frozen=True)
@@ -31,20 +36,29 @@ class Map:
 
 
 def draw(
-    comparison: Comparison, names: dict[int, str], embedder: Embedder, stop: Callable[[], bool]
+    comparison: Comparison,
+    names: dict[int, str],
+    embedder: Embedder,
+    embeddings: Embeddings,
+    stop: Callable[[], bool],
 ) -> Generator[MapProgress, None, Map | None]:
-    """Embed and project the completions of ``comparison``; None when stopped.
+    """Embed and project the completions of ``comparison``; None when stopped. What was done before is looked up.
 
     ``names`` are the labels of the bank's vectors.
     """
     completions: Sequence = comparison.completions
+    texts = [completion.text for completion in completions]
     total = len(completions) + 1
     yield MapProgress(f"embedding {len(completions)} completions", 0, total)
-    points = embedder.encode([completion.text for completion in completions])
-    if stop():
-        return None
-    yield MapProgress("laying the points out", total - 1, total)
-    projection = project(points)
+    projection = embeddings.find_projection(embedder.identity, texts)
+    if projection is None:
+        points = _embed(texts, embedder, embeddings)
+        if stop():
+            return None
+        yield MapProgress("laying the points out", total - 1, total)
+        projection = project(points)
+        with suppress(StorageError):  # a map that cannot be kept is drawn all the same
+            embeddings.add_projection(embedder.identity, texts, projection)
     placed = [
         MapPoint(
             id=completion.id,
@@ -59,3 +73,15 @@ def draw(
         for completion, (x, y) in zip(completions, projection.xy, strict=True)
     ]
     return Map(comparison.id, placed, projection.method, projection.note)
+
+
+def _embed(texts: Sequence[str], embedder: Embedder, embeddings: Embeddings) -> np.ndarray:
+    """The rows of all texts, of which only those are embedded that never were."""
+    rows = embeddings.find(embedder.identity, texts)
+    missing = [text for text in dict.fromkeys(texts) if text not in rows]
+    if missing:
+        new = dict(zip(missing, embedder.encode(missing), strict=True))
+        with suppress(StorageError):
+            embeddings.add(embedder.identity, new)
+        rows |= new
+    return np.stack([rows[text] for text in texts])

@@ -7,7 +7,7 @@ import re
 import threading
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from melbo_app.library.bank import (
     check_vectors,
     read_header,
 )
+from melbo_app.library.catalogue import Catalogue, ShelfFile
 
 ENDING = ".safetensors"
 CHECKPOINTS = (".pt", ".pth", ".bin")
@@ -36,20 +37,35 @@ _ONE_WRITER = threading.Lock()
 
 
 class Banks:
-    """The banks in the folders ``own`` and ``samples``; neither needs to exist. Safe to use from several threads."""
+    """The banks in the folders ``own`` and ``samples``; neither needs to exist. Safe to use from several threads.
 
-    def __init__(self, own: Path, samples: Path) -> None:
-        self._own, self._samples = own, samples
+    The ``catalogue`` is told what comes and goes. The files count: where it cannot be written to, a bank is kept all
+    the same, and entered when the next one is.
+    """
+
+    def __init__(self, own: Path, samples: Path, catalogue: Catalogue | None = None) -> None:
+        self._own, self._samples, self._catalogue = own, samples, catalogue
+        self._headers: dict[Path, tuple[tuple[int, int, int], BankSummary]] = {}
 
     def list(self) -> list[BankSummary]:
-        """Own banks, newest first, then the samples by name. Reads headers only; a damaged file is listed as such."""
-        own = [line for path in _files(self._own) if (line := _summary(path, sample=False))]
-        own.sort(key=lambda line: line.record.created if line.record else line.changed, reverse=True)
-        samples = [line for path in _files(self._samples) if (line := _summary(path, sample=True))]
+        """Own banks, newest first, then the samples by name. Reads headers only, and only of files that changed since;
+        a damaged file is listed as such."""
+        own = [line for path in _files(self._own) if (line := self._line(path, sample=False))]
+        came = self._order()
+        own.sort(
+            key=lambda line: (came.get(line.name, math.inf), line.record.created if line.record else line.changed),
+            reverse=True,
+        )
+        samples = [line for path in _files(self._samples) if (line := self._line(path, sample=True))]
         taken = {_key(line.name) for line in own}  # an own bank hides a sample that came later under its name
         return own + sorted(
             (line for line in samples if _key(line.name) not in taken), key=lambda line: _key(line.name)
         )
+
+    def files(self) -> tuple[ShelfFile, ...]:
+        """The files of all banks."""
+        own = [ShelfFile(path, sample=False) for path in _files(self._own)]
+        return (*own, *(ShelfFile(path, sample=True) for path in _files(self._samples)))
 
     def load(self, name: str) -> Bank:
         """The bank called ``name``, in any case. Raises InputError for an unknown or damaged one, and StorageError."""
@@ -73,6 +89,9 @@ class Banks:
                 write_file(path, data, overwrite=False)
             except FileExistsError as error:
                 raise _taken(name) from error
+        if self._catalogue is not None:
+            with suppress(StorageError):
+                self._catalogue.refresh(self.files())
         return path
 
     def check_free(self, name: str) -> str:
@@ -92,6 +111,9 @@ class Banks:
             sync_folder(path.parent)
         except OSError as error:
             raise StorageError(f"“{path}” could not be deleted ({error.strerror}).") from error
+        if self._catalogue is not None:
+            with suppress(StorageError):
+                self._catalogue.remove(path.stem)
 
     def import_file(self, path: Path, *, name: str | None, hints: ImportHints) -> Bank:
         """Read the bank in ``path`` and put it on the shelf, called ``name`` or after the file.
@@ -145,6 +167,30 @@ class Banks:
                 "file", f"“{out}” is there already", "Choose another name, or allow overwriting"
             ) from error
         return out
+
+    def _line(self, path: Path, sample: bool) -> BankSummary | None:
+        """The line of the shelf for ``path``, remembered for as long as the file is the same."""
+        try:
+            status = path.stat()
+        except OSError:
+            return _summary(path, sample)
+        stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
+        known = self._headers.get(path)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        line = _summary(path, sample)
+        if line is not None and line.record is not None:
+            self._headers[path] = stamp, line
+        return line
+
+    def _order(self) -> dict[str, int]:
+        """For each own bank the place at which it came; the clock may have been set back since."""
+        if self._catalogue is None:
+            return {}
+        try:
+            return {entry.name: place for place, entry in enumerate(self._catalogue.entries()) if not entry.sample}
+        except StorageError:
+            return {}
 
     def _find(self, name: str) -> Path:
         # Looked up among the files that are there, so that no name can lead out of the folders.

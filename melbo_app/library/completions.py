@@ -7,11 +7,14 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, insert, or_, select
+from sqlalchemy.orm import selectinload
 
 from melbo_app.errors import InputError
 from melbo_app.library.bank import PromptRecord
-from melbo_app.library.database import ComparisonRow, CompletionRow, Database
+from melbo_app.library.database import Database
+from melbo_app.library.sources import model_id, prompt_id
+from melbo_app.library.tables import ComparisonRow, CompletionRow, PromptRow
 
 MAX_INTEGER = 2**63  # what the database cannot hold any more
 Count = Annotated[int, Field(ge=0, lt=MAX_INTEGER)]
@@ -142,7 +145,8 @@ class Completions:
         self._database = database
 
     def add_comparison(self, settings: dict[str, Any], completions: Sequence[Completion]) -> Comparison:
-        """Keep one press of Steer, whole or not at all. ``settings`` are anything that JSON can hold.
+        """Keep one press of Steer, whole or not at all. ``settings`` are anything that JSON can hold; ``kind`` among
+        them says what it was, a ``map`` or (without it) a ``steer``.
 
         The result's completions carry their new ids. Raises InputError where there are no completions.
         """
@@ -150,50 +154,88 @@ class Completions:
             raise InputError(
                 "comparison", "it has no completions", "Choose at least one prompt, and a vector or the baseline"
             )
-        rows = [_row(position, completion) for position, completion in enumerate(completions)]
+        kept, now = json.loads(json.dumps(settings)), datetime.now(UTC)
         with self._database.write() as session:
-            comparison = ComparisonRow(
-                created=datetime.now(UTC), settings=json.loads(json.dumps(settings)), completions=rows
-            )
-            session.add(comparison)
-            session.flush()
-            return _comparison(comparison)
+            models = {
+                model: model_id(session, *model) for model in {(one.model, one.model_hash) for one in completions}
+            }
+            prompts = {prompt: prompt_id(session, prompt) for prompt in {one.prompt for one in completions}}
+            facts = {"kind": kept.get("kind", "steer"), "created": now, "settings": kept}
+            id = session.scalars(insert(ComparisonRow).values(facts).returning(ComparisonRow.id)).one()
+            rows = [
+                {
+                    **_facts(one),
+                    "comparison_id": id,
+                    "position": position,
+                    "prompt_id": prompts[one.prompt],
+                    "model_id": models[one.model, one.model_hash],
+                }
+                for position, one in enumerate(completions)
+            ]
+            ids = session.scalars(insert(CompletionRow).returning(CompletionRow.id, sort_by_parameter_order=True), rows)
+            numbered = zip(completions, ids, strict=True)
+            added = tuple(one.model_copy(update={"id": id, "prompt_hash": None}) for one, id in numbered)
+            return Comparison(id=id, created=now, settings=kept, completions=added)
 
     def comparison(self, id: int) -> Comparison:
         """The comparison ``id``. Raises InputError for an unknown one."""
         with self._database.read() as session:
-            row = session.get(ComparisonRow, id) if 0 <= id < MAX_INTEGER else None
+            whole = [selectinload(ComparisonRow.completions)]
+            row = session.get(ComparisonRow, id, options=whole) if 0 <= id < MAX_INTEGER else None
             if row is None:
                 raise InputError("comparison", f"there is no comparison {id}", "The history names those there are")
             return _comparison(row)
 
-    def recent(self, limit: int = 20) -> list[ComparisonSummary]:
-        """The last ``limit`` comparisons, newest first."""
-        count, bank = func.count(CompletionRow.id), func.max(CompletionRow.bank)
-        newest = (
-            select(ComparisonRow, count, bank)
-            .join(CompletionRow)
-            .group_by(ComparisonRow.id)
-            .order_by(ComparisonRow.id.desc())
-            .limit(max(0, limit))
-        )
+    def recent(self, limit: int = 20, kind: str | None = None) -> list[ComparisonSummary]:
+        """The last ``limit`` comparisons (of one kind), newest first."""
+        newest = select(ComparisonRow).order_by(ComparisonRow.id.desc()).limit(max(0, limit))
+        if kind is not None:
+            newest = newest.where(ComparisonRow.kind == kind)
         with self._database.read() as session:
-            found = session.execute(newest).all()
-            first = select(CompletionRow.comparison_id, CompletionRow.prompt).where(
-                CompletionRow.position == 0, CompletionRow.comparison_id.in_([row.id for row, _, _ in found])
-            )
-            prompts = {id: prompt["user"] for id, prompt in session.execute(first)}
+            rows = session.scalars(newest).all()
+            of_these = CompletionRow.comparison_id.in_([row.id for row in rows])
+            counted = select(CompletionRow.comparison_id, func.count(), func.max(CompletionRow.bank)).where(of_these)
+            found = {
+                id: (count, bank) for id, count, bank in session.execute(counted.group_by(CompletionRow.comparison_id))
+            }
+            first = select(CompletionRow.comparison_id, PromptRow.user).join(PromptRow)
+            prompts = dict(session.execute(first.where(of_these, CompletionRow.position == 0)).all())
             return [
                 ComparisonSummary(
                     id=row.id,
                     created=row.created,
                     settings=row.settings,
-                    bank=bank,
+                    bank=found[row.id][1],
                     prompt=prompts[row.id],
-                    completions=count,
+                    completions=found[row.id][0],
                 )
-                for row, count, bank in found
+                for row in rows
             ]
+
+    def search(
+        self,
+        text: str = "",
+        *,
+        bank_hash: str | None = None,
+        vector: int | None = None,
+        verdict: str | None = None,
+        limit: int = 50,
+    ) -> list[Completion]:
+        """The newest completions whose text or prompt has ``text`` in it, in any case, and where the rest is true."""
+        newest = select(CompletionRow).order_by(CompletionRow.id.desc()).limit(max(0, limit))
+        if text:
+            asked = select(PromptRow.id).where(PromptRow.user.icontains(text, autoescape=True))
+            newest = newest.where(
+                or_(CompletionRow.text.icontains(text, autoescape=True), CompletionRow.prompt_id.in_(asked))
+            )
+        if bank_hash is not None:
+            newest = newest.where(CompletionRow.bank_hash == bank_hash)
+        if vector is not None:
+            newest = newest.where(CompletionRow.vector == vector)
+        if verdict is not None:
+            newest = newest.where(CompletionRow.scores["verdict"].as_string() == verdict)
+        with self._database.read() as session:
+            return [_completion(row) for row in session.scalars(newest)]
 
     def get(self, id: int) -> Completion:
         """The completion ``id``. Raises InputError for an unknown one."""
@@ -239,27 +281,28 @@ class Completions:
             return None if row is None else _completion(row)
 
 
-_PLAIN = sorted(set(Completion.model_fields) - {"id", "vector", "prompt", "prompt_hash", "scores"})
+_ELSEWHERE = {"id", "vector", "prompt", "prompt_hash", "scores", "model", "model_hash"}
+_PLAIN = sorted(set(Completion.model_fields) - _ELSEWHERE)
 
 
-def _row(position: int, completion: Completion) -> CompletionRow:
+def _facts(completion: Completion) -> dict[str, Any]:
     steered = isinstance(completion.vector, int)
-    return CompletionRow(
-        position=position,
-        key=completion.digest,
-        kind="vector" if steered else completion.vector or "baseline",
-        vector=completion.vector if steered else None,
-        prompt=completion.prompt.model_dump(),
-        scores=completion.scores and completion.scores.model_dump(),
+    return {
+        "key": completion.digest,
+        "kind": "vector" if steered else completion.vector or "baseline",
+        "vector": completion.vector if steered else None,
+        "scores": completion.scores and completion.scores.model_dump(),
         **{field: getattr(completion, field) for field in _PLAIN},
-    )
+    }
 
 
 def _completion(row: CompletionRow) -> Completion:
     return Completion(
         id=row.id,
         vector="random" if row.kind == "random" else row.vector,
-        prompt=PromptRecord.model_validate(row.prompt),
+        prompt=PromptRecord(user=row.prompt.user, system=row.prompt.system, template=row.prompt.template),
+        model=row.model.name,
+        model_hash=row.model.hash,
         scores=_scores(row.scores),
         **{field: getattr(row, field) for field in _PLAIN},
     )

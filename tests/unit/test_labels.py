@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import itertools
 import json
 import os
 import threading
@@ -19,6 +20,14 @@ from melbo_app.library.labels import Label, Labels
 @pytest.fixture
 def labels(tmp_path):
     return Labels(Database(tmp_path / "melbo.sqlite"))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return Labels(Database(tmp_path_factory.mktemp("shared") / "melbo.sqlite"))
+
+
+VECTORS = itertools.count()
 
 
 def save(labels, vector=0, *, bank="first", bank_hash="h1", name="", tags=(), rating=None, note=""):
@@ -108,11 +117,11 @@ def test_the_longest_label_fits(labels):
 
 @given(st.text(st.characters(), max_size=60), st.lists(st.text(st.characters(), max_size=12), max_size=4))
 @settings(max_examples=60, deadline=None)
-def test_any_text_is_kept_and_saving_it_again_changes_nothing(tmp_path_factory, text, tags):
-    labels = Labels(Database(tmp_path_factory.mktemp("any") / "melbo.sqlite"))
-    once = save(labels, name=text, tags=tags, note=text, rating=3)
-    assert labels.get("first", "h1", 0) == once
-    again = save(labels, name=once.name, tags=once.tags, note=once.note, rating=3)
+def test_any_text_is_kept_and_saving_it_again_changes_nothing(shared, text, tags):
+    labels, vector = shared, next(VECTORS)
+    once = save(labels, vector, name=text, tags=tags, note=text, rating=3)
+    assert labels.get("first", "h1", vector) == once
+    again = save(labels, vector, name=once.name, tags=once.tags, note=once.note, rating=3)
     assert again.model_copy(update={"updated": None}) == once.model_copy(update={"updated": None})
 
 

@@ -1,0 +1,234 @@
+"""``python -m benchmarks.library``: a large library, and how long the server takes to look things up in it.
+
+200 banks of 32 vectors, 100,000 completions and 20,000 labels are made in a temporary folder. Times are medians of some
+calls, with the processor's share of them (other programs do not count there), and that of the very first call.
+"""
+
+import hashlib
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import insert
+
+from melbo_app.library.bank import Bank, BankRecord, EffectRecord, PromptRecord
+from melbo_app.library.completions import Completion, Scores
+from melbo_app.library.database import Database
+from melbo_app.library.tables import (
+    ComparisonRow,
+    CompletionRow,
+    LabelRow,
+    LabelVersionRow,
+    ModelRow,
+    PromptRow,
+    TagRow,
+)
+from melbo_app.settings import Settings
+from melbo_app.workbench import Workbench
+
+BANKS, VECTORS, WIDTH, STEPS = 200, 32, 576, 60
+COMPLETIONS, IN_A_COMPARISON, PROMPTS = 100_000, 20, 400
+LABELS, TAGS = 20_000, 40
+ROUNDS = 7
+MODEL, MODEL_HASH = "SmolLM2-135M-Instruct", "ab" * 32
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+WORDS = re.findall(
+    r"\w+",
+    "the of and a to in is you that it he was for on are as with his they I at be this have from or one had by word "
+    "but not what all were we when your can said there use an each which she do how their if will up other about out "
+    "many then them these so some her would make like him into time has look two more write go see number no way could "
+    "people my than first water been call who oil its now find long down day did get come made may part pirate bomb",
+)
+
+
+def main() -> None:
+    """Make the library and measure, a line each."""
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder)
+        settings = Settings(cache_dir=cache, assets_dir=cache / "assets", database_url=None)
+        hashes = make_banks(cache / "banks")
+        start = time.perf_counter()
+        made = Workbench(settings).rebuild_library()
+        rebuilt = time.perf_counter() - start
+        make_rows(cache / "melbo.sqlite", hashes)
+        size = (cache / "melbo.sqlite").stat().st_size / 1e6
+        print(f"{made.banks} banks × {VECTORS}, {COMPLETIONS:,} completions, {LABELS:,} labels; {size:.0f} MB\n")
+        print("| what | ms | processor | the first time |\n|---|---|---|---|")
+        bench = Workbench(settings)
+        for name, work in figures(bench):
+            (first, _), later = timed(work), [timed(work) for _ in range(ROUNDS)]
+            wall, processor = (statistics.median(each) for each in zip(*later, strict=True))
+            print(f"| {name} | {wall:.1f} | {processor:.1f} | {first:.1f} |", flush=True)
+        print(f"| `library rebuild` | {1000 * rebuilt:.0f} | | |")
+        start = time.perf_counter()
+        found = bench.check_library()
+        print(f"| `library check` ({len(found)} notes) | {1000 * (time.perf_counter() - start):.0f} | | |")
+        print(f"| `library search pirate`, the whole command | {1000 * command(cache):.0f} | | |")
+
+
+def figures(bench: Workbench) -> list[tuple[str, Callable[[], Any]]]:
+    """What is measured, by name."""
+    name = bench.banks()[BANKS // 2].name
+    count = iter(range(10**6))
+
+    def add() -> None:
+        bench._completions.add_comparison({"kind": "steer"}, [completion(next(count), name, "cd" * 32)])
+
+    return [
+        ("opening the page", lambda: open_page(bench)),
+        ("listing the banks", bench.banks),
+        ("listing all labels", bench.labels),
+        ("labels of one bank", lambda: bench.bank_labels(name)),
+        ("the last 20 comparisons", bench.comparisons),
+        ("searching everything, a frequent word", lambda: bench.search("pirate")),
+        ("searching everything, a word that is nowhere", lambda: bench.search("xylophone")),
+        ("completions with a word", lambda: bench.search_completions("xylophone")),
+        ("completions of a bank and vector", lambda: bench.search_completions(bank=name, vector=3)),
+        ("completions of a bank with a word", lambda: bench.search_completions("water", bank=name)),
+        ("completions with a rare verdict", lambda: bench.search_completions(verdict="broken")),
+        ("completions with a verdict that none has", lambda: bench.search_completions(verdict="missing")),
+        ("labels with a word", lambda: bench.labels("xylophone")),
+        ("labels with a tag and a rating", lambda: bench.labels(tag="tag 7", rating=4)),
+        ("looking a completion up by its key", lambda: bench._completions.find(completion(7, name, "cd" * 32))),
+        ("adding a completion", add),
+    ]
+
+
+def open_page(bench: Workbench) -> None:
+    """What the page asks for when it is opened: see ``ui/page.py``."""
+    bench.model_state()
+    shelf = bench.banks()
+    recent = bench.comparisons(limit=1)
+    comparison = bench.comparison(recent[0].id)
+    bank = next(one.bank for one in comparison.completions if one.bank)
+    for _ in range(3):  # the comparison's bank, the one that this browser kept, and the names on the cards
+        bench.banks()
+        bench.bank_labels(bank)
+        bench.runaways(bank)
+    bench.comparisons()
+    bench.comparisons("map", 1)
+    bench.unsaved_bank()
+    assert shelf
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, float]:
+    """Milliseconds that a call takes: on the clock, and of the processor."""
+    start, processor = time.perf_counter(), time.process_time()
+    work()
+    return 1000 * (time.perf_counter() - start), 1000 * (time.process_time() - processor)
+
+
+def command(cache: Path) -> float:
+    """Seconds of one search by the command line, Python's start and all imports with it."""
+    environment = os.environ | {"MELBO_CACHE_DIR": str(cache), "MELBO_ASSETS_DIR": str(cache / "assets")}
+    start = time.perf_counter()
+    words = [sys.executable, "-m", "melbo_app", "library", "search", "pirate"]
+    subprocess.run(words, check=True, env=environment, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def make_banks(folder: Path) -> list[str]:
+    """Banks as training leaves them, as files; their hashes."""
+    folder.mkdir(parents=True)
+    numbers = np.random.default_rng(0)
+    hashes = []
+    for number in range(BANKS):
+        vectors = numbers.normal(size=(VECTORS, WIDTH)).astype(np.float32)
+        curves = numbers.normal(size=(VECTORS, STEPS)).tolist()
+        effect = EffectRecord(objective=[1.5] * VECTORS, change=[0.5] * VECTORS, agreement=None)
+        record = BankRecord(
+            name=f"bank {number:03}", model=MODEL, model_hash=MODEL_HASH, hidden_size=WIDTH, blocks=30, source=7,
+            target=21, scope="assistant", radius=9.5, median_norm=130.0, method="joint",
+            prompts=[PromptRecord(user=text(numbers, 12))], steps=STEPS, seed=number, effect=effect,
+            objective=[curve[-1] for curve in curves], curves=curves, seconds=9.0, command="python -m melbo_app train",
+            created=BEGIN + timedelta(hours=number),
+        )  # fmt: skip
+        bank = Bank(record, vectors)
+        hashes.append(bank.hash)
+        (folder / f"{record.name}.safetensors").write_bytes(bank.to_bytes())
+    return hashes
+
+
+def make_rows(path: Path, hashes: list[str]) -> None:
+    """Completions and labels; where there are more labels than vectors, those of banks that were deleted."""
+    numbers = np.random.default_rng(1)
+    prompts = [text(numbers, 12) for _ in range(PROMPTS)]
+    scores = Scores(
+        logprob=-1.23456789, loss=0.456789, kl_prompt=1.23456, kl_text=0.98765, repetition=0.0123,
+        dictionary_words=0.9876, language="en", readability=0.87654, verdict="readable", runaway=0.0,
+    )  # fmt: skip
+    with Database(path).write() as session:
+        model = ModelRow(name=f"{MODEL} of the benchmark", hash=MODEL_HASH)
+        rows = [PromptRow(hash=sha256(f"benchmark {one}"), user=one, template=True) for one in prompts]
+        session.add_all([model, *rows])
+        session.flush()
+        ids = [row.id for row in rows]
+        comparisons, completions = [], []
+        for number in range(COMPLETIONS):
+            comparison, position = divmod(number, IN_A_COMPARISON)
+            bank = comparison % BANKS
+            if position == 0:
+                settings = {"kind": "steer", "bank": f"bank {bank:03}", "bank_hash": hashes[bank], "radii": [9.5]}
+                comparisons.append({"id": comparison + 1, "kind": "steer", "created": BEGIN, "settings": settings})
+            verdict = "broken" if number % 1000 == 7 else "readable"
+            completions.append({
+                "comparison_id": comparison + 1, "position": position, "key": sha256(str(number)),
+                "kind": "vector" if position else "baseline",
+                "bank": f"bank {bank:03}" if position else None, "bank_hash": hashes[bank] if position else None,
+                "vector": (number // BANKS) % VECTORS if position else None, "radius": 9.5 if position else 0.0,
+                "source": 7, "prompt_id": ids[comparison % PROMPTS], "prompt_index": 0, "text": text(numbers, 40),
+                "tokens": 40, "finished": False, "model_id": model.id, "dtype": "float32", "max_new_tokens": 40,
+                "temperature": 0.0, "top_p": 1.0, "seed": 0, "created": BEGIN,
+                "scores": scores.model_dump() | {"verdict": verdict},
+            })  # fmt: skip
+        session.execute(insert(ComparisonRow), comparisons)
+        session.execute(insert(CompletionRow), completions)
+        labels, tags, versions = [], [], []
+        for number in range(LABELS):
+            bank, vector = divmod(number, VECTORS)
+            digest = hashes[bank] if bank < BANKS else sha256(f"deleted {bank}")
+            facts = {
+                "bank": f"bank {bank:03}", "bank_hash": digest, "vector": vector, "name": text(numbers, 4),
+                "rating": number % 5 + 1, "note": text(numbers, 15), "updated": BEGIN,
+            }  # fmt: skip
+            labels.append({"id": number + 1, **facts})
+            tags += [{"label_id": number + 1, "tag": f"tag {(number * part) % TAGS}"} for part in (7, 11)]
+            versions.append(facts | {"tags": ["tag 1"], "author": "somebody"})
+        session.execute(insert(LabelRow), labels)
+        session.execute(insert(TagRow), [dict(pair) for pair in {tuple(tag.items()) for tag in tags}])
+        session.execute(insert(LabelVersionRow), versions)
+
+
+def text(numbers: np.random.Generator, words: int) -> str:
+    """So many words."""
+    return " ".join(WORDS[at] for at in numbers.integers(0, len(WORDS), words))
+
+
+def completion(number: int, bank: str, digest: str) -> Completion:
+    """A completion that was not there before."""
+    return Completion(
+        bank=bank, bank_hash=digest, vector=3, radius=9.5, source=7, prompt=PromptRecord(user=f"Who, {number}?"),
+        text=f"I am number {number}. " + " ".join(WORDS[:35]), tokens=40, finished=True, model=MODEL,
+        model_hash=MODEL_HASH, dtype="float32", max_new_tokens=40, temperature=0.0, top_p=1.0, seed=number,
+        created=datetime.now(UTC),
+    )  # fmt: skip
+
+
+def sha256(words: str) -> str:
+    """The hash that stands for something."""
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    main()

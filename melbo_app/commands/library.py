@@ -1,0 +1,104 @@
+"""The library as a whole: searching, checking, rebuilding it, and keeping it within a size."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from melbo_app.commands.labels import label_line
+from melbo_app.commands.options import Json
+from melbo_app.commands.output import plain, show
+from melbo_app.library.completions import Completion
+from melbo_app.settings import Settings
+from melbo_app.sizes import parse_size, size_text
+from melbo_app.workbench import Workbench
+
+library = typer.Typer(help="The library as a whole: search, check, rebuild, gc.", no_args_is_help=True)
+
+LimitOption = Annotated[int, typer.Option("--limit", min=1, help="At most so many of each.")]
+
+
+@library.command("search")
+def search(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for, in any case.")],
+    limit: LimitOption = 20,
+    as_json: Json = False,
+) -> None:
+    """Banks, labels and completions in which a text occurs."""
+    found = Workbench(Settings()).search(text, limit)
+    lines = [f"bank {entry.name}: {entry.vectors} vectors" for entry in found.banks]
+    lines += [f"label {label_line(entry)}" for entry in found.labels]
+    lines += [f"completion {_completion_line(entry)}" for entry in found.completions]
+    result = {
+        "banks": [entry.name for entry in found.banks],
+        "labels": [plain(entry) for entry in found.labels],
+        "completions": [plain(entry) for entry in found.completions],
+    }
+    show(result, lines or [f"“{text}” occurs nowhere."], as_json)
+
+
+@library.command("completions")
+def completions(
+    text: Annotated[str, typer.Option("--text", help="Only those with this in their text or prompt.")] = "",
+    bank: Annotated[str | None, typer.Option("--bank", help="Only those of this bank.")] = None,
+    vector: Annotated[int | None, typer.Option("--vector", help="Only those of the vector with this number.")] = None,
+    verdict: Annotated[str | None, typer.Option("--verdict", help="readable, strange or broken.")] = None,
+    limit: LimitOption = 20,
+    as_json: Json = False,
+) -> None:
+    """The newest completions, or some of them."""
+    found = Workbench(Settings()).search_completions(text, bank=bank, vector=vector, verdict=verdict, limit=limit)
+    lines = [_completion_line(entry) for entry in found] or ["There are no such completions."]
+    show({"completions": [plain(entry) for entry in found]}, lines, as_json)
+
+
+@library.command("check")
+def check(as_json: Json = False) -> None:
+    """What is missing or damaged; the exit code is 1 where something is."""
+    found = Workbench(Settings()).check_library()
+    wrong = [entry for entry in found if entry.wrong]
+    lines = [str(entry) if entry.wrong else f"(note) {entry}" for entry in found]
+    many = "one thing is" if len(wrong) == 1 else f"{len(wrong)} things are"
+    lines.append(f"In all {many} wrong." if wrong else "Nothing is missing or damaged.")
+    show({"wrong": len(wrong), "findings": [asdict(entry) for entry in found]}, lines, as_json)
+    if wrong:
+        raise typer.Exit(1)
+
+
+@library.command("rebuild")
+def rebuild(as_json: Json = False) -> None:
+    """Make the database's catalogue again from the files; labels and completions in it stay."""
+    made = Workbench(Settings()).rebuild_library()
+    lines = [f"{name} is left out: {reason}" for name, reason in made.damaged.items()]
+    lines += [f"{name} is forgotten: its file is gone" for name in made.removed]
+    lines.append(
+        f"{made.banks} banks with {made.vectors} vectors, {made.runs} runs, {made.models} models and {made.prompts} "
+        "prompts are in the catalogue."
+    )
+    show(asdict(made), lines, as_json)
+
+
+@library.command("gc")
+def prune(
+    limit: Annotated[str, typer.Option("--limit", help="What the cache may take, as 500MB or 2GB.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove what can be made again until the cache is within a size; never banks or labels."""
+    most = parse_size("limit", limit)
+    pruned = Workbench(Settings()).prune_library(most, dry_run=dry_run)
+    would = "would be" if dry_run else "were"
+    lines = [f"{entry.what}: {entry.count}, {size_text(entry.size)} {would} given back" for entry in pruned.removals]
+    lines.append(
+        f"The cache took {size_text(pruned.before)} and {'would take' if dry_run else 'takes'} now "
+        f"{size_text(pruned.after)}."
+    )
+    if pruned.after > most:
+        lines.append(f"That is more than {size_text(most)}: everything else cannot be made again.")
+    show(asdict(pruned) | {"dry_run": dry_run}, lines, as_json)
+
+
+def _completion_line(entry: Completion) -> str:
+    what = "baseline" if entry.vector is None else f"{entry.bank or ''} {entry.vector}, R = {entry.radius:g}".strip()
+    text = " ".join(entry.text.split())
+    return f"{entry.id}: {what}: {text if len(text) <= 100 else text[:99] + '…'}"

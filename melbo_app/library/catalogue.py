@@ -1,0 +1,193 @@
+"""The catalogue of banks: what the files on the shelf hold, in the database. It can always be made again from them."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import delete, func, or_, select
+from sqlalchemy.orm import Session
+
+from melbo_app.errors import InputError
+from melbo_app.library.bank import Bank, BankRecord
+from melbo_app.library.database import Database
+from melbo_app.library.sources import model_id, prompt_id
+from melbo_app.library.tables import BankPromptRow, BankRow, ModelRow, PromptRow, RunRow, VectorRow
+
+UNTRAINED = ("imported", "combined")
+
+
+@dataclass(frozen=True)
+class ShelfFile:
+    """A bank's file, and whether it is a sample."""
+
+    path: Path
+    sample: bool
+
+    @property
+    def name(self) -> str:
+        """The bank's name: what its file is called, whatever the record inside says."""
+        return self.path.stem
+
+
+@dataclass(frozen=True)
+class BankEntry:
+    """What the catalogue knows of a bank's file: sha256 of its vectors and of the file, its size and time of change."""
+
+    name: str
+    sample: bool
+    hash: str
+    file_hash: str
+    size: int
+    changed: int
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """What the catalogue holds after it was made again; ``damaged`` are files that could not be read, and why."""
+
+    banks: int
+    vectors: int
+    runs: int
+    models: int
+    prompts: int
+    removed: list[str]
+    damaged: dict[str, str]
+
+
+class Catalogue:
+    """The catalogue in ``database``. Every method raises StorageError where the database cannot be used."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def remove(self, name: str) -> None:
+        """Take an own bank out. Its run stays, and so do its labels and completions."""
+        with self._database.write() as session:
+            session.execute(delete(BankRow).where(BankRow.name == name, BankRow.sample.is_(False)))
+
+    def entries(self) -> list[BankEntry]:
+        """Every bank, in the order in which they came."""
+        columns = [getattr(BankRow, field.name) for field in fields(BankEntry)]
+        with self._database.read() as session:
+            return [BankEntry(**row) for row in session.execute(select(*columns).order_by(BankRow.id)).mappings()]
+
+    def refresh(self, files: Sequence[ShelfFile]) -> dict[str, str]:
+        """Enter the files that came or changed without the program; those that could not be read, and why."""
+        known = {(entry.name, entry.sample): (entry.size, entry.changed) for entry in self.entries()}
+        return self._enter_all([file for file in files if known.get((file.name, file.sample)) != _stamp(file)])
+
+    def rebuild(self, files: Sequence[ShelfFile]) -> Rebuilt:
+        """Make the catalogue again from the files. Runs of deleted banks stay, and so does everything else."""
+        damaged = self._enter_all(files)
+        there = {(file.name, file.sample) for file in files}
+        with self._database.write() as session:
+            gone = [row for row in session.scalars(select(BankRow)) if (row.name, row.sample) not in there]
+            for row in gone:
+                session.delete(row)
+            session.flush()
+            banks, vectors, runs, models, prompts = (
+                session.scalar(select(func.count()).select_from(table)) or 0
+                for table in (BankRow, VectorRow, RunRow, ModelRow, PromptRow)
+            )
+        removed = sorted(row.name for row in gone)
+        return Rebuilt(banks, vectors, runs, models, prompts, removed, damaged)
+
+    def search(self, text: str, limit: int = 50) -> list[str]:
+        """Names of the banks with ``text`` in their name, note, method, model or prompts, newest first."""
+        asked = select(BankPromptRow.bank_id).join(PromptRow).where(PromptRow.user.icontains(text, autoescape=True))
+        parts = [
+            column.icontains(text, autoescape=True)
+            for column in (BankRow.name, BankRow.note, BankRow.method, ModelRow.name)
+        ]
+        found = select(BankRow.name).join(ModelRow).where(or_(*parts, BankRow.id.in_(asked)))
+        with self._database.read() as session:
+            return list(dict.fromkeys(session.scalars(found.order_by(BankRow.sample, BankRow.id.desc()).limit(limit))))
+
+    def _enter_all(self, files: Sequence[ShelfFile]) -> dict[str, str]:
+        """Enter the files, the oldest first: each gets a number that says when it came."""
+        read: list[tuple[BankEntry, Bank]] = []
+        damaged = {}
+        for file in files:
+            try:
+                read.append(read_file(file))
+            except InputError as error:
+                damaged[file.name] = str(error)
+            except OSError as error:
+                damaged[file.name] = f"“{file.path}” could not be read ({error.strerror or error})."
+        read.sort(key=lambda facts: facts[1].record.created)
+        if read:
+            with self._database.write() as session:
+                for facts in read:
+                    _enter(session, *facts)
+        return damaged
+
+
+def _stamp(file: ShelfFile) -> tuple[int, int] | None:
+    try:
+        status = file.path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def read_file(file: ShelfFile) -> tuple[BankEntry, Bank]:
+    """What is in a file. Raises InputError for a damaged one, and OSError."""
+    with open(file.path, "rb") as stream:
+        status = os.fstat(stream.fileno())
+        bank = Bank.read(stream, status.st_size)
+        stream.seek(0)
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return BankEntry(file.name, file.sample, bank.hash, digest, status.st_size, status.st_mtime_ns), bank
+
+
+def _enter(session: Session, entry: BankEntry, bank: Bank) -> None:
+    record = bank.record
+    model = model_id(session, record.model, record.model_hash)
+    row = session.scalars(select(BankRow).where(BankRow.name == entry.name, BankRow.sample == entry.sample)).first()
+    if row is None:
+        row = BankRow(name=entry.name, sample=entry.sample)
+        session.add(row)
+    for field in ("hash", "file_hash", "size", "changed"):
+        setattr(row, field, getattr(entry, field))
+    for field in ("source", "target", "radius", "method", "note", "created"):
+        setattr(row, field, getattr(record, field))
+    row.model_id = model
+    session.flush()
+    session.execute(delete(VectorRow).where(VectorRow.bank_id == row.id))
+    session.execute(delete(BankPromptRow).where(BankPromptRow.bank_id == row.id))
+    session.add_all(_vectors(row.id, bank))
+    for role, prompts in (("trained", record.prompts), ("against", record.against), ("held out", record.held_out)):
+        for position, prompt in enumerate(prompts):
+            number = prompt_id(session, prompt)
+            session.add(BankPromptRow(bank_id=row.id, role=role, position=position, prompt_id=number))
+    if record.method not in UNTRAINED:
+        _enter_run(session, entry, record, model)
+    session.flush()
+
+
+def _vectors(bank_id: int, bank: Bank) -> list[VectorRow]:
+    objective, strength = bank.record.objective, bank.record.strength
+    norms = np.linalg.norm(bank.vectors.astype(np.float64), axis=1)
+    return [
+        VectorRow(
+            bank_id=bank_id,
+            number=number,
+            hash=hashlib.sha256(np.ascontiguousarray(vector, dtype="<f4").data).hexdigest(),
+            norm=float(norms[number]),
+            objective=objective[number] if objective else None,
+            strength=strength[number] if strength else None,
+        )
+        for number, vector in enumerate(bank.vectors)
+    ]
+
+
+def _enter_run(session: Session, entry: BankEntry, record: BankRecord, model: int) -> None:
+    same = select(RunRow.id).where(RunRow.bank_hash == entry.hash, RunRow.created == record.created)
+    if session.scalars(same).first() is None:
+        facts = {field: getattr(record, field) for field in ("method", "steps", "seed", "seconds", "device", "command")}
+        run = RunRow(bank=entry.name, bank_hash=entry.hash, model_id=model, created=record.created, **facts)
+        session.add(run)
+        session.flush()

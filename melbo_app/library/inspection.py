@@ -1,0 +1,88 @@
+"""The inspection of the library: what is missing, damaged, or refers to what is no longer there."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from melbo_app.errors import InputError, StorageError
+from melbo_app.library.banks import Banks
+from melbo_app.library.catalogue import BankEntry, Catalogue, read_file
+from melbo_app.library.database import Database
+from melbo_app.library.tables import CompletionRow, LabelRow
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a person should know of the library; ``wrong`` where something is lost, damaged or untrue."""
+
+    subject: str
+    problem: str
+    remedy: str = ""
+    wrong: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.problem}." + (f" {self.remedy}." if self.remedy else "")
+
+
+REBUILD = "Run: python -m melbo_app library rebuild"
+
+
+def inspect(banks: Banks, catalogue: Catalogue, database: Database) -> list[Finding]:
+    """Read every file and compare it with the database. Changes nothing."""
+    read: dict[tuple[str, bool], BankEntry] = {}
+    found = []
+    for file in banks.files():
+        try:
+            read[file.name, file.sample] = read_file(file)[0]
+        except InputError as error:
+            found.append(Finding(_subject(file.name, file.sample), f"its file is damaged: {error.problem}"))
+            read[file.name, file.sample] = BankEntry(file.name, file.sample, "", "", 0, 0)
+        except OSError as error:
+            problem = f"its file could not be read ({error.strerror or error})"
+            found.append(Finding(_subject(file.name, file.sample), problem))
+            read[file.name, file.sample] = BankEntry(file.name, file.sample, "", "", 0, 0)
+    try:
+        found += [Finding("database", line, "Move it away and rebuild") for line in database.faults()]
+        found += _compare(read, {(entry.name, entry.sample): entry for entry in catalogue.entries()})
+        found += _orphans(database, {entry.hash for entry in read.values()})
+    except StorageError as error:
+        found.append(Finding("database", str(error).rstrip(".")))
+    return found
+
+
+def _compare(read: dict[tuple[str, bool], BankEntry], entered: dict[tuple[str, bool], BankEntry]) -> list[Finding]:
+    """Files that the database does not know, knows otherwise, or knows and that are not there."""
+    found = []
+    for key in sorted({*read, *entered}):
+        subject, there, known = _subject(*key), read.get(key), entered.get(key)
+        if there is None and known is not None:
+            problem = f"its file is missing; it held the vectors {known.hash[:16]}"
+            found.append(Finding(subject, problem, f"Put the file back, or forget it. {REBUILD}"))
+        elif there is not None and there.hash and known is None:
+            found.append(Finding(subject, "its file is not in the database yet", REBUILD))
+        elif there is not None and known is not None and there.hash and there.file_hash != known.file_hash:
+            vectors = "holds other vectors" if there.hash != known.hash else "says something else"
+            found.append(
+                Finding(subject, f"its file {vectors} than when it was entered", f"If that is right: {REBUILD}")
+            )
+    return found
+
+
+def _subject(name: str, sample: bool) -> str:
+    return f"sample “{name}”" if sample else f"bank “{name}”"
+
+
+def _orphans(database: Database, there: set[str]) -> list[Finding]:
+    """Labels and completions of banks that are not there: they stay, and count again when the bank comes back."""
+    found = []
+    with database.read() as session:
+        for row, what in ((LabelRow, "label"), (CompletionRow, "completion")):
+            of_bank = row.__table__.c
+            counted = select(of_bank.bank_hash, func.max(of_bank.bank), func.count())
+            counted = counted.where(of_bank.bank_hash.is_not(None)).group_by(of_bank.bank_hash)
+            for digest, name, count in session.execute(counted):
+                if digest not in there:
+                    many = f"{count} {what}{'s' * (count != 1)}"
+                    problem = f"{many} of the vectors {digest[:16]}, and no bank holds these now"
+                    found.append(Finding(_subject(name, sample=False), problem, wrong=False))
+    return found

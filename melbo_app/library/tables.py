@@ -1,0 +1,210 @@
+"""The tables of the database; ``migrations/`` makes them."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from melbo_app.library.database import Moment, Table
+
+
+class ModelRow(Table):
+    """A model that something was made with, under the name it had then. ``hash`` is empty where it is not known."""
+
+    __tablename__ = "models"
+    __table_args__ = (UniqueConstraint("hash", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    hash: Mapped[str] = mapped_column(String(64))
+
+
+class PromptRow(Table):
+    """A prompt as it was given; ``hash`` tells it from all others."""
+
+    __tablename__ = "prompts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    hash: Mapped[str] = mapped_column(String(64), unique=True)
+    user: Mapped[str] = mapped_column(Text)
+    system: Mapped[str | None] = mapped_column(Text)
+    template: Mapped[bool]
+
+
+class BankRow(Table):
+    """A bank's file as it was seen last: ``size`` and ``changed`` (nanoseconds) tell whether it was touched since."""
+
+    __tablename__ = "banks"
+    __table_args__ = (UniqueConstraint("name", "sample"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    sample: Mapped[bool]
+    hash: Mapped[str] = mapped_column(String(64), index=True)
+    file_hash: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    changed: Mapped[int] = mapped_column(BigInteger)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), index=True)
+    source: Mapped[int]
+    target: Mapped[int | None]
+    radius: Mapped[float]
+    method: Mapped[str] = mapped_column(String(40))
+    note: Mapped[str | None] = mapped_column(Text)
+    created: Mapped[datetime] = mapped_column(Moment)
+
+
+class VectorRow(Table):
+    """One vector of a bank; the same vector in another bank has the same ``hash``."""
+
+    __tablename__ = "vectors"
+
+    bank_id: Mapped[int] = mapped_column(ForeignKey("banks.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    hash: Mapped[str] = mapped_column(String(64), index=True)
+    norm: Mapped[float]
+    objective: Mapped[float | None]
+    strength: Mapped[float | None]
+
+
+class BankPromptRow(Table):
+    """A prompt that a bank was made on; ``role`` is trained, against or held out."""
+
+    __tablename__ = "bank_prompts"
+
+    bank_id: Mapped[int] = mapped_column(ForeignKey("banks.id", ondelete="CASCADE"), primary_key=True)
+    role: Mapped[str] = mapped_column(String(8), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), index=True)
+
+
+class RunRow(Table):
+    """One training that made a bank. It stays when the bank is deleted: ``command`` makes it again."""
+
+    __tablename__ = "runs"
+    __table_args__ = (UniqueConstraint("bank_hash", "created"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    bank: Mapped[str] = mapped_column(String(200))
+    bank_hash: Mapped[str] = mapped_column(String(64))
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), index=True)
+    method: Mapped[str] = mapped_column(String(40))
+    steps: Mapped[int | None]
+    seed: Mapped[int | None] = mapped_column(BigInteger)
+    seconds: Mapped[float | None]
+    device: Mapped[str | None] = mapped_column(Text)
+    command: Mapped[str | None] = mapped_column(Text)
+    created: Mapped[datetime] = mapped_column(Moment)
+
+
+class ComparisonRow(Table):
+    """One press of Steer; ``kind`` is steer or map."""
+
+    __tablename__ = "comparisons"
+    __table_args__ = (Index("ix_comparisons_kind_id", "kind", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20), server_default="steer")
+    created: Mapped[datetime] = mapped_column(Moment)
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
+    completions: Mapped[list["CompletionRow"]] = relationship(
+        order_by="CompletionRow.position", cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class CompletionRow(Table):
+    """One generated text. ``kind`` is baseline, random or vector; ``key`` is the sha256 of all that determines it."""
+
+    __tablename__ = "completions"
+    __table_args__ = (Index("ix_completions_bank_hash_vector", "bank_hash", "vector"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    comparison_id: Mapped[int] = mapped_column(ForeignKey("comparisons.id", ondelete="CASCADE"), index=True)
+    position: Mapped[int]
+    key: Mapped[str] = mapped_column(String(64), index=True)
+    kind: Mapped[str] = mapped_column(String(8))
+    bank: Mapped[str | None] = mapped_column(String(200))
+    bank_hash: Mapped[str | None] = mapped_column(String(64))
+    vector: Mapped[int | None]
+    radius: Mapped[float]
+    source: Mapped[int | None]
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), index=True)
+    prompt_index: Mapped[int]
+    text: Mapped[str] = mapped_column(Text)
+    tokens: Mapped[int]
+    finished: Mapped[bool]
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), index=True)
+    dtype: Mapped[str | None] = mapped_column(String(20))
+    max_new_tokens: Mapped[int]
+    temperature: Mapped[float]
+    top_p: Mapped[float]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    created: Mapped[datetime] = mapped_column(Moment)
+    scores: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    prompt: Mapped[PromptRow] = relationship(lazy="joined", innerjoin=True)
+    model: Mapped[ModelRow] = relationship(lazy="joined", innerjoin=True)
+
+
+class EmbeddingRow(Table):
+    """A text's place among all texts, float32 as bytes, by the embedder with the hash ``embedder``."""
+
+    __tablename__ = "embeddings"
+
+    text_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    embedder: Mapped[str] = mapped_column(String(64), primary_key=True)
+    vector: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ProjectionRow(Table):
+    """Places on a map, float32 [N, 2] as bytes, of the embeddings and by the layout that ``key`` stands for."""
+
+    __tablename__ = "projections"
+
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    method: Mapped[str] = mapped_column(String(8))
+    note: Mapped[str] = mapped_column(Text)
+    places: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class LabelRow(Table):
+    """What a person says about one vector."""
+
+    __tablename__ = "labels"
+    __table_args__ = (UniqueConstraint("bank_hash", "vector"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    bank: Mapped[str] = mapped_column(String(200))
+    bank_hash: Mapped[str] = mapped_column(String(64))
+    vector: Mapped[int]
+    name: Mapped[str] = mapped_column(String(120))
+    rating: Mapped[int | None]
+    note: Mapped[str] = mapped_column(Text)
+    updated: Mapped[datetime] = mapped_column(Moment)
+    tags: Mapped[list["TagRow"]] = relationship(order_by="TagRow.tag", cascade="all, delete-orphan", lazy="selectin")
+
+
+class TagRow(Table):
+    """One tag of one label."""
+
+    __tablename__ = "tags"
+
+    label_id: Mapped[int] = mapped_column(ForeignKey("labels.id", ondelete="CASCADE"), primary_key=True)
+    tag: Mapped[str] = mapped_column(String(40), primary_key=True, index=True)
+
+
+class LabelVersionRow(Table):
+    """One saving of one label; the newest of a vector is its label, and an empty one says that it was removed."""
+
+    __tablename__ = "label_history"
+    __table_args__ = (Index("ix_label_history_bank_hash_vector", "bank_hash", "vector"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    bank: Mapped[str] = mapped_column(String(200))
+    bank_hash: Mapped[str] = mapped_column(String(64))
+    vector: Mapped[int]
+    name: Mapped[str] = mapped_column(String(120))
+    tags: Mapped[list[str]] = mapped_column(JSON)
+    rating: Mapped[int | None]
+    note: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(String(80))
+    updated: Mapped[datetime] = mapped_column(Moment)
