@@ -28,6 +28,7 @@ from melbo_app.library import weights
 from melbo_app.library.atomic import write_file
 from melbo_app.library.bank import Bank, BankSummary, ImportHints
 from melbo_app.library.banks import Banks, check_name
+from melbo_app.library.bundle import Bundled, Merged, merge_bundle, write_bundle
 from melbo_app.library.catalogue import Catalogue, Rebuilt
 from melbo_app.library.completions import Comparison, ComparisonSummary, Completion, Completions
 from melbo_app.library.database import Database
@@ -496,6 +497,14 @@ class Workbench:
         if limit < 0:
             raise InputError("limit", f"{limit} is no size", "Choose 0 or more bytes")
         return prune(self.settings.cache_dir, self._database, limit, self.settings.model, dry_run=dry_run)
+
+    def export_bundle(self, out: Path, banks: Sequence[str] | None = None, *, overwrite: bool = False) -> Bundled:
+        """Write banks (None: all) with their labels, completions and maps to a ``.zip`` file."""
+        return write_bundle(out, self._banks, self._labels, self._completions, banks, overwrite)
+
+    def import_bundle(self, path: Path) -> Merged:
+        """Merge what is in such a file into this library: nothing that is here is lost, and nothing comes twice."""
+        return merge_bundle(path, self._banks, self._labels, self._completions)
 
     # --- what several of these need ----------------------------------------------------------------------------
 

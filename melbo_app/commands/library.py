@@ -1,19 +1,21 @@
 """The library as a whole: searching, checking, rebuilding it, and keeping it within a size."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from melbo_app.commands.labels import label_line
-from melbo_app.commands.options import Json
+from melbo_app.commands.options import Json, OverwriteOption
 from melbo_app.commands.output import plain, show
+from melbo_app.library.bundle import Merged
 from melbo_app.library.completions import Completion
 from melbo_app.settings import Settings
 from melbo_app.sizes import parse_size, size_text
 from melbo_app.workbench import Workbench
 
-library = typer.Typer(help="The library as a whole: search, check, rebuild, gc.", no_args_is_help=True)
+library = typer.Typer(help="The library as a whole: search, export, import, check, rebuild, gc.", no_args_is_help=True)
 
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="At most so many of each.")]
 
@@ -50,6 +52,30 @@ def completions(
     found = Workbench(Settings()).search_completions(text, bank=bank, vector=vector, verdict=verdict, limit=limit)
     lines = [_completion_line(entry) for entry in found] or ["There are no such completions."]
     show({"completions": [plain(entry) for entry in found]}, lines, as_json)
+
+
+@library.command("export")
+def export(
+    out: Annotated[Path, typer.Option("--out", help="File to write, .zip.")],
+    bank: Annotated[list[str] | None, typer.Option("--bank", help="Only this one; give it again for more.")] = None,
+    overwrite: OverwriteOption = False,
+    as_json: Json = False,
+) -> None:
+    """Write banks with their labels, completions and maps to one file, to be imported elsewhere."""
+    made = Workbench(Settings()).export_bundle(out, bank, overwrite=overwrite)
+    show(
+        asdict(made), [f"{made.out}: {made.banks} banks, {made.labels} labels, {made.comparisons} comparisons"], as_json
+    )
+
+
+@library.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .zip file that “library export” wrote.")],
+    as_json: Json = False,
+) -> None:
+    """Merge such a file into this library: nothing that is here is lost, and nothing comes twice."""
+    merged = Workbench(Settings()).import_bundle(file)
+    show(asdict(merged), merged_lines(merged), as_json)
 
 
 @library.command("check")
@@ -96,6 +122,17 @@ def prune(
     if pruned.after > most:
         lines.append(f"That is more than {size_text(most)}: everything else cannot be made again.")
     show(asdict(pruned) | {"dry_run": dry_run}, lines, as_json)
+
+
+def merged_lines(merged: Merged) -> list[str]:
+    """What an import brought, for people."""
+    lines = [f"New: {len(merged.banks)} banks, {merged.labels} labels, {merged.comparisons} comparisons"]
+    lines += [f"“{old}” is called “{new}” here: its name was taken" for old, new in merged.renamed.items()]
+    lines += [
+        f"{bank} {vector}: both sides had labelled it; the newer label counts, the other one is in its history"
+        for bank, vector in merged.differing
+    ]
+    return lines
 
 
 def _completion_line(entry: Completion) -> str:

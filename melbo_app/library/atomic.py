@@ -5,7 +5,9 @@ import errno
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from melbo_app.errors import StorageError
 from melbo_app.sizes import size_text
@@ -20,11 +22,21 @@ def write_file(path: Path, data: bytes, *, overwrite: bool) -> None:
     The folder must exist. Raises FileExistsError where ``path`` exists and ``overwrite`` is False (of several writers
     at once exactly one wins), and StorageError, with nothing left behind, where the disk refuses.
     """
+    with open_to_write(path, overwrite=overwrite, size=len(data)) as stream:
+        stream.write(data)
+
+
+@contextlib.contextmanager
+def open_to_write(path: Path, *, overwrite: bool, size: int | None = None) -> Iterator[BinaryIO]:
+    """The same for what is written bit by bit: the file has its name when this is left without an error.
+
+    ``size`` is what the message of a full disk says that it needs. Raises what ``write_file`` does.
+    """
     part = path.parent / f".{secrets.token_hex(8)}.part"
     try:
         try:
             with open(part, "xb") as stream:
-                stream.write(data)
+                yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
             if overwrite:
@@ -36,7 +48,7 @@ def write_file(path: Path, data: bytes, *, overwrite: bool) -> None:
     except FileExistsError:
         raise
     except OSError as error:
-        raise StorageError(_sentence(path, len(data), error)) from error
+        raise StorageError(_sentence(path, size, error)) from error
     with contextlib.suppress(OSError):  # the file is complete; a file system that cannot sync folders is no failure
         sync_folder(path.parent)
 
@@ -70,14 +82,14 @@ def _move_to_free_name(part: Path, path: Path) -> None:
         raise
 
 
-def _sentence(path: Path, size: int, error: OSError) -> str:
+def _sentence(path: Path, size: int | None, error: OSError) -> str:
     reason = error.strerror or str(error)
     text = f"“{path}” could not be written ({reason}); nothing was changed."
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        text += f" It needs {size_text(size)}"
+        facts = [] if size is None else [f"It needs {size_text(size)}"]
         with contextlib.suppress(OSError):
-            text += f", and {size_text(shutil.disk_usage(path.parent).free)} are free on that disk"
-        return text + ". Make room and try again."
+            facts.append(f"{size_text(shutil.disk_usage(path.parent).free)} are free on that disk")
+        return " ".join([text, *([f"{', and '.join(facts)}."] if facts else []), "Make room and try again."])
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return text + f" Make the folder “{path.parent}” first."
     return text + " Check that the folder may be written to."

@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 from sqlalchemy import func, insert, or_, select
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import Session, selectinload
 
 from melbo_app.errors import InputError
 from melbo_app.library.bank import PromptRecord
@@ -125,6 +125,22 @@ class Comparison(BaseModel):
     completions: tuple[Completion, ...]
 
 
+class KeptCompletion(Completion):
+    """A completion with the key under which it is found: the tokens that went in are known to the key alone."""
+
+    key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class KeptComparison(BaseModel):
+    """A comparison as it goes from one library to another."""
+
+    model_config = ConfigDict(frozen=True)
+
+    created: AwareDatetime
+    settings: dict[str, Any]
+    completions: Annotated[tuple[KeptCompletion, ...], Field(min_length=1)]
+
+
 class ComparisonSummary(BaseModel):
     """One line of the history; ``prompt`` is the first prompt's text, ``bank`` None where nothing but controls ran."""
 
@@ -156,26 +172,37 @@ class Completions:
             )
         kept, now = json.loads(json.dumps(settings)), datetime.now(UTC)
         with self._database.write() as session:
-            models = {
-                model: model_id(session, *model) for model in {(one.model, one.model_hash) for one in completions}
-            }
-            prompts = {prompt: prompt_id(session, prompt) for prompt in {one.prompt for one in completions}}
-            facts = {"kind": kept.get("kind", "steer"), "created": now, "settings": kept}
-            id = session.scalars(insert(ComparisonRow).values(facts).returning(ComparisonRow.id)).one()
-            rows = [
-                {
-                    **_facts(one),
-                    "comparison_id": id,
-                    "position": position,
-                    "prompt_id": prompts[one.prompt],
-                    "model_id": models[one.model, one.model_hash],
-                }
-                for position, one in enumerate(completions)
-            ]
-            ids = session.scalars(insert(CompletionRow).returning(CompletionRow.id, sort_by_parameter_order=True), rows)
-            numbered = zip(completions, ids, strict=True)
-            added = tuple(one.model_copy(update={"id": id, "prompt_hash": None}) for one, id in numbered)
-            return Comparison(id=id, created=now, settings=kept, completions=added)
+            id, ids = _add(session, now, kept, completions, [one.digest for one in completions])
+        numbered = zip(completions, ids, strict=True)
+        added = tuple(one.model_copy(update={"id": number, "prompt_hash": None}) for one, number in numbered)
+        return Comparison(id=id, created=now, settings=kept, completions=added)
+
+    def kept(self, bank_hashes: Collection[str] | None = None) -> Iterator[KeptComparison]:
+        """Every comparison with all that is known of it, or those with a text of these banks, the oldest first."""
+        wanted = select(ComparisonRow).order_by(ComparisonRow.id).options(selectinload(ComparisonRow.completions))
+        if bank_hashes is not None:
+            texts = select(CompletionRow.comparison_id).where(CompletionRow.bank_hash.in_(bank_hashes))
+            wanted = wanted.where(ComparisonRow.id.in_(texts))
+        with self._database.read() as session:
+            for row in session.scalars(wanted.execution_options(yield_per=100)):
+                completions = tuple(
+                    KeptCompletion(key=one.key, **_completion(one).model_dump(exclude={"id"}))
+                    for one in row.completions
+                )
+                yield KeptComparison(created=row.created, settings=row.settings, completions=completions)
+
+    def merge(self, comparisons: Sequence[KeptComparison]) -> tuple[int, int]:
+        """Add those of another library that are not here; how many comparisons and completions these were."""
+        many = texts = 0
+        with self._database.write() as session:
+            for one in comparisons:
+                keys = [entry.key for entry in one.completions]
+                same = select(ComparisonRow).where(ComparisonRow.created == one.created)
+                if any([entry.key for entry in row.completions] == keys for row in session.scalars(same)):
+                    continue
+                _add(session, one.created, one.settings, one.completions, keys)
+                many, texts = many + 1, texts + len(keys)
+        return many, texts
 
     def comparison(self, id: int) -> Comparison:
         """The comparison ``id``. Raises InputError for an unknown one."""
@@ -285,10 +312,32 @@ _ELSEWHERE = {"id", "vector", "prompt", "prompt_hash", "scores", "model", "model
 _PLAIN = sorted(set(Completion.model_fields) - _ELSEWHERE)
 
 
+def _add(
+    session: Session, created: datetime, settings: dict[str, Any], completions: Sequence[Completion], keys: list[str]
+) -> tuple[int, Sequence[int]]:
+    """The new numbers of the comparison and of its completions."""
+    models = {model: model_id(session, *model) for model in {(one.model, one.model_hash) for one in completions}}
+    prompts = {prompt: prompt_id(session, prompt) for prompt in {one.prompt for one in completions}}
+    facts = {"kind": settings.get("kind", "steer"), "created": created, "settings": settings}
+    id = session.scalars(insert(ComparisonRow).values(facts).returning(ComparisonRow.id)).one()
+    rows = [
+        {
+            **_facts(one),
+            "key": key,
+            "comparison_id": id,
+            "position": position,
+            "prompt_id": prompts[one.prompt],
+            "model_id": models[one.model, one.model_hash],
+        }
+        for position, (one, key) in enumerate(zip(completions, keys, strict=True))
+    ]
+    ids = session.scalars(insert(CompletionRow).returning(CompletionRow.id, sort_by_parameter_order=True), rows)
+    return id, ids.all()
+
+
 def _facts(completion: Completion) -> dict[str, Any]:
     steered = isinstance(completion.vector, int)
     return {
-        "key": completion.digest,
         "kind": "vector" if steered else completion.vector or "baseline",
         "vector": completion.vector if steered else None,
         "scores": completion.scores and completion.scores.model_dump(),

@@ -3,12 +3,12 @@
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
@@ -40,6 +40,9 @@ class Label(BaseModel):
 class LabelVersion(Label):
     """A label as it was saved once, by ``author`` (empty: not known). One with nothing in it says it was removed."""
 
+    bank: Annotated[str, Field(max_length=200)]
+    bank_hash: Annotated[str, Field(max_length=64)]
+    updated: AwareDatetime
     author: str = ""
 
 
@@ -69,10 +72,50 @@ class Labels:
             .order_by(LabelVersionRow.id.desc())
         )
         with self._database.read() as session:
-            return [
-                LabelVersion(tags=tuple(row.tags), **{field: getattr(row, field) for field in (*_COLUMNS, "author")})
-                for row in session.scalars(versions)
-            ]
+            return [_version(row) for row in session.scalars(versions)]
+
+    def versions(self, bank_hashes: Collection[str] | None = None) -> list[LabelVersion]:
+        """Everything that was ever said about any vector, or about those of these banks, the oldest first."""
+        versions = select(LabelVersionRow).order_by(LabelVersionRow.id)
+        if bank_hashes is not None:
+            versions = versions.where(LabelVersionRow.bank_hash.in_(bank_hashes))
+        with self._database.read() as session:
+            return [_version(row) for row in session.scalars(versions)]
+
+    def merge(self, versions: Sequence[LabelVersion]) -> tuple[int, list[tuple[str, int]]]:
+        """Take in what was said in another library: how many versions are new here, and the vectors (bank, number)
+        that both sides had labelled otherwise.
+
+        Of two labels the one that was saved last counts, and one that says something before one that was removed; the
+        others are in the history. Raises InputError for a label that cannot be kept.
+        """
+        groups: dict[tuple[str, int], list[LabelVersion]] = {}
+        for version in map(_checked, versions):
+            groups.setdefault((version.bank_hash, version.vector), []).append(version)
+        added, differing = 0, []
+        with self._database.write() as session:
+            for (bank_hash, vector), brought in groups.items():
+                rows = session.scalars(
+                    select(LabelVersionRow)
+                    .where(LabelVersionRow.bank_hash == bank_hash, LabelVersionRow.vector == vector)
+                    .order_by(LabelVersionRow.id)
+                )
+                own = [_version(row) for row in rows]
+                known = {(_said(one), one.updated) for one in own}
+                new = [one for one in brought if (_said(one), one.updated) not in known]
+                if not new:
+                    continue
+                ends = [own[-1], brought[-1]] if own else [brought[-1]]
+                best = max(ends, key=lambda one: (any(_said(one)), one.updated))
+                if all(any(_said(one)) for one in ends) and len({_said(one) for one in ends}) == 2:
+                    differing.append((best.bank, vector))
+                if best is not new[-1]:  # the newest of the history is the label
+                    new.append(best)
+                for one in new:
+                    _remember(session, one)
+                _replace(session, session.scalars(_of(bank_hash, vector)).first(), best)
+                added += len([one for one in new if (_said(one), one.updated) not in known])
+        return added, differing
 
     def save(
         self,
@@ -91,31 +134,18 @@ class Labels:
         Tags are trimmed, put into lower case, made unique and sorted. Raises InputError for a name, tag, rating or
         note that is too long or out of range.
         """
-        if not 0 <= vector < 2**31:
-            raise InputError("vector", f"there is no vector {vector}", "Vectors are counted from 0")
-        if rating is not None and (type(rating) is not int or not 1 <= rating <= 5):
-            raise InputError("rating", f"{rating!r} cannot be used", "It is a whole number from 1 to 5, or empty")
-        name = " ".join(_clean(name).split())
-        note = _clean(note).strip()
-        words = sorted({word for tag in tags if (word := " ".join(_clean(tag).lower().split()))})
-        if len(name) > MAX_NAME:
-            raise InputError("name", f"it is {len(name)} characters long", f"At most {MAX_NAME} fit")
-        if len(note) > MAX_NOTE:
-            raise InputError("note", f"it is {len(note):,} characters long", f"At most {MAX_NOTE:,} fit")
-        if long := [word for word in words if len(word) > MAX_TAG]:
-            raise InputError(
-                "tags", f"“{long[0][:MAX_TAG]}…” is {len(long[0])} characters long", f"At most {MAX_TAG} fit"
+        _check_rating(rating)
+        wanted = _checked(
+            LabelVersion(
+                bank=bank, bank_hash=bank_hash, vector=vector, name=name, tags=tuple(tags), rating=rating, note=note,
+                updated=datetime.now(UTC), author=author,
             )
+        )  # fmt: skip
         with self._database.write() as session:
             row = session.scalars(_of(bank_hash, vector)).first()
             before = _label(row) if row else Label(bank=bank, bank_hash=bank_hash, vector=vector)
-            wanted = Label(
-                bank=bank, bank_hash=bank_hash, vector=vector, name=name, tags=tuple(words), rating=rating, note=note,
-                updated=datetime.now(UTC),
-            )  # fmt: skip
             if _said(wanted) != _said(before):
-                facts = wanted.model_dump() | {"tags": words, "author": _clean(author)[:MAX_AUTHOR]}
-                session.add(LabelVersionRow(**facts))
+                _remember(session, wanted)
             return _replace(session, row, wanted)
 
     def all(self) -> list[Label]:
@@ -186,12 +216,40 @@ def _said(label: Label) -> tuple[Any, ...]:
     return label.name, label.tags, label.rating, label.note
 
 
-def _replace(session: Session, row: LabelRow | None, wanted: Label) -> Label:
+def _checked(version: LabelVersion) -> LabelVersion:
+    """The same as it is kept. Raises InputError for what is too long or out of range."""
+    name = " ".join(_clean(version.name).split())
+    note = _clean(version.note).strip()
+    words = sorted({word for tag in version.tags if (word := " ".join(_clean(tag).lower().split()))})
+    if not 0 <= version.vector < 2**31:
+        raise InputError("vector", f"there is no vector {version.vector}", "Vectors are counted from 0")
+    _check_rating(version.rating)
+    if len(name) > MAX_NAME:
+        raise InputError("name", f"it is {len(name)} characters long", f"At most {MAX_NAME} fit")
+    if len(note) > MAX_NOTE:
+        raise InputError("note", f"it is {len(note):,} characters long", f"At most {MAX_NOTE:,} fit")
+    if long := [word for word in words if len(word) > MAX_TAG]:
+        raise InputError("tags", f"“{long[0][:MAX_TAG]}…” is {len(long[0])} characters long", f"At most {MAX_TAG} fit")
+    author = _clean(version.author)[:MAX_AUTHOR]
+    return version.model_copy(update={"name": name, "note": note, "tags": tuple(words), "author": author})
+
+
+def _check_rating(rating: int | None) -> None:
+    if rating is not None and (type(rating) is not int or not 1 <= rating <= 5):
+        raise InputError("rating", f"{rating!r} cannot be used", "It is a whole number from 1 to 5, or empty")
+
+
+def _remember(session: Session, version: LabelVersion) -> None:
+    session.add(LabelVersionRow(**version.model_dump() | {"tags": list(version.tags)}))
+    session.flush()  # one after the other: their numbers say which came last
+
+
+def _replace(session: Session, row: LabelRow | None, wanted: LabelVersion) -> Label:
     """Put ``wanted`` in place of the row; the label as it is kept."""
     if not any(_said(wanted)):
         if row:
             session.delete(row)
-        return wanted.model_copy(update={"updated": None})
+        return Label(bank=wanted.bank, bank_hash=wanted.bank_hash, vector=wanted.vector)
     if row is None:
         row = LabelRow(bank_hash=wanted.bank_hash, vector=wanted.vector)
         session.add(row)
@@ -214,6 +272,10 @@ def _label(row: LabelRow) -> Label:
         note=row.note,
         updated=row.updated,
     )
+
+
+def _version(row: LabelVersionRow) -> LabelVersion:
+    return LabelVersion(tags=tuple(row.tags), **{field: getattr(row, field) for field in (*_COLUMNS, "author")})
 
 
 def _clean(text: str) -> str:

@@ -1,0 +1,249 @@
+"""Bundles: a library in one file, merged into another without losing what either side said."""
+
+import contextlib
+import io
+import json
+import os
+import zipfile
+
+import benches
+import pytest
+from benches import PROMPT, finish, trained
+from hypothesis import given
+from hypothesis import strategies as st
+
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.errors import InputError, StorageError
+from melbo_app.workbench import Workbench
+
+SHORT = Decoding(max_new_tokens=4)
+
+
+@pytest.fixture
+def other(tmp_path, model_folder):
+    """Somebody else's workbench, with the same model and an empty cache."""
+    return Workbench(benches.settings(tmp_path / "other", model_folder))
+
+
+@pytest.fixture
+def full(bench):
+    """A bank, two comparisons (a map among them), and a label that was changed once."""
+    trained(bench)
+    finish(bench.steer("a", [PROMPT], [0, 1], [6.0], SHORT, random_control=True))
+    finish(bench.steer("a", [PROMPT], [2], [3.0, 6.0], SHORT, kind="map"))
+    bench.save_label("a", 0, name="first thought", tags=["maybe"], author="ada")
+    bench.save_label("a", 0, name="greets", tags=["tone", "warm"], rating=4, note="often", author="ada")
+    bench.save_label("a", 1, name="shouts")
+    return bench
+
+
+@pytest.fixture
+def bundle(full, tmp_path):
+    path = tmp_path / "all.zip"
+    made = full.export_bundle(path)
+    assert (made.banks, made.labels, made.comparisons) == (1, 2, 2)
+    return path
+
+
+def test_everything_is_there_again_in_an_empty_library(full, bundle, other):
+    merged = other.import_bundle(bundle)
+    assert (merged.banks, merged.renamed, merged.differing) == (["a"], {}, [])
+    assert (merged.labels, merged.comparisons, merged.completions) == (3, 2, 7)
+    assert other.bank("a").hash == full.bank("a").hash
+    assert other.bank("a").record == full.bank("a").record
+    assert other.labels() == full.labels()
+    assert other.label_history("a", 0) == full.label_history("a", 0)
+    for kind in ("steer", "map"):
+        [mine], [theirs] = full.comparisons(kind), other.comparisons(kind)
+        assert (theirs.created, theirs.settings, theirs.bank) == (mine.created, mine.settings, mine.bank)
+        texts = [
+            [one.model_copy(update={"id": None}) for one in bench.comparison(line.id).completions]
+            for bench, line in ((full, mine), (other, theirs))
+        ]
+        assert texts[0] == texts[1]
+
+
+def test_its_texts_are_looked_up_and_not_generated_again(bundle, other, monkeypatch):
+    other.import_bundle(bundle)
+    from melbo_app.engine import generation
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("generated again")
+
+    monkeypatch.setattr(generation, "generate", refuse)
+    again = finish(other.steer("a", [PROMPT], [0, 1], [6.0], SHORT, random_control=True))
+    assert len(again.completions) == 4
+
+
+def test_nothing_comes_twice(bundle, other, full):
+    other.import_bundle(bundle)
+    for bench in (other, full):
+        before = (len(bench.banks()), bench.labels(), bench.label_history("a", 0), len(bench.comparisons()))
+        again = bench.import_bundle(bundle)
+        assert (again.banks, again.labels, again.comparisons, again.completions) == ([], 0, 0, 0)
+        assert (len(bench.banks()), bench.labels(), bench.label_history("a", 0), len(bench.comparisons())) == before
+
+
+def test_of_two_labels_the_newer_counts_and_the_other_is_in_the_history(full, bundle, other, tmp_path):
+    other.import_bundle(bundle)
+    other.save_label("a", 0, name="hers", note="later", author="bea")
+    full.save_label("a", 1, name="his", author="ada")
+    other.save_label("a", 1, name="hers, later still", author="bea")
+    for sender, receiver, name in ((full, other, "1.zip"), (other, full, "2.zip")):
+        sender.export_bundle(tmp_path / name)
+        merged = receiver.import_bundle(tmp_path / name)
+        assert ("a", 1) in merged.differing
+    for bench in (full, other):
+        assert [bench.label("a", vector).name for vector in (0, 1)] == ["hers", "hers, later still"]
+        for vector, names in ((0, {"first thought", "greets", "hers"}), (1, {"shouts", "his", "hers, later still"})):
+            history = bench.label_history("a", vector)
+            assert {version.name for version in history} == names
+            assert history[0].name == bench.label("a", vector).name
+
+
+def test_a_label_survives_that_the_other_side_removed(full, bundle, other):
+    other.import_bundle(bundle)
+    other.save_label("a", 0)
+    assert other.label("a", 0).name == ""
+    other.import_bundle(bundle)  # its versions are known
+    assert other.label("a", 0).name == ""
+    full.save_label("a", 0, name="kept in use")
+    full.export_bundle(bundle, overwrite=True)
+    other.save_label("a", 0, name="x")
+    other.save_label("a", 0)
+    other.import_bundle(bundle)
+    assert other.label("a", 0).name == "kept in use"
+
+
+def test_a_bank_whose_name_is_taken_comes_under_another_one(full, bundle, other):
+    own = trained(other, config=TrainingConfig(source=1, target=3, radius=5.0, vectors=2, steps=2))
+    other.save_label("a", 0, name="own")
+    merged = other.import_bundle(bundle)
+    assert merged.renamed == {"a": "a-2"}
+    assert (other.bank("a").hash, other.bank("a-2").hash) == (own.hash, full.bank("a").hash)
+    assert other.label("a", 0).name == "own" and other.label("a-2", 0).name == "greets"
+    [steered] = other.comparisons("steer")
+    assert {one.bank for one in other.comparison(steered.id).completions} == {None, "a-2"}
+
+
+def test_only_what_belongs_to_the_chosen_banks_goes_in(full, tmp_path, other):
+    trained(full, "b", TrainingConfig(source=1, target=3, radius=5.0, vectors=2, steps=2))
+    full.save_label("b", 1, name="of b")
+    finish(full.steer("b", [PROMPT], [0], [5.0], SHORT))
+    made = full.export_bundle(tmp_path / "b.zip", ["b"])
+    assert (made.banks, made.labels, made.comparisons) == (1, 1, 1)
+    other.import_bundle(tmp_path / "b.zip")
+    assert [line.name for line in other.banks()] == ["b"] and [label.name for label in other.labels()] == ["of b"]
+
+
+def test_what_cannot_be_written_is_said(full, bundle, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"must end in \.zip"):
+        full.export_bundle(tmp_path / "all.tar")
+    with pytest.raises(InputError, match="is there already"):
+        full.export_bundle(bundle)
+    with pytest.raises(InputError, match="no bank called “nobody”"):
+        full.export_bundle(tmp_path / "none.zip", ["nobody"])
+
+    def refuse(*args):
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(StorageError, match="No space left.*free on that disk. Make room and try again"):
+        full.export_bundle(tmp_path / "full.zip")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def rewritten(path, change):
+    """The bundle with its files changed by ``change``, {name: bytes} to the same."""
+    with zipfile.ZipFile(path) as archive:
+        files = change({entry.filename: archive.read(entry) for entry in archive.infolist()})
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def compressed(path):
+    with zipfile.ZipFile(path) as archive:
+        files = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+
+
+def changed_line(name, field, value):
+    def change(files):
+        line = json.loads(files[name].splitlines()[0])
+        return files | {name: json.dumps(line | {field: value}).encode()}
+
+    return lambda path: rewritten(path, change)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda path: path.write_bytes(b""), "is no zip file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "is no zip file, or a damaged one"),
+        (lambda path: path.unlink(), "there is no file"),
+        (lambda path: rewritten(path, lambda files: {"x": b"y"}), "is none. Choose a .zip file that MELBO"),
+        (lambda path: rewritten(path, lambda files: files | {"bundle.json": b"["}), "is none"),
+        (
+            lambda path: rewritten(path, lambda f: f | {"bundle.json": f["bundle.json"].replace(b": 1,", b": 9,")}),
+            "made by another version",
+        ),
+        (
+            lambda path: rewritten(path, lambda f: f | {"banks/a.safetensors": b"\1" * 90}),
+            "its bank “a” cannot be read",
+        ),
+        (lambda path: rewritten(path, lambda f: f | {"labels.jsonl": b"{}\n"}), "its label 1 cannot be read"),
+        (changed_line("labels.jsonl", "rating", 9), "rating: 9 cannot be used"),
+        (changed_line("comparisons.jsonl", "completions", []), "its comparison 1 cannot be read"),
+        (compressed, "its files are compressed"),
+    ],
+)
+def test_what_is_no_bundle_is_refused_and_nothing_is_kept(bundle, other, spoil, told):
+    spoil(bundle)
+    with pytest.raises(InputError, match=told):
+        other.import_bundle(bundle)
+    assert (other.labels(), other.comparisons()) == ([], [])
+
+
+def test_files_that_overlap_are_refused_before_they_are_read(bundle, other):
+    """A zip bomb without compression: many names for the same bytes."""
+    data = bundle.read_bytes()
+    with zipfile.ZipFile(bundle) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+        entries, start = archive.infolist(), archive.start_dir
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        stream.write(data[:start])
+        archive.start_dir = start
+        archive.filelist = [*entries, *[largest] * 50]
+        archive._didModify = True
+    bundle.write_bytes(stream.getvalue())
+    with pytest.raises(InputError, match="its files are larger than itself"):
+        other.import_bundle(bundle)
+
+
+@given(place=st.floats(0, 1), junk=st.binary(min_size=1, max_size=12))
+def test_a_damaged_bundle_is_a_sentence_and_never_a_crash(tmp_path_factory, whole_bundle, place, junk):
+    bench, data = whole_bundle
+    at = int(place * (len(data) - len(junk)))
+    path = tmp_path_factory.mktemp("damaged") / "x.zip"
+    path.write_bytes(data[:at] + junk + data[at + len(junk) :])
+    with contextlib.suppress(InputError):
+        bench.import_bundle(path)
+    assert bench.label("a", 0).name == "greets"
+
+
+@pytest.fixture(scope="module")
+def whole_bundle(tmp_path_factory, model_folder):
+    folder = tmp_path_factory.mktemp("whole")
+    bench = Workbench(benches.settings(folder / "cache", model_folder))
+    trained(bench)
+    finish(bench.steer("a", [PROMPT], [0], [6.0], SHORT))
+    bench.save_label("a", 0, name="greets")
+    bench.export_bundle(folder / "x.zip")
+    return bench, (folder / "x.zip").read_bytes()
