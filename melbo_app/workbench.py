@@ -337,6 +337,10 @@ class Workbench:
         """One completion."""
         return self._completions.get(id)
 
+    def comparison_of(self, completion: int) -> int:
+        """The number of the comparison that a completion belongs to."""
+        return self._completions.comparison_of(completion)
+
     def search_completions(
         self,
         text: str = "",

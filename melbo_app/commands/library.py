@@ -9,7 +9,6 @@ import typer
 from melbo_app.commands.labels import label_line
 from melbo_app.commands.options import Json, OverwriteOption
 from melbo_app.commands.output import plain, show
-from melbo_app.library.bundle import Merged
 from melbo_app.library.completions import Completion
 from melbo_app.settings import Settings
 from melbo_app.sizes import parse_size, size_text
@@ -75,7 +74,7 @@ def import_(
 ) -> None:
     """Merge such a file into this library: nothing that is here is lost, and nothing comes twice."""
     merged = Workbench(Settings()).import_bundle(file)
-    show(asdict(merged), merged_lines(merged), as_json)
+    show(asdict(merged), merged.lines(), as_json)
 
 
 @library.command("check")
@@ -122,17 +121,6 @@ def prune(
     if pruned.after > most:
         lines.append(f"That is more than {size_text(most)}: everything else cannot be made again.")
     show(asdict(pruned) | {"dry_run": dry_run}, lines, as_json)
-
-
-def merged_lines(merged: Merged) -> list[str]:
-    """What an import brought, for people."""
-    lines = [f"New: {len(merged.banks)} banks, {merged.labels} labels, {merged.comparisons} comparisons"]
-    lines += [f"“{old}” is called “{new}” here: its name was taken" for old, new in merged.renamed.items()]
-    lines += [
-        f"{bank} {vector}: both sides had labelled it; the newer label counts, the other one is in its history"
-        for bank, vector in merged.differing
-    ]
-    return lines
 
 
 def _completion_line(entry: Completion) -> str:

@@ -55,6 +55,16 @@ class Merged:
     comparisons: int = 0
     completions: int = 0
 
+    def lines(self) -> list[str]:
+        """The same for people."""
+        lines = [f"New: {len(self.banks)} banks, {self.labels} labels, {self.comparisons} comparisons"]
+        lines += [f"“{old}” is called “{new}” here: its name was taken" for old, new in self.renamed.items()]
+        lines += [
+            f"{bank} {vector}: both sides had labelled it; the newer label counts, the other one is in its history"
+            for bank, vector in self.differing
+        ]
+        return lines
+
 
 def write_bundle(
     out: Path, banks: Banks, labels: Labels, completions: Completions, names: Sequence[str] | None, overwrite: bool

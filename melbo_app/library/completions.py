@@ -272,6 +272,14 @@ class Completions:
                 raise InputError("completion", f"there is no completion {id}")
             return _completion(row)
 
+    def comparison_of(self, id: int) -> int:
+        """The number of the comparison that the completion ``id`` belongs to. Raises InputError for an unknown one."""
+        with self._database.read() as session:
+            row = session.get(CompletionRow, id) if 0 <= id < MAX_INTEGER else None
+            if row is None:
+                raise InputError("completion", f"there is no completion {id}")
+            return row.comparison_id
+
     def latest(self, bank_hash: str, vector: int) -> Completion | None:
         """The newest completion under a vector, or None."""
         newest = (

@@ -1,0 +1,181 @@
+"""Library: finding whatever was made, opening it again, and taking all of it along."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from melbo_app.errors import InputError
+from melbo_app.library.bank import BankSummary
+from melbo_app.library.completions import Completion
+from melbo_app.library.labels import Label
+from melbo_app.ui.components.note import note, note_view
+from melbo_app.ui.components.record_table import record_table
+from melbo_app.ui.files import fetch_script, hidden_download, written
+from melbo_app.ui.forms import bank_chosen
+from melbo_app.ui.guard import bind
+from melbo_app.ui.present import amount, day, first_line
+from melbo_app.ui.session import Session
+from melbo_app.ui.tabs.completions import CompletionsTab
+from melbo_app.ui.tabs.labels import LabelsTab
+from melbo_app.workbench import Workbench
+
+COLUMNS = ["kind", "of", "text", "R", "date"]
+WIDE = ["text"]
+EVERYTHING = "everything"
+KINDS = [EVERYTHING, "banks", "labels", "completions"]
+MOST = 50  # of each kind
+NOTHING = "Click a line to see the whole of it; Open goes to where it was made."
+
+
+class LibraryTab:
+    """The eighth tab."""
+
+    def __init__(self, workbench: Workbench, session: Session, completions: CompletionsTab, labels: LabelsTab) -> None:
+        self._workbench, self._session, self._completions, self._labels = workbench, session, completions, labels
+        with gr.Row(elem_classes="mx-fields"):
+            self.text = gr.Textbox(
+                label="Find in names, notes, tags, prompts and completions", max_lines=1, elem_id="library-text",
+                scale=6, placeholder="empty: what came last",
+            )  # fmt: skip
+            self.kind = gr.Dropdown(KINDS, value=EVERYTHING, label="Among", elem_id="library-kind", min_width=130)
+            self.find = gr.Button("Find", variant="primary", elem_id="library-find", min_width=90)
+        self.table = record_table({"columns": COLUMNS, "wide": WIDE}, elem_id="library-table")
+        self._chosen = gr.State(None)  # the key of the line
+        with gr.Row(elem_classes="mx-toolbar", equal_height=True):
+            self.open_it = gr.Button("Open", elem_id="library-open", size="sm", scale=0, min_width=90)
+        self.details = note_view(note(NOTHING), elem_id="library-details")
+        with gr.Accordion("Take it along: banks, labels and completions in one file", elem_id="library-bundle"):
+            with gr.Row(elem_classes="mx-toolbar", equal_height=True):
+                self.all = gr.Button("Export everything", elem_id="bundle-all", size="sm", scale=0, min_width=150)
+                self.one = gr.Button("Export the chosen bank", elem_id="bundle-one", size="sm", scale=0, min_width=180)
+            with gr.Row(elem_classes="mx-split"):
+                self.upload = gr.File(
+                    label="A .zip file from another library", file_types=[".zip"], elem_id="bundle-upload", height=120,
+                    scale=3, min_width=240,
+                )  # fmt: skip
+                with gr.Column(scale=4, min_width=260):
+                    self.merge = gr.Button("Merge it into this library", elem_id="bundle-merge")
+                    self.merged = note_view(
+                        note("Nothing that is here is lost; of two labels the newer one counts."), elem_id="bundle-note"
+                    )
+        self._file = hidden_download("bundle-file")
+        self.outputs = [self.table, self._chosen, self.details]
+
+    def bind(self, tab: gr.Tab, tabs: gr.Tabs) -> None:
+        """Bind finding, opening and taking along; ``tab`` shows what is new whenever it is opened."""
+        asked, session = [self.text, self.kind], self._session
+        for trigger in (tab.select, self.find.click, self.text.submit, self.kind.input):
+            bind(trigger, self._find, asked, self.outputs)
+        bind(self.table.pick, self._pick, None, [self._chosen, self.details])
+        shown = [tabs, *self._completions.restore_outputs, *self._labels.outputs]
+        bind(self.open_it.click, self._open, [self._chosen, *self._labels.form], shown)
+        for button, fn in ((self.all, self._export_all), (self.one, self._export_one)):
+            made = bind(button.click, fn, session.bank, self._file, show_progress="minimal")
+            made.success(None, None, None, js=fetch_script("bundle-file"), api_visibility="private")
+        taken = bind(self.merge.click, self._merge, self.upload, [self.merged, self.upload], show_progress="minimal")
+        column = [session.bank, session.vectors, session.radius]
+        bind(taken.success, session.reopen_bank, column, session.bank_outputs)
+        bind(taken.success, self._find, asked, self.outputs)
+
+    def _find(self, text: str, kind: str) -> list[Any]:
+        """Values of ``outputs``: the lines with the text in them, or, without one, what came last."""
+        if text.strip():
+            found = self._workbench.search(text, MOST)
+            banks, labels, completions = found.banks, found.labels, found.completions
+        else:
+            banks = self._workbench.banks()[:MOST]
+            labels = sorted(self._workbench.labels(), key=_said_at, reverse=True)[:MOST]
+            completions = self._workbench.search_completions(limit=MOST)
+        rows = [_bank_row(line) for line in banks] if kind in (EVERYTHING, "banks") else []
+        rows += [_label_row(label) for label in labels] if kind in (EVERYTHING, "labels") else []
+        rows += [_completion_row(one) for one in completions] if kind in (EVERYTHING, "completions") else []
+        message = "Nothing has this in it." if text.strip() else "Nothing was made yet."
+        return [{"columns": COLUMNS, "wide": WIDE, "rows": rows, "message": message}, None, note(NOTHING)]
+
+    def _pick(self, event: gr.EventData) -> list[Any]:
+        kind, name, number = event.key.split("\n")
+        if kind == "completion":
+            one = self._workbench.completion(int(number))
+            told = note(f"“{one.prompt.user}”", one.text, _provenance(one), tone="plain")
+        elif kind == "label":
+            label = self._workbench.label(name, int(number))
+            told = note(_label_line(label), label.note, tone="plain")
+        else:
+            record = self._workbench.bank(name).record
+            prompts = "; ".join(f"“{prompt.user}”" for prompt in record.prompts)
+            told = note(f"“{name}”: {record.method}, {record.model}", prompts, record.note or "", tone="plain")
+        return [event.key, told]
+
+    def _open(self, key: str | None, *form: Any) -> list[Any]:
+        if key is None:
+            raise InputError("line", "none was chosen", "Click one in the table")
+        kind, name, number = key.split("\n")
+        restored: list[Any] = [gr.skip()] * len(self._completions.restore_outputs)
+        labelled: list[Any] = [gr.skip()] * len(self._labels.outputs)
+        first = len(self._session.prompt_inputs)
+        if kind == "completion":
+            restored = self._completions.restore(self._workbench.comparison_of(int(number)))
+        else:
+            restored[first : first + len(self._session.bank_outputs)] = self._session.open_bank(name)
+        if kind == "label":
+            labelled = self._labels.move(name, int(number), *form)
+        return [gr.Tabs(selected="labels" if kind == "label" else "completions"), *restored, *labelled]
+
+    def _export_all(self, _bank: str | None) -> str:
+        return written("melbo-library", ".zip", lambda out: Path(self._workbench.export_bundle(out).out))
+
+    def _export_one(self, bank: str | None) -> str:
+        chosen = bank_chosen(bank)
+        return written(chosen, ".zip", lambda out: Path(self._workbench.export_bundle(out, [chosen]).out))
+
+    def _merge(self, path: str | None) -> list[Any]:
+        if not path:
+            raise InputError("bundle", "none was chosen", "Choose a .zip file that was exported here or elsewhere")
+        return [note(*self._workbench.import_bundle(Path(path)).lines()), None]
+
+
+def _key(kind: str, name: str = "", number: int = 0) -> str:
+    return f"{kind}\n{name}\n{number}"  # no name of a bank has a line end
+
+
+def _said_at(label: Label) -> float:
+    return label.updated.timestamp() if label.updated else 0.0
+
+
+def _bank_row(line: BankSummary) -> dict[str, Any]:
+    record = line.record
+    prompt = first_line(record.prompts[0].user, 160) if record and record.prompts else line.damaged or ""
+    date = day(record.created) if record else day(line.changed)
+    cells = ["bank", line.name, prompt, amount(record.radius) if record else "", date]
+    return {"key": _key("bank", line.name), "cells": cells, "tone": "damaged" if line.damaged else ""}
+
+
+def _label_row(label: Label) -> dict[str, Any]:
+    text = first_line(" · ".join(part for part in (_words(label), label.note) if part), 160)
+    date = day(label.updated) if label.updated else ""
+    cells = ["label", f"{label.bank} {label.vector}", text, "", date]
+    return {"key": _key("label", label.bank, label.vector), "cells": cells}
+
+
+def _completion_row(one: Completion) -> dict[str, Any]:
+    of = "baseline" if one.vector is None else f"{one.bank} {one.vector}" if one.bank else "random control"
+    cells = ["completion", of, first_line(one.text, 160), amount(one.radius) if one.vector is not None else ""]
+    return {"key": _key("completion", number=one.id or 0), "cells": [*cells, day(one.created)]}
+
+
+def _words(label: Label) -> str:
+    stars = "★" * (label.rating or 0)
+    return " · ".join(part for part in (label.name, ", ".join(label.tags), stars) if part)
+
+
+def _label_line(label: Label) -> str:
+    return f"“{label.bank}”, vector {label.vector}: {_words(label)}"
+
+
+def _provenance(one: Completion) -> str:
+    what = "not steered" if one.vector is None else f"vector {one.vector} of “{one.bank}”" if one.bank else "random"
+    how = "greedy" if one.temperature == 0 else f"temperature {amount(one.temperature)}, seed {one.seed}"
+    steered = f"R {amount(one.radius)}" if one.vector is not None else ""
+    verdict = one.scores.verdict if one.scores else None
+    return " · ".join(part for part in (what, steered, one.model, how, verdict or "", day(one.created)) if part)
