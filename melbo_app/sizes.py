@@ -18,7 +18,7 @@ def size_text(size: float) -> str:
 
 def parse_size(field: str, text: str) -> int:
     """Bytes of a size such as ``500 MB`` or ``2GB``, decimal units. Raises InputError naming ``field``."""
-    found = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?b?)\s*", text, re.IGNORECASE)
+    found = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?b?)\s*", text, re.IGNORECASE | re.ASCII)
     unit = found[2].upper() if found else ""
     if found is None:
         raise InputError(field, f"{text[:40]!r} is no size", "Write 500MB or 2GB")

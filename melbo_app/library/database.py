@@ -129,7 +129,7 @@ class Database:
             # The other kinds (a broken constraint, a wrong statement) are mistakes in the program: let them be seen.
             if type(error) not in (DatabaseError, OperationalError):
                 raise
-            reason = str(error.orig).strip()
+            reason = " ".join(str(error.orig).split())
             told = sqlite.sentence(reason) if self.path is not None else None
             told = told or f"could not be used ({reason}); nothing was stored."
             raise StorageError(f"The database “{self.place}” {told}") from error

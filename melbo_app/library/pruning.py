@@ -71,6 +71,7 @@ def prune(cache_dir: Path, database: Database, limit: int, model: str, *, dry_ru
     if removals and not dry_run:
         with suppress(StorageError):  # in use, or a full disk: the room that the rows left is used again
             database.compact()
+        return Pruned(before, size_of(cache_dir, database), removals)
     return Pruned(before, before - sum(removal.size for removal in removals), removals)
 
 

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from sqlalchemy import func, select
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completions import Completion, CompletionKey, Completions, Scores
 from melbo_app.library.database import Database
-from melbo_app.library.tables import CompletionRow
+from melbo_app.library.tables import CompletionRow, ModelRow, PromptRow
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 SCORES = Scores(
@@ -253,3 +254,39 @@ def test_the_smallest_radius_at_which_a_vector_ran_away_is_known(completions):
     completions.add_comparison({}, rows)
     assert completions.runaways("cd" * 32) == {1: 8.0}
     assert completions.runaways("00" * 32) == {}
+
+
+def test_the_order_does_not_depend_on_the_clock(completions, monkeypatch):
+    class Clock(datetime):
+        hour = 23
+
+        @classmethod
+        def now(cls, tz=None):
+            cls.hour -= 1
+            return datetime(2026, 11, 1, cls.hour, tzinfo=tz)
+
+    monkeypatch.setattr("melbo_app.library.completions.datetime", Clock)
+    for text in ("first", "second", "third"):
+        completions.add_comparison({}, [steered(text=text, created=Clock.now(UTC))])
+    assert [line.id for line in completions.recent()] == [3, 2, 1]
+    assert completions.find(steered()).text == completions.latest("cd" * 32, 3).text == "third"
+    assert [one.text for one in completions.search()] == ["third", "second", "first"]
+
+
+def test_the_last_of_one_kind_are_found_among_many_of_another(completions):
+    for kind in ("map", "steer", "map", "steer", None, "steer"):
+        completions.add_comparison({} if kind is None else {"kind": kind}, [steered()])
+    assert [line.id for line in completions.recent(kind="map")] == [3, 1]
+    assert [line.id for line in completions.recent(2, kind="steer")] == [6, 5]
+
+
+def test_a_prompt_and_a_model_are_kept_once_and_told_apart(completions):
+    prompts = [PromptRecord(user="a"), PromptRecord(user="a", system=""), PromptRecord(user="a", template=False)]
+    given = [steered(prompt=prompt, model=model) for prompt in prompts for model in ("m", "n")]
+    for _ in range(2):
+        kept = completions.add_comparison({}, given)
+        assert [(one.prompt, one.model) for one in kept.completions] == [(one.prompt, one.model) for one in given]
+        assert completions.comparison(kept.id) == kept
+    with completions._database.read() as session:
+        assert session.scalar(select(func.count()).select_from(PromptRow)) == 3
+        assert session.scalar(select(func.count()).select_from(ModelRow)) == 2

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from melbo_app.errors import StorageError
 from melbo_app.library import sqlite
 from melbo_app.library.database import Database
+from melbo_app.library.migrations import NEWEST
 from melbo_app.library.tables import ComparisonRow, CompletionRow, LabelRow, TagRow
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -185,9 +186,9 @@ def test_a_cache_folder_that_cannot_be_made_is_a_sentence(tmp_path):
 def test_a_database_of_another_version_is_a_sentence_and_is_left_alone(path):
     path.parent.mkdir()
     other = sqlite3.connect(path)
-    other.execute("PRAGMA user_version=7")
+    other.execute("PRAGMA user_version=99")
     other.close()
-    with pytest.raises(StorageError, match=r"another version of MELBO Explorer \(format 7, here 3\)"):
+    with pytest.raises(StorageError, match=rf"another version of MELBO Explorer \(format 99, here {NEWEST}\)"):
         count(Database(path))
 
 

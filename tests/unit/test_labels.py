@@ -30,8 +30,8 @@ def shared(tmp_path_factory):
 VECTORS = itertools.count()
 
 
-def save(labels, vector=0, *, bank="first", bank_hash="h1", name="", tags=(), rating=None, note=""):
-    return labels.save(bank, bank_hash, vector, name=name, tags=tags, rating=rating, note=note)
+def save(labels, vector=0, *, bank="first", bank_hash="h1", name="", tags=(), rating=None, note="", author=""):
+    return labels.save(bank, bank_hash, vector, name=name, tags=tags, rating=rating, note=note, author=author)
 
 
 def test_a_vector_without_a_label_has_an_empty_one(labels):
@@ -80,6 +80,55 @@ def test_a_label_with_nothing_in_it_is_removed(labels):
     assert save(labels, 2) == Label(bank="first", bank_hash="h1", vector=2)
 
 
+def test_every_saving_stays_in_the_history_with_who_and_when(labels):
+    assert labels.history("h1", 1) == []
+    first = save(labels, 1, name="old", tags=["b", "a"], rating=2, note="n", author="ann")
+    second = save(labels, 1, bank="renamed", name="new", author="bob")
+    save(labels, 2, name="of another vector")
+    found = labels.history("h1", 1)
+    assert [(one.author, one.bank, one.name, one.tags, one.rating, one.note) for one in found] == [
+        ("bob", "renamed", "new", (), None, ""), ("ann", "first", "old", ("a", "b"), 2, "n"),
+    ]  # fmt: skip
+    assert [one.updated for one in found] == [second.updated, first.updated]
+
+
+def test_a_label_that_was_removed_can_be_read_in_the_history(labels):
+    save(labels, 1, name="n", tags=["t"])
+    save(labels, 1, author="ann")
+    save(labels, 1, author="ann")  # nothing is there any more to be removed
+    save(labels, 1, name="again")
+    assert [(one.name, one.author) for one in labels.history("h1", 1)] == [("again", ""), ("", "ann"), ("n", "")]
+
+
+def test_saving_the_same_again_is_no_new_version(labels):
+    save(labels, 1, name="n", tags=["a"])
+    later = save(labels, 1, name=" n", tags=["A "])
+    assert len(labels.history("h1", 1)) == 1 and labels.get("first", "h1", 1) == later
+
+
+def test_a_label_that_is_refused_is_in_no_history(labels):
+    with pytest.raises(InputError):
+        save(labels, 1, name="x" * 121)
+    assert labels.history("h1", 1) == []
+
+
+def test_the_history_is_in_order_though_the_clock_was_set_back(labels, monkeypatch):
+    class Clock(datetime):
+        hour = 23
+
+        @classmethod
+        def now(cls, tz=None):
+            cls.hour -= 1
+            return datetime(2026, 11, 1, cls.hour, tzinfo=tz)
+
+    monkeypatch.setattr("melbo_app.library.labels.datetime", Clock)
+    for name in ("first", "second", "third"):
+        save(labels, 1, name=name)
+    found = labels.history("h1", 1)
+    assert [one.name for one in found] == ["third", "second", "first"]
+    assert found[0].updated < found[2].updated and labels.get("first", "h1", 1).name == "third"
+
+
 def test_labels_are_listed_by_bank_and_vector(labels):
     for bank, bank_hash, vector in [("b", "h2", 3), ("a", "h1", 5), ("b", "h2", 1)]:
         save(labels, vector, bank=bank, bank_hash=bank_hash, name="n", tags=[bank])
@@ -116,7 +165,7 @@ def test_the_longest_label_fits(labels):
 
 
 @given(st.text(st.characters(), max_size=60), st.lists(st.text(st.characters(), max_size=12), max_size=4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_any_text_is_kept_and_saving_it_again_changes_nothing(shared, text, tags):
     labels, vector = shared, next(VECTORS)
     once = save(labels, vector, name=text, tags=tags, note=text, rating=3)

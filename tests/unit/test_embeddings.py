@@ -1,0 +1,154 @@
+"""Embeddings and projections: made once, found by exactly what made them, and never needed."""
+
+import sqlite3
+
+import numpy as np
+import pytest
+from benches import StubEmbedder, finish
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import event
+from test_completions import steered
+
+from melbo_app.analysis.projection import Projection
+from melbo_app.errors import StorageError
+from melbo_app.jobs import mapping
+from melbo_app.jobs.mapping import draw
+from melbo_app.library import embeddings as module
+from melbo_app.library.completions import Completions
+from melbo_app.library.database import Database
+from melbo_app.library.embeddings import Embeddings
+
+ROW = np.array([0.1, -2.5, 3e-20], dtype=np.float32)
+
+
+@pytest.fixture
+def database(tmp_path):
+    return Database(tmp_path / "melbo.sqlite")
+
+
+@pytest.fixture
+def embeddings(database):
+    return Embeddings(database)
+
+
+class Counting(StubEmbedder):
+    """An embedder that remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def encode(self, texts):
+        self.asked += texts
+        return super().encode(texts)
+
+
+def no_layout(*_):
+    raise AssertionError("it was laid out again")
+
+
+def test_an_embedding_comes_back_to_the_bit(embeddings):
+    embeddings.add("e", {"a text": ROW, "": ROW * 2})
+    found = embeddings.find("e", ["a text", "", "another"])
+    assert set(found) == {"a text", ""}
+    assert found["a text"].tobytes() == ROW.tobytes() and found[""].dtype == np.float32
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+@settings(max_examples=15)
+def test_an_embedding_is_of_one_text_alone(tmp_path_factory, one, other):
+    shared = Embeddings(Database(tmp_path_factory.getbasetemp() / "shared-embeddings.sqlite"))
+    embedder = repr((one, other))[:64]
+    shared.add(embedder, {one: ROW})
+    assert (other in shared.find(embedder, [other])) == (one == other)
+
+
+def test_another_embedder_finds_nothing(embeddings):
+    embeddings.add("e", {"a": ROW})
+    embeddings.add_projection("e", ["a"], Projection(np.ones((1, 2), np.float32), "PCA", ""))
+    assert embeddings.find("f", ["a"]) == {} and embeddings.find_projection("f", ["a"]) is None
+
+
+def test_more_texts_than_fit_into_one_statement_are_found(embeddings, monkeypatch):
+    monkeypatch.setattr(module, "AT_ONCE", 3)
+    embeddings.add("e", {str(number): ROW for number in range(10)})
+    assert len(embeddings.find("e", [str(number) for number in range(12)])) == 10
+
+
+def test_what_is_embedded_again_is_replaced(embeddings):
+    embeddings.add("e", {"a": ROW})
+    embeddings.add("e", {"a": ROW * 2})
+    assert embeddings.find("e", ["a"])["a"].tolist() == (ROW * 2).tolist()
+
+
+@pytest.mark.parametrize("texts", [["a"], ["a", "c"], ["b", "a"], ["a", "b", "b"]])
+def test_a_projection_is_of_these_texts_in_this_order(embeddings, texts):
+    kept = Projection(np.array([[1, 2], [3, 4]], np.float32), "UMAP", "two points")
+    embeddings.add_projection("e", ["a", "b"], kept)
+    assert embeddings.find_projection("e", texts) is None
+    found = embeddings.find_projection("e", ["a", "b"])
+    assert (found.xy.tolist(), found.method, found.note) == ([[1, 2], [3, 4]], "UMAP", "two points")
+
+
+def test_another_way_to_lay_points_out_finds_nothing(embeddings, monkeypatch):
+    embeddings.add_projection("e", ["a"], Projection(np.ones((1, 2), np.float32), "PCA", ""))
+    monkeypatch.setattr(module, "LAYOUT", "another")
+    assert embeddings.find_projection("e", ["a"]) is None
+
+
+def test_a_map_that_was_drawn_before_is_looked_up(database, embeddings, monkeypatch):
+    kept = Completions(database).add_comparison({}, [steered(text=str(number)) for number in range(5)])
+    embedder = Counting()
+    first = finish(draw(kept, {}, embedder, embeddings, lambda: False))
+    monkeypatch.setattr(mapping, "project", no_layout)
+    assert finish(draw(kept, {}, embedder, embeddings, lambda: False)) == first
+    assert embedder.asked == ["0", "1", "2", "3", "4"]
+    named = finish(draw(kept, {3: "a name"}, embedder, embeddings, lambda: False))
+    assert {point.label for point in named.points} == {"a name"}  # what may have changed since is as it is now
+
+
+def test_a_map_of_some_known_texts_embeds_only_the_others(database, embeddings):
+    completions, embedder = Completions(database), Counting()
+    for texts in (["a", "b", "a"], ["b", "c", "a", "d", "c"]):
+        kept = completions.add_comparison({}, [steered(text=text) for text in texts])
+        drawn = finish(draw(kept, {}, embedder, embeddings, lambda: False))
+        assert [point.text for point in drawn.points] == texts
+    assert embedder.asked == ["a", "b", "c", "d"]
+
+
+def test_a_map_is_the_same_whether_its_texts_were_known_or_not(tmp_path, database, embeddings):
+    completions = Completions(database)
+    some = completions.add_comparison({}, [steered(text=text) for text in "ce"])
+    whole = completions.add_comparison({}, [steered(text=text) for text in "abcdef"])
+    finish(draw(some, {}, Counting(), embeddings, lambda: False))
+    alone = Embeddings(Database(tmp_path / "other.sqlite"))
+    assert finish(draw(whole, {}, Counting(), embeddings, lambda: False)) == finish(
+        draw(whole, {}, Counting(), alone, lambda: False)
+    )
+
+
+def test_a_changed_text_is_never_drawn_at_the_place_of_the_old_one(database, embeddings):
+    completions, embedder = Completions(database), Counting()
+    kept = completions.add_comparison({}, [steered(text=text) for text in ("a", "b", "c")])
+    before = finish(draw(kept, {}, embedder, embeddings, lambda: False))
+    with sqlite3.connect(database.path) as other:
+        other.execute("UPDATE completions SET text = 'changed' WHERE text = 'b'")
+    after = finish(draw(completions.comparison(kept.id), {}, embedder, embeddings, lambda: False))
+    assert embedder.asked == ["a", "b", "c", "changed"]
+    assert [(point.x, point.y) for point in before.points] != [(point.x, point.y) for point in after.points]
+
+
+def test_a_database_that_may_only_be_read_shows_what_it_has_and_draws_maps(database, embeddings):
+    completions = Completions(database)
+    kept = completions.add_comparison({}, [steered(text=text) for text in "abc"])
+
+    def read_only(connection, record):
+        connection.execute("PRAGMA query_only=ON")
+
+    event.listen(database._engine, "connect", read_only)
+    assert completions.comparison(kept.id) == kept
+    drawn = finish(draw(kept, {}, Counting(), embeddings, lambda: False))
+    assert [point.text for point in drawn.points] == ["a", "b", "c"]
+    with pytest.raises(StorageError, match="cannot be written to; nothing was stored"):
+        completions.add_comparison({}, [steered()])
+    assert len(completions.recent()) == 1
