@@ -17,6 +17,7 @@ from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
 from melbo_app.engine.training_config import Method, TrainingConfig
 from melbo_app.engine.training_result import Stop, Training
+from melbo_app.engine.training_state import Keeper, TrainingState
 from melbo_app.errors import InputError
 from melbo_app.sizes import size_text
 
@@ -42,6 +43,8 @@ def train(
     stop: Stop | None = None,
     memory_gb: float | None = None,
     against: ModelSlice | None = None,
+    keeper: Keeper | None = None,
+    begun: TrainingState | None = None,
 ) -> Training:
     """Train vectors, yielding after every step; the result is what the generator returns.
 
@@ -50,6 +53,9 @@ def train(
 
     Args:
         against: the prompts of the other side, for methods that compare two.
+        keeper: is offered where the training stands, by methods that take many steps.
+        begun: where it goes on: the result is then what it would have been without the pause, bit for bit, unless there
+            is less memory now than a batch had then.
 
     Raises:
         InputError: more vectors than dimensions, a scope without a token, or more memory needed than there is.
@@ -67,7 +73,9 @@ def train(
         refuse_coupling(piece, config, memory_gb)
     if piece.lm.device.type == "cpu":
         batch = min(batch, max(1, TOKENS_AT_ONCE // piece.encoded.input_ids.numel()))
-    return METHODS[config.method](Ascent(piece, config, batch, stop or (lambda: False), sides))
+    if begun is not None:
+        batch = min(batch, begun.batch)  # another size would round differently
+    return METHODS[config.method](Ascent(piece, config, batch, stop or (lambda: False), sides, keeper, begun))
 
 
 def vectors_at_once(piece: ModelSlice, memory_gb: float | None = None) -> int:
