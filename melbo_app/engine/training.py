@@ -68,14 +68,20 @@ def train(
     scope = TokenScope.parse(config.scope)
     piece.mask(scope)  # refuses an empty scope now, not at the first step
     sides = None if against is None else (piece.source_means(scope), against.source_means(scope))
-    batch = vectors_at_once(piece, memory_gb)
+    batch = batch_size(piece, memory_gb)
     if config.method == "soft-delta" or (config.agreement and config.agreement_form == "contrastive"):
         refuse_coupling(piece, config, memory_gb)
-    if piece.lm.device.type == "cpu":
-        batch = min(batch, max(1, TOKENS_AT_ONCE // piece.encoded.input_ids.numel()))
     if begun is not None:
         batch = min(batch, begun.batch)  # another size would round differently
     return METHODS[config.method](Ascent(piece, config, batch, stop or (lambda: False), sides, keeper, begun))
+
+
+def batch_size(piece: ModelSlice, memory_gb: float | None = None) -> int:
+    """Vectors in one forward and backward pass: as many as fit, and on a CPU no more than take a second or two."""
+    batch = vectors_at_once(piece, memory_gb)
+    if piece.lm.device.type == "cpu":
+        batch = min(batch, max(1, TOKENS_AT_ONCE // piece.encoded.input_ids.numel()))
+    return batch
 
 
 def vectors_at_once(piece: ModelSlice, memory_gb: float | None = None) -> int:
@@ -95,6 +101,16 @@ def vectors_at_once(piece: ModelSlice, memory_gb: float | None = None) -> int:
             "Train on fewer or shorter prompts, or bring the layers closer together",
         )
     return have // max(1, need)
+
+
+def memory_note(piece: ModelSlice, config: TrainingConfig, memory_gb: float | None = None) -> str:
+    """What a training needs of the memory, for people."""
+    each, have = bytes_per_vector(piece.lm, piece.encoded, piece.source, piece.target), budget(piece.lm, memory_gb)
+    together = 1 if config.method == "sequential" else min(config.vectors, batch_size(piece, memory_gb))
+    return (
+        f"Needs {size_text(each * together)} beside the model, for {together} of {config.vectors} vectors at a time; "
+        f"{size_text(have)} may be used."
+    )
 
 
 def refuse_coupling(piece: ModelSlice, config: TrainingConfig, memory_gb: float | None = None) -> None:

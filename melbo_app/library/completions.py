@@ -14,6 +14,8 @@ from melbo_app.library.bank import PromptRecord
 from melbo_app.library.database import ComparisonRow, CompletionRow, Database
 
 MAX_INTEGER = 2**63  # what the database cannot hold any more
+ComparisonKind = Literal["steer", "map", "sweep", "part"]
+"""What a comparison was made for; a part is one R of a sweep."""
 Count = Annotated[int, Field(ge=0, lt=MAX_INTEGER)]
 
 

@@ -112,7 +112,7 @@ def job_progress(job: Job[TrainingProgress, Bank] | None) -> dict[str, Any]:
     if job.result is None:
         nothing = f"{job.title} was stopped before a vector was finished: nothing is kept."
         return resting(sentence(job.error) if job.error else nothing)
-    took = (job.ended - job.started).total_seconds() if job.ended else 0.0
+    took = (job.ended - job.started).total_seconds() if job.ended and job.started else 0.0
     verb = "stopped" if job.state == "stopped" else "finished"
     return resting(f"{job.title} {verb} after {took:.0f} s: {len(job.result.vectors)} vectors are on the shelf.")
 

@@ -29,16 +29,16 @@ def transcoding(ascent: Ascent) -> Training:
     config, radius, total = ascent.config, ascent.config.radius, ascent.config.total_steps
     curves: list[list[float]] = [[] for _ in range(config.vectors)]
     thetas = means = torch.zeros(0, ascent.width, device=ascent.device)
-    done, stopped = 0, False
+    first, done, stopped = 0, 0, False
     progress = TrainingProgress(f"step 1 of {total}", 0, total, None, curves, 0)
     try:
         if begun := ascent.resume("transcoding"):
             rows, thetas, means = (begun.tensors[name].to(ascent.device) for name in ("rows", "thetas", "means"))
-            curves, done = begun.facts["curves"], begun.facts["done"]
+            curves, first = begun.facts["curves"], begun.facts["done"]
         else:
             rows = polar((yield from starting_rows(ascent, config.vectors)), radius).to(ascent.device)
-        ascent.keep("transcoding", {"rows": rows, "thetas": thetas, "means": means}, curves=curves, done=done)
-        for done in range(done, total):
+        ascent.keep("transcoding", {"rows": rows, "thetas": thetas, "means": means}, curves=curves, done=first)
+        for done in range(first, total):
             if done in (0, total - 1):  # exponentials differ in their two signs
                 rows = yield from _stronger_sign(ascent, rows, progress)
             moved, values, gradients = yield from _effects(ascent, rows, progress, gradients=True)
