@@ -156,8 +156,7 @@ class JobDesk:
 
     def _fits(self, request: Request) -> bool:
         """Whether the loaded model is the one that a job is for. A bank says itself for which one it is."""
-        known = request.model_hash if isinstance(request, TrainingRequest) else None
-        return known in (None, self._model.state().weights_hash)
+        return not isinstance(request, TrainingRequest) or self._model.is_meant(request.model, request.model_hash)
 
     def _free_name(self, name: str) -> str:
         """The name itself, or with the first number behind it that is free."""

@@ -111,6 +111,13 @@ class LoadedModel:
         """Whether ``spec`` names the model in memory."""
         return self._files is not None and spec.strip() == self._files.spec
 
+    def is_meant(self, spec: str, weights_hash: str | None) -> bool:
+        """Whether the model in memory is the one that was meant: by its weights, or by its name where they were not
+        known yet."""
+        if weights_hash is None:
+            return spec == self._wanted or self.is_loaded(spec)
+        return self._lm is not None and weights_hash == self._lm.weights_hash
+
     def state(self) -> ModelState:
         """What can be said of the model now, at once."""
         lm, stage, error = self._lm, self._stage, self._error
