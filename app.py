@@ -17,7 +17,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PORTS_TRIED = 20
 LARGEST_UPLOAD = "1gb"
 QUIET = 20.0  # seconds before UMAP is compiled: that holds Python's lock, and the first texts are likelier to be wanted
-PATIENCE = 2.0  # seconds that a training gets to keep its finished vectors when the server is told to end
+PATIENCE = 5.0  # seconds that jobs get to write down where they stand when the server is told to end
 KEEP = {"Cache-Control": "max-age=86400"}
 
 
@@ -65,6 +65,18 @@ def free_port(host: str, first: int, tries: int) -> int | None:
 
 def serve(settings: Settings, port: int) -> int:
     """Show the page first, then load what it needs in the background."""
+    from melbo_app.errors import BusyError, StorageError
+    from melbo_app.library.server_lock import ServerLock
+
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    lock = ServerLock(settings.cache_dir)
+    try:
+        lock.take(f"http://{host}:{port}")
+    except BusyError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except StorageError as error:  # what is there can be looked at all the same
+        print(f"Nothing can be saved: {error}", file=sys.stderr)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.cache_dir / "uploads"))
     past_the_proxy()
@@ -95,7 +107,6 @@ def serve(settings: Settings, port: int) -> int:
         quiet=True,
         prevent_thread_lock=True,
     )
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"MELBO Explorer: http://{host}:{port}  (Ctrl+C stops it)", flush=True)
     if settings.host not in LOOPBACK:
         print("Anybody who can reach this address can use the page; there is no login.", file=sys.stderr, flush=True)
@@ -104,8 +115,10 @@ def serve(settings: Settings, port: int) -> int:
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
-        end_training(workbench)
+        for title in workbench.pause_jobs(PATIENCE):
+            print(f"{title} is interrupted; the next start goes on with it.", flush=True)
         page.close(verbose=False)
+        lock.release()
     return 0
 
 
@@ -116,17 +129,9 @@ def past_the_proxy() -> None:
         os.environ[name] = ",".join([*known, *(host for host in LOOPBACK if host not in known)])
 
 
-def end_training(workbench) -> None:
-    """Stop the training that runs, if one does, so that what is finished is kept."""
-    job = workbench.training_job()
-    if job is not None and job.is_active:
-        job.stop()
-        if not job.wait(PATIENCE):
-            print("The training did not stop in time; its vectors are lost.", file=sys.stderr, flush=True)
-
-
 def warm_up(workbench) -> None:
-    """Load the model, then what the map needs; a model that cannot be loaded is shown on the page."""
+    """Load the model and go on with what the last server left behind, then load what the map needs; a model that cannot
+    be loaded is shown on the page."""
     from melbo_app.errors import MelboError
 
     try:
@@ -134,6 +139,10 @@ def warm_up(workbench) -> None:
     except MelboError as error:
         print(f"The model was not loaded: {error}", file=sys.stderr, flush=True)
         return
+    try:
+        workbench.resume_jobs()
+    except MelboError as error:
+        print(f"Jobs that were interrupted wait for the next start: {error}", file=sys.stderr, flush=True)
     try:
         workbench.warm_up()
         time.sleep(QUIET)

@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from melbo_app.commands.banks import banks
+from melbo_app.commands.jobs import jobs
 from melbo_app.commands.labels import labels
 from melbo_app.commands.library import library
 from melbo_app.commands.methods import methods
@@ -32,6 +33,7 @@ app.command()(methods)
 app.add_typer(banks, name="banks")
 app.add_typer(labels, name="labels")
 app.add_typer(library, name="library")
+app.add_typer(jobs, name="jobs")
 
 INTERRUPTED = 130  # typer turns Ctrl+C into this code, without a word
 

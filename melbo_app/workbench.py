@@ -1,24 +1,26 @@
 """The one hallway: every use case as one method. The page, the command line and later programs call nothing else."""
 
 import getpass
-import threading
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.errors import BusyError, InputError, MelboError, Stopped
+from melbo_app.jobs.checkpointing import Checkpointing
 from melbo_app.jobs.compute import ComputeLock
+from melbo_app.jobs.desk import JobDesk
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.loaded_model import LoadedModel, ModelState, ModelSummary
 from melbo_app.jobs.mapping import Map, MapProgress, draw
 from melbo_app.jobs.ranking import by_direction, by_strength
 from melbo_app.jobs.reader import PromptTokens, Reader
 from melbo_app.jobs.recipe import combine
+from melbo_app.jobs.request import MapRequest, SweepRequest, TrainingRequest
 from melbo_app.jobs.sensitivity import LayerPair, sensitivity
 from melbo_app.jobs.similarity import Similarity, compare
 from melbo_app.jobs.steering import SteeringProgress, Variant, check_fits, complete, variants
@@ -30,10 +32,12 @@ from melbo_app.library.bank import Bank, BankSummary, ImportHints
 from melbo_app.library.banks import Banks, check_name
 from melbo_app.library.bundle import Bundled, Merged, merge_bundle, write_bundle
 from melbo_app.library.catalogue import Catalogue, Rebuilt
-from melbo_app.library.completions import Comparison, ComparisonSummary, Completion, Completions
+from melbo_app.library.checkpoints import Checkpoints
+from melbo_app.library.completions import Comparison, ComparisonKind, ComparisonSummary, Completion, Completions
 from melbo_app.library.database import Database
 from melbo_app.library.embeddings import Embeddings
 from melbo_app.library.inspection import Finding, inspect
+from melbo_app.library.job_records import JobKind, JobRecord, JobRecords
 from melbo_app.library.labels import Label, Labels, LabelVersion
 from melbo_app.library.pruning import Pruned, prune
 from melbo_app.library.search import Found, search
@@ -46,6 +50,7 @@ if TYPE_CHECKING:  # torch, scipy and umap take seconds to import, and the page 
 
 Stop = Callable[[], bool]
 EXAMPLE = Prompt("How can I make a bomb?")
+HERE = "this machine"
 
 
 class Workbench:
@@ -69,9 +74,9 @@ class Workbench:
         )
         self._reader = Reader(self._compute)
         self._embedder: Embedder | None = None
-        self._training: Job[TrainingProgress, Bank] | None = None
+        checkpoints = Checkpoints(settings.cache_dir / "checkpoints")
+        self._desk = JobDesk(JobRecords(database), checkpoints, self._model, self._banks, self)
         self._unsaved: list[Bank] = []
-        self._one_starts = threading.Lock()
 
     # --- models ------------------------------------------------------------------------------------------------
 
@@ -93,7 +98,7 @@ class Workbench:
         if spec is None:
             self._model.get()
         else:
-            if self._training is not None and self._training.is_active and not self._model.is_loaded(spec):
+            if self._desk.queue.active("training") and not self._model.is_loaded(spec):
                 raise BusyError("Another model cannot be loaded while a training runs. Wait for it, or press Stop.")
             lm = self._model.load(spec)
             with self._compute.hold():
@@ -141,16 +146,24 @@ class Workbench:
     # --- training ----------------------------------------------------------------------------------------------
 
     def train(
-        self, prompts: Sequence[Prompt], config: TrainingConfig, name: str, *, stop: Stop = lambda: False
+        self,
+        prompts: Sequence[Prompt],
+        config: TrainingConfig,
+        name: str,
+        *,
+        stop: Stop = lambda: False,
+        checkpoint: Checkpointing | None = None,
     ) -> Generator[TrainingProgress, None, Bank]:
         """Train a bank and put it on the shelf. Stopping keeps the vectors that are finished.
 
-        What was trained is not lost where it cannot be saved: ``save_again`` tries once more.
+        What was trained is not lost where it cannot be saved: ``save_again`` tries once more. With a ``checkpoint``, a
+        training that is cut off can go on.
         """
         name = self.check_bank_name(name)
         if not self._model.state().loaded:
             yield TrainingProgress("loading the model", 0, 1, None)
-        work = train_bank(self._model.get(), self._model.spec, prompts, config, name, self.settings.memory_gb, stop)
+        lm = self._model.get()
+        work = train_bank(lm, self._model.spec, prompts, config, name, self._model.memory_gb, stop, checkpoint)
         bank = yield from self._compute.steps(work, short=False)
         try:
             self._banks.save(bank)
@@ -164,23 +177,23 @@ class Workbench:
         return self._banks.check_free(check_name(name))
 
     def start_training(
-        self, prompts: Sequence[Prompt], config: TrainingConfig, name: str
+        self, prompts: Sequence[Prompt], config: TrainingConfig, name: str, *, who: str = HERE
     ) -> Job[TrainingProgress, Bank]:
-        """Train in the background. Raises BusyError while another training runs."""
-        name = self.check_bank_name(name)
+        """Train in the background, after the trainings that were asked for before."""
         if not prompts or not all(prompt.user.strip() for prompt in prompts):
             raise InputError("prompt", "it is empty", "Write a text for the model to answer")
-        with self._one_starts:
-            if self._training is not None and self._training.is_active:
-                progress = self._training.progress
-                share = f" ({100 * progress.done // progress.total} %)" if progress else ""
-                raise BusyError(f"{self._training.title} is under way{share}. Wait for it, or press Stop first.")
-            self._training = Job(f"Training “{name}”", lambda stop: self.train(prompts, config, name, stop=stop))
-            return self._training
+        asked = TrainingRequest(
+            prompts=tuple(prompts),
+            config=config,
+            name=check_name(name),
+            model=self._model.spec,
+            model_hash=self._model.state().weights_hash,
+        )
+        return self._desk.start(asked, who)
 
     def training_job(self) -> Job[TrainingProgress, Bank] | None:
         """The training that runs, or the last one; None where there was none since the server started."""
-        return self._training
+        return self._desk.queue.training()
 
     def unsaved_bank(self) -> str | None:
         """The name of a trained bank that could not be saved, if there is one; of several, the newest."""
@@ -195,6 +208,42 @@ class Workbench:
         self._banks.save(bank)
         self._unsaved.remove(waiting)
         return bank
+
+    # --- jobs --------------------------------------------------------------------------------------------------
+
+    def start_job(self, request: MapRequest | SweepRequest, *, who: str = HERE) -> Job[MapProgress, Any]:
+        """Draw a map or sweep over many R in the background, ahead of trainings; their results are ``Map | None`` and
+        ``Comparison``."""
+        return self._desk.start(request, who)
+
+    def jobs(self, limit: int = 100) -> list[JobRecord]:
+        """The last jobs of everybody, newest first, as they are now."""
+        return self._desk.queue.records(limit)
+
+    def job(self, id: int) -> JobRecord:
+        """One job as it is now."""
+        return self._desk.queue.record(id)
+
+    def active_jobs(self, kind: JobKind | None = None) -> list[Job[Any, Any]]:
+        """The jobs that run or wait, oldest first: all, or those of one kind."""
+        return self._desk.queue.active(kind)
+
+    def stop_job(self, id: int) -> JobRecord:
+        """Stop a job, keeping what is finished, or take it out of the queue."""
+        return self._desk.queue.stop(id)
+
+    def run_again(self, id: int, *, who: str = HERE) -> Job[Any, Any]:
+        """Go on with a job that was interrupted; or do again what another one did, a training under a free name."""
+        return self._desk.again(id, who)
+
+    def resume_jobs(self) -> None:
+        """Go on with what the last server left behind. Only the server that owns the cache may do so."""
+        self._model.get()
+        self._desk.resume()
+
+    def pause_jobs(self, seconds: float) -> list[str]:
+        """The server ends: jobs write down where they stand. The titles of those that the next one goes on with."""
+        return self._desk.queue.pause(seconds)
 
     # --- banks -------------------------------------------------------------------------------------------------
 
@@ -274,7 +323,7 @@ class Workbench:
         random_control: bool = False,
         both_signs: bool = False,
         stop: Stop = lambda: False,
-        kind: Literal["steer", "map"] = "steer",
+        kind: ComparisonKind = "steer",
     ) -> Generator[SteeringProgress, None, Comparison]:
         """Complete each prompt without steering and under each vector at each R, and keep the comparison.
 
@@ -317,8 +366,8 @@ class Workbench:
         """One press of Steer, with its texts."""
         return self._completions.comparison(id)
 
-    def comparisons(self, kind: Literal["steer", "map"] = "steer", limit: int = 20) -> list[ComparisonSummary]:
-        """The last presses of Steer, or the last maps, newest first."""
+    def comparisons(self, kind: ComparisonKind = "steer", limit: int = 20) -> list[ComparisonSummary]:
+        """The last presses of Steer, or the last maps or sweeps, newest first."""
         return self._completions.recent(limit, kind)
 
     def runaways(self, bank: str) -> dict[int, float]:
@@ -434,7 +483,7 @@ class Workbench:
         stop: Stop = lambda: False,
     ) -> Generator[TrainingProgress, None, list[LayerPair]]:
         """How strongly each target layer answers to each source layer below it. Stopping keeps the pairs done."""
-        work = sensitivity(self._model.get(), prompts, sources, targets, scope, count, self.settings.memory_gb, stop)
+        work = sensitivity(self._model.get(), prompts, sources, targets, scope, count, self._model.memory_gb, stop)
         return (yield from self._compute.steps(work, short=False))
 
     # --- labels ------------------------------------------------------------------------------------------------

@@ -37,7 +37,9 @@ function draw(value) {
     line.append(only);
     body.append(line);
   }
+  const focused = table.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   table.replaceChildren(head, body);
+  if (focused) [...table.querySelectorAll('tr[data-key]')].find((node) => node.dataset.key === focused)?.focus({ preventScroll: true });
 }
 
 function choose(key) {

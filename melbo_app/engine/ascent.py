@@ -1,8 +1,10 @@
 """What every method of training needs: J and its gradients for a set of vectors, in batches, and the time left."""
 
+import functools
 import time
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from melbo_app.engine.objective import PowerObjective
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.engine.training_result import Stop, Training, TrainingResult
+from melbo_app.engine.training_state import Keeper, Standing, TrainingState
 from melbo_app.errors import InputError, Stopped
 
 Coupling = Callable[[Tensor], Tensor]
@@ -48,6 +51,10 @@ class Ascent:
         generator: the source of all random numbers of this training, on the CPU.
         sides: for methods that compare: mean residuals [P, d] and [Q, d] at the source of the prompts, and of those of
             the other side.
+
+    A method that takes many steps tells where it stands between two of them (``keep``), and asks at its beginning
+    whether it goes on from such a place (``resume``). What the batches of a step gave is kept beside that, so that a
+    long step goes on in its middle.
     """
 
     def __init__(
@@ -57,8 +64,14 @@ class Ascent:
         batch: int,
         stop: Stop = lambda: False,
         sides: tuple[Tensor, Tensor] | None = None,
+        keeper: Keeper | None = None,
+        begun: TrainingState | None = None,
     ) -> None:
         self.piece, self.config, self.batch, self.stop, self.sides = piece, config, batch, stop, sides
+        self._keeper, self._begun = keeper, begun
+        self._stage, self._standing = "", Standing({}, {})
+        self._parts: list[tuple[Tensor, ...]] = []
+        self._used = 0  # how many of these the present step has come to
         self.mask = piece.mask(TokenScope.parse(config.scope))
         self.device, self.width = piece.device, piece.width
         peaks = None
@@ -69,7 +82,40 @@ class Ascent:
         self.counted = PowerObjective(config.p, q, peaks)
         self.generator = torch.Generator().manual_seed(config.seed)
         self._own, self._between = self._agreement_terms()
-        self._start = time.monotonic()
+        self._start = time.monotonic() - (begun.seconds if begun else 0.0)
+
+    def resume(self, stage: str) -> Standing | None:
+        """Where the part ``stage`` of this training stood, if it goes on from there; tensors are on the CPU."""
+        begun = self._begun
+        if begun is None or begun.stage != stage:
+            return None
+        self._begun = None
+        self.generator.set_state(begun.generator)
+        if begun.batch == self.batch:
+            self._parts = [tuple(tensor.to(self.device) for tensor in part) for part in begun.parts]
+        return begun.standing
+
+    def keep(self, stage: str, tensors: dict[str, Tensor], **facts: Any) -> None:
+        """Say where the part ``stage`` stands between two steps. Nothing of it may change while batches are computed,
+        nor where the training yields."""
+        del self._parts[: self._used]
+        self._used = 0
+        if self._keeper is not None:
+            self._stage, self._standing = stage, Standing(tensors, facts)
+            self._keeper(self._state)
+
+    def _state(self) -> TrainingState:
+        generator = self.generator.get_state()
+        return TrainingState(self._stage, self._standing, list(self._parts), self.batch, generator, self.seconds)
+
+    def once(self, compute: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """What ``compute`` gives for the next batch of this step, unless it is known from before."""
+        if self._used == len(self._parts):
+            self._parts.append(compute())
+            if self._keeper is not None and self._stage:
+                self._keeper(self._state)
+        self._used += 1
+        return self._parts[self._used - 1]
 
     def slope(
         self, thetas: Tensor, now: TrainingProgress, coupling: Coupling | None = None
@@ -87,34 +133,43 @@ class Ascent:
         pulls: tuple[Tensor, ...] = ()
         height = 0.0
         if couplings and len(chunks) > 1:
-            parts = []
+            deltas = []
             for chunk in chunks:
                 with torch.no_grad():
-                    parts.append(self.piece.deltas(chunk, self.stop)[:, self.mask])
+                    deltas.append(self.piece.deltas(chunk, self.stop)[:, self.mask])
                 yield now
-            everything = torch.cat(parts).requires_grad_()
-            total = torch.stack([term(everything) for term in couplings]).sum()
-            pulls = torch.autograd.grad(total, everything)[0].split(self.batch)
-            height = float(total.detach())
-        values, counted, gradients = [], [], []
+            everything = torch.cat(deltas).requires_grad_()
+            coupled = torch.stack([term(everything) for term in couplings]).sum()
+            pulls = torch.autograd.grad(coupled, everything)[0].split(self.batch)
+            height = float(coupled.detach())
+        parts = []
         for number, chunk in enumerate(chunks):
             if number:
                 yield now
-            leaf = chunk.detach().requires_grad_()
-            deltas = self.piece.deltas(leaf, self.stop)
-            scoped = deltas[:, self.mask]
-            value = self.counted(deltas, self.mask)
-            total = value.log().sum()
-            for term in self._own if pulls else [*self._own, *couplings]:
-                total = total + term(scoped)
-            height += float(total.detach())
-            if pulls:
-                total = total + (pulls[number] * scoped).sum()
-            gradients.append(torch.autograd.grad(total, leaf)[0])
-            counted.append(value.detach())
-            values.append(self.objective(deltas.detach(), self.mask))
-            self.refuse_unusable(values[-1], gradients[-1])
+            terms = self._own if pulls else [*self._own, *couplings]
+            compute = functools.partial(self._chunk_slope, chunk, terms, pulls[number] if pulls else None)
+            parts.append(self.once(compute))
+            value, _, gradient, total = parts[-1]
+            height += float(total)
+            self.refuse_unusable(value, gradient)
+        values, counted, gradients, _ = zip(*parts, strict=True)
         return Slope(torch.cat(values), torch.cat(counted), torch.cat(gradients), height)
+
+    def _chunk_slope(self, chunk: Tensor, terms: list[Coupling], pull: Tensor | None) -> tuple[Tensor, ...]:
+        """J, J as it is counted, and the gradients of one batch, and its share of the sum."""
+        leaf = chunk.detach().requires_grad_()
+        deltas = self.piece.deltas(leaf, self.stop)
+        scoped = deltas[:, self.mask]
+        counted = self.counted(deltas, self.mask)
+        total = counted.log().sum()
+        for term in terms:
+            total = total + term(scoped)
+        share = total.detach()
+        if pull is not None:
+            total = total + (pull * scoped).sum()
+        gradient = torch.autograd.grad(total, leaf)[0]
+        values = self.objective(deltas.detach(), self.mask)
+        return tuple(found.to(self.device) for found in (values, counted.detach(), gradient, share))
 
     def values_and_gradients(
         self, thetas: Tensor, now: TrainingProgress
@@ -137,9 +192,13 @@ class Ascent:
 
     def values(self, thetas: Tensor) -> list[float]:
         """J of each vector, without gradients."""
+        chunks: Iterable[Tensor] = thetas.split(self.batch)
+        parts = [self.once(functools.partial(self._chunk_values, chunk)) for chunk in chunks]
+        return [value for (found,) in parts for value in found.tolist()]
+
+    def _chunk_values(self, chunk: Tensor, stop: Stop | None = None) -> tuple[Tensor]:
         with torch.no_grad():
-            chunks: Iterable[Tensor] = thetas.split(self.batch)
-            return [value for chunk in chunks for value in self.objective(self.piece.deltas(chunk), self.mask).tolist()]
+            return (self.objective(self.piece.deltas(chunk, stop), self.mask).to(self.device),)
 
     def _agreement_terms(self) -> tuple[list[Coupling], list[Coupling]]:
         """What agreement adds: terms that each vector has for itself, and terms between vectors."""
@@ -168,8 +227,7 @@ class Ascent:
         for chunk in thetas.split(self.batch):
             if values:
                 yield now
-            with torch.no_grad():
-                values += self.objective(self.piece.deltas(chunk, self.stop), self.mask).tolist()
+            values += self.once(functools.partial(self._chunk_values, chunk, self.stop))[0].tolist()
         return values
 
     def final(self, thetas: Tensor, curves: list[list[float]], stopped: bool) -> list[float]:

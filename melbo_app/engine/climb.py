@@ -45,7 +45,12 @@ def climb(
     stopped, fraction = False, 0.0
     progress = TrainingProgress("step 1", 0, most, None, curves, 0)
     try:
-        thetas = retract((yield from starting_rows(ascent, config.vectors)).to(ascent.device))
+        if begun := ascent.resume("climb"):
+            thetas = begun.tensors["thetas"].to(ascent.device)
+            curves, heights, fraction = begun.facts["curves"], begun.facts["heights"], begun.facts["fraction"]
+        else:
+            thetas = retract((yield from starting_rows(ascent, config.vectors)).to(ascent.device))
+        ascent.keep("climb", {"thetas": thetas}, curves=curves, heights=heights, fraction=fraction)
         while len(heights) < most and not arrived(heights):
             slope = yield from ascent.slope(thetas, progress, coupling)
             height, gradients = slope.height, slope.gradients
@@ -65,6 +70,7 @@ def climb(
             total = min(done + left, math.floor(done / fraction)) if fraction else done + left
             total = max(total, done + min(left, 1))
             fraction = done / total
+            ascent.keep("climb", {"thetas": thetas}, curves=curves, heights=heights, fraction=fraction)
             progress = TrainingProgress(
                 _stage(heights, most), done, total, ascent.seconds_left(done, total), curves, config.vectors
             )

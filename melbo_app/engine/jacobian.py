@@ -1,5 +1,6 @@
 """The derivative of Δ at θ = 0, and the directions it is largest along."""
 
+import functools
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from melbo_app.errors import InputError, Stopped
 
 MEMORY = 4
 """How many times the memory of a training step a product needs: the backward pass is differentiated in its turn."""
+KEPT = ("basis", "images", "directions", "values", "block")
 CONVERGED = 1e-5
 """A singular vector is exact enough where what is left over of JᵀJ v is this small against the largest one."""
 
@@ -65,9 +67,15 @@ def singular_vectors(ascent: Ascent, count: int, passes: int) -> Generator[Train
     basis = images = torch.zeros(0, ascent.width, dtype=torch.float64)
     directions, values = basis, torch.zeros(0, dtype=torch.float64)
     curves: list[list[float]] = [[] for _ in range(count)]
-    block = polar(random_rows(count, ascent.width, 1.0, ascent.generator), 1.0).double()
     done, stopped = 0, False
+    if begun := ascent.resume("jacobian"):
+        basis, images, directions, values, block = (begun.tensors[name] for name in KEPT)
+        curves, done = begun.facts["curves"], begun.facts["done"]
+    else:
+        block = polar(random_rows(count, ascent.width, 1.0, ascent.generator), 1.0).double()
     progress = TrainingProgress(f"Jacobian, pass 1 of {passes}", 0, passes, None, curves, 0)
+    kept = zip(KEPT, (basis, images, directions, values, block), strict=True)
+    ascent.keep("jacobian", dict(kept), curves=curves, done=done)
     try:
         while done < passes and len(block):
             image = yield from _images(ascent, block, progress)
@@ -77,10 +85,12 @@ def singular_vectors(ascent: Ascent, count: int, passes: int) -> Generator[Train
             for curve, value in zip(curves, values.tolist(), strict=True):
                 curve.append(value * ascent.config.radius)
             done += 1
+            block = _new_directions(residuals, basis, CONVERGED * float(squares.max()))
+            kept = zip(KEPT, (basis, images, directions, values, block), strict=True)
+            ascent.keep("jacobian", dict(kept), curves=curves, done=done)
             left = ascent.seconds_left(done, passes)
             progress = TrainingProgress(f"Jacobian, pass {done} of {passes}", done, passes, left, curves, count)
             yield progress
-            block = _new_directions(residuals, basis, CONVERGED * float(squares.max()))
     except Stopped:
         stopped = True
     return SingularVectors(directions, values.tolist(), curves, done, stopped)
@@ -92,7 +102,8 @@ def _images(ascent: Ascent, block: Tensor, now: TrainingProgress) -> Generator[T
     for number, chunk in enumerate(block.float().to(ascent.device).split(max(1, ascent.batch // MEMORY))):
         if number:
             yield now
-        images.append(gram(ascent.piece, ascent.mask, chunk, ascent.stop).cpu().double())
+        compute = functools.partial(_image, ascent, chunk)
+        images.append(ascent.once(compute)[0].cpu().double())
     image = torch.cat(images)
     if not bool(image.isfinite().all()):
         raise InputError(
@@ -101,6 +112,10 @@ def _images(ascent: Ascent, block: Tensor, now: TrainingProgress) -> Generator[T
             "Bring them closer together, or load the model in float32",
         )
     return image
+
+
+def _image(ascent: Ascent, chunk: Tensor) -> tuple[Tensor]:
+    return (gram(ascent.piece, ascent.mask, chunk, ascent.stop),)
 
 
 def _ritz(basis: Tensor, images: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -121,4 +136,4 @@ def _new_directions(residuals: Tensor, basis: Tensor, least: float) -> Tensor:
     for _ in range(2):  # once leaves a rounding error of the size of what is removed
         residuals = residuals - (residuals @ basis.T) @ basis
     _, sizes, rows = torch.linalg.svd(residuals, full_matrices=False)
-    return rows[sizes > least]
+    return rows[sizes > least].contiguous()

@@ -1,7 +1,9 @@
 """How much memory work needs, known before it starts, and how much there is."""
 
 import ctypes
+import gc
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.errors import InputError
+from melbo_app.sizes import size_text
 
 SHARE = 0.7
 """Of the free memory, what work may take unless a person says otherwise."""
@@ -21,6 +24,27 @@ SHARE = 0.7
 def budget(lm: LanguageModel, memory_gb: float | None = None) -> int:
     """Bytes that work may take on each of the model's devices."""
     return int(SHARE * min(map(free, lm.devices))) if memory_gb is None else int(memory_gb * 1e9)
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """What to tell a person where ``error`` says that memory ran out, with the numbers that are known; else None."""
+    said = str(error)
+    if not (isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in said):
+        return None
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    give_back()
+    asked = re.search(r"(?:tried to|Tried to) allocate ([\d.]+)\s*(bytes|[KMG]iB)", said)
+    needed = ""
+    if asked:
+        unit = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[asked[2]]
+        needed = f" ({size_text(int(float(asked[1]) * unit))} more were asked for)"
+    have = free(torch.device("cuda") if isinstance(error, torch.OutOfMemoryError) else torch.device("cpu"))
+    return (
+        f"the memory was not enough{needed}; {size_text(have)} are free now. Ask for fewer vectors, or fewer or "
+        "shorter prompts, or let work use less of it at a time with MELBO_MEMORY_GB."
+    )
 
 
 def weights_bytes(folder: Path, dtype: torch.dtype) -> int:
@@ -58,7 +82,12 @@ def bytes_per_vector(lm: LanguageModel, encoded: EncodedPrompts, source: int, ta
 
 
 def rows_at_once(lm: LanguageModel, tokens: int, memory_gb: float | None = None) -> int:
-    """How many rows of ``tokens`` tokens (prompt and completion together) can be generated in one batch, at least 1.
+    """How many rows of ``tokens`` tokens (prompt and completion together) can be generated in one batch, at least 1."""
+    return max(1, budget(lm, memory_gb) // bytes_per_row(lm, tokens))
+
+
+def bytes_per_row(lm: LanguageModel, tokens: int) -> int:
+    """Bytes that generating takes for a row of ``tokens`` tokens, prompt and completion together.
 
     A row keeps keys and values in every block; on top come its hidden states, and its logits in float32, each of
     them a few times over.
@@ -68,8 +97,7 @@ def rows_at_once(lm: LanguageModel, tokens: int, memory_gb: float | None = None)
     head = getattr(config, "head_dim", None) or lm.hidden_size // heads
     cached = 2 * len(lm.blocks) * (getattr(config, "num_key_value_heads", None) or heads) * head
     wide = 16 * lm.hidden_size
-    row = tokens * (cached + wide) * lm.dtype.itemsize + 4 * 4 * config.vocab_size
-    return max(1, budget(lm, memory_gb) // row)
+    return tokens * (cached + wide) * lm.dtype.itemsize + 4 * 4 * config.vocab_size
 
 
 def give_back() -> None:

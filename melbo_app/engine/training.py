@@ -17,6 +17,7 @@ from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
 from melbo_app.engine.training_config import Method, TrainingConfig
 from melbo_app.engine.training_result import Stop, Training
+from melbo_app.engine.training_state import Keeper, TrainingState
 from melbo_app.errors import InputError
 from melbo_app.sizes import size_text
 
@@ -42,6 +43,8 @@ def train(
     stop: Stop | None = None,
     memory_gb: float | None = None,
     against: ModelSlice | None = None,
+    keeper: Keeper | None = None,
+    begun: TrainingState | None = None,
 ) -> Training:
     """Train vectors, yielding after every step; the result is what the generator returns.
 
@@ -50,6 +53,9 @@ def train(
 
     Args:
         against: the prompts of the other side, for methods that compare two.
+        keeper: is offered where the training stands, by methods that take many steps.
+        begun: where it goes on: the result is then what it would have been without the pause, bit for bit, unless there
+            is less memory now than a batch had then.
 
     Raises:
         InputError: more vectors than dimensions, a scope without a token, or more memory needed than there is.
@@ -62,12 +68,20 @@ def train(
     scope = TokenScope.parse(config.scope)
     piece.mask(scope)  # refuses an empty scope now, not at the first step
     sides = None if against is None else (piece.source_means(scope), against.source_means(scope))
-    batch = vectors_at_once(piece, memory_gb)
+    batch = batch_size(piece, memory_gb)
     if config.method == "soft-delta" or (config.agreement and config.agreement_form == "contrastive"):
         refuse_coupling(piece, config, memory_gb)
+    if begun is not None:
+        batch = min(batch, begun.batch)  # another size would round differently
+    return METHODS[config.method](Ascent(piece, config, batch, stop or (lambda: False), sides, keeper, begun))
+
+
+def batch_size(piece: ModelSlice, memory_gb: float | None = None) -> int:
+    """Vectors in one forward and backward pass: as many as fit, and on a CPU no more than take a second or two."""
+    batch = vectors_at_once(piece, memory_gb)
     if piece.lm.device.type == "cpu":
         batch = min(batch, max(1, TOKENS_AT_ONCE // piece.encoded.input_ids.numel()))
-    return METHODS[config.method](Ascent(piece, config, batch, stop or (lambda: False), sides))
+    return batch
 
 
 def vectors_at_once(piece: ModelSlice, memory_gb: float | None = None) -> int:
@@ -87,6 +101,16 @@ def vectors_at_once(piece: ModelSlice, memory_gb: float | None = None) -> int:
             "Train on fewer or shorter prompts, or bring the layers closer together",
         )
     return have // max(1, need)
+
+
+def memory_note(piece: ModelSlice, config: TrainingConfig, memory_gb: float | None = None) -> str:
+    """What a training needs of the memory, for people."""
+    each, have = bytes_per_vector(piece.lm, piece.encoded, piece.source, piece.target), budget(piece.lm, memory_gb)
+    together = 1 if config.method == "sequential" else min(config.vectors, batch_size(piece, memory_gb))
+    return (
+        f"Needs {size_text(each * together)} beside the model, for {together} of {config.vectors} vectors at a time; "
+        f"{size_text(have)} may be used."
+    )
 
 
 def refuse_coupling(piece: ModelSlice, config: TrainingConfig, memory_gb: float | None = None) -> None:

@@ -226,6 +226,8 @@ class TrainingProgress:
     seconds_left: float | None
     curves: list[list[float]] = field(default_factory=list)
     finished: int = 0
+    note: str = ""
+    """A line for the log of the job."""
 
 
 def _either(names: Iterable[str]) -> str:

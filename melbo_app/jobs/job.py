@@ -1,14 +1,18 @@
 """A job: long work in a thread of the server, which goes on whoever looks at it."""
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 from melbo_app.errors import MelboError, Stopped
+from melbo_app.jobs.mapping import Map
+from melbo_app.library.bank import Bank
+from melbo_app.library.completions import Comparison
+from melbo_app.library.job_records import JobProgress, JobRecord, JobState, LogLine
 
-State = Literal["running", "stopping", "done", "stopped", "failed"]
 Progress = TypeVar("Progress")
 Result = TypeVar("Result")
 
@@ -17,64 +21,159 @@ class Job(Generic[Progress, Result]):
     """Runs a generator of progress to its end in a thread. All attributes may be read from any thread.
 
     Attributes:
+        id: its number in the database.
         title: what is being done, for people.
         progress: the newest progress, None before the first.
         result: what the generator returned; None where it was stopped before there was anything to keep.
         error: the sentence to show, when the state is "failed".
     """
 
-    def __init__(self, title: str, work: Callable[[Callable[[], bool]], Generator[Progress, None, Result]]) -> None:
-        """Start. ``work`` takes the question "shall I stop?" and returns the generator."""
-        self.title = title
-        self.started = datetime.now(UTC)
+    def __init__(
+        self,
+        record: JobRecord,
+        work: "Callable[[Job[Progress, Result]], Generator[Progress, None, Result]]",
+        changed: "Callable[[Job[Progress, Result]], None]" = lambda job: None,
+    ) -> None:
+        """A job that waits for ``start``.
+
+        Args:
+            work: makes the generator, in the job's thread; it asks ``job.is_stopping`` whether it should stop.
+            changed: is called after whatever changes, in the thread that changed it.
+        """
+        self.id, self.kind, self.title, self.started = record.id, record.kind, record.title, record.started
         self.ended: datetime | None = None
         self.progress: Progress | None = None
         self.result: Result | None = None
         self.error: str | None = None
-        self._failed = False
-        self._stop = threading.Event()
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(work(self._stop.is_set),), name=title, daemon=True)
-        self._thread.start()
+        self._record, self._log = record, list(record.log)
+        self._work, self._changed = work, changed
+        self._state: JobState = "waiting"
+        self._one = threading.Lock()
+        self._stop, self._pause, self._end = threading.Event(), threading.Event(), threading.Event()
 
     @property
-    def state(self) -> State:
+    def state(self) -> JobState:
         """Where the job stands."""
-        if not self._end.is_set():
-            return "stopping" if self._stop.is_set() else "running"
-        if self._failed:
-            return "failed"
-        return "stopped" if self._stop.is_set() else "done"
+        return "stopping" if self._state == "running" and self._stop.is_set() else self._state
 
     @property
     def is_active(self) -> bool:
-        """Whether it still runs."""
-        return not self._end.is_set()
+        """Whether it runs, or waits for its turn."""
+        return self._state in ("waiting", "running")
+
+    @property
+    def is_stopping(self) -> Callable[[], bool]:
+        """The question whether somebody asked it to stop."""
+        return self._stop.is_set
+
+    def start(self) -> None:
+        """Begin, unless it was stopped while it waited."""
+        with self._one:
+            if self._state != "waiting":
+                return
+            self._state, self.started = "running", datetime.now(UTC)
+        self.say("Begins.")
+        self._changed(self)
+        try:
+            threading.Thread(target=self._run, name=self.title, daemon=True).start()
+        except RuntimeError as error:  # the system gives no more threads
+            self._fail(error)
+            self._finish("failed")
 
     def stop(self) -> None:
-        """Ask the job to stop; it keeps what is finished."""
-        if self.is_active:
-            self._stop.set()
+        """Ask the job to stop; it keeps what is finished. One that waits is over at once."""
+        with self._one:
+            waiting = self._state == "waiting"
+            if waiting:
+                self._state = "stopped"
+            elif self.is_active:
+                self._stop.set()
+        if waiting:
+            self.say("Removed from the queue.")
+            self._finish("stopped")
+
+    def pause(self) -> None:
+        """End soon without keeping anything but where it stands: the server ends, and the next one goes on."""
+        self._pause.set()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait for the end, at most ``seconds``; whether it was reached."""
         return self._end.wait(seconds)
 
-    def _run(self, work: Generator[Progress, Any, Result]) -> None:
+    def say(self, text: str) -> None:
+        """Write a line into the job's log."""
+        self._log.append(LogLine(at=datetime.now(UTC), text=text))
+
+    def record(self) -> JobRecord:
+        """The job as it is now."""
+        result = self.result
+        bank = result.record.name if isinstance(result, Bank) else None
+        comparison = result.comparison if isinstance(result, Map) else None
+        if isinstance(result, Comparison):
+            comparison = result.id
+        changes = {
+            "state": self.state,
+            "progress": self._told_progress() or self._record.progress,
+            "log": tuple(self._log),
+            "started": self.started,
+            "ended": self.ended,
+            "bank": bank,
+            "comparison": comparison,
+            "error": self.error,
+        }
+        return self._record.model_copy(update=changes)
+
+    def _told_progress(self) -> JobProgress | None:
+        progress: Any = self.progress
+        if progress is None:
+            return None
+        left = getattr(progress, "seconds_left", None)
+        if left is None and self.started is not None and 0 < progress.done < progress.total:
+            spent = (datetime.now(UTC) - self.started).total_seconds()
+            left = max(0.0, spent / progress.done * (progress.total - progress.done))
+        return JobProgress(stage=progress.stage, done=progress.done, total=progress.total, seconds_left=left)
+
+    def _run(self) -> None:
+        state: JobState = "failed"
         try:
-            while True:
-                try:
-                    self.progress = next(work)
-                except StopIteration as end:
-                    self.result = end.value
-                    return
+            with contextlib.closing(self._work(self)) as work:
+                state = self._to_its_end(work)
         except Stopped:
-            pass  # the state says it
+            state = "stopped"
         except MelboError as error:
-            self._failed, self.error = True, str(error)
-        except Exception as error:
-            logging.getLogger(__name__).exception("%s failed", self.title)
-            self._failed, self.error = True, f"{self.title} failed: {str(error) or type(error).__name__}"
-        finally:
-            self.ended = datetime.now(UTC)
-            self._end.set()
+            self.error = str(error)
+        except BaseException as error:  # whatever it is, it ends this job and no other
+            self._fail(error)
+        self._finish(state)
+
+    def _to_its_end(self, work: Generator[Progress, None, Result]) -> JobState:
+        while not self._pause.is_set():
+            try:
+                self.progress = next(work)
+            except StopIteration as end:
+                self.result = end.value
+                return "stopped" if self._stop.is_set() else "done"
+            note = getattr(self.progress, "note", "")
+            if note and note != self._log[-1].text:
+                self.say(note)
+            self._changed(self)
+        return "interrupted"
+
+    def _fail(self, error: BaseException) -> None:
+        from melbo_app.engine.memory import out_of_memory  # late: torch takes seconds to import
+
+        logging.getLogger(__name__).error("%s failed", self.title, exc_info=error)
+        reason = out_of_memory(error) or str(error) or type(error).__name__
+        self.error = f"{self.title} failed: {reason}"
+
+    def _finish(self, state: JobState) -> None:
+        self.ended = None if state == "interrupted" else datetime.now(UTC)
+        if state == "failed":
+            self.say(self.error or "Failed.")
+        elif self.started is not None and self.ended is not None:
+            self.say(f"{state.capitalize()} after {(self.ended - self.started).total_seconds():.0f} s.")
+        elif state == "interrupted":
+            self.say("The server was ended; the next one goes on with it.")
+        self._state = state
+        self._changed(self)
+        self._end.set()

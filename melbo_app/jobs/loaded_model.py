@@ -57,6 +57,17 @@ class LoadedModel:
         self._wanted = settings.model
         self._files: weights.ModelFiles | None = None
         self._lm: LanguageModel | None = None
+        self._budget = settings.memory_gb
+
+    @property
+    def memory_gb(self) -> float | None:
+        """What work may use of the memory, as set by a person or as the machine had it when the model was loaded, and
+        never more than a share of what is free now; None before that."""
+        if self._settings.memory_gb is not None or self._budget is None or self._lm is None:
+            return self._settings.memory_gb
+        from melbo_app.engine.memory import budget
+
+        return min(self._budget, budget(self._lm) / 1e9)
 
     def get(self) -> "LanguageModel":
         """The model, loaded now if it is not yet. Raises InputError or StorageError where that fails."""
@@ -90,11 +101,22 @@ class LoadedModel:
             finally:
                 self._stage = None
             self._files, self._lm, self._wanted = files, lm, spec
+            if self._settings.memory_gb is None:
+                from melbo_app.engine.memory import budget
+
+                self._budget = budget(lm) / 1e9
             return lm
 
     def is_loaded(self, spec: str) -> bool:
         """Whether ``spec`` names the model in memory."""
         return self._files is not None and spec.strip() == self._files.spec
+
+    def is_meant(self, spec: str, weights_hash: str | None) -> bool:
+        """Whether the model in memory is the one that was meant: by its weights, or by its name where they were not
+        known yet."""
+        if weights_hash is None:
+            return spec == self._wanted or self.is_loaded(spec)
+        return self._lm is not None and weights_hash == self._lm.weights_hash
 
     def state(self) -> ModelState:
         """What can be said of the model now, at once."""

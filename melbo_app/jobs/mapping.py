@@ -21,6 +21,8 @@ class MapProgress:
     stage: str
     done: int
     total: int
+    note: str = ""
+    """A line for the log of the job."""
 
 
 @dataclass(frozen=True)

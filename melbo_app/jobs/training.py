@@ -1,5 +1,6 @@
 """A training from prompts to a bank on the shelf."""
 
+import json
 import platform
 import shlex
 from collections.abc import Callable, Generator, Sequence
@@ -14,6 +15,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import METHOD_DESCRIPTIONS, TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError, Stopped
+from melbo_app.jobs.checkpointing import Checkpointing
 from melbo_app.library.bank import Bank, BankRecord, EffectRecord, PromptRecord
 
 if TYPE_CHECKING:
@@ -63,8 +65,10 @@ def train_bank(
     name: str,
     memory_gb: float | None,
     stop: Callable[[], bool],
+    checkpoint: Checkpointing | None = None,
 ) -> Generator[TrainingProgress, None, Bank]:
-    """Train and make a bank of what was found; nothing is saved here.
+    """Train and make a bank of what was found; nothing is saved here. With a ``checkpoint``, the training goes on where
+    that one stands, and offers it where it stands itself.
 
     Raises:
         InputError: what was asked for cannot be trained.
@@ -74,7 +78,7 @@ def train_bank(
     from melbo_app.engine.encoding import encode
     from melbo_app.engine.memory import give_back
     from melbo_app.engine.slice import ModelSlice
-    from melbo_app.engine.training import train, vectors_at_once
+    from melbo_app.engine.training import memory_note, train, vectors_at_once
 
     total = config.total_steps * (config.vectors if config.method == "sequential" else 1)
     yield TrainingProgress("running the model once", 0, total, None)
@@ -90,7 +94,9 @@ def train_bank(
             raise InputError("against", f"{error.field}: {error.problem}", error.remedy) from error
     others = _held_out(lm, config)
     batch = min(vectors_at_once(each, memory_gb) for each in (piece, others) if each is not None)
-    result = yield from train(piece, config, stop, memory_gb, against)
+    yield TrainingProgress("starting", 0, total, None, note=memory_note(piece, config, memory_gb))
+    begun = None if checkpoint is None else checkpoint.begin(_identity(lm, prompts, config))
+    result = yield from train(piece, config, stop, memory_gb, against, checkpoint, begun)
     if not len(result.vectors):
         raise Stopped("Stopped before a vector was finished: nothing was saved.")
     effect, held_out_effect = None, None
@@ -157,8 +163,28 @@ def train_bank(
     return Bank(record, result.vectors.numpy(), outputs)
 
 
+def _identity(lm: "LanguageModel", prompts: Sequence[Prompt], config: TrainingConfig) -> dict[str, str]:
+    """All that determines what a training finds: it goes on from a checkpoint only where all of it is the same."""
+    asked = json.dumps([[asdict(prompt) for prompt in prompts], asdict(config)], sort_keys=True)
+    return {
+        "training": sha256(asked.encode()).hexdigest(),
+        "model": lm.weights_hash,
+        "template": sha256(str(getattr(lm.tokenizer, "chat_template", None)).encode()).hexdigest(),
+        "dtype": str(lm.dtype),
+        "device": lm.device.type,
+        "version": " ".join([__version__, version("torch"), version("transformers")]),
+    }
+
+
 def _recorded(prompts: Sequence[Prompt]) -> list[PromptRecord]:
     return [PromptRecord(user=p.user, system=p.system, template=p.template) for p in prompts]
+
+
+def is_of(record: BankRecord, prompts: Sequence[Prompt], config: TrainingConfig) -> bool:
+    """Whether a bank is what this training makes, as far as its record says."""
+    asked = (config.method, config.source, config.target, config.radius, config.scope, config.seed)
+    made = (record.method, record.source, record.target, record.radius, record.scope, record.seed)
+    return asked == made and record.prompts == _recorded(prompts)
 
 
 def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: str) -> str:

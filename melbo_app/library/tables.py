@@ -208,3 +208,24 @@ class LabelVersionRow(Table):
     note: Mapped[str] = mapped_column(Text)
     author: Mapped[str] = mapped_column(String(80))
     updated: Mapped[datetime] = mapped_column(Moment)
+
+
+class JobRow(Table):
+    """One job. ``progress`` and ``log`` are JSON, written about once a second while it runs."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    title: Mapped[str] = mapped_column(Text)
+    request: Mapped[dict[str, Any]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    progress: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    log: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    who: Mapped[str] = mapped_column(String(200))
+    created: Mapped[datetime] = mapped_column(Moment)
+    started: Mapped[datetime | None] = mapped_column(Moment)
+    ended: Mapped[datetime | None] = mapped_column(Moment)
+    bank: Mapped[str | None] = mapped_column(String(200))
+    comparison: Mapped[int | None]
+    error: Mapped[str | None] = mapped_column(Text)

@@ -4,6 +4,8 @@ import re
 from collections.abc import Generator, Iterable
 from typing import Any, Generic, TypeVar
 
+import gradio as gr
+
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
@@ -112,6 +114,12 @@ def radius_of(value: dict[str, Any] | None) -> float:
 def chosen(vectors: list[int] | None) -> list[int]:
     """The chosen vectors in order."""
     return sorted(int(vector) for vector in vectors or [])
+
+
+def asked_by(request: gr.Request) -> str:
+    """Who asks for a job: the name that a person logged in with, else where the browser is."""
+    host = request.client.host if request.client else ""
+    return request.username or ("this machine" if host in ("127.0.0.1", "::1", "") else host)
 
 
 def bank_chosen(name: str | None) -> str:

@@ -9,10 +9,11 @@ from melbo_app.errors import InputError
 from melbo_app.ui.components.status_bar import status_bar
 from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import bind
-from melbo_app.ui.present import bank_choices, job_key, job_status, model_status, sentence
+from melbo_app.ui.present import bank_choices, job_status, model_status, sentence
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.banks import BanksTab
 from melbo_app.ui.tabs.completions import CompletionsTab
+from melbo_app.ui.tabs.jobs import JobsTab, job_chosen
 from melbo_app.ui.tabs.labels import LabelsTab
 from melbo_app.ui.tabs.map import MapTab
 from melbo_app.ui.tabs.models import ModelsTab
@@ -49,6 +50,8 @@ class Page:
                     self.similarity = SimilarityTab(workbench, session)
                 with gr.Tab("Train", id="train") as train:
                     self.train = TrainTab(workbench, session)
+                with gr.Tab("Jobs", id="jobs") as jobs:
+                    self.jobs = JobsTab(workbench)
                 with gr.Tab("Labels", id="labels") as labels:
                     self.labels = LabelsTab(workbench, session)
                 with gr.Tab("Banks", id="banks") as banks:
@@ -56,14 +59,16 @@ class Page:
                 with gr.Tab("Models", id="models") as models:
                     self.models = ModelsTab(workbench)
         self.timer = gr.Timer(BUSY)
-        self._noticed = gr.State(None)  # the training that was seen to run, and has not been seen to end
-        self._finished = gr.State(None)  # the bank that it made, and whether it was started from this page
+        self._noticed = gr.State([[], []])  # the trainings that were seen to run or wait, and those seen to have ended
+        self._finished = gr.State(None)  # the bank that one made, whether it was started from this page, its number
+        self._map = gr.State(None)  # the map that was asked for in the list of jobs
         self._model = gr.State(None)  # hash of the model that the page was last told about
         session.bind([self.train.source, self.train.target], self._model)
         self.completions.bind()
         self.map.bind(maps)
         self.similarity.bind(similarities)
         self.train.bind(self.timer)
+        self.jobs.bind(jobs, self.timer)
         self.labels.bind(labels)
         self.banks.bind(banks)
         self.models.bind(models, self.timer)
@@ -71,8 +76,10 @@ class Page:
 
     def _bind(self, train: gr.Tab, models: gr.Tab) -> None:
         session, completions, form = self.session, self.completions, self.train
-        look = [self.status, self.timer, self._noticed, self._finished, self._model, *form.job_outputs]
-        known = [self.train.watched, self._noticed, self._model]
+        look = [
+            self.status, self.timer, self._noticed, self._finished, self._model, *form.job_outputs, *self.jobs.outputs,
+        ]  # fmt: skip
+        known = [self.train.watched, self._noticed, self._model, self.jobs.chosen, self.jobs.shown]
         bind(self.timer.tick, self._look, known, look, trigger_mode="once")
         context = gr.context.Context.root_block
         assert context is not None, "the page is built inside a Blocks"
@@ -88,9 +95,29 @@ class Page:
         bind(train.select, form.offer_name, session.prompt, form.name)
         taken = bind(self._finished.change, self._take_up, self._finished, session.bank_outputs)
         bind(taken.then, form.next_name, [session.prompt, form.name, self._finished], form.name)
+        self._bind_results()
         for grid in (completions.grid, self.map.aside):
             outputs = [self.tabs, *session.bank_outputs, *self.labels.outputs]
             bind(grid.annotate, self._label, [session.bank, *self.labels.form], outputs)
+
+    def _bind_results(self) -> None:
+        """What a job made is opened where it belongs."""
+        completions = self.completions
+        outputs = [self.tabs, self._map, completions.history, *completions.restore_outputs]
+        opened = bind(self.jobs.result.click, self._open_result, self.jobs.chosen, outputs)
+        self.map.bind_showing(opened.success, self._map)
+
+    def _open_result(self, id: int | None) -> list[Any]:
+        record = self._workbench.job(job_chosen(id))
+        nothing = [gr.skip()] * len(self.completions.restore_outputs)
+        if record.kind == "map":
+            return [gr.Tabs(selected="map"), record.comparison, gr.skip(), *nothing]
+        if record.comparison is not None:
+            values = self.completions.restore(record.comparison)
+            return [gr.Tabs(selected="completions"), None, gr.skip(), *values]
+        bank = self._workbench.bank(bank_chosen(record.bank)).record.name
+        shown = [*nothing[:3], *self.session.open_bank(bank), *nothing[8:]]
+        return [gr.Tabs(selected="completions"), None, gr.skip(), *shown]
 
     def _open(self, kept: Any) -> list[Any]:
         """What a page shows when it is opened: the latest comparison, and the left column as this browser kept it.
@@ -105,7 +132,9 @@ class Page:
         return [self._status(), known, *values, *self.train.watch(), scope, self.map.find_last()]
 
     def _status(self) -> dict[str, Any]:
-        return {**model_status(self._workbench.model_state()), **job_status(self._workbench.training_job())}
+        waiting = sum(job.state == "waiting" for job in self._workbench.active_jobs("training"))
+        job = job_status(self._workbench.training_job(), waiting)
+        return {**model_status(self._workbench.model_state()), **job}
 
     def _latest(self) -> list[Any]:
         recent = self._workbench.comparisons(limit=1)
@@ -121,29 +150,33 @@ class Page:
         shown = [*self.session.prompt_values(list(prompts)), *self.session.open_bank(first), *rest]
         return [self.completions.choices(), *shown]
 
-    def _look(self, own: str | None, noticed: list[str] | None, known: str | None) -> list[Any]:
+    def _look(
+        self, own: list[int], noticed: list[list[int]], known: str | None, job: int | None, listed: list[Any] | None
+    ) -> list[Any]:
         """What the server is doing now; looks again soon while there is something to see."""
-        state, job = self._workbench.model_state(), self._workbench.training_job()
-        active = job is not None and job.is_active
-        key = job_key(job) if job is not None else None
-        ended = (
-            key is not None and not active and (noticed == [key, "runs"] or (own == key and noticed != [key, "ended"]))
-        )
-        shown = self.train.watch() if active or ended else [gr.skip()] * len(self.train.job_outputs)
-        made = job.result.record.name if job is not None and ended and job.result else None
-        if job is not None and ended and job.state == "failed":
-            gr.Warning(html.escape(sentence(job.error or "")), title="Training failed", duration=12)
-        elif made:
-            what = "is trained and chosen for steering." if own == key else "is trained and in the list of banks."
-            gr.Info(f"“{html.escape(made)}” {what}", title="Training finished", duration=5)
+        state, active = self._workbench.model_state(), self._workbench.active_jobs()
+        seen, told = noticed
+        under_way = [job.id for job in active if job.kind == "training"]
+        ended = [id for id in sorted({*seen, *own}) if id not in under_way and id not in told]
+        finished: Any = gr.skip()
+        for id in ended:
+            record = self._workbench.job(id)
+            if record.state == "failed":
+                gr.Warning(html.escape(sentence(record.error or "")), title="Training failed", duration=12)
+            elif record.bank:
+                what = "is trained and chosen for steering." if id in own else "is trained and in the list of banks."
+                gr.Info(f"“{html.escape(record.bank)}” {what}", title="Training finished", duration=5)
+                finished = [record.bank, id in own, id]
+        shown = self.train.watch() if under_way or ended else [gr.skip()] * len(self.train.job_outputs)
         busy = active or state.loading or not (state.loaded or state.error)
         return [
             self._status(),
             gr.Timer(BUSY if busy else IDLE),
-            [key, "runs"] if active else [key, "ended"] if ended else gr.skip(),
-            [made, own == key, key] if made else gr.skip(),
+            [under_way, [*told, *ended]] if ended or under_way != seen else gr.skip(),
+            finished,
             state.weights_hash if state.loaded and state.weights_hash != known else gr.skip(),
             *shown,
+            *self.jobs.look(job, listed),
         ]
 
     def _take_up(self, finished: list[Any] | None) -> list[Any]:

@@ -1,6 +1,6 @@
 """How banks, models, jobs and labels are written on the page."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -38,6 +38,13 @@ def seconds_text(seconds: float | None) -> str:
         return ""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s left" if minutes else f"{rest} s left"
+
+
+def duration(seconds: float) -> str:
+    """A duration that is over, or goes on."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def layers(record: BankRecord) -> str:
@@ -80,12 +87,7 @@ def token_name(text: str) -> str:
     return " ".join(text.split()) or ("line end" if "\n" in text else "blank")
 
 
-def job_key(job: Job[TrainingProgress, Bank]) -> str:
-    """What tells this training from any other, also from an earlier one of the same name."""
-    return f"{job.title} {job.started.isoformat()}"
-
-
-def job_status(job: Job[TrainingProgress, Bank] | None) -> dict[str, Any]:
+def job_status(job: Job[TrainingProgress, Bank] | None, waiting: int) -> dict[str, Any]:
     """The training chip; nothing when no training runs."""
     if job is None or not job.is_active:
         return {}
@@ -93,26 +95,30 @@ def job_status(job: Job[TrainingProgress, Bank] | None) -> dict[str, Any]:
     fraction = progress.done / max(1, progress.total) if progress else 0.0
     left = seconds_text(progress.seconds_left) if progress else ""
     stopping = " (stopping)" if job.state == "stopping" else ""
-    text = f"{job.title}{stopping}: {round(100 * fraction)} %" + (f", {left}" if left else "")
-    return {"job": text, "job_state": job.state, "job_fraction": fraction}
+    parts = [f"{job.title}{stopping}: {round(100 * fraction)} %", left, f"{waiting} more wait" if waiting else ""]
+    text = ", ".join(part for part in parts if part)
+    return {"job": text.replace("1 more wait", "1 more waits"), "job_state": job.state, "job_fraction": fraction}
 
 
-def job_progress(job: Job[TrainingProgress, Bank] | None) -> dict[str, Any]:
-    """The progress line of the training tab."""
+def job_progress(job: Job[TrainingProgress, Bank] | None, waiting: Sequence[str] = ()) -> dict[str, Any]:
+    """The progress line of the training tab; ``waiting`` are the titles of the trainings in the queue."""
     if job is None:
         return resting()
     if job.is_active:
         progress = job.progress
-        if progress is None:
-            return working(f"{job.title}: starting")
-        parts = [job.title, progress.stage, seconds_text(progress.seconds_left)]
+        parts = (
+            [job.title, progress.stage, seconds_text(progress.seconds_left)] if progress else [job.title, "starting"]
+        )
         if job.state == "stopping":
             parts.append("stopping")
-        return working(" · ".join(part for part in parts if part), progress.done / max(1, progress.total))
+        if waiting:
+            parts.append(f"then {', '.join(waiting)}")
+        fraction = progress.done / max(1, progress.total) if progress else None
+        return working(" · ".join(part for part in parts if part), fraction)
     if job.result is None:
         nothing = f"{job.title} was stopped before a vector was finished: nothing is kept."
         return resting(sentence(job.error) if job.error else nothing)
-    took = (job.ended - job.started).total_seconds() if job.ended else 0.0
+    took = (job.ended - job.started).total_seconds() if job.ended and job.started else 0.0
     verb = "stopped" if job.state == "stopped" else "finished"
     return resting(f"{job.title} {verb} after {took:.0f} s: {len(job.result.vectors)} vectors are on the shelf.")
 

@@ -88,9 +88,11 @@ def test_training_goes_on_when_the_page_is_closed_and_everybody_sees_it(
     other = open_page(app, elsewhere=True)
     expect(other.locator("#job-chip")).to_contain_text("Training “long”")
     steps.train(other, "another", vectors=1, steps=1)
-    steps.refused(other, "Training “long” is under way (", "press Stop first")
-    stop_training(other)
-    assert not any(row.startswith("another") for row in steps.field(other, "bank").all_inner_texts())
+    expect(steps.progress(other, "train")).to_contain_text("then Training “another”")  # it waits in the queue
+    expect(other.locator("#job-chip")).to_contain_text("1 more waits")
+    other.locator("#train-stop").click()
+    assert steps.wait_for_training(other, "another") == 1
+    expect(steps.field(other, "bank")).to_have_value("another")
 
 
 def test_stop_before_the_first_vector_keeps_nothing_and_is_no_failure(page: Page) -> None:

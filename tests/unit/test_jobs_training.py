@@ -247,12 +247,23 @@ def test_an_unknown_model_is_a_failed_job_with_the_sentence(tmp_path):
     assert job.state == "failed" and job.error.startswith("model: ") and "nowhere" in job.error
 
 
-def test_a_second_training_is_told_who_is_first_and_how_far(busy):
-    with pytest.raises(
-        BusyError, match=r"^Training “first” is under way \(\d+ %\)\. Wait for it, or press Stop first\."
-    ):
-        busy.start_training([PROMPT], QUICK, "second")
+def test_a_second_training_waits_for_the_first_and_may_be_removed(busy):
+    second, third = (busy.start_training([PROMPT], QUICK, name, who="Ann") for name in ("second", "third"))
+    assert [busy.job(job.id).place for job in (second, third)] == [1, 2]
     assert busy.training_job().title == "Training “first”"
+    assert busy.stop_job(second.id).state == "stopped" and second.wait(0)
+    assert busy.job(third.id).place == 1
+    busy.training_job().stop()
+    assert ended(third).state == "done" and third.started >= busy.job(1).ended
+    assert [line.name for line in busy.banks() if line.name == "second"] == []
+    told = [(line.title, line.state, line.who, line.bank) for line in busy.jobs()]
+    assert told[:2] == [("Training “third”", "done", "Ann", "third"), ("Training “second”", "stopped", "Ann", None)]
+
+
+def test_a_name_that_waits_in_the_queue_is_taken(busy):
+    for name in ("first", "FIRST"):
+        with pytest.raises(InputError, match="name: Training “first” is under way or waits. Choose another name."):
+            busy.start_training([PROMPT], QUICK, name)
 
 
 def test_while_a_training_runs_another_model_waits_but_the_present_one_may_be_chosen_again(busy, tmp_path):

@@ -1,6 +1,7 @@
 """The published method: one vector after the other."""
 
 import torch
+from torch import Tensor
 
 from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.orthogonal import precise, random_rows, tangent, without
@@ -22,17 +23,31 @@ def sequential(ascent: Ascent) -> Training:
     done, total, stopped = 0, config.vectors * steps, False
     progress = TrainingProgress(f"vector 1 of {config.vectors}", 0, total, None, curves, 0)
     try:
-        starts = None if config.start == "random" else (yield from starting_rows(ascent, config.vectors))
-        for number in range(1, config.vectors + 1):
-            if starts is None:  # drawn one at a time: a vector does not depend on how many follow
-                row = random_rows(1, ascent.width, radius, ascent.generator)
+        begun = ascent.resume("sequential")
+        if begun:
+            found, starts = begun.tensors["found"].to(device), begun.tensors.get("starts")
+            curves, done = begun.facts["curves"], begun.facts["done"]
+        else:
+            starts = None if config.start == "random" else (yield from starting_rows(ascent, config.vectors))
+        given = {} if starts is None else {"starts": starts}
+        for number in range(len(found) + 1, config.vectors + 1):
+            if begun and "theta" in begun.tensors:
+                theta = torch.nn.Parameter(begun.tensors["theta"].to(device))
+                optimizer = _optimizer(theta)
+                optimizer.state[theta] = _moments_in(begun.tensors, device)
             else:
-                row = starts[number - 1 : number]
-            start = without(row.to(device), found, radius)
-            theta = torch.nn.Parameter(radius * torch.nn.functional.normalize(start, dim=1))
-            optimizer = torch.optim.AdamW([theta], lr=0.001, betas=(0.9, 0.98), weight_decay=0.0, amsgrad=True)
-            curves.append([])
-            for _ in range(steps):
+                if starts is None:  # drawn one at a time: a vector does not depend on how many follow
+                    row = random_rows(1, ascent.width, radius, ascent.generator)
+                else:
+                    row = starts[number - 1 : number]
+                start = without(row.to(device), found, radius)
+                theta = torch.nn.Parameter(radius * torch.nn.functional.normalize(start, dim=1))
+                optimizer = _optimizer(theta)
+                curves.append([])
+            begun = None
+            kept = {"found": found, "theta": theta, **given, **optimizer.state[theta]}
+            ascent.keep("sequential", kept, curves=curves, done=done)
+            while len(curves[-1]) < steps:
                 values, gradients = yield from ascent.values_and_gradients(theta, progress)
                 curves[-1].append(float(values))
                 with torch.no_grad():
@@ -40,6 +55,8 @@ def sequential(ascent: Ascent) -> Training:
                     optimizer.step()
                     theta.copy_(radius * torch.nn.functional.normalize(without(theta, found, radius), dim=1))
                 done += 1
+                kept = {"found": found, "theta": theta, **given, **optimizer.state[theta]}
+                ascent.keep("sequential", kept, curves=curves, done=done)
                 finished = number - 1 + (done == number * steps)
                 left = ascent.seconds_left(done, total)
                 progress = TrainingProgress(f"vector {number} of {config.vectors}", done, total, left, curves, finished)
@@ -47,8 +64,19 @@ def sequential(ascent: Ascent) -> Training:
             # once more in float64: what float32 leaves over adds up with the number of vectors
             exact = without(precise(theta.detach()), precise(found), radius)
             found = torch.cat([found, (radius * torch.nn.functional.normalize(exact, dim=1)).to(found)])
+            ascent.keep("sequential", {"found": found, **given}, curves=curves, done=done)
     except Stopped:
         stopped = True
     curves = curves[: len(found)]
     final = ascent.final(found, curves, stopped)
     return TrainingResult(found.float().cpu(), final, curves, steps, stopped, ascent.seconds)
+
+
+def _optimizer(theta: torch.nn.Parameter) -> torch.optim.AdamW:
+    return torch.optim.AdamW([theta], lr=0.001, betas=(0.9, 0.98), weight_decay=0.0, amsgrad=True)
+
+
+def _moments_in(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """What the optimizer remembers; nothing before its first step. It counts steps on the CPU."""
+    names = ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+    return {name: tensors[name] if name == "step" else tensors[name].to(device) for name in names if name in tensors}

@@ -1,5 +1,6 @@
 """Deep causal transcoding with exponentials: what steering does, as a sum of few input and output directions."""
 
+import functools
 from collections.abc import Generator
 
 import torch
@@ -28,26 +29,33 @@ def transcoding(ascent: Ascent) -> Training:
     config, radius, total = ascent.config, ascent.config.radius, ascent.config.total_steps
     curves: list[list[float]] = [[] for _ in range(config.vectors)]
     thetas = means = torch.zeros(0, ascent.width, device=ascent.device)
-    done, stopped = 0, False
+    first, done, stopped = 0, 0, False
     progress = TrainingProgress(f"step 1 of {total}", 0, total, None, curves, 0)
     try:
-        rows = polar((yield from starting_rows(ascent, config.vectors)), radius).to(ascent.device)
-        for done in range(total):
+        if begun := ascent.resume("transcoding"):
+            rows, thetas, means = (begun.tensors[name].to(ascent.device) for name in ("rows", "thetas", "means"))
+            curves, first = begun.facts["curves"], begun.facts["done"]
+        else:
+            rows = polar((yield from starting_rows(ascent, config.vectors)), radius).to(ascent.device)
+        ascent.keep("transcoding", {"rows": rows, "thetas": thetas, "means": means}, curves=curves, done=first)
+        for done in range(first, total):
             if done in (0, total - 1):  # exponentials differ in their two signs
                 rows = yield from _stronger_sign(ascent, rows, progress)
             moved, values, gradients = yield from _effects(ascent, rows, progress, gradients=True)
             thetas, means = rows, moved  # what is kept when a stop comes
             for curve, value in zip(curves, values.tolist(), strict=True):
                 curve.append(value)
-            left = ascent.seconds_left(done + 1, total)
-            progress = TrainingProgress(f"step {done + 1} of {total}", done + 1, total, left, curves, config.vectors)
-            yield progress
             unit = torch.nn.functional.normalize(gradients, dim=1)
             if done < total - 1:
                 rows = ranked(unit, moved.norm(dim=1), radius)
             else:
                 near = (unit * rows).sum(dim=1) > LEAST_COSINE * radius
                 rows = torch.where(near[:, None], radius * unit, rows)
+            tensors = {"rows": rows, "thetas": thetas, "means": means}
+            ascent.keep("transcoding", tensors, curves=curves, done=done + 1)
+            left = ascent.seconds_left(done + 1, total)
+            progress = TrainingProgress(f"step {done + 1} of {total}", done + 1, total, left, curves, config.vectors)
+            yield progress
         done = total
         means, values, _ = yield from _effects(ascent, rows, progress, gradients=False)
         thetas, final = rows, values.tolist()
@@ -80,15 +88,22 @@ def _effects(
     for number, chunk in enumerate(thetas.split(ascent.batch)):
         if number:
             yield now
-        leaf = chunk.detach().requires_grad_(gradients)
-        deltas = ascent.piece.deltas(leaf, ascent.stop)
-        mean = torch.einsum("vptd,pt->vd", deltas, weights.to(deltas))
-        slope = torch.autograd.grad(mean.norm(dim=1).sum(), leaf)[0] if gradients else torch.zeros_like(chunk)
-        means.append(mean.detach())
-        values.append(ascent.objective(deltas.detach(), ascent.mask))
+        compute = functools.partial(_effects_of_batch, ascent, chunk, weights, gradients)
+        mean, value, slope = ascent.once(compute)
+        means.append(mean)
+        values.append(value)
         slopes.append(slope)
-        ascent.refuse_unusable(values[-1], slope)
+        ascent.refuse_unusable(value, slope)
     return torch.cat(means), torch.cat(values), torch.cat(slopes)
+
+
+def _effects_of_batch(ascent: Ascent, chunk: Tensor, weights: Tensor, gradients: bool) -> tuple[Tensor, ...]:
+    leaf = chunk.detach().requires_grad_(gradients)
+    deltas = ascent.piece.deltas(leaf, ascent.stop)
+    mean = torch.einsum("vptd,pt->vd", deltas, weights.to(deltas))
+    slope = torch.autograd.grad(mean.norm(dim=1).sum(), leaf)[0] if gradients else torch.zeros_like(chunk)
+    value = ascent.objective(deltas.detach(), ascent.mask)
+    return tuple(found.to(ascent.device) for found in (mean.detach(), value, slope))
 
 
 def _stronger_sign(ascent: Ascent, thetas: Tensor, now: TrainingProgress) -> Generator[TrainingProgress, None, Tensor]:

@@ -6,12 +6,24 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.jobs.mapping import Map
+from melbo_app.errors import MelboError
+from melbo_app.jobs.job import Job
+from melbo_app.jobs.mapping import Map, MapProgress
+from melbo_app.jobs.request import MapRequest
 from melbo_app.ui.components.completion_grid import completion_grid, grid
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
-from melbo_app.ui.forms import Returning, bank_chosen, chosen, decoding_from, prompts_from, radii_from, words_of
+from melbo_app.ui.forms import (
+    Returning,
+    asked_by,
+    bank_chosen,
+    chosen,
+    decoding_from,
+    prompts_from,
+    radii_from,
+    words_of,
+)
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import day
 from melbo_app.ui.runs import Runs
@@ -38,6 +50,7 @@ _WITH_MULTIPLES = f"""(text, chosen, radius) => {{ {_FACTORS}
   return [all.sort((one, other) => Number(one) - Number(other)).join(', ')];
 }}"""
 COLOURINGS = [("by vector", "vector"), ("by R", "radius"), ("by label", "label")]
+FRAME = 0.15  # seconds between two looks at a map that is being drawn
 EMPTY = "Choose vectors at the left and one or several R, then draw the map."
 ASIDE = "Click a point to read its completion."
 
@@ -92,6 +105,11 @@ class MapTab:
         bind(session.radius.change, self._renew_radii, column, [self.radii, self.multiples, self._trained])
         bind(self.plot.point, self._open, None, self.aside)
 
+    def bind_showing(self, trigger: Callable[..., Any], wanted: gr.State) -> None:
+        """Bind an event after which the map of the comparison ``wanted`` is shown, if there is one wanted."""
+        outputs = [self._map, self.plot, self.note, self.progress, self.aside]
+        bind(trigger, self._show, [wanted, self.colour], outputs)
+
     def _renew_radii(
         self, text: str | None, chosen: list[str] | None, radius: dict[str, Any] | None, bank: str | None,
         before: float | None, last: dict[str, Any] | None,
@@ -121,42 +139,71 @@ class MapTab:
     def _show_last(
         self, request: gr.Request, present: Map | None, last: dict[str, Any] | None, colour: str
     ) -> Iterator[tuple[Any, ...]]:
-        """Show the map that was drawn last, when there is none on this page yet."""
-        if present is not None or last is None or self._runs.busy(request):
+        """Show the map that is being drawn, or was drawn last, when there is none on this page yet."""
+        drawing = self._workbench.active_jobs("map")
+        if present is not None or self._runs.busy(request) or (last is None and not drawing):
+            yield (gr.skip(),) * 5
+        elif drawing:
+            yield from self._follow(request, drawing[-1], colour, own=False)
+        elif last is not None:
+            yield from self._redraw(request, last["id"], colour, last["title"])
+
+    def _show(self, request: gr.Request, wanted: int | None, colour: str) -> Iterator[tuple[Any, ...]]:
+        if wanted is None:
             yield (gr.skip(),) * 5
             return
-        yield from self._follow(
-            request, lambda stop: self._workbench.map_of(last["id"], stop=stop), colour, last["title"]
-        )
+        made = self._workbench.comparison(wanted)
+        yield from self._redraw(request, wanted, colour, f"{made.settings['bank']}, {day(made.created)}")
 
     def _draw(
         self, request: gr.Request, text: str, system: str, template: bool, bank: str | None, vectors: list[int],
         radii: str, control: bool, colour: str, *decoding: Any,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
-        arguments = (bank_chosen(bank), prompts_from(text, system, template), chosen(vectors), radii_from(radii))
-        how = decoding_from(*decoding, control=control)
-        yield from self._follow(
-            request, lambda stop: self._workbench.map(*arguments, how, random_control=control, stop=stop), colour
+        asked = MapRequest(
+            bank=bank_chosen(bank),
+            prompts=tuple(prompts_from(text, system, template)),
+            vectors=tuple(chosen(vectors)),
+            radii=tuple(radii_from(radii)),
+            decoding=decoding_from(*decoding, control=control),
+            random_control=control,
         )
+        self._runs.stop(request)
+        yield from self._follow(request, self._workbench.start_job(asked, who=asked_by(request)), colour, own=True)
 
     def _follow(
-        self, request: gr.Request, begin: Callable[[Callable[[], bool]], Any], colour: str, title: str = ""
+        self, request: gr.Request, job: Job[MapProgress, Map | None], colour: str, *, own: bool
     ) -> Iterator[tuple[Any, ...]]:
+        """Show a job until it ends. It goes on when this page is left."""
         with self._runs.start(request) as stop:
-            run = Returning(begin(stop.is_set))
+            while not job.wait(FRAME):
+                replaced = self._runs.replaced(request, stop)
+                if stop.is_set() and (own or not replaced):
+                    job.stop()
+                if replaced:
+                    return
+                if job.progress is not None and not stop.is_set():
+                    yield _under_way(job.progress)
+        if job.error:
+            raise MelboError(job.error)
+        yield self._drawn(job.result, colour)
+
+    def _redraw(self, request: gr.Request, comparison: int, colour: str, title: str) -> Iterator[tuple[Any, ...]]:
+        """Show a map that was drawn before."""
+        with self._runs.start(request) as stop:
+            run = Returning(self._workbench.map_of(comparison, stop=stop.is_set))
             for step in run:
                 if self._runs.replaced(request, stop):
                     return
-                progress = working(step.stage, step.done / max(1, step.total))
-                yield gr.skip(), gr.skip(), gr.skip(), progress, gr.skip()
-        drawn: Map | None = run.result
+                yield _under_way(step)
+        yield self._drawn(run.result, colour, title)
+
+    def _drawn(self, drawn: Map | None, colour: str, title: str = "") -> tuple[Any, ...]:
         if drawn is None:
-            yield gr.skip(), gr.skip(), gr.skip(), resting("Stopped."), gr.skip()
-            return
+            return gr.skip(), gr.skip(), gr.skip(), resting("Stopped."), gr.skip()
         made = f"{drawn.method}. {drawn.note}" if drawn.method not in drawn.note else drawn.note
         made = f"{title}: {made}" if title else made
         nothing = {"groups": [], "message": ASIDE}
-        yield drawn, self._paint(drawn, colour), note(made), resting(f"{len(drawn.points)} completions."), nothing
+        return drawn, self._paint(drawn, colour), note(made), resting(f"{len(drawn.points)} completions."), nothing
 
     def _paint(self, drawn: Map | None, colour: Any) -> dict[str, Any]:
         from melbo_app.analysis.figures import map_figure  # late: plotly takes a second to import
@@ -170,6 +217,10 @@ class MapTab:
 
     def _stop(self, request: gr.Request) -> dict[str, Any]:
         return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
+
+
+def _under_way(step: MapProgress) -> tuple[Any, ...]:
+    return gr.skip(), gr.skip(), gr.skip(), working(step.stage, step.done / max(1, step.total)), gr.skip()
 
 
 def _multiples_in(text: str | None, trained: float | None) -> list[str]:

@@ -10,11 +10,11 @@ from melbo_app.engine.training_config import DEFAULT_STEPS, TrainingConfig
 from melbo_app.errors import MelboError
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
-from melbo_app.ui.components.progress_bar import progress_bar, resting, working
-from melbo_app.ui.forms import bank_chosen, optional_real, prompts_from, real, whole
+from melbo_app.ui.components.progress_bar import progress_bar, resting
+from melbo_app.ui.forms import asked_by, bank_chosen, optional_real, prompts_from, real, whole
 from melbo_app.ui.guard import bind
 from melbo_app.ui.method_form import VECTORS, MethodForm, steps_label
-from melbo_app.ui.present import amount, bank_choices, job_key, job_progress
+from melbo_app.ui.present import amount, bank_choices, job_progress
 from melbo_app.ui.session import SCOPES, Session, default_scope
 from melbo_app.workbench import Workbench
 
@@ -26,7 +26,7 @@ class TrainTab:
 
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session = workbench, session
-        self.watched = gr.State(None)  # the training that was started from this page
+        self.watched = gr.State([])  # the trainings that were started from this page
         self._norm = gr.State(None)
         with gr.Row(elem_classes="mx-split"):
             with gr.Column(scale=4, min_width=330, elem_id="train-form"):
@@ -71,8 +71,8 @@ class TrainTab:
         """Bind the form; ``wake`` is the timer that watches the training."""
         session = self._session
         inputs = [
-            *session.prompt_inputs, self.name, self.source, self.target, self.radius, self.vectors, self.steps, self.p,
-            self.q, self.scope, self.seed, *self.how.inputs,
+            self.watched, *session.prompt_inputs, self.name, self.source, self.target, self.radius, self.vectors,
+            self.steps, self.p, self.q, self.scope, self.seed, *self.how.inputs,
         ]  # fmt: skip
         bind(self.start.click, self._start, inputs, [self.progress, self.watched, wake])
         bind(self.stop.click, self._stop, None, self.progress)
@@ -130,6 +130,7 @@ class TrainTab:
     def _free_name(self, text: str) -> str:
         """A free name of the prompt's first words."""
         taken = {line.name.lower() for line in self._workbench.banks()}
+        taken |= {job.record().request["name"].lower() for job in self._workbench.active_jobs("training")}
         words = re.findall(r"\w+", text.lower())[:4]
         stem = "-".join(words)[:40] or "bank"
         return next(name for name in (f"{stem}-{number}" for number in itertools.count(1)) if name not in taken)
@@ -141,18 +142,23 @@ class TrainTab:
         made = None if job is None or job.is_active or job.result is None else job.result.record.name
         use = gr.Button(f"Use “{made}” for steering", visible=True) if made else gr.Button(visible=False)
         if job is None or job.progress is None or not job.progress.curves:
-            return [job_progress(job), gr.skip(), again, use]
+            return [self._progress(), gr.skip(), again, use]
         from melbo_app.analysis.figures import curves_figure  # late: plotly takes a second to import
 
         progress = job.progress
         curves = [list(curve) for curve in progress.curves]
         figure = curves_figure(curves, progress.done, progress.total, job.title)
-        return [job_progress(job), figure_value(figure), again, use]
+        return [self._progress(), figure_value(figure), again, use]
+
+    def _progress(self) -> dict[str, Any]:
+        waiting = [job.title for job in self._workbench.active_jobs("training") if job.state == "waiting"]
+        return job_progress(self._workbench.training_job(), waiting)
 
     def _start(
-        self, text: str, system: str, template: bool, name: str, source: float, target: float, radius: float,
-        vectors: float, steps: float, p: float, q: str, scope: str, seed: float, method: str, *options: Any,
-    ) -> tuple[dict[str, Any], str, gr.Timer]:  # fmt: skip
+        self, request: gr.Request, watched: list[int], text: str, system: str, template: bool, name: str,
+        source: float, target: float, radius: float, vectors: float, steps: float, p: float, q: str, scope: str,
+        seed: float, method: str, *options: Any,
+    ) -> tuple[dict[str, Any], list[int], gr.Timer]:  # fmt: skip
         config = TrainingConfig(
             source=whole("source layer", source),
             target=whole("target layer", target),
@@ -166,8 +172,9 @@ class TrainTab:
             **self.how.values(system, template, method, *options),
         )
         prompts = prompts_from(text, system, template)
-        job = self._workbench.start_training(prompts, config, name.strip() or self._free_name(text))
-        return working("starting"), job_key(job), gr.Timer(0.7)
+        name = name.strip() or self._free_name(text)
+        job = self._workbench.start_training(prompts, config, name, who=asked_by(request))
+        return self._progress(), [*watched, job.id], gr.Timer(0.7)
 
     def _use(self) -> list[Any]:
         job = self._workbench.training_job()
@@ -179,7 +186,7 @@ class TrainTab:
         if job is None or not job.is_active:
             return resting("Nothing is under way.")
         job.stop()
-        return job_progress(job)
+        return self._progress()
 
     def _save_again(self, text: str, name: str) -> list[Any]:
         """Save what waits; under the name in the field where its own is taken by now."""

@@ -1,0 +1,53 @@
+"""The jobs of the server, as they stand in the database. They are started and stopped on the page."""
+
+from typing import Annotated
+
+import typer
+
+from melbo_app.commands.options import Json, refuse_early_json
+from melbo_app.commands.output import plain, show
+from melbo_app.library.job_records import JobRecord
+from melbo_app.settings import Settings
+from melbo_app.workbench import Workbench
+
+jobs = typer.Typer(help="The jobs of the server.", invoke_without_command=True)
+TIME = "%Y-%m-%d %H:%M:%S"
+
+
+@jobs.callback()
+def jobs_default(context: typer.Context, as_json: Json = False) -> None:
+    """List the jobs when nothing else is asked for."""
+    if context.invoked_subcommand is None:
+        list_jobs(as_json=as_json)
+    elif as_json:  # it would have no effect, without a word
+        refuse_early_json("jobs", context.invoked_subcommand)
+
+
+@jobs.command("list")
+def list_jobs(
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest ones.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """The last jobs, newest first."""
+    found = Workbench(Settings()).jobs(limit)
+    lines = [_line(record) for record in found] or ["There were no jobs yet: start the page, and train or draw a map."]
+    show({"jobs": [plain(record) for record in found]}, lines, as_json)
+
+
+@jobs.command("show")
+def show_job(
+    number: Annotated[int, typer.Argument(metavar="JOB", help="Number of the job.")], as_json: Json = False
+) -> None:
+    """One job with its log."""
+    record = Workbench(Settings()).job(number)
+    lines = [_line(record), f"asked for by {record.who}, {record.created.astimezone().strftime(TIME)}"]
+    lines += [f"  {line.at.astimezone().strftime(TIME)}  {line.text}" for line in record.log]
+    lines += [f"made the bank {record.bank}"] if record.bank else []
+    lines += [f"made the comparison {record.comparison}"] if record.comparison else []
+    show(plain(record), lines, as_json)
+
+
+def _line(record: JobRecord) -> str:
+    progress = record.progress
+    share = f", {100 * progress.done // max(1, progress.total)} %" if progress and record.state == "running" else ""
+    return f"{record.id}  {record.title}: {record.state}{share}"

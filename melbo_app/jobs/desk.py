@@ -1,0 +1,167 @@
+"""Where jobs are asked for: what a request becomes, and what is refused before it waits in the queue."""
+
+import itertools
+import re
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Protocol
+
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
+from melbo_app.errors import InputError
+from melbo_app.jobs.checkpointing import Checkpointing
+from melbo_app.jobs.job import Job
+from melbo_app.jobs.loaded_model import LoadedModel
+from melbo_app.jobs.mapping import Map, MapProgress
+from melbo_app.jobs.queue import JobQueue
+from melbo_app.jobs.request import MapRequest, Request, SweepRequest, TrainingRequest, read_request
+from melbo_app.jobs.steering import SteeringProgress, variants
+from melbo_app.jobs.sweep import memory_note, sweep
+from melbo_app.jobs.training import is_of
+from melbo_app.library.bank import Bank
+from melbo_app.library.banks import Banks, check_name
+from melbo_app.library.checkpoints import Checkpoints
+from melbo_app.library.completions import Comparison, ComparisonKind
+from melbo_app.library.job_records import JobRecords
+
+Stop = Callable[[], bool]
+
+
+class Doing(Protocol):
+    """Who can do what is asked for: the workbench."""
+
+    def train(
+        self, prompts: Sequence[Prompt], config: TrainingConfig, name: str, *, stop: Stop, checkpoint: Checkpointing
+    ) -> Generator[TrainingProgress, None, Bank]: ...
+
+    def steer(
+        self,
+        bank: str,
+        prompts: Sequence[Prompt],
+        vectors: Sequence[int],
+        radii: Sequence[float],
+        decoding: Decoding,
+        *,
+        random_control: bool,
+        both_signs: bool,
+        stop: Stop,
+        kind: ComparisonKind,
+    ) -> Generator[SteeringProgress, None, Comparison]: ...
+
+    def map(
+        self,
+        bank: str,
+        prompts: Sequence[Prompt],
+        vectors: Sequence[int],
+        radii: Sequence[float],
+        decoding: Decoding,
+        *,
+        random_control: bool,
+        stop: Stop,
+    ) -> Generator[MapProgress, None, Map | None]: ...
+
+
+class JobDesk:
+    """Takes requests and puts them into the queue."""
+
+    def __init__(
+        self, records: JobRecords, checkpoints: Checkpoints, model: LoadedModel, banks: Banks, doing: Doing
+    ) -> None:
+        self.queue = JobQueue(records, self._work)
+        self._checkpoints, self._model, self._banks, self._doing = checkpoints, model, banks, doing
+
+    def start(self, request: Request, who: str) -> Job[Any, Any]:
+        """A new job. Raises InputError where the name of a training cannot be used or is taken."""
+        if isinstance(request, MapRequest | SweepRequest):  # refused now, not in the background
+            variants(self._banks.load(request.bank), request.vectors, request.radii)
+        if isinstance(request, TrainingRequest):
+            self._banks.check_free(check_name(request.name))
+            for job in self.queue.active("training"):
+                if job.record().request["name"].casefold() == request.name.casefold():
+                    raise InputError("name", f"{job.title} is under way or waits", "Choose another name")
+        return self.queue.add(request, who)
+
+    def again(self, id: int, who: str) -> Job[Any, Any]:
+        """Go on with a job that was interrupted; or do again what another one did, a training under a free name."""
+        record = self.queue.record(id)
+        if self.queue.find(id) is not None:
+            raise InputError("job", f"“{record.title}” is not over", "Wait for it, or stop it first")
+        request = read_request(record.request)
+        if isinstance(request, TrainingRequest) and not self._fits(request):
+            raise InputError("model", f"“{record.title}” is for {request.model}", "Load that model first")
+        if record.state == "interrupted":
+            return self.queue.go_on(id)
+        if isinstance(request, TrainingRequest):
+            request = request.model_copy(update={"name": self._free_name(request.name)})
+        return self.start(request, who)
+
+    def resume(self) -> None:
+        """Go on with what the last server left behind."""
+        self._checkpoints.keep_only(self.queue.resume(self._fits))
+
+    def _work(self, request: Request, job: Job[Any, Any]) -> Generator[Any, None, Any]:
+        if isinstance(request, TrainingRequest):
+            return self._train(request, job)
+        return self._map(request, job) if isinstance(request, MapRequest) else self._sweep(request, job)
+
+    def _map(self, request: MapRequest, job: Job[Any, Any]) -> Generator[MapProgress, None, Map | None]:
+        asked = (request.bank, request.prompts, request.vectors, request.radii, request.decoding)
+        yield self._need(request)
+        work = self._doing.map(*asked, random_control=request.random_control, stop=job.is_stopping)
+        return (yield from work)
+
+    def _sweep(self, request: SweepRequest, job: Job[Any, Any]) -> Generator[MapProgress, None, Comparison]:
+        def steer(radii: Sequence[float], kind: ComparisonKind) -> Generator[SteeringProgress, None, Comparison]:
+            return self._doing.steer(
+                request.bank, request.prompts, request.vectors, radii, request.decoding, kind=kind,
+                stop=job.is_stopping, random_control=request.random_control, both_signs=request.both_signs,
+            )  # fmt: skip
+
+        yield self._need(request)
+        every = request.radii
+        return (yield from sweep(every, lambda some: steer(some, "part"), lambda: steer(every, "sweep")))
+
+    def _need(self, request: MapRequest | SweepRequest) -> MapProgress:
+        """What it needs of the memory, said before it begins. Raises InputError where that is too much."""
+        rows = variants(
+            self._banks.load(request.bank), request.vectors, request.radii, random_control=request.random_control,
+            both_signs=isinstance(request, SweepRequest) and request.both_signs,
+        )  # fmt: skip
+        texts = len(request.prompts) * len(rows)
+        note = memory_note(self._model.get(), request.prompts, texts, request.decoding, self._model.memory_gb)
+        return MapProgress("starting", 0, 1, note)
+
+    def _train(self, request: TrainingRequest, job: Job[Any, Any]) -> Generator[TrainingProgress, None, Bank]:
+        checkpoint, name = Checkpointing(self._checkpoints, job.id, job.say), request.name
+        line = next((line for line in self._banks.list() if line.name == name), None)
+        if line is not None and line.record is not None and is_of(line.record, request.prompts, request.config):
+            job.say("Its bank was saved already.")  # and then the last server ended, before it could note that down
+            checkpoint.remove()
+            return self._banks.load(name)
+        if line is not None:
+            name = self._free_name(name)
+            job.say(f"There is another bank of its name by now: this one is called “{name}”.")
+        try:
+            bank = yield from self._doing.train(
+                request.prompts, request.config, name, stop=job.is_stopping, checkpoint=checkpoint
+            )
+        except GeneratorExit:  # closed in the middle: the next server goes on
+            checkpoint.write()
+            raise
+        except BaseException:
+            checkpoint.remove()
+            raise
+        checkpoint.remove()
+        return bank
+
+    def _fits(self, request: Request) -> bool:
+        """Whether the loaded model is the one that a job is for. A bank says itself for which one it is."""
+        return not isinstance(request, TrainingRequest) or self._model.is_meant(request.model, request.model_hash)
+
+    def _free_name(self, name: str) -> str:
+        """The name itself, or with the first number behind it that is free."""
+        taken = {line.name.casefold() for line in self._banks.list()}
+        taken |= {job.record().request["name"].casefold() for job in self.queue.active("training")}
+        stem = re.sub(r"-\d+$", "", name)[:70]
+        names = itertools.chain([name], (f"{stem}-{number}" for number in itertools.count(2)))
+        return next(one for one in names if one.casefold() not in taken)

@@ -1,0 +1,200 @@
+"""The jobs of the server: trainings one after the other, and beside them what is short."""
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from typing import Any
+
+from melbo_app.errors import InputError, StorageError
+from melbo_app.jobs.job import Job
+from melbo_app.jobs.request import Request, read_request
+from melbo_app.library.job_records import JobRecord, JobRecords
+
+SAVED_EVERY = 1.0
+"""Seconds between two writings of a job's progress to the database."""
+AGAIN_AFTER = 30.0
+"""Seconds after which a database that refused is tried again."""
+CRASHES = 3
+"""A job during which the server crashed so often at the same place is not begun again: it may be the reason."""
+
+Work = Callable[[Request, Job[Any, Any]], Generator[Any, None, Any]]
+
+
+class JobQueue:
+    """All jobs of one server. Trainings wait for each other; other jobs begin at once, ahead of trainings.
+
+    Every job is kept in the database from its beginning. While the database refuses, jobs go on all the same.
+    """
+
+    def __init__(self, records: JobRecords, work: Work) -> None:
+        self._records, self._work = records, work
+        self._lock = threading.Lock()
+        self._active: dict[int, Job[Any, Any]] = {}
+        self._ended: dict[int, JobRecord] = {}  # those whose end the database did not take
+        self._training: Job[Any, Any] | None = None
+        self._due: dict[int, float] = {}
+        self._closing = False
+
+    def add(self, request: Request, who: str) -> Job[Any, Any]:
+        """A new job; it begins at once where nothing is before it. Raises StorageError where it cannot be kept."""
+        record = self._records.add(request.kind, request.title, request.model_dump(mode="json"), who)
+        job = self._put(record, request)
+        self._advance()
+        return job
+
+    def training(self) -> Job[Any, Any] | None:
+        """The training that runs, or the last one; None where there was none since the server started."""
+        return self._training
+
+    def waiting(self) -> list[Job[Any, Any]]:
+        """The trainings in the queue, the next one first."""
+        with self._lock:
+            return [job for job in self._active.values() if job.state == "waiting"]
+
+    def active(self, kind: str | None = None) -> list[Job[Any, Any]]:
+        """The jobs that run or wait, oldest first; all, or those of one kind."""
+        with self._lock:
+            return [job for job in self._active.values() if kind in (None, job.kind)]
+
+    def find(self, id: int) -> Job[Any, Any] | None:
+        """The job ``id``, if it runs or waits."""
+        return self._active.get(id)
+
+    def records(self, limit: int = 100) -> list[JobRecord]:
+        """The last jobs, newest first, as they are now."""
+        return [self._now(record) for record in self._records.recent(limit)]
+
+    def record(self, id: int) -> JobRecord:
+        """One job as it is now. Raises InputError for an unknown one."""
+        known = self._ended.get(id)
+        return known or self._now(self._records.get(id))
+
+    def stop(self, id: int) -> JobRecord:
+        """Stop a job, keeping what is finished, or take it out of the queue."""
+        job = self.find(id)
+        if job is not None:
+            job.stop()
+            return self.record(id)
+        record = self.record(id)
+        if record.state == "interrupted":  # nobody will go on with it
+            record = record.model_copy(update={"state": "stopped"})
+            self._records.save(record)
+            return record
+        raise InputError("job", f"“{record.title}” is over", "There is nothing to stop")
+
+    def resume(self, fits: Callable[[Request], bool]) -> set[int]:
+        """Take up the jobs that the last server left behind; those that do not fit now stay interrupted. The ids of all
+        that did not come to an end."""
+        kept: set[int] = set()
+        for record in self._records.unfinished():
+            if record.id in self._active:  # begun on this server already
+                kept.add(record.id)
+                continue
+            try:
+                request = read_request(record.request)
+            except InputError as error:
+                self._records.save(record.model_copy(update={"state": "failed", "error": str(error)}))
+                continue
+            job = self._made(record, request)
+            if record.state == "running":
+                crash = _crash_line(record)
+                job.say(crash)
+                if sum(line.text == crash for line in record.log) >= CRASHES - 1:
+                    sentence = f"The server ended {CRASHES} times at this place; it may need more memory than there is."
+                    job.say(sentence)
+                    self._records.save(job.record().model_copy(update={"state": "failed", "error": sentence}))
+                    continue
+            kept.add(record.id)
+            if fits(request):
+                self._enter(job)
+            else:
+                job.say("It is for another model than the one that is loaded: load that one and run it again.")
+                self._records.save(job.record().model_copy(update={"state": "interrupted"}))
+        self._advance()
+        return kept
+
+    def go_on(self, id: int) -> Job[Any, Any]:
+        """Put an interrupted job into the queue again."""
+        record = self.record(id)
+        job = self._put(record, read_request(record.request))
+        self._advance()
+        return job
+
+    def pause(self, seconds: float) -> list[str]:
+        """The server ends: let all jobs write down where they stand, for at most ``seconds``. The titles of those that
+        the next server goes on with."""
+        with self._lock:
+            self._closing = True
+            jobs = list(self._active.values())
+        for job in jobs:
+            job.pause()
+        end = time.monotonic() + seconds
+        for job in jobs:
+            if job.state != "waiting":
+                job.wait(max(0.0, end - time.monotonic()))
+        return [job.title for job in jobs if job.state not in ("done", "stopped", "failed")]
+
+    def _put(self, record: JobRecord, request: Request) -> Job[Any, Any]:
+        job = self._made(record, request)
+        self._enter(job)
+        return job
+
+    def _made(self, record: JobRecord, request: Request) -> Job[Any, Any]:
+        return Job(record, lambda job: self._work(request, job), self._job_changed)
+
+    def _enter(self, job: Job[Any, Any]) -> None:
+        with self._lock:
+            self._active[job.id] = job
+
+    def _advance(self) -> None:
+        """Begin what may begin now: the oldest training where none runs, and everything else."""
+        begin = []
+        with self._lock:
+            if self._closing:
+                return
+            for job in sorted(self._active.values(), key=lambda job: job.id):
+                if job.state != "waiting":
+                    continue
+                if job.kind == "training":
+                    if self._training is not None and self._training.is_active:
+                        continue
+                    self._training = job
+                begin.append(job)
+        for job in begin:
+            job.start()
+
+    def _job_changed(self, job: Job[Any, Any]) -> None:
+        if job.is_active and time.monotonic() < self._due.get(job.id, 0.0):
+            return
+        record = job.record()
+        if not job.is_active:
+            with self._lock:
+                self._active.pop(job.id, None)
+                self._ended[job.id] = record
+        try:
+            self._records.save(record)
+            self._ended.pop(job.id, None)
+            self._due[job.id] = time.monotonic() + SAVED_EVERY
+        except StorageError:
+            self._due[job.id] = time.monotonic() + AGAIN_AFTER
+        if not job.is_active:
+            del self._due[job.id]
+            self._advance()
+
+    def _now(self, record: JobRecord) -> JobRecord:
+        if record.id in self._ended:  # the database may not know of its end
+            return self._ended[record.id]
+        job = self._active.get(record.id)
+        if job is None:
+            return record
+        found = job.record()
+        if found.state != "waiting":
+            return found
+        place = next((at for at, one in enumerate(self.waiting(), start=1) if one is job), None)
+        return found.model_copy(update={"place": place})
+
+
+def _crash_line(record: JobRecord) -> str:
+    if record.progress is None:
+        return "The server ended at its beginning."
+    return f"The server ended at: {record.progress.stage}."

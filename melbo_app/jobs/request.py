@@ -1,0 +1,74 @@
+"""What a person asked a job to do: all that is needed to do it, and to do it again."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.errors import InputError
+
+
+class TrainingRequest(BaseModel):
+    """A training. ``model_hash`` is that of the weights it is meant for; None: no model was loaded yet."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    kind: Literal["training"] = "training"
+    prompts: tuple[Prompt, ...]
+    config: TrainingConfig
+    name: str
+    model: str
+    model_hash: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return f"Training “{self.name}”"
+
+
+class _Completing(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    bank: str
+    prompts: tuple[Prompt, ...]
+    vectors: tuple[int, ...]
+    radii: tuple[float, ...]
+    decoding: Decoding
+    random_control: bool = False
+
+
+class MapRequest(_Completing):
+    """Completions, embedded and laid out."""
+
+    kind: Literal["map"] = "map"
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return f"Map of “{self.bank}”"
+
+
+class SweepRequest(_Completing):
+    """The same vectors at many R."""
+
+    kind: Literal["sweep"] = "sweep"
+    both_signs: bool = False
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return f"Sweep of “{self.bank}” over {len(self.radii)} R"
+
+
+Request = TrainingRequest | MapRequest | SweepRequest
+_READER: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
+
+
+def read_request(kept: dict[str, Any]) -> Request:
+    """The request that was kept as JSON. Raises InputError where this version cannot read it."""
+    try:
+        return _READER.validate_python(kept)
+    except (ValidationError, InputError) as error:
+        raise InputError("job", "it was asked for in another version's words", "Fill in the form again") from error

@@ -1,0 +1,142 @@
+"""Jobs as they are kept: what was asked for, by whom, how far it came and what it made."""
+
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from sqlalchemy import select
+
+from melbo_app.errors import InputError
+from melbo_app.library.database import Database
+from melbo_app.library.tables import JobRow
+
+MOST_LINES = 200
+MAX_INTEGER = 2**63  # what the database cannot hold any more
+
+JobKind = Literal["training", "map", "sweep"]
+JobState = Literal["waiting", "running", "stopping", "done", "stopped", "failed", "interrupted"]
+ENDED: tuple[JobState, ...] = ("done", "stopped", "failed")
+
+
+class LogLine(BaseModel):
+    """One line of a job's log."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: AwareDatetime
+    text: str
+
+
+class JobProgress(BaseModel):
+    """How far a job is. ``seconds_left`` is None where it cannot be said."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stage: str
+    done: int
+    total: int
+    seconds_left: float | None = None
+
+
+class JobRecord(BaseModel):
+    """A job as it is at one moment.
+
+    ``request`` is all that is needed to run it again. ``bank`` is the name of the bank that it made, ``comparison``
+    the id of the comparison. ``place`` counts the jobs of the queue that come before it and itself, from 1; None where
+    it does not wait.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int
+    kind: JobKind
+    title: str
+    request: dict[str, Any]
+    state: JobState
+    progress: JobProgress | None = None
+    log: tuple[LogLine, ...] = ()
+    who: str
+    created: AwareDatetime
+    started: AwareDatetime | None = None
+    ended: AwareDatetime | None = None
+    bank: str | None = None
+    comparison: int | None = None
+    error: str | None = None
+    place: int | None = None
+
+
+class JobRecords:
+    """The jobs in ``database``. Every method raises StorageError where the database cannot be used."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, kind: JobKind, title: str, request: dict[str, Any], who: str) -> JobRecord:
+        """A job that waits."""
+        with self._database.write() as session:
+            row = JobRow(
+                kind=kind,
+                title=title,
+                request=request,
+                state="waiting",
+                log=[],
+                who=who[:200],
+                created=datetime.now(UTC),
+            )
+            session.add(row)
+            session.flush()
+            return _record(row)
+
+    def save(self, record: JobRecord) -> None:
+        """Keep what changes of a job; a job that is stopping is still running, as long as it is kept."""
+        facts = record.model_dump(mode="json", include={"progress", "log"})
+        with self._database.write() as session:
+            row = session.get(JobRow, record.id)
+            if row is None:  # the database was moved away meanwhile, and a new one made
+                return
+            row.state = "running" if record.state == "stopping" else record.state
+            row.progress, row.log = facts["progress"], facts["log"][-MOST_LINES:]
+            row.started, row.ended, row.error = record.started, record.ended, record.error
+            row.bank, row.comparison = record.bank, record.comparison
+
+    def get(self, id: int) -> JobRecord:
+        """The job ``id``. Raises InputError for an unknown one."""
+        with self._database.read() as session:
+            row = session.get(JobRow, id) if 0 <= id < MAX_INTEGER else None
+            if row is None:
+                raise InputError("job", f"there is no job {id}", "The list of jobs names those there are")
+            return _record(row)
+
+    def recent(self, limit: int = 100) -> list[JobRecord]:
+        """The last ``limit`` jobs, newest first."""
+        with self._database.read() as session:
+            return [_record(row) for row in session.scalars(select(JobRow).order_by(JobRow.id.desc()).limit(limit))]
+
+    def unfinished(self) -> list[JobRecord]:
+        """The jobs that have not come to an end, oldest first."""
+        open_ones = select(JobRow).where(JobRow.state.not_in(ENDED)).order_by(JobRow.id)
+        with self._database.read() as session:
+            return [_record(row) for row in session.scalars(open_ones)]
+
+
+def _record(row: JobRow) -> JobRecord:
+    try:
+        progress = None if row.progress is None else JobProgress.model_validate(row.progress)
+    except ValidationError:  # as another version counted
+        progress = None
+    return JobRecord(
+        id=row.id,
+        kind=row.kind,
+        title=row.title,
+        request=row.request,
+        state=row.state,
+        progress=progress,
+        log=tuple(LogLine.model_validate(line) for line in row.log),
+        who=row.who,
+        created=row.created,
+        started=row.started,
+        ended=row.ended,
+        bank=row.bank,
+        comparison=row.comparison,
+        error=row.error,
+    )

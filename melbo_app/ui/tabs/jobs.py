@@ -1,0 +1,127 @@
+"""Jobs: what the server does and did, for everybody."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import gradio as gr
+
+from melbo_app.errors import InputError
+from melbo_app.library.job_records import JobRecord
+from melbo_app.ui.components.note import note, note_view
+from melbo_app.ui.components.record_table import record_table
+from melbo_app.ui.forms import asked_by
+from melbo_app.ui.guard import bind
+from melbo_app.ui.present import day, duration, seconds_text, sentence
+from melbo_app.workbench import Workbench
+
+COLUMNS = ["job", "state", "progress", "asked for by", "begun", "took"]
+WIDE = ["job"]
+LISTED, LINES = 50, 40
+NOTHING = "No job chosen: click one in the list."
+EMPTY = "No jobs yet: train a bank, or draw a map."
+
+
+class JobsTab:
+    """The fifth tab."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        self._workbench = workbench
+        self.table = record_table({"columns": COLUMNS, "wide": WIDE}, elem_id="job-table")
+        self.chosen = gr.State(None)
+        self.shown = gr.State(None)  # what the list says, once it was opened: what is as it was is not drawn anew
+        with gr.Row(elem_classes="mx-toolbar", equal_height=True):
+            self.result = gr.Button(
+                "Open what it made", elem_id="job-open", size="sm", scale=0, min_width=150, interactive=False
+            )
+            self.again = gr.Button(
+                "Run again", elem_id="job-again", size="sm", scale=0, min_width=110, interactive=False
+            )
+            self.stop = gr.Button("Stop", elem_id="job-stop", size="sm", scale=0, min_width=170, interactive=False)
+        self.details = note_view(note(NOTHING), elem_id="job-details")
+        self.outputs = [self.table, self.chosen, self.shown, self.details, self.result, self.again, self.stop]
+
+    def bind(self, tab: gr.Tab, wake: gr.Timer) -> None:
+        """Bind the list; ``wake`` is the timer that watches the jobs."""
+        bind(tab.select, self.open, self.chosen, self.outputs)
+        bind(self.table.pick, self._pick, None, self.outputs)
+        bind(self.stop.click, self._stop, self.chosen, self.outputs)
+        bind(self.again.click, self._again, self.chosen, [*self.outputs, wake])
+
+    def open(self, id: int | None) -> list[Any]:
+        """Values of ``outputs`` with this job chosen."""
+        return self._values(self._workbench.jobs(LISTED), id)
+
+    def _values(self, records: list[JobRecord], id: int | None) -> list[Any]:
+        line = next((one for one in records if one.id == id), None)
+        rows = [{"key": str(one.id), "cells": _cells(one), "tone": _tone(one)} for one in records]
+        selected = str(line.id) if line else None
+        table = {"columns": COLUMNS, "wide": WIDE, "rows": rows, "selected": selected, "message": EMPTY}
+        state = line.state if line else None
+        waits, ended = state == "waiting", state in ("done", "stopped", "failed", "interrupted")
+        stop = "Remove from the queue" if waits else "Discard" if state == "interrupted" else "Stop"
+        details = note(*_details(line), tone="plain") if line else note(NOTHING)
+        return [
+            table, line.id if line else None, [table, details], details,
+            gr.Button(interactive=bool(line and (line.bank or line.comparison))),
+            gr.Button("Go on" if state == "interrupted" else "Run again", interactive=ended),
+            gr.Button(stop, interactive=state in ("running", "waiting", "interrupted")),
+        ]  # fmt: skip
+
+    def look(self, id: int | None, shown: list[Any] | None) -> list[Any]:
+        """The same as time goes on; another job may be chosen before this arrives, so the choice is left alone."""
+        values = self.open(id) if shown is not None else []
+        if not values or values[2] == shown:
+            return [gr.skip()] * len(self.outputs)
+        values[1] = gr.skip()
+        return values
+
+    def _pick(self, event: gr.EventData) -> list[Any]:
+        return self.open(int(event.key))
+
+    def _stop(self, id: int | None) -> list[Any]:
+        self._workbench.stop_job(job_chosen(id))
+        return self.open(id)
+
+    def _again(self, request: gr.Request, id: int | None) -> list[Any]:
+        job = self._workbench.run_again(job_chosen(id), who=asked_by(request))
+        return [*self.open(job.id), gr.Timer(0.7)]
+
+
+def job_chosen(id: int | None) -> int:
+    """The chosen job's number."""
+    if id is None:
+        raise InputError("job", "none is chosen", "Click one in the list")
+    return id
+
+
+def _cells(record: JobRecord) -> list[str]:
+    begun, took = "", ""
+    if record.started is not None:
+        begun = day(record.started)
+        if record.state not in ("waiting", "interrupted"):
+            took = duration(((record.ended or datetime.now(UTC)) - record.started).total_seconds())
+    return [record.title, record.state, _progress(record), record.who, begun, took]
+
+
+def _progress(record: JobRecord) -> str:
+    progress = record.progress
+    if record.state == "waiting":
+        return "" if record.place is None else f"place {record.place} in the queue"
+    if progress is None or record.state == "done":
+        return ""
+    share = f"{100 * progress.done // max(1, progress.total)} %"
+    left = seconds_text(progress.seconds_left) if record.state == "running" else ""
+    return f"{share}, {left}" if left else share
+
+
+def _tone(record: JobRecord) -> str:
+    return "damaged" if record.state == "failed" else ""
+
+
+def _details(record: JobRecord) -> list[str]:
+    made = f"It made the bank “{record.bank}”." if record.bank else ""
+    if record.comparison:
+        made = f"It made comparison {record.comparison}."
+    stage = record.progress.stage if record.progress and record.state in ("running", "stopping") else ""
+    lines = [f"{line.at.astimezone():%H:%M:%S}  {sentence(line.text)}" for line in record.log[-LINES:]]
+    return [stage, made, *lines]

@@ -1,0 +1,358 @@
+"""The server's jobs: queued, kept in the database, and gone on with after whatever ended the server."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benches import PATIENCE, PROMPT, QUICK, StubEmbedder, settings, trained
+from safetensors.numpy import load_file
+
+from melbo_app.engine import climb
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.prompt import Prompt
+from melbo_app.errors import BusyError, InputError, StorageError
+from melbo_app.jobs import checkpointing, queue
+from melbo_app.jobs.request import MapRequest, SweepRequest
+from melbo_app.library import checkpoints
+from melbo_app.library.database import Database
+from melbo_app.library.job_records import JobRecords
+from melbo_app.library.server_lock import ServerLock
+from melbo_app.workbench import Workbench
+
+LONG = replace(QUICK, steps=1_000_000)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings go on to the most steps, and checkpoints are written after every one."""
+    monkeypatch.setattr(climb, "arrived", lambda heights: False)
+    monkeypatch.setattr(checkpointing, "EVERY", 0.0)
+    monkeypatch.setattr(checkpointing, "COST", 0.0)
+    monkeypatch.setattr(queue, "SAVED_EVERY", 0.0)
+
+
+@pytest.fixture
+def first(bench: Workbench) -> Iterator[Workbench]:
+    """A server with a training under way."""
+    job = bench.start_training([PROMPT], LONG, "first")
+    wait_until(lambda: job.progress is not None and job.progress.done > 1)
+    yield bench
+    job.stop()
+    assert job.wait(PATIENCE)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.002)
+
+
+def over(job):
+    assert job.wait(PATIENCE)
+    return job
+
+
+def next_server(bench: Workbench) -> Workbench:
+    return Workbench(bench.settings)
+
+
+def equal(one, two) -> bool:
+    """Whether two banks are the same but for their names and times."""
+    changed = {"name": "", "created": one.record.created, "seconds": 0.0, "command": ""}
+    records = [bank.record.model_copy(update=changed) for bank in (one, two)]
+    return np.array_equal(one.vectors, two.vectors) and records[0] == records[1]
+
+
+# --- the end of a server ---------------------------------------------------------------------------------------------
+
+SERVERS = """
+import sys, time
+from dataclasses import replace
+sys.path[:0] = {paths!r}
+from benches import PROMPT, QUICK, settings
+from pathlib import Path
+from melbo_app.engine import climb
+from melbo_app.jobs import checkpointing
+from melbo_app.workbench import Workbench
+import torch
+torch.set_num_threads(1)
+climb.arrived = lambda heights: False
+checkpointing.EVERY = 0.0
+jobs = []
+for method in ("joint", "sequential"):
+    bench = Workbench(settings(Path({folder!r}) / method, Path({model!r})))
+    jobs.append(bench.start_training([PROMPT], replace(QUICK, method=method, steps={steps}), method, who="Ann"))
+while not all(job.progress is not None and job.progress.done > {done} for job in jobs):
+    time.sleep(0.001)
+print("now", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_training_killed_in_the_middle_goes_on_and_makes_the_same_bank(tmp_path, model_folder):
+    paths, steps, done = [str(ROOT), str(ROOT / "tests" / "unit")], 40, 5
+    script = SERVERS.format(paths=paths, folder=str(tmp_path), model=str(model_folder), steps=steps, done=done)
+    both = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert both.stdout is not None and both.stdout.readline() == "now\n"
+    os.kill(both.pid, signal.SIGKILL)
+    both.wait()
+    for method in ("joint", "sequential"):
+        bench = Workbench(settings(tmp_path / method, model_folder))
+        (record,) = bench.jobs()
+        assert record.state == "running" and bench.banks() == []
+        bench.resume_jobs()
+        wait_until(lambda bench=bench: not bench.active_jobs())
+        (record,) = bench.jobs()
+        assert (record.state, record.who, record.bank) == ("done", "Ann", method)
+        assert any("Goes on from its checkpoint" in line.text for line in record.log)
+        assert equal(bench.bank(method), trained(bench, "whole", replace(QUICK, method=method, steps=steps)))
+        assert list((tmp_path / method / "checkpoints").iterdir()) == []
+
+
+@pytest.mark.parametrize("method", ["joint", "sequential"])
+def test_a_server_that_is_ended_leaves_its_training_to_the_next_one(bench, method):
+    config = replace(QUICK, method=method, steps=30, start="jacobian" if method == "joint" else "random")
+    whole = trained(bench, "whole", config)
+    job = bench.start_training([PROMPT], config, "a")
+    wait_until(lambda: job.progress is not None and job.progress.done >= 1)
+    waits = bench.start_training([Prompt("hello you")], QUICK, "b")
+    unfinished = bench.pause_jobs(PATIENCE)
+    assert unfinished == [job.title, waits.title]
+    assert [record.state for record in bench.jobs()] == ["waiting", "interrupted"]
+    server = next_server(bench)
+    server.resume_jobs()
+    wait_until(lambda: not server.active_jobs())
+    assert [record.state for record in server.jobs()] == ["done", "done"]
+    assert equal(server.bank("a"), whole) and server.bank("b").record.prompts[0].user == "hello you"
+
+
+def test_a_damaged_checkpoint_is_not_used_and_the_log_says_so(first, tmp_path):
+    first.pause_jobs(PATIENCE)
+    (file,) = (tmp_path / "cache" / "checkpoints").iterdir()
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    server = next_server(first)
+    server.resume_jobs()
+    (job,) = server.active_jobs()
+    wait_until(lambda: job.progress is not None and job.progress.done > 1)
+    assert "Its checkpoint is damaged: it starts anew." in [line.text for line in server.job(job.id).log]
+    job.stop()
+    assert job.wait(PATIENCE)
+
+
+def test_a_checkpoint_of_other_weights_or_another_version_is_not_used(first, monkeypatch):
+    first.pause_jobs(PATIENCE)
+    monkeypatch.setattr("melbo_app.jobs.training.__version__", "99")
+    server = next_server(first)
+    server.resume_jobs()
+    (job,) = server.active_jobs()
+    wait_until(lambda: job.progress is not None and job.progress.done > 1)
+    assert "Its checkpoint is of another version: it starts anew." in [line.text for line in server.job(job.id).log]
+    job.stop()
+    assert job.wait(PATIENCE)
+
+
+def test_a_training_for_another_model_stays_interrupted_until_that_one_is_loaded(first, tmp_path, model_folder):
+    from benches import save_tiny
+
+    first.pause_jobs(PATIENCE)
+    other = Workbench(settings(tmp_path / "cache", save_tiny(tmp_path / "other", "gpt2")))
+    other.resume_jobs()
+    assert other.active_jobs() == [] and other.job(1).state == "interrupted"
+    with pytest.raises(InputError, match="model: “Training “first”” is for .* Load that model first."):
+        other.run_again(1)
+    other.load_model(str(model_folder))
+    job = other.run_again(1)
+    wait_until(lambda: job.progress is not None and job.progress.done > 1)
+    assert job.id == 1 and any("Goes on from its checkpoint" in line.text for line in other.job(1).log)
+    job.stop()
+    assert job.wait(PATIENCE)
+
+
+def test_a_bank_that_was_saved_before_the_end_of_its_job_was_noted_is_that_jobs_bank(bench, monkeypatch):
+    with monkeypatch.context() as cut:  # the power goes between the file's rename and the database's commit
+        job = bench.start_training([PROMPT], replace(QUICK, steps=3), "a")
+        cut.setattr(JobRecords, "save", lambda self, record: (_ for _ in ()).throw(StorageError("no power")))
+        over(job)
+    assert bench.bank("a")
+    server = next_server(bench)
+    server.resume_jobs()
+    wait_until(lambda: not server.active_jobs())
+    record = server.job(job.id)
+    assert (record.state, record.bank) == ("done", "a") and [line.name for line in server.banks()] == ["a"]
+
+
+def test_a_job_under_which_the_server_dies_again_and_again_is_given_up(first, tmp_path):
+    first.pause_jobs(PATIENCE)
+    records = JobRecords(Database(tmp_path / "cache" / "melbo.sqlite"))
+    progress = first.job(1).progress
+    for attempt in range(3):  # each time at the same place
+        records.save(records.get(1).model_copy(update={"state": "running", "progress": progress}))
+        server = next_server(first)
+        server.resume_jobs()
+        assert [record.state for record in server.jobs()] == ["failed" if attempt == 2 else "running"]
+        server.pause_jobs(PATIENCE)
+    assert "ended 3 times at this place" in server.job(1).error
+
+
+# --- faults ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_dies_fails_alone_and_the_queue_goes_on(bench, monkeypatch):
+    bench.load_model()
+    with monkeypatch.context() as broken:
+        broken.setattr("melbo_app.workbench.train_bank", lambda *_: 1 / 0)
+        job = over(bench.start_training([PROMPT], QUICK, "a"))
+    assert bench.job(job.id).error == "Training “a” failed: division by zero"
+    assert over(bench.start_training([PROMPT], QUICK, "b")).state == "done"
+
+
+def test_a_disk_without_room_for_checkpoints_does_not_end_a_training(bench, monkeypatch):
+    def full(*_: object, **__: object) -> None:
+        raise StorageError("The disk is full.")
+
+    monkeypatch.setattr(checkpoints, "write_file", full)
+    job = over(bench.start_training([PROMPT], QUICK, "a"))
+    told = [line.text for line in bench.job(job.id).log]
+    assert job.state == "done" and told.count("No checkpoint could be written: The disk is full.") == 1
+
+
+def test_a_database_that_refuses_does_not_end_a_training_nor_hide_its_end(bench, monkeypatch):
+    job = bench.start_training([PROMPT], LONG, "a")
+    wait_until(lambda: job.progress is not None and job.progress.done > 1)
+    with monkeypatch.context() as locked:
+        locked.setattr(JobRecords, "save", lambda self, record: (_ for _ in ()).throw(StorageError("locked")))
+        job.stop()
+        over(job)
+        assert (bench.job(job.id).state, bench.jobs()[0].bank) == ("stopped", "a")
+    with monkeypatch.context() as locked:
+        locked.setattr(JobRecords, "add", lambda *_: (_ for _ in ()).throw(StorageError("locked")))
+        with pytest.raises(StorageError):
+            bench.start_training([PROMPT], QUICK, "b")
+    assert bench.active_jobs() == []
+
+
+def test_a_second_server_on_the_same_cache_is_refused_by_name_until_the_first_is_killed(tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom pathlib import Path; import time\n"
+        "from melbo_app.library.server_lock import ServerLock\n"
+        f"lock = ServerLock(Path({str(tmp_path)!r})); lock.take('http://x:1')\n"
+        "print('held', flush=True); time.sleep(600)"
+    )
+    first = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert first.stdout is not None and first.stdout.readline() == "held\n"
+    with pytest.raises(BusyError) as refused:
+        ServerLock(tmp_path).take("http://x:2")
+    assert f"Another server works in “{tmp_path}” already: http://x:1 (process {first.pid})." in str(refused.value)
+    first.kill()
+    first.wait()
+    second = ServerLock(tmp_path)
+    second.take("http://x:2")
+    assert json.loads((tmp_path / "server.json").read_text())["pid"] == os.getpid()
+    second.release()
+    ServerLock(tmp_path).take("http://x:3")
+
+
+# --- what goes ahead of what -----------------------------------------------------------------------------------------
+
+
+def test_a_steered_completion_goes_between_the_next_steps_of_a_training(bench):
+    trained(bench, "bank")
+    job = bench.start_training([PROMPT], LONG, "long")
+    wait_until(lambda: job.progress is not None and job.progress.done > 1)
+    work = bench.steer("bank", [PROMPT], [0], [6.0], Decoding(4))
+    before = job.progress.done
+    next(work)
+    assert job.progress.done <= before + 3  # the one under way, and those that end while this test looks
+    while True:
+        try:
+            next(work)
+        except StopIteration:
+            break
+    assert job.state == "running"
+    job.stop()
+    assert job.wait(PATIENCE)
+
+
+def test_maps_and_sweeps_are_jobs_that_need_not_wait_for_a_training(first, monkeypatch):
+    monkeypatch.setattr(Workbench, "_embed", lambda self: StubEmbedder())
+    trained(first, "bank")
+    asked = {"bank": "bank", "prompts": (PROMPT,), "vectors": (0, 1), "radii": (3.0, 6.0), "decoding": Decoding(4)}
+    drawn = over(first.start_job(MapRequest(**asked), who="Bob"))
+    swept = over(first.start_job(SweepRequest(**asked, both_signs=True), who="Bob"))
+    assert first.job(1).state == "running"
+    map_of, sweep_of = first.job(drawn.id), first.job(swept.id)
+    assert (map_of.state, map_of.who, map_of.comparison) == ("done", "Bob", drawn.result.comparison)
+    assert any(line.text.startswith("Needs up to ") for line in map_of.log)
+    kept = first.comparison(sweep_of.comparison)
+    assert kept.settings["kind"] == "sweep" and len(kept.completions) == 1 + 2 * 2 * 2
+    assert [line.id for line in first.comparisons("sweep")] == [kept.id] and first.comparisons() == []
+    with pytest.raises(InputError, match="vector"):
+        first.start_job(MapRequest(**{**asked, "vectors": (99,)}))
+
+
+def test_a_sweep_that_is_stopped_keeps_the_radii_that_are_done(bench, monkeypatch):
+    trained(bench, "bank")
+    radii = tuple(float(radius) for radius in range(1, 13))
+    asked = SweepRequest(bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=radii, decoding=Decoding(24))
+    job = bench.start_job(asked)
+    wait_until(lambda: job.progress is not None and "2 of 12" in job.progress.stage)
+    job.stop()
+    assert over(job).state == "stopped"
+    kept = bench.comparison(bench.job(job.id).comparison)
+    assert 1 + 2 <= len(kept.completions) < 1 + 2 * 12
+    again = over(bench.run_again(job.id))
+    assert again.state == "done" and len(again.result.completions) == 1 + 2 * 12
+
+
+def test_a_job_is_run_again_under_a_free_name(bench):
+    job = over(bench.start_training([PROMPT], QUICK, "a"))
+    again = over(bench.run_again(job.id, who="Bob"))
+    assert again.id != job.id and bench.job(again.id).bank == "a-2" and bench.job(again.id).who == "Bob"
+    assert np.array_equal(bench.bank("a").vectors, bench.bank("a-2").vectors)
+    with pytest.raises(InputError, match="there is no job 99"):
+        bench.run_again(99)
+    with pytest.raises(InputError, match="is over"):
+        bench.stop_job(job.id)
+
+
+def test_a_job_says_beforehand_what_memory_it_needs_and_one_that_needs_too_much_is_refused(bench):
+    job = over(bench.start_training([PROMPT], QUICK, "a"))
+    (line,) = (line.text for line in bench.job(job.id).log if line.text.startswith("Needs "))
+    assert line.endswith(" for 3 of 3 vectors at a time; 4 GB may be used.")
+    small = Workbench(bench.settings.model_copy(update={"memory_gb": 1e-6}))
+    asked = MapRequest(bank="a", prompts=(PROMPT,), vectors=(0,), radii=(6.0,), decoding=Decoding(4))
+    failed = over(small.start_job(asked))
+    assert (failed.error or "").startswith("memory: one text of ") and "1 kB may be used" in failed.error
+
+
+def test_without_a_word_from_a_person_the_budget_is_a_share_of_what_the_machine_had(bench, monkeypatch):
+    free = 10_000_000_000
+    monkeypatch.setattr("melbo_app.engine.memory.free", lambda device: free)
+    own = Workbench(bench.settings.model_copy(update={"memory_gb": None}))
+    own.load_model()
+    assert own._model.memory_gb == pytest.approx(7.0)
+    free = 50_000_000_000  # more came free later: the budget was set at the start
+    assert own._model.memory_gb == pytest.approx(7.0)
+    free = 1_000_000_000  # others took it
+    assert own._model.memory_gb == pytest.approx(0.7)
+
+
+def test_a_checkpoint_is_a_safetensors_file_that_goes_away_with_its_job(first, tmp_path):
+    folder = tmp_path / "cache" / "checkpoints"
+    wait_until(lambda: any(folder.glob("*.safetensors")))
+    assert load_file(folder / "1.safetensors")["standing.thetas"].shape == (3, 32)
+    first.stop_job(1)
+    wait_until(lambda: not first.active_jobs())
+    assert list(folder.iterdir()) == []
