@@ -275,10 +275,8 @@ class Workbench:
         lm = self._model.get()
         loaded = self._bank_for(lm, bank) if bank else None
         rows = variants(loaded, vectors, radii, random_control=random_control, both_signs=both_signs)
-        find, memory = self._completions.find, self.settings.memory_gb
-        completions, finished = yield from complete(
-            lm, loaded, prompts, rows, decoding, find, self._compute, self._batching, memory, stop
-        )
+        work = complete(lm, loaded, prompts, rows, decoding, self._completions.find, self._batching, stop)
+        completions, finished = yield from work
         settings: dict[str, Any] = {
             "kind": kind,
             "bank": bank,

@@ -75,7 +75,7 @@ class Batch:
         parts = [states.split(counts) for states in trace.states]
         for at, (rows, logits) in enumerate(zip(self.members, output.logits[:, -1].split(counts), strict=True)):
             if rows.trace is not None:
-                rows.trace.states += [part[at] for part in parts]
+                rows.trace.states += [part[at].clone() for part in parts]  # a view would keep the others' too
             rows.take(logits)
         self.leave(*(rows for rows in self.members if rows.done))
 

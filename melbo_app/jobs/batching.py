@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from melbo_app.engine.trace import Trace
 
 MOST_SHARED = 32
-"""Rows that share a pass. With more of them a pass takes so much longer that those with few rows wait in vain."""
+"""Rows that share a pass. A row of 64 costs hardly less than one of 32, and whoever has two would wait for them all."""
 
 MOST_PADDING = 256
-"""Columns by which the rows of one batch may differ; the shorter ones are padded, and attend to the padding in vain."""
+"""Columns by which the rows of one batch may differ: padding takes memory, and time at each token."""
 
 ADMITTING_SECONDS = 1.0
-"""How long those who are under way stand still at most while prompts of newcomers are read (and to the end of one)."""
+"""After so long no further newcomer's prompt is read before those who are under way have had a token."""
 
 
 @dataclass(eq=False)
@@ -128,7 +128,7 @@ class Batching:
     """
 
     def __init__(self, compute: ComputeLock, memory_gb: float | None) -> None:
-        self._compute, self._memory_gb = compute, memory_gb
+        self.compute, self.memory_gb = compute, memory_gb
         self._changed = threading.Condition()
         self._groups: list[_Group] = []
 
@@ -167,7 +167,7 @@ class Batching:
         with self._changed:
             group = next((one for one in self._groups if one.lm is seat.rows.lm and one.has_room(seat.rows)), None)
             if group is None:
-                group = _Group(seat.rows.lm, self._memory_gb)
+                group = _Group(seat.rows.lm, self.memory_gb)
                 self._groups.append(group)
             group.seats.append(seat)
             return group
@@ -192,7 +192,7 @@ class Batching:
     def _turn(self, group: _Group) -> None:
         news: dict[_Seat, GenerationProgress] = {}
         try:
-            with self._compute.hold():
+            with self.compute.hold():
                 told = group.turn()
             news = {seat: seat.rows.progress() for seat in told}
         finally:

@@ -13,7 +13,6 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import MOST_RADIUS
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.batching import Batching
-from melbo_app.jobs.compute import ComputeLock
 from melbo_app.jobs.scoring import score, target_of
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Completion
@@ -107,14 +106,13 @@ def complete(
     rows: Sequence[Variant],
     decoding: Decoding,
     find: Callable[[Completion], Completion | None],
-    compute: ComputeLock,
     batching: Batching,
-    memory_gb: float | None,
     stop: Callable[[], bool],
 ) -> Generator[SteeringProgress, None, tuple[list[Completion], bool]]:
     """Complete each prompt under each variant; returns the completions and whether all were finished.
 
-    Holds ``compute`` while it computes, and not while it looks texts up; new ones are made through ``batching``.
+    Texts are looked up without waiting for anybody. New ones are made through ``batching``, whose compute lock is held
+    while they are read back as well.
 
     Raises:
         InputError: prompts that cannot go in, or completions too long for the model.
@@ -155,7 +153,7 @@ def complete(
         if entry.vector is None and entry.scores is not None
     }
     total = decoding.max_new_tokens
-    size = min(MOST_ROWS, rows_at_once(lm, longest, memory_gb))
+    size = min(MOST_ROWS, rows_at_once(lm, longest, batching.memory_gb))
     parts = [missing[start : start + size] for start in range(0, len(missing), size)]
     source, target = bank.record.source if bank else None, target_of(lm, bank)
     for part_number, part in enumerate(parts):
@@ -180,8 +178,8 @@ def complete(
                 yield told
         if not stop():
             entries = [drafts[number][index] for number, index in part]
-            work = score(lm, encoded, entries, of, progress.ids, trace, baselines, memory_gb, stop)
-            scored = yield from _told(compute.steps(work), replace(told, stage="reading the texts back"))
+            work = score(lm, encoded, entries, of, progress.ids, trace, baselines, batching.memory_gb, stop)
+            scored = yield from _told(batching.compute.steps(work), replace(told, stage="reading the texts back"))
             for (number, index), entry in zip(part, scored, strict=True):
                 drafts[number][index] = entry
         give_back()

@@ -228,7 +228,7 @@ def test_who_does_not_fit_in_runs_beside_the_others_without_waiting(
 ):
     expected = [alone((0, 1)), alone((2,), OTHER)]
     if limit == "memory":
-        bench._batching._memory_gb = value
+        bench._batching.memory_gb = value
     else:
         monkeypatch.setattr(batching, limit, value)
     passes.clear()
