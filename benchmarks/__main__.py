@@ -5,7 +5,7 @@ import platform
 
 import torch
 
-from benchmarks import generation, neighbour, page, training
+from benchmarks import generation, neighbour, page, sharing, training
 from melbo_app.engine.model import LanguageModel, choose_dtype, load
 from melbo_app.library.weights import DEFAULT_MODEL, resolve
 from melbo_app.settings import Settings
@@ -59,6 +59,15 @@ def main() -> None:
         flush=True,
     )
     models.clear()
+    found = sharing.measure(ROUNDS)
+    print(
+        f"| eight who steer at once, each with a prompt and a vector of their own ({100 * found['same']:.0f} % of the "
+        f"texts as in a row) | {found['ratio']:.1f} × in a row ({found['low']:.1f} to {found['high']:.1f}; asked for: "
+        f"2 or more) |\n"
+        f"| the first token of the first, the middle and the last of them, and of one alone | {found['first']:.1f} s, "
+        f"{found['middle']:.1f} s, {found['last']:.1f} s; {found['alone']:.1f} s |",
+        flush=True,
+    )
     beside = neighbour.measure()
     listed = ", ".join(f"{way} {two['beside'] / two['alone']:.1f} ×" for way, two in beside.items())
     ours, fastest = beside["as here"]["beside"], min(two["beside"] for two in beside.values())

@@ -19,6 +19,8 @@ from melbo_app.engine.steering import add_rows
 from melbo_app.engine.steering import steer as steer_blocks
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError
+from melbo_app.jobs.batching import Batching
+from melbo_app.jobs.compute import ComputeLock
 from melbo_app.jobs.loaded_model import LoadedModel
 from melbo_app.jobs.similarity import Similarity
 from melbo_app.jobs.similarity import compare as compare_vectors
@@ -120,7 +122,8 @@ def complete(
         radius = bank.record.radius if radius is None else radius
     radii = [radius] if isinstance(radius, int | float) else list(radius or [])
     rows = variants(bank, list(vectors or []), radii, random_control=random_control, both_signs=both_signs)
-    work = complete_variants(lm, bank, asked, rows, decoding or Decoding(), lambda _draft: None, None, lambda: False)
+    alone = Batching(ComputeLock(), None)
+    work = complete_variants(lm, bank, asked, rows, decoding or Decoding(), lambda _draft: None, alone, lambda: False)
     while True:
         try:
             next(work)

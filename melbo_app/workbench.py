@@ -11,6 +11,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.errors import BusyError, InputError, MelboError, Stopped
+from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.checkpointing import Checkpointing
 from melbo_app.jobs.compute import ComputeLock
 from melbo_app.jobs.desk import JobDesk
@@ -64,6 +65,7 @@ class Workbench:
         self.settings = settings
         self._model = LoadedModel(settings)
         self._compute = ComputeLock()
+        self._batching = Batching(self._compute, settings.memory_gb)
         self._database = database = Database(settings.cache_dir / "melbo.sqlite", settings.database_url)
         self._catalogue = Catalogue(database)
         self._banks = Banks(settings.cache_dir / "banks", settings.assets_dir / "banks", self._catalogue)
@@ -334,8 +336,8 @@ class Workbench:
         lm = self._model.get()
         loaded = self._bank_for(lm, bank) if bank else None
         rows = variants(loaded, vectors, radii, random_control=random_control, both_signs=both_signs)
-        work = complete(lm, loaded, prompts, rows, decoding, self._completions.find, self.settings.memory_gb, stop)
-        completions, finished = yield from self._compute.steps(work)
+        work = complete(lm, loaded, prompts, rows, decoding, self._completions.find, self._batching, stop)
+        completions, finished = yield from work
         settings: dict[str, Any] = {
             "kind": kind,
             "bank": bank,

@@ -2,18 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from melbo_app.engine.batch import Batch
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
-from melbo_app.engine.prefill import prefill
-from melbo_app.engine.steering import add_rows, steer
 from melbo_app.engine.trace import Trace
 from melbo_app.errors import InputError, Stopped
 
@@ -34,6 +32,77 @@ class GenerationProgress:
     """Whether the model ended the row's text by itself."""
     step: int
     total: int
+
+
+class Rows:
+    """What one call asks to be completed, a row for each text, and how far it is.
+
+    Attributes:
+        encoded: P prompts.
+        of: [rows] int64, which prompt a row completes.
+        thetas: [rows, d].
+        source: the block whose output is steered; None steers nothing.
+        stop: asked before every token, and before every block of the first pass.
+        trace: keeps what it says of every forward pass.
+        chosen: [rows] int64, the newest token of each row.
+        done: whether there is nothing more to come, be it that it was stopped.
+    """
+
+    def __init__(
+        self,
+        lm: LanguageModel,
+        encoded: EncodedPrompts,
+        thetas: Tensor | np.ndarray,
+        source: int | None,
+        decoding: Decoding,
+        stop: Callable[[], bool] | None = None,
+        of: Sequence[int] | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        """Takes and raises what ``generate`` does."""
+        prompts = len(encoded.prompts)
+        if of is None:
+            of = [*range(prompts)] * len(thetas)
+            thetas = torch.as_tensor(thetas).repeat_interleave(prompts, dim=0)
+        longest = int(encoded.attention_mask.sum(dim=1).max())
+        if lm.context is not None and longest + decoding.max_new_tokens > lm.context:
+            raise InputError(
+                "max new tokens",
+                f"{decoding.max_new_tokens:,} after a prompt of {longest:,} tokens exceed the {lm.context:,} that "
+                f"{lm.name} can read",
+                f"Choose {lm.context - longest:,} or fewer",
+            )
+        self.lm, self.encoded, self.source, self.stop, self.trace = lm, encoded, source, stop, trace
+        self.of, self.thetas = torch.tensor(of, device=lm.device), torch.as_tensor(thetas).to(lm.device)
+        self.chosen = torch.full((len(of),), lm.tokenizer.pad_token_id, device=lm.device)
+        self.done = False
+        self._total, self._choose, self._ends = decoding.max_new_tokens, _chooser(decoding, lm.device), _end_tokens(lm)
+        self._open = torch.ones(len(of), dtype=torch.bool, device=lm.device)
+        self._generated: list[Tensor] = []
+
+    @property
+    def columns(self) -> int:
+        """Tokens of the longest prompt and of its text so far."""
+        return self.encoded.input_ids.shape[1] + len(self._generated)
+
+    @property
+    def remaining(self) -> int:
+        """The most tokens that are still to come."""
+        return self._total - len(self._generated)
+
+    def take(self, logits: Tensor) -> None:
+        """Choose the next token of each row from logits [rows, vocabulary]."""
+        chosen = self._choose(logits.float())
+        # closed rows go on with padding, which is cut from their texts
+        self.chosen = torch.where(self._open, chosen, self.lm.tokenizer.pad_token_id)
+        self._generated.append(torch.where(self._open, chosen, -1))
+        self._open = self._open & ~torch.isin(self.chosen, self._ends)
+        self.done = not self.remaining or not bool(self._open.any()) or (self.stop is not None and self.stop())
+
+    def progress(self) -> GenerationProgress:
+        """The texts so far, of one token or more."""
+        ids = torch.stack(self._generated, dim=1)
+        return _progress(self.lm, ids, self._ends, len(self._generated), self._total)
 
 
 def generate(
@@ -62,51 +131,19 @@ def generate(
     Raises:
         InputError: prompt and completion together exceed the model's context.
     """
-    prompts = len(encoded.prompts)
-    if of is None:
-        of = [*range(prompts)] * len(thetas)
-        thetas = torch.as_tensor(thetas).repeat_interleave(prompts, dim=0)
-    rows_of, thetas = torch.tensor(of, device=lm.device), torch.as_tensor(thetas).to(lm.device)
-    longest = int(encoded.attention_mask.sum(dim=1).max())
-    if lm.context is not None and longest + decoding.max_new_tokens > lm.context:
-        raise InputError(
-            "max new tokens",
-            f"{decoding.max_new_tokens:,} after a prompt of {longest:,} tokens exceed the {lm.context:,} that "
-            f"{lm.name} can read",
-            f"Choose {lm.context - longest:,} or fewer",
-        )
-    ends = _end_tokens(lm)
-    choose = _chooser(decoding, lm.device)
-    rows = len(of)
-    attention_mask = encoded.attention_mask.to(lm.device)[rows_of]
-    position_ids = encoded.position_ids.to(lm.device)[rows_of, -1:]
-    open_rows = torch.ones(rows, dtype=torch.bool, device=lm.device)
-    generated: list[Tensor] = []
+    rows, batch = Rows(lm, encoded, thetas, source, decoding, stop, of, trace), Batch(lm)
     looked = time.monotonic()
     try:
-        logits, cache = prefill(lm, encoded, rows_of, thetas, source, stop, trace)
+        batch.join(rows)
     except Stopped:
         return
-    for step in range(1, decoding.max_new_tokens + 1):
-        chosen = choose(logits.float())
-        # closed rows go on with padding, which is cut from their texts
-        chosen = torch.where(open_rows, chosen, lm.tokenizer.pad_token_id)
-        generated.append(torch.where(open_rows, chosen, -1))
-        open_rows = open_rows & ~torch.isin(chosen, ends)
-        done = step == decoding.max_new_tokens or not bool(open_rows.any()) or (stop is not None and stop())
-        if done or time.monotonic() - looked > STREAM_SECONDS:
+    while True:
+        if rows.done or time.monotonic() - looked > STREAM_SECONDS:
             looked = time.monotonic()
-            yield _progress(lm, torch.stack(generated, dim=1), ends, step, decoding.max_new_tokens)
-        if done:
+            yield rows.progress()
+        if rows.done:
             return
-        attention_mask = torch.cat([attention_mask, attention_mask.new_ones(rows, 1)], dim=1)
-        position_ids = position_ids + 1
-        steering = nullcontext() if source is None else steer(lm, source, add_rows(thetas))
-        watching = nullcontext() if trace is None else trace.watch(lm)
-        # in this order: steering may be at the block that is watched
-        with torch.no_grad(), steering, watching:
-            output = lm.forward(chosen[:, None], attention_mask, position_ids, cache, use_cache=True)
-        logits, cache = output.logits[:, -1], output.past_key_values
+        batch.step()
 
 
 def _chooser(decoding: Decoding, device: torch.device) -> Callable[[Tensor], Tensor]:

@@ -10,23 +10,27 @@ Result = TypeVar("Result")
 
 
 class ComputeLock:
-    """Held for one step of work at a time. Between two steps of long work (training), waiting short work goes first."""
+    """Held for one step of work at a time. Between two steps of long work (training), waiting short work goes first,
+    in the order in which it came: who has had a step and wants another one waits behind the others."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._held = False
-        self._short_waiting = 0
+        self._short_waiting: list[object] = []
 
     @contextmanager
     def hold(self, *, short: bool = True) -> Iterator[None]:
         """Wait until nobody computes, and keep others out until left."""
+        waiting, me = self._short_waiting, object()
         with self._changed:
-            self._short_waiting += short
+            if short:
+                waiting.append(me)
             try:
-                self._changed.wait_for(lambda: not self._held and (short or not self._short_waiting))
+                self._changed.wait_for(lambda: not self._held and (waiting[0] is me if short else not waiting))
                 self._held = True
             finally:
-                self._short_waiting -= short
+                if short:
+                    waiting.remove(me)
         try:
             yield
         finally:

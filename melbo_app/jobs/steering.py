@@ -1,6 +1,7 @@
 """Steered completions: a row for each vector, R and prompt, in one batch; texts made before are looked up."""
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +12,7 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import MOST_RADIUS
 from melbo_app.errors import InputError, Stopped
+from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.scoring import score, target_of
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Completion
@@ -104,17 +106,19 @@ def complete(
     rows: Sequence[Variant],
     decoding: Decoding,
     find: Callable[[Completion], Completion | None],
-    memory_gb: float | None,
+    batching: Batching,
     stop: Callable[[], bool],
 ) -> Generator[SteeringProgress, None, tuple[list[Completion], bool]]:
     """Complete each prompt under each variant; returns the completions and whether all were finished.
+
+    Texts are looked up without waiting for anybody. New ones are made through ``batching``, whose compute lock is held
+    while they are read back as well.
 
     Raises:
         InputError: prompts that cannot go in, or completions too long for the model.
         Stopped: a stop came before the first token.
     """
     from melbo_app.engine.encoding import encode
-    from melbo_app.engine.generation import generate
     from melbo_app.engine.memory import give_back, rows_at_once
     from melbo_app.engine.trace import Trace
 
@@ -149,7 +153,7 @@ def complete(
         if entry.vector is None and entry.scores is not None
     }
     total = decoding.max_new_tokens
-    size = min(MOST_ROWS, rows_at_once(lm, longest, memory_gb))
+    size = min(MOST_ROWS, rows_at_once(lm, longest, batching.memory_gb))
     parts = [missing[start : start + size] for start in range(0, len(missing), size)]
     source, target = bank.record.source if bank else None, target_of(lm, bank)
     for part_number, part in enumerate(parts):
@@ -158,23 +162,24 @@ def complete(
         thetas = np.stack([_theta(lm, bank, rows[number], decoding.seed) for number, _ in part])
         of = [wanted.index(index) for _, index in part]
         trace = Trace(target)
-        for progress in generate(lm, encoded, thetas, source, decoding, stop, of, trace):
-            for at, (number, index) in enumerate(part):
-                drafts[number][index] = drafts[number][index].model_copy(
-                    update={
-                        "text": progress.texts[at],
-                        "tokens": progress.tokens[at],
-                        "finished": progress.finished[at],
-                    }
-                )
-            done = part_number * total + progress.step
-            stage = f"token {progress.step} of up to {total}"
-            told = SteeringProgress(_flat(drafts), done, total * len(parts), stage)
-            yield told
+        with closing(batching.generate(lm, encoded, thetas, source, decoding, stop, of, trace)) as generating:
+            for progress in generating:
+                for at, (number, index) in enumerate(part):
+                    drafts[number][index] = drafts[number][index].model_copy(
+                        update={
+                            "text": progress.texts[at],
+                            "tokens": progress.tokens[at],
+                            "finished": progress.finished[at],
+                        }
+                    )
+                done = part_number * total + progress.step
+                stage = f"token {progress.step} of up to {total}"
+                told = SteeringProgress(_flat(drafts), done, total * len(parts), stage)
+                yield told
         if not stop():
             entries = [drafts[number][index] for number, index in part]
-            work = score(lm, encoded, entries, of, progress.ids, trace, baselines, memory_gb, stop)
-            scored = yield from _told(work, replace(told, stage="reading the texts back"))
+            work = score(lm, encoded, entries, of, progress.ids, trace, baselines, batching.memory_gb, stop)
+            scored = yield from _told(batching.compute.steps(work), replace(told, stage="reading the texts back"))
             for (number, index), entry in zip(part, scored, strict=True):
                 drafts[number][index] = entry
         give_back()

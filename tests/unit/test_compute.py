@@ -111,6 +111,25 @@ def test_a_long_job_lets_short_work_in_between_its_steps():
     assert log.index("short") <= 8  # asked for during step 5: it waits for that one, not for the end
 
 
+def test_who_wants_another_step_waits_behind_those_who_came_meanwhile():
+    lock, order, threads = ComputeLock(), [], []
+
+    def work(name: str) -> None:
+        with lock.hold():
+            order.append(name)
+
+    with lock.hold():
+        for name in ("one", "two"):
+            threads.append(threading.Thread(target=work, args=(name,), daemon=True))
+            threads[-1].start()
+            wait_until(lambda: len(lock._changed._waiters) == len(threads))  # type: ignore[attr-defined]
+    with lock.hold():
+        order.append("again")
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert order == ["one", "two", "again"]
+
+
 @pytest.mark.parametrize("short", [True, False])
 def test_work_abandoned_in_the_middle_releases_the_lock_and_is_closed(short):
     lock, closed = ComputeLock(), []

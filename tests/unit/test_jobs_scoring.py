@@ -7,12 +7,13 @@ from benches import PROMPT, QUICK, finish, listen, save_tiny, settings, trained
 from tiny_models import BLOCKS, WIDTH, random_thetas
 
 from melbo_app.analysis.wording import language, repetition
-from melbo_app.engine import generation, likelihood
+from melbo_app.engine import likelihood
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.steering import random_vector
 from melbo_app.jobs import steering as jobs_steering
+from melbo_app.jobs.batching import Batching
 from melbo_app.library.bank import Bank
 from melbo_app.library.database import CompletionRow
 from melbo_app.workbench import Workbench
@@ -69,14 +70,14 @@ def test_every_text_is_scored_against_the_baseline_of_its_own_prompt(bench, bank
 def test_the_numbers_are_those_of_the_definitions(bench, bank, monkeypatch, most_rows):
     """One text at a time, steered by a hook of this test's own; also where several calls make the texts."""
     monkeypatch.setattr(jobs_steering, "MOST_ROWS", most_rows)
-    ids, real = [], generation.generate
+    ids, real = [], Batching.generate
 
     def spy(*arguments):
         for progress in real(*arguments):
             yield progress
         ids.extend(progress.ids)
 
-    monkeypatch.setattr(generation, "generate", spy)
+    monkeypatch.setattr(Batching, "generate", spy)
     found = steer(bench, [1, 2], [9.0], TWO, random_control=True).completions
     lm = bench._model.get()
     thetas = {

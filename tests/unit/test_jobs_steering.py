@@ -14,6 +14,7 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.steering import random_vector
 from melbo_app.errors import InputError, Stopped
+from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.steering import MOST_ROWS
 from melbo_app.library.bank import Bank, BankRecord
 from melbo_app.workbench import Workbench
@@ -32,13 +33,13 @@ def bank(bench: Workbench) -> Bank:
 def generated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, int | None, Decoding]]:
     """The vectors, source and decoding of each generate call."""
     calls = []
-    real = generation.generate
+    real = Batching.generate
 
-    def spy(lm, encoded, thetas, source, decoding, *rest):
+    def spy(self, lm, encoded, thetas, source, decoding, *rest):
         calls.append((torch.tensor(thetas), source, decoding))
-        return real(lm, encoded, thetas, source, decoding, *rest)
+        return real(self, lm, encoded, thetas, source, decoding, *rest)
 
-    monkeypatch.setattr(generation, "generate", spy)
+    monkeypatch.setattr(Batching, "generate", spy)
     return calls
 
 
@@ -200,7 +201,7 @@ def test_other_things_that_cannot_be_are_refused_by_name(bench, bank, call: Call
 
 def test_the_same_question_is_answered_from_the_database(bench, bank, monkeypatch):
     first = steer(bench, [0, 1], [6.0, -6.0], TWO, random_control=True)
-    monkeypatch.setattr(generation, "generate", lambda *_: pytest.fail("generated again"))
+    monkeypatch.setattr(Batching, "generate", lambda *_: pytest.fail("generated again"))
     again = steer(bench, [1, 0], [-6.0, 6.0], TWO, random_control=True)
     assert again.id != first.id
     texts = {(entry.vector, entry.radius, entry.prompt_index): entry.text for entry in first.completions}
@@ -216,7 +217,7 @@ def test_the_same_question_is_answered_from_the_database(bench, bank, monkeypatc
 def test_a_bank_of_another_name_with_the_same_vectors_shares_its_texts(bench, bank, monkeypatch):
     steer(bench, [0], [6.0])
     bench._banks.save(bank.renamed("twin"))
-    monkeypatch.setattr(generation, "generate", lambda *_: pytest.fail("generated again"))
+    monkeypatch.setattr(Batching, "generate", lambda *_: pytest.fail("generated again"))
     assert steer(bench, [0], [6.0], bank="twin").completions[1].bank == "twin"
 
 

@@ -1,0 +1,110 @@
+"""A batch that runs: rows of several calls are completed together, and come and go between two tokens."""
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from melbo_app.engine import cache
+from melbo_app.engine.model import LanguageModel
+from melbo_app.engine.prefill import prefill
+from melbo_app.engine.steering import add_rows, steer
+from melbo_app.engine.trace import Trace
+
+if TYPE_CHECKING:
+    from melbo_app.engine.generation import Rows
+
+
+class Batch:
+    """What its members share is the forward pass for the next token; each is steered, chooses and stops for itself.
+
+    Members may have other prompts, vectors, source layers and decodings. Their texts are those that they would have
+    had alone.
+
+    Attributes:
+        members: those that go on, in the order of their rows.
+    """
+
+    def __init__(self, lm: LanguageModel) -> None:
+        self.lm = lm
+        self.members: tuple[Rows, ...] = ()
+        self._cache: Any = None
+        self._mask = self._positions = torch.empty(0)
+        self._steering: dict[int, Tensor] = {}
+
+    def join(self, rows: "Rows") -> None:
+        """Read the prompts of ``rows``, choose their first tokens, and take them in unless that ended them.
+
+        The others are as they were, also where this fails.
+
+        Raises:
+            Stopped: the rows were stopped before their first token.
+        """
+        lm = self.lm
+        logits, states = prefill(lm, rows.encoded, rows.of, rows.thetas, rows.source, rows.stop, rows.trace)
+        mask = rows.encoded.attention_mask.to(lm.device)[rows.of]
+        positions = rows.encoded.position_ids.to(lm.device)[rows.of, -1:]
+        rows.take(logits)
+        if rows.done:
+            return
+        if self.members:
+            cache.merge(self._cache, states)
+            columns = max(mask.shape[1], self._mask.shape[1])
+            mask = torch.cat([_padded(self._mask, columns), _padded(mask, columns)])
+            positions = torch.cat([self._positions, positions])
+        else:
+            self._cache = states
+        self._mask, self._positions = mask, positions
+        self._set_members((*self.members, rows))
+
+    def step(self) -> None:
+        """One forward pass, and the next token of each row; members that are done with that leave."""
+        tokens = torch.cat([rows.chosen for rows in self.members])
+        self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
+        self._positions = self._positions + 1
+        trace = Trace()
+        with torch.no_grad(), ExitStack() as hooks:
+            for source, thetas in self._steering.items():
+                hooks.enter_context(steer(self.lm, source, add_rows(thetas)))
+            if any(rows.trace is not None for rows in self.members):
+                hooks.enter_context(trace.watch(self.lm))  # last: steering may be at the block that is watched
+            output = self.lm.forward(tokens[:, None], self._mask, self._positions, self._cache, use_cache=True)
+        self._cache = output.past_key_values
+        counts = [len(rows.of) for rows in self.members]
+        parts = [states.split(counts) for states in trace.states]
+        for at, (rows, logits) in enumerate(zip(self.members, output.logits[:, -1].split(counts), strict=True)):
+            if rows.trace is not None:
+                rows.trace.states += [part[at].clone() for part in parts]  # a view would keep the others' too
+            rows.take(logits)
+        self.leave(*(rows for rows in self.members if rows.done))
+
+    def leave(self, *gone: "Rows") -> None:
+        """Take members out; with them goes the padding that only they made necessary."""
+        if not gone:
+            return
+        going = [rows not in gone for rows in self.members for _ in rows.of]
+        if any(going):
+            index = torch.tensor(going).nonzero()[:, 0].to(self.lm.device)
+            mask = self._mask[index]
+            blank = int(mask.any(dim=0).int().argmax())
+            cache.keep(self._cache, index, blank)
+            self._mask, self._positions = mask[:, blank:], self._positions[index]
+        else:
+            self._cache = None
+        self._set_members(tuple(rows for rows in self.members if rows not in gone))
+
+    def _set_members(self, members: "tuple[Rows, ...]") -> None:
+        """Who is steered where: at each source layer a vector for every row, zeros for those steered elsewhere."""
+        self.members = members
+        sources = dict.fromkeys(rows.source for rows in members if rows.source is not None)
+        self._steering = {
+            source: torch.cat(
+                [rows.thetas if rows.source == source else torch.zeros_like(rows.thetas) for rows in members]
+            )
+            for source in sources
+        }
+
+
+def _padded(mask: Tensor, columns: int) -> Tensor:
+    return torch.nn.functional.pad(mask, (columns - mask.shape[1], 0))
