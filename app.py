@@ -1,7 +1,8 @@
-"""The door: ``python app.py [--host H] [--port P]`` serves the page."""
+"""The door: ``python app.py [--host H] [--port P] [--mcp]`` serves the page."""
 
 import argparse
 import errno
+import importlib.util
 import os
 import signal
 import socket
@@ -26,12 +27,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="app.py", description="MELBO Explorer in the browser.")
     parser.add_argument("--host", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, help="port to listen on (default: 7860, or the next free one)")
+    parser.add_argument("--mcp", action="store_true", default=None, help="offer the HTTP API as MCP tools as well")
     given = parser.parse_args()
     try:
         settings = Settings(**{name: value for name, value in vars(given).items() if value is not None})
     except ValidationError as error:
         fault = error.errors()[0]
         print(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}.", file=sys.stderr)
+        return 2
+    if settings.mcp and importlib.util.find_spec("mcp") is None:
+        print("mcp: the package mcp is not installed. Run: make install", file=sys.stderr)
         return 2
     # A port that somebody named is meant; only the default moves on to the next free one.
     tries = 1 if "port" in settings.model_fields_set else PORTS_TRIED
@@ -80,6 +85,8 @@ def serve(settings: Settings, port: int) -> int:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.cache_dir / "uploads"))
     past_the_proxy()
+    if not settings.mcp:
+        sys.modules.setdefault("mcp", None)  # Gradio would import it, which takes a second, and leave it unused
     from starlette.responses import FileResponse  # late: these take seconds, and mistakes are told before
     from starlette.routing import Route
 
@@ -101,6 +108,7 @@ def serve(settings: Settings, port: int) -> int:
         js=SHORTCUTS.read_text("utf-8"),
         max_file_size=LARGEST_UPLOAD,
         footer_links=[],
+        mcp_server=settings.mcp,
         run_history=False,
         enable_monitoring=False,
         ssr_mode=False,

@@ -26,3 +26,4 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the page listens on.")
     port: int = Field(7860, ge=1, le=65535, description="Port the page listens on.")
+    mcp: bool = Field(False, description="Whether the verbs of the HTTP API are MCP tools as well.")

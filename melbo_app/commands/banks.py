@@ -1,10 +1,11 @@
 """The shelf of banks."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from melbo_app import results
 from melbo_app.commands.options import BankArgument, Json, ModelOption, OverwriteOption, load, refuse_early_json
 from melbo_app.commands.output import show
 from melbo_app.errors import InputError
@@ -30,7 +31,7 @@ def list_banks(as_json: Json = False) -> None:
     """Own banks, newest first, then the samples."""
     shelf = Workbench(Settings()).banks()
     lines = [_line(entry) for entry in shelf] or ["There are no banks yet. Train one, or import one."]
-    show({"banks": [_summary(entry) for entry in shelf]}, lines, as_json)
+    show(results.shelf(shelf), lines, as_json)
 
 
 @banks.command("show")
@@ -76,9 +77,8 @@ def import_bank(
     """Put a bank from a file on the shelf."""
     bank = Workbench(Settings()).import_bank(file, name, model=model, source=source, target=target)
     record = bank.record
-    result = {"name": record.name, "vectors": len(bank.vectors), "radius": record.radius, "note": record.note}
     line = f"{record.name}: {len(bank.vectors)} vectors, R = {record.radius:g}."
-    show(result, [f"{line} {record.note}" if record.note else line], as_json)
+    show(results.imported(bank), [f"{line} {record.note}" if record.note else line], as_json)
 
 
 @banks.command("export")
@@ -113,15 +113,6 @@ def delete_bank(name: BankArgument, as_json: Json = False) -> None:
     """Remove a bank from the shelf."""
     Workbench(Settings()).delete_bank(name)
     show({"deleted": name}, [f"{name} was deleted"], as_json)
-
-
-def _summary(entry: BankSummary) -> dict[str, Any]:
-    facts: dict[str, Any] = {"name": entry.name, "sample": entry.sample, "vectors": entry.vectors, "hash": entry.hash}
-    if entry.record:
-        keys = ("model", "source", "target", "scope", "radius", "method", "created")
-        record = entry.record.model_dump(mode="json")
-        facts |= {key: record[key] for key in keys}
-    return facts | {"damaged": entry.damaged}
 
 
 def _line(entry: BankSummary) -> str:

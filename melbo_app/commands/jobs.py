@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from melbo_app.commands.options import Json, refuse_early_json
-from melbo_app.commands.output import plain, show
+from melbo_app.commands.output import show
 from melbo_app.library.job_records import JobRecord
+from melbo_app.results import job_lines, plain
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
@@ -31,7 +32,7 @@ def list_jobs(
     """The last jobs, newest first."""
     found = Workbench(Settings()).jobs(limit)
     lines = [_line(record) for record in found] or ["There were no jobs yet: start the page, and train or draw a map."]
-    show({"jobs": [plain(record) for record in found]}, lines, as_json)
+    show(job_lines(found), lines, as_json)
 
 
 @jobs.command("show")

@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from melbo_app.commands.options import BankArgument, Json, OverwriteOption, refuse_early_json
-from melbo_app.commands.output import plain, show
+from melbo_app.commands.output import show
+from melbo_app.defaults import save_label
 from melbo_app.library.labels import Label, LabelVersion
+from melbo_app.results import label_lines, plain
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
@@ -36,7 +38,7 @@ def list_labels(
     if not lines and (text or tag is not None or rating is not None):
         lines = ["No label is like that."]
     lines = lines or ["There are no labels yet. Say what a vector does: labels set BANK VECTOR --name TEXT"]
-    show({"labels": [plain(entry) for entry in found]}, lines, as_json)
+    show(label_lines(found), lines, as_json)
 
 
 @labels.command("set")
@@ -50,16 +52,7 @@ def set_label(
     as_json: Json = False,
 ) -> None:
     """Say what a vector does; what is not given stays as it is."""
-    workbench = Workbench(Settings())
-    before = workbench.label(bank, vector)
-    saved = workbench.save_label(
-        bank,
-        vector,
-        name=before.name if name is None else name,
-        tags=before.tags if tag is None else tag,
-        rating=before.rating if rating is None else rating or None,
-        note=before.note if note is None else note,
-    )
+    saved = save_label(Workbench(Settings()), bank, vector, name, tag, rating, note)
     show(plain(saved), [f"{bank} {vector}: {saved.name}"], as_json)
 
 

@@ -1,9 +1,8 @@
 """The models."""
 
-from dataclasses import asdict
-
 from melbo_app.commands.options import Json
 from melbo_app.commands.output import show
+from melbo_app.results import known_models
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
@@ -11,4 +10,4 @@ from melbo_app.workbench import Workbench
 def models(as_json: Json = False) -> None:
     """The models that can be loaded at once."""
     known = Workbench(Settings()).models()
-    show({"models": [asdict(entry) for entry in known]}, [f"{entry.name}  {entry.spec}" for entry in known], as_json)
+    show(known_models(known), [f"{entry.name}  {entry.spec}" for entry in known], as_json)

@@ -7,13 +7,16 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from melbo_app import defaults
+from melbo_app.defaults import chosen, own_prompts, prompts_from
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
 from melbo_app.jobs.loaded_model import ModelState
-from melbo_app.jobs.steering import variants
 from melbo_app.workbench import Workbench
 
 Number = TypeVar("Number", int, float)
+
+REMEDY = "Give one with --prompt"
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 ModelOption = Annotated[str | None, typer.Option("--model", help="Hub name, folder or .gguf file.")]
@@ -53,36 +56,29 @@ def request(
 ) -> tuple[list[Prompt], list[int], list[float]]:
     """Prompts, vectors and R of a steering, with the bank's own where nothing is given."""
     loaded = workbench.bank(bank)
-    vectors = list(range(len(loaded.vectors))) if vector is None else numbers("vector", vector, int)
-    radii = [loaded.record.radius] if radius is None else numbers("radius", radius, float)
-    variants(loaded, vectors, radii)  # refuses them now: loading the model takes seconds
+    vectors, radii = chosen(
+        loaded,
+        None if vector is None else numbers("vector", vector, int),
+        None if radius is None else numbers("radius", radius, float),
+    )
     if prompt:
         check_texts(prompt)
     elif not loaded.record.prompts:
-        raise InputError("prompt", f"“{bank}” has none of its own", "Give one with --prompt")
+        raise InputError("prompt", f"“{bank}” has none of its own", REMEDY)
     state = load(workbench, model or loaded.record.model)
     if prompt:
         return prompts(prompt, system, template, bool(state.has_template)), vectors, radii
-    own = [
-        Prompt(entry.user, system or entry.system, entry.template if template is None else template)
-        for entry in loaded.record.prompts
-    ]
-    return own, vectors, radii
+    return own_prompts(loaded, system, template), vectors, radii
 
 
 def prompts(texts: list[str] | None, system: str | None, template: bool | None, has_template: bool) -> list[Prompt]:
     """The prompts that the options describe."""
-    return [Prompt(text, system or None, has_template if template is None else template) for text in check_texts(texts)]
+    return prompts_from(check_texts(texts), system, template, has_template)
 
 
 def check_texts(texts: list[str] | None) -> list[str]:
     """The texts of the prompts. Raises InputError where there is none, or an empty one."""
-    if not texts:
-        raise InputError("prompt", "there is none", "Give one with --prompt")
-    for number, text in enumerate(texts, start=1):
-        if not text.strip():
-            raise InputError("prompt", f"prompt {number} is empty", "Write a text for the model to answer")
-    return texts
+    return defaults.check_texts(texts, REMEDY)
 
 
 def check_out(out: Path, overwrite: bool) -> None:

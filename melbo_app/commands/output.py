@@ -6,11 +6,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from types import FrameType
 from typing import Any, TypeVar
 
-from pydantic import BaseModel
+from melbo_app.results import finite
 
 Result = TypeVar("Result")
 
@@ -18,18 +18,13 @@ LOG_SECONDS = 2.0
 """Time between two lines of progress in a log: what a person reads later should not be thousands of lines."""
 
 
-def show(result: dict[str, Any], lines: Sequence[str], as_json: bool) -> None:
+def show(result: Mapping[str, Any], lines: Sequence[str], as_json: bool) -> None:
     """Print the result as one JSON object, or as lines for people."""
     if as_json:
         is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-        print(json.dumps(_finite(result), ensure_ascii=not is_utf8, allow_nan=False))
+        print(json.dumps(finite(result), ensure_ascii=not is_utf8, allow_nan=False))
     elif lines:
         print("\n".join(lines))
-
-
-def plain(record: BaseModel) -> dict[str, Any]:
-    """A record as JSON can hold it."""
-    return record.model_dump(mode="json")
 
 
 class StopOnInterrupt:
@@ -107,14 +102,3 @@ class _LogReport:
         if self._waiting is not None:
             print(self._waiting, file=sys.stderr, flush=True)
             self._waiting, self._next = None, time.monotonic() + LOG_SECONDS
-
-
-def _finite(value: Any) -> Any:
-    """``value`` with null for every number that JSON cannot hold (a diverged objective, for one)."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
-    return value

@@ -17,6 +17,7 @@ from melbo_app.commands.options import (
 from melbo_app.commands.options import prompts as read_prompts
 from melbo_app.commands.output import show
 from melbo_app.engine.scope import TokenScope
+from melbo_app.results import cosines
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
@@ -39,16 +40,7 @@ def similarity(
     state = load(workbench, model or record.model)
     prompts = read_prompts(prompt, system, template, bool(state.has_template)) if prompt else None
     found = workbench.similarity(bank, prompts, scope)
-    result = {
-        "bank": bank,
-        "scope": found.scope,
-        "matrix": found.delta.tolist(),
-        "theta": found.theta.tolist(),
-        "order": found.order,
-        "mean_off_diagonal": found.mean_delta,
-        "mean_off_diagonal_theta": found.mean_theta,
-    }
     mean = "one vector only" if found.mean_delta is None else f"mean off the diagonal {found.mean_delta:.3f}"
     lines = [f"δ cosines over {found.scope}: {mean}"]
     lines += ["  ".join(f"{value:6.3f}" for value in row) for row in found.delta]
-    show(result, lines, as_json)
+    show(cosines(bank, found), lines, as_json)

@@ -1,6 +1,5 @@
 """Complete with vectors: side by side, or on a map."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -25,10 +24,11 @@ from melbo_app.commands.options import (
     check_out,
 )
 from melbo_app.commands.options import request as read_request
-from melbo_app.commands.output import StopOnInterrupt, plain, run, show
+from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.engine.decoding import Decoding
 from melbo_app.errors import InputError
 from melbo_app.library.completions import Completion
+from melbo_app.results import drawn, steered
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
@@ -59,13 +59,8 @@ def steer(
     stop = StopOnInterrupt()
     work = workbench.steer(bank, *request, decoding, random_control=random_control, both_signs=both_signs, stop=stop)
     comparison = run(work)
-    completions = comparison.completions
-    result = {
-        "comparison": comparison.id,
-        "completions": [plain(completion) for completion in completions],
-        "stopped": not comparison.settings["finished"],
-    }
-    show(result, [f"{_who(completion)}\n  {completion.text!r}" for completion in completions], as_json)
+    lines = [f"{_who(completion)}\n  {completion.text!r}" for completion in comparison.completions]
+    show(steered(comparison), lines, as_json)
 
 
 def draw_map(
@@ -100,8 +95,7 @@ def draw_map(
     if found is None:
         raise InputError("map", "it was stopped before there was one", "Nothing was written")
     workbench.export_map(found, out, cast("Colouring", colour), title=bank, overwrite=overwrite)
-    result = {"out": str(out), "method": found.method, "note": found.note, "points": [asdict(p) for p in found.points]}
-    show(result, [f"{out}: {len(found.points)} completions. {found.note}"], as_json)
+    show({"out": str(out), **drawn(found)}, [f"{out}: {len(found.points)} completions. {found.note}"], as_json)
 
 
 def _who(completion: Completion) -> str:

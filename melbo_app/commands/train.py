@@ -1,8 +1,6 @@
 """Train a bank."""
 
 import itertools
-import math
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -20,10 +18,9 @@ from melbo_app.commands.options import (
 )
 from melbo_app.commands.options import prompts as read_prompts
 from melbo_app.commands.output import StopOnInterrupt, run, show
+from melbo_app.defaults import OpenTraining, default_vectors
 from melbo_app.engine.prompt import Prompt
-from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError
-from melbo_app.jobs.training import default_scope
 from melbo_app.library.bank import Bank
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
@@ -38,12 +35,6 @@ def save_under_free_name(workbench: Workbench, name: str) -> Bank:
             if error.field != "name":
                 raise
     raise AssertionError("numbers do not end")
-
-
-def default_vectors(method: str, against: list[str]) -> int:
-    """How many vectors to look for where nobody says: 8, or as many as the method can find."""
-    most = {"difference-of-means": 1, "contrast-pca": max(1, len(against))}
-    return min(8, most.get(method, 8))
 
 
 def train(
@@ -96,28 +87,21 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a bank of vectors on one or more prompts. Ctrl+C keeps the vectors that are finished."""
-    if radius is not None and relative_radius is not None:
-        raise InputError("R", "it is given twice", "Give --radius or --relative-radius, not both")
-    if relative_radius is not None and not (math.isfinite(relative_radius) and relative_radius > 0):
-        raise InputError("relative R", f"{relative_radius} is no length", "Choose a number above 0, 0.07 as a rule")
+    wanted = OpenTraining(source, target, radius, relative_radius, scope)
     # What can be refused without the model is refused now: loading it takes seconds.
-    given = TrainingConfig(
-        source=0 if source is None else source,
-        target=(source or 0) + 1 if target is None else target,
-        radius=1.0 if radius is None else radius,
+    draft = wanted.draft(
         vectors=default_vectors(method, against or []) if vectors is None else vectors,
-        method=method,  # type: ignore[arg-type]
+        method=method,
         steps=steps,
         p=p,
         q=q,
-        scope="all" if scope is None else scope,
         seed=seed,
-        start=start,  # type: ignore[arg-type]
+        start=start,
         against=tuple(Prompt(text) for text in against or []),
         saturation=saturation,
         orthogonality=orthogonality,
         agreement=agreement,
-        agreement_form=agreement_form,  # type: ignore[arg-type]
+        agreement_form=agreement_form,
         temperature=temperature,
     )
     check_texts(prompt)
@@ -125,18 +109,7 @@ def train(
     workbench.check_bank_name(name)
     state = load(workbench, model)
     prompts = read_prompts(prompt, system, template, bool(state.has_template))
-    usual = workbench.suggestion(prompts, source, target)
-    if relative_radius is not None:
-        radius = relative_radius * usual.median_norm
-    config = replace(
-        given,
-        source=usual.source,
-        target=usual.target,
-        radius=usual.radius if radius is None else radius,
-        scope=default_scope(prompts) if scope is None else scope,
-        against=tuple(replace(prompts[0], user=text) for text in against or []),
-        held_out=tuple(replace(prompts[0], user=text) for text in held_out or []),
-    )
+    config = wanted.fill(workbench, draft, prompts, held_out or [])
     stop = StopOnInterrupt()
     work = workbench.train(prompts, config, name, stop=stop)
     try:

@@ -1,12 +1,16 @@
-"""Files that the page gives away: made in a folder of their own, then fetched by a hidden button."""
+"""Files that go out and come in: made in a folder of their own, fetched by a hidden button; uploaded by programs."""
 
 import re
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import gradio as gr
 from gradio.utils import get_upload_folder
+
+from melbo_app.errors import InputError
 
 # The hidden button gets its file a moment after the event ends; a file that is there already is not fetched twice.
 _FETCH = """() => {{
@@ -36,3 +40,18 @@ def written(stem: str, ending: str, write: Callable[[Path], Path]) -> str:
     folder = Path(tempfile.mkdtemp(dir=uploads))
     name = re.sub(r"[^\w\- ]+", "_", stem) + ending
     return str(write(folder / name))
+
+
+@contextmanager
+def uploaded(file: gr.FileData, name: str | None) -> Iterator[Path]:
+    """The path of a file that a program uploaded, as long as the context is open; with the ending of ``name``, if any.
+
+    Raises InputError for every other path: a program can write anything into its request.
+    """
+    path, uploads = Path(file.path).resolve(), Path(get_upload_folder()).resolve()
+    if not path.is_relative_to(uploads) or not path.is_file():
+        raise InputError("file", "it was not uploaded", "Upload it first, and give what the upload returned")
+    with tempfile.TemporaryDirectory(dir=uploads) as folder:
+        if name is not None:
+            path = Path(shutil.copy(path, Path(folder) / f"bank{Path(name).suffix}"))
+        yield path

@@ -16,25 +16,26 @@ from melbo_app.ui.present import sentence
 logger = logging.getLogger(__name__)
 
 
+def toast(text: str) -> gr.Error:
+    """A message near the top of the page."""
+    # The toast renders HTML, and the text may quote what a person or a file said. A title would not arrive.
+    return gr.Error(html.escape(sentence(text)), title="Cannot do that", print_exception=False, duration=12)
+
+
 @contextmanager
-def readable() -> Iterator[None]:
-    """Turn what goes wrong inside into a message near the top of the page."""
+def readable(message: Callable[[str], gr.Error] = toast) -> Iterator[None]:
+    """Turn what goes wrong inside into a ``message``."""
     try:
         yield
     except (gr.Error, GeneratorExit):
         raise
     except Stopped:
-        raise _message("Stopped.") from None
+        raise message("Stopped.") from None
     except MelboError as error:
-        raise _message(str(error)) from None
+        raise message(str(error)) from None
     except Exception as error:
         logger.exception("an event of the page failed")
-        raise _message(f"Something went wrong: {type(error).__name__}: {error}") from None
-
-
-def _message(text: str) -> gr.Error:
-    # The toast renders HTML, and the text may quote what a person or a file said. A title would not arrive.
-    return gr.Error(html.escape(sentence(text)), title="Cannot do that", print_exception=False, duration=12)
+        raise message(f"Something went wrong: {type(error).__name__}: {error}") from None
 
 
 def guard(fn: Callable[..., Any]) -> Callable[..., Any]:

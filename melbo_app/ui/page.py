@@ -9,6 +9,7 @@ from melbo_app.errors import InputError
 from melbo_app.ui.components.status_bar import status_bar
 from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import bind
+from melbo_app.ui.http_api import publish_api
 from melbo_app.ui.present import bank_choices, job_status, model_status, sentence
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.banks import BanksTab
@@ -28,6 +29,7 @@ def build_page(workbench: Workbench) -> gr.Blocks:
     """The whole page."""
     kept = (3600, 86400)  # every hour, uploads and downloads older than a day are removed
     with gr.Blocks(title="MELBO Explorer", fill_width=True, analytics_enabled=False, delete_cache=kept) as page:
+        publish_api(workbench)  # first: a private event of the same name would take it
         Page(workbench)
     return page
 

@@ -277,7 +277,7 @@ TRAIN = ("train", "--prompt", "hello", "--name", "b")
         ((*TRAIN, "--radius", "x"), "Invalid value for '--radius': "),
         ((*TRAIN, "--relative-radius", "0"), "relative R: 0.0 is no length. Choose a number above 0, 0.07 as a rule."),
         ((*TRAIN, "--relative-radius", "nan"), "relative R: nan is no length."),
-        ((*TRAIN, "--radius", "1", "--relative-radius", "1"), "R: it is given twice. Give --radius or --relative"),
+        ((*TRAIN, "--radius", "1", "--relative-radius", "1"), "R: it is given twice. Give the radius or the relative"),
         ((*TRAIN, "--source", "2", "--target", "2"), "target layer: 2 is not above the source layer 2. Choose 3 or"),
         ((*TRAIN, "--source", "2", "--target", "1"), "target layer: 1 is not above the source layer 2."),
         ((*TRAIN, "--target", "0"), "target layer: 0 is not above the source layer 0. Choose 1 or more."),
@@ -498,7 +498,7 @@ def test_map_writes_a_page_and_gives_its_points(ask: Ask, bank, stubbed, tmp_pat
     out = tmp_path / "map.html"
     words = ("map", "a", "--out", out, "--vector", "0,1", "--radius", "6,-6", "--max-new-tokens", 3)
     told = ask(*words, "--random-control", "--colour", "radius", "--json").json
-    assert set(told) == {"out", "method", "note", "points"}
+    assert set(told) == {"out", "comparison", "method", "note", "points"}
     assert (told["out"], told["method"]) == (str(out), "PCA") and "UMAP needs 15 or more" in told["note"]
     assert [(point["vector"], point["radius"]) for point in told["points"]] == [
         (None, 0), ("random", 6), (0, 6), (1, 6), ("random", -6), (0, -6), (1, -6),

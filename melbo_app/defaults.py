@@ -1,0 +1,125 @@
+"""What is taken where a command or a program leaves something out."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.errors import InputError
+from melbo_app.jobs.steering import variants
+from melbo_app.jobs.training import default_scope
+from melbo_app.library.bank import Bank
+from melbo_app.library.labels import Label
+from melbo_app.workbench import Workbench
+
+
+def check_texts(texts: Sequence[str] | None, remedy: str = "Give one") -> list[str]:
+    """The texts of the prompts. Raises InputError where there is none, or an empty one."""
+    if not texts:
+        raise InputError("prompt", "there is none", remedy)
+    for number, text in enumerate(texts, start=1):
+        if not text.strip():
+            raise InputError("prompt", f"prompt {number} is empty", "Write a text for the model to answer")
+    return list(texts)
+
+
+def prompts_from(
+    texts: Sequence[str] | None, system: str | None, template: bool | None, has_template: bool
+) -> list[Prompt]:
+    """Prompts of these texts, in the chat template where the model has one."""
+    return [Prompt(text, system or None, has_template if template is None else template) for text in check_texts(texts)]
+
+
+def own_prompts(bank: Bank, system: str | None, template: bool | None) -> list[Prompt]:
+    """What a bank was trained on, with another system text or template where one is given."""
+    return [
+        Prompt(entry.user, system or entry.system, entry.template if template is None else template)
+        for entry in bank.record.prompts
+    ]
+
+
+def chosen(bank: Bank, vectors: Sequence[int] | None, radii: Sequence[float] | None) -> tuple[list[int], list[float]]:
+    """Vectors and R of a steering: all, and R as trained. Raises InputError for what the bank does not have."""
+    numbers = list(range(len(bank.vectors))) if vectors is None else list(vectors)
+    norms = [bank.record.radius] if radii is None else list(radii)
+    variants(bank, numbers, norms)
+    return numbers, norms
+
+
+def default_vectors(method: str, against: Sequence[str]) -> int:
+    """How many vectors to look for: 8, or as many as the method can find."""
+    most = {"difference-of-means": 1, "contrast-pca": max(1, len(against))}
+    return min(8, most.get(method, 8))
+
+
+@dataclass(frozen=True)
+class OpenTraining:
+    """What of a training may be left open: None follows from the loaded model and the prompts.
+
+    ``relative_radius`` is R as a multiple of the median residual norm. Raises InputError for R given twice.
+    """
+
+    source: int | None = None
+    target: int | None = None
+    radius: float | None = None
+    relative_radius: float | None = None
+    scope: str | None = None
+
+    def __post_init__(self) -> None:
+        relative = self.relative_radius
+        if self.radius is not None and relative is not None:
+            raise InputError("R", "it is given twice", "Give the radius or the relative radius, not both")
+        if relative is not None and not (math.isfinite(relative) and relative > 0):
+            raise InputError("relative R", f"{relative} is no length", "Choose a number above 0, 0.07 as a rule")
+
+    def draft(self, **fixed: Any) -> TrainingConfig:
+        """A configuration with something in every gap, so that what is wrong without a model is refused without one."""
+        return TrainingConfig(
+            source=0 if self.source is None else self.source,
+            target=(self.source or 0) + 1 if self.target is None else self.target,
+            radius=1.0 if self.radius is None else self.radius,
+            scope="all" if self.scope is None else self.scope,
+            **fixed,
+        )
+
+    def fill(
+        self, workbench: Workbench, draft: TrainingConfig, prompts: Sequence[Prompt], held_out: Sequence[str]
+    ) -> TrainingConfig:
+        """``draft`` with layers, R and scope that suit the model and the prompts; the prompts against and those held
+        out get the system text and template of the first one."""
+        usual = workbench.suggestion(prompts, self.source, self.target)
+        radius = usual.radius if self.radius is None else self.radius
+        if self.relative_radius is not None:
+            radius = self.relative_radius * usual.median_norm
+        return replace(
+            draft,
+            source=usual.source,
+            target=usual.target,
+            radius=radius,
+            scope=default_scope(prompts) if self.scope is None else self.scope,
+            against=tuple(replace(prompts[0], user=prompt.user) for prompt in draft.against),
+            held_out=tuple(replace(prompts[0], user=text) for text in held_out),
+        )
+
+
+def save_label(
+    workbench: Workbench,
+    bank: str,
+    vector: int,
+    name: str | None,
+    tags: Sequence[str] | None,
+    rating: int | None,
+    note: str | None,
+) -> Label:
+    """Keep what is given of a label; what is None stays as it is, and the rating 0 takes it away."""
+    before = workbench.label(bank, vector)
+    return workbench.save_label(
+        bank,
+        vector,
+        name=before.name if name is None else name,
+        tags=before.tags if tags is None else tags,
+        rating=before.rating if rating is None else rating or None,
+        note=before.note if note is None else note,
+    )

@@ -1,0 +1,286 @@
+"""What came of it, as JSON can hold it: the same objects for ``--json`` on the command line and for the HTTP API."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any, Literal, TypedDict, cast
+
+from pydantic import BaseModel
+
+from melbo_app.jobs.loaded_model import ModelSummary
+from melbo_app.jobs.mapping import Map
+from melbo_app.jobs.similarity import Similarity
+from melbo_app.library.bank import Bank, BankSummary, PromptRecord
+from melbo_app.library.completions import Comparison, Scores
+from melbo_app.library.job_records import JobKind, JobRecord, JobState
+from melbo_app.library.labels import Label
+
+
+class KnownModel(TypedDict):
+    name: str
+    spec: str
+    loaded: bool
+
+
+class KnownModels(TypedDict):
+    models: list[KnownModel]
+
+
+class BankLine(TypedDict):
+    """A bank of the shelf; where it is damaged, ``damaged`` says how and nothing else is known."""
+
+    name: str
+    sample: bool
+    vectors: int
+    hash: str | None
+    model: str | None
+    source: int | None
+    target: int | None
+    scope: str | None
+    radius: float | None
+    method: str | None
+    created: str | None
+    damaged: str | None
+
+
+class Shelf(TypedDict):
+    banks: list[BankLine]
+
+
+class Imported(TypedDict):
+    name: str
+    vectors: int
+    radius: float
+    note: str | None
+
+
+class JobStep(TypedDict):
+    stage: str
+    done: int
+    total: int
+    seconds_left: float | None
+
+
+class LogEntry(TypedDict):
+    at: str
+    text: str
+
+
+class JobLine(TypedDict):
+    """A job; ``bank`` is the name of the bank that it made, ``comparison`` the id of the comparison, None as long as
+    there is nothing. ``place`` is its place in the queue, while it waits."""
+
+    id: int
+    kind: JobKind
+    title: str
+    request: dict[str, Any]
+    state: JobState
+    progress: JobStep | None
+    log: list[LogEntry]
+    who: str
+    created: str
+    started: str | None
+    ended: str | None
+    bank: str | None
+    comparison: int | None
+    error: str | None
+    place: int | None
+
+
+class JobLines(TypedDict):
+    jobs: list[JobLine]
+
+
+class SteeredText(TypedDict):
+    """One text with all that made it; ``vector`` is None for the baseline and "random" for the random control."""
+
+    id: int
+    text: str
+    vector: int | Literal["random"] | None
+    radius: float
+    bank: str | None
+    bank_hash: str | None
+    source: int | None
+    prompt: PromptRecord
+    prompt_index: int
+    tokens: int
+    finished: bool
+    scores: Scores | None
+    model: str
+    model_hash: str
+    dtype: str | None
+    max_new_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+    created: str
+
+
+class Steered(TypedDict):
+    comparison: int
+    completions: list[SteeredText]
+    stopped: bool
+
+
+class Verdicts(TypedDict):
+    """How many texts are what; ``unknown`` counts those of which it cannot be said."""
+
+    readable: int
+    strange: int
+    broken: int
+    unknown: int
+
+
+class SweepLine(TypedDict):
+    radius: float
+    vectors: Verdicts
+    random: Verdicts
+
+
+class Swept(Steered):
+    radii: list[SweepLine]
+
+
+class Cosines(TypedDict):
+    """``matrix`` [V][V] holds cosines of what the vectors change (δ), ``theta`` those of the vectors themselves."""
+
+    bank: str
+    scope: str
+    matrix: list[list[float]]
+    theta: list[list[float]]
+    order: list[int]
+    mean_off_diagonal: float | None
+    mean_off_diagonal_theta: float | None
+
+
+class PlacedText(TypedDict):
+    """A completion on the map; its ``id`` is that of the text."""
+
+    id: int
+    x: float
+    y: float
+    vector: int | Literal["random"] | None
+    radius: float
+    label: str
+    text: str
+    prompt_index: int
+
+
+class Drawn(TypedDict):
+    comparison: int
+    method: Literal["UMAP", "PCA"]
+    note: str
+    points: list[PlacedText]
+
+
+class LabelLine(TypedDict):
+    bank: str
+    bank_hash: str
+    vector: int
+    name: str
+    tags: list[str]
+    rating: int | None
+    note: str
+    updated: str | None
+
+
+class LabelLines(TypedDict):
+    labels: list[LabelLine]
+
+
+def plain(record: BaseModel) -> Any:
+    """A record as JSON can hold it."""
+    return record.model_dump(mode="json")
+
+
+def finite(value: Any) -> Any:
+    """``value`` with None for every number that JSON cannot hold (a diverged objective, for one)."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(entry) for entry in value]
+    return value
+
+
+def known_models(models: Iterable[ModelSummary]) -> KnownModels:
+    """The models that can be loaded at once."""
+    return {"models": [cast(KnownModel, asdict(entry)) for entry in models]}
+
+
+def shelf(banks: Iterable[BankSummary]) -> Shelf:
+    """The banks, in their order."""
+    keys = ("model", "source", "target", "scope", "radius", "method", "created")
+    lines: list[Any] = []
+    for entry in banks:
+        record = plain(entry.record) if entry.record else {}
+        facts = {"name": entry.name, "sample": entry.sample, "vectors": entry.vectors, "hash": entry.hash}
+        lines.append(facts | {key: record.get(key) for key in keys} | {"damaged": entry.damaged})
+    return {"banks": lines}
+
+
+def imported(bank: Bank) -> Imported:
+    """A bank that came from a file; its ``note`` says what was assumed."""
+    record = bank.record
+    return {"name": record.name, "vectors": len(bank.vectors), "radius": record.radius, "note": record.note}
+
+
+def job_lines(jobs: Iterable[JobRecord]) -> JobLines:
+    """Jobs, in their order."""
+    return {"jobs": [plain(entry) for entry in jobs]}
+
+
+def steered(comparison: Comparison) -> Steered:
+    """The texts of a comparison, the baseline first."""
+    return {
+        "comparison": comparison.id,
+        "completions": [plain(completion) for completion in comparison.completions],
+        "stopped": not comparison.settings["finished"],
+    }
+
+
+def swept(comparison: Comparison) -> Swept:
+    """The same, with how many texts are readable at each R, beside those of the random control."""
+    radii = dict.fromkeys(entry.radius for entry in comparison.completions if entry.vector is not None)
+    lines: list[SweepLine] = [
+        {
+            "radius": radius,
+            "vectors": _verdicts(comparison, radius, random=False),
+            "random": _verdicts(comparison, radius, random=True),
+        }
+        for radius in radii
+    ]
+    return {**steered(comparison), "radii": lines}
+
+
+def cosines(bank: str, found: Similarity) -> Cosines:
+    """How alike the vectors of a bank are."""
+    return {
+        "bank": bank,
+        "scope": found.scope,
+        "matrix": found.delta.tolist(),
+        "theta": found.theta.tolist(),
+        "order": found.order,
+        "mean_off_diagonal": found.mean_delta,
+        "mean_off_diagonal_theta": found.mean_theta,
+    }
+
+
+def drawn(found: Map) -> Drawn:
+    """A map's points, and how they were laid out."""
+    points = [cast(PlacedText, asdict(point)) for point in found.points]
+    return {"comparison": found.comparison, "method": found.method, "note": found.note, "points": points}
+
+
+def label_lines(labels: Iterable[Label]) -> LabelLines:
+    """Labels, in their order."""
+    return {"labels": [plain(entry) for entry in labels]}
+
+
+def _verdicts(comparison: Comparison, radius: float, *, random: bool) -> Verdicts:
+    told: Verdicts = {"readable": 0, "strange": 0, "broken": 0, "unknown": 0}
+    for entry in comparison.completions:
+        if entry.radius == radius and (entry.vector == "random" if random else isinstance(entry.vector, int)):
+            told[(entry.scores and entry.scores.verdict) or "unknown"] += 1
+    return told

@@ -1,0 +1,42 @@
+"""The HTTP API of the page: the main verbs, each a named endpoint with typed arguments; nothing else is public.
+
+An endpoint's docstring is its description, on Gradio's API page and for MCP clients; ``Args`` are one line each, which
+is all that Gradio reads of them. The results are those of ``--json`` on the command line.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from melbo_app.ui.endpoint import publish
+from melbo_app.ui.verbs.library import LibraryVerbs
+from melbo_app.ui.verbs.steering import SteeringVerbs
+from melbo_app.ui.verbs.training import TrainingVerbs
+from melbo_app.workbench import Workbench
+
+COMPUTE, LOOK = ("programs-compute", 4), ("programs-look", 8)
+"""Requests of programs that are worked on at a time, those that compute and those that only look something up: the
+others wait, so that the page keeps threads and its turn to compute."""
+
+
+def publish_api(workbench: Workbench) -> None:
+    """Make every verb an endpoint of the page that is being built."""
+    library, training, steering = LibraryVerbs(workbench), TrainingVerbs(workbench), SteeringVerbs(workbench)
+    verbs: list[tuple[Callable[..., Any], tuple[str, int]]] = [
+        (library.models, LOOK),
+        (library.load_model, COMPUTE),
+        (library.banks, LOOK),
+        (training.train, COMPUTE),
+        (training.jobs, LOOK),
+        (training.job, LOOK),
+        (training.stop_job, LOOK),
+        (steering.steer, COMPUTE),
+        (steering.sweep, COMPUTE),
+        (steering.similarity, COMPUTE),
+        (steering.map, COMPUTE),
+        (library.labels, LOOK),
+        (library.save_label, LOOK),
+        (library.import_bank, COMPUTE),
+        (library.export_bank, LOOK),
+    ]
+    for verb, (queue, at_once) in verbs:
+        publish(verb, queue=queue, at_once=at_once)

@@ -1,0 +1,123 @@
+"""Verbs about trainings, which go on by themselves."""
+
+from melbo_app import results
+from melbo_app.defaults import OpenTraining, check_texts, default_vectors, prompts_from
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.training_config import AgreementForm, Method, Start
+from melbo_app.workbench import Workbench
+
+WHO = "a program"
+
+
+class TrainingVerbs:
+    """Training, and the jobs of the server."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        self._workbench = workbench
+
+    def train(
+        self,
+        name: str,
+        prompts: list[str],
+        system: str | None = None,
+        template: bool | None = None,
+        source: int | None = None,
+        target: int | None = None,
+        scope: str | None = None,
+        radius: float | None = None,
+        relative_radius: float | None = None,
+        vectors: int | None = None,
+        method: Method = "joint",
+        steps: int | None = None,
+        start: Start = "random",
+        against: list[str] | None = None,
+        held_out: list[str] | None = None,
+        p: float = 2.0,
+        q: float | None = None,
+        saturation: float | None = None,
+        orthogonality: float = 1.0,
+        agreement: float = 0.0,
+        agreement_form: AgreementForm = "numerator",
+        temperature: float = 0.5,
+        seed: int = 0,
+    ) -> results.JobLine:
+        """Start to train a bank of steering vectors on prompts, and return at once: the job goes on by itself.
+
+        Args:
+            name: what to call the bank: 1 to 80 letters, digits, blanks and - _ .
+            prompts: user texts to train on
+            system: system text for all of them
+            template: put them into the model's chat template; left out: where it has one
+            source: block, from 0, to whose output vectors are added; left out: 7 of 30, the same share of other models
+            target: block, from 0, at whose output the change is measured; left out: 21 of 30
+            scope: tokens that count: all, content, assistant or last:4; left out: assistant, last:4 without template
+            radius: R, the norm of the vectors; left out: 0.07 times the median residual norm
+            relative_radius: R as a multiple of the median residual norm, in place of radius
+            vectors: how many; left out: 8, or as many as the method can find
+            method: how they are found; docs/methods.md describes each
+            steps: most steps (for sequential: of each vector); left out: the method's own
+            start: where vectors that are improved begin
+            against: user texts of the other side, for difference-of-means and contrast-pca
+            held_out: user texts that are not trained on, to measure the vectors on
+            p: power of the token norms in the objective
+            q: root of their sum; left out: p
+            saturation: share of a token's norm at which its change counts most; 0: all counts
+            orthogonality: weight of the soft methods' penalty on cosines
+            agreement: weight of doing the same in all prompts; 0: none
+            agreement_form: whether other vectors count against it
+            temperature: τ of agreement
+            seed: of all random numbers
+        Returns:
+            the job: id (for `job` and `stop_job`), state, place in the queue, progress, log, bank, error …
+        """
+        wanted = OpenTraining(source, target, radius, relative_radius, scope)
+        draft = wanted.draft(
+            vectors=default_vectors(method, against or []) if vectors is None else vectors,
+            method=method,
+            steps=steps,
+            start=start,
+            against=tuple(Prompt(text) for text in against or []),
+            p=p,
+            q=q,
+            saturation=saturation,
+            orthogonality=orthogonality,
+            agreement=agreement,
+            agreement_form=agreement_form,
+            temperature=temperature,
+            seed=seed,
+        )
+        check_texts(prompts)
+        self._workbench.check_bank_name(name)
+        asked = prompts_from(prompts, system, template, bool(self._workbench.load_model().has_template))
+        config = wanted.fill(self._workbench, draft, asked, held_out or [])
+        return results.plain(self._workbench.start_training(asked, config, name, who=WHO).record())
+
+    def jobs(self, limit: int = 100) -> results.JobLines:
+        """The jobs of the server, whoever started them, newest first: trainings, maps and sweeps.
+
+        Args:
+            limit: how many, the newest ones
+        Returns:
+            jobs: id, kind, title, state, progress (stage, done, total, seconds_left), log, who, bank, error … of each
+        """
+        return results.job_lines(self._workbench.jobs(limit))
+
+    def job(self, id: int) -> results.JobLine:
+        """Where a job stands.
+
+        Args:
+            id: what `train` or `jobs` gave for it
+        Returns:
+            id, title, state (waiting, running, stopping, done, stopped, failed or interrupted), progress, log, bank …
+        """
+        return results.plain(self._workbench.job(id))
+
+    def stop_job(self, id: int) -> results.JobLine:
+        """Ask a job to stop, keeping what is finished, or take it out of the queue.
+
+        Args:
+            id: what `train` or `jobs` gave for it
+        Returns:
+            the job as it stands then
+        """
+        return results.plain(self._workbench.stop_job(id))

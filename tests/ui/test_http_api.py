@@ -1,0 +1,219 @@
+"""Programs as users: the endpoints are the main verbs and no others, and docs/http-api.md runs as it stands."""
+
+import asyncio
+import base64
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+from mcp.types import CallToolResult, TextContent, Tool
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "http-api.md").read_text("utf-8")
+ADDRESS = "http://127.0.0.1:7860"
+REQUIRED = {
+    "models": [], "load_model": [], "banks": [], "train": ["name", "prompts"], "jobs": [], "job": ["id"],
+    "stop_job": ["id"], "steer": ["bank"], "sweep": ["bank"], "similarity": ["bank"], "map": ["bank"], "labels": [],
+    "save_label": ["bank", "vector"], "import_bank": ["file"], "export_bank": ["name"],
+}  # fmt: skip
+MADE = ("from-a-program", "from-a-file", "from-curl", "from-mcp")
+
+
+@pytest.fixture(scope="module")
+def client(app: Any) -> Iterator[Client]:
+    """A program's connection; what it made is gone afterwards, for the tests that look at the page."""
+    program = Client(app.url, verbose=False)
+    yield program
+    shelf = [bank["name"] for bank in program.predict(api_name="/banks")["banks"]]
+    if MADE[0] in shelf:
+        program.predict(MADE[0], 0, name="", tags=[], rating=0, note="", api_name="/save_label")
+    for name in MADE:
+        (app.cache / "banks" / f"{name}.safetensors").unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def examples(app: Any, client: Client, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """The names after the page's Python examples have run, and the folder in which they did."""
+    folder, names = tmp_path_factory.mktemp("examples"), {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
+            exec(compile(block.replace(ADDRESS, app.url), "docs/http-api.md", "exec"), names)
+    return names, folder
+
+
+def said(app: Any, verb: str, arguments: dict[str, Any]) -> str:
+    """The events of a call by plain HTTP."""
+    asked = httpx.post(f"{app.url}/gradio_api/call/v2/{verb}", json=arguments).json()
+    return httpx.get(f"{app.url}/gradio_api/call/{verb}/{asked['event_id']}", timeout=60).text
+
+
+def test_the_verbs_are_public_and_nothing_else_is(client):
+    public = client.view_api(return_format="dict", print_info=False)
+    assert {*public["named_endpoints"]} == {f"/{verb}" for verb in REQUIRED} and public["unnamed_endpoints"] == {}
+    events = client.config["dependencies"]
+    assert {event["api_name"] for event in events if event["api_visibility"] != "private"} == {*REQUIRED}
+    assert len(events) > 60
+    private = next(event["api_name"] for event in events if event["api_visibility"] == "private")
+    with pytest.raises(ValueError, match="api_name"):
+        client.predict(api_name=f"/{private}")
+
+
+def test_every_verb_and_every_argument_is_described_and_typed(app):
+    for verb, endpoint in httpx.get(f"{app.url}/gradio_api/info").json()["named_endpoints"].items():
+        assert endpoint["description"].endswith((".", "?")), verb
+        assert endpoint["returns"][0]["type"]["properties"], verb
+        for argument in endpoint["parameters"]:
+            assert argument["python_type"]["description"] and argument["python_type"]["type"] != "Any", (verb, argument)
+            assert argument["parameter_has_default"] or argument["parameter_name"] in REQUIRED[verb[1:]], verb
+        needed = [one["parameter_name"] for one in endpoint["parameters"] if not one["parameter_has_default"]]
+        assert needed == REQUIRED[verb[1:]]
+
+
+def test_the_table_of_the_page_names_every_verb_and_what_it_needs():
+    rows = re.findall(r"^\| `/(\w+)` \|.*\| (.*)\|$", PAGE, flags=re.MULTILINE)
+    assert {verb: re.findall(r"`(\w+)`", needed) for verb, needed in rows} == REQUIRED
+
+
+def test_the_python_of_the_page_runs_as_it_stands(examples, app):
+    names, folder = examples
+    assert [text["vector"] for text in names["found"]["completions"]] == [None, 3, 5]
+    assert [line["radius"] for line in names["swept"]["radii"]] == [6, 12]
+    assert all(sum(line["vectors"].values()) == sum(line["random"].values()) == 1 for line in names["swept"]["radii"])
+    job = names["job"]
+    assert (job["state"], job["bank"], job["error"]) == ("done", "from-a-program", None)
+    assert names["client"].predict(api_name="/jobs")["jobs"][0]["id"] == job["id"]
+    assert len(names["alike"]["matrix"]) == 2 and len(names["drawn"]["points"]) == 3
+    kept = (app.cache / "banks" / "from-a-program.safetensors").read_bytes()
+    assert (folder / "mine.safetensors").read_bytes() == kept
+    again = names["client"].predict("from-a-file", vectors=[0], max_new_tokens=4, api_name="/steer")
+    assert again["completions"][1]["bank"] == "from-a-file"
+    # over MCP the same text, which was looked up
+    texts = {text["vector"]: text["text"] for text in names["found"]["completions"]}
+    assert [(text["vector"], text["text"]) for text in names["told"]["completions"]] == [
+        (None, texts[None]),
+        (3, texts[3]),
+    ]
+
+
+def test_the_lines_for_curl_run_as_they_stand(examples, app):
+    _, folder = examples
+    blocks = re.findall(r"```sh\n(.*?)```", PAGE, flags=re.DOTALL)
+    results = []
+    for block in blocks:
+        ran = subprocess.run(
+            ["sh", "-c", block.replace(ADDRESS, app.url)], cwd=folder, capture_output=True, text=True, check=True
+        )
+        event, data = ran.stdout.strip().split("\n")[-2:]
+        assert event == "event: complete", ran
+        results.append(json.loads(data.removeprefix("data: "))[0])
+    assert [text["vector"] for text in results[0]["completions"]] == [None, 3]
+    assert results[1]["name"] == "from-curl" and results[1]["vectors"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "verb", "sentence"),
+    [
+        (
+            ("no-such-bank",),
+            "steer",
+            "bank: there is no bank called “no-such-bank”. The Banks list names those there are.",
+        ),
+        (("../../melbo",), "export_bank", "bank: there is no bank called “../../melbo”. The Banks list names those"),
+        (("bomb-question", "../x"), "export_bank", "format: input should be 'safetensors' or 'pt'."),
+        (("/etc",), "load_model", "model: “/etc” is not ready to be loaded. Choose a spec that models lists."),
+        (("../x", ["hello"]), "train", "name: “../x” cannot be used. Use 1 to 80 letters"),
+        (("x", ["hello", " "]), "train", "prompt: prompt 2 is empty. Write a text for the model to answer."),
+        (("x", "hello"), "train", "prompts: input should be a valid list."),
+        (("bomb-question", None, [3, "x"]), "steer", "vectors: 1 input should be a valid integer"),
+        (("bomb-question", None, [99]), "steer", "vector: the bank has no vector 99. Choose from 0 to 7."),
+        ((10**6,), "stop_job", "job: there is no job 1000000. The list of jobs names those there are."),
+        (("bomb-question", 0, None, None, 9), "save_label", "rating: 9 cannot be used."),
+    ],
+)
+def test_what_is_refused_is_one_sentence(client, arguments, verb, sentence):
+    with pytest.raises(AppError) as refused:
+        client.predict(*arguments, api_name=f"/{verb}")
+    assert str(refused.value).startswith(sentence)
+
+
+@pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}])
+def test_files_of_the_server_that_were_not_uploaded_cannot_be_read(app, client, meta):
+    sample = ROOT / "assets" / "banks" / "bomb-question.safetensors"
+    for path in (sample, app.cache / "uploads" / ".." / "melbo.sqlite", f"{app.url}/gradio_api/info"):
+        told = said(app, "import_bank", {"file": {"path": str(path), **meta}, "name": "stolen"})
+        assert "event: error" in told and "event: complete" not in told
+    assert "stolen" not in str(client.predict(api_name="/banks"))
+
+
+def test_an_export_is_written_among_the_uploads_and_nowhere_else(app, client):
+    def files() -> set[Path]:
+        return {path for path in app.cache.glob("*") if not path.name.startswith("melbo.sqlite")} | {
+            *(app.cache / "banks").glob("*")
+        }
+
+    before = files()
+    told = said(app, "export_bank", {"name": "bomb-question", "format": "pt"})
+    written = Path(json.loads(told.split("data: ")[1])[0]["path"])
+    assert written.is_relative_to(app.cache / "uploads") and written.name == "bomb-question.pt"
+    assert files() <= before | {app.cache / "uploads"}
+
+
+# --- MCP -------------------------------------------------------------------------------------------------------------
+
+
+def talk(app: Any, *calls: tuple[str, dict[str, Any]]) -> tuple[list[Tool], list[CallToolResult]]:
+    """The tools, and the answers to calls of them."""
+
+    async def session() -> tuple[list[Tool], list[CallToolResult]]:
+        address = f"{app.url}/gradio_api/mcp/"
+        async with streamable_http_client(address) as (read, write, _), ClientSession(read, write) as session:
+            await session.initialize()
+            tools = (await session.list_tools()).tools
+            return tools, [await session.call_tool(name, arguments) for name, arguments in calls]
+
+    return asyncio.run(session())
+
+
+def text(answer: CallToolResult) -> str:
+    first = answer.content[0]
+    assert isinstance(first, TextContent)
+    return first.text
+
+
+def test_the_tools_are_the_verbs_with_their_descriptions(app):
+    tools, _ = talk(app)
+    assert {tool.name for tool in tools} == {*REQUIRED}
+    for tool in tools:
+        assert tool.description and "Returns:" in tool.description
+        assert tool.inputSchema.get("required", []) == REQUIRED[tool.name]
+        assert all(argument["description"] for argument in tool.inputSchema["properties"].values())
+
+
+def test_a_tool_answers_in_json_and_refuses_in_one_sentence(app):
+    sample = (ROOT / "assets" / "banks" / "bomb-question.safetensors").read_bytes()
+    file = f"data:application/octet-stream;base64,{base64.b64encode(sample).decode()}"
+    _, (shelf, unknown, wrong, brought, path, taken) = talk(
+        app,
+        ("banks", {}),
+        ("steer", {"bank": "no-such-bank"}),
+        ("steer", {"bank": 3}),
+        ("import_bank", {"file": file, "file_name": "from-mcp.safetensors"}),
+        ("import_bank", {"file": "/etc/passwd"}),
+        ("export_bank", {"name": "bomb-question"}),
+    )
+    assert any(bank["name"] == "bomb-question" for bank in json.loads(text(shelf))["banks"])
+    assert unknown.isError and text(unknown).startswith("bank: there is no bank called “no-such-bank”.")
+    assert wrong.isError and "3 is not of type 'string'" in text(wrong)
+    assert json.loads(text(brought)) == {"name": "from-mcp", "vectors": 8, "radius": 9.0, "note": None}
+    assert path.isError and "Invalid file data" in text(path)
+    assert httpx.get(text(taken)).content == sample

@@ -1,0 +1,45 @@
+"""Results as JSON: what a sweep counts, and numbers that JSON cannot hold."""
+
+import json
+import math
+from datetime import UTC, datetime
+
+from melbo_app.library.bank import PromptRecord
+from melbo_app.library.completions import Comparison, Completion, Scores
+from melbo_app.results import SteeredText, finite, plain, swept
+
+
+def text(vector: int | str | None, radius: float, verdict: str | None) -> Completion:
+    scores = Scores(
+        logprob=None, loss=None, kl_prompt=None, kl_text=None, repetition=0.0, dictionary_words=None, language=None,
+        readability=None, verdict=verdict, runaway=None,
+    )  # fmt: skip
+    return Completion(
+        id=1, model="m", model_hash="h", bank_hash="b", vector=vector, radius=radius, source=1, text="x", tokens=1,
+        prompt=PromptRecord(user="u"), max_new_tokens=1, temperature=0, top_p=1, seed=0, finished=True,
+        scores=scores, created=datetime(2026, 1, 1, tzinfo=UTC),
+    )  # fmt: skip
+
+
+def test_a_sweep_counts_the_verdicts_at_each_radius_apart_from_the_control():
+    texts = [
+        text(None, 0, "readable"), text("random", 6, "readable"), text(0, 6, "readable"), text(1, 6, "broken"),
+        text("random", -6, "strange"), text(0, -6, None), text(1, -6, "broken"),
+    ]  # fmt: skip
+    comparison = Comparison(id=5, created=datetime.now(UTC), settings={"finished": True}, completions=tuple(texts))
+    told = swept(comparison)
+    none = {"readable": 0, "strange": 0, "broken": 0, "unknown": 0}
+    assert told["radii"] == [
+        {"radius": 6, "vectors": {**none, "readable": 1, "broken": 1}, "random": {**none, "readable": 1}},
+        {"radius": -6, "vectors": {**none, "broken": 1, "unknown": 1}, "random": {**none, "strange": 1}},
+    ]
+    assert (told["comparison"], len(told["completions"]), told["stopped"]) == (5, 7, False)
+
+
+def test_the_type_of_a_text_has_the_fields_that_a_text_has():
+    assert {*plain(text(0, 6, None))} == {*SteeredText.__annotations__}
+
+
+def test_numbers_that_json_cannot_hold_become_null():
+    told = finite({"a": [1.5, math.inf, (math.nan,)], "b": {"c": -math.inf}, "d": "inf"})
+    assert json.dumps(told, allow_nan=False) == '{"a": [1.5, null, [null]], "b": {"c": null}, "d": "inf"}'
