@@ -15,7 +15,7 @@ from melbo_app.settings import Settings
 from melbo_app.sizes import parse_size, size_text
 from melbo_app.workbench import Workbench
 
-library = typer.Typer(help="The library as a whole: search, export, import, check, rebuild, gc.", no_args_is_help=True)
+library = typer.Typer(help="The library as a whole: search, export, import, check, rebuild, gc.")
 
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="At most so many of each.")]
 
@@ -98,8 +98,8 @@ def rebuild(as_json: Json = False) -> None:
     lines = [f"{name} is left out: {reason}" for name, reason in made.damaged.items()]
     lines += [f"{name} is forgotten: its file is gone" for name in made.removed]
     lines.append(
-        f"{made.banks} banks with {made.vectors} vectors, {made.runs} runs, {made.models} models and {made.prompts} "
-        "prompts are in the catalogue."
+        f"In the catalogue now: banks {made.banks}, vectors {made.vectors}, runs {made.runs}, models {made.models}, "
+        f"prompts {made.prompts}."
     )
     show(asdict(made), lines, as_json)
 
