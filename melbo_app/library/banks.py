@@ -10,7 +10,7 @@ from pathlib import Path
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library.atomic import sync_folder, write_file, write_folder
-from melbo_app.library.bank import Bank, BankSummary, ImportHints, read_header
+from melbo_app.library.bank import FIELD, Bank, BankSummary, ImportHints, read_header
 from melbo_app.library.formats import card
 from melbo_app.library.formats.format import Parcel
 from melbo_app.library.formats.known import FOLDER, OURS, format_for
@@ -99,6 +99,9 @@ class Banks:
         name = self.check_import_name(path, name)
         found, contents = read_file(path, format, beside)
         check_width(contents, hints.hidden_size)
+        if contents.bank and (hints.radius is not None or hints.counted is not None):
+            problem = "the file is one of ours, and says by itself what R and its source layer are"
+            raise InputError(FIELD, problem, "Import it without them; a formula gives another R: scaled('bank', 8)")
         bank = contents.bank.renamed(name) if contents.bank else None
         bank = bank or imported_bank(path.name, name, found, contents, hints)
         self.save(bank)

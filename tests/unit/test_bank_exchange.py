@@ -98,6 +98,15 @@ def test_our_own_file_is_imported_with_its_record(banks, tmp_path):
     assert banks.load("theirs").hash == imported.hash == bank().hash
 
 
+def test_our_own_file_is_not_made_into_something_else_on_the_way_in(banks, own, tmp_path):
+    path = tmp_path / "theirs.safetensors"
+    path.write_bytes(bank().to_bytes())
+    for hints in (ImportHints(radius=3.0), ImportHints(counted="input")):
+        with pytest.raises(InputError, match="^bank file: the file is one of ours, and says by itself"):
+            banks.import_file(path, name="x", hints=hints)
+    assert names(own) == []
+
+
 def test_a_published_checkpoint_is_imported_with_what_was_said_about_it(banks, tmp_path):
     path = tmp_path / "bombs (v2).pt"
     torch.save(torch.tensor(VECTORS), path)

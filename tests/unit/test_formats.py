@@ -219,6 +219,17 @@ def test_a_gguf_file_of_a_model_is_no_bank(banks, tmp_path):
         banks.import_file(tmp_path / "model.gguf", name="x", hints=HINTS)
 
 
+def test_what_is_published_does_not_say_where_the_model_lies_on_this_machine():
+    for model, name in {
+        "/home/ada/secret/tiny.gguf": "tiny.gguf",
+        "C:\\ada\\tiny": "tiny",
+        "owner/name": "owner/name",
+    }.items():
+        parcel = Parcel(card.single(bank(model=model), 0), "x")
+        for data in (*(format.write(parcel) for format in (GGUF, SVEC, SNIPPET)), card.files(parcel)["README.md"]):
+            assert name.encode() in data and b"ada" not in data
+
+
 @pytest.mark.parametrize("format", [GGUF, SVEC, SNIPPET])
 def test_what_holds_one_vector_is_not_made_of_several(format):
     with pytest.raises(InputError, match="^vector: .* holds one.*, not 3. Choose one"):

@@ -11,7 +11,7 @@ import numpy as np
 
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.formats import gguf, snippet
-from melbo_app.library.formats.format import Parcel, readable
+from melbo_app.library.formats.format import Parcel, model_name, readable
 from melbo_app.library.labels import Label
 
 CARD = "README.md"
@@ -58,11 +58,11 @@ def single(bank: Bank, index: int) -> Bank:
 
 def _card(parcel: Parcel) -> str:
     bank, stem = parcel.bank, parcel.stem
-    record = bank.record
+    record, model = bank.record, model_name(bank.record.model)
     median = "" if record.relative_radius is None else f" ({record.relative_radius:.3g} × the median residual norm)"
     target = "" if record.target is None else f", trained for the output of block {record.target}"
     facts = [
-        ("base model", readable(record.model, 200)),
+        ("base model", readable(model, 200)),
         ("sha256 of its weights", record.model_hash or "not known"),
         ("layers", f"added to the output of block {record.source}, counted from 0{target}"),
         ("vectors", f"{len(bank.vectors)} of {record.hidden_size} numbers"),
@@ -73,8 +73,8 @@ def _card(parcel: Parcel) -> str:
         ("hash of the bank", bank.hash),
     ]
     lines = ["---", "tags:", "- steering-vectors", "- melbo"]
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", record.model, re.ASCII):  # the hub knows it by this name
-        lines += [f"base_model: {json.dumps(record.model)}"]
+    if "/" in model:  # the hub knows it by this name
+        lines += [f"base_model: {json.dumps(model)}"]
     lines += ["---", "", f"# {_cell(stem)}", ""]
     lines += ["Steering vectors: each is added to the residual stream of the base model, at every token.", ""]
     lines += ["| | |", "|---|---|", *(f"| {name} | {_cell(value)} |" for name, value in facts), ""]
@@ -131,7 +131,7 @@ def _use(parcel: Parcel) -> list[str]:
     if record.source == 0:
         return [*lines, "- llama.cpp cannot add a vector to the output of block 0.", ""]
     lines += ["- llama.cpp, with the model as a .gguf file (the vector has R in it):", ""]
-    return [*lines, _fenced(gguf.command(f"{stem}-0.gguf", record.model, prompt)), ""]
+    return [*lines, _fenced(gguf.command(f"{stem}-0.gguf", model_name(record.model), prompt)), ""]
 
 
 def _cell(text: str, longest: int = 300) -> str:

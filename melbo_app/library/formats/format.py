@@ -1,5 +1,6 @@
 """What a format of steering vectors is: bytes from strangers that become vectors, and vectors that become bytes."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -68,6 +69,13 @@ class Format:
     endings: tuple[str, ...] = ()
     magic: bytes = b""
     read: Callable[[Given], Contents] | None = None
+
+
+def model_name(model: str) -> str:
+    """A model's name as it may be published: its hub name, or the last part of where it lies on this machine."""
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", model, re.ASCII):
+        return model
+    return model.replace("\\", "/").rstrip("/").rpartition("/")[2] or model
 
 
 def readable(text: str, longest: int = 80) -> str:

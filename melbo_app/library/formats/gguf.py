@@ -14,7 +14,7 @@ import numpy as np
 from melbo_app.engine.gguf import GgufTable, read_table
 from melbo_app.errors import InputError
 from melbo_app.library.bank import FIELD, MAX_HEADER, check_vectors
-from melbo_app.library.formats.format import Contents, Given, Parcel, readable
+from melbo_app.library.formats.format import Contents, Given, Parcel, model_name, readable
 
 ARCHITECTURE = "controlvector"
 MAX_LAYERS = 1024
@@ -45,7 +45,7 @@ def read(given: Given) -> Contents:
         if begin + size > len(given.data):
             raise InputError(FIELD, "it is cut short", "Copy or download it again")
         row = np.frombuffer(given.data, "<f4", tensor.shape[0], begin)
-        if row.any():  # writers fill the layers that they do not steer with zeros
+        if np.count_nonzero(row):  # writers fill the layers that they do not steer with zeros
             layers[int(found[1])] = check_vectors(row[None])
     if not layers:
         raise InputError(FIELD, "it holds no direction", "It must be a control vector of llama.cpp or repeng")
@@ -75,8 +75,8 @@ def write(parcel: Parcel) -> bytes:
         writer.add_name(parcel.stem)
         writer.add_description(f"R = {bank.record.radius:.6g}, to be added to the output of block {record.source}")
         writer.add_base_model_count(1)
-        writer.add_base_model_name(0, record.model)
-        writer.add_string(f"{ARCHITECTURE}.model_hint", record.model)
+        writer.add_base_model_name(0, model_name(record.model))
+        writer.add_string(f"{ARCHITECTURE}.model_hint", model_name(record.model))
         writer.add_uint32(f"{ARCHITECTURE}.layer_count", 1)
         writer.add_tensor(f"direction.{record.source}", np.array(bank.vectors[0], dtype=np.float32))
         writer.write_header_to_file()

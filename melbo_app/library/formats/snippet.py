@@ -6,7 +6,7 @@ import textwrap
 import numpy as np
 
 from melbo_app.errors import InputError
-from melbo_app.library.formats.format import Parcel
+from melbo_app.library.formats.format import Parcel, model_name
 
 _SNIPPET = '''\
 # {title}
@@ -39,7 +39,7 @@ def write(parcel: Parcel) -> bytes:
         title=parcel.stem,
         data="\n".join(textwrap.wrap(data, 100)),
         layer=bank.record.source,
-        model=bank.record.model,
+        model=model_name(bank.record.model),
         radius=bank.record.radius,
     )
     return text.encode()

@@ -12,7 +12,7 @@ import numpy as np
 
 from melbo_app.errors import InputError
 from melbo_app.library.bank import FIELD, check_vectors
-from melbo_app.library.formats.format import Contents, Given, Parcel, readable
+from melbo_app.library.formats.format import Contents, Given, Parcel, model_name, readable
 
 MAX_BYTES = 1 << 26
 MAX_PARTS = 1 << 17
@@ -35,7 +35,7 @@ def read(given: Given) -> Contents:
         if not _LAYER.fullmatch(layer):
             raise InputError(FIELD, f"“{readable(layer)}” is not the number of a layer", _REMEDY)
         row = _row(layer, numbers)
-        if row.any():
+        if np.count_nonzero(row):
             layers[int(layer)] = check_vectors(row[None])
     if len({rows.shape[1] for rows in layers.values()}) != 1:
         raise InputError(FIELD, "it holds no directions of one length", _REMEDY)
@@ -51,7 +51,7 @@ def write(parcel: Parcel) -> bytes:
         raise InputError("vector", f"a .svec file holds one a layer, not {len(bank.vectors)}", "Choose one")
     layer = str(bank.record.source)
     content = {
-        "model_type": bank.record.model,
+        "model_type": model_name(bank.record.model),
         "directions": {layer: [float(number) for number in bank.vectors[0]]},
         "explained_variances": {layer: 0.0},  # not known; activation-steering does not open a file without them
     }

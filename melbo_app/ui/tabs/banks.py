@@ -112,7 +112,7 @@ class BanksTab:
         fields = [
             self.upload, self.name, self.model, self.source, self.target, self.norm, self.format, self.counted,
         ]  # fmt: skip
-        added = bind(self.add.click, self._import, fields, [*self.outputs, self.upload, self.name])
+        added = bind(self.add.click, self._import, fields, [*self.outputs, *fields])
         bind(added.success, self._use, chosen, session.bank_outputs)
         bind(self.insert.click, self._insert, [self.formula, session.bank, session.vectors], self.formula)
         written_down = [self.formula, self.new_name]
@@ -162,7 +162,8 @@ class BanksTab:
             counted=counted or None,
             beside=beside,
         )
-        return [*self.open(bank.record.name), None, ""]
+        # emptied: what was said of this file must not be said of the next one by mistake
+        return [*self.open(bank.record.name), None, *[""] * 7]
 
     def _insert(self, formula: str, bank: str | None, vectors: list[int] | None) -> str:
         """The formula with the vectors that are chosen at the left at its end."""
