@@ -37,6 +37,8 @@ from melbo_app.library.checkpoints import Checkpoints
 from melbo_app.library.completions import Comparison, ComparisonKind, ComparisonSummary, Completion, Completions
 from melbo_app.library.database import Database
 from melbo_app.library.embeddings import Embeddings
+from melbo_app.library.formats import gguf
+from melbo_app.library.imports import check_import, read_file, source_of
 from melbo_app.library.inspection import Finding, inspect
 from melbo_app.library.job_records import JobKind, JobRecord, JobRecords
 from melbo_app.library.labels import Label, Labels, LabelVersion
@@ -265,28 +267,62 @@ class Workbench:
         model: str | None = None,
         source: int | None = None,
         target: int | None = None,
+        format: str | None = None,
+        counted: str | None = None,
+        radius: float | None = None,
+        beside: Sequence[Path] = (),
     ) -> Bank:
         """Put a bank from a file on the shelf. What the file does not say is taken from the arguments; a file that
-        does not name its model is taken to be for ``model`` or, without it, for the loaded one."""
-        try:  # one of our own files says all by itself
-            return self._banks.import_file(path, name=name, hints=ImportHints())
-        except InputError as error:
-            if error.field != "model":
-                raise
-        if source is None:  # said at once: loading the model takes seconds, and would not help
-            return self._banks.import_file(path, name=name, hints=ImportHints(self._model.spec))
-        if model:
-            self.load_model(model)
-        lm = self._model.get()
-        # the norm is for the slider's second unit; a layer that does not exist is refused below, with the file's name
-        inside = 0 <= source < len(lm.blocks) - 1
-        norm = self.median_norm([Prompt(EXAMPLE.user, template=lm.has_template)], source) if inside else None
-        hints = ImportHints(self._model.spec, lm.weights_hash, lm.hidden_size, len(lm.blocks), source, target, norm)
-        return self._banks.import_file(path, name=name, hints=hints)
+        does not name its model is taken to be for ``model`` or, without it, for the loaded one.
 
-    def export_bank(self, name: str, out: Path, *, overwrite: bool = False) -> Path:
-        """Write a bank to a ``.safetensors`` or ``.pt`` file."""
-        return self._banks.export_file(name, out, overwrite=overwrite)
+        ``source`` is a layer as the file's format counts it: ``counted`` by the "output" or the "input" of its block,
+        None: as is usual for ``format``. ``radius`` gives all vectors this norm. ``beside`` are files that belong to
+        it.
+        """
+        self._banks.check_import_name(path, name)
+        contents = read_file(path, format, beside)[1]
+        hints = ImportHints(source=source, target=target, counted=counted, radius=radius)
+        if contents.bank is None:
+            check_import(contents, hints)  # said at once: loading the model takes seconds, and would not help
+            if model:
+                self.load_model(model)
+            lm = self._model.get()
+            block = source_of(contents, hints)
+            # the norm is for the slider's second unit; a layer that does not exist is refused below
+            inside = 0 <= block < len(lm.blocks) - 1
+            prompt = Prompt(EXAMPLE.user, template=lm.has_template)
+            norm = self.median_norm([prompt], block) if inside else None
+            of_model = (self._model.spec, lm.weights_hash, lm.hidden_size, len(lm.blocks))
+            hints = ImportHints(*of_model, source, target, norm, counted, radius)
+        return self._banks.import_file(path, name=name, hints=hints, format=format, beside=beside)
+
+    def export_bank(
+        self,
+        name: str,
+        out: Path,
+        *,
+        format: str | None = None,
+        vector: int | None = None,
+        radius: float | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write a bank to a file in ``format``, or in the one that the ending of ``out`` asks for: all vectors or one,
+        as they are or with another R. ``docs/formats.md`` lists the formats."""
+        bank = self._banks.load(name)
+        labels = self._labels.of_bank(bank.hash)
+        if vector is None and radius is None:
+            return self._banks.export_file(name, out, overwrite=overwrite, format=format, labels=labels)
+        variants(bank, [] if vector is None else [vector], [] if radius is None else [radius])
+        chosen = combine(_formula(bank.record.name, vector, radius), bank.record.name, self._banks.load)
+        if vector is not None:
+            labels = {0: labels[vector]} if vector in labels else {}
+        return self._banks.export_file(name, out, overwrite=overwrite, format=format, chosen=chosen, labels=labels)
+
+    def llama_command(self, name: str, file: Path) -> str:
+        """The llama.cpp command line that runs an exported GGUF control vector of the bank."""
+        record = self._banks.load(name).record
+        prompt = record.prompts[0].user if record.prompts else None
+        return gguf.command(str(file), record.model, prompt)
 
     def delete_bank(self, name: str) -> None:
         """Remove an own bank from the shelf; its labels and completions stay."""
@@ -587,6 +623,12 @@ class Workbench:
         if self._embedder is None:
             self._embedder = Embedder(bundled_folder())
         return self._embedder
+
+
+def _formula(name: str, vector: int | None, radius: float | None) -> str:
+    """The formula for one vector of a bank, or all, with another R."""
+    rows = f"'{name}'" + ("" if vector is None else f"[{vector}]")
+    return rows if radius is None else f"scaled({rows}, {radius!r})"
 
 
 def _prompts_of(bank: Bank, lm: "LanguageModel") -> list[Prompt]:

@@ -11,8 +11,11 @@ from melbo_app.commands.output import show
 from melbo_app.errors import InputError
 from melbo_app.jobs.ranking import outputs_of
 from melbo_app.library.bank import BankSummary
+from melbo_app.library.formats.known import FORMATS, GGUF, READ, format_for
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
+
+_FORMATS, _READ = (", ".join(format.key for format in formats) for formats in (FORMATS, READ))
 
 banks = typer.Typer(help="The banks on the shelf.", invoke_without_command=True)
 
@@ -67,15 +70,32 @@ def rank_bank(
 
 @banks.command("import")
 def import_bank(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help=".safetensors, or .pt in the published layout.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help=".safetensors, .pt (MELBO, or DCT's V), .gguf (a control vector), .svec."),
+    ],
     name: Annotated[str | None, typer.Option("--name", help="What to call it; default: after the file.")] = None,
     model: ModelOption = None,
-    source: Annotated[int | None, typer.Option("--source", help="Source layer, if the file does not say.")] = None,
+    source: Annotated[
+        int | None, typer.Option("--source", help="Source layer, if the file does not say or holds several.")
+    ] = None,
     target: Annotated[int | None, typer.Option("--target", help="Target layer, if the file does not say.")] = None,
+    format: Annotated[
+        str | None, typer.Option("--format", help=f"{_READ}; default: by the file's beginning and name.")
+    ] = None,
+    counted: Annotated[
+        str | None,
+        typer.Option("--counted", help="Layer N is the output or the input of block N; default: as the format has it."),
+    ] = None,
+    radius: Annotated[float | None, typer.Option("--radius", help="R of all vectors; default: the file's.")] = None,
+    beside: Annotated[list[Path] | None, typer.Option("--beside", help="DCT's U or R, if it lies elsewhere.")] = None,
     as_json: Json = False,
 ) -> None:
     """Put a bank from a file on the shelf."""
-    bank = Workbench(Settings()).import_bank(file, name, model=model, source=source, target=target)
+    bank = Workbench(Settings()).import_bank(
+        file, name, model=model, source=source, target=target, format=format, counted=counted, radius=radius,
+        beside=beside or (),
+    )  # fmt: skip
     record = bank.record
     line = f"{record.name}: {len(bank.vectors)} vectors, R = {record.radius:g}."
     show(results.imported(bank), [f"{line} {record.note}" if record.note else line], as_json)
@@ -84,13 +104,23 @@ def import_bank(
 @banks.command("export")
 def export_bank(
     name: BankArgument,
-    out: Annotated[Path, typer.Option("--out", help="File to write: .safetensors, or .pt for the vectors alone.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="What to write: .safetensors, .pt, .gguf, .svec, .py, .zip, or a folder.")
+    ],
+    vector: Annotated[int | None, typer.Option("--vector", help="Only this vector.")] = None,
+    radius: Annotated[float | None, typer.Option("--radius", help="With this R; default: as it is.")] = None,
+    format: Annotated[str | None, typer.Option("--format", help=f"{_FORMATS}; default: by the ending.")] = None,
     overwrite: OverwriteOption = False,
     as_json: Json = False,
 ) -> None:
-    """Write a bank to a file."""
-    path = Workbench(Settings()).export_bank(name, out, overwrite=overwrite)
-    show({"name": name, "out": str(path)}, [f"{name} was written to {path}"], as_json)
+    """Write a bank to a file, or to a folder with a model card; of a .gguf, say how llama.cpp runs it."""
+    workbench = Workbench(Settings())
+    path = workbench.export_bank(name, out, format=format, vector=vector, radius=radius, overwrite=overwrite)
+    result, lines = {"name": name, "out": str(path)}, [f"{name} was written to {path}"]
+    if format_for(out.name, format) is GGUF:
+        result["command"] = workbench.llama_command(name, path)
+        lines += [f"Run it with: {result['command']}"]
+    show(result, lines, as_json)
 
 
 @banks.command("combine")

@@ -1,5 +1,6 @@
 """A .gguf file: what its header says, and the same model as float32 safetensors that transformers can load."""
 
+import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ VERSIONS = (2, 3)
 STRING, ARRAY = 8, 9
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 MAX_DIMENSIONS = 4
+MAX_TENSORS = 1 << 20
 BYTES_PER_PARAMETER = 4
 
 
@@ -29,6 +31,25 @@ class GgufHeader:
     def size(self) -> int:
         """Bytes of the weights once they are float32."""
         return BYTES_PER_PARAMETER * self.parameters
+
+
+@dataclass(frozen=True)
+class GgufTensor:
+    """One tensor: ``kind`` is the number of its type, ``offset`` counts bytes from the start of the data."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class GgufTable:
+    """The fields of a header (None for arrays), the tensors, and where in the file their data starts."""
+
+    metadata: dict[str, int | float | str | None]
+    tensors: tuple[GgufTensor, ...]
+    start: int
 
 
 class _Fields:
@@ -81,7 +102,7 @@ def read_header(gguf: Path) -> GgufHeader:
     """
     try:
         with gguf.open("rb") as file:
-            return _header(_Fields(file, gguf.stat().st_size))
+            return _header(file, gguf.stat().st_size)
     except OSError as error:
         raise InputError("model", f"{gguf} cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, OverflowError) as error:
@@ -90,40 +111,57 @@ def read_header(gguf: Path) -> GgufHeader:
         ) from error
 
 
-def _header(fields: _Fields) -> GgufHeader:
-    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+def read_table(file: BinaryIO, size: int, longest: int | None = None, most: int = MAX_TENSORS) -> GgufTable:
+    """What stands before the data in an untrusted GGUF stream of ``size`` bytes.
 
+    At most ``longest`` bytes and ``most`` tensors are read, and never more bytes than the file has; where the tensors
+    lie is not checked. Raises ValueError, with a sentence, for a damaged file.
+    """
+    fields = _Fields(file, size if longest is None else min(size, longest))
     if fields.take(4) != MAGIC:
         raise ValueError("it does not begin with GGUF")
     version = fields.number("I")
     if version not in VERSIONS:
         raise ValueError(f"its version is {version}, and only little-endian versions 2 and 3 are read")
-    tensors, pairs = fields.number("Q"), fields.number("Q")
+    count, pairs = fields.number("Q"), fields.number("Q")
+    if count > most:
+        raise ValueError(f"it announces {count:,} tensors, and at most {most:,} are read")
     metadata: dict[str, int | float | str | None] = {}
     for _ in range(pairs):
         key = fields.text()
+        if key in metadata:  # which of the two counts would be anybody's guess
+            raise ValueError("its header says the same thing twice")
         metadata[key] = fields.value(fields.number("I"))
-    parameters = end = 0
-    for _ in range(tensors):
-        name, dimensions, elements = fields.text(), fields.number("I"), 1
+    tensors = []
+    for _ in range(count):
+        name, dimensions = fields.text(), fields.number("I")
         if dimensions > MAX_DIMENSIONS:
             raise ValueError(f"the tensor {name} has {dimensions} dimensions")
-        for _ in range(dimensions):
-            elements *= fields.number("Q")
-        block, size = GGML_QUANT_SIZES[GGMLQuantizationType(fields.number("I"))]
-        if elements % block:
-            raise ValueError(f"the tensor {name} has a broken shape")
-        parameters += elements
-        end = max(end, fields.number("Q") + elements // block * size)
+        shape = tuple(fields.number("Q") for _ in range(dimensions))
+        tensors.append(GgufTensor(name, shape, fields.number("I"), fields.number("Q")))
     alignment = metadata.get("general.alignment", 32)
     if not isinstance(alignment, int) or alignment < 1:
         raise ValueError("its alignment is broken")
-    start = -(-fields.file.tell() // alignment) * alignment
-    if start + end > fields.size:
-        raise ValueError(f"it has {fields.size:,} bytes where its header announces {start + end:,}")
-    parts = metadata.get("split.count", 1)
+    return GgufTable(metadata, tuple(tensors), -(-file.tell() // alignment) * alignment)
+
+
+def _header(file: BinaryIO, size: int) -> GgufHeader:
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    table = read_table(file, size)
+    parameters = end = 0
+    for tensor in table.tensors:
+        elements = math.prod(tensor.shape)
+        block, bytes_of_block = GGML_QUANT_SIZES[GGMLQuantizationType(tensor.kind)]
+        if elements % block:
+            raise ValueError(f"the tensor {tensor.name} has a broken shape")
+        parameters += elements
+        end = max(end, tensor.offset + elements // block * bytes_of_block)
+    if table.start + end > size:
+        raise ValueError(f"it has {size:,} bytes where its header announces {table.start + end:,}")
+    parts = table.metadata.get("split.count", 1)
     return GgufHeader(
-        architecture=str(metadata.get("general.architecture", "")),
+        architecture=str(table.metadata.get("general.architecture", "")),
         parameters=parameters,
         parts=parts if isinstance(parts, int) else 1,
     )

@@ -1,11 +1,11 @@
-"""A file written whole or not at all."""
+"""A file or a folder written whole or not at all."""
 
 import contextlib
 import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,6 +50,34 @@ def open_to_write(path: Path, *, overwrite: bool, size: int | None = None) -> It
     except OSError as error:
         raise StorageError(_sentence(path, size, error)) from error
     with contextlib.suppress(OSError):  # the file is complete; a file system that cannot sync folders is no failure
+        sync_folder(path.parent)
+
+
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Make the folder ``path`` with these files in it, all or nothing. The folder above must exist.
+
+    Raises FileExistsError where ``path`` exists, and StorageError, with nothing left behind, where the disk refuses.
+    """
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    part = path.parent / f".{secrets.token_hex(8)}.part"
+    try:
+        try:
+            part.mkdir()
+            for name, data in files.items():
+                with open(part / name, "xb") as stream:
+                    stream.write(data)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            sync_folder(part)
+            os.rename(part, path)  # over a folder that came meanwhile it fails, unless that one is empty
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
+        raise StorageError(_sentence(path, sum(map(len, files.values())), error)) from error
+    with contextlib.suppress(OSError):
         sync_folder(path.parent)
 
 

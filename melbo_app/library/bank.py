@@ -119,7 +119,11 @@ class BankRecord(BaseModel):
 
 @dataclass(frozen=True)
 class ImportHints:
-    """What a person says about an imported file where the file itself is silent."""
+    """What a person says about an imported file where the file itself is silent.
+
+    ``source`` is the layer as the file's format counts it, and ``counted`` says how that is: by the "output" or the
+    "input" of the block of that number; None: as is usual for the format. ``radius`` gives all vectors this norm.
+    """
 
     model: str | None = None
     model_hash: str | None = None
@@ -128,6 +132,8 @@ class ImportHints:
     source: int | None = None
     target: int | None = None
     median_norm: float | None = None
+    counted: str | None = None
+    radius: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,35 +2,25 @@
 
 import math
 import os
-import platform
 import re
 import threading
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
-from melbo_app import __version__
 from melbo_app.errors import InputError, StorageError
-from melbo_app.library.atomic import sync_folder, write_file
-from melbo_app.library.bank import (
-    FIELD,
-    MAX_BYTES,
-    MAX_ELEMENTS,
-    Bank,
-    BankRecord,
-    BankSummary,
-    ImportHints,
-    check_vectors,
-    read_header,
-)
+from melbo_app.library.atomic import sync_folder, write_file, write_folder
+from melbo_app.library.bank import FIELD, Bank, BankSummary, ImportHints, read_header
 from melbo_app.library.catalogue import Catalogue, ShelfFile
+from melbo_app.library.formats import card
+from melbo_app.library.formats.format import Parcel
+from melbo_app.library.formats.known import FOLDER, OURS, format_for
+from melbo_app.library.imports import check_width, imported_bank, read_file, reading
+from melbo_app.library.labels import Label
 
 ENDING = ".safetensors"
-CHECKPOINTS = (".pt", ".pth", ".bin")
 _NAME = re.compile(r"[\w\-][\w .\-]{0,79}")
 _NAME_RULE = "Use 1 to 80 letters, digits, blanks and - _ . and do not begin with a dot"
 _ONE_WRITER = threading.Lock()
@@ -115,53 +105,70 @@ class Banks:
             with suppress(StorageError):
                 self._catalogue.remove(path.stem)
 
-    def import_file(self, path: Path, *, name: str | None, hints: ImportHints) -> Bank:
+    def import_file(
+        self,
+        path: Path,
+        *,
+        name: str | None,
+        hints: ImportHints,
+        format: str | None = None,
+        beside: Sequence[Path] = (),
+    ) -> Bank:
         """Read the bank in ``path`` and put it on the shelf, called ``name`` or after the file.
 
-        Reads our own files, other safetensors files (the tensor ``vectors``, or the only one with two dimensions) and
-        the published MELBO ``.pt`` files. ``hints`` count where the file is silent; ``record.note`` says what was
+        Reads the formats of ``library/formats``, told apart by the file's beginning and name or by ``format``;
+        ``beside`` are files that belong to it. ``hints`` count where the file is silent; ``record.note`` says what was
         assumed. Raises InputError and StorageError.
         """
-        name = self.check_free(_name_from(path) if name is None else name)
-        ending = path.suffix.lower()
-        if ending == ENDING:
-            bank, vectors = _read_safetensors(path)
-        elif ending in CHECKPOINTS:
-            bank, vectors = None, _read_checkpoint(path)
-        else:
-            problem = f"“{path.name}” is of no known kind"
-            raise InputError(FIELD, problem, f"Files that end in {ENDING} or {', '.join(CHECKPOINTS)} can be read")
-        width = vectors.shape[1]
-        if hints.hidden_size is not None and width != hints.hidden_size:
-            problem = f"its vectors have {width} numbers each, the model's hidden size is {hints.hidden_size}"
-            turned = vectors.shape[0] == hints.hidden_size
-            remedy = "It holds one vector per column: transpose it" if turned else "Load the model that it was made for"
-            raise InputError(FIELD, problem, remedy)
-        bank = bank.renamed(name) if bank else Bank(_imported_record(path.name, name, vectors, hints), vectors)
+        name = self.check_import_name(path, name)
+        found, contents = read_file(path, format, beside)
+        check_width(contents, hints.hidden_size)
+        if contents.bank and (hints.radius is not None or hints.counted is not None):
+            problem = "the file is one of ours, and says by itself what R and its source layer are"
+            raise InputError(FIELD, problem, "Import it without them; a formula gives another R: scaled('bank', 8)")
+        bank = contents.bank.renamed(name) if contents.bank else None
+        bank = bank or imported_bank(path.name, name, found, contents, hints)
         self.save(bank)
         return bank
 
-    def export_file(self, name: str, out: Path, *, overwrite: bool = False) -> Path:
-        """Write the bank called ``name`` to ``out``: ``.safetensors`` byte for byte, or ``.pt`` as a bare tensor.
+    def check_import_name(self, path: Path, name: str | None) -> str:
+        """What the bank in ``path`` would be called. Raises InputError("name", …) where it cannot be."""
+        return self.check_free(_name_from(path) if name is None else name)
 
-        Raises InputError for a damaged bank, another ending, or a file that is there unless ``overwrite``; and
-        StorageError.
+    def export_file(
+        self,
+        name: str,
+        out: Path,
+        *,
+        overwrite: bool = False,
+        format: str | None = None,
+        chosen: Bank | None = None,
+        labels: Mapping[int, Label] | None = None,
+    ) -> Path:
+        """Write the bank called ``name`` to ``out``, in ``format`` or in the one that the name of ``out`` asks for.
+
+        ``chosen`` is written in its place: what was made of it, such as one vector with another R. Our own format is
+        written byte for byte as it is on the shelf; a folder is made where the name has no ending. Raises InputError
+        for a damaged bank, an ending or a format that cannot be, or a file that is there unless ``overwrite`` (a folder
+        is never replaced); and StorageError.
         """
-        ending = out.suffix.lower()
-        if ending not in (ENDING, ".pt"):
-            problem = f"a bank cannot be written as “{out.name}”"
-            raise InputError("file", problem, "Its name must end in .safetensors, or in .pt for the vectors alone")
+        wanted = format_for(out.name, format)
         source = self._find(name)
         bank = _load(source)
-        if ending == ".pt":
-            from melbo_app.engine.checkpoint import tensor_bytes  # torch takes seconds to import
-
-            data = tensor_bytes(bank.vectors)
+        parcel = Parcel(chosen or bank, _name_from(out), labels or {})
+        files: dict[str, bytes] | bytes
+        if wanted is FOLDER and not out.suffix:
+            files = card.files(parcel)
+        elif wanted is OURS and chosen is None:
+            with reading(source):
+                files = source.read_bytes()
         else:
-            with _reading(source):
-                data = source.read_bytes()
+            files = wanted.write(parcel)
         try:
-            write_file(out, data, overwrite=overwrite)
+            if isinstance(files, dict):
+                write_folder(out, files)
+            else:
+                write_file(out, files, overwrite=overwrite)
         except FileExistsError as error:
             raise InputError(
                 "file", f"“{out}” is there already", "Choose another name, or allow overwriting"
@@ -232,20 +239,9 @@ def _files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Turn a disk's refusal to read ``path`` into a StorageError, and a missing file into an InputError."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise InputError("file", f"there is no file “{path}”", "Check its name and folder") from error
-    except OSError as error:
-        raise StorageError(f"“{path}” could not be read ({error.strerror or error}).") from error
-
-
 def _load(path: Path) -> Bank:
     try:
-        with _reading(path), open(path, "rb") as stream:
+        with reading(path), open(path, "rb") as stream:
             return Bank.read(stream, os.fstat(stream.fileno()).st_size).renamed(path.stem)
     except InputError as error:
         raise InputError("bank", f"“{path.stem}” cannot be read: {error.problem}", error.remedy) from error
@@ -274,80 +270,3 @@ def _name_from(path: Path) -> str:
     """The file's name as the name of a bank, with a dash for every character that cannot be in one."""
     stem = re.sub(r"[^\w .\-]", "-", unicodedata.normalize("NFC", path.stem)).lstrip(" .")
     return stem[:80].strip() or "imported"
-
-
-def _read_safetensors(path: Path) -> tuple[Bank | None, np.ndarray]:
-    """The bank in ``path`` where it is one of ours, and the vectors [V, d] in any case."""
-    with _reading(path), open(path, "rb") as stream:
-        size = os.fstat(stream.fileno()).st_size
-        header = read_header(stream, size)
-        if "melbo" in header.metadata:
-            bank = Bank.read(stream, size)
-            return bank, bank.vectors
-        tables = [name for name, entry in header.tensors.items() if len(entry.shape) == 2]
-        if "vectors" not in header.tensors and len(tables) != 1:
-            problem = f"it has no tensor “vectors”, and {len(tables)} others with two dimensions"
-            raise InputError(FIELD, problem, "It must hold one tensor of the shape [vectors, hidden size]")
-        name = "vectors" if "vectors" in header.tensors else tables[0]
-        return None, check_vectors(header.read_tensor(stream, name))
-
-
-def _read_checkpoint(path: Path) -> np.ndarray:
-    """The vectors [V, d] in an untrusted PyTorch file."""
-    with _reading(path), open(path, "rb") as stream:
-        size = os.fstat(stream.fileno()).st_size
-        if size > MAX_BYTES:
-            raise InputError(FIELD, f"it is {size:,} bytes long", f"At most {MAX_BYTES:,} bytes can be read")
-        data = stream.read(size)
-    from melbo_app.engine.checkpoint import read_tensor  # torch takes seconds to import
-
-    return check_vectors(read_tensor(data, MAX_ELEMENTS))
-
-
-def _imported_record(file: str, name: str, vectors: np.ndarray, hints: ImportHints) -> BankRecord:
-    """The record of vectors that came without one. Raises InputError for a fact that is missing or cannot be."""
-    if not hints.model:
-        problem = "the file does not say which model its vectors were made for"
-        raise InputError("model", problem, "Load that model, or give it with --model")
-    if hints.source is None:
-        problem = "the file does not say to which block's output its vectors are added"
-        raise InputError("source layer", problem, "Give the block, counted from 0, with --source")
-    last = None if hints.blocks is None else hints.blocks - 1
-    if hints.source < 0 or (last is not None and hints.source > last):
-        remedy = "Blocks are counted from 0" if last is None else f"The model's blocks are 0 to {last}"
-        raise InputError("source layer", f"there is no block {hints.source}", remedy)
-    if hints.target is not None and (hints.target <= hints.source or (last is not None and hints.target > last)):
-        remedy = f"It must be above the source layer {hints.source}" + ("" if last is None else f" and at most {last}")
-        raise InputError("target layer", f"{hints.target} cannot be used", remedy)
-    if hints.median_norm is not None and not 0 < hints.median_norm < math.inf:
-        raise InputError("median norm", f"{hints.median_norm} cannot be used", "It must be above 0")
-    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    radius = float(np.median(norms))
-    notes = [
-        f"Imported from “{file}”, which says nothing about its vectors.",
-        f"As given: model “{hints.model}”, added to the output of block {hints.source}.",
-        f"R = {radius:.4g} is the norm of its rows.",
-    ]
-    if hints.median_norm is not None:
-        notes.append(f"The median residual norm, {hints.median_norm:.4g}, was measured on an example prompt.")
-    if norms.max() - norms.min() > 0.01 * radius:
-        notes[2] = (
-            f"R = {radius:.4g} is the median norm of its rows, which run from {norms.min():.4g} to {norms.max():.4g}."
-        )
-    if not hints.model_hash:
-        notes.append("The hash of the model's weights is not known.")
-    return BankRecord(
-        name=name,
-        model=hints.model,
-        model_hash=hints.model_hash or "",
-        hidden_size=vectors.shape[1],
-        blocks=hints.blocks,
-        source=hints.source,
-        target=hints.target,
-        radius=radius,
-        median_norm=hints.median_norm,
-        method="imported",
-        versions={"melbo_app": __version__, "python": platform.python_version()},
-        created=datetime.now(UTC),
-        note=" ".join(notes),
-    )

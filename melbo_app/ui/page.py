@@ -16,6 +16,7 @@ from melbo_app.ui.tabs.banks import BanksTab
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.jobs import JobsTab, job_chosen
 from melbo_app.ui.tabs.labels import LabelsTab
+from melbo_app.ui.tabs.library import LibraryTab
 from melbo_app.ui.tabs.map import MapTab
 from melbo_app.ui.tabs.models import ModelsTab
 from melbo_app.ui.tabs.similarity import SimilarityTab
@@ -58,6 +59,8 @@ class Page:
                     self.labels = LabelsTab(workbench, session)
                 with gr.Tab("Banks", id="banks") as banks:
                     self.banks = BanksTab(workbench, session)
+                with gr.Tab("Library", id="library") as library:
+                    self.library = LibraryTab(workbench, session, self.completions, self.labels)
                 with gr.Tab("Models", id="models") as models:
                     self.models = ModelsTab(workbench)
         self.timer = gr.Timer(BUSY)
@@ -73,6 +76,7 @@ class Page:
         self.jobs.bind(jobs, self.timer)
         self.labels.bind(labels)
         self.banks.bind(banks)
+        self.library.bind(library, self.tabs)
         self.models.bind(models, self.timer)
         self._bind(train, models)
 

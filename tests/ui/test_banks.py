@@ -17,6 +17,13 @@ from melbo_app.settings import ROOT
 pytestmark = [pytest.mark.browser, pytest.mark.same_page]
 
 
+KINDS = {
+    ".safetensors": "safetensors (.safetensors)",
+    ".pt": "published MELBO (.pt)",
+    ".gguf": "GGUF control vector (.gguf)",
+}
+
+
 class Attack:
     """Makes a folder when it is unpickled."""
 
@@ -47,9 +54,11 @@ def give(page: Page, path: Path, name: str = "") -> None:
     page.locator("#bank-import").click()
 
 
-def export(page: Page, ending: str, folder: Path) -> Path:
+def export(page: Page, ending: str, folder: Path, vector: str = "") -> Path:
+    steps.pick(page, "bank-export-as", KINDS[ending])
+    steps.fill(page, "bank-export-vector", vector)
     with page.expect_download() as caught:
-        page.locator("#bank-export-pt" if ending == ".pt" else "#bank-export").click()
+        page.locator("#bank-export").click()
     path = folder / caught.value.suggested_filename
     assert path.suffix == ending
     caught.value.save_as(path)
@@ -96,6 +105,20 @@ def test_bare_tensor_comes_back_with_what_the_person_says(page: Page, tmp_path: 
     row = page.locator('#bank-table tr[data-key="bare"]')
     expect(row).to_contain_text("7 → ?")
     expect(page.locator("#bank-details")).to_contain_text("imported")
+
+
+def test_control_vector_goes_out_with_its_command_and_comes_back(page: Page, app: Any, tmp_path: Path) -> None:
+    steps.tab(page, "Banks")
+    page.locator(f'#bank-table tr[data-key="{steps.SAMPLE}"]').click()
+    expect(page.locator("#bank-details")).to_contain_text(steps.SAMPLE)
+    path = export(page, ".gguf", tmp_path, "3")
+    expect(page.locator("#bank-export-usage")).to_contain_text(f"llama-cli -m MODEL.gguf --control-vector {path.name}")
+    give(page, path, "vector three")
+    row = page.locator('#bank-table tr[data-key="vector three"]')
+    expect(row).to_contain_text(f"{sample().record.source} → ?")  # the file says its layer
+    expect(page.locator("#bank-details")).to_contain_text("as the file says")
+    [vector] = Banks(app.cache / "banks", app.cache / "none").load("vector three").vectors
+    assert np.array_equal(vector, sample().vectors[3])
 
 
 def test_sample_cannot_be_deleted(page: Page) -> None:

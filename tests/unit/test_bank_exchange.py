@@ -84,8 +84,8 @@ def test_an_export_overwrites_only_where_that_is_asked_for(banks, tmp_path):
 
 def test_an_export_needs_a_known_ending_and_a_folder(banks, tmp_path):
     banks.save(bank())
-    with pytest.raises(InputError, match=r"^file: .* must end in .safetensors, or in .pt"):
-        banks.export_file("first", tmp_path / "out.gguf")
+    with pytest.raises(InputError, match=r"^file: .* must end in .safetensors, .pt, .gguf"):
+        banks.export_file("first", tmp_path / "out.csv")
     with pytest.raises(StorageError, match="Make the folder"):
         banks.export_file("first", tmp_path / "missing" / "out.pt")
 
@@ -96,6 +96,15 @@ def test_our_own_file_is_imported_with_its_record(banks, tmp_path):
     imported = banks.import_file(path, name=None, hints=ImportHints(hidden_size=3))
     assert imported.record == bank("theirs", seed=7, note="Kept.").record
     assert banks.load("theirs").hash == imported.hash == bank().hash
+
+
+def test_our_own_file_is_not_made_into_something_else_on_the_way_in(banks, own, tmp_path):
+    path = tmp_path / "theirs.safetensors"
+    path.write_bytes(bank().to_bytes())
+    for hints in (ImportHints(radius=3.0), ImportHints(counted="input")):
+        with pytest.raises(InputError, match="^bank file: the file is one of ours, and says by itself"):
+            banks.import_file(path, name="x", hints=hints)
+    assert names(own) == []
 
 
 def test_a_published_checkpoint_is_imported_with_what_was_said_about_it(banks, tmp_path):
@@ -153,7 +162,7 @@ def test_a_foreign_safetensors_file_with_several_tables_is_refused(banks, tmp_pa
         ({"target": 8}, "^target layer: 8 cannot be used"),
         ({"median_norm": 0.0}, "^median norm: 0.0 cannot be used"),
         ({"hidden_size": 576}, "^bank file: its vectors have 3 numbers each, the model's hidden size is 576. Load"),
-        ({"hidden_size": 2}, "hidden size is 2. It holds one vector per column: transpose it"),
+        ({"hidden_size": 2}, "hidden size is 2. It holds one vector per column: give its format as dct"),
     ],
 )
 def test_a_fact_that_is_missing_or_wrong_is_named_and_nothing_is_stored(banks, own, tmp_path, changes, sentence):
@@ -189,12 +198,12 @@ def test_a_malicious_checkpoint_is_refused_and_does_nothing(banks, own, tmp_path
 
 
 def test_a_file_that_cannot_be_imported_is_refused_with_a_sentence(banks, tmp_path):
-    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    (tmp_path / "x.csv").write_bytes(b"1, 2")
     (tmp_path / "nan.pt").write_bytes(b"")
     torch.save(torch.tensor([[1.0, 0, 0], [0, float("nan"), 0]]), tmp_path / "nan.pt")
     (tmp_path / "folder.pt").mkdir()
     for name, sentence in {
-        "x.gguf": "^bank file: “x.gguf” is of no known kind. Files that end in .safetensors or .pt",
+        "x.csv": "^bank file: “x.csv” is of no known kind. Files that end in .safetensors, .pt",
         "missing.pt": "^file: there is no file",
         "nan.pt": "^bank file: row 1 holds NaN",
     }.items():

@@ -610,6 +610,33 @@ def test_a_bare_tensor_goes_out_and_comes_in(ask: Ask, bank, tmp_path):
     assert len(told["completions"]) == 4
 
 
+def test_a_control_vector_goes_out_with_its_command_and_comes_in_with_its_layer(ask: Ask, bank, tmp_path):
+    out = tmp_path / "pirate.gguf"
+    refused = ask("banks", "export", "a", "--out", out).sentence
+    assert refused.startswith("vector: a GGUF control vector holds one, not 3. Choose one") and not out.exists()
+    told = ask("banks", "export", "a", "--out", out, "--vector", 2, "--radius", 4, "--json").json
+    assert told["command"] == f"llama-cli -m MODEL.gguf --control-vector {out} --temp 0 -p 'hello there'"
+    assert (
+        f"Run it with: {told['command']}"
+        in ask("banks", "export", "a", "--out", out, "--vector", 2, "--radius", 4, "--overwrite").out
+    )
+    told = ask("banks", "import", out, "--json").json
+    assert told["vectors"] == 1 and told["radius"] == pytest.approx(4)
+    assert "The layer is 1, as the file says, taken as the output of block 1." in told["note"]
+    told = ask("banks", "import", out, "--name", "before", "--counted", "input", "--radius", 3, "--json").json
+    assert told["radius"] == pytest.approx(3) and "the input of block 1, which is the output of block 0" in told["note"]
+
+
+def test_a_bank_is_published_as_a_folder_with_its_labels(ask: Ask, bank, tmp_path):
+    ask("labels", "set", "a", 1, "--name", "arrr")
+    out = tmp_path / "published"
+    assert ask("banks", "export", "a", "--out", out, "--json").json == {"name": "a", "out": str(out)}
+    assert "| 1 | arrr |" in (out / "README.md").read_text()
+    assert len(list(out.iterdir())) == 8
+    told = ask("banks", "import", out / "published.safetensors", "--json").json
+    assert told["vectors"] == 3
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -618,6 +645,9 @@ def test_a_bare_tensor_goes_out_and_comes_in(ask: Ask, bank, tmp_path):
         (("banks", "export", "nobody", "--out", "x.pt"), "bank: there is no bank called “nobody”."),
         (("banks", "export", "a"), "Missing option '--out'. See: python -m melbo_app banks export --help"),
         (("banks", "export", "a", "--out", "x.csv"), "file: a bank cannot be written as “x.csv”."),
+        (("banks", "export", "a", "--out", "x.pt", "--format", "gguf"), "file: a bank cannot be written as “x.pt”."),
+        (("banks", "export", "a", "--out", "x.gguf", "--vector", "3"), "vector: the bank has no vector 3."),
+        (("banks", "import", "here.pt", "--format", "csv"), "format: there is none called “csv”. Choose one of saf"),
         (("banks", "export", "a", "--out", "here.pt"), "file: “here.pt” is there already."),
         (("banks", "export", "a", "--out", "no/x.pt"), "“no/x.pt” could not be written"),
         (("banks", "import", "nowhere.pt"), "file: there is no file “nowhere.pt”."),

@@ -243,6 +243,25 @@ def test_a_bank_from_elsewhere_asks_for_its_source_layer_and_then_works(bench, t
     assert bench.similarity("theirs").delta.shape == (2, 2)
 
 
+def test_a_control_vector_says_its_layer_and_what_is_missing_is_said_before_the_model_is_loaded(bench, bank, tmp_path):
+    file = bench.export_bank("a", tmp_path / "one.gguf", vector=1, radius=4.0)
+    fresh = Workbench(bench.settings)
+    with pytest.raises(InputError, match="^source layer: the file holds nothing for layer 3. It holds 1"):
+        fresh.import_bank(file, source=3)
+    with pytest.raises(InputError, match="^R: -2 cannot be used"):
+        fresh.import_bank(file, radius=-2)
+    assert not fresh.model_state().loaded
+    made = fresh.import_bank(file)
+    assert made.record.source == bank.record.source and made.record.radius == pytest.approx(4, rel=1e-6)
+    assert np.allclose(made.vectors[0] / 4, bank.vectors[1] / np.linalg.norm(bank.vectors[1]), atol=1e-6)
+    assert made.record.model_hash == bank.record.model_hash and made.record.median_norm
+
+
+def test_one_vector_of_a_bank_goes_out_in_our_own_format_with_its_formula(bench, bank, tmp_path):
+    made = bench.import_bank(bench.export_bank("a", tmp_path / "one.safetensors", vector=2))
+    assert made.record.formula == "'a'[2]" and made.vectors.tolist() == bank.vectors[2:3].tolist()
+
+
 def test_a_bank_from_elsewhere_for_another_model_loads_it(bench, tmp_path, other_folder):
     made = bench.import_bank(foreign(tmp_path, ".pt"), "b", model=str(other_folder), source=1, target=2)
     assert bench.model_state().name == "other"

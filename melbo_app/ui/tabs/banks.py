@@ -7,11 +7,13 @@ import gradio as gr
 
 from melbo_app.errors import InputError
 from melbo_app.library.bank import BankSummary
+from melbo_app.library.formats.dct import letter
+from melbo_app.library.formats.known import ENDINGS, FORMATS, GGUF, READ, by_key
 from melbo_app.sizes import size_text
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.files import fetch_script, hidden_download, written
-from melbo_app.ui.forms import bank_chosen, optional_whole
+from melbo_app.ui.forms import bank_chosen, optional_real, optional_whole
 from melbo_app.ui.forms import chosen as chosen_vectors
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import amount, day, first_line, layers, radius_text
@@ -25,6 +27,9 @@ FUNCTIONS = [
     "mean(x, …) averages, without(x, y, …) takes the part along y out of x, scaled(x, R) gives the norm R, join(x, …) "
     "puts them below each other.",
 ]
+KINDS = [(f"{format.title} ({format.writes[0]})", format.key) for format in FORMATS]
+FORMATS_READ = [("by the file", ""), *((format.title, format.key) for format in READ)]
+COUNTED = [("as the format has it", ""), ("the output of block N", "output"), ("the input of block N", "input")]
 NOTHING = "No bank chosen: click one in the list."
 
 
@@ -38,22 +43,28 @@ class BanksTab:
         self.details = note_view(note(NOTHING), elem_id="bank-details")
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.use = gr.Button("Use for steering", elem_id="bank-use", size="sm", scale=0, min_width=140)
-            self.export = gr.Button("Export .safetensors", elem_id="bank-export", size="sm", scale=0, min_width=160)
-            self.export_pt = gr.Button("Export .pt", elem_id="bank-export-pt", size="sm", scale=0, min_width=110)
             self.delete = gr.Button("Delete …", elem_id="bank-delete", size="sm", scale=0, min_width=100)
             self.confirm = gr.Button(
                 "Delete for good", variant="stop", elem_id="bank-delete-confirm", size="sm", scale=0, min_width=140,
                 visible=False,
             )  # fmt: skip
             self.keep = gr.Button("Keep", elem_id="bank-delete-keep", size="sm", scale=0, min_width=80, visible=False)
+        with gr.Row(elem_classes="mx-fields"):
+            self.kind = gr.Dropdown(
+                KINDS, value=KINDS[0][1], label="Export as", elem_id="bank-export-as", min_width=200
+            )
+            self.vector = gr.Textbox(label="Vector (empty: all)", elem_id="bank-export-vector", min_width=90)
+            self.radius = gr.Textbox(label="R (empty: as it is)", elem_id="bank-export-radius", min_width=90)
+            self.export = gr.Button("Export", elem_id="bank-export", min_width=110)
+        self.usage = note_view(elem_id="bank-export-usage")
         self._file = hidden_download("bank-file")
         with (
             gr.Accordion("Import a bank", open=True, elem_id="bank-import-panel"),
             gr.Row(elem_classes="mx-split"),
         ):
             self.upload = gr.File(
-                label="File (.safetensors or .pt)", file_types=[".safetensors", ".pt", ".pth", ".bin"],
-                elem_id="bank-upload", height=130, scale=2, min_width=240,
+                label=f"File ({', '.join(ENDINGS)}), or DCT's V, U and R", file_types=list(ENDINGS),
+                file_count="multiple", elem_id="bank-upload", height=200, scale=2, min_width=240,
             )  # fmt: skip
             with gr.Column(scale=3, min_width=300):
                 with gr.Row(elem_classes="mx-fields"):
@@ -62,6 +73,14 @@ class BanksTab:
                 with gr.Row(elem_classes="mx-fields"):
                     self.source = gr.Textbox(label="Source layer", elem_id="bank-import-source", min_width=90)
                     self.target = gr.Textbox(label="Target layer", elem_id="bank-import-target", min_width=90)
+                    self.norm = gr.Textbox(label="R", elem_id="bank-import-radius", min_width=90)
+                with gr.Row(elem_classes="mx-fields"):
+                    self.format = gr.Dropdown(
+                        FORMATS_READ, value="", label="Format", elem_id="bank-import-format", min_width=150
+                    )
+                    self.counted = gr.Dropdown(
+                        COUNTED, value="", label="Layer N is", elem_id="bank-import-counted", min_width=150
+                    )
                     self.add = gr.Button("Import", variant="primary", elem_id="bank-import", min_width=110)
         with gr.Accordion("Combine vectors", open=False, elem_id="bank-combine-panel"):
             self.formula = gr.Textbox(
@@ -82,15 +101,18 @@ class BanksTab:
         bind(tab.select, self.open, chosen, self.outputs)
         bind(self.table.pick, self._pick, None, self.outputs)
         bind(self.use.click, self._use, chosen, session.bank_outputs)
-        for button, ending in ((self.export, ".safetensors"), (self.export_pt, ".pt")):
-            made = bind(button.click, self._exporter(ending), chosen, self._file)
-            made.success(None, None, None, js=fetch_script("bank-file"), api_visibility="private")
+        made = bind(
+            self.export.click, self._export, [chosen, self.kind, self.vector, self.radius], [self._file, self.usage]
+        )
+        made.success(None, None, None, js=fetch_script("bank-file"), api_visibility="private")
         bind(self.delete.click, self._ask, chosen, [self.confirm, self.keep])
         bind(self.keep.click, self.open, chosen, self.outputs)
         gone = bind(self.confirm.click, self._delete, chosen, self.outputs)
         bind(gone.success, session.reopen_bank, column, session.bank_outputs)
-        fields = [self.upload, self.name, self.model, self.source, self.target]
-        added = bind(self.add.click, self._import, fields, [*self.outputs, self.upload, self.name])
+        fields = [
+            self.upload, self.name, self.model, self.source, self.target, self.norm, self.format, self.counted,
+        ]  # fmt: skip
+        added = bind(self.add.click, self._import, fields, [*self.outputs, *fields])
         bind(added.success, self._use, chosen, session.bank_outputs)
         bind(self.insert.click, self._insert, [self.formula, session.bank, session.vectors], self.formula)
         written_down = [self.formula, self.new_name]
@@ -124,17 +146,24 @@ class BanksTab:
         self._workbench.delete_bank(bank_chosen(name))
         return self.open(None)
 
-    def _import(self, path: str | None, name: str, model: str, source: str, target: str) -> list[Any]:
-        if not path:
-            raise InputError("bank file", "none was chosen", "Choose a .safetensors or .pt file")
+    def _import(
+        self, paths: list[str] | None, name: str, model: str, source: str, target: str, norm: str, format: str,
+        counted: str,
+    ) -> list[Any]:  # fmt: skip
+        path, beside = _together(paths)
         bank = self._workbench.import_bank(
-            Path(path),
+            path,
             name.strip() or None,
             model=model.strip() or None,
             source=optional_whole("source layer", source),
             target=optional_whole("target layer", target),
+            radius=optional_real("R", norm),
+            format=format or None,
+            counted=counted or None,
+            beside=beside,
         )
-        return [*self.open(bank.record.name), None, ""]
+        # emptied: what was said of this file must not be said of the next one by mistake
+        return [*self.open(bank.record.name), None, *[""] * 7]
 
     def _insert(self, formula: str, bank: str | None, vectors: list[int] | None) -> str:
         """The formula with the vectors that are chosen at the left at its end."""
@@ -145,12 +174,30 @@ class BanksTab:
         bank = self._workbench.combine_banks(formula, name)
         return [*self.open(bank.record.name), "", ""]
 
-    def _exporter(self, ending: str) -> Any:
-        def export(name: str | None) -> str:
-            chosen = bank_chosen(name)
-            return written(chosen, ending, lambda out: self._workbench.export_bank(chosen, out))
+    def _export(self, name: str | None, kind: str, vector: str, radius: str) -> list[Any]:
+        chosen, number, norm = bank_chosen(name), optional_whole("vector", vector), optional_real("R", radius)
+        format = by_key(kind)
+        stem = chosen if number is None else f"{chosen}-{number}"
 
-        return export
+        def write(out: Path) -> Path:
+            return self._workbench.export_bank(chosen, out, format=format.key, vector=number, radius=norm)
+
+        path = written(stem, format.writes[0], write)
+        runs = (
+            [f"Run it with: {self._workbench.llama_command(chosen, Path(Path(path).name))}"] if format is GGUF else []
+        )
+        return [path, note(*runs)]
+
+
+def _together(paths: list[str] | None) -> tuple[Path, list[Path]]:
+    """The file to import, and those that belong to it."""
+    files = [Path(path) for path in paths or []]
+    if not files:
+        raise InputError("bank file", "none was chosen", f"Choose one that ends in {', '.join(ENDINGS)}")
+    first = files[0] if len(files) == 1 else next((file for file in files if letter(file.name) == "V"), None)
+    if first is None:
+        raise InputError("bank file", f"{len(files)} were chosen", "Choose one, or DCT's V, U and R together")
+    return first, [file for file in files if file != first]
 
 
 def _cells(line: BankSummary) -> list[str]:

@@ -1,0 +1,92 @@
+"""Deep causal transcoding as published: V and U as bare tensors [hidden size, vectors], unit columns, R as a float.
+
+They are three files whose names differ in one letter: ``run_V.pt``, ``run_U.pt``, ``run_R.pt``, or ``V_run.pt`` and so
+on. V is trained at the *input* of block s, which is the output of block s − 1; the demonstrations add it to the output
+of block s all the same.
+"""
+
+import io
+import re
+import zipfile
+
+import numpy as np
+
+from melbo_app.errors import InputError
+from melbo_app.library.bank import FIELD, MAX_ELEMENTS, check_vectors
+from melbo_app.library.formats.format import Contents, Given, Parcel
+
+_LETTER = re.compile(r"(?P<before>(?:^|.*_))(?P<letter>[VUR])(?P<after>(?:_.*)?\.(?:pt|pth|bin))", re.DOTALL)
+_COUNTING = (
+    "DCT is trained at the input of the block that it names, though its demonstrations add the vectors to that block's "
+    "output; for those, import it as counted by output."
+)
+
+
+def letter(name: str) -> str | None:
+    """V, U or R where ``name`` is that of a DCT file, else None."""
+    found = _LETTER.fullmatch(name)
+    return found["letter"] if found else None
+
+
+def sibling(name: str, wanted: str) -> str | None:
+    """The name of the file of the letter ``wanted`` that belongs to the DCT file ``name``."""
+    found = _LETTER.fullmatch(name)
+    return f"{found['before']}{wanted}{found['after']}" if found else None
+
+
+def read(given: Given) -> Contents:
+    """The columns of V, with those of U and with R where their files came along."""
+    from melbo_app.engine.checkpoint import read_number, read_tensor  # torch takes seconds to import
+
+    if letter(given.name) in ("U", "R"):
+        problem = f"“{given.name}” belongs to a V file, which holds the vectors"
+        raise InputError(FIELD, problem, f"Import “{sibling(given.name, 'V')}”, with this one beside it")
+    vectors = check_vectors(_columns(read_tensor(given.data, MAX_ELEMENTS)))
+    says, outputs, radius = [], None, None
+    if (data := _beside(given, "U")) is not None:
+        outputs = _columns(read_tensor(data, MAX_ELEMENTS))[: len(vectors)]
+        if outputs.shape != vectors.shape:
+            problem = f"U holds {len(outputs)} columns of {outputs.shape[1]} numbers, V {len(vectors)} of "
+            raise InputError(FIELD, problem + f"{vectors.shape[1]}", "They must come from one run")
+        says.append("U, what the vectors change at the target layer, came along.")
+    if (data := _beside(given, "R")) is not None:
+        radius = read_number(data)
+        if not 1e-6 < radius < 1e6:
+            raise InputError("R", f"the R file says {radius:g}", "It must be above 0")
+        says.append(f"R came along: {radius:.4g}.")
+    return Contents({None: vectors}, "input", _COUNTING, radius, True, outputs, tuple(says))
+
+
+def write(parcel: Parcel) -> bytes:
+    """A zip of the three files (two where the bank has no U). The vectors must have one norm, which is R."""
+    from melbo_app.engine.checkpoint import number_bytes, tensor_bytes
+
+    bank = parcel.bank
+    norms = np.linalg.norm(bank.vectors.astype(np.float64), axis=1)
+    radius = float(np.median(norms))
+    if norms.max() - norms.min() > 1e-3 * radius:
+        problem = f"the vectors' norms run from {norms.min():.4g} to {norms.max():.4g}, and DCT has one R for all"
+        raise InputError("R", problem, "Give the R that they are to have")
+    files = {"V": tensor_bytes((bank.vectors / norms[:, None]).T), "R": number_bytes(radius)}
+    if bank.output_directions is not None:
+        files["U"] = tensor_bytes(bank.output_directions.T)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, data in files.items():  # a fixed date: the same bank gives the same bytes
+            archive.writestr(zipfile.ZipInfo(f"{parcel.stem}_{name}.pt"), data)
+    return stream.getvalue()
+
+
+def _columns(table: np.ndarray) -> np.ndarray:
+    if table.ndim != 2:
+        raise InputError(FIELD, f"its tensor has the shape {list(table.shape)}", "It must be [hidden size, vectors]")
+    return table.T
+
+
+def _beside(given: Given, wanted: str) -> bytes | None:
+    """The bytes of the file of the letter ``wanted``: the one of the right name, else the only one of that letter."""
+    name = sibling(given.name, wanted)
+    if name is not None and name in given.beside:
+        return given.beside[name]
+    others = [data for other, data in given.beside.items() if letter(other) == wanted]
+    return others[0] if len(others) == 1 else None

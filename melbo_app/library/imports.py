@@ -1,0 +1,195 @@
+"""From a stranger's file to a bank: what the file says, what a person must add, and the record of both."""
+
+import math
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from melbo_app import __version__
+from melbo_app.errors import InputError, StorageError
+from melbo_app.library.bank import FIELD, MAX_BYTES, MAX_HEADER, Bank, BankRecord, ImportHints
+from melbo_app.library.formats import dct
+from melbo_app.library.formats.format import Contents, Format, Given
+from melbo_app.library.formats.known import DCT, ENDINGS, READ, by_key, ending_of, format_of
+
+
+def read_file(path: Path, format: str | None = None, beside: Sequence[Path] = ()) -> tuple[Format, Contents]:
+    """What is in ``path``, in the format of that key or in the one that it shows.
+
+    ``beside`` are other files of the same vectors: U and R of a DCT file, which are also looked for in its folder.
+    Raises InputError and StorageError.
+    """
+    wanted = by_key(format, READ) if format else None
+    if wanted is None and ending_of(path.name) not in ENDINGS and path.is_dir():
+        raise InputError(FIELD, f"“{path.name}” is a folder", f"Files that end in {', '.join(ENDINGS)} can be read")
+    data = _bytes(path)
+    found = wanted or format_of(path.name, data[:8])
+    others = {other.name: _bytes(other) for other in beside}
+    if found is DCT:
+        for letter in "UR":
+            name = dct.sibling(path.name, letter)
+            if name and name not in others and (path.parent / name).is_file():
+                others[name] = _bytes(path.parent / name)
+    assert found.read is not None
+    return found, found.read(Given(path.name, data, others))
+
+
+def source_of(contents: Contents, hints: ImportHints) -> int:
+    """The block to whose output the vectors are added. Raises InputError where the file does not say, nor ``hints``."""
+    layer = _layer_of(contents, hints.source)
+    source = layer - (_counted(contents, hints) == "input")
+    if source < 0:
+        if layer < 0:
+            raise InputError("source layer", f"there is no block {layer}", "Blocks are counted from 0")
+        problem = "the input of block 0 is not the output of any block"
+        raise InputError("source layer", problem, "Choose a later block, or say that it is counted by output")
+    return source
+
+
+def check_import(contents: Contents, hints: ImportHints) -> None:
+    """Refuse what is missing or wrong whatever the model is. Raises InputError."""
+    source_of(contents, hints)
+    _scaled(_vectors(contents, hints), contents, hints.radius)
+
+
+def imported_bank(file: str, name: str, format: Format, contents: Contents, hints: ImportHints) -> Bank:
+    """The bank of a file that came without a record. Raises InputError for a fact that is missing or cannot be."""
+    if not hints.model:
+        problem = "the file does not say which model its vectors were made for"
+        raise InputError("model", problem, "Load that model, or give it with --model")
+    source = source_of(contents, hints)
+    _check_layers(source, hints)
+    if hints.median_norm is not None and not 0 < hints.median_norm < math.inf:
+        raise InputError("median norm", f"{hints.median_norm} cannot be used", "It must be above 0")
+    layer = _layer_of(contents, hints.source)
+    vectors, about_radius = _scaled(_vectors(contents, hints), contents, hints.radius)
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    radius = float(np.median(norms))
+    silent = "which says nothing about its vectors" if not contents.says else f"read as {format.title}"
+    notes = [f"Imported from “{file}”, {silent}.", *contents.says]
+    whose = "as given" if hints.source is not None else "as the file says"
+    notes.append(f"The model “{hints.model}” was given. The layer is {layer}, {whose}, {_where(layer, source, hints)}.")
+    if contents.counting and hints.counted is None:
+        notes.append(f"That is an assumption: {contents.counting}")
+    spread = norms.max() - norms.min() > 0.01 * radius
+    which = f"the median norm of its rows, which run from {norms.min():.4g} to {norms.max():.4g}"
+    notes.append(f"R = {radius:.4g} is {which}." if spread else f"R = {radius:.4g} is {about_radius}.")
+    if hints.median_norm is not None:
+        notes.append(f"The median residual norm, {hints.median_norm:.4g}, was measured on an example prompt.")
+    if not hints.model_hash:
+        notes.append("The hash of the model's weights is not known.")
+    record = BankRecord(
+        name=name,
+        model=hints.model,
+        model_hash=hints.model_hash or "",
+        hidden_size=vectors.shape[1],
+        blocks=hints.blocks,
+        source=source,
+        target=hints.target,
+        radius=radius,
+        median_norm=hints.median_norm,
+        method="imported",
+        versions={"melbo_app": __version__, "python": platform.python_version()},
+        created=datetime.now(UTC),
+        note=" ".join(notes),
+    )
+    return Bank(record, vectors, contents.output_directions)
+
+
+def check_width(contents: Contents, hidden_size: int | None) -> None:
+    """Refuse vectors of another length than the model's hidden size."""
+    vectors = next(iter(contents.layers.values()))
+    width = vectors.shape[1]
+    if hidden_size is None or width == hidden_size:
+        return
+    problem = f"its vectors have {width} numbers each, the model's hidden size is {hidden_size}"
+    remedy = "Load the model that it was made for"
+    if vectors.shape[0] == hidden_size:
+        turned = "It holds one vector per row: give its format as melbo"
+        remedy = turned if contents.directions else "It holds one vector per column: give its format as dct"
+    raise InputError(FIELD, problem, remedy)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn a disk's refusal to read ``path`` into a StorageError, and a missing file into an InputError."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError("file", f"there is no file “{path}”", "Check its name and folder") from error
+    except OSError as error:
+        raise StorageError(f"“{path}” could not be read ({error.strerror or error}).") from error
+
+
+def _bytes(path: Path) -> bytes:
+    with reading(path), open(path, "rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if size > MAX_BYTES + MAX_HEADER:
+            raise InputError(FIELD, f"it is {size:,} bytes long", f"At most {MAX_BYTES:,} bytes can be read")
+        return stream.read(size)
+
+
+def _layer_of(contents: Contents, wanted: int | None) -> int:
+    """The layer as the file counts it: the wanted one, or the only one."""
+    known = sorted(layer for layer in contents.layers if layer is not None)
+    if not known:
+        if wanted is None:
+            problem = "the file does not say to which block's output its vectors are added"
+            raise InputError("source layer", problem, "Give the block, counted from 0, with --source")
+        return wanted
+    if wanted is None and len(known) == 1:
+        return known[0]
+    layers = ", ".join(map(str, known)) if len(known) <= 8 else f"{known[0]} to {known[-1]} ({len(known)} of them)"
+    if wanted is None:
+        problem = f"the file holds a vector for each of the layers {layers}, and a bank has one"
+        raise InputError("source layer", problem, "Choose one with --source")
+    if wanted not in known:
+        raise InputError("source layer", f"the file holds nothing for layer {wanted}", f"It holds {layers}")
+    return wanted
+
+
+def _vectors(contents: Contents, hints: ImportHints) -> np.ndarray:
+    return contents.layers[None if None in contents.layers else _layer_of(contents, hints.source)]
+
+
+def _counted(contents: Contents, hints: ImportHints) -> str:
+    if hints.counted not in (None, "output", "input"):
+        raise InputError("counted by", f"“{hints.counted}” is not known", "Choose output or input")
+    return hints.counted or contents.counted
+
+
+def _where(layer: int, source: int, hints: ImportHints) -> str:
+    """What the number of a layer was taken to mean."""
+    how = "taken as" if hints.counted is None else "counted as was given:"
+    if layer == source:
+        return f"{how} the output of block {source}"
+    return f"{how} the input of block {layer}, which is the output of block {source}"
+
+
+def _check_layers(source: int, hints: ImportHints) -> None:
+    last = None if hints.blocks is None else hints.blocks - 1
+    if last is not None and source > last:
+        raise InputError("source layer", f"there is no block {source}", f"The model's blocks are 0 to {last}")
+    if hints.target is not None and (hints.target <= source or (last is not None and hints.target > last)):
+        remedy = f"It must be above the source layer {source}" + ("" if last is None else f" and at most {last}")
+        raise InputError("target layer", f"{hints.target} cannot be used", remedy)
+
+
+def _scaled(vectors: np.ndarray, contents: Contents, radius: float | None) -> tuple[np.ndarray, str]:
+    """The vectors with the R that a person or the file gives apart from them, and what that R is."""
+    if radius is not None:
+        if not 1e-6 < radius < 1e6:
+            raise InputError("R", f"{radius:g} cannot be used", "It must be above 0")
+        norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+        return (vectors * (radius / norms)).astype(np.float32), "as given; the directions are the file's"
+    if contents.radius is not None:
+        return (vectors * np.float32(contents.radius)).astype(np.float32), "what the file R says, times the columns"
+    if contents.directions:
+        problem = "the file holds directions and no R"
+        raise InputError("R", problem, "Give it with --radius, or the file R with it")
+    return vectors, "the norm of its rows"
