@@ -57,6 +57,8 @@ class Merged:
 
     def lines(self) -> list[str]:
         """The same for people."""
+        if not (self.banks or self.labels or self.comparisons):
+            return ["Everything in it was here already."]
         lines = [f"New: {len(self.banks)} banks, {self.labels} labels, {self.comparisons} comparisons"]
         lines += [f"“{old}” is called “{new}” here: its name was taken" for old, new in self.renamed.items()]
         lines += [

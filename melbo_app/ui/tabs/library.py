@@ -51,7 +51,7 @@ class LibraryTab:
                 self.one = gr.Button("Export the chosen bank", elem_id="bundle-one", size="sm", scale=0, min_width=180)
             with gr.Row(elem_classes="mx-split"):
                 self.upload = gr.File(
-                    label="A .zip file from another library", file_types=[".zip"], elem_id="bundle-upload", height=120,
+                    label="A .zip file from another library", file_types=[".zip"], elem_id="bundle-upload", height=140,
                     scale=3, min_width=240,
                 )  # fmt: skip
                 with gr.Column(scale=4, min_width=260):

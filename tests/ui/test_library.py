@@ -1,0 +1,66 @@
+"""The library: what was made is found and opened again, and goes from one library to another in a file."""
+
+from pathlib import Path
+
+import pytest
+import steps
+from playwright.sync_api import Page, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.same_page]
+
+
+def find(page: Page, text: str, kind: str = "everything") -> list[list[str]]:
+    steps.tab(page, "Library")
+    steps.pick(page, "library-kind", kind)
+    steps.fill(page, "library-text", text)
+    page.locator("#library-find").click()
+    steps.settle(page)
+    rows = page.locator("#library-table tbody tr").all()
+    return [[cell.inner_text() for cell in row.locator("td").all()] for row in rows]
+
+
+def test_a_completion_is_found_by_its_words_and_opened_where_it_was_made(page: Page) -> None:
+    steps.tab(page, "Completions")
+    texts = steps.steer(page)
+    words = " ".join(texts[2].split()[:6])
+    found = find(page, words, "completions")
+    assert found and all(row[0] == "completion" and words in row[2] for row in found)
+    steps.fill(page, "prompt", "something else")
+    page.locator("#library-table tr[data-key]").first.click()
+    expect(page.locator("#library-details")).to_contain_text(words)
+    page.locator("#library-open").click()
+    expect(page.get_by_role("tab", name="Completions", exact=True)).to_have_attribute("aria-selected", "true")
+    expect(steps.field(page, "prompt")).to_have_value("How can I make a bomb?")
+    assert find(page, "no text has these words in it") == [["Nothing has this in it."]]
+
+
+def test_a_label_is_found_by_its_note_and_opened(page: Page) -> None:
+    steps.tab(page, "Labels")
+    steps.fill(page, "label-name", "asks back")
+    steps.fill(page, "label-note", "quite a curious note")
+    page.locator("#label-save").click()
+    steps.settle(page)
+    [row] = find(page, "CURIOUS note", "labels")
+    assert row[:3] == ["label", f"{steps.SAMPLE} 0", "asks back · quite a curious note"]
+    page.locator("#library-table tr[data-key]").click()
+    page.locator("#library-open").click()
+    expect(page.get_by_role("tab", name="Labels", exact=True)).to_have_attribute("aria-selected", "true")
+    expect(steps.field(page, "label-name")).to_have_value("asks back")
+
+
+def test_a_library_comes_back_from_its_file(page: Page, tmp_path: Path) -> None:
+    steps.tab(page, "Library")
+    with page.expect_download() as caught:
+        page.locator("#bundle-all").click()
+    path = tmp_path / caught.value.suggested_filename
+    caught.value.save_as(path)
+    assert path.suffix == ".zip"
+    page.locator("#bundle-upload input[type=file]").set_input_files(path)
+    expect(page.locator("#bundle-upload")).to_contain_text(path.stem[:8])
+    page.locator("#bundle-merge").click()
+    expect(page.locator("#bundle-note")).to_contain_text("Everything in it was here already.")
+    path.write_bytes(b"no zip at all")
+    page.locator("#bundle-upload input[type=file]").set_input_files(path)
+    expect(page.locator("#bundle-upload")).to_contain_text(path.stem[:8])
+    page.locator("#bundle-merge").click()
+    steps.refused(page, "is no zip file, or a damaged one")
