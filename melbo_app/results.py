@@ -1,6 +1,5 @@
 """What came of it, as JSON can hold it: the same objects for ``--json`` on the command line and for the HTTP API."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Literal, TypedDict, cast
@@ -191,17 +190,6 @@ class LabelLines(TypedDict):
 def plain(record: BaseModel) -> Any:
     """A record as JSON can hold it."""
     return record.model_dump(mode="json")
-
-
-def finite(value: Any) -> Any:
-    """``value`` with None for every number that JSON cannot hold (a diverged objective, for one)."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(entry) for entry in value]
-    return value
 
 
 def known_models(models: Iterable[ModelSummary]) -> KnownModels:

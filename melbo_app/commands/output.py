@@ -10,7 +10,7 @@ from collections.abc import Generator, Mapping, Sequence
 from types import FrameType
 from typing import Any, TypeVar
 
-from melbo_app.results import finite
+from pydantic_core import to_jsonable_python
 
 Result = TypeVar("Result")
 
@@ -22,7 +22,9 @@ def show(result: Mapping[str, Any], lines: Sequence[str], as_json: bool) -> None
     """Print the result as one JSON object, or as lines for people."""
     if as_json:
         is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-        print(json.dumps(finite(result), ensure_ascii=not is_utf8, allow_nan=False))
+        # null for every number that JSON cannot hold: a diverged objective, for one
+        held = to_jsonable_python(result, inf_nan_mode="null")
+        print(json.dumps(held, ensure_ascii=not is_utf8, allow_nan=False))
     elif lines:
         print("\n".join(lines))
 

@@ -11,9 +11,9 @@ from gradio.components.api_component import Api
 from gradio.context import LocalContext
 from gradio.utils import get_function_description
 from pydantic import ValidationError, validate_call
+from pydantic_core import to_jsonable_python
 
 from melbo_app.errors import InputError
-from melbo_app.results import finite
 from melbo_app.ui.guard import readable
 
 
@@ -46,7 +46,9 @@ def _guarded(fn: Callable[..., Any]) -> Callable[..., Any]:
                 if error.title != fn.__qualname__:  # not what was sent: a fault of ours
                     raise
                 raise _refusal(error) from None
-        return answer if isinstance(answer, gr.FileData) else _for_reader(finite(answer))
+        if isinstance(answer, gr.FileData):
+            return answer
+        return _for_reader(to_jsonable_python(answer, inf_nan_mode="null"))
 
     return endpoint
 

@@ -87,7 +87,7 @@ def test_the_table_of_the_page_names_every_verb_and_what_it_needs():
 def test_the_python_of_the_page_runs_as_it_stands(examples, app):
     names, folder = examples
     assert [text["vector"] for text in names["found"]["completions"]] == [None, 3, 5]
-    assert [line["radius"] for line in names["swept"]["radii"]] == [6, 12]
+    assert [line["radius"] for line in names["swept"]["radii"]] == [6, 9]
     assert all(sum(line["vectors"].values()) == sum(line["random"].values()) == 1 for line in names["swept"]["radii"])
     job = names["job"]
     assert (job["state"], job["bank"], job["error"]) == ("done", "from-a-program", None)

@@ -1,6 +1,5 @@
 """Verbs about what is kept: models, banks and labels."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +38,7 @@ class LibraryVerbs:
         known = [entry.spec for entry in self._workbench.models()]
         if spec is not None and spec not in known:  # a path would let a program look around on the server
             raise InputError("model", f"“{spec[:80]}” is not ready to be loaded", "Choose a spec that models lists")
-        return asdict(self._workbench.load_model(spec))  # type: ignore[return-value]
+        return self._workbench.load_model(spec)
 
     def banks(self) -> results.Shelf:
         """The banks of vectors: own ones, newest first, then the samples.
