@@ -29,7 +29,7 @@ NOTHING = "No bank chosen: click one in the list."
 
 
 class BanksTab:
-    """The sixth tab."""
+    """The seventh tab."""
 
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session = workbench, session

@@ -25,7 +25,7 @@ RATINGS = [("none", 0), ("★", 1), ("★★", 2), ("★★★", 3), ("★★★
 
 
 class LabelsTab:
-    """The fifth tab."""
+    """The sixth tab."""
 
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session = workbench, session

@@ -17,7 +17,7 @@ WIDE = ["model", "what to give"]
 
 
 class ModelsTab:
-    """The seventh tab."""
+    """The eighth tab."""
 
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
