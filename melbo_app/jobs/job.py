@@ -129,8 +129,8 @@ class Job(Generic[Progress, Result]):
             return None
         left = getattr(progress, "seconds_left", None)
         if left is None and self.started is not None and 0 < progress.done < progress.total:
-            spent = (datetime.now(UTC) - self.started).total_seconds()
-            left = max(0.0, spent / progress.done * (progress.total - progress.done))
+            spent = max(0.0, (datetime.now(UTC) - self.started).total_seconds())  # the clock may have been set back
+            left = spent / progress.done * (progress.total - progress.done)
         return JobProgress(stage=progress.stage, done=progress.done, total=progress.total, seconds_left=left)
 
     def _run(self) -> None:
@@ -171,7 +171,7 @@ class Job(Generic[Progress, Result]):
         if state == "failed":
             self.say(self.error or "Failed.")
         elif self.started is not None and self.ended is not None:
-            self.say(f"{state.capitalize()} after {(self.ended - self.started).total_seconds():.0f} s.")
+            self.say(f"{state.capitalize()} after {max(0.0, (self.ended - self.started).total_seconds()):.0f} s.")
         elif state == "interrupted":
             self.say("The server was ended; the next one goes on with it.")
         self._state = state

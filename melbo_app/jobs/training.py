@@ -94,7 +94,7 @@ def train_bank(
             raise InputError("against", f"{error.field}: {error.problem}", error.remedy) from error
     others = _held_out(lm, config)
     batch = min(vectors_at_once(each, memory_gb) for each in (piece, others) if each is not None)
-    yield TrainingProgress("starting", 0, total, None, note=memory_note(piece, config, memory_gb))
+    yield TrainingProgress("running the model once", 0, total, None, note=memory_note(piece, config, memory_gb))
     begun = None if checkpoint is None else checkpoint.begin(_identity(lm, prompts, config))
     result = yield from train(piece, config, stop, memory_gb, against, checkpoint, begun)
     if not len(result.vectors):

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, StorageError
 from melbo_app.ui.components.status_bar import status_bar
 from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import bind
@@ -166,7 +166,10 @@ class Page:
         ended = [id for id in sorted({*seen, *own}) if id not in under_way and id not in told]
         finished: Any = gr.skip()
         for id in ended:
-            record = self._workbench.job(id)
+            try:
+                record = self._workbench.job(id)
+            except StorageError:  # said on every look, it would not help
+                continue
             if record.state == "failed":
                 gr.Warning(html.escape(sentence(record.error or "")), title="Training failed", duration=12)
             elif record.bank:

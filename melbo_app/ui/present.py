@@ -42,7 +42,7 @@ def seconds_text(seconds: float | None) -> str:
 
 def duration(seconds: float) -> str:
     """A duration that is over, or goes on."""
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, rest = divmod(max(0, round(seconds)), 60)  # the clock may have been set back
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
@@ -118,7 +118,7 @@ def job_progress(job: Job[TrainingProgress, Bank] | None, waiting: Sequence[str]
     if job.result is None:
         nothing = f"{job.title} was stopped before a vector was finished: nothing is kept."
         return resting(sentence(job.error) if job.error else nothing)
-    took = (job.ended - job.started).total_seconds() if job.ended and job.started else 0.0
+    took = max(0.0, (job.ended - job.started).total_seconds()) if job.ended and job.started else 0.0
     verb = "stopped" if job.state == "stopped" else "finished"
     return resting(f"{job.title} {verb} after {took:.0f} s: {len(job.result.vectors)} vectors are on the shelf.")
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from safetensors.numpy import load_file, save_file
 from melbo_app.cli import main
 from melbo_app.commands import output
 from melbo_app.library.bank import Bank
+from melbo_app.library.database import Database
+from melbo_app.library.job_records import JobProgress, JobRecords, LogLine
 from melbo_app.workbench import Workbench
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -665,6 +668,27 @@ def test_banks_refuse(ask: Ask, bank, words, sentence, tmp_path, monkeypatch):
     assert ask(*words).sentence.startswith(sentence)
     assert (tmp_path / "here.pt").read_text() == "here before"
     assert ask("banks", "--json").json["banks"][0]["name"] == "a"
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_jobs_of_the_server_are_listed_and_shown(ask: Ask, cache):
+    assert ask("jobs").out == "There were no jobs yet: start the page, and train or draw a map.\n"
+    records = JobRecords(Database(cache / "melbo.sqlite"))
+    now = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    job = records.add("training", "Training “a”", {"kind": "training"}, "Ann")
+    changes = {"state": "running", "started": now, "log": (LogLine(at=now, text="Begins."),)}
+    progress = JobProgress(stage="step 3", done=3, total=12, seconds_left=4.5)
+    records.save(job.model_copy(update={**changes, "progress": progress}))
+    records.add("map", "Map of “a”", {"kind": "map"}, "Bob")
+    assert ask("jobs", "list").out == "2  Map of “a”: waiting\n1  Training “a”: running, 25 %\n"
+    assert [one["id"] for one in ask("jobs", "list", "--limit", 1, "--json").json["jobs"]] == [2]
+    shown = ask("jobs", "show", 1).out.splitlines()
+    assert shown[1].startswith("asked for by Ann, 2") and shown[2].endswith("  Begins.")
+    kept = ask("jobs", "show", 1, "--json").json
+    assert (kept["who"], kept["state"], kept["progress"]["seconds_left"]) == ("Ann", "running", 4.5)
+    assert ask("jobs", "show", 9).sentence == "job: there is no job 9. The list of jobs names those there are."
 
 
 # --- labels ----------------------------------------------------------------------------------------------------------

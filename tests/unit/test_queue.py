@@ -15,6 +15,7 @@ import pytest
 from benches import PATIENCE, PROMPT, QUICK, StubEmbedder, settings, trained
 from safetensors.numpy import load_file
 
+import app
 from melbo_app.engine import climb
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
@@ -120,7 +121,10 @@ def test_a_training_killed_in_the_middle_goes_on_and_makes_the_same_bank(tmp_pat
 
 
 @pytest.mark.parametrize("method", ["joint", "sequential"])
-def test_a_server_that_is_ended_leaves_its_training_to_the_next_one(bench, method):
+def test_a_server_that_is_ended_leaves_its_training_to_the_next_one(bench, method, monkeypatch):
+    for name in ("warm_up", "warm_up_map"):
+        monkeypatch.setattr(Workbench, name, lambda self: None)
+    monkeypatch.setattr(app, "QUIET", 0.0)
     config = replace(QUICK, method=method, steps=30, start="jacobian" if method == "joint" else "random")
     whole = trained(bench, "whole", config)
     job = bench.start_training([PROMPT], config, "a")
@@ -130,7 +134,7 @@ def test_a_server_that_is_ended_leaves_its_training_to_the_next_one(bench, metho
     assert unfinished == [job.title, waits.title]
     assert [record.state for record in bench.jobs()] == ["waiting", "interrupted"]
     server = next_server(bench)
-    server.resume_jobs()
+    app.warm_up(server)
     wait_until(lambda: not server.active_jobs())
     assert [record.state for record in server.jobs()] == ["done", "done"]
     assert equal(server.bank("a"), whole) and server.bank("b").record.prompts[0].user == "hello you"
@@ -255,6 +259,9 @@ def test_a_second_server_on_the_same_cache_is_refused_by_name_until_the_first_is
     with pytest.raises(BusyError) as refused:
         ServerLock(tmp_path).take("http://x:2")
     assert f"Another server works in “{tmp_path}” already: http://x:1 (process {first.pid})." in str(refused.value)
+    environment = {**os.environ, "MELBO_CACHE_DIR": str(tmp_path)}
+    started = subprocess.run([sys.executable, ROOT / "app.py"], env=environment, capture_output=True, text=True)
+    assert started.returncode == 2 and started.stderr == f"{refused.value}\n"
     first.kill()
     first.wait()
     second = ServerLock(tmp_path)

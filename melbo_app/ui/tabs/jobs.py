@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, StorageError
 from melbo_app.library.job_records import JobRecord
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
@@ -69,9 +69,13 @@ class JobsTab:
 
     def look(self, id: int | None, shown: list[Any] | None) -> list[Any]:
         """The same as time goes on; another job may be chosen before this arrives, so the choice is left alone."""
-        values = self.open(id) if shown is not None else []
-        if not values or values[2] == shown:
-            return [gr.skip()] * len(self.outputs)
+        nothing = [gr.skip()] * len(self.outputs)
+        try:
+            values = self.open(id) if shown is not None else nothing
+        except StorageError:  # said on every look, it would not help
+            return nothing
+        if values[2] == shown:
+            return nothing
         values[1] = gr.skip()
         return values
 
