@@ -29,8 +29,8 @@ def publish(fn: Callable[..., Any], *, queue: str, at_once: int) -> None:
     _, described, _ = get_function_description(fn)
     for component, name in zip(root.fns[event["id"]].inputs, described, strict=True):
         assert isinstance(component, Api)
-        # gr.api takes no descriptions: this is where the API's page and the client look for them
-        component._api_info["additional_description"] = described[name]
+        # gr.api takes no descriptions: this is where the client and OpenAPI look for them
+        component._api_info |= {"additional_description": described[name], "description": described[name]}
         component.label = name
 
 
@@ -60,8 +60,8 @@ def _plain_error(text: str) -> gr.Error:
 
 def _refusal(error: ValidationError) -> InputError:
     first = error.errors()[0]
-    field, *place = map(str, first["loc"])
-    return InputError(field, " ".join([*place, first["msg"][:1].lower() + first["msg"][1:]]))
+    name, *place = first["loc"]
+    return InputError(f"{name}{''.join(f'[{key}]' for key in place)}", first["msg"][:1].lower() + first["msg"][1:])
 
 
 def _for_reader(answer: Any) -> Any:

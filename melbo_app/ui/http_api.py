@@ -1,6 +1,6 @@
 """The HTTP API of the page: the main verbs, each a named endpoint with typed arguments; nothing else is public.
 
-An endpoint's docstring is its description, on Gradio's API page and for MCP clients; ``Args`` are one line each, which
+An endpoint's docstring is its description, in the API's schema and for MCP clients; ``Args`` are one line each, which
 is all that Gradio reads of them. The results are those of ``--json`` on the command line.
 """
 

@@ -42,9 +42,10 @@ expect.set_options(timeout=1000 * PATIENCE)
 
 
 class App:
-    """``python app.py`` as a person starts it, with a cache of its own."""
+    """``python app.py`` as a person starts it, with these words behind it and a cache of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *words: str) -> None:
+        self._words = words
         self.cache = folder / "cache"
         self.cache.mkdir()
         (self.cache / "models").symlink_to(ROOT / "cache" / "models", target_is_directory=True)
@@ -60,7 +61,7 @@ class App:
         self.url = f"http://127.0.0.1:{port}"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MELBO_")}
         environment |= {"MELBO_CACHE_DIR": str(self.cache), "PYTHONUNBUFFERED": "1"}
-        command = [sys.executable, str(ROOT / "app.py"), "--mcp", "--port", str(port)]
+        command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), *self._words]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         end = time.monotonic() + PATIENCE
@@ -95,7 +96,7 @@ def model_is_prepared() -> None:
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """The program that most tests share: what one test leaves there, the next one finds."""
-    yield from _running(App(tmp_path_factory.mktemp("app")))
+    yield from _running(App(tmp_path_factory.mktemp("app"), "--mcp"))
 
 
 @pytest.fixture

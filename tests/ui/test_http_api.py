@@ -77,6 +77,10 @@ def test_every_verb_and_every_argument_is_described_and_typed(app):
             assert argument["parameter_has_default"] or argument["parameter_name"] in REQUIRED[verb[1:]], verb
         needed = [one["parameter_name"] for one in endpoint["parameters"] if not one["parameter_has_default"]]
         assert needed == REQUIRED[verb[1:]]
+    paths = httpx.get(f"{app.url}/gradio_api/openapi.json").json()["paths"]
+    assert {path.split("/")[-1] for path in paths if "/v2/" in path} == {*REQUIRED}
+    body = paths["/gradio_api/call/v2/job"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert body["properties"]["id"] == {"type": "string", "description": "what `train` or `jobs` gave for it"}
 
 
 def test_the_table_of_the_page_names_every_verb_and_what_it_needs():
@@ -134,7 +138,7 @@ def test_the_lines_for_curl_run_as_they_stand(examples, app):
         (("../x", ["hello"]), "train", "name: “../x” cannot be used. Use 1 to 80 letters"),
         (("x", ["hello", " "]), "train", "prompt: prompt 2 is empty. Write a text for the model to answer."),
         (("x", "hello"), "train", "prompts: input should be a valid list."),
-        (("bomb-question", None, [3, "x"]), "steer", "vectors: 1 input should be a valid integer"),
+        (("bomb-question", None, [3, "x"]), "steer", "vectors[1]: input should be a valid integer"),
         (("bomb-question", None, [99]), "steer", "vector: the bank has no vector 99. Choose from 0 to 7."),
         ((10**6,), "stop_job", "job: there is no job 1000000. The list of jobs names those there are."),
         (("bomb-question", 0, None, None, 9), "save_label", "rating: 9 cannot be used."),
@@ -153,6 +157,11 @@ def test_files_of_the_server_that_were_not_uploaded_cannot_be_read(app, client, 
         told = said(app, "import_bank", {"file": {"path": str(path), **meta}, "name": "stolen"})
         assert "event: error" in told and "event: complete" not in told
     assert "stolen" not in str(client.predict(api_name="/banks"))
+
+
+@pytest.mark.parametrize("path", ["melbo.sqlite", "uploads/../melbo.sqlite", "models"])
+def test_files_of_the_server_that_were_not_made_for_download_cannot_be_fetched(app, path):
+    assert httpx.get(f"{app.url}/gradio_api/file={app.cache}/{path}").status_code in (403, 404)
 
 
 def test_an_export_is_written_among_the_uploads_and_nowhere_else(app, client):

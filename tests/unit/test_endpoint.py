@@ -97,7 +97,7 @@ def test_a_number_that_json_cannot_hold_is_null(client):
     [
         (("two",), "first: input should be a valid number, unable to parse string as a number."),
         ((1, "two"), "others: input should be a valid list."),
-        ((1, [2, None]), "others: 1 input should be a valid number."),
+        ((1, [2, None]), "others[1]: input should be a valid number."),
     ],
 )
 def test_an_argument_of_the_wrong_type_is_named(client, arguments, sentence):

@@ -132,7 +132,7 @@ class SteeringVerbs:
         Returns:
             matrix [V][V] (of the changes), theta [V][V] (of the vectors), order (alike ones together) and both means
         """
-        asked = prompts_from(prompts, system, template, self._has_template()) if prompts else None
+        asked = None if prompts is None else prompts_from(prompts, system, template, self._has_template())
         return results.cosines(bank, self._workbench.similarity(bank, asked, scope))
 
     def map(
