@@ -161,7 +161,7 @@ class Completions:
             }
             prompts = {prompt: prompt_id(session, prompt) for prompt in {one.prompt for one in completions}}
             facts = {"kind": kept.get("kind", "steer"), "created": now, "settings": kept}
-            id = session.scalars(insert(ComparisonRow).values(facts).returning(ComparisonRow.id)).one()
+            id = session.scalars(_ADD_COMPARISON, [facts]).one()
             rows = [
                 {
                     **_facts(one),
@@ -172,8 +172,7 @@ class Completions:
                 }
                 for position, one in enumerate(completions)
             ]
-            ids = session.scalars(insert(CompletionRow).returning(CompletionRow.id, sort_by_parameter_order=True), rows)
-            numbered = zip(completions, ids, strict=True)
+            numbered = zip(completions, session.scalars(_ADD_COMPLETIONS, rows), strict=True)
             added = tuple(one.model_copy(update={"id": id, "prompt_hash": None}) for one, id in numbered)
             return Comparison(id=id, created=now, settings=kept, completions=added)
 
@@ -281,6 +280,8 @@ class Completions:
             return None if row is None else _completion(row)
 
 
+_ADD_COMPARISON = insert(ComparisonRow).returning(ComparisonRow.id)
+_ADD_COMPLETIONS = insert(CompletionRow).returning(CompletionRow.id, sort_by_parameter_order=True)
 _ELSEWHERE = {"id", "vector", "prompt", "prompt_hash", "scores", "model", "model_hash"}
 _PLAIN = sorted(set(Completion.model_fields) - _ELSEWHERE)
 
