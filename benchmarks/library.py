@@ -9,15 +9,16 @@ import os
 import platform
 import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import gradio
 import numpy as np
 from sqlalchemy import insert
 
@@ -34,6 +35,7 @@ from melbo_app.library.tables import (
     TagRow,
 )
 from melbo_app.settings import Settings
+from melbo_app.ui.page import Page
 from melbo_app.workbench import Workbench
 
 BANKS, VECTORS, WIDTH, STEPS = 200, 32, 576, 60
@@ -52,29 +54,41 @@ WORDS = re.findall(
 
 
 def main() -> None:
-    """Make the library and measure, a line each."""
+    """Measure, and print a table."""
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
+    print("| what | ms | processor | the first time |\n|---|---|---|---|")
+    for row in measure():
+        print(f"| {row.what} | {row.wall:.1f} | {row.processor:.1f} | {row.first:.1f} |", flush=True)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured, in milliseconds: by the clock, of the processor, and by the clock at the very first call."""
+
+    what: str
+    wall: float
+    processor: float
+    first: float
+
+
+def measure() -> Iterator[Row]:
+    """Make the library, and measure one thing after another."""
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder)
         settings = Settings(cache_dir=cache, assets_dir=cache / "assets", database_url=None)
         hashes = make_banks(cache / "banks")
-        start = time.perf_counter()
-        made = Workbench(settings).rebuild_library()
-        rebuilt = time.perf_counter() - start
+        rebuilt = timed(Workbench(settings).rebuild_library)
         make_rows(cache / "melbo.sqlite", hashes)
-        size = (cache / "melbo.sqlite").stat().st_size / 1e6
-        print(f"{made.banks} banks × {VECTORS}, {COMPLETIONS:,} completions, {LABELS:,} labels; {size:.0f} MB\n")
-        print("| what | ms | processor | the first time |\n|---|---|---|---|")
         bench = Workbench(settings)
-        for name, work in figures(bench):
+        for what, work in figures(bench):
             (first, _), later = timed(work), [timed(work) for _ in range(ROUNDS)]
             wall, processor = (statistics.median(each) for each in zip(*later, strict=True))
-            print(f"| {name} | {wall:.1f} | {processor:.1f} | {first:.1f} |", flush=True)
-        print(f"| `library rebuild` | {1000 * rebuilt:.0f} | | |")
-        start = time.perf_counter()
-        found = bench.check_library()
-        print(f"| `library check` ({len(found)} notes) | {1000 * (time.perf_counter() - start):.0f} | | |")
-        print(f"| `library search pirate`, the whole command | {1000 * command(cache):.0f} | | |")
+            yield Row(what, wall, processor, first)
+        yield Row("`library rebuild`", *rebuilt, rebuilt[0])
+        checked = timed(bench.check_library)
+        yield Row("`library check`", *checked, checked[0])
+        tried = timed(lambda: bench.prune_library(0, dry_run=True))
+        yield Row("`library gc --dry-run` of all that can go", *tried, tried[0])
 
 
 def figures(bench: Workbench) -> list[tuple[str, Callable[[], Any]]]:
@@ -86,7 +100,7 @@ def figures(bench: Workbench) -> list[tuple[str, Callable[[], Any]]]:
         bench._completions.add_comparison({"kind": "steer"}, [completion(next(count), name, "cd" * 32)])
 
     return [
-        ("opening the page", lambda: open_page(bench)),
+        ("opening the page", opening(bench, name)),
         ("listing the banks", bench.banks),
         ("listing all labels", bench.labels),
         ("labels of one bank", lambda: bench.bank_labels(name)),
@@ -105,21 +119,13 @@ def figures(bench: Workbench) -> list[tuple[str, Callable[[], Any]]]:
     ]
 
 
-def open_page(bench: Workbench) -> None:
-    """What the page asks for when it is opened: see ``ui/page.py``."""
-    bench.model_state()
-    shelf = bench.banks()
-    recent = bench.comparisons(limit=1)
-    comparison = bench.comparison(recent[0].id)
-    bank = next(one.bank for one in comparison.completions if one.bank)
-    for _ in range(3):  # the comparison's bank, the one that this browser kept, and the names on the cards
-        bench.banks()
-        bench.bank_labels(bank)
-        bench.runaways(bank)
-    bench.comparisons()
-    bench.comparisons("map", 1)
-    bench.unsaved_bank()
-    assert shelf
+def opening(bench: Workbench, bank: str) -> Callable[[], Any]:
+    """What the page asks for and makes of it when it is opened in a browser that was there before."""
+    warnings.filterwarnings("ignore", module="gradio")  # outside of the page it knows less of its lists
+    with gradio.Blocks():
+        page = Page(bench)
+    kept = {"prompt": "Who are you?", "scope": "assistant", "bank": bank, "vectors": [0, 1, 2], "radius": 9.5}
+    return lambda: page._open(kept)
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, float]:
@@ -127,15 +133,6 @@ def timed(work: Callable[[], Any]) -> tuple[float, float]:
     start, processor = time.perf_counter(), time.process_time()
     work()
     return 1000 * (time.perf_counter() - start), 1000 * (time.process_time() - processor)
-
-
-def command(cache: Path) -> float:
-    """Seconds of one search by the command line, Python's start and all imports with it."""
-    environment = os.environ | {"MELBO_CACHE_DIR": str(cache), "MELBO_ASSETS_DIR": str(cache / "assets")}
-    start = time.perf_counter()
-    words = [sys.executable, "-m", "melbo_app", "library", "search", "pirate"]
-    subprocess.run(words, check=True, env=environment, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
 
 
 def make_banks(folder: Path) -> list[str]:

@@ -318,6 +318,8 @@ class Completions:
             return None if row is None else _completion(row)
 
 
+_ADD_COMPARISON = insert(ComparisonRow).returning(ComparisonRow.id)
+_ADD_COMPLETIONS = insert(CompletionRow).returning(CompletionRow.id, sort_by_parameter_order=True)
 _ELSEWHERE = {"id", "vector", "prompt", "prompt_hash", "scores", "model", "model_hash"}
 _PLAIN = sorted(set(Completion.model_fields) - _ELSEWHERE)
 
@@ -329,7 +331,7 @@ def _add(
     models = {model: model_id(session, *model) for model in {(one.model, one.model_hash) for one in completions}}
     prompts = {prompt: prompt_id(session, prompt) for prompt in {one.prompt for one in completions}}
     facts = {"kind": settings.get("kind", "steer"), "created": created, "settings": settings}
-    id = session.scalars(insert(ComparisonRow).values(facts).returning(ComparisonRow.id)).one()
+    id = session.scalars(_ADD_COMPARISON, [facts]).one()
     rows = [
         {
             **_facts(one),
@@ -341,8 +343,7 @@ def _add(
         }
         for position, (one, key) in enumerate(zip(completions, keys, strict=True))
     ]
-    ids = session.scalars(insert(CompletionRow).returning(CompletionRow.id, sort_by_parameter_order=True), rows)
-    return id, ids.all()
+    return id, session.scalars(_ADD_COMPLETIONS, rows).all()
 
 
 def _facts(completion: Completion) -> dict[str, Any]:

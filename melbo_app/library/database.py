@@ -53,6 +53,7 @@ class Database:
             self._engine, self.place, self.path = _server_engine(address), str(address), None  # without the password
         self._writer = self._engine.execution_options(writes=True)
         self._lock, self._ready = threading.Lock(), False
+        self._held: Any = None
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -99,6 +100,8 @@ class Database:
                 # looked at again, now that no other process can be in between
                 with self._writer.begin() as connection:
                     self._upgrade(connection)
+            if self.path is not None:
+                self._held = sqlite.hold_open(self.path)
             self._ready = True
 
     def _upgrade(self, connection: Connection) -> None:

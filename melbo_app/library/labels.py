@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from melbo_app.errors import InputError
@@ -18,7 +18,6 @@ from melbo_app.library.database import Database
 from melbo_app.library.tables import LabelRow, LabelVersionRow, TagRow
 
 MAX_NAME, MAX_TAG, MAX_NOTE, MAX_AUTHOR = 120, 40, 10_000, 80
-FEW = 500  # labels whose tags are looked up one by one; those of more are read with all others
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -157,9 +156,11 @@ class Labels:
     ) -> list[Label]:
         """The labels with ``text`` in their name, note, tags or bank, in any case, and of which the rest is true; by
         bank and vector. ``rating`` is the least that counts."""
-        # rows without objects around them: there may be tens of thousands
+        # tags come joined, and rows without objects around them: there may be tens of thousands
+        own = TagRow.label_id == LabelRow.id
+        tags = select(func.aggregate_strings(TagRow.tag, "\n")).where(own).correlate(LabelRow).scalar_subquery()
         facts = [getattr(LabelRow, column) for column in _COLUMNS]
-        wanted = select(LabelRow.id, *facts).order_by(LabelRow.bank, LabelRow.bank_hash, LabelRow.vector).limit(limit)
+        wanted = select(tags, *facts).order_by(LabelRow.bank, LabelRow.bank_hash, LabelRow.vector).limit(limit)
         if text:
             parts = [part.icontains(text, autoescape=True) for part in (LabelRow.name, LabelRow.note, LabelRow.bank)]
             tagged = select(TagRow.label_id).where(TagRow.tag.icontains(text, autoescape=True))
@@ -168,15 +169,13 @@ class Labels:
             wanted = wanted.where(LabelRow.id.in_(select(TagRow.label_id).where(TagRow.tag == tag)))
         if rating is not None:
             wanted = wanted.where(LabelRow.rating >= rating)
-        words = select(TagRow.label_id, TagRow.tag).order_by(TagRow.tag)
         with self._database.read() as session:
-            rows = session.execute(wanted).all()
-            if len(rows) <= FEW:
-                words = words.where(TagRow.label_id.in_([row.id for row in rows]))
-            tags: dict[int, list[str]] = {}
-            for id, word in session.execute(words):
-                tags.setdefault(id, []).append(word)
-        return [Label(**dict(zip(_COLUMNS, facts, strict=True)), tags=tuple(tags.get(id, ()))) for id, *facts in rows]
+            return [
+                Label(
+                    tags=tuple(sorted(joined.split("\n"))) if joined else (), **dict(zip(_COLUMNS, facts, strict=True))
+                )
+                for joined, *facts in session.connection().execute(wanted)
+            ]
 
     def tags(self) -> list[str]:
         """Every tag in use, in alphabetical order."""

@@ -128,12 +128,12 @@ class CompletionRow(Table):
     vector: Mapped[int | None]
     radius: Mapped[float]
     source: Mapped[int | None]
-    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"), index=True)
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompts.id"))
     prompt_index: Mapped[int]
     text: Mapped[str] = mapped_column(Text)
     tokens: Mapped[int]
     finished: Mapped[bool]
-    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), index=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
     dtype: Mapped[str | None] = mapped_column(String(20))
     max_new_tokens: Mapped[int]
     temperature: Mapped[float]

@@ -1,5 +1,7 @@
 """The database: made on first use, whole or not at all, and every refusal is a sentence."""
 
+import gc
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -118,6 +120,30 @@ def test_a_cache_that_is_emptied_under_a_running_app_is_made_again(path):
     assert count(database) == count(Database(path)) == 1
 
 
+def test_the_log_stays_beside_the_file_while_it_is_in_use_and_is_whole_at_any_moment(path, tmp_path):
+    database = Database(path)
+    store(database, label(1))
+    store(database, label(2))
+    names = {"melbo.sqlite", "melbo.sqlite-wal", "melbo.sqlite-shm"}
+    assert {file.name for file in path.parent.iterdir()} == names
+    copied = tmp_path / "copied"
+    shutil.copytree(path.parent, copied)  # what a power cut would leave
+    assert count(Database(copied / "melbo.sqlite")) == count(database) == 2
+
+
+def test_a_file_that_is_gone_is_not_written_back_over_its_successor(path):
+    database = Database(path)
+    store(database, label(1))
+    for file in path.parent.iterdir():
+        file.unlink()
+    successor = Database(path)
+    store(successor, label(2), label(3))
+    store(database, label(4))  # lets go of the old file
+    del database
+    gc.collect()
+    assert count(successor) == 3 and successor.faults() == []
+
+
 def test_a_locked_database_is_a_sentence(path, monkeypatch):
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.1)
     database = Database(path)
@@ -162,8 +188,7 @@ def test_a_torn_database_is_a_sentence(path):
     database = Database(path)
     with database.write() as session:
         session.add_all([label(number, note="x" * 3000) for number in range(20)])
-    for companion in path.parent.glob("*-wal"):
-        companion.unlink()
+    database.compact()  # all of it is in the file itself now
     data = bytearray(path.read_bytes())
     data[4096:] = b"\xff" * (len(data) - 4096)
     path.write_bytes(bytes(data))

@@ -78,11 +78,10 @@ def test_labels_are_found_by_bank_and_vector(labels, asked, names):
     assert [found.name for found in labels.search(**asked)] == names
 
 
-def test_labels_come_with_all_their_tags_however_many_there_are(labels, monkeypatch):
-    whole = labels.search()
-    assert [label.tags for label in whole] == [("sea",), ("food", "list"), ("sea dog",)]
-    monkeypatch.setattr("melbo_app.library.labels.FEW", 0)
-    assert labels.search() == whole == labels.all()
+def test_labels_are_found_as_they_were_saved_with_all_their_tags(labels):
+    found = labels.search()
+    assert [label.tags for label in found] == [("sea",), ("food", "list"), ("sea dog",)]
+    assert found == labels.all() == [labels.get(label.bank, label.bank_hash, label.vector) for label in found]
     assert labels.search(tag="food") == [labels.get("first", "h1", 1)]
 
 

@@ -184,7 +184,7 @@ def _name_models_and_prompts() -> None:
         connection.execute(_AFTER.insert(), moved)
     op.drop_table("completions")
     op.rename_table("completions_after", "completions")
-    for columns in (["comparison_id"], ["key"], ["bank_hash", "vector"], ["prompt_id"], ["model_id"]):
+    for columns in (["comparison_id"], ["key"], ["bank_hash", "vector"]):
         op.create_index("_".join(["ix_completions", *columns]), "completions", columns)
 
 
