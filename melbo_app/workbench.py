@@ -626,9 +626,11 @@ class Workbench:
 
 
 def _formula(name: str, vector: int | None, radius: float | None) -> str:
-    """The formula for one vector of a bank, or all, with another R."""
+    """The formula for one vector of a bank, or all, with another R; below 0 they point the other way."""
     rows = f"'{name}'" + ("" if vector is None else f"[{vector}]")
-    return rows if radius is None else f"scaled({rows}, {radius!r})"
+    if radius is None:
+        return rows
+    return f"{'-1 * ' if radius < 0 else ''}scaled({rows}, {abs(float(radius))!r})"
 
 
 def _prompts_of(bank: Bank, lm: "LanguageModel") -> list[Prompt]:

@@ -14,7 +14,7 @@ from melbo_app import __version__
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library.bank import FIELD, MAX_BYTES, MAX_HEADER, Bank, BankRecord, ImportHints
 from melbo_app.library.formats import dct
-from melbo_app.library.formats.format import Contents, Format, Given
+from melbo_app.library.formats.format import Contents, Format, Given, readable
 from melbo_app.library.formats.known import DCT, ENDINGS, READ, by_key, ending_of, format_of
 
 
@@ -71,9 +71,10 @@ def imported_bank(file: str, name: str, format: Format, contents: Contents, hint
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
     radius = float(np.median(norms))
     silent = "which says nothing about its vectors" if not contents.says else f"read as {format.title}"
-    notes = [f"Imported from “{file}”, {silent}.", *contents.says]
+    notes = [f"Imported from “{readable(file, 160)}”, {silent}.", *contents.says]
     whose = "as given" if hints.source is not None else "as the file says"
-    notes.append(f"The model “{hints.model}” was given. The layer is {layer}, {whose}, {_where(layer, source, hints)}.")
+    notes.append(f"It was taken to be for the model “{hints.model}”.")
+    notes.append(f"The layer is {layer}, {whose}, {_where(layer, source, hints)}.")
     if contents.counting and hints.counted is None:
         notes.append(f"That is an assumption: {contents.counting}")
     spread = norms.max() - norms.min() > 0.01 * radius

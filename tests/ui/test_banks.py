@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ KINDS = {
     ".safetensors": "safetensors (.safetensors)",
     ".pt": "published MELBO (.pt)",
     ".gguf": "GGUF control vector (.gguf)",
+    ".zip": "DCT (V, U and R) (.zip)",
 }
 
 
@@ -42,12 +44,12 @@ def listed(page: Page) -> list[str]:
     return page.locator("#bank-table tr[data-key]").evaluate_all("rows => rows.map((row) => row.dataset.key)")
 
 
-def give(page: Page, path: Path, name: str = "") -> None:
-    """Choose a file, name it and press Import."""
+def give(page: Page, path: Path, name: str = "", *others: Path) -> None:
+    """Choose a file, with others that belong to it, name it and press Import."""
     clear = page.locator("#bank-upload .top-panel").get_by_label("Clear")
     if clear.is_visible():  # the file before was refused
         clear.click()
-    page.locator("#bank-upload input[type=file]").set_input_files(path)
+    page.locator("#bank-upload input[type=file]").set_input_files([path, *others])
     expect(page.locator("#bank-upload")).to_contain_text(path.stem[:8])
     steps.settle(page)
     steps.fill(page, "bank-import-name", name)
@@ -119,6 +121,18 @@ def test_control_vector_goes_out_with_its_command_and_comes_back(page: Page, app
     expect(page.locator("#bank-details")).to_contain_text("as the file says")
     [vector] = Banks(app.cache / "banks", app.cache / "none").load("vector three").vectors
     assert np.array_equal(vector, sample().vectors[3])
+
+
+def test_the_files_of_dct_are_given_together(page: Page, tmp_path: Path) -> None:
+    steps.tab(page, "Banks")
+    page.locator(f'#bank-table tr[data-key="{steps.SAMPLE}"]').click()
+    expect(page.locator("#bank-details")).to_contain_text(steps.SAMPLE)
+    zipfile.ZipFile(export(page, ".zip", tmp_path)).extractall(tmp_path)
+    steps.fill(page, "bank-import-source", sample().record.source + 1)
+    give(page, tmp_path / f"{steps.SAMPLE}_V.pt", "transcoded", tmp_path / f"{steps.SAMPLE}_R.pt")
+    expect(page.locator('#bank-table tr[data-key="transcoded"]')).to_contain_text(f"{sample().record.source} → ?")
+    expect(page.locator("#bank-details")).to_contain_text("That is an assumption: DCT is trained at the input")
+    expect(page.locator("#bank-details")).to_contain_text("R came along: 9")
 
 
 def test_sample_cannot_be_deleted(page: Page) -> None:

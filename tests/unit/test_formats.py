@@ -1,7 +1,9 @@
 """Every format there and back: each is checked against the other party's own reader or writer, and steers the same."""
 
+import errno
 import io
 import json
+import os
 import shlex
 import sys
 import types
@@ -18,7 +20,7 @@ from safetensors.numpy import load
 from tiny_models import BLOCKS, WIDTH, blocks_of, tiny
 
 from melbo_app.engine.model import LanguageModel
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, StorageError
 from melbo_app.library.bank import Bank, BankRecord, EffectRecord, ImportHints, PromptRecord
 from melbo_app.library.banks import Banks
 from melbo_app.library.formats import card, gguf
@@ -120,6 +122,7 @@ def test_every_format_that_is_read_is_recognised_in_what_it_writes():
             data = format.write(Parcel(card.single(bank(), 0), "x"))
             assert format_of("x" + format.writes[0], data[:8]) is format
     assert format_of("run_3_V.pt", b"PK\3\4") is DCT and format_of("V_deepseek_16.pt", b"PK\3\4") is DCT
+    assert format_of("header of 123 bytes.safetensors", b"{" + bytes(7)) is OURS
     assert format_of("any.name", b"GGUF\3\0\0\0") is GGUF
     assert format_of("Valid.pt", b"PK\3\4") is MELBO
 
@@ -312,7 +315,14 @@ def test_dct_says_what_is_wrong(banks, tmp_path):
         banks.import_file(renamed, name="dct", hints=ImportHints(**(HINTS.__dict__ | {"source": 1})))
     hints = ImportHints(**(HINTS.__dict__ | {"source": 1, "radius": 2.0}))
     assert len(banks.import_file(renamed, name="dct", hints=hints, format="dct").vectors) == 5
-    torch.save({"R": 3.0}, tmp_path / "V_R.pt")
+    for value, sentence in {
+        (3.0,): "^bank file: it holds a tuple, not a bare number",
+        -1.0: "^R: the R file says -1",
+    }.items():
+        torch.save(torch.eye(WIDTH), tmp_path / "again_V.pt")
+        torch.save(value, tmp_path / "again_R.pt")
+        with pytest.raises(InputError, match=sentence):
+            banks.import_file(tmp_path / "again_V.pt", name="again", hints=hints)
     uneven = Bank(bank().record, rows() * np.array([[1], [2], [3]], np.float32))
     with pytest.raises(InputError, match="^R: the vectors' norms run from 6 to 18, and DCT has one R for all"):
         DCT.write(Parcel(uneven, "x"))
@@ -412,6 +422,18 @@ def test_the_folder_holds_the_bank_and_each_vector_for_others(banks, tmp_path):
     assert {Path(name).name for name in packed.namelist()} == {path.name for path in out.iterdir()}
     assert np.array_equal(load(packed.read("published/published.safetensors"))["vectors"], rows())
     assert not list(tmp_path.glob(".*.part"))
+
+
+@pytest.mark.parametrize("function", ["fsync", "rename"])
+def test_a_folder_that_cannot_be_written_leaves_nothing(banks, tmp_path, monkeypatch, function):
+    def no_space(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(os, function, no_space)
+    with pytest.raises(StorageError, match="nothing was changed"):
+        banks.export_file("first", tmp_path / "published")
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_bank_at_the_first_block_is_published_without_control_vectors():

@@ -260,6 +260,10 @@ def test_a_control_vector_says_its_layer_and_what_is_missing_is_said_before_the_
 def test_one_vector_of_a_bank_goes_out_in_our_own_format_with_its_formula(bench, bank, tmp_path):
     made = bench.import_bank(bench.export_bank("a", tmp_path / "one.safetensors", vector=2))
     assert made.record.formula == "'a'[2]" and made.vectors.tolist() == bank.vectors[2:3].tolist()
+    made = bench.import_bank(bench.export_bank("a", tmp_path / "all.safetensors", radius=-3))
+    assert np.allclose(made.vectors, -bank.vectors / 2, atol=1e-6) and made.record.radius == pytest.approx(3)
+    with pytest.raises(InputError, match="0 is no norm"):
+        bench.export_bank("a", tmp_path / "none.pt", radius=0)
 
 
 def test_a_bank_from_elsewhere_for_another_model_loads_it(bench, tmp_path, other_folder):

@@ -13,7 +13,7 @@ OURS = Format(
 )
 MELBO = Format("melbo", "published MELBO", (".pt",), melbo.write, _PT, _ZIP, melbo.read)
 GGUF = Format("gguf", "GGUF control vector", (".gguf",), gguf.write, (".gguf",), b"GGUF", gguf.read)
-SVEC = Format("svec", "svec", (".svec",), svec.write, (".svec",), b"{", svec.read)
+SVEC = Format("svec", "svec", (".svec",), svec.write, (".svec",), read=svec.read)
 SNIPPET = Format("steering-vectors", "steering-vectors snippet", (".py",), snippet.write)
 FOLDER = Format("folder", "folder with a model card", (".zip", ""), card.write)
 DCT = Format("dct", "DCT (V, U and R)", (".zip",), dct.write, _PT, _ZIP, dct.read)

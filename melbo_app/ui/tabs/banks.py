@@ -29,7 +29,7 @@ FUNCTIONS = [
 ]
 KINDS = [(f"{format.title} ({format.writes[0]})", format.key) for format in FORMATS]
 FORMATS_READ = [("by the file", ""), *((format.title, format.key) for format in READ)]
-COUNTED = [("as the format has it", ""), ("the output of block N", "output"), ("the input of block N", "input")]
+COUNTED = [("by the format", ""), ("output of block N", "output"), ("input of block N", "input")]
 NOTHING = "No bank chosen: click one in the list."
 
 
@@ -63,7 +63,7 @@ class BanksTab:
             gr.Row(elem_classes="mx-split"),
         ):
             self.upload = gr.File(
-                label=f"File ({', '.join(ENDINGS)}), or DCT's V, U and R", file_types=list(ENDINGS),
+                label="File (.safetensors, .pt, .gguf, .svec; DCT: V, U, R)", file_types=list(ENDINGS),
                 file_count="multiple", elem_id="bank-upload", height=200, scale=2, min_width=240,
             )  # fmt: skip
             with gr.Column(scale=3, min_width=300):
@@ -79,7 +79,7 @@ class BanksTab:
                         FORMATS_READ, value="", label="Format", elem_id="bank-import-format", min_width=150
                     )
                     self.counted = gr.Dropdown(
-                        COUNTED, value="", label="Layer N is", elem_id="bank-import-counted", min_width=150
+                        COUNTED, value="", label="Layer N means", elem_id="bank-import-counted", min_width=150
                     )
                     self.add = gr.Button("Import", variant="primary", elem_id="bank-import", min_width=110)
         with gr.Accordion("Combine vectors", open=False, elem_id="bank-combine-panel"):
