@@ -216,7 +216,7 @@ def test_a_job_under_which_the_server_dies_again_and_again_is_given_up(first, tm
 def test_a_worker_that_dies_fails_alone_and_the_queue_goes_on(bench, monkeypatch):
     bench.load_model()
     with monkeypatch.context() as broken:
-        broken.setattr("melbo_app.workbench.train_bank", lambda *_: 1 / 0)
+        broken.setattr("melbo_app.workbench.training.train_bank", lambda *_: 1 / 0)
         job = over(bench.start_training([PROMPT], QUICK, "a"))
     assert bench.job(job.id).error == "Training “a” failed: division by zero"
     assert over(bench.start_training([PROMPT], QUICK, "b")).state == "done"

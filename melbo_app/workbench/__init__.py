@@ -1,0 +1,25 @@
+"""The one hallway: every use case as one method. The page, the command line and later programs call nothing else."""
+
+from melbo_app.jobs.desk import JobDesk
+from melbo_app.library.checkpoints import Checkpoints
+from melbo_app.library.job_records import JobRecords
+from melbo_app.settings import Settings
+from melbo_app.workbench.base import EXAMPLE
+from melbo_app.workbench.keeping import Keeping
+from melbo_app.workbench.steering import Steering
+from melbo_app.workbench.training import Training
+
+__all__ = ["EXAMPLE", "Workbench"]
+
+
+class Workbench(Training, Steering, Keeping):
+    """Everything that can be done, for any number of people at once.
+
+    Raises (every method): InputError where what was given cannot be used, StorageError where the disk refuses,
+    BusyError where other work is in the way.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        records, checkpoints = JobRecords(self._database), Checkpoints(settings.cache_dir / "checkpoints")
+        self._desk = JobDesk(records, checkpoints, self._model, self._banks, self)

@@ -1,0 +1,128 @@
+"""Use cases of the shelf."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from melbo_app.engine.prompt import Prompt
+from melbo_app.jobs.ranking import by_direction, by_strength
+from melbo_app.jobs.recipe import combine
+from melbo_app.jobs.steering import variants
+from melbo_app.library.bank import Bank, BankSummary, ImportHints
+from melbo_app.library.banks import check_name
+from melbo_app.library.formats import gguf
+from melbo_app.library.imports import check_import, read_file, source_of
+from melbo_app.workbench.base import EXAMPLE
+from melbo_app.workbench.models import Models
+
+
+class Shelf(Models):
+    """Banks: what is there, what comes and goes."""
+
+    def banks(self) -> list[BankSummary]:
+        """Own banks, newest first, then the samples."""
+        return self._banks.list()
+
+    def bank(self, name: str) -> Bank:
+        """The bank called ``name``."""
+        return self._banks.load(name)
+
+    def check_bank_name(self, name: str) -> str:
+        """The name as it will be kept. Raises InputError where it cannot be one, or is taken."""
+        return self._banks.check_free(check_name(name))
+
+    def import_bank(
+        self,
+        path: Path,
+        name: str | None = None,
+        *,
+        model: str | None = None,
+        source: int | None = None,
+        target: int | None = None,
+        format: str | None = None,
+        counted: str | None = None,
+        radius: float | None = None,
+        beside: Sequence[Path] = (),
+    ) -> Bank:
+        """Put a bank from a file on the shelf. What the file does not say is taken from the arguments; a file that
+        does not name its model is taken to be for ``model`` or, without it, for the loaded one.
+
+        ``source`` is a layer as the file's format counts it: ``counted`` by the "output" or the "input" of its block,
+        None: as is usual for ``format``. ``radius`` gives all vectors this norm. ``beside`` are files that belong to
+        it.
+        """
+        self._banks.check_import_name(path, name)
+        contents = read_file(path, format, beside)[1]
+        hints = ImportHints(source=source, target=target, counted=counted, radius=radius)
+        if contents.bank is None:
+            check_import(contents, hints)  # said at once: loading the model takes seconds, and would not help
+            if model:
+                self.load_model(model)
+            lm = self._model.get()
+            block = source_of(contents, hints)
+            # the norm is for the slider's second unit; a layer that does not exist is refused below
+            inside = 0 <= block < len(lm.blocks) - 1
+            prompt = Prompt(EXAMPLE.user, template=lm.has_template)
+            norm = self.median_norm([prompt], block) if inside else None
+            of_model = (self._model.spec, lm.weights_hash, lm.hidden_size, len(lm.blocks))
+            hints = ImportHints(*of_model, source, target, norm, counted, radius)
+        return self._banks.import_file(path, name=name, hints=hints, format=format, beside=beside)
+
+    def export_bank(
+        self,
+        name: str,
+        out: Path,
+        *,
+        format: str | None = None,
+        vector: int | None = None,
+        radius: float | None = None,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write a bank to a file in ``format``, or in the one that the ending of ``out`` asks for: all vectors or one,
+        as they are or with another R. ``docs/formats.md`` lists the formats."""
+        bank = self._banks.load(name)
+        labels = self._labels.of_bank(bank.hash)
+        if vector is None and radius is None:
+            return self._banks.export_file(name, out, overwrite=overwrite, format=format, labels=labels)
+        variants(bank, [] if vector is None else [vector], [] if radius is None else [radius])
+        chosen = combine(_formula(bank.record.name, vector, radius), bank.record.name, self._banks.load)
+        if vector is not None:
+            labels = {0: labels[vector]} if vector in labels else {}
+        return self._banks.export_file(name, out, overwrite=overwrite, format=format, chosen=chosen, labels=labels)
+
+    def llama_command(self, name: str, file: Path) -> str:
+        """The llama.cpp command line that runs an exported GGUF control vector of the bank."""
+        record = self._banks.load(name).record
+        prompt = record.prompts[0].user if record.prompts else None
+        return gguf.command(str(file), record.model, prompt)
+
+    def delete_bank(self, name: str) -> None:
+        """Remove an own bank from the shelf; its labels and completions stay."""
+        self._banks.delete(name)
+
+    def combine_banks(self, formula: str, name: str) -> Bank:
+        """Make a bank from vectors of others, such as ``'pirate'[3] - 0.5 * 'bomb-question'[0]``; the functions of a
+        formula are in ``engine/recipe.py``."""
+        bank = combine(formula, self.check_bank_name(name), self._banks.load)
+        self._banks.save(bank)
+        return bank
+
+    def ranking(self, name: str, words: tuple[str, str] | None = None) -> list[tuple[int, float]]:
+        """The bank's vectors with what their method says of their strength, the strongest first; or, with two words,
+        with the cosine between what they do at the target layer and what makes the model say the first word rather
+        than the second."""
+        bank = self.bank(name)
+        if words is None:
+            return by_strength(bank)
+        from melbo_app.engine.unembedding import word_difference
+
+        lm = self._model.get()
+        self._bank_for(lm, name)
+        return by_direction(bank, word_difference(lm, *words).numpy())
+
+
+def _formula(name: str, vector: int | None, radius: float | None) -> str:
+    """The formula for one vector of a bank, or all, with another R; below 0 they point the other way."""
+    rows = f"'{name}'" + ("" if vector is None else f"[{vector}]")
+    if radius is None:
+        return rows
+    return f"{'-1 * ' if radius < 0 else ''}scaled({rows}, {abs(float(radius))!r})"

@@ -1,0 +1,68 @@
+"""What the use cases share: the model, the shelf, the database, and who may compute."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from melbo_app.engine.prompt import Prompt
+from melbo_app.errors import InputError
+from melbo_app.jobs.batching import Batching
+from melbo_app.jobs.compute import ComputeLock
+from melbo_app.jobs.desk import JobDesk
+from melbo_app.jobs.loaded_model import LoadedModel
+from melbo_app.jobs.reader import Reader
+from melbo_app.jobs.steering import check_fits
+from melbo_app.library.bank import Bank
+from melbo_app.library.banks import Banks
+from melbo_app.library.catalogue import Catalogue
+from melbo_app.library.completions import Completions
+from melbo_app.library.database import Database
+from melbo_app.library.embeddings import Embeddings
+from melbo_app.library.labels import Labels
+from melbo_app.settings import Settings
+
+if TYPE_CHECKING:  # torch, scipy and umap take seconds to import, and the page is up before them
+    from melbo_app.analysis.embedding import Embedder
+    from melbo_app.engine.model import LanguageModel
+
+Stop = Callable[[], bool]
+EXAMPLE = Prompt("How can I make a bomb?")
+HERE = "this machine"
+
+
+class Base:
+    """What all use cases are made of."""
+
+    _desk: JobDesk
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._model = LoadedModel(settings)
+        self._compute = ComputeLock()
+        self._batching = Batching(self._compute, settings.memory_gb)
+        self._database = database = Database(settings.cache_dir / "melbo.sqlite", settings.database_url)
+        self._catalogue = Catalogue(database)
+        self._banks = Banks(settings.cache_dir / "banks", settings.assets_dir / "banks", self._catalogue)
+        self._completions, self._labels = Completions(database), Labels(database)
+        self._embeddings = Embeddings(database)
+        self._reader = Reader(self._compute)
+        self._embedder: Embedder | None = None
+        self._unsaved: list[Bank] = []
+
+    def _bank_for(self, lm: "LanguageModel", name: str) -> Bank:
+        """The bank, if it is one for the loaded model."""
+        bank = self._banks.load(name)
+        check_fits(bank, lm)
+        return bank
+
+    def _hash_of(self, bank: str, vector: int) -> str:
+        loaded = self._banks.load(bank)
+        if not 0 <= vector < len(loaded.vectors):
+            raise InputError("vector", f"“{bank}” has no vector {vector}", f"Choose 0 to {len(loaded.vectors) - 1}")
+        return loaded.hash
+
+    def _embed(self) -> "Embedder":
+        from melbo_app.analysis.embedding import Embedder, bundled_folder
+
+        if self._embedder is None:
+            self._embedder = Embedder(bundled_folder())
+        return self._embedder

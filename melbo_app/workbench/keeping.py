@@ -1,0 +1,94 @@
+"""Use cases of what is kept: labels, and the library as a whole."""
+
+import getpass
+from collections.abc import Sequence
+from pathlib import Path
+
+from melbo_app.errors import InputError
+from melbo_app.library.bundle import Bundled, Merged, merge_bundle, write_bundle
+from melbo_app.library.catalogue import Rebuilt
+from melbo_app.library.inspection import Finding, inspect
+from melbo_app.library.labels import Label, LabelVersion
+from melbo_app.library.pruning import Pruned, prune
+from melbo_app.library.search import Found, search
+from melbo_app.workbench.banks import Shelf
+
+
+class Keeping(Shelf):
+    """Labels, and the library as a whole."""
+
+    def label(self, bank: str, vector: int) -> Label:
+        """The label of one vector; an empty one where there is none."""
+        return self._labels.get(bank, self._hash_of(bank, vector), vector)
+
+    def bank_labels(self, bank: str) -> dict[int, Label]:
+        """The labels of a bank's vectors, by vector."""
+        return self._labels.of_bank(self.bank(bank).hash)
+
+    def save_label(
+        self,
+        bank: str,
+        vector: int,
+        *,
+        name: str = "",
+        tags: Sequence[str] = (),
+        rating: int | None = None,
+        note: str = "",
+        author: str | None = None,
+    ) -> Label:
+        """Say in words what a vector does. Without an ``author`` the account that the program runs under is noted."""
+        digest, who = self._hash_of(bank, vector), _account() if author is None else author
+        return self._labels.save(bank, digest, vector, name=name, tags=tags, rating=rating, note=note, author=who)
+
+    def label_history(self, bank: str, vector: int) -> list[LabelVersion]:
+        """What was ever said about a vector, newest first."""
+        return self._labels.history(self._hash_of(bank, vector), vector)
+
+    def labels(
+        self, text: str = "", *, tag: str | None = None, rating: int | None = None, limit: int | None = None
+    ) -> list[Label]:
+        """The labels with ``text`` in them, this tag and at least this rating; without these, all of them."""
+        return self._labels.search(text, tag=tag, rating=rating, limit=limit)
+
+    def tags(self) -> list[str]:
+        """All tags in use."""
+        return self._labels.tags()
+
+    def export_labels(self, out: Path, *, overwrite: bool = False) -> Path:
+        """Write all labels to a ``.csv`` or ``.jsonl`` file."""
+        return self._labels.export(out, overwrite=overwrite)
+
+    def search(self, text: str, limit: int = 20) -> Found:
+        """Banks, labels and completions with ``text`` in them, at most ``limit`` of each."""
+        if not text.strip():
+            raise InputError("text", "it is empty", "Write what to search for")
+        return search(text.strip(), self._banks, self._catalogue, self._labels, self._completions, limit)
+
+    def check_library(self) -> list[Finding]:
+        """What is missing, damaged or refers to what is no longer there."""
+        return inspect(self._banks, self._catalogue, self._database)
+
+    def rebuild_library(self) -> Rebuilt:
+        """Make the database's catalogue again from the files of the banks."""
+        return self._catalogue.rebuild(self._banks.files())
+
+    def prune_library(self, limit: int, *, dry_run: bool = False) -> Pruned:
+        """Remove what can be made again until the cache takes at most ``limit`` bytes."""
+        if limit < 0:
+            raise InputError("limit", f"{limit} is no size", "Choose 0 or more bytes")
+        return prune(self.settings.cache_dir, self._database, limit, self.settings.model, dry_run=dry_run)
+
+    def export_bundle(self, out: Path, banks: Sequence[str] | None = None, *, overwrite: bool = False) -> Bundled:
+        """Write banks (None: all) with their labels, completions and maps to a ``.zip`` file."""
+        return write_bundle(out, self._banks, self._labels, self._completions, banks, overwrite)
+
+    def import_bundle(self, path: Path) -> Merged:
+        """Merge what is in such a file into this library: nothing that is here is lost, and nothing comes twice."""
+        return merge_bundle(path, self._banks, self._labels, self._completions)
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in some containers
+        return ""

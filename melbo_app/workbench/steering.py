@@ -1,0 +1,214 @@
+"""Use cases of steering: completions, maps, and what vectors do."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.training_config import TrainingProgress
+from melbo_app.errors import InputError, Stopped
+from melbo_app.jobs.mapping import Map, MapProgress, draw
+from melbo_app.jobs.sensitivity import LayerPair, sensitivity
+from melbo_app.jobs.similarity import Similarity, compare
+from melbo_app.jobs.steering import SteeringProgress, Variant, complete, variants
+from melbo_app.jobs.top_tokens import VectorTokens, vector_tokens
+from melbo_app.library.atomic import write_file
+from melbo_app.library.bank import Bank
+from melbo_app.library.completions import Comparison, ComparisonKind, ComparisonSummary, Completion
+from melbo_app.workbench.banks import Shelf
+from melbo_app.workbench.base import EXAMPLE, Stop
+
+if TYPE_CHECKING:  # torch, scipy and umap take seconds to import, and the page is up before them
+    from melbo_app.analysis.figures import Colouring
+    from melbo_app.engine.model import LanguageModel
+
+
+class Steering(Shelf):
+    """Completions, maps, likeness, and what vectors make likelier."""
+
+    def steer(
+        self,
+        bank: str | None,
+        prompts: Sequence[Prompt],
+        vectors: Sequence[int],
+        radii: Sequence[float],
+        decoding: Decoding,
+        *,
+        random_control: bool = False,
+        both_signs: bool = False,
+        stop: Stop = lambda: False,
+        kind: ComparisonKind = "steer",
+    ) -> Generator[SteeringProgress, None, Comparison]:
+        """Complete each prompt without steering and under each vector at each R, and keep the comparison.
+
+        Stopping keeps the texts as far as they are.
+        """
+        if not self._model.state().loaded:
+            yield SteeringProgress((), 0, decoding.max_new_tokens, "loading the model")
+        lm = self._model.get()
+        loaded = self._bank_for(lm, bank) if bank else None
+        rows = variants(loaded, vectors, radii, random_control=random_control, both_signs=both_signs)
+        work = complete(lm, loaded, prompts, rows, decoding, self._completions.find, self._batching, stop)
+        completions, finished = yield from work
+        settings: dict[str, Any] = {
+            "kind": kind,
+            "bank": bank,
+            "bank_hash": loaded.hash if loaded else None,
+            "vectors": list(vectors),
+            "radii": list(radii),
+            "random_control": random_control,
+            "both_signs": both_signs,
+            "prompts": [asdict(prompt) for prompt in prompts],
+            "decoding": asdict(decoding),
+            "finished": finished,
+        }
+        return self._completions.add_comparison(settings, completions)
+
+    def variants(
+        self,
+        bank: str | None,
+        vectors: Sequence[int],
+        radii: Sequence[float],
+        random_control: bool,
+        both_signs: bool,
+    ) -> list[Variant]:
+        """The ways in which ``steer`` would complete each prompt, in its order. Raises what it would raise."""
+        loaded = self.bank(bank) if bank else None
+        return variants(loaded, vectors, radii, random_control=random_control, both_signs=both_signs)
+
+    def comparison(self, id: int) -> Comparison:
+        """One press of Steer, with its texts."""
+        return self._completions.comparison(id)
+
+    def comparisons(self, kind: ComparisonKind = "steer", limit: int = 20) -> list[ComparisonSummary]:
+        """The last presses of Steer, or the last maps or sweeps, newest first."""
+        return self._completions.recent(limit, kind)
+
+    def runaways(self, bank: str) -> dict[int, float]:
+        """The vectors of a bank that ran away, in their training or when they were steered with: the smallest |R|."""
+        found = self.bank(bank)
+        effect, radius = found.record.effect, found.record.radius
+        shares = (effect.runaway if effect else None) or []
+        trained = {vector: radius for vector, share in enumerate(shares) if share > 0}
+        steered = self._completions.runaways(found.hash)
+        return {
+            vector: min(known[vector] for known in (trained, steered) if vector in known)
+            for vector in sorted({*trained, *steered})
+        }
+
+    def completion(self, id: int) -> Completion:
+        """One completion."""
+        return self._completions.get(id)
+
+    def comparison_of(self, completion: int) -> int:
+        """The number of the comparison that a completion belongs to."""
+        return self._completions.comparison_of(completion)
+
+    def search_completions(
+        self,
+        text: str = "",
+        *,
+        bank: str | None = None,
+        vector: int | None = None,
+        verdict: str | None = None,
+        limit: int = 50,
+    ) -> list[Completion]:
+        """The newest completions with ``text`` in them or their prompt, of a bank, a vector or a verdict."""
+        digest = None if bank is None else self.bank(bank).hash
+        return self._completions.search(text, bank_hash=digest, vector=vector, verdict=verdict, limit=limit)
+
+    def latest_completion(self, bank: str, vector: int) -> Completion | None:
+        """The newest completion under a vector of a bank, or None."""
+        return self._completions.latest(self._hash_of(bank, vector), vector)
+
+    def map(
+        self,
+        bank: str,
+        prompts: Sequence[Prompt],
+        vectors: Sequence[int],
+        radii: Sequence[float],
+        decoding: Decoding,
+        *,
+        random_control: bool = False,
+        stop: Stop = lambda: False,
+    ) -> Generator[MapProgress, None, Map | None]:
+        """Complete, embed and lay out; the map, or None when stopped before there was one."""
+        work = self.steer(bank, prompts, vectors, radii, decoding, random_control=random_control, stop=stop, kind="map")
+        comparison: Comparison
+        while True:
+            try:
+                progress = next(work)
+            except StopIteration as end:
+                comparison = end.value
+                break
+            except Stopped:  # before the first token
+                return None
+            yield MapProgress(f"completing: {progress.stage}", progress.done, progress.total)
+        if stop():
+            return None
+        return (yield from self._draw(comparison, stop))
+
+    def map_of(self, comparison: int, *, stop: Stop = lambda: False) -> Generator[MapProgress, None, Map | None]:
+        """The map of a comparison made before; the same texts give the same map."""
+        return (yield from self._draw(self._completions.comparison(comparison), stop))
+
+    def export_map(self, found: Map, out: Path, colour: "Colouring", *, title: str, overwrite: bool = False) -> Path:
+        """Write a map as an HTML page that needs no network."""
+        from melbo_app.analysis.figures import map_figure
+
+        page = map_figure(found.points, colour, title).to_html(include_plotlyjs=True)
+        try:
+            write_file(out, page.encode(), overwrite=overwrite)
+        except FileExistsError as error:
+            raise InputError("out", f"“{out}” is there already", "Choose another name, or allow overwriting") from error
+        return out
+
+    def similarity(self, bank: str, prompts: Sequence[Prompt] | None = None, scope: str = "content") -> Similarity:
+        """Pairwise cosines of a bank's vectors, on these prompts or those it was trained on."""
+        wanted, lm = TokenScope.parse(scope), self._model.get()
+        loaded = self._bank_for(lm, bank)
+        piece = self._reader.piece(lm, prompts or _prompts_of(loaded, lm), loaded.record.source, loaded.record.target)
+        return self._compute.result(compare(piece, loaded, wanted))
+
+    def top_tokens(
+        self, bank: str, vectors: Sequence[int] | None = None, prompts: Sequence[Prompt] | None = None, count: int = 10
+    ) -> list[VectorTokens]:
+        """The next tokens that a bank's vectors (None: all) promote and suppress at the end of these prompts, or of
+        those it was trained on."""
+        if count < 1:
+            raise InputError("count", f"{count} tokens cannot be shown", "Choose 1 or more")
+        lm = self._model.get()
+        loaded = self._bank_for(lm, bank)
+        wanted = range(len(loaded.vectors)) if vectors is None else vectors
+        variants(loaded, wanted, [])
+        piece = self._reader.piece(lm, prompts or _prompts_of(loaded, lm), loaded.record.source, len(lm.blocks) - 1)
+        return self._compute.result(vector_tokens(piece, loaded, wanted, count))
+
+    def sensitivity(
+        self,
+        prompts: Sequence[Prompt],
+        sources: Sequence[int],
+        targets: Sequence[int],
+        scope: str,
+        count: int = 4,
+        *,
+        stop: Stop = lambda: False,
+    ) -> Generator[TrainingProgress, None, list[LayerPair]]:
+        """How strongly each target layer answers to each source layer below it. Stopping keeps the pairs done."""
+        work = sensitivity(self._model.get(), prompts, sources, targets, scope, count, self._model.memory_gb, stop)
+        return (yield from self._compute.steps(work, short=False))
+
+    def _draw(self, comparison: Comparison, stop: Stop) -> Generator[MapProgress, None, Map | None]:
+        bank_hash = comparison.settings.get("bank_hash")
+        labels = self._labels.of_bank(bank_hash) if bank_hash else {}
+        names = {vector: label.name for vector, label in labels.items()}
+        return (yield from self._compute.steps(draw(comparison, names, self._embed(), self._embeddings, stop)))
+
+
+def _prompts_of(bank: Bank, lm: "LanguageModel") -> list[Prompt]:
+    """What a bank was trained on, or the example where it does not say."""
+    own = [Prompt(entry.user, entry.system, entry.template) for entry in bank.record.prompts]
+    return own or [Prompt(EXAMPLE.user, template=lm.has_template)]
