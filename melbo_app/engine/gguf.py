@@ -72,7 +72,10 @@ class _Fields:
         return struct.unpack("<" + code, self.take(struct.calcsize("<" + code)))[0]
 
     def text(self) -> str:
-        return self.take(self.number("Q")).decode()
+        try:
+            return self.take(self.number("Q")).decode()
+        except UnicodeDecodeError as error:
+            raise ValueError("it holds a text that is not UTF-8") from error
 
     def value(self, kind: int) -> int | float | str | None:
         """A scalar or a text; None for an array, which is skipped."""

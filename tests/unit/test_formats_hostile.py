@@ -25,8 +25,9 @@ from melbo_app.library.formats.known import DCT, FORMATS, GGUF, MELBO, OURS, SVE
 WIDTH = 8
 ROWS = np.random.default_rng(0).normal(size=(2, WIDTH)).astype(np.float32)
 ROWS /= np.linalg.norm(ROWS, axis=1, keepdims=True)
+LONG = "a model whose name is so long that changes meet it, " * 3
 RECORD = BankRecord(
-    name="x", model="tiny", model_hash="ab", hidden_size=WIDTH, source=2, radius=1, method="joint",
+    name="x", model=LONG, model_hash="ab", hidden_size=WIDTH, source=2, radius=1, method="joint",
     created=datetime(2026, 11, 21, tzinfo=UTC),
 )  # fmt: skip
 BANK = Bank(RECORD, ROWS, ROWS)
@@ -45,7 +46,25 @@ MAIN = {key: next(name for name in files if name in ("x_V.pt", f"x{name[1:]}")) 
 READ = {format.key: format for format in FORMATS if format.read}
 
 HUGE = [struct.pack("<Q", number) for number in (0, 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1)]
-WORDS = [b"[", b"]", b"{", b"}", b'"', b",", b":", b"\\ud800", b"NaN", b"-", b"1e999", b"9" * 400, b"null", b"[" * 50]
+WORDS = [
+    b"[",
+    b"]",
+    b"{",
+    b"}",
+    b'"',
+    b",",
+    b":",
+    b"\\ud800",
+    b"NaN",
+    b"-",
+    b"1e999",
+    b"9" * 400,
+    b"null",
+    b"[" * 50,
+    b"\n",
+    b"\0",
+    b"\x1b[31m",
+]
 OPCODES = [
     b"cos\nsystem\n",
     b"R",

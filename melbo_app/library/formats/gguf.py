@@ -100,7 +100,8 @@ def _table(data: bytes) -> GgufTable:
     try:
         return read_table(io.BytesIO(data), len(data), MAX_HEADER, MAX_LAYERS)
     except ValueError as error:
-        raise InputError(FIELD, f"it is not a complete GGUF file: {error}", "Copy or download it again") from error
+        problem = f"it is not a complete GGUF file: {readable(str(error), 200)}"
+        raise InputError(FIELD, problem, "Copy or download it again") from error
 
 
 def _check_kind(table: GgufTable) -> None:
