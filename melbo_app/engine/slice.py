@@ -34,7 +34,10 @@ class ModelSlice:
         baseline: [P, T, d], Z(0), output of block t without steering.
         sinks: [P, T] bool, attention sinks at the source or the target layer.
         median_norm: median residual norm at the source, over all tokens but sinks and padding.
+        vector_bytes: what a vector takes of the memory, once that was counted.
     """
+
+    vector_bytes: int | None = None
 
     def __init__(self, lm: LanguageModel, encoded: EncodedPrompts, source: int, target: int) -> None:
         """Run the model once.

@@ -90,8 +90,7 @@ def vectors_at_once(piece: ModelSlice, memory_gb: float | None = None) -> int:
     Raises:
         InputError: not even one fits; the message has the numbers.
     """
-    need = bytes_per_vector(piece.lm, piece.encoded, piece.source, piece.target)
-    have = budget(piece.lm, memory_gb)
+    need, have = _vector_bytes(piece), budget(piece.lm, memory_gb)
     if need > have:
         prompts, tokens = piece.encoded.input_ids.shape
         raise InputError(
@@ -105,7 +104,7 @@ def vectors_at_once(piece: ModelSlice, memory_gb: float | None = None) -> int:
 
 def memory_note(piece: ModelSlice, config: TrainingConfig, memory_gb: float | None = None) -> str:
     """What a training needs of the memory, for people."""
-    each, have = bytes_per_vector(piece.lm, piece.encoded, piece.source, piece.target), budget(piece.lm, memory_gb)
+    each, have = _vector_bytes(piece), budget(piece.lm, memory_gb)
     together = 1 if config.method == "sequential" else min(config.vectors, batch_size(piece, memory_gb))
     return (
         f"Needs {size_text(each * together)} beside the model, for {together} of {config.vectors} vectors at a time; "
@@ -125,3 +124,10 @@ def refuse_coupling(piece: ModelSlice, config: TrainingConfig, memory_gb: float 
             "may be used",
             "Choose fewer vectors or a smaller scope, or the method soft-theta",
         )
+
+
+def _vector_bytes(piece: ModelSlice) -> int:
+    """Counted once: that runs the model several times."""
+    if piece.vector_bytes is None:
+        piece.vector_bytes = bytes_per_vector(piece.lm, piece.encoded, piece.source, piece.target)
+    return piece.vector_bytes
