@@ -14,6 +14,8 @@ from tiny_models import BLOCKS, CONTEXT, random_thetas
 from melbo_app.engine import generation
 from melbo_app.engine.batch import Batch
 from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.encoding import encode
+from melbo_app.engine.memory import rows_at_once
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
 from melbo_app.jobs import batching
@@ -222,13 +224,15 @@ def test_texts_that_are_known_are_there_at_once_whoever_computes(bench, bank):
         assert texts(finish(steer(bench))) == texts(known)
 
 
-@pytest.mark.parametrize(("limit", "value"), [("MOST_SHARED", 4), ("MOST_PADDING", 3), ("memory", 1e-6)])
+@pytest.mark.parametrize(("limit", "value"), [("MOST_SHARED", 4), ("MOST_PADDING", 3), ("memory for rows", 4.5)])
 def test_who_does_not_fit_in_runs_beside_the_others_without_waiting(
     bench, bank, alone, passes, monkeypatch, limit, value
 ):
     expected = [alone((0, 1)), alone((2,), OTHER)]
-    if limit == "memory":
-        bench._batching.memory_gb = value
+    if limit == "memory for rows":
+        lm = bench._model.get()
+        tokens = encode(lm, [OTHER]).input_ids.shape[1] + TEN.max_new_tokens
+        bench._batching.memory_gb = value / rows_at_once(lm, tokens, 1.0)
     else:
         monkeypatch.setattr(batching, limit, value)
     passes.clear()
