@@ -102,7 +102,8 @@ def figures(bench: Workbench) -> list[tuple[str, Callable[[], Any]]]:
     return [
         ("opening the page", opening(bench, name)),
         ("listing the banks", bench.banks),
-        ("listing all labels", bench.labels),
+        ("listing 500 labels", lambda: bench.labels(limit=500)),
+        (f"listing all {LABELS:,} labels, as for an export", bench.labels),
         ("labels of one bank", lambda: bench.bank_labels(name)),
         ("the last 20 comparisons", bench.comparisons),
         ("searching everything, a frequent word", lambda: bench.search("pirate")),

@@ -58,7 +58,7 @@ def _compare(read: dict[tuple[str, bool], BankEntry], entered: dict[tuple[str, b
         if there is None and known is not None:
             problem = f"its file is missing; it held the vectors {known.hash[:16]}"
             found.append(Finding(subject, problem, f"Put the file back, or forget it. {REBUILD}"))
-        elif there is not None and there.hash and known is None:
+        elif there is not None and there.hash and known is None and not there.sample:  # samples wait for a search
             found.append(Finding(subject, "its file is not in the database yet", REBUILD))
         elif there is not None and known is not None and there.hash and there.file_hash != known.file_hash:
             vectors = "holds other vectors" if there.hash != known.hash else "says something else"

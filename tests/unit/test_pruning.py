@@ -42,7 +42,7 @@ def completion(vector, text="x"):
     )  # fmt: skip
 
 
-def fill(database, comparisons=60, size=20_000):
+def fill(database, comparisons=40, size=20_000):
     """Comparisons of one large text each, by vectors 0, 1, 2 …"""
     completions = Completions(database)
     return [completions.add_comparison({}, [completion(number, "x" * size)]).id for number in range(comparisons)]
@@ -125,7 +125,7 @@ def test_a_dry_run_says_what_would_go_and_removes_nothing(cache, database, tmp_p
         "uploads and leftovers", "embeddings", "unpacked model other", "completions of the oldest comparisons",
     ]  # fmt: skip
     assert size_of(cache, database) == before and folder.exists() and upload.exists()
-    assert len(Completions(database).recent(100)) == 60
+    assert len(Completions(database).recent(100)) == 40
     done = prune(cache, database, 0, "")
     assert [(entry.what, entry.count) for entry in done.removals] == [
         (entry.what, entry.count) for entry in tried.removals
