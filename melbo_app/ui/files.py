@@ -43,8 +43,8 @@ def written(stem: str, ending: str, write: Callable[[Path], Path]) -> str:
 
 
 @contextmanager
-def uploaded(file: gr.FileData, name: str | None) -> Iterator[Path]:
-    """The path of a file that a program uploaded, as long as the context is open; with the ending of ``name``, if any.
+def uploaded(file: gr.FileData, name: str | None = None) -> Iterator[Path]:
+    """The path of a file that a program uploaded, as long as the context is open; under ``name``, if one is given.
 
     Raises InputError for every other path: a program can write anything into its request.
     """
@@ -53,5 +53,6 @@ def uploaded(file: gr.FileData, name: str | None) -> Iterator[Path]:
         raise InputError("file", "it was not uploaded", "Upload it first, and give what the upload returned")
     with tempfile.TemporaryDirectory(dir=uploads) as folder:
         if name is not None:
-            path = Path(shutil.copy(path, Path(folder) / f"bank{Path(name).suffix}"))
+            own = Path(re.sub(r"[^\w\-. ]", "_", Path(name).name))
+            path = Path(shutil.copy(path, Path(folder) / f"{own.stem.strip('. ')[:80] or 'bank'}{own.suffix[:20]}"))
         yield path

@@ -13,9 +13,9 @@ from melbo_app.ui.verbs.steering import SteeringVerbs
 from melbo_app.ui.verbs.training import TrainingVerbs
 from melbo_app.workbench import Workbench
 
-COMPUTE, LOOK = ("programs-compute", 4), ("programs-look", 8)
-"""Requests of programs that are worked on at a time, those that compute and those that only look something up: the
-others wait, so that the page keeps threads and its turn to compute."""
+COMPUTE, AWAIT, LOOK = ("programs-compute", 4), ("programs-await", 8), ("programs-look", 8)
+"""Requests of programs that are worked on at a time: those that compute, those that wait for a job, perhaps behind a
+long training, and those that only look something up. The others wait, so that the page keeps threads and its turn."""
 
 
 def publish_api(workbench: Workbench) -> None:
@@ -30,9 +30,9 @@ def publish_api(workbench: Workbench) -> None:
         (training.job, LOOK),
         (training.stop_job, LOOK),
         (steering.steer, COMPUTE),
-        (steering.sweep, COMPUTE),
+        (steering.sweep, AWAIT),
         (steering.similarity, COMPUTE),
-        (steering.map, COMPUTE),
+        (steering.map, AWAIT),
         (library.labels, LOOK),
         (library.save_label, LOOK),
         (library.import_bank, COMPUTE),

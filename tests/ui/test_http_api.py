@@ -7,15 +7,18 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import httpx
 import pytest
-from gradio_client import Client
+from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, TextContent, Tool
+
+from melbo_app.library.formats.known import FORMATS, READ
+from melbo_app.ui.verbs.library import ReadFormat, WrittenFormat
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "http-api.md").read_text("utf-8")
@@ -25,7 +28,7 @@ REQUIRED = {
     "stop_job": ["id"], "steer": ["bank"], "sweep": ["bank"], "similarity": ["bank"], "map": ["bank"], "labels": [],
     "save_label": ["bank", "vector"], "import_bank": ["file"], "export_bank": ["name"],
 }  # fmt: skip
-MADE = ("from-a-program", "from-a-file", "from-curl", "from-mcp")
+MADE = ("from-a-program", "from-a-file", "from-curl", "from-mcp", "from-gguf")
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,11 @@ def examples(app: Any, client: Client, tmp_path_factory: pytest.TempPathFactory)
         for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
             exec(compile(block.replace(ADDRESS, app.url), "docs/http-api.md", "exec"), names)
     return names, folder
+
+
+def test_the_formats_are_those_that_are_known():
+    assert get_args(ReadFormat) == tuple(format.key for format in READ)
+    assert get_args(WrittenFormat) == tuple(format.key for format in FORMATS)
 
 
 def said(app: Any, verb: str, arguments: dict[str, Any]) -> str:
@@ -80,7 +88,7 @@ def test_every_verb_and_every_argument_is_described_and_typed(app):
     paths = httpx.get(f"{app.url}/gradio_api/openapi.json").json()["paths"]
     assert {path.split("/")[-1] for path in paths if "/v2/" in path} == {*REQUIRED}
     body = paths["/gradio_api/call/v2/job"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert body["properties"]["id"] == {"type": "string", "description": "what `train` or `jobs` gave for it"}
+    assert body["properties"]["id"] == {"type": "integer", "description": "what `train` or `jobs` gave for it"}
 
 
 def test_the_table_of_the_page_names_every_verb_and_what_it_needs():
@@ -95,7 +103,9 @@ def test_the_python_of_the_page_runs_as_it_stands(examples, app):
     assert all(sum(line["vectors"].values()) == sum(line["random"].values()) == 1 for line in names["swept"]["radii"])
     job = names["job"]
     assert (job["state"], job["bank"], job["error"]) == ("done", "from-a-program", None)
-    assert names["client"].predict(api_name="/jobs")["jobs"][0]["id"] == job["id"]
+    newest = names["client"].predict(3, api_name="/jobs")["jobs"]
+    assert [line["kind"] for line in newest] == ["map", "training", "sweep"]
+    assert newest[1] == job and {line["who"] for line in newest} == {"a program"}
     assert len(names["alike"]["matrix"]) == 2 and len(names["drawn"]["points"]) == 3
     kept = (app.cache / "banks" / "from-a-program.safetensors").read_bytes()
     assert (folder / "mine.safetensors").read_bytes() == kept
@@ -133,7 +143,7 @@ def test_the_lines_for_curl_run_as_they_stand(examples, app):
             "bank: there is no bank called “no-such-bank”. The Banks list names those there are.",
         ),
         (("../../melbo",), "export_bank", "bank: there is no bank called “../../melbo”. The Banks list names those"),
-        (("bomb-question", "../x"), "export_bank", "format: input should be 'safetensors' or 'pt'."),
+        (("bomb-question", "../x"), "export_bank", "format: input should be 'safetensors', 'melbo', 'gguf',"),
         (("/etc",), "load_model", "model: “/etc” is not ready to be loaded. Choose a spec that models lists."),
         (("../x", ["hello"]), "train", "name: “../x” cannot be used. Use 1 to 80 letters"),
         (("x", ["hello", " "]), "train", "prompt: prompt 2 is empty. Write a text for the model to answer."),
@@ -171,10 +181,17 @@ def test_an_export_is_written_among_the_uploads_and_nowhere_else(app, client):
         }
 
     before = files()
-    told = said(app, "export_bank", {"name": "bomb-question", "format": "pt"})
+    told = said(app, "export_bank", {"name": "bomb-question", "format": "melbo"})
     written = Path(json.loads(told.split("data: ")[1])[0]["path"])
     assert written.is_relative_to(app.cache / "uploads") and written.name == "bomb-question.pt"
     assert files() <= before | {app.cache / "uploads"}
+
+
+def test_one_vector_goes_out_as_a_control_vector_and_comes_back(client):
+    made = Path(client.predict("bomb-question", "gguf", vector=3, radius=6, api_name="/export_bank"))
+    assert (made.name, made.read_bytes()[:4]) == ("bomb-question-3.gguf", b"GGUF")
+    told = client.predict(handle_file(made), name="from-gguf", api_name="/import_bank")
+    assert (told["name"], told["vectors"], round(told["radius"], 3)) == ("from-gguf", 1, 6.0)
 
 
 # --- MCP -------------------------------------------------------------------------------------------------------------

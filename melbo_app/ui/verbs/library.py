@@ -1,5 +1,6 @@
 """Verbs about what is kept: models, banks and labels."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -9,8 +10,12 @@ from melbo_app import results
 from melbo_app.defaults import save_label
 from melbo_app.errors import InputError
 from melbo_app.jobs.loaded_model import ModelState
+from melbo_app.library.formats.known import by_key
 from melbo_app.ui.files import uploaded, written
 from melbo_app.workbench import Workbench
+
+ReadFormat = Literal["safetensors", "melbo", "gguf", "svec", "dct"]
+WrittenFormat = Literal["safetensors", "melbo", "gguf", "svec", "steering-vectors", "folder", "dct"]
 
 
 class LibraryVerbs:
@@ -54,33 +59,54 @@ class LibraryVerbs:
         name: str | None = None,
         source: int | None = None,
         target: int | None = None,
+        format: ReadFormat | None = None,
+        counted: Literal["output", "input"] | None = None,
+        radius: float | None = None,
+        beside: list[gr.FileData] | None = None,
         file_name: str | None = None,
     ) -> results.Imported:
-        """Put the bank in a file on the shelf: our own .safetensors, other safetensors, or .pt in the published layout.
+        """Put the bank in a file on the shelf: our own, published MELBO or DCT, GGUF, svec (docs/formats.md).
 
         Args:
             file: the file, uploaded; over MCP as a data: URL in base64
             name: what to call the bank; left out: after the file
-            source: block, from 0, to whose output the vectors are added, if the file does not say
+            source: source layer as the format counts it, if the file does not say or holds several
             target: block, from 0, at whose output changes were measured, if the file does not say
-            file_name: the file's own name, where it was lost in a data: URL; its ending says the format
+            format: what the file is; left out: seen from its beginning and its name
+            counted: whether layer N is the output or the input of block N; left out: as the format has it
+            radius: R of all vectors; left out: the file's
+            beside: DCT's U and R, uploaded; not over MCP
+            file_name: the file's own name, where it was lost in a data: URL
         Returns:
             name, vectors (how many), radius (R) and note (what was assumed)
         """
-        with uploaded(file, file_name) as path:
-            name = Path(file_name).stem if name is None and file_name else name
-            return results.imported(self._workbench.import_bank(path, name, source=source, target=target))
+        with ExitStack() as files:
+            path = files.enter_context(uploaded(file, file_name))
+            others = [files.enter_context(uploaded(other)) for other in beside or []]
+            bank = self._workbench.import_bank(
+                path, name, source=source, target=target, format=format, counted=counted, radius=radius, beside=others
+            )
+        return results.imported(bank)
 
-    def export_bank(self, name: str, format: Literal["safetensors", "pt"] = "safetensors") -> gr.FileData:
-        """A bank as a file to download.
+    def export_bank(
+        self, name: str, format: WrittenFormat = "safetensors", vector: int | None = None, radius: float | None = None
+    ) -> gr.FileData:
+        """A bank as a file to download, in one of the formats that docs/formats.md describes.
 
         Args:
             name: the bank's
-            format: safetensors (with all that is known of it) or pt (the vectors alone, [V, d])
+            format: safetensors has all that is known of the bank; gguf, svec and steering-vectors hold one vector
+            vector: number of the only vector to take; left out: all
+            radius: R to give to them; left out: as they are
         Returns:
             the file; over MCP its address
         """
-        path = written(name, f".{format}", lambda out: self._workbench.export_bank(name, out))
+        stem = name if vector is None else f"{name}-{vector}"
+
+        def write(out: Path) -> Path:
+            return self._workbench.export_bank(name, out, format=format, vector=vector, radius=radius)
+
+        path = written(stem, by_key(format).writes[0], write)
         return gr.FileData(path=path, orig_name=Path(path).name)
 
     def labels(self, bank: str | None = None) -> results.LabelLines:
