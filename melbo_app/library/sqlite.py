@@ -32,11 +32,14 @@ def make_engine(path: Path) -> Engine:
     return engine
 
 
-def hold_open(path: Path) -> sqlite3.Connection:
+def hold_open(path: Path) -> sqlite3.Connection | None:
     """A connection that does nothing but keep the file's log in place: whoever closes the last one writes the log back,
-    which would make each transaction wait for the disk five times instead of once."""
-    connection = sqlite3.connect(path, check_same_thread=False)
-    connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    which would make each transaction wait for the disk five times instead of once. None where that cannot be."""
+    try:
+        connection = sqlite3.connect(path, check_same_thread=False)
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+    except sqlite3.Error:
+        return None
     return connection
 
 
@@ -68,12 +71,9 @@ def faults(connection: Connection) -> list[str]:
 
 def compact(engine: Engine) -> None:
     """Give the room of deleted rows back to the disk. It needs as much free room as the rows take."""
-    connection = engine.raw_connection()
-    try:
-        connection.execute("VACUUM")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    finally:
-        connection.close()
+    with engine.connect() as connection:
+        for statement in ("COMMIT", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):  # the first ends what _begin began
+            connection.exec_driver_sql(statement)
 
 
 def sentence(reason: str) -> str | None:

@@ -160,6 +160,20 @@ def test_a_locked_database_is_a_sentence(path, monkeypatch):
     assert count(database) == 1
 
 
+def test_a_locked_database_cannot_be_compacted_and_that_is_a_sentence(path, monkeypatch):
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.1)
+    database = Database(path)
+    store(database, label(1))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StorageError, match="is in use by another program"):
+        database.compact()
+    other.execute("ROLLBACK")
+    other.close()
+    database.compact()
+    assert count(database) == 1
+
+
 def test_a_full_disk_is_a_sentence_and_nothing_is_stored(path):
     database = Database(path)
     assert count(database) == 0
