@@ -70,7 +70,7 @@ def free_port(host: str, first: int, tries: int) -> int | None:
 
 def serve(settings: Settings, port: int) -> int:
     """Show the page first, then load what it needs in the background."""
-    from melbo_app.errors import BusyError, StorageError
+    from melbo_app.errors import BusyError, MelboError, StorageError
     from melbo_app.library.server_lock import ServerLock
 
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -95,7 +95,12 @@ def serve(settings: Settings, port: int) -> int:
     from melbo_app.ui.theme import SHORTCUTS, STYLES, theme
     from melbo_app.workbench import Workbench
 
-    workbench = Workbench(settings)
+    try:
+        workbench = Workbench(settings)
+    except MelboError as error:
+        print(error, file=sys.stderr)
+        lock.release()
+        return 2
     script = plotly_script()
     page = build_page(workbench)
     page.queue(default_concurrency_limit=8)

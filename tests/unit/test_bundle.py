@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError, StorageError
+from melbo_app.jobs.batching import Batching
 from melbo_app.workbench import Workbench
 
 SHORT = Decoding(max_new_tokens=4)
@@ -66,12 +67,7 @@ def test_everything_is_there_again_in_an_empty_library(full, bundle, other):
 
 def test_its_texts_are_looked_up_and_not_generated_again(bundle, other, monkeypatch):
     other.import_bundle(bundle)
-    from melbo_app.engine import generation
-
-    def refuse(*args, **kwargs):
-        raise AssertionError("generated again")
-
-    monkeypatch.setattr(generation, "generate", refuse)
+    monkeypatch.setattr(Batching, "generate", lambda *_: pytest.fail("generated again"))
     again = finish(other.steer("a", [PROMPT], [0, 1], [6.0], SHORT, random_control=True))
     assert len(again.completions) == 4
 
