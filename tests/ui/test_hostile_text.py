@@ -1,6 +1,5 @@
 """Text of models and people is shown as it is, and never runs."""
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from typing import Any
@@ -44,7 +43,8 @@ def test_completion_in_grid_map_and_label(page: Page, app: Any) -> None:
     steps.steer(page)
     with sqlite3.connect(app.cache / "melbo.sqlite") as database:  # what a model may well say one day
         changed = database.execute(
-            "update completions set text = ? where prompt = ?", (HOSTILE, _prompt(database, prompt))
+            "update completions set text = ? where prompt_id = (select id from prompts where user = ?)",
+            (HOSTILE, prompt),
         )
         assert changed.rowcount == 2
     assert steps.steer(page) == [HOSTILE, HOSTILE]
@@ -57,11 +57,6 @@ def test_completion_in_grid_map_and_label(page: Page, app: Any) -> None:
     steps.tab(page, "Labels")
     page.locator('#label-table tr[data-key="2"]').click()
     expect(page.locator("#label-completion .mx-completion-text")).to_contain_text(HOSTILE)
-
-
-def _prompt(database: sqlite3.Connection, user: str) -> str:
-    rows = database.execute("select distinct prompt from completions").fetchall()
-    return next(row[0] for row in rows if json.loads(row[0])["user"] == user)
 
 
 def test_label_in_table_cards_lists_and_map(page: Page) -> None:

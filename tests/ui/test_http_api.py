@@ -5,7 +5,8 @@ import base64
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, get_args
 
@@ -50,8 +51,14 @@ def examples(app: Any, client: Client, tmp_path_factory: pytest.TempPathFactory)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
-            exec(compile(block.replace(ADDRESS, app.url), "docs/http-api.md", "exec"), names)
+            _elsewhere(exec, compile(block.replace(ADDRESS, app.url), "docs/http-api.md", "exec"), names)
     return names, folder
+
+
+def _elsewhere(fn: Callable[..., Any], *arguments: Any) -> Any:
+    """What ``fn`` returns in a thread of its own: the browser's events run in this one, and asyncio wants it for itself."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(fn, *arguments).result()
 
 
 def test_the_formats_are_those_that_are_known():
@@ -207,7 +214,7 @@ def talk(app: Any, *calls: tuple[str, dict[str, Any]]) -> tuple[list[Tool], list
             tools = (await session.list_tools()).tools
             return tools, [await session.call_tool(name, arguments) for name, arguments in calls]
 
-    return asyncio.run(session())
+    return _elsewhere(asyncio.run, session())
 
 
 def text(answer: CallToolResult) -> str:

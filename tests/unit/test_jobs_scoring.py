@@ -15,7 +15,7 @@ from melbo_app.engine.steering import random_vector
 from melbo_app.jobs import steering as jobs_steering
 from melbo_app.jobs.batching import Batching
 from melbo_app.library.bank import Bank
-from melbo_app.library.database import CompletionRow
+from melbo_app.library.tables import CompletionRow
 from melbo_app.workbench import Workbench
 
 SHORT = Decoding(max_new_tokens=9)

@@ -175,6 +175,7 @@ class MapTab:
     ) -> Iterator[tuple[Any, ...]]:
         """Show a job until it ends. It goes on when this page is left."""
         with self._runs.start(request) as stop:
+            yield _under_way(job.progress or MapProgress("starting", 0, 1))
             while not job.wait(FRAME):
                 replaced = self._runs.replaced(request, stop)
                 if stop.is_set() and (own or not replaced):
