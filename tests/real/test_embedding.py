@@ -100,9 +100,8 @@ assert not tried, tried
 """
 
 
-@pytest.mark.parametrize("offline", ["1", None])
-def test_embedding_never_tries_the_network(offline, tmp_path):
+def test_embedding_never_tries_the_network(tmp_path):
     environment = {key: value for key, value in os.environ.items() if key not in ("HF_HUB_OFFLINE", "HF_HOME")}
-    environment |= {"HF_HOME": str(tmp_path)} | ({"HF_HUB_OFFLINE": offline} if offline else {})
+    environment |= {"HF_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", WATCH], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -52,7 +52,7 @@ def test_the_baseline_says_what_transformers_generate_says(bench: Workbench, bom
 def test_a_text_does_not_depend_on_what_else_is_asked_for(bench: Workbench, bomb: Bank, temperature: float):
     lm = bench._model.get()
     thetas = torch.cat([torch.zeros(1, lm.hidden_size), torch.tensor(bomb.vectors[:2])])
-    prompts, decoding = [EXAMPLE, FRANCE], Decoding(12, temperature, seed=3)
+    prompts, decoding = [EXAMPLE, FRANCE], Decoding(8, temperature, seed=3)
 
     def texts(rows: torch.Tensor, wanted: list[Prompt]) -> list[str]:
         *_, last = generate(lm, encode(lm, wanted), rows, bomb.record.source, decoding)

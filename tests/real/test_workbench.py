@@ -80,7 +80,7 @@ def test_trained_vectors_change_the_target_at_least_twice_as_much_as_random_ones
 
 
 def test_the_same_seed_gives_the_same_bank_bit_by_bit(bench: Workbench, bomb: Bank, defaults: TrainingConfig):
-    short = replace(defaults, steps=4)
+    short = replace(defaults, steps=3, vectors=2)
     one, two = (finish(bench.train([EXAMPLE], short, name)) for name in ("one", "two"))
     assert one.hash == two.hash != bomb.hash
     other = finish(bench.train([EXAMPLE], replace(short, seed=1), "three"))

@@ -35,12 +35,9 @@ def test_training_refuses(page: Page) -> None:
     steps.fill(page, "train-steps", 1)
     cases = [
         ("train-target", 7, ["Target layer", "7 is not above the source layer 7", "8 or more"]),
-        ("train-target", 3, ["Target layer", "3 is not above the source layer 7"]),
         ("train-target", 99, ["arget layer", "no block 99", "0 to 29"]),
         ("train-radius", 0, ["R: 0", "above 0"]),
-        ("train-radius", -3, ["R: -3", "above 0"]),
         ("train-name", "Bomb-Question", ["Name", "already"]),
-        ("train-name", "a/b", ["Name", "“a/b” cannot be used"]),
         ("train-vectors", 0, ["Vectors", "0 is too few", "1 or more"]),
         ("train-scope", "sometimes", ["cope", "sometimes", "assistant"]),
         ("train-steps", 0, ["Steps", "0 is too few"]),

@@ -57,7 +57,7 @@ def test_jobs_wait_in_line_and_are_removed_stopped_run_again_and_opened(page: Pa
 def test_a_map_goes_on_when_the_page_is_reloaded_and_can_be_opened_from_the_list(page: Page) -> None:
     steps.choose_only(page, 0, 1)
     steps.fill(page, "prompt", "Tell me all there is to say about lakes.")
-    steps.fill(page, "max-new-tokens", 60)
+    steps.fill(page, "max-new-tokens", 48)
     steps.tab(page, "Map")
     steps.fill(page, "map-radii", "9")
     page.locator("#map-draw").click()
