@@ -56,7 +56,7 @@ def examples(app: Any, client: Client, tmp_path_factory: pytest.TempPathFactory)
 
 
 def _elsewhere(fn: Callable[..., Any], *arguments: Any) -> Any:
-    """What ``fn`` returns in a thread of its own: in this one the browser's events run, and asyncio wants none beside."""
+    """What ``fn`` returns in a thread of its own: the browser has its events in this one, and asyncio wants none."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(fn, *arguments).result()
 
