@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from melbo_app import __version__
-from melbo_app.errors import InputError, StorageError
+from melbo_app.errors import InputError
 from melbo_app.library.atomic import open_to_write
 from melbo_app.library.bank import MAX_BYTES, MAX_HEADER, Bank
 from melbo_app.library.banks import Banks
 from melbo_app.library.completions import Completions, KeptComparison
+from melbo_app.library.imports import reading
 from melbo_app.library.labels import Labels, LabelVersion
 
 FIELD = "bundle"
@@ -136,33 +137,32 @@ def merge_bundle(path: Path, banks: Banks, labels: Labels, completions: Completi
 
 def _read(path: Path) -> tuple[list[Bank], list[LabelVersion], list[KeptComparison]]:
     """What is in a bundle. Raises InputError for anything else, however hostile, and StorageError."""
-    try:
-        with open(path, "rb") as stream, zipfile.ZipFile(stream) as archive:
-            stream.seek(0, 2)
-            entries = _checked(archive.infolist(), stream.tell())
-            head = _head(archive.read(entries[HEAD])) if HEAD in entries else {}
-            if head.get("format") != FORMAT:
-                raise InputError(FIELD, f"“{path.name}” is none", NOT_OURS)
-            if head.get("version") != VERSION:
-                problem = f"“{path.name}” was made by another version of MELBO Explorer"
-                raise InputError(FIELD, problem, "Import it with that version, or a later one")
-            banks = [
-                _bank(name, archive.read(entry))
-                for name, entry in entries.items()
-                if name.startswith(BANKS) and name.endswith(ENDING)
-            ]
-            return (
-                banks,
-                _lines(LabelVersion, archive.read(entries[LABELS]) if LABELS in entries else b""),
-                _lines(KeptComparison, archive.read(entries[COMPARISONS]) if COMPARISONS in entries else b""),
-            )
-    except FileNotFoundError as error:
-        raise InputError("file", f"there is no file “{path}”", "Check its name and folder") from error
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, OSError) as error:
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:
-            raise StorageError(f"“{path}” could not be read ({error.strerror or error}).") from error
-        # what the zip module makes of files that are cut short, encrypted or made up; EINVAL: a place before the start
-        raise InputError(FIELD, f"“{path.name}” is no zip file, or a damaged one", NOT_OURS) from error
+    with reading(path), open(path, "rb") as stream:
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                stream.seek(0, 2)
+                entries = _checked(archive.infolist(), stream.tell())
+                head = _head(archive.read(entries[HEAD])) if HEAD in entries else {}
+                if head.get("format") != FORMAT:
+                    raise InputError(FIELD, f"“{path.name}” is none", NOT_OURS)
+                if head.get("version") != VERSION:
+                    problem = f"“{path.name}” was made by another version of MELBO Explorer"
+                    raise InputError(FIELD, problem, "Import it with that version, or a later one")
+                banks = [
+                    _bank(name, archive.read(entry))
+                    for name, entry in entries.items()
+                    if name.startswith(BANKS) and name.endswith(ENDING)
+                ]
+                return (
+                    banks,
+                    _lines(LabelVersion, archive.read(entries[LABELS]) if LABELS in entries else b""),
+                    _lines(KeptComparison, archive.read(entries[COMPARISONS]) if COMPARISONS in entries else b""),
+                )
+        except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
+            # what the zip module makes of files cut short, encrypted or made up; EINVAL: a place before the start
+            raise InputError(FIELD, f"“{path.name}” is no zip file, or a damaged one", NOT_OURS) from error
 
 
 def _checked(entries: Sequence[zipfile.ZipInfo], size: int) -> dict[str, zipfile.ZipInfo]:
