@@ -75,7 +75,6 @@ def test_trained_vectors_change_the_target_at_least_twice_as_much_as_random_ones
     with torch.no_grad():
         mask, objective = piece.mask(TokenScope.parse(record.scope)), PowerObjective(2.0, 2.0)
         ours, theirs = (objective(piece.deltas(rows), mask) for rows in (torch.tensor(bomb.vectors), random))
-    np.testing.assert_allclose(ours.numpy(), record.effect.objective, rtol=1e-3)
     assert float(ours.min()) >= 2 * float(theirs.mean())
 
 

@@ -221,22 +221,18 @@ def open_page(
     assert not found, "\n".join(found)
 
 
-@pytest.fixture(scope="module")
-def kept(faults: Faults) -> Iterator[list[Page]]:
-    """The page that the tests of a file have in common, where the file is marked ``same_page``."""
-    pages: list[Page] = []
-    yield pages
-    for page in pages:
-        page.evaluate("localStorage.clear()")
-        faults.close(page)
+@pytest.fixture(scope="session")
+def kept() -> list[Page]:
+    """The page that the tests have in common: loading one costs more than what most of them do with it."""
+    return []
 
 
 @pytest.fixture
-def page(open_page: Callable[..., Page], app: App, kept: list[Page], request: pytest.FixtureRequest) -> Page:
+def page(open_page: Callable[..., Page], app: App, kept: list[Page]) -> Page:
     """The shared program's page, with the sample bank chosen and short texts, whatever was done before."""
-    page = kept[0] if kept else open_page(app)
-    if request.node.get_closest_marker("same_page"):
-        kept[:] = [page]
+    if not kept:
+        kept.append(open_page(app))
+    page = kept[0]
     page.set_viewport_size(SIZE)
     steps.start_over(page)
     return page

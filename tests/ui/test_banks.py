@@ -15,7 +15,7 @@ from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks
 from melbo_app.settings import ROOT
 
-pytestmark = [pytest.mark.browser, pytest.mark.same_page]
+pytestmark = pytest.mark.browser
 
 
 KINDS = {

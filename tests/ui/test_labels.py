@@ -9,7 +9,7 @@ import pytest
 import steps
 from playwright.sync_api import Page, expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.same_page]
+pytestmark = pytest.mark.browser
 
 
 def write(page: Page, name: str, tags: list[str], stars: int, note: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 import steps
 from playwright.sync_api import Page, expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.same_page]
+pytestmark = pytest.mark.browser
 
 
 def find(page: Page, text: str, kind: str = "everything") -> list[list[str]]:
@@ -36,6 +36,8 @@ def test_a_completion_is_found_by_its_words_and_opened_where_it_was_made(page: P
 
 def test_a_label_is_found_by_its_note_and_opened(page: Page) -> None:
     steps.tab(page, "Labels")
+    page.locator('#label-table tr[data-key="0"]').click()
+    expect(page.locator("#label-of")).to_contain_text("Vector 0")
     steps.fill(page, "label-name", "asks back")
     steps.fill(page, "label-note", "quite a curious note")
     page.locator("#label-save").click()

@@ -10,7 +10,7 @@ import pytest
 import steps
 from playwright.sync_api import Page, expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.same_page]
+pytestmark = pytest.mark.browser
 
 PLACE = """(node, id) => {
   const box = node.getBoundingClientRect(), { xaxis, yaxis } = node._fullLayout;

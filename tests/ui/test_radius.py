@@ -7,7 +7,7 @@ import pytest
 import steps
 from playwright.sync_api import Page, Request, expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.same_page]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture

@@ -55,7 +55,8 @@ def test_first_page_is_not_empty_and_the_last_comparison_is_back_elsewhere_and_a
         again.context.close()
 
 
-def test_the_model_is_named_as_soon_as_the_page_is_opened(page: Page) -> None:
+def test_the_model_is_named_as_soon_as_the_page_is_opened(open_page: Callable[..., Page], app: Any) -> None:
+    page = open_page(app)
     page.add_init_script(
         "const every = setInterval; window.setInterval = (...given) => given[1] === 700 || every(...given)"
     )

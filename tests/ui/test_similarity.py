@@ -6,7 +6,7 @@ import pytest
 import steps
 from playwright.sync_api import Page, expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.same_page]
+pytestmark = pytest.mark.browser
 
 MEAN = re.compile(r"cosine off the diagonal: (-?\d\.\d{3})")
 
