@@ -59,5 +59,7 @@ def guard(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 def bind(trigger: Callable[..., Any], fn: Callable[..., Any] | None, inputs: Any, outputs: Any, **options: Any) -> Any:
     """Bind an event: guarded, private, without Gradio's own progress overlay unless asked for."""
-    options.setdefault("show_progress", "hidden")
+    if "show_progress" not in options:
+        # an empty list, and not only "hidden": else each change of any event's state copies every output there ever was
+        options |= {"show_progress": "hidden", "show_progress_on": []}
     return trigger(guard(fn) if fn else None, inputs, outputs, api_visibility="private", **options)
