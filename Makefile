@@ -31,7 +31,10 @@ help:
 run: install
 	@exec $(PY) app.py $(ARGS)
 
-test: lint install
+# Style and types are checked while the weights are fetched and unpacked.
+test: $(DEV)
+	@$(MAKE) --no-print-directory install & fetched=$$!; \
+	$(MAKE) --no-print-directory lint; linted=$$?; wait $$fetched && exit $$linted
 	$(PY) -m pytest tests -n 2
 
 lint: $(DEV)

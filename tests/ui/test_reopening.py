@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 pytestmark = pytest.mark.browser
 
 
-def test_first_page_is_not_empty_and_the_last_comparison_is_back_elsewhere_and_after_a_restart(
+def test_first_page_is_not_empty_and_the_last_comparison_is_back_elsewhere_after_a_restart(
     own_app: Any, open_page: Callable[..., Page]
 ) -> None:
     page = open_page(own_app, elsewhere=True)
@@ -35,24 +35,21 @@ def test_first_page_is_not_empty_and_the_last_comparison_is_back_elsewhere_and_a
     assert len(points) == 5
     page.context.close()
 
-    for restarted in (False, True):
-        if restarted:
-            own_app.stop()
-            own_app.start()
-        again = open_page(own_app, elsewhere=True)
-        expect(steps.completions(again)).to_have_count(5)
-        assert steps.texts(again) == texts
-        assert steps.field(again, "prompt").input_value() == "Where do you live?"
-        assert steps.field(again, "bank").input_value() == "who-are-you (sample)"
-        assert steps.chosen_tokens(again) == ["1", "3", "6"]
-        expect(steps.chosen_cards(again)).to_have_count(3)
-        expect(again.locator(".mx-radius-label")).to_contain_text("R = -7.25 ")
-        expect(again.locator("#random-control input")).to_be_checked()
-        assert steps.field(again, "max-new-tokens").input_value() == "9"
-        steps.tab(again, "Map")  # and nothing else: the last map is drawn from the texts that were kept
-        expect(steps.progress(again, "map")).to_have_text("5 completions.")
-        assert steps.points(again) == points
-        again.context.close()
+    own_app.stop()
+    own_app.start()
+    again = open_page(own_app, elsewhere=True)
+    expect(steps.completions(again)).to_have_count(5)
+    assert steps.texts(again) == texts
+    assert steps.field(again, "prompt").input_value() == "Where do you live?"
+    assert steps.field(again, "bank").input_value() == "who-are-you (sample)"
+    assert steps.chosen_tokens(again) == ["1", "3", "6"]
+    expect(steps.chosen_cards(again)).to_have_count(3)
+    expect(again.locator(".mx-radius-label")).to_contain_text("R = -7.25 ")
+    expect(again.locator("#random-control input")).to_be_checked()
+    assert steps.field(again, "max-new-tokens").input_value() == "9"
+    steps.tab(again, "Map")  # and nothing else: the last map is drawn from the texts that were kept
+    expect(steps.progress(again, "map")).to_have_text("5 completions.")
+    assert steps.points(again) == points
 
 
 def test_the_model_is_named_as_soon_as_the_page_is_opened(open_page: Callable[..., Page], app: Any) -> None:
