@@ -9,10 +9,12 @@ import json
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
+from benchmarks import made_up_curves
 from melbo_app.analysis.curve import DiversityCurve
-from melbo_app.engine.decoding import Decoding
+from melbo_app.analysis.cusp import DETECTORS, break_point, find_cusp, no_cusp
 from melbo_app.engine.prompt import Prompt
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
@@ -27,7 +29,7 @@ PROMPTS = {
     "opinion": "Is it wrong to eat meat?",
     "story": "Continue this story: The old house at the end of the street had been empty for years.",
 }
-VECTORS, TOKENS = 6, 24
+QUARTER = float(np.log(1.25))
 HAND = Path(__file__).with_name("hand_chosen_radii.json")
 
 app = typer.Typer(add_completion=False)
@@ -35,9 +37,7 @@ app = typer.Typer(add_completion=False)
 
 def curve(workbench: Workbench, prompt: str, *, rescaled: bool) -> DiversityCurve:
     """The curve of one prompt, measured or looked up."""
-    work = workbench.diversity_curve(
-        [Prompt(prompt)], rescaled=rescaled, vectors=VECTORS, decoding=Decoding(max_new_tokens=TOKENS)
-    )
+    work = workbench.diversity_curve([Prompt(prompt)], rescaled=rescaled)
     while True:
         try:
             next(work)
@@ -62,6 +62,26 @@ def texts(
             print(f"R = {point.relative_radius:g}")
             for one in completions[1:]:
                 print(f"  {one.vector}: {json.dumps(one.text, ensure_ascii=False)}", flush=True)
+
+
+@app.command()
+def synthetic(count: Annotated[int, typer.Option(help="Curves of each kind.")] = 300) -> None:
+    """Made-up curves with known cusps: the error of each detector in log R, and how often it misses or makes one up."""
+    print("| curves | detector | found | error in log R | spread | within a quarter |\n|---|---|---|---|---|---|")
+    for kind in made_up_curves.KINDS:
+        made = [made_up_curves.make(kind, number) for number in range(count)]
+        for detector in DETECTORS:
+            found = [(find_cusp(one.curve, detector), one.cusp) for one in made]
+            errors = np.array([np.log(cusp.radius / true) for cusp, true in found if cusp.radius and true])
+            cells = [kind, detector, f"{np.mean([cusp.radius is not None for cusp, _ in found]):.0%}"]
+            if len(errors):
+                near = (np.abs(errors) <= QUARTER).mean()
+                cells += [f"{errors.mean():+.2f}", f"{errors.std():.2f}", f"{near:.0%}"]
+            print("| " + " | ".join([*cells, *[""] * (6 - len(cells))]) + " |", flush=True)
+    made = [made_up_curves.make(made_up_curves.KINDS[0], number) for number in range(count)]
+    bounds = [(break_point(one.curve), one.cusp) for one in made if no_cusp(one.curve) is None]
+    held = [cusp.low <= true <= cusp.high for cusp, true in bounds if cusp.low and cusp.high and true]
+    print(f"\nThe break point's 95 % interval holds the cusp in {np.mean(held):.0%} of the first kind.")
 
 
 if __name__ == "__main__":

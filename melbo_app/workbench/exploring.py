@@ -13,8 +13,8 @@ from melbo_app.jobs.diversity_curve import CurveProgress, check_grid, default_ra
 from melbo_app.workbench.banks import Shelf
 from melbo_app.workbench.base import Stop
 
-CURVE_VECTORS = 4
-CURVE_DECODING = Decoding(max_new_tokens=28)
+CURVE_VECTORS, CURVE_STEPS = 4, 12
+CURVE_DECODING = Decoding(max_new_tokens=24)
 
 
 class Exploring(Shelf):
@@ -42,7 +42,8 @@ class Exploring(Shelf):
         keeps the points that are there.
 
         Args:
-            training: what to train, but for R, seed and the number of vectors; None: the suggestion.
+            training: what to train, but for R and the number of vectors; None: 12 joint steps, with the layers and the
+                scope that are suggested.
             relative_radii: multiples of the median norm; None: 8 of them from 0.02 to 0.3.
             seeds: as many curves, from the training's seed on, whose points are put together.
 
@@ -61,7 +62,9 @@ class Exploring(Shelf):
         else:
             layers = (None, None) if training is None else (training.source, training.target)
             suggested, count = self.suggestion(prompts, *layers), vectors
-        config = TrainingConfig(suggested.source, suggested.target, suggested.radius, scope=suggested.scope)
+        config = TrainingConfig(
+            suggested.source, suggested.target, suggested.radius, steps=CURVE_STEPS, scope=suggested.scope
+        )
         if training is not None and loaded is None:
             config = replace(training, source=suggested.source, target=suggested.target)
         config = replace(config, vectors=count)
