@@ -17,6 +17,7 @@ from melbo_app.analysis.curve import Curve
 
 Detector = Literal["half", "readable", "break", "kneedle"]
 
+DEFAULT_DETECTOR: Detector = "half"
 HALF, MOST_LOSS = 0.5, 1.0
 """The rule: this share of the greatest diversity, at this loss in nats a token or less."""
 SURE = 0.01
@@ -122,12 +123,12 @@ def break_point(curve: Curve, seed: int = 0) -> Cusp:
     noise = np.random.default_rng(seed).normal(scale=error, size=(RESAMPLES, rising))
     values = np.vstack([curve.diversity[:rising], curve.diversity[:rising] + noise])
     splits, steeper, gain = _two_lines(place, values)
-    if not steeper[0]:
-        return Cusp("break", None, "the rising branch gets flatter, not steeper")
     from scipy.stats import chi2
 
     if chi2.sf(gain[0] / error**2, 2) > BEND_SURE:
         return Cusp("break", None, "one straight line fits the rising branch as well as two")
+    if not steeper[0]:
+        return Cusp("break", None, "the rising branch gets flatter, not steeper")
     low, high = np.exp(np.quantile(splits[1:][steeper[1:]], (0.025, 0.975)))
     return Cusp("break", float(np.exp(splits[0])), "two straight lines over log R meet here", float(low), float(high))
 
