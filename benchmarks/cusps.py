@@ -14,8 +14,9 @@ import typer
 
 from benchmarks import made_up_curves
 from melbo_app.analysis.curve import DiversityCurve
-from melbo_app.analysis.cusp import DETECTORS, break_point, find_cusp, no_cusp
+from melbo_app.analysis.cusp import DETECTORS, break_point, cusps, find_cusp, no_cusp
 from melbo_app.engine.prompt import Prompt
+from melbo_app.jobs.training import RELATIVE_RADIUS
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
@@ -62,6 +63,52 @@ def texts(
             print(f"R = {point.relative_radius:g}")
             for one in completions[1:]:
                 print(f"  {one.vector}: {json.dumps(one.text, ensure_ascii=False)}", flush=True)
+
+
+@app.command()
+def prompts(
+    rescaled: Annotated[bool, typer.Option("--rescaled", help="One bank rescaled, not trained at each R.")] = False,
+) -> None:
+    """The R of each detector beside the one chosen by hand, for each prompt, and how far they are from each other."""
+    hand = json.loads(HAND.read_text())["prompts"]
+    workbench = Workbench(Settings())
+    chosen = {name: hand[name]["radius"] for name in PROMPTS}
+    found: dict[str, dict[str, float | None]] = {detector: {} for detector in DETECTORS}
+    print("| prompt | R | summed variance | random | D | readable | loss |\n|---|---|---|---|---|---|---|")
+    for name, prompt in PROMPTS.items():
+        measured = curve(workbench, prompt, rescaled=rescaled)
+        for point in measured.points:
+            one, control = point.vectors, point.control
+            cells = [f"{one.summed_variance:.2f} ± {one.error or 0:.2f}", f"{control.summed_variance:.2f}"]
+            cells += [f"{one.readable_diversity:.2f}", f"{one.readable:.0%}", f"{one.loss or 0:.2f}"]
+            print(f"| {name} | {point.relative_radius:g} | " + " | ".join(cells) + " |", flush=True)
+        for cusp in cusps(measured.arrays()):
+            found[cusp.detector][name] = cusp.radius
+            if cusp.radius is None:
+                print(f"{name}, {cusp.detector}: {cusp.reason}")
+    # what an R that does not depend on the prompt would do: the default, and the mean of the other prompts' choices
+    logs = {name: np.log(radius) for name, radius in chosen.items() if radius is not None}
+    found["always 0.07"] = dict.fromkeys(PROMPTS, RELATIVE_RADIUS)
+    found["mean of the others"] = {
+        name: float(np.exp(np.mean([value for other, value in logs.items() if other != name]))) for name in PROMPTS
+    }
+    print("\n| prompt | by hand | " + " | ".join(found) + " |\n|" + "---|" * (len(found) + 2))
+    for name in PROMPTS:
+        cells = [_radius(chosen[name]), *(_radius(of[name]) for of in found.values())]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+    print(
+        "\n| detector | found | mean error in log R | mean distance in log R | in the range by hand |\n|---|---|---|---|---|"
+    )
+    for detector, of in found.items():
+        errors = np.array([np.log(radius / chosen[name]) for name, radius in of.items() if radius and chosen[name]])
+        ranges = [(radius, hand[name]["low"], hand[name]["high"]) for name, radius in of.items() if chosen[name]]
+        held = sum(radius is not None and low <= radius <= high for radius, low, high in ranges)
+        told = f"{errors.mean():+.2f} | {np.abs(errors).mean():.2f}" if len(errors) else " | "
+        print(f"| {detector} | {len(errors)} of {len(logs)} | {told} | {held} of {len(ranges)} |")
+
+
+def _radius(radius: float | None) -> str:
+    return "none" if radius is None else f"{radius:.3f}"
 
 
 @app.command()

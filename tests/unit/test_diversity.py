@@ -79,9 +79,8 @@ def test_the_figures_of_two_sets_are_means_and_their_error_is_that_of_a_mean():
 
 def test_the_error_is_about_the_spread_over_other_draws_of_vectors():
     draws = [np.random.default_rng(seed).normal(size=(8, 12)) for seed in range(200)]
-    found = [
-        diversity([replace(FOUR, places=draw, texts=["x"] * 8, losses=[0] * 8, unsteered=draw[0])]) for draw in draws
-    ]
+    eight = replace(FOUR, texts=["x"] * 8, losses=[0] * 8, unsteered=np.zeros(12))
+    found = [diversity([replace(eight, places=draw)]) for draw in draws]
     spread = np.std([one.summed_variance for one in found])
     assert np.mean([one.error for one in found]) == pytest.approx(spread, rel=0.25)
 
