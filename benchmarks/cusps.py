@@ -96,9 +96,8 @@ def prompts(
     for name in PROMPTS:
         cells = [_radius(chosen[name]), *(_radius(of[name]) for of in found.values())]
         print(f"| {name} | " + " | ".join(cells) + " |")
-    print(
-        "\n| detector | found | mean error in log R | mean distance in log R | in the range by hand |\n|---|---|---|---|---|"
-    )
+    head = ("detector", "found", "mean error in log R", "mean distance in log R", "in the range by hand")
+    print("\n| " + " | ".join(head) + " |\n|" + "---|" * len(head))
     for detector, of in found.items():
         errors = np.array([np.log(radius / chosen[name]) for name, radius in of.items() if radius and chosen[name]])
         ranges = [(radius, hand[name]["low"], hand[name]["high"]) for name, radius in of.items() if chosen[name]]
