@@ -79,16 +79,18 @@ def diversity_curve(
     curve, total = empty, 3 * STEP * len(relative_radii) * len(empty.seeds)
     done = 0
 
-    def told(work: Generator[Any, None, Result], about: str) -> Generator[CurveProgress, None, Result]:
+    def told(
+        work: Generator[Any, None, Result], about: str, size: int = STEP
+    ) -> Generator[CurveProgress, None, Result]:
         nonlocal done
         while True:
             try:
                 progress = next(work)
             except StopIteration as end:
-                done += STEP
+                done += size
                 return end.value
             share = progress.done / max(1, progress.total)
-            yield CurveProgress(f"{about}: {progress.stage}", done + min(STEP, round(STEP * share)), total, curve)
+            yield CurveProgress(f"{about}: {progress.stage}", done + min(size, round(size * share)), total, curve)
 
     try:
         for number, relative in enumerate(relative_radii, start=1):
@@ -97,7 +99,7 @@ def diversity_curve(
             found: list[tuple[Comparison, Comparison]] = []
             for seed in empty.seeds:
                 bank = yield from told(making.vectors(relative, seed), where)
-                random = yield from making.control(seed)
+                random = yield from told(making.control(seed), where, 0)  # takes no time
                 steered = yield from told(making.complete(bank, radius), where)
                 control = yield from told(making.complete(random, radius), f"{where}, random vectors")
                 found.append((steered, control))

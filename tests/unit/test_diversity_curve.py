@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from benches import PROMPT, StubEmbedder, finish, listen, trained
 
+from melbo_app.analysis.curve import CurvePoint, DiversityCurve
 from melbo_app.analysis.curve_figure import QUANTITIES, curve_figure
 from melbo_app.analysis.cusp import Cusp, cusps
+from melbo_app.analysis.diversity import Diversity
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
@@ -41,7 +43,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[TrainingConfig]:
 
 
 def work(bench, training=QUICK, **options):
-    options = {"relative_radii": RADII, "vectors": 3, "decoding": Decoding(5), **options}
+    options = {"relative_radii": RADII, "vectors": 3, "decoding": Decoding(3), **options}
     return bench.diversity_curve([PROMPT], training, **options)
 
 
@@ -119,20 +121,18 @@ def test_a_bank_that_is_there_is_rescaled_as_far_as_vectors_are_asked_for(bench,
     assert [one.vector for one in texts] == [None, 0, 1] and texts[1].bank_hash == bank.hash
 
 
-def test_several_seeds_make_a_band_around_their_mean(bench):
+def test_several_seeds_are_put_together_and_stay_apart(bench):
     curve = finish(work(bench, seeds=2, rescaled=True))
     assert curve.seeds == (0, 1)
     for point in curve.points:
         assert len(point.seeds) == len(point.control_seeds) == 2 and len(point.comparisons) == 4
         mean = np.mean([one.summed_variance for one in point.seeds])
         assert point.vectors.summed_variance == pytest.approx(mean)
-    band = [trace for trace in curve_figure(curve).data if trace.fill == "toself"]
-    assert len(band) == 2
 
 
 def test_each_prompt_is_compared_with_itself(bench):
     both = [PROMPT, Prompt("a heath")]
-    curve = finish(bench.diversity_curve(both, QUICK, relative_radii=RADII, vectors=3, decoding=Decoding(5)))
+    curve = finish(bench.diversity_curve(both, QUICK, relative_radii=RADII, vectors=3, decoding=Decoding(3)))
     texts = bench.comparison(curve.points[0].comparisons[0]).completions
     embedder = StubEmbedder()
     apart = [
@@ -175,22 +175,42 @@ def test_what_makes_no_curve_is_refused(bench, options, sentence):
     assert str(raised.value).startswith(sentence)
 
 
-def test_the_figure_shows_vectors_control_and_cusps_over_a_logarithmic_r(bench):
-    curve = finish(work(bench))
+# --- the figure -------------------------------------------------------------------------------------------------------
+
+
+def measured(variance: float) -> Diversity:
+    return Diversity(variance, 0.05, variance, 3, 4, variance / 2, 0.75, 0.4, 1.5)
+
+
+def point(radius: float, *variances: float) -> CurvePoint:
+    seeds = tuple(measured(variance) for variance in variances)
+    control = tuple(measured(variance / 2) for variance in variances)
+    return CurvePoint(radius, 80 * radius, seeds[0], control[0], seeds, control, ())
+
+
+CURVE = DiversityCurve("trained", None, 1, 3, "assistant", 80, (0,), (point(0.05, 0.1), point(0.3, 0.6)), True)
+
+
+def test_the_figure_shows_vectors_control_and_cusps_over_a_logarithmic_r():
     found = [Cusp("break", 0.1, "", 0.08, 0.12), Cusp("half", None, "flat")]
     for quantity in QUANTITIES:
-        drawn = json.loads(curve_figure(curve, found, quantity, "Bombs <b>").to_json())
+        drawn = json.loads(curve_figure(CURVE, found, quantity, "Bombs <b>").to_json())
         names = {trace.get("name"): trace for trace in drawn["data"]}
         assert set(names) == {"trained at each R", "random vectors"}
         assert names["random vectors"]["x"] == [0.05, 0.3]
         assert drawn["layout"]["xaxis"]["type"] == "log" and "bdata" not in json.dumps(drawn)
         assert [shape["type"] for shape in drawn["layout"]["shapes"]] == ["rect", "line"]
         assert any("break point: 0.1" in note["text"] for note in drawn["layout"]["annotations"])
-    variances = [point.vectors.summed_variance for point in curve.points]
-    assert list(curve_figure(curve).data[-1].y) == variances
+    assert [list(trace.y) for trace in curve_figure(CURVE).data] == [[0.05, 0.3], [0.1, 0.6]]
 
 
-def test_a_curve_without_points_says_that_it_waits_and_has_no_cusp(bench):
-    curve = replace(finish(work(bench)), points=())
+def test_a_band_spans_the_seeds_of_vectors_and_control():
+    seeds = replace(CURVE, points=(point(0.05, 0.1, 0.2), point(0.3, 0.6, 0.5)), seeds=(0, 1))
+    bands = [trace for trace in curve_figure(seeds).data if trace.fill == "toself"]
+    assert [list(band.y) for band in bands] == [[0.05, 0.25, 0.3, 0.1], [0.1, 0.5, 0.6, 0.2]]
+
+
+def test_a_curve_without_points_says_that_it_waits_and_has_no_cusp():
+    curve = replace(CURVE, points=())
     assert "Waiting" in curve_figure(curve).layout.annotations[0].text
     assert all(found.radius is None for found in cusps(curve.arrays()))
