@@ -116,21 +116,25 @@ def break_point(curve: Curve, seed: int = 0) -> Cusp:
     """
     rising = _rising(curve)
     if rising < LEAST_POINTS:
-        return Cusp(
-            "break", None, f"the rising branch has {rising} points, and {LEAST_POINTS} are needed for two lines"
-        )
-    error, place = _error(curve.error), np.log(curve.radii[:rising])
-    noise = np.random.default_rng(seed).normal(scale=error, size=(RESAMPLES, rising))
-    values = np.vstack([curve.diversity[:rising], curve.diversity[:rising] + noise])
-    splits, steeper, gain = _two_lines(place, values)
+        return Cusp("break", None, f"the rising branch has {rising} points, and two lines need {LEAST_POINTS}")
+    error, place = _error(curve.error), np.log(curve.radii)
+    (split,), (steeper,), (gain,) = _two_lines(place[:rising], curve.diversity[None, :rising])
     from scipy.stats import chi2
 
-    if chi2.sf(gain[0] / error**2, 2) > BEND_SURE:
+    if chi2.sf(gain / error**2, 2) > BEND_SURE:
         return Cusp("break", None, "one straight line fits the rising branch as well as two")
-    if not steeper[0]:
+    if not steeper:
         return Cusp("break", None, "the rising branch gets flatter, not steeper")
-    low, high = np.exp(np.quantile(splits[1:][steeper[1:]], (0.025, 0.975)))
-    return Cusp("break", float(np.exp(splits[0])), "two straight lines over log R meet here", float(low), float(high))
+    noise = np.random.default_rng(seed).normal(scale=error, size=(RESAMPLES, len(place)))
+    drawn = curve.diversity + noise
+    ends = (drawn >= drawn.max(axis=1, keepdims=True) - error).argmax(axis=1) + 1  # each has a rising branch of its own
+    again = []
+    for end in range(LEAST_POINTS, len(place) + 1):
+        if (ends == end).any():
+            splits, up, _ = _two_lines(place[:end], drawn[ends == end, :end])
+            again.extend(splits[up])
+    low, high = np.exp(np.quantile([split, *again], (0.025, 0.975)))
+    return Cusp("break", float(np.exp(split)), "two straight lines over log R meet here", float(low), float(high))
 
 
 def kneedle(curve: Curve) -> Cusp:

@@ -45,7 +45,7 @@ def inspect(banks: Banks, parts: Banks, catalogue: Catalogue, database: Database
     try:
         found += [Finding("database", line, "Move it away and rebuild") for line in database.faults()]
         found += _compare(read, {(entry.name, entry.sample): entry for entry in catalogue.entries()})
-        found += _orphans(database, {entry.hash for entry in read.values()} | {line.hash for line in parts.list()})
+        found += _orphans(database, {*(entry.hash for entry in read.values()), *(line.hash for line in parts.list())})
     except StorageError as error:
         found.append(Finding("database", str(error).rstrip(".")))
     return found
