@@ -23,6 +23,7 @@ import typer
 from torch import Tensor
 
 from benchmarks.saturations import CANDIDATES, SaturatedObjective
+from melbo_app.analysis.diversity import READABLE_NATS, readable_diversity, summed_variance
 from melbo_app.analysis.embedding import Embedder, bundled_folder
 from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.decoding import Decoding
@@ -50,7 +51,6 @@ PROMPTS = (
 SOURCE, TARGET = 7, 21
 RADII = (0.07, 0.12, 0.17)
 SCOPES = ("assistant", "content")
-READABLE_NATS = 1.0
 RANDOM, BUILT_IN = "random vectors", "bell"
 
 
@@ -89,15 +89,13 @@ class Judge:
         """The figures of V vectors [V, d]."""
         completed = self._complete(thetas, SOURCE)
         worse = [self.likelihood - value for value in self._likelihoods(completed)]
-        readable = [nats <= READABLE_NATS for nats in worse]
-        counted = [text if good else self.text for text, good in zip(completed.texts, readable, strict=True)]
-        places = self.embedder.encode([*counted, *completed.texts])
+        unsteered, *places = self.embedder.encode([self.text, *completed.texts])
         return {
             "texts": completed.texts,
             "nats_worse": worse,
-            "readable": sum(readable) / len(readable),
-            "diversity": float(np.var(places[: len(counted)], axis=0).sum()),
-            "diversity_of_all": float(np.var(places[len(counted) :], axis=0).sum()),
+            "readable": sum(nats <= READABLE_NATS for nats in worse) / len(worse),
+            "diversity": readable_diversity(np.stack(places), worse, unsteered),
+            "diversity_of_all": summed_variance(np.stack(places)),
             "unsteered": self.text,
             **self._changes(thetas),
         }

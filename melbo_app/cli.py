@@ -9,6 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from melbo_app.commands.banks import banks
+from melbo_app.commands.curve import curve
 from melbo_app.commands.jobs import jobs
 from melbo_app.commands.labels import labels
 from melbo_app.commands.library import library
@@ -26,6 +27,7 @@ app.command()(train)
 app.command()(steer)
 app.command()(similarity)
 app.command()(sensitivity)
+app.command()(curve)
 app.command("map")(draw_map)
 app.command()(top_tokens)
 app.command()(models)

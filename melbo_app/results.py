@@ -6,6 +6,8 @@ from typing import Any, Literal, TypedDict, cast
 
 from pydantic import BaseModel
 
+from melbo_app.analysis.curve import DiversityCurve
+from melbo_app.analysis.cusp import DEFAULT_DETECTOR, Cusp, Detector
 from melbo_app.jobs.loaded_model import ModelSummary
 from melbo_app.jobs.mapping import Map
 from melbo_app.jobs.similarity import Similarity
@@ -187,6 +189,58 @@ class LabelLines(TypedDict):
     labels: list[LabelLine]
 
 
+class Figures(TypedDict):
+    """Figures of a set of answers (``analysis/diversity.py``); None: it could not be said."""
+
+    summed_variance: float
+    error: float | None
+    cosine_distance: float
+    distinct: float
+    answers: float
+    readable_diversity: float
+    readable: float
+    loss: float | None
+    kl: float | None
+
+
+class CurveLine(TypedDict):
+    """One R of a diversity curve; ``control`` is that of random vectors, ``seeds`` each seed by itself."""
+
+    relative_radius: float
+    radius: float
+    vectors: Figures
+    control: Figures
+    seeds: list[Figures]
+    control_seeds: list[Figures]
+    comparisons: list[int]
+
+
+class CuspLine(TypedDict):
+    """What a detector found: R as a multiple of the median norm, or None and why not."""
+
+    detector: Detector
+    radius: float | None
+    reason: str
+    low: float | None
+    high: float | None
+
+
+class Curved(TypedDict):
+    """A diversity curve with its cusps; ``cusp`` is what the default detector found."""
+
+    how: Literal["trained", "rescaled"]
+    bank: str | None
+    source: int
+    target: int | None
+    scope: str | None
+    median_norm: float
+    seeds: list[int]
+    points: list[CurveLine]
+    finished: bool
+    cusp: float | None
+    cusps: list[CuspLine]
+
+
 def plain(record: BaseModel) -> Any:
     """A record as JSON can hold it."""
     return record.model_dump(mode="json")
@@ -259,6 +313,13 @@ def drawn(found: Map) -> Drawn:
     """A map's points, and how they were laid out."""
     points = [cast(PlacedText, asdict(point)) for point in found.points]
     return {"comparison": found.comparison, "method": found.method, "note": found.note, "points": points}
+
+
+def diversity_curve(curve: DiversityCurve, cusps: Iterable[Cusp]) -> Curved:
+    """A diversity curve, and what the detectors found."""
+    told = [cast(CuspLine, asdict(cusp)) for cusp in cusps]
+    chosen = next((one["radius"] for one in told if one["detector"] == DEFAULT_DETECTOR), None)
+    return cast(Curved, {**asdict(curve), "cusp": chosen, "cusps": told})
 
 
 def label_lines(labels: Iterable[Label]) -> LabelLines:

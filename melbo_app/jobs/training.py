@@ -95,7 +95,7 @@ def train_bank(
     others = _held_out(lm, config)
     batch = min(vectors_at_once(each, memory_gb) for each in (piece, others) if each is not None)
     yield TrainingProgress("running the model once", 0, total, None, note=memory_note(piece, config, memory_gb))
-    begun = None if checkpoint is None else checkpoint.begin(_identity(lm, prompts, config))
+    begun = None if checkpoint is None else checkpoint.begin(training_identity(lm, prompts, config))
     result = yield from train(piece, config, stop, memory_gb, against, checkpoint, begun)
     if not len(result.vectors):
         raise Stopped("Stopped before a vector was finished: nothing was saved.")
@@ -163,7 +163,7 @@ def train_bank(
     return Bank(record, result.vectors.numpy(), outputs)
 
 
-def _identity(lm: "LanguageModel", prompts: Sequence[Prompt], config: TrainingConfig) -> dict[str, str]:
+def training_identity(lm: "LanguageModel", prompts: Sequence[Prompt], config: TrainingConfig) -> dict[str, str]:
     """All that determines what a training finds: it goes on from a checkpoint only where all of it is the same."""
     asked = json.dumps([[asdict(prompt) for prompt in prompts], asdict(config)], sort_keys=True)
     return {

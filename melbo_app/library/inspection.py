@@ -27,8 +27,9 @@ class Finding:
 REBUILD = "Run: python -m melbo_app library rebuild"
 
 
-def inspect(banks: Banks, catalogue: Catalogue, database: Database) -> list[Finding]:
-    """Read every file and compare it with the database. Changes nothing."""
+def inspect(banks: Banks, parts: Banks, catalogue: Catalogue, database: Database) -> list[Finding]:
+    """Read every file and compare it with the database. Changes nothing. ``parts`` are the banks of diversity curves,
+    which the database does not list."""
     read: dict[tuple[str, bool], BankEntry] = {}
     found = []
     for file in banks.files():
@@ -44,7 +45,7 @@ def inspect(banks: Banks, catalogue: Catalogue, database: Database) -> list[Find
     try:
         found += [Finding("database", line, "Move it away and rebuild") for line in database.faults()]
         found += _compare(read, {(entry.name, entry.sample): entry for entry in catalogue.entries()})
-        found += _orphans(database, {entry.hash for entry in read.values()})
+        found += _orphans(database, {*(entry.hash for entry in read.values()), *(line.hash for line in parts.list())})
     except StorageError as error:
         found.append(Finding("database", str(error).rstrip(".")))
     return found
@@ -72,7 +73,7 @@ def _subject(name: str, sample: bool) -> str:
     return f"sample “{name}”" if sample else f"bank “{name}”"
 
 
-def _orphans(database: Database, there: set[str]) -> list[Finding]:
+def _orphans(database: Database, there: set[str | None]) -> list[Finding]:
     """Labels and completions of banks that are not there: they stay, and count again when the bank comes back."""
     found = []
     with database.read() as session:

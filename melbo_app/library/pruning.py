@@ -45,10 +45,11 @@ class _TriedOnly(Exception):
 def prune(cache_dir: Path, database: Database, limit: int, model: str, *, dry_run: bool = False) -> Pruned:
     """Remove what can be made again until the cache takes at most ``limit`` bytes, the cheapest to make first.
 
-    Uploads of the page and half-written files that are older than a day; layouts of maps; embeddings; unpacked models
-    (not the default one, nor ``model``) whose .gguf file is still there; and last the oldest comparisons with their
-    completions, unless one of their vectors has a label. Banks, labels with their history, runs and the newest
-    comparison always stay, so the limit may not be reached. A ``dry_run`` removes nothing. Raises StorageError.
+    Uploads of the page and half-written files that are older than a day; layouts of maps; embeddings; the vectors of
+    diversity curves; unpacked models (not the default one, nor ``model``) whose .gguf file is still there; and last the
+    oldest comparisons with their completions, unless one of their vectors has a label. Banks, labels with their
+    history, runs and the newest comparison always stay, so the limit may not be reached. A ``dry_run`` removes nothing.
+    Raises StorageError.
     """
     before = size_of(cache_dir, database)
     removals: list[Removal] = []
@@ -60,6 +61,7 @@ def prune(cache_dir: Path, database: Database, limit: int, model: str, *, dry_ru
         lambda most: _remove_leftovers(cache_dir, dry_run),
         lambda most: _in_database(database, "layouts of maps", lambda session: _empty(session, ProjectionRow), dry_run),
         lambda most: _in_database(database, "embeddings", lambda session: _empty(session, EmbeddingRow), dry_run),
+        lambda most: _remove_curves(cache_dir, dry_run),
         lambda most: _remove_models(cache_dir, model, most, dry_run),
         lambda most: _in_database(
             database, "completions of the oldest comparisons", lambda session: _remove_oldest(session, most), dry_run
@@ -92,7 +94,12 @@ def size_of(cache_dir: Path, database: Database) -> int:
 
 def _remove_leftovers(cache_dir: Path, dry_run: bool) -> list[Removal]:
     """Uploads, and what was being written when the program ended; the page may still need what is younger."""
-    found = [*cache_dir.glob("uploads/*"), *cache_dir.glob("banks/.*.part"), *cache_dir.glob("models/.part-*")]
+    found = [
+        *cache_dir.glob("uploads/*"),
+        *cache_dir.glob("banks/.*.part"),
+        *cache_dir.glob("curves/.*.part"),
+        *cache_dir.glob("models/.part-*"),
+    ]
     count = size = 0
     for path in found:
         try:
@@ -108,6 +115,21 @@ def _remove_leftovers(cache_dir: Path, dry_run: bool) -> list[Removal]:
         except OSError as error:
             raise StorageError(f"“{path}” could not be removed ({error.strerror or error}).") from error
     return [Removal("uploads and leftovers", count, size)] if count else []
+
+
+def _remove_curves(cache_dir: Path, dry_run: bool) -> list[Removal]:
+    count = size = 0
+    for path in cache_dir.glob("curves/*.safetensors"):
+        try:
+            size += path.stat().st_size
+            count += 1
+            if not dry_run:
+                path.unlink()
+        except FileNotFoundError:  # somebody else was faster
+            continue
+        except OSError as error:
+            raise StorageError(f"“{path}” could not be removed ({error.strerror or error}).") from error
+    return [Removal("vectors of diversity curves", count, size)] if count else []
 
 
 def _remove_models(cache_dir: Path, model: str, most: int, dry_run: bool) -> list[Removal]:

@@ -42,6 +42,7 @@ class Base:
         self._database = database = Database(settings.cache_dir / "melbo.sqlite", settings.database_url)
         self._catalogue = Catalogue(database)
         self._banks = Banks(settings.cache_dir / "banks", settings.assets_dir / "banks", self._catalogue)
+        self._parts = Banks(settings.cache_dir / "curves", settings.cache_dir / "curves" / "samples")
         self._completions, self._labels = Completions(database), Labels(database)
         self._embeddings = Embeddings(database)
         self._reader = Reader(self._compute)

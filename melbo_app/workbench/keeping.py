@@ -66,7 +66,7 @@ class Keeping(Shelf):
 
     def check_library(self) -> list[Finding]:
         """What is missing, damaged or refers to what is no longer there."""
-        return inspect(self._banks, self._catalogue, self._database)
+        return inspect(self._banks, self._parts, self._catalogue, self._database)
 
     def rebuild_library(self) -> Rebuilt:
         """Make the database's catalogue again from the files of the banks."""

@@ -37,12 +37,16 @@ class Shelf:
         self.database = Database(folder / "cache" / "melbo.sqlite")
         self.catalogue = Catalogue(self.database)
         self.banks = Banks(self.folder, self.samples, self.catalogue)
+        self.parts = Banks(folder / "cache" / "curves", folder / "none")
 
     def wrong(self):
-        return [str(entry) for entry in inspect(self.banks, self.catalogue, self.database) if entry.wrong]
+        return [str(entry) for entry in self.inspected() if entry.wrong]
 
     def notes(self):
-        return [str(entry) for entry in inspect(self.banks, self.catalogue, self.database) if not entry.wrong]
+        return [str(entry) for entry in self.inspected() if not entry.wrong]
+
+    def inspected(self):
+        return inspect(self.banks, self.parts, self.catalogue, self.database)
 
     def entered(self):
         return [entry.name for entry in self.catalogue.entries()]

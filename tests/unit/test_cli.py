@@ -20,6 +20,7 @@ from benches import QUICK, StubEmbedder, settings, trained
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+from melbo_app.analysis.cusp import DETECTORS
 from melbo_app.cli import main
 from melbo_app.commands import output
 from melbo_app.library.bank import Bank
@@ -508,6 +509,50 @@ def test_map_writes_a_page_and_gives_its_points(ask: Ask, bank, stubbed, tmp_pat
     assert "</html>" in out.read_text("utf-8")
     assert ask(*words).sentence == f"out: “{out}” is there already. Choose another name, or add --overwrite."
     assert ask(*words, "--overwrite").out.startswith(f"{out}: 5 completions. ")
+
+
+# --- curve -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_curve_has_points_their_control_and_what_each_detector_says(ask: Ask, stubbed, cache):
+    words = ("curve", "--prompt", "hello", "--radii", "0.3,0.05", "--vectors", 2, "--rescaled", "--max-new-tokens", 3)
+    told = ask(*words, "--json").json
+    assert set(told) == {
+        "how", "bank", "source", "target", "scope", "median_norm", "seeds", "points", "finished", "cusp", "cusps",
+    }  # fmt: skip
+    assert (told["how"], told["bank"], told["seeds"], told["finished"]) == ("rescaled", None, [0], True)
+    assert [point["relative_radius"] for point in told["points"]] == [0.05, 0.3]
+    assert set(told["points"][0]["vectors"]) == set(told["points"][0]["control"]) == {
+        "summed_variance", "error", "cosine_distance", "distinct", "answers", "readable_diversity", "readable", "loss",
+        "kl",
+    }  # fmt: skip
+    assert told["cusp"] is None
+    assert [(entry["detector"], entry["radius"]) for entry in told["cusps"]] == [
+        (detector, None) for detector in DETECTORS
+    ]
+    lines = ask(*words).out.splitlines()
+    assert lines[0].startswith("one bank rescaled; R in multiples of") and lines[1].startswith("R = 0.05: summed")
+    assert all("no cusp: the curve has 2 points" in line for line in lines[3:])
+    assert ask("banks", "--json").json["banks"] == []
+
+
+def test_a_curve_of_a_bank_is_on_the_prompts_of_the_bank(ask: Ask, stubbed, bank):
+    told = ask("curve", "--bank", "a", "--radii", "0.05,0.3", "--max-new-tokens", 3, "--vectors", 2, "--json").json
+    assert (told["how"], told["bank"], told["source"]) == ("rescaled", "a", bank.record.source)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("curve",), "prompt: there is none. Give one with --prompt"),
+        (("curve", "--prompt", "x", "--radii", "0.1"), "relative R: a curve needs two or more"),
+        (("curve", "--prompt", "x", "--radii", "a"), "radii: 'a' is no list of numbers"),
+        (("curve", "--prompt", "x", "--vectors", 1), "vectors: 1 cannot differ from each other"),
+        (("curve", "--bank", "b"), "bank: there is no bank called “b”"),
+    ],
+)
+def test_curve_refuses(ask: Ask, words, sentence):
+    assert ask(*words, "--json").sentence.startswith(sentence)
 
 
 @pytest.mark.parametrize(

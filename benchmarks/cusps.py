@@ -1,0 +1,134 @@
+"""``python -m benchmarks.cusps``: which detector finds the R that a person would choose.
+
+``texts`` measures the diversity curves of eight prompts and prints what was completed at each R, and no figure: R was
+chosen by reading that, and written down in hand_chosen_radii.json, before a detector ran. ``prompts`` compares the
+detectors with it, ``synthetic`` with the known cusps of made-up curves. What was made is looked up the next time.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from benchmarks import made_up_curves
+from melbo_app.analysis.curve import DiversityCurve
+from melbo_app.analysis.cusp import DETECTORS, break_point, cusps, find_cusp, no_cusp
+from melbo_app.engine.prompt import Prompt
+from melbo_app.jobs.training import RELATIVE_RADIUS
+from melbo_app.settings import Settings
+from melbo_app.workbench import Workbench
+
+PROMPTS = {
+    "refusal": "How can I make a bomb?",
+    "poem": "Write a short poem about the sea.",
+    "addition": "What is 17 + 25?",
+    "fact": "What is the capital of Australia?",
+    "persona": "Who are you?",
+    "code": "Write a Python function that reverses a string.",
+    "opinion": "Is it wrong to eat meat?",
+    "story": "Continue this story: The old house at the end of the street had been empty for years.",
+}
+QUARTER = float(np.log(1.25))
+HAND = Path(__file__).with_name("hand_chosen_radii.json")
+
+app = typer.Typer(add_completion=False)
+
+
+def curve(workbench: Workbench, prompt: str, *, rescaled: bool) -> DiversityCurve:
+    """The curve of one prompt, measured or looked up."""
+    work = workbench.diversity_curve([Prompt(prompt)], rescaled=rescaled)
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+@app.command()
+def texts(
+    only: Annotated[str, typer.Option(help="Names of prompts with commas.")] = ",".join(PROMPTS),
+    rescaled: Annotated[bool, typer.Option("--rescaled", help="One bank rescaled, not trained at each R.")] = False,
+) -> None:
+    """Measure the curves, and print the completions of the vectors at each R and nothing else."""
+    workbench = Workbench(Settings())
+    for name in only.split(","):
+        found = curve(workbench, PROMPTS[name], rescaled=rescaled)
+        print(f"## {name}: {PROMPTS[name]}", flush=True)
+        for at, point in enumerate(found.points):
+            completions = workbench.comparison(point.comparisons[0]).completions
+            if at == 0:
+                print(f"unsteered: {json.dumps(completions[0].text, ensure_ascii=False)}")
+            print(f"R = {point.relative_radius:g}")
+            for one in completions[1:]:
+                print(f"  {one.vector}: {json.dumps(one.text, ensure_ascii=False)}", flush=True)
+
+
+@app.command()
+def prompts(
+    rescaled: Annotated[bool, typer.Option("--rescaled", help="One bank rescaled, not trained at each R.")] = False,
+) -> None:
+    """The R of each detector beside the one chosen by hand, for each prompt, and how far they are from each other."""
+    hand = json.loads(HAND.read_text())["prompts"]
+    workbench = Workbench(Settings())
+    chosen = {name: hand[name]["radius"] for name in PROMPTS}
+    found: dict[str, dict[str, float | None]] = {detector: {} for detector in DETECTORS}
+    print("| prompt | R | summed variance | random | D | readable | loss |\n|---|---|---|---|---|---|---|")
+    for name, prompt in PROMPTS.items():
+        measured = curve(workbench, prompt, rescaled=rescaled)
+        for point in measured.points:
+            one, control = point.vectors, point.control
+            cells = [f"{one.summed_variance:.2f} ± {one.error or 0:.2f}", f"{control.summed_variance:.2f}"]
+            cells += [f"{one.readable_diversity:.2f}", f"{one.readable:.0%}", f"{one.loss or 0:.2f}"]
+            print(f"| {name} | {point.relative_radius:g} | " + " | ".join(cells) + " |", flush=True)
+        for cusp in cusps(measured.arrays()):
+            found[cusp.detector][name] = cusp.radius
+            if cusp.radius is None:
+                print(f"{name}, {cusp.detector}: {cusp.reason}")
+    # what an R that does not depend on the prompt would do: the default, and the mean of the other prompts' choices
+    logs = {name: np.log(radius) for name, radius in chosen.items() if radius is not None}
+    found["always 0.07"] = dict.fromkeys(PROMPTS, RELATIVE_RADIUS)
+    found["mean of the others"] = {
+        name: float(np.exp(np.mean([value for other, value in logs.items() if other != name]))) for name in PROMPTS
+    }
+    print("\n| prompt | by hand | " + " | ".join(found) + " |\n|" + "---|" * (len(found) + 2))
+    for name in PROMPTS:
+        cells = [_radius(chosen[name]), *(_radius(of[name]) for of in found.values())]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+    head = ("detector", "found", "mean error in log R", "mean distance in log R", "in the range by hand")
+    print("\n| " + " | ".join(head) + " |\n|" + "---|" * len(head))
+    for detector, of in found.items():
+        errors = np.array([np.log(radius / chosen[name]) for name, radius in of.items() if radius and chosen[name]])
+        ranges = [(radius, hand[name]["low"], hand[name]["high"]) for name, radius in of.items() if chosen[name]]
+        held = sum(radius is not None and low <= radius <= high for radius, low, high in ranges)
+        told = f"{errors.mean():+.2f} | {np.abs(errors).mean():.2f}" if len(errors) else " | "
+        print(f"| {detector} | {len(errors)} of {len(logs)} | {told} | {held} of {len(ranges)} |")
+
+
+def _radius(radius: float | None) -> str:
+    return "none" if radius is None else f"{radius:.3f}"
+
+
+@app.command()
+def synthetic(count: Annotated[int, typer.Option(help="Curves of each kind.")] = 300) -> None:
+    """Made-up curves with known cusps: the error of each detector in log R, and how often it misses or makes one up."""
+    print("| curves | detector | found | error in log R | spread | within a quarter |\n|---|---|---|---|---|---|")
+    for kind in made_up_curves.KINDS:
+        made = [made_up_curves.make(kind, number) for number in range(count)]
+        for detector in DETECTORS:
+            found = [(find_cusp(one.curve, detector), one.cusp) for one in made]
+            errors = np.array([np.log(cusp.radius / true) for cusp, true in found if cusp.radius and true])
+            cells = [kind, detector, f"{np.mean([cusp.radius is not None for cusp, _ in found]):.0%}"]
+            if len(errors):
+                near = (np.abs(errors) <= QUARTER).mean()
+                cells += [f"{errors.mean():+.2f}", f"{errors.std():.2f}", f"{near:.0%}"]
+            print("| " + " | ".join([*cells, *[""] * (6 - len(cells))]) + " |", flush=True)
+    made = [made_up_curves.make(made_up_curves.KINDS[0], number) for number in range(count)]
+    bounds = [(break_point(one.curve), one.cusp) for one in made if no_cusp(one.curve) is None]
+    held = [cusp.low <= true <= cusp.high for cusp, true in bounds if cusp.low and cusp.high and true]
+    print(f"\nThe break point's 95 % interval holds the cusp in {np.mean(held):.0%} of the first kind.")
+
+
+if __name__ == "__main__":
+    app()

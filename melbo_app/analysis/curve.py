@@ -1,0 +1,79 @@
+"""A diversity curve: what becomes of completions as R grows, beside random vectors of the same R."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from melbo_app.analysis.diversity import Diversity
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """What was measured at one R: all seeds together, and each by itself."""
+
+    relative_radius: float
+    """R as a multiple of the median residual norm at the source."""
+    radius: float
+    vectors: Diversity
+    control: Diversity
+    """Of random vectors."""
+    seeds: tuple[Diversity, ...]
+    control_seeds: tuple[Diversity, ...]
+    comparisons: tuple[int, ...]
+    """Ids of the comparisons that hold the texts: for each seed the vectors', then the control's."""
+
+
+@dataclass(frozen=True)
+class DiversityCurve:
+    """Points in the order of R. ``how`` says whether vectors were trained at each R, or one bank rescaled."""
+
+    how: Literal["trained", "rescaled"]
+    bank: str | None
+    """The bank that was rescaled, where a person named one."""
+    source: int
+    target: int | None
+    scope: str | None
+    median_norm: float
+    seeds: tuple[int, ...]
+    points: tuple[CurvePoint, ...]
+    finished: bool
+
+    def arrays(self) -> "Curve":
+        """The same as numbers, for the detectors of the cusp."""
+        vectors, control = [point.vectors for point in self.points], [point.control for point in self.points]
+        return Curve(
+            radii=_array([point.relative_radius for point in self.points]),
+            diversity=_array([one.summed_variance for one in vectors]),
+            readable_diversity=_array([one.readable_diversity for one in vectors]),
+            loss=_array([one.loss for one in vectors]),
+            error=_array([one.error for one in vectors]),
+            control=_array([one.summed_variance for one in control]),
+            control_error=_array([one.error for one in control]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A diversity curve as numbers: arrays [n] over growing R. NaN: not known.
+
+    ``diversity`` is the summed variance, ``loss`` in nats a token, ``error`` the standard error of the diversity.
+    ``control`` is the diversity of random vectors; None where none was measured.
+    """
+
+    radii: np.ndarray
+    diversity: np.ndarray
+    readable_diversity: np.ndarray
+    loss: np.ndarray
+    error: np.ndarray
+    control: np.ndarray | None = None
+    control_error: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.radii > 0).all() or not (np.diff(self.radii) > 0).all():
+            raise ValueError("R must be above 0 and grow")
+
+
+def _array(values: Sequence[float | None]) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

@@ -1,0 +1,127 @@
+"""A diversity curve as a plotly figure: a pure function of its points, legible on light and dark alike."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import plotly.graph_objects as go
+
+from melbo_app.analysis.curve import CurvePoint, DiversityCurve
+from melbo_app.analysis.cusp import Cusp
+from melbo_app.analysis.diversity import Diversity
+from melbo_app.analysis.figures import BESIDE, COLOURS, GREY, GRID, axis_title, empty_figure, say
+
+Quantity = Literal[
+    "summed variance", "readable diversity", "cosine distance", "distinct answers", "readable", "loss", "KL"
+]
+
+QUANTITIES: dict[Quantity, tuple[str, Callable[[Diversity], float | None]]] = {
+    "summed variance": ("summed variance of the embeddings", lambda one: one.summed_variance),
+    "readable diversity": ("readable diversity D", lambda one: one.readable_diversity),
+    "cosine distance": ("mean pairwise cosine distance", lambda one: one.cosine_distance),
+    "distinct answers": ("distinct answers", lambda one: one.distinct),
+    "readable": ("share of readable texts", lambda one: one.readable),
+    "loss": ("loss, nats a token", lambda one: one.loss),
+    "KL": ("KL(steered ‖ unsteered), nats", lambda one: one.kl),
+}
+NAMES = {
+    "half": "half the maximum",
+    "readable": "most readable diversity",
+    "break": "break point",
+    "kneedle": "kneedle",
+}
+
+
+def curve_figure(
+    curve: DiversityCurve, cusps: Sequence[Cusp] = (), quantity: Quantity = "summed variance", title: str = ""
+) -> go.Figure:
+    """One quantity over R as a multiple of the median norm, beside the random control; a band spans the seeds.
+
+    Each found cusp is an upright line, with its interval shaded where there is one. Made to be drawn again and again
+    while points come in: a zoom outlives the next drawing. Each point's ``customdata`` is its place in ``points``.
+    """
+    name, value = QUANTITIES[quantity]
+    figure = empty_figure(title)
+    points = curve.points
+    _band(figure, points, [point.control_seeds for point in points], value, GREY)
+    _band(figure, points, [point.seeds for point in points], value, COLOURS[0])
+    _line(figure, points, [value(point.control) for point in points], "random vectors", GREY, "dot")
+    label = "trained at each R" if curve.how == "trained" else "one bank rescaled"
+    _line(figure, points, [value(point.vectors) for point in points], label, COLOURS[0], "solid")
+    # cusps that lie together have their names one below the other
+    for number, cusp in enumerate(one for one in cusps if one.radius is not None):
+        colour = COLOURS[1 + number % (len(COLOURS) - 1)]
+        if cusp.low is not None and cusp.high is not None:
+            figure.add_vrect(x0=cusp.low, x1=cusp.high, fillcolor=colour, opacity=0.12, line_width=0, layer="below")
+        figure.add_vline(x=cusp.radius, line={"color": colour, "width": 2, "dash": "dash"})
+        text = f"{NAMES[cusp.detector]}: {cusp.radius:.3g}"
+        figure.add_annotation(
+            x=1.02, y=0.72 - 0.08 * number, xref="paper", yref="paper", text=f"<b>┊</b> {text}",
+            font={"color": colour}, showarrow=False, xanchor="left",
+        )  # fmt: skip
+    axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "ticks": ""}
+    ticks = [point.relative_radius for point in points]
+    figure.update_layout(
+        xaxis={
+            **axis,
+            "type": "log",
+            "title": axis_title("R, multiples of the median residual norm"),
+            "tickvals": ticks,
+            "ticktext": [f"{tick:.2g}" for tick in ticks],
+        },
+        yaxis={**axis, "title": axis_title(name), "rangemode": "tozero", "uirevision": quantity},
+        legend=BESIDE,
+        showlegend=bool(points),
+        hovermode="closest",
+        uirevision="curve",
+    )
+    if not points:
+        say(figure, "Waiting for the first R")
+    return figure
+
+
+def _line(
+    figure: go.Figure, points: Sequence[CurvePoint], values: Sequence[float | None], name: str, colour: str, dash: str
+) -> None:
+    figure.add_trace(
+        go.Scatter(
+            x=[point.relative_radius for point in points],
+            y=list(values),
+            name=name,
+            mode="lines+markers",
+            line={"color": colour, "width": 2, "dash": dash},
+            marker={"color": colour, "size": 8},
+            customdata=list(range(len(points))),
+            hovertemplate=f"{name}<br>R = %{{x:.3g}} × the median norm: %{{y:.3g}}<extra></extra>",
+        )
+    )
+
+
+def _band(
+    figure: go.Figure,
+    points: Sequence[CurvePoint],
+    of_seeds: Sequence[Sequence[Diversity]],
+    value: Callable[[Diversity], float | None],
+    colour: str,
+) -> None:
+    """From the lowest to the highest of the seeds, where there are several."""
+    spans = []
+    for point, seeds in zip(points, of_seeds, strict=True):
+        known = [found for one in seeds if (found := value(one)) is not None]
+        if len(seeds) > 1 and known:
+            spans.append((point.relative_radius, min(known), max(known)))
+    if not spans:
+        return
+    there = [radius for radius, _, _ in spans]
+    figure.add_trace(
+        go.Scatter(
+            x=[*there, *reversed(there)],
+            y=[*(low for _, low, _ in spans), *(high for _, _, high in reversed(spans))],
+            fill="toself",
+            fillcolor=colour,
+            opacity=0.18,
+            line={"width": 0},
+            mode="lines",
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    )

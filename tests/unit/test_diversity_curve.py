@@ -1,0 +1,216 @@
+"""Diversity curves through the workbench: their points, what is trained and what looked up, stops and figures."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from benches import PROMPT, StubEmbedder, finish, listen, trained
+
+from melbo_app.analysis.curve import CurvePoint, DiversityCurve
+from melbo_app.analysis.curve_figure import QUANTITIES, curve_figure
+from melbo_app.analysis.cusp import Cusp, cusps
+from melbo_app.analysis.diversity import Diversity
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.errors import InputError, Stopped
+from melbo_app.jobs import curve_making
+from melbo_app.jobs.diversity_curve import default_radii
+from melbo_app.workbench import Workbench
+
+QUICK = TrainingConfig(source=1, target=3, radius=1.0, steps=2)
+RADII = [0.3, 0.05]
+
+
+@pytest.fixture(autouse=True)
+def _stubbed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Workbench, "_embed", lambda _self: StubEmbedder())
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[TrainingConfig]:
+    """What was trained."""
+    configs = []
+    real = curve_making.train_bank
+
+    def spy(lm, spec, prompts, config, *rest):
+        configs.append(config)
+        return real(lm, spec, prompts, config, *rest)
+
+    monkeypatch.setattr(curve_making, "train_bank", spy)
+    return configs
+
+
+def work(bench, training=QUICK, **options):
+    options = {"relative_radii": RADII, "vectors": 3, "decoding": Decoding(3), **options}
+    return bench.diversity_curve([PROMPT], training, **options)
+
+
+def test_the_usual_grid_is_logarithmic_from_nothing_to_broken_texts():
+    radii = default_radii()
+    assert (len(radii), radii[0], radii[-1]) == (8, 0.02, 0.3)
+    np.testing.assert_allclose(np.diff(np.log(radii)), np.log(15) / 7, rtol=0.02)
+
+
+def test_a_curve_has_a_point_for_each_r_in_order_with_vectors_of_that_norm(bench, trainings):
+    curve = finish(work(bench))
+    assert (curve.how, curve.bank, curve.source, curve.target, curve.finished) == ("trained", None, 1, 3, True)
+    assert [point.relative_radius for point in curve.points] == [0.05, 0.3]
+    assert curve.median_norm == pytest.approx(bench.median_norm([PROMPT], 1))
+    learned = [config for config in trainings if config.method == "joint"]
+    assert [config.radius for config in learned] == [point.radius for point in curve.points]
+    assert all(config.vectors == 3 for config in trainings)
+    for point in curve.points:
+        assert point.radius == pytest.approx(point.relative_radius * curve.median_norm)
+        vectors, control = (bench.comparison(id).completions for id in point.comparisons)
+        assert [one.vector for one in vectors] == [one.vector for one in control] == [None, 0, 1, 2]
+        assert all(one.radius == pytest.approx(point.radius) for one in [*vectors, *control][1:4])
+        assert vectors[1].bank_hash != control[1].bank_hash
+
+
+def test_the_figures_are_those_of_the_texts(bench):
+    point = finish(work(bench)).points[-1]
+    _, *texts = bench.comparison(point.comparisons[0]).completions
+    places = StubEmbedder().encode([one.text for one in texts])
+    assert point.vectors.summed_variance == pytest.approx(np.var(places, axis=0).sum(), rel=1e-5)
+    assert point.vectors.loss == pytest.approx(np.mean([one.scores.loss for one in texts]))
+    assert point.vectors.kl == pytest.approx(np.mean([one.scores.kl_text for one in texts]))
+    assert point.vectors.answers == 3 and point.seeds == (point.vectors,)
+
+
+def test_each_point_is_told_as_soon_as_it_is_there(bench):
+    heard, curve = listen(work(bench))
+    assert [len(progress.curve.points) for progress in heard] == sorted(len(one.curve.points) for one in heard)
+    assert heard[-1].curve == curve and {len(one.curve.points) for one in heard} == {0, 1, 2}
+    assert [one.done for one in heard] == sorted(one.done for one in heard)
+    assert heard[-1].done == heard[-1].total
+
+
+def test_nothing_comes_on_the_shelf_or_into_the_history_and_the_library_is_sound(bench):
+    finish(work(bench))
+    assert bench.banks() == [] and bench.comparisons() == []
+    assert bench.check_library() == []
+    removed = bench.prune_library(0, dry_run=True).removals
+    assert ("vectors of diversity curves", 3) in [(one.what, one.count) for one in removed]
+
+
+def test_a_second_time_nothing_is_trained_and_nothing_generated(bench, trainings, monkeypatch):
+    first = finish(work(bench))
+    trainings.clear()
+    monkeypatch.setattr(bench._batching, "generate", None)
+    again = finish(work(bench, relative_radii=[0.05, 0.3]))
+    assert trainings == []
+    assert [point.vectors for point in again.points] == [point.vectors for point in first.points]
+
+
+def test_rescaled_is_one_training_for_all_r_and_says_so(bench, trainings):
+    curve = finish(work(bench, rescaled=True))
+    assert curve.how == "rescaled"
+    assert [config.method for config in trainings].count("joint") == 1
+    directions = {bench.comparison(point.comparisons[0]).completions[1].bank_hash for point in curve.points}
+    assert len(directions) == 1
+
+
+def test_a_bank_that_is_there_is_rescaled_as_far_as_vectors_are_asked_for(bench, trainings):
+    bank = trained(bench, "mine")
+    curve = finish(work(bench, None, bank="mine", vectors=2))
+    assert (curve.how, curve.bank, curve.source) == ("rescaled", "mine", bank.record.source)
+    assert [config.method for config in trainings] == ["random"]
+    texts = bench.comparison(curve.points[0].comparisons[0]).completions
+    assert [one.vector for one in texts] == [None, 0, 1] and texts[1].bank_hash == bank.hash
+
+
+def test_several_seeds_are_put_together_and_stay_apart(bench):
+    curve = finish(work(bench, seeds=2, rescaled=True))
+    assert curve.seeds == (0, 1)
+    for point in curve.points:
+        assert len(point.seeds) == len(point.control_seeds) == 2 and len(point.comparisons) == 4
+        mean = np.mean([one.summed_variance for one in point.seeds])
+        assert point.vectors.summed_variance == pytest.approx(mean)
+
+
+def test_each_prompt_is_compared_with_itself(bench):
+    both = [PROMPT, Prompt("a heath")]
+    curve = finish(bench.diversity_curve(both, QUICK, relative_radii=RADII, vectors=3, decoding=Decoding(3)))
+    texts = bench.comparison(curve.points[0].comparisons[0]).completions
+    embedder = StubEmbedder()
+    apart = [
+        np.var(embedder.encode([one.text for one in texts[2:] if one.prompt_index == index]), axis=0).sum()
+        for index in (0, 1)
+    ]
+    assert curve.points[0].vectors.summed_variance == pytest.approx(np.mean(apart), rel=1e-5)
+
+
+def test_a_stop_keeps_the_points_that_are_there(bench):
+    pressed: list[bool] = []
+    going = work(bench, stop=lambda: bool(pressed))
+    for progress in going:
+        if len(progress.curve.points) == 1:
+            break
+    pressed.append(True)
+    curve = finish(going)
+    assert len(curve.points) == 1 and not curve.finished
+
+
+def test_a_stop_before_the_first_point_leaves_nothing(bench):
+    with pytest.raises(Stopped, match="no curve yet"):
+        finish(work(bench, stop=lambda: True))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"relative_radii": [0.1]}, "relative R: a curve needs two or more"),
+        ({"relative_radii": [0.1, -1]}, "relative R: one of them is no length"),
+        ({"relative_radii": [0.1, float("nan")]}, "relative R: one of them is no length"),
+        ({"seeds": 0}, "seeds: 0 of them cannot be used"),
+        ({"seeds": 2, "bank": "mine"}, "seeds: a bank that is there has only one"),
+        ({"bank": "nowhere"}, "bank: there is no bank called “nowhere”"),
+    ],
+)
+def test_what_makes_no_curve_is_refused(bench, options, sentence):
+    with pytest.raises(InputError) as raised:
+        finish(work(bench, **options))
+    assert str(raised.value).startswith(sentence)
+
+
+# --- the figure -------------------------------------------------------------------------------------------------------
+
+
+def measured(variance: float) -> Diversity:
+    return Diversity(variance, 0.05, variance, 3, 4, variance / 2, 0.75, 0.4, 1.5)
+
+
+def point(radius: float, *variances: float) -> CurvePoint:
+    seeds = tuple(measured(variance) for variance in variances)
+    control = tuple(measured(variance / 2) for variance in variances)
+    return CurvePoint(radius, 80 * radius, seeds[0], control[0], seeds, control, ())
+
+
+CURVE = DiversityCurve("trained", None, 1, 3, "assistant", 80, (0,), (point(0.05, 0.1), point(0.3, 0.6)), True)
+
+
+def test_the_figure_shows_vectors_control_and_cusps_over_a_logarithmic_r():
+    found = [Cusp("break", 0.1, "", 0.08, 0.12), Cusp("half", None, "flat")]
+    for quantity in QUANTITIES:
+        drawn = json.loads(curve_figure(CURVE, found, quantity, "Bombs <b>").to_json())
+        names = {trace.get("name"): trace for trace in drawn["data"]}
+        assert set(names) == {"trained at each R", "random vectors"}
+        assert names["random vectors"]["x"] == [0.05, 0.3]
+        assert drawn["layout"]["xaxis"]["type"] == "log" and "bdata" not in json.dumps(drawn)
+        assert [shape["type"] for shape in drawn["layout"]["shapes"]] == ["rect", "line"]
+        assert any("break point: 0.1" in note["text"] for note in drawn["layout"]["annotations"])
+    assert [list(trace.y) for trace in curve_figure(CURVE).data] == [[0.05, 0.3], [0.1, 0.6]]
+
+
+def test_a_band_spans_the_seeds_of_vectors_and_control():
+    seeds = replace(CURVE, points=(point(0.05, 0.1, 0.2), point(0.3, 0.6, 0.5)), seeds=(0, 1))
+    bands = [trace for trace in curve_figure(seeds).data if trace.fill == "toself"]
+    assert [list(band.y) for band in bands] == [[0.05, 0.25, 0.3, 0.1], [0.1, 0.5, 0.6, 0.2]]
+
+
+def test_a_curve_without_points_says_that_it_waits_and_has_no_cusp():
+    curve = replace(CURVE, points=())
+    assert "Waiting" in curve_figure(curve).layout.annotations[0].text
+    assert all(found.radius is None for found in cusps(curve.arrays()))
