@@ -48,7 +48,7 @@ def map_figure(points: list[MapPoint], colour: Colouring, title: str = "") -> go
     steered = [point for point in points if isinstance(point.vector, int)]
     control = [point for point in points if point.vector == "random"]
     baseline = [point for point in points if point.vector is None]
-    figure = _figure(title)
+    figure = empty_figure(title)
     if colour == "radius":
         if steered:
             figure.add_trace(_points(steered, "steered", {**_radius_marker(steered), "size": 10}))
@@ -63,7 +63,7 @@ def map_figure(points: list[MapPoint], colour: Colouring, title: str = "") -> go
         star = {"symbol": "star", "color": "black", "size": 16, "line": {"width": 1.2, "color": "white"}}
         figure.add_trace(_points(baseline, "baseline", star))
     if not points:
-        _say(figure, "No completions yet")
+        say(figure, "No completions yet")
     # The legend stands beside the points, or below them where the bar of colours stands beside: never over them.
     below = {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.02, "yanchor": "top"}
     axis = {"showticklabels": False, "zeroline": False, "gridcolor": GRID, "ticks": "", "title": {"text": ""}}
@@ -103,7 +103,7 @@ def heatmap_figure(
     stops = np.linspace(zmin, zmax, 41)
     colours = sample_colorscale(list(DIVERGING), [(stop / full + 1) / 2 for stop in stops])
     gap = 1 if count <= PRINTED else 0
-    figure = _figure(title)
+    figure = empty_figure(title)
     figure.add_trace(
         go.Heatmap(
             z=values,
@@ -141,7 +141,7 @@ def heatmap_figure(
         },
     )
     if not count:
-        _say(figure, "No vectors yet")
+        say(figure, "No vectors yet")
     return figure
 
 
@@ -151,7 +151,7 @@ def curves_figure(curves: list[list[float]], done: int, total: int, title: str) 
     Made to be drawn again and again: a zoom outlives the next drawing. J is on a logarithmic axis when its largest
     value is more than 50 times its smallest.
     """
-    figure = _figure(f"{title}: step {done} of {total}")
+    figure = empty_figure(f"{title}: step {done} of {total}")
     finite = [value for curve in curves for value in curve if math.isfinite(value)]
     logarithmic = bool(finite) and min(finite) > 0 and max(finite) > 50 * min(finite)
     for number, curve in enumerate(curves):
@@ -171,11 +171,11 @@ def curves_figure(curves: list[list[float]], done: int, total: int, title: str) 
     kind = "log" if logarithmic else "linear"
     axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "ticks": ""}
     figure.update_layout(
-        xaxis={**axis, "title": _axis_title("step of the vector"), "dtick": 1 if longest <= 10 else None},
+        xaxis={**axis, "title": axis_title("step of the vector"), "dtick": 1 if longest <= 10 else None},
         # A zoom kept from the other kind of axis would show nothing.
         yaxis={
             **axis,
-            "title": _axis_title("objective J: how far the activations move"),
+            "title": axis_title("objective J: how far the activations move"),
             "type": kind,
             "uirevision": kind,
             "exponentformat": "SI",
@@ -187,11 +187,11 @@ def curves_figure(curves: list[list[float]], done: int, total: int, title: str) 
         uirevision="training",
     )
     if not finite:
-        _say(figure, "Waiting for the first step")
+        say(figure, "Waiting for the first step")
     return figure
 
 
-def _figure(title: str) -> go.Figure:
+def empty_figure(title: str) -> go.Figure:
     """An empty figure with no template and the look that all share."""
     layout: dict[str, Any] = {
         "template": {},
@@ -213,13 +213,13 @@ def _figure(title: str) -> go.Figure:
     return go.Figure(layout=layout)
 
 
-def _say(figure: go.Figure, text: str) -> None:
+def say(figure: go.Figure, text: str) -> None:
     """Write ``text`` in the middle of an empty figure."""
     figure.add_annotation(text=text, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False, font={"size": 15})
     figure.update_layout(xaxis={"visible": False}, yaxis={"visible": False})
 
 
-def _axis_title(text: str) -> dict[str, Any]:
+def axis_title(text: str) -> dict[str, Any]:
     return {"text": text, "font": {"size": 13}}
 
 

@@ -39,6 +39,14 @@ class AtlasCell(BaseModel):
     """The first prompt's, one for each vector."""
     verdicts: tuple[str, ...] = ()
 
+    def measure(self, name: str) -> float | None:
+        """One of its figures by the name of its field; of the singular values the largest, R in units of the norm."""
+        if name == "value":
+            return self.values[0] if self.values else None
+        if name == "radius":
+            return None if self.radius is None else self.radius / self.median_norm
+        return getattr(self, name)
+
     @property
     def pair(self) -> tuple[int, int]:
         """Source and target layer."""
