@@ -285,4 +285,5 @@ def _strength(piece: "ModelSlice", scope: str, thetas: "Tensor") -> float:
     """‖Δ‖ / ‖Z(0)‖, mean over vectors and the tokens in scope."""
     mask = piece.mask(TokenScope.parse(scope))
     norms = piece.baseline.float().norm(dim=-1)[mask]
-    return float((piece.deltas(thetas.to(piece.device))[:, mask].norm(dim=-1) / norms).mean())
+    shares = [piece.deltas(one[None])[0, mask].norm(dim=-1) / norms for one in thetas.to(piece.device)]
+    return float(sum(share.mean() for share in shares) / len(shares))

@@ -76,7 +76,7 @@ class LayersTab:
         bind(self.plot.point, self._choose, self._atlas, [self.aside, self.go, *train.place_outputs])
         bind(self.go.click, lambda: gr.Tabs(selected="train"), None, tabs)
 
-    def _offer(self, sources: str, targets: str) -> list[Any]:
+    def _offer(self, sources: str | None, targets: str | None) -> list[Any]:
         """Layers to begin with, where nothing stands in the fields."""
         if sources or targets or not self._workbench.model_state().loaded:
             return [gr.skip(), gr.skip()]
@@ -144,6 +144,7 @@ class LayersTab:
 
         if atlas is None or not atlas.cells:
             return {"message": EMPTY}
+        measure = measure or "value"  # None: the tab was not opened yet
         return figure_value(atlas_figure({cell.pair: cell.measure(measure) for cell in atlas.cells}, measure))
 
     def _choose(self, event: gr.EventData, atlas: Atlas | None) -> list[Any]:
