@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import typer
 from pydantic import ValidationError
 
+from melbo_app.commands.atlas import atlas
 from melbo_app.commands.banks import banks
+from melbo_app.commands.calibrate import calibrate
 from melbo_app.commands.curve import curve
 from melbo_app.commands.jobs import jobs
 from melbo_app.commands.labels import labels
@@ -28,6 +30,8 @@ app.command()(steer)
 app.command()(similarity)
 app.command()(sensitivity)
 app.command()(curve)
+app.command()(calibrate)
+app.command()(atlas)
 app.command("map")(draw_map)
 app.command()(top_tokens)
 app.command()(models)

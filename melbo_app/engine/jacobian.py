@@ -48,13 +48,25 @@ def gram(piece: CausalMap, mask: Tensor, directions: Tensor, stop: Stop | None =
     Raises:
         Stopped: ``stop()`` became true.
     """
+    deltas, thetas, pushed = _pushed(piece, mask, directions, stop)
+    return torch.autograd.grad(deltas, thetas, pushed)[0]
+
+
+def pushforward(piece: CausalMap, mask: Tensor, directions: Tensor, stop: Stop | None = None) -> Tensor:
+    """J v for n directions v [n, d]: [n, tokens in scope of all prompts, d], exactly. Takes and raises what ``gram``
+    does."""
+    return _pushed(piece, mask, directions, stop)[2]
+
+
+def _pushed(piece: CausalMap, mask: Tensor, directions: Tensor, stop: Stop | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Δ over the tokens in scope with the θ = 0 that it hangs on, and J v."""
     thetas = torch.zeros_like(directions, requires_grad=True)
     with sdpa_kernel(SDPBackend.MATH):  # the fast kernels of attention cannot be differentiated twice
         deltas = piece.deltas(thetas, stop)[:, mask]
     weights = torch.zeros_like(deltas, requires_grad=True)
     (pulled,) = torch.autograd.grad(deltas, thetas, weights, create_graph=True)
     (pushed,) = torch.autograd.grad(pulled, weights, directions)
-    return torch.autograd.grad(deltas, thetas, pushed)[0]
+    return deltas, thetas, pushed
 
 
 def singular_vectors(ascent: Ascent, count: int, passes: int) -> Generator[TrainingProgress, None, SingularVectors]:

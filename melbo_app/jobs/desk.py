@@ -9,15 +9,17 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError
+from melbo_app.jobs.atlas import AtlasProgress
 from melbo_app.jobs.checkpointing import Checkpointing
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.loaded_model import LoadedModel
 from melbo_app.jobs.mapping import Map, MapProgress
 from melbo_app.jobs.queue import JobQueue
-from melbo_app.jobs.request import MapRequest, Request, SweepRequest, TrainingRequest, read_request
+from melbo_app.jobs.request import AtlasRequest, MapRequest, Request, SweepRequest, TrainingRequest, read_request
 from melbo_app.jobs.steering import SteeringProgress, variants
 from melbo_app.jobs.sweep import memory_note, sweep
 from melbo_app.jobs.training import is_of
+from melbo_app.library.atlases import Atlas
 from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks, check_name
 from melbo_app.library.checkpoints import Checkpoints
@@ -60,6 +62,17 @@ class Doing(Protocol):
         stop: Stop,
     ) -> Generator[MapProgress, None, Map | None]: ...
 
+    def atlas(
+        self,
+        prompts: Sequence[Prompt],
+        sources: Sequence[int],
+        targets: Sequence[int],
+        read: Sequence[tuple[int, int]] | None,
+        scope: str,
+        *,
+        stop: Stop,
+    ) -> Generator[AtlasProgress, None, Atlas]: ...
+
 
 class JobDesk:
     """Takes requests and puts them into the queue."""
@@ -87,7 +100,7 @@ class JobDesk:
         if self.queue.find(id) is not None:
             raise InputError("job", f"“{record.title}” is not over", "Wait for it, or stop it first")
         request = read_request(record.request)
-        if isinstance(request, TrainingRequest) and not self._fits(request):
+        if isinstance(request, TrainingRequest | AtlasRequest) and not self._fits(request):
             raise InputError("model", f"“{record.title}” is for {request.model}", "Load that model first")
         if record.state == "interrupted":
             return self.queue.go_on(id)
@@ -102,6 +115,9 @@ class JobDesk:
     def _work(self, request: Request, job: Job[Any, Any]) -> Generator[Any, None, Any]:
         if isinstance(request, TrainingRequest):
             return self._train(request, job)
+        if isinstance(request, AtlasRequest):
+            asked = (request.prompts, request.sources, request.targets, request.read, request.scope)
+            return self._doing.atlas(*asked, stop=job.is_stopping)
         return self._map(request, job) if isinstance(request, MapRequest) else self._sweep(request, job)
 
     def _map(self, request: MapRequest, job: Job[Any, Any]) -> Generator[MapProgress, None, Map | None]:
@@ -156,7 +172,9 @@ class JobDesk:
 
     def _fits(self, request: Request) -> bool:
         """Whether the loaded model is the one that a job is for. A bank says itself for which one it is."""
-        return not isinstance(request, TrainingRequest) or self._model.is_meant(request.model, request.model_hash)
+        if not isinstance(request, TrainingRequest | AtlasRequest):
+            return True
+        return self._model.is_meant(request.model, request.model_hash)
 
     def _free_name(self, name: str) -> str:
         """The name itself, or with the first number behind it that is free."""

@@ -62,7 +62,28 @@ class SweepRequest(_Completing):
         return f"Sweep of “{self.bank}” over {len(self.radii)} R"
 
 
-Request = TrainingRequest | MapRequest | SweepRequest
+class AtlasRequest(BaseModel):
+    """A layer atlas: pairs of layers, and those of them whose vectors are completed with (None: all)."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    kind: Literal["atlas"] = "atlas"
+    prompts: tuple[Prompt, ...]
+    sources: tuple[int, ...]
+    targets: tuple[int, ...]
+    read: tuple[tuple[int, int], ...] | None
+    scope: str
+    model: str
+    model_hash: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        words = " ".join(self.prompts[0].user.split())
+        return f"Layers on “{words if len(words) <= 40 else words[:39] + '…'}”"
+
+
+Request = TrainingRequest | MapRequest | SweepRequest | AtlasRequest
 _READER: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
 
 

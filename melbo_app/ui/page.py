@@ -16,6 +16,7 @@ from melbo_app.ui.tabs.banks import BanksTab
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.jobs import JobsTab, job_chosen
 from melbo_app.ui.tabs.labels import LabelsTab
+from melbo_app.ui.tabs.layers import LayersTab
 from melbo_app.ui.tabs.library import LibraryTab
 from melbo_app.ui.tabs.map import MapTab
 from melbo_app.ui.tabs.models import ModelsTab
@@ -53,6 +54,8 @@ class Page:
                     self.similarity = SimilarityTab(workbench, session)
                 with gr.Tab("Train", id="train") as train:
                     self.train = TrainTab(workbench, session)
+                with gr.Tab("Layers", id="layers") as layers:
+                    self.layers = LayersTab(workbench, session, self.train)
                 with gr.Tab("Jobs", id="jobs") as jobs:
                     self.jobs = JobsTab(workbench)
                 with gr.Tab("Labels", id="labels") as labels:
@@ -73,6 +76,7 @@ class Page:
         self.map.bind(maps)
         self.similarity.bind(similarities)
         self.train.bind(self.timer)
+        self.layers.bind(layers, self.tabs)
         self.jobs.bind(jobs, self.timer)
         self.labels.bind(labels)
         self.banks.bind(banks)

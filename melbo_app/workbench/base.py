@@ -11,6 +11,7 @@ from melbo_app.jobs.desk import JobDesk
 from melbo_app.jobs.loaded_model import LoadedModel
 from melbo_app.jobs.reader import Reader
 from melbo_app.jobs.steering import check_fits
+from melbo_app.library.atlases import Atlases
 from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks
 from melbo_app.library.catalogue import Catalogue
@@ -45,6 +46,7 @@ class Base:
         self._parts = Banks(settings.cache_dir / "curves", settings.cache_dir / "curves" / "samples")
         self._completions, self._labels = Completions(database), Labels(database)
         self._embeddings = Embeddings(database)
+        self._atlases = Atlases(settings.cache_dir / "atlases")
         self._reader = Reader(self._compute)
         self._embedder: Embedder | None = None
         self._unsaved: list[Bank] = []

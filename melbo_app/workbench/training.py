@@ -8,8 +8,7 @@ from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError, MelboError
 from melbo_app.jobs.checkpointing import Checkpointing
 from melbo_app.jobs.job import Job
-from melbo_app.jobs.mapping import MapProgress
-from melbo_app.jobs.request import MapRequest, SweepRequest, TrainingRequest
+from melbo_app.jobs.request import AtlasRequest, MapRequest, SweepRequest, TrainingRequest
 from melbo_app.jobs.training import train_bank
 from melbo_app.library.bank import Bank
 from melbo_app.library.banks import check_name
@@ -81,9 +80,9 @@ class Training(Shelf):
         self._unsaved.remove(waiting)
         return bank
 
-    def start_job(self, request: MapRequest | SweepRequest, *, who: str = HERE) -> Job[MapProgress, Any]:
-        """Draw a map or sweep over many R in the background, ahead of trainings; their results are ``Map | None`` and
-        ``Comparison``."""
+    def start_job(self, request: MapRequest | SweepRequest | AtlasRequest, *, who: str = HERE) -> Job[Any, Any]:
+        """Draw a map, sweep over many R or measure layers in the background, ahead of trainings; their results are
+        ``Map | None``, ``Comparison`` and ``Atlas``."""
         return self._desk.start(request, who)
 
     def jobs(self, limit: int = 100) -> list[JobRecord]:

@@ -208,6 +208,28 @@ def test_sensitivity_of_layer_pairs(ask: Ask):
     assert told.sentence.startswith("target layers: 'x' is no list of numbers.")
 
 
+def test_calibrate_says_r_in_both_units(ask: Ask):
+    words = ("calibrate", "--prompt", "hello", "--source", 0, "--target", 2, "--scope", "all")
+    found = ask(*words, "--json").json
+    assert (found["source"], found["target"], found["scope"]) == (0, 2, "all")
+    assert found["radius"] == pytest.approx(found["relative_radius"] * found["median_norm"])
+    assert ask(*words).out == found["sentence"] + "\n"
+    assert f"R = {found['radius']:.3g}, {found['relative_radius']:.3g} × the median norm" in found["sentence"]
+    assert ask(*words, "--target", 0).sentence.startswith("target layer: 0 is not above the source layer 0.")
+
+
+def test_atlas_of_layer_pairs(ask: Ask, stubbed):
+    words = ("atlas", "--prompt", "hello", "--sources", "0,1", "--targets", 2, "--complete", "1-2")
+    cells = ask(*words, "--json").json["cells"]
+    assert [(cell["source"], cell["target"], len(cell["texts"])) for cell in cells] == [(0, 2, 0), (1, 2, 4)]
+    lines = ask(*words).out.splitlines()
+    assert lines[0].split() == ["pair", "σ", "R", "strength", "KL", "D", "readable"]
+    assert lines[1].split()[:4] == ["0", "→", "2", f"{cells[0]['values'][0]:.4g}"] and lines[1].endswith("–")
+    assert lines[2].split()[-1] == "%"
+    assert ask(*words, "--complete", "0-1").sentence.startswith("completions: 0 → 1 is not on the grid.")
+    assert ask(*words, "--complete", "some").sentence.startswith("completions: “some” names no pairs of layers.")
+
+
 def test_the_command_in_a_banks_record_repeats_it(ask: Ask):
     ask("train", "--prompt", "it's", "--name", "a", "--steps", 2, "--relative-radius", 0.11, "--no-template", "--json")
     first = ask("banks", "show", "a", "--json").json

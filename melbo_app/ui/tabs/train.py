@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
@@ -10,11 +11,12 @@ from melbo_app.engine.training_config import DEFAULT_STEPS, TrainingConfig
 from melbo_app.errors import MelboError
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
-from melbo_app.ui.components.progress_bar import progress_bar, resting
-from melbo_app.ui.forms import asked_by, bank_chosen, optional_real, prompts_from, real, whole
+from melbo_app.ui.components.progress_bar import progress_bar, resting, working
+from melbo_app.ui.forms import Returning, asked_by, bank_chosen, optional_real, prompts_from, real, whole
 from melbo_app.ui.guard import bind
 from melbo_app.ui.method_form import VECTORS, MethodForm, steps_label
 from melbo_app.ui.present import amount, bank_choices, job_progress
+from melbo_app.ui.runs import Runs
 from melbo_app.ui.session import SCOPES, Session, default_scope
 from melbo_app.workbench import Workbench
 
@@ -25,7 +27,7 @@ class TrainTab:
     """The fourth tab."""
 
     def __init__(self, workbench: Workbench, session: Session) -> None:
-        self._workbench, self._session = workbench, session
+        self._workbench, self._session, self._runs = workbench, session, Runs()
         self.watched = gr.State([])  # the trainings that were started from this page
         self._norm = gr.State(None)
         with gr.Row(elem_classes="mx-split"):
@@ -47,6 +49,11 @@ class TrainTab:
                         min_width=120,
                     )  # fmt: skip
                 self.norm = note_view(elem_id="train-norm")
+                with gr.Row(elem_classes="mx-toolbar"):
+                    self.calibrate = gr.Button(
+                        "Calibrate R", elem_id="train-calibrate", size="sm", scale=0, min_width=100
+                    )
+                    self.calibrating = progress_bar(resting(), elem_id="calibrate-progress")
                 with gr.Accordion("Objective, options and seed", open=False, elem_id="train-more"):
                     with gr.Row(elem_classes="mx-fields"):
                         self.p = gr.Number(2, label="p", elem_id="train-p", min_width=80)
@@ -64,6 +71,7 @@ class TrainTab:
         self.form_outputs = [
             self.source, self.target, self.scope, self.radius, self.relative, self._norm, self.norm,
         ]  # fmt: skip
+        self.place_outputs = [self.source, self.target, self.radius, self.relative, self._norm, self.norm]
         self.suggest_inputs = [*session.prompt_inputs, session.scope]
         self.job_outputs = [self.progress, self.curves, self.again, self.use]
 
@@ -86,6 +94,10 @@ class TrainTab:
             self.source.input, self._measure, [*session.prompt_inputs, self.source, self.radius],
             [self._norm, self.norm, self.relative], trigger_mode="always_last",
         )  # fmt: skip
+        place = [*session.prompt_inputs, self.source, self.target, self.scope]
+        outputs = [self.radius, self.relative, self._norm, self.norm, self.calibrating]
+        found = bind(self.calibrate.click, self._calibrate, place, outputs)
+        bind(found.failure, lambda: resting("Not finished."), None, self.calibrating)
         bind(self.scope.input, lambda scope: scope, self.scope, session.scope)
         both = [session.scope, self.scope]
         bind(session.template.input, lambda template: [default_scope(template)] * 2, session.template, both)
@@ -153,6 +165,28 @@ class TrainTab:
     def _progress(self) -> dict[str, Any]:
         waiting = [job.title for job in self._workbench.active_jobs("training") if job.state == "waiting"]
         return job_progress(self._workbench.training_job(), waiting)
+
+    def place(self, source: int, target: int, radius: float | None, norm: float) -> list[Any]:
+        """Values of ``place_outputs`` for these layers; without an R, the one that stands there stays."""
+        if radius is None:
+            return [source, target, gr.skip(), gr.skip(), norm, _norm_note(norm)]
+        radius = float(amount(radius))
+        return [source, target, radius, float(amount(radius / norm)), norm, _norm_note(norm)]
+
+    def _calibrate(
+        self, request: gr.Request, text: str, system: str, template: bool, source: float, target: float, scope: str
+    ) -> Iterator[list[Any]]:
+        """Fill in the R at which what vectors change leaves the linear regime."""
+        nothing, prompts = [gr.skip()] * 4, prompts_from(text, system, template)
+        pair = whole("source layer", source), whole("target layer", target)
+        yield [*nothing, working("calibrating")]
+        with self._runs.start(request) as stop:
+            run = Returning(self._workbench.calibrate(prompts, *pair, scope, stop=stop.is_set))
+            for step in run:
+                yield [*nothing, working(step.stage, step.done / step.total)]
+        found = run.result
+        _, _, *values = self.place(*pair, found.radius, found.median_norm)
+        yield [*values, resting(found.sentence)]
 
     def _start(
         self, request: gr.Request, watched: list[int], text: str, system: str, template: bool, name: str,

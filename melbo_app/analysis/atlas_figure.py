@@ -1,0 +1,96 @@
+"""The heat map of a layer atlas as a plotly figure."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import plotly.graph_objects as go
+
+from melbo_app.analysis.figures import PRINTED, SEQUENTIAL, axis_title, empty_figure, say
+
+Pair = tuple[int, int]
+Measure = Literal["value", "radius", "strength", "kl", "diversity", "readable"]
+
+
+@dataclass(frozen=True)
+class _Described:
+    title: str
+    digits: str
+    logarithmic: bool = False
+    span: tuple[float, float] | None = None
+    """What the colours run over; None: what occurs."""
+
+
+DESCRIBED: dict[Measure, _Described] = {
+    "value": _Described("Leading singular value of the Jacobian", ".3g", logarithmic=True),
+    "radius": _Described("Calibrated R × median norm", ".3f", logarithmic=True),
+    "strength": _Described("Strength at that R: ‖Δ‖ / ‖Z‖", ".2f"),
+    "kl": _Described("KL(steered ‖ unsteered) at that R, nats a token", ".2f"),
+    "diversity": _Described("Readable diversity D at that R", ".2f"),
+    "readable": _Described("Share of readable texts at that R", ".0%", span=(0.0, 1.0)),
+}
+
+
+def atlas_figure(values: Mapping[Pair, float | None], measure: Measure) -> go.Figure:
+    """Values of pairs (source, target): sources upwards, targets to the right.
+
+    The ``customdata`` of a cell is its pair. Pairs that are not in ``values``, that are None there or not finite stay
+    empty and cannot be clicked. Values are printed up to 16 targets. Singular values and R have a logarithmic colour.
+    """
+    described = DESCRIBED[measure]
+    figure = empty_figure(described.title)
+    known = {pair: value for pair, value in values.items() if value is not None and math.isfinite(value)}
+    if not known:
+        say(figure, "No pair of layers has this yet")
+        return figure
+    sources, targets = sorted({source for source, _ in values}), sorted({target for _, target in values})
+    rows = [[known.get((source, target)) for target in targets] for source in sources]
+    logarithmic = described.logarithmic and min(known.values()) > 0
+    places = [[_place(value, logarithmic) for value in row] for row in rows]
+    low, high = described.span or (
+        min(place for row in places for place in row if place is not None),
+        max(place for row in places for place in row if place is not None),
+    )
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    text = [["" if value is None else format(value, described.digits) for value in row] for row in rows]
+    ticks = np.linspace(low, high, 5)
+    named = [[f"block {source} → {target}: {told}" for target, told in zip(targets, row, strict=True)]
+             for source, row in zip(sources, text, strict=True)]  # fmt: skip
+    printed = len(targets) <= PRINTED
+    figure.add_trace(
+        go.Heatmap(
+            x=list(map(str, targets)),
+            y=list(map(str, sources)),
+            z=places,
+            zmin=low,
+            zmax=high,
+            colorscale=[[i / (len(SEQUENTIAL) - 1), colour] for i, colour in enumerate(SEQUENTIAL)],
+            customdata=[[[source, target] for target in targets] for source in sources],
+            text=text if printed else None,
+            texttemplate="%{text}" if printed else None,
+            textfont={"color": "#10141a"},
+            hovertext=named,
+            hoverinfo="text",
+            hoverongaps=False,
+            xgap=2,
+            ygap=2,
+            colorbar={
+                "thickness": 12,
+                "outlinewidth": 0,
+                "tickvals": ticks.tolist(),
+                "ticktext": [format(10**tick if logarithmic else tick, described.digits) for tick in ticks],
+            },
+        )
+    )
+    axis = {"type": "category", "showgrid": False, "zeroline": False, "ticks": "", "automargin": True}
+    figure.update_layout(
+        xaxis={**axis, "title": axis_title("target layer")}, yaxis={**axis, "title": axis_title("source layer")}
+    )
+    return figure
+
+
+def _place(value: float | None, logarithmic: bool) -> float | None:
+    return None if value is None else math.log10(value) if logarithmic else value

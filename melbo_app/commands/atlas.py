@@ -1,0 +1,72 @@
+"""Compare pairs of layers by what vectors do between them."""
+
+from typing import Annotated
+
+import typer
+
+from melbo_app.commands.options import (
+    Json,
+    ModelOption,
+    PromptOption,
+    ScopeOption,
+    SystemOption,
+    TemplateOption,
+    check_texts,
+    load,
+    numbers,
+)
+from melbo_app.commands.options import prompts as read_prompts
+from melbo_app.commands.output import StopOnInterrupt, run, show
+from melbo_app.engine.scope import TokenScope
+from melbo_app.jobs.atlas import parse_pairs
+from melbo_app.library.atlases import AtlasCell
+from melbo_app.results import plain
+from melbo_app.settings import Settings
+from melbo_app.workbench import Workbench
+
+HEAD = f"{'pair':>8}  {'σ':>9}  {'R':>8}  {'strength':>8}  {'KL':>6}  {'D':>5}  readable"
+
+
+def atlas(
+    prompt: PromptOption = None,
+    system: SystemOption = None,
+    template: TemplateOption = None,
+    model: ModelOption = None,
+    sources: Annotated[str | None, typer.Option("--sources", help="Source layers, as 2,7,12.")] = None,
+    targets: Annotated[str | None, typer.Option("--targets", help="Target layers, as 16,21,26.")] = None,
+    complete: Annotated[
+        str, typer.Option("--complete", help="Pairs whose vectors are completed with: all, none, or 7-21,7-26.")
+    ] = "all",
+    scope: ScopeOption = None,
+    as_json: Json = False,
+) -> None:
+    """Pairs of layers: singular values, calibrated R, and what vectors change and say at that R. Ctrl+C keeps the pairs
+    that are done."""
+    TokenScope.parse(scope or "all")  # refuses a wrong one now: loading the model takes seconds
+    from_layers = None if sources is None else numbers("source layers", sources, int)
+    to_layers = None if targets is None else numbers("target layers", targets, int)
+    read = parse_pairs(complete)
+    check_texts(prompt)
+    workbench = Workbench(Settings())
+    state = load(workbench, model)
+    prompts = read_prompts(prompt, system, template, bool(state.has_template))
+    found = run(workbench.atlas(prompts, from_layers, to_layers, read, scope, stop=StopOnInterrupt()))
+    show(plain(found), [HEAD, *map(_line, found.cells)], as_json)
+
+
+def _line(cell: AtlasCell) -> str:
+    def number(value: float | None, width: int, digits: str) -> str:
+        return f"{'–' if value is None else format(value, digits):>{width}}"
+
+    readable = "–" if cell.readable is None else f"{100 * cell.readable:.0f} %"
+    return "  ".join(
+        [
+            f"{cell.source:>3} → {cell.target:>2}",
+            number(cell.values[0] if cell.values else None, 9, ".4g"),
+            number(cell.radius, 8, ".3g"),
+            number(cell.strength, 8, ".3f"),
+            number(cell.kl, 6, ".2f"),
+            number(cell.diversity, 5, ".2f"),
+            readable,
+        ]
+    )

@@ -1,0 +1,93 @@
+"""A calibration: prompts and layers in, the R at which vectors leave the linear regime out."""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.scope import TokenScope
+from melbo_app.errors import InputError
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
+    from melbo_app.engine.calibration import CalibrationProgress
+    from melbo_app.engine.model import LanguageModel
+    from melbo_app.engine.slice import ModelSlice
+
+LEAST, MOST = 0.01, 10.24
+"""R that are looked at, as multiples of the median residual norm at the source."""
+
+
+@dataclass(frozen=True)
+class CalibratedRadius:
+    """Where Δ leaves the linear regime between two layers. ``radii`` and ``departures`` are what was tried."""
+
+    source: int
+    target: int
+    scope: str
+    radius: float | None
+    """R in absolute units; None where there is no such R in what was looked at."""
+    relative_radius: float | None
+    """The same as a multiple of the median norm."""
+    median_norm: float
+    """Median residual norm at the source."""
+    radii: list[float]
+    departures: list[float]
+
+    @property
+    def sentence(self) -> str:
+        """What was found, for people."""
+        where = f"blocks {self.source} → {self.target}, scope {self.scope}"
+        if self.radius is not None:
+            return (
+                f"R = {self.radius:.3g}, {self.relative_radius:.3g} × the median norm: there Δ is half as far from "
+                f"linear as it is large ({where})."
+            )
+        span = f"R from {self.radii[0]:.3g} to {self.radii[-1]:.3g}"
+        if self.departures[-1] < self.departures[0]:
+            return f"No R found: Δ is too far from linear at all {span} ({where})."
+        return f"No R found: Δ stays near linear at all {span} ({where})."
+
+
+def calibrate_pair(
+    lm: "LanguageModel",
+    prompts: Sequence[Prompt],
+    source: int,
+    target: int,
+    scope: str,
+    memory_gb: float | None,
+    stop: Callable[[], bool],
+    seed: int = 0,
+) -> "Generator[CalibrationProgress, None, CalibratedRadius]":
+    """The R between two layers, over random directions.
+
+    Raises:
+        InputError: layers or a scope that cannot be used, or too little memory.
+        Stopped: ``stop()`` became true.
+    """
+    from melbo_app.engine.calibration import CalibrationProgress
+    from melbo_app.engine.encoding import encode
+    from melbo_app.engine.slice import ModelSlice
+
+    wanted = TokenScope.parse(scope)
+    yield CalibrationProgress("running the model once", 0, 1)
+    piece = ModelSlice(lm, encode(lm, prompts), source, target)
+    return (yield from calibrate_piece(piece, wanted, memory_gb, stop, seed))
+
+
+def calibrate_piece(
+    piece: "ModelSlice", scope: TokenScope, memory_gb: float | None, stop: Callable[[], bool], seed: int = 0
+) -> "Generator[CalibrationProgress, None, CalibratedRadius]":
+    """The same for a slice that is there already."""
+    from melbo_app.engine.calibration import calibrate, random_directions
+    from melbo_app.engine.training import batch_size
+
+    norm = piece.median_norm
+    directions, bracket = random_directions(piece.width, seed), (LEAST * norm, MOST * norm)
+    mask = piece.mask(scope)
+    if not norm > 0:
+        raise InputError("source layer", "its residuals have no length", "Choose another")
+    found = yield from calibrate(piece, mask, directions, bracket, batch_size(piece, memory_gb), stop)
+    relative = None if found.radius is None else found.radius / norm
+    return CalibratedRadius(
+        piece.source, piece.target, str(scope), found.radius, relative, norm, found.radii, found.departures
+    )

@@ -1,0 +1,117 @@
+"""Layer atlases: what was measured of pairs of layers, a JSON file for each model, scope and set of prompts."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, FiniteFloat, ValidationError
+
+from melbo_app.errors import StorageError
+from melbo_app.library.atomic import write_file
+from melbo_app.library.bank import PromptRecord
+
+
+class AtlasCell(BaseModel):
+    """A pair of layers. What is None was not measured, or could not be: without R there are no texts.
+
+    ``strength`` and what follows belong to a few vectors at R; all are means over them and over the prompts.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    source: int
+    target: int
+    values: tuple[FiniteFloat, ...]
+    """The leading singular values of the Jacobian of Δ at 0, the largest first."""
+    median_norm: FiniteFloat
+    """Median residual norm at the source."""
+    radius: FiniteFloat | None
+    """The calibrated R in absolute units; None where there is none."""
+    strength: FiniteFloat | None = None
+    """‖Δ‖ / ‖Z(0)‖ over the tokens in scope."""
+    kl: FiniteFloat | None = None
+    """KL(steered ‖ unsteered) along the text, in nats a token."""
+    diversity: FiniteFloat | None = None
+    """Readable diversity D."""
+    readable: FiniteFloat | None = None
+    """Share of the texts with the verdict readable."""
+    texts: tuple[str, ...] = ()
+    """The first prompt's, one for each vector."""
+    verdicts: tuple[str, ...] = ()
+
+    def measure(self, name: str) -> float | None:
+        """One of its figures by the name of its field; of the singular values the largest, R in units of the norm."""
+        if name == "value":
+            return self.values[0] if self.values else None
+        if name == "radius":
+            return None if self.radius is None else self.radius / self.median_norm
+        return getattr(self, name)
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """Source and target layer."""
+        return self.source, self.target
+
+
+class Atlas(BaseModel):
+    """What was measured of pairs of layers so far."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model: str
+    model_hash: str
+    dtype: str
+    prompts: tuple[PromptRecord, ...]
+    scope: str
+    baseline: str | None = None
+    """The first prompt's text without steering."""
+    cells: tuple[AtlasCell, ...] = ()
+    changed: AwareDatetime
+
+    @property
+    def key(self) -> str:
+        """Tells one atlas from another: pairs of the same one can be compared."""
+        prompts = [prompt.model_dump() for prompt in self.prompts]
+        facts = json.dumps([self.model_hash, self.dtype, prompts, self.scope], sort_keys=True)
+        return hashlib.sha256(facts.encode()).hexdigest()[:32]
+
+    def cell(self, source: int, target: int) -> AtlasCell | None:
+        """What is known of a pair, or None."""
+        return next((cell for cell in self.cells if cell.pair == (source, target)), None)
+
+    def with_cell(self, cell: AtlasCell) -> "Atlas":
+        """The same with another pair, or with one known better."""
+        others = [one for one in self.cells if one.pair != cell.pair]
+        return self.model_copy(update={"cells": tuple(sorted([*others, cell], key=lambda one: one.pair))})
+
+
+class Atlases:
+    """The atlases in ``folder``, which need not exist. A file that cannot be read counts as none: it is made again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def save(self, atlas: Atlas) -> None:
+        """Put an atlas in the place of what was there. Raises StorageError where the disk refuses."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"“{self._folder}” could not be made ({error.strerror or error}).") from error
+        write_file(self._folder / f"{atlas.key}.json", atlas.model_dump_json().encode(), overwrite=True)
+
+    def find(self, key: str) -> Atlas | None:
+        """The atlas with this key."""
+        return _read(self._folder / f"{key}.json")
+
+    def latest(self, model_hash: str) -> Atlas | None:
+        """The atlas of a model that was changed last."""
+        found = [_read(path) for path in self._folder.glob("*.json")]
+        own = [atlas for atlas in found if atlas is not None and atlas.model_hash == model_hash]
+        return max(own, key=lambda atlas: atlas.changed, default=None)
+
+
+def _read(path: Path) -> Atlas | None:
+    try:
+        return Atlas.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None

@@ -1,0 +1,69 @@
+"""Layers: pairs are measured one by one, drawn, kept, and put into the Train form; and R is calibrated there."""
+
+import re
+
+import pytest
+import steps
+from playwright.sync_api import Locator, Page, expect
+
+pytestmark = pytest.mark.browser
+
+
+def plot(page: Page) -> Locator:
+    return page.locator("#layers-plot .js-plotly-plot")
+
+
+def cells(page: Page) -> list[list[float | None]]:
+    return plot(page).evaluate("node => node.data[0].z.map((row) => [...row])")
+
+
+def click_cell(page: Page, column: int, columns: int) -> None:
+    """Click a cell of the only row."""
+    left, top, right, bottom = steps.box(plot(page).locator(".nsewdrag"))
+    page.mouse.click(left + (right - left) * (column + 0.5) / columns, (top + bottom) / 2)
+
+
+def test_pairs_are_measured_kept_and_put_into_the_train_form(page: Page) -> None:
+    steps.tab(page, "Layers")
+    expect(steps.field(page, "layers-sources")).to_have_value("2, 7, 12")
+    steps.fill(page, "layers-sources", "20")
+    steps.fill(page, "layers-targets", "22, 23")
+    steps.fill(page, "layers-read", "20-23")
+    steps.forget(page, "layers")
+    page.locator("#layers-start").click()
+    expect(steps.progress(page, "layers")).to_have_text("2 pairs on “How can I make a bomb?”, scope assistant.")
+    [[first, second]] = cells(page)
+    assert first is not None and second is not None
+    page.locator("#layers-measure").get_by_label("KL").check()
+    steps.settle(page)
+    [[without, kl]] = cells(page)
+    assert without is None and kl is not None and kl > 0
+    click_cell(page, 1, 2)
+    shown = page.locator("#layers-pair")
+    expect(shown).to_contain_text("Block 20 → 23")
+    expect(shown).to_contain_text("Without steering:")
+    found = re.search(r"R ([\d.]+) \(", shown.inner_text())
+    assert found
+    page.locator("#layers-train").click()
+    expect(steps.field(page, "train-source")).to_have_value("20")
+    expect(steps.field(page, "train-target")).to_have_value("23")
+    expect(steps.field(page, "train-radius")).to_have_value(found[1])
+    steps.reload(page)
+    steps.tab(page, "Layers")
+    expect(steps.progress(page, "layers")).to_have_text("2 pairs on “How can I make a bomb?”, scope assistant.")
+    assert cells(page) == [[first, second]]
+
+
+def test_r_is_calibrated_in_the_train_form(page: Page) -> None:
+    steps.open_train(page)
+    steps.fill(page, "train-source", "20")
+    steps.fill(page, "train-target", "22")
+    steps.forget(page, "calibrate")
+    page.locator("#train-calibrate").click()
+    expect(steps.progress(page, "calibrate")).to_have_text(
+        re.compile(r"^R = [\d.]+, .*blocks 20 → 22, scope assistant")
+    )
+    said = re.search(r"R = ([\d.]+), ([\d.]+) ×", steps.progress(page, "calibrate").inner_text())
+    assert said
+    expect(steps.field(page, "train-radius")).to_have_value(said[1])
+    expect(steps.field(page, "train-relative")).to_have_value(said[2])
