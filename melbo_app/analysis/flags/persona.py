@@ -1,0 +1,60 @@
+"""Whether a text says that somebody else is speaking than the baseline does."""
+
+import re
+
+from melbo_app.analysis.flags.flag import Flag, quote
+
+_SELF = re.compile(
+    r"\b(?:I(?:['’]m| am)|my name is|call me|you can call me|je suis|je m['’]appelle|soy|me llamo|mi nombre es|"
+    r"ich bin|ich heiße|mein name ist)\s+",
+    re.IGNORECASE,
+)
+_ROLE = re.compile(r"(?:just |also |actually |only |simply )?(?:an?|the|your|une?|una?|eine?)\s+([^.,;:!?\n]{2,60})", re.I)
+_NAME = re.compile(r"(?:(?:Captain|Dr\.?|Mr\.?|Mrs\.?|Professor|Sir) )?[A-Z][\w-]+(?: [A-Z][\w-]+)*")
+_TAIL = re.compile(r"\b(?:who|that|which|with|from|for|and|here|designed|made|trained|created|named|called|in|on|at|of)\b.*")
+_NO_ROLE = {
+    "bit", "lot", "little", "few", "huge", "big", "great", "fan", "person", "one", "same", "kind", "mix", "blend",
+}  # fmt: skip
+_MACHINE = {
+    "ai", "assistant", "chatbot", "bot", "model", "smollm", "helper", "virtual", "language", "machine", "program",
+    "software", "digital", "artificial", "intelligence", "robot", "agent", "companion", "friendly", "helpful",
+}  # fmt: skip
+_PLAIN = {"the", "a", "an", "your", "just", "very", "own", "true", "real", "new", "old"}
+
+
+def personas(text: str) -> list[tuple[str, frozenset[str]]]:
+    """Who ``text`` says is speaking: each passage with the words of its name or role; a machine is one word."""
+    found = []
+    for match in _SELF.finditer(text):
+        rest = text[match.end() : match.end() + 90]
+        role, name = _ROLE.match(rest), _NAME.match(rest)
+        if role is not None:
+            told, end = role.group(1), role.end()
+        elif name is not None and name.group() not in ("I", "AI"):
+            told, end = name.group(), name.end()
+        else:
+            continue
+        who = frozenset(re.findall(r"\w+", _TAIL.sub("", told).casefold())) - _PLAIN
+        if not who or who & _NO_ROLE:
+            continue
+        if who & _MACHINE:
+            who = (who - _MACHINE) | {"machine"}
+        found.append((match.group() + rest[:end], who))
+    return found
+
+
+def persona_flag(text: str, baseline: str, system: str | None) -> Flag | None:
+    """Whether ``text`` names a speaker whom neither the baseline nor the system prompt names.
+
+    An assistant of any kind is the same one as long as nobody else was asked for.
+    """
+    usual = frozenset[str]().union(*(who for _, who in personas(baseline)))
+    asked = frozenset(re.findall(r"\w+", (system or "").casefold()))
+    if not (asked or usual) or asked & _MACHINE or usual & {"machine"}:
+        usual |= {"machine"}
+    for passage, who in personas(text):
+        if not who & (usual | asked):
+            named = [told for told, _ in personas(baseline)]
+            before = f"without steering it says {quote(named[0])}" if named else "without steering it does not say that"
+            return Flag("persona changed", f"It says {quote(passage)}; {before}.")
+    return None
