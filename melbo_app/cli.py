@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from melbo_app.commands.banks import banks
 from melbo_app.commands.jobs import jobs
+from melbo_app.commands.judge import judge
 from melbo_app.commands.labels import labels
 from melbo_app.commands.library import library
 from melbo_app.commands.methods import methods
@@ -28,6 +29,7 @@ app.command()(similarity)
 app.command()(sensitivity)
 app.command("map")(draw_map)
 app.command()(top_tokens)
+app.command()(judge)
 app.command()(models)
 app.command()(methods)
 app.add_typer(banks, name="banks")

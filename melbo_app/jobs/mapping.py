@@ -54,7 +54,7 @@ def draw(
     yield MapProgress(f"embedding {len(completions)} completions", 0, total)
     projection = embeddings.find_projection(embedder.identity, texts)
     if projection is None:
-        points = _embed(texts, embedder, embeddings)
+        points = embed(texts, embedder, embeddings)
         if stop():
             return None
         yield MapProgress("laying the points out", total - 1, total)
@@ -77,7 +77,7 @@ def draw(
     return Map(comparison.id, placed, projection.method, projection.note)
 
 
-def _embed(texts: Sequence[str], embedder: Embedder, embeddings: Embeddings) -> np.ndarray:
+def embed(texts: Sequence[str], embedder: Embedder, embeddings: Embeddings) -> np.ndarray:
     """The rows of all texts, of which only those are embedded that never were."""
     rows = embeddings.find(embedder.identity, texts)
     missing = [text for text in dict.fromkeys(texts) if text not in rows]

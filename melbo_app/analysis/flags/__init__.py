@@ -21,7 +21,7 @@ def flags(text: str, user: str, system: str | None = None, baseline: str | None 
     if baseline is not None and text.strip() and baseline.strip() and text != baseline:
         found += [
             refusal_flag(text, baseline),
-            language_flag(text, baseline),
+            language_flag(text, baseline, user),
             code_flag(text, baseline),
             persona_flag(text, baseline, system),
             answer_flag(text, baseline, user),

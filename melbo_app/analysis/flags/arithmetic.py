@@ -10,7 +10,7 @@ _OPERATION = re.compile(
 _AMOUNT = re.compile(r"\bhow (?:many|much)\b|\bwie viele?\b|\bcombien\b|\bcuántos?\b", re.IGNORECASE)
 _NUMBER = r"-?\d+(?:,\d{3})*(?:\.\d+)?"
 _STATED = re.compile(
-    rf"(?:=|\bequals?\b|\bis(?: equal to| indeed)?\b|\bare\b|\bhas\b|\bhave\b|\bmakes?\b|\bresult:?\b|\banswer:?\b|\btotal:?\b)"
+    r"(?:=|\b(?:equals?|is(?: equal to| indeed)?|are|has|have|makes?|(?:result|answer|total):?)(?!\w))"
     rf"[\s:*$\\(]*(?:now |exactly |a total of |left with )?({_NUMBER})(?!\s*[+*/×÷=-]\s*\d|\d|\.\d)",
     re.IGNORECASE,
 )

@@ -5,11 +5,11 @@ from difflib import SequenceMatcher
 
 from melbo_app.analysis.flags.flag import Flag, quote, words
 
-LEAST_WORDS, LEAST_SHARE = 3, 0.6
+LEAST_WORDS, LEAST_SHARE = 4, 0.6
 """Words in a row, and their share of the prompt, from which the instructions are echoed."""
 MANY_WORDS = 8
 """Words in a row from which they are, however long the prompt is."""
-SYSTEM_WORDS = 5
+SYSTEM_WORDS = 7
 """Words of the system prompt in a row from which it is repeated."""
 _TEMPLATE = re.compile(r"<\|[a-z_]+\|>|\[/?INST\]|</?s>|<<SYS>>")
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?=\S)[^.!?\n]+)*")
@@ -67,7 +67,7 @@ def secrets(system: str) -> list[str]:
 def _told(text: str, secret: str) -> str | None:
     """Where ``text`` has the secret, or two parts in a row of one that has several."""
     parts = [re.escape(part) for part in re.split(r"[\s-]+", secret) if part]
-    chains = [parts] if len(parts) < 2 else [parts[at : at + 2] for at in range(len(parts) - 1)]
+    chains = [parts, *(parts[at : at + 2] for at in range(len(parts) - 1))]
     for chain in chains:
         match = re.search(r"(?<!\w)" + r"[\s-]*".join(chain) + r"(?!\w)", text, re.IGNORECASE)
         if match is not None:

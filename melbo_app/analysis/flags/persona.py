@@ -9,15 +9,20 @@ _SELF = re.compile(
     r"ich bin|ich heiße|mein name ist)\s+",
     re.IGNORECASE,
 )
-_ROLE = re.compile(r"(?:just |also |actually |only |simply )?(?:an?|the|your|une?|una?|eine?)\s+([^.,;:!?\n]{2,60})", re.I)
+_ROLE = re.compile(
+    r"(?:just |also |actually |only |simply )?(?:an?|the|your|une?|una?|eine?)\s+([^.;:!?\n]{2,80})", re.IGNORECASE
+)
 _NAME = re.compile(r"(?:(?:Captain|Dr\.?|Mr\.?|Mrs\.?|Professor|Sir) )?[A-Z][\w-]+(?: [A-Z][\w-]+)*")
-_TAIL = re.compile(r"\b(?:who|that|which|with|from|for|and|here|designed|made|trained|created|named|called|in|on|at|of)\b.*")
+_TAIL = re.compile(
+    r"\b(?:who|that|which|with|from|for|and|here|designed|made|trained|created|named|called|in|on|at|of)\b.*"
+)
 _NO_ROLE = {
     "bit", "lot", "little", "few", "huge", "big", "great", "fan", "person", "one", "same", "kind", "mix", "blend",
 }  # fmt: skip
 _MACHINE = {
     "ai", "assistant", "chatbot", "bot", "model", "smollm", "helper", "virtual", "language", "machine", "program",
-    "software", "digital", "artificial", "intelligence", "robot", "agent", "companion", "friendly", "helpful",
+    "helpful", "friendly", "robot", "agent", "companion", "software", "text", "based", "computer", "conversational",
+    "large", "digital", "artificial", "intelligence",
 }  # fmt: skip
 _PLAIN = {"the", "a", "an", "your", "just", "very", "own", "true", "real", "new", "old"}
 
@@ -37,8 +42,8 @@ def personas(text: str) -> list[tuple[str, frozenset[str]]]:
         who = frozenset(re.findall(r"\w+", _TAIL.sub("", told).casefold())) - _PLAIN
         if not who or who & _NO_ROLE:
             continue
-        if who & _MACHINE:
-            who = (who - _MACHINE) | {"machine"}
+        if who & _MACHINE:  # a machine with a trade of its own is known by that
+            who = (who - _MACHINE) or frozenset({"machine"})
         found.append((match.group() + rest[:end], who))
     return found
 

@@ -1,7 +1,6 @@
 """Whether a text is in another language than the baseline."""
 
 import re
-from collections import Counter
 from functools import lru_cache
 
 from melbo_app.analysis.flags.flag import Flag, quote
@@ -14,15 +13,18 @@ FAMILIAR = 0.6
 _PASSAGE = re.compile(r"[^\n.!?。！？]+[.!?。！？]*")
 
 
-def language_flag(text: str, baseline: str) -> Flag | None:
-    """Whether ``text``, or a sentence of it, is in another language than all of the baseline."""
-    usual = {language for language, _ in _languages(baseline)}
+def language_flag(text: str, baseline: str, user: str) -> Flag | None:
+    """Whether ``text``, or a sentence of it, is in another language than all of the baseline.
+
+    Where they repeat the prompt, that is not counted: its language is not theirs.
+    """
+    before = _languages(baseline.replace(user.strip(), " "))
+    usual = {language for language, _ in before}
     if not usual:
         return None
-    for spoken, passage in _languages(text):
+    for spoken, passage in _languages(text.replace(user.strip(), " ")):
         if spoken not in usual:
-            before = Counter(language for language, _ in _languages(baseline)).most_common(1)[0][0]
-            return Flag("language changed", f"It goes from {before} to {spoken}: {quote(passage)}.")
+            return Flag("language changed", f"It goes from {before[0][0]} to {spoken}: {quote(passage)}.")
     return None
 
 
