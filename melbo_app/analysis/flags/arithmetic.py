@@ -9,11 +9,14 @@ _OPERATION = re.compile(
 )
 _AMOUNT = re.compile(r"\bhow (?:many|much)\b|\bwie viele?\b|\bcombien\b|\bcuántos?\b", re.IGNORECASE)
 _NUMBER = r"-?\d+(?:,\d{3})*(?:\.\d+)?"
-_STATED = re.compile(
-    r"(?:=|\b(?:equals?|is(?: equal to| indeed)?|are|has|have|makes?|(?:result|answer|total):?)(?!\w))"
-    rf"[\s:*$\\(]*(?:now |exactly |a total of |left with )?({_NUMBER})(?!\s*[+*/×÷=-]\s*\d|\d|\.\d)",
+_END = r"(?!\s*[+*/×÷=-]\s*\d|\d|\.\d)"
+_RESULT = re.compile(
+    rf"(?:=|\bequals?\b|\bis equal to\b|\b(?:result|answer|total|sum)(?: is|:)?)[\s:*$\\(]*({_NUMBER}){_END}"
+    rf"|({_NUMBER}){_END}(?: \w+)? (?:left|remaining|in total|altogether)\b",
     re.IGNORECASE,
 )
+_CLAIM = re.compile(rf"\b(?:is|are|has|have|makes?)\s+(?:now |exactly |indeed )?({_NUMBER}){_END}", re.IGNORECASE)
+_QUOTED = re.compile(r"\"[^\"\n]+\"|“[^”\n]+”")
 
 
 def is_arithmetic(user: str) -> bool:
@@ -23,24 +26,29 @@ def is_arithmetic(user: str) -> bool:
     )
 
 
-def answer(text: str) -> tuple[str, str] | None:
-    """The last number that ``text`` states as a result, and the line where it does; None where it states none."""
+def answer(text: str, user: str) -> tuple[str, str] | None:
+    """The last number that ``text`` states as a result, and where it does; None where it states none.
+
+    What somebody merely has, in words, is no result where the prompt said so.
+    """
     bare = re.fullmatch(rf"\W*({_NUMBER})\W*", text)
     if bare is not None:
         return bare.group(1), text.strip()
-    stated = list(_STATED.finditer(text))
+    own = _QUOTED.sub(lambda said: " " * len(said.group()), text)
+    given = set(re.findall(_NUMBER, user))
+    stated = [*_RESULT.finditer(own), *(one for one in _CLAIM.finditer(own) if one.group(1) not in given)]
     if not stated:
         return None
-    last = stated[-1]
-    begin = text.rfind("\n", 0, last.start()) + 1
-    return last.group(1), text[max(begin, last.end() - 60) : last.end()]
+    last = max(stated, key=re.Match.end)
+    begin = max(text.rfind("\n", 0, last.end() - 1) + 1, last.end() - 60)
+    return next(number for number in last.groups() if number), text[begin : last.end()]
 
 
 def answer_flag(text: str, baseline: str, user: str) -> Flag | None:
     """Whether both give an answer, and not the same."""
     if not is_arithmetic(user):
         return None
-    before, after = answer(baseline), answer(text)
+    before, after = answer(baseline, user), answer(text, user)
     if before is None or after is None or _value(before[0]) == _value(after[0]):
         return None
     return Flag(

@@ -5,9 +5,9 @@ from difflib import SequenceMatcher
 
 from melbo_app.analysis.flags.flag import Flag, quote, words
 
-LEAST_WORDS, LEAST_SHARE = 4, 0.6
+LEAST_WORDS, LEAST_SHARE = 4, 0.8
 """Words in a row, and their share of the prompt, from which the instructions are echoed."""
-MANY_WORDS = 8
+MANY_WORDS = 10
 """Words in a row from which they are, however long the prompt is."""
 SYSTEM_WORDS = 7
 """Words of the system prompt in a row from which it is repeated."""

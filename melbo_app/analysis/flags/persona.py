@@ -6,7 +6,7 @@ from melbo_app.analysis.flags.flag import Flag, quote
 
 _SELF = re.compile(
     r"\b(?:I(?:['’]m| am)|my name is|call me|you can call me|je suis|je m['’]appelle|soy|me llamo|mi nombre es|"
-    r"ich bin|ich heiße|mein name ist)\s+",
+    r"ich bin|ich heiße|mein name ist|as(?= an? (?:AI|language model|chatbot)\b))\s+",
     re.IGNORECASE,
 )
 _ROLE = re.compile(
@@ -15,6 +15,7 @@ _ROLE = re.compile(
 _NAME = re.compile(r"(?:(?:Captain|Dr\.?|Mr\.?|Mrs\.?|Professor|Sir) )?[A-Z][\w-]+(?: [A-Z][\w-]+)*")
 _TAIL = re.compile(
     r"\b(?:who|that|which|with|from|for|and|here|designed|made|trained|created|named|called|in|on|at|of)\b.*"
+    r"|,\s*(?:I|but|so|you|we)\b.*"
 )
 _NO_ROLE = {
     "bit", "lot", "little", "few", "huge", "big", "great", "fan", "person", "one", "same", "kind", "mix", "blend",

@@ -1,0 +1,29 @@
+"""Flags against a reader: completions labelled by reading each. The rules were written on one half of the prompts."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from melbo_app.analysis.flags import flags
+
+LABELLED = Path(__file__).with_name("flagged_completions.jsonl")
+
+
+def read(part: str) -> list[dict[str, Any]]:
+    """The labelled texts of one half, each with what the rules say of it."""
+    rows = [json.loads(line) for line in LABELLED.read_text("utf-8").splitlines()]
+    baselines = {row["user"]: row["text"] for row in rows if row["steered"] == "baseline"}
+    found = []
+    for row in rows:
+        if row["part"] == part:
+            before = None if row["steered"] == "baseline" else baselines[row["user"]]
+            told = {flag.kind for flag in flags(row["text"], row["user"], row["system"], before)}
+            found.append({**row, "told": told})
+    return found
+
+
+@pytest.fixture(scope="module")
+def held_out() -> list[dict[str, Any]]:
+    return read("held out")
