@@ -15,7 +15,9 @@ _RESULT = re.compile(
     rf"|({_NUMBER}){_END}(?: \w+)? (?:left|remaining|in total|altogether)\b",
     re.IGNORECASE,
 )
-_CLAIM = re.compile(rf"\b(?:is|are|has|have|makes?)\s+(?:now |exactly |indeed )?({_NUMBER}){_END}", re.IGNORECASE)
+_CLAIM = re.compile(
+    rf"\b(?:is|are|has|have|makes?)\s+(?:now |exactly |indeed |actually )?({_NUMBER}){_END}", re.IGNORECASE
+)
 _QUOTED = re.compile(r"\"[^\"\n]+\"|“[^”\n]+”")
 
 
@@ -39,7 +41,10 @@ def answer(text: str, user: str) -> tuple[str, str] | None:
     stated = [*_RESULT.finditer(own), *(one for one in _CLAIM.finditer(own) if one.group(1) not in given)]
     if not stated:
         return None
-    last = max(stated, key=re.Match.end)
+    stated.sort(key=re.Match.end)
+    if len(stated) > 1 and stated[-1].end() == len(text):  # where a text is cut, its last number may be, too
+        stated.pop()
+    last = stated[-1]
     begin = max(text.rfind("\n", 0, last.end() - 1) + 1, last.end() - 60)
     return next(number for number in last.groups() if number), text[begin : last.end()]
 

@@ -11,6 +11,8 @@ MANY_WORDS = 10
 """Words in a row from which they are, however long the prompt is."""
 SYSTEM_WORDS = 7
 """Words of the system prompt in a row from which it is repeated."""
+_QUESTION = re.compile(r"[^.!?\n]+\?")
+_ROLE = re.compile(r"^\W*You are an? (?:[\w-]+ ){0,3}(?:assistant|chatbot|language model)\b[^.\n]*")
 _TEMPLATE = re.compile(r"<\|[a-z_]+\|>|\[/?INST\]|</?s>|<<SYS>>")
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?=\S)[^.!?\n]+)*")
 _NAMED = re.compile(
@@ -31,6 +33,9 @@ def echo_flag(text: str, user: str) -> Flag | None:
         count, passage = found
         if count >= min(MANY_WORDS, max(LEAST_WORDS, LEAST_SHARE * asked)):
             return Flag("instructions echoed", f"It repeats {count} words of the prompt in a row: {quote(passage)}.")
+    for question in _QUESTION.findall(user):
+        if len(words(question)) >= LEAST_WORDS and question.strip().casefold() in text.casefold():
+            return Flag("instructions echoed", f"It repeats a question of the prompt: {quote(question)}.")
     mark = _TEMPLATE.search(text)
     if mark is not None:
         return Flag("instructions echoed", f"It writes a mark of the chat template: {quote(mark.group())}.")
@@ -39,6 +44,9 @@ def echo_flag(text: str, user: str) -> Flag | None:
 
 def system_flag(text: str, system: str | None) -> Flag | None:
     """Whether ``text`` tells a secret of the system prompt, or repeats a stretch of it."""
+    role = _ROLE.match(text)
+    if role is not None:  # the system prompt that a chat template puts in by itself is not known here
+        return Flag("system prompt repeated", f"It reads like a system prompt: {quote(role.group())}.")
     if not system:
         return None
     for secret in secrets(system):

@@ -21,10 +21,12 @@ _NO_ROLE = {
     "bit", "lot", "little", "few", "huge", "big", "great", "fan", "person", "one", "same", "kind", "mix", "blend",
 }  # fmt: skip
 _MACHINE = {
-    "ai", "assistant", "chatbot", "bot", "model", "smollm", "helper", "virtual", "language", "machine", "program",
+    "ai", "assistant", "chatbot", "bot", "model", "helper", "virtual", "language", "machine", "program",
     "helpful", "friendly", "robot", "agent", "companion", "software", "text", "based", "computer", "conversational",
     "large", "digital", "artificial", "intelligence",
 }  # fmt: skip
+_MODELS = {"smollm", "gpt", "chatgpt", "claude", "gemma", "llama", "mistral", "phi", "qwen"}
+"""What models call themselves by themselves."""
 _PLAIN = {"the", "a", "an", "your", "just", "very", "own", "true", "real", "new", "old"}
 
 
@@ -52,15 +54,17 @@ def personas(text: str) -> list[tuple[str, frozenset[str]]]:
 def persona_flag(text: str, baseline: str, system: str | None) -> Flag | None:
     """Whether ``text`` names a speaker whom neither the baseline nor the system prompt names.
 
-    An assistant of any kind is the same one as long as nobody else was asked for.
+    An assistant of any kind is the same one as long as nobody else was asked for, and who says to be the same is
+    the same, whatever else he says to be.
     """
-    usual = frozenset[str]().union(*(who for _, who in personas(baseline)))
+    before, now = personas(baseline), personas(text)
+    usual = frozenset[str]().union(*(who for _, who in before))
     asked = frozenset(re.findall(r"\w+", (system or "").casefold()))
     if not (asked or usual) or asked & _MACHINE or usual & {"machine"}:
         usual |= {"machine"}
-    for passage, who in personas(text):
-        if not who & (usual | asked):
-            named = [told for told, _ in personas(baseline)]
-            before = f"without steering it says {quote(named[0])}" if named else "without steering it does not say that"
-            return Flag("persona changed", f"It says {quote(passage)}; {before}.")
-    return None
+    if not asked:
+        usual |= _MODELS
+    if not now or any(who & (usual | asked) for _, who in now):
+        return None
+    told = f"without steering it says {quote(before[0][0])}" if before else "without steering it does not say that"
+    return Flag("persona changed", f"It says {quote(now[0][0])}; {told}.")
