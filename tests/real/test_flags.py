@@ -27,3 +27,12 @@ def read(part: str) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def held_out() -> list[dict[str, Any]]:
     return read("held out")
+
+
+def share(rows: list[dict[str, Any]], kind: str) -> tuple[int, int, int]:
+    """Of a kind of flag: how many texts have it, how many are told to have it, and how many of those have it."""
+    return (
+        sum(kind in row["flags"] for row in rows),
+        sum(kind in row["told"] for row in rows),
+        sum(kind in row["flags"] and kind in row["told"] for row in rows),
+    )
