@@ -36,3 +36,11 @@ def share(rows: list[dict[str, Any]], kind: str) -> tuple[int, int, int]:
         sum(kind in row["told"] for row in rows),
         sum(kind in row["flags"] and kind in row["told"] for row in rows),
     )
+
+
+def test_the_set_is_large_enough_and_no_prompt_is_in_two_parts():
+    rows = [json.loads(line) for line in LABELLED.read_text("utf-8").splitlines()]
+    by_model = [row for row in rows if not row["written_by_hand"]]
+    assert len(by_model) >= 150 and len({row["user"] for row in by_model}) >= 15
+    parts = {(row["user"], row["part"]) for row in rows}
+    assert len(parts) == len({user for user, _ in parts})
