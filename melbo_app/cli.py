@@ -13,6 +13,7 @@ from melbo_app.commands.banks import banks
 from melbo_app.commands.calibrate import calibrate
 from melbo_app.commands.curve import curve
 from melbo_app.commands.jobs import jobs
+from melbo_app.commands.judge import judge
 from melbo_app.commands.labels import labels
 from melbo_app.commands.library import library
 from melbo_app.commands.methods import methods
@@ -34,6 +35,7 @@ app.command()(calibrate)
 app.command()(atlas)
 app.command("map")(draw_map)
 app.command()(top_tokens)
+app.command()(judge)
 app.command()(models)
 app.command()(methods)
 app.add_typer(banks, name="banks")

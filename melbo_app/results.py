@@ -8,11 +8,15 @@ from pydantic import BaseModel
 
 from melbo_app.analysis.curve import DiversityCurve
 from melbo_app.analysis.cusp import DEFAULT_DETECTOR, Cusp, Detector
+from melbo_app.analysis.flags import FlagKind
+from melbo_app.analysis.readability import Verdict
+from melbo_app.jobs.flagging import flagged
+from melbo_app.jobs.judging import Judgement
 from melbo_app.jobs.loaded_model import ModelSummary
 from melbo_app.jobs.mapping import Map
 from melbo_app.jobs.similarity import Similarity
 from melbo_app.library.bank import Bank, BankSummary, PromptRecord
-from melbo_app.library.completions import Comparison, Scores
+from melbo_app.library.completions import Comparison, Completion, Scores
 from melbo_app.library.job_records import JobKind, JobRecord, JobState
 from melbo_app.library.labels import Label
 
@@ -92,8 +96,14 @@ class JobLines(TypedDict):
     jobs: list[JobLine]
 
 
+class FlagLine(TypedDict):
+    kind: FlagKind
+    reason: str
+
+
 class SteeredText(TypedDict):
-    """One text with all that made it; ``vector`` is None for the baseline and "random" for the random control."""
+    """One text with all that made it; ``vector`` is None for the baseline and "random" for the random control. Its
+    ``flags`` are told against the baseline of the same comparison."""
 
     id: int
     text: str
@@ -107,6 +117,7 @@ class SteeredText(TypedDict):
     tokens: int
     finished: bool
     scores: Scores | None
+    flags: list[FlagLine]
     model: str
     model_hash: str
     dtype: str | None
@@ -121,6 +132,23 @@ class Steered(TypedDict):
     comparison: int
     completions: list[SteeredText]
     stopped: bool
+
+
+class JudgedText(TypedDict):
+    id: int
+    vector: int | Literal["random"] | None
+    radius: float
+    prompt_index: int
+    text: str
+    verdict: Verdict
+    behaviour: str
+
+
+class Judged(TypedDict):
+    """What a judge says of the texts of a comparison."""
+
+    comparison: int
+    texts: list[JudgedText]
 
 
 class Verdicts(TypedDict):
@@ -277,9 +305,19 @@ def steered(comparison: Comparison) -> Steered:
     """The texts of a comparison, the baseline first."""
     return {
         "comparison": comparison.id,
-        "completions": [plain(completion) for completion in comparison.completions],
+        "completions": [
+            plain(completion) | {"flags": [asdict(flag) for flag in found]}
+            for completion, found in zip(comparison.completions, flagged(comparison.completions), strict=True)
+        ],
         "stopped": not comparison.settings["finished"],
     }
+
+
+def judged(comparison: int, told: Iterable[tuple[Completion, Judgement]]) -> Judged:
+    """The texts of a comparison that were judged, in their order."""
+    keys = {"id", "vector", "radius", "prompt_index", "text"}
+    texts = [cast(JudgedText, completion.model_dump(include=keys) | asdict(said)) for completion, said in told]
+    return {"comparison": comparison, "texts": texts}
 
 
 def swept(comparison: Comparison) -> Swept:

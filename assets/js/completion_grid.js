@@ -21,14 +21,15 @@ function build(card, lines) {
   const body = make('div', 'mx-completion-text');
   body.style.minHeight = `${lines * 1.5}em`;
   const foot = make('div', 'mx-completion-foot');
+  const flags = make('div', 'mx-flags');
   foot.append(meta, button('copy', 'Copy this text', 'copy'));
   if (card.kind === 'vector') foot.append(button('label', 'Label this vector', 'label'));
-  node.append(head, body, foot);
+  node.append(head, flags, body, foot);
   return node;
 }
 
 function fill(node, card) {
-  const seen = JSON.stringify([card.pieces, card.meta, card.mark, card.name, card.chips]);
+  const seen = JSON.stringify([card.pieces, card.meta, card.mark, card.name, card.chips, card.flags]);
   if (node.dataset.seen === seen) return;
   node.dataset.seen = seen;
   node.querySelector('.mx-completion-name').textContent = card.name || '';
@@ -36,6 +37,11 @@ function fill(node, card) {
   node.querySelector('.mx-scores').replaceChildren(...(card.chips || []).map((chip) => {
     const shown = make('span', `mx-score mx-score-${chip.kind}`, chip.text);
     shown.title = chip.title;
+    return shown;
+  }));
+  node.querySelector('.mx-flags').replaceChildren(...(card.flags || []).map((flag) => {
+    const shown = make('span', 'mx-flag', flag.text);
+    shown.title = flag.title;
     return shown;
   }));
   node.dataset.mark = card.mark;

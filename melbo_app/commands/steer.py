@@ -27,6 +27,7 @@ from melbo_app.commands.options import request as read_request
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.engine.decoding import Decoding
 from melbo_app.errors import InputError
+from melbo_app.jobs.flagging import Order, flagged
 from melbo_app.library.completions import Completion
 from melbo_app.results import drawn, steered
 from melbo_app.settings import Settings
@@ -50,6 +51,7 @@ def steer(
     seed: SeedOption = 0,
     random_control: ControlOption = False,
     both_signs: BothOption = False,
+    order: Annotated[Order, typer.Option("--order", help="Which texts come first, after the baseline.")] = "as chosen",
     as_json: Json = False,
 ) -> None:
     """Complete prompts with a bank's vectors added, and without. Default prompts: those of the bank."""
@@ -59,8 +61,12 @@ def steer(
     stop = StopOnInterrupt()
     work = workbench.steer(bank, *request, decoding, random_control=random_control, both_signs=both_signs, stop=stop)
     comparison = run(work)
-    lines = [f"{_who(completion)}\n  {completion.text!r}" for completion in comparison.completions]
-    show(steered(comparison), lines, as_json)
+    shown = comparison.model_copy(update={"completions": tuple(workbench.ordered(comparison.completions, order))})
+    lines = []
+    for completion, found in zip(shown.completions, flagged(shown.completions), strict=True):
+        lines.append(f"{_who(completion)}\n  {completion.text!r}")
+        lines += [f"  {flag.kind}: {flag.reason}" for flag in found]
+    show(steered(shown), lines, as_json)
 
 
 def draw_map(

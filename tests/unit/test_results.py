@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completions import Comparison, Completion, Scores
-from melbo_app.results import SteeredText, plain, swept
+from melbo_app.results import SteeredText, steered, swept
 
 
 def text(vector: int | str | None, radius: float, verdict: str | None) -> Completion:
@@ -35,4 +35,6 @@ def test_a_sweep_counts_the_verdicts_at_each_radius_apart_from_the_control():
 
 
 def test_the_type_of_a_text_has_the_fields_that_a_text_has():
-    assert {*plain(text(0, 6, None))} == {*SteeredText.__annotations__}
+    one, finished = text(0, 6, None), {"finished": True}
+    comparison = Comparison(id=5, created=datetime.now(UTC), settings=finished, completions=(one,))
+    assert {*steered(comparison)["completions"][0]} == {*SteeredText.__annotations__}

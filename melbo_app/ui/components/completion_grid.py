@@ -8,7 +8,9 @@ from typing import Any
 import gradio as gr
 
 from melbo_app.analysis.difference import mark
+from melbo_app.analysis.flags import Flag
 from melbo_app.engine.prompt import Prompt
+from melbo_app.jobs.flagging import flagged
 from melbo_app.jobs.steering import Variant
 from melbo_app.library.completions import Scores
 from melbo_app.ui.components.live import live
@@ -25,16 +27,17 @@ def completion_grid(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.
 def grid(completions: Sequence[Any], names: dict[int, str], live: bool = False) -> dict[str, Any]:
     """The component's value: a group per prompt; in each the baseline, the random control, the vectors.
 
-    ``names`` are the labels of the vectors. Place is kept for texts that are still growing.
+    ``names`` are the labels of the vectors. Place is kept for texts that are still growing; flags come with the last.
     """
+    found = [()] * len(completions) if live else flagged(completions)
     groups: dict[int, list[Any]] = {}
-    for completion in completions:
-        groups.setdefault(completion.prompt_index, []).append(completion)
+    for completion, flags in zip(completions, found, strict=True):
+        groups.setdefault(completion.prompt_index, []).append((completion, flags))
     longest = max((completion.max_new_tokens for completion in completions), default=0)
     return {
         "groups": [
             {
-                "title": f"Prompt {index + 1}: {members[0].prompt.user}" if len(groups) > 1 else "",
+                "title": f"Prompt {index + 1}: {members[0][0].prompt.user}" if len(groups) > 1 else "",
                 "cards": _cards(members, names, live),
             }
             for index, members in groups.items()
@@ -56,12 +59,14 @@ def waiting(prompts: Sequence[Prompt], rows: Sequence[Variant], names: dict[int,
     return grid(drafts, names, live=True)
 
 
-def _cards(completions: list[Any], names: dict[int, str], live: bool) -> list[dict[str, Any]]:
-    baseline = next((completion.text for completion in completions if completion.vector is None), None)
-    return [_card(completion, baseline, names, live) for completion in completions]
+def _cards(members: list[Any], names: dict[int, str], live: bool) -> list[dict[str, Any]]:
+    baseline = next((completion.text for completion, _ in members if completion.vector is None), None)
+    return [_card(completion, flags, baseline, names, live) for completion, flags in members]
 
 
-def _card(completion: Any, baseline: str | None, names: dict[int, str], live: bool) -> dict[str, Any]:
+def _card(
+    completion: Any, flags: Sequence[Flag], baseline: str | None, names: dict[int, str], live: bool
+) -> dict[str, Any]:
     vector = completion.vector
     kind = {None: "baseline", "random": "random"}.get(vector, "vector")
     title = {"baseline": "Baseline", "random": "Random control"}.get(kind, f"Vector {vector}")
@@ -84,6 +89,7 @@ def _card(completion: Any, baseline: str | None, names: dict[int, str], live: bo
         "mark": state,
         "pieces": pieces,
         "chips": [] if completion.scores is None else _chips(completion.scores),
+        "flags": [{"text": flag.kind, "title": flag.reason} for flag in flags],
     }
 
 

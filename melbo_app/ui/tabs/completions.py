@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from melbo_app.jobs.flagging import ORDERS, Order
 from melbo_app.ui.components.completion_grid import completion_grid, grid, waiting
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import Returning, chosen, decoding_from, prompts_from, radius_of
@@ -31,6 +32,10 @@ class CompletionsTab:
             self.auto = gr.Checkbox(label="auto", elem_id="auto", container=False)
             self.control = gr.Checkbox(label="random control", elem_id="random-control", container=False)
             self.both = gr.Checkbox(label="both signs", elem_id="both-signs", container=False)
+            self.order = gr.Dropdown(
+                list(ORDERS), value=ORDERS[0], label="Order", show_label=False, container=False, elem_id="order",
+                scale=0, min_width=176,
+            )  # fmt: skip
             self.progress = progress_bar(resting(), elem_id="steer-progress")
         with gr.Row(elem_classes="mx-fields", elem_id="decoding"):
             self.max_tokens = gr.Number(
@@ -47,7 +52,7 @@ class CompletionsTab:
         self.decoding_inputs = [self.max_tokens, self.mode, self.temperature, self.top_p, self.seed]
         self.restore_outputs = [
             *session.prompt_inputs, *session.bank_outputs, self.control, self.both, *self.decoding_inputs, self.grid,
-            self._shown,
+            self._shown, self.order,
         ]  # fmt: skip
 
     def bind(self) -> None:
@@ -55,7 +60,7 @@ class CompletionsTab:
         session = self._session
         inputs = [
             *session.prompt_inputs, session.bank, session.vectors, session.radius, self.control, self.both,
-            *self.decoding_inputs,
+            self.order, *self.decoding_inputs,
         ]  # fmt: skip
         outputs = [self.grid, self.progress, self.history, self._shown]
         many: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 8, "concurrency_id": "steer"}
@@ -70,13 +75,14 @@ class CompletionsTab:
         for field in (self.mode, self.control):
             bind(field.change, self._sampling, [self.mode, self.control], sampling)
         # Not input: the list fires that twice for a choice, and also when it is only left.
-        bind(self.history.change, self._restore_chosen, [self.history, self._shown], self.restore_outputs)
+        bind(self.history.change, self._restore_chosen, [self.history, self._shown, self.order], self.restore_outputs)
+        bind(self.order.change, self._reorder, [self._shown, self.order], self.grid)
 
     def choices(self, value: int | None = None) -> Any:
         """The history with its newest entries."""
         return gr.Dropdown(choices=comparison_choices(self._workbench.comparisons()), value=value)
 
-    def restore(self, comparison_id: int | None) -> list[Any]:
+    def restore(self, comparison_id: int | None, order: Order = "as chosen") -> list[Any]:
         """Values of ``restore_outputs`` for an earlier comparison; texts are shown as they were."""
         if comparison_id is None:
             return [gr.skip()] * len(self.restore_outputs)
@@ -98,16 +104,26 @@ class CompletionsTab:
         prompts = [firsts[index] for index in sorted(firsts)]
         return [
             *self._session.prompt_values(prompts), *shown, control, bool(radii) and -radii[0] in radii, *decoding,
-            grid(completions, self._session.names(bank, bank_hash)), comparison_id,
+            grid(self._workbench.ordered(completions, order), self._session.names(bank, bank_hash)), comparison_id,
+            order,
         ]  # fmt: skip
 
-    def _restore_chosen(self, comparison_id: int | None, shown: int | None) -> list[Any]:
+    def _restore_chosen(self, comparison_id: int | None, shown: int | None, order: Order) -> list[Any]:
         """Show the comparison that was chosen in the list, unless it is the one that is shown already."""
-        return self.restore(None if comparison_id == shown else comparison_id)
+        return self.restore(None if comparison_id == shown else comparison_id, order)
+
+    def _reorder(self, shown: int | None, order: Order) -> Any:
+        """The comparison that is shown, in another order."""
+        if shown is None:
+            return gr.skip()
+        completions = self._workbench.comparison(shown).completions
+        steered = next((one for one in completions if isinstance(one.vector, int)), None)
+        names = self._session.names(steered.bank, steered.bank_hash) if steered else {}
+        return grid(self._workbench.ordered(completions, order), names)
 
     def _steer(
         self, request: gr.Request, text: str, system: str, template: bool, bank: str | None, vectors: list[int],
-        radius: dict[str, Any], control: bool, both: bool, *decoding: Any,
+        radius: dict[str, Any], control: bool, both: bool, order: Order, *decoding: Any,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         asked = prompts_from(text, system, template)
         wanted, how = chosen(vectors), decoding_from(*decoding, control=control)
@@ -133,7 +149,8 @@ class CompletionsTab:
             stopped = stop.is_set()
         comparison = run.result
         ended = "Stopped" if stopped else "Done"
-        yield grid(comparison.completions, names), resting(ended), self.choices(comparison.id), comparison.id
+        shown = grid(self._workbench.ordered(comparison.completions, order), names)
+        yield shown, resting(ended), self.choices(comparison.id), comparison.id
 
     def _steer_again(self, request: gr.Request, auto: bool, *fields: Any) -> Iterator[tuple[Any, ...]]:
         """Steer because R or the selection changed, when that is wanted."""

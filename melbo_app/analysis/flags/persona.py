@@ -1,0 +1,70 @@
+"""Whether a text says that somebody else is speaking than the baseline does."""
+
+import re
+
+from melbo_app.analysis.flags.flag import Flag, quote
+
+_SELF = re.compile(
+    r"\b(?:I(?:['’]m| am)|my name is|call me|you can call me|je suis|je m['’]appelle|soy|me llamo|mi nombre es|"
+    r"ich bin|ich heiße|mein name ist|as(?= an? (?:AI|language model|chatbot)\b))\s+",
+    re.IGNORECASE,
+)
+_ROLE = re.compile(
+    r"(?:just |also |actually |only |simply )?(?:an?|the|your|une?|una?|eine?)\s+([^.;:!?\n]{2,80})", re.IGNORECASE
+)
+_NAME = re.compile(r"(?:(?:Captain|Dr\.?|Mr\.?|Mrs\.?|Professor|Sir) )?[A-Z][\w-]+(?: [A-Z][\w-]+)*")
+_TAIL = re.compile(
+    r"\b(?:who|that|which|with|from|for|and|here|designed|made|trained|created|named|called|in|on|at|of)\b.*"
+    r"|,\s*(?:I|but|so|you|we)\b.*"
+)
+_NO_ROLE = {
+    "bit", "lot", "little", "few", "huge", "big", "great", "fan", "person", "one", "same", "kind", "mix", "blend",
+}  # fmt: skip
+_MACHINE = {
+    "ai", "assistant", "chatbot", "bot", "model", "helper", "virtual", "language", "machine", "program",
+    "helpful", "friendly", "robot", "agent", "companion", "software", "text", "based", "computer", "conversational",
+    "large", "digital", "artificial", "intelligence",
+}  # fmt: skip
+_MODELS = {"smollm", "gpt", "chatgpt", "claude", "gemma", "llama", "mistral", "phi", "qwen"}
+"""What models call themselves by themselves."""
+_PLAIN = {"the", "a", "an", "your", "just", "very", "own", "true", "real", "new", "old"}
+
+
+def personas(text: str) -> list[tuple[str, frozenset[str]]]:
+    """Who ``text`` says is speaking: each passage with the words of its name or role; a machine is one word."""
+    found = []
+    for match in _SELF.finditer(text):
+        rest = text[match.end() : match.end() + 90]
+        role, name = _ROLE.match(rest), _NAME.match(rest)
+        if role is not None:
+            told, end = role.group(1), role.end()
+        elif name is not None and name.group() not in ("I", "AI"):
+            told, end = name.group(), name.end()
+        else:
+            continue
+        who = frozenset(re.findall(r"\w+", _TAIL.sub("", told).casefold())) - _PLAIN
+        if not who or who & _NO_ROLE:
+            continue
+        if who & _MACHINE:  # a machine with a trade of its own is known by that
+            who = (who - _MACHINE) or frozenset({"machine"})
+        found.append((match.group() + rest[:end], who))
+    return found
+
+
+def persona_flag(text: str, baseline: str, system: str | None) -> Flag | None:
+    """Whether ``text`` names a speaker whom neither the baseline nor the system prompt names.
+
+    An assistant of any kind is the same one as long as nobody else was asked for, and who says to be the same is
+    the same, whatever else he says to be.
+    """
+    before, now = personas(baseline), personas(text)
+    usual = frozenset[str]().union(*(who for _, who in before))
+    asked = frozenset(re.findall(r"\w+", (system or "").casefold()))
+    if not (asked or usual) or asked & _MACHINE or usual & {"machine"}:
+        usual |= {"machine"}
+    if not asked:
+        usual |= _MODELS
+    if not now or any(who & (usual | asked) for _, who in now):
+        return None
+    told = f"without steering it says {quote(before[0][0])}" if before else "without steering it does not say that"
+    return Flag("persona changed", f"It says {quote(now[0][0])}; {told}.")

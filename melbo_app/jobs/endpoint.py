@@ -1,0 +1,97 @@
+"""A judge behind an OpenAI-compatible endpoint that a person names: the only thing that sends texts elsewhere."""
+
+import ipaddress
+import json
+from urllib.parse import urlsplit
+
+from melbo_app.errors import InputError
+
+SECONDS = 60.0
+"""How long an answer may take: a local server may have to load its model first."""
+LONGEST_ANSWER = 2**20
+"""Bytes of an answer that are read."""
+
+
+class Endpoint:
+    """Asks ``url``/chat/completions for what ``model`` says. ``key`` is sent as a bearer token and kept nowhere.
+
+    Raises InputError for an address that cannot be used, and for a key that would travel unencrypted.
+    """
+
+    def __init__(self, url: str, model: str, key: str | None = None, seconds: float = SECONDS) -> None:
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            parts = urlsplit("")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise InputError("endpoint", f"“{url}” is no address", "Give one as https://host/v1")
+        if parts.username or parts.password or parts.query:
+            raise InputError("endpoint", "the address has a name, a key or a question in it", "Set MELBO_JUDGE_KEY")
+        if not model.strip():
+            raise InputError("endpoint model", "none is named", "Give the name under which the endpoint knows it")
+        if key and parts.scheme == "http" and not _local(parts.hostname):
+            raise InputError("endpoint", "a key would be sent to it unencrypted", "Use https, or unset MELBO_JUDGE_KEY")
+        self.url, self.model, self._key, self._seconds = url.rstrip("/"), model, key, seconds
+
+    def ask(self, question: str, tokens: int) -> str:
+        """What it answers to ``question``, in at most ``tokens`` tokens.
+
+        Raises:
+            InputError: it cannot be reached, takes too long, refuses, or answers something else; with the reason.
+        """
+        import httpx
+
+        body = {
+            "model": self.model,
+            "messages": [{"role": "user", "content": question}],
+            "max_tokens": tokens,
+            "temperature": 0,
+        }
+        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        try:
+            with httpx.stream(
+                "POST", f"{self.url}/chat/completions", json=body, headers=headers, timeout=self._seconds
+            ) as answer:
+                if answer.status_code != 200:
+                    raise self._refused(answer.status_code)
+                content = b""
+                for piece in answer.iter_bytes():
+                    content += piece
+                    if len(content) > LONGEST_ANSWER:
+                        raise self._problem("its answer is longer than a megabyte", "Check that it is a language model")
+        except httpx.TimeoutException as error:
+            raise self._problem(f"it did not answer within {self._seconds:g} seconds", "Try again later") from error
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeEncodeError) as error:
+            reason = str(error) if isinstance(error, httpx.TransportError) else type(error).__name__
+            raise self._problem(f"it cannot be reached ({reason})", "Check the address, and that it runs") from None
+        return self._text(content)
+
+    def _text(self, content: bytes) -> str:
+        try:
+            text = json.loads(content)["choices"][0]["message"]["content"]
+        except (ValueError, LookupError, TypeError):
+            text = None
+        if not isinstance(text, str):
+            raise self._problem("its answer is no chat completion", "Give the address up to /v1")
+        return text
+
+    def _refused(self, status: int) -> InputError:
+        remedies = {
+            401: "Set MELBO_JUDGE_KEY to a key that it takes",
+            403: "Set MELBO_JUDGE_KEY to a key that it takes",
+            404: "Check the address (up to /v1) and the model's name",
+            429: "It has had too many questions: try again later",
+        }
+        return self._problem(f"it answered with status {status}", remedies.get(status, "See what its own log says"))
+
+    def _problem(self, problem: str, remedy: str) -> InputError:
+        return InputError("endpoint", f"{self.url}: {problem}", remedy)
+
+
+def _local(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,50 @@
+"""Flags of completions, each compared with the baseline beside it, and orders that put first what stands out."""
+
+from collections.abc import Generator, Sequence
+from typing import Literal
+
+from melbo_app.analysis.embedding import Embedder
+from melbo_app.analysis.flags import Flag, flags
+from melbo_app.analysis.unlikeness import unlikeness
+from melbo_app.jobs.mapping import embed
+from melbo_app.library.completions import Completion
+from melbo_app.library.embeddings import Embeddings
+
+Order = Literal["as chosen", "most unlike the rest", "flagged first"]
+ORDERS: tuple[Order, ...] = ("as chosen", "most unlike the rest", "flagged first")
+
+
+def flagged(completions: Sequence[Completion]) -> list[tuple[Flag, ...]]:
+    """The flags of each completion; those of the baseline itself are what it repeats of prompt and system prompt."""
+    baselines = {one.prompt_index: one.text for one in completions if one.vector is None}
+    return [
+        flags(
+            one.text,
+            one.prompt.user,
+            one.prompt.system,
+            None if one.vector is None else baselines.get(one.prompt_index),
+        )
+        for one in completions
+    ]
+
+
+def ordered(
+    completions: Sequence[Completion], order: Order, embedder: Embedder, embeddings: Embeddings
+) -> Generator[str, None, list[Completion]]:
+    """The same completions, the baselines first; equals stay as they were.
+
+    ``most unlike the rest`` goes by vector (``unlikeness``: over all its R and prompts), ``flagged first`` by the
+    number of flags of each text. Yields what is being done.
+    """
+    if order == "as chosen":
+        return list(completions)
+    if order == "flagged first":
+        marks = [float(len(found)) for found in flagged(completions)]
+    else:
+        yield f"embedding {len(completions)} completions"
+        points = embed([one.text for one in completions], embedder, embeddings)
+        makers = [one.vector for one in completions]
+        distances = unlikeness(points, makers, [one.prompt_index for one in completions])
+        marks = [distances[maker] for maker in makers]
+    places = sorted(range(len(completions)), key=lambda at: (completions[at].vector is not None, -marks[at]))
+    return [completions[at] for at in places]
