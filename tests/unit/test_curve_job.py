@@ -143,4 +143,3 @@ def test_each_text_is_compared_with_the_baseline_of_its_own_prompt():
     asked = [text(None, 0, DECLINES, 1), text(None, 0, AGREES, 2, 1), text(0, 4, AGREES, 3), text(0, 4, AGREES, 4, 1)]
     [line] = flags_of(comparison(7, *asked))["flagged"]
     assert (line["kind"], line["id"], line["prompt_index"], line["text"]) == ("refusal gone", 3, 0, AGREES)
-
