@@ -69,7 +69,8 @@ def test_the_request_says_all_that_is_needed_to_do_it_again(bench):
 
 def test_of_two_curves_on_other_prompts_the_later_one_is_the_last_and_a_broken_file_is_none(bench, tmp_path):
     for user in ("hello there", "the heath"):
-        assert start(bench, Prompt(user)).wait(PATIENCE)
+        job = start(bench, Prompt(user), decoding=Decoding(1))
+        assert job.wait(PATIENCE) and job.state == "done", job.error
     assert bench.latest_curve().prompts[0].user == "the heath"
     files = list((tmp_path / "cache" / "curves").glob("*.json"))
     assert len(files) == 2

@@ -107,7 +107,9 @@ class ManyRadii:
         if self._runs.busy(request) or shown == way:
             yield (gr.skip(),) * 4
             return
-        running = self._workbench.active_jobs("curve" if way == "trained" else "sweep")
+        running = self._workbench.active_jobs("sweep")
+        if way == "trained":
+            running = [job for job in self._workbench.active_jobs("curve") if _trains(job)]
         if running:
             yield from self._follow(request, running[-1], way, own=False)
             return
@@ -189,6 +191,12 @@ class ManyRadii:
 
     def _stop(self, request: gr.Request) -> dict[str, Any]:
         return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
+
+
+def _trains(job: Job[Any, Any]) -> bool:
+    """Whether the vectors of a curve are trained at each R."""
+    asked = job.record().request
+    return asked["bank"] is None and not asked["rescaled"]
 
 
 def _aside() -> dict[str, Any]:

@@ -171,7 +171,8 @@ class RadiusTab:
         if kept is None:
             return {"message": EMPTY}
         quantity = quantity or QUANTITIES[0]  # None: the tab was not opened yet
-        return figure_value(curve_figure(kept.curve, cusps(kept.curve.arrays()), quantity))
+        title = first_line(kept.prompts[0].user)
+        return figure_value(curve_figure(kept.curve, cusps(kept.curve.arrays()), quantity, title))
 
     def _open(self, event: gr.EventData, kept: KeptCurve | None) -> list[Any]:
         """The completions behind a point: of the vectors, or of the random ones; of several seeds those of the first.
