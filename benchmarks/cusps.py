@@ -14,7 +14,7 @@ import typer
 
 from benchmarks import made_up_curves
 from melbo_app.analysis.curve import DiversityCurve
-from melbo_app.analysis.cusp import DETECTORS, break_point, cusps, find_cusp, no_cusp
+from melbo_app.analysis.cusp import DETECTORS, cusps, find_cusp
 from melbo_app.engine.prompt import Prompt
 from melbo_app.jobs.training import RELATIVE_RADIUS
 from melbo_app.settings import Settings
@@ -124,10 +124,12 @@ def synthetic(count: Annotated[int, typer.Option(help="Curves of each kind.")] =
                 near = (np.abs(errors) <= QUARTER).mean()
                 cells += [f"{errors.mean():+.2f}", f"{errors.std():.2f}", f"{near:.0%}"]
             print("| " + " | ".join([*cells, *[""] * (6 - len(cells))]) + " |", flush=True)
-    made = [made_up_curves.make(made_up_curves.KINDS[0], number) for number in range(count)]
-    bounds = [(break_point(one.curve), one.cusp) for one in made if no_cusp(one.curve) is None]
-    held = [cusp.low <= true <= cusp.high for cusp, true in bounds if cusp.low and cusp.high and true]
-    print(f"\nThe break point's 95 % interval holds the cusp in {np.mean(held):.0%} of the first kind.")
+    print()
+    for kind in made_up_curves.KINDS[:3]:
+        made = [made_up_curves.make(kind, number) for number in range(count)]
+        bounds = [(find_cusp(one.curve, "break"), one.cusp) for one in made]
+        held = [cusp.low <= true <= cusp.high for cusp, true in bounds if cusp.low and cusp.high and true]
+        print(f"The break point's 95 % interval holds the cusp in {np.mean(held):.0%} of {len(held)}: {kind}.")
 
 
 if __name__ == "__main__":
