@@ -185,8 +185,8 @@ class TrainTab:
             for step in run:
                 yield [*nothing, working(step.stage, step.done / step.total)]
         found = run.result
-        _, _, *values = self.place(*pair, found.radius, found.median_norm)
-        yield [*values, resting(found.sentence)]
+        _, _, radius, relative, norm, _ = self.place(*pair, found.radius, found.median_norm)
+        yield [radius, relative, norm, _norm_note(norm, found.sentence), resting("Done.")]
 
     def _start(
         self, request: gr.Request, watched: list[int], text: str, system: str, template: bool, name: str,
@@ -248,5 +248,6 @@ def _number(label: str, elem_id: str, value: int | None = None) -> gr.Number:
     return gr.Number(value, label=label, precision=0, elem_id=elem_id, min_width=70)
 
 
-def _norm_note(norm: float) -> dict[str, Any]:
-    return note(f"Median residual norm at the source: {amount(norm, 4)}. Texts stay readable up to about 0.12 × of it.")
+def _norm_note(norm: float, found: str = "") -> dict[str, Any]:
+    known = f"Median residual norm at the source: {amount(norm, 4)}. Texts stay readable up to about 0.12 × of it."
+    return note(known, found)
