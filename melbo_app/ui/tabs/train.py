@@ -176,7 +176,7 @@ class TrainTab:
     def _calibrate(
         self, request: gr.Request, text: str, system: str, template: bool, source: float, target: float, scope: str
     ) -> Iterator[list[Any]]:
-        """Fill in the R at which what vectors change leaves the linear regime."""
+        """Fill in R by where what vectors change leaves the linear regime."""
         nothing, prompts = [gr.skip()] * 4, prompts_from(text, system, template)
         pair = whole("source layer", source), whole("target layer", target)
         yield [*nothing, working("calibrating")]
@@ -185,7 +185,7 @@ class TrainTab:
             for step in run:
                 yield [*nothing, working(step.stage, step.done / step.total)]
         found = run.result
-        _, _, radius, relative, norm, _ = self.place(*pair, found.radius, found.median_norm)
+        _, _, radius, relative, norm, _ = self.place(*pair, found.suggested_radius, found.median_norm)
         yield [radius, relative, norm, _norm_note(norm, found.sentence), resting("Done.")]
 
     def _start(
