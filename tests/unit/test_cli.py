@@ -214,6 +214,7 @@ def test_calibrate_says_r_in_both_units(ask: Ask):
     found = ask(*words, "--json").json
     assert (found["source"], found["target"], found["scope"]) == (0, 2, "all")
     assert found["radius"] == pytest.approx(found["relative_radius"] * found["median_norm"])
+    assert found["suggested_radius"] == pytest.approx(0.75 * found["radius"])
     assert ask(*words).out == found["sentence"] + "\n"
     assert f"R = {found['radius']:.3g}, {found['relative_radius']:.3g} × the median norm" in found["sentence"]
     assert ask(*words, "--target", 0).sentence.startswith("target layer: 0 is not above the source layer 0.")
