@@ -1,13 +1,14 @@
 """Flags of completions, each compared with the baseline beside it, and orders that put first what stands out."""
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from melbo_app.analysis.embedding import Embedder
-from melbo_app.analysis.flags import Flag, flags
+from melbo_app.analysis.flags import Flag, FlagKind, flags
 from melbo_app.analysis.unlikeness import unlikeness
 from melbo_app.jobs.mapping import embed
-from melbo_app.library.completions import Completion
+from melbo_app.library.completions import Comparison, Completion
 from melbo_app.library.embeddings import Embeddings
 
 Order = Literal["as chosen", "most unlike the rest", "flagged first"]
@@ -26,6 +27,28 @@ def flagged(completions: Sequence[Completion]) -> list[tuple[Flag, ...]]:
         )
         for one in completions
     ]
+
+
+@dataclass(frozen=True)
+class Flagged:
+    """A flag of a completion, and the id of a comparison that it belongs to."""
+
+    flag: Flag
+    completion: Completion
+    comparison: int
+
+
+def gathered(comparisons: Iterable[Comparison]) -> list[Flagged]:
+    """All flags of these comparisons by kind, and within a kind by prompt and R; each completion counts once."""
+    found: dict[str, list[Flagged]] = {}
+    for comparison in comparisons:
+        for completion, marks in zip(comparison.completions, flagged(comparison.completions), strict=True):
+            found.setdefault(completion.digest, [Flagged(flag, completion, comparison.id) for flag in marks])
+    kinds = get_args(FlagKind)
+    return sorted(
+        (one for marks in found.values() for one in marks),
+        key=lambda one: (kinds.index(one.flag.kind), one.completion.prompt_index, abs(one.completion.radius)),
+    )
 
 
 def flagged_first(completions: Sequence[Completion]) -> list[Completion]:

@@ -83,7 +83,31 @@ class AtlasRequest(BaseModel):
         return f"Layers on “{words if len(words) <= 40 else words[:39] + '…'}”"
 
 
-Request = TrainingRequest | MapRequest | SweepRequest | AtlasRequest
+class CurveRequest(BaseModel):
+    """A diversity curve: vectors trained at each R, one bank trained and rescaled, or the first vectors of ``bank``."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    kind: Literal["curve"] = "curve"
+    prompts: tuple[Prompt, ...]
+    training: TrainingConfig | None
+    bank: str | None
+    rescaled: bool
+    relative_radii: tuple[float, ...]
+    vectors: int
+    seeds: int
+    decoding: Decoding
+    model: str
+    model_hash: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        words = " ".join(self.prompts[0].user.split())
+        return f"Curve over R on “{words if len(words) <= 40 else words[:39] + '…'}”"
+
+
+Request = TrainingRequest | MapRequest | SweepRequest | AtlasRequest | CurveRequest
 _READER: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
 
 
