@@ -11,11 +11,20 @@ from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError
 from melbo_app.jobs.atlas import AtlasProgress
 from melbo_app.jobs.checkpointing import Checkpointing
+from melbo_app.jobs.exploring import ExploreProgress
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.loaded_model import LoadedModel
 from melbo_app.jobs.mapping import Map, MapProgress
 from melbo_app.jobs.queue import JobQueue
-from melbo_app.jobs.request import AtlasRequest, MapRequest, Request, SweepRequest, TrainingRequest, read_request
+from melbo_app.jobs.request import (
+    AtlasRequest,
+    ExploreRequest,
+    MapRequest,
+    Request,
+    SweepRequest,
+    TrainingRequest,
+    read_request,
+)
 from melbo_app.jobs.steering import SteeringProgress, variants
 from melbo_app.jobs.sweep import memory_note, sweep
 from melbo_app.jobs.training import is_of
@@ -24,6 +33,7 @@ from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks, check_name
 from melbo_app.library.checkpoints import Checkpoints
 from melbo_app.library.completions import Comparison, ComparisonKind
+from melbo_app.library.explorations import Exploration, ExploreSettings
 from melbo_app.library.job_records import JobRecords
 
 Stop = Callable[[], bool]
@@ -73,6 +83,10 @@ class Doing(Protocol):
         stop: Stop,
     ) -> Generator[AtlasProgress, None, Atlas]: ...
 
+    def explore(
+        self, prompt: Prompt, settings: ExploreSettings, *, stop: Stop
+    ) -> Generator[ExploreProgress, None, Exploration]: ...
+
 
 class JobDesk:
     """Takes requests and puts them into the queue."""
@@ -100,7 +114,7 @@ class JobDesk:
         if self.queue.find(id) is not None:
             raise InputError("job", f"“{record.title}” is not over", "Wait for it, or stop it first")
         request = read_request(record.request)
-        if isinstance(request, TrainingRequest | AtlasRequest) and not self._fits(request):
+        if isinstance(request, TrainingRequest | AtlasRequest | ExploreRequest) and not self._fits(request):
             raise InputError("model", f"“{record.title}” is for {request.model}", "Load that model first")
         if record.state == "interrupted":
             return self.queue.go_on(id)
@@ -118,6 +132,8 @@ class JobDesk:
         if isinstance(request, AtlasRequest):
             asked = (request.prompts, request.sources, request.targets, request.read, request.scope)
             return self._doing.atlas(*asked, stop=job.is_stopping)
+        if isinstance(request, ExploreRequest):
+            return self._doing.explore(request.prompt, request.settings, stop=job.is_stopping)
         return self._map(request, job) if isinstance(request, MapRequest) else self._sweep(request, job)
 
     def _map(self, request: MapRequest, job: Job[Any, Any]) -> Generator[MapProgress, None, Map | None]:
@@ -172,7 +188,7 @@ class JobDesk:
 
     def _fits(self, request: Request) -> bool:
         """Whether the loaded model is the one that a job is for. A bank says itself for which one it is."""
-        if not isinstance(request, TrainingRequest | AtlasRequest):
+        if not isinstance(request, TrainingRequest | AtlasRequest | ExploreRequest):
             return True
         return self._model.is_meant(request.model, request.model_hash)
 

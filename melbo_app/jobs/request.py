@@ -8,6 +8,7 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError
+from melbo_app.library.explorations import ExploreSettings
 
 
 class TrainingRequest(BaseModel):
@@ -83,7 +84,25 @@ class AtlasRequest(BaseModel):
         return f"Layers on “{words if len(words) <= 40 else words[:39] + '…'}”"
 
 
-Request = TrainingRequest | MapRequest | SweepRequest | AtlasRequest
+class ExploreRequest(BaseModel):
+    """One press of Explore."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    kind: Literal["explore"] = "explore"
+    prompt: Prompt
+    settings: ExploreSettings
+    model: str
+    model_hash: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        words = " ".join(self.prompt.user.split())
+        return f"Exploring “{words if len(words) <= 40 else words[:39] + '…'}”"
+
+
+Request = TrainingRequest | MapRequest | SweepRequest | AtlasRequest | ExploreRequest
 _READER: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
 
 
