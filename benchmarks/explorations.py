@@ -1,8 +1,8 @@
 """``python -m benchmarks.explorations``: what one press of Explore finds for eight prompts.
 
-``measure`` explores each with everything left at what it is without a choice, and keeps the result with the seconds that
-it took in a JSON file; what is there is not measured again. ``tables`` writes what docs/explore.md shows: R beside the
-one that was chosen by hand, the figures, and the answers of the first five vectors, whatever they are.
+``measure`` explores each with everything left at what it is without a choice, and keeps the result with the seconds
+that it took in a JSON file; what is there is not measured again. ``tables`` writes what docs/explore.md shows: R beside
+the one that was chosen by hand, the figures, and the answers of the first five vectors, whatever they are.
 """
 
 import json
