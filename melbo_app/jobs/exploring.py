@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from melbo_app.analysis.diversity import readable_diversity
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
-from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.engine.training_config import Method, TrainingConfig
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.calibration import CalibratedRadius
 from melbo_app.jobs.findings import read
@@ -170,7 +170,7 @@ class _Telling:
         self, number: int, work: Generator[Any, None, Result], said: Callable[[Result], str]
     ) -> Generator[ExploreProgress, None, Result]:
         """The same work, told as this stage's. Raises Stopped where it was stopped meanwhile."""
-        begin, name = time.monotonic(), STAGES[number]
+        begin, name, share = time.monotonic(), STAGES[number], 0.0
         yield self._tell(number, Stage(name, "running"))
         while True:
             try:
@@ -178,7 +178,7 @@ class _Telling:
             except StopIteration as end:
                 result = end.value
                 break
-            share = min(1.0, step.done / max(1, step.total))
+            share = max(share, min(1.0, step.done / max(1, step.total)))  # several works in a row begin anew
             yield self._tell(number, Stage(name, "running", share, step.stage))
         self.seconds[name] = round(time.monotonic() - begin, 1)
         yield self._tell(number, Stage(name, "done", 1.0, said(result)), f"{name}: {said(result)}")
@@ -194,9 +194,10 @@ class _Telling:
 
 
 def _draft(settings: ExploreSettings, source: int, target: int, radius: float, scope: str) -> TrainingConfig:
+    method = cast(Method, settings.method)  # which is checked there
     return TrainingConfig(
-        source, target, radius, settings.vectors, settings.method, settings.steps, scope=scope, seed=settings.seed
-    )  # type: ignore[arg-type]  # the method is checked there
+        source, target, radius, settings.vectors, method, settings.steps, scope=scope, seed=settings.seed
+    )
 
 
 def _radius(

@@ -7,6 +7,7 @@ import pytest
 from benches import PATIENCE, PROMPT, StubEmbedder, finish, listen, settings, trained
 
 from melbo_app.analysis.cusp import Cusp
+from melbo_app.engine.decoding import Decoding
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs import exploring
 from melbo_app.jobs.exploring import STAGES
@@ -15,7 +16,8 @@ from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completions import Completion, Scores
 from melbo_app.library.explorations import ExploreSettings
 from melbo_app.results import explored
-from melbo_app.workbench import Workbench
+from melbo_app.workbench import Workbench, explorations
+from melbo_app.workbench import exploring as workbench_exploring
 
 QUICK = ExploreSettings(vectors=3, steps=2, max_new_tokens=4, source=1, target=3, relative_radius=0.5)
 
@@ -93,6 +95,8 @@ def test_r_is_calibrated_once(bench, monkeypatch):
 
 def test_without_a_cusp_r_is_the_suggested_one_and_says_so(bench, monkeypatch):
     monkeypatch.setattr(exploring, "find_cusp", lambda curve, detector: Cusp(detector, None, "flat"))
+    monkeypatch.setattr(explorations, "CURVE_DECODING", Decoding(2))
+    monkeypatch.setattr(workbench_exploring, "default_radii", lambda: (0.05, 0.3))
     wanted = QUICK.model_copy(update={"relative_radius": None, "rule": "curve", "vectors": 2, "max_new_tokens": 2})
     found = finish(bench.explore(PROMPT, wanted))
     assert found.radius.how == "suggested" and found.radius.reason.startswith("No cusp: flat. So R is 0.07 ×")
