@@ -234,6 +234,19 @@ def test_atlas_of_layer_pairs(ask: Ask, stubbed):
     assert ask(*words, "--complete", "some").sentence.startswith("completions: “some” names no pairs of layers.")
 
 
+def test_explore_tells_what_there_is_in_a_sentence_and_as_json(ask: Ask, stubbed):
+    words = ("explore", "--prompt", "hello", "--vectors", 2, "--steps", 2, "--max-new-tokens", 3, "--radius", 5)
+    found = ask(*words, "--json").json
+    assert found["sentence"].startswith("2 vectors, R = ") and found["radius"]["radius"] == 5
+    assert [one["vector"] for one in found["answers"]] == [0, 1]
+    told = ask(*words)
+    assert told.out.splitlines()[0] == found["sentence"] and f"Bank “{found['bank']}”" in told.out
+    assert ask("banks", "show", found["bank"], "--json").json["hash"] == found["bank_hash"]
+    assert ask(*words, "--relative-radius", 0.1).sentence.startswith("R: it is given twice.")
+    assert ask(*words, "--choose-radius", "luck").sentence.startswith("choose radius: 'luck' is not known.")
+    assert ask("explore").sentence.startswith("prompt: there is none.")
+
+
 def test_the_command_in_a_banks_record_repeats_it(ask: Ask):
     ask("train", "--prompt", "it's", "--name", "a", "--steps", 2, "--relative-radius", 0.11, "--no-template", "--json")
     first = ask("banks", "show", "a", "--json").json
