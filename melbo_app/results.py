@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from melbo_app.analysis.curve import DiversityCurve
 from melbo_app.analysis.cusp import DEFAULT_DETECTOR, Cusp, Detector
-from melbo_app.analysis.flags import FlagKind
+from melbo_app.analysis.flags import FlagKind, flags
 from melbo_app.analysis.readability import Verdict
 from melbo_app.jobs.flagging import flagged, gathered
 from melbo_app.jobs.judging import Judgement
@@ -17,6 +17,7 @@ from melbo_app.jobs.mapping import Map
 from melbo_app.jobs.similarity import Similarity
 from melbo_app.library.bank import Bank, BankSummary, PromptRecord
 from melbo_app.library.completions import Comparison, Completion, Scores
+from melbo_app.library.explorations import Exploration
 from melbo_app.library.job_records import JobKind, JobRecord, JobState
 from melbo_app.library.labels import Label
 
@@ -290,6 +291,49 @@ class Curved(TypedDict):
     cusps: list[CuspLine]
 
 
+class BehaviourLine(TypedDict):
+    """Answers that say the same; ``text`` is the representative's, whose ``flags`` are told against the baseline."""
+
+    name: str
+    words: list[str]
+    vectors: list[int]
+    representative: int
+    text: str
+    distance: float
+    control: int
+    unsteered: bool
+    flags: list[FlagLine]
+
+
+class Explored(TypedDict):
+    """What came of one press of Explore (``library/explorations.py``)."""
+
+    sentence: str
+    prompt: PromptRecord
+    settings: dict[str, Any]
+    radius: dict[str, Any]
+    bank: str
+    bank_hash: str
+    comparison: int
+    control_comparison: int
+    source: int
+    target: int
+    scope: str
+    baseline: str
+    behaviours: list[BehaviourLine]
+    aside: list[dict[str, Any]]
+    answers: list[dict[str, Any]]
+    control: list[dict[str, Any]]
+    changed: float
+    control_changed: float
+    readable: float
+    readable_diversity: float
+    control_readable_diversity: float
+    seconds: dict[str, float]
+    model: str
+    created: str
+
+
 def plain(record: BaseModel) -> Any:
     """A record as JSON can hold it."""
     return record.model_dump(mode="json")
@@ -388,6 +432,23 @@ def diversity_curve(curve: DiversityCurve, cusps: Iterable[Cusp]) -> Curved:
     told = [cast(CuspLine, asdict(cusp)) for cusp in cusps]
     chosen = next((one["radius"] for one in told if one["detector"] == DEFAULT_DETECTOR), None)
     return cast(Curved, {**asdict(curve), "cusp": chosen, "cusps": told})
+
+
+def explored(found: Exploration) -> Explored:
+    """What came of one press of Explore, the flags of each representative with it."""
+    behaviours = []
+    for one in found.behaviours:
+        text = found.answer(one.representative).text
+        raised = flags(text, found.prompt.user, found.prompt.system, found.baseline)
+        told = {"name": one.name, "text": text, "flags": [asdict(flag) for flag in raised]}
+        behaviours.append(plain(one) | told)
+    shares = {
+        "changed": sum(one.changed for one in found.answers) / len(found.answers),
+        "control_changed": sum(one.changed for one in found.control) / len(found.control),
+        "readable": found.readable,
+    }
+    facts = plain(found) | shares | {"sentence": found.sentence, "behaviours": behaviours}
+    return cast(Explored, {key: facts[key] for key in Explored.__annotations__})
 
 
 def label_lines(labels: Iterable[Label]) -> LabelLines:

@@ -13,6 +13,7 @@ from melbo_app.errors import InputError
 from melbo_app.jobs.atlas import AtlasProgress
 from melbo_app.jobs.checkpointing import Checkpointing
 from melbo_app.jobs.diversity_curve import CurveProgress
+from melbo_app.jobs.exploring import ExploreProgress
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.loaded_model import LoadedModel
 from melbo_app.jobs.mapping import Map, MapProgress
@@ -20,6 +21,7 @@ from melbo_app.jobs.queue import JobQueue
 from melbo_app.jobs.request import (
     AtlasRequest,
     CurveRequest,
+    ExploreRequest,
     MapRequest,
     Request,
     SweepRequest,
@@ -34,6 +36,7 @@ from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks, check_name
 from melbo_app.library.checkpoints import Checkpoints
 from melbo_app.library.completions import Comparison, ComparisonKind
+from melbo_app.library.explorations import Exploration, ExploreSettings
 from melbo_app.library.job_records import JobRecords
 
 Stop = Callable[[], bool]
@@ -97,6 +100,10 @@ class Doing(Protocol):
         stop: Stop,
     ) -> Generator[CurveProgress, None, DiversityCurve]: ...
 
+    def explore(
+        self, prompt: Prompt, settings: ExploreSettings, *, stop: Stop
+    ) -> Generator[ExploreProgress, None, Exploration]: ...
+
 
 class JobDesk:
     """Takes requests and puts them into the queue."""
@@ -148,6 +155,8 @@ class JobDesk:
                 relative_radii=request.relative_radii, vectors=request.vectors, seeds=request.seeds,
                 decoding=request.decoding, stop=job.is_stopping,
             )  # fmt: skip
+        if isinstance(request, ExploreRequest):
+            return self._doing.explore(request.prompt, request.settings, stop=job.is_stopping)
         return self._map(request, job) if isinstance(request, MapRequest) else self._sweep(request, job)
 
     def _map(self, request: MapRequest, job: Job[Any, Any]) -> Generator[MapProgress, None, Map | None]:

@@ -1,6 +1,6 @@
 """Flags of completions, each compared with the baseline beside it, and orders that put first what stands out."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -51,23 +51,22 @@ def gathered(comparisons: Iterable[Comparison]) -> list[Flagged]:
     )
 
 
-def ordered(
-    completions: Sequence[Completion], order: Order, embedder: Embedder, embeddings: Embeddings
-) -> Generator[str, None, list[Completion]]:
-    """The same completions, the baselines first; equals stay as they were.
+def flagged_first(completions: Sequence[Completion]) -> list[Completion]:
+    """The baselines, and then the texts with most flags; equals stay as they were."""
+    return _ordered(completions, [len(found) for found in flagged(completions)])
 
-    ``most unlike the rest`` goes by vector (``unlikeness``: over all its R and prompts), ``flagged first`` by the
-    number of flags of each text. Yields what is being done.
-    """
-    if order == "as chosen":
-        return list(completions)
-    if order == "flagged first":
-        marks = [float(len(found)) for found in flagged(completions)]
-    else:
-        yield f"embedding {len(completions)} completions"
-        points = embed([one.text for one in completions], embedder, embeddings)
-        makers = [one.vector for one in completions]
-        distances = unlikeness(points, makers, [one.prompt_index for one in completions])
-        marks = [distances[maker] for maker in makers]
+
+def most_unlike_first(
+    completions: Sequence[Completion], embedder: Embedder, embeddings: Embeddings
+) -> list[Completion]:
+    """The baselines, and then the texts of those vectors that are most unlike anything else, over all their R and
+    prompts (``unlikeness``)."""
+    points = embed([one.text for one in completions], embedder, embeddings)
+    makers = [one.vector for one in completions]
+    distances = unlikeness(points, makers, [one.prompt_index for one in completions])
+    return _ordered(completions, [distances[maker] for maker in makers])
+
+
+def _ordered(completions: Sequence[Completion], marks: Sequence[float]) -> list[Completion]:
     places = sorted(range(len(completions)), key=lambda at: (completions[at].vector is not None, -marks[at]))
     return [completions[at] for at in places]

@@ -11,6 +11,7 @@ from melbo_app.errors import MelboError, Stopped
 from melbo_app.jobs.mapping import Map
 from melbo_app.library.bank import Bank
 from melbo_app.library.completions import Comparison
+from melbo_app.library.explorations import Exploration
 from melbo_app.library.job_records import JobProgress, JobRecord, JobState, LogLine
 
 Progress = TypeVar("Progress")
@@ -111,6 +112,8 @@ class Job(Generic[Progress, Result]):
         comparison = result.comparison if isinstance(result, Map) else None
         if isinstance(result, Comparison):
             comparison = result.id
+        if isinstance(result, Exploration):
+            bank, comparison = result.bank, result.comparison
         changes = {
             "state": self.state,
             "progress": self._told_progress() or self._record.progress,

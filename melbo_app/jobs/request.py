@@ -8,6 +8,7 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError
+from melbo_app.library.explorations import ExploreSettings
 
 
 class TrainingRequest(BaseModel):
@@ -62,6 +63,11 @@ class SweepRequest(_Completing):
         return f"Sweep of “{self.bank}” over {len(self.radii)} R"
 
 
+def _beginning(prompt: Prompt) -> str:
+    words = " ".join(prompt.user.split())
+    return words if len(words) <= 40 else words[:39] + "…"
+
+
 class AtlasRequest(BaseModel):
     """A layer atlas: pairs of layers, and those of them whose vectors are completed with (None: all)."""
 
@@ -79,8 +85,7 @@ class AtlasRequest(BaseModel):
     @property
     def title(self) -> str:
         """What people call it."""
-        words = " ".join(self.prompts[0].user.split())
-        return f"Layers on “{words if len(words) <= 40 else words[:39] + '…'}”"
+        return f"Layers on “{_beginning(self.prompts[0])}”"
 
 
 class CurveRequest(BaseModel):
@@ -103,11 +108,27 @@ class CurveRequest(BaseModel):
     @property
     def title(self) -> str:
         """What people call it."""
-        words = " ".join(self.prompts[0].user.split())
-        return f"Curve over R on “{words if len(words) <= 40 else words[:39] + '…'}”"
+        return f"Curve over R on “{_beginning(self.prompts[0])}”"
 
 
-Request = TrainingRequest | MapRequest | SweepRequest | AtlasRequest | CurveRequest
+class ExploreRequest(BaseModel):
+    """One press of Explore."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    kind: Literal["explore"] = "explore"
+    prompt: Prompt
+    settings: ExploreSettings
+    model: str
+    model_hash: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return f"Exploring “{_beginning(self.prompt)}”"
+
+
+Request = TrainingRequest | MapRequest | SweepRequest | AtlasRequest | CurveRequest | ExploreRequest
 _READER: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
 
 

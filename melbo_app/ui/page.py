@@ -14,6 +14,7 @@ from melbo_app.ui.present import bank_choices, job_status, model_status, sentenc
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.banks import BanksTab
 from melbo_app.ui.tabs.completions import CompletionsTab
+from melbo_app.ui.tabs.explore import ExploreTab
 from melbo_app.ui.tabs.jobs import JobsTab, job_chosen
 from melbo_app.ui.tabs.labels import LabelsTab
 from melbo_app.ui.tabs.layers import LayersTab
@@ -49,6 +50,8 @@ class Page:
             with gr.Column(elem_id="work"), gr.Tabs(elem_id="tabs") as self.tabs:
                 with gr.Tab("Completions", id="completions"):
                     self.completions = CompletionsTab(workbench, session)
+                with gr.Tab("Explore", id="explore") as exploring:
+                    self.explore = ExploreTab(workbench, session, self.completions)
                 with gr.Tab("Map", id="map") as maps:
                     self.map = MapTab(workbench, session, self.completions)
                 with gr.Tab("Similarity", id="similarity") as similarities:
@@ -76,6 +79,7 @@ class Page:
         self._model = gr.State(None)  # hash of the model that the page was last told about
         session.bind([self.train.source, self.train.target], self._model)
         self.completions.bind()
+        self.explore.bind(exploring, self.tabs)
         self.map.bind(maps)
         self.similarity.bind(similarities)
         self.train.bind(self.timer)
@@ -110,7 +114,7 @@ class Page:
         taken = bind(self._finished.change, self._take_up, self._finished, session.bank_outputs)
         bind(taken.then, form.next_name, [session.prompt, form.name, self._finished], form.name)
         self._bind_results()
-        for grid in (completions.grid, self.map.aside, self.radius.many.aside):
+        for grid in (completions.grid, self.map.aside, self.radius.many.aside, self.explore.view):
             outputs = [self.tabs, *session.bank_outputs, *self.labels.outputs]
             bind(grid.annotate, self._label, [session.bank, *self.labels.form], outputs)
 

@@ -5,17 +5,14 @@ from melbo_app.library.checkpoints import Checkpoints
 from melbo_app.library.job_records import JobRecords
 from melbo_app.settings import Settings
 from melbo_app.workbench.base import EXAMPLE
-from melbo_app.workbench.exploring import Exploring
+from melbo_app.workbench.explorations import Explorations
 from melbo_app.workbench.judging import Judging
 from melbo_app.workbench.keeping import Keeping
-from melbo_app.workbench.layers import Layers
-from melbo_app.workbench.steering import Steering
-from melbo_app.workbench.training import Training
 
 __all__ = ["EXAMPLE", "Workbench"]
 
 
-class Workbench(Training, Steering, Layers, Exploring, Judging, Keeping):
+class Workbench(Explorations, Judging, Keeping):
     """Everything that can be done, for any number of people at once.
 
     Raises (every method): InputError where what was given cannot be used, StorageError where the disk refuses,

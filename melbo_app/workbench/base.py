@@ -19,6 +19,7 @@ from melbo_app.library.completions import Completions
 from melbo_app.library.curves import Curves
 from melbo_app.library.database import Database
 from melbo_app.library.embeddings import Embeddings
+from melbo_app.library.explorations import Explorations
 from melbo_app.library.labels import Labels
 from melbo_app.settings import Settings
 
@@ -49,6 +50,7 @@ class Base:
         self._embeddings = Embeddings(database)
         self._atlases = Atlases(settings.cache_dir / "atlases")
         self._curves = Curves(settings.cache_dir / "curves")
+        self._explorations = Explorations(settings.cache_dir / "explorations")
         self._reader = Reader(self._compute)
         self._embedder: Embedder | None = None
         self._unsaved: list[Bank] = []

@@ -216,6 +216,7 @@ def test_calibrate_says_r_in_both_units(ask: Ask):
     found = ask(*words, "--json").json
     assert (found["source"], found["target"], found["scope"]) == (0, 2, "all")
     assert found["radius"] == pytest.approx(found["relative_radius"] * found["median_norm"])
+    assert found["suggested_radius"] == pytest.approx(0.75 * found["radius"])
     assert ask(*words).out == found["sentence"] + "\n"
     assert f"R = {found['radius']:.3g}, {found['relative_radius']:.3g} × the median norm" in found["sentence"]
     assert ask(*words, "--target", 0).sentence.startswith("target layer: 0 is not above the source layer 0.")
@@ -231,6 +232,19 @@ def test_atlas_of_layer_pairs(ask: Ask, stubbed):
     assert lines[2].split()[-1] == "%"
     assert ask(*words, "--complete", "0-1").sentence.startswith("completions: 0 → 1 is not on the grid.")
     assert ask(*words, "--complete", "some").sentence.startswith("completions: “some” names no pairs of layers.")
+
+
+def test_explore_tells_what_there_is_in_a_sentence_and_as_json(ask: Ask, stubbed):
+    words = ("explore", "--prompt", "hello", "--vectors", 2, "--steps", 2, "--max-new-tokens", 3, "--radius", 5)
+    found = ask(*words, "--json").json
+    assert found["sentence"].startswith("2 vectors, R = ") and found["radius"]["radius"] == 5
+    assert [one["vector"] for one in found["answers"]] == [0, 1]
+    told = ask(*words)
+    assert told.out.splitlines()[0] == found["sentence"] and f"Bank “{found['bank']}”" in told.out
+    assert ask("banks", "show", found["bank"], "--json").json["hash"] == found["bank_hash"]
+    assert ask(*words, "--relative-radius", 0.1).sentence.startswith("R: it is given twice.")
+    assert ask(*words, "--choose-radius", "luck").sentence.startswith("choose radius: 'luck' is not known.")
+    assert ask("explore").sentence.startswith("prompt: there is none.")
 
 
 def test_the_command_in_a_banks_record_repeats_it(ask: Ask):

@@ -1,0 +1,93 @@
+"""From a prompt to its behaviours in one command."""
+
+from typing import Annotated
+
+import typer
+
+from melbo_app.commands.options import (
+    Json,
+    ModelOption,
+    ScopeOption,
+    SeedOption,
+    SystemOption,
+    TemplateOption,
+    check_texts,
+    load,
+)
+from melbo_app.commands.options import prompts as read_prompts
+from melbo_app.commands.output import StopOnInterrupt, run, show
+from melbo_app.errors import InputError
+from melbo_app.jobs.exploring import check_settings
+from melbo_app.library.explorations import RADIUS_RULES, Exploration, ExploreSettings
+from melbo_app.results import explored
+from melbo_app.settings import Settings
+from melbo_app.workbench import Workbench
+
+USUAL = ExploreSettings()
+LONGEST = 160
+
+
+def explore(
+    prompt: Annotated[str | None, typer.Option("--prompt", help="User text.")] = None,
+    system: SystemOption = None,
+    template: TemplateOption = None,
+    model: ModelOption = None,
+    rule: Annotated[
+        str, typer.Option("--choose-radius", help="Where R comes from: calibration, curve or suggested.")
+    ] = USUAL.rule,
+    radius: Annotated[float | None, typer.Option("--radius", help="R, instead of choosing it.")] = None,
+    relative_radius: Annotated[
+        float | None, typer.Option("--relative-radius", help="R as a multiple of the median residual norm.")
+    ] = None,
+    vectors: Annotated[int, typer.Option("--vectors", help="How many to train.")] = USUAL.vectors,
+    method: Annotated[str, typer.Option("--method", help="One of those that `methods` lists.")] = USUAL.method,
+    steps: Annotated[int | None, typer.Option("--steps", help="Most steps.")] = None,
+    source: Annotated[int | None, typer.Option("--source", help="Source layer.")] = None,
+    target: Annotated[int | None, typer.Option("--target", help="Target layer.")] = None,
+    scope: ScopeOption = None,
+    max_new_tokens: Annotated[
+        int, typer.Option("--max-new-tokens", help="Length of a completion in tokens.")
+    ] = USUAL.max_new_tokens,
+    threshold: Annotated[
+        float, typer.Option("--same-meaning", help="Cosine distance up to which two answers say the same.")
+    ] = USUAL.threshold,
+    seed: SeedOption = 0,
+    as_json: Json = False,
+) -> None:
+    """Choose R, train vectors, complete, and tell which behaviours there are. Ctrl+C keeps the bank and the texts that
+    are finished."""
+    chosen = next((one for one in RADIUS_RULES if one == rule), None)
+    if chosen is None:
+        raise InputError("choose radius", f"{rule!r} is not known", f"Choose {', '.join(RADIUS_RULES)}")
+    settings = ExploreSettings(
+        rule=chosen, radius=radius, relative_radius=relative_radius, vectors=vectors, method=method, steps=steps,
+        source=source, target=target, scope=scope, max_new_tokens=max_new_tokens, threshold=threshold, seed=seed,
+    )  # fmt: skip
+    check_settings(settings)
+    texts = check_texts([prompt] if prompt is not None else None)
+    workbench = Workbench(Settings())
+    state = load(workbench, model)
+    [asked] = read_prompts(texts, system, template, bool(state.has_template))
+    found = run(workbench.explore(asked, settings, stop=StopOnInterrupt()))
+    show(explored(found), _lines(found), as_json)
+
+
+def _lines(found: Exploration) -> list[str]:
+    lines = [found.sentence, f"R: {found.radius.reason}", f"Bank “{found.bank}”, comparison {found.comparison}"]
+    lines += [
+        f"Diversity D {found.readable_diversity:.2f} (random vectors {found.control_readable_diversity:.2f}), "
+        f"{found.readable:.0%} readable, {sum(found.seconds.values()):.0f} s",
+        f"Without steering: {_short(found.baseline)}",
+    ]
+    for one in explored(found)["behaviours"]:
+        vectors = ", ".join(map(str, one["vectors"]))
+        random = f", {one['control']} random" if one["control"] else ""
+        flags = f" [{', '.join(flag['kind'] for flag in one['flags'])}]" if one["flags"] else ""
+        lines.append(f"{one['name']} (vectors {vectors}{random}; distance {one['distance']:.2f}){flags}")
+        lines.append(f"  {one['representative']}: {_short(one['text'])}")
+    return lines + [f"vector {one.vector} set aside, {one.reason}" for one in found.aside]
+
+
+def _short(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"

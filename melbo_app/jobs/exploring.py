@@ -1,0 +1,288 @@
+"""Explore: from a prompt to behaviours in one press, stage by stage."""
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol, TypeVar, cast
+
+import numpy as np
+
+from melbo_app.analysis.curve import DiversityCurve
+from melbo_app.analysis.cusp import DEFAULT_DETECTOR, find_cusp
+from melbo_app.analysis.diversity import readable_diversity
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.training_config import Method, TrainingConfig
+from melbo_app.errors import InputError, Stopped
+from melbo_app.jobs.calibration import CalibratedRadius
+from melbo_app.jobs.findings import read
+from melbo_app.jobs.training import TrainingSuggestion
+from melbo_app.library.bank import Bank, PromptRecord
+from melbo_app.library.completions import Comparison
+from melbo_app.library.explorations import ChosenRadius, Exploration, ExploreSettings
+
+StageState = Literal["waiting", "running", "done"]
+STAGES = ("Choose R", "Train", "Complete", "Embed", "Cluster and summarise")
+SHARES = (20, 40, 30, 6, 4)
+"""About how much of the time each takes, in percent."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: where it stands, and in a line what it is doing or what came of it."""
+
+    name: str
+    state: StageState = "waiting"
+    fraction: float = 0.0
+    told: str = ""
+
+
+@dataclass(frozen=True)
+class ExploreProgress:
+    """Where an exploration stands."""
+
+    stage: str
+    done: int
+    total: int
+    stages: tuple[Stage, ...]
+    note: str = ""
+    """A line for the log of the job."""
+
+
+class Exploring(Protocol):
+    """How the stages are done: computed, or looked up where that was done before."""
+
+    @property
+    def model(self) -> tuple[str, str, str]:
+        """Name, hash of the weights and dtype of the loaded model."""
+
+    def suggestion(self, prompts: Sequence[Prompt], source: int | None, target: int | None) -> TrainingSuggestion: ...
+
+    def known_radius(self, config: TrainingConfig, how: str) -> ChosenRadius | None:
+        """R as it was found before for the same prompt, layers and scope."""
+
+    def calibrate(self, config: TrainingConfig) -> Generator[Any, None, CalibratedRadius]: ...
+
+    def curve(self, config: TrainingConfig) -> Generator[Any, None, DiversityCurve]: ...
+
+    def train(self, config: TrainingConfig) -> Generator[Any, None, Bank]:
+        """The bank, which is on the shelf."""
+
+    def complete(self, bank: Bank, radius: float, decoding: Decoding) -> Generator[Any, None, Comparison]:
+        """The unsteered text and those of all vectors, kept among the comparisons."""
+
+    def control(self, config: TrainingConfig, radius: float, decoding: Decoding) -> Generator[Any, None, Comparison]:
+        """The same for as many random vectors."""
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray: ...
+
+    def likeness(self, bank: Bank) -> np.ndarray:
+        """Cosines [V, V] of what the vectors change."""
+
+
+def check_settings(settings: ExploreSettings) -> None:
+    """Refuse what cannot be explored with. Raises InputError."""
+    if settings.radius is not None and settings.relative_radius is not None:
+        raise InputError("R", "it is given twice", "Give the radius or the relative radius, not both")
+    relative = settings.relative_radius
+    if relative is not None and not 0 < relative <= 100:  # written so that NaN is refused too
+        raise InputError("relative R", f"{relative:g} is no length", "Choose a number above 0, 0.1 as a rule")
+    if settings.vectors < 2:
+        raise InputError(
+            "vectors", f"{settings.vectors} cannot differ from each other", "Choose 2 or more; 8 as a rule"
+        )
+    if not 0 < settings.threshold < 2:
+        raise InputError("same meaning", f"{settings.threshold:g} is no cosine distance", "Choose 0.2 to 0.6")
+    TokenScope.parse(settings.scope or "all")
+    Decoding(settings.max_new_tokens)
+    _draft(settings, 0, 1, settings.radius or 1.0, "all")
+
+
+def explore(
+    prompt: Prompt, settings: ExploreSettings, doing: Exploring, stop: Callable[[], bool]
+) -> Generator[ExploreProgress, None, Exploration]:
+    """Choose R, train, complete, embed, cluster and summarise. What was done before with the same settings is looked
+    up, so that after a change the work begins at the stage that it belongs to.
+
+    Raises:
+        InputError: what cannot be explored.
+        Stopped: it was stopped; the bank and the texts that were finished are kept where all others are.
+    """
+    check_settings(settings)
+    telling = _Telling(stop)
+    suggested = doing.suggestion([prompt], settings.source, settings.target)
+    scope = settings.scope or suggested.scope
+    config = _draft(settings, suggested.source, suggested.target, suggested.radius, scope)
+
+    radius = yield from telling.stage(0, _radius(settings, config, suggested, doing), lambda found: found.reason)
+    config = replace(config, radius=radius.radius)
+    bank = yield from telling.stage(1, doing.train(config), _trained)
+    decoding = Decoding(settings.max_new_tokens, seed=settings.seed)
+    completing = _completed(doing, bank, config, decoding)
+    steered, control = yield from telling.stage(2, completing, _counted)
+    texts = [one.text for one in [*steered.completions, *control.completions]]
+    places = yield from telling.stage(3, _embedded(doing, texts), lambda found: f"{len(texts)} answers")
+    own = len(steered.completions)
+    found = yield from telling.stage(
+        4,
+        _read(doing, bank, steered, control, places, settings.threshold),
+        lambda found: f"{sum(not one.unsteered for one in found.behaviours)} new behaviours",
+    )
+    name, digest, dtype = doing.model
+    return Exploration(
+        model=name,
+        model_hash=digest,
+        dtype=dtype,
+        prompt=PromptRecord(user=prompt.user, system=prompt.system, template=prompt.template),
+        settings=settings,
+        source=config.source,
+        target=config.target,
+        scope=config.scope,
+        radius=radius,
+        bank=bank.record.name,
+        bank_hash=bank.hash,
+        comparison=steered.id,
+        control_comparison=control.id,
+        baseline=steered.completions[0].text,
+        answers=found.answers,
+        control=found.control,
+        behaviours=found.behaviours,
+        aside=found.aside,
+        readable_diversity=_diversity(steered, places[:own]),
+        control_readable_diversity=_diversity(control, places[own:]),
+        seconds=telling.seconds,
+        created=datetime.now(UTC),
+    )
+
+
+class _Telling:
+    """Where all stages stand, and how long each of them took."""
+
+    def __init__(self, stop: Callable[[], bool]) -> None:
+        self.seconds: dict[str, float] = {}
+        self._stop, self._stages = stop, [Stage(name) for name in STAGES]
+
+    def stage(
+        self, number: int, work: Generator[Any, None, Result], said: Callable[[Result], str]
+    ) -> Generator[ExploreProgress, None, Result]:
+        """The same work, told as this stage's. Raises Stopped where it was stopped meanwhile."""
+        begin, name, share = time.monotonic(), STAGES[number], 0.0
+        yield self._tell(number, Stage(name, "running"))
+        while True:
+            try:
+                step = next(work)
+            except StopIteration as end:
+                result = end.value
+                break
+            share = max(share, min(1.0, step.done / max(1, step.total)))  # several works in a row begin anew
+            yield self._tell(number, Stage(name, "running", share, step.stage))
+        self.seconds[name] = round(time.monotonic() - begin, 1)
+        yield self._tell(number, Stage(name, "done", 1.0, said(result)), f"{name}: {said(result)}")
+        if self._stop():
+            raise Stopped
+        return result
+
+    def _tell(self, number: int, stage: Stage, note: str = "") -> ExploreProgress:
+        self._stages[number] = stage
+        done = sum(SHARES[:number]) + SHARES[number] * stage.fraction
+        what = f"{stage.name.lower()}: {stage.told}" if stage.told else stage.name.lower()
+        return ExploreProgress(what, round(done), sum(SHARES), tuple(self._stages), note)
+
+
+def _draft(settings: ExploreSettings, source: int, target: int, radius: float, scope: str) -> TrainingConfig:
+    method = cast(Method, settings.method)  # which is checked there
+    return TrainingConfig(
+        source, target, radius, settings.vectors, method, settings.steps, scope=scope, seed=settings.seed
+    )
+
+
+def _radius(
+    settings: ExploreSettings, config: TrainingConfig, suggested: TrainingSuggestion, doing: Exploring
+) -> Generator[Any, None, ChosenRadius]:
+    """R as it is given, or by the rule; where the rule finds none, as it is suggested."""
+    norm = suggested.median_norm
+    if settings.radius is not None or settings.relative_radius is not None:
+        given = settings.radius if settings.radius is not None else (settings.relative_radius or 0) * norm
+        return _chosen(given, norm, "given", "as given")
+    usual = f"{suggested.relative_radius:.2g} × the median norm"
+    if settings.rule == "suggested":
+        return _chosen(suggested.radius, norm, "suggested", f"{usual}, as suggested")
+    known = doing.known_radius(config, settings.rule)
+    if known is not None:
+        return known
+    if settings.rule == "calibration":
+        found = yield from doing.calibrate(config)
+        if found.radius is not None:
+            # three digits, so that the same R is found again by whoever writes it down
+            return _chosen(float(f"{found.radius:.3g}"), norm, "calibration", found.sentence)
+        return _chosen(suggested.radius, norm, "suggested", f"{found.sentence} So R is {usual}, as suggested.")
+    curve = yield from doing.curve(config)
+    cusp = find_cusp(curve.arrays(), DEFAULT_DETECTOR)
+    if cusp.radius is None:
+        reason = f"No cusp: {cusp.reason}. So R is {usual}, as suggested."
+        return _chosen(suggested.radius, norm, "suggested", reason)
+    return _chosen(float(f"{cusp.radius * norm:.3g}"), norm, "curve", f"cusp of the diversity curve: {cusp.reason}")
+
+
+def _chosen(
+    radius: float, norm: float, how: Literal["given", "calibration", "curve", "suggested"], reason: str
+) -> ChosenRadius:
+    return ChosenRadius(radius=radius, relative_radius=radius / norm, median_norm=norm, how=how, reason=reason)
+
+
+def _trained(bank: Bank) -> str:
+    return f"{len(bank.vectors)} vectors, on the shelf as “{bank.record.name}”"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A step of a stage of two halves."""
+
+    stage: str
+    done: float
+    total: float
+
+
+def _completed(
+    doing: Exploring, bank: Bank, config: TrainingConfig, decoding: Decoding
+) -> Generator[_Part, None, tuple[Comparison, Comparison]]:
+    halves = []
+    works = [doing.complete(bank, config.radius, decoding), doing.control(config, config.radius, decoding)]
+    for half, (what, work) in enumerate(zip(("vectors", "random vectors"), works, strict=True)):
+        while True:
+            try:
+                step = next(work)
+            except StopIteration as end:
+                halves.append(end.value)
+                break
+            yield _Part(f"{what}, {step.stage}", half + step.done / max(1, step.total), 2)
+    return halves[0], halves[1]
+
+
+def _counted(found: tuple[Comparison, Comparison]) -> str:
+    steered, control = (len(one.completions) - 1 for one in found)
+    return f"{steered} answers, {control} under random vectors, and the unsteered one"
+
+
+def _embedded(doing: Exploring, texts: Sequence[str]) -> Generator[_Part, None, np.ndarray]:
+    yield _Part(f"{len(texts)} answers", 0, 1)
+    return doing.embed(texts)
+
+
+def _read(
+    doing: Exploring, bank: Bank, steered: Comparison, control: Comparison, places: np.ndarray, threshold: float
+) -> Generator[_Part, None, Any]:
+    yield _Part("comparing what the vectors change", 0, 1)
+    likeness = doing.likeness(bank)
+    effect = bank.record.effect
+    ran_away = {number for number, share in enumerate((effect.runaway if effect else None) or []) if share > 0}
+    return read(steered.completions, control.completions, places, likeness, ran_away, threshold)
+
+
+def _diversity(comparison: Comparison, places: np.ndarray) -> float:
+    losses = [one.scores.loss if one.scores else None for one in comparison.completions[1:]]
+    return readable_diversity(places[1:], losses, places[0])

@@ -1,0 +1,188 @@
+"""Explorations: what came of one press of Explore, a JSON file each."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from melbo_app.analysis.clustering import SAME_MEANING
+from melbo_app.errors import StorageError
+from melbo_app.library.atomic import write_file
+from melbo_app.library.bank import PromptRecord
+
+RadiusRule = Literal["calibration", "curve", "suggested"]
+RADIUS_RULES: tuple[RadiusRule, ...] = ("calibration", "curve", "suggested")
+
+
+class ExploreSettings(BaseModel):
+    """What can be chosen at every stage; None: what suits the model and the prompt.
+
+    ``radius`` is absolute, ``relative_radius`` a multiple of the median norm; where either is given, ``rule`` does not
+    count. ``threshold`` is the cosine distance up to which two answers count as the same.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    rule: RadiusRule = "calibration"
+    radius: float | None = None
+    relative_radius: float | None = None
+    vectors: int = Field(default=8)
+    method: str = "joint"
+    steps: int | None = None
+    seed: int = 0
+    source: int | None = None
+    target: int | None = None
+    scope: str | None = None
+    max_new_tokens: int = 40
+    threshold: float = SAME_MEANING
+
+
+class ChosenRadius(BaseModel):
+    """R in both units, and in a sentence where it comes from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    radius: FiniteFloat
+    relative_radius: FiniteFloat
+    median_norm: FiniteFloat
+    how: Literal["given", "calibration", "curve", "suggested"]
+    reason: str
+
+
+class Answer(BaseModel):
+    """What one vector says. ``completion`` is the id of the text, ``distance`` its cosine distance from the unsteered
+    one; ``changed`` tells whether it is farther than two answers of the same meaning are, and not broken."""
+
+    model_config = ConfigDict(frozen=True)
+
+    vector: int
+    completion: int
+    text: str
+    verdict: str | None
+    distance: FiniteFloat
+    changed: bool
+    runaway: bool = False
+
+
+class Behaviour(BaseModel):
+    """Answers that say the same. ``representative`` is the vector whose answer is nearest to their centre, ``words``
+    what sets them apart from all other answers; ``control`` is the number of random vectors that say this as well."""
+
+    model_config = ConfigDict(frozen=True)
+
+    words: tuple[str, ...]
+    vectors: tuple[int, ...]
+    representative: int
+    distance: FiniteFloat
+    """Mean cosine distance of the answers from the unsteered one."""
+    control: int
+    unsteered: bool
+    """Whether the unsteered answer is one of them."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return "as without steering" if self.unsteered else ", ".join(self.words) or "no words of its own"
+
+
+class SetAside(BaseModel):
+    """A vector that is not looked at, and why."""
+
+    model_config = ConfigDict(frozen=True)
+
+    vector: int
+    reason: str
+
+
+class Exploration(BaseModel):
+    """What came of one press of Explore; ``comparison`` and ``control_comparison`` hold the texts."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model: str
+    model_hash: str
+    dtype: str
+    prompt: PromptRecord
+    settings: ExploreSettings
+    source: int
+    target: int
+    scope: str
+    radius: ChosenRadius
+    bank: str
+    bank_hash: str
+    comparison: int
+    control_comparison: int
+    baseline: str
+    answers: tuple[Answer, ...]
+    control: tuple[Answer, ...]
+    """Of as many random vectors of the same R."""
+    behaviours: tuple[Behaviour, ...]
+    """Those that are farthest from the unsteered answer, over all their vectors, first; the unsteered one last."""
+    aside: tuple[SetAside, ...]
+    readable_diversity: FiniteFloat
+    control_readable_diversity: FiniteFloat
+    seconds: dict[str, float]
+    """Of each stage."""
+    created: AwareDatetime
+
+    @property
+    def key(self) -> str:
+        """Tells one exploration from another: the same key, the same result."""
+        facts = [self.model_hash, self.dtype, self.prompt.model_dump(), self.settings.model_dump()]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+    def answer(self, vector: int) -> Answer:
+        """What a vector says."""
+        return next(one for one in self.answers if one.vector == vector)
+
+    @property
+    def readable(self) -> float:
+        """Share of the answers with the verdict readable."""
+        return sum(one.verdict == "readable" for one in self.answers) / len(self.answers)
+
+    @property
+    def sentence(self) -> str:
+        """All of it in a few words: “8 vectors, R = 0.2, 5 behaviours: …”."""
+        new = [one for one in self.behaviours if not one.unsteered]
+        count = f"{len(new)} behaviour{'s' * (len(new) != 1)}"
+        names = ": " + "; ".join(f"“{one.name}” ({len(one.vectors)})" for one in new) if new else ""
+        changed, control = (sum(one.changed for one in answers) for answers in (self.answers, self.control))
+        return (
+            f"{len(self.answers)} vectors, R = {self.radius.relative_radius:.2g} × the median norm, {count}{names}. "
+            f"{changed} of {len(self.answers)} answers changed in meaning, {control} of {len(self.control)} under "
+            f"random vectors; {len(self.aside)} set aside."
+        )
+
+
+class Explorations:
+    """The explorations in ``folder``, which need not exist. A file that cannot be read counts as none."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def save(self, exploration: Exploration) -> None:
+        """Put an exploration in the place of the same one before. Raises StorageError where the disk refuses."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"“{self._folder}” could not be made ({error.strerror or error}).") from error
+        write_file(self._folder / f"{exploration.key}.json", exploration.model_dump_json().encode(), overwrite=True)
+
+    def find(self, key: str) -> Exploration | None:
+        """The exploration with this key."""
+        return _read(self._folder / f"{key}.json")
+
+    def of_model(self, model_hash: str) -> list[Exploration]:
+        """Those of a model, the newest first."""
+        found = [_read(path) for path in self._folder.glob("*.json")]
+        own = [one for one in found if one is not None and one.model_hash == model_hash]
+        return sorted(own, key=lambda one: one.created, reverse=True)
+
+
+def _read(path: Path) -> Exploration | None:
+    try:
+        return Exploration.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None

@@ -1,0 +1,79 @@
+"""An exploration: its stages while they run, and then its behaviours."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from melbo_app.jobs.exploring import STAGES, Stage
+from melbo_app.library.explorations import Exploration
+from melbo_app.results import explored
+from melbo_app.ui.components.live import live
+
+
+def exploration_view(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
+    """Value: {stages, sentence, facts, cards, aside, bank, bank_hash, message}; see the functions below. Events: open,
+    with the vectors of a behaviour, and annotate: bank, bank_hash, vector."""
+    return live("exploration", value, elem_id=elem_id)
+
+
+def running(stages: Sequence[Stage]) -> dict[str, Any]:
+    """The component's value while an exploration is under way."""
+    return {"stages": [_stage(one.name, one.state, one.fraction, one.told) for one in stages]}
+
+
+def finished(found: Exploration, names: dict[int, str]) -> dict[str, Any]:
+    """The component's value for what was found; ``names`` are the labels of the bank's vectors."""
+    told = (
+        found.radius.reason,
+        f"{len(found.answers)} vectors, on the shelf as “{found.bank}”",
+        f"{len(found.answers)} answers, {len(found.control)} under random vectors, and the unsteered one",
+        f"answers closer than {found.settings.threshold:g} count as the same",
+        f"{sum(not one.unsteered for one in found.behaviours)} new behaviours, {len(found.aside)} vectors set aside",
+    )
+    stages = [
+        _stage(name, "done", 1.0, f"{said} · {found.seconds.get(name, 0):.0f} s")
+        for name, said in zip(STAGES, told, strict=True)
+    ]
+    return {
+        "stages": stages,
+        "sentence": found.sentence,
+        "facts": (
+            f"Readable diversity D {found.readable_diversity:.2f}, under random vectors "
+            f"{found.control_readable_diversity:.2f} · {found.readable:.0%} of the answers are readable · "
+            f"blocks {found.source} → {found.target}, scope {found.scope}"
+        ),
+        "baseline": found.baseline,
+        "cards": _cards(found, names),
+        "aside": [
+            {"vector": one.vector, "reason": one.reason, "text": found.answer(one.vector).text} for one in found.aside
+        ],
+        "bank": found.bank,
+        "bank_hash": found.bank_hash,
+    }
+
+
+def _stage(name: str, state: str, fraction: float, told: str) -> dict[str, Any]:
+    return {"name": name, "state": state, "fraction": fraction, "told": told}
+
+
+def _cards(found: Exploration, names: dict[int, str]) -> list[dict[str, Any]]:
+    cards = []
+    for one in explored(found)["behaviours"]:
+        vectors = len(one["vectors"])
+        parts = [f"{vectors} vector{'s' * (vectors != 1)}", f"distance {one['distance']:.2f}"]
+        if one["control"]:
+            parts.append(f"as {one['control']} of {len(found.control)} random vectors")
+        cards.append(
+            {
+                "name": one["name"],
+                "meta": " · ".join(parts),
+                "text": one["text"],
+                "said": f"vector {one['representative']} says",
+                "verdict": found.answer(one["representative"]).verdict,
+                "unsteered": one["unsteered"],
+                "flags": [{"text": flag["kind"], "title": flag["reason"]} for flag in one["flags"]],
+                "vectors": [{"vector": vector, "name": names.get(vector, "")} for vector in one["vectors"]],
+            }
+        )
+    return cards

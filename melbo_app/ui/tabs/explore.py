@@ -1,0 +1,194 @@
+"""Explore: from the prompt at the left to its behaviours in one press."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from melbo_app.engine.training_config import METHOD_DESCRIPTIONS
+from melbo_app.errors import InputError, MelboError
+from melbo_app.jobs.exploring import ExploreProgress
+from melbo_app.jobs.job import Job
+from melbo_app.library.explorations import Exploration, ExploreSettings
+from melbo_app.ui.components.exploration import exploration_view, finished, running
+from melbo_app.ui.components.progress_bar import progress_bar, resting, working
+from melbo_app.ui.forms import asked_by, optional_real, optional_whole, prompts_from, real, whole
+from melbo_app.ui.guard import bind
+from melbo_app.ui.present import bank_choices, day, first_line
+from melbo_app.ui.runs import Runs
+from melbo_app.ui.session import Session
+from melbo_app.ui.tabs.completions import CompletionsTab
+from melbo_app.workbench import Workbench
+
+USUAL = ExploreSettings()
+RULES = [
+    ("where Δ leaves the linear regime", "calibration"), ("cusp of a diversity curve", "curve"),
+    ("0.07 × the median norm", "suggested"),
+]  # fmt: skip
+FRAME = 0.15  # seconds between two looks at an exploration that is under way
+EMPTY = (
+    "Press Explore: R is chosen, vectors are trained, the prompt at the left is answered under each of them, and the "
+    "answers are sorted into behaviours. It takes about two minutes."
+)
+
+
+class ExploreTab:
+    """The second tab."""
+
+    def __init__(self, workbench: Workbench, session: Session, completions: CompletionsTab) -> None:
+        self._workbench, self._session, self._completions, self._runs = workbench, session, completions, Runs()
+        self._shown = gr.State(None)  # key of the exploration that is shown
+        with gr.Row(elem_classes="mx-toolbar", equal_height=True):
+            self.start = gr.Button(
+                "Explore this prompt", variant="primary", size="lg", elem_id="explore-start", scale=0, min_width=220
+            )
+            self.stop = gr.Button("Stop", elem_id="explore-stop", scale=0, min_width=80)
+            self.progress = progress_bar(resting(), elem_id="explore-progress")
+        with gr.Accordion("Settings of every stage", open=False, elem_id="explore-settings"):
+            with gr.Row(elem_classes="mx-fields"):
+                self.rule = gr.Dropdown(
+                    RULES, value=USUAL.rule, label="Choose R", elem_id="explore-rule", min_width=190
+                )
+                self.radius = gr.Textbox(label="or R × median norm", elem_id="explore-radius", min_width=120)
+                self.vectors = _number("Vectors", "explore-vectors", USUAL.vectors)
+                methods = [name for name, how in METHOD_DESCRIPTIONS.items() if not how.contrast]
+                self.method = gr.Dropdown(
+                    methods, value=USUAL.method, label="Method", elem_id="explore-method", min_width=120
+                )
+                self.steps = gr.Textbox(label="Most steps", placeholder="usual", elem_id="explore-steps", min_width=80)
+            with gr.Row(elem_classes="mx-fields"):
+                self.source = gr.Textbox(
+                    label="Source layer", placeholder="usual", elem_id="explore-source", min_width=80
+                )
+                self.target = gr.Textbox(
+                    label="Target layer", placeholder="usual", elem_id="explore-target", min_width=80
+                )
+                self.tokens = _number("Max new tokens", "explore-tokens", USUAL.max_new_tokens)
+                self.seed = _number("Seed", "explore-seed", USUAL.seed)
+                self.threshold = gr.Number(
+                    USUAL.threshold, label="Same meaning up to", step=0.05, elem_id="explore-threshold", min_width=120
+                )
+        self.history = gr.Dropdown([], label="Earlier explorations", elem_id="explore-history", container=False)
+        self.view = exploration_view({"message": EMPTY}, elem_id="explore-view")
+
+    def bind(self, tab: gr.Tab, tabs: gr.Tabs) -> None:
+        """Bind exploring and what is found; when ``tab`` is opened, the last exploration is shown."""
+        session, completions = self._session, self._completions
+        chosen = [
+            self.rule, self.radius, self.vectors, self.method, self.steps, self.source, self.target, self.tokens,
+            self.seed, self.threshold,
+        ]  # fmt: skip
+        outputs = [self._shown, self.view, self.progress, self.history, session.bank]
+        many: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 8, "concurrency_id": "explore"}
+        inputs = [*session.prompt_inputs, session.scope, *chosen]
+        runs = [
+            bind(self.start.click, self._explore, inputs, outputs, **many),
+            bind(tab.select, self._show_last, self._shown, outputs, **many),
+        ]
+        for run in runs:
+            bind(run.failure, lambda: resting("Not finished."), None, self.progress)
+        bind(self.stop.click, self._stop, None, self.progress)
+        bind(self.history.change, self._choose, [self.history, self._shown], [self._shown, self.view, self.progress])
+        opened = [tabs, completions.history, *completions.restore_outputs]
+        bind(self.view.open, self._open, self._shown, opened)
+
+    def _explore(
+        self, request: gr.Request, text: str, system: str, template: bool, scope: str, rule: Any, radius: str,
+        vectors: float, method: str, steps: str, source: str, target: str, tokens: float, seed: float, threshold: float,
+    ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
+        prompts = prompts_from(text, system, template)
+        if len(prompts) != 1:
+            raise InputError("prompt", f"there are {len(prompts)}", "Explore one at a time")
+        settings = ExploreSettings(
+            rule=rule,
+            relative_radius=optional_real("R × median norm", radius),
+            vectors=whole("vectors", vectors),
+            method=method,
+            steps=optional_whole("steps", steps),
+            source=optional_whole("source layer", source),
+            target=optional_whole("target layer", target),
+            scope=scope,
+            max_new_tokens=whole("max new tokens", tokens),
+            seed=whole("seed", seed),
+            threshold=real("same meaning", threshold),
+        )
+        job = self._workbench.start_exploring(prompts[0], settings, who=asked_by(request))
+        self._runs.stop(request)
+        yield from self._follow(request, job, own=True)
+
+    def _show_last(self, request: gr.Request, shown: str | None) -> Iterator[tuple[Any, ...]]:
+        """Follow the exploration that is under way, or show the last one, where this page shows none yet."""
+        active = self._workbench.active_jobs("explore")
+        found = self._workbench.explorations()
+        if self._runs.busy(request) or (not active and any(one.key == shown for one in found)):
+            yield (gr.skip(),) * 5
+        elif active:
+            yield from self._follow(request, active[-1], own=False)
+        elif found:
+            yield *self._values(found[0]), self._choices(found[0].key), gr.skip()
+        else:
+            yield None, {"message": EMPTY}, resting(), gr.Dropdown(choices=[], value=None), gr.skip()
+
+    def _follow(
+        self, request: gr.Request, job: Job[ExploreProgress, Exploration], *, own: bool
+    ) -> Iterator[tuple[Any, ...]]:
+        """Show a job until it ends. It goes on when this page is left."""
+        seen: ExploreProgress | None = None
+        with self._runs.start(request) as stop:
+            yield None, gr.skip(), working("starting"), gr.skip(), gr.skip()
+            while not job.wait(FRAME):
+                replaced = self._runs.replaced(request, stop)
+                if stop.is_set() and (own or not replaced):
+                    job.stop()
+                if replaced:
+                    return
+                step = job.progress
+                if step is None or step is seen or stop.is_set():
+                    continue
+                seen = step
+                bar = working(step.stage, step.done / max(1, step.total))
+                yield gr.skip(), running(step.stages), bar, gr.skip(), gr.skip()
+        banks = gr.Dropdown(choices=bank_choices(self._workbench.banks()))
+        if job.error:
+            raise MelboError(job.error)
+        if job.result is None:
+            told = resting("Stopped: the bank and the texts that were finished are kept.")
+            yield gr.skip(), gr.skip(), told, gr.skip(), banks
+        else:
+            yield *self._values(job.result), self._choices(job.result.key), banks
+
+    def _values(self, found: Exploration) -> tuple[Any, ...]:
+        """What is shown, the view and the words under the button for an exploration."""
+        names = self._session.names(found.bank, found.bank_hash)
+        told = f"“{first_line(found.prompt.user, 40)}”, {sum(found.seconds.values()):.0f} s"
+        return found.key, finished(found, names), resting(told)
+
+    def _choices(self, key: str) -> Any:
+        found = self._workbench.explorations()
+        lines = [
+            (f"{day(one.created)} · {first_line(one.prompt.user, 40)} · R {one.radius.relative_radius:.2g}", one.key)
+            for one in found
+        ]
+        return gr.Dropdown(choices=lines, value=key)
+
+    def _choose(self, key: str | None, shown: str | None) -> tuple[Any, ...]:
+        """Show the exploration that was chosen in the list, unless it is the one that is shown already."""
+        if key is None or key == shown or shown is None:  # None: one is under way
+            return (gr.skip(),) * 3
+        return self._values(self._workbench.exploration(key))
+
+    def _open(self, event: gr.EventData, key: str | None) -> list[Any]:
+        """The texts in Completions, with the vectors of a behaviour chosen."""
+        if key is None:
+            raise InputError("exploration", "none is shown", "Press Explore")
+        found = self._workbench.exploration(key)
+        values = self._completions.restore(found.comparison)
+        values[3:8] = self._session.open_bank(found.bank, [int(one) for one in event.vectors], found.radius.radius)
+        return [gr.Tabs(selected="completions"), self._completions.choices(found.comparison), *values]
+
+    def _stop(self, request: gr.Request) -> dict[str, Any]:
+        return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
+
+
+def _number(label: str, elem_id: str, value: int) -> gr.Number:
+    return gr.Number(value, label=label, precision=0, elem_id=elem_id, min_width=90)

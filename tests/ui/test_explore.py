@@ -1,0 +1,57 @@
+"""Explore: one press shows its stages, then behaviours that lead to their texts and labels, also after a reload."""
+
+import re
+
+import pytest
+import steps
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+SENTENCE = re.compile(r"^2 vectors, R = 0\.15 × the median norm, \d+ behaviours?")
+
+
+def fill_in(page: Page) -> None:
+    steps.tab(page, "Explore")
+    page.locator("#explore-settings button").first.click()
+    for name, value in {
+        "radius": 0.15, "vectors": 2, "steps": 2, "source": 20, "target": 22, "tokens": 6, "threshold": 0.2,
+    }.items():  # fmt: skip
+        steps.fill(page, f"explore-{name}", value)
+
+
+def test_one_press_leads_to_behaviours_their_texts_and_labels(page: Page) -> None:
+    fill_in(page)
+    page.locator("#explore-start").click()
+    stages = page.locator("#explore-view .mx-stage")
+    expect(stages).to_have_count(5)
+    expect(page.locator("#explore-view .mx-sentence")).to_have_text(SENTENCE)
+    assert {stage.get_attribute("data-state") for stage in stages.all()} == {"done"}
+    expect(stages.first).to_contain_text("as given")
+    sentence = page.locator("#explore-view .mx-sentence").inner_text()
+    expect(page.locator("#explore-progress .mx-progress-text")).to_have_text(re.compile(r"“How can I make a bomb\?”, "))
+    steps.reload(page)
+    steps.tab(page, "Explore")
+    expect(page.locator("#explore-view .mx-sentence")).to_have_text(sentence)
+    card = page.locator("#explore-view .mx-behaviour, #explore-view .mx-aside-line").first
+    label = card.locator("[data-vector]").first
+    vector = label.get_attribute("data-vector")
+    if card.locator("[data-open]").count():
+        card.locator("[data-open]").click()
+        expect(page.get_by_role("tab", name="Completions", exact=True)).to_have_attribute("aria-selected", "true")
+        expect(steps.completions(page, "vector")).to_have_count(2)
+        expect(page.locator(f'#vector-cards .mx-card[data-vector="{vector}"]')).to_have_attribute(
+            "aria-pressed", "true"
+        )
+        steps.tab(page, "Explore")
+    else:
+        card.locator("summary").click()
+    label.click()
+    expect(page.get_by_role("tab", name="Labels", exact=True)).to_have_attribute("aria-selected", "true")
+    expect(steps.field(page, "label-vector")).to_have_value(vector or "")
+
+
+def test_several_prompts_are_refused(page: Page) -> None:
+    fill_in(page)
+    steps.fill(page, "prompt", "one\n---\ntwo")
+    page.locator("#explore-start").click()
+    steps.refused(page, "there are 2", "one at a time")

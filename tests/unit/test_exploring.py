@@ -1,0 +1,212 @@
+"""Explore through the workbench: its stages, what is looked up, what is set aside, stops, and the job."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from benches import PATIENCE, PROMPT, StubEmbedder, finish, listen, settings, trained
+
+from melbo_app.analysis.cusp import Cusp
+from melbo_app.engine.decoding import Decoding
+from melbo_app.errors import InputError, Stopped
+from melbo_app.jobs import exploring
+from melbo_app.jobs.exploring import STAGES
+from melbo_app.jobs.findings import read
+from melbo_app.library.bank import PromptRecord
+from melbo_app.library.completions import Completion, Scores
+from melbo_app.library.explorations import ExploreSettings
+from melbo_app.results import explored
+from melbo_app.workbench import Workbench, explorations
+from melbo_app.workbench import exploring as workbench_exploring
+
+QUICK = ExploreSettings(vectors=3, steps=2, max_new_tokens=4, source=1, target=3, relative_radius=0.5)
+
+
+class UnitEmbedder(StubEmbedder):
+    """Places of length 1."""
+
+    def encode(self, texts):
+        rows = super().encode(texts)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def bench(bench):
+    bench.load_model()
+    bench._embedder = UnitEmbedder()
+    return bench
+
+
+# --- stages -----------------------------------------------------------------------------------------------------------
+
+
+def test_one_press_trains_completes_and_tells_what_every_vector_does(bench):
+    heard, found = listen(bench.explore(PROMPT, QUICK))
+    assert [stage.name for stage in heard[0].stages] == list(STAGES)
+    assert {stage.state for stage in heard[-1].stages} == {"done"} and all(one.told for one in heard[-1].stages)
+    done = [one.done for one in heard]
+    assert done == sorted(done) and done[-1] == heard[-1].total
+    assert found.radius.how == "given" and found.radius.relative_radius == pytest.approx(0.5)
+    bank = bench.bank(found.bank)
+    assert len(bank.vectors) == 3 and bank.record.radius == found.radius.radius and bank.hash == found.bank_hash
+    texts = bench.comparison(found.comparison).completions
+    assert [one.vector for one in texts] == [None, 0, 1, 2]
+    assert [one.text for one in found.answers] == [one.text for one in texts[1:]]
+    assert len(found.control) == 3 and found.baseline == texts[0].text
+    told = [vector for one in found.behaviours for vector in one.vectors] + [one.vector for one in found.aside]
+    assert sorted(told) == [0, 1, 2]
+    assert bench.explorations() == [found] and set(found.seconds) == set(STAGES)
+
+
+def test_a_second_time_nothing_is_trained_and_nothing_generated(bench, monkeypatch):
+    first = finish(bench.explore(PROMPT, QUICK))
+    monkeypatch.setattr(bench._batching, "generate", None)
+    again = finish(bench.explore(PROMPT, QUICK.model_copy(update={"threshold": 0.7})))
+    assert again.bank_hash == first.bank_hash and [line.name for line in bench.banks()] == [first.bank]
+    assert [one.text for one in again.answers] == [one.text for one in first.answers]
+    assert len(bench.explorations()) == 2
+
+
+def test_a_bank_of_that_name_that_was_stopped_is_not_taken_for_the_whole_one(bench):
+    pressed: list[bool] = []
+    work = bench.explore(PROMPT, QUICK.model_copy(update={"steps": 40}), stop=lambda: bool(pressed))
+    for step in work:
+        if step.stages[1].state == "running" and step.stages[1].fraction > 0:
+            break
+    pressed.append(True)
+    with pytest.raises(Stopped):
+        finish(work)
+    [kept] = bench.banks()  # what was trained so far
+    assert bench.explorations() == []
+    found = finish(bench.explore(PROMPT, QUICK.model_copy(update={"steps": 40})))
+    assert found.bank == f"{kept.name}-2" and bench.bank(found.bank).record.note is None
+
+
+def test_r_is_calibrated_once(bench, monkeypatch):
+    wanted = QUICK.model_copy(update={"relative_radius": None})
+    found = finish(bench.explore(PROMPT, wanted))
+    calibrated = finish(bench.calibrate([PROMPT], 1, 3))
+    assert calibrated.radius is not None
+    assert (found.radius.how, found.radius.reason) == ("calibration", calibrated.sentence)
+    assert found.radius.radius == pytest.approx(calibrated.radius, rel=0.005)
+    monkeypatch.setattr(Workbench, "calibrate", None)
+    assert finish(bench.explore(PROMPT, wanted.model_copy(update={"threshold": 0.7}))).radius == found.radius
+
+
+def test_without_a_cusp_r_is_the_suggested_one_and_says_so(bench, monkeypatch):
+    monkeypatch.setattr(exploring, "find_cusp", lambda curve, detector: Cusp(detector, None, "flat"))
+    monkeypatch.setattr(explorations, "CURVE_DECODING", Decoding(2))
+    monkeypatch.setattr(workbench_exploring, "default_radii", lambda: (0.05, 0.3))
+    wanted = QUICK.model_copy(update={"relative_radius": None, "rule": "curve", "vectors": 2, "max_new_tokens": 2})
+    found = finish(bench.explore(PROMPT, wanted))
+    assert found.radius.how == "suggested" and found.radius.reason.startswith("No cusp: flat. So R is 0.07 ×")
+    assert found.radius.radius == bench.suggestion([PROMPT], 1, 3).radius
+
+
+# --- what answers say -------------------------------------------------------------------------------------------------
+
+
+def answer(vector, text, number, **scores):
+    values = dict.fromkeys(["logprob", "loss", "kl_prompt", "kl_text", "dictionary_words", "language", "runaway"])
+    values |= {"repetition": 0.0, "readability": 1.0, "verdict": "readable"} | scores
+    facts = {} if vector is None else {"source": 1, "radius": 1.0, "bank_hash": "b"}
+    return Completion(
+        id=number, vector=vector, text=text, prompt=PromptRecord(user="p"), tokens=3, finished=True, model="m",
+        model_hash="h", max_new_tokens=3, temperature=0, top_p=1, seed=0, created=datetime.now(UTC),
+        scores=Scores(**values), **facts,
+    )  # fmt: skip
+
+
+UNSTEERED = "a fine day by the sea"
+
+
+def found(texts, axes, likeness=None, ran_away=(), control=(), **scores):
+    """Answers of vectors at planted places; ``axes`` says along which axis each lies, the unsteered one along 0."""
+    steered = [answer(None, UNSTEERED, 1)]
+    steered += [answer(at, text, at + 2, **scores.get(f"of_{at}", {})) for at, text in enumerate(texts)]
+    random = [answer(None, UNSTEERED, 50), *(answer(at, "random", 51 + at) for at in range(len(control)))]
+    places = np.eye(6)[[0, *axes, 0, *control]]
+    likeness = np.eye(len(texts)) if likeness is None else likeness
+    return read(steered, random, places, likeness, ran_away, 0.4)
+
+
+def test_answers_that_say_the_same_are_one_behaviour_with_its_own_words():
+    both = found(
+        ["pirate gold ahoy", "ahoy pirate", "a fine day there", "pancake recipe"], [1, 1, 0, 2], control=[0, 2]
+    )
+    names = [(one.vectors, one.unsteered, one.control) for one in both.behaviours]
+    assert names == [((0, 1), False, 0), ((3,), False, 1), ((2,), True, 1)]  # two vectors before one, unsteered last
+    assert "pirate" in both.behaviours[0].name and "pancake" in both.behaviours[1].name
+    assert both.behaviours[2].name == "as without steering"
+    assert [one.changed for one in both.answers] == [True, True, False, True]
+    assert [one.changed for one in both.control] == [False, True]
+
+
+def test_a_runaway_a_broken_answer_and_duplicates_are_set_aside():
+    likeness = np.eye(6)
+    likeness[4, 1] = likeness[1, 4] = 0.95
+    texts = ["salad", "pirate", "word word", "pancake", "ahoy", "pan cake"]
+    six = found(texts, [3, 1, 4, 2, 5, 2], likeness, ran_away={0}, of_2={"verdict": "broken"}, of_3={"runaway": 0.0})
+    reasons = {one.vector: one.reason for one in six.aside}
+    assert set(reasons) == {0, 2, 4}
+    assert reasons[0].startswith("runaway") and reasons[2].startswith("broken")
+    assert reasons[4] == "duplicate: what it changes is what vector 1 changes (cosine 0.95)"
+    assert [one.vectors for one in six.behaviours] == [(3, 5), (1,)]
+    assert not six.answers[2].changed  # what cannot be read has not changed its meaning
+
+
+def test_the_same_words_are_a_duplicate_but_not_those_of_the_unsteered_answer():
+    four = found(["pirate", " pirate\n", UNSTEERED, UNSTEERED], [1, 1, 0, 0])
+    assert [(one.vector, one.reason) for one in four.aside] == [(1, "duplicate: it says the same as vector 0")]
+    assert [one.vectors for one in four.behaviours] == [(0,), (2, 3)]
+
+
+def test_all_may_be_set_aside():
+    assert found(["x", "y"], [1, 2], ran_away={0, 1}).behaviours == ()
+
+
+# --- job and record ---------------------------------------------------------------------------------------------------
+
+
+def test_it_runs_as_a_job_and_its_result_outlives_the_program(bench, tmp_path, model_folder):
+    job = bench.start_exploring(PROMPT, QUICK, who="me")
+    assert job.wait(PATIENCE) and job.state == "done", job.error
+    record = bench.job(job.id)
+    assert (record.kind, record.title, record.bank) == ("explore", "Exploring “hello there”", job.result.bank)
+    assert [line.text for line in record.log if line.text.startswith("Train: 3 vectors")]
+    other = Workbench(settings(tmp_path / "cache", model_folder))
+    assert other.explorations() == []  # of which model?
+    other.load_model()
+    assert other.explorations() == [job.result] and other.exploration(job.result.key) == job.result
+    assert bench.run_again(job.id).wait(PATIENCE)
+    for path in (tmp_path / "cache" / "explorations").iterdir():
+        path.write_text("{")
+    assert other.explorations() == []
+    with pytest.raises(InputError, match="no longer there"):
+        other.exploration(job.result.key)
+
+
+def test_the_summary_has_all_that_was_found(bench):
+    trained(bench, "another")
+    said = explored(finish(bench.explore(PROMPT, QUICK)))
+    assert said["sentence"].startswith("3 vectors, R = 0.5 × the median norm, ")
+    assert 0 <= said["changed"] <= 1 and len(said["control"]) == 3
+    for one in said["behaviours"]:
+        assert one["text"] == said["answers"][one["representative"]]["text"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"radius": 3.0}, "R: it is given twice"),
+        ({"relative_radius": float("nan")}, "relative R: nan is no length"),
+        ({"vectors": 1}, "vectors: 1 cannot differ from each other"),
+        ({"threshold": 0}, "same meaning: 0 is no cosine distance"),
+        ({"method": "magic"}, "method: 'magic' is not known"),
+        ({"scope": "here"}, "scope: .here. is not known"),
+    ],
+)
+def test_what_cannot_be_explored_is_refused_before_a_job_begins(bench, changes, sentence):
+    with pytest.raises(InputError, match=sentence):
+        bench.start_exploring(PROMPT, QUICK.model_copy(update=changes))
+    assert bench.jobs() == []
