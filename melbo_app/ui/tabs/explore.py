@@ -25,6 +25,7 @@ RULES = [
     ("where Δ leaves the linear regime", "calibration"), ("cusp of a diversity curve", "curve"),
     ("0.07 × the median norm", "suggested"),
 ]  # fmt: skip
+UNDER_WAY = "under way"  # stands where the key of what is shown will stand
 FRAME = 0.15  # seconds between two looks at an exploration that is under way
 EMPTY = (
     "Press Explore: R is chosen, vectors are trained, the prompt at the left is answered under each of them, and the "
@@ -86,7 +87,7 @@ class ExploreTab:
             bind(tab.select, self._show_last, self._shown, outputs, **many),
         ]
         for run in runs:
-            bind(run.failure, lambda: resting("Not finished."), None, self.progress)
+            bind(run.failure, lambda: [None, resting("Not finished.")], None, [self._shown, self.progress])
         bind(self.stop.click, self._stop, None, self.progress)
         bind(self.history.change, self._choose, [self.history, self._shown], [self._shown, self.view, self.progress])
         opened = [tabs, completions.history, *completions.restore_outputs]
@@ -135,7 +136,7 @@ class ExploreTab:
         """Show a job until it ends. It goes on when this page is left."""
         seen: ExploreProgress | None = None
         with self._runs.start(request) as stop:
-            yield None, gr.skip(), working("starting"), gr.skip(), gr.skip()
+            yield UNDER_WAY, gr.skip(), working("starting"), gr.skip(), gr.skip()
             while not job.wait(FRAME):
                 replaced = self._runs.replaced(request, stop)
                 if stop.is_set() and (own or not replaced):
@@ -153,7 +154,7 @@ class ExploreTab:
             raise MelboError(job.error)
         if job.result is None:
             told = resting("Stopped: the bank and the texts that were finished are kept.")
-            yield gr.skip(), gr.skip(), told, gr.skip(), banks
+            yield None, {"message": EMPTY}, told, gr.Dropdown(value=None), banks
         else:
             yield *self._values(job.result), self._choices(job.result.key), banks
 
@@ -173,7 +174,7 @@ class ExploreTab:
 
     def _choose(self, key: str | None, shown: str | None) -> tuple[Any, ...]:
         """Show the exploration that was chosen in the list, unless it is the one that is shown already."""
-        if key is None or key == shown or shown is None:  # None: one is under way
+        if key is None or shown in (key, UNDER_WAY):
             return (gr.skip(),) * 3
         return self._values(self._workbench.exploration(key))
 
