@@ -22,7 +22,7 @@ from melbo_app.workbench import Workbench
 
 USUAL = ExploreSettings()
 RULES = [
-    ("where Δ leaves the linear regime", "calibration"), ("cusp of a diversity curve", "curve"),
+    ("calibrated: Δ leaves linearity", "calibration"), ("cusp of a diversity curve", "curve"),
     ("0.07 × the median norm", "suggested"),
 ]  # fmt: skip
 UNDER_WAY = "under way"  # stands where the key of what is shown will stand
@@ -48,7 +48,7 @@ class ExploreTab:
         with gr.Accordion("Settings of every stage", open=False, elem_id="explore-settings"):
             with gr.Row(elem_classes="mx-fields"):
                 self.rule = gr.Dropdown(
-                    RULES, value=USUAL.rule, label="Choose R", elem_id="explore-rule", min_width=190
+                    RULES, value=USUAL.rule, label="Choose R", elem_id="explore-rule", min_width=240
                 )
                 self.radius = gr.Textbox(label="or R × median norm", elem_id="explore-radius", min_width=120)
                 self.vectors = _number("Vectors", "explore-vectors", USUAL.vectors)
@@ -69,7 +69,8 @@ class ExploreTab:
                 self.threshold = gr.Number(
                     USUAL.threshold, label="Same meaning up to", step=0.05, elem_id="explore-threshold", min_width=120
                 )
-        self.history = gr.Dropdown([], label="Earlier explorations", elem_id="explore-history", container=False)
+        with gr.Row(elem_classes="mx-fields"):
+            self.history = gr.Dropdown([], label="Earlier explorations", elem_id="explore-history", min_width=220)
         self.view = exploration_view({"message": EMPTY}, elem_id="explore-view")
 
     def bind(self, tab: gr.Tab, tabs: gr.Tabs) -> None:
