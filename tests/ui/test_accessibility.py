@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
-TABS = ["Completions", "Map", "Similarity", "Train", "Jobs", "Labels", "Banks", "Models"]
+TABS = ["Completions", "Explore", "Map", "Similarity", "Train", "Jobs", "Labels", "Banks", "Models"]
 ROLES = ["button", "textbox", "combobox", "slider", "checkbox", "radio", "spinbutton", "tab"]
 OUTER = "nodes => nodes.map((node) => node.outerHTML.slice(0, 200))"
 SIDEWAYS = """() => [...document.querySelectorAll('*')].filter((node) => node.checkVisibility()
