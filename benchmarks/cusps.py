@@ -14,7 +14,7 @@ import typer
 
 from benchmarks import made_up_curves
 from melbo_app.analysis.curve import DiversityCurve
-from melbo_app.analysis.cusp import DETECTORS, break_point, cusps, find_cusp, no_cusp
+from melbo_app.analysis.cusp import DETECTORS, cusps, find_cusp
 from melbo_app.engine.prompt import Prompt
 from melbo_app.jobs.training import RELATIVE_RADIUS
 from melbo_app.settings import Settings
@@ -72,11 +72,11 @@ def prompts(
     """The R of each detector beside the one chosen by hand, for each prompt, and how far they are from each other."""
     hand = json.loads(HAND.read_text())["prompts"]
     workbench = Workbench(Settings())
-    chosen = {name: hand[name]["radius"] for name in PROMPTS}
+    chosen = {name: one["radius"] for name, one in hand.items()}
     found: dict[str, dict[str, float | None]] = {detector: {} for detector in DETECTORS}
     print("| prompt | R | summed variance | random | D | readable | loss |\n|---|---|---|---|---|---|---|")
-    for name, prompt in PROMPTS.items():
-        measured = curve(workbench, prompt, rescaled=rescaled)
+    for name in chosen:
+        measured = curve(workbench, PROMPTS[name], rescaled=rescaled)
         for point in measured.points:
             one, control = point.vectors, point.control
             cells = [f"{one.summed_variance:.2f} ± {one.error or 0:.2f}", f"{control.summed_variance:.2f}"]
@@ -88,12 +88,12 @@ def prompts(
                 print(f"{name}, {cusp.detector}: {cusp.reason}")
     # what an R that does not depend on the prompt would do: the default, and the mean of the other prompts' choices
     logs = {name: np.log(radius) for name, radius in chosen.items() if radius is not None}
-    found["always 0.07"] = dict.fromkeys(PROMPTS, RELATIVE_RADIUS)
+    found["always 0.07"] = dict.fromkeys(chosen, RELATIVE_RADIUS)
     found["mean of the others"] = {
-        name: float(np.exp(np.mean([value for other, value in logs.items() if other != name]))) for name in PROMPTS
+        name: float(np.exp(np.mean([value for other, value in logs.items() if other != name]))) for name in chosen
     }
     print("\n| prompt | by hand | " + " | ".join(found) + " |\n|" + "---|" * (len(found) + 2))
-    for name in PROMPTS:
+    for name in chosen:
         cells = [_radius(chosen[name]), *(_radius(of[name]) for of in found.values())]
         print(f"| {name} | " + " | ".join(cells) + " |")
     head = ("detector", "found", "mean error in log R", "mean distance in log R", "in the range by hand")
@@ -124,10 +124,12 @@ def synthetic(count: Annotated[int, typer.Option(help="Curves of each kind.")] =
                 near = (np.abs(errors) <= QUARTER).mean()
                 cells += [f"{errors.mean():+.2f}", f"{errors.std():.2f}", f"{near:.0%}"]
             print("| " + " | ".join([*cells, *[""] * (6 - len(cells))]) + " |", flush=True)
-    made = [made_up_curves.make(made_up_curves.KINDS[0], number) for number in range(count)]
-    bounds = [(break_point(one.curve), one.cusp) for one in made if no_cusp(one.curve) is None]
-    held = [cusp.low <= true <= cusp.high for cusp, true in bounds if cusp.low and cusp.high and true]
-    print(f"\nThe break point's 95 % interval holds the cusp in {np.mean(held):.0%} of the first kind.")
+    print()
+    for kind in made_up_curves.KINDS[:3]:
+        made = [made_up_curves.make(kind, number) for number in range(count)]
+        bounds = [(find_cusp(one.curve, "break"), one.cusp) for one in made]
+        held = [cusp.low <= true <= cusp.high for cusp, true in bounds if cusp.low and cusp.high and true]
+        print(f"The break point's 95 % interval holds the cusp in {np.mean(held):.0%} of {len(held)}: {kind}.")
 
 
 if __name__ == "__main__":

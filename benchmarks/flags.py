@@ -1,7 +1,8 @@
 """How often flags are right: the rules and a small classifier, on labelled texts of prompts that neither has seen.
 
-The classifier is a logistic regression for each flag, on the sentence embeddings of the text, of its baseline and of
-their difference, fitted to the half of the prompts on which the rules were written.
+The classifier is a logistic regression for each flag (its penalty by cross-validation), on the sentence embeddings of
+the text, of its baseline and of their difference, fitted to the half of the prompts on which the rules were written.
+docs/flags.md has the figures.
 
     python -m benchmarks.flags
 """
@@ -11,9 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.linear_model import LogisticRegressionCV
 
 from melbo_app.analysis.embedding import Embedder, bundled_folder
 from melbo_app.analysis.flags import FlagKind, flags
@@ -36,28 +35,34 @@ def labelled(path: Path = LABELLED) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Print a line for each flag."""
-    rows = [row for row in labelled() if row["baseline"] is not None]
+    rows = labelled()
     embedder = Embedder(bundled_folder())
-    texts, before = (embedder.encode([row[key] for row in rows]) for key in ("text", "baseline"))
+    texts, before = (embedder.encode([row[key] or "" for row in rows]) for key in ("text", "baseline"))
     features = np.concatenate([texts, before, texts - before], axis=1)
-    held_out = np.array([row["part"] != "developed" for row in rows])
-    print("| flag | positives, developed | positives, others | rules | classifier |\n|---|---|---|---|---|")
+    parts = np.array([row["part"] for row in rows])
+    fitted = parts == "developed"
+    print("| flag | developed | held out | fresh | held out and fresh | classifier |\n|---|---|---|---|---|---|")
     for kind in get_args(FlagKind):
         truth = np.array([kind in row["flags"] for row in rows])
         told = np.array([kind in row["told"] for row in rows])
-        cells = [str(truth[~held_out].sum()), str(truth[held_out].sum()), _score(truth[held_out], told[held_out])]
-        if truth[~held_out].sum() >= LEAST:
-            model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=1000))
-            model.fit(features[~held_out], truth[~held_out])
-            cells.append(_score(truth[held_out], model.predict(features[held_out])))
+        cells = [_score(truth[parts == part], told[parts == part]) for part in ("developed", "held out", "fresh")]
+        cells.append(_score(truth[~fitted], told[~fitted]))
+        if truth[fitted].sum() >= LEAST:
+            model = LogisticRegressionCV(
+                Cs=[0.1, 1, 10, 100], cv=3, scoring="f1", class_weight="balanced", max_iter=2000, l1_ratios=(0,),
+                use_legacy_attributes=False,
+            )  # fmt: skip
+            model.fit(features[fitted], truth[fitted])
+            cells.append(_score(truth[~fitted], model.predict(features[~fitted])))
         else:
             cells.append("too few to fit")
         print(f"| {kind} | {' | '.join(cells)} |")
 
 
 def _score(truth: np.ndarray, told: np.ndarray) -> str:
+    """Precision, recall."""
     right = int((truth & told).sum())
-    return f"precision {right}/{told.sum()}, recall {right}/{truth.sum()}"
+    return f"{right} of {told.sum()}, {right} of {truth.sum()}"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from melbo_app.analysis.curve import DiversityCurve
 from melbo_app.analysis.cusp import DEFAULT_DETECTOR, Cusp, Detector
 from melbo_app.analysis.flags import FlagKind, flags
 from melbo_app.analysis.readability import Verdict
-from melbo_app.jobs.flagging import flagged
+from melbo_app.jobs.flagging import flagged, gathered
 from melbo_app.jobs.judging import Judgement
 from melbo_app.jobs.loaded_model import ModelSummary
 from melbo_app.jobs.mapping import Map
@@ -167,8 +167,29 @@ class SweepLine(TypedDict):
     random: Verdicts
 
 
+class FlaggedText(TypedDict):
+    """A flag of a text: where it has several, there is a line for each."""
+
+    kind: FlagKind
+    reason: str
+    id: int
+    vector: int | Literal["random"] | None
+    radius: float
+    prompt_index: int
+    text: str
+
+
+class Flagged(TypedDict):
+    """What stands out in a comparison, over all its R, sorted by kind."""
+
+    comparison: int
+    texts: int
+    flagged: list[FlaggedText]
+
+
 class Swept(Steered):
     radii: list[SweepLine]
+    flagged: list[FlaggedText]
 
 
 class Cosines(TypedDict):
@@ -365,7 +386,7 @@ def judged(comparison: int, told: Iterable[tuple[Completion, Judgement]]) -> Jud
 
 
 def swept(comparison: Comparison) -> Swept:
-    """The same, with how many texts are readable at each R, beside those of the random control."""
+    """The same, with how many texts are readable at each R, beside those of the random control, and all flags."""
     radii = dict.fromkeys(entry.radius for entry in comparison.completions if entry.vector is not None)
     lines: list[SweepLine] = [
         {
@@ -375,7 +396,16 @@ def swept(comparison: Comparison) -> Swept:
         }
         for radius in radii
     ]
-    return {**steered(comparison), "radii": lines}
+    return {**steered(comparison), "radii": lines, "flagged": flags_of(comparison)["flagged"]}
+
+
+def flags_of(comparison: Comparison) -> Flagged:
+    """The flags of a comparison's texts, gathered over all R."""
+    keys = {"id", "vector", "radius", "prompt_index", "text"}
+    lines = [
+        cast(FlaggedText, asdict(one.flag) | one.completion.model_dump(include=keys)) for one in gathered([comparison])
+    ]
+    return {"comparison": comparison.id, "texts": len(comparison.completions), "flagged": lines}
 
 
 def cosines(bank: str, found: Similarity) -> Cosines:

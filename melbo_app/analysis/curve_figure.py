@@ -37,16 +37,17 @@ def curve_figure(
     """One quantity over R as a multiple of the median norm, beside the random control; a band spans the seeds.
 
     Each found cusp is an upright line, with its interval shaded where there is one. Made to be drawn again and again
-    while points come in: a zoom outlives the next drawing. Each point's ``customdata`` is its place in ``points``.
+    while points come in: a zoom outlives the next drawing. Each point's ``customdata`` is its place in ``points``, and
+    whether it is the control's: 0 or 1.
     """
     name, value = QUANTITIES[quantity]
     figure = empty_figure(title)
     points = curve.points
     _band(figure, points, [point.control_seeds for point in points], value, GREY)
     _band(figure, points, [point.seeds for point in points], value, COLOURS[0])
-    _line(figure, points, [value(point.control) for point in points], "random vectors", GREY, "dot")
+    _line(figure, points, [value(point.control) for point in points], "random vectors", GREY, "dot", 1)
     label = "trained at each R" if curve.how == "trained" else "one bank rescaled"
-    _line(figure, points, [value(point.vectors) for point in points], label, COLOURS[0], "solid")
+    _line(figure, points, [value(point.vectors) for point in points], label, COLOURS[0], "solid", 0)
     # cusps that lie together have their names one below the other
     for number, cusp in enumerate(one for one in cusps if one.radius is not None):
         colour = COLOURS[1 + number % (len(COLOURS) - 1)]
@@ -80,8 +81,9 @@ def curve_figure(
 
 
 def _line(
-    figure: go.Figure, points: Sequence[CurvePoint], values: Sequence[float | None], name: str, colour: str, dash: str
-) -> None:
+    figure: go.Figure, points: Sequence[CurvePoint], values: Sequence[float | None], name: str, colour: str, dash: str,
+    control: int,
+) -> None:  # fmt: skip
     figure.add_trace(
         go.Scatter(
             x=[point.relative_radius for point in points],
@@ -90,7 +92,7 @@ def _line(
             mode="lines+markers",
             line={"color": colour, "width": 2, "dash": dash},
             marker={"color": colour, "size": 8},
-            customdata=list(range(len(points))),
+            customdata=[[place, control] for place in range(len(points))],
             hovertemplate=f"{name}<br>R = %{{x:.3g}} × the median norm: %{{y:.3g}}<extra></extra>",
         )
     )

@@ -17,7 +17,7 @@ from melbo_app.analysis.curve import Curve
 
 Detector = Literal["half", "readable", "break", "kneedle"]
 
-DEFAULT_DETECTOR: Detector = "half"
+DEFAULT_DETECTOR: Detector = "readable"
 HALF, MOST_LOSS = 0.5, 1.0
 """The rule: this share of the greatest diversity, at this loss in nats a token or less."""
 SURE = 0.01

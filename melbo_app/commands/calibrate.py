@@ -39,4 +39,5 @@ def calibrate(
     state = load(workbench, model)
     prompts = read_prompts(prompt, system, template, bool(state.has_template))
     found = run(workbench.calibrate(prompts, source, target, scope, stop=StopOnInterrupt()))
-    show({**asdict(found), "sentence": found.sentence}, [found.sentence], as_json)
+    told = {**asdict(found), "suggested_radius": found.suggested_radius, "sentence": found.sentence}
+    show(told, [found.sentence], as_json)

@@ -27,9 +27,9 @@ from melbo_app.commands.options import request as read_request
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.engine.decoding import Decoding
 from melbo_app.errors import InputError
-from melbo_app.jobs.flagging import Order, flagged
+from melbo_app.jobs.flagging import Order, flagged, gathered
 from melbo_app.library.completions import Completion
-from melbo_app.results import drawn, steered
+from melbo_app.results import drawn, flags_of, steered
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
@@ -52,6 +52,9 @@ def steer(
     random_control: ControlOption = False,
     both_signs: BothOption = False,
     order: Annotated[Order, typer.Option("--order", help="Which texts come first, after the baseline.")] = "as chosen",
+    only_flagged: Annotated[
+        bool, typer.Option("--flagged", help="Show only what is flagged, over all R, sorted by the kind of flag.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Complete prompts with a bank's vectors added, and without. Default prompts: those of the bank."""
@@ -61,6 +64,15 @@ def steer(
     stop = StopOnInterrupt()
     work = workbench.steer(bank, *request, decoding, random_control=random_control, both_signs=both_signs, stop=stop)
     comparison = run(work)
+    if only_flagged:
+        lines = [
+            f"{one.flag.kind}: {_who(one.completion)}\n  {one.flag.reason}\n  {one.completion.text!r}"
+            for one in gathered([comparison])
+        ]
+        radii = len({one.radius for one in comparison.completions if one.vector is not None})
+        lines.append(f"{len(lines)} flags in {len(comparison.completions)} texts at {radii} R")
+        show(flags_of(comparison), lines, as_json)
+        return
     shown = comparison.model_copy(update={"completions": tuple(workbench.ordered(comparison.completions, order))})
     lines = []
     for completion, found in zip(shown.completions, flagged(shown.completions), strict=True):

@@ -17,6 +17,10 @@ LEAST, MOST = 0.01, 10.24
 """R that are looked at, as multiples of the median residual norm at the source."""
 
 
+BY_HAND = 0.75
+"""Share of the calibrated R at which a reader of completions would put R (docs/calibration.md)."""
+
+
 @dataclass(frozen=True)
 class CalibratedRadius:
     """Where Δ leaves the linear regime between two layers. ``radii`` and ``departures`` are what was tried."""
@@ -34,13 +38,19 @@ class CalibratedRadius:
     departures: list[float]
 
     @property
+    def suggested_radius(self) -> float | None:
+        """R to train with, in absolute units."""
+        return None if self.radius is None else BY_HAND * self.radius
+
+    @property
     def sentence(self) -> str:
         """What was found, for people."""
         where = f"blocks {self.source} → {self.target}, scope {self.scope}"
         if self.radius is not None:
             return (
                 f"R = {self.radius:.3g}, {self.relative_radius:.3g} × the median norm: there Δ is half as far from "
-                f"linear as it is large ({where})."
+                f"linear as it is large ({where}). A reader would choose some {BY_HAND:g} × of it: "
+                f"{self.suggested_radius:.3g}."
             )
         span = f"R from {self.radii[0]:.3g} to {self.radii[-1]:.3g}"
         if self.departures[-1] < self.departures[0]:

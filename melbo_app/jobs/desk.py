@@ -5,12 +5,14 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
+from melbo_app.analysis.curve import DiversityCurve
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError
 from melbo_app.jobs.atlas import AtlasProgress
 from melbo_app.jobs.checkpointing import Checkpointing
+from melbo_app.jobs.diversity_curve import CurveProgress
 from melbo_app.jobs.exploring import ExploreProgress
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.loaded_model import LoadedModel
@@ -18,6 +20,7 @@ from melbo_app.jobs.mapping import Map, MapProgress
 from melbo_app.jobs.queue import JobQueue
 from melbo_app.jobs.request import (
     AtlasRequest,
+    CurveRequest,
     ExploreRequest,
     MapRequest,
     Request,
@@ -83,6 +86,20 @@ class Doing(Protocol):
         stop: Stop,
     ) -> Generator[AtlasProgress, None, Atlas]: ...
 
+    def diversity_curve(
+        self,
+        prompts: Sequence[Prompt],
+        training: TrainingConfig | None,
+        *,
+        bank: str | None,
+        rescaled: bool,
+        relative_radii: Sequence[float],
+        vectors: int,
+        seeds: int,
+        decoding: Decoding,
+        stop: Stop,
+    ) -> Generator[CurveProgress, None, DiversityCurve]: ...
+
     def explore(
         self, prompt: Prompt, settings: ExploreSettings, *, stop: Stop
     ) -> Generator[ExploreProgress, None, Exploration]: ...
@@ -114,7 +131,7 @@ class JobDesk:
         if self.queue.find(id) is not None:
             raise InputError("job", f"“{record.title}” is not over", "Wait for it, or stop it first")
         request = read_request(record.request)
-        if isinstance(request, TrainingRequest | AtlasRequest | ExploreRequest) and not self._fits(request):
+        if not isinstance(request, MapRequest | SweepRequest) and not self._fits(request):
             raise InputError("model", f"“{record.title}” is for {request.model}", "Load that model first")
         if record.state == "interrupted":
             return self.queue.go_on(id)
@@ -132,6 +149,12 @@ class JobDesk:
         if isinstance(request, AtlasRequest):
             asked = (request.prompts, request.sources, request.targets, request.read, request.scope)
             return self._doing.atlas(*asked, stop=job.is_stopping)
+        if isinstance(request, CurveRequest):
+            return self._doing.diversity_curve(
+                request.prompts, request.training, bank=request.bank, rescaled=request.rescaled,
+                relative_radii=request.relative_radii, vectors=request.vectors, seeds=request.seeds,
+                decoding=request.decoding, stop=job.is_stopping,
+            )  # fmt: skip
         if isinstance(request, ExploreRequest):
             return self._doing.explore(request.prompt, request.settings, stop=job.is_stopping)
         return self._map(request, job) if isinstance(request, MapRequest) else self._sweep(request, job)
@@ -188,7 +211,7 @@ class JobDesk:
 
     def _fits(self, request: Request) -> bool:
         """Whether the loaded model is the one that a job is for. A bank says itself for which one it is."""
-        if not isinstance(request, TrainingRequest | AtlasRequest | ExploreRequest):
+        if isinstance(request, MapRequest | SweepRequest):
             return True
         return self._model.is_meant(request.model, request.model_hash)
 

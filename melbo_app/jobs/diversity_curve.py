@@ -48,7 +48,16 @@ class Making(Protocol):
 def default_radii(points: int = POINTS) -> tuple[float, ...]:
     """R evenly spaced on a logarithmic scale, as multiples of the median norm: from where nothing happens to where
     most texts break."""
-    return tuple(float(f"{radius:.3g}") for radius in np.geomspace(LEAST, MOST, points))
+    return radii_between(LEAST, MOST, points)
+
+
+def radii_between(least: float, most: float, points: int) -> tuple[float, ...]:
+    """R evenly spaced on a logarithmic scale. Raises InputError where there is no such scale."""
+    if not 0 < least < most <= 100:  # written so that NaN is refused too
+        raise InputError("R", f"{least:g} to {most:g} is no range", "Choose two numbers above 0, the smaller one first")
+    if not 2 <= points <= MOST_POINTS:
+        raise InputError("number of R", f"{points} cannot be used", f"Choose 2 to {MOST_POINTS}")
+    return tuple(float(f"{radius:.3g}") for radius in np.geomspace(least, most, points))
 
 
 def check_grid(relative_radii: Sequence[float], seeds: int) -> tuple[float, ...]:
@@ -66,12 +75,17 @@ def check_grid(relative_radii: Sequence[float], seeds: int) -> tuple[float, ...]
 
 
 def diversity_curve(
-    empty: DiversityCurve, relative_radii: Sequence[float], making: Making, stop: Callable[[], bool]
+    empty: DiversityCurve,
+    relative_radii: Sequence[float],
+    making: Making,
+    keep: Callable[[DiversityCurve], None],
+    stop: Callable[[], bool],
 ) -> Generator[CurveProgress, None, DiversityCurve]:
     """Measure at each R in its turn; each point is in the progress as soon as it is there. A stop keeps the points.
 
     Args:
         empty: the curve without points: how vectors are made, the unit of R, and the seeds.
+        keep: is given the curve after each point.
 
     Raises:
         Stopped: a stop came before the first point.
@@ -105,6 +119,7 @@ def diversity_curve(
                 found.append((steered, control))
             point = _point(relative, radius, found, making.embed)
             curve = replace(curve, points=(*curve.points, point), finished=number == len(relative_radii))
+            keep(curve)
             yield CurveProgress(where, done, total, curve)
             if stop():
                 break

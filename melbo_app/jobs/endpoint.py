@@ -2,9 +2,15 @@
 
 import ipaddress
 import json
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from melbo_app.errors import InputError
+
+if TYPE_CHECKING:
+    import httpx
 
 SECONDS = 60.0
 """How long an answer may take: a local server may have to load its model first."""
@@ -31,7 +37,15 @@ class Endpoint:
             raise InputError("endpoint model", "none is named", "Give the name under which the endpoint knows it")
         if key and parts.scheme == "http" and not _local(parts.hostname):
             raise InputError("endpoint", "a key would be sent to it unencrypted", "Use https, or unset MELBO_JUDGE_KEY")
+        if key and not (key.isascii() and key.isprintable() and " " not in key):  # an error would quote the header
+            raise InputError("endpoint", "the key has characters that cannot be sent", "Set MELBO_JUDGE_KEY anew")
         self.url, self.model, self._key, self._seconds = url.rstrip("/"), model, key, seconds
+
+    @cached_property
+    def _client(self) -> "httpx.Client":
+        import httpx
+
+        return httpx.Client(timeout=self._seconds)  # it follows no redirect, so the key goes nowhere else
 
     def ask(self, question: str, tokens: int) -> str:
         """What it answers to ``question``, in at most ``tokens`` tokens.
@@ -47,21 +61,22 @@ class Endpoint:
             "max_tokens": tokens,
             "temperature": 0,
         }
+        end = time.monotonic() + self._seconds
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         try:
-            with httpx.stream(
-                "POST", f"{self.url}/chat/completions", json=body, headers=headers, timeout=self._seconds
-            ) as answer:
+            with self._client.stream("POST", f"{self.url}/chat/completions", json=body, headers=headers) as answer:
                 if answer.status_code != 200:
                     raise self._refused(answer.status_code)
                 content = b""
                 for piece in answer.iter_bytes():
                     content += piece
+                    if time.monotonic() > end:
+                        raise self._late()
                     if len(content) > LONGEST_ANSWER:
                         raise self._problem("its answer is longer than a megabyte", "Check that it is a language model")
         except httpx.TimeoutException as error:
-            raise self._problem(f"it did not answer within {self._seconds:g} seconds", "Try again later") from error
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeEncodeError) as error:
+            raise self._late() from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) if isinstance(error, httpx.TransportError) else type(error).__name__
             raise self._problem(f"it cannot be reached ({reason})", "Check the address, and that it runs") from None
         return self._text(content)
@@ -74,6 +89,9 @@ class Endpoint:
         if not isinstance(text, str):
             raise self._problem("its answer is no chat completion", "Give the address up to /v1")
         return text
+
+    def _late(self) -> InputError:
+        return self._problem(f"it did not answer within {self._seconds:g} seconds", "Try again later")
 
     def _refused(self, status: int) -> InputError:
         remedies = {

@@ -1,13 +1,14 @@
 """Flags of completions, each compared with the baseline beside it, and orders that put first what stands out."""
 
-from collections.abc import Generator, Sequence
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from melbo_app.analysis.embedding import Embedder
-from melbo_app.analysis.flags import Flag, flags
+from melbo_app.analysis.flags import Flag, FlagKind, flags
 from melbo_app.analysis.unlikeness import unlikeness
 from melbo_app.jobs.mapping import embed
-from melbo_app.library.completions import Completion
+from melbo_app.library.completions import Comparison, Completion
 from melbo_app.library.embeddings import Embeddings
 
 Order = Literal["as chosen", "most unlike the rest", "flagged first"]
@@ -28,23 +29,44 @@ def flagged(completions: Sequence[Completion]) -> list[tuple[Flag, ...]]:
     ]
 
 
-def ordered(
-    completions: Sequence[Completion], order: Order, embedder: Embedder, embeddings: Embeddings
-) -> Generator[str, None, list[Completion]]:
-    """The same completions, the baselines first; equals stay as they were.
+@dataclass(frozen=True)
+class Flagged:
+    """A flag of a completion, and the id of a comparison that it belongs to."""
 
-    ``most unlike the rest`` goes by vector (``unlikeness``: over all its R and prompts), ``flagged first`` by the
-    number of flags of each text. Yields what is being done.
-    """
-    if order == "as chosen":
-        return list(completions)
-    if order == "flagged first":
-        marks = [float(len(found)) for found in flagged(completions)]
-    else:
-        yield f"embedding {len(completions)} completions"
-        points = embed([one.text for one in completions], embedder, embeddings)
-        makers = [one.vector for one in completions]
-        distances = unlikeness(points, makers, [one.prompt_index for one in completions])
-        marks = [distances[maker] for maker in makers]
+    flag: Flag
+    completion: Completion
+    comparison: int
+
+
+def gathered(comparisons: Iterable[Comparison]) -> list[Flagged]:
+    """All flags of these comparisons by kind, and within a kind by prompt and R; each completion counts once."""
+    found: dict[str, list[Flagged]] = {}
+    for comparison in comparisons:
+        for completion, marks in zip(comparison.completions, flagged(comparison.completions), strict=True):
+            found.setdefault(completion.digest, [Flagged(flag, completion, comparison.id) for flag in marks])
+    kinds = get_args(FlagKind)
+    return sorted(
+        (one for marks in found.values() for one in marks),
+        key=lambda one: (kinds.index(one.flag.kind), one.completion.prompt_index, abs(one.completion.radius)),
+    )
+
+
+def flagged_first(completions: Sequence[Completion]) -> list[Completion]:
+    """The baselines, and then the texts with most flags; equals stay as they were."""
+    return _ordered(completions, [len(found) for found in flagged(completions)])
+
+
+def most_unlike_first(
+    completions: Sequence[Completion], embedder: Embedder, embeddings: Embeddings
+) -> list[Completion]:
+    """The baselines, and then the texts of those vectors that are most unlike anything else, over all their R and
+    prompts (``unlikeness``)."""
+    points = embed([one.text for one in completions], embedder, embeddings)
+    makers = [one.vector for one in completions]
+    distances = unlikeness(points, makers, [one.prompt_index for one in completions])
+    return _ordered(completions, [distances[maker] for maker in makers])
+
+
+def _ordered(completions: Sequence[Completion], marks: Sequence[float]) -> list[Completion]:
     places = sorted(range(len(completions)), key=lambda at: (completions[at].vector is not None, -marks[at]))
     return [completions[at] for at in places]

@@ -10,7 +10,7 @@ import numpy as np
 from melbo_app.analysis.readability import Verdict
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.endpoint import Endpoint
 from melbo_app.jobs.steering import Variant, complete
@@ -108,6 +108,10 @@ class ModelJudge:
                 next(work)
             except StopIteration as end:
                 return _short(end.value[0][0].text)
+            except Stopped:
+                if self._stop():
+                    raise
+                return ""  # it had nothing to say
 
 
 class EndpointJudge:
@@ -138,7 +142,10 @@ def judge_all(
         if stop():
             break
         yield JudgeProgress("judging", len(found), len(texts))
-        found.append(judge.judge(prompt, text, name=name))
+        try:
+            found.append(judge.judge(prompt, text, name=name))
+        except Stopped:
+            break
     return found
 
 

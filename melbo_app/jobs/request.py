@@ -63,6 +63,11 @@ class SweepRequest(_Completing):
         return f"Sweep of “{self.bank}” over {len(self.radii)} R"
 
 
+def _beginning(prompt: Prompt) -> str:
+    words = " ".join(prompt.user.split())
+    return words if len(words) <= 40 else words[:39] + "…"
+
+
 class AtlasRequest(BaseModel):
     """A layer atlas: pairs of layers, and those of them whose vectors are completed with (None: all)."""
 
@@ -80,8 +85,30 @@ class AtlasRequest(BaseModel):
     @property
     def title(self) -> str:
         """What people call it."""
-        words = " ".join(self.prompts[0].user.split())
-        return f"Layers on “{words if len(words) <= 40 else words[:39] + '…'}”"
+        return f"Layers on “{_beginning(self.prompts[0])}”"
+
+
+class CurveRequest(BaseModel):
+    """A diversity curve: vectors trained at each R, one bank trained and rescaled, or the first vectors of ``bank``."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    kind: Literal["curve"] = "curve"
+    prompts: tuple[Prompt, ...]
+    training: TrainingConfig | None
+    bank: str | None
+    rescaled: bool
+    relative_radii: tuple[float, ...]
+    vectors: int
+    seeds: int
+    decoding: Decoding
+    model: str
+    model_hash: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return f"Curve over R on “{_beginning(self.prompts[0])}”"
 
 
 class ExploreRequest(BaseModel):
@@ -98,11 +125,10 @@ class ExploreRequest(BaseModel):
     @property
     def title(self) -> str:
         """What people call it."""
-        words = " ".join(self.prompt.user.split())
-        return f"Exploring “{words if len(words) <= 40 else words[:39] + '…'}”"
+        return f"Exploring “{_beginning(self.prompt)}”"
 
 
-Request = TrainingRequest | MapRequest | SweepRequest | AtlasRequest | ExploreRequest
+Request = TrainingRequest | MapRequest | SweepRequest | AtlasRequest | CurveRequest | ExploreRequest
 _READER: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
 
 

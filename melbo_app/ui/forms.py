@@ -51,6 +51,11 @@ def whole(field: str, value: float | None) -> int:
     return int(value)
 
 
+def optional_layer(field: str, value: float | None) -> int | None:
+    """A layer from a number field of a tab that may not have been opened yet: then it is None."""
+    return None if value is None else whole(field, value)
+
+
 def optional_whole(field: str, text: str | None) -> int | None:
     """A whole number from a text field, None where it is empty. (An empty gr.Number sends 0.)"""
     number = optional_real(field, text)

@@ -21,6 +21,7 @@ from melbo_app.ui.tabs.layers import LayersTab
 from melbo_app.ui.tabs.library import LibraryTab
 from melbo_app.ui.tabs.map import MapTab
 from melbo_app.ui.tabs.models import ModelsTab
+from melbo_app.ui.tabs.radius import RadiusTab
 from melbo_app.ui.tabs.similarity import SimilarityTab
 from melbo_app.ui.tabs.train import TrainTab
 from melbo_app.workbench import Workbench
@@ -57,6 +58,8 @@ class Page:
                     self.similarity = SimilarityTab(workbench, session)
                 with gr.Tab("Train", id="train") as train:
                     self.train = TrainTab(workbench, session)
+                with gr.Tab("R", id="radius") as radius:
+                    self.radius = RadiusTab(workbench, session, self.completions, self.train)
                 with gr.Tab("Layers", id="layers") as layers:
                     self.layers = LayersTab(workbench, session, self.train)
                 with gr.Tab("Jobs", id="jobs") as jobs:
@@ -80,6 +83,7 @@ class Page:
         self.map.bind(maps)
         self.similarity.bind(similarities)
         self.train.bind(self.timer)
+        self.radius.bind(radius, self.tabs)
         self.layers.bind(layers, self.tabs)
         self.jobs.bind(jobs, self.timer)
         self.labels.bind(labels)
@@ -110,7 +114,7 @@ class Page:
         taken = bind(self._finished.change, self._take_up, self._finished, session.bank_outputs)
         bind(taken.then, form.next_name, [session.prompt, form.name, self._finished], form.name)
         self._bind_results()
-        for grid in (completions.grid, self.map.aside, self.explore.view):
+        for grid in (completions.grid, self.map.aside, self.radius.many.aside, self.explore.view):
             outputs = [self.tabs, *session.bank_outputs, *self.labels.outputs]
             bind(grid.annotate, self._label, [session.bank, *self.labels.form], outputs)
 

@@ -16,6 +16,7 @@ from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks
 from melbo_app.library.catalogue import Catalogue
 from melbo_app.library.completions import Completions
+from melbo_app.library.curves import Curves
 from melbo_app.library.database import Database
 from melbo_app.library.embeddings import Embeddings
 from melbo_app.library.explorations import Explorations
@@ -48,6 +49,7 @@ class Base:
         self._completions, self._labels = Completions(database), Labels(database)
         self._embeddings = Embeddings(database)
         self._atlases = Atlases(settings.cache_dir / "atlases")
+        self._curves = Curves(settings.cache_dir / "curves")
         self._explorations = Explorations(settings.cache_dir / "explorations")
         self._reader = Reader(self._compute)
         self._embedder: Embedder | None = None

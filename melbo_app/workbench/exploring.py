@@ -1,7 +1,8 @@
 """Use cases of exploring: what to choose before training."""
 
 from collections.abc import Generator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 
 from melbo_app.analysis.curve import DiversityCurve
 from melbo_app.engine.decoding import Decoding
@@ -10,8 +11,12 @@ from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError
 from melbo_app.jobs.curve_making import CurveMaking
 from melbo_app.jobs.diversity_curve import CurveProgress, check_grid, default_radii, diversity_curve
+from melbo_app.jobs.job import Job
+from melbo_app.jobs.request import CurveRequest
+from melbo_app.library.bank import PromptRecord
+from melbo_app.library.curves import KeptCurve
 from melbo_app.workbench.banks import Shelf
-from melbo_app.workbench.base import Stop
+from melbo_app.workbench.base import HERE, Stop
 
 CURVE_VECTORS, CURVE_STEPS = 4, 12
 CURVE_DECODING = Decoding(max_new_tokens=24)
@@ -39,7 +44,7 @@ class Exploring(Shelf):
 
         At each R vectors are trained anew; or, ``rescaled``, one bank is trained and used at every R; or the first
         vectors of ``bank`` are. Everything is looked up that was made before, and nothing comes on the shelf. Stopping
-        keeps the points that are there.
+        keeps the points that are there, and each of them is kept for ``latest_curve`` as soon as it is.
 
         Args:
             training: what to train, but for R and the number of vectors; None: 12 joint steps, with the layers and the
@@ -50,9 +55,7 @@ class Exploring(Shelf):
         Raises:
             Stopped: a stop came before the first point.
         """
-        radii = check_grid(default_radii() if relative_radii is None else relative_radii, seeds)
-        if bank is not None and seeds > 1:
-            raise InputError("seeds", "a bank that is there has only one", "Leave the bank out, or take one seed")
+        radii = self._check_curve(relative_radii, bank, seeds)
         lm = self._model.get()
         loaded = None if bank is None else self._bank_for(lm, bank)
         if loaded is not None:
@@ -83,4 +86,64 @@ class Exploring(Shelf):
             points=(),
             finished=False,
         )
-        return (yield from diversity_curve(empty, radii, making, stop))
+        records = tuple(PromptRecord(**asdict(prompt)) for prompt in prompts)
+
+        def keep(curve: DiversityCurve) -> None:
+            self._curves.save(
+                KeptCurve(model_hash=lm.weights_hash, prompts=records, curve=curve, changed=datetime.now(UTC))
+            )
+
+        return (yield from diversity_curve(empty, radii, making, keep, stop))
+
+    def start_curve(
+        self,
+        prompts: Sequence[Prompt],
+        source: int | None = None,
+        target: int | None = None,
+        scope: str | None = None,
+        *,
+        bank: str | None = None,
+        rescaled: bool = False,
+        relative_radii: Sequence[float] | None = None,
+        vectors: int = CURVE_VECTORS,
+        seeds: int = 1,
+        decoding: Decoding = CURVE_DECODING,
+        who: str = HERE,
+    ) -> Job[CurveProgress, DiversityCurve]:
+        """The same in the background, for the loaded model; layers and scope left out are those that are suggested, and
+        a bank has its own. What cannot be measured is refused at once."""
+        radii = self._check_curve(relative_radii, bank, seeds)
+        if vectors < 2:
+            raise InputError("vectors", f"{vectors} cannot differ from each other", "Choose 2 or more; 4 as a rule")
+        lm = self._model.get()
+        if bank is not None:
+            self._bank_for(lm, bank)
+        found = self.suggestion(prompts, source, target)
+        training = TrainingConfig(
+            found.source, found.target, found.radius, vectors, steps=CURVE_STEPS, scope=scope or found.scope
+        )
+        request = CurveRequest(
+            prompts=tuple(prompts),
+            training=None if bank else training,
+            bank=bank,
+            rescaled=rescaled,
+            relative_radii=radii,
+            vectors=vectors,
+            seeds=seeds,
+            decoding=decoding,
+            model=self._model.spec,
+            model_hash=lm.weights_hash,
+        )
+        return self._desk.start(request, who)
+
+    def latest_curve(self) -> KeptCurve | None:
+        """The curve that was measured last with the loaded model; None where there is none, or no model is loaded."""
+        state = self._model.state()
+        return self._curves.latest(state.weights_hash) if state.weights_hash else None
+
+    def _check_curve(self, relative_radii: Sequence[float] | None, bank: str | None, seeds: int) -> tuple[float, ...]:
+        """The R of a curve. Raises InputError where they, or the seeds, cannot be one's."""
+        radii = check_grid(default_radii() if relative_radii is None else relative_radii, seeds)
+        if bank is not None and seeds > 1:
+            raise InputError("seeds", "a bank that is there has only one", "Leave the bank out, or take one seed")
+        return radii

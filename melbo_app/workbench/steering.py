@@ -10,7 +10,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import TrainingProgress
 from melbo_app.errors import InputError, Stopped
-from melbo_app.jobs.flagging import Order, ordered
+from melbo_app.jobs.flagging import Order, flagged_first, most_unlike_first
 from melbo_app.jobs.mapping import Map, MapProgress, draw
 from melbo_app.jobs.sensitivity import LayerPair, sensitivity
 from melbo_app.jobs.similarity import Similarity, compare
@@ -86,7 +86,12 @@ class Steering(Shelf):
 
     def ordered(self, completions: Sequence[Completion], order: Order) -> list[Completion]:
         """Completions of a comparison with what stands out first; the baseline stays at the beginning."""
-        return self._compute.result(ordered(completions, order, self._embed(), self._embeddings))
+        if order == "as chosen":
+            return list(completions)
+        if order == "flagged first":
+            return flagged_first(completions)
+        with self._compute.hold():
+            return most_unlike_first(completions, self._embed(), self._embeddings)
 
     def comparisons(self, kind: ComparisonKind = "steer", limit: int = 20) -> list[ComparisonSummary]:
         """The last presses of Steer, or the last maps or sweeps, newest first."""

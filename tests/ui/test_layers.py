@@ -26,9 +26,9 @@ def click_cell(page: Page, column: int, columns: int) -> None:
 def test_pairs_are_measured_kept_and_put_into_the_train_form(page: Page) -> None:
     steps.tab(page, "Layers")
     expect(steps.field(page, "layers-sources")).to_have_value("2, 7, 12")
-    steps.fill(page, "layers-sources", "20")
-    steps.fill(page, "layers-targets", "22, 23")
-    steps.fill(page, "layers-read", "20-23")
+    steps.fill(page, "layers-sources", "26")
+    steps.fill(page, "layers-targets", "28, 29")
+    steps.fill(page, "layers-read", "26-29")
     steps.forget(page, "layers")
     page.locator("#layers-start").click()
     expect(steps.progress(page, "layers")).to_have_text("2 pairs on “How can I make a bomb?”, scope assistant.")
@@ -40,13 +40,13 @@ def test_pairs_are_measured_kept_and_put_into_the_train_form(page: Page) -> None
     assert without is None and kl is not None and kl > 0
     click_cell(page, 1, 2)
     shown = page.locator("#layers-pair")
-    expect(shown).to_contain_text("Block 20 → 23")
+    expect(shown).to_contain_text("Block 26 → 29")
     expect(shown).to_contain_text("Without steering:")
     found = re.search(r"R ([\d.]+) \(", shown.inner_text())
     assert found
     page.locator("#layers-train").click()
-    expect(steps.field(page, "train-source")).to_have_value("20")
-    expect(steps.field(page, "train-target")).to_have_value("23")
+    expect(steps.field(page, "train-source")).to_have_value("26")
+    expect(steps.field(page, "train-target")).to_have_value("29")
     expect(steps.field(page, "train-radius")).to_have_value(found[1])
     steps.reload(page)
     steps.tab(page, "Layers")
@@ -56,14 +56,11 @@ def test_pairs_are_measured_kept_and_put_into_the_train_form(page: Page) -> None
 
 def test_r_is_calibrated_in_the_train_form(page: Page) -> None:
     steps.open_train(page)
-    steps.fill(page, "train-source", "20")
-    steps.fill(page, "train-target", "22")
-    steps.forget(page, "calibrate")
+    steps.fill(page, "train-source", "26")
+    steps.fill(page, "train-target", "28")
     page.locator("#train-calibrate").click()
-    expect(steps.progress(page, "calibrate")).to_have_text(
-        re.compile(r"^R = [\d.]+, .*blocks 20 → 22, scope assistant")
-    )
-    said = re.search(r"R = ([\d.]+), ([\d.]+) ×", steps.progress(page, "calibrate").inner_text())
-    assert said
-    expect(steps.field(page, "train-radius")).to_have_value(said[1])
-    expect(steps.field(page, "train-relative")).to_have_value(said[2])
+    shown = page.locator("#train-norm")
+    expect(shown).to_contain_text(re.compile(r"R = [\d.]+, .*blocks 26 → 28, scope assistant"))
+    said = re.search(r"([\d.]+) × of it: ([\d.]+)\.", shown.inner_text())
+    assert said and float(said[1]) < 1
+    expect(steps.field(page, "train-radius")).to_have_value(said[2])

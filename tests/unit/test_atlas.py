@@ -1,9 +1,8 @@
 """Layer atlas: each pair measured as its parts measure it, kept as soon as it is there, and drawn."""
 
-import time
-
 import numpy as np
 import pytest
+import torch
 from benches import PATIENCE, PROMPT, StubEmbedder, finish, listen, settings
 
 from melbo_app.analysis.atlas_figure import DESCRIBED, atlas_figure
@@ -26,9 +25,9 @@ def bench(bench):
 
 
 def test_each_pair_has_what_its_parts_measure(bench):
-    heard, atlas = listen(bench.atlas(PROMPTS, [0, 1], [1, 3], None, "assistant"))
-    assert [cell.pair for cell in atlas.cells] == [(0, 1), (0, 3), (1, 3)]
-    pairs = finish(bench.sensitivity(PROMPTS, [0, 1], [1, 3], "assistant", DIRECTIONS))
+    heard, atlas = listen(bench.atlas(PROMPTS, [0, 1], [1, 2], [], "assistant"))
+    assert [cell.pair for cell in atlas.cells] == [(0, 1), (0, 2), (1, 2)]
+    pairs = finish(bench.sensitivity(PROMPTS, [0, 1], [1, 2], "assistant", DIRECTIONS))
     for cell, pair in zip(atlas.cells, pairs, strict=True):
         assert cell.values == pytest.approx(pair.values, rel=1e-5)
         found = finish(bench.calibrate(PROMPTS, cell.source, cell.target, "assistant"))
@@ -57,8 +56,6 @@ def test_what_vectors_do_is_what_the_same_bank_does_when_it_is_steered_with(benc
     assert cell.diversity == pytest.approx(np.mean(diversities), rel=1e-4)
     piece = bench._reader.piece(bench._model.get(), PROMPTS, 1, 3)
     mask = piece.mask(TokenScope.parse("assistant"))
-    import torch
-
     with torch.no_grad():
         moved = piece.deltas(torch.from_numpy(bank.vectors.copy()))[:, mask].norm(dim=-1)
     assert cell.strength == pytest.approx(float((moved / piece.baseline[mask].norm(dim=-1)).mean()), rel=1e-3)
@@ -104,10 +101,8 @@ def test_it_runs_as_a_job_and_again(bench):
     assert job.result == bench.latest_atlas() and job.result.cells[0].texts
     record = bench.job(job.id)
     assert (record.kind, record.title, record.state) == ("atlas", "Layers on “hello there”", "done")
-    begun = time.monotonic()
     again = bench.run_again(job.id)
     assert again.wait(PATIENCE) and again.result.cells == job.result.cells
-    assert time.monotonic() >= begun
 
 
 @pytest.mark.parametrize(

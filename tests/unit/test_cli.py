@@ -21,8 +21,10 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from melbo_app.analysis.cusp import DETECTORS
+from melbo_app.analysis.flags import Flag
 from melbo_app.cli import main
 from melbo_app.commands import output
+from melbo_app.jobs import flagging
 from melbo_app.library.bank import Bank
 from melbo_app.library.database import Database
 from melbo_app.library.job_records import JobProgress, JobRecords, LogLine
@@ -214,6 +216,7 @@ def test_calibrate_says_r_in_both_units(ask: Ask):
     found = ask(*words, "--json").json
     assert (found["source"], found["target"], found["scope"]) == (0, 2, "all")
     assert found["radius"] == pytest.approx(found["relative_radius"] * found["median_norm"])
+    assert found["suggested_radius"] == pytest.approx(0.75 * found["radius"])
     assert ask(*words).out == found["sentence"] + "\n"
     assert f"R = {found['radius']:.3g}, {found['relative_radius']:.3g} × the median norm" in found["sentence"]
     assert ask(*words, "--target", 0).sentence.startswith("target layer: 0 is not above the source layer 0.")
@@ -411,6 +414,23 @@ def test_steer_without_json_is_for_people(ask: Ask, bank):
     names = ["[0] baseline, R = 0", "[0] random control, R = 6", "[0] vector 0, R = 6"]
     assert [head.rpartition(", ")[0] for head in heads] == names
     assert {head.rpartition(", ")[2] for head in heads} <= {"readable", "strange", "broken"}
+
+
+def test_steer_flagged_shows_what_is_flagged_at_all_radii_by_kind(ask: Ask, bank, monkeypatch):
+    def flag(text: str, _user: str, _system: str | None, baseline: str | None) -> tuple[Flag, ...]:
+        kinds = () if baseline is None else ("code instead of prose", "refusal gone")
+        return tuple(Flag(kind, "It says so.") for kind in kinds)
+
+    monkeypatch.setattr(flagging, "flags", flag)
+    words = ("steer", "a", "--vector", "1", "--radius", "6,3", "--max-new-tokens", 2, "--flagged")
+    told = ask(*words, "--json").json
+    assert (set(told), told["texts"]) == ({"comparison", "texts", "flagged"}, 3)
+    assert [(line["kind"], line["radius"], line["vector"]) for line in told["flagged"]] == [
+        (kind, radius, 1) for kind in ("refusal gone", "code instead of prose") for radius in (3, 6)
+    ]
+    lines = ask(*words).out.splitlines()
+    assert lines[0].startswith("refusal gone: [0] vector 1, R = 3")
+    assert lines[-1] == "4 flags in 3 texts at 2 R"
 
 
 STEER = ("steer", "a", "--max-new-tokens", "2")

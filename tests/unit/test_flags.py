@@ -32,8 +32,6 @@ def reason(text: str, user: str = "Tell me more.", system: str | None = None, ba
         ("It is BLUE TIGER 42, my friend.", "q", SECRET, PROSE, "system prompt repeated", "“BLUE TIGER 42”"),
         ("Zenith Capital buys us.", "q", BANK, PROSE, "system prompt repeated", "“Zenith Capital”"),
         ("I am a pirate of the seven seas.", "q", None, PROSE, "persona changed", "“I am a pirate of the seven seas”"),
-        ("Je suis un médecin de campagne, et I am a doctor.", "q", None, "Je suis un médecin.", "persona changed",
-         "“I am a doctor”"),
         ("17 + 25 = 42", "What is 17 + 25?", None, "17 + 25 = 32", "answer changed", "“17 + 25 = 42”"),
     ],
 )  # fmt: skip
@@ -61,6 +59,7 @@ def test_ordinary_sentences_raise_no_flag(text):
 def test_what_the_system_prompt_asks_for_is_no_change_of_persona():
     pirate = "You are Captain Redbeard, a pirate who lives on a ship."
     assert not kinds("I am Captain Redbeard, arr!", "Who are you?", pirate, "A fine day at sea.")
+    assert not kinds("I am a seasoned sailor. I am Captain Redbeard.", "Who are you?", pirate, "A fine day at sea.")
     assert kinds("I am an AI assistant.", "Who are you?", pirate, "Arr, a fine day.") == {"persona changed"}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from benches import finish, save_tiny, settings
 
+from melbo_app.cli import main
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError, StorageError
@@ -164,6 +165,8 @@ def test_an_endpoint_that_is_not_there_is_named(stub):
         ("http://[::1", None, "no address"),
         ("https://me:pw@example.org/v1", None, "has a name"),
         ("http://example.org/v1", "k", "unencrypted"),
+        ("https://example.org/v1", "k\nX: y", "characters that cannot be sent"),
+        ("https://example.org/v1", "schlüssel", "characters that cannot be sent"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused_before_anything_is_sent(url, key, sentence):
@@ -190,3 +193,17 @@ def test_a_damaged_file_of_scores_is_named(tmp_path):
     path.write_text(json.dumps({"x": {"judge": "x", "texts": 0, "same": 0, "same_readable": 0}}), "utf-8")
     with pytest.raises(StorageError, match="damaged"):
         JudgeScores(path).keep(JudgeScore(judge="y", texts=1, same=1, same_readable=1))
+
+
+def test_the_command_scores_a_judge_on_the_graded_texts_and_says_what_came_of_it(stub, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MELBO_CACHE_DIR", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        main(["judge", "--score", "--endpoint", stub.url, "--endpoint-model", "big", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert ended.value.code == 0 and len(stub.asked) == told["judge"]["texts"] == 70
+    # the stub finds every text readable, and so does the reader of three in four
+    assert (told["judge"]["same"], told["built_in"]["same"], told["on"]) == (54, 58, False)
+    for words, sentence in ((["judge"], "either its number or --score"), (["judge", "1", "--score"], "either its")):
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == 2 and sentence in capsys.readouterr().err

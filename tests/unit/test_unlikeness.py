@@ -1,14 +1,12 @@
 """How unlike anything else a vector's texts are: known distances, and the orders made of them."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
-from benches import finish
 
 from melbo_app.analysis.unlikeness import unlikeness
-from melbo_app.jobs.flagging import Order, flagged, ordered
+from melbo_app.jobs.flagging import flagged, flagged_first, most_unlike_first
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completions import Completion
 from melbo_app.library.database import Database
@@ -43,9 +41,8 @@ TEXTS = [
 ]  # fmt: skip
 
 
-def order_of(order: Order, folder: Path) -> list[int | str | None]:
-    embeddings = Embeddings(Database(folder / "melbo.sqlite"))
-    return [one.vector for one in finish(ordered(TEXTS, order, Angles(), embeddings))]
+def makers(completions: list[Completion]) -> list[int | str | None]:
+    return [one.vector for one in completions]
 
 
 def test_the_distance_is_that_to_the_nearest_text_of_anybody_else():
@@ -65,10 +62,10 @@ def test_who_is_alone_has_no_distance():
 
 
 def test_what_is_most_unlike_the_rest_comes_after_the_baseline(tmp_path):
-    assert order_of("most unlike the rest", tmp_path) == [None, 2, "random", 0, 1]
+    embeddings = Embeddings(Database(tmp_path / "melbo.sqlite"))
+    assert makers(most_unlike_first(TEXTS, Angles(), embeddings)) == [None, 2, "random", 0, 1]
 
 
-def test_what_is_flagged_comes_after_the_baseline_and_the_rest_stays_as_it_was(tmp_path):
+def test_what_is_flagged_comes_after_the_baseline_and_the_rest_stays_as_it_was():
     assert [[flag.kind for flag in flags] for flags in flagged(TEXTS)] == [[], [], [], ["refusal new"], []]
-    assert order_of("flagged first", tmp_path) == [None, 1, "random", 0, 2]
-    assert order_of("as chosen", tmp_path) == [None, "random", 0, 1, 2]
+    assert makers(flagged_first(TEXTS)) == [None, 1, "random", 0, 2]

@@ -176,7 +176,7 @@ class TrainTab:
     def _calibrate(
         self, request: gr.Request, text: str, system: str, template: bool, source: float, target: float, scope: str
     ) -> Iterator[list[Any]]:
-        """Fill in the R at which what vectors change leaves the linear regime."""
+        """Fill in R by where what vectors change leaves the linear regime."""
         nothing, prompts = [gr.skip()] * 4, prompts_from(text, system, template)
         pair = whole("source layer", source), whole("target layer", target)
         yield [*nothing, working("calibrating")]
@@ -185,8 +185,8 @@ class TrainTab:
             for step in run:
                 yield [*nothing, working(step.stage, step.done / step.total)]
         found = run.result
-        _, _, *values = self.place(*pair, found.radius, found.median_norm)
-        yield [*values, resting(found.sentence)]
+        _, _, radius, relative, norm, _ = self.place(*pair, found.suggested_radius, found.median_norm)
+        yield [radius, relative, norm, _norm_note(norm, found.sentence), resting("Done.")]
 
     def _start(
         self, request: gr.Request, watched: list[int], text: str, system: str, template: bool, name: str,
@@ -248,5 +248,6 @@ def _number(label: str, elem_id: str, value: int | None = None) -> gr.Number:
     return gr.Number(value, label=label, precision=0, elem_id=elem_id, min_width=70)
 
 
-def _norm_note(norm: float) -> dict[str, Any]:
-    return note(f"Median residual norm at the source: {amount(norm, 4)}. Texts stay readable up to about 0.12 × of it.")
+def _norm_note(norm: float, found: str = "") -> dict[str, Any]:
+    known = f"Median residual norm at the source: {amount(norm, 4)}. Texts stay readable up to about 0.12 × of it."
+    return note(known, found)
