@@ -56,7 +56,7 @@ function card(one, at) {
     return shown;
   }));
   const foot = make('div', 'mx-completion-foot');
-  foot.append(labels(one.vectors), button('open', 'Open the texts in Completions, with these vectors chosen', { open: at }));
+  foot.append(labels(one.vectors), button('open in Completions', 'All texts, with these vectors chosen at the left', { open: at }));
   node.append(head, make('div', 'mx-behaviour-meta', `${one.meta} · ${one.said}:`), flags);
   node.append(make('div', 'mx-completion-text', one.text), foot);
   return node;

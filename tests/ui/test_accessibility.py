@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
-TABS = ["Completions", "Map", "Similarity", "Train", "Jobs", "Labels", "Banks", "Library", "Models"]
+TABS = ["Completions", "Explore", "Map", "Similarity", "Train", "Jobs", "Labels", "Banks", "Library", "Models"]
 ROLES = ["button", "textbox", "combobox", "slider", "checkbox", "radio", "spinbutton", "tab"]
 NAMELESS = re.compile(rf'^ *- (?:{"|".join(ROLES)})(?! "| /).*', re.MULTILINE)
 SIDEWAYS = """() => [...document.querySelectorAll('*')].filter((node) => node.checkVisibility()

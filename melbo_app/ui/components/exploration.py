@@ -63,7 +63,7 @@ def _cards(found: Exploration, names: dict[int, str]) -> list[dict[str, Any]]:
         vectors = len(one["vectors"])
         parts = [f"{vectors} vector{'s' * (vectors != 1)}", f"distance {one['distance']:.2f}"]
         if one["control"]:
-            parts.append(f"as {one['control']} of {len(found.control)} random vectors")
+            parts.append(f"{one['control']} of {len(found.control)} random vectors say it too")
         cards.append(
             {
                 "name": one["name"],

@@ -22,9 +22,10 @@ from melbo_app.workbench import Workbench
 
 USUAL = ExploreSettings()
 RULES = [
-    ("where Δ leaves the linear regime", "calibration"), ("cusp of a diversity curve", "curve"),
+    ("calibrated: Δ leaves linearity", "calibration"), ("cusp of a diversity curve", "curve"),
     ("0.07 × the median norm", "suggested"),
 ]  # fmt: skip
+UNDER_WAY = "under way"  # stands where the key of what is shown will stand
 FRAME = 0.15  # seconds between two looks at an exploration that is under way
 EMPTY = (
     "Press Explore: R is chosen, vectors are trained, the prompt at the left is answered under each of them, and the "
@@ -47,7 +48,7 @@ class ExploreTab:
         with gr.Accordion("Settings of every stage", open=False, elem_id="explore-settings"):
             with gr.Row(elem_classes="mx-fields"):
                 self.rule = gr.Dropdown(
-                    RULES, value=USUAL.rule, label="Choose R", elem_id="explore-rule", min_width=190
+                    RULES, value=USUAL.rule, label="Choose R", elem_id="explore-rule", min_width=240
                 )
                 self.radius = gr.Textbox(label="or R × median norm", elem_id="explore-radius", min_width=120)
                 self.vectors = _number("Vectors", "explore-vectors", USUAL.vectors)
@@ -68,7 +69,8 @@ class ExploreTab:
                 self.threshold = gr.Number(
                     USUAL.threshold, label="Same meaning up to", step=0.05, elem_id="explore-threshold", min_width=120
                 )
-        self.history = gr.Dropdown([], label="Earlier explorations", elem_id="explore-history", container=False)
+        with gr.Row(elem_classes="mx-fields"):
+            self.history = gr.Dropdown([], label="Earlier explorations", elem_id="explore-history", min_width=220)
         self.view = exploration_view({"message": EMPTY}, elem_id="explore-view")
 
     def bind(self, tab: gr.Tab, tabs: gr.Tabs) -> None:
@@ -86,7 +88,7 @@ class ExploreTab:
             bind(tab.select, self._show_last, self._shown, outputs, **many),
         ]
         for run in runs:
-            bind(run.failure, lambda: resting("Not finished."), None, self.progress)
+            bind(run.failure, lambda: [None, resting("Not finished.")], None, [self._shown, self.progress])
         bind(self.stop.click, self._stop, None, self.progress)
         bind(self.history.change, self._choose, [self.history, self._shown], [self._shown, self.view, self.progress])
         opened = [tabs, completions.history, *completions.restore_outputs]
@@ -135,7 +137,7 @@ class ExploreTab:
         """Show a job until it ends. It goes on when this page is left."""
         seen: ExploreProgress | None = None
         with self._runs.start(request) as stop:
-            yield None, gr.skip(), working("starting"), gr.skip(), gr.skip()
+            yield UNDER_WAY, gr.skip(), working("starting"), gr.skip(), gr.skip()
             while not job.wait(FRAME):
                 replaced = self._runs.replaced(request, stop)
                 if stop.is_set() and (own or not replaced):
@@ -153,7 +155,7 @@ class ExploreTab:
             raise MelboError(job.error)
         if job.result is None:
             told = resting("Stopped: the bank and the texts that were finished are kept.")
-            yield gr.skip(), gr.skip(), told, gr.skip(), banks
+            yield None, {"message": EMPTY}, told, gr.Dropdown(value=None), banks
         else:
             yield *self._values(job.result), self._choices(job.result.key), banks
 
@@ -173,7 +175,7 @@ class ExploreTab:
 
     def _choose(self, key: str | None, shown: str | None) -> tuple[Any, ...]:
         """Show the exploration that was chosen in the list, unless it is the one that is shown already."""
-        if key is None or key == shown or shown is None:  # None: one is under way
+        if key is None or shown in (key, UNDER_WAY):
             return (gr.skip(),) * 3
         return self._values(self._workbench.exploration(key))
 
