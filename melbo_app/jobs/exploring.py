@@ -216,9 +216,9 @@ def _radius(
         return known
     if settings.rule == "calibration":
         found = yield from doing.calibrate(config)
-        if found.radius is not None:
+        if found.suggested_radius is not None:
             # three digits, so that the same R is found again by whoever writes it down
-            return _chosen(float(f"{found.radius:.3g}"), norm, "calibration", found.sentence)
+            return _chosen(float(f"{found.suggested_radius:.3g}"), norm, "calibration", found.sentence)
         return _chosen(suggested.radius, norm, "suggested", f"{found.sentence} So R is {usual}, as suggested.")
     curve = yield from doing.curve(config)
     cusp = find_cusp(curve.arrays(), DEFAULT_DETECTOR)
