@@ -12,9 +12,12 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
-TABS = ["Completions", "Explore", "Map", "Similarity", "Train", "Jobs", "Labels", "Banks", "Library", "Models"]
+TABS = [
+    "Completions", "Explore", "Map", "Similarity", "Train", "R", "Layers", "Jobs", "Labels", "Banks", "Library",
+    "Models",
+]  # fmt: skip
 ROLES = ["button", "textbox", "combobox", "slider", "checkbox", "radio", "spinbutton", "tab"]
-NAMELESS = re.compile(rf'^ *- (?:{"|".join(ROLES)})(?! "| /).*', re.MULTILINE)
+NAMELESS = re.compile(rf'^ *- (?:{"|".join(ROLES)})\b(?! "| /).*', re.MULTILINE)
 SIDEWAYS = """() => [...document.querySelectorAll('*')].filter((node) => node.checkVisibility()
   && ['auto', 'scroll'].includes(getComputedStyle(node).overflowX) && node.scrollWidth > node.clientWidth)
   .map((node) => node.outerHTML.slice(0, 200))"""
