@@ -217,8 +217,9 @@ def _radius(
     if settings.rule == "calibration":
         found = yield from doing.calibrate(config)
         if found.radius is not None:
-            # three digits, so that the same R is found again by whoever writes it down
-            return _chosen(float(f"{found.radius:.3g}"), norm, "calibration", found.sentence)
+            # as it is, and not what suits a bank that is rescaled: these vectors are trained at this R (docs/explore.md)
+            reason = f"there Δ is half as far from linear as it is large (blocks {config.source} → {config.target})"
+            return _chosen(float(f"{found.radius:.3g}"), norm, "calibration", reason)
         return _chosen(suggested.radius, norm, "suggested", f"{found.sentence} So R is {usual}, as suggested.")
     curve = yield from doing.curve(config)
     cusp = find_cusp(curve.arrays(), DEFAULT_DETECTOR)
