@@ -217,7 +217,7 @@ def _radius(
     if settings.rule == "calibration":
         found = yield from doing.calibrate(config)
         if found.radius is not None:
-            # as it is, and not what suits a bank that is rescaled: these vectors are trained at this R (docs/explore.md)
+            # as it is: what suits a bank that is rescaled is less, and these vectors are trained at this R
             reason = f"there Δ is half as far from linear as it is large (blocks {config.source} → {config.target})"
             return _chosen(float(f"{found.radius:.3g}"), norm, "calibration", reason)
         return _chosen(suggested.radius, norm, "suggested", f"{found.sentence} So R is {usual}, as suggested.")
