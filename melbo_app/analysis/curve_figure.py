@@ -48,17 +48,13 @@ def curve_figure(
     _line(figure, points, [value(point.control) for point in points], "random vectors", GREY, "dot", 1)
     label = "trained at each R" if curve.how == "trained" else "one bank rescaled"
     _line(figure, points, [value(point.vectors) for point in points], label, COLOURS[0], "solid", 0)
-    # cusps that lie together have their names one below the other
+    # their names stand in the legend: cusps may lie together
     for number, cusp in enumerate(one for one in cusps if one.radius is not None):
         colour = COLOURS[1 + number % (len(COLOURS) - 1)]
         if cusp.low is not None and cusp.high is not None:
             figure.add_vrect(x0=cusp.low, x1=cusp.high, fillcolor=colour, opacity=0.12, line_width=0, layer="below")
-        figure.add_vline(x=cusp.radius, line={"color": colour, "width": 2, "dash": "dash"})
-        text = f"{NAMES[cusp.detector]}: {cusp.radius:.3g}"
-        figure.add_annotation(
-            x=1.02, y=0.72 - 0.08 * number, xref="paper", yref="paper", text=f"<b>┊</b> {text}",
-            font={"color": colour}, showarrow=False, xanchor="left",
-        )  # fmt: skip
+        text, line = f"{NAMES[cusp.detector]}: {cusp.radius:.3g}", {"color": colour, "width": 2, "dash": "dash"}
+        figure.add_vline(x=cusp.radius, line=line, name=text, showlegend=True)
     axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "ticks": ""}
     ticks = [point.relative_radius for point in points]
     figure.update_layout(

@@ -31,6 +31,9 @@ def measure(page: Page) -> None:
     steps.pick(page, "curve-way", "the chosen bank, rescaled")
     steps.forget(page, "curve")
     page.locator("#curve-start").click()
+    for number in range(1, 4):  # each R is drawn as soon as it is there
+        expect(steps.progress(page, "curve")).to_have_text(re.compile(rf"[{number + 1}-4] of 4|^4 R on"))
+        assert len(radii(page)) >= number
     told = f"4 R on “{steps.PROMPT}”, “{steps.SAMPLE}” rescaled, block 7 → 21."
     expect(steps.progress(page, "curve")).to_have_text(told)
 
@@ -77,7 +80,7 @@ def test_flags_are_gathered_over_many_r_and_a_line_opens_its_completion(page: Pa
         page.locator("#many-radii > button").click()
     steps.forget(page, "many")
     page.locator("#many-start").click()
-    expect(steps.progress(page, "many")).to_have_text(re.compile(r"^\d+ flags in 5 texts at 2 R, "))
+    expect(steps.progress(page, "many")).to_have_text(re.compile(r"^\d+ flags? in 5 texts at 2 R, "))
     line = page.locator("#many-table tr[data-key]", has_text="system prompt repeated").first
     line.click()
     shown = page.locator("#many-completion .mx-completion")

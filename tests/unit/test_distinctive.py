@@ -9,7 +9,7 @@ def test_a_planted_word_is_found_where_it_was_planted_and_only_there():
     planted = ["The weather is a pancake today", "Today the pancake is fine", "A pancake, I think"]
     plain, found = distinctive_words([PLAIN, planted])
     assert found[0] == "pancake"
-    assert "pancake" not in " ".join(plain) and "weather" in plain
+    assert "pancake" not in " ".join(plain) and "weather" in " ".join(plain)
 
 
 def test_pairs_of_words_count_and_no_word_is_said_twice():

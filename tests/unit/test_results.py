@@ -31,7 +31,7 @@ def test_a_sweep_counts_the_verdicts_at_each_radius_apart_from_the_control():
         {"radius": 6, "vectors": {**none, "readable": 1, "broken": 1}, "random": {**none, "readable": 1}},
         {"radius": -6, "vectors": {**none, "broken": 1, "unknown": 1}, "random": {**none, "strange": 1}},
     ]
-    assert (told["comparison"], len(told["completions"]), told["stopped"]) == (5, 7, False)
+    assert (told["comparison"], len(told["completions"]), told["stopped"], told["flagged"]) == (5, 7, False, [])
 
 
 def test_the_type_of_a_text_has_the_fields_that_a_text_has():

@@ -113,7 +113,7 @@ class ManyRadii:
         if running:
             yield from self._follow(request, running[-1], way, own=False)
             return
-        yield self._told(way, self._latest(way))
+        yield self._told(way, *self._latest(way))
 
     def _follow(self, request: gr.Request, job: Job[Any, Any], way: str, *, own: bool) -> Iterator[tuple[Any, ...]]:
         """Show a job until it ends. It goes on when this page is left."""
@@ -131,7 +131,8 @@ class ManyRadii:
                     continue
                 table = gr.skip()
                 if isinstance(step, CurveProgress) and len(step.curve.points) > points:
-                    points, table = len(step.curve.points), self._table(self._of_curve(step.curve))
+                    points = len(step.curve.points)
+                    table = self._table(self._of_curve(step.curve), step.curve.median_norm)
                 yield gr.skip(), table, working(step.stage, step.done / max(1, step.total)), gr.skip()
         if job.error:
             raise MelboError(job.error)
@@ -139,37 +140,48 @@ class ManyRadii:
             yield gr.skip(), gr.skip(), resting("Stopped before the first R was done."), gr.skip()
             return
         result = job.result
-        yield self._told(way, self._of_curve(result) if isinstance(result, DiversityCurve) else [result])
+        if isinstance(result, DiversityCurve):
+            yield self._told(way, self._of_curve(result), result.median_norm)
+        else:
+            yield self._told(way, [result], self._norm(result))
 
-    def _latest(self, way: str) -> list[Comparison]:
+    def _latest(self, way: str) -> tuple[list[Comparison], float | None]:
+        """What was made last in this way, and the median norm that its R are multiples of."""
         if way == "trained":
             kept = self._workbench.latest_curve()
-            return [] if kept is None or kept.curve.how != "trained" else self._of_curve(kept.curve)
-        return [self._workbench.comparison(line.id) for line in self._workbench.comparisons("sweep", 1)]
+            trained = kept is not None and kept.curve.how == "trained"
+            return (self._of_curve(kept.curve), kept.curve.median_norm) if kept and trained else ([], None)
+        swept = [self._workbench.comparison(line.id) for line in self._workbench.comparisons("sweep", 1)]
+        return swept, self._norm(swept[0]) if swept else None
+
+    def _norm(self, swept: Comparison) -> float | None:
+        line = self._session.find(swept.settings.get("bank"))
+        return line.record.median_norm if line is not None and line.record is not None else None
 
     def _of_curve(self, curve: DiversityCurve) -> list[Comparison]:
         """The vectors' texts of a curve, not those of its control."""
         return [self._workbench.comparison(id) for point in curve.points for id in point.comparisons[::2]]
 
-    def _told(self, way: str, comparisons: Sequence[Comparison]) -> tuple[Any, ...]:
-        table = self._table(comparisons)
+    def _told(self, way: str, comparisons: Sequence[Comparison], norm: float | None) -> tuple[Any, ...]:
+        table = self._table(comparisons, norm)
         if not comparisons:
             return way, table, resting(), _aside()
         every = {one.digest: one for comparison in comparisons for one in comparison.completions}
         radii = {one.radius for one in every.values() if one.vector is not None}
         prompt = first_line(comparisons[0].completions[0].prompt.user, 40)
         bank = "trained at each R" if way == "trained" else f"“{comparisons[0].settings.get('bank')}”"
-        counted = f"{len(table['rows'])} flags in {len(every)} texts at {len(radii)} R"
+        count = len(table["rows"])
+        counted = f"{count} flag{'s' * (count != 1)} in {len(every)} texts at {len(radii)} R"
         return way, table, resting(f"{counted}, {bank}, “{prompt}”."), _aside()
 
-    def _table(self, comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    def _table(self, comparisons: Sequence[Comparison], norm: float | None) -> dict[str, Any]:
         several = any(one.prompt_index for comparison in comparisons for one in comparison.completions)
         rows = [
             {
                 "key": f"{one.completion.id} {one.flag.kind}",
                 "cells": [
                     one.flag.kind,
-                    amount(one.completion.radius) if one.completion.vector is not None else "–",
+                    "–" if one.completion.vector is None else _radius(one.completion.radius, norm),
                     _who(one.completion, several),
                     one.flag.reason,
                     " ".join(one.completion.text.split()),
@@ -197,6 +209,10 @@ def _trains(job: Job[Any, Any]) -> bool:
     """Whether the vectors of a curve are trained at each R."""
     asked = job.record().request
     return asked["bank"] is None and not asked["rescaled"]
+
+
+def _radius(radius: float, norm: float | None) -> str:
+    return amount(radius) + (f" ({amount(radius / norm, 2)} ×)" if norm else "")
 
 
 def _aside() -> dict[str, Any]:

@@ -95,7 +95,7 @@ class SteeringVerbs:
             system: system text for all prompts
             template: put the prompts into the model's chat template; left out: where it has one
         Returns:
-            what `steer` returns, and radii: how many texts of the vectors and of the control are readable at each R
+            what `steer` returns, radii (how many texts are readable at each, of vectors and control) and flagged
         """
         decoding = Decoding(max_new_tokens, temperature, top_p, seed)
         if radii is None:
