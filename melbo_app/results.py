@@ -327,6 +327,7 @@ class Explored(TypedDict):
     changed: float
     control_changed: float
     readable: float
+    threshold: float
     readable_diversity: float
     control_readable_diversity: float
     seconds: dict[str, float]

@@ -4,11 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-SAME_MEANING = 0.4
-"""Cosine distance up to which two answers to one prompt count as the same; docs/explore.md says how it was chosen."""
+LEAST_DISTANCE = 0.1
+"""Cosine distance below which two answers always count as the same: another wording of one sentence is farther."""
 
 
-def clusters(places: np.ndarray, threshold: float = SAME_MEANING) -> list[int]:
+def same_meaning(control: Sequence[float]) -> float:
+    """Cosine distance up to which two answers to one prompt count as the same: the upper quartile of the distances of
+    random vectors' answers from the unsteered one, ``LEAST_DISTANCE`` at least (docs/explore.md)."""
+    return max(LEAST_DISTANCE, float(np.quantile(control, 0.75))) if len(control) else LEAST_DISTANCE
+
+
+def clusters(places: np.ndarray, threshold: float) -> list[int]:
     """The cluster of each row of ``places`` [N, D], numbered in the order in which they come up.
 
     Rows are joined from the bottom up as long as the mean cosine distance between two clusters is below ``threshold``

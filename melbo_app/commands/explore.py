@@ -49,8 +49,9 @@ def explore(
         int, typer.Option("--max-new-tokens", help="Length of a completion in tokens.")
     ] = USUAL.max_new_tokens,
     threshold: Annotated[
-        float, typer.Option("--same-meaning", help="Cosine distance up to which two answers say the same.")
-    ] = USUAL.threshold,
+        float | None,
+        typer.Option("--same-meaning", help="Cosine distance up to which two answers say the same (by the control)."),
+    ] = None,
     seed: SeedOption = 0,
     as_json: Json = False,
 ) -> None:

@@ -16,7 +16,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import Method, TrainingConfig
 from melbo_app.errors import InputError, Stopped
-from melbo_app.jobs.calibration import CalibratedRadius
+from melbo_app.jobs.calibration import BY_HAND, CalibratedRadius
 from melbo_app.jobs.findings import read
 from melbo_app.jobs.training import TrainingSuggestion
 from melbo_app.library.bank import Bank, PromptRecord
@@ -95,8 +95,8 @@ def check_settings(settings: ExploreSettings) -> None:
         raise InputError(
             "vectors", f"{settings.vectors} cannot differ from each other", "Choose 2 or more; 8 as a rule"
         )
-    if not 0 < settings.threshold < 2:
-        raise InputError("same meaning", f"{settings.threshold:g} is no cosine distance", "Choose 0.2 to 0.6")
+    if settings.threshold is not None and not 0 < settings.threshold < 2:
+        raise InputError("same meaning", f"{settings.threshold:g} is no cosine distance", "Choose 0.1 to 0.6, or none")
     TokenScope.parse(settings.scope or "all")
     Decoding(settings.max_new_tokens)
     _draft(settings, 0, 1, settings.radius or 1.0, "all")
@@ -152,6 +152,7 @@ def explore(
         control=found.control,
         behaviours=found.behaviours,
         aside=found.aside,
+        threshold=found.threshold,
         readable_diversity=_diversity(steered, places[:own]),
         control_readable_diversity=_diversity(control, places[own:]),
         seconds=telling.seconds,
@@ -217,8 +218,10 @@ def _radius(
     if settings.rule == "calibration":
         found = yield from doing.calibrate(config)
         if found.suggested_radius is not None:
+            where = f"blocks {config.source} → {config.target}"
+            reason = f"{BY_HAND:g} × the R where Δ is half as far from linear as it is large ({where})"
             # three digits, so that the same R is found again by whoever writes it down
-            return _chosen(float(f"{found.suggested_radius:.3g}"), norm, "calibration", found.sentence)
+            return _chosen(float(f"{found.suggested_radius:.3g}"), norm, "calibration", reason)
         return _chosen(suggested.radius, norm, "suggested", f"{found.sentence} So R is {usual}, as suggested.")
     curve = yield from doing.curve(config)
     cusp = find_cusp(curve.arrays(), DEFAULT_DETECTOR)
@@ -274,7 +277,7 @@ def _embedded(doing: Exploring, texts: Sequence[str]) -> Generator[_Part, None, 
 
 
 def _read(
-    doing: Exploring, bank: Bank, steered: Comparison, control: Comparison, places: np.ndarray, threshold: float
+    doing: Exploring, bank: Bank, steered: Comparison, control: Comparison, places: np.ndarray, threshold: float | None
 ) -> Generator[_Part, None, Any]:
     yield _Part("comparing what the vectors change", 0, 1)
     likeness = doing.likeness(bank)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from melbo_app.analysis.clustering import clusters, distances, nearest_to_centre
+from melbo_app.analysis.clustering import clusters, distances, nearest_to_centre, same_meaning
 from melbo_app.analysis.distinctive import distinctive_words
 from melbo_app.library.completions import Completion
 from melbo_app.library.explorations import Answer, Behaviour, SetAside
@@ -16,12 +16,13 @@ ALIKE = 0.9
 
 @dataclass(frozen=True)
 class Findings:
-    """Behaviours, and the answers they are made of."""
+    """Behaviours, and the answers they are made of. ``threshold`` is the distance up to which two say the same."""
 
     answers: tuple[Answer, ...]
     control: tuple[Answer, ...]
     behaviours: tuple[Behaviour, ...]
     aside: tuple[SetAside, ...]
+    threshold: float
 
 
 def read(
@@ -30,7 +31,7 @@ def read(
     places: np.ndarray,
     likeness: np.ndarray,
     ran_away: Collection[int],
-    threshold: float,
+    threshold: float | None,
 ) -> Findings:
     """What answers to one prompt say.
 
@@ -44,9 +45,12 @@ def read(
         places: embeddings [N, D] of all of them in this order, of length 1.
         likeness: cosines [V, V] of what the vectors change.
         ran_away: vectors that ran away in their training.
-        threshold: cosine distance up to which two answers say the same.
+        threshold: cosine distance up to which two answers say the same; None: by how far random vectors' answers are
+            from the unsteered one (``same_meaning``).
     """
     own = len(steered)
+    if threshold is None:
+        threshold = same_meaning(distances(places[own + 1 :], places[own]))
     answers = _answers(steered, places[:own], ran_away, threshold)
     random = _answers(control, places[own:], (), threshold)
     aside = _aside(answers, steered[0].text, likeness)
@@ -76,7 +80,7 @@ def read(
             )
         )
     behaviours.sort(key=lambda one: (one.unsteered, -one.distance * len(one.vectors)))
-    return Findings(tuple(answers), tuple(random), tuple(behaviours), tuple(aside))
+    return Findings(tuple(answers), tuple(random), tuple(behaviours), tuple(aside), threshold)
 
 
 def _answers(

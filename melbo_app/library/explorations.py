@@ -7,7 +7,6 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from melbo_app.analysis.clustering import SAME_MEANING
 from melbo_app.errors import StorageError
 from melbo_app.library.atomic import write_file
 from melbo_app.library.bank import PromptRecord
@@ -36,7 +35,7 @@ class ExploreSettings(BaseModel):
     target: int | None = None
     scope: str | None = None
     max_new_tokens: int = 40
-    threshold: float = SAME_MEANING
+    threshold: float | None = None
 
 
 class ChosenRadius(BaseModel):
@@ -121,6 +120,8 @@ class Exploration(BaseModel):
     behaviours: tuple[Behaviour, ...]
     """Those that are farthest from the unsteered answer, over all their vectors, first; the unsteered one last."""
     aside: tuple[SetAside, ...]
+    threshold: FiniteFloat
+    """Cosine distance up to which two answers counted as the same."""
     readable_diversity: FiniteFloat
     control_readable_diversity: FiniteFloat
     seconds: dict[str, float]

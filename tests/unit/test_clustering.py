@@ -16,7 +16,7 @@ def around(axis: int, count: int, spread: float = 0.2) -> np.ndarray:
 
 def test_planted_groups_are_found_and_numbered_as_they_come_up():
     places = np.concatenate([around(3, 2), around(0, 3), around(3, 1), around(5, 1)])
-    assert clusters(places) == [0, 0, 1, 1, 1, 0, 2]
+    assert clusters(places, 0.4) == [0, 0, 1, 1, 1, 0, 2]
 
 
 def test_the_threshold_says_what_is_the_same():
@@ -28,7 +28,7 @@ def test_the_threshold_says_what_is_the_same():
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_fewer_than_two_answers_are_a_cluster_each(count):
-    assert clusters(around(1, 2)[:count]) == [0] * count
+    assert clusters(around(1, 2)[:count], 0.4) == [0] * count
 
 
 def test_the_representative_is_in_the_middle():

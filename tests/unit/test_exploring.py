@@ -87,7 +87,7 @@ def test_r_is_calibrated_once(bench, monkeypatch):
     found = finish(bench.explore(PROMPT, wanted))
     calibrated = finish(bench.calibrate([PROMPT], 1, 3))
     assert calibrated.suggested_radius is not None
-    assert (found.radius.how, found.radius.reason) == ("calibration", calibrated.sentence)
+    assert found.radius.how == "calibration" and "blocks 1 → 3" in found.radius.reason
     assert found.radius.radius == pytest.approx(calibrated.suggested_radius, rel=0.005)
     monkeypatch.setattr(Workbench, "calibrate", None)
     assert finish(bench.explore(PROMPT, wanted.model_copy(update={"threshold": 0.7}))).radius == found.radius
@@ -120,14 +120,14 @@ def answer(vector, text, number, **scores):
 UNSTEERED = "a fine day by the sea"
 
 
-def found(texts, axes, likeness=None, ran_away=(), control=(), **scores):
+def found(texts, axes, likeness=None, ran_away=(), control=(), threshold=0.4, **scores):
     """Answers of vectors at planted places; ``axes`` says along which axis each lies, the unsteered one along 0."""
     steered = [answer(None, UNSTEERED, 1)]
     steered += [answer(at, text, at + 2, **scores.get(f"of_{at}", {})) for at, text in enumerate(texts)]
     random = [answer(None, UNSTEERED, 50), *(answer(at, "random", 51 + at) for at in range(len(control)))]
     places = np.eye(6)[[0, *axes, 0, *control]]
     likeness = np.eye(len(texts)) if likeness is None else likeness
-    return read(steered, random, places, likeness, ran_away, 0.4)
+    return read(steered, random, places, likeness, ran_away, threshold)
 
 
 def test_answers_that_say_the_same_are_one_behaviour_with_its_own_words():
@@ -159,6 +159,12 @@ def test_the_same_words_are_a_duplicate_but_not_those_of_the_unsteered_answer():
     four = found(["pirate", " pirate\n", UNSTEERED, UNSTEERED], [1, 1, 0, 0])
     assert [(one.vector, one.reason) for one in four.aside] == [(1, "duplicate: it says the same as vector 0")]
     assert [one.vectors for one in four.behaviours] == [(0,), (2, 3)]
+
+
+def test_how_far_random_answers_are_decides_what_is_the_same():
+    near, far = found(["x"], [1], control=[0] * 4, threshold=None), found(["x"], [1], control=[0, 2, 3], threshold=None)
+    assert (near.threshold, near.answers[0].changed) == (0.1, True)
+    assert (far.threshold, far.answers[0].changed) == (1.0, False)
 
 
 def test_all_may_be_set_aside():

@@ -28,7 +28,7 @@ def finished(found: Exploration, names: dict[int, str]) -> dict[str, Any]:
         found.radius.reason,
         f"{len(found.answers)} vectors, on the shelf as “{found.bank}”",
         f"{len(found.answers)} answers, {len(found.control)} under random vectors, and the unsteered one",
-        f"answers closer than {found.settings.threshold:g} count as the same",
+        f"answers closer than {found.threshold:.2g} count as the same",
         f"{sum(not one.unsteered for one in found.behaviours)} new behaviours, {len(found.aside)} vectors set aside",
     )
     stages = [

@@ -12,7 +12,7 @@ from melbo_app.jobs.job import Job
 from melbo_app.library.explorations import Exploration, ExploreSettings
 from melbo_app.ui.components.exploration import exploration_view, finished, running
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
-from melbo_app.ui.forms import asked_by, optional_real, optional_whole, prompts_from, real, whole
+from melbo_app.ui.forms import asked_by, optional_real, optional_whole, prompts_from, whole
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import bank_choices, day, first_line
 from melbo_app.ui.runs import Runs
@@ -66,8 +66,8 @@ class ExploreTab:
                 )
                 self.tokens = _number("Max new tokens", "explore-tokens", USUAL.max_new_tokens)
                 self.seed = _number("Seed", "explore-seed", USUAL.seed)
-                self.threshold = gr.Number(
-                    USUAL.threshold, label="Same meaning up to", step=0.05, elem_id="explore-threshold", min_width=120
+                self.threshold = gr.Textbox(
+                    label="Same meaning up to", placeholder="by the control", elem_id="explore-threshold", min_width=120
                 )
         with gr.Row(elem_classes="mx-fields"):
             self.history = gr.Dropdown([], label="Earlier explorations", elem_id="explore-history", min_width=220)
@@ -96,7 +96,7 @@ class ExploreTab:
 
     def _explore(
         self, request: gr.Request, text: str, system: str, template: bool, scope: str, rule: Any, radius: str,
-        vectors: float, method: str, steps: str, source: str, target: str, tokens: float, seed: float, threshold: float,
+        vectors: float, method: str, steps: str, source: str, target: str, tokens: float, seed: float, threshold: str,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         prompts = prompts_from(text, system, template)
         if len(prompts) != 1:
@@ -112,7 +112,7 @@ class ExploreTab:
             scope=scope,
             max_new_tokens=whole("max new tokens", tokens),
             seed=whole("seed", seed),
-            threshold=real("same meaning", threshold),
+            threshold=optional_real("same meaning", threshold),
         )
         job = self._workbench.start_exploring(prompts[0], settings, who=asked_by(request))
         self._runs.stop(request)
