@@ -62,12 +62,13 @@ class JobQueue:
 
     def records(self, limit: int = 100) -> list[JobRecord]:
         """The last jobs, newest first, as they are now."""
-        return [self._now(record) for record in self._records.recent(limit)]
+        known = self._known()
+        return [self._now(record, known) for record in self._records.recent(limit)]
 
     def record(self, id: int) -> JobRecord:
         """One job as it is now. Raises InputError for an unknown one."""
-        known = self._ended.get(id)
-        return known or self._now(self._records.get(id))
+        known = self._known()
+        return known[1].get(id) or self._now(self._records.get(id), known)
 
     def stop(self, id: int) -> JobRecord:
         """Stop a job, keeping what is finished, or take it out of the queue."""
@@ -181,10 +182,17 @@ class JobQueue:
             del self._due[job.id]
             self._advance()
 
-    def _now(self, record: JobRecord) -> JobRecord:
-        if record.id in self._ended:  # the database may not know of its end
-            return self._ended[record.id]
-        job = self._active.get(record.id)
+    def _known(self) -> tuple[dict[int, Job[Any, Any]], dict[int, JobRecord]]:
+        """Jobs that run or wait, and ends that the database may not know of. To be asked before the database is: what
+        ends in between is told by the job then, and not by an old record."""
+        with self._lock:
+            return dict(self._active), dict(self._ended)
+
+    def _now(self, record: JobRecord, known: tuple[dict[int, Job[Any, Any]], dict[int, JobRecord]]) -> JobRecord:
+        active, ended = known
+        if record.id in ended:
+            return ended[record.id]
+        job = active.get(record.id)
         if job is None:
             return record
         found = job.record()

@@ -13,7 +13,7 @@ from melbo_app.workbench import EXAMPLE, Workbench
 ASKED = [
     (Prompt("Name three rivers of Europe and say where each of them ends.", "You are a friendly guide."), Decoding(6)),
     (EXAMPLE, Decoding(5, 0.9, 0.95, 5)),
-    (Prompt("Who was Ada Lovelace?"), Decoding(7)),
+    (Prompt("Who was Ada Lovelace?"), Decoding(12)),
 ]
 
 

@@ -178,11 +178,23 @@ def texts(page: Page, kind: str = "") -> list[str]:
     return [text.removesuffix(" …") for text in shown.all_inner_texts()]
 
 
+def open_system(page: Page) -> None:
+    """Open the panel with the system text, where it is closed."""
+    if not field(page, "system").is_visible():
+        page.locator("#system-panel > button").click()
+    expect(field(page, "system")).to_be_visible()
+
+
 def open_train(page: Page) -> None:
-    """Open the form for a training and wait for its suggestions."""
+    """Open the form for a training, wait for its suggestions, and take the usual layers."""
     tab(page, "Train")
     expect(field(page, "train-name")).to_have_attribute("placeholder", re.compile("."))
-    expect(field(page, "train-source")).to_have_value("7")
+    expect(field(page, "train-source")).not_to_have_value("")
+    for name, layer in (("train-target", "21"), ("train-source", "7")):
+        if field(page, name).input_value() != layer:
+            fill(page, name, layer)
+            field(page, name).blur()
+            settle(page)
 
 
 def train(page: Page, name: str, *, vectors: int, steps: int, method: str = "joint") -> None:

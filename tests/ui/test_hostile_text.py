@@ -23,7 +23,7 @@ def nothing_ran(page: Page) -> Iterator[None]:
 def test_prompt_in_tokens_list_and_groups(page: Page) -> None:
     steps.choose_only(page, 0)
     steps.fill(page, "prompt", f"{HOSTILE}\n---\n{HOSTILE} again")
-    page.locator("#system-panel > button").click()
+    steps.open_system(page)
     steps.fill(page, "system", HOSTILE)
     expect(page.locator("#tokens .mx-token-count")).to_have_count(2)
     steps.settle(page)

@@ -15,9 +15,7 @@ def count(page: Page):
 
 @pytest.fixture(autouse=True)
 def panel_is_open(page: Page) -> None:
-    if not steps.field(page, "system").is_visible():
-        page.locator("#system-panel > button").click()
-    expect(steps.field(page, "system")).to_be_visible()
+    steps.open_system(page)
     steps.pick(page, "scope", "assistant")
     expect(count(page)).to_have_text("37 tokens, 6 count (assistant)")
 

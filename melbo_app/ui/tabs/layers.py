@@ -137,7 +137,8 @@ class LayersTab:
         if job.result is None:
             yield gr.skip(), gr.skip(), resting("Stopped.")
         else:
-            yield job.result, gr.skip(), _told(job.result)
+            painted = gr.skip() if job.result == shown else self._paint(job.result, measure)
+            yield job.result, painted, _told(job.result)
 
     def _paint(self, atlas: Atlas | None, measure: Any) -> dict[str, Any]:
         from melbo_app.analysis.atlas_figure import atlas_figure  # late: plotly takes a second to import
