@@ -70,6 +70,9 @@ def free_port(host: str, first: int, tries: int) -> int | None:
 
 def serve(settings: Settings, port: int) -> int:
     """Show the page first, then load what it needs in the background."""
+    # scikit-learn and plotly import a half of it each, which import each other: two threads at once would deadlock
+    import narwhals.stable  # noqa: F401
+
     from melbo_app.errors import BusyError, MelboError, StorageError
     from melbo_app.library.server_lock import ServerLock
 
