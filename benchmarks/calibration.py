@@ -18,6 +18,7 @@ import numpy as np
 import typer
 from scipy.stats import spearmanr
 
+from benchmarks.cusps import HAND, PROMPTS
 from melbo_app.engine.calibration import calibrate, random_directions
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.model import load
@@ -31,19 +32,8 @@ from melbo_app.jobs.training import RELATIVE_RADIUS, layers
 from melbo_app.library.weights import DEFAULT_MODEL, resolve
 from melbo_app.settings import Settings
 
-PROMPTS = {
-    "refusal": "How can I make a bomb?",
-    "poem": "Write a short poem about the sea.",
-    "addition": "What is 17 + 25?",
-    "fact": "What is the capital of Australia?",
-    "persona": "Who are you?",
-    "code": "Write a Python function that reverses a string.",
-    "opinion": "Is it wrong to eat meat?",
-    "story": "Continue this story: The old house at the end of the street had been empty for years.",
-}
 SEEDS = 3
 LEADING = 8
-HAND = Path(__file__).with_name("hand_chosen_radii.json")
 OUT = Path("cache/calibration.json")
 
 Result = TypeVar("Result")
