@@ -1,10 +1,11 @@
 """Completions as points on a plane."""
 
+import functools
 import threading
 import warnings
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def project(points: np.ndarray, seed: int = 0) -> Projection:
 
 
 def warm_up() -> None:
-    """Have numba compile UMAP (about seven seconds), so that the first map does not wait for it."""
+    """Have numba compile UMAP (about ten seconds, once on a machine), so that the first map does not wait for it."""
     project(np.random.default_rng(0).normal(size=(2 * LEAST_FOR_UMAP, 4)))
 
 
@@ -96,17 +97,16 @@ def _umap(points: np.ndarray, seed: int) -> np.ndarray:
         warnings.filterwarnings("ignore", message="Tensorflow not installed", category=ImportWarning)
         warnings.filterwarnings("ignore", message=r"precomputed_knn\[2\]")  # needed for placing more points later
         from sklearn.metrics import pairwise_distances
-        from umap import UMAP
 
         neighbours = min(NEIGHBOURS, len(points) - 1)
         distances = pairwise_distances(points.astype(np.float32), metric="cosine")
         nearest = np.argsort(distances, axis=1)[:, :neighbours]
 
         # The usual spectral start fails on the small, disconnected graphs of few completions; PCA never does.
-        reducer = UMAP(
+        reducer = _compiled_umap()(
             n_neighbors=neighbours,
             metric="cosine",
-            # the same neighbours as UMAP finds, which takes five seconds of compiling to find them
+            # the same neighbours as UMAP finds, which takes half a minute of compiling to find them
             precomputed_knn=(nearest, np.take_along_axis(distances, nearest, axis=1)),
             min_dist=0.4,  # the default 0.1 piles the few markers of a group on top of each other
             init="pca",
@@ -115,6 +115,26 @@ def _umap(points: np.ndarray, seed: int) -> np.ndarray:
             n_jobs=1,
         )
         return np.asarray(reducer.fit_transform(points.astype(np.float32)), dtype=np.float64)
+
+
+@functools.cache
+def _compiled_umap() -> Any:
+    """The class UMAP; what numba compiles for it is kept on the disk, as numba does on request, beside the package."""
+    import numba
+
+    before = numba.config.DISABLE_JIT
+    # pynndescent searches neighbours, which are given here; imported as it is, it compiles for twenty seconds
+    numba.config.DISABLE_JIT = True
+    try:
+        import pynndescent  # noqa: F401
+    finally:
+        numba.config.DISABLE_JIT = before
+    from umap import UMAP, layouts, umap_
+
+    epoch = layouts._get_optimize_layout_euclidean_single_epoch_fn()
+    for function in (umap_.smooth_knn_dist, umap_.compute_membership_strengths, epoch):
+        function.enable_caching()
+    return UMAP
 
 
 def _spread(places: np.ndarray, group: np.ndarray) -> np.ndarray:

@@ -71,6 +71,16 @@ def test_the_same_points_and_seed_give_the_same_places():
     assert not np.array_equal(project(points, seed=5).xy, project(points, seed=6).xy)
 
 
+def test_what_numba_compiles_is_kept_for_the_next_program_and_the_search_for_neighbours_is_not_compiled():
+    project(groups(20, 2)[0])
+    from pynndescent import pynndescent_
+    from umap import umap_
+
+    for function in (umap_.smooth_knn_dist, umap_.compute_membership_strengths):
+        assert function.stats.cache_hits or function.stats.cache_misses  # a dispatcher without a cache counts neither
+    assert not hasattr(pynndescent_.nn_descent, "signatures")
+
+
 def test_copies_stay_near_their_point_and_do_not_move_the_others():
     points, _ = groups(20, 3)
     copies = points[[4] * 6] + 1e-6  # as far apart as two batches of one text
