@@ -17,7 +17,6 @@ from melbo_app.commands.options import (
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.jobs.atlas import parse_pairs
 from melbo_app.library.atlases import AtlasCell
-from melbo_app.results import plain
 
 HEAD = f"{'pair':>8}  {'σ':>9}  {'R':>8}  {'strength':>8}  {'KL':>6}  {'D':>5}  readable"
 
@@ -41,7 +40,7 @@ def atlas(
     read = parse_pairs(complete)
     workbench, prompts = prepare(prompt, system, template, model, scope)
     found = run(workbench.atlas(prompts, from_layers, to_layers, read, scope, stop=StopOnInterrupt()))
-    show(plain(found), [HEAD, *map(_line, found.cells)], as_json)
+    show(found.model_dump(mode="json"), [HEAD, *map(_line, found.cells)], as_json)
 
 
 def _line(cell: AtlasCell) -> str:

@@ -1,6 +1,6 @@
 """Verbs about trainings, which go on by themselves."""
 
-from melbo_app import results
+from melbo_app import listings
 from melbo_app.defaults import OpenTraining, check_texts, default_vectors, prompts_from
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import AgreementForm, Method, Start
@@ -40,7 +40,7 @@ class TrainingVerbs:
         agreement_form: AgreementForm = "numerator",
         temperature: float = 0.5,
         seed: int = 0,
-    ) -> results.JobLine:
+    ) -> listings.JobLine:
         """Start to train a bank of steering vectors on prompts, and return at once: the job goes on by itself.
 
         Args:
@@ -90,9 +90,9 @@ class TrainingVerbs:
         self._workbench.check_bank_name(name)
         asked = prompts_from(prompts, system, template, bool(self._workbench.load_model().has_template))
         config = wanted.fill(self._workbench, draft, asked, held_out or [])
-        return results.plain(self._workbench.start_training(asked, config, name, who=WHO).record())
+        return listings.plain(self._workbench.start_training(asked, config, name, who=WHO).record())
 
-    def jobs(self, limit: int = 100) -> results.JobLines:
+    def jobs(self, limit: int = 100) -> listings.JobLines:
         """The jobs of the server, whoever started them, newest first: trainings, maps and sweeps.
 
         Args:
@@ -100,9 +100,9 @@ class TrainingVerbs:
         Returns:
             jobs: id, kind, title, state, progress (stage, done, total, seconds_left), log, who, bank, error … of each
         """
-        return results.job_lines(self._workbench.jobs(limit))
+        return listings.job_lines(self._workbench.jobs(limit))
 
-    def job(self, id: int) -> results.JobLine:
+    def job(self, id: int) -> listings.JobLine:
         """Where a job stands.
 
         Args:
@@ -110,9 +110,9 @@ class TrainingVerbs:
         Returns:
             id, title, state (waiting, running, stopping, done, stopped, failed or interrupted), progress, log, bank …
         """
-        return results.plain(self._workbench.job(id))
+        return listings.plain(self._workbench.job(id))
 
-    def stop_job(self, id: int) -> results.JobLine:
+    def stop_job(self, id: int) -> listings.JobLine:
         """Ask a job to stop, keeping what is finished, or take it out of the queue.
 
         Args:
@@ -120,4 +120,4 @@ class TrainingVerbs:
         Returns:
             the job as it stands then
         """
-        return results.plain(self._workbench.stop_job(id))
+        return listings.plain(self._workbench.stop_job(id))
