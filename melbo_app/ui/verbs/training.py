@@ -1,8 +1,7 @@
 """Verbs about trainings, which go on by themselves."""
 
 from melbo_app import listings
-from melbo_app.defaults import OpenTraining, check_texts, default_vectors, prompts_from
-from melbo_app.engine.prompt import Prompt
+from melbo_app.defaults import OpenTraining, check_texts, prompts_from
 from melbo_app.engine.training_config import AgreementForm, Method, Start
 from melbo_app.workbench import Workbench
 
@@ -72,11 +71,11 @@ class TrainingVerbs:
         """
         wanted = OpenTraining(source, target, radius, relative_radius, scope)
         draft = wanted.draft(
-            vectors=default_vectors(method, against or []) if vectors is None else vectors,
-            method=method,
+            method,
+            vectors,
+            against or [],
             steps=steps,
             start=start,
-            against=tuple(Prompt(text) for text in against or []),
             p=p,
             q=q,
             saturation=saturation,
