@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks import result_of
 from benchmarks.methods import SOURCE, TARGET, Judge
 from melbo_app.analysis.embedding import Embedder, bundled_folder
 from melbo_app.engine.effect import effects
@@ -56,8 +57,8 @@ def main(
             SOURCE, TARGET, radius * piece.median_norm, vectors, scope=scope,
             agreement=weight, agreement_form=form, temperature=temperature,
         )  # fmt: skip
-        result = _returned(train(piece, config))
-        known, unknown = _returned(effects(result.vectors, config, piece, others, 8))
+        result = result_of(train(piece, config))
+        known, unknown = result_of(effects(result.vectors, config, piece, others, 8))
         texts = [judge.judge(result.vectors) for judge in judges]
         rows.append(
             {
@@ -77,14 +78,6 @@ def main(
     print("| form | λ | τ | R | scope | " + " | ".join(names) + " |\n" + "|---" * (5 + len(names)) + "|")
     for row in rows:
         print("| " + " | ".join(map(str, row["key"][:5])) + " | " + " | ".join(f"{row[n]:.3g}" for n in names) + " |")
-
-
-def _returned(work):
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
 
 
 if __name__ == "__main__":

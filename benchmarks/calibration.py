@@ -8,16 +8,16 @@ puts it beside the R that were chosen by reading completions, before anything wa
 import json
 import os
 import time
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 from scipy.stats import spearmanr
 
+from benchmarks import result_of
 from benchmarks.cusps import HAND, PROMPTS
 from melbo_app.engine.calibration import calibrate, random_directions
 from melbo_app.engine.encoding import encode
@@ -36,7 +36,6 @@ SEEDS = 3
 LEADING = 8
 OUT = Path("cache/calibration.json")
 
-Result = TypeVar("Result")
 app = typer.Typer(add_completion=False)
 
 
@@ -47,15 +46,6 @@ class Found:
     relative: float | None
     wall: float
     processor: float
-
-
-def result_of(work: Generator[Any, None, Result]) -> Result:
-    """What the work returns."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
 
 
 @app.command()

@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from benchmarks import made_up_curves
+from benchmarks import made_up_curves, result_of
 from melbo_app.analysis.curve import DiversityCurve
 from melbo_app.analysis.cusp import DETECTORS, cusps, find_cusp
 from melbo_app.engine.prompt import Prompt
@@ -38,12 +38,7 @@ app = typer.Typer(add_completion=False)
 
 def curve(workbench: Workbench, prompt: str, *, rescaled: bool) -> DiversityCurve:
     """The curve of one prompt, measured or looked up."""
-    work = workbench.diversity_curve([Prompt(prompt)], rescaled=rescaled)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
+    return result_of(workbench.diversity_curve([Prompt(prompt)], rescaled=rescaled))
 
 
 @app.command()

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmarks import result_of
 from benchmarks.cusps import HAND, PROMPTS
 from melbo_app.engine.prompt import Prompt
 from melbo_app.library.explorations import Exploration
@@ -23,16 +24,6 @@ OUT = Path("cache/explorations.json")
 SHOWN = 5
 
 app = typer.Typer(add_completion=False)
-
-
-def explore(workbench: Workbench, prompt: Prompt) -> Exploration:
-    """One press of Explore."""
-    work = workbench.explore(prompt)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
 
 
 @app.command()
@@ -48,7 +39,7 @@ def measure(
         if name in rows:
             continue
         begin, used = time.perf_counter(), time.process_time()
-        found = explore(workbench, Prompt(PROMPTS[name]))
+        found = result_of(workbench.explore(Prompt(PROMPTS[name])))
         wall, processor = time.perf_counter() - begin, time.process_time() - used
         rows[name] = {"wall": wall, "processor": processor, "found": found.model_dump(mode="json")}
         spare = out.with_suffix(".new")

@@ -22,6 +22,7 @@ import torch
 import typer
 from torch import Tensor
 
+from benchmarks import result_of
 from benchmarks.saturations import CANDIDATES, SaturatedObjective
 from melbo_app.analysis.diversity import READABLE_NATS, readable_diversity, summed_variance
 from melbo_app.analysis.embedding import Embedder, bundled_folder
@@ -153,13 +154,7 @@ def train(piece: ModelSlice, case: Case) -> tuple[Tensor, dict[str, object]]:
     if word != BUILT_IN:
         power = ascent.counted
         ascent.counted = SaturatedObjective(power.p, power.q, None, CANDIDATES[case.objective](piece))
-    training = METHODS[config.method](ascent)
-    while True:
-        try:
-            next(training)
-        except StopIteration as end:
-            result = end.value
-            break
+    result = result_of(METHODS[config.method](ascent))
     with torch.no_grad():
         j = PowerObjective()(piece.deltas(result.vectors), ascent.mask)
     return result.vectors, {"seconds": result.seconds, "steps": result.steps, "j": float(j.log().mean().exp())}

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from melbo_app.engine.prompt import Prompt
-from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.engine.training_config import Method, TrainingConfig
 from melbo_app.errors import InputError
 from melbo_app.jobs.steering import variants
 from melbo_app.jobs.training import default_scope
@@ -48,12 +48,6 @@ def chosen(bank: Bank, vectors: Sequence[int] | None, radii: Sequence[float] | N
     return numbers, norms
 
 
-def default_vectors(method: str, against: Sequence[str]) -> int:
-    """How many vectors to look for: 8, or as many as the method can find."""
-    most = {"difference-of-means": 1, "contrast-pca": max(1, len(against))}
-    return min(8, most.get(method, 8))
-
-
 @dataclass(frozen=True)
 class OpenTraining:
     """What of a training may be left open: None follows from the loaded model and the prompts.
@@ -74,13 +68,20 @@ class OpenTraining:
         if relative is not None and not (math.isfinite(relative) and relative > 0):
             raise InputError("relative R", f"{relative} is no length", "Choose a number above 0, 0.07 as a rule")
 
-    def draft(self, **fixed: Any) -> TrainingConfig:
-        """A configuration with something in every gap, so that what is wrong without a model is refused without one."""
+    def draft(self, method: str, vectors: int | None, against: Sequence[str], **fixed: Any) -> TrainingConfig:
+        """A configuration with something in every gap, so that what is wrong without a model is refused without one.
+
+        Without a number of ``vectors`` it is 8, or as many as the method can find with the texts of ``against``.
+        """
+        most = {"difference-of-means": 1, "contrast-pca": max(1, len(against))}.get(method, 8)
         return TrainingConfig(
             source=0 if self.source is None else self.source,
             target=(self.source or 0) + 1 if self.target is None else self.target,
             radius=1.0 if self.radius is None else self.radius,
             scope="all" if self.scope is None else self.scope,
+            method=cast(Method, method),  # an unknown one is refused with the names of those there are
+            vectors=min(8, most) if vectors is None else vectors,
+            against=tuple(Prompt(text) for text in against),
             **fixed,
         )
 

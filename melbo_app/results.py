@@ -4,97 +4,18 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Literal, TypedDict, cast
 
-from pydantic import BaseModel
-
 from melbo_app.analysis.curve import DiversityCurve
-from melbo_app.analysis.cusp import DEFAULT_DETECTOR, Cusp, Detector
+from melbo_app.analysis.cusp import DEFAULT_DETECTOR, Cusp
 from melbo_app.analysis.flags import FlagKind, flags
 from melbo_app.analysis.readability import Verdict
 from melbo_app.jobs.flagging import flagged, gathered
 from melbo_app.jobs.judging import Judgement
-from melbo_app.jobs.loaded_model import ModelSummary
 from melbo_app.jobs.mapping import Map
 from melbo_app.jobs.similarity import Similarity
-from melbo_app.library.bank import Bank, BankSummary, PromptRecord
+from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completions import Comparison, Completion, Scores
 from melbo_app.library.explorations import Exploration
-from melbo_app.library.job_records import JobKind, JobRecord, JobState
-from melbo_app.library.labels import Label
-
-
-class KnownModel(TypedDict):
-    name: str
-    spec: str
-    loaded: bool
-
-
-class KnownModels(TypedDict):
-    models: list[KnownModel]
-
-
-class BankLine(TypedDict):
-    """A bank of the shelf; where it is damaged, ``damaged`` says how and nothing else is known."""
-
-    name: str
-    sample: bool
-    vectors: int
-    hash: str | None
-    model: str | None
-    source: int | None
-    target: int | None
-    scope: str | None
-    radius: float | None
-    method: str | None
-    created: str | None
-    damaged: str | None
-
-
-class Shelf(TypedDict):
-    banks: list[BankLine]
-
-
-class Imported(TypedDict):
-    name: str
-    vectors: int
-    radius: float
-    note: str | None
-
-
-class JobStep(TypedDict):
-    stage: str
-    done: int
-    total: int
-    seconds_left: float | None
-
-
-class LogEntry(TypedDict):
-    at: str
-    text: str
-
-
-class JobLine(TypedDict):
-    """A job; ``bank`` is the name of the bank that it made, ``comparison`` the id of the comparison, None as long as
-    there is nothing. ``place`` is its place in the queue, while it waits."""
-
-    id: int
-    kind: JobKind
-    title: str
-    request: dict[str, Any]
-    state: JobState
-    progress: JobStep | None
-    log: list[LogEntry]
-    who: str
-    created: str
-    started: str | None
-    ended: str | None
-    bank: str | None
-    comparison: int | None
-    error: str | None
-    place: int | None
-
-
-class JobLines(TypedDict):
-    jobs: list[JobLine]
+from melbo_app.listings import plain
 
 
 class FlagLine(TypedDict):
@@ -224,59 +145,9 @@ class Drawn(TypedDict):
     points: list[PlacedText]
 
 
-class LabelLine(TypedDict):
-    bank: str
-    bank_hash: str
-    vector: int
-    name: str
-    tags: list[str]
-    rating: int | None
-    note: str
-    updated: str | None
-
-
-class LabelLines(TypedDict):
-    labels: list[LabelLine]
-
-
-class Figures(TypedDict):
-    """Figures of a set of answers (``analysis/diversity.py``); None: it could not be said."""
-
-    summed_variance: float
-    error: float | None
-    cosine_distance: float
-    distinct: float
-    answers: float
-    readable_diversity: float
-    readable: float
-    loss: float | None
-    kl: float | None
-
-
-class CurveLine(TypedDict):
-    """One R of a diversity curve; ``control`` is that of random vectors, ``seeds`` each seed by itself."""
-
-    relative_radius: float
-    radius: float
-    vectors: Figures
-    control: Figures
-    seeds: list[Figures]
-    control_seeds: list[Figures]
-    comparisons: list[int]
-
-
-class CuspLine(TypedDict):
-    """What a detector found: R as a multiple of the median norm, or None and why not."""
-
-    detector: Detector
-    radius: float | None
-    reason: str
-    low: float | None
-    high: float | None
-
-
 class Curved(TypedDict):
-    """A diversity curve with its cusps; ``cusp`` is what the default detector found."""
+    """A diversity curve with its cusps (``analysis/curve.py``, ``analysis/cusp.py``); ``cusp`` is what the default
+    detector found."""
 
     how: Literal["trained", "rescaled"]
     bank: str | None
@@ -285,10 +156,10 @@ class Curved(TypedDict):
     scope: str | None
     median_norm: float
     seeds: list[int]
-    points: list[CurveLine]
+    points: list[dict[str, Any]]
     finished: bool
     cusp: float | None
-    cusps: list[CuspLine]
+    cusps: list[dict[str, Any]]
 
 
 class BehaviourLine(TypedDict):
@@ -333,38 +204,6 @@ class Explored(TypedDict):
     seconds: dict[str, float]
     model: str
     created: str
-
-
-def plain(record: BaseModel) -> Any:
-    """A record as JSON can hold it."""
-    return record.model_dump(mode="json")
-
-
-def known_models(models: Iterable[ModelSummary]) -> KnownModels:
-    """The models that can be loaded at once."""
-    return {"models": [cast(KnownModel, asdict(entry)) for entry in models]}
-
-
-def shelf(banks: Iterable[BankSummary]) -> Shelf:
-    """The banks, in their order."""
-    keys = ("model", "source", "target", "scope", "radius", "method", "created")
-    lines: list[Any] = []
-    for entry in banks:
-        record = plain(entry.record) if entry.record else {}
-        facts = {"name": entry.name, "sample": entry.sample, "vectors": entry.vectors, "hash": entry.hash}
-        lines.append(facts | {key: record.get(key) for key in keys} | {"damaged": entry.damaged})
-    return {"banks": lines}
-
-
-def imported(bank: Bank) -> Imported:
-    """A bank that came from a file; its ``note`` says what was assumed."""
-    record = bank.record
-    return {"name": record.name, "vectors": len(bank.vectors), "radius": record.radius, "note": record.note}
-
-
-def job_lines(jobs: Iterable[JobRecord]) -> JobLines:
-    """Jobs, in their order."""
-    return {"jobs": [plain(entry) for entry in jobs]}
 
 
 def steered(comparison: Comparison) -> Steered:
@@ -430,7 +269,7 @@ def drawn(found: Map) -> Drawn:
 
 def diversity_curve(curve: DiversityCurve, cusps: Iterable[Cusp]) -> Curved:
     """A diversity curve, and what the detectors found."""
-    told = [cast(CuspLine, asdict(cusp)) for cusp in cusps]
+    told = [asdict(cusp) for cusp in cusps]
     chosen = next((one["radius"] for one in told if one["detector"] == DEFAULT_DETECTOR), None)
     return cast(Curved, {**asdict(curve), "cusp": chosen, "cusps": told})
 
@@ -450,11 +289,6 @@ def explored(found: Exploration) -> Explored:
     }
     facts = plain(found) | shares | {"sentence": found.sentence, "behaviours": behaviours}
     return cast(Explored, {key: facts[key] for key in Explored.__annotations__})
-
-
-def label_lines(labels: Iterable[Label]) -> LabelLines:
-    """Labels, in their order."""
-    return {"labels": [plain(entry) for entry in labels]}
 
 
 def _verdicts(comparison: Comparison, radius: float, *, random: bool) -> Verdicts:

@@ -11,18 +11,12 @@ from melbo_app.commands.options import (
     ScopeOption,
     SystemOption,
     TemplateOption,
-    check_texts,
-    load,
     numbers,
+    prepare,
 )
-from melbo_app.commands.options import prompts as read_prompts
 from melbo_app.commands.output import StopOnInterrupt, run, show
-from melbo_app.engine.scope import TokenScope
 from melbo_app.jobs.atlas import parse_pairs
 from melbo_app.library.atlases import AtlasCell
-from melbo_app.results import plain
-from melbo_app.settings import Settings
-from melbo_app.workbench import Workbench
 
 HEAD = f"{'pair':>8}  {'σ':>9}  {'R':>8}  {'strength':>8}  {'KL':>6}  {'D':>5}  readable"
 
@@ -42,16 +36,11 @@ def atlas(
 ) -> None:
     """Pairs of layers: singular values, calibrated R, and what vectors change and say at that R. Ctrl+C keeps the pairs
     that are done."""
-    TokenScope.parse(scope or "all")  # refuses a wrong one now: loading the model takes seconds
-    from_layers = None if sources is None else numbers("source layers", sources, int)
-    to_layers = None if targets is None else numbers("target layers", targets, int)
+    from_layers, to_layers = numbers("source layers", sources, int), numbers("target layers", targets, int)
     read = parse_pairs(complete)
-    check_texts(prompt)
-    workbench = Workbench(Settings())
-    state = load(workbench, model)
-    prompts = read_prompts(prompt, system, template, bool(state.has_template))
+    workbench, prompts = prepare(prompt, system, template, model, scope)
     found = run(workbench.atlas(prompts, from_layers, to_layers, read, scope, stop=StopOnInterrupt()))
-    show(plain(found), [HEAD, *map(_line, found.cells)], as_json)
+    show(found.model_dump(mode="json"), [HEAD, *map(_line, found.cells)], as_json)
 
 
 def _line(cell: AtlasCell) -> str:

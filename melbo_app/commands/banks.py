@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from melbo_app import results
+from melbo_app import listings
 from melbo_app.commands.options import BankArgument, Json, ModelOption, OverwriteOption, load, refuse_early_json
 from melbo_app.commands.output import show
 from melbo_app.errors import InputError
@@ -34,7 +34,7 @@ def list_banks(as_json: Json = False) -> None:
     """Own banks, newest first, then the samples."""
     shelf = Workbench(Settings()).banks()
     lines = [_line(entry) for entry in shelf] or ["There are no banks yet. Train one, or import one."]
-    show(results.shelf(shelf), lines, as_json)
+    show(listings.shelf(shelf), lines, as_json)
 
 
 @banks.command("show")
@@ -98,7 +98,7 @@ def import_bank(
     )  # fmt: skip
     record = bank.record
     line = f"{record.name}: {len(bank.vectors)} vectors, R = {record.radius:g}."
-    show(results.imported(bank), [f"{line} {record.note}" if record.note else line], as_json)
+    show(listings.imported(bank), [f"{line} {record.note}" if record.note else line], as_json)
 
 
 @banks.command("export")

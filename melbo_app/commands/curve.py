@@ -52,7 +52,8 @@ def curve(
 ) -> None:
     """How diverse completions are over R, beside random vectors of the same R, and the R where that starts to rise.
     Ctrl+C keeps the points that are there."""
-    wanted = None if radii is None else check_grid(numbers("radii", radii, float), seeds)
+    given = numbers("radii", radii, float)
+    wanted = None if given is None else check_grid(given, seeds)
     if vectors < 2:
         raise InputError("vectors", f"{vectors} cannot differ from each other", "Choose 2 or more; 4 as a rule")
     decoding = Decoding(max_new_tokens)

@@ -11,17 +11,13 @@ from melbo_app.commands.options import (
     SeedOption,
     SystemOption,
     TemplateOption,
-    check_texts,
-    load,
+    prepare,
 )
-from melbo_app.commands.options import prompts as read_prompts
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.errors import InputError
 from melbo_app.jobs.exploring import check_settings
 from melbo_app.library.explorations import RADIUS_RULES, Exploration, ExploreSettings
 from melbo_app.results import explored
-from melbo_app.settings import Settings
-from melbo_app.workbench import Workbench
 
 USUAL = ExploreSettings()
 LONGEST = 160
@@ -65,10 +61,8 @@ def explore(
         source=source, target=target, scope=scope, max_new_tokens=max_new_tokens, threshold=threshold, seed=seed,
     )  # fmt: skip
     check_settings(settings)
-    texts = check_texts([prompt] if prompt is not None else None)
-    workbench = Workbench(Settings())
-    state = load(workbench, model)
-    [asked] = read_prompts(texts, system, template, bool(state.has_template))
+    texts = None if prompt is None else [prompt]
+    workbench, [asked] = prepare(texts, system, template, model, scope)
     found = run(workbench.explore(asked, settings, stop=StopOnInterrupt()))
     show(explored(found), _lines(found), as_json)
 

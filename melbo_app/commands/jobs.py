@@ -7,7 +7,7 @@ import typer
 from melbo_app.commands.options import Json, refuse_early_json
 from melbo_app.commands.output import show
 from melbo_app.library.job_records import JobRecord
-from melbo_app.results import job_lines, plain
+from melbo_app.listings import job_lines, plain
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 

@@ -9,7 +9,7 @@ from melbo_app.commands.options import BankArgument, Json, OverwriteOption, refu
 from melbo_app.commands.output import show
 from melbo_app.defaults import save_label
 from melbo_app.library.labels import Label, LabelVersion
-from melbo_app.results import label_lines, plain
+from melbo_app.listings import label_lines, plain
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 

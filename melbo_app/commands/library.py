@@ -10,7 +10,7 @@ from melbo_app.commands.labels import label_line
 from melbo_app.commands.options import Json, OverwriteOption
 from melbo_app.commands.output import show
 from melbo_app.library.completions import Completion
-from melbo_app.results import plain
+from melbo_app.listings import plain
 from melbo_app.settings import Settings
 from melbo_app.sizes import parse_size, size_text
 from melbo_app.workbench import Workbench

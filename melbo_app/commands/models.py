@@ -2,7 +2,7 @@
 
 from melbo_app.commands.options import Json
 from melbo_app.commands.output import show
-from melbo_app.results import known_models
+from melbo_app.listings import known_models
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 

@@ -10,8 +10,10 @@ import typer
 from melbo_app import defaults
 from melbo_app.defaults import chosen, own_prompts, prompts_from
 from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.scope import TokenScope
 from melbo_app.errors import InputError
 from melbo_app.jobs.loaded_model import ModelState
+from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
 Number = TypeVar("Number", int, float)
@@ -44,6 +46,18 @@ def load(workbench: Workbench, model: str | None) -> ModelState:
     return workbench.load_model(model)
 
 
+def prepare(
+    texts: list[str] | None, system: str | None, template: bool | None, model: str | None, scope: str | None
+) -> tuple[Workbench, list[Prompt]]:
+    """A workbench with the model loaded, and the prompts. Wrong prompts and scopes are refused first: loading it takes
+    seconds."""
+    TokenScope.parse(scope or "all")
+    check_texts(texts)
+    workbench = Workbench(Settings())
+    state = load(workbench, model)
+    return workbench, prompts(texts, system, template, bool(state.has_template))
+
+
 def request(
     workbench: Workbench,
     bank: str,
@@ -56,11 +70,7 @@ def request(
 ) -> tuple[list[Prompt], list[int], list[float]]:
     """Prompts, vectors and R of a steering, with the bank's own where nothing is given."""
     loaded = workbench.bank(bank)
-    vectors, radii = chosen(
-        loaded,
-        None if vector is None else numbers("vector", vector, int),
-        None if radius is None else numbers("radius", radius, float),
-    )
+    vectors, radii = chosen(loaded, numbers("vector", vector, int), numbers("radius", radius, float))
     if prompt:
         check_texts(prompt)
     elif not loaded.record.prompts:
@@ -96,8 +106,10 @@ def refuse_early_json(group: str, command: str) -> None:
     raise InputError("--json", f"it stands before “{command}”", f"Write it at the end: {group} {command} … --json")
 
 
-def numbers(field: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
-    """Numbers written with commas."""
+def numbers(field: str, text: str | None, kind: Callable[[str], Number]) -> list[Number] | None:
+    """Numbers written with commas; None where the option is left out."""
+    if text is None:
+        return None
     try:
         return [kind(part) for part in text.split(",")]
     except ValueError as error:

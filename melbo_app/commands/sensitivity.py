@@ -12,16 +12,11 @@ from melbo_app.commands.options import (
     ScopeOption,
     SystemOption,
     TemplateOption,
-    check_texts,
-    load,
     numbers,
+    prepare,
 )
-from melbo_app.commands.options import prompts as read_prompts
 from melbo_app.commands.output import StopOnInterrupt, run, show
-from melbo_app.engine.scope import TokenScope
 from melbo_app.jobs.training import default_scope
-from melbo_app.settings import Settings
-from melbo_app.workbench import Workbench
 
 
 def sensitivity(
@@ -37,13 +32,8 @@ def sensitivity(
 ) -> None:
     """How strongly target layers answer to source layers: singular values of the Jacobian between them. Ctrl+C keeps
     the pairs that are done."""
-    TokenScope.parse(scope or "all")  # refuses a wrong one now: loading the model takes seconds
-    from_layers = None if sources is None else numbers("source layers", sources, int)
-    to_layers = None if targets is None else numbers("target layers", targets, int)
-    check_texts(prompt)
-    workbench = Workbench(Settings())
-    state = load(workbench, model)
-    prompts = read_prompts(prompt, system, template, bool(state.has_template))
+    from_layers, to_layers = numbers("source layers", sources, int), numbers("target layers", targets, int)
+    workbench, prompts = prepare(prompt, system, template, model, scope)
     usual = workbench.suggestion(prompts)
     pairs = run(
         workbench.sensitivity(

@@ -34,7 +34,7 @@ def top_tokens(
     as_json: Json = False,
 ) -> None:
     """Tokens that a bank's vectors promote and suppress behind a prompt. Default prompts: those of the bank."""
-    vectors = None if vector is None else numbers("vector", vector, int)
+    vectors = numbers("vector", vector, int)
     if prompt:
         check_texts(prompt)
     workbench = Workbench(Settings())

@@ -18,8 +18,7 @@ from melbo_app.commands.options import (
 )
 from melbo_app.commands.options import prompts as read_prompts
 from melbo_app.commands.output import StopOnInterrupt, run, show
-from melbo_app.defaults import OpenTraining, default_vectors
-from melbo_app.engine.prompt import Prompt
+from melbo_app.defaults import OpenTraining
 from melbo_app.errors import InputError
 from melbo_app.library.bank import Bank
 from melbo_app.settings import Settings
@@ -90,14 +89,14 @@ def train(
     wanted = OpenTraining(source, target, radius, relative_radius, scope)
     # What can be refused without the model is refused now: loading it takes seconds.
     draft = wanted.draft(
-        vectors=default_vectors(method, against or []) if vectors is None else vectors,
-        method=method,
+        method,
+        vectors,
+        against or [],
         steps=steps,
         p=p,
         q=q,
         seed=seed,
         start=start,
-        against=tuple(Prompt(text) for text in against or []),
         saturation=saturation,
         orthogonality=orthogonality,
         agreement=agreement,

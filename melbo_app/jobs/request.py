@@ -11,27 +11,36 @@ from melbo_app.errors import InputError
 from melbo_app.library.explorations import ExploreSettings
 
 
-class TrainingRequest(BaseModel):
-    """A training. ``model_hash`` is that of the weights it is meant for; None: no model was loaded yet."""
-
+class _Asked(BaseModel):
     model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        raise NotImplementedError
+
+
+class _OfModel(_Asked):
+    """``model_hash`` is that of the weights it is meant for; None: no model was loaded yet."""
+
+    model: str
+    model_hash: str | None = None
+
+
+class TrainingRequest(_OfModel):
+    """A training."""
 
     kind: Literal["training"] = "training"
     prompts: tuple[Prompt, ...]
     config: TrainingConfig
     name: str
-    model: str
-    model_hash: str | None = None
 
     @property
     def title(self) -> str:
-        """What people call it."""
         return f"Training “{self.name}”"
 
 
-class _Completing(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
+class _Completing(_Asked):
     bank: str
     prompts: tuple[Prompt, ...]
     vectors: tuple[int, ...]
@@ -47,7 +56,6 @@ class MapRequest(_Completing):
 
     @property
     def title(self) -> str:
-        """What people call it."""
         return f"Map of “{self.bank}”"
 
 
@@ -59,19 +67,11 @@ class SweepRequest(_Completing):
 
     @property
     def title(self) -> str:
-        """What people call it."""
         return f"Sweep of “{self.bank}” over {len(self.radii)} R"
 
 
-def _beginning(prompt: Prompt) -> str:
-    words = " ".join(prompt.user.split())
-    return words if len(words) <= 40 else words[:39] + "…"
-
-
-class AtlasRequest(BaseModel):
+class AtlasRequest(_OfModel):
     """A layer atlas: pairs of layers, and those of them whose vectors are completed with (None: all)."""
-
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     kind: Literal["atlas"] = "atlas"
     prompts: tuple[Prompt, ...]
@@ -79,19 +79,14 @@ class AtlasRequest(BaseModel):
     targets: tuple[int, ...]
     read: tuple[tuple[int, int], ...] | None
     scope: str
-    model: str
-    model_hash: str | None = None
 
     @property
     def title(self) -> str:
-        """What people call it."""
         return f"Layers on “{_beginning(self.prompts[0])}”"
 
 
-class CurveRequest(BaseModel):
+class CurveRequest(_OfModel):
     """A diversity curve: vectors trained at each R, one bank trained and rescaled, or the first vectors of ``bank``."""
-
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     kind: Literal["curve"] = "curve"
     prompts: tuple[Prompt, ...]
@@ -102,30 +97,27 @@ class CurveRequest(BaseModel):
     vectors: int
     seeds: int
     decoding: Decoding
-    model: str
-    model_hash: str | None = None
 
     @property
     def title(self) -> str:
-        """What people call it."""
         return f"Curve over R on “{_beginning(self.prompts[0])}”"
 
 
-class ExploreRequest(BaseModel):
+class ExploreRequest(_OfModel):
     """One press of Explore."""
-
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
 
     kind: Literal["explore"] = "explore"
     prompt: Prompt
     settings: ExploreSettings
-    model: str
-    model_hash: str | None = None
 
     @property
     def title(self) -> str:
-        """What people call it."""
         return f"Exploring “{_beginning(self.prompt)}”"
+
+
+def _beginning(prompt: Prompt) -> str:
+    words = " ".join(prompt.user.split())
+    return words if len(words) <= 40 else words[:39] + "…"
 
 
 Request = TrainingRequest | MapRequest | SweepRequest | AtlasRequest | CurveRequest | ExploreRequest

@@ -1,14 +1,11 @@
 """Layer atlases: what was measured of pairs of layers, a JSON file for each model, scope and set of prompts."""
 
-import hashlib
-import json
-from pathlib import Path
+from datetime import datetime
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, FiniteFloat, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, FiniteFloat
 
-from melbo_app.errors import StorageError
-from melbo_app.library.atomic import write_file
 from melbo_app.library.bank import PromptRecord
+from melbo_app.library.json_files import JsonFiles, Measured, key_of
 
 
 class AtlasCell(BaseModel):
@@ -53,13 +50,10 @@ class AtlasCell(BaseModel):
         return self.source, self.target
 
 
-class Atlas(BaseModel):
+class Atlas(Measured):
     """What was measured of pairs of layers so far."""
 
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
-
     model: str
-    model_hash: str
     dtype: str
     prompts: tuple[PromptRecord, ...]
     scope: str
@@ -71,9 +65,11 @@ class Atlas(BaseModel):
     @property
     def key(self) -> str:
         """Tells one atlas from another: pairs of the same one can be compared."""
-        prompts = [prompt.model_dump() for prompt in self.prompts]
-        facts = json.dumps([self.model_hash, self.dtype, prompts, self.scope], sort_keys=True)
-        return hashlib.sha256(facts.encode()).hexdigest()[:32]
+        return key_of([self.model_hash, self.dtype, [prompt.model_dump() for prompt in self.prompts], self.scope])
+
+    @property
+    def moment(self) -> datetime:
+        return self.changed
 
     def cell(self, source: int, target: int) -> AtlasCell | None:
         """What is known of a pair, or None."""
@@ -85,33 +81,7 @@ class Atlas(BaseModel):
         return self.model_copy(update={"cells": tuple(sorted([*others, cell], key=lambda one: one.pair))})
 
 
-class Atlases:
-    """The atlases in ``folder``, which need not exist. A file that cannot be read counts as none: it is made again."""
+class Atlases(JsonFiles[Atlas]):
+    """The atlases that were measured."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def save(self, atlas: Atlas) -> None:
-        """Put an atlas in the place of what was there. Raises StorageError where the disk refuses."""
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"“{self._folder}” could not be made ({error.strerror or error}).") from error
-        write_file(self._folder / f"{atlas.key}.json", atlas.model_dump_json().encode(), overwrite=True)
-
-    def find(self, key: str) -> Atlas | None:
-        """The atlas with this key."""
-        return _read(self._folder / f"{key}.json")
-
-    def latest(self, model_hash: str) -> Atlas | None:
-        """The atlas of a model that was changed last."""
-        found = [_read(path) for path in self._folder.glob("*.json")]
-        own = [atlas for atlas in found if atlas is not None and atlas.model_hash == model_hash]
-        return max(own, key=lambda atlas: atlas.changed, default=None)
-
-
-def _read(path: Path) -> Atlas | None:
-    try:
-        return Atlas.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None
+    kind = Atlas

@@ -1,15 +1,12 @@
 """Explorations: what came of one press of Explore, a JSON file each."""
 
-import hashlib
-import json
-from pathlib import Path
+from datetime import datetime
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat
 
-from melbo_app.errors import StorageError
-from melbo_app.library.atomic import write_file
 from melbo_app.library.bank import PromptRecord
+from melbo_app.library.json_files import JsonFiles, Measured, key_of
 
 RadiusRule = Literal["calibration", "curve", "suggested"]
 RADIUS_RULES: tuple[RadiusRule, ...] = ("calibration", "curve", "suggested")
@@ -95,13 +92,10 @@ class SetAside(BaseModel):
     reason: str
 
 
-class Exploration(BaseModel):
+class Exploration(Measured):
     """What came of one press of Explore; ``comparison`` and ``control_comparison`` hold the texts."""
 
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
-
     model: str
-    model_hash: str
     dtype: str
     prompt: PromptRecord
     settings: ExploreSettings
@@ -131,8 +125,11 @@ class Exploration(BaseModel):
     @property
     def key(self) -> str:
         """Tells one exploration from another: the same key, the same result."""
-        facts = [self.model_hash, self.dtype, self.prompt.model_dump(), self.settings.model_dump()]
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+        return key_of([self.model_hash, self.dtype, self.prompt.model_dump(), self.settings.model_dump()])
+
+    @property
+    def moment(self) -> datetime:
+        return self.created
 
     def answer(self, vector: int) -> Answer:
         """What a vector says."""
@@ -157,33 +154,7 @@ class Exploration(BaseModel):
         )
 
 
-class Explorations:
-    """The explorations in ``folder``, which need not exist. A file that cannot be read counts as none."""
+class Explorations(JsonFiles[Exploration]):
+    """The explorations that were made."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def save(self, exploration: Exploration) -> None:
-        """Put an exploration in the place of the same one before. Raises StorageError where the disk refuses."""
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"“{self._folder}” could not be made ({error.strerror or error}).") from error
-        write_file(self._folder / f"{exploration.key}.json", exploration.model_dump_json().encode(), overwrite=True)
-
-    def find(self, key: str) -> Exploration | None:
-        """The exploration with this key."""
-        return _read(self._folder / f"{key}.json")
-
-    def of_model(self, model_hash: str) -> list[Exploration]:
-        """Those of a model, the newest first."""
-        found = [_read(path) for path in self._folder.glob("*.json")]
-        own = [one for one in found if one is not None and one.model_hash == model_hash]
-        return sorted(own, key=lambda one: one.created, reverse=True)
-
-
-def _read(path: Path) -> Exploration | None:
-    try:
-        return Exploration.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
-        return None
+    kind = Exploration

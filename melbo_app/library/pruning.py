@@ -96,8 +96,8 @@ def _remove_leftovers(cache_dir: Path, dry_run: bool) -> list[Removal]:
     """Uploads, and what was being written when the program ended; the page may still need what is younger."""
     found = [
         *cache_dir.glob("uploads/*"),
-        *cache_dir.glob("banks/.*.part"),
-        *cache_dir.glob("curves/.*.part"),
+        *cache_dir.glob(".*.part"),
+        *cache_dir.glob("*/.*.part"),
         *cache_dir.glob("models/.part-*"),
     ]
     count = size = 0

@@ -7,7 +7,7 @@ from typing import Any
 from melbo_app.engine.training_config import TrainingProgress
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.loaded_model import ModelState
-from melbo_app.library.bank import Bank, BankRecord, BankSummary
+from melbo_app.library.bank import Bank, BankRecord, BankSummary, PromptRecord
 from melbo_app.library.completions import ComparisonSummary
 from melbo_app.ui.components.progress_bar import resting, working
 
@@ -58,6 +58,12 @@ def first_line(text: str, most: int = 60) -> str:
     return flat if len(flat) <= most else flat[: most - 1] + "…"
 
 
+def prompts_told(prompts: Sequence[PromptRecord], most: int = 40) -> str:
+    """The beginning of the first prompt, and how many there are beside it."""
+    more = f" and {len(prompts) - 1} more" if len(prompts) > 1 else ""
+    return f"“{first_line(prompts[0].user, most)}”{more}"
+
+
 def provenance(summary: BankSummary) -> list[str]:
     """Where a bank comes from, in a few short lines."""
     record = summary.record
@@ -65,9 +71,8 @@ def provenance(summary: BankSummary) -> list[str]:
         return [f"“{summary.name}” cannot be used: {summary.damaged}"]
     facts = [record.method, layers(record), radius_text(record.radius, record.median_norm)]
     origin = [f"scope {record.scope}"] if record.scope else []
-    prompt = f"“{first_line(record.prompts[0].user)}”" if record.prompts else ""
-    more = f" and {len(record.prompts) - 1} more" if len(record.prompts) > 1 else ""
-    return [" · ".join(facts), " · ".join([*origin, record.model]), prompt + more, record.note or ""]
+    prompts = prompts_told(record.prompts, 60) if record.prompts else ""
+    return [" · ".join(facts), " · ".join([*origin, record.model]), prompts, record.note or ""]
 
 
 def bank_choices(summaries: Iterable[BankSummary]) -> list[tuple[str, str]]:

@@ -1,10 +1,19 @@
-"""Which work a browser tab has under way, so that its Stop button and its next press end it."""
+"""Which work a browser tab has under way: it is followed to its end, and its Stop button and its next press end it."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import gradio as gr
+
+from melbo_app.errors import MelboError
+from melbo_app.jobs.job import Job, Progress
+from melbo_app.ui.components.progress_bar import resting, working
+from melbo_app.ui.forms import Returning
+from melbo_app.ui.guard import bind
+
+FRAME = 0.15  # seconds between two looks at a job
 
 
 class Runs:
@@ -26,6 +35,36 @@ class Runs:
             if self._stops.get(tab) is stop:
                 del self._stops[tab]
 
+    def follow(
+        self, request: gr.Request, job: Job[Progress, Any], *, own: bool
+    ) -> Returning[tuple[dict[str, Any], Progress | None], bool]:
+        """Look at a job until it ends: the progress bar's value, and how far the job is (None: it has not said yet).
+
+        The job goes on when the page is left. Stop ends it, and so does the tab's next run where the job is its
+        ``own``. The ``result`` is whether the end was reached; else a later run took its place, and nothing more is to
+        be shown. Raises MelboError where the job failed.
+        """
+        looks = self._look(request, job, own)
+        return Returning(looks)
+
+    def _look(
+        self, request: gr.Request, job: Job[Progress, Any], own: bool
+    ) -> Generator[tuple[dict[str, Any], Progress | None], None, bool]:
+        with self.start(request) as stop:
+            yield working("starting"), None
+            while not job.wait(FRAME):
+                replaced = self.replaced(request, stop)
+                if stop.is_set() and (own or not replaced):
+                    job.stop()
+                if replaced:
+                    return False
+                step: Any = job.progress
+                if step is not None and not stop.is_set():
+                    yield working(step.stage, step.done / max(1, step.total)), step
+        if job.error:
+            raise MelboError(job.error)
+        return True
+
     def replaced(self, request: gr.Request, stop: threading.Event) -> bool:
         """Whether a later run of this browser tab took the place of the one that ``stop`` belongs to."""
         return self._stops.get(request.session_hash or "") is not stop
@@ -41,3 +80,17 @@ class Runs:
             return False
         stop.set()
         return True
+
+    def bind(self, trigger: Callable[..., Any], fn: Callable[..., Any], inputs: Any, outputs: Any, bar: gr.HTML) -> Any:
+        """Bind an event that does or follows this work, for several browser tabs at once; ``bar`` says how it ended."""
+        shared = f"runs-{id(self)}"
+        run = bind(trigger, fn, inputs, outputs, trigger_mode="multiple", concurrency_limit=8, concurrency_id=shared)
+        bind(run.failure, lambda: resting("Not finished."), None, bar)
+        return run
+
+    def bind_stop(self, button: gr.Button, bar: gr.HTML) -> None:
+        """Bind the Stop button."""
+        bind(button.click, self._press_stop, None, bar)
+
+    def _press_stop(self, request: gr.Request) -> dict[str, Any]:
+        return working("Stopping") if self.stop(request) else resting("Nothing is under way.")

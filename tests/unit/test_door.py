@@ -1,10 +1,14 @@
 """``app.py`` before it serves anything: what is asked for and cannot be is said in one line."""
 
 import importlib.util
+import os
+import subprocess
+import sys
 
 import pytest
 
 import app
+from melbo_app.library.server_lock import ServerLock
 from melbo_app.settings import Settings
 
 
@@ -22,3 +26,17 @@ def test_mcp_is_off_unless_the_environment_asks_for_it(monkeypatch, value, wante
     if value is not None:
         monkeypatch.setenv("MELBO_MCP", value)
     assert Settings().mcp is wanted
+
+
+def test_what_two_threads_would_deadlock_over_is_imported_before_there_are_two(tmp_path):
+    """plotly imports one half of narwhals.stable and scikit-learn the other, and the halves import each other."""
+    lock = ServerLock(tmp_path)
+    lock.take("http://x:1")  # so app.py ends before it starts a thread, and before it imports either of them
+    environment = {**os.environ, "MELBO_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-X", "importtime", app.__file__]
+    started = subprocess.run(command, env=environment, capture_output=True, text=True)
+    lock.release()
+    assert started.returncode == 2 and "http://x:1" in started.stderr
+    imported = {line.rpartition("|")[2].strip() for line in started.stderr.splitlines()}
+    assert {"narwhals.stable.v1", "narwhals.stable.v2"} <= imported
+    assert not imported & {"plotly", "sklearn", "gradio"}

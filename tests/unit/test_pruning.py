@@ -158,6 +158,17 @@ def test_leftovers_go_when_they_are_a_day_old_and_not_before(cache, database):
     assert (cache / "uploads" / "new").exists()
 
 
+def test_atlases_curves_and_explorations_stay_but_not_what_was_half_written_beside_them(cache, database):
+    for folder in ("atlases", "curves", "explorations"):
+        (cache / folder).mkdir()
+        for name in ("whole.json", ".ab.part"):
+            (cache / folder / name).write_bytes(b"x")
+            old(cache / folder / name)
+    prune(cache, database, 0, "")
+    left = {path.relative_to(cache).as_posix() for path in cache.glob("[!b]*/*")}
+    assert left == {"atlases/whole.json", "curves/whole.json", "explorations/whole.json"}
+
+
 def test_a_disk_that_refuses_is_a_sentence_and_keeps_the_rest(cache, database, monkeypatch):
     upload = cache / "uploads" / "a"
     upload.parent.mkdir()

@@ -6,12 +6,12 @@ from typing import Any
 import gradio as gr
 
 from melbo_app.engine.training_config import METHOD_DESCRIPTIONS
-from melbo_app.errors import InputError, MelboError
+from melbo_app.errors import InputError
 from melbo_app.jobs.exploring import ExploreProgress
 from melbo_app.jobs.job import Job
 from melbo_app.library.explorations import Exploration, ExploreSettings
 from melbo_app.ui.components.exploration import exploration_view, finished, running
-from melbo_app.ui.components.progress_bar import progress_bar, resting, working
+from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.forms import asked_by, optional_real, optional_whole, prompts_from, whole
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import bank_choices, day, first_line
@@ -26,7 +26,6 @@ RULES = [
     ("0.07 × the median norm", "suggested"),
 ]  # fmt: skip
 UNDER_WAY = "under way"  # stands where the key of what is shown will stand
-FRAME = 0.15  # seconds between two looks at an exploration that is under way
 EMPTY = (
     "Press Explore: R is chosen, vectors are trained, the prompt at the left is answered under each of them, and the "
     "answers are sorted into behaviours. It takes about two minutes."
@@ -81,15 +80,14 @@ class ExploreTab:
             self.seed, self.threshold,
         ]  # fmt: skip
         outputs = [self._shown, self.view, self.progress, self.history, session.bank]
-        many: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 8, "concurrency_id": "explore"}
         inputs = [*session.prompt_inputs, session.scope, *chosen]
         runs = [
-            bind(self.start.click, self._explore, inputs, outputs, **many),
-            bind(tab.select, self._show_last, self._shown, outputs, **many),
+            self._runs.bind(self.start.click, self._explore, inputs, outputs, self.progress),
+            self._runs.bind(tab.select, self._show_last, self._shown, outputs, self.progress),
         ]
         for run in runs:
-            bind(run.failure, lambda: [None, resting("Not finished.")], None, [self._shown, self.progress])
-        bind(self.stop.click, self._stop, None, self.progress)
+            bind(run.failure, lambda: None, None, self._shown)
+        self._runs.bind_stop(self.stop, self.progress)
         bind(self.history.change, self._choose, [self.history, self._shown], [self._shown, self.view, self.progress])
         opened = [tabs, completions.history, *completions.restore_outputs]
         bind(self.view.open, self._open, self._shown, opened)
@@ -115,7 +113,6 @@ class ExploreTab:
             threshold=optional_real("same meaning", threshold),
         )
         job = self._workbench.start_exploring(prompts[0], settings, who=asked_by(request))
-        self._runs.stop(request)
         yield from self._follow(request, job, own=True)
 
     def _show_last(self, request: gr.Request, shown: str | None) -> Iterator[tuple[Any, ...]]:
@@ -134,25 +131,16 @@ class ExploreTab:
     def _follow(
         self, request: gr.Request, job: Job[ExploreProgress, Exploration], *, own: bool
     ) -> Iterator[tuple[Any, ...]]:
-        """Show a job until it ends. It goes on when this page is left."""
+        """Show a job until it ends."""
         seen: ExploreProgress | None = None
-        with self._runs.start(request) as stop:
-            yield UNDER_WAY, gr.skip(), working("starting"), gr.skip(), gr.skip()
-            while not job.wait(FRAME):
-                replaced = self._runs.replaced(request, stop)
-                if stop.is_set() and (own or not replaced):
-                    job.stop()
-                if replaced:
-                    return
-                step = job.progress
-                if step is None or step is seen or stop.is_set():
-                    continue
-                seen = step
-                bar = working(step.stage, step.done / max(1, step.total))
-                yield gr.skip(), running(step.stages), bar, gr.skip(), gr.skip()
+        run = self._runs.follow(request, job, own=own)
+        for bar, step in run:
+            view = gr.skip() if step is None or step is seen else running(step.stages)
+            seen = step
+            yield UNDER_WAY, view, bar, gr.skip(), gr.skip()
+        if not run.result:
+            return
         banks = gr.Dropdown(choices=bank_choices(self._workbench.banks()))
-        if job.error:
-            raise MelboError(job.error)
         if job.result is None:
             told = resting("Stopped: the bank and the texts that were finished are kept.")
             yield None, {"message": EMPTY}, told, gr.Dropdown(value=None), banks
@@ -187,9 +175,6 @@ class ExploreTab:
         values = self._completions.restore(found.comparison)
         values[3:8] = self._session.open_bank(found.bank, [int(one) for one in event.vectors], found.radius.radius)
         return [gr.Tabs(selected="completions"), self._completions.choices(found.comparison), *values]
-
-    def _stop(self, request: gr.Request) -> dict[str, Any]:
-        return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
 
 
 def _number(label: str, elem_id: str, value: int) -> gr.Number:

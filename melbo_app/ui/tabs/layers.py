@@ -5,16 +5,16 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.errors import InputError, MelboError
+from melbo_app.errors import InputError
 from melbo_app.jobs.atlas import AtlasProgress, parse_pairs
 from melbo_app.jobs.job import Job
 from melbo_app.library.atlases import Atlas, AtlasCell
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
-from melbo_app.ui.components.progress_bar import progress_bar, resting, working
+from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.forms import asked_by, prompts_from, whole, words_of
 from melbo_app.ui.guard import bind
-from melbo_app.ui.present import amount, first_line, radius_text
+from melbo_app.ui.present import amount, first_line, prompts_told, radius_text
 from melbo_app.ui.runs import Runs
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.train import TrainTab
@@ -24,7 +24,6 @@ MEASURES = [
     ("singular value", "value"), ("calibrated R", "radius"), ("strength", "strength"), ("KL", "kl"),
     ("diversity", "diversity"), ("readable", "readable"),
 ]  # fmt: skip
-FRAME = 0.15  # seconds between two looks at an atlas that is being measured
 EMPTY = "Press Measure to see which pairs of layers answer most."
 ASIDE = "Click a pair to read what its vectors say, and to train there."
 CAREFUL = "A large KL is not yet another behaviour: look at the diversity of what can be read as well."
@@ -62,16 +61,10 @@ class LayersTab:
         session, train = self._session, self._train
         inputs = [*session.prompt_inputs, session.scope, self.sources, self.targets, self.read, self.measure]
         outputs = [self._atlas, self.plot, self.progress]
-        many: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 8, "concurrency_id": "layers"}
-        opening = [self._atlas, self.measure]
-        runs = [
-            bind(self.start.click, self._measure, inputs, outputs, **many),
-            bind(tab.select, self._show_last, opening, outputs, **many),
-        ]
-        for run in runs:
-            bind(run.failure, lambda: resting("Not finished."), None, self.progress)
+        self._runs.bind(self.start.click, self._measure, inputs, outputs, self.progress)
+        self._runs.bind(tab.select, self._show_last, [self._atlas, self.measure], outputs, self.progress)
+        self._runs.bind_stop(self.stop, self.progress)
         bind(tab.select, self._offer, [self.sources, self.targets], [self.sources, self.targets])
-        bind(self.stop.click, self._stop, None, self.progress)
         bind(self.measure.input, self._paint, [self._atlas, self.measure], self.plot, trigger_mode="always_last")
         bind(self.plot.point, self._choose, self._atlas, [self.aside, self.go, *train.place_outputs])
         bind(self.go.click, lambda: gr.Tabs(selected="train"), None, tabs)
@@ -94,7 +87,6 @@ class LayersTab:
             scope,
             who=asked_by(request),
         )
-        self._runs.stop(request)
         yield from self._follow(request, job, measure, own=True)
 
     def _show_last(self, request: gr.Request, present: Atlas | None, measure: Any) -> Iterator[tuple[Any, ...]]:
@@ -113,27 +105,17 @@ class LayersTab:
     def _follow(
         self, request: gr.Request, job: Job[AtlasProgress, Atlas], measure: Any, *, own: bool
     ) -> Iterator[tuple[Any, ...]]:
-        """Show a job until it ends. It goes on when this page is left."""
+        """Show a job until it ends."""
         shown: Atlas | None = None
-        with self._runs.start(request) as stop:
-            yield gr.skip(), gr.skip(), working("starting")
-            while not job.wait(FRAME):
-                replaced = self._runs.replaced(request, stop)
-                if stop.is_set() and (own or not replaced):
-                    job.stop()
-                if replaced:
-                    return
-                step = job.progress
-                if step is None or stop.is_set():
-                    continue
-                bar = working(step.stage, step.done / max(1, step.total))
-                if shown is not None and step.atlas == shown:
-                    yield gr.skip(), gr.skip(), bar
-                else:  # the choice of a figure may have changed meanwhile: then painting was asked for by that
-                    shown = step.atlas
-                    yield shown, self._paint(shown, measure), bar
-        if job.error:
-            raise MelboError(job.error)
+        run = self._runs.follow(request, job, own=own)
+        for bar, step in run:
+            if step is None or step.atlas == shown:
+                yield gr.skip(), gr.skip(), bar
+            else:  # the choice of a figure may have changed meanwhile: then painting was asked for by that
+                shown = step.atlas
+                yield shown, self._paint(shown, measure), bar
+        if not run.result:
+            return
         if job.result is None:
             yield gr.skip(), gr.skip(), resting("Stopped.")
         else:
@@ -157,9 +139,6 @@ class LayersTab:
         place = self._train.place(cell.source, cell.target, cell.radius, cell.median_norm)
         return [note(*_lines(cell, atlas), tone="plain"), gr.Button(visible=True), *place]
 
-    def _stop(self, request: gr.Request) -> dict[str, Any]:
-        return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
-
 
 def _layers(field: str, text: str | None) -> list[int]:
     try:
@@ -172,10 +151,8 @@ def _layers(field: str, text: str | None) -> list[int]:
 
 
 def _told(atlas: Atlas) -> dict[str, Any]:
-    more = f" and {len(atlas.prompts) - 1} more" if len(atlas.prompts) > 1 else ""
-    on = f"“{first_line(atlas.prompts[0].user, 40)}”{more}"
     pairs = "1 pair" if len(atlas.cells) == 1 else f"{len(atlas.cells)} pairs"
-    return resting(f"{pairs} on {on}, scope {atlas.scope}.")
+    return resting(f"{pairs} on {prompts_told(atlas.prompts)}, scope {atlas.scope}.")
 
 
 def _lines(cell: AtlasCell, atlas: Atlas) -> list[str]:

@@ -6,14 +6,13 @@ from typing import Any
 import gradio as gr
 
 from melbo_app.analysis.curve import DiversityCurve
-from melbo_app.errors import MelboError
 from melbo_app.jobs.diversity_curve import CurveProgress, radii_between
 from melbo_app.jobs.flagging import gathered
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.request import SweepRequest
 from melbo_app.library.completions import Comparison, Completion
 from melbo_app.ui.components.completion_grid import completion_grid, grid
-from melbo_app.ui.components.progress_bar import progress_bar, resting, working
+from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.forms import asked_by, bank_chosen, chosen, decoding_from, optional_layer, prompts_from, real, whole
 from melbo_app.ui.guard import bind
@@ -26,7 +25,6 @@ from melbo_app.workbench import Workbench
 WAYS = [("chosen vectors", "bank"), ("trained at each R", "trained")]
 COLUMNS = ["flag", "R", "vector", "reason", "text"]
 WIDE = ["reason", "text"]
-FRAME = 0.25  # seconds between two looks at what is under way
 EMPTY = "Completions that are flagged, over all R, are gathered here."
 ASIDE = "Click a line to read the completion beside the unsteered one."
 
@@ -57,13 +55,10 @@ class ManyRadii:
             *self._settings, *completions.decoding_inputs,
         ]  # fmt: skip
         outputs = [self._shown, self.table, self.progress, self.aside]
-        many: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 8, "concurrency_id": "many-radii"}
-        runs = [bind(self.start.click, self._go, inputs, outputs, **many)]
+        self._runs.bind(self.start.click, self._go, inputs, outputs, self.progress)
         for trigger in (tab.select, self.way.input):
-            runs.append(bind(trigger, self._show_last, [self._shown, self.way], outputs, **many))
-        for run in runs:
-            bind(run.failure, lambda: resting("Not finished."), None, self.progress)
-        bind(self.stop.click, self._stop, None, self.progress)
+            self._runs.bind(trigger, self._show_last, [self._shown, self.way], outputs, self.progress)
+        self._runs.bind_stop(self.stop, self.progress)
         bind(self.table.pick, self._pick, None, self.aside)
 
     def _go(
@@ -98,7 +93,6 @@ class ManyRadii:
                 random_control=control,
             )
             job = self._workbench.start_job(asked, who=asked_by(request))
-        self._runs.stop(request)
         yield from self._follow(request, job, way or "bank", own=True)
 
     def _show_last(self, request: gr.Request, shown: str | None, way: str | None) -> Iterator[tuple[Any, ...]]:
@@ -116,26 +110,17 @@ class ManyRadii:
         yield self._told(way, *self._latest(way))
 
     def _follow(self, request: gr.Request, job: Job[Any, Any], way: str, *, own: bool) -> Iterator[tuple[Any, ...]]:
-        """Show a job until it ends. It goes on when this page is left."""
+        """Show a job until it ends."""
         points = 0
-        with self._runs.start(request) as stop:
-            yield gr.skip(), gr.skip(), working("starting"), _aside()
-            while not job.wait(FRAME):
-                replaced = self._runs.replaced(request, stop)
-                if stop.is_set() and (own or not replaced):
-                    job.stop()
-                if replaced:
-                    return
-                step = job.progress
-                if step is None or stop.is_set():
-                    continue
-                table = gr.skip()
-                if isinstance(step, CurveProgress) and len(step.curve.points) > points:
-                    points = len(step.curve.points)
-                    table = self._table(self._of_curve(step.curve), step.curve.median_norm)
-                yield gr.skip(), table, working(step.stage, step.done / max(1, step.total)), gr.skip()
-        if job.error:
-            raise MelboError(job.error)
+        run = self._runs.follow(request, job, own=own)
+        for bar, step in run:
+            table = gr.skip()
+            if isinstance(step, CurveProgress) and len(step.curve.points) > points:
+                points = len(step.curve.points)
+                table = self._table(self._of_curve(step.curve), step.curve.median_norm)
+            yield gr.skip(), table, bar, _aside() if step is None else gr.skip()
+        if not run.result:
+            return
         if job.result is None:
             yield gr.skip(), gr.skip(), resting("Stopped before the first R was done."), gr.skip()
             return
@@ -200,9 +185,6 @@ class ManyRadii:
         beside = [one for one in others if one.vector is None and one.prompt_index == completion.prompt_index]
         shown = [*beside[: completion.vector is not None], completion]
         return {**grid(shown, self._session.names(completion.bank, completion.bank_hash)), "lines": 3}
-
-    def _stop(self, request: gr.Request) -> dict[str, Any]:
-        return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
 
 
 def _trains(job: Job[Any, Any]) -> bool:

@@ -6,7 +6,6 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.errors import MelboError
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.mapping import Map, MapProgress
 from melbo_app.jobs.request import MapRequest
@@ -50,7 +49,6 @@ _WITH_MULTIPLES = f"""(text, chosen, radius) => {{ {_FACTORS}
   return [all.sort((one, other) => Number(one) - Number(other)).join(', ')];
 }}"""
 COLOURINGS = [("by vector", "vector"), ("by R", "radius"), ("by label", "label")]
-FRAME = 0.15  # seconds between two looks at a map that is being drawn
 EMPTY = "Choose vectors at the left and one or several R, then draw the map."
 ASIDE = "Click a point to read its completion."
 
@@ -88,14 +86,10 @@ class MapTab:
             *self._completions.decoding_inputs,
         ]  # fmt: skip
         outputs = [self._map, self.plot, self.note, self.progress, self.aside]
-        many: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 8, "concurrency_id": "map"}
-        runs = [
-            bind(self.draw.click, self._draw, inputs, outputs, **many),
-            bind(tab.select, self._show_last, [self._map, self.last, self.colour], outputs, **many),
-        ]
-        for run in runs:
-            bind(run.failure, lambda: resting("Not finished."), None, self.progress)
-        bind(self.stop.click, self._stop, None, self.progress)
+        last = [self._map, self.last, self.colour]
+        self._runs.bind(self.draw.click, self._draw, inputs, outputs, self.progress)
+        self._runs.bind(tab.select, self._show_last, last, outputs, self.progress)
+        self._runs.bind_stop(self.stop, self.progress)
         bind(self.colour.change, self._paint, [self._map, self.colour], self.plot)
         fields = [self.radii, self.multiples, session.radius]
         # Without asking the server: a second box may be checked at once. Input would miss what is pasted or deleted.
@@ -167,26 +161,17 @@ class MapTab:
             decoding=decoding_from(*decoding, control=control),
             random_control=control,
         )
-        self._runs.stop(request)
         yield from self._follow(request, self._workbench.start_job(asked, who=asked_by(request)), colour, own=True)
 
     def _follow(
         self, request: gr.Request, job: Job[MapProgress, Map | None], colour: str, *, own: bool
     ) -> Iterator[tuple[Any, ...]]:
-        """Show a job until it ends. It goes on when this page is left."""
-        with self._runs.start(request) as stop:
-            yield _under_way(job.progress or MapProgress("starting", 0, 1))
-            while not job.wait(FRAME):
-                replaced = self._runs.replaced(request, stop)
-                if stop.is_set() and (own or not replaced):
-                    job.stop()
-                if replaced:
-                    return
-                if job.progress is not None and not stop.is_set():
-                    yield _under_way(job.progress)
-        if job.error:
-            raise MelboError(job.error)
-        yield self._drawn(job.result, colour)
+        """Show a job until it ends."""
+        run = self._runs.follow(request, job, own=own)
+        for bar, _ in run:
+            yield _under_way(bar)
+        if run.result:
+            yield self._drawn(job.result, colour)
 
     def _redraw(self, request: gr.Request, comparison: int, colour: str, title: str) -> Iterator[tuple[Any, ...]]:
         """Show a map that was drawn before."""
@@ -195,7 +180,7 @@ class MapTab:
             for step in run:
                 if self._runs.replaced(request, stop):
                     return
-                yield _under_way(step)
+                yield _under_way(working(step.stage, step.done / max(1, step.total)))
         yield self._drawn(run.result, colour, title)
 
     def _drawn(self, drawn: Map | None, colour: str, title: str = "") -> tuple[Any, ...]:
@@ -216,12 +201,9 @@ class MapTab:
         value = grid([completion], self._session.names(completion.bank, completion.bank_hash))
         return {**value, "lines": 3}
 
-    def _stop(self, request: gr.Request) -> dict[str, Any]:
-        return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
 
-
-def _under_way(step: MapProgress) -> tuple[Any, ...]:
-    return gr.skip(), gr.skip(), gr.skip(), working(step.stage, step.done / max(1, step.total)), gr.skip()
+def _under_way(bar: dict[str, Any]) -> tuple[Any, ...]:
+    return gr.skip(), gr.skip(), gr.skip(), bar, gr.skip()
 
 
 def _multiples_in(text: str | None, trained: float | None) -> list[str]:

@@ -8,7 +8,7 @@ import gradio as gr
 
 from melbo_app.analysis.curve import DiversityCurve
 from melbo_app.analysis.cusp import DEFAULT_DETECTOR, Cusp, cusps
-from melbo_app.errors import InputError, MelboError
+from melbo_app.errors import InputError
 from melbo_app.jobs.diversity_curve import LEAST, MOST, POINTS, CurveProgress, radii_between
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.request import CurveRequest, read_request
@@ -16,11 +16,11 @@ from melbo_app.library.bank import PromptRecord
 from melbo_app.library.curves import KeptCurve
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
-from melbo_app.ui.components.progress_bar import progress_bar, resting, working
+from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.forms import asked_by, bank_chosen, optional_layer, prompts_from, real, whole
 from melbo_app.ui.guard import bind
-from melbo_app.ui.present import amount, first_line, radius_text
+from melbo_app.ui.present import amount, first_line, prompts_told, radius_text
 from melbo_app.ui.runs import Runs
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
@@ -38,7 +38,6 @@ QUANTITIES = [
 ]  # fmt: skip
 COLUMNS = ["detector", "R × norm", "why"]
 WIDE = ["why"]
-FRAME = 0.15  # seconds between two looks at a curve that is being measured
 EMPTY = "Press Measure to see from which R on completions differ, and where they break."
 NOTHING = "What each detector says of the curve is shown here."
 HOW = "Choose a line and use its R; click a point of the curve to read its completions."
@@ -81,14 +80,9 @@ class RadiusTab:
             self.points, self.vectors, self.seeds, self.way, self.quantity,
         ]  # fmt: skip
         outputs = [self._kept, self.plot, self.table, self.progress]
-        many: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 8, "concurrency_id": "curve"}
-        runs = [
-            bind(self.start.click, self._measure, inputs, outputs, **many),
-            bind(tab.select, self._show_last, [self._kept, self.quantity], outputs, **many),
-        ]
-        for run in runs:
-            bind(run.failure, lambda: resting("Not finished."), None, self.progress)
-        bind(self.stop.click, self._stop, None, self.progress)
+        self._runs.bind(self.start.click, self._measure, inputs, outputs, self.progress)
+        self._runs.bind(tab.select, self._show_last, [self._kept, self.quantity], outputs, self.progress)
+        self._runs.bind_stop(self.stop, self.progress)
         bind(self.quantity.input, self._paint, [self._kept, self.quantity], self.plot, trigger_mode="always_last")
         opened = [tabs, *completions.restore_outputs]
         bind(self.plot.point, self._open, self._kept, opened)
@@ -113,7 +107,6 @@ class RadiusTab:
             seeds=whole("seeds", seeds),
             who=asked_by(request),
         )
-        self._runs.stop(request)
         yield from self._follow(request, job, quantity, own=True)
 
     def _show_last(self, request: gr.Request, present: KeptCurve | None, quantity: Any) -> Iterator[tuple[Any, ...]]:
@@ -132,30 +125,20 @@ class RadiusTab:
     def _follow(
         self, request: gr.Request, job: Job[CurveProgress, DiversityCurve], quantity: Any, *, own: bool
     ) -> Iterator[tuple[Any, ...]]:
-        """Show a job until it ends. It goes on when this page is left."""
+        """Show a job until it ends."""
         asked = read_request(job.record().request)
         assert isinstance(asked, CurveRequest)
         shown: DiversityCurve | None = None
         kept: KeptCurve | None = None
-        with self._runs.start(request) as stop:
-            yield gr.skip(), gr.skip(), gr.skip(), working("starting")
-            while not job.wait(FRAME):
-                replaced = self._runs.replaced(request, stop)
-                if stop.is_set() and (own or not replaced):
-                    job.stop()
-                if replaced:
-                    return
-                step = job.progress
-                if step is None or stop.is_set():
-                    continue
-                bar = working(step.stage, step.done / max(1, step.total))
-                if step.curve == shown:
-                    yield gr.skip(), gr.skip(), gr.skip(), bar
-                else:  # the choice of a figure may have changed meanwhile: then painting was asked for by that
-                    shown, kept = step.curve, _kept(asked, step.curve)
-                    yield kept, self._paint(kept, quantity), _table(kept), bar
-        if job.error:
-            raise MelboError(job.error)
+        run = self._runs.follow(request, job, own=own)
+        for bar, step in run:
+            if step is None or step.curve == shown:
+                yield gr.skip(), gr.skip(), gr.skip(), bar
+            else:  # the choice of a figure may have changed meanwhile: then painting was asked for by that
+                shown, kept = step.curve, _kept(asked, step.curve)
+                yield kept, self._paint(kept, quantity), _table(kept), bar
+        if not run.result:
+            return
         if job.result is None:
             yield gr.skip(), gr.skip(), gr.skip(), resting("Stopped before the first R was measured.")
         elif job.result == shown:
@@ -208,9 +191,6 @@ class RadiusTab:
                 told += f", and {radius_text(slid['radius'], norm)} at the slider of “{bank}”"
         return [*place, slid, note(f"{told}.", tone="plain")]
 
-    def _stop(self, request: gr.Request) -> dict[str, Any]:
-        return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
-
 
 def _kept(asked: CurveRequest, curve: DiversityCurve) -> KeptCurve:
     prompts = tuple(PromptRecord(user=one.user, system=one.system, template=one.template) for one in asked.prompts)
@@ -241,11 +221,9 @@ def _cells(cusp: Cusp) -> list[str]:
 
 def _told(kept: KeptCurve) -> dict[str, Any]:
     curve = kept.curve
-    more = f" and {len(kept.prompts) - 1} more" if len(kept.prompts) > 1 else ""
     how = "trained at each R" if curve.how == "trained" else "one bank rescaled"
     if curve.bank is not None:
         how = f"“{curve.bank}” rescaled"
     layers = f"block {curve.source} → {curve.target}"
     cut = "" if curve.finished else ", stopped"
-    on = f"“{first_line(kept.prompts[0].user, 40)}”{more}"
-    return resting(f"{len(curve.points)} R on {on}, {how}, {layers}{cut}.")
+    return resting(f"{len(curve.points)} R on {prompts_told(kept.prompts)}, {how}, {layers}{cut}.")

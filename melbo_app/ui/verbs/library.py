@@ -6,7 +6,7 @@ from typing import Literal
 
 import gradio as gr
 
-from melbo_app import results
+from melbo_app import listings
 from melbo_app.defaults import save_label
 from melbo_app.errors import InputError
 from melbo_app.jobs.loaded_model import ModelState
@@ -24,13 +24,13 @@ class LibraryVerbs:
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
 
-    def models(self) -> results.KnownModels:
+    def models(self) -> listings.KnownModels:
         """The models that can be loaded at once, and which one is loaded.
 
         Returns:
             models: name, spec (what to give to load_model) and loaded of each
         """
-        return results.known_models(self._workbench.models())
+        return listings.known_models(self._workbench.models())
 
     def load_model(self, spec: str | None = None) -> ModelState:
         """Load a model that `models` lists, and wait until it is there. All users share the loaded model.
@@ -45,13 +45,13 @@ class LibraryVerbs:
             raise InputError("model", f"“{spec[:80]}” is not ready to be loaded", "Choose a spec that models lists")
         return self._workbench.load_model(spec)
 
-    def banks(self) -> results.Shelf:
+    def banks(self) -> listings.Shelf:
         """The banks of vectors: own ones, newest first, then the samples.
 
         Returns:
             banks: name, vectors (how many), model, source and target layer, radius (R), method and hash of each
         """
-        return results.shelf(self._workbench.banks())
+        return listings.shelf(self._workbench.banks())
 
     def import_bank(
         self,
@@ -64,7 +64,7 @@ class LibraryVerbs:
         radius: float | None = None,
         beside: list[gr.FileData] | None = None,
         file_name: str | None = None,
-    ) -> results.Imported:
+    ) -> listings.Imported:
         """Put the bank in a file on the shelf: our own, published MELBO or DCT, GGUF, svec (docs/formats.md).
 
         Args:
@@ -86,7 +86,7 @@ class LibraryVerbs:
             bank = self._workbench.import_bank(
                 path, name, source=source, target=target, format=format, counted=counted, radius=radius, beside=others
             )
-        return results.imported(bank)
+        return listings.imported(bank)
 
     def export_bank(
         self, name: str, format: WrittenFormat = "safetensors", vector: int | None = None, radius: float | None = None
@@ -109,7 +109,7 @@ class LibraryVerbs:
         path = written(stem, by_key(format).writes[0], write)
         return gr.FileData(path=path, orig_name=Path(path).name)
 
-    def labels(self, bank: str | None = None) -> results.LabelLines:
+    def labels(self, bank: str | None = None) -> listings.LabelLines:
         """What people say that vectors do.
 
         Args:
@@ -118,8 +118,8 @@ class LibraryVerbs:
             labels: bank, vector, name, tags, rating (1 to 5), note and updated of each
         """
         if bank is None:
-            return results.label_lines(self._workbench.labels())
-        return results.label_lines(self._workbench.bank_labels(bank).values())
+            return listings.label_lines(self._workbench.labels())
+        return listings.label_lines(self._workbench.bank_labels(bank).values())
 
     def save_label(
         self,
@@ -129,7 +129,7 @@ class LibraryVerbs:
         tags: list[str] | None = None,
         rating: int | None = None,
         note: str | None = None,
-    ) -> results.LabelLine:
+    ) -> listings.LabelLine:
         """Say what a vector does. What is left out stays as it is.
 
         Args:
@@ -142,4 +142,4 @@ class LibraryVerbs:
         Returns:
             the label as it is kept
         """
-        return results.plain(save_label(self._workbench, bank, vector, name, tags, rating, note))
+        return listings.plain(save_label(self._workbench, bank, vector, name, tags, rating, note))

@@ -1,8 +1,7 @@
 """Verbs about trainings, which go on by themselves."""
 
-from melbo_app import results
-from melbo_app.defaults import OpenTraining, check_texts, default_vectors, prompts_from
-from melbo_app.engine.prompt import Prompt
+from melbo_app import listings
+from melbo_app.defaults import OpenTraining, check_texts, prompts_from
 from melbo_app.engine.training_config import AgreementForm, Method, Start
 from melbo_app.workbench import Workbench
 
@@ -40,7 +39,7 @@ class TrainingVerbs:
         agreement_form: AgreementForm = "numerator",
         temperature: float = 0.5,
         seed: int = 0,
-    ) -> results.JobLine:
+    ) -> listings.JobLine:
         """Start to train a bank of steering vectors on prompts, and return at once: the job goes on by itself.
 
         Args:
@@ -72,11 +71,11 @@ class TrainingVerbs:
         """
         wanted = OpenTraining(source, target, radius, relative_radius, scope)
         draft = wanted.draft(
-            vectors=default_vectors(method, against or []) if vectors is None else vectors,
-            method=method,
+            method,
+            vectors,
+            against or [],
             steps=steps,
             start=start,
-            against=tuple(Prompt(text) for text in against or []),
             p=p,
             q=q,
             saturation=saturation,
@@ -90,9 +89,9 @@ class TrainingVerbs:
         self._workbench.check_bank_name(name)
         asked = prompts_from(prompts, system, template, bool(self._workbench.load_model().has_template))
         config = wanted.fill(self._workbench, draft, asked, held_out or [])
-        return results.plain(self._workbench.start_training(asked, config, name, who=WHO).record())
+        return listings.plain(self._workbench.start_training(asked, config, name, who=WHO).record())
 
-    def jobs(self, limit: int = 100) -> results.JobLines:
+    def jobs(self, limit: int = 100) -> listings.JobLines:
         """The jobs of the server, whoever started them, newest first: trainings, maps and sweeps.
 
         Args:
@@ -100,9 +99,9 @@ class TrainingVerbs:
         Returns:
             jobs: id, kind, title, state, progress (stage, done, total, seconds_left), log, who, bank, error … of each
         """
-        return results.job_lines(self._workbench.jobs(limit))
+        return listings.job_lines(self._workbench.jobs(limit))
 
-    def job(self, id: int) -> results.JobLine:
+    def job(self, id: int) -> listings.JobLine:
         """Where a job stands.
 
         Args:
@@ -110,9 +109,9 @@ class TrainingVerbs:
         Returns:
             id, title, state (waiting, running, stopping, done, stopped, failed or interrupted), progress, log, bank …
         """
-        return results.plain(self._workbench.job(id))
+        return listings.plain(self._workbench.job(id))
 
-    def stop_job(self, id: int) -> results.JobLine:
+    def stop_job(self, id: int) -> listings.JobLine:
         """Ask a job to stop, keeping what is finished, or take it out of the queue.
 
         Args:
@@ -120,4 +119,4 @@ class TrainingVerbs:
         Returns:
             the job as it stands then
         """
-        return results.plain(self._workbench.stop_job(id))
+        return listings.plain(self._workbench.stop_job(id))

@@ -1,0 +1,75 @@
+"""What was measured of a model and is kept as a JSON file each."""
+
+import hashlib
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from melbo_app.errors import StorageError
+from melbo_app.library.atomic import write_file
+
+
+class Measured(BaseModel):
+    """What belongs to the model with the hash ``model_hash``."""
+
+    model_config = ConfigDict(frozen=True, protected_namespaces=())
+
+    model_hash: str
+
+    @property
+    def key(self) -> str:
+        """Tells one from another: of two with the same key the later one takes the other's place."""
+        raise NotImplementedError
+
+    @property
+    def moment(self) -> datetime:
+        """When it was made, or changed last."""
+        raise NotImplementedError
+
+
+Record = TypeVar("Record", bound=Measured)
+
+
+class JsonFiles(Generic[Record]):
+    """The records in ``folder``, which need not exist. A file that cannot be read counts as none: it is made again."""
+
+    kind: type[Record]
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def save(self, record: Record) -> None:
+        """Put a record in the place of what was there. Raises StorageError where the disk refuses."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"“{self._folder}” could not be made ({error.strerror or error}).") from error
+        write_file(self._folder / f"{record.key}.json", record.model_dump_json().encode(), overwrite=True)
+
+    def find(self, key: str) -> Record | None:
+        """The record with this key."""
+        return self._read(self._folder / f"{key}.json")
+
+    def of_model(self, model_hash: str) -> list[Record]:
+        """Those of a model, the newest first."""
+        found = [self._read(path) for path in self._folder.glob("*.json")]
+        own = [one for one in found if one is not None and one.model_hash == model_hash]
+        return sorted(own, key=lambda one: one.moment, reverse=True)
+
+    def latest(self, model_hash: str) -> Record | None:
+        """The newest of a model."""
+        return next(iter(self.of_model(model_hash)), None)
+
+    def _read(self, path: Path) -> Record | None:
+        try:
+            return self.kind.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+
+def key_of(facts: list[Any]) -> str:
+    """The same facts, which JSON can hold, have the same key."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]

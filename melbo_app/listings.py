@@ -1,0 +1,139 @@
+"""What there is, as JSON can hold it: models, banks, jobs and labels, the same for ``--json`` and for the HTTP API."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any, TypedDict, cast
+
+from pydantic import BaseModel
+
+from melbo_app.jobs.loaded_model import ModelSummary
+from melbo_app.library.bank import Bank, BankSummary
+from melbo_app.library.job_records import JobKind, JobRecord, JobState
+from melbo_app.library.labels import Label
+
+
+class KnownModel(TypedDict):
+    name: str
+    spec: str
+    loaded: bool
+
+
+class KnownModels(TypedDict):
+    models: list[KnownModel]
+
+
+class BankLine(TypedDict):
+    """A bank of the shelf; where it is damaged, ``damaged`` says how and nothing else is known."""
+
+    name: str
+    sample: bool
+    vectors: int
+    hash: str | None
+    model: str | None
+    source: int | None
+    target: int | None
+    scope: str | None
+    radius: float | None
+    method: str | None
+    created: str | None
+    damaged: str | None
+
+
+class Shelf(TypedDict):
+    banks: list[BankLine]
+
+
+class Imported(TypedDict):
+    name: str
+    vectors: int
+    radius: float
+    note: str | None
+
+
+class JobStep(TypedDict):
+    stage: str
+    done: int
+    total: int
+    seconds_left: float | None
+
+
+class LogEntry(TypedDict):
+    at: str
+    text: str
+
+
+class JobLine(TypedDict):
+    """A job; ``bank`` is the name of the bank that it made, ``comparison`` the id of the comparison, None as long as
+    there is nothing. ``place`` is its place in the queue, while it waits."""
+
+    id: int
+    kind: JobKind
+    title: str
+    request: dict[str, Any]
+    state: JobState
+    progress: JobStep | None
+    log: list[LogEntry]
+    who: str
+    created: str
+    started: str | None
+    ended: str | None
+    bank: str | None
+    comparison: int | None
+    error: str | None
+    place: int | None
+
+
+class JobLines(TypedDict):
+    jobs: list[JobLine]
+
+
+class LabelLine(TypedDict):
+    bank: str
+    bank_hash: str
+    vector: int
+    name: str
+    tags: list[str]
+    rating: int | None
+    note: str
+    updated: str | None
+
+
+class LabelLines(TypedDict):
+    labels: list[LabelLine]
+
+
+def plain(record: BaseModel) -> Any:
+    """A record as JSON can hold it."""
+    return record.model_dump(mode="json")
+
+
+def known_models(models: Iterable[ModelSummary]) -> KnownModels:
+    """The models that can be loaded at once."""
+    return {"models": [cast(KnownModel, asdict(entry)) for entry in models]}
+
+
+def shelf(banks: Iterable[BankSummary]) -> Shelf:
+    """The banks, in their order."""
+    keys = ("model", "source", "target", "scope", "radius", "method", "created")
+    lines: list[Any] = []
+    for entry in banks:
+        record = plain(entry.record) if entry.record else {}
+        facts = {"name": entry.name, "sample": entry.sample, "vectors": entry.vectors, "hash": entry.hash}
+        lines.append(facts | {key: record.get(key) for key in keys} | {"damaged": entry.damaged})
+    return {"banks": lines}
+
+
+def imported(bank: Bank) -> Imported:
+    """A bank that came from a file; its ``note`` says what was assumed."""
+    record = bank.record
+    return {"name": record.name, "vectors": len(bank.vectors), "radius": record.radius, "note": record.note}
+
+
+def job_lines(jobs: Iterable[JobRecord]) -> JobLines:
+    """Jobs, in their order."""
+    return {"jobs": [plain(entry) for entry in jobs]}
+
+
+def label_lines(labels: Iterable[Label]) -> LabelLines:
+    """Labels, in their order."""
+    return {"labels": [plain(entry) for entry in labels]}
