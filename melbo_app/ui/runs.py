@@ -52,6 +52,7 @@ class Runs:
     ) -> Generator[tuple[dict[str, Any], Progress | None], None, bool]:
         with self.start(request) as stop:
             yield working("starting"), None
+            shown: Any = None
             while not job.wait(FRAME):
                 replaced = self.replaced(request, stop)
                 if stop.is_set() and (own or not replaced):
@@ -59,7 +60,8 @@ class Runs:
                 if replaced:
                     return False
                 step: Any = job.progress
-                if step is not None and not stop.is_set():
+                if step is not shown and not stop.is_set():
+                    shown = step
                     yield working(step.stage, step.done / max(1, step.total)), step
         if job.error:
             raise MelboError(job.error)
