@@ -11,7 +11,6 @@ from melbo_app.analysis.cusp import DEFAULT_DETECTOR, Cusp, Detector
 from melbo_app.analysis.flags import FlagKind, flags
 from melbo_app.analysis.readability import Verdict
 from melbo_app.jobs.flagging import flagged, gathered
-from melbo_app.jobs.judging import Judgement
 from melbo_app.jobs.loaded_model import ModelSummary
 from melbo_app.jobs.mapping import Map
 from melbo_app.jobs.similarity import Similarity
@@ -19,6 +18,7 @@ from melbo_app.library.bank import Bank, BankSummary, PromptRecord
 from melbo_app.library.completions import Comparison, Completion, Scores
 from melbo_app.library.explorations import Exploration
 from melbo_app.library.job_records import JobKind, JobRecord, JobState
+from melbo_app.library.judges import Judgement
 from melbo_app.library.labels import Label
 
 
@@ -382,7 +382,11 @@ def steered(comparison: Comparison) -> Steered:
 def judged(comparison: int, told: Iterable[tuple[Completion, Judgement]]) -> Judged:
     """The texts of a comparison that were judged, in their order."""
     keys = {"id", "vector", "radius", "prompt_index", "text"}
-    texts = [cast(JudgedText, completion.model_dump(include=keys) | asdict(said)) for completion, said in told]
+    said_keys = {"verdict", "behaviour"}
+    texts = [
+        cast(JudgedText, completion.model_dump(include=keys) | said.model_dump(include=said_keys))
+        for completion, said in told
+    ]
     return {"comparison": comparison, "texts": texts}
 
 
