@@ -82,7 +82,7 @@ class _Entries(Generic[Entry]):
 
     def add(self, entries: Mapping[str, Entry]) -> None:
         with _ADDING:
-            every = self.all() | entries
+            every = {**self.all(), **entries}
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_file(self._path, self._format.dump_json(every, indent=1), overwrite=True)
 

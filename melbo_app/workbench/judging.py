@@ -49,12 +49,12 @@ class Judging(Base):
         said |= new
         return [(one, said[one.digest]) for one in completions if one.digest in said]
 
-    def judgements(self, completions: Sequence[Completion]) -> dict[int, Judgement]:
-        """What was said last of those completions that were judged, by their ids; a judge that is off says nothing."""
+    def judgements(self, completions: Sequence[Completion]) -> dict[str, Judgement]:
+        """What was said last of those completions that were judged, by their digests; a judge that is off says
+        nothing."""
         known = self._judgements().find(completions)
         on = {judge for judge in {one.judge for one in known.values()} if self._standing(judge).on}
-        told = {digest: one for digest, one in known.items() if one.judge in on}
-        return {one.id: told[one.digest] for one in completions if one.digest in told}
+        return {digest: one for digest, one in known.items() if one.judge in on}
 
     def score_judge(
         self, endpoint: Endpoint | None = None, *, stop: Stop = lambda: False

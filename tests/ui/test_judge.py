@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 GRADED = Path(__file__).parents[1] / "real" / "graded_completions.jsonl"
-HOSTILE = "<img src=x onerror=hurt=1>${window.hurt=2}"
+HOSTILE = "Hurts <img src=x onerror=hurt=1>${window.hurt=2}"
 
 
 def name_endpoint(page: Page, url: str, model: str) -> None:
@@ -62,7 +62,7 @@ def test_an_endpoint_is_off_until_it_beats_the_built_in_verdict_and_then_says_it
     steps.refused(page, f"Endpoint: {stub.url}: it cannot be reached")
     expect(steps.progress(page, "judge")).to_have_text("Not finished.")
     name_endpoint(page, stub.url, " ")
-    expect(told).to_have_text(re.compile("^Endpoint model: none is named"))
+    expect(told).to_contain_text("Endpoint model: none is named")
     expect(judge).to_be_disabled()
     page.locator("#judge-who").get_by_label("loaded model").check()
     page.locator("#judge > button").click()

@@ -7,6 +7,7 @@ import pytest
 from benches import save_tiny, settings
 
 from melbo_app.jobs.endpoint import KEY
+from melbo_app.library.judges import JudgeScore, JudgeScores
 from melbo_app.ui.tabs.judge import ENDPOINT, LOADED, JudgeSection
 from melbo_app.workbench import Workbench
 
@@ -43,8 +44,17 @@ def test_an_endpoint_that_cannot_be_used_is_refused_by_the_field(section, monkey
     assert not button.interactive and told["lines"][0].startswith(words)
 
 
-def test_the_loaded_model_may_be_asked_from_anywhere_and_the_button_follows_its_score(section, bench):
+def test_each_loaded_model_is_a_judge_of_its_own_and_the_button_follows_its_score(section, bench, tmp_path):
     assert section.look(ELSEWHERE, LOADED, "", "")[1]["lines"] == ["The model is not loaded yet."]
     bench.load_model(bench.settings.model)
     button, told = section.look(ELSEWHERE, LOADED, "", "")
-    assert not button.interactive and "was never compared with the reader: off." in told["lines"][0]
+    assert not button.interactive and told["lines"][0].startswith("tiny was never compared with the reader: off.")
+    identity = bench.judge_standing().judge
+    best = JudgeScore(judge=identity, texts=70, same=59, same_readable=70)
+    JudgeScores(bench.settings.cache_dir / "judges.json").keep(best)
+    button, told = section.look(ELSEWHERE, LOADED, "", "")
+    assert button.interactive
+    assert told["lines"] == ["tiny agrees with the reader on 59 of 70, the built-in verdict on 58 of 70: on"]
+    bench.load_model(str(save_tiny(tmp_path / "other", hidden_size=48, intermediate_size=96)))
+    button, told = section.look(ELSEWHERE, LOADED, "", "")
+    assert not button.interactive and told["lines"][0].startswith("other was never compared")

@@ -100,7 +100,7 @@ def test_what_was_judged_before_an_end_is_kept_and_not_asked_again(bench, stub):
     with pytest.raises(InputError, match="too many questions"):
         next(work)
     kept = bench.judgements(comparison.completions)
-    assert set(kept) == {first.id, second.id} and kept[first.id].model == "big"
+    assert set(kept) == {first.digest, second.digest} and kept[first.digest].model == "big"
     stub.status = 200
     assert [one.id for one, _ in finish(bench.judge(comparison.id, endpoint))] == [first.id, second.id, third.id]
     assert len(stub.asked) == 4  # the third text twice

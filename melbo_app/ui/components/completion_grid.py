@@ -29,18 +29,18 @@ def grid(
     completions: Sequence[Any],
     names: dict[int, str],
     live: bool = False,
-    judged: Mapping[int, Judgement] | None = None,
+    judged: Mapping[str, Judgement] | None = None,
 ) -> dict[str, Any]:
     """The component's value: a group per prompt; in each the baseline, the random control, the vectors.
 
-    ``names`` are the labels of the vectors, ``judged`` what a judge said of completions by their ids. Place is kept
+    ``names`` are the labels of the vectors, ``judged`` what a judge said of completions by their digests. Place is kept
     for texts that are still growing; flags come with the last.
     """
     found = [()] * len(completions) if live else flagged(completions)
     said = judged or {}
     groups: dict[int, list[Any]] = {}
     for completion, flags in zip(completions, found, strict=True):
-        about = None if live else said.get(completion.id)
+        about = said.get(completion.digest) if said else None
         groups.setdefault(completion.prompt_index, []).append((completion, flags, about))
     longest = max((completion.max_new_tokens for completion in completions), default=0)
     return {
