@@ -33,6 +33,8 @@ def reader(stub: Stub) -> None:
 
 def test_an_endpoint_is_off_until_it_beats_the_built_in_verdict_and_then_says_its_own_on_the_cards(page: Page) -> None:
     steps.choose_only(page, 0)
+    steps.fill(page, "prompt", "What do judges do?")  # texts that no other test shows
+    steps.settle(page)
     steps.steer(page)
     page.locator("#judge > button").click()
     told, judge = page.locator("#judge-standing"), page.locator("#judge-texts")
