@@ -9,12 +9,12 @@ from melbo_app.analysis.cusp import DEFAULT_DETECTOR, Cusp
 from melbo_app.analysis.flags import FlagKind, flags
 from melbo_app.analysis.readability import Verdict
 from melbo_app.jobs.flagging import flagged, gathered
-from melbo_app.jobs.judging import Judgement
 from melbo_app.jobs.mapping import Map
 from melbo_app.jobs.similarity import Similarity
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completions import Comparison, Completion, Scores
 from melbo_app.library.explorations import Exploration
+from melbo_app.library.judges import Judgement
 from melbo_app.listings import plain
 
 

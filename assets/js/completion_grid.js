@@ -11,6 +11,11 @@ function button(text, title, action) {
   return node;
 }
 
+function judgement({ judge, verdict, behaviour }) {
+  const parts = [make('span', 'mx-judge', judge), make('span', `mx-score mx-score-${verdict}`, verdict)];
+  return behaviour ? [...parts, make('span', 'mx-judged-behaviour', behaviour)] : parts;
+}
+
 function build(card, lines) {
   const node = make('article', `mx-completion mx-kind-${card.kind}`);
   node.dataset.key = card.key;
@@ -21,15 +26,16 @@ function build(card, lines) {
   const body = make('div', 'mx-completion-text');
   body.style.minHeight = `${lines * 1.5}em`;
   const foot = make('div', 'mx-completion-foot');
+  const judged = make('div', 'mx-judged');
   const flags = make('div', 'mx-flags');
   foot.append(meta, button('copy', 'Copy this text', 'copy'));
   if (card.kind === 'vector') foot.append(button('label', 'Label this vector', 'label'));
-  node.append(head, flags, body, foot);
+  node.append(head, judged, flags, body, foot);
   return node;
 }
 
 function fill(node, card) {
-  const seen = JSON.stringify([card.pieces, card.meta, card.mark, card.name, card.chips, card.flags]);
+  const seen = JSON.stringify([card.pieces, card.meta, card.mark, card.name, card.chips, card.flags, card.judged]);
   if (node.dataset.seen === seen) return;
   node.dataset.seen = seen;
   node.querySelector('.mx-completion-name').textContent = card.name || '';
@@ -39,6 +45,9 @@ function fill(node, card) {
     shown.title = chip.title;
     return shown;
   }));
+  const judged = node.querySelector('.mx-judged');
+  judged.title = card.judged?.title || '';
+  judged.replaceChildren(...(card.judged ? judgement(card.judged) : []));
   node.querySelector('.mx-flags').replaceChildren(...(card.flags || []).map((flag) => {
     const shown = make('span', 'mx-flag', flag.text);
     shown.title = flag.title;

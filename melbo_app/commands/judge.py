@@ -8,14 +8,11 @@ import typer
 from melbo_app.commands.options import Json, ModelOption, load
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.errors import InputError, Stopped
-from melbo_app.jobs.endpoint import Endpoint
-from melbo_app.jobs.judging import BUILT_IN, beats_built_in
+from melbo_app.jobs.endpoint import KEY, Endpoint
 from melbo_app.library.judges import JudgeScore
 from melbo_app.results import judged
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
-
-KEY = "MELBO_JUDGE_KEY"
 
 
 def judge(
@@ -42,19 +39,19 @@ def judge(
         load(workbench, model)
     if comparison is None:
         found = run(workbench.score_judge(asked, stop=stop))
-        if found is None:
+        if found is None or found.score is None:
             raise Stopped("Stopped before the last text: the judge's last score stays.")
-        on = beats_built_in(found)
         lines = [
-            _line(found),
-            _line(BUILT_IN),
-            "It is on." if on else "It stays off: it does not beat the built-in verdict.",
+            _line(found.score),
+            _line(found.built_in),
+            "It is on." if found.on else "It stays off: it does not beat the built-in verdict.",
         ]
-        show({"judge": found.model_dump(), "built_in": BUILT_IN.model_dump(), "on": on}, lines, as_json)
+        told = {"judge": found.score.model_dump(), "built_in": found.built_in.model_dump(), "on": found.on}
+        show(told, lines, as_json)
         return
-    told = run(workbench.judge(comparison, asked, stop=stop))
-    lines = [f"{said.verdict}: {said.behaviour}\n  {completion.text!r}" for completion, said in told]
-    show(judged(comparison, told), lines, as_json)
+    texts = run(workbench.judge(comparison, asked, stop=stop))
+    lines = [f"{said.verdict}: {said.behaviour}\n  {completion.text!r}" for completion, said in texts]
+    show(judged(comparison, texts), lines, as_json)
 
 
 def _line(score: JudgeScore) -> str:

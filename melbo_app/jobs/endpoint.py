@@ -12,6 +12,8 @@ from melbo_app.errors import InputError
 if TYPE_CHECKING:
     import httpx
 
+KEY = "MELBO_JUDGE_KEY"
+"""The environment variable that holds the key; nothing else does."""
 SECONDS = 60.0
 """How long an answer may take: a local server may have to load its model first."""
 LONGEST_ANSWER = 2**20
@@ -32,13 +34,13 @@ class Endpoint:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError("endpoint", f"“{url}” is no address", "Give one as https://host/v1")
         if parts.username or parts.password or parts.query:
-            raise InputError("endpoint", "the address has a name, a key or a question in it", "Set MELBO_JUDGE_KEY")
+            raise InputError("endpoint", "the address has a name, a key or a question in it", f"Set {KEY}")
         if not model.strip():
             raise InputError("endpoint model", "none is named", "Give the name under which the endpoint knows it")
         if key and parts.scheme == "http" and not _local(parts.hostname):
-            raise InputError("endpoint", "a key would be sent to it unencrypted", "Use https, or unset MELBO_JUDGE_KEY")
+            raise InputError("endpoint", "a key would be sent to it unencrypted", f"Use https, or unset {KEY}")
         if key and not (key.isascii() and key.isprintable() and " " not in key):  # an error would quote the header
-            raise InputError("endpoint", "the key has characters that cannot be sent", "Set MELBO_JUDGE_KEY anew")
+            raise InputError("endpoint", "the key has characters that cannot be sent", f"Set {KEY} anew")
         self.url, self.model, self._key, self._seconds = url.rstrip("/"), model, key, seconds
 
     @cached_property
@@ -95,8 +97,8 @@ class Endpoint:
 
     def _refused(self, status: int) -> InputError:
         remedies = {
-            401: "Set MELBO_JUDGE_KEY to a key that it takes",
-            403: "Set MELBO_JUDGE_KEY to a key that it takes",
+            401: f"Set {KEY} to a key that it takes",
+            403: f"Set {KEY} to a key that it takes",
             404: "Check the address (up to /v1) and the model's name",
             429: "It has had too many questions: try again later",
         }

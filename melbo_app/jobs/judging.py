@@ -1,5 +1,6 @@
 """A judge's verdict: how readable a text is and what is done in it, asked of a model here or behind an endpoint."""
 
+import functools
 import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -7,14 +8,15 @@ from typing import TYPE_CHECKING, Protocol, get_args
 
 import numpy as np
 
-from melbo_app.analysis.readability import Verdict
+from melbo_app.analysis.readability import Verdict, readability
+from melbo_app.analysis.wording import dictionary_words, language, repetition
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.endpoint import Endpoint
 from melbo_app.jobs.steering import Variant, complete
-from melbo_app.library.judges import GradedText, JudgeScore
+from melbo_app.library.judges import GradedText, Judgement, JudgeScore
 
 if TYPE_CHECKING:
     from melbo_app.engine.model import LanguageModel
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 QUESTION = 1
 """Of the wording below: a judge's score counts for the wording under which it was taken."""
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-BUILT_IN = JudgeScore(judge="built-in verdict", texts=70, same=58, same_readable=61)
-"""The verdict of ``analysis/readability`` on the held-out texts; tests/real/test_readability.py measures it."""
 NAME_TOKENS, ANSWER_TOKENS = 12, 60
 LONGEST_NAME = 80
 _ASKED = """Someone wrote to an assistant:
@@ -50,14 +50,6 @@ _BEHAVIOUR = re.compile(r"^\W*behaviou?r\W*:\W*(.+)$", re.IGNORECASE | re.MULTIL
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What a judge says of one text: its verdict, and the behaviour in a few words ('' where it was not asked)."""
-
-    verdict: Verdict
-    behaviour: str
-
-
-@dataclass(frozen=True)
 class JudgeProgress:
     """How many texts are judged."""
 
@@ -67,9 +59,10 @@ class JudgeProgress:
 
 
 class Judge(Protocol):
-    """Judges texts one by one; ``identity`` tells it from every other judge."""
+    """Judges texts one by one; ``identity`` tells it from every other judge, ``model`` is its model's name."""
 
     identity: str
+    model: str
 
     def judge(self, prompt: str, text: str, *, name: bool) -> Judgement:
         """What it says of ``text``, an answer to ``prompt``; the behaviour is named only where ``name`` is set."""
@@ -86,12 +79,21 @@ class ModelJudge:
     def __init__(self, lm: "LanguageModel", batching: Batching, stop: Callable[[], bool]) -> None:
         self._lm, self._batching, self._stop = lm, batching, stop
         self.identity = f"{lm.name} {lm.weights_hash[:16]}, question {QUESTION}"
-        self._usual = self._likelihoods("N/A", "N/A")
+        self.model = lm.name
+
+    @functools.cached_property
+    def _usual(self) -> np.ndarray:
+        return self._likelihoods("N/A", "N/A")
 
     def judge(self, prompt: str, text: str, *, name: bool) -> Judgement:
         """Raises InputError for a text that is too long for the model, Stopped when stopped."""
         gains = self._likelihoods(prompt, text) - self._usual
-        return Judgement(VERDICTS[int(gains.argmax())], self._name(prompt, text) if name else "")
+        return Judgement(
+            judge=self.identity,
+            model=self.model,
+            verdict=VERDICTS[int(gains.argmax())],
+            behaviour=self._name(prompt, text) if name else "",
+        )
 
     def _likelihoods(self, prompt: str, text: str) -> np.ndarray:
         from melbo_app.engine.choice import choose
@@ -120,6 +122,7 @@ class EndpointJudge:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
         self.identity = f"{endpoint.model} at {endpoint.url}, question {QUESTION}"
+        self.model = endpoint.model
 
     def judge(self, prompt: str, text: str, *, name: bool) -> Judgement:
         """Raises InputError where the endpoint fails, or answers without one of the three words."""
@@ -130,59 +133,82 @@ class EndpointJudge:
             raise InputError("judge", problem, "Choose a model that follows instructions")
         behaviour = _BEHAVIOUR.search(answer)
         verdict: Verdict = next(one for one in VERDICTS if one == grade.group().lower())
-        return Judgement(verdict, _short(behaviour.group(1)) if behaviour else "")
+        said = _short(behaviour.group(1)) if behaviour else ""
+        return Judgement(judge=self.identity, model=self.model, verdict=verdict, behaviour=said)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a judge does beside the built-in verdict on the same texts; ``score`` is None where it never was compared."""
+
+    judge: str
+    score: JudgeScore | None
+    built_in: JudgeScore
+
+    @property
+    def on(self) -> bool:
+        """Whether the judge says the reader's word more often than the built-in verdict does."""
+        return self.score is not None and _share(self.score) > _share(self.built_in)
+
+    def check(self) -> None:
+        """Raises InputError for a judge that is off, with the reason."""
+        if self.score is None:
+            raise InputError("judge", f"{self.judge} was never compared with a reader", "Score it first")
+        if not self.on:
+            problem = (
+                f"{self.judge} says what a reader says of {self.score.same} of {self.score.texts} texts, and the "
+                f"built-in verdict of {self.built_in.same} of {self.built_in.texts}"
+            )
+            raise InputError("judge", problem, "It stays off; choose another one")
 
 
 def judge_all(
-    judge: Judge, texts: Sequence[tuple[str, str]], stop: Callable[[], bool], *, name: bool
-) -> Generator[JudgeProgress, None, list[Judgement]]:
-    """What ``judge`` says of (prompt, text) pairs; those judged so far, when stopped."""
-    found: list[Judgement] = []
-    for prompt, text in texts:
+    judge: Judge, texts: Sequence[tuple[str, str]], stop: Callable[[], bool], found: list[Judgement], *, name: bool
+) -> Generator[JudgeProgress, None, None]:
+    """Add to ``found`` what ``judge`` says of (prompt, text) pairs, one after the other until stopped."""
+    for done, (prompt, text) in enumerate(texts):
         if stop():
-            break
-        yield JudgeProgress("judging", len(found), len(texts))
+            return
+        yield JudgeProgress("judging", done, len(texts))
         try:
             found.append(judge.judge(prompt, text, name=name))
         except Stopped:
-            break
-    return found
+            return
 
 
 def score(
     judge: Judge, graded: Sequence[GradedText], stop: Callable[[], bool]
 ) -> Generator[JudgeProgress, None, JudgeScore | None]:
-    """How often ``judge`` agrees with the reader on the texts that the built-in verdict was not fitted to; None when
-    stopped before the last of them."""
-    held_out = [one for one in graded if one.part == "held out"]
-    found = yield from judge_all(judge, [(one.prompt, one.text) for one in held_out], stop, name=False)
-    if len(found) < len(held_out) or not held_out:
-        return None
-    pairs = [(one.grade, said.verdict) for one, said in zip(held_out, found, strict=True)]
+    """How often ``judge`` agrees with the reader on these texts; None when stopped before the last of them."""
+    found: list[Judgement] = []
+    yield from judge_all(judge, [(one.prompt, one.text) for one in graded], stop, found, name=False)
+    return None if len(found) < len(graded) else _agreement(judge.identity, graded, [one.verdict for one in found])
+
+
+def built_in(graded: Sequence[GradedText]) -> JudgeScore:
+    """The same of the built-in verdict, as it is now; the losses are those that the texts came with."""
+    return _agreement("built-in verdict", graded, [built_in_verdict(one) for one in graded])
+
+
+@functools.cache
+def built_in_verdict(graded: GradedText) -> Verdict:
+    """What stands on the card of such a text."""
+    known = dictionary_words(graded.text, language(graded.text))
+    return readability(graded.loss, graded.tokens, repetition(graded.text), known)[1]
+
+
+def _agreement(judge: str, graded: Sequence[GradedText], verdicts: Sequence[Verdict]) -> JudgeScore:
+    pairs = [(one.grade, verdict) for one, verdict in zip(graded, verdicts, strict=True)]
     return JudgeScore(
-        judge=judge.identity,
+        judge=judge,
         texts=len(pairs),
         same=sum(grade == verdict for grade, verdict in pairs),
         same_readable=sum((grade == "readable") == (verdict == "readable") for grade, verdict in pairs),
     )
 
 
-def beats_built_in(score: JudgeScore) -> bool:
-    """Whether a judge says the reader's word more often than the built-in verdict does."""
-    return score.same / score.texts > BUILT_IN.same / BUILT_IN.texts
-
-
-def check_worth(judge: str, score: JudgeScore | None) -> None:
-    """Raises InputError for a judge (by its identity) that never was scored, or does not beat the built-in verdict."""
-    remedy = "Score it: python -m melbo_app judge --score"
-    if score is None:
-        raise InputError("judge", f"{judge} was never compared with a reader", remedy)
-    if not beats_built_in(score):
-        problem = (
-            f"{judge} says what a reader says of {score.same} of {score.texts} texts, and the built-in verdict "
-            f"of {BUILT_IN.same} of {BUILT_IN.texts}"
-        )
-        raise InputError("judge", problem, "It stays off; choose another one")
+def _share(score: JudgeScore) -> float:
+    return score.same / score.texts
 
 
 def _short(text: str) -> str:

@@ -1,24 +1,34 @@
-"""How often each judge agreed with a reader, kept in one file, and the texts that the reader graded."""
+"""How often each judge agreed with a reader and what it said of completions, a file each; and the graded texts."""
 
 import json
+import threading
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from melbo_app.errors import StorageError
 from melbo_app.library.atomic import write_file
+from melbo_app.library.completions import Completion
+
+Grade = Literal["readable", "strange", "broken"]
 
 
 class GradedText(BaseModel):
-    """A text of the bundled model as a reader graded it; None: a baseline, which nobody graded."""
+    """A text of the bundled model as a reader graded it; a baseline has None, because nobody graded it.
+
+    ``loss`` is what ``Scores`` has of it, under that model: nats per token.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     part: Literal["fitted", "held out", "baseline"]
     prompt: str
     text: str
-    grade: Literal["readable", "strange", "broken"] | None
+    tokens: Annotated[int, Field(gt=0)]
+    loss: float
+    grade: Grade | None
 
 
 class JudgeScore(BaseModel):
@@ -33,42 +43,94 @@ class JudgeScore(BaseModel):
     same_readable: Annotated[int, Field(ge=0)]
 
 
-_SCORES = TypeAdapter(dict[str, JudgeScore])
+class Judgement(BaseModel):
+    """What a judge says of one text: its verdict, and the behaviour in a few words ('' where it was not asked).
+
+    ``judge`` tells it from every other judge, ``model`` is the name of its model.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    judge: str
+    model: str
+    verdict: Grade
+    behaviour: str
+
+
+Entry = TypeVar("Entry", JudgeScore, Judgement)
+
+
+_ADDING = threading.Lock()  # of two who add at once, both count
+
+
+class _Entries(Generic[Entry]):
+    """Entries by name in one file. Every method raises StorageError where the disk refuses."""
+
+    def __init__(self, path: Path, kind: type[Entry], remedy: str) -> None:
+        self._path, self._remedy = path, remedy
+        self._format: TypeAdapter[dict[str, Entry]] = TypeAdapter(dict[str, kind])  # type: ignore[valid-type]
+
+    def all(self) -> dict[str, Entry]:
+        try:
+            return self._format.validate_json(self._path.read_bytes())
+        except FileNotFoundError:
+            return {}
+        except ValidationError as error:
+            raise StorageError(f"“{self._path}” is damaged. Delete it, {self._remedy}") from error
+        except OSError as error:
+            raise StorageError(f"“{self._path}” could not be read ({error.strerror or error})") from error
+
+    def add(self, entries: Mapping[str, Entry]) -> None:
+        with _ADDING:
+            every = {**self.all(), **entries}
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_file(self._path, self._format.dump_json(every, indent=1), overwrite=True)
 
 
 class JudgeScores:
     """The newest score of each judge, in ``path``. Every method raises StorageError where the disk refuses."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._entries = _Entries(path, JudgeScore, "and score the judges again")
 
     def find(self, judge: str) -> JudgeScore | None:
         """The score of a judge, None where it was never taken."""
-        return self._all().get(judge)
+        return self._entries.all().get(judge)
 
     def keep(self, score: JudgeScore) -> None:
         """Keep a score in place of the judge's last one."""
-        scores = self._all() | {score.judge: score}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(self._path, _SCORES.dump_json(scores, indent=1), overwrite=True)
-
-    def _all(self) -> dict[str, JudgeScore]:
-        try:
-            return _SCORES.validate_json(self._path.read_bytes())
-        except FileNotFoundError:
-            return {}
-        except ValidationError as error:
-            raise StorageError(f"“{self._path}” is damaged. Delete it, and score the judges again") from error
-        except OSError as error:
-            raise StorageError(f"“{self._path}” could not be read ({error.strerror or error})") from error
+        self._entries.add({score.judge: score})
 
 
-def graded_texts(path: Path) -> list[GradedText]:
-    """The graded texts in a file of one JSON object a line. Raises StorageError."""
+class Judgements:
+    """The newest judgement of each completion, in ``path``. Every method raises StorageError where the disk refuses."""
+
+    def __init__(self, path: Path) -> None:
+        self._entries = _Entries(path, Judgement, "and have the texts judged again")
+
+    def find(self, completions: Iterable[Completion]) -> dict[str, Judgement]:
+        """The judgements of those that have one, by their digests."""
+        every = self._entries.all()
+        return {one.digest: every[one.digest] for one in completions if one.digest in every} if every else {}
+
+    def keep(self, judgements: Mapping[str, Judgement]) -> None:
+        """Keep judgements by the digests of the completions."""
+        if judgements:
+            self._entries.add(judgements)
+
+
+def held_out_texts(path: Path) -> list[GradedText]:
+    """The texts that the built-in verdict was not fitted to, from a file of one JSON object a line.
+
+    Raises StorageError, also where there are none.
+    """
     try:
         lines = path.read_text("utf-8").splitlines()
-        return [GradedText.model_validate(json.loads(line)) for line in lines]
+        found = [one for one in map(GradedText.model_validate, map(json.loads, lines)) if one.part == "held out"]
     except OSError as error:
         raise StorageError(f"The graded texts “{path}” could not be read ({error.strerror or error})") from error
     except ValueError as error:
         raise StorageError(f"The graded texts “{path}” are damaged") from error
+    if not found:
+        raise StorageError(f"The graded texts “{path}” have none that the built-in verdict was not fitted to")
+    return found

@@ -110,6 +110,7 @@ class Page:
         changed = bind(self._model.change, session.for_model, fits, fits)
         bind(changed.then, form.suggest, form.suggest_inputs, form.form_outputs)
         bind(self._model.change, self.models.open, None, self.models.outputs)
+        bind(self._model.change, completions.judge.look, completions.judge.inputs, completions.judge.outputs)
         bind(train.select, form.offer_name, session.prompt, form.name)
         taken = bind(self._finished.change, self._take_up, self._finished, session.bank_outputs)
         bind(taken.then, form.next_name, [session.prompt, form.name, self._finished], form.name)

@@ -1,59 +1,87 @@
 """Use cases of a judge: comparing it with a reader, and asking it where it beats the built-in verdict."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from melbo_app.jobs.endpoint import Endpoint
 from melbo_app.jobs.judging import (
     EndpointJudge,
     Judge,
-    Judgement,
     JudgeProgress,
     ModelJudge,
-    check_worth,
+    Standing,
+    built_in,
     judge_all,
     score,
 )
 from melbo_app.library.completions import Completion
-from melbo_app.library.judges import JudgeScore, JudgeScores, graded_texts
+from melbo_app.library.judges import Judgement, Judgements, JudgeScores, held_out_texts
 from melbo_app.settings import ROOT
 from melbo_app.workbench.base import Base, Stop
-
-GRADED = ROOT / "tests" / "real" / "graded_completions.jsonl"
 
 
 class Judging(Base):
     """A judge is the loaded model, or a model behind an endpoint that a person names."""
 
+    graded: Path = ROOT / "tests" / "real" / "graded_completions.jsonl"
+    """The texts on which judges and the built-in verdict are compared with a reader."""
+
     def judge(
         self, comparison: int, endpoint: Endpoint | None = None, *, stop: Stop = lambda: False
     ) -> Generator[JudgeProgress, None, list[tuple[Completion, Judgement]]]:
-        """What the judge says of the texts of a comparison. Stopping keeps those that are judged.
+        """What the judge says of the texts of a comparison. What it said is kept, also when it is stopped or fails,
+        and not asked again.
 
         Raises InputError for a judge that was never scored, or does not beat the built-in verdict.
         """
         completions = self._completions.comparison(comparison).completions
         judge = self._judge(endpoint, stop)
-        check_worth(judge.identity, self._judge_scores().find(judge.identity))
-        texts = [(one.prompt.user, one.text) for one in completions]
-        found = yield from judge_all(judge, texts, stop, name=True)
-        return list(zip(completions, found, strict=False))
+        self._standing(judge.identity).check()
+        known = self._judgements().find(completions)
+        said = {digest: one for digest, one in known.items() if one.judge == judge.identity}
+        waiting = {one.digest: (one.prompt.user, one.text) for one in completions if one.digest not in said}
+        found: list[Judgement] = []
+        try:
+            yield from judge_all(judge, [*waiting.values()], stop, found, name=True)
+        finally:
+            new = dict(zip(waiting, found, strict=False))
+            self._judgements().keep(new)
+        said |= new
+        return [(one, said[one.digest]) for one in completions if one.digest in said]
+
+    def judgements(self, completions: Sequence[Completion]) -> dict[str, Judgement]:
+        """What was said last of those completions that were judged, by their digests; a judge that is off says
+        nothing."""
+        known = self._judgements().find(completions)
+        on = {judge for judge in {one.judge for one in known.values()} if self._standing(judge).on}
+        return {digest: one for digest, one in known.items() if one.judge in on}
 
     def score_judge(
-        self, endpoint: Endpoint | None = None, graded: Path = GRADED, *, stop: Stop = lambda: False
-    ) -> Generator[JudgeProgress, None, JudgeScore | None]:
+        self, endpoint: Endpoint | None = None, *, stop: Stop = lambda: False
+    ) -> Generator[JudgeProgress, None, Standing | None]:
         """How often the judge says what a reader says; kept, so that the judge is on or off from now on.
 
         None where it was stopped: the last score stays.
         """
-        texts = graded_texts(graded)
-        found = yield from score(self._judge(endpoint, stop), texts, stop)
-        if found is not None:
-            self._judge_scores().keep(found)
-        return found
+        judge = self._judge(endpoint, stop)
+        found = yield from score(judge, held_out_texts(self.graded), stop)
+        if found is None:
+            return None
+        self._judge_scores().keep(found)
+        return self._standing(judge.identity)
+
+    def judge_standing(self, endpoint: Endpoint | None = None) -> Standing:
+        """How the judge did when it was scored last, beside the built-in verdict."""
+        return self._standing(self._judge(endpoint, lambda: False).identity)
+
+    def _standing(self, judge: str) -> Standing:
+        return Standing(judge, self._judge_scores().find(judge), built_in(held_out_texts(self.graded)))
 
     def _judge(self, endpoint: Endpoint | None, stop: Stop) -> Judge:
         return EndpointJudge(endpoint) if endpoint else ModelJudge(self._model.get(), self._batching, stop)
 
     def _judge_scores(self) -> JudgeScores:
         return JudgeScores(self.settings.cache_dir / "judges.json")
+
+    def _judgements(self) -> Judgements:
+        return Judgements(self.settings.cache_dir / "judgements.json")

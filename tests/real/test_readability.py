@@ -12,9 +12,11 @@ from benches import finish
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.likelihood import Reading, likelihoods
 from melbo_app.engine.prompt import Prompt
+from melbo_app.jobs.judging import built_in_verdict
 from melbo_app.jobs.scoring import _scores
 from melbo_app.library.bank import PromptRecord
-from melbo_app.library.completions import Completion
+from melbo_app.library.completions import Completion, Scores
+from melbo_app.library.judges import GradedText
 from melbo_app.workbench import Workbench
 
 GRADED = Path(__file__).with_name("graded_completions.jsonl")
@@ -30,8 +32,8 @@ def completion(row: dict[str, Any], index: int) -> Completion:
 
 
 @pytest.fixture(scope="module")
-def scored(bench: Workbench) -> list[tuple[dict[str, Any], str | None]]:
-    """The texts that the limits were not fitted to, with their verdicts."""
+def measured(bench: Workbench) -> list[tuple[dict[str, Any], Scores]]:
+    """The texts that the limits were not fitted to, with their scores."""
     rows = [json.loads(line) for line in GRADED.read_text("utf-8").splitlines()]
     questions = sorted({(row["prompt"], row["temperature"]) for row in rows if row["part"] == "held out"})
     kept = [row for row in rows if row["part"] != "fitted" and (row["prompt"], row["temperature"]) in questions]
@@ -45,9 +47,20 @@ def scored(bench: Workbench) -> list[tuple[dict[str, Any], str | None]]:
         entry.prompt_index: one.logprob for entry, one in zip(entries, found, strict=True) if entry.vector is None
     }
     return [
-        (row, _scores(entry, one, baselines[entry.prompt_index]).verdict)
+        (row, _scores(entry, one, baselines[entry.prompt_index]))
         for row, entry, one in zip(kept, entries, found, strict=True)
     ]
+
+
+@pytest.fixture(scope="module")
+def scored(measured) -> list[tuple[dict[str, Any], str | None]]:
+    return [(row, scores.verdict) for row, scores in measured]
+
+
+def test_a_judge_is_compared_with_the_verdicts_that_stand_on_the_cards_of_these_texts(measured):
+    for row, scores in measured:
+        assert row["loss"] == pytest.approx(scores.loss, abs=2e-3)
+        assert built_in_verdict(GradedText.model_validate(row)) == scores.verdict
 
 
 def test_the_verdict_agrees_with_a_reader_on_texts_that_it_was_not_fitted_to(scored):

@@ -1,67 +1,29 @@
 """A judge, behind a stubbed endpoint or a tiny model: on only where it beats the built-in verdict."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from benches import finish, save_tiny, settings
+from judge_stub import GRADES, Stub, running
 
 from melbo_app.cli import main
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError, StorageError
 from melbo_app.jobs.endpoint import Endpoint
-from melbo_app.jobs.judging import BUILT_IN, beats_built_in
-from melbo_app.library.judges import JudgeScore, JudgeScores
+from melbo_app.jobs.judging import built_in
+from melbo_app.library.judges import JudgeScore, JudgeScores, held_out_texts
 from melbo_app.workbench import Workbench
 
-GRADES = ("readable", "strange", "broken")
-
-
-class Stub(HTTPServer):
-    """Answers as an endpoint does: with the grade that a text names, or with what ``says`` is set to."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.status, self.says, self.delay = 200, None, threading.Event()
-        self.asked: list[tuple[str, str | None, dict]] = []
-        self.wait = 0.0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/v1"
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        server: Stub = self.server  # type: ignore[assignment]
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        server.asked.append((self.path, self.headers["Authorization"], body))
-        server.delay.wait(server.wait)
-        question = body["messages"][0]["content"].split("<text>")[1].split("</text>")[0]
-        grade = next((one for one in GRADES if f"a {one} text" in question), "readable")
-        says = f"Grade: {grade}\nBehaviour: talks about itself" if server.says is None else server.says
-        answer = {"choices": [{"message": {"role": "assistant", "content": says}}]}
-        data = says if isinstance(says, bytes) else json.dumps(answer).encode()
-        self.send_response(server.status)
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        pass
+GRADED = Workbench.graded
 
 
 @pytest.fixture
 def stub() -> Iterator[Stub]:
-    server = Stub()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.delay.set()
-    server.shutdown()
-    server.server_close()
+    with running() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -74,14 +36,15 @@ def bench(tmp_path: Path, model: Path) -> Workbench:
     return Workbench(settings(tmp_path / "cache", model))
 
 
-def graded(folder: Path, right: int, wrong: int) -> Path:
-    """Held-out texts that the stub grades as the reader does, and others."""
-    rows = [{"part": "fitted", "prompt": "p", "text": "a broken text", "grade": "readable"}]
-    rows += [{"part": "held out", "prompt": "p", "text": "a strange text", "grade": "strange"}] * right
-    rows += [{"part": "held out", "prompt": "p", "text": "a strange text", "grade": "broken"}] * wrong
-    path = folder / "graded.jsonl"
-    path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
-    return path
+def graded(bench: Workbench, right: int, wrong: int) -> None:
+    """Texts that the stub grades as the reader does, and others. The built-in verdict, readable, is right for half."""
+    rows = [{"part": "fitted", "text": "a broken text", "grade": "readable"}]
+    rows += [{"part": "held out", "text": "a strange text", "grade": "strange"}] * right
+    rows += [{"part": "held out", "text": "a strange text", "grade": "broken"}] * wrong
+    rows += [{"part": "held out", "text": "a readable text", "grade": "readable"}] * (right + wrong)
+    same = {"prompt": "p", "tokens": 30, "loss": 0.1}
+    bench.graded = bench.settings.cache_dir.with_name("graded.jsonl")
+    bench.graded.write_text("\n".join(json.dumps(row | same) for row in rows), "utf-8")
 
 
 def compared(bench: Workbench) -> int:
@@ -89,37 +52,69 @@ def compared(bench: Workbench) -> int:
     return finish(bench.steer(None, [Prompt("hello there")], [], [], Decoding(3))).id
 
 
-def test_a_judge_that_beats_the_built_in_verdict_is_on_and_one_that_does_not_is_off(bench, stub, tmp_path):
+def test_a_judge_that_beats_the_built_in_verdict_is_on_and_one_that_does_not_is_off(bench, stub):
     endpoint, number = Endpoint(stub.url, "big"), compared(bench)
+    graded(bench, right=0, wrong=2)
+    assert not bench.judge_standing(endpoint).on
     with pytest.raises(InputError, match="never compared with a reader"):
         finish(bench.judge(number, endpoint))
-    found = finish(bench.score_judge(endpoint, graded(tmp_path, right=4, wrong=1)))
-    assert (found.texts, found.same, found.same_readable) == (5, 4, 5)  # 80 % where the built-in verdict has 83 %
-    with pytest.raises(InputError, match=r"4 of 5 texts, and the built-in verdict of 58 of 70"):
+    found = finish(bench.score_judge(endpoint))
+    assert (found.score.texts, found.score.same, found.score.same_readable) == (4, 2, 4)
+    assert (found.built_in.texts, found.built_in.same, found.built_in.same_readable) == (4, 2, 2)
+    assert not found.on  # as good is not better
+    with pytest.raises(InputError, match=r"2 of 4 texts, and the built-in verdict of 2 of 4"):
         finish(bench.judge(number, endpoint))
-    finish(bench.score_judge(endpoint, graded(tmp_path, right=9, wrong=1)))
+    graded(bench, right=1, wrong=1)
+    assert finish(bench.score_judge(endpoint)).on and bench.judge_standing(endpoint).on
     [(completion, said)] = finish(bench.judge(number, endpoint))
     assert (completion.vector, said.verdict, said.behaviour) == (None, "readable", "talks about itself")
     with pytest.raises(InputError, match="never compared"):  # another model there is another judge
         finish(bench.judge(number, Endpoint(stub.url, "small")))
 
 
-def test_as_good_as_the_built_in_verdict_is_not_better():
-    assert not beats_built_in(BUILT_IN)
-    assert beats_built_in(BUILT_IN.model_copy(update={"same": BUILT_IN.same + 1}))
+def test_the_built_in_verdict_on_the_graded_texts_is_what_the_documentation_says():
+    found = built_in(held_out_texts(GRADED))
+    assert (found.texts, found.same, found.same_readable) == (70, 58, 61)
 
 
-def test_a_stopped_scoring_keeps_the_last_score(bench, stub, tmp_path):
-    endpoint, path = Endpoint(stub.url, "big"), graded(tmp_path, right=5, wrong=0)
-    finish(bench.score_judge(endpoint, path))
-    assert finish(bench.score_judge(endpoint, path, stop=lambda: True)) is None
+def test_a_stopped_scoring_keeps_the_last_score(bench, stub):
+    endpoint = Endpoint(stub.url, "big")
+    graded(bench, right=5, wrong=0)
+    finish(bench.score_judge(endpoint))
+    assert finish(bench.score_judge(endpoint, stop=lambda: True)) is None
     assert finish(bench.judge(compared(bench), endpoint))
+
+
+def test_what_was_judged_before_an_end_is_kept_and_not_asked_again(bench, stub):
+    endpoint, prompts = Endpoint(stub.url, "big"), [Prompt("hello there"), Prompt("hello"), Prompt("there")]
+    graded(bench, right=1, wrong=0)
+    finish(bench.score_judge(endpoint))
+    comparison = finish(bench.steer(None, prompts, [], [], Decoding(3)))
+    first, second, third = comparison.completions
+    assert bench.judgements(comparison.completions) == {}
+    stub.asked.clear()
+    assert len(finish(bench.judge(comparison.id, endpoint, stop=lambda: len(stub.asked) == 1))) == 1
+    work = bench.judge(comparison.id, endpoint)
+    assert [(step.done, step.total) for step in (next(work), next(work))] == [(0, 2), (1, 2)]
+    stub.status = 429
+    with pytest.raises(InputError, match="too many questions"):
+        next(work)
+    kept = bench.judgements(comparison.completions)
+    assert set(kept) == {first.digest, second.digest} and kept[first.digest].model == "big"
+    stub.status = 200
+    assert [one.id for one, _ in finish(bench.judge(comparison.id, endpoint))] == [first.id, second.id, third.id]
+    assert len(stub.asked) == 4  # the third text twice
+    graded(bench, right=0, wrong=1)
+    finish(bench.score_judge(endpoint))
+    assert bench.judgements(comparison.completions) == {}  # a judge that is off says nothing
 
 
 def test_the_key_is_sent_and_kept_nowhere(bench, stub, tmp_path, caplog):
     caplog.set_level("DEBUG")
     endpoint = Endpoint(stub.url, "big", "sk-very-secret")
-    finish(bench.score_judge(endpoint, graded(tmp_path, right=1, wrong=0)))
+    graded(bench, right=1, wrong=0)
+    finish(bench.score_judge(endpoint))
+    finish(bench.judge(compared(bench), endpoint))
     path, key, body = stub.asked[0]
     assert (path, key, body["model"]) == ("/v1/chat/completions", "Bearer sk-very-secret", "big")
     assert "sk-very-secret" not in caplog.text
@@ -139,10 +134,11 @@ def test_the_key_is_sent_and_kept_nowhere(bench, stub, tmp_path, caplog):
         (200, "I would rather not say.", "is none of readable, strange and broken"),
     ],
 )
-def test_every_failure_of_an_endpoint_is_a_sentence(bench, stub, tmp_path, status, says, sentence):
+def test_every_failure_of_an_endpoint_is_a_sentence(bench, stub, status, says, sentence):
     stub.status, stub.says = status, says
+    graded(bench, right=1, wrong=0)
     with pytest.raises(InputError, match=sentence.replace(".", r"\.")):
-        finish(bench.score_judge(Endpoint(stub.url, "big"), graded(tmp_path, right=1, wrong=0)))
+        finish(bench.score_judge(Endpoint(stub.url, "big")))
 
 
 def test_an_endpoint_that_does_not_answer_is_given_up(stub):
@@ -175,11 +171,12 @@ def test_an_address_that_cannot_be_used_is_refused_before_anything_is_sent(url, 
 
 
 def test_the_loaded_model_judges_by_the_likeliest_word_and_names_the_behaviour(bench, tmp_path, model):
-    score = finish(bench.score_judge(None, graded(tmp_path, right=2, wrong=1)))
-    assert score.texts == 3 and score.judge.startswith(model.name)
-    # its three texts are the same, so that it says one word for all of them
-    assert score.same in (0, 1, 2)
-    best = score.model_copy(update={"same": 3})
+    graded(bench, right=2, wrong=1)
+    score = finish(bench.score_judge(None)).score
+    assert score.texts == 6 and score.judge.startswith(model.name)
+    # the texts of each kind are the same, so that it says one word for all of them
+    assert score.same in {strange + readable for strange in (0, 1, 2) for readable in (0, 3)}
+    best = score.model_copy(update={"same": 6})
     JudgeScores(tmp_path / "cache" / "judges.json").keep(best)
     [(_, said)] = finish(bench.judge(compared(bench), None))
     assert said.verdict in GRADES and isinstance(said.behaviour, str)

@@ -1,7 +1,7 @@
 """Completions side by side, streamed."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +13,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.jobs.flagging import flagged
 from melbo_app.jobs.steering import Variant
 from melbo_app.library.completions import Scores
+from melbo_app.library.judges import Judgement
 from melbo_app.ui.components.live import live
 
 CHARACTERS_PER_LINE = 40
@@ -24,15 +25,23 @@ def completion_grid(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.
     return live("completion_grid", value, elem_id=elem_id)
 
 
-def grid(completions: Sequence[Any], names: dict[int, str], live: bool = False) -> dict[str, Any]:
+def grid(
+    completions: Sequence[Any],
+    names: dict[int, str],
+    live: bool = False,
+    judged: Mapping[str, Judgement] | None = None,
+) -> dict[str, Any]:
     """The component's value: a group per prompt; in each the baseline, the random control, the vectors.
 
-    ``names`` are the labels of the vectors. Place is kept for texts that are still growing; flags come with the last.
+    ``names`` are the labels of the vectors, ``judged`` what a judge said of completions by their digests. Place is kept
+    for texts that are still growing; flags come with the last.
     """
     found = [()] * len(completions) if live else flagged(completions)
+    said = judged or {}
     groups: dict[int, list[Any]] = {}
     for completion, flags in zip(completions, found, strict=True):
-        groups.setdefault(completion.prompt_index, []).append((completion, flags))
+        about = said.get(completion.digest) if said else None
+        groups.setdefault(completion.prompt_index, []).append((completion, flags, about))
     longest = max((completion.max_new_tokens for completion in completions), default=0)
     return {
         "groups": [
@@ -60,12 +69,17 @@ def waiting(prompts: Sequence[Prompt], rows: Sequence[Variant], names: dict[int,
 
 
 def _cards(members: list[Any], names: dict[int, str], live: bool) -> list[dict[str, Any]]:
-    baseline = next((completion.text for completion, _ in members if completion.vector is None), None)
-    return [_card(completion, flags, baseline, names, live) for completion, flags in members]
+    baseline = next((completion.text for completion, *_ in members if completion.vector is None), None)
+    return [_card(completion, flags, said, baseline, names, live) for completion, flags, said in members]
 
 
 def _card(
-    completion: Any, flags: Sequence[Flag], baseline: str | None, names: dict[int, str], live: bool
+    completion: Any,
+    flags: Sequence[Flag],
+    said: Judgement | None,
+    baseline: str | None,
+    names: dict[int, str],
+    live: bool,
 ) -> dict[str, Any]:
     vector = completion.vector
     kind = {None: "baseline", "random": "random"}.get(vector, "vector")
@@ -90,7 +104,14 @@ def _card(
         "pieces": pieces,
         "chips": [] if completion.scores is None else _chips(completion.scores),
         "flags": [{"text": flag.kind, "title": flag.reason} for flag in flags],
+        "judged": None if said is None else _judged(said),
     }
+
+
+def _judged(said: Judgement) -> dict[str, str]:
+    """What a judge says, below the head, where the built-in verdict stands."""
+    told = f"{said.behaviour or 'no name for the behaviour'}\nJudged by {said.judge}. Above it: the built-in verdict."
+    return {"judge": said.model, "verdict": said.verdict, "behaviour": said.behaviour, "title": told}
 
 
 def _chips(scores: Scores) -> list[dict[str, str]]:

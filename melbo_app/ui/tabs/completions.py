@@ -1,19 +1,23 @@
 """Completions: the baseline and the steered texts side by side."""
 
+import html
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
 
+from melbo_app.errors import StorageError
 from melbo_app.jobs.flagging import ORDERS, Order
+from melbo_app.library.completions import Completion
 from melbo_app.ui.components.completion_grid import completion_grid, grid, waiting
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import Returning, chosen, decoding_from, prompts_from, radius_of
 from melbo_app.ui.guard import bind
-from melbo_app.ui.present import comparison_choices
+from melbo_app.ui.present import comparison_choices, sentence
 from melbo_app.ui.runs import Runs
 from melbo_app.ui.session import Session
+from melbo_app.ui.tabs.judge import JudgeSection
 from melbo_app.workbench import Workbench
 
 EMPTY = "Press Steer to see what the model says without and with each vector."
@@ -48,6 +52,7 @@ class CompletionsTab:
             self.top_p = gr.Number(0.95, label="Top-p", step=0.05, elem_id="top-p", min_width=80, interactive=False)
             self.seed = gr.Number(0, label="Seed", precision=0, elem_id="seed", min_width=80, interactive=False)
             self.history = gr.Dropdown([], label="Earlier comparisons", elem_id="history", scale=4, min_width=220)
+        self.judge = JudgeSection(workbench)
         self.grid = completion_grid({"groups": [], "message": EMPTY}, elem_id="completions")
         self.decoding_inputs = [self.max_tokens, self.mode, self.temperature, self.top_p, self.seed]
         self.restore_outputs = [
@@ -77,6 +82,8 @@ class CompletionsTab:
         # Not input: the list fires that twice for a choice, and also when it is only left.
         bind(self.history.change, self._restore_chosen, [self.history, self._shown, self.order], self.restore_outputs)
         bind(self.order.change, self._reorder, [self._shown, self.order], self.grid)
+        judged = self.judge.bind(self._shown)
+        bind(judged.then, self._show_judged, [self._shown, self.order], self.grid)
 
     def choices(self, value: int | None = None) -> Any:
         """The history with its newest entries."""
@@ -104,8 +111,7 @@ class CompletionsTab:
         prompts = [firsts[index] for index in sorted(firsts)]
         return [
             *self._session.prompt_values(prompts), *shown, control, bool(radii) and -radii[0] in radii, *decoding,
-            grid(self._workbench.ordered(completions, order), self._session.names(bank, bank_hash)), comparison_id,
-            order,
+            self._cards(completions, order, self._session.names(bank, bank_hash)), comparison_id, order,
         ]  # fmt: skip
 
     def _restore_chosen(self, comparison_id: int | None, shown: int | None, order: Order) -> list[Any]:
@@ -119,7 +125,19 @@ class CompletionsTab:
         completions = self._workbench.comparison(shown).completions
         steered = next((one for one in completions if isinstance(one.vector, int)), None)
         names = self._session.names(steered.bank, steered.bank_hash) if steered else {}
-        return grid(self._workbench.ordered(completions, order), names)
+        return self._cards(completions, order, names)
+
+    def _show_judged(self, request: gr.Request, shown: int | None, order: Order) -> Any:
+        """The comparison that is shown, with what the judge said; texts that are being written keep their place."""
+        return gr.skip() if self._runs.busy(request) else self._reorder(shown, order)
+
+    def _cards(self, completions: Sequence[Completion], order: Order, names: dict[int, str]) -> dict[str, Any]:
+        try:
+            judged = self._workbench.judgements(completions)
+        except StorageError as error:  # the texts are shown all the same
+            gr.Warning(html.escape(sentence(str(error))), title="Judgements are not shown", duration=12)
+            judged = {}
+        return grid(self._workbench.ordered(completions, order), names, judged=judged)
 
     def _steer(
         self, request: gr.Request, text: str, system: str, template: bool, bank: str | None, vectors: list[int],
@@ -149,7 +167,7 @@ class CompletionsTab:
             stopped = stop.is_set()
         comparison = run.result
         ended = "Stopped" if stopped else "Done"
-        shown = grid(self._workbench.ordered(comparison.completions, order), names)
+        shown = self._cards(comparison.completions, order, names)
         yield shown, resting(ended), self.choices(comparison.id), comparison.id
 
     def _steer_again(self, request: gr.Request, auto: bool, *fields: Any) -> Iterator[tuple[Any, ...]]:

@@ -1,0 +1,159 @@
+"""A judge: which one, how it does beside the built-in verdict, and what it says of the texts that are shown."""
+
+import ipaddress
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from melbo_app.errors import InputError, MelboError
+from melbo_app.jobs.endpoint import KEY, Endpoint
+from melbo_app.jobs.judging import JudgeProgress, Standing
+from melbo_app.ui.components.note import note, note_view
+from melbo_app.ui.components.progress_bar import progress_bar, resting, working
+from melbo_app.ui.forms import Returning
+from melbo_app.ui.guard import bind
+from melbo_app.ui.present import sentence
+from melbo_app.ui.runs import Runs
+from melbo_app.workbench import Workbench
+
+LOADED, ENDPOINT = "loaded model", "endpoint"
+FRAME = 0.15  # seconds between two frames of progress
+SENT = f"Prompts and texts are sent there, with the key in the environment variable {KEY} where it is set."
+
+
+class JudgeSection:
+    """A section of the tab Completions."""
+
+    def __init__(self, workbench: Workbench) -> None:
+        self._workbench, self._runs = workbench, Runs()
+        with gr.Accordion("A judge", open=False, elem_id="judge") as self._section:
+            with gr.Row(elem_classes="mx-fields"):
+                self.who = gr.Radio([LOADED, ENDPOINT], value=LOADED, label="Judge", elem_id="judge-who", min_width=262)
+                self.url = gr.Textbox(
+                    label="Endpoint", placeholder="https://host/v1", elem_id="judge-endpoint", scale=3, min_width=180,
+                    interactive=False,
+                )  # fmt: skip
+                self.model = gr.Textbox(
+                    label="Endpoint model", placeholder="its name there", elem_id="judge-endpoint-model", scale=2,
+                    min_width=140, interactive=False,
+                )  # fmt: skip
+            with gr.Row(elem_classes="mx-toolbar", equal_height=True):
+                self.score = gr.Button("Score it", elem_id="judge-score", scale=0, min_width=100)
+                self.judge = gr.Button(
+                    "Judge these texts", elem_id="judge-texts", scale=0, min_width=150, interactive=False
+                )
+                self.stop = gr.Button("Stop", elem_id="judge-stop", scale=0, min_width=80)
+                self.progress = progress_bar(resting(), elem_id="judge-progress")
+            self.told = note_view(elem_id="judge-standing")
+        self.inputs = [self.who, self.url, self.model]
+        self.outputs = [self.judge, self.told]
+
+    def bind(self, shown: gr.State) -> Any:
+        """Bind choosing, scoring and judging of the comparison that is ``shown``; the event after which texts may have
+        been judged."""
+        for trigger in (self._section.expand, self.url.change, self.model.change):
+            bind(trigger, self.look, self.inputs, self.outputs, trigger_mode="always_last")
+        bind(self.who.input, self._choose, self.inputs, [self.url, self.model, *self.outputs])
+        many: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 8, "concurrency_id": "judge"}
+        scored = bind(self.score.click, self._score, self.inputs, [self.progress, *self.outputs], **many)
+        judged = bind(self.judge.click, self._judge, [shown, *self.inputs], self.progress, **many)
+        for run in (scored, judged):
+            bind(run.failure, lambda: resting("Not finished."), None, self.progress)
+        bind(self.stop.click, self._stop, None, self.progress)
+        return judged
+
+    def look(self, request: gr.Request, who: str | None, url: str | None, model: str | None) -> list[Any]:
+        """Values of ``outputs``: whether the judge is on, and why not. What is wrong is worth no message yet."""
+        if who == ENDPOINT and not (url and model):
+            return [gr.Button(interactive=False), note("Write the endpoint's address and its model's name.", SENT)]
+        if who != ENDPOINT and not self._workbench.model_state().loaded:
+            return [gr.Button(interactive=False), note("The model is not loaded yet.")]
+        try:
+            found = self._workbench.judge_standing(self._endpoint(request, who, url, model))
+        except MelboError as error:
+            return [gr.Button(interactive=False), note(sentence(str(error)), tone="warning")]
+        return self._standing(found, who, model)
+
+    def _choose(self, request: gr.Request, who: str | None, url: str | None, model: str | None) -> list[Any]:
+        """The fields of an endpoint count where it is one."""
+        usable = who == ENDPOINT
+        fields = [gr.Textbox(interactive=usable), gr.Textbox(interactive=usable)]
+        return [*fields, *self.look(request, who, url, model)]
+
+    def _standing(self, found: Standing, who: str | None, model: str | None) -> list[Any]:
+        name = model if who == ENDPOINT else self._workbench.model_state().name
+        texts, built_in = found.built_in.texts, found.built_in.same
+        if found.score is None:
+            told = f"{name} was never compared with the reader: off. Score it on {texts} hand-graded texts."
+        else:
+            told = (
+                f"{name} agrees with the reader on {found.score.same} of {found.score.texts}, the built-in verdict on "
+                f"{built_in} of {texts}: {'on' if found.on else 'off'}"
+            )
+        return [gr.Button(interactive=found.on), note(told, SENT if who == ENDPOINT else "", tone="plain")]
+
+    def _score(
+        self, request: gr.Request, who: str | None, url: str | None, model: str | None
+    ) -> Iterator[tuple[Any, ...]]:
+        endpoint = self._endpoint(request, who, url, model)
+        with self._runs.start(request) as stop:
+            yield working("waiting for the judge"), gr.skip(), gr.skip()
+            run = Returning(self._workbench.score_judge(endpoint, stop=stop.is_set))
+            for step in _frames(run):
+                yield _bar(step), gr.skip(), gr.skip()
+            if self._runs.replaced(request, stop):
+                return
+        if run.result is None:
+            yield resting("Stopped: its last score stays."), gr.skip(), gr.skip()
+        else:
+            yield resting("Done"), *self._standing(run.result, who, model)
+
+    def _judge(
+        self, request: gr.Request, shown: int | None, who: str | None, url: str | None, model: str | None
+    ) -> Iterator[Any]:
+        if shown is None:
+            raise InputError("comparison", "none is shown", "Press Steer")
+        endpoint = self._endpoint(request, who, url, model)
+        with self._runs.start(request) as stop:
+            yield working("waiting for the judge")
+            run = Returning(self._workbench.judge(shown, endpoint, stop=stop.is_set))
+            for step in _frames(run):
+                yield _bar(step)
+            if self._runs.replaced(request, stop):
+                return
+            stopped = stop.is_set()
+        yield resting(f"{len(run.result)} texts are judged." if not stopped else "Stopped: what was judged is shown.")
+
+    def _endpoint(self, request: gr.Request, who: str | None, url: str | None, model: str | None) -> Endpoint | None:
+        if who != ENDPOINT:
+            return None
+        if not _is_here(request):
+            problem = "texts and the key would go where somebody on another machine says"
+            raise InputError("endpoint", problem, "Name one from the machine itself")
+        return Endpoint((url or "").strip(), (model or "").strip(), os.environ.get(KEY))
+
+    def _stop(self, request: gr.Request) -> dict[str, Any]:
+        return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
+
+
+def _is_here(request: gr.Request) -> bool:
+    try:
+        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
+
+
+def _frames(run: Returning[JudgeProgress, Any]) -> Iterator[JudgeProgress]:
+    """Progress, as often as it can be seen."""
+    last = 0.0
+    for step in run:
+        if time.monotonic() - last >= FRAME:
+            last = time.monotonic()
+            yield step
+
+
+def _bar(step: JudgeProgress) -> dict[str, Any]:
+    return working(f"{step.stage} {step.done + 1} of {step.total}", step.done / max(1, step.total))
