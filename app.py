@@ -90,10 +90,11 @@ def serve(settings: Settings, port: int) -> int:
     past_the_proxy()
     if not settings.mcp:
         sys.modules.setdefault("mcp", None)  # Gradio would import it, which takes a second, and leave it unused
-    from starlette.responses import FileResponse  # late: these take seconds, and mistakes are told before
+    from starlette.responses import FileResponse, Response  # late: these take seconds, and mistakes are told before
     from starlette.routing import Route
 
     from melbo_app.ui.components.plotly_view import PLOTLY_ROUTE, plotly_script
+    from melbo_app.ui.components.status_tracker import tracker_script
     from melbo_app.ui.page import build_page
     from melbo_app.ui.theme import SHORTCUTS, STYLES, theme
     from melbo_app.workbench import Workbench
@@ -104,13 +105,17 @@ def serve(settings: Settings, port: int) -> int:
         print(error, file=sys.stderr)
         lock.release()
         return 2
-    script = plotly_script()
+    script, (tracker, text) = plotly_script(), tracker_script()
+    scripts = [
+        Route(PLOTLY_ROUTE, lambda request: FileResponse(script, headers=KEEP)),
+        Route(tracker, lambda request: Response(text, headers=KEEP, media_type="text/javascript")),
+    ]
     page = build_page(workbench)
     page.queue(default_concurrency_limit=8)
     page.launch(
         server_name=settings.host,
         server_port=port,
-        app_kwargs={"routes": [Route(PLOTLY_ROUTE, lambda request: FileResponse(script, headers=KEEP))]},
+        app_kwargs={"routes": scripts},
         theme=theme(),
         css_paths=STYLES,
         js=SHORTCUTS.read_text("utf-8"),

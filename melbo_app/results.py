@@ -221,7 +221,11 @@ def steered(comparison: Comparison) -> Steered:
 def judged(comparison: int, told: Iterable[tuple[Completion, Judgement]]) -> Judged:
     """The texts of a comparison that were judged, in their order."""
     keys = {"id", "vector", "radius", "prompt_index", "text"}
-    texts = [cast(JudgedText, completion.model_dump(include=keys) | asdict(said)) for completion, said in told]
+    said_keys = {"verdict", "behaviour"}
+    texts = [
+        cast(JudgedText, completion.model_dump(include=keys) | said.model_dump(include=said_keys))
+        for completion, said in told
+    ]
     return {"comparison": comparison, "texts": texts}
 
 

@@ -122,13 +122,14 @@ def _compiled_umap() -> Any:
     """The class UMAP; what numba compiles for it is kept on the disk, as numba does on request, beside the package."""
     import numba
 
-    before = numba.config.DISABLE_JIT
+    settings: Any = numba.config
+    before = settings.DISABLE_JIT
     # pynndescent searches neighbours, which are given here; imported as it is, it compiles for twenty seconds
-    numba.config.DISABLE_JIT = True
+    settings.DISABLE_JIT = True
     try:
         import pynndescent  # noqa: F401
     finally:
-        numba.config.DISABLE_JIT = before
+        settings.DISABLE_JIT = before
     from umap import UMAP, layouts, umap_
 
     epoch = layouts._get_optimize_layout_euclidean_single_epoch_fn()

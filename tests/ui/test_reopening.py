@@ -52,17 +52,24 @@ def test_first_page_is_not_empty_and_the_last_comparison_is_back_elsewhere_after
     assert steps.points(again) == points
 
 
-def test_the_model_is_named_as_soon_as_the_page_is_opened(open_page: Callable[..., Page], app: Any) -> None:
+def test_the_model_is_named_as_soon_as_the_page_is_opened_which_then_rests(
+    open_page: Callable[..., Page], app: Any
+) -> None:
     page = open_page(app)
-    page.add_init_script(
-        "const every = setInterval; window.setInterval = (...given) => given[1] === 700 || every(...given)"
-    )
+    page.add_init_script("""
+      const every = setInterval, frame = requestAnimationFrame;
+      window.setInterval = (...given) => given[1] === 700 || every(...given);
+      window.drawn = 0;
+      window.requestAnimationFrame = (draw) => { window.drawn += 1; return frame(draw); };
+    """)
     steps.settle(page)
     steps.leave(page)
     page.reload()
     expect(page.locator("#model-chip")).to_have_attribute("data-state", "ready")  # though the page never asks again
     expect(page.locator("#model-chip")).to_contain_text("30 blocks")
     steps.settle(page)
+    second = "new Promise((told) => { const before = drawn; setTimeout(() => told(drawn - before), 1000) })"
+    assert page.evaluate(second) < 10
 
 
 def test_what_stands_at_the_left_survives_a_reload(page: Page) -> None:
