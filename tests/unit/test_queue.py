@@ -20,7 +20,7 @@ import app
 from melbo_app.engine import climb
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
-from melbo_app.errors import BusyError, InputError, StorageError, Stopped
+from melbo_app.errors import BusyError, InputError, Stopped, StorageError
 from melbo_app.jobs import checkpointing, queue
 from melbo_app.jobs.request import MapRequest, SweepRequest
 from melbo_app.library import checkpoints

@@ -10,7 +10,7 @@ from melbo_app.errors import InputError, MelboError
 from melbo_app.jobs.exploring import ExploreProgress
 from melbo_app.jobs.job import Job
 from melbo_app.library.explorations import Exploration, ExploreSettings
-from melbo_app.ui.components.exploration import exploration_view, finished, running
+from melbo_app.ui.components.exploration import exploration_view, finished, halted, running
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import asked_by, optional_real, optional_whole, prompts_from, whole
 from melbo_app.ui.guard import bind
@@ -88,7 +88,7 @@ class ExploreTab:
             bind(tab.select, self._show_last, self._shown, outputs, **many),
         ]
         for run in runs:
-            bind(run.failure, lambda: [None, resting("Not finished.")], None, [self._shown, self.progress])
+            bind(run.failure, self._failed, self._shown, [self._shown, self.view, self.progress, self.history])
         bind(self.stop.click, self._stop, None, self.progress)
         bind(self.history.change, self._choose, [self.history, self._shown], [self._shown, self.view, self.progress])
         opened = [tabs, completions.history, *completions.restore_outputs]
@@ -137,7 +137,7 @@ class ExploreTab:
         """Show a job until it ends. It goes on when this page is left."""
         seen: ExploreProgress | None = None
         with self._runs.start(request) as stop:
-            yield UNDER_WAY, gr.skip(), working("starting"), gr.skip(), gr.skip()
+            yield UNDER_WAY, gr.skip(), working("starting"), gr.Dropdown(value=None), gr.skip()
             while not job.wait(FRAME):
                 replaced = self._runs.replaced(request, stop)
                 if stop.is_set() and (own or not replaced):
@@ -155,7 +155,8 @@ class ExploreTab:
             raise MelboError(job.error)
         if job.result is None:
             told = resting("Stopped: the bank and the texts that were finished are kept.")
-            yield None, {"message": EMPTY}, told, gr.Dropdown(value=None), banks
+            view = {"message": EMPTY} if seen is None else halted(seen.stages)
+            yield None, view, told, self._choices(None), banks
         else:
             yield *self._values(job.result), self._choices(job.result.key), banks
 
@@ -165,13 +166,16 @@ class ExploreTab:
         told = f"“{first_line(found.prompt.user, 40)}”, {sum(found.seconds.values()):.0f} s"
         return found.key, finished(found, names), resting(told)
 
-    def _choices(self, key: str) -> Any:
+    def _failed(self, request: gr.Request, shown: str | None) -> tuple[Any, ...]:
+        """What was refused before it began leaves the exploration that is shown as it is."""
+        told = resting("Not finished.")
+        if shown != UNDER_WAY or self._runs.busy(request):
+            return gr.skip(), gr.skip(), told, gr.skip()
+        return None, {"message": EMPTY}, told, self._choices(None)
+
+    def _choices(self, key: str | None) -> Any:
         found = self._workbench.explorations()
-        lines = [
-            (f"{day(one.created)} · {first_line(one.prompt.user, 40)} · R {one.radius.relative_radius:.2g}", one.key)
-            for one in found
-        ]
-        return gr.Dropdown(choices=lines, value=key)
+        return gr.Dropdown(choices=[(_line(one), one.key) for one in found], value=key)
 
     def _choose(self, key: str | None, shown: str | None) -> tuple[Any, ...]:
         """Show the exploration that was chosen in the list, unless it is the one that is shown already."""
@@ -190,6 +194,12 @@ class ExploreTab:
 
     def _stop(self, request: gr.Request) -> dict[str, Any]:
         return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
+
+
+def _line(found: Exploration) -> str:
+    new = f"{found.new} new behaviour{'s' * (found.new != 1)}"
+    radius = f"R {found.radius.relative_radius:.2g} × the median norm"
+    return f"{day(found.created)} · {first_line(found.prompt.user, 40)} · {radius} · {new}"
 
 
 def _number(label: str, elem_id: str, value: int) -> gr.Number:
