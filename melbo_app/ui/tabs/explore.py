@@ -145,6 +145,8 @@ class ExploreTab:
                 if replaced:
                     return
                 step = job.progress
+                if stop.is_set():
+                    yield gr.skip(), gr.skip(), working("Stopping"), gr.skip(), gr.skip()
                 if step is None or step is seen or stop.is_set():
                     continue
                 seen = step
@@ -193,7 +195,7 @@ class ExploreTab:
         return [gr.Tabs(selected="completions"), self._completions.choices(found.comparison), *values]
 
     def _stop(self, request: gr.Request) -> dict[str, Any]:
-        return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
+        return gr.skip() if self._runs.stop(request) else resting("Nothing is under way.")  # the follower says Stopping
 
 
 def _line(found: Exploration) -> str:

@@ -124,6 +124,8 @@ class LayersTab:
                 if replaced:
                     return
                 step = job.progress
+                if stop.is_set():
+                    yield gr.skip(), gr.skip(), working("Stopping")
                 if step is None or stop.is_set():
                     continue
                 bar = working(step.stage, step.done / max(1, step.total))
@@ -158,7 +160,7 @@ class LayersTab:
         return [note(*_lines(cell, atlas), tone="plain"), gr.Button(visible=True), *place]
 
     def _stop(self, request: gr.Request) -> dict[str, Any]:
-        return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
+        return gr.skip() if self._runs.stop(request) else resting("Nothing is under way.")  # the follower says Stopping
 
 
 def _layers(field: str, text: str | None) -> list[int]:

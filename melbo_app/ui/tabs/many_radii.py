@@ -127,6 +127,8 @@ class ManyRadii:
                 if replaced:
                     return
                 step = job.progress
+                if stop.is_set():
+                    yield gr.skip(), gr.skip(), working("Stopping"), gr.skip()
                 if step is None or stop.is_set():
                     continue
                 table = gr.skip()
@@ -202,7 +204,7 @@ class ManyRadii:
         return {**grid(shown, self._session.names(completion.bank, completion.bank_hash)), "lines": 3}
 
     def _stop(self, request: gr.Request) -> dict[str, Any]:
-        return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
+        return gr.skip() if self._runs.stop(request) else resting("Nothing is under way.")  # the follower says Stopping
 
 
 def _trains(job: Job[Any, Any]) -> bool:

@@ -182,7 +182,9 @@ class MapTab:
                     job.stop()
                 if replaced:
                     return
-                if job.progress is not None and not stop.is_set():
+                if stop.is_set():
+                    yield gr.skip(), gr.skip(), gr.skip(), working("Stopping"), gr.skip()
+                elif job.progress is not None:
                     yield _under_way(job.progress)
         if job.error:
             raise MelboError(job.error)
@@ -217,7 +219,7 @@ class MapTab:
         return {**value, "lines": 3}
 
     def _stop(self, request: gr.Request) -> dict[str, Any]:
-        return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
+        return gr.skip() if self._runs.stop(request) else resting("Nothing is under way.")  # the follower says Stopping
 
 
 def _under_way(step: MapProgress) -> tuple[Any, ...]:

@@ -57,7 +57,7 @@ class RadiusTab:
             self.points = gr.Number(POINTS, label="Number of R", precision=0, elem_id="curve-points", min_width=80)
             self.vectors = gr.Number(CURVE_VECTORS, label="Vectors", precision=0, elem_id="curve-vectors", min_width=70)
             self.seeds = gr.Number(1, label="Seeds", precision=0, elem_id="curve-seeds", min_width=60)
-            self.way = gr.Dropdown(WAYS, value="trained", label="Vectors are", elem_id="curve-way", min_width=230)
+            self.way = gr.Dropdown(WAYS, value="trained", label="Vectors are", elem_id="curve-way", min_width=270)
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.start = gr.Button("Measure", variant="primary", elem_id="curve-start", scale=0, min_width=110)
             self.stop = gr.Button("Stop", elem_id="curve-stop", scale=0, min_width=80)
@@ -90,7 +90,7 @@ class RadiusTab:
             bind(run.failure, lambda: resting("Not finished."), None, self.progress)
         bind(self.stop.click, self._stop, None, self.progress)
         bind(self.quantity.input, self._paint, [self._kept, self.quantity], self.plot, trigger_mode="always_last")
-        opened = [tabs, *completions.restore_outputs]
+        opened = [tabs, completions.history, *completions.restore_outputs]
         bind(self.plot.point, self._open, self._kept, opened)
         used = [*train.place_outputs, session.radius, self.note]
         bind(self.use.click, self._use, [self._kept, self.table, session.radius], used)
@@ -146,6 +146,8 @@ class RadiusTab:
                 if replaced:
                     return
                 step = job.progress
+                if stop.is_set():
+                    yield gr.skip(), gr.skip(), gr.skip(), working("Stopping")
                 if step is None or stop.is_set():
                     continue
                 bar = working(step.stage, step.done / max(1, step.total))
@@ -185,7 +187,7 @@ class RadiusTab:
         values = self._completions.restore(kept.curve.points[place].comparisons[control])
         if kept.curve.bank is None or control or self._session.find(kept.curve.bank) is None:
             values[3:8] = [gr.skip()] * 5
-        return [gr.Tabs(selected="completions"), *values]
+        return [gr.Tabs(selected="completions"), gr.Dropdown(value=None), *values]  # none of the list's
 
     def _use(self, kept: KeptCurve | None, table: dict[str, Any] | None, slider: dict[str, Any] | None) -> list[Any]:
         """Put the chosen detector's R into the Train form and, where a bank is chosen, to the slider."""
@@ -209,7 +211,7 @@ class RadiusTab:
         return [*place, slid, note(f"{told}.", tone="plain")]
 
     def _stop(self, request: gr.Request) -> dict[str, Any]:
-        return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
+        return gr.skip() if self._runs.stop(request) else resting("Nothing is under way.")  # the follower says Stopping
 
 
 def _kept(asked: CurveRequest, curve: DiversityCurve) -> KeptCurve:
@@ -245,7 +247,7 @@ def _told(kept: KeptCurve) -> dict[str, Any]:
     how = "trained at each R" if curve.how == "trained" else "one bank rescaled"
     if curve.bank is not None:
         how = f"“{curve.bank}” rescaled"
-    layers = f"block {curve.source} → {curve.target}"
+    layers = f"blocks {curve.source} → {curve.target}"
     cut = "" if curve.finished else ", stopped"
     on = f"“{first_line(kept.prompts[0].user, 40)}”{more}"
     return resting(f"{len(curve.points)} R on {on}, {how}, {layers}{cut}.")
