@@ -70,15 +70,22 @@ def _cards(found: Exploration, names: dict[int, str]) -> list[dict[str, Any]]:
         parts = [_counted(len(one["vectors"]), "vector"), f"distance {one['distance']:.2f}"]
         if one["control"]:
             parts.append(f"{one['control']} of {len(found.control)} random vectors say it too")
+        text, said, flags = one["text"], f"vector {one['representative']} says", one["flags"]
+        verdict = found.answer(one["representative"]).verdict
+        if one["unsteered"]:
+            changed = sum(found.answer(vector).changed for vector in one["vectors"])
+            if changed:  # near to others of the group, but not to the unsteered text itself
+                parts.append(f"{changed} of them changed in meaning")
+            text, said, flags, verdict = found.baseline, "the unsteered text", [], None
         cards.append(
             {
                 "name": one["name"],
                 "meta": " · ".join(parts),
-                "text": one["text"],
-                "said": f"vector {one['representative']} says",
-                "verdict": found.answer(one["representative"]).verdict,
+                "text": text,
+                "said": said,
+                "verdict": verdict,
                 "unsteered": one["unsteered"],
-                "flags": [{"text": flag["kind"], "title": flag["reason"]} for flag in one["flags"]],
+                "flags": [{"text": flag["kind"], "title": flag["reason"]} for flag in flags],
                 "vectors": [{"vector": vector, "name": names.get(vector, "")} for vector in one["vectors"]],
             }
         )

@@ -159,7 +159,9 @@ class RadiusTab:
         if job.error:
             raise MelboError(job.error)
         if job.result is None:
-            yield gr.skip(), gr.skip(), gr.skip(), resting("Stopped before the first R was measured.")
+            kept = self._workbench.latest_curve()
+            told = resting("Stopped before the first R was measured.")
+            yield kept, self._paint(kept, quantity), _table(kept), told
         elif job.result == shown:
             assert kept is not None
             yield gr.skip(), gr.skip(), gr.skip(), _told(kept)
