@@ -52,7 +52,7 @@ class ChosenRadius(BaseModel):
     @property
     def sentence(self) -> str:
         """R in both units, and where it comes from."""
-        return f"R = {self.radius:.3g}, {self.relative_radius:.2g} × the median norm: {self.reason}"
+        return f"R = {self.radius:.3g} ({self.relative_radius:.2g} × median): {self.reason}"
 
 
 class Answer(BaseModel):

@@ -48,7 +48,7 @@ def test_one_press_trains_completes_and_tells_what_every_vector_does(bench):
     done = [one.done for one in heard]
     assert done == sorted(done) and done[-1] == heard[-1].total
     assert found.radius.how == "given" and found.radius.relative_radius == pytest.approx(0.5)
-    said = f"R = {found.radius.radius:.3g}, 0.5 × the median norm: as given"
+    said = f"R = {found.radius.radius:.3g} (0.5 × median): as given"
     assert found.radius.sentence == said and heard[-1].stages[0].told == said
     assert heard[0].stage == "choose R"
     bank = bench.bank(found.bank)
