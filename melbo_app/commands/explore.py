@@ -68,7 +68,7 @@ def explore(
 
 
 def _lines(found: Exploration) -> list[str]:
-    lines = [found.sentence, f"R: {found.radius.reason}", f"Bank “{found.bank}”, comparison {found.comparison}"]
+    lines = [found.sentence, found.radius.sentence, f"Bank “{found.bank}”, comparison {found.comparison}"]
     lines += [
         f"Diversity D {found.readable_diversity:.2f} (random vectors {found.control_readable_diversity:.2f}), "
         f"{found.readable:.0%} readable, {sum(found.seconds.values()):.0f} s",

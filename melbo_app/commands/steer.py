@@ -70,7 +70,7 @@ def steer(
             for one in gathered([comparison])
         ]
         radii = len({one.radius for one in comparison.completions if one.vector is not None})
-        lines.append(f"{len(lines)} flags in {len(comparison.completions)} texts at {radii} R")
+        lines.append(f"{len(lines)} flag{'s' * (len(lines) != 1)} in {len(comparison.completions)} texts at {radii} R")
         show(flags_of(comparison), lines, as_json)
         return
     shown = comparison.model_copy(update={"completions": tuple(workbench.ordered(comparison.completions, order))})

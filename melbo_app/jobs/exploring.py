@@ -17,7 +17,7 @@ from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import Method, TrainingConfig
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.calibration import BY_HAND, CalibratedRadius
-from melbo_app.jobs.findings import read
+from melbo_app.jobs.findings import Findings, read
 from melbo_app.jobs.training import TrainingSuggestion
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Comparison
@@ -90,7 +90,7 @@ def check_settings(settings: ExploreSettings) -> None:
         raise InputError("R", "it is given twice", "Give the radius or the relative radius, not both")
     relative = settings.relative_radius
     if relative is not None and not 0 < relative <= 100:  # written so that NaN is refused too
-        raise InputError("relative R", f"{relative:g} is no length", "Choose a number above 0, 0.1 as a rule")
+        raise InputError("relative R", f"{relative:g} is no length", "Choose above 0 and up to 100, 0.1 as a rule")
     if settings.vectors < 2:
         raise InputError(
             "vectors", f"{settings.vectors} cannot differ from each other", "Choose 2 or more; 8 as a rule"
@@ -118,7 +118,7 @@ def explore(
     scope = settings.scope or suggested.scope
     config = _draft(settings, suggested.source, suggested.target, suggested.radius, scope)
 
-    radius = yield from telling.stage(0, _radius(settings, config, suggested, doing), lambda found: found.reason)
+    radius = yield from telling.stage(0, _radius(settings, config, suggested, doing), lambda found: found.sentence)
     config = replace(config, radius=radius.radius)
     bank = yield from telling.stage(1, doing.train(config), _trained)
     decoding = Decoding(settings.max_new_tokens, seed=settings.seed)
@@ -130,7 +130,7 @@ def explore(
     found = yield from telling.stage(
         4,
         _read(doing, bank, steered, control, places, settings.threshold),
-        lambda found: f"{sum(not one.unsteered for one in found.behaviours)} new behaviours",
+        _new,
     )
     name, digest, dtype = doing.model
     return Exploration(
@@ -190,7 +190,8 @@ class _Telling:
     def _tell(self, number: int, stage: Stage, note: str = "") -> ExploreProgress:
         self._stages[number] = stage
         done = sum(SHARES[:number]) + SHARES[number] * stage.fraction
-        what = f"{stage.name.lower()}: {stage.told}" if stage.told else stage.name.lower()
+        name = stage.name[0].lower() + stage.name[1:]
+        what = f"{name}: {stage.told}" if stage.told else name
         return ExploreProgress(what, round(done), sum(SHARES), tuple(self._stages), note)
 
 
@@ -284,6 +285,11 @@ def _read(
     effect = bank.record.effect
     ran_away = {number for number, share in enumerate((effect.runaway if effect else None) or []) if share > 0}
     return read(steered.completions, control.completions, places, likeness, ran_away, threshold)
+
+
+def _new(found: Findings) -> str:
+    new = sum(not one.unsteered for one in found.behaviours)
+    return f"{new} new behaviour{'s' * (new != 1)}"
 
 
 def _diversity(comparison: Comparison, places: np.ndarray) -> float:

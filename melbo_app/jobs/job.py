@@ -55,7 +55,7 @@ class Job(Generic[Progress, Result]):
     @property
     def state(self) -> JobState:
         """Where the job stands."""
-        return "stopping" if self._state == "running" and self._stop.is_set() else self._state
+        return "stopping" if self._state in ("running", "interrupted") and self._stop.is_set() else self._state
 
     @property
     def is_active(self) -> bool:
@@ -84,14 +84,16 @@ class Job(Generic[Progress, Result]):
     def stop(self) -> None:
         """Ask the job to stop; it keeps what is finished. One that waits is over at once."""
         with self._one:
-            waiting = self._state == "waiting"
+            waiting, begun = self._state == "waiting", self._state == "running" and not self._stop.is_set()
             if waiting:
                 self._state = "stopped"
-            elif self.is_active:
+            elif begun:
                 self._stop.set()
         if waiting:
             self.say("Removed from the queue.")
             self._finish("stopped")
+        elif begun:
+            self._changed(self)
 
     def pause(self) -> None:
         """End soon without keeping anything but where it stands: the server ends, and the next one goes on."""
@@ -175,7 +177,7 @@ class Job(Generic[Progress, Result]):
             self.say(self.error or "Failed.")
         elif self.started is not None and self.ended is not None:
             self.say(f"{state.capitalize()} after {max(0.0, (self.ended - self.started).total_seconds()):.0f} s.")
-        elif state == "interrupted":
+        elif state == "interrupted" and not self._stop.is_set():
             self.say("The server was ended; the next one goes on with it.")
         self._state = state
         self._changed(self)

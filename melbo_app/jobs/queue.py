@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Generator
+from datetime import UTC, datetime
 from typing import Any
 
 from melbo_app.errors import InputError, StorageError
@@ -87,6 +88,7 @@ class JobQueue:
         """Take up the jobs that the last server left behind; those that do not fit now stay interrupted. The ids of all
         that did not come to an end."""
         kept: set[int] = set()
+        unstopped: list[Job[Any, Any]] = []
         for record in self._records.unfinished():
             if record.id in self._active:  # begun on this server already
                 kept.add(record.id)
@@ -96,8 +98,11 @@ class JobQueue:
             except InputError as error:
                 self._records.save(record.model_copy(update={"state": "failed", "error": str(error)}))
                 continue
+            if record.state == "stopping" and record.kind != "training":  # what is finished of it was kept as it came
+                self._records.save(record.model_copy(update={"state": "stopped", "ended": datetime.now(UTC)}))
+                continue
             job = self._made(record, request)
-            if record.state == "running":
+            if record.state in ("running", "stopping"):
                 crash = _crash_line(record)
                 job.say(crash)
                 if sum(line.text == crash for line in record.log) >= CRASHES - 1:
@@ -108,10 +113,14 @@ class JobQueue:
             kept.add(record.id)
             if fits(request):
                 self._enter(job)
+                if record.state == "stopping":
+                    unstopped.append(job)
             else:
                 job.say("It is for another model than the one that is loaded: load that one and run it again.")
                 self._records.save(job.record().model_copy(update={"state": "interrupted"}))
         self._advance()
+        for job in unstopped:  # they begin, find the vectors that are finished, and stop with them
+            job.stop()
         return kept
 
     def go_on(self, id: int) -> Job[Any, Any]:
@@ -165,7 +174,7 @@ class JobQueue:
             job.start()
 
     def _job_changed(self, job: Job[Any, Any]) -> None:
-        if job.is_active and time.monotonic() < self._due.get(job.id, 0.0):
+        if job.is_active and job.state != "stopping" and time.monotonic() < self._due.get(job.id, 0.0):
             return
         record = job.record()
         if not job.is_active:

@@ -46,6 +46,11 @@ class ChosenRadius(BaseModel):
     how: Literal["given", "calibration", "curve", "suggested"]
     reason: str
 
+    @property
+    def sentence(self) -> str:
+        """R in both units, and where it comes from."""
+        return f"R = {self.radius:.3g} ({self.relative_radius:.2g} × median): {self.reason}"
+
 
 class Answer(BaseModel):
     """What one vector says. ``completion`` is the id of the text, ``distance`` its cosine distance from the unsteered
@@ -139,6 +144,11 @@ class Exploration(Measured):
     def readable(self) -> float:
         """Share of the answers with the verdict readable."""
         return sum(one.verdict == "readable" for one in self.answers) / len(self.answers)
+
+    @property
+    def new(self) -> int:
+        """How many behaviours there are besides that of the unsteered answer."""
+        return sum(not one.unsteered for one in self.behaviours)
 
     @property
     def sentence(self) -> str:

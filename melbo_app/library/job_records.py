@@ -88,13 +88,13 @@ class JobRecords:
             return _record(row)
 
     def save(self, record: JobRecord) -> None:
-        """Keep what changes of a job; a job that is stopping is still running, as long as it is kept."""
+        """Keep what changes of a job."""
         facts = record.model_dump(mode="json", include={"progress", "log"})
         with self._database.write() as session:
             row = session.get(JobRow, record.id)
             if row is None:  # the database was moved away meanwhile, and a new one made
                 return
-            row.state = "running" if record.state == "stopping" else record.state
+            row.state = record.state
             row.progress, row.log = facts["progress"], facts["log"][-MOST_LINES:]
             row.started, row.ended, row.error = record.started, record.ended, record.error
             row.bank, row.comparison = record.bank, record.comparison

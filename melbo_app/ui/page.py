@@ -212,6 +212,8 @@ class Page:
     def _label(self, event: gr.EventData, bank: str | None, *form: Any) -> list[Any]:
         """Open the label of a card's vector, and its bank where the text on the card is another bank's."""
         wanted = bank_chosen(event.bank)
+        if self.session.find(wanted) is None:  # deleted, or made for a curve
+            raise InputError("label", "the vectors of this text are in no bank", "Train some with its R to label them")
         if event.bank_hash and self._workbench.bank(wanted).hash != event.bank_hash:
             raise InputError(
                 "label", f"this text was made with another bank “{wanted}”; that bank was replaced since",

@@ -53,14 +53,18 @@ class Runs:
         with self.start(request) as stop:
             yield working("starting"), None
             shown: Any = None
+            stopping = False
             while not job.wait(FRAME):
                 replaced = self.replaced(request, stop)
                 if stop.is_set() and (own or not replaced):
                     job.stop()
                 if replaced:
                     return False
+                if stop.is_set() and not stopping:
+                    stopping = True
+                    yield working("Stopping"), None
                 step: Any = job.progress
-                if step is not shown and not stop.is_set():
+                if step is not shown and not stopping:
                     shown = step
                     yield working(step.stage, step.done / max(1, step.total)), step
         if job.error:
@@ -91,8 +95,8 @@ class Runs:
         return run
 
     def bind_stop(self, button: gr.Button, bar: gr.HTML) -> None:
-        """Bind the Stop button."""
+        """Bind the Stop button. That something stops is said by who follows it: here it could come after the end."""
         bind(button.click, self._press_stop, None, bar)
 
-    def _press_stop(self, request: gr.Request) -> dict[str, Any]:
-        return working("Stopping") if self.stop(request) else resting("Nothing is under way.")
+    def _press_stop(self, request: gr.Request) -> Any:
+        return gr.skip() if self.stop(request) else resting("Nothing is under way.")

@@ -34,7 +34,7 @@ def measure(page: Page) -> None:
     for number in range(1, 4):  # each R is drawn as soon as it is there
         expect(steps.progress(page, "curve")).to_have_text(re.compile(rf"[{number + 1}-4] of 4|^4 R on"))
         assert len(radii(page)) >= number
-    told = f"4 R on “{steps.PROMPT}”, “{steps.SAMPLE}” rescaled, block 7 → 21."
+    told = f"4 R on “{steps.PROMPT}”, “{steps.SAMPLE}” rescaled, blocks 7 → 21."
     expect(steps.progress(page, "curve")).to_have_text(told)
 
 

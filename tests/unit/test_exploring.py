@@ -16,6 +16,7 @@ from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completions import Completion, Scores
 from melbo_app.library.explorations import ExploreSettings
 from melbo_app.results import explored
+from melbo_app.ui.components.exploration import finished, halted
 from melbo_app.workbench import Workbench, explorations
 from melbo_app.workbench import exploring as workbench_exploring
 
@@ -47,6 +48,9 @@ def test_one_press_trains_completes_and_tells_what_every_vector_does(bench):
     done = [one.done for one in heard]
     assert done == sorted(done) and done[-1] == heard[-1].total
     assert found.radius.how == "given" and found.radius.relative_radius == pytest.approx(0.5)
+    said = f"R = {found.radius.radius:.3g} (0.5 × median): as given"
+    assert found.radius.sentence == said and heard[-1].stages[0].told == said
+    assert heard[0].stage == "choose R"
     bank = bench.bank(found.bank)
     assert len(bank.vectors) == 3 and bank.record.radius == found.radius.radius and bank.hash == found.bank_hash
     texts = bench.comparison(found.comparison).completions
@@ -65,6 +69,25 @@ def test_a_second_time_nothing_is_trained_and_nothing_generated(bench, monkeypat
     assert again.bank_hash == first.bank_hash and [line.name for line in bench.banks()] == [first.bank]
     assert [one.text for one in again.answers] == [one.text for one in first.answers]
     assert len(bench.explorations()) == 2
+
+
+def test_the_card_of_what_stays_as_without_steering_shows_the_unsteered_text(bench):
+    found = finish(bench.explore(PROMPT, QUICK.model_copy(update={"threshold": 1.9})))
+    [group] = [one for one in found.behaviours if one.unsteered]
+    moved = [one.model_copy(update={"changed": one.vector == group.vectors[0]}) for one in found.answers]
+    [card] = [
+        one for one in finished(found.model_copy(update={"answers": tuple(moved)}), {})["cards"] if one["unsteered"]
+    ]
+    assert (card["text"], card["verdict"], card["flags"]) == (found.baseline, None, [])
+    assert card["meta"].endswith("1 of them changed in meaning")
+
+
+def test_a_stop_leaves_what_is_done_of_the_stages(bench):
+    heard, _ = listen(bench.explore(PROMPT, QUICK))
+    training = next(one.stages for one in heard if one.stages[1].state == "running")
+    shown = halted(training)["stages"]
+    assert [one["state"] for one in shown] == ["done", *["waiting"] * 4]
+    assert shown[0]["told"].startswith("R = ") and shown[1]["told"] == "stopped"
 
 
 def test_a_bank_of_that_name_that_was_stopped_is_not_taken_for_the_whole_one(bench):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,7 +20,7 @@ import app
 from melbo_app.engine import climb
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
-from melbo_app.errors import BusyError, InputError, StorageError
+from melbo_app.errors import BusyError, InputError, Stopped, StorageError
 from melbo_app.jobs import checkpointing, queue
 from melbo_app.jobs.request import MapRequest, SweepRequest
 from melbo_app.library import checkpoints
@@ -208,6 +209,41 @@ def test_a_job_under_which_the_server_dies_again_and_again_is_given_up(first, tm
         assert [record.state for record in server.jobs()] == ["failed" if attempt == 2 else "running"]
         server.pause_jobs(PATIENCE)
     assert "ended 3 times at this place" in server.job(1).error
+
+
+def test_what_was_asked_to_stop_is_not_begun_anew_by_the_next_server_and_keeps_what_is_finished(first, tmp_path):
+    trained(first, "bank")
+    first.pause_jobs(PATIENCE)
+    records = JobRecords(Database(tmp_path / "cache" / "melbo.sqlite"))
+    asked = MapRequest(bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=(3.0, 6.0), decoding=Decoding(4))
+    drawing = records.add("map", "Map", asked.model_dump(mode="json"), "Bob")
+    for record in (records.get(1), drawing):
+        records.save(record.model_copy(update={"state": "stopping"}))
+    server = next_server(first)
+    server.resume_jobs()
+    wait_until(lambda: not server.active_jobs())
+    assert (server.job(1).state, server.job(1).bank) == ("stopped", "first")
+    assert any("Goes on from its checkpoint" in line.text for line in server.job(1).log)
+    assert (server.job(drawing.id).state, server.job(drawing.id).log) == ("stopped", ())
+    assert next_server(first).job(1).state == "stopped"
+
+
+def test_a_wish_to_stop_is_kept_although_the_job_does_not_hear_it_yet(first, tmp_path, monkeypatch):
+    trained(first, "bank")
+    gate = threading.Event()
+
+    def deaf(self, *asked, **how):
+        gate.wait(PATIENCE)
+        raise Stopped
+        yield
+
+    monkeypatch.setattr(Workbench, "map", deaf)
+    asked = MapRequest(bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=(3.0, 6.0), decoding=Decoding(4))
+    drawing = first.start_job(asked)
+    first.stop_job(drawing.id)
+    kept = JobRecords(Database(tmp_path / "cache" / "melbo.sqlite")).get(drawing.id)
+    gate.set()
+    assert kept.state == "stopping" and over(drawing).state == "stopped"
 
 
 # --- faults ----------------------------------------------------------------------------------------------------------

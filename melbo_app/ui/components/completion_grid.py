@@ -15,6 +15,7 @@ from melbo_app.jobs.steering import Variant
 from melbo_app.library.completions import Scores
 from melbo_app.library.judges import Judgement
 from melbo_app.ui.components.live import live
+from melbo_app.ui.present import amount
 
 CHARACTERS_PER_LINE = 40
 MOST_LINES = 12
@@ -87,7 +88,7 @@ def _card(
     if kind != "baseline" and completion.radius < 0:
         title += ", reversed"
     state = "finished" if completion.finished else "live" if live else "cut"
-    meta = [] if vector is None else [f"R {completion.radius:g}"]
+    meta = [] if vector is None else [f"R {amount(completion.radius, 4)}"]
     meta += [f"{completion.tokens} tokens", {"finished": "finished", "live": "writing", "cut": "cut"}[state]]
     compared = baseline is not None and vector is not None
     pieces = mark(baseline, completion.text) if compared and baseline is not None else [(completion.text, False)]

@@ -1,6 +1,7 @@
 """An exploration: its stages while they run, and then its behaviours."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -22,14 +23,20 @@ def running(stages: Sequence[Stage]) -> dict[str, Any]:
     return {"stages": [_stage(one.name, one.state, one.fraction, one.told) for one in stages]}
 
 
+def halted(stages: Sequence[Stage]) -> dict[str, Any]:
+    """The component's value for an exploration that was stopped: what is done of it stays to be read."""
+    ended = [replace(one, state="waiting", told="stopped") if one.state == "running" else one for one in stages]
+    return running(ended)
+
+
 def finished(found: Exploration, names: dict[int, str]) -> dict[str, Any]:
     """The component's value for what was found; ``names`` are the labels of the bank's vectors."""
     told = (
-        found.radius.reason,
+        found.radius.sentence,
         f"{len(found.answers)} vectors, on the shelf as “{found.bank}”",
         f"{len(found.answers)} answers, {len(found.control)} under random vectors, and the unsteered one",
         f"answers closer than {found.threshold:.2g} count as the same",
-        f"{sum(not one.unsteered for one in found.behaviours)} new behaviours, {len(found.aside)} vectors set aside",
+        f"{_counted(found.new, 'new behaviour')}, {_counted(len(found.aside), 'vector')} set aside",
     )
     stages = [
         _stage(name, "done", 1.0, f"{said} · {found.seconds.get(name, 0):.0f} s")
@@ -60,20 +67,30 @@ def _stage(name: str, state: str, fraction: float, told: str) -> dict[str, Any]:
 def _cards(found: Exploration, names: dict[int, str]) -> list[dict[str, Any]]:
     cards = []
     for one in explored(found)["behaviours"]:
-        vectors = len(one["vectors"])
-        parts = [f"{vectors} vector{'s' * (vectors != 1)}", f"distance {one['distance']:.2f}"]
+        parts = [_counted(len(one["vectors"]), "vector"), f"distance {one['distance']:.2f}"]
         if one["control"]:
             parts.append(f"{one['control']} of {len(found.control)} random vectors say it too")
+        text, said, flags = one["text"], f"vector {one['representative']} says", one["flags"]
+        verdict = found.answer(one["representative"]).verdict
+        if one["unsteered"]:
+            changed = sum(found.answer(vector).changed for vector in one["vectors"])
+            if changed:  # near to others of the group, but not to the unsteered text itself
+                parts.append(f"{changed} of them changed in meaning")
+            text, said, flags, verdict = found.baseline, "the unsteered text", [], None
         cards.append(
             {
                 "name": one["name"],
                 "meta": " · ".join(parts),
-                "text": one["text"],
-                "said": f"vector {one['representative']} says",
-                "verdict": found.answer(one["representative"]).verdict,
+                "text": text,
+                "said": said,
+                "verdict": verdict,
                 "unsteered": one["unsteered"],
-                "flags": [{"text": flag["kind"], "title": flag["reason"]} for flag in one["flags"]],
+                "flags": [{"text": flag["kind"], "title": flag["reason"]} for flag in flags],
                 "vectors": [{"vector": vector, "name": names.get(vector, "")} for vector in one["vectors"]],
             }
         )
     return cards
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"

@@ -75,7 +75,7 @@ class CompletionsTab:
         for run in runs:
             bind(run.failure, lambda: resting("Not finished."), None, self.progress)
             bind(run.success, session.show_runaways, [session.bank, session.cards], session.cards)
-        bind(self.stop.click, self._stop, None, self.progress)
+        self._runs.bind_stop(self.stop, self.progress)
         sampling = [self.temperature, self.top_p, self.seed]
         for field in (self.mode, self.control):
             bind(field.change, self._sampling, [self.mode, self.control], sampling)
@@ -161,7 +161,8 @@ class CompletionsTab:
                     continue
                 last = time.monotonic()
                 shown = grid(step.completions, names, live=True) if step.completions else gr.skip()
-                yield shown, working(step.stage, step.done / max(1, step.total)), gr.skip(), gr.skip()
+                stage = "Stopping" if stop.is_set() else step.stage
+                yield shown, working(stage, step.done / max(1, step.total)), gr.skip(), gr.skip()
             if self._runs.replaced(request, stop):
                 return
             stopped = stop.is_set()
@@ -176,9 +177,6 @@ class CompletionsTab:
             yield from self._steer(request, *fields)
         else:
             yield (gr.skip(),) * 4  # who yields nothing empties the outputs
-
-    def _stop(self, request: gr.Request) -> dict[str, Any]:
-        return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
 
     def _sampling(self, mode: str, control: bool) -> list[Any]:
         """Which fields count: the seed also gives the random control its direction."""

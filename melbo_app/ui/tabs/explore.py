@@ -10,7 +10,7 @@ from melbo_app.errors import InputError
 from melbo_app.jobs.exploring import ExploreProgress
 from melbo_app.jobs.job import Job
 from melbo_app.library.explorations import Exploration, ExploreSettings
-from melbo_app.ui.components.exploration import exploration_view, finished, running
+from melbo_app.ui.components.exploration import exploration_view, finished, halted, running
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.forms import asked_by, optional_real, optional_whole, prompts_from, whole
 from melbo_app.ui.guard import bind
@@ -86,7 +86,7 @@ class ExploreTab:
             self._runs.bind(tab.select, self._show_last, self._shown, outputs, self.progress),
         ]
         for run in runs:
-            bind(run.failure, lambda: None, None, self._shown)
+            bind(run.failure, self._failed, self._shown, [self._shown, self.view, self.progress, self.history])
         self._runs.bind_stop(self.stop, self.progress)
         bind(self.history.change, self._choose, [self.history, self._shown], [self._shown, self.view, self.progress])
         opened = [tabs, completions.history, *completions.restore_outputs]
@@ -135,15 +135,16 @@ class ExploreTab:
         seen: ExploreProgress | None = None
         run = self._runs.follow(request, job, own=own)
         for bar, step in run:
-            view = gr.skip() if step is None or step is seen else running(step.stages)
-            seen = step
-            yield UNDER_WAY, view, bar, gr.skip(), gr.skip()
+            view = gr.skip() if step is None else running(step.stages)
+            yield UNDER_WAY, view, bar, gr.Dropdown(value=None) if seen is None else gr.skip(), gr.skip()
+            seen = step or seen
         if not run.result:
             return
         banks = gr.Dropdown(choices=bank_choices(self._workbench.banks()))
         if job.result is None:
             told = resting("Stopped: the bank and the texts that were finished are kept.")
-            yield None, {"message": EMPTY}, told, gr.Dropdown(value=None), banks
+            left = {"message": EMPTY} if seen is None else halted(seen.stages)
+            yield None, left, told, self._choices(None), banks
         else:
             yield *self._values(job.result), self._choices(job.result.key), banks
 
@@ -153,13 +154,16 @@ class ExploreTab:
         told = f"“{first_line(found.prompt.user, 40)}”, {sum(found.seconds.values()):.0f} s"
         return found.key, finished(found, names), resting(told)
 
-    def _choices(self, key: str) -> Any:
+    def _failed(self, request: gr.Request, shown: str | None) -> tuple[Any, ...]:
+        """What was refused before it began leaves the exploration that is shown as it is."""
+        told = resting("Not finished.")
+        if shown != UNDER_WAY or self._runs.busy(request):
+            return gr.skip(), gr.skip(), told, gr.skip()
+        return None, {"message": EMPTY}, told, self._choices(None)
+
+    def _choices(self, key: str | None) -> Any:
         found = self._workbench.explorations()
-        lines = [
-            (f"{day(one.created)} · {first_line(one.prompt.user, 40)} · R {one.radius.relative_radius:.2g}", one.key)
-            for one in found
-        ]
-        return gr.Dropdown(choices=lines, value=key)
+        return gr.Dropdown(choices=[(_line(one), one.key) for one in found], value=key)
 
     def _choose(self, key: str | None, shown: str | None) -> tuple[Any, ...]:
         """Show the exploration that was chosen in the list, unless it is the one that is shown already."""
@@ -175,6 +179,12 @@ class ExploreTab:
         values = self._completions.restore(found.comparison)
         values[3:8] = self._session.open_bank(found.bank, [int(one) for one in event.vectors], found.radius.radius)
         return [gr.Tabs(selected="completions"), self._completions.choices(found.comparison), *values]
+
+
+def _line(found: Exploration) -> str:
+    new = f"{found.new} new behaviour{'s' * (found.new != 1)}"
+    radius = f"R {found.radius.relative_radius:.2g} × the median norm"
+    return f"{day(found.created)} · {first_line(found.prompt.user, 40)} · {radius} · {new}"
 
 
 def _number(label: str, elem_id: str, value: int) -> gr.Number:

@@ -111,14 +111,15 @@ class ManyRadii:
 
     def _follow(self, request: gr.Request, job: Job[Any, Any], way: str, *, own: bool) -> Iterator[tuple[Any, ...]]:
         """Show a job until it ends."""
-        points = 0
+        points, aside = 0, _aside()
         run = self._runs.follow(request, job, own=own)
         for bar, step in run:
             table = gr.skip()
             if isinstance(step, CurveProgress) and len(step.curve.points) > points:
                 points = len(step.curve.points)
                 table = self._table(self._of_curve(step.curve), step.curve.median_norm)
-            yield gr.skip(), table, bar, _aside() if step is None else gr.skip()
+            yield gr.skip(), table, bar, aside
+            aside = gr.skip()
         if not run.result:
             return
         if job.result is None:

@@ -56,7 +56,7 @@ class RadiusTab:
             self.points = gr.Number(POINTS, label="Number of R", precision=0, elem_id="curve-points", min_width=80)
             self.vectors = gr.Number(CURVE_VECTORS, label="Vectors", precision=0, elem_id="curve-vectors", min_width=70)
             self.seeds = gr.Number(1, label="Seeds", precision=0, elem_id="curve-seeds", min_width=60)
-            self.way = gr.Dropdown(WAYS, value="trained", label="Vectors are", elem_id="curve-way", min_width=230)
+            self.way = gr.Dropdown(WAYS, value="trained", label="Vectors are", elem_id="curve-way", min_width=270)
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.start = gr.Button("Measure", variant="primary", elem_id="curve-start", scale=0, min_width=110)
             self.stop = gr.Button("Stop", elem_id="curve-stop", scale=0, min_width=80)
@@ -84,7 +84,7 @@ class RadiusTab:
         self._runs.bind(tab.select, self._show_last, [self._kept, self.quantity], outputs, self.progress)
         self._runs.bind_stop(self.stop, self.progress)
         bind(self.quantity.input, self._paint, [self._kept, self.quantity], self.plot, trigger_mode="always_last")
-        opened = [tabs, *completions.restore_outputs]
+        opened = [tabs, completions.history, *completions.restore_outputs]
         bind(self.plot.point, self._open, self._kept, opened)
         used = [*train.place_outputs, session.radius, self.note]
         bind(self.use.click, self._use, [self._kept, self.table, session.radius], used)
@@ -140,7 +140,9 @@ class RadiusTab:
         if not run.result:
             return
         if job.result is None:
-            yield gr.skip(), gr.skip(), gr.skip(), resting("Stopped before the first R was measured.")
+            kept = self._workbench.latest_curve()
+            told = resting("Stopped before the first R was measured.")
+            yield kept, self._paint(kept, quantity), _table(kept), told
         elif job.result == shown:
             assert kept is not None
             yield gr.skip(), gr.skip(), gr.skip(), _told(kept)
@@ -168,7 +170,7 @@ class RadiusTab:
         values = self._completions.restore(kept.curve.points[place].comparisons[control])
         if kept.curve.bank is None or control or self._session.find(kept.curve.bank) is None:
             values[3:8] = [gr.skip()] * 5
-        return [gr.Tabs(selected="completions"), *values]
+        return [gr.Tabs(selected="completions"), gr.Dropdown(value=None), *values]  # none of the list's
 
     def _use(self, kept: KeptCurve | None, table: dict[str, Any] | None, slider: dict[str, Any] | None) -> list[Any]:
         """Put the chosen detector's R into the Train form and, where a bank is chosen, to the slider."""
@@ -224,6 +226,6 @@ def _told(kept: KeptCurve) -> dict[str, Any]:
     how = "trained at each R" if curve.how == "trained" else "one bank rescaled"
     if curve.bank is not None:
         how = f"“{curve.bank}” rescaled"
-    layers = f"block {curve.source} → {curve.target}"
+    layers = f"blocks {curve.source} → {curve.target}"
     cut = "" if curve.finished else ", stopped"
     return resting(f"{len(curve.points)} R on {prompts_told(kept.prompts)}, {how}, {layers}{cut}.")
