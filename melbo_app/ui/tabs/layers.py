@@ -7,6 +7,7 @@ import gradio as gr
 
 from melbo_app.errors import InputError
 from melbo_app.jobs.atlas import AtlasProgress, parse_pairs
+from melbo_app.jobs.calibration import BY_HAND
 from melbo_app.jobs.job import Job
 from melbo_app.library.atlases import Atlas, AtlasCell
 from melbo_app.ui.components.note import note, note_view
@@ -158,7 +159,10 @@ def _told(atlas: Atlas) -> dict[str, Any]:
 def _lines(cell: AtlasCell, atlas: Atlas) -> list[str]:
     """What is known of a pair, for people."""
     values = ", ".join(amount(value) for value in cell.values)
-    found = "no calibrated R" if cell.radius is None else radius_text(cell.radius, cell.median_norm)
+    found = "no calibrated R"
+    if cell.radius is not None:
+        there = f"“Calibrate R” there takes {BY_HAND:g} × of it"
+        found = f"{radius_text(cell.radius, cell.median_norm)}, as calibrated; {there}"
     lines = [f"Block {cell.source} → {cell.target}: it stands in the Train form now.", f"{found}; σ {values}"]
     if cell.strength is not None:
         lines.append(f"At that R ‖Δ‖ is {amount(cell.strength, 2)} × ‖Z‖.")
