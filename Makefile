@@ -35,7 +35,7 @@ run: install
 test: $(DEV)
 	@$(MAKE) --no-print-directory install & fetched=$$!; \
 	$(MAKE) --no-print-directory lint; linted=$$?; wait $$fetched && exit $$linted
-	$(PY) -m pytest tests -n 2
+	$(PY) -m pytest tests -n 3
 
 lint: $(DEV)
 	$(PY) -m ruff check .

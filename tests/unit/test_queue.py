@@ -118,7 +118,9 @@ def test_a_training_killed_in_the_middle_goes_on_and_makes_the_same_bank(tmp_pat
         assert (record.state, record.who, record.bank) == ("done", "Ann", method)
         assert any("Goes on from its checkpoint" in line.text for line in record.log)
         assert equal(bench.bank(method), trained(bench, "whole", replace(QUICK, method=method, steps=steps)))
-        assert list((tmp_path / method / "checkpoints").iterdir()) == []
+        # what was being written when the power went stays for a day, and is never read
+        left = (tmp_path / method / "checkpoints").iterdir()
+        assert all(file.name.startswith(".") and file.suffix == ".part" for file in left)
 
 
 @pytest.mark.parametrize("method", ["joint", "sequential"])
