@@ -1,6 +1,6 @@
 """Imported before every test module: how threads wait, and how many there are, is settled before torch is imported.
 
-With ``-n 3`` three processes share the tests: one drives the browser and often waits, the others take all else, file by file.
+With ``-n 3`` three processes share the tests: one drives the browser and often waits, the others take the rest by file.
 """
 
 import os
