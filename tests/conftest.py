@@ -28,12 +28,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     return BrowserInOneProcess(config, log)
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Whoever has no browser to wait for gives way to the one who has."""
-    if "PYTEST_XDIST_WORKER" in os.environ and not item.nodeid.startswith(BROWSER):
-        os.setpriority(os.PRIO_PROCESS, 0, 5)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first."""
     items.sort(key=lambda item: not item.nodeid.startswith(BROWSER))
