@@ -39,7 +39,8 @@ class Job(Generic[Progress, Result]):
 
         Args:
             work: makes the generator, in the job's thread; it asks ``job.is_stopping`` whether it should stop.
-            changed: is called after whatever changes, in the thread that changed it.
+            changed: is called after whatever changes, in the thread that changed it; never by two at once, so that
+                whoever writes the job down inside of it does not overwrite what is newer.
         """
         self.id, self.kind, self.title, self.started = record.id, record.kind, record.title, record.started
         self.ended: datetime | None = None
@@ -49,7 +50,7 @@ class Job(Generic[Progress, Result]):
         self._record, self._log = record, list(record.log)
         self._work, self._changed = work, changed
         self._state: JobState = "waiting"
-        self._one = threading.Lock()
+        self._one, self._telling = threading.Lock(), threading.Lock()
         self._stop, self._pause, self._end = threading.Event(), threading.Event(), threading.Event()
 
     @property
@@ -74,7 +75,7 @@ class Job(Generic[Progress, Result]):
                 return
             self._state, self.started = "running", datetime.now(UTC)
         self.say("Begins.")
-        self._changed(self)
+        self._tell()
         try:
             threading.Thread(target=self._run, name=self.title, daemon=True).start()
         except RuntimeError as error:  # the system gives no more threads
@@ -93,7 +94,7 @@ class Job(Generic[Progress, Result]):
             self.say("Removed from the queue.")
             self._finish("stopped")
         elif begun:
-            self._changed(self)
+            self._tell()
 
     def pause(self) -> None:
         """End soon without keeping anything but where it stands: the server ends, and the next one goes on."""
@@ -151,6 +152,10 @@ class Job(Generic[Progress, Result]):
             self._fail(error)
         self._finish(state)
 
+    def _tell(self) -> None:
+        with self._telling:
+            self._changed(self)
+
     def _to_its_end(self, work: Generator[Progress, None, Result]) -> JobState:
         while not self._pause.is_set():
             try:
@@ -161,7 +166,7 @@ class Job(Generic[Progress, Result]):
             note = getattr(self.progress, "note", "")
             if note and note != self._log[-1].text:
                 self.say(note)
-            self._changed(self)
+            self._tell()
         return "interrupted"
 
     def _fail(self, error: BaseException) -> None:
@@ -180,5 +185,5 @@ class Job(Generic[Progress, Result]):
         elif state == "interrupted" and not self._stop.is_set():
             self.say("The server was ended; the next one goes on with it.")
         self._state = state
-        self._changed(self)
+        self._tell()
         self._end.set()

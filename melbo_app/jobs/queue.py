@@ -188,7 +188,7 @@ class JobQueue:
         except StorageError:
             self._due[job.id] = time.monotonic() + AGAIN_AFTER
         if not job.is_active:
-            del self._due[job.id]
+            self._due.pop(job.id, None)
             self._advance()
 
     def _known(self) -> tuple[dict[int, Job[Any, Any]], dict[int, JobRecord]]:

@@ -44,7 +44,7 @@ def test_read_only_vectors_are_written_without_a_warning():
     vectors = VECTORS.copy()
     vectors.setflags(write=False)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         assert read_tensor(tensor_bytes(vectors), 6).tolist() == VECTORS.tolist()
 
 

@@ -18,11 +18,11 @@ PATIENCE = 10.0
 HALF = MapProgress("half way", 1, 2)
 
 
-def begun(title: str, work) -> Job:
+def begun(title: str, work, changed=lambda job: None) -> Job:
     """A job at work; ``work`` takes the question whether it should stop."""
     now = datetime.now(UTC)
     record = JobRecord(id=1, kind="training", title=title, request={}, state="waiting", who="me", created=now)
-    job = Job(record, lambda job: work(job.is_stopping))
+    job = Job(record, lambda job: work(job.is_stopping), changed)
     job.start()
     return job
 
@@ -50,6 +50,26 @@ def test_a_running_job_shows_its_progress_and_ends_with_its_result():
     assert job.wait(PATIENCE)
     assert (job.state, job.is_active, job.result, job.error) == ("done", False, "result", None)
     assert job.ended is not None and job.ended >= job.started
+
+
+def test_what_changes_is_told_by_one_thread_at_a_time_and_the_end_comes_last():
+    told = []
+
+    def changed(job):
+        state = job.record().state
+        if state == "stopping":
+            over.wait(0.2)  # the work ends meanwhile
+        told.append(state)
+
+    def work(stop):
+        while not stop():
+            yield HALF
+        over.set()
+
+    over = threading.Event()
+    job = begun("Training", work, changed)
+    job.stop()
+    assert job.wait(PATIENCE) and told[-1] == "stopped"
 
 
 def test_a_stopped_job_keeps_its_result():

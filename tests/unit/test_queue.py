@@ -227,7 +227,7 @@ def test_what_was_asked_to_stop_is_not_begun_anew_by_the_next_server_and_keeps_w
     assert (server.job(1).state, server.job(1).bank) == ("stopped", "first")
     assert any("Goes on from its checkpoint" in line.text for line in server.job(1).log)
     assert (server.job(drawing.id).state, server.job(drawing.id).log) == ("stopped", ())
-    assert next_server(first).job(1).state == "stopped"
+    wait_until(lambda: records.get(1).state == "stopped")
 
 
 def test_a_wish_to_stop_is_kept_although_the_job_does_not_hear_it_yet(first, tmp_path, monkeypatch):
