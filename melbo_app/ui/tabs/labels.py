@@ -21,6 +21,11 @@ WIDE = ["name", "tags", "note"]
 NO_BANK = {"columns": COLUMNS, "wide": WIDE, "rows": [], "message": "Choose a bank at the left."}
 NO_TEXT = "No completion of this vector yet: press Steer with it."
 TOKENS = 8  # of each kind, promoted and suppressed
+# Only while the tab is looked at: banks are chosen elsewhere, too, and the answer costs a pass through the model.
+_WHEN_SEEN = """(bank, vector) => {
+  const tab = document.getElementById("label-tokens")?.closest("[role=tabpanel]");
+  return [tab?.offsetParent ? bank : null, vector];
+}"""
 RATINGS = [("none", 0), ("★", 1), ("★★", 2), ("★★★", 3), ("★★★★", 4), ("★★★★★", 5)]
 
 
@@ -78,8 +83,9 @@ class LabelsTab:
         bind(self.discard.click, self._discard, [session.bank, self.of], self.outputs)
         column = [session.bank, session.vectors, session.radius]
         bind(self._saved.change, session.show_labels, column, [session.vectors, session.cards])
-        for trigger in (tab.select, self.of.change):
-            bind(trigger, self._top_tokens, [session.bank, self.vector], self.tokens, trigger_mode="always_last")
+        for trigger, only in ((tab.select, None), (self.of.change, _WHEN_SEEN)):
+            asked = [session.bank, self.vector]
+            bind(trigger, self._top_tokens, asked, self.tokens, trigger_mode="always_last", js=only)
         for button, ending in ((self.csv, ".csv"), (self.jsonl, ".jsonl")):
             made = bind(button.click, self._exporter(ending), None, self._file)
             made.success(None, None, None, js=fetch_script("labels-file"), api_visibility="private")
