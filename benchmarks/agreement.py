@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import result_of
 from benchmarks.methods import SOURCE, TARGET, Judge
 from melbo_app.analysis.embedding import Embedder, bundled_folder
 from melbo_app.engine.effect import effects
@@ -17,6 +16,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import train
 from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.jobs.work import result_of
 from melbo_app.library.weights import DEFAULT_MODEL, resolve
 from melbo_app.settings import Settings
 

@@ -17,7 +17,6 @@ import numpy as np
 import typer
 from scipy.stats import spearmanr
 
-from benchmarks import result_of
 from benchmarks.cusps import HAND, PROMPTS
 from melbo_app.engine.calibration import calibrate, random_directions
 from melbo_app.engine.encoding import encode
@@ -29,6 +28,7 @@ from melbo_app.engine.training import batch_size, train
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.jobs.calibration import LEAST, MOST
 from melbo_app.jobs.training import RELATIVE_RADIUS, layers
+from melbo_app.jobs.work import result_of
 from melbo_app.library.weights import DEFAULT_MODEL, resolve
 from melbo_app.settings import Settings
 

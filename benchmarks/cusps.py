@@ -12,11 +12,12 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from benchmarks import made_up_curves, result_of
+from benchmarks import made_up_curves
 from melbo_app.analysis.curve import DiversityCurve
 from melbo_app.analysis.cusp import DETECTORS, cusps, find_cusp
 from melbo_app.engine.prompt import Prompt
 from melbo_app.jobs.training import RELATIVE_RADIUS
+from melbo_app.jobs.work import result_of
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 

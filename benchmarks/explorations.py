@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks import result_of
 from benchmarks.cusps import HAND, PROMPTS
 from melbo_app.engine.prompt import Prompt
+from melbo_app.jobs.work import result_of
 from melbo_app.library.explorations import Exploration
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench

@@ -22,7 +22,6 @@ import torch
 import typer
 from torch import Tensor
 
-from benchmarks import result_of
 from benchmarks.saturations import CANDIDATES, SaturatedObjective
 from melbo_app.analysis.diversity import READABLE_NATS, readable_diversity, summed_variance
 from melbo_app.analysis.embedding import Embedder, bundled_folder
@@ -39,6 +38,7 @@ from melbo_app.engine.similarity import cosines, mean_off_diagonal
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import METHODS, vectors_at_once
 from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.jobs.work import result_of
 from melbo_app.library.weights import DEFAULT_MODEL, resolve
 from melbo_app.settings import Settings
 

@@ -27,6 +27,7 @@ from melbo_app.jobs.similarity import compare as compare_vectors
 from melbo_app.jobs.steering import check_fits, variants
 from melbo_app.jobs.steering import complete as complete_variants
 from melbo_app.jobs.training import RELATIVE_RADIUS, default_scope, layers, train_bank
+from melbo_app.jobs.work import result_of
 from melbo_app.library.atomic import write_file
 from melbo_app.library.bank import Bank
 from melbo_app.library.completions import Completion
@@ -83,13 +84,7 @@ def train(
         radius = relative_radius * ModelSlice(lm, encode(lm, asked), source, target).median_norm
     config = TrainingConfig(source, target, radius, **{"scope": default_scope(asked), **options})
     work = train_bank(lm, lm.name, asked, config, name, memory_gb, lambda: False)
-    while True:
-        try:
-            now = next(work)
-        except StopIteration as end:
-            return end.value
-        if progress is not None:
-            progress(now)
+    return result_of(work, progress or (lambda now: None))
 
 
 def complete(
@@ -124,11 +119,7 @@ def complete(
     rows = variants(bank, list(vectors or []), radii, random_control=random_control, both_signs=both_signs)
     alone = Batching(ComputeLock(), None)
     work = complete_variants(lm, bank, asked, rows, decoding or Decoding(), lambda _draft: None, alone, lambda: False)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value[0]
+    return result_of(work)[0]
 
 
 def compare(lm: LanguageModel, bank: Bank, prompts: Prompts | None = None, scope: str = "content") -> Similarity:
@@ -145,12 +136,7 @@ def compare(lm: LanguageModel, bank: Bank, prompts: Prompts | None = None, scope
     if not asked:
         raise InputError("prompts", f"“{record.name}” has none of its own", "Give some")
     piece = ModelSlice(lm, encode(lm, asked), *layers(len(lm.blocks), record.source, record.target))
-    work = compare_vectors(piece, bank, TokenScope.parse(scope))
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
+    return result_of(compare_vectors(piece, bank, TokenScope.parse(scope)))
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 from pydantic_core import to_jsonable_python
 
+from melbo_app.jobs.work import result_of
+
 Result = TypeVar("Result")
 
 LOG_SECONDS = 2.0
@@ -53,15 +55,14 @@ class StopOnInterrupt:
 def run(work: Generator[Any, None, Result]) -> Result:
     """Do the work and say on standard error how far it is."""
     report = _TerminalReport() if sys.stderr.isatty() else _LogReport()
+
+    def heard(progress: Any) -> None:
+        left = getattr(progress, "seconds_left", None) if progress.done < progress.total else None
+        line = f"{progress.stage} ({100 * progress.done // max(1, progress.total)} %)"
+        report.say(line + (f", about {left:.0f} s left" if left is not None else ""))
+
     try:
-        while True:
-            try:
-                progress = next(work)
-            except StopIteration as end:
-                return end.value
-            left = getattr(progress, "seconds_left", None) if progress.done < progress.total else None
-            line = f"{progress.stage} ({100 * progress.done // max(1, progress.total)} %)"
-            report.say(line + (f", about {left:.0f} s left" if left is not None else ""))
+        return result_of(work, heard)
     finally:
         report.end()
 

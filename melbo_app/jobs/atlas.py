@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.calibration import calibrate_piece
 from melbo_app.jobs.steering import complete, variants
 from melbo_app.jobs.training import layers
+from melbo_app.jobs.work import retold
 from melbo_app.library.atlases import Atlas, AtlasCell
 from melbo_app.library.bank import Bank, BankRecord, PromptRecord
 from melbo_app.library.completions import Completion
@@ -173,14 +174,7 @@ class _Measuring:
         bank = self._bank(cell, vectors)
         rows = variants(bank, range(len(vectors)), [cell.radius])
         completing = complete(self.lm, bank, self.prompts, rows, DECODING, self._known, self.batching, self.stop)
-        while True:
-            try:
-                step = next(completing)
-            except StopIteration as end:
-                completions, _ = end.value
-                break
-            share = PARTS // 2 + PARTS // 2 * step.done // max(1, step.total)
-            yield replace(told, stage=f"{told.stage}: {step.stage}", done=told.done + share)
+        completions, _ = yield from retold(completing, _as_part_of(told, PARTS // 2, PARTS // 2))
         if self.stop():
             raise Stopped
         with self.batching.compute.hold():
@@ -190,37 +184,19 @@ class _Measuring:
         self, source: int, target: int, told: AtlasProgress
     ) -> Generator[AtlasProgress, None, tuple[AtlasCell, np.ndarray]]:
         """Singular values, R, and how much the singular vectors change at that R."""
-        import torch
-
         from melbo_app.engine.slice import ModelSlice
         from melbo_app.engine.training import train
 
         piece = ModelSlice(self.lm, self.encoded, source, target)
         config = TrainingConfig(source, target, 1.0, 2 * DIRECTIONS, "jacobian", scope=self.scope)
         training = train(piece, config, self.stop, self.memory_gb)
-        while True:
-            try:
-                step = next(training)
-            except StopIteration as end:
-                found = end.value
-                break
-            share = PARTS // 4 * step.done // max(1, step.total)
-            yield replace(told, stage=f"{told.stage}: {step.stage}", done=told.done + share)
+        found = yield from retold(training, _as_part_of(told, 0, PARTS // 4))
         if found.stopped:
             raise Stopped
+        assert found.strength is not None, "the Jacobian's directions come with it"
         calibrating = calibrate_piece(piece, TokenScope.parse(self.scope), self.memory_gb, self.stop)
-        while True:
-            try:
-                looked = next(calibrating)
-            except StopIteration as end:
-                radius = end.value.radius
-                break
-            share = PARTS // 4 + PARTS // 4 * looked.done // max(1, looked.total)
-            yield replace(told, stage=f"{told.stage}: {looked.stage}", done=told.done + share)
-        strength = None
-        if radius is not None:
-            with torch.no_grad():
-                strength = _strength(piece, self.scope, radius * found.vectors)
+        radius = (yield from retold(calibrating, _as_part_of(told, PARTS // 4, PARTS // 4))).radius
+        strength = None if radius is None else _strength(piece, self.scope, radius * found.vectors)
         cell = AtlasCell(
             source=source,
             target=target,
@@ -281,9 +257,22 @@ class _Measuring:
         return Bank(record, (cell.radius * vectors).astype(np.float32))
 
 
+def _as_part_of(told: AtlasProgress, before: int, parts: int) -> Callable[[Any], AtlasProgress]:
+    """Tells progress as that of ``parts`` of a pair, behind ``before`` others."""
+
+    def tell(now: Any) -> AtlasProgress:
+        share = before + parts * now.done // max(1, now.total)
+        return replace(told, stage=f"{told.stage}: {now.stage}", done=told.done + share)
+
+    return tell
+
+
 def _strength(piece: "ModelSlice", scope: str, thetas: "Tensor") -> float:
     """‖Δ‖ / ‖Z(0)‖, mean over vectors and the tokens in scope."""
+    import torch
+
     mask = piece.mask(TokenScope.parse(scope))
     norms = piece.baseline.float().norm(dim=-1)[mask]
-    shares = [piece.deltas(one[None])[0, mask].norm(dim=-1) / norms for one in thetas.to(piece.device)]
+    with torch.no_grad():
+        shares = [piece.deltas(one[None])[0, mask].norm(dim=-1) / norms for one in thetas.to(piece.device)]
     return float(sum(share.mean() for share in shares) / len(shares))

@@ -5,6 +5,8 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from melbo_app.jobs.work import result_of
+
 Progress = TypeVar("Progress")
 Result = TypeVar("Result")
 
@@ -55,9 +57,4 @@ class ComputeLock:
 
     def result(self, work: Generator[Progress, None, Result]) -> Result:
         """What short work returns, done step by step in the same way."""
-        steps = self.steps(work)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                return end.value
+        return result_of(self.steps(work))

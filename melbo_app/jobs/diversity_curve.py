@@ -9,6 +9,7 @@ import numpy as np
 from melbo_app.analysis.curve import CurvePoint, DiversityCurve
 from melbo_app.analysis.diversity import Answers, Diversity, diversity
 from melbo_app.errors import InputError, Stopped
+from melbo_app.jobs.work import retold, together
 from melbo_app.library.bank import Bank
 from melbo_app.library.completions import Comparison
 
@@ -97,14 +98,14 @@ def diversity_curve(
         work: Generator[Any, None, Result], about: str, size: int = STEP
     ) -> Generator[CurveProgress, None, Result]:
         nonlocal done
-        while True:
-            try:
-                progress = next(work)
-            except StopIteration as end:
-                done += size
-                return end.value
+
+        def tell(progress: Any) -> CurveProgress:
             share = progress.done / max(1, progress.total)
-            yield CurveProgress(f"{about}: {progress.stage}", done + min(size, round(size * share)), total, curve)
+            return CurveProgress(f"{about}: {progress.stage}", done + min(size, round(size * share)), total, curve)
+
+        result = yield from retold(work, tell)
+        done += size
+        return result
 
     try:
         for number, relative in enumerate(relative_radii, start=1):
@@ -114,8 +115,8 @@ def diversity_curve(
             for seed in empty.seeds:
                 bank = yield from told(making.vectors(relative, seed), where)
                 random = yield from told(making.control(seed), where, 0)  # takes no time
-                steered = yield from told(making.complete(bank, radius), where)
-                control = yield from told(making.complete(random, radius), f"{where}, random vectors")
+                both = together(making.complete(bank, radius), making.complete(random, radius))
+                steered, control = yield from told(both, where, 2 * STEP)
                 found.append((steered, control))
             point = _point(relative, radius, found, making.embed)
             curve = replace(curve, points=(*curve.points, point), finished=number == len(relative_radii))

@@ -19,6 +19,7 @@ from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.calibration import BY_HAND, CalibratedRadius
 from melbo_app.jobs.findings import Findings, read
 from melbo_app.jobs.training import TrainingSuggestion
+from melbo_app.jobs.work import together
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Comparison
 from melbo_app.library.explorations import ChosenRadius, Exploration, ExploreSettings
@@ -244,27 +245,20 @@ def _trained(bank: Bank) -> str:
 
 @dataclass(frozen=True)
 class _Part:
-    """A step of a stage of two halves."""
+    """A step of a stage."""
 
     stage: str
-    done: float
-    total: float
+    done: int
+    total: int
 
 
 def _completed(
     doing: Exploring, bank: Bank, config: TrainingConfig, decoding: Decoding
-) -> Generator[_Part, None, tuple[Comparison, Comparison]]:
-    halves = []
-    works = [doing.complete(bank, config.radius, decoding), doing.control(config, config.radius, decoding)]
-    for half, (what, work) in enumerate(zip(("vectors", "random vectors"), works, strict=True)):
-        while True:
-            try:
-                step = next(work)
-            except StopIteration as end:
-                halves.append(end.value)
-                break
-            yield _Part(f"{what}, {step.stage}", half + step.done / max(1, step.total), 2)
-    return halves[0], halves[1]
+) -> Generator[Any, None, tuple[Comparison, Comparison]]:
+    """Under the vectors and under random ones, in the same forward passes."""
+    works = together(doing.complete(bank, config.radius, decoding), doing.control(config, config.radius, decoding))
+    steered, control = yield from works
+    return steered, control
 
 
 def _counted(found: tuple[Comparison, Comparison]) -> str:

@@ -16,6 +16,7 @@ from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.endpoint import Endpoint
 from melbo_app.jobs.steering import Variant, complete
+from melbo_app.jobs.work import result_of
 from melbo_app.library.judges import GradedText, Judgement, JudgeScore
 
 if TYPE_CHECKING:
@@ -105,15 +106,13 @@ class ModelJudge:
         asked = Prompt(_NAME.format(prompt=prompt, text=text), template=self._lm.has_template)
         rows, how = [Variant(None, 0.0)], Decoding(NAME_TOKENS)
         work = complete(self._lm, None, [asked], rows, how, lambda _draft: None, self._batching, self._stop)
-        while True:
-            try:
-                next(work)
-            except StopIteration as end:
-                return _short(end.value[0][0].text)
-            except Stopped:
-                if self._stop():
-                    raise
-                return ""  # it had nothing to say
+        try:
+            [named], _ = result_of(work)
+        except Stopped:
+            if self._stop():
+                raise
+            return ""  # it had nothing to say
+        return _short(named.text)
 
 
 class EndpointJudge:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError
+from melbo_app.jobs.work import retold
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.model import LanguageModel
@@ -60,15 +61,13 @@ def sensitivity(
         where = f"block {config.source} → {config.target}"
         yield TrainingProgress(where, done, total, None)
         piece = ModelSlice(lm, encoded, config.source, config.target)
-        work = train(piece, config, stop, memory_gb)
-        while True:
-            try:
-                progress = next(work)
-            except StopIteration as end:
-                result = end.value
-                break
-            yield TrainingProgress(f"{where}: {progress.stage}", done + progress.done, total, None)
+        result = yield from retold(train(piece, config, stop, memory_gb), _behind(where, done, total))
         if result.stopped:
             break
+        assert result.strength is not None, "the Jacobian's directions come with it"
         found.append(LayerPair(config.source, config.target, result.strength[::2], piece.median_norm))
     return found
+
+
+def _behind(where: str, before: int, total: int) -> Callable[[TrainingProgress], TrainingProgress]:
+    return lambda now: TrainingProgress(f"{where}: {now.stage}", before + now.done, total, None)

@@ -8,6 +8,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
 from melbo_app.jobs.mapping import MapProgress
 from melbo_app.jobs.steering import MOST_ROWS, SteeringProgress
+from melbo_app.jobs.work import retold
 from melbo_app.library.completions import Comparison
 from melbo_app.sizes import size_text
 
@@ -32,16 +33,8 @@ def sweep(
             share = progress.done / max(1, progress.total)
             stage = f"R = {radius:g}, {number + 1} of {len(radii)}: {progress.stage}"
             yield MapProgress(stage, round(100 * (number + share)), 100 * len(radii))
-    return (yield from _gathered(whole(), 100 * len(radii)))
-
-
-def _gathered(work: Steering, total: int) -> Generator[MapProgress, None, Comparison]:
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
-        yield MapProgress("putting it together", total, total)
+    gathered = MapProgress("putting it together", 100 * len(radii), 100 * len(radii))
+    return (yield from retold(whole(), lambda _: gathered))
 
 
 def memory_note(

@@ -16,6 +16,7 @@ from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import METHOD_DESCRIPTIONS, TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.checkpointing import Checkpointing
+from melbo_app.jobs.work import retold
 from melbo_app.library.bank import Bank, BankRecord, EffectRecord, PromptRecord
 
 if TYPE_CHECKING:
@@ -102,13 +103,12 @@ def train_bank(
     effect, held_out_effect = None, None
     if not result.stopped:  # a stop must be quick
         measuring = effects(result.vectors, config, piece, others, batch)
-        while True:
-            try:
-                done = next(measuring)
-            except StopIteration as end:
-                effect, held_out_effect = end.value
-                break
-            yield TrainingProgress("measuring the effect", done, config.vectors, None, result.curves, config.vectors)
+        effect, held_out_effect = yield from retold(
+            measuring,
+            lambda done: TrainingProgress(
+                "measuring the effect", done, config.vectors, None, result.curves, config.vectors
+            ),
+        )
     give_back()
     template = getattr(lm.tokenizer, "chat_template", None)
     note = None

@@ -16,6 +16,7 @@ from melbo_app.jobs.sensitivity import LayerPair, sensitivity
 from melbo_app.jobs.similarity import Similarity, compare
 from melbo_app.jobs.steering import SteeringProgress, Variant, complete, variants
 from melbo_app.jobs.top_tokens import VectorTokens, vector_tokens
+from melbo_app.jobs.work import retold
 from melbo_app.library.atomic import write_file
 from melbo_app.library.bank import Bank
 from melbo_app.library.completions import Comparison, ComparisonKind, ComparisonSummary, Completion
@@ -147,16 +148,12 @@ class Steering(Shelf):
     ) -> Generator[MapProgress, None, Map | None]:
         """Complete, embed and lay out; the map, or None when stopped before there was one."""
         work = self.steer(bank, prompts, vectors, radii, decoding, random_control=random_control, stop=stop, kind="map")
-        comparison: Comparison
-        while True:
-            try:
-                progress = next(work)
-            except StopIteration as end:
-                comparison = end.value
-                break
-            except Stopped:  # before the first token
-                return None
-            yield MapProgress(f"completing: {progress.stage}", progress.done, progress.total)
+        try:
+            comparison = yield from retold(
+                work, lambda now: MapProgress(f"completing: {now.stage}", now.done, now.total)
+            )
+        except Stopped:  # before the first token
+            return None
         if stop():
             return None
         return (yield from self._draw(comparison, stop))

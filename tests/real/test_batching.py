@@ -1,12 +1,12 @@
 """People who share a batch of the bundled model."""
 
 import torch
-from benches import finish
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.generation import generate
 from melbo_app.engine.prompt import Prompt
+from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import Bank
 from melbo_app.workbench import EXAMPLE, Workbench
 
@@ -24,7 +24,7 @@ def test_each_reads_what_it_would_read_alone(bench: Workbench, bomb: Bank):
         while not next(one).completions:
             pass
     assert [len(group.seats) for group in bench._batching._groups] == [3]
-    found = [[entry.text for entry in finish(one).completions] for one in work]
+    found = [[entry.text for entry in result_of(one).completions] for one in work]
     for at, (prompt, decoding) in enumerate(ASKED):
         thetas = torch.stack([torch.zeros(lm.hidden_size), torch.tensor(bomb.vectors[at])])
         *_, alone = generate(lm, encode(lm, [prompt]), thetas, bomb.record.source, decoding)

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from benches import finish
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.generation import generate
 from melbo_app.engine.prompt import Prompt
+from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import Bank
 from melbo_app.workbench import EXAMPLE, Workbench
 
@@ -35,7 +35,7 @@ def by_transformers(bench: Workbench, prompt: Prompt, theta: torch.Tensor | None
 
 def test_the_baseline_says_what_transformers_generate_says(bench: Workbench, bomb: Bank):
     prompts = [EXAMPLE, FRANCE]
-    comparison = finish(bench.steer("bomb", prompts, [3], [bomb.record.radius], Decoding(TOKENS)))
+    comparison = result_of(bench.steer("bomb", prompts, [3], [bomb.record.radius], Decoding(TOKENS)))
     baselines = comparison.completions[:2]
     assert max(entry.tokens for entry in baselines) >= 20
     assert [entry.text for entry in baselines] == [by_transformers(bench, prompt, None, 0) for prompt in prompts]

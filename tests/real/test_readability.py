@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benches import finish
 
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.likelihood import Reading, likelihoods
 from melbo_app.engine.prompt import Prompt
 from melbo_app.jobs.judging import built_in_verdict
 from melbo_app.jobs.scoring import _scores
+from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completions import Completion, Scores
 from melbo_app.library.judges import GradedText
@@ -42,7 +42,7 @@ def measured(bench: Workbench) -> list[tuple[dict[str, Any], Scores]]:
     encoded = encode(lm, [Prompt(text) for text, _ in questions])
     tokens = [lm.tokenizer(entry.text, add_special_tokens=False)["input_ids"] for entry in entries]
     readings = [Reading(entry.prompt_index, ids) for entry, ids in zip(entries, tokens, strict=True)]
-    found = finish(likelihoods(lm, encoded, readings))
+    found = result_of(likelihoods(lm, encoded, readings))
     baselines = {
         entry.prompt_index: one.logprob for entry, one in zip(entries, found, strict=True) if entry.vector is None
     }

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from benches import finish
 
 from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.effect import effects
@@ -15,6 +14,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.jobs.training import command
+from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks
 from melbo_app.library.weights import ModelFiles
@@ -56,7 +56,7 @@ def test_the_recorded_j_and_effect_are_those_of_the_vectors(name, lm, bundled_mo
     piece = ModelSlice(lm, encode(lm, prompts), config.source, config.target)
     vectors = torch.tensor(bank.vectors)
     assert Ascent(piece, config, 8).values(vectors) == pytest.approx(bank.record.objective, rel=0.01)
-    effect = finish(effects(vectors, config, piece, None, 8))[0]
+    effect = result_of(effects(vectors, config, piece, None, 8))[0]
     assert effect.objective == pytest.approx(bank.record.effect.objective, rel=0.01)
     assert effect.runaway == bank.record.effect.runaway
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from benches import finish
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
@@ -15,6 +14,7 @@ from melbo_app.engine.objective import PowerObjective
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import Bank
 from melbo_app.workbench import EXAMPLE, Workbench
 
@@ -63,7 +63,7 @@ def test_the_median_norm_and_the_suggestion(bench: Workbench):
 def test_eight_vectors_say_at_least_five_different_things(bench: Workbench, bomb: Bank):
     assert bomb.vectors.shape == (8, 576)
     np.testing.assert_allclose(np.linalg.norm(bomb.vectors, axis=1), bomb.record.radius, rtol=1e-5)
-    comparison = finish(bench.steer("bomb", [EXAMPLE], list(range(8)), [bomb.record.radius], Decoding(28)))
+    comparison = result_of(bench.steer("bomb", [EXAMPLE], list(range(8)), [bomb.record.radius], Decoding(28)))
     assert distinct([entry.text for entry in comparison.completions[1:]]) >= 5
 
 
@@ -80,9 +80,9 @@ def test_trained_vectors_change_the_target_at_least_twice_as_much_as_random_ones
 
 def test_the_same_seed_gives_the_same_bank_bit_by_bit(bench: Workbench, bomb: Bank, defaults: TrainingConfig):
     short = replace(defaults, steps=3, vectors=2)
-    one, two = (finish(bench.train([EXAMPLE], short, name)) for name in ("one", "two"))
+    one, two = (result_of(bench.train([EXAMPLE], short, name)) for name in ("one", "two"))
     assert one.hash == two.hash != bomb.hash
-    other = finish(bench.train([EXAMPLE], replace(short, seed=1), "three"))
+    other = result_of(bench.train([EXAMPLE], replace(short, seed=1), "three"))
     assert other.hash != one.hash
 
 
@@ -91,10 +91,10 @@ def test_similar_vectors_and_the_map_of_what_they_say(bench: Workbench, bomb: Ba
     assert found.scope == "content" and found.delta.shape == (8, 8) and sorted(found.order) == list(range(8))
     assert found.mean_theta == pytest.approx(0, abs=1e-4)
     radius = bomb.record.radius
-    drawn = finish(bench.map("bomb", [EXAMPLE], list(range(8)), [radius, 2 * radius], Decoding(8)))
+    drawn = result_of(bench.map("bomb", [EXAMPLE], list(range(8)), [radius, 2 * radius], Decoding(8)))
     assert drawn is not None and len(drawn.points) == 17
     assert np.isfinite([(point.x, point.y) for point in drawn.points]).all()
-    assert finish(bench.map_of(drawn.comparison)) == drawn
+    assert result_of(bench.map_of(drawn.comparison)) == drawn
 
 
 # --- how soon --------------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ def test_while_a_training_runs_the_first_tokens_come_soon(bench: Workbench, bomb
     first = next(progress for progress in work if progress.completions)
     waited = time.monotonic() - begin
     trained_before = job.progress.done
-    comparison = finish(work)
+    comparison = result_of(work)
     assert waited < 6
     assert all(entry.text for entry in first.completions) and len(comparison.completions) == 3
     wait_until(lambda: not job.is_active or job.progress.done > trained_before)

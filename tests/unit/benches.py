@@ -9,6 +9,7 @@ from tiny_models import tiny
 
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import Bank
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
@@ -35,15 +36,6 @@ def settings(cache: Path, model: Path) -> Settings:
     )
 
 
-def finish(work: Generator[Any, None, Result]) -> Result:
-    """What the work returns."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
-
-
 def listen(work: Generator[Any, None, Result]) -> tuple[list[Any], Result]:
     """All progress, and what the work returns."""
     heard = []
@@ -58,7 +50,7 @@ def trained(
     bench: Workbench, name: str = "a", config: TrainingConfig = QUICK, prompts: Sequence[Prompt] = (PROMPT,)
 ) -> Bank:
     """A bank trained and put on the shelf."""
-    return finish(bench.train(prompts, config, name))
+    return result_of(bench.train(prompts, config, name))
 
 
 class StubEmbedder:

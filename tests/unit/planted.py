@@ -1,6 +1,6 @@
 """Maps from vectors to changes whose answer is known, in the place of a model's slice."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -10,6 +10,7 @@ from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.training import METHODS
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.engine.training_result import TrainingResult
+from melbo_app.jobs.work import result_of
 
 Result = TypeVar("Result")
 PROMPTS, TOKENS = 2, 3
@@ -35,15 +36,6 @@ def unit_rows(count: int, width: int, seed: int) -> Tensor:
     """[count, width] random directions."""
     rows = torch.randn(count, width, generator=torch.Generator().manual_seed(seed))
     return torch.nn.functional.normalize(rows, dim=1)
-
-
-def result_of(work: Generator[Any, None, Result]) -> Result:
-    """What the work returns."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
 
 
 def found_on(

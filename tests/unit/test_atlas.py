@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from benches import PATIENCE, PROMPT, StubEmbedder, finish, listen, settings
+from benches import PATIENCE, PROMPT, StubEmbedder, listen, settings
 
 from melbo_app.analysis.atlas_figure import DESCRIBED, atlas_figure
 from melbo_app.analysis.diversity import readable_diversity
@@ -12,6 +12,7 @@ from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError
 from melbo_app.jobs.atlas import DECODING, DIRECTIONS, atlas_layers, parse_pairs
+from melbo_app.jobs.work import result_of
 from melbo_app.workbench import Workbench
 
 PROMPTS = [PROMPT, Prompt("the heath")]
@@ -27,10 +28,10 @@ def bench(bench):
 def test_each_pair_has_what_its_parts_measure(bench):
     heard, atlas = listen(bench.atlas(PROMPTS, [0, 1], [1, 2], [], "assistant"))
     assert [cell.pair for cell in atlas.cells] == [(0, 1), (0, 2), (1, 2)]
-    pairs = finish(bench.sensitivity(PROMPTS, [0, 1], [1, 2], "assistant", DIRECTIONS))
+    pairs = result_of(bench.sensitivity(PROMPTS, [0, 1], [1, 2], "assistant", DIRECTIONS))
     for cell, pair in zip(atlas.cells, pairs, strict=True):
         assert cell.values == pytest.approx(pair.values, rel=1e-5)
-        found = finish(bench.calibrate(PROMPTS, cell.source, cell.target, "assistant"))
+        found = result_of(bench.calibrate(PROMPTS, cell.source, cell.target, "assistant"))
         assert (cell.radius, cell.median_norm) == (found.radius, found.median_norm)
     seen = [len(step.atlas.cells) for step in heard]
     assert seen == sorted(seen) and {0, 1, 2, 3} == set(seen)  # each is there before the next one begins
@@ -39,10 +40,10 @@ def test_each_pair_has_what_its_parts_measure(bench):
 
 
 def test_what_vectors_do_is_what_the_same_bank_does_when_it_is_steered_with(bench):
-    [cell] = finish(bench.atlas(PROMPTS, [1], [3], None, "assistant")).cells
+    [cell] = result_of(bench.atlas(PROMPTS, [1], [3], None, "assistant")).cells
     config = TrainingConfig(1, 3, cell.radius, 2 * DIRECTIONS, "jacobian")
-    bank = finish(bench.train(PROMPTS, config, "same"))
-    texts = finish(bench.steer("same", PROMPTS, range(4), [cell.radius], DECODING)).completions
+    bank = result_of(bench.train(PROMPTS, config, "same"))
+    texts = result_of(bench.steer("same", PROMPTS, range(4), [cell.radius], DECODING)).completions
     steered = [one for one in texts if one.vector is not None]
     assert cell.texts == tuple(one.text for one in steered if one.prompt_index == 0)
     assert cell.kl == pytest.approx(np.mean([one.scores.kl_text for one in steered]), rel=1e-3)
@@ -62,7 +63,7 @@ def test_what_vectors_do_is_what_the_same_bank_does_when_it_is_steered_with(benc
 
 
 def test_only_the_chosen_pairs_are_completed_and_others_can_be_chosen_later(bench):
-    atlas = finish(bench.atlas([PROMPT], [0], [1, 2], [(0, 2)]))
+    atlas = result_of(bench.atlas([PROMPT], [0], [1, 2], [(0, 2)]))
     assert [bool(cell.texts) for cell in atlas.cells] == [False, True]
     assert atlas.cells[0].values and atlas.cells[0].radius and atlas.cells[0].kl is None
     heard, later = listen(bench.atlas([PROMPT], [0], [1, 2, 3], [(0, 1)]))
@@ -72,9 +73,9 @@ def test_only_the_chosen_pairs_are_completed_and_others_can_be_chosen_later(benc
 
 
 def test_an_atlas_outlives_the_program_and_belongs_to_its_prompts_and_scope(bench, tmp_path, model_folder):
-    first = finish(bench.atlas([PROMPT], [0], [1], []))
-    assert finish(bench.atlas([Prompt("the heath")], [0], [2], [])).cells[0].pair == (0, 2)
-    finish(bench.atlas([PROMPT], [0], [3], [], "all"))
+    first = result_of(bench.atlas([PROMPT], [0], [1], []))
+    assert result_of(bench.atlas([Prompt("the heath")], [0], [2], [])).cells[0].pair == (0, 2)
+    result_of(bench.atlas([PROMPT], [0], [3], [], "all"))
     other = Workbench(settings(tmp_path / "cache", model_folder))
     assert other.latest_atlas() is None  # of which model?
     other.load_model()
@@ -91,7 +92,7 @@ def test_a_stop_keeps_the_pairs_that_are_done(bench):
     while not next(work).stage.startswith("block 0 → 2: token"):
         pass
     pressed.append(True)
-    assert [cell.pair for cell in finish(work).cells] == [(0, 1)]
+    assert [cell.pair for cell in result_of(work).cells] == [(0, 1)]
     assert [cell.pair for cell in bench.latest_atlas().cells] == [(0, 1)]
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from benches import PROMPT, QUICK, finish, trained
+from benches import PROMPT, QUICK, trained
 from tiny_models import BLOCKS, CONTEXT, random_thetas
 
 from melbo_app.engine import generation
@@ -19,6 +19,7 @@ from melbo_app.engine.memory import rows_at_once
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
 from melbo_app.jobs import batching
+from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import Bank
 from melbo_app.workbench import Workbench
 
@@ -80,7 +81,7 @@ def alone(bench: Workbench, bank: Bank) -> Callable:
         fresh._model = bench._model
         for name in {"a", options.get("bank") or "a"}:
             fresh._banks.save(bench.bank(name))
-        return finish(steer(fresh, *arguments, **options))
+        return result_of(steer(fresh, *arguments, **options))
 
     return ask
 
@@ -97,8 +98,8 @@ def test_who_waits_at_the_same_time_shares_the_passes_and_says_what_it_says_alon
     first, second = steer(bench, (0, 1)), steer(bench, (2,), OTHER, SAMPLED)
     until_text(first)
     until_text(second)  # joins the other one between two tokens
-    found = finish(second)
-    rest = finish(first)
+    found = result_of(second)
+    rest = result_of(first)
     assert 5 in passes  # three rows of the one, two of the other
     assert texts(found) == texts(two) and texts(rest) == texts(one)
     assert scores(found) == pytest.approx(scores(two), rel=1e-3, abs=1e-4)
@@ -110,12 +111,12 @@ def test_a_caller_that_does_not_come_back_holds_nobody_up_and_finds_all_done_whe
     expected = [alone((0,)), alone((1,), OTHER, Decoding(25))]
     slow, quick = steer(bench), steer(bench, (1,), OTHER, Decoding(25))
     until_text(slow)
-    assert texts(finish(quick)) == texts(expected[1])
+    assert texts(result_of(quick)) == texts(expected[1])
     passes.clear()
     news = next(slow)
     assert [entry.tokens for entry in news.completions] == [entry.tokens for entry in expected[0].completions]
     assert passes == []
-    assert texts(finish(slow)) == texts(expected[0])
+    assert texts(result_of(slow)) == texts(expected[0])
     assert bench._batching._groups == []
 
 
@@ -129,7 +130,7 @@ def test_whoever_goes_away_takes_nobody_along(bench, bank, alone, passes, leaver
     while 5 not in passes:
         next(work[1 - leaver])
     work[leaver].close()
-    assert texts(finish(work[1 - leaver])) == texts(expected)
+    assert texts(result_of(work[1 - leaver])) == texts(expected)
     rows = len(expected.completions)
     assert passes[-1] == rows and len(bench.comparisons()) == 1
     assert not any(block._forward_pre_hooks for block in bench._model.get().blocks)
@@ -144,7 +145,7 @@ def test_each_has_a_stop_of_its_own(bench, bank, alone, stopper):
     for one in work:
         until_text(one)
     stopped = True
-    found = [finish(work[stopper]), finish(work[1 - stopper])]
+    found = [result_of(work[stopper]), result_of(work[1 - stopper])]
     assert texts(found[1]) == texts(expected[1 - stopper])
     assert found[0].settings["finished"] is False and found[1].settings["finished"] is True
     for part, whole in zip(found[0].completions, expected[stopper].completions, strict=True):
@@ -157,8 +158,8 @@ def test_what_one_cannot_have_fails_that_one_only(bench, bank, alone):
     until_text(work)
     for prompt, decoding in ((Prompt("long " * CONTEXT), TEN), (Prompt(" "), TEN), (OTHER, Decoding(CONTEXT))):
         with pytest.raises(InputError):
-            finish(steer(bench, (1,), prompt, decoding))
-    assert texts(finish(work)) == texts(expected)
+            result_of(steer(bench, (1,), prompt, decoding))
+    assert texts(result_of(work)) == texts(expected)
 
 
 def test_an_error_while_a_prompt_is_read_is_of_the_one_who_asked(bench, bank, alone, monkeypatch):
@@ -176,8 +177,8 @@ def test_an_error_while_a_prompt_is_read_is_of_the_one_who_asked(bench, bank, al
     with monkeypatch.context() as patched:
         patched.setattr(type(lm), "forward", broken)
         with pytest.raises(RuntimeError, match="out of memory"):
-            finish(steer(bench, (1,), OTHER))
-    assert texts(finish(work)) == texts(expected)
+            result_of(steer(bench, (1,), OTHER))
+    assert texts(result_of(work)) == texts(expected)
 
 
 def test_an_error_in_a_shared_pass_is_told_to_all_who_shared_it_and_to_nobody_after_that(
@@ -191,12 +192,12 @@ def test_an_error_in_a_shared_pass_is_told_to_all_who_shared_it_and_to_nobody_af
     with monkeypatch.context() as patched:
         patched.setattr(type(lm), "forward", lambda *_args, **_options: (_ for _ in ()).throw(RuntimeError("broken")))
         with pytest.raises(RuntimeError, match="broken"):
-            finish(work[1])
+            result_of(work[1])
     again = steer(bench, (1,), OTHER)
     until_text(again)
     with pytest.raises(RuntimeError, match="broken"):
-        finish(work[0])
-    assert texts(finish(again)) == texts(expected)
+        result_of(work[0])
+    assert texts(result_of(again)) == texts(expected)
     assert bench._batching._groups == []
 
 
@@ -213,15 +214,15 @@ def test_vectors_of_other_source_layers_share_the_passes_too(bench, bank, alone,
     work = [steer(bench, **one) for one in asked]
     for one in work:
         until_text(one)
-    found = [finish(one) for one in work]
+    found = [result_of(one) for one in work]
     assert 2 + 2 + 3 + 1 in passes
     assert [texts(one) for one in found] == [texts(one) for one in expected]
 
 
 def test_texts_that_are_known_are_there_at_once_whoever_computes(bench, bank):
-    known = finish(steer(bench))
+    known = result_of(steer(bench))
     with bench._compute.hold():
-        assert texts(finish(steer(bench))) == texts(known)
+        assert texts(result_of(steer(bench))) == texts(known)
 
 
 @pytest.mark.parametrize(("limit", "value"), [("MOST_SHARED", 4), ("MOST_PADDING", 3), ("memory for rows", 4.5)])
@@ -240,7 +241,7 @@ def test_who_does_not_fit_in_runs_beside_the_others_without_waiting(
     until_text(work[0])
     until_text(work[1])
     assert [len(group.seats) for group in bench._batching._groups] == [1, 1]
-    found = [finish(one) for one in work[::-1]][::-1]
+    found = [result_of(one) for one in work[::-1]][::-1]
     assert max(passes) == 3
     assert [texts(one) for one in found] == [texts(one) for one in expected]
 
@@ -322,7 +323,7 @@ def test_callers_in_threads_may_vanish_at_any_moment(bench, bank, alone, monkeyp
         work.close()
 
     def stay() -> None:
-        found.append(finish(steer(bench, (0,), OTHER, Decoding(40))))
+        found.append(result_of(steer(bench, (0,), OTHER, Decoding(40))))
 
     threads = [threading.Thread(target=vanish, args=(at,), daemon=True) for at in range(5)]
     threads.append(threading.Thread(target=stay, daemon=True))

@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from benches import PROMPT, finish, listen
-from planted import PlantedMap, result_of, unit_rows
+from benches import PROMPT, listen
+from planted import PlantedMap, unit_rows
 from tiny_models import WIDTH, encoded, tiny
 
 from melbo_app.engine.calibration import calibrate, random_directions
@@ -13,6 +13,7 @@ from melbo_app.engine.jacobian import pushforward
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.errors import InputError, Stopped
+from melbo_app.jobs.work import result_of
 
 D = 24
 BRACKET = (0.01, 100.0)
@@ -143,14 +144,14 @@ def test_the_bench_finds_it_in_both_units_with_the_layers_it_was_asked_for(bench
     assert (found.source, found.target, found.scope) == (0, 2, "assistant")
     assert found.relative_radius == pytest.approx(found.radius / found.median_norm)
     assert found.radii[0] == pytest.approx(0.01 * found.median_norm)
-    assert finish(bench.calibrate([PROMPT], 0, 2, "assistant")) == found
+    assert result_of(bench.calibrate([PROMPT], 0, 2, "assistant")) == found
     done = [progress.done / progress.total for progress in heard]
     assert done == sorted(done) and done[-1] < 1
 
 
 def test_without_layers_and_scope_it_takes_those_of_the_suggestion(bench):
     usual = bench.suggestion([PROMPT])
-    found = finish(bench.calibrate([PROMPT]))
+    found = result_of(bench.calibrate([PROMPT]))
     assert (found.source, found.target, found.scope) == (usual.source, usual.target, usual.scope)
 
 
@@ -160,4 +161,4 @@ def test_without_layers_and_scope_it_takes_those_of_the_suggestion(bench):
 )
 def test_what_cannot_be_calibrated_is_refused(bench, source, target, scope, part):
     with pytest.raises(InputError, match=part):
-        finish(bench.calibrate([PROMPT], source, target, scope))
+        result_of(bench.calibrate([PROMPT], source, target, scope))

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from planted import found_on, result_of, unit_rows
+from planted import found_on, unit_rows
 from tiny_models import encoded, reference_hidden, tiny
 
 from melbo_app.engine.prompt import Prompt
@@ -10,6 +10,7 @@ from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import train
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError
+from melbo_app.jobs.work import result_of
 
 D, PAIRS = 48, 40
 

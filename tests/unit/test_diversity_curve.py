@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from benches import PROMPT, StubEmbedder, finish, listen, trained
+from benches import PROMPT, StubEmbedder, listen, trained
 
 from melbo_app.analysis.curve import CurvePoint, DiversityCurve
 from melbo_app.analysis.curve_figure import QUANTITIES, curve_figure
@@ -17,6 +17,7 @@ from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs import curve_making
 from melbo_app.jobs.diversity_curve import default_radii
+from melbo_app.jobs.work import result_of
 from melbo_app.workbench import Workbench
 
 QUICK = TrainingConfig(source=1, target=3, radius=1.0, steps=2)
@@ -54,7 +55,7 @@ def test_the_usual_grid_is_logarithmic_from_nothing_to_broken_texts():
 
 
 def test_a_curve_has_a_point_for_each_r_in_order_with_vectors_of_that_norm(bench, trainings):
-    curve = finish(work(bench))
+    curve = result_of(work(bench))
     assert (curve.how, curve.bank, curve.source, curve.target, curve.finished) == ("trained", None, 1, 3, True)
     assert [point.relative_radius for point in curve.points] == [0.05, 0.3]
     assert curve.median_norm == pytest.approx(bench.median_norm([PROMPT], 1))
@@ -70,7 +71,7 @@ def test_a_curve_has_a_point_for_each_r_in_order_with_vectors_of_that_norm(bench
 
 
 def test_the_figures_are_those_of_the_texts(bench):
-    point = finish(work(bench)).points[-1]
+    point = result_of(work(bench)).points[-1]
     _, *texts = bench.comparison(point.comparisons[0]).completions
     places = StubEmbedder().encode([one.text for one in texts])
     assert point.vectors.summed_variance == pytest.approx(np.var(places, axis=0).sum(), rel=1e-5)
@@ -88,7 +89,7 @@ def test_each_point_is_told_as_soon_as_it_is_there(bench):
 
 
 def test_nothing_comes_on_the_shelf_or_into_the_history_and_the_library_is_sound(bench):
-    finish(work(bench))
+    result_of(work(bench))
     assert bench.banks() == [] and bench.comparisons() == []
     assert bench.check_library() == []
     removed = bench.prune_library(0, dry_run=True).removals
@@ -96,16 +97,16 @@ def test_nothing_comes_on_the_shelf_or_into_the_history_and_the_library_is_sound
 
 
 def test_a_second_time_nothing_is_trained_and_nothing_generated(bench, trainings, monkeypatch):
-    first = finish(work(bench))
+    first = result_of(work(bench))
     trainings.clear()
     monkeypatch.setattr(bench._batching, "generate", None)
-    again = finish(work(bench, relative_radii=[0.05, 0.3]))
+    again = result_of(work(bench, relative_radii=[0.05, 0.3]))
     assert trainings == []
     assert [point.vectors for point in again.points] == [point.vectors for point in first.points]
 
 
 def test_rescaled_is_one_training_for_all_r_and_says_so(bench, trainings):
-    curve = finish(work(bench, rescaled=True))
+    curve = result_of(work(bench, rescaled=True))
     assert curve.how == "rescaled"
     assert [config.method for config in trainings].count("joint") == 1
     directions = {bench.comparison(point.comparisons[0]).completions[1].bank_hash for point in curve.points}
@@ -114,7 +115,7 @@ def test_rescaled_is_one_training_for_all_r_and_says_so(bench, trainings):
 
 def test_a_bank_that_is_there_is_rescaled_as_far_as_vectors_are_asked_for(bench, trainings):
     bank = trained(bench, "mine")
-    curve = finish(work(bench, None, bank="mine", vectors=2))
+    curve = result_of(work(bench, None, bank="mine", vectors=2))
     assert (curve.how, curve.bank, curve.source) == ("rescaled", "mine", bank.record.source)
     assert [config.method for config in trainings] == ["random"]
     texts = bench.comparison(curve.points[0].comparisons[0]).completions
@@ -122,7 +123,7 @@ def test_a_bank_that_is_there_is_rescaled_as_far_as_vectors_are_asked_for(bench,
 
 
 def test_several_seeds_are_put_together_and_stay_apart(bench):
-    curve = finish(work(bench, seeds=2, rescaled=True))
+    curve = result_of(work(bench, seeds=2, rescaled=True))
     assert curve.seeds == (0, 1)
     for point in curve.points:
         assert len(point.seeds) == len(point.control_seeds) == 2 and len(point.comparisons) == 4
@@ -132,7 +133,7 @@ def test_several_seeds_are_put_together_and_stay_apart(bench):
 
 def test_each_prompt_is_compared_with_itself(bench):
     both = [PROMPT, Prompt("a heath")]
-    curve = finish(bench.diversity_curve(both, QUICK, relative_radii=RADII, vectors=3, decoding=Decoding(3)))
+    curve = result_of(bench.diversity_curve(both, QUICK, relative_radii=RADII, vectors=3, decoding=Decoding(3)))
     texts = bench.comparison(curve.points[0].comparisons[0]).completions
     embedder = StubEmbedder()
     apart = [
@@ -149,13 +150,13 @@ def test_a_stop_keeps_the_points_that_are_there(bench):
         if len(progress.curve.points) == 1:
             break
     pressed.append(True)
-    curve = finish(going)
+    curve = result_of(going)
     assert len(curve.points) == 1 and not curve.finished
 
 
 def test_a_stop_before_the_first_point_leaves_nothing(bench):
     with pytest.raises(Stopped, match="no curve yet"):
-        finish(work(bench, stop=lambda: True))
+        result_of(work(bench, stop=lambda: True))
 
 
 @pytest.mark.parametrize(
@@ -171,7 +172,7 @@ def test_a_stop_before_the_first_point_leaves_nothing(bench):
 )
 def test_what_makes_no_curve_is_refused(bench, options, sentence):
     with pytest.raises(InputError) as raised:
-        finish(work(bench, **options))
+        result_of(work(bench, **options))
     assert str(raised.value).startswith(sentence)
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from benches import PATIENCE, PROMPT, StubEmbedder, finish, listen, settings, trained
+from benches import PATIENCE, PROMPT, StubEmbedder, listen, settings, trained
 
 from melbo_app.analysis.cusp import Cusp
 from melbo_app.engine.decoding import Decoding
@@ -12,6 +12,7 @@ from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs import exploring
 from melbo_app.jobs.exploring import STAGES
 from melbo_app.jobs.findings import read
+from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completions import Completion, Scores
 from melbo_app.library.explorations import ExploreSettings
@@ -63,16 +64,16 @@ def test_one_press_trains_completes_and_tells_what_every_vector_does(bench):
 
 
 def test_a_second_time_nothing_is_trained_and_nothing_generated(bench, monkeypatch):
-    first = finish(bench.explore(PROMPT, QUICK))
+    first = result_of(bench.explore(PROMPT, QUICK))
     monkeypatch.setattr(bench._batching, "generate", None)
-    again = finish(bench.explore(PROMPT, QUICK.model_copy(update={"threshold": 0.7})))
+    again = result_of(bench.explore(PROMPT, QUICK.model_copy(update={"threshold": 0.7})))
     assert again.bank_hash == first.bank_hash and [line.name for line in bench.banks()] == [first.bank]
     assert [one.text for one in again.answers] == [one.text for one in first.answers]
     assert len(bench.explorations()) == 2
 
 
 def test_the_card_of_what_stays_as_without_steering_shows_the_unsteered_text(bench):
-    found = finish(bench.explore(PROMPT, QUICK.model_copy(update={"threshold": 1.9})))
+    found = result_of(bench.explore(PROMPT, QUICK.model_copy(update={"threshold": 1.9})))
     [group] = [one for one in found.behaviours if one.unsteered]
     moved = [one.model_copy(update={"changed": one.vector == group.vectors[0]}) for one in found.answers]
     [card] = [
@@ -98,22 +99,22 @@ def test_a_bank_of_that_name_that_was_stopped_is_not_taken_for_the_whole_one(ben
             break
     pressed.append(True)
     with pytest.raises(Stopped):
-        finish(work)
+        result_of(work)
     [kept] = bench.banks()  # what was trained so far
     assert bench.explorations() == []
-    found = finish(bench.explore(PROMPT, QUICK.model_copy(update={"steps": 40})))
+    found = result_of(bench.explore(PROMPT, QUICK.model_copy(update={"steps": 40})))
     assert found.bank == f"{kept.name}-2" and bench.bank(found.bank).record.note is None
 
 
 def test_r_is_calibrated_once(bench, monkeypatch):
     wanted = QUICK.model_copy(update={"relative_radius": None})
-    found = finish(bench.explore(PROMPT, wanted))
-    calibrated = finish(bench.calibrate([PROMPT], 1, 3))
+    found = result_of(bench.explore(PROMPT, wanted))
+    calibrated = result_of(bench.calibrate([PROMPT], 1, 3))
     assert calibrated.suggested_radius is not None
     assert found.radius.how == "calibration" and "blocks 1 → 3" in found.radius.reason
     assert found.radius.radius == pytest.approx(calibrated.suggested_radius, rel=0.005)
     monkeypatch.setattr(Workbench, "calibrate", None)
-    assert finish(bench.explore(PROMPT, wanted.model_copy(update={"threshold": 0.7}))).radius == found.radius
+    assert result_of(bench.explore(PROMPT, wanted.model_copy(update={"threshold": 0.7}))).radius == found.radius
 
 
 def test_without_a_cusp_r_is_the_suggested_one_and_says_so(bench, monkeypatch):
@@ -121,7 +122,7 @@ def test_without_a_cusp_r_is_the_suggested_one_and_says_so(bench, monkeypatch):
     monkeypatch.setattr(explorations, "CURVE_DECODING", Decoding(2))
     monkeypatch.setattr(workbench_exploring, "default_radii", lambda: (0.05, 0.3))
     wanted = QUICK.model_copy(update={"relative_radius": None, "rule": "curve", "vectors": 2, "max_new_tokens": 2})
-    found = finish(bench.explore(PROMPT, wanted))
+    found = result_of(bench.explore(PROMPT, wanted))
     assert found.radius.how == "suggested" and found.radius.reason.startswith("No cusp: flat. So R is 0.07 ×")
     assert found.radius.radius == bench.suggestion([PROMPT], 1, 3).radius
 
@@ -217,7 +218,7 @@ def test_it_runs_as_a_job_and_its_result_outlives_the_program(bench, tmp_path, m
 
 def test_the_summary_has_all_that_was_found(bench):
     trained(bench, "another")
-    said = explored(finish(bench.explore(PROMPT, QUICK)))
+    said = explored(result_of(bench.explore(PROMPT, QUICK)))
     assert said["sentence"].startswith("3 vectors, R = 0.5 × the median norm, ")
     assert 0 <= said["changed"] <= 1 and len(said["control"]) == 3
     for one in said["behaviours"]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from planted import PlantedMap, found_on, result_of, unit_rows
+from planted import PlantedMap, found_on, unit_rows
 from tiny_models import WIDTH, encoded, tiny
 
 from melbo_app.engine.ascent import Ascent
@@ -16,6 +16,7 @@ from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.start import starting_rows
 from melbo_app.engine.training import train
 from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.jobs.work import result_of
 
 TEXTS = ("the heath", "hello")
 D = 48

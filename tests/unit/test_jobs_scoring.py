@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from benches import PROMPT, QUICK, finish, listen, save_tiny, settings, trained
+from benches import PROMPT, QUICK, listen, save_tiny, settings, trained
 from tiny_models import BLOCKS, WIDTH, random_thetas
 
 from melbo_app.analysis.wording import language, repetition
@@ -14,6 +14,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.steering import random_vector
 from melbo_app.jobs import steering as jobs_steering
 from melbo_app.jobs.batching import Batching
+from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import Bank
 from melbo_app.library.tables import CompletionRow
 from melbo_app.workbench import Workbench
@@ -42,7 +43,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def steer(bench: Workbench, vectors, radii, prompts=(PROMPT,), decoding=SHORT, bank="a", **options):
-    return finish(bench.steer(bank, prompts, vectors, radii, decoding, **options))
+    return result_of(bench.steer(bank, prompts, vectors, radii, decoding, **options))
 
 
 def forget_scores(bench: Workbench, changed=None):

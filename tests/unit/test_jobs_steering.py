@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from benches import PROMPT, QUICK, finish, listen, trained
+from benches import PROMPT, QUICK, listen, trained
 from tiny_models import BLOCKS, CONTEXT, random_thetas
 
 from melbo_app.engine import generation
@@ -16,6 +16,7 @@ from melbo_app.engine.steering import random_vector
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.steering import MOST_ROWS
+from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import Bank, BankRecord
 from melbo_app.workbench import Workbench
 
@@ -44,7 +45,7 @@ def generated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, int |
 
 
 def steer(bench: Workbench, vectors, radii, prompts=(PROMPT,), decoding=SHORT, bank="a", **options):
-    return finish(bench.steer(bank, prompts, vectors, radii, decoding, **options))
+    return result_of(bench.steer(bank, prompts, vectors, radii, decoding, **options))
 
 
 def rows(comparison):
@@ -208,7 +209,7 @@ def test_the_same_question_is_answered_from_the_database(bench, bank, monkeypatc
     assert {(e.vector, e.radius, e.prompt_index): e.text for e in again.completions} == texts
     assert [entry.prompt.user for entry in again.completions[:2]] == [prompt.user for prompt in TWO]
     # also where the prompts change places, and by another workbench on the same cache
-    swapped = finish(Workbench(bench.settings).steer("a", TWO[::-1], [0], [6.0], SHORT))
+    swapped = result_of(Workbench(bench.settings).steer("a", TWO[::-1], [0], [6.0], SHORT))
     assert {(e.vector, e.radius, 1 - e.prompt_index): e.text for e in swapped.completions} == {
         key: text for key, text in texts.items() if key[0] in (None, 0) and key[1] in (0.0, 6.0)
     }
@@ -308,7 +309,7 @@ def test_a_row_says_the_same_whatever_is_asked_for_beside_it(bench, bank):
         fresh = Workbench(bench.settings.model_copy(update={"cache_dir": bench.settings.cache_dir / str(entry.id)}))
         fresh._banks.save(bank)
         vectors = [entry.vector] if isinstance(entry.vector, int) else []
-        alone = finish(
+        alone = result_of(
             fresh.steer(
                 "a",
                 [TWO[entry.prompt_index]],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benches import PATIENCE, PROMPT, QUICK, finish, listen, save_tiny, settings, trained
+from benches import PATIENCE, PROMPT, QUICK, listen, save_tiny, settings, trained
 from tiny_models import BLOCKS
 
 from melbo_app.engine import climb
@@ -18,6 +18,7 @@ from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import BusyError, InputError, Stopped, StorageError
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.training import command, layers
+from melbo_app.jobs.work import result_of
 from melbo_app.library import atomic, banks
 from melbo_app.workbench import Workbench
 
@@ -168,7 +169,7 @@ def test_what_is_wrong_with_the_other_side_is_said_of_it(bench):
     other = (Prompt("good bye", "be brief", False),)
     config = replace(QUICK, method="difference-of-means", vectors=1, steps=None, against=other)
     with pytest.raises(InputError, match="against: system text: it needs the chat template, which is off"):
-        finish(bench.train([PROMPT], config, "d"))
+        result_of(bench.train([PROMPT], config, "d"))
 
 
 def test_the_command_of_a_prompt_without_template_switches_it_off():
@@ -327,7 +328,7 @@ def test_stop_of_a_joint_training_keeps_all_its_vectors_as_they_are(bench, never
 def test_stop_before_a_vector_is_finished_saves_nothing_and_says_so(bench, method):
     work = bench.train([PROMPT], replace(QUICK, method=method), "a", stop=lambda: True)
     with pytest.raises(Stopped, match="before a vector was finished: nothing was saved"):
-        finish(work)
+        result_of(work)
     assert bench.banks() == [] and bench.unsaved_bank() is None
 
 
@@ -390,7 +391,7 @@ def test_a_name_that_somebody_took_meanwhile_loses_nothing(bench):
         return False
 
     with pytest.raises(InputError, match="there is a bank called “a” already"):
-        finish(bench.train([PROMPT], QUICK, "a", stop=stop))
+        result_of(bench.train([PROMPT], QUICK, "a", stop=stop))
     assert bench.bank("a").hash == theirs.hash
     with pytest.raises(InputError):
         bench.save_again()

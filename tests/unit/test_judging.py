@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from benches import finish, save_tiny, settings
+from benches import save_tiny, settings
 from judge_stub import GRADES, Stub, running
 
 from melbo_app.cli import main
@@ -14,6 +14,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError, StorageError
 from melbo_app.jobs.endpoint import Endpoint
 from melbo_app.jobs.judging import built_in
+from melbo_app.jobs.work import result_of
 from melbo_app.library.judges import JudgeScore, JudgeScores, held_out_texts
 from melbo_app.workbench import Workbench
 
@@ -49,7 +50,7 @@ def graded(bench: Workbench, right: int, wrong: int) -> None:
 
 def compared(bench: Workbench) -> int:
     """A comparison of one baseline."""
-    return finish(bench.steer(None, [Prompt("hello there")], [], [], Decoding(3))).id
+    return result_of(bench.steer(None, [Prompt("hello there")], [], [], Decoding(3))).id
 
 
 def test_a_judge_that_beats_the_built_in_verdict_is_on_and_one_that_does_not_is_off(bench, stub):
@@ -57,19 +58,19 @@ def test_a_judge_that_beats_the_built_in_verdict_is_on_and_one_that_does_not_is_
     graded(bench, right=0, wrong=2)
     assert not bench.judge_standing(endpoint).on
     with pytest.raises(InputError, match="never compared with a reader"):
-        finish(bench.judge(number, endpoint))
-    found = finish(bench.score_judge(endpoint))
+        result_of(bench.judge(number, endpoint))
+    found = result_of(bench.score_judge(endpoint))
     assert (found.score.texts, found.score.same, found.score.same_readable) == (4, 2, 4)
     assert (found.built_in.texts, found.built_in.same, found.built_in.same_readable) == (4, 2, 2)
     assert not found.on  # as good is not better
     with pytest.raises(InputError, match=r"2 of 4 texts, and the built-in verdict of 2 of 4"):
-        finish(bench.judge(number, endpoint))
+        result_of(bench.judge(number, endpoint))
     graded(bench, right=1, wrong=1)
-    assert finish(bench.score_judge(endpoint)).on and bench.judge_standing(endpoint).on
-    [(completion, said)] = finish(bench.judge(number, endpoint))
+    assert result_of(bench.score_judge(endpoint)).on and bench.judge_standing(endpoint).on
+    [(completion, said)] = result_of(bench.judge(number, endpoint))
     assert (completion.vector, said.verdict, said.behaviour) == (None, "readable", "talks about itself")
     with pytest.raises(InputError, match="never compared"):  # another model there is another judge
-        finish(bench.judge(number, Endpoint(stub.url, "small")))
+        result_of(bench.judge(number, Endpoint(stub.url, "small")))
 
 
 def test_the_built_in_verdict_on_the_graded_texts_is_what_the_documentation_says():
@@ -80,20 +81,20 @@ def test_the_built_in_verdict_on_the_graded_texts_is_what_the_documentation_says
 def test_a_stopped_scoring_keeps_the_last_score(bench, stub):
     endpoint = Endpoint(stub.url, "big")
     graded(bench, right=5, wrong=0)
-    finish(bench.score_judge(endpoint))
-    assert finish(bench.score_judge(endpoint, stop=lambda: True)) is None
-    assert finish(bench.judge(compared(bench), endpoint))
+    result_of(bench.score_judge(endpoint))
+    assert result_of(bench.score_judge(endpoint, stop=lambda: True)) is None
+    assert result_of(bench.judge(compared(bench), endpoint))
 
 
 def test_what_was_judged_before_an_end_is_kept_and_not_asked_again(bench, stub):
     endpoint, prompts = Endpoint(stub.url, "big"), [Prompt("hello there"), Prompt("hello"), Prompt("there")]
     graded(bench, right=1, wrong=0)
-    finish(bench.score_judge(endpoint))
-    comparison = finish(bench.steer(None, prompts, [], [], Decoding(3)))
+    result_of(bench.score_judge(endpoint))
+    comparison = result_of(bench.steer(None, prompts, [], [], Decoding(3)))
     first, second, third = comparison.completions
     assert bench.judgements(comparison.completions) == {}
     stub.asked.clear()
-    assert len(finish(bench.judge(comparison.id, endpoint, stop=lambda: len(stub.asked) == 1))) == 1
+    assert len(result_of(bench.judge(comparison.id, endpoint, stop=lambda: len(stub.asked) == 1))) == 1
     work = bench.judge(comparison.id, endpoint)
     assert [(step.done, step.total) for step in (next(work), next(work))] == [(0, 2), (1, 2)]
     stub.status = 429
@@ -102,10 +103,10 @@ def test_what_was_judged_before_an_end_is_kept_and_not_asked_again(bench, stub):
     kept = bench.judgements(comparison.completions)
     assert set(kept) == {first.digest, second.digest} and kept[first.digest].model == "big"
     stub.status = 200
-    assert [one.id for one, _ in finish(bench.judge(comparison.id, endpoint))] == [first.id, second.id, third.id]
+    assert [one.id for one, _ in result_of(bench.judge(comparison.id, endpoint))] == [first.id, second.id, third.id]
     assert len(stub.asked) == 4  # the third text twice
     graded(bench, right=0, wrong=1)
-    finish(bench.score_judge(endpoint))
+    result_of(bench.score_judge(endpoint))
     assert bench.judgements(comparison.completions) == {}  # a judge that is off says nothing
 
 
@@ -113,8 +114,8 @@ def test_the_key_is_sent_and_kept_nowhere(bench, stub, tmp_path, caplog):
     caplog.set_level("DEBUG")
     endpoint = Endpoint(stub.url, "big", "sk-very-secret")
     graded(bench, right=1, wrong=0)
-    finish(bench.score_judge(endpoint))
-    finish(bench.judge(compared(bench), endpoint))
+    result_of(bench.score_judge(endpoint))
+    result_of(bench.judge(compared(bench), endpoint))
     path, key, body = stub.asked[0]
     assert (path, key, body["model"]) == ("/v1/chat/completions", "Bearer sk-very-secret", "big")
     assert "sk-very-secret" not in caplog.text
@@ -138,7 +139,7 @@ def test_every_failure_of_an_endpoint_is_a_sentence(bench, stub, status, says, s
     stub.status, stub.says = status, says
     graded(bench, right=1, wrong=0)
     with pytest.raises(InputError, match=sentence.replace(".", r"\.")):
-        finish(bench.score_judge(Endpoint(stub.url, "big")))
+        result_of(bench.score_judge(Endpoint(stub.url, "big")))
 
 
 def test_an_endpoint_that_does_not_answer_is_given_up(stub):
@@ -172,13 +173,13 @@ def test_an_address_that_cannot_be_used_is_refused_before_anything_is_sent(url, 
 
 def test_the_loaded_model_judges_by_the_likeliest_word_and_names_the_behaviour(bench, tmp_path, model):
     graded(bench, right=2, wrong=1)
-    score = finish(bench.score_judge(None)).score
+    score = result_of(bench.score_judge(None)).score
     assert score.texts == 6 and score.judge.startswith(model.name)
     # the texts of each kind are the same, so that it says one word for all of them
     assert score.same in {strange + readable for strange in (0, 1, 2) for readable in (0, 3)}
     best = score.model_copy(update={"same": 6})
     JudgeScores(tmp_path / "cache" / "judges.json").keep(best)
-    [(_, said)] = finish(bench.judge(compared(bench), None))
+    [(_, said)] = result_of(bench.judge(compared(bench), None))
     assert said.verdict in GRADES and isinstance(said.behaviour, str)
 
 

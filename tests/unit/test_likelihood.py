@@ -14,18 +14,14 @@ from melbo_app.engine.scope import runaway_share
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.trace import Trace
 from melbo_app.errors import Stopped
+from melbo_app.jobs.work import result_of
 
 TEXTS = ("the heath is wide", "hello")
 SOURCE, TARGET, NEW = 1, 2, 12
 
 
 def finished(*arguments, **options) -> list[Likelihood]:
-    work = likelihoods(*arguments, **options)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
+    return result_of(likelihoods(*arguments, **options))
 
 
 def generated(lm, batch, thetas, decoding=None, target=TARGET, lengths=None) -> list[Reading]:
@@ -131,13 +127,8 @@ def test_many_texts_are_read_in_several_batches_and_can_be_stopped_in_between(mo
     together = finished(lm, batch, readings, TARGET)
     monkeypatch.setattr(likelihood, "TOKENS_AT_ONCE", 40)
     work = likelihoods(lm, batch, readings, TARGET)
-    told = []
-    while True:
-        try:
-            told.append(next(work))
-        except StopIteration as end:
-            apart = end.value
-            break
+    told: list[int] = []
+    apart = result_of(work, told.append)
     assert told == [4, 7]
     for one, other in zip(together, apart, strict=True):
         assert (one.logprob, one.kl_text) == pytest.approx((other.logprob, other.kl_text), rel=1e-4)

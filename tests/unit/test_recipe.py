@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from benches import PROMPT, QUICK, finish, trained
+from benches import PROMPT, QUICK, trained
 from hypothesis import given
 from hypothesis import strategies as st
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.recipe import evaluate
 from melbo_app.errors import InputError
+from melbo_app.jobs.work import result_of
 
 A = np.array([[3.0, 0, 0, 0], [0, 4, 0, 0], [1, 1, 1, 1]])
 B = np.array([[0.0, 0, 2, 0], [0, 0, 0, 5]])
@@ -112,7 +113,7 @@ def test_a_combined_bank_has_its_recipe_and_steers(bench):
     assert (record.method, record.formula, record.parts) == ("combined", "a[0] - 0.5 * 'a'[2]", {"a": bank.hash})
     assert (record.source, record.target, record.model_hash) == (QUICK.source, QUICK.target, bank.record.model_hash)
     assert record.radius == pytest.approx(QUICK.radius * 1.25**0.5, rel=1e-4)  # a bank's vectors are at right angles
-    texts = finish(bench.steer("mix", [PROMPT], [0], [6.0], Decoding(4))).completions
+    texts = result_of(bench.steer("mix", [PROMPT], [0], [6.0], Decoding(4))).completions
     assert [entry.vector for entry in texts] == [None, 0]
 
 

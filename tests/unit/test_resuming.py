@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from planted import result_of
 from tiny_models import encoded, tiny
 
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import train
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.engine.training_state import TrainingState
+from melbo_app.jobs.work import result_of
 
 BASE = TrainingConfig(0, 2, 2.0, vectors=5, steps=5, scope="all")
 CASES = {

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from benches import PROMPT, finish, listen, trained
+from benches import PROMPT, listen, trained
 
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError
+from melbo_app.jobs.work import result_of
 
 
 def test_every_pair_that_goes_upwards_has_the_values_of_a_bank_trained_on_it(bench):
@@ -29,7 +30,7 @@ def test_a_stop_keeps_the_pairs_that_are_done(bench):
     while not next(work).stage.startswith("block 0 → 2: Jacobian"):
         pass
     pressed.append(True)
-    assert [(pair.source, pair.target) for pair in finish(work)] == [(0, 1)]
+    assert [(pair.source, pair.target) for pair in result_of(work)] == [(0, 1)]
 
 
 @pytest.mark.parametrize(
@@ -43,4 +44,4 @@ def test_a_stop_keeps_the_pairs_that_are_done(bench):
 def test_what_gives_no_pair_is_refused(bench, sources, targets, count, part):
     bench.load_model()
     with pytest.raises(InputError, match=part):
-        finish(bench.sensitivity([PROMPT], sources, targets, "assistant", count))
+        result_of(bench.sensitivity([PROMPT], sources, targets, "assistant", count))

@@ -10,18 +10,14 @@ from tiny_models import encoded, random_thetas, reference_hidden, tiny
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.similarity import cosines, delta_cosines, mean_off_diagonal
 from melbo_app.engine.slice import ModelSlice
+from melbo_app.jobs.work import result_of
 
 TEXTS = ("the heath is wide", "hello")
 
 
 def finished(*arguments):
     """The matrix that the work on it ends in."""
-    work = delta_cosines(*arguments)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
+    return result_of(delta_cosines(*arguments))
 
 
 def test_known_cosines():

@@ -8,18 +8,14 @@ from melbo_app.engine import top_tokens as module
 from melbo_app.engine.readout import read_out
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.top_tokens import top_tokens
+from melbo_app.jobs.work import result_of
 
 TEXTS = ("the heath is wide", "hello")
 SOURCE, COUNT = 1, 7
 
 
 def finished(*arguments, **options):
-    work = top_tokens(*arguments, **options)
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
+    return result_of(top_tokens(*arguments, **options))
 
 
 def last_logits(lm, family, text, theta):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from benches import finish
+from benches import listen
 from tiny_models import WIDTH, blocks_of, encoded, random_thetas, tiny
 from torch import nn
 
@@ -20,6 +20,7 @@ from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import train
 from melbo_app.engine.training_config import DEFAULT_STEPS, TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError
+from melbo_app.jobs.work import result_of
 
 TEXTS = ("the heath", "hello")
 ORTHOGONAL = ["joint", "sequential"]
@@ -34,18 +35,8 @@ def piece():
     return ModelSlice(lm, encoded(lm, *TEXTS), 0, 2)
 
 
-def result_of(training):
-    """All progress of a training, and its result."""
-    steps = []
-    while True:
-        try:
-            steps.append(next(training))
-        except StopIteration as end:
-            return steps, end.value
-
-
 def trained(piece, config, stop=None, memory_gb=None):
-    return result_of(train(piece, config, stop, memory_gb))[1]
+    return result_of(train(piece, config, stop, memory_gb))
 
 
 @pytest.mark.parametrize("method", ORTHOGONAL)
@@ -121,7 +112,7 @@ def test_with_saturation_the_climb_follows_the_gradient_of_what_counts(piece):
         norms = piece.deltas(rows).double().norm(dim=-1)
         return (norms / (1 + (norms / peaks) ** 2) * mask).sum(dim=(1, 2)).log()
 
-    slope = finish(ascent.slope(thetas, TrainingProgress("", 0, 1, None)))
+    slope = result_of(ascent.slope(thetas, TrainingProgress("", 0, 1, None)))
     way = torch.nn.functional.normalize(random_thetas(2, seed=3), dim=1)
     step = 1e-2
     rise = (height(thetas + step * way) - height(thetas - step * way)) / (2 * step)
@@ -274,7 +265,7 @@ def test_a_stopped_sequential_run_keeps_exactly_the_finished_vectors(piece, stop
     for _ in range(stop_at):
         kept = next(training).finished
     pressed.append(True)
-    steps, result = result_of(training)
+    steps, result = listen(training)
     assert steps == []
     assert result.stopped
     assert not whole.stopped
@@ -293,7 +284,7 @@ def test_a_stopped_run_of_all_vectors_at_once_keeps_them_as_they_are(piece, meth
     for _ in range(stop_at):
         kept = next(training).finished
     pressed.append(True)
-    steps, result = result_of(training)
+    steps, result = listen(training)
     assert steps == []
     assert result.stopped
     assert result.steps == stop_at
@@ -337,7 +328,7 @@ def test_stop_is_noticed_within_one_block_forwards_and_backwards(piece, method, 
 def test_progress_counts_every_step_of_the_whole_run(piece, method):
     config = replace(CONFIG, method=method)
     total = 18 if method == "sequential" else 6
-    steps, result = result_of(train(piece, config))
+    steps, result = listen(train(piece, config))
     assert [step.done for step in steps] == list(range(1, total + 1))
     assert {step.total for step in steps} == {total}
     assert steps[-1].seconds_left == pytest.approx(0)
@@ -434,7 +425,7 @@ def exact():
 
 
 def slope_of(ascent, thetas, coupling=None):
-    return result_of(ascent.slope(thetas, None, coupling))[1]
+    return result_of(ascent.slope(thetas, None, coupling))
 
 
 COUPLED = {
@@ -507,7 +498,7 @@ def test_further_steps_gain_less_than_three_percent(piece, method, monkeypatch):
 
 @pytest.mark.parametrize("method", CLIMBING)
 def test_the_bar_goes_forward_only_and_ends_full(piece, method):
-    steps, _ = result_of(train(piece, replace(CONFIG, method=method, steps=None, radius=6.0)))
+    steps, _ = listen(train(piece, replace(CONFIG, method=method, steps=None, radius=6.0)))
     shares = [step.done / step.total for step in steps]
     assert all(later >= earlier for earlier, later in itertools.pairwise(shares))
     assert shares[-2] < shares[-1] == 1
@@ -570,9 +561,9 @@ def test_sequential_vectors_do_not_depend_on_how_many_follow(piece):
 
 
 def test_between_two_batches_of_one_step_others_may_compute(piece, monkeypatch):
-    whole, expected = result_of(train(piece, CONFIG))
+    whole, expected = listen(train(piece, CONFIG))
     monkeypatch.setattr("melbo_app.engine.training.TOKENS_AT_ONCE", piece.encoded.input_ids.numel())
-    parts, result = result_of(train(piece, CONFIG))
+    parts, result = listen(train(piece, CONFIG))
     assert len(whole) == CONFIG.total_steps
     assert len(parts) == CONFIG.total_steps * CONFIG.vectors
     assert [progress.done for progress in parts[: CONFIG.vectors]] == [0, 0, 1]

@@ -9,13 +9,14 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from benches import PROMPT, QUICK, StubEmbedder, finish, listen, save_tiny, settings, trained
+from benches import PROMPT, QUICK, StubEmbedder, listen, save_tiny, settings, trained
 from safetensors.numpy import save_file
 from tiny_models import BLOCKS, CONTEXT
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
+from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import Bank
 from melbo_app.workbench import Workbench
 
@@ -118,7 +119,7 @@ def test_a_model_without_a_template_trains_and_steers(tmp_path):
     assert bench.load_model().has_template is False
     assert bench.suggestion().scope == "last:4"
     assert len(trained(bench, config=replace(QUICK, scope="last:4"), prompts=plain).vectors) == 3
-    assert len(finish(bench.steer("a", plain, [0], [6.0], SHORT)).completions) == 2
+    assert len(result_of(bench.steer("a", plain, [0], [6.0], SHORT)).completions) == 2
     with pytest.raises(InputError, match="chat template: base has none. Switch the template off"):
         bench.tokens([PROMPT], "all")
 
@@ -191,8 +192,8 @@ def test_the_target_layer_of_the_tokens_is_checked_even_where_it_is_zero(bench):
 def test_a_bank_of_other_weights_is_refused_and_both_models_are_named(bench, bank, other_folder, use):
     bench.load_model(str(other_folder))
     calls = {
-        "steer": lambda: finish(bench.steer("a", [PROMPT], [0], [6.0], SHORT)),
-        "map": lambda: finish(bench.map("a", [PROMPT], [0], [6.0], SHORT)),
+        "steer": lambda: result_of(bench.steer("a", [PROMPT], [0], [6.0], SHORT)),
+        "map": lambda: result_of(bench.map("a", [PROMPT], [0], [6.0], SHORT)),
         "similarity": lambda: bench.similarity("a"),
     }
     with pytest.raises(InputError) as refused:
@@ -213,7 +214,7 @@ def test_a_bank_of_another_width_is_refused_with_both_numbers(bench, bank, tmp_p
 def test_a_bank_for_a_block_that_the_model_lacks_is_refused(bench, bank):
     put(bench, "deep", bank.vectors, bank, model_hash="", source=40, target=41, blocks=60)
     with pytest.raises(InputError, match="source layer: tiny has no block 40. Choose a block from 0 to 3"):
-        finish(bench.steer("deep", [PROMPT], [0], [6.0], SHORT))
+        result_of(bench.steer("deep", [PROMPT], [0], [6.0], SHORT))
 
 
 def foreign(folder: Path, ending: str) -> Path:
@@ -238,7 +239,7 @@ def test_a_bank_from_elsewhere_asks_for_its_source_layer_and_then_works(bench, t
     assert made.record.name == "theirs" and made.record.method == "imported"
     assert (made.record.model, made.record.model_hash) == (bench.settings.model, bench.model_state().weights_hash)
     assert made.record.radius == pytest.approx(float(np.median(np.linalg.norm(made.vectors, axis=1))), rel=1e-5)
-    comparison = finish(bench.steer("theirs", [PROMPT], [0, 1], [made.record.radius], SHORT))
+    comparison = result_of(bench.steer("theirs", [PROMPT], [0, 1], [made.record.radius], SHORT))
     assert [entry.vector for entry in comparison.completions] == [None, 0, 1]
     assert bench.similarity("theirs").delta.shape == (2, 2)
 
@@ -283,7 +284,7 @@ def test_layers_of_an_import_that_cannot_be_are_refused(bench, tmp_path, source,
 
 def test_the_last_block_can_be_steered_and_its_similarity_says_why_not(bench, tmp_path):
     bench.import_bank(foreign(tmp_path, ".pt"), "top", source=BLOCKS - 1)
-    assert len(finish(bench.steer("top", [PROMPT], [0], [3.0], SHORT)).completions) == 2
+    assert len(result_of(bench.steer("top", [PROMPT], [0], [3.0], SHORT)).completions) == 2
     with pytest.raises(InputError, match="source layer: 3 is the last block of tiny"):
         bench.similarity("top")
 
@@ -413,17 +414,17 @@ def test_a_map_of_few_completions_is_pca_and_says_so(bench, bank):
     assert bench.comparisons() == [] and bench.comparisons("map")[0].id == found.comparison
     # drawn again from what was kept, as it is labelled now
     bench.save_label("a", 1, name="cook")
-    again = finish(bench.map_of(found.comparison))
+    again = result_of(bench.map_of(found.comparison))
     assert [(point.id, point.x, point.y) for point in again.points] == [(p.id, p.x, p.y) for p in found.points]
     assert [point.label for point in again.points] == ["", "", "pirate", "cook"]
 
 
 def test_a_map_of_many_completions_is_umap_and_the_same_every_time(bench, bank):
     bench._embedder = StubEmbedder()
-    found = finish(bench.map("a", [PROMPT], [0, 1, 2], [4.0, 12.0, 30.0, -4.0, -12.0, -30.0, 60.0, -60.0], SHORT))
+    found = result_of(bench.map("a", [PROMPT], [0, 1, 2], [4.0, 12.0, 30.0, -4.0, -12.0, -30.0, 60.0, -60.0], SHORT))
     assert len({point.text for point in found.points}) >= 15
     assert found.method == "UMAP" and len(found.points) == 25
-    assert finish(bench.map_of(found.comparison)) == found
+    assert result_of(bench.map_of(found.comparison)) == found
 
 
 @pytest.mark.parametrize("when", ["completing", "embedding", "before"])
@@ -445,19 +446,19 @@ def test_a_stopped_map_is_none(bench, bank, when, monkeypatch):
             stopped = stopped or progress.stage.startswith(when)
             yield progress
 
-    assert finish(watched()) is None
+    assert result_of(watched()) is None
     assert stopped
     assert len(embedded) == (1 if when == "embedding" else 0)  # no work for nobody
 
 
 def test_a_map_that_is_not_there_is_refused(bench):
     with pytest.raises(InputError, match="comparison: there is no comparison 7"):
-        finish(bench.map_of(7))
+        result_of(bench.map_of(7))
 
 
 def test_a_map_is_written_whole_and_over_nothing(bench, bank, tmp_path):
     bench._embedder = StubEmbedder()
-    found = finish(bench.map("a", [PROMPT], [0], [6.0], SHORT))
+    found = result_of(bench.map("a", [PROMPT], [0], [6.0], SHORT))
     out = bench.export_map(found, tmp_path / "map.html", "vector", title="a")
     page = out.read_text("utf-8")
     assert "plotly" in page and "</html>" in page and 'src="http' not in page
@@ -471,9 +472,9 @@ def test_a_map_is_written_whole_and_over_nothing(bench, bank, tmp_path):
 
 def test_the_history_has_the_newest_first_and_maps_apart(bench, bank):
     bench._embedder = StubEmbedder()
-    ids = [finish(bench.steer("a", [PROMPT], [vector], [6.0], SHORT)).id for vector in (0, 1)]
-    finish(bench.map("a", [PROMPT], [0], [6.0], SHORT))
-    ids.append(finish(bench.steer("a", [Prompt("later")], [2], [6.0], SHORT)).id)
+    ids = [result_of(bench.steer("a", [PROMPT], [vector], [6.0], SHORT)).id for vector in (0, 1)]
+    result_of(bench.map("a", [PROMPT], [0], [6.0], SHORT))
+    ids.append(result_of(bench.steer("a", [Prompt("later")], [2], [6.0], SHORT)).id)
     found = bench.comparisons()
     assert [entry.id for entry in found] == ids[::-1]
     assert found[0].prompt == "later" and found[0].bank == "a" and found[0].settings["vectors"] == [2]
@@ -482,9 +483,9 @@ def test_the_history_has_the_newest_first_and_maps_apart(bench, bank):
 
 def test_many_maps_do_not_hide_the_comparisons(bench, bank):
     bench._embedder = StubEmbedder()
-    first = finish(bench.steer("a", [PROMPT], [0], [6.0], SHORT)).id
+    first = result_of(bench.steer("a", [PROMPT], [0], [6.0], SHORT)).id
     for _ in range(12):
-        finish(bench.map("a", [PROMPT], [0], [6.0], SHORT))
+        result_of(bench.map("a", [PROMPT], [0], [6.0], SHORT))
     assert [entry.id for entry in bench.comparisons(limit=1)] == [first]
 
 
@@ -492,7 +493,7 @@ def test_runaways_are_those_of_the_training_and_of_every_steering(bench, bank):
     effect = bank.record.effect
     assert effect is not None and effect.runaway == [0.0, 0.0, 0.0]
     assert bench.runaways("a") == {}
-    finish(bench.steer("a", [PROMPT], [1], [5e5, -2e5], SHORT))
+    result_of(bench.steer("a", [PROMPT], [1], [5e5, -2e5], SHORT))
     assert bench.runaways("a") == {1: 2e5}
     fled = effect.model_copy(update={"runaway": [0.0, 0.5, 1.0]})
     bench._banks.save(Bank(bank.record.model_copy(update={"name": "b", "effect": fled}), bank.vectors))
