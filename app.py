@@ -18,6 +18,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PORTS_TRIED = 20
 LARGEST_UPLOAD = "1gb"
 QUIET = 20.0  # seconds before UMAP is compiled: that holds Python's lock, and the first texts are likelier to be wanted
+LOOKS = 0.01  # seconds between two looks for new events; Gradio's own 0.001 takes a tenth of a core, with nobody there
 PATIENCE = 5.0  # seconds that jobs get to write down where they stand when the server is told to end
 KEEP = {"Cache-Control": "max-age=86400"}
 
@@ -114,6 +115,8 @@ def serve(settings: Settings, port: int) -> int:
     ]
     page = build_page(workbench)
     page.queue(default_concurrency_limit=8)
+    page._queue.sleep_when_free = LOOKS
+    page._queue.progress_update_sleep_when_free = 1.0  # of progress that nothing here reports
     page.launch(
         server_name=settings.host,
         server_port=port,

@@ -1,9 +1,10 @@
 """Which work a browser tab has under way: it is followed to its end, and its Stop button and its next press end it."""
 
 import threading
-from collections.abc import Callable, Generator, Iterator
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 
@@ -13,7 +14,18 @@ from melbo_app.ui.components.progress_bar import resting, working
 from melbo_app.ui.forms import Returning
 from melbo_app.ui.guard import bind
 
-FRAME = 0.15  # seconds between two looks at a job
+FRAME = 0.15  # seconds between two looks at work; more would be sent than read
+
+Step = TypeVar("Step")
+
+
+def frames(steps: Iterable[Step]) -> Iterator[Step]:
+    """As many of the steps as can be seen."""
+    last = 0.0
+    for step in steps:
+        if time.monotonic() - last >= FRAME:
+            last = time.monotonic()
+            yield step
 
 
 class Runs:

@@ -15,7 +15,7 @@ from melbo_app.jobs.judging import (
     score,
 )
 from melbo_app.library.completions import Completion
-from melbo_app.library.judges import Judgement, Judgements, JudgeScores, held_out_texts
+from melbo_app.library.judges import Judgement, Judgements, JudgeScore, JudgeScores, held_out_texts
 from melbo_app.settings import ROOT
 from melbo_app.workbench.base import Base, Stop
 
@@ -23,7 +23,7 @@ from melbo_app.workbench.base import Base, Stop
 class Judging(Base):
     """A judge is the loaded model, or a model behind an endpoint that a person names."""
 
-    graded: Path = ROOT / "tests" / "real" / "graded_completions.jsonl"
+    graded: Path = ROOT / "assets" / "graded_completions.jsonl"
     """The texts on which judges and the built-in verdict are compared with a reader."""
 
     def judge(
@@ -53,7 +53,10 @@ class Judging(Base):
         """What was said last of those completions that were judged, by their digests; a judge that is off says
         nothing."""
         known = self._judgements().find(completions)
-        on = {judge for judge in {one.judge for one in known.values()} if self._standing(judge).on}
+        if not known:
+            return {}
+        beaten = self._built_in()
+        on = {judge for judge in {one.judge for one in known.values()} if self._beside(beaten, judge).on}
         return {digest: one for digest, one in known.items() if one.judge in on}
 
     def score_judge(
@@ -75,7 +78,13 @@ class Judging(Base):
         return self._standing(self._judge(endpoint, lambda: False).identity)
 
     def _standing(self, judge: str) -> Standing:
-        return Standing(judge, self._judge_scores().find(judge), built_in(held_out_texts(self.graded)))
+        return self._beside(self._built_in(), judge)
+
+    def _beside(self, beaten: JudgeScore, judge: str) -> Standing:
+        return Standing(judge, self._judge_scores().find(judge), beaten)
+
+    def _built_in(self) -> JudgeScore:
+        return built_in(held_out_texts(self.graded))
 
     def _judge(self, endpoint: Endpoint | None, stop: Stop) -> Judge:
         return EndpointJudge(endpoint) if endpoint else ModelJudge(self._model.get(), self._batching, stop)

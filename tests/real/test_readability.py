@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from melbo_app.library.completions import Completion, Scores
 from melbo_app.library.judges import GradedText
 from melbo_app.workbench import Workbench
 
-GRADED = Path(__file__).with_name("graded_completions.jsonl")
+GRADED = Workbench.graded
 
 
 def completion(row: dict[str, Any], index: int) -> Completion:

@@ -2,15 +2,16 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 import steps
 from judge_stub import Stub, running
 from playwright.sync_api import Page, expect
 
+from melbo_app.workbench import Workbench
+
 pytestmark = pytest.mark.browser
-GRADED = Path(__file__).parents[1] / "real" / "graded_completions.jsonl"
+GRADED = Workbench.graded
 HOSTILE = "Hurts <img src=x onerror=hurt=1>${window.hurt=2}"
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import gradio as gr
 import pytest
 
 import app
@@ -40,3 +41,11 @@ def test_what_two_threads_would_deadlock_over_is_imported_before_there_are_two(t
     imported = {line.rpartition("|")[2].strip() for line in started.stderr.splitlines()}
     assert {"narwhals.stable.v1", "narwhals.stable.v2"} <= imported
     assert not imported & {"plotly", "sklearn", "gradio"}
+
+
+def test_what_is_set_of_gradio_s_queue_is_there():
+    """A release that calls it otherwise would look for events a thousand times a second again, unnoticed."""
+    with gr.Blocks() as page:
+        queue = page._queue
+    assert 0 < queue.sleep_when_free < app.LOOKS and 0 < queue.progress_update_sleep_when_free < 1
+    assert queue.ANAYLTICS_CACHE_FREQUENCY == 1  # of GRADIO_ANALYTICS_CACHE_FREQUENCY

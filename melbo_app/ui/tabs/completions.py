@@ -1,7 +1,6 @@
 """Completions: the baseline and the steered texts side by side."""
 
 import html
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,13 +14,12 @@ from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import Returning, chosen, decoding_from, prompts_from, radius_of
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import comparison_choices, sentence
-from melbo_app.ui.runs import Runs
+from melbo_app.ui.runs import Runs, frames
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.judge import JudgeSection
 from melbo_app.workbench import Workbench
 
 EMPTY = "Press Steer to see what the model says without and with each vector."
-FRAME = 0.12  # seconds between two frames; more would be sent than read
 
 
 class CompletionsTab:
@@ -68,12 +66,10 @@ class CompletionsTab:
             self.order, *self.decoding_inputs,
         ]  # fmt: skip
         outputs = [self.grid, self.progress, self.history, self._shown]
-        many: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 8, "concurrency_id": "steer"}
-        runs = [bind(self.steer.click, self._steer, inputs, outputs, **many)]
+        runs = [self._runs.bind(self.steer.click, self._steer, inputs, outputs, self.progress)]
         for trigger in (session.radius.release, *(selection.success for selection in session.selections)):
-            runs.append(bind(trigger, self._steer_again, [self.auto, *inputs], outputs, **many))
+            runs.append(self._runs.bind(trigger, self._steer_again, [self.auto, *inputs], outputs, self.progress))
         for run in runs:
-            bind(run.failure, lambda: resting("Not finished."), None, self.progress)
             bind(run.success, session.show_runaways, [session.bank, session.cards], session.cards)
         self._runs.bind_stop(self.stop, self.progress)
         sampling = [self.temperature, self.top_p, self.seed]
@@ -155,11 +151,9 @@ class CompletionsTab:
                 bank, asked, wanted, radii, how, random_control=control, both_signs=both, stop=stop.is_set
             )
             run = Returning(work)
-            last = 0.0
-            for step in run:
-                if time.monotonic() - last < FRAME or self._runs.replaced(request, stop):
+            for step in frames(run):
+                if self._runs.replaced(request, stop):
                     continue
-                last = time.monotonic()
                 shown = grid(step.completions, names, live=True) if step.completions else gr.skip()
                 stage = "Stopping" if stop.is_set() else step.stage
                 yield shown, working(stage, step.done / max(1, step.total)), gr.skip(), gr.skip()

@@ -86,7 +86,7 @@ class ExploreTab:
             self._runs.bind(tab.select, self._show_last, self._shown, outputs, self.progress),
         ]
         for run in runs:
-            bind(run.failure, self._failed, self._shown, [self._shown, self.view, self.progress, self.history])
+            bind(run.failure, self._failed, self._shown, [self._shown, self.view, self.history])
         self._runs.bind_stop(self.stop, self.progress)
         bind(self.history.change, self._choose, [self.history, self._shown], [self._shown, self.view, self.progress])
         opened = [tabs, completions.history, *completions.restore_outputs]
@@ -156,10 +156,9 @@ class ExploreTab:
 
     def _failed(self, request: gr.Request, shown: str | None) -> tuple[Any, ...]:
         """What was refused before it began leaves the exploration that is shown as it is."""
-        told = resting("Not finished.")
         if shown != UNDER_WAY or self._runs.busy(request):
-            return gr.skip(), gr.skip(), told, gr.skip()
-        return None, {"message": EMPTY}, told, self._choices(None)
+            return (gr.skip(),) * 3
+        return None, {"message": EMPTY}, self._choices(None)
 
     def _choices(self, key: str | None) -> Any:
         found = self._workbench.explorations()

@@ -2,7 +2,6 @@
 
 import ipaddress
 import os
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,11 +15,10 @@ from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import Returning
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import sentence
-from melbo_app.ui.runs import Runs
+from melbo_app.ui.runs import Runs, frames
 from melbo_app.workbench import Workbench
 
 LOADED, ENDPOINT = "loaded model", "endpoint"
-FRAME = 0.15  # seconds between two frames of progress
 SENT = f"Prompts and texts are sent there, with the key in the environment variable {KEY} where it is set."
 
 
@@ -57,12 +55,9 @@ class JudgeSection:
         for trigger in (self._section.expand, self.url.change, self.model.change):
             bind(trigger, self.look, self.inputs, self.outputs, trigger_mode="always_last")
         bind(self.who.input, self._choose, self.inputs, [self.url, self.model, *self.outputs])
-        many: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 8, "concurrency_id": "judge"}
-        scored = bind(self.score.click, self._score, self.inputs, [self.progress, *self.outputs], **many)
-        judged = bind(self.judge.click, self._judge, [shown, *self.inputs], self.progress, **many)
-        for run in (scored, judged):
-            bind(run.failure, lambda: resting("Not finished."), None, self.progress)
-        bind(self.stop.click, self._stop, None, self.progress)
+        self._runs.bind(self.score.click, self._score, self.inputs, [self.progress, *self.outputs], self.progress)
+        judged = self._runs.bind(self.judge.click, self._judge, [shown, *self.inputs], self.progress, self.progress)
+        self._runs.bind_stop(self.stop, self.progress)
         return judged
 
     def look(self, request: gr.Request, who: str | None, url: str | None, model: str | None) -> list[Any]:
@@ -102,8 +97,8 @@ class JudgeSection:
         with self._runs.start(request) as stop:
             yield working("waiting for the judge"), gr.skip(), gr.skip()
             run = Returning(self._workbench.score_judge(endpoint, stop=stop.is_set))
-            for step in _frames(run):
-                yield _bar(step), gr.skip(), gr.skip()
+            for step in frames(run):
+                yield _bar(step, stop.is_set()), gr.skip(), gr.skip()
             if self._runs.replaced(request, stop):
                 return
         if run.result is None:
@@ -120,8 +115,8 @@ class JudgeSection:
         with self._runs.start(request) as stop:
             yield working("waiting for the judge")
             run = Returning(self._workbench.judge(shown, endpoint, stop=stop.is_set))
-            for step in _frames(run):
-                yield _bar(step)
+            for step in frames(run):
+                yield _bar(step, stop.is_set())
             if self._runs.replaced(request, stop):
                 return
             stopped = stop.is_set()
@@ -135,9 +130,6 @@ class JudgeSection:
             raise InputError("endpoint", problem, "Name one from the machine itself")
         return Endpoint((url or "").strip(), (model or "").strip(), os.environ.get(KEY))
 
-    def _stop(self, request: gr.Request) -> dict[str, Any]:
-        return working("Stopping") if self._runs.stop(request) else resting("Nothing is under way.")
-
 
 def _is_here(request: gr.Request) -> bool:
     try:
@@ -146,14 +138,6 @@ def _is_here(request: gr.Request) -> bool:
         return False
 
 
-def _frames(run: Returning[JudgeProgress, Any]) -> Iterator[JudgeProgress]:
-    """Progress, as often as it can be seen."""
-    last = 0.0
-    for step in run:
-        if time.monotonic() - last >= FRAME:
-            last = time.monotonic()
-            yield step
-
-
-def _bar(step: JudgeProgress) -> dict[str, Any]:
-    return working(f"{step.stage} {step.done + 1} of {step.total}", step.done / max(1, step.total))
+def _bar(step: JudgeProgress, stopping: bool) -> dict[str, Any]:
+    stage = "Stopping" if stopping else f"{step.stage} {step.done + 1} of {step.total}"
+    return working(stage, step.done / max(1, step.total))
