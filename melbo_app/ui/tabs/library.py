@@ -1,5 +1,6 @@
 """Library: finding whatever was made, opening it again, and taking all of it along."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,9 @@ class LibraryTab:
     def bind(self, tab: gr.Tab, tabs: gr.Tabs) -> None:
         """Bind finding, opening and taking along; ``tab`` shows what is new whenever it is opened."""
         asked, session = [self.text, self.kind], self._session
-        for trigger in (tab.select, self.find.click, self.text.submit, self.kind.input):
-            bind(trigger, self._find, asked, self.outputs)
+        # one event for all, so that the answer to what was asked before cannot come after this one
+        some = partial(gr.on, [tab.select, self.find.click, self.text.submit, self.kind.input])
+        bind(some, self._find, asked, self.outputs, trigger_mode="always_last")
         bind(self.table.pick, self._pick, None, [self._chosen, self.details])
         shown = [tabs, *self._completions.restore_outputs, *self._labels.outputs]
         bind(self.open_it.click, self._open, [self._chosen, *self._labels.form], shown)
