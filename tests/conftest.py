@@ -15,10 +15,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with the browser, which often waits, between those that compute; they begin first and end earlier."""
-    files = list(dict.fromkeys(item.path for item in items))
-    waiting = [file for file in files if file.parent.name == "ui"]
-    computing = sorted((file for file in files if file.parent.name != "ui"), key=lambda file: file.parent.name)
-    place = {file: 0.8 * number / len(waiting) for number, file in enumerate(waiting)}
-    place |= {file: number / len(computing) for number, file in enumerate(computing)}
-    items.sort(key=lambda item: (place[item.path], item.path))
+    """What takes longest begins first: the tests with the browser, then those on the bundled model."""
+    order = ["tests/ui/", "tests/real/", "tests/unit/"]
+    items.sort(key=lambda item: next(at for at, folder in enumerate(order) if item.nodeid.startswith(folder)))
