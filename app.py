@@ -87,7 +87,7 @@ def serve(settings: Settings, port: int) -> int:
     except StorageError as error:  # what is there can be looked at all the same
         print(f"Nothing can be saved: {error}", file=sys.stderr)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    # Behind every event it would sum up all events so far, for a dashboard that is not served: 40 ms by the hundredth.
+    # Behind every event it would sum up all events so far, for a dashboard that is not served.
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
     os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.cache_dir / "uploads"))
     past_the_proxy()

@@ -11,6 +11,8 @@ from melbo_app.analysis.curve import CurvePoint, DiversityCurve
 from melbo_app.analysis.curve_figure import QUANTITIES, curve_figure
 from melbo_app.analysis.cusp import Cusp, cusps
 from melbo_app.analysis.diversity import Diversity
+from melbo_app.engine import generation
+from melbo_app.engine.batch import Batch
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
@@ -103,6 +105,20 @@ def test_a_second_time_nothing_is_trained_and_nothing_generated(bench, trainings
     again = result_of(work(bench, relative_radii=[0.05, 0.3]))
     assert trainings == []
     assert [point.vectors for point in again.points] == [point.vectors for point in first.points]
+
+
+def test_vectors_and_random_vectors_are_completed_in_the_same_passes(bench, monkeypatch):
+    shared = []
+    step = Batch.step
+
+    def spy(batch):
+        shared.append(len(batch.members))
+        step(batch)
+
+    monkeypatch.setattr(Batch, "step", spy)
+    monkeypatch.setattr(generation, "STREAM_SECONDS", 0)  # else a model this small is done within its first turn
+    result_of(work(bench, decoding=Decoding(12)))
+    assert shared.count(2) > 2 * shared.count(1)
 
 
 def test_rescaled_is_one_training_for_all_r_and_says_so(bench, trainings):
