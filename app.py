@@ -141,6 +141,8 @@ def serve(settings: Settings, port: int) -> int:
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
+        for again in (signal.SIGINT, signal.SIGTERM):  # a second one means: at once
+            signal.signal(again, signal.SIG_DFL)
         for title in workbench.pause_jobs(PATIENCE):
             print(f"{title} is interrupted; the next start goes on with it.", flush=True)
         page.close(verbose=False)

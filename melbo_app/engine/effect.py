@@ -69,3 +69,12 @@ def effects(
         agreement = pairs.mean(dim=1).tolist() if pairs.shape[1] else None
         results.append(Effect(values.tolist(), lengths.tolist(), agreement, shares.tolist()))
     return results[0], results[1] if others is not None else None
+
+
+def share_changed(piece: ModelSlice, scope: TokenScope, thetas: Tensor) -> float:
+    """‖Δ‖ / ‖Z(0)‖, mean over V vectors [V, d] and the tokens in scope."""
+    mask = piece.mask(scope)
+    norms = piece.baseline.float().norm(dim=-1)[mask]
+    with torch.no_grad():
+        shares = [piece.deltas(one[None])[0, mask].norm(dim=-1) / norms for one in thetas.to(piece.device)]
+    return float(torch.stack(shares).mean())

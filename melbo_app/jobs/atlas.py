@@ -26,11 +26,8 @@ from melbo_app.library.bank import Bank, BankRecord, PromptRecord
 from melbo_app.library.completions import Completion
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
-    from torch import Tensor
-
     from melbo_app.engine.encoding import EncodedPrompts
     from melbo_app.engine.model import LanguageModel
-    from melbo_app.engine.slice import ModelSlice
 
 Pair = tuple[int, int]
 DIRECTIONS = 2
@@ -184,9 +181,11 @@ class _Measuring:
         self, source: int, target: int, told: AtlasProgress
     ) -> Generator[AtlasProgress, None, tuple[AtlasCell, np.ndarray]]:
         """Singular values, R, and how much the singular vectors change at that R."""
+        from melbo_app.engine.effect import share_changed
         from melbo_app.engine.slice import ModelSlice
         from melbo_app.engine.training import train
 
+        scope = TokenScope.parse(self.scope)
         piece = ModelSlice(self.lm, self.encoded, source, target)
         config = TrainingConfig(source, target, 1.0, 2 * DIRECTIONS, "jacobian", scope=self.scope)
         training = train(piece, config, self.stop, self.memory_gb)
@@ -194,9 +193,9 @@ class _Measuring:
         if found.stopped:
             raise Stopped
         assert found.strength is not None, "the Jacobian's directions come with it"
-        calibrating = calibrate_piece(piece, TokenScope.parse(self.scope), self.memory_gb, self.stop)
+        calibrating = calibrate_piece(piece, scope, self.memory_gb, self.stop)
         radius = (yield from retold(calibrating, _as_part_of(told, PARTS // 4, PARTS // 4))).radius
-        strength = None if radius is None else _strength(piece, self.scope, radius * found.vectors)
+        strength = None if radius is None else share_changed(piece, scope, radius * found.vectors)
         cell = AtlasCell(
             source=source,
             target=target,
@@ -265,14 +264,3 @@ def _as_part_of(told: AtlasProgress, before: int, parts: int) -> Callable[[Any],
         return replace(told, stage=f"{told.stage}: {now.stage}", done=told.done + share)
 
     return tell
-
-
-def _strength(piece: "ModelSlice", scope: str, thetas: "Tensor") -> float:
-    """‖Δ‖ / ‖Z(0)‖, mean over vectors and the tokens in scope."""
-    import torch
-
-    mask = piece.mask(TokenScope.parse(scope))
-    norms = piece.baseline.float().norm(dim=-1)[mask]
-    with torch.no_grad():
-        shares = [piece.deltas(one[None])[0, mask].norm(dim=-1) / norms for one in thetas.to(piece.device)]
-    return float(sum(share.mean() for share in shares) / len(shares))
