@@ -24,9 +24,10 @@ Coupling = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Slope:
-    """The way up from V vectors: of Σ log J, plus agreement and what couples the vectors.
+    """The way up from V vectors: of Σ (q/p) log J, plus agreement and what couples the vectors.
 
-    The logarithm puts J, agreement and penalties on one scale, whatever the model, R, p and q are.
+    J is of degree p/q in Δ: (q/p) log J rises by log 2 where all changes double, whatever the model, R, p and q are, so
+    that agreement and penalties weigh the same everywhere.
     """
 
     values: Tensor
@@ -78,6 +79,7 @@ class Ascent:
         if config.saturation_share:  # the least one is for what is padding
             peaks = (config.saturation_share * piece.baseline.float().norm(dim=-1)).clamp(min=1e-18)
         q = config.p if config.q is None else config.q
+        self._degree = config.p / q
         self.objective = PowerObjective(config.p, q)
         self.counted = PowerObjective(config.p, q, peaks)
         self.generator = torch.Generator().manual_seed(config.seed)
@@ -161,7 +163,7 @@ class Ascent:
         deltas = self.piece.deltas(leaf, self.stop)
         scoped = deltas[:, self.mask]
         counted = self.counted(deltas, self.mask)
-        total = counted.log().sum()
+        total = counted.log().sum() / self._degree
         for term in terms:
             total = total + term(scoped)
         share = total.detach()
@@ -175,9 +177,9 @@ class Ascent:
         self, thetas: Tensor, now: TrainingProgress
     ) -> Generator[TrainingProgress, None, tuple[Tensor, Tensor]]:
         """J [V], and the gradients [V, d] of J as it is counted, for methods that look at the size of a gradient;
-        agreement goes in as the factor (numerator/denominator)^λ."""
+        agreement goes in as the factor (numerator/denominator)^(λ p/q)."""
         slope = yield from self.slope(thetas, now)
-        return slope.values, slope.counted[:, None].to(slope.gradients) * slope.gradients
+        return slope.values, self._degree * slope.counted[:, None].to(slope.gradients) * slope.gradients
 
     def refuse_unusable(self, values: Tensor, gradients: Tensor) -> None:
         """Raises InputError where J or its gradients left the range of the numbers."""

@@ -16,8 +16,8 @@ from melbo_app.errors import Stopped
 FIRST_ANGLE, LAST_ANGLE, SHRINK = 0.8, 0.02, 0.9
 """Radians that the first step turns a vector by, the fewest that a step does, and what is left of it at the next."""
 LOOK_BACK, LEAST_RISE, SMALL_ANGLE = 4, 0.01, 0.1
-"""Vectors have arrived where so many steps raised the mean of log J by less than this (J by one percent), and were no
-longer than this angle: longer ones may just have gone too far."""
+"""Vectors have arrived where so many steps raised the mean of (q/p) log J by less than this (what they change, by one
+percent), and were no longer than this angle: longer ones may just have gone too far."""
 FEWEST = 1 + math.ceil(math.log(FIRST_ANGLE / SMALL_ANGLE) / math.log(1 / SHRINK))
 """Steps until they are so small."""
 
@@ -28,7 +28,7 @@ def climb(
     coupling: Coupling | None = None,
     penalty: Callable[[Tensor], Tensor] | None = None,
 ) -> Training:
-    """Maximise Σ log J, with what the arguments add, over V vectors of norm R.
+    """Maximise Σ (q/p) log J, with what the arguments add, over V vectors of norm R.
 
     A step is an angle, so it needs no learning rate fitted to model or R. It shrinks geometrically; the climb ends
     where the sum has stopped rising, or after the most steps.

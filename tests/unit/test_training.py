@@ -485,6 +485,78 @@ def test_the_height_is_the_objective_written_out(exact):
     assert found.height == pytest.approx(want, rel=1e-9)
 
 
+def written_objective(piece, config, thetas):
+    """Σ (q/p) log J_k less λ/2 Σ_{i≠j} cos²(z_i, z_j), plus agreement, straight from the formulas."""
+    mask = piece.encoded.attention_mask.bool()
+    deltas = piece.deltas(thetas)
+    q = config.p if config.q is None else config.q
+    norms = deltas.norm(dim=-1)
+    j = sum((norms[:, row][:, mask[row]] ** config.p).sum(dim=1) ** (1 / q) for row in range(len(mask)))
+    total = (j.log() * q / config.p).sum()
+    if config.method != "joint":
+        z = thetas if config.method == "soft-theta" else deltas[:, mask].flatten(1)
+        cosines = torch.nn.functional.cosine_similarity(z[:, None], z[None], dim=-1)
+        total = total - config.orthogonality / 2 * (cosines.square().sum() - len(z))
+    if config.agreement:
+        means = torch.stack([deltas[:, row][:, mask[row]].mean(dim=1) for row in range(len(mask))], dim=1)  # [V, P, d]
+        for k, own in enumerate(means):
+            pairs = itertools.permutations(range(len(mask)), 2)
+            same = [torch.cosine_similarity(own[a], own[b], dim=0) / config.temperature for a, b in pairs]
+            total = total + config.agreement * torch.stack(same).exp().mean().log()
+            if config.agreement_form == "contrastive":
+                others = [
+                    torch.cosine_similarity(own[a], means[other][a], dim=0) / config.temperature
+                    for a in range(len(mask)) for other in range(len(means)) if other != k
+                ]  # fmt: skip
+                total = total - config.agreement * torch.stack(others).exp().mean().log()
+    return total
+
+
+def written_steps(piece, config, count):
+    """Vectors before each of ``count`` steps along the normalised gradient of what is written out above."""
+    generator = torch.Generator().manual_seed(config.seed)
+    rows = random_rows(config.vectors, WIDTH, config.radius, generator).double()
+    for step in range(count + 1):
+        if config.method == "joint":  # the orthogonal factor of the polar decomposition
+            left, _, right = torch.linalg.svd(rows, full_matrices=False)
+            thetas = config.radius * left @ right
+        else:
+            thetas = config.radius * rows / rows.norm(dim=1, keepdim=True)
+        yield thetas
+        leaf = thetas.requires_grad_()
+        gradient = torch.autograd.grad(written_objective(piece, config, leaf), leaf)[0]
+        unit = thetas.detach() / config.radius
+        gradient = gradient - (gradient * unit).sum(dim=1, keepdim=True) * unit
+        angle = math.tan(0.8 * 0.9**step)
+        rows = thetas.detach() + angle * config.radius * gradient / gradient.norm(dim=1, keepdim=True)
+
+
+WRITTEN = [
+    {"method": "joint", "p": 4.0, "q": 2.0},
+    {"method": "soft-theta", "orthogonality": 5.0, "p": 2.0, "q": 1.0},
+    {"method": "soft-delta", "orthogonality": 5.0},
+    {"method": "joint", "agreement": 0.7, "temperature": 0.3, "agreement_form": "contrastive", "p": 2.0, "q": 1.0},
+]
+
+
+@pytest.mark.parametrize("settings", WRITTEN)
+def test_steps_are_those_of_the_objective_written_out(exact, settings):
+    config = replace(CONFIG, **settings)
+    *_, want = written_steps(exact, config, 3)
+    torch.testing.assert_close(
+        trained(exact, replace(config, steps=3)).vectors.double(), want.detach(), rtol=0, atol=2e-5
+    )
+
+
+@pytest.mark.parametrize("settings", WRITTEN)
+def test_what_is_told_to_have_risen_is_that_objective(exact, settings):
+    config = replace(CONFIG, **settings)
+    heights = [float(written_objective(exact, config, thetas).detach()) for thetas in written_steps(exact, config, 5)]
+    steps, _ = listen(train(exact, replace(config, steps=6)))
+    told = re.search(r"rose by (-?\d+\.\d) %", next(one.stage for one in steps if one.stage.startswith("step 6")))
+    assert float(told[1]) == pytest.approx(100 * math.expm1((heights[5] - heights[1]) / config.vectors), abs=0.051)
+
+
 @pytest.mark.parametrize("method", CLIMBING)
 def test_further_steps_gain_less_than_three_percent(piece, method, monkeypatch):
     config = replace(CONFIG, method=method, vectors=4, steps=80)

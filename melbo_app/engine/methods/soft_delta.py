@@ -9,7 +9,7 @@ from melbo_app.engine.training_result import Training
 
 
 def soft_delta(ascent: Ascent) -> Training:
-    """Maximise Σ log J_k − λ/2 Σ_{i≠j} cos²(δ_i, δ_j), every vector of norm R.
+    """Maximise Σ (q/p) log J_k − λ/2 Σ_{i≠j} cos²(δ_i, δ_j), every vector of norm R.
 
     δ is flattened over prompts, the tokens in scope, and the hidden dimension.
     """

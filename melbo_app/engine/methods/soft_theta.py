@@ -9,7 +9,7 @@ from melbo_app.engine.training_result import Training
 
 
 def soft_theta(ascent: Ascent) -> Training:
-    """Maximise Σ log J_k − λ/2 Σ_{i≠j} cos²(θ_i, θ_j), every vector of norm R."""
+    """Maximise Σ (q/p) log J_k − λ/2 Σ_{i≠j} cos²(θ_i, θ_j), every vector of norm R."""
     config = ascent.config
     return climb(
         ascent,
