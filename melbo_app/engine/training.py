@@ -1,8 +1,12 @@
 """Training: finding vectors of norm R that change the target layer as much as possible."""
 
 from collections.abc import Callable
+from dataclasses import replace
+
+import torch
 
 from melbo_app.engine.ascent import Ascent
+from melbo_app.engine.effect import share_changed
 from melbo_app.engine.memory import budget, bytes_per_vector
 from melbo_app.engine.methods.contrast_pca import contrast_pca
 from melbo_app.engine.methods.difference_of_means import difference_of_means
@@ -13,9 +17,10 @@ from melbo_app.engine.methods.sequential import sequential
 from melbo_app.engine.methods.soft_delta import soft_delta
 from melbo_app.engine.methods.soft_theta import soft_theta
 from melbo_app.engine.methods.transcoding import transcoding
+from melbo_app.engine.orthogonal import random_rows
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
-from melbo_app.engine.training_config import Method, TrainingConfig
+from melbo_app.engine.training_config import CLIMBING, SATURATION, Method, TrainingConfig
 from melbo_app.engine.training_result import Stop, Training
 from melbo_app.engine.training_state import Keeper, TrainingState
 from melbo_app.errors import InputError
@@ -35,6 +40,21 @@ METHODS: dict[Method, Callable[[Ascent], Training]] = {
 
 COPIES_OF_DELTA = 4
 """Δ itself, its unit vectors, and the gradients of both."""
+HEADROOM, PROBES = 1.25, 4
+"""How much more than random vectors trained ones are to change, at least, and how many random ones are tried."""
+
+
+def with_saturation(piece: ModelSlice, config: TrainingConfig) -> TrainingConfig:
+    """``config`` with the saturation that it leaves to us: 0.3, or what random vectors of its R change and a quarter.
+
+    The climb ends where changes count most. With less, vectors of a large R would be trained to change less than random
+    ones do.
+    """
+    if config.saturation is not None or config.method not in CLIMBING:
+        return config
+    rows = random_rows(min(PROBES, piece.width), piece.width, config.radius, torch.Generator().manual_seed(0))
+    share = share_changed(piece, TokenScope.parse(config.scope), rows)
+    return replace(config, saturation=max(SATURATION, round(HEADROOM * share, 3)))
 
 
 def train(

@@ -79,7 +79,7 @@ def train_bank(
     from melbo_app.engine.encoding import encode
     from melbo_app.engine.memory import give_back
     from melbo_app.engine.slice import ModelSlice
-    from melbo_app.engine.training import memory_note, train, vectors_at_once
+    from melbo_app.engine.training import memory_note, train, vectors_at_once, with_saturation
 
     total = config.total_steps * (config.vectors if config.method == "sequential" else 1)
     yield TrainingProgress("running the model once", 0, total, None)
@@ -97,6 +97,8 @@ def train_bank(
     batch = min(vectors_at_once(each, memory_gb) for each in (piece, others) if each is not None)
     yield TrainingProgress("running the model once", 0, total, None, note=memory_note(piece, config, memory_gb))
     begun = None if checkpoint is None else checkpoint.begin(training_identity(lm, prompts, config))
+    again = command(spec, prompts, config, name)
+    config = with_saturation(piece, config)
     result = yield from train(piece, config, stop, memory_gb, against, checkpoint, begun)
     if not len(result.vectors):
         raise Stopped("Stopped before a vector was finished: nothing was saved.")
@@ -156,7 +158,7 @@ def train_bank(
             "python": platform.python_version(),
         },
         created=datetime.now(UTC),
-        command=command(spec, prompts, config, name),
+        command=again,
         note=note,
     )
     outputs = None if result.output_directions is None else result.output_directions.numpy()

@@ -16,8 +16,9 @@ from melbo_app.engine.encoding import encode
 from melbo_app.engine.orthogonal import random_rows
 from melbo_app.engine.penalty import cosine_penalty
 from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import ModelSlice
-from melbo_app.engine.training import train
+from melbo_app.engine.training import train, with_saturation
 from melbo_app.engine.training_config import DEFAULT_STEPS, TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError
 from melbo_app.jobs.work import result_of
@@ -127,6 +128,25 @@ def test_saturation_keeps_the_most_changed_token_from_running_away(piece):
         changed = piece.deltas(trained(piece, replace(config, saturation=saturation)).vectors).norm(dim=-1)
         shares.append(float((changed / piece.baseline.norm(dim=-1))[:, piece.encoded.attention_mask.bool()].max()))
     assert shares[1] < 0.8 * shares[0]
+
+
+@pytest.mark.parametrize("radius", [1.0, 300.0])
+def test_trained_vectors_change_more_than_random_ones_also_where_r_is_large(piece, radius):
+    config = replace(CONFIG, radius=radius, steps=None, saturation=None)
+    mask = piece.mask(TokenScope.parse(config.scope))
+    chance = [trained(piece, replace(config, method="random", seed=seed)).vectors for seed in range(5)]
+    found = trained(piece, with_saturation(piece, config)).vectors
+    moved, by_chance = (float(piece.deltas(rows)[:, mask].norm(dim=-1).mean()) for rows in (found, torch.cat(chance)))
+    assert moved > 1.1 * by_chance
+    assert (with_saturation(piece, config).saturation == 0.3) == (radius == 1.0)
+
+
+def test_a_saturation_that_was_asked_for_is_left_alone(piece):
+    for config in (
+        replace(CONFIG, radius=300.0, saturation=0.2),
+        replace(CONFIG, method="sequential", saturation=None),
+    ):
+        assert with_saturation(piece, config) == config
 
 
 def test_by_default_the_published_method_counts_everything_and_the_others_do_not():
