@@ -69,6 +69,38 @@ def test_greedy_rows_equal_one_prompt_and_vector_at_a_time(family, reference):
     assert len(set(progress.texts)) >= 4  # vectors and prompts do make a difference
 
 
+def regrets(lm, family, text, theta, ids):
+    """What each token's logit lacks to the highest, in standard deviations, in a pass with this file's own hook."""
+
+    def steering(_module, _args, output):
+        return output + theta if isinstance(output, torch.Tensor) else (output[0] + theta, *output[1:])
+
+    prompt = lm.tokenizer(text)["input_ids"]
+    handle = blocks_of(lm, family)[SOURCE].register_forward_hook(steering)
+    with torch.no_grad():
+        logits = lm.model(torch.tensor([prompt + ids]), use_cache=False).logits[0, len(prompt) - 1 : -1]
+    handle.remove()
+    return (logits.amax(dim=-1) - logits.gather(1, torch.tensor(ids)[:, None])[:, 0]) / logits.std(dim=-1)
+
+
+def test_in_bfloat16_rows_say_what_their_own_vector_makes_likely(family):
+    lm = tiny(family, dtype=torch.bfloat16)
+    thetas = random_thetas(3, norm=20.0)
+    progress = last(lm, encoded(lm, *TEXTS), thetas, SOURCE, Decoding(max_new_tokens=NEW))
+    lm.model.float()  # the same weights: what remains is the rounding of activations
+    rows = [(theta, text) for theta in thetas for text in TEXTS]
+    own, opposite = (
+        torch.cat(
+            [
+                regrets(lm, family, text, sign * theta, ids)
+                for (theta, text), ids in zip(rows, progress.ids, strict=True)
+            ]
+        )
+        for sign in (1, -1)
+    )
+    assert 10 * float(own.mean()) < min(1, float(opposite.mean()))
+
+
 def test_without_a_source_the_model_runs_unsteered(family):
     lm = tiny(family)
     thetas = random_thetas(2)

@@ -1,8 +1,12 @@
 """ModelSlice: the part of a model between two layers gives what the whole model gives."""
 
+import functools
+
 import pytest
 import torch
-from tiny_models import BLOCKS, encoded, random_thetas, reference_hidden, tiny
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import BLOCKS, WIDTH, encoded, random_thetas, reference_hidden, tiny
 
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import ModelSlice
@@ -38,6 +42,39 @@ def test_deltas_equal_the_difference_of_two_full_passes(family, source, target, 
             want = expected[v][p]
             assert want.norm(dim=-1).min() > 0.1  # the vector does change something at every token
             torch.testing.assert_close(deltas[v, p, -len(want) :], want, atol=1e-4, rtol=0)
+
+
+LAYERS = st.tuples(st.integers(0, BLOCKS - 2), st.integers(1, BLOCKS - 1)).filter(lambda pair: pair[0] < pair[1])
+FAMILIES = ("llama", "gpt2", "falcon_alibi", "gemma3")  # positions turned, learnt, by distance; a sliding window
+
+
+@settings(max_examples=25)
+@given(
+    st.sampled_from(FAMILIES),
+    st.lists(st.text("abeht w", min_size=1, max_size=14), min_size=1, max_size=4),
+    LAYERS,
+    st.integers(1, 4),
+    st.sampled_from(["all", "last:1", "last:3", "content"]),
+)
+def test_whatever_stands_beside_it_a_prompt_is_what_it_is_alone(family, texts, layers, vectors, scope):
+    lm = one_tiny(family)
+    thetas, scope = random_thetas(vectors), TokenScope.parse(scope)
+    piece = ModelSlice(lm, encoded(lm, *texts), *layers)
+    deltas, mask = piece.deltas(thetas), piece.mask(scope)
+    longest = max(len(lm.tokenizer(text)["input_ids"]) for text in texts)
+    assert deltas.shape == (vectors, len(texts), longest, WIDTH) and mask.shape == (len(texts), longest)
+    for row, text in enumerate(texts):
+        alone = ModelSlice(lm, encoded(lm, text), *layers)
+        tokens = alone.baseline.shape[1]
+        torch.testing.assert_close(deltas[:, row, longest - tokens :], alone.deltas(thetas)[:, 0], atol=2e-4, rtol=1e-4)
+        assert mask[row, longest - tokens :].tolist() == alone.mask(scope)[0].tolist()
+        assert not mask[row, : longest - tokens].any()
+        torch.testing.assert_close(piece.source_means(scope)[row], alone.source_means(scope)[0], atol=1e-4, rtol=1e-4)
+
+
+@functools.cache
+def one_tiny(family):
+    return tiny(family)
 
 
 def test_deltas_are_exact_in_float64():
