@@ -57,19 +57,19 @@ def score(
         if entry.vector is None:
             baselines[entry.prompt_index] = _finite(likelihood.logprob)
     return [
-        entry.model_copy(update={"scores": _scores(entry, likelihood, baselines.get(entry.prompt_index))})
+        entry.model_copy(update={"scores": _scores(entry, likelihood, baselines.get(entry.prompt_index), trace.target)})
         for entry, likelihood in zip(completions, found, strict=True)
     ]
 
 
-def target_of(lm: "LanguageModel", bank: Bank | None) -> int | None:
-    """The layer at which runaways are looked for; there is none above the last block."""
-    if bank is None or bank.record.source >= len(lm.blocks) - 1:
+def target_of(blocks: int | None, bank: Bank | None) -> int | None:
+    """The layer at which runaways are looked for in a model of ``blocks`` blocks; there is none above the last one."""
+    if bank is None or blocks is None or bank.record.source >= blocks - 1:
         return None
-    return layers(len(lm.blocks), bank.record.source, bank.record.target)[1]
+    return layers(blocks, bank.record.source, bank.record.target)[1]
 
 
-def _scores(entry: Completion, likelihood: "Likelihood", baseline: float | None) -> Scores:
+def _scores(entry: Completion, likelihood: "Likelihood", baseline: float | None, target: int | None = None) -> Scores:
     text = entry.text
     logprob = _finite(likelihood.logprob)
     loss = None if logprob is None or baseline is None else baseline - logprob
@@ -87,6 +87,7 @@ def _scores(entry: Completion, likelihood: "Likelihood", baseline: float | None)
         readability=readable,
         verdict=verdict,
         runaway=_finite(likelihood.runaway),
+        runaway_target=None if entry.vector is None else target,
     )
 
 
