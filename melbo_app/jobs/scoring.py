@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING
 
-from melbo_app.analysis.readability import readability
+from melbo_app.analysis.readability import USUAL, readability
 from melbo_app.analysis.wording import dictionary_words, language, repetition
 from melbo_app.errors import Stopped
 from melbo_app.jobs.training import layers
@@ -73,9 +73,10 @@ def _scores(entry: Completion, likelihood: "Likelihood", baseline: float | None,
     text = entry.text
     logprob = _finite(likelihood.logprob)
     loss = None if logprob is None or baseline is None else baseline - logprob
+    unlikely = USUAL - logprob if logprob is not None and baseline is None else loss
     spoken = language(text)
     repeated, known = repetition(text), dictionary_words(text, spoken)
-    readable, verdict = readability(loss, entry.tokens, repeated, known) if text.strip() else (None, None)
+    readable, verdict = readability(unlikely, entry.tokens, repeated, known) if text.strip() else (None, None)
     return Scores(
         logprob=logprob,
         loss=loss,

@@ -12,6 +12,7 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.steering import random_vector
+from melbo_app.jobs import scoring
 from melbo_app.jobs import steering as jobs_steering
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.work import result_of
@@ -212,3 +213,12 @@ def test_a_text_of_nothing_has_no_verdict(tmp_path):
     scores = silent.scores
     assert (scores.logprob, scores.loss, scores.kl_text, scores.readability, scores.verdict) == (None,) * 5
     assert scores.kl_prompt == 0
+
+
+@pytest.mark.parametrize(("logprob", "verdict"), [(-0.9, "readable"), (-3.0, "strange"), (-9.0, "broken")])
+def test_beside_a_baseline_of_nothing_a_text_is_measured_against_a_usual_one(bench, bank, logprob, verdict):
+    entry = steer(bench, [0], [6.0]).completions[1].model_copy(update={"text": "The heath is wide.", "tokens": 40})
+    found = likelihood.Likelihood(logprob=logprob, kl_prompt=0.1, kl_text=0.1, runaway=0.0)
+    scores = scoring._scores(entry, found, None)
+    assert (scores.loss, scores.verdict) == (None, verdict)
+    assert scoring._scores(entry, found, -0.9).readability == scores.readability
