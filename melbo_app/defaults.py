@@ -14,6 +14,9 @@ from melbo_app.library.bank import Bank
 from melbo_app.library.labels import Label
 from melbo_app.workbench import Workbench
 
+Norms = list[float] | None
+"""R of a steering, one or several; None: each vector has the norm that it has in its bank."""
+
 
 def check_texts(texts: Sequence[str] | None, remedy: str = "Give one") -> list[str]:
     """The texts of the prompts. Raises InputError where there is none, or an empty one."""
@@ -40,10 +43,10 @@ def own_prompts(bank: Bank, system: str | None, template: bool | None) -> list[P
     ]
 
 
-def chosen(bank: Bank, vectors: Sequence[int] | None, radii: Sequence[float] | None) -> tuple[list[int], list[float]]:
-    """Vectors and R of a steering: all, and R as trained. Raises InputError for what the bank does not have."""
+def chosen(bank: Bank, vectors: Sequence[int] | None, radii: Sequence[float] | None) -> tuple[list[int], Norms]:
+    """Vectors and R of a steering: all vectors, as they are. Raises InputError for what the bank does not have."""
     numbers = list(range(len(bank.vectors))) if vectors is None else list(vectors)
-    norms = [bank.record.radius] if radii is None else list(radii)
+    norms = None if radii is None else list(radii)
     variants(bank, numbers, norms)
     return numbers, norms
 

@@ -14,7 +14,7 @@ exact.id = 'radius-exact';
 exact.setAttribute('aria-label', 'Exact R');
 reset.type = 'button';
 reset.id = 'radius-reset';
-reset.title = 'Back to the R the vectors were trained with';
+reset.title = 'Back to the R that the vectors have in the bank';
 range.type = 'range';
 range.id = 'radius-range';
 range.min = -1;
@@ -49,7 +49,11 @@ function settle(radius) {
 function describe(radius) {
   const median = props.value?.median;
   const relative = median ? ` (${number(radius / median, 2)} × median)` : '';
-  return `R = ${number(radius, 4)}${relative}`;
+  const norms = props.value?.norms;
+  if (norms && radius === trained()) {
+    return `R as in the bank: ${number(norms[0], 3)} to ${number(norms[1], 3)}, median ${number(radius, 3)}`;
+  }
+  return `R = ${number(radius, 4)}${relative}${norms ? ' for all' : ''}`;
 }
 
 // Where a position from -1 to 1 is on the track, whose ends are half a thumb away from those of the slider.

@@ -15,6 +15,8 @@ READABLE, STRANGE = 2 / 3, 1 / 3
 LOSS = (0.0, 1.4, 3.5, 7.0)  # nats per token by which the text is less likely than the baseline's
 REPETITION = (0.0, 0.4, 0.6, 1.0)  # share of stretches that came before
 MISSPELT = (0.0, 0.2, 0.5, 1.0)  # share of words that no dictionary has
+USUAL = -0.9
+"""Log-probability per token of a baseline, the median of 16; it stands for one that has no text."""
 SHORT = 24
 """Tokens that a text has at least, as far as its loss is concerned: in a short one a surprising beginning is all."""
 

@@ -10,7 +10,7 @@ from melbo_app.commands.options import BankArgument, Json, ModelOption, Overwrit
 from melbo_app.commands.output import show
 from melbo_app.errors import InputError
 from melbo_app.jobs.ranking import outputs_of
-from melbo_app.library.bank import BankSummary
+from melbo_app.library.bank import Bank, BankSummary
 from melbo_app.library.formats.known import FORMATS, GGUF, READ, format_for
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
@@ -97,7 +97,7 @@ def import_bank(
         beside=beside or (),
     )  # fmt: skip
     record = bank.record
-    line = f"{record.name}: {len(bank.vectors)} vectors, R = {record.radius:g}."
+    line = f"{record.name}: {len(bank.vectors)} vectors, {_norms(bank)}."
     show(listings.imported(bank), [f"{line} {record.note}" if record.note else line], as_json)
 
 
@@ -135,7 +135,7 @@ def combine_banks(
     bank = Workbench(Settings()).combine_banks(formula, name)
     record = bank.record
     result = {"name": record.name, "vectors": len(bank.vectors), "radius": record.radius, "formula": record.formula}
-    show(result, [f"{record.name}: {len(bank.vectors)} vectors, R = {record.radius:.4g}: {record.formula}"], as_json)
+    show(result, [f"{record.name}: {len(bank.vectors)} vectors, {_norms(bank)}: {record.formula}"], as_json)
 
 
 @banks.command("delete")
@@ -152,3 +152,8 @@ def _line(entry: BankSummary) -> str:
     sample = ", sample" if entry.sample else ""
     layers = f"{record.source} → {record.target}" if record.target is not None else f"{record.source}"
     return f"{entry.name}: {entry.vectors} vectors, {record.method}, {layers}, R = {record.radius:g}{sample}"
+
+
+def _norms(bank: Bank) -> str:
+    least, most, median = min(bank.norms), max(bank.norms), bank.record.radius
+    return f"R = {median:.4g}" if least == most else f"R from {least:.4g} to {most:.4g}, median {median:.4g}"

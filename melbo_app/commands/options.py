@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from melbo_app import defaults
-from melbo_app.defaults import chosen, own_prompts, prompts_from
+from melbo_app.defaults import Norms, chosen, own_prompts, prompts_from
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.errors import InputError
@@ -29,7 +29,7 @@ TemplateOption = Annotated[
 ]
 BankArgument = Annotated[str, typer.Argument(metavar="BANK", help="Name of a bank.")]
 VectorOption = Annotated[str | None, typer.Option("--vector", help="Vectors, as 0,1,5; default: all.")]
-RadiusOption = Annotated[str | None, typer.Option("--radius", help="R, as 8,11; default: as trained.")]
+RadiusOption = Annotated[str | None, typer.Option("--radius", help="R, as 8,11; default: each vector as it is.")]
 TokensOption = Annotated[int, typer.Option("--max-new-tokens", help="Length of a completion in tokens.")]
 TemperatureOption = Annotated[float, typer.Option("--temperature", help="0: greedy.")]
 TopPOption = Annotated[float, typer.Option("--top-p", help="Sample from the likeliest tokens of this total.")]
@@ -67,7 +67,7 @@ def request(
     model: str | None,
     vector: str | None,
     radius: str | None,
-) -> tuple[list[Prompt], list[int], list[float]]:
+) -> tuple[list[Prompt], list[int], Norms]:
     """Prompts, vectors and R of a steering, with the bank's own where nothing is given."""
     loaded = workbench.bank(bank)
     vectors, radii = chosen(loaded, numbers("vector", vector, int), numbers("radius", radius, float))

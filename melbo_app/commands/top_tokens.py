@@ -26,6 +26,9 @@ from melbo_app.workbench import Workbench
 def top_tokens(
     bank: BankArgument,
     vector: VectorOption = None,
+    radius: Annotated[
+        float | None, typer.Option("--radius", help="R, below 0 the other way; default: each vector as it is.")
+    ] = None,
     count: Annotated[int, typer.Option("--count", help="Tokens of each kind.")] = 10,
     prompt: PromptOption = None,
     system: SystemOption = None,
@@ -40,7 +43,7 @@ def top_tokens(
     workbench = Workbench(Settings())
     state = load(workbench, model or workbench.bank(bank).record.model)
     prompts = read_prompts(prompt, system, template, bool(state.has_template)) if prompt else None
-    found = workbench.top_tokens(bank, vectors, prompts, count)
+    found = workbench.top_tokens(bank, vectors, prompts, count, radius)
     lines = []
     for entry in found:
         lines.append(f"vector {entry.vector}")

@@ -50,7 +50,7 @@ def evaluate(formula: str, rows_of: Callable[[str], np.ndarray]) -> np.ndarray:
     if not np.isfinite(value).all():
         raise InputError("formula", "it gives numbers that are not finite", "Do not divide by zero")
     scale = max(1.0, float(np.abs(value).max(initial=0.0)))
-    for row in np.flatnonzero(np.linalg.norm(value, axis=1) <= 1e-9 * scale):
+    for row in np.flatnonzero(np.linalg.norm(value / scale, axis=1) <= 1e-9):
         raise InputError("formula", f"row {row} of its result is zero", "A vector needs a direction")
     return value
 

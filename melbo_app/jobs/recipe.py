@@ -8,16 +8,18 @@ import numpy as np
 from melbo_app import __version__
 from melbo_app.engine.recipe import evaluate
 from melbo_app.errors import InputError
-from melbo_app.library.bank import Bank, BankRecord
+from melbo_app.library.bank import Bank, BankRecord, check_vectors
 
 
 def combine(formula: str, name: str, load: Callable[[str], Bank]) -> Bank:
     """The bank that ``formula`` describes; its record holds the formula and the hashes of the banks in it.
 
     All banks must be for the same weights and source layer: vectors of others are not added, they mean other things.
+    Its prompts are those of all of them.
 
     Raises:
-        InputError: a formula that cannot be read, or banks that do not fit together.
+        InputError: a formula that cannot be read or gives vectors that no bank can hold, or banks that do not fit
+            together.
     """
     used: dict[str, Bank] = {}
 
@@ -34,7 +36,11 @@ def combine(formula: str, name: str, load: Callable[[str], Bank]) -> Bank:
                 raise InputError("formula", problem, "Combine banks of one model and one source layer")
         return bank.vectors
 
-    vectors = evaluate(formula, rows_of).astype(np.float32)
+    rows = evaluate(formula, rows_of)
+    try:
+        vectors = check_vectors(rows)
+    except InputError as error:
+        raise InputError("formula", f"no bank can hold its result: {error.problem}", error.remedy) from error
     if not used:
         raise InputError("formula", "it has no bank in it", "Name one, such as 'bomb-question'[0]")
     first = next(iter(used.values())).record
@@ -47,10 +53,10 @@ def combine(formula: str, name: str, load: Callable[[str], Bank]) -> Bank:
         blocks=first.blocks,
         source=first.source,
         target=targets.pop() if len(targets) == 1 else None,
-        radius=float(np.median(np.linalg.norm(vectors, axis=1))),
+        radius=float(f"{np.median(np.linalg.norm(vectors.astype(np.float64), axis=1)):.6g}"),
         median_norm=first.median_norm,
         method="combined",
-        prompts=first.prompts,
+        prompts=list(dict.fromkeys(prompt for bank in used.values() for prompt in bank.record.prompts)),
         tokenizer=first.tokenizer,
         template_hash=first.template_hash,
         versions={"melbo_app": __version__},

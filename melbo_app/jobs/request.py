@@ -44,15 +44,15 @@ class _Completing(_Asked):
     bank: str
     prompts: tuple[Prompt, ...]
     vectors: tuple[int, ...]
-    radii: tuple[float, ...]
     decoding: Decoding
     random_control: bool = False
 
 
 class MapRequest(_Completing):
-    """Completions, embedded and laid out."""
+    """Completions, embedded and laid out. Without ``radii`` each vector has the norm that it has in the bank."""
 
     kind: Literal["map"] = "map"
+    radii: tuple[float, ...] | None
 
     @property
     def title(self) -> str:
@@ -63,6 +63,7 @@ class SweepRequest(_Completing):
     """The same vectors at many R."""
 
     kind: Literal["sweep"] = "sweep"
+    radii: tuple[float, ...]
     both_signs: bool = False
 
     @property

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING
 
-from melbo_app.analysis.readability import readability
+from melbo_app.analysis.readability import USUAL, readability
 from melbo_app.analysis.wording import dictionary_words, language, repetition
 from melbo_app.errors import Stopped
 from melbo_app.jobs.training import layers
@@ -57,25 +57,26 @@ def score(
         if entry.vector is None:
             baselines[entry.prompt_index] = _finite(likelihood.logprob)
     return [
-        entry.model_copy(update={"scores": _scores(entry, likelihood, baselines.get(entry.prompt_index))})
+        entry.model_copy(update={"scores": _scores(entry, likelihood, baselines.get(entry.prompt_index), trace.target)})
         for entry, likelihood in zip(completions, found, strict=True)
     ]
 
 
-def target_of(lm: "LanguageModel", bank: Bank | None) -> int | None:
-    """The layer at which runaways are looked for; there is none above the last block."""
-    if bank is None or bank.record.source >= len(lm.blocks) - 1:
+def target_of(blocks: int | None, bank: Bank | None) -> int | None:
+    """The layer at which runaways are looked for in a model of ``blocks`` blocks; there is none above the last one."""
+    if bank is None or blocks is None or bank.record.source >= blocks - 1:
         return None
-    return layers(len(lm.blocks), bank.record.source, bank.record.target)[1]
+    return layers(blocks, bank.record.source, bank.record.target)[1]
 
 
-def _scores(entry: Completion, likelihood: "Likelihood", baseline: float | None) -> Scores:
+def _scores(entry: Completion, likelihood: "Likelihood", baseline: float | None, target: int | None = None) -> Scores:
     text = entry.text
     logprob = _finite(likelihood.logprob)
     loss = None if logprob is None or baseline is None else baseline - logprob
+    unlikely = USUAL - logprob if logprob is not None and baseline is None else loss
     spoken = language(text)
     repeated, known = repetition(text), dictionary_words(text, spoken)
-    readable, verdict = readability(loss, entry.tokens, repeated, known) if text.strip() else (None, None)
+    readable, verdict = readability(unlikely, entry.tokens, repeated, known) if text.strip() else (None, None)
     return Scores(
         logprob=logprob,
         loss=loss,
@@ -87,6 +88,7 @@ def _scores(entry: Completion, likelihood: "Likelihood", baseline: float | None)
         readability=readable,
         verdict=verdict,
         runaway=_finite(likelihood.runaway),
+        runaway_target=None if entry.vector is None else target,
     )
 
 

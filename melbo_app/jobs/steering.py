@@ -65,38 +65,49 @@ def check_fits(bank: Bank, lm: "LanguageModel") -> None:
 def variants(
     bank: Bank | None,
     vectors: Sequence[int],
-    radii: Sequence[float],
+    radii: Sequence[float] | None,
     *,
     random_control: bool = False,
     both_signs: bool = False,
 ) -> list[Variant]:
     """The baseline first, then for each R the random control (on request) and the vectors.
 
-    With ``both_signs`` each of them is followed by itself at -R.
+    Without ``radii`` each vector has the norm that it has in the bank, and there is a random control of each of these
+    norms. With ``both_signs`` each of them is followed by itself at -R.
 
     Raises:
         InputError: an R that is not finite or absurdly large, or a vector that the bank does not have.
     """
-    for radius in radii:
-        if not abs(radius) <= MOST_RADIUS:  # written so that NaN is refused too
-            remedy = f"Choose {-MOST_RADIUS:g} to {MOST_RADIUS:g}; 0 is the baseline"
-            raise InputError("R", f"{radius:g} is not a number that can be used", remedy)
+    for radius in radii or ():
+        _check_radius(radius)
     if bank is None and (vectors or random_control):
         raise InputError("bank", "none is chosen", "Choose one to steer with")
     count = len(bank.vectors) if bank else 0
     for vector in vectors:
         if not 0 <= vector < count:
             raise InputError("vector", f"the bank has no vector {vector}", f"Choose from 0 to {count - 1}")
-    rows = [Variant(None, 0.0)]
-    for radius in dict.fromkeys(float(radius) for radius in radii):
-        if radius == 0:
-            continue
-        signed = (radius, -radius) if both_signs else (radius,)
-        kinds: list[int | Literal["random"]] = [*vectors]
+    steered: list[Variant] = []
+    if radii is not None:
+        for radius in dict.fromkeys(float(radius) for radius in radii if radius != 0):
+            steered += [Variant("random", radius)] * random_control
+            steered += [Variant(vector, radius) for vector in vectors]
+    elif bank is not None:
+        own = [Variant(vector, bank.norms[vector]) for vector in vectors]
+        for one in own:
+            _check_radius(one.radius)
         if random_control:
-            kinds.insert(0, "random")
-        rows += [Variant(kind, one) for kind in kinds for one in signed]
-    return list(dict.fromkeys(rows))
+            norms = dict.fromkeys(one.radius for one in own) or {bank.record.radius: None}
+            steered += [Variant("random", norm) for norm in norms]
+        steered += own
+    if both_signs:
+        steered = [one for forward in steered for one in (forward, replace(forward, radius=-forward.radius))]
+    return list(dict.fromkeys([Variant(None, 0.0), *steered]))
+
+
+def _check_radius(radius: float) -> None:
+    if not abs(radius) <= MOST_RADIUS:  # written so that NaN is refused too
+        remedy = f"Choose {-MOST_RADIUS:g} to {MOST_RADIUS:g}; 0 is the baseline"
+        raise InputError("R", f"{radius:g} is not a number that can be used", remedy)
 
 
 def complete(
@@ -122,6 +133,7 @@ def complete(
     from melbo_app.engine.memory import give_back, rows_at_once
     from melbo_app.engine.trace import Trace
 
+    source, target = bank.record.source if bank else None, target_of(len(lm.blocks), bank)
     whole = encode(lm, prompts)
     longest = whole.input_ids.shape[1] + decoding.max_new_tokens
     drafts = [
@@ -134,8 +146,7 @@ def complete(
     for row in drafts:
         for index, draft in enumerate(row):
             found = find(draft)
-            # one without scores is generated again: they are read out of what goes on inside the model meanwhile
-            if found is not None and found.scores and (found.finished or found.tokens == decoding.max_new_tokens):
+            if found is not None and _usable(found, target):
                 row[index] = found.model_copy(
                     update={
                         "id": None,
@@ -155,7 +166,6 @@ def complete(
     total = decoding.max_new_tokens
     size = min(MOST_ROWS, rows_at_once(lm, longest, batching.memory_gb))
     parts = [missing[start : start + size] for start in range(0, len(missing), size)]
-    source, target = bank.record.source if bank else None, target_of(lm, bank)
     for part_number, part in enumerate(parts):
         wanted = sorted({index for _, index in part})
         encoded = encode(lm, [prompts[index] for index in wanted])
@@ -191,6 +201,14 @@ def complete(
     # looked at, not asked: who presses Stop after the last token has lost nothing
     finished = all(entry.finished or entry.tokens == decoding.max_new_tokens for entry in completions)
     return [entry for entry in completions if entry.tokens], finished
+
+
+def _usable(found: Completion, target: int | None) -> bool:
+    """Whether a text made before is taken. One without scores, or with a runaway looked for at another target layer,
+    is generated again: they are read out of what goes on inside the model meanwhile."""
+    if found.scores is None or not (found.finished or found.tokens == found.max_new_tokens):
+        return False
+    return found.vector is None or found.scores.runaway_target == target
 
 
 def _told(

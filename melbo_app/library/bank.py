@@ -188,6 +188,13 @@ class Bank:
         digest.update(np.ascontiguousarray(self.vectors, dtype="<f4").data)
         return digest.hexdigest()
 
+    @cached_property
+    def norms(self) -> tuple[float, ...]:
+        """The norm of each vector: the record's radius where it is that to a thousandth, else six digits of its own."""
+        norms = np.linalg.norm(self.vectors.astype(np.float64), axis=1).tolist()
+        radius = self.record.radius
+        return tuple(radius if math.isclose(norm, radius, rel_tol=1e-3) else float(f"{norm:.6g}") for norm in norms)
+
     def renamed(self, name: str) -> "Bank":
         """The same bank under another name."""
         return replace(self, record=self.record.model_copy(update={"name": name}))

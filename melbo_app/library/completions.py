@@ -100,6 +100,8 @@ class Scores(BaseModel):
     verdict: Literal["readable", "strange", "broken"] | None
     runaway: FiniteFloat | None
     """Share of the prompt's tokens that steering turns into attention sinks at the target layer."""
+    runaway_target: Count | None = None
+    """That target layer, of a steered text. None: there is none, or the library is older than this field."""
 
 
 class Completion(CompletionKey):
@@ -294,15 +296,21 @@ class Completions:
             row = session.scalars(newest).first()
             return None if row is None else _completion(row)
 
-    def runaways(self, bank_hash: str) -> dict[int, float]:
-        """The vectors of a bank that were seen to run away, each with the smallest |R| at which it did."""
+    def runaways(self, bank_hash: str, target: int | None = None) -> dict[int, float]:
+        """The vectors of a bank that were seen to run away, each with the smallest |R| at which it did.
+
+        With a ``target`` what was seen at another target layer does not count; what older versions kept without its
+        layer does.
+        """
         smallest = func.min(func.abs(CompletionRow.radius))
-        share = CompletionRow.scores["runaway"].as_float()
+        share, seen_at = (CompletionRow.scores[name] for name in ("runaway", "runaway_target"))
         seen = (
             select(CompletionRow.vector, smallest)
-            .where(CompletionRow.bank_hash == bank_hash, CompletionRow.vector.is_not(None), share > 0)
+            .where(CompletionRow.bank_hash == bank_hash, CompletionRow.vector.is_not(None), share.as_float() > 0)
             .group_by(CompletionRow.vector)
         )
+        if target is not None:
+            seen = seen.where(or_(seen_at.as_integer().is_(None), seen_at.as_integer() == target))
         with self._database.read() as session:
             return {vector: radius for vector, radius in session.execute(seen) if vector is not None}
 

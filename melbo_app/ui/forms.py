@@ -108,12 +108,13 @@ def radii_from(text: str | None) -> list[float]:
     return list(dict.fromkeys(radii))
 
 
-def radius_of(value: dict[str, Any] | None) -> float:
-    """The slider's R."""
-    radius = (value or {}).get("radius")
+def radii_of(value: dict[str, Any] | None) -> list[float] | None:
+    """The slider's R; None where it stands at that of a bank whose vectors differ in norm: each has its own."""
+    slider = value or {}
+    radius = slider.get("radius")
     if not isinstance(radius, int | float):
         raise InputError("R", "it is not set", "Choose a bank, or write a number")
-    return float(radius)
+    return None if slider.get("norms") and radius == slider.get("trained") else [float(radius)]
 
 
 def chosen(vectors: list[int] | None) -> list[int]:

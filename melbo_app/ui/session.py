@@ -104,7 +104,8 @@ class Session:
         labels = self._workbench.bank_labels(line.name)
         names = {vector: label.name for vector, label in labels.items()}
         runaways = self._workbench.runaways(line.name)
-        every = range(line.vectors)
+        every, norms = range(line.vectors), self._workbench.bank(line.name).norms
+        least, most = min(norms), max(norms)
         picked = [one for one in selected if one in every] if selected is not None else list(every[:FIRST_CHOICE])
         cards = [
             {
@@ -126,6 +127,7 @@ class Session:
                 "radius": record.radius if radius is None else radius,
                 "trained": record.radius,
                 "median": record.median_norm,
+                "norms": [least, most] if least < most else None,
             },
         ]
 

@@ -12,6 +12,7 @@ from melbo_app.engine.training_config import TrainingProgress
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.flagging import Order, flagged_first, most_unlike_first
 from melbo_app.jobs.mapping import Map, MapProgress, draw
+from melbo_app.jobs.scoring import target_of
 from melbo_app.jobs.sensitivity import LayerPair, sensitivity
 from melbo_app.jobs.similarity import Similarity, compare
 from melbo_app.jobs.steering import SteeringProgress, Variant, complete, variants
@@ -36,7 +37,7 @@ class Steering(Shelf):
         bank: str | None,
         prompts: Sequence[Prompt],
         vectors: Sequence[int],
-        radii: Sequence[float],
+        radii: Sequence[float] | None,
         decoding: Decoding,
         *,
         random_control: bool = False,
@@ -44,7 +45,8 @@ class Steering(Shelf):
         stop: Stop = lambda: False,
         kind: ComparisonKind = "steer",
     ) -> Generator[SteeringProgress, None, Comparison]:
-        """Complete each prompt without steering and under each vector at each R, and keep the comparison.
+        """Complete each prompt without steering and under each vector at each R (None: each vector at the norm that it
+        has in the bank), and keep the comparison.
 
         Stopping keeps the texts as far as they are.
         """
@@ -60,7 +62,7 @@ class Steering(Shelf):
             "bank": bank,
             "bank_hash": loaded.hash if loaded else None,
             "vectors": list(vectors),
-            "radii": list(radii),
+            "radii": None if radii is None else list(radii),
             "random_control": random_control,
             "both_signs": both_signs,
             "prompts": [asdict(prompt) for prompt in prompts],
@@ -73,7 +75,7 @@ class Steering(Shelf):
         self,
         bank: str | None,
         vectors: Sequence[int],
-        radii: Sequence[float],
+        radii: Sequence[float] | None,
         random_control: bool,
         both_signs: bool,
     ) -> list[Variant]:
@@ -104,7 +106,7 @@ class Steering(Shelf):
         effect, radius = found.record.effect, found.record.radius
         shares = (effect.runaway if effect else None) or []
         trained = {vector: radius for vector, share in enumerate(shares) if share > 0}
-        steered = self._completions.runaways(found.hash)
+        steered = self._completions.runaways(found.hash, target_of(found.record.blocks, found))
         return {
             vector: min(known[vector] for known in (trained, steered) if vector in known)
             for vector in sorted({*trained, *steered})
@@ -140,7 +142,7 @@ class Steering(Shelf):
         bank: str,
         prompts: Sequence[Prompt],
         vectors: Sequence[int],
-        radii: Sequence[float],
+        radii: Sequence[float] | None,
         decoding: Decoding,
         *,
         random_control: bool = False,
@@ -181,18 +183,23 @@ class Steering(Shelf):
         return self._compute.result(compare(piece, loaded, wanted))
 
     def top_tokens(
-        self, bank: str, vectors: Sequence[int] | None = None, prompts: Sequence[Prompt] | None = None, count: int = 10
+        self,
+        bank: str,
+        vectors: Sequence[int] | None = None,
+        prompts: Sequence[Prompt] | None = None,
+        count: int = 10,
+        radius: float | None = None,
     ) -> list[VectorTokens]:
         """The next tokens that a bank's vectors (None: all) promote and suppress at the end of these prompts, or of
-        those it was trained on."""
+        those it was trained on, with a signed R or (None) each at the norm that it has in the bank."""
         if count < 1:
             raise InputError("count", f"{count} tokens cannot be shown", "Choose 1 or more")
         lm = self._model.get()
         loaded = self._bank_for(lm, bank)
         wanted = range(len(loaded.vectors)) if vectors is None else vectors
-        variants(loaded, wanted, [])
+        variants(loaded, wanted, [] if radius is None else [radius])
         piece = self._reader.piece(lm, prompts or _prompts_of(loaded, lm), loaded.record.source, len(lm.blocks) - 1)
-        return self._compute.result(vector_tokens(piece, loaded, wanted, count))
+        return self._compute.result(vector_tokens(piece, loaded, wanted, count, radius))
 
     def sensitivity(
         self,

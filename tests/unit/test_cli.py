@@ -38,7 +38,7 @@ COMPLETION = {
 }  # fmt: skip
 SCORES = {
     "version", "logprob", "loss", "kl_prompt", "kl_text", "repetition", "dictionary_words", "language", "readability",
-    "verdict", "runaway",
+    "verdict", "runaway", "runaway_target",
 }  # fmt: skip
 TRAINED = {
     "name", "radius", "relative_radius", "median_norm", "objective", "seconds", "vectors", "source", "target", "scope",
@@ -494,6 +494,8 @@ def test_top_tokens_gives_what_each_vector_promotes_and_suppresses(ask: Ask, ban
         assert len(up) == len(down) == 4 and up == sorted(up)[::-1] and down == sorted(down)
         assert up[0] > 0 > down[0]
         assert all(isinstance(token["token"], str) for token in entry["promoted"])
+    back = ask("top-tokens", "a", "--vector", "2", "--radius", -6, "--count", 4, "--json").json["vectors"][0]
+    assert back["promoted"][0]["token"] != told["vectors"][0]["promoted"][0]["token"]
     shown = ask("top-tokens", "a", "--prompt", "something else")
     assert shown.out.count("promoted: ") == shown.out.count("suppressed: ") == 3
     assert (
@@ -514,6 +516,17 @@ def test_top_tokens_gives_what_each_vector_promotes_and_suppresses(ask: Ask, ban
 )
 def test_top_tokens_refuses(ask: Ask, bank, words, sentence):
     assert ask(*words).sentence.startswith(sentence)
+
+
+# --- combine ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_bank_of_unequal_norms_says_so_and_steers_with_them(ask: Ask, bank):
+    made = ask("banks", "combine", "join(a[0], 3 * a[1])", "--name", "mix")
+    assert "mix: 2 vectors, R from 6 to 18, median 12: join(" in made.out
+    assert "even: 2 vectors, R = 8: scaled(" in ask("banks", "combine", "scaled(mix, 8)", "--name", "even").out
+    told = ask("steer", "mix", "--prompt", "hello there", "--max-new-tokens", 2, "--json").json
+    assert [entry["radius"] for entry in told["completions"]] == pytest.approx([0, 6, 18])
 
 
 # --- similarity and map ----------------------------------------------------------------------------------------------

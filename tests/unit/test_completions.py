@@ -256,6 +256,16 @@ def test_the_smallest_radius_at_which_a_vector_ran_away_is_known(completions):
     assert completions.runaways("00" * 32) == {}
 
 
+def test_a_runaway_at_another_target_layer_is_not_counted(completions):
+    rows = [
+        steered(vector=vector, radius=9.0, scores=SCORES.model_copy(update={"runaway": 0.5, "runaway_target": target}))
+        for vector, target in enumerate((20, 21, None))
+    ]
+    completions.add_comparison({}, rows)
+    assert completions.runaways("cd" * 32, 21) == {1: 9.0, 2: 9.0}  # what an older version kept does not say where
+    assert completions.runaways("cd" * 32) == {0: 9.0, 1: 9.0, 2: 9.0}
+
+
 def test_the_order_does_not_depend_on_the_clock(completions, monkeypatch):
     class Clock(datetime):
         hour = 23

@@ -12,6 +12,7 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.steering import random_vector
+from melbo_app.jobs import scoring
 from melbo_app.jobs import steering as jobs_steering
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.work import result_of
@@ -127,6 +128,30 @@ def test_texts_from_before_there_were_scores_get_them_when_they_are_asked_for_ag
     assert bench.comparison(again.id) == again
 
 
+def test_a_runaway_is_looked_for_at_the_target_layer_of_each_bank(bench, bank, read):
+    """The same vectors with a target nearer by, at an R where they and the random control flee there and not above."""
+    bench._banks.save(Bank(bank.record.model_copy(update={"name": "nearer", "target": QUICK.source + 1}), bank.vectors))
+
+    def shares(name):
+        _, control, steered = steer(bench, [1], [850.0], bank=name, random_control=True).completions
+        assert control.scores.runaway_target == steered.scores.runaway_target == bench.bank(name).record.target
+        return control.scores.runaway, round(steered.scores.runaway, 3)
+
+    assert (shares("nearer"), shares("a")) == ((1.0, 1.0), (0.0, 0.333))
+    assert read == [3, 2] and shares("a") == (0.0, 0.333) and read == [3, 2]  # the baseline is that of every bank
+
+
+def test_runaways_kept_without_their_target_layer_are_looked_for_again(bench, bank, read):
+    scores = steer(bench, [0], [6.0]).completions[1].scores
+    with bench._completions._database.write() as session:
+        for row in session.query(CompletionRow):
+            row.scores = {name: value for name, value in row.scores.items() if name != "runaway_target"}
+            row.scores["runaway"] = 1.0
+    again = steer(bench, [0], [6.0]).completions[1].scores
+    assert (again.runaway, again.runaway_target) == (scores.runaway, scores.runaway_target) == (0.0, QUICK.target)
+    assert read == [2, 1]
+
+
 def test_stop_while_texts_are_read_keeps_the_texts(bench, bank, monkeypatch):
     monkeypatch.setattr(likelihood, "TOKENS_AT_ONCE", 1)
     asked = False
@@ -188,3 +213,12 @@ def test_a_text_of_nothing_has_no_verdict(tmp_path):
     scores = silent.scores
     assert (scores.logprob, scores.loss, scores.kl_text, scores.readability, scores.verdict) == (None,) * 5
     assert scores.kl_prompt == 0
+
+
+@pytest.mark.parametrize(("logprob", "verdict"), [(-0.9, "readable"), (-3.0, "strange"), (-9.0, "broken")])
+def test_beside_a_baseline_of_nothing_a_text_is_measured_against_a_usual_one(bench, bank, logprob, verdict):
+    entry = steer(bench, [0], [6.0]).completions[1].model_copy(update={"text": "The heath is wide.", "tokens": 40})
+    found = likelihood.Likelihood(logprob=logprob, kl_prompt=0.1, kl_text=0.1, runaway=0.0)
+    scores = scoring._scores(entry, found, None)
+    assert (scores.loss, scores.verdict) == (None, verdict)
+    assert scoring._scores(entry, found, -0.9).readability == scores.readability

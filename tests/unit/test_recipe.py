@@ -6,7 +6,9 @@ from benches import PROMPT, QUICK, trained
 from hypothesis import given
 from hypothesis import strategies as st
 
+from melbo_app.defaults import chosen, own_prompts
 from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.recipe import evaluate
 from melbo_app.errors import InputError
 from melbo_app.jobs.work import result_of
@@ -115,6 +117,78 @@ def test_a_combined_bank_has_its_recipe_and_steers(bench):
     assert record.radius == pytest.approx(QUICK.radius * 1.25**0.5, rel=1e-4)  # a bank's vectors are at right angles
     texts = result_of(bench.steer("mix", [PROMPT], [0], [6.0], Decoding(4))).completions
     assert [entry.vector for entry in texts] == [None, 0]
+
+
+def norms_of(comparison):
+    return [(entry.vector, entry.radius) for entry in comparison.completions]
+
+
+def test_a_combined_bank_is_steered_with_at_the_norms_that_the_formula_gave_it(bench):
+    trained(bench)
+    bank = bench.combine_banks("join(0.2 * a[0], a[0], 5 * a[0])", "mix")
+    assert (bank.record.radius, bank.norms) == (pytest.approx(6.0), pytest.approx((1.2, 6.0, 30.0)))
+    found = result_of(bench.steer("mix", [PROMPT], [0, 1, 2], None, Decoding(4), random_control=True))
+    own = list(enumerate(bank.norms))
+    assert norms_of(found) == [(None, 0.0), *(("random", norm) for _, norm in own), *own]
+    kl = [entry.scores.kl_prompt for entry in found.completions[4:]]
+    assert kl == sorted(kl) and kl[2] > 10 * kl[0] > 0
+    both = result_of(bench.steer("mix", [PROMPT], [2], None, Decoding(4), both_signs=True))
+    assert norms_of(both) == [(None, 0.0), (2, bank.norms[2]), (2, -bank.norms[2])]
+    given = result_of(bench.steer("mix", [PROMPT], [0, 2], [8.0], Decoding(4)))
+    assert norms_of(given) == [(None, 0.0), (0, 8.0), (2, 8.0)]
+
+
+def test_where_no_radius_is_given_it_is_that_of_each_vector(bench):
+    trained(bench)
+    bench.combine_banks("join(a[0], 3 * a[0])", "mix")
+    assert chosen(bench.bank("mix"), None, None) == ([0, 1], None)
+    drawn = bench.variants("mix", [1, 0], None, False, False)
+    assert [row.radius for row in drawn] == [0.0, pytest.approx(18.0), pytest.approx(6.0)]
+    assert [row.radius for row in bench.variants("a", [0, 2], None, True, False)] == [0.0, 6.0, 6.0, 6.0]
+    bench.combine_banks("1e7 * a[0]", "huge")
+    with pytest.raises(InputError, match="R: 6e\\+07 is not a number that can be used"):
+        bench.variants("huge", [0], None, False, False)
+
+
+def test_top_tokens_are_read_at_the_norms_of_the_bank_or_at_a_signed_radius(bench):
+    trained(bench)
+    bench.combine_banks("join(a[0], 3 * a[0], -3 * a[0])", "mix")
+    own = bench.top_tokens("mix", count=3)
+    for row, radius in enumerate((6.0, 18.0, -18.0)):
+        [same] = bench.top_tokens("a", [0], count=3, radius=radius)
+        [given] = bench.top_tokens("mix", [0], count=3, radius=radius)
+        for found in (same, given):
+            for kind in ("promoted", "suppressed"):
+                told, wanted = getattr(found, kind), getattr(own[row], kind)
+                assert [token for token, _ in told] == [token for token, _ in wanted]
+                assert [by for _, by in told] == pytest.approx([by for _, by in wanted], abs=1e-4)
+    assert own[0].promoted != own[1].promoted != own[2].promoted
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("formula", "words"),
+    [
+        ("a[0] * 1e40", "row 0 holds infinity"),
+        ("a[0] * 1e200", "row 0 holds infinity"),
+        ("scaled(a, 1e20)", "row 0 has the norm 1e+20. Every vector needs a norm between 1e-09 and 1e+09"),
+        ("a[0] * 1e-10", "row 0 of its result is zero"),
+    ],
+)
+def test_vectors_that_no_bank_can_hold_are_refused_in_words(bench, formula, words):
+    trained(bench)
+    with pytest.raises(InputError) as refused:
+        bench.combine_banks(formula, "mix")
+    assert str(refused.value).startswith("formula: ") and words in str(refused.value)
+    assert [line.name for line in bench.banks()] == ["a"]
+
+
+def test_a_combined_bank_has_the_prompts_of_all_its_banks(bench):
+    other = Prompt("a heath")
+    trained(bench)
+    trained(bench, "b", prompts=[PROMPT, other])
+    made = bench.combine_banks("b[0] + a[0]", "mix")
+    assert own_prompts(made, None, None) == [PROMPT, other]
 
 
 def test_banks_of_other_layers_are_not_mixed(bench):

@@ -11,7 +11,7 @@ from melbo_app.jobs.flagging import ORDERS, Order
 from melbo_app.library.completions import Completion
 from melbo_app.ui.components.completion_grid import completion_grid, grid, waiting
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
-from melbo_app.ui.forms import Returning, chosen, decoding_from, prompts_from, radius_of
+from melbo_app.ui.forms import Returning, chosen, decoding_from, prompts_from, radii_of
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import comparison_choices, sentence
 from melbo_app.ui.runs import Runs, frames
@@ -89,14 +89,15 @@ class CompletionsTab:
         """Values of ``restore_outputs`` for an earlier comparison; texts are shown as they were."""
         if comparison_id is None:
             return [gr.skip()] * len(self.restore_outputs)
-        completions = self._workbench.comparison(comparison_id).completions
+        comparison = self._workbench.comparison(comparison_id)
+        completions = comparison.completions
         firsts = {completion.prompt_index: completion.prompt for completion in reversed(completions)}
         steered = [completion for completion in completions if isinstance(completion.vector, int)]
         bank = next((completion.bank for completion in steered), None)
         bank_hash = next((completion.bank_hash for completion in steered), None)
         vectors = sorted({completion.vector for completion in steered if isinstance(completion.vector, int)})
         radii = [completion.radius for completion in completions if completion.vector is not None]
-        radius = next(iter(radii), None)
+        radius = None if comparison.settings.get("radii", radii) is None else next(iter(radii), None)
         control = any(completion.vector == "random" for completion in completions)
         one = completions[0]
         sampled = one.temperature > 0
@@ -141,7 +142,7 @@ class CompletionsTab:
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         asked = prompts_from(text, system, template)
         wanted, how = chosen(vectors), decoding_from(*decoding, control=control)
-        radii = [radius_of(radius)] if wanted or control else []
+        radii = radii_of(radius) if wanted or control else []
         rows = self._workbench.variants(bank, wanted, radii, control, both)
         names = self._session.names(bank)
         with self._runs.start(request) as stop:

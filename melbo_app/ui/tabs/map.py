@@ -113,7 +113,7 @@ class MapTab:
         known = last["radii"] if last else None
         if trained == before:
             return [gr.skip()] * 3
-        if before is None and last and last["bank"] == bank:
+        if before is None and last and last["bank"] == bank and known:
             return [known, _multiples_in(known, trained), trained]
         # No text: the tab was not opened yet.
         if text is not None and before is not None and text != known and not _only_multiples(text, before):
@@ -126,7 +126,7 @@ class MapTab:
     def find_last(self) -> dict[str, Any] | None:
         """The value of ``last`` for a page that is opened."""
         for line in self._workbench.comparisons("map", 1):
-            radii = ", ".join(f"{one:.3g}" for one in line.settings.get("radii", []))
+            radii = ", ".join(f"{one:.3g}" for one in line.settings.get("radii") or [])
             return {"id": line.id, "bank": line.bank, "radii": radii, "title": f"{line.bank}, {day(line.created)}"}
         return None
 

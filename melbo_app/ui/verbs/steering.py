@@ -3,7 +3,7 @@
 from typing import Any
 
 from melbo_app import results
-from melbo_app.defaults import chosen, own_prompts, prompts_from
+from melbo_app.defaults import Norms, chosen, own_prompts, prompts_from
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError, MelboError
@@ -14,7 +14,7 @@ from melbo_app.ui.verbs.training import WHO
 from melbo_app.workbench import Workbench
 
 SHARES = (0.5, 0.75, 1.0, 1.25, 1.5)
-"""R of a sweep where none are given, as multiples of R as trained."""
+"""R of a sweep where none are given, as multiples of R as trained; of unequal norms, of their median."""
 
 
 class SteeringVerbs:
@@ -44,7 +44,7 @@ class SteeringVerbs:
             bank: name of the bank
             prompts: user texts; left out: those that the bank was trained on
             vectors: numbers of the vectors; left out: all
-            radii: each R, the norm that vectors are added with, which may be negative; left out: as trained
+            radii: each R, the norm that vectors are added with, which may be negative; left out: as in the bank
             random_control: add a random vector of the same R
             both_signs: each vector at R and at -R
             max_new_tokens: longest completion, in tokens
@@ -101,12 +101,12 @@ class SteeringVerbs:
         if radii is None:
             trained = self._workbench.bank(bank).record.radius
             radii = [float(f"{share * trained:.3g}") for share in SHARES]
-        texts, numbers, norms = self._request(bank, prompts, vectors, radii, system, template)
+        texts, numbers, _ = self._request(bank, prompts, vectors, radii, system, template)
         asked = SweepRequest(
             bank=bank,
             prompts=tuple(texts),
             vectors=tuple(numbers),
-            radii=tuple(norms),
+            radii=tuple(radii),
             decoding=decoding,
             random_control=random_control,
             both_signs=both_signs,
@@ -155,7 +155,7 @@ class SteeringVerbs:
             bank: name of the bank
             prompts: user texts; left out: those that the bank was trained on
             vectors: numbers of the vectors; left out: all
-            radii: each R, the norm that vectors are added with, which may be negative; left out: as trained
+            radii: each R, the norm that vectors are added with, which may be negative; left out: as in the bank
             random_control: add a random vector of the same R
             max_new_tokens: longest completion, in tokens
             temperature: 0 takes the likeliest token (greedy), up to 10
@@ -172,7 +172,7 @@ class SteeringVerbs:
             bank=bank,
             prompts=tuple(texts),
             vectors=tuple(numbers),
-            radii=tuple(norms),
+            radii=None if norms is None else tuple(norms),
             decoding=decoding,
             random_control=random_control,
         )
@@ -189,7 +189,7 @@ class SteeringVerbs:
         radii: list[float] | None,
         system: str | None,
         template: bool | None,
-    ) -> tuple[list[Prompt], list[int], list[float]]:
+    ) -> tuple[list[Prompt], list[int], Norms]:
         """Prompts, vectors and R of a steering, with the bank's own where nothing is given."""
         loaded = self._workbench.bank(bank)
         numbers, norms = chosen(loaded, vectors, radii)
