@@ -20,7 +20,7 @@ def cells(told):
 
 
 def test_each_vector_has_a_row_for_the_prompts_of_its_training_and_one_for_those_kept_out():
-    told = effect_table(record(effect=KNOWN, held_out_effect=OTHERS, objective=[100, 300]), 2)
+    told = effect_table(record(effect=KNOWN, held_out_effect=OTHERS, objective=[1, 3]), 2)
     assert told["columns"] == ["vector", "prompts", "J a prompt", "mean ‖Δ‖", "agreement", "runaway"]
     assert cells(told) == [
         ["all", "trained on", "200.0", "15.2", "–", "1 of 2"],
