@@ -37,7 +37,7 @@ from melbo_app.engine.scope import SINK_RATIO, TokenScope
 from melbo_app.engine.similarity import cosines, mean_off_diagonal
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import METHODS, vectors_at_once
-from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.engine.training_config import COUNTED_BY, TrainingConfig
 from melbo_app.jobs.work import result_of
 from melbo_app.library.weights import DEFAULT_MODEL, resolve
 from melbo_app.settings import Settings
@@ -146,9 +146,10 @@ def train(piece: ModelSlice, case: Case) -> tuple[Tensor, dict[str, object]]:
         generator = torch.Generator().manual_seed(case.seed)
         return random_rows(case.vectors, piece.lm.hidden_size, radius, generator), {"seconds": 0.0}
     word, _, share = case.objective.partition(" ")
+    saturates = word == BUILT_IN and case.method in COUNTED_BY["saturation"]
     config = TrainingConfig(
         SOURCE, TARGET, radius, case.vectors, case.method, scope=case.scope, seed=case.seed,
-        saturation=float(share) if word == BUILT_IN else 0.0, **case.options,
+        saturation=float(share) if saturates else 0.0, **case.options,
     )  # type: ignore[arg-type]  # fmt: skip
     ascent = Ascent(piece, config, min(16, vectors_at_once(piece)))
     if word != BUILT_IN:

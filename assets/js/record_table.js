@@ -1,35 +1,39 @@
-// A table of records; one row can be chosen by click, Enter or the arrow keys.
+// A table of records; a row that has a key can be chosen by click, Enter or the arrow keys.
 const frame = make('div', 'mx-table-frame');
 const table = make('table', 'mx-table');
 frame.append(table);
 root.append(frame);
 
-function cell(tag, text, share) {
-  const node = make(tag, share ? 'mx-wide' : '', text);
+function cell(tag, text, share, figure) {
+  const node = make(tag, share ? 'mx-wide' : figure ? 'mx-figure' : '', text);
   node.style.width = share;
   node.title = text;
   return node;
 }
 
-function row(record, chosen, wide) {
+function row(record, chosen, wide, figures) {
   const node = make('tr', record.tone ? `mx-row-${record.tone}` : '');
-  node.dataset.key = record.key;
-  node.tabIndex = 0;
-  node.setAttribute('aria-selected', chosen ? 'true' : 'false');
-  record.cells.forEach((text, at) => node.append(cell('td', text, wide[at])));
+  if (record.key !== undefined) {
+    node.dataset.key = record.key;
+    node.tabIndex = 0;
+    node.setAttribute('aria-selected', chosen ? 'true' : 'false');
+  }
+  record.cells.forEach((text, at) => node.append(cell('td', text, wide[at], figures[at])));
   return node;
 }
 
 function draw(value) {
   const rows = value.rows || [];
+  frame.hidden = !(value.columns || []).length;
   const head = make('thead');
   const names = make('tr');
   const share = `${100 / (value.wide || []).length}%`;
   const wide = (value.columns || []).map((name) => ((value.wide || []).includes(name) ? share : ''));
-  (value.columns || []).forEach((name, at) => names.append(cell('th', name, wide[at])));
+  const figures = (value.columns || []).map((name) => (value.figures || []).includes(name));
+  (value.columns || []).forEach((name, at) => names.append(cell('th', name, wide[at], figures[at])));
   head.append(names);
   const body = make('tbody');
-  body.append(...rows.map((record) => row(record, record.key === value.selected, wide)));
+  body.append(...rows.map((record) => row(record, record.key === value.selected, wide, figures)));
   if (!rows.length) {
     const only = make('td', 'mx-quiet', value.message || 'nothing here yet');
     only.colSpan = (value.columns || []).length || 1;

@@ -47,13 +47,14 @@ function card(vector, chosen, best) {
     top.append(make('span', 'mx-card-objective', `J ${number(vector.objective)}`));
     node.append(bar);
   }
-  node.title = `vector ${vector.index}${vector.name ? ': ' + vector.name : ''}`;
-  if (vector.runaway !== null && vector.runaway !== undefined) {
+  node.title = [`vector ${vector.index}${vector.name ? ': ' + vector.name : ''}`, ...vector.effect].join('\n');
+  if (vector.runaway.length) {
     const flag = make('span', 'mx-card-runaway');
     flag.setAttribute('role', 'img');
     flag.setAttribute('aria-label', 'runaway');
     place.append(flag);
-    node.title += `\nran away at R = ${number(vector.runaway)}: it turns ordinary tokens into attention sinks`;
+    const places = vector.runaway.map((seen) => `at R = ${number(seen.radius)} ${seen.where}`);
+    node.title += `\nran away ${places.join(', ')}: it turns ordinary tokens into attention sinks`;
   }
   return node;
 }

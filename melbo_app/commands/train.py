@@ -1,6 +1,7 @@
 """Train a bank."""
 
 import itertools
+from statistics import fmean
 from typing import Annotated
 
 import typer
@@ -19,6 +20,7 @@ from melbo_app.commands.options import (
 from melbo_app.commands.options import prompts as read_prompts
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.defaults import OpenTraining
+from melbo_app.engine.training_config import COUNTED_BY
 from melbo_app.errors import InputError
 from melbo_app.library.bank import Bank
 from melbo_app.settings import Settings
@@ -34,6 +36,10 @@ def save_under_free_name(workbench: Workbench, name: str) -> Bank:
             if error.field != "name":
                 raise
     raise AssertionError("numbers do not end")
+
+
+def _methods_with(option: str) -> str:
+    return ", ".join(COUNTED_BY[option])
 
 
 def train(
@@ -57,7 +63,7 @@ def train(
     steps: Annotated[int | None, typer.Option("--steps", help="Most steps (each vector's, for sequential).")] = None,
     method: Annotated[str, typer.Option("--method", help="One of those that `methods` lists.")] = "joint",
     start: Annotated[
-        str, typer.Option("--start", help="Where vectors that are improved begin: random or jacobian.")
+        str, typer.Option("--start", help=f"Where they begin: random or jacobian; for {_methods_with('start')}.")
     ] = "random",
     against: Annotated[
         list[str] | None, typer.Option("--against", help="User text of the other side; give it again for more.")
@@ -66,16 +72,29 @@ def train(
     q: Annotated[float | None, typer.Option("--q", help="Root of their sum; default: p.")] = None,
     saturation: Annotated[
         float | None,
-        typer.Option("--saturation", help="Share of a token's norm at which its change counts most; 0: all counts."),
+        typer.Option(
+            "--saturation",
+            help="Share of a token's norm at which its change counts most; 0: all counts; "
+            f"for {_methods_with('saturation')}.",
+        ),
     ] = None,
     orthogonality: Annotated[
-        float, typer.Option("--orthogonality", help="Weight of the soft methods' penalty on cosines.")
+        float,
+        typer.Option(
+            "--orthogonality", help=f"Weight of the penalty on cosines; for {_methods_with('orthogonality')}."
+        ),
     ] = 1.0,
     agreement: Annotated[
-        float, typer.Option("--agreement", help="Weight of doing the same in all prompts; 0: none.")
+        float,
+        typer.Option(
+            "--agreement", help=f"Weight of doing the same in all prompts; 0: none; for {_methods_with('agreement')}."
+        ),
     ] = 0.0,
     agreement_form: Annotated[
-        str, typer.Option("--agreement-form", help="numerator, or contrastive: other vectors count against it.")
+        str,
+        typer.Option(
+            "--agreement-form", help="Of agreement: numerator, or contrastive (other vectors count against it)."
+        ),
     ] = "numerator",
     temperature: Annotated[float, typer.Option("--temperature", help="τ of agreement.")] = 0.5,
     held_out: Annotated[
@@ -145,8 +164,12 @@ def train(
     for number, value in enumerate(record.objective or []):
         strength = f", strength {record.strength[number]:.4g}" if record.strength else ""
         lines.append(f"  vector {number}: J = {value:.4g}{strength}")
-    for name, effect in (("training", record.effect), ("held-out", record.held_out_effect)):
-        if effect is not None and effect.agreement is not None:
-            means = [sum(values) / len(values) for values in (effect.agreement, effect.change)]
-            lines.append(f"  on {name} prompts: mean agreement {means[0]:.2f}, mean change {means[1]:.4g}")
+    for place, effect in (("training", record.effect), ("held-out", record.held_out_effect)):
+        if effect is not None:
+            alike = "–" if effect.agreement is None else f"{fmean(effect.agreement):.2f}"
+            means = f"mean J per prompt {fmean(effect.objective):.4g}, mean change {fmean(effect.change):.4g}"
+            lines.append(f"  on {place} prompts: {means}, mean agreement {alike}")
+            fled = [str(number) for number, share in enumerate(effect.runaway or []) if share > 0]
+            lines += [f"  ran away on {place} prompts: {', '.join(fled)}"] if fled else []
+    lines += [f"  {record.note}"] if record.note else []
     show(result, lines, as_json)

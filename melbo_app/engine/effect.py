@@ -11,6 +11,7 @@ from melbo_app.engine.objective import PowerObjective
 from melbo_app.engine.scope import TokenScope, runaway_share
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.engine.training_result import Stop
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,20 @@ class Effect:
 
 
 def effects(
-    vectors: Tensor, config: TrainingConfig, piece: ModelSlice, others: ModelSlice | None, batch: int
+    vectors: Tensor,
+    config: TrainingConfig,
+    piece: ModelSlice,
+    others: ModelSlice | None,
+    batch: int,
+    stop: Stop | None = None,
 ) -> Generator[int, None, tuple[Effect, Effect | None]]:
     """The effect of V vectors [V, d] on the prompts of ``piece``, and on the ``others`` that were kept out.
 
     Agreement counts the pairs of training prompts, and then all pairs that training did not see: those with a prompt
     that was kept out. Yields the number of vectors done between two batches.
+
+    Raises:
+        Stopped: ``stop()``, which is asked before each block, became true.
     """
     scope = TokenScope.parse(config.scope)
     objective = PowerObjective(config.p, config.p if config.q is None else config.q)
@@ -47,7 +56,7 @@ def effects(
         for found, where, norms in zip(parts, pieces, quiet, strict=True):
             mask = where.mask(scope)
             with torch.no_grad():
-                deltas = where.deltas(chunk.to(where.source_hidden.device))
+                deltas = where.deltas(chunk.to(where.source_hidden.device), stop)
                 scoped = deltas[:, mask]
                 values = objective(deltas, mask) / len(mask)
                 loud = (deltas + where.baseline.float()).norm(dim=-1)

@@ -89,6 +89,14 @@ METHOD_DESCRIPTIONS: dict[Method, MethodDescription] = {
 DEFAULT_STEPS: dict[str, int] = {method: described.steps for method, described in METHOD_DESCRIPTIONS.items()}
 CLIMBING: tuple[Method, ...] = ("joint", "soft-theta", "soft-delta")
 """Methods that train all vectors at once, and end when they have arrived: their steps are the most steps."""
+COUNTED_BY: dict[str, tuple[Method, ...]] = {
+    "start": tuple(method for method, described in METHOD_DESCRIPTIONS.items() if described.iterates),
+    "saturation": ("joint", "sequential", "soft-theta", "soft-delta"),
+    "agreement": ("joint", "sequential", "soft-theta", "soft-delta"),
+    "orthogonality": ("soft-theta", "soft-delta"),
+    "seed": tuple(method for method, described in METHOD_DESCRIPTIONS.items() if not described.contrast),
+}
+"""Options that some methods leave unused, with the methods that do not."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,8 @@ class TrainingConfig:
     makes a vector do the same in all prompts, ``temperature`` its τ, and ``agreement_form`` says whether other vectors
     count against it (engine/agreement.py). ``held_out`` prompts are not trained on: what vectors do there is measured.
     ``saturation`` is the share of a token's norm at which its change counts most, and beyond which less and less; 0:
-    everything counts; None: what suits the method.
+    everything counts; None: what suits the method. An option that the method would leave unused is refused, unless it
+    is as usual; p and q are not among them, because J is reported whatever the method.
     """
 
     source: int
@@ -162,14 +171,15 @@ class TrainingConfig:
         if self.agreement_form not in get_args(AgreementForm):
             problem = f"{self.agreement_form!r} is not known"
             raise InputError("agreement form", problem, "Choose numerator or contrastive")
-        if self.agreement:
-            self._check_agreement()
         if not 0 <= self.seed < 2**63:
             raise InputError("seed", f"{self.seed} is out of range", "Choose a whole number from 0 on")
+        self._check_unused()
+        if self.agreement:
+            self._check_agreement()
         TokenScope.parse(self.scope)
 
     def _check_method(self) -> None:
-        """Refuse what the method would leave unused, or lacks."""
+        """Refuse what the method cannot do, or lacks."""
         described = METHOD_DESCRIPTIONS[self.method]
         if described.steps == 1 and self.steps not in (None, 1):
             raise InputError("steps", f"{self.method} takes a single step, not {self.steps}", "Leave it out")
@@ -177,9 +187,9 @@ class TrainingConfig:
             raise InputError("vectors", f"{self.method} finds one, not {self.vectors}", "Choose 1")
         if self.start not in get_args(Start):
             raise InputError("start", f"{self.start!r} is not known", f"Choose {_either(get_args(Start))}")
-        if self.start != "random" and not described.iterates:
-            able = [name for name, other in METHOD_DESCRIPTIONS.items() if other.iterates]
-            raise InputError("start", f"{self.method} begins nowhere else", f"Leave it out, or choose {_either(able)}")
+        if self.start != "random" and not self.counts("start"):
+            remedy = f"Leave it out, or choose {_either(COUNTED_BY['start'])}"
+            raise InputError("start", f"{self.method} begins nowhere else", remedy)
         if described.contrast and not self.against:
             raise InputError("against", f"{self.method} needs prompts of the other side", "Write one or more")
         if self.method == "contrast-pca" and self.vectors > len(self.against):
@@ -192,16 +202,37 @@ class TrainingConfig:
             able = [name for name, other in METHOD_DESCRIPTIONS.items() if other.contrast]
             raise InputError("against", f"{self.method} does not compare", f"Leave it out, or choose {_either(able)}")
 
+    def _check_unused(self) -> None:
+        """Refuse what would make no difference."""
+        for option, chosen in (
+            ("saturation", bool(self.saturation)),
+            ("agreement", bool(self.agreement)),
+            ("orthogonality", self.orthogonality != TrainingConfig.orthogonality),
+            ("seed", self.seed != TrainingConfig.seed),
+        ):
+            if chosen and not self.counts(option):
+                remedy = f"Leave it out, or choose {_either(COUNTED_BY[option])}"
+                raise InputError(option, f"{self.method} does not look at it", remedy)
+        for option, chosen in (
+            ("temperature", self.temperature != TrainingConfig.temperature),
+            ("agreement form", self.agreement_form != TrainingConfig.agreement_form),
+        ):
+            if chosen and not self.agreement:
+                raise InputError(
+                    option, "it means nothing without agreement", "Leave it out, or give agreement a weight"
+                )
+
     def _check_agreement(self) -> None:
-        if self.method not in CLIMBING and self.method != "sequential":
-            choice = " or ".join([*CLIMBING, "sequential"])
-            raise InputError("agreement", f"{self.method} does not look at it", f"Choose 0, or the method {choice}")
         if self.agreement_form == "contrastive" and (self.method == "sequential" or self.vectors < 2):
             raise InputError(
                 "agreement form",
                 "the contrastive one compares vectors that are trained at once",
                 "Choose numerator, or the method joint and 2 vectors or more",
             )
+
+    def counts(self, option: str) -> bool:
+        """Whether the method looks at an option of ``COUNTED_BY``."""
+        return self.method in COUNTED_BY[option]
 
     @property
     def saturation_share(self) -> float:

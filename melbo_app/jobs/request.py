@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
-from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.engine.training_config import COUNTED_BY, TrainingConfig
 from melbo_app.errors import InputError
 from melbo_app.library.explorations import ExploreSettings
 
@@ -34,6 +34,16 @@ class TrainingRequest(_OfModel):
     prompts: tuple[Prompt, ...]
     config: TrainingConfig
     name: str
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _without_unused(cls, kept: Any) -> Any:
+        """Earlier versions took options that the method left unused: without them it is the same training."""
+        if not isinstance(kept, dict):
+            return kept
+        unused = {option for option, methods in COUNTED_BY.items() if kept.get("method") not in methods}
+        unused |= set() if kept.get("agreement") else {"temperature", "agreement_form"}
+        return {option: value for option, value in kept.items() if option not in unused}
 
     @property
     def title(self) -> str:

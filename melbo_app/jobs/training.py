@@ -3,7 +3,9 @@
 import json
 import platform
 import shlex
+import time
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING
 from melbo_app import __version__
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
-from melbo_app.engine.training_config import METHOD_DESCRIPTIONS, TrainingConfig, TrainingProgress
+from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.checkpointing import Checkpointing
 from melbo_app.jobs.work import retold
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 RELATIVE_RADIUS = 0.07
 """R as a multiple of the median residual norm: at 0.07 texts stay readable and differ, from 0.17 on most break."""
+A_MOMENT = 1.0
+"""Seconds in which a training that was stopped may still measure what its vectors do: a stop must be quick."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +107,8 @@ def train_bank(
     if not len(result.vectors):
         raise Stopped("Stopped before a vector was finished: nothing was saved.")
     effect, held_out_effect = None, None
-    if not result.stopped:  # a stop must be quick
-        measuring = effects(result.vectors, config, piece, others, batch)
+    measuring = effects(result.vectors, config, piece, others, batch, _a_moment_after(stop))
+    with suppress(Stopped):  # then the bank says that it was not measured
         effect, held_out_effect = yield from retold(
             measuring,
             lambda done: TrainingProgress(
@@ -114,8 +118,9 @@ def train_bank(
     give_back()
     template = getattr(lm.tokenizer, "chat_template", None)
     note = None
-    if result.stopped:
+    if result.stopped or effect is None:
         note = f"Stopped: {len(result.vectors)} of {config.vectors} vectors, {result.steps} steps."
+        note += "" if effect else " Effect and runaways were not measured."
     record = BankRecord(
         name=name,
         model=spec,
@@ -130,7 +135,7 @@ def train_bank(
         method=config.method,
         prompts=_recorded(prompts),
         against=_recorded(config.against),
-        start=config.start if METHOD_DESCRIPTIONS[config.method].iterates else None,
+        start=config.start if config.counts("start") else None,
         p=config.p,
         q=config.p if config.q is None else config.q,
         steps=result.steps,
@@ -138,9 +143,9 @@ def train_bank(
         objective=result.objective,
         curves=result.curves,
         strength=result.strength,
-        saturation=config.saturation_share,
-        orthogonality=config.orthogonality if config.method.startswith("soft") else None,
-        agreement=config.agreement,
+        saturation=config.saturation_share if config.counts("saturation") else None,
+        orthogonality=config.orthogonality if config.counts("orthogonality") else None,
+        agreement=config.agreement if config.counts("agreement") else None,
         agreement_form=config.agreement_form if config.agreement else None,
         temperature=config.temperature if config.agreement else None,
         held_out=_recorded(config.held_out),
@@ -209,7 +214,7 @@ def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: 
         words += ["--start", config.start]
     if config.saturation is not None:
         words += ["--saturation", repr(config.saturation)]
-    if config.method.startswith("soft"):
+    if config.counts("orthogonality"):
         words += ["--orthogonality", repr(config.orthogonality)]
     if config.agreement:
         words += ["--agreement", repr(config.agreement), "--agreement-form", config.agreement_form]
@@ -233,6 +238,18 @@ def _held_out(lm: "LanguageModel", config: TrainingConfig) -> "ModelSlice | None
     except InputError as error:
         raise InputError("held-out prompts", f"{error.field}: {error.problem}", error.remedy) from error
     return others
+
+
+def _a_moment_after(stop: Callable[[], bool]) -> Callable[[], bool]:
+    """The same stop, but for a moment in which what was begun may end; the moment begins when it is first asked for."""
+    pressed: list[float] = []
+
+    def late() -> bool:
+        if stop() and not pressed:
+            pressed.append(time.monotonic())
+        return bool(pressed) and time.monotonic() - pressed[0] >= A_MOMENT
+
+    return late
 
 
 def _effect_record(effect: "Effect | None") -> EffectRecord | None:

@@ -4,7 +4,14 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.engine.training_config import CLIMBING, DEFAULT_STEPS, METHOD_DESCRIPTIONS, SATURATION, TrainingConfig
+from melbo_app.engine.training_config import (
+    CLIMBING,
+    COUNTED_BY,
+    DEFAULT_STEPS,
+    METHOD_DESCRIPTIONS,
+    SATURATION,
+    TrainingConfig,
+)
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.forms import optional_real, prompts_from, real, whole
 from melbo_app.ui.guard import bind
@@ -66,11 +73,11 @@ class MethodForm:
             elem_id="train-held-out",
         )  # fmt: skip
 
-    def bind(self, vectors: gr.Number, steps: gr.Number) -> None:
+    def bind(self, vectors: gr.Number, steps: gr.Number, seed: gr.Number) -> None:
         """Another method has other options, and other usual numbers of steps and vectors."""
         shown = [
             self.about, self.against, self.start, self.saturation, self.orthogonality, self.agreement,
-            self.temperature, self.form, steps, vectors,
+            self.temperature, self.form, steps, vectors, seed,
         ]  # fmt: skip
         bind(self.method.input, self._fit, [self.method, vectors], shown, trigger_mode="always_last")
 
@@ -93,12 +100,13 @@ class MethodForm:
         described = METHOD_DESCRIPTIONS[method]
         if described.contrast and (against or "").strip():
             found["against"] = tuple(prompts_from(against, system, template))
-        if described.iterates:
+        if method in COUNTED_BY["start"]:
             found["start"] = start
+        if method in COUNTED_BY["saturation"]:
             found["saturation"] = optional_real("saturation", saturation)
-        if _is_soft(method):
+        if method in COUNTED_BY["orthogonality"]:
             found["orthogonality"] = real("λ of the cosines", orthogonality)
-        if _can_agree(method) and real("λ of agreement", agreement):
+        if method in COUNTED_BY["agreement"] and real("λ of agreement", agreement):
             found["agreement"] = real("λ of agreement", agreement)
             found["temperature"] = real("τ of agreement", temperature)
             found["agreement_form"] = form
@@ -110,21 +118,27 @@ class MethodForm:
         """The steps in the field; None for a method that takes a single one."""
         return whole("steps", steps) if METHOD_DESCRIPTIONS[method].steps > 1 else None  # type: ignore[index]
 
+    def seed(self, method: str, seed: float) -> int:
+        """The seed in the field; the usual one for a method without random numbers."""
+        return whole("seed", seed) if method in COUNTED_BY["seed"] else USUAL.seed
+
     def _fit(self, method: Any, vectors: float | None) -> list[Any]:
         described = METHOD_DESCRIPTIONS[method]
         one = method == "difference-of-means"
-        agrees = gr.update(visible=_can_agree(method))
+        counted = {option: gr.update(visible=method in methods) for option, methods in COUNTED_BY.items()}
+        share = f"{SATURATION if method in CLIMBING else 0:g}"
         # what was written stays, but for the one vector of a method that finds a single one
         count: dict[str, Any] = {"value": 1} if one else {"value": VECTORS} if vectors == 1 else {}
         return [
             _about(method),
             gr.update(visible=described.contrast),
-            gr.update(visible=described.iterates),
-            gr.update(visible=described.iterates, placeholder=f"{SATURATION if method in CLIMBING else 0:g}"),
-            gr.update(visible=_is_soft(method)),
-            agrees, agrees, agrees,
+            counted["start"],
+            {**counted["saturation"], "placeholder": share},
+            counted["orthogonality"],
+            *[counted["agreement"]] * 3,
             gr.Number(DEFAULT_STEPS[method], label=steps_label(method), interactive=described.steps > 1),
             gr.update(interactive=not one, **count),
+            counted["seed"],
         ]  # fmt: skip
 
 
@@ -136,11 +150,3 @@ def steps_label(method: str) -> str:
 def _about(method: Any) -> dict[str, Any]:
     described = METHOD_DESCRIPTIONS[method]
     return note(described.summary, described.source)
-
-
-def _is_soft(method: str) -> bool:
-    return method in ("soft-theta", "soft-delta")
-
-
-def _can_agree(method: str) -> bool:
-    return _is_soft(method) or method in ("joint", "sequential")

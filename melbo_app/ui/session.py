@@ -11,6 +11,7 @@ from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.radius_slider import radius_slider
 from melbo_app.ui.components.token_strip import strip, token_strip
 from melbo_app.ui.components.vector_cards import vector_cards
+from melbo_app.ui.effect_table import effect_lines
 from melbo_app.ui.forms import chosen, prompt_text, prompts_from, whole
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import bank_choices, provenance, sentence, vector_name
@@ -22,6 +23,11 @@ _KEEP = """(kept, prompt, system, template, scope, bank, vectors, radius) => pro
   ? { model: kept?.model, prompt, system, template, scope, bank, vectors, radius: radius?.radius } : kept"""
 _TO_CARDS = "(vectors, cards) => ({ ...cards, selected: [...vectors].sort((one, other) => one - other) })"
 _TO_LIST = "(cards) => [cards.selected]"
+RAN_AWAY = {
+    "trained": "on the prompts it was trained on",
+    "held out": "on prompts kept out of training",
+    "steered": "when it was steered with",
+}
 FIRST_CHOICE = 8  # vectors selected in a bank that is opened for the first time
 
 
@@ -103,7 +109,7 @@ class Session:
         record = line.record
         labels = self._workbench.bank_labels(line.name)
         names = {vector: label.name for vector, label in labels.items()}
-        runaways = self._workbench.runaways(line.name)
+        runaways = self._runaways(line.name)
         every, norms = range(line.vectors), self._workbench.bank(line.name).norms
         least, most = min(norms), max(norms)
         picked = [one for one in selected if one in every] if selected is not None else list(every[:FIRST_CHOICE])
@@ -113,7 +119,8 @@ class Session:
                 "name": names.get(vector, ""),
                 "rating": labels[vector].rating if vector in labels else None,
                 "objective": record.objective[vector] if record.objective else None,
-                "runaway": runaways.get(vector),
+                "effect": effect_lines(record, vector),
+                "runaway": runaways.get(vector, []),
             }
             for vector in every
         ]
@@ -156,9 +163,16 @@ class Session:
         line = self.find(name)
         if name is None or line is None or line.damaged or line.vectors != len(drawn):
             return gr.skip()
-        known = self._workbench.runaways(name)
-        now = [{**card, "runaway": known.get(card["index"])} for card in drawn]
+        known = self._runaways(name)
+        now = [{**card, "runaway": known.get(card["index"], [])} for card in drawn]
         return gr.skip() if now == drawn else {**(cards or {}), "vectors": now}
+
+    def _runaways(self, bank: str) -> dict[int, list[dict[str, Any]]]:
+        """What the cards of vectors that ran away say of it."""
+        return {
+            vector: [{"radius": radius, "where": RAN_AWAY[place]} for place, radius in places.items()]
+            for vector, places in self._workbench.runaways(bank).items()
+        }
 
     def first_bank(self) -> str | None:
         """The bank that is open when nothing else says which."""

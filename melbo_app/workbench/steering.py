@@ -3,7 +3,7 @@
 from collections.abc import Generator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
@@ -19,7 +19,7 @@ from melbo_app.jobs.steering import SteeringProgress, Variant, complete, variant
 from melbo_app.jobs.top_tokens import VectorTokens, vector_tokens
 from melbo_app.jobs.work import retold
 from melbo_app.library.atomic import write_file
-from melbo_app.library.bank import Bank
+from melbo_app.library.bank import Bank, EffectRecord
 from melbo_app.library.completions import Comparison, ComparisonKind, ComparisonSummary, Completion
 from melbo_app.workbench.banks import Shelf
 from melbo_app.workbench.base import EXAMPLE, Stop
@@ -27,6 +27,8 @@ from melbo_app.workbench.base import EXAMPLE, Stop
 if TYPE_CHECKING:  # torch, scipy and umap take seconds to import, and the page is up before them
     from melbo_app.analysis.figures import Colouring
     from melbo_app.engine.model import LanguageModel
+
+RunawayPlace = Literal["trained", "held out", "steered"]
 
 
 class Steering(Shelf):
@@ -100,17 +102,22 @@ class Steering(Shelf):
         """The last presses of Steer, or the last maps or sweeps, newest first."""
         return self._completions.recent(limit, kind)
 
-    def runaways(self, bank: str) -> dict[int, float]:
-        """The vectors of a bank that ran away, in their training or when they were steered with: the smallest |R|."""
+    def runaways(self, bank: str) -> dict[int, dict[RunawayPlace, float]]:
+        """The vectors of a bank that ran away, each with where it did and the smallest |R| there: on the prompts of its
+        training, on those that were kept out, and when it was steered with."""
         found = self.bank(bank)
-        effect, radius = found.record.effect, found.record.radius
-        shares = (effect.runaway if effect else None) or []
-        trained = {vector: radius for vector, share in enumerate(shares) if share > 0}
-        steered = self._completions.runaways(found.hash, target_of(found.record.blocks, found))
-        return {
-            vector: min(known[vector] for known in (trained, steered) if vector in known)
-            for vector in sorted({*trained, *steered})
+        places: dict[int, dict[RunawayPlace, float]] = {}
+        measured: dict[RunawayPlace, EffectRecord | None] = {
+            "trained": found.record.effect,
+            "held out": found.record.held_out_effect,
         }
+        for place, effect in measured.items():
+            for vector, share in enumerate((effect.runaway if effect else None) or []):
+                if share > 0:
+                    places.setdefault(vector, {})[place] = found.record.radius
+        for vector, radius in self._completions.runaways(found.hash, target_of(found.record.blocks, found)).items():
+            places.setdefault(vector, {})["steered"] = radius
+        return dict(sorted(places.items()))
 
     def completion(self, id: int) -> Completion:
         """One completion."""

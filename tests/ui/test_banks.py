@@ -67,6 +67,19 @@ def export(page: Page, ending: str, folder: Path, vector: str = "") -> Path:
     return path
 
 
+def test_the_figures_of_a_record_are_on_the_page(page: Page) -> None:
+    bank = sample()
+    effect = bank.record.effect
+    assert effect is not None and effect.agreement is None
+    steps.tab(page, "Banks")
+    page.locator(f'#bank-table tr[data-key="{steps.SAMPLE}"]').click()
+    rows = page.locator("#bank-effect tbody tr")
+    expect(rows).to_have_count(1 + len(bank.vectors))
+    figures = [f"{effect.objective[5]:.4g}", f"{effect.change[5]:.3g}", "–", "no"]
+    expect(rows.nth(6).locator("td")).to_have_text(["5", "trained on", *figures])
+    assert f"J {figures[0]} a prompt, mean ‖Δ‖ {figures[1]}" in (steps.cards(page).nth(5).get_attribute("title") or "")
+
+
 def test_exported_bank_can_be_imported_used_and_deleted(page: Page, tmp_path: Path) -> None:
     steps.tab(page, "Banks")
     page.locator(f'#bank-table tr[data-key="{steps.SAMPLE}"]').click()

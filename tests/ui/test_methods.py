@@ -11,20 +11,23 @@ def test_a_method_shows_its_source_and_the_fields_that_it_takes(page: Page) -> N
     steps.open_train(page)
     page.locator("#train-more").get_by_role("button").first.click()
     about, against = page.locator("#train-method-about"), page.locator("#train-against")
-    for method, source, contrast, begin, weight, agreement, most in [
-        ("soft-delta", "Mack & Turner", False, True, True, True, "60"),
-        ("jacobian", "Ayyub 2026", False, False, False, False, "15"),
-        ("contrast-pca", "Zou et al.", True, False, False, False, "1"),
-        ("joint", "Mack & Turner 2024", False, True, False, True, "60"),
+    for method, source, contrast, begin, weight, climbs, draws, most in [
+        ("soft-delta", "Mack & Turner", False, True, True, True, True, "60"),
+        ("transcoding", "Mack 2024", False, True, False, False, True, "20"),
+        ("jacobian", "Ayyub 2026", False, False, False, False, True, "15"),
+        ("contrast-pca", "Zou et al.", True, False, False, False, False, "1"),
+        ("joint", "Mack & Turner 2024", False, True, False, True, True, "60"),
     ]:
         steps.choose_method(page, method)
         expect(about).to_contain_text(source)
         expect(against).to_be_visible(visible=contrast)
         expect(page.locator("#train-begin")).to_be_visible(visible=begin)
         expect(page.locator("#train-orthogonality")).to_be_visible(visible=weight)
-        expect(page.locator("#train-agreement")).to_be_visible(visible=agreement)
+        expect(page.locator("#train-agreement")).to_be_visible(visible=climbs)
+        expect(page.locator("#train-saturation")).to_be_visible(visible=climbs)
+        expect(page.locator("#train-seed")).to_be_visible(visible=draws)
         expect(steps.field(page, "train-steps")).to_have_value(most)
-        label = "Steps" if method == "contrast-pca" else "Most steps"
+        label = "Steps" if method in ("contrast-pca", "transcoding") else "Most steps"
         expect(page.locator("#train-steps").get_by_text(label, exact=True)).to_be_visible()
 
 

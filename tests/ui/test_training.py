@@ -31,6 +31,7 @@ def test_trained_bank_is_chosen_and_steers(page: Page) -> None:
     expect(steps.field(page, "train-name")).to_have_value("")  # it is taken by now
     expect(page.locator("#train-curves .js-plotly-plot .scatterlayer .trace")).to_have_count(4)
     expect(page.locator("#train-curves .mx-plot")).to_have_attribute("data-points", "24")
+    expect(page.locator("#train-effect tbody tr")).to_have_count(5)  # all, and each of them
     expect(steps.field(page, "bank")).to_have_value("season")
     expect(steps.chosen_cards(page)).to_have_count(4)
     expect(page.locator("#provenance")).to_contain_text("What is the best season?")

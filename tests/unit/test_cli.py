@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -274,7 +275,10 @@ def test_train_with_agreement_tells_what_vectors_do_on_prompts_that_are_kept_out
     again = ask(*shlex.split(shown["command"])[3:-1], "b", "--json").json
     assert again["hash"] == told["hash"]
     for_people = ask(*words[:-1], "c").out
-    assert for_people.count("prompts: mean agreement ") == 2
+    for place, effect in (("training", told["effect"]), ("held-out", told["held_out_effect"])):
+        means = [sum(effect[figure]) / 2 for figure in ("objective", "change", "agreement")]
+        line = "on {} prompts: mean J per prompt {:.4g}, mean change {:.4g}, mean agreement {:.2f}\n"
+        assert line.format(place, *means) in for_people
 
 
 @pytest.mark.parametrize(
@@ -291,6 +295,7 @@ def test_train_without_json_is_for_people_and_its_progress_stays_on_standard_err
     told = ask("train", "--prompt", "x", "--name", "a", "--vectors", 2, "--steps", 2)
     assert told.code == 0
     assert told.out.startswith("a: 2 vectors, R = ") and told.out.count("J = ") == 2
+    assert re.search(r"on training prompts: mean J per prompt \S+, mean change \S+, mean agreement –\n", told.out)
     assert told.err[0] == "loading the model" and told.err[-1] == "step 2 of at most 2 (100 %)"
 
 

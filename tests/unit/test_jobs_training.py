@@ -17,6 +17,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import BusyError, InputError, Stopped, StorageError
 from melbo_app.jobs.job import Job
+from melbo_app.jobs.request import TrainingRequest, read_request
 from melbo_app.jobs.training import command, layers
 from melbo_app.jobs.work import result_of
 from melbo_app.library import atomic, banks
@@ -101,6 +102,32 @@ def test_the_record_says_what_the_vectors_do_on_prompts_that_were_kept_out(bench
     assert record.held_out_effect.objective != record.effect.objective
     kept = bench.bank("a").record
     assert (kept.effect, kept.held_out_effect) == (record.effect, record.held_out_effect)
+
+
+def test_a_stop_while_the_effect_is_measured_keeps_the_vectors_and_says_what_is_missing(bench, monkeypatch):
+    monkeypatch.setattr("melbo_app.jobs.training.A_MOMENT", 0.0)
+    pressed = []
+    work = bench.train([PROMPT], QUICK, "a", stop=lambda: bool(pressed))
+    bank = result_of(work, lambda now: pressed.append(now) if now.done == QUICK.steps else None)
+    assert bank.hash == trained(bench, "b").hash and bank.record.effect is None
+    assert bank.record.note == "Stopped: 3 of 3 vectors, 4 steps. Effect and runaways were not measured."
+
+
+def test_the_record_names_only_options_that_counted(bench):
+    counted = trained(bench, "a").record
+    assert (counted.saturation, counted.agreement, counted.orthogonality, counted.start) == (0.3, 0.0, None, "random")
+    for method in ("random", "jacobian"):
+        record = trained(bench, method, replace(QUICK, method=method, steps=None)).record
+        assert (record.saturation, record.agreement, record.orthogonality, record.start) == (None,) * 4
+
+
+def test_a_request_of_an_earlier_version_loads_without_what_made_no_difference():
+    kept = TrainingRequest(prompts=(PROMPT,), config=QUICK, name="a", model="m").model_dump(mode="json")
+    unused = {"method": "transcoding", "saturation": 0.3, "orthogonality": 5.0, "temperature": 0.2, "seed": 7}
+    found = read_request({**kept, "config": {**kept["config"], **unused}})
+    assert found.config == replace(QUICK, method="transcoding", seed=7)
+    used = {"method": "soft-delta", "saturation": 0.2, "orthogonality": 5.0, "agreement": 0.1, "temperature": 0.2}
+    assert read_request({**kept, "config": {**kept["config"], **used}}).config == replace(QUICK, **used)
 
 
 def test_prompts_that_are_kept_out_change_nothing_of_the_vectors(bench):
@@ -313,14 +340,20 @@ def test_stop_keeps_the_vectors_that_are_finished(bench):
     np.testing.assert_allclose(kept.vectors[:2], whole.vectors, atol=1e-5)
 
 
-def test_stop_of_a_joint_training_keeps_all_its_vectors_as_they_are(bench, never_arrives):
+@pytest.mark.parametrize("moment", [60.0, 0.0])
+def test_stop_of_a_joint_training_keeps_all_its_vectors_as_they_are(bench, never_arrives, moment, monkeypatch):
+    monkeypatch.setattr("melbo_app.jobs.training.A_MOMENT", moment)
     job = bench.start_training([PROMPT], ENDLESS, "a")
     wait_until(lambda: job.progress is not None and job.progress.done >= 2)
     job.stop()
     assert job.wait(PATIENCE) and job.state == "stopped"
     kept = bench.bank("a")
     assert len(kept.vectors) == 3 and kept.record.steps < 1_000_000
-    assert kept.record.effect is None  # a stop is quick
+    if moment:
+        assert kept.record.effect.runaway == [0, 0, 0] and "measured" not in kept.record.note
+    else:  # a stop is quick
+        assert kept.record.effect is None
+        assert kept.record.note.endswith(" steps. Effect and runaways were not measured.")
     np.testing.assert_allclose(np.linalg.norm(kept.vectors, axis=1), 6.0, rtol=1e-5)
 
 

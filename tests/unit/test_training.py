@@ -622,10 +622,10 @@ def test_soft_orthogonality_brings_down_the_cosines_it_names(piece):
 def test_agreement_makes_vectors_do_the_same_in_all_prompts(form):
     lm = tiny("llama")
     piece = ModelSlice(lm, encoded(lm, *TEXTS, "heat"), 0, 2)
-    config = replace(CONFIG, vectors=4, steps=30, agreement_form=form)
+    config = replace(CONFIG, vectors=4, steps=30)
     agreements = []
-    for weight in (0.0, 5.0):
-        vectors = trained(piece, replace(config, agreement=weight)).vectors
+    for options in ({}, {"agreement": 5.0, "agreement_form": form}):
+        vectors = trained(piece, replace(config, **options)).vectors
         deltas, mask = piece.deltas(vectors), piece.encoded.attention_mask.bool()
         means = torch.stack([deltas[:, row, mask[row]].mean(dim=1) for row in range(3)], dim=1)
         unit = torch.nn.functional.normalize(means, dim=-1)
@@ -638,11 +638,6 @@ def test_agreement_needs_two_prompts():
     alone = ModelSlice(lm, encoded(lm, "hello"), 0, 2)
     with pytest.raises(InputError, match="agreement: there is one prompt only. Train on two prompts or more"):
         train(alone, replace(CONFIG, agreement=0.1))
-
-
-def test_without_agreement_its_settings_change_nothing(piece):
-    plainly = trained(piece, CONFIG).vectors
-    assert torch.equal(trained(piece, replace(CONFIG, agreement_form="contrastive", temperature=3.0)).vectors, plainly)
 
 
 def test_sequential_vectors_do_not_depend_on_how_many_follow(piece):

@@ -489,15 +489,21 @@ def test_many_maps_do_not_hide_the_comparisons(bench, bank):
     assert [entry.id for entry in bench.comparisons(limit=1)] == [first]
 
 
-def test_runaways_are_those_of_the_training_and_of_every_steering(bench, bank):
+def test_runaways_are_those_of_the_training_of_prompts_kept_out_and_of_every_steering(bench, bank):
     effect = bank.record.effect
     assert effect is not None and effect.runaway == [0.0, 0.0, 0.0]
     assert bench.runaways("a") == {}
     result_of(bench.steer("a", [PROMPT], [1], [5e5, -2e5], SHORT))
-    assert bench.runaways("a") == {1: 2e5}
+    assert bench.runaways("a") == {1: {"steered": 2e5}}
     fled = effect.model_copy(update={"runaway": [0.0, 0.5, 1.0]})
-    bench._banks.save(Bank(bank.record.model_copy(update={"name": "b", "effect": fled}), bank.vectors))
-    assert bench.runaways("b") == {1: 6.0, 2: 6.0}
+    elsewhere = effect.model_copy(update={"runaway": [0.25, 0.0, 0.5]})
+    told = {"name": "b", "effect": fled, "held_out_effect": elsewhere}
+    bench._banks.save(Bank(bank.record.model_copy(update=told), bank.vectors))
+    assert bench.runaways("b") == {
+        0: {"held out": 6.0},
+        1: {"trained": 6.0, "steered": 2e5},
+        2: {"trained": 6.0, "held out": 6.0},
+    }
 
 
 # --- labels ----------------------------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from melbo_app.ui.components.live import live
 
 
 def vector_cards(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
-    """Value: {vectors: [{index, name, rating, objective, runaway}], selected: [index]}. Event: pick.
+    """Value: {vectors: [{index, name, rating, objective, effect, runaway}], selected: [index]}. Event: pick.
 
-    ``runaway`` is the smallest |R| at which the vector ran away, or None.
+    ``effect`` are lines about what the vector does; ``runaway`` is a list of {radius, where}: the smallest |R| at
+    which it ran away in each place.
     """
     return live("vector_cards", value, elem_id=elem_id)

@@ -12,6 +12,7 @@ from melbo_app.library.formats.known import ENDINGS, FORMATS, GGUF, READ, by_key
 from melbo_app.sizes import size_text
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
+from melbo_app.ui.effect_table import effect_table
 from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.forms import bank_chosen, optional_real, optional_whole
 from melbo_app.ui.forms import chosen as chosen_vectors
@@ -41,6 +42,7 @@ class BanksTab:
         self.table = record_table({"columns": COLUMNS, "wide": WIDE}, elem_id="bank-table")
         self._chosen = gr.State(None)
         self.details = note_view(note(NOTHING), elem_id="bank-details")
+        self.effect = record_table(elem_id="bank-effect")
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.use = gr.Button("Use for steering", elem_id="bank-use", size="sm", scale=0, min_width=140)
             self.delete = gr.Button("Delete …", elem_id="bank-delete", size="sm", scale=0, min_width=100)
@@ -92,7 +94,7 @@ class BanksTab:
                 self.insert = gr.Button("Insert the chosen vectors", elem_id="bank-insert", min_width=170)
                 self.new_name = gr.Textbox(label="Name of the new bank", max_lines=1, elem_id="bank-combine-name")
                 self.combine = gr.Button("Combine", variant="primary", elem_id="bank-combine", min_width=110)
-        self.outputs = [self.table, self._chosen, self.details, self.confirm, self.keep]
+        self.outputs = [self.table, self._chosen, self.details, self.effect, self.confirm, self.keep]
 
     def bind(self, tab: gr.Tab) -> None:
         """Bind the shelf; ``tab`` shows its newest state whenever it is opened."""
@@ -130,7 +132,8 @@ class BanksTab:
             "message": "No banks yet: train one, or import.",
         }  # fmt: skip
         details = note(*_details(line), tone="plain") if line else note(NOTHING)
-        return [table, chosen, details, gr.Button(visible=False), gr.Button(visible=False)]
+        effect = effect_table(line.record, line.vectors) if line and line.record else {}
+        return [table, chosen, details, effect, gr.Button(visible=False), gr.Button(visible=False)]
 
     def _pick(self, event: gr.EventData) -> list[Any]:
         return self.open(event.key)

@@ -12,6 +12,8 @@ from melbo_app.errors import MelboError
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
+from melbo_app.ui.components.record_table import record_table
+from melbo_app.ui.effect_table import effect_table
 from melbo_app.ui.forms import Returning, asked_by, bank_chosen, optional_real, prompts_from, real, whole
 from melbo_app.ui.guard import bind
 from melbo_app.ui.method_form import VECTORS, MethodForm, steps_label
@@ -67,13 +69,14 @@ class TrainTab:
                 self.progress = progress_bar(resting(), elem_id="train-progress")
                 self.again = gr.Button("Save the trained bank again", elem_id="train-save-again", visible=False)
                 self.curves = plotly_view({"message": EMPTY}, elem_id="train-curves")
+                self.effect = record_table(elem_id="train-effect")
                 self.use = gr.Button("Use the trained bank", elem_id="train-use", visible=False)
         self.form_outputs = [
             self.source, self.target, self.scope, self.radius, self.relative, self._norm, self.norm,
         ]  # fmt: skip
         self.place_outputs = [self.source, self.target, self.radius, self.relative, self._norm, self.norm]
         self.suggest_inputs = [*session.prompt_inputs, session.scope]
-        self.job_outputs = [self.progress, self.curves, self.again, self.use]
+        self.job_outputs = [self.progress, self.curves, self.effect, self.again, self.use]
 
     def bind(self, wake: gr.Timer) -> None:
         """Bind the form; ``wake`` is the timer that watches the training."""
@@ -87,7 +90,7 @@ class TrainTab:
         fields = [session.prompt, self.name]
         bind(self.again.click, self._save_again, fields, [self.progress, self.again, session.bank])
         bind(self.use.click, self._use, None, session.bank_outputs)
-        self.how.bind(self.vectors, self.steps)
+        self.how.bind(self.vectors, self.steps, self.seed)
         bind(self.radius.input, self._to_relative, [self.radius, self._norm], self.relative)
         bind(self.relative.input, self._to_radius, [self.relative, self._norm], self.radius)
         bind(
@@ -151,16 +154,19 @@ class TrainTab:
         """Values of ``job_outputs`` for the training that runs, or the last one."""
         job, waiting = self._workbench.training_job(), self._workbench.unsaved_bank()
         again = gr.Button(f"Save “{waiting}” again", visible=True) if waiting else gr.Button(visible=False)
-        made = None if job is None or job.is_active or job.result is None else job.result.record.name
-        use = gr.Button(f"Use “{made}” for steering", visible=True) if made else gr.Button(visible=False)
+        bank = None if job is None or job.is_active else job.result
+        use = gr.Button(visible=False)
+        if bank is not None:
+            use = gr.Button(f"Use “{bank.record.name}” for steering", visible=True)
+        effect = effect_table(bank.record, len(bank.vectors)) if bank is not None else {}
         if job is None or job.progress is None or not job.progress.curves:
-            return [self._progress(), gr.skip(), again, use]
+            return [self._progress(), gr.skip(), effect, again, use]
         from melbo_app.analysis.figures import curves_figure  # late: plotly takes a second to import
 
         progress = job.progress
         curves = [list(curve) for curve in progress.curves]
         figure = curves_figure(curves, progress.done, progress.total, job.title)
-        return [self._progress(), figure_value(figure), again, use]
+        return [self._progress(), figure_value(figure), effect, again, use]
 
     def _progress(self) -> dict[str, Any]:
         waiting = [job.title for job in self._workbench.active_jobs("training") if job.state == "waiting"]
@@ -202,7 +208,7 @@ class TrainTab:
             p=real("p", p),
             q=optional_real("q", q),
             scope=scope,
-            seed=whole("seed", seed),
+            seed=self.how.seed(method, seed),
             **self.how.values(system, template, method, *options),
         )
         prompts = prompts_from(text, system, template)

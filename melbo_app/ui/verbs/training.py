@@ -55,16 +55,16 @@ class TrainingVerbs:
             vectors: how many; left out: 8, or as many as the method can find
             method: how they are found; docs/methods.md describes each
             steps: most steps (for sequential: of each vector); left out: the method's own
-            start: where vectors that are improved begin
+            start: where vectors that are improved begin: joint, sequential, transcoding and the soft methods
             against: user texts of the other side, for difference-of-means and contrast-pca
             held_out: user texts that are not trained on, to measure the vectors on
             p: power of the token norms in the objective
             q: root of their sum; left out: p
-            saturation: share of a token's norm at which its change counts most; 0: all counts
+            saturation: share of a token's norm at which its change counts most; 0: all; joint, sequential, soft methods
             orthogonality: weight of the soft methods' penalty on cosines
-            agreement: weight of doing the same in all prompts; 0: none
-            agreement_form: whether other vectors count against it
-            temperature: τ of agreement
+            agreement: weight of doing the same in all prompts; 0: none; joint, sequential, soft methods
+            agreement_form: whether other vectors count against it; with agreement
+            temperature: τ of agreement; with agreement
             seed: of all random numbers
         Returns:
             the job: id (for `job` and `stop_job`), state, place in the queue, progress, log, bank, error …

@@ -1,0 +1,81 @@
+"""What the vectors of a bank do, as its record says: a table for all of them, lines for one."""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from melbo_app.library.bank import BankRecord, EffectRecord
+
+COLUMNS = ["vector", "prompts", "J a prompt", "mean ‖Δ‖", "agreement", "runaway"]
+FIGURES = COLUMNS[2:]
+TRAINED, KEPT_OUT = "trained on", "kept out"
+
+
+def effect_table(record: BankRecord, vectors: int) -> dict[str, Any]:
+    """Value of a record table: for each vector a row on the prompts of its training and, where some were kept out, one
+    on those; the means come first. What is not known is a dash.
+
+    J is per prompt and nothing of it saturated, so that it compares between rows.
+    """
+    sides = _sides(record)
+    if not any(values for _, side in sides for values in side):
+        return {"columns": COLUMNS, "figures": FIGURES, "message": "What its vectors do was not measured."}
+    every: list[int | None] = [*([None] if vectors > 1 else []), *range(vectors)]
+    rows = [
+        {"cells": ["" if place else "all" if vector is None else str(vector), name, *_figures(side, vector)]}
+        for vector in every
+        for place, (name, side) in enumerate(sides)
+    ]
+    return {"columns": COLUMNS, "figures": FIGURES, "rows": rows}
+
+
+def effect_lines(record: BankRecord, vector: int) -> list[str]:
+    """The same of one vector, a line for each side."""
+    lines = []
+    for name, side in _sides(record):
+        objective, change, agreement, runaway = _figures(side, vector)
+        told = f"on prompts {name}: J {objective} a prompt, mean ‖Δ‖ {change}, agreement {agreement}"
+        lines.append(told + ("" if runaway != "–" else ", runaway not measured"))
+    return lines
+
+
+Side = tuple[Sequence[float] | None, Sequence[float] | None, Sequence[float] | None, Sequence[float] | None]
+
+
+def _sides(record: BankRecord) -> list[tuple[str, Side]]:
+    trained = _side(record.effect)
+    if record.effect is None and record.objective and record.prompts:  # the sum over the prompts of the training
+        trained = ([value / len(record.prompts) for value in record.objective], *trained[1:])
+    sides = [(TRAINED, trained)]
+    if record.held_out or record.held_out_effect:
+        sides.append((KEPT_OUT, _side(record.held_out_effect)))
+    return sides
+
+
+def _side(effect: EffectRecord | None) -> Side:
+    if effect is None:
+        return None, None, None, None
+    return effect.objective, effect.change, effect.agreement, effect.runaway
+
+
+def _figures(side: Side, vector: int | None) -> list[str]:
+    """J, change, agreement and runaway of a vector, or their means; of runaways, how many there are."""
+    objective, change, agreement, runaway = side
+    first = [_text(_of(objective, vector), "#.4g"), _text(_of(change, vector), "#.3g")]
+    first.append(_text(_of(agreement, vector), ".2f"))
+    if runaway is None:
+        return [*first, "–"]
+    if vector is None:
+        return [*first, f"{sum(share > 0 for share in runaway)} of {len(runaway)}"]
+    return [*first, f"{max(runaway[vector], 0.01):.0%}" if runaway[vector] else "no"]
+
+
+def _text(value: float | None, form: str) -> str:
+    """Always the same number of digits, so that numbers below each other compare."""
+    return "–" if value is None else f"{value:{form}}".removesuffix(".")
+
+
+def _of(values: Sequence[float] | None, vector: int | None) -> float | None:
+    if values is None:
+        return None
+    return fmean(values) if vector is None else values[vector]
