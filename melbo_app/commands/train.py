@@ -140,13 +140,16 @@ def train(
         "model": record.model,
         "hash": bank.hash,
         "stopped": stop.pressed,
+        "note": record.note,
     }
     lines = [f"{record.name}: {len(bank.vectors)} vectors, R = {record.radius:g}, {record.seconds:.1f} s"]
-    for number, value in enumerate(record.objective or []):
+    for number in range(len(bank.vectors)):
+        objective = f"J = {record.objective[number]:.4g}" if record.objective else "J was not measured"
         strength = f", strength {record.strength[number]:.4g}" if record.strength else ""
-        lines.append(f"  vector {number}: J = {value:.4g}{strength}")
+        lines.append(f"  vector {number}: {objective}{strength}")
     for name, effect in (("training", record.effect), ("held-out", record.held_out_effect)):
         if effect is not None and effect.agreement is not None:
             means = [sum(values) / len(values) for values in (effect.agreement, effect.change)]
             lines.append(f"  on {name} prompts: mean agreement {means[0]:.2f}, mean change {means[1]:.4g}")
+    lines += [f"  {record.note}"] if record.note else []
     show(result, lines, as_json)

@@ -14,7 +14,8 @@ def by_strength(bank: Bank) -> list[tuple[int, float]]:
     """
     strength = bank.record.strength
     if strength is None:
-        raise InputError("bank", f"“{bank.record.name}” has no strengths", "Those of transcoding and jacobian have")
+        remedy = "Those of transcoding, jacobian, difference-of-means and contrast-pca have"
+        raise InputError("bank", f"“{bank.record.name}” has no strengths", remedy)
     return _ordered(strength)
 
 

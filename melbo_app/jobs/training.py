@@ -111,7 +111,7 @@ def train_bank(
         )
     give_back()
     template = getattr(lm.tokenizer, "chat_template", None)
-    note = None
+    note = result.note
     if result.stopped:
         note = f"Stopped: {len(result.vectors)} of {config.vectors} vectors, {result.steps} steps."
     record = BankRecord(
@@ -136,6 +136,8 @@ def train_bank(
         objective=result.objective,
         curves=result.curves,
         strength=result.strength,
+        residual=result.residual,
+        stopped=result.stopped,
         saturation=config.saturation_share,
         orthogonality=config.orthogonality if config.method.startswith("soft") else None,
         agreement=config.agreement,

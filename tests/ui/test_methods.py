@@ -13,7 +13,7 @@ def test_a_method_shows_its_source_and_the_fields_that_it_takes(page: Page) -> N
     about, against = page.locator("#train-method-about"), page.locator("#train-against")
     for method, source, contrast, begin, weight, agreement, most in [
         ("soft-delta", "Mack & Turner", False, True, True, True, "60"),
-        ("jacobian", "Ayyub 2026", False, False, False, False, "15"),
+        ("jacobian", "Ayyub 2026", False, False, False, False, "60"),
         ("contrast-pca", "Zou et al.", True, False, False, False, "1"),
         ("joint", "Mack & Turner 2024", False, True, False, True, "60"),
     ]:
