@@ -159,11 +159,13 @@ def train(
         "model": record.model,
         "hash": bank.hash,
         "stopped": stop.pressed,
+        "note": record.note,
     }
     lines = [f"{record.name}: {len(bank.vectors)} vectors, R = {record.radius:g}, {record.seconds:.1f} s"]
-    for number, value in enumerate(record.objective or []):
+    for number in range(len(bank.vectors)):
+        objective = f"J = {record.objective[number]:.4g}" if record.objective else "J was not measured"
         strength = f", strength {record.strength[number]:.4g}" if record.strength else ""
-        lines.append(f"  vector {number}: J = {value:.4g}{strength}")
+        lines.append(f"  vector {number}: {objective}{strength}")
     for place, effect in (("training", record.effect), ("held-out", record.held_out_effect)):
         if effect is not None:
             alike = "–" if effect.agreement is None else f"{fmean(effect.agreement):.2f}"

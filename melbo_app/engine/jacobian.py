@@ -33,6 +33,10 @@ class SingularVectors:
     """σ R after each pass: what Δ(θ) of norm R amounts to, to first order."""
     passes: int
     stopped: bool
+    converged: bool
+    """Whether nothing was left to find."""
+    residual: float | None
+    """The largest ‖JᵀJ v − σ² v‖ of these vectors as a share of σ₁²: 0 for singular vectors. None before a pass."""
 
 
 def gram(piece: CausalMap, mask: Tensor, directions: Tensor, stop: Stop | None = None) -> Tensor:
@@ -79,13 +83,17 @@ def singular_vectors(ascent: Ascent, count: int, passes: int) -> Generator[Train
     basis = images = torch.zeros(0, ascent.width, dtype=torch.float64)
     directions, values = basis, torch.zeros(0, dtype=torch.float64)
     curves: list[list[float]] = [[] for _ in range(count)]
-    done, stopped = 0, False
+    done, stopped, residual = 0, False, None
+    least = tolerance(ascent.piece.baseline.dtype)
     if begun := ascent.resume("jacobian"):
         basis, images, directions, values, block = (begun.tensors[name] for name in KEPT)
         curves, done = begun.facts["curves"], begun.facts["done"]
+        if done:
+            _, squares, residuals = _ritz(basis, images, count)
+            residual = _share(residuals, squares)
     else:
         block = polar(random_rows(count, ascent.width, 1.0, ascent.generator), 1.0).double()
-    progress = TrainingProgress(f"Jacobian, pass 1 of {passes}", 0, passes, None, curves, 0)
+    progress = TrainingProgress(f"Jacobian, pass 1 of at most {passes}", 0, passes, None, curves, 0)
     kept = zip(KEPT, (basis, images, directions, values, block), strict=True)
     ascent.keep("jacobian", dict(kept), curves=curves, done=done)
     try:
@@ -97,15 +105,17 @@ def singular_vectors(ascent: Ascent, count: int, passes: int) -> Generator[Train
             for curve, value in zip(curves, values.tolist(), strict=True):
                 curve.append(value * ascent.config.radius)
             done += 1
-            block = _new_directions(residuals, basis, CONVERGED * float(squares.max()))
+            residual = _share(residuals, squares)
+            block = _new_directions(residuals, basis, least * float(squares.max()))
             kept = zip(KEPT, (basis, images, directions, values, block), strict=True)
             ascent.keep("jacobian", dict(kept), curves=curves, done=done)
             left = ascent.seconds_left(done, passes)
-            progress = TrainingProgress(f"Jacobian, pass {done} of {passes}", done, passes, left, curves, count)
+            stage = f"Jacobian, pass {done} of at most {passes}: {residual:.1g} is left over, ends below {least:.1g}"
+            progress = TrainingProgress(stage, done, passes, left, curves, count)
             yield progress
     except Stopped:
         stopped = True
-    return SingularVectors(directions, values.tolist(), curves, done, stopped)
+    return SingularVectors(directions, values.tolist(), curves, done, stopped, not len(block), residual)
 
 
 def _images(ascent: Ascent, block: Tensor, now: TrainingProgress) -> Generator[TrainingProgress, None, Tensor]:
@@ -141,6 +151,17 @@ def _ritz(basis: Tensor, images: Tensor, count: int) -> tuple[Tensor, Tensor, Te
     squares, coordinates = squares.flip(0)[:count], coordinates.flip(1)[:, :count].T
     directions = coordinates @ basis
     return directions, squares, coordinates @ images - squares[:, None] * directions
+
+
+def tolerance(dtype: torch.dtype) -> float:
+    """The residual that is small enough: no pass gets under the rounding of a model's numbers."""
+    return max(CONVERGED, torch.finfo(dtype).eps)
+
+
+def _share(residuals: Tensor, squares: Tensor) -> float:
+    """The norm of the largest residual as a share of the largest eigenvalue."""
+    largest = float(squares.max())
+    return float(residuals.norm(dim=1).max()) / largest if largest > 0 else 0.0
 
 
 def _new_directions(residuals: Tensor, basis: Tensor, least: float) -> Tensor:

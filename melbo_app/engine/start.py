@@ -15,18 +15,21 @@ from melbo_app.errors import Stopped
 def starting_rows(ascent: Ascent, count: int) -> Generator[TrainingProgress, None, Tensor]:
     """[count, d] float32 rows of norm R on the CPU: random, or the Jacobian's leading singular vectors.
 
-    Of a singular vector's two signs the one with the larger J is taken.
+    Of a singular vector's two signs the one with the larger J is taken. There are d of them: what is asked for beyond
+    that is random.
 
     Raises:
         Stopped: a stop came before there was anything to begin with.
     """
+    radius, width = ascent.config.radius, ascent.width
     if ascent.config.start == "random":
-        return random_rows(count, ascent.width, ascent.config.radius, ascent.generator)
-    found = yield from singular_vectors(ascent, count, DEFAULT_STEPS["jacobian"])
+        return random_rows(count, width, radius, ascent.generator)
+    found = yield from singular_vectors(ascent, min(count, width), DEFAULT_STEPS["jacobian"])
     if found.stopped:
         raise Stopped
-    rows = (ascent.config.radius * found.directions).float()
+    rows = (radius * found.directions).float()
     now = TrainingProgress("choosing signs", found.passes, found.passes, None, found.curves, 0)
     values = yield from ascent.values_in_turn(torch.cat([rows, -rows]).to(ascent.device), now)
     ahead, behind = torch.tensor(values).chunk(2)
-    return torch.where((behind > ahead)[:, None], -rows, rows)
+    rows = torch.where((behind > ahead)[:, None], -rows, rows)
+    return torch.cat([rows, random_rows(count - len(rows), width, radius, ascent.generator)])

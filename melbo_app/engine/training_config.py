@@ -39,7 +39,8 @@ class MethodDescription:
 METHOD_DESCRIPTIONS: dict[Method, MethodDescription] = {
     "joint": MethodDescription(
         "Changes the target layer as much as it can, all vectors at once and at right angles to each other.",
-        "MELBO Explorer, after Mack & Turner 2024, Mechanistically Eliciting Latent Behaviors in Language Models",
+        "MELBO Explorer, after Mack & Turner 2024, Mechanistically Eliciting Latent Behaviors in Language Models, with "
+        "the symmetric orthogonalisation of Löwdin 1950",
         steps=60,
     ),
     "sequential": MethodDescription(
@@ -49,12 +50,12 @@ METHOD_DESCRIPTIONS: dict[Method, MethodDescription] = {
     ),
     "soft-theta": MethodDescription(
         "All vectors at once; right angles are asked for by a penalty on the cosines of θ, not enforced.",
-        "Mack & Turner 2024 name it as further work",
+        "Proposed, not tried, by A. Mack in the comments on Mack & Turner 2024",
         steps=60,
     ),
     "soft-delta": MethodDescription(
         "All vectors at once, with a penalty on the cosines of what they change: alike effects are pushed apart.",
-        "Mack & Turner 2024 name it as further work",
+        "Proposed, not tried, by A. Mack in the comments on Mack & Turner 2024",
         steps=60,
     ),
     "transcoding": MethodDescription(
@@ -65,7 +66,7 @@ METHOD_DESCRIPTIONS: dict[Method, MethodDescription] = {
     "jacobian": MethodDescription(
         "The directions that an infinitely small step changes the target layer most along, each with both signs.",
         "Ayyub 2026, Power Steering: Behavior Steering via Layer-to-Layer Jacobian Singular Vectors",
-        steps=15,
+        steps=60,
         iterates=False,
     ),
     "difference-of-means": MethodDescription(

@@ -9,7 +9,7 @@ from melbo_app.errors import InputError
 def word_difference(lm: LanguageModel, toward: str, away: str) -> torch.Tensor:
     """The output matrix's row for the first token of ``toward`` less that for ``away``: [d] float32 on the CPU.
 
-    A residual that moves along it makes the model rather say the one than the other (Mack 2024 ranks by it).
+    A residual that moves along it below the final norm makes the model rather say the one than the other.
 
     Raises:
         InputError: a word without a token, or two that begin with the same.

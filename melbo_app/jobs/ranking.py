@@ -14,12 +14,16 @@ def by_strength(bank: Bank) -> list[tuple[int, float]]:
     """
     strength = bank.record.strength
     if strength is None:
-        raise InputError("bank", f"“{bank.record.name}” has no strengths", "Those of transcoding and jacobian have")
+        remedy = "Those of transcoding, jacobian, difference-of-means and contrast-pca have"
+        raise InputError("bank", f"“{bank.record.name}” has no strengths", remedy)
     return _ordered(strength)
 
 
 def by_direction(bank: Bank, direction: np.ndarray) -> list[tuple[int, float]]:
-    """(vector, cosine of its output direction with ``direction`` [d]), the largest cosine first (Mack 2024)."""
+    """(vector, cosine of its output direction with ``direction`` [d]), the largest cosine first.
+
+    Mack 2024 takes what vectors change near the last layer instead of at the target; docs/methods.md compares.
+    """
     outputs, unit = outputs_of(bank).astype(np.float64), direction / np.linalg.norm(direction)
     norms = np.linalg.norm(outputs, axis=1)
     return _ordered((outputs @ unit / np.where(norms > 0, norms, 1)).tolist())

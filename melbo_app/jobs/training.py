@@ -117,8 +117,8 @@ def train_bank(
         )
     give_back()
     template = getattr(lm.tokenizer, "chat_template", None)
-    note = None
-    if result.stopped or effect is None:
+    note, stopped = result.note, result.stopped or effect is None
+    if stopped:
         note = f"Stopped: {len(result.vectors)} of {config.vectors} vectors, {result.steps} steps."
         note += "" if effect else " Effect and runaways were not measured."
     record = BankRecord(
@@ -143,6 +143,8 @@ def train_bank(
         objective=result.objective,
         curves=result.curves,
         strength=result.strength,
+        residual=result.residual,
+        stopped=stopped,
         saturation=config.saturation_share if config.counts("saturation") else None,
         orthogonality=config.orthogonality if config.counts("orthogonality") else None,
         agreement=config.agreement if config.counts("agreement") else None,

@@ -74,13 +74,20 @@ class BankRecord(BaseModel):
     q: float | None = None
     steps: int | None = None
     seed: int | None = None
-    objective: list[float] | None = Field(default=None, description="J of each vector at the end.")
+    objective: list[float] | None = Field(
+        default=None, description="J of each vector at the end; after a stop before the last step (jacobian: None)."
+    )
     curves: list[list[float]] | None = Field(
-        default=None, description="J of each vector at each step; for jacobian to first order."
+        default=None, description="J of each vector at each step; for jacobian R σ after each pass."
     )
     strength: list[FiniteFloat] | None = Field(
         default=None, description="What the method ranks each vector by; see docs/methods.md."
     )
+    residual: FiniteFloat | None = Field(
+        default=None,
+        description="Of jacobian: the largest ‖JᵀJ v − σ² v‖ of its vectors as a share of σ₁²; 0 for singular vectors.",
+    )
+    stopped: bool | None = Field(default=None, description="Whether somebody stopped the training; None: not known.")
     saturation: float | None = Field(
         default=None, description="Share of a token's norm at which its change counts most; 0: all of it counts."
     )
@@ -110,6 +117,11 @@ class BankRecord(BaseModel):
         if self.blocks is not None and max(self.source, self.target or 0) >= self.blocks:
             raise ValueError(f"a model of {self.blocks} blocks has no block {max(self.source, self.target or 0)}")
         return self
+
+    @property
+    def whole(self) -> bool:
+        """Whether the training came to its end. Records that do not say it have a note where it was stopped."""
+        return self.note is None if self.stopped is None else not self.stopped
 
     @property
     def relative_radius(self) -> float | None:

@@ -124,7 +124,7 @@ class _Stages:
                 break
             with suppress(InputError, StorageError):  # it cannot be read: train another one
                 bank = self.bench.bank(one)
-                whole = len(bank.vectors) == config.vectors and bank.record.note is None  # else it was stopped
+                whole = len(bank.vectors) == config.vectors and bank.record.whole
                 if whole and is_of(bank.record, [self.prompt], config):
                     return bank
         return (yield from self.bench.train([self.prompt], config, one, stop=self.stop))

@@ -14,7 +14,7 @@ def test_a_method_shows_its_source_and_the_fields_that_it_takes(page: Page) -> N
     for method, source, contrast, begin, weight, climbs, draws, most in [
         ("soft-delta", "Mack & Turner", False, True, True, True, True, "60"),
         ("transcoding", "Mack 2024", False, True, False, False, True, "20"),
-        ("jacobian", "Ayyub 2026", False, False, False, False, True, "15"),
+        ("jacobian", "Ayyub 2026", False, False, False, False, True, "60"),
         ("contrast-pca", "Zou et al.", True, False, False, False, False, "1"),
         ("joint", "Mack & Turner 2024", False, True, False, True, True, "60"),
     ]:

@@ -71,6 +71,21 @@ def test_strengths_and_output_directions_survive_the_file():
     assert set(load(bank.to_bytes())) == {"vectors", "output_directions"}
 
 
+@pytest.mark.parametrize(
+    ("facts", "whole"),
+    [
+        ({}, True),  # records of before say nothing but by their note
+        ({"note": "Stopped: 2 of 8 vectors, 3 steps."}, False),
+        ({"stopped": True, "note": "Stopped: 2 of 8 vectors, 3 steps."}, False),
+        ({"stopped": False}, True),
+        ({"stopped": False, "note": "Not converged: after 2 passes …", "residual": 0.3}, True),
+    ],
+)
+def test_a_note_does_not_make_of_a_training_a_stopped_one(facts, whole):
+    kept = Bank.from_bytes(Bank(record(**facts), VECTORS).to_bytes()).record
+    assert kept == record(**facts) and kept.whole is whole
+
+
 def test_banks_of_before_have_neither():
     bank = Bank.from_bytes(VALID)
     assert bank.output_directions is None

@@ -44,6 +44,7 @@ SCORES = {
 TRAINED = {
     "name", "radius", "relative_radius", "median_norm", "objective", "seconds", "vectors", "source", "target", "scope",
     "method", "steps", "strength", "effect", "held_out_effect", "seed", "model", "hash", "stopped",
+    "note",
 }  # fmt: skip
 
 
@@ -680,7 +681,7 @@ def test_a_bank_is_ranked_by_strength_and_by_two_words(ask: Ask):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "bank: “a” has no strengths. Those of transcoding and jacobian have."),
+        ((), "bank: “a” has no strengths. Those of transcoding, jacobian, difference-of-means and contrast-pca have."),
         (("--toward", "yes"), "words: one is missing. Give both --toward and --away, or neither."),
         (("--toward", "yes", "--away", "no"), "bank: “a” does not say what its vectors do at the target layer. Banks"),
     ],

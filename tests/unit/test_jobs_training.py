@@ -184,6 +184,15 @@ def test_a_bank_of_transcoding_keeps_what_its_vectors_do(bench):
     assert np.array_equal(kept.output_directions, bank.output_directions)
 
 
+@pytest.mark.parametrize(("steps", "converged"), [(1, False), (60, True)])
+def test_a_bank_of_jacobian_says_whether_it_has_converged(bench, steps, converged):
+    job = ended(bench.start_training([PROMPT], replace(QUICK, method="jacobian", steps=steps), "j"))
+    record = bench.bank("j").record
+    assert record.whole and record.stopped is False and (record.residual < 1e-4) is converged
+    told = [entry.text for entry in job.record().log if entry.text.startswith("Not converged: after 1 passes")]
+    assert told == ([] if converged else [record.note])
+
+
 def test_a_bank_of_two_sides_keeps_the_other_one(bench):
     other = (Prompt("good bye", "be brief", True),)
     config = replace(QUICK, method="difference-of-means", vectors=1, steps=None, against=other)

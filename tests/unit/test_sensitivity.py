@@ -20,7 +20,7 @@ def test_every_pair_that_goes_upwards_has_the_values_of_a_bank_trained_on_it(ben
         np.testing.assert_allclose(pair.values, record.strength[::2], rtol=1e-5)
         assert pair.median_norm == record.median_norm
     done = [progress.done for progress in heard]
-    assert done == sorted(done) and heard[-1].total == 3 * 15
+    assert done == sorted(done) and heard[-1].total == 3 * 60
 
 
 def test_a_stop_keeps_the_pairs_that_are_done(bench):

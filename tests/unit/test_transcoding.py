@@ -83,16 +83,34 @@ def full_pass(lm, text, source, target, theta):
     return seen[0][0]
 
 
-@pytest.mark.parametrize("name", ["llama", "gemma2", "bloom"])
-def test_steering_with_a_vector_moves_the_target_along_its_output_direction(name):
-    """The whole way: padding, scope, rows and columns, and the place where θ is added are those of a completion."""
+@pytest.mark.parametrize(
+    ("name", "scope"), [("llama", "last:3"), ("gemma2", "last:3"), ("bloom", "last:3"), ("llama", "all")]
+)
+def test_steering_with_a_vector_moves_the_target_along_its_output_direction(name, scope):
+    """The whole way: padding, scope, rows and columns, and the place where θ is added are those of a completion.
+
+    The two prompts count the same, however many tokens they have in scope.
+    """
     lm, texts = tiny(name), ("the heath is wide", "hello")
     piece = ModelSlice(lm, encoded(lm, *texts), 0, 2)
-    found = result_of(train(piece, TrainingConfig(0, 2, 2.0, 3, "transcoding", 5, scope="last:3")))
+    found = result_of(train(piece, TrainingConfig(0, 2, 2.0, 3, "transcoding", 5, scope=scope)))
+    last = 3 if scope == "last:3" else 0
     for vector, direction in zip(found.vectors, found.output_directions, strict=True):
         changes = [full_pass(lm, text, 0, 2, vector) - full_pass(lm, text, 0, 2, torch.zeros(WIDTH)) for text in texts]
-        mean = torch.stack([change[-3:].mean(dim=0) for change in changes]).mean(dim=0)
+        mean = torch.stack([change[-last:].mean(dim=0) for change in changes]).mean(dim=0)
         torch.testing.assert_close(mean / mean.norm(), direction, atol=1e-4, rtol=0)
+
+
+def test_the_last_step_does_not_make_two_vectors_one():
+    """From the weak direction the way up leads to the strong one, which does the same."""
+    strong, weak = torch.linalg.qr(unit_rows(2, D, 1).T).Q.T
+    output = unit_rows(1, D, 2)
+
+    def change(thetas):
+        return (2.0 * torch.expm1(thetas @ strong) + 0.05 * torch.expm1(thetas @ weak))[:, None] * output
+
+    found = found_on(change, D, TrainingConfig(0, 1, 1.0, 2, "transcoding", scope="all"))
+    torch.testing.assert_close(found.vectors @ torch.stack([strong, weak]).T, torch.eye(2), atol=0.03, rtol=0)
 
 
 def test_the_effect_grows_over_the_steps():

@@ -12,17 +12,27 @@ from melbo_app.errors import Stopped
 def jacobian(ascent: Ascent) -> Training:
     """Leading right singular vectors of the Jacobian of Δ at 0 (Ayyub 2026), each with both signs, one after the other.
 
-    ``strength`` holds the singular values. J and its powers are not looked at, but reported at the end.
+    ``strength`` holds the singular values. J and its powers are not looked at, but reported at the end: not after
+    a stop, which must be quick.
     """
     config, count = ascent.config, ascent.config.vectors
     found = yield from singular_vectors(ascent, (count + 1) // 2, config.total_steps)
     rows = (config.radius * torch.stack([found.directions, -found.directions], dim=1)).flatten(0, 1)[:count].float()
     curves = [list(curve) for curve in found.curves for _ in range(2)][: len(rows)]
     strength = [value for value in found.values for _ in range(2)][: len(rows)]
-    stopped = found.stopped
-    now = TrainingProgress("measuring J", found.passes, found.passes, 0.0, curves, len(rows))
+    stopped, note, final = found.stopped, None, None
+    if not (stopped or found.converged):
+        note = (
+            f"Not converged: after {found.passes} passes {found.residual:.1g} σ₁² is left over of JᵀJ v − σ² v. More "
+            "steps bring the vectors closer to the singular vectors."
+        )
+    now = TrainingProgress("measuring J", found.passes, found.passes, 0.0, curves, len(rows), note or "")
+    yield now
     try:
-        final = yield from ascent.values_in_turn(rows.to(ascent.device), now)
+        if not stopped:
+            final = yield from ascent.values_in_turn(rows.to(ascent.device), now)
     except Stopped:
-        final, stopped = [curve[-1] for curve in curves], True
-    return TrainingResult(rows, final, curves, found.passes, stopped, ascent.seconds, strength)
+        stopped = True
+    return TrainingResult(
+        rows, final, curves, found.passes, stopped, ascent.seconds, strength, residual=found.residual, note=note
+    )
