@@ -54,7 +54,7 @@ _STEERED: list[nn.Module] = []
 """Blocks to which vectors are being added."""
 
 
-@torch.inference_mode(False)  # weights made in it could not be trained on
+@torch.inference_mode(False)  # weights that are moved to a GPU in it could not be trained on
 def load(spec: str | Path = "SmolLM2-135M-Instruct", device: Any = "auto", dtype: Any = "auto") -> LanguageModel:
     """A model by hub name, folder or .gguf file, ready to be steered.
 

@@ -349,7 +349,8 @@ def test_layers_are_compared_by_the_singular_values_between_them(lm):
     assert [(pair.source, pair.target) for pair in pairs] == [(0, 1), (0, 2), (1, 2)]
     made = trained(lm, method="jacobian", steps=None, vectors=3, scope="all")
     np.testing.assert_allclose(pairs[-1].values, made.record.strength[::2], rtol=1e-3)
-    [usual] = melbo.sensitivity(lm, PLAIN, values=1)
+    with torch.no_grad():
+        [usual] = melbo.sensitivity(lm, PLAIN, values=1)
     assert (usual.source, usual.target) == (1, 3)
 
 
