@@ -1,5 +1,7 @@
 """A model in memory is told by its weights: those of the folder it came from, or others."""
 
+import shutil
+
 import pytest
 import torch
 from benches import save_tiny
@@ -32,6 +34,17 @@ def test_one_number_changed_in_memory_makes_other_weights(model_folder, tmp_path
     with torch.no_grad():
         model.get_output_embeddings().weight[-1, -1] += 0.5
     assert identity(model, tmp_path) != first
+
+
+def test_a_model_of_the_hub_has_the_hash_of_its_files(model_folder, tmp_path, monkeypatch):
+    model_of = tmp_path / "models--owner--tiny"
+    shutil.copytree(model_folder, model_of / "snapshots" / "abc")
+    (model_of / "refs").mkdir()
+    (model_of / "refs" / "main").write_text("abc")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    model = from_folder("owner/tiny", cache_dir=tmp_path)
+    assert model.config._name_or_path == "owner/tiny"
+    assert identity(model, tmp_path) == resolve(str(model_folder), tmp_path).weights_hash
 
 
 def test_tied_weights_and_files_without_the_prefix_are_recognised(tmp_path):
