@@ -197,7 +197,7 @@ def test_numbers_may_come_from_numpy_and_torch(lm, bank):
     whole = np.argsort(-np.arange(3))
     found = melbo.complete(lm, PLAIN, bank, whole[1:], np.linspace(3, 6, 2), decoding=Decoding(np.int64(2)))
     assert [(one.vector, one.radius) for one in found[1:]] == [(1, 3.0), (0, 3.0), (1, 6.0), (0, 6.0)]
-    [_, one] = melbo.complete(lm, PLAIN, bank, np.int64(1), np.float32(9), decoding=SHORT)
+    [_, one] = melbo.complete(lm, PLAIN, bank, torch.tensor(1), np.array(9.0), decoding=SHORT)
     assert (one.vector, one.radius) == (1, 9.0)
     with melbo.steer(lm, bank.vectors[1].tolist(), source=np.int64(1), radius=np.float32(9)):
         listed = said(lm)
@@ -372,7 +372,7 @@ def test_layers_are_compared_by_the_singular_values_between_them(lm):
         ({"num_vectors": 3}, "num_vectors: there is no such argument. Choose from source, target"),
         ({"against": [{"role": "user"}], "method": "contrast-pca"}, "against: number 1 is {'role': 'user'}, and no"),
         ({"held_out": 3}, "held_out: 3 is no text"),
-        ({"p": np.ones(2)}, "p: array([1., 1.]) is no number"),
+        ({"p": torch.ones(1)}, "p: tensor([1.]) is no number"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_a_sentence(lm, changes, words):
