@@ -9,7 +9,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import Method, TrainingConfig
 from melbo_app.errors import InputError
 from melbo_app.jobs.steering import variants
-from melbo_app.jobs.training import default_scope
+from melbo_app.jobs.training import default_scope, default_vectors
 from melbo_app.library.bank import Bank
 from melbo_app.library.labels import Label
 from melbo_app.workbench import Workbench
@@ -76,14 +76,13 @@ class OpenTraining:
 
         Without a number of ``vectors`` it is 8, or as many as the method can find with the texts of ``against``.
         """
-        most = {"difference-of-means": 1, "contrast-pca": max(1, len(against))}.get(method, 8)
         return TrainingConfig(
             source=0 if self.source is None else self.source,
             target=(self.source or 0) + 1 if self.target is None else self.target,
             radius=1.0 if self.radius is None else self.radius,
             scope="all" if self.scope is None else self.scope,
             method=cast(Method, method),  # an unknown one is refused with the names of those there are
-            vectors=min(8, most) if vectors is None else vectors,
+            vectors=default_vectors(method, len(against)) if vectors is None else vectors,
             against=tuple(Prompt(text) for text in against),
             **fixed,
         )

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from melbo_app.engine.block import hidden_of, with_hidden
 from melbo_app.engine.model import LanguageModel
+from melbo_app.errors import InputError
 
 SteeringMethod = Callable[[Tensor], Tensor]
 """Takes the hidden states [rows, tokens, d] at the output of a block and returns what to add to them, of a shape that
@@ -20,11 +21,15 @@ def add_rows(thetas: Tensor) -> SteeringMethod:
 
     Args:
         thetas: [rows, d], or [1, d] for one vector in all rows.
+
+    Raises:
+        InputError: a batch of another number of rows, when it runs.
     """
 
     def delta(hidden: Tensor) -> Tensor:
         if thetas.shape[0] not in (1, hidden.shape[0]):
-            raise ValueError(f"{thetas.shape[0]} vectors cannot steer a batch of {hidden.shape[0]} rows")
+            problem = f"{thetas.shape[0]} vectors cannot steer a batch of {hidden.shape[0]} rows"
+            raise InputError("vectors", problem, "Choose one, or give one for each row; every beam is a row")
         return thetas[:, None, :]
 
     return delta
@@ -51,7 +56,8 @@ def steer(lm: LanguageModel, source: int, method: SteeringMethod) -> Iterator[No
     finally:
         handle.remove()
     if not steered:
-        raise RuntimeError(f"nothing was steered: block {source} of {lm.name} did not run")
+        where = f"block {source} of {lm.name}"
+        raise RuntimeError(f"nothing was steered: {where} did not run, or was compiled, which leaves out what is added")
 
 
 def random_vector(width: int, radius: float, seed: int) -> Tensor:

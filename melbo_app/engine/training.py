@@ -81,9 +81,10 @@ def train(
         InputError: more vectors than dimensions, a scope without a token, or more memory needed than there is.
     """
     width = piece.lm.hidden_size
-    if config.vectors > width and not config.method.startswith("soft"):
+    most = 2 * width if config.method == "jacobian" else width  # its directions come with both signs
+    if config.vectors > most and not config.method.startswith("soft"):
         raise InputError(
-            "vectors", f"{config.vectors} cannot be at right angles in {width} dimensions", f"Choose {width} or fewer"
+            "vectors", f"{config.vectors} cannot be at right angles in {width} dimensions", f"Choose {most} or fewer"
         )
     scope = TokenScope.parse(config.scope)
     piece.mask(scope)  # refuses an empty scope now, not at the first step

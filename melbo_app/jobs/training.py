@@ -62,6 +62,11 @@ def default_scope(prompts: Sequence[Prompt]) -> str:
     return "assistant" if all(prompt.template for prompt in prompts) else "last:4"
 
 
+def default_vectors(method: str, against: int) -> int:
+    """8, or as many as the method can find with ``against`` prompts of the other side."""
+    return min(8, {"difference-of-means": 1, "contrast-pca": max(1, against)}.get(method, 8))
+
+
 def train_bank(
     lm: "LanguageModel",
     spec: str,
@@ -196,8 +201,11 @@ def is_of(record: BankRecord, prompts: Sequence[Prompt], config: TrainingConfig)
     return asked == made and record.prompts == _recorded(prompts)
 
 
-def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: str) -> str:
-    """The command line that repeats a training."""
+def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: str) -> str | None:
+    """The command line that repeats a training; None where it has no way to say it: it gives all prompts one system
+    text, and the chat template or none."""
+    if len({(prompt.system or None, prompt.template) for prompt in (*prompts, *config.against, *config.held_out)}) > 1:
+        return None
     words = ["python", "-m", "melbo_app", "train"]
     for prompt in prompts:
         words += ["--prompt", prompt.user]

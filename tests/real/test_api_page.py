@@ -16,7 +16,7 @@ def test_the_lines_of_the_page_run_as_they_stand(tmp_path, monkeypatch, cache):
     monkeypatch.setenv("MELBO_CACHE_DIR", str(cache))
     monkeypatch.setenv("MELBO_DTYPE", "float32")  # as the sample was made
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 6
     names: dict = {}
     for block in blocks:
         exec(compile(block, PAGE, "exec"), names)
@@ -30,3 +30,7 @@ def test_the_lines_of_the_page_run_as_they_stand(tmp_path, monkeypatch, cache):
     assert len(texts) == 9 and len({entry.text for entry in texts}) == 9
     assert alike.delta.shape == (8, 8) and np.allclose(alike.theta, np.eye(8), atol=1e-3)
     assert len({str(row) for row in steered.tolist()}) == 3
+    np.testing.assert_allclose(np.linalg.norm(names["less"].vectors, axis=1), 9, rtol=1e-5)
+    for ranking in (names["strongest"], names["order"]):
+        assert sorted(vector for vector, _ in ranking) == [0, 1]
+    assert [(pair.source, pair.target) for pair in names["pairs"]] == [(7, 9), (7, 11)]

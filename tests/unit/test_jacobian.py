@@ -68,7 +68,7 @@ def test_all_dimensions_at_once_give_the_whole_decomposition():
     assert len(values) == D
 
 
-@pytest.mark.parametrize("vectors", [1, 4, 5])
+@pytest.mark.parametrize("vectors", [1, 4, 5, D + 8])
 def test_each_direction_comes_with_both_signs_and_one_strength(vectors):
     matrix = gaussian(D, 1)
     found = found_on(lambda thetas: thetas @ matrix.T, D, replace(CONFIG, vectors=vectors))

@@ -208,6 +208,18 @@ def test_what_is_wrong_with_the_other_side_is_said_of_it(bench):
         result_of(bench.train([PROMPT], config, "d"))
 
 
+def test_there_is_no_command_for_prompts_of_several_system_texts_or_templates():
+    briefly, other = Prompt("x", "be brief"), Prompt("x", "be rude")
+    assert command("m", [briefly, other], QUICK, "n") is None
+    assert command("m", [Prompt("x"), Prompt("y", template=False)], QUICK, "n") is None
+    assert (
+        command("m", [briefly], replace(QUICK, method="contrast-pca", vectors=1, steps=1, against=(other,)), "n")
+        is None
+    )
+    assert command("m", [briefly], replace(QUICK, held_out=(other,)), "n") is None
+    assert command("m", [Prompt("x"), Prompt("y", "")], QUICK, "n") is not None
+
+
 def test_the_command_of_a_prompt_without_template_switches_it_off():
     assert " --no-template " in command("m", [Prompt("x", None, False)], QUICK, "n")
 

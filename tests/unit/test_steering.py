@@ -147,7 +147,7 @@ def test_a_wrong_number_of_vectors_is_an_error(rows):
     lm = tiny("llama")
     batch = encoded(lm, *TEXTS)
     message = f"{rows} vectors cannot steer a batch of 3 rows"
-    with pytest.raises(ValueError, match=message), steer(lm, SOURCE, add_rows(random_thetas(rows))):
+    with pytest.raises(InputError, match=message), steer(lm, SOURCE, add_rows(random_thetas(rows))):
         forward(lm, batch)
 
 

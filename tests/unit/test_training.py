@@ -426,6 +426,13 @@ def test_more_vectors_than_dimensions_are_refused(piece):
     assert caught.value.field == "vectors"
 
 
+def test_directions_with_both_signs_are_at_most_twice_the_dimensions(piece):
+    jacobian = replace(CONFIG, method="jacobian", vectors=2 * WIDTH, steps=None)
+    assert result_of(train(piece, jacobian)).vectors.shape == (2 * WIDTH, WIDTH)
+    with pytest.raises(InputError, match="65 cannot be at right angles in 32 dimensions. Choose 64 or fewer"):
+        train(piece, replace(jacobian, vectors=2 * WIDTH + 1))
+
+
 def test_a_scope_that_leaves_a_prompt_empty_is_refused_before_the_first_step(piece):
     with pytest.raises(InputError, match="no token of prompt 1 is in the scope assistant. Use last:4") as caught:
         train(piece, replace(CONFIG, scope="assistant"))
