@@ -1,5 +1,7 @@
 """What a block is called with beside the hidden states (masks, positions), for another batch of rows."""
 
+from collections import UserDict
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -15,25 +17,36 @@ class RowSelection:
 
     def __init__(self, lm: LanguageModel, prompts: int, of: Tensor) -> None:
         """``of`` [rows] int64 says which of the P prompts a row is."""
-        heads = getattr(lm.model.config.get_text_config(), "num_attention_heads", 1)
-        # alibi (Bloom, Falcon) has batch and heads in one dimension; a leading 1 broadcasts by itself
-        self._sizes = {prompts, prompts * heads} - {1}
+        self._heads = getattr(lm.model.config.get_text_config(), "num_attention_heads", 1)
         self._prompts, self._of = prompts, of
-        self._seen: dict[int, tuple[Tensor, Tensor]] = {}
+        self._seen: dict[int, tuple[Any, Any]] = {}
 
-    def __call__(self, value: Any) -> Any:
-        """``value`` for the rows: tensors selected, containers entered, everything else as it is."""
+    def __call__(self, value: Any, name: str = "") -> Any:
+        """``value``, given as ``name``, for the rows: tensors selected, containers entered, all else as it is."""
         if isinstance(value, Tensor):
-            return self._select(value) if value.dim() > 1 and value.shape[0] in self._sizes else value
+            return self._once(value, self._select) if self._is_of_prompts(value, name) else value
+        if isinstance(value, UserDict):  # Gemma 4's later blocks read here what earlier ones write: one for all blocks
+            return self._once(value, lambda shared: type(shared)({key: self(entry) for key, entry in shared.items()}))
         if isinstance(value, tuple):
             return tuple(self(entry) for entry in value)
         if isinstance(value, dict):
-            return {key: self(entry) for key, entry in value.items()}
+            return {key: self(entry, key) for key, entry in value.items()}
         return value
 
-    def _select(self, value: Tensor) -> Tensor:
-        if id(value) not in self._seen:  # the tensor is kept as well: its identity is its own while it lives
-            of = self._of.to(value.device)
-            rows = value.unflatten(0, (self._prompts, -1))[of].flatten(0, 1)
-            self._seen[id(value)] = (value, rows)
+    def _is_of_prompts(self, value: Tensor, name: str) -> bool:
+        if name == "alibi":  # Bloom and Falcon have batch and heads in one dimension
+            return value.shape[0] == self._prompts * self._heads
+        if value.dim() < 2 or (name == "position_bias" and value.dim() == 3):  # MPT: [heads, T, T], for all rows alike
+            return False
+        # a leading 1 broadcasts by itself, but XGLM refuses a mask that is not of as many rows as there are
+        return value.shape[0] == self._prompts and (self._prompts > 1 or value.dim() == 4)
+
+    def _once(self, value: Any, make: Callable[[Any], Any]) -> Any:
+        if id(value) not in self._seen:  # the value is kept as well: its identity is its own while it lives
+            self._seen[id(value)] = (value, make(value))
         return self._seen[id(value)][1]
+
+    def _select(self, value: Tensor) -> Tensor:
+        if self._prompts == 1 and value.shape[0] == 1:
+            return value.expand(len(self._of), *value.shape[1:])
+        return value.unflatten(0, (self._prompts, -1))[self._of.to(value.device)].flatten(0, 1)

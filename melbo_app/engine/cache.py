@@ -11,7 +11,7 @@ from melbo_app.engine.model import LanguageModel
 
 def can_merge(lm: LanguageModel) -> bool:
     """Whether the model remembers a text as keys and values alone, so that rows of other calls can be put beside it."""
-    if getattr(lm.model, "_is_stateful", False):
+    if getattr(lm.model, "_is_stateful", False) or not lm.has_cache:
         return False
     layers = DynamicCache(config=lm.model.config).layers
     return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)

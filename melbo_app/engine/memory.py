@@ -93,7 +93,7 @@ def bytes_per_row(lm: LanguageModel, tokens: int) -> int:
     them a few times over.
     """
     config = lm.model.config.get_text_config()
-    heads = config.num_attention_heads
+    heads = getattr(config, "num_attention_heads", 1)
     head = getattr(config, "head_dim", None) or lm.hidden_size // heads
     cached = 2 * len(lm.blocks) * (getattr(config, "num_key_value_heads", None) or heads) * head
     wide = 16 * lm.hidden_size

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from melbo_app.engine.block import find_blocks
+from melbo_app.engine.block import find_blocks, hidden_of, with_hidden
 from melbo_app.engine.device import choose_device, choose_dtype
 from melbo_app.errors import InputError
 
@@ -35,7 +35,8 @@ class LanguageModel:
     @property
     def context(self) -> int | None:
         """The most tokens of prompt and completion together; None where the model has no limit (Bloom)."""
-        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        config = self.model.config.get_text_config()
+        return getattr(config, "max_position_embeddings", getattr(config, "max_seq_len", None))  # MPT has the latter
 
     @property
     def device(self) -> torch.device:
@@ -61,6 +62,29 @@ class LanguageModel:
     def _accepted(self) -> frozenset[str]:
         return frozenset(inspect.signature(self.model.forward).parameters)
 
+    @property
+    def has_cache(self) -> bool:
+        """Whether it keeps what it has read; else texts are read again for each token (the first GPT, Mamba)."""
+        return "past_key_values" in self._accepted
+
+    @cached_property
+    def takes_rows_midway(self) -> bool:
+        """Whether there may be more rows after a block than before it; GPT-BigCode insists on the input's shape."""
+
+        def double(_module: Any, _args: tuple, output: Any) -> Any:
+            hidden = hidden_of(output)
+            return with_hidden(output, torch.cat([hidden, hidden]))
+
+        one = torch.zeros(1, 1, dtype=torch.int64, device=self.device)
+        handle = self.blocks[-1].register_forward_hook(double)
+        try:
+            with torch.no_grad():
+                return len(self.forward(one, torch.ones_like(one), one).logits) == 2
+        except RuntimeError:
+            return False
+        finally:
+            handle.remove()
+
     def forward(
         self,
         input_ids: Tensor,
@@ -76,19 +100,25 @@ class LanguageModel:
             input_ids: [rows, tokens] int64.
             attention_mask: [rows, tokens in the cache and here] int64.
             position_ids: [rows, tokens] int64; left out for models that count positions from the mask themselves.
-            cache: what an earlier pass returned as ``past_key_values``.
+            cache: what an earlier pass returned as ``past_key_values``; of a model that has none, the tokens so far.
             use_cache: whether to return one.
             last: positions at the end for which logits are wanted; some families compute them for all.
         """
         # `logits_to_keep` and `position_ids` are not known to every family (GPT-2 and Bloom lack one or the other)
         # An index and not a count: a slice is a view, for which torch copies the whole output matrix once a row.
+        if not self.has_cache and cache is not None:
+            input_ids = torch.cat([cache.input_ids, input_ids], dim=1)
+            position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)
         length = input_ids.shape[1]
         wanted = torch.arange(length - last, length, device=input_ids.device)
         optional = {"position_ids": position_ids, "logits_to_keep": wanted}
         kwargs = {key: value for key, value in optional.items() if key in self._accepted and value is not None}
-        return self.model(
-            input_ids, attention_mask=attention_mask, past_key_values=cache, use_cache=use_cache, **kwargs
-        )
+        if self.has_cache:
+            kwargs["past_key_values"] = cache
+        output = self.model(input_ids, attention_mask=attention_mask, use_cache=use_cache and self.has_cache, **kwargs)
+        if not self.has_cache:
+            output.past_key_values = TokensRead(input_ids)
+        return output
 
     def block(self, field: str, index: int) -> nn.Module:
         """Block ``index``, or an InputError that names ``field`` and the blocks there are."""
@@ -97,6 +127,18 @@ class LanguageModel:
                 field, f"{self.name} has no block {index}", f"Choose a block from 0 to {len(self.blocks) - 1}"
             )
         return self.blocks[index]
+
+
+class TokensRead:
+    """What stands for a cache where a model has none: the tokens so far [rows, tokens], to be read again."""
+
+    def __init__(self, input_ids: Tensor) -> None:
+        self.input_ids = input_ids
+        self.layers = [self]
+
+    def reorder_cache(self, rows: Tensor) -> None:
+        """From now on row i is what row ``rows[i]`` [rows] int64 was."""
+        self.input_ids = self.input_ids[rows]
 
 
 def prepare(name: str, weights_hash: str, model: Any, tokenizer: Any) -> LanguageModel:

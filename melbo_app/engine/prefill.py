@@ -27,7 +27,8 @@ def prefill(
     """Logits [rows, vocabulary] after the prompts, and the cache with which the rows go on.
 
     Blocks 0 … s see each of the P prompts once, however many rows there are; there the hidden states are multiplied
-    and each row's vector is added, and the blocks above see the rows.
+    and each row's vector is added, and the blocks above see the rows. In families that do not allow that, all blocks
+    see the rows.
 
     Args:
         of: [rows] int64, which prompt a row completes.
@@ -40,6 +41,8 @@ def prefill(
         Stopped: ``stop()`` became true.
         RuntimeError: block ``source`` did not run, so that nothing was steered.
     """
+    if source is not None and not lm.takes_rows_midway:
+        encoded, of = encoded.take(of.tolist()), torch.arange(len(of), device=of.device)
     select = RowSelection(lm, len(encoded.prompts), of)
     last = len(lm.blocks) - 1 if source is None else source
 
@@ -56,7 +59,7 @@ def prefill(
         hidden = "hidden_states"  # these are the rows' already
         return (
             (*args[:1], *(select(value) for value in args[1:])),
-            {key: value if key == hidden else select(value) for key, value in kwargs.items()},
+            {key: value if key == hidden else select(value, key) for key, value in kwargs.items()},
         )
 
     with ExitStack() as hooks, torch.no_grad():

@@ -69,8 +69,12 @@ class TokenScope:
 
 
 def sinks(norms: "Tensor", encoded: "EncodedPrompts") -> "Tensor":
-    """Attention sinks by their residual norms [P, T]: [P, T] bool, never True at padding."""
+    """Attention sinks by their residual norms [P, T]: [P, T] bool, never True at padding.
+
+    Norms may lie on any device, as the blocks they were taken at do; the result lies with the prompts.
+    """
     real = encoded.attention_mask.bool()
+    norms = norms.to(real.device)
     median = norms.masked_fill(~real, float("nan")).nanmedian(dim=1, keepdim=True).values
     return real & (norms > SINK_RATIO * median)
 
@@ -80,13 +84,14 @@ def runaway_share(steered: "Tensor", norms: "Tensor", encoded: "EncodedPrompts")
 
     A token counts whose steered norm exceeds SINK_RATIO times the prompt's median without steering; tokens that are
     sinks without steering, and padding, are left out. A vector with a share above 0 is called a runaway: it moves its
-    target layer by blowing one token up.
+    target layer by blowing one token up. Norms may lie on any device; the result lies with the prompts.
 
     Args:
         steered: [P, T], residual norms under the vector.
         norms: [P, T], residual norms at the same layer without steering.
     """
     real = encoded.attention_mask.bool()
+    steered, norms = steered.to(real.device), norms.to(real.device)
     median = norms.masked_fill(~real, float("nan")).nanmedian(dim=1, keepdim=True).values
     ordinary = real & ~sinks(norms, encoded)
     blown_up = ordinary & ~(steered <= SINK_RATIO * median)  # written so that NaN counts

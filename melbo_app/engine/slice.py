@@ -56,10 +56,10 @@ class ModelSlice:
         self._calls: list[tuple[tuple, dict[str, Any]]] = []
         self._tiled: tuple[int, list[tuple[tuple, dict[str, Any]]]] = (1, self._calls)
         self._capture()
-        norms = [self.source_hidden.float().norm(dim=-1), self.baseline.float().norm(dim=-1).to(lm.device)]
-        self.sinks = sinks(norms[0], encoded) | sinks(norms[1], encoded)
+        norms = self.source_hidden.float().norm(dim=-1)
+        self.sinks = sinks(norms, encoded) | sinks(self.baseline.float().norm(dim=-1), encoded)
         ordinary = encoded.attention_mask.bool() & ~self.sinks
-        self.median_norm = float(norms[0][ordinary].median())
+        self.median_norm = float(norms[ordinary.to(norms.device)].median())
         self._check()
 
     @property

@@ -149,6 +149,7 @@ class LoadedModel:
         from melbo_app.engine.device import choose_device, choose_dtype, devices_to_load, free
         from melbo_app.engine.memory import weights_bytes
         from melbo_app.engine.model import load
+        from melbo_app.engine.suitability import refuse_unsuitable
 
         wanted, dtype = self._settings.device, self._settings.dtype
         need = weights_bytes(Path(files.path), choose_dtype(dtype, choose_device(wanted)))
@@ -163,4 +164,5 @@ class LoadedModel:
         lm = load(files.path, files.name, files.weights_hash or "", wanted, dtype, spread=len(devices) > 1)
         if len(lm.blocks) < 2:
             raise InputError("model", f"{files.name} has one block only", "Steering needs two or more")
+        refuse_unsuitable(lm)
         return lm

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import settings
 from sqlalchemy import Connection
-from tiny_models import FAMILIES
+from tiny_models import FAMILIES, UNUSUAL
 
 from melbo_app.library import migrations
 from melbo_app.workbench import Workbench
@@ -53,6 +53,12 @@ def _tables_made_once(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 @pytest.fixture(params=FAMILIES)
 def family(request: pytest.FixtureRequest) -> str:
     """The name of a model family; a test that asks for it runs once for each."""
+    return request.param
+
+
+@pytest.fixture(params=UNUSUAL)
+def unusual(request: pytest.FixtureRequest) -> str:
+    """The same for families whose blocks are called unlike the others'."""
     return request.param
 
 

@@ -145,5 +145,5 @@ def test_each_stops_for_itself():
 
 def test_models_that_remember_otherwise_than_by_keys_and_values_do_not_share():
     config = Qwen3NextConfig(num_hidden_layers=4, layer_types=["linear_attention", "full_attention"] * 2)
-    assert not can_merge(SimpleNamespace(model=SimpleNamespace(config=config)))
+    assert not can_merge(SimpleNamespace(model=SimpleNamespace(config=config), has_cache=True))
     assert not can_merge(SimpleNamespace(model=SimpleNamespace(config=tiny("llama").model.config, _is_stateful=True)))

@@ -3,13 +3,21 @@
 import pytest
 import torch
 from accelerate import dispatch_model
+from pretended_devices import FIRST, SECOND, THIRD, PretendedDevices, place, say_spread
 from tiny_models import BLOCK_PATHS, BLOCKS, encoded, random_thetas, tiny
 
 from melbo_app.engine import device
+from melbo_app.engine.calibration import calibrate, random_directions
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.device import choose_device, choose_dtype, devices_to_load
+from melbo_app.engine.effect import effects, share_changed
 from melbo_app.engine.generation import generate
+from melbo_app.engine.likelihood import Reading, likelihoods
+from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.similarity import delta_cosines
 from melbo_app.engine.slice import ModelSlice
+from melbo_app.engine.top_tokens import top_tokens
+from melbo_app.engine.trace import Trace
 from melbo_app.engine.training import train
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError
@@ -86,3 +94,57 @@ def test_a_model_whose_blocks_lie_on_several_devices_trains_and_completes_as_a_w
     assert torch.equal(found[0][0], found[1][0])
     assert found[0][1:] == found[1][1:]
     assert found[0][2][0][-1] > found[0][2][0][0]
+
+
+CONTENT = TokenScope.parse("content")
+
+
+def result(work):
+    """What a generator returns."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def texts_and_numbers(lm):
+    """A training by several kinds of method, and whatever is measured and generated with its vectors."""
+    batch, held_out = encoded(lm, "the heath is wide", "hello"), encoded(lm, "who goes there")
+    piece, others = ModelSlice(lm, batch, 1, 2), ModelSlice(lm, held_out, 1, 2)
+    numbers = [piece.median_norm, *piece.source_means(CONTENT).flatten().tolist()]
+    trainings = {
+        "joint": {"saturation": 0.3, "agreement": 0.5},
+        "soft-delta": {"start": "jacobian"},
+        "transcoding": {},
+    }
+    for method, changed in trainings.items():
+        config = TrainingConfig(1, 2, 3.0, 2, method=method, steps=2, scope="content", **changed)
+        trained = result(train(piece, config))
+        numbers += trained.objective
+    thetas = random_thetas(2)
+    for effect in result(effects(thetas, config, piece, others, 1)):
+        numbers += [*effect.objective, *effect.change, *effect.agreement, *effect.runaway]
+    numbers.append(share_changed(piece, CONTENT, thetas))
+    directions = random_directions(piece.width, 0, 3)
+    numbers += result(calibrate(piece, piece.mask(CONTENT), directions, (4.0, 8.0), 8)).departures
+    trace = Trace(2)
+    *_, last = generate(lm, batch, thetas, 1, Decoding(6, temperature=1, top_p=0.9), trace=trace)
+    texts = zip(last.ids, trace.stacked(), trace.norms, strict=True)
+    readings = [Reading(row % 2, ids, states, norms) for row, (ids, states, norms) in enumerate(texts)]
+    for score in result(likelihoods(lm, batch, readings, 2)):
+        numbers += [score.logprob, score.kl_prompt, score.kl_text, score.runaway]
+    for tokens in result(top_tokens(piece, thetas, 3)):
+        numbers += [by for _, by in tokens.promoted + tokens.suppressed]
+    return last.texts, [*numbers, *result(delta_cosines(piece, thetas, CONTENT)).flatten().tolist()]
+
+
+def test_source_target_and_embedding_on_three_devices_give_what_one_device_gives():
+    texts, numbers = texts_and_numbers(tiny("llama"))
+    lm = tiny("llama")
+    with PretendedDevices():
+        say_spread(lm, [FIRST, SECOND, THIRD, SECOND])
+        piece = ModelSlice(lm, encoded(lm, "hello"), 1, 2)
+        assert (lm.device, piece.device, place(piece.baseline)) == (FIRST, SECOND, THIRD)
+        again = texts_and_numbers(lm)
+    assert again == (texts, pytest.approx(numbers, rel=1e-3, abs=1e-5))

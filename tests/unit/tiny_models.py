@@ -15,18 +15,27 @@ from transformers import (
     BloomConfig,
     FalconConfig,
     Gemma2Config,
+    Gemma3nTextConfig,
     Gemma3TextConfig,
+    Gemma4TextConfig,
     GPT2Config,
+    GPTBigCodeConfig,
     GPTNeoXConfig,
     LlamaConfig,
+    MambaConfig,
+    MiniMaxConfig,
     MistralConfig,
     MixtralConfig,
+    MptConfig,
     Olmo2Config,
+    OpenAIGPTConfig,
     OPTConfig,
     Phi3Config,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
+    RwkvConfig,
+    XGLMConfig,
 )
 
 from melbo_app.engine.encoding import EncodedPrompts, encode
@@ -102,6 +111,66 @@ CONFIGS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "bloom": (BloomConfig, {"hidden_size": WIDTH, "n_layer": BLOCKS, "n_head": HEADS}),
 }
 FAMILIES = tuple(CONFIGS)
+"""Those that the engine's basic tests run with, one by one."""
+
+_GPT: dict[str, Any] = {"n_embd": WIDTH, "n_layer": BLOCKS, "n_head": HEADS, "n_positions": CONTEXT}
+CONFIGS |= {
+    "gpt_bigcode": (GPTBigCodeConfig, _GPT),
+    "openai_gpt": (OpenAIGPTConfig, _GPT),
+    "mpt": (MptConfig, {"d_model": WIDTH, "n_layers": BLOCKS, "n_heads": HEADS, "max_seq_len": CONTEXT}),
+    "xglm": (
+        XGLMConfig,
+        {
+            "d_model": WIDTH,
+            "num_layers": BLOCKS,
+            "attention_heads": HEADS,
+            "ffn_dim": 48,
+            "max_position_embeddings": CONTEXT,
+        },
+    ),
+    "gemma4": (
+        Gemma4TextConfig,
+        {
+            **_GATED,
+            "head_dim": 8,
+            "global_head_dim": 8,
+            "sliding_window": WINDOW,
+            "layer_types": ["sliding_attention", "full_attention"] * (BLOCKS // 2),
+            "num_kv_shared_layers": 2,
+            "hidden_size_per_layer_input": 8,
+            "vocab_size_per_layer_input": VOCABULARY,
+        },
+    ),
+    "mamba": (MambaConfig, {"hidden_size": WIDTH, "num_hidden_layers": BLOCKS, "state_size": 8}),
+    "gemma3n": (
+        Gemma3nTextConfig,
+        {
+            **_GATED,
+            "head_dim": 8,
+            "layer_types": ["full_attention"] * BLOCKS,
+            "num_kv_shared_layers": 0,
+            "hidden_size_per_layer_input": 8,
+            "vocab_size_per_layer_input": VOCABULARY,
+            "laurel_rank": 4,
+            "activation_sparsity_pattern": [0.0] * BLOCKS,
+        },
+    ),
+    "minimax": (
+        MiniMaxConfig,
+        {
+            **_GATED,
+            "head_dim": 8,
+            "num_local_experts": 4,
+            "layer_types": ["linear_attention", "full_attention"] * (BLOCKS // 2),
+        },
+    ),
+    "rwkv": (
+        RwkvConfig,
+        {"hidden_size": WIDTH, "attention_hidden_size": WIDTH, "num_hidden_layers": BLOCKS, "context_length": CONTEXT},
+    ),
+}
+UNUSUAL = ("gpt_bigcode", "openai_gpt", "mpt", "xglm", "gemma4", "mamba")
+"""What blocks are called with, or return, is unlike the others'."""
 
 BLOCK_PATHS = {
     "gpt2": "transformer.h",
@@ -110,6 +179,10 @@ BLOCK_PATHS = {
     "falcon_rotary": "transformer.h",
     "falcon_alibi": "transformer.h",
     "bloom": "transformer.h",
+    "gpt_bigcode": "transformer.h",
+    "openai_gpt": "transformer.h",
+    "mpt": "transformer.blocks",
+    "mamba": "backbone.layers",
 }
 """Where the blocks are, by name; under ``model.layers`` in all other families."""
 

@@ -1,0 +1,88 @@
+"""Whether a model can be steered as this program does it: tried on a few tokens, with no list of families."""
+
+import torch
+from torch import Tensor
+
+from melbo_app.engine.encoding import EncodedPrompts
+from melbo_app.engine.memory import out_of_memory
+from melbo_app.engine.model import LanguageModel
+from melbo_app.engine.prefill import prefill
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.steering import add_rows, steer
+from melbo_app.errors import InputError
+
+LENGTHS = (6, 3)
+"""Tokens of the prompts that are tried, and one more that follows."""
+TOLERANCE = 0.01
+"""Of the logits' spread, in float32."""
+ROUGH_TOLERANCE = 0.3
+"""The same in bfloat16, where an expert may be chosen otherwise."""
+
+
+def refuse_unsuitable(lm: LanguageModel) -> None:
+    """Try a vector on prompts of unequal length, together and with a cache, and compare with one text at a time.
+
+    Raises:
+        InputError: the model fails at that, or gives something else.
+    """
+    try:
+        problem = _problem(lm)
+    except Exception as error:  # families fail in whatever way their code does
+        if out_of_memory(error):
+            raise
+        problem = f"running it on several texts fails ({(str(error).splitlines() or [type(error).__name__])[0]})"
+    if problem:
+        kind = lm.model.config.model_type
+        raise InputError("model", f"{lm.name} ({kind}) cannot be steered: {problem}", "Choose one of another family")
+
+
+def _problem(lm: LanguageModel) -> str | None:
+    source = (len(lm.blocks) - 1) // 2
+    words = (11 + 7 * torch.arange(max(LENGTHS) + 1)) % lm.model.get_input_embeddings().weight.shape[0]
+    texts = [words[-length - 1 :].to(lm.device) for length in LENGTHS]
+    noise = torch.randn(2, lm.hidden_size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        padded = [_together(lm, texts, [1, 0], source, noise, int(words[at])) for at in (0, 1)]
+        if not _close(lm, *padded):
+            return "it reads the padding before a shorter text"
+        alone = [[_alone(lm, text, source, theta) for theta in noise] for text in texts]
+        for prompts, of in ((texts[:1], [0, 0]), (texts, [1, 0, 1])):
+            thetas = noise[torch.arange(len(of)) % 2]
+            want = torch.stack([alone[text][row % 2] for row, text in enumerate(of)])
+            if not _close(lm, _together(lm, prompts, of, source, thetas, lm.tokenizer.pad_token_id), want):
+                return "several texts together come out otherwise than one at a time"
+    return None
+
+
+def _alone(lm: LanguageModel, text: Tensor, source: int, theta: Tensor) -> Tensor:
+    """Logits [2, vocabulary] at the last two tokens of one text, read without padding and without a cache."""
+    ids = text[None]
+    with steer(lm, source, add_rows(theta[None])):
+        output = lm.forward(ids, torch.ones_like(ids), torch.arange(len(text), device=lm.device)[None], last=2)
+    return output.logits[0, -2:].float()
+
+
+def _together(
+    lm: LanguageModel, texts: list[Tensor], of: list[int], source: int, thetas: Tensor, padding: int
+) -> Tensor:
+    """The same for rows of several texts: [rows, 2, vocabulary]; the last token of each is read with a cache."""
+    longest = max(map(len, texts)) - 1
+    ids = torch.stack(
+        [torch.nn.functional.pad(text[:-1], (longest + 1 - len(text), 0), value=padding) for text in texts]
+    )
+    mask = torch.stack([(torch.arange(longest, device=lm.device) >= longest + 1 - len(text)).long() for text in texts])
+    encoded = EncodedPrompts((Prompt("-"),) * len(texts), ("-",) * len(texts), ids, mask, mask.bool())
+    rows = torch.tensor(of, device=lm.device)
+    first, cache = prefill(lm, encoded, rows, thetas.to(lm.device), source)
+    mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)[rows]
+    last = torch.stack([text[-1:] for text in texts])[rows]
+    with steer(lm, source, add_rows(thetas)):
+        output = lm.forward(last, mask, mask.sum(dim=1, keepdim=True) - 1, cache, use_cache=True)
+    return torch.stack([first, output.logits[:, -1]], dim=1).float()
+
+
+def _close(lm: LanguageModel, one: Tensor, other: Tensor) -> bool:
+    """Whether logits [..., vocabulary] are the same but for rounding."""
+    spread = (other - other.mean(dim=-1, keepdim=True)).norm(dim=-1)
+    tolerance = TOLERANCE if lm.dtype in (torch.float32, torch.float64) else ROUGH_TOLERANCE
+    return bool(((one - other).norm(dim=-1) <= tolerance * spread).all())

@@ -1,0 +1,112 @@
+"""Families whose blocks are called in unusual ways: they give what a plain hook gives, or the model is refused."""
+
+import benches
+import pytest
+import torch
+from tiny_models import BLOCKS, blocks_of, encoded, random_thetas, reference_hidden, tiny
+
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.generation import generate
+from melbo_app.engine.likelihood import Reading, likelihoods
+from melbo_app.engine.slice import ModelSlice
+from melbo_app.engine.suitability import refuse_unsuitable
+from melbo_app.engine.trace import Trace
+from melbo_app.errors import InputError
+from melbo_app.jobs.loaded_model import LoadedModel
+
+ONE, AS_MANY_AS_HEADS = ("hello",), ("abcd", "the heath", "cdab", "a")
+SOURCE = 1
+
+
+def plain_logits(lm, family, ids, theta):
+    """Of one text without padding or cache, steered by a hook of this file's own: [tokens, vocabulary]."""
+
+    def steering(_module, _args, output):
+        return output + theta if isinstance(output, torch.Tensor) else (output[0] + theta, *output[1:])
+
+    handle = blocks_of(lm, family)[SOURCE].register_forward_hook(steering)
+    with torch.no_grad():
+        logits = lm.model(torch.tensor([ids]), use_cache=False).logits[0]
+    handle.remove()
+    return logits
+
+
+@pytest.mark.parametrize("texts", [ONE, AS_MANY_AS_HEADS])
+def test_deltas_of_an_unusual_family_equal_the_difference_of_two_full_passes(unusual, texts):
+    lm = tiny(unusual)
+    thetas = random_thetas(3)
+    for source, target in ((0, 2), (2, BLOCKS - 1)):
+        piece = ModelSlice(lm, encoded(lm, *texts), source, target)
+        for rows in (thetas[:1], thetas):
+            deltas = piece.deltas(rows)
+            for theta, changes in zip(rows, deltas, strict=True):
+                for text, change in zip(texts, changes, strict=True):
+                    plain, steered = (reference_hidden(lm, unusual, text, source, one)[target] for one in (None, theta))
+                    torch.testing.assert_close(change[-len(plain) :], steered - plain, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("texts", [ONE, AS_MANY_AS_HEADS])
+def test_texts_of_an_unusual_family_are_those_of_a_plain_hook(unusual, texts):
+    lm = tiny(unusual)
+    thetas, trace = random_thetas(2, norm=20.0, seed=2), Trace()
+    batch = encoded(lm, *texts)
+    *_, last = generate(lm, batch, thetas, SOURCE, Decoding(5), trace=trace)
+    readings = []
+    for row, ids in enumerate(last.ids):
+        theta, prompt = thetas[row // len(texts)], lm.tokenizer(texts[row % len(texts)])["input_ids"]
+        logits = plain_logits(lm, unusual, prompt + ids, theta)[len(prompt) - 1 :]
+        assert ids and logits.argmax(dim=-1)[: len(ids)].tolist() == ids
+        readings.append(Reading(row % len(texts), ids, trace.stacked()[row]))
+    reader = likelihoods(lm, batch, readings)
+    scores = benches.listen(reader)[1]
+    for row, (reading, score) in enumerate(zip(readings, scores, strict=True)):
+        prompt = lm.tokenizer(texts[reading.prompt])["input_ids"]
+        ids = [*prompt, *reading.ids]
+        before = plain_logits(lm, unusual, ids, torch.zeros(lm.hidden_size)).log_softmax(dim=-1)[len(prompt) - 1 : -1]
+        after = plain_logits(lm, unusual, ids, thetas[row // len(texts)]).log_softmax(dim=-1)[len(prompt) - 1 : -1]
+        assert score.logprob == pytest.approx(float(before[range(len(reading.ids)), reading.ids].mean()), abs=1e-3)
+        kl = (after.exp() * (after - before)).sum(dim=-1)
+        assert score.kl_text == pytest.approx(float(kl.mean()), abs=1e-3)
+
+
+def test_a_model_of_an_unusual_family_is_not_refused(unusual):
+    refuse_unsuitable(tiny(unusual))
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3", "mixtral", "bloom"])
+def test_a_model_in_bfloat16_is_not_refused_for_its_rounding(family):
+    refuse_unsuitable(tiny(family, dtype=torch.bfloat16))
+
+
+@pytest.mark.parametrize(
+    ("family", "problem"),
+    [
+        ("rwkv", "it reads the padding before a shorter text"),
+        ("minimax", "running it on several texts fails"),
+        ("gemma3n", "running it on several texts fails"),
+    ],
+)
+def test_a_family_that_comes_out_wrong_is_refused_when_it_is_loaded(family, problem, tmp_path):
+    folder = benches.save_tiny(tmp_path / family, family)
+    with pytest.raises(InputError, match=f"cannot be steered: {problem}.*Choose one of another family") as caught:
+        LoadedModel(benches.settings(tmp_path, folder)).load()
+    assert caught.value.field == "model"
+
+
+def test_a_model_whose_rows_come_out_otherwise_together_is_refused():
+    lm = tiny("llama")
+    inner = lm.model.model.layers[2]
+    inner.register_forward_hook(lambda _module, _args, output: output + len(output))  # looks at how many rows there are
+    with pytest.raises(InputError, match="several texts together come out otherwise than one at a time"):
+        refuse_unsuitable(lm)
+
+
+def test_memory_that_ran_out_is_no_fault_of_the_family():
+    lm = tiny("llama")
+
+    def fail(*_args):
+        raise MemoryError
+
+    lm.blocks[0].register_forward_hook(fail)
+    with pytest.raises(MemoryError):
+        refuse_unsuitable(lm)
