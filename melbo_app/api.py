@@ -169,7 +169,7 @@ def complete(
 
     Args:
         vectors: the number of one of the bank's vectors, or several; None: all.
-        radius: R or several; None: as trained.
+        radius: R or several; None: each vector with the norm that it has in the bank.
         decoding: None: greedy, 40 tokens.
         random_control: for each R, before the vectors, a random vector of that R.
         both_signs: each vector is followed by itself at -R.
@@ -179,11 +179,10 @@ def complete(
     """
     asked, _ = _asked(lm, prompts)
     numbers = [] if vectors is None else several("vectors", vectors, whole)
-    radii = [] if radius is None else several("radius", radius, number)
+    radii = None if radius is None else several("radius", radius, number)
     if bank is not None:
         check_fits(_bank(bank), lm)
         numbers = [*range(len(bank.vectors))] if vectors is None else numbers
-        radii = [bank.record.radius] if radius is None else radii
     remedy = "Give Decoding(max_new_tokens=40)"
     chosen = instance("decoding", Decoding() if decoding is None else decoding, Decoding, remedy)
     chosen = Decoding(**options(Decoding, asdict(chosen)))

@@ -115,6 +115,15 @@ def test_completions_are_those_of_the_model_itself(lm, bank):
     assert [entry.text for entry in found] == expected
 
 
+def test_a_combined_bank_completes_at_the_norms_of_its_vectors(lm, bank):
+    radius = bank.record.radius
+    mixed = melbo.combine("join(a[0], 3 * a[0])", {"a": bank})
+    once, thrice = melbo.complete(lm, PLAIN, mixed, decoding=SHORT)[1:]
+    assert (once.radius, thrice.radius) == pytest.approx((radius, 3 * radius))
+    [alike] = melbo.complete(lm, PLAIN, bank, 0, 3 * radius, decoding=SHORT)[1:]
+    assert thrice.text == alike.text
+
+
 def test_without_a_bank_there_is_the_baseline(lm):
     [only] = melbo.complete(lm, PLAIN, decoding=SHORT)
     assert only.vector is None and only.text
