@@ -255,6 +255,7 @@ def test_stop_in_the_first_pass_ends_it_before_the_next_block_and_leaves_nothing
 
 def test_blocks_up_to_the_source_read_each_prompt_once_however_many_rows_there_are():
     lm = tiny("llama")
+    assert lm.takes_rows_midway  # tried here, and not while passes are counted
     seen = []
     handles = [
         block.register_forward_hook(lambda _module, _args, output: seen.append(len(output))) for block in lm.blocks

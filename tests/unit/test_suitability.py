@@ -42,7 +42,7 @@ def test_deltas_of_an_unusual_family_equal_the_difference_of_two_full_passes(unu
             for theta, changes in zip(rows, deltas, strict=True):
                 for text, change in zip(texts, changes, strict=True):
                     plain, steered = (reference_hidden(lm, unusual, text, source, one)[target] for one in (None, theta))
-                    torch.testing.assert_close(change[-len(plain) :], steered - plain, atol=1e-4, rtol=1e-4)
+                    torch.testing.assert_close(change[-len(plain) :], steered - plain, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("texts", [ONE, AS_MANY_AS_HEADS])
