@@ -51,7 +51,7 @@ function describe(radius) {
   const relative = median ? ` (${number(radius / median, 2)} × median)` : '';
   const norms = props.value?.norms;
   if (norms && radius === trained()) {
-    return `R as in the bank: ${number(norms[0], 3)} to ${number(norms[1], 3)}, median ${number(radius, 3)}`;
+    return `R as in the bank: ${number(norms[0], 3)} to ${number(norms[1], 3)}`;
   }
   return `R = ${number(radius, 4)}${relative}${norms ? ' for all' : ''}`;
 }
