@@ -1,6 +1,5 @@
 """Which weights a model has that somebody else loaded."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ def identity(model: Any, cache_dir: Path) -> str:
     Raises:
         InputError: some of the weights are not in memory.
     """
+    from melbo_app.engine.state_hash import state_hash  # late: torch
+
     state = {name: tensor for name, tensor in model.state_dict().items() if hasattr(tensor, "is_meta")}
     if any(tensor.is_meta for tensor in state.values()):
         problem = "some of its weights are not in memory, so which ones they are cannot be told"
@@ -30,7 +31,7 @@ def identity(model: Any, cache_dir: Path) -> str:
             return resolve(str(folder), cache_dir).weights_hash or ""
         except MelboError:  # the folder cannot be loaded by itself, or not remembered; the numbers still can
             pass
-    return _hash(state)
+    return state_hash(state)
 
 
 def _folder(name: str) -> Path | None:
@@ -54,10 +55,9 @@ def _holds(folder: Path, state: dict[str, Any], prefix: str) -> bool:
     One tensor may have several names in memory (tied weights), files may leave ``prefix`` out of theirs (GPT-2), and
     hold what the model does not use.
     """
-    import torch
     from safetensors import SafetensorError, safe_open
 
-    found: set[tuple[int, torch.Size]] = set()
+    found: set[tuple[int, tuple[int, ...]]] = set()
     try:
         for file in sorted(folder.glob("*.safetensors")):
             with safe_open(file, "pt") as stored:
@@ -67,19 +67,9 @@ def _holds(folder: Path, state: dict[str, Any], prefix: str) -> bool:
                         continue
                     if list(own.shape) != stored.get_slice(name).get_shape():
                         return False
-                    if not torch.equal(stored.get_tensor(name).to(own.dtype), own.cpu()):
+                    if not stored.get_tensor(name).to(own.dtype).equal(own.cpu()):
                         return False
                     found.add((own.data_ptr(), own.shape))
     except (OSError, SafetensorError):
         return False
     return all((tensor.data_ptr(), tensor.shape) in found for tensor in state.values())
-
-
-def _hash(state: dict[str, Any]) -> str:
-    import torch
-
-    digest = hashlib.sha256()
-    for name, tensor in sorted(state.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

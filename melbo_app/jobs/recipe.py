@@ -8,7 +8,8 @@ import numpy as np
 from melbo_app import __version__
 from melbo_app.engine.recipe import evaluate
 from melbo_app.errors import InputError
-from melbo_app.library.bank import Bank, BankRecord, check_vectors
+from melbo_app.library.bank import Bank, BankRecord
+from melbo_app.library.bank_vectors import check_vectors
 
 
 def combine(formula: str, name: str, load: Callable[[str], Bank]) -> Bank:

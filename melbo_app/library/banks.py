@@ -12,7 +12,8 @@ from pathlib import Path
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library.atomic import sync_folder, write_file, write_folder
-from melbo_app.library.bank import FIELD, Bank, BankSummary, ImportHints, read_header
+from melbo_app.library.bank import Bank, BankSummary, ImportHints, read_header
+from melbo_app.library.bank_vectors import FIELD
 from melbo_app.library.catalogue import Catalogue, ShelfFile
 from melbo_app.library.formats import card
 from melbo_app.library.formats.format import Parcel

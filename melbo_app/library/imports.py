@@ -12,7 +12,8 @@ import numpy as np
 
 from melbo_app import __version__
 from melbo_app.errors import InputError, StorageError
-from melbo_app.library.bank import FIELD, MAX_BYTES, MAX_HEADER, Bank, BankRecord, ImportHints
+from melbo_app.library.bank import MAX_HEADER, Bank, BankRecord, ImportHints
+from melbo_app.library.bank_vectors import FIELD, MAX_BYTES
 from melbo_app.library.formats import dct
 from melbo_app.library.formats.format import Contents, Format, Given, readable
 from melbo_app.library.formats.known import DCT, ENDINGS, READ, by_key, ending_of, format_of

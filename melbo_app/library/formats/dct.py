@@ -12,7 +12,7 @@ import zipfile
 import numpy as np
 
 from melbo_app.errors import InputError
-from melbo_app.library.bank import FIELD, MAX_ELEMENTS, check_vectors
+from melbo_app.library.bank_vectors import FIELD, MAX_ELEMENTS, check_vectors
 from melbo_app.library.formats.format import Contents, Given, Parcel
 
 _LETTER = re.compile(r"(?P<before>(?:^|.*_))(?P<letter>[VUR])(?P<after>(?:_.*)?\.(?:pt|pth|bin))", re.DOTALL)

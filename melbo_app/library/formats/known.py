@@ -1,7 +1,7 @@
 """The formats that are known, and which one a file is in."""
 
 from melbo_app.errors import InputError
-from melbo_app.library.bank import FIELD
+from melbo_app.library.bank_vectors import FIELD
 from melbo_app.library.formats import card, dct, gguf, melbo, safetensors, snippet, svec
 from melbo_app.library.formats.format import Format
 

@@ -1,7 +1,7 @@
 """The published MELBO layout: torch.save of one bare float32 tensor [vectors, hidden size], rows of norm R."""
 
 from melbo_app.errors import InputError
-from melbo_app.library.bank import FIELD, MAX_ELEMENTS, check_vectors
+from melbo_app.library.bank_vectors import FIELD, MAX_ELEMENTS, check_vectors
 from melbo_app.library.formats.format import Contents, Given, Parcel
 
 

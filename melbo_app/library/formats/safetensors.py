@@ -3,7 +3,8 @@
 import io
 
 from melbo_app.errors import InputError
-from melbo_app.library.bank import FIELD, Bank, check_vectors, read_header
+from melbo_app.library.bank import Bank, read_header
+from melbo_app.library.bank_vectors import FIELD, check_vectors
 from melbo_app.library.formats.format import Contents, Given, Parcel
 
 

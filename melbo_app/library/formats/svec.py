@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from melbo_app.errors import InputError
-from melbo_app.library.bank import FIELD, check_vectors
+from melbo_app.library.bank_vectors import FIELD, check_vectors
 from melbo_app.library.formats.format import Contents, Given, Parcel, model_name, readable
 
 MAX_BYTES = 1 << 26

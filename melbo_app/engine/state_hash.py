@@ -1,0 +1,16 @@
+"""What tells a model's weights from others, where there is no file of them."""
+
+import hashlib
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+def state_hash(state: Mapping[str, Tensor]) -> str:
+    """sha256 over the names, dtypes, shapes and numbers of a model's tensors, whatever their order."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,57 @@
+"""What a bank can hold: how many vectors, of which norms, all of them finite."""
+
+import math
+
+import numpy as np
+
+from melbo_app.errors import InputError
+
+FIELD = "bank file"
+OUTPUTS = "output_directions"
+MAX_BYTES = 1 << 30
+MAX_VECTORS = 4096
+MAX_ELEMENTS = MAX_BYTES // 4
+# Squares of smaller or larger norms leave the range of float32.
+MIN_NORM, MAX_NORM = 1e-9, 1e9
+
+
+def check_vectors(vectors: np.ndarray) -> np.ndarray:
+    """``vectors`` [V, d] as a read-only float32 array. Raises InputError naming the first row that cannot be used."""
+    if vectors.ndim != 2:
+        raise InputError(FIELD, f"its tensor has the shape {list(vectors.shape)}", "It must be [vectors, hidden size]")
+    count, width = vectors.shape
+    if count == 0 or width == 0:
+        raise InputError(FIELD, f"its tensor is empty: {count} × {width}", "It must hold at least one vector")
+    if count > MAX_VECTORS:
+        raise InputError(FIELD, f"it holds {count:,} vectors", f"At most {MAX_VECTORS:,} can be used")
+    if vectors.size > MAX_ELEMENTS:
+        raise InputError(FIELD, f"its vectors take {vectors.size * 4:,} bytes", f"At most {MAX_BYTES:,} can be used")
+    if not np.issubdtype(vectors.dtype, np.floating):
+        raise InputError(FIELD, f"its numbers are of type {vectors.dtype}", "They must be floats")
+    with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, and is named below
+        clean = np.array(vectors, dtype=np.float32, order="C")
+    for row, vector in enumerate(clean):
+        if not np.isfinite(vector).all():
+            kind = "NaN" if np.isnan(vector).any() else "infinity"
+            raise InputError(FIELD, f"row {row} holds {kind}", "Every number must be finite in float32")
+        norm = math.sqrt(np.dot(wide := vector.astype(np.float64), wide))
+        if norm == 0:
+            raise InputError(FIELD, f"row {row} is all zeros", "Every vector needs a direction")
+        if not MIN_NORM <= norm <= MAX_NORM:
+            remedy = f"Every vector needs a norm between {MIN_NORM:g} and {MAX_NORM:g}"
+            raise InputError(FIELD, f"row {row} has the norm {norm:.3g}", remedy)
+    clean.setflags(write=False)
+    return clean
+
+
+def check_directions(directions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """``directions`` as a read-only float32 array. Raises InputError where they are not one for each vector."""
+    if directions.shape != shape:
+        problem = f"its tensor “{OUTPUTS}” has the shape {list(directions.shape)}, its vectors {list(shape)}"
+        raise InputError(FIELD, problem, "Both must have one row for each vector")
+    with np.errstate(over="ignore"):
+        clean = np.array(directions, dtype=np.float32, order="C")
+    if not np.isfinite(clean).all():
+        raise InputError(FIELD, f"its tensor “{OUTPUTS}” holds numbers that are not finite")
+    clean.setflags(write=False)
+    return clean
