@@ -171,7 +171,7 @@ def measure(cases: Iterable[Case], out: Path) -> Iterator[dict[str, object]]:
         if _key(case) in known:
             continue
         known.add(_key(case))
-        lm = lm or load(files.path, files.name, files.weights_hash or "", "cpu", "auto")
+        lm = lm or load(files.path, files.name, files.weights_hash or "", "cpu", "float32")  # the same on every machine
         if judge is None or judge.piece.encoded.prompts[0].user != case.prompt:
             judge = Judge(lm, embedder, case.prompt, case.tokens)
         begin = time.perf_counter()

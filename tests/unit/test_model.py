@@ -58,7 +58,7 @@ def test_blocks_are_counted_from_zero_and_others_are_refused():
         assert caught.value.field == "some layer"
 
 
-def test_bfloat16_on_a_cpu_computes_attention_in_float32(family):
+def test_bfloat16_on_a_cpu_computes_attention_our_way(family):
     before, after = tiny(family), tiny(family, dtype=torch.bfloat16)
     kind = before.model.config._attn_implementation
     switched = kind == "sdpa" and before.model._supports_attention_backend
@@ -66,13 +66,13 @@ def test_bfloat16_on_a_cpu_computes_attention_in_float32(family):
     assert before.model.config._attn_implementation != attention.NAME
 
 
-def test_attention_in_float32_is_used_by_the_common_families():
+def test_our_attention_is_used_by_the_common_families():
     kinds = {name: tiny(name, dtype=torch.bfloat16).model.config._attn_implementation for name in ("llama", "qwen2")}
     assert set(kinds.values()) == {attention.NAME}
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen3", "gemma3", "mistral", "gpt2", "opt"])
-def test_bfloat16_logits_with_attention_in_float32_are_as_near_to_the_exact_ones_as_without(name):
+def test_bfloat16_logits_with_our_attention_are_as_near_to_the_exact_ones_as_without(name):
     exact, ours, plain = tiny(name), tiny(name, dtype=torch.bfloat16), tiny(name, dtype=torch.bfloat16)
     plain.model.set_attn_implementation("sdpa")
     batch = encoded(exact, *TEXTS)
@@ -83,13 +83,13 @@ def test_bfloat16_logits_with_attention_in_float32_are_as_near_to_the_exact_ones
     assert (logits_of(ours, batch) - logits_of(plain, batch)).float().norm() < 0.2 * want.norm()
 
 
-def test_attention_in_float32_is_exact_in_a_float32_model(family):
+def test_our_attention_is_exact_in_a_float32_model(family):
     lm = tiny(family)
     batch = encoded(lm, *TEXTS)
     before = logits_of(lm, batch)
     if lm.model._supports_attention_backend and lm.model.config._attn_implementation == "sdpa":
         lm.model.set_attn_implementation(attention.NAME)
-    torch.testing.assert_close(logits_of(lm, batch), before, atol=1e-5, rtol=0)
+    torch.testing.assert_close(logits_of(lm, batch), before, atol=3e-5, rtol=0)
 
 
 @pytest.fixture
