@@ -47,10 +47,13 @@ class ModelSummary:
 
 
 class LoadedModel:
-    """Holds one language model. Loading another keeps the present one until the new one is ready."""
+    """Holds one language model. Loading another keeps the present one until the new one is ready.
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    ``packed``: its weights are copied for speed, so nobody is to change them through ``.data``.
+    """
+
+    def __init__(self, settings: Settings, *, packed: bool = False) -> None:
+        self._settings, self._packed = settings, packed
         self._loading = threading.Lock()
         self._stage: str | None = None
         self._error: str | None = None
@@ -149,6 +152,7 @@ class LoadedModel:
         from melbo_app.engine.device import choose_device, choose_dtype, devices_to_load, free
         from melbo_app.engine.memory import weights_bytes
         from melbo_app.engine.model import load
+        from melbo_app.engine.packing import pack
         from melbo_app.engine.suitability import refuse_unsuitable
 
         wanted, dtype = self._settings.device, self._settings.dtype
@@ -164,5 +168,7 @@ class LoadedModel:
         lm = load(files.path, files.name, files.weights_hash or "", wanted, dtype, spread=len(devices) > 1)
         if len(lm.blocks) < 2:
             raise InputError("model", f"{files.name} has one block only", "Steering needs two or more")
+        if self._packed:
+            pack(lm.model)
         refuse_unsuitable(lm)
         return lm

@@ -39,7 +39,7 @@ class Base:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._model = LoadedModel(settings)
+        self._model = LoadedModel(settings, packed=True)
         self._compute = ComputeLock()
         self._batching = Batching(self._compute, settings.memory_gb)
         self._database = database = Database(settings.cache_dir / "melbo.sqlite", settings.database_url)
