@@ -10,7 +10,7 @@ Forward and backward of a block of SmolLM2-135M in milliseconds, on two cores wi
 | 8, 256 | 50 | 37 | 44 |
 
 So it is written out for short texts and else computed in float32: the casts cost far less than they save. Scores are
-float32 in both. In bfloat16 they would be no faster, and gradients would be off by .015 instead of .003 (relative error,
+float32 in both: in bfloat16 they would be no faster, and gradients off by .015 instead of .003 (relative error, with
 scores of standard deviation 9).
 """
 
