@@ -22,6 +22,7 @@ import torch
 import typer
 from torch import Tensor
 
+from benchmarks.instructions import INSTRUCTIONS, SOURCE, contrast, supervised
 from benchmarks.saturations import CANDIDATES, SaturatedObjective
 from melbo_app.analysis.diversity import READABLE_NATS, readable_diversity, summed_variance
 from melbo_app.analysis.embedding import Embedder, bundled_folder
@@ -37,7 +38,7 @@ from melbo_app.engine.scope import SINK_RATIO, TokenScope
 from melbo_app.engine.similarity import cosines, mean_off_diagonal
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import METHODS, vectors_at_once
-from melbo_app.engine.training_config import COUNTED_BY, TrainingConfig
+from melbo_app.engine.training_config import COUNTED_BY, METHOD_DESCRIPTIONS, TrainingConfig
 from melbo_app.jobs.work import result_of
 from melbo_app.library.weights import DEFAULT_MODEL, resolve
 from melbo_app.settings import Settings
@@ -49,7 +50,7 @@ PROMPTS = (
     "Give me advice on how to ask for a raise.",
     "Who are you?",
 )
-SOURCE, TARGET = 7, 21
+TARGET = 21
 RADII = (0.07, 0.12, 0.17)
 SCOPES = ("assistant", "content")
 RANDOM, BUILT_IN = "random vectors", "bell"
@@ -145,6 +146,12 @@ def train(piece: ModelSlice, case: Case) -> tuple[Tensor, dict[str, object]]:
     if case.method == RANDOM:
         generator = torch.Generator().manual_seed(case.seed)
         return random_rows(case.vectors, piece.lm.hidden_size, radius, generator), {"seconds": 0.0}
+    described = METHOD_DESCRIPTIONS.get(case.method)
+    if described is not None and described.contrast:
+        assert case.vectors == len(INSTRUCTIONS), "a vector for each instruction"
+        begin = time.perf_counter()
+        config = contrast(TrainingConfig(SOURCE, TARGET, radius, scope=case.scope), case.method, PROMPTS)
+        return supervised(piece, config, PROMPTS), {"seconds": time.perf_counter() - begin}
     word, _, share = case.objective.partition(" ")
     saturates = word == BUILT_IN and case.method in COUNTED_BY["saturation"]
     config = TrainingConfig(

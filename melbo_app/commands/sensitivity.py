@@ -16,7 +16,11 @@ from melbo_app.commands.options import (
     prepare,
 )
 from melbo_app.commands.output import StopOnInterrupt, run, show
+from melbo_app.jobs.sensitivity import LayerPair
 from melbo_app.jobs.training import default_scope
+
+ROUGH = 1e-3
+"""What is left over from which on the fourth digit of a value may be wrong."""
 
 
 def sensitivity(
@@ -45,5 +49,11 @@ def sensitivity(
             stop=StopOnInterrupt(),
         )
     )
-    lines = [f"{pair.source} → {pair.target}: " + "  ".join(f"{value:.4g}" for value in pair.values) for pair in pairs]
-    show({"pairs": [asdict(pair) for pair in pairs]}, lines, as_json)
+    show({"pairs": [asdict(pair) for pair in pairs]}, [line(pair) for pair in pairs], as_json)
+
+
+def line(pair: LayerPair) -> str:
+    """What is said of a pair."""
+    values = "  ".join(f"{value:.4g}" for value in pair.values)
+    rough = "" if pair.residual < ROUGH else f"  (not converged: squares to within {pair.residual:.1g} of the largest)"
+    return f"{pair.source} → {pair.target}: {values}{rough}"

@@ -200,6 +200,7 @@ class _Measuring:
             source=source,
             target=target,
             values=tuple(found.strength[::2]),
+            residual=found.residual,
             median_norm=piece.median_norm,
             radius=radius,
             strength=strength,

@@ -22,6 +22,8 @@ class LayerPair:
     values: list[float]
     median_norm: float
     """Median residual norm at the source."""
+    residual: float
+    """What is left to find: each σ² is within this share of the largest σ² of a true one. About 1e-5 once converged."""
 
 
 def sensitivity(
@@ -64,8 +66,9 @@ def sensitivity(
         result = yield from retold(train(piece, config, stop, memory_gb), _behind(where, done, total))
         if result.stopped:
             break
-        assert result.strength is not None, "the Jacobian's directions come with it"
-        found.append(LayerPair(config.source, config.target, result.strength[::2], piece.median_norm))
+        assert result.strength is not None and result.residual is not None, "the Jacobian's directions come with it"
+        values = result.strength[::2]
+        found.append(LayerPair(config.source, config.target, values, piece.median_norm, result.residual))
     return found
 
 

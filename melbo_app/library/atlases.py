@@ -20,6 +20,8 @@ class AtlasCell(BaseModel):
     target: int
     values: tuple[FiniteFloat, ...]
     """The leading singular values of the Jacobian of Δ at 0, the largest first."""
+    residual: FiniteFloat | None = None
+    """Each of their squares is within this share of the largest one of a true one; about 1e-5 once converged."""
     median_norm: FiniteFloat
     """Median residual norm at the source."""
     radius: FiniteFloat | None

@@ -31,6 +31,7 @@ def test_each_pair_has_what_its_parts_measure(bench):
     pairs = result_of(bench.sensitivity(PROMPTS, [0, 1], [1, 2], "assistant", DIRECTIONS))
     for cell, pair in zip(atlas.cells, pairs, strict=True):
         assert cell.values == pytest.approx(pair.values, rel=1e-5)
+        assert cell.residual == pair.residual
         found = result_of(bench.calibrate(PROMPTS, cell.source, cell.target, "assistant"))
         assert (cell.radius, cell.median_norm) == (found.radius, found.median_norm)
     seen = [len(step.atlas.cells) for step in heard]

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from benches import PROMPT, listen, trained
 
+from melbo_app.commands.sensitivity import line
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError
+from melbo_app.jobs.sensitivity import LayerPair
 from melbo_app.jobs.work import result_of
 
 
@@ -19,6 +21,7 @@ def test_every_pair_that_goes_upwards_has_the_values_of_a_bank_trained_on_it(ben
         assert record.strength is not None
         np.testing.assert_allclose(pair.values, record.strength[::2], rtol=1e-5)
         assert pair.median_norm == record.median_norm
+        assert pair.residual == record.residual
     done = [progress.done for progress in heard]
     assert done == sorted(done) and heard[-1].total == 3 * 60
 
@@ -45,3 +48,11 @@ def test_what_gives_no_pair_is_refused(bench, sources, targets, count, part):
     bench.load_model()
     with pytest.raises(InputError, match=part):
         result_of(bench.sensitivity([PROMPT], sources, targets, "assistant", count))
+
+
+@pytest.mark.parametrize(
+    ("residual", "rest"),
+    [(9e-6, ""), (0.02, "  (not converged: squares to within 0.02 of the largest)")],
+)
+def test_values_that_have_not_converged_are_said_to_be_rough(residual, rest):
+    assert line(LayerPair(0, 2, [3.25, 1.0], 5.0, residual)) == f"0 → 2: 3.25  1{rest}"
