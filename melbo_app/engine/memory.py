@@ -70,9 +70,14 @@ def bytes_per_vector(lm: LanguageModel, encoded: EncodedPrompts, source: int, ta
     extrapolated by a·T + b·T²: the square is there where attention keeps its weights. The prompts themselves may be
     too long to try.
     """
-    tokens = encoded.input_ids.shape[1]
-    long = min(32, lm.context or 32)
-    short = long // 2
+    from melbo_app.engine.attention import SHORT  # late: transformers takes seconds to import
+
+    tokens, context = encoded.input_ids.shape[1], lm.context or math.inf
+    if tokens > SHORT and context > 1.5 * SHORT:  # short texts may be computed otherwise than these
+        short, long = int(1.1 * SHORT), int(1.5 * SHORT)
+    else:
+        long = int(min(32, context))
+        short = long // 2
     at_short, at_long = (_saved_bytes(lm, encoded, source, target, length) for length in (short, long))
     square = max(0.0, (at_long / long - at_short / short) / (long - short))
     linear = max(0.0, at_short / short - square * short)

@@ -77,6 +77,13 @@ def test_kept_attention_weights_grow_with_the_square_of_the_prompt():
     assert per_token[1] > 3 * per_token[0]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_long_prompts_need_no_more_than_their_share_where_short_ones_keep_attention_weights(dtype):
+    lm = tiny("llama", dtype=dtype, max_position_embeddings=1000)
+    per_token = [bytes_per_vector(lm, encoded(lm, "x" * n), 0, 2) / n for n in (200, 900)]
+    assert per_token[1] == pytest.approx(per_token[0], rel=0.3)
+
+
 def test_the_estimate_works_where_the_context_is_shorter_than_what_is_tried():
     lm = tiny("gpt2", n_positions=20)
     assert bytes_per_vector(lm, encoded(lm, "hello"), 0, 2) > 0
