@@ -55,16 +55,19 @@ _STEERED: list[nn.Module] = []
 
 
 @torch.inference_mode(False)  # weights that are moved to a GPU in it could not be trained on
-def load(spec: str | Path = "SmolLM2-135M-Instruct", device: Any = "auto", dtype: Any = "auto") -> LanguageModel:
+def load(spec: str | Path = "SmolLM2-135M-Instruct", device: Any = None, dtype: Any = None) -> LanguageModel:
     """A model by hub name, folder or .gguf file, ready to be steered.
+
+    Device and dtype left out are what ``MELBO_DEVICE`` and ``MELBO_DTYPE`` say, or else chosen for this machine.
 
     Raises:
         InputError: no such model, or one that cannot be steered.
         StorageError: it could not be prepared on disk.
     """
     wanted = str(spec) if isinstance(spec, Path) else written("model", spec)
-    precision = str(dtype).removeprefix("torch.")
-    loaded = LoadedModel(Settings(model=wanted, device=str(device), dtype=precision))
+    asked = {"device": device, "dtype": dtype}
+    chosen = {name: str(value).removeprefix("torch.") for name, value in asked.items() if value is not None}
+    loaded = LoadedModel(Settings(model=wanted, **chosen))  # type: ignore[arg-type]
     return _known(replace(loaded.load(), name=loaded.spec))
 
 

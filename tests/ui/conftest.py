@@ -69,6 +69,7 @@ class App:
         self.url = f"http://127.0.0.1:{port}"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MELBO_")}
         environment |= {"MELBO_CACHE_DIR": str(self.cache), "PYTHONUNBUFFERED": "1"}
+        environment["MELBO_DTYPE"] = "float32"  # the same texts on every machine
         command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), *self._words]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)

@@ -187,6 +187,14 @@ def test_a_notebook_that_switched_gradients_off_trains_the_same_vectors(lm, meth
             np.testing.assert_array_equal(trained(lm, method=method).vectors, expected)
 
 
+def test_the_dtype_left_out_is_that_of_the_environment(model_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("MELBO_CACHE_DIR", str(tmp_path))
+    for wanted in (torch.bfloat16, torch.float32):
+        monkeypatch.setenv("MELBO_DTYPE", str(wanted).removeprefix("torch."))
+        assert melbo.load(model_folder).dtype == wanted
+        assert melbo.load(model_folder, dtype=torch.float64).dtype == torch.float64
+
+
 def test_a_model_loaded_where_gradients_are_off_can_be_trained_on(model_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("MELBO_CACHE_DIR", str(tmp_path))
     with torch.inference_mode():
