@@ -46,7 +46,7 @@ def supervised(piece: ModelSlice, config: TrainingConfig, prompts: tuple[str, ..
 
 
 def contrast(config: TrainingConfig, method: str, prompts: tuple[str, ...]) -> TrainingConfig:
-    """The same for a method that compares two sides."""
+    """``config`` with what a method that compares two sides asks for besides."""
     against = tuple(Prompt(text) for _ in INSTRUCTIONS for text in prompts)
     vectors = len(INSTRUCTIONS) if method == "contrast-pca" else 1
     return replace(config, method=method, vectors=vectors, against=against)  # type: ignore[arg-type]

@@ -220,7 +220,7 @@ def main(
     radii: Annotated[str, typer.Option(help="R as multiples of the median norm.")] = ",".join(map(str, RADII)),
     scopes: Annotated[str, typer.Option(help="Token scopes.")] = ",".join(SCOPES),
     seeds: Annotated[str, typer.Option(help="Seeds.")] = "0",
-    vectors: Annotated[int, typer.Option(help="How many of each training.")] = 16,
+    vectors: Annotated[int, typer.Option(help="How many of each training.")] = len(INSTRUCTIONS),
     tokens: Annotated[int, typer.Option(help="Length of a completion.")] = 28,
     options: Annotated[str, typer.Option(help="More settings of the training, as a JSON object.")] = "{}",
     out: Annotated[Path, typer.Option(help="Where the rows are kept.")] = Path("cache/methods.json"),

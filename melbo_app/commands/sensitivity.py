@@ -55,5 +55,5 @@ def sensitivity(
 def line(pair: LayerPair) -> str:
     """What is said of a pair."""
     values = "  ".join(f"{value:.4g}" for value in pair.values)
-    rough = "" if pair.residual < ROUGH else f"  (not converged: squares to within {pair.residual:.1g} of the largest)"
+    rough = "" if pair.residual < ROUGH else f"  (squares to within {pair.residual:.1g} of the largest)"
     return f"{pair.source} → {pair.target}: {values}{rough}"
