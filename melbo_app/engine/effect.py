@@ -24,6 +24,8 @@ class Effect:
     """Mean ‖Δ‖ of the tokens in scope."""
     agreement: list[float] | None
     """Mean cosine of what two prompts change by on the average of their tokens; None where there is no pair."""
+    share: list[float]
+    """Mean ‖Δ‖ / ‖Z(0)‖ of the tokens in scope: what the effect budget bounds."""
     runaway: list[float]
     """Greatest share, over the prompts, of tokens that the vector turns into attention sinks at the target layer."""
 
@@ -61,7 +63,9 @@ def effects(
                 values = objective(deltas, mask) / len(mask)
                 loud = (deltas + where.baseline.float()).norm(dim=-1)
                 shares = torch.stack([runaway_share(row, norms, where.encoded) for row in loud])
-            facts = values, scoped.norm(dim=-1).mean(dim=1), prompt_changes(scoped, mask), shares.amax(dim=1)
+            lengths = scoped.norm(dim=-1)
+            parts_of_norm = (lengths / norms[mask]).mean(dim=1)
+            facts = values, lengths.mean(dim=1), prompt_changes(scoped, mask), parts_of_norm, shares.amax(dim=1)
             found.append(tuple(fact.cpu() for fact in facts))
         done += len(chunk)
     sums = [[torch.cat(part) for part in zip(*found, strict=True)] for found in parts]
@@ -72,11 +76,11 @@ def effects(
     count = cosines.shape[1]
     first, second = torch.triu_indices(count, count, offset=1)
     results = []
-    for place, (values, lengths, _, shares) in enumerate(sums):
+    for place, (values, lengths, _, relative, shares) in enumerate(sums):
         counted = (second < known) if place == 0 else (second >= known)
         pairs = cosines[:, first[counted], second[counted]]
         agreement = pairs.mean(dim=1).tolist() if pairs.shape[1] else None
-        results.append(Effect(values.tolist(), lengths.tolist(), agreement, shares.tolist()))
+        results.append(Effect(values.tolist(), lengths.tolist(), agreement, relative.tolist(), shares.tolist()))
     return results[0], results[1] if others is not None else None
 
 

@@ -65,6 +65,12 @@ class CurveMaking:
         )  # fmt: skip
         return (yield from self._trained(config))
 
+    def kept(self, config: TrainingConfig) -> Bank | None:
+        """The bank that this training gave before; None if there is none that can be read."""
+        with suppress(InputError):
+            return self.shelf.load(self._name(config))
+        return None
+
     def complete(self, bank: Bank, radius: float) -> Generator[SteeringProgress, None, Comparison]:
         """Complete each prompt without steering and under each vector, with the norm ``radius``, and keep it.
 
@@ -99,15 +105,17 @@ class CurveMaking:
             return embed(texts, self.embedder, self.embeddings)
 
     def _trained(self, config: TrainingConfig) -> Generator[TrainingProgress, None, Bank]:
-        facts = json.dumps(training_identity(self.lm, self.prompts, config), sort_keys=True)
-        name = f"curve-{hashlib.sha256(facts.encode()).hexdigest()[:24]}"
-        with suppress(InputError):  # there is none yet, or what is there cannot be read
-            return self.shelf.load(name)
+        if (known := self.kept(config)) is not None:
+            return known
         memory_gb = self.batching.memory_gb
-        work = train_bank(self.lm, self.spec, self.prompts, config, name, memory_gb, self.stop)
+        work = train_bank(self.lm, self.spec, self.prompts, config, self._name(config), memory_gb, self.stop)
         bank = yield from self.batching.compute.steps(work, short=False)
         if self.stop():
             raise Stopped
         with suppress(MelboError):  # it is trained again the next time
             self.shelf.save(bank)
         return bank
+
+    def _name(self, config: TrainingConfig) -> str:
+        facts = json.dumps(training_identity(self.lm, self.prompts, config), sort_keys=True)
+        return f"curve-{hashlib.sha256(facts.encode()).hexdigest()[:24]}"

@@ -18,15 +18,17 @@ from melbo_app.engine.training_config import Method, TrainingConfig
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.calibration import BY_HAND, CalibratedRadius
 from melbo_app.jobs.findings import Findings, read
+from melbo_app.jobs.looks import LOOK_STEPS
 from melbo_app.jobs.training import TrainingSuggestion
 from melbo_app.jobs.work import together
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Comparison
 from melbo_app.library.explorations import ChosenRadius, Exploration, ExploreSettings
+from melbo_app.library.searches import Search, Tried
 
 StageState = Literal["waiting", "running", "done"]
-STAGES = ("Choose R", "Train", "Complete", "Embed", "Cluster and summarise")
-SHARES = (20, 40, 30, 6, 4)
+STAGES = ("Choose R and budget", "Train", "Complete", "Embed", "Cluster and summarise")
+SHARES = (60, 10, 22, 5, 3)
 """About how much of the time each takes, in percent."""
 
 Result = TypeVar("Result")
@@ -68,6 +70,9 @@ class Exploring(Protocol):
 
     def calibrate(self, config: TrainingConfig) -> Generator[Any, None, CalibratedRadius]: ...
 
+    def search(self, config: TrainingConfig, seconds: float) -> Generator[Any, None, Search]:
+        """R and the effect budget, found by looking at short completions."""
+
     def curve(self, config: TrainingConfig) -> Generator[Any, None, DiversityCurve]: ...
 
     def train(self, config: TrainingConfig) -> Generator[Any, None, Bank]:
@@ -96,6 +101,10 @@ def check_settings(settings: ExploreSettings) -> None:
         raise InputError(
             "vectors", f"{settings.vectors} cannot differ from each other", "Choose 2 or more; 8 as a rule"
         )
+    if not settings.search_seconds > 0:  # written so that NaN is refused too
+        raise InputError(
+            "search seconds", f"{settings.search_seconds:g} is too short", "Choose more than 0, 60 as a rule"
+        )
     if settings.threshold is not None and not 0 < settings.threshold < 2:
         raise InputError("same meaning", f"{settings.threshold:g} is no cosine distance", "Choose 0.1 to 0.6, or none")
     TokenScope.parse(settings.scope or "all")
@@ -119,8 +128,11 @@ def explore(
     scope = settings.scope or suggested.scope
     config = _draft(settings, suggested.source, suggested.target, suggested.radius, scope)
 
-    radius = yield from telling.stage(0, _radius(settings, config, suggested, doing), lambda found: found.sentence)
-    config = replace(config, radius=radius.radius)
+    choosing = _radius(settings, config, suggested, doing)
+    radius, tried = yield from telling.stage(0, choosing, lambda found: found[0].sentence)
+    config = replace(config, radius=radius.radius, saturation=radius.effect_budget)
+    if radius.how == "search":  # the bank that was looked at, not another one
+        config = replace(config, steps=config.steps or LOOK_STEPS)
     bank = yield from telling.stage(1, doing.train(config), _trained)
     decoding = Decoding(settings.max_new_tokens, seed=settings.seed)
     completing = _completed(doing, bank, config, decoding)
@@ -154,6 +166,7 @@ def explore(
         behaviours=found.behaviours,
         aside=found.aside,
         threshold=found.threshold,
+        tried=tried,
         readable_diversity=_diversity(steered, places[:own]),
         control_readable_diversity=_diversity(control, places[own:]),
         seconds=telling.seconds,
@@ -199,20 +212,38 @@ class _Telling:
 def _draft(settings: ExploreSettings, source: int, target: int, radius: float, scope: str) -> TrainingConfig:
     method = cast(Method, settings.method)  # which is checked there
     return TrainingConfig(
-        source, target, radius, settings.vectors, method, settings.steps, scope=scope, seed=settings.seed
-    )
+        source, target, radius, settings.vectors, method, settings.steps, scope=scope, seed=settings.seed,
+        saturation=settings.effect_budget,
+    )  # fmt: skip
 
 
 def _radius(
     settings: ExploreSettings, config: TrainingConfig, suggested: TrainingSuggestion, doing: Exploring
+) -> Generator[Any, None, tuple[ChosenRadius, tuple[Tried, ...]]]:
+    """R and the effect budget as they are given, or by the rule; and what the rule tried."""
+    budget = settings.effect_budget
+    rule = settings.rule
+    given = settings.radius is not None or settings.relative_radius is not None
+    if rule == "search" and not given and budget is None:
+        found = yield from doing.search(replace(config, steps=config.steps or LOOK_STEPS), settings.search_seconds)
+        best = found.best
+        counted = best.effect_budget if config.counts("saturation") else None
+        chosen = _chosen(best.radius, found.median_norm, "search", found.reason)
+        return chosen.model_copy(update={"effect_budget": counted}), found.tried
+    chosen = yield from _ruled(settings, config, suggested, doing)
+    return chosen.model_copy(update={"effect_budget": budget}), ()
+
+
+def _ruled(
+    settings: ExploreSettings, config: TrainingConfig, suggested: TrainingSuggestion, doing: Exploring
 ) -> Generator[Any, None, ChosenRadius]:
-    """R as it is given, or by the rule; where the rule finds none, as it is suggested."""
+    """R as it is given, or by a rule that does not search; the suggested one where the rule finds none."""
     norm = suggested.median_norm
     if settings.radius is not None or settings.relative_radius is not None:
         given = settings.radius if settings.radius is not None else (settings.relative_radius or 0) * norm
         return _chosen(given, norm, "given", "as given")
     usual = f"{suggested.relative_radius:.2g} × the median norm"
-    if settings.rule == "suggested":
+    if settings.rule in ("suggested", "search"):
         return _chosen(suggested.radius, norm, "suggested", f"{usual}, as suggested")
     known = doing.known_radius(config, settings.rule)
     if known is not None:
@@ -234,7 +265,7 @@ def _radius(
 
 
 def _chosen(
-    radius: float, norm: float, how: Literal["given", "calibration", "curve", "suggested"], reason: str
+    radius: float, norm: float, how: Literal["given", "search", "calibration", "curve", "suggested"], reason: str
 ) -> ChosenRadius:
     return ChosenRadius(radius=radius, relative_radius=radius / norm, median_norm=norm, how=how, reason=reason)
 

@@ -40,6 +40,9 @@ class EffectRecord(BaseModel):
     objective: list[float] = Field(description="J per prompt.")
     change: list[float] = Field(description="Mean norm of the change at the target layer, over the tokens in scope.")
     agreement: list[float] | None = Field(description="Mean cosine of what two prompts change by; None without a pair.")
+    share: list[float] | None = Field(
+        default=None, description="Mean of the change as a share of the norm of a token at the target layer, in scope."
+    )
     runaway: list[FiniteFloat] | None = Field(
         default=None, description="Greatest share of a prompt's tokens that the vector turns into attention sinks."
     )

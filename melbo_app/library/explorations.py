@@ -7,21 +7,25 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat
 
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
+from melbo_app.library.searches import Tried
 
-RadiusRule = Literal["calibration", "curve", "suggested"]
-RADIUS_RULES: tuple[RadiusRule, ...] = ("calibration", "curve", "suggested")
+RadiusRule = Literal["search", "calibration", "curve", "suggested"]
+RADIUS_RULES: tuple[RadiusRule, ...] = ("search", "calibration", "curve", "suggested")
+SEARCH_SECONDS = 60.0
+"""After which a search tries no further setting, where nobody names another time."""
 
 
 class ExploreSettings(BaseModel):
     """What can be chosen at every stage; None: what suits the model and the prompt.
 
-    ``radius`` is absolute, ``relative_radius`` a multiple of the median norm; where either is given, ``rule`` does not
-    count. ``threshold`` is the cosine distance up to which two answers count as the same.
+    ``radius`` is absolute, ``relative_radius`` a multiple of the median norm; if either is given, or an
+    ``effect_budget``, ``rule`` does not search. ``search_seconds`` bounds the search. ``threshold`` is the cosine
+    distance up to which two answers count as the same.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    rule: RadiusRule = "calibration"
+    rule: RadiusRule = "search"
     radius: float | None = None
     relative_radius: float | None = None
     vectors: int = Field(default=8)
@@ -33,6 +37,8 @@ class ExploreSettings(BaseModel):
     scope: str | None = None
     max_new_tokens: int = 40
     threshold: float | None = None
+    effect_budget: float | None = None
+    search_seconds: float = SEARCH_SECONDS
 
 
 class ChosenRadius(BaseModel):
@@ -43,13 +49,16 @@ class ChosenRadius(BaseModel):
     radius: FiniteFloat
     relative_radius: FiniteFloat
     median_norm: FiniteFloat
-    how: Literal["given", "calibration", "curve", "suggested"]
+    how: Literal["given", "search", "calibration", "curve", "suggested"]
     reason: str
+    effect_budget: FiniteFloat | None = None
+    """The effect budget that goes with it; None: what the method takes by itself."""
 
     @property
     def sentence(self) -> str:
         """R in both units, and where it comes from."""
-        return f"R = {self.radius:.3g} ({self.relative_radius:.2g} × median): {self.reason}"
+        budget = "" if self.effect_budget is None else f", effect budget {self.effect_budget:g}"
+        return f"R = {self.radius:.3g} ({self.relative_radius:.2g} × median){budget}: {self.reason}"
 
 
 class Answer(BaseModel):
@@ -123,6 +132,8 @@ class Exploration(Measured):
     """Cosine distance up to which two answers counted as the same."""
     readable_diversity: FiniteFloat
     control_readable_diversity: FiniteFloat
+    tried: tuple[Tried, ...] = ()
+    """What the search for R and the effect budget tried, in order."""
     seconds: dict[str, float]
     """Of each stage."""
     created: AwareDatetime
@@ -130,7 +141,11 @@ class Exploration(Measured):
     @property
     def key(self) -> str:
         """Tells one exploration from another: the same key, the same result."""
-        return key_of([self.model_hash, self.dtype, self.prompt.model_dump(), self.settings.model_dump()])
+        settings = self.settings.model_dump()
+        for later in ("effect_budget", "search_seconds"):  # files of earlier versions keep their names
+            if settings[later] == ExploreSettings.model_fields[later].default:
+                del settings[later]
+        return key_of([self.model_hash, self.dtype, self.prompt.model_dump(), settings])
 
     @property
     def moment(self) -> datetime:

@@ -21,6 +21,7 @@ from melbo_app.library.database import Database
 from melbo_app.library.embeddings import Embeddings
 from melbo_app.library.explorations import Explorations
 from melbo_app.library.labels import Labels
+from melbo_app.library.searches import Searches
 from melbo_app.settings import Settings
 
 if TYPE_CHECKING:  # torch, scipy and umap take seconds to import, and the page is up before them
@@ -51,6 +52,7 @@ class Base:
         self._atlases = Atlases(settings.cache_dir / "atlases")
         self._curves = Curves(settings.cache_dir / "curves")
         self._explorations = Explorations(settings.cache_dir / "explorations")
+        self._searches = Searches(settings.cache_dir / "searches")
         self._reader = Reader(self._compute)
         self._embedder: Embedder | None = None
         self._unsaved: list[Bank] = []

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Generator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,13 +22,16 @@ from melbo_app.jobs.exploring import ExploreProgress, check_settings, explore
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.mapping import embed
 from melbo_app.jobs.request import ExploreRequest
-from melbo_app.jobs.training import TrainingSuggestion, is_of, training_identity
+from melbo_app.jobs.search import SearchProgress
+from melbo_app.jobs.training import TrainingSuggestion, command, is_of, training_identity
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Comparison
 from melbo_app.library.explorations import ChosenRadius, Exploration, ExploreSettings
+from melbo_app.library.searches import Search
 from melbo_app.workbench.base import HERE, Stop
 from melbo_app.workbench.exploring import CURVE_DECODING, Exploring
 from melbo_app.workbench.layers import Layers
+from melbo_app.workbench.searching import Searching
 from melbo_app.workbench.steering import Steering
 from melbo_app.workbench.training import Training
 
@@ -39,7 +42,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
 LONGEST_SLUG = 40
 
 
-class Explorations(Training, Steering, Layers, Exploring):
+class Explorations(Training, Steering, Layers, Exploring, Searching):
     """One press of Explore."""
 
     def explore(
@@ -111,6 +114,9 @@ class _Stages:
     def calibrate(self, config: TrainingConfig) -> "Generator[CalibrationProgress, None, CalibratedRadius]":
         return self.bench.calibrate([self.prompt], config.source, config.target, config.scope, stop=self.stop)
 
+    def search(self, config: TrainingConfig, seconds: float) -> Generator[SearchProgress, None, Search]:
+        return self.bench.find_settings([self.prompt], config, seconds=seconds, stop=self.stop)
+
     def curve(self, config: TrainingConfig) -> Generator[Any, None, DiversityCurve]:
         return self.bench.diversity_curve([self.prompt], config, rescaled=True, decoding=CURVE_DECODING, stop=self.stop)
 
@@ -127,6 +133,11 @@ class _Stages:
                 whole = len(bank.vectors) == config.vectors and bank.record.whole
                 if whole and is_of(bank.record, [self.prompt], config):
                     return bank
+        if (kept := self.bench._making(self.lm, [self.prompt], config, 1.0, self.stop).kept(config)) is not None:
+            again = command(self.bench._model.spec, [self.prompt], config, one)
+            bank = replace(kept, record=kept.record.model_copy(update={"name": one, "command": again}))
+            self.bench._banks.save(bank)
+            return bank
         return (yield from self.bench.train([self.prompt], config, one, stop=self.stop))
 
     def complete(self, bank: Bank, radius: float, decoding: Decoding) -> Generator[Any, None, Comparison]:

@@ -1,0 +1,124 @@
+"""One look at a setting: vectors trained with it, a few short completions, and what is new in them."""
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from melbo_app.analysis.clustering import distances
+from melbo_app.analysis.diversity import readable_diversity
+from melbo_app.analysis.flags import FlagKind, flags
+from melbo_app.engine.decoding import Decoding
+from melbo_app.jobs.curve_making import CurveMaking
+from melbo_app.jobs.search import Setting
+from melbo_app.jobs.work import together
+from melbo_app.library.completions import Comparison, Completion
+from melbo_app.library.searches import Tried
+
+LOOK_STEPS = 12
+"""Steps of a training in a search; after 12 the objective is within 0.1 % of where 26 lead (docs/radius.md)."""
+LOOK_DECODING = Decoding(max_new_tokens=24)
+NEAR, FAR = 0.2, 0.6
+"""Least and greatest cosine distance from the unsteered text beyond which a text without a flag is new. In between it
+is the upper quartile of the random vectors' distances."""
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Looks at settings for the prompts, layers, scope, vectors and seed of ``making``."""
+
+    making: CurveMaking
+
+    def look(self, setting: Setting) -> Generator[Any, None, Tried]:
+        """Train, complete under the vectors and under as many random ones of the same R, and count."""
+        began = time.monotonic()
+        config = self.making.config
+        budget = setting.effect_budget if config.counts("saturation") else None
+        making = replace(self.making, config=replace(config, saturation=budget))
+        bank = yield from making.vectors(setting.relative_radius, config.seed)
+        random = yield from making.control(config.seed)
+        radius = bank.record.radius
+        both = together(making.complete(bank, radius), making.complete(random, radius))
+        steered, control = yield from both
+        limits = _limits(control, making)
+        found, chance = _counted(steered, making, limits), _counted(control, making, limits)
+        effect = bank.record.effect
+        return Tried(
+            radius=radius,
+            relative_radius=setting.relative_radius,
+            effect_budget=setting.effect_budget if budget is not None else 0.0,
+            change=float(np.mean(effect.share)) if effect and effect.share else 0.0,
+            texts=found.texts,
+            readable=found.readable,
+            new=found.new,
+            lifted=found.lifted,
+            random_texts=chance.texts,
+            random_new=chance.new,
+            random_lifted=chance.lifted,
+            diversity=found.diversity,
+            random_diversity=chance.diversity,
+            example=found.example,
+            seconds=time.monotonic() - began,
+        )
+
+
+@dataclass(frozen=True)
+class _Counts:
+    texts: int
+    readable: int
+    new: int
+    lifted: int
+    diversity: float
+    example: str
+
+
+def _limits(control: Comparison, making: CurveMaking) -> dict[int, float]:
+    """For each prompt the distance from the unsteered text beyond which a text is new.
+
+    Random vectors' texts that carry a flag do not count: one that lifts a refusal is far from it.
+    """
+    entries = control.completions
+    places = making.embed([one.text for one in entries])
+    base = {one.prompt_index: row for row, one in enumerate(entries) if one.vector is None}
+    limits = {}
+    for index, unsteered in base.items():
+        plain = [
+            row
+            for row, one in enumerate(entries)
+            if one.prompt_index == index and row != unsteered and not _flags(one, entries[unsteered].text)
+        ]
+        away = distances(places[plain], places[unsteered]) if plain else [0.0]
+        limits[index] = min(FAR, max(NEAR, float(np.quantile(away, 0.75))))
+    return limits
+
+
+def _counted(comparison: Comparison, making: CurveMaking, limits: dict[int, float]) -> _Counts:
+    """Counts over all prompts of a comparison; each text is compared with the unsteered one of its prompt."""
+    entries = comparison.completions
+    places = making.embed([one.text for one in entries])
+    texts = readable = new = lifted = 0
+    diversities, example, farthest = [], "", (-1, -1.0)
+    for index in sorted({one.prompt_index for one in entries}):
+        rows = [row for row, one in enumerate(entries) if one.prompt_index == index]
+        base = next(row for row in rows if entries[row].vector is None)
+        steered = [row for row in rows if row != base]
+        away = distances(places[steered], places[base])
+        for row, distance in zip(steered, away, strict=True):
+            one = entries[row]
+            kinds = _flags(one, entries[base].text)
+            is_readable = bool(one.scores and one.scores.verdict == "readable")
+            is_new = is_readable and (bool(kinds) or distance > limits[index])
+            texts, readable, new = texts + 1, readable + is_readable, new + is_new
+            lifted += is_readable and "refusal gone" in kinds
+            if is_readable and (is_new, distance) > farthest:
+                example, farthest = one.text, (is_new, distance)
+        losses = [one.scores.loss if one.scores else None for one in (entries[row] for row in steered)]
+        diversities.append(readable_diversity(places[steered], losses, places[base]))
+    return _Counts(texts, readable, new, lifted, float(np.mean(diversities)), example)
+
+
+def _flags(one: Completion, baseline: str) -> set[FlagKind]:
+    found = flags(one.text, one.prompt.user, one.prompt.system, baseline)
+    return {flag.kind for flag in found if flag.kind not in ("instructions echoed", "system prompt repeated")}

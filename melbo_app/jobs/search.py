@@ -1,0 +1,155 @@
+"""The search for R and the effect budget: settings from weak to strong, each judged by a few short completions.
+
+Which setting makes a model say something new, and which one breaks its texts, differs between models and prompts by
+more than any constant allows for (docs/radius.md), so it is found by looking.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from melbo_app.errors import Stopped
+from melbo_app.library.searches import Tried
+
+RADII = (0.025, 0.035, 0.05, 0.07, 0.1, 0.14, 0.2, 0.28)
+"""Settings from weak to strong: R as multiples of the median norm, a factor of √2 apart."""
+BUDGET = 1.0
+"""The effect budget of all of them: R, not the budget, limits how much weak vectors change."""
+SAFER = 0.4
+"""The effect budget that is tried at an R at which texts break with ``BUDGET``."""
+START = 4
+"""Where a search begins that has nothing to go by: R = 0.1."""
+LOOKS = 5
+"""Settings that are tried at most."""
+ENOUGH = 0.75
+"""Share of new texts, in excess of the random vectors' share, from which no further setting is tried."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is tried: R as a multiple of the median norm, and the effect budget."""
+
+    relative_radius: float
+    effect_budget: float
+
+
+@dataclass(frozen=True)
+class SearchProgress:
+    """Where a search stands, with what has been tried."""
+
+    stage: str
+    done: int
+    total: int
+    tried: tuple[Tried, ...] = ()
+    note: str = ""
+    """A line for the log of a job."""
+
+
+class Looking(Protocol):
+    """Trains vectors with a setting, completes under them and under random vectors, and counts."""
+
+    def look(self, setting: Setting) -> Generator[Any, None, Tried]: ...
+
+
+def next_rung(tried: Mapping[int, Tried], start: int, count: int) -> int | None:
+    """Which of ``count`` settings, ordered from weak to strong, to look at next; None: none is worth it.
+
+    The edge at which texts break is bracketed first, in steps of two and then of one; then the neighbours of the best
+    setting are tried.
+    """
+    if not tried:
+        return start
+    best = max(tried, key=lambda rung: (tried[rung].score, -rung))
+    if tried[best].excess >= ENOUGH:
+        return None
+    broken = min((rung for rung, found in tried.items() if found.broken), default=count)
+    whole = max((rung for rung, found in tried.items() if not found.broken and rung < broken), default=-1)
+    if broken - whole > 1:
+        if broken == count:
+            return min(whole + 2, count - 1)
+        if whole == -1:
+            return max(broken - 2, 0)
+        return (whole + broken) // 2
+    beside = [rung for rung in (best - 1, best + 1) if 0 <= rung < broken and rung not in tried]
+    return beside[0] if beside else None
+
+
+def search(
+    looking: Looking, start: int, most_seconds: float, stop: Callable[[], bool]
+) -> Generator[SearchProgress, None, tuple[list[Tried], bool]]:
+    """What was tried, in order, and whether the search came to its own end.
+
+    It ends where nothing is left to try, after ``LOOKS`` settings, or where the next one would not fit into
+    ``most_seconds``.
+
+    Where texts break at the strongest R that was tried, the same R with a smaller effect budget is tried last.
+
+    Raises:
+        Stopped: a stop came before the first setting was judged.
+    """
+    began, tried, rungs = time.monotonic(), list[Tried](), dict[int, Tried]()
+    safer = False
+    while len(tried) < LOOKS and not (tried and stop()):
+        slowest = max((one.seconds for one in tried), default=0.0)
+        if tried and time.monotonic() - began + slowest > most_seconds:
+            return tried, False
+        rung = None if safer else next_rung(rungs, start, len(RADII))
+        if rung is None:
+            edge = min((at for at, one in rungs.items() if one.broken), default=None)
+            if safer or edge is None or _enough(rungs.values()):
+                break
+            setting, safer = Setting(RADII[edge], SAFER), True
+        else:
+            setting = Setting(RADII[rung], BUDGET)
+        where = f"R = {setting.relative_radius:g} × median, effect budget {setting.effect_budget:g}"
+        work = looking.look(setting)
+        try:
+            while True:
+                try:
+                    step = next(work)
+                except StopIteration as end:
+                    found: Tried = end.value
+                    break
+                share = step.done / max(1, step.total)
+                done = round(100 * (len(tried) + share))
+                yield SearchProgress(f"{where}: {step.stage}", done, 100 * LOOKS, tuple(tried))
+        except Stopped:
+            if not tried:
+                raise
+            return tried, False
+        tried.append(found)
+        if rung is not None:
+            rungs[rung] = found
+        yield SearchProgress(where, 100 * len(tried), 100 * LOOKS, tuple(tried), found.sentence)
+    return tried, not stop()
+
+
+def best_of(tried: Sequence[Tried]) -> tuple[int, str]:
+    """Which setting to take, and why in a sentence. Settings whose texts break are taken only where all break."""
+    whole = [number for number, one in enumerate(tried) if not one.broken]
+    new = [number for number in whole if tried[number].new and tried[number].score > 0]
+    if new:
+        chosen = max(new, key=lambda number: (tried[number].score, -tried[number].relative_radius))
+        return chosen, f"the most new readable texts of {_settings(tried)}: {tried[chosen].sentence}"
+    if whole:
+        chosen = max(whole, key=lambda number: tried[number].change)
+        return chosen, (
+            f"none of {_settings(tried)} gave readable texts that random vectors do not give; "
+            f"this one changes the target most with readable texts: {tried[chosen].sentence}"
+        )
+    chosen = max(range(len(tried)), key=lambda number: tried[number].readable)
+    return chosen, f"texts break at all of {_settings(tried)}; this one keeps most: {tried[chosen].sentence}"
+
+
+def start_near(relative_radius: float) -> int:
+    """The setting nearest to an R that served another prompt."""
+    return min(range(len(RADII)), key=lambda rung: abs(RADII[rung] - relative_radius))
+
+
+def _settings(tried: Sequence[Tried]) -> str:
+    return f"{len(tried)} settings" if len(tried) > 1 else "the one setting tried"
+
+
+def _enough(found: Iterable[Tried]) -> bool:
+    return any(one.excess >= ENOUGH for one in found)

@@ -1,0 +1,118 @@
+"""Searches: which R and effect budgets were tried for a prompt, and which were chosen. One JSON file each."""
+
+from datetime import datetime
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, FiniteFloat
+
+from melbo_app.library.bank import PromptRecord
+from melbo_app.library.json_files import JsonFiles, Measured, key_of
+
+
+class Tried(BaseModel):
+    """One setting, and what a few short completions showed.
+
+    Counts are over the texts of all vectors on all prompts of the search (``texts``), and over as many texts of random
+    vectors of the same R.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    radius: FiniteFloat
+    """R in absolute units."""
+    relative_radius: FiniteFloat
+    """R as a multiple of the median residual norm at the source layer."""
+    effect_budget: FiniteFloat
+    """Share of a target token's norm at which its change counts most; 0: no limit."""
+    change: FiniteFloat
+    """Mean ‖Δ‖ / ‖Z(0)‖ of the tokens in scope that training reached."""
+    texts: int
+    readable: int
+    new: int
+    """Readable texts that differ from the unsteered one: by a flag, or by more than random vectors' texts do."""
+    lifted: int
+    """Readable texts that answer where the unsteered one refuses."""
+    random_texts: int
+    random_new: int
+    random_lifted: int
+    diversity: FiniteFloat
+    """Readable diversity D, mean over the prompts."""
+    random_diversity: FiniteFloat
+    example: str
+    """The new text that is farthest from the unsteered one, or else the farthest of all."""
+    seconds: FiniteFloat
+
+    @property
+    def broken(self) -> bool:
+        """Whether fewer than three in four texts are readable."""
+        return 4 * self.readable < 3 * self.texts
+
+    @property
+    def score(self) -> float:
+        """How much a setting shows: new texts in excess of the random vectors' share of new texts, plus half of what
+        the readable diversity exceeds theirs by, less half of the share of texts that cannot be read."""
+        return self.excess + 0.5 * (self.diversity - self.random_diversity) - 0.5 * (1 - self.readable / self.texts)
+
+    @property
+    def excess(self) -> float:
+        """Share of new texts less the random vectors' share of new texts."""
+        return self.new / self.texts - self.random_new / max(1, self.random_texts)
+
+    @property
+    def sentence(self) -> str:
+        """The setting and its counts in a line."""
+        budget = f"{self.effect_budget:g}" if self.effect_budget else "none"
+        lifted = f", {self.lifted} lift the refusal (random {self.random_lifted})" if self.lifted else ""
+        return (
+            f"R = {self.relative_radius:.2g} × median, effect budget {budget}: {self.readable} of {self.texts} texts "
+            f"readable, {self.new} new (random {self.random_new}){lifted}"
+        )
+
+
+class Search(Measured):
+    """What was tried for one set of prompts, in the order in which it was tried."""
+
+    model: str
+    dtype: str
+    prompts: tuple[PromptRecord, ...]
+    source: int
+    target: int
+    scope: str
+    median_norm: FiniteFloat
+    method: str
+    vectors: int
+    steps: int
+    seed: int
+    tried: tuple[Tried, ...]
+    chosen: int
+    """Index into ``tried``."""
+    reason: str
+    whole: bool = True
+    """Whether the search came to its own end; False: its time was up, or somebody stopped it."""
+    created: AwareDatetime
+
+    @property
+    def key(self) -> str:
+        """Tells one search from another: the same key, the same question."""
+        prompts = [prompt.model_dump() for prompt in self.prompts]
+        place = [self.source, self.target, self.scope]
+        return key_of([self.model_hash, self.dtype, prompts, *place, self.method, self.vectors, self.steps, self.seed])
+
+    @property
+    def moment(self) -> datetime:
+        return self.created
+
+    @property
+    def best(self) -> Tried:
+        """What was chosen."""
+        return self.tried[self.chosen]
+
+
+class Searches(JsonFiles[Search]):
+    """The searches that were made."""
+
+    kind = Search
+
+    def nearest(self, model_hash: str, source: int, target: int, scope: str) -> Search | None:
+        """The newest search of this model between the same layers and in the same scope, whatever its prompts."""
+        wanted = (source, target, scope)
+        return next((one for one in self.of_model(model_hash) if (one.source, one.target, one.scope) == wanted), None)

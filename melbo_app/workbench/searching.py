@@ -1,0 +1,89 @@
+"""The search for R and the effect budget."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.jobs.curve_making import CurveMaking
+from melbo_app.jobs.looks import LOOK_DECODING, Looks
+from melbo_app.jobs.search import START, SearchProgress, best_of, search, start_near
+from melbo_app.library.bank import PromptRecord
+from melbo_app.library.explorations import SEARCH_SECONDS
+from melbo_app.library.searches import Search
+from melbo_app.workbench.banks import Shelf
+from melbo_app.workbench.base import Stop
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
+    from melbo_app.engine.model import LanguageModel
+
+
+class Searching(Shelf):
+    """Finding R and the effect budget for a model and its prompts."""
+
+    def find_settings(
+        self,
+        prompts: Sequence[Prompt],
+        config: TrainingConfig,
+        *,
+        seconds: float = SEARCH_SECONDS,
+        stop: Stop = lambda: False,
+    ) -> Generator[SearchProgress, None, Search]:
+        """Try settings from weak to strong on short completions, and choose one.
+
+        A search that came to its end before is looked up; of others the trainings and texts are. A new one begins at
+        the R that was found last for this model, these layers and this scope.
+
+        Args:
+            config: layers, scope, method, vectors, steps and seed to search with; its R and effect budget do not count.
+            seconds: after which no further setting is tried.
+
+        Raises:
+            Stopped: a stop came before the first setting was judged.
+        """
+        lm = self._model.get()
+        median_norm = self.median_norm(prompts, config.source)
+        asked = Search(
+            model=lm.name,
+            model_hash=lm.weights_hash,
+            dtype=str(lm.dtype).removeprefix("torch."),
+            prompts=tuple(PromptRecord(**asdict(prompt)) for prompt in prompts),
+            source=config.source,
+            target=config.target,
+            scope=config.scope,
+            median_norm=median_norm,
+            method=config.method,
+            vectors=config.vectors,
+            steps=config.total_steps,
+            seed=config.seed,
+            tried=(),
+            chosen=0,
+            reason="",
+            created=datetime.now(UTC),
+        )
+        if (known := self._searches.find(asked.key)) is not None and known.whole:
+            return known
+        near = self._searches.nearest(lm.weights_hash, config.source, config.target, config.scope)
+        start = START if near is None else start_near(near.best.relative_radius)
+        looks = Looks(self._making(lm, prompts, config, median_norm, stop))
+        tried, whole = yield from search(looks, start, seconds, stop)
+        chosen, reason = best_of(tried)
+        found = asked.model_copy(update={"tried": tuple(tried), "chosen": chosen, "reason": reason, "whole": whole})
+        self._searches.save(found)
+        return found
+
+    def latest_search(self, source: int, target: int, scope: str) -> Search | None:
+        """What was found last for the loaded model between these layers; None if nothing was, or no model is loaded."""
+        state = self._model.state()
+        return self._searches.nearest(state.weights_hash, source, target, scope) if state.weights_hash else None
+
+    def _making(
+        self, lm: "LanguageModel", prompts: Sequence[Prompt], config: TrainingConfig, median_norm: float, stop: Stop
+    ) -> CurveMaking:
+        """Trains and completes for a search; what it makes is kept beside the parts of curves."""
+        return CurveMaking(
+            lm, self._model.spec, prompts, config, median_norm, None, False, LOOK_DECODING, self._parts,
+            self._completions, self._embed(), self._embeddings, self._batching, stop,
+        )  # fmt: skip
