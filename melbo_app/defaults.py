@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from melbo_app.engine.prompt import Prompt
-from melbo_app.engine.training_config import Method, TrainingConfig
+from melbo_app.engine.training_config import CLIMBING, Method, TrainingConfig
 from melbo_app.errors import InputError
 from melbo_app.jobs.steering import variants
 from melbo_app.jobs.training import default_scope, default_vectors
@@ -86,6 +86,11 @@ class OpenTraining:
             against=tuple(Prompt(text) for text in against),
             **fixed,
         )
+
+    def searches(self, draft: TrainingConfig) -> bool:
+        """Whether R and the effect budget are to be found by looking: neither is given, and the method has both."""
+        given = (self.radius, self.relative_radius, draft.saturation)
+        return draft.method in CLIMBING and all(one is None for one in given)
 
     def fill(
         self, workbench: Workbench, draft: TrainingConfig, prompts: Sequence[Prompt], held_out: Sequence[str]

@@ -183,6 +183,7 @@ class Explored(TypedDict):
     prompt: PromptRecord
     settings: dict[str, Any]
     radius: dict[str, Any]
+    tried: list[dict[str, Any]]
     bank: str
     bank_hash: str
     comparison: int

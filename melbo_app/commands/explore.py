@@ -5,9 +5,11 @@ from typing import Annotated
 import typer
 
 from melbo_app.commands.options import (
+    EffectBudgetOption,
     Json,
     ModelOption,
     ScopeOption,
+    SearchSecondsOption,
     SeedOption,
     SystemOption,
     TemplateOption,
@@ -29,12 +31,14 @@ def explore(
     template: TemplateOption = None,
     model: ModelOption = None,
     rule: Annotated[
-        str, typer.Option("--choose-radius", help="Where R comes from: calibration, curve or suggested.")
+        str, typer.Option("--choose-radius", help="Where R comes from: search, calibration, curve or suggested.")
     ] = USUAL.rule,
     radius: Annotated[float | None, typer.Option("--radius", help="R, instead of choosing it.")] = None,
     relative_radius: Annotated[
         float | None, typer.Option("--relative-radius", help="R as a multiple of the median residual norm.")
     ] = None,
+    effect_budget: EffectBudgetOption = None,
+    search_seconds: SearchSecondsOption = USUAL.search_seconds,
     vectors: Annotated[int, typer.Option("--vectors", help="How many to train.")] = USUAL.vectors,
     method: Annotated[str, typer.Option("--method", help="One of those that `methods` lists.")] = USUAL.method,
     steps: Annotated[int | None, typer.Option("--steps", help="Most steps.")] = None,
@@ -59,6 +63,7 @@ def explore(
     settings = ExploreSettings(
         rule=chosen, radius=radius, relative_radius=relative_radius, vectors=vectors, method=method, steps=steps,
         source=source, target=target, scope=scope, max_new_tokens=max_new_tokens, threshold=threshold, seed=seed,
+        effect_budget=effect_budget, search_seconds=search_seconds,
     )  # fmt: skip
     check_settings(settings)
     texts = None if prompt is None else [prompt]
@@ -68,7 +73,9 @@ def explore(
 
 
 def _lines(found: Exploration) -> list[str]:
-    lines = [found.sentence, found.radius.sentence, f"Bank “{found.bank}”, comparison {found.comparison}"]
+    lines = [found.sentence, found.radius.sentence]
+    lines += [f"  tried {one.sentence}" for one in found.tried]
+    lines += [f"Bank “{found.bank}”, comparison {found.comparison}"]
     lines += [
         f"Diversity D {found.readable_diversity:.2f} (random vectors {found.control_readable_diversity:.2f}), "
         f"{found.readable:.0%} readable, {sum(found.seconds.values()):.0f} s",

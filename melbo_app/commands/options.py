@@ -11,6 +11,7 @@ from melbo_app import defaults
 from melbo_app.defaults import Norms, chosen, own_prompts, prompts_from
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.training_config import COUNTED_BY
 from melbo_app.errors import InputError
 from melbo_app.jobs.loaded_model import ModelState
 from melbo_app.settings import Settings
@@ -37,6 +38,18 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all random numb
 ControlOption = Annotated[bool, typer.Option("--random-control", help="Add a random vector of the same R.")]
 BothOption = Annotated[bool, typer.Option("--both-signs", help="Each vector at R and at -R.")]
 ScopeOption = Annotated[str | None, typer.Option("--scope", help="all, content, assistant or last:4.")]
+EffectBudgetOption = Annotated[
+    float | None,
+    typer.Option(
+        "--effect-budget", "--saturation",
+        help="Share of a target token's norm at which a vector's change counts most; 0: no limit, as published; "
+        f"for {', '.join(COUNTED_BY['saturation'])}.",
+    ),
+]  # fmt: skip
+SearchSecondsOption = Annotated[
+    float,
+    typer.Option("--search-seconds", help="How long to look for R and the effect budget, where neither is given."),
+]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]
 
 

@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 
 from melbo_app.commands.options import (
+    EffectBudgetOption,
     Json,
     ModelOption,
     PromptOption,
     ScopeOption,
+    SearchSecondsOption,
     SeedOption,
     SystemOption,
     TemplateOption,
@@ -23,6 +25,7 @@ from melbo_app.defaults import OpenTraining
 from melbo_app.engine.training_config import COUNTED_BY
 from melbo_app.errors import InputError
 from melbo_app.library.bank import Bank
+from melbo_app.library.explorations import SEARCH_SECONDS
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
@@ -70,14 +73,8 @@ def train(
     ] = None,
     p: Annotated[float, typer.Option("--p", help="Power of the token norms in the objective.")] = 2.0,
     q: Annotated[float | None, typer.Option("--q", help="Root of their sum; default: p.")] = None,
-    saturation: Annotated[
-        float | None,
-        typer.Option(
-            "--saturation",
-            help="Share of a token's norm at which its change counts most; 0: all counts; "
-            f"for {_methods_with('saturation')}.",
-        ),
-    ] = None,
+    saturation: EffectBudgetOption = None,
+    search_seconds: SearchSecondsOption = SEARCH_SECONDS,
     orthogonality: Annotated[
         float,
         typer.Option(
@@ -129,6 +126,9 @@ def train(
     prompts = read_prompts(prompt, system, template, bool(state.has_template))
     config = wanted.fill(workbench, draft, prompts, held_out or [])
     stop = StopOnInterrupt()
+    found = None
+    if wanted.searches(draft):
+        config, found = run(workbench.searched(prompts, config, search_seconds, stop=stop))
     work = workbench.train(prompts, config, name, stop=stop)
     try:
         bank = run(work)
@@ -144,6 +144,9 @@ def train(
         "radius": record.radius,
         "relative_radius": record.relative_radius,
         "median_norm": record.median_norm,
+        "effect_budget": record.saturation,
+        "tried": [] if found is None else [one.model_dump() for one in found.tried],
+        "reason": None if found is None else found.reason,
         "objective": record.objective,
         "seconds": record.seconds,
         "vectors": len(bank.vectors),
@@ -162,6 +165,8 @@ def train(
         "note": record.note,
     }
     lines = [f"{record.name}: {len(bank.vectors)} vectors, R = {record.radius:g}, {record.seconds:.1f} s"]
+    if found is not None:
+        lines.append(f"  R and effect budget: {found.reason}")
     for number in range(len(bank.vectors)):
         objective = f"J = {record.objective[number]:.4g}" if record.objective else "J was not measured"
         strength = f", strength {record.strength[number]:.4g}" if record.strength else ""

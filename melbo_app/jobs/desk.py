@@ -28,9 +28,11 @@ from melbo_app.jobs.request import (
     TrainingRequest,
     read_request,
 )
+from melbo_app.jobs.search import SearchProgress
 from melbo_app.jobs.steering import SteeringProgress, variants
 from melbo_app.jobs.sweep import memory_note, sweep
 from melbo_app.jobs.training import is_of
+from melbo_app.jobs.work import retold
 from melbo_app.library.atlases import Atlas
 from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks, check_name
@@ -38,6 +40,7 @@ from melbo_app.library.checkpoints import Checkpoints
 from melbo_app.library.completions import Comparison, ComparisonKind
 from melbo_app.library.explorations import Exploration, ExploreSettings
 from melbo_app.library.job_records import JobRecords
+from melbo_app.library.searches import Search
 
 Stop = Callable[[], bool]
 
@@ -48,6 +51,10 @@ class Doing(Protocol):
     def train(
         self, prompts: Sequence[Prompt], config: TrainingConfig, name: str, *, stop: Stop, checkpoint: Checkpointing
     ) -> Generator[TrainingProgress, None, Bank]: ...
+
+    def searched(
+        self, prompts: Sequence[Prompt], config: TrainingConfig, seconds: float, *, stop: Stop
+    ) -> Generator[SearchProgress, None, tuple[TrainingConfig, Search]]: ...
 
     def steer(
         self,
@@ -187,9 +194,13 @@ class JobDesk:
         return MapProgress("starting", 0, 1, note)
 
     def _train(self, request: TrainingRequest, job: Job[Any, Any]) -> Generator[TrainingProgress, None, Bank]:
-        checkpoint, name = Checkpointing(self._checkpoints, job.id, job.say), request.name
+        checkpoint, name, config = Checkpointing(self._checkpoints, job.id, job.say), request.name, request.config
+        if request.search_seconds is not None:  # which is looked up where the last server ended after it
+            work = self._doing.searched(request.prompts, config, request.search_seconds, stop=job.is_stopping)
+            config, found = yield from retold(work, _searching)
+            job.say(f"R and effect budget: {found.reason}.")
         line = next((line for line in self._banks.list() if line.name == name), None)
-        if line is not None and line.record is not None and is_of(line.record, request.prompts, request.config):
+        if line is not None and line.record is not None and is_of(line.record, request.prompts, config):
             job.say("Its bank was saved already.")  # and then the last server ended, before it could note that down
             checkpoint.remove()
             return self._banks.load(name)
@@ -198,7 +209,7 @@ class JobDesk:
             job.say(f"There is another bank of its name by now: this one is called “{name}”.")
         try:
             bank = yield from self._doing.train(
-                request.prompts, request.config, name, stop=job.is_stopping, checkpoint=checkpoint
+                request.prompts, config, name, stop=job.is_stopping, checkpoint=checkpoint
             )
         except GeneratorExit:  # closed in the middle: the next server goes on
             checkpoint.write()
@@ -222,3 +233,8 @@ class JobDesk:
         stem = re.sub(r"-\d+$", "", name)[:70]
         names = itertools.chain([name], (f"{stem}-{number}" for number in itertools.count(2)))
         return next(one for one in names if one.casefold() not in taken)
+
+
+def _searching(progress: SearchProgress) -> TrainingProgress:
+    """Where the search before a training stands."""
+    return TrainingProgress(progress.stage, progress.done, progress.total, None, note=progress.note)

@@ -10,6 +10,7 @@ import numpy as np
 from melbo_app.analysis.clustering import distances
 from melbo_app.analysis.diversity import readable_diversity
 from melbo_app.analysis.flags import FlagKind, flags
+from melbo_app.analysis.flags.refusal import refusal
 from melbo_app.engine.decoding import Decoding
 from melbo_app.jobs.curve_making import CurveMaking
 from melbo_app.jobs.search import Setting
@@ -19,6 +20,8 @@ from melbo_app.library.searches import Tried
 
 LOOK_STEPS = 12
 """Steps of a training in a search; after 12 the objective is within 0.1 % of where 26 lead (docs/radius.md)."""
+LOOK_VECTORS, LOOK_PROMPTS = 8, 3
+"""The most vectors and prompts that a search for a training looks at."""
 LOOK_DECODING = Decoding(max_new_tokens=24)
 NEAR, FAR = 0.2, 0.6
 """Least and greatest cosine distance from the unsteered text beyond which a text without a flag is new. In between it
@@ -105,11 +108,14 @@ def _counted(comparison: Comparison, making: CurveMaking, limits: dict[int, floa
         base = next(row for row in rows if entries[row].vector is None)
         steered = [row for row in rows if row != base]
         away = distances(places[steered], places[base])
+        refuses = refusal(entries[base].text) is not None
         for row, distance in zip(steered, away, strict=True):
             one = entries[row]
             kinds = _flags(one, entries[base].text)
             is_readable = bool(one.scores and one.scores.verdict == "readable")
-            is_new = is_readable and (bool(kinds) or distance > limits[index])
+            # another way to decline says nothing new, however far it is
+            moved = distance > limits[index] and not (refuses and refusal(one.text) is not None)
+            is_new = is_readable and (bool(kinds) or moved)
             texts, readable, new = texts + 1, readable + is_readable, new + is_new
             lifted += is_readable and "refusal gone" in kinds
             if is_readable and (is_new, distance) > farthest:

@@ -34,6 +34,8 @@ class TrainingRequest(_OfModel):
     prompts: tuple[Prompt, ...]
     config: TrainingConfig
     name: str
+    search_seconds: float | None = None
+    """How long to look for R and the effect budget first, in place of the config's; None: the config has them."""
 
     @field_validator("config", mode="before")
     @classmethod

@@ -1,14 +1,14 @@
 """The search for R and the effect budget."""
 
 from collections.abc import Generator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.jobs.curve_making import CurveMaking
-from melbo_app.jobs.looks import LOOK_DECODING, Looks
+from melbo_app.jobs.looks import LOOK_DECODING, LOOK_PROMPTS, LOOK_STEPS, LOOK_VECTORS, Looks
 from melbo_app.jobs.search import START, SearchProgress, best_of, search, start_near
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.explorations import SEARCH_SECONDS
@@ -73,6 +73,18 @@ class Searching(Shelf):
         found = asked.model_copy(update={"tried": tuple(tried), "chosen": chosen, "reason": reason, "whole": whole})
         self._searches.save(found)
         return found
+
+    def searched(
+        self, prompts: Sequence[Prompt], config: TrainingConfig, seconds: float, *, stop: Stop = lambda: False
+    ) -> Generator[SearchProgress, None, tuple[TrainingConfig, Search]]:
+        """``config`` with the R and effect budget that a search on the first prompts finds.
+
+        The search trains up to eight vectors, in the few steps that it takes to tell settings apart.
+        """
+        sample = replace(config, vectors=min(LOOK_VECTORS, config.vectors), steps=LOOK_STEPS, held_out=())
+        found = yield from self.find_settings(prompts[:LOOK_PROMPTS], sample, seconds=seconds, stop=stop)
+        best = found.best
+        return replace(config, radius=best.radius, saturation=best.effect_budget), found
 
     def latest_search(self, source: int, target: int, scope: str) -> Search | None:
         """What was found last for the loaded model between these layers; None if nothing was, or no model is loaded."""

@@ -48,15 +48,26 @@ class Training(Shelf):
         return bank
 
     def start_training(
-        self, prompts: Sequence[Prompt], config: TrainingConfig, name: str, *, who: str = HERE
+        self,
+        prompts: Sequence[Prompt],
+        config: TrainingConfig,
+        name: str,
+        *,
+        search_seconds: float | None = None,
+        who: str = HERE,
     ) -> Job[TrainingProgress, Bank]:
-        """Train in the background, after the trainings that were asked for before."""
+        """Train in the background, after the trainings that were asked for before.
+
+        With ``search_seconds``, R and the effect budget are looked for first, for as long; those of ``config`` do not
+        count.
+        """
         if not prompts or not all(prompt.user.strip() for prompt in prompts):
             raise InputError("prompt", "it is empty", "Write a text for the model to answer")
         asked = TrainingRequest(
             prompts=tuple(prompts),
             config=config,
             name=check_name(name),
+            search_seconds=search_seconds,
             model=self._model.spec,
             model_hash=self._model.state().weights_hash,
         )

@@ -3,6 +3,7 @@
 from melbo_app import listings
 from melbo_app.defaults import OpenTraining, check_texts, prompts_from
 from melbo_app.engine.training_config import AgreementForm, Method, Start
+from melbo_app.library.explorations import SEARCH_SECONDS
 from melbo_app.workbench import Workbench
 
 WHO = "a program"
@@ -50,7 +51,7 @@ class TrainingVerbs:
             source: block, from 0, to whose output vectors are added; left out: 7 of 30, the same share of other models
             target: block, from 0, at whose output the change is measured; left out: 21 of 30
             scope: tokens that count: all, content, assistant or last:4; left out: assistant, last:4 without template
-            radius: R, the norm of the vectors; left out: 0.07 times the median residual norm
+            radius: R, the norm of the vectors; left out with saturation: both are found by looking at completions
             relative_radius: R as a multiple of the median residual norm, in place of radius
             vectors: how many; left out: 8, or as many as the method can find
             method: how they are found; docs/methods.md describes each
@@ -60,7 +61,7 @@ class TrainingVerbs:
             held_out: user texts that are not trained on, to measure the vectors on
             p: power of the token norms in the objective
             q: root of their sum; left out: p
-            saturation: share of a token's norm at which its change counts most; 0: all; joint, sequential, soft methods
+            saturation: effect budget: share of a target token's norm at which its change counts most; 0: no limit
             orthogonality: weight of the soft methods' penalty on cosines
             agreement: weight of doing the same in all prompts; 0: none; joint, sequential, soft methods
             agreement_form: whether other vectors count against it; with agreement
@@ -89,7 +90,9 @@ class TrainingVerbs:
         self._workbench.check_bank_name(name)
         asked = prompts_from(prompts, system, template, bool(self._workbench.load_model().has_template))
         config = wanted.fill(self._workbench, draft, asked, held_out or [])
-        return listings.plain(self._workbench.start_training(asked, config, name, who=WHO).record())
+        seconds = SEARCH_SECONDS if wanted.searches(draft) else None
+        job = self._workbench.start_training(asked, config, name, search_seconds=seconds, who=WHO)
+        return listings.plain(job.record())
 
     def jobs(self, limit: int = 100) -> listings.JobLines:
         """The jobs of the server, whoever started them, newest first: trainings, maps and sweeps.
