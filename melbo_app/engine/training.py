@@ -80,12 +80,7 @@ def train(
     Raises:
         InputError: more vectors than dimensions, a scope without a token, or more memory needed than there is.
     """
-    width = piece.lm.hidden_size
-    most = 2 * width if config.method == "jacobian" else width  # its directions come with both signs
-    if config.vectors > most and not config.method.startswith("soft"):
-        raise InputError(
-            "vectors", f"{config.vectors} cannot be at right angles in {width} dimensions", f"Choose {most} or fewer"
-        )
+    config.check_width(piece.lm.hidden_size)
     scope = TokenScope.parse(config.scope)
     piece.mask(scope)  # refuses an empty scope now, not at the first step
     sides = None if against is None else (piece.source_means(scope), against.source_means(scope))

@@ -231,6 +231,14 @@ class TrainingConfig:
                 "Choose numerator, or the method joint and 2 vectors or more",
             )
 
+    def check_width(self, width: int) -> None:
+        """Raises InputError for more vectors than ``width`` dimensions have room for at right angles."""
+        most = 2 * width if self.method == "jacobian" else width  # its directions come with both signs
+        if self.vectors > most and not self.method.startswith("soft"):
+            raise InputError(
+                "vectors", f"{self.vectors} cannot be at right angles in {width} dimensions", f"Choose {most} or fewer"
+            )
+
     def counts(self, option: str) -> bool:
         """Whether the method looks at an option of ``COUNTED_BY``."""
         return self.method in COUNTED_BY[option]

@@ -1,12 +1,14 @@
 """The search for R and the effect budget."""
 
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.errors import StorageError
 from melbo_app.jobs.curve_making import CurveMaking
 from melbo_app.jobs.looks import LOOK_DECODING, LOOK_PROMPTS, LOOK_STEPS, LOOK_VECTORS, Looks
 from melbo_app.jobs.search import START, SearchProgress, best_of, search, start_near
@@ -71,7 +73,8 @@ class Searching(Shelf):
         tried, whole = yield from search(looks, start, seconds, stop)
         chosen, reason = best_of(tried)
         found = asked.model_copy(update={"tried": tuple(tried), "chosen": chosen, "reason": reason, "whole": whole})
-        self._searches.save(found)
+        with suppress(StorageError):  # what cannot be kept is looked for again
+            self._searches.save(found)
         return found
 
     def searched(
@@ -81,6 +84,7 @@ class Searching(Shelf):
 
         The search trains up to eight vectors, in the few steps that it takes to tell settings apart.
         """
+        config.check_width(self._model.get().hidden_size)
         sample = replace(config, vectors=min(LOOK_VECTORS, config.vectors), steps=LOOK_STEPS, held_out=())
         found = yield from self.find_settings(prompts[:LOOK_PROMPTS], sample, seconds=seconds, stop=stop)
         best = found.best

@@ -26,6 +26,7 @@ from melbo_app.analysis.flags import Flag
 from melbo_app.cli import main
 from melbo_app.commands import output
 from melbo_app.jobs import flagging
+from melbo_app.jobs.search import LOOKS
 from melbo_app.library.bank import Bank
 from melbo_app.library.database import Database
 from melbo_app.library.job_records import JobProgress, JobRecords, LogLine
@@ -45,6 +46,7 @@ TRAINED = {
     "name", "radius", "relative_radius", "median_norm", "objective", "seconds", "vectors", "source", "target", "scope",
     "method", "steps", "strength", "effect", "held_out_effect", "seed", "model", "hash", "stopped",
     "note",
+    "effect_budget", "tried", "reason",
 }  # fmt: skip
 
 
@@ -68,6 +70,7 @@ class Answer:
         assert self.code == 2 and self.out == "" and "Traceback" not in "".join(self.err)
         progress = (
             "loading the model",
+            "R = ",
             "measuring J",
             "Jacobian, pass ",
             "running the model once",
@@ -148,8 +151,13 @@ def test_train_with_nothing_but_a_prompt_and_a_name(ask: Ask, cache):
     assert set(told) == TRAINED
     assert (told["name"], told["vectors"], told["method"], told["steps"], told["seed"]) == ("a", 8, "joint", 21, 0)
     assert (told["source"], told["target"], told["scope"], told["stopped"]) == (1, 3, "assistant", False)
-    assert told["relative_radius"] == pytest.approx(0.07, rel=0.05)
+    settings = [(one["relative_radius"], one["effect_budget"]) for one in told["tried"]]
+    assert 1 <= len(settings) <= LOOKS and (told["relative_radius"], told["effect_budget"]) in [
+        (pytest.approx(relative), budget) for relative, budget in settings
+    ]
     assert told["radius"] == pytest.approx(told["relative_radius"] * told["median_norm"])
+    again = ask("train", "--prompt", "hello there", "--name", "b", "--json").json
+    assert (again["hash"], again["tried"]) == (told["hash"], told["tried"])  # looked up
     assert len(told["objective"]) == 8 and all(value > 0 for value in told["objective"])
     with safe_open(cache / "banks" / "a.safetensors", "numpy") as file:
         np.testing.assert_allclose(np.linalg.norm(file.get_tensor("vectors"), axis=1), told["radius"], rtol=1e-5)
@@ -265,7 +273,7 @@ def test_train_with_agreement_tells_what_vectors_do_on_prompts_that_are_kept_out
     words = (*words, *chosen, "--held-out", "three", "--held-out", "four", "--vectors", 2, "--steps", 2, "--name", "a")
     told = ask(*words, "--json").json
     for effect in (told["effect"], told["held_out_effect"]):
-        assert set(effect) == {"objective", "change", "agreement", "runaway"} and len(effect["agreement"]) == 2
+        assert set(effect) == {"objective", "change", "agreement", "share", "runaway"} and len(effect["agreement"]) == 2
     shown = ask("banks", "show", "a", "--json").json
     assert [(prompt["user"], prompt["system"]) for prompt in shown["held_out"]] == [
         ("three", "be brief"),
@@ -287,7 +295,7 @@ def test_train_with_agreement_tells_what_vectors_do_on_prompts_that_are_kept_out
     [(["--source", 2], 2, 3), (["--target", 1], 0, 1), (["--source", 0], 0, 3), (["--target", 3], 1, 3)],
 )
 def test_a_layer_that_is_left_out_suits_the_one_that_is_given(ask: Ask, words, source, target):
-    told = ask("train", "--prompt", "x", "--name", "a", "--steps", 1, *words, "--json").json
+    told = ask("train", "--prompt", "x", "--name", "a", "--steps", 1, "--effect-budget", 0.5, *words, "--json").json
     assert (told["source"], told["target"]) == (source, target)
     assert told["relative_radius"] == pytest.approx(0.07, rel=0.05)  # of the norm at this source
 

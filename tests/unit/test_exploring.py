@@ -51,7 +51,7 @@ def test_one_press_trains_completes_and_tells_what_every_vector_does(bench):
     assert found.radius.how == "given" and found.radius.relative_radius == pytest.approx(0.5)
     said = f"R = {found.radius.radius:.3g} (0.5 × median): as given"
     assert found.radius.sentence == said and heard[-1].stages[0].told == said
-    assert heard[0].stage == "choose R"
+    assert heard[0].stage == "choose R and budget"
     bank = bench.bank(found.bank)
     assert len(bank.vectors) == 3 and bank.record.radius == found.radius.radius and bank.hash == found.bank_hash
     texts = bench.comparison(found.comparison).completions
@@ -107,7 +107,7 @@ def test_a_bank_of_that_name_that_was_stopped_is_not_taken_for_the_whole_one(ben
 
 
 def test_r_is_calibrated_once(bench, monkeypatch):
-    wanted = QUICK.model_copy(update={"relative_radius": None})
+    wanted = QUICK.model_copy(update={"relative_radius": None, "rule": "calibration"})
     found = result_of(bench.explore(PROMPT, wanted))
     calibrated = result_of(bench.calibrate([PROMPT], 1, 3))
     assert calibrated.suggested_radius is not None

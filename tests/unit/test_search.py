@@ -1,105 +1,202 @@
-"""Searching and filtering: what a person wrote or read is found again, and nothing is taken for a pattern."""
+"""The search for R and the effect budget: which setting comes next, what is chosen, and that nothing is done twice."""
 
-from datetime import UTC, datetime
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any
 
-import numpy as np
 import pytest
-from test_completions import SCORES, baseline, steered
+from benches import PROMPT, QUICK, StubEmbedder, listen
+from hypothesis import given
+from hypothesis import strategies as st
 
-from melbo_app.library.bank import Bank, BankRecord, PromptRecord
-from melbo_app.library.banks import Banks
-from melbo_app.library.catalogue import Catalogue
-from melbo_app.library.completions import Completions
-from melbo_app.library.database import Database
-from melbo_app.library.labels import Labels
-from melbo_app.library.search import search
+from melbo_app.errors import Stopped
+from melbo_app.jobs.search import (
+    BUDGET,
+    LOOKS,
+    RADII,
+    SAFER,
+    START,
+    Setting,
+    best_of,
+    next_rung,
+    search,
+    start_near,
+)
+from melbo_app.jobs.work import result_of
+from melbo_app.library.searches import Tried
+from melbo_app.workbench import Workbench
 
 
-@pytest.fixture
-def database(tmp_path):
-    return Database(tmp_path / "melbo.sqlite")
+def tried(new: int = 0, readable: int = 8, random_new: int = 0, relative: float = 0.1, **others: Any) -> Tried:
+    facts: dict[str, Any] = {
+        "radius": 10 * relative, "relative_radius": relative, "effect_budget": BUDGET, "change": relative, "texts": 8,
+        "readable": readable, "new": new, "lifted": 0, "random_texts": 8, "random_new": random_new,
+        "random_lifted": 0, "diversity": new / 16, "random_diversity": random_new / 16, "example": "", "seconds": 0.0,
+    }  # fmt: skip
+    return Tried(**(facts | others))
 
 
-@pytest.fixture
-def completions(database):
-    found = Completions(database)
-    found.add_comparison({}, [
-        baseline(text="I am a model."), steered(vector=0, text="Arr, a Pirate! 100% true"),
-        steered(vector=1, text="nothing", scores=SCORES, prompt=PromptRecord(user="Are you a pirate_king?")),
-        steered(vector=1, text="Arr", bank_hash="ee" * 32, scores=SCORES.model_copy(update={"verdict": "broken"})),
-    ])  # fmt: skip
+class Planted:
+    """A model that says something new from one setting on, and nothing readable from another one on."""
+
+    def __init__(self, new_from: int, broken_from: int) -> None:
+        self.new_from, self.broken_from, self.asked = new_from, broken_from, list[Setting]()
+
+    def look(self, setting: Setting) -> Generator[Any, None, Tried]:
+        yield from ()
+        self.asked.append(setting)
+        rung = RADII.index(setting.relative_radius)
+        broken = rung >= self.broken_from and setting.effect_budget == BUDGET
+        new = 0 if broken or rung < self.new_from else min(5, 2 + rung - self.new_from)
+        return tried(new, 2 if broken else 8, relative=setting.relative_radius, effect_budget=setting.effect_budget)
+
+
+@given(st.integers(0, len(RADII)), st.integers(0, len(RADII)), st.integers(0, len(RADII) - 1))
+def test_where_there_is_a_window_it_is_found_from_any_start(new_from, width, start):
+    broken_from = min(len(RADII), new_from + width)
+    planted = Planted(new_from, broken_from)
+    found, whole = result_of(search(planted, start, 60, lambda: False))
+    assert whole and 1 <= len(found) <= LOOKS
+    assert len({*planted.asked}) == len(planted.asked)  # nothing is tried twice
+    chosen, reason = best_of(found)
+    if new_from < broken_from:  # then a setting of the window is chosen
+        assert found[chosen].new > 0 and not found[chosen].broken, (planted.asked, reason)
+    elif new_from == len(RADII):
+        assert (not found[chosen].new and "none of" in reason) or "texts break" in reason
+
+
+def test_the_edge_at_which_texts_break_is_bracketed_from_both_sides():
+    assert next_rung({}, 4, 8) == 4
+    assert next_rung({4: tried(2)}, 4, 8) == 6
+    assert next_rung({4: tried(2), 6: tried(readable=1)}, 4, 8) == 5
+    assert next_rung({4: tried(readable=1)}, 4, 8) == 2
+    assert next_rung({4: tried(readable=1), 2: tried(readable=1)}, 4, 8) == 0
+    assert next_rung({4: tried(2), 5: tried(readable=1)}, 4, 8) == 3  # the edge is known: the best one's neighbour
+    assert next_rung({0: tried(readable=1)}, 0, 8) is None
+    assert next_rung({7: tried()}, 7, 8) == 6
+
+
+def test_a_setting_at_which_three_in_four_texts_are_new_ends_the_search():
+    assert next_rung({4: tried(6)}, 4, 8) is None
+    assert next_rung({4: tried(6, random_new=1)}, 4, 8) is not None  # random vectors say new things as well
+    planted = Planted(0, 5)
+    planted.look = lambda setting: iter_of(tried(7, relative=setting.relative_radius))  # type: ignore[method-assign]
+    assert len(result_of(search(planted, START, 60, lambda: False))[0]) == 1
+
+
+def iter_of(found: Tried) -> Generator[Any, None, Tried]:
+    yield from ()
     return found
 
 
+def test_where_texts_break_the_same_r_is_tried_with_a_smaller_budget_at_the_end():
+    planted = Planted(3, 5)
+    found, _ = result_of(search(planted, START, 60, lambda: False))
+    assert planted.asked[-1] == Setting(RADII[5], SAFER)
+    assert {one.effect_budget for one in found[:-1]} == {BUDGET}
+    assert not found[-1].broken and found[best_of(found)[0]] == found[-1]  # here it is the best as well
+
+
+def test_new_texts_count_in_excess_of_the_random_ones():
+    assert tried(4, random_new=4).excess == 0
+    assert tried(4, random_texts=16, random_new=4).excess == 0.25
+    assert tried(0).score == 0 and tried(4).score > tried(3).score > tried(3, random_new=1).score
+    assert tried(3, readable=8).score > tried(3, readable=6).score
+    assert [tried(readable=count).broken for count in (8, 6, 5, 0)] == [False, False, True, True]
+
+
+def test_what_is_chosen_and_why():
+    chosen, reason = best_of([tried(1), tried(4), tried(8, readable=3)])
+    assert chosen == 1 and reason.startswith("the most new readable texts of 3 settings")
+    chosen, reason = best_of([tried(relative=0.05), tried(relative=0.1), tried(readable=0, relative=0.2)])
+    assert chosen == 1 and reason.startswith("none of 3 settings gave readable texts that random vectors do not give")
+    chosen, reason = best_of([tried(readable=0), tried(readable=2)])
+    assert chosen == 1 and reason.startswith("texts break at all of 2 settings")
+    chosen, reason = best_of([tried(2, random_new=5), tried()])
+    assert reason.startswith("none of")  # random vectors do it more often
+    assert best_of([tried(4, relative=0.14), tried(4, relative=0.07)])[0] == 1  # of equals the weaker one
+
+
+def test_no_setting_is_begun_that_would_not_fit_into_the_time(monkeypatch):
+    clock = iter(range(0, 1000, 10))
+    monkeypatch.setattr("melbo_app.jobs.search.time.monotonic", lambda: next(clock))
+    planted = Planted(3, 7)
+    slow = lambda setting: iter_of(tried(1, relative=setting.relative_radius, seconds=20))  # noqa: E731
+    planted.look = slow  # type: ignore[method-assign]
+    found, whole = result_of(search(planted, START, 45, lambda: False))
+    assert len(found) == 3 and not whole  # looked at after 10, 20 and, too late, 30 s
+
+
+def test_a_stop_keeps_what_was_tried_and_one_before_the_first_setting_raises():
+    pressed: list[bool] = []
+
+    class Stopping(Planted):
+        def look(self, setting: Setting) -> Generator[Any, None, Tried]:
+            if self.asked and pressed:
+                raise Stopped
+            pressed.append(True)
+            return (yield from super().look(setting))
+
+    found, whole = result_of(search(Stopping(3, 7), START, 60, lambda: False))
+    assert len(found) == 1 and not whole
+
+    def at_once(setting: Setting) -> Generator[Any, None, Tried]:
+        raise Stopped
+        yield
+
+    planted = Planted(3, 7)
+    planted.look = at_once  # type: ignore[method-assign]
+    with pytest.raises(Stopped):
+        result_of(search(planted, START, 60, lambda: False))
+
+
+def test_the_nearest_setting_to_an_r():
+    assert [RADII[start_near(r)] for r in (0.001, 0.05, 0.11, 0.3, 5)] == [0.025, 0.05, 0.1, 0.28, 0.28]
+
+
+# --- through the workbench --------------------------------------------------------------------------------------------
+
+
 @pytest.fixture
-def labels(database):
-    found = Labels(database)
-    found.save("first", "h1", 0, name="Pirates", tags=["sea"], rating=5, note="")
-    found.save("first", "h1", 1, name="recipes", tags=["food", "list"], rating=2, note="under pirates' rule")
-    found.save("second", "h2", 0, name="", tags=["sea dog"], rating=None, note="50_50")
-    return found
+def bench(bench: Workbench) -> Workbench:
+    bench.load_model()
+    bench._embedder = StubEmbedder()  # type: ignore[assignment]
+    return bench
 
 
-@pytest.mark.parametrize(
-    ("asked", "texts"),
-    [
-        ({"text": "PIRATE"}, ["nothing", "Arr, a Pirate! 100% true"]),
-        ({"text": "100%"}, ["Arr, a Pirate! 100% true"]),
-        ({"text": "1%0"}, []),
-        ({"text": "pirate_"}, ["nothing"]),
-        ({"text": "' OR 1=1 --"}, []),
-        ({}, ["Arr", "nothing", "Arr, a Pirate! 100% true", "I am a model."]),
-        ({"limit": 2}, ["Arr", "nothing"]),
-        ({"verdict": "broken"}, ["Arr"]),
-        ({"bank_hash": "cd" * 32}, ["nothing", "Arr, a Pirate! 100% true"]),
-        ({"bank_hash": "cd" * 32, "vector": 1}, ["nothing"]),
-        ({"text": "arr", "vector": 1}, ["Arr"]),
-    ],
-)
-def test_completions_are_found_newest_first(completions, asked, texts):
-    assert [found.text for found in completions.search(**asked)] == texts
+def test_a_search_counts_over_its_vectors_and_as_many_random_ones(bench: Workbench):
+    config = replace(QUICK, vectors=3, steps=2)
+    heard, found = listen(bench.find_settings([PROMPT], config))
+    assert all(one.texts == 3 and one.random_texts == 3 for one in found.tried)
+    assert all(one.radius == pytest.approx(one.relative_radius * found.median_norm) for one in found.tried)
+    assert all(0 <= one.new <= one.readable <= 3 and one.lifted <= one.new for one in found.tried)
+    assert [step.note for step in heard if step.note] == [one.sentence for one in found.tried]
+    assert bench.banks() == []  # what was looked at does not come on the shelf
 
 
-@pytest.mark.parametrize(
-    ("asked", "names"),
-    [
-        ({"text": "pirates"}, ["Pirates", "recipes"]),
-        ({"text": "FOOD"}, ["recipes"]),
-        ({"text": "second"}, [""]),
-        ({"text": "50_5"}, [""]),
-        ({"text": "5__5"}, []),
-        ({"tag": "sea"}, ["Pirates"]),
-        ({"rating": 2}, ["Pirates", "recipes"]),
-        ({"rating": 3, "text": "pirates"}, ["Pirates"]),
-        ({"limit": 1}, ["Pirates"]),
-    ],
-)
-def test_labels_are_found_by_bank_and_vector(labels, asked, names):
-    assert [found.name for found in labels.search(**asked)] == names
+def test_a_search_is_looked_up_and_its_r_is_offered_to_the_next_prompt(bench: Workbench, monkeypatch):
+    config = replace(QUICK, vectors=3, steps=2)
+    assert bench.latest_search(config.source, config.target, config.scope) is None
+    found = result_of(bench.find_settings([PROMPT], config))
+    assert bench.latest_search(config.source, config.target, config.scope) == found
+    began: list[int] = []
+
+    def spy(looking: Any, start: int, seconds: float, stop: Any) -> Any:
+        began.append(start)
+        return search(looking, start, seconds, stop)
+
+    monkeypatch.setattr("melbo_app.workbench.searching.search", spy)
+    assert result_of(bench.find_settings([PROMPT], config)) == found and began == []
+    result_of(bench.find_settings([replace(PROMPT, user="another one")], config))
+    assert began == [start_near(found.best.relative_radius)]
 
 
-def test_labels_are_found_as_they_were_saved_with_all_their_tags(labels):
-    found = labels.search()
-    assert [label.tags for label in found] == [("sea",), ("food", "list"), ("sea dog",)]
-    assert found == labels.all() == [labels.get(label.bank, label.bank_hash, label.vector) for label in found]
-    assert labels.search(tag="food") == [labels.get("first", "h1", 1)]
-
-
-def test_one_search_looks_everywhere(tmp_path, database, completions, labels):
-    catalogue = Catalogue(database)
-    banks = Banks(tmp_path / "banks", tmp_path / "samples", catalogue)
-    for number, (name, prompt) in enumerate([("ships", "Who sails?"), ("words", "A pirate?"), ("pirates", "Who?")]):
-        record = BankRecord(
-            name=name, model="tiny", model_hash="ab" * 32, hidden_size=2, source=1, radius=1.0, method="joint",
-            prompts=[PromptRecord(user=prompt)], created=datetime(2026, 11, 1 + number, tzinfo=UTC),
-        )  # fmt: skip
-        banks.save(Bank(record, np.ones((1, 2), np.float32) * (number + 1)))
-    found = search("Pirate", banks, catalogue, labels, completions, 20)
-    assert [line.name for line in found.banks] == ["pirates", "words"]
-    assert [label.name for label in found.labels] == ["Pirates", "recipes"]
-    assert [one.text for one in found.completions] == ["nothing", "Arr, a Pirate! 100% true"]
-    one = search("Pirate", banks, catalogue, labels, completions, 1)
-    assert (len(one.banks), len(one.labels), len(one.completions)) == (1, 1, 1)
-    assert search("tiny", banks, catalogue, labels, completions, 5).banks == [
-        line for line in banks.list() if not line.sample
-    ]
+def test_a_training_takes_the_r_and_the_budget_that_were_found(bench: Workbench):
+    asked = replace(QUICK, vectors=3, steps=4)
+    config, found = result_of(bench.searched([PROMPT], asked, 60))
+    assert (config.radius, config.saturation) == (found.best.radius, found.best.effect_budget)
+    assert (config.steps, config.vectors, config.seed) == (4, 3, asked.seed)
+    job = bench.start_training([PROMPT], asked, "found", search_seconds=60)
+    job.wait(60)
+    assert job.result is not None and job.result.record.radius == config.radius
+    assert any("R and effect budget" in line.text for line in job.record().log)
