@@ -75,6 +75,7 @@ BASE = {
     ),
 }
 """Beginnings of texts, for the model without a chat template."""
+FIGURES = ("lifted", "random_lifted", "behaviours", "diversity", "random_diversity", "readable", "seconds")
 GRID_RADII, GRID_BUDGETS, FINALISTS = (0.05, 0.1, 0.2), (0.3, 0.6, 1.0), 2
 FIRST = Setting(0.1, 1.0)
 
@@ -196,8 +197,7 @@ def tables(out: Annotated[Path, typer.Option(help="Where the cells are kept.")] 
                 ]
                 if not rows:
                     continue
-                mean = {name: fmean(cell[name] for cell in rows) for name in (
-                    "lifted", "random_lifted", "behaviours", "diversity", "random_diversity", "readable", "seconds")}  # fmt: skip
+                mean = {name: fmean(cell[name] for cell in rows) for name in FIGURES}
                 least = min(cell["lifted"] for cell in rows)
                 lifted = f"{mean['lifted']:.1f}, at least {least} ({mean['random_lifted']:.1f})" if refuses else "–"
                 print(

@@ -43,6 +43,13 @@ class MethodForm:
             elem_id="train-against",
         )  # fmt: skip
 
+    def budget(self) -> None:
+        """The effect budget, which stands beside R."""
+        self.saturation = gr.Textbox(
+            label="Effect budget (0: no limit)", placeholder=f"{SATURATION:g}", elem_id="train-saturation",
+            min_width=120,
+        )  # fmt: skip
+
     def options(self) -> None:
         """The fields that most people leave alone; called where they are to stand."""
         with gr.Row(elem_classes="mx-fields"):
@@ -50,9 +57,6 @@ class MethodForm:
                 [("at random", "random"), ("at the Jacobian's singular vectors", "jacobian")], value=USUAL.start,
                 label="Begin", elem_id="train-begin", min_width=150,
             )  # fmt: skip
-            self.saturation = gr.Textbox(
-                label="Saturation (0: none)", placeholder=f"{SATURATION:g}", elem_id="train-saturation", min_width=120
-            )
             self.orthogonality = gr.Number(
                 USUAL.orthogonality, label="λ of the cosines", step=0.1, elem_id="train-orthogonality", min_width=100,
                 visible=False,

@@ -12,7 +12,7 @@ from melbo_app.jobs.job import Job
 from melbo_app.library.explorations import Exploration, ExploreSettings
 from melbo_app.ui.components.exploration import exploration_view, finished, halted, running
 from melbo_app.ui.components.progress_bar import progress_bar, resting
-from melbo_app.ui.forms import asked_by, optional_real, optional_whole, prompts_from, whole
+from melbo_app.ui.forms import asked_by, optional_real, optional_whole, prompts_from, real, whole
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import bank_choices, day, first_line
 from melbo_app.ui.runs import Runs
@@ -22,6 +22,7 @@ from melbo_app.workbench import Workbench
 
 USUAL = ExploreSettings()
 RULES = [
+    ("search: by short completions", "search"),
     ("calibrated: Δ leaves linearity", "calibration"), ("cusp of a diversity curve", "curve"),
     ("0.07 × the median norm", "suggested"),
 ]  # fmt: skip
@@ -50,6 +51,10 @@ class ExploreTab:
                     RULES, value=USUAL.rule, label="Choose R", elem_id="explore-rule", min_width=240
                 )
                 self.radius = gr.Textbox(label="or R × median norm", elem_id="explore-radius", min_width=120)
+                self.budget = gr.Textbox(
+                    label="Effect budget (0: no limit)", placeholder="searched", elem_id="explore-budget", min_width=120
+                )
+                self.seconds = _number("Search for at most (s)", "explore-seconds", int(USUAL.search_seconds))
                 self.vectors = _number("Vectors", "explore-vectors", USUAL.vectors)
                 methods = [name for name, how in METHOD_DESCRIPTIONS.items() if not how.contrast]
                 self.method = gr.Dropdown(
@@ -77,7 +82,7 @@ class ExploreTab:
         session, completions = self._session, self._completions
         chosen = [
             self.rule, self.radius, self.vectors, self.method, self.steps, self.source, self.target, self.tokens,
-            self.seed, self.threshold,
+            self.seed, self.threshold, self.budget, self.seconds,
         ]  # fmt: skip
         outputs = [self._shown, self.view, self.progress, self.history, session.bank]
         inputs = [*session.prompt_inputs, session.scope, *chosen]
@@ -95,6 +100,7 @@ class ExploreTab:
     def _explore(
         self, request: gr.Request, text: str, system: str, template: bool, scope: str, rule: Any, radius: str,
         vectors: float, method: str, steps: str, source: str, target: str, tokens: float, seed: float, threshold: str,
+        budget: str, seconds: float,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         prompts = prompts_from(text, system, template)
         if len(prompts) != 1:
@@ -111,6 +117,8 @@ class ExploreTab:
             max_new_tokens=whole("max new tokens", tokens),
             seed=whole("seed", seed),
             threshold=optional_real("same meaning", threshold),
+            effect_budget=optional_real("effect budget", budget),
+            search_seconds=real("search seconds", seconds),
         )
         job = self._workbench.start_exploring(prompts[0], settings, who=asked_by(request))
         yield from self._follow(request, job, own=True)

@@ -7,8 +7,9 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.engine.training_config import DEFAULT_STEPS, TrainingConfig
-from melbo_app.errors import MelboError
+from melbo_app.engine.training_config import CLIMBING, DEFAULT_STEPS, TrainingConfig
+from melbo_app.errors import InputError, MelboError
+from melbo_app.library.explorations import SEARCH_SECONDS
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
@@ -46,6 +47,7 @@ class TrainTab:
                     self.relative = gr.Number(
                         label="R × median norm", step=0.01, elem_id="train-relative", min_width=100
                     )
+                    self.how.budget()
                     self.scope = gr.Dropdown(
                         SCOPES, value=SCOPES[0], label="Token scope", allow_custom_value=True, elem_id="train-scope",
                         min_width=120,
@@ -55,6 +57,7 @@ class TrainTab:
                     self.calibrate = gr.Button(
                         "Calibrate R", elem_id="train-calibrate", size="sm", scale=0, min_width=100
                     )
+                    self.find = gr.Button("Find R and budget", elem_id="train-find", size="sm", scale=0, min_width=130)
                     self.calibrating = progress_bar(resting(), elem_id="calibrate-progress")
                 with gr.Accordion("Objective, options and seed", open=False, elem_id="train-more"):
                     with gr.Row(elem_classes="mx-fields"):
@@ -101,6 +104,9 @@ class TrainTab:
         outputs = [self.radius, self.relative, self._norm, self.norm, self.calibrating]
         found = bind(self.calibrate.click, self._calibrate, place, outputs)
         bind(found.failure, lambda: resting("Not finished."), None, self.calibrating)
+        look = [*place, self.vectors, self.seed, self.how.method]
+        searched = bind(self.find.click, self._find, look, [*outputs, self.how.saturation])
+        bind(searched.failure, lambda: resting("Not finished."), None, self.calibrating)
         bind(self.scope.input, lambda scope: scope, self.scope, session.scope)
         both = [session.scope, self.scope]
         bind(session.template.input, lambda template: [default_scope(template)] * 2, session.template, both)
@@ -193,6 +199,26 @@ class TrainTab:
         found = run.result
         _, _, radius, relative, norm, _ = self.place(*pair, found.suggested_radius, found.median_norm)
         yield [radius, relative, norm, _norm_note(norm, found.sentence), resting("Done.")]
+
+    def _find(
+        self, request: gr.Request, text: str, system: str, template: bool, source: float, target: float, scope: str,
+        vectors: float, seed: float, method: Any,
+    ) -> Iterator[list[Any]]:  # fmt: skip
+        """Fill in R and the effect budget by looking at short completions."""
+        nothing, prompts = [gr.skip()] * 4, prompts_from(text, system, template)
+        if method not in CLIMBING:
+            raise InputError("method", f"{method} has no effect budget", f"Choose {', '.join(CLIMBING)}")
+        pair = whole("source layer", source), whole("target layer", target)
+        config = TrainingConfig(*pair, 1.0, whole("vectors", vectors), method, scope=scope, seed=whole("seed", seed))
+        yield [*nothing, working("looking at the unsteered text"), gr.skip()]
+        with self._runs.start(request) as stop:
+            run = Returning(self._workbench.searched(prompts, config, SEARCH_SECONDS, stop=stop.is_set))
+            for step in run:
+                yield [*nothing, working(step.stage, step.done / step.total), gr.skip()]
+        config, found = run.result
+        _, _, radius, relative, norm, _ = self.place(*pair, config.radius, found.median_norm)
+        said = _norm_note(norm, f"{found.reason[0].upper()}{found.reason[1:]}.")
+        yield [radius, relative, norm, said, resting("Done."), amount(found.best.effect_budget)]
 
     def _start(
         self, request: gr.Request, watched: list[int], text: str, system: str, template: bool, name: str,
