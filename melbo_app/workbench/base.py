@@ -20,7 +20,9 @@ from melbo_app.library.curves import Curves
 from melbo_app.library.database import Database
 from melbo_app.library.embeddings import Embeddings
 from melbo_app.library.explorations import Explorations
+from melbo_app.library.generality import Generalities
 from melbo_app.library.labels import Labels
+from melbo_app.library.prompt_sets import PromptSets
 from melbo_app.settings import Settings
 
 if TYPE_CHECKING:  # torch, scipy and umap take seconds to import, and the page is up before them
@@ -51,6 +53,8 @@ class Base:
         self._atlases = Atlases(settings.cache_dir / "atlases")
         self._curves = Curves(settings.cache_dir / "curves")
         self._explorations = Explorations(settings.cache_dir / "explorations")
+        self._generalities = Generalities(settings.cache_dir / "generality")
+        self._prompt_sets = PromptSets(settings.assets_dir / "prompts")
         self._reader = Reader(self._compute)
         self._embedder: Embedder | None = None
         self._unsaved: list[Bank] = []
