@@ -69,7 +69,7 @@ class Lm:
 
 @pytest.fixture
 def planted(monkeypatch):
-    """Runs the work on answers that ``says`` gives, without a model; ``says(who, prompt)``, who "random" or a bank's."""
+    """Does the work on answers that ``says(who, vector, prompt)`` gives; who is plain, mine or random."""
 
     def run(says, prompts, vectors=1, random=4, stop=lambda: False, **options):
         record = BankRecord(
