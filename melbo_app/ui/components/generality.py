@@ -8,19 +8,10 @@ from melbo_app.library.generality import Generality, Tried, TriedVector
 from melbo_app.ui.components.live import live
 from melbo_app.ui.present import amount, vector_name
 
-COLUMNS = [
-    "vector",
-    "changed",
-    "95 %",
-    "random vectors",
-    "lifted",
-    "flagged",
-    "meaning",
-    "worst group",
-    "mean of groups",
-]
-FIGURES = ["changed", "95 %", "lifted", "flagged", "meaning", "mean of groups"]
-GROUP_COLUMNS = ["prompts", "how many", "changed by a vector", "by a random one", "most", "least"]
+COLUMNS = ["vector", "changed", "95 %", "random vectors", "of these", "worst group", "mean of groups"]
+FIGURES = ["changed", "95 %", "mean of groups"]
+GROUP_COLUMNS = ["prompts", "how many", "changed by a vector", "by a random one", "most (vector)", "least (vector)"]
+MARKS = {"lifted": "L", "flagged": "F", "meaning": "M"}
 
 
 def generality_grid(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
@@ -76,7 +67,7 @@ def vector_table(found: Generality | None, names: dict[int, str]) -> dict[str, A
     if found is None:
         return {"columns": []}
     several = len(found.vectors[0].groups) > 1
-    columns = COLUMNS if several else COLUMNS[:7]
+    columns = COLUMNS if several else COLUMNS[:5]
     ranked = sorted(found.vectors, key=lambda one: -one.share.changed)
     rows = [{"cells": _line(one, names)[: len(columns)]} for one in ranked]
     return {"columns": columns, "figures": FIGURES, "wide": ["worst group"] * several, "rows": rows}
@@ -114,7 +105,7 @@ def _line(one: TriedVector, names: dict[int, str]) -> list[str]:
         f"{one.share.share:.0%}",
         f"{low:.0%} – {high:.0%}",
         f"{one.random.share:.0%} (each {least:.0%} – {most:.0%})",
-        *(str(count) for count in one.changes.values()),
+        " ".join(f"{count} {MARKS[kind]}" for kind, count in one.changes.items() if count) or "–",
         f"{worst.share:.0%} {worst.name}",
         f"{one.mean_of_groups:.0%}",
     ]

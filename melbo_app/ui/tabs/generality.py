@@ -43,7 +43,7 @@ class GeneralityTab:
         with gr.Row(elem_classes="mx-fields"):
             self.sets = gr.CheckboxGroup(
                 list(SHIPPED), value=["refused", "everyday"], label="Sets of prompts", elem_id="generality-sets",
-                min_width=340,
+                scale=4, min_width=440,
             )  # fmt: skip
             self.random = gr.Number(
                 RANDOM, label="Random vectors", precision=0, elem_id="generality-random", min_width=110
