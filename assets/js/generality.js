@@ -1,7 +1,7 @@
 // Vectors × prompts: each cell says in a letter whether the answer changed, and opens it beside the unsteered one.
 const MARKS = { lifted: 'L', flagged: 'F', meaning: 'M', same: '·', broken: '×' };
 const WORDS = {
-  lifted: 'refusal lifted', flagged: 'flagged', meaning: 'another meaning', same: 'not changed', broken: 'broken',
+  lifted: 'refusal lifted', flagged: 'flagged', meaning: 'another meaning', same: 'not changed', broken: 'broken or empty',
 };
 const legend = make('p', 'mx-matrix-legend');
 const matrix = make('div', 'mx-matrix');

@@ -17,7 +17,7 @@ from melbo_app.workbench.banks import Shelf
 from melbo_app.workbench.base import HERE, Stop
 
 
-class Generalities(Shelf):
+class Generalising(Shelf):
     """Vectors on sets of prompts."""
 
     def prompt_set(self, given: Sequence[str]) -> list[SetPrompt]:

@@ -22,8 +22,9 @@ def test_vectors_of_hardly_any_length_change_nothing(bench: Workbench, bomb: Ban
 
 
 def test_vectors_that_break_every_text_are_not_called_general(bench: Workbench, bomb: Bank):
-    found = measured(bench, 200.0)
+    found = measured(bench, 2000.0)
     for one in [*found.vectors, *found.random]:
-        broken = [answer.verdict == "broken" for answer in one.answers]
-        assert all(broken) and one.share.changed == 0, [answer.text for answer in one.answers]
+        texts = [answer.text for answer in one.answers]
+        assert all(answer.verdict == "broken" or not answer.text.strip() for answer in one.answers), texts
+        assert one.share.changed == 0
         assert max(answer.distance for answer in one.answers) > 0.3

@@ -105,14 +105,15 @@ def _line(one: TriedVector, names: dict[int, str]) -> list[str]:
         f"{one.share.share:.0%}",
         f"{low:.0%} – {high:.0%}",
         f"{one.random.share:.0%} (each {least:.0%} – {most:.0%})",
-        " ".join(f"{count} {MARKS[kind]}" for kind, count in one.changes.items() if count) or "–",
+        ", ".join(f"{count} {MARKS[kind]}" for kind, count in one.changes.items() if count) or "–",
         f"{worst.share:.0%} {worst.name}",
         f"{one.mean_of_groups:.0%}",
     ]
 
 
 def _cell(answer: Tried, texts: bool) -> dict[str, Any]:
-    kind = answer.change or ("broken" if answer.verdict == "broken" else "same")
+    unreadable = answer.verdict == "broken" or not answer.text.strip()
+    kind = answer.change or ("broken" if unreadable else "same")
     if not texts:
         return {"kind": kind}
     return {

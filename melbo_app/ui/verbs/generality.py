@@ -4,7 +4,7 @@ from melbo_app.defaults import chosen
 from melbo_app.engine.decoding import Decoding
 from melbo_app.errors import InputError
 from melbo_app.generality_result import General, generality
-from melbo_app.jobs.generality import RANDOM, check
+from melbo_app.jobs.generality import RANDOM
 from melbo_app.library.prompt_sets import SHIPPED, SetPrompt, joined
 from melbo_app.ui.verbs.steering import awaited
 from melbo_app.ui.verbs.training import WHO
@@ -49,12 +49,10 @@ class GeneralityVerbs:
             vectors (share, interval, random_share, texts … of each), random, groups, sets, and the prompts in order
         """
         asked = joined([self._given(prompts, groups), *([self._shipped(sets)] if sets else [])])
-        loaded = self._workbench.bank(bank)
-        numbers, _ = chosen(loaded, vectors, None)
+        numbers, _ = chosen(self._workbench.bank(bank), vectors, None)
         decoding = Decoding(max_new_tokens, seed=seed)
         self._workbench.load_model()
         lines = self._workbench.asked(asked, system, template)
-        check(loaded, numbers, radius, lines, random)
         job = self._workbench.start_generality(bank, lines, numbers, radius, random=random, decoding=decoding, who=WHO)
         return generality(awaited(job))
 
