@@ -11,7 +11,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from melbo_app.arguments import file_path, instance, number, options, several, shown, thetas_of, whole, written
+from melbo_app.api_generality import generality as generality
+from melbo_app.api_generality import prompt_set as prompt_set
+from melbo_app.arguments import (
+    STEERED,
+    asked_of,
+    bank_given,
+    file_path,
+    instance,
+    model_given,
+    number,
+    optional,
+    options,
+    several,
+    shown,
+    thetas_of,
+    whole,
+    written,
+)
 from melbo_app.arguments import prompts as read_prompts
 from melbo_app.defaults import OpenTraining
 from melbo_app.engine.decoding import Decoding
@@ -50,8 +67,6 @@ Vectors = Bank | Tensor | np.ndarray
 
 _KNOWN: "WeakKeyDictionary[nn.Module, tuple[str, str]]" = WeakKeyDictionary()
 """Name and weights of the models that went through ``load`` or ``wrap``."""
-_STEERED: list[nn.Module] = []
-"""Blocks to which vectors are being added."""
 
 
 @torch.inference_mode(False)  # weights that are moved to a GPU in it could not be trained on
@@ -131,10 +146,10 @@ def train(
     Raises:
         InputError: what was asked for cannot be trained.
     """
-    asked, first = _asked(lm, prompts)
-    source, target = (_given(field, value, whole) for field, value in (("source", source), ("target", target)))
+    asked, first = asked_of(lm, prompts)
+    source, target = (optional(field, value, whole) for field, value in (("source", source), ("target", target)))
     source, target = layers(len(lm.blocks), source, target)
-    radius, share = _given("radius", radius, number), _given("relative_radius", relative_radius, number)
+    radius, share = optional("radius", radius, number), optional("relative_radius", relative_radius, number)
     OpenTraining(radius=radius, relative_radius=share)  # refuses R given twice
     if radius is None:
         norm = ModelSlice(lm, encode(lm, asked), source, target).median_norm
@@ -152,7 +167,7 @@ def train(
         held_out=tuple(read_prompts("held_out", held_out, first)),
         **options(TrainingConfig, others),
     )
-    memory_gb = _given("memory_gb", memory_gb, number)
+    memory_gb = optional("memory_gb", memory_gb, number)
     work = train_bank(lm, lm.name, asked, config, written("name", name), memory_gb, lambda: False)
     return result_of(work, progress or (lambda now: None))
 
@@ -180,11 +195,11 @@ def complete(
     Raises:
         InputError: prompts that cannot go in, or a bank of another model.
     """
-    asked, _ = _asked(lm, prompts)
+    asked, _ = asked_of(lm, prompts)
     numbers = [] if vectors is None else several("vectors", vectors, whole)
     radii = None if radius is None else several("radius", radius, number)
     if bank is not None:
-        check_fits(_bank(bank), lm)
+        check_fits(bank_given(bank), lm)
         numbers = [*range(len(bank.vectors))] if vectors is None else numbers
     remedy = "Give Decoding(max_new_tokens=40)"
     chosen = instance("decoding", Decoding() if decoding is None else decoding, Decoding, remedy)
@@ -202,10 +217,10 @@ def compare(lm: LanguageModel, bank: Bank, prompts: Prompts | None = None, scope
     Raises:
         InputError: a bank of another model, or one without prompts where none are given.
     """
-    record = _bank(bank).record
+    record = bank_given(bank).record
     if prompts is None and not record.prompts:
         raise InputError("prompts", f"“{record.name}” has none of its own", "Give some")
-    asked, _ = _asked(lm, record.prompts if prompts is None else prompts)
+    asked, _ = asked_of(lm, record.prompts if prompts is None else prompts)
     check_fits(bank, lm)
     piece = ModelSlice(lm, encode(lm, asked), *layers(len(lm.blocks), record.source, record.target))
     return result_of(compare_vectors(piece, bank, TokenScope.parse(written("scope", scope))))
@@ -227,7 +242,7 @@ def sensitivity(
     Raises:
         InputError: no target is above a source.
     """
-    asked, _ = _asked(lm, prompts)
+    asked, _ = asked_of(lm, prompts)
     usual = layers(len(lm.blocks))
     below, above = (
         [layer] if given is None else several(field, given, whole)
@@ -244,7 +259,7 @@ def rank(lm: LanguageModel, bank: Bank, toward: str | None = None, away: str | N
     Raises:
         InputError: the bank's method gives no strengths, or does not say what vectors do at the target layer.
     """
-    check_fits(_bank(bank), _model(lm))
+    check_fits(bank_given(bank), model_given(lm))
     if toward is None and away is None:
         return by_strength(bank)
     words = (written("toward", toward), written("away", away))
@@ -264,7 +279,7 @@ def combine(formula: str, banks: Mapping[str, Bank], name: str = "combined") -> 
     def bank_of(word: str) -> Bank:
         if word not in known:
             raise InputError("formula", f"“{word}” is none of the banks", f"There are {', '.join(map(str, known))}")
-        return _bank(known[word])
+        return bank_given(known[word])
 
     return combine_banks(written("formula", formula), written("name", name), bank_of)
 
@@ -302,7 +317,7 @@ def steer(
         source = vectors.record.source if source is None else source
     if source is None:
         raise InputError("source layer", "an array does not know its own", "Say source=7, the block's number")
-    source, vector = whole("source layer", source), _given("vector", vector, whole)
+    source, vector = whole("source layer", source), optional("vector", vector, whole)
     thetas = thetas_of(vectors)
     if vector is not None:
         if not 0 <= vector < len(thetas):
@@ -315,12 +330,12 @@ def steer(
         variants(None, [], [radius := number("radius", radius)])  # refuses what is no R
         thetas = radius * nn.functional.normalize(thetas.float(), dim=1)
     block = lm.block("source layer", source)
-    _STEERED.append(block)
+    STEERED.append(block)
     try:
         with steer_blocks(lm, source, add_rows(thetas.to(next(block.parameters()).device))):
             yield
     finally:
-        _STEERED.remove(block)
+        STEERED.remove(block)
 
 
 def save(bank: Bank, path: str | Path, *, overwrite: bool = False) -> Path:
@@ -332,7 +347,7 @@ def save(bank: Bank, path: str | Path, *, overwrite: bool = False) -> Path:
     """
     out = file_path(path)
     try:
-        write_file(out, _bank(bank).renamed(out.stem).to_bytes(), overwrite=overwrite)
+        write_file(out, bank_given(bank).renamed(out.stem).to_bytes(), overwrite=overwrite)
     except FileExistsError as error:
         raise InputError("path", f"“{out}” is there already", "Choose another name, or say overwrite=True") from error
     return out
@@ -358,10 +373,6 @@ def _known(lm: LanguageModel) -> LanguageModel:
     return lm
 
 
-def _model(lm: Any) -> LanguageModel:
-    return instance("model", lm, LanguageModel, "Give what melbo.load or melbo.wrap returned")
-
-
 def _model_of(given: Any) -> LanguageModel:
     """A ``LanguageModel`` around any causal language model. Raises InputError for anything else."""
     if isinstance(given, LanguageModel):
@@ -381,23 +392,3 @@ def _module(given: Any) -> nn.Module:
         problem = "torch.compile leaves out what is added to a block"
         raise InputError("model", problem, "Give the model that was compiled, and run that one")
     return given
-
-
-def _asked(lm: Any, given: Any) -> tuple[list[Prompt], Callable[[str], Prompt]]:
-    """The prompts, and what makes further ones like the first. Raises InputError where ``lm`` is being steered, which
-    what is measured of it would not say."""
-    if any(block in _STEERED for block in _model(lm).blocks):
-        problem = f"vectors are being added to {lm.name}"
-        raise InputError("model", problem, "Leave `with melbo.steer(…)` first")
-    asked = read_prompts("prompts", given, lambda text: Prompt(text, template=lm.has_template))
-    if not asked:
-        raise InputError("prompts", "there is none", "Write a text for the model to answer")
-    return asked, lambda text: replace(asked[0], user=text)
-
-
-def _given(field: str, value: Any, convert: Callable[[str, Any], Any]) -> Any:
-    return None if value is None else convert(field, value)
-
-
-def _bank(bank: Any) -> Bank:
-    return instance("bank", bank, Bank, "Give what melbo.train or melbo.open_bank returned")

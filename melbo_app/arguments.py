@@ -2,20 +2,24 @@
 
 import operator
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
 from melbo_app.library.bank import Bank, PromptRecord
 
 Kind = TypeVar("Kind")
 LONGEST = 60
+STEERED: list[nn.Module] = []
+"""Blocks to which vectors are being added."""
 
 
 def shown(given: Any) -> str:
@@ -135,3 +139,30 @@ def thetas_of(given: Any) -> Tensor:
     if not bool(thetas.isfinite().all()):
         raise InputError("vectors", "they hold NaN or infinity", remedy)
     return thetas
+
+
+def model_given(lm: Any) -> LanguageModel:
+    """A model of ours. Raises InputError for anything else."""
+    return instance("model", lm, LanguageModel, "Give what melbo.load or melbo.wrap returned")
+
+
+def asked_of(lm: Any, given: Any) -> tuple[list[Prompt], Callable[[str], Prompt]]:
+    """The prompts, and what makes further ones like the first. Raises InputError where ``lm`` is being steered, which
+    what is measured of it would not say."""
+    if any(block in STEERED for block in model_given(lm).blocks):
+        problem = f"vectors are being added to {lm.name}"
+        raise InputError("model", problem, "Leave `with melbo.steer(…)` first")
+    asked = prompts("prompts", given, lambda text: Prompt(text, template=lm.has_template))
+    if not asked:
+        raise InputError("prompts", "there is none", "Write a text for the model to answer")
+    return asked, lambda text: replace(asked[0], user=text)
+
+
+def optional(field: str, value: Any, convert: Callable[[str, Any], Any]) -> Any:
+    """None, or what ``convert`` makes of it."""
+    return None if value is None else convert(field, value)
+
+
+def bank_given(bank: Any) -> Bank:
+    """A bank. Raises InputError for anything else."""
+    return instance("bank", bank, Bank, "Give what melbo.train or melbo.open_bank returned")

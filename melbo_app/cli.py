@@ -13,6 +13,7 @@ from melbo_app.commands.banks import banks
 from melbo_app.commands.calibrate import calibrate
 from melbo_app.commands.curve import curve
 from melbo_app.commands.explore import explore
+from melbo_app.commands.generality import generality
 from melbo_app.commands.jobs import jobs
 from melbo_app.commands.judge import judge
 from melbo_app.commands.labels import labels
@@ -35,6 +36,7 @@ app.command()(curve)
 app.command()(calibrate)
 app.command()(atlas)
 app.command()(explore)
+app.command()(generality)
 app.command("map")(draw_map)
 app.command()(top_tokens)
 app.command()(judge)

@@ -14,7 +14,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MELBO_", frozen=True)
 
     cache_dir: Path = Field(ROOT / "cache", description="What is made at run time: weights, banks, the database.")
-    assets_dir: Path = Field(ROOT / "assets", description="Its folder banks/ holds the sample banks.")
+    assets_dir: Path = Field(ROOT / "assets", description="What ships: sample banks and sets of prompts.")
     database_url: str | None = Field(
         None, description="postgresql+psycopg://… instead of the file melbo.sqlite in the cache."
     )

@@ -14,6 +14,7 @@ from melbo_app.jobs.atlas import AtlasProgress
 from melbo_app.jobs.checkpointing import Checkpointing
 from melbo_app.jobs.diversity_curve import CurveProgress
 from melbo_app.jobs.exploring import ExploreProgress
+from melbo_app.jobs.generality import GeneralityProgress
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.loaded_model import LoadedModel
 from melbo_app.jobs.mapping import Map, MapProgress
@@ -22,6 +23,7 @@ from melbo_app.jobs.request import (
     AtlasRequest,
     CurveRequest,
     ExploreRequest,
+    GeneralityRequest,
     MapRequest,
     Request,
     SweepRequest,
@@ -39,10 +41,13 @@ from melbo_app.library.banks import Banks, check_name
 from melbo_app.library.checkpoints import Checkpoints
 from melbo_app.library.completions import Comparison, ComparisonKind
 from melbo_app.library.explorations import Exploration, ExploreSettings
+from melbo_app.library.generality import AskedPrompt, Generality
 from melbo_app.library.job_records import JobRecords
 from melbo_app.library.searches import Search
 
 Stop = Callable[[], bool]
+_OF_BANK = MapRequest | SweepRequest | GeneralityRequest
+"""Requests that name no model: their bank does."""
 
 
 class Doing(Protocol):
@@ -111,6 +116,18 @@ class Doing(Protocol):
         self, prompt: Prompt, settings: ExploreSettings, *, stop: Stop
     ) -> Generator[ExploreProgress, None, Exploration]: ...
 
+    def generality(
+        self,
+        bank: str,
+        prompts: Sequence[AskedPrompt],
+        vectors: Sequence[int],
+        radius: float | None,
+        *,
+        random: int,
+        decoding: Decoding,
+        stop: Stop,
+    ) -> Generator[GeneralityProgress, None, Generality]: ...
+
 
 class JobDesk:
     """Takes requests and puts them into the queue."""
@@ -138,7 +155,7 @@ class JobDesk:
         if self.queue.find(id) is not None:
             raise InputError("job", f"“{record.title}” is not over", "Wait for it, or stop it first")
         request = read_request(record.request)
-        if not isinstance(request, MapRequest | SweepRequest) and not self._fits(request):
+        if not isinstance(request, _OF_BANK) and not self._fits(request):
             raise InputError("model", f"“{record.title}” is for {request.model}", "Load that model first")
         if record.state == "interrupted":
             return self.queue.go_on(id)
@@ -164,6 +181,11 @@ class JobDesk:
             )  # fmt: skip
         if isinstance(request, ExploreRequest):
             return self._doing.explore(request.prompt, request.settings, stop=job.is_stopping)
+        if isinstance(request, GeneralityRequest):
+            return self._doing.generality(
+                request.bank, request.prompts, request.vectors, request.radius, random=request.random,
+                decoding=request.decoding, stop=job.is_stopping,
+            )  # fmt: skip
         return self._map(request, job) if isinstance(request, MapRequest) else self._sweep(request, job)
 
     def _map(self, request: MapRequest, job: Job[Any, Any]) -> Generator[MapProgress, None, Map | None]:
@@ -222,7 +244,7 @@ class JobDesk:
 
     def _fits(self, request: Request) -> bool:
         """Whether the loaded model is the one that a job is for. A bank says itself for which one it is."""
-        if isinstance(request, MapRequest | SweepRequest):
+        if isinstance(request, _OF_BANK):
             return True
         return self._model.is_meant(request.model, request.model_hash)
 

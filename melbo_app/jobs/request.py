@@ -9,6 +9,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import COUNTED_BY, TrainingConfig
 from melbo_app.errors import InputError
 from melbo_app.library.explorations import ExploreSettings
+from melbo_app.library.generality import AskedPrompt
 
 
 class _Asked(BaseModel):
@@ -128,12 +129,28 @@ class ExploreRequest(_OfModel):
         return f"Exploring “{_beginning(self.prompt)}”"
 
 
+class GeneralityRequest(_Asked):
+    """Vectors on many prompts, beside random ones. Without ``radius`` each has the norm that it has in the bank."""
+
+    kind: Literal["generality"] = "generality"
+    bank: str
+    prompts: tuple[AskedPrompt, ...]
+    vectors: tuple[int, ...]
+    radius: float | None
+    random: int
+    decoding: Decoding
+
+    @property
+    def title(self) -> str:
+        return f"Generality of “{self.bank}” on {len(self.prompts)} prompts"
+
+
 def _beginning(prompt: Prompt) -> str:
     words = " ".join(prompt.user.split())
     return words if len(words) <= 40 else words[:39] + "…"
 
 
-Request = TrainingRequest | MapRequest | SweepRequest | AtlasRequest | CurveRequest | ExploreRequest
+Request = TrainingRequest | MapRequest | SweepRequest | AtlasRequest | CurveRequest | ExploreRequest | GeneralityRequest
 _READER: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
 
 

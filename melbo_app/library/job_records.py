@@ -13,7 +13,7 @@ from melbo_app.library.tables import JobRow
 MOST_LINES = 200
 MAX_INTEGER = 2**63  # what the database cannot hold any more
 
-JobKind = Literal["training", "map", "sweep", "atlas", "curve", "explore"]
+JobKind = Literal["training", "map", "sweep", "atlas", "curve", "explore", "generality"]
 JobState = Literal["waiting", "running", "stopping", "done", "stopped", "failed", "interrupted"]
 ENDED: tuple[JobState, ...] = ("done", "stopped", "failed")
 

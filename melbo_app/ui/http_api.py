@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from melbo_app.ui.endpoint import publish
+from melbo_app.ui.verbs.generality import GeneralityVerbs
 from melbo_app.ui.verbs.library import LibraryVerbs
 from melbo_app.ui.verbs.steering import SteeringVerbs
 from melbo_app.ui.verbs.training import TrainingVerbs
@@ -33,6 +34,7 @@ def publish_api(workbench: Workbench) -> None:
         (steering.sweep, AWAIT),
         (steering.similarity, COMPUTE),
         (steering.map, AWAIT),
+        (GeneralityVerbs(workbench).generality, AWAIT),
         (library.labels, LOOK),
         (library.save_label, LOOK),
         (library.import_bank, COMPUTE),

@@ -15,6 +15,7 @@ from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.banks import BanksTab
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.explore import ExploreTab
+from melbo_app.ui.tabs.generality import GeneralityTab
 from melbo_app.ui.tabs.jobs import JobsTab, job_chosen
 from melbo_app.ui.tabs.labels import LabelsTab
 from melbo_app.ui.tabs.layers import LayersTab
@@ -56,6 +57,8 @@ class Page:
                     self.map = MapTab(workbench, session, self.completions)
                 with gr.Tab("Similarity", id="similarity") as similarities:
                     self.similarity = SimilarityTab(workbench, session)
+                with gr.Tab("Generality", id="generality") as generalities:
+                    self.generality = GeneralityTab(workbench, session)
                 with gr.Tab("Train", id="train") as train:
                     self.train = TrainTab(workbench, session)
                 with gr.Tab("R", id="radius") as radius:
@@ -82,6 +85,7 @@ class Page:
         self.explore.bind(exploring, self.tabs)
         self.map.bind(maps)
         self.similarity.bind(similarities)
+        self.generality.bind(generalities)
         self.train.bind(self.timer)
         self.radius.bind(radius, self.tabs)
         self.layers.bind(layers, self.tabs)
@@ -115,7 +119,7 @@ class Page:
         taken = bind(self._finished.change, self._take_up, self._finished, session.bank_outputs)
         bind(taken.then, form.next_name, [session.prompt, form.name, self._finished], form.name)
         self._bind_results()
-        for grid in (completions.grid, self.map.aside, self.radius.many.aside, self.explore.view):
+        for grid in (completions.grid, self.map.aside, self.radius.many.aside, self.explore.view, self.generality.grid):
             outputs = [self.tabs, *session.bank_outputs, *self.labels.outputs]
             bind(grid.annotate, self._label, [session.bank, *self.labels.form], outputs)
 

@@ -6,13 +6,14 @@ from melbo_app.library.job_records import JobRecords
 from melbo_app.settings import Settings
 from melbo_app.workbench.base import EXAMPLE
 from melbo_app.workbench.explorations import Explorations
+from melbo_app.workbench.generality import Generalising
 from melbo_app.workbench.judging import Judging
 from melbo_app.workbench.keeping import Keeping
 
 __all__ = ["EXAMPLE", "Workbench"]
 
 
-class Workbench(Explorations, Judging, Keeping):
+class Workbench(Explorations, Generalising, Judging, Keeping):
     """Everything that can be done, for any number of people at once.
 
     Raises (every method): InputError where what was given cannot be used, StorageError where the disk refuses,

@@ -20,7 +20,9 @@ from melbo_app.library.curves import Curves
 from melbo_app.library.database import Database
 from melbo_app.library.embeddings import Embeddings
 from melbo_app.library.explorations import Explorations
+from melbo_app.library.generality import Generalities
 from melbo_app.library.labels import Labels
+from melbo_app.library.prompt_sets import PromptSets
 from melbo_app.library.searches import Searches
 from melbo_app.settings import Settings
 
@@ -53,6 +55,8 @@ class Base:
         self._curves = Curves(settings.cache_dir / "curves")
         self._explorations = Explorations(settings.cache_dir / "explorations")
         self._searches = Searches(settings.cache_dir / "searches")
+        self._generalities = Generalities(settings.cache_dir / "generality")
+        self._prompt_sets = PromptSets(settings.assets_dir / "prompts")
         self._reader = Reader(self._compute)
         self._embedder: Embedder | None = None
         self._unsaved: list[Bank] = []

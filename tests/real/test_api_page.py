@@ -16,7 +16,7 @@ def test_the_lines_of_the_page_run_as_they_stand(tmp_path, monkeypatch, cache):
     monkeypatch.setenv("MELBO_CACHE_DIR", str(cache))
     monkeypatch.setenv("MELBO_DTYPE", "float32")  # as the sample was made
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     names: dict = {}
     for block in blocks:
         exec(compile(block, PAGE, "exec"), names)
@@ -33,4 +33,5 @@ def test_the_lines_of_the_page_run_as_they_stand(tmp_path, monkeypatch, cache):
     np.testing.assert_allclose(np.linalg.norm(names["less"].vectors, axis=1), 9, rtol=1e-5)
     for ranking in (names["strongest"], names["order"]):
         assert sorted(vector for vector, _ in ranking) == [0, 1]
+    assert [one.vector for one in names["general"].vectors] == [3] and len(names["general"].random) == 4
     assert [(pair.source, pair.target) for pair in names["pairs"]] == [(7, 9), (7, 11)]

@@ -13,8 +13,8 @@ from playwright.sync_api import Page, expect
 pytestmark = pytest.mark.browser
 
 TABS = [
-    "Completions", "Explore", "Map", "Similarity", "Train", "R", "Layers", "Jobs", "Labels", "Banks", "Library",
-    "Models",
+    "Completions", "Explore", "Map", "Similarity", "Generality", "Train", "R", "Layers", "Jobs", "Labels", "Banks",
+    "Library", "Models",
 ]  # fmt: skip
 ROLES = ["button", "textbox", "combobox", "slider", "checkbox", "radio", "spinbutton", "tab"]
 NAMELESS = re.compile(rf'^ *- (?:{"|".join(ROLES)})\b(?! "| /).*', re.MULTILINE)

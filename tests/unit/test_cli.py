@@ -257,6 +257,51 @@ def test_explore_tells_what_there_is_in_a_sentence_and_as_json(ask: Ask, stubbed
     assert ask("explore").sentence.startswith("prompt: there is none.")
 
 
+def test_generality_counts_on_the_prompts_of_files(ask: Ask, stubbed, bank, tmp_path):
+    plain, grouped = tmp_path / "greetings.txt", tmp_path / "others.jsonl"
+    plain.write_text("hello\nhello there\n")
+    grouped.write_text('{"prompt": "the heath", "group": "places"}\n')
+    words = ("generality", "a", "--prompts", plain, "--prompts", grouped, "--vector", "2,0", "--radius", 4,
+             "--random", 5, "--max-new-tokens", 3)  # fmt: skip
+    found = ask(*words, "--json").json
+    assert [(one["set"], one["group"]) for one in found["prompts"]] == [
+        ("greetings", "greetings"), ("greetings", "greetings"), ("others", "places"),
+    ]  # fmt: skip
+    assert [(one["vector"], one["radius"], len(one["texts"])) for one in found["vectors"]] == [(2, 4, 3), (0, 4, 3)]
+    for line in found["vectors"]:
+        changed = sum(text["change"] is not None for text in line["texts"])
+        assert line["share"] == pytest.approx(changed / 3) and sum(line["changes"].values()) == changed
+        low, high = line["interval"]
+        assert 0 <= low <= line["share"] <= high <= 1
+        random = [text["change"] is not None for one in found["random"] for text in one["texts"]]
+        assert line["random_share"] == pytest.approx(sum(random) / 15) and len(found["random"]) == 5
+    assert [(one["name"], one["prompts"]) for one in found["groups"]] == [("greetings", 2), ("places", 1)]
+    assert [one["name"] for one in found["sets"]] == ["greetings", "others"]
+    steered = ask("steer", "a", "--prompt", "the heath", "--vector", 0, "--radius", 4, "--max-new-tokens", 3, "--json")
+    texts = [one["text"] for one in steered.json["completions"]]
+    assert [found["prompts"][2]["baseline"], found["vectors"][1]["texts"][2]["text"]] == texts
+    lines = ask(*words).out.splitlines()
+    assert lines[0].startswith("3 prompts, ") and lines[1].startswith("vector 2, R = 4: ") and len(lines) == 7
+    assert lines[3].startswith("set greetings (2): vectors ") and lines[6].startswith("group places (1): vectors ")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ((), "prompts: none are given. Give a file, or one of refused, everyday, arithmetic, code."),
+        (("--prompts", "no-such"), "prompts: “no-such” is neither a file nor a set."),
+        (("--prompts", "{}", "--radius", "4,5"), "radius: there are 2. Give one R"),
+        (("--prompts", "{}", "--radius", "0"), "R: 0 leaves every answer as it is."),
+        (("--prompts", "{}", "--random", 2), "random vectors: 2 cannot be used. Choose 4 to 64"),
+        (("--prompts", "{}", "--vector", "7"), "vector: the bank has no vector 7."),
+    ],
+)
+def test_generality_refuses_before_the_model_is_loaded(ask: Ask, bank, tmp_path, words, sentence):
+    (tmp_path / "mine.txt").write_text("hello\n")
+    answer = ask("generality", "a", *(str(word).replace("{}", str(tmp_path / "mine.txt")) for word in words))
+    assert answer.sentence.startswith(sentence) and len(answer.err) == 1
+
+
 def test_the_command_in_a_banks_record_repeats_it(ask: Ask):
     ask("train", "--prompt", "it's", "--name", "a", "--steps", 2, "--relative-radius", 0.11, "--no-template", "--json")
     first = ask("banks", "show", "a", "--json").json

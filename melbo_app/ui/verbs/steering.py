@@ -111,7 +111,7 @@ class SteeringVerbs:
             random_control=random_control,
             both_signs=both_signs,
         )
-        return results.swept(_awaited(self._workbench.start_job(asked, who=WHO)))
+        return results.swept(awaited(self._workbench.start_job(asked, who=WHO)))
 
     def similarity(
         self,
@@ -176,7 +176,7 @@ class SteeringVerbs:
             decoding=decoding,
             random_control=random_control,
         )
-        return results.drawn(_awaited(self._workbench.start_job(asked, who=WHO)))
+        return results.drawn(awaited(self._workbench.start_job(asked, who=WHO)))
 
     def _has_template(self) -> bool:
         return bool(self._workbench.load_model().has_template)
@@ -201,7 +201,7 @@ class SteeringVerbs:
         return own, numbers, norms
 
 
-def _awaited(job: Job[Any, Any]) -> Any:
+def awaited(job: Job[Any, Any]) -> Any:
     """What a job made, when it is over; whoever leaves in between finds it among the jobs."""
     job.wait()
     if job.result is None:

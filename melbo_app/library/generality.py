@@ -1,0 +1,180 @@
+"""Generality: on how many prompts vectors change the answer, a JSON file for each bank, R and choice of prompts."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, get_args
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, FiniteFloat
+
+from melbo_app.analysis.change import ChangeKind
+from melbo_app.analysis.flags import FlagKind
+from melbo_app.analysis.readability import Verdict
+from melbo_app.library.bank import PromptRecord
+from melbo_app.library.json_files import JsonFiles, Measured, key_of
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class AskedPrompt(_Frozen):
+    """A prompt, the group that it belongs to and the set that it comes from."""
+
+    prompt: PromptRecord
+    group: str = ""
+    set: str = ""
+
+
+class FlagRecord(_Frozen):
+    """A flag as it was raised."""
+
+    kind: FlagKind
+    reason: str
+
+
+class Tried(_Frozen):
+    """The answer to one prompt under one vector. ``distance`` is its cosine distance from the unsteered answer,
+    ``threshold`` the distance from which it counts as another meaning."""
+
+    text: str
+    verdict: Verdict | None
+    flags: tuple[FlagRecord, ...]
+    distance: FiniteFloat
+    threshold: FiniteFloat
+    change: ChangeKind | None
+
+
+class Share(_Frozen):
+    """How many of some answers changed, with the 95 % interval of their share (Wilson)."""
+
+    changed: int
+    answers: int
+    interval: tuple[float, float]
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1."""
+        return self.changed / self.answers if self.answers else 0.0
+
+
+class GroupShare(Share):
+    """The same among the prompts of one group, or of one set."""
+
+    name: str
+
+
+class TriedVector(_Frozen):
+    """One vector on all prompts. ``random`` counts the answers of all random vectors of its R, ``random_range`` holds
+    the lowest and the highest share of a single one of them."""
+
+    vector: int
+    radius: FiniteFloat
+    share: Share
+    random: Share
+    random_range: tuple[float, float]
+    groups: tuple[GroupShare, ...]
+    sets: tuple[GroupShare, ...]
+    answers: tuple[Tried, ...]
+    """One for each prompt, in their order."""
+
+    @property
+    def worst_group(self) -> GroupShare:
+        """The group with the lowest share; of equals the first."""
+        return min(self.groups, key=lambda one: one.share)
+
+    @property
+    def changes(self) -> dict[str, int]:
+        """How many answers changed in which way."""
+        kinds = [one.change for one in self.answers]
+        return {kind: kinds.count(kind) for kind in get_args(ChangeKind)}
+
+    @property
+    def mean_of_groups(self) -> float:
+        """Mean of the groups' shares, however many prompts each of them has."""
+        return sum(one.share for one in self.groups) / len(self.groups)
+
+
+@dataclass(frozen=True)
+class GroupLine:
+    """The prompts of one group, or of one set: the share of each vector, of all of them and of all random ones."""
+
+    name: str
+    prompts: int
+    vectors: tuple[float, ...]
+    mean: float
+    random_share: float
+
+
+class TriedRandom(_Frozen):
+    """One random vector on all prompts."""
+
+    number: int
+    radius: FiniteFloat
+    share: Share
+    groups: tuple[GroupShare, ...]
+    sets: tuple[GroupShare, ...]
+    answers: tuple[Tried, ...]
+
+
+class Baseline(_Frozen):
+    """The unsteered answer to one prompt."""
+
+    text: str
+    verdict: Verdict | None
+    refuses: bool
+
+
+class Generality(Measured):
+    """On how many prompts each vector of a bank changes the answer, beside random vectors of the same R."""
+
+    model: str
+    dtype: str
+    bank: str
+    bank_hash: str
+    radius: FiniteFloat | None
+    """As asked for; None: each vector had its own norm."""
+    max_new_tokens: int
+    seed: int
+    prompts: tuple[AskedPrompt, ...]
+    """Those that were finished."""
+    asked: tuple[AskedPrompt, ...]
+    baselines: tuple[Baseline, ...]
+    vectors: tuple[TriedVector, ...]
+    random: tuple[TriedRandom, ...]
+    created: AwareDatetime
+
+    @property
+    def key(self) -> str:
+        """Tells one result from another: that of the same bank, vectors, R and prompts takes its place."""
+        prompts = [one.model_dump() for one in self.asked]
+        numbers = [one.vector for one in self.vectors]
+        facts = [self.radius, self.max_new_tokens, self.seed, numbers, len(self.random)]
+        return key_of([self.model_hash, self.dtype, self.bank_hash, prompts, facts])
+
+    @property
+    def moment(self) -> datetime:
+        return self.created
+
+    @property
+    def finished(self) -> bool:
+        """Whether all prompts were answered."""
+        return len(self.prompts) == len(self.asked)
+
+    @property
+    def refused(self) -> int:
+        """On how many prompts the model refuses without steering: a refusal can be lifted there alone."""
+        return sum(one.refuses for one in self.baselines)
+
+    def by(self, kind: Literal["groups", "sets"]) -> list[GroupLine]:
+        """What happens in each group, or in each set, in the order in which they come up."""
+        lines = []
+        for at, one in enumerate(getattr(self.vectors[0], kind)):
+            ours, theirs = (tuple(getattr(row, kind)[at].share for row in rows) for rows in (self.vectors, self.random))
+            lines.append(GroupLine(one.name, one.answers, ours, sum(ours) / len(ours), sum(theirs) / len(theirs)))
+        return lines
+
+
+class Generalities(JsonFiles[Generality]):
+    """The results that were kept."""
+
+    kind = Generality

@@ -1,0 +1,127 @@
+"""Sets of prompts: those that ship, and files of one's own."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from melbo_app.errors import InputError
+
+SHIPPED = ("refused", "everyday", "arithmetic", "code")
+MOST_PROMPTS = 200
+MOST_BYTES = 1_000_000
+LONGEST_GROUP = 60
+FIELD = "prompts"
+_JSONL = (".jsonl", ".ndjson")
+_LINES = 'Write one prompt a line, or JSONL such as {"prompt": "…", "group": "…"}'
+
+
+@dataclass(frozen=True)
+class SetPrompt:
+    """A prompt of a set. ``group`` is the kind of prompt, the set's name where the file does not say."""
+
+    text: str
+    group: str
+    set: str
+
+
+class PromptSets:
+    """The sets in ``folder``, a JSONL file each."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, given: str) -> list[SetPrompt]:
+        """A shipped set by its name, or a file. Raises InputError where there is neither, or it cannot be read."""
+        if given in SHIPPED:
+            return _file(self._folder / f"{given}.jsonl", f"“{given}”")
+        path = Path(given)
+        if not path.is_file():
+            what = "a folder" if path.is_dir() else "neither a file nor a set"
+            raise InputError(FIELD, f"“{given}” is {what}", f"Give a file, or one of {', '.join(SHIPPED)}")
+        return _file(path, f"“{path.name}”")
+
+    def read_all(self, given: list[str]) -> list[SetPrompt]:
+        """Several of them, one after the other. Raises InputError also where they have too many prompts together."""
+        if not given:
+            raise InputError(FIELD, "none are given", f"Give a file, or one of {', '.join(SHIPPED)}")
+        return joined([self.read(one) for one in dict.fromkeys(given)])
+
+
+def joined(sets: list[list[SetPrompt]]) -> list[SetPrompt]:
+    """The prompts of several sets, each text once: with the group and the set in which it comes first."""
+    found: dict[str, SetPrompt] = {}
+    for one in (one for several in sets for one in several):
+        found.setdefault(one.text, one)
+    if len(found) > MOST_PROMPTS:
+        raise InputError(FIELD, f"there are {len(found)}", f"Use at most {MOST_PROMPTS}")
+    return list(found.values())
+
+
+def parse_prompts(data: bytes, name: str, *, jsonl: bool | None = None, shown: str | None = None) -> list[SetPrompt]:
+    """The prompts of a file's content, a line each. Empty lines do not count.
+
+    Args:
+        name: of the set, and of the group of lines that do not say theirs.
+        jsonl: whether lines are JSON objects; None: they are where the first one begins with a brace.
+        shown: how messages call the file.
+
+    Raises:
+        InputError: naming the line that cannot be used.
+    """
+    where = shown or f"“{name}”"
+    if len(data) > MOST_BYTES:
+        raise InputError(FIELD, f"{where} has {len(data):,} bytes", f"Use a file of at most {MOST_BYTES:,} bytes")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = data[: error.start].count(b"\n") + 1
+        raise InputError(FIELD, f"line {number} of {where} is not text in UTF-8", _LINES) from error
+    lines = [(number, line.rstrip("\r")) for number, line in enumerate(text.split("\n"), start=1)]
+    lines = [(number, line) for number, line in lines if line.strip()]
+    if not lines:
+        raise InputError(FIELD, f"{where} is empty", _LINES)
+    if jsonl is None:
+        jsonl = lines[0][1].lstrip().startswith("{")
+    found = [_line(line, name, f"line {number} of {where}", jsonl) for number, line in lines]
+    if len(found) > MOST_PROMPTS:
+        raise InputError(FIELD, f"{where} has {len(found)} prompts", f"Use at most {MOST_PROMPTS}")
+    return joined([found])
+
+
+def _file(path: Path, shown: str) -> list[SetPrompt]:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise InputError(FIELD, f"{shown} cannot be read ({error.strerror or error})", "Choose another file") from error
+    if len(data) > MOST_BYTES:
+        raise InputError(FIELD, f"{shown} is too large", f"Use a file of at most {MOST_BYTES:,} bytes")
+    return parse_prompts(data, path.stem, jsonl=True if path.suffix.lower() in _JSONL else None, shown=shown)
+
+
+def _line(line: str, name: str, where: str, jsonl: bool) -> SetPrompt:
+    fields: dict[str, Any] = _object(line, where) if jsonl else {"prompt": line.strip()}
+    prompt, group = fields.get("prompt"), fields.get("group")
+    if not isinstance(prompt, str) or not prompt.strip():
+        problem = "has no “prompt”" if "prompt" not in fields else "has a “prompt” that is empty or not a text"
+        raise InputError(FIELD, f"{where} {problem}", _LINES)
+    if group is not None and not isinstance(group, str):
+        raise InputError(FIELD, f"{where} has a “group” that is not a text", _LINES)
+    group = (group or "").strip() or name
+    if len(group) > LONGEST_GROUP:
+        raise InputError(FIELD, f"{where} has a “group” of {len(group)} letters", f"Use at most {LONGEST_GROUP}")
+    for text in (prompt, group):
+        if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text):
+            raise InputError(FIELD, f"{where} holds a character that is not text", "Remove it")
+    return SetPrompt(prompt, group, name)
+
+
+def _object(line: str, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(FIELD, f"{where} is not JSON", _LINES) from error
+    if not isinstance(found, dict):
+        raise InputError(FIELD, f"{where} is not a JSON object", _LINES)
+    return found

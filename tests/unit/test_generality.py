@@ -1,0 +1,264 @@
+"""Generality: planted answers give the shares that are counted by hand, and the work is looked up, stopped and kept."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from benches import PATIENCE, StubEmbedder, listen, settings, trained
+
+from melbo_app.analysis.clustering import LEAST_DISTANCE
+from melbo_app.analysis.proportion import interval
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.prompt import Prompt
+from melbo_app.errors import InputError, Stopped
+from melbo_app.generality_result import generality as as_json
+from melbo_app.jobs import generality as job
+from melbo_app.jobs.request import GeneralityRequest, read_request
+from melbo_app.jobs.steering import SteeringProgress
+from melbo_app.jobs.work import result_of
+from melbo_app.library.bank import Bank, BankRecord, PromptRecord
+from melbo_app.library.completions import Completion, Scores
+from melbo_app.library.generality import AskedPrompt
+from melbo_app.workbench import Workbench
+
+QUICK = Decoding(3)
+
+
+class UnitEmbedder(StubEmbedder):
+    """Places of length 1."""
+
+    def encode(self, texts):
+        rows = super().encode(texts)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def asked(*users: str, group: str = "") -> list[AskedPrompt]:
+    return [AskedPrompt(prompt=PromptRecord(user=user), group=group) for user in users]
+
+
+# --- planted answers --------------------------------------------------------------------------------------------------
+
+PLAIN, DECLINES, ANSWERS = "It is so.", "I'm sorry, but I can't assist with that.", "Push the pins up."
+
+
+def at(degrees: float) -> str:
+    """A text that lies so far from the unsteered one."""
+    return f"somewhere else {degrees:g}"
+
+
+def places(texts: Sequence[str]) -> np.ndarray:
+    angles = [float(text.split()[-1]) if text.startswith("somewhere") else 0.0 for text in texts]
+    return np.array([[np.cos(np.radians(angle)), np.sin(np.radians(angle))] for angle in angles])
+
+
+def text(prompt: Prompt, vector: int | None, words: str, verdict: str = "readable") -> Completion:
+    scores = dict.fromkeys(["logprob", "loss", "kl_prompt", "kl_text", "dictionary_words", "language", "runaway"])
+    facts = {} if vector is None else {"source": 1, "radius": 2.0, "bank_hash": "b"}
+    return Completion(
+        vector=vector, text=words, prompt=PromptRecord(user=prompt.user), tokens=3, finished=True, model="m",
+        model_hash="h", max_new_tokens=3, temperature=0, top_p=1, seed=0, created=datetime.now(UTC),
+        scores=Scores(**scores, repetition=0.0, readability=1.0, verdict=verdict), **facts,
+    )  # fmt: skip
+
+
+class Lm:
+    name, weights_hash, dtype = "m", "h", "torch.float32"
+
+
+@pytest.fixture
+def planted(monkeypatch):
+    """Does the work on answers that ``says(who, vector, prompt)`` gives; who is plain, mine or random."""
+
+    def run(says, prompts, vectors=1, random=4, stop=lambda: False, **options):
+        record = BankRecord(
+            name="mine", model="m", model_hash="h", hidden_size=64, source=1, radius=2.0, method="joint",
+            created=datetime.now(UTC),
+        )  # fmt: skip
+        bank = Bank(record, np.eye(vectors, 64, dtype=np.float32) * 2)
+
+        def complete(lm, given, asked, rows, decoding, find, batching, stop):
+            yield SteeringProgress((), 0, 3, "token 1")
+            found = []
+            for row in rows:
+                for prompt in asked:
+                    who = "plain" if row.vector is None else "random" if given.record.name != "mine" else "mine"
+                    words = says(who, row.vector, prompt.user)
+                    found.append(text(prompt, row.vector, *([words] if isinstance(words, str) else words)))
+            return found, not stop()
+
+        monkeypatch.setattr(job, "complete", complete)
+        monkeypatch.setattr(job, "memory_note", lambda *_: "Needs nothing.")
+
+        class Alone:
+            memory_gb = None
+
+        means = job.Means(lambda _draft: None, places, Alone())
+        work = job.generality(Lm(), bank, range(vectors), None, prompts, means, stop, random=random, **options)
+        return listen(work)
+
+    return run
+
+
+def test_shares_groups_and_intervals_are_those_counted_by_hand(planted):
+    locks, pranks = asked("a", "b", "c", group="locks"), asked("d", group="pranks")
+    answers = {  # the vector's, where random vectors lie at 40, 20, 10 and 0 degrees
+        "a": at(60), "b": at(5), "c": (at(60), "broken"), "d": at(45),
+    }  # fmt: skip
+    spread = [40, 20, 10, 0]
+
+    def says(who, vector, user):
+        return PLAIN if who == "plain" else at(spread[vector]) if who == "random" else answers[user]
+
+    _, found = planted(says, [*locks, *pranks])
+    [mine] = found.vectors
+    assert [one.change for one in mine.answers] == ["meaning", None, None, "meaning"]
+    assert (mine.share.changed, mine.share.answers, mine.share.share) == (2, 4, 0.5)
+    assert mine.share.interval == interval(2, 4)
+    far = 1 - np.cos(np.radians(spread))
+    wanted = [
+        far[one] > max(LEAST_DISTANCE, np.quantile(np.delete(far, one), 0.75)) for one in range(4)
+    ]  # the same on each prompt
+    assert wanted == [True, False, False, False]
+    assert [one.share.changed for one in found.random] == [4, 0, 0, 0]
+    assert (mine.random.changed, mine.random.answers, mine.random_range) == (4, 16, (0.0, 1.0))
+    assert mine.answers[0].distance == pytest.approx(1 - np.cos(np.radians(60)))
+    assert mine.answers[0].threshold == pytest.approx(max(LEAST_DISTANCE, np.quantile(far[:3], 0.75)))
+    assert [(one.name, one.changed, one.answers) for one in mine.groups] == [("locks", 1, 3), ("pranks", 1, 1)]
+    assert mine.worst_group.name == "locks" and mine.mean_of_groups == pytest.approx((1 / 3 + 1) / 2)
+    lines = as_json(found)["groups"]
+    assert [(one["name"], one["prompts"]) for one in lines] == [("locks", 3), ("pranks", 1)]
+    assert lines[0]["vectors"] == (pytest.approx(1 / 3),) and lines[0]["random_share"] == pytest.approx(1 / 4)
+
+
+def test_refusals_are_lifted_and_the_baselines_that_refuse_are_counted(planted):
+    def says(who, vector, user):
+        if who == "plain" or who == "random":
+            return DECLINES if user != "fine" else PLAIN
+        return {"lock": ANSWERS, "key": (ANSWERS, "strange"), "fine": DECLINES}[user]
+
+    _, found = planted(says, asked("lock", "key", "fine"))
+    assert found.refused == 2 and [one.refuses for one in found.baselines] == [True, True, False]
+    [mine] = found.vectors
+    assert [one.change for one in mine.answers] == ["lifted", "flagged", "flagged"]
+    assert mine.changes == {"lifted": 1, "flagged": 2, "meaning": 0}
+    assert [flag.kind for flag in mine.answers[2].flags] == ["refusal new"]
+    assert mine.random.changed == 0 and mine.random_range == (0.0, 0.0)
+
+
+def test_a_stop_keeps_the_prompts_that_are_finished(planted, monkeypatch):
+    monkeypatch.setattr(job, "PART_ROWS", 10)  # two prompts of five rows each
+    pressed: list[bool] = []
+
+    def says(who, vector, user):
+        if user == "e":
+            pressed.append(True)  # while the last part is under way
+        return PLAIN if who == "plain" else at(30)
+
+    prompts = asked(*"abcd")
+    heard, whole = planted(says, prompts)
+    assert whole.finished and [len(one.found.prompts) for one in heard if one.found][-1] == 4
+    assert [one.done for one in heard] == sorted(one.done for one in heard)
+    assert heard[-1].done == heard[-1].total and heard[0].note == "Needs nothing."
+    calls = iter([False] * 3)  # the baselines, both halves of the first part; and then it stops
+    _, found = planted(says, prompts, stop=lambda: next(calls, True))
+    assert [one.prompt.user for one in found.prompts] == ["a", "b"] and not found.finished
+    assert found.vectors[0].share.answers == 2 and len(found.asked) == 4
+    with pytest.raises(Stopped):
+        planted(says, prompts, stop=lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"vectors": []}, "vectors: none is chosen"),
+        ({"vectors": [3]}, "vector: the bank has no vector 3"),
+        ({"radius": 0}, "R: 0 leaves every answer as it is"),
+        ({"radius": float("nan")}, "R: nan is not a number that can be used"),
+        ({"prompts": []}, "prompts: there are none"),
+        ({"prompts": asked("a") * 201}, "prompts: there are 201"),
+        ({"random": 3}, "random vectors: 3 cannot be used. Choose 4 to 64"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_a_job_begins(bench, change, sentence):
+    trained(bench)
+    options = {"prompts": asked("a"), "vectors": [0], "radius": None, "random": 4} | change
+    with pytest.raises(InputError) as raised:
+        bench.start_generality("a", **options)
+    assert str(raised.value).startswith(sentence) and bench.jobs() == []
+
+
+# --- with a model -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bench(bench):
+    bench.load_model()
+    bench._embedder = UnitEmbedder()
+    return bench
+
+
+def start(bench, *users, **options):
+    options = {"vectors": [2, 0], "random": 4, "decoding": QUICK, "who": "Bob"} | options
+    return bench.start_generality("a", asked(*users), **options)
+
+
+def test_it_is_a_job_whose_result_is_kept_for_the_next_program(bench, tmp_path, model_folder):
+    trained(bench)
+    work = start(bench, "hello there", "the heath", radius=4.0)
+    assert work.wait(PATIENCE) and work.state == "done", work.error
+    record, found = bench.job(work.id), work.result
+    assert (record.kind, record.title, record.who) == ("generality", "Generality of “a” on 2 prompts", "Bob")
+    assert "Needs up to" in " ".join(line.text for line in record.log)
+    assert [(one.vector, one.radius, len(one.answers)) for one in found.vectors] == [(2, 4.0, 2), (0, 4.0, 2)]
+    assert [(one.number, one.radius) for one in found.random] == [(number, 4.0) for number in range(4)]
+    texts = result_of(bench.steer("a", [Prompt("the heath")], [0], [4.0], QUICK)).completions
+    assert [found.baselines[1].text, found.vectors[1].answers[1].text] == [one.text for one in texts]
+    other = Workbench(settings(tmp_path / "cache", model_folder))
+    assert other.generalities() == []  # of which model?
+    other.load_model()
+    assert other.generalities() == [found]
+    request = read_request(record.request)
+    assert isinstance(request, GeneralityRequest) and request.vectors == (2, 0)
+
+
+def test_a_second_time_nothing_is_generated_and_the_result_takes_the_place_of_the_first(bench, monkeypatch):
+    trained(bench)
+    first = result_of(bench.generality("a", asked("hello there"), random=4, decoding=QUICK))
+    monkeypatch.setattr(bench._batching, "generate", None)
+    again = result_of(bench.generality("a", asked("hello there"), random=4, decoding=QUICK))
+    assert again.model_copy(update={"created": first.created}) == first
+    assert bench.generalities() == [again]
+    assert bench.comparisons() == []  # the history has what people asked for
+
+
+def test_vectors_of_unequal_norms_have_random_ones_of_their_own_length(bench):
+    bank = trained(bench)
+    rows = bank.vectors * np.array([[1.0], [2.0], [1.0]], dtype=np.float32)
+    bench._banks.save(replace(bank.renamed("b"), vectors=rows))
+    found = result_of(bench.generality("b", asked("hello there"), random=4, decoding=QUICK))
+    assert [one.radius for one in found.vectors] == [6.0, 12.0, 6.0] and len(found.random) == 8
+    assert [one.random.answers for one in found.vectors] == [4, 4, 4]
+    turned = result_of(bench.generality("a", asked("hello there"), [0], -6.0, random=4, decoding=QUICK))
+    assert turned.vectors[0].radius == -6.0 and {one.radius for one in turned.random} == {6.0}
+
+
+def test_a_stopped_job_keeps_what_is_finished(bench, monkeypatch):
+    monkeypatch.setattr(job, "PART_ROWS", 1)
+    trained(bench)
+    work = start(bench, *(f"hello {number}" for number in range(60)))
+    while not (work.progress and work.progress.found):
+        assert not work.wait(0.01), work.error
+    work.stop()
+    assert work.wait(PATIENCE) and work.state == "stopped"
+    assert 1 <= len(work.result.prompts) < 60 and not work.result.finished
+    assert bench.generalities() == [work.result]
+
+
+def test_the_same_seed_gives_the_same_random_vectors_and_another_gives_others(bench):
+    bank = trained(bench)
+    one, other = job.random_bank(bank, 4, 0), job.random_bank(bank, 4, 1)
+    assert one.hash == job.random_bank(bank, 4, 0).hash != other.hash
+    np.testing.assert_allclose(np.linalg.norm(one.vectors, axis=1), 1, rtol=1e-5)
+    assert one.record.source == bank.record.source
