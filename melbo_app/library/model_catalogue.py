@@ -126,7 +126,7 @@ CATALOGUE = (
         blocks=28,
         hidden_size=1536,
         has_template=True,
-        good_for="Audits: the most capable model here, whose refusals and reasoning hold longest.",
+        good_for="Audits: the most capable of these, with the answers that are most worth reading.",
         warning="Takes 9 GB of free memory to unpack, and 7.1 GB in float32.",
         hub=HubFile(
             "Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",

@@ -128,10 +128,9 @@ def _card(line: CatalogueLine, getting: ModelGetting | None) -> dict[str, Any]:
     elif line.state == "absent":
         state = "elsewhere" if getting is not None else state
         text = f"Not here: {size_text(entry.size)}" + (f", {size_text(line.kept)} of them kept" if line.kept else "")
-    facts = [
-        f"{entry.parameters / 1e6:.0f} M parameters", f"{entry.blocks} blocks", f"d = {entry.hidden_size}",
-        entry.licence,
-    ]  # fmt: skip
+    count = f"{entry.parameters / 1e9:.2g} B" if entry.parameters > 1e9 else f"{entry.parameters / 1e6:.0f} M"
+    licence = entry.licence.replace("-", "\N{NON-BREAKING HYPHEN}")
+    facts = [f"{count} parameters", f"{entry.blocks} blocks", f"d = {entry.hidden_size}", licence]
     return {
         "key": entry.key, "name": entry.name, "facts": " · ".join(facts), "good_for": entry.good_for,
         "warning": entry.warning, "state": state, "text": text, "fraction": fraction,
