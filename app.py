@@ -1,4 +1,4 @@
-"""The door: ``python app.py [--host H] [--port P] [--mcp]`` serves the page."""
+"""The door: ``python app.py [--host H] [--port P] [--model M] [--mcp]`` serves the page."""
 
 import argparse
 import errno
@@ -28,6 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="app.py", description="MELBO Explorer in the browser.")
     parser.add_argument("--host", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, help="port to listen on (default: 7860, or the next free one)")
+    parser.add_argument("--model", help="model to start with, such as qwen2.5-0.5b; one of the catalogue is downloaded")
     parser.add_argument("--mcp", action="store_true", default=None, help="offer the HTTP API as MCP tools as well")
     given = parser.parse_args()
     try:
@@ -74,6 +75,7 @@ def serve(settings: Settings, port: int) -> int:
     # scikit-learn and plotly import a half of it each, which import each other: two threads at once would deadlock
     import narwhals.stable  # noqa: F401
 
+    from melbo_app.commands.output import Sparingly
     from melbo_app.errors import BusyError, MelboError, StorageError
     from melbo_app.library.server_lock import ServerLock
 
@@ -103,7 +105,7 @@ def serve(settings: Settings, port: int) -> int:
     from melbo_app.workbench import Workbench
 
     try:
-        workbench = Workbench(settings)
+        workbench = Workbench(settings, Sparingly())
     except MelboError as error:
         print(error, file=sys.stderr)
         lock.release()

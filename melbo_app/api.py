@@ -30,6 +30,7 @@ from melbo_app.arguments import (
     written,
 )
 from melbo_app.arguments import prompts as read_prompts
+from melbo_app.commands.output import Sparingly
 from melbo_app.defaults import OpenTraining
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
@@ -71,7 +72,9 @@ _KNOWN: "WeakKeyDictionary[nn.Module, tuple[str, str]]" = WeakKeyDictionary()
 
 @torch.inference_mode(False)  # weights that are moved to a GPU in it could not be trained on
 def load(spec: str | Path = "SmolLM2-135M-Instruct", device: Any = None, dtype: Any = None) -> LanguageModel:
-    """A model by hub name, folder or .gguf file, ready to be steered.
+    """A model by hub name, key of the catalogue, folder or .gguf file, ready to be steered.
+
+    A model of the catalogue, such as ``qwen2.5-0.5b``, is downloaded where it is not here, with progress on stderr.
 
     Device and dtype left out are what ``MELBO_DEVICE`` and ``MELBO_DTYPE`` say, or else chosen for this machine.
 
@@ -82,7 +85,8 @@ def load(spec: str | Path = "SmolLM2-135M-Instruct", device: Any = None, dtype: 
     wanted = str(spec) if isinstance(spec, Path) else written("model", spec)
     asked = {"device": device, "dtype": dtype}
     chosen = {name: str(value).removeprefix("torch.") for name, value in asked.items() if value is not None}
-    loaded = LoadedModel(Settings(model=wanted, **chosen))  # type: ignore[arg-type]
+    settings = Settings(model=wanted, **chosen)  # type: ignore[arg-type]
+    loaded = LoadedModel(settings, on_progress=Sparingly())
     return _known(replace(loaded.load(), name=loaded.spec))
 
 

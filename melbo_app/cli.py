@@ -40,12 +40,12 @@ app.command()(generality)
 app.command("map")(draw_map)
 app.command()(top_tokens)
 app.command()(judge)
-app.command()(models)
 app.command()(methods)
 app.add_typer(banks, name="banks")
 app.add_typer(labels, name="labels")
 app.add_typer(library, name="library")
 app.add_typer(jobs, name="jobs")
+app.add_typer(models, name="models")
 
 INTERRUPTED = 130  # typer turns Ctrl+C into this code, without a word
 

@@ -6,7 +6,7 @@ from typing import Any, TypedDict, cast
 
 from pydantic import BaseModel
 
-from melbo_app.jobs.loaded_model import ModelSummary
+from melbo_app.jobs.loaded_model import CatalogueLine, ModelSummary
 from melbo_app.library.bank import Bank, BankSummary
 from melbo_app.library.job_records import JobKind, JobRecord, JobState
 from melbo_app.library.labels import Label
@@ -18,8 +18,27 @@ class KnownModel(TypedDict):
     loaded: bool
 
 
+class CatalogueModelLine(TypedDict):
+    """A model that can be had under the name ``key``; ``size`` are the bytes to download, ``state`` is loaded, ready or
+    absent."""
+
+    key: str
+    name: str
+    state: str
+    size: int
+    sha256: str
+    licence: str
+    parameters: int
+    blocks: int
+    hidden_size: int
+    has_template: bool
+    good_for: str
+    warning: str
+
+
 class KnownModels(TypedDict):
     models: list[KnownModel]
+    catalogue: list[CatalogueModelLine]
 
 
 class BankLine(TypedDict):
@@ -107,9 +126,11 @@ def plain(record: BaseModel) -> Any:
     return record.model_dump(mode="json")
 
 
-def known_models(models: Iterable[ModelSummary]) -> KnownModels:
-    """The models that can be loaded at once."""
-    return {"models": [cast(KnownModel, asdict(entry)) for entry in models]}
+def known_models(models: Iterable[ModelSummary], catalogue: Iterable[CatalogueLine]) -> KnownModels:
+    """The models that can be loaded at once, and the catalogue."""
+    keys = [key for key in CatalogueModelLine.__annotations__ if key != "state"]
+    lines: list[Any] = [{key: getattr(line.entry, key) for key in keys} | {"state": line.state} for line in catalogue]
+    return {"models": [cast(KnownModel, asdict(entry)) for entry in models], "catalogue": lines}
 
 
 def shelf(banks: Iterable[BankSummary]) -> Shelf:

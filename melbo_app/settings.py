@@ -18,7 +18,7 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         None, description="postgresql+psycopg://… instead of the file melbo.sqlite in the cache."
     )
-    model: str = Field("SmolLM2-135M-Instruct", description="Model to start with: hub name, folder or .gguf file.")
+    model: str = Field("SmolLM2-135M-Instruct", description="Model to start with: key, hub name, folder or .gguf file.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     dtype: str = Field("auto", description="auto, float32, bfloat16, float16.")
     memory_gb: float | None = Field(

@@ -61,7 +61,7 @@ def rank_bank(
     words = None if toward is None or away is None else (toward, away)
     if words is not None:
         outputs_of(bank := workbench.bank(name))  # refuses a bank now that has none: loading the model takes seconds
-        load(workbench, model or bank.record.model)
+        load(workbench, model, bank.record.model)
     found = workbench.ranking(name, words)
     what = "strength" if words is None else "cosine"
     result = {"name": name, "ranking": [{"vector": vector, what: value} for vector, value in found]}

@@ -61,7 +61,7 @@ def curve(
         check_texts(prompt)
     workbench = Workbench(Settings())
     loaded = None if bank is None else workbench.bank(bank)
-    state = load(workbench, model or (loaded.record.model if loaded else None))
+    state = load(workbench, model, loaded.record.model if loaded else None)
     if loaded is not None and not prompt:
         prompts = own_prompts(loaded, system, template)
         check_texts([one.user for one in prompts])

@@ -8,12 +8,14 @@ from typing import Annotated, TypeVar
 import typer
 
 from melbo_app import defaults
+from melbo_app.commands.output import run
 from melbo_app.defaults import Norms, chosen, own_prompts, prompts_from
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import COUNTED_BY
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.loaded_model import ModelState
+from melbo_app.library.weights import ModelFiles
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
@@ -22,7 +24,9 @@ Number = TypeVar("Number", int, float)
 REMEDY = "Give one with --prompt"
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-ModelOption = Annotated[str | None, typer.Option("--model", help="Hub name, folder or .gguf file.")]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="Hub name, key of the catalogue, folder or .gguf file.")
+]
 PromptOption = Annotated[list[str] | None, typer.Option("--prompt", help="User text; give it again for more prompts.")]
 SystemOption = Annotated[str | None, typer.Option("--system", help="System text, for all prompts.")]
 TemplateOption = Annotated[
@@ -53,10 +57,27 @@ SearchSecondsOption = Annotated[
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]
 
 
-def load(workbench: Workbench, model: str | None) -> ModelState:
-    """Load the model, and say so: it takes seconds."""
+def load(workbench: Workbench, model: str | None, recorded: str | None = None) -> ModelState:
+    """Load the model, and say so: it takes seconds. Without ``model`` it is the one that a bank's record names.
+
+    A model of the catalogue that a person named is downloaded first; one that only the record names is not.
+    """
+    named = workbench.settings.model if recorded is None else None
+    if model is None and recorded is not None and workbench.is_absent(recorded):
+        remedy = f"Get it: python -m melbo_app models get {recorded}"
+        raise InputError("model", f"{recorded}, for which the bank was made, is not on this machine", remedy)
+    if workbench.is_absent(model or named or ""):
+        fetch(workbench, model or named or "")
     print("loading the model", file=sys.stderr, flush=True)
-    return workbench.load_model(model)
+    return workbench.load_model(model or recorded)
+
+
+def fetch(workbench: Workbench, key: str) -> ModelFiles:
+    """Download and unpack a model of the catalogue, with progress. Raises Stopped on Ctrl+C."""
+    try:
+        return run(workbench.fetch_model(key))
+    except KeyboardInterrupt:
+        raise Stopped("Stopped: what was downloaded is kept, and the next attempt goes on from it.") from None
 
 
 def prepare(
@@ -88,7 +109,7 @@ def request(
         check_texts(prompt)
     elif not loaded.record.prompts:
         raise InputError("prompt", f"“{bank}” has none of its own", REMEDY)
-    state = load(workbench, model or loaded.record.model)
+    state = load(workbench, model, loaded.record.model)
     if prompt:
         return prompts(prompt, system, template, bool(state.has_template)), vectors, radii
     return own_prompts(loaded, system, template), vectors, radii

@@ -67,6 +67,19 @@ def run(work: Generator[Any, None, Result]) -> Result:
         report.end()
 
 
+class Sparingly:
+    """Prints lines of progress on standard error: of those that begin alike, one in ``LOG_SECONDS``."""
+
+    def __init__(self) -> None:
+        self._next, self._stage = -math.inf, ""
+
+    def __call__(self, line: str) -> None:
+        stage = line.partition(":")[0]
+        if stage != self._stage or time.monotonic() >= self._next:
+            print(line, file=sys.stderr, flush=True)
+            self._stage, self._next = stage, time.monotonic() + LOG_SECONDS
+
+
 class _TerminalReport:
     """One line that is written over and over."""
 

@@ -37,7 +37,7 @@ def similarity(
         check_texts(prompt)
     workbench = Workbench(Settings())
     record = workbench.bank(bank).record
-    state = load(workbench, model or record.model)
+    state = load(workbench, model, record.model)
     prompts = read_prompts(prompt, system, template, bool(state.has_template)) if prompt else None
     found = workbench.similarity(bank, prompts, scope)
     mean = "one vector only" if found.mean_delta is None else f"mean off the diagonal {found.mean_delta:.3f}"

@@ -41,7 +41,7 @@ def top_tokens(
     if prompt:
         check_texts(prompt)
     workbench = Workbench(Settings())
-    state = load(workbench, model or workbench.bank(bank).record.model)
+    state = load(workbench, model, workbench.bank(bank).record.model)
     prompts = read_prompts(prompt, system, template, bool(state.has_template)) if prompt else None
     found = workbench.top_tokens(bank, vectors, prompts, count, radius)
     lines = []

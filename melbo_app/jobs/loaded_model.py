@@ -3,10 +3,10 @@
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from melbo_app.errors import InputError, MelboError
-from melbo_app.library import weights
+from melbo_app.library import model_catalogue, weights
 from melbo_app.settings import Settings
 from melbo_app.sizes import size_text
 
@@ -38,6 +38,18 @@ def same(one: weights.ModelFiles, two: weights.ModelFiles) -> bool:
 
 
 @dataclass(frozen=True)
+class CatalogueLine:
+    """A model of the catalogue as it stands here: loaded, ready to be loaded, or absent.
+
+    ``kept``: bytes of an unfinished download, which the next one goes on from.
+    """
+
+    entry: model_catalogue.CatalogueModel
+    state: Literal["loaded", "ready", "absent"]
+    kept: int = 0
+
+
+@dataclass(frozen=True)
 class ModelSummary:
     """A model that can be loaded at once: ``spec`` is what to give."""
 
@@ -49,11 +61,14 @@ class ModelSummary:
 class LoadedModel:
     """Holds one language model. Loading another keeps the present one until the new one is ready.
 
-    ``packed``: its weights are copied for speed, so nobody is to change them through ``.data``.
+    ``packed``: its weights are copied for speed, so nobody is to change them through ``.data``. ``on_progress`` gets a
+    line before each step of the preparation of its files, and many while they are downloaded.
     """
 
-    def __init__(self, settings: Settings, *, packed: bool = False) -> None:
-        self._settings, self._packed = settings, packed
+    def __init__(
+        self, settings: Settings, *, packed: bool = False, on_progress: weights.Progress | None = None
+    ) -> None:
+        self._settings, self._packed, self._on_progress = settings, packed, on_progress
         self._loading = threading.Lock()
         self._stage: str | None = None
         self._error: str | None = None
@@ -92,7 +107,7 @@ class LoadedModel:
             self._stage = "looking for it"
             try:
                 cache = self._settings.cache_dir
-                files = weights.fetch(weights.resolve(spec, cache, self._say), cache, self._say)
+                files = weights.fetch(weights.resolve(spec, cache, self._prepare), cache, self._prepare)
                 present = self._files
                 if self._lm is not None and present and same(files, present):
                     return self._lm
@@ -112,7 +127,7 @@ class LoadedModel:
 
     def is_loaded(self, spec: str) -> bool:
         """Whether ``spec`` names the model in memory."""
-        return self._files is not None and spec.strip() == self._files.spec
+        return self._files is not None and model_catalogue.canonical(spec) == self._files.spec
 
     def is_meant(self, spec: str, weights_hash: str | None) -> bool:
         """Whether the model in memory is the one that was meant: by its weights, or by its name where they were not
@@ -147,6 +162,11 @@ class LoadedModel:
 
     def _say(self, stage: str) -> None:
         self._stage = stage
+
+    def _prepare(self, line: str) -> None:
+        self._say(line)
+        if self._on_progress is not None:
+            self._on_progress(line)
 
     def _read(self, files: weights.ModelFiles) -> "LanguageModel":
         from melbo_app.engine.device import choose_device, choose_dtype, devices_to_load, free

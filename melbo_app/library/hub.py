@@ -1,12 +1,15 @@
 """Models of the Hugging Face hub, by their name."""
 
 import errno
+from collections.abc import Generator
 from pathlib import Path
 
 from melbo_app.errors import InputError, StorageError
+from melbo_app.library.model_catalogue import HubFile
 
 WANTED = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "*.model"]
 """Weights as safetensors, configuration and tokenizer; no pickles and no code."""
+REACH, SILENCE = 5.0, 30.0  # seconds to wait for the hub at all, and for the next byte of a file
 
 
 def download(name: str) -> Path:
@@ -32,3 +35,35 @@ def download(name: str) -> Path:
         raise InputError(
             "model", f"{name} is not on this machine and the hub cannot be reached", "Give a folder or a .gguf file"
         ) from error
+
+
+def find_file(file: HubFile, sha256: str) -> str | None:
+    """The address of ``file``, where the hub can be reached and has it with this sha256; else None, after seconds.
+
+    Nothing is downloaded: the hub says the sha256 of a large file along with its headers.
+    """
+    from httpx2 import HTTPError
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError
+
+    address = hf_hub_url(file.repo, file.file, revision=file.revision)
+    try:
+        found = get_hf_file_metadata(address, token=False, timeout=REACH)
+    except (HTTPError, HfHubHTTPError, OSError, ValueError):
+        return None
+    return address if found.etag == sha256 else None
+
+
+def read_file(address: str, offset: int) -> Generator[bytes, None, None]:
+    """The bytes of a file from ``offset`` on, in blocks. Raises OSError where the connection fails or breaks off."""
+    from httpx2 import HTTPError
+    from huggingface_hub import get_session
+
+    headers = {"Range": f"bytes={offset}-", "Accept-Encoding": "identity"}
+    try:
+        with get_session().stream("GET", address, headers=headers, follow_redirects=True, timeout=SILENCE) as answer:
+            if not answer.is_success or (offset and answer.status_code != 206):
+                raise ConnectionError(f"the hub answers {answer.status_code}")
+            yield from answer.iter_bytes(2**20)
+    except HTTPError as error:
+        raise ConnectionError(str(error)) from error

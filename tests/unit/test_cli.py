@@ -917,7 +917,9 @@ def test_labels_refuse(ask: Ask, bank, words, sentence):
 def test_models_are_listed(ask: Ask):
     [entry] = ask("models", "--json").json["models"]
     assert entry == {"name": "SmolLM2-135M-Instruct", "spec": "SmolLM2-135M-Instruct", "loaded": False}
-    assert ask("models").out == "SmolLM2-135M-Instruct  SmolLM2-135M-Instruct\n"
+    listed = ask("models").out
+    assert listed.startswith("SmolLM2-135M-Instruct  SmolLM2-135M-Instruct\n\nCatalogue (models get NAME):\n")
+    assert ask("models", "list").out == listed
 
 
 @pytest.mark.parametrize(

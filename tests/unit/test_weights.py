@@ -27,13 +27,15 @@ HIDDEN, TOKENS = 32, 262
 TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
 
 
-def write_gguf(path: Path, architecture: str = "llama", without: str = "", parts: int = 0, value: float = 0.1) -> Path:
-    """A llama of one block with random weights: Q8_0 products, float32 norms and embeddings."""
+def write_gguf(
+    path: Path, architecture: str = "llama", without: str = "", parts: int = 0, value: float = 0.1, blocks: int = 1
+) -> Path:
+    """A llama, of one block as a rule, with random weights: Q8_0 products, float32 norms and embeddings."""
     random = np.random.default_rng(0)
     writer = GGUFWriter(path, architecture)
     writer.add_context_length(64)
     writer.add_embedding_length(HIDDEN)
-    writer.add_block_count(1)
+    writer.add_block_count(blocks)
     writer.add_feed_forward_length(64)
     writer.add_head_count(2)
     writer.add_head_count_kv(2)
@@ -51,14 +53,18 @@ def write_gguf(path: Path, architecture: str = "llama", without: str = "", parts
     writer.add_bos_token_id(258)
     writer.add_eos_token_id(259)
     writer.add_chat_template(TEMPLATE)
-    shapes = {f"blk.0.attn_{part}.weight": (HIDDEN, HIDDEN) for part in ("q", "k", "v", "output")}
-    shapes |= {"blk.0.ffn_gate.weight": (64, HIDDEN), "blk.0.ffn_up.weight": (64, HIDDEN)}
-    shapes |= {"blk.0.ffn_down.weight": (HIDDEN, 64), "output.weight": (TOKENS, HIDDEN)}
+    shapes: dict[str, tuple[int, int]] = {}
+    for block in range(blocks):
+        shapes |= {f"blk.{block}.attn_{part}.weight": (HIDDEN, HIDDEN) for part in ("q", "k", "v", "output")}
+        shapes |= {f"blk.{block}.ffn_{part}.weight": (64, HIDDEN) for part in ("gate", "up")}
+        shapes[f"blk.{block}.ffn_down.weight"] = (HIDDEN, 64)
+    shapes["output.weight"] = (TOKENS, HIDDEN)
     for name, shape in shapes.items():
         if name != without:
             packed = quantize(random.normal(0, 0.1, shape).astype(np.float32), GGMLQuantizationType.Q8_0)
             writer.add_tensor(name, packed, raw_dtype=GGMLQuantizationType.Q8_0)
-    for name in ("blk.0.attn_norm.weight", "blk.0.ffn_norm.weight", "output_norm.weight"):
+    norms = [f"blk.{block}.{part}_norm.weight" for block in range(blocks) for part in ("attn", "ffn")]
+    for name in (*norms, "output_norm.weight"):
         writer.add_tensor(name, np.ones(HIDDEN, np.float32))
     writer.add_tensor("token_embd.weight", random.normal(0, value, (TOKENS, HIDDEN)).astype(np.float32))
     writer.write_header_to_file()

@@ -25,12 +25,13 @@ class LibraryVerbs:
         self._workbench = workbench
 
     def models(self) -> listings.KnownModels:
-        """The models that can be loaded at once, and which one is loaded.
+        """The models that can be loaded at once, which one is loaded, and the catalogue of those to download.
 
         Returns:
             models: name, spec (what to give to load_model) and loaded of each
+            catalogue: key, name, state (loaded, ready or absent), size (bytes), licence and good_for of each
         """
-        return listings.known_models(self._workbench.models())
+        return listings.known_models(self._workbench.models(), self._workbench.catalogue())
 
     def load_model(self, spec: str | None = None) -> ModelState:
         """Load a model that `models` lists, and wait until it is there. All users share the loaded model.

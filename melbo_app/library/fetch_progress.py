@@ -1,0 +1,49 @@
+"""How far the download of a model is."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from melbo_app.errors import Stopped
+from melbo_app.sizes import size_text
+
+Stop = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class FetchProgress:
+    """``done`` and ``total`` are bytes; ``seconds_left`` is None where it cannot be said yet."""
+
+    stage: str
+    done: int
+    total: int
+    seconds_left: float | None = None
+
+    @property
+    def line(self) -> str:
+        """All of it as a person reads it."""
+        share = f"{self.stage} ({100 * self.done // max(1, self.total)} %)"
+        return share if self.seconds_left is None else f"{share}, about {self.seconds_left:.0f} s left"
+
+
+class Meter:
+    """Turns bytes that arrive into progress: the speed is that of this attempt, without what was there before."""
+
+    def __init__(self, name: str, total: int, before: int) -> None:
+        self._name, self._total, self._before = name, total, before
+        self._began = time.monotonic()
+
+    def at(self, done: int) -> FetchProgress:
+        """The progress with ``done`` bytes here."""
+        done = min(done, self._total)
+        arrived, spent = done - self._before, time.monotonic() - self._began
+        # the first bytes say nothing: they are headers, and the connection is still being made
+        left = (self._total - done) * spent / arrived if arrived > self._total / 200 and spent > 1 else None
+        stage = f"Downloading {self._name}: {size_text(done)} of {size_text(self._total)}"
+        return FetchProgress(stage, done, self._total, left)
+
+
+def check(stop: Stop, name: str) -> None:
+    """Raise Stopped where somebody pressed Stop."""
+    if stop():
+        raise Stopped(f"Stopped: the part of {name} that was downloaded is kept, and the next attempt goes on from it.")

