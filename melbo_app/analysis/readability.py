@@ -1,4 +1,5 @@
-"""Whether a text can be read: from how likely it is, how much it repeats itself, and how many of its words exist.
+"""Whether a text can be read: from how likely it is, how much it repeats itself or runs in a loop, and how many of its
+words exist.
 
 The limits were fitted to texts that a person graded; docs/readability.md says how, and how often they agree.
 """
@@ -14,7 +15,11 @@ READABLE, STRANGE = 2 / 3, 1 / 3
 # readability:     1    READABLE  STRANGE  0
 LOSS = (0.0, 1.4, 3.5, 7.0)  # nats per token by which the text is less likely than the baseline's
 REPETITION = (0.0, 0.4, 0.6, 1.0)  # share of stretches that came before
+LOOP = (0.0, 0.3, 0.4, 0.8)  # share of characters that do no more than go round
 MISSPELT = (0.0, 0.2, 0.5, 1.0)  # share of words that no dictionary has
+NAMES = 0.5
+"""Loss from which words that no dictionary has count in full. Below it they are what the model itself would say here,
+names as a rule: "I am Qwen, created by Alibaba Cloud"."""
 USUAL = -0.9
 """Log-probability per token of a baseline, the median of 16; it stands for one that has no text."""
 SHORT = 24
@@ -22,7 +27,7 @@ SHORT = 24
 
 
 def readability(
-    loss: float | None, tokens: int, repetition: float, dictionary_words: float | None
+    loss: float | None, tokens: int, repetition: float, dictionary_words: float | None, loop: float
 ) -> tuple[float, Verdict]:
     """The weakest of what is known of a text, from 0 (nothing to read) to 1, and the word for it.
 
@@ -32,11 +37,13 @@ def readability(
         loss: nats per token by which the text is less likely than the baseline's, under the unsteered model.
         tokens: how many the text has.
         repetition, dictionary_words: shares; see ``wording``.
+        loop: share; see ``loops``.
     """
-    marks = [(repetition, REPETITION)]
+    marks = [(repetition, REPETITION), (loop, LOOP)]
     if loss is not None:
         marks.append((loss * tokens / max(tokens, SHORT), LOSS))
     if dictionary_words is not None:
-        marks.append((1 - dictionary_words, MISSPELT))
+        weight = 1.0 if loss is None else min(max(loss / NAMES, 0.0), 1.0)
+        marks.append(((1 - dictionary_words) * weight, MISSPELT))
     score = min(float(np.interp(value, limits, (1, READABLE, STRANGE, 0))) for value, limits in marks)
     return score, "readable" if score >= READABLE else "strange" if score >= STRANGE else "broken"

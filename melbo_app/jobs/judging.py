@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, get_args
 
 import numpy as np
 
+from melbo_app.analysis.loops import loop
 from melbo_app.analysis.readability import Verdict, readability
 from melbo_app.analysis.wording import dictionary_words, language, repetition
 from melbo_app.engine.decoding import Decoding
@@ -193,7 +194,7 @@ def built_in(graded: Sequence[GradedText]) -> JudgeScore:
 def built_in_verdict(graded: GradedText) -> Verdict:
     """What stands on the card of such a text."""
     known = dictionary_words(graded.text, language(graded.text))
-    return readability(graded.loss, graded.tokens, repetition(graded.text), known)[1]
+    return readability(graded.loss, graded.tokens, repetition(graded.text), known, loop(graded.text))[1]
 
 
 def _agreement(judge: str, graded: Sequence[GradedText], verdicts: Sequence[Verdict]) -> JudgeScore:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING
 
+from melbo_app.analysis.loops import loop
 from melbo_app.analysis.readability import USUAL, readability
 from melbo_app.analysis.wording import dictionary_words, language, repetition
 from melbo_app.errors import Stopped
@@ -76,7 +77,9 @@ def _scores(entry: Completion, likelihood: "Likelihood", baseline: float | None,
     unlikely = USUAL - logprob if logprob is not None and baseline is None else loss
     spoken = language(text)
     repeated, known = repetition(text), dictionary_words(text, spoken)
-    readable, verdict = readability(unlikely, entry.tokens, repeated, known) if text.strip() else (None, None)
+    readable, verdict = None, None
+    if text.strip():
+        readable, verdict = readability(unlikely, entry.tokens, repeated, known, loop(text))
     return Scores(
         logprob=logprob,
         loss=loss,
