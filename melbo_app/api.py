@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from melbo_app.api_generality import generality as generality
 from melbo_app.api_generality import prompt_set as prompt_set
+from melbo_app.api_search import searched
 from melbo_app.arguments import (
     STEERED,
     asked_of,
@@ -49,6 +50,7 @@ from melbo_app.jobs.loaded_model import LoadedModel
 from melbo_app.jobs.model_identity import identity
 from melbo_app.jobs.ranking import by_direction, by_strength
 from melbo_app.jobs.recipe import combine as combine_banks
+from melbo_app.jobs.search import searching
 from melbo_app.jobs.sensitivity import LayerPair
 from melbo_app.jobs.sensitivity import sensitivity as measure_pairs
 from melbo_app.jobs.similarity import Similarity
@@ -56,10 +58,11 @@ from melbo_app.jobs.similarity import compare as compare_vectors
 from melbo_app.jobs.steering import check_fits, variants
 from melbo_app.jobs.steering import complete as complete_variants
 from melbo_app.jobs.training import RELATIVE_RADIUS, default_scope, default_vectors, layers, train_bank
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.work import result_of, retold
 from melbo_app.library.atomic import write_file
 from melbo_app.library.bank import Bank
 from melbo_app.library.completions import Completion
+from melbo_app.library.explorations import SEARCH_SECONDS
 from melbo_app.library.imports import read_file
 from melbo_app.settings import Settings
 
@@ -129,21 +132,26 @@ def train(
     held_out: Prompts = (),
     progress: Callable[[TrainingProgress], None] | None = None,
     memory_gb: float | None = None,
+    search_seconds: float = SEARCH_SECONDS,
     **others: Any,
 ) -> Bank:
     """Train vectors: a ``Bank`` with ``vectors`` [V, d] float32 (numpy) and its ``record``.
 
     Args:
         source, target: blocks, counted from 0; None: 7/30 and 21/30 of the way up.
-        radius: R, the norm of each vector; None: ``relative_radius`` (0.07) times the median residual norm at the
-            source.
+        radius: R, the norm of each vector; or ``relative_radius``, a multiple of the median residual norm at the
+            source. With neither of them, and no ``saturation`` among ``others``, R and the effect budget are found by
+            looking at short completions, for methods that have one (joint and the soft ones); else R is 0.07 × the
+            median norm.
         vectors: how many; None: 8, or as many as the method can find.
         scope: None: ``assistant``, or ``last:4`` where a prompt goes in without the template.
         against: prompts of the other side, for the methods that compare two.
         held_out: prompts that are not trained on: what the vectors do there is measured.
         progress: called after every step.
         memory_gb: what a training may use; None: 70 % of what is free.
-        others: the other fields of ``TrainingConfig``: steps, p, q, seed, start, agreement, …
+        search_seconds: how long to look for R and the effect budget.
+        others: the other fields of ``TrainingConfig``: steps, p, q, seed, start, agreement, saturation (the effect
+            budget: the share of a target token's norm at which a change counts most; 0: no limit), …
 
     Texts in ``against`` and ``held_out`` go in as the first prompt does, with its system text and template.
 
@@ -154,7 +162,7 @@ def train(
     source, target = (optional(field, value, whole) for field, value in (("source", source), ("target", target)))
     source, target = layers(len(lm.blocks), source, target)
     radius, share = optional("radius", radius, number), optional("relative_radius", relative_radius, number)
-    OpenTraining(radius=radius, relative_radius=share)  # refuses R given twice
+    wanted = OpenTraining(radius=radius, relative_radius=share)  # refuses R given twice
     if radius is None:
         norm = ModelSlice(lm, encode(lm, asked), source, target).median_norm
         radius = norm * (RELATIVE_RADIUS if share is None else share)
@@ -172,6 +180,9 @@ def train(
         **options(TrainingConfig, others),
     )
     memory_gb = optional("memory_gb", memory_gb, number)
+    if wanted.searches(config):
+        looking = searched(lm, asked, config, number("search_seconds", search_seconds), memory_gb)
+        config, _ = result_of(retold(looking, searching), progress or (lambda now: None))
     work = train_bank(lm, lm.name, asked, config, written("name", name), memory_gb, lambda: False)
     return result_of(work, progress or (lambda now: None))
 

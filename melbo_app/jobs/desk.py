@@ -30,7 +30,7 @@ from melbo_app.jobs.request import (
     TrainingRequest,
     read_request,
 )
-from melbo_app.jobs.search import SearchProgress
+from melbo_app.jobs.search import SearchProgress, searching
 from melbo_app.jobs.steering import SteeringProgress, variants
 from melbo_app.jobs.sweep import memory_note, sweep
 from melbo_app.jobs.training import is_of
@@ -219,7 +219,7 @@ class JobDesk:
         checkpoint, name, config = Checkpointing(self._checkpoints, job.id, job.say), request.name, request.config
         if request.search_seconds is not None:  # which is looked up where the last server ended after it
             work = self._doing.searched(request.prompts, config, request.search_seconds, stop=job.is_stopping)
-            config, found = yield from retold(work, _searching)
+            config, found = yield from retold(work, searching)
             job.say(f"R and effect budget: {found.reason}.")
         line = next((line for line in self._banks.list() if line.name == name), None)
         if line is not None and line.record is not None and is_of(line.record, request.prompts, config):
@@ -255,8 +255,3 @@ class JobDesk:
         stem = re.sub(r"-\d+$", "", name)[:70]
         names = itertools.chain([name], (f"{stem}-{number}" for number in itertools.count(2)))
         return next(one for one in names if one.casefold() not in taken)
-
-
-def _searching(progress: SearchProgress) -> TrainingProgress:
-    """Where the search before a training stands."""
-    return TrainingProgress(progress.stage, progress.done, progress.total, None, note=progress.note)

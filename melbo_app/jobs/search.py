@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from melbo_app.engine.training_config import TrainingProgress
 from melbo_app.errors import Stopped
 from melbo_app.library.searches import Tried
 
@@ -145,6 +146,11 @@ def best_of(tried: Sequence[Tried]) -> tuple[int, str]:
 def start_near(relative_radius: float) -> int:
     """The setting nearest to an R that served another prompt."""
     return min(range(len(RADII)), key=lambda rung: abs(RADII[rung] - relative_radius))
+
+
+def searching(progress: SearchProgress) -> TrainingProgress:
+    """The progress of a search as that of the training that it comes before."""
+    return TrainingProgress(progress.stage, progress.done, progress.total, None, note=progress.note)
 
 
 def _settings(tried: Sequence[Tried]) -> str:

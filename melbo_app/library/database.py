@@ -71,6 +71,10 @@ class Database:
             with Session(self._writer) as session, session.begin():
                 yield session
 
+    def close(self) -> None:
+        """Let go of the file or the server; the next session opens it again."""
+        self._engine.dispose()
+
     def faults(self) -> list[str]:
         """What is broken inside the database, as far as it can tell itself. Raises StorageError."""
         if self.path is None:
