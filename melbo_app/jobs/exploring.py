@@ -103,7 +103,7 @@ def check_settings(settings: ExploreSettings) -> None:
         )
     if not settings.search_seconds > 0:  # written so that NaN is refused too
         raise InputError(
-            "search seconds", f"{settings.search_seconds:g} is too short", "Choose more than 0, 60 as a rule"
+            "search seconds", f"{settings.search_seconds:g} is too short", "Choose more than 0, 80 as a rule"
         )
     if settings.threshold is not None and not 0 < settings.threshold < 2:
         raise InputError("same meaning", f"{settings.threshold:g} is no cosine distance", "Choose 0.1 to 0.6, or none")

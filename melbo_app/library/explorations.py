@@ -11,7 +11,7 @@ from melbo_app.library.searches import Tried
 
 RadiusRule = Literal["search", "calibration", "curve", "suggested"]
 RADIUS_RULES: tuple[RadiusRule, ...] = ("search", "calibration", "curve", "suggested")
-SEARCH_SECONDS = 60.0
+SEARCH_SECONDS = 80.0
 """After which a search tries no further setting, where nobody names another time."""
 
 
