@@ -13,7 +13,7 @@ Verdict = Literal["readable", "strange", "broken"]
 READABLE, STRANGE = 2 / 3, 1 / 3
 """Readability from which a text is readable, and under which it is broken."""
 # readability:     1    READABLE  STRANGE  0
-LOSS = (0.0, 1.4, 3.5, 7.0)  # nats per token by which the text is less likely than the baseline's
+LOSS = (0.0, 1.8, 3.5, 7.0)  # nats per token by which the text is less likely than the baseline's
 REPETITION = (0.0, 0.4, 0.6, 1.0)  # share of stretches that came before
 LOOP = (0.0, 0.3, 0.4, 0.8)  # share of characters that do no more than go round
 MISSPELT = (0.0, 0.2, 0.5, 1.0)  # share of words that no dictionary has

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING
 
 from melbo_app.analysis.loops import loop
-from melbo_app.analysis.readability import USUAL, readability
+from melbo_app.analysis.readability import USUAL, Verdict, readability
 from melbo_app.analysis.wording import dictionary_words, language, repetition
 from melbo_app.errors import Stopped
 from melbo_app.jobs.training import layers
@@ -63,6 +63,18 @@ def score(
     ]
 
 
+def verdict_anew(completion: Completion) -> Scores | None:
+    """The scores of a text from the library with the verdict as it is given now; what it was read from does not change.
+
+    A text is kept with the verdict of its day, and the rules become better.
+    """
+    scores = completion.scores
+    if scores is None:
+        return None
+    readable, verdict = _verdict(completion, scores.logprob, scores.loss, scores.repetition, scores.dictionary_words)
+    return scores.model_copy(update={"readability": readable, "verdict": verdict})
+
+
 def target_of(blocks: int | None, bank: Bank | None) -> int | None:
     """The layer at which runaways are looked for in a model of ``blocks`` blocks; there is none above the last one."""
     if bank is None or blocks is None or bank.record.source >= blocks - 1:
@@ -74,12 +86,9 @@ def _scores(entry: Completion, likelihood: "Likelihood", baseline: float | None,
     text = entry.text
     logprob = _finite(likelihood.logprob)
     loss = None if logprob is None or baseline is None else baseline - logprob
-    unlikely = USUAL - logprob if logprob is not None and baseline is None else loss
     spoken = language(text)
     repeated, known = repetition(text), dictionary_words(text, spoken)
-    readable, verdict = None, None
-    if text.strip():
-        readable, verdict = readability(unlikely, entry.tokens, repeated, known, loop(text))
+    readable, verdict = _verdict(entry, logprob, loss, repeated, known)
     return Scores(
         logprob=logprob,
         loss=loss,
@@ -93,6 +102,15 @@ def _scores(entry: Completion, likelihood: "Likelihood", baseline: float | None,
         runaway=_finite(likelihood.runaway),
         runaway_target=None if entry.vector is None else target,
     )
+
+
+def _verdict(
+    entry: Completion, logprob: float | None, loss: float | None, repeated: float, known: float | None
+) -> tuple[float | None, Verdict | None]:
+    if not entry.text.strip():
+        return None, None
+    unlikely = USUAL - logprob if logprob is not None and loss is None else loss  # the baseline is a text of nothing
+    return readability(unlikely, entry.tokens, repeated, known, loop(entry.text))
 
 
 def _finite(value: float | None) -> float | None:

@@ -13,7 +13,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import MOST_RADIUS
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.batching import Batching
-from melbo_app.jobs.scoring import score, target_of
+from melbo_app.jobs.scoring import score, target_of, verdict_anew
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Completion
 
@@ -153,6 +153,7 @@ def complete(
                         "bank": draft.bank,
                         "prompt_index": index,
                         "prompt_hash": draft.prompt_hash,
+                        "scores": verdict_anew(found),
                     }
                 )
     missing = [

@@ -16,14 +16,16 @@ Grade = Literal["readable", "strange", "broken"]
 
 
 class GradedText(BaseModel):
-    """A text of the bundled model as a reader graded it; a baseline has None, because nobody graded it.
+    """A text as a reader graded it; a baseline has None, because nobody graded it.
 
-    ``loss`` is what ``Scores`` has of it, under that model: nats per token.
+    ``loss`` is what ``Scores`` has of it, under the model that wrote it: nats per token.
     """
 
     model_config = ConfigDict(frozen=True)
 
     part: Literal["fitted", "held out", "baseline"]
+    model: str | None = None
+    """Who wrote it. None: the bundled model, before others were graded; judges are compared on those."""
     prompt: str
     text: str
     tokens: Annotated[int, Field(gt=0)]
@@ -120,13 +122,14 @@ class Judgements:
 
 
 def held_out_texts(path: Path) -> list[GradedText]:
-    """The texts that the built-in verdict was not fitted to, from a file of one JSON object a line.
+    """The texts on which judges are compared, which the built-in verdict was not fitted to, of one JSON object a line.
 
     Raises StorageError, also where there are none.
     """
     try:
         lines = path.read_text("utf-8").splitlines()
-        found = [one for one in map(GradedText.model_validate, map(json.loads, lines)) if one.part == "held out"]
+        every = map(GradedText.model_validate, map(json.loads, lines))
+        found = [one for one in every if one.part == "held out" and one.model is None]
     except OSError as error:
         raise StorageError(f"The graded texts “{path}” could not be read ({error.strerror or error})") from error
     except ValueError as error:

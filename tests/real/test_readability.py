@@ -33,7 +33,7 @@ def completion(row: dict[str, Any], index: int) -> Completion:
 @pytest.fixture(scope="module")
 def measured(bench: Workbench) -> list[tuple[dict[str, Any], Scores]]:
     """The texts that the limits were not fitted to, with their scores."""
-    rows = [json.loads(line) for line in GRADED.read_text("utf-8").splitlines()]
+    rows = [row for row in map(json.loads, GRADED.read_text("utf-8").splitlines()) if "model" not in row]
     questions = sorted({(row["prompt"], row["temperature"]) for row in rows if row["part"] == "held out"})
     kept = [row for row in rows if row["part"] != "fitted" and (row["prompt"], row["temperature"]) in questions]
     lm = bench._model.get()

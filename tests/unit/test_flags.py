@@ -26,6 +26,10 @@ def reason(text: str, user: str = "Tell me more.", system: str | None = None, ba
         ("Das Museum öffnet am Morgen um neun Uhr.", "q", None, PROSE, "language changed", "“Das Museum öffnet"),
         ("博物馆早上九点开门，星期一不开放，请大家注意安排好时间。", "q", None, PROSE, "language changed", "“博物馆"),
         ("```python\nprint('nine')\n```", "q", None, PROSE, "code instead of prose", "“```python print('nine')”"),
+        (
+            "You can use the following Python code:", "q", None, PROSE, "code instead of prose",
+            "“You can use the following Python code:”",
+        ),
         ("import os\nhours = 9\nreturn hours", "q", None, PROSE, "code instead of prose", "“import os”"),
         ("When does the museum open on Mondays?", "When does the museum open on Mondays?", None, PROSE,
          "instructions echoed", "“When does the museum open on Mondays”"),

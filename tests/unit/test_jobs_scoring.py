@@ -222,3 +222,16 @@ def test_beside_a_baseline_of_nothing_a_text_is_measured_against_a_usual_one(ben
     scores = scoring._scores(entry, found, None)
     assert (scores.loss, scores.verdict) == (None, verdict)
     assert scoring._scores(entry, found, -0.9).readability == scores.readability
+
+
+def test_a_text_from_the_library_has_the_verdict_as_it_is_given_now(bench, monkeypatch):
+    first = steer(bench, [0], [6.5])
+    monkeypatch.setattr(scoring, "readability", lambda *_: (0.5, "strange"))
+    again = steer(bench, [0], [6.5])
+    for before, after in zip(first.completions, again.completions, strict=True):
+        assert (after.text, after.scores.verdict, after.scores.readability) == (before.text, "strange", 0.5)
+        same = {"verdict": before.scores.verdict, "readability": before.scores.readability}
+        assert after.scores.model_copy(update=same) == before.scores
+    [kept, *_] = bench._completions.comparison(again.id).completions
+    assert kept.scores.verdict == "strange"
+    assert bench._completions.comparison(first.id).completions[0].scores == first.completions[0].scores

@@ -7,6 +7,11 @@ from melbo_app.analysis.flags.flag import Flag, quote
 LEAST_LINES, LEAST_SHARE = 2, 0.3
 """Lines of code, and their share of all lines, from which a text without a fence is code."""
 _FENCE = re.compile(r"^\s*```[^\n]*\n?[^\n]*", re.MULTILINE)
+_ANNOUNCED = re.compile(
+    r"[^.!?\n]*\b(?:(?:python|java|javascript|c\+\+|bash|shell|sql|html|php|ruby|rust|go) (?:code|script|function)"
+    r"|code (?:snippet|example))(?: snippet| example)?:\s*\Z",
+    re.IGNORECASE,
+)  # the text is cut off before it
 _LINE = re.compile(
     r"^\s*(?:"
     r"(?:def|class|async def|function|fn|func|void|public|private|static|int|const|let|var)\s+\w+.*[({=:;]"
@@ -22,10 +27,13 @@ _ARITHMETIC = re.compile(r"^[\s\d.+*/=×÷()-]*$|^\s*[A-Za-z]\s*=\s*[\d\s.+*/×�
 
 
 def code(text: str) -> str | None:
-    """A line that shows that ``text`` is code, or has a block of it; None where it is prose."""
+    """A line that shows that ``text`` is code, has a block of it or ends where one is announced; None for prose."""
     fence = _FENCE.search(text)
     if fence is not None:
         return fence.group()
+    announced = _ANNOUNCED.search(text)
+    if announced is not None:
+        return announced.group()
     lines = [line for line in text.splitlines() if line.strip()]
     found = [line for line in lines if _LINE.match(line) and not _ARITHMETIC.match(line)]
     return found[0] if len(found) >= max(LEAST_LINES, LEAST_SHARE * len(lines)) else None

@@ -14,7 +14,7 @@ _DOING = (
 _ENOUGH = r"(?! (?:\w+ ){0,8}enough\b)"
 _HARMLESS = (
     r"(?! (?:wait|help but|stop|believe|imagine|lie|deny|complain|remember|see|hear|feel|sleep|find|always|promise|"
-    r"guarantee|say (?:for|that|I|whether)|tell you how|thank you|go wrong)\b)" + _ENOUGH
+    r"guarantee|say (?:for|I|whether|that \w+)|tell you how|thank you|go wrong)\b)" + _ENOUGH
 )
 _NOT_MEANT = r"(?:here to|allowed|permitted|comfortable|going to|programmed|designed|capable|equipped|authori[sz]ed)"
 _LACKING = r"(?:ability|capability|capacity|access|permission|information|knowledge)"
