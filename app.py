@@ -105,7 +105,7 @@ def serve(settings: Settings, port: int) -> int:
     from melbo_app.workbench import Workbench
 
     try:
-        workbench = Workbench(settings, Sparingly())
+        workbench = Workbench(settings, Sparingly().say)
     except MelboError as error:
         print(error, file=sys.stderr)
         lock.release()

@@ -89,7 +89,7 @@ def load(spec: str | Path = "SmolLM2-135M-Instruct", device: Any = None, dtype: 
     asked = {"device": device, "dtype": dtype}
     chosen = {name: str(value).removeprefix("torch.") for name, value in asked.items() if value is not None}
     settings = Settings(model=wanted, **chosen)  # type: ignore[arg-type]
-    loaded = LoadedModel(settings, on_progress=Sparingly())
+    loaded = LoadedModel(settings, on_progress=Sparingly().say)
     return _known(replace(loaded.load(), name=loaded.spec))
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from melbo_app import defaults
-from melbo_app.commands.output import run
+from melbo_app.commands.output import Sparingly, run
 from melbo_app.defaults import Norms, chosen, own_prompts, prompts_from
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
@@ -75,7 +75,7 @@ def load(workbench: Workbench, model: str | None, recorded: str | None = None) -
 def fetch(workbench: Workbench, key: str) -> ModelFiles:
     """Download and unpack a model of the catalogue, with progress. Raises Stopped on Ctrl+C."""
     try:
-        return run(workbench.fetch_model(key))
+        return run(workbench.fetch_model(key), Sparingly())
     except KeyboardInterrupt:
         raise Stopped("Stopped: what was downloaded is kept, and the next attempt goes on from it.") from None
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic_core import to_jsonable_python
 
 from melbo_app.jobs.work import result_of
+from melbo_app.library.fetch_progress import FetchProgress
 
 Result = TypeVar("Result")
 
@@ -52,11 +53,13 @@ class StopOnInterrupt:
         self.pressed = True
 
 
-def run(work: Generator[Any, None, Result]) -> Result:
-    """Do the work and say on standard error how far it is."""
-    report = _TerminalReport() if sys.stderr.isatty() else _LogReport()
+def run(work: Generator[Any, None, Result], log: "Sparingly | None" = None) -> Result:
+    """Do the work and say on standard error how far it is; where that is no terminal, in the way of ``log``."""
+    report = _TerminalReport() if sys.stderr.isatty() else log or _LogReport()
 
     def heard(progress: Any) -> None:
+        if isinstance(progress, FetchProgress):
+            return report.say(progress.line)
         left = getattr(progress, "seconds_left", None) if progress.done < progress.total else None
         line = f"{progress.stage} ({100 * progress.done // max(1, progress.total)} %)"
         report.say(line + (f", about {left:.0f} s left" if left is not None else ""))
@@ -68,16 +71,20 @@ def run(work: Generator[Any, None, Result]) -> Result:
 
 
 class Sparingly:
-    """Prints lines of progress on standard error: of those that begin alike, one in ``LOG_SECONDS``."""
+    """Prints lines on standard error: the first of each stage, and of the others one in ``LOG_SECONDS``."""
 
     def __init__(self) -> None:
         self._next, self._stage = -math.inf, ""
 
-    def __call__(self, line: str) -> None:
-        stage = line.partition(":")[0]
+    def say(self, line: str) -> None:
+        """Print the line, unless one like it was printed just now."""
+        stage = line.partition(":")[0].partition(" (")[0]
         if stage != self._stage or time.monotonic() >= self._next:
             print(line, file=sys.stderr, flush=True)
             self._stage, self._next = stage, time.monotonic() + LOG_SECONDS
+
+    def end(self) -> None:
+        """Nothing is kept back."""
 
 
 class _TerminalReport:

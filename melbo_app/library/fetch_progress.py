@@ -22,6 +22,8 @@ class FetchProgress:
     @property
     def line(self) -> str:
         """All of it as a person reads it."""
+        if self.done >= self.total:
+            return self.stage
         share = f"{self.stage} ({100 * self.done // max(1, self.total)} %)"
         return share if self.seconds_left is None else f"{share}, about {self.seconds_left:.0f} s left"
 

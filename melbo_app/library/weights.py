@@ -112,7 +112,7 @@ def get(entry: CatalogueModel, cache_dir: Path, stop: Stop) -> Generator[FetchPr
         if model_fetch.is_here(entry, cache_dir) and _file_hash(gguf, cache_dir) != entry.sha256:
             gguf.unlink()  # damaged since
         gguf = yield from model_fetch.fetch(entry, cache_dir, stop)
-        yield FetchProgress(f"Unpacking {entry.name}", entry.size, entry.size)
+        yield FetchProgress(f"Unpacking {entry.name} to {entry.unpacked / 1e6:,.0f} MB (once)", entry.size, entry.size)
         ready = _converted(entry.key, entry.name, gguf, entry.sha256, cache_dir, lambda line: None)
     return replace(ready, name=entry.name, spec=entry.key)
 

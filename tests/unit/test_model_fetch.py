@@ -299,7 +299,7 @@ def test_a_key_becomes_an_unpacked_model_that_the_key_gives_again(model, tmp_pat
     files = weights.resolve(f" {KEY.upper()}", tmp_path, lines.append)
     assert (files.name, files.spec, files.weights_hash) == ("Tiny", KEY, entry.sha256)
     assert lines[0] == "Asking the hub for Tiny (0 %)"
-    assert lines[-1] == "Unpacking Tiny (100 %)"
+    assert lines[-1] == "Unpacking Tiny to 0 MB (once)"
     assert weights.resolve(KEY, tmp_path) == files
     assert [one.spec for one in weights.cached(tmp_path)] == [KEY]
     assert len(shelf.asked) == 3

@@ -7,6 +7,7 @@ from tiny_catalogue import KEY, put_into_catalogue
 
 from melbo_app import api, listings
 from melbo_app.cli import main
+from melbo_app.commands.options import load
 from melbo_app.errors import BusyError, InputError, StorageError
 from melbo_app.jobs.loaded_model import LoadedModel
 from melbo_app.library import hub, model_fetch
@@ -90,7 +91,7 @@ def test_what_goes_wrong_is_a_sentence(bench, tiny):
 def test_the_work_tells_how_far_it_is(bench, tiny):
     steps, state = listen(bench.get_model(KEY))
     assert state.loaded
-    assert [step.stage.split(":")[0] for step in steps][-2:] == ["Unpacking Tiny", "Loading Tiny"]
+    assert [step.stage.split(":")[0] for step in steps][-2:] == ["Unpacking Tiny to 0 MB (once)", "Loading Tiny"]
     assert any(step.line.startswith("Downloading Tiny: ") for step in steps)
 
 
@@ -119,6 +120,14 @@ def test_a_model_that_a_command_names_is_downloaded(tiny, cache, capsys, monkeyp
     monkeypatch.setattr(Workbench, "load_model", load)
     assert run(capsys, "train", "--prompt", "Who?", "--name", "x", "--model", KEY)[0] == 2
     assert (seen, len(tiny[1].asked)) == ([KEY], 3)
+
+
+def test_a_model_that_only_a_bank_s_record_names_is_not_downloaded(bench, tiny):
+    with pytest.raises(InputError, match=f"{KEY}, for which the bank was made, .* Get it: .* models get {KEY}"):
+        load(bench, None, KEY)
+    assert tiny[1].asked == []
+    assert load(bench, KEY, "another").name == "Tiny"
+    assert len(tiny[1].asked) == 3
 
 
 def test_python_loads_a_key_and_says_on_stderr_how_far_it_is(tiny, cache, capsys):
