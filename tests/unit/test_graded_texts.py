@@ -13,9 +13,9 @@ ROWS = [json.loads(line) for line in Workbench.graded.read_text("utf-8").splitli
 BUNDLED = "SmolLM2-135M-Instruct"
 FLOORS = {  # texts held out at least, share on which reader and verdict agree that they are readable or not
     BUNDLED: (110, 0.88),
-    "Qwen2.5-Coder-0.5B-Instruct": (80, 0.86),
+    "Qwen2.5-Coder-0.5B-Instruct": (110, 0.82),
     "Qwen2.5-Coder-1.5B-Instruct": (20, 0.9),
-    "gemma-3-270m": (38, 0.86),
+    "gemma-3-270m": (95, 0.79),
 }
 
 
@@ -34,7 +34,7 @@ def test_the_verdict_agrees_with_a_reader_on_each_models_held_out_texts(model):
 
 def test_what_the_reader_found_broken_is_hardly_ever_called_readable():
     texts = [one for model in FLOORS for one in graded(model, "held out") if one.grade == "broken"]
-    assert len(texts) >= 35
+    assert len(texts) >= 60
     called_readable = sum(built_in([one]).same_readable == 0 for one in texts)
     assert called_readable <= 0.1 * len(texts)
 
