@@ -39,6 +39,9 @@ def explore(
     ] = None,
     effect_budget: EffectBudgetOption = None,
     search_seconds: SearchSecondsOption = USUAL.search_seconds,
+    elsewhere: Annotated[
+        int, typer.Option("--elsewhere", help="On how many other prompts to try what is new; 0: none.")
+    ] = USUAL.elsewhere,
     vectors: Annotated[int, typer.Option("--vectors", help="How many to train.")] = USUAL.vectors,
     method: Annotated[str, typer.Option("--method", help="One of those that `methods` lists.")] = USUAL.method,
     steps: Annotated[int | None, typer.Option("--steps", help="Most steps.")] = None,
@@ -63,7 +66,7 @@ def explore(
     settings = ExploreSettings(
         rule=chosen, radius=radius, relative_radius=relative_radius, vectors=vectors, method=method, steps=steps,
         source=source, target=target, scope=scope, max_new_tokens=max_new_tokens, threshold=threshold, seed=seed,
-        effect_budget=effect_budget, search_seconds=search_seconds,
+        effect_budget=effect_budget, search_seconds=search_seconds, elsewhere=elsewhere,
     )  # fmt: skip
     check_settings(settings)
     texts = None if prompt is None else [prompt]

@@ -17,18 +17,20 @@ from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import Method, TrainingConfig
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.calibration import BY_HAND, CalibratedRadius
+from melbo_app.jobs.elsewhere import MOST_BEHAVIOURS, tried_elsewhere
 from melbo_app.jobs.findings import Findings, read
-from melbo_app.jobs.looks import LOOK_STEPS
+from melbo_app.jobs.looks import LOOK_DECODING, LOOK_STEPS
 from melbo_app.jobs.training import TrainingSuggestion
 from melbo_app.jobs.work import together
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Comparison
-from melbo_app.library.explorations import ChosenRadius, Exploration, ExploreSettings
+from melbo_app.library.generality import Generality
+from melbo_app.library.explorations import Behaviour, ChosenRadius, Exploration, ExploreSettings
 from melbo_app.library.searches import Search, Tried
 
 StageState = Literal["waiting", "running", "done"]
-STAGES = ("Choose R and budget", "Train", "Complete", "Embed", "Cluster and summarise")
-SHARES = (60, 10, 22, 5, 3)
+STAGES = ("Choose R and budget", "Train", "Complete", "Embed", "Cluster and summarise", "Try elsewhere")
+SHARES = (55, 8, 17, 3, 3, 14)
 """About how much of the time each takes, in percent."""
 
 Result = TypeVar("Result")
@@ -86,6 +88,11 @@ class Exploring(Protocol):
 
     def embed(self, texts: Sequence[str]) -> np.ndarray: ...
 
+    def elsewhere(
+        self, bank: Bank, vectors: Sequence[int], radius: float, baseline: str, count: int, decoding: Decoding
+    ) -> Generator[Any, None, Generality | None]:
+        """Answers of vectors to other prompts of the kind; None where there are no prompts of the kind."""
+
     def likeness(self, bank: Bank) -> np.ndarray:
         """Cosines [V, V] of what the vectors change."""
 
@@ -109,6 +116,8 @@ def check_settings(settings: ExploreSettings) -> None:
         raise InputError("same meaning", f"{settings.threshold:g} is no cosine distance", "Choose 0.1 to 0.6, or none")
     TokenScope.parse(settings.scope or "all")
     Decoding(settings.max_new_tokens)
+    if not 0 <= settings.elsewhere <= 50:
+        raise InputError("elsewhere", f"{settings.elsewhere} prompts cannot be tried", "Choose 0 to 50, 5 as a rule")
     _draft(settings, 0, 1, settings.radius or 1.0, "all")
 
 
@@ -145,6 +154,9 @@ def explore(
         _read(doing, bank, steered, control, places, settings.threshold),
         _new,
     )
+    behaviours, _ = yield from telling.stage(
+        5, _elsewhere(settings, found, bank, config.radius, steered.completions[0].text, doing), lambda found: found[1]
+    )
     name, digest, dtype = doing.model
     return Exploration(
         model=name,
@@ -163,7 +175,7 @@ def explore(
         baseline=steered.completions[0].text,
         answers=found.answers,
         control=found.control,
-        behaviours=found.behaviours,
+        behaviours=behaviours,
         aside=found.aside,
         threshold=found.threshold,
         tried=tried,
@@ -310,6 +322,22 @@ def _read(
     effect = bank.record.effect
     ran_away = {number for number, share in enumerate((effect.runaway if effect else None) or []) if share > 0}
     return read(steered.completions, control.completions, places, likeness, ran_away, threshold)
+
+
+def _elsewhere(
+    settings: ExploreSettings, found: Findings, bank: Bank, radius: float, baseline: str, doing: Exploring
+) -> Generator[Any, None, tuple[tuple[Behaviour, ...], str]]:
+    """The behaviours with what the first new ones do on other prompts, and a few words of it."""
+    new = [one for one in found.behaviours if one.new][:MOST_BEHAVIOURS]
+    if not (settings.elsewhere and new):
+        yield _Part("nothing to try", 1, 1)
+        return found.behaviours, "nothing new to try" if settings.elsewhere else "not asked for"
+    vectors = [one.representative for one in new]
+    decoding = Decoding(min(LOOK_DECODING.max_new_tokens, settings.max_new_tokens), seed=settings.seed)
+    tried = yield from doing.elsewhere(bank, vectors, radius, baseline, settings.elsewhere, decoding)
+    if tried is None:
+        return found.behaviours, "no prompts of the kind for a model without a chat template"
+    return tried_elsewhere(found.behaviours, tried), f"{len(new)} behaviours on {len(tried.prompts)} other prompts"
 
 
 def _new(found: Findings) -> str:

@@ -19,7 +19,8 @@ class ExploreSettings(BaseModel):
     """What can be chosen at every stage; None: what suits the model and the prompt.
 
     ``radius`` is absolute, ``relative_radius`` a multiple of the median norm; if either is given, or an
-    ``effect_budget``, ``rule`` does not search. ``search_seconds`` bounds the search. ``threshold`` is the cosine
+    ``effect_budget``, ``rule`` does not search. ``search_seconds`` bounds the search. New behaviours are tried
+    on ``elsewhere`` other prompts. ``threshold`` is the cosine
     distance up to which two answers count as the same.
     """
 
@@ -39,6 +40,7 @@ class ExploreSettings(BaseModel):
     threshold: float | None = None
     effect_budget: float | None = None
     search_seconds: float = SEARCH_SECONDS
+    elsewhere: int = 5
 
 
 class ChosenRadius(BaseModel):
@@ -76,6 +78,22 @@ class Answer(BaseModel):
     runaway: bool = False
 
 
+class Elsewhere(BaseModel):
+    """On how many other prompts of the kind a behaviour's vector works, beside random vectors' answers to them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    worked: int
+    prompts: int
+    random: int
+    random_answers: int
+
+    @property
+    def sentence(self) -> str:
+        """“works on 4 of 5 others”, and how often random vectors do."""
+        return f"works on {self.worked} of {self.prompts} others (random {self.random} of {self.random_answers})"
+
+
 class Behaviour(BaseModel):
     """Answers that say the same. ``representative`` is the vector whose answer is nearest to their centre, ``words``
     what sets them apart from all other answers; ``control`` is the number of random vectors that say this as well."""
@@ -88,6 +106,8 @@ class Behaviour(BaseModel):
     distance: FiniteFloat
     """Mean cosine distance of the answers from the unsteered one."""
     control: int
+    elsewhere: Elsewhere | None = None
+    """None: it was not tried on other prompts."""
     unsteered: bool
     """Whether the unsteered answer is one of them."""
 
@@ -142,7 +162,7 @@ class Exploration(Measured):
     def key(self) -> str:
         """Tells one exploration from another: the same key, the same result."""
         settings = self.settings.model_dump()
-        for later in ("effect_budget", "search_seconds"):  # files of earlier versions keep their names
+        for later in ("effect_budget", "search_seconds", "elsewhere"):  # files of earlier versions keep their names
             if settings[later] == ExploreSettings.model_fields[later].default:
                 del settings[later]
         return key_of([self.model_hash, self.dtype, self.prompt.model_dump(), settings])

@@ -18,6 +18,7 @@ from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError, StorageError
 from melbo_app.jobs.calibration import CalibratedRadius
 from melbo_app.jobs.curve_making import CurveMaking
+from melbo_app.jobs.elsewhere import RANDOM, kind_of, other_prompts
 from melbo_app.jobs.exploring import ExploreProgress, check_settings, explore
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.mapping import embed
@@ -27,9 +28,12 @@ from melbo_app.jobs.training import TrainingSuggestion, command, is_of, training
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Comparison
 from melbo_app.library.explorations import ChosenRadius, Exploration, ExploreSettings
+from melbo_app.jobs.generality import GeneralityProgress
+from melbo_app.library.generality import Generality
 from melbo_app.library.searches import Search
 from melbo_app.workbench.base import HERE, Stop
 from melbo_app.workbench.exploring import CURVE_DECODING, Exploring
+from melbo_app.workbench.generality import Generalising
 from melbo_app.workbench.layers import Layers
 from melbo_app.workbench.searching import Searching
 from melbo_app.workbench.steering import Steering
@@ -42,7 +46,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
 LONGEST_SLUG = 40
 
 
-class Explorations(Training, Steering, Layers, Exploring, Searching):
+class Explorations(Training, Steering, Layers, Exploring, Searching, Generalising):
     """One press of Explore."""
 
     def explore(
@@ -157,6 +161,20 @@ class _Stages:
         bench = self.bench
         with bench._compute.hold():
             return embed(texts, bench._embed(), bench._embeddings)
+
+    def elsewhere(
+        self, bank: Bank, vectors: Sequence[int], radius: float, baseline: str, count: int, decoding: Decoding
+    ) -> "Generator[GeneralityProgress, None, Generality | None]":
+        if not self.prompt.template:  # the sets are questions, and this prompt is the beginning of a text
+            return None
+        every = self.bench.prompt_set([kind_of(self.prompt.user, baseline)])
+        chosen = other_prompts(every, self.prompt.user, count)
+        asked = self.bench.asked(chosen, self.prompt.system, True)
+        return (
+            yield from self.bench.generality(
+                bank.record.name, asked, vectors, radius, random=RANDOM, decoding=decoding, stop=self.stop
+            )
+        )
 
     def likeness(self, bank: Bank) -> np.ndarray:
         scope = bank.record.scope or "content"
