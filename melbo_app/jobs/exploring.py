@@ -282,7 +282,7 @@ def _read(
 
 
 def _new(found: Findings) -> str:
-    new = sum(not one.unsteered for one in found.behaviours)
+    new = sum(one.new for one in found.behaviours)
     return f"{new} new behaviour{'s' * (new != 1)}"
 
 

@@ -8,12 +8,12 @@ import gradio as gr
 
 from melbo_app.jobs.exploring import STAGES, Stage
 from melbo_app.library.explorations import Exploration
-from melbo_app.results import explored
+from melbo_app.results import AnswerLine, BehaviourLine, FlagLine, explored
 from melbo_app.ui.components.live import live
 
 
 def exploration_view(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
-    """Value: {stages, sentence, facts, cards, aside, bank, bank_hash, message}; see the functions below. Events: open,
+    """Value: {stages, sentence, facts, cards, tables, bank, bank_hash, message}; see the functions below. Events: open,
     with the vectors of a behaviour, and annotate: bank, bank_hash, vector."""
     return live("exploration", value, elem_id=elem_id)
 
@@ -31,6 +31,7 @@ def halted(stages: Sequence[Stage]) -> dict[str, Any]:
 
 def finished(found: Exploration, names: dict[int, str]) -> dict[str, Any]:
     """The component's value for what was found; ``names`` are the labels of the bank's vectors."""
+    said = explored(found)
     told = (
         found.radius.sentence,
         f"{len(found.answers)} vectors, on the shelf as “{found.bank}”",
@@ -39,8 +40,8 @@ def finished(found: Exploration, names: dict[int, str]) -> dict[str, Any]:
         f"{_counted(found.new, 'new behaviour')}, {_counted(len(found.aside), 'vector')} set aside",
     )
     stages = [
-        _stage(name, "done", 1.0, f"{said} · {found.seconds.get(name, 0):.0f} s")
-        for name, said in zip(STAGES, told, strict=True)
+        _stage(name, "done", 1.0, f"{line} · {found.seconds.get(name, 0):.0f} s")
+        for name, line in zip(STAGES, told, strict=True)
     ]
     return {
         "stages": stages,
@@ -51,9 +52,10 @@ def finished(found: Exploration, names: dict[int, str]) -> dict[str, Any]:
             f"blocks {found.source} → {found.target}, scope {found.scope}"
         ),
         "baseline": found.baseline,
-        "cards": _cards(found, names),
-        "aside": [
-            {"vector": one.vector, "reason": one.reason, "text": found.answer(one.vector).text} for one in found.aside
+        "cards": _cards(found, said["behaviours"], names),
+        "tables": [
+            _table("All answers, the farthest from the unsteered one first", said["answers"], names),
+            _table("Random vectors of the same R", said["control"], None),
         ],
         "bank": found.bank,
         "bank_hash": found.bank_hash,
@@ -64,18 +66,15 @@ def _stage(name: str, state: str, fraction: float, told: str) -> dict[str, Any]:
     return {"name": name, "state": state, "fraction": fraction, "told": told}
 
 
-def _cards(found: Exploration, names: dict[int, str]) -> list[dict[str, Any]]:
+def _cards(found: Exploration, behaviours: Sequence[BehaviourLine], names: dict[int, str]) -> list[dict[str, Any]]:
     cards = []
-    for one in explored(found)["behaviours"]:
-        parts = [_counted(len(one["vectors"]), "vector"), f"distance {one['distance']:.2f}"]
-        if one["control"]:
-            parts.append(f"{one['control']} of {len(found.control)} random vectors say it too")
-        text, said, flags = one["text"], f"vector {one['representative']} says", one["flags"]
+    for one in behaviours:
+        parts = [_counted(len(one["vectors"]), "vector")]
+        parts.append(f"{one['control']} of {len(found.control)} random vectors" + ", as often" * one["as_often"])
+        parts.append(f"distance {one['distance']:.2f}")
+        text, said, flags = one["text"], f"vector {one['representative']} says", _flags(one["flags"])
         verdict = found.answer(one["representative"]).verdict
         if one["unsteered"]:
-            changed = sum(found.answer(vector).changed for vector in one["vectors"])
-            if changed:  # near to others of the group, but not to the unsteered text itself
-                parts.append(f"{changed} of them changed in meaning")
             text, said, flags, verdict = found.baseline, "the unsteered text", [], None
         cards.append(
             {
@@ -85,11 +84,44 @@ def _cards(found: Exploration, names: dict[int, str]) -> list[dict[str, Any]]:
                 "said": said,
                 "verdict": verdict,
                 "unsteered": one["unsteered"],
-                "flags": [{"text": flag["kind"], "title": flag["reason"]} for flag in flags],
+                "often": one["as_often"],
+                "flags": flags,
                 "vectors": [{"vector": vector, "name": names.get(vector, "")} for vector in one["vectors"]],
             }
         )
     return cards
+
+
+def _table(title: str, answers: Sequence[AnswerLine], names: dict[int, str] | None) -> dict[str, Any]:
+    """A table of answers; those of random vectors have no ``names``, for they cannot be labelled."""
+    return {
+        "title": title,
+        "labels": names is not None,
+        "rows": [
+            {
+                "vector": one["vector"],
+                "name": (names or {}).get(one["vector"], ""),
+                "text": one["text"],
+                "distance": f"{one['distance']:.2f}",
+                "verdict": one["verdict"],
+                "flags": _flags(one["flags"]),
+                "put": f"set aside, {one['aside']}" if one["aside"] else one["behaviour"] or _change(one),
+            }
+            for one in answers
+        ],
+    }
+
+
+def _change(one: AnswerLine) -> str:
+    """Whether a random vector's answer changed, and in which kind."""
+    if not one["changed"]:
+        return ""
+    kinds = [kind for kind in one["differs"] if kind != "flag"]
+    return f"changed ({', '.join(kinds)})" if kinds else "changed"
+
+
+def _flags(raised: Sequence[FlagLine]) -> list[dict[str, str]]:
+    return [{"text": flag["kind"], "title": flag["reason"]} for flag in raised]
 
 
 def _counted(number: int, what: str) -> str:
