@@ -13,7 +13,7 @@ from melbo_app.jobs.mapping import Map
 from melbo_app.jobs.similarity import Similarity
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completions import Comparison, Completion, Scores
-from melbo_app.library.explorations import Exploration
+from melbo_app.library.explorations import Answer, Exploration
 from melbo_app.library.judges import Judgement
 from melbo_app.listings import plain
 
@@ -163,7 +163,8 @@ class Curved(TypedDict):
 
 
 class BehaviourLine(TypedDict):
-    """Answers that say the same; ``text`` is the representative's, whose ``flags`` are told against the baseline."""
+    """Answers that say the same; ``text`` is the representative's, whose ``flags`` are raised against the baseline.
+    ``control`` of the random vectors show it, ``as_often`` where that is as large a share as among the vectors."""
 
     name: str
     words: list[str]
@@ -172,12 +173,32 @@ class BehaviourLine(TypedDict):
     text: str
     distance: float
     control: int
+    as_often: bool
     unsteered: bool
+    elsewhere: dict[str, Any] | None
     flags: list[FlagLine]
 
 
+class AnswerLine(TypedDict):
+    """What one vector says. ``behaviour`` is the name of the one it belongs to, None for random vectors and for one
+    that was set ``aside`` (with the reason); ``differs`` names the kinds of difference from the baseline."""
+
+    vector: int
+    completion: int
+    text: str
+    verdict: Verdict | None
+    distance: float
+    changed: bool
+    runaway: bool
+    differs: list[str]
+    flags: list[FlagLine]
+    behaviour: str | None
+    aside: str | None
+
+
 class Explored(TypedDict):
-    """What came of one press of Explore (``library/explorations.py``)."""
+    """The result of one Explore (``library/explorations.py``); answers come by their distance from the baseline, the
+    farthest first."""
 
     sentence: str
     prompt: PromptRecord
@@ -194,8 +215,8 @@ class Explored(TypedDict):
     baseline: str
     behaviours: list[BehaviourLine]
     aside: list[dict[str, Any]]
-    answers: list[dict[str, Any]]
-    control: list[dict[str, Any]]
+    answers: list[AnswerLine]
+    control: list[AnswerLine]
     changed: float
     control_changed: float
     readable: float
@@ -280,20 +301,34 @@ def diversity_curve(curve: DiversityCurve, cusps: Iterable[Cusp]) -> Curved:
 
 
 def explored(found: Exploration) -> Explored:
-    """What came of one press of Explore, the flags of each representative with it."""
-    behaviours = []
-    for one in found.behaviours:
-        text = found.answer(one.representative).text
-        raised = flags(text, found.prompt.user, found.prompt.system, found.baseline)
-        told = {"name": one.name, "text": text, "flags": [asdict(flag) for flag in raised]}
-        behaviours.append(plain(one) | told)
-    shares = {
+    """The result of one Explore: every answer and every behaviour with its flags."""
+    aside = {one.vector: one.reason for one in found.aside}
+    answers = [_answer(found, one, aside.get(one.vector), control=False) for one in found.answers]
+    lines = {one["vector"]: one for one in answers}
+    behaviours = [
+        plain(one)
+        | {key: lines[one.representative][key] for key in ("text", "flags")}
+        | {"elsewhere": one.elsewhere and plain(one.elsewhere) | {"sentence": one.elsewhere.sentence}}
+        for one in found.behaviours
+    ]
+    random = [_answer(found, one, None, control=True) for one in found.control]
+    facts = plain(found) | {
+        "sentence": found.sentence,
+        "behaviours": behaviours,
+        "answers": sorted(answers, key=lambda one: -one["distance"]),
+        "control": sorted(random, key=lambda one: -one["distance"]),
         "changed": sum(one.changed for one in found.answers) / len(found.answers),
         "control_changed": sum(one.changed for one in found.control) / len(found.control),
         "readable": found.readable,
     }
-    facts = plain(found) | shares | {"sentence": found.sentence, "behaviours": behaviours}
     return cast(Explored, {key: facts[key] for key in Explored.__annotations__})
+
+
+def _answer(found: Exploration, one: Answer, aside: str | None, *, control: bool) -> AnswerLine:
+    raised = flags(one.text, found.prompt.user, found.prompt.system, found.baseline)
+    behaviour = None if control else found.behaviour_of(one.vector)
+    told = {"flags": [asdict(flag) for flag in raised], "behaviour": behaviour and behaviour.name, "aside": aside}
+    return cast(AnswerLine, plain(one) | told)
 
 
 def _verdicts(comparison: Comparison, radius: float, *, random: bool) -> Verdicts:

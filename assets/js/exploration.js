@@ -3,10 +3,11 @@ const STATES = { waiting: 'waiting', running: 'running', done: 'done' };
 const stages = make('ol', 'mx-stages');
 const sentence = make('p', 'mx-sentence');
 const facts = make('p', 'mx-quiet');
+const tried = make('details', 'mx-tried');
 const cards = make('div', 'mx-completions mx-behaviours');
-const aside = make('div', 'mx-aside');
+const tables = make('div', 'mx-answers');
 const empty = make('p', 'mx-empty');
-root.append(stages, sentence, facts, cards, aside, empty);
+root.append(stages, sentence, facts, tried, cards, tables, empty);
 
 function button(text, title, data) {
   const node = make('button', 'mx-link', text);
@@ -40,25 +41,80 @@ function labels(vectors) {
   return row;
 }
 
+function flags(raised) {
+  const row = make('div', 'mx-flags');
+  row.append(...raised.map((flag) => {
+    const shown = make('span', 'mx-flag', flag.text);
+    shown.title = flag.title;
+    return shown;
+  }));
+  return row;
+}
+
+function text(said) {
+  const node = make('div', 'mx-completion-text', said);
+  node.dir = 'auto';
+  return node;
+}
+
 function card(one, at) {
-  const node = make('article', `mx-completion mx-behaviour ${one.unsteered ? 'mx-kind-baseline' : 'mx-kind-vector'}`);
+  const node = make('article', `mx-completion mx-behaviour ${one.unsteered || one.often ? 'mx-kind-baseline' : 'mx-kind-vector'}`);
   const head = make('div', 'mx-completion-head');
-  head.append(make('h3', 'mx-behaviour-name', one.name));
+  const name = make('h3', 'mx-behaviour-name', one.name);
+  name.dir = 'auto';
+  head.append(name);
   if (one.verdict) {
     const verdict = make('span', 'mx-scores');
     verdict.append(make('span', `mx-score mx-score-${one.verdict}`, one.verdict));
     head.append(verdict);
   }
-  const flags = make('div', 'mx-flags');
-  flags.append(...one.flags.map((flag) => {
-    const shown = make('span', 'mx-flag', flag.text);
-    shown.title = flag.title;
-    return shown;
-  }));
   const foot = make('div', 'mx-completion-foot');
   foot.append(labels(one.vectors), button('open in Completions', 'All texts, with these vectors chosen at the left', { open: at }));
-  node.append(head, make('div', 'mx-behaviour-meta', `${one.meta} · ${one.said}:`), flags);
-  node.append(make('div', 'mx-completion-text', one.text), foot);
+  node.append(head, make('div', 'mx-behaviour-meta', `${one.meta} · ${one.said}:`), flags(one.flags));
+  node.append(text(one.text), foot);
+  return node;
+}
+
+function cell(tag, name, ...content) {
+  const node = make(tag, `mx-answer-${name}`);
+  node.append(...content);
+  return node;
+}
+
+function answer(one, labelled) {
+  const node = make('tr', 'mx-answer');
+  const number = cell('th', 'vector', labelled ? labels([one]) : String(one.vector));
+  number.scope = 'row';
+  const verdict = one.verdict ? make('span', `mx-score mx-score-${one.verdict}`, one.verdict) : '–';
+  const put = make('div', 'mx-behaviour-meta', one.put);
+  put.dir = 'auto';
+  node.append(number, cell('td', 'distance', one.distance));
+  node.append(cell('td', 'text', text(one.text)), cell('td', 'put', verdict, flags(one.flags), put));
+  return node;
+}
+
+function answers(one) {
+  const section = make('section', 'mx-answers-part');
+  const table = make('table', 'mx-answer-table');
+  table.append(make('caption', 'mx-group-title', one.title));
+  const head = make('tr');
+  for (const [name, shown] of [['vector', 'Vector'], ['distance', 'Distance'], ['text', 'What it says'], ['put', 'Verdict, flags, behaviour']]) {
+    const column = cell('th', name, shown);
+    column.scope = 'col';
+    head.append(column);
+  }
+  const top = make('thead');
+  top.append(head);
+  const body = make('tbody');
+  body.append(...one.rows.map((row) => answer(row, one.labels)));
+  table.append(top, body);
+  section.append(table);
+  return section;
+}
+
+function look(one) {
+  const node = make('div', 'mx-tried-line', `${one.chosen ? '● chosen: ' : '○ '}${one.text}`);
+  if (one.example) node.append(text(one.example));
   return node;
 }
 
@@ -67,25 +123,20 @@ function draw(value) {
   sentence.textContent = value.sentence || '';
   facts.textContent = value.facts || '';
   empty.textContent = value.message || '';
+  const looks = value.tried || [];
+  tried.hidden = !looks.length;
+  tried.replaceChildren(make('summary', 'mx-quiet', `What the search tried (${looks.length})`), ...looks.map(look));
   const found = (value.cards || []).map(card);
   if (value.sentence && !(value.cards || []).some((one) => one.unsteered)) {
     const plain = make('article', 'mx-completion mx-kind-baseline');
     const head = make('div', 'mx-completion-head');
     head.append(make('h3', 'mx-behaviour-name', 'without steering'));
-    plain.append(head, make('div', 'mx-behaviour-meta', 'no vector leaves it as it is:'));
-    plain.append(make('div', 'mx-completion-text', value.baseline));
+    plain.append(head, make('div', 'mx-behaviour-meta', 'every vector changes it:'));
+    plain.append(text(value.baseline));
     found.push(plain);
   }
   cards.replaceChildren(...found);
-  aside.replaceChildren();
-  if (!(value.aside || []).length) return;
-  aside.append(make('h3', 'mx-group-title', 'Set aside'));
-  aside.append(...value.aside.map((one) => {
-    const line = make('details', 'mx-aside-line');
-    line.append(make('summary', '', `Vector ${one.vector}: ${one.reason}`));
-    line.append(make('div', 'mx-completion-text', one.text), labels([{ vector: one.vector }]));
-    return line;
-  }));
+  tables.replaceChildren(...(value.tables || []).map(answers));
 }
 
 root.addEventListener('click', (event) => {

@@ -4,29 +4,42 @@ from collections.abc import Sequence
 
 import numpy as np
 
-LEAST_DISTANCE = 0.1
-"""Cosine distance below which two answers always count as the same: another wording of one sentence is farther."""
+LEAST_DISTANCE, MOST_DISTANCE = 0.1, 0.35
+"""Bounds of the cosine distance up to which two answers count as the same. Rewordings of one sentence are farther apart
+than the first; the second is where a reader begins to see another answer (docs/explore.md)."""
 
 
 def same_meaning(control: Sequence[float]) -> float:
-    """Cosine distance up to which two answers to one prompt count as the same: the upper quartile of the distances of
-    random vectors' answers from the unsteered one, ``LEAST_DISTANCE`` at least (docs/explore.md)."""
-    return max(LEAST_DISTANCE, float(np.quantile(control, 0.75))) if len(control) else LEAST_DISTANCE
+    """Cosine distance up to which two answers to one prompt count as the same: the upper quartile of the distances
+    between random vectors' answers and the unsteered one, within ``LEAST_DISTANCE`` and ``MOST_DISTANCE``."""
+    return float(np.clip(scatter(control), LEAST_DISTANCE, MOST_DISTANCE))
 
 
-def clusters(places: np.ndarray, threshold: float) -> list[int]:
+def scatter(control: Sequence[float]) -> float:
+    """The upper quartile of these distances, 0 where there are none."""
+    return float(np.quantile(control, 0.75)) if len(control) else 0.0
+
+
+def clusters(places: np.ndarray, threshold: float | np.ndarray) -> list[int]:
     """The cluster of each row of ``places`` [N, D], numbered in the order in which they come up.
 
-    Rows are joined from the bottom up as long as the mean cosine distance between two clusters is below ``threshold``
-    (average linkage, Sokal & Michener 1958, by scikit-learn).
+    Rows are joined from the bottom up as long as the mean cosine distance between two clusters, as a share of
+    ``threshold``, is below 1 (average linkage, Sokal & Michener 1958, by scikit-learn). A ``threshold`` [N, N] sets a
+    distance for each pair; pairs of which it is 0 never share a cluster.
     """
     if len(places) < 2:
         return [0] * len(places)
     from sklearn.cluster import AgglomerativeClustering  # takes a second to import
 
+    rows = np.asarray(places, dtype=np.float64)
+    limits = np.broadcast_to(np.asarray(threshold, dtype=np.float64), (len(rows), len(rows)))
+    apart = limits <= 0
+    share = np.maximum(0, 1 - rows @ rows.T) / np.where(apart, 1, limits)
+    share[apart] = 4.0 * len(rows) ** 2  # so far that no mean with such a pair in it comes below 1
+    np.fill_diagonal(share, 0)
     work = AgglomerativeClustering(
-        n_clusters=None, metric="cosine", linkage="average", distance_threshold=threshold
-    ).fit(np.asarray(places, dtype=np.float64))
+        n_clusters=None, metric="precomputed", linkage="average", distance_threshold=1.0
+    ).fit(share)
     numbers = {label: number for number, label in enumerate(dict.fromkeys(work.labels_.tolist()))}
     return [numbers[label] for label in work.labels_.tolist()]
 

@@ -4,11 +4,19 @@ Class-based TF-IDF (Grootendorst 2022, BERTopic: Neural topic modeling with a cl
 a group uses a word, times log(1 + A / f), with A the mean number of words in a group and f how often all groups use it.
 """
 
+import math
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
+from melbo_app.analysis.flags.flag import words
+
 MOST_WORDS = 4
+LEAST_RUN, MOST_RUN = 3, 8
+"""Words of a phrase."""
+_MARKS = '`"“”()'
+_SENTENCE = re.compile(r"[^.!?。！？\n]+")
 _WORD = r"(?u)\b\w[\w'’]+\b"
 
 
@@ -21,6 +29,61 @@ def distinctive_words(groups: Sequence[Sequence[str]], count: int = MOST_WORDS) 
     found = _words(groups, count, "english")
     plain = _words(groups, count, None) if not all(found) else found
     return [one or other for one, other in zip(found, plain, strict=True)]
+
+
+def distinctive_phrase(text: str, own: Sequence[str], others: Sequence[str], known: str = "") -> str | None:
+    """The run of 3 to 8 words within one sentence of ``text`` that says most about it, as it stands there.
+
+    None of ``others`` has it. Words count more the fewer of ``others`` use them; those of ``known`` (the prompt) and
+    function words count nothing. Of equals, the run comes first that more of ``own``, the texts beside ``text``, share.
+    """
+    rivals, friends = [_flat(one) for one in others], [_flat(one) for one in own]
+    vocabulary = [set(one.split()) for one in rivals]
+    common = _function_words() | set(_flat(known).split())
+
+    def weight(word: str) -> float:
+        seen = sum(word in one for one in vocabulary)
+        return 0.0 if word in common or word.isdigit() else math.log((len(vocabulary) + 2) / (seen + 1))
+
+    best: tuple[float, str] | None = None
+    for sentence in _SENTENCE.findall(text):
+        found = words(sentence)
+        plain = [one.group().casefold().replace("’", "'") for one in found]
+        for begin in range(len(found)):
+            for end in range(begin + LEAST_RUN, min(begin + MOST_RUN, len(found)) + 1):
+                run = " ".join(plain[begin:end])
+                if any(f" {run} " in one for one in rivals) or plain[end - 1] in _function_words():
+                    continue
+                shared = sum(f" {run} " in one for one in friends) / max(1, len(friends))
+                gain = sum(map(weight, dict.fromkeys(plain[begin:end])))
+                if not gain:
+                    continue
+                # a word more must pay for its length, and a run that begins where the sentence does reads best
+                value = gain - 0.35 * (end - begin) + 0.8 * shared + (0.5 if begin == 0 else 0)
+                value -= 0.4 * (plain[begin] in _function_words() and begin > 0)
+                if best is None or value > best[0]:
+                    best = value, _whole(sentence, found[begin].start(), found[end - 1].end())
+    return None if best is None else best[1]
+
+
+def _whole(sentence: str, begin: int, end: int) -> str:
+    """The stretch from ``begin`` to ``end`` with the quotation marks that it cuts off from their words."""
+    while begin > 0 and sentence[begin - 1] in _MARKS:
+        begin -= 1
+    while end < len(sentence) and sentence[end] in _MARKS:
+        end += 1
+    return sentence[begin:end]
+
+
+def _flat(text: str) -> str:
+    """The words of a text between blanks."""
+    return " " + " ".join(one.group().casefold().replace("’", "'") for one in words(text)) + " "
+
+
+def _function_words() -> frozenset[str]:
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS  # takes a second to import
+
+    return ENGLISH_STOP_WORDS
 
 
 def _words(groups: Sequence[Sequence[str]], count: int, stop_words: str | None) -> list[tuple[str, ...]]:

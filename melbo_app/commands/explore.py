@@ -19,7 +19,7 @@ from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.errors import InputError
 from melbo_app.jobs.exploring import check_settings
 from melbo_app.library.explorations import RADIUS_RULES, Exploration, ExploreSettings
-from melbo_app.results import explored
+from melbo_app.results import AnswerLine, explored
 
 USUAL = ExploreSettings()
 LONGEST = 160
@@ -76,6 +76,7 @@ def explore(
 
 
 def _lines(found: Exploration) -> list[str]:
+    said = explored(found)
     lines = [found.sentence, found.radius.sentence]
     lines += [f"  tried {one.sentence}" for one in found.tried]
     lines += [f"Bank “{found.bank}”, comparison {found.comparison}"]
@@ -84,13 +85,25 @@ def _lines(found: Exploration) -> list[str]:
         f"{found.readable:.0%} readable, {sum(found.seconds.values()):.0f} s",
         f"Without steering: {_short(found.baseline)}",
     ]
-    for one in explored(found)["behaviours"]:
+    for one in said["behaviours"]:
         vectors = ", ".join(map(str, one["vectors"]))
-        random = f", {one['control']} random" if one["control"] else ""
-        flags = f" [{', '.join(flag['kind'] for flag in one['flags'])}]" if one["flags"] else ""
-        lines.append(f"{one['name']} (vectors {vectors}{random}; distance {one['distance']:.2f}){flags}")
-        lines.append(f"  {one['representative']}: {_short(one['text'])}")
-    return lines + [f"vector {one.vector} set aside, {one.reason}" for one in found.aside]
+        random = f"{one['control']} of {len(found.control)} random vectors"
+        often = "; random vectors show this as often" if one["as_often"] else ""
+        lines.append(f"{one['name']} (vectors {vectors}; {random}; distance {one['distance']:.2f}){often}")
+        elsewhere = f", {one['elsewhere']['sentence']}" if one["elsewhere"] else ""
+        lines.append(f"  {one['representative']}{elsewhere}: {_short(one['text'])}")
+    for title, answers in (("All answers", said["answers"]), ("Random vectors of the same R", said["control"])):
+        lines.append(f"{title} by distance from the one without steering:")
+        lines += [_line(one) for one in answers]
+    return lines
+
+
+def _line(one: AnswerLine) -> str:
+    """One answer: its number, distance, verdict, flags, and the reason why it was set aside."""
+    flags = ", ".join(flag["kind"] for flag in one["flags"])
+    marks = [one["verdict"] or "not scored", flags, f"set aside, {one['aside']}" if one["aside"] else ""]
+    known = "; ".join(mark for mark in marks if mark)
+    return f"  {one['vector']:>3}  {one['distance']:.2f}  [{known}]  {_short(one['text'])}"
 
 
 def _short(text: str) -> str:

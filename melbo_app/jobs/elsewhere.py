@@ -49,7 +49,10 @@ def tried_elsewhere(behaviours: Sequence[Behaviour], found: Generality) -> tuple
             worked = _worked(found, [mine.answers])
             random = _worked(found, [row.answers for row in beside])
             share = Elsewhere(
-                worked=worked, prompts=len(found.prompts), random=random, random_answers=len(found.prompts) * len(beside)
+                worked=worked,
+                prompts=len(found.prompts),
+                random=random,
+                random_answers=len(found.prompts) * len(beside),
             )
             one = one.model_copy(update={"elsewhere": share})
         told.append(one)

@@ -24,8 +24,8 @@ from melbo_app.jobs.training import TrainingSuggestion
 from melbo_app.jobs.work import together
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Comparison
-from melbo_app.library.generality import Generality
 from melbo_app.library.explorations import Behaviour, ChosenRadius, Exploration, ExploreSettings
+from melbo_app.library.generality import Generality
 from melbo_app.library.searches import Search, Tried
 
 StageState = Literal["waiting", "running", "done"]
@@ -341,7 +341,7 @@ def _elsewhere(
 
 
 def _new(found: Findings) -> str:
-    new = sum(not one.unsteered for one in found.behaviours)
+    new = sum(one.new for one in found.behaviours)
     return f"{new} new behaviour{'s' * (new != 1)}"
 
 

@@ -1,17 +1,21 @@
-"""What answers say, read together: which are set aside, which say the same, and what is distinctive about each kind."""
+"""What answers say, read together: which are set aside, which say the same, and what each kind of them does."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from melbo_app.analysis.clustering import clusters, distances, nearest_to_centre, same_meaning
+from melbo_app.analysis.clustering import clusters, distances, nearest_to_centre, same_meaning, scatter
 from melbo_app.analysis.distinctive import distinctive_words
+from melbo_app.analysis.naming import Group, behaviour_names
+from melbo_app.analysis.traits import Traits, differences, traits
 from melbo_app.library.completions import Completion
-from melbo_app.library.explorations import Answer, Behaviour, SetAside
+from melbo_app.library.explorations import UNSTEERED, Answer, Behaviour, SetAside
 
 ALIKE = 0.9
-"""Cosine of what two vectors change from which one of them is a duplicate."""
+"""Cosine of what two vectors change from which one of them is a duplicate, where their answers are the same as well."""
+REWORDED = 0.35
+"""Cosine distance up to which two refusals are the same: "I can't" and "I'm not able to" are .24 apart."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,16 @@ def read(
     likeness: np.ndarray,
     ran_away: Collection[int],
     threshold: float | None,
+    names: Mapping[int, str] | None = None,
 ) -> Findings:
     """What answers to one prompt say.
 
-    Broken answers, runaways and duplicates are set aside; of duplicates the first one stays. The others are clustered
-    together with the unsteered answer. Behaviours come in the order of the summed distance of their answers from the
-    unsteered one, so that many vectors count as well as a large distance.
+    An answer has changed where it differs in kind from the unsteered one (``analysis/traits.py``), or is farther from
+    it than ``threshold``; the same holds for random vectors. Broken answers, runaways and duplicates are set aside; of
+    duplicates the first one stays. The others that changed are clustered, never across a difference in kind; those that
+    did not are "as without steering". Behaviours come in the order of the summed distance of their answers from the
+    unsteered one, so that many vectors count as well as a large distance; those that random vectors show as often come
+    after them.
 
     Args:
         steered: the unsteered answer, then those of vector 0, 1, …
@@ -45,75 +53,170 @@ def read(
         places: embeddings [N, D] of all of them in this order, of length 1.
         likeness: cosines [V, V] of what the vectors change.
         ran_away: vectors that ran away in their training.
-        threshold: cosine distance up to which two answers say the same; None: by how far random vectors' answers are
-            from the unsteered one (``same_meaning``).
+        threshold: cosine distance up to which two answers say the same; None: by how far random vectors' answers of the
+            unsteered answer's kind are from it (``same_meaning``).
+        names: what a judge says is done in a text, by the text's id.
     """
     own = len(steered)
-    if threshold is None:
-        threshold = same_meaning(distances(places[own + 1 :], places[own]))
-    answers = _answers(steered, places[:own], ran_away, threshold)
-    random = _answers(control, places[own:], (), threshold)
-    aside = _aside(answers, steered[0].text, likeness)
+    reading = _Reading([*steered, *control], places, own, threshold)
+    answers = reading.answers(range(1, own), ran_away)
+    random = reading.answers(range(own + 1, len(places)), ())
+    aside = _aside(answers, reading, likeness)
     put_aside = {one.vector for one in aside}
-    rows = [0, *(at for at, one in enumerate(answers, start=1) if one.vector not in put_aside)]
-    labels = clusters(places[rows], threshold)
-    groups = [[row for row, label in zip(rows, labels, strict=True) if label == wanted] for wanted in sorted({*labels})]
-    # the unsteered answer is row 0 and so in the first group
-    said = [[steered[row].text for row in group] for group in groups]
-    others = [one.text for one in control[1:]]
+    kept = [at for at, one in enumerate(answers, start=1) if one.vector not in put_aside]
+    changed = [row for row in kept if answers[row - 1].changed]
+    labels = clusters(places[changed], reading.limits(changed))
+    groups = [[row for row, label in zip(changed, labels, strict=True) if label == at] for at in sorted({*labels})]
+    still = [row for row in kept if not answers[row - 1].changed]
+    called = _names(groups, [0, *still], reading, names or {})
+    said = [[reading.texts[row] for row in group] for group in ([0, *still], *groups)]
+    others = reading.texts[own + 1 :]
     words = distinctive_words([*said, others] if others else said)
-    centres = [places[group].mean(axis=0) for group in groups]
-    nearest = [_nearest(place, centres, threshold) for place in places[own + 1 :]]
-    behaviours = []
-    for number, group in enumerate(groups):
-        members = [row for row in group if row > 0]
-        if not members:
-            continue
+    behaviours = [
+        reading.behaviour(*one, answers) for one in zip(groups, called, words[1 : 1 + len(groups)], strict=True)
+    ]
+    behaviours.sort(key=lambda one: (one.as_often, -one.distance * len(one.vectors)))
+    if still:
         behaviours.append(
             Behaviour(
-                words=words[number],
-                vectors=tuple(answers[row - 1].vector for row in members),
-                representative=answers[nearest_to_centre(places, members) - 1].vector,
-                distance=float(np.mean([answers[row - 1].distance for row in members])),
-                control=nearest.count(number),
-                unsteered=0 in group,
+                name=UNSTEERED,
+                words=words[0],
+                vectors=tuple(answers[row - 1].vector for row in still),
+                representative=answers[nearest_to_centre(places, still) - 1].vector,
+                distance=float(np.mean([answers[row - 1].distance for row in still])),
+                control=sum(not one.changed and one.verdict != "broken" for one in random),
+                unsteered=True,
             )
         )
-    behaviours.sort(key=lambda one: (one.unsteered, -one.distance * len(one.vectors)))
-    return Findings(tuple(answers), tuple(random), tuple(behaviours), tuple(aside), threshold)
+    return Findings(tuple(answers), tuple(random), tuple(behaviours), tuple(aside), reading.threshold)
 
 
-def _answers(
-    completions: Sequence[Completion], places: np.ndarray, ran_away: Collection[int], threshold: float
-) -> list[Answer]:
-    found = []
-    for one, distance in zip(completions[1:], distances(places[1:], places[0]), strict=True):
-        assert isinstance(one.vector, int) and one.id is not None
-        verdict = one.scores.verdict if one.scores else None
-        found.append(
-            Answer(
-                vector=one.vector,
-                completion=one.id,
-                text=one.text,
-                verdict=verdict,
-                distance=distance,
-                changed=distance > threshold and verdict != "broken",
-                runaway=one.vector in ran_away or bool(one.scores and one.scores.runaway),
+class _Reading:
+    """All texts by row: 0 is the unsteered one, ``own`` the same before the random vectors' answers."""
+
+    def __init__(self, completions: Sequence[Completion], places: np.ndarray, own: int, threshold: float | None):
+        unsteered = completions[0]
+        asked = unsteered.prompt
+        self.user, self.own, self.places = asked.user, own, places
+        self.completions, self.texts = completions, [one.text for one in completions]
+        self.kinds: list[Traits] = [traits(text, asked.user, asked.system, unsteered.text) for text in self.texts]
+        self.distances = distances(places, places[0])
+        usual = [row for row in range(own + 1, len(places)) if self.legible(row) and not self.differs(row, 0)]
+        found = [self.distances[row] for row in usual]
+        self.threshold = same_meaning(found) if threshold is None else threshold
+        self.scatter = max(self.threshold, scatter(found))
+        """How far random vectors' answers of the unsteered kind spread: one that is nearer than that is nothing new."""
+
+    def legible(self, row: int) -> bool:
+        """Whether the text can be read."""
+        scores = self.completions[row].scores
+        return bool(self.texts[row].strip()) and (scores is None or scores.verdict != "broken")
+
+    def differs(self, row: int, other: int) -> tuple[str, ...]:
+        """The kinds in which two texts differ."""
+        return differences(self.kinds[row], self.kinds[other])
+
+    def limit(self, row: int, other: int) -> float:
+        """The distance up to which two texts are the same, 0 for two of different kinds."""
+        if self.differs(row, other):
+            return 0.0
+        both_refuse = self.kinds[row].refuses and self.kinds[other].refuses
+        return max(self.threshold, REWORDED) if both_refuse else self.threshold
+
+    def same(self, row: int, other: int) -> bool:
+        """Whether two texts say the same."""
+        gap = 1 - float(self.places[row] @ self.places[other])
+        return not self.differs(row, other) and gap <= self.limit(row, other)
+
+    def limits(self, rows: Sequence[int]) -> np.ndarray:
+        """The same for each pair of rows."""
+        return np.array([[self.limit(row, other) for other in rows] for row in rows]).reshape(len(rows), len(rows))
+
+    def answers(self, rows: Collection[int], ran_away: Collection[int]) -> list[Answer]:
+        """What is known of each of these texts."""
+        found = []
+        for row in rows:
+            one, differs = self.completions[row], self.differs(row, 0)
+            number = one.vector if isinstance(one.vector, int) else row - self.own - 1
+            assert one.id is not None
+            found.append(
+                Answer(
+                    vector=number,
+                    completion=one.id,
+                    text=one.text,
+                    verdict=one.scores.verdict if one.scores else None,
+                    distance=self.distances[row],
+                    changed=self.legible(row) and (bool(differs) or self.distances[row] > self.limit(row, 0)),
+                    runaway=number in ran_away or bool(one.scores and one.scores.runaway),
+                    differs=differs,
+                )
             )
+        return found
+
+    def behaviour(
+        self, group: Sequence[int], name: str, words: tuple[str, ...], answers: Sequence[Answer]
+    ) -> Behaviour:
+        """The behaviour of a group of rows, and how many random vectors show it."""
+        centre = nearest_to_centre(self.places, group)
+        # duplicates, which stand aside, show it too; what is near for random vectors' answers follows their scatter
+        own = sum(row in group or self._shows(row, group, centre, 0.0) for row in range(1, self.own))
+        rows = range(self.own + 1, len(self.places))
+        control = sum(self._shows(row, group, centre, self.scatter) for row in rows)
+        return Behaviour(
+            name=name,
+            words=words,
+            vectors=tuple(answers[row - 1].vector for row in group),
+            representative=answers[centre - 1].vector,
+            distance=float(np.mean([self.distances[row] for row in group])),
+            control=control,
+            as_often=control > 0 and control / len(rows) >= own / (self.own - 1),
+            unsteered=False,
         )
-    return found
+
+    def _shows(self, row: int, group: Sequence[int], centre: int, near: float) -> bool:
+        """Whether a text shows what a group does: it raises the same flags, or is of the same kind, nearer to the group
+        than to the unsteered answer, and as near to it as two texts that say the same, or as ``near``."""
+        if not self.legible(row):
+            return False
+        if self.kinds[centre].flags and self.kinds[row].flags == self.kinds[centre].flags:
+            return True
+        middle = self.places[list(group)].mean(axis=0)
+        gap = 1 - float(self.places[row] @ middle / np.linalg.norm(middle))
+        nearer = gap < self.distances[row] or bool(self.differs(row, 0))
+        return nearer and not self.differs(row, centre) and gap <= max(self.limit(row, centre), near)
 
 
-def _aside(answers: Sequence[Answer], unsteered: str, likeness: np.ndarray) -> list[SetAside]:
-    """Each vector that is not looked at, with the first reason that holds."""
+def _names(
+    groups: Sequence[Sequence[int]], unsteered: Sequence[int], reading: _Reading, judged: Mapping[int, str]
+) -> list[str]:
+    """A name for each group: the judge's, where there is one, else by rules."""
+
+    def group(rows: Sequence[int], centre: int) -> Group:
+        return Group(reading.texts[centre], [reading.texts[row] for row in rows], reading.kinds[centre])
+
+    centres = [nearest_to_centre(reading.places, rows) for rows in groups]
+    given = [judged.get(reading.completions[centre].id or 0, "") for centre in centres]
+    return behaviour_names(
+        [group(rows, centre) for rows, centre in zip(groups, centres, strict=True)],
+        group(unsteered, 0),
+        reading.texts[reading.own + 1 :],
+        reading.user,
+        given,
+    )
+
+
+def _aside(answers: Sequence[Answer], reading: _Reading, likeness: np.ndarray) -> list[SetAside]:
+    """Each vector that is not clustered, with the first reason that holds."""
     aside: list[SetAside] = []
-    kept: list[Answer] = []
-    for one in answers:
-        like = next((other for other in kept if likeness[one.vector, other.vector] > ALIKE), None)
-        same = next((other for other in kept if _flat(other.text) == _flat(one.text) != _flat(unsteered)), None)
+    kept: list[tuple[int, Answer]] = []
+    for row, one in enumerate(answers, start=1):
+        alike = [(at, other) for at, other in kept if likeness[one.vector, other.vector] > ALIKE]
+        like = next((other for at, other in alike if reading.same(row, at)), None)
+        told = _flat(one.text) != _flat(reading.texts[0])
+        same = next((other for _, other in kept if told and _flat(other.text) == _flat(one.text)), None)
         if one.runaway:
             reason = "runaway: it turns tokens of the prompt into attention sinks"
-        elif one.verdict == "broken" or not one.text.strip():
+        elif not reading.legible(row):
             reason = "broken: its answer cannot be read"
         elif like is not None:
             cosine = likeness[one.vector, like.vector]
@@ -121,17 +224,10 @@ def _aside(answers: Sequence[Answer], unsteered: str, likeness: np.ndarray) -> l
         elif same is not None:
             reason = f"duplicate: it says the same as vector {same.vector}"
         else:
-            kept.append(one)
+            kept.append((row, one))
             continue
         aside.append(SetAside(vector=one.vector, reason=reason))
     return aside
-
-
-def _nearest(place: np.ndarray, centres: Sequence[np.ndarray], threshold: float) -> int | None:
-    """Which centre says the same as ``place``, if one does."""
-    cosines = [float(place @ centre / np.linalg.norm(centre)) for centre in centres]
-    best = int(np.argmax(cosines))
-    return best if 1 - cosines[best] <= threshold else None
 
 
 def _flat(text: str) -> str:

@@ -1,13 +1,16 @@
 """Explorations: what came of one press of Explore, a JSON file each."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
 from melbo_app.library.searches import Tried
+
+UNSTEERED = "as without steering"
+"""The name of the answers that did not change."""
 
 RadiusRule = Literal["search", "calibration", "curve", "suggested"]
 RADIUS_RULES: tuple[RadiusRule, ...] = ("search", "calibration", "curve", "suggested")
@@ -64,8 +67,12 @@ class ChosenRadius(BaseModel):
 
 
 class Answer(BaseModel):
-    """What one vector says. ``completion`` is the id of the text, ``distance`` its cosine distance from the unsteered
-    one; ``changed`` tells whether it is farther than two answers of the same meaning are, and not broken."""
+    """What one vector says.
+
+    ``completion`` is the id of the text, ``distance`` its cosine distance from the unsteered one. A readable answer has
+    ``changed`` where it ``differs`` in kind from the unsteered one (``analysis/traits.py``), or is farther from it
+    than two answers of the same meaning are.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -76,6 +83,8 @@ class Answer(BaseModel):
     distance: FiniteFloat
     changed: bool
     runaway: bool = False
+    differs: tuple[str, ...] = ()
+    """Kinds of difference from the unsteered answer; none in files of older versions."""
 
 
 class Elsewhere(BaseModel):
@@ -96,25 +105,39 @@ class Elsewhere(BaseModel):
 
 class Behaviour(BaseModel):
     """Answers that say the same. ``representative`` is the vector whose answer is nearest to their centre, ``words``
-    what sets them apart from all other answers; ``control`` is the number of random vectors that say this as well."""
+    are those that set them apart from all other answers."""
 
     model_config = ConfigDict(frozen=True)
 
+    name: str
+    """What the answers do, in the third person (``analysis/naming.py``)."""
     words: tuple[str, ...]
     vectors: tuple[int, ...]
     representative: int
     distance: FiniteFloat
     """Mean cosine distance of the answers from the unsteered one."""
     control: int
+    """How many random vectors of the same R show it."""
+    as_often: bool = False
+    """Whether random vectors show it as often as the vectors do."""
     elsewhere: Elsewhere | None = None
-    """None: it was not tried on other prompts."""
+    """What its vector does on other prompts; None: that was not tried."""
     unsteered: bool
-    """Whether the unsteered answer is one of them."""
+    """Whether these are the answers that stay as they are without steering."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, values: Any) -> Any:
+        """Files of older versions hold no name: it was made of the words."""
+        if not isinstance(values, dict) or values.get("name"):
+            return values
+        words = ", ".join(values.get("words", ())) or "no words of its own"
+        return {**values, "name": UNSTEERED if values.get("unsteered") else words}
 
     @property
-    def name(self) -> str:
-        """What people call it."""
-        return "as without steering" if self.unsteered else ", ".join(self.words) or "no words of its own"
+    def new(self) -> bool:
+        """Whether steering made it: neither the unsteered answer nor as many random vectors show it."""
+        return not self.unsteered and not self.as_often
 
 
 class SetAside(BaseModel):
@@ -182,21 +205,34 @@ class Exploration(Measured):
 
     @property
     def new(self) -> int:
-        """How many behaviours there are besides that of the unsteered answer."""
-        return sum(not one.unsteered for one in self.behaviours)
+        """How many behaviours there are that neither the unsteered answer nor as many random vectors show."""
+        return sum(one.new for one in self.behaviours)
+
+    def behaviour_of(self, vector: int) -> Behaviour | None:
+        """The behaviour that an answer is part of; None for one that was set aside."""
+        return next((one for one in self.behaviours if vector in one.vectors), None)
 
     @property
     def sentence(self) -> str:
-        """All of it in a few words: “8 vectors, R = 0.2, 5 behaviours: …”."""
-        new = [one for one in self.behaviours if not one.unsteered]
-        count = f"{len(new)} behaviour{'s' * (len(new) != 1)}"
-        names = ": " + "; ".join(f"“{one.name}” ({len(one.vectors)})" for one in new) if new else ""
+        """The result in a few words: “8 vectors, R = 0.2 × the median norm, 5 behaviours: …”."""
+        new = [one for one in self.behaviours if one.new]
+        often = [one for one in self.behaviours if one.as_often and not one.unsteered]
+        parts = [f"{len(self.answers)} vectors, R = {self.radius.relative_radius:.2g} × the median norm, "]
+        if new:
+            names = "; ".join(f"{one.name} ({len(one.vectors)})" for one in new)
+            parts.append(f"{len(new)} behaviour{'s' * (len(new) != 1)}: {names}. ")
+        else:
+            parts.append("0 behaviours. No behaviour that random vectors of the same R do not show; ")
+            parts.append("the farthest answers are below. ")
+        if often:
+            names = "; ".join(f"{one.name} ({len(one.vectors)}, random {one.control})" for one in often)
+            parts.append(f"Random vectors show this as often: {names}. ")
         changed, control = (sum(one.changed for one in answers) for answers in (self.answers, self.control))
-        return (
-            f"{len(self.answers)} vectors, R = {self.radius.relative_radius:.2g} × the median norm, {count}{names}. "
-            f"{changed} of {len(self.answers)} answers changed in meaning, {control} of {len(self.control)} under "
-            f"random vectors; {len(self.aside)} set aside."
+        parts.append(
+            f"{changed} of {len(self.answers)} answers changed, {control} of {len(self.control)} under random vectors; "
+            f"{len(self.aside)} set aside."
         )
+        return "".join(parts)
 
 
 class Explorations(JsonFiles[Exploration]):

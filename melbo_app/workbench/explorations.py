@@ -20,6 +20,7 @@ from melbo_app.jobs.calibration import CalibratedRadius
 from melbo_app.jobs.curve_making import CurveMaking
 from melbo_app.jobs.elsewhere import RANDOM, kind_of, other_prompts
 from melbo_app.jobs.exploring import ExploreProgress, check_settings, explore
+from melbo_app.jobs.generality import GeneralityProgress
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.mapping import embed
 from melbo_app.jobs.request import ExploreRequest
@@ -28,7 +29,6 @@ from melbo_app.jobs.training import TrainingSuggestion, command, is_of, training
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Comparison
 from melbo_app.library.explorations import ChosenRadius, Exploration, ExploreSettings
-from melbo_app.jobs.generality import GeneralityProgress
 from melbo_app.library.generality import Generality
 from melbo_app.library.searches import Search
 from melbo_app.workbench.base import HERE, Stop

@@ -1,5 +1,6 @@
 """Explore through the workbench: its stages, what is looked up, what is set aside, stops, and the job."""
 
+import json
 from datetime import UTC, datetime
 
 import numpy as np
@@ -15,7 +16,7 @@ from melbo_app.jobs.findings import read
 from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completions import Completion, Scores
-from melbo_app.library.explorations import ExploreSettings
+from melbo_app.library.explorations import Behaviour, Exploration, ExploreSettings, SetAside
 from melbo_app.results import explored
 from melbo_app.ui.components.exploration import finished, halted
 from melbo_app.workbench import Workbench, explorations
@@ -75,12 +76,9 @@ def test_a_second_time_nothing_is_trained_and_nothing_generated(bench, monkeypat
 def test_the_card_of_what_stays_as_without_steering_shows_the_unsteered_text(bench):
     found = result_of(bench.explore(PROMPT, QUICK.model_copy(update={"threshold": 1.9})))
     [group] = [one for one in found.behaviours if one.unsteered]
-    moved = [one.model_copy(update={"changed": one.vector == group.vectors[0]}) for one in found.answers]
-    [card] = [
-        one for one in finished(found.model_copy(update={"answers": tuple(moved)}), {})["cards"] if one["unsteered"]
-    ]
+    assert all(not found.answer(vector).changed for vector in group.vectors)
+    [card] = [one for one in finished(found, {})["cards"] if one["unsteered"]]
     assert (card["text"], card["verdict"], card["flags"]) == (found.baseline, None, [])
-    assert card["meta"].endswith("1 of them changed in meaning")
 
 
 def test_a_stop_leaves_what_is_done_of_the_stages(bench):
@@ -141,7 +139,7 @@ def answer(vector, text, number, **scores):
     )  # fmt: skip
 
 
-UNSTEERED = "a fine day by the sea"
+UNSTEERED = "a fine day by the sea, and hardly any wind"
 
 
 def found(texts, axes, likeness=None, ran_away=(), control=(), threshold=0.4, **scores):
@@ -170,7 +168,7 @@ def test_a_runaway_a_broken_answer_and_duplicates_are_set_aside():
     likeness = np.eye(6)
     likeness[4, 1] = likeness[1, 4] = 0.95
     texts = ["salad", "pirate", "word word", "pancake", "ahoy", "pan cake"]
-    six = found(texts, [3, 1, 4, 2, 5, 2], likeness, ran_away={0}, of_2={"verdict": "broken"}, of_3={"runaway": 0.0})
+    six = found(texts, [3, 1, 4, 2, 1, 2], likeness, ran_away={0}, of_2={"verdict": "broken"}, of_3={"runaway": 0.0})
     reasons = {one.vector: one.reason for one in six.aside}
     assert set(reasons) == {0, 2, 4}
     assert reasons[0].startswith("runaway") and reasons[2].startswith("broken")
@@ -179,16 +177,75 @@ def test_a_runaway_a_broken_answer_and_duplicates_are_set_aside():
     assert not six.answers[2].changed  # what cannot be read has not changed its meaning
 
 
+def test_vectors_that_change_the_same_are_no_duplicates_where_their_answers_differ():
+    likeness = np.full((2, 2), 0.95)
+    assert found(["pirate", "pancake"], [1, 2], likeness).aside == ()
+    refused = found(["I'm sorry, but I can't say that.", "pirate"], [1, 1], likeness)
+    assert refused.aside == () and [one.vectors for one in refused.behaviours] == [(0,), (1,)]
+
+
 def test_the_same_words_are_a_duplicate_but_not_those_of_the_unsteered_answer():
     four = found(["pirate", " pirate\n", UNSTEERED, UNSTEERED], [1, 1, 0, 0])
     assert [(one.vector, one.reason) for one in four.aside] == [(1, "duplicate: it says the same as vector 0")]
     assert [one.vectors for one in four.behaviours] == [(0,), (2, 3)]
 
 
-def test_how_far_random_answers_are_decides_what_is_the_same():
+def test_how_far_random_answers_are_decides_what_is_the_same_within_bounds():
     near, far = found(["x"], [1], control=[0] * 4, threshold=None), found(["x"], [1], control=[0, 2, 3], threshold=None)
     assert (near.threshold, near.answers[0].changed) == (0.1, True)
-    assert (far.threshold, far.answers[0].changed) == (1.0, False)
+    assert (far.threshold, far.answers[0].changed) == (0.35, True)
+
+
+def test_random_answers_of_another_kind_do_not_raise_the_distance():
+    refusals = [answer(at, "I'm sorry, but I can't say that.", 60 + at) for at in range(4)]
+    steered = [answer(None, UNSTEERED, 1), answer(0, "x", 2)]
+    random = [answer(None, UNSTEERED, 50), *refusals]
+    read_ = read(steered, random, np.eye(6)[[0, 1, 0, 2, 3, 4, 5]], np.eye(1), (), None)
+    assert read_.threshold == 0.1 and all(one.changed and "refusal" in one.differs for one in read_.control)
+
+
+def test_what_random_vectors_show_as_often_is_not_new():
+    both = found(["pirate", "ahoy", "pancake"], [1, 1, 2], control=[1, 0, 0])
+    assert [(one.vectors, one.control, one.as_often) for one in both.behaviours] == [
+        ((0, 1), 1, False),
+        ((2,), 0, False),
+    ]
+    often = found(["pirate", "pancake", UNSTEERED], [1, 2, 0], control=[1, 0, 0])
+    assert [(one.vectors, one.as_often, one.new) for one in often.behaviours] == [
+        ((1,), False, True), ((0,), True, False), ((2,), False, False),
+    ]  # fmt: skip
+
+
+def test_duplicates_count_when_vectors_are_compared_with_random_ones():
+    four = found(["pirate", "pirate", "pirate", UNSTEERED], [1, 1, 1, 0], control=[1, 1, 0, 0])
+    assert next((one.vectors, one.control, one.as_often) for one in four.behaviours) == ((0,), 2, False)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_flag_is_never_filed_under_as_without_steering(place):
+    flagged = "Das Museum öffnet am Morgen um neun Uhr und schließt am Abend."
+    [behaviour] = found([flagged], [place], threshold=1.9).behaviours
+    assert (behaviour.unsteered, behaviour.name) == (False, "answers in German")
+    [refused] = found(["I'm sorry, but I can't help with that."], [place], threshold=1.9).behaviours
+    assert (refused.unsteered, refused.name) == (False, "refuses")
+
+
+def test_broken_answers_change_nothing_and_show_nothing():
+    salad = {"verdict": "broken"}
+    one = found(["pirate", "I'm sorry, but I can't. can't can't"], [1, 2], of_1=salad)
+    assert [answer.changed for answer in one.answers] == [True, False]
+    steered = [answer(None, UNSTEERED, 1), answer(0, "pirate", 2)]
+    random = [answer(None, UNSTEERED, 50), answer(0, "pirate", 51, **salad)]
+    [behaviour] = read(steered, random, np.eye(3)[[0, 1, 0, 1]], np.eye(1), (), 0.4).behaviours
+    assert behaviour.control == 0
+
+
+def test_a_name_by_a_judge_comes_first():
+    steered = [answer(None, UNSTEERED, 1), answer(0, "pirate", 2), answer(1, "pancake", 3)]
+    control = [answer(None, UNSTEERED, 50)]
+    said = read(steered, control, np.eye(3)[[0, 1, 2, 0]], np.eye(2), (), 0.4, {2: "speaks like a pirate"})
+    assert said.behaviours[0].name == "speaks like a pirate"
+    assert "pancake" in said.behaviours[1].name
 
 
 def test_all_may_be_set_aside():
@@ -221,8 +278,57 @@ def test_the_summary_has_all_that_was_found(bench):
     said = explored(result_of(bench.explore(PROMPT, QUICK)))
     assert said["sentence"].startswith("3 vectors, R = 0.5 × the median norm, ")
     assert 0 <= said["changed"] <= 1 and len(said["control"]) == 3
-    for one in said["behaviours"]:
-        assert one["text"] == said["answers"][one["representative"]]["text"]
+    texts = {one["vector"]: one["text"] for one in said["answers"]}
+    assert all(one["text"] == texts[one["representative"]] for one in said["behaviours"])
+
+
+def test_nothing_is_hidden_and_the_farthest_answers_come_first(bench):
+    result = result_of(bench.explore(PROMPT, QUICK))
+    aside = SetAside(vector=1, reason="duplicate: it says the same as vector 0")
+    kept = tuple(one.model_copy(update={"vectors": tuple({*one.vectors} - {1})}) for one in result.behaviours)
+    said = explored(result.model_copy(update={"aside": (aside,), "behaviours": kept}))
+    for name, answers in (("answers", result.answers), ("control", result.control)):
+        distances = [one["distance"] for one in said[name]]
+        assert distances == sorted(distances, reverse=True)
+        assert {(one["vector"], one["text"], one["verdict"]) for one in said[name]} == {
+            (one.vector, one.text, one.verdict) for one in answers
+        }
+    lines = {one["vector"]: one for one in said["answers"]}
+    assert (lines[1]["aside"], lines[1]["behaviour"]) == (aside.reason, None)
+    for one in kept:
+        assert all(lines[vector]["behaviour"] == one.name for vector in one.vectors)
+    assert all(one["behaviour"] is None and one["aside"] is None for one in said["control"])
+
+
+def test_files_of_older_versions_still_open(bench):
+    result = result_of(bench.explore(PROMPT, QUICK))
+    old = result.model_dump(mode="json")
+    for one in old["answers"] + old["control"]:
+        del one["differs"]
+    group = {"vectors": [0], "representative": 0, "distance": 0.5, "control": 0}
+    old["behaviours"] = [
+        group | {"words": ["pirate", "gold"], "unsteered": False}, group | {"words": [], "unsteered": False},
+        group | {"words": [], "unsteered": True},
+    ]  # fmt: skip
+    opened = Exploration.model_validate_json(json.dumps(old))
+    assert [one.name for one in opened.behaviours] == ["pirate, gold", "no words of its own", "as without steering"]
+    assert opened.new == 2 and not any(one.as_often for one in opened.behaviours)
+    assert explored(opened)["behaviours"][0]["name"] == "pirate, gold" and finished(opened, {})["cards"]
+
+
+def test_where_random_vectors_show_all_of_it_the_sentence_says_so(bench):
+    result = result_of(bench.explore(PROMPT, QUICK))
+    one = Behaviour(
+        name="asks back", words=(), vectors=(0,), representative=0, distance=0.5, control=2, as_often=True,
+        unsteered=False,
+    )  # fmt: skip
+    nothing = result.model_copy(update={"behaviours": (one,)})
+    assert (
+        nothing.new == 0 and "0 behaviours. No behaviour that random vectors of the same R do not" in nothing.sentence
+    )
+    assert "Random vectors show this as often: asks back (1, random 2)." in nothing.sentence
+    new = result.model_copy(update={"behaviours": (one.model_copy(update={"as_often": False}),)})
+    assert new.new == 1 and "1 behaviour: asks back (1). " in new.sentence
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ _MACHINE = {
     "helpful", "friendly", "robot", "agent", "companion", "software", "text", "based", "computer", "conversational",
     "large", "digital", "artificial", "intelligence",
 }  # fmt: skip
-_MODELS = {"smollm", "gpt", "chatgpt", "claude", "gemma", "llama", "mistral", "phi", "qwen"}
+MODELS = {"smollm", "gpt", "chatgpt", "claude", "gemma", "llama", "mistral", "phi", "qwen"}
 """What models call themselves by themselves."""
 _PLAIN = {"the", "a", "an", "your", "just", "very", "own", "true", "real", "new", "old"}
 
@@ -51,6 +51,12 @@ def personas(text: str) -> list[tuple[str, frozenset[str]]]:
     return found
 
 
+def speaker(text: str) -> str | None:
+    """The first name or role by which ``text`` says that it speaks, as it stands there."""
+    found = personas(text)
+    return _SELF.sub("", found[0][0], count=1).strip() if found else None
+
+
 def persona_flag(text: str, baseline: str, system: str | None) -> Flag | None:
     """Whether ``text`` names a speaker whom neither the baseline nor the system prompt names.
 
@@ -60,10 +66,10 @@ def persona_flag(text: str, baseline: str, system: str | None) -> Flag | None:
     before, now = personas(baseline), personas(text)
     usual = frozenset[str]().union(*(who for _, who in before))
     asked = frozenset(re.findall(r"\w+", (system or "").casefold()))
-    if not (asked or usual) or asked & _MACHINE or usual & {"machine"}:
+    if not (asked or usual) or asked & _MACHINE or usual & (MODELS | {"machine"}):
         usual |= {"machine"}
     if not asked:
-        usual |= _MODELS
+        usual |= MODELS
     if not now or any(who & (usual | asked) for _, who in now):
         return None
     told = f"without steering it says {quote(before[0][0])}" if before else "without steering it does not say that"

@@ -33,13 +33,14 @@ def _languages(text: str) -> tuple[tuple[str, str], ...]:
     """The languages of the whole and of its sentences, as (ISO 639 code, passage), where they are clear."""
     found = []
     for passage in (text, *_PASSAGE.findall(text)):
-        spoken = _language(passage)
+        spoken = main_language(passage)
         if spoken is not None:
             found.append((spoken, passage))
     return tuple(found)
 
 
-def _language(passage: str) -> str | None:
+def main_language(passage: str) -> str | None:
+    """The language of a passage as an ISO 639 code; None where it is too short or not clear."""
     letters = [one for one in passage if one.isalpha()]
     if len(letters) < LEAST_LETTERS:
         return None

@@ -8,13 +8,15 @@ import gradio as gr
 
 from melbo_app.jobs.exploring import STAGES, Stage
 from melbo_app.library.explorations import Exploration
-from melbo_app.results import explored
+from melbo_app.results import AnswerLine, BehaviourLine, FlagLine, explored
 from melbo_app.ui.components.live import live
 
 
 def exploration_view(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
-    """Value: {stages, sentence, facts, cards, aside, bank, bank_hash, message}; see the functions below. Events: open,
-    with the vectors of a behaviour, and annotate: bank, bank_hash, vector."""
+    """Value: {stages, sentence, facts, tried, cards, tables, bank, bank_hash, message}; see the functions below.
+
+    Events: open, with the vectors of a behaviour, and annotate: bank, bank_hash, vector.
+    """
     return live("exploration", value, elem_id=elem_id)
 
 
@@ -31,16 +33,20 @@ def halted(stages: Sequence[Stage]) -> dict[str, Any]:
 
 def finished(found: Exploration, names: dict[int, str]) -> dict[str, Any]:
     """The component's value for what was found; ``names`` are the labels of the bank's vectors."""
+    said = explored(found)
     told = (
         found.radius.sentence,
         f"{len(found.answers)} vectors, on the shelf as “{found.bank}”",
         f"{len(found.answers)} answers, {len(found.control)} under random vectors, and the unsteered one",
         f"answers closer than {found.threshold:.2g} count as the same",
         f"{_counted(found.new, 'new behaviour')}, {_counted(len(found.aside), 'vector')} set aside",
+        f"on {found.settings.elsewhere} other prompts"
+        if any(one.elsewhere for one in found.behaviours)
+        else "not tried",
     )
     stages = [
-        _stage(name, "done", 1.0, f"{said} · {found.seconds.get(name, 0):.0f} s")
-        for name, said in zip(STAGES, told, strict=True)
+        _stage(name, "done", 1.0, f"{line} · {found.seconds.get(name, 0):.0f} s")
+        for name, line in zip(STAGES, told, strict=True)
     ]
     return {
         "stages": stages,
@@ -50,10 +56,15 @@ def finished(found: Exploration, names: dict[int, str]) -> dict[str, Any]:
             f"{found.control_readable_diversity:.2f} · {found.readable:.0%} of the answers are readable · "
             f"blocks {found.source} → {found.target}, scope {found.scope}"
         ),
+        "tried": [
+            {"text": one.sentence, "chosen": one.radius == found.radius.radius, "example": one.example}
+            for one in found.tried
+        ],
         "baseline": found.baseline,
-        "cards": _cards(found, names),
-        "aside": [
-            {"vector": one.vector, "reason": one.reason, "text": found.answer(one.vector).text} for one in found.aside
+        "cards": _cards(found, said["behaviours"], names),
+        "tables": [
+            _table("All answers, the farthest from the unsteered one first", said["answers"], names),
+            _table("Random vectors of the same R", said["control"], None),
         ],
         "bank": found.bank,
         "bank_hash": found.bank_hash,
@@ -64,18 +75,17 @@ def _stage(name: str, state: str, fraction: float, told: str) -> dict[str, Any]:
     return {"name": name, "state": state, "fraction": fraction, "told": told}
 
 
-def _cards(found: Exploration, names: dict[int, str]) -> list[dict[str, Any]]:
+def _cards(found: Exploration, behaviours: Sequence[BehaviourLine], names: dict[int, str]) -> list[dict[str, Any]]:
     cards = []
-    for one in explored(found)["behaviours"]:
-        parts = [_counted(len(one["vectors"]), "vector"), f"distance {one['distance']:.2f}"]
-        if one["control"]:
-            parts.append(f"{one['control']} of {len(found.control)} random vectors say it too")
-        text, said, flags = one["text"], f"vector {one['representative']} says", one["flags"]
+    for one in behaviours:
+        parts = [_counted(len(one["vectors"]), "vector")]
+        parts.append(f"{one['control']} of {len(found.control)} random vectors" + ", as often" * one["as_often"])
+        parts.append(f"distance {one['distance']:.2f}")
+        if one["elsewhere"]:
+            parts.append(one["elsewhere"]["sentence"])
+        text, said, flags = one["text"], f"vector {one['representative']} says", _flags(one["flags"])
         verdict = found.answer(one["representative"]).verdict
         if one["unsteered"]:
-            changed = sum(found.answer(vector).changed for vector in one["vectors"])
-            if changed:  # near to others of the group, but not to the unsteered text itself
-                parts.append(f"{changed} of them changed in meaning")
             text, said, flags, verdict = found.baseline, "the unsteered text", [], None
         cards.append(
             {
@@ -85,11 +95,44 @@ def _cards(found: Exploration, names: dict[int, str]) -> list[dict[str, Any]]:
                 "said": said,
                 "verdict": verdict,
                 "unsteered": one["unsteered"],
-                "flags": [{"text": flag["kind"], "title": flag["reason"]} for flag in flags],
+                "often": one["as_often"],
+                "flags": flags,
                 "vectors": [{"vector": vector, "name": names.get(vector, "")} for vector in one["vectors"]],
             }
         )
     return cards
+
+
+def _table(title: str, answers: Sequence[AnswerLine], names: dict[int, str] | None) -> dict[str, Any]:
+    """A table of answers; those of random vectors have no ``names``, for they cannot be labelled."""
+    return {
+        "title": title,
+        "labels": names is not None,
+        "rows": [
+            {
+                "vector": one["vector"],
+                "name": (names or {}).get(one["vector"], ""),
+                "text": one["text"],
+                "distance": f"{one['distance']:.2f}",
+                "verdict": one["verdict"],
+                "flags": _flags(one["flags"]),
+                "put": f"set aside, {one['aside']}" if one["aside"] else one["behaviour"] or _change(one),
+            }
+            for one in answers
+        ],
+    }
+
+
+def _change(one: AnswerLine) -> str:
+    """Whether a random vector's answer changed, and in which kind."""
+    if not one["changed"]:
+        return ""
+    kinds = [kind for kind in one["differs"] if kind != "flag"]
+    return f"changed ({', '.join(kinds)})" if kinds else "changed"
+
+
+def _flags(raised: Sequence[FlagLine]) -> list[dict[str, str]]:
+    return [{"text": flag["kind"], "title": flag["reason"]} for flag in raised]
 
 
 def _counted(number: int, what: str) -> str:

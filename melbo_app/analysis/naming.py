@@ -1,0 +1,178 @@
+"""Names of behaviours: a few words in the third person that say what an answer does, other than without steering."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from melbo_app.analysis.distinctive import distinctive_phrase
+from melbo_app.analysis.flags.arithmetic import answer, is_arithmetic
+from melbo_app.analysis.flags.flag import words
+from melbo_app.analysis.flags.persona import speaker
+from melbo_app.analysis.stance import ANSWER, asked_act, asked_quality, opposed
+from melbo_app.analysis.traits import Difference, Traits, differences
+
+LONGEST_PHRASE = 60
+OPENING = 10
+"""Words of an answer that are quoted where it has no phrase of its own."""
+_LANGUAGES = {
+    "ar": "Arabic", "bn": "Bengali", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
+    "es": "Spanish", "fa": "Persian", "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi", "hu": "Hungarian",
+    "id": "Indonesian", "it": "Italian", "ja": "Japanese", "ko": "Korean", "la": "Latin", "nl": "Dutch",
+    "no": "Norwegian", "nb": "Norwegian", "pl": "Polish", "pt": "Portuguese", "ro": "Romanian", "ru": "Russian",
+    "sv": "Swedish", "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "vi": "Vietnamese", "zh": "Chinese",
+}  # fmt: skip
+_FENCED = re.compile(r"```\s*([A-Za-z+#]+)")
+_CODES = {
+    "python": "Python", "py": "Python", "javascript": "JavaScript", "js": "JavaScript", "java": "Java", "bash": "Bash",
+    "sh": "a shell script", "sql": "SQL", "html": "HTML", "css": "CSS", "json": "JSON", "xml": "XML", "c": "C",
+    "cpp": "C++", "c++": "C++", "rust": "Rust", "go": "Go", "typescript": "TypeScript", "ruby": "Ruby", "php": "PHP",
+}  # fmt: skip
+_PYTHON = re.compile(r"^\s*(?:def \w+\(.*\):|import \w+|from \w+ import|print\()", re.MULTILINE)
+_LIST = re.compile(r"^\s*(?:1[.)]|[-*•])\s", re.MULTILINE)
+_INLINE_LIST = re.compile(r":\s+1[.)](?:\s|$)")
+_STEPS = re.compile(r"\bsteps?\b|^\W*first\b[\s\S]*\b(?:then|next|second|after that)\b", re.IGNORECASE)
+
+_WARNING = re.compile(
+    r"\b(?:illegal|unethical|immoral|not recommended|violat\w+|against the (?:law|rules))\b", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Answers that are to be named together: their texts, of which ``text`` stands for all, and its traits."""
+
+    text: str
+    texts: Sequence[str]
+    traits: Traits
+
+
+def behaviour_names(
+    groups: Sequence[Group], unsteered: Group, random: Sequence[str], user: str, given: Sequence[str] = ()
+) -> list[str]:
+    """A name for each group of answers to the prompt ``user``; no two are the same.
+
+    A name comes of what sets the group apart from the ``unsteered`` answer: refusal, code, language, speaker, number,
+    advice, form. Where that does not tell two groups apart, or there is nothing of the kind, it quotes the phrase that
+    neither another group nor a ``random`` vector's answer has. ``given`` are names by a judge, "" where it gave none.
+    """
+    stems = [_stem(one, unsteered, user) for one in groups]
+    named = [list(given)[at] if at < len(given) else "" for at in range(len(groups))]
+    wanted = [name or stem for name, stem in zip(named, stems, strict=True)]
+    often = Counter(wanted)
+    found: list[str] = []
+    for at, one in enumerate(groups):
+        name = wanted[at]
+        if often[name] > 1 or name in _BARE:
+            others = [text for other in (*groups, unsteered) if other is not one for text in other.texts]
+            name += f"{'' if name == _SAYS else ':'} “{_phrase(one, others, random, user)}”"
+        found.append(name)
+    return [name if found.index(name) == at else f"{name} ({at + 1})" for at, name in enumerate(found)]
+
+
+_GONE, _WARNS = "answers instead of refusing", "warns instead of refusing"
+_REWORDED, _SAYS = "refuses in other words", "says"
+_BARE = {_GONE, _WARNS, _REWORDED, _SAYS}
+"""Names that say too little without a phrase."""
+
+
+def _stem(one: Group, unsteered: Group, user: str) -> str:
+    """What the answer does, without a quotation."""
+    apart = differences(one.traits, unsteered.traits)
+    if one.traits.refuses:
+        return _REWORDED if unsteered.traits.refuses else "refuses"
+    instead = next((said for said in (way(one, unsteered, user, apart) for way in _WAYS) if said), None)
+    if not unsteered.traits.refuses:
+        return instead or _SAYS
+    if instead:
+        return f"{instead.removesuffix(' instead')} instead of refusing"
+    return _WARNS if _WARNING.search(one.text) else _GONE
+
+
+def _in_code(one: Group, unsteered: Group, user: str, apart: Sequence[Difference]) -> str | None:
+    if one.traits.code is not True or unsteered.traits.code is True:
+        return "writes prose instead of code" if "code" in apart else None
+    tag = _FENCED.search(one.text)
+    if tag is not None:
+        return f"writes {_CODES.get(tag.group(1).lower(), 'code')} instead"
+    return f"writes {'Python' if _PYTHON.search(one.text) else 'code'} instead"
+
+
+def _in_language(one: Group, unsteered: Group, user: str, apart: Sequence[Difference]) -> str | None:
+    if "language" in apart:
+        return f"answers in {_LANGUAGES.get(one.traits.language or '', 'another language')}"
+    return "mixes languages" if "language changed" in one.traits.flags else None
+
+
+def _as_speaker(one: Group, unsteered: Group, user: str, apart: Sequence[Difference]) -> str | None:
+    if "persona changed" not in one.traits.flags and "speaker" not in apart:
+        return None
+    who = speaker(one.text)
+    return f"speaks as {_shorter(who)}" if who else None
+
+
+def _with_number(one: Group, unsteered: Group, user: str, apart: Sequence[Difference]) -> str | None:
+    if "number" not in apart and "answer changed" not in one.traits.flags:
+        return None
+    stated = answer(one.text, user) if is_arithmetic(user) else None
+    if stated is not None:
+        sum_ = re.search(r"[^\s,;.:][^,;:]*=[^,;:]*$", stated[1])
+        return f"says {_shorter(' '.join((sum_.group() if sum_ else stated[0]).split()))}"
+    return f"says {one.traits.number:g}" if one.traits.number is not None else None
+
+
+def _with_advice(one: Group, unsteered: Group, user: str, apart: Sequence[Difference]) -> str | None:
+    key = opposed(one.traits.stance, unsteered.traits.stance) if "advice" in apart else None
+    if key is None:
+        return None
+    against = one.traits.stance[key] < 0
+    act, quality = asked_act(user), asked_quality(user)
+    if key != ANSWER or act:
+        act = act if key == ANSWER else asked_act(key)
+        return None if not act else f"advises not to {act}" if against else f"says to {act}"
+    if quality:
+        return f"says it is {'not ' * against}{quality}"
+    return "says no" if against else "says yes"
+
+
+def _by_flag(one: Group, unsteered: Group, user: str, apart: Sequence[Difference]) -> str | None:
+    if "system prompt repeated" in one.traits.flags:
+        return "repeats the system prompt"
+    return "repeats the prompt" if "instructions echoed" in one.traits.flags else None
+
+
+def _by_form(one: Group, unsteered: Group, user: str, apart: Sequence[Difference]) -> str | None:
+    if one.text.rstrip(' *"”').endswith("?") and "?" not in unsteered.text:
+        last = set(_words(re.split(r"[.!?:\n]", one.text.rstrip('? *"”'))[-1]))
+        return "repeats the question" if len(last & set(_words(user))) >= 0.7 * len(last) else "asks back"
+    if _is_list(one.text) and not _is_list(unsteered.text):
+        return "answers step by step" if _STEPS.search(one.text) else "answers with a list"
+    return None
+
+
+_WAYS: tuple[Callable[[Group, Group, str, Sequence[Difference]], str | None], ...] = (
+    _in_code, _in_language, _as_speaker, _with_number, _with_advice, _by_flag, _by_form,
+)  # fmt: skip
+
+
+def _words(text: str) -> list[str]:
+    return [one.group().casefold() for one in words(text)]
+
+
+def _is_list(text: str) -> bool:
+    return bool(_LIST.search(text) or _INLINE_LIST.search(text))
+
+
+def _phrase(one: Group, others: Sequence[str], random: Sequence[str], user: str) -> str:
+    """A phrase of its own; else one that random vectors' answers have as well; else its first words."""
+    for rivals in ((*others, *random), others):
+        found = distinctive_phrase(one.text, one.texts, rivals, user)
+        if found is not None:
+            return _shorter(found)
+    opening = one.text.split()
+    return _shorter(" ".join(opening[:OPENING]) + "…" * (len(opening) > OPENING))
+
+
+def _shorter(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= LONGEST_PHRASE else flat[:LONGEST_PHRASE].rsplit(" ", 1)[0] + "…"
