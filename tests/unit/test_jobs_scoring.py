@@ -224,7 +224,7 @@ def test_beside_a_baseline_of_nothing_a_text_is_measured_against_a_usual_one(ben
     assert scoring._scores(entry, found, -0.9).readability == scores.readability
 
 
-def test_a_text_from_the_library_has_the_verdict_as_it_is_given_now(bench, monkeypatch):
+def test_a_text_from_the_library_has_the_verdict_as_it_is_given_now(bench, bank, monkeypatch):
     first = steer(bench, [0], [6.5])
     monkeypatch.setattr(scoring, "readability", lambda *_: (0.5, "strange"))
     again = steer(bench, [0], [6.5])
