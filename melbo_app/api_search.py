@@ -6,16 +6,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from melbo_app.analysis.embedding import Embedder, bundled_folder
+from melbo_app.engine.effect import radius_of_change
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.compute import ComputeLock
 from melbo_app.jobs.curve_making import CurveMaking
 from melbo_app.jobs.looks import LOOK_DECODING, LOOK_PROMPTS, LOOK_STEPS, LOOK_VECTORS, Looks
-from melbo_app.jobs.search import START, SearchProgress, best_of, search
+from melbo_app.jobs.search import CHANGE, START, SearchProgress, best_of, radii_of, search
 from melbo_app.library.banks import Banks
 from melbo_app.library.completions import Completions
 from melbo_app.library.database import Database
@@ -38,17 +40,18 @@ def searched(
     config.check_width(lm.hidden_size)
     sample = replace(config, vectors=min(LOOK_VECTORS, config.vectors), steps=LOOK_STEPS, held_out=())
     asked = prompts[:LOOK_PROMPTS]
-    norm = ModelSlice(lm, encode(lm, asked), config.source, config.target).median_norm
+    piece = ModelSlice(lm, encode(lm, asked), config.source, config.target)
+    radii = radii_of(radius_of_change(piece, TokenScope.parse(config.scope), CHANGE))
     with TemporaryDirectory() as name:
         folder = Path(name)
         database = Database(folder / "search.sqlite")
         try:
             making = CurveMaking(
-                lm, lm.name, asked, sample, norm, None, False, LOOK_DECODING, Banks(folder / "banks", folder / "none"),
-                Completions(database), Embedder(bundled_folder()), Embeddings(database),
+                lm, lm.name, asked, sample, piece.median_norm, None, False, LOOK_DECODING,
+                Banks(folder / "banks", folder / "none"), Completions(database), Embedder(bundled_folder()), Embeddings(database),
                 Batching(ComputeLock(), memory_gb), stop,
             )  # fmt: skip
-            tried, _ = yield from search(Looks(making), START, seconds, stop)
+            tried, _ = yield from search(Looks(making), radii, START, seconds, stop)
         finally:
             database.close()
     best = tried[best_of(tried)[0]]

@@ -1,5 +1,6 @@
 """What vectors do on the prompts they were trained on, and on others."""
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -8,10 +9,16 @@ from torch import Tensor
 
 from melbo_app.engine.agreement import prompt_changes
 from melbo_app.engine.objective import PowerObjective
+from melbo_app.engine.orthogonal import random_rows
 from melbo_app.engine.scope import TokenScope, runaway_share
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.engine.training_result import Stop
+
+PROBES = 4
+"""Random vectors by which the change at an R is told."""
+PROBED = tuple(0.004 * 2.5**step for step in range(8))
+"""R that are tried, in units of the median residual norm: 0.004 to 2.4."""
 
 
 @dataclass(frozen=True)
@@ -91,3 +98,21 @@ def share_changed(piece: ModelSlice, scope: TokenScope, thetas: Tensor) -> float
     with torch.no_grad():
         shares = [piece.deltas(one[None])[0, mask].norm(dim=-1) / norms for one in thetas.to(piece.device)]
     return float(torch.stack(shares).mean())
+
+
+def radius_of_change(piece: ModelSlice, scope: TokenScope, share: float, seed: int = 0) -> float:
+    """R, in units of the median residual norm, at which random vectors change the target by ``share`` of its norm.
+
+    Four random vectors are tried at growing R; between the two around ``share`` the change is a power of R. Beyond
+    what can be reached R is the largest one tried.
+    """
+    rows = random_rows(min(PROBES, piece.width), piece.width, piece.median_norm, torch.Generator().manual_seed(seed))
+    low, below = 0.0, 0.0
+    for radius in PROBED:
+        found = share_changed(piece, scope, radius * rows)
+        if found >= share:
+            if not below:
+                return radius * share / found  # where little changes it is linear
+            return low * (radius / low) ** (math.log(share / below) / math.log(found / below))
+        low, below = radius, found
+    return low

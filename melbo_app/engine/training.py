@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from melbo_app.engine.ascent import Ascent
-from melbo_app.engine.effect import share_changed
+from melbo_app.engine.effect import PROBES, share_changed
 from melbo_app.engine.memory import budget, bytes_per_vector
 from melbo_app.engine.methods.contrast_pca import contrast_pca
 from melbo_app.engine.methods.difference_of_means import difference_of_means
@@ -40,8 +40,8 @@ METHODS: dict[Method, Callable[[Ascent], Training]] = {
 
 COPIES_OF_DELTA = 4
 """Δ itself, its unit vectors, and the gradients of both."""
-HEADROOM, PROBES = 1.25, 4
-"""How much more than random vectors trained ones are to change, at least, and how many random ones are tried."""
+HEADROOM = 1.25
+"""How much more than random vectors trained ones are to change, at least."""
 
 
 def with_saturation(piece: ModelSlice, config: TrainingConfig) -> TrainingConfig:

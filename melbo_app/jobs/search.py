@@ -13,14 +13,17 @@ from melbo_app.engine.training_config import TrainingProgress
 from melbo_app.errors import Stopped
 from melbo_app.library.searches import Tried
 
-RADII = (0.025, 0.035, 0.05, 0.07, 0.1, 0.14, 0.2, 0.28)
-"""Settings from weak to strong: R as multiples of the median norm, a factor of √2 apart."""
+CHANGE = 0.045
+"""The share of a target token's norm that random vectors change at the unit of R: what vectors do to texts begins at
+about the same change on four models, whose R for it are 0.01 to 0.1 × the median norm (docs/search.md)."""
+MULTIPLES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
+"""Settings from weak to strong: R as multiples of that unit, a factor of √2 apart."""
 BUDGET = 1.0
 """The effect budget of all of them: R, not the budget, limits how much weak vectors change."""
 SAFER = 0.4
 """The effect budget that is tried at an R at which texts break with ``BUDGET``."""
 START = 4
-"""Where a search begins that has nothing to go by: R = 0.1."""
+"""Where a search begins that has nothing to go by: the unit itself."""
 LOOKS = 5
 """Settings that are tried at most."""
 ENOUGH = 0.75
@@ -45,6 +48,11 @@ class SearchProgress:
     tried: tuple[Tried, ...] = ()
     note: str = ""
     """A line for the log of a job."""
+
+
+def radii_of(unit: float) -> tuple[float, ...]:
+    """R as multiples of the median norm, from weak to strong, for the unit found with a model and its prompts."""
+    return tuple(float(f"{multiple * unit:.3g}") for multiple in MULTIPLES)
 
 
 class Looking(Protocol):
@@ -77,7 +85,7 @@ def next_rung(tried: Mapping[int, Tried], start: int, count: int) -> int | None:
 
 
 def search(
-    looking: Looking, start: int, most_seconds: float, stop: Callable[[], bool]
+    looking: Looking, radii: Sequence[float], start: int, most_seconds: float, stop: Callable[[], bool]
 ) -> Generator[SearchProgress, None, tuple[list[Tried], bool]]:
     """What was tried, in order, and whether the search came to its own end.
 
@@ -95,14 +103,14 @@ def search(
         slowest = max((one.seconds for one in tried), default=0.0)
         if tried and time.monotonic() - began + slowest > most_seconds:
             return tried, False
-        rung = None if safer else next_rung(rungs, start, len(RADII))
+        rung = None if safer else next_rung(rungs, start, len(radii))
         if rung is None:
             edge = min((at for at, one in rungs.items() if one.broken), default=None)
             if safer or edge is None or _enough(rungs.values()):
                 break
-            setting, safer = Setting(RADII[edge], SAFER), True
+            setting, safer = Setting(radii[edge], SAFER), True
         else:
-            setting = Setting(RADII[rung], BUDGET)
+            setting = Setting(radii[rung], BUDGET)
         where = f"R = {setting.relative_radius:g} × median, effect budget {setting.effect_budget:g}"
         work = looking.look(setting)
         try:
@@ -143,9 +151,9 @@ def best_of(tried: Sequence[Tried]) -> tuple[int, str]:
     return chosen, f"texts break at all of {_settings(tried)}; this one keeps most: {tried[chosen].sentence}"
 
 
-def start_near(relative_radius: float) -> int:
+def start_near(radii: Sequence[float], relative_radius: float) -> int:
     """The setting nearest to an R that served another prompt."""
-    return min(range(len(RADII)), key=lambda rung: abs(RADII[rung] - relative_radius))
+    return min(range(len(radii)), key=lambda rung: abs(radii[rung] - relative_radius))
 
 
 def searching(progress: SearchProgress) -> TrainingProgress:

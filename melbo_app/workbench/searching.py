@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import StorageError
 from melbo_app.jobs.curve_making import CurveMaking
 from melbo_app.jobs.looks import LOOK_DECODING, LOOK_PROMPTS, LOOK_STEPS, LOOK_VECTORS, Looks
-from melbo_app.jobs.search import START, SearchProgress, best_of, search, start_near
+from melbo_app.jobs.search import CHANGE, START, SearchProgress, best_of, radii_of, search, start_near
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.explorations import SEARCH_SECONDS
 from melbo_app.library.searches import Search
@@ -68,9 +69,10 @@ class Searching(Shelf):
         if (known := self._searches.find(asked.key)) is not None and known.whole:
             return known
         near = self._searches.nearest(lm.weights_hash, config.source, config.target, config.scope)
-        start = START if near is None else start_near(near.best.relative_radius)
+        radii = radii_of(self._unit(prompts, config))
+        start = START if near is None else start_near(radii, near.best.relative_radius)
         looks = Looks(self._making(lm, prompts, config, median_norm, stop))
-        tried, whole = yield from search(looks, start, seconds, stop)
+        tried, whole = yield from search(looks, radii, start, seconds, stop)
         chosen, reason = best_of(tried)
         found = asked.model_copy(update={"tried": tuple(tried), "chosen": chosen, "reason": reason, "whole": whole})
         with suppress(StorageError):  # what cannot be kept is looked for again
@@ -94,6 +96,14 @@ class Searching(Shelf):
         """What was found last for the loaded model between these layers; None if nothing was, or no model is loaded."""
         state = self._model.state()
         return self._searches.nearest(state.weights_hash, source, target, scope) if state.weights_hash else None
+
+    def _unit(self, prompts: Sequence[Prompt], config: TrainingConfig) -> float:
+        """The unit of R of a search, in median norms."""
+        from melbo_app.engine.effect import radius_of_change
+
+        piece = self._reader.piece(self._model.get(), prompts, config.source, config.target)
+        with self._compute.hold():
+            return radius_of_change(piece, TokenScope.parse(config.scope), CHANGE)
 
     def _making(
         self, lm: "LanguageModel", prompts: Sequence[Prompt], config: TrainingConfig, median_norm: float, stop: Stop

@@ -13,18 +13,20 @@ from melbo_app.errors import Stopped
 from melbo_app.jobs.search import (
     BUDGET,
     LOOKS,
-    RADII,
     SAFER,
     START,
     Setting,
     best_of,
     next_rung,
+    radii_of,
     search,
     start_near,
 )
 from melbo_app.jobs.work import result_of
 from melbo_app.library.searches import Tried
 from melbo_app.workbench import Workbench
+
+RADII = radii_of(0.1)
 
 
 def tried(new: int = 0, readable: int = 8, random_new: int = 0, relative: float = 0.1, **others: Any) -> Tried:
@@ -55,7 +57,7 @@ class Planted:
 def test_where_there_is_a_window_it_is_found_from_any_start(new_from, width, start):
     broken_from = min(len(RADII), new_from + width)
     planted = Planted(new_from, broken_from)
-    found, whole = result_of(search(planted, start, 60, lambda: False))
+    found, whole = result_of(search(planted, RADII, start, 60, lambda: False))
     assert whole and 1 <= len(found) <= LOOKS
     assert len({*planted.asked}) == len(planted.asked)  # nothing is tried twice
     chosen, reason = best_of(found)
@@ -81,7 +83,7 @@ def test_a_setting_at_which_three_in_four_texts_are_new_ends_the_search():
     assert next_rung({4: tried(6, random_new=1)}, 4, 8) is not None  # random vectors say new things as well
     planted = Planted(0, 5)
     planted.look = lambda setting: iter_of(tried(7, relative=setting.relative_radius))  # type: ignore[method-assign]
-    assert len(result_of(search(planted, START, 60, lambda: False))[0]) == 1
+    assert len(result_of(search(planted, RADII, START, 60, lambda: False))[0]) == 1
 
 
 def iter_of(found: Tried) -> Generator[Any, None, Tried]:
@@ -91,7 +93,7 @@ def iter_of(found: Tried) -> Generator[Any, None, Tried]:
 
 def test_where_texts_break_the_same_r_is_tried_with_a_smaller_budget_at_the_end():
     planted = Planted(3, 5)
-    found, _ = result_of(search(planted, START, 60, lambda: False))
+    found, _ = result_of(search(planted, RADII, START, 60, lambda: False))
     assert planted.asked[-1] == Setting(RADII[5], SAFER)
     assert {one.effect_budget for one in found[:-1]} == {BUDGET}
     assert not found[-1].broken and found[best_of(found)[0]] == found[-1]  # here it is the best as well
@@ -123,7 +125,7 @@ def test_no_setting_is_begun_that_would_not_fit_into_the_time(monkeypatch):
     planted = Planted(3, 7)
     slow = lambda setting: iter_of(tried(1, relative=setting.relative_radius, seconds=20))  # noqa: E731
     planted.look = slow  # type: ignore[method-assign]
-    found, whole = result_of(search(planted, START, 45, lambda: False))
+    found, whole = result_of(search(planted, RADII, START, 45, lambda: False))
     assert len(found) == 3 and not whole  # looked at after 10, 20 and, too late, 30 s
 
 
@@ -137,7 +139,7 @@ def test_a_stop_keeps_what_was_tried_and_one_before_the_first_setting_raises():
             pressed.append(True)
             return (yield from super().look(setting))
 
-    found, whole = result_of(search(Stopping(3, 7), START, 60, lambda: False))
+    found, whole = result_of(search(Stopping(3, 7), RADII, START, 60, lambda: False))
     assert len(found) == 1 and not whole
 
     def at_once(setting: Setting) -> Generator[Any, None, Tried]:
@@ -147,11 +149,11 @@ def test_a_stop_keeps_what_was_tried_and_one_before_the_first_setting_raises():
     planted = Planted(3, 7)
     planted.look = at_once  # type: ignore[method-assign]
     with pytest.raises(Stopped):
-        result_of(search(planted, START, 60, lambda: False))
+        result_of(search(planted, RADII, START, 60, lambda: False))
 
 
 def test_the_nearest_setting_to_an_r():
-    assert [RADII[start_near(r)] for r in (0.001, 0.05, 0.11, 0.3, 5)] == [0.025, 0.05, 0.1, 0.28, 0.28]
+    assert [RADII[start_near(RADII, r)] for r in (0.001, 0.05, 0.11, 0.3, 5)] == [0.025, 0.05, 0.1, 0.28, 0.28]
 
 
 # --- through the workbench --------------------------------------------------------------------------------------------
@@ -180,15 +182,17 @@ def test_a_search_is_looked_up_and_its_r_is_offered_to_the_next_prompt(bench: Wo
     found = result_of(bench.find_settings([PROMPT], config))
     assert bench.latest_search(config.source, config.target, config.scope) == found
     began: list[int] = []
+    used: list[Any] = []
 
-    def spy(looking: Any, start: int, seconds: float, stop: Any) -> Any:
+    def spy(looking: Any, radii: Any, start: int, seconds: float, stop: Any) -> Any:
         began.append(start)
-        return search(looking, start, seconds, stop)
+        used.append(radii)
+        return search(looking, radii, start, seconds, stop)
 
     monkeypatch.setattr("melbo_app.workbench.searching.search", spy)
     assert result_of(bench.find_settings([PROMPT], config)) == found and began == []
     result_of(bench.find_settings([replace(PROMPT, user="another one")], config))
-    assert began == [start_near(found.best.relative_radius)]
+    assert began == [start_near(used[0], found.best.relative_radius)]
 
 
 def test_a_training_takes_the_r_and_the_budget_that_were_found(bench: Workbench):
