@@ -48,8 +48,8 @@ def searched(
         try:
             making = CurveMaking(
                 lm, lm.name, asked, sample, piece.median_norm, None, False, LOOK_DECODING,
-                Banks(folder / "banks", folder / "none"), Completions(database), Embedder(bundled_folder()), Embeddings(database),
-                Batching(ComputeLock(), memory_gb), stop,
+                Banks(folder / "banks", folder / "none"), Completions(database), Embedder(bundled_folder()),
+                Embeddings(database), Batching(ComputeLock(), memory_gb), stop,
             )  # fmt: skip
             tried, _ = yield from search(Looks(making), radii, START, seconds, stop)
         finally:
