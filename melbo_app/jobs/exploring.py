@@ -21,7 +21,7 @@ from melbo_app.jobs.findings import Findings, read
 from melbo_app.jobs.training import TrainingSuggestion
 from melbo_app.jobs.work import together
 from melbo_app.library.bank import Bank, PromptRecord
-from melbo_app.library.completions import Comparison
+from melbo_app.library.completions import Comparison, Completion
 from melbo_app.library.explorations import ChosenRadius, Exploration, ExploreSettings
 
 StageState = Literal["waiting", "running", "done"]
@@ -83,6 +83,9 @@ class Exploring(Protocol):
 
     def likeness(self, bank: Bank) -> np.ndarray:
         """Cosines [V, V] of what the vectors change."""
+
+    def judged(self, completions: Sequence[Completion]) -> dict[int, str]:
+        """What a judge that is on has said is done in these texts, by their ids."""
 
 
 def check_settings(settings: ExploreSettings) -> None:
@@ -278,7 +281,8 @@ def _read(
     likeness = doing.likeness(bank)
     effect = bank.record.effect
     ran_away = {number for number, share in enumerate((effect.runaway if effect else None) or []) if share > 0}
-    return read(steered.completions, control.completions, places, likeness, ran_away, threshold)
+    names = doing.judged(steered.completions)
+    return read(steered.completions, control.completions, places, likeness, ran_away, threshold, names)
 
 
 def _new(found: Findings) -> str:
