@@ -31,6 +31,7 @@ _CODES = {
 _PYTHON = re.compile(r"^\s*(?:def \w+\(.*\):|import \w+|from \w+ import|print\()", re.MULTILINE)
 _LIST = re.compile(r"^\s*(?:1[.)]|[-*•])\s", re.MULTILINE)
 _INLINE_LIST = re.compile(r":\s+1[.)](?:\s|$)")
+_CALCULATION = re.compile(r"\d[\d\s.+*/×÷()−–-]*=\s*-?\d[\d.,]*(?<![.,])")
 _STEPS = re.compile(r"\bsteps?\b|^\W*first\b[\s\S]*\b(?:then|next|second|after that)\b", re.IGNORECASE)
 
 _WARNING = re.compile(
@@ -116,8 +117,8 @@ def _with_number(one: Group, unsteered: Group, user: str, apart: Sequence[Differ
         return None
     stated = answer(one.text, user) if is_arithmetic(user) else None
     if stated is not None:
-        sum_ = re.search(r"[^\s,;.:][^,;:]*=[^,;:]*$", stated[1])
-        return f"says {_shorter(' '.join((sum_.group() if sum_ else stated[0]).split()))}"
+        calculation = _CALCULATION.search(stated[1])
+        return f"says {' '.join((calculation.group() if calculation else stated[0]).split())}"
     return f"says {one.traits.number:g}" if one.traits.number is not None else None
 
 
@@ -145,7 +146,8 @@ def _by_form(one: Group, unsteered: Group, user: str, apart: Sequence[Difference
     if one.text.rstrip(' *"”').endswith("?") and "?" not in unsteered.text:
         last = set(_words(re.split(r"[.!?:\n]", one.text.rstrip('? *"”'))[-1]))
         return "repeats the question" if len(last & set(_words(user))) >= 0.7 * len(last) else "asks back"
-    if _is_list(one.text) and not _is_list(unsteered.text):
+    lists = sum(map(_is_list, one.texts))
+    if _is_list(one.text) and 2 * lists > len(one.texts) and not _is_list(unsteered.text):
         return "answers step by step" if _STEPS.search(one.text) else "answers with a list"
     return None
 

@@ -23,7 +23,7 @@ from melbo_app.jobs.looks import LOOK_DECODING, LOOK_STEPS
 from melbo_app.jobs.training import TrainingSuggestion
 from melbo_app.jobs.work import together
 from melbo_app.library.bank import Bank, PromptRecord
-from melbo_app.library.completions import Comparison
+from melbo_app.library.completions import Comparison, Completion
 from melbo_app.library.explorations import Behaviour, ChosenRadius, Exploration, ExploreSettings
 from melbo_app.library.generality import Generality
 from melbo_app.library.searches import Search, Tried
@@ -95,6 +95,9 @@ class Exploring(Protocol):
 
     def likeness(self, bank: Bank) -> np.ndarray:
         """Cosines [V, V] of what the vectors change."""
+
+    def judged(self, completions: Sequence[Completion]) -> dict[int, str]:
+        """What a judge that is on has said is done in these texts, by their ids."""
 
 
 def check_settings(settings: ExploreSettings) -> None:
@@ -321,7 +324,8 @@ def _read(
     likeness = doing.likeness(bank)
     effect = bank.record.effect
     ran_away = {number for number, share in enumerate((effect.runaway if effect else None) or []) if share > 0}
-    return read(steered.completions, control.completions, places, likeness, ran_away, threshold)
+    names = doing.judged(steered.completions)
+    return read(steered.completions, control.completions, places, likeness, ran_away, threshold, names)
 
 
 def _elsewhere(

@@ -14,8 +14,9 @@ from melbo_app.library.explorations import UNSTEERED, Answer, Behaviour, SetAsid
 
 ALIKE = 0.9
 """Cosine of what two vectors change from which one of them is a duplicate, where their answers are the same as well."""
-REWORDED = 0.35
-"""Cosine distance up to which two refusals are the same: "I can't" and "I'm not able to" are .24 apart."""
+REFUSAL_DISTANCE, FLAGGED_DISTANCE = 0.35, 0.2
+"""Cosine distances up to which two refusals, and two answers that raise the same flags, are the same at least: of them
+the kind matters more than the wording. "I can't" and "I'm not able to assist" are .24 apart."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,9 @@ class _Reading:
         """The distance up to which two texts are the same, 0 for two of different kinds."""
         if self.differs(row, other):
             return 0.0
-        both_refuse = self.kinds[row].refuses and self.kinds[other].refuses
-        return max(self.threshold, REWORDED) if both_refuse else self.threshold
+        one = self.kinds[row]  # which the other does not differ from
+        least = REFUSAL_DISTANCE if one.refuses else FLAGGED_DISTANCE if one.flags else 0.0
+        return max(self.threshold, least)
 
     def same(self, row: int, other: int) -> bool:
         """Whether two texts say the same."""

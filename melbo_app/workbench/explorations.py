@@ -27,13 +27,14 @@ from melbo_app.jobs.request import ExploreRequest
 from melbo_app.jobs.search import SearchProgress
 from melbo_app.jobs.training import TrainingSuggestion, command, is_of, training_identity
 from melbo_app.library.bank import Bank, PromptRecord
-from melbo_app.library.completions import Comparison
+from melbo_app.library.completions import Comparison, Completion
 from melbo_app.library.explorations import ChosenRadius, Exploration, ExploreSettings
 from melbo_app.library.generality import Generality
 from melbo_app.library.searches import Search
 from melbo_app.workbench.base import HERE, Stop
 from melbo_app.workbench.exploring import CURVE_DECODING, Exploring
 from melbo_app.workbench.generality import Generalising
+from melbo_app.workbench.judging import Judging
 from melbo_app.workbench.layers import Layers
 from melbo_app.workbench.searching import Searching
 from melbo_app.workbench.steering import Steering
@@ -46,7 +47,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
 LONGEST_SLUG = 40
 
 
-class Explorations(Training, Steering, Layers, Exploring, Searching, Generalising):
+class Explorations(Judging, Training, Steering, Layers, Exploring, Searching, Generalising):
     """One press of Explore."""
 
     def explore(
@@ -179,6 +180,10 @@ class _Stages:
     def likeness(self, bank: Bank) -> np.ndarray:
         scope = bank.record.scope or "content"
         return self.bench.similarity(bank.record.name, [self.prompt], scope).delta
+
+    def judged(self, completions: Sequence[Completion]) -> dict[int, str]:
+        said = self.bench.judgements(completions)
+        return {one.id: said[one.digest].behaviour for one in completions if one.id and one.digest in said}
 
 
 def _slug(text: str) -> str:

@@ -32,7 +32,16 @@ def test_one_press_leads_to_behaviours_their_texts_and_labels(page: Page) -> Non
     steps.reload(page)
     steps.tab(page, "Explore")
     expect(page.locator("#explore-view .mx-sentence")).to_have_text(sentence)
-    card = page.locator("#explore-view .mx-behaviour, #explore-view .mx-aside-line").first
+    tables = page.locator("#explore-view .mx-answer-table")
+    expect(tables).to_have_count(2)  # those of the vectors, those of random ones
+    for table in tables.all():
+        rows = table.locator("tbody tr")
+        expect(rows).to_have_count(2)
+        distances = [float(one) for one in table.locator("tbody .mx-answer-distance").all_inner_texts()]
+        assert distances == sorted(distances, reverse=True)
+        assert all(one.get_attribute("dir") == "auto" for one in rows.locator(".mx-completion-text").all())
+    expect(tables.last.locator("[data-vector]")).to_have_count(0)
+    card = page.locator("#explore-view .mx-behaviour, #explore-view .mx-answer").first
     label = card.locator("[data-vector]").first
     vector = label.get_attribute("data-vector")
     if card.locator("[data-open]").count():
@@ -43,8 +52,6 @@ def test_one_press_leads_to_behaviours_their_texts_and_labels(page: Page) -> Non
             "aria-pressed", "true"
         )
         steps.tab(page, "Explore")
-    else:
-        card.locator("summary").click()
     label.click()
     expect(page.get_by_role("tab", name="Labels", exact=True)).to_have_attribute("aria-selected", "true")
     expect(steps.field(page, "label-vector")).to_have_value(vector or "")

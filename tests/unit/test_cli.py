@@ -248,8 +248,20 @@ def test_explore_tells_what_there_is_in_a_sentence_and_as_json(ask: Ask, stubbed
     words = ("explore", "--prompt", "hello", "--vectors", 2, "--steps", 2, "--max-new-tokens", 3, "--radius", 5)
     found = ask(*words, "--json").json
     assert found["sentence"].startswith("2 vectors, R = ") and found["radius"]["radius"] == 5
-    assert [one["vector"] for one in found["answers"]] == [0, 1]
+    for answers in (found["answers"], found["control"]):
+        assert sorted(one["vector"] for one in answers) == [0, 1]
+        assert [one["distance"] for one in answers] == sorted((one["distance"] for one in answers), reverse=True)
+        assert all(
+            {"text", "verdict", "flags", "changed", "differs", "behaviour", "aside"} <= {*one} for one in answers
+        )
+    assert all({"name", "words", "vectors", "control", "as_often", "flags"} <= {*one} for one in found["behaviours"])
     told = ask(*words)
+    lines = told.out.splitlines()
+    begin = lines.index("All answers by distance from the one without steering:")
+    assert [line.split()[0] for line in lines[begin + 1 : begin + 3]] == [
+        str(one["vector"]) for one in found["answers"]
+    ]
+    assert lines[begin + 3] == "Random vectors of the same R by distance from the one without steering:"
     assert told.out.splitlines()[0] == found["sentence"] and f"Bank “{found['bank']}”" in told.out
     assert ask("banks", "show", found["bank"], "--json").json["hash"] == found["bank_hash"]
     assert ask(*words, "--relative-radius", 0.1).sentence.startswith("R: it is given twice.")

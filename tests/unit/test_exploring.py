@@ -1,6 +1,7 @@
 """Explore through the workbench: its stages, what is looked up, what is set aside, stops, and the job."""
 
 import json
+import re
 from datetime import UTC, datetime
 
 import numpy as np
@@ -17,6 +18,7 @@ from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completions import Completion, Scores
 from melbo_app.library.explorations import Behaviour, Exploration, ExploreSettings, SetAside
+from melbo_app.library.judges import Judgement
 from melbo_app.results import explored
 from melbo_app.ui.components.exploration import finished, halted
 from melbo_app.workbench import Workbench, explorations
@@ -250,6 +252,19 @@ def test_a_name_by_a_judge_comes_first():
 
 def test_all_may_be_set_aside():
     assert found(["x", "y"], [1, 2], ran_away={0, 1}).behaviours == ()
+
+
+def test_a_judge_that_is_on_names_the_behaviours_of_texts_that_it_judged(bench, monkeypatch):
+    first = result_of(bench.explore(PROMPT, QUICK))
+    digests = [one.digest for one in bench.comparison(first.comparison).completions]
+    said = {
+        digest: Judgement(judge="j", model="m", verdict="readable", behaviour=f"does {digest[:6]}")
+        for digest in digests
+    }
+    monkeypatch.setattr(Workbench, "judgements", lambda self, completions: said)
+    again = result_of(bench.explore(PROMPT, QUICK))
+    new = [one for one in again.behaviours if not one.unsteered]
+    assert new and all(re.fullmatch(r"does [0-9a-f]{6}( \(\d\)|: “.*”)?", one.name) for one in new)
 
 
 # --- job and record ---------------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def personas(text: str) -> list[tuple[str, frozenset[str]]]:
 def speaker(text: str) -> str | None:
     """The first name or role by which ``text`` says that it speaks, as it stands there."""
     found = personas(text)
-    return _SELF.sub("", found[0][0], count=1).strip() if found else None
+    return re.split(r",\s", _SELF.sub("", found[0][0], count=1))[0].strip() if found else None
 
 
 def persona_flag(text: str, baseline: str, system: str | None) -> Flag | None:
