@@ -10,7 +10,7 @@ from melbo_app.library.explorations import Behaviour, Elsewhere
 from melbo_app.library.generality import Generality, Tried
 from melbo_app.library.prompt_sets import SetPrompt
 
-MOST_BEHAVIOURS = 4
+MOST_BEHAVIOURS = 3
 """Behaviours that are tried on other prompts, the first ones of the list."""
 RANDOM = 4
 """Random vectors beside them."""

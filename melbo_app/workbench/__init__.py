@@ -14,7 +14,7 @@ from melbo_app.workbench.keeping import Keeping
 __all__ = ["EXAMPLE", "Workbench"]
 
 
-class Workbench(Explorations, Generalising, Judging, Keeping):
+class Workbench(Explorations, Keeping):
     """Everything that can be done, for any number of people at once.
 
     Raises (every method): InputError where what was given cannot be used, StorageError where the disk refuses,
