@@ -33,11 +33,13 @@ function stage(one) {
   return node;
 }
 
+function label(one) {
+  return button(one.name ? `${one.vector} · ${one.name}` : String(one.vector), `Label vector ${one.vector}`, { vector: one.vector });
+}
+
 function labels(vectors) {
   const row = make('span', 'mx-behaviour-vectors', 'label');
-  row.append(...vectors.map((one) => button(
-    one.name ? `${one.vector} · ${one.name}` : String(one.vector), `Label vector ${one.vector}`, { vector: one.vector },
-  )));
+  row.append(...vectors.map(label));
   return row;
 }
 
@@ -83,7 +85,7 @@ function cell(tag, name, ...content) {
 
 function answer(one, labelled) {
   const node = make('tr', 'mx-answer');
-  const number = cell('th', 'vector', labelled ? labels([one]) : String(one.vector));
+  const number = cell('th', 'vector', labelled ? label(one) : String(one.vector));
   number.scope = 'row';
   const verdict = one.verdict ? make('span', `mx-score mx-score-${one.verdict}`, one.verdict) : '–';
   const put = make('div', 'mx-behaviour-meta', one.put);

@@ -340,7 +340,7 @@ def _elsewhere(
     decoding = Decoding(min(LOOK_DECODING.max_new_tokens, settings.max_new_tokens), seed=settings.seed)
     tried = yield from doing.elsewhere(bank, vectors, radius, baseline, settings.elsewhere, decoding)
     if tried is None:
-        return found.behaviours, "no prompts of the kind for a model without a chat template"
+        return found.behaviours, "no other prompts of the kind"
     return tried_elsewhere(found.behaviours, tried), f"{len(new)} behaviours on {len(tried.prompts)} other prompts"
 
 

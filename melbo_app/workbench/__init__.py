@@ -7,8 +7,6 @@ from melbo_app.library.weights import Progress
 from melbo_app.settings import Settings
 from melbo_app.workbench.base import EXAMPLE
 from melbo_app.workbench.explorations import Explorations
-from melbo_app.workbench.generality import Generalising
-from melbo_app.workbench.judging import Judging
 from melbo_app.workbench.keeping import Keeping
 
 __all__ = ["EXAMPLE", "Workbench"]

@@ -168,7 +168,10 @@ class _Stages:
     ) -> "Generator[GeneralityProgress, None, Generality | None]":
         if not self.prompt.template:  # the sets are questions, and this prompt is the beginning of a text
             return None
-        every = self.bench.prompt_set([kind_of(self.prompt.user, baseline)])
+        try:
+            every = self.bench.prompt_set([kind_of(self.prompt.user, baseline)])
+        except InputError:  # the sets can be removed, and what was found so far is not lost with them
+            return None
         chosen = other_prompts(every, self.prompt.user, count)
         asked = self.bench.asked(chosen, self.prompt.system, True)
         return (

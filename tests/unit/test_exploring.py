@@ -87,7 +87,7 @@ def test_a_stop_leaves_what_is_done_of_the_stages(bench):
     heard, _ = listen(bench.explore(PROMPT, QUICK))
     training = next(one.stages for one in heard if one.stages[1].state == "running")
     shown = halted(training)["stages"]
-    assert [one["state"] for one in shown] == ["done", *["waiting"] * 4]
+    assert [one["state"] for one in shown] == ["done", *["waiting"] * 5]
     assert shown[0]["told"].startswith("R = ") and shown[1]["told"] == "stopped"
 
 
