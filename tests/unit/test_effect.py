@@ -7,7 +7,9 @@ import torch
 from benches import listen
 from tiny_models import encoded, random_thetas, tiny
 
-from melbo_app.engine.effect import effects
+from melbo_app.engine.effect import effects, radius_of_change, share_changed
+from melbo_app.engine.orthogonal import random_rows
+from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training_config import TrainingConfig
 
@@ -95,3 +97,24 @@ def test_a_vector_that_makes_attention_sinks_is_a_runaway_by_its_worst_prompt(sl
             worst.append(max(shares))
         assert found.runaway == pytest.approx(worst, abs=1e-6)
         assert found.runaway[0] == 0 and found.runaway[1] > 0.5
+
+
+def test_the_share_is_the_change_against_the_norm_of_each_token(slices):
+    _, found = listen(effects(THETAS, CONFIG, *slices, 3))
+    for effect, piece in zip(found, slices, strict=True):
+        norms = piece.baseline[:, -3:].norm(dim=-1)
+        expected = (last_three(piece).norm(dim=-1) / norms).mean(dim=(1, 2))
+        assert effect.share == pytest.approx(expected.tolist(), rel=1e-5)
+
+
+@pytest.mark.parametrize("share", [1e-4, 0.02, 0.1, 0.3])
+def test_at_the_radius_of_a_change_random_vectors_change_as_much(slices, share):
+    piece, scope = slices[0], TokenScope.parse("last:3")
+    radius = radius_of_change(piece, scope, share)
+    rows = random_rows(4, piece.width, radius * piece.median_norm, torch.Generator().manual_seed(0))
+    assert share_changed(piece, scope, rows) == pytest.approx(share, rel=0.1)
+    assert radius_of_change(piece, scope, 2 * share) > radius
+
+
+def test_a_change_that_no_radius_reaches_gives_the_largest_one(slices):
+    assert radius_of_change(slices[0], TokenScope.parse("last:3"), 1e6) == pytest.approx(0.004 * 2.5**7)
