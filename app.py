@@ -160,10 +160,14 @@ def past_the_proxy() -> None:
 
 
 def warm_up(workbench) -> None:
-    """Load the model and go on with what the last server left behind, then load what the map needs; a model that cannot
-    be loaded is shown on the page."""
+    """Put in what ships with the samples, load the model and go on with what the last server left behind, then load
+    what the map needs; a model that cannot be loaded is shown on the page."""
     from melbo_app.errors import MelboError
 
+    try:
+        workbench.put_in_samples()
+    except MelboError as error:
+        print(f"The samples have no texts and labels: {error}", file=sys.stderr, flush=True)
     try:
         workbench.load_model()
     except MelboError as error:

@@ -17,8 +17,8 @@ from melbo_app.library.sources import model_id, prompt_id
 from melbo_app.library.tables import ComparisonRow, CompletionRow, PromptRow
 
 MAX_INTEGER = 2**63  # what the database cannot hold any more
-ComparisonKind = Literal["steer", "map", "sweep", "part"]
-"""What a comparison was made for; a part is one R of a sweep."""
+ComparisonKind = Literal["steer", "map", "sweep", "part", "sample"]
+"""What a comparison was made for; a part is one R of a sweep, a sample came with the program."""
 Count = Annotated[int, Field(ge=0, lt=MAX_INTEGER)]
 
 

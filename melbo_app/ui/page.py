@@ -81,7 +81,7 @@ class Page:
         self._map = gr.State(None)  # the map that was asked for in the list of jobs
         self._model = gr.State(None)  # hash of the model that the page was last told about
         session.bind([self.train.source, self.train.target], self._model)
-        self.completions.bind()
+        self.completions.bind(self._model)
         self.explore.bind(exploring, self.tabs)
         self.map.bind(maps)
         self.similarity.bind(similarities)
@@ -113,6 +113,7 @@ class Page:
         fits = [session.template, session.scope, session.kept]
         changed = bind(self._model.change, session.for_model, fits, fits)
         bind(changed.then, form.suggest, form.suggest_inputs, form.form_outputs)
+        bind(self._model.change, session.list_banks, None, session.bank)
         bind(self._model.change, self.models.open, None, self.models.outputs)
         bind(self._model.change, completions.judge.look, completions.judge.inputs, completions.judge.outputs)
         bind(train.select, form.offer_name, session.prompt, form.name)

@@ -8,7 +8,8 @@ from melbo_app.engine.training_config import TrainingProgress
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.loaded_model import ModelState
 from melbo_app.library.bank import Bank, BankRecord, BankSummary, PromptRecord
-from melbo_app.library.completions import ComparisonSummary
+from melbo_app.library.completions import Comparison, ComparisonSummary
+from melbo_app.library.model_catalogue import BUNDLED, canonical
 from melbo_app.ui.components.progress_bar import resting, working
 
 
@@ -77,9 +78,27 @@ def provenance(summary: BankSummary) -> list[str]:
 
 def bank_choices(summaries: Iterable[BankSummary]) -> list[tuple[str, str]]:
     """Entries of the bank list: own banks, then samples; damaged ones cannot be chosen."""
-    return [
-        (f"{line.name} (sample)" if line.sample else line.name, line.name) for line in summaries if not line.damaged
-    ]
+    return [(_bank_choice(line), line.name) for line in summaries if not line.damaged]
+
+
+def _bank_choice(line: BankSummary) -> str:
+    """A bank's name in the list; samples of models that do not come along name theirs."""
+    if not line.sample:
+        return line.name
+    key = canonical(line.record.model) if line.record else BUNDLED.name
+    return f"{line.name} (sample)" if key == BUNDLED.name else f"{line.name} (sample, {key})"
+
+
+def made_on(comparison: Comparison, loaded: str | None) -> str:
+    """What a sample's texts were made on, for a page with the model of the hash ``loaded``, or none; nothing for
+    comparisons that were made here."""
+    if comparison.settings.get("kind") != "sample":
+        return ""
+    first = comparison.completions[0]
+    radius = next((one.radius for one in comparison.completions if one.vector is not None), None)
+    settings = [first.model, *([f"R = {amount(radius)}"] if radius is not None else [])]
+    made = f"Made on {', '.join(settings)}: “{first_line(first.prompt.user)}”"
+    return made if first.model_hash == loaded else f"{made} – load that model to steer with other settings"
 
 
 def vector_name(vector: int, names: dict[int, str]) -> str:

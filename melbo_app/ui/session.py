@@ -142,13 +142,17 @@ class Session:
         """The same bank again with the same choice: after banks came or went."""
         return self.open_bank(name, chosen(selected), (radius or {}).get("radius"))
 
+    def list_banks(self) -> Any:
+        """The list of banks, with the samples of the loaded model before the others; which one is chosen stays."""
+        return gr.Dropdown(choices=bank_choices(self._workbench.banks()))
+
     def _open_chosen(self, name: str | None, radius: dict[str, Any] | None) -> list[Any]:
         """Open the bank that was chosen in the list, unless it is the one that is shown already."""
         if name == (radius or {}).get("bank"):
             return [gr.skip()] * len(self.bank_outputs)
         values = self.open_bank(name)
         if values[-1]:
-            values[0] = gr.Dropdown(choices=bank_choices(self._workbench.banks()))  # another may be chosen by now
+            values[0] = self.list_banks()  # another may be chosen by now
         return values
 
     def show_labels(self, name: str | None, selected: list[int] | None, radius: dict[str, Any] | None) -> list[Any]:

@@ -9,8 +9,10 @@ from melbo_app.jobs.recipe import combine
 from melbo_app.jobs.steering import variants
 from melbo_app.library.bank import Bank, BankSummary, ImportHints
 from melbo_app.library.banks import check_name
+from melbo_app.library.completions import Comparison
 from melbo_app.library.formats import gguf
 from melbo_app.library.imports import check_import, read_file, source_of
+from melbo_app.library.model_catalogue import canonical
 from melbo_app.workbench.base import EXAMPLE
 from melbo_app.workbench.models import Models
 
@@ -19,8 +21,8 @@ class Shelf(Models):
     """Banks: what is there, what comes and goes."""
 
     def banks(self) -> list[BankSummary]:
-        """Own banks, newest first, then the samples."""
-        return self._banks.list()
+        """Own banks, newest first, then the samples: first those of the model that is loaded, or will be."""
+        return sorted(self._banks.list(), key=lambda line: line.sample and not self._is_ours(line))
 
     def bank(self, name: str) -> Bank:
         """The bank called ``name``."""
@@ -118,6 +120,25 @@ class Shelf(Models):
         lm = self._model.get()
         self._bank_for(lm, name)
         return by_direction(bank, word_difference(lm, *words).numpy())
+
+    def put_in_samples(self) -> list[str]:
+        """Put the texts and labels that ship with the samples into the database, once; the names of those banks."""
+        return self._samples.put_in(self._banks.list(), self._labels, self._completions)
+
+    def sample_comparison(self, name: str) -> Comparison | None:
+        """The comparison that shipped with the sample ``name``; None for any other bank."""
+        line = next((line for line in self._banks.list() if line.name == name and line.sample), None)
+        id = None if line is None or line.hash is None else self._samples.comparison_of(line.hash)
+        return None if id is None else self._completions.comparison(id)
+
+    def _is_ours(self, line: BankSummary) -> bool:
+        """Whether a bank is for the loaded model or, before there is one, for the model that will be loaded."""
+        if line.record is None:
+            return False
+        loaded = self._model.state().weights_hash
+        if loaded is not None:
+            return line.record.model_hash == loaded
+        return canonical(line.record.model) == canonical(self._model.spec)
 
 
 def _formula(name: str, vector: int | None, radius: float | None) -> str:

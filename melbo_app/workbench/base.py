@@ -25,6 +25,7 @@ from melbo_app.library.explorations import Explorations
 from melbo_app.library.generality import Generalities
 from melbo_app.library.labels import Labels
 from melbo_app.library.prompt_sets import PromptSets
+from melbo_app.library.samples import Samples
 from melbo_app.library.searches import Searches
 from melbo_app.library.weights import Progress
 from melbo_app.settings import Settings
@@ -53,6 +54,7 @@ class Base:
         self._banks = Banks(settings.cache_dir / "banks", settings.assets_dir / "banks", self._catalogue)
         self._parts = Banks(settings.cache_dir / "curves", settings.cache_dir / "curves" / "samples")
         self._completions, self._labels = Completions(database), Labels(database)
+        self._samples = Samples(settings.assets_dir / "banks", database)
         self._embeddings = Embeddings(database)
         self._atlases = Atlases(settings.cache_dir / "atlases")
         self._curves = Curves(settings.cache_dir / "curves")

@@ -17,6 +17,7 @@ from melbo_app.jobs.training import command
 from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks
+from melbo_app.library.samples import Sample
 from melbo_app.library.weights import ModelFiles
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
@@ -62,5 +63,20 @@ def test_the_recorded_j_and_effect_are_those_of_the_vectors(name, lm, bundled_mo
 
 
 def test_every_sample_is_sound():
-    assert [line.damaged for line in SHELF.list()] == [None, None]
-    assert all(line.sample and line.vectors == 8 for line in SHELF.list())
+    assert all(line.damaged is None and line.sample and line.vectors == 8 for line in SHELF.list())
+
+
+@pytest.mark.parametrize("path", sorted((ASSETS / "banks").glob("*.json")), ids=lambda path: path.stem)
+def test_what_ships_beside_a_sample_is_of_its_vectors(path):
+    bank, sample = SHELF.load(path.stem), Sample.model_validate_json(path.read_bytes())
+    record, texts = bank.record, sample.comparison.completions
+    assert sample.bank_hash == bank.hash
+    assert [label.vector for label in sample.labels] == list(range(len(bank.vectors)))
+    assert all(label.name and label.rating and "sample" in label.tags for label in sample.labels)
+    assert [one.vector for one in texts if one.vector != "random"] == [None, *range(len(bank.vectors))]
+    assert {one.radius for one in texts[1:]} == {pytest.approx(record.radius)}
+    assert {(one.prompt, one.model_hash, one.dtype) for one in texts} == {
+        (record.prompts[0], record.model_hash, record.dtype)
+    }
+    assert all(one.text and one.scores is not None for one in texts)
+    assert f"--name {path.stem}" in record.command and f"--model {record.model}" in record.command

@@ -31,11 +31,13 @@ def grid(
     names: dict[int, str],
     live: bool = False,
     judged: Mapping[str, Judgement] | None = None,
+    title: str = "",
 ) -> dict[str, Any]:
     """The component's value: a group per prompt; in each the baseline, the random control, the vectors.
 
-    ``names`` are the labels of the vectors, ``judged`` what a judge said of completions by their digests. Place is kept
-    for texts that are still growing; flags come with the last.
+    ``names`` are the labels of the vectors, ``judged`` what a judge said of completions by their digests, ``title``
+    what stands above the texts of a single prompt. Place is kept for texts that are still growing; flags come with the
+    last.
     """
     found = [()] * len(completions) if live else flagged(completions)
     said = judged or {}
@@ -47,7 +49,7 @@ def grid(
     return {
         "groups": [
             {
-                "title": f"Prompt {index + 1}: {members[0][0].prompt.user}" if len(groups) > 1 else "",
+                "title": f"Prompt {index + 1}: {members[0][0].prompt.user}" if len(groups) > 1 else title,
                 "cards": _cards(members, names, live),
             }
             for index, members in groups.items()

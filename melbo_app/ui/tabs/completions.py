@@ -1,19 +1,19 @@
 """Completions: the baseline and the steered texts side by side."""
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
 from melbo_app.errors import StorageError
 from melbo_app.jobs.flagging import ORDERS, Order
-from melbo_app.library.completions import Completion
+from melbo_app.library.completions import Comparison
 from melbo_app.ui.components.completion_grid import completion_grid, grid, waiting
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import Returning, chosen, decoding_from, prompts_from, radii_of
 from melbo_app.ui.guard import bind
-from melbo_app.ui.present import comparison_choices, sentence
+from melbo_app.ui.present import comparison_choices, made_on, sentence
 from melbo_app.ui.runs import Runs, frames
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.judge import JudgeSection
@@ -58,8 +58,8 @@ class CompletionsTab:
             self._shown, self.order,
         ]  # fmt: skip
 
-    def bind(self) -> None:
-        """Bind steering, stopping and the history."""
+    def bind(self, model: gr.State) -> None:
+        """Bind steering, stopping and the history; ``model`` changes when another model is loaded."""
         session = self._session
         inputs = [
             *session.prompt_inputs, session.bank, session.vectors, session.radius, self.control, self.both,
@@ -78,6 +78,8 @@ class CompletionsTab:
         # Not input: the list fires that twice for a choice, and also when it is only left.
         bind(self.history.change, self._restore_chosen, [self.history, self._shown, self.order], self.restore_outputs)
         bind(self.order.change, self._reorder, [self._shown, self.order], self.grid)
+        bind(session.bank.change, self._show_sample, [session.bank, self.order], [self.grid, self._shown])
+        bind(model.change, self._reword_sample, [self._shown, self.order], self.grid)
         judged = self.judge.bind(self._shown)
         bind(judged.then, self._show_judged, [self._shown, self.order], self.grid)
 
@@ -108,7 +110,7 @@ class CompletionsTab:
         prompts = [firsts[index] for index in sorted(firsts)]
         return [
             *self._session.prompt_values(prompts), *shown, control, bool(radii) and -radii[0] in radii, *decoding,
-            self._cards(completions, order, self._session.names(bank, bank_hash)), comparison_id, order,
+            self._cards(comparison, order, self._session.names(bank, bank_hash)), comparison_id, order,
         ]  # fmt: skip
 
     def _restore_chosen(self, comparison_id: int | None, shown: int | None, order: Order) -> list[Any]:
@@ -119,22 +121,37 @@ class CompletionsTab:
         """The comparison that is shown, in another order."""
         if shown is None:
             return gr.skip()
-        completions = self._workbench.comparison(shown).completions
-        steered = next((one for one in completions if isinstance(one.vector, int)), None)
+        comparison = self._workbench.comparison(shown)
+        steered = next((one for one in comparison.completions if isinstance(one.vector, int)), None)
         names = self._session.names(steered.bank, steered.bank_hash) if steered else {}
-        return self._cards(completions, order, names)
+        return self._cards(comparison, order, names)
+
+    def _show_sample(self, request: gr.Request, bank: str | None, order: Order) -> list[Any]:
+        """The grid and its comparison for a sample of a model that is not loaded: the texts that shipped with it."""
+        comparison = self._workbench.sample_comparison(bank) if bank and not self._runs.busy(request) else None
+        model = self._workbench.model_state().weights_hash
+        if bank is None or comparison is None or comparison.completions[0].model_hash == model:
+            return [gr.skip(), gr.skip()]
+        return [self._cards(comparison, order, self._session.names(bank)), comparison.id]
+
+    def _reword_sample(self, shown: int | None, order: Order) -> Any:
+        """The sample that is shown: what stands above it depends on the loaded model."""
+        sample = shown is not None and self._workbench.comparison(shown).settings.get("kind") == "sample"
+        return self._reorder(shown, order) if sample else gr.skip()
 
     def _show_judged(self, request: gr.Request, shown: int | None, order: Order) -> Any:
         """The comparison that is shown, with what the judge said; texts that are being written keep their place."""
         return gr.skip() if self._runs.busy(request) else self._reorder(shown, order)
 
-    def _cards(self, completions: Sequence[Completion], order: Order, names: dict[int, str]) -> dict[str, Any]:
+    def _cards(self, comparison: Comparison, order: Order, names: dict[int, str]) -> dict[str, Any]:
+        completions = comparison.completions
         try:
             judged = self._workbench.judgements(completions)
         except StorageError as error:  # the texts are shown all the same
             gr.Warning(html.escape(sentence(str(error))), title="Judgements are not shown", duration=12)
             judged = {}
-        return grid(self._workbench.ordered(completions, order), names, judged=judged)
+        title = made_on(comparison, self._workbench.model_state().weights_hash)
+        return grid(self._workbench.ordered(completions, order), names, judged=judged, title=title)
 
     def _steer(
         self, request: gr.Request, text: str, system: str, template: bool, bank: str | None, vectors: list[int],
@@ -163,7 +180,7 @@ class CompletionsTab:
             stopped = stop.is_set()
         comparison = run.result
         ended = "Stopped" if stopped else "Done"
-        shown = self._cards(comparison.completions, order, names)
+        shown = self._cards(comparison, order, names)
         yield shown, resting(ended), self.choices(comparison.id), comparison.id
 
     def _steer_again(self, request: gr.Request, auto: bool, *fields: Any) -> Iterator[tuple[Any, ...]]:
