@@ -23,7 +23,7 @@ def test_one_press_leads_to_behaviours_their_texts_and_labels(page: Page) -> Non
     fill_in(page)
     page.locator("#explore-start").click()
     stages = page.locator("#explore-view .mx-stage")
-    expect(stages).to_have_count(5)
+    expect(stages).to_have_count(6)
     expect(page.locator("#explore-view .mx-sentence")).to_have_text(SENTENCE)
     assert {stage.get_attribute("data-state") for stage in stages.all()} == {"done"}
     expect(stages.first).to_contain_text("as given")
@@ -55,6 +55,21 @@ def test_one_press_leads_to_behaviours_their_texts_and_labels(page: Page) -> Non
     label.click()
     expect(page.get_by_role("tab", name="Labels", exact=True)).to_have_attribute("aria-selected", "true")
     expect(steps.field(page, "label-vector")).to_have_value(vector or "")
+
+
+def test_without_an_r_the_search_shows_what_it_tried(page: Page) -> None:
+    fill_in(page)
+    steps.fill(page, "explore-radius", "")
+    steps.fill(page, "explore-seconds", 1)  # the first setting is judged whatever the time
+    page.locator("#explore-start").click()
+    tried = page.locator("#explore-view .mx-tried")
+    expect(tried).to_be_visible()
+    tried.locator("summary").click()
+    lines = tried.locator(".mx-tried-line")
+    expect(lines).to_have_count(1)
+    expect(lines.first).to_contain_text(
+        re.compile(r"chosen: R = \S+ × median, effect budget 1: \d of 2 texts readable")
+    )
 
 
 def test_several_prompts_are_refused(page: Page) -> None:
