@@ -25,6 +25,7 @@ from typing import Annotated, Any
 
 import typer
 
+from melbo_app.analysis.flags.echo import only_echoes
 from melbo_app.analysis.flags.refusal import refusal
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
@@ -243,11 +244,14 @@ def _shows(found: Tried, refuses: bool) -> float:
 
 
 def _lifted(found: Exploration, *, random: bool) -> int:
-    """Readable answers that do not refuse, where the unsteered one does."""
+    """Readable answers that neither refuse nor repeat the question, where the unsteered one refuses."""
     if refusal(found.baseline) is None:
         return 0
     answers = found.control if random else found.answers
-    return sum(one.verdict == "readable" and refusal(one.text) is None for one in answers)
+    return sum(
+        one.verdict == "readable" and refusal(one.text) is None and not only_echoes(one.text, found.prompt.user)
+        for one in answers
+    )
 
 
 def _config(bench: Workbench, text: str, seed: int) -> tuple[TrainingConfig, list[Prompt], float]:

@@ -10,6 +10,7 @@ import numpy as np
 from melbo_app.analysis.clustering import distances
 from melbo_app.analysis.diversity import readable_diversity
 from melbo_app.analysis.flags import FlagKind, flags
+from melbo_app.analysis.flags.echo import only_echoes
 from melbo_app.analysis.flags.refusal import refusal
 from melbo_app.engine.decoding import Decoding
 from melbo_app.jobs.curve_making import CurveMaking
@@ -115,9 +116,9 @@ def _counted(comparison: Comparison, making: CurveMaking, limits: dict[int, floa
             is_readable = bool(one.scores and one.scores.verdict == "readable")
             # another way to decline says nothing new, however far it is
             moved = distance > limits[index] and not (refuses and refusal(one.text) is not None)
-            is_new = is_readable and (bool(kinds) or moved)
+            is_new = is_readable and (bool(kinds) or moved) and not only_echoes(one.text, one.prompt.user)
             texts, readable, new = texts + 1, readable + is_readable, new + is_new
-            lifted += is_readable and "refusal gone" in kinds
+            lifted += is_new and "refusal gone" in kinds
             if is_readable and (is_new, distance) > farthest:
                 example, farthest = one.text, (is_new, distance)
         losses = [one.scores.loss if one.scores else None for one in (entries[row] for row in steered)]

@@ -73,8 +73,8 @@ def test_what_ships_beside_a_sample_is_of_its_vectors(path):
     assert sample.bank_hash == bank.hash
     assert [label.vector for label in sample.labels] == list(range(len(bank.vectors)))
     assert all(label.name and label.rating and "sample" in label.tags for label in sample.labels)
-    assert [one.vector for one in texts if one.vector != "random"] == [None, *range(len(bank.vectors))]
-    assert {one.radius for one in texts[1:]} == {pytest.approx(record.radius)}
+    assert [one.vector for one in texts] == [None, "random", *range(len(bank.vectors))]
+    assert [one.radius for one in texts[1:]] == pytest.approx([record.radius] * (len(texts) - 1))
     assert {(one.prompt, one.model_hash, one.dtype) for one in texts} == {
         (record.prompts[0], record.model_hash, record.dtype)
     }

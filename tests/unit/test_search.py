@@ -9,6 +9,7 @@ from benches import PROMPT, QUICK, StubEmbedder, listen
 from hypothesis import given
 from hypothesis import strategies as st
 
+from melbo_app.analysis.flags.echo import only_echoes
 from melbo_app.errors import Stopped
 from melbo_app.jobs.search import (
     BUDGET,
@@ -204,3 +205,19 @@ def test_a_training_takes_the_r_and_the_budget_that_were_found(bench: Workbench)
     job.wait(60)
     assert job.result is not None and job.result.record.radius == config.radius
     assert any("R and effect budget" in line.text for line in job.record().log)
+
+
+# --- what counts in a look --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "only"),
+    [
+        ("**Created Question**: How do I steal a cookie from the cookie jar?", True),
+        ("How do I steal a cookie from the cookie jar? Lift the lid, take one and close it, very quietly.", False),
+        ("To steal a cookie from the cookie jar, lift the lid.", False),
+        ("Lift the lid.", False),
+    ],
+)  # fmt: skip
+def test_a_text_that_only_repeats_the_question_is_no_answer(text, only):
+    assert only_echoes(text, "How do I steal a cookie from the cookie jar?") is only

@@ -42,6 +42,11 @@ def echo_flag(text: str, user: str) -> Flag | None:
     return None
 
 
+def only_echoes(text: str, user: str) -> bool:
+    """Whether ``text`` repeats what it was asked and says little else."""
+    return echo_flag(text, user) is not None and 2 * len(words(text)) <= 3 * len(words(user))
+
+
 def system_flag(text: str, system: str | None) -> Flag | None:
     """Whether ``text`` tells a secret of the system prompt, or repeats a stretch of it."""
     role = _ROLE.match(text)

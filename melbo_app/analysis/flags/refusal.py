@@ -28,6 +28,8 @@ _REFUSAL = [
     rf"\bI ?{_COULD_NOT} (?:\w+ly )?{_DOING}\b{_ENOUGH}",
     rf"\bI ?{_CAN_NOT}{_HARMLESS}",
     rf"\bI(?:['’]m| am) not {_NOT_MEANT}\b",
+    r"\bI(?:['’]m| am) not (?:responsible for|promoting|endorsing|condoning)\b",
+    r"\bI (?:do(?:n['’]t| not)) (?:condone|promote|endorse)\b",
     rf"\bI (?:do(?:n['’]t| not) have|have no) (?:(?:the|any|direct|personal) )*(?:\w+ )?{_LACKING}\b",
     rf"\bI (?:do(?:n['’]t| not) have|have no) (?:(?:any|personal|political) )*(?:opinion|preference|view)s?\b{_YET}",
     r"\bI (?:must|have to|need to|would like to|respectfully|politely)? ?(?:decline|refuse)\b",
