@@ -1,4 +1,4 @@
-"""Refusals of four models, and texts that are none, each read by a person: how often the rules say the same."""
+"""Refusals of three models, and texts that are none, each read by a person: how often the rules say the same."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ ROWS: list[dict[str, Any]] = [
 def test_there_are_enough_of_both_and_of_every_model():
     refused = [row for row in ROWS if row["refuses"]]
     assert len(refused) >= 60 and len(ROWS) - len(refused) >= 60
-    assert len({row["model"] for row in refused}) == 4
+    assert len({row["model"] for row in refused}) == 3
     assert len({(row["model"], row["prompt"], row["text"]) for row in ROWS}) == len(ROWS)
 
 
