@@ -69,7 +69,7 @@ def load(workbench: Workbench, model: str | None, recorded: str | None = None) -
     if workbench.is_absent(model or named or ""):
         fetch(workbench, model or named or "")
     print("loading the model", file=sys.stderr, flush=True)
-    return workbench.load_model(model or recorded)
+    return workbench.load_model(recorded if model is None else model)
 
 
 def fetch(workbench: Workbench, key: str) -> ModelFiles:

@@ -12,7 +12,9 @@ SENTENCE = re.compile(r"^2 vectors, R = 0\.15 × the median norm, \d+ behaviours
 
 def fill_in(page: Page) -> None:
     steps.tab(page, "Explore")
-    page.locator("#explore-settings button").first.click()
+    while not steps.field(page, "explore-radius").is_visible():  # a click on a page that still settles may get lost
+        page.locator("#explore-settings button").first.click()
+        page.wait_for_timeout(1000)
     for name, value in {
         "radius": 0.15, "vectors": 2, "steps": 2, "source": 20, "target": 22, "tokens": 6, "threshold": 0.2,
     }.items():  # fmt: skip
@@ -57,6 +59,13 @@ def test_one_press_leads_to_behaviours_their_texts_and_labels(page: Page) -> Non
     expect(steps.field(page, "label-vector")).to_have_value(vector or "")
 
 
+def test_several_prompts_are_refused(page: Page) -> None:
+    fill_in(page)
+    steps.fill(page, "prompt", "one\n---\ntwo")
+    page.locator("#explore-start").click()
+    steps.refused(page, "there are 2", "one at a time")
+
+
 def test_without_an_r_the_search_shows_what_it_tried(page: Page) -> None:
     fill_in(page)
     steps.fill(page, "explore-radius", "")
@@ -70,10 +79,3 @@ def test_without_an_r_the_search_shows_what_it_tried(page: Page) -> None:
     expect(lines.first).to_contain_text(
         re.compile(r"chosen: R = \S+ × median, effect budget 1: \d of 2 texts readable")
     )
-
-
-def test_several_prompts_are_refused(page: Page) -> None:
-    fill_in(page)
-    steps.fill(page, "prompt", "one\n---\ntwo")
-    page.locator("#explore-start").click()
-    steps.refused(page, "there are 2", "one at a time")

@@ -414,7 +414,8 @@ def test_a_hub_name_is_passed_on(tmp_path: Path, name: str):
 )
 def test_what_is_neither_path_nor_name_is_refused_with_the_accepted_forms(tmp_path: Path, spec: str):
     message = refused(spec, tmp_path)
-    assert "SmolLM2-135M-Instruct, a .gguf file, a folder with config.json" in message
+    ways = "SmolLM2-135M-Instruct or another model of the catalogue, such as qwen2.5-0.5b, a .gguf file, a folder with"
+    assert f"{ways} config.json" in message
     assert len(message) < 400
 
 
