@@ -123,13 +123,13 @@ def press(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
         path.unlink()
     prompt = Prompt(text, template=bool(bench.model_state().has_template))
     found = result_of(bench.explore(prompt, ExploreSettings(seed=seed)))
-    best = next((one for one in found.tried if one.radius == found.radius.radius), found.tried[0])
+    assert found.chosen is not None  # nothing was given, so it searched
     return {
         "refuses": refusal(found.baseline) is not None,
         "relative_radius": found.radius.relative_radius,
         "effect_budget": found.radius.effect_budget,
         "looks": len(found.tried),
-        "shows": _shows(best, refusal(found.baseline) is not None),
+        "shows": _shows(found.chosen, refusal(found.baseline) is not None),
         "lifted": _lifted(found, random=False),
         "random_lifted": _lifted(found, random=True),
         "behaviours": found.new,

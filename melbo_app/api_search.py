@@ -16,7 +16,7 @@ from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.compute import ComputeLock
 from melbo_app.jobs.curve_making import CurveMaking
-from melbo_app.jobs.looks import LOOK_DECODING, LOOK_PROMPTS, LOOK_STEPS, LOOK_VECTORS, Looks
+from melbo_app.jobs.looks import LOOK_DECODING, LOOK_PROMPTS, Looks, look_config
 from melbo_app.jobs.search import CHANGE, START, SearchProgress, best_of, radii_of, search
 from melbo_app.library.banks import Banks
 from melbo_app.library.completions import Completions
@@ -38,7 +38,6 @@ def searched(
     Nothing is kept: banks and texts of the search live in a temporary folder.
     """
     config.check_width(lm.hidden_size)
-    sample = replace(config, vectors=min(LOOK_VECTORS, config.vectors), steps=LOOK_STEPS, held_out=())
     asked = prompts[:LOOK_PROMPTS]
     piece = ModelSlice(lm, encode(lm, asked), config.source, config.target)
     radii = radii_of(radius_of_change(piece, TokenScope.parse(config.scope), CHANGE))
@@ -47,7 +46,7 @@ def searched(
         database = Database(folder / "search.sqlite")
         try:
             making = CurveMaking(
-                lm, lm.name, asked, sample, piece.median_norm, None, False, LOOK_DECODING,
+                lm, lm.name, asked, look_config(config), piece.median_norm, None, False, LOOK_DECODING,
                 Banks(folder / "banks", folder / "none"), Completions(database), Embedder(bundled_folder()),
                 Embeddings(database), Batching(ComputeLock(), memory_gb), stop,
             )  # fmt: skip

@@ -13,6 +13,7 @@ from melbo_app.analysis.flags import FlagKind, flags
 from melbo_app.analysis.flags.echo import only_echoes
 from melbo_app.analysis.flags.refusal import refusal
 from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.jobs.curve_making import CurveMaking
 from melbo_app.jobs.search import Setting
 from melbo_app.jobs.work import together
@@ -27,6 +28,11 @@ LOOK_DECODING = Decoding(max_new_tokens=24)
 NEAR, FAR = 0.2, 0.6
 """Least and greatest cosine distance from the unsteered text beyond which a text without a flag is new. In between it
 is the upper quartile of the random vectors' distances."""
+
+
+def look_config(config: TrainingConfig) -> TrainingConfig:
+    """What a search before the training ``config`` trains at each setting: fewer vectors, in fewer steps."""
+    return replace(config, vectors=min(LOOK_VECTORS, config.vectors), steps=LOOK_STEPS, held_out=())
 
 
 @dataclass(frozen=True)

@@ -194,6 +194,12 @@ class Exploration(Measured):
     def moment(self) -> datetime:
         return self.created
 
+    @property
+    def chosen(self) -> Tried | None:
+        """The setting of the search that was taken; None where nothing was searched."""
+        wanted = (self.radius.radius, self.radius.effect_budget or 0.0)
+        return next((one for one in self.tried if (one.radius, one.effect_budget) == wanted), None)
+
     def answer(self, vector: int) -> Answer:
         """What a vector says."""
         return next(one for one in self.answers if one.vector == vector)

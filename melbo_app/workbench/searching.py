@@ -11,7 +11,7 @@ from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import StorageError
 from melbo_app.jobs.curve_making import CurveMaking
-from melbo_app.jobs.looks import LOOK_DECODING, LOOK_PROMPTS, LOOK_STEPS, LOOK_VECTORS, Looks
+from melbo_app.jobs.looks import LOOK_DECODING, LOOK_PROMPTS, Looks, look_config
 from melbo_app.jobs.search import CHANGE, START, SearchProgress, best_of, radii_of, search, start_near
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.explorations import SEARCH_SECONDS
@@ -87,8 +87,7 @@ class Searching(Shelf):
         The search trains up to eight vectors, in the few steps that it takes to tell settings apart.
         """
         config.check_width(self._model.get().hidden_size)
-        sample = replace(config, vectors=min(LOOK_VECTORS, config.vectors), steps=LOOK_STEPS, held_out=())
-        found = yield from self.find_settings(prompts[:LOOK_PROMPTS], sample, seconds=seconds, stop=stop)
+        found = yield from self.find_settings(prompts[:LOOK_PROMPTS], look_config(config), seconds=seconds, stop=stop)
         best = found.best
         return replace(config, radius=best.radius, saturation=best.effect_budget), found
 

@@ -361,3 +361,15 @@ def test_what_cannot_be_explored_is_refused_before_a_job_begins(bench, changes, 
     with pytest.raises(InputError, match=sentence):
         bench.start_exploring(PROMPT, QUICK.model_copy(update=changes))
     assert bench.jobs() == []
+
+
+def test_of_two_settings_with_one_r_the_one_with_the_chosen_budget_is_marked(bench):
+    searching = QUICK.model_copy(update={"relative_radius": None})
+    found = result_of(bench.explore(PROMPT, searching))
+    assert found.chosen is not None and found.chosen in found.tried
+    broken = found.chosen.model_copy(update={"effect_budget": 0.25, "readable": 0})
+    both = found.model_copy(update={"tried": (broken, *found.tried)})
+    assert both.chosen == found.chosen
+    marked = [one["chosen"] for one in finished(both, {})["tried"]]
+    assert marked.count(True) == 1 and not marked[0]
+    assert result_of(bench.explore(PROMPT, QUICK)).chosen is None  # R was given

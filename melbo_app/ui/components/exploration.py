@@ -56,10 +56,7 @@ def finished(found: Exploration, names: dict[int, str]) -> dict[str, Any]:
             f"{found.control_readable_diversity:.2f} · {found.readable:.0%} of the answers are readable · "
             f"blocks {found.source} → {found.target}, scope {found.scope}"
         ),
-        "tried": [
-            {"text": one.sentence, "chosen": one.radius == found.radius.radius, "example": one.example}
-            for one in found.tried
-        ],
+        "tried": [{"text": one.sentence, "chosen": one == found.chosen, "example": one.example} for one in found.tried],
         "baseline": found.baseline,
         "cards": _cards(found, said["behaviours"], names),
         "tables": [
