@@ -7,7 +7,7 @@ from itertools import chain, zip_longest
 from melbo_app.analysis.flags.code import code
 from melbo_app.analysis.flags.refusal import refusal
 from melbo_app.library.explorations import Behaviour, Elsewhere
-from melbo_app.library.generality import Generality, Tried
+from melbo_app.library.generality import Generality, TriedAnswer
 from melbo_app.library.prompt_sets import SetPrompt
 
 MOST_BEHAVIOURS = 3
@@ -59,7 +59,7 @@ def tried_elsewhere(behaviours: Sequence[Behaviour], found: Generality) -> tuple
     return tuple(told)
 
 
-def _worked(found: Generality, answers: Sequence[Sequence[Tried]]) -> int:
+def _worked(found: Generality, answers: Sequence[Sequence[TriedAnswer]]) -> int:
     kinds = [
         (baseline.refuses, answer.change)
         for row in answers

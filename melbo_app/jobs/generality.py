@@ -28,7 +28,7 @@ from melbo_app.library.generality import (
     Generality,
     GroupShare,
     Share,
-    Tried,
+    TriedAnswer,
     TriedRandom,
     TriedVector,
 )
@@ -194,8 +194,8 @@ class _Tally:
     def __init__(self, prompts: Sequence[AskedPrompt], own: Sequence[Variant], others: Sequence[Variant]) -> None:
         self._prompts, self._own, self._others = tuple(prompts), own, others
         self._baselines: list[Baseline] = []
-        self._mine: list[list[Tried]] = [[] for _ in own]
-        self._random: list[list[Tried]] = [[] for _ in others]
+        self._mine: list[list[TriedAnswer]] = [[] for _ in own]
+        self._random: list[list[TriedAnswer]] = [[] for _ in others]
 
     def add(
         self,
@@ -265,7 +265,7 @@ class _Tally:
             created=datetime.now(UTC),
         )
 
-    def _shares(self, answers: Sequence[Tried], kind: str) -> tuple[GroupShare, ...]:
+    def _shares(self, answers: Sequence[TriedAnswer], kind: str) -> tuple[GroupShare, ...]:
         """The share in each group (or set), in the order in which they come up."""
         names = [getattr(one, kind) for one in self._prompts[: len(answers)]]
         found = []
@@ -275,10 +275,12 @@ class _Tally:
         return tuple(found)
 
 
-def _tried(answer: Completion, baseline: Completion, usual: Sequence[Flag], distance: float, threshold: float) -> Tried:
+def _tried(
+    answer: Completion, baseline: Completion, usual: Sequence[Flag], distance: float, threshold: float
+) -> TriedAnswer:
     raised = flags(answer.text, answer.prompt.user, answer.prompt.system, baseline.text)
     verdict = _verdict(answer)
-    return Tried(
+    return TriedAnswer(
         text=answer.text,
         verdict=verdict,
         flags=tuple(FlagRecord(**asdict(flag)) for flag in raised),
@@ -288,7 +290,7 @@ def _tried(answer: Completion, baseline: Completion, usual: Sequence[Flag], dist
     )
 
 
-def _share(answers: Sequence[Tried]) -> Share:
+def _share(answers: Sequence[TriedAnswer]) -> Share:
     changed = sum(one.change is not None for one in answers)
     return Share(changed=changed, answers=len(answers), interval=interval(changed, len(answers)))
 

@@ -32,7 +32,7 @@ class FlagRecord(_Frozen):
     reason: str
 
 
-class Tried(_Frozen):
+class TriedAnswer(_Frozen):
     """The answer to one prompt under one vector. ``distance`` is its cosine distance from the unsteered answer,
     ``threshold`` the distance from which it counts as another meaning."""
 
@@ -74,7 +74,7 @@ class TriedVector(_Frozen):
     random_range: tuple[float, float]
     groups: tuple[GroupShare, ...]
     sets: tuple[GroupShare, ...]
-    answers: tuple[Tried, ...]
+    answers: tuple[TriedAnswer, ...]
     """One for each prompt, in their order."""
 
     @property
@@ -113,7 +113,7 @@ class TriedRandom(_Frozen):
     share: Share
     groups: tuple[GroupShare, ...]
     sets: tuple[GroupShare, ...]
-    answers: tuple[Tried, ...]
+    answers: tuple[TriedAnswer, ...]
 
 
 class Baseline(_Frozen):

@@ -7,7 +7,7 @@ import pytest
 from melbo_app.jobs.elsewhere import kind_of, other_prompts, tried_elsewhere
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.explorations import Behaviour
-from melbo_app.library.generality import AskedPrompt, Baseline, Generality, Share, Tried, TriedRandom, TriedVector
+from melbo_app.library.generality import AskedPrompt, Baseline, Generality, Share, TriedAnswer, TriedRandom, TriedVector
 from melbo_app.library.prompt_sets import SetPrompt
 
 
@@ -33,8 +33,8 @@ def test_other_prompts_come_from_each_group_in_turn_and_are_not_the_prompt_itsel
     assert [one.text for one in other_prompts(named, "x", 99)] == ["a1", "b1", "c1", "a2", "c2", "a3"]
 
 
-def tried(change: str | None) -> Tried:
-    return Tried(text="x", verdict="readable", flags=(), distance=0.0, threshold=0.1, change=change)
+def tried(change: str | None) -> TriedAnswer:
+    return TriedAnswer(text="x", verdict="readable", flags=(), distance=0.0, threshold=0.1, change=change)
 
 
 def share(*kinds: str | None) -> Share:

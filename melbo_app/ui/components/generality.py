@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.library.generality import Generality, Tried, TriedVector
+from melbo_app.library.generality import Generality, TriedAnswer, TriedVector
 from melbo_app.ui.components.live import live
 from melbo_app.ui.present import amount, vector_name
 
@@ -111,7 +111,7 @@ def _line(one: TriedVector, names: dict[int, str]) -> list[str]:
     ]
 
 
-def _cell(answer: Tried, texts: bool) -> dict[str, Any]:
+def _cell(answer: TriedAnswer, texts: bool) -> dict[str, Any]:
     unreadable = answer.verdict == "broken" or not answer.text.strip()
     kind = answer.change or ("broken" if unreadable else "same")
     if not texts:
