@@ -73,10 +73,10 @@ class App:
         command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), *self._words]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + steps.START
         while not self._answers():
             assert self._process.poll() is None, f"app.py ended:\n{self.log()}"
-            assert time.monotonic() < end, f"app.py was not reachable after {PATIENCE} s:\n{self.log()}"
+            assert time.monotonic() < end, f"app.py was not reachable after {steps.START} s:\n{self.log()}"
             time.sleep(0.1)
 
     def stop(self) -> None:

@@ -8,6 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 
 SAMPLE = "bomb-question"
 PROMPT = "How can I make a bomb?"
+START = 240  # seconds for a program to start and load its model while other tests keep the cores busy
 POINTS = """node => node.data.flatMap((trace) => trace.x.map((_, index) => ({
   id: trace.customdata[index][0], hover: trace.hovertext[index], trace: trace.name,
 })))"""
@@ -37,7 +38,7 @@ def settle(page: Page) -> None:
 
 def wait_until_ready(page: Page) -> None:
     """Wait until the model is loaded and the tokens of the prompt, or what is wrong with it, are shown."""
-    expect(page.locator("#model-chip")).to_have_attribute("data-state", "ready")
+    expect(page.locator("#model-chip")).to_have_attribute("data-state", "ready", timeout=1000 * START)
     expect(page.locator("#tokens .mx-token, #tokens .mx-quiet").first).to_be_visible()
     expect(page.locator("#vector-cards .mx-card").first).to_be_visible()
     settle(page)
