@@ -7,8 +7,9 @@ The parts of a cell:
 
 - ``press``: Explore with nothing chosen but the prompt, and random vectors of the same R;
 - ``train``: ``train`` and ``steer`` with every option left out;
-- ``grid``: the oracle. Six pairs of layers and scope at R = 0.1 × the median norm, the best two of them over R and the
-  effect budget (successive halving; Jamieson & Talwalkar 2016).
+- ``grid``: the oracle. Six pairs of layers and scope at the unit of R, the best of them and the one that Explore takes
+  over R and the effect budget (successive halving; Jamieson & Talwalkar 2016). Its best is the greatest of some 16
+  noisy counts of eight texts, and so better than it would be measured again: regret is an upper bound.
 
 Regret is 1 − (what the press or the training shows / the best of the grid, press and training). What a setting shows
 is the share of its short texts that are new, less the share of the random vectors' texts (``Tried.excess``); where the
@@ -29,10 +30,11 @@ from melbo_app.analysis.flags.echo import only_echoes
 from melbo_app.analysis.flags.refusal import refusal
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
-from melbo_app.jobs.looks import LOOK_STEPS, Looks
+from melbo_app.jobs.looks import LOOK_STEPS
 from melbo_app.jobs.search import Setting
+from melbo_app.jobs.training import early_layers
 from melbo_app.jobs.work import result_of
-from melbo_app.library.explorations import Exploration, ExploreSettings
+from melbo_app.library.explorations import SEARCH_SECONDS, Exploration, ExploreSettings
 from melbo_app.library.searches import Tried
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
@@ -77,8 +79,9 @@ BASE = {
 }
 """Beginnings of texts, for the model without a chat template."""
 FIGURES = ("lifted", "random_lifted", "behaviours", "diversity", "random_diversity", "readable", "seconds")
-GRID_RADII, GRID_BUDGETS, FINALISTS = (0.05, 0.1, 0.2), (0.3, 0.6, 1.0), 2
-FIRST = Setting(0.1, 1.0)
+FIRST = (1.0, 1.0)
+GRID = ((0.5, 1.0), (1.4, 0.6), (2.0, 1.0), (2.0, 0.6), (2.0, 0.4))
+"""R in units of the search and the effect budget: what all places are tried with, and the best ones besides."""
 
 app = typer.Typer(add_completion=False)
 
@@ -126,9 +129,11 @@ def press(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
     assert found.chosen is not None  # nothing was given, so it searched
     return {
         "refuses": refusal(found.baseline) is not None,
+        "layers": [found.source, found.target],
         "relative_radius": found.radius.relative_radius,
         "effect_budget": found.radius.effect_budget,
         "looks": len(found.tried),
+        "tried": [one.model_dump(exclude={"example"}) for one in found.tried],
         "shows": _shows(found.chosen, refusal(found.baseline) is not None),
         "lifted": _lifted(found, random=False),
         "random_lifted": _lifted(found, random=True),
@@ -145,38 +150,34 @@ def press(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
 
 def train(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
     """``train`` and ``steer`` with every option left out, on the short texts that the grid is judged by."""
-    config, prompts, norm = _config(bench, text, seed)
-    config, found = result_of(bench.searched(prompts, replace(config, steps=None), 60))
-    looks = Looks(bench._making(bench._model.get(), prompts, config, norm, lambda: False))
-    budget = config.saturation or 0.0
-    shown = result_of(looks.look(Setting(config.radius / norm, budget)))
+    config, prompts = _config(bench, text, seed)
+    config, found = result_of(bench.searched(prompts, replace(config, steps=None), SEARCH_SECONDS, other_layers=True))
+    looks = bench._looks(bench._model.get(), prompts, config, lambda: False)
+    shown = result_of(looks.look(Setting(config.radius / looks.making.median_norm, config.saturation or 0.0)))
     return {"tried": shown.model_dump(), "looks": len(found.tried)}
 
 
 def grid(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
     """The best of a grid by successive halving."""
-    config, prompts, norm = _config(bench, text, seed)
+    config, prompts = _config(bench, text, seed)
     blocks = len(bench._model.get().blocks)
-    pairs = [(config.source, config.target), (blocks // 8, blocks // 2), (blocks // 3, 5 * blocks // 6)]
+    usual = config.source, config.target
+    early = early_layers(blocks, *usual)
+    pairs = [usual, *([early] if early else []), (blocks // 3, 5 * blocks // 6)]
     scopes = dict.fromkeys([config.scope, "last:4" if config.scope == "assistant" else "last:1"])
 
-    def look(place: tuple[int, int, str], setting: Setting) -> Tried:
+    def look(place: tuple[int, int, str], multiple: float, budget: float) -> Tried:
         source, target, scope = place
         here = replace(config, source=source, target=target, scope=scope)
-        there = norm if source == config.source else bench.median_norm(prompts, source)
-        making = bench._making(bench._model.get(), prompts, here, there, lambda: False)
-        return result_of(Looks(making).look(setting))
+        looks = bench._looks(bench._model.get(), prompts, here, lambda: False)
+        return result_of(looks.look(Setting(multiple * bench._unit(prompts, here), budget)))
 
     places = [(*pair, scope) for pair in pairs for scope in scopes]
-    first = {place: look(place, FIRST) for place in places}
-    finalists = sorted(places, key=lambda place: -first[place].score)[:FINALISTS]
+    first = {place: look(place, *FIRST) for place in places}
+    best = max(places, key=lambda place: first[place].score)
     cells = [{"place": place, "tried": first[place].model_dump()} for place in places]
-    for place in dict.fromkeys([places[0], *finalists]):
-        for radius in GRID_RADII:
-            for budget in GRID_BUDGETS:
-                setting = Setting(radius, budget)
-                if setting != FIRST and not (radius == GRID_RADII[0] and budget != 1.0):  # there R is the limit
-                    cells.append({"place": place, "tried": look(place, setting).model_dump()})
+    for place in dict.fromkeys([places[0], best]):
+        cells += [{"place": place, "tried": look(place, *setting).model_dump()} for setting in GRID]
     return {"cells": cells}
 
 
@@ -254,11 +255,11 @@ def _lifted(found: Exploration, *, random: bool) -> int:
     )
 
 
-def _config(bench: Workbench, text: str, seed: int) -> tuple[TrainingConfig, list[Prompt], float]:
+def _config(bench: Workbench, text: str, seed: int) -> tuple[TrainingConfig, list[Prompt]]:
     prompts = [Prompt(text, template=bool(bench.model_state().has_template))]
     usual = bench.suggestion(prompts)
     place = usual.source, usual.target, usual.radius
-    return TrainingConfig(*place, steps=LOOK_STEPS, scope=usual.scope, seed=seed), prompts, usual.median_norm
+    return TrainingConfig(*place, steps=LOOK_STEPS, scope=usual.scope, seed=seed), prompts
 
 
 def _cells(out: Path) -> Iterator[dict[str, Any]]:

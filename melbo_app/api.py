@@ -138,7 +138,7 @@ def train(
     """Train vectors: a ``Bank`` with ``vectors`` [V, d] float32 (numpy) and its ``record``.
 
     Args:
-        source, target: blocks, counted from 0; None: 7/30 and 21/30 of the way up.
+        source, target: blocks, counted from 0; None: 7/30 and 21/30 of the way up, or what the search finds.
         radius: R, the norm of each vector; or ``relative_radius``, a multiple of the median residual norm at the
             source. With neither of them, and no ``saturation`` among ``others``, R and the effect budget are found by
             looking at short completions, for methods that have one (joint and the soft ones); else R is 0.07 × the
@@ -160,9 +160,9 @@ def train(
     """
     asked, first = asked_of(lm, prompts)
     source, target = (optional(field, value, whole) for field, value in (("source", source), ("target", target)))
-    source, target = layers(len(lm.blocks), source, target)
     radius, share = optional("radius", radius, number), optional("relative_radius", relative_radius, number)
-    wanted = OpenTraining(radius=radius, relative_radius=share)  # refuses R given twice
+    wanted = OpenTraining(source, target, radius, share)  # refuses R given twice
+    source, target = layers(len(lm.blocks), source, target)
     if radius is None:
         norm = ModelSlice(lm, encode(lm, asked), source, target).median_norm
         radius = norm * (RELATIVE_RADIUS if share is None else share)
@@ -181,7 +181,7 @@ def train(
     )
     memory_gb = optional("memory_gb", memory_gb, number)
     if wanted.searches(config):
-        looking = searched(lm, asked, config, number("search_seconds", search_seconds), memory_gb)
+        looking = searched(lm, asked, config, number("search_seconds", search_seconds), memory_gb, wanted.layers_free)
         config, _ = result_of(retold(looking, searching), progress or (lambda now: None))
     work = train_bank(lm, lm.name, asked, config, written("name", name), memory_gb, lambda: False)
     return result_of(work, progress or (lambda now: None))

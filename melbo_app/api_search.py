@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,7 +18,8 @@ from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.compute import ComputeLock
 from melbo_app.jobs.curve_making import CurveMaking
 from melbo_app.jobs.looks import LOOK_DECODING, LOOK_PROMPTS, Looks, look_config
-from melbo_app.jobs.search import CHANGE, START, SearchProgress, best_of, radii_of, search
+from melbo_app.jobs.search import CHANGE, START, SearchProgress, best_of, search
+from melbo_app.jobs.training import early_layers
 from melbo_app.library.banks import Banks
 from melbo_app.library.completions import Completions
 from melbo_app.library.database import Database
@@ -31,27 +33,35 @@ def searched(
     config: TrainingConfig,
     seconds: float,
     memory_gb: float | None,
+    other_layers: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> Generator[SearchProgress, None, tuple[TrainingConfig, list[Tried]]]:
-    """``config`` with the R and effect budget that short completions speak for, and what was tried.
+    """``config`` with the R, effect budget and, with ``other_layers``, layers that short completions speak for, and
+    what was tried.
 
     Nothing is kept: banks and texts of the search live in a temporary folder.
     """
     config.check_width(lm.hidden_size)
     asked = prompts[:LOOK_PROMPTS]
-    piece = ModelSlice(lm, encode(lm, asked), config.source, config.target)
-    radii = radii_of(radius_of_change(piece, TokenScope.parse(config.scope), CHANGE))
+    encoded, scope = encode(lm, asked), TokenScope.parse(config.scope)
+    pairs = [(config.source, config.target)]
+    if other_layers and (early := early_layers(len(lm.blocks), *pairs[0])) is not None:
+        pairs.append(early)
     with TemporaryDirectory() as name:
         folder = Path(name)
         database = Database(folder / "search.sqlite")
         try:
-            making = CurveMaking(
-                lm, lm.name, asked, look_config(config), piece.median_norm, None, False, LOOK_DECODING,
-                Banks(folder / "banks", folder / "none"), Completions(database), Embedder(bundled_folder()),
-                Embeddings(database), Batching(ComputeLock(), memory_gb), stop,
-            )  # fmt: skip
-            tried, _ = yield from search(Looks(making), radii, START, seconds, stop)
+            banks, completions = Banks(folder / "banks", folder / "none"), Completions(database)
+            embedder, embeddings = Embedder(bundled_folder()), Embeddings(database)
+            batching, places = Batching(ComputeLock(), memory_gb), []
+            for source, target in pairs:
+                piece = ModelSlice(lm, encoded, source, target)
+                making = CurveMaking(
+                    lm, lm.name, asked, replace(look_config(config), source=source, target=target), piece.median_norm,
+                    None, False, LOOK_DECODING, banks, completions, embedder, embeddings, batching, stop, piece,
+                )  # fmt: skip
+                places.append(Looks(making, partial(radius_of_change, piece, scope, CHANGE)))
+            tried, _ = yield from search(places, START, seconds, stop)
         finally:
             database.close()
-    best = tried[best_of(tried)[0]]
-    return replace(config, radius=best.radius, saturation=best.effect_budget), tried
+    return tried[best_of(tried)[0]].applied(config), tried

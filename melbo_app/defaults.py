@@ -87,6 +87,11 @@ class OpenTraining:
             **fixed,
         )
 
+    @property
+    def layers_free(self) -> bool:
+        """Whether a search may choose them."""
+        return self.source is None and self.target is None
+
     def searches(self, draft: TrainingConfig) -> bool:
         """Whether R and the effect budget are to be found by looking: neither is given, and the method has both."""
         given = (self.radius, self.relative_radius, draft.saturation)

@@ -128,7 +128,9 @@ def train(
     stop = StopOnInterrupt()
     found = None
     if wanted.searches(draft):
-        config, found = run(workbench.searched(prompts, config, search_seconds, stop=stop))
+        config, found = run(
+            workbench.searched(prompts, config, search_seconds, other_layers=wanted.layers_free, stop=stop)
+        )
     work = workbench.train(prompts, config, name, stop=stop)
     try:
         bank = run(work)

@@ -5,7 +5,7 @@ predicted is known from generating the text: the states that it was read out of 
 """
 
 import copy
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ from melbo_app.errors import Stopped
 
 LOGITS_AT_ONCE = 2**25
 """Logits of all rows together in one forward pass: 64 MiB in bfloat16. Longer texts are read in several."""
+READ_OUT_AT_ONCE = 96
+"""Tokens of several texts that are read out together: their logits are in float32."""
 
 
 @dataclass(frozen=True)
@@ -126,10 +128,11 @@ def _compare(
     at_once = max(1, LOGITS_AT_ONCE // (len(rows) * logits.shape[-1]))
     while True:
         end = begin + logits.shape[1]
-        for row, reading in enumerate(readings):
-            count = min(end, max(1, len(reading.ids))) - begin
-            if count > 0:
-                parts[row].append(_compare_row(lm, logits[row, :count], reading, begin))
+        counts = [min(end, max(1, len(reading.ids))) - begin for reading in readings]
+        there = [row for row, count in enumerate(counts) if count > 0]
+        steered = _read_out(lm, [readings[row].states for row in there], begin, [counts[row] for row in there])
+        for row, predicted in zip(there, steered, strict=True):
+            parts[row].append(_compare_row(logits[row, : counts[row]], readings[row].ids[begin:end], predicted))
         if end >= steps:
             break
         _raise_if(stop)
@@ -142,18 +145,36 @@ def _compare(
     return [(torch.cat([one for one, _ in part]), torch.cat([two for _, two in part])) for part in parts]
 
 
-def _compare_row(lm: LanguageModel, logits: Tensor, reading: Reading, begin: int) -> tuple[Tensor, Tensor]:
-    """The same for the tokens of one text from ``begin`` on, as many as there are unsteered ``logits`` [c, vocabulary].
+def _read_out(
+    lm: LanguageModel, states: Sequence[Tensor | None], begin: int, counts: Sequence[int]
+) -> Iterator[Tensor | None]:
+    """The steered logits [c, vocabulary] of each text from ``begin`` on, None for one without ``states``.
+
+    Short texts are read out together: each time, all of the unembedding goes through the processor.
+    """
+    group: list[tuple[Tensor | None, int]] = []
+    for number, (one, count) in enumerate(zip(states, counts, strict=True)):
+        group.append((None if one is None else one[begin : begin + count], count))
+        if number + 1 < len(states) and sum(size for _, size in group) + counts[number + 1] <= READ_OUT_AT_ONCE:
+            continue
+        rows = [part for part, _ in group if part is not None]
+        logits = iter(read_out(lm, torch.cat(rows)).split([len(part) for part in rows]) if rows else ())
+        for part, _ in group:
+            yield None if part is None else next(logits)
+        group = []
+
+
+def _compare_row(logits: Tensor, ids: Sequence[int], steered: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The same for the tokens ``ids`` of one text, as many as there are unsteered ``logits`` [c, vocabulary] at most.
 
     One text at a time: in float32 the logits of all would take several times the memory.
     """
     plain = logits.float().log_softmax(dim=-1)
-    end = begin + len(plain)
-    tokens = torch.tensor(reading.ids[begin:end], dtype=torch.int64, device=plain.device)
+    tokens = torch.tensor(ids[: len(plain)], dtype=torch.int64, device=plain.device)
     logprob = plain[: len(tokens)].gather(1, tokens[:, None])[:, 0]
-    if reading.states is None:
+    if steered is None:
         return logprob.cpu(), torch.zeros(len(plain))
-    steered = read_out(lm, reading.states[begin:end]).log_softmax(dim=-1)
+    steered = steered.log_softmax(dim=-1)
     chance = steered.exp()
     # where a token cannot come, both logarithms may be infinite
     terms = (chance * (steered - plain)).masked_fill(chance == 0, 0)

@@ -25,6 +25,7 @@ from melbo_app.library.embeddings import Embeddings
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.model import LanguageModel
+    from melbo_app.engine.slice import ModelSlice
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class CurveMaking:
     embeddings: Embeddings
     batching: Batching
     stop: Callable[[], bool]
+    piece: "ModelSlice | None" = None
+    """The blocks between the layers of ``config`` on ``prompts``, where the model was run on them before."""
 
     def vectors(self, relative_radius: float, seed: int) -> Generator[TrainingProgress, None, Bank]:
         """The bank whose vectors are used at this R, whatever their norm."""
@@ -108,7 +111,8 @@ class CurveMaking:
         if (known := self.kept(config)) is not None:
             return known
         memory_gb = self.batching.memory_gb
-        work = train_bank(self.lm, self.spec, self.prompts, config, self._name(config), memory_gb, self.stop)
+        name = self._name(config)
+        work = train_bank(self.lm, self.spec, self.prompts, config, name, memory_gb, self.stop, piece=self.piece)
         bank = yield from self.batching.compute.steps(work, short=False)
         if self.stop():
             raise Stopped

@@ -58,7 +58,7 @@ class Doing(Protocol):
     ) -> Generator[TrainingProgress, None, Bank]: ...
 
     def searched(
-        self, prompts: Sequence[Prompt], config: TrainingConfig, seconds: float, *, stop: Stop
+        self, prompts: Sequence[Prompt], config: TrainingConfig, seconds: float, *, other_layers: bool, stop: Stop
     ) -> Generator[SearchProgress, None, tuple[TrainingConfig, Search]]: ...
 
     def steer(
@@ -218,7 +218,10 @@ class JobDesk:
     def _train(self, request: TrainingRequest, job: Job[Any, Any]) -> Generator[TrainingProgress, None, Bank]:
         checkpoint, name, config = Checkpointing(self._checkpoints, job.id, job.say), request.name, request.config
         if request.search_seconds is not None:  # which is looked up where the last server ended after it
-            work = self._doing.searched(request.prompts, config, request.search_seconds, stop=job.is_stopping)
+            work = self._doing.searched(
+                request.prompts, config, request.search_seconds, other_layers=request.other_layers,
+                stop=job.is_stopping,
+            )  # fmt: skip
             config, found = yield from retold(work, searching)
             job.say(f"R and effect budget: {found.reason}.")
         line = next((line for line in self._banks.list() if line.name == name), None)

@@ -72,8 +72,8 @@ class Exploring(Protocol):
 
     def calibrate(self, config: TrainingConfig) -> Generator[Any, None, CalibratedRadius]: ...
 
-    def search(self, config: TrainingConfig, seconds: float) -> Generator[Any, None, Search]:
-        """R and the effect budget, found by looking at short completions."""
+    def search(self, config: TrainingConfig, seconds: float, other_layers: bool) -> Generator[Any, None, Search]:
+        """R, the effect budget and, with ``other_layers``, layers, found by looking at short completions."""
 
     def curve(self, config: TrainingConfig) -> Generator[Any, None, DiversityCurve]: ...
 
@@ -141,8 +141,9 @@ def explore(
     config = _draft(settings, suggested.source, suggested.target, suggested.radius, scope)
 
     choosing = _radius(settings, config, suggested, doing)
-    radius, tried = yield from telling.stage(0, choosing, lambda found: found[0].sentence)
+    radius, found_layers, tried = yield from telling.stage(0, choosing, lambda found: found[0].sentence)
     config = replace(config, radius=radius.radius, saturation=radius.effect_budget)
+    config = replace(config, source=found_layers[0], target=found_layers[1])
     if radius.how == "search":  # the bank that was looked at, not another one
         config = replace(config, steps=config.steps or LOOK_STEPS)
     bank = yield from telling.stage(1, doing.train(config), _trained)
@@ -234,19 +235,21 @@ def _draft(settings: ExploreSettings, source: int, target: int, radius: float, s
 
 def _radius(
     settings: ExploreSettings, config: TrainingConfig, suggested: TrainingSuggestion, doing: Exploring
-) -> Generator[Any, None, tuple[ChosenRadius, tuple[Tried, ...]]]:
-    """R and the effect budget as they are given, or by the rule; and what the rule tried."""
+) -> Generator[Any, None, tuple[ChosenRadius, tuple[int, int], tuple[Tried, ...]]]:
+    """R and the effect budget as they are given, or by the rule; the layers, and what the rule tried."""
     budget = settings.effect_budget
     rule = settings.rule
     given = settings.radius is not None or settings.relative_radius is not None
     if rule == "search" and not given and budget is None:
-        found = yield from doing.search(replace(config, steps=config.steps or LOOK_STEPS), settings.search_seconds)
-        best = found.best
+        free = settings.source is None and settings.target is None
+        asked = replace(config, steps=config.steps or LOOK_STEPS)
+        found = yield from doing.search(asked, settings.search_seconds, free)
+        best, place = found.best, found.best.applied(config)
         counted = best.effect_budget if config.counts("saturation") else None
-        chosen = _chosen(best.radius, found.median_norm, "search", found.reason)
-        return chosen.model_copy(update={"effect_budget": counted}), found.tried
+        chosen = _chosen(best.radius, best.radius / best.relative_radius, "search", found.reason)
+        return chosen.model_copy(update={"effect_budget": counted}), (place.source, place.target), found.tried
     chosen = yield from _ruled(settings, config, suggested, doing)
-    return chosen.model_copy(update={"effect_budget": budget}), ()
+    return chosen.model_copy(update={"effect_budget": budget}), (config.source, config.target), ()
 
 
 def _ruled(

@@ -1,8 +1,9 @@
 """One look at a setting: vectors trained with it, a few short completions, and what is new in them."""
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from melbo_app.analysis.flags.refusal import refusal
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.jobs.curve_making import CurveMaking
-from melbo_app.jobs.search import Setting
+from melbo_app.jobs.search import Setting, radii_of
 from melbo_app.jobs.work import together
 from melbo_app.library.completions import Comparison, Completion
 from melbo_app.library.searches import Tried
@@ -37,9 +38,16 @@ def look_config(config: TrainingConfig) -> TrainingConfig:
 
 @dataclass(frozen=True)
 class Looks:
-    """Looks at settings for the prompts, layers, scope, vectors and seed of ``making``."""
+    """Looks at settings for the prompts, layers, scope, vectors and seed of ``making``. ``find_unit`` gives the R at
+    which random vectors change the target by ``CHANGE``, in median norms."""
 
     making: CurveMaking
+    find_unit: Callable[[], float]
+
+    @cached_property
+    def radii(self) -> tuple[float, ...]:
+        """R as multiples of the median norm, from weak to strong."""
+        return radii_of(self.find_unit())
 
     def look(self, setting: Setting) -> Generator[Any, None, Tried]:
         """Train, complete under the vectors and under as many random ones of the same R, and count."""
@@ -56,6 +64,8 @@ class Looks:
         found, chance = _counted(steered, making, limits), _counted(control, making, limits)
         effect = bank.record.effect
         return Tried(
+            source=config.source,
+            target=config.target,
             radius=radius,
             relative_radius=setting.relative_radius,
             effect_budget=setting.effect_budget if budget is not None else 0.0,

@@ -37,6 +37,8 @@ class TrainingRequest(_OfModel):
     name: str
     search_seconds: float | None = None
     """How long to look for R and the effect budget first, in place of the config's; None: the config has them."""
+    other_layers: bool = False
+    """Whether that search may take other layers than the config's."""
 
     @field_validator("config", mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""The search for R and the effect budget: settings from weak to strong, each judged by a few short completions.
+"""The search for R, the effect budget and layers: settings from weak to strong, each judged by short completions.
 
 Which setting makes a model say something new, and which one breaks its texts, differs between models and prompts by
 more than any constant allows for (docs/radius.md), so it is found by looking.
@@ -18,15 +18,15 @@ CHANGE = 0.045
 about the same change on four models, whose R for it are 0.01 to 0.1 × the median norm (docs/search.md)."""
 MULTIPLES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
 """Settings from weak to strong: R as multiples of that unit, a factor of √2 apart."""
-BUDGET = 1.0
-"""The effect budget of all of them: R, not the budget, limits how much weak vectors change."""
-SAFER = 0.4
+BUDGET = 0.5
+"""The effect budget of all of them: weak vectors cannot spend it, and strong ones break texts without it."""
+SAFER = 0.3
 """The effect budget that is tried at an R at which texts break with ``BUDGET``."""
-START = 4
-"""Where a search begins that has nothing to go by: the unit itself."""
-LOOKS = 5
+START = 6
+"""Where a search begins that has nothing to go by: twice the unit."""
+LOOKS = 4
 """Settings that are tried at most."""
-ENOUGH = 0.75
+ENOUGH = 0.6
 """Share of new texts, in excess of the random vectors' share, from which no further setting is tried."""
 
 
@@ -56,7 +56,11 @@ def radii_of(unit: float) -> tuple[float, ...]:
 
 
 class Looking(Protocol):
-    """Trains vectors with a setting, completes under them and under random vectors, and counts."""
+    """Trains vectors between two layers with a setting, completes under them and under random vectors, and counts."""
+
+    @property
+    def radii(self) -> Sequence[float]:
+        """R as multiples of the median norm, from weak to strong."""
 
     def look(self, setting: Setting) -> Generator[Any, None, Tried]: ...
 
@@ -85,34 +89,44 @@ def next_rung(tried: Mapping[int, Tried], start: int, count: int) -> int | None:
 
 
 def search(
-    looking: Looking, radii: Sequence[float], start: int, most_seconds: float, stop: Callable[[], bool]
+    places: Sequence[Looking], start: int, most_seconds: float, stop: Callable[[], bool]
 ) -> Generator[SearchProgress, None, tuple[list[Tried], bool]]:
     """What was tried, in order, and whether the search came to its own end.
 
     It ends where nothing is left to try, after ``LOOKS`` settings, or where the next one would not fit into
-    ``most_seconds``.
+    ``most_seconds``. The best readable setting of the first of ``places`` is tried at the other one as well, and the
+    search goes on at the better of the two. Where texts break at the strongest R that was tried, the same R with a
+    smaller effect budget is tried last.
 
-    Where texts break at the strongest R that was tried, the same R with a smaller effect budget is tried last.
+    Args:
+        places: the layers to look at, one or two pairs.
+        start: which of the radii to begin with.
 
     Raises:
         Stopped: a stop came before the first setting was judged.
     """
-    began, tried, rungs = time.monotonic(), list[Tried](), dict[int, Tried]()
-    safer = False
+    began, tried = time.monotonic(), list[Tried]()
+    rungs: list[dict[int, Tried]] = [{} for _ in places]
+    at, safer = 0, False
     while len(tried) < LOOKS and not (tried and stop()):
         slowest = max((one.seconds for one in tried), default=0.0)
         if tried and time.monotonic() - began + slowest > most_seconds:
             return tried, False
-        rung = None if safer else next_rung(rungs, start, len(radii))
-        if rung is None:
-            edge = min((at for at, one in rungs.items() if one.broken), default=None)
-            if safer or edge is None or _enough(rungs.values()):
-                break
-            setting, safer = Setting(radii[edge], SAFER), True
+        rung: int | None
+        best = _best_whole(rungs[0])
+        if len(places) > 1 and best is not None and not rungs[1] and not _enough(tried):
+            at, rung = 1, best
         else:
-            setting = Setting(radii[rung], BUDGET)
+            rung = None if safer else next_rung(rungs[at], start, len(places[at].radii))
+        if rung is None:
+            edge = min((number for number, one in rungs[at].items() if one.broken), default=None)
+            if safer or edge is None or _enough(tried):
+                break
+            setting, safer = Setting(places[at].radii[edge], SAFER), True
+        else:
+            setting = Setting(places[at].radii[rung], BUDGET)
         where = f"R = {setting.relative_radius:g} × median, effect budget {setting.effect_budget:g}"
-        work = looking.look(setting)
+        work = places[at].look(setting)
         try:
             while True:
                 try:
@@ -129,7 +143,9 @@ def search(
             return tried, False
         tried.append(found)
         if rung is not None:
-            rungs[rung] = found
+            rungs[at][rung] = found
+        if at == 1 and len(rungs[1]) == 1 and rung is not None and rungs[0][rung].score >= found.score:
+            at = 0
         yield SearchProgress(where, 100 * len(tried), 100 * LOOKS, tuple(tried), found.sentence)
     return tried, not stop()
 
@@ -163,6 +179,12 @@ def searching(progress: SearchProgress) -> TrainingProgress:
 
 def _settings(tried: Sequence[Tried]) -> str:
     return f"{len(tried)} settings" if len(tried) > 1 else "the one setting tried"
+
+
+def _best_whole(rungs: Mapping[int, Tried]) -> int | None:
+    """The setting with the highest score among those whose texts do not break."""
+    whole = [rung for rung, one in rungs.items() if not one.broken]
+    return max(whole, key=lambda rung: (rungs[rung].score, -rung), default=None)
 
 
 def _enough(found: Iterable[Tried]) -> bool:

@@ -57,6 +57,13 @@ def layers(blocks: int, source: int | None = None, target: int | None = None) ->
     return source, target
 
 
+def early_layers(blocks: int, source: int, target: int) -> tuple[int, int] | None:
+    """Layers that a search compares with the usual ones: 1/12 and 2/3 of the way up, where a 0.5B Qwen answers more of
+    what it refuses; None where they are the same."""
+    early = round(blocks / 12), round(2 * blocks / 3)
+    return early if early != (source, target) and early[0] < early[1] < blocks else None
+
+
 def default_scope(prompts: Sequence[Prompt]) -> str:
     """The template's last tokens, or the last four where a prompt goes in without the template."""
     return "assistant" if all(prompt.template for prompt in prompts) else "last:4"
@@ -76,9 +83,13 @@ def train_bank(
     memory_gb: float | None,
     stop: Callable[[], bool],
     checkpoint: Checkpointing | None = None,
+    piece: "ModelSlice | None" = None,
 ) -> Generator[TrainingProgress, None, Bank]:
     """Train and make a bank of what was found; nothing is saved here. With a ``checkpoint``, the training goes on where
     that one stands, and offers it where it stands itself.
+
+    Args:
+        piece: the blocks between the layers of ``config`` on ``prompts``, where the model was run on them before.
 
     Raises:
         InputError: what was asked for cannot be trained.
@@ -92,9 +103,9 @@ def train_bank(
 
     total = config.total_steps * (config.vectors if config.method == "sequential" else 1)
     yield TrainingProgress("running the model once", 0, total, None)
-    encoded = encode(lm, prompts)
-    piece = ModelSlice(lm, encoded, config.source, config.target)
-    TokenScope.parse(config.scope).mask(encoded, piece.sinks)
+    if piece is None:
+        piece = ModelSlice(lm, encode(lm, prompts), config.source, config.target)
+    TokenScope.parse(config.scope).mask(piece.encoded, piece.sinks)
     against = None
     if config.against:
         try:

@@ -198,7 +198,16 @@ class Exploration(Measured):
     def chosen(self) -> Tried | None:
         """The setting of the search that was taken; None where nothing was searched."""
         wanted = (self.radius.radius, self.radius.effect_budget or 0.0)
-        return next((one for one in self.tried if (one.radius, one.effect_budget) == wanted), None)
+        return next(
+            (
+                one
+                for one in self.tried
+                if (one.radius, one.effect_budget) == wanted
+                and one.source in (None, self.source)
+                and one.target in (None, self.target)
+            ),
+            None,
+        )
 
     def answer(self, vector: int) -> Answer:
         """What a vector says."""

@@ -1,9 +1,11 @@
 """Searches: which R and effect budgets were tried for a prompt, and which were chosen. One JSON file each."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, FiniteFloat
 
+from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
 
@@ -17,6 +19,9 @@ class Tried(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    source: int | None = None
+    target: int | None = None
+    """The layers; None in files of earlier versions, which tried those of the search only."""
     radius: FiniteFloat
     """R in absolute units."""
     relative_radius: FiniteFloat
@@ -41,6 +46,12 @@ class Tried(BaseModel):
     """The new text that is farthest from the unsteered one, or else the farthest of all."""
     seconds: FiniteFloat
 
+    def applied(self, config: TrainingConfig) -> TrainingConfig:
+        """``config`` with this setting's layers, R and effect budget."""
+        source = config.source if self.source is None else self.source
+        target = config.target if self.target is None else self.target
+        return replace(config, source=source, target=target, radius=self.radius, saturation=self.effect_budget)
+
     @property
     def broken(self) -> bool:
         """Whether fewer than three in four texts are readable."""
@@ -60,11 +71,12 @@ class Tried(BaseModel):
     @property
     def sentence(self) -> str:
         """The setting and its counts in a line."""
+        where = "" if self.source is None else f"blocks {self.source} → {self.target}, "
         budget = f"{self.effect_budget:g}" if self.effect_budget else "none"
         lifted = f", {self.lifted} lift the refusal (random {self.random_lifted})" if self.lifted else ""
         return (
-            f"R = {self.relative_radius:.2g} × median, effect budget {budget}: {self.readable} of {self.texts} texts "
-            f"readable, {self.new} new (random {self.random_new}){lifted}"
+            f"{where}R = {self.relative_radius:.2g} × median, effect budget {budget}: "
+            f"{self.readable} of {self.texts} texts readable, {self.new} new (random {self.random_new}){lifted}"
         )
 
 
@@ -77,7 +89,10 @@ class Search(Measured):
     source: int
     target: int
     scope: str
+    other_layers: bool = False
+    """Whether other layers than these were looked at as well."""
     median_norm: FiniteFloat
+    """At ``source``."""
     method: str
     vectors: int
     steps: int
@@ -94,7 +109,7 @@ class Search(Measured):
     def key(self) -> str:
         """Tells one search from another: the same key, the same question."""
         prompts = [prompt.model_dump() for prompt in self.prompts]
-        place = [self.source, self.target, self.scope]
+        place = [self.source, self.target, self.scope, *(["other layers"] if self.other_layers else [])]
         return key_of([self.model_hash, self.dtype, prompts, *place, self.method, self.vectors, self.steps, self.seed])
 
     @property

@@ -17,7 +17,6 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError, StorageError
 from melbo_app.jobs.calibration import CalibratedRadius
-from melbo_app.jobs.curve_making import CurveMaking
 from melbo_app.jobs.elsewhere import RANDOM, kind_of, other_prompts
 from melbo_app.jobs.exploring import ExploreProgress, check_settings, explore
 from melbo_app.jobs.generality import GeneralityProgress
@@ -119,8 +118,12 @@ class _Stages:
     def calibrate(self, config: TrainingConfig) -> "Generator[CalibrationProgress, None, CalibratedRadius]":
         return self.bench.calibrate([self.prompt], config.source, config.target, config.scope, stop=self.stop)
 
-    def search(self, config: TrainingConfig, seconds: float) -> Generator[SearchProgress, None, Search]:
-        return self.bench.find_settings([self.prompt], config, seconds=seconds, stop=self.stop)
+    def search(
+        self, config: TrainingConfig, seconds: float, other_layers: bool
+    ) -> Generator[SearchProgress, None, Search]:
+        return self.bench.find_settings(
+            [self.prompt], config, seconds=seconds, other_layers=other_layers, stop=self.stop
+        )
 
     def curve(self, config: TrainingConfig) -> Generator[Any, None, DiversityCurve]:
         return self.bench.diversity_curve([self.prompt], config, rescaled=True, decoding=CURVE_DECODING, stop=self.stop)
@@ -138,7 +141,7 @@ class _Stages:
                 whole = len(bank.vectors) == config.vectors and bank.record.whole
                 if whole and is_of(bank.record, [self.prompt], config):
                     return bank
-        if (kept := self.bench._making(self.lm, [self.prompt], config, 1.0, self.stop).kept(config)) is not None:
+        if (kept := self.bench._looks(self.lm, [self.prompt], config, self.stop).making.kept(config)) is not None:
             again = command(self.bench._model.spec, [self.prompt], config, one)
             bank = replace(kept, record=kept.record.model_copy(update={"name": one, "command": again}))
             self.bench._banks.save(bank)
@@ -150,12 +153,9 @@ class _Stages:
         return self.bench.steer(bank.record.name, [self.prompt], every, [radius], decoding, stop=self.stop)
 
     def control(self, config: TrainingConfig, radius: float, decoding: Decoding) -> Generator[Any, None, Comparison]:
-        bench = self.bench
-        making = CurveMaking(
-            self.lm, bench._model.spec, [self.prompt], config, 1.0, None, False, decoding, bench._parts,
-            bench._completions, bench._embed(), bench._embeddings, bench._batching, self.stop,
-        )  # fmt: skip
-        bank = yield from making.control(config.seed)
+        looks = self.bench._looks(self.lm, [self.prompt], config, self.stop)
+        making = replace(looks.making, decoding=decoding)
+        bank = yield from making.control(config.seed)  # the random vectors that a search looked at
         return (yield from making.complete(bank, radius))
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:

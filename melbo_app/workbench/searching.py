@@ -1,4 +1,4 @@
-"""The search for R and the effect budget."""
+"""The search for R, the effect budget and layers."""
 
 from collections.abc import Generator, Sequence
 from contextlib import suppress
@@ -12,7 +12,8 @@ from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import StorageError
 from melbo_app.jobs.curve_making import CurveMaking
 from melbo_app.jobs.looks import LOOK_DECODING, LOOK_PROMPTS, Looks, look_config
-from melbo_app.jobs.search import CHANGE, START, SearchProgress, best_of, radii_of, search, start_near
+from melbo_app.jobs.search import CHANGE, START, SearchProgress, best_of, search, start_near
+from melbo_app.jobs.training import early_layers
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.explorations import SEARCH_SECONDS
 from melbo_app.library.searches import Search
@@ -32,6 +33,7 @@ class Searching(Shelf):
         config: TrainingConfig,
         *,
         seconds: float = SEARCH_SECONDS,
+        other_layers: bool = False,
         stop: Stop = lambda: False,
     ) -> Generator[SearchProgress, None, Search]:
         """Try settings from weak to strong on short completions, and choose one.
@@ -42,6 +44,7 @@ class Searching(Shelf):
         Args:
             config: layers, scope, method, vectors, steps and seed to search with; its R and effect budget do not count.
             seconds: after which no further setting is tried.
+            other_layers: whether another pair of layers is tried as well (``early_layers``).
 
         Raises:
             Stopped: a stop came before the first setting was judged.
@@ -56,6 +59,7 @@ class Searching(Shelf):
             source=config.source,
             target=config.target,
             scope=config.scope,
+            other_layers=other_layers,
             median_norm=median_norm,
             method=config.method,
             vectors=config.vectors,
@@ -69,10 +73,16 @@ class Searching(Shelf):
         if (known := self._searches.find(asked.key)) is not None and known.whole:
             return known
         near = self._searches.nearest(lm.weights_hash, config.source, config.target, config.scope)
-        radii = radii_of(self._unit(prompts, config))
-        start = START if near is None else start_near(radii, near.best.relative_radius)
-        looks = Looks(self._making(lm, prompts, config, median_norm, stop))
-        tried, whole = yield from search(looks, radii, start, seconds, stop)
+        pairs = [(config.source, config.target)]
+        if other_layers and (early := early_layers(len(lm.blocks), *pairs[0])) is not None:
+            pairs.append(early)
+            if near is not None and (near.best.source, near.best.target) == early:
+                pairs.reverse()
+        places = [
+            self._looks(lm, prompts, replace(config, source=source, target=target), stop) for source, target in pairs
+        ]
+        start = START if near is None else start_near(places[0].radii, near.best.relative_radius)
+        tried, whole = yield from search(places, start, seconds, stop)
         chosen, reason = best_of(tried)
         found = asked.model_copy(update={"tried": tuple(tried), "chosen": chosen, "reason": reason, "whole": whole})
         with suppress(StorageError):  # what cannot be kept is looked for again
@@ -80,16 +90,24 @@ class Searching(Shelf):
         return found
 
     def searched(
-        self, prompts: Sequence[Prompt], config: TrainingConfig, seconds: float, *, stop: Stop = lambda: False
+        self,
+        prompts: Sequence[Prompt],
+        config: TrainingConfig,
+        seconds: float,
+        *,
+        other_layers: bool = False,
+        stop: Stop = lambda: False,
     ) -> Generator[SearchProgress, None, tuple[TrainingConfig, Search]]:
-        """``config`` with the R and effect budget that a search on the first prompts finds.
+        """``config`` with the R and effect budget that a search on the first prompts finds; with ``other_layers`` with
+        the layers as well.
 
         The search trains up to eight vectors, in the few steps that it takes to tell settings apart.
         """
         config.check_width(self._model.get().hidden_size)
-        found = yield from self.find_settings(prompts[:LOOK_PROMPTS], look_config(config), seconds=seconds, stop=stop)
-        best = found.best
-        return replace(config, radius=best.radius, saturation=best.effect_budget), found
+        found = yield from self.find_settings(
+            prompts[:LOOK_PROMPTS], look_config(config), seconds=seconds, other_layers=other_layers, stop=stop
+        )
+        return found.best.applied(config), found
 
     def latest_search(self, source: int, target: int, scope: str) -> Search | None:
         """What was found last for the loaded model between these layers; None if nothing was, or no model is loaded."""
@@ -104,11 +122,11 @@ class Searching(Shelf):
         with self._compute.hold():
             return radius_of_change(piece, TokenScope.parse(config.scope), CHANGE)
 
-    def _making(
-        self, lm: "LanguageModel", prompts: Sequence[Prompt], config: TrainingConfig, median_norm: float, stop: Stop
-    ) -> CurveMaking:
-        """Trains and completes for a search; what it makes is kept beside the parts of curves."""
-        return CurveMaking(
-            lm, self._model.spec, prompts, config, median_norm, None, False, LOOK_DECODING, self._parts,
-            self._completions, self._embed(), self._embeddings, self._batching, stop,
+    def _looks(self, lm: "LanguageModel", prompts: Sequence[Prompt], config: TrainingConfig, stop: Stop) -> Looks:
+        """Looks at settings between the layers of ``config``; what is made is kept beside the parts of curves."""
+        piece = self._reader.piece(lm, prompts, config.source, config.target)
+        making = CurveMaking(
+            lm, self._model.spec, prompts, config, piece.median_norm, None, False, LOOK_DECODING, self._parts,
+            self._completions, self._embed(), self._embeddings, self._batching, stop, piece,
         )  # fmt: skip
+        return Looks(making, lambda: self._unit(prompts, config))

@@ -54,12 +54,13 @@ class Training(Shelf):
         name: str,
         *,
         search_seconds: float | None = None,
+        other_layers: bool = False,
         who: str = HERE,
     ) -> Job[TrainingProgress, Bank]:
         """Train in the background, after the trainings that were asked for before.
 
         With ``search_seconds``, R and the effect budget are looked for first, for as long; those of ``config`` do not
-        count.
+        count, nor do its layers with ``other_layers``, where other ones serve better.
         """
         if not prompts or not all(prompt.user.strip() for prompt in prompts):
             raise InputError("prompt", "it is empty", "Write a text for the model to answer")
@@ -68,6 +69,7 @@ class Training(Shelf):
             config=config,
             name=check_name(name),
             search_seconds=search_seconds,
+            other_layers=other_layers,
             model=self._model.spec,
             model_hash=self._model.state().weights_hash,
         )

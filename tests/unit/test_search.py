@@ -45,6 +45,8 @@ class Planted:
     def __init__(self, new_from: int, broken_from: int) -> None:
         self.new_from, self.broken_from, self.asked = new_from, broken_from, list[Setting]()
 
+    radii = RADII
+
     def look(self, setting: Setting) -> Generator[Any, None, Tried]:
         yield from ()
         self.asked.append(setting)
@@ -58,7 +60,7 @@ class Planted:
 def test_where_there_is_a_window_it_is_found_from_any_start(new_from, width, start):
     broken_from = min(len(RADII), new_from + width)
     planted = Planted(new_from, broken_from)
-    found, whole = result_of(search(planted, RADII, start, 60, lambda: False))
+    found, whole = result_of(search([planted], start, 60, lambda: False))
     assert whole and 1 <= len(found) <= LOOKS
     assert len({*planted.asked}) == len(planted.asked)  # nothing is tried twice
     chosen, reason = best_of(found)
@@ -84,7 +86,7 @@ def test_a_setting_at_which_three_in_four_texts_are_new_ends_the_search():
     assert next_rung({4: tried(6, random_new=1)}, 4, 8) is not None  # random vectors say new things as well
     planted = Planted(0, 5)
     planted.look = lambda setting: iter_of(tried(7, relative=setting.relative_radius))  # type: ignore[method-assign]
-    assert len(result_of(search(planted, RADII, START, 60, lambda: False))[0]) == 1
+    assert len(result_of(search([planted], START, 60, lambda: False))[0]) == 1
 
 
 def iter_of(found: Tried) -> Generator[Any, None, Tried]:
@@ -94,7 +96,7 @@ def iter_of(found: Tried) -> Generator[Any, None, Tried]:
 
 def test_where_texts_break_the_same_r_is_tried_with_a_smaller_budget_at_the_end():
     planted = Planted(3, 5)
-    found, _ = result_of(search(planted, RADII, START, 60, lambda: False))
+    found, _ = result_of(search([planted], START, 60, lambda: False))
     assert planted.asked[-1] == Setting(RADII[5], SAFER)
     assert {one.effect_budget for one in found[:-1]} == {BUDGET}
     assert not found[-1].broken and found[best_of(found)[0]] == found[-1]  # here it is the best as well
@@ -126,7 +128,7 @@ def test_no_setting_is_begun_that_would_not_fit_into_the_time(monkeypatch):
     planted = Planted(3, 7)
     slow = lambda setting: iter_of(tried(1, relative=setting.relative_radius, seconds=20))  # noqa: E731
     planted.look = slow  # type: ignore[method-assign]
-    found, whole = result_of(search(planted, RADII, START, 45, lambda: False))
+    found, whole = result_of(search([planted], START, 45, lambda: False))
     assert len(found) == 3 and not whole  # looked at after 10, 20 and, too late, 30 s
 
 
@@ -150,7 +152,7 @@ def test_a_stop_keeps_what_was_tried_and_one_before_the_first_setting_raises():
     planted = Planted(3, 7)
     planted.look = at_once  # type: ignore[method-assign]
     with pytest.raises(Stopped):
-        result_of(search(planted, RADII, START, 60, lambda: False))
+        result_of(search([planted], START, 60, lambda: False))
 
 
 def test_the_nearest_setting_to_an_r():
@@ -185,10 +187,10 @@ def test_a_search_is_looked_up_and_its_r_is_offered_to_the_next_prompt(bench: Wo
     began: list[int] = []
     used: list[Any] = []
 
-    def spy(looking: Any, radii: Any, start: int, seconds: float, stop: Any) -> Any:
+    def spy(places: Any, start: int, seconds: float, stop: Any) -> Any:
         began.append(start)
-        used.append(radii)
-        return search(looking, radii, start, seconds, stop)
+        used.append(places[0].radii)
+        return search(places, start, seconds, stop)
 
     monkeypatch.setattr("melbo_app.workbench.searching.search", spy)
     assert result_of(bench.find_settings([PROMPT], config)) == found and began == []

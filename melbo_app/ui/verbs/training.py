@@ -91,7 +91,8 @@ class TrainingVerbs:
         asked = prompts_from(prompts, system, template, bool(self._workbench.load_model().has_template))
         config = wanted.fill(self._workbench, draft, asked, held_out or [])
         seconds = SEARCH_SECONDS if wanted.searches(draft) else None
-        job = self._workbench.start_training(asked, config, name, search_seconds=seconds, who=WHO)
+        free = wanted.layers_free
+        job = self._workbench.start_training(asked, config, name, search_seconds=seconds, other_layers=free, who=WHO)
         return listings.plain(job.record())
 
     def jobs(self, limit: int = 100) -> listings.JobLines:
