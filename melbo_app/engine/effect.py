@@ -11,7 +11,7 @@ from melbo_app.engine.agreement import prompt_changes
 from melbo_app.engine.objective import PowerObjective
 from melbo_app.engine.orthogonal import random_rows
 from melbo_app.engine.scope import TokenScope, runaway_share
-from melbo_app.engine.slice import ModelSlice
+from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.engine.training_result import Stop
 
@@ -95,9 +95,11 @@ def share_changed(piece: ModelSlice, scope: TokenScope, thetas: Tensor) -> float
     """‖Δ‖ / ‖Z(0)‖, mean over V vectors [V, d] and the tokens in scope."""
     mask = piece.mask(scope)
     norms = piece.baseline.float().norm(dim=-1)[mask]
+    at_once = max(1, TOKENS_AT_ONCE // mask.numel())
     with torch.no_grad():
-        shares = [piece.deltas(one[None])[0, mask].norm(dim=-1) / norms for one in thetas.to(piece.device)]
-    return float(torch.stack(shares).mean())
+        parts = thetas.to(piece.device).split(at_once)
+        shares = [piece.deltas(some)[:, mask].norm(dim=-1) / norms for some in parts]
+    return float(torch.cat(shares).mean())
 
 
 def radius_of_change(piece: ModelSlice, scope: TokenScope, share: float, seed: int = 0) -> float:

@@ -64,7 +64,7 @@ def test_where_there_is_a_window_it_is_found_from_any_start(new_from, width, sta
     assert whole and 1 <= len(found) <= LOOKS
     assert len({*planted.asked}) == len(planted.asked)  # nothing is tried twice
     chosen, reason = best_of(found)
-    if new_from < broken_from:  # then a setting of the window is chosen
+    if broken_from - new_from >= 2:  # a window of √2 in R or more: one of its settings is chosen
         assert found[chosen].new > 0 and not found[chosen].broken, (planted.asked, reason)
     elif new_from == len(RADII):
         assert (not found[chosen].new and "none of" in reason) or "texts break" in reason
@@ -81,9 +81,9 @@ def test_the_edge_at_which_texts_break_is_bracketed_from_both_sides():
     assert next_rung({7: tried()}, 7, 8) == 6
 
 
-def test_a_setting_at_which_three_in_four_texts_are_new_ends_the_search():
-    assert next_rung({4: tried(6)}, 4, 8) is None
-    assert next_rung({4: tried(6, random_new=1)}, 4, 8) is not None  # random vectors say new things as well
+def test_a_setting_at_which_five_of_eight_texts_are_new_ends_the_search():
+    assert next_rung({4: tried(5)}, 4, 8) is None
+    assert next_rung({4: tried(5, random_new=1)}, 4, 8) is not None  # random vectors say new things as well
     planted = Planted(0, 5)
     planted.look = lambda setting: iter_of(tried(7, relative=setting.relative_radius))  # type: ignore[method-assign]
     assert len(result_of(search([planted], START, 60, lambda: False))[0]) == 1
@@ -95,11 +95,44 @@ def iter_of(found: Tried) -> Generator[Any, None, Tried]:
 
 
 def test_where_texts_break_the_same_r_is_tried_with_a_smaller_budget_at_the_end():
-    planted = Planted(3, 5)
+    planted = Planted(5, 7)
     found, _ = result_of(search([planted], START, 60, lambda: False))
-    assert planted.asked[-1] == Setting(RADII[5], SAFER)
+    assert planted.asked[-1] == Setting(RADII[7], SAFER)
     assert {one.effect_budget for one in found[:-1]} == {BUDGET}
     assert not found[-1].broken and found[best_of(found)[0]] == found[-1]  # here it is the best as well
+
+
+class Elsewhere(Planted):
+    """Other layers, where the R are others and as many texts more are new."""
+
+    def __init__(self, more: int) -> None:
+        super().__init__(0, 8)
+        self.radii, self.more = radii_of(0.3), more
+
+    def look(self, setting: Setting) -> Generator[Any, None, Tried]:
+        yield from ()
+        self.asked.append(setting)
+        return tried(2 + self.more, relative=setting.relative_radius, source=0, target=1)
+
+
+def test_the_best_setting_is_tried_between_the_other_layers_and_the_better_ones_are_kept():
+    usual, early = Planted(5, 7), Elsewhere(3)
+    found, whole = result_of(search([usual, early], START, 60, lambda: False))
+    assert usual.asked == [Setting(RADII[START], BUDGET)] and early.asked == [Setting(early.radii[START], BUDGET)]
+    assert whole and best_of(found)[0] == 1  # five of eight: nothing else is tried
+    worse = Elsewhere(-2)
+    usual = Planted(5, 7)
+    found, _ = result_of(search([usual, worse], START, 60, lambda: False))
+    assert len(worse.asked) == 1 and len(usual.asked) == LOOKS - 1
+    enough = Planted(0, 8)
+    result_of(search([enough, never := Elsewhere(6)], START, 60, lambda: False))
+    assert never.asked == []
+
+
+def test_a_setting_is_applied_with_its_layers():
+    config = replace(QUICK, source=1, target=2)
+    assert tried(relative=0.2).applied(config) == replace(config, radius=2.0, saturation=BUDGET)
+    assert tried(source=0, target=3).applied(config).target == 3
 
 
 def test_new_texts_count_in_excess_of_the_random_ones():
@@ -142,7 +175,7 @@ def test_a_stop_keeps_what_was_tried_and_one_before_the_first_setting_raises():
             pressed.append(True)
             return (yield from super().look(setting))
 
-    found, whole = result_of(search(Stopping(3, 7), RADII, START, 60, lambda: False))
+    found, whole = result_of(search([Stopping(5, 7)], START, 60, lambda: False))
     assert len(found) == 1 and not whole
 
     def at_once(setting: Setting) -> Generator[Any, None, Tried]:
