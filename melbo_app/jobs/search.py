@@ -18,16 +18,17 @@ CHANGE = 0.045
 about the same change on four models, whose R for it are 0.01 to 0.1 × the median norm (docs/search.md)."""
 MULTIPLES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
 """Settings from weak to strong: R as multiples of that unit, a factor of √2 apart."""
-BUDGET = 0.5
+BUDGET = 0.7
 """The effect budget of all of them: weak vectors cannot spend it, and strong ones break texts without it."""
-SAFER = 0.3
+SAFER = 0.4
 """The effect budget that is tried at an R at which texts break with ``BUDGET``."""
 START = 6
 """Where a search begins that has nothing to go by: twice the unit."""
 LOOKS = 4
 """Settings that are tried at most."""
-ENOUGH = 0.6
-"""Share of new texts, in excess of the random vectors' share, from which no further setting is tried."""
+ENOUGH, PLENTY = 0.5, 0.6
+"""Share of new texts, in excess of the random vectors' share, from which no further R is tried, and from which no other
+layers are either."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +115,13 @@ def search(
             return tried, False
         rung: int | None
         best = _best_whole(rungs[0])
-        if len(places) > 1 and best is not None and not rungs[1] and not _enough(tried):
+        if len(places) > 1 and best is not None and not rungs[1] and not _reach(tried, PLENTY):
             at, rung = 1, best
         else:
             rung = None if safer else next_rung(rungs[at], start, len(places[at].radii))
         if rung is None:
             edge = min((number for number, one in rungs[at].items() if one.broken), default=None)
-            if safer or edge is None or _enough(tried):
+            if safer or edge is None or _reach(tried, ENOUGH):
                 break
             setting, safer = Setting(places[at].radii[edge], SAFER), True
         else:
@@ -187,5 +188,5 @@ def _best_whole(rungs: Mapping[int, Tried]) -> int | None:
     return max(whole, key=lambda rung: (rungs[rung].score, -rung), default=None)
 
 
-def _enough(found: Iterable[Tried]) -> bool:
-    return any(one.excess >= ENOUGH for one in found)
+def _reach(found: Iterable[Tried], share: float) -> bool:
+    return any(one.excess >= share for one in found)

@@ -81,9 +81,9 @@ def test_the_edge_at_which_texts_break_is_bracketed_from_both_sides():
     assert next_rung({7: tried()}, 7, 8) == 6
 
 
-def test_a_setting_at_which_five_of_eight_texts_are_new_ends_the_search():
-    assert next_rung({4: tried(5)}, 4, 8) is None
-    assert next_rung({4: tried(5, random_new=1)}, 4, 8) is not None  # random vectors say new things as well
+def test_a_setting_at_which_half_of_the_texts_are_new_ends_the_search():
+    assert next_rung({4: tried(4)}, 4, 8) is None
+    assert next_rung({4: tried(4, random_new=1)}, 4, 8) is not None  # random vectors say new things as well
     planted = Planted(0, 5)
     planted.look = lambda setting: iter_of(tried(7, relative=setting.relative_radius))  # type: ignore[method-assign]
     assert len(result_of(search([planted], START, 60, lambda: False))[0]) == 1
@@ -124,6 +124,9 @@ def test_the_best_setting_is_tried_between_the_other_layers_and_the_better_ones_
     usual = Planted(5, 7)
     found, _ = result_of(search([usual, worse], START, 60, lambda: False))
     assert len(worse.asked) == 1 and len(usual.asked) == LOOKS - 1
+    half = Planted(4, 8)  # four of eight at the start: no other R, but the other layers
+    result_of(search([half, worse := Elsewhere(-2)], START, 60, lambda: False))
+    assert (len(half.asked), len(worse.asked)) == (1, 1)
     enough = Planted(0, 8)
     result_of(search([enough, never := Elsewhere(6)], START, 60, lambda: False))
     assert never.asked == []
