@@ -18,7 +18,7 @@ CHANGE = 0.045
 about the same change on four models, whose R for it are 0.01 to 0.1 × the median norm (docs/search.md)."""
 MULTIPLES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
 """Settings from weak to strong: R as multiples of that unit, a factor of √2 apart."""
-BUDGET = 0.7
+BUDGET = 0.6
 """The effect budget of all of them: weak vectors cannot spend it, and strong ones break texts without it."""
 SAFER = 0.4
 """The effect budget that is tried at an R at which texts break with ``BUDGET``."""
