@@ -59,9 +59,9 @@ class Tried(BaseModel):
 
     @property
     def score(self) -> float:
-        """How much a setting shows: new texts in excess of the random vectors' share of new texts, plus half of what
-        the readable diversity exceeds theirs by, less half of the share of texts that cannot be read."""
-        return self.excess + 0.5 * (self.diversity - self.random_diversity) - 0.5 * (1 - self.readable / self.texts)
+        """How much a setting shows: new texts in excess of the random vectors' share of new texts, plus a quarter of
+        what the readable diversity exceeds theirs by, less half of the share of texts that cannot be read."""
+        return self.excess + 0.25 * (self.diversity - self.random_diversity) - 0.5 * (1 - self.readable / self.texts)
 
     @property
     def excess(self) -> float:
