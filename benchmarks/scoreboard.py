@@ -207,35 +207,53 @@ def tables(out: Annotated[Path, typer.Option(help="Where the cells are kept.")] 
                     f"{mean['behaviours']:.1f} | {mean['diversity']:.2f} ({mean['random_diversity']:.2f}) | "
                     f"{mean['readable']:.0%} | {mean['seconds']:.0f} |"
                 )
-    print("\n| model | prompt | seed | R | budget | lifted (random) | behaviours | D (random) | regret: press, train |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("\n| model | prompt | seed | blocks | R (× median), budget | looks | lifted | behaviours | D (random) | s |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for cell in pressed:
-        shown, regrets = _regrets(cell, cells), []
-        for name in ("press", "train"):
-            regrets.append("–" if shown is None or shown.get(name) is None else f"{shown[name]:.0%}")
         lifted = f"{cell['lifted']} ({cell['random_lifted']})" if cell["refuses"] else "–"
+        source, target = cell["layers"]
         print(
-            f"| {cell['model']} | {' '.join(cell['prompt'].split())}{' *' if cell['set'] == 'kept aside' else ''} | "
-            f"{cell['seed']} | {cell['relative_radius']:.3g} | {cell['effect_budget']:g} | {lifted} | "
-            f"{cell['behaviours']} | {cell['diversity']:.2f} ({cell['random_diversity']:.2f}) | {', '.join(regrets)} |"
+            f"| {_named(cell)} | {cell['seed']} | {source} → {target} | {cell['relative_radius']:.2g}, "
+            f"{cell['effect_budget']:g} | {cell['looks']} | {lifted} | {cell['behaviours']} | "
+            f"{cell['diversity']:.2f} ({cell['random_diversity']:.2f}) | {cell['seconds']:.0f} |"
+        )
+    print("\n| model | prompt | seed | press shows | train shows | best of the grid | at | regret: press, train |")
+    print("|---|---|---|---|---|---|---|---|")
+    for cell in pressed:
+        if (found := _regrets(cell, cells)) is None:
+            continue
+        shows, best, place, regrets = found
+        print(
+            f"| {_named(cell)} | {cell['seed']} | {shows['press']:.0%} | {shows['train']:.0%} | {best:.0%} | {place} | "
+            f"{regrets['press']:.0%}, {regrets['train']:.0%} |"
         )
 
 
-def _regrets(pressed: dict[str, Any], cells: list[dict[str, Any]]) -> dict[str, float] | None:
-    """Regret of the press and of the training; None where the grid was not measured or shows nothing."""
+def _named(cell: dict[str, Any]) -> str:
+    """Two columns; prompts kept aside have a star."""
+    return f"{cell['model']} | {' '.join(cell['prompt'].split())}{' *' if cell['set'] == 'kept aside' else ''}"
+
+
+def _regrets(
+    pressed: dict[str, Any], cells: list[dict[str, Any]]
+) -> tuple[dict[str, float], float, str, dict[str, float]] | None:
+    """What press and training show, the best of the grid with its place, and the regrets; None where the training or
+    the grid was not measured."""
     same = {
         cell["part"]: cell
         for cell in cells
         if (cell["model"], cell["prompt"], cell["seed"]) == (pressed["model"], pressed["prompt"], pressed["seed"])
     }
-    if "grid" not in same:
+    if not {"train", "grid"} <= set(same):
         return None
-    shows = {"press": pressed["shows"]}
-    if "train" in same:
-        shows["train"] = _shows(Tried(**same["train"]["tried"]), pressed["refuses"])
-    best = max(_shows(Tried(**cell["tried"]), pressed["refuses"]) for cell in same["grid"]["cells"])
-    best = max(best, *shows.values())
-    return {name: 1 - max(0.0, value) / best for name, value in shows.items()} if best > 0 else None
+    refuses = pressed["refuses"]
+    shows = {"press": pressed["shows"], "train": _shows(Tried(**same["train"]["tried"]), refuses)}
+    found = max(same["grid"]["cells"], key=lambda cell: _shows(Tried(**cell["tried"]), refuses))
+    shown, (source, target, scope) = Tried(**found["tried"]), found["place"]
+    grid = max(0.0, _shows(shown, refuses))
+    best = max(grid, *shows.values())
+    regrets = {name: 1 - max(0.0, value) / best if best > 0 else 0.0 for name, value in shows.items()}
+    return shows, grid, f"{source} → {target}, {scope}, {shown.relative_radius:.2g}, {shown.effect_budget:g}", regrets
 
 
 def _shows(found: Tried, refuses: bool) -> float:

@@ -141,11 +141,13 @@ def generality(
     texts = size * (2 + len(own) + len(others))
     note = memory_note(lm, asked, texts, decoding, means.batching.memory_gb)
     yield GeneralityProgress("starting", 0, total, None, note)
-    plain = complete(lm, None, asked, [BASE], decoding, means.find, means.batching, stop)
-    baselines, whole = yield from told(plain, "without steering", 0)
-    if not whole or not _scored(baselines):
-        raise Stopped("Stopped before the first prompt was finished: there is no result yet.")
-    known = {one.digest: one for one in baselines}
+    known: dict[str, Completion] = {}
+    if len(parts) > 1:  # a single part answers without steering itself, in the same passes as all else
+        plain = complete(lm, None, asked, [BASE], decoding, means.find, means.batching, stop)
+        baselines, whole = yield from told(plain, "without steering", 0)
+        if not whole or not _scored(baselines):
+            raise Stopped("Stopped before the first prompt was finished: there is no result yet.")
+        known = {one.digest: one for one in baselines}
 
     def find(draft: Completion) -> Completion | None:
         return known.get(draft.digest) or means.find(draft)

@@ -114,3 +114,22 @@ def test_steering_goes_between_the_steps_of_a_training(page: Page) -> None:
     assert len(steps.steer(page)) == 9
     expect(page.locator("#job-chip")).to_be_visible()
     stop_training(page)
+
+
+def test_find_fills_in_r_and_the_budget_and_leaves_the_layers(page: Page) -> None:
+    steps.fill(page, "prompt", "What is the best season?")
+    steps.open_train(page)
+    steps.choose_method(page, "joint")
+    for name, value in (("train-vectors", 2), ("train-target", 28), ("train-source", 26)):
+        steps.fill(page, name, value)
+        steps.field(page, name).blur()
+        steps.settle(page)
+    before = steps.field(page, "train-radius").input_value()
+    page.locator("#train-find").click()
+    expect(page.locator("#train-norm")).to_contain_text(
+        re.compile(r"blocks 26 → 28, R = .* × median, effect budget 0\.\d")
+    )
+    expect(steps.field(page, "train-radius")).not_to_have_value(before)
+    expect(steps.field(page, "train-saturation")).to_have_value(re.compile(r"0\.[46]"))
+    expect(steps.field(page, "train-source")).to_have_value("26")
+    expect(steps.field(page, "train-target")).to_have_value("28")

@@ -18,7 +18,7 @@ from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import BusyError, InputError, Stopped, StorageError
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.request import TrainingRequest, read_request
-from melbo_app.jobs.training import command, layers
+from melbo_app.jobs.training import command, early_layers, layers
 from melbo_app.jobs.work import result_of
 from melbo_app.library import atomic, banks
 from melbo_app.workbench import Workbench
@@ -463,6 +463,15 @@ def test_the_layers_of_the_published_choice_and_of_small_models():
     for blocks in range(2, 130):
         source, target = layers(blocks)
         assert 0 <= source < target < blocks
+
+
+def test_the_early_layers_are_other_ones_of_the_model_or_none():
+    assert early_layers(24, *layers(24)) == (2, 16)
+    assert early_layers(2, *layers(2)) is None
+    for blocks in range(2, 130):
+        usual = layers(blocks)
+        early = early_layers(blocks, *usual)
+        assert early is None or (early != usual and 0 <= early[0] < early[1] < blocks)
 
 
 def test_a_layer_that_is_given_stays_and_the_other_one_suits_it():
