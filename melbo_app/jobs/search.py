@@ -75,7 +75,7 @@ def next_rung(tried: Mapping[int, Tried], start: int, count: int) -> int | None:
     if not tried:
         return start
     best = max(tried, key=lambda rung: (tried[rung].score, -rung))
-    if tried[best].excess >= ENOUGH:
+    if _reach([tried[best]], ENOUGH):
         return None
     broken = min((rung for rung, found in tried.items() if found.broken), default=count)
     whole = max((rung for rung, found in tried.items() if not found.broken and rung < broken), default=-1)
@@ -96,8 +96,8 @@ def search(
 
     It ends where nothing is left to try, after ``LOOKS`` settings, or where the next one would not fit into
     ``most_seconds``. The best readable setting of the first of ``places`` is tried at the other one as well, and the
-    search goes on at the better of the two. Where texts break at the strongest R that was tried, the same R with a
-    smaller effect budget is tried last.
+    search goes on at the better of the two. Where texts break, the same R with a smaller effect budget is tried once:
+    last, or after two R at which they break.
 
     Args:
         places: the layers to look at, one or two pairs.
@@ -117,8 +117,11 @@ def search(
         best = _best_whole(rungs[0])
         if len(places) > 1 and best is not None and not rungs[1] and not _reach(tried, PLENTY):
             at, rung = 1, best
+        elif len(rungs[at]) > 1 and _best_whole(rungs[at]) is None and not safer:
+            rung = None
         else:
-            rung = None if safer else next_rung(rungs[at], start, len(places[at].radii))
+            found_enough = safer and _reach(tried, ENOUGH)
+            rung = None if found_enough else next_rung(rungs[at], start, len(places[at].radii))
         if rung is None:
             edge = min((number for number, one in rungs[at].items() if one.broken), default=None)
             if safer or edge is None or _reach(tried, ENOUGH):
@@ -189,4 +192,4 @@ def _best_whole(rungs: Mapping[int, Tried]) -> int | None:
 
 
 def _reach(found: Iterable[Tried], share: float) -> bool:
-    return any(one.excess >= share for one in found)
+    return any(one.excess >= share and not one.broken for one in found)

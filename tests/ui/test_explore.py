@@ -77,5 +77,5 @@ def test_without_an_r_the_search_shows_what_it_tried(page: Page) -> None:
     lines = tried.locator(".mx-tried-line")
     expect(lines).to_have_count(1)
     expect(lines.first).to_contain_text(
-        re.compile(r"chosen: R = \S+ × median, effect budget 1: \d of 2 texts readable")
+        re.compile(r"chosen: blocks 20 → 22, R = \S+ × median, effect budget 0.6: \d of 2 texts readable")
     )

@@ -138,6 +138,20 @@ def test_a_setting_is_applied_with_its_layers():
     assert tried(source=0, target=3).applied(config).target == 3
 
 
+def test_after_two_r_at_which_texts_break_the_weaker_one_is_tried_with_a_smaller_budget():
+    planted = Planted(0, 1)
+    found, _ = result_of(search([planted], START, 60, lambda: False))
+    assert planted.asked[:3] == [
+        Setting(RADII[START], BUDGET), Setting(RADII[START - 2], BUDGET), Setting(RADII[START - 2], SAFER)
+    ]  # fmt: skip
+    assert len(found) == 3 and best_of(found)[0] == 2  # five of eight
+
+
+def test_texts_that_break_are_never_enough():
+    assert next_rung({6: tried(5, readable=5)}, 6, 8) == 4
+    assert best_of([tried(5, readable=5), tried(2)])[0] == 1
+
+
 def test_new_texts_count_in_excess_of_the_random_ones():
     assert tried(4, random_new=4).excess == 0
     assert tried(4, random_texts=16, random_new=4).excess == 0.25
