@@ -37,9 +37,9 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[TrainingConfig]:
     configs = []
     real = curve_making.train_bank
 
-    def spy(lm, spec, prompts, config, *rest):
+    def spy(lm, spec, prompts, config, *rest, **others):
         configs.append(config)
-        return real(lm, spec, prompts, config, *rest)
+        return real(lm, spec, prompts, config, *rest, **others)
 
     monkeypatch.setattr(curve_making, "train_bank", spy)
     return configs
