@@ -188,7 +188,7 @@ PARTS = {"press": press, "train": train, "grid": grid}
 def tables(out: Annotated[Path, typer.Option(help="Where the cells are kept.")] = OUT) -> None:
     """The tables of docs/scoreboard.md."""
     cells = list(_cells(out))
-    pressed = [cell for cell in cells if cell["part"] == "press"]
+    pressed = sorted((cell for cell in cells if cell["part"] == "press"), key=lambda one: MODELS.index(one["model"]))
     print("| model | prompts | cells | lifted (random) | behaviours | D (random) | readable | seconds |")
     print("|---|---|---|---|---|---|---|---|")
     for model in MODELS:
