@@ -89,7 +89,7 @@ class OpenTraining:
 
     @property
     def layers_free(self) -> bool:
-        """Whether a search may choose them."""
+        """Whether a search may choose the layers: neither is given."""
         return self.source is None and self.target is None
 
     def searches(self, draft: TrainingConfig) -> bool:

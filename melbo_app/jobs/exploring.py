@@ -141,9 +141,8 @@ def explore(
     config = _draft(settings, suggested.source, suggested.target, suggested.radius, scope)
 
     choosing = _radius(settings, config, suggested, doing)
-    radius, found_layers, tried = yield from telling.stage(0, choosing, lambda found: found[0].sentence)
-    config = replace(config, radius=radius.radius, saturation=radius.effect_budget)
-    config = replace(config, source=found_layers[0], target=found_layers[1])
+    radius, (source, target), tried = yield from telling.stage(0, choosing, lambda found: found[0].sentence)
+    config = replace(config, source=source, target=target, radius=radius.radius, saturation=radius.effect_budget)
     if radius.how == "search":  # the bank that was looked at, not another one
         config = replace(config, steps=config.steps or LOOK_STEPS)
     bank = yield from telling.stage(1, doing.train(config), _trained)
