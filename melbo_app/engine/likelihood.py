@@ -23,6 +23,8 @@ from melbo_app.errors import Stopped
 
 LOGITS_AT_ONCE = 2**25
 """Logits of all rows together in one forward pass: 64 MiB in bfloat16. Longer texts are read in several."""
+PEAK_TOKENS = 8
+"""Tokens of the stretch whose surprisal is taken: texts break in places, and their mean hides it (docs/readability.md)."""
 READ_OUT_AT_ONCE = 96
 """Tokens of several texts that are read out together: their logits are in float32."""
 
@@ -55,6 +57,9 @@ class Likelihood:
     """KL(steered ‖ unsteered) of the prediction at the prompt's last position, in nats."""
     kl_text: float | None
     """The same, mean over the positions that predict the text's tokens; the prompt's last is the first of them."""
+    peak_surprisal: float | None
+    """Mean surprisal, −log p in nats, of the ``PEAK_TOKENS`` tokens in a row that the unsteered model expects least. In a
+    shorter text the missing tokens count as certain."""
     runaway: float | None
     """Share of the prompt's tokens that steering turned into attention sinks at the target layer; None without one."""
 
@@ -95,11 +100,19 @@ def likelihoods(
                     logprob=float(logprob.mean()) if count else None,
                     kl_prompt=float(divergence[0]),
                     kl_text=float(divergence[:count].mean()) if count else None,
+                    peak_surprisal=peak_surprisal(logprob) if count else None,
                     runaway=_runaway(encoded, reading, trace.norms),
                 )
             )
         yield len(done)
     return done
+
+
+def peak_surprisal(logprob: Tensor) -> float:
+    """The mean surprisal of the least expected stretch of a text whose tokens have the log-probabilities ``logprob`` [n]."""
+    if len(logprob) <= PEAK_TOKENS:
+        return float(-logprob.sum() / PEAK_TOKENS)
+    return float(-logprob.unfold(0, PEAK_TOKENS, 1).mean(dim=1).min())
 
 
 def _compare(

@@ -186,7 +186,7 @@ def score(
 
 
 def built_in(graded: Sequence[GradedText]) -> JudgeScore:
-    """The same of the built-in verdict, as it is now; the losses are those that the texts came with."""
+    """The same of the built-in verdict, as it is now; losses and surprisals are those that the texts came with."""
     return _agreement("built-in verdict", graded, [built_in_verdict(one) for one in graded])
 
 
@@ -194,7 +194,8 @@ def built_in(graded: Sequence[GradedText]) -> JudgeScore:
 def built_in_verdict(graded: GradedText) -> Verdict:
     """What stands on the card of such a text."""
     known = dictionary_words(graded.text, language(graded.text))
-    return readability(graded.loss, graded.tokens, repetition(graded.text), known, loop(graded.text))[1]
+    repeated, looped = repetition(graded.text), loop(graded.text)
+    return readability(graded.loss, graded.peak_surprisal, graded.tokens, repeated, known, looped)[1]
 
 
 def _agreement(judge: str, graded: Sequence[GradedText], verdicts: Sequence[Verdict]) -> JudgeScore:

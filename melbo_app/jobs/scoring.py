@@ -71,7 +71,7 @@ def verdict_anew(completion: Completion) -> Scores | None:
     scores = completion.scores
     if scores is None:
         return None
-    readable, verdict = _verdict(completion, scores.logprob, scores.loss, scores.repetition, scores.dictionary_words)
+    readable, verdict = _verdict(completion, scores)
     return scores.model_copy(update={"readability": readable, "verdict": verdict})
 
 
@@ -87,30 +87,32 @@ def _scores(entry: Completion, likelihood: "Likelihood", baseline: float | None,
     logprob = _finite(likelihood.logprob)
     loss = None if logprob is None or baseline is None else baseline - logprob
     spoken = language(text)
-    repeated, known = repetition(text), dictionary_words(text, spoken)
-    readable, verdict = _verdict(entry, logprob, loss, repeated, known)
-    return Scores(
+    scores = Scores(
         logprob=logprob,
         loss=loss,
+        peak_surprisal=_finite(likelihood.peak_surprisal),
         kl_prompt=_finite(likelihood.kl_prompt),
         kl_text=_finite(likelihood.kl_text),
-        repetition=repeated,
-        dictionary_words=known,
+        repetition=repetition(text),
+        dictionary_words=dictionary_words(text, spoken),
         language=spoken,
-        readability=readable,
-        verdict=verdict,
+        readability=None,
+        verdict=None,
         runaway=_finite(likelihood.runaway),
         runaway_target=None if entry.vector is None else target,
     )
+    readable, verdict = _verdict(entry, scores)
+    return scores.model_copy(update={"readability": readable, "verdict": verdict})
 
 
-def _verdict(
-    entry: Completion, logprob: float | None, loss: float | None, repeated: float, known: float | None
-) -> tuple[float | None, Verdict | None]:
+def _verdict(entry: Completion, scores: Scores) -> tuple[float | None, Verdict | None]:
     if not entry.text.strip():
         return None, None
-    unlikely = USUAL - logprob if logprob is not None and loss is None else loss  # the baseline is a text of nothing
-    return readability(unlikely, entry.tokens, repeated, known, loop(entry.text))
+    loss = scores.loss
+    if loss is None and scores.logprob is not None:  # the baseline is a text of nothing
+        loss = USUAL - scores.logprob
+    known, repeated = scores.dictionary_words, scores.repetition
+    return readability(loss, scores.peak_surprisal, entry.tokens, repeated, known, loop(entry.text))
 
 
 def _finite(value: float | None) -> float | None:

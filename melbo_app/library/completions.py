@@ -88,6 +88,8 @@ class Scores(BaseModel):
     """Per token of the text, under the unsteered model."""
     loss: FiniteFloat | None
     """How much less likely per token the text is than the baseline's; negative where it is likelier."""
+    peak_surprisal: FiniteFloat | None = None
+    """Mean surprisal of the eight tokens in a row that are least likely. None: the library is older than this field."""
     kl_prompt: FiniteFloat | None
     """KL(steered ‖ unsteered) at the prompt's last position."""
     kl_text: FiniteFloat | None

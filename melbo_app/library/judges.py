@@ -18,7 +18,7 @@ Grade = Literal["readable", "strange", "broken"]
 class GradedText(BaseModel):
     """A text as a reader graded it; a baseline has None, because nobody graded it.
 
-    ``loss`` is what ``Scores`` has of it, under the model that wrote it: nats per token.
+    ``loss`` and ``peak_surprisal`` are what ``Scores`` has of it, under the model that wrote it: nats per token.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -30,6 +30,7 @@ class GradedText(BaseModel):
     text: str
     tokens: Annotated[int, Field(gt=0)]
     loss: float
+    peak_surprisal: float
     grade: Grade | None
 
 

@@ -55,12 +55,14 @@ def check(lm, family, found: Likelihood, reading: Reading, theta: torch.Tensor) 
     """Log-probability, KL at the prompt's end and mean KL, each as the definition says and in float64."""
     ids = list(reading.ids)
     plain, steered = (logits_of(lm, family, TEXTS[reading.prompt], ids, by).double() for by in (0 * theta, theta))
-    logprob = sum(float(plain[at].softmax(0)[token].log()) for at, token in enumerate(ids)) / len(ids)
+    surprisal = [-float(plain[at].softmax(0)[token].log()) for at, token in enumerate(ids)]
+    logprob = -sum(surprisal) / len(ids)
+    peak = max(sum(surprisal[at : at + 8]) / 8 for at in range(max(1, len(ids) - 7)))
     kl = torch.distributions.kl_divergence(
         torch.distributions.Categorical(logits=steered), torch.distributions.Categorical(logits=plain)
     )
-    wanted = (logprob, float(kl[0]), float(kl[: len(ids)].mean()))
-    assert (found.logprob, found.kl_prompt, found.kl_text) == pytest.approx(wanted, rel=2e-3, abs=2e-4)
+    wanted = (logprob, float(kl[0]), float(kl[: len(ids)].mean()), peak)
+    assert (found.logprob, found.kl_prompt, found.kl_text, found.peak_surprisal) == pytest.approx(wanted, rel=2e-3, abs=2e-4)
     assert float(theta.norm()) == 0 or wanted[2] > 1e-3
 
 

@@ -19,7 +19,7 @@ LOOPS = ["sea ", "Alibaba Cloud ", "again and again, ", "1.", "0", "ha", "the ol
 
 
 def verdict(text, loss=0.0, tokens=40):
-    return readability(loss, tokens, repetition(text), dictionary_words(text, "en"), loop(text))
+    return readability(loss, None, tokens, repetition(text), dictionary_words(text, "en"), loop(text))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,32 @@ from melbo_app.analysis.readability import READABLE, STRANGE, readability
 
 SHARES = st.floats(0, 1)
 LOSSES = st.none() | st.floats(-5, 20)
+PEAKS = st.none() | st.floats(0, 30)
+
+
+@pytest.mark.parametrize(
+    ("peak", "repetition", "words", "loop", "score", "verdict"),
+    [
+        (0, 0, 1, 0, 1, "readable"),
+        (4, 0, 1, 0, 2 / 3, "readable"),
+        (4.05, 0, 1, 0, 0.656, "strange"),
+        (5.65, 0, 1, 0, 0.330, "broken"),
+        (60, 0, 1, 0, 0, "broken"),
+        (2, 0.5, 1, 0, 1 / 3, "strange"),  # the weakest
+        (2, 0, 0.6, 0, 0.444, "strange"),
+        (2, 0, 1, 0.35, 0.5, "strange"),
+    ],
+)
+def test_known_answers(peak, repetition, words, loop, score, verdict):
+    for tokens in (8, 40):
+        found = readability(0.7, peak, tokens, repetition, words, loop)
+        assert found == (pytest.approx(score, abs=1e-3), verdict)
+
+
+@pytest.mark.parametrize("peak", [0.0, 3.0, 4.5, 9.0])
+def test_a_text_with_a_peak_is_not_judged_by_its_loss(peak):
+    found = {readability(loss, peak, 40, 0, 1, 0) for loss in (None, -2.0, 2.5, 7.0)}
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize(
@@ -21,13 +47,13 @@ LOSSES = st.none() | st.floats(-5, 20)
         (60, 40, 0, 1, 0, 0, "broken"),
         (5.4, 8, 0, 1, 0, 2 / 3, "readable"),  # a few surprising tokens are not many
         (4.2, 24, 0, 1, 0, 0.267, "broken"),
-        (0, 40, 0.2, 1, 0, 5 / 6, "readable"),
-        (0, 40, 0.5, 1, 0, 0.5, "strange"),
-        (0, 40, 0.9, 1, 0, 0.083, "broken"),
+        (0, 40, 0.15, 1, 0, 5 / 6, "readable"),
+        (0, 40, 0.4, 1, 0, 0.5, "strange"),
+        (0, 40, 0.875, 1, 0, 0.083, "broken"),
         (0.5, 40, 0, 0.9, 0, 5 / 6, "readable"),
         (0.7, 40, 0, 0.6, 0, 0.444, "strange"),
         (0.7, 40, 0, 0.1, 0, 0.067, "broken"),
-        (1.2, 40, 0.9, 0.6, 0, 0.083, "broken"),  # the weakest
+        (1.2, 40, 0.875, 0.6, 0, 0.083, "broken"),  # the weakest
         (None, 40, 0, None, 0, 1, "readable"),
         (0, 40, 0, 0.6, 0, 1, "readable"),  # names that the model itself would say
         (0.25, 40, 0, 0.6, 0, 2 / 3, "readable"),
@@ -37,18 +63,22 @@ LOSSES = st.none() | st.floats(-5, 20)
         (0, 40, 0, 1, 0.6, 1 / 6, "broken"),
     ],
 )
-def test_known_answers(loss, tokens, repetition, words, loop, score, verdict):
-    assert readability(loss, tokens, repetition, words, loop) == (pytest.approx(score, abs=1e-3), verdict)
+def test_a_text_without_a_peak_is_judged_by_its_loss(loss, tokens, repetition, words, loop, score, verdict):
+    assert readability(loss, None, tokens, repetition, words, loop) == (pytest.approx(score, abs=1e-3), verdict)
 
 
-@given(LOSSES, st.integers(1, 200), SHARES, st.none() | SHARES, SHARES, SHARES)
-def test_it_lies_between_0_and_1_and_never_rises_when_a_mark_gets_worse(loss, tokens, repetition, words, loop, worse):
-    score, verdict = readability(loss, tokens, repetition, words, loop)
+@given(LOSSES, PEAKS, st.integers(1, 200), SHARES, st.none() | SHARES, SHARES, SHARES)
+def test_it_lies_between_0_and_1_and_never_rises_when_a_mark_gets_worse(
+    loss, peak, tokens, repetition, words, loop, worse
+):
+    score, verdict = readability(loss, peak, tokens, repetition, words, loop)
     assert 0 <= score <= 1
     assert verdict == ("readable" if score >= READABLE else "strange" if score >= STRANGE else "broken")
-    assert readability(loss, tokens, max(repetition, worse), words, loop)[0] <= score
-    assert readability(loss, tokens, repetition, words, max(loop, worse))[0] <= score
+    assert readability(loss, peak, tokens, max(repetition, worse), words, loop)[0] <= score
+    assert readability(loss, peak, tokens, repetition, words, max(loop, worse))[0] <= score
     if words is not None:
-        assert readability(loss, tokens, repetition, min(words, worse), loop)[0] <= score
+        assert readability(loss, peak, tokens, repetition, min(words, worse), loop)[0] <= score
     if loss is not None:
-        assert readability(loss + worse, tokens, repetition, words, loop)[0] <= score
+        assert readability(loss + worse, peak, tokens, repetition, words, loop)[0] <= score
+    if peak is not None:
+        assert readability(loss, peak + worse, tokens, repetition, words, loop)[0] <= score

@@ -135,6 +135,8 @@ def _numbers(scores: Scores) -> Iterator[str]:
     if scores.loss is not None:
         than = "less" if scores.loss >= 0 else "more"
         yield f"{abs(scores.loss):.2f} nats per token {than} likely than the baseline's text"
+    if scores.peak_surprisal is not None:
+        yield f"the least likely eight tokens in a row: {scores.peak_surprisal:.2f} nats each"
     if scores.kl_prompt is not None and scores.kl_text is not None:
         yield f"KL(steered ‖ unsteered) {scores.kl_prompt:.2f} at the prompt's end, {scores.kl_text:.2f} along the text"
     facts = [f"repetition {scores.repetition:.0%}"]
