@@ -17,9 +17,9 @@ from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.compute import ComputeLock
 from melbo_app.jobs.curve_making import CurveMaking
-from melbo_app.jobs.looks import LOOK_DECODING, LOOK_PROMPTS, Looks, look_config
+from melbo_app.jobs.looks import LOOK_DECODING, LOOK_PROMPTS, Looks, after_search, look_config
 from melbo_app.jobs.search import CHANGE, START, SearchProgress, best_of, search
-from melbo_app.jobs.training import early_layers
+from melbo_app.jobs.training import layer_pairs
 from melbo_app.library.banks import Banks
 from melbo_app.library.completions import Completions
 from melbo_app.library.database import Database
@@ -44,9 +44,7 @@ def searched(
     config.check_width(lm.hidden_size)
     asked = prompts[:LOOK_PROMPTS]
     encoded, scope = encode(lm, asked), TokenScope.parse(config.scope)
-    pairs = [(config.source, config.target)]
-    if other_layers and (early := early_layers(len(lm.blocks), *pairs[0])) is not None:
-        pairs.append(early)
+    pairs = layer_pairs(len(lm.blocks), config.source, config.target, other_layers)
     with TemporaryDirectory() as name:
         folder = Path(name)
         database = Database(folder / "search.sqlite")
@@ -61,7 +59,7 @@ def searched(
                     None, False, LOOK_DECODING, banks, completions, embedder, embeddings, batching, stop, piece,
                 )  # fmt: skip
                 places.append(Looks(making, partial(radius_of_change, piece, scope, CHANGE)))
-            tried, _ = yield from search(places, START, seconds, stop)
+            tried, _ = yield from search(places, START, seconds, stop, config.saturation)
         finally:
             database.close()
-    return tried[best_of(tried)[0]].applied(config), tried
+    return after_search(config, tried[best_of(tried)[0]]), tried

@@ -93,9 +93,9 @@ class OpenTraining:
         return self.source is None and self.target is None
 
     def searches(self, draft: TrainingConfig) -> bool:
-        """Whether R and the effect budget are to be found by looking: neither is given, and the method has both."""
-        given = (self.radius, self.relative_radius, draft.saturation)
-        return draft.method in CLIMBING and all(one is None for one in given)
+        """Whether R, and the effect budget unless it is given, are to be found by looking: R is not given, and the
+        method climbs."""
+        return draft.method in CLIMBING and self.radius is None and self.relative_radius is None
 
     def fill(
         self, workbench: Workbench, draft: TrainingConfig, prompts: Sequence[Prompt], held_out: Sequence[str]

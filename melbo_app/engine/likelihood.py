@@ -24,7 +24,7 @@ from melbo_app.errors import Stopped
 LOGITS_AT_ONCE = 2**25
 """Logits of all rows together in one forward pass: 64 MiB in bfloat16. Longer texts are read in several."""
 PEAK_TOKENS = 8
-"""Tokens of the stretch whose surprisal is taken: texts break in places, and their mean hides it (docs/readability.md)."""
+"""Tokens of the stretch whose surprisal is taken: texts break in places, and a mean hides it (docs/readability.md)."""
 READ_OUT_AT_ONCE = 96
 """Tokens of several texts that are read out together: their logits are in float32."""
 
@@ -58,8 +58,8 @@ class Likelihood:
     kl_text: float | None
     """The same, mean over the positions that predict the text's tokens; the prompt's last is the first of them."""
     peak_surprisal: float | None
-    """Mean surprisal, −log p in nats, of the ``PEAK_TOKENS`` tokens in a row that the unsteered model expects least. In a
-    shorter text the missing tokens count as certain."""
+    """Mean surprisal, −log p in nats, of the ``PEAK_TOKENS`` tokens in a row that the unsteered model expects least. In
+    a shorter text the missing tokens count as certain."""
     runaway: float | None
     """Share of the prompt's tokens that steering turned into attention sinks at the target layer; None without one."""
 
@@ -109,7 +109,7 @@ def likelihoods(
 
 
 def peak_surprisal(logprob: Tensor) -> float:
-    """The mean surprisal of the least expected stretch of a text whose tokens have the log-probabilities ``logprob`` [n]."""
+    """Mean surprisal of the least expected stretch of a text with the log-probabilities ``logprob`` [n]."""
     if len(logprob) <= PEAK_TOKENS:
         return float(-logprob.sum() / PEAK_TOKENS)
     return float(-logprob.unfold(0, PEAK_TOKENS, 1).mean(dim=1).min())

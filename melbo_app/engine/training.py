@@ -45,7 +45,7 @@ HEADROOM = 1.25
 
 
 def with_saturation(piece: ModelSlice, config: TrainingConfig) -> TrainingConfig:
-    """``config`` with the saturation that it leaves to us: 0.3, or what random vectors of its R change and a quarter.
+    """``config`` with the saturation that it leaves to us: 0.6, or what random vectors of its R change and a quarter.
 
     The climb ends where changes count most. With less, vectors of a large R would be trained to change less than random
     ones do.

@@ -239,7 +239,7 @@ def _radius(
     budget = settings.effect_budget
     rule = settings.rule
     given = settings.radius is not None or settings.relative_radius is not None
-    if rule == "search" and not given and budget is None:
+    if rule == "search" and not given:
         free = settings.source is None and settings.target is None
         asked = replace(config, steps=config.steps or LOOK_STEPS)
         found = yield from doing.search(asked, settings.search_seconds, free)

@@ -36,6 +36,11 @@ def look_config(config: TrainingConfig) -> TrainingConfig:
     return replace(config, vectors=min(LOOK_VECTORS, config.vectors), steps=LOOK_STEPS, held_out=())
 
 
+def after_search(config: TrainingConfig, found: Tried) -> TrainingConfig:
+    """The training ``config`` with what a search found, and with its number of steps if it leaves that open."""
+    return replace(found.applied(config), steps=config.steps or LOOK_STEPS)
+
+
 @dataclass(frozen=True)
 class Looks:
     """Looks at settings for the prompts, layers, scope, vectors and seed of ``making``. ``find_unit`` gives the R at

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from melbo_app.engine.training_config import TrainingProgress
+from melbo_app.engine.training_config import SATURATION, TrainingProgress
 from melbo_app.errors import Stopped
 from melbo_app.library.searches import Tried
 
@@ -18,12 +18,14 @@ CHANGE = 0.045
 about the same change on four models, whose R for it are 0.01 to 0.1 × the median norm (docs/search.md)."""
 MULTIPLES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
 """Settings from weak to strong: R as multiples of that unit, a factor of √2 apart."""
-BUDGET = 0.6
+BUDGET = SATURATION
 """The effect budget of all of them: weak vectors cannot spend it, and strong ones break texts without it."""
 SAFER = 0.4
 """The effect budget that is tried at an R at which texts break with ``BUDGET``."""
 START = 6
 """Where a search begins that has nothing to go by: twice the unit."""
+RULE = 2
+"""Of the rule below: what an earlier one found is not looked up."""
 LOOKS = 4
 """Settings that are tried at most."""
 ENOUGH, PLENTY = 0.5, 0.6
@@ -90,47 +92,31 @@ def next_rung(tried: Mapping[int, Tried], start: int, count: int) -> int | None:
 
 
 def search(
-    places: Sequence[Looking], start: int, most_seconds: float, stop: Callable[[], bool]
+    places: Sequence[Looking], start: int, most_seconds: float, stop: Callable[[], bool], budget: float | None = None
 ) -> Generator[SearchProgress, None, tuple[list[Tried], bool]]:
     """What was tried, in order, and whether the search came to its own end.
 
     It ends where nothing is left to try, after ``LOOKS`` settings, or where the next one would not fit into
-    ``most_seconds``. The best readable setting of the first of ``places`` is tried at the other one as well, and the
-    search goes on at the better of the two. Where texts break, the same R with a smaller effect budget is tried once:
-    last, or after two R at which they break.
+    ``most_seconds``.
 
     Args:
         places: the layers to look at, one or two pairs.
         start: which of the radii to begin with.
+        budget: the effect budget of all settings; None: ``BUDGET``, and ``SAFER`` where texts break.
 
     Raises:
         Stopped: a stop came before the first setting was judged.
     """
-    began, tried = time.monotonic(), list[Tried]()
-    rungs: list[dict[int, Tried]] = [{} for _ in places]
-    at, safer = 0, False
+    began, plan = time.monotonic(), _Plan(places, start, budget)
+    tried = plan.tried
     while len(tried) < LOOKS and not (tried and stop()):
         slowest = max((one.seconds for one in tried), default=0.0)
         if tried and time.monotonic() - began + slowest > most_seconds:
             return tried, False
-        rung: int | None
-        best = _best_whole(rungs[0])
-        if len(places) > 1 and best is not None and not rungs[1] and not _reach(tried, PLENTY):
-            at, rung = 1, best
-        elif len(rungs[at]) > 1 and _best_whole(rungs[at]) is None and not safer:
-            rung = None
-        else:
-            found_enough = safer and _reach(tried, ENOUGH)
-            rung = None if found_enough else next_rung(rungs[at], start, len(places[at].radii))
-        if rung is None:
-            edge = min((number for number, one in rungs[at].items() if one.broken), default=None)
-            if safer or edge is None or _reach(tried, ENOUGH):
-                break
-            setting, safer = Setting(places[at].radii[edge], SAFER), True
-        else:
-            setting = Setting(places[at].radii[rung], BUDGET)
+        if (setting := plan.next()) is None:
+            break
         where = f"R = {setting.relative_radius:g} × median, effect budget {setting.effect_budget:g}"
-        work = places[at].look(setting)
+        work = plan.place.look(setting)
         try:
             while True:
                 try:
@@ -145,13 +131,65 @@ def search(
             if not tried:
                 raise
             return tried, False
-        tried.append(found)
-        if rung is not None:
-            rungs[at][rung] = found
-        if at == 1 and len(rungs[1]) == 1 and rung is not None and rungs[0][rung].score >= found.score:
-            at = 0
+        plan.add(found)
         yield SearchProgress(where, 100 * len(tried), 100 * LOOKS, tuple(tried), found.sentence)
     return tried, not stop()
+
+
+class _Plan:
+    """What was tried where, and what to try next.
+
+    The best readable setting of the first of ``places`` is tried at the other one as well, and the search goes on at
+    the better of the two. Where texts break, the same R with a smaller effect budget is tried once: last, or after two
+    R at which they break.
+    """
+
+    def __init__(self, places: Sequence[Looking], start: int, budget: float | None) -> None:
+        self.tried: list[Tried] = []
+        self._places, self._start = places, start
+        self._budget = BUDGET if budget is None else budget
+        self._rungs: list[dict[int, Tried]] = [{} for _ in places]
+        self._at = 0
+        self._rung: int | None = None
+        self._safer = budget is not None
+        """Whether the smaller budget has had its turn."""
+
+    @property
+    def place(self) -> Looking:
+        """Where the next setting is looked at."""
+        return self._places[self._at]
+
+    def next(self) -> Setting | None:
+        """The next setting; None where none is worth it."""
+        self._rung = self._next_rung()
+        if self._rung is not None:
+            return Setting(self.place.radii[self._rung], self._budget)
+        edge = min((number for number, one in self._rungs[self._at].items() if one.broken), default=None)
+        if self._safer or edge is None or _reach(self.tried, ENOUGH):
+            return None
+        self._safer = True
+        return Setting(self.place.radii[edge], SAFER)
+
+    def add(self, found: Tried) -> None:
+        """Take in what the last setting showed."""
+        self.tried.append(found)
+        if self._rung is None:
+            return
+        self._rungs[self._at][self._rung] = found
+        first_look_elsewhere = self._at == 1 and len(self._rungs[1]) == 1
+        if first_look_elsewhere and self._rungs[0][self._rung].score >= found.score:
+            self._at = 0
+
+    def _next_rung(self) -> int | None:
+        here, best = self._rungs[self._at], _best_whole(self._rungs[0])
+        if len(self._places) > 1 and best is not None and not self._rungs[1] and not _reach(self.tried, PLENTY):
+            self._at = 1
+            return best
+        if not self._safer and len(here) > 1 and _best_whole(here) is None:
+            return None
+        if self._safer and _reach(self.tried, ENOUGH):
+            return None
+        return next_rung(here, self._start, len(self.place.radii))
 
 
 def best_of(tried: Sequence[Tried]) -> tuple[int, str]:

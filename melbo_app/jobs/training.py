@@ -64,6 +64,12 @@ def early_layers(blocks: int, source: int, target: int) -> tuple[int, int] | Non
     return early if early != (source, target) and early[0] < early[1] < blocks else None
 
 
+def layer_pairs(blocks: int, source: int, target: int, others: bool) -> list[tuple[int, int]]:
+    """The layers that a search looks at: these, and with ``others`` the early ones."""
+    early = early_layers(blocks, source, target) if others else None
+    return [(source, target), *([early] if early else [])]
+
+
 def default_scope(prompts: Sequence[Prompt]) -> str:
     """The template's last tokens, or the last four where a prompt goes in without the template."""
     return "assistant" if all(prompt.template for prompt in prompts) else "last:4"

@@ -97,6 +97,10 @@ class Search(Measured):
     vectors: int
     steps: int
     seed: int
+    effect_budget: FiniteFloat | None = None
+    """Of all settings; None: it was searched for as well."""
+    rule: int = 1
+    """Of the search (``jobs/search.py``)."""
     tried: tuple[Tried, ...]
     chosen: int
     """Index into ``tried``."""
@@ -110,7 +114,8 @@ class Search(Measured):
         """Tells one search from another: the same key, the same question."""
         prompts = [prompt.model_dump() for prompt in self.prompts]
         place = [self.source, self.target, self.scope, *(["other layers"] if self.other_layers else [])]
-        return key_of([self.model_hash, self.dtype, prompts, *place, self.method, self.vectors, self.steps, self.seed])
+        how = [self.method, self.vectors, self.steps, self.seed, self.effect_budget, self.rule]
+        return key_of([self.model_hash, self.dtype, prompts, *place, *how])
 
     @property
     def moment(self) -> datetime:

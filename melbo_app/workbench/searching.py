@@ -11,9 +11,9 @@ from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import StorageError
 from melbo_app.jobs.curve_making import CurveMaking
-from melbo_app.jobs.looks import LOOK_DECODING, LOOK_PROMPTS, Looks, look_config
-from melbo_app.jobs.search import CHANGE, START, SearchProgress, best_of, search, start_near
-from melbo_app.jobs.training import early_layers
+from melbo_app.jobs.looks import LOOK_DECODING, LOOK_PROMPTS, Looks, after_search, look_config
+from melbo_app.jobs.search import CHANGE, RULE, START, SearchProgress, best_of, search, start_near
+from melbo_app.jobs.training import layer_pairs
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.explorations import SEARCH_SECONDS
 from melbo_app.library.searches import Search
@@ -42,7 +42,8 @@ class Searching(Shelf):
         the R that was found last for this model, these layers and this scope.
 
         Args:
-            config: layers, scope, method, vectors, steps and seed to search with; its R and effect budget do not count.
+            config: layers, scope, method, vectors, steps and seed to search with; its R does not count. If it has an
+                effect budget, all settings have it.
             seconds: after which no further setting is tried.
             other_layers: whether another pair of layers is tried as well (``early_layers``).
 
@@ -65,6 +66,8 @@ class Searching(Shelf):
             vectors=config.vectors,
             steps=config.total_steps,
             seed=config.seed,
+            effect_budget=config.saturation,
+            rule=RULE,
             tried=(),
             chosen=0,
             reason="",
@@ -73,16 +76,14 @@ class Searching(Shelf):
         if (known := self._searches.find(asked.key)) is not None and known.whole:
             return known
         near = self._searches.nearest(lm.weights_hash, config.source, config.target, config.scope)
-        pairs = [(config.source, config.target)]
-        if other_layers and (early := early_layers(len(lm.blocks), *pairs[0])) is not None:
-            pairs.append(early)
-            if near is not None and (near.best.source, near.best.target) == early:
-                pairs.reverse()
+        pairs = layer_pairs(len(lm.blocks), config.source, config.target, other_layers)
+        if near is not None and (near.best.source, near.best.target) == pairs[-1]:
+            pairs.reverse()
         places = [
             self._looks(lm, prompts, replace(config, source=source, target=target), stop) for source, target in pairs
         ]
         start = START if near is None else start_near(places[0].radii, near.best.relative_radius)
-        tried, whole = yield from search(places, start, seconds, stop)
+        tried, whole = yield from search(places, start, seconds, stop, config.saturation)
         chosen, reason = best_of(tried)
         found = asked.model_copy(update={"tried": tuple(tried), "chosen": chosen, "reason": reason, "whole": whole})
         with suppress(StorageError):  # what cannot be kept is looked for again
@@ -101,13 +102,14 @@ class Searching(Shelf):
         """``config`` with the R and effect budget that a search on the first prompts finds; with ``other_layers`` with
         the layers as well.
 
-        The search trains up to eight vectors, in the few steps that it takes to tell settings apart.
+        The search trains up to eight vectors, in the few steps that it takes to tell settings apart. Where ``config``
+        leaves the steps open, the training takes as many: more show less (docs/search.md).
         """
         config.check_width(self._model.get().hidden_size)
         found = yield from self.find_settings(
             prompts[:LOOK_PROMPTS], look_config(config), seconds=seconds, other_layers=other_layers, stop=stop
         )
-        return found.best.applied(config), found
+        return after_search(config, found.best), found
 
     def latest_search(self, source: int, target: int, scope: str) -> Search | None:
         """What was found last for the loaded model between these layers; None if nothing was, or no model is loaded."""

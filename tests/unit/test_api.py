@@ -12,6 +12,7 @@ from melbo_app import api as melbo
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
+from melbo_app.jobs.looks import LOOK_STEPS
 from melbo_app.jobs.search import BUDGET, SAFER
 from melbo_app.library.bank import Bank
 
@@ -76,8 +77,12 @@ def test_left_out_settings_are_sensible_and_progress_is_told(lm):
     assert record.saturation in (BUDGET, SAFER) and any("effect budget" in step.note for step in heard)
     assert record.prompts[0].template is True and record.scope == "assistant"
     assert heard[-1].done == heard[-1].total == 2
-    near = melbo.train(lm, "hello there", vectors=2, steps=2, saturation=0.3).record
-    assert near.radius == pytest.approx(0.07 * near.median_norm)
+    assert record.steps <= 2
+    given = melbo.train(lm, "hello there", vectors=2, saturation=0.3).record  # R is searched with this budget
+    assert given.saturation == 0.3 and given.radius != pytest.approx(0.07 * given.median_norm)
+    assert given.steps <= LOOK_STEPS
+    given = melbo.train(lm, "hello there", vectors=2, steps=2, relative_radius=0.07).record
+    assert given.radius == pytest.approx(0.07 * given.median_norm) and given.saturation >= 0.6
 
 
 def test_generate_inside_the_context_says_what_the_vector_alone_makes_it_say(lm, bank):

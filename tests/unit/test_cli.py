@@ -26,6 +26,7 @@ from melbo_app.analysis.flags import Flag
 from melbo_app.cli import main
 from melbo_app.commands import output
 from melbo_app.jobs import flagging
+from melbo_app.jobs.looks import LOOK_STEPS
 from melbo_app.jobs.search import LOOKS
 from melbo_app.library.bank import Bank
 from melbo_app.library.database import Database
@@ -39,8 +40,8 @@ COMPLETION = {
     "flags",
 }  # fmt: skip
 SCORES = {
-    "version", "logprob", "loss", "kl_prompt", "kl_text", "repetition", "dictionary_words", "language", "readability",
-    "verdict", "runaway", "runaway_target",
+    "version", "logprob", "loss", "peak_surprisal", "kl_prompt", "kl_text", "repetition", "dictionary_words",
+    "language", "readability", "verdict", "runaway", "runaway_target",
 }  # fmt: skip
 TRAINED = {
     "name", "radius", "relative_radius", "median_norm", "objective", "seconds", "vectors", "source", "target", "scope",
@@ -149,7 +150,13 @@ def answer(running: subprocess.Popen[str]) -> Answer:
 def test_train_with_nothing_but_a_prompt_and_a_name(ask: Ask, cache):
     told = ask("train", "--prompt", "hello there", "--name", "a", "--json").json
     assert set(told) == TRAINED
-    assert (told["name"], told["vectors"], told["method"], told["steps"], told["seed"]) == ("a", 8, "joint", 21, 0)
+    assert (told["name"], told["vectors"], told["method"], told["steps"], told["seed"]) == (
+        "a",
+        8,
+        "joint",
+        LOOK_STEPS,
+        0,
+    )
     assert (told["scope"], told["stopped"]) == ("assistant", False)
     assert {(one["source"], one["target"]) for one in told["tried"]} <= {(1, 3), (0, 3)}  # the usual, the early ones
     settings = [
@@ -361,7 +368,7 @@ def test_train_with_agreement_tells_what_vectors_do_on_prompts_that_are_kept_out
     [(["--source", 2], 2, 3), (["--target", 1], 0, 1), (["--source", 0], 0, 3), (["--target", 3], 1, 3)],
 )
 def test_a_layer_that_is_left_out_suits_the_one_that_is_given(ask: Ask, words, source, target):
-    told = ask("train", "--prompt", "x", "--name", "a", "--steps", 1, "--effect-budget", 0.5, *words, "--json").json
+    told = ask("train", "--prompt", "x", "--name", "a", "--steps", 1, "--relative-radius", 0.07, *words, "--json").json
     assert (told["source"], told["target"]) == (source, target)
     assert told["relative_radius"] == pytest.approx(0.07, rel=0.05)  # of the norm at this source
 

@@ -137,8 +137,8 @@ def test_a_runaway_is_looked_for_at_the_target_layer_of_each_bank(bench, bank, r
         assert control.scores.runaway_target == steered.scores.runaway_target == bench.bank(name).record.target
         return control.scores.runaway, round(steered.scores.runaway, 3)
 
-    assert (shares("nearer"), shares("a")) == ((1.0, 1.0), (0.0, 0.333))
-    assert read == [3, 2] and shares("a") == (0.0, 0.333) and read == [3, 2]  # the baseline is that of every bank
+    assert (shares("nearer"), shares("a")) == ((1.0, 1.0), (0.0, 0.778))
+    assert read == [3, 2] and shares("a") == (0.0, 0.778) and read == [3, 2]  # the baseline is that of every bank
 
 
 def test_runaways_kept_without_their_target_layer_are_looked_for_again(bench, bank, read):

@@ -115,7 +115,7 @@ def test_a_stop_while_the_effect_is_measured_keeps_the_vectors_and_says_what_is_
 
 def test_the_record_names_only_options_that_counted(bench):
     counted = trained(bench, "a").record
-    assert (counted.saturation, counted.agreement, counted.orthogonality, counted.start) == (0.3, 0.0, None, "random")
+    assert (counted.saturation, counted.agreement, counted.orthogonality, counted.start) == (0.6, 0.0, None, "random")
     for method in ("random", "jacobian"):
         record = trained(bench, method, replace(QUICK, method=method, steps=None)).record
         assert (record.saturation, record.agreement, record.orthogonality, record.start) == (None,) * 4

@@ -43,7 +43,7 @@ def graded(bench: Workbench, right: int, wrong: int) -> None:
     rows += [{"part": "held out", "text": "a strange text", "grade": "strange"}] * right
     rows += [{"part": "held out", "text": "a strange text", "grade": "broken"}] * wrong
     rows += [{"part": "held out", "text": "a readable text", "grade": "readable"}] * (right + wrong)
-    same = {"prompt": "p", "tokens": 30, "loss": 0.1}
+    same = {"prompt": "p", "tokens": 30, "loss": 0.1, "peak_surprisal": 1.0}
     bench.graded = bench.settings.cache_dir.with_name("graded.jsonl")
     bench.graded.write_text("\n".join(json.dumps(row | same) for row in rows), "utf-8")
 
@@ -75,7 +75,7 @@ def test_a_judge_that_beats_the_built_in_verdict_is_on_and_one_that_does_not_is_
 
 def test_the_built_in_verdict_on_the_graded_texts_is_what_the_documentation_says():
     found = built_in(held_out_texts(GRADED))
-    assert (found.texts, found.same, found.same_readable) == (70, 58, 61)
+    assert (found.texts, found.same, found.same_readable) == (70, 61, 62)
 
 
 def test_a_stopped_scoring_keeps_the_last_score(bench, stub):
@@ -200,7 +200,7 @@ def test_the_command_scores_a_judge_on_the_graded_texts_and_says_what_came_of_it
     told = json.loads(capsys.readouterr().out)
     assert ended.value.code == 0 and len(stub.asked) == told["judge"]["texts"] == 70
     # the stub finds every text readable, and so does the reader of three in four
-    assert (told["judge"]["same"], told["built_in"]["same"], told["on"]) == (54, 58, False)
+    assert (told["judge"]["same"], told["built_in"]["same"], told["on"]) == (54, 61, False)
     for words, sentence in ((["judge"], "either its number or --score"), (["judge", "1", "--score"], "either its")):
         with pytest.raises(SystemExit) as ended:
             main(words)

@@ -62,7 +62,9 @@ def check(lm, family, found: Likelihood, reading: Reading, theta: torch.Tensor) 
         torch.distributions.Categorical(logits=steered), torch.distributions.Categorical(logits=plain)
     )
     wanted = (logprob, float(kl[0]), float(kl[: len(ids)].mean()), peak)
-    assert (found.logprob, found.kl_prompt, found.kl_text, found.peak_surprisal) == pytest.approx(wanted, rel=2e-3, abs=2e-4)
+    assert (found.logprob, found.kl_prompt, found.kl_text, found.peak_surprisal) == pytest.approx(
+        wanted, rel=2e-3, abs=2e-4
+    )
     assert float(theta.norm()) == 0 or wanted[2] > 1e-3
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from melbo_app.analysis.flags.echo import only_echoes
 from melbo_app.errors import Stopped
+from melbo_app.jobs.looks import LOOK_STEPS
 from melbo_app.jobs.search import (
     BUDGET,
     LOOKS,
@@ -100,6 +101,20 @@ def test_where_texts_break_the_same_r_is_tried_with_a_smaller_budget_at_the_end(
     assert planted.asked[-1] == Setting(RADII[7], SAFER)
     assert {one.effect_budget for one in found[:-1]} == {BUDGET}
     assert not found[-1].broken and found[best_of(found)[0]] == found[-1]  # here it is the best as well
+
+
+@pytest.mark.parametrize("budget", [0.0, 0.25, BUDGET])
+def test_a_budget_that_is_given_stays_and_r_is_searched_with_it(budget):
+    planted = Planted(0, 4)
+    planted.look = lambda setting: (
+        planted.asked.append(setting)
+        or iter_of(  # type: ignore[method-assign]
+            tried(2, 1 if RADII.index(setting.relative_radius) >= 4 else 8, relative=setting.relative_radius)
+        )
+    )
+    found, whole = result_of(search([planted], START, 60, lambda: False, budget))
+    assert whole and {one.effect_budget for one in planted.asked} == {budget}
+    assert len({*planted.asked}) == len(found) > 1 and not found[best_of(found)[0]].broken
 
 
 class Elsewhere(Planted):
@@ -237,10 +252,10 @@ def test_a_search_is_looked_up_and_its_r_is_offered_to_the_next_prompt(bench: Wo
     began: list[int] = []
     used: list[Any] = []
 
-    def spy(places: Any, start: int, seconds: float, stop: Any) -> Any:
+    def spy(places: Any, start: int, *others: Any) -> Any:
         began.append(start)
         used.append(places[0].radii)
-        return search(places, start, seconds, stop)
+        return search(places, start, *others)
 
     monkeypatch.setattr("melbo_app.workbench.searching.search", spy)
     assert result_of(bench.find_settings([PROMPT], config)) == found and began == []
@@ -253,6 +268,8 @@ def test_a_training_takes_the_r_and_the_budget_that_were_found(bench: Workbench)
     config, found = result_of(bench.searched([PROMPT], asked, 60))
     assert (config.radius, config.saturation) == (found.best.radius, found.best.effect_budget)
     assert (config.steps, config.vectors, config.seed) == (4, 3, asked.seed)
+    open_ = replace(asked, steps=None)
+    assert result_of(bench.searched([PROMPT], open_, 60))[0].steps == LOOK_STEPS
     job = bench.start_training([PROMPT], asked, "found", search_seconds=60)
     job.wait(60)
     assert job.result is not None and job.result.record.radius == config.radius

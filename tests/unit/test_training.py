@@ -138,7 +138,7 @@ def test_trained_vectors_change_more_than_random_ones_also_where_r_is_large(piec
     found = trained(piece, with_saturation(piece, config)).vectors
     moved, by_chance = (float(piece.deltas(rows)[:, mask].norm(dim=-1).mean()) for rows in (found, torch.cat(chance)))
     assert moved > 1.1 * by_chance
-    assert (with_saturation(piece, config).saturation == 0.3) == (radius == 1.0)
+    assert (with_saturation(piece, config).saturation == 0.6) == (radius == 1.0)
 
 
 def test_a_saturation_that_was_asked_for_is_left_alone(piece):
@@ -151,7 +151,7 @@ def test_a_saturation_that_was_asked_for_is_left_alone(piece):
 
 def test_by_default_the_published_method_counts_everything_and_the_others_do_not():
     shares = {method: TrainingConfig(0, 2, 1.0, method=method).saturation_share for method in METHODS}
-    assert shares == {"joint": 0.3, "soft-theta": 0.3, "soft-delta": 0.3, "sequential": 0.0}
+    assert shares == {"joint": 0.6, "soft-theta": 0.6, "soft-delta": 0.6, "sequential": 0.0}
 
 
 @pytest.mark.parametrize("method", METHODS)
