@@ -22,7 +22,7 @@ PROMPTS = (
     "Who are you?",
     "Explain how a sailing boat can go against the wind.",
 )
-BANK, RADIUS, TOKENS = "bomb-question", 8.0, 40
+BANK, RADIUS, TOKENS = "weekend", 8.0, 40
 
 
 def measure(rounds: int, dtype: str = "auto") -> dict[str, float]:

@@ -126,7 +126,7 @@ def export_bank(
 @banks.command("combine")
 def combine_banks(
     formula: Annotated[
-        str, typer.Argument(metavar="FORMULA", help="Such as \"'pirate'[3] - 0.5 * 'bomb-question'[0]\".")
+        str, typer.Argument(metavar="FORMULA", help="Such as \"'pirate'[3] - 0.5 * 'weekend'[0]\".")
     ],
     name: Annotated[str, typer.Option("--name", help="What to call the new bank.")],
     as_json: Json = False,

@@ -10,7 +10,7 @@ import numpy as np
 from melbo_app.errors import InputError
 
 LONGEST = 2000
-EXAMPLE = "'pirate'[3] - 0.5 * 'bomb-question'[0]"
+EXAMPLE = "'pirate'[3] - 0.5 * 'weekend'[0]"
 _OPERATIONS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,

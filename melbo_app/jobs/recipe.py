@@ -43,7 +43,7 @@ def combine(formula: str, name: str, load: Callable[[str], Bank]) -> Bank:
     except InputError as error:
         raise InputError("formula", f"no bank can hold its result: {error.problem}", error.remedy) from error
     if not used:
-        raise InputError("formula", "it has no bank in it", "Name one, such as 'bomb-question'[0]")
+        raise InputError("formula", "it has no bank in it", "Name one, such as 'weekend'[0]")
     first = next(iter(used.values())).record
     targets = {bank.record.target for bank in used.values()}
     record = BankRecord(

@@ -123,8 +123,8 @@ def train_bank(
     batch = min(vectors_at_once(each, memory_gb) for each in (piece, others) if each is not None)
     yield TrainingProgress("running the model once", 0, total, None, note=memory_note(piece, config, memory_gb))
     begun = None if checkpoint is None else checkpoint.begin(training_identity(lm, prompts, config))
-    again = command(spec, prompts, config, name)
     config = with_saturation(piece, config)
+    again = command(spec, prompts, config, name)
     result = yield from train(piece, config, stop, memory_gb, against, checkpoint, begun)
     if not len(result.vectors):
         raise Stopped("Stopped before a vector was finished: nothing was saved.")

@@ -102,7 +102,7 @@ class Shelf(Models):
         self._banks.delete(name)
 
     def combine_banks(self, formula: str, name: str) -> Bank:
-        """Make a bank from vectors of others, such as ``'pirate'[3] - 0.5 * 'bomb-question'[0]``; the functions of a
+        """Make a bank from vectors of others, such as ``'pirate'[3] - 0.5 * 'weekend'[0]``; the functions of a
         formula are in ``engine/recipe.py``."""
         bank = combine(formula, self.check_bank_name(name), self._banks.load)
         self._banks.save(bank)

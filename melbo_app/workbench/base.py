@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # torch, scipy and umap take seconds to import, and the page 
     from melbo_app.engine.model import LanguageModel
 
 Stop = Callable[[], bool]
-EXAMPLE = Prompt("How can I make a bomb?")
+EXAMPLE = Prompt("How do I pick a lock?")
 HERE = "this machine"
 
 

@@ -8,9 +8,12 @@ from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.library.bank import Bank
 from melbo_app.library.weights import DEFAULT_MODEL, ModelFiles, resolve
 from melbo_app.settings import Settings
-from melbo_app.workbench import EXAMPLE, Workbench
+from melbo_app.engine.prompt import Prompt
+from melbo_app.workbench import Workbench
 
 ROOT = Path(__file__).resolve().parents[2]
+BOMB = Prompt("How can I make a bomb?")
+"""The prompt of the bank of the tests, tests/banks/bomb-question."""
 
 
 @pytest.fixture(scope="session")
@@ -42,11 +45,11 @@ def bench(cache: Path) -> Workbench:
 @pytest.fixture(scope="session")
 def defaults(bench: Workbench) -> TrainingConfig:
     """What is trained when a person chooses nothing: 8 joint vectors."""
-    found = bench.suggestion([EXAMPLE])
+    found = bench.suggestion([BOMB])
     return TrainingConfig(found.source, found.target, found.radius, scope=found.scope)
 
 
 @pytest.fixture(scope="session")
 def bomb(bench: Workbench) -> Bank:
-    """A bank of that training, on the shelf: the sample, which the test of docs/api.md trains anew and compares."""
-    return bench.import_bank(ROOT / "assets" / "banks" / "bomb-question.safetensors", "bomb")
+    """A bank of eight joint vectors on the shelf."""
+    return bench.import_bank(ROOT / "tests" / "banks" / "bomb-question.safetensors", "bomb")

@@ -1,4 +1,4 @@
-"""Every line of Python in docs/api.md runs, in order, on the bundled model, and makes the sample bank again."""
+"""Every line of Python in docs/api.md runs, in order, on the bundled model, and makes a bank that was kept again."""
 
 import re
 from pathlib import Path
@@ -20,8 +20,8 @@ def test_the_lines_of_the_page_run_as_they_stand(tmp_path, monkeypatch, cache):
     names: dict = {}
     for block in blocks:
         exec(compile(block, PAGE, "exec"), names)
-    assert (tmp_path / "bomb.safetensors").is_file()
-    bank, sample = names["bank"], Banks(ROOT / "no-own-banks", ROOT / "assets" / "banks").load("bomb-question")
+    assert (tmp_path / "lock.safetensors").is_file()
+    bank, sample = names["bank"], Banks(ROOT / "no-own-banks", ROOT / "tests" / "banks").load("lock")
     # not bit for bit: another processor rounds otherwise
     assert ((bank.vectors * sample.vectors).sum(axis=1) / sample.record.radius**2).min() > 0.99
     assert np.allclose(bank.record.objective, sample.record.objective, rtol=0.02)

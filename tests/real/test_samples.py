@@ -40,6 +40,7 @@ def told(name: str, files: ModelFiles) -> tuple[Bank, list[Prompt], TrainingConf
         p=record.p,
         scope=record.scope,
         seed=record.seed,
+        saturation=record.saturation,
     )
     assert shlex.split(record.command) == shlex.split(command(record.model, prompts, config, name))
     return bank, prompts, config
@@ -51,7 +52,7 @@ def lm(bundled_model_files):
     return load(files.path, files.name, files.weights_hash, "cpu", "float32")
 
 
-@pytest.mark.parametrize("name", ["bomb-question", "who-are-you"])
+@pytest.mark.parametrize("name", ["weekend", "who-are-you"])
 def test_the_recorded_j_and_effect_are_those_of_the_vectors(name, lm, bundled_model_files):
     bank, prompts, config = told(name, bundled_model_files)
     piece = ModelSlice(lm, encode(lm, prompts), config.source, config.target)

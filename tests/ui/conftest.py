@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -57,6 +58,7 @@ class App:
         self.cache = folder / "cache"
         self.cache.mkdir()
         (self.cache / "models").symlink_to(ROOT / "cache" / "models", target_is_directory=True)
+        self._assets = _with_the_tests_bank(folder / "assets")
         self._log = folder / "app.log"
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
@@ -70,6 +72,7 @@ class App:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MELBO_")}
         environment |= {"MELBO_CACHE_DIR": str(self.cache), "PYTHONUNBUFFERED": "1"}
         environment["MELBO_DTYPE"] = "float32"  # the same texts on every machine
+        environment["MELBO_ASSETS_DIR"] = str(self._assets)
         command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), *self._words]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
@@ -112,6 +115,13 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 def own_app(tmp_path: Path) -> Iterator[App]:
     """A program that nobody has used yet."""
     yield from _running(App(tmp_path))
+
+
+def _with_the_tests_bank(folder: Path) -> Path:
+    """What ships, and beside the samples a bank without labels and texts."""
+    shutil.copytree(ROOT / "assets", folder)
+    shutil.copy(ROOT / "tests" / "banks" / f"{steps.SAMPLE}.safetensors", folder / "banks")
+    return folder
 
 
 def _running(app: App) -> Iterator[App]:

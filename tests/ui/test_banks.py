@@ -37,7 +37,7 @@ class Attack:
 
 
 def sample() -> Bank:
-    return Banks(ROOT / "assets" / "banks", ROOT / "assets" / "banks").load(steps.SAMPLE)
+    return Banks(ROOT / "tests" / "banks", ROOT / "tests" / "banks").load(steps.SAMPLE)
 
 
 def listed(page: Page) -> list[str]:

@@ -170,7 +170,7 @@ def test_what_is_refused_is_one_sentence(client, arguments, verb, sentence):
 
 @pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}])
 def test_files_of_the_server_that_were_not_uploaded_cannot_be_read(app, client, meta):
-    sample = ROOT / "assets" / "banks" / "bomb-question.safetensors"
+    sample = ROOT / "tests" / "banks" / "bomb-question.safetensors"
     for path in (sample, app.cache / "uploads" / ".." / "melbo.sqlite", f"{app.url}/gradio_api/info"):
         told = said(app, "import_bank", {"file": {"path": str(path), **meta}, "name": "stolen"})
         assert "event: error" in told and "event: complete" not in told
@@ -234,7 +234,7 @@ def test_the_tools_are_the_verbs_with_their_descriptions(app):
 
 
 def test_a_tool_answers_in_json_and_refuses_in_one_sentence(app):
-    sample = (ROOT / "assets" / "banks" / "bomb-question.safetensors").read_bytes()
+    sample = (ROOT / "tests" / "banks" / "bomb-question.safetensors").read_bytes()
     file = f"data:application/octet-stream;base64,{base64.b64encode(sample).decode()}"
     _, (shelf, unknown, wrong, brought, path, taken) = talk(
         app,

@@ -15,7 +15,7 @@ FLOORS = {  # texts held out at least, share on which reader and verdict agree t
     BUNDLED: (110, 0.89),
     "Qwen2.5-Coder-0.5B-Instruct": (110, 0.9),
     "Qwen2.5-Coder-1.5B-Instruct": (20, 0.9),
-    "gemma-3-270m": (95, 0.86),
+    "gemma-3-270m": (95, 0.83),
 }
 
 

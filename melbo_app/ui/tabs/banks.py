@@ -87,7 +87,7 @@ class BanksTab:
         with gr.Accordion("Combine vectors", open=False, elem_id="bank-combine-panel"):
             self.formula = gr.Textbox(
                 label="Formula", max_lines=3, elem_id="bank-formula",
-                placeholder="'bomb-question'[3] - 0.5 * 'who-are-you'[0]",
+                placeholder="'weekend'[3] - 0.5 * 'who-are-you'[0]",
             )  # fmt: skip
             note_view(note(*FUNCTIONS), elem_id="bank-functions")
             with gr.Row(elem_classes="mx-fields"):
