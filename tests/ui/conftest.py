@@ -58,7 +58,7 @@ class App:
         self.cache = folder / "cache"
         self.cache.mkdir()
         (self.cache / "models").symlink_to(ROOT / "cache" / "models", target_is_directory=True)
-        self._assets = _with_the_tests_bank(folder / "assets")
+        self._assets = _with_own_banks(folder / "assets")
         self._log = folder / "app.log"
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
@@ -117,10 +117,12 @@ def own_app(tmp_path: Path) -> Iterator[App]:
     yield from _running(App(tmp_path))
 
 
-def _with_the_tests_bank(folder: Path) -> Path:
-    """What ships, and beside the samples a bank without labels and texts."""
+def _with_own_banks(folder: Path) -> Path:
+    """What ships, with two banks of the default model that have no labels and texts."""
     shutil.copytree(ROOT / "assets", folder)
-    shutil.copy(ROOT / "tests" / "banks" / f"{steps.SAMPLE}.safetensors", folder / "banks")
+    (folder / "banks" / "who-are-you.json").unlink()
+    for name in (steps.SAMPLE, "who-are-you"):
+        shutil.copy(ROOT / "tests" / "banks" / f"{name}.safetensors", folder / "banks")
     return folder
 
 

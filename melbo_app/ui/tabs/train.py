@@ -281,5 +281,5 @@ def _number(label: str, elem_id: str, value: int | None = None) -> gr.Number:
 
 
 def _norm_note(norm: float, found: str = "") -> dict[str, Any]:
-    known = f"Median residual norm at the source: {amount(norm, 4)}. Texts stay readable up to about 0.12 × of it."
+    known = f"Median residual norm at the source: {amount(norm, 4)}. From which R on texts break differs between models."
     return note(known, found)
