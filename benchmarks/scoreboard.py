@@ -121,9 +121,8 @@ def measure(
 
 
 def press(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
-    """One press of Explore. What earlier prompts found is forgotten, so that the order of the cells does not matter."""
-    for path in (bench.settings.cache_dir / "searches").glob("*.json"):
-        path.unlink()
+    """One press of Explore."""
+    _forget(bench)
     prompt = Prompt(text, template=bool(bench.model_state().has_template))
     found = result_of(bench.explore(prompt, ExploreSettings(seed=seed)))
     assert found.chosen is not None  # nothing was given, so it searched
@@ -150,6 +149,7 @@ def press(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
 
 def train(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
     """``train`` and ``steer`` with every option left out, on the short texts that the grid is judged by."""
+    _forget(bench)
     config, prompts = _config(bench, text, seed)
     config, found = result_of(bench.searched(prompts, replace(config, steps=None), SEARCH_SECONDS, other_layers=True))
     looks = bench._looks(bench._model.get(), prompts, config, lambda: False)
@@ -227,6 +227,12 @@ def tables(out: Annotated[Path, typer.Option(help="Where the cells are kept.")] 
             f"| {_named(cell)} | {cell['seed']} | {shows['press']:.0%} | {shows['train']:.0%} | {best:.0%} | {place} | "
             f"{regrets['press']:.0%}, {regrets['train']:.0%} |"
         )
+
+
+def _forget(bench: Workbench) -> None:
+    """Forget what was found for earlier prompts, so that the order of the cells does not matter."""
+    for path in (bench.settings.cache_dir / "searches").glob("*.json"):
+        path.unlink()
 
 
 def _named(cell: dict[str, Any]) -> str:

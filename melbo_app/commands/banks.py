@@ -125,9 +125,7 @@ def export_bank(
 
 @banks.command("combine")
 def combine_banks(
-    formula: Annotated[
-        str, typer.Argument(metavar="FORMULA", help="Such as \"'pirate'[3] - 0.5 * 'weekend'[0]\".")
-    ],
+    formula: Annotated[str, typer.Argument(metavar="FORMULA", help="Such as \"'pirate'[3] - 0.5 * 'weekend'[0]\".")],
     name: Annotated[str, typer.Option("--name", help="What to call the new bank.")],
     as_json: Json = False,
 ) -> None:

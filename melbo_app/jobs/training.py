@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from melbo_app.engine.slice import ModelSlice
 
 RELATIVE_RADIUS = 0.07
-"""R as a multiple of the median residual norm where nothing is searched: SmolLM2's texts stay readable there and differ."""
+"""R as a multiple of the median residual norm where nothing is searched: SmolLM2's texts are readable and differ."""
 A_MOMENT = 1.0
 """Seconds in which a training that was stopped may still measure what its vectors do: a stop must be quick."""
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.library.bank import Bank
 from melbo_app.library.weights import DEFAULT_MODEL, ModelFiles, resolve
 from melbo_app.settings import Settings
-from melbo_app.engine.prompt import Prompt
 from melbo_app.workbench import Workbench
 
 ROOT = Path(__file__).resolve().parents[2]

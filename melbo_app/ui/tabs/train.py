@@ -281,5 +281,5 @@ def _number(label: str, elem_id: str, value: int | None = None) -> gr.Number:
 
 
 def _norm_note(norm: float, found: str = "") -> dict[str, Any]:
-    known = f"Median residual norm at the source: {amount(norm, 4)}. From which R on texts break differs between models."
+    known = f"Median residual norm at the source: {amount(norm, 4)}. The R at which texts break differs between models."
     return note(known, found)
