@@ -46,7 +46,7 @@ def test_an_endpoint_is_off_until_it_beats_the_built_in_verdict_and_then_says_it
     with running() as stub:
         name_endpoint(page, stub.url, "big")
         press_score(page)  # it finds every text readable
-        expect(told).to_contain_text("big agrees with the reader on 54 of 70, the built-in verdict on 58 of 70: off")
+        expect(told).to_contain_text("big agrees with the reader on 54 of 70, the built-in verdict on 61 of 70: off")
         expect(judge).to_be_disabled()
         stub.says = "I would rather not say."
         press_score(page)
@@ -54,7 +54,7 @@ def test_an_endpoint_is_off_until_it_beats_the_built_in_verdict_and_then_says_it
         stub.says, stub.behaviour = None, HOSTILE
         reader(stub)
         press_score(page)
-        expect(told).to_contain_text("big agrees with the reader on 70 of 70, the built-in verdict on 58 of 70: on")
+        expect(told).to_contain_text("big agrees with the reader on 70 of 70, the built-in verdict on 61 of 70: on")
         judge.click()
         said = steps.completions(page).locator(".mx-judged")
         expect(said).to_have_text([f"bigreadable{HOSTILE}"] * 2)

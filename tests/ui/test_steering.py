@@ -85,6 +85,7 @@ def test_each_text_has_a_verdict_with_the_numbers_behind_it(page: Page) -> None:
     told = rf"""readability [01]\.\d\d of 1
 without steering {number} nats per token
 {number} nats per token (less|more) likely than the baseline's text
+the least likely eight tokens in a row: {number} nats each
 KL\(steered ‖ unsteered\) {number} at the prompt's end, {number} along the text
 repetition \d+%( · dictionary words \d+%)? · language (\w+|not clear)$"""
     for verdict in verdicts.all():
