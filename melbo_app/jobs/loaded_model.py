@@ -30,6 +30,8 @@ class ModelState:
     device: str | None = None
     has_template: bool | None = None
     weights_hash: str | None = None
+    coming: str | None = None
+    """What is being loaded, as it was asked for."""
 
 
 def same(one: weights.ModelFiles, two: weights.ModelFiles) -> bool:
@@ -71,6 +73,7 @@ class LoadedModel:
         self._settings, self._packed, self._on_progress = settings, packed, on_progress
         self._loading = threading.Lock()
         self._stage: str | None = None
+        self._coming: str | None = None
         self._error: str | None = None
         self._wanted = settings.model
         self._files: weights.ModelFiles | None = None
@@ -104,7 +107,7 @@ class LoadedModel:
             if self._lm is not None and (spec is None or self.is_loaded(spec)):
                 return self._lm
             spec = self._wanted if spec is None else spec
-            self._stage = "looking for it"
+            self._coming, self._stage = spec, "looking for it"
             try:
                 cache = self._settings.cache_dir
                 files = weights.fetch(weights.resolve(spec, cache, self._prepare), cache, self._prepare)
@@ -140,7 +143,7 @@ class LoadedModel:
         """What can be said of the model now, at once."""
         lm, stage, error = self._lm, self._stage, self._error
         if lm is None:
-            return ModelState(self._wanted, False, stage, error)
+            return ModelState(self._wanted, False, stage, error, coming=self._coming if stage else None)
         return ModelState(
             name=lm.name,
             loaded=True,
@@ -153,6 +156,7 @@ class LoadedModel:
             device=", ".join(map(str, lm.devices)),
             has_template=lm.has_template,
             weights_hash=lm.weights_hash,
+            coming=self._coming if stage else None,
         )
 
     @property

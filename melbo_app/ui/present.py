@@ -152,7 +152,7 @@ def model_status(state: ModelState) -> dict[str, Any]:
     if state.error and not state.loaded:
         return {"model": f"{state.name}: not loaded", "model_state": "failed", "model_title": state.error}
     if state.loading:
-        return {"model": f"loading {state.name}: {state.loading} …", "model_state": "loading"}
+        return {"model": f"loading {state.coming or state.name}: {state.loading} …", "model_state": "loading"}
     if not state.loaded:
         return {"model": f"{state.name}: waiting", "model_state": "loading"}
     facts = [f"{state.blocks} blocks", f"d = {state.hidden_size}", f"{state.dtype} on {state.device}"]

@@ -18,6 +18,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
 from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import Bank
+from melbo_app.ui.present import model_status
 from melbo_app.workbench import Workbench
 
 SHORT = Decoding(max_new_tokens=4)
@@ -69,6 +70,20 @@ def test_a_model_that_cannot_be_loaded_is_named_and_the_present_one_stays(bench,
     state = bench.model_state()
     assert state.loaded and state.name == "tiny" and state.error == str(refused.value) and state.loading is None
     assert bench.load_model(bench.settings.model).error is None
+
+
+def test_while_another_model_is_loaded_the_chip_names_that_one(bench, other_folder, monkeypatch):
+    bench.load_model()
+    read, seen = bench._model._read, []
+
+    def slow(files):
+        seen.append(model_status(bench.model_state())["model"])
+        return read(files)
+
+    monkeypatch.setattr(bench._model, "_read", slow)
+    state = bench.load_model(str(other_folder))
+    assert seen == [f"loading {other_folder}: loading the weights …"]
+    assert (state.name, state.coming) == ("other", None)
 
 
 def test_two_folders_of_one_name_are_two_models(bench, tmp_path, monkeypatch):
