@@ -94,12 +94,14 @@ def test_exported_bank_can_be_imported_used_and_deleted(page: Page, tmp_path: Pa
 
     steps.tab(page, "Banks")
     row.click()
+    steps.settle(page)  # what the row opens hides the question that comes next
     page.locator("#bank-delete").click()
     confirm = page.locator("#bank-delete-confirm")
     expect(confirm).to_have_text("Delete “bomb again” for good")
     page.locator("#bank-delete-keep").click()
     expect(confirm).to_be_hidden()
     expect(row).to_be_visible()
+    steps.settle(page)
     page.locator("#bank-delete").click()
     confirm.click()
     expect(row).to_have_count(0)
