@@ -32,7 +32,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.jobs.looks import LOOK_STEPS
 from melbo_app.jobs.search import Setting
-from melbo_app.jobs.training import early_layers
+from melbo_app.jobs.training import layer_pairs
 from melbo_app.jobs.work import result_of
 from melbo_app.library.explorations import SEARCH_SECONDS, Exploration, ExploreSettings
 from melbo_app.library.searches import Tried
@@ -162,8 +162,7 @@ def grid(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
     config, prompts = _config(bench, text, seed)
     blocks = len(bench._model.get().blocks)
     usual = config.source, config.target
-    early = early_layers(blocks, *usual)
-    pairs = [usual, *([early] if early else []), (blocks // 3, 5 * blocks // 6)]
+    pairs = [*layer_pairs(blocks, *usual, True), (blocks // 3, 5 * blocks // 6)]
     scopes = dict.fromkeys([config.scope, "last:4" if config.scope == "assistant" else "last:1"])
 
     def look(place: tuple[int, int, str], multiple: float, budget: float) -> Tried:

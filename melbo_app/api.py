@@ -140,9 +140,8 @@ def train(
     Args:
         source, target: blocks, counted from 0; None: 7/30 and 21/30 of the way up, or what the search finds.
         radius: R, the norm of each vector; or ``relative_radius``, a multiple of the median residual norm at the
-            source. With neither of them, and no ``saturation`` among ``others``, R and the effect budget are found by
-            looking at short completions, for methods that have one (joint and the soft ones); else R is 0.07 × the
-            median norm.
+            source. With neither of them, joint and the soft methods look for R at short completions, and for the
+            effect budget unless ``others`` has a ``saturation``; R of the other methods is 0.07 × the median norm.
         vectors: how many; None: 8, or as many as the method can find.
         scope: None: ``assistant``, or ``last:4`` where a prompt goes in without the template.
         against: prompts of the other side, for the methods that compare two.

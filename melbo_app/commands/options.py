@@ -52,7 +52,7 @@ EffectBudgetOption = Annotated[
 ]  # fmt: skip
 SearchSecondsOption = Annotated[
     float,
-    typer.Option("--search-seconds", help="How long to look for R and the effect budget, where neither is given."),
+    typer.Option("--search-seconds", help="How long to look for R and the effect budget, where R is not given."),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")]
 

@@ -19,8 +19,8 @@ LEAST_RADIUS, MOST_RADIUS = 1e-6, 1e6
 MOST_VECTORS = 4096
 LEAST_TEMPERATURE = 0.01
 SATURATION = 0.6
-"""Share of a token's norm at which its change counts most. With 0.3 larger models say nothing new, and without a limit
-texts break (docs/search.md)."""
+"""Share of a token's norm at which its change counts most. With 0.3 larger models say hardly anything new, and without
+a limit texts break (docs/search.md)."""
 
 
 @dataclass(frozen=True)

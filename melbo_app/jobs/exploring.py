@@ -19,7 +19,7 @@ from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.calibration import BY_HAND, CalibratedRadius
 from melbo_app.jobs.elsewhere import MOST_BEHAVIOURS, tried_elsewhere
 from melbo_app.jobs.findings import Findings, read
-from melbo_app.jobs.looks import LOOK_DECODING, LOOK_STEPS
+from melbo_app.jobs.looks import LOOK_DECODING, with_steps
 from melbo_app.jobs.training import TrainingSuggestion
 from melbo_app.jobs.work import together
 from melbo_app.library.bank import Bank, PromptRecord
@@ -144,7 +144,7 @@ def explore(
     radius, (source, target), tried = yield from telling.stage(0, choosing, lambda found: found[0].sentence)
     config = replace(config, source=source, target=target, radius=radius.radius, saturation=radius.effect_budget)
     if radius.how == "search":  # the bank that was looked at, not another one
-        config = replace(config, steps=config.steps or LOOK_STEPS)
+        config = with_steps(config)
     bank = yield from telling.stage(1, doing.train(config), _trained)
     decoding = Decoding(settings.max_new_tokens, seed=settings.seed)
     completing = _completed(doing, bank, config, decoding)
@@ -241,8 +241,7 @@ def _radius(
     given = settings.radius is not None or settings.relative_radius is not None
     if rule == "search" and not given:
         free = settings.source is None and settings.target is None
-        asked = replace(config, steps=config.steps or LOOK_STEPS)
-        found = yield from doing.search(asked, settings.search_seconds, free)
+        found = yield from doing.search(with_steps(config), settings.search_seconds, free)
         best, place = found.best, found.best.applied(config)
         counted = best.effect_budget if config.counts("saturation") else None
         chosen = _chosen(best.radius, best.radius / best.relative_radius, "search", found.reason)

@@ -36,9 +36,14 @@ def look_config(config: TrainingConfig) -> TrainingConfig:
     return replace(config, vectors=min(LOOK_VECTORS, config.vectors), steps=LOOK_STEPS, held_out=())
 
 
+def with_steps(config: TrainingConfig) -> TrainingConfig:
+    """``config`` with the steps of a look if it leaves its own open."""
+    return replace(config, steps=config.steps or LOOK_STEPS)
+
+
 def after_search(config: TrainingConfig, found: Tried) -> TrainingConfig:
-    """The training ``config`` with what a search found, and with its number of steps if it leaves that open."""
-    return replace(found.applied(config), steps=config.steps or LOOK_STEPS)
+    """The training ``config`` with what a search found, and with the steps of a look if it leaves its own open."""
+    return with_steps(found.applied(config))
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ WHOLE = """(frame, parts) => {
 
 SETTLED = """() => new Promise((settled) => {
   let quiet = 0;
-  const late = Date.now() + 240000;  // a test must not wait for ever where an answer was not counted
+  const late = Date.now() + 240000;  // a test must not wait for ever
   const look = () => {
     quiet = window.unanswered() ? 0 : quiet + 1;
     if (quiet > 4) settled(true);
@@ -36,7 +36,7 @@ SETTLED = """() => new Promise((settled) => {
 
 def settle(page: Page) -> None:
     """Wait until the program has answered everything that the page asked, and the page shows it."""
-    page.evaluate(SETTLED)
+    assert page.evaluate(SETTLED), "the page asked something that was not answered in four minutes"
 
 
 def wait_until_ready(page: Page) -> None:

@@ -51,7 +51,7 @@ class TrainingVerbs:
             source: block, from 0, to whose output vectors are added; left out: 7 of 30, the same share of other models
             target: block, from 0, at whose output the change is measured; left out: 21 of 30
             scope: tokens that count: all, content, assistant or last:4; left out: assistant, last:4 without template
-            radius: R, the norm of the vectors; left out: found by looking at texts, as is a saturation left out
+            radius: R, the norm of the vectors; left out: short completions decide, also on saturation
             relative_radius: R as a multiple of the median residual norm, in place of radius
             vectors: how many; left out: 8, or as many as the method can find
             method: how they are found; docs/methods.md describes each
