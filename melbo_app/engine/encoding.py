@@ -8,6 +8,7 @@ from hashlib import sha256
 import torch
 from torch import Tensor
 
+from melbo_app.engine import chat_template
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
@@ -114,13 +115,12 @@ def _encode_one(lm: LanguageModel, prompt: Prompt, number: int) -> tuple[str, li
             raise InputError(
                 "system text", "it needs the chat template, which is off", "Switch the template on or remove the text"
             )
-        text = prompt.user
-        ids = lm.tokenizer(text, add_special_tokens=True)["input_ids"]
-        tail = ""
+        text, tail = prompt.user, ""
+        ids = _begun(lm, text)
     else:
-        text = _render(lm, prompt, prompt.user)
+        rendering = chat_template.render(lm, prompt)
+        text, tail = rendering.text, rendering.tail
         ids = lm.tokenizer(text, add_special_tokens=False)["input_ids"]
-        tail = _template_tail(lm, prompt)
     if not ids:  # some tokenizers drop what they do not know
         problem = f"prompt {number} is empty for {lm.name}, whose tokenizer drops all its characters"
         raise InputError("prompt", problem, "Write a text for the model to answer")
@@ -130,34 +130,19 @@ def _encode_one(lm: LanguageModel, prompt: Prompt, number: int) -> tuple[str, li
             f"prompt {number} has {len(ids):,} tokens and {lm.name} reads at most {lm.context:,}",
             "Shorten it and leave room for the completion",
         )
-    # a tail that does not end the text (a template that looks at the content) counts as none, and so does one whose
-    # tokens cannot be told (a tokenizer written in Python does not know where its tokens stand)
-    if not tail or not text.endswith(tail) or not lm.tokenizer.is_fast:
+    # a tokenizer written in Python does not know where its tokens stand, and so not which are the tail's
+    if not tail or not lm.tokenizer.is_fast:
         return text, ids, 0
     offsets = lm.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     return text, ids, sum(start >= len(text) - len(tail) for start, _ in offsets)
 
 
-def _render(lm: LanguageModel, prompt: Prompt, user: str) -> str:
-    if not lm.has_template:
-        raise InputError("chat template", f"{lm.name} has none", "Switch the template off")
-    messages = [{"role": "user", "content": user}]
-    if prompt.system:
-        messages.insert(0, {"role": "system", "content": prompt.system})
-    try:
-        return lm.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    except Exception as error:  # templates are programs that come with the model and raise what they like
-        field = "system text" if prompt.system else "chat template"
-        raise InputError(field, f"the template of {lm.name} refuses it ({error})", "Remove it") from error
-
-
-def _template_tail(lm: LanguageModel, prompt: Prompt) -> str:
-    """What the chat template writes after the last user message: what two renderings end with in common.
-
-    The two messages end in different characters, so that nothing of them is taken for the template's.
-    """
-    one, two = _render(lm, prompt, "x0"), _render(lm, prompt, "x1")
-    common = 0
-    while common < min(len(one), len(two)) and one[-1 - common] == two[-1 - common]:
-        common += 1
-    return one[len(one) - common :]
+def _begun(lm: LanguageModel, text: str) -> list[int]:
+    """The tokens of a text to be continued: with the tokenizer's mark of a beginning, once, and none of an end."""
+    bare = lm.tokenizer(text, add_special_tokens=False)["input_ids"]
+    marked = lm.tokenizer(text, add_special_tokens=True)["input_ids"]
+    for count in range(len(marked) - len(bare) + 1):
+        if marked[count : count + len(bare)] == bare:
+            begin = marked[:count]
+            return bare if bare[:count] == begin else [*begin, *bare]
+    return marked

@@ -76,7 +76,10 @@ class Rows:
         self.of, self.thetas = torch.tensor(of, device=lm.device), torch.as_tensor(thetas).to(lm.device)
         self.chosen = torch.full((len(of),), lm.tokenizer.pad_token_id, device=lm.device)
         self.done = False
-        self._total, self._choose, self._ends = decoding.max_new_tokens, _chooser(decoding, lm.device), _end_tokens(lm)
+        self._total, self._choose = decoding.max_new_tokens, _chooser(decoding, lm.device)
+        self._ends = torch.tensor(sorted(lm.turn_end.tokens), dtype=torch.int64, device=lm.device)
+        self._templated = [bool(encoded.prompts[prompt].template) for prompt in of]
+        self._reads_words = bool(lm.turn_end.words) and any(self._templated)
         self._open = torch.ones(len(of), dtype=torch.bool, device=lm.device)
         self._generated: list[Tensor] = []
 
@@ -97,12 +100,31 @@ class Rows:
         self.chosen = torch.where(self._open, chosen, self.lm.tokenizer.pad_token_id)
         self._generated.append(torch.where(self._open, chosen, -1))
         self._open = self._open & ~torch.isin(self.chosen, self._ends)
+        if self._reads_words:
+            self._close_at_words()
         self.done = not self.remaining or not bool(self._open.any()) or (self.stop is not None and self.stop())
 
     def progress(self) -> GenerationProgress:
         """The texts so far, of one token or more."""
-        ids = torch.stack(self._generated, dim=1)
-        return _progress(self.lm, ids, self._ends, len(self._generated), self._total)
+        rows = self._kept()
+        cuts = [
+            self.lm.turn_end.cut(self.lm.tokenizer, kept, templated)
+            for kept, templated in zip(rows, self._templated, strict=True)
+        ]
+        texts, written, finished = (list(column) for column in zip(*cuts, strict=True))
+        return GenerationProgress(texts, [len(kept) for kept in rows], written, finished, len(self._generated), self._total)
+
+    def _kept(self) -> list[list[int]]:
+        """The tokens of each row up to its end."""
+        return [[token for token in row if token >= 0] for row in torch.stack(self._generated, dim=1).tolist()]
+
+    def _close_at_words(self) -> None:
+        end, tokenizer = self.lm.turn_end, self.lm.tokenizer
+        closed = [
+            templated and end.closes(tokenizer, kept)
+            for kept, templated in zip(self._kept(), self._templated, strict=True)
+        ]
+        self._open = self._open & ~torch.tensor(closed, device=self._open.device)
 
 
 def generate(
@@ -164,26 +186,3 @@ def _chooser(decoding: Decoding, device: torch.device) -> Callable[[Tensor], Ten
         return (logits - exponential.to(device).log()).argmax(dim=-1)
 
     return choose
-
-
-def _end_tokens(lm: LanguageModel) -> Tensor:
-    """Ids of the tokens that end a text."""
-    config = getattr(lm.model, "generation_config", None)
-    known = getattr(config, "eos_token_id", None)
-    ids = [] if known is None else known if isinstance(known, list) else [known]
-    if lm.tokenizer.eos_token_id is not None:
-        ids = [*ids, lm.tokenizer.eos_token_id]
-    return torch.tensor(sorted(set(ids)), dtype=torch.int64, device=lm.device)
-
-
-def _progress(lm: LanguageModel, ids: Tensor, ends: Tensor, step: int, total: int) -> GenerationProgress:
-    texts, counts, written, finished = [], [], [], []
-    end_ids = set(ends.tolist())
-    for row in ids.tolist():
-        kept = [token for token in row if token >= 0]
-        ended = bool(kept) and kept[-1] in end_ids
-        counts.append(len(kept))
-        finished.append(ended)
-        written.append(kept[:-1] if ended else kept)
-        texts.append(lm.tokenizer.decode(written[-1], skip_special_tokens=True))
-    return GenerationProgress(texts, counts, written, finished, step, total)

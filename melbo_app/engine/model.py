@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from melbo_app.engine.block import find_blocks, hidden_of, with_hidden
 from melbo_app.engine.device import choose_device, choose_dtype
+from melbo_app.engine.turn_end import TurnEnd, turn_end
 from melbo_app.errors import InputError
 
 
@@ -57,6 +58,11 @@ class LanguageModel:
     def has_template(self) -> bool:
         """Whether the tokenizer carries a chat template."""
         return bool(getattr(self.tokenizer, "chat_template", None))
+
+    @cached_property
+    def turn_end(self) -> TurnEnd:
+        """What ends a text."""
+        return turn_end(self)
 
     @cached_property
     def _accepted(self) -> frozenset[str]:

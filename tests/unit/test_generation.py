@@ -20,6 +20,11 @@ def last(lm, batch, thetas, source, decoding, stop=None):
     return progress
 
 
+def ends(lm):
+    """The tokenizer's end, and the mark that the chat template writes after an answer."""
+    return [lm.tokenizer.eos_token_id, lm.tokenizer.convert_tokens_to_ids("<|im_end|>")]
+
+
 def ids_without_cache(lm, family, text, theta, count):
     """Greedy tokens from full forward passes over one unpadded prompt, steered by a hook of this file's own."""
 
@@ -33,7 +38,7 @@ def ids_without_cache(lm, family, text, theta, count):
         with torch.no_grad():
             logits = lm.model(torch.tensor([ids]), use_cache=False).logits[0, -1]
         ids.append(int(logits.argmax()))
-        if ids[-1] == lm.tokenizer.eos_token_id:
+        if ids[-1] in ends(lm):
             break
     handle.remove()
     return ids[prompt:]
@@ -47,13 +52,15 @@ def ids_by_transformers(lm, family, text, theta, count):
 
     ids = torch.tensor([lm.tokenizer(text)["input_ids"]])
     handle = blocks_of(lm, family)[SOURCE].register_forward_hook(steering)
-    made = lm.model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=count)
+    made = lm.model.generate(
+        ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=count, eos_token_id=ends(lm)
+    )
     handle.remove()
     return made[0, ids.shape[1] :].tolist()
 
 
 def text_of(lm, ids):
-    ended = ids[-1] == lm.tokenizer.eos_token_id
+    ended = ids[-1] in ends(lm)
     return lm.tokenizer.decode(ids[:-1] if ended else ids, skip_special_tokens=True)
 
 

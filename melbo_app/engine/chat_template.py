@@ -1,0 +1,240 @@
+"""What a model's chat templates make of a prompt, checked: a rendering that lacks what was written is refused."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time
+from functools import lru_cache
+from json import dumps
+from typing import TYPE_CHECKING, Any
+
+import jinja2.meta
+from jinja2 import Environment, TemplateSyntaxError, nodes
+
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.template_choice import DATE, FIELD, TemplateChoice
+from melbo_app.errors import InputError
+
+if TYPE_CHECKING:
+    from melbo_app.engine.model import LanguageModel
+
+DEFAULT = "default"
+PROBES = "x0", "x1"
+"""They end in different characters, so that nothing of them is taken for the template's."""
+_GENERATION = re.compile(r"\{%-?\s*(end)?generation\s*-?%\}")
+_GIVEN = frozenset(
+    "messages tools documents add_generation_prompt continue_final_message raise_exception strftime_now "
+    "namespace dict range cycler joiner lipsum".split()
+)
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _parts(text: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": text}]
+
+
+_FORMS = ((_text, _text), (_parts, _parts), (_text, _parts), (_parts, _text))
+"""How the contents of the system's and the user's messages are given; the first that comes out whole is taken."""
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A prompt in its template; ``tail`` is what the template writes after the user's text, "" where that differs."""
+
+    text: str
+    tail: str
+
+
+def names(tokenizer: Any) -> tuple[str, ...]:
+    """The names of the chat templates where there are several; empty where the only one needs none."""
+    templates = getattr(tokenizer, "chat_template", None)
+    return tuple(templates) if isinstance(templates, dict) else ()
+
+
+def option_names(tokenizer: Any) -> tuple[str, ...]:
+    """What any of the templates reads beside the messages, such as ``enable_thinking``, in alphabetical order."""
+    sources = _sources(tokenizer).values()
+    return tuple(sorted(set().union(*(_reads(source, tokenizer) for source in sources)) if sources else ()))
+
+
+def render(lm: "LanguageModel", prompt: Prompt) -> Rendering:
+    """The prompt in the chat template that it chooses, with what the template writes for the answer to begin.
+
+    Contents are given as a text, or as a list of parts where a text does not come out.
+
+    Raises:
+        InputError: there is no such template or option, the template refuses the messages, or the rendering lacks the
+            user's text or the system text.
+    """
+    choice = TemplateChoice.of(prompt.template)
+    source = _chosen(lm, choice)
+    asked = [prompt, *(replace(prompt, user=probe) for probe in PROBES)]
+    asked += [replace(prompt, system=probe) for probe in PROBES] if prompt.system else []
+    refused: list[Exception] = []
+    lost = ""
+    for form in _FORMS if prompt.system else _FORMS[:2]:
+        try:
+            written, *others = [_apply(lm, source, _messages(one, *form), choice) for one in asked]
+        except Exception as error:  # templates are programs that come with the model and raise what they like
+            refused.append(error)
+            continue
+        if str(_parts(PROBES[0])) in others[0] or not _holds(written, prompt.user, others[:2]):
+            lost = "prompt"
+        elif prompt.system and (
+            str(_parts(PROBES[0])) in others[2] or not _holds(written, prompt.system, others[2:])
+        ):
+            lost = "system text"
+        else:
+            tail = _common_end(*others[:2])
+            return Rendering(written, tail if written.endswith(tail) else "")
+    field = lost or ("system text" if prompt.system and _works(lm, replace(prompt, system=None)) else FIELD)
+    problem = "leaves it out" if lost else f"refuses it ({refused[0]})"
+    remedy = "Remove it, or write it into the prompt" if field == "system text" else "Switch the template off"
+    raise InputError(field, f"the chat template of {lm.name} {problem}", remedy) from (refused or [None])[0]
+
+
+def _messages(prompt: Prompt, system: Callable[[str], Any], user: Callable[[str], Any]) -> list[dict[str, Any]]:
+    messages = [{"role": "user", "content": user(prompt.user)}]
+    return [{"role": "system", "content": system(prompt.system)}, *messages] if prompt.system else messages
+
+
+@dataclass(frozen=True)
+class AfterAnswer:
+    """What a template writes after an assistant's message: at the ``end`` of the messages, and before ``next``, the
+    text of another user's message."""
+
+    end: str
+    next: str
+
+
+def after_answers(lm: "LanguageModel") -> Iterator[AfterAnswer]:
+    """What each template writes after an assistant's message, but for those that refuse or change one."""
+    for source in _sources(lm.tokenizer).values():
+        for content in (_text, _parts):
+            turns = [("user", "q0"), ("assistant", "a0"), ("user", "q1")]
+            messages = [{"role": role, "content": content(text)} for role, text in turns]
+            try:
+                ended, followed = (_apply(lm, source, messages[:count]) for count in (2, 3))
+            except Exception:  # as above
+                continue
+            if "a0" in ended and "q1" in followed.rpartition("a0")[2]:
+                yield AfterAnswer(ended.rpartition("a0")[2], followed.rpartition("a0")[2].partition("q1")[0])
+                break
+
+
+def pinned(lm: "LanguageModel", prompt: Prompt, day: date) -> Prompt:
+    """The prompt with ``day`` set where its template writes the date, so that it can be rendered again as it was."""
+    choice = TemplateChoice.of(prompt.template)
+    if not prompt.template or choice.day or DATE not in _reads(_chosen(lm, choice), lm.tokenizer):
+        return prompt
+    return replace(prompt, template=str(replace(choice, options={**choice.options, DATE: day.isoformat()})))
+
+
+def _sources(tokenizer: Any) -> Mapping[str, str]:
+    templates = getattr(tokenizer, "chat_template", None)
+    if isinstance(templates, dict):
+        return templates
+    return {DEFAULT: templates} if templates else {}
+
+
+def _chosen(lm: "LanguageModel", choice: TemplateChoice) -> str:
+    sources = _sources(lm.tokenizer)
+    if not sources:
+        raise InputError(FIELD, f"{lm.name} has none", "Switch the template off")
+    listed = ", ".join(sources)
+    if choice.name is None and DEFAULT not in sources and len(sources) > 1:
+        problem = f"{lm.name} has {len(sources)} and no default: {listed}"
+        raise InputError(FIELD, problem, f"Choose one by its name: template {next(iter(sources))}")
+    source = next(iter(sources.values())) if choice.name is None else sources.get(choice.name)
+    if choice.name is None and DEFAULT in sources:
+        source = sources[DEFAULT]
+    if source is None:
+        raise InputError(FIELD, f"{lm.name} has none called “{choice.name}”", f"It has {listed}")
+    known = _reads(source, lm.tokenizer)
+    for option in choice.options:
+        if option not in known:
+            remedy = f"It reads {', '.join(sorted(known))}" if known else "It reads no options"
+            raise InputError(FIELD, f"the template of {lm.name} does not read “{option}”", remedy)
+    return source
+
+
+def _apply(
+    lm: "LanguageModel", source: str, messages: list[dict[str, Any]], choice: TemplateChoice | None = None
+) -> str:
+    options = dict(choice.options) if choice else {}
+    if choice and choice.day and strftime_formats(source):
+        options.pop(DATE)
+        source, options["melbo_dates"] = _dated(source), _dates(source, choice.day)
+    answering = messages[-1]["role"] == "assistant"
+    return lm.tokenizer.apply_chat_template(
+        messages, chat_template=source, tokenize=False, add_generation_prompt=not answering, **options
+    )
+
+
+def _works(lm: "LanguageModel", prompt: Prompt) -> bool:
+    try:
+        render(lm, prompt)
+    except InputError:
+        return False
+    return True
+
+
+def _holds(written: str, text: str, others: Sequence[str]) -> bool:
+    """Whether a rendering holds a text where it was given, and ``others``, with other texts in its place, do not.
+
+    Blanks, which templates trim, do not count; some templates write JSON.
+    """
+
+    def count(rendering: str, form: str) -> int:
+        return "".join(rendering.split()).count("".join(form.split()))
+
+    forms = (text, dumps(text, ensure_ascii=False)[1:-1])
+    return any(count(written, form) > min(count(other, form) for other in others) for form in forms)
+
+
+def _common_end(one: str, other: str) -> str:
+    if one == other:
+        return ""
+    common = 0
+    while common < min(len(one), len(other)) and one[-1 - common] == other[-1 - common]:
+        common += 1
+    return one[len(one) - common :]
+
+
+def _reads(source: str, tokenizer: Any) -> frozenset[str]:
+    """What a template reads beside the messages; ``date`` stands for the clock."""
+    return (_variables(source) - set(tokenizer.special_tokens_map)) | ({DATE} if strftime_formats(source) else set())
+
+
+@lru_cache
+def _parsed(source: str) -> nodes.Template | None:
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+    try:
+        return environment.parse(_GENERATION.sub("", source))
+    except TemplateSyntaxError:  # rendering says so, where it is wanted
+        return None
+
+
+def _variables(source: str) -> frozenset[str]:
+    parsed = _parsed(source)
+    return frozenset() if parsed is None else frozenset(jinja2.meta.find_undeclared_variables(parsed)) - _GIVEN
+
+
+def strftime_formats(source: str) -> tuple[str, ...]:
+    """The formats in which a template writes the date of the day."""
+    calls = [] if (parsed := _parsed(source)) is None else parsed.find_all(nodes.Call)
+    clock = [call for call in calls if isinstance(call.node, nodes.Name) and call.node.name == "strftime_now"]
+    return tuple(arg.value for call in clock for arg in call.args[:1] if isinstance(arg, nodes.Const))
+
+
+def _dated(source: str) -> str:
+    """The template with a clock that reads ``melbo_dates``: transformers hands no function of ours on to it."""
+    return "{% macro strftime_now(format) %}{{ melbo_dates[format] }}{% endmacro +%}" + source
+
+
+def _dates(source: str, day: date) -> dict[str, str]:
+    noon = datetime.combine(day, time(12))
+    return {format: noon.strftime(format) for format in strftime_formats(source)}

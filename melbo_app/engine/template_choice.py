@@ -1,0 +1,80 @@
+"""Which chat template goes around a prompt, and what it is given beside the messages."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from types import MappingProxyType
+
+from melbo_app.errors import InputError
+
+FIELD = "chat template"
+EXAMPLE = "tool_use enable_thinking=false"
+DATE = "date"
+"""The option that sets the day on which a template that writes the date believes to be."""
+_OPTION = re.compile(r"([A-Za-z_]\w*)=(.*)", re.ASCII | re.DOTALL)
+
+Value = bool | int | str
+
+
+@dataclass(frozen=True)
+class TemplateChoice:
+    """A template by its name (None: the model's default) and options that it reads, such as ``enable_thinking``."""
+
+    name: str | None = None
+    options: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
+
+    @classmethod
+    def parse(cls, text: str) -> "TemplateChoice":
+        """Read ``NAME OPTION=VALUE …``, all of it optional; a value with blanks stands in quotes.
+
+        true, false and whole numbers are taken as such. Raises InputError.
+        """
+        try:
+            words = shlex.split(text)
+        except ValueError as error:
+            raise InputError(FIELD, f"“{text}” has an open quote", f"Write it like this: {EXAMPLE}") from error
+        found = [_OPTION.fullmatch(word) for word in words]
+        names = [word for word, option in zip(words, found, strict=True) if option is None]
+        options = {option[1]: _value(option[2]) for option in found if option is not None}
+        if len(names) > 1:
+            problem = f"“{text}” names {len(names)} templates"
+            raise InputError(FIELD, problem, f"Write one name, then options, like this: {EXAMPLE}")
+        if len(options) + len(names) < len(words):
+            raise InputError(FIELD, f"“{text}” sets the same option twice", f"Write it like this: {EXAMPLE}")
+        if DATE in options:
+            _day(options[DATE])
+        return cls(names[0] if names else None, MappingProxyType(options))
+
+    @classmethod
+    def of(cls, template: bool | str) -> "TemplateChoice":
+        """The choice of a prompt's ``template``; raises InputError."""
+        return cls.parse(template) if isinstance(template, str) else cls()
+
+    @property
+    def day(self) -> date | None:
+        """The date that the template is to write; None: today's."""
+        return _day(self.options[DATE]) if DATE in self.options else None
+
+    def __str__(self) -> str:
+        """As it is written; the empty text for the default."""
+        words = [] if self.name is None else [shlex.quote(self.name)]
+        return " ".join([*words, *(f"{option}={_written(value)}" for option, value in sorted(self.options.items()))])
+
+
+def _value(text: str) -> Value:
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text, re.ASCII) else text
+
+
+def _written(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else shlex.quote(str(value))
+
+
+def _day(value: Value) -> date:
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError:
+        raise InputError(FIELD, f"“{value}” is not a date", "Write it as 2026-11-29") from None

@@ -1,0 +1,79 @@
+"""Where a turn ends: what the model's files call an end, and what its chat templates write after an answer."""
+
+from dataclasses import dataclass
+from os.path import commonprefix
+from typing import TYPE_CHECKING, Any
+
+from melbo_app.engine import chat_template
+
+if TYPE_CHECKING:
+    from melbo_app.engine.model import LanguageModel
+
+
+@dataclass(frozen=True)
+class TurnEnd:
+    """What ends a text.
+
+    Attributes:
+        tokens: ids of single tokens, each of which ends it.
+        words: texts of several ordinary tokens, such as the header of the next user's turn. They count in prompts that
+            go in with the chat template: elsewhere they are words like others.
+    """
+
+    tokens: frozenset[int]
+    words: tuple[str, ...] = ()
+
+    def closes(self, tokenizer: Any, ids: list[int]) -> bool:
+        """Whether a text of these tokens has just come to one of ``words``."""
+        # a token has a byte at least, and what stands before the words may have merged with their beginning
+        longest = max(len(word.encode()) for word in self.words) + 1
+        newest = tokenizer.decode(ids[-longest:], skip_special_tokens=True)
+        return any(word in newest for word in self.words)
+
+    def cut(self, tokenizer: Any, ids: list[int], templated: bool) -> tuple[str, list[int], bool]:
+        """The text of a row's tokens and those of it, without its end, and whether it came to one."""
+        if ids and ids[-1] in self.tokens:
+            return tokenizer.decode(ids[:-1], skip_special_tokens=True), ids[:-1], True
+        text = tokenizer.decode(ids, skip_special_tokens=True)
+        ends = [text.index(word) for word in self.words if word in text] if templated else []
+        if not ends:
+            return text, ids, False
+        text = text[: min(ends)]
+        kept = next(
+            count
+            for count in range(len(ids) + 1)
+            if tokenizer.decode(ids[:count], skip_special_tokens=True).startswith(text)
+        )
+        return text, ids[:kept], True
+
+
+def turn_end(lm: "LanguageModel") -> TurnEnd:
+    """What ends a text of this model: the list of its generation's configuration, its tokenizer's mark, and what its chat
+    templates write after an assistant's message.
+
+    Of the latter the first token that the tokenizer knows as a mark of its own counts; where there is none, the words.
+    """
+    listed = getattr(getattr(lm.model, "generation_config", None), "eos_token_id", None)
+    known = set(listed if isinstance(listed, list | tuple) else [] if listed is None else [int(listed)])
+    if lm.tokenizer.eos_token_id is not None:
+        known.add(lm.tokenizer.eos_token_id)
+    words = []
+    for after in chat_template.after_answers(lm):
+        # some templates begin the next answer in any case: what comes before any other turn is the end
+        both = commonprefix([after.end, after.next])
+        for written in (both, after.end, after.next) if not both.strip() else (both,):
+            if (mark := _mark(lm.tokenizer, written)) is not None:
+                known.add(mark)
+                break
+        else:
+            # blanks before and after merge with what is around; a line's beginning sets a header apart from a word
+            written = both if both.strip() else after.next
+            if stripped := written.strip():
+                words.append("\n" * ("\n" in written[: written.index(stripped)]) + stripped)
+    return TurnEnd(frozenset(known), tuple(dict.fromkeys(words)))
+
+
+def _mark(tokenizer: Any, written: str) -> int | None:
+    """The first token of a text that the tokenizer knows as a mark of its own."""
+    marks = {id for id, mark in tokenizer.added_tokens_decoder.items() if str(mark).strip()}
+    return next((token for token in tokenizer(written, add_special_tokens=False)["input_ids"] if token in marks), None)
