@@ -87,7 +87,7 @@ def _prompt(field: str, given: Any, number: int, made: Callable[[str], Prompt]) 
     if isinstance(given, str):
         return made(str(given))
     if isinstance(given, PromptRecord):
-        return Prompt(given.user, given.system, given.template)
+        return given.asked
     if isinstance(given, Prompt) and isinstance(given.user, str) and isinstance(given.system, str | None):
         return given
     problem = f"number {number} is {shown(given)}, and no text"

@@ -29,16 +29,20 @@ def check_texts(texts: Sequence[str] | None, remedy: str = "Give one") -> list[s
 
 
 def prompts_from(
-    texts: Sequence[str] | None, system: str | None, template: bool | None, has_template: bool
+    texts: Sequence[str] | None, system: str | None, template: bool | str | None, has_template: bool
 ) -> list[Prompt]:
     """Prompts of these texts, in the chat template where the model has one."""
     return [Prompt(text, system or None, has_template if template is None else template) for text in check_texts(texts)]
 
 
-def own_prompts(bank: Bank, system: str | None, template: bool | None) -> list[Prompt]:
-    """What a bank was trained on, with another system text or template where one is given."""
+def own_prompts(bank: Bank, system: str | None, template: bool | str | None) -> list[Prompt]:
+    """What a bank was trained on, with another system text ("": none) or template where one is given."""
     return [
-        Prompt(entry.user, system or entry.system, entry.template if template is None else template)
+        Prompt(
+            entry.user,
+            entry.system if system is None else system or None,
+            entry.template if template is None else template,
+        )
         for entry in bank.record.prompts
     ]
 

@@ -7,12 +7,14 @@ import typer
 from melbo_app.commands.options import (
     Json,
     ModelOption,
+    NoTemplateOption,
     PromptOption,
     ScopeOption,
     SystemOption,
     TemplateOption,
     numbers,
     prepare,
+    template_of,
 )
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.jobs.atlas import parse_pairs
@@ -25,6 +27,7 @@ def atlas(
     prompt: PromptOption = None,
     system: SystemOption = None,
     template: TemplateOption = None,
+    no_template: NoTemplateOption = False,
     model: ModelOption = None,
     sources: Annotated[str | None, typer.Option("--sources", help="Source layers, as 2,7,12.")] = None,
     targets: Annotated[str | None, typer.Option("--targets", help="Target layers, as 16,21,26.")] = None,
@@ -38,7 +41,7 @@ def atlas(
     that are done."""
     from_layers, to_layers = numbers("source layers", sources, int), numbers("target layers", targets, int)
     read = parse_pairs(complete)
-    workbench, prompts = prepare(prompt, system, template, model, scope)
+    workbench, prompts = prepare(prompt, system, template_of(template, no_template), model, scope)
     found = run(workbench.atlas(prompts, from_layers, to_layers, read, scope, stop=StopOnInterrupt()))
     show(found.model_dump(mode="json"), [HEAD, *map(_line, found.cells)], as_json)
 

@@ -9,12 +9,14 @@ from melbo_app.analysis.cusp import DEFAULT_DETECTOR, Cusp, cusps
 from melbo_app.commands.options import (
     Json,
     ModelOption,
+    NoTemplateOption,
     PromptOption,
     SystemOption,
     TemplateOption,
     check_texts,
     load,
     numbers,
+    template_of,
 )
 from melbo_app.commands.options import prompts as read_prompts
 from melbo_app.commands.output import StopOnInterrupt, run, show
@@ -32,6 +34,7 @@ def curve(
     prompt: PromptOption = None,
     system: SystemOption = None,
     template: TemplateOption = None,
+    no_template: NoTemplateOption = False,
     model: ModelOption = None,
     bank: Annotated[
         str | None,
@@ -63,10 +66,10 @@ def curve(
     loaded = None if bank is None else workbench.bank(bank)
     state = load(workbench, model, loaded.record.model if loaded else None)
     if loaded is not None and not prompt:
-        prompts = own_prompts(loaded, system, template)
+        prompts = own_prompts(loaded, system, template_of(template, no_template))
         check_texts([one.user for one in prompts])
     else:
-        prompts = read_prompts(prompt, system, template, bool(state.has_template))
+        prompts = read_prompts(prompt, system, template_of(template, no_template), bool(state.has_template))
     stop = StopOnInterrupt()
     found = run(
         workbench.diversity_curve(

@@ -8,12 +8,14 @@ from melbo_app.commands.options import (
     EffectBudgetOption,
     Json,
     ModelOption,
+    NoTemplateOption,
     ScopeOption,
     SearchSecondsOption,
     SeedOption,
     SystemOption,
     TemplateOption,
     prepare,
+    template_of,
 )
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.errors import InputError
@@ -29,6 +31,7 @@ def explore(
     prompt: Annotated[str | None, typer.Option("--prompt", help="User text.")] = None,
     system: SystemOption = None,
     template: TemplateOption = None,
+    no_template: NoTemplateOption = False,
     model: ModelOption = None,
     rule: Annotated[
         str, typer.Option("--choose-radius", help="Where R comes from: search, calibration, curve or suggested.")
@@ -70,7 +73,7 @@ def explore(
     )  # fmt: skip
     check_settings(settings)
     texts = None if prompt is None else [prompt]
-    workbench, [asked] = prepare(texts, system, template, model, scope)
+    workbench, [asked] = prepare(texts, system, template_of(template, no_template), model, scope)
     found = run(workbench.explore(asked, settings, stop=StopOnInterrupt()))
     show(explored(found), _lines(found), as_json)
 

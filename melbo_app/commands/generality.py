@@ -8,6 +8,7 @@ from melbo_app.commands.options import (
     BankArgument,
     Json,
     ModelOption,
+    NoTemplateOption,
     RadiusOption,
     SeedOption,
     SystemOption,
@@ -16,6 +17,7 @@ from melbo_app.commands.options import (
     VectorOption,
     load,
     numbers,
+    template_of,
 )
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.engine.decoding import Decoding
@@ -47,6 +49,7 @@ def generality(
     random: RandomOption = RANDOM,
     system: SystemOption = None,
     template: TemplateOption = None,
+    no_template: NoTemplateOption = False,
     model: ModelOption = None,
     max_new_tokens: TokensOption = 40,
     seed: SeedOption = 0,
@@ -67,7 +70,7 @@ def generality(
     # refused before the model is loaded, which takes seconds
     check(loaded, vectors, chosen, [AskedPrompt(prompt=PromptRecord(user=one.text)) for one in texts], random)
     load(workbench, model or loaded.record.model)
-    asked = workbench.asked(texts, system, template)
+    asked = workbench.asked(texts, system, template_of(template, no_template))
     work = workbench.generality(bank, asked, vectors, chosen, random=random, decoding=decoding, stop=StopOnInterrupt())
     found = run(work)
     show(result(found), _lines(found), as_json)

@@ -12,9 +12,11 @@ from melbo_app.commands.output import Sparingly, run
 from melbo_app.defaults import Norms, chosen, own_prompts, prompts_from
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.template_choice import EXAMPLE, FIELD
 from melbo_app.engine.training_config import COUNTED_BY
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.loaded_model import ModelState
+from melbo_app.library.bank import Bank
 from melbo_app.library.weights import ModelFiles
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
@@ -30,8 +32,13 @@ ModelOption = Annotated[
 PromptOption = Annotated[list[str] | None, typer.Option("--prompt", help="User text; give it again for more prompts.")]
 SystemOption = Annotated[str | None, typer.Option("--system", help="System text, for all prompts.")]
 TemplateOption = Annotated[
-    bool | None, typer.Option("--template/--no-template", help="Chat template; default: on where the model has one.")
+    str | None,
+    typer.Option(
+        "--template",
+        help=f"Chat template by its name and what it reads, as “{EXAMPLE}”; default: the model's own, if it has one.",
+    ),
 ]
+NoTemplateOption = Annotated[bool, typer.Option("--no-template", help="Prompts as they are, without a chat template.")]
 BankArgument = Annotated[str, typer.Argument(metavar="BANK", help="Name of a bank.")]
 VectorOption = Annotated[str | None, typer.Option("--vector", help="Vectors, as 0,1,5; default: all.")]
 RadiusOption = Annotated[str | None, typer.Option("--radius", help="R, as 8,11; default: each vector as it is.")]
@@ -81,7 +88,7 @@ def fetch(workbench: Workbench, key: str) -> ModelFiles:
 
 
 def prepare(
-    texts: list[str] | None, system: str | None, template: bool | None, model: str | None, scope: str | None
+    texts: list[str] | None, system: str | None, template: bool | str | None, model: str | None, scope: str | None
 ) -> tuple[Workbench, list[Prompt]]:
     """A workbench with the model loaded, and the prompts. Wrong prompts and scopes are refused first: loading it takes
     seconds."""
@@ -97,7 +104,7 @@ def request(
     bank: str,
     prompt: list[str] | None,
     system: str | None,
-    template: bool | None,
+    template: bool | str | None,
     model: str | None,
     vector: str | None,
     radius: str | None,
@@ -115,9 +122,29 @@ def request(
     return own_prompts(loaded, system, template), vectors, radii
 
 
-def prompts(texts: list[str] | None, system: str | None, template: bool | None, has_template: bool) -> list[Prompt]:
+def prompts(
+    texts: list[str] | None, system: str | None, template: bool | str | None, has_template: bool
+) -> list[Prompt]:
     """The prompts that the options describe."""
     return prompts_from(check_texts(texts), system, template, has_template)
+
+
+def prompts_for(
+    bank: Bank, texts: list[str] | None, system: str | None, template: bool | str | None, has_template: bool
+) -> list[Prompt] | None:
+    """The prompts that the options describe, else the bank's own so wrapped; None: it has none."""
+    if texts:
+        return prompts(texts, system, template, has_template)
+    if not bank.record.prompts and (system or template is not None):
+        raise InputError("prompt", f"“{bank.record.name}” has none of its own", REMEDY)
+    return own_prompts(bank, system, template) or None
+
+
+def template_of(template: str | None, no_template: bool) -> bool | str | None:
+    """Which chat template the options choose: False none, None as the model has it. Raises InputError for both."""
+    if template is not None and no_template:
+        raise InputError(FIELD, "one is chosen and none is wanted", "Give --template or --no-template, not both")
+    return False if no_template else template
 
 
 def check_texts(texts: list[str] | None) -> list[str]:

@@ -8,12 +8,14 @@ import typer
 from melbo_app.commands.options import (
     Json,
     ModelOption,
+    NoTemplateOption,
     PromptOption,
     ScopeOption,
     SystemOption,
     TemplateOption,
     numbers,
     prepare,
+    template_of,
 )
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.jobs.sensitivity import LayerPair
@@ -27,6 +29,7 @@ def sensitivity(
     prompt: PromptOption = None,
     system: SystemOption = None,
     template: TemplateOption = None,
+    no_template: NoTemplateOption = False,
     model: ModelOption = None,
     sources: Annotated[str | None, typer.Option("--sources", help="Source layers, as 5,7.")] = None,
     targets: Annotated[str | None, typer.Option("--targets", help="Target layers, as 15,21.")] = None,
@@ -37,7 +40,7 @@ def sensitivity(
     """How strongly target layers answer to source layers: singular values of the Jacobian between them. Ctrl+C keeps
     the pairs that are done."""
     from_layers, to_layers = numbers("source layers", sources, int), numbers("target layers", targets, int)
-    workbench, prompts = prepare(prompt, system, template, model, scope)
+    workbench, prompts = prepare(prompt, system, template_of(template, no_template), model, scope)
     usual = workbench.suggestion(prompts)
     pairs = run(
         workbench.sensitivity(

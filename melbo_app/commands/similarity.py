@@ -8,13 +8,15 @@ from melbo_app.commands.options import (
     BankArgument,
     Json,
     ModelOption,
+    NoTemplateOption,
     PromptOption,
     SystemOption,
     TemplateOption,
     check_texts,
     load,
+    prompts_for,
+    template_of,
 )
-from melbo_app.commands.options import prompts as read_prompts
 from melbo_app.commands.output import show
 from melbo_app.engine.scope import TokenScope
 from melbo_app.results import cosines
@@ -28,6 +30,7 @@ def similarity(
     prompt: PromptOption = None,
     system: SystemOption = None,
     template: TemplateOption = None,
+    no_template: NoTemplateOption = False,
     model: ModelOption = None,
     as_json: Json = False,
 ) -> None:
@@ -36,9 +39,9 @@ def similarity(
     if prompt:
         check_texts(prompt)
     workbench = Workbench(Settings())
-    record = workbench.bank(bank).record
-    state = load(workbench, model, record.model)
-    prompts = read_prompts(prompt, system, template, bool(state.has_template)) if prompt else None
+    loaded = workbench.bank(bank)
+    state = load(workbench, model, loaded.record.model)
+    prompts = prompts_for(loaded, prompt, system, template_of(template, no_template), bool(state.has_template))
     found = workbench.similarity(bank, prompts, scope)
     mean = "one vector only" if found.mean_delta is None else f"mean off the diagonal {found.mean_delta:.3f}"
     lines = [f"δ cosines over {found.scope}: {mean}"]

@@ -11,6 +11,7 @@ from melbo_app.commands.options import (
     ControlOption,
     Json,
     ModelOption,
+    NoTemplateOption,
     OverwriteOption,
     PromptOption,
     RadiusOption,
@@ -22,6 +23,7 @@ from melbo_app.commands.options import (
     TopPOption,
     VectorOption,
     check_out,
+    template_of,
 )
 from melbo_app.commands.options import request as read_request
 from melbo_app.commands.output import StopOnInterrupt, run, show
@@ -42,6 +44,7 @@ def steer(
     prompt: PromptOption = None,
     system: SystemOption = None,
     template: TemplateOption = None,
+    no_template: NoTemplateOption = False,
     model: ModelOption = None,
     vector: VectorOption = None,
     radius: RadiusOption = None,
@@ -60,7 +63,7 @@ def steer(
     """Complete prompts with a bank's vectors added, and without. Default prompts: those of the bank."""
     decoding = Decoding(max_new_tokens, temperature, top_p, seed)
     workbench = Workbench(Settings())
-    request = read_request(workbench, bank, prompt, system, template, model, vector, radius)
+    request = read_request(workbench, bank, prompt, system, template_of(template, no_template), model, vector, radius)
     stop = StopOnInterrupt()
     work = workbench.steer(bank, *request, decoding, random_control=random_control, both_signs=both_signs, stop=stop)
     comparison = run(work)
@@ -87,6 +90,7 @@ def draw_map(
     prompt: PromptOption = None,
     system: SystemOption = None,
     template: TemplateOption = None,
+    no_template: NoTemplateOption = False,
     model: ModelOption = None,
     vector: VectorOption = None,
     radius: RadiusOption = None,
@@ -107,7 +111,7 @@ def draw_map(
     check_out(out, overwrite)
     decoding = Decoding(max_new_tokens, temperature, top_p, seed)
     workbench = Workbench(Settings())
-    request = read_request(workbench, bank, prompt, system, template, model, vector, radius)
+    request = read_request(workbench, bank, prompt, system, template_of(template, no_template), model, vector, radius)
     stop = StopOnInterrupt()
     found = run(workbench.map(bank, *request, decoding, random_control=random_control, stop=stop))
     if found is None:

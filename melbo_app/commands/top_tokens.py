@@ -8,6 +8,7 @@ from melbo_app.commands.options import (
     BankArgument,
     Json,
     ModelOption,
+    NoTemplateOption,
     PromptOption,
     SystemOption,
     TemplateOption,
@@ -15,8 +16,9 @@ from melbo_app.commands.options import (
     check_texts,
     load,
     numbers,
+    prompts_for,
+    template_of,
 )
-from melbo_app.commands.options import prompts as read_prompts
 from melbo_app.commands.output import show
 from melbo_app.jobs.top_tokens import VectorTokens
 from melbo_app.settings import Settings
@@ -33,6 +35,7 @@ def top_tokens(
     prompt: PromptOption = None,
     system: SystemOption = None,
     template: TemplateOption = None,
+    no_template: NoTemplateOption = False,
     model: ModelOption = None,
     as_json: Json = False,
 ) -> None:
@@ -41,8 +44,9 @@ def top_tokens(
     if prompt:
         check_texts(prompt)
     workbench = Workbench(Settings())
-    state = load(workbench, model, workbench.bank(bank).record.model)
-    prompts = read_prompts(prompt, system, template, bool(state.has_template)) if prompt else None
+    loaded = workbench.bank(bank)
+    state = load(workbench, model, loaded.record.model)
+    prompts = prompts_for(loaded, prompt, system, template_of(template, no_template), bool(state.has_template))
     found = workbench.top_tokens(bank, vectors, prompts, count, radius)
     lines = []
     for entry in found:

@@ -10,6 +10,7 @@ from melbo_app.commands.options import (
     EffectBudgetOption,
     Json,
     ModelOption,
+    NoTemplateOption,
     PromptOption,
     ScopeOption,
     SearchSecondsOption,
@@ -18,6 +19,7 @@ from melbo_app.commands.options import (
     TemplateOption,
     check_texts,
     load,
+    template_of,
 )
 from melbo_app.commands.options import prompts as read_prompts
 from melbo_app.commands.output import StopOnInterrupt, run, show
@@ -50,6 +52,7 @@ def train(
     prompt: PromptOption = None,
     system: SystemOption = None,
     template: TemplateOption = None,
+    no_template: NoTemplateOption = False,
     model: ModelOption = None,
     source: Annotated[
         int | None, typer.Option("--source", help="Source layer: vectors are added to its output.")
@@ -123,7 +126,7 @@ def train(
     workbench = Workbench(Settings())
     workbench.check_bank_name(name)
     state = load(workbench, model)
-    prompts = read_prompts(prompt, system, template, bool(state.has_template))
+    prompts = read_prompts(prompt, system, template_of(template, no_template), bool(state.has_template))
     config = wanted.fill(workbench, draft, prompts, held_out or [])
     stop = StopOnInterrupt()
     found = None

@@ -1,7 +1,7 @@
 """What a model's chat templates make of a prompt, checked: a rendering that lacks what was written is refused."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from functools import lru_cache
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2.meta
 from jinja2 import Environment, TemplateSyntaxError, nodes
+from jinja2.defaults import DEFAULT_NAMESPACE
 
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.template_choice import DATE, FIELD, TemplateChoice
@@ -22,10 +23,8 @@ DEFAULT = "default"
 PROBES = "x0", "x1"
 """They end in different characters, so that nothing of them is taken for the template's."""
 _GENERATION = re.compile(r"\{%-?\s*(end)?generation\s*-?%\}")
-_GIVEN = frozenset(
-    "messages tools documents add_generation_prompt continue_final_message raise_exception strftime_now "
-    "namespace dict range cycler joiner lipsum".split()
-)
+_GIVEN = {"messages", "tools", "documents", "add_generation_prompt", "continue_final_message"}
+_GIVEN |= {"raise_exception", "strftime_now", *DEFAULT_NAMESPACE}
 
 
 def _text(text: str) -> str:
@@ -71,29 +70,28 @@ def render(lm: "LanguageModel", prompt: Prompt) -> Rendering:
     """
     choice = TemplateChoice.of(prompt.template)
     source = _chosen(lm, choice)
-    asked = [prompt, *(replace(prompt, user=probe) for probe in PROBES)]
-    asked += [replace(prompt, system=probe) for probe in PROBES] if prompt.system else []
+    asked = [prompt, *(replace(prompt, user=probe) for probe in (*PROBES, _unlike(prompt.user)))]
+    asked += [replace(prompt, system=_unlike(prompt.system))] if prompt.system else []
     refused: list[Exception] = []
     lost = ""
     for form in _FORMS if prompt.system else _FORMS[:2]:
         try:
-            written, *others = [_apply(lm, source, _messages(one, *form), choice) for one in asked]
+            renderings = [_apply(lm, source, _messages(each, *form), choice) for each in asked]
         except Exception as error:  # templates are programs that come with the model and raise what they like
             refused.append(error)
             continue
-        if str(_parts(PROBES[0])) in others[0] or not _holds(written, prompt.user, others[:2]):
+        written, one, two, other_user, *other_system = renderings
+        if not _holds(written, prompt.user, other_user):
             lost = "prompt"
-        elif prompt.system and (
-            str(_parts(PROBES[0])) in others[2] or not _holds(written, prompt.system, others[2:])
-        ):
+        elif prompt.system and not _holds(written, prompt.system, other_system[0]):
             lost = "system text"
         else:
-            tail = _common_end(*others[:2])
+            tail = _common_end(one, two)
             return Rendering(written, tail if written.endswith(tail) else "")
     field = lost or ("system text" if prompt.system and _works(lm, replace(prompt, system=None)) else FIELD)
     problem = "leaves it out" if lost else f"refuses it ({refused[0]})"
     remedy = "Remove it, or write it into the prompt" if field == "system text" else "Switch the template off"
-    raise InputError(field, f"the chat template of {lm.name} {problem}", remedy) from (refused or [None])[0]
+    raise InputError(field, f"the chat template of {lm.name} {problem}", remedy) from next(iter(refused), None)
 
 
 def _messages(prompt: Prompt, system: Callable[[str], Any], user: Callable[[str], Any]) -> list[dict[str, Any]]:
@@ -164,7 +162,7 @@ def _chosen(lm: "LanguageModel", choice: TemplateChoice) -> str:
 def _apply(
     lm: "LanguageModel", source: str, messages: list[dict[str, Any]], choice: TemplateChoice | None = None
 ) -> str:
-    options = dict(choice.options) if choice else {}
+    options: dict[str, Any] = dict(choice.options) if choice else {}
     if choice and choice.day and strftime_formats(source):
         options.pop(DATE)
         source, options["melbo_dates"] = _dated(source), _dates(source, choice.day)
@@ -182,17 +180,23 @@ def _works(lm: "LanguageModel", prompt: Prompt) -> bool:
     return True
 
 
-def _holds(written: str, text: str, others: Sequence[str]) -> bool:
-    """Whether a rendering holds a text where it was given, and ``others``, with other texts in its place, do not.
+def _unlike(text: str) -> str:
+    """A text that does not hold ``text``."""
+    return "q" if text.strip() != "q" else "z"
 
-    Blanks, which templates trim, do not count; some templates write JSON.
+
+def _holds(written: str, text: str, other: str) -> bool:
+    """Whether a rendering holds a text where it was given, and not only where ``other``, without it, has it as well.
+
+    Blanks, which templates trim, do not count; some templates write JSON. Parts written as Python has them do not hold.
     """
 
     def count(rendering: str, form: str) -> int:
         return "".join(rendering.split()).count("".join(form.split()))
 
-    forms = (text, dumps(text, ensure_ascii=False)[1:-1])
-    return any(count(written, form) > min(count(other, form) for other in others) for form in forms)
+    if count(written, str(_parts(text))):
+        return False
+    return any(count(written, form) > count(other, form) for form in (text, dumps(text, ensure_ascii=False)[1:-1]))
 
 
 def _common_end(one: str, other: str) -> str:

@@ -112,7 +112,9 @@ class Rows:
             for kept, templated in zip(rows, self._templated, strict=True)
         ]
         texts, written, finished = (list(column) for column in zip(*cuts, strict=True))
-        return GenerationProgress(texts, [len(kept) for kept in rows], written, finished, len(self._generated), self._total)
+        return GenerationProgress(
+            texts, [len(kept) for kept in rows], written, finished, len(self._generated), self._total
+        )
 
     def _kept(self) -> list[list[int]]:
         """The tokens of each row up to its end."""

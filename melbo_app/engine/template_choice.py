@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from types import MappingProxyType
 
@@ -51,6 +51,10 @@ class TemplateChoice:
     def of(cls, template: bool | str) -> "TemplateChoice":
         """The choice of a prompt's ``template``; raises InputError."""
         return cls.parse(template) if isinstance(template, str) else cls()
+
+    def without(self, option: str) -> "TemplateChoice":
+        """The same with ``option`` left to the template."""
+        return replace(self, options={name: value for name, value in self.options.items() if name != option})
 
     @property
     def day(self) -> date | None:

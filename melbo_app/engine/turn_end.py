@@ -1,7 +1,7 @@
 """Where a turn ends: what the model's files call an end, and what its chat templates write after an answer."""
 
 from dataclasses import dataclass
-from os.path import commonprefix
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from melbo_app.engine import chat_template
@@ -48,8 +48,8 @@ class TurnEnd:
 
 
 def turn_end(lm: "LanguageModel") -> TurnEnd:
-    """What ends a text of this model: the list of its generation's configuration, its tokenizer's mark, and what its chat
-    templates write after an assistant's message.
+    """What ends a text of this model: the list of its generation's configuration, its tokenizer's mark, and what its
+    chat templates write after an assistant's message.
 
     Of the latter the first token that the tokenizer knows as a mark of its own counts; where there is none, the words.
     """
@@ -60,7 +60,8 @@ def turn_end(lm: "LanguageModel") -> TurnEnd:
     words = []
     for after in chat_template.after_answers(lm):
         # some templates begin the next answer in any case: what comes before any other turn is the end
-        both = commonprefix([after.end, after.next])
+        pairs = takewhile(lambda pair: pair[0] == pair[1], zip(after.end, after.next, strict=False))
+        both = "".join(letter for letter, _ in pairs)
         for written in (both, after.end, after.next) if not both.strip() else (both,):
             if (mark := _mark(lm.tokenizer, written)) is not None:
                 known.add(mark)

@@ -118,7 +118,7 @@ def draw_atlas(
         model=spec,
         model_hash=lm.weights_hash,
         dtype=str(lm.dtype).removeprefix("torch."),
-        prompts=tuple(PromptRecord(user=one.user, system=one.system, template=one.template) for one in prompts),
+        prompts=tuple(map(PromptRecord.of, prompts)),
         scope=scope,
         changed=datetime.now(UTC),
     )

@@ -165,7 +165,7 @@ def explore(
         model=name,
         model_hash=digest,
         dtype=dtype,
-        prompt=PromptRecord(user=prompt.user, system=prompt.system, template=prompt.template),
+        prompt=PromptRecord.of(prompt),
         settings=settings,
         source=config.source,
         target=config.target,

@@ -13,7 +13,6 @@ from melbo_app.analysis.flags import Flag, flags
 from melbo_app.analysis.flags.refusal import refusal
 from melbo_app.analysis.proportion import interval
 from melbo_app.engine.decoding import Decoding
-from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.steering import Variant, complete, variants
@@ -125,7 +124,7 @@ def generality(
     radii = list(dict.fromkeys(abs(one.radius) for one in own))
     control = random_bank(bank, random, decoding.seed)
     others = [Variant(number, length) for length in radii for number in range(random)]
-    asked = [Prompt(one.prompt.user, one.prompt.system, one.prompt.template) for one in prompts]
+    asked = [one.prompt.asked for one in prompts]
     size = max(1, PART_ROWS // (len(own) + len(others)))
     parts = [range(len(asked))[start : start + size] for start in range(0, len(asked), size)]
     total, tally = STEP * (1 + len(parts)), _Tally(prompts, own, others)

@@ -29,6 +29,10 @@ class ModelState:
     dtype: str | None = None
     device: str | None = None
     has_template: bool | None = None
+    templates: tuple[str, ...] | None = None
+    """The names of its chat templates, where it has several."""
+    template_options: tuple[str, ...] | None = None
+    """What they read beside the messages, such as ``enable_thinking``."""
     weights_hash: str | None = None
     coming: str | None = None
     """What is being loaded, as it was asked for."""
@@ -144,6 +148,8 @@ class LoadedModel:
         lm, stage, error = self._lm, self._stage, self._error
         if lm is None:
             return ModelState(self._wanted, False, stage, error, coming=self._coming if stage else None)
+        from melbo_app.engine.chat_template import names, option_names
+
         return ModelState(
             name=lm.name,
             loaded=True,
@@ -155,6 +161,8 @@ class LoadedModel:
             dtype=str(lm.dtype).removeprefix("torch."),
             device=", ".join(map(str, lm.devices)),
             has_template=lm.has_template,
+            templates=names(lm.tokenizer),
+            template_options=option_names(lm.tokenizer),
             weights_hash=lm.weights_hash,
             coming=self._coming if stage else None,
         )

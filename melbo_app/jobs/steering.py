@@ -18,6 +18,7 @@ from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Completion
 
 if TYPE_CHECKING:
+    from melbo_app.engine.encoding import EncodedPrompts
     from melbo_app.engine.model import LanguageModel
 
 MOST_ROWS = 128
@@ -136,13 +137,7 @@ def complete(
     source, target = bank.record.source if bank else None, target_of(len(lm.blocks), bank)
     whole = encode(lm, prompts)
     longest = whole.input_ids.shape[1] + decoding.max_new_tokens
-    drafts = [
-        [
-            _draft(lm, bank, variant, prompt, index, decoding, whole.hashes[index])
-            for index, prompt in enumerate(prompts)
-        ]
-        for variant in rows
-    ]
+    drafts = [[_draft(lm, bank, variant, whole, index, decoding) for index in range(len(prompts))] for variant in rows]
     for row in drafts:
         for index, draft in enumerate(row):
             found = find(draft)
@@ -239,12 +234,12 @@ def _draft(
     lm: "LanguageModel",
     bank: Bank | None,
     variant: Variant,
-    prompt: Prompt,
+    encoded: "EncodedPrompts",
     index: int,
     decoding: Decoding,
-    prompt_hash: str,
 ) -> Completion:
     """A completion without its text."""
+    prompt = encoded.prompts[index]
     of_bank = bank if isinstance(variant.vector, int) else None
     return Completion(
         bank=of_bank.record.name if of_bank else None,
@@ -252,8 +247,8 @@ def _draft(
         vector=variant.vector,
         radius=variant.radius,
         source=bank.record.source if bank and variant.vector is not None else None,
-        prompt=PromptRecord(user=prompt.user, system=prompt.system, template=prompt.template),
-        prompt_hash=prompt_hash,
+        prompt=PromptRecord.of(prompt, encoded.texts[index] if prompt.template else None),
+        prompt_hash=encoded.hashes[index],
         prompt_index=index,
         text="",
         tokens=0,

@@ -6,8 +6,8 @@ import shlex
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from melbo_app import __version__
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.template_choice import DATE, TemplateChoice
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.checkpointing import Checkpointing
@@ -101,12 +102,18 @@ def train_bank(
         InputError: what was asked for cannot be trained.
         Stopped: nothing was finished before the stop.
     """
+    from melbo_app.engine.chat_template import pinned
     from melbo_app.engine.effect import effects
     from melbo_app.engine.encoding import encode
     from melbo_app.engine.memory import give_back
     from melbo_app.engine.slice import ModelSlice
     from melbo_app.engine.training import memory_note, train, vectors_at_once, with_saturation
 
+    # the day is kept with each prompt whose template writes it: the same command gives the same prompts tomorrow
+    prompts, against_, held_out = (
+        tuple(pinned(lm, one, date.today()) for one in some) for some in (prompts, config.against, config.held_out)
+    )
+    config = replace(config, against=against_, held_out=held_out)
     total = config.total_steps * (config.vectors if config.method == "sequential" else 1)
     yield TrainingProgress("running the model once", 0, total, None)
     if piece is None:
@@ -155,8 +162,8 @@ def train_bank(
         radius=config.radius,
         median_norm=piece.median_norm,
         method=config.method,
-        prompts=_recorded(prompts),
-        against=_recorded(config.against),
+        prompts=_recorded(lm, prompts),
+        against=_recorded(lm, config.against),
         start=config.start if config.counts("start") else None,
         p=config.p,
         q=config.p if config.q is None else config.q,
@@ -172,7 +179,7 @@ def train_bank(
         agreement=config.agreement if config.counts("agreement") else None,
         agreement_form=config.agreement_form if config.agreement else None,
         temperature=config.temperature if config.agreement else None,
-        held_out=_recorded(config.held_out),
+        held_out=_recorded(lm, config.held_out),
         effect=_effect_record(effect),
         held_out_effect=_effect_record(held_out_effect),
         seconds=result.seconds,
@@ -207,15 +214,23 @@ def training_identity(lm: "LanguageModel", prompts: Sequence[Prompt], config: Tr
     }
 
 
-def _recorded(prompts: Sequence[Prompt]) -> list[PromptRecord]:
-    return [PromptRecord(user=p.user, system=p.system, template=p.template) for p in prompts]
+def _recorded(lm: "LanguageModel", prompts: Sequence[Prompt]) -> list[PromptRecord]:
+    from melbo_app.engine.chat_template import render
+
+    return [PromptRecord.of(one, render(lm, one).text if one.template else None) for one in prompts]
 
 
 def is_of(record: BankRecord, prompts: Sequence[Prompt], config: TrainingConfig) -> bool:
     """Whether a bank is what this training makes, as far as its record says."""
     asked = (config.method, config.source, config.target, config.radius, config.scope, config.seed)
     made = (record.method, record.source, record.target, record.radius, record.scope, record.seed)
-    return asked == made and record.prompts == _recorded(prompts)
+    given, had = ([_undated(one) for one in some] for some in (prompts, [one.asked for one in record.prompts]))
+    return asked == made and given == had
+
+
+def _undated(prompt: Prompt) -> Prompt:
+    """The prompt as it was asked before the day was kept with it."""
+    return replace(prompt, template=str(TemplateChoice.of(prompt.template).without(DATE)) or bool(prompt.template))
 
 
 def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: str) -> str | None:
@@ -232,6 +247,8 @@ def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: 
         words += ["--system", prompts[0].system]
     if not prompts[0].template:
         words += ["--no-template"]
+    elif isinstance(prompts[0].template, str):
+        words += ["--template", prompts[0].template]
     words += ["--model", spec, "--source", str(config.source), "--target", str(config.target)]
     words += ["--scope", config.scope, "--radius", repr(config.radius), "--vectors", str(config.vectors)]
     words += ["--method", config.method, "--steps", str(config.total_steps), "--p", repr(config.p)]

@@ -10,8 +10,19 @@ from functools import cached_property
 from typing import Any, BinaryIO, Literal, Self, TypeGuard
 
 import numpy as np
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
+from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import Method, Start
 from melbo_app.errors import InputError
 from melbo_app.library.bank_vectors import FIELD, MAX_BYTES, OUTPUTS, check_directions, check_vectors
@@ -23,13 +34,33 @@ _DTYPES = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
 
 
 class PromptRecord(BaseModel):
-    """A prompt as it was given: ``template`` says whether it was put into the model's chat template."""
+    """A prompt as it was given: ``template`` says whether, or how, it was put into the model's chat template.
+
+    ``rendered`` is what the template made of it, which depends on the model and may depend on the day; None where it
+    went in without a template, or an older version kept it.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     user: str
     system: str | None = None
-    template: bool = True
+    template: bool | str = True
+    rendered: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_gap(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is not known is left out: keys made of prompts stay what they were before it was kept."""
+        return {name: value for name, value in write(self).items() if (name, value) != ("rendered", None)}
+
+    @classmethod
+    def of(cls, prompt: Prompt, rendered: str | None = None) -> Self:
+        """The record of what a person asked."""
+        return cls(user=prompt.user, system=prompt.system, template=prompt.template, rendered=rendered)
+
+    @property
+    def asked(self) -> Prompt:
+        """What a person asked."""
+        return Prompt(self.user, self.system, self.template)
 
 
 class EffectRecord(BaseModel):

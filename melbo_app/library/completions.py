@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, selectinload
 from melbo_app.errors import InputError
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.database import Database
-from melbo_app.library.sources import model_id, prompt_id
+from melbo_app.library.sources import model_id, prompt_id, prompt_record
 from melbo_app.library.tables import ComparisonRow, CompletionRow, PromptRow
 
 MAX_INTEGER = 2**63  # what the database cannot hold any more
@@ -63,7 +63,7 @@ class CompletionKey(BaseModel):
         facts: dict[str, Any] = {
             "model": self.model_hash,
             "dtype": self.dtype,
-            "prompt": [self.prompt.model_dump(), self.prompt_hash],
+            "prompt": [self.prompt.model_dump(exclude={"rendered"}), self.prompt_hash],
             "decoding": [self.max_new_tokens, self.temperature, self.top_p, self.seed],
             "vector": self.vector,
         }
@@ -370,7 +370,7 @@ def _completion(row: CompletionRow) -> Completion:
     return Completion(
         id=row.id,
         vector="random" if row.kind == "random" else row.vector,
-        prompt=PromptRecord(user=row.prompt.user, system=row.prompt.system, template=row.prompt.template),
+        prompt=prompt_record(row.prompt),
         model=row.model.name,
         model_hash=row.model.hash,
         scores=_scores(row.scores),

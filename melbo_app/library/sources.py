@@ -20,9 +20,22 @@ def model_id(session: Session, name: str, hash: str) -> int:
 
 def prompt_id(session: Session, prompt: PromptRecord) -> int:
     """The number of a prompt, given now where it has none."""
-    digest = hashlib.sha256(json.dumps([prompt.user, prompt.system, prompt.template]).encode()).hexdigest()
+    told = [prompt.user, prompt.system, prompt.template, *([] if prompt.rendered is None else [prompt.rendered])]
+    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
     known = session.scalar(select(PromptRow.id).where(PromptRow.hash == digest))
     if known is None:
-        facts = {"hash": digest, "user": prompt.user, "system": prompt.system, "template": prompt.template}
+        facts = {
+            "hash": digest,
+            "user": prompt.user,
+            "system": prompt.system,
+            "template": bool(prompt.template),
+            "choice": prompt.template if isinstance(prompt.template, str) else None,
+            "rendered": prompt.rendered,
+        }
         known = session.scalars(insert(PromptRow).values(facts).returning(PromptRow.id)).one()
     return known
+
+
+def prompt_record(row: PromptRow) -> PromptRecord:
+    """The prompt that is kept in ``row``."""
+    return PromptRecord(user=row.user, system=row.system, template=row.choice or row.template, rendered=row.rendered)

@@ -21,7 +21,7 @@ class ModelRow(Table):
 
 
 class PromptRow(Table):
-    """A prompt as it was given; ``hash`` tells it from all others."""
+    """A prompt as it was given; ``hash`` tells it from all others, ``choice`` says which template and how."""
 
     __tablename__ = "prompts"
 
@@ -30,6 +30,8 @@ class PromptRow(Table):
     user: Mapped[str] = mapped_column(Text)
     system: Mapped[str | None] = mapped_column(Text)
     template: Mapped[bool]
+    choice: Mapped[str | None] = mapped_column(Text)
+    rendered: Mapped[str | None] = mapped_column(Text)
 
 
 class BankRow(Table):

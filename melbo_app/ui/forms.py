@@ -11,6 +11,8 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
 
 SEPARATOR = "\n---\n"
+ON, OFF = "on", "off"
+"""The chat template as the model has it, and none."""
 _LINE = re.compile(r"^[ \t]*---[ \t]*$", re.MULTILINE)
 
 Step = TypeVar("Step")
@@ -29,14 +31,26 @@ class Returning(Generic[Step, Result]):
         self.result = yield from self._generator
 
 
-def prompts_from(text: str | None, system: str | None, template: bool) -> list[Prompt]:
+def template_of(field: bool | str | None) -> bool | str:
+    """The chat template that the field chooses, as prompts have it."""
+    if field in (ON, OFF):
+        return field == ON
+    return True if field is None or field == "" else field
+
+
+def template_field(template: bool | str) -> str:
+    """The field's value for a prompt's template."""
+    return template if isinstance(template, str) else ON if template else OFF
+
+
+def prompts_from(text: str | None, system: str | None, template: bool | str | None) -> list[Prompt]:
     """The prompts of the prompt field, which a line of three dashes separates."""
     parts = [part.strip("\n") for part in _LINE.split(text or "")]
     if not any(part.strip() for part in parts):
         raise InputError("prompt", "it is empty", "Write what the model should answer")
     if any(not part.strip() for part in parts):
         raise InputError("prompt", "there is nothing on one side of a line ---", "Write a prompt on both sides")
-    return [Prompt(user=part, system=system or None, template=template) for part in parts]
+    return [Prompt(user=part, system=system or None, template=template_of(template)) for part in parts]
 
 
 def prompt_text(prompts: Iterable[Any]) -> str:

@@ -93,7 +93,7 @@ class MethodForm:
             self.temperature, self.form, self.held_out,
         ]  # fmt: skip
 
-    def values(self, system: str, template: bool, *fields: Any) -> dict[str, Any]:
+    def values(self, system: str, template: str, *fields: Any) -> dict[str, Any]:
         """Arguments of ``TrainingConfig``; fields that the method does not show are left as usual.
 
         Raises:

@@ -1,6 +1,7 @@
 """The left column: prompt, vectors and R, which every tab uses."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -12,11 +13,14 @@ from melbo_app.ui.components.radius_slider import radius_slider
 from melbo_app.ui.components.token_strip import strip, token_strip
 from melbo_app.ui.components.vector_cards import vector_cards
 from melbo_app.ui.effect_table import effect_lines
-from melbo_app.ui.forms import chosen, prompt_text, prompts_from, whole
+from melbo_app.ui.forms import OFF, ON, chosen, prompt_text, prompts_from, template_field, whole
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import bank_choices, provenance, sentence, vector_name
 from melbo_app.workbench import Workbench
 
+TEMPLATES = [("as the model has it", ON), ("none", OFF)]
+SWITCHES = ("enable_thinking", "thinking")
+"""Options of templates that are offered as choices; others are written into the field."""
 SCOPES = ["assistant", "content", "all", "last:4"]
 KEPT = "melbo-left-column"  # the name under which the browser keeps this column; the same after a restart
 _KEEP = """(kept, prompt, system, template, scope, bank, vectors, radius) => prompt || bank
@@ -42,7 +46,9 @@ class Session:
             )
             with gr.Accordion("System text, template, token scope", open=False, elem_id="system-panel"):
                 self.system = gr.Textbox(label="System text", lines=2, max_lines=6, elem_id="system")
-                self.template = gr.Checkbox(label="Put into the chat template", value=True, elem_id="template")
+                self.template = gr.Dropdown(
+                    TEMPLATES, value=ON, label="Chat template", allow_custom_value=True, elem_id="template"
+                )
                 self.scope = gr.Dropdown(
                     SCOPES, value=SCOPES[0], label="Token scope", allow_custom_value=True, elem_id="scope"
                 )
@@ -183,7 +189,7 @@ class Session:
         return next((line.name for line in self._workbench.banks() if not line.damaged), None)
 
     def _show_tokens(
-        self, text: str, system: str, template: bool, scope: str, source: float | None, target: float | None
+        self, text: str, system: str, template: str, scope: str, source: float | None, target: float | None
     ) -> dict[str, Any]:
         """The token strip for what stands in the fields; what is wrong stands in the strip, it is not worth a toast."""
         if not self._workbench.model_state().loaded:
@@ -208,24 +214,26 @@ class Session:
         as_before = bank == words[3] and isinstance(vectors, list) and isinstance(radius, int | float)
         selected = [one for one in vectors or [] if isinstance(one, int)] if as_before else None
         shown = self.open_bank(bank, selected, radius if as_before else None)
-        return [words[0] or "", words[1] or "", kept.get("template") is not False, words[2] or SCOPES[0], *shown]
+        return [words[0] or "", words[1] or "", _kept_template(kept.get("template")), words[2] or SCOPES[0], *shown]
 
     def for_model(self, template: bool, scope: str, kept: Any) -> list[Any]:
         """Template, scope and what is kept: those that the loaded model can do, unless they were chosen for it."""
         state = self._workbench.model_state()
         before = kept.get("model") if isinstance(kept, dict) else None
         kept = {**(kept if isinstance(kept, dict) else {}), "model": state.weights_hash}
-        fits = bool(state.has_template) or not template
+        choices = template_choices(state.templates or (), state.template_options or ())
+        fits = bool(state.has_template) or template == OFF
         if fits and before in (None, state.weights_hash):
-            never = not template and scope == default_scope(True)
-            return [gr.skip(), default_scope(False) if never else gr.skip(), kept]
-        return [bool(state.has_template), default_scope(bool(state.has_template)), kept]
+            never = template == OFF and scope == default_scope(ON)
+            return [gr.update(choices=choices), default_scope(OFF) if never else gr.skip(), kept]
+        value = template_field(bool(state.has_template))
+        return [gr.update(choices=choices, value=value), default_scope(value), kept]
 
     def prompt_values(self, prompts: list[Any]) -> list[Any]:
         """Values of ``prompt_inputs``; several prompts share the first one's system text and template."""
         if not prompts:
-            return ["", "", True]
-        return [prompt_text(prompts), prompts[0].system or "", prompts[0].template]
+            return ["", "", ON]
+        return [prompt_text(prompts), prompts[0].system or "", template_field(prompts[0].template)]
 
     def _prompt_of(self, name: str | None) -> list[Any]:
         line = self.find(name)
@@ -234,6 +242,17 @@ class Session:
         return self.prompt_values(line.record.prompts)
 
 
-def default_scope(template: bool) -> str:
+def default_scope(template: str) -> str:
     """Without a chat template there is no assistant's tag to count."""
-    return "assistant" if template else "last:4"
+    return "last:4" if template == OFF else "assistant"
+
+
+def template_choices(names: Sequence[str], options: Sequence[str]) -> list[tuple[str, str]]:
+    """What the field for the chat template offers: each by its name, and the options that switch something."""
+    switched = [f"{option}={value}" for option in options if option in SWITCHES for value in ("true", "false")]
+    return [TEMPLATES[0], *((name, name) for name in [*names, *switched]), TEMPLATES[1]]
+
+
+def _kept_template(kept: object) -> str:
+    """The field's value as the browser kept it; before the choice of templates it was true or false."""
+    return kept if isinstance(kept, str) else template_field(kept is not False)

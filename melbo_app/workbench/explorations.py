@@ -108,7 +108,7 @@ class _Stages:
         return self.bench.suggestion(prompts, source, target)
 
     def known_radius(self, config: TrainingConfig, how: str) -> ChosenRadius | None:
-        asked = PromptRecord(user=self.prompt.user, system=self.prompt.system, template=self.prompt.template)
+        asked = PromptRecord.of(self.prompt)
         wanted = (asked, config.source, config.target, config.scope, self.model[2], how)
         for one in self.bench.explorations():
             if (one.prompt, one.source, one.target, one.scope, one.dtype, one.radius.how) == wanted:
@@ -142,7 +142,8 @@ class _Stages:
                 if whole and is_of(bank.record, [self.prompt], config):
                     return bank
         if (kept := self.bench._looks(self.lm, [self.prompt], config, self.stop).making.kept(config)) is not None:
-            again = command(self.bench._model.spec, [self.prompt], config, one)
+            asked = [prompt.asked for prompt in kept.record.prompts]
+            again = command(self.bench._model.spec, asked, config, one)
             bank = replace(kept, record=kept.record.model_copy(update={"name": one, "command": again}))
             self.bench._banks.save(bank)
             return bank

@@ -25,7 +25,7 @@ class Generalising(Shelf):
         return self._prompt_sets.read_all(list(given))
 
     def asked(
-        self, prompts: Sequence[SetPrompt], system: str | None = None, template: bool | None = None
+        self, prompts: Sequence[SetPrompt], system: str | None = None, template: bool | str | None = None
     ) -> list[AskedPrompt]:
         """These prompts as the loaded model gets them; ``template`` None: in its chat template where it has one."""
         wrapped = bool(self._model.get().has_template) if template is None else template

@@ -45,7 +45,7 @@ def test_system_text_and_template_are_in_the_tokens(page: Page) -> None:
     expect(page.locator("#tokens .mx-token").filter(has_text="pirate")).to_have_count(1)
     steps.fill(page, "system", "")
     expect(count(page)).to_contain_text("37 tokens")
-    page.locator("#template input").uncheck()
+    steps.pick(page, "template", "none")
     steps.pick(page, "scope", "all")
     expect(count(page)).to_have_text("7 tokens, 7 count (all)")
     assert len(steps.steer(page)) == 9

@@ -56,7 +56,8 @@ def said(lm, theta=None, **options):
     if theta is not None:
         hook = lambda _module, _args, output: output + theta  # noqa: E731
         handle = blocks_of(lm, "llama")[1].register_forward_hook(hook)
-    ids = lm.model.generate(**inputs, max_new_tokens=8, do_sample=False, **options)
+    ends = [lm.tokenizer.eos_token_id, lm.tokenizer.convert_tokens_to_ids("<|im_end|>")]
+    ids = lm.model.generate(**inputs, max_new_tokens=8, do_sample=False, eos_token_id=ends, **options)
     if handle is not None:
         handle.remove()
     return ids.tolist()

@@ -15,14 +15,14 @@ from melbo_app.errors import InputError
 
 HEAD, TAIL = "<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"
 LOOP = "{% for m in messages %}<|im_start|>{{ m.role }}\n%s<|im_end|>\n{% endfor %}" + "{{ '<|im_start|>assistant\n' }}"
-PARTS = LOOP.replace(
-    "%s", "{% for p in m.content %}{% if p.type == 'text' %}{{ p.text }}{% endif %}{% endfor %}"
-)
+PARTS = LOOP.replace("%s", "{% for p in m.content %}{% if p.type == 'text' %}{{ p.text }}{% endif %}{% endfor %}")
 RAISING_PARTS = LOOP.replace(
     "%s", "{% if m.content is string %}{{ raise_exception('a list of parts') }}{% endif %}{{ m.content[0].text }}"
 )
 MIXED = LOOP.replace("%s", "{% if m.role == 'system' %}{{ m.content }}{% else %}{{ m.content[0].text }}{% endif %}")
-NO_SYSTEM_SILENT = CHAT.replace("{% for message in messages %}", "{% for message in messages if message.role != 'system' %}")
+NO_SYSTEM_SILENT = CHAT.replace(
+    "{% for message in messages %}", "{% for message in messages if message.role != 'system' %}"
+)
 FOLDED = (
     "{% set first = messages[0].content if messages[0].role == 'system' else '' %}{% for m in messages %}"
     "{% if m.role == 'user' %}<|im_start|>user\n{{ first }}\n{{ m.content }}<|im_end|>\n{% endif %}{% endfor %}"
@@ -97,7 +97,9 @@ def test_the_system_text_that_the_template_has_anyway_is_taken():
 
 
 @pytest.mark.parametrize("user", ["  hello  ", "a\n\n\tb", "x0", "x1", "�", "naïve 😀 日本語", "{{ 7 * 7 }}", "${x}"])
-@pytest.mark.parametrize("template", [CHAT, TRIMMING_CHAT, PARTS, FOLDED, LOOP.replace("%s", "{{ m.content | tojson }}")])
+@pytest.mark.parametrize(
+    "template", [CHAT, TRIMMING_CHAT, PARTS, FOLDED, LOOP.replace("%s", "{{ m.content | tojson }}")]
+)
 def test_texts_that_come_out_whole_are_taken(template, user):
     found = render(lm_with(template), Prompt(user, "be brief"))
     assert found.text.endswith(found.tail) and found.tail.endswith(TAIL)

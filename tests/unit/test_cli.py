@@ -25,6 +25,7 @@ from melbo_app.analysis.cusp import DETECTORS
 from melbo_app.analysis.flags import Flag
 from melbo_app.cli import main
 from melbo_app.commands import output
+from melbo_app.engine.prompt import Prompt
 from melbo_app.jobs import flagging
 from melbo_app.jobs.looks import LOOK_STEPS
 from melbo_app.jobs.search import LOOKS
@@ -486,6 +487,27 @@ def test_steer_left_alone_takes_all_vectors_the_banks_own_prompt_and_its_radius(
     assert {(entry["prompt"]["user"], entry["prompt"]["system"]) for entry in system} == {("hello there", "be brief")}
     plain = ask("steer", "a", "--max-new-tokens", 2, "--no-template", "--json").json["completions"]
     assert {entry["prompt"]["template"] for entry in plain} == {False}
+
+
+def test_an_empty_system_text_takes_the_banks_own_away(ask: Ask, cache, model_folder, environment):
+    trained(Workbench(settings(cache, model_folder)), prompts=[Prompt("hello there", "be brief")])
+    for given, had in (((), "be brief"), (("--system", ""), None), (("--system", "be long"), "be long")):
+        told = ask("steer", "a", "--max-new-tokens", 2, *given, "--json").json["completions"]
+        assert {entry["prompt"]["system"] for entry in told} == {had}
+        assert all((had or "<|im_start|>user") in entry["prompt"]["rendered"] for entry in told)
+    own, without = (ask("similarity", "a", *given, "--json").json for given in ((), ("--system", "")))
+    assert own != without
+
+
+def test_a_template_is_chosen_by_its_name_and_its_options(ask: Ask, bank):
+    told = ask("steer", "a", "--max-new-tokens", 2, "--template", "default", "--json").json["completions"]
+    assert {entry["prompt"]["template"] for entry in told} == {"default"}
+    for given, says in (
+        (("--template", "rag"), "chat template: tiny has none called “rag”. It has default."),
+        (("--template", "enable_thinking=false"), "does not read “enable_thinking”. It reads no options."),
+        (("--template", "default", "--no-template"), "chat template: one is chosen and none is wanted"),
+    ):
+        assert says in ask("steer", "a", *given).sentence
 
 
 def test_steer_samples_with_the_seed_that_is_given(ask: Ask, bank):

@@ -10,6 +10,7 @@ from benches import PROMPT, QUICK, listen, trained
 from tiny_models import BLOCKS, CONTEXT, random_thetas
 
 from melbo_app.engine import generation
+from melbo_app.engine.chat_template import render
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.steering import random_vector
@@ -60,12 +61,9 @@ def test_the_baseline_comes_first_then_for_each_radius_the_control_and_the_vecto
     variants = [(None, 0.0), ("random", 6.0), (2, 6.0), (0, 6.0), ("random", -3.0), (2, -3.0), (0, -3.0)]
     assert rows(comparison) == [(vector, radius, index) for vector, radius in variants for index in (0, 1)]
     for entry in comparison.completions:
-        assert entry.prompt.model_dump() == {
-            "user": TWO[entry.prompt_index].user,
-            "system": TWO[entry.prompt_index].system,
-            "template": True,
-        }
-        assert entry.text and 1 <= entry.tokens <= 6
+        assert entry.prompt.asked == TWO[entry.prompt_index]
+        assert entry.prompt.rendered == render(bench._model.get(), TWO[entry.prompt_index]).text
+        assert (entry.text or entry.finished) and 1 <= entry.tokens <= 6
         assert entry.id is not None and bench.completion(entry.id) == entry
     assert bench.comparison(comparison.id) == comparison
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tiny_models import CHAT, CONTEXT, NO_SYSTEM_CHAT, PLAIN_CHAT, TRIMMING_CHAT, encoded, plain, tiny
-from tokenizers import normalizers
+from tokenizers import normalizers, processors
 
 from melbo_app.engine.encoding import encode, pieces
 from melbo_app.engine.prompt import Prompt
@@ -218,3 +218,27 @@ def test_everything_is_where_the_model_is():
     batch = encode(LM, [Prompt("hello"), Prompt("hi")])
     assert {tensor.device for tensor in (batch.input_ids, batch.attention_mask, batch.tail)} == {LM.device}
     assert {batch.input_ids.dtype, batch.attention_mask.dtype} == {torch.int64}
+
+
+@pytest.mark.parametrize(("text", "begins"), [("hello", 1), ("<s>hello", 1), ("<s><s>hello", 2), ("hello<s>", 1)])
+def test_the_mark_of_a_beginning_goes_in_once(text, begins):
+    lm = tiny("llama")
+    lm.tokenizer.add_special_tokens({"bos_token": "<s>"})
+    mark = lm.tokenizer.bos_token_id
+    post = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", mark)])
+    lm.tokenizer.backend_tokenizer.post_processor = post
+    assert lm.tokenizer("hello")["input_ids"][0] == mark
+    ids = tokens_in(lm, encoded(lm, text))
+    assert ids[:begins] == [mark] * begins
+    assert ids[begins] != mark
+    assert lm.tokenizer.decode(ids).count("hello") == 1
+
+
+def test_a_mark_of_an_end_that_the_tokenizer_adds_does_not_go_in():
+    lm = tiny("llama")
+    end = lm.tokenizer.eos_token_id
+    post = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", end)])
+    lm.tokenizer.backend_tokenizer.post_processor = post
+    assert lm.tokenizer("hello")["input_ids"][-1] == end
+    assert tokens_in(lm, encoded(lm, "hello")) == lm.tokenizer("hello", add_special_tokens=False)["input_ids"]
+    assert tokens_in(lm, encoded(lm, "hello<eos>"))[-1] == end

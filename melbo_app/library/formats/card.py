@@ -116,7 +116,8 @@ def _table(bank: Bank, labels: Mapping[int, Label]) -> list[str]:
 def _prompts(title: str, prompts: list[PromptRecord]) -> list[str]:
     lines = [f"## {title}", ""] if prompts else []
     for prompt in prompts:
-        how = "in the chat template" if prompt.template else "as it is, without the chat template"
+        chosen = f" ({prompt.template})" if isinstance(prompt.template, str) else ""
+        how = f"in the chat template{chosen}" if prompt.template else "as it is, without the chat template"
         system = [f"with the system text:\n\n{_fenced(prompt.system)}\n"] if prompt.system else []
         lines += [_fenced(prompt.user), "", how + ("," if system else "."), *system, ""]
     return lines

@@ -154,7 +154,7 @@ class CompletionsTab:
         return grid(self._workbench.ordered(completions, order), names, judged=judged, title=title)
 
     def _steer(
-        self, request: gr.Request, text: str, system: str, template: bool, bank: str | None, vectors: list[int],
+        self, request: gr.Request, text: str, system: str, template: str, bank: str | None, vectors: list[int],
         radius: dict[str, Any], control: bool, both: bool, order: Order, *decoding: Any,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         asked = prompts_from(text, system, template)

@@ -98,7 +98,7 @@ class ExploreTab:
         bind(self.view.open, self._open, self._shown, opened)
 
     def _explore(
-        self, request: gr.Request, text: str, system: str, template: bool, scope: str, rule: Any, radius: str,
+        self, request: gr.Request, text: str, system: str, template: str, scope: str, rule: Any, radius: str,
         vectors: float, method: str, steps: str, source: str, target: str, tokens: float, seed: float, threshold: str,
         budget: str, seconds: float,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip

@@ -15,7 +15,7 @@ from melbo_app.library.prompt_sets import SHIPPED, SetPrompt, joined, parse_prom
 from melbo_app.ui.components.generality import generality_grid, grid, group_table, vector_table
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
-from melbo_app.ui.forms import asked_by, bank_chosen, chosen, radii_of, whole
+from melbo_app.ui.forms import asked_by, bank_chosen, chosen, radii_of, template_of, whole
 from melbo_app.ui.guard import bind
 from melbo_app.ui.present import day
 from melbo_app.ui.runs import Runs
@@ -82,12 +82,12 @@ class GeneralityTab:
         bind(self.upload.upload, self._read, self.upload, self.own)
 
     def _measure(
-        self, request: gr.Request, system: str, template: bool, bank: str | None, vectors: list[int] | None,
+        self, request: gr.Request, system: str, template: str, bank: str | None, vectors: list[int] | None,
         radius: dict[str, Any] | None, sets: list[str] | None, own: str, random: float, tokens: float,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         name, radii = bank_chosen(bank), radii_of(radius)
         texts = self._prompts(sets or [], own)
-        asked = self._workbench.asked(texts, system, template)
+        asked = self._workbench.asked(texts, system, template_of(template))
         decoding = Decoding(whole("max new tokens", tokens))
         job = self._workbench.start_generality(
             name, asked, chosen(vectors), None if radii is None else radii[0],

@@ -77,7 +77,7 @@ class LayersTab:
         return [", ".join(map(str, layers)) for layers in self._workbench.suggested_layers()]
 
     def _measure(
-        self, request: gr.Request, text: str, system: str, template: bool, scope: str, sources: str, targets: str,
+        self, request: gr.Request, text: str, system: str, template: str, scope: str, sources: str, targets: str,
         read: str, measure: Any,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         job = self._workbench.start_atlas(

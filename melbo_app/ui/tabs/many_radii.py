@@ -62,7 +62,7 @@ class ManyRadii:
         bind(self.table.pick, self._pick, None, self.aside)
 
     def _go(
-        self, request: gr.Request, text: str, system: str, template: bool, scope: str, bank: str | None,
+        self, request: gr.Request, text: str, system: str, template: str, scope: str, bank: str | None,
         vectors: list[int], control: bool, way: str | None, least: float, most: float, points: float,
         source: float | None, target: float | None, trained: float, *decoding: Any,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip

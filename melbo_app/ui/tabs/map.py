@@ -150,7 +150,7 @@ class MapTab:
         yield from self._redraw(request, wanted, colour, f"{made.settings['bank']}, {day(made.created)}")
 
     def _draw(
-        self, request: gr.Request, text: str, system: str, template: bool, bank: str | None, vectors: list[int],
+        self, request: gr.Request, text: str, system: str, template: str, bank: str | None, vectors: list[int],
         radii: str, control: bool, colour: str, *decoding: Any,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
         asked = MapRequest(

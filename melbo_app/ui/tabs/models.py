@@ -149,6 +149,8 @@ def _details(state: ModelState) -> list[str]:
     if not state.loaded:
         return [f"{state.name} is not loaded" + (f": {state.error}" if state.error else " yet.")]
     template = "has a chat template" if state.has_template else "has no chat template"
+    template = f"has the chat templates {', '.join(state.templates)}" if state.templates else template
+    template += f", reading {', '.join(state.template_options)}" if state.template_options else ""
     facts = [f"{state.blocks} blocks", f"hidden size {state.hidden_size}", f"context {state.context} tokens"]
     return [
         f"{state.name}: " + ", ".join(facts) + f", {state.dtype} on {state.device}, {template}.",

@@ -91,7 +91,7 @@ class RadiusTab:
         self.many.bind(tab)
 
     def _measure(
-        self, request: gr.Request, text: str, system: str, template: bool, scope: str, bank: str | None,
+        self, request: gr.Request, text: str, system: str, template: str, scope: str, bank: str | None,
         source: float | None, target: float | None, least: float, most: float, points: float, vectors: float,
         seeds: float, way: str, quantity: Any,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
@@ -195,7 +195,7 @@ class RadiusTab:
 
 
 def _kept(asked: CurveRequest, curve: DiversityCurve) -> KeptCurve:
-    prompts = tuple(PromptRecord(user=one.user, system=one.system, template=one.template) for one in asked.prompts)
+    prompts = tuple(map(PromptRecord.of, asked.prompts))
     return KeptCurve(model_hash=asked.model_hash or "", prompts=prompts, curve=curve, changed=datetime.now(UTC))
 
 

@@ -58,7 +58,7 @@ class SimilarityTab:
         bind(self.clustered.input, self._show, shown, views, trigger_mode="always_last")
 
     def _compare(
-        self, text: str, system: str, template: bool, bank: str | None, scope: str
+        self, text: str, system: str, template: str, bank: str | None, scope: str
     ) -> Iterator[tuple[Any, Any]]:
         name, prompts = bank_chosen(bank), prompts_from(text, system, template)
         yield gr.skip(), working("comparing")
@@ -69,7 +69,7 @@ class SimilarityTab:
         )
 
     def _compare_first(
-        self, present: Any, text: str, system: str, template: bool, bank: str | None, scope: str | None
+        self, present: Any, text: str, system: str, template: str, bank: str | None, scope: str | None
     ) -> Iterator[tuple[Any, Any]]:
         """Compare when the tab is opened, once and only where it can be done; nobody pressed a button for it."""
         if present is not None or not bank or not self._workbench.model_state().loaded:

@@ -115,7 +115,7 @@ class TrainTab:
         bind(session.template.change, self._suggest_again, self.suggest_inputs, self.form_outputs, **latest)
         bind(session.scope.input, lambda scope: scope, session.scope, self.scope)
 
-    def suggest(self, text: str, system: str, template: bool, scope: str) -> list[Any]:
+    def suggest(self, text: str, system: str, template: str, scope: str) -> list[Any]:
         """Values of ``form_outputs`` for the loaded model and this prompt."""
         try:
             prompts = prompts_from(text, system, template)
@@ -186,7 +186,7 @@ class TrainTab:
         return [source, target, radius, float(amount(radius / norm)), norm, _norm_note(norm)]
 
     def _calibrate(
-        self, request: gr.Request, text: str, system: str, template: bool, source: float, target: float, scope: str
+        self, request: gr.Request, text: str, system: str, template: str, source: float, target: float, scope: str
     ) -> Iterator[list[Any]]:
         """Fill in R by where what vectors change leaves the linear regime."""
         nothing, prompts = [gr.skip()] * 4, prompts_from(text, system, template)
@@ -201,7 +201,7 @@ class TrainTab:
         yield [radius, relative, norm, _norm_note(norm, found.sentence), resting("Done.")]
 
     def _find(
-        self, request: gr.Request, text: str, system: str, template: bool, source: float, target: float, scope: str,
+        self, request: gr.Request, text: str, system: str, template: str, source: float, target: float, scope: str,
         vectors: float, seed: float, method: Any,
     ) -> Iterator[list[Any]]:  # fmt: skip
         """Fill in R and the effect budget by looking at short completions."""
@@ -221,7 +221,7 @@ class TrainTab:
         yield [radius, relative, norm, said, resting("Done."), amount(found.best.effect_budget)]
 
     def _start(
-        self, request: gr.Request, watched: list[int], text: str, system: str, template: bool, name: str,
+        self, request: gr.Request, watched: list[int], text: str, system: str, template: str, name: str,
         source: float, target: float, radius: float, vectors: float, steps: float, p: float, q: str, scope: str,
         seed: float, method: str, *options: Any,
     ) -> tuple[dict[str, Any], list[int], gr.Timer]:  # fmt: skip
@@ -263,7 +263,7 @@ class TrainTab:
         choices = bank_choices(self._workbench.banks())
         return [resting(f"{bank} is on the shelf."), gr.Button(visible=False), gr.Dropdown(choices=choices, value=bank)]
 
-    def _measure(self, text: str, system: str, template: bool, source: float | None, radius: float | None) -> list[Any]:
+    def _measure(self, text: str, system: str, template: str, source: float | None, radius: float | None) -> list[Any]:
         if source is None or not self._workbench.model_state().loaded:
             return [gr.skip()] * 3
         norm = self._workbench.median_norm(prompts_from(text, system, template), whole("source layer", source))

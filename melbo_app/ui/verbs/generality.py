@@ -29,7 +29,7 @@ class GeneralityVerbs:
         max_new_tokens: int = 40,
         seed: int = 0,
         system: str | None = None,
-        template: bool | None = None,
+        template: bool | str | None = None,
     ) -> General:
         """On how many prompts does each vector lift a refusal, raise a flag or change the meaning, beside random ones?
 
@@ -44,7 +44,7 @@ class GeneralityVerbs:
             max_new_tokens: longest completion, in tokens
             seed: of the random vectors
             system: system text for all prompts
-            template: put the prompts into the model's chat template; left out: where it has one
+            template: the model's chat template, true, false or as --template has it; left out: where it has one
         Returns:
             vectors (share, interval, random_share, texts … of each), random, groups, sets, and the prompts in order
         """

@@ -39,7 +39,8 @@ class LibraryVerbs:
         Args:
             spec: what `models` gives for it; left out: the model in memory, or the server's own
         Returns:
-            name, loaded, blocks, hidden_size, context (tokens), dtype, device, has_template and weights_hash
+            name, loaded, blocks, hidden_size, context (tokens), dtype, device, has_template, templates (names),
+            template_options and weights_hash
         """
         known = [entry.spec for entry in self._workbench.models()]
         if spec is not None and spec not in known:  # a path would let a program look around on the server

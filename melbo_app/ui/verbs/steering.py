@@ -36,7 +36,7 @@ class SteeringVerbs:
         top_p: float = 1.0,
         seed: int = 0,
         system: str | None = None,
-        template: bool | None = None,
+        template: bool | str | None = None,
     ) -> results.Steered:
         """Complete prompts without steering, and with each vector of a bank added. Known texts are looked up.
 
@@ -52,7 +52,7 @@ class SteeringVerbs:
             top_p: sample from the likeliest tokens of this total probability
             seed: of all random numbers
             system: system text for all prompts
-            template: put the prompts into the model's chat template; left out: where it has one
+            template: the model's chat template, true, false or as --template has it; left out: where it has one
         Returns:
             comparison (its id), completions (text, vector, radius, scores … of each, the baseline first) and stopped
         """
@@ -77,7 +77,7 @@ class SteeringVerbs:
         top_p: float = 1.0,
         seed: int = 0,
         system: str | None = None,
-        template: bool | None = None,
+        template: bool | str | None = None,
     ) -> results.Swept:
         """Steer with the same vectors at many R, beside random vectors: where do texts change, and where do they break?
 
@@ -93,7 +93,7 @@ class SteeringVerbs:
             top_p: sample from the likeliest tokens of this total probability
             seed: of all random numbers
             system: system text for all prompts
-            template: put the prompts into the model's chat template; left out: where it has one
+            template: the model's chat template, true, false or as --template has it; left out: where it has one
         Returns:
             what `steer` returns, radii (how many texts are readable at each, of vectors and control) and flagged
         """
@@ -119,7 +119,7 @@ class SteeringVerbs:
         prompts: list[str] | None = None,
         scope: str = "content",
         system: str | None = None,
-        template: bool | None = None,
+        template: bool | str | None = None,
     ) -> results.Cosines:
         """Which vectors of a bank do the same: cosines of what they change at the target layer, and of themselves.
 
@@ -128,7 +128,7 @@ class SteeringVerbs:
             prompts: user texts to measure on; left out: those that the bank was trained on
             scope: tokens that count: all, content, assistant or last:4
             system: system text for all prompts
-            template: put the prompts into the model's chat template; left out: where it has one
+            template: the model's chat template, true, false or as --template has it; left out: where it has one
         Returns:
             matrix [V][V] (of the changes), theta [V][V] (of the vectors), order (alike ones together) and both means
         """
@@ -147,7 +147,7 @@ class SteeringVerbs:
         top_p: float = 1.0,
         seed: int = 0,
         system: str | None = None,
-        template: bool | None = None,
+        template: bool | str | None = None,
     ) -> results.Drawn:
         """Complete as `steer` does, and place the texts on a plane, alike ones near each other.
 
@@ -162,7 +162,7 @@ class SteeringVerbs:
             top_p: sample from the likeliest tokens of this total probability
             seed: of all random numbers
             system: system text for all prompts
-            template: put the prompts into the model's chat template; left out: where it has one
+            template: the model's chat template, true, false or as --template has it; left out: where it has one
         Returns:
             method (UMAP, or PCA for few texts), note and points: x, y, vector, radius, label and text of each
         """
@@ -188,7 +188,7 @@ class SteeringVerbs:
         vectors: list[int] | None,
         radii: list[float] | None,
         system: str | None,
-        template: bool | None,
+        template: bool | str | None,
     ) -> tuple[list[Prompt], list[int], Norms]:
         """Prompts, vectors and R of a steering, with the bank's own where nothing is given."""
         loaded = self._workbench.bank(bank)

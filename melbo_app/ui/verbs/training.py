@@ -20,7 +20,7 @@ class TrainingVerbs:
         name: str,
         prompts: list[str],
         system: str | None = None,
-        template: bool | None = None,
+        template: bool | str | None = None,
         source: int | None = None,
         target: int | None = None,
         scope: str | None = None,
@@ -47,7 +47,7 @@ class TrainingVerbs:
             name: what to call the bank: 1 to 80 letters, digits, blanks and - _ .
             prompts: user texts to train on
             system: system text for all of them
-            template: put them into the model's chat template; left out: where it has one
+            template: the model's chat template, true, false or as --template has it; left out: where it has one
             source: block, from 0, to whose output vectors are added; left out: 7 of 30, the same share of other models
             target: block, from 0, at whose output the change is measured; left out: 21 of 30
             scope: tokens that count: all, content, assistant or last:4; left out: assistant, last:4 without template
