@@ -18,10 +18,17 @@ class TurnEnd:
         tokens: ids of single tokens, each of which ends it.
         words: texts of several ordinary tokens, such as the header of the next user's turn. They count in prompts that
             go in with the chat template: elsewhere they are words like others.
+        templates: whether the templates say more than the files do.
     """
 
     tokens: frozenset[int]
     words: tuple[str, ...] = ()
+    templates: bool = False
+
+    @property
+    def key(self) -> str:
+        """Tells texts that end here from those that ended where the files say; empty where that is the same."""
+        return f" ends at {sorted(self.tokens)} {list(self.words)}" if self.templates else ""
 
     def closes(self, tokenizer: Any, ids: list[int]) -> bool:
         """Whether a text of these tokens has just come to one of ``words``."""
@@ -57,6 +64,7 @@ def turn_end(lm: "LanguageModel") -> TurnEnd:
     known = set(listed if isinstance(listed, list | tuple) else [] if listed is None else [int(listed)])
     if lm.tokenizer.eos_token_id is not None:
         known.add(lm.tokenizer.eos_token_id)
+    listed_count = len(known)
     words = []
     for after in chat_template.after_answers(lm):
         # some templates begin the next answer in any case: what comes before any other turn is the end
@@ -71,7 +79,7 @@ def turn_end(lm: "LanguageModel") -> TurnEnd:
             written = both if both.strip() else after.next
             if stripped := written.strip():
                 words.append("\n" * ("\n" in written[: written.index(stripped)]) + stripped)
-    return TurnEnd(frozenset(known), tuple(dict.fromkeys(words)))
+    return TurnEnd(frozenset(known), tuple(dict.fromkeys(words)), bool(words) or len(known) > listed_count)
 
 
 def _mark(tokenizer: Any, written: str) -> int | None:

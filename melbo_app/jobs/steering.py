@@ -248,7 +248,7 @@ def _draft(
         radius=variant.radius,
         source=bank.record.source if bank and variant.vector is not None else None,
         prompt=PromptRecord.of(prompt, encoded.texts[index] if prompt.template else None),
-        prompt_hash=encoded.hashes[index],
+        prompt_hash=encoded.hashes[index] + lm.turn_end.key,
         prompt_index=index,
         text="",
         tokens=0,

@@ -30,7 +30,7 @@ def mark(lm, text):
 @pytest.mark.parametrize("template", [CHAT, PARTS_CHAT])
 def test_the_mark_that_a_template_writes_after_an_answer_ends_a_text(template):
     lm = tiny("llama", chat_template=template)
-    assert lm.turn_end == TurnEnd(frozenset({mark(lm, "<eos>"), mark(lm, "<|im_end|>")}))
+    assert lm.turn_end == TurnEnd(frozenset({mark(lm, "<eos>"), mark(lm, "<|im_end|>")}), (), True)
 
 
 def test_where_nothing_stands_after_an_answer_the_mark_of_the_next_turn_ends_it():
@@ -41,7 +41,7 @@ def test_where_nothing_stands_after_an_answer_the_mark_of_the_next_turn_ends_it(
 @pytest.mark.parametrize(("template", "words"), [(PLAIN_CHAT, "\nuser:"), (CLOSED_BY_WORDS, "[END]")])
 def test_without_a_mark_the_words_end_it(template, words):
     lm = tiny("llama", chat_template=template)
-    assert lm.turn_end == TurnEnd(frozenset({mark(lm, "<eos>")}), (words,))
+    assert lm.turn_end == TurnEnd(frozenset({mark(lm, "<eos>")}), (words,), True)
 
 
 @pytest.mark.parametrize("template", [None, NO_ANSWERS, "{% if %}", "{{ messages[0].content }}"])
@@ -52,7 +52,7 @@ def test_a_template_that_says_nothing_leaves_the_end_of_the_files(template):
 
 def test_every_named_template_counts():
     lm = tiny("llama", chat_template={"default": CHAT, "plain": PLAIN_CHAT})
-    assert lm.turn_end == TurnEnd(frozenset({mark(lm, "<eos>"), mark(lm, "<|im_end|>")}), ("\nuser:",))
+    assert lm.turn_end == TurnEnd(frozenset({mark(lm, "<eos>"), mark(lm, "<|im_end|>")}), ("\nuser:",), True)
 
 
 @pytest.mark.parametrize("listed", [5, [5, 6]])
@@ -120,3 +120,8 @@ def test_the_mark_is_not_part_of_the_text():
     ids = lm.tokenizer("ab", add_special_tokens=False)["input_ids"]
     assert lm.turn_end.cut(lm.tokenizer, [*ids, mark(lm, "<|im_end|>")], True) == ("ab", ids, True)
     assert torch.tensor(ids).numel() == 2
+
+
+def test_a_text_that_ran_on_before_is_not_found_again():
+    with_files, with_template = (tiny("llama", chat_template=chat).turn_end.key for chat in (None, CHAT))
+    assert with_files == "" != with_template
