@@ -1,6 +1,7 @@
 """What a model's chat templates make of a prompt, checked: a rendering that lacks what was written is refused."""
 
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from melbo_app.engine.model import LanguageModel
 
 DEFAULT = "default"
+SWITCHES = {"enable_thinking", "thinking"}
+"""Options that are on or off."""
 PROBES = "x0", "x1"
 """They end in different characters, so that nothing of them is taken for the template's."""
 _GENERATION = re.compile(r"\{%-?\s*(end)?generation\s*-?%\}")
@@ -51,6 +54,25 @@ def names(tokenizer: Any) -> tuple[str, ...]:
     """The names of the chat templates where there are several; empty where the only one needs none."""
     templates = getattr(tokenizer, "chat_template", None)
     return tuple(templates) if isinstance(templates, dict) else ()
+
+
+def usual(tokenizer: Any) -> bool | str:
+    """The ``template`` of a prompt that nobody chose one for: the default, the first of several without, or none."""
+    sources = _sources(tokenizer)
+    if not sources:
+        return False
+    return True if DEFAULT in sources or len(sources) == 1 else shlex.quote(next(iter(sources)))
+
+
+def choices(tokenizer: Any) -> tuple[str, ...]:
+    """The ways to write ``template`` that a list offers: each name of several, with each switch that it reads."""
+    found = []
+    for name, source in _sources(tokenizer).items():
+        own = () if len(_sources(tokenizer)) == 1 else (shlex.quote(name),)
+        found += own
+        switches = sorted(_reads(source, tokenizer) & SWITCHES)
+        found += [" ".join([*own, f"{switch}={value}"]) for switch in switches for value in ("false", "true")]
+    return tuple(found)
 
 
 def option_names(tokenizer: Any) -> tuple[str, ...]:
@@ -145,7 +167,7 @@ def _chosen(lm: "LanguageModel", choice: TemplateChoice) -> str:
     listed = ", ".join(sources)
     if choice.name is None and DEFAULT not in sources and len(sources) > 1:
         problem = f"{lm.name} has {len(sources)} and no default: {listed}"
-        raise InputError(FIELD, problem, f"Choose one by its name: template {next(iter(sources))}")
+        raise InputError(FIELD, problem, f"Choose one of them, as in --template {shlex.quote(next(iter(sources)))}")
     source = next(iter(sources.values())) if choice.name is None else sources.get(choice.name)
     if choice.name is None and DEFAULT in sources:
         source = sources[DEFAULT]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from melbo_app.engine import chat_template
 from melbo_app.engine.block import find_blocks, hidden_of, with_hidden
 from melbo_app.engine.device import choose_device, choose_dtype
 from melbo_app.engine.turn_end import TurnEnd, turn_end
@@ -58,6 +59,11 @@ class LanguageModel:
     def has_template(self) -> bool:
         """Whether the tokenizer carries a chat template."""
         return bool(getattr(self.tokenizer, "chat_template", None))
+
+    @property
+    def usual_template(self) -> bool | str:
+        """The chat template of a prompt that nobody chose one for; with several and no default, the first."""
+        return chat_template.usual(self.tokenizer)
 
     @cached_property
     def turn_end(self) -> TurnEnd:

@@ -100,11 +100,11 @@ class ModelJudge:
     def _likelihoods(self, prompt: str, text: str) -> np.ndarray:
         from melbo_app.engine.choice import choose
 
-        asked = Prompt(_GRADE.format(prompt=prompt, text=text), template=self._lm.has_template)
+        asked = Prompt(_GRADE.format(prompt=prompt, text=text), template=self._lm.usual_template)
         return self._batching.compute.result(choose(self._lm, asked, VERDICTS, self._batching.memory_gb, self._stop))
 
     def _name(self, prompt: str, text: str) -> str:
-        asked = Prompt(_NAME.format(prompt=prompt, text=text), template=self._lm.has_template)
+        asked = Prompt(_NAME.format(prompt=prompt, text=text), template=self._lm.usual_template)
         rows, how = [Variant(None, 0.0)], Decoding(NAME_TOKENS)
         work = complete(self._lm, None, [asked], rows, how, lambda _draft: None, self._batching, self._stop)
         try:

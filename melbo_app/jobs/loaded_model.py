@@ -29,6 +29,10 @@ class ModelState:
     dtype: str | None = None
     device: str | None = None
     has_template: bool | None = None
+    usual_template: bool | str | None = None
+    """That of a prompt that nobody chose one for."""
+    template_choices: tuple[str, ...] | None = None
+    """What there is beside it to choose from, as ``Prompt.template`` has it."""
     templates: tuple[str, ...] | None = None
     """The names of its chat templates, where it has several."""
     template_options: tuple[str, ...] | None = None
@@ -148,7 +152,7 @@ class LoadedModel:
         lm, stage, error = self._lm, self._stage, self._error
         if lm is None:
             return ModelState(self._wanted, False, stage, error, coming=self._coming if stage else None)
-        from melbo_app.engine.chat_template import names, option_names
+        from melbo_app.engine.chat_template import choices, names, option_names
 
         return ModelState(
             name=lm.name,
@@ -161,6 +165,8 @@ class LoadedModel:
             dtype=str(lm.dtype).removeprefix("torch."),
             device=", ".join(map(str, lm.devices)),
             has_template=lm.has_template,
+            usual_template=lm.usual_template,
+            template_choices=choices(lm.tokenizer),
             templates=names(lm.tokenizer),
             template_options=option_names(lm.tokenizer),
             weights_hash=lm.weights_hash,

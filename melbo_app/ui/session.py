@@ -1,12 +1,12 @@
 """The left column: prompt, vectors and R, which every tab uses."""
 
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
 from melbo_app.errors import InputError, MelboError
+from melbo_app.jobs.loaded_model import ModelState
 from melbo_app.library.bank import BankSummary
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.radius_slider import radius_slider
@@ -19,8 +19,6 @@ from melbo_app.ui.present import bank_choices, provenance, sentence, vector_name
 from melbo_app.workbench import Workbench
 
 TEMPLATES = [("as the model has it", ON), ("none", OFF)]
-SWITCHES = ("enable_thinking", "thinking")
-"""Options of templates that are offered as choices; others are written into the field."""
 SCOPES = ["assistant", "content", "all", "last:4"]
 KEPT = "melbo-left-column"  # the name under which the browser keeps this column; the same after a restart
 _KEEP = """(kept, prompt, system, template, scope, bank, vectors, radius) => prompt || bank
@@ -216,18 +214,18 @@ class Session:
         shown = self.open_bank(bank, selected, radius if as_before else None)
         return [words[0] or "", words[1] or "", _kept_template(kept.get("template")), words[2] or SCOPES[0], *shown]
 
-    def for_model(self, template: bool, scope: str, kept: Any) -> list[Any]:
+    def for_model(self, template: str, scope: str, kept: Any) -> list[Any]:
         """Template, scope and what is kept: those that the loaded model can do, unless they were chosen for it."""
         state = self._workbench.model_state()
         before = kept.get("model") if isinstance(kept, dict) else None
         kept = {**(kept if isinstance(kept, dict) else {}), "model": state.weights_hash}
-        choices = template_choices(state.templates or (), state.template_options or ())
-        fits = bool(state.has_template) or template == OFF
+        choices = template_choices(state)
+        usual = template_field(state.usual_template or False)
+        fits = template in (OFF, usual) or (before == state.weights_hash and template != ON)
         if fits and before in (None, state.weights_hash):
             never = template == OFF and scope == default_scope(ON)
             return [gr.update(choices=choices), default_scope(OFF) if never else gr.skip(), kept]
-        value = template_field(bool(state.has_template))
-        return [gr.update(choices=choices, value=value), default_scope(value), kept]
+        return [gr.update(choices=choices, value=usual), default_scope(usual), kept]
 
     def prompt_values(self, prompts: list[Any]) -> list[Any]:
         """Values of ``prompt_inputs``; several prompts share the first one's system text and template."""
@@ -247,10 +245,10 @@ def default_scope(template: str) -> str:
     return "last:4" if template == OFF else "assistant"
 
 
-def template_choices(names: Sequence[str], options: Sequence[str]) -> list[tuple[str, str]]:
-    """What the field for the chat template offers: each by its name, and the options that switch something."""
-    switched = [f"{option}={value}" for option in options if option in SWITCHES for value in ("true", "false")]
-    return [TEMPLATES[0], *((name, name) for name in [*names, *switched]), TEMPLATES[1]]
+def template_choices(state: ModelState) -> list[tuple[str, str]]:
+    """What the field for the chat template offers."""
+    own = TEMPLATES[:1] if state.usual_template is True or not state.loaded else []
+    return [*own, *((choice, choice) for choice in state.template_choices or ()), *TEMPLATES[1:]]
 
 
 def _kept_template(kept: object) -> str:

@@ -63,7 +63,7 @@ class Shelf(Models):
             block = source_of(contents, hints)
             # the norm is for the slider's second unit; a layer that does not exist is refused below
             inside = 0 <= block < len(lm.blocks) - 1
-            prompt = Prompt(EXAMPLE.user, template=lm.has_template)
+            prompt = Prompt(EXAMPLE.user, template=lm.usual_template)
             norm = self.median_norm([prompt], block) if inside else None
             of_model = (self._model.spec, lm.weights_hash, lm.hidden_size, len(lm.blocks))
             hints = ImportHints(*of_model, source, target, norm, counted, radius)

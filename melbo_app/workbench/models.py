@@ -118,7 +118,7 @@ class Models(Base):
         """Settings that give a sensible result for these prompts with the loaded model, and with these layers where
         they are given."""
         lm = self._model.get()
-        prompts = list(prompts) or [Prompt(EXAMPLE.user, template=lm.has_template)]
+        prompts = list(prompts) or [Prompt(EXAMPLE.user, template=lm.usual_template)]
         source, target = layers(len(lm.blocks), source, target)
         norm = self.median_norm(prompts, source)
         radius = float(f"{RELATIVE_RADIUS * norm:.2g}")

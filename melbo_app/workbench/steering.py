@@ -232,4 +232,4 @@ class Steering(Shelf):
 def _prompts_of(bank: Bank, lm: "LanguageModel") -> list[Prompt]:
     """What a bank was trained on, or the example where it does not say."""
     own = [entry.asked for entry in bank.record.prompts]
-    return own or [Prompt(EXAMPLE.user, template=lm.has_template)]
+    return own or [Prompt(EXAMPLE.user, template=lm.usual_template)]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import CHAT, NO_SYSTEM_CHAT, TRIMMING_CHAT, tiny
 
-from melbo_app.engine.chat_template import names, option_names, pinned, render
+from melbo_app.engine.chat_template import choices, names, option_names, pinned, render, usual
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.template_choice import TemplateChoice
@@ -109,12 +109,24 @@ def test_texts_that_come_out_whole_are_taken(template, user):
 def test_several_templates_without_a_default_are_named_and_one_is_chosen():
     lm = lm_with({"plain": "{{ messages[0].content }}>", "tool_use": CHAT})
     assert lm.has_template and names(lm.tokenizer) == ("plain", "tool_use")
-    with pytest.raises(InputError, match=r"has 2 and no default: plain, tool_use. Choose one by its name"):
+    with pytest.raises(
+        InputError, match=r"has 2 and no default: plain, tool_use. Choose one of them, as in --template plain"
+    ):
         render(lm, Prompt("hello"))
     assert render(lm, Prompt("hello", template="plain")).text == "hello>"
     assert render(lm, Prompt("hello", template="tool_use")).text == HEAD + "hello" + TAIL
     with pytest.raises(InputError, match=r"none called “rag”. It has plain, tool_use"):
         render(lm, Prompt("hello", template="rag"))
+
+
+def test_a_list_offers_names_and_switches():
+    assert choices(lm_with(CHAT).tokenizer) == choices(lm_with(None).tokenizer) == ()
+    assert choices(lm_with(THINKING).tokenizer) == ("enable_thinking=false", "enable_thinking=true")
+    lm = lm_with({"my own": CHAT, "b": THINKING})
+    assert choices(lm.tokenizer) == ("'my own'", "b", "b enable_thinking=false", "b enable_thinking=true")
+    assert [usual(one.tokenizer) for one in (lm, lm_with(CHAT), lm_with(None))] == ["'my own'", True, False]
+    for choice in (usual(lm.tokenizer), *choices(lm.tokenizer)):
+        assert "hello" in render(lm, Prompt("hello", template=choice)).text
 
 
 def test_of_several_templates_the_default_is_taken_and_a_single_one_needs_no_name():
