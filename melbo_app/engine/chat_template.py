@@ -66,7 +66,7 @@ def usual(tokenizer: Any) -> bool | str:
 
 def choices(tokenizer: Any) -> tuple[str, ...]:
     """The ways to write ``template`` that a list offers: each name of several, with each switch that it reads."""
-    found = []
+    found: list[str] = []
     for name, source in _sources(tokenizer).items():
         own = () if len(_sources(tokenizer)) == 1 else (shlex.quote(name),)
         found += own

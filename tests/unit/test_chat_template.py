@@ -110,7 +110,7 @@ def test_several_templates_without_a_default_are_named_and_one_is_chosen():
     lm = lm_with({"plain": "{{ messages[0].content }}>", "tool_use": CHAT})
     assert lm.has_template and names(lm.tokenizer) == ("plain", "tool_use")
     with pytest.raises(
-        InputError, match=r"has 2 and no default: plain, tool_use. Choose one of them, as in --template plain"
+        InputError, match=r"has 2 and no default: plain, tool_use. .* --template plain"
     ):
         render(lm, Prompt("hello"))
     assert render(lm, Prompt("hello", template="plain")).text == "hello>"
