@@ -27,7 +27,7 @@ PROBES = "x0", "x1"
 """They end in different characters, so that nothing of them is taken for the template's."""
 _GENERATION = re.compile(r"\{%-?\s*(end)?generation\s*-?%\}")
 _GIVEN = {"messages", "tools", "documents", "add_generation_prompt", "continue_final_message"}
-_GIVEN |= {"raise_exception", "strftime_now", *DEFAULT_NAMESPACE}
+_GIVEN |= {"bos_token", "eos_token", "pad_token", "unk_token", "raise_exception", "strftime_now", *DEFAULT_NAMESPACE}
 
 
 def _text(text: str) -> str:
@@ -245,8 +245,18 @@ def _parsed(source: str) -> nodes.Template | None:
 
 
 def _variables(source: str) -> frozenset[str]:
+    """What a template reads and does not set itself, unless it asks whether somebody else did."""
     parsed = _parsed(source)
-    return frozenset() if parsed is None else frozenset(jinja2.meta.find_undeclared_variables(parsed)) - _GIVEN
+    if parsed is None:
+        return frozenset()
+    read = jinja2.meta.find_undeclared_variables(parsed) - _GIVEN
+    stored = {name.name for name in parsed.find_all(nodes.Name) if name.ctx == "store"}
+    tests: list[nodes.Test | nodes.Filter] = [
+        test for test in parsed.find_all(nodes.Test) if test.name in ("defined", "undefined")
+    ]
+    tests += [test for test in parsed.find_all(nodes.Filter) if test.name in ("default", "d")]
+    asked = {test.node.name for test in tests if isinstance(test.node, nodes.Name)}
+    return frozenset(read - stored | read & asked)
 
 
 def strftime_formats(source: str) -> tuple[str, ...]:

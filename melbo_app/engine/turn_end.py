@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from melbo_app.engine.model import LanguageModel
 
 
+SHORTEST = 4
+"""Characters of words that end a text, at least: a bar or a quotation mark stands in answers as well."""
+
+
 @dataclass(frozen=True)
 class TurnEnd:
     """What ends a text.
@@ -68,8 +72,7 @@ def turn_end(lm: "LanguageModel") -> TurnEnd:
     words = []
     for after in chat_template.after_answers(lm):
         # some templates begin the next answer in any case: what comes before any other turn is the end
-        pairs = takewhile(lambda pair: pair[0] == pair[1], zip(after.end, after.next, strict=False))
-        both = "".join(letter for letter, _ in pairs)
+        both = _common_begin(lm.tokenizer, after.end, after.next)
         for written in (both, after.end, after.next) if not both.strip() else (both,):
             if (mark := _mark(lm.tokenizer, written)) is not None:
                 known.add(mark)
@@ -77,9 +80,16 @@ def turn_end(lm: "LanguageModel") -> TurnEnd:
         else:
             # blanks before and after merge with what is around; a line's beginning sets a header apart from a word
             written = both if both.strip() else after.next
-            if stripped := written.strip():
+            if len(stripped := written.strip()) >= SHORTEST:
                 words.append("\n" * ("\n" in written[: written.index(stripped)]) + stripped)
     return TurnEnd(frozenset(known), tuple(dict.fromkeys(words)), bool(words) or len(known) > listed_count)
+
+
+def _common_begin(tokenizer: Any, one: str, other: str) -> str:
+    """The tokens that two texts begin with in common, as text: half of a mark is none."""
+    rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in (one, other)]
+    common = [pair[0] for pair in takewhile(lambda pair: pair[0] == pair[1], zip(*rows, strict=False))]
+    return tokenizer.decode(common, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
 
 def _mark(tokenizer: Any, written: str) -> int | None:

@@ -109,9 +109,7 @@ def test_texts_that_come_out_whole_are_taken(template, user):
 def test_several_templates_without_a_default_are_named_and_one_is_chosen():
     lm = lm_with({"plain": "{{ messages[0].content }}>", "tool_use": CHAT})
     assert lm.has_template and names(lm.tokenizer) == ("plain", "tool_use")
-    with pytest.raises(
-        InputError, match=r"has 2 and no default: plain, tool_use. .* --template plain"
-    ):
+    with pytest.raises(InputError, match=r"has 2 and no default: plain, tool_use. .* --template plain"):
         render(lm, Prompt("hello"))
     assert render(lm, Prompt("hello", template="plain")).text == "hello>"
     assert render(lm, Prompt("hello", template="tool_use")).text == HEAD + "hello" + TAIL
@@ -147,6 +145,18 @@ def test_an_option_that_the_template_reads_is_set_and_another_one_refused():
         render(lm, Prompt("hello", template="thinking=false"))
     with pytest.raises(InputError, match=r"does not read “messages”"):
         render(lm, Prompt("hello", template="messages=x"))
+
+
+def test_what_a_template_sets_itself_is_not_an_option_unless_it_asks_for_it():
+    source = (
+        "{% if messages[0].role == 'x' %}{% set rest = messages[1:] %}{% else %}{% set rest = messages %}{% endif %}"
+        "{% if not date_string is defined %}{% set date_string = 'today' %}{% endif %}{{ bos_token }}{{ date_string }}"
+        "{{ reasoning_effort | default('low') }}{% for m in rest %}{{ m.content }}{% endfor %}>"
+    )
+    lm = lm_with(source)
+    assert option_names(lm.tokenizer) == ("date_string", "reasoning_effort")
+    chosen = Prompt("hello", template="date_string='26 Jul 2024' reasoning_effort=high")
+    assert render(lm, chosen).text == "26 Jul 2024highhello>"
 
 
 def test_templates_of_training_with_generation_tags_are_read_as_well():

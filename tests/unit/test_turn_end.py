@@ -50,6 +50,16 @@ def test_a_template_that_says_nothing_leaves_the_end_of_the_files(template):
     assert lm.turn_end == TurnEnd(frozenset({mark(lm, "<eos>")}))
 
 
+def test_two_marks_that_begin_alike_are_two_marks():
+    last = "{% if loop.last and m.role != 'user' %}<|im_end|>{% else %}<|im_start|>{% endif %}"
+    lm = tiny("llama", chat_template="{% for m in messages %}{{ m.role }} {{ m.content }}" + last + "{% endfor %}")
+    assert lm.turn_end.tokens == {mark(lm, "<eos>"), mark(lm, "<|im_end|>")} and not lm.turn_end.words
+
+
+def test_a_sign_that_answers_have_as_well_ends_nothing():
+    assert not tiny("llama", chat_template="{% for m in messages %}{{ m.content }}|{% endfor %}").turn_end.words
+
+
 def test_every_named_template_counts():
     lm = tiny("llama", chat_template={"default": CHAT, "plain": PLAIN_CHAT})
     assert lm.turn_end == TurnEnd(frozenset({mark(lm, "<eos>"), mark(lm, "<|im_end|>")}), ("\nuser:",), True)
