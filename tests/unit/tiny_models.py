@@ -214,8 +214,8 @@ def tiny(
     settings = {**settings, "tie_word_embeddings": False, **config}
     model = AutoModelForCausalLM.from_config(kind(vocab_size=VOCABULARY, **marks, **settings))
     _randomise(model, seed)
-    with torch.no_grad():  # bytes that are no characters look alike in a text: hardly ever say them
-        unseen = [index for token, index in made.get_vocab().items() if not token.isascii()]
+    with torch.no_grad():  # bytes that are no characters look alike in a text, and a text ends at <|im_end|>
+        unseen = [index for token, index in made.get_vocab().items() if not token.isascii() or token == "<|im_end|>"]
         model.get_output_embeddings().weight[unseen] = 0
     return prepare(f"tiny {family}", f"hash of {family} {seed}", model.to(dtype), made)
 
