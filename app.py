@@ -12,7 +12,7 @@ import time
 
 from pydantic import ValidationError
 
-from melbo_app.settings import Settings
+from melbo_app.settings import Settings, fault
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PORTS_TRIED = 20
@@ -34,8 +34,7 @@ def main() -> int:
     try:
         settings = Settings(**{name: value for name, value in vars(given).items() if value is not None})
     except ValidationError as error:
-        fault = error.errors()[0]
-        print(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}.", file=sys.stderr)
+        print(fault(error, {name for name, value in vars(given).items() if value is not None}), file=sys.stderr)
         return 2
     if settings.mcp and importlib.util.find_spec("mcp") is None:
         print("mcp: the package mcp is not installed. Run: make install", file=sys.stderr)
@@ -91,7 +90,7 @@ def serve(settings: Settings, port: int) -> int:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     # Behind every event it would sum up all events so far, for a dashboard that is not served.
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
-    os.environ.setdefault("GRADIO_TEMP_DIR", str(settings.cache_dir / "uploads"))
+    os.environ["GRADIO_TEMP_DIR"] = str(settings.uploads_dir or settings.cache_dir / "uploads")
     past_the_proxy()
     if not settings.mcp:
         sys.modules.setdefault("mcp", None)  # Gradio would import it, which takes a second, and leave it unused
@@ -135,6 +134,7 @@ def serve(settings: Settings, port: int) -> int:
         quiet=True,
         prevent_thread_lock=True,
     )
+    print(workbench.kept_in, flush=True)
     print(f"MELBO Explorer: http://{host}:{port}  (Ctrl+C stops it)", flush=True)
     if settings.host not in LOOPBACK:
         print("Anybody who can reach this address can use the page; there is no login.", file=sys.stderr, flush=True)

@@ -15,6 +15,7 @@ from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
 from melbo_app.library.bank import Bank, PromptRecord
+from melbo_app.paths import written_path
 
 Kind = TypeVar("Kind")
 LONGEST = 60
@@ -115,8 +116,8 @@ def _option(name: str, given: Any, types: Mapping[str, Any]) -> Any:
 
 
 def file_path(given: Any) -> Path:
-    """A path, be it written as a text. Raises InputError for anything else."""
-    return given if isinstance(given, Path) else Path(written("path", given))
+    """A path, be it written as a text, with ``~`` or ``$HOME``. Raises InputError for anything else."""
+    return written_path(str(given) if isinstance(given, Path) else written("path", given))
 
 
 def thetas_of(given: Any) -> Tensor:

@@ -26,6 +26,7 @@ from melbo_app.commands.steer import draw_map, steer
 from melbo_app.commands.top_tokens import top_tokens
 from melbo_app.commands.train import train
 from melbo_app.errors import MelboError, Stopped
+from melbo_app.settings import fault
 
 app = typer.Typer(help="Train, steer, compare and label unsupervised steering vectors.", add_completion=False)
 app.command()(train)
@@ -66,8 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (MelboError, Stopped) as error:
         _fail(str(error))
     except ValidationError as error:  # a MELBO_ environment variable
-        first = error.errors()[0]
-        _fail(f"MELBO_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}.")
+        _fail(fault(error))
     except (typer.Abort, KeyboardInterrupt):
         _fail("Interrupted; nothing was saved.")
     except BrokenPipeError:  # the reader left; what Python still wants to write at its end goes nowhere

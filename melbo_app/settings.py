@@ -1,20 +1,31 @@
 """Settings of one server or command, read once from ``MELBO_*`` environment variables and passed down."""
 
+import os
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from melbo_app.errors import InputError
+from melbo_app.paths import absolute, expanded, written_path
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 class Settings(BaseSettings):
-    """Where things are kept and what the machine may use. Every field can be set as ``MELBO_<NAME>``."""
+    """Where things are kept and what the machine may use. Every field can be set as ``MELBO_<NAME>``; an empty value is
+    none. Folders and files may begin with ``~`` or ``$HOME``, and are kept as absolute paths."""
 
-    model_config = SettingsConfigDict(env_prefix="MELBO_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="MELBO_", env_ignore_empty=True, frozen=True)
 
     cache_dir: Path = Field(ROOT / "cache", description="What is made at run time: weights, banks, the database.")
     assets_dir: Path = Field(ROOT / "assets", description="What ships: sample banks and sets of prompts.")
+    uploads_dir: Path | None = Field(
+        None, validation_alias="GRADIO_TEMP_DIR", description="Files that the page is given; default: in the cache."
+    )
     database_url: str | None = Field(
         None, description="postgresql+psycopg://… instead of the file melbo.sqlite in the cache."
     )
@@ -27,3 +38,51 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the page listens on.")
     port: int = Field(7860, ge=1, le=65535, description="Port the page listens on.")
     mcp: bool = Field(False, description="Whether the verbs of the HTTP API are MCP tools as well.")
+
+    @field_validator("cache_dir", "assets_dir", "uploads_dir", mode="before")
+    @classmethod
+    def _folder(cls, given: Any, info: ValidationInfo) -> Any:
+        if not isinstance(given, (str, Path)):
+            return given
+        if not str(given).strip():
+            return cls.model_fields[str(info.field_name)].default
+        path = _path(str(given))
+        if os.path.exists(path) and not os.path.isdir(path):
+            raise PydanticCustomError("path", "“{path}” is a file. Name a folder", {"path": str(path)})
+        return path
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, url: str | None) -> str | None:
+        """The file of an SQLite address is a path like others."""
+        scheme, mark, rest = (url or "").partition(":///")
+        file, query, options = rest.partition("?")
+        if not scheme.startswith("sqlite") or not file or file == ":memory:":
+            return url
+        path = _path(file)
+        if os.path.isdir(path):
+            raise PydanticCustomError("path", "“{path}” is a folder. Name a file in it", {"path": str(path)})
+        return f"{scheme}{mark}{path}{query}{options}"
+
+    @field_validator("model")
+    @classmethod
+    def _model(cls, spec: str) -> str:
+        """A name stays as it is, and so does what is not there: whoever loads it says so."""
+        path = expanded(spec)
+        is_path = os.sep in path and os.path.exists(path)
+        return str(absolute(Path(path))) if is_path else path
+
+
+def fault(error: ValidationError, words: Collection[str] = ()) -> str:
+    """What is wrong with the settings, on one line; ``words`` are the fields given as words of the command."""
+    first = error.errors()[0]
+    name = "_".join(map(str, first["loc"]))
+    return f"{name if name in words or name.isupper() else f'MELBO_{name.upper()}'}: {first['msg']}."
+
+
+def _path(text: str) -> Path:
+    try:
+        return absolute(written_path(text))
+    except InputError as refused:
+        told = f"{refused.problem}. {refused.remedy}"
+        raise PydanticCustomError("path", "{told}", {"told": told}) from refused

@@ -6,12 +6,21 @@ from typing import Annotated
 import typer
 
 from melbo_app import listings
-from melbo_app.commands.options import BankArgument, Json, ModelOption, OverwriteOption, load, refuse_early_json
+from melbo_app.commands.options import (
+    BankArgument,
+    Json,
+    ModelOption,
+    OverwriteOption,
+    load,
+    refuse_early_json,
+    say_where,
+)
 from melbo_app.commands.output import show
 from melbo_app.errors import InputError
 from melbo_app.jobs.ranking import outputs_of
 from melbo_app.library.bank import Bank, BankSummary
 from melbo_app.library.formats.known import FORMATS, GGUF, READ, format_for
+from melbo_app.paths import written_path
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
@@ -32,8 +41,11 @@ def banks_default(context: typer.Context, as_json: Json = False) -> None:
 @banks.command("list")
 def list_banks(as_json: Json = False) -> None:
     """Own banks, newest first, then the samples."""
-    shelf = Workbench(Settings()).banks()
+    workbench = Workbench(Settings())
+    shelf = workbench.banks()
     lines = [_line(entry) for entry in shelf] or ["There are no banks yet. Train one, or import one."]
+    if all(entry.sample for entry in shelf):
+        say_where(workbench)
     show(listings.shelf(shelf), lines, as_json)
 
 
@@ -72,7 +84,11 @@ def rank_bank(
 def import_bank(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help=".safetensors, .pt (MELBO, or DCT's V), .gguf (a control vector), .svec."),
+        typer.Argument(
+            metavar="FILE",
+            help=".safetensors, .pt (MELBO, or DCT's V), .gguf (a control vector), .svec.",
+            parser=written_path,
+        ),
     ],
     name: Annotated[str | None, typer.Option("--name", help="What to call it; default: after the file.")] = None,
     model: ModelOption = None,
@@ -88,7 +104,10 @@ def import_bank(
         typer.Option("--counted", help="Layer N is the output or the input of block N; default: as the format has it."),
     ] = None,
     radius: Annotated[float | None, typer.Option("--radius", help="R of all vectors; default: the file's.")] = None,
-    beside: Annotated[list[Path] | None, typer.Option("--beside", help="DCT's U or R, if it lies elsewhere.")] = None,
+    beside: Annotated[
+        list[Path] | None,
+        typer.Option("--beside", help="DCT's U or R, if it lies elsewhere.", parser=written_path),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Put a bank from a file on the shelf."""
@@ -105,7 +124,10 @@ def import_bank(
 def export_bank(
     name: BankArgument,
     out: Annotated[
-        Path, typer.Option("--out", help="What to write: .safetensors, .pt, .gguf, .svec, .py, .zip, or a folder.")
+        Path,
+        typer.Option(
+            "--out", help="What to write: .safetensors, .pt, .gguf, .svec, .py, .zip, or a folder.", parser=written_path
+        ),
     ],
     vector: Annotated[int | None, typer.Option("--vector", help="Only this vector.")] = None,
     radius: Annotated[float | None, typer.Option("--radius", help="With this R; default: as it is.")] = None,

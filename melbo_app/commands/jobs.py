@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from melbo_app.commands.options import Json, refuse_early_json
+from melbo_app.commands.options import Json, refuse_early_json, say_where
 from melbo_app.commands.output import show
 from melbo_app.library.job_records import JobRecord
 from melbo_app.listings import job_lines, plain
@@ -30,7 +30,10 @@ def list_jobs(
     as_json: Json = False,
 ) -> None:
     """The last jobs, newest first."""
-    found = Workbench(Settings()).jobs(limit)
+    workbench = Workbench(Settings())
+    found = workbench.jobs(limit)
+    if not found:
+        say_where(workbench)
     lines = [_line(record) for record in found] or ["There were no jobs yet: start the page, and train or draw a map."]
     show(job_lines(found), lines, as_json)
 

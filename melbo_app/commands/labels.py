@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
-from melbo_app.commands.options import BankArgument, Json, OverwriteOption, refuse_early_json
+from melbo_app.commands.options import BankArgument, Json, OverwriteOption, refuse_early_json, say_where
 from melbo_app.commands.output import show
 from melbo_app.defaults import save_label
 from melbo_app.library.labels import Label, LabelVersion
 from melbo_app.listings import label_lines, plain
+from melbo_app.paths import written_path
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
@@ -33,8 +34,11 @@ def list_labels(
     as_json: Json = False,
 ) -> None:
     """All labels, or some."""
-    found = Workbench(Settings()).labels(text, tag=tag, rating=rating)
+    workbench = Workbench(Settings())
+    found = workbench.labels(text, tag=tag, rating=rating)
     lines = [label_line(entry) for entry in found]
+    if not found:
+        say_where(workbench)
     if not lines and (text or tag is not None or rating is not None):
         lines = ["No label is like that."]
     lines = lines or ["There are no labels yet. Say what a vector does: labels set BANK VECTOR --name TEXT"]
@@ -70,7 +74,7 @@ def label_history(
 
 @labels.command("export")
 def export_labels(
-    out: Annotated[Path, typer.Option("--out", help="File to write: .csv or .jsonl.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write: .csv or .jsonl.", parser=written_path)],
     overwrite: OverwriteOption = False,
     as_json: Json = False,
 ) -> None:

@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from melbo_app.commands.labels import label_line
-from melbo_app.commands.options import Json, OverwriteOption
+from melbo_app.commands.options import Json, OverwriteOption, say_where
 from melbo_app.commands.output import show
 from melbo_app.library.completions import Completion
 from melbo_app.listings import plain
+from melbo_app.paths import written_path
 from melbo_app.settings import Settings
 from melbo_app.sizes import parse_size, size_text
 from melbo_app.workbench import Workbench
@@ -27,7 +28,8 @@ def search(
     as_json: Json = False,
 ) -> None:
     """Banks, labels and completions in which a text occurs."""
-    found = Workbench(Settings()).search(text, limit)
+    workbench = Workbench(Settings())
+    found = workbench.search(text, limit)
     lines = [f"bank {entry.name}: {entry.vectors} vectors" for entry in found.banks]
     lines += [f"label {label_line(entry)}" for entry in found.labels]
     lines += [f"completion {_completion_line(entry)}" for entry in found.completions]
@@ -36,6 +38,8 @@ def search(
         "labels": [plain(entry) for entry in found.labels],
         "completions": [plain(entry) for entry in found.completions],
     }
+    if not lines:
+        say_where(workbench)
     show(result, lines or [f"“{text}” occurs nowhere."], as_json)
 
 
@@ -49,14 +53,17 @@ def completions(
     as_json: Json = False,
 ) -> None:
     """The newest completions, or some of them."""
-    found = Workbench(Settings()).search_completions(text, bank=bank, vector=vector, verdict=verdict, limit=limit)
+    workbench = Workbench(Settings())
+    found = workbench.search_completions(text, bank=bank, vector=vector, verdict=verdict, limit=limit)
+    if not found:
+        say_where(workbench)
     lines = [_completion_line(entry) for entry in found] or ["There are no such completions."]
     show({"completions": [plain(entry) for entry in found]}, lines, as_json)
 
 
 @library.command("export")
 def export(
-    out: Annotated[Path, typer.Option("--out", help="File to write, .zip.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write, .zip.", parser=written_path)],
     bank: Annotated[list[str] | None, typer.Option("--bank", help="Only this one; give it again for more.")] = None,
     overwrite: OverwriteOption = False,
     as_json: Json = False,
@@ -70,7 +77,10 @@ def export(
 
 @library.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .zip file that “library export” wrote.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A .zip file that “library export” wrote.", parser=written_path),
+    ],
     as_json: Json = False,
 ) -> None:
     """Merge such a file into this library: nothing that is here is lost, and nothing comes twice."""

@@ -162,6 +162,11 @@ def check_out(out: Path, overwrite: bool) -> None:
         raise InputError("out", f"“{out}” is there already", "Choose another name, or add --overwrite")
 
 
+def say_where(workbench: Workbench) -> None:
+    """Say on standard error where a command looked that found nothing: the server may use another folder."""
+    print(workbench.kept_in, file=sys.stderr, flush=True)
+
+
 def refuse_early_json(group: str, command: str) -> None:
     """``banks --json list``: the option belongs to the command behind it."""
     raise InputError("--json", f"it stands before “{command}”", f"Write it at the end: {group} {command} … --json")

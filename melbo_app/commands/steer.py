@@ -31,6 +31,7 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.errors import InputError
 from melbo_app.jobs.flagging import Order, flagged, gathered
 from melbo_app.library.completions import Completion
+from melbo_app.paths import written_path
 from melbo_app.results import drawn, flags_of, steered
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
@@ -86,7 +87,7 @@ def steer(
 
 def draw_map(
     bank: BankArgument,
-    out: Annotated[Path, typer.Option("--out", help="HTML file to write.")],
+    out: Annotated[Path, typer.Option("--out", help="HTML file to write.", parser=written_path)],
     prompt: PromptOption = None,
     system: SystemOption = None,
     template: TemplateOption = None,

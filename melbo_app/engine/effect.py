@@ -10,6 +10,7 @@ from torch import Tensor
 from melbo_app.engine.agreement import prompt_changes
 from melbo_app.engine.objective import PowerObjective
 from melbo_app.engine.orthogonal import random_rows
+from melbo_app.engine.reference import reference, usual_norms
 from melbo_app.engine.scope import TokenScope, runaway_share
 from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
 from melbo_app.engine.training_config import TrainingConfig
@@ -69,7 +70,8 @@ def effects(
                 scoped = deltas[:, mask]
                 values = objective(deltas, mask) / len(mask)
                 loud = (deltas + where.baseline.float()).norm(dim=-1)
-                shares = torch.stack([runaway_share(row, norms, where.encoded) for row in loud])
+                usual = usual_norms(where.lm)[where.target]
+                shares = torch.stack([runaway_share(row, norms, where.encoded, usual) for row in loud])
             lengths = scoped.norm(dim=-1)
             parts_of_norm = (lengths / norms[mask]).mean(dim=1)
             facts = values, lengths.mean(dim=1), prompt_changes(scoped, mask), parts_of_norm, shares.amax(dim=1)
@@ -106,8 +108,11 @@ def radius_of_change(piece: ModelSlice, scope: TokenScope, share: float, seed: i
     """R, in units of the median residual norm, at which random vectors change the target by ``share`` of its norm.
 
     Four random vectors are tried at growing R; between the two around ``share`` the change is a power of R. Beyond
-    what can be reached R is the largest one tried.
+    what can be reached R is the largest one tried. Where the prompts have hardly a token but attention sinks, whose
+    norms are too large for vectors to change much of them, these are tried on a text of our own instead.
     """
+    if piece.norm_is_usual:
+        piece, scope = ModelSlice(piece.lm, reference(piece.lm), piece.source, piece.target), TokenScope("content")
     rows = random_rows(min(PROBES, piece.width), piece.width, piece.median_norm, torch.Generator().manual_seed(seed))
     low, below = 0.0, 0.0
     for radius in PROBED:

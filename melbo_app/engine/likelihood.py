@@ -16,6 +16,7 @@ from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.memory import rows_at_once
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.readout import read_out
+from melbo_app.engine.reference import usual_norms
 from melbo_app.engine.scope import runaway_share
 from melbo_app.engine.slice import TOKENS_AT_ONCE
 from melbo_app.engine.trace import Trace
@@ -101,7 +102,7 @@ def likelihoods(
                     kl_prompt=float(divergence[0]),
                     kl_text=float(divergence[:count].mean()) if count else None,
                     peak_surprisal=peak_surprisal(logprob) if count else None,
-                    runaway=_runaway(encoded, reading, trace.norms),
+                    runaway=None if trace.norms is None else _runaway(lm, encoded, reading, target, trace.norms),
                 )
             )
         yield len(done)
@@ -194,13 +195,12 @@ def _compare_row(logits: Tensor, ids: Sequence[int], steered: Tensor | None) -> 
     return logprob.cpu(), terms.sum(dim=-1).clamp(min=0).cpu()  # rounding may leave a little less than 0
 
 
-def _runaway(encoded: EncodedPrompts, reading: Reading, norms: Tensor | None) -> float | None:
-    if norms is None:
-        return None
-    if reading.norms is None:
+def _runaway(lm: LanguageModel, encoded: EncodedPrompts, reading: Reading, target: int | None, norms: Tensor) -> float:
+    if reading.norms is None or target is None:
         return 0.0
     at = [reading.prompt]
-    return float(runaway_share(reading.norms[None].to(norms), norms[at], encoded.take(at)))
+    usual = usual_norms(lm)[target]
+    return float(runaway_share(reading.norms[None].to(norms), norms[at], encoded.take(at), usual))
 
 
 def _raise_if(stop: Callable[[], bool] | None) -> None:

@@ -14,7 +14,8 @@ from melbo_app.engine.block import hidden_of
 from melbo_app.engine.block_call import RowSelection
 from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
-from melbo_app.engine.scope import TokenScope, sinks
+from melbo_app.engine.reference import usual_norms
+from melbo_app.engine.scope import TokenScope, median_norm, sinks
 from melbo_app.errors import InputError, Stopped
 
 TOKENS_AT_ONCE = 2048
@@ -33,7 +34,9 @@ class ModelSlice:
         source_hidden: [P, T, d], output of block s without steering.
         baseline: [P, T, d], Z(0), output of block t without steering.
         sinks: [P, T] bool, attention sinks at the source or the target layer.
-        median_norm: median residual norm at the source, over all tokens but sinks and padding.
+        median_norm: median residual norm at the source, over all tokens but sinks and padding; where the prompts have
+            too few of them, that of a text of our own (``reference``).
+        norm_is_usual: whether it is the latter.
         vector_bytes: what a vector takes of the memory, once that was counted.
     """
 
@@ -56,10 +59,13 @@ class ModelSlice:
         self._calls: list[tuple[tuple, dict[str, Any]]] = []
         self._tiled: tuple[int, list[tuple[tuple, dict[str, Any]]]] = (1, self._calls)
         self._capture()
+        usual = usual_norms(lm)
         norms = self.source_hidden.float().norm(dim=-1)
-        self.sinks = sinks(norms, encoded) | sinks(self.baseline.float().norm(dim=-1), encoded)
+        self.sinks = sinks(norms, encoded, usual[source])
+        self.sinks |= sinks(self.baseline.float().norm(dim=-1), encoded, usual[target])
         ordinary = encoded.attention_mask.bool() & ~self.sinks
-        self.median_norm = float(norms[ordinary.to(norms.device)].median())
+        own = median_norm(norms, ordinary, encoded, usual[source])
+        self.median_norm, self.norm_is_usual = (usual[source], True) if own is None else (own, False)
         self._check()
 
     @property

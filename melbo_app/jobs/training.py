@@ -32,6 +32,8 @@ RELATIVE_RADIUS = 0.07
 A_MOMENT = 1.0
 """Seconds in which a training that was stopped may still measure what its vectors do: a stop must be quick."""
 
+USUAL_NORM_NOTE = "These prompts have too few ordinary tokens for a median norm: it is that of a text of our own."
+
 
 @dataclass(frozen=True)
 class TrainingSuggestion:
@@ -128,7 +130,8 @@ def train_bank(
             raise InputError("against", f"{error.field}: {error.problem}", error.remedy) from error
     others = _held_out(lm, config)
     batch = min(vectors_at_once(each, memory_gb) for each in (piece, others) if each is not None)
-    yield TrainingProgress("running the model once", 0, total, None, note=memory_note(piece, config, memory_gb))
+    told = [memory_note(piece, config, memory_gb), *([USUAL_NORM_NOTE] if piece.norm_is_usual else [])]
+    yield TrainingProgress("running the model once", 0, total, None, note=" ".join(told))
     begun = None if checkpoint is None else checkpoint.begin(training_identity(lm, prompts, config))
     config = with_saturation(piece, config)
     again = command(spec, prompts, config, name)
@@ -150,6 +153,8 @@ def train_bank(
     if stopped:
         note = f"Stopped: {len(result.vectors)} of {config.vectors} vectors, {result.steps} steps."
         note += "" if effect else " Effect and runaways were not measured."
+    if piece.norm_is_usual:
+        note = f"{note} {USUAL_NORM_NOTE}" if note else USUAL_NORM_NOTE
     record = BankRecord(
         name=name,
         model=spec,

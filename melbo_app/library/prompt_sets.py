@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from melbo_app.errors import InputError
+from melbo_app.paths import written_path
 
 SHIPPED = ("refused", "everyday", "arithmetic", "code")
 MOST_PROMPTS = 200
@@ -35,7 +36,7 @@ class PromptSets:
         """A shipped set by its name, or a file. Raises InputError where there is neither, or it cannot be read."""
         if given in SHIPPED:
             return _file(self._folder / f"{given}.jsonl", f"“{given}”")
-        path = Path(given)
+        path = written_path(given)
         if not path.is_file():
             what = "a folder" if path.is_dir() else "neither a file nor a set"
             raise InputError(FIELD, f"“{given}” is {what}", f"Give a file, or one of {', '.join(SHIPPED)}")

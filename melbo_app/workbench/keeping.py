@@ -17,6 +17,14 @@ from melbo_app.workbench.banks import Shelf
 class Keeping(Shelf):
     """Labels, and the library as a whole."""
 
+    @property
+    def kept_in(self) -> str:
+        """Where things are kept, for people: who works in another folder than the server sees it by this."""
+        cache, place = self.settings.cache_dir, self._database.place
+        if self._database.path is not None and self._database.path.parent == cache:
+            return f"Banks, labels and models are kept in “{cache}”."
+        return f"Banks and models are kept in “{cache}”, labels and texts in “{place}”."
+
     def label(self, bank: str, vector: int) -> Label:
         """The label of one vector; an empty one where there is none."""
         return self._labels.get(bank, self._hash_of(bank, vector), vector)

@@ -62,6 +62,15 @@ def test_the_median_norm_and_the_suggestion(bench: Workbench):
     assert found.radius == pytest.approx(8.1, rel=0.05)
 
 
+@pytest.mark.parametrize("texts", [["Hi"], ["Hi there"], ["Hi", "Yes", "No"], ["a a a a a a a a"], ["<|im_start|>"]])
+def test_r_of_prompts_with_hardly_an_ordinary_token_is_that_of_others(bench: Workbench, texts: list[str]):
+    """A lone token is its own attention sink: R was 57 where other prompts have 8."""
+    prompts = [Prompt(text, template=False) for text in texts]
+    assert bench.suggestion(prompts).radius == pytest.approx(8.1, rel=0.3)
+    for block in (0, 2, 7, 20, 28):
+        assert bench.median_norm(prompts, block) == pytest.approx(bench.median_norm([BOMB], block), rel=0.3)
+
+
 def test_eight_vectors_say_at_least_five_different_things(bench: Workbench, bomb: Bank):
     assert bomb.vectors.shape == (8, 576)
     np.testing.assert_allclose(np.linalg.norm(bomb.vectors, axis=1), bomb.record.radius, rtol=1e-5)

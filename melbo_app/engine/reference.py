@@ -1,0 +1,56 @@
+"""A text of our own, for what a prompt of a token or two cannot tell of a model."""
+
+from weakref import WeakKeyDictionary
+
+import torch
+
+from melbo_app.engine.block import hidden_of
+from melbo_app.engine.encoding import EncodedPrompts
+from melbo_app.engine.model import LanguageModel
+from melbo_app.engine.prompt import Prompt
+
+TEXT = "The library opens at nine in the morning. Please bring your books back before the end of the month."
+"""Any text will do: with the default model, texts of three languages and code, with and without the template, had
+median norms within 30 % of this one's at the blocks that were tried."""
+FEWEST = 8
+"""Tokens of it that a tokenizer must know; else words of the vocabulary take its place."""
+LONGEST = 64
+
+_measured: "WeakKeyDictionary[LanguageModel, list[float]]" = WeakKeyDictionary()
+
+
+def reference(lm: LanguageModel) -> EncodedPrompts:
+    """TEXT as it goes in without a template, a prompt of at least two tokens."""
+    most = LONGEST if lm.context is None else min(LONGEST, lm.context)
+    ids = lm.tokenizer(TEXT, add_special_tokens=True)["input_ids"][:most]
+    if len(ids) < FEWEST:
+        words = lm.model.get_input_embeddings().weight.shape[0]
+        ids = [(11 + 7 * number) % words for number in range(min(FEWEST, most))]
+    rows = torch.tensor([ids], device=lm.device)
+    return EncodedPrompts(
+        (Prompt(TEXT, template=False),), (TEXT,), rows, torch.ones_like(rows), torch.zeros_like(rows).bool()
+    )
+
+
+def usual_norms(lm: LanguageModel) -> list[float]:
+    """The median residual norm of ``reference`` at the output of each block [L], its first token left out, where most
+    models keep an attention sink. The first call for a model runs it once."""
+    if lm not in _measured:
+        _measured[lm] = _measure(lm)
+    return _measured[lm]
+
+
+def _measure(lm: LanguageModel) -> list[float]:
+    encoded, found = reference(lm), []
+
+    def keep(_module: object, _args: tuple, output: object) -> None:
+        found.append(float(hidden_of(output)[0, 1:].float().norm(dim=-1).median()))
+
+    handles = [block.register_forward_hook(keep) for block in lm.blocks]
+    try:
+        with torch.no_grad():
+            lm.forward(encoded.input_ids, encoded.attention_mask, encoded.position_ids)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
