@@ -1,11 +1,11 @@
 """Tensors of a file that the model loaded from it does not use, though its outputs depend on them."""
 
+import math
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
 from safetensors import safe_open
 
 from melbo_app.errors import InputError
@@ -60,14 +60,10 @@ def _idle(names: Collection[str], files: Sequence[Path]) -> set[str]:
     for file in files if names else ():
         with safe_open(file, "pt") as stored:
             for name in set(stored.keys()) & set(names):
-                # a mask is a triangle for every pair of positions, or one number; a bias has a number a channel
-                if MASKS.search(name) and len(stored.get_slice(name).get_shape()) != 1:
+                # a mask has a number for every pair of positions, and a bias one for every channel
+                shape = stored.get_slice(name).get_shape()
+                if MASKS.search(name) and (len(shape) > 1 or math.prod(shape) == 1):
                     idle.add(name)
-                elif is_idle_bias(name, lambda name=name: stored.get_tensor(name)):
+                elif name.endswith(".bias") and not stored.get_tensor(name).any():
                     idle.add(name)
     return idle
-
-
-def is_idle_bias(name: str, read: Callable[[], torch.Tensor]) -> bool:
-    """Whether a tensor is a bias of zeros, which adds nothing. It is read only where its name says that it is one."""
-    return name.endswith(".bias") and not read().any()

@@ -201,7 +201,7 @@ def load(
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
         model = _model(path, name, config, where, kind, spread)
         if adapter is not None:
-            model = merge_adapter(model, adapter, name)
+            model = merge_adapter(model, adapter, name.removesuffix(" + adapter"))
         tokenizer = load_tokenizer(path, adapter)
         model = model if spread else model.to(device=where)
     except InputError:
