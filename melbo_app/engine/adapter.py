@@ -49,7 +49,7 @@ def merge_adapter(model: Any, folder: str, name: str) -> Any:
     # where the matrices at both ends are one, a change that is meant for one of them goes into the other, too
     tolerance = 0.01 if model.dtype in (torch.float32, torch.float64) else 0.3
     if not (_logits(merged) - before).norm() <= tolerance * before.norm():
-        problem = f"cannot be merged into the weights of {name}: its outputs would be others than with the adapter apart"
+        problem = f"cannot be merged into the weights of {name}: the outputs would not be those of the two side by side"
         raise refuse(f"{problem}. This happens where it changes only one of two matrices that the model shares")
     return merged
 

@@ -12,14 +12,20 @@ from melbo_app.errors import InputError
 
 MASKS = re.compile(r"\.(attn|attention|self_attention)\.(attention\.)?(bias|masked_bias|causal_mask)$")
 """Buffers of old checkpoints (GPT-2, GPT-J, GPT-Neo, CodeGen): triangles of ones, and what masked scores become."""
-COMPUTED = re.compile(r"(rotary_emb|rotary_pos_emb)\.|\.inv_freq$|embed_positions\.(weights|_float_tensor)$|(^|\.)position_ids$")
+COMPUTED = re.compile(
+    r"(rotary_emb|rotary_pos_emb)\.|\.inv_freq$|embed_positions\.(weights|_float_tensor)$|(^|\.)position_ids$"
+)
 """Angles and positions, which every model computes itself."""
 NEXT_TOKENS = re.compile(r"(^|\.)mtp(_\w+)?\.")
 """Layers that predict several tokens ahead, for faster decoding; a text does not depend on them."""
 LAYER = re.compile(r"\blayers\.(\d+)\.")
-OTHER_SENSES = re.compile(r"(^|\.)(vision|visual|audio|image|speech|multi_modal|mm_projector|embed_vision|embed_audio)\w*\.")
+OTHER_SENSES = re.compile(
+    r"(^|\.)(vision|visual|vqmodel|audio|image|speech|multi_modal|mm_projector|embed_vision|embed_audio)\w*\."
+)
 """Towers for images and sound, where only the language model of a multimodal checkpoint is loaded."""
-EXTRAS_OF_GGUF = re.compile(r"^rope_(freqs|factors_long|factors_short)\.weight$|\.attn_rot_embd\.|\.rope_freqs\.|\.nextn\.")
+EXTRAS_OF_GGUF = re.compile(
+    r"^rope_(freqs|factors_long|factors_short)\.weight$|\.attn_rot_embd\.|\.rope_freqs\.|\.nextn\."
+)
 """What llama.cpp writes beside the weights: angles, and layers that predict several tokens ahead."""
 
 
@@ -62,8 +68,7 @@ def _idle(names: Collection[str], files: Sequence[Path]) -> set[str]:
             for name in set(stored.keys()) & set(names):
                 # a mask has a number for every pair of positions, and a bias one for every channel
                 shape = stored.get_slice(name).get_shape()
-                if MASKS.search(name) and (len(shape) > 1 or math.prod(shape) == 1):
-                    idle.add(name)
-                elif name.endswith(".bias") and not stored.get_tensor(name).any():
+                mask = MASKS.search(name) and (len(shape) > 1 or math.prod(shape) == 1)
+                if mask or (name.endswith(".bias") and not stored.get_tensor(name).any()):
                     idle.add(name)
     return idle

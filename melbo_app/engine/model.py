@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -181,7 +182,7 @@ def load(
     spread: bool = False,
     adapter: str | None = None,
 ) -> LanguageModel:
-    """Load a causal language model from a folder of safetensors files, with the adapter in the folder ``adapter`` merged
+    """Load a causal language model from a folder of safetensors files, and merge the adapter in the folder ``adapter``
     into its weights.
 
     Code that comes with a model is never run (``trust_remote_code=False``). ``spread`` puts its blocks on all GPUs.
@@ -250,11 +251,14 @@ def _model(path: str, name: str, config: Any, where: torch.device, kind: torch.d
     if unfit:
         raise ValueError(f"its weights lack {unfit[0]} in the size that its config.json asks for")
     folder = Path(path)
-    unused = leftovers(report["unexpected_keys"], config, model.config, [folder / file for file in weight_files(folder)])
+    unused = leftovers(
+        report["unexpected_keys"], config, model.config, [folder / file for file in weight_files(folder)]
+    )
     if unused:
         refuse_leftovers(name, unused, model.config.model_type)
     if method and not quantised(model.config):  # unpacked into what its scales are kept in
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
+        exact = [re.compile(pattern) for pattern in model._get_dtype_plan(kind)]  # what a family keeps in float32
+        for key, parameter in model.named_parameters():
+            if not any(pattern.search(key) for pattern in exact):
                 parameter.data = parameter.data.to(kind)
     return model

@@ -48,7 +48,7 @@ def refuse_unsuitable(lm: LanguageModel) -> None:
 
 
 def _finite(lm: LanguageModel) -> bool:
-    """Whether the logits after a text are finite; at a text's first tokens numbers are larger than at any random ones."""
+    """Whether the logits after a text are finite; the first tokens of a text bring about the largest numbers."""
     tokens = lm.tokenizer(TEXT)["input_ids"]
     if not tokens:  # a tokenizer that knows none of these letters
         return True
@@ -63,12 +63,12 @@ def _finite(lm: LanguageModel) -> bool:
 def _overflow(lm: LanguageModel) -> InputError:
     """What to say of a model whose logits are not finite, and in which dtype they would be."""
     dtype = str(lm.dtype).removeprefix("torch.")
-    problem = f"{lm.name} cannot be steered: after “{TEXT}” its logits are not finite in {dtype}"
+    problem = f"{lm.name} cannot be steered: after “{TEXT}” its logits are not finite"
     if lm.dtype not in WIDER:
-        return InputError("model", problem, "Its weights seem damaged: copy or download them again")
+        return InputError("model", f"{problem} in {dtype}", "Its weights seem damaged: copy or download them again")
     wider = WIDER[lm.dtype]
-    remedy = f"Compute in {wider}: MELBO_DTYPE={wider}, or dtype=\"{wider}\" in Python"
-    return InputError("model", f"{problem}, whose range is too small for them" if wider == "bfloat16" else problem, remedy)
+    remedy = f'Compute in {wider}: MELBO_DTYPE={wider}, or dtype="{wider}" in Python'
+    return InputError("model", f"{problem}: they exceed the range of {dtype}", remedy)
 
 
 def _problem(lm: LanguageModel) -> str | None:

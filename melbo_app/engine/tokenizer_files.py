@@ -1,5 +1,6 @@
 """The tokenizer that lies in a folder of a model."""
 
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ WHOLE, SETTINGS = "tokenizer.json", "tokenizer_config.json"
 SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "spm.model")
 VOCABULARIES = (WHOLE, *SENTENCEPIECE, "vocab.json", "vocab.txt", "tekken.json", "tiktoken.model", "encoder.json")
 """Each of these is enough for a tokenizer (vocab.json together with merges.txt)."""
+PACKAGES = ("sentencepiece", "protobuf")
+"""What sentencepiece files are read with."""
 TEXT = "The capital of France is"
 
 
@@ -36,6 +39,10 @@ def load_tokenizer(path: str, adapter: str | None = None) -> Any:
         reason = lines[0].rstrip(".:")
         if found == ["vocab.json"] and not (folder / "merges.txt").is_file():
             reason = "merges.txt is missing"
+        if found[0] in SENTENCEPIECE and "tiktoken" in reason:  # which is asked whenever sentencepiece fails
+            absent = [package for package in PACKAGES if not _is_installed(package)]
+            reason = f"the package {absent[0]} is missing" if absent else "it is not a sentencepiece file"
+            copy = f"Install it: make install, or pip install {absent[0]}" if absent else copy
         problem = f"the tokenizer in {folder} cannot be read from {', '.join(found)}: {reason}"
         raise InputError("model", problem, copy) from error
 
@@ -65,3 +72,11 @@ def _as_the_file_says(made: Any, folder: Path, name: str) -> Any:
     if not right(other):
         raise ValueError(f"transformers cuts texts otherwise than it says, and {WHOLE}, which says how, is missing")
     return other
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True

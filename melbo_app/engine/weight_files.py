@@ -17,8 +17,8 @@ def weight_files(folder: Path, names: Collection[str] | None = None) -> list[str
     """The names of the files that hold the weights, sorted, as paths within ``folder``; none where there are none.
 
     That is what config.json names as ``transformers_weights``, else ``model.safetensors``, else the parts that
-    ``model.safetensors.index.json`` names, in transformers' order. ``names`` are the files there are, where they are not
-    all in ``folder`` yet (a repository of the hub, of which ``folder`` holds config.json and the index).
+    ``model.safetensors.index.json`` names, in transformers' order. ``names`` are the files there are, where they are
+    not all in ``folder`` yet (a repository of the hub, of which ``folder`` holds config.json and the index).
 
     Raises:
         InputError: the index cannot be read, or names a file outside the folder.

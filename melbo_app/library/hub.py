@@ -71,8 +71,7 @@ def descriptions(names: Collection[str]) -> list[str]:
     return [
         name
         for name in names
-        if name == ADAPTER_WEIGHTS
-        or (name.endswith(DESCRIPTIONS) and ("/" not in name or name.startswith(TEMPLATES)))
+        if name == ADAPTER_WEIGHTS or (name.endswith(DESCRIPTIONS) and ("/" not in name or name.startswith(TEMPLATES)))
     ]
 
 

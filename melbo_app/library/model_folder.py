@@ -6,7 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from melbo_app.engine.weight_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CONFIG, INDEX, WHOLE, has_adapter, weight_files
+from melbo_app.engine.weight_files import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    CONFIG,
+    INDEX,
+    WHOLE,
+    has_adapter,
+    weight_files,
+)
 from melbo_app.errors import InputError
 from melbo_app.library import hub
 from melbo_app.library.file_hashes import file_hash
@@ -16,7 +24,7 @@ SAFE = "Only safetensors are loaded. If you trust the files, convert them once i
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model called ``name`` that can be loaded from ``path``, and the folder of an adapter that goes into its weights."""
+    """A model called ``name`` that can be loaded from ``path``; the adapter in ``adapter`` goes into its weights."""
 
     name: str
     path: Path
@@ -125,7 +133,7 @@ def _base(folder: Path, name: str, get_base: Callable[[str], Path] | None) -> Pa
     if found is None and get_base is not None and hub.is_name(name):
         found = get_base(name)
     if found is None:
-        problem = f"the folder {folder} holds an adapter only, and the model that it is for, {name}, is not on this machine"
+        problem = f"the folder {folder} holds an adapter only, and its model, {name}, is not on this machine"
         way = f"Load {name} once, which downloads it, then this folder" if hub.is_name(name) else "Find that model"
         raise InputError("model", problem, f"{way}; or put {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS} beside its files")
     return found

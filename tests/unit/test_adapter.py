@@ -99,8 +99,14 @@ def name_base(lora: Path, name: str | None) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("owner/of-no-model", r"the model that it is for, owner/of-no-model, is not on this machine.*Load owner/of-no-m"),
-        ("/gone/model", r"the model that it is for, /gone/model, is not on this machine. Find that model; or put adapter"),
+        (
+            "owner/of-no-model",
+            r"its model, owner/of-no-model, is not on this machine.*Load owner/of-no-m",
+        ),
+        (
+            "/gone/model",
+            r"its model, /gone/model, is not on this machine. Find that model; or put adapter",
+        ),
         (None, r"does not say which model it is for"),
         ("", r"does not say which model it is for"),
     ],

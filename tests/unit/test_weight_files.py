@@ -83,7 +83,8 @@ def test_weights_beside_those_that_are_loaded_change_nothing(make: Callable[[Pat
 def test_the_identity_of_an_ordinary_folder_is_what_it_was(make: Callable[[Path], Path], tmp_path: Path):
     folder = make(tmp_path / "model")
     lines = [
-        f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n" for file in sorted(folder.glob("*.safetensors"))
+        f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n"
+        for file in sorted(folder.glob("*.safetensors"))
     ]
     assert resolve(str(folder), tmp_path).weights_hash == hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -187,7 +188,13 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     return Repository(whole(tmp_path / "there"), tmp_path / "here", monkeypatch)
 
 
-UNWANTED = ("pytorch_model.bin", "modeling_evil.py", "original/params.json", "original/tokenizer.model", "onnx/config.json")
+UNWANTED = (
+    "pytorch_model.bin",
+    "modeling_evil.py",
+    "original/params.json",
+    "original/tokenizer.model",
+    "onnx/config.json",
+)
 
 
 def test_of_the_hub_only_what_is_loaded_comes_here(repository: Repository):
