@@ -50,8 +50,8 @@ def encode(lm: LanguageModel, prompts: Sequence[Prompt]) -> EncodedPrompts:
     """Tokenize prompts exactly as they go into the model.
 
     Raises:
-        InputError: no prompt, an empty one, a chat template or system text the model cannot take, or more tokens
-            than the model's context.
+        InputError: no prompt, an empty one, a chat template or system text the model cannot take, a token without a
+            row in the embedding, or more tokens than the model's context.
     """
     if not prompts:
         raise InputError("prompt", "there is none", "Write a text for the model to answer")
@@ -124,6 +124,14 @@ def _encode_one(lm: LanguageModel, prompt: Prompt, number: int) -> tuple[str, li
     if not ids:  # some tokenizers drop what they do not know
         problem = f"prompt {number} is empty for {lm.name}, whose tokenizer drops all its characters"
         raise InputError("prompt", problem, "Write a text for the model to answer")
+    beyond = next((token for token in ids if token >= lm.known_ids), None)
+    if beyond is not None:
+        problem = f"prompt {number} has the token “{lm.tokenizer.convert_ids_to_tokens(beyond)}” ({beyond:,})"
+        raise InputError(
+            "prompt",
+            f"{problem}, and the embedding of {lm.name} ends at {lm.known_ids - 1:,}",
+            "Leave it out, or load the tokenizer that these weights were trained with",
+        )
     if lm.context is not None and len(ids) >= lm.context:
         raise InputError(
             "prompt",

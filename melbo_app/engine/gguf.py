@@ -2,6 +2,7 @@
 
 import math
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +27,8 @@ class GgufHeader:
     architecture: str
     parameters: int
     parts: int
+    kind: str = ""
+    """What it calls itself: model, adapter (a LoRA), mmproj, imatrix; "" where it does not say."""
 
     @property
     def size(self) -> int:
@@ -167,6 +170,7 @@ def _header(file: BinaryIO, size: int) -> GgufHeader:
         architecture=str(table.metadata.get("general.architecture", "")),
         parameters=parameters,
         parts=parts if isinstance(parts, int) else 1,
+        kind=str(table.metadata.get("general.type") or ""),
     )
 
 
@@ -178,6 +182,12 @@ def dequantise(gguf: Path, folder: Path) -> None:
     language model or does not fit in memory, and StorageError where ``folder`` cannot be written.
     """
     header = read_header(gguf)
+    if header.kind not in ("", "model"):
+        raise InputError(
+            "model",
+            f"{gguf.name} does not hold a whole model: its header says that it is of the type {header.kind}",
+            "Give the .gguf file of the model itself",
+        )
     if header.parts > 1:
         raise InputError(
             "model",
@@ -195,6 +205,8 @@ def dequantise(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    from melbo_app.engine.leftovers import refuse_leftovers
+
     try:
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
         # Without dequantize=True the weights stay packed: every product slow, nothing trainable through them.
@@ -210,9 +222,14 @@ def dequantise(gguf: Path, folder: Path) -> None:
         # A tensor that the file lacks would be filled with random numbers, without an error.
         if report["missing_keys"]:
             raise ValueError(f"it lacks {', '.join(sorted(report['missing_keys'])[:3])}")
+        unused = _unused(gguf, model, report["unexpected_keys"])
+        if unused:
+            refuse_leftovers(gguf.name, unused, header.architecture)
         with torch.no_grad():
             if not torch.isfinite(model(torch.tensor([[0, 1, 2]])).logits).all():
                 raise ValueError("its weights give logits that are not finite")
+    except InputError:
+        raise
     except Exception as error:  # transformers raises every kind of error for files that it cannot use
         reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
         raise InputError(
@@ -230,3 +247,58 @@ def dequantise(gguf: Path, folder: Path) -> None:
         tokenizer.save_pretrained(folder)
     except Exception as error:  # a full disk arrives here as safetensors' own error
         raise StorageError(f"{gguf.name} could not be written to {folder} as {header.size:,} bytes: {error}") from error
+
+
+def _unused(gguf: Path, model: Any, unexpected: Collection[str]) -> list[str]:
+    """The file's tensors that did not go into ``model`` and are not known extras or biases of zeros, sorted.
+
+    ``unexpected`` is what transformers says of the newer architectures, by its own names; of the others it drops what
+    it has no name for without a word.
+    """
+    from transformers.integrations.gguf.utils import is_gguf_arch_supported
+    from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, get_gguf_hf_weights_map
+
+    from melbo_app.engine.leftovers import EXTRAS_OF_GGUF
+
+    with gguf.open("rb") as file:
+        table = read_table(file, gguf.stat().st_size)
+    architecture = str(table.metadata.get("general.architecture"))
+    if is_gguf_arch_supported(architecture):
+        return sorted(unexpected)
+    processor = TENSOR_PROCESSORS.get(architecture, TensorProcessor)(config=model.config.to_dict())
+    known = get_gguf_hf_weights_map(_Names(model), processor)
+    unused = [
+        tensor.name
+        for tensor in table.tensors
+        # the experts of a layer have one name without an ending
+        if not {tensor.name, tensor.name.removesuffix(".weight")} & known.keys()
+        and not EXTRAS_OF_GGUF.search(tensor.name)
+    ]
+    return sorted(set(unused) - _zero_biases(gguf, unused))
+
+
+class _Names:
+    """The names of a model's tensors, with and without the first part: it may have been converted without its head.
+
+    Stands for the model, of which transformers would go through every module with a table of its own (seconds).
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.config, self._names = model.config, list(model.state_dict())
+
+    def state_dict(self) -> list[str]:
+        return [*self._names, *(name.partition(".")[2] for name in self._names)]
+
+    def named_children(self) -> tuple[()]:
+        return ()
+
+
+def _zero_biases(gguf: Path, names: Collection[str]) -> set[str]:
+    """Which of the tensors ``names`` are biases of zeros, which add nothing."""
+    from gguf import GGUFReader, dequantize
+
+    names = {name for name in names if name.endswith(".bias")}
+    if not names:
+        return set()
+    tensors = [tensor for tensor in GGUFReader(gguf).tensors if tensor.name in names]  # reads the vocabulary: slow
+    return {tensor.name for tensor in tensors if not dequantize(tensor.data, tensor.tensor_type).any()}

@@ -14,6 +14,7 @@ from melbo_app.engine.device import free
 from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.slice import ModelSlice
+from melbo_app.engine.weight_files import ADAPTER_WEIGHTS, weight_files
 from melbo_app.errors import InputError
 from melbo_app.sizes import size_text
 
@@ -47,14 +48,16 @@ def out_of_memory(error: BaseException) -> str | None:
     )
 
 
-def weights_bytes(folder: Path, dtype: torch.dtype) -> int:
-    """Bytes that the safetensors files in ``folder`` take in memory in ``dtype``; only their headers are read.
+def weights_bytes(folder: Path, dtype: torch.dtype, adapter: str | None = None) -> int:
+    """Bytes that the weights in ``folder``, and those in the folder ``adapter`` that go into them, take in memory in
+    ``dtype`` while they are loaded; only the headers of their files are read.
 
     Raises:
         InputError: a file's header cannot be read.
     """
     numbers = 0
-    for file in sorted(folder.glob("*.safetensors")):
+    files = [folder / name for name in weight_files(folder)]
+    for file in [*files, Path(adapter) / ADAPTER_WEIGHTS] if adapter else files:
         try:
             with safe_open(file, "pt") as tensors:
                 numbers += sum(math.prod(tensors.get_slice(name).get_shape()) for name in list(tensors.keys()))

@@ -1,17 +1,25 @@
 """A loaded language model: weights, tokenizer, blocks, and what the machine runs them in."""
 
 import inspect
+import math
+import re
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from melbo_app.engine import chat_template
+from melbo_app.engine.adapter import merge_adapter
 from melbo_app.engine.block import find_blocks, hidden_of, with_hidden
 from melbo_app.engine.device import choose_device, choose_dtype
+from melbo_app.engine.leftovers import leftovers, refuse_leftovers
+from melbo_app.engine.quantisation import UNQUANTISED, quantised, unpack
+from melbo_app.engine.tokenizer_files import load_tokenizer
 from melbo_app.engine.turn_end import TurnEnd, turn_end
+from melbo_app.engine.weight_files import weight_files
 from melbo_app.errors import InputError
 
 
@@ -33,6 +41,11 @@ class LanguageModel:
     def hidden_size(self) -> int:
         """d, the width of the residual stream."""
         return self.model.config.get_text_config().hidden_size
+
+    @property
+    def known_ids(self) -> int:
+        """Token ids that the embedding has a row for: 0 … known_ids − 1. The tokenizer may hold more."""
+        return self.model.get_input_embeddings().weight.shape[0]
 
     @property
     def context(self) -> int | None:
@@ -162,53 +175,102 @@ def prepare(name: str, weights_hash: str, model: Any, tokenizer: Any) -> Languag
 
         model.set_attn_implementation(attention.NAME)
     tokenizer.padding_side = "left"
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
-    return LanguageModel(name, weights_hash, model, tokenizer)
+    lm = LanguageModel(name, weights_hash, model, tokenizer)
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= lm.known_ids:
+        # any id that has a row serves, because padding is masked; a mark, because marks are left out of texts
+        marks = [tokenizer.eos_token_id, *getattr(tokenizer, "all_special_ids", [])]
+        padding = next((mark for mark in marks if mark is not None and mark < lm.known_ids), 0)
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(padding)
+    return lm
 
 
 def load(
-    path: str, name: str, weights_hash: str, device: str = "auto", dtype: str = "auto", *, spread: bool = False
+    path: str,
+    name: str,
+    weights_hash: str,
+    device: str = "auto",
+    dtype: str = "auto",
+    *,
+    spread: bool = False,
+    adapter: str | None = None,
 ) -> LanguageModel:
-    """Load a causal language model from a folder of safetensors files.
+    """Load a causal language model from a folder of safetensors files, and merge the adapter in the folder ``adapter``
+    into its weights.
 
     Code that comes with a model is never run (``trust_remote_code=False``). ``spread`` puts its blocks on all GPUs.
 
     Raises:
-        InputError: the folder holds no causal language model that transformers knows, or names an unknown device or
-            dtype.
+        InputError: the folder holds no causal language model that transformers knows, or tensors that such a model does
+            not use, or no tokenizer; the adapter does not fit; an unknown device or dtype.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer  # late: seconds to import
+    from transformers import AutoConfig  # late: seconds to import
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
     where = choose_device(device)
     kind = choose_dtype(dtype, where)
+    config = None
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        # what the file lacks would otherwise be made up at random, with no more than a warning
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            path,
-            config=config,
-            dtype=kind,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            device_map="balanced" if spread else None,
-        )
-        model, report = loaded
-        unfit = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
-        if unfit:
-            raise ValueError(f"its weights lack {unfit[0]} in the size that its config.json asks for")
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+        model = _model(path, name, config, where, kind, spread)
+        if adapter is not None:
+            model = merge_adapter(model, adapter, name.removesuffix(" + adapter"))
+        tokenizer = load_tokenizer(path, adapter)
         model = model if spread else model.to(device=where)
+    except InputError:
+        raise
     except Exception as error:  # transformers raises every kind of error for files that it cannot use
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        method = quantised(config)
+        if method:
+            problem = f"{name} cannot be loaded: its weights are quantised ({method}). {reason.rstrip('.')}"
+            raise InputError("model", problem, UNQUANTISED) from error
         raise InputError(
             "model",
             f"{name} cannot be loaded: {reason.rstrip('.')}",
             "Choose a causal language model of transformers with safetensors weights and a tokenizer",
         ) from error
     return prepare(name, weights_hash, model, tokenizer)
+
+
+def _model(path: str, name: str, config: Any, where: torch.device, kind: torch.dtype, spread: bool) -> Any:
+    """The model of the folder ``path``, with every tensor of its files in it."""
+    from transformers import AutoModelForCausalLM
+
+    text = config.get_text_config()
+    # only training looks at it; one that was given to the tokenizer later has no row, and building the model fails
+    if (getattr(text, "pad_token_id", None) or 0) >= (getattr(text, "vocab_size", None) or math.inf):
+        text.pad_token_id = None
+    method = quantised(config)
+    if method and where.type != "cuda":
+        unpack(config)
+    # what the file lacks would otherwise be made up at random, with no more than a warning
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        path,
+        config=config,
+        dtype=kind,
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+        device_map="balanced" if spread else None,
+        # an adapter is merged here; transformers would hang it beside the weights, and report on nothing else
+        adapter_kwargs={"subfolder": "of-no-adapter"},
+    )
+    model, report = loaded
+    unfit = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
+    if unfit:
+        raise ValueError(f"its weights lack {unfit[0]} in the size that its config.json asks for")
+    folder = Path(path)
+    unused = leftovers(
+        report["unexpected_keys"], config, model.config, [folder / file for file in weight_files(folder)]
+    )
+    if unused:
+        refuse_leftovers(name, unused, model.config.model_type)
+    if method and not quantised(model.config):  # unpacked into what its scales are kept in
+        exact = [re.compile(pattern) for pattern in model._get_dtype_plan(kind)]  # what a family keeps in float32
+        for key, parameter in model.named_parameters():
+            if not any(pattern.search(key) for pattern in exact):
+                parameter.data = parameter.data.to(kind)
+    return model

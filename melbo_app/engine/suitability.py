@@ -8,6 +8,7 @@ from melbo_app.engine.memory import out_of_memory
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.prefill import prefill
 from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.quantisation import UNQUANTISED, quantised
 from melbo_app.engine.steering import add_rows, steer
 from melbo_app.errors import InputError
 
@@ -17,23 +18,57 @@ TOLERANCE = 0.01
 """Of the logits' spread, in float32."""
 ROUGH_TOLERANCE = 0.3
 """The same in bfloat16, where an expert may be chosen otherwise."""
+TEXT = "The capital of France is"
+WIDER = {torch.float16: "bfloat16", torch.bfloat16: "float32"}
+"""What to compute in where numbers come out that are not finite."""
 
 
 def refuse_unsuitable(lm: LanguageModel) -> None:
-    """Try a vector on prompts of unequal length, together and with a cache, and compare with one text at a time.
+    """Run the model on a text, and try a vector on prompts of unequal length, together and with a cache, compared with
+    one text at a time.
 
     Raises:
-        InputError: the model fails at that, or gives something else.
+        InputError: logits that are not finite, or the model fails at that or gives something else.
     """
     try:
-        problem = _problem(lm)
+        finite = _finite(lm)
+        problem = _problem(lm) if finite else None
     except Exception as error:  # families fail in whatever way their code does
         if out_of_memory(error):
             raise
+        finite = True
         problem = f"running it on several texts fails ({(str(error).splitlines() or [type(error).__name__])[0]})"
+    if not finite:
+        raise _overflow(lm)
     if problem:
-        kind = lm.model.config.model_type
-        raise InputError("model", f"{lm.name} ({kind}) cannot be steered: {problem}", "Choose one of another family")
+        method = quantised(lm.model.config)
+        kind = f"{lm.model.config.model_type}, quantised: {method}" if method else lm.model.config.model_type
+        remedy = UNQUANTISED if method else "Choose one of another family"
+        raise InputError("model", f"{lm.name} ({kind}) cannot be steered: {problem}", remedy)
+
+
+def _finite(lm: LanguageModel) -> bool:
+    """Whether the logits after a text are finite; the first tokens of a text bring about the largest numbers."""
+    tokens = lm.tokenizer(TEXT)["input_ids"]
+    if not tokens:  # a tokenizer that knows none of these letters
+        return True
+    ids = torch.tensor([[token for token in tokens if token < lm.known_ids]], device=lm.device)
+    if not ids.numel():
+        return True
+    with torch.no_grad():
+        output = lm.forward(ids, torch.ones_like(ids), torch.arange(ids.shape[1], device=lm.device)[None])
+    return bool(torch.isfinite(output.logits).all())
+
+
+def _overflow(lm: LanguageModel) -> InputError:
+    """What to say of a model whose logits are not finite, and in which dtype they would be."""
+    dtype = str(lm.dtype).removeprefix("torch.")
+    problem = f"{lm.name} cannot be steered: after “{TEXT}” its logits are not finite"
+    if lm.dtype not in WIDER:
+        return InputError("model", f"{problem} in {dtype}", "Its weights seem damaged: copy or download them again")
+    wider = WIDER[lm.dtype]
+    remedy = f'Compute in {wider}: MELBO_DTYPE={wider}, or dtype="{wider}" in Python'
+    return InputError("model", f"{problem}: they exceed the range of {dtype}", remedy)
 
 
 def _problem(lm: LanguageModel) -> str | None:

@@ -12,17 +12,20 @@ def word_difference(lm: LanguageModel, toward: str, away: str) -> torch.Tensor:
     A residual that moves along it below the final norm makes the model rather say the one than the other.
 
     Raises:
-        InputError: a word without a token, or two that begin with the same.
+        InputError: a word without a token or without a row in the output matrix, or two that begin with the same.
     """
     matrix = lm.model.get_output_embeddings().weight
-    first, second = (_first_token(lm, word) for word in (toward, away))
+    first, second = (_first_token(lm, word, len(matrix)) for word in (toward, away))
     if first == second:
         raise InputError("words", f"“{toward}” and “{away}” begin with the same token", "Choose others")
     return (matrix[first].float() - matrix[second].float()).cpu()
 
 
-def _first_token(lm: LanguageModel, word: str) -> int:
+def _first_token(lm: LanguageModel, word: str, rows: int) -> int:
     ids = lm.tokenizer(word, add_special_tokens=False)["input_ids"]
     if not ids:
         raise InputError("words", f"“{word}” has no token", "Write a word")
+    if ids[0] >= rows:
+        problem = f"“{word}” begins with token {ids[0]:,}, and the output matrix of {lm.name} ends at {rows - 1:,}"
+        raise InputError("words", problem, "Choose another word")
     return ids[0]

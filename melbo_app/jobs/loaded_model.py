@@ -194,7 +194,7 @@ class LoadedModel:
         from melbo_app.engine.suitability import refuse_unsuitable
 
         wanted, dtype = self._settings.device, self._settings.dtype
-        need = weights_bytes(Path(files.path), choose_dtype(dtype, choose_device(wanted)))
+        need = weights_bytes(Path(files.path), choose_dtype(dtype, choose_device(wanted)), files.adapter)
         devices = devices_to_load(wanted, need)
         have = sum(map(free, devices))
         if need > have:  # refused now: the system would end the whole server
@@ -203,7 +203,8 @@ class LoadedModel:
             problem = f"{files.name} needs {size_text(need)} of memory and {size_text(have)} are free{beside}"
             raise InputError("model", problem, remedy)
 
-        lm = load(files.path, files.name, files.weights_hash or "", wanted, dtype, spread=len(devices) > 1)
+        several, known = len(devices) > 1, files.weights_hash or ""
+        lm = load(files.path, files.name, known, wanted, dtype, spread=several, adapter=files.adapter)
         if len(lm.blocks) < 2:
             raise InputError("model", f"{files.name} has one block only", "Steering needs two or more")
         if self._packed:

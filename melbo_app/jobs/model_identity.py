@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from melbo_app.engine.weight_files import has_adapter, weight_files
 from melbo_app.errors import InputError, MelboError
+from melbo_app.library.model_folder import folder_hash
 from melbo_app.library.weights import resolve
 
 
@@ -28,6 +30,8 @@ def identity(model: Any, cache_dir: Path) -> str:
     folder = _folder(str(getattr(model.config, "_name_or_path", "") or ""))
     if folder is not None and _holds(folder, state, f"{getattr(model, 'base_model_prefix', '')}."):
         try:
+            if has_adapter(folder):  # which is not in these weights
+                return folder_hash(folder, cache_dir)
             return resolve(str(folder), cache_dir).weights_hash or ""
         except MelboError:  # the folder cannot be loaded by itself, or not remembered; the numbers still can
             pass
@@ -59,7 +63,7 @@ def _holds(folder: Path, state: dict[str, Any], prefix: str) -> bool:
 
     found: set[tuple[int, tuple[int, ...]]] = set()
     try:
-        for file in sorted(folder.glob("*.safetensors")):
+        for file in [folder / name for name in weight_files(folder)]:
             with safe_open(file, "pt") as stored:
                 for name in stored.keys():  # noqa: SIM118 (it is no dictionary)
                     own = state.get(name, state.get(prefix + name))

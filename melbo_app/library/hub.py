@@ -1,28 +1,57 @@
 """Models of the Hugging Face hub, by their name."""
 
 import errno
-from collections.abc import Generator
+import re
+from collections.abc import Collection, Generator
 from pathlib import Path
 
+from melbo_app.engine.weight_files import ADAPTER_WEIGHTS, CONFIG, weight_files
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library.model_catalogue import HubFile
 
-WANTED = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "*.model"]
-"""Weights as safetensors, configuration and tokenizer; no pickles and no code."""
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+DESCRIPTIONS = (".json", ".jinja", ".txt", ".model", ".tiktoken")
+"""Endings of configuration and tokenizer; neither pickles nor code."""
+TEMPLATES = "additional_chat_templates/"
 REACH, SILENCE = 5.0, 30.0  # seconds to wait for the hub at all, and for the next byte of a file
+
+
+def is_name(text: str) -> bool:
+    """Whether a hub model can be called so: owner/name, or one name."""
+    return bool(NAME.fullmatch(text)) and ".." not in text and "--" not in text
+
+
+def here(name: str) -> Path | None:
+    """The folder of the hub model ``name`` in the hub's own cache; None where it is not there. Asks nobody."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, CONFIG) if is_name(name) else None
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def download(name: str) -> Path:
     """The local folder of the hub model ``name``, downloaded unless it is in the hub's own cache already.
 
+    What is downloaded is configuration, tokenizer, the weights that are loaded and an adapter; not the same weights a
+    second time in another layout or precision.
+
     Raises:
         InputError: no such model, one that needs permission, or no network.
     """
-    from huggingface_hub import snapshot_download
+    from httpx2 import HTTPError
+    from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=WANTED))
+        try:
+            names = [file.rfilename for file in HfApi().model_info(name, timeout=REACH).siblings or ()]
+        except (GatedRepoError, RepositoryNotFoundError):
+            raise
+        except (HTTPError, HfHubHTTPError, OSError):  # not reached: what was downloaded before serves
+            return Path(snapshot_download(name, local_files_only=True))
+        folder = Path(snapshot_download(name, allow_patterns=_exactly(descriptions(names))))
+        files = weight_files(folder, names)
+        return Path(snapshot_download(name, allow_patterns=_exactly(files))) if files else folder
     except GatedRepoError as error:
         raise InputError(
             "model", f"the hub gives {name} to those only who have asked for it", "Ask there, and set HF_TOKEN"
@@ -35,6 +64,20 @@ def download(name: str) -> Path:
         raise InputError(
             "model", f"{name} is not on this machine and the hub cannot be reached", "Give a folder or a .gguf file"
         ) from error
+
+
+def descriptions(names: Collection[str]) -> list[str]:
+    """Of a repository's files, those that say how its weights are to be used, and the weights of an adapter."""
+    return [
+        name
+        for name in names
+        if name == ADAPTER_WEIGHTS or (name.endswith(DESCRIPTIONS) and ("/" not in name or name.startswith(TEMPLATES)))
+    ]
+
+
+def _exactly(names: Collection[str]) -> list[str]:
+    """Patterns that only these names fit."""
+    return [re.sub(r"([*?[])", r"[\1]", name) for name in names]
 
 
 def find_file(file: HubFile, sha256: str) -> str | None:

@@ -3,16 +3,13 @@
 ``python -m melbo_app.library.weights`` checks the bundled weights and prepares the default model.
 """
 
-import hashlib
 import importlib.util
 import json
 import os
-import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Generator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -24,10 +21,12 @@ from melbo_app.analysis import embedding
 from melbo_app.engine import gguf as gguf_file
 from melbo_app.errors import InputError, MelboError, StorageError
 from melbo_app.library import model_fetch
-from melbo_app.library.atomic import sync_folder, write_file
+from melbo_app.library.atomic import sync_folder
 from melbo_app.library.fetch_progress import FetchProgress, Stop
-from melbo_app.library.hub import download
+from melbo_app.library.file_hashes import file_hash
+from melbo_app.library.hub import download, is_name
 from melbo_app.library.model_catalogue import BUNDLED, CatalogueModel, find, of_weights
+from melbo_app.library.model_folder import adapted_hash, find_model, folder_hash
 from melbo_app.settings import Settings
 
 DEFAULT_MODEL = BUNDLED.name
@@ -36,7 +35,6 @@ DEFAULT_SHA256 = BUNDLED.sha256
 EMBEDDER = (embedding.PACKAGE, f"model/{embedding.WEIGHTS}")
 
 RECORD = "melbo.json"
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 FORMS = (
     f"Right is {DEFAULT_MODEL} or another model of the catalogue, such as qwen2.5-0.5b, a .gguf file, a folder with "
     "config.json and *.safetensors, or a hub name owner/name"
@@ -51,7 +49,8 @@ class ModelFiles:
     """A model that can be loaded: ``path`` is a local folder, or the hub name where ``is_hub``.
 
     ``name`` is for people, ``spec`` is what was given (and gives the same model again), ``weights_hash`` is the sha256
-    identity of the weights: of the .gguf file it was made from, or ``folder_hash``; None for a hub model.
+    identity of the weights: of the .gguf file it was made from, or ``folder_hash``, with that of the ``adapter`` where
+    one goes into them (the folder that it is in); None for a hub model.
     """
 
     name: str
@@ -59,6 +58,7 @@ class ModelFiles:
     path: str
     weights_hash: str | None
     is_hub: bool
+    adapter: str | None = None
 
 
 def resolve(spec: str, cache_dir: Path, on_progress: Progress | None = None) -> ModelFiles:
@@ -90,11 +90,11 @@ def resolve(spec: str, cache_dir: Path, on_progress: Progress | None = None) -> 
         if not is_file:
             raise InputError("model", f"there is no file {path}", FORMS)
         say(f"Reading {path.name}")
-        sha256 = _file_hash(path.resolve(), cache_dir)
+        sha256 = file_hash(path.resolve(), cache_dir)
         return _converted(str(path.resolve()), path.stem, path.resolve(), sha256, cache_dir, say)
     if is_file:
         raise InputError("model", f"{path} is neither a .gguf file nor a folder", FORMS)
-    if HUB_NAME.fullmatch(spec) and ".." not in spec and "--" not in spec:
+    if is_name(spec):
         return ModelFiles(name=spec, spec=spec, path=spec, weights_hash=None, is_hub=True)
     raise InputError("model", f"{spec[:80]!r} does not exist and is no hub name" if spec else "is empty", FORMS)
 
@@ -109,7 +109,7 @@ def get(entry: CatalogueModel, cache_dir: Path, stop: Stop) -> Generator[FetchPr
     ready = _find(entry.sha256, cache_dir)
     if ready is None:
         gguf = cache_dir / "models" / entry.file
-        if model_fetch.is_here(entry, cache_dir) and _file_hash(gguf, cache_dir) != entry.sha256:
+        if model_fetch.is_here(entry, cache_dir) and file_hash(gguf, cache_dir) != entry.sha256:
             gguf.unlink()  # damaged since
         gguf = yield from model_fetch.fetch(entry, cache_dir, stop)
         yield FetchProgress(f"Unpacking {entry.name} to {entry.unpacked / 1e6:,.0f} MB (once)", entry.size, entry.size)
@@ -129,17 +129,9 @@ def fetch(files: ModelFiles, cache_dir: Path, on_progress: Progress | None = Non
         return files
     say = on_progress or (lambda line: None)
     say(f"Downloading {files.name}")
-    found = _folder(files.spec, download(files.path), cache_dir, say)
-    return ModelFiles(files.name, files.spec, found.path, found.weights_hash, is_hub=True)
-
-
-def folder_hash(folder: Path, cache_dir: Path) -> str:
-    """sha256 over the sorted names and sha256 of the *.safetensors files in ``folder``, remembered in ``cache_dir``.
-
-    The first call reads every byte (about 2 s per GB). Raises InputError("model") where a file cannot be read.
-    """
-    lines = [f"{file.name} {_file_hash(file, cache_dir)}\n" for file in sorted(folder.glob("*.safetensors"))]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    found = _folder(files.spec, download(files.path), cache_dir, say, download)
+    name = f"{files.name} + adapter" if found.adapter else files.name
+    return replace(found, name=name, spec=files.spec, is_hub=True)
 
 
 def cached(cache_dir: Path) -> list[ModelFiles]:
@@ -187,7 +179,7 @@ def _bundled(package: str, file: str) -> Path:
 
 
 def _check_bundled(path: Path, sha256: str, cache_dir: Path) -> None:
-    actual = _file_hash(path, cache_dir)
+    actual = file_hash(path, cache_dir)
     if actual != sha256:
         raise StorageError(
             f"{path} is damaged: its sha256 is {actual}, it should be {sha256}. Delete .venv and run: make install"
@@ -212,45 +204,19 @@ def _catalogued(entry: CatalogueModel, cache_dir: Path, say: Progress) -> ModelF
             return end.value
 
 
-def _folder(spec: str, folder: Path, cache_dir: Path, say: Progress) -> ModelFiles:
-    ready = _from_record(folder) if folder.parent == (cache_dir / "models").resolve() else None
-    if ready:
-        return ModelFiles(ready.name, spec, ready.path, ready.weights_hash, is_hub=False)
-    if not (folder / "config.json").is_file():
-        ggufs = sorted(file.name for file in folder.glob("*.gguf"))
-        raise InputError(
-            "model",
-            f"the folder {folder} has no config.json",
-            f"Give the .gguf file itself: {folder / ggufs[0]}" if ggufs else FORMS,
-        )
-    if not any(folder.glob("*.safetensors")):
-        pickles = any(folder.glob("*.bin")) or any(folder.glob("*.pt")) or any(folder.glob("*.pth"))
-        raise InputError(
-            "model",
-            f"the folder {folder} has no *.safetensors file"
-            + (", and its pickled weights are not loaded because they can run code" if pickles else ""),
-            "Only safetensors are loaded. If you trust the files, convert them once in Python: "
-            f"transformers.AutoModelForCausalLM.from_pretrained({str(folder)!r}).save_pretrained(NEW_FOLDER)"
-            if pickles
-            else FORMS,
-        )
-    missing = _missing_shards(folder)
-    if missing:
-        raise InputError("model", f"the folder {folder} lacks {', '.join(missing[:3])}", "Copy or download it again")
-    say(f"Reading {folder.name}")
-    return ModelFiles(folder.name, spec, str(folder), folder_hash(folder, cache_dir), is_hub=False)
-
-
-def _missing_shards(folder: Path) -> list[str]:
-    """Files that the folder's index names and that are not there."""
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        return []
-    try:
-        shards = {str(shard) for shard in json.loads(index.read_text("utf-8"))["weight_map"].values()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError("model", f"{index} cannot be read", "Copy or download it again") from error
-    return sorted(shard for shard in shards if not (folder / shard).is_file())
+def _folder(
+    spec: str, folder: Path, cache_dir: Path, say: Progress, get_base: Callable[[str], Path] | None = None
+) -> ModelFiles:
+    found = find_model(folder, FORMS, get_base)
+    ready = _from_record(found.path) if found.path.parent == (cache_dir / "models").resolve() else None
+    name, path = (ready.name, ready.path) if ready else (found.name, str(found.path))
+    if not ready or found.adapter:
+        say(f"Reading {name}" + (f" and the adapter in {found.adapter}" if found.adapter else ""))
+    base_hash = (ready.weights_hash if ready else None) or folder_hash(found.path, cache_dir)
+    if found.adapter is None:
+        return ModelFiles(name, spec, path, base_hash, is_hub=False)
+    whole = adapted_hash(base_hash, found.adapter, cache_dir)
+    return ModelFiles(f"{name} + adapter", spec, path, whole, is_hub=False, adapter=str(found.adapter))
 
 
 def _converted(spec: str, name: str, gguf: Path, sha256: str, cache_dir: Path, say: Progress) -> ModelFiles:
@@ -342,36 +308,6 @@ def _from_record(folder: Path) -> ModelFiles | None:
 
 def _find(sha256: str, cache_dir: Path) -> ModelFiles | None:
     return next((files for files in cached(cache_dir) if files.weights_hash == sha256), None)
-
-
-def _file_hash(path: Path, cache_dir: Path) -> str:
-    """sha256 of a file, remembered under ``cache_dir`` for as long as its size and time of change stay the same."""
-    memo = cache_dir / "models" / "hashes.json"
-    try:
-        stat = path.stat()
-        key = [stat.st_size, stat.st_mtime_ns]
-        entry = _read_memo(memo).get(str(path))
-        if isinstance(entry, dict) and entry.get("key") == key and isinstance(entry.get("sha256"), str):
-            return entry["sha256"]
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError("model", f"{path} cannot be read ({error.strerror})") from error
-    # Another process may have added to it meanwhile; what one of two overwrites is only computed again. The same goes
-    # for a memo that cannot be written: a full or read-only disk is no reason not to load a model.
-    entries = _read_memo(memo) | {str(path): {"key": key, "sha256": sha256}}
-    with suppress(OSError, StorageError):
-        memo.parent.mkdir(parents=True, exist_ok=True)
-        write_file(memo, json.dumps(entries, indent=1).encode(), overwrite=True)
-    return sha256
-
-
-def _read_memo(memo: Path) -> dict[str, object]:
-    try:
-        known = json.loads(memo.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
 
 
 def _sync_file(path: Path) -> None:

@@ -35,6 +35,9 @@ def test_a_tokenizer_without_padding_takes_its_end_mark():
     lm.tokenizer.pad_token = None
     assert prepare("again", "", lm.model, lm.tokenizer).tokenizer.pad_token == "<eos>"
     lm.tokenizer.pad_token = lm.tokenizer.eos_token = None
+    assert prepare("again", "", lm.model, lm.tokenizer).tokenizer.pad_token == "<|im_start|>"
+    lm.tokenizer.pad_token = None
+    lm.tokenizer.extra_special_tokens = []
     assert prepare("again", "", lm.model, lm.tokenizer).tokenizer.pad_token_id == 0
 
 
@@ -175,8 +178,6 @@ def empty_tokenizer(folder):
         name_another_width,
         lose_a_tensor,
         offer_a_pickle_instead,
-        remove_tokenizer,
-        empty_tokenizer,
     ],
 )
 def test_a_folder_that_is_no_model_is_refused_in_one_sentence(folder, spoil):

@@ -1,8 +1,11 @@
 """Families whose blocks are called in unusual ways: they give what a plain hook gives, or the model is refused."""
 
+import json
+
 import benches
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_models import BLOCKS, blocks_of, encoded, random_thetas, reference_hidden, tiny
 
 from melbo_app.engine.decoding import Decoding
@@ -110,3 +113,90 @@ def test_memory_that_ran_out_is_no_fault_of_the_family():
     lm.blocks[0].register_forward_hook(fail)
     with pytest.raises(MemoryError):
         refuse_unsuitable(lm)
+
+
+def overflowing(dtype: torch.dtype):
+    """A model whose numbers are too large for float16 on every text, and for nothing wider."""
+    lm = tiny("llama", dtype=dtype)
+    with torch.no_grad():
+        lm.model.get_output_embeddings().weight.mul_(3e5 / 3)
+    return lm
+
+
+def test_logits_beyond_float16_are_refused_with_the_dtype_that_holds_them():
+    refuse_unsuitable(overflowing(torch.bfloat16))
+    refuse_unsuitable(overflowing(torch.float32))
+    with pytest.raises(
+        InputError, match=r"not finite: they exceed the range of float16.*MELBO_DTYPE=bfloat16"
+    ) as caught:
+        refuse_unsuitable(overflowing(torch.float16))
+    assert caught.value.field == "model" and "family" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "remedy"),
+    [(torch.float16, "MELBO_DTYPE=bfloat16"), (torch.bfloat16, "MELBO_DTYPE=float32"), (torch.float32, "seem damaged")],
+)
+def test_an_overflow_that_only_a_text_brings_about_is_found(dtype, remedy):
+    lm = tiny("llama", dtype=dtype)
+    first = lm.tokenizer("T")["input_ids"][0]  # of a text; among the numbers that are tried it is not
+    with torch.no_grad():
+        lm.model.get_input_embeddings().weight[first] = float("inf")
+    with pytest.raises(InputError, match=remedy):
+        refuse_unsuitable(lm)
+
+
+def quantise(folder, block: int = 16, scales: torch.dtype = torch.float32) -> None:
+    """Turn the matrices of the blocks into FP8 with a scale for each square, as DeepSeek publishes its weights."""
+    file = folder / "model.safetensors"
+    made: dict[str, torch.Tensor] = {}
+    for name, tensor in load_file(file).items():
+        if tensor.dim() == 2 and "layers" in name:
+            squares = tensor.unfold(0, block, block).unfold(1, block, block)
+            scale = (squares.abs().amax(dim=(2, 3)) / 448).to(scales).float()
+            spread = scale.repeat_interleave(block, 0).repeat_interleave(block, 1)
+            made[name] = (tensor / spread).to(torch.float8_e4m3fn)
+            made[f"{name}_scale_inv"] = scale.to(scales)
+        else:
+            made[name] = tensor.to(scales)
+    save_file(made, file, metadata={"format": "pt"})
+    how = {"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [block, block]}
+    describe(folder, how)
+
+
+def describe(folder, how: dict) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "quantization_config": how}))
+
+
+@pytest.mark.parametrize("scales", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_weights_in_fp8_are_unpacked_into_the_dtype_that_is_computed_in(tmp_path, scales, dtype):
+    folder = benches.save_tiny(tmp_path / "fp8")
+    quantise(folder, scales=scales)
+    settings = benches.settings(tmp_path, folder).model_copy(update={"dtype": dtype})
+    lm, want = LoadedModel(settings).load(), tiny("llama")
+    assert {parameter.dtype for parameter in lm.model.parameters() if parameter.dim() > 1} == {getattr(torch, dtype)}
+    for name, parameter in lm.model.named_parameters():
+        exact = want.model.get_parameter(name)
+        assert (parameter.float() - exact).norm() < 0.05 * exact.norm()
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"quant_method": "gptq", "bits": 4, "group_size": 128}, r"GPTQ, 4 bits"),
+        ({"quant_method": "awq", "bits": 4, "group_size": 128}, r"AWQ, 4 bits"),
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True}, r"bitsandbytes, 4 bits"),
+        ({"quant_method": "compressed-tensors", "format": "float-quantized"}, r"compressed-tensors"),
+        ({"quant_method": "hqq"}, r"HQQ"),
+    ],
+)
+def test_quantised_weights_that_cannot_be_read_here_are_called_what_they_are(tmp_path, how, said):
+    folder = benches.save_tiny(tmp_path / "packed")
+    describe(folder, how)
+    with pytest.raises(
+        InputError, match=rf"weights are quantised \({said}\).*not quantised, or a .gguf file"
+    ) as caught:
+        LoadedModel(benches.settings(tmp_path, folder)).load()
+    assert "family" not in str(caught.value)

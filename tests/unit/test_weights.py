@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 from melbo_app.engine import gguf as engine_gguf
 from melbo_app.errors import InputError, StorageError
-from melbo_app.library import weights
+from melbo_app.library import file_hashes, weights
 from melbo_app.library.weights import cached, folder_hash, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,9 +93,9 @@ def instant(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return calls
 
 
-def model_folder(folder: Path, name: str = "model.safetensors", value: float = 0) -> Path:
+def model_folder(folder: Path, name: str = "model.safetensors", value: float = 0, named: bool = False) -> Path:
     folder.mkdir(exist_ok=True)
-    (folder / "config.json").write_text("{}")
+    (folder / "config.json").write_text(json.dumps({"transformers_weights": name} if named else {}))
     save_file({"weight": np.full(3, value, np.float32)}, folder / name)
     return folder
 
@@ -157,7 +157,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from melbo_app.engine import gguf
-from melbo_app.library import weights
+from melbo_app.library import file_hashes, weights
 
 def half(source, folder):
     (folder / "config.json").write_text("{}")
@@ -325,7 +325,7 @@ def test_a_folder_of_safetensors_is_known_by_the_content_of_its_weights(tmp_path
     one = resolve(str(model_folder(tmp_path / "one")), tmp_path)
     same = resolve(str(model_folder(tmp_path / "same")), tmp_path)
     other = resolve(str(model_folder(tmp_path / "other", value=1)), tmp_path)
-    renamed = resolve(str(model_folder(tmp_path / "renamed", name="weights.safetensors")), tmp_path)
+    renamed = resolve(str(model_folder(tmp_path / "renamed", name="weights.safetensors", named=True)), tmp_path)
     assert (one.name, one.path, one.is_hub) == ("one", str(tmp_path / "one"), False)
     assert one.weights_hash == same.weights_hash == folder_hash(tmp_path / "one", tmp_path)
     assert len({one.weights_hash, other.weights_hash, renamed.weights_hash}) == 3
@@ -335,7 +335,7 @@ def test_the_hash_of_a_folder_is_remembered_until_the_file_changes(tmp_path: Pat
     folder = model_folder(tmp_path / "model")
     before = folder_hash(folder, tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(weights.hashlib, "file_digest", lambda *_: pytest.fail("read again"))
+        patch.setattr(file_hashes.hashlib, "file_digest", lambda *_: pytest.fail("read again"))
         assert folder_hash(folder, tmp_path) == before
     model_folder(folder, value=2)
     stat = (folder / "model.safetensors").stat()
@@ -493,7 +493,7 @@ def test_a_hash_that_cannot_be_remembered_is_computed_again_and_stops_nothing(tm
     def full(path, data, *, overwrite):
         raise StorageError("the disk is full.")
 
-    monkeypatch.setattr(weights, "write_file", full)
+    monkeypatch.setattr(file_hashes, "write_file", full)
     cache = tmp_path / "cache"
     assert folder_hash(tmp_path, cache) == folder_hash(tmp_path, cache) != ""
     assert not list(cache.rglob("hashes.json"))
