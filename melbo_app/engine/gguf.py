@@ -222,7 +222,14 @@ def dequantise(gguf: Path, folder: Path) -> None:
         # A tensor that the file lacks would be filled with random numbers, without an error.
         if report["missing_keys"]:
             raise ValueError(f"it lacks {', '.join(sorted(report['missing_keys'])[:3])}")
-        unused = _unused(gguf, model, report["unexpected_keys"])
+        with gguf.open("rb") as file:
+            table = read_table(file, gguf.stat().st_size)
+        model.generation_config.eos_token_id = _ends(table) or model.generation_config.eos_token_id
+        named = _named_templates(table)
+        if named:
+            own = {"default": tokenizer.chat_template} if tokenizer.chat_template else {}
+            tokenizer.chat_template = own | named
+        unused = _unused(gguf, table, model, report["unexpected_keys"])
         if unused:
             refuse_leftovers(gguf.name, unused, header.architecture)
         with torch.no_grad():
@@ -249,7 +256,20 @@ def dequantise(gguf: Path, folder: Path) -> None:
         raise StorageError(f"{gguf.name} could not be written to {folder} as {header.size:,} bytes: {error}") from error
 
 
-def _unused(gguf: Path, model: Any, unexpected: Collection[str]) -> list[str]:
+def _ends(table: GgufTable) -> list[int]:
+    """The tokens that the file calls an end, of a text, a turn or a message; transformers reads the first."""
+    ids = {table.metadata.get(f"tokenizer.ggml.{end}_token_id") for end in ("eos", "eot", "eom")}
+    return sorted(id for id in ids if isinstance(id, int))
+
+
+def _named_templates(table: GgufTable) -> dict[str, str]:
+    """The chat templates that stand in the file beside the first, by name; transformers reads the first."""
+    begin = "tokenizer.chat_template."
+    texts = {key: text for key, text in table.metadata.items() if key.startswith(begin)}
+    return {key.removeprefix(begin): text for key, text in texts.items() if isinstance(text, str) and text}
+
+
+def _unused(gguf: Path, table: GgufTable, model: Any, unexpected: Collection[str]) -> list[str]:
     """The file's tensors that did not go into ``model`` and are not known extras or biases of zeros, sorted.
 
     ``unexpected`` is what transformers says of the newer architectures, by its own names; of the others it drops what
@@ -260,8 +280,6 @@ def _unused(gguf: Path, model: Any, unexpected: Collection[str]) -> list[str]:
 
     from melbo_app.engine.leftovers import EXTRAS_OF_GGUF
 
-    with gguf.open("rb") as file:
-        table = read_table(file, gguf.stat().st_size)
     architecture = str(table.metadata.get("general.architecture"))
     if is_gguf_arch_supported(architecture):
         return sorted(unexpected)

@@ -282,11 +282,15 @@ def _write_record(folder: Path, name: str, gguf: Path, sha256: str) -> None:
         "source_path": str(gguf),
         "transformers": version("transformers"),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "files": {file.name: file.stat().st_size for file in sorted(folder.iterdir())},
+        "files": {
+            file.relative_to(folder).as_posix(): file.stat().st_size
+            for file in sorted(folder.rglob("*"))
+            if file.is_file()
+        },
     }
     (folder / RECORD).write_text(json.dumps(record, indent=1), "utf-8")
-    for file in folder.iterdir():
-        _sync_file(file)
+    for path in folder.rglob("*"):  # several chat templates lie in a folder of their own
+        sync_folder(path) if path.is_dir() else _sync_file(path)
     sync_folder(folder)
     folder.chmod(0o755)
 

@@ -220,12 +220,14 @@ def test_everything_is_where_the_model_is():
     assert {batch.input_ids.dtype, batch.attention_mask.dtype} == {torch.int64}
 
 
-@pytest.mark.parametrize(("text", "begins"), [("hello", 1), ("<s>hello", 1), ("<s><s>hello", 2), ("hello<s>", 1)])
+@pytest.mark.parametrize(
+    ("text", "begins"),
+    [("hello", 1), ("<|im_start|>hello", 1), ("<|im_start|><|im_start|>hello", 2), ("hello<|im_start|>", 1)],
+)
 def test_the_mark_of_a_beginning_goes_in_once(text, begins):
     lm = tiny("llama")
-    lm.tokenizer.add_special_tokens({"bos_token": "<s>"})
-    mark = lm.tokenizer.bos_token_id
-    post = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", mark)])
+    mark = lm.tokenizer.convert_tokens_to_ids("<|im_start|>")
+    post = processors.TemplateProcessing(single="<|im_start|> $A", special_tokens=[("<|im_start|>", mark)])
     lm.tokenizer.backend_tokenizer.post_processor = post
     assert lm.tokenizer("hello")["input_ids"][0] == mark
     ids = tokens_in(lm, encoded(lm, text))

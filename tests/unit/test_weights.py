@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import namedtuple
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.numpy import load_file, save_file
 
 from melbo_app.engine import gguf as engine_gguf
+from melbo_app.engine.model import load
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library import file_hashes, weights
 from melbo_app.library.weights import cached, folder_hash, resolve
@@ -28,7 +30,13 @@ TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
 
 
 def write_gguf(
-    path: Path, architecture: str = "llama", without: str = "", parts: int = 0, value: float = 0.1, blocks: int = 1
+    path: Path,
+    architecture: str = "llama",
+    without: str = "",
+    parts: int = 0,
+    value: float = 0.1,
+    blocks: int = 1,
+    also: Callable[[GGUFWriter], None] = lambda writer: None,
 ) -> Path:
     """A llama, of one block as a rule, with random weights: Q8_0 products, float32 norms and embeddings."""
     random = np.random.default_rng(0)
@@ -53,6 +61,7 @@ def write_gguf(
     writer.add_bos_token_id(258)
     writer.add_eos_token_id(259)
     writer.add_chat_template(TEMPLATE)
+    also(writer)
     shapes: dict[str, tuple[int, int]] = {}
     for block in range(blocks):
         shapes |= {f"blk.{block}.attn_{part}.weight": (HIDDEN, HIDDEN) for part in ("q", "k", "v", "output")}
@@ -122,6 +131,18 @@ def test_a_gguf_file_becomes_float32_safetensors_with_tokenizer_template_and_ori
     assert folder.name == f"tiny-{files.weights_hash[:16]}"
     assert (files.name, files.is_hub) == ("tiny", False)
     assert any("Unpacking tiny" in line for line in lines)
+
+
+def test_every_end_and_every_template_of_a_gguf_file_is_taken_along(tmp_path: Path):
+    def say(writer: GGUFWriter) -> None:
+        writer.add_eot_token_id(261)
+        writer.add_uint32("tokenizer.ggml.eom_token_id", 260)
+        writer.add_string("tokenizer.chat_template.tool_use", TEMPLATE + "!")
+
+    files = resolve(str(write_gguf(tmp_path / "more.gguf", also=say)), tmp_path)
+    lm = load(files.path, files.name, files.weights_hash, "cpu", "float32")
+    assert lm.turn_end.tokens >= {259, 260, 261}
+    assert lm.tokenizer.chat_template == {"default": TEMPLATE, "tool_use": TEMPLATE + "!"}
 
 
 def test_a_gguf_file_is_converted_once_under_whatever_name_it_comes(
