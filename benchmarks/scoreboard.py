@@ -95,6 +95,7 @@ def measure(
     most: Annotated[int, typer.Option(help="Prompts of each set at most.")] = 99,
     out: Annotated[Path, typer.Option(help="Where the cells are kept.")] = OUT,
     cache: Annotated[Path, typer.Option(help="A cache of the benchmark's own.")] = Path("cache/scoreboard"),
+    busy: Annotated[bool, typer.Option("--busy", help="The machine does other work: seconds do not count.")] = False,
 ) -> None:
     """Measure the cells that are not there."""
     known = {_key(cell) for cell in _cells(out)}
@@ -109,7 +110,7 @@ def measure(
                         if bench is None:
                             bench = Workbench(Settings(model=model, cache_dir=cache))
                             bench.warm_up()
-                        cell = {"model": model, "set": kind, "prompt": text, "seed": seed, "part": part}
+                        cell = {"model": model, "set": kind, "prompt": text, "seed": seed, "part": part, "busy": busy}
                         began = time.perf_counter()
                         found = PARTS[part](bench, text, seed)
                         line = cell | {"seconds": round(time.perf_counter() - began, 1), **found}
@@ -198,13 +199,15 @@ def tables(out: Annotated[Path, typer.Option(help="Where the cells are kept.")] 
                 ]
                 if not rows:
                     continue
-                mean = {name: fmean(cell[name] for cell in rows) for name in FIGURES}
+                mean = {name: fmean(cell[name] for cell in rows) for name in FIGURES if name != "seconds"}
+                seconds = [cell["seconds"] for cell in rows if not cell.get("busy")]
+                took = f"{fmean(seconds):.0f}" if seconds else "–"
                 least = min(cell["lifted"] for cell in rows)
                 lifted = f"{mean['lifted']:.1f}, at least {least} ({mean['random_lifted']:.1f})" if refuses else "–"
                 print(
                     f"| {model} | {kind}, {'refused' if refuses else 'answered'} | {len(rows)} | {lifted} | "
                     f"{mean['behaviours']:.1f} | {mean['diversity']:.2f} ({mean['random_diversity']:.2f}) | "
-                    f"{mean['readable']:.0%} | {mean['seconds']:.0f} |"
+                    f"{mean['readable']:.0%} | {took} |"
                 )
     print("\n| model | prompt | seed | blocks | R (× median), budget | looks | lifted | behaviours | D (random) | s |")
     print("|---|---|---|---|---|---|---|---|---|---|")
@@ -214,7 +217,8 @@ def tables(out: Annotated[Path, typer.Option(help="Where the cells are kept.")] 
         print(
             f"| {_named(cell)} | {cell['seed']} | {source} → {target} | {cell['relative_radius']:.2g}, "
             f"{cell['effect_budget']:g} | {cell['looks']} | {lifted} | {cell['behaviours']} | "
-            f"{cell['diversity']:.2f} ({cell['random_diversity']:.2f}) | {cell['seconds']:.0f} |"
+            f"{cell['diversity']:.2f} ({cell['random_diversity']:.2f}) | "
+            f"{'–' if cell.get('busy') else round(cell['seconds'])} |"
         )
     print("\n| model | prompt | seed | press shows | train shows | best of the grid | at | regret: press, train |")
     print("|---|---|---|---|---|---|---|---|")

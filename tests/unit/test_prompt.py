@@ -222,7 +222,7 @@ def test_everything_is_where_the_model_is():
 
 @pytest.mark.parametrize(
     ("text", "begins"),
-    [("hello", 1), ("<|im_start|>hello", 1), ("<|im_start|><|im_start|>hello", 2), ("hello<|im_start|>", 1)],
+    [("hello", 1), ("MARKhello", 1), ("MARKMARKhello", 2), ("helloMARK", 1)],
 )
 def test_the_mark_of_a_beginning_goes_in_once(text, begins):
     lm = tiny("llama")
@@ -230,7 +230,7 @@ def test_the_mark_of_a_beginning_goes_in_once(text, begins):
     post = processors.TemplateProcessing(single="<|im_start|> $A", special_tokens=[("<|im_start|>", mark)])
     lm.tokenizer.backend_tokenizer.post_processor = post
     assert lm.tokenizer("hello")["input_ids"][0] == mark
-    ids = tokens_in(lm, encoded(lm, text))
+    ids = tokens_in(lm, encoded(lm, text.replace("MARK", "<|im_start|>")))
     assert ids[:begins] == [mark] * begins
     assert ids[begins] != mark
     assert lm.tokenizer.decode(ids).count("hello") == 1
