@@ -1,6 +1,7 @@
 """A loaded language model: weights, tokenizer, blocks, and what the machine runs them in."""
 
 import inspect
+import logging
 import math
 import re
 from dataclasses import dataclass
@@ -244,6 +245,8 @@ def _model(path: str, name: str, config: Any, where: torch.device, kind: torch.d
     method = quantised(config)
     if method and where.type != "cuda":
         unpack(config)
+    # a table of what is refused below, in a sentence
+    logging.getLogger("transformers.modeling_utils").setLevel(logging.ERROR)
     # what the file lacks would otherwise be made up at random, with no more than a warning
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         path,

@@ -72,6 +72,13 @@ def test_an_adapter_beside_a_model_computes_what_it_computes_apart(config, folde
     assert not any("lora" in name or "ia3" in name for name, _ in lm.model.named_parameters())
 
 
+def test_an_adapter_goes_into_weights_in_bfloat16(folder, tmp_path):
+    want = trained(folder, folder, LoraConfig(**LORA))
+    lm = LoadedModel(benches.settings(tmp_path, folder).model_copy(update={"dtype": "bfloat16"})).load()
+    assert {parameter.dtype for parameter in lm.model.parameters()} == {torch.bfloat16}
+    assert (logits(lm.model).float() - want).norm() < 0.2 * want.norm()
+
+
 def test_a_model_with_an_adapter_has_an_identity_of_its_own(folder, tmp_path):
     base = resolve(str(folder), tmp_path).weights_hash
     trained(folder, folder, LoraConfig(**LORA))
