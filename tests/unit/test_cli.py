@@ -906,6 +906,7 @@ def test_labels_are_set_listed_and_written(ask: Ask, bank, tmp_path):
     assert ask("labels").out == "a 1: pirate [fun, speech]\n"
     out = tmp_path / "labels.csv"
     assert ask("labels", "export", "--out", out, "--json").json == {"out": str(out)}
+    assert out.read_text("utf-8").splitlines()[0].startswith("\ufeffbank,")
     assert out.read_text("utf-8").splitlines()[0].endswith("tag:fun,tag:speech")
     assert "is there already" in ask("labels", "export", "--out", out).sentence
     assert ask("labels", "export", "--out", out, "--overwrite").code == 0
