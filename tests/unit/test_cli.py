@@ -20,6 +20,7 @@ import torch
 from benches import QUICK, StubEmbedder, settings, trained
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from tiny_models import BLOCKS
 
 from melbo_app.analysis.cusp import DETECTORS
 from melbo_app.analysis.flags import Flag
@@ -810,6 +811,24 @@ def test_a_bare_tensor_goes_out_and_comes_in(ask: Ask, bank, tmp_path):
     assert told["name"] == "bare" and told["radius"] == pytest.approx(6) and "block 1" in told["note"]
     told = ask("steer", "bare", "--prompt", "hello", "--max-new-tokens", 2, "--json").json
     assert len(told["completions"]) == 4
+
+
+def test_what_the_rows_of_a_file_are_is_asked_and_said(ask: Ask, bank, tmp_path):
+    rows = torch.randn(BLOCKS + 1, 2, 32, generator=torch.Generator().manual_seed(0))
+    torch.save(rows[:, 1], tmp_path / "states.pt")
+    words = ("banks", "import", tmp_path / "states.pt", "--source", 2)
+    assert ask(*words).sentence.startswith(f"rows: the file has {BLOCKS + 1} rows and the model {BLOCKS} blocks")
+    told = ask(*words, "--rows", "layers", "--json").json
+    assert told["vectors"] == 1 and "which is the output of block 1" in told["note"]
+    assert told["radius"] == pytest.approx(rows[2, 1].norm().item(), rel=1e-5)
+    assert ask(*words, "--rows", "vectors", "--name", "many", "--json").json["vectors"] == BLOCKS + 1
+    torch.save(rows, tmp_path / "places.pt")
+    words = ("banks", "import", tmp_path / "places.pt", "--source", 2, "--rows", "layers", "--position", -2)
+    assert ask(*words, "--json").json["radius"] == pytest.approx(rows[2, 0].norm().item(), rel=1e-5)
+    assert (
+        ask(*words[:5], "--name", "x", "--rows", "rows").sentence
+        == "rows: “rows” is not known. Choose layers or vectors."
+    )
 
 
 def test_a_control_vector_goes_out_with_its_command_and_comes_in_with_its_layer(ask: Ask, bank, tmp_path):
