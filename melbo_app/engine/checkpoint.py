@@ -16,7 +16,10 @@ MAX_DEPTH = 6
 MAX_PARTS = 20_000
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_REMEDY = "A file made with torch.save(vectors), where vectors is one float tensor [vectors, hidden size], can be read"
+_REMEDY = (
+    "A file made with torch.save(vectors), where vectors is one float tensor [vectors, hidden size] or a dict with one "
+    "for each layer, can be read"
+)
 # torch keeps the names that it takes from files in one set for all threads.
 _NAMES = threading.Lock()
 

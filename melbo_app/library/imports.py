@@ -81,6 +81,7 @@ def check_import(contents: Contents, hints: ImportHints) -> None:
 def imported_bank(file: str, name: str, format: Format, contents: Contents, hints: ImportHints) -> Bank:
     """The bank of a file that came without a record. Raises InputError for a fact that is missing or cannot be, or
     where it must be asked what the rows of the file are."""
+    named = None not in contents.layers
     contents = settled(contents, hints)
     if not hints.model:
         problem = "the file does not say which model its vectors were made for"
@@ -93,12 +94,13 @@ def imported_bank(file: str, name: str, format: Format, contents: Contents, hint
     vectors, about_radius = _scaled(_vectors(contents, hints), contents, hints.radius)
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
     radius = float(np.median(norms))
-    silent = "which says nothing about its vectors" if not contents.says else f"read as {format.title}"
+    silent = "whose rows are named by layer" if named else "which says nothing about its vectors"
+    silent = f"read as {format.title}" if contents.says else silent
     notes = [f"Imported from “{readable(file, 160)}”, {silent}.", *contents.says]
     whose = "as given" if hints.source is not None else "as the file says"
     notes.append(f"It was taken to be for the model “{hints.model}”.")
-    notes.append(f"The layer is {layer}, {whose}, {_where(layer, source, hints)}.")
     notes += [contents.taken] if contents.taken else []
+    notes.append(f"The layer is {layer}, {whose}, {_where(layer, source, hints)}.")
     if contents.counting and hints.counted is None:
         notes.append(f"That is an assumption: {contents.counting}")
     spread = norms.max() - norms.min() > 0.01 * radius

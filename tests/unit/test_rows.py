@@ -1,6 +1,7 @@
 """What the rows of a file are: asked where their shape does not say, and counted as the layers that they are."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from safetensors.numpy import save_file
 from melbo_app.errors import InputError
 from melbo_app.library.bank import Bank, ImportHints
 from melbo_app.library.banks import Banks
+from melbo_app.library.formats.format import Given
+from melbo_app.library.formats.known import OURS
 from melbo_app.library.formats.layer_name import layer_of
 
 BLOCKS, WIDTH = 6, 8
@@ -208,6 +211,7 @@ OTHER = table(1, 1)[0, 0]
         {"direction": torch.from_numpy(ROW), "coefficient": 4.0},
         {"vectors": ROW[None], "losses": torch.ones(30), "ids": torch.arange(3)},
         {"vector": torch.from_numpy(ROW).requires_grad_(), "name": "happy"},
+        {"mean_diff": ROW[None], "layers": [3], "scores": [0.5, 0.25]},
         [torch.from_numpy(ROW)],
         ROW.tolist(),
     ],
@@ -229,6 +233,19 @@ def test_a_single_row_in_safetensors_is_one_vector(take):
     assert np.array_equal(take({"v": ROW}, "x.safetensors", source=3).vectors, ROW[None])
     bank = take({"v": ROW[None], "ids": np.arange(3)}, "x.safetensors", source=3)
     assert "Not read of the file: “ids”" in bank.record.note
+
+
+def test_the_weights_of_a_model_are_refused_before_they_are_read(take, tmp_path):
+    weights = {f"model.layers.{k}.mlp.weight": np.ones((1000, 1000), np.float32) for k in range(2)}
+    save_file(weights, tmp_path / "model.safetensors")
+    given = Given("model.safetensors", (tmp_path / "model.safetensors").read_bytes())
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="no tensor “vectors”, and 2 others with two dimensions"):
+            OURS.read(given)
+        assert tracemalloc.get_traced_memory()[1] < 1.2 * len(given.data)  # what it is read from, and no tensor
+    finally:
+        tracemalloc.stop()
 
 
 BY_LAYER = {

@@ -42,6 +42,12 @@ def contents_of(value: Any) -> Contents:
     return Contents({None: table}, undecided=True)
 
 
+def one_table(count: int, shape: str) -> InputError:
+    """The refusal of a file of which it cannot be said which tensor holds the vectors."""
+    problem = f"it has no tensor “vectors”, and {count} others with {shape}"
+    return InputError(FIELD, problem, "It must hold one tensor of the shape [vectors, hidden size]")
+
+
 def _of_dict(entries: Mapping[Any, Any]) -> Contents:
     if isinstance(entries.get(_ACTIVATIONS), dict):
         kind = entries.get(_KIND, _BLOCK)
@@ -98,20 +104,23 @@ def _holds_rows(value: Any) -> bool:
     return isinstance(value, InputError) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
+def _is_table(value: Any) -> bool:
+    """Whether an array has more than one dimension, or a list something else in it than numbers."""
+    return value.ndim > 1 if isinstance(value, np.ndarray) else not isinstance(value[0], int | float)
+
+
 def _only(entries: Mapping[Any, Any]) -> Any:
     """The name of the entry that holds the vectors. Raises InputError where it is not one only."""
     if "vectors" in entries:
         return "vectors"
     nested = [key for key, one in entries.items() if isinstance(one, dict) and any(map(layer_of, one))]
     arrays = [key for key, one in entries.items() if _holds_rows(one) and not isinstance(one, InputError)]
-    tables = [key for key in arrays if not isinstance(entries[key], np.ndarray) or entries[key].ndim > 1]
+    tables = [key for key in arrays if _is_table(entries[key])]
     for found in (nested, tables, arrays):
         if len(found) == 1:
             return found[0]
     if tables or arrays:
-        shape = "two dimensions" if tables else "one dimension"
-        problem = f"it has no tensor “vectors”, and {len(tables or arrays)} others with {shape}"
-        raise InputError(FIELD, problem, "It must hold one tensor of the shape [vectors, hidden size]")
+        raise one_table(len(tables or arrays), "two dimensions" if tables else "one dimension")
     if refused := next((one for one in entries.values() if isinstance(one, InputError)), None):
         raise refused
     names = ", ".join(f"“{readable(str(key), 40)}”" for key in list(entries)[:_MOST_SAID])

@@ -7,8 +7,9 @@ import numpy as np
 
 from melbo_app.errors import InputError
 from melbo_app.library.bank import Bank, Header, read_header
-from melbo_app.library.formats.entries import contents_of
+from melbo_app.library.formats.entries import contents_of, one_table
 from melbo_app.library.formats.format import Contents, Given, Parcel
+from melbo_app.library.formats.layer_name import layer_of
 
 
 def read(given: Given) -> Contents:
@@ -19,7 +20,21 @@ def read(given: Given) -> Contents:
     if "melbo" in header.metadata:
         bank = Bank.read(stream, size)
         return Contents({bank.record.source: bank.vectors}, bank=bank)
-    return contents_of({name: _tensor(header, stream, name) for name in header.tensors})
+    wanted = _wanted(header)
+    return contents_of({name: _tensor(header, stream, name) if name in wanted else None for name in header.tensors})
+
+
+def _wanted(header: Header) -> list[str]:
+    """The tensors that hold vectors. Raises InputError where these are several tables, such as those of a model, before
+    any is read."""
+    if "vectors" in header.tensors:
+        return ["vectors"]
+    if layers := [name for name in header.tensors if layer_of(name)]:
+        return layers
+    tables = [name for name, entry in header.tensors.items() if len(entry.shape) > 1]
+    if len(tables) > 1:
+        raise one_table(len(tables), "two dimensions")
+    return tables or list(header.tensors)
 
 
 def _tensor(header: Header, stream: BinaryIO, name: str) -> np.ndarray | InputError:
