@@ -108,12 +108,20 @@ def import_bank(
         list[Path] | None,
         typer.Option("--beside", help="DCT's U or R, if it lies elsewhere.", parser=written_path),
     ] = None,
+    rows: Annotated[
+        str | None,
+        typer.Option("--rows", help="What the rows of a table are: layers (one for each) or vectors (of one block)."),
+    ] = None,
+    position: Annotated[
+        int | None,
+        typer.Option("--position", help="Which of several positions, below 0 from the end; default: the last."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Put a bank from a file on the shelf."""
     bank = Workbench(Settings()).import_bank(
         file, name, model=model, source=source, target=target, format=format, counted=counted, radius=radius,
-        beside=beside or (),
+        beside=beside or (), rows=rows, position=position,
     )  # fmt: skip
     record = bank.record
     line = f"{record.name}: {len(bank.vectors)} vectors, {_norms(bank)}."

@@ -1,52 +1,63 @@
-"""A single tensor or number in a PyTorch ``.pt`` file: read from strangers, written in the published MELBO layout."""
+"""What a PyTorch ``.pt`` file of vectors holds: read from strangers, written in the published MELBO layout."""
 
 import io
+import threading
 import zipfile
 from typing import Any
 
 import numpy as np
 import torch
 
+from melbo_app.engine.pickled_array import STAND_INS, PickledArray
 from melbo_app.errors import InputError
 
 MAX_MEMBERS = 1000
+MAX_DEPTH = 6
+MAX_PARTS = 20_000
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_REMEDY = "A file made with torch.save(vectors), where vectors is one float tensor [vectors, hidden size], can be read"
+_REMEDY = (
+    "A file made with torch.save(vectors), where vectors is one float tensor [vectors, hidden size] or a dict with one "
+    "for each layer, can be read"
+)
+# torch keeps the names that it takes from files in one set for all threads.
+_NAMES = threading.Lock()
+
+
+def read_value(data: bytes, max_elements: int) -> Any:
+    """What is in the bytes of an untrusted ``.pt`` file, as plain Python: float32 arrays for tensors and arrays in the
+    shape they have there, numbers, texts, None, and lists and dicts of these. An entry of another kind is there as an
+    InputError, which is not raised: a file may hold more than is read.
+
+    No code in the file is run. Raises InputError for what is not from torch.save, and for tensors of more than
+    ``max_elements`` numbers together.
+    """
+    return _Reader(len(data), max_elements).plain(_load(data))
 
 
 def read_tensor(data: bytes, max_elements: int) -> np.ndarray:
     """The bare float tensor in the bytes of an untrusted ``.pt`` file, as float32 in the shape it has there.
 
-    No code in the file is run. Raises InputError for everything but one dense float tensor of at most
-    ``max_elements`` numbers.
+    Raises InputError for everything but one dense float tensor of at most ``max_elements`` numbers.
     """
-    tensor = _load(data)
-    if not isinstance(tensor, torch.Tensor):
-        raise InputError("bank file", f"it holds a {type(tensor).__name__}, not a bare tensor", _REMEDY)
-    if tensor.dtype not in _FLOATS or tensor.layout != torch.strided or tensor.device.type != "cpu":
-        kind = str(tensor.dtype).removeprefix("torch.")
-        raise InputError("bank file", f"its tensor is of type {kind}, not a dense float tensor", _REMEDY)
-    # Counted before anything is copied: an expanded tensor of a few bytes can claim to be of any size.
-    if tensor.numel() > max_elements:
-        problem = f"its tensor has {tensor.numel():,} numbers"
-        raise InputError("bank file", problem, f"At most {max_elements:,} can be read")
-    if tensor.numel() * tensor.element_size() > len(data):
-        problem = f"its tensor has {tensor.numel():,} numbers, and the file {len(data):,} bytes"
-        raise InputError("bank file", problem, "Save a copy of it: torch.save(vectors.clone(), …)")
-    try:
-        return np.array(tensor.detach().to(torch.float32).contiguous().numpy())
-    except Exception as error:  # tensor subclasses that a file may still describe
-        raise InputError("bank file", "its tensor cannot be read as numbers", _REMEDY) from error
+    value = read_value(data, max_elements)
+    if isinstance(value, InputError):
+        raise value
+    if not isinstance(value, np.ndarray):
+        raise InputError("bank file", f"it holds a {type(value).__name__}, not a bare tensor", _REMEDY)
+    return value
 
 
 def read_number(data: bytes) -> float:
     """The bare number in the bytes of an untrusted ``.pt`` file. Raises InputError for everything else."""
-    value = _load(data)
-    if isinstance(value, torch.Tensor) and value.numel() == 1 and value.dtype in _FLOATS and value.device.type == "cpu":
+    value = read_value(data, 1)
+    if isinstance(value, InputError):
+        raise value
+    if isinstance(value, np.ndarray) and value.size == 1:
         value = value.item()
     if type(value) not in (int, float):
-        raise InputError("bank file", f"it holds a {type(value).__name__}, not a bare number", "Save R as a float")
+        kind = "tensor" if isinstance(value, np.ndarray) else type(value).__name__
+        raise InputError("bank file", f"it holds a {kind}, not a bare number", "Save R as a float")
     try:
         return float(value)
     except OverflowError as error:
@@ -67,11 +78,67 @@ def number_bytes(value: float) -> bytes:
     return stream.getvalue()
 
 
+class _Reader:
+    """From what torch loads to plain Python. What the same tensor or array stands for in several places is one array;
+    all together are no larger than the file, whatever it claims."""
+
+    def __init__(self, size: int, max_elements: int) -> None:
+        self._size, self._max_elements = size, max_elements
+        self._elements = self._bytes = self._parts = 0
+        self._known: dict[int, np.ndarray | InputError] = {}
+
+    def plain(self, value: Any, depth: int = 0) -> Any:
+        self._parts += 1
+        if self._parts > MAX_PARTS or depth > MAX_DEPTH:
+            raise InputError("bank file", "it has more parts than a file of vectors has", _REMEDY)
+        if isinstance(value, torch.Tensor | PickledArray):
+            if id(value) not in self._known:
+                self._known[id(value)] = self._array(value)
+            return self._known[id(value)]
+        if isinstance(value, dict):
+            return {key: self.plain(one, depth + 1) for key, one in value.items() if type(key) in (int, str)}
+        if type(value) in (list, tuple, torch.Size):
+            return [self.plain(one, depth + 1) for one in value]
+        if value is None or type(value) in (bool, int, float, str):
+            return value
+        return InputError("bank file", f"it holds a {type(value).__name__}, not a tensor", _REMEDY)
+
+    def _array(self, value: torch.Tensor | PickledArray) -> np.ndarray | InputError:
+        if isinstance(value, PickledArray):
+            held = value.array
+            if held is None or held.dtype.kind != "f":
+                kind = "nothing" if held is None else str(held.dtype)
+                return InputError("bank file", f"its array is of type {kind}, not of floats", _REMEDY)
+            self._count(held.size, held.nbytes)
+            with np.errstate(over="ignore"):  # becomes infinite, and is named where it is used
+                return np.array(held, dtype=np.float32, order="C")
+        if value.dtype not in _FLOATS or value.layout != torch.strided or value.device.type != "cpu":
+            kind = str(value.dtype).removeprefix("torch.")
+            return InputError("bank file", f"its tensor is of type {kind}, not a dense float tensor", _REMEDY)
+        # Counted before anything is copied: an expanded tensor of a few bytes can claim to be of any size.
+        self._count(value.numel(), value.numel() * value.element_size())
+        try:
+            return np.array(value.detach().to(torch.float32).contiguous().numpy())
+        except Exception:  # tensor subclasses that a file may still describe
+            return InputError("bank file", "its tensor cannot be read as numbers", _REMEDY)
+
+    def _count(self, elements: int, size: int) -> None:
+        self._elements += elements
+        self._bytes += size
+        if self._elements > self._max_elements:
+            problem = f"its tensor has {self._elements:,} numbers"
+            raise InputError("bank file", problem, f"At most {self._max_elements:,} can be read")
+        if self._bytes > self._size:
+            problem = f"its tensor has {self._elements:,} numbers, and the file {self._size:,} bytes"
+            raise InputError("bank file", problem, "Save a copy of it: torch.save(vectors.clone(), …)")
+
+
 def _load(data: bytes) -> Any:
     """What is in the file. Raises InputError where it is not what torch.save writes."""
     archive = _checked_archive(data)
     try:
-        return torch.load(archive, weights_only=True, map_location="cpu")
+        with _NAMES, torch.serialization.safe_globals(STAND_INS):
+            return torch.load(archive, weights_only=True, map_location="cpu")
     except Exception as error:  # a hostile pickle can make the reader raise anything
         problem = "it is damaged, or holds something else than a plain tensor; nothing in it was run"
         raise InputError("bank file", problem, _REMEDY) from error
@@ -84,7 +151,7 @@ def _checked_archive(data: bytes) -> io.BytesIO:
     Packed anew because torch has a reader of its own, which could find other members in the same bytes.
     """
     if data.count(b"PK\1\2") > MAX_MEMBERS:
-        raise InputError("bank file", "it has more members than torch.save writes for a tensor", _REMEDY)
+        raise InputError("bank file", "it has more members than a file of vectors has", _REMEDY)
     fresh = io.BytesIO()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(fresh, "w") as copy:

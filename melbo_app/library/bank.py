@@ -163,6 +163,8 @@ class ImportHints:
 
     ``source`` is the layer as the file's format counts it, and ``counted`` says how that is: by the "output" or the
     "input" of the block of that number; None: as is usual for the format. ``radius`` gives all vectors this norm.
+    ``rows`` says what the rows of a table are: one for each of the "layers", or "vectors" of one block. ``position`` is
+    the one to take of several, below 0 counted from the end; None: the last.
     """
 
     model: str | None = None
@@ -174,6 +176,8 @@ class ImportHints:
     median_norm: float | None = None
     counted: str | None = None
     radius: float | None = None
+    rows: str | None = None
+    position: int | None = None
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,8 @@ class Banks:
         name = self.check_import_name(path, name)
         found, contents = read_file(path, format, beside)
         check_width(contents, hints.hidden_size)
-        if contents.bank and (hints.radius is not None or hints.counted is not None):
+        said = (hints.radius, hints.counted, hints.rows, hints.position)
+        if contents.bank and any(one is not None for one in said):
             problem = "the file is one of ours, and says by itself what R and its source layer are"
             raise InputError(FIELD, problem, "Import it without them; a formula gives another R: scaled('bank', 8)")
         bank = contents.bank.renamed(name) if contents.bank else None

@@ -21,6 +21,7 @@ from melbo_app.library.banks import Banks
 from melbo_app.library.completions import Completions, KeptComparison
 from melbo_app.library.imports import reading
 from melbo_app.library.labels import Labels, LabelVersion
+from melbo_app.library.text_file import text_of
 
 FIELD = "bundle"
 FORMAT, VERSION = "melbo-bundle", 1
@@ -197,7 +198,9 @@ def _bank(name: str, data: bytes) -> Bank:
 
 def _lines(kind: type[Kept], data: bytes) -> list[Kept]:
     found = []
-    for number, line in enumerate(data.splitlines(), start=1):
+    # a text may hold other ends of lines
+    lines = text_of(data).removesuffix("\n").split("\n") if data else []
+    for number, line in enumerate(lines, start=1):
         try:
             one = kind.model_validate_json(line)
         except ValidationError as error:

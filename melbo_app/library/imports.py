@@ -17,33 +17,47 @@ from melbo_app.library.bank_vectors import FIELD, MAX_BYTES
 from melbo_app.library.formats import dct
 from melbo_app.library.formats.format import Contents, Format, Given, readable
 from melbo_app.library.formats.known import DCT, ENDINGS, READ, by_key, ending_of, format_of
+from melbo_app.library.formats.rows import check_rows, settled
 
 
 def read_file(path: Path, format: str | None = None, beside: Sequence[Path] = ()) -> tuple[Format, Contents]:
     """What is in ``path``, in the format of that key or in the one that it shows.
 
     ``beside`` are other files of the same vectors: U and R of a DCT file, which are also looked for in its folder.
-    Raises InputError and StorageError.
+    What the rows of the file are may be undecided yet (``formats/rows.py``). Raises InputError and StorageError.
     """
     wanted = by_key(format, READ) if format else None
     if wanted is None and ending_of(path.name) not in ENDINGS and path.is_dir():
         raise InputError(FIELD, f"“{path.name}” is a folder", f"Files that end in {', '.join(ENDINGS)} can be read")
     data = _bytes(path)
-    found = wanted or format_of(path.name, data[:8])
     others = {other.name: _bytes(other) for other in beside}
-    if found is DCT:
+    if wanted in (None, DCT) and dct.letter(path.name) == "V":
         for letter in "UR":
             name = dct.sibling(path.name, letter)
             if name and name not in others and (path.parent / name).is_file():
-                others[name] = _bytes(path.parent / name)
+                found_there = _bytes(path.parent / name)
+                if _belongs(letter, found_there, data):
+                    others[name] = found_there
+    given = Given(path.name, data, others)
+    found = wanted or format_of(given)
+    if beside and found is not DCT:
+        problem = f"“{readable(path.name, 160)}” is read as {found.title}, to which no other file belongs"
+        raise InputError(FIELD, problem, "Give it alone; only DCT's V, U and R belong together")
     assert found.read is not None
-    return found, found.read(Given(path.name, data, others))
+    return found, found.read(given)
 
 
 def source_of(contents: Contents, hints: ImportHints) -> int:
     """The block to whose output the vectors are added. Raises InputError where the file does not say, nor ``hints``."""
     layer = _layer_of(contents, hints.source)
-    source = layer - (_counted(contents, hints) == "input")
+    if layer < 0 and layer in contents.layers:
+        if hints.blocks is None:
+            problem = "the file counts layers from the end, and how many blocks the model has is not known"
+            raise InputError("model", problem, "Load that model, or give it with --model")
+        # the last of the blocks and the last of the hidden states are the same place
+        source = hints.blocks + layer - (hints.counted == "input")
+    else:
+        source = layer - (_counted(contents, hints) == "input")
     if source < 0:
         if layer < 0:
             raise InputError("source layer", f"there is no block {layer}", "Blocks are counted from 0")
@@ -53,13 +67,22 @@ def source_of(contents: Contents, hints: ImportHints) -> int:
 
 
 def check_import(contents: Contents, hints: ImportHints) -> None:
-    """Refuse what is missing or wrong whatever the model is. Raises InputError."""
+    """Refuse what is missing or wrong whatever the model is, which is not known yet. Raises InputError."""
+    check_rows(hints.rows)
+    if contents.undecided:
+        _layer_of(contents, hints.source)
+        _check_radius(hints.radius)
+        return
+    settled(contents, hints)
     source_of(contents, hints)
     _scaled(_vectors(contents, hints), contents, hints.radius)
 
 
 def imported_bank(file: str, name: str, format: Format, contents: Contents, hints: ImportHints) -> Bank:
-    """The bank of a file that came without a record. Raises InputError for a fact that is missing or cannot be."""
+    """The bank of a file that came without a record. Raises InputError for a fact that is missing or cannot be, or
+    where it must be asked what the rows of the file are."""
+    named = None not in contents.layers
+    contents = settled(contents, hints)
     if not hints.model:
         problem = "the file does not say which model its vectors were made for"
         raise InputError("model", problem, "Load that model, or give it with --model")
@@ -71,10 +94,12 @@ def imported_bank(file: str, name: str, format: Format, contents: Contents, hint
     vectors, about_radius = _scaled(_vectors(contents, hints), contents, hints.radius)
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
     radius = float(np.median(norms))
-    silent = "which says nothing about its vectors" if not contents.says else f"read as {format.title}"
+    silent = "whose rows are named by layer" if named else "which says nothing about its vectors"
+    silent = f"read as {format.title}" if contents.says else silent
     notes = [f"Imported from “{readable(file, 160)}”, {silent}.", *contents.says]
     whose = "as given" if hints.source is not None else "as the file says"
     notes.append(f"It was taken to be for the model “{hints.model}”.")
+    notes += [contents.taken] if contents.taken else []
     notes.append(f"The layer is {layer}, {whose}, {_where(layer, source, hints)}.")
     if contents.counting and hints.counted is None:
         notes.append(f"That is an assumption: {contents.counting}")
@@ -106,7 +131,7 @@ def imported_bank(file: str, name: str, format: Format, contents: Contents, hint
 def check_width(contents: Contents, hidden_size: int | None) -> None:
     """Refuse vectors of another length than the model's hidden size."""
     vectors = next(iter(contents.layers.values()))
-    width = vectors.shape[1]
+    width = vectors.shape[-1]
     if hidden_size is None or width == hidden_size:
         return
     problem = f"its vectors have {width} numbers each, the model's hidden size is {hidden_size}"
@@ -126,6 +151,15 @@ def reading(path: Path) -> Iterator[None]:
         raise InputError("file", f"there is no file “{path}”", "Check its name and folder") from error
     except OSError as error:
         raise StorageError(f"“{path}” could not be read ({error.strerror or error}).") from error
+
+
+def _belongs(letter: str, found_there: bytes, main: bytes) -> bool:
+    """Whether a file that has the name of a DCT file is one. One that cannot be read counts where ``main`` is a V: it
+    is named when it is read."""
+    try:
+        return dct.holds(letter, found_there)
+    except InputError:
+        return dct.holds("V", main)
 
 
 def _bytes(path: Path) -> bytes:
@@ -182,11 +216,15 @@ def _check_layers(source: int, hints: ImportHints) -> None:
         raise InputError("target layer", f"{hints.target} cannot be used", remedy)
 
 
+def _check_radius(radius: float | None) -> None:
+    if radius is not None and not 1e-6 < radius < 1e6:
+        raise InputError("R", f"{radius:g} cannot be used", "It must be above 0")
+
+
 def _scaled(vectors: np.ndarray, contents: Contents, radius: float | None) -> tuple[np.ndarray, str]:
     """The vectors with the R that a person or the file gives apart from them, and what that R is."""
     if radius is not None:
-        if not 1e-6 < radius < 1e6:
-            raise InputError("R", f"{radius:g} cannot be used", "It must be above 0")
+        _check_radius(radius)
         norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
         return (vectors * (radius / norms)).astype(np.float32), "as given; the directions are the file's"
     if contents.radius is not None:

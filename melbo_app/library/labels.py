@@ -1,7 +1,5 @@
 """Labels: what people say about single vectors, and the tables in which they take it along."""
 
-import csv
-import io
 import json
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
@@ -15,10 +13,10 @@ from sqlalchemy.orm import Session
 from melbo_app.errors import InputError
 from melbo_app.library.atomic import write_file
 from melbo_app.library.database import Database
+from melbo_app.library.spreadsheet import csv_bytes
 from melbo_app.library.tables import LabelRow, LabelVersionRow, TagRow
 
 MAX_NAME, MAX_TAG, MAX_NOTE, MAX_AUTHOR = 120, 40, 10_000, 80
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Label(BaseModel):
@@ -185,18 +183,17 @@ class Labels:
     def export(self, out: Path, *, overwrite: bool = False) -> Path:
         """Write every label to ``out``, a ``.csv`` or ``.jsonl`` file in UTF-8, with one column ``tag:…`` per tag.
 
-        Tags are 1 or 0 in CSV and true or false in JSONL. In CSV, a text that a spreadsheet would run as a formula
-        (beginning with = + - @ or a tab) gets an apostrophe in front. Raises InputError for another ending, or where
-        the file is there unless ``overwrite``; and StorageError.
+        Tags are 1 or 0 in CSV and true or false in JSONL. Raises InputError for another ending, or where the file is
+        there unless ``overwrite``; and StorageError.
         """
         ending = out.suffix.lower()
         if ending not in (".csv", ".jsonl"):
             raise InputError("file", f"labels cannot be written as “{out.name}”", "Its name must end in .csv or .jsonl")
         labels = self.all()
         tags = sorted({tag for label in labels for tag in label.tags})
-        text = _csv(labels, tags) if ending == ".csv" else _jsonl(labels, tags)
+        data = _csv(labels, tags) if ending == ".csv" else _jsonl(labels, tags)
         try:
-            write_file(out, text.encode(), overwrite=overwrite)
+            write_file(out, data, overwrite=overwrite)
         except FileExistsError as error:
             raise InputError(
                 "file", f"“{out}” is there already", "Choose another name, or allow overwriting"
@@ -286,24 +283,18 @@ def _facts(label: Label) -> dict[str, Any]:
     return label.model_dump(mode="json", include=set(_COLUMNS))
 
 
-def _csv(labels: list[Label], tags: list[str]) -> str:
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream)
-    writer.writerow([*_COLUMNS, *(f"tag:{tag}" for tag in tags)])
+def _csv(labels: list[Label], tags: list[str]) -> bytes:
+    rows: list[list[Any]] = [[*_COLUMNS, *(f"tag:{tag}" for tag in tags)]]
     for label in labels:
         facts = _facts(label)
-        writer.writerow([_cell(facts[column]) for column in _COLUMNS] + [int(tag in label.tags) for tag in tags])
-    return stream.getvalue()
+        rows.append([*(facts[column] for column in _COLUMNS), *(int(tag in label.tags) for tag in tags)])
+    return csv_bytes(rows)
 
 
-def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
-
-
-def _jsonl(labels: list[Label], tags: list[str]) -> str:
+def _jsonl(labels: list[Label], tags: list[str]) -> bytes:
     lines = []
     for label in labels:
         facts = _facts(label)
         line = {column: facts[column] for column in _COLUMNS} | {f"tag:{tag}": tag in label.tags for tag in tags}
         lines.append(json.dumps(line, ensure_ascii=False) + "\n")
-    return "".join(lines)
+    return "".join(lines).encode()

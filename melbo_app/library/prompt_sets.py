@@ -7,6 +7,7 @@ from typing import Any
 
 from melbo_app.errors import InputError
 from melbo_app.paths import written_path
+from melbo_app.library.text_file import text_of
 
 SHIPPED = ("refused", "everyday", "arithmetic", "code")
 MOST_PROMPTS = 200
@@ -74,7 +75,7 @@ def parse_prompts(data: bytes, name: str, *, jsonl: bool | None = None, shown: s
     if len(data) > MOST_BYTES:
         raise InputError(FIELD, f"{where} has {len(data):,} bytes", f"Use a file of at most {MOST_BYTES:,} bytes")
     try:
-        text = data.decode("utf-8-sig")
+        text = text_of(data)
     except UnicodeDecodeError as error:
         number = data[: error.start].count(b"\n") + 1
         raise InputError(FIELD, f"line {number} of {where} is not text in UTF-8", _LINES) from error

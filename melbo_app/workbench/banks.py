@@ -1,6 +1,7 @@
 """Use cases of the shelf."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from melbo_app.engine.prompt import Prompt
@@ -11,7 +12,8 @@ from melbo_app.library.bank import Bank, BankSummary, ImportHints
 from melbo_app.library.banks import check_name
 from melbo_app.library.completions import Comparison
 from melbo_app.library.formats import gguf
-from melbo_app.library.imports import check_import, read_file, source_of
+from melbo_app.library.formats.rows import settled
+from melbo_app.library.imports import check_import, check_width, read_file, source_of
 from melbo_app.library.model_catalogue import canonical
 from melbo_app.workbench.base import EXAMPLE
 from melbo_app.workbench.models import Models
@@ -44,29 +46,39 @@ class Shelf(Models):
         counted: str | None = None,
         radius: float | None = None,
         beside: Sequence[Path] = (),
+        rows: str | None = None,
+        position: int | None = None,
     ) -> Bank:
         """Put a bank from a file on the shelf. What the file does not say is taken from the arguments; a file that
         does not name its model is taken to be for ``model`` or, without it, for the loaded one.
 
         ``source`` is a layer as the file's format counts it: ``counted`` by the "output" or the "input" of its block,
         None: as is usual for ``format``. ``radius`` gives all vectors this norm. ``beside`` are files that belong to
-        it.
+        it. ``rows`` says what the rows of a table are: one for each of the "layers" (row k of a file with one more than
+        the model has blocks is the output of block k − 1), or "vectors" of one block; ``position`` is the one to take
+        of several, None: the last. Raises InputError("rows", …) where that must be asked.
         """
         self._banks.check_import_name(path, name)
         contents = read_file(path, format, beside)[1]
-        hints = ImportHints(source=source, target=target, counted=counted, radius=radius)
+        hints = ImportHints(
+            source=source, target=target, counted=counted, radius=radius, rows=rows, position=position
+        )  # fmt: skip
         if contents.bank is None:
             check_import(contents, hints)  # said at once: loading the model takes seconds, and would not help
             if model:
                 self.load_model(model)
             lm = self._model.get()
-            block = source_of(contents, hints)
+            hints = replace(
+                hints, model=self._model.spec, model_hash=lm.weights_hash, hidden_size=lm.hidden_size,
+                blocks=len(lm.blocks),
+            )  # fmt: skip
+            check_width(contents, lm.hidden_size)
+            block = source_of(settled(contents, hints), hints)
             # the norm is for the slider's second unit; a layer that does not exist is refused below
             inside = 0 <= block < len(lm.blocks) - 1
             prompt = Prompt(EXAMPLE.user, template=lm.usual_template)
             norm = self.median_norm([prompt], block) if inside else None
-            of_model = (self._model.spec, lm.weights_hash, lm.hidden_size, len(lm.blocks))
-            hints = ImportHints(*of_model, source, target, norm, counted, radius)
+            hints = replace(hints, median_norm=norm)
         return self._banks.import_file(path, name=name, hints=hints, format=format, beside=beside)
 
     def export_bank(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import steps
 from playwright.sync_api import Page, expect
+from safetensors.numpy import save_file
 
 from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks
@@ -122,6 +123,22 @@ def test_bare_tensor_comes_back_with_what_the_person_says(page: Page, tmp_path: 
     row = page.locator('#bank-table tr[data-key="bare"]')
     expect(row).to_contain_text("7 → ?")
     expect(page.locator("#bank-details")).to_contain_text("imported")
+
+
+def test_what_the_rows_are_is_asked_and_chosen(page: Page, app: Any, tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(31, 576)).astype(np.float32)
+    save_file({"states": rows}, tmp_path / "states.safetensors")
+    steps.tab(page, "Banks")
+    steps.fill(page, "bank-import-source", 13)
+    give(page, tmp_path / "states.safetensors", "hidden")
+    steps.refused(page, "Rows", "31 rows", "--rows layers")
+    steps.pick(page, "bank-import-rows", "layers: one for each")
+    page.locator("#bank-import").click()
+    expect(page.locator('#bank-table tr[data-key="hidden"]')).to_contain_text("12 → ?")
+    expect(page.locator("#bank-details")).to_contain_text("row k is the output of block k − 1")
+    [vector] = Banks(app.cache / "banks", app.cache / "none").load("hidden").vectors
+    assert np.array_equal(vector, rows[13])
+    expect(steps.field(page, "bank-import-rows")).to_have_value("asked where unclear")  # not said of the next file
 
 
 def test_control_vector_goes_out_with_its_command_and_comes_back(page: Page, app: Any, tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 import httpx
+import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, TextContent, Tool
+from safetensors.numpy import save_file
 
 from melbo_app.library.formats.known import FORMATS, READ
 from melbo_app.ui.verbs.library import ReadFormat, WrittenFormat
@@ -200,6 +202,16 @@ def test_one_vector_goes_out_as_a_control_vector_and_comes_back(client):
     assert (made.name, made.read_bytes()[:4]) == ("bomb-question-3.gguf", b"GGUF")
     told = client.predict(handle_file(made), name="from-gguf", api_name="/import_bank")
     assert (told["name"], told["vectors"], round(told["radius"], 3)) == ("from-gguf", 1, 6.0)
+
+
+def test_a_program_is_asked_what_the_rows_of_its_file_are(client, tmp_path):
+    rows = np.random.default_rng(0).normal(size=(31, 576)).astype(np.float32)
+    save_file({"states": rows}, tmp_path / "states.safetensors")
+    file = handle_file(tmp_path / "states.safetensors")
+    with pytest.raises(AppError, match="^rows: the file has 31 rows and the model 30 blocks"):
+        client.predict(file, name="states", source=13, api_name="/import_bank")
+    told = client.predict(file, name="states", source=13, rows="layers", api_name="/import_bank")
+    assert told["vectors"] == 1 and "which is the output of block 12" in told["note"]
 
 
 # --- MCP -------------------------------------------------------------------------------------------------------------

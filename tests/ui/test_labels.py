@@ -51,7 +51,7 @@ def test_label_is_on_the_card_in_the_downloads_and_after_a_reload(page: Page, tm
     expect(steps.chosen_cards(page)).to_have_count(2)  # the choice stays as it was
     assert cells(page, 5)[1:5] == ["plain list", "refusal, short", "★★★★", "gives tools, no steps"]
 
-    rows = list(csv.DictReader(exported(page, "csv", tmp_path).splitlines()))
+    rows = list(csv.DictReader(exported(page, "csv", tmp_path).removeprefix("\ufeff").splitlines()))
     row = next(row for row in rows if row["name"] == "plain list")
     assert (row["bank"], row["vector"], row["rating"]) == (steps.SAMPLE, "5", "4")
     assert (row["note"], row["tag:refusal"], row["tag:short"]) == ("gives tools, no steps", "1", "1")

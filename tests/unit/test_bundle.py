@@ -178,6 +178,13 @@ def changed_line(name, field, value):
     return lambda path: rewritten(path, change)
 
 
+def test_lines_that_an_editor_saved_with_a_byte_order_mark_are_read(bundle, other):
+    marked = ("labels.jsonl", "comparisons.jsonl", "bundle.json")
+    rewritten(bundle, lambda files: files | {name: b"\xef\xbb\xbf" + files[name] for name in marked})
+    told = other.import_bundle(bundle)
+    assert (len(told.banks), told.labels, told.comparisons) == (1, 3, 2)
+
+
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [

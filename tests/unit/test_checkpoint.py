@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from melbo_app.engine.checkpoint import read_tensor, tensor_bytes
+from melbo_app.engine.checkpoint import read_number, read_tensor, read_value, tensor_bytes
 from melbo_app.errors import InputError
 
 VECTORS = np.array([[3, 4, 0], [0, 3, -4]], dtype=np.float32)
@@ -116,6 +116,74 @@ def test_a_tensor_that_claims_any_size_allocates_nothing():
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
     finally:
         tracemalloc.stop()
+
+
+def within_itself() -> list:
+    rows: list = [torch.zeros(2)]
+    rows.append(rows)
+    return rows
+
+
+def many_times_the_same() -> list:
+    parts: list = [torch.zeros(2)]
+    for _ in range(4):
+        parts = [parts] * 100
+    return parts
+
+
+class Claim:
+    """An array of numpy that says to be larger than its bytes."""
+
+    def __reduce__(self):
+        whole = np.zeros(1, np.float32).__reduce__()
+        return whole[0], whole[1], (1, (1 << 40,), np.dtype("f4"), False, b"1234")
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (within_itself(), "more parts"),
+        (many_times_the_same(), "more parts"),
+        ([torch.zeros(1).expand(1 << 12, k + 1) for k in range(50)], "and the file .* bytes"),
+        (Claim(), "nothing in it was run"),
+        (np.array([{}], dtype=object), "nothing in it was run"),
+        (np.array(["words"]), "nothing in it was run"),
+    ],
+    ids=["within itself", "many times the same", "one storage", "a claim of numpy's", "objects", "texts"],
+)
+def test_what_is_larger_than_its_file_is_refused(value, sentence):
+    data = saved(value)
+    read_refused = pytest.raises(InputError, match=sentence)
+    with read_refused:
+        read_value(data, 1 << 28)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError):
+            read_value(data, 1 << 28)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_arrays_and_numbers_of_numpy_are_read_without_numpys_unpickling():
+    for kind in ("<f4", ">f4", "<f2", "<f8"):
+        value = read_value(saved({np.int64(3): VECTORS.astype(kind), "T": np.asfortranarray(VECTORS)}), 100)
+        assert value[3].dtype == np.float32 and value[3].tolist() == value["T"].tolist() == VECTORS.tolist()
+    assert read_number(saved(np.float64(8.5))) == read_number(saved(np.float32(8.5))) == 8.5
+    with pytest.raises(Exception, match="numpy"):  # the names are taken from the file for that moment only
+        torch.load(io.BytesIO(saved(VECTORS)), weights_only=True)
+
+
+def test_an_entry_that_cannot_be_read_does_not_hide_the_others():
+    value = read_value(saved({"a": torch.tensor(VECTORS), "b": torch.arange(3), "c": {1, 2}}), 100)
+    assert value["a"].tolist() == VECTORS.tolist()
+    assert "int64" in str(value["b"]) and "holds a set" in str(value["c"])
+
+
+def test_a_tensor_that_is_there_twice_is_one():
+    row = torch.tensor(VECTORS[0])
+    value = read_value(saved(dict.fromkeys(range(500), row)), 1000)
+    assert value[0] is value[499]
 
 
 def test_a_tensor_larger_than_its_storage_is_refused_instead_of_showing_what_lies_in_the_memory():

@@ -20,6 +20,7 @@ import torch
 from benches import QUICK, StubEmbedder, settings, trained
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from tiny_models import BLOCKS
 
 from melbo_app.analysis.cusp import DETECTORS
 from melbo_app.analysis.flags import Flag
@@ -834,6 +835,24 @@ def test_a_bare_tensor_goes_out_and_comes_in(ask: Ask, bank, tmp_path):
     assert len(told["completions"]) == 4
 
 
+def test_what_the_rows_of_a_file_are_is_asked_and_said(ask: Ask, bank, tmp_path):
+    rows = torch.randn(BLOCKS + 1, 2, 32, generator=torch.Generator().manual_seed(0))
+    torch.save(rows[:, 1], tmp_path / "states.pt")
+    words = ("banks", "import", tmp_path / "states.pt", "--source", 2)
+    assert ask(*words).sentence.startswith(f"rows: the file has {BLOCKS + 1} rows and the model {BLOCKS} blocks")
+    told = ask(*words, "--rows", "layers", "--json").json
+    assert told["vectors"] == 1 and "which is the output of block 1" in told["note"]
+    assert told["radius"] == pytest.approx(rows[2, 1].norm().item(), rel=1e-5)
+    assert ask(*words, "--rows", "vectors", "--name", "many", "--json").json["vectors"] == BLOCKS + 1
+    torch.save(rows, tmp_path / "places.pt")
+    words = ("banks", "import", tmp_path / "places.pt", "--source", 2, "--rows", "layers", "--position", -2)
+    assert ask(*words, "--json").json["radius"] == pytest.approx(rows[2, 0].norm().item(), rel=1e-5)
+    assert (
+        ask(*words[:5], "--name", "x", "--rows", "rows").sentence
+        == "rows: “rows” is not known. Choose layers or vectors."
+    )
+
+
 def test_a_control_vector_goes_out_with_its_command_and_comes_in_with_its_layer(ask: Ask, bank, tmp_path):
     out = tmp_path / "pirate.gguf"
     refused = ask("banks", "export", "a", "--out", out).sentence
@@ -928,6 +947,7 @@ def test_labels_are_set_listed_and_written(ask: Ask, bank, tmp_path):
     assert ask("labels").out == "a 1: pirate [fun, speech]\n"
     out = tmp_path / "labels.csv"
     assert ask("labels", "export", "--out", out, "--json").json == {"out": str(out)}
+    assert out.read_text("utf-8").splitlines()[0].startswith("\ufeffbank,")
     assert out.read_text("utf-8").splitlines()[0].endswith("tag:fun,tag:speech")
     assert "is there already" in ask("labels", "export", "--out", out).sentence
     assert ask("labels", "export", "--out", out, "--overwrite").code == 0

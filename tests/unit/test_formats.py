@@ -24,7 +24,7 @@ from melbo_app.errors import InputError, StorageError
 from melbo_app.library.bank import Bank, BankRecord, EffectRecord, ImportHints, PromptRecord
 from melbo_app.library.banks import Banks
 from melbo_app.library.formats import card, gguf
-from melbo_app.library.formats.format import Parcel
+from melbo_app.library.formats.format import Given, Parcel
 from melbo_app.library.formats.known import DCT, FORMATS, GGUF, MELBO, OURS, SNIPPET, SVEC, format_of
 from melbo_app.library.labels import Label
 
@@ -116,15 +116,22 @@ def test_a_bank_that_went_out_and_came_back_steers_the_same(banks, lm, tmp_path,
         assert np.allclose(again.output_directions, whole.output_directions)
 
 
+def saved(value) -> bytes:
+    stream = io.BytesIO()
+    torch.save(value, stream)
+    return stream.getvalue()
+
+
 def test_every_format_that_is_read_is_recognised_in_what_it_writes():
     for format in FORMATS:
         if format.read and format is not DCT:
             data = format.write(Parcel(card.single(bank(), 0), "x"))
-            assert format_of("x" + format.writes[0], data[:8]) is format
-    assert format_of("run_3_V.pt", b"PK\3\4") is DCT and format_of("V_deepseek_16.pt", b"PK\3\4") is DCT
-    assert format_of("header of 123 bytes.safetensors", b"{" + bytes(7)) is OURS
-    assert format_of("any.name", b"GGUF\3\0\0\0") is GGUF
-    assert format_of("Valid.pt", b"PK\3\4") is MELBO
+            assert format_of(Given("x" + format.writes[0], data)) is format
+    columns = saved(torch.eye(WIDTH)[:, :3])
+    assert format_of(Given("run_3_V.pt", columns)) is DCT and format_of(Given("V_deepseek_16.pt", columns)) is DCT
+    assert format_of(Given("header of 123 bytes.safetensors", b"{" + bytes(7))) is OURS
+    assert format_of(Given("any.name", b"GGUF\3\0\0\0")) is GGUF
+    assert format_of(Given("Valid.pt", b"PK\3\4")) is MELBO
 
 
 # --- GGUF ------------------------------------------------------------------------------------------------------------
@@ -316,7 +323,7 @@ def test_dct_says_what_is_wrong(banks, tmp_path):
     hints = ImportHints(**(HINTS.__dict__ | {"source": 1, "radius": 2.0}))
     assert len(banks.import_file(renamed, name="dct", hints=hints, format="dct").vectors) == 5
     for value, sentence in {
-        (3.0,): "^bank file: it holds a tuple, not a bare number",
+        (3.0,): "^bank file: it holds a list, not a bare number",
         -1.0: "^R: the R file says -1",
     }.items():
         torch.save(torch.eye(WIDTH), tmp_path / "again_V.pt")

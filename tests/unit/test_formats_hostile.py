@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from melbo_app.errors import InputError
-from melbo_app.library.bank import Bank, BankRecord
+from melbo_app.library.bank import Bank, BankRecord, ImportHints
 from melbo_app.library.formats import card
 from melbo_app.library.formats.format import Contents, Format, Given, Parcel
 from melbo_app.library.formats.known import DCT, FORMATS, GGUF, MELBO, OURS, SVEC
+from melbo_app.library.formats.rows import settled
 
 WIDTH = 8
 ROWS = np.random.default_rng(0).normal(size=(2, WIDTH)).astype(np.float32)
@@ -38,12 +39,19 @@ def dct_files() -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+def dict_of_layers() -> bytes:
+    stream = io.BytesIO()
+    rows = {"layer_1": torch.from_numpy(ROWS[0]), 2: ROWS[1], "layer": np.int64(1), "note": ["x", None]}
+    torch.save(rows, stream)
+    return stream.getvalue()
+
+
 VALID = {
     format.key: {f"x{format.writes[0]}": format.write(Parcel(bank, "x"))}
     for format, bank in ((OURS, BANK), (MELBO, BANK), (GGUF, card.single(BANK, 0)), (SVEC, card.single(BANK, 0)))
-} | {DCT.key: dct_files()}
+} | {DCT.key: dct_files(), "melbo, a dict": {"x.pt": dict_of_layers()}}
 MAIN = {key: next(name for name in files if name in ("x_V.pt", f"x{name[1:]}")) for key, files in VALID.items()}
-READ = {format.key: format for format in FORMATS if format.read}
+READ = {format.key: format for format in FORMATS if format.read} | {"melbo, a dict": MELBO}
 
 HUGE = [struct.pack("<Q", number) for number in (0, 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1)]
 WORDS = [
@@ -88,7 +96,7 @@ def read(format: Format, files: dict[str, bytes], main: str) -> Contents | Input
     assert format.read is not None
     given = Given(main, files[main], {name: data for name, data in files.items() if name != main})
     try:
-        found = format.read(given)
+        found = settled(format.read(given), ImportHints(blocks=12, source=1))
     except InputError as error:
         refused = error
     else:
@@ -129,14 +137,14 @@ def test_the_files_that_are_changed_below_can_be_read(key):
     assert np.allclose(next(iter(found.layers.values()))[0], ROWS[0], atol=1e-6)
 
 
-# 10,000 in all; the seeds are fixed by the profile in conftest.py.
-CASES = {"safetensors": 2500, "gguf": 3000, "svec": 2500, "melbo": 1000, "dct": 1000}
+# 11,000 in all; the seeds are fixed by the profile in conftest.py.
+CASES = {"safetensors": 2500, "gguf": 3000, "svec": 2500, "melbo": 1000, "dct": 1000, "melbo, a dict": 1000}
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("key", CASES)
 def test_any_file_is_vectors_or_an_input_error(key):
-    files, torch_file = VALID[key], key in ("melbo", "dct")
+    files, torch_file = VALID[key], key in ("melbo", "dct", "melbo, a dict")
     seen = {Contents: 0, InputError: 0}
 
     @settings(max_examples=CASES[key])

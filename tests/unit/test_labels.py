@@ -5,8 +5,10 @@ import errno
 import itertools
 import json
 import os
+import re
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -178,13 +180,31 @@ def test_a_csv_export_has_one_column_per_tag(labels, tmp_path):
     first = save(labels, 0, name="Grüße, “du”", tags=["food", "list"], rating=4, note='two\nlines, "quoted"')
     save(labels, 3, tags=["list"])
     out = labels.export(tmp_path / "labels.csv")
-    with open(out, encoding="utf-8", newline="") as stream:
+    with open(out, encoding="utf-8-sig", newline="") as stream:
         header, *rows = list(csv.reader(stream))
     assert header == ["bank", "bank_hash", "vector", "name", "rating", "note", "updated", "tag:food", "tag:list"]
     assert rows[0][:6] == ["first", "h1", "0", "Grüße, “du”", "4", 'two\nlines, "quoted"']
     assert datetime.fromisoformat(rows[0][6]) == first.updated
     assert [row[7:] for row in rows] == [["1", "1"], ["0", "1"]]
     assert rows[1][2:6] == ["3", "", "", ""]
+
+
+def test_a_csv_export_is_shown_by_excel_as_it_was_written(labels, tmp_path):
+    save(labels, 0, name="été")
+    data = labels.export(tmp_path / "labels.csv").read_bytes()
+    # without a mark Excel takes the system's old encoding, in which this would be “Ã©tÃ©”
+    assert data.startswith(b"\xef\xbb\xbfbank,") and "été".encode() in data and data.count(b"\xef\xbb\xbf") == 1
+    assert not labels.export(tmp_path / "labels.jsonl").read_bytes().startswith(b"\xef\xbb\xbf")
+
+
+def test_csv_is_written_in_one_place_only():
+    package = Path(__file__).parents[2] / "melbo_app"
+    using = [
+        path.name
+        for path in package.rglob("*.py")
+        if re.search(r"^(import|from) csv|to_csv", path.read_text("utf-8"), re.M)
+    ]
+    assert using == ["spreadsheet.py"]
 
 
 def test_a_jsonl_export_has_one_key_per_tag(labels, tmp_path):
@@ -208,14 +228,17 @@ def test_a_jsonl_export_has_one_key_per_tag(labels, tmp_path):
 @pytest.mark.parametrize("start", ["=", "+", "-", "@"])
 def test_no_cell_of_a_csv_export_is_a_formula(labels, tmp_path, start):
     save(labels, bank=f"{start}b", name=f"{start}cmd()", tags=[f"{start}t"], note=f"{start}n")
-    with open(labels.export(tmp_path / "labels.csv"), encoding="utf-8", newline="") as stream:
+    with open(labels.export(tmp_path / "labels.csv"), encoding="utf-8-sig", newline="") as stream:
         header, row = list(csv.reader(stream))
     assert (row[0], row[3], row[5]) == (f"'{start}b", f"'{start}cmd()", f"'{start}n")
     assert not [cell for cell in header + row if cell.startswith(("=", "+", "-", "@"))]
 
 
 def test_an_export_without_labels_has_its_header_only(labels, tmp_path):
-    assert labels.export(tmp_path / "l.csv").read_bytes() == b"bank,bank_hash,vector,name,rating,note,updated\r\n"
+    assert (
+        labels.export(tmp_path / "l.csv").read_bytes()
+        == b"\xef\xbb\xbfbank,bank_hash,vector,name,rating,note,updated\r\n"
+    )
     assert labels.export(tmp_path / "l.jsonl").read_bytes() == b""
 
 

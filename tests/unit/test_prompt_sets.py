@@ -1,5 +1,6 @@
 """Sets of prompts: those that ship, and files of people."""
 
+import codecs
 import json
 from collections import Counter
 from pathlib import Path
@@ -46,6 +47,17 @@ def test_jsonl_says_the_groups_and_is_known_by_its_ending_or_its_first_brace(tmp
     assert SETS.read(str(other)) == wanted
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("text", ["été?\r\nTwo?", '{"prompt": "été?"}\n{"prompt": "Two?"}'])
+def test_a_file_is_read_by_its_byte_order_mark(encoding, text):
+    assert [one.text for one in parse_prompts(text.encode(encoding), "mine")] == ["été?", "Two?"]
+
+
+def test_files_with_marks_can_be_put_one_after_the_other():
+    data = b"".join(f'{{"prompt": "{word}"}}\n'.encode("utf-8-sig") for word in ("été?", "Two?"))
+    assert [one.text for one in parse_prompts(data, "mine")] == ["été?", "Two?"]
+
+
 def test_lines_end_at_line_feeds_alone():
     assert [one.text for one in parse_prompts("a\u2028b\x0bc\nd".encode(), "mine")] == ["a\u2028b\x0bc", "d"]
 
@@ -56,7 +68,8 @@ def test_lines_end_at_line_feeds_alone():
         (b"", "prompts: “mine” is empty."),
         (b"\xef\xbb\xbf \n\r\n", "prompts: “mine” is empty."),
         (b"one\ntwo\n\xff\xfe\x00", "prompts: line 3 of “mine” is not text in UTF-8."),
-        ("one".encode("utf-16"), "prompts: line 1 of “mine” is not text in UTF-8."),
+        ("one".encode("utf-16-le"), "prompts: line 1 of “mine” holds a character that is not text."),
+        (codecs.BOM_UTF16_LE + b"\0\xd8", "prompts: line 1 of “mine” is not text in UTF-8."),
         (b"one\n\x7fELF\x00\x01", "prompts: line 2 of “mine” holds a character that is not text."),
         (b'{"prompt": "a"}\n{"prompt": ', "prompts: line 2 of “mine” is not JSON."),
         (b'{"prompt": "a"}\n\n["a"]', "prompts: line 3 of “mine” is not a JSON object."),

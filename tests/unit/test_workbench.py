@@ -282,6 +282,22 @@ def test_one_vector_of_a_bank_goes_out_in_our_own_format_with_its_formula(bench,
         bench.export_bank("a", tmp_path / "none.pt", radius=0)
 
 
+def test_a_file_of_hidden_states_is_asked_about_once_the_model_says_how_many_blocks_it_has(bench, tmp_path):
+    rows = np.random.default_rng(1).normal(size=(BLOCKS + 1, 32)).astype(np.float32)
+    torch.save(torch.from_numpy(rows), tmp_path / "states.pt")
+    with pytest.raises(InputError) as refused:
+        bench.import_bank(tmp_path / "states.pt", rows="columns", source=2)
+    assert refused.value.field == "rows" and not bench.model_state().loaded
+    with pytest.raises(InputError) as refused:
+        bench.import_bank(tmp_path / "states.pt", source=2)
+    assert refused.value.field == "rows" and "--rows layers" in refused.value.remedy and bench.banks() == []
+    made = bench.import_bank(tmp_path / "states.pt", source=2, rows="layers")
+    assert made.record.source == 1 and np.array_equal(made.vectors, rows[2:3]) and made.record.median_norm
+    torch.save(torch.from_numpy(rows[:, None].repeat(3, 1) * np.float32([[1], [2], [3]])), tmp_path / "places.pt")
+    made = bench.import_bank(tmp_path / "places.pt", source=2, rows="layers", position=1)
+    assert made.record.source == 1 and np.array_equal(made.vectors, 2 * rows[2:3])
+
+
 def test_a_bank_from_elsewhere_for_another_model_loads_it(bench, tmp_path, other_folder):
     made = bench.import_bank(foreign(tmp_path, ".pt"), "b", model=str(other_folder), source=1, target=2)
     assert bench.model_state().name == "other"
@@ -536,7 +552,7 @@ def test_labels_are_kept_found_and_written(bench, bank, tmp_path):
         (True, False, True),
         (False, True, False),
     ]
-    header, first, _second = bench.export_labels(tmp_path / "x.csv").read_text("utf-8").splitlines()
+    header, first, _second = bench.export_labels(tmp_path / "x.csv").read_text("utf-8-sig").splitlines()
     assert header.endswith("tag:fun,tag:refusal,tag:speech") and first.endswith("1,0,1")
     with pytest.raises(InputError, match="is there already"):
         bench.export_labels(tmp_path / "x.csv")

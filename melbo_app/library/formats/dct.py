@@ -1,8 +1,10 @@
 """Deep causal transcoding as published: V and U as bare tensors [hidden size, vectors], unit columns, R as a float.
 
 They are three files whose names differ in one letter: ``run_V.pt``, ``run_U.pt``, ``run_R.pt``, or ``V_run.pt`` and so
-on. V is trained at the *input* of block s, which is the output of block s − 1; the demonstrations add it to the output
-of block s all the same.
+on. Other files have such names too (``vectors_R_9.pt``), so what is in them decides.
+
+V is trained at the *input* of block s, which is the output of block s − 1; the demonstrations add it to the output of
+block s all the same.
 """
 
 import io
@@ -16,6 +18,8 @@ from melbo_app.library.bank_vectors import FIELD, MAX_ELEMENTS, check_vectors
 from melbo_app.library.formats.format import Contents, Given, Parcel
 
 _LETTER = re.compile(r"(?P<before>(?:^|.*_))(?P<letter>[VUR])(?P<after>(?:_.*)?\.(?:pt|pth|bin))", re.DOTALL)
+# How far from 1 a column's length may be: as far as bfloat16 rounds.
+_UNIT = 0.02
 _COUNTING = (
     "DCT is trained at the input of the block that it names, though its demonstrations add the vectors to that block's "
     "output; for those, import it as counted by output."
@@ -34,15 +38,43 @@ def sibling(name: str, wanted: str) -> str | None:
     return f"{found['before']}{wanted}{found['after']}" if found else None
 
 
+def is_one_of_three(given: Given) -> bool:
+    """Whether a file is V, U or R of DCT: by its name, and by what is in it. Raises InputError for a damaged file."""
+    named = letter(given.name)
+    if named is None:
+        return False
+    if holds(named, given.data):
+        return True
+    # V of a run that did not make its columns 1 long is known by R beside it
+    return named == "V" and (data := _beside(given, "R")) is not None and holds("R", data)
+
+
+def holds(wanted: str, data: bytes) -> bool:
+    """Whether a file holds what that of the letter ``wanted`` does: V and U columns of length 1, R no vectors.
+
+    Raises InputError for a damaged file.
+    """
+    from melbo_app.engine.checkpoint import read_value  # torch takes seconds to import
+
+    value = read_value(data, MAX_ELEMENTS)
+    if wanted == "R":
+        several = isinstance(value, np.ndarray) and value.size > 1
+        return not (several or isinstance(value, dict) or (isinstance(value, list) and len(value) > 1))
+    return isinstance(value, np.ndarray) and _has_unit_columns(value)
+
+
 def read(given: Given) -> Contents:
     """The columns of V, with those of U and with R where their files came along."""
-    from melbo_app.engine.checkpoint import read_number, read_tensor  # torch takes seconds to import
+    from melbo_app.engine.checkpoint import read_number, read_tensor
 
-    if letter(given.name) in ("U", "R"):
+    if letter(given.name) in ("U", "R") and is_one_of_three(given):
         problem = f"“{given.name}” belongs to a V file, which holds the vectors"
         raise InputError(FIELD, problem, f"Import “{sibling(given.name, 'V')}”, with this one beside it")
-    vectors = check_vectors(_columns(read_tensor(given.data, MAX_ELEMENTS)))
+    table = read_tensor(given.data, MAX_ELEMENTS)
     says, outputs, radius = [], None, None
+    # Columns of another length may be anything, as rows of a table without a name may be.
+    undecided = table.ndim == 2 and not _has_unit_columns(table) and not given.beside
+    vectors = _columns(table) if undecided else check_vectors(_columns(table))
     if (data := _beside(given, "U")) is not None:
         outputs = _columns(read_tensor(data, MAX_ELEMENTS))[: len(vectors)]
         if outputs.shape != vectors.shape:
@@ -54,7 +86,7 @@ def read(given: Given) -> Contents:
         if not 1e-6 < radius < 1e6:
             raise InputError("R", f"the R file says {radius:g}", "It must be above 0")
         says.append(f"R came along: {radius:.4g}.")
-    return Contents({None: vectors}, "input", _COUNTING, radius, True, outputs, tuple(says))
+    return Contents({None: vectors}, "input", _COUNTING, radius, True, outputs, tuple(says), undecided=undecided)
 
 
 def write(parcel: Parcel) -> bytes:
@@ -75,6 +107,14 @@ def write(parcel: Parcel) -> bytes:
         for name, data in files.items():  # a fixed date: the same bank gives the same bytes
             archive.writestr(zipfile.ZipInfo(f"{parcel.stem}_{name}.pt"), data)
     return stream.getvalue()
+
+
+def _has_unit_columns(table: np.ndarray) -> bool:
+    if table.ndim != 2 or table.size == 0:
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        norms = np.linalg.norm(table.astype(np.float64), axis=0)
+    return bool(np.all(np.abs(norms - 1) < _UNIT))
 
 
 def _columns(table: np.ndarray) -> np.ndarray:

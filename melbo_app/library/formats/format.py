@@ -31,6 +31,9 @@ class Contents:
     how the format counts layers, and ``counting`` says why in a sentence where that could be seen otherwise. ``radius``
     is an R that stands apart from the vectors, which are then ``directions``; without it a person must give it.
     ``says`` is what else the file says, as sentences. A ``bank`` is complete: nothing has to be asked.
+
+    Where ``undecided``, the arrays may have other shapes, and ``rows.py`` makes [V, d] of them or asks what their rows
+    are; ``taken`` then says as what they were taken.
     """
 
     layers: Mapping[int | None, np.ndarray]
@@ -41,6 +44,8 @@ class Contents:
     output_directions: np.ndarray | None = None
     says: tuple[str, ...] = ()
     bank: Bank | None = None
+    undecided: bool = False
+    taken: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from melbo_app.errors import InputError
 from melbo_app.library.bank_vectors import FIELD
 from melbo_app.library.formats import card, dct, gguf, melbo, safetensors, snippet, svec
-from melbo_app.library.formats.format import Format
+from melbo_app.library.formats.format import Format, Given
 
 _PT = (".pt", ".pth", ".bin")
 _ZIP = b"PK\3\4"
@@ -13,7 +13,7 @@ OURS = Format(
 )
 MELBO = Format("melbo", "published MELBO", (".pt",), melbo.write, _PT, _ZIP, melbo.read)
 GGUF = Format("gguf", "GGUF control vector", (".gguf",), gguf.write, (".gguf",), b"GGUF", gguf.read)
-SVEC = Format("svec", "svec", (".svec",), svec.write, (".svec",), read=svec.read)
+SVEC = Format("svec", "svec", (".svec",), svec.write, (".svec", ".json"), read=svec.read)
 SNIPPET = Format("steering-vectors", "steering-vectors snippet", (".py",), snippet.write)
 FOLDER = Format("folder", "folder with a model card", (".zip", ""), card.write)
 DCT = Format("dct", "DCT (V, U and R)", (".zip",), dct.write, _PT, _ZIP, dct.read)
@@ -32,10 +32,12 @@ def by_key(key: str, formats: tuple[Format, ...] = FORMATS) -> Format:
     raise InputError("format", f"there is none called “{key[:40]}”", f"Choose one of {known}")
 
 
-def format_of(name: str, beginning: bytes) -> Format:
-    """The format of a file to read, by its first bytes, else by its name. Raises InputError."""
+def format_of(given: Given) -> Format:
+    """The format of a file to read, by its first bytes, else by its name; DCT's by its contents too. Raises
+    InputError."""
+    name, beginning = given.name, given.data[:8]
     ending = ending_of(name)
-    if ending in DCT.endings and dct.letter(name):
+    if ending in DCT.endings and dct.is_one_of_three(given):
         return DCT
     for format in READ:
         if format.magic and beginning.startswith(format.magic):

@@ -1,26 +1,50 @@
 """Safetensors files: our own, with the record in the header, and those of others, with vectors alone."""
 
 import io
+from typing import BinaryIO
+
+import numpy as np
 
 from melbo_app.errors import InputError
-from melbo_app.library.bank import Bank, read_header
-from melbo_app.library.bank_vectors import FIELD, check_vectors
+from melbo_app.library.bank import Bank, Header, read_header
+from melbo_app.library.formats.entries import contents_of, one_table
 from melbo_app.library.formats.format import Contents, Given, Parcel
+from melbo_app.library.formats.layer_name import layer_of
 
 
 def read(given: Given) -> Contents:
-    """The bank in one of our files; of another one the tensor ``vectors``, or the only one with two dimensions."""
+    """The bank in one of our files; of another one the tensor ``vectors``, those that are called after layers, or the
+    only one with two dimensions."""
     stream, size = io.BytesIO(given.data), len(given.data)
     header = read_header(stream, size)
     if "melbo" in header.metadata:
         bank = Bank.read(stream, size)
         return Contents({bank.record.source: bank.vectors}, bank=bank)
-    tables = [name for name, entry in header.tensors.items() if len(entry.shape) == 2]
-    if "vectors" not in header.tensors and len(tables) != 1:
-        problem = f"it has no tensor “vectors”, and {len(tables)} others with two dimensions"
-        raise InputError(FIELD, problem, "It must hold one tensor of the shape [vectors, hidden size]")
-    name = "vectors" if "vectors" in header.tensors else tables[0]
-    return Contents({None: check_vectors(header.read_tensor(stream, name))})
+    wanted = _wanted(header)
+    return contents_of({name: _tensor(header, stream, name) if name in wanted else None for name in header.tensors})
+
+
+def _wanted(header: Header) -> list[str]:
+    """The tensors that hold vectors. Raises InputError where these are several tables, such as those of a model, before
+    any is read."""
+    if "vectors" in header.tensors:
+        return ["vectors"]
+    if layers := [name for name in header.tensors if layer_of(name)]:
+        return layers
+    tables = [name for name, entry in header.tensors.items() if len(entry.shape) > 1]
+    if len(tables) > 1:
+        raise one_table(len(tables), "two dimensions")
+    return tables or list(header.tensors)
+
+
+def _tensor(header: Header, stream: BinaryIO, name: str) -> np.ndarray | InputError:
+    """The tensor as float32; what is wrong with it where it cannot be read, which counts only if it is wanted."""
+    try:
+        values = header.read_tensor(stream, name)
+    except InputError as error:
+        return error
+    with np.errstate(over="ignore"):  # becomes infinite, and is named where it is used
+        return values.astype(np.float32)
 
 
 def write(parcel: Parcel) -> bytes:

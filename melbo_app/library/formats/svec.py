@@ -5,7 +5,6 @@ the direction there too (AI Steering 360), the other one to the input of block L
 """
 
 import json
-import re
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,11 @@ import numpy as np
 from melbo_app.errors import InputError
 from melbo_app.library.bank_vectors import FIELD, check_vectors
 from melbo_app.library.formats.format import Contents, Given, Parcel, model_name, readable
+from melbo_app.library.formats.layer_name import layer_of
+from melbo_app.library.text_file import text_of
 
 MAX_BYTES = 1 << 26
 MAX_PARTS = 1 << 17
-_LAYER = re.compile(r"0|[1-9][0-9]{0,4}", re.ASCII)
 _REMEDY = "It must be JSON with “model_type” and “directions”: a list of numbers for each layer"
 _COUNTING = (
     "A .svec file does not say whether layer L is the output or the input of block L: its directions are measured at "
@@ -28,15 +28,20 @@ def read(given: Given) -> Contents:
     """The directions by layer."""
     content = _json(given.data)
     directions = content.get("directions") if isinstance(content, dict) else None
+    if directions is None and isinstance(content, dict) and all(layer_of(name) for name in content):
+        directions = content
     if not isinstance(directions, dict) or not directions:
         raise InputError(FIELD, "it holds no directions", _REMEDY)
     layers: dict[int | None, np.ndarray] = {}
-    for layer, numbers in directions.items():
-        if not _LAYER.fullmatch(layer):
-            raise InputError(FIELD, f"“{readable(layer)}” is not the number of a layer", _REMEDY)
-        row = _row(layer, numbers)
+    for name, numbers in directions.items():
+        layer = layer_of(name)
+        if layer is None or layer.number < 0 or layer.counted is not None:
+            raise InputError(FIELD, f"“{readable(name)}” is not the number of a layer", _REMEDY)
+        row = _row(readable(name), numbers)
+        if layer.number in layers:
+            raise InputError(FIELD, f"layer {layer.number} is there twice", _REMEDY)
         if np.count_nonzero(row):
-            layers[int(layer)] = check_vectors(row[None])
+            layers[layer.number] = check_vectors(row[None])
     if len({rows.shape[1] for rows in layers.values()}) != 1:
         raise InputError(FIELD, "it holds no directions of one length", _REMEDY)
     kind = content.get("model_type")
@@ -65,7 +70,7 @@ def _json(data: bytes) -> Any:
     if sum(data.count(mark) for mark in (b"[", b"{", b'"')) > MAX_PARTS:
         raise InputError(FIELD, "it has more parts than a file of directions has", _REMEDY)
     try:
-        return json.loads(data.decode("utf-8"))
+        return json.loads(text_of(data))
     except (ValueError, RecursionError) as error:
         raise InputError(FIELD, "it is not valid JSON", _REMEDY) from error
 

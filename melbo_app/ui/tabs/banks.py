@@ -31,6 +31,7 @@ FUNCTIONS = [
 KINDS = [(f"{format.title} ({format.writes[0]})", format.key) for format in FORMATS]
 FORMATS_READ = [("by the file", ""), *((format.title, format.key) for format in READ)]
 COUNTED = [("by the format", ""), ("output of block N", "output"), ("input of block N", "input")]
+ROWS = [("asked where unclear", ""), ("layers: one for each", "layers"), ("vectors of one block", "vectors")]
 NOTHING = "No bank chosen: click one in the list."
 
 
@@ -83,6 +84,11 @@ class BanksTab:
                     self.counted = gr.Dropdown(
                         COUNTED, value="", label="Layer N means", elem_id="bank-import-counted", min_width=150
                     )
+                with gr.Row(elem_classes="mx-fields"):
+                    self.rows = gr.Dropdown(ROWS, value="", label="Rows are", elem_id="bank-import-rows", min_width=150)
+                    self.position = gr.Textbox(
+                        label="Position (empty: last)", elem_id="bank-import-position", min_width=90
+                    )
                     self.add = gr.Button("Import", variant="primary", elem_id="bank-import", min_width=110)
         with gr.Accordion("Combine vectors", open=False, elem_id="bank-combine-panel"):
             self.formula = gr.Textbox(
@@ -113,6 +119,7 @@ class BanksTab:
         bind(gone.success, session.reopen_bank, column, session.bank_outputs)
         fields = [
             self.upload, self.name, self.model, self.source, self.target, self.norm, self.format, self.counted,
+            self.rows, self.position,
         ]  # fmt: skip
         added = bind(self.add.click, self._import, fields, [*self.outputs, *fields])
         bind(added.success, self._use, chosen, session.bank_outputs)
@@ -151,7 +158,7 @@ class BanksTab:
 
     def _import(
         self, paths: list[str] | None, name: str, model: str, source: str, target: str, norm: str, format: str,
-        counted: str,
+        counted: str, rows: str, position: str,
     ) -> list[Any]:  # fmt: skip
         path, beside = _together(paths)
         bank = self._workbench.import_bank(
@@ -164,9 +171,11 @@ class BanksTab:
             format=format or None,
             counted=counted or None,
             beside=beside,
+            rows=rows or None,
+            position=optional_whole("position", position),
         )
         # emptied: what was said of this file must not be said of the next one by mistake
-        return [*self.open(bank.record.name), None, *[""] * 7]
+        return [*self.open(bank.record.name), None, *[""] * 9]
 
     def _insert(self, formula: str, bank: str | None, vectors: list[int] | None) -> str:
         """The formula with the vectors that are chosen at the left at its end."""

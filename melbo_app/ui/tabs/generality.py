@@ -12,6 +12,7 @@ from melbo_app.jobs.generality import RANDOM, GeneralityProgress
 from melbo_app.jobs.job import Job
 from melbo_app.library.generality import Generality
 from melbo_app.library.prompt_sets import SHIPPED, SetPrompt, joined, parse_prompts
+from melbo_app.library.text_file import text_of
 from melbo_app.ui.components.generality import generality_grid, grid, group_table, vector_table
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
@@ -109,7 +110,7 @@ class GeneralityTab:
             return gr.skip()
         data = Path(path).read_bytes()
         parse_prompts(data, OWN, shown=f"“{Path(path).name}”")
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
+        return text_of(data).replace("\r\n", "\n")
 
     def _show_last(self, request: gr.Request, shown: str | None) -> Iterator[tuple[Any, ...]]:
         """Follow what is being measured, or show the last result, where this page shows none yet."""

@@ -66,6 +66,8 @@ class LibraryVerbs:
         radius: float | None = None,
         beside: list[gr.FileData] | None = None,
         file_name: str | None = None,
+        rows: Literal["layers", "vectors"] | None = None,
+        position: int | None = None,
     ) -> listings.Imported:
         """Put the bank in a file on the shelf: our own, published MELBO or DCT, GGUF, svec (docs/formats.md).
 
@@ -79,6 +81,8 @@ class LibraryVerbs:
             radius: R of all vectors; left out: the file's
             beside: DCT's U and R, uploaded; not over MCP
             file_name: the file's own name, where it was lost in a data: URL
+            rows: what the rows of a table are, one for each of the layers or vectors of one block; left out: asked
+            position: which of several positions to take, below 0 from the end; left out: the last
         Returns:
             name, vectors (how many), radius (R) and note (what was assumed)
         """
@@ -86,8 +90,9 @@ class LibraryVerbs:
             path = files.enter_context(uploaded(file, file_name))
             others = [files.enter_context(uploaded(other)) for other in beside or []]
             bank = self._workbench.import_bank(
-                path, name, source=source, target=target, format=format, counted=counted, radius=radius, beside=others
-            )
+                path, name, source=source, target=target, format=format, counted=counted, radius=radius, beside=others,
+                rows=rows, position=position,
+            )  # fmt: skip
         return listings.imported(bank)
 
     def export_bank(

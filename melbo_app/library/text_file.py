@@ -1,0 +1,24 @@
+"""Text files of people, in the encodings that editors and spreadsheets write."""
+
+import codecs
+
+# UTF-32 first: its mark begins with that of UTF-16.
+_MARKED = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
+
+
+def text_of(data: bytes) -> str:
+    """The text in ``data``: by its byte-order mark, and UTF-8 without one. No mark is left, neither where files that
+    begin with one were put one after the other.
+
+    Raises UnicodeDecodeError.
+    """
+    encoding = next((name for mark, name in _MARKED if data.startswith(mark)), "utf-8")
+    text = data.decode(encoding)
+    return text.removeprefix(_MARK).replace(f"\n{_MARK}", "\n")
