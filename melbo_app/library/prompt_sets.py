@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from melbo_app.errors import InputError
-from melbo_app.paths import written_path
 from melbo_app.library.text_file import text_of
+from melbo_app.paths import written_path
 
 SHIPPED = ("refused", "everyday", "arithmetic", "code")
 MOST_PROMPTS = 200
