@@ -234,6 +234,10 @@ def load(
     return prepare(name, weights_hash, model, tokenizer)
 
 
+def _only_errors(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.ERROR
+
+
 def _model(path: str, name: str, config: Any, where: torch.device, kind: torch.dtype, spread: bool) -> Any:
     """The model of the folder ``path``, with every tensor of its files in it."""
     from transformers import AutoModelForCausalLM
@@ -245,8 +249,8 @@ def _model(path: str, name: str, config: Any, where: torch.device, kind: torch.d
     method = quantised(config)
     if method and where.type != "cuda":
         unpack(config)
-    # a table of what is refused below, in a sentence
-    logging.getLogger("transformers.modeling_utils").setLevel(logging.ERROR)
+    # a table of what is refused below, in a sentence; a filter, as setting the level makes transformers report more
+    logging.getLogger("transformers.modeling_utils").addFilter(_only_errors)
     # what the file lacks would otherwise be made up at random, with no more than a warning
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         path,
