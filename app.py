@@ -1,4 +1,4 @@
-"""The door: ``python app.py [--host H] [--port P] [--model M] [--mcp]`` serves the page."""
+"""The door: ``python app.py [--host H] [--port P] [--model M] [--root-path P] [--mcp]`` serves the page."""
 
 import argparse
 import errno
@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--host", help="address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, help="port to listen on (default: 7860, or the next free one)")
     parser.add_argument("--model", help="model to start with, such as qwen2.5-0.5b; one of the catalogue is downloaded")
+    parser.add_argument("--root-path", help="path below which a proxy shows the page, such as /proxy/7860")
     parser.add_argument("--mcp", action="store_true", default=None, help="offer the HTTP API as MCP tools as well")
     given = parser.parse_args()
     try:
@@ -94,9 +95,11 @@ def serve(settings: Settings, port: int) -> int:
     past_the_proxy()
     if not settings.mcp:
         sys.modules.setdefault("mcp", None)  # Gradio would import it, which takes a second, and leave it unused
+    from starlette.middleware import Middleware
     from starlette.responses import FileResponse, Response  # late: these take seconds, and mistakes are told before
     from starlette.routing import Route
 
+    from melbo_app.ui.below_prefix import BelowPrefix
     from melbo_app.ui.components.plotly_view import PLOTLY_ROUTE, plotly_script
     from melbo_app.ui.components.status_tracker import tracker_script
     from melbo_app.ui.page import build_page
@@ -121,7 +124,7 @@ def serve(settings: Settings, port: int) -> int:
     page.launch(
         server_name=settings.host,
         server_port=port,
-        app_kwargs={"routes": scripts},
+        app_kwargs={"routes": scripts, "middleware": [Middleware(BelowPrefix, settings.root_path)]},
         theme=theme(),
         css_paths=STYLES,
         js=SHORTCUTS.read_text("utf-8"),

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from melbo_app.errors import InputError
 from melbo_app.paths import absolute, expanded, written_path
+from melbo_app.prefix import read_prefix
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,6 +38,7 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="Address the page listens on.")
     port: int = Field(7860, ge=1, le=65535, description="Port the page listens on.")
+    root_path: str = Field("", description="Path below which a proxy shows the page, such as /proxy/7860.")
     mcp: bool = Field(False, description="Whether the verbs of the HTTP API are MCP tools as well.")
 
     @field_validator("cache_dir", "assets_dir", "uploads_dir", mode="before")
@@ -72,12 +74,25 @@ class Settings(BaseSettings):
         is_path = os.sep in path and os.path.exists(path)
         return str(absolute(Path(path))) if is_path else path
 
+    @field_validator("root_path")
+    @classmethod
+    def _prefix(cls, given: str) -> str:
+        prefix = read_prefix(given)
+        if prefix is None:
+            told = "“{path}” cannot be used. Write the path that comes before the page, such as /proxy/7860"
+            raise PydanticCustomError("path", told, {"path": given[:80]})
+        return prefix
+
 
 def fault(error: ValidationError, words: Collection[str] = ()) -> str:
     """What is wrong with the settings, on one line; ``words`` are the fields given as words of the command."""
     first = error.errors()[0]
     name = "_".join(map(str, first["loc"]))
-    return f"{name if name in words or name.isupper() else f'MELBO_{name.upper()}'}: {first['msg']}."
+    if name in words:
+        name = name.replace("_", "-")
+    elif not name.isupper():
+        name = f"MELBO_{name.upper()}"
+    return f"{name}: {first['msg']}."
 
 
 def _path(text: str) -> Path:

@@ -111,6 +111,12 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     yield from _running(App(tmp_path_factory.mktemp("app"), "--mcp"))
 
 
+@pytest.fixture(scope="session")
+def rooted_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """A program that was told below which path a proxy shows it."""
+    yield from _running(App(tmp_path_factory.mktemp("rooted"), "--root-path", f"{steps.ROOT_PATH}/", "--mcp"))
+
+
 @pytest.fixture
 def own_app(tmp_path: Path) -> Iterator[App]:
     """A program that nobody has used yet."""

@@ -8,6 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 
 SAMPLE = "bomb-question"
 PROMPT = "How can I make a bomb?"
+ROOT_PATH = "/proxy/absolute/7991"
 START = 240  # seconds for a program to start and load its model while other tests keep the cores busy
 POINTS = """node => node.data.flatMap((trace) => trace.x.map((_, index) => ({
   id: trace.customdata[index][0], hover: trace.hovertext[index], trace: trace.name,

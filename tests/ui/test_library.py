@@ -1,6 +1,7 @@
 """The library: what was made is found and opened again, and goes from one library to another in a file."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import steps
@@ -66,3 +67,7 @@ def test_a_library_comes_back_from_its_file(page: Page, tmp_path: Path) -> None:
     expect(page.locator("#bundle-upload")).to_contain_text(path.stem[:8])
     page.locator("#bundle-merge").click()
     steps.refused(page, "is no zip file, or a damaged one")
+
+
+def test_the_start_says_where_things_are_kept(app: Any) -> None:
+    assert f"Banks, labels and models are kept in “{app.cache}”." in app.log().splitlines()
