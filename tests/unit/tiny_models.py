@@ -212,7 +212,9 @@ def tiny(
     marks = {"pad_token_id": made.pad_token_id, "eos_token_id": made.eos_token_id, "bos_token_id": made.eos_token_id}
     # with one matrix at both ends, a random model says its last token again and again
     settings = {**settings, "tie_word_embeddings": False, **config}
-    model = AutoModelForCausalLM.from_config(kind(vocab_size=VOCABULARY, **marks, **settings))
+    with torch.random.fork_rng(devices=[]):  # what _randomise adds to begins at random in some families (Mamba)
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(kind(vocab_size=VOCABULARY, **marks, **settings))
     _randomise(model, seed)
     with torch.no_grad():  # bytes that are no characters look alike in a text, and a text ends at <|im_end|>
         unseen = [index for token, index in made.get_vocab().items() if not token.isascii() or token == "<|im_end|>"]
