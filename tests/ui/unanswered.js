@@ -3,7 +3,10 @@
 (() => {
   const send = window.fetch;
   const answered = new Set();
-  const open = new Set();
+  const open = new Map(); // event and when it was last heard of
+  // About once in 300 tests on a busy machine the last message of an event does not come by here; why is not known. A
+  // test goes on without it, and sees for itself whether the page shows what it should.
+  const LOST = 90000;
   let joining = 0;
 
   async function listen(response) {
@@ -16,6 +19,7 @@
       rest = lines.pop();
       for (const line of lines.filter((one) => one.startsWith('data:'))) {
         const { msg, event_id } = JSON.parse(line.slice(5));
+        if (open.has(event_id)) open.set(event_id, Date.now());
         if (msg !== 'process_completed') continue;
         answered.add(event_id);
         open.delete(event_id);
@@ -35,11 +39,14 @@
     try {
       const response = await send(...request);
       const { event_id } = await response.clone().json();
-      if (event_id && !answered.has(event_id)) open.add(event_id);
+      if (event_id && !answered.has(event_id)) open.set(event_id, Date.now());
       return response;
     } finally {
       joining -= 1;
     }
   };
-  window.unanswered = () => joining + open.size;
+  window.unanswered = () => {
+    for (const [event_id, heard] of open) if (Date.now() - heard > LOST) open.delete(event_id);
+    return joining + open.size;
+  };
 })();
