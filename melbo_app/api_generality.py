@@ -1,7 +1,6 @@
 """Generality in a notebook: ``melbo.generality``. See docs/api.md."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -64,7 +63,7 @@ def generality(
     for group, some in grouped.items():
         if not isinstance(group, str):
             raise InputError("prompts", f"the group {group!r} is not a text", "Give {'group': ['a text', …], …}")
-        asked += [AskedPrompt(prompt=PromptRecord(**asdict(one)), group=group) for one in asked_of(lm, some)[0]]
+        asked += [AskedPrompt(prompt=PromptRecord.of(one), group=group) for one in asked_of(lm, some)[0]]
     check_fits(bank_given(bank), lm)
     numbers = list(range(len(bank.vectors))) if vectors is None else several("vectors", vectors, whole)
     chosen = instance("decoding", decoding or Decoding(), Decoding, "Give Decoding(max_new_tokens=40)")

@@ -173,9 +173,8 @@ def _chosen(lm: "LanguageModel", choice: TemplateChoice) -> str:
         source = sources[DEFAULT]
     if source is None:
         raise InputError(FIELD, f"{lm.name} has none called “{choice.name}”", f"It has {listed}")
-    known = _reads(source, lm.tokenizer)
     for option in choice.options:
-        if option not in known:
+        if option not in (known := _reads(source, lm.tokenizer)):
             remedy = f"It reads {', '.join(sorted(known))}" if known else "It reads no options"
             raise InputError(FIELD, f"the template of {lm.name} does not read “{option}”", remedy)
     return source
@@ -185,7 +184,7 @@ def _apply(
     lm: "LanguageModel", source: str, messages: list[dict[str, Any]], choice: TemplateChoice | None = None
 ) -> str:
     options: dict[str, Any] = dict(choice.options) if choice else {}
-    if choice and choice.day and strftime_formats(source):
+    if choice and choice.day and _clock_formats(source):
         options.pop(DATE)
         source, options["melbo_dates"] = _dated(source), _dates(source, choice.day)
     answering = messages[-1]["role"] == "assistant"
@@ -232,7 +231,7 @@ def _common_end(one: str, other: str) -> str:
 
 def _reads(source: str, tokenizer: Any) -> frozenset[str]:
     """What a template reads beside the messages; ``date`` stands for the clock."""
-    return (_variables(source) - set(tokenizer.special_tokens_map)) | ({DATE} if strftime_formats(source) else set())
+    return (_variables(source) - set(tokenizer.special_tokens_map)) | ({DATE} if _clock_formats(source) else set())
 
 
 @lru_cache
@@ -244,6 +243,7 @@ def _parsed(source: str) -> nodes.Template | None:
         return None
 
 
+@lru_cache
 def _variables(source: str) -> frozenset[str]:
     """What a template reads and does not set itself, unless it asks whether somebody else did."""
     parsed = _parsed(source)
@@ -259,7 +259,8 @@ def _variables(source: str) -> frozenset[str]:
     return frozenset(read - stored | read & asked)
 
 
-def strftime_formats(source: str) -> tuple[str, ...]:
+@lru_cache
+def _clock_formats(source: str) -> tuple[str, ...]:
     """The formats in which a template writes the date of the day."""
     calls = [] if (parsed := _parsed(source)) is None else parsed.find_all(nodes.Call)
     clock = [call for call in calls if isinstance(call.node, nodes.Name) and call.node.name == "strftime_now"]
@@ -273,4 +274,4 @@ def _dated(source: str) -> str:
 
 def _dates(source: str, day: date) -> dict[str, str]:
     noon = datetime.combine(day, time(12))
-    return {format: noon.strftime(format) for format in strftime_formats(source)}
+    return {format: noon.strftime(format) for format in _clock_formats(source)}

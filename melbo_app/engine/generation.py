@@ -106,7 +106,7 @@ class Rows:
 
     def progress(self) -> GenerationProgress:
         """The texts so far, of one token or more."""
-        rows = self._kept()
+        rows = self._kept(len(self._generated))
         cuts = [
             self.lm.turn_end.cut(self.lm.tokenizer, kept, templated)
             for kept, templated in zip(rows, self._templated, strict=True)
@@ -116,15 +116,16 @@ class Rows:
             texts, [len(kept) for kept in rows], written, finished, len(self._generated), self._total
         )
 
-    def _kept(self) -> list[list[int]]:
-        """The tokens of each row up to its end."""
-        return [[token for token in row if token >= 0] for row in torch.stack(self._generated, dim=1).tolist()]
+    def _kept(self, newest: int) -> list[list[int]]:
+        """Of the last ``newest`` steps, the tokens of each row up to its end."""
+        steps = torch.stack(self._generated[-newest:], dim=1)
+        return [[token for token in row if token >= 0] for row in steps.tolist()]
 
     def _close_at_words(self) -> None:
         end, tokenizer = self.lm.turn_end, self.lm.tokenizer
         closed = [
             templated and end.closes(tokenizer, kept)
-            for kept, templated in zip(self._kept(), self._templated, strict=True)
+            for kept, templated in zip(self._kept(end.reach), self._templated, strict=True)
         ]
         self._open = self._open & ~torch.tensor(closed, device=self._open.device)
 

@@ -34,11 +34,15 @@ class TurnEnd:
         """Tells texts that end here from those that ended where the files say; empty where that is the same."""
         return f" ends at {sorted(self.tokens)} {list(self.words)}" if self.templates else ""
 
+    @property
+    def reach(self) -> int:
+        """Tokens at the end of a text that ``words`` can lie in: a token has a byte at least, and what stands before
+        them may have merged with their beginning."""
+        return max((len(word.encode()) for word in self.words), default=0) + 1
+
     def closes(self, tokenizer: Any, ids: list[int]) -> bool:
         """Whether a text of these tokens has just come to one of ``words``."""
-        # a token has a byte at least, and what stands before the words may have merged with their beginning
-        longest = max(len(word.encode()) for word in self.words) + 1
-        newest = tokenizer.decode(ids[-longest:], skip_special_tokens=True)
+        newest = tokenizer.decode(ids[-self.reach :], skip_special_tokens=True)
         return any(word in newest for word in self.words)
 
     def cut(self, tokenizer: Any, ids: list[int], templated: bool) -> tuple[str, list[int], bool]:

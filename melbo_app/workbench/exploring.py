@@ -1,7 +1,7 @@
 """Use cases of exploring: what to choose before training."""
 
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from melbo_app.analysis.curve import DiversityCurve
@@ -86,7 +86,7 @@ class Exploring(Shelf):
             points=(),
             finished=False,
         )
-        records = tuple(PromptRecord(**asdict(prompt)) for prompt in prompts)
+        records = tuple(map(PromptRecord.of, prompts))
 
         def keep(curve: DiversityCurve) -> None:
             self._curves.save(

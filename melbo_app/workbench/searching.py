@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,7 @@ class Searching(Shelf):
             model=lm.name,
             model_hash=lm.weights_hash,
             dtype=str(lm.dtype).removeprefix("torch."),
-            prompts=tuple(PromptRecord(**asdict(prompt)) for prompt in prompts),
+            prompts=tuple(map(PromptRecord.of, prompts)),
             source=config.source,
             target=config.target,
             scope=config.scope,

@@ -1,13 +1,14 @@
 """Tensors that a file holds and the model does not use: refused by name, but for those that change nothing."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import benches
 import numpy as np
 import pytest
 import torch
-from gguf import GGUFReader, GGUFWriter
+from gguf import GGUFWriter
 from safetensors.torch import load_file, save_file
 from test_weights import write_gguf
 from tiny_models import CONFIGS, WIDTH, encoded, tiny
@@ -108,35 +109,10 @@ def test_what_a_family_computes_itself_or_what_adds_nothing_is_no_reason_to_refu
 # ---- .gguf
 
 
-def with_tensor(source: Path, out: Path, name: str, values: np.ndarray, **fields: str) -> Path:
-    """The tiny llama of ``write_gguf`` with one tensor more, copied field by field."""
-    reader = GGUFReader(source)
-    writer = GGUFWriter(out, "llama")
-    for field in reader.fields.values():
-        if field.name.startswith("GGUF.") or field.name == "general.architecture":
-            continue
-        writer.add_key_value(field.name, field.contents(), field.types[0], *field.types[1:2])
-    for key, value in fields.items():
-        writer.add_string(key.replace("__", "."), value)
-    for tensor in reader.tensors:
-        writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
-    if name:
-        writer.add_tensor(name, values)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return out
-
-
-@pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_gguf(tmp_path_factory.mktemp("plain") / "plain.gguf")
-
-
 @pytest.mark.parametrize("name", ["blk.0.attn_q.bias", "blk.0.attn_q_norm.weight", "blk.1.ffn_up.weight"])
-def test_tensors_of_a_gguf_file_that_its_architecture_has_no_place_for_are_refused(plain, tmp_path, name):
-    file = with_tensor(plain, tmp_path / "more.gguf", name, np.ones(32, np.float32))
+def test_tensors_of_a_gguf_file_that_its_architecture_has_no_place_for_are_refused(tmp_path, name):
+    also = partial(GGUFWriter.add_tensor, name=name, tensor=np.ones(32, np.float32))
+    file = write_gguf(tmp_path / "more.gguf", also=also)
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match=f"more.gguf cannot be loaded: a llama has no place for {name}"):
         gguf_file.dequantise(file, tmp_path / "out")
@@ -145,14 +121,18 @@ def test_tensors_of_a_gguf_file_that_its_architecture_has_no_place_for_are_refus
 @pytest.mark.parametrize(
     ("name", "value"), [("rope_freqs.weight", 1), ("blk.0.attn_q.bias", 0), ("blk.0.attn_rot_embd.weight", 1), ("", 0)]
 )
-def test_known_extras_of_a_gguf_file_and_biases_of_zeros_are_left_out(plain, tmp_path, name, value):
-    file = with_tensor(plain, tmp_path / "more.gguf", name, np.full(32, value, np.float32))
+def test_known_extras_of_a_gguf_file_and_biases_of_zeros_are_left_out(tmp_path, name, value):
+    def also(writer: GGUFWriter) -> None:
+        if name:
+            writer.add_tensor(name, np.full(32, value, np.float32))
+
+    file = write_gguf(tmp_path / "more.gguf", also=also)
     (tmp_path / "out").mkdir()
     gguf_file.dequantise(file, tmp_path / "out")
     assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
-def test_a_gguf_file_of_a_lora_is_refused_as_what_it_is(plain, tmp_path):
-    file = with_tensor(plain, tmp_path / "lora.gguf", "", np.zeros(0), general__type="adapter")
+def test_a_gguf_file_of_a_lora_is_refused_as_what_it_is(tmp_path):
+    file = write_gguf(tmp_path / "lora.gguf", also=lambda writer: writer.add_type("adapter"))
     with pytest.raises(InputError, match=r"lora.gguf does not hold a whole model: .* of the type adapter"):
         gguf_file.dequantise(file, tmp_path)
