@@ -132,13 +132,13 @@ def test_what_the_rows_are_is_asked_and_chosen(page: Page, app: Any, tmp_path: P
     steps.fill(page, "bank-import-source", 13)
     give(page, tmp_path / "states.safetensors", "hidden")
     steps.refused(page, "Rows", "31 rows", "--rows layers")
-    steps.pick(page, "bank-import-rows", "layers: one for each")
+    steps.pick(page, "bank-import-rows", "one a layer")
     page.locator("#bank-import").click()
     expect(page.locator('#bank-table tr[data-key="hidden"]')).to_contain_text("12 → ?")
     expect(page.locator("#bank-details")).to_contain_text("row k is the output of block k − 1")
     [vector] = Banks(app.cache / "banks", app.cache / "none").load("hidden").vectors
     assert np.array_equal(vector, rows[13])
-    expect(steps.field(page, "bank-import-rows")).to_have_value("asked where unclear")  # not said of the next file
+    expect(steps.field(page, "bank-import-rows")).to_have_value("by the file")  # not said of the next file
 
 
 def test_control_vector_goes_out_with_its_command_and_comes_back(page: Page, app: Any, tmp_path: Path) -> None:

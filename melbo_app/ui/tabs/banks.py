@@ -31,7 +31,7 @@ FUNCTIONS = [
 KINDS = [(f"{format.title} ({format.writes[0]})", format.key) for format in FORMATS]
 FORMATS_READ = [("by the file", ""), *((format.title, format.key) for format in READ)]
 COUNTED = [("by the format", ""), ("output of block N", "output"), ("input of block N", "input")]
-ROWS = [("asked where unclear", ""), ("layers: one for each", "layers"), ("vectors of one block", "vectors")]
+ROWS = [("by the file", ""), ("one a layer", "layers"), ("vectors", "vectors")]
 NOTHING = "No bank chosen: click one in the list."
 
 
