@@ -1,4 +1,4 @@
-"""The door: ``python app.py [--host H] [--port P] [--model M] [--root-path P] [--mcp]`` serves the page."""
+"""The door: ``python app.py`` serves the page; ``--help`` lists the options."""
 
 import argparse
 import errno
@@ -14,13 +14,9 @@ from pydantic import ValidationError
 
 from melbo_app.settings import Settings, fault
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 PORTS_TRIED = 20
-LARGEST_UPLOAD = "1gb"
 QUIET = 20.0  # seconds before UMAP is compiled: that holds Python's lock, and the first texts are likelier to be wanted
-LOOKS = 0.01  # seconds between two looks for new events; Gradio's own 0.001 takes a tenth of a core, with nobody there
 PATIENCE = 5.0  # seconds that jobs get to write down where they stand when the server is told to end
-KEEP = {"Cache-Control": "max-age=86400"}
 
 
 def main() -> int:
@@ -30,6 +26,11 @@ def main() -> int:
     parser.add_argument("--port", type=int, help="port to listen on (default: 7860, or the next free one)")
     parser.add_argument("--model", help="model to start with, such as qwen2.5-0.5b; one of the catalogue is downloaded")
     parser.add_argument("--root-path", help="path below which a proxy shows the page, such as /proxy/7860")
+    several = {"action": "append", "metavar": "NAME"}
+    parser.add_argument("--allow-host", **several, help="a name by which browsers reach the server: lab.example")
+    parser.add_argument("--trusted-proxy", **several, help="a proxy's address, whose X-Forwarded-For is believed")
+    parser.add_argument("--embed", **several, help="an origin whose pages may show this one: https://lab.example")
+    parser.add_argument("--no-token", action="store_true", default=None, help="let others in without an access token")
     parser.add_argument("--mcp", action="store_true", default=None, help="offer the HTTP API as MCP tools as well")
     given = parser.parse_args()
     try:
@@ -92,18 +93,12 @@ def serve(settings: Settings, port: int) -> int:
     # Behind every event it would sum up all events so far, for a dashboard that is not served.
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
     os.environ["GRADIO_TEMP_DIR"] = str(settings.uploads_dir or settings.cache_dir / "uploads")
-    past_the_proxy()
     if not settings.mcp:
         sys.modules.setdefault("mcp", None)  # Gradio would import it, which takes a second, and leave it unused
-    from starlette.middleware import Middleware
-    from starlette.responses import FileResponse, Response  # late: these take seconds, and mistakes are told before
-    from starlette.routing import Route
-
-    from melbo_app.ui.below_prefix import BelowPrefix
-    from melbo_app.ui.components.plotly_view import PLOTLY_ROUTE, plotly_script
-    from melbo_app.ui.components.status_tracker import tracker_script
+    from melbo_app.ui.application import application  # late: these take seconds, and mistakes are told before
     from melbo_app.ui.page import build_page
-    from melbo_app.ui.theme import SHORTCUTS, STYLES, theme
+    from melbo_app.web.guards import address_of, guards, token_of, warnings_of
+    from melbo_app.web.server import Server
     from melbo_app.workbench import Workbench
 
     try:
@@ -112,35 +107,19 @@ def serve(settings: Settings, port: int) -> int:
         print(error, file=sys.stderr)
         lock.release()
         return 2
-    script, (tracker, text) = plotly_script(), tracker_script()
-    scripts = [
-        Route(PLOTLY_ROUTE, lambda request: FileResponse(script, headers=KEEP)),
-        Route(tracker, lambda request: Response(text, headers=KEEP, media_type="text/javascript")),
-    ]
+    token = token_of(settings)
     page = build_page(workbench)
-    page.queue(default_concurrency_limit=8)
-    page._queue.sleep_when_free = LOOKS
-    page._queue.progress_update_sleep_when_free = 1.0  # of progress that nothing here reports
-    page.launch(
-        server_name=settings.host,
-        server_port=port,
-        app_kwargs={"routes": scripts, "middleware": [Middleware(BelowPrefix, settings.root_path)]},
-        theme=theme(),
-        css_paths=STYLES,
-        js=SHORTCUTS.read_text("utf-8"),
-        max_file_size=LARGEST_UPLOAD,
-        footer_links=[],
-        mcp_server=settings.mcp,
-        run_history=False,
-        enable_monitoring=False,
-        ssr_mode=False,
-        quiet=True,
-        prevent_thread_lock=True,
-    )
+    server = Server(application(page, guards(settings, port, token), mcp=settings.mcp), settings.host, port)
+    try:
+        server.start()
+    except StorageError as error:
+        print(error, file=sys.stderr)
+        lock.release()
+        return 2
     print(workbench.kept_in, flush=True)
-    print(f"MELBO Explorer: http://{host}:{port}  (Ctrl+C stops it)", flush=True)
-    if settings.host not in LOOPBACK:
-        print("Anybody who can reach this address can use the page; there is no login.", file=sys.stderr, flush=True)
+    print(f"MELBO Explorer: {address_of(settings, port, token)}  (Ctrl+C stops it)", flush=True)
+    for warning in warnings_of(settings, token):
+        print(warning, file=sys.stderr, flush=True)
     threading.Thread(target=warm_up, args=(workbench,), name="warm-up", daemon=True).start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -150,16 +129,9 @@ def serve(settings: Settings, port: int) -> int:
             signal.signal(again, signal.SIG_DFL)
         for title in workbench.pause_jobs(PATIENCE):
             print(f"{title} is interrupted; the next start goes on with it.", flush=True)
-        page.close(verbose=False)
+        server.close()
         lock.release()
     return 0
-
-
-def past_the_proxy() -> None:
-    """Gradio asks its own page whether it is up; a proxy for everything else must not stand between."""
-    for name in ("NO_PROXY", "no_proxy"):
-        known = [host for host in os.environ.get(name, "").split(",") if host.strip()]
-        os.environ[name] = ",".join([*known, *(host for host in LOOPBACK if host not in known)])
 
 
 def warm_up(workbench) -> None:

@@ -1,19 +1,22 @@
 """Settings of one server or command, read once from ``MELBO_*`` environment variables and passed down."""
 
 import os
-from collections.abc import Collection
+import re
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from melbo_app.errors import InputError
+from melbo_app.hosts import read_embedder, read_host, read_network
 from melbo_app.paths import absolute, expanded, written_path
 from melbo_app.prefix import read_prefix
 
 ROOT = Path(__file__).resolve().parent.parent
+Names = Annotated[tuple[str, ...], NoDecode]
 
 
 class Settings(BaseSettings):
@@ -39,6 +42,13 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the page listens on.")
     port: int = Field(7860, ge=1, le=65535, description="Port the page listens on.")
     root_path: str = Field("", description="Path below which a proxy shows the page, such as /proxy/7860.")
+    allow_host: Names = Field(
+        (), description="Names by which browsers reach the server, besides those of this machine."
+    )
+    trusted_proxy: Names = Field((), description="Addresses of proxies whose X-Forwarded-For is believed.")
+    embed: Names = Field((), description="Origins whose pages may show this one in a frame.")
+    token: SecretStr | None = Field(None, description="Access token; default: a new one where others reach the server.")
+    no_token: bool = Field(False, description="Whether others may reach the server without a token.")
     mcp: bool = Field(False, description="Whether the verbs of the HTTP API are MCP tools as well.")
 
     @field_validator("cache_dir", "assets_dir", "uploads_dir", mode="before")
@@ -74,6 +84,37 @@ class Settings(BaseSettings):
         is_path = os.sep in path and os.path.exists(path)
         return str(absolute(Path(path))) if is_path else path
 
+    @field_validator("allow_host", "trusted_proxy", "embed", mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        """A list may be written with commas, as the environment has it."""
+        parts = given.split(",") if isinstance(given, str) else given
+        return [part.strip() for text in parts for part in str(text).split(",") if part.strip()]
+
+    @field_validator("allow_host")
+    @classmethod
+    def _hosts(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return _each(
+            given, lambda text: read_host(text, pattern=True), "a host name, such as lab.example or *.lab.example"
+        )
+
+    @field_validator("trusted_proxy")
+    @classmethod
+    def _proxies(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return _each(given, read_network, "an address or network, such as 127.0.0.1 or 10.0.0.0/8")
+
+    @field_validator("embed")
+    @classmethod
+    def _origins(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        return _each(given, read_embedder, "an origin, such as https://lab.example")
+
+    @field_validator("token")
+    @classmethod
+    def _secret(cls, given: SecretStr | None) -> SecretStr | None:
+        if given is not None and not re.fullmatch(r"[A-Za-z0-9_.~-]{16,200}", given.get_secret_value()):
+            raise PydanticCustomError("token", "it needs 16 to 200 letters, digits or . _ ~ -")
+        return given
+
     @field_validator("root_path")
     @classmethod
     def _prefix(cls, given: str) -> str:
@@ -82,6 +123,13 @@ class Settings(BaseSettings):
             told = "“{path}” cannot be used. Write the path that comes before the page, such as /proxy/7860"
             raise PydanticCustomError("path", told, {"path": given[:80]})
         return prefix
+
+
+def _each(given: tuple[str, ...], read: Callable[[str], Any], right: str) -> tuple[str, ...]:
+    for text in given:
+        if read(text) is None:
+            raise PydanticCustomError("name", "“{text}” is not {right}", {"text": text[:80], "right": right})
+    return given
 
 
 def fault(error: ValidationError, words: Collection[str] = ()) -> str:

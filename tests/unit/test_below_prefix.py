@@ -19,9 +19,9 @@ from starlette.testclient import TestClient
 import app
 from melbo_app.prefix import read_prefix
 from melbo_app.settings import Settings
-from melbo_app.ui.below_prefix import BelowPrefix
 from melbo_app.ui.components.plotly_view import PLOTLY_ROUTE, plotly_view
 from melbo_app.ui.components.status_tracker import tracker_script
+from melbo_app.web.below_prefix import BelowPrefix
 
 HOSTILE = [
     "javascript:alert(1)", "/a\"onload=alert(1)", "/<script>", "/%3Cscript%3E", "/a'b", "/a`b", "/a{b}", "/a\\b",

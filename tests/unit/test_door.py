@@ -11,6 +11,7 @@ import pytest
 import app
 from melbo_app.library.server_lock import ServerLock
 from melbo_app.settings import Settings
+from melbo_app.ui.application import LOOKS
 
 
 def test_mcp_without_its_package_is_refused_with_the_remedy(monkeypatch, capsys):
@@ -47,5 +48,5 @@ def test_what_is_set_of_gradio_s_queue_is_there():
     """A release that calls it otherwise would look for events a thousand times a second again, unnoticed."""
     with gr.Blocks() as page:
         queue = page._queue
-    assert 0 < queue.sleep_when_free < app.LOOKS and 0 < queue.progress_update_sleep_when_free < 1
+    assert 0 < queue.sleep_when_free < LOOKS and 0 < queue.progress_update_sleep_when_free < 1
     assert queue.ANAYLTICS_CACHE_FREQUENCY == 1  # of GRADIO_ANALYTICS_CACHE_FREQUENCY

@@ -1,0 +1,84 @@
+"""Names of hosts, as a browser sends them in ``Host`` and ``Origin`` and as an operator allows them."""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_WRITTEN = re.compile(
+    rf"(?P<name>\[[0-9a-f:.]+\]|(?:\*\.)?{_LABEL}(?:\.{_LABEL})*)(?::(?P<port>[0-9]{{1,5}}))?", re.ASCII
+)
+_LONGEST = 260
+LOOPBACK_NAME = "localhost"
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host's name in lower case or its address without brackets, and the port where one is given."""
+
+    name: str
+    port: int | None = None
+
+    @property
+    def address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+        """The IP address, or None for a name."""
+        try:
+            return ipaddress.ip_address(self.name)
+        except ValueError:
+            return None
+
+    @property
+    def written(self) -> str:
+        """The name as it is written in an address, without the port."""
+        return f"[{self.name}]" if ":" in self.name else self.name
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can be meant: 127.0.0.0/8, ::1 or ``localhost``, written exactly so."""
+        return self.name == LOOPBACK_NAME if self.address is None else self.address.is_loopback
+
+    def allows(self, asked: "Host") -> bool:
+        """Whether ``asked`` is this host: any port unless one is given here; ``*.`` stands for any subdomain."""
+        if self.port is not None and self.port != asked.port:
+            return False
+        if self.name.startswith("*."):
+            return asked.name.endswith(self.name[1:])
+        mine = self.address
+        return self.name == asked.name if mine is None else mine == asked.address
+
+
+def read_host(text: str, *, pattern: bool = False) -> Host | None:
+    """``lab.example:8080``, ``10.0.0.5`` or ``[::1]:80``; ``*.lab.example`` only as a ``pattern``; None for what is
+    neither. A dot at the end makes another name of it, which nobody allowed."""
+    if len(text) > _LONGEST:
+        return None
+    found = _WRITTEN.fullmatch(text.strip().lower())
+    if found is None or (not pattern and found["name"].startswith("*")):
+        return None
+    port = int(found["port"]) if found["port"] else None
+    if port is not None and not 0 < port < 65536:
+        return None
+    host = Host(found["name"].strip("[]"), port)
+    return None if found["name"].startswith("[") and host.address is None else host
+
+
+def read_origin(text: str) -> Host | None:
+    """The host of an ``Origin``, with the scheme's own port where none is written; None for ``null`` and others."""
+    scheme, mark, rest = text.strip().lower().partition("://")
+    standard = {"http": 80, "https": 443}.get(scheme)
+    host = read_host(rest) if mark and standard else None
+    return None if host is None else Host(host.name, host.port or standard)
+
+
+def read_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    """``10.0.0.0/8``, or an address as a network of one; None for what is neither."""
+    try:
+        return ipaddress.ip_network(text.strip())
+    except ValueError:
+        return None
+
+
+def read_embedder(text: str) -> str | None:
+    """An origin as Content-Security-Policy has it, ``https://*.lab.example:8443``; None for anything else."""
+    scheme, mark, rest = text.strip().lower().partition("://")
+    return text if mark and scheme in ("http", "https") and read_host(rest, pattern=True) else None

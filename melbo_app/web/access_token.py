@@ -1,0 +1,124 @@
+"""The token that every request needs where more than this machine can reach the server, as Jupyter does it."""
+
+import html
+import secrets
+from urllib.parse import parse_qs, parse_qsl, quote, urlencode
+
+from starlette.datastructures import Headers
+from starlette.requests import Request, cookie_parser
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from melbo_app.web.refusal import asks_for_a_page, page, refuse
+
+FIELD = "token"
+SENTENCE = (
+    "This server asks for its access token: open the address that it printed when it started, "
+    "or send the header “Authorization: Bearer TOKEN”."
+)
+_BYTES = 24
+_DAYS = 30
+_LONGEST_FORM = 4096
+_FORM = """<p>The server printed it when it started, at the end of its address. This browser will remember it.</p>
+<form method="post" action="{action}"><input name="token" type="password" aria-label="Access token" autofocus required
+autocomplete="current-password"> <button>Open</button></form>{wrong}"""
+_WRONG = '<p role="alert">That is not the token of this server.</p>'
+
+
+def new_token() -> str:
+    """A token nobody can guess: 192 random bits."""
+    return secrets.token_urlsafe(_BYTES)
+
+
+class AccessToken:
+    """Answers 401 to every request that does not carry the token: in the address (which becomes a cookie), as that
+    cookie, or as ``Authorization: Bearer``. ``port`` keeps servers on one machine apart, whose cookies are shared."""
+
+    def __init__(self, app: ASGIApp, token: str, port: int, embedded: bool = False) -> None:
+        self._app, self._token, self._embedded = app, token, embedded
+        self._cookie = f"melbo-token-{port}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, remember the token, or answer 401."""
+        if scope["type"] == "lifespan":
+            return await self._app(scope, receive, send)
+        headers = Headers(scope=scope)
+        given, rest = _taken_from_query(scope)
+        in_address = any(self._is_right(token) for token in given)
+        if in_address and asks_for_a_page(scope):
+            return await self._remember(scope, receive, send, rest)
+        if in_address or self._is_carried(headers):
+            return await self._app({**scope, "query_string": rest.encode("latin-1")}, receive, send)
+        if await self._is_typed(scope, headers, receive):
+            return await self._remember(scope, receive, send, "")
+        is_typed = scope.get("method") == "POST" and _is_form(headers) and _is_root(scope)
+        if asks_for_a_page(scope) or is_typed:
+            form = _FORM.format(action=html.escape(_root(scope)), wrong=_WRONG if given or is_typed else "")
+            return await page("Access token", form, 401)(scope, receive, send)
+        await refuse(scope, receive, send, 401, SENTENCE)
+
+    def _is_right(self, token: str) -> bool:
+        return secrets.compare_digest(token.encode(), self._token.encode())
+
+    def _is_carried(self, headers: Headers) -> bool:
+        kept = [cookie_parser(value).get(self._cookie, "") for value in headers.getlist("cookie")]
+        said = [value.partition(" ") for value in headers.getlist("authorization")]
+        return any(map(self._is_right, kept)) or any(
+            scheme.lower() == "bearer" and self._is_right(token.strip()) for scheme, _, token in said
+        )
+
+    async def _is_typed(self, scope: Scope, headers: Headers, receive: Receive) -> bool:
+        """Whether the form of the page that asks for the token was sent with the right one."""
+        length = headers.get("content-length", "")
+        if scope.get("method") != "POST" or not _is_form(headers) or not _is_root(scope):
+            return False
+        if not length.isdecimal() or int(length) > _LONGEST_FORM:
+            return False
+        body = (await Request(scope, receive).body()).decode("utf-8", "replace")
+        return any(self._is_right(token.strip()) for token in parse_qs(body).get(FIELD, []))
+
+    async def _remember(self, scope: Scope, receive: Receive, send: Send, query: str) -> None:
+        """Send the browser to the same address without the token, which stays in a cookie that scripts cannot read."""
+        path = _root(scope) if scope["method"] == "POST" else scope["path"]
+        to = quote(_within(path)) + (f"?{query}" if query else "")
+        answer = RedirectResponse(to, 303, {"Cache-Control": "no-store"})
+        secure = "https" in (scope.get("scheme"), Headers(scope=scope).get("x-forwarded-proto", "").split(",")[0])
+        # in a frame of another site only such a cookie is sent, and only over https may it be set
+        beyond = self._embedded and secure
+        answer.set_cookie(
+            self._cookie,
+            self._token,
+            max_age=_DAYS * 24 * 3600,
+            path=quote(_root(scope)),
+            secure=secure,
+            httponly=True,
+            samesite="none" if beyond else "lax",
+        )
+        await answer(scope, receive, send)
+
+
+def _taken_from_query(scope: Scope) -> tuple[list[str], str]:
+    """The tokens in the address, and its query without them, unchanged where there is none."""
+    query = scope.get("query_string", b"").decode("latin-1")
+    if FIELD not in query:
+        return [], query
+    pairs = parse_qsl(query, keep_blank_values=True)
+    tokens = [value for name, value in pairs if name == FIELD]
+    return tokens, urlencode([pair for pair in pairs if pair[0] != FIELD]) if tokens else query
+
+
+def _is_form(headers: Headers) -> bool:
+    return headers.get("content-type", "").partition(";")[0].strip() == "application/x-www-form-urlencoded"
+
+
+def _is_root(scope: Scope) -> bool:
+    return scope["path"] == _root(scope)
+
+
+def _root(scope: Scope) -> str:
+    return f"{scope.get('root_path', '')}/"
+
+
+def _within(path: str) -> str:
+    """``//host`` would lead to another server."""
+    return "/" + path.lstrip("/\\")

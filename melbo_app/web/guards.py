@@ -1,0 +1,64 @@
+"""What every request passes before it reaches the page, in this order."""
+
+import socket
+
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from melbo_app.hosts import Host, read_host
+from melbo_app.settings import Settings
+from melbo_app.web.access_token import AccessToken, new_token
+from melbo_app.web.allowed_hosts import AllowedHosts
+from melbo_app.web.below_prefix import BelowPrefix
+from melbo_app.web.proxies import Proxies
+from melbo_app.web.security_headers import SecurityHeaders
+
+
+def token_of(settings: Settings) -> str | None:
+    """The token that requests need: the operator's, a new one where others reach the server, or None."""
+    if settings.no_token:
+        return None
+    if settings.token is not None:
+        return settings.token.get_secret_value()
+    return None if _is_here(settings) else new_token()
+
+
+def address_of(settings: Settings, port: int, token: str | None) -> str:
+    """The address to open, with the token; of all addresses of a machine, the one with its name."""
+    listens = Host(settings.host)
+    everywhere = listens.address is not None and listens.address.is_unspecified
+    name = socket.gethostname().lower() if everywhere else listens.written
+    return f"http://{name}:{port}{settings.root_path}/{f'?token={token}' if token else ''}"
+
+
+def warnings_of(settings: Settings, token: str | None) -> list[str]:
+    """What the operator should know about who gets in."""
+    if token:
+        return []
+    if not _is_here(settings):
+        return ["Anybody who can reach this address can use the page: it asks for no token (--no-token)."]
+    if settings.allow_host:
+        names = " or ".join(settings.allow_host)
+        return [f"Whoever reaches {names} gets in without a token. Set MELBO_TOKEN unless the proxy asks who they are."]
+    return []
+
+
+def guards(settings: Settings, port: int, token: str | None) -> list[Middleware]:
+    """The middleware, the outermost first."""
+    named = [read_host(text, pattern=True) for text in settings.allow_host]
+    if not _is_here(settings):
+        named += [read_host(Host(settings.host).written), read_host(socket.gethostname())]
+    allowed = [host for host in named if host is not None]
+    embedded = bool(settings.embed)
+    return [
+        Middleware(SecurityHeaders, settings.embed),
+        Middleware(Proxies, settings.trusted_proxy),
+        Middleware(AllowedHosts, allowed, any_address=not _is_here(settings), embedded=embedded),
+        Middleware(BelowPrefix, settings.root_path),
+        *([Middleware(AccessToken, token, port, embedded)] if token else []),
+        Middleware(CORSMiddleware, allow_origins=()),  # where the outer app has one, Gradio adds no headers of its own
+    ]
+
+
+def _is_here(settings: Settings) -> bool:
+    return Host(settings.host.lower()).is_loopback

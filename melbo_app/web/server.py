@@ -1,0 +1,48 @@
+"""The server of the page: an ASGI application on a port, in a thread of its own."""
+
+import threading
+import time
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from melbo_app.errors import StorageError
+
+_START = 60.0  # seconds a slow machine gets to begin to listen
+_LOOK = 0.01
+_LEAVE = 5.0  # seconds that answers under way get when the server ends
+
+
+class Server:
+    """Serves ``app`` until it is closed.
+
+    uvicorn's own reading of ``X-Forwarded-*`` is off: it trusts what comes from 127.0.0.1, where every proxy is.
+    """
+
+    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                host=host,
+                port=port,
+                log_level="warning",
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._thread = threading.Thread(target=self._server.run, name="server", daemon=True)
+
+    def start(self) -> None:
+        """Return when it listens; StorageError where it cannot."""
+        self._thread.start()
+        end = time.monotonic() + _START
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > end:
+                raise StorageError("The server did not start: see the lines above.")
+            time.sleep(_LOOK)
+
+    def close(self) -> None:
+        """Stop listening, and wait a few seconds for answers under way."""
+        self._server.should_exit = True
+        self._thread.join(timeout=_LEAVE)
