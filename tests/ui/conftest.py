@@ -96,6 +96,8 @@ class App:
         try:
             with urllib.request.urlopen(self.url, timeout=5) as answer:
                 return answer.status == 200
+        except urllib.error.HTTPError as refused:
+            return refused.code == 401  # it asks for its token
         except (urllib.error.URLError, TimeoutError, ConnectionError):
             return False
 
@@ -115,6 +117,22 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 def rooted_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """A program that was told below which path a proxy shows it."""
     yield from _running(App(tmp_path_factory.mktemp("rooted"), "--root-path", f"{steps.ROOT_PATH}/", "--mcp"))
+
+
+@pytest.fixture(scope="session")
+def lab_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """A program that others on the network can reach, and that asks for its token."""
+    yield from _running(App(tmp_path_factory.mktemp("lab"), "--host", "0.0.0.0"))
+
+
+@pytest.fixture
+def stranger(browser: Browser) -> Iterator[Page]:
+    """A browser that was never here."""
+    context = browser.new_context(viewport=SIZE)
+    page = context.new_page()
+    page.set_default_timeout(1000 * PATIENCE)
+    yield page
+    context.close()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A stranger on the port: each route of the real page, asked under foreign names, by foreign pages and without the token."""
+"""A stranger on the port: each route of the real page, under foreign names, from foreign pages, without the token."""
 
 import asyncio
 import re
@@ -304,7 +304,7 @@ def test_on_other_addresses_an_address_needs_no_name():
     ("name", "value"),
     [
         ("allow_host", "lab.example."), ("allow_host", "https://lab.example"), ("allow_host", "*"),
-        ("trusted_proxy", "nginx"), ("trusted_proxy", "*"), ("embed", "lab.example"), ("embed", "https://a; default-src *"),
+        ("trusted_proxy", "nginx"), ("trusted_proxy", "*"), ("embed", "lab.example"), ("embed", "https://a; img-src *"),
         ("token", "short"), ("token", "sixteen letters; and more"),
     ],
 )  # fmt: skip

@@ -26,8 +26,9 @@ def test_a_host_is_read_as_browsers_send_it(written, host):
 @pytest.mark.parametrize(
     "written",
     [
-        "", "localhost.", "lab.example.", ".lab.example", "a..b", "-a.b", "a b", "a/b", "a@b", "a,b", "a\x00b", "a:b", "a:0",
-        "a:65536", "a:1:2", "::1", "[::1", "[lab]", "[::1]x", "*.lab.example", "*", "a\u0131b", "\u0661.1.1.1", "a" * 300, "%6c",
+        "", "localhost.", "lab.example.", ".lab.example", "a..b", "-a.b", "a b", "a/b", "a@b", "a,b", "a\x00b", "a:b",
+        "a:0", "a:65536", "a:1:2", "::1", "[::1", "[lab]", "[::1]x", "*.lab.example", "*", "a\u0131b", "\u0661.1.1.1",
+        "a" * 300, "%6c",
         "user:pass@localhost", "localhost\n", "http://localhost",
     ],
 )  # fmt: skip
