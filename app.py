@@ -95,9 +95,14 @@ def serve(settings: Settings, port: int) -> int:
     os.environ["GRADIO_TEMP_DIR"] = str(settings.uploads_dir or settings.cache_dir / "uploads")
     if not settings.mcp:
         sys.modules.setdefault("mcp", None)  # Gradio would import it, which takes a second, and leave it unused
-    from melbo_app.ui.application import application  # late: these take seconds, and mistakes are told before
+    from melbo_app.ui.application import (  # late: these take seconds, and mistakes are told before
+        application,
+        ask_itself_at,
+    )
     from melbo_app.ui.page import build_page
-    from melbo_app.web.guards import address_of, guards, token_of, warnings_of
+    from melbo_app.web.access_token import new_token
+    from melbo_app.web.guards import address_of, guards, own_address, token_of, warnings_of
+    from melbo_app.web.proxies import OWN_HEADER
     from melbo_app.web.server import Server
     from melbo_app.workbench import Workbench
 
@@ -107,9 +112,10 @@ def serve(settings: Settings, port: int) -> int:
         print(error, file=sys.stderr)
         lock.release()
         return 2
-    token = token_of(settings)
+    token, own = token_of(settings), new_token()
     page = build_page(workbench)
-    server = Server(application(page, guards(settings, port, token), mcp=settings.mcp), settings.host, port)
+    server = Server(application(page, guards(settings, port, token, own), mcp=settings.mcp), settings.host, port)
+    ask_itself_at(page, own_address(settings, port), {OWN_HEADER: own})
     try:
         server.start()
     except StorageError as error:

@@ -1,9 +1,11 @@
 """The page as an ASGI application behind what guards it."""
 
+import functools
 from collections.abc import Sequence
 
 import gradio as gr
 from fastapi import FastAPI
+from gradio_client import Client  # type: ignore[import-untyped]
 from starlette.middleware import Middleware
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
@@ -32,6 +34,9 @@ def application(page: gr.Blocks, guards: Sequence[Middleware] = (), *, mcp: bool
         Route(PLOTLY_ROUTE, lambda request: FileResponse(script, headers=_KEEP)),
         Route(tracker, lambda request: Response(text, headers=_KEEP, media_type="text/javascript")),
     ]
+    # Only of a page that "has launched" does Gradio check that a file it is given was uploaded (processing_utils.py,
+    # `_check_allowed`), and mounting forgets to say so: whoever could call an endpoint could read the server's files.
+    page.has_launched = True
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=list(scripts), middleware=list(guards))
     return gr.mount_gradio_app(
         app,
@@ -48,3 +53,28 @@ def application(page: gr.Blocks, guards: Sequence[Middleware] = (), *, mcp: bool
         enable_monitoring=False,
         ssr_mode=False,
     )
+
+
+def ask_itself_at(page: gr.Blocks, address: str, headers: dict[str, str]) -> None:
+    """Let the MCP tools of ``page`` reach it at ``address`` with ``headers``.
+
+    Gradio's MCP server sends each call to its own page over HTTP, to the host that the first request named
+    (gradio/mcp.py, ``_get_or_create_client``), and without what our guards ask for.
+    """
+    tools = getattr(page, "mcp_server_obj", None)
+    if tools is None:
+        return
+
+    @functools.cache
+    def client() -> Client:
+        given = {"x-gradio-user": "mcp", **headers}
+        return Client(
+            address,
+            download_files=False,
+            verbose=False,
+            analytics_enabled=False,
+            headers=given,
+            _skip_components=False,
+        )
+
+    tools._local_url, tools._get_or_create_client = address, client

@@ -9,6 +9,7 @@ from starlette.requests import Request, cookie_parser
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from melbo_app.web.proxies import OWN
 from melbo_app.web.refusal import asks_for_a_page, page, refuse
 
 FIELD = "token"
@@ -47,7 +48,7 @@ class AccessToken:
         in_address = any(self._is_right(token) for token in given)
         if in_address and asks_for_a_page(scope):
             return await self._remember(scope, receive, send, rest)
-        if in_address or self._is_carried(headers):
+        if in_address or scope.get(OWN) or self._is_carried(headers):
             return await self._app({**scope, "query_string": rest.encode("latin-1")}, receive, send)
         if await self._is_typed(scope, headers, receive):
             return await self._remember(scope, receive, send, "")

@@ -43,8 +43,16 @@ def warnings_of(settings: Settings, token: str | None) -> list[str]:
     return []
 
 
-def guards(settings: Settings, port: int, token: str | None) -> list[Middleware]:
-    """The middleware, the outermost first."""
+def own_address(settings: Settings, port: int) -> str:
+    """Where the server reaches itself."""
+    listens = Host(settings.host)
+    if listens.address is not None and listens.address.is_unspecified:
+        listens = Host("127.0.0.1" if listens.address.version == 4 else "::1")
+    return f"http://{listens.written}:{port}"
+
+
+def guards(settings: Settings, port: int, token: str | None, own: str = "") -> list[Middleware]:
+    """The middleware, the outermost first. ``own`` is the secret of the server's own requests."""
     named = [read_host(text, pattern=True) for text in settings.allow_host]
     if not _is_here(settings):
         named += [read_host(Host(settings.host).written), read_host(socket.gethostname())]
@@ -52,7 +60,7 @@ def guards(settings: Settings, port: int, token: str | None) -> list[Middleware]
     embedded = bool(settings.embed)
     return [
         Middleware(SecurityHeaders, settings.embed),
-        Middleware(Proxies, settings.trusted_proxy),
+        Middleware(Proxies, settings.trusted_proxy, own),
         Middleware(AllowedHosts, allowed, any_address=not _is_here(settings), embedded=embedded),
         Middleware(BelowPrefix, settings.root_path),
         *([Middleware(AccessToken, token, port, embedded)] if token else []),

@@ -22,7 +22,7 @@ from melbo_app.settings import Settings
 from melbo_app.ui.application import application
 from melbo_app.ui.page import build_page
 from melbo_app.web.guards import address_of, guards, token_of, warnings_of
-from melbo_app.web.proxies import SOMEBODY
+from melbo_app.web.proxies import OWN_HEADER, SOMEBODY
 from melbo_app.web.security_headers import ALONE
 from melbo_app.web.server import Server
 from melbo_app.workbench import Workbench
@@ -228,6 +228,19 @@ def test_who_asks_is_believed_of_named_proxies_only(trusted, peer, headers, clie
     assert asked.json()["client"] == client
 
 
+def test_the_server_s_own_requests_say_for_whom_they_are_sent():
+    token = "own-" + TOKEN
+    who = [Route("/", lambda request: JSONResponse({"client": request.client.host, "headers": dict(request.headers)}))]
+    client = asks(Starlette(routes=who, middleware=guards(Settings(), PORT, TOKEN, token)), "http://localhost", NEAR)
+    mine = {OWN_HEADER: token, "X-Forwarded-For": "203.0.113.7"}
+    answer = client.get("/", headers=mine).json()
+    assert answer["client"] == answer["headers"]["x-forwarded-for"] == "203.0.113.7"
+    assert OWN_HEADER not in answer["headers"]
+    assert client.get("/", headers=mine | {OWN_HEADER: "no"}).status_code == 401
+    assert client.get("/", headers=mine | {OWN_HEADER: ""}).status_code == 401
+    assert asks(small(token=TOKEN), "http://localhost").get("/", headers={OWN_HEADER: ""}).status_code == 401
+
+
 def test_the_token_in_the_address_becomes_a_cookie():
     client = asks(small(token=TOKEN), "http://localhost")
     answer = client.get(f"/a%20b?x=1&token={TOKEN}&y=%26", headers=PAGE)
@@ -341,6 +354,11 @@ def test_a_program_with_the_token_uploads_asks_and_downloads(tmp_path, monkeypat
                 address, headers={"Authorization": f"Bearer {TOKEN}"}, verbose=False, download_files=str(tmp_path)
             )
             assert Path(client.predict(handle_file(sent), api_name="/echo")).read_text() == "here and back"
+            for path in (__file__, f"{address}/config", str(tmp_path / "uploads" / ".." / "sent.txt")):
+                stolen = {"path": path, "meta": {"_type": "gradio.FileData"}}
+                called = free.post(f"{address}/gradio_api/call/echo", json={"data": [stolen]}, headers=headers).json()
+                told = free.get(f"{address}/gradio_api/call/echo/{called['event_id']}", headers=headers).text
+                assert "event: error" in told and "event: complete" not in told
         finally:
             server.close()
 
