@@ -350,9 +350,8 @@ def test_a_program_with_the_token_uploads_asks_and_downloads(tmp_path, monkeypat
         try:
             address = f"http://127.0.0.1:{port}"
             assert free.get(f"{address}/config").status_code == 401
-            client = Client(
-                address, headers={"Authorization": f"Bearer {TOKEN}"}, verbose=False, download_files=str(tmp_path)
-            )
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            client = Client(address, headers=headers, verbose=False, download_files=str(tmp_path))
             assert Path(client.predict(handle_file(sent), api_name="/echo")).read_text() == "here and back"
             for path in (__file__, f"{address}/config", str(tmp_path / "uploads" / ".." / "sent.txt")):
                 stolen = {"path": path, "meta": {"_type": "gradio.FileData"}}
