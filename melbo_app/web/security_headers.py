@@ -24,7 +24,6 @@ ALWAYS = {
 }
 ALONE = {
     "x-frame-options": "DENY",
-    "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
 """Only where no other page may show this one."""
