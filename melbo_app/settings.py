@@ -40,6 +40,14 @@ class Settings(BaseSettings):
     port: int = Field(7860, ge=1, le=65535, description="Port the page listens on.")
     root_path: str = Field("", description="Path below which a proxy shows the page, such as /proxy/7860.")
     mcp: bool = Field(False, description="Whether the verbs of the HTTP API are MCP tools as well.")
+    public: bool = Field(False, description="Whether strangers use the page: nothing is deleted, quotas by visitor.")
+    models: str = Field(
+        "", description="The only models that can be loaded, with commas between: keys, hub names, folders; empty: any."
+    )
+    judge_url: str | None = Field(
+        None, description="Address of the judge that MELBO_JUDGE_KEY is for: https://host/v1."
+    )
+    judge_model: str | None = Field(None, description="The name of that judge's model.")
 
     @field_validator("cache_dir", "assets_dir", "uploads_dir", mode="before")
     @classmethod

@@ -5,11 +5,11 @@ import plotly.graph_objects as go
 CONFIG = {
     "responsive": True,
     "displaylogo": False,  # a link to plotly.com
-    "showSendToCloud": False,  # "Share chart…" posts the whole figure to cloud.plotly.com; plotly.js shows it by default
+    "showSendToCloud": False,  # "Share chart…", shown by default, posts the whole figure to cloud.plotly.com
     "plotlyServerURL": "",  # where that would go; empty, a button that is shown all the same sends nothing
 }
-"""Of plotly.js 4's configuration, the keys by which a figure leads out of the page, each switched off. (A geographic map
-would fetch its coasts from cdn.plot.ly; there is none.)"""
+"""Of plotly.js 4's configuration, the keys by which a figure leads out of the page, each switched off. (Geographic maps,
+which there are none of, would fetch their coasts from cdn.plot.ly.)"""
 
 
 def html_page(figure: go.Figure) -> str:

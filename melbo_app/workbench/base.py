@@ -68,6 +68,10 @@ class Base:
         self._getting: ModelGetting | None = None
         self._one_getting = threading.Lock()
 
+    def why_not(self, use: str) -> str:
+        """Why the people here may not use the method ``use``, as one sentence; "" where they may."""
+        return ""
+
     def _bank_for(self, lm: "LanguageModel", name: str) -> Bank:
         """The bank, if it is one for the loaded model."""
         bank = self._banks.load(name)
