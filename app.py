@@ -1,14 +1,18 @@
 """The door: ``python app.py [--host H] [--port P] [--model M] [--root-path P] [--mcp]`` serves the page."""
 
 import argparse
+import atexit
 import errno
 import importlib.util
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -30,6 +34,8 @@ def main() -> int:
     parser.add_argument("--port", type=int, help="port to listen on (default: 7860, or the next free one)")
     parser.add_argument("--model", help="model to start with, such as qwen2.5-0.5b; one of the catalogue is downloaded")
     parser.add_argument("--root-path", help="path below which a proxy shows the page, such as /proxy/7860")
+    parser.add_argument("--public", action="store_true", default=None, help="strangers use the page (docs/serving.md)")
+    parser.add_argument("--models", help="the only models that can be loaded, with commas between")
     parser.add_argument("--mcp", action="store_true", default=None, help="offer the HTTP API as MCP tools as well")
     given = parser.parse_args()
     try:
@@ -91,6 +97,9 @@ def serve(settings: Settings, port: int) -> int:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     # Behind every event it would sum up all events so far, for a dashboard that is not served.
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
+    if settings.public and settings.uploads_dir is None:  # Gradio tells browsers the path of each file that they upload
+        settings = settings.model_copy(update={"uploads_dir": Path(tempfile.mkdtemp(prefix="melbo-"))})
+        atexit.register(shutil.rmtree, settings.uploads_dir, ignore_errors=True)
     os.environ["GRADIO_TEMP_DIR"] = str(settings.uploads_dir or settings.cache_dir / "uploads")
     past_the_proxy()
     if not settings.mcp:
@@ -99,15 +108,18 @@ def serve(settings: Settings, port: int) -> int:
     from starlette.responses import FileResponse, Response  # late: these take seconds, and mistakes are told before
     from starlette.routing import Route
 
+    from melbo_app.library.offered_models import OfferedModels
+    from melbo_app.public.workbench import public_workbench
     from melbo_app.ui.below_prefix import BelowPrefix
     from melbo_app.ui.components.plotly_view import PLOTLY_ROUTE, plotly_script
     from melbo_app.ui.components.status_tracker import tracker_script
     from melbo_app.ui.page import build_page
     from melbo_app.ui.theme import SHORTCUTS, STYLES, theme
+    from melbo_app.ui.visitor import visitor
     from melbo_app.workbench import Workbench
 
     try:
-        workbench = Workbench(settings, Sparingly().say)
+        workbench = Workbench(settings, Sparingly().say, OfferedModels.of(settings))
     except MelboError as error:
         print(error, file=sys.stderr)
         lock.release()
@@ -117,7 +129,7 @@ def serve(settings: Settings, port: int) -> int:
         Route(PLOTLY_ROUTE, lambda request: FileResponse(script, headers=KEEP)),
         Route(tracker, lambda request: Response(text, headers=KEEP, media_type="text/javascript")),
     ]
-    page = build_page(workbench)
+    page = build_page(public_workbench(workbench, visitor) if settings.public else workbench)
     page.queue(default_concurrency_limit=8)
     page._queue.sleep_when_free = LOOKS
     page._queue.progress_update_sleep_when_free = 1.0  # of progress that nothing here reports

@@ -3,11 +3,11 @@
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from melbo_app.errors import InputError
 from melbo_app.paths import absolute, expanded, written_path
@@ -41,8 +41,8 @@ class Settings(BaseSettings):
     root_path: str = Field("", description="Path below which a proxy shows the page, such as /proxy/7860.")
     mcp: bool = Field(False, description="Whether the verbs of the HTTP API are MCP tools as well.")
     public: bool = Field(False, description="Whether strangers use the page: nothing is deleted, quotas by visitor.")
-    models: str = Field(
-        "", description="The only models that can be loaded, with commas between: keys, hub names, folders; empty: any."
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="The only models that the page loads, with commas between, beside the first; none named: any."
     )
     judge_url: str | None = Field(
         None, description="Address of the judge that MELBO_JUDGE_KEY is for: https://host/v1."
@@ -81,6 +81,13 @@ class Settings(BaseSettings):
         path = expanded(spec)
         is_path = os.sep in path and os.path.exists(path)
         return str(absolute(Path(path))) if is_path else path
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _models(cls, given: Any) -> Any:
+        """Names with commas between, each as ``model`` takes it."""
+        named = given.split(",") if isinstance(given, str) else given
+        return tuple(cls._model(name.strip()) for name in named if name.strip())
 
     @field_validator("root_path")
     @classmethod

@@ -8,8 +8,8 @@ CONFIG = {
     "showSendToCloud": False,  # "Share chart…", shown by default, posts the whole figure to cloud.plotly.com
     "plotlyServerURL": "",  # where that would go; empty, a button that is shown all the same sends nothing
 }
-"""Of plotly.js 4's configuration, the keys by which a figure leads out of the page, each switched off. (Geographic maps,
-which there are none of, would fetch their coasts from cdn.plot.ly.)"""
+"""Of plotly.js 4's configuration, the keys by which a figure leads out of the page, each switched off. (A map of the
+Earth, which there is none of, would fetch its coasts from cdn.plot.ly.)"""
 
 
 def html_page(figure: go.Figure) -> str:
