@@ -1,14 +1,18 @@
 """The door: ``python app.py`` serves the page; ``--help`` lists the options."""
 
 import argparse
+import atexit
 import errno
 import importlib.util
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -31,6 +35,8 @@ def main() -> int:
     parser.add_argument("--trusted-proxy", **several, help="a proxy's address, whose X-Forwarded-For is believed")
     parser.add_argument("--embed", **several, help="an origin whose pages may show this one: https://lab.example")
     parser.add_argument("--no-token", action="store_true", default=None, help="let others in without an access token")
+    parser.add_argument("--public", action="store_true", default=None, help="strangers use the page (docs/serving.md)")
+    parser.add_argument("--models", help="the only models that can be loaded, with commas between")
     parser.add_argument("--mcp", action="store_true", default=None, help="offer the HTTP API as MCP tools as well")
     given = parser.parse_args()
     try:
@@ -92,14 +98,17 @@ def serve(settings: Settings, port: int) -> int:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     # Behind every event it would sum up all events so far, for a dashboard that is not served.
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
+    if settings.public and settings.uploads_dir is None:  # Gradio tells browsers the path of each file that they upload
+        settings = settings.model_copy(update={"uploads_dir": Path(tempfile.mkdtemp(prefix="melbo-"))})
+        atexit.register(shutil.rmtree, settings.uploads_dir, ignore_errors=True)
     os.environ["GRADIO_TEMP_DIR"] = str(settings.uploads_dir or settings.cache_dir / "uploads")
     if not settings.mcp:
         sys.modules.setdefault("mcp", None)  # Gradio would import it, which takes a second, and leave it unused
-    from melbo_app.ui.application import (  # late: these take seconds, and mistakes are told before
-        application,
-        ask_itself_at,
-    )
+    from melbo_app.library.offered_models import OfferedModels  # late: these take seconds; mistakes are told before
+    from melbo_app.public.workbench import public_workbench
+    from melbo_app.ui.application import application, ask_itself_at
     from melbo_app.ui.page import build_page
+    from melbo_app.ui.visitor import visitor
     from melbo_app.web.access_token import new_token
     from melbo_app.web.guards import address_of, guards, own_address, token_of, warnings_of
     from melbo_app.web.proxies import OWN_HEADER
@@ -107,13 +116,13 @@ def serve(settings: Settings, port: int) -> int:
     from melbo_app.workbench import Workbench
 
     try:
-        workbench = Workbench(settings, Sparingly().say)
+        workbench = Workbench(settings, Sparingly().say, OfferedModels.of(settings))
     except MelboError as error:
         print(error, file=sys.stderr)
         lock.release()
         return 2
     token, own = token_of(settings), new_token()
-    page = build_page(workbench)
+    page = build_page(public_workbench(workbench, visitor) if settings.public else workbench)
     server = Server(application(page, guards(settings, port, token, own), mcp=settings.mcp), settings.host, port)
     ask_itself_at(page, own_address(settings, port), {OWN_HEADER: own})
     try:

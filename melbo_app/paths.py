@@ -2,10 +2,12 @@
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from melbo_app.errors import InputError
 
+_FOLDERS = re.compile(r"(?<![\w/.:~-])(?:~?/(?:[\w.@+~-]+/)+|[A-Za-z]:\\(?:[\w.@+~-]+\\)+)")
 _UNKNOWN = re.compile(r"\$(\w+|\{[^}]*\})")
 
 
@@ -32,3 +34,15 @@ def written_path(text: str) -> Path:
 def absolute(path: Path) -> Path:
     """The same place, wherever one stands later. ``..`` is looked up on the disk: the folder before may be a link."""
     return path.resolve() if ".." in path.parts else path.absolute()
+
+
+def without_folders(text: str, known: Iterable[str] = ()) -> str:
+    """``text`` with each path cut down to its last part, and what lies in a ``known`` folder to where it lies there.
+
+    The longest of nested folders come first; other folders are found where their names have no blank in them.
+    """
+    if "/" not in text and "\\" not in text:
+        return text
+    for folder in known:
+        text = re.sub(re.escape(folder) + r"(?:/|\\|(?![\w.-]))", "", text)
+    return _FOLDERS.sub("", text)

@@ -50,6 +50,14 @@ class Settings(BaseSettings):
     token: SecretStr | None = Field(None, description="Access token; default: a new one where others reach the server.")
     no_token: bool = Field(False, description="Whether others may reach the server without a token.")
     mcp: bool = Field(False, description="Whether the verbs of the HTTP API are MCP tools as well.")
+    public: bool = Field(False, description="Whether strangers use the page: nothing is deleted, quotas by visitor.")
+    models: Names = Field(
+        (), description="The only models that the page loads, with commas between, beside the first; none named: any."
+    )
+    judge_url: str | None = Field(
+        None, description="Address of the judge that MELBO_JUDGE_KEY is for: https://host/v1."
+    )
+    judge_model: str | None = Field(None, description="The name of that judge's model.")
 
     @field_validator("cache_dir", "assets_dir", "uploads_dir", mode="before")
     @classmethod
@@ -84,7 +92,7 @@ class Settings(BaseSettings):
         is_path = os.sep in path and os.path.exists(path)
         return str(absolute(Path(path))) if is_path else path
 
-    @field_validator("allow_host", "trusted_proxy", "embed", mode="before")
+    @field_validator("allow_host", "trusted_proxy", "embed", "models", mode="before")
     @classmethod
     def _listed(cls, given: Any) -> Any:
         """A list may be written with commas, as the environment has it."""
@@ -114,6 +122,12 @@ class Settings(BaseSettings):
         if given is not None and not re.fullmatch(r"[A-Za-z0-9_.~-]{16,200}", given.get_secret_value()):
             raise PydanticCustomError("token", "it needs 16 to 200 letters, digits or . _ ~ -")
         return given
+
+    @field_validator("models")
+    @classmethod
+    def _models(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        """Each as ``model`` takes it."""
+        return tuple(cls._model(name) for name in given)
 
     @field_validator("root_path")
     @classmethod

@@ -10,7 +10,7 @@ async function draw(value) {
   empty.hidden = Boolean(figure);
   plot.hidden = !figure;
   if (!figure) return;
-  await Plotly.react(plot, figure.data, figure.layout || {}, { displaylogo: false, responsive: true });
+  await Plotly.react(plot, figure.data, figure.layout || {}, figure.config);
   plot.dataset.points = figure.data.reduce((sum, trace) => sum + (trace.x?.length || 0), 0);
   if (drawn) return;
   drawn = true;

@@ -1,6 +1,5 @@
 """Ask a judge how readable texts are and what is done in them, or compare it with a reader."""
 
-import os
 from typing import Annotated
 
 import typer
@@ -8,7 +7,8 @@ import typer
 from melbo_app.commands.options import Json, ModelOption, load
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.errors import InputError, Stopped
-from melbo_app.jobs.endpoint import KEY, Endpoint
+from melbo_app.jobs.endpoint import KEY
+from melbo_app.jobs.judge_address import ADDRESS, JudgeAddress
 from melbo_app.library.judges import JudgeScore
 from melbo_app.results import judged
 from melbo_app.settings import Settings
@@ -20,7 +20,10 @@ def judge(
     score: Annotated[bool, typer.Option("--score", help="Compare the judge with a reader's grades instead.")] = False,
     model: ModelOption = None,
     endpoint: Annotated[
-        str | None, typer.Option("--endpoint", help=f"https://host/v1 of a server that judges; its key is in {KEY}.")
+        str | None,
+        typer.Option(
+            "--endpoint", help=f"https://host/v1 of a server that judges; its key is in {KEY}, of {ADDRESS} if set."
+        ),
     ] = None,
     endpoint_model: Annotated[str, typer.Option("--endpoint-model", help="The model's name there.")] = "",
     as_json: Json = False,
@@ -33,8 +36,9 @@ def judge(
         raise InputError("comparison", "either its number or --score is needed", "Give one of the two")
     if endpoint and model:
         raise InputError("judge", "a model and an endpoint are named", "Give one of the two")
-    asked = Endpoint(endpoint, endpoint_model, os.environ.get(KEY)) if endpoint else None
-    workbench, stop = Workbench(Settings()), StopOnInterrupt()
+    settings, stop = Settings(), StopOnInterrupt()
+    asked = JudgeAddress.of(settings).named_in_a_command(endpoint, endpoint_model) if endpoint else None
+    workbench = Workbench(settings)
     if asked is None:
         load(workbench, model)
     if comparison is None:

@@ -35,6 +35,8 @@ class Endpoint:
             raise InputError("endpoint", f"“{url}” is no address", "Give one as https://host/v1")
         if parts.username or parts.password or parts.query:
             raise InputError("endpoint", "the address has a name, a key or a question in it", f"Set {KEY}")
+        if parts.fragment:  # what is asked for stands behind the address, and would be a part of it
+            raise InputError("endpoint", "the address has a # in it", "Give it up to /v1")
         if not model.strip():
             raise InputError("endpoint model", "none is named", "Give the name under which the endpoint knows it")
         if key and parts.scheme == "http" and not _local(parts.hostname):
@@ -47,7 +49,9 @@ class Endpoint:
     def _client(self) -> "httpx.Client":
         import httpx
 
-        return httpx.Client(timeout=self._seconds)  # it follows no redirect, so the key goes nowhere else
+        # Without redirects the key goes nowhere else; nor does it, on its way to this machine, go to a proxy.
+        near = _local(urlsplit(self.url).hostname or "")
+        return httpx.Client(timeout=self._seconds, follow_redirects=False, trust_env=not near)
 
     def ask(self, question: str, tokens: int) -> str:
         """What it answers to ``question``, in at most ``tokens`` tokens.
@@ -96,6 +100,9 @@ class Endpoint:
         return self._problem(f"it did not answer within {self._seconds:g} seconds", "Try again later")
 
     def _refused(self, status: int) -> InputError:
+        if 300 <= status < 400:
+            problem = f"it sends on to another address (status {status}), where neither texts nor the key go"
+            return self._problem(problem, "Name the address where it is, up to /v1")
         remedies = {
             401: f"Set {KEY} to a key that it takes",
             403: f"Set {KEY} to a key that it takes",

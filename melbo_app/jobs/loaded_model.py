@@ -1,12 +1,13 @@
 """The model in memory: one at a time, loaded when first needed."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from melbo_app.errors import InputError, MelboError
 from melbo_app.library import model_catalogue, weights
+from melbo_app.library.offered_models import OfferedModels
 from melbo_app.settings import Settings
 from melbo_app.sizes import size_text
 
@@ -72,18 +73,25 @@ class LoadedModel:
     """Holds one language model. Loading another keeps the present one until the new one is ready.
 
     ``packed``: its weights are copied for speed, so nobody is to change them through ``.data``. ``on_progress`` gets a
-    line before each step of the preparation of its files, and many while they are downloaded.
+    line before each step of the preparation of its files, and many while they are downloaded. ``offered``: those that
+    can be loaded.
     """
 
     def __init__(
-        self, settings: Settings, *, packed: bool = False, on_progress: weights.Progress | None = None
+        self,
+        settings: Settings,
+        *,
+        packed: bool = False,
+        on_progress: weights.Progress | None = None,
+        offered: OfferedModels | None = None,
     ) -> None:
         self._settings, self._packed, self._on_progress = settings, packed, on_progress
+        self.offered = offered or OfferedModels()
         self._loading = threading.Lock()
         self._stage: str | None = None
         self._coming: str | None = None
         self._error: str | None = None
-        self._wanted = settings.model
+        self._wanted = self.offered.name_of(settings.model)
         self._files: weights.ModelFiles | None = None
         self._lm: LanguageModel | None = None
         self._budget = settings.memory_gb
@@ -106,7 +114,7 @@ class LoadedModel:
         """Load the model that ``spec`` names, unless it is the one in memory; None: any that is, or the wanted one.
 
         Raises:
-            InputError: no such model, or one that cannot be steered; the present one stays.
+            InputError: no such model, one that is not offered, or cannot be steered; the present one stays.
             StorageError: it could not be prepared on disk.
         """
         with self._loading:
@@ -115,10 +123,13 @@ class LoadedModel:
             if self._lm is not None and (spec is None or self.is_loaded(spec)):
                 return self._lm
             spec = self._wanted if spec is None else spec
+            real = self.offered.check(spec)
             self._coming, self._stage = spec, "looking for it"
             try:
                 cache = self._settings.cache_dir
-                files = weights.fetch(weights.resolve(spec, cache, self._prepare), cache, self._prepare)
+                files = weights.fetch(weights.resolve(real, cache, self._prepare), cache, self._prepare)
+                if self.offered.limited:  # what people see of it, and banks and jobs keep
+                    files = replace(files, spec=model_catalogue.canonical(spec))
                 present = self._files
                 if self._lm is not None and present and same(files, present):
                     return self._lm

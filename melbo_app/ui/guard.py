@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from melbo_app.errors import MelboError, Stopped
+from melbo_app.paths import without_folders
 from melbo_app.ui.present import sentence
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def readable(message: Callable[[str], gr.Error] = toast) -> Iterator[None]:
         raise message(str(error)) from None
     except Exception as error:
         logger.exception("an event of the page failed")
-        raise message(f"Something went wrong: {type(error).__name__}: {error}") from None
+        raise message(without_folders(f"Something went wrong: {type(error).__name__}: {error}")) from None
 
 
 def guard(fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,5 +1,6 @@
 """Which work a browser tab has under way: it is followed to its end, and its Stop button and its next press end it."""
 
+import html
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -8,10 +9,11 @@ from typing import Any, Protocol, TypeVar
 
 import gradio as gr
 
-from melbo_app.errors import MelboError
+from melbo_app.errors import InputError, MelboError
 from melbo_app.ui.components.progress_bar import resting, working
 from melbo_app.ui.forms import Returning
 from melbo_app.ui.guard import bind
+from melbo_app.ui.present import sentence
 
 FRAME = 0.15  # seconds between two looks at work; more would be sent than read
 
@@ -74,8 +76,8 @@ class Runs:
             stopping = False
             while not job.wait(FRAME):
                 replaced = self.replaced(request, stop)
-                if stop.is_set() and (own or not replaced):
-                    job.stop()
+                if stop.is_set() and not stopping and (own or not replaced):
+                    _stop(job, stop)
                 if replaced:
                     return False
                 if stop.is_set() and not stopping:
@@ -118,3 +120,12 @@ class Runs:
 
     def _press_stop(self, request: gr.Request) -> Any:
         return gr.skip() if self.stop(request) else resting("Nothing is under way.")
+
+
+def _stop(job: Followed, stop: threading.Event) -> None:
+    """Stop a job, or say why this person cannot: then it is followed on."""
+    try:
+        job.stop()
+    except InputError as refused:
+        gr.Warning(html.escape(sentence(str(refused))), title="Cannot do that", duration=12)
+        stop.clear()

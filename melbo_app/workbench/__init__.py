@@ -3,6 +3,7 @@
 from melbo_app.jobs.desk import JobDesk
 from melbo_app.library.checkpoints import Checkpoints
 from melbo_app.library.job_records import JobRecords
+from melbo_app.library.offered_models import OfferedModels
 from melbo_app.library.weights import Progress
 from melbo_app.settings import Settings
 from melbo_app.workbench.base import EXAMPLE
@@ -19,8 +20,11 @@ class Workbench(Explorations, Keeping):
     BusyError where other work is in the way.
     """
 
-    def __init__(self, settings: Settings, on_progress: Progress | None = None) -> None:
-        """``on_progress`` gets a line before each step that prepares the files of a model."""
-        super().__init__(settings, on_progress)
+    def __init__(
+        self, settings: Settings, on_progress: Progress | None = None, offered: OfferedModels | None = None
+    ) -> None:
+        """``on_progress`` gets a line before each step that prepares the files of a model; ``offered`` are the models
+        that can be loaded, any by default."""
+        super().__init__(settings, on_progress, offered)
         records, checkpoints = JobRecords(self._database), Checkpoints(settings.cache_dir / "checkpoints")
         self._desk = JobDesk(records, checkpoints, self._model, self._banks, self)

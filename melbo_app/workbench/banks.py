@@ -1,10 +1,11 @@
 """Use cases of the shelf."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from melbo_app.engine.prompt import Prompt
+from melbo_app.errors import InputError
 from melbo_app.jobs.ranking import by_direction, by_strength
 from melbo_app.jobs.recipe import combine
 from melbo_app.jobs.steering import variants
@@ -15,6 +16,7 @@ from melbo_app.library.formats import gguf
 from melbo_app.library.formats.rows import settled
 from melbo_app.library.imports import check_import, check_width, read_file, source_of
 from melbo_app.library.model_catalogue import canonical
+from melbo_app.sizes import size_text
 from melbo_app.workbench.base import EXAMPLE
 from melbo_app.workbench.models import Models
 
@@ -90,15 +92,20 @@ class Shelf(Models):
         vector: int | None = None,
         radius: float | None = None,
         overwrite: bool = False,
+        shown: Callable[[Bank], Bank] = lambda bank: bank,
     ) -> Path:
         """Write a bank to a file in ``format``, or in the one that the ending of ``out`` asks for: all vectors or one,
-        as they are or with another R. ``docs/formats.md`` lists the formats."""
-        bank = self._banks.load(name)
+        as they are or with another R. ``docs/formats.md`` lists the formats. ``shown`` may change its record."""
+        kept = self._banks.load(name)
+        bank = shown(kept)
         labels = self._labels.of_bank(bank.hash)
         if vector is None and radius is None:
-            return self._banks.export_file(name, out, overwrite=overwrite, format=format, labels=labels)
+            whole = None if bank is kept else bank
+            return self._banks.export_file(name, out, overwrite=overwrite, format=format, chosen=whole, labels=labels)
         variants(bank, [] if vector is None else [vector], [] if radius is None else [radius])
-        chosen = combine(_formula(bank.record.name, vector, radius), bank.record.name, self._banks.load)
+        chosen = combine(
+            _formula(bank.record.name, vector, radius), bank.record.name, lambda one: shown(self._banks.load(one))
+        )
         if vector is not None:
             labels = {0: labels[vector]} if vector in labels else {}
         return self._banks.export_file(name, out, overwrite=overwrite, format=format, chosen=chosen, labels=labels)
@@ -113,10 +120,13 @@ class Shelf(Models):
         """Remove an own bank from the shelf; its labels and completions stay."""
         self._banks.delete(name)
 
-    def combine_banks(self, formula: str, name: str) -> Bank:
+    def combine_banks(self, formula: str, name: str, most_bytes: int | None = None) -> Bank:
         """Make a bank from vectors of others, such as ``'pirate'[3] - 0.5 * 'weekend'[0]``; the functions of a
-        formula are in ``engine/recipe.py``."""
+        formula are in ``engine/recipe.py``. InputError for one whose vectors take more than ``most_bytes``."""
         bank = combine(formula, self.check_bank_name(name), self._banks.load)
+        if most_bytes is not None and bank.vectors.nbytes > most_bytes:
+            problem = f"its {len(bank.vectors)} vectors take {size_text(bank.vectors.nbytes)}"
+            raise InputError("formula", problem, f"Here they may take {size_text(most_bytes)}")
         self._banks.save(bank)
         return bank
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
@@ -24,6 +24,7 @@ from melbo_app.library.embeddings import Embeddings
 from melbo_app.library.explorations import Explorations
 from melbo_app.library.generality import Generalities
 from melbo_app.library.labels import Labels
+from melbo_app.library.offered_models import OfferedModels
 from melbo_app.library.prompt_sets import PromptSets
 from melbo_app.library.samples import Samples
 from melbo_app.library.searches import Searches
@@ -44,9 +45,11 @@ class Base:
 
     _desk: JobDesk
 
-    def __init__(self, settings: Settings, on_progress: Progress | None = None) -> None:
+    def __init__(
+        self, settings: Settings, on_progress: Progress | None = None, offered: OfferedModels | None = None
+    ) -> None:
         self.settings = settings
-        self._model = LoadedModel(settings, packed=True, on_progress=on_progress)
+        self._model = LoadedModel(settings, packed=True, on_progress=on_progress, offered=offered)
         self._compute = ComputeLock()
         self._batching = Batching(self._compute, settings.memory_gb)
         self._database = database = Database(settings.cache_dir / "melbo.sqlite", settings.database_url)
@@ -67,6 +70,10 @@ class Base:
         self._unsaved: list[Bank] = []
         self._getting: ModelGetting | None = None
         self._one_getting = threading.Lock()
+
+    def why_not(self, use: str, about: Any = None) -> str:
+        """Why the people here may not use the method ``use``, on ``about``, as one sentence; "" where they may."""
+        return ""
 
     def _bank_for(self, lm: "LanguageModel", name: str) -> Bank:
         """The bank, if it is one for the loaded model."""

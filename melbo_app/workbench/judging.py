@@ -4,6 +4,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from melbo_app.jobs.endpoint import Endpoint
+from melbo_app.jobs.judge_address import JudgeAddress
 from melbo_app.jobs.judging import (
     EndpointJudge,
     Judge,
@@ -25,6 +26,15 @@ class Judging(Base):
 
     graded: Path = ROOT / "assets" / "graded_completions.jsonl"
     """The texts on which judges and the built-in verdict are compared with a reader."""
+
+    @property
+    def judge_address(self) -> JudgeAddress:
+        """The judge that the operator names."""
+        return JudgeAddress.of(self.settings)
+
+    def judge_endpoint(self, url: str, model: str, *, here: bool) -> Endpoint:
+        """The judge that somebody names on a page; ``here``: at this machine. The key goes to the operator's only."""
+        return self.judge_address.named_on_a_page(url.strip(), model.strip(), here=here)
 
     def judge(
         self, comparison: int, endpoint: Endpoint | None = None, *, stop: Stop = lambda: False

@@ -17,9 +17,17 @@ from melbo_app.workbench.base import EXAMPLE, Base, Stop
 class Models(Base):
     """The model in memory, and what it makes of prompts."""
 
+    @property
+    def offered_models(self) -> list[str] | None:
+        """The names of the models that can be loaded here; None: any."""
+        return self._model.offered.names if self._model.offered.limited else None
+
     def models(self) -> list[ModelSummary]:
-        """The default model, and those prepared in the cache."""
-        state = self._model.state()
+        """The default model, and those prepared in the cache; where only some are offered, those that are here."""
+        state, names = self._model.state(), self.offered_models
+        if names is not None:
+            here = [name for name in names if not self.is_absent(name)]
+            return [ModelSummary(name, name, state.loaded and name == self._model.spec) for name in here]
         known = {weights.DEFAULT_MODEL: weights.DEFAULT_MODEL}
         known |= {files.spec: files.name for files in weights.cached(self.settings.cache_dir)}
         known |= {line.entry.key: line.entry.name for line in self.catalogue() if line.state == "ready"}
@@ -35,7 +43,7 @@ class Models(Base):
             CatalogueLine(entry, "loaded") if entry.sha256 == known
             else CatalogueLine(entry, "ready") if weights.is_ready(entry, cache)
             else CatalogueLine(entry, "absent", model_fetch.kept(entry, cache))
-            for entry in model_catalogue.CATALOGUE
+            for entry in model_catalogue.CATALOGUE if self._is_offered(entry)
         ]  # fmt: skip
 
     def is_absent(self, spec: str) -> bool:
@@ -47,25 +55,25 @@ class Models(Base):
         self, key: str, *, stop: Stop = lambda: False
     ) -> Generator[FetchProgress, None, weights.ModelFiles]:
         """Download and unpack a model of the catalogue, without loading it."""
-        return weights.get(_entry(key), self.settings.cache_dir, stop)
+        return weights.get(self._entry(key), self.settings.cache_dir, stop)
 
     def get_model(self, key: str, *, stop: Stop = lambda: False) -> Generator[FetchProgress, None, ModelState]:
         """Download, unpack and load a model of the catalogue."""
         files = yield from self.fetch_model(key, stop=stop)
-        size = _entry(key).size
+        size = self._entry(key).size
         yield FetchProgress(f"Loading {files.name}", size, size)
         return self.load_model(files.spec)
 
     def start_getting(self, key: str) -> ModelGetting:
         """Begin ``get_model`` in the background; the one under way where it is that model. Raises BusyError."""
-        entry = _entry(key)
+        entry = self._entry(key)
         with self._one_getting:
             present = self.getting()
             if present is None:
                 present = self._getting = ModelGetting(entry.key, lambda stop: self.get_model(entry.key, stop=stop))
                 present.start()
             elif present.key != entry.key:
-                raise BusyError(f"{_entry(present.key).name} is being downloaded. Wait for it, or press Stop.")
+                raise BusyError(f"{self._entry(present.key).name} is being downloaded. Wait for it, or press Stop.")
             return present
 
     def getting(self) -> ModelGetting | None:
@@ -124,10 +132,14 @@ class Models(Base):
         radius = float(f"{RELATIVE_RADIUS * norm:.2g}")
         return TrainingSuggestion(source, target, default_scope(prompts), radius, radius / norm, norm)
 
+    def _is_offered(self, entry: model_catalogue.CatalogueModel) -> bool:
+        names = self.offered_models
+        return names is None or model_catalogue.canonical(entry.key) in names
 
-def _entry(key: str) -> model_catalogue.CatalogueModel:
-    entry = model_catalogue.find(key)
-    if entry is None:
-        keys = ", ".join(entry.key for entry in model_catalogue.CATALOGUE)
-        raise InputError("model", f"the catalogue has no “{key[:80]}”", f"Choose one of {keys}")
-    return entry
+    def _entry(self, key: str) -> model_catalogue.CatalogueModel:
+        entry = model_catalogue.find(key)
+        if entry is None:
+            keys = ", ".join(line.key for line in model_catalogue.CATALOGUE if self._is_offered(line))
+            raise InputError("model", f"the catalogue has no “{key[:80]}”", f"Choose one of {keys}")
+        self._model.offered.check(entry.key)
+        return entry

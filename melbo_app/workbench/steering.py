@@ -174,8 +174,9 @@ class Steering(Shelf):
     def export_map(self, found: Map, out: Path, colour: "Colouring", *, title: str, overwrite: bool = False) -> Path:
         """Write a map as an HTML page that needs no network."""
         from melbo_app.analysis.figures import map_figure
+        from melbo_app.analysis.plot_config import html_page
 
-        page = map_figure(found.points, colour, title).to_html(include_plotlyjs=True)
+        page = html_page(map_figure(found.points, colour, title))
         try:
             write_file(out, page.encode(), overwrite=overwrite)
         except FileExistsError as error:

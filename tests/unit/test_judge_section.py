@@ -32,8 +32,21 @@ def section(bench: Workbench) -> JudgeSection:
         (HERE, None, "https://host/v1", "", "Write the endpoint's address and its model's name."),
         (HERE, None, "https://host/v1", "  ", "Endpoint model: none is named. "),
         (HERE, None, "host/v1", "big", "Endpoint: “host/v1” is no address. "),
-        (HERE, "k", "http://host/v1", "big", "Endpoint: a key would be sent to it unencrypted. "),
-        (ELSEWHERE, "k", "https://host/v1", "big", "Endpoint: texts and the key would go where somebody on another "),
+        (HERE, "k", "https://host/v1#x", "big", "Endpoint: the address has a # in it. "),
+        (
+            ELSEWHERE,
+            "k",
+            "https://host/v1",
+            "big",
+            "Endpoint: only the one that the operator names can be asked",
+        ),
+        (
+            ELSEWHERE,
+            None,
+            "https://host/v1",
+            "big",
+            "Endpoint: only the one that the operator names can be asked",
+        ),
     ],
 )
 def test_an_endpoint_that_cannot_be_used_is_refused_by_the_field(section, monkeypatch, person, key, url, model, words):

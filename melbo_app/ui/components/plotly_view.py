@@ -17,14 +17,16 @@ PLOTLY_ROUTE = "/explorer/plotly.min.js"
 
 
 def plotly_view(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
-    """Value: {figure: {data, layout}, message}. Event: point, with the customdata of the clicked point."""
+    """Value: {figure: {data, layout, config}, message}. Event: point, with the customdata of the clicked point."""
     head = f'<script src="{PLOTLY_ROUTE.lstrip("/")}"></script>'
     return live("plotly_view", value, elem_id=elem_id, head=head)
 
 
 def figure_value(figure: "go.Figure") -> dict[str, Any]:
     """The figure as the component's value; plotly's own encoder knows numpy."""
-    return {"figure": json.loads(figure.to_json())}
+    from melbo_app.analysis.plot_config import CONFIG  # late: plotly takes a second to import
+
+    return {"figure": {**json.loads(figure.to_json()), "config": CONFIG}}
 
 
 def plotly_script() -> Path:

@@ -46,12 +46,17 @@ class BanksTab:
         self.effect = record_table(elem_id="bank-effect")
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.use = gr.Button("Use for steering", elem_id="bank-use", size="sm", scale=0, min_width=140)
-            self.delete = gr.Button("Delete …", elem_id="bank-delete", size="sm", scale=0, min_width=100)
+            refused = workbench.why_not("delete_bank")
+            self.delete = gr.Button(
+                "Delete …", elem_id="bank-delete", size="sm", scale=0, min_width=100, visible=not refused
+            )
             self.confirm = gr.Button(
                 "Delete for good", variant="stop", elem_id="bank-delete-confirm", size="sm", scale=0, min_width=140,
                 visible=False,
             )  # fmt: skip
             self.keep = gr.Button("Keep", elem_id="bank-delete-keep", size="sm", scale=0, min_width=80, visible=False)
+        if refused:
+            note_view(note(refused), elem_id="bank-delete-refused")
         with gr.Row(elem_classes="mx-fields"):
             self.kind = gr.Dropdown(
                 KINDS, value=KINDS[0][1], label="Export as", elem_id="bank-export-as", min_width=200

@@ -59,12 +59,17 @@ class JobsTab:
         state = line.state if line else None
         waits, ended = state == "waiting", state in ("done", "stopped", "failed", "interrupted")
         stop = "Remove from the queue" if waits else "Discard" if state == "interrupted" else "Stop"
-        details = note(*_details(line), tone="plain") if line else note(NOTHING)
+        stoppable = state in ("running", "waiting", "interrupted")
+        why_not = self._workbench.why_not("stop_job", line) if stoppable else ""
+        details = note(*_details(line), why_not, tone="plain") if line else note(NOTHING)
         return [
             table, line.id if line else None, [table, details], details,
             gr.Button(interactive=bool(line and (line.bank or line.comparison))),
-            gr.Button("Go on" if state == "interrupted" else "Run again", interactive=ended),
-            gr.Button(stop, interactive=state in ("running", "waiting", "interrupted")),
+            gr.Button(
+                "Go on" if state == "interrupted" else "Run again",
+                interactive=ended and not (state == "interrupted" and why_not),
+            ),
+            gr.Button(stop, interactive=stoppable and not why_not),
         ]  # fmt: skip
 
     def look(self, id: int | None, shown: list[Any] | None) -> list[Any]:

@@ -1,7 +1,6 @@
 """A judge: which one, how it does beside the built-in verdict, and what it says of the texts that are shown."""
 
 import ipaddress
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +8,7 @@ import gradio as gr
 
 from melbo_app.errors import InputError, MelboError
 from melbo_app.jobs.endpoint import KEY, Endpoint
+from melbo_app.jobs.judge_address import ADDRESS
 from melbo_app.jobs.judging import JudgeProgress, Standing
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
@@ -19,7 +19,7 @@ from melbo_app.ui.runs import Runs, frames
 from melbo_app.workbench import Workbench
 
 LOADED, ENDPOINT = "loaded model", "endpoint"
-SENT = f"Prompts and texts are sent there, with the key in the environment variable {KEY} where it is set."
+SENT = f"Prompts and texts are sent there; the key in {KEY} to the address in {ADDRESS} and to no other."
 
 
 class JudgeSection:
@@ -27,16 +27,19 @@ class JudgeSection:
 
     def __init__(self, workbench: Workbench) -> None:
         self._workbench, self._runs = workbench, Runs()
+        named, free = workbench.judge_address, not workbench.why_not("judge_endpoint")
+        self._free = free  # whether people here may name an endpoint
+        who = [LOADED, ENDPOINT] if free or (named.url and named.model) else [LOADED]
         with gr.Accordion("A judge", open=False, elem_id="judge") as self._section:
             with gr.Row(elem_classes="mx-fields"):
-                self.who = gr.Radio([LOADED, ENDPOINT], value=LOADED, label="Judge", elem_id="judge-who", min_width=262)
+                self.who = gr.Radio(who, value=LOADED, label="Judge", elem_id="judge-who", min_width=262)
                 self.url = gr.Textbox(
-                    label="Endpoint", placeholder="https://host/v1", elem_id="judge-endpoint", scale=3, min_width=180,
-                    interactive=False,
+                    named.url if free else "", visible=free, label="Endpoint", placeholder="https://host/v1",
+                    elem_id="judge-endpoint", scale=3, min_width=180, interactive=False,
                 )  # fmt: skip
                 self.model = gr.Textbox(
-                    label="Endpoint model", placeholder="its name there", elem_id="judge-endpoint-model", scale=2,
-                    min_width=140, interactive=False,
+                    named.model if free else "", visible=free, label="Endpoint model", placeholder="its name there",
+                    elem_id="judge-endpoint-model", scale=2, min_width=140, interactive=False,
                 )  # fmt: skip
             with gr.Row(elem_classes="mx-toolbar", equal_height=True):
                 self.score = gr.Button("Score it", elem_id="judge-score", scale=0, min_width=100)
@@ -62,7 +65,7 @@ class JudgeSection:
 
     def look(self, request: gr.Request, who: str | None, url: str | None, model: str | None) -> list[Any]:
         """Values of ``outputs``: whether the judge is on, and why not. What is wrong is worth no message yet."""
-        if who == ENDPOINT and not (url and model):
+        if who == ENDPOINT and self._free and not (url and model):
             return [gr.Button(interactive=False), note("Write the endpoint's address and its model's name.", SENT)]
         if who != ENDPOINT and not self._workbench.model_state().loaded:
             return [gr.Button(interactive=False), note("The model is not loaded yet.")]
@@ -79,7 +82,8 @@ class JudgeSection:
         return [*fields, *self.look(request, who, url, model)]
 
     def _standing(self, found: Standing, who: str | None, model: str | None) -> list[Any]:
-        name = model if who == ENDPOINT else self._workbench.model_state().name
+        theirs = model if self._free else self._workbench.judge_address.model
+        name = theirs if who == ENDPOINT else self._workbench.model_state().name
         texts, built_in = found.built_in.texts, found.built_in.same
         if found.score is None:
             told = f"{name} was never compared with the reader: off. Score it on {texts} hand-graded texts."
@@ -125,10 +129,7 @@ class JudgeSection:
     def _endpoint(self, request: gr.Request, who: str | None, url: str | None, model: str | None) -> Endpoint | None:
         if who != ENDPOINT:
             return None
-        if not _is_here(request):
-            problem = "texts and the key would go where somebody on another machine says"
-            raise InputError("endpoint", problem, "Name one from the machine itself")
-        return Endpoint((url or "").strip(), (model or "").strip(), os.environ.get(KEY))
+        return self._workbench.judge_endpoint(url or "", model or "", here=_is_here(request))
 
 
 def _is_here(request: gr.Request) -> bool:

@@ -105,7 +105,7 @@ class LabelsTab:
         return [
             self._table(bank, at),
             at,
-            {**note(f"Vector {at} of “{bank}”"), "held": held},
+            {**note(f"Vector {at} of “{bank}”", self._workbench.why_not("save_label", (bank, at))), "held": held},
             label.name,
             gr.Dropdown(choices=self._workbench.tags(), value=list(label.tags)),
             label.rating or 0,

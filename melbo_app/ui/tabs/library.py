@@ -46,11 +46,15 @@ class LibraryTab:
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.open_it = gr.Button("Open", elem_id="library-open", size="sm", scale=0, min_width=90)
         self.details = note_view(note(NOTHING), elem_id="library-details")
-        with gr.Accordion("Take it along: banks, labels and completions in one file", elem_id="library-bundle"):
-            with gr.Row(elem_classes="mx-toolbar", equal_height=True):
+        away, merge = workbench.why_not("export_bundle"), workbench.why_not("import_bundle")
+        if away or merge:
+            note_view(note(away, merge), elem_id="library-bundle-refused")
+        taking = "Take it along: banks, labels and completions in one file"
+        with gr.Accordion(taking, elem_id="library-bundle", visible=not (away and merge)):
+            with gr.Row(elem_classes="mx-toolbar", equal_height=True, visible=not away):
                 self.all = gr.Button("Export everything", elem_id="bundle-all", size="sm", scale=0, min_width=150)
                 self.one = gr.Button("Export the chosen bank", elem_id="bundle-one", size="sm", scale=0, min_width=180)
-            with gr.Row(elem_classes="mx-split"):
+            with gr.Row(elem_classes="mx-split", visible=not merge):
                 self.upload = gr.File(
                     label="A .zip file from another library", file_types=[".zip"], elem_id="bundle-upload", height=140,
                     scale=3, min_width=240,

@@ -33,8 +33,9 @@ class ModelsTab:
         self.cards = model_cards(elem_id="model-cards")
         with gr.Row(elem_classes="mx-fields", equal_height=True):
             self.spec = gr.Textbox(
-                label="Load another model", placeholder="hub name, folder or .gguf file", elem_id="model-spec", scale=5
-            )
+                label="Load another model", placeholder=_placeholder(workbench.offered_models), elem_id="model-spec",
+                scale=5,
+            )  # fmt: skip
             self.load = gr.Button("Load", variant="primary", elem_id="model-load", scale=0, min_width=110)
         self.progress = progress_bar(resting(), elem_id="model-progress")
         self.table = record_table({"columns": COLUMNS, "wide": WIDE}, elem_id="model-table")
@@ -83,7 +84,7 @@ class ModelsTab:
         """Load what is named; a model of the catalogue that is not here is downloaded first."""
         spec = spec.strip()
         if not spec:
-            raise InputError("model", "nothing was given", "Write a hub name, a folder or a .gguf file")
+            raise InputError("model", "nothing was given", f"Write {_placeholder(self._workbench.offered_models)}")
         if self._workbench.is_absent(spec):
             yield from self._follow(request, self._workbench.start_getting(spec))
             return
@@ -112,6 +113,10 @@ class ModelsTab:
 
     def _failed(self) -> list[Any]:
         return [*self.open(), resting("Not loaded; the model before stays.")]
+
+
+def _placeholder(offered: list[str] | None) -> str:
+    return "hub name, folder or .gguf file" if offered is None else f"one of {', '.join(offered)}"
 
 
 def _cards(lines: list[CatalogueLine], getting: ModelGetting | None) -> dict[str, Any]:

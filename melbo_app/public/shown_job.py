@@ -1,0 +1,38 @@
+"""A job, or a download, as a visitor sees it: what it says without folders, and a stop for whoever asked for it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from melbo_app.library.job_records import JobRecord
+from melbo_app.public.discretion import Discretion
+
+
+class ShownJob:
+    """Stands for a ``Job`` or a ``ModelGetting``. ``stop`` is called in place of the job's own, and may refuse."""
+
+    def __init__(self, job: Any, discretion: Discretion, stop: Callable[[], object]) -> None:
+        self._job, self._discretion, self._stop = job, discretion, stop
+
+    @property
+    def error(self) -> str | None:
+        """The sentence to show."""
+        error: str | None = self._job.error
+        return error and self._discretion.text(error)
+
+    @property
+    def result(self) -> Any:
+        """What came of it."""
+        return self._discretion.value(self._job.result)
+
+    def record(self) -> JobRecord:
+        """The job as it is now."""
+        return self._discretion.value(self._job.record())
+
+    def stop(self) -> None:
+        """Ask it to stop. Raises InputError for somebody else's."""
+        self._stop()
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("id", "key", "kind", "title", "state", "progress", "started", "ended", "is_active", "wait"):
+            raise AttributeError(name)
+        return getattr(self._job, name)

@@ -1,0 +1,47 @@
+"""Every use of the workbench, and what becomes of it where strangers ask for it. What is not here they do not have."""
+
+FREE = {
+    "active_jobs", "asked", "bank", "bank_labels", "banks", "catalogue", "check_bank_name", "comparison",
+    "comparison_of", "comparisons", "completion", "exploration", "explorations", "export_labels", "export_map",
+    "generalities", "getting", "is_absent", "job", "jobs", "judge_address", "judge_standing", "judgements", "label",
+    "labels", "latest_atlas", "latest_completion", "latest_curve", "latest_search", "llama_command", "model_state",
+    "models", "offered_models", "runaways", "sample_comparison", "search", "search_completions", "suggested_layers",
+    "tags", "training_job", "unsaved_bank", "variants",
+}  # fmt: skip
+"""Looked up: nothing is computed that is worth counting."""
+
+LOOKING = {"median_norm", "ordered", "ranking", "suggestion", "tokens", "top_tokens"}
+"""One pass of the model, or an embedding."""
+
+COMPUTING = {
+    "calibrate", "find_settings", "judge", "map_of", "score_judge", "searched", "sensitivity", "similarity", "steer",
+}  # fmt: skip
+"""Texts and measurements, in the request itself."""
+
+JOBS = {
+    "run_again", "start_atlas", "start_curve", "start_exploring", "start_generality", "start_job", "start_training",
+}  # fmt: skip
+"""What goes on when the page is left, under the visitor's name."""
+
+SPECIAL = {
+    "combine_banks", "export_bank", "import_bank", "judge_endpoint", "load_model", "prompt_set", "save_again",
+    "save_label", "start_getting", "stop_job", "why_not",
+}  # fmt: skip
+"""``workbench.py`` says what becomes of each."""
+
+REFUSED = {
+    "delete_bank": ("bank", "nothing is deleted on a public page", "Ask whoever runs it"),
+    "import_bundle": ("bundle", "no library is merged into that of a public page", "Import its banks one by one"),
+    "export_bundle": ("bundle", "the library of a public page is not given away as a whole", "Export a bank instead"),
+}
+"""What pages offer and strangers do not get: field, problem and remedy. A merge changes names and labels for everybody
+and cannot be undone; the whole library is as large as the disk lets it be, and holds what all people wrote."""
+
+OPERATORS = {
+    "check_library", "fetch_model", "get_model", "graded", "kept_in", "label_history", "pause_jobs", "prune_library",
+    "put_in_samples", "rebuild_library", "resume_jobs", "warm_up", "warm_up_map",
+}  # fmt: skip
+"""What the server and its commands do themselves. (The history of labels names people's accounts.)"""
+
+JOBS_DO_IT = {"atlas", "diversity_curve", "explore", "generality", "map", "train"}
+"""What is asked for as a job."""

@@ -1,0 +1,247 @@
+"""The workbench as strangers have it: one place decides, for the page, the HTTP API and MCP alike."""
+
+import inspect
+import logging
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, cast
+
+from melbo_app.errors import InputError, MelboError, Stopped
+from melbo_app.jobs.endpoint import Endpoint
+from melbo_app.jobs.job import Job
+from melbo_app.jobs.loaded_model import ModelState
+from melbo_app.jobs.model_getting import ModelGetting
+from melbo_app.library.bank import Bank
+from melbo_app.library.job_records import JobRecord
+from melbo_app.library.labels import Label
+from melbo_app.library.prompt_sets import SHIPPED, SetPrompt
+from melbo_app.public.discretion import Discretion
+from melbo_app.public.quotas import BANK_BYTES, Quotas
+from melbo_app.public.shown_job import ShownJob
+from melbo_app.public.uses import COMPUTING, FREE, JOBS, LOOKING, REFUSED
+from melbo_app.public.visitors import Visitor, Visitors
+from melbo_app.sizes import size_text
+from melbo_app.workbench import Workbench
+
+logger = logging.getLogger(__name__)
+Refusal = tuple[str, str, str]
+OTHERS_JOB: Refusal = ("job", "it is somebody else's", "Only who asked for a job can stop it")
+OTHERS_DOWNLOAD: Refusal = ("download", "it is somebody else's", "Only who began it can stop it")
+OTHERS_LABEL: Refusal = (
+    "label", "somebody else has labelled this vector", "Label another one, or combine vectors into a bank of your own",
+)  # fmt: skip
+OTHER_JUDGE: Refusal = ("endpoint", "a public page asks no judge but its operator's", "This one names none")
+
+
+def public_workbench(bench: Workbench, visitor: Callable[[], str]) -> Workbench:
+    """``bench`` for a page that strangers use; ``visitor`` says from which address the present request comes.
+
+    It has the same methods, but for those that visitors do not have (``uses.py``). Raises, beside what these raise,
+    InputError for what visitors may not do and BusyError beyond their quotas.
+    """
+    return cast(Workbench, _PublicWorkbench(bench, visitor))
+
+
+class _PublicWorkbench:
+    """Methods that are not written out here are the workbench's own, within the visitor's quotas."""
+
+    def __init__(self, bench: Workbench, visitor: Callable[[], str]) -> None:
+        self._bench, self._address = bench, visitor
+        self._visitors, self._quotas = Visitors(bench.settings.cache_dir), Quotas()
+        self._discretion = Discretion(bench.settings)
+        self._getter: Visitor | None = None  # who began the download that is under way
+
+    def __getattr__(self, name: str) -> Any:
+        if name in REFUSED:
+            return self._refused(name)
+        if name in JOBS:
+            return self._job(name)
+        if name in FREE | LOOKING | COMPUTING:
+            return self._guarded(name)
+        raise AttributeError(f"visitors have no {name}")
+
+    def why_not(self, use: str, about: Any = None) -> str:
+        """Why the visitor may not use a method, as one sentence; "" where he may. ``about`` is a job's record, or the
+        bank and vector of a label."""
+        me = self._visitor()
+        if use == "stop_job" and isinstance(about, JobRecord):
+            return "" if me.alone and about.who == me.name else _sentence(OTHERS_JOB)
+        if use == "save_label" and about is not None:
+            return "" if self._may_label(*about) else _sentence(OTHERS_LABEL)
+        refused = {**REFUSED, "judge_endpoint": OTHER_JUDGE}.get(use)
+        return _sentence(refused) if refused else ""
+
+    def load_model(self, spec: str | None = None) -> ModelState:
+        """Load a model that the operator names."""
+        load = self._plain("load_model")
+        if spec is None:
+            return load()
+        with self._quotas.computing(self._visitor().name):
+            return load(spec)
+
+    def start_getting(self, key: str) -> ModelGetting:
+        """Begin to download a model that the operator names."""
+        before, present = self._bench.getting(), self._plain("start_getting")(key)
+        if before is None:
+            self._getter = self._visitor()
+        return present
+
+    def import_bank(self, path: Path, name: str | None = None, **said: Any) -> Bank:
+        """Put a bank from a file on the shelf."""
+        size = sum(one.stat().st_size for one in (path, *said.get("beside", ())) if one.is_file())
+        if size > BANK_BYTES:
+            problem = f"the file has {size_text(size)}"
+            raise InputError("bank file", problem, f"On a public page it may have {size_text(BANK_BYTES)}")
+        who = self._visitor().name
+        with self._quotas.computing(who), self._quotas.bank(who):
+            return self._plain("import_bank")(path, name, **said)
+
+    def combine_banks(self, formula: str, name: str) -> Bank:
+        """Make a bank from vectors of others."""
+        who = self._visitor().name
+        with self._quotas.computing(who), self._quotas.bank(who):
+            return self._plain("combine_banks")(formula, name, most_bytes=BANK_BYTES)
+
+    def save_again(self, name: str | None = None) -> Bank:
+        """Save the trained bank that could not be saved; under its own name, since it may be somebody else's."""
+        return self._plain("save_again")(name if self._bench.unsaved_bank() in self._names() else None)
+
+    def export_bank(self, name: str, out: Path, **how: Any) -> Path:
+        """Write a bank to a file, whose record names no folder."""
+        return self._plain("export_bank")(name, out, shown=self._discretion.bank, **how)
+
+    def prompt_set(self, given: Sequence[str]) -> list[SetPrompt]:
+        """The prompts of shipped sets, and of no file."""
+        for name in given:
+            if name not in SHIPPED:
+                raise InputError("sets", "there is no such set", f"Choose from {', '.join(SHIPPED)}")
+        return self._plain("prompt_set")(given)
+
+    def judge_endpoint(self, url: str, model: str, *, here: bool) -> Endpoint:
+        """The operator's judge, whatever the page says."""
+        address = self._bench.judge_address
+        if not (address.url and address.model):
+            raise InputError(*OTHER_JUDGE)
+        return address.endpoint()
+
+    def save_label(self, bank: str, vector: int, **said: Any) -> Label:
+        """Say what a vector does, where nobody else has."""
+        if not self._may_label(bank, vector):
+            raise InputError(*OTHERS_LABEL)
+        return self._plain("save_label")(bank, vector, **{**said, "author": self._visitor().name})
+
+    def stop_job(self, id: int) -> JobRecord:
+        """Stop a job of one's own."""
+        record: JobRecord = self._plain("job")(id)
+        if self.why_not("stop_job", record):
+            raise InputError(*OTHERS_JOB)
+        return self._plain("stop_job")(id)
+
+    def _visitor(self) -> Visitor:
+        return self._visitors.of(self._address())
+
+    def _names(self) -> list[str]:
+        return [line.name for line in self._bench.banks()]
+
+    def _may_label(self, bank: str, vector: int) -> bool:
+        me, said = self._visitor(), self._plain("label_history")(bank, vector)
+        if not said or not (said[0].name or said[0].tags or said[0].rating or said[0].note):
+            return True
+        return me.alone and said[0].author == me.name
+
+    def _stop_getting(self, getting: ModelGetting) -> None:
+        me = self._visitor()
+        if not me.alone or self._getter != me:
+            raise InputError(*OTHERS_DOWNLOAD)
+        getting.stop()
+
+    def _refused(self, name: str) -> Callable[..., Any]:
+        def refuse(*_: Any, **__: Any) -> Any:
+            raise InputError(*REFUSED[name])
+
+        return refuse
+
+    def _job(self, name: str) -> Callable[..., Any]:
+        """A method that puts a job into the queue, as the visitor's."""
+
+        def start(*given: Any, **said: Any) -> Any:
+            me = self._visitor().name
+            makes_bank = name in ("start_training", "start_exploring")
+            if name == "run_again":
+                record = self._bench.job(int(given[0]))
+                makes_bank = record.kind in ("training", "explore")
+                if record.state == "interrupted" and self.why_not("stop_job", record):
+                    raise InputError("job", "it is somebody else's, who can go on with it", "Start one of your own")
+            with self._quotas.job(me, self._jobs_of), self._quotas.bank(me) if makes_bank else nullcontext():
+                return self._plain(name)(*given, **{**said, "who": me})
+
+        return start
+
+    def _jobs_of(self, who: str) -> int:
+        return sum(job.record().who == who for job in self._bench.active_jobs())
+
+    def _guarded(self, name: str) -> Any:
+        """A method of the workbench, counted as what it is."""
+        if isinstance(inspect.getattr_static(type(self._bench), name), property):
+            return self._discretion.value(getattr(self._bench, name))
+        method = getattr(self._bench, name)
+        if inspect.isgeneratorfunction(method):
+            return self._generator(name)
+
+        def function(*given: Any, **said: Any) -> Any:
+            with self._counted(name):
+                return self._plain(name)(*given, **said)
+
+        return function
+
+    def _generator(self, name: str) -> Callable[..., Generator[Any, None, Any]]:
+        def generator(*given: Any, **said: Any) -> Generator[Any, None, Any]:
+            with self._counted(name), self._discreet():
+                return (yield from getattr(self._bench, name)(*given, **said))
+
+        return generator
+
+    def _counted(self, name: str) -> AbstractContextManager[None]:
+        who = self._visitor().name
+        if name in COMPUTING:
+            return self._quotas.computing(who)
+        return self._quotas.looking(who) if name in LOOKING else nullcontext()
+
+    def _plain(self, name: str) -> Callable[..., Any]:
+        """The workbench's own method, without folders in what it gives and raises."""
+
+        def function(*given: Any, **said: Any) -> Any:
+            with self._discreet():
+                return self._shown(getattr(self._bench, name)(*given, **said))
+
+        return function
+
+    def _shown(self, value: Any) -> Any:
+        if isinstance(value, Job):
+            job = value
+            return ShownJob(job, self._discretion, lambda: self.stop_job(job.id))
+        if isinstance(value, ModelGetting):
+            getting = value
+            return ShownJob(getting, self._discretion, lambda: self._stop_getting(getting))
+        if isinstance(value, list) and value and isinstance(value[0], Job):
+            return [self._shown(one) for one in value]
+        return self._discretion.value(value)
+
+    @contextmanager
+    def _discreet(self) -> Iterator[None]:
+        try:
+            yield
+        except Stopped:
+            raise
+        except MelboError as error:
+            raise self._discretion.error(error) from error
+        except Exception as error:
+            logger.exception("a visitor's request failed")
+            raise MelboError(f"Something went wrong: {type(error).__name__}.") from error
+
+
+def _sentence(refused: Refusal) -> str:
+    """What stands on the page in place of a button."""
+    _, problem, remedy = refused
+    return f"{problem[:1].upper()}{problem[1:]}. {remedy}."
