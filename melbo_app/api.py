@@ -63,6 +63,7 @@ from melbo_app.library.atomic import write_file
 from melbo_app.library.bank import Bank
 from melbo_app.library.completions import Completion
 from melbo_app.library.explorations import SEARCH_SECONDS
+from melbo_app.library.file_names import check_file_name
 from melbo_app.library.imports import read_file
 from melbo_app.settings import Settings
 
@@ -356,10 +357,11 @@ def save(bank: Bank, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write a bank to a ``.safetensors`` file, whole or not at all; the page and the command line import it.
 
     Raises:
-        InputError: the file is there, and ``overwrite`` is False.
+        InputError: the file is there, and ``overwrite`` is False; or a name that not every system can hold.
         StorageError: the disk refuses.
     """
     out = file_path(path)
+    check_file_name("path", out.name)
     try:
         write_file(out, bank_given(bank).renamed(out.stem).to_bytes(), overwrite=overwrite)
     except FileExistsError as error:

@@ -166,6 +166,17 @@ def combine_banks(
     show(result, [f"{record.name}: {len(bank.vectors)} vectors, {_norms(bank)}: {record.formula}"], as_json)
 
 
+@banks.command("rename")
+def rename_bank(
+    name: BankArgument,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="What to call it.")],
+    as_json: Json = False,
+) -> None:
+    """Give a bank another name; its labels and completions follow."""
+    called = Workbench(Settings()).rename_bank(name, new)
+    show({"name": called, "before": name}, [f"{name} is called {called} now"], as_json)
+
+
 @banks.command("delete")
 def delete_bank(name: BankArgument, as_json: Json = False) -> None:
     """Remove a bank from the shelf."""

@@ -39,8 +39,10 @@ from melbo_app.library.atlases import Atlas
 from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks, check_name
 from melbo_app.library.checkpoints import Checkpoints
-from melbo_app.library.completions import Comparison, ComparisonKind
+from melbo_app.library.comparison_settings import ComparisonKind
+from melbo_app.library.completions import Comparison
 from melbo_app.library.explorations import Exploration, ExploreSettings
+from melbo_app.library.file_names import same_file
 from melbo_app.library.generality import AskedPrompt, Generality
 from melbo_app.library.job_records import JobRecords
 from melbo_app.library.searches import Search
@@ -145,7 +147,7 @@ class JobDesk:
         if isinstance(request, TrainingRequest):
             self._banks.check_free(check_name(request.name))
             for job in self.queue.active("training"):
-                if job.record().request["name"].casefold() == request.name.casefold():
+                if same_file(job.record().request["name"]) == same_file(request.name):
                     raise InputError("name", f"{job.title} is under way or waits", "Choose another name")
         return self.queue.add(request, who)
 
@@ -224,11 +226,11 @@ class JobDesk:
             )  # fmt: skip
             config, found = yield from retold(work, searching)
             job.say(f"R and effect budget: {found.reason}.")
-        line = next((line for line in self._banks.list() if line.name == name), None)
+        line = next((line for line in self._banks.list() if same_file(line.name) == same_file(name)), None)
         if line is not None and line.record is not None and is_of(line.record, request.prompts, config):
             job.say("Its bank was saved already.")  # and then the last server ended, before it could note that down
             checkpoint.remove()
-            return self._banks.load(name)
+            return self._banks.load(line.name)
         if line is not None:
             name = self._free_name(name)
             job.say(f"There is another bank of its name by now: this one is called “{name}”.")
@@ -253,8 +255,8 @@ class JobDesk:
 
     def _free_name(self, name: str) -> str:
         """The name itself, or with the first number behind it that is free."""
-        taken = {line.name.casefold() for line in self._banks.list()}
-        taken |= {job.record().request["name"].casefold() for job in self.queue.active("training")}
+        taken = {same_file(line.name) for line in self._banks.list()}
+        taken |= {same_file(job.record().request["name"]) for job in self.queue.active("training")}
         stem = re.sub(r"-\d+$", "", name)[:70]
         names = itertools.chain([name], (f"{stem}-{number}" for number in itertools.count(2)))
-        return next(one for one in names if one.casefold() not in taken)
+        return next(one for one in names if same_file(one) not in taken)

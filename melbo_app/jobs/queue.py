@@ -9,6 +9,7 @@ from typing import Any
 from melbo_app.errors import InputError, StorageError
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.request import Request, read_request
+from melbo_app.library.damage import Listed
 from melbo_app.library.job_records import JobRecord, JobRecords
 
 SAVED_EVERY = 1.0
@@ -61,10 +62,10 @@ class JobQueue:
         """The job ``id``, if it runs or waits."""
         return self._active.get(id)
 
-    def records(self, limit: int = 100) -> list[JobRecord]:
+    def records(self, limit: int = 100) -> Listed[JobRecord]:
         """The last jobs, newest first, as they are now."""
-        known = self._known()
-        return [self._now(record, known) for record in self._records.recent(limit)]
+        known, kept = self._known(), self._records.recent(limit)
+        return Listed((self._now(record, known) for record in kept), kept.damaged)
 
     def record(self, id: int) -> JobRecord:
         """One job as it is now. Raises InputError for an unknown one."""

@@ -1,10 +1,12 @@
 """Layer atlases: what was measured of pairs of layers, a JSON file for each model, scope and set of prompts."""
 
 from datetime import datetime
+from typing import Annotated, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from melbo_app.library.bank import PromptRecord
+from melbo_app.library.facts import Layer, ModelName, Moment, Norm, Text, Word
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
 
 
@@ -16,15 +18,15 @@ class AtlasCell(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    source: int
-    target: int
+    source: Layer
+    target: Layer
     values: tuple[FiniteFloat, ...]
     """The leading singular values of the Jacobian of Δ at 0, the largest first."""
     residual: FiniteFloat | None = None
     """Each of their squares is within this share of the largest one of a true one; about 1e-5 once converged."""
-    median_norm: FiniteFloat
+    median_norm: Norm
     """Median residual norm at the source."""
-    radius: FiniteFloat | None
+    radius: Norm | None
     """The calibrated R in absolute units; None where there is none."""
     strength: FiniteFloat | None = None
     """‖Δ‖ / ‖Z(0)‖ over the tokens in scope."""
@@ -34,9 +36,15 @@ class AtlasCell(BaseModel):
     """Readable diversity D."""
     readable: FiniteFloat | None = None
     """Share of the texts with the verdict readable."""
-    texts: tuple[str, ...] = ()
+    texts: tuple[Text, ...] = ()
     """The first prompt's, one for each vector."""
-    verdicts: tuple[str, ...] = ()
+    verdicts: tuple[Word, ...] = ()
+
+    @model_validator(mode="after")
+    def _a_verdict_for_each(self) -> Self:
+        if len(self.texts) != len(self.verdicts):
+            raise ValueError("it should have a verdict for each text")
+        return self
 
     def measure(self, name: str) -> float | None:
         """One of its figures by the name of its field; of the singular values the largest, R in units of the norm."""
@@ -55,14 +63,14 @@ class AtlasCell(BaseModel):
 class Atlas(Measured):
     """What was measured of pairs of layers so far."""
 
-    model: str
-    dtype: str
-    prompts: tuple[PromptRecord, ...]
-    scope: str
-    baseline: str | None = None
+    model: ModelName
+    dtype: Word
+    prompts: Annotated[tuple[PromptRecord, ...], Field(min_length=1)]
+    scope: Word
+    baseline: Text | None = None
     """The first prompt's text without steering."""
     cells: tuple[AtlasCell, ...] = ()
-    changed: AwareDatetime
+    changed: Moment
 
     @property
     def key(self) -> str:
@@ -86,4 +94,4 @@ class Atlas(Measured):
 class Atlases(JsonFiles[Atlas]):
     """The atlases that were measured."""
 
-    kind = Atlas
+    kind, noun = Atlas, "atlas"

@@ -42,7 +42,7 @@ def open_to_write(path: Path, *, overwrite: bool, size: int | None = None) -> It
             if overwrite:
                 os.replace(part, path)
             else:
-                _move_to_free_name(part, path)
+                move_to_free_name(part, path)
         finally:
             part.unlink(missing_ok=True)
     except FileExistsError:
@@ -92,7 +92,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _move_to_free_name(part: Path, path: Path) -> None:
+def move_to_free_name(part: Path, path: Path) -> None:
     """Give ``part`` the name ``path``, or raise FileExistsError: a rename alone would overwrite silently."""
     try:
         os.link(part, path)

@@ -214,14 +214,7 @@ class Bank:
             raise InputError(FIELD, problem, "Both must be the model's hidden size")
         if self.output_directions is not None:
             object.__setattr__(self, "output_directions", check_directions(self.output_directions, vectors.shape))
-        for field in ("objective", "curves", "strength"):
-            values = getattr(self.record, field)
-            if values is not None and len(values) != count:
-                raise InputError(FIELD, f"it holds {count} vectors but {len(values)} entries of “{field}”")
-        for effect in (self.record.effect, self.record.held_out_effect):
-            lists = [] if effect is None else [effect.objective, effect.change, effect.agreement, effect.runaway]
-            if any(values is not None and len(values) != count for values in lists):
-                raise InputError(FIELD, f"it holds {count} vectors, and the effects of another number")
+        _check_lists(self.record, count)
         object.__setattr__(self, "vectors", vectors)
 
     @cached_property
@@ -317,6 +310,7 @@ class Header:
             raise InputError(FIELD, "it has no MELBO Explorer record", "Import it, saying its model and source layer")
         if entry is None or len(entry.shape) != 2 or entry.shape[1] != record.hidden_size:
             raise InputError(FIELD, "its vectors do not fit its record", "Copy or download it again")
+        _check_lists(record, entry.shape[0])
         return record, entry.shape[0], self.metadata.get("hash")
 
     def read_tensor(self, stream: BinaryIO, name: str) -> np.ndarray:
@@ -338,6 +332,20 @@ class Header:
         if entry.dtype == "BF16":  # the upper half of a float32
             values = (values.astype("<u4") << 16).view("<f4")
         return values
+
+
+def _check_lists(record: BankRecord, count: int) -> None:
+    """Refuse a record whose lists are not as long as there are vectors."""
+    for field in ("objective", "curves", "strength"):
+        values = getattr(record, field)
+        if values is not None and len(values) != count:
+            raise InputError(FIELD, f"it holds {count} vectors but {len(values)} entries of “{field}”")
+    for effect in (record.effect, record.held_out_effect):
+        lists = (
+            [] if effect is None else [effect.objective, effect.change, effect.agreement, effect.share, effect.runaway]
+        )
+        if any(values is not None and len(values) != count for values in lists):
+            raise InputError(FIELD, f"it holds {count} vectors, and the effects of another number")
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from melbo_app.errors import InputError, StorageError
-from melbo_app.library.atomic import sync_folder, write_file, write_folder
+from melbo_app.library.atomic import move_to_free_name, sync_folder, write_file, write_folder
 from melbo_app.library.bank import Bank, BankSummary, ImportHints, read_header
 from melbo_app.library.bank_vectors import FIELD
 from melbo_app.library.catalogue import Catalogue, ShelfFile
+from melbo_app.library.file_names import check_file_name, fault, same_file
 from melbo_app.library.formats import card
 from melbo_app.library.formats.format import Parcel
 from melbo_app.library.formats.known import FOLDER, OURS, format_for
@@ -48,9 +49,9 @@ class Banks:
             reverse=True,
         )
         samples = [line for path in _files(self._samples) if (line := self._line(path, sample=True))]
-        taken = {_key(line.name) for line in own}  # an own bank hides a sample that came later under its name
+        taken = {same_file(line.name) for line in own}  # an own bank hides a sample that came later under its name
         return own + sorted(
-            (line for line in samples if _key(line.name) not in taken), key=lambda line: _key(line.name)
+            (line for line in samples if same_file(line.name) not in taken), key=lambda line: same_file(line.name)
         )
 
     def files(self) -> tuple[ShelfFile, ...]:
@@ -88,8 +89,9 @@ class Banks:
     def check_free(self, name: str) -> str:
         """The name as it would be kept. Raises InputError("name", …) where it cannot be one or is taken."""
         name = check_name(name)
-        if any(_key(path.stem) == _key(name) for folder in (self._own, self._samples) for path in _files(folder)):
-            raise _taken(name)
+        for path in (*_files(self._own), *_files(self._samples)):
+            if same_file(path.stem) == same_file(name):
+                raise _taken(name, path.stem)
         return name
 
     def delete(self, name: str) -> None:
@@ -105,6 +107,33 @@ class Banks:
         if self._catalogue is not None:
             with suppress(StorageError):
                 self._catalogue.remove(path.stem)
+
+    def rename(self, name: str, new: str) -> str:
+        """Give the own bank called ``name``, damaged or not, another name; as it is called now. Labels and completions
+        follow its vectors. A name may change in its case alone. Raises InputError and StorageError."""
+        new = check_name(new)
+        with _ONE_WRITER:
+            path = self._find(name)
+            if path.parent == self._samples:
+                raise InputError("bank", f"“{path.stem}” is a sample, and samples cannot be renamed")
+            for other in (*_files(self._own), *_files(self._samples)):
+                if same_file(other.stem) == same_file(new) and (other != path or other.stem == new):
+                    raise _taken(new, other.stem)
+            try:
+                if same_file(path.stem) == same_file(new):
+                    os.rename(path, path.with_name(f"{new}{ENDING}"))
+                else:
+                    move_to_free_name(path, path.with_name(f"{new}{ENDING}"))
+                    path.unlink(missing_ok=True)  # it may have both names until now
+                sync_folder(path.parent)
+            except FileExistsError as error:
+                raise _taken(new) from error
+            except OSError as error:
+                raise StorageError(f"“{path}” could not be renamed ({error.strerror}).") from error
+        if self._catalogue is not None:
+            with suppress(StorageError):
+                self._catalogue.rename(path.stem, new)
+        return new
 
     def import_file(
         self,
@@ -135,7 +164,7 @@ class Banks:
 
     def check_import_name(self, path: Path, name: str | None) -> str:
         """What the bank in ``path`` would be called. Raises InputError("name", …) where it cannot be."""
-        return self.check_free(_name_from(path) if name is None else name)
+        return self.check_free(name_from(path.stem) if name is None else name)
 
     def export_file(
         self,
@@ -155,9 +184,10 @@ class Banks:
         is never replaced); and StorageError.
         """
         wanted = format_for(out.name, format)
+        check_file_name("file", out.name)
         source = self._find(name)
         bank = _load(source)
-        parcel = Parcel(chosen or bank, _name_from(out), labels or {})
+        parcel = Parcel(chosen or bank, name_from(out.stem), labels or {})
         files: dict[str, bytes] | bytes
         if wanted is FOLDER and not out.suffix:
             files = card.files(parcel)
@@ -202,10 +232,12 @@ class Banks:
             return {}
 
     def _find(self, name: str) -> Path:
-        # Looked up among the files that are there, so that no name can lead out of the folders.
+        # Looked up among the files that are there, so that no name can lead out of the folders. Of two whose names
+        # differ in their case alone, as on a disk that was copied, each is found by its own.
         wanted = unicodedata.normalize("NFC", name).strip()
         files = [*_files(self._own), *_files(self._samples)]
-        for path in [*(p for p in files if p.stem == wanted), *(p for p in files if _key(p.stem) == _key(wanted))]:
+        exact = [path for called in (name, wanted) for path in files if path.stem == called]
+        for path in exact or [path for path in files if same_file(path.stem) == same_file(wanted)]:
             return path
         raise InputError("bank", f"there is no bank called “{wanted[:80]}”", "The Banks list names those there are")
 
@@ -215,17 +247,19 @@ def check_name(name: str) -> str:
     clean = unicodedata.normalize("NFC", name).strip()
     if not _NAME.fullmatch(clean):
         raise InputError("name", f"“{clean[:80]}” cannot be used" if clean else "it is empty", _NAME_RULE)
+    if (found := fault(clean)) is not None:
+        raise InputError("name", *found)
     if len(clean.encode()) > 200:  # file systems count bytes, and allow 255 with the ending
         raise InputError("name", f"“{clean}” is too long to be a file's name", "Use fewer letters")
     return clean
 
 
-def _taken(name: str) -> InputError:
-    return InputError("name", f"there is a bank called “{name}” already", "Choose another name, or delete that bank")
-
-
-def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
+def _taken(name: str, by: str | None = None) -> InputError:
+    remedy = "Choose another name, or delete that bank"
+    if by in (None, name):
+        return InputError("name", f"there is a bank called “{name}” already", remedy)
+    problem = f"there is a bank called “{by}” already, which is the same file as “{name}” on many disks"
+    return InputError("name", problem, remedy)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -268,7 +302,7 @@ def _summary(path: Path, sample: bool) -> BankSummary | None:
     return BankSummary(path.stem, sample, count, size, changed, record, digest, damaged)
 
 
-def _name_from(path: Path) -> str:
-    """The file's name as the name of a bank, with a dash for every character that cannot be in one."""
-    stem = re.sub(r"[^\w .\-]", "-", unicodedata.normalize("NFC", path.stem)).lstrip(" .")
+def name_from(called: str) -> str:
+    """What a file is called as the name of a bank, with a dash for every character that cannot be in one."""
+    stem = re.sub(r"[^\w .\-]", "-", unicodedata.normalize("NFC", called)).lstrip(" .")
     return stem[:80].strip() or "imported"

@@ -1,45 +1,51 @@
 """A bundle: banks, labels and comparisons of one library in a single zip file, to be merged into another one."""
 
-import errno
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from melbo_app import __version__
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, MelboError
 from melbo_app.library.atomic import open_to_write
-from melbo_app.library.bank import MAX_HEADER, Bank
-from melbo_app.library.bank_vectors import MAX_BYTES
-from melbo_app.library.banks import Banks
-from melbo_app.library.completions import Completions, KeptComparison
-from melbo_app.library.imports import reading
-from melbo_app.library.labels import Labels, LabelVersion
-from melbo_app.library.text_file import text_of
-
-FIELD = "bundle"
-FORMAT, VERSION = "melbo-bundle", 1
-HEAD, LABELS, COMPARISONS, BANKS, ENDING = "bundle.json", "labels.jsonl", "comparisons.jsonl", "banks/", ".safetensors"
-MOST_FILES = 10_000
-NOT_OURS = "Choose a .zip file that MELBO Explorer exported"
+from melbo_app.library.banks import Banks, name_from
+from melbo_app.library.bundle_file import (
+    BANKS,
+    COMPARISONS,
+    ENDING,
+    FIELD,
+    FORMAT,
+    HEAD,
+    LABELS,
+    MOST_LINES,
+    VERSION,
+    opened,
+)
+from melbo_app.library.completions import Completions, KeptComparison, merge_comparisons
+from melbo_app.library.damage import Damage
+from melbo_app.library.database import Database
+from melbo_app.library.file_names import check_file_name, fault
+from melbo_app.library.labels import Labels, merge_labels
 
 Kept = TypeVar("Kept", bound=BaseModel)
 
 
 @dataclass(frozen=True)
 class Bundled:
-    """What went into a bundle."""
+    """What went into a bundle; ``damaged`` is what could not be read and was left out, a sentence each."""
 
     out: str
     banks: int
     labels: int
     comparisons: int
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ class Merged:
     banks: list[str]
     """The names that they have here."""
     renamed: dict[str, str] = field(default_factory=dict)
-    """Of those, the ones whose name was taken by another bank: the name in the bundle, and the one here."""
+    """Of those, the ones whose name was taken by another bank or is none that every disk can hold: the name in the
+    bundle, and the one here."""
     labels: int = 0
     """Versions of labels, earlier ones included."""
     differing: list[tuple[str, int]] = field(default_factory=list)
@@ -63,7 +70,8 @@ class Merged:
         if not (self.banks or self.labels or self.comparisons):
             return ["Everything in it was here already."]
         lines = [f"New: {len(self.banks)} banks, {self.labels} labels, {self.comparisons} comparisons"]
-        lines += [f"“{old}” is called “{new}” here: its name was taken" for old, new in self.renamed.items()]
+        why = ("its name was taken", "not every disk can hold its name")
+        lines += [f"“{old}” is called “{new}” here: {why[fault(old) is not None]}" for old, new in self.renamed.items()]
         lines += [
             f"{bank} {vector}: both sides had labelled it; the newer label counts, the other one is in its history"
             for bank, vector in self.differing
@@ -79,15 +87,19 @@ def write_bundle(
     Nothing is compressed: whoever reads it can tell from the file's size how much there is to read.
 
     Raises:
-        InputError: no such bank, a damaged one, another ending, or a file that is there unless ``overwrite``.
+        InputError: no such bank, a damaged one, more than a bundle can hold, another ending, or a file that is there
+            unless ``overwrite``.
         StorageError: the disk refuses; nothing is left behind.
     """
     if out.suffix.lower() != ".zip":
         raise InputError("file", f"a bundle cannot be written as “{out.name}”", "Its name must end in .zip")
+    check_file_name("file", out.name)
     chosen = [line.name for line in banks.list() if not line.damaged] if names is None else names
     loaded = [banks.load(name) for name in dict.fromkeys(chosen)]
     hashes = None if names is None else {bank.hash for bank in loaded}
     versions, comparisons = labels.versions(hashes), 0
+    damaged: list[Damage] = [*versions.damaged]
+    _check_count(len(versions), "versions of labels")
     head = {"format": FORMAT, "version": VERSION, "melbo_app": __version__, "created": datetime.now(UTC).isoformat()}
     try:
         with open_to_write(out, overwrite=overwrite) as stream, zipfile.ZipFile(stream, "w") as archive:
@@ -98,123 +110,67 @@ def write_bundle(
                 for version in versions:
                     lines.write(version.model_dump_json().encode() + b"\n")
             with archive.open(COMPARISONS, "w", force_zip64=True) as lines:
-                for comparison in completions.kept(hashes):
+                for comparison in completions.kept(hashes, damaged):
                     lines.write(comparison.model_dump_json().encode() + b"\n")
                     comparisons += 1
+                    _check_count(comparisons, "comparisons")
     except FileExistsError as error:
         raise InputError("file", f"“{out}” is there already", "Choose another name, or allow overwriting") from error
-    return Bundled(str(out), len(loaded), len({(one.bank_hash, one.vector) for one in versions}), comparisons)
+    vectors = {(one.bank_hash, one.vector) for one in versions}
+    return Bundled(str(out), len(loaded), len(vectors), comparisons, tuple(map(str, damaged)))
 
 
-def merge_bundle(path: Path, banks: Banks, labels: Labels, completions: Completions) -> Merged:
+def _check_count(count: int, what: str) -> None:
+    if count > MOST_LINES:
+        raise InputError(
+            "file", f"there are more than {MOST_LINES:,} {what}", "Export some of the banks, not all at once"
+        )
+
+
+def merge_bundle(path: Path, database: Database, banks: Banks, labels: Labels, completions: Completions) -> Merged:
     """Take what is in a bundle into this library; nothing that is here is lost, and nothing comes twice.
 
-    Everything is read before anything is kept. Who is interrupted in between can import the same file again.
+    Everything is read and checked before anything is kept, and all of it is kept or nothing. Who is interrupted in
+    between can import the same file again.
 
     Raises:
-        InputError: a file that is no bundle, or a damaged one; nothing was kept.
+        InputError: a file that is no bundle, or one with an entry that is not as we write it: which, and what is wrong.
         StorageError: the disk refuses.
     """
-    brought, versions, comparisons = _read(path)
-    here = {line.hash: line.name for line in banks.list() if line.hash}
-    added, renamed = [], {}
-    for bank in brought:
-        if bank.hash in here:
-            continue
-        name = _free_name(bank.record.name, banks)
-        banks.save(bank.renamed(name))
-        added.append(name)
-        here[bank.hash] = name
-        if name != bank.record.name:
-            renamed[bank.record.name] = name
-    said, differing = labels.merge([_called(version, here) for version in versions])
-    many, texts = completions.merge(
-        [
-            one.model_copy(update={"completions": tuple(_called(entry, here) for entry in one.completions)})
-            for one in comparisons
-        ]
-    )
+    with opened(path) as bundle:
+        for _ in (*bundle.banks(), *bundle.labels()):
+            pass
+        for _ in bundle.comparisons():  # one at a time: they may be larger than the memory
+            pass
+        here = {line.hash: line.name for line in banks.list() if line.hash}
+        added: list[str] = []
+        renamed: dict[str, str] = {}
+        try:
+            for bank in bundle.banks():
+                if bank.hash in here:
+                    continue
+                name = _free_name(bank.record.name, banks)
+                banks.save(bank.renamed(name))
+                added.append(name)
+                here[bank.hash] = name
+                if name != bank.record.name:
+                    renamed[bank.record.name] = name
+            with database.write() as session:
+                said, differing = merge_labels(session, [_called(version, here) for version in bundle.labels()])
+                many, texts = merge_comparisons(session, (_all_called(one, here) for one in bundle.comparisons()))
+        except BaseException:
+            for name in added:
+                with suppress(MelboError):
+                    banks.delete(name)
+            raise
     return Merged(added, renamed, said, differing, many, texts)
 
 
-def _read(path: Path) -> tuple[list[Bank], list[LabelVersion], list[KeptComparison]]:
-    """What is in a bundle. Raises InputError for anything else, however hostile, and StorageError."""
-    with reading(path), open(path, "rb") as stream:
-        try:
-            with zipfile.ZipFile(stream) as archive:
-                stream.seek(0, 2)
-                entries = _checked(archive.infolist(), stream.tell())
-                head = _head(archive.read(entries[HEAD])) if HEAD in entries else {}
-                if head.get("format") != FORMAT:
-                    raise InputError(FIELD, f"“{path.name}” is none", NOT_OURS)
-                if head.get("version") != VERSION:
-                    problem = f"“{path.name}” was made by another version of MELBO Explorer"
-                    raise InputError(FIELD, problem, "Import it with that version, or a later one")
-                banks = [
-                    _bank(name, archive.read(entry))
-                    for name, entry in entries.items()
-                    if name.startswith(BANKS) and name.endswith(ENDING)
-                ]
-                return (
-                    banks,
-                    _lines(LabelVersion, archive.read(entries[LABELS]) if LABELS in entries else b""),
-                    _lines(KeptComparison, archive.read(entries[COMPARISONS]) if COMPARISONS in entries else b""),
-                )
-        except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, OSError) as error:
-            if isinstance(error, OSError) and error.errno != errno.EINVAL:
-                raise
-            # what the zip module makes of files cut short, encrypted or made up; EINVAL: a place before the start
-            raise InputError(FIELD, f"“{path.name}” is no zip file, or a damaged one", NOT_OURS) from error
-
-
-def _checked(entries: Sequence[zipfile.ZipInfo], size: int) -> dict[str, zipfile.ZipInfo]:
-    """The archive's files by name, where all of them together are no larger than the archive."""
-    if len(entries) > MOST_FILES:
-        raise InputError(FIELD, f"it holds {len(entries):,} files", f"At most {MOST_FILES:,} can be read")
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise InputError(FIELD, "its files are compressed", "Import the file as it was exported, not packed again")
-    if sum(entry.file_size for entry in entries) > size:
-        raise InputError(FIELD, "its files are larger than itself", NOT_OURS)
-    if any(entry.file_size > MAX_BYTES + MAX_HEADER for entry in entries):
-        raise InputError(FIELD, "one of its files is too large", f"At most {MAX_BYTES:,} bytes can be read of each")
-    return {entry.filename: entry for entry in entries}
-
-
-def _head(data: bytes) -> dict[str, Any]:
-    try:
-        head = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return head if isinstance(head, dict) else {}
-
-
-def _bank(name: str, data: bytes) -> Bank:
-    called = Path(name).name.removesuffix(ENDING)
-    try:
-        return Bank.from_bytes(data).renamed(called)
-    except InputError as error:
-        raise InputError(FIELD, f"its bank “{called[:80]}” cannot be read: {error.problem}", error.remedy) from error
-
-
-def _lines(kind: type[Kept], data: bytes) -> list[Kept]:
-    found = []
-    # a text may hold other ends of lines
-    lines = text_of(data).removesuffix("\n").split("\n") if data else []
-    for number, line in enumerate(lines, start=1):
-        try:
-            one = kind.model_validate_json(line)
-        except ValidationError as error:
-            what = "label" if kind is LabelVersion else "comparison"
-            reason = error.errors(include_url=False)[0]["msg"]
-            raise InputError(FIELD, f"its {what} {number} cannot be read ({reason[:120]})", NOT_OURS) from error
-        found.append(one)
-    return found
-
-
 def _free_name(name: str, banks: Banks) -> str:
-    """The name, or the first of name-2, name-3, … that no bank has."""
-    stem = re.sub(r"-\d+$", "", name)[:70] or "imported"
-    for wanted in _names(name, stem):
+    """The name, or the first of name-2, name-3, … that no bank has and every system can hold."""
+    plain = re.sub(r"-\d+$", "", name_from(name))[:70].rstrip(" .")
+    stem = f"bank-{plain}" if fault(plain) else plain
+    for wanted in (name, *(f"{stem}-{number}" for number in range(2, 1000))):
         try:
             return banks.check_free(wanted)
         except InputError:
@@ -222,12 +178,11 @@ def _free_name(name: str, banks: Banks) -> str:
     raise InputError(FIELD, f"no name like “{stem}” is free", "Delete banks, or give them other names")
 
 
-def _names(name: str, stem: str) -> Iterator[str]:
-    yield name
-    yield from (f"{stem}-{number}" for number in range(2, 1000))
-
-
 def _called(entry: Kept, names: dict[str, str]) -> Kept:
     """The same under the name that its bank has here."""
     hash = getattr(entry, "bank_hash", None)
     return entry.model_copy(update={"bank": names[hash]}) if hash in names else entry
+
+
+def _all_called(one: KeptComparison, names: dict[str, str]) -> KeptComparison:
+    return one.model_copy(update={"completions": tuple(_called(entry, names) for entry in one.completions)})

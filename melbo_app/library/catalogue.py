@@ -7,12 +7,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import delete, func, or_, select
+from pydantic import TypeAdapter
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from melbo_app.errors import InputError
 from melbo_app.library.bank import Bank, BankRecord
+from melbo_app.library.damage import Listed, read_each
 from melbo_app.library.database import Database
+from melbo_app.library.facts import Count, Digest, Name
 from melbo_app.library.sources import model_id, prompt_id
 from melbo_app.library.tables import BankPromptRow, BankRow, ModelRow, PromptRow, RunRow, VectorRow
 
@@ -36,12 +39,15 @@ class ShelfFile:
 class BankEntry:
     """What the catalogue knows of a bank's file: sha256 of its vectors and of the file, its size and time of change."""
 
-    name: str
+    name: Name
     sample: bool
-    hash: str
-    file_hash: str
-    size: int
+    hash: Digest
+    file_hash: Digest
+    size: Count
     changed: int
+
+
+_ENTRY = TypeAdapter(BankEntry)
 
 
 @dataclass(frozen=True)
@@ -68,11 +74,19 @@ class Catalogue:
         with self._database.write() as session:
             session.execute(delete(BankRow).where(BankRow.name == name, BankRow.sample.is_(False)))
 
-    def entries(self) -> list[BankEntry]:
+    def rename(self, name: str, new: str) -> None:
+        """An own bank has another name now; its place among the others stays."""
+        own = (BankRow.name == name, BankRow.sample.is_(False))
+        with self._database.write() as session:
+            session.execute(delete(BankRow).where(BankRow.name == new, BankRow.sample.is_(False)))
+            session.execute(update(BankRow).where(*own).values(name=new))
+
+    def entries(self) -> Listed[BankEntry]:
         """Every bank, in the order in which they came."""
         columns = [getattr(BankRow, field.name) for field in fields(BankEntry)]
         with self._database.read() as session:
-            return [BankEntry(**row) for row in session.execute(select(*columns).order_by(BankRow.id)).mappings()]
+            rows = session.execute(select(*columns).order_by(BankRow.id)).mappings()
+            return read_each(rows, lambda row: _ENTRY.validate_python({**row}), lambda row: f"entry of “{row['name']}”")
 
     def refresh(self, files: Sequence[ShelfFile]) -> dict[str, str]:
         """Enter the files that came or changed without the program; those that could not be read, and why."""
@@ -104,7 +118,8 @@ class Catalogue:
         ]
         found = select(BankRow.name).join(ModelRow).where(or_(*parts, BankRow.id.in_(asked)))
         with self._database.read() as session:
-            return list(dict.fromkeys(session.scalars(found.order_by(BankRow.sample, BankRow.id.desc()).limit(limit))))
+            names = session.scalars(found.order_by(BankRow.sample, BankRow.id.desc()).limit(limit))
+            return [name for name in dict.fromkeys(names) if isinstance(name, str)]
 
     def _enter_all(self, files: Sequence[ShelfFile]) -> dict[str, str]:
         """Enter the files, the oldest first: each gets a number that says when it came."""

@@ -2,24 +2,37 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 from sqlalchemy import func, insert, or_, select
 from sqlalchemy.orm import Session, selectinload
 
 from melbo_app.errors import InputError
 from melbo_app.library.bank import PromptRecord
+from melbo_app.library.comparison_settings import SETTINGS, ComparisonSettings, Temperature, TopP
+from melbo_app.library.damage import Damage, Listed, read_each, read_one
 from melbo_app.library.database import Database
+from melbo_app.library.facts import (
+    MAX_INTEGER,
+    MOST_CHARACTERS,
+    Count,
+    Digest,
+    Index,
+    Layer,
+    ModelName,
+    Moment,
+    Name,
+    Radius,
+    Share,
+    Text,
+    Word,
+)
 from melbo_app.library.sources import model_id, prompt_id, prompt_record
+from melbo_app.library.sqlite import sound_json
 from melbo_app.library.tables import ComparisonRow, CompletionRow, PromptRow
-
-MAX_INTEGER = 2**63  # what the database cannot hold any more
-ComparisonKind = Literal["steer", "map", "sweep", "part", "sample"]
-"""What a comparison was made for; a part is one R of a sweep, a sample came with the program."""
-Count = Annotated[int, Field(ge=0, lt=MAX_INTEGER)]
 
 
 class CompletionKey(BaseModel):
@@ -33,17 +46,17 @@ class CompletionKey(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    model_hash: str
-    dtype: str | None = None
-    bank_hash: str | None = None
-    vector: Count | Literal["random"] | None = None
-    radius: FiniteFloat = 0.0
-    source: Count | None = None
+    model_hash: Digest
+    dtype: Word | None = None
+    bank_hash: Digest | None = None
+    vector: Index | Literal["random"] | None = None
+    radius: Radius = 0.0
+    source: Layer | None = None
     prompt: PromptRecord
     prompt_hash: str | None = Field(default=None, exclude=True)
     max_new_tokens: Count
-    temperature: FiniteFloat
-    top_p: FiniteFloat
+    temperature: Temperature
+    top_p: TopP
     seed: Count
 
     @model_validator(mode="after")
@@ -94,41 +107,51 @@ class Scores(BaseModel):
     """KL(steered ‖ unsteered) at the prompt's last position."""
     kl_text: FiniteFloat | None
     """The same, mean along the text."""
-    repetition: FiniteFloat
-    dictionary_words: FiniteFloat | None
-    language: str | None
+    repetition: Share
+    dictionary_words: Share | None
+    language: Word | None
     """ISO 639."""
-    readability: FiniteFloat | None
+    readability: Share | None
     verdict: Literal["readable", "strange", "broken"] | None
-    runaway: FiniteFloat | None
+    runaway: Share | None
     """Share of the prompt's tokens that steering turns into attention sinks at the target layer."""
-    runaway_target: Count | None = None
+    runaway_target: Layer | None = None
     """That target layer, of a steered text. None: there is none, or the library is older than this field."""
+
+    @model_validator(mode="after")
+    def _verdict_of_a_figure(self) -> Self:
+        if self.verdict is not None and self.readability is None:
+            raise ValueError("a verdict needs the readability that it was made of")
+        return self
 
 
 class Completion(CompletionKey):
     """One generated text with all that made it. ``bank`` is None for the baseline and the random control."""
 
     id: int | None = None
-    bank: str | None = None
-    prompt_index: Count = 0
-    text: str
+    bank: Name | None = None
+    prompt_index: Index = 0
+    text: Text
     tokens: Count
     finished: bool  # the model ended its text before max_new_tokens
-    model: str
-    created: AwareDatetime
+    model: ModelName
+    created: Moment
     scores: Scores | None = None
 
 
 class Comparison(BaseModel):
-    """One press of Steer: its settings and its completions, in the order in which they were given."""
+    """One press of Steer: its settings and its completions, in the order in which they were given.
+
+    ``damaged`` are completions that cannot be read and are left out.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     id: int
-    created: datetime
-    settings: dict[str, Any]
-    completions: tuple[Completion, ...]
+    created: Moment
+    settings: ComparisonSettings
+    completions: Annotated[tuple[Completion, ...], Field(min_length=1)]
+    damaged: tuple[Damage, ...] = Field(default=(), exclude=True)
 
 
 class KeptCompletion(Completion):
@@ -136,14 +159,20 @@ class KeptCompletion(Completion):
 
     key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
+    @model_validator(mode="after")
+    def _of_a_size(self) -> Self:
+        if any(len(text or "") > MOST_CHARACTERS for text in (self.prompt.user, self.prompt.system)):
+            raise ValueError(f"a prompt should have at most {MOST_CHARACTERS:,} characters")
+        return self
+
 
 class KeptComparison(BaseModel):
     """A comparison as it goes from one library to another."""
 
     model_config = ConfigDict(frozen=True)
 
-    created: AwareDatetime
-    settings: dict[str, Any]
+    created: Moment
+    settings: ComparisonSettings
     completions: Annotated[tuple[KeptCompletion, ...], Field(min_length=1)]
 
 
@@ -153,9 +182,9 @@ class ComparisonSummary(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: int
-    created: datetime
-    settings: dict[str, Any]
-    bank: str | None
+    created: Moment
+    settings: ComparisonSettings
+    bank: Name | None
     prompt: str
     completions: int
 
@@ -166,9 +195,9 @@ class Completions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add_comparison(self, settings: dict[str, Any], completions: Sequence[Completion]) -> Comparison:
-        """Keep one press of Steer, whole or not at all. ``settings`` are anything that JSON can hold; ``kind`` among
-        them says what it was, a ``map`` or (without it) a ``steer``.
+    def add_comparison(self, settings: Mapping[str, Any], completions: Sequence[Completion]) -> Comparison:
+        """Keep one press of Steer, whole or not at all. ``settings`` are ``ComparisonSettings``; ``kind`` among them
+        says what it was, a ``map`` or (without it) a ``steer``.
 
         The result's completions carry their new ids. Raises InputError where there are no completions.
         """
@@ -176,39 +205,45 @@ class Completions:
             raise InputError(
                 "comparison", "it has no completions", "Choose at least one prompt, and a vector or the baseline"
             )
-        kept, now = json.loads(json.dumps(settings)), datetime.now(UTC)
+        kept, now = SETTINGS.validate_json(json.dumps(settings)), datetime.now(UTC)
         with self._database.write() as session:
             id, ids = _add(session, now, kept, completions, [one.digest for one in completions])
         numbered = zip(completions, ids, strict=True)
         added = tuple(one.model_copy(update={"id": number, "prompt_hash": None}) for one, number in numbered)
         return Comparison(id=id, created=now, settings=kept, completions=added)
 
-    def kept(self, bank_hashes: Collection[str] | None = None) -> Iterator[KeptComparison]:
-        """Every comparison with all that is known of it, or those with a text of these banks, the oldest first."""
+    def kept(
+        self, bank_hashes: Collection[str] | None = None, damaged: list[Damage] | None = None
+    ) -> Iterator[KeptComparison]:
+        """Every comparison with all that is known of it, or those with a text of these banks, the oldest first; what
+        cannot be read is left out, and put into ``damaged``."""
         wanted = select(ComparisonRow).order_by(ComparisonRow.id).options(selectinload(ComparisonRow.completions))
         if bank_hashes is not None:
             texts = select(CompletionRow.comparison_id).where(CompletionRow.bank_hash.in_(bank_hashes))
             wanted = wanted.where(ComparisonRow.id.in_(texts))
         with self._database.read() as session:
             for row in session.scalars(wanted.execution_options(yield_per=100)):
-                completions = tuple(
-                    KeptCompletion(key=one.key, **_completion(one).model_dump(exclude={"id"}))
-                    for one in row.completions
-                )
-                yield KeptComparison(created=row.created, settings=row.settings, completions=completions)
+                found = read_each([row], _kept_comparison, _subject)
+                if damaged is not None:
+                    damaged += (
+                        found.damaged or read_each(row.completions, _kept_completion, _completion_subject).damaged
+                    )
+                yield from found
 
     def merge(self, comparisons: Sequence[KeptComparison]) -> tuple[int, int]:
         """Add those of another library that are not here; how many comparisons and completions these were."""
-        many = texts = 0
         with self._database.write() as session:
-            for one in comparisons:
-                keys = [entry.key for entry in one.completions]
-                same = select(ComparisonRow).where(ComparisonRow.created == one.created)
-                if any([entry.key for entry in row.completions] == keys for row in session.scalars(same)):
-                    continue
-                _add(session, one.created, one.settings, one.completions, keys)
-                many, texts = many + 1, texts + len(keys)
-        return many, texts
+            return merge_comparisons(session, comparisons)
+
+    def damaged(self) -> list[Damage]:
+        """Everything that cannot be read. Reads all there is."""
+        found: list[Damage] = []
+        for _ in self.kept(damaged=found):
+            pass
+        scored = select(CompletionRow.id, CompletionRow.scores).where(CompletionRow.scores.is_not(None))
+        with self._database.read() as session:
+            rows = session.execute(scored)
+            return [*found, *read_each(rows, _check_scores, lambda row: f"scores of completion {row.id}").damaged]
 
     def comparison(self, id: int) -> Comparison:
         """The comparison ``id``. Raises InputError for an unknown one."""
@@ -217,9 +252,9 @@ class Completions:
             row = session.get(ComparisonRow, id, options=whole) if 0 <= id < MAX_INTEGER else None
             if row is None:
                 raise InputError("comparison", f"there is no comparison {id}", "The history names those there are")
-            return _comparison(row)
+            return read_one(row, _comparison, _subject(row))
 
-    def recent(self, limit: int = 20, kind: str | None = None) -> list[ComparisonSummary]:
+    def recent(self, limit: int = 20, kind: str | None = None) -> Listed[ComparisonSummary]:
         """The last ``limit`` comparisons (of one kind), newest first."""
         newest = select(ComparisonRow).order_by(ComparisonRow.id.desc()).limit(max(0, limit))
         if kind is not None:
@@ -233,17 +268,21 @@ class Completions:
             }
             first = select(CompletionRow.comparison_id, PromptRow.user).join(PromptRow)
             prompts = dict(session.execute(first.where(of_these, CompletionRow.position == 0)).all())
-            return [
-                ComparisonSummary(
+
+            def summary(row: ComparisonRow) -> ComparisonSummary:
+                count, bank = found.get(row.id, (0, None))
+                if not count:
+                    raise ValueError("it has no completions")
+                return ComparisonSummary(
                     id=row.id,
                     created=row.created,
                     settings=row.settings,
-                    bank=found[row.id][1],
-                    prompt=prompts[row.id],
-                    completions=found[row.id][0],
+                    bank=bank,
+                    prompt=prompts.get(row.id, ""),
+                    completions=count,
                 )
-                for row in rows
-            ]
+
+            return read_each(rows, summary, _subject)
 
     def search(
         self,
@@ -253,7 +292,7 @@ class Completions:
         vector: int | None = None,
         verdict: str | None = None,
         limit: int = 50,
-    ) -> list[Completion]:
+    ) -> Listed[Completion]:
         """The newest completions whose text or prompt has ``text`` in it, in any case, and where the rest is true."""
         newest = select(CompletionRow).order_by(CompletionRow.id.desc()).limit(max(0, limit))
         if text:
@@ -266,9 +305,9 @@ class Completions:
         if vector is not None:
             newest = newest.where(CompletionRow.vector == vector)
         if verdict is not None:
-            newest = newest.where(CompletionRow.scores["verdict"].as_string() == verdict)
+            newest = newest.where(sound_json(CompletionRow.scores)["verdict"].as_string() == verdict)
         with self._database.read() as session:
-            return [_completion(row) for row in session.scalars(newest)]
+            return read_each(session.scalars(newest), _completion, _completion_subject)
 
     def get(self, id: int) -> Completion:
         """The completion ``id``. Raises InputError for an unknown one."""
@@ -276,7 +315,7 @@ class Completions:
             row = session.get(CompletionRow, id) if 0 <= id < MAX_INTEGER else None
             if row is None:
                 raise InputError("completion", f"there is no completion {id}")
-            return _completion(row)
+            return read_one(row, _completion, _completion_subject(row))
 
     def comparison_of(self, id: int) -> int:
         """The number of the comparison that the completion ``id`` belongs to. Raises InputError for an unknown one."""
@@ -295,8 +334,7 @@ class Completions:
             .limit(1)
         )
         with self._database.read() as session:
-            row = session.scalars(newest).first()
-            return None if row is None else _completion(row)
+            return next(iter(read_each(session.scalars(newest), _completion, _completion_subject)), None)
 
     def runaways(self, bank_hash: str, target: int | None = None) -> dict[int, float]:
         """The vectors of a bank that were seen to run away, each with the smallest |R| at which it did.
@@ -305,7 +343,7 @@ class Completions:
         layer does.
         """
         smallest = func.min(func.abs(CompletionRow.radius))
-        share, seen_at = (CompletionRow.scores[name] for name in ("runaway", "runaway_target"))
+        share, seen_at = (sound_json(CompletionRow.scores)[name] for name in ("runaway", "runaway_target"))
         seen = (
             select(CompletionRow.vector, smallest)
             .where(CompletionRow.bank_hash == bank_hash, CompletionRow.vector.is_not(None), share.as_float() > 0)
@@ -314,7 +352,8 @@ class Completions:
         if target is not None:
             seen = seen.where(or_(seen_at.as_integer().is_(None), seen_at.as_integer() == target))
         with self._database.read() as session:
-            return {vector: radius for vector, radius in session.execute(seen) if vector is not None}
+            found = read_each(session.execute(seen), lambda row: (int(row[0]), float(row[1])), str)
+            return dict(found)
 
     def find(self, key: CompletionKey) -> Completion | None:
         """The newest completion that ``key`` (or a Completion, which is one too) describes, or None.
@@ -324,8 +363,7 @@ class Completions:
         whole = or_(CompletionRow.finished, CompletionRow.tokens >= CompletionRow.max_new_tokens)
         same = select(CompletionRow).where(CompletionRow.key == key.digest, whole).order_by(CompletionRow.id.desc())
         with self._database.read() as session:
-            row = session.scalars(same.limit(1)).first()
-            return None if row is None else _completion(row)
+            return next(iter(read_each(session.scalars(same.limit(1)), _completion, _completion_subject)), None)
 
 
 _ADD_COMPARISON = insert(ComparisonRow).returning(ComparisonRow.id)
@@ -334,8 +372,25 @@ _ELSEWHERE = {"id", "vector", "prompt", "prompt_hash", "scores", "model", "model
 _PLAIN = sorted(set(Completion.model_fields) - _ELSEWHERE)
 
 
+def merge_comparisons(session: Session, comparisons: Iterable[KeptComparison]) -> tuple[int, int]:
+    """Add those of another library that are not here; how many comparisons and completions these were."""
+    many = texts = 0
+    for one in comparisons:
+        keys = [entry.key for entry in one.completions]
+        same = select(ComparisonRow).where(ComparisonRow.created == one.created)
+        if any([entry.key for entry in row.completions] == keys for row in session.scalars(same)):
+            continue
+        _add(session, one.created, one.settings, one.completions, keys)
+        many, texts = many + 1, texts + len(keys)
+    return many, texts
+
+
 def _add(
-    session: Session, created: datetime, settings: dict[str, Any], completions: Sequence[Completion], keys: list[str]
+    session: Session,
+    created: datetime,
+    settings: ComparisonSettings,
+    completions: Sequence[Completion],
+    keys: list[str],
 ) -> tuple[int, Sequence[int]]:
     """The new numbers of the comparison and of its completions."""
     models = {model: model_id(session, *model) for model in {(one.model, one.model_hash) for one in completions}}
@@ -367,6 +422,8 @@ def _facts(completion: Completion) -> dict[str, Any]:
 
 
 def _completion(row: CompletionRow) -> Completion:
+    if row.kind not in ("baseline", "random", "vector"):
+        raise ValueError("its kind should be baseline, random or vector")
     return Completion(
         id=row.id,
         vector="random" if row.kind == "random" else row.vector,
@@ -381,10 +438,35 @@ def _completion(row: CompletionRow) -> Completion:
 def _scores(kept: dict[str, Any] | None) -> Scores | None:
     try:
         return None if kept is None else Scores.model_validate(kept)
-    except ValidationError:  # by the definitions of another version
+    except ValidationError:  # by the definitions of another version, or damaged: the text is shown without them
         return None
 
 
+def _check_scores(row: Any) -> None:
+    """Raises ValidationError where scores by the definitions of this version are damaged."""
+    if not isinstance(row.scores, dict) or row.scores.get("version", 1) == 1:
+        Scores.model_validate(row.scores)
+
+
+def _kept_completion(row: CompletionRow) -> KeptCompletion:
+    return KeptCompletion(key=row.key, **_completion(row).model_dump(exclude={"id"}))
+
+
+def _kept_comparison(row: ComparisonRow) -> KeptComparison:
+    texts = read_each(row.completions, _kept_completion, _completion_subject)
+    return KeptComparison(created=row.created, settings=row.settings, completions=tuple(texts))
+
+
 def _comparison(row: ComparisonRow) -> Comparison:
-    completions = tuple(_completion(completion) for completion in row.completions)
-    return Comparison(id=row.id, created=row.created, settings=row.settings, completions=completions)
+    texts = read_each(row.completions, _completion, _completion_subject)
+    return Comparison(
+        id=row.id, created=row.created, settings=row.settings, completions=tuple(texts), damaged=texts.damaged
+    )
+
+
+def _subject(row: ComparisonRow) -> str:
+    return f"comparison {row.id}"
+
+
+def _completion_subject(row: CompletionRow) -> str:
+    return f"completion {row.id} of comparison {row.comparison_id}"

@@ -1,20 +1,27 @@
 """Diversity curves: the last one of each model and set of prompts, a JSON file each."""
 
 from datetime import datetime
+from typing import Annotated, Self
 
-from pydantic import AwareDatetime
+from pydantic import Field, model_validator
 
 from melbo_app.analysis.curve import DiversityCurve
 from melbo_app.library.bank import PromptRecord
+from melbo_app.library.facts import Moment
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
 
 
 class KeptCurve(Measured):
     """A diversity curve with what it belongs to."""
 
-    prompts: tuple[PromptRecord, ...]
+    prompts: Annotated[tuple[PromptRecord, ...], Field(min_length=1)]
     curve: DiversityCurve
-    changed: AwareDatetime
+    changed: Moment
+
+    @model_validator(mode="after")
+    def _can_be_drawn(self) -> Self:
+        self.curve.arrays()  # raises ValueError where R does not grow
+        return self
 
     @property
     def key(self) -> str:
@@ -29,4 +36,4 @@ class KeptCurve(Measured):
 class Curves(JsonFiles[KeptCurve]):
     """The curves that were measured."""
 
-    kind = KeptCurve
+    kind, noun = KeptCurve, "diversity curve"

@@ -1,7 +1,8 @@
 """The database: opened and made on first use, a transaction at a time, every refusal a sentence."""
 
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,30 @@ class Moment(TypeDecorator[datetime]):
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
         return None if value is None else value.replace(tzinfo=UTC)
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        read = super().result_processor(dialect, coltype)
+        assert read is not None
+
+        def read_if_it_is_one(value: Any) -> Any:
+            try:
+                return read(value)
+            except (ValueError, TypeError, AttributeError):
+                return value  # damaged: the record's own type names it, and the rows beside it are read
+
+        return read_if_it_is_one
+
+
+class Unreadable:
+    """Stands for JSON that is none: no type of a record takes it, and the rows beside it are read."""
+
+
+def read_json(text: str | bytes) -> Any:
+    """A value that was kept as JSON, or ``Unreadable``."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return Unreadable()
+
 
 class Table(DeclarativeBase):
     """Base of the tables."""
@@ -48,7 +73,7 @@ class Database:
         if address is not None and address.get_backend_name() == "sqlite":
             self.path, address = Path(address.database or path), None
         if address is None:
-            self._engine, self.place = sqlite.make_engine(self.path), str(self.path)
+            self._engine, self.place = sqlite.make_engine(self.path, read_json), str(self.path)
         else:
             self._engine, self.place, self.path = _server_engine(address), str(address), None  # without the password
         self._writer = self._engine.execution_options(writes=True)
@@ -153,7 +178,7 @@ def _address(url: str) -> URL:
 def _server_engine(address: URL) -> Engine:
     """An engine for a database server. Raises InputError where its driver is not installed."""
     try:
-        engine = create_engine(address, pool_pre_ping=True)
+        engine = create_engine(address, pool_pre_ping=True, json_deserializer=read_json)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         problem = f"the driver “{address.drivername}” is not installed"
         raise InputError("MELBO_DATABASE_URL", problem, "For PostgreSQL: pip install 'psycopg[binary]'") from error

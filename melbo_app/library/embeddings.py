@@ -3,15 +3,20 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 from sqlalchemy import select
 
 from melbo_app.analysis.projection import LAYOUT, Projection
+from melbo_app.library.damage import Damage, read_each
 from melbo_app.library.database import Database
+from melbo_app.library.facts import Text
 from melbo_app.library.tables import EmbeddingRow, ProjectionRow
 
 AT_ONCE = 500  # hashes in one statement
+_NOTE = TypeAdapter(Text)
 
 
 class Embeddings:
@@ -31,8 +36,9 @@ class Embeddings:
                 rows = select(EmbeddingRow.text_hash, EmbeddingRow.vector).where(
                     some, EmbeddingRow.embedder == embedder
                 )
-                for digest, vector in session.execute(rows):
-                    found[hashes[digest]] = np.frombuffer(vector, dtype="<f4")
+                # what is damaged counts as none, and is made again
+                for digest, vector in read_each(session.execute(rows), _embedding, str):
+                    found[hashes[digest]] = vector
         return found
 
     def add(self, embedder: str, rows: dict[str, np.ndarray]) -> None:
@@ -46,10 +52,16 @@ class Embeddings:
         """The layout of these texts' points in this order, by the present way to lay them out, or None."""
         with self._database.read() as session:
             row = session.get(ProjectionRow, _projection_key(embedder, texts))
-            if row is None:
-                return None
-            places = np.frombuffer(row.places, dtype="<f4").reshape(-1, 2)
-            return Projection(places, "UMAP" if row.method == "UMAP" else "PCA", row.note)
+            found = read_each([] if row is None else [row], _projection, str)
+        return next((one for one in found if len(one.xy) == len(texts)), None)
+
+    def damaged(self) -> list[Damage]:
+        """The embeddings and layouts that cannot be read; they are made again when they are needed."""
+        with self._database.read() as session:
+            rows = session.execute(select(EmbeddingRow.text_hash, EmbeddingRow.vector))
+            found = read_each(rows, _embedding, lambda row: f"embedding {str(row[0])[:16]}").damaged
+            layouts = session.scalars(select(ProjectionRow))
+            return [*found, *read_each(layouts, _projection, lambda row: f"layout {str(row.key)[:16]}").damaged]
 
     def add_projection(self, embedder: str, texts: Sequence[str], projection: Projection) -> None:
         """Keep the layout of these texts' points."""
@@ -57,6 +69,21 @@ class Embeddings:
         key = _projection_key(embedder, texts)
         with self._database.write() as session:
             session.merge(ProjectionRow(key=key, method=projection.method, note=projection.note, places=places))
+
+
+def _embedding(row: Any) -> tuple[str, np.ndarray]:
+    return row[0], _finite(np.frombuffer(row[1], dtype="<f4"))
+
+
+def _projection(row: ProjectionRow) -> Projection:
+    places = _finite(np.frombuffer(row.places, dtype="<f4")).reshape(-1, 2)
+    return Projection(places, "UMAP" if row.method == "UMAP" else "PCA", _NOTE.validate_python(row.note))
+
+
+def _finite(numbers: np.ndarray) -> np.ndarray:
+    if not len(numbers) or not np.isfinite(numbers).all():
+        raise ValueError("it should hold finite numbers")
+    return numbers
 
 
 def _hash(text: str) -> str:

@@ -1,11 +1,12 @@
 """Explorations: what came of one press of Explore, a JSON file each."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from melbo_app.library.bank import PromptRecord
+from melbo_app.library.facts import Count, Digest, Index, Layer, ModelName, Moment, Name, Norm, Text, Word
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
 from melbo_app.library.searches import Tried
 
@@ -51,11 +52,11 @@ class ChosenRadius(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    radius: FiniteFloat
-    relative_radius: FiniteFloat
-    median_norm: FiniteFloat
+    radius: Norm
+    relative_radius: Norm
+    median_norm: Norm
     how: Literal["given", "search", "calibration", "curve", "suggested"]
-    reason: str
+    reason: Text
     effect_budget: FiniteFloat | None = None
     """The effect budget that goes with it; None: what the method takes by itself."""
 
@@ -76,14 +77,14 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    vector: int
-    completion: int
-    text: str
-    verdict: str | None
+    vector: Index
+    completion: Count
+    text: Text
+    verdict: Literal["readable", "strange", "broken"] | None
     distance: FiniteFloat
     changed: bool
     runaway: bool = False
-    differs: tuple[str, ...] = ()
+    differs: tuple[Word, ...] = ()
     """Kinds of difference from the unsteered answer; none in files of older versions."""
 
 
@@ -92,10 +93,10 @@ class Elsewhere(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    worked: int
-    prompts: int
-    random: int
-    random_answers: int
+    worked: Count
+    prompts: Count
+    random: Count
+    random_answers: Count
 
     @property
     def sentence(self) -> str:
@@ -109,14 +110,14 @@ class Behaviour(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    name: str
+    name: Text
     """What the answers do, in the third person (``analysis/naming.py``)."""
-    words: tuple[str, ...]
-    vectors: tuple[int, ...]
-    representative: int
+    words: tuple[Text, ...]
+    vectors: tuple[Index, ...]
+    representative: Index
     distance: FiniteFloat
     """Mean cosine distance of the answers from the unsteered one."""
-    control: int
+    control: Count
     """How many random vectors of the same R show it."""
     as_often: bool = False
     """Whether random vectors show it as often as the vectors do."""
@@ -145,28 +146,28 @@ class SetAside(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    vector: int
-    reason: str
+    vector: Index
+    reason: Text
 
 
 class Exploration(Measured):
     """What came of one press of Explore; ``comparison`` and ``control_comparison`` hold the texts."""
 
-    model: str
-    dtype: str
+    model: ModelName
+    dtype: Word
     prompt: PromptRecord
     settings: ExploreSettings
-    source: int
-    target: int
-    scope: str
+    source: Layer
+    target: Layer
+    scope: Word
     radius: ChosenRadius
-    bank: str
-    bank_hash: str
-    comparison: int
-    control_comparison: int
-    baseline: str
-    answers: tuple[Answer, ...]
-    control: tuple[Answer, ...]
+    bank: Name
+    bank_hash: Digest
+    comparison: Count
+    control_comparison: Count
+    baseline: Text
+    answers: Annotated[tuple[Answer, ...], Field(min_length=1)]
+    control: Annotated[tuple[Answer, ...], Field(min_length=1)]
     """Of as many random vectors of the same R."""
     behaviours: tuple[Behaviour, ...]
     """Those that are farthest from the unsteered answer, over all their vectors, first; the unsteered one last."""
@@ -177,9 +178,16 @@ class Exploration(Measured):
     control_readable_diversity: FiniteFloat
     tried: tuple[Tried, ...] = ()
     """What the search for R and the effect budget tried, in order."""
-    seconds: dict[str, float]
+    seconds: dict[str, FiniteFloat]
     """Of each stage."""
-    created: AwareDatetime
+    created: Moment
+
+    @model_validator(mode="after")
+    def _of_its_answers(self) -> Self:
+        vectors = [one.vector for one in self.answers]
+        if len({*vectors}) < len(vectors) or not {one.representative for one in self.behaviours} <= {*vectors}:
+            raise ValueError("each behaviour should be represented by one of the answers, each of another vector")
+        return self
 
     @property
     def key(self) -> str:
@@ -253,4 +261,4 @@ class Exploration(Measured):
 class Explorations(JsonFiles[Exploration]):
     """The explorations that were made."""
 
-    kind = Exploration
+    kind, noun = Exploration, "exploration"

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from melbo_app.analysis.change import ChangeKind
 from melbo_app.analysis.flags import FlagKind
 from melbo_app.analysis.readability import Verdict
 from melbo_app.library.bank import PromptRecord
+from melbo_app.library.facts import Count, Digest, Index, ModelName, Moment, Name, Radius, Text, Word
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
 
 
@@ -21,22 +22,22 @@ class AskedPrompt(_Frozen):
     """A prompt, the group that it belongs to and the set that it comes from."""
 
     prompt: PromptRecord
-    group: str = ""
-    set: str = ""
+    group: Text = ""
+    set: Text = ""
 
 
 class FlagRecord(_Frozen):
     """A flag as it was raised."""
 
     kind: FlagKind
-    reason: str
+    reason: Text
 
 
 class TriedAnswer(_Frozen):
     """The answer to one prompt under one vector. ``distance`` is its cosine distance from the unsteered answer,
     ``threshold`` the distance from which it counts as another meaning."""
 
-    text: str
+    text: Text
     verdict: Verdict | None
     flags: tuple[FlagRecord, ...]
     distance: FiniteFloat
@@ -47,9 +48,9 @@ class TriedAnswer(_Frozen):
 class Share(_Frozen):
     """How many of some answers changed, with the 95 % interval of their share (Wilson)."""
 
-    changed: int
-    answers: int
-    interval: tuple[float, float]
+    changed: Count
+    answers: Count
+    interval: tuple[FiniteFloat, FiniteFloat]
 
     @property
     def share(self) -> float:
@@ -60,19 +61,19 @@ class Share(_Frozen):
 class GroupShare(Share):
     """The same among the prompts of one group, or of one set."""
 
-    name: str
+    name: Text
 
 
 class TriedVector(_Frozen):
     """One vector on all prompts. ``random`` counts the answers of all random vectors of its R, ``random_range`` holds
     the lowest and the highest share of a single one of them."""
 
-    vector: int
-    radius: FiniteFloat
+    vector: Index
+    radius: Radius
     share: Share
     random: Share
-    random_range: tuple[float, float]
-    groups: tuple[GroupShare, ...]
+    random_range: tuple[FiniteFloat, FiniteFloat]
+    groups: Annotated[tuple[GroupShare, ...], Field(min_length=1)]
     sets: tuple[GroupShare, ...]
     answers: tuple[TriedAnswer, ...]
     """One for each prompt, in their order."""
@@ -108,8 +109,8 @@ class GroupLine:
 class TriedRandom(_Frozen):
     """One random vector on all prompts."""
 
-    number: int
-    radius: FiniteFloat
+    number: Index
+    radius: Radius
     share: Share
     groups: tuple[GroupShare, ...]
     sets: tuple[GroupShare, ...]
@@ -119,7 +120,7 @@ class TriedRandom(_Frozen):
 class Baseline(_Frozen):
     """The unsteered answer to one prompt."""
 
-    text: str
+    text: Text
     verdict: Verdict | None
     refuses: bool
 
@@ -127,21 +128,31 @@ class Baseline(_Frozen):
 class Generality(Measured):
     """On how many prompts each vector of a bank changes the answer, beside random vectors of the same R."""
 
-    model: str
-    dtype: str
-    bank: str
-    bank_hash: str
-    radius: FiniteFloat | None
+    model: ModelName
+    dtype: Word
+    bank: Name
+    bank_hash: Digest
+    radius: Radius | None
     """As asked for; None: each vector had its own norm."""
-    max_new_tokens: int
-    seed: int
-    prompts: tuple[AskedPrompt, ...]
+    max_new_tokens: Count
+    seed: Count
+    prompts: Annotated[tuple[AskedPrompt, ...], Field(min_length=1)]
     """Those that were finished."""
     asked: tuple[AskedPrompt, ...]
     baselines: tuple[Baseline, ...]
-    vectors: tuple[TriedVector, ...]
-    random: tuple[TriedRandom, ...]
-    created: AwareDatetime
+    vectors: Annotated[tuple[TriedVector, ...], Field(min_length=1)]
+    random: Annotated[tuple[TriedRandom, ...], Field(min_length=1)]
+    created: Moment
+
+    @model_validator(mode="after")
+    def _of_its_prompts(self) -> Self:
+        rows: list[TriedVector | TriedRandom] = [*self.vectors, *self.random]
+        if any(len(some) != len(self.prompts) for some in (self.baselines, *(row.answers for row in rows))):
+            raise ValueError("it should have an answer to each of its prompts")
+        for kind in ("groups", "sets"):
+            if len({tuple((one.name, one.answers) for one in getattr(row, kind)) for row in rows}) != 1:
+                raise ValueError(f"the {kind} should be the same for all vectors")
+        return self
 
     @property
     def key(self) -> str:
@@ -177,4 +188,4 @@ class Generality(Measured):
 class Generalities(JsonFiles[Generality]):
     """The results that were kept."""
 
-    kind = Generality
+    kind, noun = Generality, "generality"

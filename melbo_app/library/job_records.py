@@ -3,15 +3,16 @@
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import select
 
 from melbo_app.errors import InputError
+from melbo_app.library.damage import Damage, Listed, read_each, read_one
 from melbo_app.library.database import Database
+from melbo_app.library.facts import MAX_INTEGER, Count, Moment, Name, Text
 from melbo_app.library.tables import JobRow
 
 MOST_LINES = 200
-MAX_INTEGER = 2**63  # what the database cannot hold any more
 
 JobKind = Literal["training", "map", "sweep", "atlas", "curve", "explore", "generality"]
 JobState = Literal["waiting", "running", "stopping", "done", "stopped", "failed", "interrupted"]
@@ -23,8 +24,8 @@ class LogLine(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    at: AwareDatetime
-    text: str
+    at: Moment
+    text: Text
 
 
 class JobProgress(BaseModel):
@@ -32,9 +33,9 @@ class JobProgress(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    stage: str
-    done: int
-    total: int
+    stage: Text
+    done: Count
+    total: Count
     seconds_left: float | None = None
 
 
@@ -50,18 +51,18 @@ class JobRecord(BaseModel):
 
     id: int
     kind: JobKind
-    title: str
+    title: Text
     request: dict[str, Any]
     state: JobState
     progress: JobProgress | None = None
     log: tuple[LogLine, ...] = ()
-    who: str
-    created: AwareDatetime
-    started: AwareDatetime | None = None
-    ended: AwareDatetime | None = None
-    bank: str | None = None
-    comparison: int | None = None
-    error: str | None = None
+    who: Text
+    created: Moment
+    started: Moment | None = None
+    ended: Moment | None = None
+    bank: Name | None = None
+    comparison: Count | None = None
+    error: Text | None = None
     place: int | None = None
 
 
@@ -105,18 +106,28 @@ class JobRecords:
             row = session.get(JobRow, id) if 0 <= id < MAX_INTEGER else None
             if row is None:
                 raise InputError("job", f"there is no job {id}", "The list of jobs names those there are")
-            return _record(row)
+            return read_one(row, _record, _subject(row))
 
-    def recent(self, limit: int = 100) -> list[JobRecord]:
+    def recent(self, limit: int = 100) -> Listed[JobRecord]:
         """The last ``limit`` jobs, newest first."""
+        newest = select(JobRow).order_by(JobRow.id.desc()).limit(limit)
         with self._database.read() as session:
-            return [_record(row) for row in session.scalars(select(JobRow).order_by(JobRow.id.desc()).limit(limit))]
+            return read_each(session.scalars(newest), _record, _subject)
 
-    def unfinished(self) -> list[JobRecord]:
+    def damaged(self) -> list[Damage]:
+        """Everything that cannot be read."""
+        with self._database.read() as session:
+            return [*read_each(session.scalars(select(JobRow).order_by(JobRow.id)), _record, _subject).damaged]
+
+    def unfinished(self) -> Listed[JobRecord]:
         """The jobs that have not come to an end, oldest first."""
         open_ones = select(JobRow).where(JobRow.state.not_in(ENDED)).order_by(JobRow.id)
         with self._database.read() as session:
-            return [_record(row) for row in session.scalars(open_ones)]
+            return read_each(session.scalars(open_ones), _record, _subject)
+
+
+def _subject(row: JobRow) -> str:
+    return f"job {row.id}"
 
 
 def _record(row: JobRow) -> JobRecord:

@@ -6,10 +6,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from melbo_app.errors import StorageError
 from melbo_app.library.atomic import write_file
+from melbo_app.library.damage import Damage, Listed, read_each
+from melbo_app.library.facts import Digest
 
 
 class Measured(BaseModel):
@@ -17,7 +19,7 @@ class Measured(BaseModel):
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
 
-    model_hash: str
+    model_hash: Digest
 
     @property
     def key(self) -> str:
@@ -30,13 +32,19 @@ class Measured(BaseModel):
         raise NotImplementedError
 
 
+MOST_BYTES = 256 << 20
+"""Of a file: ten times the largest that was ever written."""
+
 Record = TypeVar("Record", bound=Measured)
 
 
 class JsonFiles(Generic[Record]):
-    """The records in ``folder``, which need not exist. A file that cannot be read counts as none: it is made again."""
+    """The records in ``folder``, which need not exist. A file that cannot be read is left out; when it is looked for,
+    it counts as none and is made again."""
 
     kind: type[Record]
+    noun: str
+    """What people call one."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -51,23 +59,31 @@ class JsonFiles(Generic[Record]):
 
     def find(self, key: str) -> Record | None:
         """The record with this key."""
-        return self._read(self._folder / f"{key}.json")
+        path = self._folder / f"{key}.json"
+        return next(iter(read_each([path] if path.is_file() else [], self._read, str)), None)
 
-    def of_model(self, model_hash: str) -> list[Record]:
+    def of_model(self, model_hash: str) -> Listed[Record]:
         """Those of a model, the newest first."""
-        found = [self._read(path) for path in self._folder.glob("*.json")]
-        own = [one for one in found if one is not None and one.model_hash == model_hash]
-        return sorted(own, key=lambda one: one.moment, reverse=True)
+        found = self._every()
+        own = [one for one in found if one.model_hash == model_hash]
+        return Listed(sorted(own, key=lambda one: one.moment, reverse=True), found.damaged)
+
+    def damaged(self) -> list[Damage]:
+        """The files that cannot be read."""
+        return [*self._every().damaged]
 
     def latest(self, model_hash: str) -> Record | None:
         """The newest of a model."""
         return next(iter(self.of_model(model_hash)), None)
 
-    def _read(self, path: Path) -> Record | None:
-        try:
-            return self.kind.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError):
-            return None
+    def _every(self) -> Listed[Record]:
+        paths = sorted(self._folder.glob("*.json"))
+        return read_each(paths, self._read, lambda path: f"{self.noun} “{path.name}”")
+
+    def _read(self, path: Path) -> Record:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"it is larger than {MOST_BYTES:,} bytes")
+        return self.kind.model_validate_json(path.read_bytes())
 
 
 def key_of(facts: list[Any]) -> str:

@@ -4,13 +4,15 @@ import json
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from melbo_app.errors import StorageError
 from melbo_app.library.atomic import write_file
 from melbo_app.library.completions import Completion
+from melbo_app.library.damage import Damage, Listed, read_each
+from melbo_app.library.facts import Count, ModelName, Text
 
 Grade = Literal["readable", "strange", "broken"]
 
@@ -40,10 +42,10 @@ class JudgeScore(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    judge: str
-    texts: Annotated[int, Field(gt=0)]
-    same: Annotated[int, Field(ge=0)]
-    same_readable: Annotated[int, Field(ge=0)]
+    judge: Text
+    texts: Annotated[Count, Field(gt=0)]
+    same: Count
+    same_readable: Count
 
 
 class Judgement(BaseModel):
@@ -54,10 +56,10 @@ class Judgement(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    judge: str
-    model: str
+    judge: Text
+    model: ModelName
     verdict: Grade
-    behaviour: str
+    behaviour: Text
 
 
 Entry = TypeVar("Entry", JudgeScore, Judgement)
@@ -71,23 +73,37 @@ class _Entries(Generic[Entry]):
 
     def __init__(self, path: Path, kind: type[Entry], remedy: str) -> None:
         self._path, self._remedy = path, remedy
-        self._format: TypeAdapter[dict[str, Entry]] = TypeAdapter(dict[str, kind])  # type: ignore[valid-type]
+        self._kind: type[Entry] = kind
 
     def all(self) -> dict[str, Entry]:
-        try:
-            return self._format.validate_json(self._path.read_bytes())
-        except FileNotFoundError:
-            return {}
-        except ValidationError as error:
-            raise StorageError(f"“{self._path}” is damaged. Delete it, {self._remedy}") from error
-        except OSError as error:
-            raise StorageError(f"“{self._path}” could not be read ({error.strerror or error})") from error
+        return dict(self._each())
+
+    def damaged(self) -> list[Damage]:
+        return [*self._each().damaged]
 
     def add(self, entries: Mapping[str, Entry]) -> None:
+        """Entries that cannot be read make room: a judge is asked for them again."""
         with _ADDING:
-            every = {**self.all(), **entries}
+            every = {name: entry.model_dump(mode="json") for name, entry in {**self.all(), **entries}.items()}
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_file(self._path, self._format.dump_json(every, indent=1), overwrite=True)
+            write_file(self._path, json.dumps(every, indent=1, ensure_ascii=False).encode(), overwrite=True)
+
+    def _each(self) -> Listed[tuple[str, Entry]]:
+        try:
+            kept = json.loads(self._path.read_bytes())
+        except FileNotFoundError:
+            return Listed()
+        except (ValueError, RecursionError):
+            kept = None
+        except OSError as error:
+            raise StorageError(f"“{self._path}” could not be read ({error.strerror or error})") from error
+        if not isinstance(kept, dict):
+            raise StorageError(f"“{self._path}” is damaged. Delete it, {self._remedy}")
+
+        def read(line: tuple[str, Any]) -> tuple[str, Entry]:
+            return line[0], self._kind.model_validate(line[1], strict=True)
+
+        return read_each(kept.items(), read, lambda line: f"“{line[0][:80]}” in “{self._path.name}”")
 
 
 class JudgeScores:
@@ -95,6 +111,10 @@ class JudgeScores:
 
     def __init__(self, path: Path) -> None:
         self._entries = _Entries(path, JudgeScore, "and score the judges again")
+
+    def damaged(self) -> list[Damage]:
+        """The scores that cannot be read."""
+        return self._entries.damaged()
 
     def find(self, judge: str) -> JudgeScore | None:
         """The score of a judge, None where it was never taken."""
@@ -110,6 +130,10 @@ class Judgements:
 
     def __init__(self, path: Path) -> None:
         self._entries = _Entries(path, Judgement, "and have the texts judged again")
+
+    def damaged(self) -> list[Damage]:
+        """The judgements that cannot be read."""
+        return self._entries.damaged()
 
     def find(self, completions: Iterable[Completion]) -> dict[str, Judgement]:
         """The judgements of those that have one, by their digests."""

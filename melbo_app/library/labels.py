@@ -6,17 +6,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from sqlalchemy import func, or_, select
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Select, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from melbo_app.errors import InputError
 from melbo_app.library.atomic import write_file
+from melbo_app.library.damage import Damage, Listed, read_each, read_one
 from melbo_app.library.database import Database
+from melbo_app.library.facts import Digest, Index, Moment, Name, Text
+from melbo_app.library.file_names import check_file_name
 from melbo_app.library.spreadsheet import csv_bytes
 from melbo_app.library.tables import LabelRow, LabelVersionRow, TagRow
 
 MAX_NAME, MAX_TAG, MAX_NOTE, MAX_AUTHOR = 120, 40, 10_000, 80
+MOST_TAGS = 50
+"""Of one label: as many as can be read on the page, where all of them stand in one line."""
+OFFERED_TAGS = 1000
+"""Of all labels: as many as a list to choose from can hold."""
 
 
 class Label(BaseModel):
@@ -24,23 +31,21 @@ class Label(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    bank: str
-    bank_hash: str
-    vector: int
-    name: str = ""
-    tags: tuple[str, ...] = ()
-    rating: int | None = None  # 1 to 5
-    note: str = ""
-    updated: datetime | None = None
+    bank: Name
+    bank_hash: Digest
+    vector: Index
+    name: Text = ""
+    tags: tuple[Text, ...] = ()
+    rating: Annotated[int, Field(ge=1, le=5)] | None = None
+    note: Text = ""
+    updated: Moment | None = None
 
 
 class LabelVersion(Label):
     """A label as it was saved once, by ``author`` (empty: not known). One with nothing in it says it was removed."""
 
-    bank: Annotated[str, Field(max_length=200)]
-    bank_hash: Annotated[str, Field(max_length=64)]
-    updated: AwareDatetime
-    author: str = ""
+    updated: Moment
+    author: Text = ""
 
 
 class Labels:
@@ -52,16 +57,16 @@ class Labels:
     def get(self, bank: str, bank_hash: str, vector: int) -> Label:
         """The label of one vector; an empty one where nothing was said."""
         with self._database.read() as session:
-            row = session.scalars(_of(bank_hash, vector)).first()
-            return _label(row) if row else Label(bank=bank, bank_hash=bank_hash, vector=vector)
+            row = session.execute(_labels().where(*_of(bank_hash, vector))).first()
+            return read_one(row, _label, _subject(row)) if row else Label(bank=bank, bank_hash=bank_hash, vector=vector)
 
     def of_bank(self, bank_hash: str) -> dict[int, Label]:
         """The labels of one bank by vector; vectors without one are left out."""
-        rows = select(LabelRow).where(LabelRow.bank_hash == bank_hash).order_by(LabelRow.vector)
+        rows = _labels().where(LabelRow.bank_hash == bank_hash).order_by(LabelRow.vector)
         with self._database.read() as session:
-            return {row.vector: _label(row) for row in session.scalars(rows)}
+            return {label.vector: label for label in read_each(session.execute(rows), _label, _subject)}
 
-    def history(self, bank_hash: str, vector: int) -> list[LabelVersion]:
+    def history(self, bank_hash: str, vector: int) -> Listed[LabelVersion]:
         """What was ever said about one vector, newest first; the first is the label of today."""
         versions = (
             select(LabelVersionRow)
@@ -69,15 +74,15 @@ class Labels:
             .order_by(LabelVersionRow.id.desc())
         )
         with self._database.read() as session:
-            return [_version(row) for row in session.scalars(versions)]
+            return read_each(session.scalars(versions), _version, _version_subject)
 
-    def versions(self, bank_hashes: Collection[str] | None = None) -> list[LabelVersion]:
+    def versions(self, bank_hashes: Collection[str] | None = None) -> Listed[LabelVersion]:
         """Everything that was ever said about any vector, or about those of these banks, the oldest first."""
         versions = select(LabelVersionRow).order_by(LabelVersionRow.id)
         if bank_hashes is not None:
             versions = versions.where(LabelVersionRow.bank_hash.in_(bank_hashes))
         with self._database.read() as session:
-            return [_version(row) for row in session.scalars(versions)]
+            return read_each(session.scalars(versions), _version, _version_subject)
 
     def merge(self, versions: Sequence[LabelVersion]) -> tuple[int, list[tuple[str, int]]]:
         """Take in what was said in another library: how many versions are new here, and the vectors (bank, number)
@@ -86,33 +91,8 @@ class Labels:
         Of two labels the one that was saved last counts, and one that says something before one that was removed; the
         others are in the history. Raises InputError for a label that cannot be kept.
         """
-        groups: dict[tuple[str, int], list[LabelVersion]] = {}
-        for version in map(_checked, versions):
-            groups.setdefault((version.bank_hash, version.vector), []).append(version)
-        added, differing = 0, []
         with self._database.write() as session:
-            for (bank_hash, vector), brought in groups.items():
-                rows = session.scalars(
-                    select(LabelVersionRow)
-                    .where(LabelVersionRow.bank_hash == bank_hash, LabelVersionRow.vector == vector)
-                    .order_by(LabelVersionRow.id)
-                )
-                own = [_version(row) for row in rows]
-                known = {(_said(one), one.updated) for one in own}
-                new = [one for one in brought if (_said(one), one.updated) not in known]
-                if not new:
-                    continue
-                ends = [own[-1], brought[-1]] if own else [brought[-1]]
-                best = max(ends, key=lambda one: (any(_said(one)), one.updated))
-                if all(any(_said(one)) for one in ends) and len({_said(one) for one in ends}) == 2:
-                    differing.append((best.bank, vector))
-                if best is not new[-1]:  # the newest of the history is the label
-                    new.append(best)
-                for one in new:
-                    _remember(session, one)
-                _replace(session, session.scalars(_of(bank_hash, vector)).first(), best)
-                added += len([one for one in new if (_said(one), one.updated) not in known])
-        return added, differing
+            return merge_labels(session, versions)
 
     def save(
         self,
@@ -129,36 +109,29 @@ class Labels:
         """Keep a label, and return it as kept; with nothing in it, it is removed. Earlier ones stay in the history.
 
         Tags are trimmed, put into lower case, made unique and sorted. Raises InputError for a name, tag, rating or
-        note that is too long or out of range.
+        note that is too long or out of range, and for too many tags.
         """
-        _check_rating(rating)
-        wanted = _checked(
-            LabelVersion(
-                bank=bank, bank_hash=bank_hash, vector=vector, name=name, tags=tuple(tags), rating=rating, note=note,
-                updated=datetime.now(UTC), author=author,
-            )
-        )  # fmt: skip
+        if not 0 <= vector < 2**31:
+            raise InputError("vector", f"there is no vector {vector}", "Vectors are counted from 0")
+        said = _clean_words(name, tags, rating, note, author)
+        wanted = LabelVersion(bank=bank, bank_hash=bank_hash, vector=vector, updated=datetime.now(UTC), **said)
         with self._database.write() as session:
-            row = session.scalars(_of(bank_hash, vector)).first()
-            before = _label(row) if row else Label(bank=bank, bank_hash=bank_hash, vector=vector)
-            if _said(wanted) != _said(before):
+            row = session.execute(_labels().where(*_of(bank_hash, vector))).first()
+            before = read_each([row] if row else [], _label, _subject)  # a damaged one is replaced
+            if _said(wanted) != (_said(before[0]) if before else _NOTHING):
                 _remember(session, wanted)
-            return _replace(session, row, wanted)
+            return _replace(session, wanted)
 
-    def all(self) -> list[Label]:
+    def all(self) -> Listed[Label]:
         """Every label, by bank and vector."""
         return self.search()
 
     def search(
         self, text: str = "", *, tag: str | None = None, rating: int | None = None, limit: int | None = None
-    ) -> list[Label]:
+    ) -> Listed[Label]:
         """The labels with ``text`` in their name, note, tags or bank, in any case, and of which the rest is true; by
         bank and vector. ``rating`` is the least that counts."""
-        # tags come joined, and rows without objects around them: there may be tens of thousands
-        own = TagRow.label_id == LabelRow.id
-        tags = select(func.aggregate_strings(TagRow.tag, "\n")).where(own).correlate(LabelRow).scalar_subquery()
-        facts = [getattr(LabelRow, column) for column in _COLUMNS]
-        wanted = select(tags, *facts).order_by(LabelRow.bank, LabelRow.bank_hash, LabelRow.vector).limit(limit)
+        wanted = _labels().order_by(LabelRow.bank, LabelRow.bank_hash, LabelRow.vector).limit(limit)
         if text:
             parts = [part.icontains(text, autoescape=True) for part in (LabelRow.name, LabelRow.note, LabelRow.bank)]
             tagged = select(TagRow.label_id).where(TagRow.tag.icontains(text, autoescape=True))
@@ -168,17 +141,17 @@ class Labels:
         if rating is not None:
             wanted = wanted.where(LabelRow.rating >= rating)
         with self._database.read() as session:
-            return [
-                Label(
-                    tags=tuple(sorted(joined.split("\n"))) if joined else (), **dict(zip(_COLUMNS, facts, strict=True))
-                )
-                for joined, *facts in session.connection().execute(wanted)
-            ]
+            return read_each(session.execute(wanted), _label, _subject)
+
+    def damaged(self) -> list[Damage]:
+        """Everything that cannot be read."""
+        return [*self.all().damaged, *self.versions().damaged]
 
     def tags(self) -> list[str]:
-        """Every tag in use, in alphabetical order."""
+        """The tags in use, in alphabetical order; the first ``OFFERED_TAGS`` of them."""
+        wanted = select(TagRow.tag).distinct().order_by(TagRow.tag).limit(OFFERED_TAGS)
         with self._database.read() as session:
-            return list(session.scalars(select(TagRow.tag).distinct().order_by(TagRow.tag)))
+            return [tag for tag in session.scalars(wanted) if isinstance(tag, str)]
 
     def export(self, out: Path, *, overwrite: bool = False) -> Path:
         """Write every label to ``out``, a ``.csv`` or ``.jsonl`` file in UTF-8, with one column ``tag:…`` per tag.
@@ -189,6 +162,7 @@ class Labels:
         ending = out.suffix.lower()
         if ending not in (".csv", ".jsonl"):
             raise InputError("file", f"labels cannot be written as “{out.name}”", "Its name must end in .csv or .jsonl")
+        check_file_name("file", out.name)
         labels = self.all()
         tags = sorted({tag for label in labels for tag in label.tags})
         data = _csv(labels, tags) if ending == ".csv" else _jsonl(labels, tags)
@@ -204,35 +178,79 @@ class Labels:
 _COLUMNS = ("bank", "bank_hash", "vector", "name", "rating", "note", "updated")
 
 
-def _of(bank_hash: str, vector: int) -> Any:
-    return select(LabelRow).where(LabelRow.bank_hash == bank_hash, LabelRow.vector == vector)
+_NOTHING: tuple[Any, ...] = ("", (), None, "")
+
+
+def merge_labels(session: Session, versions: Sequence[LabelVersion]) -> tuple[int, list[tuple[str, int]]]:
+    """What ``Labels.merge`` does, in a transaction of somebody else."""
+    groups: dict[tuple[str, int], list[LabelVersion]] = {}
+    for version in map(clean, versions):
+        groups.setdefault((version.bank_hash, version.vector), []).append(version)
+    added, differing = 0, []
+    for (bank_hash, vector), brought in groups.items():
+        rows = session.scalars(
+            select(LabelVersionRow)
+            .where(LabelVersionRow.bank_hash == bank_hash, LabelVersionRow.vector == vector)
+            .order_by(LabelVersionRow.id)
+        )
+        own = read_each(rows, _version, _version_subject)
+        known = {(_said(one), one.updated) for one in own}
+        new = [one for one in brought if (_said(one), one.updated) not in known]
+        if not new:
+            continue
+        ends = [own[-1], brought[-1]] if own else [brought[-1]]
+        best = max(ends, key=lambda one: (any(_said(one)), one.updated))
+        if all(any(_said(one)) for one in ends) and len({_said(one) for one in ends}) == 2:
+            differing.append((best.bank, vector))
+        if best is not new[-1]:  # the newest of the history is the label
+            new.append(best)
+        for one in new:
+            _remember(session, one)
+        _replace(session, best)
+        added += len([one for one in new if (_said(one), one.updated) not in known])
+    return added, differing
+
+
+def clean(version: LabelVersion) -> LabelVersion:
+    """The same as it is kept. Raises InputError for what is too long, too many or out of range."""
+    words = _clean_words(version.name, version.tags, version.rating, version.note, version.author)
+    return version.model_copy(update=words)
+
+
+def _labels() -> Select[Any]:
+    """Columns that ``_label`` reads. Tags come joined, and rows without objects around them: there may be tens of
+    thousands."""
+    own = TagRow.label_id == LabelRow.id
+    tags = select(func.aggregate_strings(TagRow.tag, "\n")).where(own).correlate(LabelRow).scalar_subquery()
+    return select(tags.label("joined"), *(getattr(LabelRow, column) for column in _COLUMNS))
+
+
+def _of(bank_hash: str, vector: int) -> tuple[Any, ...]:
+    return LabelRow.bank_hash == bank_hash, LabelRow.vector == vector
 
 
 def _said(label: Label) -> tuple[Any, ...]:
     return label.name, label.tags, label.rating, label.note
 
 
-def _checked(version: LabelVersion) -> LabelVersion:
-    """The same as it is kept. Raises InputError for what is too long or out of range."""
-    name = " ".join(_clean(version.name).split())
-    note = _clean(version.note).strip()
-    words = sorted({word for tag in version.tags if (word := " ".join(_clean(tag).lower().split()))})
-    if not 0 <= version.vector < 2**31:
-        raise InputError("vector", f"there is no vector {version.vector}", "Vectors are counted from 0")
-    _check_rating(version.rating)
+def _clean_words(name: str, tags: Iterable[str], rating: Any, note: str, author: str) -> dict[str, Any]:
+    """What a person said as it is kept. Raises InputError for what is too long, too many or out of range."""
+    name, note = " ".join(_clean(name).split()), _clean(note).strip()
+    words = sorted({word for tag in tags if (word := " ".join(_clean(tag).lower().split()))})
+    if rating is not None and (type(rating) is not int or not 1 <= rating <= 5):
+        raise InputError("rating", f"{rating!r} cannot be used", "It is a whole number from 1 to 5, or empty")
     if len(name) > MAX_NAME:
-        raise InputError("name", f"it is {len(name)} characters long", f"At most {MAX_NAME} fit")
+        raise InputError("name", f"it is {len(name):,} characters long", f"At most {MAX_NAME} fit")
     if len(note) > MAX_NOTE:
         raise InputError("note", f"it is {len(note):,} characters long", f"At most {MAX_NOTE:,} fit")
     if long := [word for word in words if len(word) > MAX_TAG]:
-        raise InputError("tags", f"“{long[0][:MAX_TAG]}…” is {len(long[0])} characters long", f"At most {MAX_TAG} fit")
-    author = _clean(version.author)[:MAX_AUTHOR]
-    return version.model_copy(update={"name": name, "note": note, "tags": tuple(words), "author": author})
-
-
-def _check_rating(rating: int | None) -> None:
-    if rating is not None and (type(rating) is not int or not 1 <= rating <= 5):
-        raise InputError("rating", f"{rating!r} cannot be used", "It is a whole number from 1 to 5, or empty")
+        problem = f"“{long[0][:MAX_TAG]}…” is {len(long[0]):,} characters long"
+        raise InputError("tags", problem, f"At most {MAX_TAG} fit")
+    if len(words) > MOST_TAGS:
+        raise InputError("tags", f"there are {len(words):,}", f"A label can have at most {MOST_TAGS}")
+    return {
+        "name": name, "tags": tuple(words), "rating": rating, "note": note, "author": _clean(author)[:MAX_AUTHOR],
+    }  # fmt: skip
 
 
 def _remember(session: Session, version: LabelVersion) -> None:
@@ -240,38 +258,40 @@ def _remember(session: Session, version: LabelVersion) -> None:
     session.flush()  # one after the other: their numbers say which came last
 
 
-def _replace(session: Session, row: LabelRow | None, wanted: LabelVersion) -> Label:
-    """Put ``wanted`` in place of the row; the label as it is kept."""
+def _replace(session: Session, wanted: LabelVersion) -> Label:
+    """Make ``wanted`` the label of its vector; as it is kept. No object is made of what was there, nor of its tags:
+    what a save takes does not depend on them."""
+    id = session.scalar(select(LabelRow.id).where(*_of(wanted.bank_hash, wanted.vector)))
+    if id is not None:
+        session.execute(delete(TagRow).where(TagRow.label_id == id))
     if not any(_said(wanted)):
-        if row:
-            session.delete(row)
+        session.execute(delete(LabelRow).where(LabelRow.id == id))
         return Label(bank=wanted.bank, bank_hash=wanted.bank_hash, vector=wanted.vector)
-    if row is None:
-        row = LabelRow(bank_hash=wanted.bank_hash, vector=wanted.vector)
-        session.add(row)
-    for column in ("bank", "name", "rating", "note", "updated"):
-        setattr(row, column, getattr(wanted, column))
-    kept = {tag.tag: tag for tag in row.tags}
-    row.tags = [kept.get(word) or TagRow(tag=word) for word in wanted.tags]
-    session.flush()
-    return _label(row)
+    facts = {column: getattr(wanted, column) for column in _COLUMNS}
+    if id is None:
+        id = session.scalars(insert(LabelRow).values(facts).returning(LabelRow.id)).one()
+    else:
+        session.execute(update(LabelRow).where(LabelRow.id == id).values(facts))
+    if wanted.tags:
+        session.execute(insert(TagRow), [{"label_id": id, "tag": word} for word in wanted.tags])
+    return Label(tags=wanted.tags, **facts)
 
 
-def _label(row: LabelRow) -> Label:
-    return Label(
-        bank=row.bank,
-        bank_hash=row.bank_hash,
-        vector=row.vector,
-        name=row.name,
-        tags=tuple(sorted(tag.tag for tag in row.tags)),
-        rating=row.rating,
-        note=row.note,
-        updated=row.updated,
-    )
+def _label(row: Any) -> Label:
+    tags = tuple(sorted(row.joined.split("\n"))) if row.joined else ()
+    return Label(tags=tags, **{column: getattr(row, column) for column in _COLUMNS})
+
+
+def _subject(row: Any) -> str:
+    return f"label of vector {row.vector} of “{row.bank}”"
+
+
+def _version_subject(row: LabelVersionRow) -> str:
+    return f"version {row.id} of the label of vector {row.vector} of “{row.bank}”"
 
 
 def _version(row: LabelVersionRow) -> LabelVersion:
-    return LabelVersion(tags=tuple(row.tags), **{field: getattr(row, field) for field in (*_COLUMNS, "author")})
+    return LabelVersion(tags=row.tags, **{field: getattr(row, field) for field in (*_COLUMNS, "author")})
 
 
 def _clean(text: str) -> str:

@@ -2,11 +2,14 @@
 
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, FiniteFloat
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.library.bank import PromptRecord
+from melbo_app.library.facts import Count, Index, Layer, ModelName, Moment, Norm, Text, Word
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
 
 
@@ -19,30 +22,30 @@ class Tried(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    source: int | None = None
-    target: int | None = None
+    source: Layer | None = None
+    target: Layer | None = None
     """The layers; None in files of earlier versions, which tried those of the search only."""
-    radius: FiniteFloat
+    radius: Norm
     """R in absolute units."""
-    relative_radius: FiniteFloat
+    relative_radius: Norm
     """R as a multiple of the median residual norm at the source layer."""
     effect_budget: FiniteFloat
     """Share of a target token's norm at which its change counts most; 0: no limit."""
     change: FiniteFloat
     """Mean ‖Δ‖ / ‖Z(0)‖ of the tokens in scope that training reached."""
-    texts: int
-    readable: int
-    new: int
+    texts: Annotated[Count, Field(ge=1)]
+    readable: Count
+    new: Count
     """Readable texts that differ from the unsteered one: by a flag, or by more than random vectors' texts do."""
-    lifted: int
+    lifted: Count
     """Readable texts that answer where the unsteered one refuses."""
-    random_texts: int
-    random_new: int
-    random_lifted: int
+    random_texts: Count
+    random_new: Count
+    random_lifted: Count
     diversity: FiniteFloat
     """Readable diversity D, mean over the prompts."""
     random_diversity: FiniteFloat
-    example: str
+    example: Text
     """The new text that is farthest from the unsteered one, or else the farthest of all."""
     seconds: FiniteFloat
 
@@ -83,31 +86,37 @@ class Tried(BaseModel):
 class Search(Measured):
     """What was tried for one set of prompts, in the order in which it was tried."""
 
-    model: str
-    dtype: str
+    model: ModelName
+    dtype: Word
     prompts: tuple[PromptRecord, ...]
-    source: int
-    target: int
-    scope: str
+    source: Layer
+    target: Layer
+    scope: Word
     other_layers: bool = False
     """Whether other layers than these were looked at as well."""
-    median_norm: FiniteFloat
+    median_norm: Norm
     """At ``source``."""
-    method: str
-    vectors: int
-    steps: int
-    seed: int
+    method: Word
+    vectors: Count
+    steps: Count
+    seed: Count
     effect_budget: FiniteFloat | None = None
     """Of all settings; None: it was searched for as well."""
     rule: int = 1
     """Of the search (``jobs/search.py``)."""
     tried: tuple[Tried, ...]
-    chosen: int
+    chosen: Index
     """Index into ``tried``."""
-    reason: str
+    reason: Text
     whole: bool = True
     """Whether the search came to its own end; False: its time was up, or somebody stopped it."""
-    created: AwareDatetime
+    created: Moment
+
+    @model_validator(mode="after")
+    def _one_is_chosen(self) -> Self:
+        if self.tried and self.chosen >= len(self.tried):
+            raise ValueError("the chosen setting should be one of those that were tried")
+        return self
 
     @property
     def key(self) -> str:
@@ -130,7 +139,13 @@ class Search(Measured):
 class Searches(JsonFiles[Search]):
     """The searches that were made."""
 
-    kind = Search
+    kind, noun = Search, "search for R"
+
+    def _read(self, path: Path) -> Search:
+        found = super()._read(path)
+        if not found.tried:  # one that is about to begin has none; it is not kept
+            raise ValueError("it should have a setting that was tried")
+        return found
 
     def nearest(self, model_hash: str, source: int, target: int, scope: str) -> Search | None:
         """The newest search of this model between the same layers and in the same scope, whatever its prompts."""

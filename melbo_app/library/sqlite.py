@@ -1,25 +1,48 @@
 """What is true of SQLite alone, the database that comes along. Nothing elsewhere knows which one is used."""
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import JSON, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, Connection
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import NullPool
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import GenericFunction
 
 BUSY_SECONDS = 20.0
 
 
-def make_engine(path: Path) -> Engine:
+class sound_json(GenericFunction[Any]):
+    """A column of JSON whose parts are looked into: NULL where a row holds none, so that the other rows are found."""
+
+    type = JSON()
+    inherit_cache = True
+
+
+@compiles(sound_json)
+def _as_it_is(element: sound_json, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)  # other databases keep nothing else in such a column
+
+
+@compiles(sound_json, "sqlite")
+def _where_it_is_one(element: sound_json, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.clauses, **options)
+    return f"CASE WHEN json_valid({column}) THEN {column} END"
+
+
+def make_engine(path: Path, read_json: Callable[[str | bytes], Any]) -> Engine:
     """An engine for the file ``path``; its connections with the option ``writes`` take turns."""
     # No pool: a connection that outlives the file would write to a deleted one.
     url = URL.create("sqlite", database=str(path))
-    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS})
+    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": BUSY_SECONDS}, json_deserializer=read_json)
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # Python's driver begins too late; _begin does it
+        connection.text_factory = _text
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA foreign_keys=ON")
 
@@ -30,6 +53,14 @@ def make_engine(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _text(data: bytes) -> str | bytes:
+    """The driver would refuse all rows for one that is damaged: its bytes are no text, and its record names it."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
 
 
 def hold_open(path: Path) -> sqlite3.Connection | None:

@@ -182,7 +182,6 @@ class LabelRow(Table):
     rating: Mapped[int | None]
     note: Mapped[str] = mapped_column(Text)
     updated: Mapped[datetime] = mapped_column(Moment)
-    tags: Mapped[list["TagRow"]] = relationship(order_by="TagRow.tag", cascade="all, delete-orphan", lazy="selectin")
 
 
 class TagRow(Table):

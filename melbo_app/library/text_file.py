@@ -13,12 +13,16 @@ _MARKED = (
 _MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
+def encoding_of(beginning: bytes) -> str:
+    """By the byte-order mark that a file begins with; UTF-8 without one."""
+    return next((name for mark, name in _MARKED if beginning.startswith(mark)), "utf-8")
+
+
 def text_of(data: bytes) -> str:
     """The text in ``data``: by its byte-order mark, and UTF-8 without one. No mark is left, neither where files that
     begin with one were put one after the other.
 
     Raises UnicodeDecodeError.
     """
-    encoding = next((name for mark, name in _MARKED if data.startswith(mark)), "utf-8")
-    text = data.decode(encoding)
+    text = data.decode(encoding_of(data[:4]))
     return text.removeprefix(_MARK).replace(f"\n{_MARK}", "\n")

@@ -31,6 +31,7 @@ SPECIAL = {
 
 REFUSED = {
     "delete_bank": ("bank", "nothing is deleted on a public page", "Ask whoever runs it"),
+    "rename_bank": ("bank", "banks keep their names on a public page", "Ask whoever runs it"),
     "import_bundle": ("bundle", "no library is merged into that of a public page", "Import its banks one by one"),
     "export_bundle": ("bundle", "the library of a public page is not given away as a whole", "Export a bank instead"),
 }

@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from melbo_app.errors import InputError
+from melbo_app.library.file_names import fault
 
 # The hidden button gets its file a moment after the event ends; a file that is there already is not fetched twice.
 _FETCH = """() => {{
@@ -39,6 +40,8 @@ def written(stem: str, ending: str, write: Callable[[Path], Path]) -> str:
     uploads.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=uploads))
     name = re.sub(r"[^\w\- ]+", "_", stem) + ending
+    if fault(name) is not None:  # what is called like a device can be fetched all the same
+        name = f"bank-{name}"
     return str(write(folder / name))
 
 

@@ -116,6 +116,10 @@ class Shelf(Models):
         prompt = record.prompts[0].user if record.prompts else None
         return gguf.command(str(file), record.model, prompt)
 
+    def rename_bank(self, name: str, new: str) -> str:
+        """Give an own bank another name; as it is called now. Its labels and completions follow."""
+        return self._banks.rename(name, new)
+
     def delete_bank(self, name: str) -> None:
         """Remove an own bank from the shelf; its labels and completions stay."""
         self._banks.delete(name)

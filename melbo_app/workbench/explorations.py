@@ -28,6 +28,7 @@ from melbo_app.jobs.training import TrainingSuggestion, command, is_of, training
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Comparison, Completion
 from melbo_app.library.explorations import ChosenRadius, Exploration, ExploreSettings
+from melbo_app.library.file_names import same_file
 from melbo_app.library.generality import Generality
 from melbo_app.library.searches import Search
 from melbo_app.workbench.base import HERE, Stop
@@ -131,10 +132,10 @@ class _Stages:
     def train(self, config: TrainingConfig) -> Generator[Any, None, Bank]:
         facts = json.dumps(training_identity(self.lm, [self.prompt], config), sort_keys=True)
         name = f"{_slug(self.prompt.user)}-{hashlib.sha256(facts.encode()).hexdigest()[:6]}"
-        taken = {line.name.casefold() for line in self.bench.banks()}
+        taken = {same_file(line.name) for line in self.bench.banks()}
         for number in range(1, len(taken) + 2):
             one = name if number == 1 else f"{name}-{number}"
-            if one.casefold() not in taken:
+            if same_file(one) not in taken:
                 break
             with suppress(InputError, StorageError):  # it cannot be read: train another one
                 bank = self.bench.bank(one)

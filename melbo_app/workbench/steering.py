@@ -20,7 +20,9 @@ from melbo_app.jobs.top_tokens import VectorTokens, vector_tokens
 from melbo_app.jobs.work import retold
 from melbo_app.library.atomic import write_file
 from melbo_app.library.bank import Bank, EffectRecord
-from melbo_app.library.completions import Comparison, ComparisonKind, ComparisonSummary, Completion
+from melbo_app.library.comparison_settings import ComparisonKind
+from melbo_app.library.completions import Comparison, ComparisonSummary, Completion
+from melbo_app.library.file_names import check_file_name
 from melbo_app.workbench.banks import Shelf
 from melbo_app.workbench.base import EXAMPLE, Stop
 
@@ -176,6 +178,7 @@ class Steering(Shelf):
         from melbo_app.analysis.figures import map_figure
         from melbo_app.analysis.plot_config import html_page
 
+        check_file_name("out", out.name)
         page = html_page(map_figure(found.points, colour, title))
         try:
             write_file(out, page.encode(), overwrite=overwrite)

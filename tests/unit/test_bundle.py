@@ -201,9 +201,18 @@ def test_lines_that_an_editor_saved_with_a_byte_order_mark_are_read(bundle, othe
             lambda path: rewritten(path, lambda f: f | {"banks/a.safetensors": b"\1" * 90}),
             "its bank “a” cannot be read",
         ),
-        (lambda path: rewritten(path, lambda f: f | {"labels.jsonl": b"{}\n"}), "its label 1 cannot be read"),
-        (changed_line("labels.jsonl", "rating", 9), "rating: 9 cannot be used"),
-        (changed_line("comparisons.jsonl", "completions", []), "its comparison 1 cannot be read"),
+        (
+            lambda path: rewritten(path, lambda f: f | {"labels.jsonl": b"{}\n"}),
+            "label 1 of “all.zip” cannot be read, bank: field required. Nothing was merged",
+        ),
+        (
+            changed_line("labels.jsonl", "rating", 9),
+            "label 1 of “all.zip” cannot be read, rating: input should be less than or equal to 5",
+        ),
+        (
+            changed_line("comparisons.jsonl", "completions", []),
+            "comparison 1 of “all.zip” cannot be read, completions: ",
+        ),
         (compressed, "its files are compressed"),
     ],
 )

@@ -87,7 +87,9 @@ def test_a_vector_has_one_label(path):
 def test_a_deleted_label_takes_its_tags_along(path):
     database = Database(path)
     with database.write() as session:
-        session.add(label(1, tags=[TagRow(tag="a"), TagRow(tag="b")]))
+        session.add(label(1))
+        session.flush()
+        session.add_all([TagRow(label_id=1, tag="a"), TagRow(label_id=1, tag="b")])
     with database.write() as session:
         session.delete(session.scalars(select(LabelRow)).one())
     assert count(database, TagRow) == 0

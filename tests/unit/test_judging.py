@@ -188,9 +188,16 @@ def test_a_damaged_file_of_scores_is_named(tmp_path):
     path.write_text("{", "utf-8")
     with pytest.raises(StorageError, match="damaged"):
         JudgeScores(path).find("x")
-    path.write_text(json.dumps({"x": {"judge": "x", "texts": 0, "same": 0, "same_readable": 0}}), "utf-8")
-    with pytest.raises(StorageError, match="damaged"):
-        JudgeScores(path).keep(JudgeScore(judge="y", texts=1, same=1, same_readable=1))
+    sound = {"judge": "y", "texts": 1, "same": 1, "same_readable": 1}
+    path.write_text(json.dumps({"x": {**sound, "judge": "x", "texts": 0}, "y": sound, "z": [sound]}), "utf-8")
+    scores = JudgeScores(path)
+    assert (scores.find("x"), scores.find("y"), scores.find("z")) == (None, JudgeScore(**sound), None)
+    assert [str(one).split(": ")[:2] for one in scores.damaged()] == [
+        ["“x” in “judges.json”", "texts"],
+        ["“z” in “judges.json”", "input should be a valid dictionary or instance of JudgeScore"],
+    ]
+    scores.keep(JudgeScore(judge="x", texts=1, same=1, same_readable=1))
+    assert scores.find("x") is not None and [one.subject for one in scores.damaged()] == []
 
 
 def test_the_command_scores_a_judge_on_the_graded_texts_and_says_what_came_of_it(stub, tmp_path, monkeypatch, capsys):

@@ -10,13 +10,19 @@ from melbo_app.analysis.flags.speech import language_flag
 
 __all__ = ["Flag", "FlagKind", "flags"]
 
+LOOKED_AT = 10_000
+"""Characters of a text that are looked at, from its beginning: a second at most, whatever is in it."""
+
 
 def flags(text: str, user: str, system: str | None = None, baseline: str | None = None) -> tuple[Flag, ...]:
     """What stands out in a completion.
 
     Repetitions of the prompt and of the system prompt stand for themselves; all other flags compare with ``baseline``,
-    what the model says to the same prompt without steering, and need one.
+    what the model says to the same prompt without steering, and need one. Of each text its first ``LOOKED_AT``
+    characters count.
     """
+    text, user = text[:LOOKED_AT], user[:LOOKED_AT]
+    system, baseline = system and system[:LOOKED_AT], baseline and baseline[:LOOKED_AT]
     found = [echo_flag(text, user), system_flag(text, system)]
     if baseline is not None and text.strip() and baseline.strip() and text != baseline:
         found += [

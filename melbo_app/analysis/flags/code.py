@@ -31,7 +31,8 @@ def code(text: str) -> str | None:
     fence = _FENCE.search(text)
     if fence is not None:
         return fence.group()
-    announced = _ANNOUNCED.search(text)
+    # from the beginning of the last sentence: a search from each of its letters takes minutes for a long one
+    announced = _ANNOUNCED.match(text, max(text.rfind(mark, 0, len(text.rstrip())) for mark in ".!?\n") + 1)
     if announced is not None:
         return announced.group()
     lines = [line for line in text.splitlines() if line.strip()]

@@ -1,6 +1,7 @@
 """Whether a text repeats what it was asked, or what its system prompt says."""
 
 import re
+from collections import Counter
 from difflib import SequenceMatcher
 
 from melbo_app.analysis.flags.flag import Flag, quote, words
@@ -11,6 +12,8 @@ MANY_WORDS = 10
 """Words in a row from which they are, however long the prompt is."""
 SYSTEM_WORDS = 7
 """Words of the system prompt in a row from which it is repeated."""
+MOST_PAIRS, FIRST_WORDS = 1_000_000, 1000
+"""Pairs of equal words that can be looked at in half a second; of texts with more, their first words are compared."""
 _QUESTION = re.compile(r"[^.!?\n]+\?")
 _ROLE = re.compile(r"^\W*You are an? (?:[\w-]+ ){0,3}(?:assistant|chatbot|language model)\b[^.\n]*")
 _TEMPLATE = re.compile(r"<\|[a-z_]+\|>|\[/?INST\]|</?s>|<<SYS>>")
@@ -91,9 +94,11 @@ def _told(text: str, secret: str) -> str | None:
 def _run(text: str, asked: str) -> tuple[int, str] | None:
     """How many words of ``asked`` stand in ``text`` in a row, at most, and the passage."""
     ours, theirs = words(text), words(asked)
-    matcher = SequenceMatcher(
-        None, [one.group().casefold() for one in theirs], [one.group().casefold() for one in ours], autojunk=False
-    )
+    said, known = ([one.group().casefold() for one in some] for some in (ours, theirs))
+    counts = Counter(known)
+    if sum(counts[word] for word in said) > MOST_PAIRS:
+        said, known = said[:FIRST_WORDS], known[:FIRST_WORDS]
+    matcher = SequenceMatcher(None, known, said, autojunk=False)
     longest = matcher.find_longest_match()
     if not longest.size:
         return None

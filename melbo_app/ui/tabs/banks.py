@@ -46,6 +46,14 @@ class BanksTab:
         self.effect = record_table(elem_id="bank-effect")
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.use = gr.Button("Use for steering", elem_id="bank-use", size="sm", scale=0, min_width=140)
+            self.renamed = gr.Textbox(
+                show_label=False, container=False, max_lines=1, placeholder="another name", elem_id="bank-new-name",
+                scale=0, min_width=150, visible=not workbench.why_not("rename_bank"),
+            )  # fmt: skip
+            self.rename = gr.Button(
+                "Rename", elem_id="bank-rename", size="sm", scale=0, min_width=100,
+                visible=not workbench.why_not("rename_bank"),
+            )  # fmt: skip
             refused = workbench.why_not("delete_bank")
             self.delete = gr.Button(
                 "Delete …", elem_id="bank-delete", size="sm", scale=0, min_width=100, visible=not refused
@@ -118,6 +126,8 @@ class BanksTab:
             self.export.click, self._export, [chosen, self.kind, self.vector, self.radius], [self._file, self.usage]
         )
         made.success(None, None, None, js=fetch_script("bank-file"), api_visibility="private")
+        called = bind(self.rename.click, self._rename, [chosen, self.renamed], [*self.outputs, self.renamed])
+        bind(called.success, self._use, chosen, session.bank_outputs)
         bind(self.delete.click, self._ask, chosen, [self.confirm, self.keep])
         bind(self.keep.click, self.open, chosen, self.outputs)
         gone = bind(self.confirm.click, self._delete, chosen, self.outputs)
@@ -152,6 +162,9 @@ class BanksTab:
 
     def _use(self, name: str | None) -> list[Any]:
         return self._session.open_bank(self._workbench.bank(bank_chosen(name)).record.name)
+
+    def _rename(self, name: str | None, new: str) -> list[Any]:
+        return [*self.open(self._workbench.rename_bank(bank_chosen(name), new)), ""]
 
     def _ask(self, name: str | None) -> list[Any]:
         bank_chosen(name)

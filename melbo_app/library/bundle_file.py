@@ -1,0 +1,172 @@
+"""The file of a bundle, as somebody sent it: each entry is as we write it, or the file is refused."""
+
+import errno
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from melbo_app.errors import InputError
+from melbo_app.library import damage
+from melbo_app.library.bank import MAX_HEADER, Bank
+from melbo_app.library.bank_vectors import MAX_BYTES
+from melbo_app.library.completions import KeptComparison
+from melbo_app.library.imports import reading
+from melbo_app.library.labels import LabelVersion, clean
+from melbo_app.library.text_file import encoding_of
+
+FIELD = "bundle"
+FORMAT, VERSION = "melbo-bundle", 1
+HEAD, LABELS, COMPARISONS, BANKS, ENDING = "bundle.json", "labels.jsonl", "comparisons.jsonl", "banks/", ".safetensors"
+MOST_FILES = 10_000
+MOST_LINES = 100_000
+"""Versions of labels, and comparisons, each: what one transaction can take in within minutes."""
+LONGEST_LINE = 16 << 20
+"""Characters; a sweep of 3,000 texts takes a quarter of it."""
+LONGEST_HEAD = 1 << 16
+NOT_OURS = "Choose a .zip file that MELBO Explorer exported"
+NOTHING_KEPT = "Nothing was merged; export it again where it comes from"
+
+Kept = TypeVar("Kept", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class BundleFile:
+    """A bundle that is open. Each time it is read from the disk again. What is wrong raises InputError."""
+
+    path: Path
+    archive: zipfile.ZipFile
+    entries: dict[str, zipfile.ZipInfo]
+
+    def banks(self) -> Iterator[Bank]:
+        """The banks, each under the name of its file."""
+        for name, entry in self.entries.items():
+            if name.startswith(BANKS) and name.endswith(ENDING):
+                called = Path(name).name.removesuffix(ENDING)
+                with _unzipping(self.path):
+                    data = self.archive.read(entry)
+                try:
+                    bank = Bank.from_bytes(data).renamed(called)
+                except InputError as error:
+                    problem = f"its bank “{_readable(called)}” cannot be read: {error.problem}"
+                    raise InputError(FIELD, problem, error.remedy) from error
+                yield bank
+
+    def labels(self) -> Iterator[LabelVersion]:
+        """The versions of labels, the oldest of a vector first."""
+        for number, version in self._lines(LABELS, LabelVersion, "label"):
+            try:
+                clean(version)
+            except InputError as error:
+                raise self._refusal(f"label {number}", str(error).rstrip(".")) from error
+            yield version
+
+    def comparisons(self) -> Iterator[KeptComparison]:
+        """The comparisons, the oldest first."""
+        for _, comparison in self._lines(COMPARISONS, KeptComparison, "comparison"):
+            yield comparison
+
+    def _lines(self, name: str, kind: type[Kept], what: str) -> Iterator[tuple[int, Kept]]:
+        """The entries of a file that has one a line, numbered from 1."""
+        if name not in self.entries:
+            return
+        with _unzipping(self.path), self.archive.open(self.entries[name]) as stream:
+            encoding = encoding_of(stream.read(4))
+        with self.archive.open(self.entries[name]) as stream:
+            # a text may hold other ends of lines
+            lines = io.TextIOWrapper(stream, encoding=encoding, newline="\n")
+            for number in range(1, MOST_LINES + 1):
+                line = self._line(lines, f"{what} {number}")
+                if not line:
+                    return
+                try:
+                    entry = kind.model_validate_json(line.removeprefix("\ufeff"), strict=True)
+                except ValidationError as error:
+                    raise self._refusal(f"{what} {number}", damage.fault(error)) from error
+                yield number, entry
+            if self._line(lines, f"{what} {number + 1}"):
+                problem = f"“{_readable(self.path.name)}” holds more than {MOST_LINES:,} {what}s"
+                raise InputError(FIELD, problem, "Export some of its banks, not all")
+
+    def _line(self, lines: io.TextIOWrapper, entry: str) -> str:
+        with _unzipping(self.path):
+            try:
+                line = lines.readline(LONGEST_LINE + 1)
+            except UnicodeError as error:
+                raise self._refusal(entry, "it is not text in UTF-8") from error
+        if len(line) > LONGEST_LINE:
+            raise self._refusal(entry, f"it is longer than {LONGEST_LINE:,} characters")
+        return line
+
+    def _refusal(self, entry: str, problem: str) -> InputError:
+        return InputError(FIELD, f"{entry} of “{_readable(self.path.name)}” cannot be read, {problem}", NOTHING_KEPT)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BundleFile]:
+    """A bundle that can be read. Raises InputError for anything else, however hostile, and StorageError."""
+    with ExitStack() as files:
+        with _unzipping(path):
+            stream = files.enter_context(open(path, "rb"))
+            archive = files.enter_context(zipfile.ZipFile(stream))
+            stream.seek(0, 2)
+            entries = _checked(archive.infolist(), stream.tell())
+            head = _head(archive, entries.get(HEAD))
+        name = _readable(path.name)
+        if head.get("format") != FORMAT:
+            raise InputError(FIELD, f"“{name}” is none", NOT_OURS)
+        if head.get("version") != VERSION:
+            problem = f"“{name}” was made by another version of MELBO Explorer"
+            raise InputError(FIELD, problem, "Import it with that version, or a later one")
+        yield BundleFile(path, archive, entries)
+
+
+@contextmanager
+def _unzipping(path: Path) -> Iterator[None]:
+    """Turn what the zip module makes of files cut short, encrypted or made up into one sentence."""
+    with reading(path):
+        try:
+            yield
+        except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is a place before the start
+                raise
+            raise InputError(FIELD, f"“{_readable(path.name)}” is no zip file, or a damaged one", NOT_OURS) from error
+
+
+def _checked(entries: Sequence[zipfile.ZipInfo], size: int) -> dict[str, zipfile.ZipInfo]:
+    """The archive's files by name, where all of them together are no larger than the archive."""
+    if len(entries) > MOST_FILES:
+        raise InputError(FIELD, f"it holds {len(entries):,} files", f"At most {MOST_FILES:,} can be read")
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise InputError(FIELD, "its files are compressed", "Import the file as it was exported, not packed again")
+    if sum(entry.file_size for entry in entries) > size:
+        raise InputError(FIELD, "its files are larger than itself", NOT_OURS)
+    for entry in entries:
+        most = LONGEST_HEAD if entry.filename == HEAD else MAX_BYTES + MAX_HEADER
+        if entry.file_size > most:
+            raise InputError(
+                FIELD, f"its file “{_readable(entry.filename)}” is too large", f"At most {most:,} bytes fit"
+            )
+    found = {entry.filename: entry for entry in entries}
+    if len(found) < len(entries):
+        raise InputError(FIELD, "two of its files have the same name", NOT_OURS)
+    return found
+
+
+def _head(archive: zipfile.ZipFile, entry: zipfile.ZipInfo | None) -> dict[str, Any]:
+    try:
+        head = {} if entry is None else json.loads(archive.read(entry))
+    except (ValueError, RecursionError):
+        return {}
+    return head if isinstance(head, dict) else {}
+
+
+def _readable(text: str) -> str:
+    """A name out of a file as a sentence can hold it."""
+    return "".join(letter if letter.isprintable() else "·" for letter in text[:80])

@@ -1,0 +1,83 @@
+"""What cannot be read of what is kept: it is named and left out, and the rest of its list stays."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
+
+from melbo_app.errors import MelboError, StorageError
+
+Row = TypeVar("Row")
+Kept = TypeVar("Kept")
+
+# How pydantic calls the branches of a choice between types; they stand among the names of the fields.
+_BRANCH = re.compile(r"[^\w ]|^(int|float|str|bool|none|list|tuple|dict)$")
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What it is, as “comparison 12”, and what is wrong with it."""
+
+    subject: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.problem}"
+
+
+class Listed(list[Kept]):
+    """What could be read of a list; ``damaged`` is what was left out of it."""
+
+    def __init__(self, entries: Iterable[Kept] = (), damaged: Iterable[Damage] = ()) -> None:
+        super().__init__(entries)
+        self.damaged = tuple(damaged)
+
+
+def read_each(rows: Iterable[Row], read: Callable[[Row], Kept], subject: Callable[[Row], str]) -> Listed[Kept]:
+    """Every row as ``read`` makes it; those that it cannot make are left out, and called what ``subject`` calls them.
+
+    Raises StorageError where the database refuses.
+    """
+    entries, damaged = [], []
+    for row in rows:
+        try:
+            entries.append(read(row))
+        except (StorageError, DBAPIError):
+            raise
+        except Exception as error:  # a damaged row may break anything that is done with it
+            damaged.append(Damage(subject(row), fault(error)))
+    return Listed(entries, damaged)
+
+
+def read_one(row: Row, read: Callable[[Row], Kept], subject: str) -> Kept:
+    """The same of a row that somebody asked for. Raises StorageError where it is damaged."""
+    found = read_each([row], read, lambda _: subject)
+    if found.damaged:
+        raise StorageError(f"{found.damaged[0]}. It is left out of every list.")
+    return found[0]
+
+
+def fault(error: Exception) -> str:
+    """What is wrong, by the error that reading gave: where, and what would be right."""
+    if isinstance(error, MelboError):
+        return str(error).rstrip(".")
+    if not isinstance(error, ValidationError):
+        return f"it is damaged ({type(error).__name__})"
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    what = first["msg"].removeprefix("Value error, ")[:200]
+    where = _place(first["loc"])
+    return f"{where}: {what[:1].lower()}{what[1:]}" if where else f"{what[:1].lower()}{what[1:]}"
+
+
+def _place(parts: tuple[int | str, ...]) -> str:
+    """The field's name, as “settings.radii[0]”."""
+    text = ""
+    for part in parts:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif not _BRANCH.search(part):
+            text += f".{part[:60]}" if text else part[:60]
+    return text

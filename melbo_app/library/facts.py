@@ -1,0 +1,47 @@
+"""What single facts of what is kept may be: their types, their ranges and how large they may be.
+
+Whoever writes a record and whoever reads it, from a file of somebody else or from the database, go by these.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, AwareDatetime, Field, FiniteFloat
+
+MAX_INTEGER = 2**63  # what the database cannot hold any more
+MOST_CHARACTERS = 1_000_000
+"""Of one text: what the longest context of today's models holds."""
+_FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def _on_one_line(text: str) -> str:
+    if not all(letter.isprintable() for letter in text):
+        raise ValueError("it should be a text on one line, without control characters")
+    return text
+
+
+def _on_the_calendar(moment: datetime) -> datetime:
+    # beyond, a clock of another zone leaves the calendar
+    if not _FIRST <= moment < _LAST:
+        raise ValueError(f"it should be a date from {_FIRST.year} to {_LAST.year}")
+    return moment
+
+
+Count = Annotated[int, Field(ge=0, lt=MAX_INTEGER)]
+Index = Annotated[int, Field(ge=0, lt=2**31)]
+"""Number of a vector or of a prompt."""
+Layer = Annotated[int, Field(ge=0, lt=10_000)]
+Norm = Annotated[FiniteFloat, Field(gt=0, le=1e12)]
+Radius = Annotated[FiniteFloat, Field(ge=-1e9, le=1e9)]
+"""Signed, absolute; the norms of vectors (``bank_vectors.py``) lie within."""
+Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
+Name = Annotated[str, Field(max_length=200), AfterValidator(_on_one_line)]
+"""Of a bank, as it was called when this was kept."""
+ModelName = Annotated[str, Field(max_length=4096), AfterValidator(_on_one_line)]
+"""A name or a path."""
+Digest = Annotated[str, Field(max_length=64), AfterValidator(_on_one_line)]
+"""Of weights or of vectors; empty where it is not known."""
+Word = Annotated[str, Field(max_length=200), AfterValidator(_on_one_line)]
+"""A scope, a dtype, a method."""
+Text = Annotated[str, Field(max_length=MOST_CHARACTERS)]
+Moment = Annotated[AwareDatetime, AfterValidator(_on_the_calendar)]
