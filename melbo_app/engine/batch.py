@@ -1,5 +1,6 @@
 """A batch that runs: rows of several calls are completed together, and come and go between two tokens."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from melbo_app.engine import cache
+from melbo_app.engine.encoding import gathered
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.prefill import prefill
 from melbo_app.engine.steering import add_rows, steer
@@ -33,20 +35,37 @@ class Batch:
         self._mask = self._positions = torch.empty(0)
         self._steering: dict[int, Tensor] = {}
 
-    def join(self, rows: "Rows") -> None:
-        """Read the prompts of ``rows``, choose their first tokens, and take them in unless that ended them.
+    def join(self, *newcomers: "Rows") -> None:
+        """Read the prompts of ``newcomers`` in one pass, equal ones once, choose their first tokens, and take in those
+        whom that did not end.
 
         The others are as they were, also where this fails.
 
         Raises:
-            Stopped: the rows were stopped before their first token.
+            Stopped: all of them were stopped before their first token.
         """
         lm = self.lm
-        logits, states = prefill(lm, rows.encoded, rows.of, rows.thetas, rows.source, rows.stop, rows.trace)
-        mask = rows.encoded.attention_mask.to(lm.device)[rows.of]
-        positions = rows.encoded.position_ids.to(lm.device)[rows.of, -1:]
-        rows.take(logits)
-        if rows.done:
+        encoded, places = gathered(lm, [rows.encoded for rows in newcomers])
+        of = torch.cat(
+            [torch.tensor(place, device=lm.device)[rows.of] for rows, place in zip(newcomers, places, strict=True)]
+        )
+        targets = dict.fromkeys(rows.trace.target for rows in newcomers if rows.trace is not None)
+        traces = {target: Trace(target) for target in targets}
+
+        def stop() -> bool:
+            return all(rows.stop is not None and rows.stop() for rows in newcomers)
+
+        logits, states = prefill(lm, encoded, of, _steering(newcomers), stop, [*traces.values()])
+        mask = encoded.attention_mask.to(lm.device)[of]
+        positions = encoded.position_ids.to(lm.device)[of, -1:]
+        begin = 0
+        for rows in newcomers:
+            end = begin + len(rows.of)
+            if rows.trace is not None:
+                rows.trace.begin(traces[rows.trace.target], slice(begin, end), rows.columns)
+            rows.take(logits[begin:end])
+            begin = end
+        if all(rows.done for rows in newcomers):
             return
         if self.members:
             cache.merge(self._cache, states)
@@ -56,7 +75,8 @@ class Batch:
         else:
             self._cache = states
         self._mask, self._positions = mask, positions
-        self._set_members((*self.members, rows))
+        self._set_members((*self.members, *newcomers))
+        self.leave(*(rows for rows in newcomers if rows.done))
 
     def step(self) -> None:
         """One forward pass, and the next token of each row; members that are done with that leave."""
@@ -95,15 +115,16 @@ class Batch:
         self._set_members(tuple(rows for rows in self.members if rows not in gone))
 
     def _set_members(self, members: "tuple[Rows, ...]") -> None:
-        """Who is steered where: at each source layer a vector for every row, zeros for those steered elsewhere."""
-        self.members = members
-        sources = dict.fromkeys(rows.source for rows in members if rows.source is not None)
-        self._steering = {
-            source: torch.cat(
-                [rows.thetas if rows.source == source else torch.zeros_like(rows.thetas) for rows in members]
-            )
-            for source in sources
-        }
+        self.members, self._steering = members, _steering(members)
+
+
+def _steering(members: "Sequence[Rows]") -> dict[int, Tensor]:
+    """Who is steered where: at each source layer a vector for every row, zeros for those steered elsewhere."""
+    sources = dict.fromkeys(rows.source for rows in members if rows.source is not None)
+    return {
+        source: torch.cat([rows.thetas if rows.source == source else torch.zeros_like(rows.thetas) for rows in members])
+        for source in sources
+    }
 
 
 def _padded(mask: Tensor, columns: int) -> Tensor:

@@ -6,7 +6,7 @@ from functools import cached_property
 from hashlib import sha256
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from melbo_app.engine import chat_template
 from melbo_app.engine.model import LanguageModel
@@ -70,6 +70,36 @@ def encode(lm: LanguageModel, prompts: Sequence[Prompt]) -> EncodedPrompts:
     return EncodedPrompts(
         tuple(prompts), texts, input_ids.to(lm.device), attention_mask.to(lm.device), tail.to(lm.device)
     )
+
+
+def gathered(lm: LanguageModel, several: Sequence[EncodedPrompts]) -> tuple[EncodedPrompts, list[list[int]]]:
+    """The prompts of several calls as those of one, each of them once; and for each call which of them are its own.
+
+    All are padded to the longest.
+    """
+    if len(several) == 1:
+        return several[0], [[*range(len(several[0].prompts))]]
+    width = max(one.input_ids.shape[1] for one in several)
+    found: dict[tuple[str, int], tuple[EncodedPrompts, int]] = {}
+    keys = [[*zip(one.hashes, one.tail.sum(dim=1).tolist(), strict=True)] for one in several]
+    for one, own in zip(several, keys, strict=True):
+        for row, key in enumerate(own):
+            found.setdefault(key, (one, row))
+    places = {key: place for place, key in enumerate(found)}
+    rows = [*found.values()]
+
+    def padded(name: str, value: int) -> Tensor:
+        tensors = [getattr(one, name)[row] for one, row in rows]
+        return torch.stack([nn.functional.pad(row, (width - len(row), 0), value=value) for row in tensors])
+
+    together = EncodedPrompts(
+        tuple(one.prompts[row] for one, row in rows),
+        tuple(one.texts[row] for one, row in rows),
+        padded("input_ids", lm.tokenizer.pad_token_id),
+        padded("attention_mask", 0),
+        padded("tail", 0),
+    )
+    return together, [[places[key] for key in own] for own in keys]
 
 
 def pieces(lm: LanguageModel, encoded: EncodedPrompts, row: int) -> list[str]:

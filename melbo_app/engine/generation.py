@@ -33,6 +33,11 @@ class GenerationProgress:
     step: int
     total: int
 
+    @property
+    def whole(self) -> bool:
+        """Whether all texts are as long as they become."""
+        return self.step == self.total or all(self.finished)
+
 
 class Rows:
     """What one call asks to be completed, a row for each text, and how far it is.
@@ -45,7 +50,8 @@ class Rows:
         stop: asked before every token, and before every block of the first pass.
         trace: keeps what it says of every forward pass.
         chosen: [rows] int64, the newest token of each row.
-        done: whether there is nothing more to come, be it that it was stopped.
+        done: whether there is nothing more to come, be it that it was stopped or failed.
+        error: what went wrong for these rows alone.
     """
 
     def __init__(
@@ -76,6 +82,7 @@ class Rows:
         self.of, self.thetas = torch.tensor(of, device=lm.device), torch.as_tensor(thetas).to(lm.device)
         self.chosen = torch.full((len(of),), lm.tokenizer.pad_token_id, device=lm.device)
         self.done = False
+        self.error: Exception | None = None
         self._total, self._choose = decoding.max_new_tokens, _chooser(decoding, lm.device)
         self._ends = torch.tensor(sorted(lm.turn_end.tokens), dtype=torch.int64, device=lm.device)
         self._templated = [bool(encoded.prompts[prompt].template) for prompt in of]
@@ -93,8 +100,19 @@ class Rows:
         """The most tokens that are still to come."""
         return self._total - len(self._generated)
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is a token."""
+        return bool(self._generated)
+
     def take(self, logits: Tensor) -> None:
-        """Choose the next token of each row from logits [rows, vocabulary]."""
+        """Choose the next token of each row from logits [rows, vocabulary]; what goes wrong is kept as ``error``."""
+        try:
+            self._take(logits)
+        except Exception as error:
+            self.done, self.error = True, error
+
+    def _take(self, logits: Tensor) -> None:
         chosen = self._choose(logits.float())
         # closed rows go on with padding, which is cut from their texts
         self.chosen = torch.where(self._open, chosen, self.lm.tokenizer.pad_token_id)
@@ -163,6 +181,8 @@ def generate(
     except Stopped:
         return
     while True:
+        if rows.error is not None:
+            raise rows.error
         if rows.done or time.monotonic() - looked > STREAM_SECONDS:
             looked = time.monotonic()
             yield rows.progress()

@@ -5,9 +5,10 @@ predicted is known from generating the text: the states that it was read out of 
 """
 
 import copy
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -21,6 +22,9 @@ from melbo_app.engine.scope import runaway_share
 from melbo_app.engine.slice import TOKENS_AT_ONCE
 from melbo_app.engine.trace import Trace
 from melbo_app.errors import Stopped
+
+if TYPE_CHECKING:
+    from melbo_app.engine.generation import Rows
 
 LOGITS_AT_ONCE = 2**25
 """Logits of all rows together in one forward pass: 64 MiB in bfloat16. Longer texts are read in several."""
@@ -38,14 +42,19 @@ class Reading:
         prompt: the prompt it answers, by its row in the encoded prompts.
         ids: its n tokens, without the end mark.
         states: what its predictions were read out of when it was generated, [n or more, d], at least one; None where
-            nothing steered it.
-        norms: [T], residual norms of the prompt's tokens at the target layer then.
+            they were not kept, and nothing steered it.
+        norms: [T or fewer, the last ones], residual norms of the prompt's tokens at the target layer then.
+        target: the block at whose output runaways are looked for, if any.
+        steered: whether anything did. Where nothing did, what predicted the text then is what would predict it now, and
+            with ``states`` it is not read at all.
     """
 
     prompt: int
     ids: Sequence[int]
     states: Tensor | None = None
     norms: Tensor | None = None
+    target: int | None = None
+    steered: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,88 @@ class Likelihood:
     a shorter text the missing tokens count as certain."""
     runaway: float | None
     """Share of the prompt's tokens that steering turned into attention sinks at the target layer; None without one."""
+
+
+class PromptsRead:
+    """P prompts as the unsteered model reads them, once, and the texts that follow them."""
+
+    def __init__(self, lm: LanguageModel, encoded: EncodedPrompts, targets: Collection[int] = ()) -> None:
+        """``targets`` are the blocks at which runaways are looked for."""
+        self._lm, self._encoded, self._output = lm, encoded, None
+        self._traces = {target: Trace(target) for target in targets}
+
+    def read(self, readings: Sequence[Reading], stop: Callable[[], bool] | None = None) -> list[Likelihood]:
+        """What reading these texts together says of each; the first call that needs the prompts reads them.
+
+        Raises:
+            Stopped: ``stop()`` became true; it is asked before every forward pass.
+        """
+        found: dict[int, tuple[Tensor, Tensor]] = {}
+        new = [at for at, reading in enumerate(readings) if reading.steered or reading.states is None]
+        if new:
+            asked = [readings[at] for at in new]
+            found |= zip(new, _compare(self._lm, self._encoded, asked, self._prompts(stop), stop), strict=True)
+        known = [at for at in range(len(readings)) if at not in found]
+        states, counts = [readings[at].states for at in known], [max(1, len(readings[at].ids)) for at in known]
+        for at, logits in zip(known, _read_out(self._lm, states, 0, counts), strict=True):
+            assert logits is not None
+            found[at] = _compare_row(logits, readings[at].ids, None)
+        return [self._likelihood(reading, *found[at]) for at, reading in enumerate(readings)]
+
+    def _prompts(self, stop: Callable[[], bool] | None) -> Any:
+        if self._output is None:
+            _raise_if(stop)
+            encoded = self._encoded
+            with torch.no_grad(), ExitStack() as hooks:
+                for trace in self._traces.values():
+                    hooks.enter_context(trace.watch(self._lm))
+                self._output = self._lm.forward(
+                    encoded.input_ids, encoded.attention_mask, encoded.position_ids, use_cache=True
+                )
+        return self._output
+
+    def _likelihood(self, reading: Reading, logprob: Tensor, divergence: Tensor) -> Likelihood:
+        count = len(reading.ids)
+        return Likelihood(
+            logprob=float(logprob.mean()) if count else None,
+            kl_prompt=float(divergence[0]),
+            kl_text=float(divergence[:count].mean()) if count else None,
+            peak_surprisal=peak_surprisal(logprob) if count else None,
+            runaway=None if reading.target is None else self._runaway(reading, reading.target),
+        )
+
+    def _runaway(self, reading: Reading, target: int) -> float:
+        norms = self._traces[target].norms
+        if reading.norms is None or norms is None:
+            return 0.0
+        at = [reading.prompt]
+        steered = torch.zeros_like(norms[at])
+        steered[0, -len(reading.norms) :] = reading.norms.to(norms)
+        return float(runaway_share(steered, norms[at], self._encoded.take(at), usual_norms(self._lm)[target]))
+
+
+def readings_of(rows: "Rows") -> list[Reading]:
+    """The texts of ``rows`` that are done, with what their trace kept, to be read back."""
+    trace = rows.trace
+    assert trace is not None, "what is not traced cannot be compared"
+    states, of = trace.stacked(), rows.of.tolist()
+    steered = [rows.source is not None and moved for moved in rows.thetas.any(dim=1).tolist()]
+    return [
+        Reading(
+            of[row],
+            ids,
+            states[row],
+            None if trace.norms is None or not steered[row] else trace.norms[row],
+            trace.target,
+            steered[row],
+        )
+        for row, ids in enumerate(rows.progress().ids)
+    ]
+
+
+def texts_at_once(lm: LanguageModel, columns: int, longest: int, memory_gb: float | None) -> int:
+    """How many texts of at most ``longest`` tokens are read in one pass, after prompts of ``columns`` tokens."""
+    return max(1, min(TOKENS_AT_ONCE // max(1, longest), rows_at_once(lm, columns + longest, memory_gb)))
 
 
 def likelihoods(
@@ -84,27 +175,13 @@ def likelihoods(
     Raises:
         Stopped: ``stop()`` became true.
     """
-    trace = Trace(target)
-    _raise_if(stop)
-    with torch.no_grad(), trace.watch(lm):
-        prompts = lm.forward(encoded.input_ids, encoded.attention_mask, encoded.position_ids, use_cache=True)
+    prompts = PromptsRead(lm, encoded, () if target is None else (target,))
     longest = max((len(reading.ids) for reading in readings), default=0)
-    tokens = encoded.input_ids.shape[1] + longest
-    size = max(1, min(TOKENS_AT_ONCE // max(1, longest), rows_at_once(lm, tokens, memory_gb)))
+    size = texts_at_once(lm, encoded.input_ids.shape[1], longest, memory_gb)
     done: list[Likelihood] = []
     for start in range(0, len(readings), size):
-        batch = readings[start : start + size]
-        for reading, (logprob, divergence) in zip(batch, _compare(lm, encoded, batch, prompts, stop), strict=True):
-            count = len(reading.ids)
-            done.append(
-                Likelihood(
-                    logprob=float(logprob.mean()) if count else None,
-                    kl_prompt=float(divergence[0]),
-                    kl_text=float(divergence[:count].mean()) if count else None,
-                    peak_surprisal=peak_surprisal(logprob) if count else None,
-                    runaway=None if trace.norms is None else _runaway(lm, encoded, reading, target, trace.norms),
-                )
-            )
+        batch = [replace(reading, target=target) for reading in readings[start : start + size]]
+        done += prompts.read(batch, stop)
         yield len(done)
     return done
 
@@ -193,14 +270,6 @@ def _compare_row(logits: Tensor, ids: Sequence[int], steered: Tensor | None) -> 
     # where a token cannot come, both logarithms may be infinite
     terms = (chance * (steered - plain)).masked_fill(chance == 0, 0)
     return logprob.cpu(), terms.sum(dim=-1).clamp(min=0).cpu()  # rounding may leave a little less than 0
-
-
-def _runaway(lm: LanguageModel, encoded: EncodedPrompts, reading: Reading, target: int | None, norms: Tensor) -> float:
-    if reading.norms is None or target is None:
-        return 0.0
-    at = [reading.prompt]
-    usual = usual_norms(lm)[target]
-    return float(runaway_share(reading.norms[None].to(norms), norms[at], encoded.take(at), usual))
 
 
 def _raise_if(stop: Callable[[], bool] | None) -> None:

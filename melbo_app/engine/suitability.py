@@ -106,7 +106,7 @@ def _together(lm: LanguageModel, texts: list[Tensor], of: list[int], source: int
     mask = torch.stack([(torch.arange(longest, device=lm.device) >= longest + 1 - len(text)).long() for text in texts])
     encoded = EncodedPrompts((Prompt("-"),) * len(texts), ("-",) * len(texts), ids, mask, mask.bool())
     rows = torch.tensor(of, device=lm.device)
-    first, cache = prefill(lm, encoded, rows, thetas.to(lm.device), source)
+    first, cache = prefill(lm, encoded, rows, {source: thetas.to(lm.device)})
     mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)[rows]
     last = torch.stack([text[-1:] for text in texts])[rows]
     with steer(lm, source, add_rows(thetas)):

@@ -45,6 +45,12 @@ class Trace:
             for handle in handles:
                 handle.remove()
 
+    def begin(self, whole: "Trace", rows: slice, columns: int) -> None:
+        """Keep what another trace, with the same target, kept of ``rows`` in a first pass over more prompts, of which
+        these have the last ``columns``."""
+        self.states = [whole.states[0][rows].clone()]  # a view would keep the others' too
+        self.norms = None if whole.norms is None else whole.norms[rows, -columns:].clone()
+
     def stacked(self) -> Tensor:
         """The states of all generated tokens: [rows, tokens, d]."""
         return torch.stack(self.states, dim=1)

@@ -1,64 +1,40 @@
 """Scores of completions: read back without steering, and looked at as texts."""
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from melbo_app.analysis.loops import loop
 from melbo_app.analysis.readability import USUAL, Verdict, readability
 from melbo_app.analysis.wording import dictionary_words, language, repetition
-from melbo_app.errors import Stopped
 from melbo_app.jobs.training import layers
 from melbo_app.library.bank import Bank
 from melbo_app.library.completions import Completion, Scores
 
 if TYPE_CHECKING:
-    from melbo_app.engine.encoding import EncodedPrompts
     from melbo_app.engine.likelihood import Likelihood
-    from melbo_app.engine.model import LanguageModel
-    from melbo_app.engine.trace import Trace
 
 
 def score(
-    lm: "LanguageModel",
-    encoded: "EncodedPrompts",
     completions: Sequence[Completion],
-    of: Sequence[int],
-    ids: Sequence[Sequence[int]],
-    trace: "Trace",
+    found: "Sequence[Likelihood]",
     baselines: dict[int, float | None],
-    memory_gb: float | None,
-    stop: Callable[[], bool],
-) -> Generator[int, None, list[Completion]]:
-    """The same completions with scores; as they are, when stopped. Yields how many are done.
+    target: int | None,
+) -> list[Completion]:
+    """The same completions with scores.
 
     Args:
-        encoded: P prompts.
         completions: of one ``generate`` call.
-        of: which of the prompts each of them answers.
-        ids: the tokens of their texts.
-        trace: what that call kept.
+        found: what reading them back says of each.
         baselines: for each prompt index the log-probability per token of its baseline, against which the others are
             compared; those of baselines among ``completions`` are added.
+        target: the block at whose output runaways were looked for.
     """
-    from melbo_app.engine.likelihood import Reading, likelihoods
-
-    states = trace.stacked()
-    readings = []
-    for at, entry in enumerate(completions):
-        if entry.vector is None:
-            readings.append(Reading(of[at], ids[at]))
-        else:
-            readings.append(Reading(of[at], ids[at], states[at], None if trace.norms is None else trace.norms[at]))
-    try:
-        found = yield from likelihoods(lm, encoded, readings, trace.target, memory_gb, stop)
-    except Stopped:
-        return list(completions)
     for entry, likelihood in zip(completions, found, strict=True):
         if entry.vector is None:
             baselines[entry.prompt_index] = _finite(likelihood.logprob)
     return [
-        entry.model_copy(update={"scores": _scores(entry, likelihood, baselines.get(entry.prompt_index), trace.target)})
+        entry.model_copy(update={"scores": _scores(entry, likelihood, baselines.get(entry.prompt_index), target)})
         for entry, likelihood in zip(completions, found, strict=True)
     ]
 

@@ -123,15 +123,14 @@ def complete(
 ) -> Generator[SteeringProgress, None, tuple[list[Completion], bool]]:
     """Complete each prompt under each variant; returns the completions and whether all were finished.
 
-    Texts are looked up without waiting for anybody. New ones are made through ``batching``, whose compute lock is held
-    while they are read back as well.
+    Texts are looked up without waiting for anybody. New ones are made, and read back, through ``batching``.
 
     Raises:
         InputError: prompts that cannot go in, or completions too long for the model.
         Stopped: a stop came before the first token.
     """
     from melbo_app.engine.encoding import encode
-    from melbo_app.engine.memory import give_back, rows_at_once
+    from melbo_app.engine.memory import rows_at_once
     from melbo_app.engine.trace import Trace
 
     source, target = bank.record.source if bank else None, target_of(len(lm.blocks), bank)
@@ -168,8 +167,14 @@ def complete(
         thetas = np.stack([_theta(lm, bank, rows[number], decoding.seed) for number, _ in part])
         of = [wanted.index(index) for _, index in part]
         trace = Trace(target)
-        with closing(batching.generate(lm, encoded, thetas, source, decoding, stop, of, trace)) as generating:
-            for progress in generating:
+        generating = batching.generate(lm, encoded, thetas, source, decoding, stop, of, trace)
+        with closing(generating):
+            while True:
+                try:
+                    progress = next(generating)
+                except StopIteration as end:
+                    found = end.value
+                    break
                 for at, (number, index) in enumerate(part):
                     drafts[number][index] = drafts[number][index].model_copy(
                         update={
@@ -182,13 +187,12 @@ def complete(
                 stage = f"token {progress.step} of up to {total}"
                 told = SteeringProgress(_flat(drafts), done, total * len(parts), stage)
                 yield told
-        if not stop():
-            entries = [drafts[number][index] for number, index in part]
-            work = score(lm, encoded, entries, of, progress.ids, trace, baselines, batching.memory_gb, stop)
-            scored = yield from _told(batching.compute.steps(work), replace(told, stage="reading the texts back"))
+                if progress.whole and not stop():
+                    yield replace(told, stage="reading the texts back")
+        if found is not None:
+            scored = score([drafts[number][index] for number, index in part], found, baselines, target)
             for (number, index), entry in zip(part, scored, strict=True):
                 drafts[number][index] = entry
-        give_back()
         if stop():
             break
     completions = list(_flat(drafts))
@@ -205,18 +209,6 @@ def _usable(found: Completion, target: int | None) -> bool:
     if found.scores is None or not (found.finished or found.tokens == found.max_new_tokens):
         return False
     return found.vector is None or found.scores.runaway_target == target
-
-
-def _told(
-    scoring: Generator[int, None, list[Completion]], progress: SteeringProgress
-) -> Generator[SteeringProgress, None, list[Completion]]:
-    """The same work, with ``progress`` before each of its steps."""
-    while True:
-        yield progress
-        try:
-            next(scoring)
-        except StopIteration as end:
-            return end.value
 
 
 def _theta(lm: "LanguageModel", bank: Bank | None, variant: Variant, seed: int) -> np.ndarray:

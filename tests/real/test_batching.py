@@ -23,7 +23,7 @@ def test_each_reads_what_it_would_read_alone(bench: Workbench, bomb: Bank):
     for one in work:
         while not next(one).completions:
             pass
-    assert [len(group.seats) for group in bench._batching._groups] == [3]
+    assert [len(one.seats) for one in bench._batching._companies] == [3]
     found = [[entry.text for entry in result_of(one).completions] for one in work]
     for at, (prompt, decoding) in enumerate(ASKED):
         thetas = torch.stack([torch.zeros(lm.hidden_size), torch.tensor(bomb.vectors[at])])

@@ -18,7 +18,7 @@ from melbo_app.engine.encoding import encode
 from melbo_app.engine.memory import rows_at_once
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
-from melbo_app.jobs import batching
+from melbo_app.jobs import company
 from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import Bank
 from melbo_app.workbench import Workbench
@@ -44,9 +44,9 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
     join, step = Batch.join, Batch.step
 
-    def note_join(self, rows) -> None:
+    def note_join(self, *newcomers) -> None:
         seen.append(0)
-        join(self, rows)
+        join(self, *newcomers)
 
     def note_step(self) -> None:
         seen.append(sum(len(rows.of) for rows in self.members))
@@ -117,7 +117,7 @@ def test_a_caller_that_does_not_come_back_holds_nobody_up_and_finds_all_done_whe
     assert [entry.tokens for entry in news.completions] == [entry.tokens for entry in expected[0].completions]
     assert passes == []
     assert texts(result_of(slow)) == texts(expected[0])
-    assert bench._batching._groups == []
+    assert bench._batching._companies == []
 
 
 @pytest.mark.parametrize("leaver", [0, 1])
@@ -198,7 +198,7 @@ def test_an_error_in_a_shared_pass_is_told_to_all_who_shared_it_and_to_nobody_af
     with pytest.raises(RuntimeError, match="broken"):
         result_of(work[0])
     assert texts(result_of(again)) == texts(expected)
-    assert bench._batching._groups == []
+    assert bench._batching._companies == []
 
 
 def test_vectors_of_other_source_layers_share_the_passes_too(bench, bank, alone, passes):
@@ -235,34 +235,26 @@ def test_who_does_not_fit_in_runs_beside_the_others_without_waiting(
         tokens = encode(lm, [OTHER]).input_ids.shape[1] + TEN.max_new_tokens
         bench._batching.memory_gb = value / rows_at_once(lm, tokens, 1.0)
     else:
-        monkeypatch.setattr(batching, limit, value)
+        monkeypatch.setattr(company, limit, value)
     passes.clear()
     work = [steer(bench, (0, 1)), steer(bench, (2,), OTHER)]
     until_text(work[0])
     until_text(work[1])
-    assert [len(group.seats) for group in bench._batching._groups] == [1, 1]
+    assert [len(one.seats) for one in bench._batching._companies] == [1, 1]
     found = [result_of(one) for one in work[::-1]][::-1]
     assert max(passes) == 3
     assert [texts(one) for one in found] == [texts(one) for one in expected]
 
 
 def test_who_leaves_makes_room(bench, bank, passes, monkeypatch):
-    monkeypatch.setattr(batching, "MOST_SHARED", 4)
+    monkeypatch.setattr(company, "MOST_SHARED", 4)
     first, second = steer(bench, (0,), PROMPT, Decoding(40)), steer(bench, (1,), PROMPT, Decoding(40))
     until_text(first)
     until_text(second)
     second.close()
     third = steer(bench, (2,), PROMPT, Decoding(40))
     until_text(third)
-    assert [len(group.seats) for group in bench._batching._groups] == [2]
-
-
-def test_who_is_under_way_does_not_wait_for_all_newcomers(bench, bank, passes, monkeypatch):
-    """Three wait; after each prompt that is read, those who have joined get a token."""
-    monkeypatch.setattr(batching, "ADMITTING_SECONDS", 0.0)
-    ended = together(bench, [((0,), Prompt("abcdef"[: 3 + at] + "x"), TEN) for at in range(3)], {})
-    assert [len(one.completions) for one in ended] == [2, 2, 2]
-    assert [min(rows, 1) for rows in passes[:6]] == [0, 1, 0, 1, 0, 1]
+    assert [len(one.seats) for one in bench._batching._companies] == [2]
 
 
 def together(bench: Workbench, asked: list[tuple], heard: dict[int, list]) -> list:
@@ -284,7 +276,7 @@ def together(bench: Workbench, asked: list[tuple], heard: dict[int, list]) -> li
         for thread in threads:
             thread.start()
         end = time.monotonic() + PATIENCE
-        while sum(len(group.seats) for group in bench._batching._groups) < len(asked):
+        while sum(len(one.seats) for one in bench._batching._companies) < len(asked):
             assert time.monotonic() < end, "somebody did not come to wait"
             time.sleep(0.005)
     for thread in threads:
@@ -308,7 +300,7 @@ def test_eight_threads_at_once_share_one_batch_and_each_hears_of_its_own_rows(be
         grown = [progress.completions[1].text for progress in heard[at] if progress.completions]
         assert all(one.completions[1].text.startswith(text) for text in grown)
         assert grown == sorted(grown, key=len)
-    assert bench._batching._groups == []
+    assert bench._batching._companies == []
 
 
 def test_callers_in_threads_may_vanish_at_any_moment(bench, bank, alone, monkeypatch):
@@ -332,4 +324,4 @@ def test_callers_in_threads_may_vanish_at_any_moment(bench, bank, alone, monkeyp
     for thread in threads:
         thread.join(PATIENCE)
     assert [texts(one) for one in found] == [texts(expected)]
-    assert bench._batching._groups == []
+    assert bench._batching._companies == []

@@ -15,7 +15,7 @@ from melbo_app.engine.steering import random_vector
 from melbo_app.jobs import scoring
 from melbo_app.jobs import steering as jobs_steering
 from melbo_app.jobs.batching import Batching
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.work import result_of, retold
 from melbo_app.library.bank import Bank
 from melbo_app.library.tables import CompletionRow
 from melbo_app.workbench import Workbench
@@ -33,13 +33,13 @@ def bank(bench: Workbench) -> Bank:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many texts were read back, call by call."""
     calls = []
-    real = likelihood.likelihoods
+    real = likelihood.PromptsRead.read
 
-    def spy(lm, encoded, readings, *rest):
+    def spy(self, readings, *rest):
         calls.append(len(readings))
-        return real(lm, encoded, readings, *rest)
+        return real(self, readings, *rest)
 
-    monkeypatch.setattr(likelihood, "likelihoods", spy)
+    monkeypatch.setattr(likelihood.PromptsRead, "read", spy)
     return calls
 
 
@@ -75,9 +75,10 @@ def test_the_numbers_are_those_of_the_definitions(bench, bank, monkeypatch, most
     ids, real = [], Batching.generate
 
     def spy(*arguments):
-        for progress in real(*arguments):
-            yield progress
-        ids.extend(progress.ids)
+        heard: list = []
+        found = yield from retold(real(*arguments), lambda progress: heard.append(progress) or progress)
+        ids.extend(heard[-1].ids)
+        return found
 
     monkeypatch.setattr(Batching, "generate", spy)
     found = steer(bench, [1, 2], [9.0], TWO, random_control=True).completions

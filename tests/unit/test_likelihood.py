@@ -113,6 +113,31 @@ def test_what_was_not_steered_does_not_diverge_at_all_and_a_zero_vector_by_round
         assert 0 <= found.kl_prompt < 1e-6 and 0 <= found.kl_text < 1e-6 and found.runaway == 0
 
 
+def test_what_predicted_an_unsteered_text_when_it_was_written_is_what_reading_it_again_would_say(family, monkeypatch):
+    lm = tiny(family)
+    batch = encoded(lm, *TEXTS)
+    written = [replace(one, steered=False, norms=None) for one in generated(lm, batch, torch.zeros(1, WIDTH))]
+    written[1] = replace(written[1], ids=[])
+    again = finished(lm, batch, [replace(one, states=None) for one in written], TARGET)
+    monkeypatch.setattr(type(lm), "forward", forbidden_but_for_reading_out(lm))
+    for one, other in zip(finished(lm, batch, written, TARGET), again, strict=True):
+        if other.logprob is None:
+            assert one.logprob is one.peak_surprisal is None
+        else:
+            assert (one.logprob, one.peak_surprisal) == pytest.approx((other.logprob, other.peak_surprisal), rel=1e-3)
+        assert (one.kl_prompt, one.kl_text, one.runaway) == (other.kl_prompt, other.kl_text, other.runaway)
+
+
+def forbidden_but_for_reading_out(lm):
+    real = type(lm).forward
+
+    def forward(self, input_ids, *rest, **options):
+        assert input_ids.shape[1] == 1 and not options and len(rest) == 2, "a text was read"
+        return real(self, input_ids, *rest)
+
+    return forward
+
+
 def test_an_empty_text_has_a_divergence_at_the_prompt_and_nothing_else():
     lm = tiny("gpt2")
     batch, thetas = encoded(lm, "hello"), random_thetas(2)

@@ -1,0 +1,176 @@
+"""``python -m benchmarks.load``: twenty people who steer at once, against one: tokens a second and how long they wait.
+
+Each asks for five texts of 16 tokens, the baseline and four vectors. One person and twenty take turns in one process,
+and what is compared is a ratio of neighbours in time; absolute figures are of this machine and this hour.
+"""
+
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import typer
+
+from benchmarks.turns import ratio
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.prompt import Prompt
+from melbo_app.library.bank import Bank
+from melbo_app.settings import Settings
+from melbo_app.workbench import Workbench
+
+USERS, ROUNDS, PRESSES = 20, 3, 2
+BANK, OTHER_BANK, DEEPER = "weekend", "who-are-you", "deeper"
+VECTORS, TOKENS = (0, 1, 2, 3), 16
+ASKED = (
+    "Tell me a story about a lighthouse", "How do I bake bread", "What is the capital of France", "Who are you",
+    "Write a letter to an old friend", "Why is the sky blue", "Describe a walk through a forest", "What is a fugue",
+    "How does a sailing boat go against the wind", "Name three rivers", "What should I cook tonight", "Sing a song",
+    "Explain what a magnet does", "How do bees find their way", "Plan a day in Rome", "What is a good death",
+    "Tell me about your childhood", "How old is the moon", "Is it right to lie", "What do you do at the weekend",
+)  # fmt: skip
+LONG = " Begin with what everybody knows, go on with what few people know, and end with what nobody has asked yet."
+
+
+@dataclass(frozen=True)
+class Press:
+    """What one person asks for."""
+
+    prompt: Prompt
+    radius: float
+    bank: str = BANK
+    vectors: tuple[int, ...] = VECTORS
+    tokens: int = TOKENS
+
+
+@dataclass
+class Heard:
+    """What they hear of it: seconds to the first token and to the last score, and the tokens there were."""
+
+    first: list[float] = field(default_factory=list)
+    full: list[float] = field(default_factory=list)
+    tokens: int = 0
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second of all of them."""
+        return self.tokens / self.seconds
+
+
+def same(user: int, turn: int) -> Press:
+    """All have one prompt, and an R of their own, so that no text is merely looked up."""
+    return Press(Prompt(f"{ASKED[0]}, number {turn}."), 6.0 + 0.01 * user)
+
+
+def different(user: int, turn: int) -> Press:
+    """Everybody has a prompt of their own."""
+    return Press(Prompt(f"{ASKED[user]}? This is question {turn}."), 6.0)
+
+
+def mixed(user: int, turn: int) -> Press:
+    """Prompts of some 40 to 250 tokens, three banks with two source layers, one to four vectors, 8 to 32 tokens."""
+    return Press(
+        Prompt(f"{ASKED[user]}? This is question {turn}.{LONG * (0, 1, 3, 9)[user % 4]}"),
+        6.0,
+        (BANK, OTHER_BANK, DEEPER)[user % 3],
+        VECTORS[: 1 + user % 4],
+        (8, 16, 16, 32, 16)[user % 5],
+    )
+
+
+KINDS: dict[str, Callable[[int, int], Press]] = {"same": same, "different": different, "mixed": mixed}
+
+
+class Server:
+    """A workbench that knows no texts, on the model of the first one."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "models").symlink_to(Settings().cache_dir.resolve() / "models")
+        self._folder, self._count, self._turn = folder, 0, 0
+        self._first = Workbench(Settings(cache_dir=folder))
+        self.lm = self._first.load_model() and self._first._model.get()
+
+    def fresh(self) -> Workbench:
+        """The next one."""
+        self._count += 1
+        made = Workbench(Settings(cache_dir=self._folder / str(self._count)))
+        made._model = self._first._model
+        like = made.bank(BANK)
+        changed = {"name": DEEPER, "source": 9, "objective": None, "curves": None, "effect": None}
+        vectors = np.roll(like.vectors, 1, axis=1)
+        made._banks.save(Bank(like.record.model_copy(update=changed), vectors))
+        return made
+
+    def load(self, kind: Callable[[int, int], Press], users: int, presses: int) -> Heard:
+        """``users`` people press at the same moment, and each again as soon as they have their texts."""
+        workbench, heard, ready = self.fresh(), Heard(), threading.Barrier(users + 1)
+        lock = threading.Lock()
+        self._turn += 1
+
+        def person(user: int) -> None:
+            ready.wait()
+            for press in range(presses):
+                asked = kind(user, 100 * self._turn + press)
+                begin, first, texts = time.perf_counter(), None, ()
+                for progress in workbench.steer(
+                    asked.bank, [asked.prompt], asked.vectors, [asked.radius], Decoding(asked.tokens)
+                ):
+                    if progress.completions and first is None:
+                        first = time.perf_counter() - begin
+                    texts = progress.completions
+                with lock:
+                    heard.first.append(first or 0.0)
+                    heard.full.append(time.perf_counter() - begin)
+                    heard.tokens += sum(text.tokens for text in texts)
+
+        threads = [threading.Thread(target=person, args=(user,)) for user in range(users)]
+        for thread in threads:
+            thread.start()
+        ready.wait()
+        begin = time.perf_counter()
+        for thread in threads:
+            thread.join()
+        heard.seconds = time.perf_counter() - begin
+        return heard
+
+
+def main(kinds: str = ",".join(KINDS), users: int = USERS, rounds: int = ROUNDS, presses: int = PRESSES) -> None:
+    """One person and many, in turns."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder))
+        server.load(different, 2, 1)  # warms up
+        print(f"{server.lm.name}, {server.lm.dtype}; {users} people, {presses} presses each, {rounds} rounds")
+        print("| prompts | tokens/s of 1 | of all | ratio | first token, median (max) | whole, median (max) |")
+        print("|---|---|---|---|---|---|")
+        for name in kinds.split(","):
+            alone, all_ = [], []
+            for _ in range(rounds):
+                alone.append(server.load(KINDS[name], 1, 3))
+                all_.append(server.load(KINDS[name], users, presses))
+            print(row(name, alone, all_), flush=True)
+
+
+def row(name: str, alone: list[Heard], all_: list[Heard]) -> str:
+    """A line of the table."""
+    middle, low, high = ratio([1 / one.rate for one in alone], [1 / one.rate for one in all_])
+
+    def seconds(each: list[float], lone: list[float]) -> str:
+        return f"{statistics.median(each):.1f} s ({max(each):.1f}); alone {statistics.median(lone):.1f}"
+
+    firsts, fulls = (
+        [[one for heard in side for one in getattr(heard, what)] for side in (all_, alone)]
+        for what in ("first", "full")
+    )
+    rates = [statistics.median(heard.rate for heard in side) for side in (alone, all_)]
+    return (
+        f"| {name} | {rates[0]:.0f} | {rates[1]:.0f} | {middle:.2f} ({low:.2f} to {high:.2f}) | {seconds(*firsts)} | "
+        f"{seconds(*fulls)} |"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,106 @@
+"""Texts of several callers, read back without steering in the same passes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from melbo_app.errors import Stopped
+
+if TYPE_CHECKING:
+    from melbo_app.engine.encoding import EncodedPrompts
+    from melbo_app.engine.likelihood import Likelihood, Reading
+    from melbo_app.engine.model import LanguageModel
+
+
+@dataclass(eq=False)
+class Asked:
+    """What one caller wants read back, and how far that is.
+
+    Attributes:
+        encoded: the prompts that the ``readings`` are of.
+        stop: asked before every forward pass.
+        found: what the first of the readings say.
+        stopped: whether there will be no more of them, because of a stop or because the caller went away.
+        error: why there will be no more.
+    """
+
+    encoded: "EncodedPrompts"
+    readings: "Sequence[Reading]"
+    stop: Callable[[], bool] | None = None
+    found: "list[Likelihood]" = field(default_factory=list)
+    stopped: bool = False
+    error: BaseException | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing more to come."""
+        return self.stopped or self.error is not None or len(self.found) == len(self.readings)
+
+    @property
+    def tokens(self) -> int:
+        """How many there are to read, prompts left out."""
+        return sum(max(1, len(reading.ids)) for reading in self.readings)
+
+    def stops(self) -> bool:
+        """Whether it is to stop now; if so it is over."""
+        self.stopped = self.stopped or (self.stop is not None and self.stop())
+        return self.stopped
+
+
+class ReadingBack:
+    """Reads what several asked for, a pass at a time: whoever asked for least is done first."""
+
+    def __init__(self, lm: "LanguageModel", asked: Sequence[Asked], memory_gb: float | None) -> None:
+        from melbo_app.engine.encoding import gathered
+        from melbo_app.engine.likelihood import PromptsRead
+
+        self.asked = sorted(asked, key=lambda one: one.tokens)
+        self._lm, self._memory_gb = lm, memory_gb
+        encoded, places = gathered(lm, [one.encoded for one in self.asked])
+        self._columns, self._places = encoded.input_ids.shape[1], dict(zip(self.asked, places, strict=True))
+        targets = {reading.target for one in self.asked for reading in one.readings}
+        self._prompts = PromptsRead(lm, encoded, [target for target in targets if target is not None])
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing left to read."""
+        return all(one.over for one in self.asked)
+
+    def step(self) -> None:
+        """Read one batch. What goes wrong for somebody who is alone is told to them, and else it is raised."""
+        try:
+            self._step()
+        except Stopped:
+            return
+        except Exception as error:
+            if len(self.asked) > 1:
+                raise
+            self.asked[0].error = error
+
+    def _step(self) -> None:
+        batch = self._batch()
+        if not batch:
+            return
+        those = [*dict.fromkeys(one for one, _ in batch)]
+        found = self._prompts.read([reading for _, reading in batch], lambda: all(one.stops() for one in those))
+        for (one, _), likelihood in zip(batch, found, strict=True):
+            one.found.append(likelihood)
+
+    def _batch(self) -> "list[tuple[Asked, Reading]]":
+        """The next texts that fit in a pass, with those who asked for them."""
+        from dataclasses import replace
+
+        from melbo_app.engine.likelihood import texts_at_once
+
+        batch: list[tuple[Asked, Reading]] = []
+        longest = 0
+        for one in self.asked:
+            if one.over or one.stops():
+                continue
+            place = self._places[one]
+            for reading in one.readings[len(one.found) :]:
+                longest = max(longest, len(reading.ids))
+                if batch and len(batch) >= texts_at_once(self._lm, self._columns, longest, self._memory_gb):
+                    return batch
+                batch.append((one, replace(reading, prompt=place[reading.prompt])))
+        return batch
