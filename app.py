@@ -78,6 +78,7 @@ def serve(settings: Settings, port: int) -> int:
     from melbo_app.commands.output import Sparingly
     from melbo_app.errors import BusyError, MelboError, StorageError
     from melbo_app.library.server_lock import ServerLock
+    from melbo_app.library.uploads import Uploads
 
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     lock = ServerLock(settings.cache_dir)
@@ -91,7 +92,8 @@ def serve(settings: Settings, port: int) -> int:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     # Behind every event it would sum up all events so far, for a dashboard that is not served.
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
-    os.environ["GRADIO_TEMP_DIR"] = str(settings.uploads_dir or settings.cache_dir / "uploads")
+    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"  # and keep the last 10,000
+    os.environ["GRADIO_TEMP_DIR"] = str(settings.uploads)
     past_the_proxy()
     if not settings.mcp:
         sys.modules.setdefault("mcp", None)  # Gradio would import it, which takes a second, and leave it unused
@@ -103,7 +105,9 @@ def serve(settings: Settings, port: int) -> int:
     from melbo_app.ui.components.plotly_view import PLOTLY_ROUTE, plotly_script
     from melbo_app.ui.components.status_tracker import tracker_script
     from melbo_app.ui.page import build_page
+    from melbo_app.ui.sessions import CAPACITY
     from melbo_app.ui.theme import SHORTCUTS, STYLES, theme
+    from melbo_app.web.bodies import Bodies
     from melbo_app.workbench import Workbench
 
     try:
@@ -117,6 +121,10 @@ def serve(settings: Settings, port: int) -> int:
         Route(PLOTLY_ROUTE, lambda request: FileResponse(script, headers=KEEP)),
         Route(tracker, lambda request: Response(text, headers=KEEP, media_type="text/javascript")),
     ]
+    middleware = [
+        Middleware(BelowPrefix, settings.root_path),
+        Middleware(Bodies, Uploads(settings.uploads)),
+    ]
     page = build_page(workbench)
     page.queue(default_concurrency_limit=8)
     page._queue.sleep_when_free = LOOKS
@@ -124,11 +132,12 @@ def serve(settings: Settings, port: int) -> int:
     page.launch(
         server_name=settings.host,
         server_port=port,
-        app_kwargs={"routes": scripts, "middleware": [Middleware(BelowPrefix, settings.root_path)]},
+        app_kwargs={"routes": scripts, "middleware": middleware},
         theme=theme(),
         css_paths=STYLES,
         js=SHORTCUTS.read_text("utf-8"),
         max_file_size=LARGEST_UPLOAD,
+        state_session_capacity=CAPACITY,
         footer_links=[],
         mcp_server=settings.mcp,
         run_history=False,

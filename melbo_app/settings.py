@@ -41,6 +41,11 @@ class Settings(BaseSettings):
     root_path: str = Field("", description="Path below which a proxy shows the page, such as /proxy/7860.")
     mcp: bool = Field(False, description="Whether the verbs of the HTTP API are MCP tools as well.")
 
+    @property
+    def uploads(self) -> Path:
+        """The folder of uploads and downloads, in which old ones are removed: nobody else's files are in it."""
+        return self.cache_dir / "uploads" if self.uploads_dir is None else self.uploads_dir / "melbo-explorer"
+
     @field_validator("cache_dir", "assets_dir", "uploads_dir", mode="before")
     @classmethod
     def _folder(cls, given: Any, info: ValidationInfo) -> Any:
