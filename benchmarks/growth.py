@@ -125,6 +125,7 @@ class Server:
                 return self
             except (httpx.TransportError, RuntimeError):
                 if time.monotonic() > end or self._process.poll() is not None:
+                    print((Path(self._log.name)).read_text()[-3000:], self._process.poll())
                     self.__exit__()
                     raise
                 time.sleep(0.2)

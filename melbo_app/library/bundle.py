@@ -21,6 +21,7 @@ from melbo_app.library.banks import Banks
 from melbo_app.library.completions import Completions, KeptComparison
 from melbo_app.library.imports import reading
 from melbo_app.library.labels import Labels, LabelVersion
+from melbo_app.library.room import check_room
 from melbo_app.library.text_file import text_of
 
 FIELD = "bundle"
@@ -99,6 +100,8 @@ def write_bundle(
                     lines.write(version.model_dump_json().encode() + b"\n")
             with archive.open(COMPARISONS, "w", force_zip64=True) as lines:
                 for comparison in completions.kept(hashes):
+                    if comparisons % 1000 == 0:
+                        check_room(out.parent, 1, f"“{out.name}”", small=0)
                     lines.write(comparison.model_dump_json().encode() + b"\n")
                     comparisons += 1
     except FileExistsError as error:

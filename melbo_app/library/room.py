@@ -23,15 +23,17 @@ def room(folder: Path) -> int:
     return max(0, disk.free - min(RESERVE, int(SHARE * disk.total)))
 
 
-def check_room(folder: Path, size: int, what: str, small: int = SMALL) -> None:
-    """Refuse ``size`` bytes in ``folder`` that would take of the reserve, unless they are ``small``. ``what`` begins the
-    sentence.
+def check_room(
+    folder: Path, size: int, what: str, remedy: str = "Make room and try again", *, small: int = SMALL
+) -> None:
+    """Refuse ``size`` bytes in ``folder`` that would take of the reserve, unless they are ``small``.
 
+    The sentence begins with ``what``.
     A disk that does not say how full it is refuses by itself what it cannot hold. Raises StorageError.
     """
     with suppress(OSError):
         if size > small and size > (have := room(folder)):
             raise StorageError(
-                f"{what} needs {size_text(size)}, and {size_text(have)} may be used on the disk of “{folder}”: the rest "
-                "is kept free for labels and texts. Make room and try again."
+                f"{what} needs {size_text(size)}, and {size_text(have)} may be used on the disk of “{folder}”: the "
+                f"rest is kept free for labels and texts. {remedy}."
             )

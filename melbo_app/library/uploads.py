@@ -1,7 +1,7 @@
 """Uploaded files: how many may wait to be used, which are removed, and whose they are.
 
-Gradio puts each of them into ``<folder>/<sha256>/<name>``, and writes it as ``<folder>/tmp…`` before. What is made to be
-downloaded lies in ``<folder>/tmp…/<name>``.
+Gradio puts each of them into ``<folder>/<sha256>/<name>``, and writes it as ``<folder>/tmp…`` before. What is made to
+be downloaded lies in ``<folder>/tmp…/<name>``.
 """
 
 import ipaddress
@@ -22,8 +22,8 @@ FILES, BYTES = 200, 4_000_000_000
 OWN_FILES, OWN_BYTES = 30, 2_200_000_000
 """The same of one address: a room of people behind one proxy, or DCT's V and U, the largest there can be."""
 UNUSED, USED, STALLED = 3600.0, 300.0, 600.0
-"""Seconds after which files are removed: those nobody used, and downloads; those that were used, which somebody else may
-have uploaded as well; and halves that nobody writes any more."""
+"""Seconds after which files are removed: those nobody used, and downloads; those that were used, which somebody else
+may have uploaded as well; and halves that nobody writes any more."""
 _LOOK = 4_000_000  # bytes between two looks at the disk
 _TEMPORARY, _CONTENT = "tmp", re.compile(r"[0-9a-f]{64}")
 _OURS = re.compile(rf"{_TEMPORARY}.*|{_CONTENT.pattern}")
@@ -89,7 +89,7 @@ class Uploads:
         """``arrival`` is over, and these files came of it; where none did, nothing of it stays."""
         self._arriving.remove(arrival)
         if not paths and not self._arriving:
-            for half in files_in(self._folder):
+            for half in list(files_in(self._folder)):
                 if half.parent == self._folder:
                     half.unlink(missing_ok=True)
         for path in map(Path, paths):
@@ -99,7 +99,7 @@ class Uploads:
 
     def check(self, client: str, size: int, files: int = 0) -> None:
         """Refuse ``size`` bytes and so many ``files`` more of ``client`` than there may be. Raises UploadRefused."""
-        every = [*self._kept.values(), *self._arriving]
+        every: list[_Kept | Arrival] = [*self._kept.values(), *self._arriving]
         own = [one for one in every if one.client == client]
         for some, most_files, most_bytes, whose in (
             (own, OWN_FILES, OWN_BYTES, "of this address"),
@@ -108,9 +108,8 @@ class Uploads:
             count = files + sum(one.files if isinstance(one, Arrival) else 1 for one in some)
             if count > most_files:
                 raise UploadRefused(413, f"{most_files} files {whose} wait to be used", _LATER)
-            total = size + sum(one.size for one in some)
-            if total > most_bytes:
-                left = size_text(max(0, most_bytes - (total - size)))
+            if size + sum(one.size for one in some) > most_bytes:
+                left = size_text(max(0, most_bytes - sum(one.size for one in some if isinstance(one, _Kept))))
                 problem = f"files {whose} that wait to be used may have {size_text(most_bytes)}, and {left} are left"
                 raise UploadRefused(413, problem, _LATER)
 
@@ -125,16 +124,16 @@ class Uploads:
     def tidy(self) -> None:
         """Remove what nobody wants any more, and see what is there. Files that cannot be removed stay."""
         now, kept = time.time(), {}
-        for path in files_in(self._folder):
+        for path in list(files_in(self._folder)):
             with suppress(OSError):
                 status = path.lstat()
                 age = now - status.st_ctime
                 part = path.relative_to(self._folder).parts
                 if len(part) == 1:
-                    is_over = now - max(status.st_mtime, status.st_ctime) > STALLED
+                    is_over = now - max(status.st_mtime, status.st_ctime) >= STALLED
                 else:
                     was_used = status.st_mtime == 0
-                    is_over = age > (USED if was_used else UNUSED)
+                    is_over = age >= (USED if was_used else UNUSED)
                     if not is_over and not was_used and _CONTENT.fullmatch(part[0]):
                         kept[path] = _Kept(self._kept[path].client if path in self._kept else "", status.st_size)
                 if is_over:

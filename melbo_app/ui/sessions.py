@@ -9,14 +9,14 @@ from gradio.blocks import Blocks
 from gradio.state_holder import SessionState, StateHolder
 
 CAPACITY = 300
-"""Sessions that are kept: of a hundred people with three open pages each. Pages are used every minute at least, which is
+"""Sessions that are kept: of a hundred people with three open pages each. Each is used once a minute at least, which is
 how often browsers let pages in the background look for news."""
 SWEEP = 100  # new sessions between two looks for what Gradio's queue keeps of earlier ones
 
 
 class Session(SessionState):
-    """A session without the copy of every component's settings that Gradio makes for deep links, of which there are none
-    here: 0.7 MB and 55 ms for each call over HTTP, which has a session of its own."""
+    """A session without the copy of every component's settings that Gradio makes for deep links: 0.7 MB and 55 ms for
+    each call over HTTP, which has a session of its own. Nothing here has deep links."""
 
     def __init__(self, blocks: Blocks) -> None:
         self.blocks_config = copy(blocks.default_config)
@@ -33,8 +33,8 @@ class Session(SessionState):
 
 
 class Sessions(StateHolder):
-    """The sessions of one server. Where there are too many, those go first that nothing is lost with: of programs, whose
-    calls leave no state, then of pages that were closed, and then the one that was not used for the longest time.
+    """The sessions of one server. Where there are too many, those go first with which nothing is lost: of programs,
+    whose calls leave no state, then of pages that were closed, and then the one that was not used for the longest time.
 
     Gradio has the last rule only, so that a program's calls would drive the open pages out.
     """

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from melbo_app.errors import MelboError
-from melbo_app.library.uploads import Arrival, Uploads, UploadRefused
+from melbo_app.library.uploads import Arrival, UploadRefused, Uploads
 from melbo_app.sizes import size_text
 from melbo_app.web.parts import Parts, PartsRefused
 
@@ -19,7 +19,7 @@ UPLOAD = "/gradio_api/upload"
 LONGEST_ADDRESS, LONGEST_HEADERS = 8_000, 32_000
 """Bytes, as nginx has them. Uvicorn itself refuses more than 64 kB of both together, without a sentence."""
 LARGEST_BODY = 16_000_000
-"""Bytes of a request that is no upload: a bank of 12 MB in base64 over MCP. A body takes four times its size in memory."""
+"""Bytes of a request that is no upload: a bank of 12 MB in base64 over MCP. A body takes four times that in memory."""
 ALL_BODIES = 256_000_000
 """Bytes of all such requests that are read at the same time."""
 PATIENCE = 60.0
@@ -49,8 +49,8 @@ class _Incoming(Protocol):
 
 
 class Bodies:
-    """Refuses requests that are too large, with one sentence: what ``uploads`` cannot take, and every other body of more
-    than ``LARGEST_BODY``. Nothing of what is refused stays on the disk."""
+    """Refuses requests that are too large, with one sentence: what ``uploads`` cannot take, and every other body of
+    more than ``LARGEST_BODY``. Nothing of what is refused stays on the disk."""
 
     def __init__(self, app: ASGIApp, uploads: Uploads) -> None:
         self._app, self._uploads = app, uploads
@@ -125,11 +125,11 @@ class _Upload:
         address = (scope.get("client") or ("",))[0]
         kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
         self._parts = Parts(kind, lambda: self._arrival.file())
-        with _refusals():
+        with _Refusals():
             self._arrival: Arrival = uploads.begin(address, length)
 
     def take(self, data: bytes, *, more: bool) -> None:
-        with _refusals():
+        with _Refusals():
             self._arrival.take(len(data))
             self._parts.write(data)
             if not more:
@@ -142,7 +142,7 @@ class _Upload:
         self._uploads.end(self._arrival, [path for path in paths if isinstance(path, str)])
 
 
-class _refusals:  # noqa: N801  used as a statement
+class _Refusals:
     """Turns what the library refuses into what HTTP says."""
 
     def __enter__(self) -> None:

@@ -6,8 +6,7 @@ from contextlib import suppress
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
 
-NAME = b"files"  # of the field in which Gradio looks for files; it leaves others on the disk
-LONGEST_FIELD = 1_000  # bytes of what is no file; Gradio keeps all of it in memory, and the page sends none
+NAME = b"files"  # of the field in which Gradio looks for files; it leaves others on the disk, and texts in memory
 
 
 class PartsRefused(Exception):
@@ -17,13 +16,12 @@ class PartsRefused(Exception):
 class Parts:
     """Calls ``on_file`` for each file of a form that arrives in pieces.
 
-    Raises PartsRefused for a field that is longer than any, for files in another field, and at the ``end`` of a form
-    that is not complete. What is no form at all is left to whoever reads it.
+    Raises PartsRefused for what is no file, for files in another field, and at the ``end`` of a form that is not
+    complete. What is no form at all is left to whoever reads it.
     """
 
     def __init__(self, content_type: bytes, on_file: Callable[[], None]) -> None:
         self._on_file, self._name, self._value = on_file, b"", b""
-        self._is_file, self._field = False, 0
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary") if kind == b"multipart/form-data" else None
         self._parser: MultipartParser | None = None
@@ -36,7 +34,6 @@ class Parts:
                         "on_header_field": self._header_name,
                         "on_header_value": self._header_value,
                         "on_header_end": self._header_end,
-                        "on_part_data": self._data,
                     },
                 )
 
@@ -54,7 +51,7 @@ class Parts:
             raise PartsRefused("the form ends in the middle. Send it again")
 
     def _begin(self) -> None:
-        self._is_file, self._field, self._name, self._value = False, 0, b"", b""
+        self._name = self._value = b""
 
     def _header_name(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
@@ -65,15 +62,9 @@ class Parts:
     def _header_end(self) -> None:
         if self._name.lower() == b"content-disposition":
             _, options = parse_options_header(self._value)
-            if b"filename" in options:
-                if options.get(b"name") != NAME:
-                    raise PartsRefused("a file is in another field than “files”. Send all of them in that field")
-                self._is_file = True
-                self._on_file()
+            if b"filename" not in options or options.get(b"name") != NAME:
+                raise PartsRefused(
+                    "a part of the form is not a file in the field “files”. Send files in that field only"
+                )
+            self._on_file()
         self._name = self._value = b""
-
-    def _data(self, data: bytes, start: int, end: int) -> None:
-        if not self._is_file:
-            self._field += end - start
-            if self._field > LONGEST_FIELD:
-                raise PartsRefused(f"a field of the form has more than {LONGEST_FIELD:,} bytes. Send files only")
