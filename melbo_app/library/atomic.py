@@ -31,8 +31,8 @@ def write_file(path: Path, data: bytes, *, overwrite: bool) -> None:
 def open_to_write(path: Path, *, overwrite: bool, size: int | None = None) -> Iterator[BinaryIO]:
     """The same for what is written bit by bit: the file has its name when this is left without an error.
 
-    ``size`` is what the message of a full disk says that it needs; a large file leaves the disk its reserve. Raises what
-    ``write_file`` does.
+    ``size`` is what the message of a full disk says that it needs; a large file leaves the disk its reserve. Raises
+    what ``write_file`` does.
     """
     check_room(path.parent, size or 0, f"“{path.name}”")
     part = path.parent / f".{secrets.token_hex(8)}.part"

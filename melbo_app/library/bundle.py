@@ -28,6 +28,7 @@ FIELD = "bundle"
 FORMAT, VERSION = "melbo-bundle", 1
 HEAD, LABELS, COMPARISONS, BANKS, ENDING = "bundle.json", "labels.jsonl", "comparisons.jsonl", "banks/", ".safetensors"
 MOST_FILES = 10_000
+ROOM = 10_000_000  # bytes of a thousand comparisons, as far as can be told before
 NOT_OURS = "Choose a .zip file that MELBO Explorer exported"
 
 Kept = TypeVar("Kept", bound=BaseModel)
@@ -93,6 +94,7 @@ def write_bundle(
     try:
         with open_to_write(out, overwrite=overwrite) as stream, zipfile.ZipFile(stream, "w") as archive:
             archive.writestr(HEAD, json.dumps(head))
+            check_room(out.parent, sum(bank.vectors.nbytes for bank in loaded) + ROOM, f"“{out.name}”", small=0)
             for bank in loaded:
                 archive.writestr(f"{BANKS}{bank.record.name}{ENDING}", bank.to_bytes())
             with archive.open(LABELS, "w") as lines:
@@ -101,7 +103,7 @@ def write_bundle(
             with archive.open(COMPARISONS, "w", force_zip64=True) as lines:
                 for comparison in completions.kept(hashes):
                     if comparisons % 1000 == 0:
-                        check_room(out.parent, 1, f"“{out.name}”", small=0)
+                        check_room(out.parent, ROOM, f"“{out.name}”", small=0)
                     lines.write(comparison.model_dump_json().encode() + b"\n")
                     comparisons += 1
     except FileExistsError as error:

@@ -69,7 +69,7 @@ def test_on_a_full_disk_labels_are_saved_and_bundles_and_checkpoints_are_not(dis
     benches.trained(bench, "two")
     disk(SMALL, int(SHARE * SMALL))
     assert bench.save_label("two", 0, name="a name").name == "a name"
-    with pytest.raises(StorageError, match=r"^“x\.zip” needs 1 bytes, and 0 bytes may be used"):
+    with pytest.raises(StorageError, match=r"^“x\.zip” needs 10 MB, and 0 bytes may be used"):
         bench.export_bundle(tmp_path / "x.zip")
     with pytest.raises(StorageError, match="kept free for labels and texts"):
         write_file(tmp_path / "checkpoint", bytes(2 * SMALL), overwrite=True)
