@@ -79,6 +79,7 @@ def serve(settings: Settings, port: int) -> int:
     from melbo_app.errors import BusyError, MelboError, StorageError
     from melbo_app.library.server_lock import ServerLock
     from melbo_app.library.uploads import Uploads
+    from melbo_app.web.log import ShortLines
 
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     lock = ServerLock(settings.cache_dir)
@@ -89,6 +90,7 @@ def serve(settings: Settings, port: int) -> int:
         return 2
     except StorageError as error:  # what is there can be looked at all the same
         print(f"Nothing can be saved: {error}", file=sys.stderr)
+    sys.stdout, sys.stderr = ShortLines(sys.stdout), ShortLines(sys.stderr)  # type: ignore[assignment]
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     # Behind every event it would sum up all events so far, for a dashboard that is not served.
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)

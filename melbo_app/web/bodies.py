@@ -15,12 +15,13 @@ from melbo_app.library.uploads import Arrival, UploadRefused, Uploads
 from melbo_app.sizes import size_text
 from melbo_app.web.parts import Parts, PartsRefused
 
-UPLOAD = "/gradio_api/upload"
+UPLOAD, MCP = "/gradio_api/upload", "/gradio_api/mcp"
 LONGEST_ADDRESS, LONGEST_HEADERS = 8_000, 32_000
 """Bytes, as nginx has them. Uvicorn itself refuses more than 64 kB of both together, without a sentence."""
-LARGEST_BODY = 16_000_000
-"""Bytes of a request that is no upload: a bank of 12 MB in base64 over MCP. A body takes four times that in memory."""
-ALL_BODIES = 256_000_000
+LARGEST_BODY, LARGEST_MESSAGE = 4_000_000, 16_000_000
+"""Bytes of a request that is no upload, which takes up to 20 times as much memory while it is read: the cards of 4,096
+vectors, the largest that the page sends, have 2 MB; over MCP a bank of 12 MB comes as base64."""
+ALL_BODIES = 64_000_000
 """Bytes of all such requests that are read at the same time."""
 PATIENCE = 60.0
 """Seconds without a byte of a body that is not complete."""
@@ -49,8 +50,8 @@ class _Incoming(Protocol):
 
 
 class Bodies:
-    """Refuses requests that are too large, with one sentence: what ``uploads`` cannot take, and every other body of
-    more than ``LARGEST_BODY``. Nothing of what is refused stays on the disk."""
+    """Refuses requests that are too large, with one sentence: what ``uploads`` cannot take, and every other large body.
+    Nothing of what is refused stays on the disk."""
 
     def __init__(self, app: ASGIApp, uploads: Uploads) -> None:
         self._app, self._uploads = app, uploads
@@ -76,7 +77,7 @@ class Bodies:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if scope["method"] == "POST" and path == UPLOAD:
             return _Upload(self._uploads, scope, length)
-        return _Plain(self, length or 0)
+        return _Plain(self, length or 0, LARGEST_MESSAGE if path.startswith(MCP) else LARGEST_BODY)
 
     @asynccontextmanager
     async def _tidying(self) -> AsyncIterator[None]:
@@ -97,8 +98,8 @@ class Bodies:
 class _Plain:
     """A body that is kept in memory."""
 
-    def __init__(self, all: Bodies, length: int) -> None:
-        self._all, self._size = all, 0
+    def __init__(self, all: Bodies, length: int, largest: int) -> None:
+        self._all, self._size, self._largest = all, 0, largest
         self._check(length)
 
     def take(self, data: bytes, *, more: bool) -> None:
@@ -110,8 +111,8 @@ class _Plain:
         self._all.held -= self._size
 
     def _check(self, more: int) -> None:
-        if self._size + more > LARGEST_BODY:
-            problem = f"the request has more than {size_text(LARGEST_BODY)}"
+        if self._size + more > self._largest:
+            problem = f"the request has more than {size_text(self._largest)}"
             raise Refusal(413, f"body: {problem}. Send less at a time; a file is uploaded first.")
         if self._all.held + more > ALL_BODIES:
             raise Refusal(503, "body: too many large requests arrive at the same time. Try again in a moment.")
