@@ -4,7 +4,7 @@ import threading
 from typing import Any, TextIO
 
 LONGEST = 2_000
-"""Letters of a line. Tracebacks of Gradio, uvicorn and FastAPI quote what they could not use: the whole of a request."""
+"""Letters of a line. Tracebacks of Gradio, uvicorn and FastAPI quote what they could not use: a whole request."""
 
 
 class ShortLines:
