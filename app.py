@@ -85,6 +85,7 @@ def serve(settings: Settings, port: int) -> int:
     from melbo_app.commands.output import Sparingly
     from melbo_app.errors import BusyError, MelboError, StorageError
     from melbo_app.library.server_lock import ServerLock
+    from melbo_app.web.log import ShortLines
 
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     lock = ServerLock(settings.cache_dir)
@@ -95,13 +96,15 @@ def serve(settings: Settings, port: int) -> int:
         return 2
     except StorageError as error:  # what is there can be looked at all the same
         print(f"Nothing can be saved: {error}", file=sys.stderr)
+    sys.stdout, sys.stderr = ShortLines(sys.stdout), ShortLines(sys.stderr)  # type: ignore[assignment]
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     # Behind every event it would sum up all events so far, for a dashboard that is not served.
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
+    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"  # and keep the last 10,000
     if settings.public and settings.uploads_dir is None:  # Gradio tells browsers the path of each file that they upload
         settings = settings.model_copy(update={"uploads_dir": Path(tempfile.mkdtemp(prefix="melbo-"))})
         atexit.register(shutil.rmtree, settings.uploads_dir, ignore_errors=True)
-    os.environ["GRADIO_TEMP_DIR"] = str(settings.uploads_dir or settings.cache_dir / "uploads")
+    os.environ["GRADIO_TEMP_DIR"] = str(settings.uploads)
     if not settings.mcp:
         sys.modules.setdefault("mcp", None)  # Gradio would import it, which takes a second, and leave it unused
     from melbo_app.library.offered_models import OfferedModels  # late: these take seconds; mistakes are told before

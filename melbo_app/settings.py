@@ -59,6 +59,11 @@ class Settings(BaseSettings):
     )
     judge_model: str | None = Field(None, description="The name of that judge's model.")
 
+    @property
+    def uploads(self) -> Path:
+        """The folder of uploads and downloads, in which old ones are removed: nobody else's files are in it."""
+        return self.cache_dir / "uploads" if self.uploads_dir is None else self.uploads_dir / "melbo-explorer"
+
     @field_validator("cache_dir", "assets_dir", "uploads_dir", mode="before")
     @classmethod
     def _folder(cls, given: Any, info: ValidationInfo) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from melbo_app.errors import StorageError
+from melbo_app.library.room import check_room
 from melbo_app.sizes import size_text
 
 # What file systems without hard links answer (FAT, some network folders).
@@ -30,8 +31,10 @@ def write_file(path: Path, data: bytes, *, overwrite: bool) -> None:
 def open_to_write(path: Path, *, overwrite: bool, size: int | None = None) -> Iterator[BinaryIO]:
     """The same for what is written bit by bit: the file has its name when this is left without an error.
 
-    ``size`` is what the message of a full disk says that it needs. Raises what ``write_file`` does.
+    ``size`` is what the message of a full disk says that it needs; a large file leaves the disk its reserve. Raises
+    what ``write_file`` does.
     """
+    check_room(path.parent, size or 0, f"“{path.name}”")
     part = path.parent / f".{secrets.token_hex(8)}.part"
     try:
         try:
@@ -60,6 +63,7 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     """
     if path.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
+    check_room(path.parent, sum(map(len, files.values())), f"“{path.name}”")
     part = path.parent / f".{secrets.token_hex(8)}.part"
     try:
         try:

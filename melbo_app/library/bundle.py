@@ -33,8 +33,10 @@ from melbo_app.library.damage import Damage
 from melbo_app.library.database import Database
 from melbo_app.library.file_names import check_file_name, fault
 from melbo_app.library.labels import Labels, merge_labels
+from melbo_app.library.room import check_room
 
 Kept = TypeVar("Kept", bound=BaseModel)
+ROOM = 10_000_000  # bytes of a thousand comparisons, as far as can be told before
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def write_bundle(
     try:
         with open_to_write(out, overwrite=overwrite) as stream, zipfile.ZipFile(stream, "w") as archive:
             archive.writestr(HEAD, json.dumps(head))
+            check_room(out.parent, sum(bank.vectors.nbytes for bank in loaded) + ROOM, f"“{out.name}”", small=0)
             for bank in loaded:
                 archive.writestr(f"{BANKS}{bank.record.name}{ENDING}", bank.to_bytes())
             with archive.open(LABELS, "w") as lines:
@@ -111,6 +114,8 @@ def write_bundle(
                     lines.write(version.model_dump_json().encode() + b"\n")
             with archive.open(COMPARISONS, "w", force_zip64=True) as lines:
                 for comparison in completions.kept(hashes, damaged):
+                    if comparisons % 1000 == 0:
+                        check_room(out.parent, ROOM, f"“{out.name}”", small=0)
                     lines.write(comparison.model_dump_json().encode() + b"\n")
                     comparisons += 1
                     _check_count(comparisons, "comparisons")

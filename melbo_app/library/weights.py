@@ -27,6 +27,7 @@ from melbo_app.library.file_hashes import file_hash
 from melbo_app.library.hub import download, is_name
 from melbo_app.library.model_catalogue import BUNDLED, CatalogueModel, find, of_weights
 from melbo_app.library.model_folder import adapted_hash, find_model, folder_hash
+from melbo_app.library.room import check_room
 from melbo_app.settings import Settings
 
 DEFAULT_MODEL = BUNDLED.name
@@ -244,9 +245,7 @@ def _convert(name: str, gguf: Path, needed: int, sha256: str, models: Path, say:
         # Under the lock, whatever is left of this model was left by a process that was killed.
         for leftover in [*models.glob(f"*-{sha256[:16]}"), *models.glob(f".part-{sha256[:16]}-*")]:
             shutil.rmtree(leftover)
-        free = shutil.disk_usage(models).free
-        if free < needed:
-            raise StorageError(f"{name} needs {needed:,} bytes in {models}, and {free:,} are free.")
+        check_room(models, needed, name, small=0)
         say(f"Unpacking {name} to {needed / 1e6:,.0f} MB (once)")
         part = Path(tempfile.mkdtemp(prefix=f".part-{sha256[:16]}-", dir=models))
         try:

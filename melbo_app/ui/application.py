@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from melbo_app.ui.components.plotly_view import PLOTLY_ROUTE, plotly_script
 from melbo_app.ui.components.status_tracker import tracker_script
+from melbo_app.ui.sessions import CAPACITY
 from melbo_app.ui.theme import SHORTCUTS, STYLES, theme
 
 LARGEST_UPLOAD = "1gb"
@@ -27,6 +28,7 @@ def application(page: gr.Blocks, guards: Sequence[Middleware] = (), *, mcp: bool
     middleware (gradio/routes.py, ``create_app``), and ``launch`` asks its own routes without a token.
     """
     page.queue(default_concurrency_limit=AT_ONCE)
+    page.state_session_capacity = CAPACITY
     page._queue.sleep_when_free = LOOKS
     page._queue.progress_update_sleep_when_free = 1.0  # of progress that nothing here reports
     script, (tracker, text) = plotly_script(), tracker_script()

@@ -12,6 +12,8 @@ from gradio.utils import get_upload_folder
 
 from melbo_app.errors import InputError
 from melbo_app.library.file_names import fault
+from melbo_app.library.room import check_room
+from melbo_app.library.uploads import mark_used
 
 # The hidden button gets its file a moment after the event ends; a file that is there already is not fetched twice.
 _FETCH = """() => {{
@@ -38,6 +40,7 @@ def written(stem: str, ending: str, write: Callable[[Path], Path]) -> str:
     """Path of a fresh file with a readable name, written by ``write``."""
     uploads = Path(get_upload_folder())
     uploads.mkdir(parents=True, exist_ok=True)
+    check_room(uploads, 1, f"“{stem}{ending}”", small=0)
     folder = Path(tempfile.mkdtemp(dir=uploads))
     name = re.sub(r"[^\w\- ]+", "_", stem) + ending
     if fault(name) is not None:  # what is called like a device can be fetched all the same
@@ -47,11 +50,13 @@ def written(stem: str, ending: str, write: Callable[[Path], Path]) -> str:
 
 @contextmanager
 def uploaded(file: gr.FileData, name: str | None = None) -> Iterator[Path]:
-    """The path of a file that a program uploaded, as long as the context is open; under ``name``, if one is given.
+    """The path of a file that a program uploaded, as long as the context is open; under ``name``, if one is given. When
+    it is left without an error the file was used, and is removed soon.
 
     Raises InputError for every other path: a program can write anything into its request.
     """
-    path, uploads = Path(file.path).resolve(), Path(get_upload_folder()).resolve()
+    given, uploads = Path(file.path).resolve(), Path(get_upload_folder()).resolve()
+    path = given
     if not path.is_relative_to(uploads) or not path.is_file():
         raise InputError("file", "it was not uploaded", "Upload it first, and give what the upload returned")
     with tempfile.TemporaryDirectory(dir=uploads) as folder:
@@ -59,3 +64,4 @@ def uploaded(file: gr.FileData, name: str | None = None) -> Iterator[Path]:
             own = Path(re.sub(r"[^\w\-. ]", "_", Path(name).name))
             path = Path(shutil.copy(path, Path(folder) / f"{own.stem.strip('. ')[:80] or 'bank'}{own.suffix[:20]}"))
         yield path
+    mark_used(given)

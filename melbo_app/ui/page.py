@@ -12,6 +12,7 @@ from melbo_app.ui.guard import bind
 from melbo_app.ui.http_api import publish_api
 from melbo_app.ui.present import bank_choices, job_status, model_status, sentence
 from melbo_app.ui.session import Session
+from melbo_app.ui.sessions import use_sessions
 from melbo_app.ui.tabs.banks import BanksTab
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.explore import ExploreTab
@@ -33,6 +34,7 @@ BUSY, IDLE = 0.7, 5.0  # seconds between two looks at the server, while somethin
 def build_page(workbench: Workbench) -> gr.Blocks:
     """The whole page."""
     kept = (3600, 86400)  # every hour, uploads and downloads older than a day are removed
+    use_sessions()
     with gr.Blocks(title="MELBO Explorer", fill_width=True, analytics_enabled=False, delete_cache=kept) as page:
         publish_api(workbench)  # first: a private event of the same name would take it
         Page(workbench)

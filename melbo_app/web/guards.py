@@ -6,10 +6,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from melbo_app.hosts import Host, read_host
+from melbo_app.library.uploads import Uploads
 from melbo_app.settings import Settings
 from melbo_app.web.access_token import AccessToken, new_token
 from melbo_app.web.allowed_hosts import AllowedHosts
 from melbo_app.web.below_prefix import BelowPrefix
+from melbo_app.web.bodies import Bodies
 from melbo_app.web.proxies import Proxies
 from melbo_app.web.security_headers import SecurityHeaders
 
@@ -64,6 +66,7 @@ def guards(settings: Settings, port: int, token: str | None, own: str = "") -> l
         Middleware(AllowedHosts, allowed, any_address=not _is_here(settings), embedded=embedded),
         Middleware(BelowPrefix, settings.root_path),
         *([Middleware(AccessToken, token, port, embedded)] if token else []),
+        Middleware(Bodies, Uploads(settings.uploads)),
         Middleware(CORSMiddleware, allow_origins=()),  # where the outer app has one, Gradio adds no headers of its own
     ]
 

@@ -20,6 +20,8 @@ from melbo_app.sizes import size_text
 from melbo_app.workbench.base import EXAMPLE
 from melbo_app.workbench.models import Models
 
+READ_ANYWAY = 2_000_000  # bytes of files for which torch is not imported only to look at the memory
+
 
 class Shelf(Models):
     """Banks: what is there, what comes and goes."""
@@ -61,6 +63,7 @@ class Shelf(Models):
         of several, None: the last. Raises InputError("rows", …) where that must be asked.
         """
         self._banks.check_import_name(path, name)
+        self._check_reading(path, *beside)
         contents = read_file(path, format, beside)[1]
         hints = ImportHints(
             source=source, target=target, counted=counted, radius=radius, rows=rows, position=position
@@ -81,7 +84,16 @@ class Shelf(Models):
             prompt = Prompt(EXAMPLE.user, template=lm.usual_template)
             norm = self.median_norm([prompt], block) if inside else None
             hints = replace(hints, median_norm=norm)
+        del contents  # it is read again, and two at once would take twice the memory
         return self._banks.import_file(path, name=name, hints=hints, format=format, beside=beside)
+
+    def _check_reading(self, *paths: Path) -> None:
+        """Refuse files that need more memory than work may use. Raises InputError."""
+        size = sum(path.stat().st_size for path in paths if path.is_file())
+        if size > READ_ANYWAY:
+            from melbo_app.engine.memory import check_reading
+
+            check_reading(size, self._model.memory_gb)
 
     def export_bank(
         self,

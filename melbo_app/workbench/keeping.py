@@ -92,6 +92,7 @@ class Keeping(Shelf):
 
     def import_bundle(self, path: Path) -> Merged:
         """Merge what is in such a file into this library: nothing that is here is lost, and nothing comes twice."""
+        self._check_reading(path)
         return merge_bundle(path, self._database, self._banks, self._labels, self._completions)
 
 

@@ -9,6 +9,7 @@ from melbo_app.errors import InputError
 from melbo_app.library.bank import BankSummary
 from melbo_app.library.formats.dct import letter
 from melbo_app.library.formats.known import ENDINGS, FORMATS, GGUF, READ, by_key
+from melbo_app.library.uploads import mark_used
 from melbo_app.sizes import size_text
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
@@ -192,6 +193,8 @@ class BanksTab:
             rows=rows or None,
             position=optional_whole("position", position),
         )
+        for file in (path, *beside):
+            mark_used(file)
         # emptied: what was said of this file must not be said of the next one by mistake
         return [*self.open(bank.record.name), None, *[""] * 9]
 

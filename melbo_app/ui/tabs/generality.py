@@ -11,8 +11,9 @@ from melbo_app.errors import InputError
 from melbo_app.jobs.generality import RANDOM, GeneralityProgress
 from melbo_app.jobs.job import Job
 from melbo_app.library.generality import Generality
-from melbo_app.library.prompt_sets import SHIPPED, SetPrompt, joined, parse_prompts
+from melbo_app.library.prompt_sets import MOST_BYTES, SHIPPED, SetPrompt, joined, parse_prompts
 from melbo_app.library.text_file import text_of
+from melbo_app.library.uploads import mark_used
 from melbo_app.ui.components.generality import generality_grid, grid, group_table, vector_table
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
@@ -108,8 +109,10 @@ class GeneralityTab:
         """A file's prompts in the field, where they can be changed."""
         if path is None:
             return gr.skip()
-        data = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            data = file.read(MOST_BYTES + 1)
         parse_prompts(data, OWN, shown=f"“{Path(path).name}”")
+        mark_used(Path(path))
         return text_of(data).replace("\r\n", "\n")
 
     def _show_last(self, request: gr.Request, shown: str | None) -> Iterator[tuple[Any, ...]]:

@@ -10,6 +10,7 @@ from melbo_app.errors import InputError
 from melbo_app.library.bank import BankSummary
 from melbo_app.library.completions import Completion
 from melbo_app.library.labels import Label
+from melbo_app.library.uploads import mark_used
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.files import fetch_script, hidden_download, written
@@ -138,7 +139,9 @@ class LibraryTab:
     def _merge(self, path: str | None) -> list[Any]:
         if not path:
             raise InputError("bundle", "none was chosen", "Choose a .zip file that was exported here or elsewhere")
-        return [note(*self._workbench.import_bundle(Path(path)).lines()), None]
+        merged = self._workbench.import_bundle(Path(path))
+        mark_used(Path(path))
+        return [note(*merged.lines()), None]
 
 
 def _key(kind: str, name: str = "", number: int = 0) -> str:

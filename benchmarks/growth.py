@@ -1,0 +1,176 @@
+"""``python -m benchmarks.growth [CALLS]``: how much memory calls of each verb of the HTTP API leave with the server.
+
+Every verb is called with its smallest arguments, by plain HTTP as a program in any language does it, on the program as
+it is started, with the bundled model: cheap verbs 1,000 times, those that compute longer fewer times. A first round
+fills what may be filled once. Growth is that of the memory resident in the server, in MB per 1,000 calls; more than
+``BOUND`` ends with status 1.
+"""
+
+import json
+import os
+import platform
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+from melbo_app.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+BANK, START, PATIENCE = "weekend", 120.0, 600.0
+BOUND = 50.0  # MB per 1,000 calls, of each verb
+CALLS, SLOW, SLOWEST = 1000, 200, 50
+WARM = 0.2  # share of the calls that go before
+LOADED, IDLE = 25.0, 0.2  # seconds and share of a core in which nothing is loaded any more
+REST = 3.0  # seconds after which memory is looked at: what is given back is given back by then
+
+
+@dataclass(frozen=True)
+class Row:
+    """MB that so many calls of one verb left with the server, and how long one took in ms."""
+
+    verb: str
+    calls: int
+    grown: float
+    each: float
+
+    @property
+    def per_thousand(self) -> float:
+        """MB that 1,000 calls would leave."""
+        return self.grown * 1000 / self.calls
+
+
+def main() -> int:
+    """Measure, and print a table; 1 where a verb keeps more than it may."""
+    calls = int(sys.argv[1]) if sys.argv[1:] else CALLS
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
+    print(f"| verb | calls | MB per 1,000 calls (bound: {BOUND:g}) | ms a call |\n|---|---|---|---|", flush=True)
+    rows = []
+    for row in measure(calls):
+        rows.append(row)
+        print(f"| `{row.verb}` | {row.calls} | {row.per_thousand:.1f} | {row.each:.0f} |", flush=True)
+    return int(any(row.per_thousand > BOUND for row in rows))
+
+
+def measure(calls: int = CALLS) -> Iterator[Row]:
+    """One row for each verb."""
+    with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server:
+        for verb, share, arguments in verbs(server):
+            number = max(1, calls * share // CALLS)
+            for at in range(max(3, int(WARM * number))):
+                server.call(verb, arguments(-1 - at))
+            before, begin = server.resident(), time.perf_counter()
+            for at in range(number):
+                server.call(verb, arguments(at))
+            each = 1000 * (time.perf_counter() - begin) / number
+            yield Row(verb, number, (server.resident() - before) / 1e6, each)
+
+
+def verbs(server: "Server") -> Iterator[tuple[str, int, Callable[[int], dict[str, Any]]]]:
+    """Each verb with how many of 1,000 calls it gets and its arguments, which are new each time where it computes."""
+    steered = {"bank": BANK, "vectors": [3], "max_new_tokens": 1}
+    drawn = {"bank": BANK, "vectors": [0, 1], "max_new_tokens": 1}
+    one = {"bank": BANK, "vectors": [3], "max_new_tokens": 1, "random": 1}
+    given = {"vectors": 1, "steps": 1, "radius": 5.0, "template": False}
+    yield "models", CALLS, lambda at: {}
+    yield "load_model", CALLS, lambda at: {}
+    yield "banks", CALLS, lambda at: {}
+    yield "labels", CALLS, lambda at: {}
+    yield "save_label", CALLS, lambda at: {"bank": BANK, "vector": 0, "note": f"note {at % 2}"}
+    yield "export_bank", CALLS, lambda at: {"name": BANK}
+    yield "steer", CALLS, lambda at: {**steered, "prompts": [f"hi {at}"]}
+    yield "steer", CALLS, lambda at: {**steered, "prompts": ["hi"]}  # looked up
+    yield "similarity", SLOW, lambda at: {"bank": BANK, "prompts": [f"hi {at}"], "template": False}
+    yield "sweep", SLOW, lambda at: {**steered, "radii": [5.0], "prompts": [f"hey {at}"], "random_control": False}
+    yield "map", SLOWEST, lambda at: {**drawn, "prompts": [f"you {at}"]}
+    yield "generality", SLOW, lambda at: {**one, "prompts": [f"so {at}"]}
+    yield "train", SLOWEST, lambda at: {"name": f"bank {at % 10**6}", "prompts": [f"hi {at}"], **given}
+    server.quiet()
+    last = server.call("jobs", {"limit": 1})["jobs"][0]["id"]
+    yield "jobs", CALLS, lambda at: {"limit": 3}
+    yield "job", CALLS, lambda at: {"id": last}
+    yield "stop_job", CALLS, lambda at: {"id": last}
+    file = server.upload(Settings().assets_dir / "banks" / f"{BANK}.safetensors")
+    yield "import_bank", SLOW, lambda at: {"file": server.again(file), "name": f"imported {at % 10**6}"}
+
+
+class Server:
+    """``python app.py`` with a cache of its own, which holds the unpacked model and nothing else."""
+
+    def __init__(self, cache: Path) -> None:
+        (cache / "models").symlink_to(Settings().cache_dir.resolve() / "models")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self._log = open(cache / "server.log", "wb")  # noqa: SIM115  closed with the server
+        environment = os.environ | {"MELBO_CACHE_DIR": str(cache)}
+        command = [sys.executable, str(ROOT / "app.py"), "--port", str(port)]
+        self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=self._log, stderr=self._log)
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}/gradio_api", timeout=PATIENCE)
+
+    def __enter__(self) -> "Server":
+        end = time.monotonic() + START
+        while True:
+            try:
+                self.call("load_model", {})
+                self._settle()
+                return self
+            except (httpx.TransportError, RuntimeError):
+                if time.monotonic() > end or self._process.poll() is not None:
+                    print((Path(self._log.name)).read_text()[-3000:], self._process.poll())
+                    self.__exit__()
+                    raise
+                time.sleep(0.2)
+
+    def __exit__(self, *error: Any) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+        self._log.close()
+        self._http.close()
+
+    def call(self, verb: str, arguments: dict[str, Any]) -> Any:
+        """The result of one call. Raises RuntimeError with what the server said."""
+        asked = self._http.post(f"/call/v2/{verb}", json=arguments)
+        said = self._http.get(f"/call/{verb}/{asked.json()['event_id']}").text.rstrip()
+        *_, event, data = said.splitlines()
+        if event != "event: complete":
+            raise RuntimeError(f"{verb}: {data}")
+        return json.loads(data.removeprefix("data: "))[0]
+
+    def upload(self, file: Path) -> Path:
+        """The file, to be uploaded again and again."""
+        return file
+
+    def again(self, file: Path) -> dict[str, Any]:
+        """What an upload returned, as verbs take it."""
+        path = self._http.post("/upload", files={"files": (file.name, file.read_bytes())}).json()[0]
+        return {"path": path, "meta": {"_type": "gradio.FileData"}}
+
+    def quiet(self) -> None:
+        """Wait until no job is under way."""
+        while any(job["ended"] is None for job in self.call("jobs", {})["jobs"]):
+            time.sleep(0.5)
+
+    def _settle(self) -> None:
+        """Wait until what the server loads in the background is there: the embedder, and UMAP after ``app.QUIET``."""
+        self.call("map", {"bank": BANK, "vectors": [*range(8)], "radii": [4.0, 8.0], "max_new_tokens": 1})
+        busy, process = 1.0, psutil.Process(self._process.pid)
+        while busy > IDLE:
+            busy = process.cpu_percent(LOADED) / 100
+
+    def resident(self) -> int:
+        """Bytes resident in the server, when it has come to rest."""
+        time.sleep(REST)
+        return psutil.Process(self._process.pid).memory_info().rss
+
+
+if __name__ == "__main__":
+    sys.exit(main())

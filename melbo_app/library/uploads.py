@@ -1,0 +1,183 @@
+"""Uploaded files: how many may wait to be used, which are removed, and whose they are.
+
+Gradio puts each of them into ``<folder>/<sha256>/<name>``, and writes it as ``<folder>/tmp…`` before. What is made to
+be downloaded lies in ``<folder>/tmp…/<name>``.
+"""
+
+import ipaddress
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from melbo_app.errors import MelboError
+from melbo_app.library.room import room
+from melbo_app.sizes import size_text
+
+FILES, BYTES = 200, 4_000_000_000
+"""What waits at most to be used, of all people together."""
+OWN_FILES, OWN_BYTES = 30, 2_200_000_000
+"""The same of one address: a room of people behind one proxy, or DCT's V and U, the largest there can be."""
+UNUSED, USED, STALLED = 3600.0, 300.0, 600.0
+"""Seconds after which files are removed: those nobody used, and downloads; those that were used, which somebody else
+may have uploaded as well; and halves that nobody writes any more."""
+_LOOK = 4_000_000  # bytes between two looks at the disk
+_TEMPORARY, _CONTENT = "tmp", re.compile(r"[0-9a-f]{64}")
+_OURS = re.compile(rf"{_TEMPORARY}.*|{_CONTENT.pattern}")
+
+
+class UploadRefused(MelboError):
+    """A file cannot be taken now. ``status`` is that of HTTP: 413 for a quota, 507 for the disk."""
+
+    def __init__(self, status: int, problem: str, remedy: str) -> None:
+        self.status = status
+        super().__init__(f"upload: {problem}. {remedy}.")
+
+
+@dataclass(frozen=True)
+class _Kept:
+    client: str
+    size: int
+
+
+class Arrival:
+    """One request that brings files. Bytes and files are announced before they are written."""
+
+    def __init__(self, uploads: "Uploads", client: str) -> None:
+        self._uploads, self.client = uploads, client
+        self.size, self.files, self._looked = 0, 0, 0
+
+    def take(self, size: int) -> None:
+        """``size`` bytes more. Raises UploadRefused."""
+        self.size += size
+        self._uploads.check(self.client, 0)
+        if self.size - self._looked >= _LOOK:
+            self._looked = self.size
+            self._uploads.check_disk(0)
+
+    def file(self) -> None:
+        """One file more. Raises UploadRefused."""
+        self.files += 1
+        self._uploads.check(self.client, 0)
+
+
+class Uploads:
+    """The files in ``folder`` that wait to be used. Not safe to use from several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._kept: dict[Path, _Kept] = {}
+        self._arriving: list[Arrival] = []
+
+    def begin(self, address: str, size: int | None) -> Arrival:
+        """A request from ``address`` that says to bring ``size`` bytes, None: it does not say.
+
+        Raises UploadRefused where that cannot be taken.
+        """
+        client = person(address)
+        self.tidy()
+        self.check(client, size or 0, 1)
+        self.check_disk(size or 0)
+        arrival = Arrival(self, client)
+        self._arriving.append(arrival)
+        return arrival
+
+    def end(self, arrival: Arrival, paths: Sequence[str]) -> None:
+        """``arrival`` is over, and these files came of it; where none did, nothing of it stays."""
+        self._arriving.remove(arrival)
+        if not paths and not self._arriving:
+            for half in list(files_in(self._folder)):
+                if half.parent == self._folder:
+                    half.unlink(missing_ok=True)
+        for path in map(Path, paths):
+            with suppress(OSError):
+                if path.is_relative_to(self._folder):
+                    self._kept[path] = _Kept(arrival.client, path.stat().st_size)
+
+    def check(self, client: str, size: int, files: int = 0) -> None:
+        """Refuse ``size`` bytes and so many ``files`` more of ``client`` than there may be. Raises UploadRefused."""
+        every: list[_Kept | Arrival] = [*self._kept.values(), *self._arriving]
+        own = [one for one in every if one.client == client]
+        for some, most_files, most_bytes, whose in (
+            (own, OWN_FILES, OWN_BYTES, "of this address"),
+            (every, FILES, BYTES, "on this server"),
+        ):
+            count = files + sum(one.files if isinstance(one, Arrival) else 1 for one in some)
+            if count > most_files:
+                raise UploadRefused(413, f"{most_files} files {whose} wait to be used", _LATER)
+            if size + sum(one.size for one in some) > most_bytes:
+                left = size_text(max(0, most_bytes - sum(one.size for one in some if isinstance(one, _Kept))))
+                problem = f"files {whose} that wait to be used may have {size_text(most_bytes)}, and {left} are left"
+                raise UploadRefused(413, problem, _LATER)
+
+    def check_disk(self, size: int) -> None:
+        """Refuse ``size`` bytes that would take of the disk's reserve. Raises UploadRefused."""
+        with suppress(OSError):
+            have = room(self._folder)
+            if have == 0 or size > have:
+                problem = f"the server's disk has room for files of {size_text(have)} in all"
+                raise UploadRefused(507, problem, "Ask whoever runs the server to make room")
+
+    def tidy(self) -> None:
+        """Remove what nobody wants any more, and see what is there. Files that cannot be removed stay."""
+        now, kept = time.time(), {}
+        for path in list(files_in(self._folder)):
+            with suppress(OSError):
+                status = path.lstat()
+                age = now - status.st_ctime
+                part = path.relative_to(self._folder).parts
+                if len(part) == 1:
+                    is_over = now - max(status.st_mtime, status.st_ctime) >= STALLED
+                else:
+                    was_used = status.st_mtime == 0
+                    is_over = age >= (USED if was_used else UNUSED)
+                    if not is_over and not was_used and _CONTENT.fullmatch(part[0]):
+                        kept[path] = _Kept(self._kept[path].client if path in self._kept else "", status.st_size)
+                if is_over:
+                    path.unlink()
+                    _remove_empty(path.parent, self._folder)
+        self._kept = kept
+
+
+_LATER = f"Import or merge some of them, or wait: what nobody uses is removed after {UNUSED / 60:.0f} minutes"
+
+
+def person(address: str) -> str:
+    """Whose address it is: of IPv6, one person has a whole network of them."""
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if known.version == 6 and not known.ipv4_mapped:
+        return str(ipaddress.ip_network((known, 64), strict=False))
+    return str(getattr(known, "ipv4_mapped", None) or known)
+
+
+def mark_used(path: Path) -> None:
+    """``path`` was imported: it counts no longer, and is removed soon; somebody who uploaded the same has it till then.
+
+    Where that cannot be noted, it is removed as if it had not been used.
+    """
+    with suppress(OSError):
+        os.utime(path, (0, 0))
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """What Gradio and the page put into the folder: files in it, and in its folders of contents and of what is made."""
+    with suppress(OSError):
+        for entry in list(os.scandir(folder)):
+            path = Path(entry.path)
+            if entry.is_file(follow_symlinks=False) and entry.name.startswith(_TEMPORARY):
+                yield path
+            elif entry.is_dir(follow_symlinks=False) and _OURS.fullmatch(entry.name):
+                yield from (one for one in path.rglob("*") if one.is_file() or one.is_symlink())
+
+
+def _remove_empty(folder: Path, top: Path) -> None:
+    with suppress(OSError):
+        while folder != top and folder.is_relative_to(top):
+            folder.rmdir()
+            folder = folder.parent
