@@ -104,6 +104,8 @@ def serve(settings: Settings, port: int) -> int:
     from melbo_app.ui.components.status_tracker import tracker_script
     from melbo_app.ui.page import build_page
     from melbo_app.ui.theme import SHORTCUTS, STYLES, theme
+    from melbo_app.ui.unknown_arguments import HANDLERS
+    from melbo_app.web.presence import Presence
     from melbo_app.workbench import Workbench
 
     try:
@@ -124,7 +126,11 @@ def serve(settings: Settings, port: int) -> int:
     page.launch(
         server_name=settings.host,
         server_port=port,
-        app_kwargs={"routes": scripts, "middleware": [Middleware(BelowPrefix, settings.root_path)]},
+        app_kwargs={
+            "routes": scripts,
+            "middleware": [Middleware(BelowPrefix, settings.root_path), Middleware(Presence, "/gradio_api/mcp")],
+            "exception_handlers": HANDLERS,
+        },
         theme=theme(),
         css_paths=STYLES,
         js=SHORTCUTS.read_text("utf-8"),

@@ -19,8 +19,8 @@ from melbo_app.engine.readout import read_out
 from melbo_app.engine.reference import usual_norms
 from melbo_app.engine.scope import runaway_share
 from melbo_app.engine.slice import TOKENS_AT_ONCE
+from melbo_app.engine.stopping import asking
 from melbo_app.engine.trace import Trace
-from melbo_app.errors import Stopped
 
 LOGITS_AT_ONCE = 2**25
 """Logits of all rows together in one forward pass: 64 MiB in bfloat16. Longer texts are read in several."""
@@ -79,14 +79,13 @@ def likelihoods(
 
     Args:
         target: the block at whose output runaways are looked for.
-        stop: asked before every forward pass.
+        stop: asked before every block of every forward pass.
 
     Raises:
         Stopped: ``stop()`` became true.
     """
     trace = Trace(target)
-    _raise_if(stop)
-    with torch.no_grad(), trace.watch(lm):
+    with torch.no_grad(), asking(lm, stop), trace.watch(lm):
         prompts = lm.forward(encoded.input_ids, encoded.attention_mask, encoded.position_ids, use_cache=True)
     longest = max((len(reading.ids) for reading in readings), default=0)
     tokens = encoded.input_ids.shape[1] + longest
@@ -149,9 +148,8 @@ def _compare(
             parts[row].append(_compare_row(logits[row, : counts[row]], readings[row].ids[begin:end], predicted))
         if end >= steps:
             break
-        _raise_if(stop)
         begin, fed = end, slice(end - 1, min(end - 1 + at_once, steps - 1))
-        with torch.no_grad():
+        with torch.no_grad(), asking(lm, stop):
             output = lm.forward(
                 texts[:, fed], mask[:, : width + fed.stop], positions[:, fed], cache, True, fed.stop - fed.start
             )
@@ -201,8 +199,3 @@ def _runaway(lm: LanguageModel, encoded: EncodedPrompts, reading: Reading, targe
     at = [reading.prompt]
     usual = usual_norms(lm)[target]
     return float(runaway_share(reading.norms[None].to(norms), norms[at], encoded.take(at), usual))
-
-
-def _raise_if(stop: Callable[[], bool] | None) -> None:
-    if stop is not None and stop():
-        raise Stopped
