@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import CLIMBING, Method, TrainingConfig
@@ -101,20 +101,23 @@ class OpenTraining:
         method climbs."""
         return draft.method in CLIMBING and self.radius is None and self.relative_radius is None
 
+    def measured(self, draft: TrainingConfig) -> float | Literal["suggested"] | None:
+        """R where the prompts have to be read for it: a multiple of their median norm, or what is suggested for them;
+        None: it is given, or searched."""
+        if self.radius is not None or self.searches(draft):
+            return None
+        return "suggested" if self.relative_radius is None else self.relative_radius
+
     def fill(
         self, workbench: Workbench, draft: TrainingConfig, prompts: Sequence[Prompt], held_out: Sequence[str]
     ) -> TrainingConfig:
-        """``draft`` with layers, R and scope that suit the model and the prompts; the prompts against and those held
-        out get the system text and template of the first one."""
-        usual = workbench.suggestion(prompts, self.source, self.target)
-        radius = usual.radius if self.radius is None else self.radius
-        if self.relative_radius is not None:
-            radius = self.relative_radius * usual.median_norm
+        """``draft`` with layers and scope that suit the model and the prompts; the prompts against and those held out
+        get the system text and template of the first one. R is left to whoever reads the prompts (``measured``)."""
+        source, target = workbench.layers(self.source, self.target)
         return replace(
             draft,
-            source=usual.source,
-            target=usual.target,
-            radius=radius,
+            source=source,
+            target=target,
             scope=default_scope(prompts) if self.scope is None else self.scope,
             against=tuple(replace(prompts[0], user=prompt.user) for prompt in draft.against),
             held_out=tuple(replace(prompts[0], user=text) for text in held_out),

@@ -129,6 +129,7 @@ def train(
     prompts = read_prompts(prompt, system, template_of(template, no_template), bool(state.has_template))
     config = wanted.fill(workbench, draft, prompts, held_out or [])
     stop = StopOnInterrupt()
+    config = run(workbench.with_radius(prompts, config, wanted.measured(draft), stop=stop))
     found = None
     if wanted.searches(draft):
         config, found = run(

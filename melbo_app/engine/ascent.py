@@ -3,6 +3,7 @@
 import functools
 import time
 from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,9 @@ from melbo_app.engine.agreement import contrastive_loss, log_numerator, prompt_c
 from melbo_app.engine.causal_map import CausalMap
 from melbo_app.engine.objective import PowerObjective
 from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.stopping import Stop
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
-from melbo_app.engine.training_result import Stop, Training, TrainingResult
+from melbo_app.engine.training_result import Training, TrainingResult
 from melbo_app.engine.training_state import Keeper, Standing, TrainingState
 from melbo_app.errors import InputError, Stopped
 
@@ -193,14 +195,14 @@ class Ascent:
             )
 
     def values(self, thetas: Tensor) -> list[float]:
-        """J of each vector, without gradients."""
+        """J of each vector, without gradients. Raises Stopped."""
         chunks: Iterable[Tensor] = thetas.split(self.batch)
         parts = [self.once(functools.partial(self._chunk_values, chunk)) for chunk in chunks]
         return [value for (found,) in parts for value in found.tolist()]
 
-    def _chunk_values(self, chunk: Tensor, stop: Stop | None = None) -> tuple[Tensor]:
+    def _chunk_values(self, chunk: Tensor) -> tuple[Tensor]:
         with torch.no_grad():
-            return (self.objective(self.piece.deltas(chunk, stop), self.mask).to(self.device),)
+            return (self.objective(self.piece.deltas(chunk, self.stop), self.mask).to(self.device),)
 
     def _agreement_terms(self) -> tuple[list[Coupling], list[Coupling]]:
         """What agreement adds: terms that each vector has for itself, and terms between vectors."""
@@ -229,12 +231,15 @@ class Ascent:
         for chunk in thetas.split(self.batch):
             if values:
                 yield now
-            values += self.once(functools.partial(self._chunk_values, chunk, self.stop))[0].tolist()
+            values += self.once(functools.partial(self._chunk_values, chunk))[0].tolist()
         return values
 
     def final(self, thetas: Tensor, curves: list[list[float]], stopped: bool) -> list[float]:
         """J of each vector at the end; after a stop, which must be quick, the last that is known."""
-        return [curve[-1] for curve in curves] if stopped else self.values(thetas)
+        if not stopped:
+            with suppress(Stopped):
+                return self.values(thetas)
+        return [curve[-1] for curve in curves]
 
     def measured(self, rows: Tensor, strength: list[float] | None = None) -> Training:
         """The result of a method that takes a single step and has found ``rows`` [V, d] of norm R: only J is lacking.

@@ -10,7 +10,7 @@ from torch import Tensor
 from melbo_app.engine.causal_map import CausalMap
 from melbo_app.engine.jacobian import MEMORY, pushforward
 from melbo_app.engine.orthogonal import random_rows
-from melbo_app.engine.training_result import Stop
+from melbo_app.engine.stopping import Stop
 from melbo_app.errors import InputError
 
 DEPARTURE = 0.5

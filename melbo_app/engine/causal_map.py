@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from melbo_app.engine.scope import TokenScope
-from melbo_app.engine.training_result import Stop
+from melbo_app.engine.stopping import Stop
 
 
 class CausalMap(Protocol):

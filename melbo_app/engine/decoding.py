@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from melbo_app.errors import InputError
+from melbo_app.limits import LARGEST, MOST_NEW_TOKENS, check_range
 
 
 @dataclass(frozen=True)
@@ -17,9 +18,9 @@ class Decoding:
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
             raise InputError("max new tokens", f"{self.max_new_tokens} is too few", "Choose 1 or more")
+        check_range("max new tokens", self.max_new_tokens, 1, MOST_NEW_TOKENS)
         if not 0 <= self.temperature <= 10:
             raise InputError("temperature", f"{self.temperature} is out of range", "Choose 0 (greedy) to 10")
         if not 0 < self.top_p <= 1:
             raise InputError("top-p", f"{self.top_p} is out of range", "Choose a number above 0, up to 1")
-        if not 0 <= self.seed < 2**63:
-            raise InputError("seed", f"{self.seed} is out of range", "Choose a whole number from 0 on")
+        check_range("seed", self.seed, 0, LARGEST)

@@ -13,8 +13,8 @@ from melbo_app.engine.orthogonal import random_rows
 from melbo_app.engine.reference import reference, usual_norms
 from melbo_app.engine.scope import TokenScope, runaway_share
 from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
+from melbo_app.engine.stopping import Stop
 from melbo_app.engine.training_config import TrainingConfig
-from melbo_app.engine.training_result import Stop
 
 PROBES = 4
 """Random vectors by which the change at an R is told."""
@@ -93,30 +93,35 @@ def effects(
     return results[0], results[1] if others is not None else None
 
 
-def share_changed(piece: ModelSlice, scope: TokenScope, thetas: Tensor) -> float:
-    """‖Δ‖ / ‖Z(0)‖, mean over V vectors [V, d] and the tokens in scope."""
+def share_changed(piece: ModelSlice, scope: TokenScope, thetas: Tensor, stop: Stop | None = None) -> float:
+    """‖Δ‖ / ‖Z(0)‖, mean over V vectors [V, d] and the tokens in scope. Raises Stopped where ``stop()`` became true."""
     mask = piece.mask(scope)
     norms = piece.baseline.float().norm(dim=-1)[mask]
     at_once = max(1, TOKENS_AT_ONCE // mask.numel())
     with torch.no_grad():
         parts = thetas.to(piece.device).split(at_once)
-        shares = [piece.deltas(some)[:, mask].norm(dim=-1) / norms for some in parts]
+        shares = [piece.deltas(some, stop)[:, mask].norm(dim=-1) / norms for some in parts]
     return float(torch.cat(shares).mean())
 
 
-def radius_of_change(piece: ModelSlice, scope: TokenScope, share: float, seed: int = 0) -> float:
+def radius_of_change(
+    piece: ModelSlice, scope: TokenScope, share: float, seed: int = 0, stop: Stop | None = None
+) -> float:
     """R, in units of the median residual norm, at which random vectors change the target by ``share`` of its norm.
 
     Four random vectors are tried at growing R; between the two around ``share`` the change is a power of R. Beyond
     what can be reached R is the largest one tried. Where the prompts have hardly a token but attention sinks, whose
     norms are too large for vectors to change much of them, these are tried on a text of our own instead.
+
+    Raises:
+        Stopped: ``stop()`` became true.
     """
     if piece.norm_is_usual:
         piece, scope = ModelSlice(piece.lm, reference(piece.lm), piece.source, piece.target), TokenScope("content")
     rows = random_rows(min(PROBES, piece.width), piece.width, piece.median_norm, torch.Generator().manual_seed(seed))
     low, below = 0.0, 0.0
     for radius in PROBED:
-        found = share_changed(piece, scope, radius * rows)
+        found = share_changed(piece, scope, radius * rows, stop)
         if found >= share:
             if not below:
                 return radius * share / found  # where little changes it is linear

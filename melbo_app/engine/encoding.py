@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from melbo_app.engine import chat_template
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.stopping import Stop, raise_if
 from melbo_app.errors import InputError
+from melbo_app.limits import check_prompts
 
 
 @dataclass(frozen=True)
@@ -46,16 +48,25 @@ class EncodedPrompts:
         return EncodedPrompts(prompts, texts, self.input_ids[at], self.attention_mask[at], self.tail[at])
 
 
-def encode(lm: LanguageModel, prompts: Sequence[Prompt]) -> EncodedPrompts:
+def encode(lm: LanguageModel, prompts: Sequence[Prompt], stop: Stop | None = None) -> EncodedPrompts:
     """Tokenize prompts exactly as they go into the model.
 
+    Args:
+        stop: asked between two prompts.
+
     Raises:
-        InputError: no prompt, an empty one, a chat template or system text the model cannot take, a token without a
-            row in the embedding, or more tokens than the model's context.
+        InputError: no prompt, too many, an empty one, a chat template or system text the model cannot take, a token
+            without a row in the embedding, or more tokens than the model's context.
+        Stopped: ``stop()`` became true.
     """
     if not prompts:
         raise InputError("prompt", "there is none", "Write a text for the model to answer")
-    encoded = [_encode_one(lm, prompt, number) for number, prompt in enumerate(prompts, start=1)]
+    check_prompts(prompts)
+    encoded = []
+    for number, prompt in enumerate(prompts, start=1):
+        if number > 1:
+            raise_if(stop)
+        encoded.append(_encode_one(lm, prompt, number))
     length = max(len(ids) for _, ids, _ in encoded)
     shape = (len(prompts), length)
     input_ids = torch.full(shape, lm.tokenizer.pad_token_id, dtype=torch.int64)

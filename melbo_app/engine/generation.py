@@ -12,6 +12,7 @@ from melbo_app.engine.batch import Batch
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
+from melbo_app.engine.stopping import plain
 from melbo_app.engine.trace import Trace
 from melbo_app.errors import InputError, Stopped
 
@@ -78,7 +79,7 @@ class Rows:
                 f"{lm.name} can read",
                 f"Choose {lm.context - longest:,} or fewer",
             )
-        self.lm, self.encoded, self.source, self.stop, self.trace = lm, encoded, source, stop, trace
+        self.lm, self.encoded, self.source, self.stop, self.trace = lm, encoded, source, plain(stop), trace
         self.of, self.thetas = torch.tensor(of, device=lm.device), torch.as_tensor(thetas).to(lm.device)
         self.chosen = torch.full((len(of),), lm.tokenizer.pad_token_id, device=lm.device)
         self.done = False

@@ -10,8 +10,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from melbo_app.engine.ascent import Ascent, CausalMap
 from melbo_app.engine.orthogonal import polar, random_rows
+from melbo_app.engine.stopping import Stop, plain
 from melbo_app.engine.training_config import TrainingProgress
-from melbo_app.engine.training_result import Stop
 from melbo_app.errors import InputError, Stopped
 
 MEMORY = 4
@@ -66,7 +66,7 @@ def _pushed(piece: CausalMap, mask: Tensor, directions: Tensor, stop: Stop | Non
     """Δ over the tokens in scope with the θ = 0 that it hangs on, and J v."""
     thetas = torch.zeros_like(directions, requires_grad=True)
     with sdpa_kernel(SDPBackend.MATH):  # the fast kernels of attention cannot be differentiated twice
-        deltas = piece.deltas(thetas, stop)[:, mask]
+        deltas = piece.deltas(thetas, plain(stop))[:, mask]  # others would compute with these kernels as well
     weights = torch.zeros_like(deltas, requires_grad=True)
     (pulled,) = torch.autograd.grad(deltas, thetas, weights, create_graph=True)
     (pushed,) = torch.autograd.grad(pulled, weights, directions)

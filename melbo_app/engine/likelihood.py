@@ -20,8 +20,8 @@ from melbo_app.engine.readout import read_out
 from melbo_app.engine.reference import usual_norms
 from melbo_app.engine.scope import runaway_share
 from melbo_app.engine.slice import TOKENS_AT_ONCE
+from melbo_app.engine.stopping import asking
 from melbo_app.engine.trace import Trace
-from melbo_app.errors import Stopped
 
 if TYPE_CHECKING:
     from melbo_app.engine.generation import Rows
@@ -102,9 +102,9 @@ class PromptsRead:
 
     def _prompts(self, stop: Callable[[], bool] | None) -> Any:
         if self._output is None:
-            _raise_if(stop)
             encoded = self._encoded
             with torch.no_grad(), ExitStack() as hooks:
+                hooks.enter_context(asking(self._lm, stop))
                 for trace in self._traces.values():
                     hooks.enter_context(trace.watch(self._lm))
                 self._output = self._lm.forward(
@@ -170,7 +170,7 @@ def likelihoods(
 
     Args:
         target: the block at whose output runaways are looked for.
-        stop: asked before every forward pass.
+        stop: asked before every block of every forward pass.
 
     Raises:
         Stopped: ``stop()`` became true.
@@ -226,9 +226,8 @@ def _compare(
             parts[row].append(_compare_row(logits[row, : counts[row]], readings[row].ids[begin:end], predicted))
         if end >= steps:
             break
-        _raise_if(stop)
         begin, fed = end, slice(end - 1, min(end - 1 + at_once, steps - 1))
-        with torch.no_grad():
+        with torch.no_grad(), asking(lm, stop):
             output = lm.forward(
                 texts[:, fed], mask[:, : width + fed.stop], positions[:, fed], cache, True, fed.stop - fed.start
             )
@@ -270,8 +269,3 @@ def _compare_row(logits: Tensor, ids: Sequence[int], steered: Tensor | None) -> 
     # where a token cannot come, both logarithms may be infinite
     terms = (chance * (steered - plain)).masked_fill(chance == 0, 0)
     return logprob.cpu(), terms.sum(dim=-1).clamp(min=0).cpu()  # rounding may leave a little less than 0
-
-
-def _raise_if(stop: Callable[[], bool] | None) -> None:
-    if stop is not None and stop():
-        raise Stopped

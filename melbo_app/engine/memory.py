@@ -23,6 +23,8 @@ SHARE = 0.7
 COPIES = 12
 """Bytes that a byte of a file takes while a bank is imported from it: 6 were measured of numbers in float32, and 12 of
 float16, which become float32."""
+COPIES_OF_LAYER = 4
+"""The outputs of the source and the target layer, and one of them in float32 as it comes in."""
 
 
 def budget(lm: LanguageModel, memory_gb: float | None = None) -> int:
@@ -103,6 +105,20 @@ def bytes_per_vector(lm: LanguageModel, encoded: EncodedPrompts, source: int, ta
     per_prompt = linear * tokens + square * tokens**2
     # twice: gradients, temporary tensors and the deltas in float32 come on top of what is saved
     return int(2 * per_prompt * len(encoded.prompts))
+
+
+def refuse_prompts(lm: LanguageModel, encoded: EncodedPrompts, memory_gb: float | None = None) -> None:
+    """Raises InputError where what two layers say of the prompts, before any vector, does not fit: with many prompts
+    one long one is enough, because all are padded to its length."""
+    prompts, tokens = encoded.input_ids.shape
+    need, have = COPIES_OF_LAYER * prompts * tokens * lm.hidden_size * 4, budget(lm, memory_gb)
+    if need > have:
+        raise InputError(
+            "memory",
+            f"{prompts:,} prompts, padded to {tokens:,} tokens each, need {size_text(need)} before the first vector, "
+            f"and {size_text(have)} may be used",
+            "Choose fewer or shorter prompts",
+        )
 
 
 def rows_at_once(lm: LanguageModel, tokens: int, memory_gb: float | None = None) -> int:

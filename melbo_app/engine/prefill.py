@@ -12,8 +12,8 @@ from melbo_app.engine.block_call import RowSelection
 from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.steering import add_rows, steer
+from melbo_app.engine.stopping import asking
 from melbo_app.engine.trace import Trace
-from melbo_app.errors import Stopped
 
 
 def prefill(
@@ -47,10 +47,6 @@ def prefill(
     select = RowSelection(lm, len(encoded.prompts), of)
     last = len(lm.blocks) - 1 if source is None else source
 
-    def ask(_module: Any, _args: tuple) -> None:
-        if stop is not None and stop():
-            raise Stopped
-
     def part(_module: Any, _args: tuple, output: Any) -> Any:
         hidden = hidden_of(output)
         rows = hidden[of.to(hidden.device)]
@@ -64,8 +60,7 @@ def prefill(
         )
 
     with ExitStack() as hooks, torch.no_grad():
-        for block in lm.blocks:
-            hooks.callback(block.register_forward_pre_hook(ask).remove)
+        hooks.enter_context(asking(lm, stop))
         if source is not None:
             hooks.callback(lm.block("source layer", source).register_forward_hook(part).remove)
             for block in lm.blocks[source + 1 :]:

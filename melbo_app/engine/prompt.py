@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from melbo_app.engine.template_choice import TemplateChoice
+from melbo_app.limits import check_text
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,7 @@ class Prompt:
     reads, as ``TemplateChoice`` has it: ``"tool_use enable_thinking=false"``.
 
     Raises:
-        InputError: a template that is not written like that.
+        InputError: a template that is not written like that, or a text that is too long.
     """
 
     user: str
@@ -21,6 +22,8 @@ class Prompt:
     template: bool | str = True
 
     def __post_init__(self) -> None:
+        check_text("prompt", self.user)
+        check_text("system text", self.system or "")
         if isinstance(self.template, str):
             choice = TemplateChoice.parse(self.template)
             # one way to write each choice, so that the same prompt is found again

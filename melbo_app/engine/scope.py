@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from melbo_app.errors import InputError
+from melbo_app.limits import MOST_NAME, check_text
 
 if TYPE_CHECKING:  # scopes are read where torch is not needed
     from torch import Tensor
@@ -35,6 +36,7 @@ class TokenScope:
     @classmethod
     def parse(cls, text: str) -> "TokenScope":
         """Read a scope as it is written. Raises InputError for anything else."""
+        check_text("scope", text, MOST_NAME)
         if text in ("all", "content", "assistant"):
             return cls(text)  # type: ignore[arg-type]
         match = re.fullmatch(r"last:([1-9][0-9]{0,5})", text)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
+from melbo_app.engine.stopping import Stop
 
 
 def cosines(rows: Tensor | np.ndarray) -> Tensor:
@@ -20,7 +21,11 @@ def cosines(rows: Tensor | np.ndarray) -> Tensor:
 
 
 def delta_cosines(
-    piece: ModelSlice, thetas: Tensor | np.ndarray, scope: TokenScope, batch: int | None = None
+    piece: ModelSlice,
+    thetas: Tensor | np.ndarray,
+    scope: TokenScope,
+    batch: int | None = None,
+    stop: Stop | None = None,
 ) -> Generator[int, None, Tensor]:
     """Pairwise cosines of Δ(θ), flattened over prompts, the tokens in scope, and the hidden dimension: [V, V].
 
@@ -29,6 +34,9 @@ def delta_cosines(
     Args:
         thetas: [V, d].
         batch: vectors in one forward pass; None: as many as have some 2,000 tokens together.
+
+    Raises:
+        Stopped: ``stop()``, which is asked before every block, became true.
     """
     mask = piece.mask(scope)
     thetas = torch.as_tensor(thetas).to(piece.source_hidden.device)
@@ -36,7 +44,7 @@ def delta_cosines(
     flat: Tensor | None = None
     for start in range(0, len(thetas), batch):
         with torch.no_grad():
-            part = piece.deltas(thetas[start : start + batch])[:, mask].flatten(start_dim=1).cpu()
+            part = piece.deltas(thetas[start : start + batch], stop)[:, mask].flatten(start_dim=1).cpu()
         if flat is None:
             flat = part.new_empty(len(thetas), part.shape[1])
         flat[start : start + batch] = part

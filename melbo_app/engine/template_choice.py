@@ -8,6 +8,7 @@ from datetime import date
 from types import MappingProxyType
 
 from melbo_app.errors import InputError
+from melbo_app.limits import MOST_NAME, check_text
 
 FIELD = "chat template"
 EXAMPLE = "tool_use enable_thinking=false"
@@ -31,6 +32,7 @@ class TemplateChoice:
 
         true, false and whole numbers are taken as such. Raises InputError.
         """
+        check_text(FIELD, text, MOST_NAME)
         try:
             words = shlex.split(text)
         except ValueError as error:

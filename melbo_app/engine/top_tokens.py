@@ -9,6 +9,7 @@ from torch import Tensor
 
 from melbo_app.engine.readout import read_out
 from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
+from melbo_app.engine.stopping import Stop, raise_if
 
 PLAUSIBLE = 1e-3
 """Probability that a token has at least, with the vector or without, to be named. The largest changes of all are those
@@ -24,7 +25,7 @@ class TopTokens:
 
 
 def top_tokens(
-    piece: ModelSlice, thetas: Tensor | np.ndarray, count: int, batch: int | None = None
+    piece: ModelSlice, thetas: Tensor | np.ndarray, count: int, batch: int | None = None, stop: Stop | None = None
 ) -> Generator[int, None, list[TopTokens]]:
     """The tokens, at most ``count``, that each vector makes more and less likely at the prompts' last position.
 
@@ -35,6 +36,9 @@ def top_tokens(
     Args:
         thetas: [V, d].
         batch: vectors in one pass; None: as many as have some 2,000 tokens together.
+
+    Raises:
+        Stopped: ``stop()``, which is asked before every block, became true.
     """
     batch = batch or max(1, TOKENS_AT_ONCE // piece.encoded.input_ids.numel())
     thetas = torch.as_tensor(thetas).to(piece.source_hidden.device)
@@ -42,8 +46,9 @@ def top_tokens(
     found: list[TopTokens] = []
     for start in range(0, len(thetas), batch):
         with torch.no_grad():
-            hidden = piece.activations(thetas[start : start + batch])[:, :, -1]
+            hidden = piece.activations(thetas[start : start + batch], stop)[:, :, -1]
         for row in hidden:  # one at a time: vocabularies are large
+            raise_if(stop)
             after = read_out(piece.lm, row).log_softmax(dim=-1)
             plausible = torch.maximum(after.exp().mean(dim=0), before.exp().mean(dim=0)) >= PLAUSIBLE
             change = (after - before).mean(dim=0)

@@ -20,8 +20,9 @@ from melbo_app.engine.methods.transcoding import transcoding
 from melbo_app.engine.orthogonal import random_rows
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
+from melbo_app.engine.stopping import Stop
 from melbo_app.engine.training_config import CLIMBING, SATURATION, Method, TrainingConfig
-from melbo_app.engine.training_result import Stop, Training
+from melbo_app.engine.training_result import Training
 from melbo_app.engine.training_state import Keeper, TrainingState
 from melbo_app.errors import InputError
 from melbo_app.sizes import size_text
@@ -44,16 +45,16 @@ HEADROOM = 1.25
 """How much more than random vectors trained ones are to change, at least."""
 
 
-def with_saturation(piece: ModelSlice, config: TrainingConfig) -> TrainingConfig:
+def with_saturation(piece: ModelSlice, config: TrainingConfig, stop: Stop | None = None) -> TrainingConfig:
     """``config`` with the saturation that it leaves to us: 0.6, or what random vectors of its R change and a quarter.
 
     The climb ends where changes count most. With less, vectors of a large R would be trained to change less than random
-    ones do.
+    ones do. Raises Stopped where ``stop()`` became true.
     """
     if config.saturation is not None or config.method not in CLIMBING:
         return config
     rows = random_rows(min(PROBES, piece.width), piece.width, config.radius, torch.Generator().manual_seed(0))
-    share = share_changed(piece, TokenScope.parse(config.scope), rows)
+    share = share_changed(piece, TokenScope.parse(config.scope), rows, stop)
     return replace(config, saturation=max(SATURATION, round(HEADROOM * share, 3)))
 
 

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.errors import InputError
+from melbo_app.limits import LARGEST, MOST_LAYER, MOST_STEPS, check_prompts, check_range
 
 Method = Literal[
     "joint", "sequential", "soft-theta", "soft-delta", "transcoding", "jacobian", "difference-of-means", "contrast-pca",
@@ -137,6 +138,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.method not in METHOD_DESCRIPTIONS:
             raise InputError("method", f"{self.method!r} is not known", f"Choose {_either(METHOD_DESCRIPTIONS)}")
+        for name, layer in (("source layer", self.source), ("target layer", self.target)):
+            check_range(name, layer, 0, MOST_LAYER)
         if self.target <= self.source:
             raise InputError(
                 "target layer",
@@ -153,6 +156,10 @@ class TrainingConfig:
             raise InputError("vectors", f"{self.vectors} are too many", f"A bank holds up to {MOST_VECTORS}")
         if self.steps is not None and self.steps < 1:
             raise InputError("steps", f"{self.steps} is too few", "Choose 1 or more")
+        if self.steps is not None:
+            check_range("steps", self.steps, 1, MOST_STEPS)
+        check_prompts(self.against, "against")
+        check_prompts(self.held_out, "held-out prompts")
         self._check_method()
         for name, value in (("p", self.p), ("q", self.q)):
             if value is not None and not (math.isfinite(value) and value > 0):
@@ -173,8 +180,7 @@ class TrainingConfig:
         if self.agreement_form not in get_args(AgreementForm):
             problem = f"{self.agreement_form!r} is not known"
             raise InputError("agreement form", problem, "Choose numerator or contrastive")
-        if not 0 <= self.seed < 2**63:
-            raise InputError("seed", f"{self.seed} is out of range", "Choose a whole number from 0 on")
+        check_range("seed", self.seed, 0, LARGEST)
         self._check_unused()
         if self.agreement:
             self._check_agreement()

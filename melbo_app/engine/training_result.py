@@ -1,6 +1,6 @@
 """What a training found."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -33,4 +33,3 @@ class TrainingResult:
 
 
 Training = Generator[TrainingProgress, None, TrainingResult]
-Stop = Callable[[], bool]

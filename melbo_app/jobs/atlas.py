@@ -123,7 +123,7 @@ def draw_atlas(
         changed=datetime.now(UTC),
     )
     atlas = find(atlas.key) or atlas
-    measuring = _Measuring(lm, spec, prompts, encode(lm, prompts), scope, batching, memory_gb, embed, stop)
+    measuring = _Measuring(lm, spec, prompts, encode(lm, prompts, stop), scope, batching, memory_gb, embed, stop)
     total = len(pairs) * PARTS
     for number, (source, target) in enumerate(pairs):
         told = AtlasProgress(f"block {source} → {target}", number * PARTS, total, atlas)
@@ -186,16 +186,17 @@ class _Measuring:
         from melbo_app.engine.training import train
 
         scope = TokenScope.parse(self.scope)
-        piece = ModelSlice(self.lm, self.encoded, source, target)
+        stop = self.batching.compute.giving_way(self.stop)
+        piece = ModelSlice(self.lm, self.encoded, source, target, stop)
         config = TrainingConfig(source, target, 1.0, 2 * DIRECTIONS, "jacobian", scope=self.scope)
-        training = train(piece, config, self.stop, self.memory_gb)
+        training = train(piece, config, stop, self.memory_gb)
         found = yield from retold(training, _as_part_of(told, 0, PARTS // 4))
         if found.stopped:
             raise Stopped
         assert found.strength is not None, "the Jacobian's directions come with it"
-        calibrating = calibrate_piece(piece, scope, self.memory_gb, self.stop)
+        calibrating = calibrate_piece(piece, scope, self.memory_gb, stop)
         radius = (yield from retold(calibrating, _as_part_of(told, PARTS // 4, PARTS // 4))).radius
-        strength = None if radius is None else share_changed(piece, scope, radius * found.vectors)
+        strength = None if radius is None else share_changed(piece, scope, radius * found.vectors, stop)
         cell = AtlasCell(
             source=source,
             target=target,

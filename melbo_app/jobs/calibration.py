@@ -80,7 +80,7 @@ def calibrate_pair(
 
     wanted = TokenScope.parse(scope)
     yield CalibrationProgress("running the model once", 0, 1)
-    piece = ModelSlice(lm, encode(lm, prompts), source, target)
+    piece = ModelSlice(lm, encode(lm, prompts, stop), source, target, stop)
     return (yield from calibrate_piece(piece, wanted, memory_gb, stop, seed))
 
 

@@ -26,6 +26,11 @@ class Checkpointing:
         self._due = time.monotonic() + EVERY
         self._refused = False
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the training was begun before: then there may be vectors that a stop is to keep."""
+        return self._checkpoints.has(self._job)
+
     def begin(self, identity: dict[str, Any]) -> "TrainingState | None":
         """Where the training ``identity`` goes on, None where it starts; ``identity`` is all that determines it."""
         from melbo_app.engine.training_state import TrainingState

@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from melbo_app.engine.stopping import GivingWay, Stop
 from melbo_app.jobs.work import result_of
 
 Progress = TypeVar("Progress")
@@ -17,28 +18,47 @@ class ComputeLock:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._held = False
+        self._holder: tuple[int, bool] | None = None  # the thread, and whether its work is short
         self._short_waiting: list[object] = []
 
     @contextmanager
     def hold(self, *, short: bool = True) -> Iterator[None]:
         """Wait until nobody computes, and keep others out until left."""
-        waiting, me = self._short_waiting, object()
         with self._changed:
-            if short:
-                waiting.append(me)
-            try:
-                self._changed.wait_for(lambda: not self._held and (waiting[0] is me if short else not waiting))
-                self._held = True
-            finally:
-                if short:
-                    waiting.remove(me)
+            self._take(short)
         try:
             yield
         finally:
             with self._changed:
-                self._held = False
-                self._changed.notify_all()
+                self._release()
+
+    def giving_way(self, stop: Stop) -> GivingWay:
+        """``stop`` for work that asks it in the middle of a step: short work that waits goes first there, too."""
+        return GivingWay(stop, self._give_way)
+
+    def _give_way(self) -> None:
+        with self._changed:
+            # somebody else may hold it, when the work asks between its steps
+            if self._holder is None or self._holder[0] != threading.get_ident() or not self._short_waiting:
+                return
+            short = self._holder[1]
+            self._release()
+            self._take(short)
+
+    def _take(self, short: bool) -> None:
+        waiting, me = self._short_waiting, object()
+        if short:
+            waiting.append(me)
+        try:
+            self._changed.wait_for(lambda: self._holder is None and (waiting[0] is me if short else not waiting))
+            self._holder = (threading.get_ident(), short)
+        finally:
+            if short:
+                waiting.remove(me)
+
+    def _release(self) -> None:
+        self._holder = None
+        self._changed.notify_all()
 
     def steps(
         self, work: Generator[Progress, None, Result], *, short: bool = True

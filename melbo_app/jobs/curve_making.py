@@ -105,14 +105,14 @@ class CurveMaking:
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Places [N, D] of texts."""
         with self.batching.compute.hold():
-            return embed(texts, self.embedder, self.embeddings)
+            return embed(texts, self.embedder, self.embeddings, self.batching.compute.giving_way(self.stop))
 
     def _trained(self, config: TrainingConfig) -> Generator[TrainingProgress, None, Bank]:
         if (known := self.kept(config)) is not None:
             return known
-        memory_gb = self.batching.memory_gb
+        memory_gb, stop = self.batching.memory_gb, self.batching.compute.giving_way(self.stop)
         name = self._name(config)
-        work = train_bank(self.lm, self.spec, self.prompts, config, name, memory_gb, self.stop, piece=self.piece)
+        work = train_bank(self.lm, self.spec, self.prompts, config, name, memory_gb, stop, piece=self.piece)
         bank = yield from self.batching.compute.steps(work, short=False)
         if self.stop():
             raise Stopped

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from melbo_app.analysis.curve import DiversityCurve
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.stopping import deaf
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError
 from melbo_app.jobs.atlas import AtlasProgress
@@ -31,7 +32,7 @@ from melbo_app.jobs.request import (
     read_request,
 )
 from melbo_app.jobs.search import SearchProgress, searching
-from melbo_app.jobs.steering import SteeringProgress, variants
+from melbo_app.jobs.steering import SteeringProgress, Variant, variants
 from melbo_app.jobs.sweep import memory_note, sweep
 from melbo_app.jobs.training import is_of
 from melbo_app.jobs.work import retold
@@ -40,12 +41,13 @@ from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks, check_name
 from melbo_app.library.checkpoints import Checkpoints
 from melbo_app.library.comparison_settings import ComparisonKind
-from melbo_app.library.completions import Comparison
+from melbo_app.library.completions import Comparison, Completion
 from melbo_app.library.explorations import Exploration, ExploreSettings
 from melbo_app.library.file_names import same_file
 from melbo_app.library.generality import AskedPrompt, Generality
 from melbo_app.library.job_records import JobRecords
 from melbo_app.library.searches import Search
+from melbo_app.limits import MOST_MAPPED, MOST_TEXTS, check_prompts, check_texts
 
 Stop = Callable[[], bool]
 _OF_BANK = MapRequest | SweepRequest | GeneralityRequest
@@ -58,6 +60,10 @@ class Doing(Protocol):
     def train(
         self, prompts: Sequence[Prompt], config: TrainingConfig, name: str, *, stop: Stop, checkpoint: Checkpointing
     ) -> Generator[TrainingProgress, None, Bank]: ...
+
+    def with_radius(
+        self, prompts: Sequence[Prompt], config: TrainingConfig, measured: Any, *, stop: Stop
+    ) -> Generator[TrainingProgress, None, TrainingConfig]: ...
 
     def searched(
         self, prompts: Sequence[Prompt], config: TrainingConfig, seconds: float, *, other_layers: bool, stop: Stop
@@ -76,6 +82,21 @@ class Doing(Protocol):
         stop: Stop,
         kind: ComparisonKind,
     ) -> Generator[SteeringProgress, None, Comparison]: ...
+
+    def keep_texts(
+        self,
+        completions: Sequence[Completion],
+        bank: str,
+        prompts: Sequence[Prompt],
+        vectors: Sequence[int],
+        radii: Sequence[float],
+        decoding: Decoding,
+        *,
+        random_control: bool,
+        both_signs: bool,
+        kind: ComparisonKind,
+        finished: bool,
+    ) -> Comparison: ...
 
     def map(
         self,
@@ -143,8 +164,11 @@ class JobDesk:
     def start(self, request: Request, who: str) -> Job[Any, Any]:
         """A new job. Raises InputError where the name of a training cannot be used or is taken."""
         if isinstance(request, MapRequest | SweepRequest):  # refused now, not in the background
-            variants(self._banks.load(request.bank), request.vectors, request.radii)
+            check_prompts(request.prompts)
+            most = MOST_MAPPED if isinstance(request, MapRequest) else MOST_TEXTS
+            check_texts(len(request.prompts), len(self._rows(request)), most)
         if isinstance(request, TrainingRequest):
+            check_prompts(request.prompts)
             self._banks.check_free(check_name(request.name))
             for job in self.queue.active("training"):
                 if same_file(job.record().request["name"]) == same_file(request.name):
@@ -192,38 +216,50 @@ class JobDesk:
 
     def _map(self, request: MapRequest, job: Job[Any, Any]) -> Generator[MapProgress, None, Map | None]:
         asked = (request.bank, request.prompts, request.vectors, request.radii, request.decoding)
-        yield self._need(request)
+        yield from self._need(request, job)
         work = self._doing.map(*asked, random_control=request.random_control, stop=job.is_stopping)
         return (yield from work)
 
     def _sweep(self, request: SweepRequest, job: Job[Any, Any]) -> Generator[MapProgress, None, Comparison]:
-        def steer(radii: Sequence[float], kind: ComparisonKind) -> Generator[SteeringProgress, None, Comparison]:
+        asked, control, both = (request.prompts, request.vectors), request.random_control, request.both_signs
+
+        def part(radius: float) -> Generator[SteeringProgress, None, Comparison]:
             return self._doing.steer(
-                request.bank, request.prompts, request.vectors, radii, request.decoding, kind=kind,
-                stop=job.is_stopping, random_control=request.random_control, both_signs=request.both_signs,
+                request.bank, *asked, [radius], request.decoding, kind="part", stop=job.is_stopping,
+                random_control=control, both_signs=both,
             )  # fmt: skip
 
-        yield self._need(request)
-        every = request.radii
-        return (yield from sweep(every, lambda some: steer(some, "part"), lambda: steer(every, "sweep")))
+        def keep(texts: Sequence[Completion], whole: bool) -> Comparison:
+            return self._doing.keep_texts(
+                texts, request.bank, *asked, request.radii, request.decoding, kind="sweep", finished=whole,
+                random_control=control, both_signs=both,
+            )  # fmt: skip
 
-    def _need(self, request: MapRequest | SweepRequest) -> MapProgress:
+        yield from self._need(request, job)
+        return (yield from sweep(request.radii, part, keep, job.is_stopping))
+
+    def _need(self, request: MapRequest | SweepRequest, job: Job[Any, Any]) -> Generator[MapProgress, None, None]:
         """What it needs of the memory, said before it begins. Raises InputError where that is too much."""
-        rows = variants(
+        yield MapProgress("reading the prompts", 0, 1)
+        texts, lm = len(request.prompts) * len(self._rows(request)), self._model.get()
+        note = memory_note(lm, request.prompts, texts, request.decoding, self._model.memory_gb, job.is_stopping)
+        yield MapProgress("starting", 0, 1, note)
+
+    def _rows(self, request: MapRequest | SweepRequest) -> list[Variant]:
+        return variants(
             self._banks.load(request.bank), request.vectors, request.radii, random_control=request.random_control,
             both_signs=isinstance(request, SweepRequest) and request.both_signs,
         )  # fmt: skip
-        texts = len(request.prompts) * len(rows)
-        note = memory_note(self._model.get(), request.prompts, texts, request.decoding, self._model.memory_gb)
-        return MapProgress("starting", 0, 1, note)
 
     def _train(self, request: TrainingRequest, job: Job[Any, Any]) -> Generator[TrainingProgress, None, Bank]:
         checkpoint, name, config = Checkpointing(self._checkpoints, job.id, job.say), request.name, request.config
+        # what was found before is found again, so that a training that goes on is the same one
+        stop = deaf(job.is_stopping) if checkpoint.is_there else job.is_stopping
+        config = yield from self._doing.with_radius(request.prompts, config, request.measured_radius, stop=stop)
         if request.search_seconds is not None:  # which is looked up where the last server ended after it
             work = self._doing.searched(
-                request.prompts, config, request.search_seconds, other_layers=request.other_layers,
-                stop=job.is_stopping,
-            )  # fmt: skip
+                request.prompts, config, request.search_seconds, other_layers=request.other_layers, stop=stop
+            )
             config, found = yield from retold(work, searching)
             job.say(f"R and effect budget: {found.reason}.")
         line = next((line for line in self._banks.list() if same_file(line.name) == same_file(name)), None)

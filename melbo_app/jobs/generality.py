@@ -32,6 +32,7 @@ from melbo_app.library.generality import (
     TriedVector,
 )
 from melbo_app.library.prompt_sets import MOST_PROMPTS
+from melbo_app.limits import check_texts
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.model import LanguageModel
@@ -77,7 +78,7 @@ def check(
     bank: Bank, vectors: Sequence[int], radius: float | None, prompts: Sequence[AskedPrompt], random: int
 ) -> None:
     """Refuse what cannot be measured. Raises InputError."""
-    variants(bank, vectors, None if radius is None else [radius])
+    own = variants(bank, vectors, None if radius is None else [radius])
     if not vectors:
         raise InputError("vectors", "none is chosen", "Choose at least one")
     if radius == 0:
@@ -90,6 +91,8 @@ def check(
         raise InputError(
             "random vectors", f"{random} cannot be used", f"Choose {LEAST_RANDOM} to {MOST_RANDOM}, {RANDOM} as a rule"
         )
+    lengths = {abs(one.radius) for one in own[1:]}
+    check_texts(len(prompts), len(own) + random * len(lengths))
 
 
 def generality(
@@ -138,7 +141,7 @@ def generality(
         return (yield from retold(work, tell))
 
     texts = size * (2 + len(own) + len(others))
-    note = memory_note(lm, asked, texts, decoding, means.batching.memory_gb)
+    note = memory_note(lm, asked, texts, decoding, means.batching.memory_gb, stop)
     yield GeneralityProgress("starting", 0, total, None, note)
     known: dict[str, Completion] = {}
     if len(parts) > 1:  # a single part answers without steering itself, in the same passes as all else

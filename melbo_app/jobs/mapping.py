@@ -1,6 +1,6 @@
 """A map: completions embedded, laid out on a plane, with what each point is."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -9,9 +9,15 @@ import numpy as np
 
 from melbo_app.analysis.embedding import Embedder
 from melbo_app.analysis.projection import MapPoint, project
-from melbo_app.errors import StorageError
+from melbo_app.engine.stopping import Stop, raise_if
+from melbo_app.errors import Stopped, StorageError
+from melbo_app.jobs.compute import ComputeLock
 from melbo_app.library.completions import Comparison
 from melbo_app.library.embeddings import Embeddings
+from melbo_app.limits import MOST_MAPPED, check_count
+
+EMBEDDED_AT_ONCE = 64
+"""Texts that are embedded in one go: less than a second on two cores."""
 
 
 @dataclass(frozen=True)
@@ -42,19 +48,26 @@ def draw(
     names: dict[int, str],
     embedder: Embedder,
     embeddings: Embeddings,
-    stop: Callable[[], bool],
+    compute: ComputeLock,
+    stop: Stop,
 ) -> Generator[MapProgress, None, Map | None]:
     """Embed and project the completions of ``comparison``; None when stopped. What was done before is looked up.
 
-    ``names`` are the labels of the bank's vectors.
+    ``names`` are the labels of the bank's vectors. Others may compute while points are laid out, without the model.
+    Raises InputError for more texts than a map can hold.
     """
     completions: Sequence = comparison.completions
     texts = [completion.text for completion in completions]
     total = len(completions) + 1
+    check_count("texts", len(completions), MOST_MAPPED, f"A map can hold at most {MOST_MAPPED:,}")
     yield MapProgress(f"embedding {len(completions)} completions", 0, total)
     projection = embeddings.find_projection(embedder.identity, texts)
     if projection is None:
-        points = embed(texts, embedder, embeddings)
+        try:
+            with compute.hold():
+                points = embed(texts, embedder, embeddings, compute.giving_way(stop))
+        except Stopped:
+            return None
         if stop():
             return None
         yield MapProgress("laying the points out", total - 1, total)
@@ -77,12 +90,17 @@ def draw(
     return Map(comparison.id, placed, projection.method, projection.note)
 
 
-def embed(texts: Sequence[str], embedder: Embedder, embeddings: Embeddings) -> np.ndarray:
-    """Places [N, D] of all texts, of which only those are embedded that never were."""
+def embed(texts: Sequence[str], embedder: Embedder, embeddings: Embeddings, stop: Stop = lambda: False) -> np.ndarray:
+    """Places [N, D] of all texts, of which only those are embedded that never were.
+
+    ``stop`` is asked before every few of them. Raises Stopped; those that were embedded are kept.
+    """
     rows = embeddings.find(embedder.identity, texts)
     missing = [text for text in dict.fromkeys(texts) if text not in rows]
-    if missing:
-        new = dict(zip(missing, embedder.encode(missing), strict=True))
+    for start in range(0, len(missing), EMBEDDED_AT_ONCE):
+        raise_if(stop)
+        some = missing[start : start + EMBEDDED_AT_ONCE]
+        new = dict(zip(some, embedder.encode(some), strict=True))
         with suppress(StorageError):
             embeddings.add(embedder.identity, new)
         rows |= new

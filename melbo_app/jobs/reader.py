@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.stopping import Stop
 from melbo_app.errors import InputError
 from melbo_app.jobs.compute import ComputeLock
 from melbo_app.jobs.training import layers
@@ -17,6 +18,8 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.slice import ModelSlice
 
 SLICES_KEPT = 4
+TOKENS_KEPT = 8_192
+"""Slices of more tokens are not kept: a token takes 5 kB in a small model, and 30 in a large one."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,15 @@ class Reader:
         scope: TokenScope,
         source: int | None = None,
         target: int | None = None,
+        stop: Stop = lambda: False,
     ) -> list[PromptTokens]:
         """The exact tokens that go in, and which count. The layers matter for the scope ``content`` only."""
         from melbo_app.engine.encoding import encode, pieces
 
-        encoded = encode(lm, prompts)
+        encoded = encode(lm, prompts, stop)
         sinks = None
         if scope.kind == "content":
-            sinks = self._slice(lm, encoded, *layers(len(lm.blocks), source, target)).sinks
+            sinks = self._slice(lm, encoded, *layers(len(lm.blocks), source, target), stop).sinks
         mask, real = scope.mask(encoded, sinks), encoded.attention_mask.bool()
         return [
             PromptTokens(encoded.texts[row], pieces(lm, encoded, row), mask[row][real[row]].tolist())
@@ -57,11 +61,17 @@ class Reader:
         ]
 
     def piece(
-        self, lm: "LanguageModel", prompts: Sequence[Prompt], source: int, target: int | None = None
+        self,
+        lm: "LanguageModel",
+        prompts: Sequence[Prompt],
+        source: int,
+        target: int | None = None,
+        stop: Stop = lambda: False,
     ) -> "ModelSlice":
         """The model between two blocks on these prompts; without ``target``, up to the one that suits ``source``.
 
         Raises:
+            Stopped: ``stop()`` became true.
             InputError: prompts that cannot go in, or layers that do not exist.
         """
         from melbo_app.engine.encoding import encode
@@ -74,21 +84,28 @@ class Reader:
                 f"{source} is the last block of {lm.name}, and what vectors change is measured above theirs",
                 f"Choose a block from 0 to {last - 1}",
             )
-        return self._slice(lm, encode(lm, prompts), *layers(len(lm.blocks), source, target))
+        return self._slice(lm, encode(lm, prompts, stop), *layers(len(lm.blocks), source, target), stop)
 
     def forget(self, present: "LanguageModel") -> None:
         """Let go of all models but the present one: slices hold the model that they are of."""
         for key in [key for key, piece in self._slices.items() if piece.lm is not present]:
             del self._slices[key]
 
-    def _slice(self, lm: "LanguageModel", encoded: "EncodedPrompts", source: int, target: int) -> "ModelSlice":
+    def _slice(
+        self, lm: "LanguageModel", encoded: "EncodedPrompts", source: int, target: int, stop: Stop
+    ) -> "ModelSlice":
+        from melbo_app.engine.memory import refuse_prompts
         from melbo_app.engine.slice import ModelSlice
 
         with self._compute.hold():
             key = (lm.weights_hash, str(lm.dtype), encoded.hashes, tuple(encoded.tail.sum(1).tolist()), source, target)
-            if key not in self._slices:
-                self._slices[key] = ModelSlice(lm, encoded, source, target)
+            piece = self._slices.get(key)
+            if piece is None:
+                refuse_prompts(lm, encoded)
+                piece = ModelSlice(lm, encoded, source, target, self._compute.giving_way(stop))
+            if encoded.input_ids.numel() <= TOKENS_KEPT:
+                self._slices[key] = piece
+                self._slices.move_to_end(key)
                 while len(self._slices) > SLICES_KEPT:
                     self._slices.popitem(last=False)
-            self._slices.move_to_end(key)
-            return self._slices[key]
+            return piece

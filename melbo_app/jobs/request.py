@@ -39,6 +39,9 @@ class TrainingRequest(_OfModel):
     """How long to look for R and the effect budget first, in place of the config's; None: the config has them."""
     other_layers: bool = False
     """Whether that search may take other layers than the config's."""
+    measured_radius: float | Literal["suggested"] | None = None
+    """R as a multiple of the median norm of the prompts, or as it is suggested for them: measured when the job begins,
+    in place of the config's; None: the config has it."""
 
     @field_validator("config", mode="before")
     @classmethod

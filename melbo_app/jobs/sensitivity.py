@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from melbo_app.engine.prompt import Prompt
-from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
+from melbo_app.engine.training_config import MOST_VECTORS, TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError
 from melbo_app.jobs.work import retold
+from melbo_app.limits import check_range
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.model import LanguageModel
@@ -53,16 +54,17 @@ def sensitivity(
         raise InputError("target layers", "none of them is above a source layer", "Choose higher ones")
     if count < 1:
         raise InputError("values", f"{count} is too few", "Choose 1 or more")
+    check_range("values", count, 1, MOST_VECTORS // 2)
     # each direction comes with both signs
     configs = [TrainingConfig(*pair, 1.0, 2 * count, "jacobian", scope=scope) for pair in pairs]
-    encoded = encode(lm, prompts)
+    encoded = encode(lm, prompts, stop)
     found: list[LayerPair] = []
     for config in configs:
         passes = config.total_steps
         done, total = len(found) * passes, len(pairs) * passes
         where = f"block {config.source} → {config.target}"
         yield TrainingProgress(where, done, total, None)
-        piece = ModelSlice(lm, encoded, config.source, config.target)
+        piece = ModelSlice(lm, encoded, config.source, config.target, stop)
         result = yield from retold(train(piece, config, stop, memory_gb), _behind(where, done, total))
         if result.stopped:
             break

@@ -8,6 +8,7 @@ import numpy as np
 
 from melbo_app.analysis.order import clustered_order
 from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.stopping import Stop
 from melbo_app.library.bank import Bank
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
@@ -28,15 +29,17 @@ class Similarity:
     scope: str
 
 
-def compare(piece: "ModelSlice", bank: Bank, scope: TokenScope) -> Generator[int, None, Similarity]:
+def compare(
+    piece: "ModelSlice", bank: Bank, scope: TokenScope, stop: Stop = lambda: False
+) -> Generator[int, None, Similarity]:
     """Cosines of a bank's vectors and of what they change in ``piece`` over the tokens in scope.
 
-    Yields the number of vectors done.
+    Yields the number of vectors done. Raises Stopped where ``stop()`` became true.
     """
     from melbo_app.engine.similarity import cosines, delta_cosines, mean_off_diagonal
 
     vectors = bank.vectors.copy()  # a bank's own cannot be written to, and torch warns of such
-    delta = yield from delta_cosines(piece, vectors, scope)
+    delta = yield from delta_cosines(piece, vectors, scope, stop=stop)
     theta = cosines(vectors)
     return Similarity(
         delta.numpy(),

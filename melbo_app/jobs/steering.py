@@ -1,5 +1,6 @@
 """Steered completions: a row for each vector, R and prompt, in one batch; texts made before are looked up."""
 
+import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -10,12 +11,13 @@ import numpy as np
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
-from melbo_app.engine.training_config import MOST_RADIUS
+from melbo_app.engine.training_config import MOST_RADIUS, MOST_VECTORS
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.scoring import score, target_of, verdict_anew
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Completion
+from melbo_app.limits import MOST_RADII, check_count, check_texts
 
 if TYPE_CHECKING:
     from melbo_app.engine.encoding import EncodedPrompts
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 128
 """Rows in one generate call, memory allowing; more are done in several, so that the first texts come soon."""
+TOKENS_A_CALL = 16_384
+"""The most tokens of them together on a CPU: a block of the model reads them in half a second, and between two blocks
+the work can be stopped."""
+LOOKED_UP_SECONDS = 0.5
+"""Between two words on how many texts were looked up."""
+NOTHING = "Stopped before the first token: nothing was kept."
 
 
 @dataclass(frozen=True)
@@ -77,8 +85,10 @@ def variants(
     norms. With ``both_signs`` each of them is followed by itself at -R.
 
     Raises:
-        InputError: an R that is not finite or absurdly large, or a vector that the bank does not have.
+        InputError: an R that is not finite or absurdly large, a vector that the bank does not have, or too many.
     """
+    check_count("R", len(radii or ()), MOST_RADII)
+    check_count("vectors", len(vectors), MOST_VECTORS)
     for radius in radii or ():
         _check_radius(radius)
     if bank is None and (vectors or random_control):
@@ -126,19 +136,31 @@ def complete(
     Texts are looked up without waiting for anybody. New ones are made, and read back, through ``batching``.
 
     Raises:
-        InputError: prompts that cannot go in, or completions too long for the model.
-        Stopped: a stop came before the first token.
+        InputError: prompts that cannot go in, too many texts, or completions too long for the model.
+        Stopped: a stop came before the first token of a steered text, if there are to be any.
     """
     from melbo_app.engine.encoding import encode
     from melbo_app.engine.memory import rows_at_once
     from melbo_app.engine.trace import Trace
 
     source, target = bank.record.source if bank else None, target_of(len(lm.blocks), bank)
-    whole = encode(lm, prompts)
+    check_texts(len(prompts), len(rows))
+    total = decoding.max_new_tokens
+    try:
+        whole = encode(lm, prompts, stop)
+    except Stopped:
+        raise Stopped(NOTHING) from None
     longest = whole.input_ids.shape[1] + decoding.max_new_tokens
     drafts = [[_draft(lm, bank, variant, whole, index, decoding) for index in range(len(prompts))] for variant in rows]
-    for row in drafts:
+    told_at = time.monotonic()
+    for number, row in enumerate(drafts):
         for index, draft in enumerate(row):
+            if time.monotonic() - told_at > LOOKED_UP_SECONDS:
+                told_at = time.monotonic()
+                if stop():
+                    raise Stopped(NOTHING)
+                looked_up = f"looked up {number * len(prompts) + index:,} of {len(drafts) * len(prompts):,} texts"
+                yield SteeringProgress(_flat(drafts), 0, total, looked_up)
             found = find(draft)
             if found is not None and _usable(found, target):
                 row[index] = found.model_copy(
@@ -158,12 +180,13 @@ def complete(
         for entry in _flat(drafts)
         if entry.vector is None and entry.scores is not None
     }
-    total = decoding.max_new_tokens
     size = min(MOST_ROWS, rows_at_once(lm, longest, batching.memory_gb))
+    if lm.device.type == "cpu":
+        size = min(size, max(1, TOKENS_A_CALL // longest))
     parts = [missing[start : start + size] for start in range(0, len(missing), size)]
     for part_number, part in enumerate(parts):
         wanted = sorted({index for _, index in part})
-        encoded = encode(lm, [prompts[index] for index in wanted])
+        encoded = whole.take(wanted) if len(wanted) == len(prompts) else encode(lm, [prompts[at] for at in wanted])
         thetas = np.stack([_theta(lm, bank, rows[number], decoding.seed) for number, _ in part])
         of = [wanted.index(index) for _, index in part]
         trace = Trace(target)
@@ -196,8 +219,9 @@ def complete(
         if stop():
             break
     completions = list(_flat(drafts))
-    if not any(entry.tokens for entry in completions):
-        raise Stopped("Stopped before the first token: nothing was kept.")
+    asked_for = [entry for entry in completions if entry.vector is not None] or completions
+    if not any(entry.tokens for entry in asked_for):
+        raise Stopped(NOTHING)
     # looked at, not asked: who presses Stop after the last token has lost nothing
     finished = all(entry.finished or entry.tokens == decoding.max_new_tokens for entry in completions)
     return [entry for entry in completions if entry.tokens], finished

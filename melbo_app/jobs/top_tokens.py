@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from melbo_app.engine.stopping import Stop
 from melbo_app.library.bank import Bank
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
@@ -22,17 +23,23 @@ class VectorTokens:
 
 
 def vector_tokens(
-    piece: "ModelSlice", bank: Bank, vectors: Sequence[int], count: int, radius: float | None = None
+    piece: "ModelSlice",
+    bank: Bank,
+    vectors: Sequence[int],
+    count: int,
+    radius: float | None = None,
+    stop: Stop = lambda: False,
 ) -> Generator[int, None, list[VectorTokens]]:
     """The top tokens of a bank's vectors, all with the norm ``radius`` (below 0 they point the other way) or each with
-    the one that it has in the bank. Yields the number of vectors done."""
+    the one that it has in the bank. Yields the number of vectors done.
+    Raises Stopped where ``stop()`` became true."""
     from melbo_app.engine.encoding import token_text
     from melbo_app.engine.top_tokens import top_tokens
 
     rows = bank.vectors[list(vectors)]
     if radius is not None:
         rows = (radius * rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    found = yield from top_tokens(piece, rows, count)
+    found = yield from top_tokens(piece, rows, count, stop=stop)
     return [
         VectorTokens(
             vector,

@@ -4,7 +4,7 @@ import json
 import platform
 import shlex
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from melbo_app import __version__
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.stopping import Stop, deaf
 from melbo_app.engine.template_choice import DATE, TemplateChoice
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError, Stopped
@@ -90,7 +91,7 @@ def train_bank(
     config: TrainingConfig,
     name: str,
     memory_gb: float | None,
-    stop: Callable[[], bool],
+    stop: Stop,
     checkpoint: Checkpointing | None = None,
     piece: "ModelSlice | None" = None,
 ) -> Generator[TrainingProgress, None, Bank]:
@@ -107,10 +108,12 @@ def train_bank(
     from melbo_app.engine.chat_template import pinned
     from melbo_app.engine.effect import effects
     from melbo_app.engine.encoding import encode
-    from melbo_app.engine.memory import give_back
+    from melbo_app.engine.memory import give_back, refuse_prompts
     from melbo_app.engine.slice import ModelSlice
-    from melbo_app.engine.training import memory_note, train, vectors_at_once, with_saturation
+    from melbo_app.engine.training import batch_size, memory_note, train, with_saturation
 
+    # a training that goes on has vectors to keep: it is stopped where they are there again
+    preparing = deaf(stop) if checkpoint is not None and checkpoint.is_there else stop
     # the day is kept with each prompt whose template writes it: the same command gives the same prompts tomorrow
     prompts, against_, held_out = (
         tuple(pinned(lm, one, date.today()) for one in some) for some in (prompts, config.against, config.held_out)
@@ -119,21 +122,23 @@ def train_bank(
     total = config.total_steps * (config.vectors if config.method == "sequential" else 1)
     yield TrainingProgress("running the model once", 0, total, None)
     if piece is None:
-        piece = ModelSlice(lm, encode(lm, prompts), config.source, config.target)
+        encoded = encode(lm, prompts, preparing)
+        refuse_prompts(lm, encoded, memory_gb)
+        piece = ModelSlice(lm, encoded, config.source, config.target, preparing)
     TokenScope.parse(config.scope).mask(piece.encoded, piece.sinks)
     against = None
     if config.against:
         try:
-            against = ModelSlice(lm, encode(lm, config.against), config.source, config.target)
+            against = ModelSlice(lm, encode(lm, config.against, preparing), config.source, config.target, preparing)
             TokenScope.parse(config.scope).mask(against.encoded, against.sinks)
         except InputError as error:  # which of the two sides it is must be said
             raise InputError("against", f"{error.field}: {error.problem}", error.remedy) from error
-    others = _held_out(lm, config)
-    batch = min(vectors_at_once(each, memory_gb) for each in (piece, others) if each is not None)
+    others = _held_out(lm, config, preparing)
+    batch = min(batch_size(each, memory_gb) for each in (piece, others) if each is not None)
     told = [memory_note(piece, config, memory_gb), *([USUAL_NORM_NOTE] if piece.norm_is_usual else [])]
     yield TrainingProgress("running the model once", 0, total, None, note=" ".join(told))
     begun = None if checkpoint is None else checkpoint.begin(training_identity(lm, prompts, config))
-    config = with_saturation(piece, config)
+    config = with_saturation(piece, config, preparing)
     again = command(spec, prompts, config, name)
     result = yield from train(piece, config, stop, memory_gb, against, checkpoint, begun)
     if not len(result.vectors):
@@ -274,7 +279,7 @@ def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: 
     return shlex.join(words)
 
 
-def _held_out(lm: "LanguageModel", config: TrainingConfig) -> "ModelSlice | None":
+def _held_out(lm: "LanguageModel", config: TrainingConfig, stop: Stop) -> "ModelSlice | None":
     """The same blocks on the prompts that are not trained on. Raises InputError where they cannot be read."""
     from melbo_app.engine.encoding import encode
     from melbo_app.engine.slice import ModelSlice
@@ -282,14 +287,14 @@ def _held_out(lm: "LanguageModel", config: TrainingConfig) -> "ModelSlice | None
     if not config.held_out:
         return None
     try:
-        others = ModelSlice(lm, encode(lm, config.held_out), config.source, config.target)
+        others = ModelSlice(lm, encode(lm, config.held_out, stop), config.source, config.target, stop)
         others.mask(TokenScope.parse(config.scope))
     except InputError as error:
         raise InputError("held-out prompts", f"{error.field}: {error.problem}", error.remedy) from error
     return others
 
 
-def _a_moment_after(stop: Callable[[], bool]) -> Callable[[], bool]:
+def _a_moment_after(stop: Stop) -> Stop:
     """The same stop, but for a moment in which what was begun may end; the moment begins when it is first asked for."""
     pressed: list[float] = []
 

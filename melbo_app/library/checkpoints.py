@@ -52,6 +52,10 @@ class Checkpoints:
             raise InputError("checkpoint", f"“{path.name}” is damaged", "The job starts anew")
         return arrays, record
 
+    def has(self, job: int) -> bool:
+        """Whether there is one for this job, damaged or not."""
+        return self._path(job).exists()
+
     def remove(self, job: int) -> None:
         """The job came to its end."""
         with contextlib.suppress(OSError):  # what stays is removed at the next start

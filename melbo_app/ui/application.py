@@ -14,6 +14,7 @@ from melbo_app.ui.components.plotly_view import PLOTLY_ROUTE, plotly_script
 from melbo_app.ui.components.status_tracker import tracker_script
 from melbo_app.ui.sessions import CAPACITY
 from melbo_app.ui.theme import SHORTCUTS, STYLES, theme
+from melbo_app.ui.unknown_arguments import HANDLERS
 
 LARGEST_UPLOAD = "1gb"
 LOOKS = 0.01  # seconds between two looks for new events; Gradio's own 0.001 takes a tenth of a core, with nobody there
@@ -44,7 +45,7 @@ def application(page: gr.Blocks, guards: Sequence[Middleware] = (), *, mcp: bool
         app,
         page,
         path="/",
-        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
+        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None, "exception_handlers": HANDLERS},
         theme=theme(),
         css_paths=STYLES,
         js=SHORTCUTS.read_text("utf-8"),

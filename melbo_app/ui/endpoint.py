@@ -4,17 +4,23 @@ import functools
 import inspect
 import json
 from collections.abc import Callable
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import gradio as gr
 from gradio.components.api_component import Api
 from gradio.context import LocalContext
 from gradio.utils import get_function_description
-from pydantic import ValidationError, validate_call
-from pydantic_core import to_jsonable_python
+from pydantic import Strict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, to_jsonable_python
 
 from melbo_app.errors import InputError
+from melbo_app.limits import shown
 from melbo_app.ui.guard import readable
+from melbo_app.ui.verbs.ranges import check_arguments
+
+_EXACT = (bool, int, float, str)
+"""Nothing else is taken for one of these: no text for a number, no fraction for a whole one, no truth value."""
 
 
 def publish(fn: Callable[..., Any], *, queue: str, at_once: int) -> None:
@@ -35,17 +41,16 @@ def publish(fn: Callable[..., Any], *, queue: str, at_once: int) -> None:
 
 
 def _guarded(fn: Callable[..., Any]) -> Callable[..., Any]:
-    signature, checked = inspect.signature(fn), validate_call(fn)
+    signature = inspect.signature(fn, eval_str=True)
+    readers = {name: TypeAdapter(_exact(one.annotation)) for name, one in signature.parameters.items()}
 
     @functools.wraps(fn)
     def endpoint(*values: Any) -> Any:
         with readable(_plain_error):
-            try:
-                answer = checked(**signature.bind(*values).arguments)
-            except ValidationError as error:
-                if error.title != fn.__qualname__:  # not what was sent: a fault of ours
-                    raise
-                raise _refusal(error) from None
+            sent = signature.bind(*values).arguments
+            arguments = {name: _read(name, readers[name], value) for name, value in sent.items()}
+            check_arguments(fn.__name__, arguments)
+            answer = fn(**arguments)
         if isinstance(answer, gr.FileData):
             return answer
         return _for_reader(to_jsonable_python(answer, inf_nan_mode="null"))
@@ -53,15 +58,45 @@ def _guarded(fn: Callable[..., Any]) -> Callable[..., Any]:
     return endpoint
 
 
+def _exact(annotation: Any) -> Any:
+    """The same type, of which nothing else is made to be one."""
+    if annotation in _EXACT:
+        return Annotated[annotation, Strict()]
+    parts = tuple(map(_exact, get_args(annotation)))
+    if get_origin(annotation) in (Union, UnionType):
+        return Union[parts]  # noqa: UP007  made of a tuple
+    return list[parts[0]] if get_origin(annotation) is list else annotation  # type: ignore[valid-type]
+
+
+def _read(name: str, reader: TypeAdapter[Any], value: Any) -> Any:
+    try:
+        return reader.validate_python(value)
+    except ValidationError as error:
+        raise _refusal(name, error.errors()) from None
+
+
+def _refusal(name: str, errors: list[ErrorDetails]) -> InputError:
+    first, kinds = errors[0], {one["type"] for one in errors}
+    field = name + "".join(f"[{key}]" for key in first["loc"] if isinstance(key, int))
+    value = shown(first["input"])
+    if len(kinds) > 1 and "string_type" in kinds:
+        return InputError(field, f"{value} is neither a text nor a truth value", "Give a text, true or false")
+    for kind, problem, remedy in (
+        ("int", f"{value} is not a whole number", "Give one without quotes, such as 2"),
+        ("float", f"{value} is not a number", "Give one without quotes, such as 2.5"),
+        ("bool", f"{value} is not a truth value", "Give true or false, without quotes"),
+        ("string", f"{value} is not a text", "Give one in quotes"),
+        ("list", f"{value} is not a list", "Give one in square brackets"),
+        ("literal", f"{value} is not known", f"Choose {first.get('ctx', {}).get('expected', '').replace(chr(39), '')}"),
+    ):
+        if first["type"].startswith(kind):
+            return InputError(field, problem, remedy)
+    return InputError(field, f"{value} is not an uploaded file", "Upload one, and give what came back for it")
+
+
 def _plain_error(text: str) -> gr.Error:
     """The text as it is: a program reads it."""
     return gr.Error(text, print_exception=False)
-
-
-def _refusal(error: ValidationError) -> InputError:
-    first = error.errors()[0]
-    name, *place = first["loc"]
-    return InputError(f"{name}{''.join(f'[{key}]' for key in place)}", first["msg"][:1].lower() + first["msg"][1:])
 
 
 def _for_reader(answer: Any) -> Any:

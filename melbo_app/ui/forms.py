@@ -9,6 +9,7 @@ import gradio as gr
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
+from melbo_app.limits import MOST_PROMPTS, check_count, check_texts_together
 
 SEPARATOR = "\n---\n"
 ON, OFF = "on", "off"
@@ -45,7 +46,9 @@ def template_field(template: bool | str) -> str:
 
 def prompts_from(text: str | None, system: str | None, template: bool | str | None) -> list[Prompt]:
     """The prompts of the prompt field, which a line of three dashes separates."""
+    check_texts_together("prompt", [text])
     parts = [part.strip("\n") for part in _LINE.split(text or "")]
+    check_count("prompts", len(parts), MOST_PROMPTS)
     if not any(part.strip() for part in parts):
         raise InputError("prompt", "it is empty", "Write what the model should answer")
     if any(not part.strip() for part in parts):

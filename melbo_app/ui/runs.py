@@ -13,6 +13,7 @@ from melbo_app.errors import InputError, MelboError
 from melbo_app.ui.components.progress_bar import resting, working
 from melbo_app.ui.forms import Returning
 from melbo_app.ui.guard import bind
+from melbo_app.ui.leaving import leaving
 from melbo_app.ui.present import sentence
 
 FRAME = 0.15  # seconds between two looks at work; more would be sent than read
@@ -40,18 +41,34 @@ class Followed(Protocol):
     def stop(self) -> None: ...
 
 
+class Run(threading.Event):
+    """Set when the work is to stop: by its button, by the next press, or because nobody looks at it any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = leaving()
+
+    @property
+    def pressed(self) -> bool:
+        """Whether it was told to stop; who only left wants no job of the server stopped."""
+        return super().is_set()
+
+    def is_set(self) -> bool:
+        return self.pressed or self._left()
+
+
 class Runs:
     """One kind of work; a browser tab has at most one of it under way."""
 
     def __init__(self) -> None:
-        self._stops: dict[str, threading.Event] = {}
+        self._stops: dict[str, Run] = {}
 
     @contextmanager
-    def start(self, request: gr.Request) -> Iterator[threading.Event]:
+    def start(self, request: gr.Request) -> Iterator[Run]:
         """The event that stops the work inside; an earlier run of the same browser tab is told to stop."""
         tab = request.session_hash or ""
         self.stop(request)
-        stop = self._stops[tab] = threading.Event()
+        stop = self._stops[tab] = Run()
         try:
             yield stop
         finally:
@@ -63,8 +80,8 @@ class Runs:
         """Look at a job until it ends: the progress bar's value, and how far the job is (None: it has not said yet).
 
         The job goes on when the page is left. Stop ends it, and so does the tab's next run where the job is its
-        ``own``. The ``result`` is whether the end was reached; else a later run took its place, and nothing more is to
-        be shown. Raises MelboError where the job failed.
+        ``own``. The ``result`` is whether the end was reached; else a later run took its place or nobody looks any
+        more, and nothing more is to be shown. Raises MelboError where the job failed.
         """
         looks = self._look(request, job, own)
         return Returning(looks)
@@ -76,11 +93,11 @@ class Runs:
             stopping = False
             while not job.wait(FRAME):
                 replaced = self.replaced(request, stop)
-                if stop.is_set() and not stopping and (own or not replaced):
+                if stop.pressed and not stopping and (own or not replaced):
                     _stop(job, stop)
-                if replaced:
+                if replaced or (stop.is_set() and not stop.pressed):
                     return False
-                if stop.is_set() and not stopping:
+                if stop.pressed and not stopping:
                     stopping = True
                     yield working("Stopping"), None
                 step: Any = job.progress
@@ -91,7 +108,7 @@ class Runs:
             raise MelboError(job.error)
         return True
 
-    def replaced(self, request: gr.Request, stop: threading.Event) -> bool:
+    def replaced(self, request: gr.Request, stop: Run) -> bool:
         """Whether a later run of this browser tab took the place of the one that ``stop`` belongs to."""
         return self._stops.get(request.session_hash or "") is not stop
 

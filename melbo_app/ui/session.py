@@ -15,6 +15,7 @@ from melbo_app.ui.components.vector_cards import vector_cards
 from melbo_app.ui.effect_table import effect_lines
 from melbo_app.ui.forms import OFF, ON, chosen, prompt_text, prompts_from, template_field, whole
 from melbo_app.ui.guard import bind
+from melbo_app.ui.leaving import leaving
 from melbo_app.ui.present import bank_choices, provenance, sentence, vector_name
 from melbo_app.workbench import Workbench
 
@@ -195,7 +196,8 @@ class Session:
         try:
             between = (source, target) if scope == "content" and None not in (source, target) else (None, None)
             layers = [None if layer is None else whole("layer", layer) for layer in between]
-            found = self._workbench.tokens(prompts_from(text, system, template), scope, *layers)
+            prompts = prompts_from(text, system, template)
+            found = self._workbench.tokens(prompts, scope, *layers, stop=leaving())
         except MelboError as error:
             return {"message": sentence(str(error))}
         return strip(found, scope)

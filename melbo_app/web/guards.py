@@ -12,6 +12,7 @@ from melbo_app.web.access_token import AccessToken, new_token
 from melbo_app.web.allowed_hosts import AllowedHosts
 from melbo_app.web.below_prefix import BelowPrefix
 from melbo_app.web.bodies import Bodies
+from melbo_app.web.presence import Presence
 from melbo_app.web.proxies import Proxies
 from melbo_app.web.security_headers import SecurityHeaders
 
@@ -67,6 +68,7 @@ def guards(settings: Settings, port: int, token: str | None, own: str = "") -> l
         Middleware(BelowPrefix, settings.root_path),
         *([Middleware(AccessToken, token, port, embedded)] if token else []),
         Middleware(Bodies, Uploads(settings.uploads)),
+        Middleware(Presence, "/gradio_api/mcp"),
         Middleware(CORSMiddleware, allow_origins=()),  # where the outer app has one, Gradio adds no headers of its own
     ]
 

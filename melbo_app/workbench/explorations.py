@@ -106,7 +106,7 @@ class _Stages:
         return self.lm.name, self.lm.weights_hash, str(self.lm.dtype).removeprefix("torch.")
 
     def suggestion(self, prompts: Sequence[Prompt], source: int | None, target: int | None) -> TrainingSuggestion:
-        return self.bench.suggestion(prompts, source, target)
+        return self.bench.suggestion(prompts, source, target, stop=self.stop)
 
     def known_radius(self, config: TrainingConfig, how: str) -> ChosenRadius | None:
         asked = PromptRecord.of(self.prompt)
@@ -163,7 +163,7 @@ class _Stages:
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         bench = self.bench
         with bench._compute.hold():
-            return embed(texts, bench._embed(), bench._embeddings)
+            return embed(texts, bench._embed(), bench._embeddings, bench._compute.giving_way(self.stop))
 
     def elsewhere(
         self, bank: Bank, vectors: Sequence[int], radius: float, baseline: str, count: int, decoding: Decoding
@@ -184,7 +184,7 @@ class _Stages:
 
     def likeness(self, bank: Bank) -> np.ndarray:
         scope = bank.record.scope or "content"
-        return self.bench.similarity(bank.record.name, [self.prompt], scope).delta
+        return self.bench.similarity(bank.record.name, [self.prompt], scope, stop=self.stop).delta
 
     def judged(self, completions: Sequence[Completion]) -> dict[int, str]:
         said = self.bench.judgements(completions)

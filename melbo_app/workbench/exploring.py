@@ -13,8 +13,10 @@ from melbo_app.jobs.curve_making import CurveMaking
 from melbo_app.jobs.diversity_curve import CurveProgress, check_grid, default_radii, diversity_curve
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.request import CurveRequest
+from melbo_app.jobs.training import default_scope
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.curves import KeptCurve
+from melbo_app.limits import check_prompts, check_texts
 from melbo_app.workbench.banks import Shelf
 from melbo_app.workbench.base import HERE, Stop
 
@@ -60,11 +62,11 @@ class Exploring(Shelf):
         loaded = None if bank is None else self._bank_for(lm, bank)
         if loaded is not None:
             record = loaded.record
-            suggested = self.suggestion(prompts, record.source, record.target)
+            suggested = self.suggestion(prompts, record.source, record.target, stop=stop)
             count = min(vectors, len(loaded.vectors))
         else:
             layers = (None, None) if training is None else (training.source, training.target)
-            suggested, count = self.suggestion(prompts, *layers), vectors
+            suggested, count = self.suggestion(prompts, *layers, stop=stop), vectors
         config = TrainingConfig(
             suggested.source, suggested.target, suggested.radius, steps=CURVE_STEPS, scope=suggested.scope
         )
@@ -118,9 +120,11 @@ class Exploring(Shelf):
         lm = self._model.get()
         if bank is not None:
             self._bank_for(lm, bank)
-        found = self.suggestion(prompts, source, target)
-        training = TrainingConfig(
-            found.source, found.target, found.radius, vectors, steps=CURVE_STEPS, scope=scope or found.scope
+        check_prompts(prompts)
+        check_texts(len(prompts), 2 * vectors * len(radii) * seeds)
+        source, target = self.layers(source, target)
+        training = TrainingConfig(  # its R does not count
+            source, target, 1.0, vectors, steps=CURVE_STEPS, scope=scope or default_scope(prompts)
         )
         request = CurveRequest(
             prompts=tuple(prompts),

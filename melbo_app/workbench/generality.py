@@ -57,7 +57,7 @@ class Generalising(Shelf):
 
         def places(texts: Sequence[str]) -> Any:
             with self._compute.hold():
-                return embed(texts, self._embed(), self._embeddings)
+                return embed(texts, self._embed(), self._embeddings, self._compute.giving_way(stop))
 
         def keep(made_by: Bank, completions: Sequence[Completion]) -> None:
             settings = {

@@ -11,6 +11,7 @@ from melbo_app.library.inspection import Finding, inspect
 from melbo_app.library.labels import Label, LabelVersion
 from melbo_app.library.pruning import Pruned, prune
 from melbo_app.library.search import Found, search
+from melbo_app.limits import LARGEST, MOST_NAME, check_range, check_text
 from melbo_app.workbench.banks import Shelf
 
 
@@ -56,6 +57,8 @@ class Keeping(Shelf):
         self, text: str = "", *, tag: str | None = None, rating: int | None = None, limit: int | None = None
     ) -> list[Label]:
         """The labels with ``text`` in them, this tag and at least this rating; without these, all of them."""
+        check_text("text", text, MOST_NAME)
+        check_text("tag", tag or "", MOST_NAME)
         return self._labels.search(text, tag=tag, rating=rating, limit=limit)
 
     def tags(self) -> list[str]:
@@ -70,6 +73,7 @@ class Keeping(Shelf):
         """Banks, labels and completions with ``text`` in them, at most ``limit`` of each."""
         if not text.strip():
             raise InputError("text", "it is empty", "Write what to search for")
+        check_text("text", text, MOST_NAME)
         return search(text.strip(), self._banks, self._catalogue, self._labels, self._completions, limit)
 
     def check_library(self) -> list[Finding]:
@@ -82,8 +86,7 @@ class Keeping(Shelf):
 
     def prune_library(self, limit: int, *, dry_run: bool = False) -> Pruned:
         """Remove what can be made again until the cache takes at most ``limit`` bytes."""
-        if limit < 0:
-            raise InputError("limit", f"{limit} is no size", "Choose 0 or more bytes")
+        check_range("limit", limit, 0, LARGEST)
         return prune(self.settings.cache_dir, self._database, limit, self.settings.model, dry_run=dry_run)
 
     def export_bundle(self, out: Path, banks: Sequence[str] | None = None, *, overwrite: bool = False) -> Bundled:

@@ -35,7 +35,8 @@ class Layers(Shelf):
         """
         lm = self._model.get()
         pair = layers(len(lm.blocks), source, target)
-        work = calibrate_pair(lm, prompts, *pair, scope or default_scope(prompts), self._model.memory_gb, stop)
+        asked = self._compute.giving_way(stop)
+        work = calibrate_pair(lm, prompts, *pair, scope or default_scope(prompts), self._model.memory_gb, asked)
         return (yield from self._compute.steps(work))
 
     def atlas(

@@ -111,24 +111,44 @@ class Models(Base):
         projection.warm_up()
 
     def tokens(
-        self, prompts: Sequence[Prompt], scope: str, source: int | None = None, target: int | None = None
+        self,
+        prompts: Sequence[Prompt],
+        scope: str,
+        source: int | None = None,
+        target: int | None = None,
+        *,
+        stop: Stop = lambda: False,
     ) -> list[PromptTokens]:
         """The exact tokens that go in, and which count. The layers matter for the scope ``content`` only."""
-        return self._reader.tokens(self._model.get(), prompts, TokenScope.parse(scope), source, target)
+        return self._reader.tokens(self._model.get(), prompts, TokenScope.parse(scope), source, target, stop)
 
-    def median_norm(self, prompts: Sequence[Prompt], source: int) -> float:
+    def median_norm(self, prompts: Sequence[Prompt], source: int, *, stop: Stop = lambda: False) -> float:
         """Median residual norm at the output of block ``source``, without sinks and padding: the unit of relative R."""
-        return self._reader.piece(self._model.get(), prompts, source).median_norm
+        return self._reader.piece(self._model.get(), prompts, source, stop=stop).median_norm
+
+    def layers(self, source: int | None = None, target: int | None = None) -> tuple[int, int]:
+        """Source and target layer for the loaded model; one that is given stays. Raises InputError for one that it does
+        not have."""
+        lm = self._model.get()
+        source, target = layers(len(lm.blocks), source, target)
+        lm.block("source layer", source)
+        lm.block("target layer", target)
+        return source, target
 
     def suggestion(
-        self, prompts: Sequence[Prompt] = (), source: int | None = None, target: int | None = None
+        self,
+        prompts: Sequence[Prompt] = (),
+        source: int | None = None,
+        target: int | None = None,
+        *,
+        stop: Stop = lambda: False,
     ) -> TrainingSuggestion:
         """Settings that give a sensible result for these prompts with the loaded model, and with these layers where
-        they are given."""
+        they are given. Raises Stopped."""
         lm = self._model.get()
         prompts = list(prompts) or [Prompt(EXAMPLE.user, template=lm.usual_template)]
         source, target = layers(len(lm.blocks), source, target)
-        norm = self.median_norm(prompts, source)
+        norm = self.median_norm(prompts, source, stop=stop)
         radius = float(f"{RELATIVE_RADIUS * norm:.2g}")
         return TrainingSuggestion(source, target, default_scope(prompts), radius, radius / norm, norm)
 

@@ -51,7 +51,7 @@ class Searching(Shelf):
             Stopped: a stop came before the first setting was judged.
         """
         lm = self._model.get()
-        median_norm = self.median_norm(prompts, config.source)
+        median_norm = self.median_norm(prompts, config.source, stop=stop)
         asked = Search(
             model=lm.name,
             model_hash=lm.weights_hash,
@@ -116,19 +116,20 @@ class Searching(Shelf):
         state = self._model.state()
         return self._searches.nearest(state.weights_hash, source, target, scope) if state.weights_hash else None
 
-    def _unit(self, prompts: Sequence[Prompt], config: TrainingConfig) -> float:
+    def _unit(self, prompts: Sequence[Prompt], config: TrainingConfig, stop: Stop) -> float:
         """The unit of R of a search, in median norms."""
         from melbo_app.engine.effect import radius_of_change
 
-        piece = self._reader.piece(self._model.get(), prompts, config.source, config.target)
+        piece = self._reader.piece(self._model.get(), prompts, config.source, config.target, stop)
         with self._compute.hold():
-            return radius_of_change(piece, TokenScope.parse(config.scope), CHANGE)
+            asked = self._compute.giving_way(stop)
+            return radius_of_change(piece, TokenScope.parse(config.scope), CHANGE, stop=asked)
 
     def _looks(self, lm: "LanguageModel", prompts: Sequence[Prompt], config: TrainingConfig, stop: Stop) -> Looks:
         """Looks at settings between the layers of ``config``; what is made is kept beside the parts of curves."""
-        piece = self._reader.piece(lm, prompts, config.source, config.target)
+        piece = self._reader.piece(lm, prompts, config.source, config.target, stop)
         making = CurveMaking(
             lm, self._model.spec, prompts, config, piece.median_norm, None, False, LOOK_DECODING, self._parts,
             self._completions, self._embed(), self._embeddings, self._batching, stop, piece,
         )  # fmt: skip
-        return Looks(making, lambda: self._unit(prompts, config))
+        return Looks(making, lambda: self._unit(prompts, config, stop))

@@ -23,6 +23,7 @@ from melbo_app.library.bank import Bank, EffectRecord
 from melbo_app.library.comparison_settings import ComparisonKind
 from melbo_app.library.completions import Comparison, ComparisonSummary, Completion
 from melbo_app.library.file_names import check_file_name
+from melbo_app.limits import MOST_ITEMS, MOST_LISTED, MOST_NAME, check_range, check_text
 from melbo_app.workbench.banks import Shelf
 from melbo_app.workbench.base import EXAMPLE, Stop
 
@@ -52,7 +53,7 @@ class Steering(Shelf):
         """Complete each prompt without steering and under each vector at each R (None: each vector at the norm that it
         has in the bank), and keep the comparison.
 
-        Stopping keeps the texts as far as they are.
+        Stopping keeps the texts as far as they are; of a "part", which is one R of a sweep, nothing. Raises Stopped.
         """
         if not self._model.state().loaded:
             yield SteeringProgress((), 0, decoding.max_new_tokens, "loading the model")
@@ -61,10 +62,32 @@ class Steering(Shelf):
         rows = variants(loaded, vectors, radii, random_control=random_control, both_signs=both_signs)
         work = complete(lm, loaded, prompts, rows, decoding, self._completions.find, self._batching, stop)
         completions, finished = yield from work
+        if kind == "part" and not finished:
+            raise Stopped
+        return self.keep_texts(
+            completions, bank, prompts, vectors, radii, decoding, random_control=random_control, both_signs=both_signs,
+            kind=kind, finished=finished,
+        )  # fmt: skip
+
+    def keep_texts(
+        self,
+        completions: Sequence[Completion],
+        bank: str | None,
+        prompts: Sequence[Prompt],
+        vectors: Sequence[int],
+        radii: Sequence[float] | None,
+        decoding: Decoding,
+        *,
+        random_control: bool,
+        both_signs: bool,
+        kind: ComparisonKind,
+        finished: bool,
+    ) -> Comparison:
+        """Keep texts that were made as ``steer`` makes them, as one comparison."""
         settings: dict[str, Any] = {
             "kind": kind,
             "bank": bank,
-            "bank_hash": loaded.hash if loaded else None,
+            "bank_hash": self.bank(bank).hash if bank else None,
             "vectors": list(vectors),
             "radii": None if radii is None else list(radii),
             "random_control": random_control,
@@ -139,6 +162,8 @@ class Steering(Shelf):
         limit: int = 50,
     ) -> list[Completion]:
         """The newest completions with ``text`` in them or their prompt, of a bank, a vector or a verdict."""
+        check_text("text", text, MOST_NAME)
+        check_range("limit", limit, 1, MOST_LISTED)
         digest = None if bank is None else self.bank(bank).hash
         return self._completions.search(text, bank_hash=digest, vector=vector, verdict=verdict, limit=limit)
 
@@ -186,12 +211,20 @@ class Steering(Shelf):
             raise InputError("out", f"“{out}” is there already", "Choose another name, or allow overwriting") from error
         return out
 
-    def similarity(self, bank: str, prompts: Sequence[Prompt] | None = None, scope: str = "content") -> Similarity:
-        """Pairwise cosines of a bank's vectors, on these prompts or those it was trained on."""
+    def similarity(
+        self,
+        bank: str,
+        prompts: Sequence[Prompt] | None = None,
+        scope: str = "content",
+        *,
+        stop: Stop = lambda: False,
+    ) -> Similarity:
+        """Pairwise cosines of a bank's vectors, on these prompts or those it was trained on. Raises Stopped."""
         wanted, lm = TokenScope.parse(scope), self._model.get()
         loaded = self._bank_for(lm, bank)
-        piece = self._reader.piece(lm, prompts or _prompts_of(loaded, lm), loaded.record.source, loaded.record.target)
-        return self._compute.result(compare(piece, loaded, wanted))
+        asked, record = prompts or _prompts_of(loaded, lm), loaded.record
+        piece = self._reader.piece(lm, asked, record.source, record.target, stop)
+        return self._compute.result(compare(piece, loaded, wanted, self._compute.giving_way(stop)))
 
     def top_tokens(
         self,
@@ -200,17 +233,23 @@ class Steering(Shelf):
         prompts: Sequence[Prompt] | None = None,
         count: int = 10,
         radius: float | None = None,
+        *,
+        stop: Stop = lambda: False,
     ) -> list[VectorTokens]:
         """The next tokens that a bank's vectors (None: all) promote and suppress at the end of these prompts, or of
-        those it was trained on, with a signed R or (None) each at the norm that it has in the bank."""
+        those it was trained on, with a signed R or (None) each at the norm that it has in the bank. Raises Stopped."""
         if count < 1:
             raise InputError("count", f"{count} tokens cannot be shown", "Choose 1 or more")
+        check_range("count", count, 1, MOST_ITEMS)
         lm = self._model.get()
         loaded = self._bank_for(lm, bank)
         wanted = range(len(loaded.vectors)) if vectors is None else vectors
         variants(loaded, wanted, [] if radius is None else [radius])
-        piece = self._reader.piece(lm, prompts or _prompts_of(loaded, lm), loaded.record.source, len(lm.blocks) - 1)
-        return self._compute.result(vector_tokens(piece, loaded, wanted, count, radius))
+        asked = prompts or _prompts_of(loaded, lm)
+        piece = self._reader.piece(lm, asked, loaded.record.source, len(lm.blocks) - 1, stop)
+        return self._compute.result(
+            vector_tokens(piece, loaded, wanted, count, radius, self._compute.giving_way(stop))
+        )  # fmt: skip
 
     def sensitivity(
         self,
@@ -223,14 +262,15 @@ class Steering(Shelf):
         stop: Stop = lambda: False,
     ) -> Generator[TrainingProgress, None, list[LayerPair]]:
         """How strongly each target layer answers to each source layer below it. Stopping keeps the pairs done."""
-        work = sensitivity(self._model.get(), prompts, sources, targets, scope, count, self._model.memory_gb, stop)
+        lm, asked = self._model.get(), self._compute.giving_way(stop)
+        work = sensitivity(lm, prompts, sources, targets, scope, count, self._model.memory_gb, asked)
         return (yield from self._compute.steps(work, short=False))
 
     def _draw(self, comparison: Comparison, stop: Stop) -> Generator[MapProgress, None, Map | None]:
         bank_hash = comparison.settings.get("bank_hash")
         labels = self._labels.of_bank(bank_hash) if bank_hash else {}
         names = {vector: label.name for vector, label in labels.items()}
-        return (yield from self._compute.steps(draw(comparison, names, self._embed(), self._embeddings, stop)))
+        return (yield from draw(comparison, names, self._embed(), self._embeddings, self._compute, stop))
 
 
 def _prompts_of(bank: Bank, lm: "LanguageModel") -> list[Prompt]:

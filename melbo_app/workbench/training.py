@@ -1,7 +1,8 @@
 """Use cases of training, and of the jobs of the server."""
 
 from collections.abc import Generator, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
@@ -13,8 +14,11 @@ from melbo_app.jobs.training import train_bank
 from melbo_app.library.bank import Bank
 from melbo_app.library.banks import check_name
 from melbo_app.library.job_records import JobKind, JobRecord
+from melbo_app.limits import MOST_LISTED, check_range
 from melbo_app.workbench.banks import Shelf
 from melbo_app.workbench.base import HERE, Stop
+
+MeasuredRadius = float | Literal["suggested"] | None
 
 
 class Training(Shelf):
@@ -38,7 +42,8 @@ class Training(Shelf):
         if not self._model.state().loaded:
             yield TrainingProgress("loading the model", 0, 1, None)
         lm = self._model.get()
-        work = train_bank(lm, self._model.spec, prompts, config, name, self._model.memory_gb, stop, checkpoint)
+        asked = self._compute.giving_way(stop)
+        work = train_bank(lm, self._model.spec, prompts, config, name, self._model.memory_gb, asked, checkpoint)
         bank = yield from self._compute.steps(work, short=False)
         try:
             self._banks.save(bank)
@@ -55,12 +60,15 @@ class Training(Shelf):
         *,
         search_seconds: float | None = None,
         other_layers: bool = False,
+        measured_radius: MeasuredRadius = None,
         who: str = HERE,
     ) -> Job[TrainingProgress, Bank]:
-        """Train in the background, after the trainings that were asked for before.
+        """Train in the background, after the trainings that were asked for before. What takes time to find out is found
+        out there: what is wrong with it fails the job.
 
         With ``search_seconds``, R and the effect budget are looked for first, for as long; those of ``config`` do not
-        count, nor do its layers with ``other_layers``, where other ones serve better.
+        count, nor do its layers with ``other_layers``, where other ones serve better. With ``measured_radius`` R is
+        this multiple of the prompts' median norm, or what is suggested for them.
         """
         if not prompts or not all(prompt.user.strip() for prompt in prompts):
             raise InputError("prompt", "it is empty", "Write a text for the model to answer")
@@ -70,10 +78,22 @@ class Training(Shelf):
             name=check_name(name),
             search_seconds=search_seconds,
             other_layers=other_layers,
+            measured_radius=measured_radius,
             model=self._model.spec,
             model_hash=self._model.state().weights_hash,
         )
         return self._desk.start(asked, who)
+
+    def with_radius(
+        self, prompts: Sequence[Prompt], config: TrainingConfig, measured: MeasuredRadius, *, stop: Stop = lambda: False
+    ) -> Generator[TrainingProgress, None, TrainingConfig]:
+        """``config`` with an R that its prompts have to be read for; None: its own. Raises Stopped."""
+        if measured is None:
+            return config
+        yield TrainingProgress("measuring the median norm of the prompts", 0, config.total_steps, None)
+        found = self.suggestion(prompts, config.source, config.target, stop=stop)
+        radius = found.radius if measured == "suggested" else measured * found.median_norm
+        return replace(config, radius=radius)
 
     def training_job(self) -> Job[TrainingProgress, Bank] | None:
         """The training that runs, or the last one; None where there was none since the server started."""
@@ -100,6 +120,7 @@ class Training(Shelf):
 
     def jobs(self, limit: int = 100) -> list[JobRecord]:
         """The last jobs of everybody, newest first, as they are now."""
+        check_range("limit", limit, 1, MOST_LISTED)
         return self._desk.queue.records(limit)
 
     def job(self, id: int) -> JobRecord:

@@ -95,9 +95,9 @@ def test_a_number_that_json_cannot_hold_is_null(client):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("two",), "first: input should be a valid number, unable to parse string as a number."),
-        ((1, "two"), "others: input should be a valid list."),
-        ((1, [2, None]), "others[1]: input should be a valid number."),
+        (("two",), "first: “two” is not a number. Give one without quotes, such as 2.5."),
+        ((1, "two"), "others: “two” is not a list. Give one in square brackets."),
+        ((1, [2, None]), "others[1]: None is not a number. Give one without quotes, such as 2.5."),
     ],
 )
 def test_an_argument_of_the_wrong_type_is_named(client, arguments, sentence):

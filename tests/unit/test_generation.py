@@ -324,8 +324,9 @@ def test_a_model_without_a_context_limit_takes_any_number():
         ({"top_p": 0.0}, "top-p", "above 0, up to 1"),
         ({"top_p": 1.1}, "top-p", "above 0, up to 1"),
         ({"top_p": float("nan")}, "top-p", "above 0, up to 1"),
-        ({"seed": -1}, "seed", "whole number from 0"),
-        ({"seed": 2**63}, "seed", "whole number from 0"),
+        ({"seed": -1}, "seed", "Choose 0 to 9,223"),
+        ({"seed": 2**63}, "seed", "Choose 0 to 9,223"),
+        ({"max_new_tokens": 2**63}, "max new tokens", "9223372036854775808 is out of range. Choose 1 to 131,072"),
     ],
 )
 def test_decoding_that_makes_no_sense_is_refused(values, field, part):

@@ -281,7 +281,9 @@ def test_a_text_that_is_known_is_neither_made_again_nor_replaced_by_a_shorter_on
     known = steer(bench, [0], [6.0], TWO[:1]).completions
     generated.clear()
     asked = []
-    both = steer(bench, [0], [6.0], TWO, stop=lambda: asked.append(1) or len(asked) > BLOCKS)
+    both = steer(
+        bench, [0], [6.0], TWO, stop=lambda: asked.append(1) or len(asked) > BLOCKS + 1
+    )  # once between the prompts
     [(thetas, _, _)] = generated
     assert len(thetas) == 2  # the other prompt's baseline and vector
     texts = {(entry.vector, entry.prompt_index): (entry.text, entry.tokens) for entry in both.completions}

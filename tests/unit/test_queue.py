@@ -242,6 +242,7 @@ def test_a_wish_to_stop_is_kept_although_the_job_does_not_hear_it_yet(first, tmp
     monkeypatch.setattr(Workbench, "map", deaf)
     asked = MapRequest(bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=(3.0, 6.0), decoding=Decoding(4))
     drawing = first.start_job(asked)
+    wait_until(lambda: drawing.progress is not None and drawing.progress.stage == "starting")
     first.stop_job(drawing.id)
     kept = JobRecords(Database(tmp_path / "cache" / "melbo.sqlite")).get(drawing.id)
     gate.set()

@@ -12,6 +12,7 @@ from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import bind
+from melbo_app.ui.leaving import leaving
 from melbo_app.ui.present import day, token_name
 from melbo_app.ui.session import Session
 from melbo_app.workbench import Workbench
@@ -216,7 +217,7 @@ class LabelsTab:
             return note()
         at = min(max(0, int(vector or 0)), line.vectors - 1)
         try:
-            [found] = self._workbench.top_tokens(bank, [at], count=TOKENS)
+            [found] = self._workbench.top_tokens(bank, [at], count=TOKENS, stop=leaving())
         except MelboError:  # a bank of another model, or of the last block
             return note()
         kinds = (("More", found.promoted), ("Less", found.suppressed))

@@ -16,6 +16,7 @@ from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.forms import asked_by, bank_chosen, chosen, decoding_from, optional_layer, prompts_from, real, whole
 from melbo_app.ui.guard import bind
+from melbo_app.ui.leaving import leaving
 from melbo_app.ui.present import amount, first_line
 from melbo_app.ui.runs import Runs
 from melbo_app.ui.session import Session
@@ -83,7 +84,7 @@ class ManyRadii:
             )
         else:
             record = self._workbench.bank(bank_chosen(bank)).record
-            norm = record.median_norm or self._workbench.median_norm(prompts, record.source)
+            norm = record.median_norm or self._workbench.median_norm(prompts, record.source, stop=leaving())
             asked = SweepRequest(
                 bank=record.name,
                 prompts=tuple(prompts),

@@ -12,6 +12,7 @@ from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import bank_chosen, prompts_from
 from melbo_app.ui.guard import bind
+from melbo_app.ui.leaving import leaving
 from melbo_app.ui.present import sentence, vector_name
 from melbo_app.ui.session import Session
 from melbo_app.workbench import Workbench
@@ -62,7 +63,7 @@ class SimilarityTab:
     ) -> Iterator[tuple[Any, Any]]:
         name, prompts = bank_chosen(bank), prompts_from(text, system, template)
         yield gr.skip(), working("comparing")
-        found = self._workbench.similarity(name, prompts, scope)
+        found = self._workbench.similarity(name, prompts, scope, stop=leaving())
         yield (
             (name, found),
             resting(f"{len(found.order)} vectors of {name} on the prompt at the left, scope {found.scope}."),

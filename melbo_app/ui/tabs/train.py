@@ -17,6 +17,7 @@ from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.effect_table import effect_table
 from melbo_app.ui.forms import Returning, asked_by, bank_chosen, optional_real, prompts_from, real, whole
 from melbo_app.ui.guard import bind
+from melbo_app.ui.leaving import leaving
 from melbo_app.ui.method_form import VECTORS, MethodForm, steps_label
 from melbo_app.ui.present import amount, bank_choices, job_progress
 from melbo_app.ui.runs import Runs
@@ -124,7 +125,7 @@ class TrainTab:
         if not self._workbench.model_state().loaded:
             return [gr.skip()] * len(self.form_outputs)
         try:
-            found = self._workbench.suggestion(prompts)
+            found = self._workbench.suggestion(prompts, stop=leaving())
         except MelboError:  # the strip of tokens says what is wrong; the layers must be this model's all the same
             found = self._workbench.suggestion()
         return [
@@ -266,7 +267,8 @@ class TrainTab:
     def _measure(self, text: str, system: str, template: str, source: float | None, radius: float | None) -> list[Any]:
         if source is None or not self._workbench.model_state().loaded:
             return [gr.skip()] * 3
-        norm = self._workbench.median_norm(prompts_from(text, system, template), whole("source layer", source))
+        prompts = prompts_from(text, system, template)
+        norm = self._workbench.median_norm(prompts, whole("source layer", source), stop=leaving())
         return [norm, _norm_note(norm), self._to_relative(radius, norm)]
 
     def _to_relative(self, radius: float | None, norm: float | None) -> Any:

@@ -6,15 +6,19 @@ from melbo_app import results
 from melbo_app.defaults import Norms, chosen, own_prompts, prompts_from
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
-from melbo_app.errors import InputError, MelboError
+from melbo_app.errors import InputError, MelboError, Stopped
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.request import MapRequest, SweepRequest
 from melbo_app.ui.forms import Returning
+from melbo_app.ui.leaving import leaving
 from melbo_app.ui.verbs.training import WHO
 from melbo_app.workbench import Workbench
 
 SHARES = (0.5, 0.75, 1.0, 1.25, 1.5)
 """R of a sweep where none are given, as multiples of R as trained; of unequal norms, of their median."""
+
+LOOK_SECONDS = 0.2
+"""Between two looks whether who waits for a job is still there."""
 
 
 class SteeringVerbs:
@@ -58,7 +62,9 @@ class SteeringVerbs:
         """
         decoding = Decoding(max_new_tokens, temperature, top_p, seed)
         request = self._request(bank, prompts, vectors, radii, system, template)
-        work = self._workbench.steer(bank, *request, decoding, random_control=random_control, both_signs=both_signs)
+        work = self._workbench.steer(
+            bank, *request, decoding, random_control=random_control, both_signs=both_signs, stop=leaving()
+        )
         told = Returning(work)
         for _ in told:
             pass
@@ -133,7 +139,7 @@ class SteeringVerbs:
             matrix [V][V] (of the changes), theta [V][V] (of the vectors), order (alike ones together) and both means
         """
         asked = None if prompts is None else prompts_from(prompts, system, template, self._has_template())
-        return results.cosines(bank, self._workbench.similarity(bank, asked, scope))
+        return results.cosines(bank, self._workbench.similarity(bank, asked, scope, stop=leaving()))
 
     def map(
         self,
@@ -202,8 +208,12 @@ class SteeringVerbs:
 
 
 def awaited(job: Job[Any, Any]) -> Any:
-    """What a job made, when it is over; whoever leaves in between finds it among the jobs."""
-    job.wait()
+    """What a job made, when it is over. Who leaves in between stops it; what is finished is kept."""
+    left = leaving()
+    while not job.wait(LOOK_SECONDS):
+        if left():
+            job.stop()
+            raise Stopped
     if job.result is None:
         raise MelboError(job.error or f"{job.title} was stopped before there was anything to keep.")
     return job.result

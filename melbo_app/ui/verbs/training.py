@@ -92,7 +92,10 @@ class TrainingVerbs:
         config = wanted.fill(self._workbench, draft, asked, held_out or [])
         seconds = SEARCH_SECONDS if wanted.searches(draft) else None
         free = wanted.layers_free
-        job = self._workbench.start_training(asked, config, name, search_seconds=seconds, other_layers=free, who=WHO)
+        job = self._workbench.start_training(
+            asked, config, name, search_seconds=seconds, other_layers=free, measured_radius=wanted.measured(draft),
+            who=WHO,
+        )  # fmt: skip
         return listings.plain(job.record())
 
     def jobs(self, limit: int = 100) -> listings.JobLines:

@@ -1,0 +1,81 @@
+"""What the arguments of verbs may be, by their names: checked before anything is done with them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from melbo_app.engine.training_config import LEAST_RADIUS, LEAST_TEMPERATURE, MOST_RADIUS, MOST_VECTORS
+from melbo_app.errors import InputError
+from melbo_app.jobs.generality import LEAST_RANDOM, MOST_RANDOM
+from melbo_app.limits import (
+    LARGEST,
+    MOST_CHARACTERS,
+    MOST_ITEMS,
+    MOST_LAYER,
+    MOST_LISTED,
+    MOST_NAME,
+    MOST_NEW_TOKENS,
+    MOST_PROMPTS,
+    MOST_RADII,
+    MOST_STEPS,
+    check_count,
+    check_range,
+    check_text,
+    check_texts_together,
+)
+
+NUMBERS: dict[str, tuple[float, float]] = {
+    "id": (1, LARGEST),
+    "limit": (1, MOST_LISTED),
+    "max_new_tokens": (1, MOST_NEW_TOKENS),
+    "seed": (0, LARGEST),
+    "temperature": (0, 10),
+    "train.temperature": (LEAST_TEMPERATURE, MOST_RADIUS),
+    "top_p": (0, 1),
+    "vector": (0, MOST_VECTORS - 1),
+    "vectors": (0, MOST_VECTORS - 1),
+    "train.vectors": (1, MOST_VECTORS),
+    "random": (LEAST_RANDOM, MOST_RANDOM),
+    "radius": (-MOST_RADIUS, MOST_RADIUS),
+    "radii": (-MOST_RADIUS, MOST_RADIUS),
+    "train.radius": (LEAST_RADIUS, MOST_RADIUS),
+    "relative_radius": (0, MOST_RADIUS),
+    "source": (0, MOST_LAYER),
+    "target": (0, MOST_LAYER),
+    "position": (-MOST_ITEMS, MOST_ITEMS),
+    "steps": (1, MOST_STEPS),
+    "p": (0, 1000),
+    "q": (0, 1000),
+    "saturation": (0, MOST_RADIUS),
+    "orthogonality": (0, MOST_RADIUS),
+    "agreement": (0, MOST_RADIUS),
+    "rating": (0, 5),
+}
+"""From where to where a number goes, by the argument, or by verb and argument where that differs."""
+LONG = ("prompts", "against", "held_out", "system", "note")
+"""Texts that are not names."""
+COUNTS = {"prompts": MOST_PROMPTS, "against": MOST_PROMPTS, "held_out": MOST_PROMPTS, "groups": MOST_PROMPTS,
+          "radii": MOST_RADII, "vectors": MOST_VECTORS}  # fmt: skip
+"""How many entries a list has at most."""
+
+
+def check_arguments(verb: str, arguments: Mapping[str, Any]) -> None:
+    """Raises InputError for the first argument that is out of range or too long. Files are looked at elsewhere."""
+    for name, value in arguments.items():
+        _check(verb, name, name, value)
+
+
+def _check(verb: str, name: str, field: str, value: Any) -> None:
+    if isinstance(value, list):
+        check_count(field, len(value), COUNTS.get(name, MOST_ITEMS))
+        for place, entry in enumerate(value):
+            _check(verb, name, f"{field}[{place}]", entry)
+        check_texts_together(field, (entry for entry in value if isinstance(entry, str)))
+    elif isinstance(value, str):
+        check_text(field, value, MOST_CHARACTERS if name in LONG else MOST_NAME)
+        if any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise InputError(field, "it has a character that is none (half of a pair)", "Remove it")
+        if name not in LONG and "\0" in value:
+            raise InputError(field, "it has a character that no name can have (NUL)", "Remove it")
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        usual = (-LARGEST, LARGEST) if isinstance(value, int) else (-1.8e308, 1.8e308)
+        check_range(field, value, *NUMBERS.get(f"{verb}.{name}", NUMBERS.get(name, usual)))
