@@ -3,7 +3,7 @@
 FREE = {
     "active_jobs", "asked", "bank", "bank_labels", "banks", "catalogue", "check_bank_name", "comparison",
     "comparison_of", "comparisons", "completion", "exploration", "explorations", "export_labels", "export_map",
-    "generalities", "getting", "is_absent", "job", "jobs", "judge_address", "judge_standing", "judgements", "label",
+    "generalities", "getting", "is_absent", "job", "jobs", "judge_address", "judge_standing", "judgements", "label", "layers",
     "labels", "latest_atlas", "latest_completion", "latest_curve", "latest_search", "llama_command", "model_state",
     "models", "offered_models", "runaways", "sample_comparison", "search", "search_completions", "suggested_layers",
     "tags", "training_job", "unsaved_bank", "variants",
@@ -44,5 +44,7 @@ OPERATORS = {
 }  # fmt: skip
 """What the server and its commands do themselves. (The history of labels names people's accounts.)"""
 
-JOBS_DO_IT = {"atlas", "diversity_curve", "explore", "generality", "map", "train"}
+JOBS_DO_IT = {
+    "atlas", "diversity_curve", "explore", "generality", "keep_texts", "map", "train", "with_radius",
+}  # fmt: skip
 """What is asked for as a job."""
