@@ -14,6 +14,7 @@ from pydantic import ValidationError, validate_call
 from pydantic_core import to_jsonable_python
 
 from melbo_app.errors import InputError
+from melbo_app.ui.answers import plain_error
 from melbo_app.ui.guard import readable
 
 
@@ -39,7 +40,7 @@ def _guarded(fn: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(fn)
     def endpoint(*values: Any) -> Any:
-        with readable(_plain_error):
+        with readable(plain_error):
             try:
                 answer = checked(**signature.bind(*values).arguments)
             except ValidationError as error:
@@ -51,11 +52,6 @@ def _guarded(fn: Callable[..., Any]) -> Callable[..., Any]:
         return _for_reader(to_jsonable_python(answer, inf_nan_mode="null"))
 
     return endpoint
-
-
-def _plain_error(text: str) -> gr.Error:
-    """The text as it is: a program reads it."""
-    return gr.Error(text, print_exception=False)
 
 
 def _refusal(error: ValidationError) -> InputError:
