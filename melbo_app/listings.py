@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from melbo_app.jobs.loaded_model import CatalogueLine, ModelSummary
 from melbo_app.library.bank import Bank, BankSummary
+from melbo_app.library.damage import Listed
 from melbo_app.library.job_records import JobKind, JobRecord, JobState
 from melbo_app.library.labels import Label
 
@@ -103,7 +104,10 @@ class JobLine(TypedDict):
 
 
 class JobLines(TypedDict):
+    """``damaged`` names what cannot be read and was left out, a sentence each."""
+
     jobs: list[JobLine]
+    damaged: list[str]
 
 
 class LabelLine(TypedDict):
@@ -118,7 +122,10 @@ class LabelLine(TypedDict):
 
 
 class LabelLines(TypedDict):
+    """``damaged`` names what cannot be read and was left out, a sentence each."""
+
     labels: list[LabelLine]
+    damaged: list[str]
 
 
 def plain(record: BaseModel) -> Any:
@@ -150,11 +157,11 @@ def imported(bank: Bank) -> Imported:
     return {"name": record.name, "vectors": len(bank.vectors), "radius": record.radius, "note": record.note}
 
 
-def job_lines(jobs: Iterable[JobRecord]) -> JobLines:
+def job_lines(jobs: Listed[JobRecord]) -> JobLines:
     """Jobs, in their order."""
-    return {"jobs": [plain(entry) for entry in jobs]}
+    return {"jobs": [plain(entry) for entry in jobs], "damaged": [str(one) for one in jobs.damaged]}
 
 
-def label_lines(labels: Iterable[Label]) -> LabelLines:
+def label_lines(labels: Listed[Label]) -> LabelLines:
     """Labels, in their order."""
-    return {"labels": [plain(entry) for entry in labels]}
+    return {"labels": [plain(entry) for entry in labels], "damaged": [str(one) for one in labels.damaged]}

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from melbo_app.commands.options import Json, refuse_early_json, say_where
-from melbo_app.commands.output import show
+from melbo_app.commands.output import name_damaged, show
 from melbo_app.library.job_records import JobRecord
 from melbo_app.listings import job_lines, plain
 from melbo_app.settings import Settings
@@ -32,6 +32,7 @@ def list_jobs(
     """The last jobs, newest first."""
     workbench = Workbench(Settings())
     found = workbench.jobs(limit)
+    name_damaged(found.damaged)
     if not found:
         say_where(workbench)
     lines = [_line(record) for record in found] or ["There were no jobs yet: start the page, and train or draw a map."]

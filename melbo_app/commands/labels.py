@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from melbo_app.commands.options import BankArgument, Json, OverwriteOption, refuse_early_json, say_where
-from melbo_app.commands.output import show
+from melbo_app.commands.output import name_damaged, show
 from melbo_app.defaults import save_label
 from melbo_app.library.labels import Label, LabelVersion
 from melbo_app.listings import label_lines, plain
@@ -36,6 +36,7 @@ def list_labels(
     """All labels, or some."""
     workbench = Workbench(Settings())
     found = workbench.labels(text, tag=tag, rating=rating)
+    name_damaged(found.damaged)
     lines = [label_line(entry) for entry in found]
     if not found:
         say_where(workbench)

@@ -8,7 +8,7 @@ import typer
 
 from melbo_app.commands.labels import label_line
 from melbo_app.commands.options import Json, OverwriteOption, say_where
-from melbo_app.commands.output import show
+from melbo_app.commands.output import name_damaged, show
 from melbo_app.library.completions import Completion
 from melbo_app.listings import plain
 from melbo_app.paths import written_path
@@ -30,6 +30,7 @@ def search(
     """Banks, labels and completions in which a text occurs."""
     workbench = Workbench(Settings())
     found = workbench.search(text, limit)
+    name_damaged(found.damaged)
     lines = [f"bank {entry.name}: {entry.vectors} vectors" for entry in found.banks]
     lines += [f"label {label_line(entry)}" for entry in found.labels]
     lines += [f"completion {_completion_line(entry)}" for entry in found.completions]
@@ -55,6 +56,7 @@ def completions(
     """The newest completions, or some of them."""
     workbench = Workbench(Settings())
     found = workbench.search_completions(text, bank=bank, vector=vector, verdict=verdict, limit=limit)
+    name_damaged(found.damaged)
     if not found:
         say_where(workbench)
     lines = [_completion_line(entry) for entry in found] or ["There are no such completions."]
@@ -70,9 +72,8 @@ def export(
 ) -> None:
     """Write banks with their labels, completions and maps to one file, to be imported elsewhere."""
     made = Workbench(Settings()).export_bundle(out, bank, overwrite=overwrite)
-    show(
-        asdict(made), [f"{made.out}: {made.banks} banks, {made.labels} labels, {made.comparisons} comparisons"], as_json
-    )
+    line = f"{made.out}: {made.banks} banks, {made.labels} labels, {made.comparisons} comparisons"
+    show(asdict(made), [line, *(f"Left out: {one}." for one in made.damaged)], as_json)
 
 
 @library.command("import")

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic_core import to_jsonable_python
 
 from melbo_app.jobs.work import result_of
+from melbo_app.library.damage import Damage
 from melbo_app.library.fetch_progress import FetchProgress
 
 Result = TypeVar("Result")
@@ -30,6 +31,12 @@ def show(result: Mapping[str, Any], lines: Sequence[str], as_json: bool) -> None
         print(json.dumps(held, ensure_ascii=not is_utf8, allow_nan=False))
     elif lines:
         print("\n".join(lines))
+
+
+def name_damaged(damaged: Sequence[Damage]) -> None:
+    """Say on standard error what a list leaves out because it cannot be read."""
+    for one in damaged:
+        print(f"Left out: {one}.", file=sys.stderr)
 
 
 class StopOnInterrupt:

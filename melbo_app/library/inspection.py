@@ -44,7 +44,9 @@ def inspect(banks: Banks, parts: Banks, catalogue: Catalogue, database: Database
             read[file.name, file.sample] = BankEntry(file.name, file.sample, "", "", 0, 0)
     try:
         found += [Finding("database", line, "Move it away and rebuild") for line in database.faults()]
-        found += _compare(read, {(entry.name, entry.sample): entry for entry in catalogue.entries()})
+        entries = catalogue.entries()
+        found += [Finding(one.subject, one.problem, REBUILD) for one in entries.damaged]
+        found += _compare(read, {(entry.name, entry.sample): entry for entry in entries})
         found += _orphans(database, {*(entry.hash for entry in read.values()), *(line.hash for line in parts.list())})
     except StorageError as error:
         found.append(Finding("database", str(error).rstrip(".")))

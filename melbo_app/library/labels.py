@@ -127,7 +127,13 @@ class Labels:
         return self.search()
 
     def search(
-        self, text: str = "", *, tag: str | None = None, rating: int | None = None, limit: int | None = None
+        self,
+        text: str = "",
+        *,
+        bank_hash: str | None = None,
+        tag: str | None = None,
+        rating: int | None = None,
+        limit: int | None = None,
     ) -> Listed[Label]:
         """The labels with ``text`` in their name, note, tags or bank, in any case, and of which the rest is true; by
         bank and vector. ``rating`` is the least that counts."""
@@ -136,6 +142,8 @@ class Labels:
             parts = [part.icontains(text, autoescape=True) for part in (LabelRow.name, LabelRow.note, LabelRow.bank)]
             tagged = select(TagRow.label_id).where(TagRow.tag.icontains(text, autoescape=True))
             wanted = wanted.where(or_(*parts, LabelRow.id.in_(tagged)))
+        if bank_hash is not None:
+            wanted = wanted.where(LabelRow.bank_hash == bank_hash)
         if tag is not None:
             wanted = wanted.where(LabelRow.id.in_(select(TagRow.label_id).where(TagRow.tag == tag)))
         if rating is not None:

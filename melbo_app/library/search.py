@@ -8,6 +8,7 @@ from melbo_app.library.bank import BankSummary
 from melbo_app.library.banks import Banks
 from melbo_app.library.catalogue import Catalogue
 from melbo_app.library.completions import Completion, Completions
+from melbo_app.library.damage import Damage, Listed
 from melbo_app.library.labels import Label, Labels
 
 
@@ -16,8 +17,13 @@ class Found:
     """What a search found, at most so many of each as were asked for."""
 
     banks: list[BankSummary]
-    labels: list[Label]
-    completions: list[Completion]
+    labels: Listed[Label]
+    completions: Listed[Completion]
+
+    @property
+    def damaged(self) -> tuple[Damage, ...]:
+        """What cannot be read and is left out."""
+        return (*self.labels.damaged, *self.completions.damaged)
 
 
 def search(

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails, to_jsonable_python
 
 from melbo_app.errors import InputError
 from melbo_app.limits import shown
+from melbo_app.ui.answers import plain_error
 from melbo_app.ui.guard import readable
 from melbo_app.ui.verbs.ranges import check_arguments
 
@@ -46,7 +47,7 @@ def _guarded(fn: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(fn)
     def endpoint(*values: Any) -> Any:
-        with readable(_plain_error):
+        with readable(plain_error):
             sent = signature.bind(*values).arguments
             arguments = {name: _read(name, readers[name], value) for name, value in sent.items()}
             check_arguments(fn.__name__, arguments)
@@ -92,11 +93,6 @@ def _refusal(name: str, errors: list[ErrorDetails]) -> InputError:
         if first["type"].startswith(kind):
             return InputError(field, problem, remedy)
     return InputError(field, f"{value} is not an uploaded file", "Upload one, and give what came back for it")
-
-
-def _plain_error(text: str) -> gr.Error:
-    """The text as it is: a program reads it."""
-    return gr.Error(text, print_exception=False)
 
 
 def _for_reader(answer: Any) -> Any:

@@ -6,10 +6,12 @@ from typing import Any
 import gradio as gr
 
 from melbo_app.errors import InputError, StorageError
+from melbo_app.ui.answers import Answers
 from melbo_app.ui.components.status_bar import status_bar
 from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import bind
 from melbo_app.ui.http_api import publish_api
+from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import bank_choices, job_status, model_status, sentence
 from melbo_app.ui.session import Session
 from melbo_app.ui.sessions import use_sessions
@@ -35,7 +37,7 @@ def build_page(workbench: Workbench) -> gr.Blocks:
     """The whole page."""
     kept = (3600, 86400)  # every hour, uploads and downloads older than a day are removed
     use_sessions()
-    with gr.Blocks(title="MELBO Explorer", fill_width=True, analytics_enabled=False, delete_cache=kept) as page:
+    with Answers(title="MELBO Explorer", fill_width=True, analytics_enabled=False, delete_cache=kept) as page:
         publish_api(workbench)  # first: a private event of the same name would take it
         Page(workbench)
     return page
@@ -163,15 +165,20 @@ class Page:
         return {**model_status(self._workbench.model_state()), **job}
 
     def _latest(self) -> list[Any]:
-        recent = self._workbench.comparisons(limit=1)
-        if recent:
-            values = self.completions.restore(recent[0].id)
-            if recent[0].bank is None or self.session.find(recent[0].bank) is None:
+        recent = self._workbench.comparisons()
+        tell(recent.damaged)
+        for line in recent:
+            try:
+                values = self.completions.restore(line.id)
+            except StorageError as error:  # the one before it can be read, perhaps
+                gr.Warning(html.escape(sentence(str(error))), title="Not shown", duration=12)
+                continue
+            if line.bank is None or self.session.find(line.bank) is None:
                 values[3:8] = self.session.open_bank(self.session.first_bank())
-            return [self.completions.choices(recent[0].id), *values]
+            return [self.completions.choices(line.id), *values]
         first = self.session.first_bank()
-        line = self.session.find(first)
-        prompts = line.record.prompts if line is not None and line.record is not None else []
+        sample = self.session.find(first)
+        prompts = sample.record.prompts if sample is not None and sample.record is not None else []
         rest = [gr.skip()] * (len(self.completions.restore_outputs) - 8)
         shown = [*self.session.prompt_values(list(prompts)), *self.session.open_bank(first), *rest]
         return [self.completions.choices(), *shown]

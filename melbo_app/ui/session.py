@@ -98,7 +98,11 @@ class Session:
         line = self.find(bank)
         if bank is None or line is None or line.damaged:
             return {}
-        if bank_hash is not None and self._workbench.bank(bank).hash != bank_hash:
+        try:
+            held = self._workbench.bank(bank)
+        except MelboError:  # its vectors are damaged, which opening it says
+            return {}
+        if bank_hash is not None and held.hash != bank_hash:
             return {}
         return {vector: label.name for vector, label in self._workbench.bank_labels(bank).items()}
 
@@ -112,10 +116,16 @@ class Session:
             nothing = gr.Dropdown(choices=[], value=[])
             return [gr.Dropdown(choices=choices, value=None), empty, nothing, {"vectors": [], "selected": []}, {}]
         record = line.record
+        try:
+            norms = self._workbench.bank(line.name).norms
+        except MelboError as error:  # its vectors are damaged, which the shelf does not read
+            nothing = gr.Dropdown(choices=[], value=[])
+            told = note(sentence(str(error)), tone="warning")
+            return [gr.Dropdown(choices=choices, value=line.name), told, nothing, {"vectors": [], "selected": []}, {}]
         labels = self._workbench.bank_labels(line.name)
         names = {vector: label.name for vector, label in labels.items()}
         runaways = self._runaways(line.name)
-        every, norms = range(line.vectors), self._workbench.bank(line.name).norms
+        every = range(line.vectors)
         least, most = min(norms), max(norms)
         picked = [one for one in selected if one in every] if selected is not None else list(every[:FIRST_CHOICE])
         cards = [

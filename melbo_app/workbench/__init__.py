@@ -7,13 +7,14 @@ from melbo_app.library.offered_models import OfferedModels
 from melbo_app.library.weights import Progress
 from melbo_app.settings import Settings
 from melbo_app.workbench.base import EXAMPLE
+from melbo_app.workbench.damages import Damages
 from melbo_app.workbench.explorations import Explorations
 from melbo_app.workbench.keeping import Keeping
 
 __all__ = ["EXAMPLE", "Workbench"]
 
 
-class Workbench(Explorations, Keeping):
+class Workbench(Explorations, Damages, Keeping):
     """Everything that can be done, for any number of people at once.
 
     Raises (every method): InputError where what was given cannot be used, StorageError where the disk refuses,

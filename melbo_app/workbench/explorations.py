@@ -27,6 +27,7 @@ from melbo_app.jobs.search import SearchProgress
 from melbo_app.jobs.training import TrainingSuggestion, command, is_of, training_identity
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Comparison, Completion
+from melbo_app.library.damage import Listed
 from melbo_app.library.explorations import ChosenRadius, Exploration, ExploreSettings
 from melbo_app.library.file_names import same_file
 from melbo_app.library.generality import Generality
@@ -79,10 +80,10 @@ class Explorations(Judging, Training, Steering, Layers, Exploring, Searching, Ge
         )
         return self._desk.start(request, who)
 
-    def explorations(self) -> list[Exploration]:
+    def explorations(self) -> Listed[Exploration]:
         """Those of the loaded model, the newest first; none where no model is loaded."""
         state = self._model.state()
-        return self._explorations.of_model(state.weights_hash) if state.weights_hash else []
+        return self._explorations.of_model(state.weights_hash) if state.weights_hash else Listed()
 
     def exploration(self, key: str) -> Exploration:
         """One of them. Raises InputError for an unknown one."""

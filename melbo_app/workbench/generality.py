@@ -11,6 +11,7 @@ from melbo_app.jobs.mapping import embed
 from melbo_app.jobs.request import GeneralityRequest
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completions import Completion
+from melbo_app.library.damage import Listed
 from melbo_app.library.generality import AskedPrompt, Generality
 from melbo_app.library.prompt_sets import SetPrompt
 from melbo_app.workbench.banks import Shelf
@@ -101,7 +102,7 @@ class Generalising(Shelf):
         )
         return self._desk.start(request, who)
 
-    def generalities(self) -> list[Generality]:
+    def generalities(self) -> Listed[Generality]:
         """Those of the loaded model, the newest first; none where no model is loaded."""
         state = self._model.state()
-        return self._generalities.of_model(state.weights_hash) if state.weights_hash else []
+        return self._generalities.of_model(state.weights_hash) if state.weights_hash else Listed()

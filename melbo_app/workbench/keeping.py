@@ -7,7 +7,7 @@ from pathlib import Path
 from melbo_app.errors import InputError
 from melbo_app.library.bundle import Bundled, Merged, merge_bundle, write_bundle
 from melbo_app.library.catalogue import Rebuilt
-from melbo_app.library.inspection import Finding, inspect
+from melbo_app.library.damage import Listed
 from melbo_app.library.labels import Label, LabelVersion
 from melbo_app.library.pruning import Pruned, prune
 from melbo_app.library.search import Found, search
@@ -49,20 +49,28 @@ class Keeping(Shelf):
         digest, who = self._hash_of(bank, vector), _account() if author is None else author
         return self._labels.save(bank, digest, vector, name=name, tags=tags, rating=rating, note=note, author=who)
 
-    def label_history(self, bank: str, vector: int) -> list[LabelVersion]:
+    def label_history(self, bank: str, vector: int) -> Listed[LabelVersion]:
         """What was ever said about a vector, newest first."""
         return self._labels.history(self._hash_of(bank, vector), vector)
 
     def labels(
-        self, text: str = "", *, tag: str | None = None, rating: int | None = None, limit: int | None = None
-    ) -> list[Label]:
-        """The labels with ``text`` in them, this tag and at least this rating; without these, all of them."""
+        self,
+        text: str = "",
+        *,
+        bank: str | None = None,
+        tag: str | None = None,
+        rating: int | None = None,
+        limit: int | None = None,
+    ) -> Listed[Label]:
+        """The labels with ``text`` in them, of this bank, with this tag and at least this rating; without these, all of
+        them."""
         check_text("text", text, MOST_NAME)
         check_text("tag", tag or "", MOST_NAME)
-        return self._labels.search(text, tag=tag, rating=rating, limit=limit)
+        digest = None if bank is None else self.bank(bank).hash
+        return self._labels.search(text, bank_hash=digest, tag=tag, rating=rating, limit=limit)
 
     def tags(self) -> list[str]:
-        """All tags in use."""
+        """The tags in use, in alphabetical order; at most a thousand of them."""
         return self._labels.tags()
 
     def export_labels(self, out: Path, *, overwrite: bool = False) -> Path:
@@ -75,10 +83,6 @@ class Keeping(Shelf):
             raise InputError("text", "it is empty", "Write what to search for")
         check_text("text", text, MOST_NAME)
         return search(text.strip(), self._banks, self._catalogue, self._labels, self._completions, limit)
-
-    def check_library(self) -> list[Finding]:
-        """What is missing, damaged or refers to what is no longer there."""
-        return inspect(self._banks, self._parts, self._catalogue, self._database)
 
     def rebuild_library(self) -> Rebuilt:
         """Make the database's catalogue again from the files of the banks."""

@@ -22,6 +22,7 @@ from melbo_app.library.atomic import write_file
 from melbo_app.library.bank import Bank, EffectRecord
 from melbo_app.library.comparison_settings import ComparisonKind
 from melbo_app.library.completions import Comparison, ComparisonSummary, Completion
+from melbo_app.library.damage import Listed
 from melbo_app.library.file_names import check_file_name
 from melbo_app.limits import MOST_ITEMS, MOST_LISTED, MOST_NAME, check_range, check_text
 from melbo_app.workbench.banks import Shelf
@@ -123,7 +124,7 @@ class Steering(Shelf):
         with self._compute.hold():
             return most_unlike_first(completions, self._embed(), self._embeddings)
 
-    def comparisons(self, kind: ComparisonKind = "steer", limit: int = 20) -> list[ComparisonSummary]:
+    def comparisons(self, kind: ComparisonKind = "steer", limit: int = 20) -> Listed[ComparisonSummary]:
         """The last presses of Steer, or the last maps or sweeps, newest first."""
         return self._completions.recent(limit, kind)
 
@@ -160,7 +161,7 @@ class Steering(Shelf):
         vector: int | None = None,
         verdict: str | None = None,
         limit: int = 50,
-    ) -> list[Completion]:
+    ) -> Listed[Completion]:
         """The newest completions with ``text`` in them or their prompt, of a bank, a vector or a verdict."""
         check_text("text", text, MOST_NAME)
         check_range("limit", limit, 1, MOST_LISTED)

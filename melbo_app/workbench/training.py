@@ -13,6 +13,7 @@ from melbo_app.jobs.request import AtlasRequest, MapRequest, SweepRequest, Train
 from melbo_app.jobs.training import train_bank
 from melbo_app.library.bank import Bank
 from melbo_app.library.banks import check_name
+from melbo_app.library.damage import Listed
 from melbo_app.library.job_records import JobKind, JobRecord
 from melbo_app.limits import MOST_LISTED, check_range
 from melbo_app.workbench.banks import Shelf
@@ -118,7 +119,7 @@ class Training(Shelf):
         ``Map | None``, ``Comparison`` and ``Atlas``."""
         return self._desk.start(request, who)
 
-    def jobs(self, limit: int = 100) -> list[JobRecord]:
+    def jobs(self, limit: int = 100) -> Listed[JobRecord]:
         """The last jobs of everybody, newest first, as they are now."""
         check_range("limit", limit, 1, MOST_LISTED)
         return self._desk.queue.records(limit)

@@ -13,6 +13,7 @@ from melbo_app.ui.components.completion_grid import completion_grid, grid, waiti
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import Returning, chosen, decoding_from, prompts_from, radii_of
 from melbo_app.ui.guard import bind
+from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import comparison_choices, made_on, sentence
 from melbo_app.ui.runs import Runs, frames
 from melbo_app.ui.session import Session
@@ -92,6 +93,7 @@ class CompletionsTab:
         if comparison_id is None:
             return [gr.skip()] * len(self.restore_outputs)
         comparison = self._workbench.comparison(comparison_id)
+        tell(comparison.damaged)
         completions = comparison.completions
         firsts = {completion.prompt_index: completion.prompt for completion in reversed(completions)}
         steered = [completion for completion in completions if isinstance(completion.vector, int)]

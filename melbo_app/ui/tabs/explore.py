@@ -14,6 +14,7 @@ from melbo_app.ui.components.exploration import exploration_view, finished, halt
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.forms import asked_by, optional_real, optional_whole, prompts_from, real, whole
 from melbo_app.ui.guard import bind
+from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import bank_choices, day, first_line
 from melbo_app.ui.runs import Runs
 from melbo_app.ui.session import Session
@@ -127,6 +128,7 @@ class ExploreTab:
         """Follow the exploration that is under way, or show the last one, where this page shows none yet."""
         active = self._workbench.active_jobs("explore")
         found = self._workbench.explorations()
+        tell(found.damaged)
         if self._runs.busy(request) or (not active and any(one.key == shown for one in found)):
             yield (gr.skip(),) * 5
         elif active:

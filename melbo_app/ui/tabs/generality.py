@@ -19,6 +19,7 @@ from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.forms import asked_by, bank_chosen, chosen, radii_of, template_of, whole
 from melbo_app.ui.guard import bind
+from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import day
 from melbo_app.ui.runs import Runs
 from melbo_app.ui.session import Session
@@ -119,6 +120,7 @@ class GeneralityTab:
         """Follow what is being measured, or show the last result, where this page shows none yet."""
         active = self._workbench.active_jobs("generality")
         found = self._workbench.generalities()
+        tell(found.damaged)
         if self._runs.busy(request) or (not active and any(one.key == shown for one in found)):
             yield (gr.skip(),) * 6
         elif active:

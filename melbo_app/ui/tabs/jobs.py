@@ -11,6 +11,7 @@ from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.forms import asked_by
 from melbo_app.ui.guard import bind
+from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import day, duration, seconds_text, sentence
 from melbo_app.workbench import Workbench
 
@@ -42,7 +43,7 @@ class JobsTab:
 
     def bind(self, tab: gr.Tab, wake: gr.Timer) -> None:
         """Bind the list; ``wake`` is the timer that watches the jobs."""
-        bind(tab.select, self.open, self.chosen, self.outputs)
+        bind(tab.select, self._enter, self.chosen, self.outputs)
         bind(self.table.pick, self._pick, None, self.outputs)
         bind(self.stop.click, self._stop, self.chosen, self.outputs)
         bind(self.again.click, self._again, self.chosen, [*self.outputs, wake])
@@ -50,6 +51,11 @@ class JobsTab:
     def open(self, id: int | None) -> list[Any]:
         """Values of ``outputs`` with this job chosen."""
         return self._values(self._workbench.jobs(LISTED), id)
+
+    def _enter(self, id: int | None) -> list[Any]:
+        records = self._workbench.jobs(LISTED)
+        tell(records.damaged)
+        return self._values(records, id)
 
     def _values(self, records: list[JobRecord], id: int | None) -> list[Any]:
         line = next((one for one in records if one.id == id), None)

@@ -13,6 +13,7 @@ from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import bind
 from melbo_app.ui.leaving import leaving
+from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import day, token_name
 from melbo_app.ui.session import Session
 from melbo_app.workbench import Workbench
@@ -165,6 +166,8 @@ class LabelsTab:
 
     def _renew(self, bank: str | None, of: Any, *fields: Any) -> list[Any]:
         """What is new on the shelf and among the labels; what was written and not saved stays in the form."""
+        if self._session.find(bank) is not None:
+            tell(self._workbench.labels(bank=bank).damaged)
         held = _held(of)
         at = held["vector"] if held is not None and held["bank"] == bank else None
         if not _edited(of, *fields):

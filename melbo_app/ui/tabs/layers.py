@@ -15,6 +15,7 @@ from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.forms import asked_by, prompts_from, whole, words_of
 from melbo_app.ui.guard import bind
+from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import amount, first_line, prompts_told, radius_text
 from melbo_app.ui.runs import Runs
 from melbo_app.ui.session import Session
@@ -100,6 +101,7 @@ class LayersTab:
         if measuring:
             yield from self._follow(request, measuring[-1], measure, own=False)
             return
+        tell(self._workbench.damaged("atlases"))
         atlas = self._workbench.latest_atlas()
         yield (atlas, self._paint(atlas, measure), _told(atlas) if atlas else resting())
 

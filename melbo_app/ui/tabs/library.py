@@ -1,5 +1,6 @@
 """Library: finding whatever was made, opening it again, and taking all of it along."""
 
+import html
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import bind
+from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import amount, day, first_line
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
@@ -89,11 +91,13 @@ class LibraryTab:
         """Values of ``outputs``: the lines with the text in them, or, without one, what came last."""
         if text.strip():
             found = self._workbench.search(text, MOST)
-            banks, labels, completions = found.banks, found.labels, found.completions
+            tell(found.damaged)
+            banks, labels, completions = found.banks, [*found.labels], found.completions
         else:
             banks = self._workbench.banks()[:MOST]
-            labels = sorted(self._workbench.labels(), key=_said_at, reverse=True)[:MOST]
-            completions = self._workbench.search_completions(limit=MOST)
+            said, completions = self._workbench.labels(), self._workbench.search_completions(limit=MOST)
+            tell([*said.damaged, *completions.damaged])
+            labels = sorted(said, key=_said_at, reverse=True)[:MOST]
         rows = [_bank_row(line) for line in banks] if kind in (EVERYTHING, "banks") else []
         rows += [_label_row(label) for label in labels] if kind in (EVERYTHING, "labels") else []
         rows += [_completion_row(one) for one in completions] if kind in (EVERYTHING, "completions") else []
@@ -130,11 +134,17 @@ class LibraryTab:
         return [gr.Tabs(selected="labels" if kind == "label" else "completions"), *restored, *labelled]
 
     def _export_all(self, _bank: str | None) -> str:
-        return written("melbo-library", ".zip", lambda out: Path(self._workbench.export_bundle(out).out))
+        return written("melbo-library", ".zip", lambda out: self._exported(out, None))
 
     def _export_one(self, bank: str | None) -> str:
         chosen = bank_chosen(bank)
-        return written(chosen, ".zip", lambda out: Path(self._workbench.export_bundle(out, [chosen]).out))
+        return written(chosen, ".zip", lambda out: self._exported(out, [chosen]))
+
+    def _exported(self, out: Path, banks: list[str] | None) -> Path:
+        made = self._workbench.export_bundle(out, banks)
+        if made.damaged:
+            gr.Warning(html.escape("; ".join(made.damaged[:3])), title="Left out, because it is damaged", duration=12)
+        return Path(made.out)
 
     def _merge(self, path: str | None) -> list[Any]:
         if not path:

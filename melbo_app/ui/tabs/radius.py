@@ -20,6 +20,7 @@ from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.forms import asked_by, bank_chosen, optional_layer, prompts_from, real, whole
 from melbo_app.ui.guard import bind
+from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import amount, first_line, prompts_told, radius_text
 from melbo_app.ui.runs import Runs
 from melbo_app.ui.session import Session
@@ -119,6 +120,7 @@ class RadiusTab:
         if measuring:
             yield from self._follow(request, measuring[-1], quantity, own=False)
             return
+        tell(self._workbench.damaged("curves"))
         kept = self._workbench.latest_curve()
         yield kept, self._paint(kept, quantity), _table(kept), _told(kept) if kept else resting()
 

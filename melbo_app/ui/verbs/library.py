@@ -123,10 +123,9 @@ class LibraryVerbs:
             bank: name of a bank; left out: the labels of all
         Returns:
             labels: bank, vector, name, tags, rating (1 to 5), note and updated of each
+            damaged: what cannot be read and is left out, a sentence each
         """
-        if bank is None:
-            return listings.label_lines(self._workbench.labels())
-        return listings.label_lines(self._workbench.bank_labels(bank).values())
+        return listings.label_lines(self._workbench.labels(bank=bank))
 
     def save_label(
         self,

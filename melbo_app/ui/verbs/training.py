@@ -105,6 +105,7 @@ class TrainingVerbs:
             limit: how many, the newest ones
         Returns:
             jobs: id, kind, title, state, progress (stage, done, total, seconds_left), log, who, bank, error … of each
+            damaged: what cannot be read and is left out, a sentence each
         """
         return listings.job_lines(self._workbench.jobs(limit))
 

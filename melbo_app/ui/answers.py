@@ -1,0 +1,50 @@
+"""The page as an application that answers every refusal in words, also one from before the function began."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import BlockFunction
+from gradio.exceptions import InvalidPathError
+
+from melbo_app.errors import InputError
+from melbo_app.ui.guard import toast
+
+logger = logging.getLogger(__name__)
+NOT_UPLOADED = InputError("file", "it was not uploaded", "Upload it first, and give what the upload returned")
+
+
+def plain_error(text: str) -> gr.Error:
+    """The text as it is: a program reads it."""
+    return gr.Error(text, print_exception=False)
+
+
+class Answers(gr.Blocks):
+    """Gradio answers ``error: null`` where what goes wrong is no ``gr.Error``, and the functions' own errors are: what
+    is left is what it finds itself, before it calls them (a path that was not uploaded, too few values) or after.
+
+    Gradio's ``show_error`` would send its own words, which name folders of the server.
+    """
+
+    async def process_api(
+        self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Do what an event asks for; whatever refuses it is a ``gr.Error``."""
+        fn = block_fn if isinstance(block_fn, BlockFunction) else self.fns[block_fn]
+        message: Callable[[str], gr.Error] = plain_error if fn.api_visibility == "public" else toast
+        if len(inputs) < len(fn.inputs):
+            raise message(str(_too_few(len(inputs), len(fn.inputs))))
+        try:
+            return await super().process_api(block_fn, inputs, *args, **kwargs)
+        except gr.Error:
+            raise
+        except InvalidPathError:
+            raise message(str(NOT_UPLOADED)) from None
+        except Exception as error:
+            logger.exception("a request failed before or after its function")
+            raise message(f"Something went wrong: {type(error).__name__}.") from None
+
+
+def _too_few(given: int, wanted: int) -> InputError:
+    return InputError("request", f"it has {given} values", f"{wanted} are asked for; the schema lists them")
