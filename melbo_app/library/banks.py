@@ -12,7 +12,7 @@ from pathlib import Path
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library.atomic import sync_folder, write_file, write_folder
-from melbo_app.library.bank import Bank, BankSummary, ImportHints, read_header
+from melbo_app.library.bank import Bank, BankSummary, ImportHints, bank_facts
 from melbo_app.library.bank_vectors import FIELD
 from melbo_app.library.catalogue import Catalogue, ShelfFile
 from melbo_app.library.formats import card
@@ -20,6 +20,7 @@ from melbo_app.library.formats.format import Parcel
 from melbo_app.library.formats.known import FOLDER, OURS, format_for
 from melbo_app.library.imports import check_width, imported_bank, read_file, reading
 from melbo_app.library.labels import Label
+from melbo_app.library.tensor_file import read_header
 
 ENDING = ".safetensors"
 _NAME = re.compile(r"[\w\-][\w .\-]{0,79}")
@@ -52,6 +53,11 @@ class Banks:
         return own + sorted(
             (line for line in samples if _key(line.name) not in taken), key=lambda line: _key(line.name)
         )
+
+    @property
+    def folder(self) -> Path:
+        """Where own banks are."""
+        return self._own
 
     def files(self) -> tuple[ShelfFile, ...]:
         """The files of all banks."""
@@ -257,7 +263,7 @@ def _summary(path: Path, sample: bool) -> BankSummary | None:
             status = os.fstat(stream.fileno())
             size, changed = status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)
             header = read_header(stream, size)
-        record, count, digest = header.bank_facts()
+        record, count, digest = bank_facts(header)
         record = record.model_copy(update={"name": path.stem})
     except FileNotFoundError:
         return None

@@ -15,12 +15,13 @@ from pydantic import BaseModel, ValidationError
 from melbo_app import __version__
 from melbo_app.errors import InputError
 from melbo_app.library.atomic import open_to_write
-from melbo_app.library.bank import MAX_HEADER, Bank
+from melbo_app.library.bank import Bank
 from melbo_app.library.bank_vectors import MAX_BYTES
 from melbo_app.library.banks import Banks
 from melbo_app.library.completions import Completions, KeptComparison
 from melbo_app.library.imports import reading
 from melbo_app.library.labels import Labels, LabelVersion
+from melbo_app.library.tensor_file import MAX_HEADER
 from melbo_app.library.text_file import text_of
 
 FIELD = "bundle"

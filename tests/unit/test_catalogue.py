@@ -11,7 +11,7 @@ from sqlalchemy import select
 from melbo_app.errors import InputError
 from melbo_app.library import banks as module
 from melbo_app.library import sqlite
-from melbo_app.library.bank import Bank, BankRecord, PromptRecord, read_header
+from melbo_app.library.bank import Bank, BankRecord, PromptRecord
 from melbo_app.library.banks import Banks
 from melbo_app.library.catalogue import Catalogue
 from melbo_app.library.completions import Completions
@@ -20,6 +20,7 @@ from melbo_app.library.inspection import inspect
 from melbo_app.library.labels import Labels
 from melbo_app.library.search import search
 from melbo_app.library.tables import BankPromptRow, ModelRow, PromptRow, RunRow, VectorRow
+from melbo_app.library.tensor_file import read_header
 
 DAY = datetime(2026, 11, 21, tzinfo=UTC)
 VECTORS = np.array([[3, 4, 0], [0, 3, -4]], dtype=np.float32)
@@ -63,8 +64,9 @@ def shelf(tmp_path):
 
 def bank(name, number=1, created=DAY, **changes):
     facts = {
-        "model": "tiny", "model_hash": "ab" * 32, "hidden_size": 3, "source": 2, "target": 4, "radius": 5.0,
-        "method": "joint", "prompts": [PromptRecord(user="Who are you?")], "held_out": [PromptRecord(user="And now?")],
+        "model": "tiny", "model_hash": "ab" * 32, "hidden_size": 3, "source": 2, "target": 4,
+        "radius": 5.0 * abs(number), "method": "joint",
+        "prompts": [PromptRecord(user="Who are you?")], "held_out": [PromptRecord(user="And now?")],
         "objective": [1.5, 2.5], "seed": 7, "steps": 30, "command": "train",
     }  # fmt: skip
     return Bank(BankRecord(name=name, created=created, **(facts | changes)), VECTORS * number)
@@ -244,7 +246,7 @@ def test_a_bank_whose_vectors_were_damaged_is_named_and_the_others_are_rebuilt(s
 
 def test_a_record_that_was_changed_is_named_until_it_is_accepted(shelf):
     path = shelf.banks.save(bank("first", note="a plain word"))
-    path.write_bytes(path.read_bytes().replace(b"plain", b"fancy"))
+    path.write_bytes(bank("first", note="a fancy word").to_bytes())
     [told] = shelf.wrong()
     assert told.startswith("bank “first”: its file says something else than when it was entered. If that is right: Run")
     shelf.catalogue.rebuild(shelf.banks.files())
@@ -266,7 +268,7 @@ def test_a_damaged_database_is_named_beside_the_files(shelf):
     file.write_bytes(file.read_bytes()[:4096] + b"\xff" * (file.stat().st_size - 4096))
     flip(path, -1)
     told = " ".join(shelf.wrong())
-    assert "its file is damaged" in told and "Move it away" in told
+    assert "its file is damaged" in told and "library restore" in told
     file.unlink()
     shelf.banks.save(bank("second", 2))  # goes on with a new one
     assert shelf.entered() == ["second"]
