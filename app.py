@@ -142,6 +142,8 @@ def serve(settings: Settings, port: int) -> int:
     if settings.host not in LOOPBACK:
         print("Anybody who can reach this address can use the page; there is no login.", file=sys.stderr, flush=True)
     threading.Thread(target=warm_up, args=(workbench,), name="warm-up", daemon=True).start()
+    if lock.is_held:
+        threading.Thread(target=workbench.look_after, args=(say_late,), name="upkeep", daemon=True).start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         threading.Event().wait()
@@ -160,6 +162,11 @@ def past_the_proxy() -> None:
     for name in ("NO_PROXY", "no_proxy"):
         known = [host for host in os.environ.get(name, "").split(",") if host.strip()]
         os.environ[name] = ",".join([*known, *(host for host in LOOPBACK if host not in known)])
+
+
+def say_late(line: str) -> None:
+    """Print what a thread in the background has to say."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def warm_up(workbench) -> None:

@@ -87,7 +87,7 @@ class Labels:
         others are in the history. Raises InputError for a label that cannot be kept.
         """
         groups: dict[tuple[str, int], list[LabelVersion]] = {}
-        for version in map(_checked, versions):
+        for version in map(checked, versions):
             groups.setdefault((version.bank_hash, version.vector), []).append(version)
         added, differing = 0, []
         with self._database.write() as session:
@@ -114,6 +114,23 @@ class Labels:
                 added += len([one for one in new if (_said(one), one.updated) not in known])
         return added, differing
 
+    def replay(self, versions: Sequence[LabelVersion]) -> int:
+        """Say again what was said in this library and is not known to it any more, in the order in which it was said;
+        how many of the ``versions`` were that."""
+        added = 0
+        with self._database.write() as session:
+            for version in map(checked, versions):
+                same = select(LabelVersionRow).where(
+                    LabelVersionRow.bank_hash == version.bank_hash, LabelVersionRow.vector == version.vector
+                )
+                known = {(_said(one), one.updated) for one in map(_version, session.scalars(same))}
+                if (_said(version), version.updated) in known:
+                    continue
+                _remember(session, version)
+                _replace(session, session.scalars(_of(version.bank_hash, version.vector)).first(), version)
+                added += 1
+        return added
+
     def save(
         self,
         bank: str,
@@ -132,7 +149,7 @@ class Labels:
         note that is too long or out of range.
         """
         _check_rating(rating)
-        wanted = _checked(
+        wanted = checked(
             LabelVersion(
                 bank=bank, bank_hash=bank_hash, vector=vector, name=name, tags=tuple(tags), rating=rating, note=note,
                 updated=datetime.now(UTC), author=author,
@@ -212,7 +229,7 @@ def _said(label: Label) -> tuple[Any, ...]:
     return label.name, label.tags, label.rating, label.note
 
 
-def _checked(version: LabelVersion) -> LabelVersion:
+def checked(version: LabelVersion) -> LabelVersion:
     """The same as it is kept. Raises InputError for what is too long or out of range."""
     name = " ".join(_clean(version.name).split())
     note = _clean(version.note).strip()

@@ -10,10 +10,11 @@ from sqlalchemy import select
 
 from melbo_app.errors import InputError
 from melbo_app.library import banks as module
-from melbo_app.library import sqlite
+from melbo_app.library import catalogue, sqlite
 from melbo_app.library.bank import Bank, BankRecord, PromptRecord
 from melbo_app.library.banks import Banks
 from melbo_app.library.catalogue import Catalogue
+from melbo_app.library.catalogue import read_file as read_bank_file
 from melbo_app.library.completions import Completions
 from melbo_app.library.database import Database
 from melbo_app.library.inspection import inspect
@@ -206,6 +207,47 @@ def test_a_row_without_its_file_is_named_and_crashes_nothing(shelf, monkeypatch,
     assert shelf.wrong() == [] and len(shelf.notes()) == 1
     shelf.banks.save(bank("renamed"))  # the vectors come back under another name, and their label with them
     assert shelf.notes() == []
+
+
+def test_a_start_repairs_what_a_kill_left_behind_without_reading_all_files(shelf, monkeypatch):
+    for number, name in enumerate(["same", "touched", "gone", "changed", "damaged"], start=1):
+        shelf.banks.save(bank(name, number))
+
+    def cut(*_):
+        raise PowerCut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "write", cut)
+        with pytest.raises(PowerCut):
+            shelf.banks.save(bank("new", 6))
+    (shelf.folder / "gone.safetensors").unlink()
+    os.utime(shelf.folder / "touched.safetensors", ns=(5, 5))
+    (shelf.folder / "changed.safetensors").write_bytes(bank("changed", 7, note="longer").to_bytes())
+    (shelf.folder / "damaged.safetensors").write_bytes(bank("damaged", 5).to_bytes()[:-3])
+    opened = []
+    monkeypatch.setattr(catalogue, "read_file", lambda file: opened.append(file.name) or read_bank_file(file))
+    done = shelf.catalogue.repair(shelf.banks.files(), shelf.banks.folder)
+    assert "same" not in opened
+    assert (done.entered, done.forgotten, done.changed) == (["new"], ["gone"], ["changed"])
+    assert list(done.damaged) == ["damaged"] and len(done.lines()) == 4
+    assert sorted(shelf.entered()) == ["changed", "damaged", "new", "same", "touched"]
+    assert [told.split(":")[0] for told in shelf.wrong()] == ["bank “damaged”", "bank “changed”"]
+    again = shelf.catalogue.repair(shelf.banks.files(), shelf.banks.folder)
+    assert (again.entered, again.forgotten, again.changed) == ([], [], ["changed"])  # until somebody looks at it
+
+
+def test_a_folder_that_is_not_there_makes_no_start_forget_its_banks(shelf):
+    shelf.banks.save(bank("first"))
+    shelf.folder.rename(shelf.folder.with_name("unplugged"))
+    assert shelf.catalogue.repair(shelf.banks.files(), shelf.banks.folder).lines() == []
+    assert shelf.entered() == ["first"] and len(shelf.wrong()) == 1
+
+
+def test_a_start_says_what_it_repaired(bench):
+    bench._banks.save(bank("first"))
+    bench._catalogue.remove("first")
+    assert bench.repair_catalogue().lines() == ["“first” was not in the catalogue yet; it is now."]
+    assert bench.repair_catalogue().lines() == []
 
 
 def test_a_bank_is_kept_while_the_database_is_locked(shelf, monkeypatch):
