@@ -152,6 +152,8 @@ def serve(settings: Settings, port: int) -> int:
             signal.signal(again, signal.SIG_DFL)
         for title in workbench.pause_jobs(PATIENCE):
             print(f"{title} is interrupted; the next start goes on with it.", flush=True)
+        for line in workbench.last_try():
+            print(line, flush=True)
         page.close(verbose=False)
         lock.release()
     return 0

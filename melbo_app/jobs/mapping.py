@@ -35,6 +35,8 @@ class Map:
     method: Literal["UMAP", "PCA"]
     note: str
     """How the points were laid out, for people."""
+    not_kept: str | None = None
+    """Why the texts are in memory alone; None: they are stored."""
 
 
 def draw(
@@ -52,7 +54,9 @@ def draw(
     texts = [completion.text for completion in completions]
     total = len(completions) + 1
     yield MapProgress(f"embedding {len(completions)} completions", 0, total)
-    projection = embeddings.find_projection(embedder.identity, texts)
+    projection = None
+    with suppress(StorageError):  # what cannot be looked up is made
+        projection = embeddings.find_projection(embedder.identity, texts)
     if projection is None:
         points = embed(texts, embedder, embeddings)
         if stop():
@@ -74,12 +78,14 @@ def draw(
         )
         for completion, (x, y) in zip(completions, projection.xy, strict=True)
     ]
-    return Map(comparison.id, placed, projection.method, projection.note)
+    return Map(comparison.id, placed, projection.method, projection.note, comparison.not_kept)
 
 
 def embed(texts: Sequence[str], embedder: Embedder, embeddings: Embeddings) -> np.ndarray:
     """Places [N, D] of all texts, of which only those are embedded that never were."""
-    rows = embeddings.find(embedder.identity, texts)
+    rows: dict[str, np.ndarray] = {}
+    with suppress(StorageError):
+        rows = embeddings.find(embedder.identity, texts)
     missing = [text for text in dict.fromkeys(texts) if text not in rows]
     if missing:
         new = dict(zip(missing, embedder.encode(missing), strict=True))

@@ -121,7 +121,10 @@ class Completion(CompletionKey):
 
 
 class Comparison(BaseModel):
-    """One press of Steer: its settings and its completions, in the order in which they were given."""
+    """One press of Steer: its settings and its completions, in the order in which they were given.
+
+    ``not_kept`` says why it is in memory alone, where the database refused it; its numbers are below 0 then.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -129,6 +132,7 @@ class Comparison(BaseModel):
     created: datetime
     settings: dict[str, Any]
     completions: tuple[Completion, ...]
+    not_kept: str | None = None
 
 
 class KeptCompletion(Completion):
