@@ -139,6 +139,8 @@ def serve(settings: Settings, port: int) -> int:
     for warning in warnings_of(settings, token):
         print(warning, file=sys.stderr, flush=True)
     threading.Thread(target=warm_up, args=(workbench,), name="warm-up", daemon=True).start()
+    if lock.is_held:
+        threading.Thread(target=workbench.look_after, args=(say_late,), name="upkeep", daemon=True).start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         threading.Event().wait()
@@ -147,9 +149,16 @@ def serve(settings: Settings, port: int) -> int:
             signal.signal(again, signal.SIG_DFL)
         for title in workbench.pause_jobs(PATIENCE):
             print(f"{title} is interrupted; the next start goes on with it.", flush=True)
+        for line in workbench.last_try():
+            print(line, flush=True)
         server.close()
         lock.release()
     return 0
+
+
+def say_late(line: str) -> None:
+    """Print what a thread in the background has to say."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def warm_up(workbench) -> None:

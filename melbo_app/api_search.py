@@ -21,9 +21,9 @@ from melbo_app.jobs.looks import LOOK_DECODING, LOOK_PROMPTS, Looks, after_searc
 from melbo_app.jobs.search import CHANGE, START, SearchProgress, best_of, search
 from melbo_app.jobs.training import layer_pairs
 from melbo_app.library.banks import Banks
-from melbo_app.library.completions import Completions
 from melbo_app.library.database import Database
 from melbo_app.library.embeddings import Embeddings
+from melbo_app.library.patient_completions import PatientCompletions
 from melbo_app.library.searches import Tried
 
 
@@ -49,7 +49,7 @@ def searched(
         folder = Path(name)
         database = Database(folder / "search.sqlite")
         try:
-            banks, completions = Banks(folder / "banks", folder / "none"), Completions(database)
+            banks, completions = Banks(folder / "banks", folder / "none"), PatientCompletions(database)
             embedder, embeddings = Embedder(bundled_folder()), Embeddings(database)
             batching, places = Batching(ComputeLock(), memory_gb), []
             for source, target in pairs:

@@ -82,10 +82,11 @@ class General(TypedDict):
     random: list[TriedRandomLine]
     groups: list[GroupLine]
     sets: list[GroupLine]
+    not_kept: str | None
 
 
-def generality(found: Generality) -> General:
-    """On how many prompts vectors change the answer."""
+def generality(found: Generality, not_kept: str | None = None) -> General:
+    """On how many prompts vectors change the answer; ``not_kept`` is why that could not be stored."""
     keys = {"bank", "bank_hash", "model", "radius", "max_new_tokens", "seed", "finished", "refused"}
     prompts = [
         {**plain(one), "baseline": baseline.text, "refuses": baseline.refuses}
@@ -113,6 +114,7 @@ def generality(found: Generality) -> General:
         General,
         {
             **told, "prompts": prompts, "vectors": vectors, "random": random,
-            "groups": [asdict(one) for one in found.by("groups")], "sets": [asdict(one) for one in found.by("sets")],
+            "not_kept": not_kept, "groups": [asdict(one) for one in found.by("groups")],
+            "sets": [asdict(one) for one in found.by("sets")],
         },
     )  # fmt: skip

@@ -25,9 +25,9 @@ class FlagLine(TypedDict):
 
 class SteeredText(TypedDict):
     """One text with all that made it; ``vector`` is None for the baseline and "random" for the random control. Its
-    ``flags`` are told against the baseline of the same comparison."""
+    ``flags`` are told against the baseline of the same comparison. ``id`` is None where it could not be stored."""
 
-    id: int
+    id: int | None
     text: str
     vector: int | Literal["random"] | None
     radius: float
@@ -51,13 +51,16 @@ class SteeredText(TypedDict):
 
 
 class Steered(TypedDict):
-    comparison: int
+    """``not_kept`` says why the texts could not be stored; ``comparison`` is None then, and so it is below."""
+
+    comparison: int | None
     completions: list[SteeredText]
     stopped: bool
+    not_kept: str | None
 
 
 class JudgedText(TypedDict):
-    id: int
+    id: int | None
     vector: int | Literal["random"] | None
     radius: float
     prompt_index: int
@@ -67,10 +70,11 @@ class JudgedText(TypedDict):
 
 
 class Judged(TypedDict):
-    """What a judge says of the texts of a comparison."""
+    """What a judge says of the texts of a comparison; ``not_kept`` says why that could not be stored."""
 
     comparison: int
     texts: list[JudgedText]
+    not_kept: str | None
 
 
 class Verdicts(TypedDict):
@@ -93,7 +97,7 @@ class FlaggedText(TypedDict):
 
     kind: FlagKind
     reason: str
-    id: int
+    id: int | None
     vector: int | Literal["random"] | None
     radius: float
     prompt_index: int
@@ -103,9 +107,10 @@ class FlaggedText(TypedDict):
 class Flagged(TypedDict):
     """What stands out in a comparison, over all its R, sorted by kind."""
 
-    comparison: int
+    comparison: int | None
     texts: int
     flagged: list[FlaggedText]
+    not_kept: str | None
 
 
 class Swept(Steered):
@@ -128,7 +133,7 @@ class Cosines(TypedDict):
 class PlacedText(TypedDict):
     """A completion on the map; its ``id`` is that of the text."""
 
-    id: int
+    id: int | None
     x: float
     y: float
     vector: int | Literal["random"] | None
@@ -139,10 +144,11 @@ class PlacedText(TypedDict):
 
 
 class Drawn(TypedDict):
-    comparison: int
+    comparison: int | None
     method: Literal["UMAP", "PCA"]
     note: str
     points: list[PlacedText]
+    not_kept: str | None
 
 
 class Curved(TypedDict):
@@ -160,6 +166,7 @@ class Curved(TypedDict):
     finished: bool
     cusp: float | None
     cusps: list[dict[str, Any]]
+    not_kept: str | None
 
 
 class BehaviourLine(TypedDict):
@@ -184,7 +191,7 @@ class AnswerLine(TypedDict):
     that was set ``aside`` (with the reason); ``differs`` names the kinds of difference from the baseline."""
 
     vector: int
-    completion: int
+    completion: int | None
     text: str
     verdict: Verdict | None
     distance: float
@@ -207,8 +214,8 @@ class Explored(TypedDict):
     tried: list[dict[str, Any]]
     bank: str
     bank_hash: str
-    comparison: int
-    control_comparison: int
+    comparison: int | None
+    control_comparison: int | None
     source: int
     target: int
     scope: str
@@ -226,29 +233,36 @@ class Explored(TypedDict):
     seconds: dict[str, float]
     model: str
     created: str
+    not_kept: str | None
+
+
+def stored(number: int | None) -> int | None:
+    """The number of what is stored; None for what waits in memory, which has numbers that mean nothing elsewhere."""
+    return None if number is None or number < 0 else number
 
 
 def steered(comparison: Comparison) -> Steered:
     """The texts of a comparison, the baseline first."""
     return {
-        "comparison": comparison.id,
+        "comparison": stored(comparison.id),
         "completions": [
-            plain(completion) | {"flags": [asdict(flag) for flag in found]}
+            plain(completion) | {"id": stored(completion.id), "flags": [asdict(flag) for flag in found]}
             for completion, found in zip(comparison.completions, flagged(comparison.completions), strict=True)
         ],
         "stopped": not comparison.settings["finished"],
+        "not_kept": comparison.not_kept,
     }
 
 
-def judged(comparison: int, told: Iterable[tuple[Completion, Judgement]]) -> Judged:
-    """The texts of a comparison that were judged, in their order."""
+def judged(comparison: int, told: Iterable[tuple[Completion, Judgement]], not_kept: str | None = None) -> Judged:
+    """The texts of a comparison that were judged, in their order; ``not_kept`` is why that could not be stored."""
     keys = {"id", "vector", "radius", "prompt_index", "text"}
     said_keys = {"verdict", "behaviour"}
     texts = [
         cast(JudgedText, completion.model_dump(include=keys) | said.model_dump(include=said_keys))
         for completion, said in told
     ]
-    return {"comparison": comparison, "texts": texts}
+    return {"comparison": comparison, "texts": texts, "not_kept": not_kept}
 
 
 def swept(comparison: Comparison) -> Swept:
@@ -269,9 +283,16 @@ def flags_of(comparison: Comparison) -> Flagged:
     """The flags of a comparison's texts, gathered over all R."""
     keys = {"id", "vector", "radius", "prompt_index", "text"}
     lines = [
-        cast(FlaggedText, asdict(one.flag) | one.completion.model_dump(include=keys)) for one in gathered([comparison])
+        cast(
+            FlaggedText,
+            asdict(one.flag) | one.completion.model_dump(include=keys) | {"id": stored(one.completion.id)},
+        )
+        for one in gathered([comparison])
     ]
-    return {"comparison": comparison.id, "texts": len(comparison.completions), "flagged": lines}
+    return {
+        "comparison": stored(comparison.id), "texts": len(comparison.completions), "flagged": lines,
+        "not_kept": comparison.not_kept,
+    }  # fmt: skip
 
 
 def cosines(bank: str, found: Similarity) -> Cosines:
@@ -289,19 +310,23 @@ def cosines(bank: str, found: Similarity) -> Cosines:
 
 def drawn(found: Map) -> Drawn:
     """A map's points, and how they were laid out."""
-    points = [cast(PlacedText, asdict(point)) for point in found.points]
-    return {"comparison": found.comparison, "method": found.method, "note": found.note, "points": points}
+    points = [cast(PlacedText, asdict(point) | {"id": stored(point.id)}) for point in found.points]
+    return {
+        "comparison": stored(found.comparison), "method": found.method, "note": found.note, "points": points,
+        "not_kept": found.not_kept,
+    }  # fmt: skip
 
 
-def diversity_curve(curve: DiversityCurve, cusps: Iterable[Cusp]) -> Curved:
-    """A diversity curve, and what the detectors found."""
+def diversity_curve(curve: DiversityCurve, cusps: Iterable[Cusp], not_kept: str | None = None) -> Curved:
+    """A diversity curve, and what the detectors found; ``not_kept`` is why it could not be stored."""
     told = [asdict(cusp) for cusp in cusps]
     chosen = next((one["radius"] for one in told if one["detector"] == DEFAULT_DETECTOR), None)
-    return cast(Curved, {**asdict(curve), "cusp": chosen, "cusps": told})
+    return cast(Curved, {**asdict(curve), "cusp": chosen, "cusps": told, "not_kept": not_kept})
 
 
-def explored(found: Exploration) -> Explored:
-    """The result of one Explore: every answer and every behaviour with its flags."""
+def explored(found: Exploration, not_kept: str | None = None) -> Explored:
+    """The result of one Explore: every answer and every behaviour with its flags; ``not_kept`` is why it, or its texts,
+    could not be stored."""
     aside = {one.vector: one.reason for one in found.aside}
     answers = [_answer(found, one, aside.get(one.vector), control=False) for one in found.answers]
     lines = {one["vector"]: one for one in answers}
@@ -320,6 +345,9 @@ def explored(found: Exploration) -> Explored:
         "changed": sum(one.changed for one in found.answers) / len(found.answers),
         "control_changed": sum(one.changed for one in found.control) / len(found.control),
         "readable": found.readable,
+        "comparison": stored(found.comparison),
+        "control_comparison": stored(found.control_comparison),
+        "not_kept": not_kept,
     }
     return cast(Explored, {key: facts[key] for key in Explored.__annotations__})
 
@@ -328,7 +356,7 @@ def _answer(found: Exploration, one: Answer, aside: str | None, *, control: bool
     raised = flags(one.text, found.prompt.user, found.prompt.system, found.baseline)
     behaviour = None if control else found.behaviour_of(one.vector)
     told = {"flags": [asdict(flag) for flag in raised], "behaviour": behaviour and behaviour.name, "aside": aside}
-    return cast(AnswerLine, plain(one) | told)
+    return cast(AnswerLine, plain(one) | {"completion": stored(one.completion)} | told)
 
 
 def _verdicts(comparison: Comparison, radius: float, *, random: bool) -> Verdicts:

@@ -15,6 +15,7 @@ from melbo_app.commands.options import (
     numbers,
     prepare,
     template_of,
+    unkept,
 )
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.jobs.atlas import parse_pairs
@@ -43,7 +44,7 @@ def atlas(
     read = parse_pairs(complete)
     workbench, prompts = prepare(prompt, system, template_of(template, no_template), model, scope)
     found = run(workbench.atlas(prompts, from_layers, to_layers, read, scope, stop=StopOnInterrupt()))
-    show(found.model_dump(mode="json"), [HEAD, *map(_line, found.cells)], as_json)
+    show(found.model_dump(mode="json") | {"not_kept": unkept(workbench)}, [HEAD, *map(_line, found.cells)], as_json)
 
 
 def _line(cell: AtlasCell) -> str:

@@ -17,6 +17,7 @@ from melbo_app.commands.options import (
     load,
     numbers,
     template_of,
+    unkept,
 )
 from melbo_app.commands.options import prompts as read_prompts
 from melbo_app.commands.output import StopOnInterrupt, run, show
@@ -82,7 +83,7 @@ def curve(
     lines = [f"{how}; R in multiples of {found.median_norm:.4g}, the median residual norm"]
     lines += [_line(point) for point in found.points]
     lines += [_cusp(one) for one in told]
-    show(diversity_curve(found, told), lines, as_json)
+    show(diversity_curve(found, told, unkept(workbench)), lines, as_json)
 
 
 def _line(point: CurvePoint) -> str:

@@ -16,6 +16,7 @@ from melbo_app.commands.options import (
     TemplateOption,
     prepare,
     template_of,
+    unkept,
 )
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.errors import InputError
@@ -75,14 +76,14 @@ def explore(
     texts = None if prompt is None else [prompt]
     workbench, [asked] = prepare(texts, system, template_of(template, no_template), model, scope)
     found = run(workbench.explore(asked, settings, stop=StopOnInterrupt()))
-    show(explored(found), _lines(found), as_json)
+    show(explored(found, unkept(workbench)), _lines(found), as_json)
 
 
 def _lines(found: Exploration) -> list[str]:
     said = explored(found)
     lines = [found.sentence, found.radius.sentence]
     lines += [f"  tried {one.sentence}" for one in found.tried]
-    lines += [f"Bank “{found.bank}”, comparison {found.comparison}"]
+    lines += [f"Bank “{found.bank}”" + ("" if found.comparison < 0 else f", comparison {found.comparison}")]
     lines += [
         f"Diversity D {found.readable_diversity:.2f} (random vectors {found.control_readable_diversity:.2f}), "
         f"{found.readable:.0%} readable, {sum(found.seconds.values()):.0f} s",

@@ -18,6 +18,7 @@ from melbo_app.commands.options import (
     load,
     numbers,
     template_of,
+    unkept,
 )
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.engine.decoding import Decoding
@@ -73,7 +74,7 @@ def generality(
     asked = workbench.asked(texts, system, template_of(template, no_template))
     work = workbench.generality(bank, asked, vectors, chosen, random=random, decoding=decoding, stop=StopOnInterrupt())
     found = run(work)
-    show(result(found), _lines(found), as_json)
+    show(result(found, unkept(workbench)), _lines(found), as_json)
 
 
 def _lines(found: Generality) -> list[str]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from melbo_app.commands.options import Json, ModelOption, load
+from melbo_app.commands.options import Json, ModelOption, load, unkept
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.endpoint import KEY
@@ -50,12 +50,17 @@ def judge(
             _line(found.built_in),
             "It is on." if found.on else "It stays off: it does not beat the built-in verdict.",
         ]
-        told = {"judge": found.score.model_dump(), "built_in": found.built_in.model_dump(), "on": found.on}
+        told = {
+            "judge": found.score.model_dump(),
+            "built_in": found.built_in.model_dump(),
+            "on": found.on,
+            "not_kept": unkept(workbench),
+        }
         show(told, lines, as_json)
         return
     texts = run(workbench.judge(comparison, asked, stop=stop))
     lines = [f"{said.verdict}: {said.behaviour}\n  {completion.text!r}" for completion, said in texts]
-    show(judged(comparison, texts), lines, as_json)
+    show(judged(comparison, texts, unkept(workbench)), lines, as_json)
 
 
 def _line(score: JudgeScore) -> str:

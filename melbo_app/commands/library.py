@@ -16,7 +16,7 @@ from melbo_app.settings import Settings
 from melbo_app.sizes import parse_size, size_text
 from melbo_app.workbench import Workbench
 
-library = typer.Typer(help="The library as a whole: search, export, import, check, rebuild, gc.")
+library = typer.Typer(help="The library as a whole: search, export, import, check, rebuild, restore, gc.")
 
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="At most so many of each.")]
 
@@ -113,6 +113,18 @@ def rebuild(as_json: Json = False) -> None:
         f"prompts {made.prompts}."
     )
     show(asdict(made), lines, as_json)
+
+
+@library.command("restore")
+def restore(
+    copy: Annotated[
+        str | None, typer.Argument(metavar="COPY", help="Which one, by its day as YYYY-MM-DD; default: the newest.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Go back to a copy of a damaged database, saving the newer labels that can still be read."""
+    restored = Workbench(Settings()).restore_library(copy)
+    show(asdict(restored), restored.lines(), as_json)
 
 
 @library.command("gc")

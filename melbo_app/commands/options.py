@@ -162,6 +162,11 @@ def check_out(out: Path, overwrite: bool) -> None:
         raise InputError("out", f"“{out}” is there already", "Choose another name, or add --overwrite")
 
 
+def unkept(workbench: Workbench) -> str | None:
+    """What the command made and could not store, with the reason; None: all is stored."""
+    return " ".join(workbench.not_kept()) or None
+
+
 def say_where(workbench: Workbench) -> None:
     """Say on standard error where a command looked that found nothing: the server may use another folder."""
     print(workbench.kept_in, file=sys.stderr, flush=True)

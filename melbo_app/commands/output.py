@@ -18,12 +18,16 @@ from melbo_app.library.fetch_progress import FetchProgress
 
 Result = TypeVar("Result")
 
+NOT_KEPT = "Not kept"
 LOG_SECONDS = 2.0
 """Time between two lines of progress in a log: what a person reads later should not be thousands of lines."""
 
 
 def show(result: Mapping[str, Any], lines: Sequence[str], as_json: bool) -> None:
-    """Print the result as one JSON object, or as lines for people."""
+    """Print the result as one JSON object, or as lines for people; what of it is ``not_kept`` is said beside it."""
+    if reason := result.get("not_kept"):
+        told = reason if reason.startswith(NOT_KEPT) else f"{NOT_KEPT}: {reason}"
+        print(told, file=sys.stderr)
     if as_json:
         is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
         # null for every number that JSON cannot hold: a diverged objective, for one

@@ -20,8 +20,9 @@ from melbo_app.jobs.steering import SteeringProgress, complete, variants
 from melbo_app.jobs.training import RELATIVE_RADIUS, train_bank, training_identity
 from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks
-from melbo_app.library.completions import Comparison, Completions
+from melbo_app.library.completions import Comparison
 from melbo_app.library.embeddings import Embeddings
+from melbo_app.library.patient_completions import PatientCompletions
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.model import LanguageModel
@@ -45,7 +46,7 @@ class CurveMaking:
     rescaled: bool
     decoding: Decoding
     shelf: Banks
-    completions: Completions
+    completions: PatientCompletions
     embedder: Embedder
     embeddings: Embeddings
     batching: Batching
@@ -100,7 +101,7 @@ class CurveMaking:
             "decoding": asdict(decoding),
             "finished": True,
         }
-        return self.completions.add_comparison(settings, texts)
+        return self.completions.keep(settings, texts)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Places [N, D] of texts."""

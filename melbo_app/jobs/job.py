@@ -117,6 +117,8 @@ class Job(Generic[Progress, Result]):
             comparison = result.id
         if isinstance(result, Exploration):
             bank, comparison = result.bank, result.comparison
+        if comparison is not None and comparison < 0:  # it waits in memory, and will have another number
+            comparison = None
         changes = {
             "state": self.state,
             "progress": self._told_progress() or self._record.progress,

@@ -41,6 +41,8 @@ class Map:
     method: Literal["UMAP", "PCA"]
     note: str
     """How the points were laid out, for people."""
+    not_kept: str | None = None
+    """Why the texts are in memory alone; None: they are stored."""
 
 
 def draw(
@@ -61,7 +63,9 @@ def draw(
     total = len(completions) + 1
     check_count("texts", len(completions), MOST_MAPPED, f"A map can hold at most {MOST_MAPPED:,}")
     yield MapProgress(f"embedding {len(completions)} completions", 0, total)
-    projection = embeddings.find_projection(embedder.identity, texts)
+    projection = None
+    with suppress(StorageError):  # what cannot be looked up is made
+        projection = embeddings.find_projection(embedder.identity, texts)
     if projection is None:
         try:
             with compute.hold():
@@ -87,7 +91,7 @@ def draw(
         )
         for completion, (x, y) in zip(completions, projection.xy, strict=True)
     ]
-    return Map(comparison.id, placed, projection.method, projection.note)
+    return Map(comparison.id, placed, projection.method, projection.note, comparison.not_kept)
 
 
 def embed(texts: Sequence[str], embedder: Embedder, embeddings: Embeddings, stop: Stop = lambda: False) -> np.ndarray:
@@ -95,7 +99,9 @@ def embed(texts: Sequence[str], embedder: Embedder, embeddings: Embeddings, stop
 
     ``stop`` is asked before every few of them. Raises Stopped; those that were embedded are kept.
     """
-    rows = embeddings.find(embedder.identity, texts)
+    rows: dict[str, np.ndarray] = {}
+    with suppress(StorageError):
+        rows = embeddings.find(embedder.identity, texts)
     missing = [text for text in dict.fromkeys(texts) if text not in rows]
     for start in range(0, len(missing), EMBEDDED_AT_ONCE):
         raise_if(stop)

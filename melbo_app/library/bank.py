@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any, BinaryIO, Literal, Self, TypeGuard
+from typing import Any, BinaryIO, Literal, Self
 
 import numpy as np
 from pydantic import (
@@ -25,12 +25,20 @@ from pydantic import (
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import Method, Start
 from melbo_app.errors import InputError
-from melbo_app.library.bank_vectors import FIELD, MAX_BYTES, OUTPUTS, check_directions, check_vectors
+from melbo_app.library.bank_vectors import FIELD, OUTPUTS, check_directions, check_radius, check_vectors
+from melbo_app.library.tensor_file import (
+    CONTENTS,
+    MAX_HEADER,
+    Header,
+    check_seal,
+    contents_digest,
+    read_header,
+    sealed,
+)
 
 FORMAT, VERSION = "melbo-bank", "1"
-MAX_HEADER = 16 << 20
-
-_DTYPES = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
+UNTRAINED = ("imported", "combined")
+_BEFORE_CHECKSUMS = frozenset({"format", "version", "hash", "melbo"})
 
 
 class PromptRecord(BaseModel):
@@ -239,6 +247,7 @@ class Bank:
     def to_bytes(self) -> bytes:
         """The bank as a safetensors file; the same bank gives the same bytes (the library shuffles the metadata)."""
         record = self.record
+        check_radius(self.vectors, record.radius, equal=record.method not in UNTRAINED)
         text = record.model_dump_json()
         if len(text.encode()) > MAX_HEADER // 4:
             note = "The objective curves were too long to be stored."
@@ -246,12 +255,11 @@ class Bank:
                 update={"curves": None, "note": f"{record.note} {note}" if record.note else note}
             )
             text = record.model_dump_json()
-        header: dict[str, Any] = {
-            "__metadata__": {"format": FORMAT, "version": VERSION, "hash": self.hash, "melbo": text},
-        }
-        tensors = {"vectors": self.vectors}
+        tensors = {"vectors": np.ascontiguousarray(self.vectors, dtype="<f4")}
         if self.output_directions is not None:
-            tensors[OUTPUTS] = self.output_directions
+            tensors[OUTPUTS] = np.ascontiguousarray(self.output_directions, dtype="<f4")
+        metadata = {"format": FORMAT, "version": VERSION, "hash": self.hash, "melbo": text}
+        header: dict[str, Any] = {"__metadata__": sealed({**metadata, CONTENTS: contents_digest(tensors)})}
         end = 0
         for name, tensor in tensors.items():
             begin, end = end, end + tensor.nbytes
@@ -260,7 +268,7 @@ class Bank:
         head += b" " * (-len(head) % 8)
         if len(head) > MAX_HEADER:
             raise InputError("prompts", f"the bank's record takes {len(head):,} bytes", f"At most {MAX_HEADER:,} fit")
-        data = [np.ascontiguousarray(tensor, dtype="<f4").tobytes() for tensor in tensors.values()]
+        data = [tensor.tobytes() for tensor in tensors.values()]
         return b"".join([len(head).to_bytes(8, "little"), head, *data])
 
     @classmethod
@@ -272,66 +280,14 @@ class Bank:
     def read(cls, stream: BinaryIO, size: int) -> "Bank":
         """The bank in a stream of ``size`` bytes. Raises InputError; OSError passes through."""
         header = read_header(stream, size)
-        record, _, digest = header.bank_facts()
+        record, _, digest = bank_facts(header)
+        header.check_contents(stream)
         outputs = header.read_tensor(stream, OUTPUTS) if OUTPUTS in header.tensors else None
         bank = cls(record, header.read_tensor(stream, "vectors"), outputs)
+        check_radius(bank.vectors, record.radius, equal=record.method not in UNTRAINED)
         if digest is not None and digest != bank.hash:
             raise InputError(FIELD, "its contents changed after it was saved", "Fetch or export it again")
         return bank
-
-
-@dataclass(frozen=True)
-class Header:
-    """The checked header of a safetensors file: its tensors by name, its metadata, and where its data starts."""
-
-    tensors: dict[str, "TensorEntry"]
-    metadata: dict[str, str]
-    start: int
-
-    def record(self) -> BankRecord | None:
-        """The bank's record, or None where the file is not one of ours. Raises InputError for a damaged one."""
-        text = self.metadata.get("melbo")
-        if text is None:
-            return None
-        if (version := self.metadata.get("version", VERSION)) != VERSION:
-            raise InputError(FIELD, f"its format version is “{version[:20]}”, not {VERSION}", "Update MELBO Explorer")
-        try:
-            return BankRecord.model_validate_json(text)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            what = first["msg"].removeprefix("Value error, ")
-            raise InputError(FIELD, f"its record is damaged ({where + ': ' if where else ''}{what})") from error
-
-    def bank_facts(self) -> tuple[BankRecord, int, str | None]:
-        """What the shelf shows without reading the vectors: the record, how many there are, and their hash."""
-        record, entry = self.record(), self.tensors.get("vectors")
-        if record is None:
-            raise InputError(FIELD, "it has no MELBO Explorer record", "Import it, saying its model and source layer")
-        if entry is None or len(entry.shape) != 2 or entry.shape[1] != record.hidden_size:
-            raise InputError(FIELD, "its vectors do not fit its record", "Copy or download it again")
-        _check_lists(record, entry.shape[0])
-        return record, entry.shape[0], self.metadata.get("hash")
-
-    def read_tensor(self, stream: BinaryIO, name: str) -> np.ndarray:
-        """The tensor ``name`` as a float array in the shape it has. Raises InputError."""
-        entry = self.tensors.get(name)
-        if entry is None:
-            raise InputError(FIELD, f"it has no tensor named “{name}”")
-        if entry.dtype not in _DTYPES:
-            remedy = f"It must be one of {', '.join(_DTYPES)}"
-            raise InputError(FIELD, f"its tensor “{name[:80]}” is of type {entry.dtype[:20]}", remedy)
-        stored = np.dtype(_DTYPES[entry.dtype])
-        if entry.end - entry.begin != math.prod(entry.shape) * stored.itemsize:
-            raise InputError(FIELD, f"its tensor “{name[:80]}” does not have the size that its shape asks for")
-        stream.seek(self.start + entry.begin)
-        data = stream.read(entry.end - entry.begin)
-        if len(data) != entry.end - entry.begin:
-            raise InputError(FIELD, "it is cut short", "Copy or download it again")
-        values = np.frombuffer(data, dtype=stored).reshape(entry.shape)
-        if entry.dtype == "BF16":  # the upper half of a float32
-            values = (values.astype("<u4") << 16).view("<f4")
-        return values
 
 
 def _check_lists(record: BankRecord, count: int) -> None:
@@ -348,55 +304,29 @@ def _check_lists(record: BankRecord, count: int) -> None:
             raise InputError(FIELD, f"it holds {count} vectors, and the effects of another number")
 
 
-@dataclass(frozen=True)
-class TensorEntry:
-    """One tensor in a safetensors header; ``begin`` and ``end`` are bytes counted from the start of the data."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    begin: int
-    end: int
-
-
-def read_header(stream: BinaryIO, size: int) -> Header:
-    """The header of an untrusted safetensors stream of ``size`` bytes; everything it claims is within the file.
-
-    Raises InputError. Reads and allocates the header only, and at most 16 MiB of it.
-    """
-    if size > MAX_BYTES + MAX_HEADER:
-        raise InputError(FIELD, f"it is {size:,} bytes long", f"At most {MAX_BYTES:,} bytes can be read")
-    stream.seek(0)
-    length = int.from_bytes(stream.read(8), "little")
-    if size < 10 or length > size - 8:
-        raise InputError(FIELD, "it is cut short or is no safetensors file", "Copy or download it again")
-    if length > MAX_HEADER:
-        raise InputError(FIELD, f"its header is {length:,} bytes long", f"At most {MAX_HEADER:,} bytes can be read")
+def record_in(header: Header) -> BankRecord | None:
+    """The bank's record, or None where the file is not one of ours. Raises InputError for a damaged one."""
+    text = header.metadata.get("melbo")
+    if text is None:
+        return None
+    if (version := header.metadata.get("version", VERSION)) != VERSION:
+        raise InputError(FIELD, f"its format version is “{version[:20]}”, not {VERSION}", "Update MELBO Explorer")
+    check_seal(header.metadata, _BEFORE_CHECKSUMS)
     try:
-        content = json.loads(stream.read(length).decode())
-        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair cannot be shown or stored
-    except (ValueError, RecursionError) as error:
-        raise InputError(FIELD, "its header is not valid JSON", "It must be a safetensors file") from error
-    if not isinstance(content, dict):
-        raise InputError(FIELD, "its header is not a JSON object", "It must be a safetensors file")
-    metadata = content.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise InputError(FIELD, "its metadata are not texts", "It must be a safetensors file")
-    tensors = {name: _entry(name, value, size - 8 - length) for name, value in content.items()}
-    return Header(tensors, metadata, 8 + length)
+        return BankRecord.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        what = first["msg"].removeprefix("Value error, ")
+        raise InputError(FIELD, f"its record is damaged ({where + ': ' if where else ''}{what})") from error
 
 
-def _entry(name: str, value: Any, room: int) -> TensorEntry:
-    """The header entry ``value`` as a TensorEntry that lies within ``room`` bytes of data."""
-    entry = value if isinstance(value, dict) else {}
-    dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
-    if not isinstance(dtype, str) or not _counts(shape) or not _counts(offsets) or len(offsets) != 2:
-        raise InputError(FIELD, f"its header describes the tensor “{name[:80]}” wrongly", "Copy or download it again")
-    begin, end = offsets
-    if not begin <= end <= room or len(shape) > 8 or any(count > MAX_BYTES for count in shape):
-        raise InputError(FIELD, f"its tensor “{name[:80]}” lies outside the file", "Copy or download it again")
-    return TensorEntry(dtype, tuple(shape), begin, end)
-
-
-def _counts(value: Any) -> TypeGuard[list[int]]:
-    """Whether ``value`` is a list of whole numbers that are not negative; JSON's true and false are not numbers."""
-    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+def bank_facts(header: Header) -> tuple[BankRecord, int, str | None]:
+    """What the shelf shows without reading the vectors: the record, how many there are, and their hash."""
+    record, entry = record_in(header), header.tensors.get("vectors")
+    if record is None:
+        raise InputError(FIELD, "it has no MELBO Explorer record", "Import it, saying its model and source layer")
+    if entry is None or len(entry.shape) != 2 or entry.shape[1] != record.hidden_size:
+        raise InputError(FIELD, "its vectors do not fit its record", "Copy or download it again")
+    _check_lists(record, entry.shape[0])
+    return record, entry.shape[0], header.metadata.get("hash")

@@ -13,6 +13,7 @@ MAX_VECTORS = 4096
 MAX_ELEMENTS = MAX_BYTES // 4
 # Squares of smaller or larger norms leave the range of float32.
 MIN_NORM, MAX_NORM = 1e-9, 1e9
+RADIUS_TOLERANCE = 0.01  # what rows lose that somebody else stored as bfloat16, with room to spare
 
 
 def check_vectors(vectors: np.ndarray) -> np.ndarray:
@@ -42,6 +43,17 @@ def check_vectors(vectors: np.ndarray) -> np.ndarray:
             raise InputError(FIELD, f"row {row} has the norm {norm:.3g}", remedy)
     clean.setflags(write=False)
     return clean
+
+
+def check_radius(vectors: np.ndarray, radius: float, *, equal: bool) -> None:
+    """Raises InputError where the rows [V, d] do not have the norm ``radius`` that a record gives: each of them where
+    they are ``equal``, else their median."""
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    for row, norm in enumerate(norms) if equal else [(None, float(np.median(norms)))]:
+        if not math.isclose(norm, radius, rel_tol=RADIUS_TOLERANCE):
+            whose = "the median norm of its rows is" if row is None else f"row {row} has the norm"
+            problem = f"its record says R = {radius:.6g}, and {whose} {norm:.6g}"
+            raise InputError(FIELD, problem, "One of the two changed after it was saved: fetch or export it again")
 
 
 def check_directions(directions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library.atomic import move_to_free_name, sync_folder, write_file, write_folder
-from melbo_app.library.bank import Bank, BankSummary, ImportHints, read_header
+from melbo_app.library.bank import Bank, BankSummary, ImportHints, bank_facts
 from melbo_app.library.bank_vectors import FIELD
 from melbo_app.library.catalogue import Catalogue, ShelfFile
 from melbo_app.library.file_names import check_file_name, fault, same_file
@@ -21,6 +21,7 @@ from melbo_app.library.formats.format import Parcel
 from melbo_app.library.formats.known import FOLDER, OURS, format_for
 from melbo_app.library.imports import check_width, imported_bank, read_file, reading
 from melbo_app.library.labels import Label
+from melbo_app.library.tensor_file import read_header
 
 ENDING = ".safetensors"
 _NAME = re.compile(r"[\w\-][\w .\-]{0,79}")
@@ -53,6 +54,11 @@ class Banks:
         return own + sorted(
             (line for line in samples if same_file(line.name) not in taken), key=lambda line: same_file(line.name)
         )
+
+    @property
+    def folder(self) -> Path:
+        """Where own banks are."""
+        return self._own
 
     def files(self) -> tuple[ShelfFile, ...]:
         """The files of all banks."""
@@ -291,7 +297,7 @@ def _summary(path: Path, sample: bool) -> BankSummary | None:
             status = os.fstat(stream.fileno())
             size, changed = status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)
             header = read_header(stream, size)
-        record, count, digest = header.bank_facts()
+        record, count, digest = bank_facts(header)
         record = record.model_copy(update={"name": path.stem})
     except FileNotFoundError:
         return None

@@ -12,14 +12,12 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from melbo_app.errors import InputError
-from melbo_app.library.bank import Bank, BankRecord
+from melbo_app.library.bank import UNTRAINED, Bank, BankRecord
 from melbo_app.library.damage import Listed, read_each
 from melbo_app.library.database import Database
 from melbo_app.library.facts import Count, Digest, Name
 from melbo_app.library.sources import model_id, prompt_id
 from melbo_app.library.tables import BankPromptRow, BankRow, ModelRow, PromptRow, RunRow, VectorRow
-
-UNTRAINED = ("imported", "combined")
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,24 @@ class Rebuilt:
     damaged: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Repaired:
+    """What was put right without reading files that are as they were: banks that were ``entered`` or ``forgotten``
+    because their file is gone, and those that ``changed`` since they were entered or are ``damaged``, with why."""
+
+    entered: list[str]
+    forgotten: list[str]
+    changed: list[str]
+    damaged: dict[str, str]
+
+    def lines(self) -> list[str]:
+        """The same for people; none where nothing was wrong."""
+        lines = [f"“{name}” was not in the catalogue yet; it is now." for name in self.entered]
+        lines += [f"“{name}” is forgotten: its file is gone." for name in self.forgotten]
+        lines += [f"“{name}” changed since it was entered: see library check." for name in self.changed]
+        return lines + [f"“{name}” is damaged: see library check." for name in self.damaged]
+
+
 class Catalogue:
     """The catalogue in ``database``. Every method raises StorageError where the database cannot be used."""
 
@@ -92,6 +108,41 @@ class Catalogue:
         """Enter the files that came or changed without the program; those that could not be read, and why."""
         known = {(entry.name, entry.sample): (entry.size, entry.changed) for entry in self.entries()}
         return self._enter_all([file for file in files if known.get((file.name, file.sample)) != _stamp(file)])
+
+    def repair(self, files: Sequence[ShelfFile], own: Path) -> Repaired:
+        """Enter own banks whose file was written before the program was killed, and forget those whose file is gone.
+
+        Files are told by name, size and time, and only new or touched ones are read. Samples wait until they are
+        searched. Where the folder ``own`` is not there at all, as of a disk that is not mounted, nothing is forgotten.
+        """
+        known = {(entry.name, entry.sample): entry for entry in self.entries()}
+        there = {(file.name, file.sample) for file in files}
+        mine = [file for file in files if not file.sample]
+        new = [file for file in mine if (file.name, False) not in known]
+        touched = [
+            (file, entry)
+            for file in mine
+            if (entry := known.get((file.name, False))) and (entry.size, entry.changed) != _stamp(file)
+        ]
+        gone = [key for key in known if key not in there and (own.is_dir() or key[1])]
+        damaged, changed, same = {}, [], []
+        for file, entry in touched:
+            try:
+                found = read_file(file)
+            except (InputError, OSError) as error:
+                damaged[file.name] = str(error)
+                continue
+            if found[0].file_hash == entry.file_hash:
+                same.append(file)
+            else:
+                changed.append(file.name)
+        damaged |= self._enter_all([*new, *same])
+        if gone:
+            with self._database.write() as session:
+                for name, sample in gone:
+                    session.execute(delete(BankRow).where(BankRow.name == name, BankRow.sample.is_(sample)))
+        entered = [file.name for file in new if file.name not in damaged]
+        return Repaired(entered, sorted(name for name, _ in gone), changed, damaged)
 
     def rebuild(self, files: Sequence[ShelfFile]) -> Rebuilt:
         """Make the catalogue again from the files. Runs of deleted banks stay, and so does everything else."""

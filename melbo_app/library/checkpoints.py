@@ -12,8 +12,10 @@ from safetensors.numpy import save
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library.atomic import write_file
+from melbo_app.library.tensor_file import check_seal, sealed
 
 FORMAT, VERSION = "melbo-checkpoint", "1"
+_BEFORE_CHECKSUMS = frozenset({"format", "version", "hash", "record"})
 ENDING = ".safetensors"
 
 
@@ -28,7 +30,7 @@ class Checkpoints:
 
         Raises StorageError; the one before it is then still there.
         """
-        metadata = {"format": FORMAT, "version": VERSION, "hash": _digest(arrays), "record": json.dumps(record)}
+        metadata = sealed({"format": FORMAT, "version": VERSION, "hash": _digest(arrays), "record": json.dumps(record)})
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -43,6 +45,7 @@ class Checkpoints:
         try:
             with safe_open(path, "np") as file:
                 metadata = file.metadata() or {}
+                check_seal(metadata, _BEFORE_CHECKSUMS)
                 arrays = {name: file.get_tensor(name) for name in list(file.keys())}
             record = json.loads(metadata["record"])
             sound = (metadata["format"], metadata["version"], metadata["hash"]) == (FORMAT, VERSION, _digest(arrays))

@@ -143,6 +143,7 @@ class Comparison(BaseModel):
     """One press of Steer: its settings and its completions, in the order in which they were given.
 
     ``damaged`` are completions that cannot be read and are left out.
+    ``not_kept`` says why it is in memory alone, where the database refused it; its numbers are below 0 then.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -152,6 +153,7 @@ class Comparison(BaseModel):
     settings: ComparisonSettings
     completions: Annotated[tuple[Completion, ...], Field(min_length=1)]
     damaged: tuple[Damage, ...] = Field(default=(), exclude=True)
+    not_kept: str | None = None
 
 
 class KeptCompletion(Completion):

@@ -16,6 +16,7 @@ from sqlalchemy.types import TypeDecorator
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library import migrations, sqlite
+from melbo_app.library.backups import Backups
 
 WRITERS_TURN = 6_351_263  # any number, as long as it stays the same: PostgreSQL's name for the lock
 
@@ -77,6 +78,7 @@ class Database:
         else:
             self._engine, self.place, self.path = _server_engine(address), str(address), None  # without the password
         self._writer = self._engine.execution_options(writes=True)
+        self.backups = Backups(self.path, path.parent / "backups")
         self._lock, self._ready = threading.Lock(), False
         self._held: Any = None
 
@@ -99,6 +101,10 @@ class Database:
     def close(self) -> None:
         """Let go of the file or the server; the next session opens it again."""
         self._engine.dispose()
+        with self._lock:
+            if self._held is not None:
+                self._held.close()
+            self._held, self._ready = None, False
 
     def faults(self) -> list[str]:
         """What is broken inside the database, as far as it can tell itself. Raises StorageError."""
@@ -112,6 +118,11 @@ class Database:
         if self.path is not None:
             with self._sentences():
                 sqlite.compact(self._engine)
+
+    def copy(self, out: Path) -> None:
+        """Write all of it to the new file ``out``. Raises StorageError; a server's database cannot be copied so."""
+        with self._sentences():
+            sqlite.copy(self._engine, out)
 
     def _prepare(self) -> None:
         """Make the tables where they are missing, also when the cache is emptied under a running app."""
@@ -164,6 +175,8 @@ class Database:
             reason = " ".join(str(error.orig).split())
             told = sqlite.sentence(reason) if self.path is not None else None
             told = told or f"could not be used ({reason}); nothing was stored."
+            if self.path is not None and sqlite.is_damage(reason):
+                told += f" {self.backups.advice}"
             raise StorageError(f"The database “{self.place}” {told}") from error
 
 

@@ -1,5 +1,6 @@
 """Explorations: what came of one press of Explore, a JSON file each."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -262,3 +263,16 @@ class Explorations(JsonFiles[Exploration]):
     """The explorations that were made."""
 
     kind, noun = Exploration, "exploration"
+
+    def renumber(self, model_hash: str, number: Callable[[int], int]) -> None:
+        """Give those of a model whose texts waited the numbers that these have now. Raises StorageError."""
+        for found in self.of_model(model_hash):
+            if min(found.comparison, found.control_comparison) < 0:
+                texts = {
+                    name: tuple(
+                        one.model_copy(update={"completion": number(one.completion)}) for one in getattr(found, name)
+                    )
+                    for name in ("answers", "control")
+                }
+                numbers = {name: number(getattr(found, name)) for name in ("comparison", "control_comparison")}
+                self.save(found.model_copy(update=texts | numbers))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from melbo_app.errors import InputError, StorageError
+from melbo_app.library.backups import RESTORE
 from melbo_app.library.banks import Banks
 from melbo_app.library.catalogue import BankEntry, Catalogue, read_file
 from melbo_app.library.database import Database
@@ -43,13 +44,29 @@ def inspect(banks: Banks, parts: Banks, catalogue: Catalogue, database: Database
             found.append(Finding(_subject(file.name, file.sample), problem))
             read[file.name, file.sample] = BankEntry(file.name, file.sample, "", "", 0, 0)
     try:
-        found += [Finding("database", line, "Move it away and rebuild") for line in database.faults()]
+        found += _of_copies(database)
+        found += [Finding("database", line, database.backups.advice.rstrip(".")) for line in database.faults()]
         entries = catalogue.entries()
         found += [Finding(one.subject, one.problem, REBUILD) for one in entries.damaged]
         found += _compare(read, {(entry.name, entry.sample): entry for entry in entries})
         found += _orphans(database, {*(entry.hash for entry in read.values()), *(line.hash for line in parts.list())})
     except StorageError as error:
         found.append(Finding("database", str(error).rstrip(".")))
+    return found
+
+
+def _of_copies(database: Database) -> list[Finding]:
+    """Which copies of the database there are, and which of them are damaged."""
+    if database.path is None:
+        return [Finding("copies", f"none are made of {database.place}: that server's own backups count", wrong=False)]
+    copies, found = database.backups.copies(), []
+    sound = [copy.day for copy in copies if not copy.faults]
+    if sound:
+        problem = f"there are sound ones of {', '.join(sound)}"
+        found.append(Finding("copies of the database", problem, f"To go back to one: {RESTORE}", wrong=False))
+    for copy in copies:
+        if copy.faults:
+            found.append(Finding(f"copy of {copy.day}", f"it is damaged ({copy.faults[0]})", f"Delete “{copy.path}”"))
     return found
 
 

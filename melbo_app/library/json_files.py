@@ -48,6 +48,7 @@ class JsonFiles(Generic[Record]):
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._waiting: dict[str, tuple[Record, str]] = {}  # with what the disk said
 
     def save(self, record: Record) -> None:
         """Put a record in the place of what was there. Raises StorageError where the disk refuses."""
@@ -57,8 +58,32 @@ class JsonFiles(Generic[Record]):
             raise StorageError(f"“{self._folder}” could not be made ({error.strerror or error}).") from error
         write_file(self._folder / f"{record.key}.json", record.model_dump_json().encode(), overwrite=True)
 
+    def keep(self, record: Record) -> None:
+        """Put a record in the place of what was there; where the disk refuses, it waits in memory."""
+        try:
+            self.save(record)
+            self._waiting.pop(record.key, None)
+        except StorageError as error:
+            self._waiting[record.key] = record, str(error)
+
+    def save_waiting(self) -> int:
+        """Write what waits; how many records that were. Raises StorageError where the disk refuses still."""
+        waiting = list(self._waiting.items())
+        for key, (record, reason) in waiting:
+            self.save(record)
+            if self._waiting.get(key) == (record, reason):  # else a newer one came meanwhile
+                del self._waiting[key]
+        return len(waiting)
+
+    def not_kept(self) -> dict[str, str]:
+        """Why records wait in memory, by their keys."""
+        return {key: reason for key, (_, reason) in list(self._waiting.items())}
+
     def find(self, key: str) -> Record | None:
         """The record with this key."""
+        waiting = self._waiting.get(key)
+        if waiting:
+            return waiting[0]
         path = self._folder / f"{key}.json"
         return next(iter(read_each([path] if path.is_file() else [], self._read, str)), None)
 
@@ -77,8 +102,10 @@ class JsonFiles(Generic[Record]):
         return next(iter(self.of_model(model_hash)), None)
 
     def _every(self) -> Listed[Record]:
-        paths = sorted(self._folder.glob("*.json"))
-        return read_each(paths, self._read, lambda path: f"{self.noun} “{path.name}”")
+        waiting = {key: record for key, (record, _) in list(self._waiting.items())}
+        paths = sorted(path for path in self._folder.glob("*.json") if path.stem not in waiting)
+        found = read_each(paths, self._read, lambda path: f"{self.noun} “{path.name}”")
+        return Listed([*found, *waiting.values()], found.damaged)
 
     def _read(self, path: Path) -> Record:
         if path.stat().st_size > MOST_BYTES:

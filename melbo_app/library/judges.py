@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -74,19 +75,43 @@ class _Entries(Generic[Entry]):
     def __init__(self, path: Path, kind: type[Entry], remedy: str) -> None:
         self._path, self._remedy = path, remedy
         self._kind: type[Entry] = kind
+        self._waiting: dict[str, Entry] = {}
+        self.not_kept: str | None = None
 
     def all(self) -> dict[str, Entry]:
-        return dict(self._each())
+        return {**dict(self._each()), **self._waiting}
 
     def damaged(self) -> list[Damage]:
         return [*self._each().damaged]
 
     def add(self, entries: Mapping[str, Entry]) -> None:
-        """Entries that cannot be read make room: a judge is asked for them again."""
+        """Keep entries; where the disk refuses, they wait in memory and ``not_kept`` says why. Entries that cannot be
+        read make room: a judge is asked for them again."""
         with _ADDING:
-            every = {name: entry.model_dump(mode="json") for name, entry in {**self.all(), **entries}.items()}
+            self._waiting |= entries
+            stored = dict(self._each())  # a damaged file is named, and not replaced
+            with suppress(StorageError):
+                self._write(stored)
+
+    def save_waiting(self) -> int:
+        with _ADDING:
+            many = len(self._waiting)
+            if many:
+                self._write(dict(self._each()))
+            return many
+
+    def _write(self, stored: dict[str, Entry]) -> None:
+        try:
+            every = {name: entry.model_dump(mode="json") for name, entry in {**stored, **self._waiting}.items()}
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_file(self._path, json.dumps(every, indent=1, ensure_ascii=False).encode(), overwrite=True)
+        except OSError as error:
+            self.not_kept = f"“{self._path.parent}” could not be made ({error.strerror or error})."
+            raise StorageError(self.not_kept) from error
+        except StorageError as error:
+            self.not_kept = str(error)
+            raise
+        self._waiting, self.not_kept = {}, None
 
     def _each(self) -> Listed[tuple[str, Entry]]:
         try:
@@ -121,8 +146,17 @@ class JudgeScores:
         return self._entries.all().get(judge)
 
     def keep(self, score: JudgeScore) -> None:
-        """Keep a score in place of the judge's last one."""
+        """Keep a score in place of the judge's last one; in memory where the disk refuses."""
         self._entries.add({score.judge: score})
+
+    @property
+    def not_kept(self) -> str | None:
+        """Why what was given last is in memory alone; None: it is not."""
+        return self._entries.not_kept
+
+    def save_waiting(self) -> int:
+        """Write what waits; how many scores that were. Raises StorageError where the disk refuses still."""
+        return self._entries.save_waiting()
 
 
 class Judgements:
@@ -141,9 +175,18 @@ class Judgements:
         return {one.digest: every[one.digest] for one in completions if one.digest in every} if every else {}
 
     def keep(self, judgements: Mapping[str, Judgement]) -> None:
-        """Keep judgements by the digests of the completions."""
+        """Keep judgements by the digests of the completions; in memory where the disk refuses."""
         if judgements:
             self._entries.add(judgements)
+
+    @property
+    def not_kept(self) -> str | None:
+        """Why what was given last is in memory alone; None: it is not."""
+        return self._entries.not_kept
+
+    def save_waiting(self) -> int:
+        """Write what waits; how many judgements that were. Raises StorageError where the disk refuses still."""
+        return self._entries.save_waiting()
 
 
 def held_out_texts(path: Path) -> list[GradedText]:

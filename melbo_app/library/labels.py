@@ -94,6 +94,24 @@ class Labels:
         with self._database.write() as session:
             return merge_labels(session, versions)
 
+    def replay(self, versions: Sequence[LabelVersion]) -> int:
+        """Say again what was said in this library and is not known to it any more, in the order in which it was said;
+        how many of the ``versions`` were that."""
+        added = 0
+        with self._database.write() as session:
+            for version in map(clean, versions):
+                same = select(LabelVersionRow).where(
+                    LabelVersionRow.bank_hash == version.bank_hash, LabelVersionRow.vector == version.vector
+                )
+                own = read_each(session.scalars(same), _version, _version_subject)
+                known = {(_said(one), one.updated) for one in own}
+                if (_said(version), version.updated) in known:
+                    continue
+                _remember(session, version)
+                _replace(session, version)
+                added += 1
+        return added
+
     def save(
         self,
         bank: str,
@@ -111,8 +129,7 @@ class Labels:
         Tags are trimmed, put into lower case, made unique and sorted. Raises InputError for a name, tag, rating or
         note that is too long or out of range, and for too many tags.
         """
-        if not 0 <= vector < 2**31:
-            raise InputError("vector", f"there is no vector {vector}", "Vectors are counted from 0")
+        _check_vector(vector)
         said = _clean_words(name, tags, rating, note, author)
         wanted = LabelVersion(bank=bank, bank_hash=bank_hash, vector=vector, updated=datetime.now(UTC), **said)
         with self._database.write() as session:
@@ -221,6 +238,7 @@ def merge_labels(session: Session, versions: Sequence[LabelVersion]) -> tuple[in
 
 def clean(version: LabelVersion) -> LabelVersion:
     """The same as it is kept. Raises InputError for what is too long, too many or out of range."""
+    _check_vector(version.vector)
     words = _clean_words(version.name, version.tags, version.rating, version.note, version.author)
     return version.model_copy(update=words)
 
@@ -259,6 +277,11 @@ def _clean_words(name: str, tags: Iterable[str], rating: Any, note: str, author:
     return {
         "name": name, "tags": tuple(words), "rating": rating, "note": note, "author": _clean(author)[:MAX_AUTHOR],
     }  # fmt: skip
+
+
+def _check_vector(vector: int) -> None:
+    if not 0 <= vector < 2**31:
+        raise InputError("vector", f"there is no vector {vector}", "Vectors are counted from 0")
 
 
 def _remember(session: Session, version: LabelVersion) -> None:

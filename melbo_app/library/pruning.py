@@ -78,10 +78,12 @@ def prune(cache_dir: Path, database: Database, limit: int, model: str, *, dry_ru
 
 
 def size_of(cache_dir: Path, database: Database) -> int:
-    """Bytes of the files in the cache; of the database's file only those in use. Other databases do not count."""
+    """Bytes of the files in the cache; of the database's file only those in use. Other databases do not count, nor do
+    copies of this one, for which nothing else should have to go."""
     total = 0
     own = database.path.name if database.path is not None else None
-    for folder, _, files in os.walk(cache_dir):
+    for folder, folders, files in os.walk(cache_dir):
+        folders[:] = [name for name in folders if Path(folder, name) != database.backups.folder]
         for file in files:
             if own is None or file not in (own, f"{own}-wal", f"{own}-shm"):
                 with suppress(FileNotFoundError):

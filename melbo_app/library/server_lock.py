@@ -30,7 +30,7 @@ class ServerLock:
             self._lock.acquire()
         except Timeout as error:
             raise BusyError(
-                f"Another server works in “{self._cache}” already{self._other()}. Use that one, stop it first, or give "
+                f"Another server works in “{self._cache}” already{self.holder}. Use that one, stop it first, or give "
                 "this one a folder of its own: MELBO_CACHE_DIR."
             ) from error
         except (OSError, NotImplementedError) as error:
@@ -42,10 +42,19 @@ class ServerLock:
 
     def release(self) -> None:
         """Let another server in."""
-        self._note.unlink(missing_ok=True)
-        self._lock.release()
+        with contextlib.suppress(OSError):  # the cache may be gone, or read-only: the system lets go of the lock itself
+            self._note.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._lock.release()
 
-    def _other(self) -> str:
+    @property
+    def is_held(self) -> bool:
+        """Whether this program holds it."""
+        return self._lock.is_locked
+
+    @property
+    def holder(self) -> str:
+        """“: address (process number)” of the server that holds it; empty where it does not say."""
         try:
             known = json.loads(self._note.read_text("utf-8"))
             return f": {known['address']} (process {known['pid']})"

@@ -4,9 +4,9 @@ FREE = {
     "active_jobs", "asked", "bank", "bank_labels", "banks", "catalogue", "check_bank_name", "comparison",
     "comparison_of", "comparisons", "completion", "exploration", "explorations", "export_labels", "export_map",
     "generalities", "getting", "is_absent", "job", "jobs", "judge_address", "judge_standing", "judgements", "label",
-    "labels", "layers", "latest_atlas", "latest_completion", "latest_curve", "latest_search", "llama_command", "model_state",
+    "labels", "latest_atlas", "latest_completion", "latest_curve", "latest_search", "llama_command", "model_state",
     "models", "offered_models", "runaways", "sample_comparison", "search", "search_completions", "suggested_layers",
-    "tags", "training_job", "unsaved_bank", "variants",
+    "layers", "tags", "training_job", "unsaved_bank", "variants",
 }  # fmt: skip
 """Looked up: nothing is computed that is worth counting."""
 

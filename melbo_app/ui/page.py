@@ -12,6 +12,7 @@ from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import bind
 from melbo_app.ui.http_api import publish_api
 from melbo_app.ui.left_out import tell
+from melbo_app.ui.not_kept import NotKeptLine
 from melbo_app.ui.present import bank_choices, job_status, model_status, sentence
 from melbo_app.ui.session import Session
 from melbo_app.ui.sessions import use_sessions
@@ -52,7 +53,10 @@ class Page:
         with gr.Row(elem_id="workspace"):
             with gr.Column(elem_id="session"):
                 self.session = session = Session(workbench)
-            with gr.Column(elem_id="work"), gr.Tabs(elem_id="tabs") as self.tabs:
+            with gr.Column(elem_id="work"):
+                self.not_kept = NotKeptLine(workbench)
+                self.tabs = gr.Tabs(elem_id="tabs")
+            with self.tabs:
                 with gr.Tab("Completions", id="completions"):
                     self.completions = CompletionsTab(workbench, session)
                 with gr.Tab("Explore", id="explore") as exploring:
@@ -98,12 +102,14 @@ class Page:
         self.banks.bind(banks)
         self.library.bind(library, self.tabs)
         self.models.bind(models, self.timer)
+        self.not_kept.bind()
         self._bind(train, models)
 
     def _bind(self, train: gr.Tab, models: gr.Tab) -> None:
         session, completions, form = self.session, self.completions, self.train
         look = [
             self.status, self.timer, self._noticed, self._finished, self._model, *form.job_outputs, *self.jobs.outputs,
+            *self.not_kept.outputs,
         ]  # fmt: skip
         known = [self.train.watched, self._noticed, self._model, self.jobs.chosen, self.jobs.shown]
         bind(self.timer.tick, self._look, known, look, trigger_mode="once")
@@ -213,6 +219,7 @@ class Page:
             state.weights_hash if state.loaded and state.weights_hash != known else gr.skip(),
             *shown,
             *self.jobs.look(job, listed),
+            *self.not_kept.look(),
         ]
 
     def _take_up(self, finished: list[Any] | None) -> list[Any]:

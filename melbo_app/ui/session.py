@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.errors import InputError, MelboError
+from melbo_app.errors import InputError, MelboError, StorageError
 from melbo_app.jobs.loaded_model import ModelState
 from melbo_app.library.bank import BankSummary
 from melbo_app.ui.components.note import note, note_view
@@ -104,7 +104,10 @@ class Session:
             return {}
         if bank_hash is not None and held.hash != bank_hash:
             return {}
-        return {vector: label.name for vector, label in self._workbench.bank_labels(bank).items()}
+        try:
+            return {vector: label.name for vector, label in self._workbench.bank_labels(bank).items()}
+        except StorageError:  # vectors have numbers as well
+            return {}
 
     def open_bank(self, name: str | None, selected: list[int] | None = None, radius: float | None = None) -> list[Any]:
         """Values of ``bank_outputs`` for a bank; without ``selected`` its first vectors, without ``radius`` its own."""

@@ -10,11 +10,12 @@ from melbo_app.workbench.base import EXAMPLE
 from melbo_app.workbench.damages import Damages
 from melbo_app.workbench.explorations import Explorations
 from melbo_app.workbench.keeping import Keeping
+from melbo_app.workbench.upkeep import Upkeep
 
 __all__ = ["EXAMPLE", "Workbench"]
 
 
-class Workbench(Explorations, Damages, Keeping):
+class Workbench(Explorations, Damages, Keeping, Upkeep):
     """Everything that can be done, for any number of people at once.
 
     Raises (every method): InputError where what was given cannot be used, StorageError where the disk refuses,

@@ -17,7 +17,6 @@ from melbo_app.library.atlases import Atlases
 from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks
 from melbo_app.library.catalogue import Catalogue
-from melbo_app.library.completions import Completions
 from melbo_app.library.curves import Curves
 from melbo_app.library.database import Database
 from melbo_app.library.embeddings import Embeddings
@@ -25,6 +24,7 @@ from melbo_app.library.explorations import Explorations
 from melbo_app.library.generality import Generalities
 from melbo_app.library.labels import Labels
 from melbo_app.library.offered_models import OfferedModels
+from melbo_app.library.patient_completions import PatientCompletions
 from melbo_app.library.prompt_sets import PromptSets
 from melbo_app.library.samples import Samples
 from melbo_app.library.searches import Searches
@@ -56,7 +56,7 @@ class Base:
         self._catalogue = Catalogue(database)
         self._banks = Banks(settings.cache_dir / "banks", settings.assets_dir / "banks", self._catalogue)
         self._parts = Banks(settings.cache_dir / "curves", settings.cache_dir / "curves" / "samples")
-        self._completions, self._labels = Completions(database), Labels(database)
+        self._completions, self._labels = PatientCompletions(database), Labels(database)
         self._samples = Samples(settings.assets_dir / "banks", database)
         self._embeddings = Embeddings(database)
         self._atlases = Atlases(settings.cache_dir / "atlases")

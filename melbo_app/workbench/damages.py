@@ -31,7 +31,7 @@ class Damages(Judging):
             "curves": [self._curves.damaged],
             "atlases": [self._atlases.damaged],
             "searches": [self._searches.damaged],
-            "judgements": [self._judgements().damaged, self._judge_scores().damaged],
+            "judgements": [self._judgements.damaged, self._judge_scores.damaged],
             "places": [self._embeddings.damaged],
         }
         return [one for kind in kinds or get_args(Kept) for read in readers[kind] for one in read()]

@@ -63,7 +63,7 @@ class Explorations(Judging, Training, Steering, Layers, Exploring, Searching, Ge
         check_settings(wanted)
         lm = self._model.get()
         found = yield from explore(prompt, wanted, _Stages(self, lm, prompt, stop), stop)
-        self._explorations.save(found)
+        self._explorations.keep(found)
         return found
 
     def start_exploring(

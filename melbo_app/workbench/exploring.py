@@ -91,7 +91,7 @@ class Exploring(Shelf):
         records = tuple(map(PromptRecord.of, prompts))
 
         def keep(curve: DiversityCurve) -> None:
-            self._curves.save(
+            self._curves.keep(
                 KeptCurve(model_hash=lm.weights_hash, prompts=records, curve=curve, changed=datetime.now(UTC))
             )
 

@@ -69,14 +69,14 @@ class Generalising(Shelf):
                 "decoding": asdict(chosen),
                 "finished": True,
             }
-            self._completions.add_comparison(settings, completions)
+            self._completions.keep(settings, completions)
 
         every = range(len(loaded.vectors)) if vectors is None else vectors
         means = Means(self._completions.find, places, self._batching, keep)
         found = yield from generality(
             lm, loaded, list(every), radius, prompts, means, stop, random=random, decoding=chosen
         )
-        self._generalities.save(found)
+        self._generalities.keep(found)
         return found
 
     def start_generality(

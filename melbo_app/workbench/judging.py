@@ -1,6 +1,7 @@
 """Use cases of a judge: comparing it with a reader, and asking it where it beats the built-in verdict."""
 
 from collections.abc import Generator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from melbo_app.jobs.endpoint import Endpoint
@@ -47,7 +48,7 @@ class Judging(Base):
         completions = self._completions.comparison(comparison).completions
         judge = self._judge(endpoint, stop)
         self._standing(judge.identity).check()
-        known = self._judgements().find(completions)
+        known = self._judgements.find(completions)
         said = {digest: one for digest, one in known.items() if one.judge == judge.identity}
         waiting = {one.digest: (one.prompt.user, one.text) for one in completions if one.digest not in said}
         found: list[Judgement] = []
@@ -55,14 +56,14 @@ class Judging(Base):
             yield from judge_all(judge, [*waiting.values()], stop, found, name=True)
         finally:
             new = dict(zip(waiting, found, strict=False))
-            self._judgements().keep(new)
+            self._judgements.keep(new)
         said |= new
         return [(one, said[one.digest]) for one in completions if one.digest in said]
 
     def judgements(self, completions: Sequence[Completion]) -> dict[str, Judgement]:
         """What was said last of those completions that were judged, by their digests; a judge that is off says
         nothing."""
-        known = self._judgements().find(completions)
+        known = self._judgements.find(completions)
         if not known:
             return {}
         beaten = self._built_in()
@@ -80,7 +81,7 @@ class Judging(Base):
         found = yield from score(judge, held_out_texts(self.graded), stop)
         if found is None:
             return None
-        self._judge_scores().keep(found)
+        self._judge_scores.keep(found)
         return self._standing(judge.identity)
 
     def judge_standing(self, endpoint: Endpoint | None = None) -> Standing:
@@ -91,7 +92,7 @@ class Judging(Base):
         return self._beside(self._built_in(), judge)
 
     def _beside(self, beaten: JudgeScore, judge: str) -> Standing:
-        return Standing(judge, self._judge_scores().find(judge), beaten)
+        return Standing(judge, self._judge_scores.find(judge), beaten)
 
     def _built_in(self) -> JudgeScore:
         return built_in(held_out_texts(self.graded))
@@ -99,8 +100,10 @@ class Judging(Base):
     def _judge(self, endpoint: Endpoint | None, stop: Stop) -> Judge:
         return EndpointJudge(endpoint) if endpoint else ModelJudge(self._model.get(), self._batching, stop)
 
+    @cached_property
     def _judge_scores(self) -> JudgeScores:
         return JudgeScores(self.settings.cache_dir / "judges.json")
 
+    @cached_property
     def _judgements(self) -> Judgements:
         return Judgements(self.settings.cache_dir / "judgements.json")

@@ -58,7 +58,7 @@ class Layers(Shelf):
         check_read(read, pairs)
         work = draw_atlas(
             lm, self._model.spec, prompts, pairs, read, scope or default_scope(prompts), self._batching,
-            self._model.memory_gb, self._embed, self._atlases.find, self._atlases.save, stop,
+            self._model.memory_gb, self._embed, self._atlases.find, self._atlases.keep, stop,
         )  # fmt: skip
         return (yield from work)
 

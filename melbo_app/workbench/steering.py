@@ -1,6 +1,7 @@
 """Use cases of steering: completions, maps, and what vectors do."""
 
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -9,7 +10,7 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import TrainingProgress
-from melbo_app.errors import InputError, Stopped
+from melbo_app.errors import InputError, Stopped, StorageError
 from melbo_app.jobs.flagging import Order, flagged_first, most_unlike_first
 from melbo_app.jobs.mapping import Map, MapProgress, draw
 from melbo_app.jobs.scoring import target_of
@@ -24,6 +25,7 @@ from melbo_app.library.comparison_settings import ComparisonKind
 from melbo_app.library.completions import Comparison, ComparisonSummary, Completion
 from melbo_app.library.damage import Listed
 from melbo_app.library.file_names import check_file_name
+from melbo_app.library.labels import Label
 from melbo_app.limits import MOST_ITEMS, MOST_LISTED, MOST_NAME, check_range, check_text
 from melbo_app.workbench.banks import Shelf
 from melbo_app.workbench.base import EXAMPLE, Stop
@@ -97,7 +99,7 @@ class Steering(Shelf):
             "decoding": asdict(decoding),
             "finished": finished,
         }
-        return self._completions.add_comparison(settings, completions)
+        return self._completions.keep(settings, completions)
 
     def variants(
         self,
@@ -269,7 +271,9 @@ class Steering(Shelf):
 
     def _draw(self, comparison: Comparison, stop: Stop) -> Generator[MapProgress, None, Map | None]:
         bank_hash = comparison.settings.get("bank_hash")
-        labels = self._labels.of_bank(bank_hash) if bank_hash else {}
+        labels: dict[int, Label] = {}
+        with suppress(StorageError):  # a map without names is one as well
+            labels = self._labels.of_bank(bank_hash) if bank_hash else {}
         names = {vector: label.name for vector, label in labels.items()}
         return (yield from draw(comparison, names, self._embed(), self._embeddings, self._compute, stop))
 

@@ -155,7 +155,8 @@ def test_every_float_type_becomes_float32(dtype, stored):
 def test_bfloat16_is_the_upper_half_of_a_float32():
     values = np.array([[1.0, -2.5, 0.15625]], dtype=np.float32)  # exact in bfloat16
     upper = (values.view(np.uint32) >> 16).astype(np.uint16)
-    assert Bank.from_bytes(file_with(upper, dtype="BF16")).vectors.tolist() == values.tolist()
+    bank = Bank.from_bytes(file_with(upper, dtype="BF16", radius=float(np.linalg.norm(values))))
+    assert bank.vectors.tolist() == values.tolist()
 
 
 def test_curves_that_are_not_finite_are_kept():

@@ -136,7 +136,7 @@ def test_names_are_found_and_taken_in_any_case(banks, own):
         with pytest.raises(InputError, match="^name: there is a bank called .* already"):
             banks.check_free(f" {name}")
         with pytest.raises(InputError, match="^name: there is a bank called .* already"):
-            banks.save(bank(name, VECTORS * 2))
+            banks.save(bank(name, VECTORS * 2, radius=10.0))
     assert names(own) == ["First.safetensors"]
     assert banks.check_free(" Second ") == "Second"
     assert banks.load("First").hash == bank().hash
@@ -153,7 +153,7 @@ def test_of_many_simultaneous_saves_of_one_name_exactly_one_wins(own, samples):
     barrier, outcomes, refused = threading.Barrier(8), [], []
 
     def save(number):
-        mine = bank("same" if number % 2 else "SAME", VECTORS * (number + 1))
+        mine = bank("same" if number % 2 else "SAME", VECTORS * (number + 1), radius=5.0 * (number + 1))
         barrier.wait()
         try:
             shelves[number].save(mine)

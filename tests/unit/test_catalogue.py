@@ -10,16 +10,18 @@ from sqlalchemy import select
 
 from melbo_app.errors import InputError
 from melbo_app.library import banks as module
-from melbo_app.library import sqlite
-from melbo_app.library.bank import Bank, BankRecord, PromptRecord, read_header
+from melbo_app.library import catalogue, sqlite
+from melbo_app.library.bank import Bank, BankRecord, PromptRecord
 from melbo_app.library.banks import Banks
 from melbo_app.library.catalogue import Catalogue
+from melbo_app.library.catalogue import read_file as read_bank_file
 from melbo_app.library.completions import Completions
 from melbo_app.library.database import Database
 from melbo_app.library.inspection import inspect
 from melbo_app.library.labels import Labels
 from melbo_app.library.search import search
 from melbo_app.library.tables import BankPromptRow, ModelRow, PromptRow, RunRow, VectorRow
+from melbo_app.library.tensor_file import read_header
 
 DAY = datetime(2026, 11, 21, tzinfo=UTC)
 VECTORS = np.array([[3, 4, 0], [0, 3, -4]], dtype=np.float32)
@@ -63,8 +65,9 @@ def shelf(tmp_path):
 
 def bank(name, number=1, created=DAY, **changes):
     facts = {
-        "model": "tiny", "model_hash": "ab" * 32, "hidden_size": 3, "source": 2, "target": 4, "radius": 5.0,
-        "method": "joint", "prompts": [PromptRecord(user="Who are you?")], "held_out": [PromptRecord(user="And now?")],
+        "model": "tiny", "model_hash": "ab" * 32, "hidden_size": 3, "source": 2, "target": 4,
+        "radius": 5.0 * abs(number), "method": "joint",
+        "prompts": [PromptRecord(user="Who are you?")], "held_out": [PromptRecord(user="And now?")],
         "objective": [1.5, 2.5], "seed": 7, "steps": 30, "command": "train",
     }  # fmt: skip
     return Bank(BankRecord(name=name, created=created, **(facts | changes)), VECTORS * number)
@@ -206,6 +209,47 @@ def test_a_row_without_its_file_is_named_and_crashes_nothing(shelf, monkeypatch,
     assert shelf.notes() == []
 
 
+def test_a_start_repairs_what_a_kill_left_behind_without_reading_all_files(shelf, monkeypatch):
+    for number, name in enumerate(["same", "touched", "gone", "changed", "damaged"], start=1):
+        shelf.banks.save(bank(name, number))
+
+    def cut(*_):
+        raise PowerCut
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Database, "write", cut)
+        with pytest.raises(PowerCut):
+            shelf.banks.save(bank("new", 6))
+    (shelf.folder / "gone.safetensors").unlink()
+    os.utime(shelf.folder / "touched.safetensors", ns=(5, 5))
+    (shelf.folder / "changed.safetensors").write_bytes(bank("changed", 7, note="longer").to_bytes())
+    (shelf.folder / "damaged.safetensors").write_bytes(bank("damaged", 5).to_bytes()[:-3])
+    opened = []
+    monkeypatch.setattr(catalogue, "read_file", lambda file: opened.append(file.name) or read_bank_file(file))
+    done = shelf.catalogue.repair(shelf.banks.files(), shelf.banks.folder)
+    assert "same" not in opened
+    assert (done.entered, done.forgotten, done.changed) == (["new"], ["gone"], ["changed"])
+    assert list(done.damaged) == ["damaged"] and len(done.lines()) == 4
+    assert sorted(shelf.entered()) == ["changed", "damaged", "new", "same", "touched"]
+    assert [told.split(":")[0] for told in shelf.wrong()] == ["bank “damaged”", "bank “changed”"]
+    again = shelf.catalogue.repair(shelf.banks.files(), shelf.banks.folder)
+    assert (again.entered, again.forgotten, again.changed) == ([], [], ["changed"])  # until somebody looks at it
+
+
+def test_a_folder_that_is_not_there_makes_no_start_forget_its_banks(shelf):
+    shelf.banks.save(bank("first"))
+    shelf.folder.rename(shelf.folder.with_name("unplugged"))
+    assert shelf.catalogue.repair(shelf.banks.files(), shelf.banks.folder).lines() == []
+    assert shelf.entered() == ["first"] and len(shelf.wrong()) == 1
+
+
+def test_a_start_says_what_it_repaired(bench):
+    bench._banks.save(bank("first"))
+    bench._catalogue.remove("first")
+    assert bench.repair_catalogue().lines() == ["“first” was not in the catalogue yet; it is now."]
+    assert bench.repair_catalogue().lines() == []
+
+
 def test_a_bank_is_kept_while_the_database_is_locked(shelf, monkeypatch):
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
     shelf = Shelf(shelf.folder.parent.parent)
@@ -244,7 +288,7 @@ def test_a_bank_whose_vectors_were_damaged_is_named_and_the_others_are_rebuilt(s
 
 def test_a_record_that_was_changed_is_named_until_it_is_accepted(shelf):
     path = shelf.banks.save(bank("first", note="a plain word"))
-    path.write_bytes(path.read_bytes().replace(b"plain", b"fancy"))
+    path.write_bytes(bank("first", note="a fancy word").to_bytes())
     [told] = shelf.wrong()
     assert told.startswith("bank “first”: its file says something else than when it was entered. If that is right: Run")
     shelf.catalogue.rebuild(shelf.banks.files())
@@ -266,7 +310,7 @@ def test_a_damaged_database_is_named_beside_the_files(shelf):
     file.write_bytes(file.read_bytes()[:4096] + b"\xff" * (file.stat().st_size - 4096))
     flip(path, -1)
     told = " ".join(shelf.wrong())
-    assert "its file is damaged" in told and "Move it away" in told
+    assert "its file is damaged" in told and "library restore" in told
     file.unlink()
     shelf.banks.save(bank("second", 2))  # goes on with a new one
     assert shelf.entered() == ["second"]

@@ -1044,7 +1044,10 @@ def test_a_database_that_is_none_is_named_before_the_texts_are_made(ask: Ask, ba
     (cache / "melbo.sqlite").write_text("this is a letter, not a database" * 99)
     for words in (("steer", "a"), ("labels",), ("labels", "set", "a", "0", "--name", "x")):
         told = ask(*words)
-        assert "melbo.sqlite” is not a SQLite database. Move it away" in told.sentence
+        assert (
+            "melbo.sqlite” is not a SQLite database. Stop the server and run: python -m melbo_app library restore"
+            in told.sentence
+        )
         assert not any(line.startswith("token") for line in told.err)
 
 

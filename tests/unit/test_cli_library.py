@@ -149,3 +149,23 @@ def test_another_file_can_be_the_database(ask: Ask, bench, tmp_path, monkeypatch
     assert (tmp_path / "elsewhere.sqlite").exists() and ask("labels").out == "ships 0: here []\n"
     monkeypatch.delenv("MELBO_DATABASE_URL")
     assert ask("labels", "--json").json == {"labels": []}
+
+
+def test_a_check_names_the_copies_and_the_command_that_goes_back_to_one(ask: Ask, bench, cache):  # noqa: F811
+    ask("labels", "set", "ships", 1, "--name", "Sailor")
+    day = bench.copy_database()
+    told = ask("library", "check")
+    assert f"(note) copies of the database: there are sound ones of {day}. To go back to one: python -m" in told.out
+    assert "library restore." in told.out and told.code == 0
+    assert ask("library", "restore").sentence.startswith("copy: the database is sound")
+    bench._database.compact()
+    bench._database.close()
+    file = cache / "melbo.sqlite"
+    file.write_bytes(file.read_bytes()[:4096] + b"\xff" * (file.stat().st_size - 4096))
+    told = ask("library", "check")
+    assert told.code == 1 and f"It goes back to the copy of {day}" in told.out and "library restore" in told.out
+    assert f"It goes back to the copy of {day}" in ask("labels").sentence
+    told = ask("library", "restore", "--json").json
+    assert (told["copy"], told["labels"], told["whole"]) == (day, 0, False)
+    assert [entry["name"] for entry in ask("labels", "--json").json["labels"]] == ["Sailor"]
+    assert ask("library", "check").code == 0

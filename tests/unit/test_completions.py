@@ -228,7 +228,7 @@ def test_a_database_that_cannot_be_used_is_a_storage_error(tmp_path):
     (tmp_path / "melbo.sqlite").write_bytes(b"my diary" * 1000)
     completions = Completions(Database(tmp_path / "melbo.sqlite"))
     for use in (completions.recent, lambda: completions.get(1), lambda: completions.add_comparison({}, [steered()])):
-        with pytest.raises(StorageError, match="Move it away"):
+        with pytest.raises(StorageError, match="library restore"):
             use()
 
 

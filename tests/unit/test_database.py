@@ -195,7 +195,7 @@ def test_a_database_that_may_only_be_read_is_a_sentence(path):
 def test_a_file_that_is_no_database_is_a_sentence_and_is_left_alone(path):
     path.parent.mkdir()
     path.write_bytes(b"my diary" * 1000)
-    with pytest.raises(StorageError, match="is not a SQLite database. Move it away"):
+    with pytest.raises(StorageError, match="is not a SQLite database. Stop the server and run: .* library restore"):
         count(Database(path))
     assert path.read_bytes() == b"my diary" * 1000
 
@@ -208,7 +208,7 @@ def test_a_torn_database_is_a_sentence(path):
     data = bytearray(path.read_bytes())
     data[4096:] = b"\xff" * (len(data) - 4096)
     path.write_bytes(bytes(data))
-    with pytest.raises(StorageError, match="is damaged. Move it away"):
+    with pytest.raises(StorageError, match="is damaged. Stop the server and run: .* library restore"):
         count(Database(path))
 
 

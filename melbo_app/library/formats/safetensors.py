@@ -6,10 +6,11 @@ from typing import BinaryIO
 import numpy as np
 
 from melbo_app.errors import InputError
-from melbo_app.library.bank import Bank, Header, read_header
+from melbo_app.library.bank import Bank
 from melbo_app.library.formats.entries import contents_of, one_table
 from melbo_app.library.formats.format import Contents, Given, Parcel
 from melbo_app.library.formats.layer_name import layer_of
+from melbo_app.library.tensor_file import Header, read_header
 
 
 def read(given: Given) -> Contents:

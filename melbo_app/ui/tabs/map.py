@@ -189,7 +189,8 @@ class MapTab:
         made = f"{drawn.method}. {drawn.note}" if drawn.method not in drawn.note else drawn.note
         made = f"{title}: {made}" if title else made
         nothing = {"groups": [], "message": ASIDE}
-        return drawn, self._paint(drawn, colour), note(made), resting(f"{len(drawn.points)} completions."), nothing
+        said = f"{len(drawn.points)} completions{', not kept yet' if drawn.not_kept else ''}."
+        return drawn, self._paint(drawn, colour), note(made), resting(said), nothing
 
     def _paint(self, drawn: Map | None, colour: Any) -> dict[str, Any]:
         from melbo_app.analysis.figures import map_figure  # late: plotly takes a second to import

@@ -54,7 +54,8 @@ class GeneralityVerbs:
         self._workbench.load_model()
         lines = self._workbench.asked(asked, system, template)
         job = self._workbench.start_generality(bank, lines, numbers, radius, random=random, decoding=decoding, who=WHO)
-        return generality(awaited(job))
+        found = awaited(job)
+        return generality(found, self._workbench.why_not_kept(found))
 
     def _given(self, prompts: list[str] | None, groups: list[str] | None) -> list[SetPrompt]:
         texts = prompts or []

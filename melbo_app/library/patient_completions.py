@@ -1,0 +1,148 @@
+"""Completions that are not lost where the database refuses them: they wait in memory, and are looked up there."""
+
+import json
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from melbo_app.errors import StorageError
+from melbo_app.library.completions import Comparison, ComparisonSummary, Completion, CompletionKey, Completions
+from melbo_app.library.damage import Damage, Listed
+from melbo_app.library.database import Database
+
+MOST_TEXTS = 20_000
+"""Texts that wait in memory, about 40 MB with their scores; of more the oldest are let go."""
+
+
+class PatientCompletions(Completions):
+    """The completions in ``database`` and those that it does not take at the moment.
+
+    What waits has numbers below 0. A page or a job may go on using these after the database has given it others.
+    """
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._one, self._saving = threading.Lock(), threading.Lock()
+        self._waiting: dict[int, Comparison] = {}
+        self._whole: dict[int, dict[str, Completion]] = {}  # their texts that were not cut off, by their digests
+        self._numbers: dict[int, int] = {}  # those that the database gave, of comparisons and of texts
+        self._next = -int(1000 * time.time())  # of every start others: what was kept of an earlier one finds nothing
+
+    def keep(self, settings: dict[str, Any], completions: Sequence[Completion]) -> Comparison:
+        """``add_comparison``; where the database refuses, the comparison waits in memory and its ``not_kept`` says why.
+
+        Raises InputError where there are no completions.
+        """
+        try:
+            kept = self.add_comparison(settings, completions)
+        except StorageError as error:
+            return self._put(settings, completions, str(error))
+        with suppress(StorageError):  # it answers again
+            self.save_waiting()
+        return kept
+
+    def save_waiting(self) -> int:
+        """Give the database what waits, the oldest first; how many comparisons it took. Raises StorageError where it
+        refuses; what it did not take waits on."""
+        saved = 0
+        with self._saving:
+            while (waiting := next(iter(self.waiting()), None)) is not None:
+                kept = self.add_comparison(waiting.settings, waiting.completions)
+                with self._one:
+                    self._drop(waiting.id)
+                    self._numbers[waiting.id] = kept.id
+                    for before, now in zip(waiting.completions, kept.completions, strict=True):
+                        self._numbers[before.id or 0] = now.id or 0
+                saved += 1
+        return saved
+
+    def waiting(self) -> list[Comparison]:
+        """What the database did not take yet, the oldest first."""
+        with self._one:
+            return list(self._waiting.values())
+
+    def number(self, id: int) -> int:
+        """The number under which a comparison or a text is stored; the one it waits with as long as it is not."""
+        return self._numbers.get(id, id)
+
+    def comparison(self, id: int) -> Comparison:
+        id = self.number(id)
+        return next((one for one in self.waiting() if one.id == id), None) or super().comparison(id)
+
+    def recent(self, limit: int = 20, kind: str | None = None) -> Listed[ComparisonSummary]:
+        newest = self.waiting()[::-1]
+        lines = [_summary(one) for one in newest if kind in (None, one.settings.get("kind", "steer"))]
+        damaged: tuple[Damage, ...] = ()
+        try:
+            kept = super().recent(limit, kind)
+            lines, damaged = [*lines, *kept], kept.damaged
+        except StorageError:
+            if not lines:
+                raise
+        return Listed(lines[: max(0, limit)], damaged)
+
+    def get(self, id: int) -> Completion:
+        id = self.number(id)
+        return next((text for text in self._texts() if text.id == id), None) or super().get(id)
+
+    def comparison_of(self, id: int) -> int:
+        id = self.number(id)
+        for one in self.waiting():
+            if any(text.id == id for text in one.completions):
+                return one.id
+        return super().comparison_of(id)
+
+    def latest(self, bank_hash: str, vector: int) -> Completion | None:
+        found = [text for text in self._texts() if (text.bank_hash, text.vector) == (bank_hash, vector)]
+        return found[-1] if found else super().latest(bank_hash, vector)
+
+    def find(self, key: CompletionKey) -> Completion | None:
+        """The newest completion that ``key`` describes, or None. While texts wait, a database that does not answer is
+        no reason to lose the next ones."""
+        with self._one:
+            waiting = list(self._whole.values())[::-1]
+        digest = key.digest if waiting else ""
+        found = next((texts[digest] for texts in waiting if digest in texts), None)
+        if found is not None:
+            return found.model_copy(update={"prompt_hash": None})
+        try:
+            return super().find(key)
+        except StorageError:
+            if not waiting:
+                raise
+            return None
+
+    def _texts(self) -> list[Completion]:
+        return [text for one in self.waiting() for text in one.completions]
+
+    def _put(self, settings: dict[str, Any], completions: Sequence[Completion], reason: str) -> Comparison:
+        with self._one:
+            number = self._next
+            self._next -= 1 + len(completions)
+            texts = tuple(
+                one.model_copy(update={"id": number - place}) for place, one in enumerate(completions, start=1)
+            )
+            kept = json.loads(json.dumps(settings))
+            added = Comparison(id=number, created=datetime.now(UTC), settings=kept, completions=texts, not_kept=reason)
+            self._waiting[number] = added
+            whole = [one for one in texts if one.finished or one.tokens >= one.max_new_tokens]
+            self._whole[number] = {one.digest: one for one in whole}
+            while len(self._waiting) > 1 and sum(len(one.completions) for one in self._waiting.values()) > MOST_TEXTS:
+                self._drop(next(iter(self._waiting)))
+            return added
+
+    def _drop(self, number: int) -> None:
+        self._waiting.pop(number, None)
+        self._whole.pop(number, None)
+
+
+def _summary(one: Comparison) -> ComparisonSummary:
+    first = min(one.completions, key=lambda text: text.prompt_index)
+    bank = max((text.bank for text in one.completions if text.bank), default=None)
+    return ComparisonSummary(
+        id=one.id, created=one.created, settings=one.settings, bank=bank, prompt=first.prompt.user,
+        completions=len(one.completions),
+    )  # fmt: skip

@@ -1,0 +1,113 @@
+"""What can still be read of the labels in a damaged database, row by row: a damaged page takes its own rows along, and
+no others."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from melbo_app.errors import InputError
+from melbo_app.library import sqlite
+from melbo_app.library.labels import LabelVersion, clean
+
+BEYOND = 10_000
+"""How many numbers after the last one of the copy are tried, where the file cannot say itself which is its last."""
+_COLUMNS = ("bank", "bank_hash", "vector", "name", "rating", "note", "updated")
+
+
+@dataclass(frozen=True)
+class Salvaged:
+    """Versions of labels in the order in which they were saved, and whether some could not be read."""
+
+    versions: tuple[LabelVersion, ...]
+    whole: bool
+
+
+def salvage(path: Path, last_known: int) -> Salvaged:
+    """The labels in the file ``path`` with their history, as far as they can be read; it is not changed.
+
+    ``last_known`` is the number of the last version that a copy has. What was damaged inside a text cannot be seen, as
+    SQLite keeps no checksums.
+    """
+    try:
+        with closing(sqlite.open_to_read(path)) as connection:
+            connection.execute("PRAGMA writable_schema=ON")  # so that one damaged table does not close all of them
+            said = _Rows(connection, "label_history", last_known)
+            now = _Rows(connection, "labels", last_known)
+            versions = [one for row in said if (one := _version(row, _tags(row["tags"]), row["author"]))]
+            told = {_what(one) for one in versions}
+            for row in now:  # one whose history is lost is still there today
+                one = _version(row, _tags_of(connection, row["id"]), "")
+                if one is not None and _what(one) not in told:
+                    versions.append(one)
+    except sqlite3.Error:
+        return Salvaged((), whole=False)
+    return Salvaged(tuple(versions), whole=said.whole and now.whole)
+
+
+class _Rows:
+    """The rows of a table that can be read, by their numbers; ``whole`` is whether that were all of them."""
+
+    def __init__(self, connection: sqlite3.Connection, table: str, last_known: int) -> None:
+        self._connection, self._table, self.whole = connection, table, True
+        try:
+            self._last = connection.execute(f"SELECT max(id) FROM {table}").fetchone()[0] or 0
+        except sqlite3.Error:
+            self._last, self.whole = last_known + BEYOND, False
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        yield from self._between(1, self._last)
+
+    def _between(self, first: int, last: int) -> Iterator[dict[str, Any]]:
+        """Halves what cannot be read until it is a single row."""
+        if first > last:
+            return
+        try:
+            cursor = self._connection.execute(
+                f"SELECT * FROM {self._table} WHERE id BETWEEN ? AND ? ORDER BY id", (first, last)
+            )
+            names = [column[0] for column in cursor.description]
+            rows = [dict(zip(names, row, strict=True)) for row in cursor]
+        except (sqlite3.Error, UnicodeDecodeError, OverflowError):
+            self.whole = False
+            if first < last:
+                middle = (first + last) // 2
+                yield from self._between(first, middle)
+                yield from self._between(middle + 1, last)
+            return
+        yield from rows
+
+
+def _version(row: dict[str, Any], tags: tuple[str, ...], author: Any) -> LabelVersion | None:
+    """The row as a version of a label; None where what stands in it cannot be one."""
+    try:
+        moment = datetime.fromisoformat(row["updated"]).replace(tzinfo=UTC)
+        facts = {name: row[name] for name in _COLUMNS} | {"updated": moment, "tags": tags, "author": author}
+        return clean(LabelVersion.model_validate(facts))
+    except (ValidationError, InputError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _tags(kept: Any) -> tuple[str, ...]:
+    try:
+        found = json.loads(kept)
+    except (TypeError, ValueError):
+        return ()
+    return tuple(found) if isinstance(found, list) and all(isinstance(one, str) for one in found) else ()
+
+
+def _tags_of(connection: sqlite3.Connection, label: Any) -> tuple[str, ...]:
+    try:
+        return tuple(tag for (tag,) in connection.execute("SELECT tag FROM tags WHERE label_id = ?", (label,)))
+    except (sqlite3.Error, UnicodeDecodeError):
+        return ()
+
+
+def _what(version: LabelVersion) -> tuple[Any, ...]:
+    return version.bank_hash, version.vector, version.updated

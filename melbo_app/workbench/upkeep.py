@@ -1,0 +1,128 @@
+"""Use cases of keeping the library whole: copies of the database, going back to one, and what a server does alone."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NoReturn
+
+from melbo_app.errors import BusyError, MelboError
+from melbo_app.library.catalogue import Repaired
+from melbo_app.library.json_files import JsonFiles, Measured
+from melbo_app.library.restoring import Restored, check_is_file, restore
+from melbo_app.library.server_lock import ServerLock
+from melbo_app.workbench.judging import Judging
+
+COPY_EVERY, COPY_AGAIN = 24 * 3600.0, 3600.0
+"""Seconds from one copy of the database to the next, and after one that failed."""
+TURN = 30.0
+"""Seconds between two looks at what is due."""
+
+
+class Upkeep(Judging):
+    """Repairing, copying and restoring."""
+
+    _copy_due = -math.inf
+
+    def repair_catalogue(self) -> Repaired:
+        """Enter banks whose files came while no program could note it, and forget those whose files are gone."""
+        return self._catalogue.repair(self._banks.files(), self._banks.folder)
+
+    def copy_database(self) -> str | None:
+        """Copy the database where it changed; the day of the copy, None where there was nothing to copy."""
+        made = self._database.backups.make(self._database)
+        return None if made is None else made.day
+
+    def restore_library(self, copy: str | None = None) -> Restored:
+        """Go back to a copy of the database, or to the newest sound one, saving what can be read of newer labels.
+
+        Raises BusyError while a server uses it.
+        """
+        check_is_file(self._database)
+        lock = ServerLock(self.settings.cache_dir)
+        try:
+            lock.take("library restore")
+        except BusyError as error:
+            problem = f"A server uses this database{lock.holder}."
+            raise BusyError(f"{problem} Stop it (Ctrl+C), restore, and start it again.") from error
+        try:
+            restored = restore(self._database, copy)
+            self._catalogue.refresh(self._banks.files())
+        finally:
+            lock.release()
+        return restored
+
+    def not_kept(self) -> list[str]:
+        """What was made and could not be stored, as sentences with the reason; empty where all is kept."""
+        found: list[tuple[str, str]] = []
+        waiting = self._completions.waiting()
+        if waiting:
+            texts = sum(len(one.completions) for one in waiting)
+            found.append((_many(texts, "text"), waiting[-1].not_kept or ""))
+        for what, files in self._files_of_results().items():
+            if reasons := list(files.not_kept().values()):
+                found.append((_many(len(reasons), what), reasons[-1]))
+        for what, said in (("judgements", self._judgements.not_kept), ("a judge's score", self._judge_scores.not_kept)):
+            if said:
+                found.append((what, said))
+        return [f"Not kept yet: {what}. {reason}" for what, reason in found]
+
+    def why_not_kept(self, result: Measured) -> str | None:
+        """Why a curve, an atlas, an exploration or a generality is in memory alone; None: it is stored."""
+        files = next(files for files in self._files_of_results().values() if isinstance(result, files.kind))
+        return files.not_kept().get(result.key)
+
+    def save_waiting(self) -> int:
+        """Try again to store all that could not be; how many comparisons and results were. Raises StorageError where
+        the disk or the database refuses still, and the rest waits on."""
+        saved = texts = self._completions.save_waiting()
+        for files in self._files_of_results().values():
+            saved += files.save_waiting()
+        saved += self._judgements.save_waiting() + self._judge_scores.save_waiting()
+        if texts and (weights := self._model.state().weights_hash):
+            self._explorations.renumber(weights, self._completions.number)
+        return saved
+
+    def last_try(self) -> list[str]:
+        """The server ends: store what can be stored. Sentences about what cannot, which ends with the server."""
+        with suppress(MelboError):
+            self.save_waiting()
+        return [line.replace("Not kept yet", "Not kept", 1) for line in self.not_kept()]
+
+    def _files_of_results(self) -> "dict[str, JsonFiles[Any]]":
+        return {
+            "exploration": self._explorations,
+            "curve": self._curves,
+            "atlas": self._atlases,
+            "generality": self._generalities,
+        }
+
+    def look_after(self, say: Callable[[str], None]) -> NoReturn:
+        """Repair the catalogue, and do what is due from time to time, for as long as the server runs. ``say`` gets a
+        line for what was put right and for what could not be done."""
+        try:
+            for line in self.repair_catalogue().lines():
+                say(line)
+        except MelboError as error:
+            say(f"The catalogue was not looked through: {error}")
+        while True:
+            self.do_what_is_due(say)
+            time.sleep(TURN)
+
+    def do_what_is_due(self, say: Callable[[str], None]) -> None:
+        """Store what waits, and copy the database, now and then once a day."""
+        with suppress(MelboError):  # the page says what waits, and why
+            self.save_waiting()
+        if time.monotonic() < self._copy_due:
+            return
+        try:
+            self.copy_database()
+            self._copy_due = time.monotonic() + COPY_EVERY
+        except MelboError as error:
+            self._copy_due = time.monotonic() + COPY_AGAIN
+            say(f"No copy of the database was made: {error}")
+
+
+def _many(count: int, what: str) -> str:
+    ending = what[:-1] + "ies" if what.endswith("y") else what + ("es" if what.endswith("s") else "s")
+    return f"one {what}" if count == 1 else f"{count} {ending}"

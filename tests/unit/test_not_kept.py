@@ -1,0 +1,315 @@
+"""What was made and cannot be stored is shown, waits in memory, and is stored when that is possible again."""
+
+import json
+import sqlite3
+import threading
+
+import gradio as gr
+import pytest
+from benches import PROMPT, trained
+from test_cli import Ask, ask, cache, environment  # noqa: F401
+from test_completions import steered
+
+from melbo_app import results
+from melbo_app.engine.decoding import Decoding
+from melbo_app.errors import InputError, StorageError
+from melbo_app.jobs.mapping import Map
+from melbo_app.jobs.request import MapRequest, SweepRequest
+from melbo_app.jobs.work import result_of
+from melbo_app.library import sqlite
+from melbo_app.library.completions import Completions
+from melbo_app.library.database import Database
+from melbo_app.library.explorations import ExploreSettings
+from melbo_app.library.judges import Judgement
+from melbo_app.library.patient_completions import MOST_TEXTS, PatientCompletions
+from melbo_app.ui.not_kept import NotKeptLine
+from melbo_app.ui.session import Session
+from melbo_app.ui.tabs.completions import CompletionsTab
+from melbo_app.ui.tabs.labels import LabelsTab
+from melbo_app.ui.verbs.generality import GeneralityVerbs
+from melbo_app.ui.verbs.steering import SteeringVerbs
+from melbo_app.workbench import Workbench
+
+FULL = "The disk is full; nothing was stored."
+FEW = Decoding(3)
+
+
+@pytest.fixture
+def full(monkeypatch):
+    """A disk that is full until ``full.undo()``: the database and files refuse to be written, reading goes on."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def refuse(*_, **__):
+            raise StorageError(FULL)
+
+        def fill():
+            patch.setattr(Database, "write", refuse)
+            patch.setattr("melbo_app.library.json_files.write_file", refuse)
+            patch.setattr("melbo_app.library.judges.write_file", refuse)
+
+        fill.undo = patch.undo
+        yield fill
+
+
+def files_of(bench):
+    return Completions(Database(bench.settings.cache_dir / "melbo.sqlite"))
+
+
+def test_texts_that_the_database_refuses_are_shown_found_and_stored_later(bench, full):
+    trained(bench)
+    kept = result_of(bench.steer("a", [PROMPT], [0], None, FEW))
+    full()
+    made = result_of(bench.steer("a", [PROMPT], [0, 1], None, FEW))
+    assert made.not_kept == FULL and made.id < 0 and [one.tokens for one in made.completions] == [3, 3, 3]
+    told = results.steered(made)
+    assert (told["comparison"], told["not_kept"]) == (None, FULL)
+    assert [one["id"] for one in told["completions"]] == [None] * 3
+    assert bench.comparison(made.id) == made and bench.comparisons()[0].id == made.id
+    text = made.completions[2]
+    assert bench.completion(text.id) == text and bench.comparison_of(text.id) == made.id
+    assert bench.latest_completion("a", 1) == text
+    assert bench.not_kept() == [f"Not kept yet: 3 texts. {FULL}"]
+    with pytest.raises(StorageError, match="full"):
+        bench.save_waiting()
+    drawn = result_of(bench.map_of(made.id))
+    assert isinstance(drawn, Map) and results.drawn(drawn)["not_kept"] == FULL
+    assert [one["id"] for one in results.drawn(drawn)["points"]] == [None] * 3
+    full.undo()
+    assert bench.save_waiting() == 1 and bench.not_kept() == [] and bench.save_waiting() == 0
+    stored = bench.comparison(made.id)  # a page still asks by the number that it was given
+    assert stored.id == kept.id + 1 and [one.text for one in stored.completions] == [o.text for o in made.completions]
+    assert bench.completion(text.id).text == text.text and bench.completion(text.id).id > 0
+    assert [one.text for one in files_of(bench).comparison(stored.id).completions] == [o.text for o in made.completions]
+    assert files_of(bench).find(text.model_copy()) is not None  # under its key
+    assert results.steered(stored)["not_kept"] is None
+
+
+def test_the_next_texts_that_are_stored_take_those_along_that_wait(bench, full):
+    trained(bench)
+    full()
+    result_of(bench.steer("a", [PROMPT], [0], None, FEW))
+    result_of(bench.steer("a", [PROMPT], [1], None, FEW))
+    full.undo()
+    made = result_of(bench.steer("a", [PROMPT], [2], None, FEW))
+    assert made.not_kept is None and bench.not_kept() == [] and len(files_of(bench).recent()) == 3
+
+
+def test_a_locked_database_keeps_nobody_from_the_texts(bench, monkeypatch):
+    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    trained(bench)
+    other = sqlite3.connect(bench.settings.cache_dir / "melbo.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    made = result_of(bench.steer("a", [PROMPT], [0], None, FEW))
+    assert "is in use by another program" in made.not_kept and made.completions[1].text
+    other.execute("ROLLBACK")
+    other.close()
+    bench.do_what_is_due(lambda line: None)  # what the server does every half a minute
+    assert bench.not_kept() == [] and bench.comparison(made.id).id > 0
+
+
+def test_while_texts_wait_a_database_that_cannot_be_read_ends_nothing(bench, full, monkeypatch):
+    trained(bench)
+    full()
+    first = result_of(bench.steer("a", [PROMPT], [0], None, FEW))
+
+    def refuse(*_):
+        raise StorageError("It is gone.")
+
+    monkeypatch.setattr(Database, "read", refuse)
+    again = result_of(bench.steer("a", [PROMPT], [0, 1], None, FEW))  # looks up what waits, and makes the rest
+    assert again.completions[1].text == first.completions[1].text and len(again.completions) == 3
+    assert [line.id for line in bench.comparisons()] == [again.id, first.id]
+
+
+@pytest.mark.parametrize("kind", ["map", "sweep"])
+def test_a_job_whose_texts_cannot_be_stored_has_its_result(bench, full, kind):
+    trained(bench)
+    asked = {"bank": "a", "prompts": (PROMPT,), "vectors": (0, 1), "radii": (2.0, 6.0), "decoding": FEW}
+    bench.jobs()
+    request = (MapRequest if kind == "map" else SweepRequest)(**asked)
+    start = threading.Event()
+    work = bench._desk._work
+
+    def late(request, job):
+        start.wait(20)
+        return work(request, job)
+
+    bench._desk.queue._work = late
+    job = bench.start_job(request)
+    full()
+    start.set()
+    job.wait(60)
+    assert job.state == "done" and job.error is None, job.error
+    told = results.drawn(job.result) if kind == "map" else results.swept(job.result)
+    assert told["not_kept"] == FULL and told["comparison"] is None
+    assert job.record().comparison is None  # a number that means nothing to the next server
+    full.undo()
+    assert bench.save_waiting() == (1 if kind == "map" else 3) and bench.not_kept() == []
+
+
+def test_results_that_are_files_wait_as_well(bench, full):
+    trained(bench)
+    full()
+    curve = result_of(bench.diversity_curve([PROMPT], bank="a", relative_radii=[0.1, 0.2], vectors=2, decoding=FEW))
+    atlas = result_of(bench.atlas([PROMPT], [1], [2]))
+    assert len(curve.points) == 2 and len(atlas.cells) == 1
+    assert bench.latest_curve().curve == curve and bench.latest_atlas() == atlas
+    assert bench.why_not_kept(atlas) == FULL
+    assert {line.split(":")[1].split(".")[0].strip().split()[-1] for line in bench.not_kept()} == {
+        "texts", "curve", "atlas",
+    }  # fmt: skip
+    full.undo()
+    assert bench.save_waiting() >= 2 and bench.not_kept() == []
+    other = Workbench(bench.settings)
+    other._model = bench._model
+    assert other.latest_curve().curve == curve and other.latest_atlas() == atlas
+
+
+def test_an_exploration_is_shown_and_its_texts_have_their_numbers_once_stored(bench, full, monkeypatch):
+    settings = ExploreSettings(radius_rule="suggested", vectors=2, steps=1, max_new_tokens=3, elsewhere=0)
+    real = bench._banks.save
+
+    def save_then_full(bank):
+        path = real(bank)
+        full()
+        return path
+
+    monkeypatch.setattr(bench._banks, "save", save_then_full)
+    found = result_of(bench.explore(PROMPT, settings))
+    told = results.explored(found, " ".join(bench.not_kept()))
+    assert told["comparison"] is None and FULL in told["not_kept"]
+    assert all(one["completion"] is None for one in told["answers"])
+    assert bench.exploration(found.key) == found and bench.explorations() == [found]
+    full.undo()
+    bench.save_waiting()
+    stored = Workbench(bench.settings)._explorations.find(found.key)
+    assert stored.comparison > 0 and stored.control_comparison > 0
+    assert all(files_of(bench).get(one.completion).text == one.text for one in stored.answers)
+
+
+def test_judgements_are_given_back_and_wait(bench, full, monkeypatch):
+    trained(bench)
+    made = result_of(bench.steer("a", [PROMPT], [0], None, FEW))
+    full()
+    said = {one.digest: Judgement(judge="j", model="m", verdict="broken", behaviour="") for one in made.completions}
+    bench._judgements.keep(said)
+    assert bench._judgements.find(made.completions) == said
+    assert bench.not_kept() == [f"Not kept yet: judgements. {FULL}"]
+    full.undo()
+    assert bench.save_waiting() == len(said) and bench.not_kept() == []
+    assert Workbench(bench.settings)._judgements.find(made.completions) == said
+
+
+def test_memory_that_waits_has_an_end(tmp_path, full):
+    texts = PatientCompletions(Database(tmp_path / "melbo.sqlite"))
+    full()
+    many = [steered(seed=number) for number in range(MOST_TEXTS // 2)]
+    first = texts.keep({}, many)
+    for _ in range(2):
+        texts.keep({}, many)
+    assert len(texts.waiting()) == 2 and first.id not in [one.id for one in texts.waiting()]
+    with pytest.raises(InputError):
+        texts.comparison(first.id)
+
+
+def test_what_waits_when_the_server_ends_is_named(bench, full):
+    trained(bench)
+    full()
+    result_of(bench.steer("a", [PROMPT], [0], None, FEW))
+    assert bench.last_try() == [f"Not kept: 2 texts. {FULL}"]
+    full.undo()
+    assert bench.last_try() == [] and len(files_of(bench).recent()) == 1
+
+
+# --- on the page, over HTTP, on the command line ---------------------------------------------------------------------
+
+
+class Request:
+    session_hash = "tab"
+
+
+def test_the_page_shows_them_with_a_warning_and_a_button(bench, full, monkeypatch):
+    trained(bench)
+    with gr.Blocks():
+        session = Session(bench)
+        tab, line = CompletionsTab(bench, session), NotKeptLine(bench)
+    warned = []
+    monkeypatch.setattr(gr, "Warning", lambda text, **_: warned.append(text))
+    monkeypatch.setattr(gr, "Info", lambda text, **_: warned.append(text))
+    assert line.look()[0].visible is False
+    full()
+    radius = {"radius": 6.0, "norms": None, "trained": 6.0}
+    fields = ("Who are you?", "", True, "a", [0, 1], radius, False, False, "as chosen", 3, "greedy", 0.8, 0.95, 0)
+    *_, (shown, progress, history, number) = tab._steer(Request(), *fields)
+    assert shown["groups"] and number < 0 and history.value == number
+    assert number in [choice[1] for choice in history.choices] and "not kept yet" in json.dumps(progress)
+    assert len(warned) == 1 and FULL in warned[0] and "Save again" in warned[0]
+    row, told = line.look()
+    assert row.visible is True and told["lines"] == [f"Not kept yet: 3 texts. {FULL}"]
+    assert tab._reorder(number, "flagged first")["groups"]
+    with pytest.raises(StorageError):
+        line._save_again()
+    full.undo()
+    assert line._save_again()[0].visible is False and len(files_of(bench).recent()) == 1
+    assert tab._reorder(number, "as chosen")["groups"]
+
+
+def test_a_label_that_cannot_be_stored_stays_in_the_form(bench, full):
+    trained(bench)
+    with gr.Blocks():
+        tab = LabelsTab(bench, Session(bench))
+    of = tab.open("a", 1)[2]
+    full()
+    written = ("my words", ["tag"], 4, "a note")
+    with pytest.raises(StorageError):
+        tab._save(of, *written)
+    with pytest.raises(StorageError):
+        tab._forth("a", 1, of, *written)  # another vector: what was written is not left behind
+    assert tab._stay("a", of)[1] == 1
+    renewed = tab._renew("a", of, *written)
+    assert renewed[1:] == [gr.skip()] * (len(renewed) - 1)
+    full.undo()
+    tab._save(of, *written)
+    assert bench.label("a", 1).name == "my words"
+
+
+def test_programs_are_told_that_it_was_not_kept(bench, full):
+    trained(bench)
+    verbs = SteeringVerbs(bench)
+    assert verbs.steer("a", ["Who are you?"], [0], max_new_tokens=3)["not_kept"] is None
+    full()
+    told = verbs.steer("a", ["Who are you?"], [0, 1], max_new_tokens=3)
+    assert (told["not_kept"], told["comparison"]) == (FULL, None) and len(told["completions"]) == 3
+
+
+def test_a_generality_that_cannot_be_stored_is_given_to_the_program(bench, full, monkeypatch):
+    trained(bench)
+    monkeypatch.setattr(bench, "start_generality", lambda *asked, random, decoding, who: Done(
+        result_of(bench.generality(*asked, random=random, decoding=decoding))
+    ))  # fmt: skip
+    full()
+    told = GeneralityVerbs(bench).generality("a", ["Who are you?", "And you?"], vectors=[0], max_new_tokens=3)
+    assert told["not_kept"] == FULL and len(told["prompts"]) == 2
+    assert bench.generalities()[0].bank == "a"
+
+
+class Done:
+    error = None
+
+    def __init__(self, result):
+        self.result = result
+
+    def wait(self):
+        pass
+
+
+def test_the_command_line_prints_them_and_says_so(ask: Ask, bench, cache, environment, full):  # noqa: F811
+    trained(bench)
+    full()
+    told = ask("steer", "a", "--prompt", "Who are you?", "--vector", 0, "--max-new-tokens", 3, "--json")
+    assert told.code == 0 and told.json["not_kept"] == FULL and len(told.json["completions"]) == 2
+    assert f"Not kept: {FULL}" in told.err
+    told = ask("steer", "a", "--prompt", "Who are you?", "--vector", 0, "--max-new-tokens", 3)
+    assert "vector 0" in told.out and f"Not kept: {FULL}" in told.err
+    told = ask("labels", "set", "a", 0, "--name", "x")
+    assert told.code == 2 and FULL in told.sentence
