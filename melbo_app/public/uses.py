@@ -6,7 +6,8 @@ FREE = {
     "generalities", "getting", "is_absent", "job", "jobs", "judge_address", "judge_standing", "judgements", "label",
     "labels", "latest_atlas", "latest_completion", "latest_curve", "latest_search", "llama_command", "model_state",
     "models", "offered_models", "runaways", "sample_comparison", "search", "search_completions", "suggested_layers",
-    "layers", "tags", "training_job", "unsaved_bank", "variants",
+    "damaged", "layers", "not_kept", "save_waiting", "tags", "training_job", "unsaved_bank", "variants",
+    "why_not_kept",
 }  # fmt: skip
 """Looked up: nothing is computed that is worth counting."""
 
@@ -39,8 +40,9 @@ REFUSED = {
 and cannot be undone; the whole library is as large as the disk lets it be, and holds what all people wrote."""
 
 OPERATORS = {
-    "check_library", "fetch_model", "get_model", "graded", "kept_in", "label_history", "pause_jobs", "prune_library",
-    "put_in_samples", "rebuild_library", "resume_jobs", "warm_up", "warm_up_map",
+    "check_library", "copy_database", "do_what_is_due", "fetch_model", "get_model", "graded", "kept_in",
+    "label_history", "last_try", "look_after", "pause_jobs", "prune_library", "put_in_samples", "rebuild_library",
+    "repair_catalogue", "restore_library", "resume_jobs", "warm_up", "warm_up_map",
 }  # fmt: skip
 """What the server and its commands do themselves. (The history of labels names people's accounts.)"""
 
