@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import gradio as gr
+from gradio import processing_utils
 from gradio.utils import get_upload_folder
 
 from melbo_app.errors import InputError
@@ -24,6 +25,20 @@ _FETCH = """() => {{
     if (link && link.getAttribute('href') !== before || ++tries > 20) {{ clearInterval(wait); link?.click(); }}
   }}, 50);
 }}"""
+
+
+def refuse_addresses() -> None:
+    """Have no server of this program fetch what a request names by an http address in place of an upload.
+
+    Gradio reads all of it into memory and onto the disk, however much it is (``async_ssrf_protected_download``).
+    """
+
+    async def refused(url: str, cache_dir: str) -> str:
+        raise gr.Error(
+            "file: it was not uploaded. Upload it first, and give what the upload returned.", print_exception=False
+        )
+
+    processing_utils.async_ssrf_protected_download = refused
 
 
 def hidden_download(elem_id: str) -> gr.DownloadButton:

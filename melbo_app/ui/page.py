@@ -8,6 +8,7 @@ import gradio as gr
 from melbo_app.errors import InputError, StorageError
 from melbo_app.ui.answers import Answers
 from melbo_app.ui.components.status_bar import status_bar
+from melbo_app.ui.files import refuse_addresses
 from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import bind
 from melbo_app.ui.http_api import publish_api
@@ -38,6 +39,7 @@ def build_page(workbench: Workbench) -> gr.Blocks:
     """The whole page."""
     kept = (3600, 86400)  # every hour, uploads and downloads older than a day are removed
     use_sessions()
+    refuse_addresses()
     with Answers(title="MELBO Explorer", fill_width=True, analytics_enabled=False, delete_cache=kept) as page:
         publish_api(workbench)  # first: a private event of the same name would take it
         Page(workbench)

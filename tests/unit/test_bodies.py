@@ -11,12 +11,15 @@ from typing import Any
 import gradio as gr
 import httpx
 import pytest
+from gradio import processing_utils
 from starlette.middleware import Middleware
 
+from melbo_app.errors import InputError
 from melbo_app.library import room as room_module
 from melbo_app.library import uploads as uploads_module
 from melbo_app.library.uploads import Uploads, mark_used
 from melbo_app.ui.endpoint import publish
+from melbo_app.ui.files import refuse_addresses, uploaded
 from melbo_app.web import bodies
 from melbo_app.web.bodies import Bodies
 
@@ -33,6 +36,19 @@ def size(text: str) -> int:
     return len(text)
 
 
+def lengths(file: gr.FileData, fail: bool = False) -> int:
+    """Bytes of a file.
+
+    Args:
+        file: uploaded
+        fail: whether it cannot be used
+    """
+    with uploaded(file) as path:
+        if fail:
+            raise InputError("file", "it cannot be used")
+        return len(path.read_bytes())
+
+
 class Server:
     """A page with a verb, behind the limits."""
 
@@ -40,6 +56,7 @@ class Server:
         self.folder = folder
         with gr.Blocks(analytics_enabled=False) as self.page:
             publish(size, queue="look", at_once=8)
+            publish(lengths, queue="look", at_once=8)
             gr.File()
         self.uploads = Uploads(folder)
         _, url, _ = self.page.launch(
@@ -56,6 +73,10 @@ class Server:
     def lies(self) -> list[Path]:
         """Every file in the folder."""
         return sorted(path for path in self.folder.rglob("*") if path.is_file())
+
+    def call(self, verb: str, **arguments: Any) -> str:
+        asked = self.http.post(f"/gradio_api/call/v2/{verb}", json=arguments).json()
+        return self.http.get(f"/gradio_api/call/{verb}/{asked['event_id']}").text.rstrip()
 
     def empty(self) -> None:
         for path in self.lies():
@@ -78,6 +99,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         patch.setenv("NO_PROXY", "127.0.0.1,localhost")
         server = Server(folder)
+        patch.setattr(processing_utils, "async_ssrf_protected_download", None)  # put back afterwards
+        refuse_addresses()
         yield server
         server.page.close(verbose=False)
 
@@ -260,9 +283,22 @@ def test_other_bodies_have_a_limit(server, path, chunked):
     assert refused.text == ("body: the request has more than 100 kB. Send less at a time; a file is uploaded first.")
 
 
+@pytest.mark.parametrize("fail", [False, True])
+def test_a_file_that_was_imported_counts_no_longer_and_one_that_was_not_does(server, monkeypatch, fail):
+    monkeypatch.setattr(uploads_module, "OWN_FILES", 1)
+    [path] = server.upload(b"four").json()
+    answer = server.call("lengths", file={"path": path, "meta": {"_type": "gradio.FileData"}}, fail=fail)
+    assert answer.startswith("event: error" if fail else "event: complete\ndata: [4]"), answer
+    assert server.upload(b"other").status_code == (413 if fail else 200)
+
+
+def test_no_address_is_fetched(server):
+    answer = server.call("lengths", file={"path": "http://example.org/a", "meta": {"_type": "gradio.FileData"}})
+    assert answer.startswith('event: error\ndata: {"error": "file: it was not uploaded.')
+
+
 def test_a_body_within_the_limit_is_read(server):
-    asked = server.http.post("/gradio_api/call/v2/size", json={"text": "x" * 90_000}).json()
-    assert "[90000]" in server.http.get(f"/gradio_api/call/size/{asked['event_id']}").text
+    assert server.call("size", text="x" * 90_000) == "event: complete\ndata: [90000]"
 
 
 def test_large_bodies_do_not_come_all_at_once(server, monkeypatch):
