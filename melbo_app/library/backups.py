@@ -41,7 +41,10 @@ class Copy:
             status = self.path.stat()
         except OSError as error:
             return (error.strerror or str(error),)
-        return _faults(self.path, status.st_mtime_ns, status.st_size)
+        try:
+            return _faults(self.path, status.st_mtime_ns, status.st_size)
+        except StorageError as error:
+            return (str(error),)
 
 
 class Backups:
@@ -89,9 +92,9 @@ class Backups:
             return None
         newest = next(iter(self.copies()), None)
         begin = time.time_ns()
-        if newest is not None and _last_change(path) < newest.path.stat().st_mtime_ns:
-            return None
         try:
+            if newest is not None and _last_change(path) < newest.path.stat().st_mtime_ns:
+                return None
             self.folder.mkdir(parents=True, exist_ok=True)
             self._clear()
             self._check_room(path)
@@ -123,8 +126,7 @@ class Backups:
         need = sum(one.stat().st_size for one in sqlite.files_of(path)) + ROOM
         if (free := shutil.disk_usage(self.folder).free) < need:
             raise StorageError(
-                f"No copy of the database was made: it needs {size_text(need)} of free room in “{self.folder}”, and "
-                f"{size_text(free)} are free."
+                f"It needs {size_text(need)} of free room in “{self.folder}”, and {size_text(free)} are free."
             )
 
     def _clear(self) -> None:

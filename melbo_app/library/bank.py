@@ -38,6 +38,8 @@ from melbo_app.library.tensor_file import (
 
 FORMAT, VERSION = "melbo-bank", "1"
 UNTRAINED = ("imported", "combined")
+_CHANGED = "One of the two changed after it was saved: fetch or export it again"
+_TRUE_RADIUS = "R must be the norm of every row; of a bank whose method is “combined” or “imported”, their median"
 _BEFORE_CHECKSUMS = frozenset({"format", "version", "hash", "melbo"})
 
 
@@ -247,7 +249,7 @@ class Bank:
     def to_bytes(self) -> bytes:
         """The bank as a safetensors file; the same bank gives the same bytes (the library shuffles the metadata)."""
         record = self.record
-        check_radius(self.vectors, record.radius, equal=record.method not in UNTRAINED)
+        check_radius(self.vectors, record.radius, _TRUE_RADIUS, equal=record.method not in UNTRAINED)
         text = record.model_dump_json()
         if len(text.encode()) > MAX_HEADER // 4:
             note = "The objective curves were too long to be stored."
@@ -284,7 +286,7 @@ class Bank:
         header.check_contents(stream)
         outputs = header.read_tensor(stream, OUTPUTS) if OUTPUTS in header.tensors else None
         bank = cls(record, header.read_tensor(stream, "vectors"), outputs)
-        check_radius(bank.vectors, record.radius, equal=record.method not in UNTRAINED)
+        check_radius(bank.vectors, record.radius, _CHANGED, equal=record.method not in UNTRAINED)
         if digest is not None and digest != bank.hash:
             raise InputError(FIELD, "its contents changed after it was saved", "Fetch or export it again")
         return bank

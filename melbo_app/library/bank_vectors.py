@@ -45,7 +45,7 @@ def check_vectors(vectors: np.ndarray) -> np.ndarray:
     return clean
 
 
-def check_radius(vectors: np.ndarray, radius: float, *, equal: bool) -> None:
+def check_radius(vectors: np.ndarray, radius: float, remedy: str, *, equal: bool) -> None:
     """Raises InputError where the rows [V, d] do not have the norm ``radius`` that a record gives: each of them where
     they are ``equal``, else their median."""
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
@@ -53,7 +53,7 @@ def check_radius(vectors: np.ndarray, radius: float, *, equal: bool) -> None:
         if not math.isclose(norm, radius, rel_tol=RADIUS_TOLERANCE):
             whose = "the median norm of its rows is" if row is None else f"row {row} has the norm"
             problem = f"its record says R = {radius:.6g}, and {whose} {norm:.6g}"
-            raise InputError(FIELD, problem, "One of the two changed after it was saved: fetch or export it again")
+            raise InputError(FIELD, problem, remedy)
 
 
 def check_directions(directions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -264,15 +264,19 @@ class Explorations(JsonFiles[Exploration]):
 
     kind, noun = Exploration, "exploration"
 
-    def renumber(self, model_hash: str, number: Callable[[int], int]) -> None:
-        """Give those of a model whose texts waited the numbers that these have now. Raises StorageError."""
-        for found in self.of_model(model_hash):
-            if min(found.comparison, found.control_comparison) < 0:
-                texts = {
-                    name: tuple(
-                        one.model_copy(update={"completion": number(one.completion)}) for one in getattr(found, name)
-                    )
-                    for name in ("answers", "control")
-                }
-                numbers = {name: number(getattr(found, name)) for name in ("comparison", "control_comparison")}
-                self.save(found.model_copy(update=texts | numbers))
+    def renumber(self, key: str, number: Callable[[int], int]) -> bool:
+        """Give an exploration whose texts waited the numbers that these have now; whether all have one that is stored.
+        Raises StorageError."""
+        found = self.find(key)
+        if found is None:
+            return True
+
+        def numbered(answers: tuple[Answer, ...]) -> tuple[Answer, ...]:
+            return tuple(one.model_copy(update={"completion": number(one.completion)}) for one in answers)
+
+        changes = {name: number(getattr(found, name)) for name in ("comparison", "control_comparison")}
+        if min(changes.values()) < 0:
+            return False
+        texts = {"answers": numbered(found.answers), "control": numbered(found.control)}
+        self.save(found.model_copy(update=changes | texts))
+        return True

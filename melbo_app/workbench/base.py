@@ -68,6 +68,7 @@ class Base:
         self._reader = Reader(self._compute)
         self._embedder: Embedder | None = None
         self._unsaved: list[Bank] = []
+        self._unnumbered: set[str] = set()  # keys of explorations whose texts wait to be stored
         self._getting: ModelGetting | None = None
         self._one_getting = threading.Lock()
 

@@ -64,6 +64,8 @@ class Explorations(Judging, Training, Steering, Layers, Exploring, Searching, Ge
         lm = self._model.get()
         found = yield from explore(prompt, wanted, _Stages(self, lm, prompt, stop), stop)
         self._explorations.keep(found)
+        if min(found.comparison, found.control_comparison) < 0:
+            self._unnumbered.add(found.key)
         return found
 
     def start_exploring(

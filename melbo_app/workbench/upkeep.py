@@ -4,9 +4,9 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
-from melbo_app.errors import BusyError, MelboError
+from melbo_app.errors import BusyError, MelboError, StorageError
 from melbo_app.library.catalogue import Repaired
 from melbo_app.library.json_files import JsonFiles, Measured
 from melbo_app.library.restoring import Restored, check_is_file, restore
@@ -17,6 +17,12 @@ COPY_EVERY, COPY_AGAIN = 24 * 3600.0, 3600.0
 """Seconds from one copy of the database to the next, and after one that failed."""
 TURN = 30.0
 """Seconds between two looks at what is due."""
+
+
+class Waits(Protocol):
+    """Where things wait that could not be stored."""
+
+    def save_waiting(self) -> int: ...
 
 
 class Upkeep(Judging):
@@ -47,7 +53,7 @@ class Upkeep(Judging):
             raise BusyError(f"{problem} Stop it (Ctrl+C), restore, and start it again.") from error
         try:
             restored = restore(self._database, copy)
-            self._catalogue.refresh(self._banks.files())
+            self.repair_catalogue()
         finally:
             lock.release()
         return restored
@@ -75,12 +81,23 @@ class Upkeep(Judging):
     def save_waiting(self) -> int:
         """Try again to store all that could not be; how many comparisons and results were. Raises StorageError where
         the disk or the database refuses still, and the rest waits on."""
-        saved = texts = self._completions.save_waiting()
-        for files in self._files_of_results().values():
-            saved += files.save_waiting()
-        saved += self._judgements.save_waiting() + self._judge_scores.save_waiting()
-        if texts and (weights := self._model.state().weights_hash):
-            self._explorations.renumber(weights, self._completions.number)
+        places: list[Waits] = [
+            self._completions,
+            *self._files_of_results().values(),
+            self._judgements,
+            self._judge_scores,
+        ]
+        saved, refused = 0, None
+        for place in places:  # a database that is locked is no reason to leave files unwritten
+            try:
+                saved += place.save_waiting()
+            except StorageError as error:
+                refused = refused or error
+        for key in list(self._unnumbered):
+            if self._explorations.renumber(key, self._completions.number):
+                self._unnumbered.discard(key)
+        if refused is not None:
+            raise refused
         return saved
 
     def last_try(self) -> list[str]:

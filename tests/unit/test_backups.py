@@ -150,7 +150,7 @@ def test_a_full_disk_is_a_sentence(library, monkeypatch):
     library.say(0, "first")
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(module.shutil, "disk_usage", lambda folder: usage(10**9, 10**9 - 10**7, 10**7))
-    with pytest.raises(StorageError, match=r"needs 100 MB of free room in .*, and 10 MB are free"):
+    with pytest.raises(StorageError, match=r"It needs 100 MB of free room in .*, and 10 MB are free"):
         library.copy(0)
 
 

@@ -1,7 +1,6 @@
 """Generality: planted answers give the shares that are counted by hand, and the work is looked up, stopped and kept."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -234,9 +233,8 @@ def test_a_second_time_nothing_is_generated_and_the_result_takes_the_place_of_th
 
 
 def test_vectors_of_unequal_norms_have_random_ones_of_their_own_length(bench):
-    bank = trained(bench)
-    rows = bank.vectors * np.array([[1.0], [2.0], [1.0]], dtype=np.float32)
-    bench._banks.save(replace(bank.renamed("b"), vectors=rows))
+    trained(bench)
+    bench.combine_banks("join(a[0], 2 * a[1], a[2])", "b")
     found = result_of(bench.generality("b", asked("hello there"), random=4, decoding=QUICK))
     assert [one.radius for one in found.vectors] == [6.0, 12.0, 6.0] and len(found.random) == 8
     assert [one.random.answers for one in found.vectors] == [4, 4, 4]
