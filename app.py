@@ -136,6 +136,7 @@ def serve(settings: Settings, port: int) -> int:
         ssr_mode=False,
         quiet=True,
         prevent_thread_lock=True,
+        max_threads=page.max_threads,
     )
     print(workbench.kept_in, flush=True)
     print(f"MELBO Explorer: http://{host}:{port}  (Ctrl+C stops it)", flush=True)
