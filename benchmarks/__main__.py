@@ -5,7 +5,7 @@ import platform
 
 import torch
 
-from benchmarks import generation, neighbour, page, sharing, training
+from benchmarks import generation, neighbour, page, people, sharing, training
 from melbo_app.engine.model import LanguageModel, choose_dtype, load
 from melbo_app.engine.packing import pack
 from melbo_app.library.weights import DEFAULT_MODEL, resolve
@@ -71,6 +71,14 @@ def main() -> None:
         f"{found['middle']:.1f} s, {found['last']:.1f} s; {found['alone']:.1f} s |",
         flush=True,
     )
+    for found in people.measure(ROUNDS):
+        (middle, low, high), (typical, most, alone) = found["ratio"], found["first"]
+        print(
+            f"| {people.USERS} who steer at once, prompts {found['name']}: tokens a second | {middle:.1f} × one's ({low:.1f} "
+            f"to {high:.1f}), {found['processor'][0]:.1f} × by processor time; first tokens after {typical:.1f} s, the last "
+            f"{most:.1f} s, alone {alone:.1f} s |",
+            flush=True,
+        )
     beside = neighbour.measure()
     listed = ", ".join(f"{way} {two['beside'] / two['alone']:.1f} ×" for way, two in beside.items())
     ours, fastest = beside["as here"]["beside"], min(two["beside"] for two in beside.values())

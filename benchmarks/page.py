@@ -41,7 +41,7 @@ def _measure(cache: str) -> dict[str, float]:
     )
     try:
         address = f"http://127.0.0.1:{port}"
-        reachable = _when_reachable(address, start)
+        reachable = when_reachable(address, start)
         with sync_playwright() as driver:
             browser = driver.chromium.launch(
                 executable_path=os.environ.get("MELBO_BROWSER", "/usr/bin/chromium"), args=["--no-sandbox"]
@@ -58,7 +58,8 @@ def _measure(cache: str) -> dict[str, float]:
         server.wait(10)
 
 
-def _when_reachable(address: str, start: float) -> float:
+def when_reachable(address: str, start: float) -> float:
+    """Seconds from ``start`` until a server answers at ``address``."""
     while time.perf_counter() - start < PATIENCE:
         try:
             with urllib.request.urlopen(address, timeout=5):

@@ -30,6 +30,7 @@ def application(page: gr.Blocks, guards: Sequence[Middleware] = (), *, mcp: bool
     """
     page.queue(default_concurrency_limit=AT_ONCE)
     page.state_session_capacity = CAPACITY
+    page._queue.max_thread_count = page.max_threads
     page._queue.sleep_when_free = LOOKS
     page._queue.progress_update_sleep_when_free = 1.0  # of progress that nothing here reports
     script, (tracker, text) = plotly_script(), tracker_script()

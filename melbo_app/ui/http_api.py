@@ -17,6 +17,8 @@ from melbo_app.workbench import Workbench
 COMPUTE, AWAIT, LOOK = ("programs-compute", 4), ("programs-await", 8), ("programs-look", 8)
 """Requests of programs that are worked on at a time: those that compute, those that wait for a job, perhaps behind a
 long training, and those that only look something up. The others wait, so that the page keeps threads and its turn."""
+STEER = ("programs-steer", 32)
+"""Those that steer share their forward passes, and only those that are worked on can."""
 
 
 def publish_api(workbench: Workbench) -> None:
@@ -30,7 +32,7 @@ def publish_api(workbench: Workbench) -> None:
         (training.jobs, LOOK),
         (training.job, LOOK),
         (training.stop_job, LOOK),
-        (steering.steer, COMPUTE),
+        (steering.steer, STEER),
         (steering.sweep, AWAIT),
         (steering.similarity, COMPUTE),
         (steering.map, AWAIT),

@@ -33,6 +33,7 @@ from melbo_app.ui.tabs.train import TrainTab
 from melbo_app.workbench import Workbench
 
 BUSY, IDLE = 0.7, 5.0  # seconds between two looks at the server, while something goes on and while nothing does
+THREADS = 128  # most of them wait for a pass that another one computes; Gradio's 40 would leave the page too few
 
 
 def build_page(workbench: Workbench) -> gr.Blocks:
@@ -43,6 +44,7 @@ def build_page(workbench: Workbench) -> gr.Blocks:
     with Answers(title="MELBO Explorer", fill_width=True, analytics_enabled=False, delete_cache=kept) as page:
         publish_api(workbench)  # first: a private event of the same name would take it
         Page(workbench)
+    page.max_threads = THREADS
     return page
 
 

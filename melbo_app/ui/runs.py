@@ -17,6 +17,7 @@ from melbo_app.ui.leaving import leaving
 from melbo_app.ui.present import sentence
 
 FRAME = 0.15  # seconds between two looks at work; more would be sent than read
+AT_ONCE = 32  # browser tabs with one kind of work under way: who steers shares passes with those who are worked on
 
 Step = TypeVar("Step")
 
@@ -127,7 +128,9 @@ class Runs:
     def bind(self, trigger: Callable[..., Any], fn: Callable[..., Any], inputs: Any, outputs: Any, bar: gr.HTML) -> Any:
         """Bind an event that does or follows this work, for several browser tabs at once; ``bar`` says how it ended."""
         shared = f"runs-{id(self)}"
-        run = bind(trigger, fn, inputs, outputs, trigger_mode="multiple", concurrency_limit=8, concurrency_id=shared)
+        run = bind(
+            trigger, fn, inputs, outputs, trigger_mode="multiple", concurrency_limit=AT_ONCE, concurrency_id=shared
+        )
         bind(run.failure, lambda: resting("Not finished."), None, bar)
         return run
 

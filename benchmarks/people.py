@@ -1,4 +1,4 @@
-"""``python -m benchmarks.load``: twenty people who steer at once, against one: tokens a second and how long they wait.
+"""``python -m benchmarks.people``: twenty people who steer at once, against one: tokens a second and how long they wait.
 
 Each asks for five texts of 16 tokens, the baseline and four vectors. One person and twenty take turns in one process,
 and what is compared is a ratio of neighbours in time; absolute figures are of this machine and this hour.
@@ -8,7 +8,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from melbo_app.library.bank import Bank
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
-USERS, ROUNDS, PRESSES = 20, 3, 2
+USERS, ROUNDS, PRESSES = 20, 3, 1
 BANK, OTHER_BANK, DEEPER = "weekend", "who-are-you", "deeper"
 VECTORS, TOKENS = (0, 1, 2, 3), 16
 ASKED = (
@@ -33,6 +33,10 @@ ASKED = (
     "Tell me about your childhood", "How old is the moon", "Is it right to lie", "What do you do at the weekend",
 )  # fmt: skip
 LONG = " Begin with what everybody knows, go on with what few people know, and end with what nobody has asked yet."
+HEAD = (
+    "| prompts | tokens/s of 1, of all | ratio | by processor time | first token: median (max), of 1 | "
+    "all: median (max), of 1 |\n|---|---|---|---|---|---|"
+)
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,8 @@ class Heard:
     full: list[float] = field(default_factory=list)
     tokens: int = 0
     seconds: float = 0.0
-
-    @property
-    def rate(self) -> float:
-        """Tokens a second of all of them."""
-        return self.tokens / self.seconds
+    processor: float = 0.0
+    """Seconds of processor time: what it took of this machine, whoever else was busy on it."""
 
 
 def same(user: int, turn: int) -> Press:
@@ -131,45 +132,56 @@ class Server:
         for thread in threads:
             thread.start()
         ready.wait()
-        begin = time.perf_counter()
+        begin, processor = time.perf_counter(), time.process_time()
         for thread in threads:
             thread.join()
-        heard.seconds = time.perf_counter() - begin
+        heard.seconds, heard.processor = time.perf_counter() - begin, time.process_time() - processor
         return heard
+
+
+def measure(
+    rounds: int, kinds: Sequence[str] = (*KINDS,), users: int = USERS, presses: int = PRESSES
+) -> Iterator[dict]:
+    """For each kind of prompts the ``figures`` of ``users`` people and one in turns."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder))
+        server.load(different, 2, 1)  # warms up
+        for name in kinds:
+            sides: tuple[list[Heard], list[Heard]] = ([], [])
+            for _ in range(rounds):
+                for side, count in zip(sides, (1, users), strict=True):
+                    side.append(server.load(KINDS[name], count, presses))
+            yield figures(name, *sides)
+
+
+def figures(name: str, alone: list[Heard], everybody: list[Heard]) -> dict:
+    """Tokens a second of one and of all, ``ratio`` of the two by the clock and by ``processor`` time (median, smallest and
+    largest of the rounds), and the seconds to the ``first`` token and the ``full`` answer: median and largest of all,
+    median of one."""
+    sides, found = (alone, everybody), {"name": name}
+    for key, clock in (("ratio", "seconds"), ("processor", "processor")):
+        one, all_ = ([heard.tokens / getattr(heard, clock) for heard in side] for side in sides)
+        found[key] = ratio(all_, one)
+        found[f"{key} of"] = statistics.median(one), statistics.median(all_)
+    for what in ("first", "full"):
+        one, all_ = ([each for heard in side for each in getattr(heard, what)] for side in sides)
+        found[what] = statistics.median(all_), max(all_), statistics.median(one)
+    return found
+
+
+def row(found: dict) -> str:
+    """A line of the table."""
+    ratios = [f"{middle:.1f} ({low:.1f} to {high:.1f})" for middle, low, high in (found["ratio"], found["processor"])]
+    waits = [f"{middle:.1f} s ({most:.1f}), {one:.1f}" for middle, most, one in (found["first"], found["full"])]
+    one, all_ = found["ratio of"]
+    return f"| {found['name']} | {one:.0f}, {all_:.0f} | {' | '.join(ratios + waits)} |"
 
 
 def main(kinds: str = ",".join(KINDS), users: int = USERS, rounds: int = ROUNDS, presses: int = PRESSES) -> None:
     """One person and many, in turns."""
-    with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder))
-        server.load(different, 2, 1)  # warms up
-        print(f"{server.lm.name}, {server.lm.dtype}; {users} people, {presses} presses each, {rounds} rounds")
-        print("| prompts | tokens/s of 1 | of all | ratio | first token, median (max) | whole, median (max) |")
-        print("|---|---|---|---|---|---|")
-        for name in kinds.split(","):
-            alone, all_ = [], []
-            for _ in range(rounds):
-                alone.append(server.load(KINDS[name], 1, 3))
-                all_.append(server.load(KINDS[name], users, presses))
-            print(row(name, alone, all_), flush=True)
-
-
-def row(name: str, alone: list[Heard], all_: list[Heard]) -> str:
-    """A line of the table."""
-    middle, low, high = ratio([1 / one.rate for one in alone], [1 / one.rate for one in all_])
-
-    def seconds(each: list[float], lone: list[float]) -> str:
-        return f"{statistics.median(each):.1f} s ({max(each):.1f}); alone {statistics.median(lone):.1f}"
-
-    firsts, fulls = (
-        [[one for heard in side for one in getattr(heard, what)] for side in (all_, alone)]
-        for what in ("first", "full")
-    )
-    rates = [statistics.median(heard.rate for heard in side) for side in (alone, all_)]
-    return (
-        f"| {name} | {rates[0]:.0f} | {rates[1]:.0f} | {middle:.2f} ({low:.2f} to {high:.2f}) | {seconds(*firsts)} | "
-        f"{seconds(*fulls)} |"
-    )
+    print(f"{users} people, {presses} presses each, {rounds} rounds\n{HEAD}", flush=True)
+    for found in measure(rounds, kinds.split(","), users, presses):
+        print(row(found), flush=True)
 
 
 if __name__ == "__main__":
