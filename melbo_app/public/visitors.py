@@ -10,8 +10,6 @@ from pathlib import Path
 from melbo_app.errors import StorageError
 from melbo_app.library.atomic import write_file
 
-PROGRAMS = "mcp"
-"""Stands in place of an address for all that comes by MCP: Gradio asks its own page again, from this machine."""
 KEY_FILE, KEY_BYTES = "visitors.key", 32
 
 
@@ -32,8 +30,6 @@ class Visitors:
 
     def of(self, address: str) -> Visitor:
         """Whoever asks from ``address``; "" and what is no address are all one visitor."""
-        if address == PROGRAMS:
-            return Visitor("visitors by MCP", alone=False)
         place = _place(address)
         if not place:
             return Visitor("visitors without an address", alone=False)

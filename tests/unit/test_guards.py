@@ -11,6 +11,8 @@ import httpx
 import pytest
 from fastapi import APIRouter, FastAPI
 from gradio_client import Client, handle_file
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
@@ -19,8 +21,9 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from melbo_app.settings import Settings
-from melbo_app.ui.application import application
+from melbo_app.ui.application import application, ask_itself_at
 from melbo_app.ui.page import build_page
+from melbo_app.ui.visitor import visitor
 from melbo_app.web.guards import address_of, guards, token_of, warnings_of
 from melbo_app.web.proxies import OWN_HEADER, SOMEBODY
 from melbo_app.web.security_headers import ALONE
@@ -370,3 +373,39 @@ def test_closing_ends_the_server_s_thread(tmp_path):
     server.start()
     server.close()
     assert not server._thread.is_alive()
+
+
+def test_a_call_over_mcp_needs_the_token_and_comes_from_its_client(tmp_path, monkeypatch):
+    """Gradio's MCP server asks its own page over HTTP: behind our guards, and in its client's name."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+
+    def who() -> str:
+        """Who asks."""
+        return visitor()
+
+    with gr.Blocks() as page:
+        gr.api(who)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings, address = Settings(token=TOKEN, trusted_proxy="127.0.0.1", cache_dir=tmp_path), f"http://127.0.0.1:{port}"
+    server = Server(application(page, guards(settings, port, TOKEN, "own"), mcp=True), "127.0.0.1", port)
+    ask_itself_at(page, address, {OWN_HEADER: "own"})
+
+    async def call() -> str:
+        headers = {"Authorization": f"Bearer {TOKEN}", "X-Forwarded-For": "203.0.113.7"}
+        async with (
+            httpx.AsyncClient(headers=headers, trust_env=False) as client,
+            streamable_http_client(f"{address}/gradio_api/mcp/", http_client=client) as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            return (await session.call_tool("who", {})).content[0].text
+
+    server.start()
+    try:
+        assert asyncio.run(call()) == "203.0.113.7"
+    finally:
+        server.close()

@@ -23,8 +23,9 @@ from melbo_app.library.offered_models import OfferedModels
 from melbo_app.public import uses
 from melbo_app.public.discretion import Discretion
 from melbo_app.public.quotas import BANKS, COMPUTING, DAY, JOBS, LOOKING, Quotas
-from melbo_app.public.visitors import PROGRAMS, Visitors
+from melbo_app.public.visitors import Visitors
 from melbo_app.public.workbench import public_workbench
+from melbo_app.web.proxies import SOMEBODY
 from melbo_app.workbench import Workbench
 
 ANNA, BEN = "192.0.2.1", "192.0.2.2"
@@ -137,7 +138,7 @@ def test_only_who_asked_for_a_job_can_stop_it(bench, plain, person):
     trained(plain)
     job = long_job(bench)
     assert job.record().who.startswith("visitor ") and ANNA not in job.record().model_dump_json()
-    for address in (BEN, "", PROGRAMS, "2001:db8::1"):
+    for address in (BEN, "", SOMEBODY, "2001:db8::1"):
         person.address = address
         for stop in (job.stop, bench.active_jobs()[0].stop, lambda: bench.stop_job(job.id)):
             with pytest.raises(InputError, match="somebody else's"):
@@ -155,7 +156,7 @@ def test_a_label_of_somebody_else_stays(bench, plain, person):
     bench.save_label("a", 0, name="mine", author="root")
     assert plain.label_history("a", 0)[0].author.startswith("visitor ")
     bench.save_label("a", 0, name="mine, better")
-    for address in (BEN, "", PROGRAMS):
+    for address in (BEN, "", SOMEBODY):
         person.address = address
         assert bench.why_not("save_label", ("a", 0)) and not bench.why_not("save_label", ("a", 1))
         with pytest.raises(InputError, match="somebody else has labelled this vector"):
@@ -300,7 +301,7 @@ def test_a_visitor_keeps_a_name_that_does_not_tell_the_address(tmp_path):
     assert visitors.of("2001:db8:1:2::1") == visitors.of("2001:db8:1:2:ffff::9") != visitors.of("2001:db8:1:3::1")
     nobody = visitors.of("")
     assert nobody == visitors.of("unix:") == visitors.of("testclient") and not nobody.alone
-    assert not visitors.of(PROGRAMS).alone
+    assert not visitors.of(SOMEBODY).alone
 
 
 def test_where_the_key_of_names_cannot_be_kept_names_last_as_long_as_the_server(tmp_path):
