@@ -1,4 +1,4 @@
-"""``python -m benchmarks.growth [CALLS]``: how much memory calls of each verb of the HTTP API leave with the server.
+"""``python -m benchmarks.growth [CALLS [VERB …]]``: how much memory calls of each verb of the HTTP API leave with the server.
 
 Every verb is called with its smallest arguments, by plain HTTP as a program in any language does it, on the program as
 it is started, with the bundled model: cheap verbs 1,000 times, those that compute longer fewer times. A first round
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,16 +54,18 @@ def main() -> int:
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
     print(f"| verb | calls | MB per 1,000 calls (bound: {BOUND:g}) | ms a call |\n|---|---|---|---|", flush=True)
     rows = []
-    for row in measure(calls):
+    for row in measure(calls, sys.argv[2:]):
         rows.append(row)
         print(f"| `{row.verb}` | {row.calls} | {row.per_thousand:.1f} | {row.each:.0f} |", flush=True)
     return int(any(row.per_thousand > BOUND for row in rows))
 
 
-def measure(calls: int = CALLS) -> Iterator[Row]:
-    """One row for each verb."""
+def measure(calls: int = CALLS, wanted: Sequence[str] = ()) -> Iterator[Row]:
+    """One row for each verb, or for those that are ``wanted``."""
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server:
         for verb, share, arguments in verbs(server):
+            if wanted and verb not in wanted:
+                continue
             number = max(1, calls * share // CALLS)
             for at in range(max(3, int(WARM * number))):
                 server.call(verb, arguments(-1 - at))
