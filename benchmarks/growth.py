@@ -95,13 +95,12 @@ def verbs(server: "Server") -> Iterator[tuple[str, int, Callable[[int], dict[str
     yield "map", SLOWEST, lambda at: {**drawn, "prompts": [f"you {at}"]}
     yield "generality", SLOW, lambda at: {**one, "prompts": [f"so {at}"]}
     yield "train", SLOWEST, lambda at: {"name": f"bank {at % 10**6}", "prompts": [f"hi {at}"], **given}
-    server.quiet()
     last = server.call("jobs", {"limit": 1})["jobs"][0]["id"]
     yield "jobs", CALLS, lambda at: {"limit": 3}
     yield "job", CALLS, lambda at: {"id": last}
     yield "stop_job", CALLS, lambda at: {"id": last}
-    file = server.upload(Settings().assets_dir / "banks" / f"{BANK}.safetensors")
-    yield "import_bank", SLOW, lambda at: {"file": server.again(file), "name": f"imported {at % 10**6}"}
+    file = Settings().assets_dir / "banks" / f"{BANK}.safetensors"
+    yield "import_bank", SLOW, lambda at: {"file": server.upload(file), "name": f"imported {at % 10**6}"}
 
 
 class Server:
@@ -147,11 +146,7 @@ class Server:
             raise RuntimeError(f"{verb}: {data}")
         return json.loads(data.removeprefix("data: "))[0]
 
-    def upload(self, file: Path) -> Path:
-        """The file, to be uploaded again and again."""
-        return file
-
-    def again(self, file: Path) -> dict[str, Any]:
+    def upload(self, file: Path) -> dict[str, Any]:
         """What an upload returned, as verbs take it."""
         path = self._http.post("/upload", files={"files": (file.name, file.read_bytes())}).json()[0]
         return {"path": path, "meta": {"_type": "gradio.FileData"}}
@@ -170,6 +165,7 @@ class Server:
 
     def resident(self) -> int:
         """Bytes resident in the server, when it has come to rest."""
+        self.quiet()
         time.sleep(REST)
         return psutil.Process(self._process.pid).memory_info().rss
 
