@@ -1,4 +1,4 @@
-"""``python -m benchmarks.growth [CALLS [VERB …]]``: how much memory calls of each verb of the HTTP API leave with the server.
+"""``python -m benchmarks.growth [CALLS [VERB …]]``: how much memory calls of each verb of the HTTP API leave behind.
 
 Every verb is called with its smallest arguments, by plain HTTP as a program in any language does it, on the program as
 it is started, with the bundled model: cheap verbs 1,000 times, those that compute longer fewer times. A first round
