@@ -1,4 +1,4 @@
-"""``python -m benchmarks.growth [CALLS]``: how much memory calls of each verb of the HTTP API leave with the server.
+"""``python -m benchmarks.growth [CALLS [VERB …]]``: how much memory calls of each verb of the HTTP API leave behind.
 
 Every verb is called with its smallest arguments, by plain HTTP as a program in any language does it, on the program as
 it is started, with the bundled model: cheap verbs 1,000 times, those that compute longer fewer times. A first round
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,16 +54,18 @@ def main() -> int:
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
     print(f"| verb | calls | MB per 1,000 calls (bound: {BOUND:g}) | ms a call |\n|---|---|---|---|", flush=True)
     rows = []
-    for row in measure(calls):
+    for row in measure(calls, sys.argv[2:]):
         rows.append(row)
         print(f"| `{row.verb}` | {row.calls} | {row.per_thousand:.1f} | {row.each:.0f} |", flush=True)
     return int(any(row.per_thousand > BOUND for row in rows))
 
 
-def measure(calls: int = CALLS) -> Iterator[Row]:
-    """One row for each verb."""
+def measure(calls: int = CALLS, wanted: Sequence[str] = ()) -> Iterator[Row]:
+    """One row for each verb, or for those that are ``wanted``."""
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server:
         for verb, share, arguments in verbs(server):
+            if wanted and verb not in wanted:
+                continue
             number = max(1, calls * share // CALLS)
             for at in range(max(3, int(WARM * number))):
                 server.call(verb, arguments(-1 - at))
@@ -93,13 +95,12 @@ def verbs(server: "Server") -> Iterator[tuple[str, int, Callable[[int], dict[str
     yield "map", SLOWEST, lambda at: {**drawn, "prompts": [f"you {at}"]}
     yield "generality", SLOW, lambda at: {**one, "prompts": [f"so {at}"]}
     yield "train", SLOWEST, lambda at: {"name": f"bank {at % 10**6}", "prompts": [f"hi {at}"], **given}
-    server.quiet()
     last = server.call("jobs", {"limit": 1})["jobs"][0]["id"]
     yield "jobs", CALLS, lambda at: {"limit": 3}
     yield "job", CALLS, lambda at: {"id": last}
     yield "stop_job", CALLS, lambda at: {"id": last}
-    file = server.upload(Settings().assets_dir / "banks" / f"{BANK}.safetensors")
-    yield "import_bank", SLOW, lambda at: {"file": server.again(file), "name": f"imported {at % 10**6}"}
+    file = Settings().assets_dir / "banks" / f"{BANK}.safetensors"
+    yield "import_bank", SLOW, lambda at: {"file": server.upload(file), "name": f"imported {at % 10**6}"}
 
 
 class Server:
@@ -145,11 +146,7 @@ class Server:
             raise RuntimeError(f"{verb}: {data}")
         return json.loads(data.removeprefix("data: "))[0]
 
-    def upload(self, file: Path) -> Path:
-        """The file, to be uploaded again and again."""
-        return file
-
-    def again(self, file: Path) -> dict[str, Any]:
+    def upload(self, file: Path) -> dict[str, Any]:
         """What an upload returned, as verbs take it."""
         path = self._http.post("/upload", files={"files": (file.name, file.read_bytes())}).json()[0]
         return {"path": path, "meta": {"_type": "gradio.FileData"}}
@@ -168,6 +165,7 @@ class Server:
 
     def resident(self) -> int:
         """Bytes resident in the server, when it has come to rest."""
+        self.quiet()
         time.sleep(REST)
         return psutil.Process(self._process.pid).memory_info().rss
 

@@ -36,11 +36,13 @@ def compare(
 
     Yields the number of vectors done. Raises Stopped where ``stop()`` became true.
     """
+    from melbo_app.engine.memory import give_back
     from melbo_app.engine.similarity import cosines, delta_cosines, mean_off_diagonal
 
     vectors = bank.vectors.copy()  # a bank's own cannot be written to, and torch warns of such
     delta = yield from delta_cosines(piece, vectors, scope, stop=stop)
     theta = cosines(vectors)
+    give_back()
     return Similarity(
         delta.numpy(),
         theta.numpy(),
