@@ -28,8 +28,8 @@ MOST_MAPPED = 5_000
 
 MOST_NEW_TOKENS = 131_072
 """As long as the longest context of the models in the catalogue; the loaded model's own is the limit mostly."""
-MOST_STEPS = 1_000_000
-"""A step of the smallest model takes a millisecond; beyond this a curve would fill the memory before it ends."""
+MOST_STEPS = 1_000_000_000
+"""Years of them: who names that many means to press Stop."""
 MOST_LAYER = 9_999
 """The number of a block, before the model is asked how many it has."""
 MOST_LISTED = 10_000
@@ -87,7 +87,7 @@ def shown(value: Any, longest: int = 40) -> str:
     if isinstance(value, int) and value.bit_length() > 128:  # Python itself refuses to write the longest ones down
         return f"a number of {value.bit_length() * 30103 // 100000 + 1:,} digits"
     if not isinstance(value, str):
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        return f"{value:.6g}" if isinstance(value, float) and value % 1 else str(value)
     text = " ".join(value[: 4 * longest].split())
     return f"“{text if len(text) <= longest else text[: longest - 1] + '…'}”"
 

@@ -23,6 +23,8 @@ from melbo_app.errors import InputError
 TOKENS_AT_ONCE = 2048
 """Tokens of all rows together in one pass on a CPU: one or two seconds, after which others may compute. More are no
 faster."""
+PART_TOKENS = 512
+"""Where the prompts have more than that, so many go through together: the first run cannot be interrupted within."""
 
 
 Calls = list[tuple[tuple, dict[str, Any]]]
@@ -148,7 +150,8 @@ class ModelSlice:
 
     def _run_once(self, stop: Stop | None) -> None:
         prompts, tokens = self.encoded.input_ids.shape
-        size = max(1, TOKENS_AT_ONCE // tokens) if self.lm.device.type == "cpu" else prompts
+        few = prompts * tokens <= TOKENS_AT_ONCE or self.lm.device.type != "cpu"
+        size = prompts if few else max(1, PART_TOKENS // tokens)
         begun, ended = [], []
         for start in range(0, prompts, size):
             raise_if(stop)

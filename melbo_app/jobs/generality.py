@@ -161,12 +161,16 @@ def generality(
             complete(lm, control, some, [BASE, *others], decoding, find, means.batching, stop),
         )
         stage = f"prompts {part[0] + 1} to {part[-1] + 1} of {len(asked)}" if len(part) > 1 else f"prompt {part[0] + 1}"
-        (ours, finished), (theirs, also) = yield from told(works, stage, STEP * number)
-        if not (finished and also) or not _scored([*ours, *theirs]):
+        try:
+            (ours, finished), (theirs, also) = yield from told(works, stage, STEP * number)
+            if not (finished and also) or not _scored([*ours, *theirs]):
+                break
+            places = means.embed([one.text for one in (*ours, *theirs)])
+        except Stopped:
             break
         means.keep(bank, ours)
         means.keep(control, theirs)
-        tally.add(len(part), ours, theirs, means.embed)
+        tally.add(len(part), ours, theirs, places)
         found = tally.result(lm, bank, radius, decoding)
         yield GeneralityProgress(stage, STEP * (1 + number), total, found)
         if stop():
@@ -206,10 +210,10 @@ class _Tally:
         count: int,
         ours: Sequence[Completion],
         theirs: Sequence[Completion],
-        embed: Callable[[Sequence[str]], np.ndarray],
+        places: np.ndarray,
     ) -> None:
-        """Judge the answers to the next ``count`` prompts: each variant's in turn, the unsteered ones first."""
-        places = embed([one.text for one in (*ours, *theirs)])
+        """Judge the answers to the next ``count`` prompts: each variant's in turn, the unsteered ones first. ``places``
+        [N, D] are those of all their texts."""
         mine, random = places[: len(ours)], places[len(ours) :]
         for at in range(count):
             baseline = ours[at]

@@ -31,6 +31,22 @@ class PromptTokens:
     counts: list[bool]
 
 
+def pair_of(lm: "LanguageModel", source: int | None, target: int | None = None) -> tuple[int, int]:
+    """Source and target layer; one that is given stays. Raises InputError for one that the model does not have."""
+    last = len(lm.blocks) - 1
+    if source is not None:
+        lm.block("source layer", source)
+        if source == last and target in (None, last):
+            raise InputError(
+                "source layer",
+                f"{source} is the last block of {lm.name}, and what vectors change is measured above theirs",
+                f"Choose a block from 0 to {last - 1}",
+            )
+    source, target = layers(len(lm.blocks), source, target)
+    lm.block("target layer", target)
+    return source, target
+
+
 class Reader:
     """Reads prompts. The last few model slices are kept: the same prompts are asked about again and again."""
 
@@ -76,15 +92,7 @@ class Reader:
         """
         from melbo_app.engine.encoding import encode
 
-        lm.block("source layer", source)
-        last = len(lm.blocks) - 1
-        if source == last and target in (None, last):
-            raise InputError(
-                "source layer",
-                f"{source} is the last block of {lm.name}, and what vectors change is measured above theirs",
-                f"Choose a block from 0 to {last - 1}",
-            )
-        return self._slice(lm, encode(lm, prompts, stop), *layers(len(lm.blocks), source, target), stop)
+        return self._slice(lm, encode(lm, prompts, stop), *pair_of(lm, source, target), stop)
 
     def forget(self, present: "LanguageModel") -> None:
         """Let go of all models but the present one: slices hold the model that they are of."""

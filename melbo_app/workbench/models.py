@@ -7,7 +7,7 @@ from melbo_app.engine.scope import TokenScope
 from melbo_app.errors import BusyError, InputError
 from melbo_app.jobs.loaded_model import CatalogueLine, ModelState, ModelSummary
 from melbo_app.jobs.model_getting import ModelGetting
-from melbo_app.jobs.reader import PromptTokens
+from melbo_app.jobs.reader import PromptTokens, pair_of
 from melbo_app.jobs.training import RELATIVE_RADIUS, TrainingSuggestion, default_scope, layers
 from melbo_app.library import model_catalogue, model_fetch, weights
 from melbo_app.library.fetch_progress import FetchProgress
@@ -129,11 +129,7 @@ class Models(Base):
     def layers(self, source: int | None = None, target: int | None = None) -> tuple[int, int]:
         """Source and target layer for the loaded model; one that is given stays. Raises InputError for one that it does
         not have."""
-        lm = self._model.get()
-        source, target = layers(len(lm.blocks), source, target)
-        lm.block("source layer", source)
-        lm.block("target layer", target)
-        return source, target
+        return pair_of(self._model.get(), source, target)
 
     def suggestion(
         self,

@@ -34,6 +34,8 @@ if TYPE_CHECKING:  # torch, scipy and umap take seconds to import, and the page 
     from melbo_app.analysis.figures import Colouring
     from melbo_app.engine.model import LanguageModel
 
+WHOLE: tuple[ComparisonKind, ...] = ("part", "map")
+"""What is kept whole or not at all: nobody asked to read it as far as it is."""
 RunawayPlace = Literal["trained", "held out", "steered"]
 
 
@@ -56,7 +58,7 @@ class Steering(Shelf):
         """Complete each prompt without steering and under each vector at each R (None: each vector at the norm that it
         has in the bank), and keep the comparison.
 
-        Stopping keeps the texts as far as they are; of a "part", which is one R of a sweep, nothing. Raises Stopped.
+        Stopping keeps the texts as far as they are, but nothing of a map or a "part", one R of a sweep. Raises Stopped.
         """
         if not self._model.state().loaded:
             yield SteeringProgress((), 0, decoding.max_new_tokens, "loading the model")
@@ -65,7 +67,7 @@ class Steering(Shelf):
         rows = variants(loaded, vectors, radii, random_control=random_control, both_signs=both_signs)
         work = complete(lm, loaded, prompts, rows, decoding, self._completions.find, self._batching, stop)
         completions, finished = yield from work
-        if kind == "part" and not finished:
+        if kind in WHOLE and not finished:
             raise Stopped
         return self.keep_texts(
             completions, bank, prompts, vectors, radii, decoding, random_control=random_control, both_signs=both_signs,

@@ -397,7 +397,7 @@ def test_q_is_p_where_it_is_left_out(piece):
         ({"q": -1.0}, "q", "Choose a number above 0"),
         ({"q": math.inf}, "q", "Choose a number above 0"),
         ({"seed": -1}, "seed", "-1 is out of range. Choose 0 to 9,223,372,036,854,775,807"),
-        ({"seed": 2**63}, "seed", "whole number from 0"),
+        ({"seed": 2**63}, "seed", "Choose 0 to 9,223"),
         ({"method": "gradient"}, "method", "'gradient' is not known. Choose joint, .*, contrast-pca or random"),
         ({"orthogonality": -1.0}, "orthogonality", "-1.0 cannot be used. Choose 0 or a number above"),
         ({"orthogonality": math.nan}, "orthogonality", "nan cannot be used"),
