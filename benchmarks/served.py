@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import psutil
 import typer
 
-from benchmarks.people import BANK, HEAD, KINDS, TOKENS, USERS, VECTORS, Heard, figures, row
 from benchmarks.page import ROOT, when_reachable
+from benchmarks.people import BANK, HEAD, KINDS, TOKENS, USERS, VECTORS, Heard, figures, row
 from melbo_app.settings import Settings
 
 ROUNDS = 3
