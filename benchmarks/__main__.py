@@ -74,9 +74,9 @@ def main() -> None:
     for found in people.measure(ROUNDS):
         (middle, low, high), (typical, most, alone) = found["ratio"], found["first"]
         print(
-            f"| {people.USERS} who steer at once, prompts {found['name']}: tokens a second | {middle:.1f} × one's ({low:.1f} "
-            f"to {high:.1f}), {found['processor'][0]:.1f} × by processor time; first tokens after {typical:.1f} s, the last "
-            f"{most:.1f} s, alone {alone:.1f} s |",
+            f"| {people.USERS} who steer at once, prompts {found['name']}: tokens a second | {middle:.1f} × one's "
+            f"({low:.1f} to {high:.1f}), {found['processor'][0]:.1f} × by processor time; first tokens after "
+            f"{typical:.1f} s, the last {most:.1f} s, alone {alone:.1f} s |",
             flush=True,
         )
     beside = neighbour.measure()

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.people``: twenty people who steer at once, against one: tokens a second and how long they wait.
+"""``python -m benchmarks.people``: twenty who steer at once, against one: tokens a second and how long they wait.
 
 Each asks for five texts of 16 tokens, the baseline and four vectors. One person and twenty take turns in one process,
 and what is compared is a ratio of neighbours in time; absolute figures are of this machine and this hour.
@@ -155,9 +155,9 @@ def measure(
 
 
 def figures(name: str, alone: list[Heard], everybody: list[Heard]) -> dict:
-    """Tokens a second of one and of all, ``ratio`` of the two by the clock and by ``processor`` time (median, smallest and
-    largest of the rounds), and the seconds to the ``first`` token and the ``full`` answer: median and largest of all,
-    median of one."""
+    """Tokens a second of all over those of one, by the clock (``ratio``) and by ``processor`` time: median, smallest
+    and largest of the rounds, with both medians (``… of``); seconds to the ``first`` token and to the ``full`` answer:
+    median and largest of all, median of one."""
     sides, found = (alone, everybody), {"name": name}
     for key, clock in (("ratio", "seconds"), ("processor", "processor")):
         one, all_ = ([heard.tokens / getattr(heard, clock) for heard in side] for side in sides)

@@ -90,7 +90,8 @@ class Company:
 
         begin, seats = time.monotonic(), [seat for seat in self.seats if not seat.ended]
         self._readings = [reading for reading in self._readings if not reading.over]
-        self._batch.leave(*(rows for rows in self._batch.members if rows not in {seat.rows for seat in seats}))
+        present = {seat.rows for seat in seats}
+        self._batch.leave(*(rows for rows in self._batch.members if rows not in present))
         grow = [seat for seat in seats if seat.stage in ("waits", "writes")]
         before = [seat.stage for seat in seats]
         while self._next(seats):

@@ -11,7 +11,7 @@ import pytest
 from benches import PROMPT, QUICK, trained
 from tiny_models import BLOCKS, CONTEXT, random_thetas
 
-from melbo_app.engine import generation
+from melbo_app.engine import generation, likelihood
 from melbo_app.engine.batch import Batch
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
@@ -301,6 +301,23 @@ def test_eight_threads_at_once_share_one_batch_and_each_hears_of_its_own_rows(be
         assert all(one.completions[1].text.startswith(text) for text in grown)
         assert grown == sorted(grown, key=len)
     assert bench._batching._companies == []
+
+
+def test_the_texts_of_twenty_threads_are_read_back_in_a_few_passes(bench, bank, alone, monkeypatch):
+    asked = [((at % 3,), Prompt(f"hello number {at:02}"), TEN) for at in range(20)]
+    expected = {at: alone(*asked[at]) for at in (0, 13, 19)}
+    read: list[int] = []
+    compare = likelihood._compare
+    monkeypatch.setattr(
+        likelihood,
+        "_compare",
+        lambda lm, prompts, texts, *rest: read.append(len(texts)) or compare(lm, prompts, texts, *rest),
+    )
+    found = together(bench, asked, {})
+    assert sum(read) == 20 and len(read) <= 3
+    for at, one in expected.items():
+        assert texts(found[at]) == texts(one)
+        assert scores(found[at]) == pytest.approx(scores(one), rel=1e-3, abs=1e-4)
 
 
 def test_callers_in_threads_may_vanish_at_any_moment(bench, bank, alone, monkeypatch):
