@@ -464,7 +464,7 @@ def test_steer_gives_the_baseline_the_control_and_the_vectors(ask: Ask, bank):
         "steer", "a", "--prompt", "hello there", "--prompt", "two", "--vector", "2,0", "--radius", "6,-3",
         "--max-new-tokens", 5, "--random-control", "--json",
     ).json  # fmt: skip
-    assert set(told) == {"comparison", "completions", "stopped"}
+    assert set(told) == {"comparison", "completions", "stopped", "not_kept"}
     assert told["comparison"] == 1 and told["stopped"] is False
     assert all(set(entry) == COMPLETION for entry in told["completions"])
     one = [(None, 0), ("random", 6), (2, 6), (0, 6), ("random", -3), (2, -3), (0, -3)]
@@ -534,7 +534,7 @@ def test_steer_flagged_shows_what_is_flagged_at_all_radii_by_kind(ask: Ask, bank
     monkeypatch.setattr(flagging, "flags", flag)
     words = ("steer", "a", "--vector", "1", "--radius", "6,3", "--max-new-tokens", 2, "--flagged")
     told = ask(*words, "--json").json
-    assert (set(told), told["texts"]) == ({"comparison", "texts", "flagged"}, 3)
+    assert (set(told), told["texts"]) == ({"comparison", "texts", "flagged", "not_kept"}, 3)
     assert [(line["kind"], line["radius"], line["vector"]) for line in told["flagged"]] == [
         (kind, radius, 1) for kind in ("refusal gone", "code instead of prose") for radius in (3, 6)
     ]
@@ -679,7 +679,7 @@ def test_map_writes_a_page_and_gives_its_points(ask: Ask, bank, stubbed, tmp_pat
     out = tmp_path / "map.html"
     words = ("map", "a", "--out", out, "--vector", "0,1", "--radius", "6,-6", "--max-new-tokens", 3)
     told = ask(*words, "--random-control", "--colour", "radius", "--json").json
-    assert set(told) == {"out", "comparison", "method", "note", "points"}
+    assert set(told) == {"out", "comparison", "method", "note", "points", "not_kept"}
     assert (told["out"], told["method"]) == (str(out), "PCA") and "UMAP needs 15 or more" in told["note"]
     assert [(point["vector"], point["radius"]) for point in told["points"]] == [
         (None, 0), ("random", 6), (0, 6), (1, 6), ("random", -6), (0, -6), (1, -6),
@@ -698,6 +698,7 @@ def test_a_curve_has_points_their_control_and_what_each_detector_says(ask: Ask, 
     told = ask(*words, "--json").json
     assert set(told) == {
         "how", "bank", "source", "target", "scope", "median_norm", "seeds", "points", "finished", "cusp", "cusps",
+        "not_kept",
     }  # fmt: skip
     assert (told["how"], told["bank"], told["seeds"], told["finished"]) == ("rescaled", None, [0], True)
     assert [point["relative_radius"] for point in told["points"]] == [0.05, 0.3]

@@ -58,7 +58,7 @@ class SteeringVerbs:
             system: system text for all prompts
             template: the model's chat template, true, false or as --template has it; left out: where it has one
         Returns:
-            comparison (its id), completions (text, vector, radius, scores … of each, the baseline first) and stopped
+            comparison (its id), completions (text, vector, radius, scores … of each), stopped, not_kept (why, or null)
         """
         decoding = Decoding(max_new_tokens, temperature, top_p, seed)
         request = self._request(bank, prompts, vectors, radii, system, template)
@@ -170,7 +170,7 @@ class SteeringVerbs:
             system: system text for all prompts
             template: the model's chat template, true, false or as --template has it; left out: where it has one
         Returns:
-            method (UMAP, or PCA for few texts), note and points: x, y, vector, radius, label and text of each
+            method (UMAP, or PCA for few texts), note, points: x, y, vector, radius, label, text of each, and not_kept
         """
         decoding = Decoding(max_new_tokens, temperature, top_p, seed)
         texts, numbers, norms = self._request(bank, prompts, vectors, radii, system, template)
