@@ -7,6 +7,7 @@ import torch
 
 from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.effect import PROBES, share_changed
+from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.memory import budget, bytes_per_vector
 from melbo_app.engine.methods.contrast_pca import contrast_pca
 from melbo_app.engine.methods.difference_of_means import difference_of_means
@@ -17,6 +18,7 @@ from melbo_app.engine.methods.sequential import sequential
 from melbo_app.engine.methods.soft_delta import soft_delta
 from melbo_app.engine.methods.soft_theta import soft_theta
 from melbo_app.engine.methods.transcoding import transcoding
+from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.orthogonal import random_rows
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
@@ -107,16 +109,32 @@ def vectors_at_once(piece: ModelSlice, memory_gb: float | None = None) -> int:
     Raises:
         InputError: not even one fits; the message has the numbers.
     """
-    need, have = _vector_bytes(piece), budget(piece.lm, memory_gb)
+    need = _vector_bytes(piece)
+    return _refuse_bytes(piece.lm, piece.encoded, need, memory_gb) // max(1, need)
+
+
+def checked_bytes(
+    lm: LanguageModel, encoded: EncodedPrompts, source: int, target: int, memory_gb: float | None = None
+) -> int:
+    """Bytes that a vector takes, known before the model was run on the prompts. Raises InputError where not even one
+    fits."""
+    need = bytes_per_vector(lm, encoded, source, target)
+    _refuse_bytes(lm, encoded, need, memory_gb)
+    return need
+
+
+def _refuse_bytes(lm: LanguageModel, encoded: EncodedPrompts, need: int, memory_gb: float | None) -> int:
+    """What may be used."""
+    have = budget(lm, memory_gb)
     if need > have:
-        prompts, tokens = piece.encoded.input_ids.shape
+        prompts, tokens = encoded.input_ids.shape
         raise InputError(
             "memory",
             f"{prompts} prompts of up to {tokens} tokens need {size_text(need)} for each vector and "
             f"{size_text(have)} may be used",
             "Train on fewer or shorter prompts, or bring the layers closer together",
         )
-    return have // max(1, need)
+    return have
 
 
 def memory_note(piece: ModelSlice, config: TrainingConfig, memory_gb: float | None = None) -> str:

@@ -17,7 +17,7 @@ from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.endpoint import Endpoint
 from melbo_app.jobs.steering import Variant, complete
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.work import result_of, unless_stopped
 from melbo_app.library.judges import GradedText, Judgement, JudgeScore
 
 if TYPE_CHECKING:
@@ -119,14 +119,16 @@ class ModelJudge:
 class EndpointJudge:
     """A model behind an endpoint: it is asked once for both."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
+    def __init__(self, endpoint: Endpoint, stop: Callable[[], bool] = lambda: False) -> None:
+        self._endpoint, self._stop = endpoint, stop
         self.identity = f"{endpoint.model} at {endpoint.url}, question {QUESTION}"
         self.model = endpoint.model
 
     def judge(self, prompt: str, text: str, *, name: bool) -> Judgement:
-        """Raises InputError where the endpoint fails, or answers without one of the three words."""
-        answer = self._endpoint.ask(_BOTH.format(prompt=prompt, text=text), ANSWER_TOKENS)
+        """Raises InputError where the endpoint fails, or answers without one of the three words, Stopped when
+        stopped."""
+        question = _BOTH.format(prompt=prompt, text=text)
+        answer = unless_stopped(lambda: self._endpoint.ask(question, ANSWER_TOKENS), self._stop)
         grade = _ANSWERED.search(answer)
         if grade is None:
             problem = f"“{_short(answer)}” is none of readable, strange and broken"

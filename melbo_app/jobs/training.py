@@ -110,7 +110,7 @@ def train_bank(
     from melbo_app.engine.encoding import encode
     from melbo_app.engine.memory import give_back, refuse_prompts
     from melbo_app.engine.slice import ModelSlice
-    from melbo_app.engine.training import batch_size, memory_note, train, with_saturation
+    from melbo_app.engine.training import batch_size, checked_bytes, memory_note, train, with_saturation
 
     # a training that goes on has vectors to keep: it is stopped where they are there again
     preparing = deaf(stop) if checkpoint is not None and checkpoint.is_there else stop
@@ -124,7 +124,9 @@ def train_bank(
     if piece is None:
         encoded = encode(lm, prompts, preparing)
         refuse_prompts(lm, encoded, memory_gb)
+        need = checked_bytes(lm, encoded, config.source, config.target, memory_gb)
         piece = ModelSlice(lm, encoded, config.source, config.target, preparing)
+        piece.vector_bytes = need
     TokenScope.parse(config.scope).mask(piece.encoded, piece.sinks)
     against = None
     if config.against:

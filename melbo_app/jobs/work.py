@@ -1,12 +1,19 @@
 """Work: a generator that tells its progress and returns what came of it, as everything long is done here."""
 
+import threading
 from collections.abc import Callable, Generator
+from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from typing import Any, TypeVar
+
+from melbo_app.errors import Stopped
 
 Progress = TypeVar("Progress")
 Told = TypeVar("Told")
 Result = TypeVar("Result")
+
+ASKED_EVERY = 0.2
+"""Seconds between two looks whether somebody said stop."""
 
 
 def result_of(work: Generator[Any, None, Result], heard: Callable[[Any], None] = lambda progress: None) -> Result:
@@ -17,6 +24,24 @@ def result_of(work: Generator[Any, None, Result], heard: Callable[[Any], None] =
         except StopIteration as end:
             return end.value
         heard(progress)
+
+
+def unless_stopped(call: Callable[[], Result], stop: Callable[[], bool]) -> Result:
+    """What ``call`` returns, waited for until somebody says stop: then it is left to end by itself, so it must be one
+    that only waits for another machine. Raises Stopped."""
+    future: Future[Result] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # it belongs to who waits for it
+            future.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    while not wait([future], ASKED_EVERY).done:
+        if stop():
+            raise Stopped
+    return future.result()
 
 
 def retold(work: Generator[Progress, None, Result], tell: Callable[[Progress], Told]) -> Generator[Told, None, Result]:

@@ -98,7 +98,7 @@ class Judging(Base):
         return built_in(held_out_texts(self.graded))
 
     def _judge(self, endpoint: Endpoint | None, stop: Stop) -> Judge:
-        return EndpointJudge(endpoint) if endpoint else ModelJudge(self._model.get(), self._batching, stop)
+        return EndpointJudge(endpoint, stop) if endpoint else ModelJudge(self._model.get(), self._batching, stop)
 
     @cached_property
     def _judge_scores(self) -> JudgeScores:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from melbo_app.engine.stopping import GivingWay, deaf, plain
 from melbo_app.jobs.compute import ComputeLock
 
 PATIENCE = 10.0
@@ -172,3 +173,60 @@ def test_while_it_computes_nobody_else_gets_in():
     with lock.hold():
         assert not is_free(lock, 0.1)
     assert is_free(lock)
+
+
+def test_long_work_lets_short_work_in_where_it_asks_whether_to_stop_and_goes_on_afterwards():
+    lock, order = ComputeLock(), []
+    ask = lock.giving_way(lambda: False)
+
+    def short(name: str) -> None:
+        with lock.hold():
+            order.append(name)
+
+    with lock.hold(short=False):
+        assert ask() is False and order == []  # nobody waits
+        threads = [threading.Thread(target=short, args=(f"short {number}",), daemon=True) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: len(lock._short_waiting) == 2)
+        assert order == []
+        ask()
+        order.append("long")
+        for thread in threads:
+            thread.join(PATIENCE)
+    assert sorted(order[:2]) == ["short 0", "short 1"] and order[2:] == ["long"]
+    assert is_free(lock)
+
+
+def test_who_does_not_hold_the_lock_gives_nothing_away():
+    lock, held, go_on, inside = ComputeLock(), threading.Event(), threading.Event(), []
+
+    def compute() -> None:
+        with lock.hold():
+            held.set()
+            go_on.wait(PATIENCE)
+            inside.append("first")
+
+    def short() -> None:
+        with lock.hold():
+            inside.append("second")
+
+    threads = [threading.Thread(target=work, daemon=True) for work in (compute, short)]
+    threads[0].start()
+    assert held.wait(PATIENCE)
+    threads[1].start()
+    wait_until(lambda: bool(lock._short_waiting))
+    lock.giving_way(lambda: False)()  # as work does between its steps
+    go_on.set()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert inside == ["first", "second"]
+
+
+def test_only_the_question_is_asked_where_something_is_hooked_to_the_model():
+    lock = ComputeLock()
+    gave_way = []
+    stop = GivingWay(lambda: False, lambda: gave_way.append(1))
+    assert plain(stop)() is False and not gave_way
+    assert deaf(GivingWay(lambda: True, lambda: gave_way.append(1)))() is False and gave_way == [1]
+    assert deaf(lambda: True)() is False and lock.giving_way(lambda: True)() is True

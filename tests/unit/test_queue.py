@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from safetensors.numpy import load_file
 
 import app
 from melbo_app.engine import climb
+from melbo_app.engine.batch import Batch
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import BusyError, InputError, Stopped, StorageError
@@ -360,6 +362,35 @@ def test_a_sweep_that_is_stopped_keeps_the_radii_that_are_done(bench, monkeypatc
     assert 1 + 2 <= len(kept.completions) < 1 + 2 * 12
     again = over(bench.run_again(job.id))
     assert again.state == "done" and len(again.result.completions) == 1 + 2 * 12
+
+
+def test_a_sweep_that_is_stopped_computes_no_further_r_and_leaves_no_comparisons_of_nothing(bench, monkeypatch):
+    trained(bench, "bank")
+    radii = tuple(float(radius) for radius in range(1, 151))
+    asked = SweepRequest(bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=radii, decoding=Decoding(24))
+    steps: list[int] = []
+    real = Batch.step
+    monkeypatch.setattr(Batch, "step", lambda self: steps.append(1) or time.sleep(0.01) or real(self))
+    job = bench.start_job(asked)
+    wait_until(lambda: job.progress is not None and "2 of 150: token" in job.progress.stage)
+    job.stop()
+    begun = len(steps)
+    assert over(job).state == "stopped" and len(steps) - begun <= 2
+    kept = [entry for line in bench.comparisons("part", 1000) for entry in bench.comparison(line.id).completions]
+    assert kept and all(any(one.vector is not None for one in bench.comparison(line.id).completions)
+                        for line in bench.comparisons("part", 1000))  # fmt: skip
+    assert all(entry.finished or entry.tokens == 24 for entry in kept)
+    whole = bench.comparison(bench.job(job.id).comparison)
+    assert not whole.settings["finished"] and {one.radius for one in whole.completions} < {0.0, *radii[:3]}
+
+
+def test_a_sweep_that_is_stopped_before_its_first_r_keeps_nothing(bench):
+    trained(bench, "bank")
+    asked = SweepRequest(bank="bank", prompts=(PROMPT,), vectors=(0,), radii=(1.0, 2.0), decoding=Decoding(24))
+    work = bench._desk._sweep(asked, SimpleNamespace(is_stopping=lambda: True))
+    with pytest.raises(Stopped):
+        list(work)
+    assert bench.comparisons("part") == bench.comparisons("sweep") == []
 
 
 def test_a_job_is_run_again_under_a_free_name(bench):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import BLOCKS, WIDTH, encoded, random_thetas, reference_hidden, tiny
 
+import melbo_app.engine.slice as slice_module
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.errors import InputError, Stopped
@@ -255,3 +256,55 @@ def test_blocks_share_the_masks_and_positions_made_for_several_vectors():
         handle.remove()
     assert [len(mask) for mask in masks] == [10, 10, 10]
     assert len({mask.data_ptr() for mask in masks}) == 1
+
+
+MANY = ("the heath is wide", "hello", "a b", "abcd", "wxyz", "hello there")
+
+
+def in_parts(monkeypatch, tokens: int) -> None:
+    monkeypatch.setattr(slice_module, "TOKENS_AT_ONCE", tokens)
+    monkeypatch.setattr(slice_module, "PART_TOKENS", tokens)
+
+
+def test_many_prompts_go_through_in_parts_and_give_what_they_give_together(family, monkeypatch):
+    lm, thetas = tiny(family), random_thetas(3)
+    whole = ModelSlice(lm, encoded(lm, *MANY), 1, 3)
+    leaf = thetas.clone().requires_grad_()
+    whole.deltas(leaf).square().sum().backward()
+    in_parts(monkeypatch, 2 * whole.encoded.input_ids.shape[1])
+    parts = ModelSlice(lm, encoded(lm, *MANY), 1, 3)
+    assert [part.rows for part in parts._parts] == [slice(0, 2), slice(2, 4), slice(4, 6)]
+    torch.testing.assert_close(parts.baseline, whole.baseline, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(parts.deltas(thetas), whole.deltas(thetas), atol=1e-4, rtol=1e-4)
+    again = thetas.clone().requires_grad_()
+    parts.deltas(again).square().sum().backward()
+    torch.testing.assert_close(again.grad, leaf.grad, atol=1e-3, rtol=1e-3)
+    assert parts.median_norm == pytest.approx(whole.median_norm, rel=1e-4)
+
+
+def test_the_first_run_is_stopped_between_two_parts_and_leaves_nothing_hooked(monkeypatch):
+    lm = tiny("llama")
+    in_parts(monkeypatch, 8)
+    asked = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 2 * BLOCKS
+
+    with pytest.raises(Stopped):
+        ModelSlice(lm, encoded(lm, *MANY), 1, 3, stop)
+    assert len(asked) == 2 * BLOCKS + 1  # not once more
+    assert not any(block._forward_hooks or block._forward_pre_hooks for block in lm.blocks)
+
+
+def test_others_may_compute_between_two_blocks_with_the_same_slice(unusual):
+    """Blocks of some families hand something on in what they are called with: two passes must not share it."""
+    lm, thetas, other = tiny(unusual), random_thetas(2), random_thetas(2) * 3.0
+    piece = ModelSlice(lm, encoded(lm, LONG, SHORT), 0, 2)
+    alone = piece.deltas(thetas)
+
+    def meanwhile() -> bool:
+        piece.deltas(other)
+        return False
+
+    torch.testing.assert_close(piece.deltas(thetas, meanwhile), alone, atol=0, rtol=0)

@@ -1,10 +1,13 @@
 """Work: what it returns, its progress in other words, and several at once."""
 
+import threading
 from types import SimpleNamespace
 
 import pytest
 
-from melbo_app.jobs.work import result_of, retold, together
+from melbo_app.errors import Stopped
+from melbo_app.jobs import work
+from melbo_app.jobs.work import result_of, retold, together, unless_stopped
 
 
 def steps(count: int, log: list | None = None, name: str = ""):
@@ -59,3 +62,15 @@ def test_an_error_in_one_ends_all():
     with pytest.raises(ValueError, match="no"):
         result_of(together(steps(9, log, "a"), fails(), steps(9, log, "c")))
     assert sorted(log) == ["a", "c"]
+
+
+def test_a_call_elsewhere_is_waited_for_until_somebody_says_stop(monkeypatch):
+    monkeypatch.setattr(work, "ASKED_EVERY", 0.001)
+    asked, answered = [], threading.Event()
+    with pytest.raises(Stopped):
+        unless_stopped(lambda: answered.wait(10.0), lambda: asked.append(1) or len(asked) == 2)
+    assert len(asked) == 2
+    answered.set()
+    assert unless_stopped(lambda: "answer", lambda: True) == "answer"
+    with pytest.raises(ZeroDivisionError):
+        unless_stopped(lambda: 1 / 0, lambda: False)
