@@ -143,6 +143,7 @@ def make_banks(folder: Path) -> list[str]:
     hashes = []
     for number in range(BANKS):
         vectors = numbers.normal(size=(VECTORS, WIDTH)).astype(np.float32)
+        vectors *= np.float32(9.5) / np.linalg.norm(vectors, axis=1, keepdims=True)
         curves = numbers.normal(size=(VECTORS, STEPS)).tolist()
         effect = EffectRecord(objective=[1.5] * VECTORS, change=[0.5] * VECTORS, agreement=None)
         record = BankRecord(

@@ -205,7 +205,7 @@ def test_vectors_of_other_source_layers_share_the_passes_too(bench, bank, alone,
     changes = dict.fromkeys(("objective", "curves", "effect", "target"))
     for source in (0, BLOCKS - 1):
         record = bank.record.model_copy(update={"name": f"at {source}", "source": source} | changes)
-        bench._banks.save(Bank(record, random_thetas(2, seed=source).numpy()))
+        bench._banks.save(Bank(record, random_thetas(2, record.radius, seed=source).numpy()))
     asked = [{"vectors": (1,)}, {"vectors": (1,), "bank": "at 0"}, {"vectors": (0, 1), "bank": f"at {BLOCKS - 1}"}]
     asked.append({"vectors": (), "bank": None})
     assert bank.record.source == QUICK.source

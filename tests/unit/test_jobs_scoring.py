@@ -194,7 +194,7 @@ def test_a_vector_of_the_last_block_has_no_target_above_it(bench, bank):
             "curves": None,
             "effect": None,
         }
-        bench._banks.save(Bank(bank.record.model_copy(update=changes), random_thetas(1).numpy()))
+        bench._banks.save(Bank(bank.record.model_copy(update=changes), random_thetas(1, bank.record.radius).numpy()))
         scores = steer(bench, [0], [2.0], bank=f"from {source}").completions[1].scores
         assert scores.kl_text > 0 and scores.runaway == runaway
 

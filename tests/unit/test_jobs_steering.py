@@ -141,7 +141,8 @@ def test_many_rows_are_made_in_several_calls_and_all_are_there(bench, generated,
     count = MOST_ROWS + 3
     width, lm_hash = 32, bench.load_model().weights_hash
     record = trained(bench).record.model_copy(
-        update={"name": "many", "model_hash": lm_hash, "method": "imported"} | dict.fromkeys(OF_EACH_VECTOR)
+        update={"name": "many", "model_hash": lm_hash, "method": "imported", "radius": 3.0}
+        | dict.fromkeys(OF_EACH_VECTOR)
     )
     vectors = random_thetas(count).numpy()
     assert vectors.shape == (count, width)
