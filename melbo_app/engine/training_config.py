@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.errors import InputError
-from melbo_app.limits import LARGEST, MOST_LAYER, MOST_STEPS, check_prompts, check_range
+from melbo_app.limits import LARGEST, MOST_STEPS, check_prompts, check_range
 
 Method = Literal[
     "joint", "sequential", "soft-theta", "soft-delta", "transcoding", "jacobian", "difference-of-means", "contrast-pca",
@@ -138,8 +138,6 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.method not in METHOD_DESCRIPTIONS:
             raise InputError("method", f"{self.method!r} is not known", f"Choose {_either(METHOD_DESCRIPTIONS)}")
-        for name, layer in (("source layer", self.source), ("target layer", self.target)):
-            check_range(name, layer, 0, MOST_LAYER)
         if self.target <= self.source:
             raise InputError(
                 "target layer",

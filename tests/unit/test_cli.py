@@ -414,7 +414,7 @@ TRAIN = ("train", "--prompt", "hello", "--name", "b")
         ((*TRAIN, "--target", "40"), "target layer: tiny has no block 40. Choose a block from 0 to 3."),
         ((*TRAIN, "--source", "40"), "source layer: tiny has no block 40. Choose a block from 0 to 3."),
         ((*TRAIN, "--source", "3"), "source layer: 3 is the last block of tiny"),
-        ((*TRAIN, "--source", "-1"), "source layer: -1 is out of range. Choose 0 to 9,999."),
+        ((*TRAIN, "--source", "-1"), "source layer: tiny has no block -1."),
         ((*TRAIN, "--scope", "some"), "scope: 'some' is not known. Write all, content, assistant or last:4."),
         ((*TRAIN, "--scope", ""), "scope: '' is not known."),
         ((*TRAIN, "--scope", "assistant", "--no-template"), "scope: no token of prompt 1 is in the scope assistant."),
