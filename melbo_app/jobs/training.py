@@ -4,8 +4,8 @@ import json
 import platform
 import shlex
 import time
-from collections.abc import Generator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from hashlib import sha256
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 RELATIVE_RADIUS = 0.07
 """R as a multiple of the median residual norm where nothing is searched: SmolLM2's texts are readable and differ."""
+NOTHING = "Stopped before a vector was finished: nothing was saved."
 A_MOMENT = 1.0
 """Seconds in which a training that was stopped may still measure what its vectors do: a stop must be quick."""
 
@@ -121,30 +122,32 @@ def train_bank(
     config = replace(config, against=against_, held_out=held_out)
     total = config.total_steps * (config.vectors if config.method == "sequential" else 1)
     yield TrainingProgress("running the model once", 0, total, None)
-    if piece is None:
-        encoded = encode(lm, prompts, preparing)
-        refuse_prompts(lm, encoded, memory_gb)
-        need = checked_bytes(lm, encoded, config.source, config.target, memory_gb)
-        piece = ModelSlice(lm, encoded, config.source, config.target, preparing)
-        piece.vector_bytes = need
-    TokenScope.parse(config.scope).mask(piece.encoded, piece.sinks)
-    against = None
-    if config.against:
-        try:
-            against = ModelSlice(lm, encode(lm, config.against, preparing), config.source, config.target, preparing)
-            TokenScope.parse(config.scope).mask(against.encoded, against.sinks)
-        except InputError as error:  # which of the two sides it is must be said
-            raise InputError("against", f"{error.field}: {error.problem}", error.remedy) from error
-    others = _held_out(lm, config, preparing)
+    with _nothing_yet():
+        if piece is None:
+            encoded = encode(lm, prompts, preparing)
+            refuse_prompts(lm, encoded, memory_gb)
+            need = checked_bytes(lm, encoded, config.source, config.target, memory_gb)
+            piece = ModelSlice(lm, encoded, config.source, config.target, preparing)
+            piece.vector_bytes = need
+        TokenScope.parse(config.scope).mask(piece.encoded, piece.sinks)
+        against = None
+        if config.against:
+            try:
+                against = ModelSlice(lm, encode(lm, config.against, preparing), config.source, config.target, preparing)
+                TokenScope.parse(config.scope).mask(against.encoded, against.sinks)
+            except InputError as error:  # which of the two sides it is must be said
+                raise InputError("against", f"{error.field}: {error.problem}", error.remedy) from error
+        others = _held_out(lm, config, preparing)
     batch = min(batch_size(each, memory_gb) for each in (piece, others) if each is not None)
     told = [memory_note(piece, config, memory_gb), *([USUAL_NORM_NOTE] if piece.norm_is_usual else [])]
     yield TrainingProgress("running the model once", 0, total, None, note=" ".join(told))
     begun = None if checkpoint is None else checkpoint.begin(training_identity(lm, prompts, config))
-    config = with_saturation(piece, config, preparing)
+    with _nothing_yet():
+        config = with_saturation(piece, config, preparing)
     again = command(spec, prompts, config, name)
     result = yield from train(piece, config, stop, memory_gb, against, checkpoint, begun)
     if not len(result.vectors):
-        raise Stopped("Stopped before a vector was finished: nothing was saved.")
+        raise Stopped(NOTHING)
     effect, held_out_effect = None, None
     measuring = effects(result.vectors, config, piece, others, batch, _a_moment_after(stop))
     with suppress(Stopped):  # then the bank says that it was not measured
@@ -279,6 +282,15 @@ def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: 
         words += ["--held-out", prompt.user]
     words += ["--seed", str(config.seed), "--name", name]
     return shlex.join(words)
+
+
+@contextmanager
+def _nothing_yet() -> Iterator[None]:
+    """A stop in here comes before the first vector."""
+    try:
+        yield
+    except Stopped:
+        raise Stopped(NOTHING) from None
 
 
 def _held_out(lm: "LanguageModel", config: TrainingConfig, stop: Stop) -> "ModelSlice | None":
