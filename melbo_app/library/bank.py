@@ -11,7 +11,6 @@ from typing import Any, BinaryIO, Literal, Self, TypeGuard
 
 import numpy as np
 from pydantic import (
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -25,7 +24,9 @@ from pydantic import (
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import Method, Start
 from melbo_app.errors import InputError
-from melbo_app.library.bank_vectors import FIELD, MAX_BYTES, OUTPUTS, check_directions, check_vectors
+from melbo_app.library.bank_vectors import FIELD, MAX_BYTES, MAX_ELEMENTS, OUTPUTS, check_directions, check_vectors
+from melbo_app.library.damage import fault
+from melbo_app.library.facts import Count, Digest, Layer, ModelName, Moment, Norm, Word, readable
 
 FORMAT, VERSION = "melbo-bank", "1"
 MAX_HEADER = 16 << 20
@@ -84,24 +85,24 @@ class BankRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
-    name: str
-    model: str
-    model_hash: str = Field(description="sha256 of the weights; empty where an imported file did not say.")
-    hidden_size: int = Field(ge=1)
-    blocks: int | None = Field(default=None, ge=1)
-    source: int = Field(ge=0)
-    target: int | None = None
-    scope: str | None = None
-    radius: FiniteFloat = Field(gt=0, description="Norm of the rows; for imported and combined banks the median.")
-    median_norm: FiniteFloat | None = Field(default=None, gt=0, description="Median residual norm at the source.")
+    name: str = Field(max_length=200)
+    model: ModelName
+    model_hash: Digest = Field(description="sha256 of the weights; empty where an imported file did not say.")
+    hidden_size: int = Field(ge=1, le=MAX_ELEMENTS)
+    blocks: int | None = Field(default=None, ge=1, le=10_000)
+    source: Layer
+    target: Layer | None = None
+    scope: Word | None = None
+    radius: Norm = Field(description="Norm of the rows; for imported and combined banks the median.")
+    median_norm: Norm | None = Field(default=None, description="Median residual norm at the source.")
     method: Method | Literal["imported", "combined"]
     prompts: list[PromptRecord] = []
     against: list[PromptRecord] = Field(default=[], description="Prompts of the other side.")
     start: Start | None = None
     p: float | None = None
     q: float | None = None
-    steps: int | None = None
-    seed: int | None = None
+    steps: Count | None = None
+    seed: Count | None = None
     objective: list[float] | None = Field(
         default=None, description="J of each vector at the end; after a stop before the last step (jacobian: None)."
     )
@@ -126,13 +127,13 @@ class BankRecord(BaseModel):
     held_out: list[PromptRecord] = []
     effect: EffectRecord | None = Field(default=None, description="On the prompts it was trained on.")
     held_out_effect: EffectRecord | None = Field(default=None, description="On the prompts that were kept out.")
-    seconds: float | None = None
-    dtype: str | None = None
-    device: str | None = None
+    seconds: FiniteFloat | None = None
+    dtype: Word | None = None
+    device: Word | None = None
     tokenizer: str | None = None
-    template_hash: str | None = None
-    versions: dict[str, str] = {}
-    created: AwareDatetime
+    template_hash: Digest | None = None
+    versions: dict[Word, Word] = {}
+    created: Moment
     command: str | None = None
     formula: str | None = Field(default=None, description="What a combined bank was made by.")
     parts: dict[str, str] | None = Field(default=None, description="Hashes of the banks in the formula, by name.")
@@ -294,14 +295,13 @@ class Header:
         if text is None:
             return None
         if (version := self.metadata.get("version", VERSION)) != VERSION:
-            raise InputError(FIELD, f"its format version is “{version[:20]}”, not {VERSION}", "Update MELBO Explorer")
+            raise InputError(
+                FIELD, f"its format version is “{readable(version, 20)}”, not {VERSION}", "Update MELBO Explorer"
+            )
         try:
-            return BankRecord.model_validate_json(text)
+            return BankRecord.model_validate_json(text, strict=True)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            what = first["msg"].removeprefix("Value error, ")
-            raise InputError(FIELD, f"its record is damaged ({where + ': ' if where else ''}{what})") from error
+            raise InputError(FIELD, f"its record is damaged ({fault(error)})") from error
 
     def bank_facts(self) -> tuple[BankRecord, int, str | None]:
         """What the shelf shows without reading the vectors: the record, how many there are, and their hash."""
@@ -317,13 +317,13 @@ class Header:
         """The tensor ``name`` as a float array in the shape it has. Raises InputError."""
         entry = self.tensors.get(name)
         if entry is None:
-            raise InputError(FIELD, f"it has no tensor named “{name}”")
+            raise InputError(FIELD, f"it has no tensor named “{readable(name)}”")
         if entry.dtype not in _DTYPES:
             remedy = f"It must be one of {', '.join(_DTYPES)}"
-            raise InputError(FIELD, f"its tensor “{name[:80]}” is of type {entry.dtype[:20]}", remedy)
+            raise InputError(FIELD, f"its tensor “{readable(name)}” is of type {readable(entry.dtype, 20)}", remedy)
         stored = np.dtype(_DTYPES[entry.dtype])
         if entry.end - entry.begin != math.prod(entry.shape) * stored.itemsize:
-            raise InputError(FIELD, f"its tensor “{name[:80]}” does not have the size that its shape asks for")
+            raise InputError(FIELD, f"its tensor “{readable(name)}” does not have the size that its shape asks for")
         stream.seek(self.start + entry.begin)
         data = stream.read(entry.end - entry.begin)
         if len(data) != entry.end - entry.begin:
@@ -390,10 +390,12 @@ def _entry(name: str, value: Any, room: int) -> TensorEntry:
     entry = value if isinstance(value, dict) else {}
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not isinstance(dtype, str) or not _counts(shape) or not _counts(offsets) or len(offsets) != 2:
-        raise InputError(FIELD, f"its header describes the tensor “{name[:80]}” wrongly", "Copy or download it again")
+        raise InputError(
+            FIELD, f"its header describes the tensor “{readable(name)}” wrongly", "Copy or download it again"
+        )
     begin, end = offsets
     if not begin <= end <= room or len(shape) > 8 or any(count > MAX_BYTES for count in shape):
-        raise InputError(FIELD, f"its tensor “{name[:80]}” lies outside the file", "Copy or download it again")
+        raise InputError(FIELD, f"its tensor “{readable(name)}” lies outside the file", "Copy or download it again")
     return TensorEntry(dtype, tuple(shape), begin, end)
 
 

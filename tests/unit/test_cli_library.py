@@ -148,4 +148,4 @@ def test_another_file_can_be_the_database(ask: Ask, bench, tmp_path, monkeypatch
     ask("labels", "set", "ships", 0, "--name", "here")
     assert (tmp_path / "elsewhere.sqlite").exists() and ask("labels").out == "ships 0: here []\n"
     monkeypatch.delenv("MELBO_DATABASE_URL")
-    assert ask("labels", "--json").json == {"labels": []}
+    assert ask("labels", "--json").json == {"labels": [], "damaged": []}
