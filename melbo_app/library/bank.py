@@ -11,7 +11,6 @@ from typing import Any, BinaryIO, Literal, Self
 
 import numpy as np
 from pydantic import (
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -25,7 +24,16 @@ from pydantic import (
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import Method, Start
 from melbo_app.errors import InputError
-from melbo_app.library.bank_vectors import FIELD, OUTPUTS, check_directions, check_radius, check_vectors
+from melbo_app.library.bank_vectors import (
+    FIELD,
+    MAX_ELEMENTS,
+    OUTPUTS,
+    check_directions,
+    check_radius,
+    check_vectors,
+)
+from melbo_app.library.damage import fault
+from melbo_app.library.facts import Count, Digest, Layer, ModelName, Moment, Norm, Word, readable
 from melbo_app.library.tensor_file import (
     CONTENTS,
     MAX_HEADER,
@@ -94,24 +102,24 @@ class BankRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
-    name: str
-    model: str
-    model_hash: str = Field(description="sha256 of the weights; empty where an imported file did not say.")
-    hidden_size: int = Field(ge=1)
-    blocks: int | None = Field(default=None, ge=1)
-    source: int = Field(ge=0)
-    target: int | None = None
-    scope: str | None = None
-    radius: FiniteFloat = Field(gt=0, description="Norm of the rows; for imported and combined banks the median.")
-    median_norm: FiniteFloat | None = Field(default=None, gt=0, description="Median residual norm at the source.")
+    name: str = Field(max_length=200)
+    model: ModelName
+    model_hash: Digest = Field(description="sha256 of the weights; empty where an imported file did not say.")
+    hidden_size: int = Field(ge=1, le=MAX_ELEMENTS)
+    blocks: int | None = Field(default=None, ge=1, le=10_000)
+    source: Layer
+    target: Layer | None = None
+    scope: Word | None = None
+    radius: Norm = Field(description="Norm of the rows; for imported and combined banks the median.")
+    median_norm: Norm | None = Field(default=None, description="Median residual norm at the source.")
     method: Method | Literal["imported", "combined"]
     prompts: list[PromptRecord] = []
     against: list[PromptRecord] = Field(default=[], description="Prompts of the other side.")
     start: Start | None = None
     p: float | None = None
     q: float | None = None
-    steps: int | None = None
-    seed: int | None = None
+    steps: Count | None = None
+    seed: Count | None = None
     objective: list[float] | None = Field(
         default=None, description="J of each vector at the end; after a stop before the last step (jacobian: None)."
     )
@@ -136,13 +144,13 @@ class BankRecord(BaseModel):
     held_out: list[PromptRecord] = []
     effect: EffectRecord | None = Field(default=None, description="On the prompts it was trained on.")
     held_out_effect: EffectRecord | None = Field(default=None, description="On the prompts that were kept out.")
-    seconds: float | None = None
-    dtype: str | None = None
-    device: str | None = None
+    seconds: FiniteFloat | None = None
+    dtype: Word | None = None
+    device: Word | None = None
     tokenizer: str | None = None
-    template_hash: str | None = None
-    versions: dict[str, str] = {}
-    created: AwareDatetime
+    template_hash: Digest | None = None
+    versions: dict[Word, Word] = {}
+    created: Moment
     command: str | None = None
     formula: str | None = Field(default=None, description="What a combined bank was made by.")
     parts: dict[str, str] | None = Field(default=None, description="Hashes of the banks in the formula, by name.")
@@ -312,15 +320,13 @@ def record_in(header: Header) -> BankRecord | None:
     if text is None:
         return None
     if (version := header.metadata.get("version", VERSION)) != VERSION:
-        raise InputError(FIELD, f"its format version is “{version[:20]}”, not {VERSION}", "Update MELBO Explorer")
+        problem = f"its format version is “{readable(version, 20)}”, not {VERSION}"
+        raise InputError(FIELD, problem, "Update MELBO Explorer")
     check_seal(header.metadata, _BEFORE_CHECKSUMS)
     try:
-        return BankRecord.model_validate_json(text)
+        return BankRecord.model_validate_json(text, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        what = first["msg"].removeprefix("Value error, ")
-        raise InputError(FIELD, f"its record is damaged ({where + ': ' if where else ''}{what})") from error
+        raise InputError(FIELD, f"its record is damaged ({fault(error)})") from error
 
 
 def bank_facts(header: Header) -> tuple[BankRecord, int, str | None]:

@@ -17,6 +17,7 @@ from melbo_app.library import damage
 from melbo_app.library.bank import MAX_HEADER, Bank
 from melbo_app.library.bank_vectors import MAX_BYTES
 from melbo_app.library.completions import KeptComparison
+from melbo_app.library.facts import readable
 from melbo_app.library.imports import reading
 from melbo_app.library.labels import LabelVersion, clean
 from melbo_app.library.text_file import encoding_of
@@ -54,7 +55,7 @@ class BundleFile:
                 try:
                     bank = Bank.from_bytes(data).renamed(called)
                 except InputError as error:
-                    problem = f"its bank “{_readable(called)}” cannot be read: {error.problem}"
+                    problem = f"its bank “{readable(called)}” cannot be read: {error.problem}"
                     raise InputError(FIELD, problem, error.remedy) from error
                 yield bank
 
@@ -91,7 +92,7 @@ class BundleFile:
                     raise self._refusal(f"{what} {number}", damage.fault(error)) from error
                 yield number, entry
             if self._line(lines, f"{what} {number + 1}"):
-                problem = f"“{_readable(self.path.name)}” holds more than {MOST_LINES:,} {what}s"
+                problem = f"“{readable(self.path.name)}” holds more than {MOST_LINES:,} {what}s"
                 raise InputError(FIELD, problem, "Export some of its banks, not all")
 
     def _line(self, lines: io.TextIOWrapper, entry: str) -> str:
@@ -105,7 +106,7 @@ class BundleFile:
         return line
 
     def _refusal(self, entry: str, problem: str) -> InputError:
-        return InputError(FIELD, f"{entry} of “{_readable(self.path.name)}” cannot be read, {problem}", NOTHING_KEPT)
+        return InputError(FIELD, f"{entry} of “{readable(self.path.name)}” cannot be read, {problem}", NOTHING_KEPT)
 
 
 @contextmanager
@@ -118,7 +119,7 @@ def opened(path: Path) -> Iterator[BundleFile]:
             stream.seek(0, 2)
             entries = _checked(archive.infolist(), stream.tell())
             head = _head(archive, entries.get(HEAD))
-        name = _readable(path.name)
+        name = readable(path.name)
         if head.get("format") != FORMAT:
             raise InputError(FIELD, f"“{name}” is none", NOT_OURS)
         if head.get("version") != VERSION:
@@ -136,7 +137,7 @@ def _unzipping(path: Path) -> Iterator[None]:
         except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, OSError) as error:
             if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is a place before the start
                 raise
-            raise InputError(FIELD, f"“{_readable(path.name)}” is no zip file, or a damaged one", NOT_OURS) from error
+            raise InputError(FIELD, f"“{readable(path.name)}” is no zip file, or a damaged one", NOT_OURS) from error
 
 
 def _checked(entries: Sequence[zipfile.ZipInfo], size: int) -> dict[str, zipfile.ZipInfo]:
@@ -151,7 +152,7 @@ def _checked(entries: Sequence[zipfile.ZipInfo], size: int) -> dict[str, zipfile
         most = LONGEST_HEAD if entry.filename == HEAD else MAX_BYTES + MAX_HEADER
         if entry.file_size > most:
             raise InputError(
-                FIELD, f"its file “{_readable(entry.filename)}” is too large", f"At most {most:,} bytes fit"
+                FIELD, f"its file “{readable(entry.filename)}” is too large", f"At most {most:,} bytes fit"
             )
     found = {entry.filename: entry for entry in entries}
     if len(found) < len(entries):
@@ -165,8 +166,3 @@ def _head(archive: zipfile.ZipFile, entry: zipfile.ZipInfo | None) -> dict[str, 
     except (ValueError, RecursionError):
         return {}
     return head if isinstance(head, dict) else {}
-
-
-def _readable(text: str) -> str:
-    """A name out of a file as a sentence can hold it."""
-    return "".join(letter if letter.isprintable() else "·" for letter in text[:80])

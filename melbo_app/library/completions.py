@@ -118,12 +118,6 @@ class Scores(BaseModel):
     runaway_target: Layer | None = None
     """That target layer, of a steered text. None: there is none, or the library is older than this field."""
 
-    @model_validator(mode="after")
-    def _verdict_of_a_figure(self) -> Self:
-        if self.verdict is not None and self.readability is None:
-            raise ValueError("a verdict needs the readability that it was made of")
-        return self
-
 
 class Completion(CompletionKey):
     """One generated text with all that made it. ``bank`` is None for the baseline and the random control."""
@@ -379,8 +373,14 @@ def merge_comparisons(session: Session, comparisons: Iterable[KeptComparison]) -
     many = texts = 0
     for one in comparisons:
         keys = [entry.key for entry in one.completions]
-        same = select(ComparisonRow).where(ComparisonRow.created == one.created)
-        if any([entry.key for entry in row.completions] == keys for row in session.scalars(same)):
+        of = CompletionRow.comparison_id
+        made = select(ComparisonRow.id).where(ComparisonRow.created == one.created)
+        known: dict[int, list[str]] = {}
+        for id, key in session.execute(
+            select(of, CompletionRow.key).where(of.in_(made)).order_by(CompletionRow.position)
+        ):
+            known.setdefault(id, []).append(key)
+        if keys in known.values():
             continue
         _add(session, one.created, one.settings, one.completions, keys)
         many, texts = many + 1, texts + len(keys)

@@ -37,7 +37,7 @@ Radius = Annotated[FiniteFloat, Field(ge=-1e9, le=1e9)]
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Name = Annotated[str, Field(max_length=200), AfterValidator(_on_one_line)]
 """Of a bank, as it was called when this was kept."""
-ModelName = Annotated[str, Field(max_length=4096), AfterValidator(_on_one_line)]
+ModelName = Annotated[str, Field(max_length=4096)]
 """A name or a path."""
 Digest = Annotated[str, Field(max_length=64), AfterValidator(_on_one_line)]
 """Of weights or of vectors; empty where it is not known."""
@@ -45,3 +45,9 @@ Word = Annotated[str, Field(max_length=200), AfterValidator(_on_one_line)]
 """A scope, a dtype, a method."""
 Text = Annotated[str, Field(max_length=MOST_CHARACTERS)]
 Moment = Annotated[AwareDatetime, AfterValidator(_on_the_calendar)]
+
+
+def readable(text: str, longest: int = 80) -> str:
+    """A stranger's text for a sentence: one line, no longer than ``longest``, nothing that cannot be shown."""
+    clean = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text[: longest + 1])
+    return clean if len(clean) <= longest else clean[: longest - 1] + "…"

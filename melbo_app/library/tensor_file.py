@@ -12,6 +12,7 @@ import numpy as np
 
 from melbo_app.errors import InputError
 from melbo_app.library.bank_vectors import FIELD, MAX_BYTES
+from melbo_app.library.facts import readable
 
 MAX_HEADER = 16 << 20
 CONTENTS, SEAL = "contents", "checksum"
@@ -52,7 +53,7 @@ class Header:
             raise InputError(FIELD, f"it has no tensor named “{name}”")
         if entry.dtype not in _FLOATS:
             remedy = f"It must be one of {', '.join(_FLOATS)}"
-            raise InputError(FIELD, f"its tensor “{name[:80]}” is of type {entry.dtype}", remedy)
+            raise InputError(FIELD, f"its tensor “{readable(name)}” is of type {entry.dtype}", remedy)
         values = np.frombuffer(self._bytes(stream, entry), dtype=_FLOATS[entry.dtype]).reshape(entry.shape)
         if entry.dtype == "BF16":  # the upper half of a float32
             values = (values.astype("<u4") << 16).view("<f4")
@@ -170,14 +171,14 @@ def _entry(name: str, value: Any, room: int) -> TensorEntry:
     entry = value if isinstance(value, dict) else {}
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not isinstance(dtype, str) or not _counts(shape) or not _counts(offsets) or len(offsets) != 2:
-        raise InputError(FIELD, f"its header describes the tensor “{name[:80]}” wrongly", _AGAIN)
+        raise InputError(FIELD, f"its header describes the tensor “{readable(name)}” wrongly", _AGAIN)
     begin, end = offsets
     if not begin <= end <= room or len(shape) > 8 or any(count > MAX_BYTES for count in shape):
-        raise InputError(FIELD, f"its tensor “{name[:80]}” lies outside the file", _AGAIN)
+        raise InputError(FIELD, f"its tensor “{readable(name)}” lies outside the file", _AGAIN)
     if dtype not in _BITS:
-        raise InputError(FIELD, f"its tensor “{name[:80]}” is of the unknown type “{dtype[:20]}”", _AGAIN)
+        raise InputError(FIELD, f"its tensor “{readable(name)}” is of the unknown type “{readable(dtype, 20)}”", _AGAIN)
     if math.prod(shape) * _BITS[dtype] != 8 * (end - begin):
-        raise InputError(FIELD, f"its tensor “{name[:80]}” does not have the size that its shape asks for", _AGAIN)
+        raise InputError(FIELD, f"its tensor “{readable(name)}” does not have the size that its shape asks for", _AGAIN)
     return TensorEntry(dtype, tuple(shape), begin, end)
 
 
@@ -187,7 +188,7 @@ def _check_layout(tensors: Mapping[str, TensorEntry], room: int) -> None:
     for name, entry in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
         if entry.begin != at:
             how = "overlaps another one" if entry.begin < at else f"leaves {entry.begin - at:,} bytes before it unused"
-            raise InputError(FIELD, f"its tensor “{name[:80]}” {how}", _AGAIN)
+            raise InputError(FIELD, f"its tensor “{readable(name)}” {how}", _AGAIN)
         at = entry.end
     if at != room:
         raise InputError(FIELD, f"{room - at:,} bytes after its tensors belong to none of them", _AGAIN)

@@ -148,7 +148,7 @@ def test_another_file_can_be_the_database(ask: Ask, bench, tmp_path, monkeypatch
     ask("labels", "set", "ships", 0, "--name", "here")
     assert (tmp_path / "elsewhere.sqlite").exists() and ask("labels").out == "ships 0: here []\n"
     monkeypatch.delenv("MELBO_DATABASE_URL")
-    assert ask("labels", "--json").json == {"labels": []}
+    assert ask("labels", "--json").json == {"labels": [], "damaged": []}
 
 
 def test_a_check_names_the_copies_and_the_command_that_goes_back_to_one(ask: Ask, bench, cache):  # noqa: F811

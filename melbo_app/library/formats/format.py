@@ -81,9 +81,3 @@ def model_name(model: str) -> str:
     if re.fullmatch(r"[\w.-]+/[\w.-]+", model, re.ASCII):
         return model
     return model.replace("\\", "/").rstrip("/").rpartition("/")[2] or model
-
-
-def readable(text: str, longest: int = 80) -> str:
-    """A stranger's text for a sentence: one line, no longer than ``longest``, nothing that cannot be shown."""
-    clean = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text[: longest + 1])
-    return clean if len(clean) <= longest else clean[: longest - 1] + "…"

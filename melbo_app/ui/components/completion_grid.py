@@ -129,7 +129,8 @@ def _chips(scores: Scores) -> list[dict[str, str]]:
 
 
 def _numbers(scores: Scores) -> Iterator[str]:
-    yield f"readability {scores.readability:.2f} of 1"
+    if scores.readability is not None:
+        yield f"readability {scores.readability:.2f} of 1"
     if scores.logprob is not None:
         yield f"without steering {scores.logprob:.2f} nats per token"
     if scores.loss is not None:
