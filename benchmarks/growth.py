@@ -80,7 +80,7 @@ def verbs(server: "Server") -> Iterator[tuple[str, int, Callable[[int], dict[str
     """Each verb with how many of 1,000 calls it gets and its arguments, which are new each time where it computes."""
     steered = {"bank": BANK, "vectors": [3], "max_new_tokens": 1}
     drawn = {"bank": BANK, "vectors": [0, 1], "max_new_tokens": 1}
-    one = {"bank": BANK, "vectors": [3], "max_new_tokens": 1, "random": 1}
+    one = {"bank": BANK, "vectors": [3], "max_new_tokens": 1, "random": 4}
     given = {"vectors": 1, "steps": 1, "radius": 5.0, "template": False}
     yield "models", CALLS, lambda at: {}
     yield "load_model", CALLS, lambda at: {}
