@@ -73,7 +73,7 @@ class TriedVector(_Frozen):
     share: Share
     random: Share
     random_range: tuple[FiniteFloat, FiniteFloat]
-    groups: Annotated[tuple[GroupShare, ...], Field(min_length=1)]
+    groups: tuple[GroupShare, ...]
     sets: tuple[GroupShare, ...]
     answers: tuple[TriedAnswer, ...]
     """One for each prompt, in their order."""

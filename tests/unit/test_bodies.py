@@ -27,13 +27,13 @@ LIMIT = 100_000  # bytes of a body in these tests
 HEAD = b"POST /gradio_api/call/v2/size HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 
-def size(text: str) -> int:
+def size(note: str) -> int:
     """Letters.
 
     Args:
-        text: any
+        note: any
     """
-    return len(text)
+    return len(note)
 
 
 def lengths(file: gr.FileData, fail: bool = False) -> int:
@@ -273,7 +273,7 @@ def test_a_form_for_another_door_is_no_upload(server):
     "path", ["/gradio_api/call/v2/size", "/gradio_api/call/size", "/gradio_api/queue/join", "/gradio_api/run/size", "/"]
 )
 def test_other_bodies_have_a_limit(server, path, chunked):
-    body = b'{"text": "' + b"x" * LIMIT + b'"}'
+    body = b'{"note": "' + b"x" * LIMIT + b'"}'
     pieces: Any = (body[at : at + 10_000] for at in range(0, len(body), 10_000)) if chunked else body
     refused = server.http.post(path, content=pieces, headers={"content-type": "application/json"})
     if path == "/" and chunked:  # nobody reads it
@@ -298,7 +298,7 @@ def test_no_address_is_fetched(server):
 
 
 def test_a_body_within_the_limit_is_read(server):
-    assert server.call("size", text="x" * 90_000) == "event: complete\ndata: [90000]"
+    assert server.call("size", note="x" * 90_000) == "event: complete\ndata: [90000]"
 
 
 def test_large_bodies_do_not_come_all_at_once(server, monkeypatch):
@@ -306,8 +306,8 @@ def test_large_bodies_do_not_come_all_at_once(server, monkeypatch):
     head = HEAD + b"Content-Length: 90000\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as line:
         line.sendall(head + b"[" * 50_000)
-        until(lambda: server.http.post("/gradio_api/call/v2/size", json={"text": "x" * 90_000}).status_code == 503)
-    until(lambda: server.http.post("/gradio_api/call/v2/size", json={"text": "x" * 90_000}).status_code == 200)
+        until(lambda: server.http.post("/gradio_api/call/v2/size", json={"note": "x" * 90_000}).status_code == 503)
+    until(lambda: server.http.post("/gradio_api/call/v2/size", json={"note": "x" * 90_000}).status_code == 200)
 
 
 def test_a_body_that_stalls_is_given_up(server, monkeypatch):

@@ -899,7 +899,9 @@ def test_a_bank_is_published_as_a_folder_with_its_labels(ask: Ask, bank, tmp_pat
         (("banks", "import", "here.pt", "--name", "a"), "name: there is a bank called “a” already."),
         (("banks", "import", "here.pt", "--name", "x/y"), "name: “x/y” cannot be used."),
         (("banks", "import", "."), "bank file: "),
-        (("banks", "rename"), "No such command 'rename'. See: python -m melbo_app banks --help"),
+        (("banks", "retitle"), "No such command 'retitle'. See: python -m melbo_app banks --help"),
+        (("banks", "rename", "a", "CON"), "name: "),
+        (("banks", "rename", "nobody", "b"), "bank: there is no bank called “nobody”"),
         (("banks", "--json", "list"), "--json: it stands before “list”. Write it at the end: banks list … --json."),
     ],
 )
@@ -979,7 +981,7 @@ def test_a_label_survives_deleting_and_importing_the_bank(ask: Ask, bank, tmp_pa
 )
 def test_labels_refuse(ask: Ask, bank, words, sentence):
     assert ask(*words).sentence.startswith(sentence)
-    assert ask("labels", "--json").json == {"labels": []}
+    assert ask("labels", "--json").json == {"labels": [], "damaged": []}
 
 
 # --- models, and the command itself ----------------------------------------------------------------------------------

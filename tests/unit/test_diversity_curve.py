@@ -171,7 +171,7 @@ def test_a_stop_keeps_the_points_that_are_there(bench):
 
 
 def test_a_stop_before_the_first_point_leaves_nothing(bench):
-    with pytest.raises(Stopped, match="no curve yet"):
+    with pytest.raises(Stopped):
         result_of(work(bench, stop=lambda: True))
 
 

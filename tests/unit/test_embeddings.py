@@ -13,6 +13,7 @@ from test_completions import steered
 from melbo_app.analysis.projection import Projection
 from melbo_app.errors import StorageError
 from melbo_app.jobs import mapping
+from melbo_app.jobs.compute import ComputeLock
 from melbo_app.jobs.mapping import draw
 from melbo_app.jobs.work import result_of
 from melbo_app.library import embeddings as module
@@ -100,11 +101,11 @@ def test_another_way_to_lay_points_out_finds_nothing(embeddings, monkeypatch):
 def test_a_map_that_was_drawn_before_is_looked_up(database, embeddings, monkeypatch):
     kept = Completions(database).add_comparison({}, [steered(text=str(number)) for number in range(5)])
     embedder = Counting()
-    first = result_of(draw(kept, {}, embedder, embeddings, lambda: False))
+    first = result_of(draw(kept, {}, embedder, embeddings, ComputeLock(), lambda: False))
     monkeypatch.setattr(mapping, "project", no_layout)
-    assert result_of(draw(kept, {}, embedder, embeddings, lambda: False)) == first
+    assert result_of(draw(kept, {}, embedder, embeddings, ComputeLock(), lambda: False)) == first
     assert embedder.asked == ["0", "1", "2", "3", "4"]
-    named = result_of(draw(kept, {3: "a name"}, embedder, embeddings, lambda: False))
+    named = result_of(draw(kept, {3: "a name"}, embedder, embeddings, ComputeLock(), lambda: False))
     assert {point.label for point in named.points} == {"a name"}  # what may have changed since is as it is now
 
 
@@ -112,7 +113,7 @@ def test_a_map_of_some_known_texts_embeds_only_the_others(database, embeddings):
     completions, embedder = Completions(database), Counting()
     for texts in (["a", "b", "a"], ["b", "c", "a", "d", "c"]):
         kept = completions.add_comparison({}, [steered(text=text) for text in texts])
-        drawn = result_of(draw(kept, {}, embedder, embeddings, lambda: False))
+        drawn = result_of(draw(kept, {}, embedder, embeddings, ComputeLock(), lambda: False))
         assert [point.text for point in drawn.points] == texts
     assert embedder.asked == ["a", "b", "c", "d"]
 
@@ -121,20 +122,20 @@ def test_a_map_is_the_same_whether_its_texts_were_known_or_not(tmp_path, databas
     completions = Completions(database)
     some = completions.add_comparison({}, [steered(text=text) for text in "ce"])
     whole = completions.add_comparison({}, [steered(text=text) for text in "abcdef"])
-    result_of(draw(some, {}, Counting(), embeddings, lambda: False))
+    result_of(draw(some, {}, Counting(), embeddings, ComputeLock(), lambda: False))
     alone = Embeddings(Database(tmp_path / "other.sqlite"))
-    assert result_of(draw(whole, {}, Counting(), embeddings, lambda: False)) == result_of(
-        draw(whole, {}, Counting(), alone, lambda: False)
+    assert result_of(draw(whole, {}, Counting(), embeddings, ComputeLock(), lambda: False)) == result_of(
+        draw(whole, {}, Counting(), alone, ComputeLock(), lambda: False)
     )
 
 
 def test_a_changed_text_is_never_drawn_at_the_place_of_the_old_one(database, embeddings):
     completions, embedder = Completions(database), Counting()
     kept = completions.add_comparison({}, [steered(text=text) for text in ("a", "b", "c")])
-    before = result_of(draw(kept, {}, embedder, embeddings, lambda: False))
+    before = result_of(draw(kept, {}, embedder, embeddings, ComputeLock(), lambda: False))
     with sqlite3.connect(database.path) as other:
         other.execute("UPDATE completions SET text = 'changed' WHERE text = 'b'")
-    after = result_of(draw(completions.comparison(kept.id), {}, embedder, embeddings, lambda: False))
+    after = result_of(draw(completions.comparison(kept.id), {}, embedder, embeddings, ComputeLock(), lambda: False))
     assert embedder.asked == ["a", "b", "c", "changed"]
     assert [(point.x, point.y) for point in before.points] != [(point.x, point.y) for point in after.points]
 
@@ -148,7 +149,7 @@ def test_a_database_that_may_only_be_read_shows_what_it_has_and_draws_maps(datab
 
     event.listen(database._engine, "connect", read_only)
     assert completions.comparison(kept.id) == kept
-    drawn = result_of(draw(kept, {}, Counting(), embeddings, lambda: False))
+    drawn = result_of(draw(kept, {}, Counting(), embeddings, ComputeLock(), lambda: False))
     assert [point.text for point in drawn.points] == ["a", "b", "c"]
     with pytest.raises(StorageError, match="cannot be written to; nothing was stored"):
         completions.add_comparison({}, [steered()])

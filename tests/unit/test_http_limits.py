@@ -217,7 +217,7 @@ def test_a_client_that_leaves_ends_its_steering(page, monkeypatch):
     leaves(page, "steer", {**asked, "radii": [1.0]}, lambda: len(steps) > 3)
     left = time.monotonic()
     wait_until(lambda: nobody_works(page))
-    wait_until(lambda: page.bench._compute._holder is None and not page.bench._batching._groups)
+    wait_until(lambda: page.bench._compute._holder is None and not page.bench._batching._companies)
     done = len(steps)
     time.sleep(0.2)
     assert len(steps) == done, "it goes on"
