@@ -4,6 +4,7 @@ import re
 import unicodedata
 
 from melbo_app.errors import InputError
+from melbo_app.library.facts import readable
 
 MOST_BYTES = 255
 """Of a file's name: what the usual file systems take."""
@@ -15,7 +16,7 @@ _SIGNS = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 
 def fault(name: str) -> tuple[str, str] | None:
     """What keeps ``name`` from being a file's on some system, and what would be right; None where nothing does."""
-    shown = name[:80]
+    shown = readable(name)
     if name.split(".")[0].rstrip(" ").casefold() in _DEVICES:
         return f"“{shown}” is the name of a device on Windows", "Choose another name"
     if (sign := _SIGNS.search(name)) is not None:
@@ -32,7 +33,7 @@ def check_file_name(field: str, name: str) -> None:
     if found is not None:
         raise InputError(field, *found)
     if len(name.encode("utf-8", "surrogatepass")) > MOST_BYTES:
-        problem = f"“{name[:80]}…” takes {len(name.encode('utf-8', 'surrogatepass'))} bytes"
+        problem = f"“{readable(name)}” takes {len(name.encode('utf-8', 'surrogatepass'))} bytes"
         raise InputError(field, problem, f"Use at most {MOST_BYTES}")
 
 

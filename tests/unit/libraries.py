@@ -111,11 +111,11 @@ class Shown:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         with gr.Blocks(analytics_enabled=False):
-            self._page = Page(bench)
+            self.page = Page(bench)
 
     def open(self) -> list[Any]:
         """What the browser gets for a page that is opened, and for each tab that is looked at."""
-        page = self._page
+        page = self.page
         request: Any = SimpleNamespace(session_hash="s", client=None, headers={})
         values = [*page._open(None)]
         for line in self._bench.comparisons(None, 12):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library.database import Database
@@ -298,3 +299,35 @@ def test_threads_that_label_one_bank_at_once_keep_every_label(labels):
         10 * number + turn: f"{number}.{turn}" for number in range(4) for turn in range(5)
     }
     assert labels.tags() == ["all", "t0", "t1", "t2", "t3"]
+
+
+def test_tags_have_a_number_and_a_length(labels):
+    assert len(save(labels, tags=[f"t{n}" for n in range(50)]).tags) == 50
+    for tags, sentence in (
+        ([f"t{n}" for n in range(51)], "tags: there are 51. A label can have at most 50."),
+        ([f"t{n}" for n in range(100_000)], "tags: there are 100,000. A label can have at most 50."),
+        (["x" * 41], f"tags: “{'x' * 40}…” is 41 characters long. At most 40 fit."),
+    ):
+        with pytest.raises(InputError, match=f"^{re.escape(sentence)}"):
+            save(labels, vector=1, tags=tags)
+    assert [label.vector for label in labels.all()] == [0]
+
+
+def test_a_save_asks_as_little_of_a_large_library_as_of_a_small_one(labels):
+    """100,000 tags once made every later save take six seconds: they were read to be replaced."""
+    asked: list[str] = []
+
+    def statements() -> int:
+        asked.clear()
+        save(labels, vector=9999, name=f"again {len(asked)}", tags=["a", "b"])
+        return len(asked)
+
+    save(labels, vector=9999, name="first", tags=["a"])
+    with labels._database.read() as session:
+        engine = session.get_bind()
+    event.listen(engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    few = statements()
+    for vector in range(300):
+        save(labels, vector=vector, tags=[f"{vector} {n}" for n in range(20)])
+    many = statements()
+    assert many <= few
