@@ -265,7 +265,8 @@ RECORDS: dict[str, Measured] = {
     "_curves": KeptCurve(model_hash=MODEL, prompts=(PROMPT,), curve=CURVE, changed=NOW),
     "_explorations": Exploration(
         **OF, prompt=PROMPT, settings=ExploreSettings(), source=1, target=3, scope="content", radius=CHOSEN,
-        bank="ships", bank_hash="cd" * 32, comparison=1, control_comparison=2, baseline="b", answers=ANSWERS, control=ANSWERS,
+        bank="ships", bank_hash="cd" * 32, comparison=1, control_comparison=2, baseline="b",
+        answers=ANSWERS, control=ANSWERS,
         behaviours=(SAYS,), aside=(), threshold=0.4, readable_diversity=0.3, control_readable_diversity=0.1,
         tried=(TRIED,), seconds={"Train": 1.0}, created=NOW,
     ),
