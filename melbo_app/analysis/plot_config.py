@@ -14,4 +14,4 @@ Earth, which there is none of, would fetch its coasts from cdn.plot.ly.)"""
 
 def html_page(figure: go.Figure) -> str:
     """The figure as an HTML page that needs no network and sends nothing anywhere."""
-    return figure.to_html(config=CONFIG, include_plotlyjs=True)
+    return figure.to_html(config={**CONFIG}, include_plotlyjs=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from melbo_app.library.bank import PromptRecord
-from melbo_app.library.facts import Count, Digest, Index, Layer, ModelName, Moment, Name, Norm, Text, Word
+from melbo_app.library.facts import Count, Digest, Index, Layer, ModelName, Moment, Name, Norm, Number, Text, Word
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
 from melbo_app.library.searches import Tried
 
@@ -79,7 +79,7 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     vector: Index
-    completion: Count
+    completion: Number
     text: Text
     verdict: Literal["readable", "strange", "broken"] | None
     distance: FiniteFloat
@@ -164,8 +164,8 @@ class Exploration(Measured):
     radius: ChosenRadius
     bank: Name
     bank_hash: Digest
-    comparison: Count
-    control_comparison: Count
+    comparison: Number
+    control_comparison: Number
     baseline: Text
     answers: Annotated[tuple[Answer, ...], Field(min_length=1)]
     control: Annotated[tuple[Answer, ...], Field(min_length=1)]

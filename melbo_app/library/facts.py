@@ -28,6 +28,8 @@ def _on_the_calendar(moment: datetime) -> datetime:
 
 
 Count = Annotated[int, Field(ge=0, lt=MAX_INTEGER)]
+Number = Annotated[int, Field(gt=-MAX_INTEGER, lt=MAX_INTEGER)]
+"""Of what is stored; below 0 while it waits for that."""
 Index = Annotated[int, Field(ge=0, lt=2**31)]
 """Number of a vector or of a prompt."""
 Layer = Annotated[int, Field(ge=0, lt=10_000)]

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from melbo_app.errors import InputError, MelboError
 from melbo_app.jobs.loaded_model import ModelState
 from melbo_app.library.bank import Bank, BankRecord, BankSummary
+from melbo_app.library.damage import Damage, Listed
 from melbo_app.library.job_records import JobRecord, LogLine
 from melbo_app.library.search import Found
 from melbo_app.paths import without_folders
@@ -78,6 +79,10 @@ class Discretion:
             return replace(value, name=self.text(value.name), loading=loading, error=error, coming=coming)
         if isinstance(value, Found):
             return replace(value, banks=self._value(value.banks))
+        if isinstance(value, Damage):
+            return Damage(self.text(value.subject), self.text(value.problem))
+        if isinstance(value, Listed):
+            return Listed(map(self._value, value), map(self._value, value.damaged))
         if isinstance(value, list):
             return [self._value(one) for one in value]
         return value

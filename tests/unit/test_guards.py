@@ -4,6 +4,7 @@ import asyncio
 import re
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import gradio as gr
@@ -406,6 +407,7 @@ def test_a_call_over_mcp_needs_the_token_and_comes_from_its_client(tmp_path, mon
 
     server.start()
     try:
-        assert asyncio.run(call()) == "203.0.113.7"
+        with ThreadPoolExecutor() as elsewhere:  # in this thread a browser's loop may run
+            assert elsewhere.submit(asyncio.run, call()).result() == "203.0.113.7"
     finally:
         server.close()

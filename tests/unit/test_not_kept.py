@@ -299,8 +299,8 @@ class Done:
     def __init__(self, result):
         self.result = result
 
-    def wait(self):
-        pass
+    def wait(self, seconds=None):
+        return True
 
 
 def test_the_command_line_prints_them_and_says_so(ask: Ask, bench, cache, environment, full):  # noqa: F811

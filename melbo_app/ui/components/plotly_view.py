@@ -26,7 +26,7 @@ def figure_value(figure: "go.Figure") -> dict[str, Any]:
     """The figure as the component's value; plotly's own encoder knows numpy."""
     from melbo_app.analysis.plot_config import CONFIG  # late: plotly takes a second to import
 
-    return {"figure": {**json.loads(figure.to_json()), "config": CONFIG}}
+    return {"figure": {**json.loads(figure.to_json()), "config": {**CONFIG}}}
 
 
 def plotly_script() -> Path:
