@@ -65,7 +65,7 @@ def fault(error: Exception) -> str:
     if isinstance(error, MelboError):
         return str(error).rstrip(".")
     if not isinstance(error, ValidationError):
-        return f"it is damaged ({type(error).__name__})"
+        return "it is damaged"
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     what = first["msg"].removeprefix("Value error, ")[:200]
     where = _place(first["loc"])
