@@ -29,9 +29,14 @@ def test_a_refused_upload_says_why(page: Page, app: Any, faults: list[str], tmp_
     waiting = [("files", (f"{number}.bin", bytes([number]))) for number in range(OWN_FILES)]
     httpx.post(f"{app.url}/gradio_api/upload", files=waiting).raise_for_status()
     (file := tmp_path / f"one more{ending}").write_bytes(b"one more prompt")
-    page.get_by_role("tab", name=tab).click()
-    if field == "generality-upload" and not page.locator(f"#{field}").is_visible():
-        page.locator("#generality-own-panel button").first.click()
+    steps.tab(page, tab)
+    if field == "generality-upload":
+        panel = page.locator("#generality-own-panel")
+        expect(panel).to_be_visible()
+        if not page.locator(f"#{field}").is_visible():
+            panel.locator("button").first.click()
+        expect(page.locator(f"#{field}")).to_be_visible()
+        steps.settle(page)
     give(page, field, file)
     steps.refused(page, "upload: 30 files of this address wait to be used. Import or merge some of them, or wait")
     assert [fault for fault in faults if "413" not in fault] == []  # the browser says that one by itself
