@@ -27,10 +27,9 @@ class Quotas:
     """Counts in memory; a restart begins anew."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._lock = clock, threading.Lock()
+        self._clock, self._lock, self._putting = clock, threading.Lock(), threading.Lock()
         self._computing: Counter[str] = Counter()
         self._looking: Counter[str] = Counter()
-        self._starting: Counter[str] = Counter()
         self._banks: dict[str, deque[float]] = {}
 
     @contextmanager
@@ -50,8 +49,10 @@ class Quotas:
     @contextmanager
     def job(self, who: str, active: Callable[[str], int]) -> Iterator[None]:
         """Inside, a job of ``who`` is put into the queue; ``active`` says how many wait or run. Raises BusyError."""
-        told = f"At most {JOBS} jobs of one visitor wait or run at a time. Wait for one of yours, or stop it."
-        with self._one_of(self._starting, who, JOBS - active(who), told):
+        with self._putting:  # one after the other: a job that is in the queue and still being put there counts once
+            if active(who) >= JOBS:
+                told = f"At most {JOBS} jobs of one visitor wait or run at a time."
+                raise BusyError(f"{told} Wait for one of yours, or stop it.")
             yield
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -246,6 +247,23 @@ def test_so_many_jobs_of_one_visitor_wait_or_run(bench, plain, person):
     assert again.record().who == jobs[0].record().who
     again.stop()
     assert again.wait(PATIENCE)
+
+
+def test_a_job_that_is_on_its_way_into_the_queue_counts_once():
+    """Two that are asked for at the same moment both fit: the first was in the queue and still being put there."""
+    quotas, queue, put = Quotas(), list[str](), list[str]()
+
+    def put_another() -> None:
+        with quotas.job("anna", queue.count):
+            put.append("anna")
+
+    with quotas.job("anna", queue.count):
+        queue.append("anna")
+        other = threading.Thread(target=put_another)
+        other.start()
+        other.join(0.2)
+    other.join(60)
+    assert put == ["anna"]
 
 
 def test_so_many_banks_of_one_visitor_are_kept_in_a_day():
