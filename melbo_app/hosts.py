@@ -82,3 +82,22 @@ def read_embedder(text: str) -> str | None:
     """An origin as Content-Security-Policy has it, ``https://*.lab.example:8443``; None for anything else."""
     scheme, mark, rest = text.strip().lower().partition("://")
     return text if mark and scheme in ("http", "https") and read_host(rest, pattern=True) else None
+
+
+def client_of(address: str) -> str:
+    """The address of one client as its owner cannot vary it: of IPv6 the first half, since the rest belongs to one
+    connection; "" for what is not an address."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is None:
+            return str(ipaddress.ip_network((found, 64), strict=False))
+        found = found.ipv4_mapped
+    return str(found)
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a host's name or address can only mean this machine."""
+    return Host(name.lower()).is_loopback

@@ -1,6 +1,5 @@
 """A judge behind an OpenAI-compatible endpoint that a person names: the only thing that sends texts elsewhere."""
 
-import ipaddress
 import json
 import time
 from functools import cached_property
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from melbo_app.errors import InputError
+from melbo_app.hosts import is_loopback
 
 if TYPE_CHECKING:
     import httpx
@@ -39,7 +39,7 @@ class Endpoint:
             raise InputError("endpoint", "the address has a # in it", "Give it up to /v1")
         if not model.strip():
             raise InputError("endpoint model", "none is named", "Give the name under which the endpoint knows it")
-        if key and parts.scheme == "http" and not _local(parts.hostname):
+        if key and parts.scheme == "http" and not is_loopback(parts.hostname):
             raise InputError("endpoint", "a key would be sent to it unencrypted", f"Use https, or unset {KEY}")
         if key and not (key.isascii() and key.isprintable() and " " not in key):  # an error would quote the header
             raise InputError("endpoint", "the key has characters that cannot be sent", f"Set {KEY} anew")
@@ -50,7 +50,7 @@ class Endpoint:
         import httpx
 
         # Without redirects the key goes nowhere else; nor does it, on its way to this machine, go to a proxy.
-        near = _local(urlsplit(self.url).hostname or "")
+        near = is_loopback(urlsplit(self.url).hostname or "")
         return httpx.Client(timeout=self._seconds, follow_redirects=False, trust_env=not near)
 
     def ask(self, question: str, tokens: int) -> str:
@@ -113,12 +113,3 @@ class Endpoint:
 
     def _problem(self, problem: str, remedy: str) -> InputError:
         return InputError("endpoint", f"{self.url}: {problem}", remedy)
-
-
-def _local(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,6 +1,7 @@
 """A sweep: the same vectors at many R, one R after the other, so that what is done of it is kept."""
 
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from melbo_app.engine.decoding import Decoding
@@ -9,6 +10,7 @@ from melbo_app.engine.stopping import Stop
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.mapping import MapProgress
 from melbo_app.jobs.steering import MOST_ROWS, SteeringProgress
+from melbo_app.jobs.work import retold
 from melbo_app.library.completions import Comparison, Completion
 from melbo_app.sizes import size_text
 
@@ -38,16 +40,7 @@ def sweep(
     done = 0
     try:
         for number, radius in enumerate(radii):
-            work = part(radius)
-            while True:
-                try:
-                    progress = next(work)
-                except StopIteration as end:
-                    found: Comparison = end.value
-                    break
-                share = progress.done / max(1, progress.total)
-                stage = f"R = {radius:g}, {number + 1} of {len(radii)}: {progress.stage}"
-                yield MapProgress(stage, round(100 * (number + share)), 100 * len(radii))
+            found = yield from retold(part(radius), partial(_told, number, radius, len(radii)))
             for one in found.completions:
                 texts.setdefault((one.vector, one.radius, one.prompt_index), one)
             done += 1
@@ -58,6 +51,12 @@ def sweep(
             raise
     yield MapProgress("putting it together", 100 * done, 100 * len(radii))
     return keep(list(texts.values()), done == len(radii))
+
+
+def _told(number: int, radius: float, many: int, progress: SteeringProgress) -> MapProgress:
+    share = progress.done / max(1, progress.total)
+    stage = f"R = {radius:g}, {number + 1} of {many}: {progress.stage}"
+    return MapProgress(stage, round(100 * (number + share)), 100 * many)
 
 
 def memory_note(

@@ -4,7 +4,6 @@ Gradio puts each of them into ``<folder>/<sha256>/<name>``, and writes it as ``<
 be downloaded lies in ``<folder>/tmp…/<name>``.
 """
 
-import ipaddress
 import os
 import re
 import time
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from melbo_app.errors import MelboError
+from melbo_app.hosts import client_of
 from melbo_app.library.room import room
 from melbo_app.sizes import size_text
 
@@ -77,7 +77,7 @@ class Uploads:
 
         Raises UploadRefused where that cannot be taken.
         """
-        client = person(address)
+        client = client_of(address) or address
         self.tidy()
         self.check(client, size or 0, 1)
         self.check_disk(size or 0)
@@ -143,17 +143,6 @@ class Uploads:
 
 
 _LATER = f"Import or merge some of them, or wait: what nobody uses is removed after {UNUSED / 60:.0f} minutes"
-
-
-def person(address: str) -> str:
-    """Whose address it is: of IPv6, one person has a whole network of them."""
-    try:
-        known = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if known.version == 6 and not known.ipv4_mapped:
-        return str(ipaddress.ip_network((known, 64), strict=False))
-    return str(getattr(known, "ipv4_mapped", None) or known)
 
 
 def mark_used(path: Path) -> None:

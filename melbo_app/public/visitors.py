@@ -1,13 +1,13 @@
 """Visitors: an address stands for a person, and is shown to nobody."""
 
 import hashlib
-import ipaddress
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from melbo_app.errors import StorageError
+from melbo_app.hosts import client_of
 from melbo_app.library.atomic import write_file
 
 KEY_FILE, KEY_BYTES = "visitors.key", 32
@@ -30,24 +30,11 @@ class Visitors:
 
     def of(self, address: str) -> Visitor:
         """Whoever asks from ``address``; "" and what is no address are all one visitor."""
-        place = _place(address)
+        place = client_of(address)
         if not place:
             return Visitor("visitors without an address", alone=False)
         name = hashlib.blake2b(place.encode(), key=self._key, digest_size=4).hexdigest()
         return Visitor(f"visitor {name}", alone=True)
-
-
-def _place(address: str) -> str:
-    """An address as its owner cannot vary it: of IPv6 the first half, the rest of which belongs to one connection."""
-    try:
-        found = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(found, ipaddress.IPv6Address):
-        if found.ipv4_mapped is None:
-            return str(ipaddress.ip_network((found, 64), strict=False))
-        found = found.ipv4_mapped
-    return str(found)
 
 
 def _kept_key(path: Path) -> bytes:

@@ -1,1 +1,1 @@
-"""What stands between the network and the page: pure ASGI, each file one reason to refuse or to change a request."""
+"""Between the network and the page: pure ASGI, each file one reason to refuse or to change a request."""

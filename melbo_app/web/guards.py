@@ -1,4 +1,4 @@
-"""What every request passes before it reaches the page, in this order."""
+"""The middleware between the network and the page."""
 
 import socket
 

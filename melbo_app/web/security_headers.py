@@ -1,4 +1,4 @@
-"""What a browser is to refuse on this server's pages, said with every answer."""
+"""Headers by which browsers refuse foreign scripts, frames and types on this server's pages."""
 
 from collections.abc import Sequence
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from melbo_app.hosts import Host, read_embedder, read_host, read_network, read_origin
+from melbo_app.hosts import Host, client_of, read_embedder, read_host, read_network, read_origin
 
 
 @pytest.mark.parametrize(
@@ -99,3 +99,19 @@ def test_networks_and_embedders():
         "'self'",
     ):
         assert read_embedder(hostile) is None
+
+
+@pytest.mark.parametrize(
+    ("address", "client"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("behind a proxy", ""),
+        ("", ""),
+    ],
+)
+def test_a_client_cannot_vary_its_address(address, client):
+    assert client_of(address) == client

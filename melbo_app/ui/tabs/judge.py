@@ -1,12 +1,12 @@
 """A judge: which one, how it does beside the built-in verdict, and what it says of the texts that are shown."""
 
-import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
 from melbo_app.errors import InputError, MelboError
+from melbo_app.hosts import is_loopback
 from melbo_app.jobs.endpoint import KEY, Endpoint
 from melbo_app.jobs.judge_address import ADDRESS
 from melbo_app.jobs.judging import JudgeProgress, Standing
@@ -133,10 +133,7 @@ class JudgeSection:
 
 
 def _is_here(request: gr.Request) -> bool:
-    try:
-        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False
+    return request.client is not None and is_loopback(request.client.host)
 
 
 def _bar(step: JudgeProgress, stopping: bool) -> dict[str, Any]:
