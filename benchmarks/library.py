@@ -23,7 +23,7 @@ import numpy as np
 from sqlalchemy import insert
 
 from melbo_app.library.bank import Bank, BankRecord, EffectRecord, PromptRecord
-from melbo_app.library.completions import Completion, Scores
+from melbo_app.library.completion import Completion, Scores
 from melbo_app.library.database import Database
 from melbo_app.library.tables import (
     ComparisonRow,

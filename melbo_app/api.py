@@ -61,7 +61,7 @@ from melbo_app.jobs.training import RELATIVE_RADIUS, default_scope, default_vect
 from melbo_app.jobs.work import result_of, retold
 from melbo_app.library.atomic import write_file
 from melbo_app.library.bank import Bank
-from melbo_app.library.completions import Completion
+from melbo_app.library.completion import Completion
 from melbo_app.library.explorations import SEARCH_SECONDS
 from melbo_app.library.file_names import check_file_name
 from melbo_app.library.imports import read_file

@@ -12,7 +12,7 @@ from melbo_app.jobs.flagging import flagged, gathered
 from melbo_app.jobs.mapping import Map
 from melbo_app.jobs.similarity import Similarity
 from melbo_app.library.bank import PromptRecord
-from melbo_app.library.completions import Comparison, Completion, Scores
+from melbo_app.library.completion import Comparison, Completion, Scores
 from melbo_app.library.explorations import Answer, Exploration
 from melbo_app.library.judges import Judgement
 from melbo_app.listings import plain

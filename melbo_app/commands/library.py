@@ -9,7 +9,7 @@ import typer
 from melbo_app.commands.labels import label_line
 from melbo_app.commands.options import Json, OverwriteOption, say_where
 from melbo_app.commands.output import name_damaged, show
-from melbo_app.library.completions import Completion
+from melbo_app.library.completion import Completion
 from melbo_app.listings import plain
 from melbo_app.paths import written_path
 from melbo_app.settings import Settings

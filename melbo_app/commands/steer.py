@@ -30,7 +30,7 @@ from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.engine.decoding import Decoding
 from melbo_app.errors import InputError
 from melbo_app.jobs.flagging import Order, flagged, gathered
-from melbo_app.library.completions import Completion
+from melbo_app.library.completion import Completion
 from melbo_app.paths import written_path
 from melbo_app.results import drawn, flags_of, steered
 from melbo_app.settings import Settings

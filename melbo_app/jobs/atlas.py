@@ -23,7 +23,7 @@ from melbo_app.jobs.training import layers
 from melbo_app.jobs.work import retold
 from melbo_app.library.atlases import Atlas, AtlasCell
 from melbo_app.library.bank import Bank, BankRecord, PromptRecord
-from melbo_app.library.completions import Completion
+from melbo_app.library.completion import Completion
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.encoding import EncodedPrompts

@@ -20,7 +20,7 @@ from melbo_app.jobs.steering import SteeringProgress, complete, variants
 from melbo_app.jobs.training import RELATIVE_RADIUS, train_bank, training_identity
 from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks
-from melbo_app.library.completions import Comparison
+from melbo_app.library.completion import Comparison
 from melbo_app.library.embeddings import Embeddings
 from melbo_app.library.patient_completions import PatientCompletions
 

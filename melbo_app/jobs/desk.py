@@ -41,7 +41,7 @@ from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks, check_name
 from melbo_app.library.checkpoints import Checkpoints
 from melbo_app.library.comparison_settings import ComparisonKind
-from melbo_app.library.completions import Comparison, Completion
+from melbo_app.library.completion import Comparison, Completion
 from melbo_app.library.explorations import Exploration, ExploreSettings
 from melbo_app.library.file_names import same_file
 from melbo_app.library.generality import AskedPrompt, Generality

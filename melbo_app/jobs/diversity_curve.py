@@ -11,7 +11,7 @@ from melbo_app.analysis.diversity import Answers, Diversity, diversity
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.work import retold, together
 from melbo_app.library.bank import Bank
-from melbo_app.library.completions import Comparison
+from melbo_app.library.completion import Comparison
 
 LEAST, MOST, POINTS = 0.02, 0.3, 8
 MOST_SEEDS, MOST_POINTS = 20, 100

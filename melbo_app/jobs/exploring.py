@@ -23,7 +23,7 @@ from melbo_app.jobs.looks import LOOK_DECODING, with_steps
 from melbo_app.jobs.training import TrainingSuggestion
 from melbo_app.jobs.work import together
 from melbo_app.library.bank import Bank, PromptRecord
-from melbo_app.library.completions import Comparison, Completion
+from melbo_app.library.completion import Comparison, Completion
 from melbo_app.library.explorations import Behaviour, ChosenRadius, Exploration, ExploreSettings
 from melbo_app.library.generality import Generality
 from melbo_app.library.searches import Search, Tried

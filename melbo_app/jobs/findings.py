@@ -9,7 +9,7 @@ from melbo_app.analysis.clustering import clusters, distances, nearest_to_centre
 from melbo_app.analysis.distinctive import distinctive_words
 from melbo_app.analysis.naming import Group, behaviour_names
 from melbo_app.analysis.traits import Traits, differences, traits
-from melbo_app.library.completions import Completion
+from melbo_app.library.completion import Completion
 from melbo_app.library.explorations import UNSTEERED, Answer, Behaviour, SetAside
 
 ALIKE = 0.9

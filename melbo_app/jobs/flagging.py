@@ -8,7 +8,7 @@ from melbo_app.analysis.embedding import Embedder
 from melbo_app.analysis.flags import Flag, FlagKind, flags
 from melbo_app.analysis.unlikeness import unlikeness
 from melbo_app.jobs.mapping import embed
-from melbo_app.library.completions import Comparison, Completion
+from melbo_app.library.completion import Comparison, Completion
 from melbo_app.library.embeddings import Embeddings
 
 Order = Literal["as chosen", "most unlike the rest", "flagged first"]

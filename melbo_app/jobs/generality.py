@@ -19,7 +19,7 @@ from melbo_app.jobs.steering import Variant, complete, variants
 from melbo_app.jobs.sweep import memory_note
 from melbo_app.jobs.work import retold, together
 from melbo_app.library.bank import Bank, BankRecord
-from melbo_app.library.completions import Completion
+from melbo_app.library.completion import Completion
 from melbo_app.library.generality import (
     AskedPrompt,
     Baseline,

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from melbo_app.errors import MelboError, Stopped
 from melbo_app.jobs.mapping import Map
 from melbo_app.library.bank import Bank
-from melbo_app.library.completions import Comparison
+from melbo_app.library.completion import Comparison
 from melbo_app.library.explorations import Exploration
 from melbo_app.library.job_records import JobProgress, JobRecord, JobState, LogLine
 

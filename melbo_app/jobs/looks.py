@@ -18,7 +18,7 @@ from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.jobs.curve_making import CurveMaking
 from melbo_app.jobs.search import Setting, radii_of
 from melbo_app.jobs.work import together
-from melbo_app.library.completions import Comparison, Completion
+from melbo_app.library.completion import Comparison, Completion
 from melbo_app.library.searches import Tried
 
 LOOK_STEPS = 12

@@ -12,7 +12,7 @@ from melbo_app.analysis.projection import MapPoint, project
 from melbo_app.engine.stopping import Stop, raise_if
 from melbo_app.errors import Stopped, StorageError
 from melbo_app.jobs.compute import ComputeLock
-from melbo_app.library.completions import Comparison
+from melbo_app.library.completion import Comparison
 from melbo_app.library.embeddings import Embeddings
 from melbo_app.limits import MOST_MAPPED, check_count
 

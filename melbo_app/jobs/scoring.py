@@ -9,7 +9,7 @@ from melbo_app.analysis.readability import USUAL, Verdict, readability
 from melbo_app.analysis.wording import dictionary_words, language, repetition
 from melbo_app.jobs.training import layers
 from melbo_app.library.bank import Bank
-from melbo_app.library.completions import Completion, Scores
+from melbo_app.library.completion import Completion, Scores
 
 if TYPE_CHECKING:
     from melbo_app.engine.likelihood import Likelihood

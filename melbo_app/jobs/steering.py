@@ -16,7 +16,7 @@ from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.scoring import score, target_of, verdict_anew
 from melbo_app.library.bank import Bank, PromptRecord
-from melbo_app.library.completions import Completion
+from melbo_app.library.completion import Completion
 from melbo_app.limits import MOST_RADII, check_count, check_texts
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.mapping import MapProgress
 from melbo_app.jobs.steering import MOST_ROWS, SteeringProgress
 from melbo_app.jobs.work import retold
-from melbo_app.library.completions import Comparison, Completion
+from melbo_app.library.completion import Comparison, Completion
 from melbo_app.sizes import size_text
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it

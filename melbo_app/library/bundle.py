@@ -28,7 +28,8 @@ from melbo_app.library.bundle_file import (
     VERSION,
     opened,
 )
-from melbo_app.library.completions import Completions, KeptComparison, merge_comparisons
+from melbo_app.library.completion import KeptComparison
+from melbo_app.library.completions import Completions, merge_comparisons
 from melbo_app.library.damage import Damage
 from melbo_app.library.database import Database
 from melbo_app.library.file_names import check_file_name, fault

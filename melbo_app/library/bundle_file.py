@@ -16,7 +16,7 @@ from melbo_app.errors import InputError
 from melbo_app.library import damage
 from melbo_app.library.bank import MAX_HEADER, Bank
 from melbo_app.library.bank_vectors import MAX_BYTES
-from melbo_app.library.completions import KeptComparison
+from melbo_app.library.completion import KeptComparison
 from melbo_app.library.facts import readable
 from melbo_app.library.imports import reading
 from melbo_app.library.labels import LabelVersion, clean

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from melbo_app.errors import StorageError
 from melbo_app.library.atomic import write_file
-from melbo_app.library.completions import Completion
+from melbo_app.library.completion import Completion
 from melbo_app.library.damage import Damage, Listed, read_each
 from melbo_app.library.facts import Count, ModelName, Text
 

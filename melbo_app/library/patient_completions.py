@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from melbo_app.errors import StorageError
-from melbo_app.library.completions import Comparison, ComparisonSummary, Completion, CompletionKey, Completions
+from melbo_app.library.completion import Comparison, ComparisonSummary, Completion, CompletionKey
+from melbo_app.library.completions import Completions
 from melbo_app.library.damage import Damage, Listed
 from melbo_app.library.database import Database
 

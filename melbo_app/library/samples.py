@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from sqlalchemy import select
 
 from melbo_app.library.bank import BankSummary
-from melbo_app.library.completions import Completions, KeptComparison
+from melbo_app.library.completion import KeptComparison
+from melbo_app.library.completions import Completions
 from melbo_app.library.database import Database
 from melbo_app.library.labels import Labels, LabelVersion
 from melbo_app.library.tables import ComparisonRow, CompletionRow

@@ -7,7 +7,8 @@ from melbo_app.errors import StorageError
 from melbo_app.library.bank import BankSummary
 from melbo_app.library.banks import Banks
 from melbo_app.library.catalogue import Catalogue
-from melbo_app.library.completions import Completion, Completions
+from melbo_app.library.completion import Completion
+from melbo_app.library.completions import Completions
 from melbo_app.library.damage import Damage, Listed
 from melbo_app.library.labels import Label, Labels
 

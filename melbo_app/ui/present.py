@@ -8,7 +8,7 @@ from melbo_app.engine.training_config import TrainingProgress
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.loaded_model import ModelState
 from melbo_app.library.bank import Bank, BankRecord, BankSummary, PromptRecord
-from melbo_app.library.completions import Comparison, ComparisonSummary
+from melbo_app.library.completion import Comparison, ComparisonSummary
 from melbo_app.library.model_catalogue import BUNDLED, canonical
 from melbo_app.ui.components.progress_bar import resting, working
 

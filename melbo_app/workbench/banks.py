@@ -11,7 +11,7 @@ from melbo_app.jobs.recipe import combine
 from melbo_app.jobs.steering import variants
 from melbo_app.library.bank import Bank, BankSummary, ImportHints
 from melbo_app.library.banks import check_name
-from melbo_app.library.completions import Comparison
+from melbo_app.library.completion import Comparison
 from melbo_app.library.formats import gguf
 from melbo_app.library.formats.rows import settled
 from melbo_app.library.imports import check_import, check_width, read_file, source_of

@@ -26,7 +26,7 @@ from melbo_app.jobs.request import ExploreRequest
 from melbo_app.jobs.search import SearchProgress
 from melbo_app.jobs.training import TrainingSuggestion, command, is_of, training_identity
 from melbo_app.library.bank import Bank, PromptRecord
-from melbo_app.library.completions import Comparison, Completion
+from melbo_app.library.completion import Comparison, Completion
 from melbo_app.library.damage import Listed
 from melbo_app.library.explorations import ChosenRadius, Exploration, ExploreSettings
 from melbo_app.library.file_names import same_file

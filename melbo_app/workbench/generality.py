@@ -10,7 +10,7 @@ from melbo_app.jobs.job import Job
 from melbo_app.jobs.mapping import embed
 from melbo_app.jobs.request import GeneralityRequest
 from melbo_app.library.bank import Bank, PromptRecord
-from melbo_app.library.completions import Completion
+from melbo_app.library.completion import Completion
 from melbo_app.library.damage import Listed
 from melbo_app.library.generality import AskedPrompt, Generality
 from melbo_app.library.prompt_sets import SetPrompt

@@ -16,7 +16,7 @@ from melbo_app.jobs.judging import (
     judge_all,
     score,
 )
-from melbo_app.library.completions import Completion
+from melbo_app.library.completion import Completion
 from melbo_app.library.judges import Judgement, Judgements, JudgeScore, JudgeScores, held_out_texts
 from melbo_app.settings import ROOT
 from melbo_app.workbench.base import Base, Stop

@@ -22,7 +22,7 @@ from melbo_app.jobs.work import retold
 from melbo_app.library.atomic import write_file
 from melbo_app.library.bank import Bank, EffectRecord
 from melbo_app.library.comparison_settings import ComparisonKind
-from melbo_app.library.completions import Comparison, ComparisonSummary, Completion
+from melbo_app.library.completion import Comparison, ComparisonSummary, Completion
 from melbo_app.library.damage import Listed
 from melbo_app.library.file_names import check_file_name
 from melbo_app.library.labels import Label

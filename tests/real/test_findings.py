@@ -8,7 +8,7 @@ import pytest
 from melbo_app.analysis.embedding import Embedder, bundled_folder
 from melbo_app.jobs.findings import Findings, read
 from melbo_app.library.bank import PromptRecord
-from melbo_app.library.completions import Completion
+from melbo_app.library.completion import Completion
 
 pytestmark = pytest.mark.real
 

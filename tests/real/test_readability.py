@@ -14,7 +14,7 @@ from melbo_app.jobs.judging import built_in_verdict
 from melbo_app.jobs.scoring import _scores
 from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import PromptRecord
-from melbo_app.library.completions import Completion, Scores
+from melbo_app.library.completion import Completion, Scores
 from melbo_app.library.judges import GradedText
 from melbo_app.workbench import Workbench
 

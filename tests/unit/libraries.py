@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 
 from melbo_app.library.bank import Bank, BankRecord, EffectRecord, PromptRecord
-from melbo_app.library.completions import Completion, Scores
+from melbo_app.library.completion import Completion, Scores
 from melbo_app.ui.page import Page
 from melbo_app.ui.tabs.library import EVERYTHING
 from melbo_app.workbench import Workbench

@@ -12,7 +12,8 @@ from sqlalchemy import func, select
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library.bank import PromptRecord
-from melbo_app.library.completions import Completion, CompletionKey, Completions, Scores
+from melbo_app.library.completion import Completion, CompletionKey, Scores
+from melbo_app.library.completions import Completions
 from melbo_app.library.database import Database
 from melbo_app.library.tables import CompletionRow, ModelRow, PromptRow
 

@@ -13,7 +13,7 @@ from melbo_app.jobs.diversity_curve import radii_between
 from melbo_app.jobs.flagging import gathered
 from melbo_app.jobs.request import CurveRequest, read_request
 from melbo_app.library.bank import PromptRecord
-from melbo_app.library.completions import Comparison, Completion
+from melbo_app.library.completion import Comparison, Completion
 from melbo_app.results import flags_of
 from melbo_app.workbench import Workbench
 

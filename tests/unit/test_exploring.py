@@ -16,7 +16,7 @@ from melbo_app.jobs.exploring import STAGES
 from melbo_app.jobs.findings import read
 from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import PromptRecord
-from melbo_app.library.completions import Completion, Scores
+from melbo_app.library.completion import Completion, Scores
 from melbo_app.library.explorations import Behaviour, Exploration, ExploreSettings, SetAside
 from melbo_app.library.judges import Judgement
 from melbo_app.results import explored

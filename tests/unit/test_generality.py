@@ -18,7 +18,7 @@ from melbo_app.jobs.request import GeneralityRequest, read_request
 from melbo_app.jobs.steering import SteeringProgress
 from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import Bank, BankRecord, PromptRecord
-from melbo_app.library.completions import Completion, Scores
+from melbo_app.library.completion import Completion, Scores
 from melbo_app.library.generality import AskedPrompt
 from melbo_app.workbench import Workbench
 

@@ -13,7 +13,8 @@ from sqlalchemy import text
 from melbo_app.errors import StorageError
 from melbo_app.library import migrations, tables
 from melbo_app.library.bank import PromptRecord
-from melbo_app.library.completions import Completion, Completions, Scores
+from melbo_app.library.completion import Completion, Scores
+from melbo_app.library.completions import Completions
 from melbo_app.library.database import Database, Table
 from melbo_app.library.labels import Labels
 

@@ -12,7 +12,8 @@ from melbo_app.analysis.projection import Projection
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library import weights
 from melbo_app.library.bank import PromptRecord
-from melbo_app.library.completions import Completion, Completions
+from melbo_app.library.completion import Completion
+from melbo_app.library.completions import Completions
 from melbo_app.library.database import Database
 from melbo_app.library.embeddings import Embeddings
 from melbo_app.library.labels import Labels

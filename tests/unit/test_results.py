@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from melbo_app.library.bank import PromptRecord
-from melbo_app.library.completions import Comparison, Completion, Scores
+from melbo_app.library.completion import Comparison, Completion, Scores
 from melbo_app.results import SteeredText, steered, swept
 
 

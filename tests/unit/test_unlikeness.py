@@ -8,7 +8,7 @@ import pytest
 from melbo_app.analysis.unlikeness import unlikeness
 from melbo_app.jobs.flagging import flagged, flagged_first, most_unlike_first
 from melbo_app.library.bank import PromptRecord
-from melbo_app.library.completions import Completion
+from melbo_app.library.completion import Completion
 from melbo_app.library.database import Database
 from melbo_app.library.embeddings import Embeddings
 

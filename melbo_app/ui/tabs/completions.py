@@ -8,7 +8,7 @@ import gradio as gr
 
 from melbo_app.errors import StorageError
 from melbo_app.jobs.flagging import ORDERS, Order
-from melbo_app.library.completions import Comparison
+from melbo_app.library.completion import Comparison
 from melbo_app.ui.components.completion_grid import completion_grid, grid, waiting
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import Returning, chosen, decoding_from, prompts_from, radii_of

@@ -9,7 +9,7 @@ import gradio as gr
 
 from melbo_app.errors import InputError
 from melbo_app.library.bank import BankSummary
-from melbo_app.library.completions import Completion
+from melbo_app.library.completion import Completion
 from melbo_app.library.labels import Label
 from melbo_app.library.uploads import mark_used
 from melbo_app.ui.components.note import note, note_view

@@ -10,7 +10,7 @@ from melbo_app.jobs.diversity_curve import CurveProgress, radii_between
 from melbo_app.jobs.flagging import gathered
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.request import SweepRequest
-from melbo_app.library.completions import Comparison, Completion
+from melbo_app.library.completion import Comparison, Completion
 from melbo_app.ui.components.completion_grid import completion_grid, grid
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
