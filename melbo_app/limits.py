@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from melbo_app.errors import InputError
+from melbo_app.quoting import shown
 
 LARGEST = 2**63 - 1
 """The largest whole number that SQLite and the model's arrays can hold."""
@@ -76,20 +77,6 @@ def check_texts(prompts: int, variants: int, most: int = MOST_TEXTS) -> None:
     if prompts * variants > most:
         problem = f"{prompts:,} prompts under {variants:,} vectors and R are {prompts * variants:,}"
         raise InputError("texts", problem, f"At most {most:,} are made at once: choose fewer vectors, R or prompts")
-
-
-def shown(value: Any, longest: int = 40) -> str:
-    """A value as it stands in a sentence: short, whatever was given."""
-    if isinstance(value, list | tuple):
-        return f"a list of {len(value):,}"
-    if isinstance(value, dict):
-        return "an object"
-    if isinstance(value, int) and value.bit_length() > 128:  # Python itself refuses to write the longest ones down
-        return f"a number of {value.bit_length() * 30103 // 100000 + 1:,} digits"
-    if not isinstance(value, str):
-        return f"{value:.6g}" if isinstance(value, float) and value % 1 else str(value)
-    text = " ".join(value[: 4 * longest].split())
-    return f"“{text if len(text) <= longest else text[: longest - 1] + '…'}”"
 
 
 def _said(number: float) -> str:

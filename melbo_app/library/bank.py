@@ -33,7 +33,7 @@ from melbo_app.library.bank_vectors import (
     check_vectors,
 )
 from melbo_app.library.damage import fault
-from melbo_app.library.facts import Count, Digest, Layer, ModelName, Moment, Norm, Word, readable
+from melbo_app.library.facts import Count, Digest, Layer, ModelName, Moment, Norm, Word
 from melbo_app.library.tensor_file import (
     CONTENTS,
     MAX_HEADER,
@@ -43,6 +43,7 @@ from melbo_app.library.tensor_file import (
     read_header,
     sealed,
 )
+from melbo_app.quoting import readable
 
 FORMAT, VERSION = "melbo-bank", "1"
 UNTRAINED = ("imported", "combined")

@@ -47,9 +47,3 @@ Word = Annotated[str, Field(max_length=200), AfterValidator(_on_one_line)]
 """A scope, a dtype, a method."""
 Text = Annotated[str, Field(max_length=MOST_CHARACTERS)]
 Moment = Annotated[AwareDatetime, AfterValidator(_on_the_calendar)]
-
-
-def readable(text: str, longest: int = 80) -> str:
-    """A stranger's text for a sentence: one line, no longer than ``longest``, nothing that cannot be shown."""
-    clean = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text[: longest + 1])
-    return clean if len(clean) <= longest else clean[: longest - 1] + "…"

@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 from melbo_app.errors import InputError
-from melbo_app.library.facts import readable
+from melbo_app.quoting import readable
 
 MOST_BYTES = 255
 """Of a file's name: what the usual file systems take."""

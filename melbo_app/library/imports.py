@@ -14,12 +14,12 @@ from melbo_app import __version__
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library.bank import Bank, BankRecord, ImportHints
 from melbo_app.library.bank_vectors import FIELD, MAX_BYTES
-from melbo_app.library.facts import readable
 from melbo_app.library.formats import dct
 from melbo_app.library.formats.format import Contents, Format, Given
 from melbo_app.library.formats.known import DCT, ENDINGS, READ, by_key, ending_of, format_of
 from melbo_app.library.formats.rows import check_rows, settled
 from melbo_app.library.tensor_file import MAX_HEADER
+from melbo_app.quoting import readable
 
 
 def read_file(path: Path, format: str | None = None, beside: Sequence[Path] = ()) -> tuple[Format, Contents]:

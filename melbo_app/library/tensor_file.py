@@ -12,7 +12,7 @@ import numpy as np
 
 from melbo_app.errors import InputError
 from melbo_app.library.bank_vectors import FIELD, MAX_BYTES
-from melbo_app.library.facts import readable
+from melbo_app.quoting import readable
 
 MAX_HEADER = 16 << 20
 CONTENTS, SEAL = "contents", "checksum"

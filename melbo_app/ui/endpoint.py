@@ -15,7 +15,7 @@ from pydantic import Strict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, to_jsonable_python
 
 from melbo_app.errors import InputError
-from melbo_app.limits import shown
+from melbo_app.quoting import shown
 from melbo_app.ui.answers import plain_error
 from melbo_app.ui.guard import readable
 from melbo_app.ui.verbs.ranges import check_arguments

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from melbo_app.errors import InputError
-from melbo_app.limits import shown
+from melbo_app.quoting import shown
 
 
 async def refused(request: Request, error: Exception) -> JSONResponse:

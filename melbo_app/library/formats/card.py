@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 
 from melbo_app.library.bank import Bank, PromptRecord
-from melbo_app.library.facts import readable
 from melbo_app.library.formats import gguf, snippet
 from melbo_app.library.formats.format import Parcel, model_name
 from melbo_app.library.labels import Label
+from melbo_app.quoting import readable
 
 CARD = "README.md"
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from melbo_app.errors import InputError
 from melbo_app.library.bank_vectors import FIELD, check_vectors
-from melbo_app.library.facts import readable
 from melbo_app.library.formats.format import Contents, Counted
 from melbo_app.library.formats.layer_name import layer_of
+from melbo_app.quoting import readable
 
 _SHAPES = "It must be [vectors, hidden size], one row [hidden size], or a dict with a row for each layer"
 _COUNTING = (

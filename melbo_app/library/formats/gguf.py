@@ -14,9 +14,9 @@ import numpy as np
 from melbo_app.engine.gguf import GgufTable, read_table
 from melbo_app.errors import InputError
 from melbo_app.library.bank_vectors import FIELD, check_vectors
-from melbo_app.library.facts import readable
 from melbo_app.library.formats.format import Contents, Given, Parcel, model_name
 from melbo_app.library.tensor_file import MAX_HEADER
+from melbo_app.quoting import readable
 
 ARCHITECTURE = "controlvector"
 MAX_LAYERS = 1024

@@ -11,10 +11,10 @@ import numpy as np
 
 from melbo_app.errors import InputError
 from melbo_app.library.bank_vectors import FIELD, check_vectors
-from melbo_app.library.facts import readable
 from melbo_app.library.formats.format import Contents, Given, Parcel, model_name
 from melbo_app.library.formats.layer_name import layer_of
 from melbo_app.library.text_file import text_of
+from melbo_app.quoting import readable
 
 MAX_BYTES = 1 << 26
 MAX_PARTS = 1 << 17
