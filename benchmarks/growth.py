@@ -22,14 +22,13 @@ from typing import Any
 import httpx
 import psutil
 
+from benchmarks.page import ROOT, when_quiet
 from melbo_app.settings import Settings
 
-ROOT = Path(__file__).resolve().parent.parent
 BANK, START, PATIENCE = "weekend", 120.0, 600.0
 BOUND = 50.0  # MB per 1,000 calls, of each verb
 CALLS, SLOW, SLOWEST = 1000, 200, 50
 WARM = 0.2  # share of the calls that go before
-LOADED, IDLE = 25.0, 0.2  # seconds and share of a core in which nothing is loaded any more
 REST = 3.0  # seconds after which memory is looked at: what is given back is given back by then
 
 
@@ -159,9 +158,7 @@ class Server:
     def _settle(self) -> None:
         """Wait until what the server loads in the background is there: the embedder, and UMAP after ``app.QUIET``."""
         self.call("map", {"bank": BANK, "vectors": [*range(8)], "radii": [4.0, 8.0], "max_new_tokens": 1})
-        busy, process = 1.0, psutil.Process(self._process.pid)
-        while busy > IDLE:
-            busy = process.cpu_percent(LOADED) / 100
+        when_quiet(psutil.Process(self._process.pid))
 
     def resident(self) -> int:
         """Bytes resident in the server, when it has come to rest."""

@@ -16,6 +16,7 @@ from melbo_app.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 120
+QUIET, IDLE = 25.0, 0.2  # seconds, and the share of a core in which nothing is loaded any more
 
 
 def measure() -> dict[str, float]:
@@ -67,6 +68,12 @@ def when_reachable(address: str, start: float) -> float:
         except OSError:
             time.sleep(0.05)
     raise TimeoutError(f"{address} was not reachable after {PATIENCE} s")
+
+
+def when_quiet(server: psutil.Process) -> None:
+    """Wait until nothing is loaded in the background any more."""
+    while server.cpu_percent(QUIET) > 100 * IDLE:
+        pass
 
 
 def _first_completion(page: Page) -> None:

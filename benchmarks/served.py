@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import psutil
 import typer
 
-from benchmarks.page import ROOT, when_reachable
+from benchmarks.page import ROOT, when_quiet, when_reachable
 from benchmarks.people import BANK, HEAD, KINDS, TOKENS, USERS, VECTORS, Heard, figures, row
 from melbo_app.settings import Settings
 
@@ -107,6 +107,7 @@ def main(ways: str = ",".join(WAYS), kinds: str = "same,different", users: int =
             when_reachable(address, time.perf_counter())
             load, turn = Load(address, psutil.Process(server.pid)), 0
             load.run("tabs", "different", 1, turn)  # warms up
+            when_quiet(load.server)
             print(f"{users} visitors, {rounds} rounds\n{HEAD}")
             for way in ways.split(","):
                 for kind in kinds.split(","):
@@ -125,7 +126,7 @@ class Load:
     """Visitors of one server."""
 
     def __init__(self, address: str, server: psutil.Process) -> None:
-        self._address, self._server, self._count = address, server, 0
+        self._address, self.server, self._count = address, server, 0
 
     def run(self, way: str, kind: str, users: int, turn: int) -> Heard:
         """All press at the same moment; the tabs are open by then. Texts that end early count as whole."""
@@ -155,7 +156,7 @@ class Load:
         return heard
 
     def _processor(self) -> float:
-        times = self._server.cpu_times()
+        times = self.server.cpu_times()
         return times.user + times.system
 
 

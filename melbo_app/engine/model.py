@@ -59,7 +59,7 @@ class LanguageModel:
         """Where the embedding, and so the input, lives."""
         return self.model.get_input_embeddings().weight.device
 
-    @property
+    @cached_property
     def devices(self) -> list[torch.device]:
         """Every device that holds some of it."""
         return sorted({parameter.device for parameter in self.model.parameters()}, key=str)

@@ -5,6 +5,7 @@ import os
 import re
 import threading
 import unicodedata
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -27,6 +28,10 @@ ENDING = ".safetensors"
 _NAME = re.compile(r"[\w\-][\w .\-]{0,79}")
 _NAME_RULE = "Use 1 to 80 letters, digits, blanks and - _ . and do not begin with a dot"
 _ONE_WRITER = threading.Lock()
+MOST_OPENED, MOST_BYTES = 8, 64 << 20
+"""Banks that are kept in memory once they were opened, and bytes of their vectors; the last one always is."""
+
+Stamp = tuple[int, int, int]
 
 
 class Banks:
@@ -38,7 +43,9 @@ class Banks:
 
     def __init__(self, own: Path, samples: Path, catalogue: Catalogue | None = None) -> None:
         self._own, self._samples, self._catalogue = own, samples, catalogue
-        self._headers: dict[Path, tuple[tuple[int, int, int], BankSummary]] = {}
+        self._headers: dict[Path, tuple[Stamp, BankSummary]] = {}
+        self._opened: OrderedDict[Path, tuple[Stamp, Bank]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def list(self) -> list[BankSummary]:
         """Own banks, newest first, then the samples by name. Reads headers only, and only of files that changed since;
@@ -66,8 +73,24 @@ class Banks:
         return (*own, *(ShelfFile(path, sample=True) for path in _files(self._samples)))
 
     def load(self, name: str) -> Bank:
-        """The bank called ``name``, in any case. Raises InputError for an unknown or damaged one, and StorageError."""
-        return _load(self._find(name))
+        """The bank called ``name``, in any case; the last few are kept for as long as their files are the same.
+
+        Raises InputError for an unknown or damaged one, and StorageError.
+        """
+        path = self._find(name)
+        stamp = _stamp(path)
+        with self._lock:
+            known = self._opened.pop(path, None)
+        bank = known[1] if known is not None and known[0] == stamp else _load(path)
+        if stamp is not None and stamp == _stamp(path):  # else it was replaced while it was read
+            with self._lock:
+                self._opened[path] = stamp, bank
+                while len(self._opened) > 1 and (
+                    len(self._opened) > MOST_OPENED
+                    or sum(one.vectors.nbytes for _, one in self._opened.values()) > MOST_BYTES
+                ):
+                    self._opened.popitem(last=False)
+        return bank
 
     def save(self, bank: Bank) -> Path:
         """Put ``bank`` on the shelf under its record's name; the path of its file.
@@ -215,16 +238,11 @@ class Banks:
 
     def _line(self, path: Path, sample: bool) -> BankSummary | None:
         """The line of the shelf for ``path``, remembered for as long as the file is the same."""
-        try:
-            status = path.stat()
-        except OSError:
-            return _summary(path, sample)
-        stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
-        known = self._headers.get(path)
+        stamp, known = _stamp(path), self._headers.get(path)
         if known is not None and known[0] == stamp:
             return known[1]
         line = _summary(path, sample)
-        if line is not None and line.record is not None:
+        if stamp is not None and line is not None and line.record is not None:
             self._headers[path] = stamp, line
         return line
 
@@ -279,6 +297,15 @@ def _files(folder: Path) -> Iterator[Path]:
     for path in paths:
         if path.suffix == ENDING and not path.name.startswith(".") and path.is_file():
             yield path
+
+
+def _stamp(path: Path) -> Stamp | None:
+    """What changes with a file; None where it cannot be told."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _load(path: Path) -> Bank:

@@ -10,8 +10,9 @@ import pytest
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library import atomic
+from melbo_app.library import banks as shelf
 from melbo_app.library.bank import Bank, BankRecord
-from melbo_app.library.banks import Banks
+from melbo_app.library.banks import MOST_OPENED, Banks
 
 DAY = datetime(2026, 11, 21, tzinfo=UTC)
 VECTORS = np.array([[3, 4, 0], [0, 3, -4]], dtype=np.float32)
@@ -259,3 +260,29 @@ def test_a_file_that_the_disk_cannot_read_is_a_storage_error(banks, own, monkeyp
     monkeypatch.setattr(Bank, "read", broken)
     with pytest.raises(StorageError, match="could not be read"):
         banks.load("first")
+
+
+def test_a_bank_is_read_once_for_as_long_as_its_file_is_the_same(banks, own, monkeypatch):
+    banks.save(bank("mine"))
+    read = []
+    monkeypatch.setattr(shelf, "_load", lambda path, load=shelf._load: read.append(path.stem) or load(path))
+    first = banks.load("mine")
+    assert banks.load("mine") is first and read == ["mine"]
+
+    banks.delete("mine")
+    banks.save(bank("mine", VECTORS[::-1].copy()))
+    assert np.array_equal(banks.load("mine").vectors, VECTORS[::-1]) and read == ["mine"] * 2
+
+    file = own / "mine.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(InputError, match="cannot be read"):
+        banks.load("mine")
+
+
+def test_few_banks_stay_open(banks):
+    for number in range(2 * MOST_OPENED):
+        banks.save(bank(f"bank {number}"))
+        banks.load(f"bank {number}")
+    assert len(banks._opened) == MOST_OPENED
