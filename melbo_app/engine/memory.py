@@ -157,13 +157,16 @@ def _saved_bytes(lm: LanguageModel, encoded: EncodedPrompts, source: int, target
     seen: dict[int, int] = {}
     weights = {parameter.untyped_storage().data_ptr() for parameter in lm.model.parameters()}
 
-    def count(tensor: torch.Tensor) -> torch.Tensor:
+    alive: list[torch.UntypedStorage] = []  # an address is given again to whoever comes next
+
+    def count(tensor: torch.Tensor) -> None:
+        # Not the tensor: a graph that keeps its own output this way is never freed.
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             seen[storage.data_ptr()] = storage.nbytes()
-        return tensor
+            alive.append(storage)
 
     theta = torch.zeros(1, lm.hidden_size, device=piece.source_hidden.device, requires_grad=True)
-    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        kept = piece.activations(theta)  # noqa: F841  keeps the graph, and so the counted storages, alive
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda nothing: nothing):
+        piece.activations(theta)
     return sum(seen.values())

@@ -1,6 +1,7 @@
 """Memory: what one vector needs, and what is done when there is too little."""
 
 import dataclasses
+import gc
 import re
 from types import SimpleNamespace
 
@@ -185,3 +186,18 @@ def test_weights_take_what_their_parameters_take(tmp_path):
     numbers = sum(parameter.numel() for parameter in tiny("llama").model.parameters())
     assert weights_bytes(folder, torch.float32) == 4 * numbers
     assert weights_bytes(folder, torch.bfloat16) == 2 * numbers
+
+
+@pytest.mark.parametrize("texts", [(LONG,), (LONG, LONG[:20])])
+def test_the_estimate_leaves_no_tensor_behind(family, texts):
+    lm = tiny(family)
+    batch = encoded(lm, *texts)
+
+    def tensors():
+        gc.collect()
+        return sum(issubclass(type(one), torch.Tensor) for one in gc.get_objects())
+
+    bytes_per_vector(lm, batch, 0, 1)
+    before = tensors()
+    bytes_per_vector(lm, batch, 0, 1)
+    assert tensors() == before
