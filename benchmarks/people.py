@@ -8,7 +8,7 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,9 +50,18 @@ class Press:
     tokens: int = TOKENS
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What came of one press: seconds to the first token and to the last score, and the tokens there were."""
+
+    first: float
+    full: float
+    tokens: int
+
+
 @dataclass
 class Heard:
-    """What they hear of it: seconds to the first token and to the last score, and the tokens there were."""
+    """What all hear: seconds to the first token and to the last score, and the tokens there were."""
 
     first: list[float] = field(default_factory=list)
     full: list[float] = field(default_factory=list)
@@ -108,14 +117,13 @@ class Server:
 
     def load(self, kind: Callable[[int, int], Press], users: int, presses: int) -> Heard:
         """``users`` people press at the same moment, and each again as soon as they have their texts."""
-        workbench, heard, ready = self.fresh(), Heard(), threading.Barrier(users + 1)
-        lock = threading.Lock()
+        workbench = self.fresh()
         self._turn += 1
+        begun = 100 * self._turn
 
-        def person(user: int) -> None:
-            ready.wait()
+        def person(user: int) -> Iterator[Answer]:
             for press in range(presses):
-                asked = kind(user, 100 * self._turn + press)
+                asked = kind(user, begun + press)
                 begin, first, texts = time.perf_counter(), None, ()
                 for progress in workbench.steer(
                     asked.bank, [asked.prompt], asked.vectors, [asked.radius], Decoding(asked.tokens)
@@ -123,20 +131,32 @@ class Server:
                     if progress.completions and first is None:
                         first = time.perf_counter() - begin
                     texts = progress.completions
-                with lock:
-                    heard.first.append(first or 0.0)
-                    heard.full.append(time.perf_counter() - begin)
-                    heard.tokens += sum(text.tokens for text in texts)
+                yield Answer(first or 0.0, time.perf_counter() - begin, sum(text.tokens for text in texts))
 
-        threads = [threading.Thread(target=person, args=(user,)) for user in range(users)]
-        for thread in threads:
-            thread.start()
+        return at_once(users, person, time.process_time)
+
+
+def at_once(users: int, visit: Callable[[int], Iterable[Answer]], processor: Callable[[], float]) -> Heard:
+    """What all hear who begin at the same moment; ``processor`` says the seconds of processor time used so far."""
+    heard, ready, lock = Heard(), threading.Barrier(users + 1), threading.Lock()
+
+    def person(user: int) -> None:
         ready.wait()
-        begin, processor = time.perf_counter(), time.process_time()
-        for thread in threads:
-            thread.join()
-        heard.seconds, heard.processor = time.perf_counter() - begin, time.process_time() - processor
-        return heard
+        for answer in visit(user):
+            with lock:
+                heard.first.append(answer.first)
+                heard.full.append(answer.full)
+                heard.tokens += answer.tokens
+
+    threads = [threading.Thread(target=person, args=(user,)) for user in range(users)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    begin, used = time.perf_counter(), processor()
+    for thread in threads:
+        thread.join()
+    heard.seconds, heard.processor = time.perf_counter() - begin, processor() - used
+    return heard
 
 
 def measure(

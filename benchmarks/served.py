@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ import psutil
 import typer
 
 from benchmarks.page import ROOT, when_quiet, when_reachable
-from benchmarks.people import BANK, HEAD, KINDS, TOKENS, USERS, VECTORS, Heard, figures, row
+from benchmarks.people import BANK, HEAD, KINDS, TOKENS, USERS, VECTORS, Answer, Heard, at_once, figures, row
 from melbo_app.settings import Settings
 
 ROUNDS = 3
@@ -130,30 +129,16 @@ class Load:
 
     def run(self, way: str, kind: str, users: int, turn: int) -> Heard:
         """All press at the same moment; the tabs are open by then. Texts that end early count as whole."""
-        visitors, heard = [], Heard()
+        visitors: list[Visitor] = []
         for _ in range(users):
             self._count += 1
             visitors.append(WAYS[way](self._address, self._count))
-        ready, lock = threading.Barrier(users + 1), threading.Lock()
 
-        def visit(user: int) -> None:
+        def visit(user: int) -> Iterator[Answer]:
             asked = KINDS[kind](user, 100 * turn)
-            ready.wait()
-            first, full = visitors[user].press(asked.prompt.user, asked.radius)
-            with lock:
-                heard.first.append(first)
-                heard.full.append(full)
-                heard.tokens += (1 + len(VECTORS)) * TOKENS
+            yield Answer(*visitors[user].press(asked.prompt.user, asked.radius), (1 + len(VECTORS)) * TOKENS)
 
-        threads = [threading.Thread(target=visit, args=(user,)) for user in range(users)]
-        for thread in threads:
-            thread.start()
-        ready.wait()
-        begin, processor = time.perf_counter(), self._processor()
-        for thread in threads:
-            thread.join()
-        heard.seconds, heard.processor = time.perf_counter() - begin, self._processor() - processor
-        return heard
+        return at_once(users, visit, self._processor)
 
     def _processor(self) -> float:
         times = self.server.cpu_times()
