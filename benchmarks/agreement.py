@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.methods import SOURCE, TARGET, Judge
-from melbo_app.analysis.embedding import Embedder, bundled_folder
+from melbo_app.analysis.embedding import Embedder
 from melbo_app.engine.effect import effects
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.model import load
@@ -17,6 +17,7 @@ from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import train
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.jobs.work import result_of
+from melbo_app.library.bundled import embedder_folder
 from melbo_app.library.weights import DEFAULT_MODEL, resolve
 from melbo_app.settings import Settings
 
@@ -44,7 +45,8 @@ def main(
     """Measure each form and weight, and print a table."""
     rows = json.loads(out.read_text()) if out.exists() else []
     files = resolve(DEFAULT_MODEL, Settings().cache_dir)
-    lm, embedder = load(files.path, files.name, files.weights_hash or "", "cpu", "auto"), Embedder(bundled_folder())
+    lm = load(files.path, files.name, files.weights_hash or "", "cpu", "auto")
+    embedder = Embedder(embedder_folder(Settings().cache_dir))
     piece, others = (
         ModelSlice(lm, encode(lm, list(map(Prompt, texts))), SOURCE, TARGET) for texts in (TRAINING, HELD_OUT)
     )

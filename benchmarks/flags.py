@@ -14,9 +14,10 @@ from typing import Any, get_args
 import numpy as np
 from sklearn.linear_model import LogisticRegressionCV
 
-from melbo_app.analysis.embedding import Embedder, bundled_folder
+from melbo_app.analysis.embedding import Embedder
 from melbo_app.analysis.flags import FlagKind, flags
-from melbo_app.settings import ROOT
+from melbo_app.library.bundled import embedder_folder
+from melbo_app.settings import ROOT, Settings
 
 LABELLED = ROOT / "tests" / "real" / "flagged_completions.jsonl"
 LEAST = 4
@@ -36,7 +37,7 @@ def labelled(path: Path = LABELLED) -> list[dict[str, Any]]:
 def main() -> None:
     """Print a line for each flag."""
     rows = labelled()
-    embedder = Embedder(bundled_folder())
+    embedder = Embedder(embedder_folder(Settings().cache_dir))
     texts, before = (embedder.encode([row[key] or "" for row in rows]) for key in ("text", "baseline"))
     features = np.concatenate([texts, before, texts - before], axis=1)
     parts = np.array([row["part"] for row in rows])

@@ -25,7 +25,7 @@ from torch import Tensor
 from benchmarks.instructions import INSTRUCTIONS, SOURCE, contrast, supervised
 from benchmarks.saturations import CANDIDATES, SaturatedObjective
 from melbo_app.analysis.diversity import READABLE_NATS, readable_diversity, summed_variance
-from melbo_app.analysis.embedding import Embedder, bundled_folder
+from melbo_app.analysis.embedding import Embedder
 from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
@@ -40,6 +40,7 @@ from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import METHODS, vectors_at_once
 from melbo_app.engine.training_config import COUNTED_BY, METHOD_DESCRIPTIONS, TrainingConfig
 from melbo_app.jobs.work import result_of
+from melbo_app.library.bundled import embedder_folder
 from melbo_app.library.weights import DEFAULT_MODEL, resolve
 from melbo_app.settings import Settings
 
@@ -173,7 +174,7 @@ def measure(cases: Iterable[Case], out: Path) -> Iterator[dict[str, object]]:
     rows = json.loads(out.read_text()) if out.exists() else []
     known = {json.dumps(row["case"], sort_keys=True) for row in rows}
     files = resolve(DEFAULT_MODEL, Settings().cache_dir)
-    lm, embedder, judge = None, Embedder(bundled_folder()), None
+    lm, embedder, judge = None, Embedder(embedder_folder(Settings().cache_dir)), None
     for case in cases:
         if _key(case) in known:
             continue

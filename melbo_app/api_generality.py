@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from melbo_app.analysis.embedding import Embedder, bundled_folder
+from melbo_app.analysis.embedding import Embedder
 from melbo_app.arguments import asked_of, bank_given, instance, number, optional, several, whole
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.model import LanguageModel
@@ -18,6 +18,7 @@ from melbo_app.jobs.generality import generality as measure
 from melbo_app.jobs.steering import check_fits
 from melbo_app.jobs.work import result_of
 from melbo_app.library.bank import Bank, PromptRecord
+from melbo_app.library.bundled import embedder_folder
 from melbo_app.library.generality import AskedPrompt, Generality
 from melbo_app.library.prompt_sets import PromptSets
 from melbo_app.settings import Settings
@@ -67,7 +68,7 @@ def generality(
     check_fits(bank_given(bank), lm)
     numbers = list(range(len(bank.vectors))) if vectors is None else several("vectors", vectors, whole)
     chosen = instance("decoding", decoding or Decoding(), Decoding, "Give Decoding(max_new_tokens=40)")
-    embedder = Embedder(bundled_folder())
+    embedder = Embedder(embedder_folder(Settings().cache_dir))
     means = Means(lambda _draft: None, embedder.encode, Batching(ComputeLock(), None))
     length, count = optional("radius", radius, number), whole("random", random)
     work = measure(lm, bank, numbers, length, asked, means, lambda: False, random=count, decoding=chosen)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from melbo_app.analysis.embedding import Embedder, bundled_folder
+from melbo_app.analysis.embedding import Embedder
 from melbo_app.engine.effect import radius_of_change
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.model import LanguageModel
@@ -21,10 +21,12 @@ from melbo_app.jobs.looks import LOOK_DECODING, LOOK_PROMPTS, Looks, after_searc
 from melbo_app.jobs.search import CHANGE, START, SearchProgress, best_of, search
 from melbo_app.jobs.training import layer_pairs
 from melbo_app.library.banks import Banks
+from melbo_app.library.bundled import embedder_folder
 from melbo_app.library.database import Database
 from melbo_app.library.embeddings import Embeddings
 from melbo_app.library.patient_completions import PatientCompletions
 from melbo_app.library.searches import Tried
+from melbo_app.settings import Settings
 
 
 def searched(
@@ -50,7 +52,7 @@ def searched(
         database = Database(folder / "search.sqlite")
         try:
             banks, completions = Banks(folder / "banks", folder / "none"), PatientCompletions(database)
-            embedder, embeddings = Embedder(bundled_folder()), Embeddings(database)
+            embedder, embeddings = Embedder(embedder_folder(Settings().cache_dir)), Embeddings(database)
             batching, places = Batching(ComputeLock(), memory_gb), []
             for source, target in pairs:
                 piece = ModelSlice(lm, encoded, source, target)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any
 
+from platformdirs import user_cache_path
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -15,7 +16,11 @@ from melbo_app.hosts import read_embedder, read_host, read_network
 from melbo_app.paths import absolute, expanded, written_path
 from melbo_app.prefix import read_prefix
 
-ROOT = Path(__file__).resolve().parent.parent
+_PACKAGE = Path(__file__).resolve().parent
+IS_CLONE = (_PACKAGE.parent / "pyproject.toml").is_file() and (_PACKAGE.parent / "assets").is_dir()
+ROOT = _PACKAGE.parent if IS_CLONE else _PACKAGE
+"""What ships beside the code: in a clone's own folder, or inside the installed package."""
+CACHE = ROOT / "cache" if IS_CLONE else user_cache_path("melbo-explorer", appauthor=False)
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -25,7 +30,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MELBO_", env_ignore_empty=True, frozen=True)
 
-    cache_dir: Path = Field(ROOT / "cache", description="What is made at run time: weights, banks, the database.")
+    cache_dir: Path = Field(CACHE, description="What is made at run time: weights, banks, the database.")
     assets_dir: Path = Field(ROOT / "assets", description="What ships: sample banks and sets of prompts.")
     uploads_dir: Path | None = Field(
         None, validation_alias="GRADIO_TEMP_DIR", description="Files that the page is given; default: in the cache."

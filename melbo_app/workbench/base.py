@@ -16,6 +16,7 @@ from melbo_app.jobs.steering import check_fits
 from melbo_app.library.atlases import Atlases
 from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks
+from melbo_app.library.bundled import embedder_folder
 from melbo_app.library.catalogue import Catalogue
 from melbo_app.library.curves import Curves
 from melbo_app.library.database import Database
@@ -89,8 +90,8 @@ class Base:
         return loaded.hash
 
     def _embed(self) -> "Embedder":
-        from melbo_app.analysis.embedding import Embedder, bundled_folder
+        from melbo_app.analysis.embedding import Embedder
 
         if self._embedder is None:
-            self._embedder = Embedder(bundled_folder())
+            self._embedder = Embedder(embedder_folder(self.settings.cache_dir))
         return self._embedder

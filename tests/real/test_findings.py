@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from melbo_app.analysis.embedding import Embedder, bundled_folder
+from melbo_app.analysis.embedding import Embedder
 from melbo_app.jobs.findings import Findings, read
 from melbo_app.library.bank import PromptRecord
+from melbo_app.library.bundled import embedder_folder
 from melbo_app.library.completion import Completion
+from melbo_app.settings import Settings
 
 pytestmark = pytest.mark.real
 
@@ -88,7 +90,7 @@ SETS = {
 
 @pytest.fixture(scope="module")
 def embedder() -> Embedder:
-    return Embedder(bundled_folder())
+    return Embedder(embedder_folder(Settings().cache_dir))
 
 
 def completion(number: int, vector: int | None, text: str, user: str) -> Completion:

@@ -7,10 +7,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from melbo_app.analysis.embedding import bundled_folder
 from melbo_app.engine import gguf
 from melbo_app.library import weights
+from melbo_app.library.bundled import bundled_file, embedder_folder
 from melbo_app.library.weights import DEFAULT_MODEL, DEFAULT_SHA256, ModelFiles, cached, resolve
+from melbo_app.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_resolving_the_default_model_again_converts_nothing(
 
 
 def test_the_bundled_file_given_by_its_path_is_the_default_model(bundled_model_files: ModelFiles, real_cache: Path):
-    path = weights._bundled(*weights.DEFAULT_GGUF)
+    path = bundled_file(*weights.DEFAULT_GGUF, Settings().cache_dir)
     files = resolve(str(path), real_cache)
     assert (files.path, files.weights_hash) == (bundled_model_files.path, bundled_model_files.weights_hash)
 
@@ -69,5 +70,5 @@ def test_the_installation_step_checks_the_weights_and_says_where_the_model_is(
 
 
 def test_the_bundled_embedder_is_complete():
-    names = {path.name for path in bundled_folder().iterdir()}
+    names = {path.name for path in embedder_folder(Settings().cache_dir).iterdir()}
     assert {"config.json", "model.safetensors", "modules.json", "tokenizer.json", "1_Pooling"} <= names

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -56,8 +55,8 @@ def test_a_prefix_is_read_however_it_is_written(written, read):
 @pytest.mark.parametrize("written", [text for text in HOSTILE if "," not in text])
 def test_what_is_no_path_of_ordinary_characters_is_refused(written, monkeypatch, capsys):
     assert read_prefix(written) is None
-    monkeypatch.setattr(sys, "argv", ["app.py", "--root-path", written])
-    assert app.main() == 2
+    with pytest.raises(SystemExit, match="2"):
+        app.main(["--root-path", written])
     assert re.match(r"root-path: “.*” cannot be used\. Write the path that comes before", capsys.readouterr().err)
     monkeypatch.setenv("MELBO_ROOT_PATH", written)
     with pytest.raises(ValidationError):

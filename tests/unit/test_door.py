@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import app
+from melbo_app import cli
 from melbo_app.library.bank import Bank, BankRecord
 from melbo_app.library.server_lock import ServerLock
 from melbo_app.settings import Settings
@@ -27,9 +28,10 @@ RECORD = BankRecord(
 def test_mcp_without_its_package_is_refused_with_the_remedy(monkeypatch, capsys):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "mcp" else found(name))
-    monkeypatch.setattr("sys.argv", ["app.py", "--mcp"])
-    assert app.main() == 2
-    assert capsys.readouterr().err == "mcp: the package mcp is not installed. Run: make install\n"
+    for door in (lambda: app.main(["--mcp"]), lambda: cli.main(["serve", "--mcp"])):
+        with pytest.raises(SystemExit, match="2"):
+            door()
+        assert capsys.readouterr().err == "mcp: the package mcp is not installed. Run: pip install mcp\n"
 
 
 @pytest.mark.parametrize(("value", "wanted"), [(None, False), ("true", True), ("0", False)])

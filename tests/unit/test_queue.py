@@ -17,7 +17,7 @@ import pytest
 from benches import PATIENCE, PROMPT, QUICK, StubEmbedder, settings, trained
 from safetensors.numpy import load_file
 
-import app
+from melbo_app.commands import serve
 from melbo_app.engine import climb
 from melbo_app.engine.batch import Batch
 from melbo_app.engine.decoding import Decoding
@@ -129,7 +129,7 @@ def test_a_training_killed_in_the_middle_goes_on_and_makes_the_same_bank(tmp_pat
 def test_a_server_that_is_ended_leaves_its_training_to_the_next_one(bench, method, monkeypatch):
     for name in ("warm_up", "warm_up_map"):
         monkeypatch.setattr(Workbench, name, lambda self: None)
-    monkeypatch.setattr(app, "QUIET", 0.0)
+    monkeypatch.setattr(serve, "QUIET", 0.0)
     config = replace(QUICK, method=method, steps=30, start="jacobian" if method == "joint" else "random")
     whole = trained(bench, "whole", config)
     job = bench.start_training([PROMPT], config, "a")
@@ -139,7 +139,7 @@ def test_a_server_that_is_ended_leaves_its_training_to_the_next_one(bench, metho
     assert unfinished == [job.title, waits.title]
     assert [record.state for record in bench.jobs()] == ["waiting", "interrupted"]
     server = next_server(bench)
-    app.warm_up(server)
+    serve.warm_up(server)
     wait_until(lambda: not server.active_jobs())
     assert [record.state for record in server.jobs()] == ["done", "done"]
     assert equal(server.bank("a"), whole) and server.bank("b").record.prompts[0].user == "hello you"

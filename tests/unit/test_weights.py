@@ -456,18 +456,10 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path):
 def test_bundled_weights_that_are_damaged_are_never_used(
     tiny_gguf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instant: list[Path]
 ):
-    monkeypatch.setattr(weights, "_bundled", lambda package, file: tiny_gguf)
+    monkeypatch.setattr(weights, "bundled_file", lambda *_: tiny_gguf)
     with pytest.raises(StorageError, match="is damaged: its sha256 is"):
         resolve(weights.DEFAULT_MODEL, tmp_path)
     assert instant == []
-
-
-def test_bundled_weights_that_are_not_installed_say_how_to_install_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(weights.importlib.util, "find_spec", lambda package: None)
-    with pytest.raises(StorageError, match="make install"):
-        resolve(weights.DEFAULT_MODEL, tmp_path)
 
 
 def test_resolving_a_folder_imports_no_torch(tmp_path: Path):
