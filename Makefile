@@ -25,7 +25,7 @@ $(shell [ -x $(PY) ] || rm -f .venv/.made .venv/.packages-* .venv/.dev-* .venv/.
 help:
 	@echo 'make run      install what is missing, start the page, print its address  (make run ARGS="--port 7861")'
 	@echo 'make test     style, types and all tests'
-	@echo 'make bench    the figures of the README, measured here'
+	@echo 'make bench    the figures of docs/speed.md, measured here'
 	@echo 'make lint     style and types only'
 	@echo 'make install  only install'
 	@echo 'make clean    remove .venv and what tools left behind; cache/ stays: your banks and labels are in it'

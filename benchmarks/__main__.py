@@ -1,4 +1,4 @@
-"""``make bench``: the figures of the README, as a table."""
+"""``make bench``: the figures of docs/speed.md, as a table."""
 
 import os
 import platform
