@@ -25,6 +25,7 @@ import psutil
 
 from benchmarks.page import ROOT, when_quiet
 from melbo_app.settings import Settings
+from melbo_app.ui.sessions import CAPACITY
 
 BANK, START, PATIENCE = "weekend", 120.0, 600.0
 BOUND = 50.0  # MB per 1,000 calls, of each verb
@@ -163,7 +164,12 @@ class Server:
             time.sleep(0.5)
 
     def _settle(self) -> None:
-        """Wait until what the server loads in the background is there: the embedder, and UMAP after ``app.QUIET``."""
+        """Wait until what the server loads in the background is there: the embedder, and UMAP after ``serve.QUIET``.
+
+        Each call is a visitor, and as many of them are kept as there may be.
+        """
+        for _ in range(2 * CAPACITY):
+            self.call("models", {})
         self.call("map", {"bank": BANK, "vectors": [*range(8)], "radii": [4.0, 8.0], "max_new_tokens": 1})
         when_quiet(psutil.Process(self._process.pid))
 

@@ -15,16 +15,26 @@ SWEEP = 100  # new sessions between two looks for what Gradio's queue keeps of e
 
 
 class Session(SessionState):
-    """A session without the copy of every component's settings that Gradio makes for deep links: 0.7 MB and 55 ms for
-    each call over HTTP, which has a session of its own. Nothing here has deep links."""
+    """A session without the copy of every component's settings and value that Gradio keeps for deep links: 0.7 MB and
+    55 ms for each call over HTTP, which has a session of its own, and its whole answer. Nothing here has deep links."""
 
     def __init__(self, blocks: Blocks) -> None:
         self.blocks_config = copy(blocks.default_config)
-        self.config_values = {}
         self.state_data = {}
         self._state_ttl = {}
         self.is_closed = False
         self.STATE_TTL_WHEN_CLOSED = 3600
+
+    @property
+    def config_values(self) -> dict[int, Any]:  # type: ignore[override]
+        """Forgets at once what Gradio puts in."""
+        return {}
+
+    def _update_config(self, key: int) -> None:
+        pass
+
+    def _update_value_in_config(self, key: int, value: Any) -> None:
+        pass
 
     @property
     def components(self) -> Iterator[dict[str, Any]]:

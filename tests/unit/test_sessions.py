@@ -119,5 +119,13 @@ def test_closed_pages_go_before_open_ones(server):
 
 def test_a_session_has_all_that_gradio_s_has(server):
     """A release that adds something to a session would miss it here."""
-    assert {*vars(Session(server.page))} == {*vars(SessionState(server.page))}
+    assert {*vars(Session(server.page)), "config_values"} == {*vars(SessionState(server.page))}
     assert len(SessionState(server.page).config_values) > 3 and not Session(server.page).config_values
+
+
+def test_no_session_keeps_an_answer(server: Server):
+    number = 987_654_321_012_345
+    for _ in range(3):
+        assert str(number) in server.call(number)
+    for session in server.sessions.session_data.values():
+        assert str(number) not in repr([session.__dict__, session.config_values])
