@@ -1,8 +1,8 @@
 """A cache that an earlier version filled: everything in it opens, and what was interrupted goes on.
 
 ``older/cache.tar.xz`` holds a tiny model and the cache that version 0.1.0 made of it on 29 November 2026: two
-trainings, a label, a comparison, a sweep, a map, an atlas, a curve, an exploration, a generality, and a training that was
-interrupted.
+trainings, a label, a comparison, a sweep, a map, an atlas, a curve, an exploration, a generality, and a training that
+was interrupted.
 """
 
 import tarfile
