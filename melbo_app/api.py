@@ -331,7 +331,7 @@ def steer(
             check_fits(vectors, lm)
         source = vectors.record.source if source is None else source
     if source is None:
-        raise InputError("source layer", "an array does not know its own", "Say source=7, the block's number")
+        raise InputError("source layer", "an array has no source layer", "Pass source=7, the number of the block")
     source, vector = whole("source layer", source), optional("vector", vector, whole)
     thetas = thetas_of(vectors)
     if vector is not None:
@@ -378,7 +378,7 @@ def open_bank(path: str | Path) -> Bank:
     """
     found, contents = read_file(file_path(path))
     if contents.bank is None:
-        problem = f"“{path}” is no bank of ours ({found.title}) and does not say what one knows"
+        problem = f"“{path}” is not one of our banks ({found.title}) and does not say what one knows"
         raise InputError("path", problem, "Make one of it with: python -m melbo_app banks import FILE --source LAYER")
     return contents.bank
 

@@ -36,7 +36,7 @@ def number(field: str, given: Any) -> float:
             return float(given)
         except (TypeError, ValueError, OverflowError):
             pass
-    raise InputError(field, f"{shown(given)} is no number", "Give one, without quotes")
+    raise InputError(field, f"{shown(given)} is not a number", "Give one, without quotes")
 
 
 def whole(field: str, given: Any) -> int:
@@ -47,7 +47,7 @@ def whole(field: str, given: Any) -> int:
         except TypeError:
             if (found := number(field, given)).is_integer():
                 return int(found)
-    raise InputError(field, f"{shown(given)} is no whole number", "Give one such as 2")
+    raise InputError(field, f"{shown(given)} is not a whole number", "Give one such as 2")
 
 
 def several(field: str, given: Any, one: Callable[[str, Any], Kind]) -> list[Kind]:
@@ -61,14 +61,14 @@ def written(field: str, given: Any) -> str:
     """A text. Raises InputError for anything else."""
     if isinstance(given, str):
         return str(given)
-    raise InputError(field, f"{shown(given)} is no text", "Give one in quotes")
+    raise InputError(field, f"{shown(given)} is not a text", "Give one in quotes")
 
 
 def instance(field: str, given: Any, kind: type[Kind], remedy: str) -> Kind:
     """``given``, if it is a ``kind``. Raises InputError with ``remedy`` otherwise."""
     if isinstance(given, kind):
         return given
-    raise InputError(field, f"{shown(given)} is no {kind.__name__}", remedy)
+    raise InputError(field, f"{shown(given)} is not a {kind.__name__}", remedy)
 
 
 def prompts(field: str, given: Any, made: Callable[[str], Prompt]) -> list[Prompt]:
@@ -80,7 +80,7 @@ def prompts(field: str, given: Any, made: Callable[[str], Prompt]) -> list[Promp
     if isinstance(given, str | Prompt | PromptRecord):
         given = [given]
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
-        raise InputError(field, f"{shown(given)} is no text", "Give a text, a Prompt, or a list of these")
+        raise InputError(field, f"{shown(given)} is not a text", "Give a text, a Prompt, or a list of these")
     return [_prompt(field, entry, number, made) for number, entry in enumerate(given, start=1)]
 
 
@@ -132,7 +132,7 @@ def thetas_of(given: Any) -> Tensor:
         try:
             rows = torch.tensor(np.array(rows, dtype=np.float32))
         except (TypeError, ValueError) as error:
-            raise InputError("vectors", f"{shown(given)} is no array of numbers", remedy) from error
+            raise InputError("vectors", f"{shown(given)} is not an array of numbers", remedy) from error
     thetas = rows if rows.is_floating_point() else rows.float()
     thetas = thetas[None] if thetas.dim() == 1 else thetas
     if thetas.dim() != 2 or not thetas.numel():

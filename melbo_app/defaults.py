@@ -1,4 +1,4 @@
-"""What is taken where a command or a program leaves something out."""
+"""Default values of commands and programs."""
 
 import math
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ class OpenTraining:
         if self.radius is not None and relative is not None:
             raise InputError("R", "it is given twice", "Give the radius or the relative radius, not both")
         if relative is not None and not (math.isfinite(relative) and relative > 0):
-            raise InputError("relative R", f"{relative} is no length", "Choose a number above 0, 0.07 as a rule")
+            raise InputError("relative R", f"must be greater than 0, not {relative}", "0.07 usually works")
 
     def draft(self, method: str, vectors: int | None, against: Sequence[str], **fixed: Any) -> TrainingConfig:
         """A configuration with something in every gap, so that what is wrong without a model is refused without one.

@@ -21,5 +21,5 @@ def parse_size(field: str, text: str) -> int:
     found = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?b?)\s*", text, re.IGNORECASE | re.ASCII)
     unit = found[2].upper() if found else ""
     if found is None:
-        raise InputError(field, f"{text[:40]!r} is no size", "Write 500MB or 2GB")
+        raise InputError(field, f"{text[:40]!r} is not a size", "Write 500MB or 2GB")
     return round(float(found[1]) * _UNITS[unit if unit.endswith("B") or not unit else unit + "B"])

@@ -59,7 +59,7 @@ def curve(
     given = numbers("radii", radii, float)
     wanted = None if given is None else check_grid(given, seeds)
     if vectors < 2:
-        raise InputError("vectors", f"{vectors} cannot differ from each other", "Choose 2 or more; 4 as a rule")
+        raise InputError("vectors", f"needs at least 2, not {vectors}", "4 usually works")
     decoding = Decoding(max_new_tokens)
     if prompt or bank is None:
         check_texts(prompt)

@@ -185,4 +185,4 @@ def numbers(field: str, text: str | None, kind: Callable[[str], Number]) -> list
         return [kind(part) for part in text.split(",")]
     except ValueError as error:
         example = "0,1,5" if kind is int else "8,11"
-        raise InputError(field, f"{text!r} is no list of numbers", f"Write {example}") from error
+        raise InputError(field, f"{text!r} is not a list of numbers", f"Write {example}") from error

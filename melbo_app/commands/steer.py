@@ -108,7 +108,7 @@ def draw_map(
     if colour not in ("vector", "radius", "label"):
         raise InputError("colour", f"{colour!r} is not known", "Choose vector, radius or label")
     if out.suffix.lower() not in (".html", ".htm"):
-        raise InputError("out", f"“{out.name}” is no HTML file", "Its name must end in .html")
+        raise InputError("out", f"“{out.name}” is not an HTML file", "Its name must end in .html")
     check_out(out, overwrite)
     decoding = Decoding(max_new_tokens, temperature, top_p, seed)
     workbench = Workbench(Settings())

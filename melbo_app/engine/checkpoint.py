@@ -165,7 +165,7 @@ def _checked_archive(data: bytes) -> io.BytesIO:
     except InputError:
         raise
     except Exception as error:  # zipfile raises several kinds on damaged archives
-        problem = "it is no file of torch.save, or one from before PyTorch 1.6, or cut short"
+        problem = "it is cut short, older than PyTorch 1.6, or was not written by torch.save"
         raise InputError("bank file", problem, "Load it in PyTorch and save it again") from error
     fresh.seek(0)
     return fresh

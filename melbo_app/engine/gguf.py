@@ -242,7 +242,7 @@ def dequantise(gguf: Path, folder: Path) -> None:
         raise InputError(
             "model",
             f"{gguf.name} (architecture {header.architecture or 'not named'}) cannot be loaded: {reason}",
-            "Right is a causal language model of an architecture whose GGUF files transformers reads, "
+            "Use a causal language model of an architecture whose GGUF files transformers reads, "
             "for example llama, qwen2, qwen3, gemma2 or phi3",
         ) from error
     try:

@@ -29,7 +29,7 @@ class PowerObjective:
             deltas: [V, P, T, d].
             mask: [P, T] bool, the tokens in scope.
         """
-        # out of scope first: a sink's huge norm to a high power is infinite, and 0 · ∞ is no number
+        # out of scope first: a sink's huge norm to a high power is infinite, and 0 · ∞ is not a number
         squares = deltas.square().sum(dim=-1).masked_fill(~mask, 0)
         if self.peaks is not None:
             squares = squares / (1 + squares / self.peaks.square()).square()

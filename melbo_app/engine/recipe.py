@@ -116,7 +116,7 @@ def _whole(node: ast.expr) -> int:
         case ast.Constant(value=int() as number) if not isinstance(number, bool):
             return number
         case _:
-            raise InputError("formula", f"“{ast.unparse(node)}” is no number of a vector", "Write 3, 0:4 or 1, 5")
+            raise InputError("formula", f"“{ast.unparse(node)}” is not the number of a vector", "Write 3, 0:4 or 1, 5")
 
 
 def _rows(value: Value, what: str) -> np.ndarray:
@@ -149,7 +149,7 @@ def _scaled(values: list[Value]) -> np.ndarray:
     if len(values) != 2 or isinstance(values[1], np.ndarray):
         raise InputError("formula", "“scaled” needs vectors and a norm", "Write scaled(x, 8)")
     if not values[1] > 0:
-        raise InputError("formula", f"{values[1]:g} is no norm", "Choose a number above 0")
+        raise InputError("formula", f"{values[1]:g} is not a norm", "Choose a number above 0")
     rows = _rows(values[0], "what is scaled")
     return values[1] * rows / np.linalg.norm(rows, axis=1, keepdims=True)
 

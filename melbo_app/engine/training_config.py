@@ -145,7 +145,7 @@ class TrainingConfig:
                 f"Choose {self.source + 1} or more",
             )
         if not (math.isfinite(self.radius) and self.radius > 0):
-            raise InputError("R", f"{self.radius} is no length", "Choose a number above 0")
+            raise InputError("R", f"must be a finite number greater than 0, not {self.radius}")
         if not LEAST_RADIUS <= self.radius <= MOST_RADIUS:  # beyond, squares leave the range of float32
             raise InputError("R", f"{self.radius:g} cannot be used", f"Choose {LEAST_RADIUS:g} to {MOST_RADIUS:g}")
         if self.vectors < 1:
@@ -161,19 +161,19 @@ class TrainingConfig:
         self._check_method()
         for name, value in (("p", self.p), ("q", self.q)):
             if value is not None and not (math.isfinite(value) and value > 0):
-                raise InputError(name, f"{value} cannot be used", "Choose a number above 0, 2 as a rule")
+                raise InputError(name, f"{value} cannot be used", "Choose a number above 0; 2 usually works")
         for name, value in (
             ("orthogonality", self.orthogonality),
             ("agreement", self.agreement),
             ("saturation", self.saturation_share),
         ):
             if not (math.isfinite(value) and value >= 0):
-                raise InputError(name, f"{value} cannot be used", "Choose 0 or a number above, 1 at most as a rule")
+                raise InputError(name, f"{value} cannot be used", "Choose 0 or more; 1 or less usually works")
         if not (math.isfinite(self.temperature) and self.temperature >= LEAST_TEMPERATURE):
             raise InputError(
                 "temperature",
                 f"{self.temperature} cannot be used",
-                f"Choose {LEAST_TEMPERATURE} or more, 0.5 as a rule",
+                f"Choose {LEAST_TEMPERATURE} or more; 0.5 usually works",
             )
         if self.agreement_form not in get_args(AgreementForm):
             problem = f"{self.agreement_form!r} is not known"

@@ -55,7 +55,9 @@ def default_radii(points: int = POINTS) -> tuple[float, ...]:
 def radii_between(least: float, most: float, points: int) -> tuple[float, ...]:
     """R evenly spaced on a logarithmic scale. Raises InputError where there is no such scale."""
     if not 0 < least < most <= 100:  # written so that NaN is refused too
-        raise InputError("R", f"{least:g} to {most:g} is no range", "Choose two numbers above 0, the smaller one first")
+        raise InputError(
+            "R", f"{least:g} to {most:g} is not a range", "Choose two numbers above 0, the smaller one first"
+        )
     if not 2 <= points <= MOST_POINTS:
         raise InputError("number of R", f"{points} cannot be used", f"Choose 2 to {MOST_POINTS}")
     return tuple(float(f"{radius:.3g}") for radius in np.geomspace(least, most, points))
@@ -67,7 +69,7 @@ def check_grid(relative_radii: Sequence[float], seeds: int) -> tuple[float, ...]
     if len(radii) < 2:
         raise InputError("relative R", "a curve needs two or more", "Write 0.03,0.06,0.12, or leave it out")
     if not all(0 < radius <= 100 for radius in radii):  # written so that NaN is refused too
-        raise InputError("relative R", "one of them is no length", "Choose numbers above 0; 0.02 to 0.3 as a rule")
+        raise InputError("relative R", "every value must be greater than 0", "0.02 to 0.3 usually works")
     if len(radii) > MOST_POINTS:
         raise InputError("relative R", f"{len(radii)} are too many", f"Choose at most {MOST_POINTS}")
     if not 1 <= seeds <= MOST_SEEDS:

@@ -32,7 +32,7 @@ class Endpoint:
         except ValueError:
             parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError("endpoint", f"“{url}” is no address", "Give one as https://host/v1")
+            raise InputError("endpoint", f"“{url}” is not an address", "Give one as https://host/v1")
         if parts.username or parts.password or parts.query:
             raise InputError("endpoint", "the address has a name, a key or a question in it", f"Set {KEY}")
         if parts.fragment:  # what is asked for stands behind the address, and would be a part of it
@@ -93,7 +93,7 @@ class Endpoint:
         except (ValueError, LookupError, TypeError):
             text = None
         if not isinstance(text, str):
-            raise self._problem("its answer is no chat completion", "Give the address up to /v1")
+            raise self._problem("its answer is not a chat completion", "Give the address up to /v1")
         return text
 
     def _late(self) -> InputError:

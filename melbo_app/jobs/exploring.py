@@ -106,21 +106,23 @@ def check_settings(settings: ExploreSettings) -> None:
         raise InputError("R", "it is given twice", "Give the radius or the relative radius, not both")
     relative = settings.relative_radius
     if relative is not None and not 0 < relative <= 100:  # written so that NaN is refused too
-        raise InputError("relative R", f"{relative:g} is no length", "Choose above 0 and up to 100, 0.1 as a rule")
+        raise InputError("relative R", f"must lie between 0 and 100, not {relative:g}", "0.1 usually works")
     if settings.vectors < 2:
-        raise InputError(
-            "vectors", f"{settings.vectors} cannot differ from each other", "Choose 2 or more; 8 as a rule"
-        )
+        raise InputError("vectors", f"needs at least 2, not {settings.vectors}", "8 usually works")
     if not settings.search_seconds > 0:  # written so that NaN is refused too
         raise InputError(
-            "search seconds", f"{settings.search_seconds:g} is too short", "Choose more than 0, 80 as a rule"
+            "search seconds", f"{settings.search_seconds:g} is too short", "Choose more than 0; 80 usually works"
         )
     if settings.threshold is not None and not 0 < settings.threshold < 2:
-        raise InputError("same meaning", f"{settings.threshold:g} is no cosine distance", "Choose 0.1 to 0.6, or none")
+        raise InputError(
+            "same meaning", f"{settings.threshold:g} is not a cosine distance", "Choose 0.1 to 0.6, or none"
+        )
     TokenScope.parse(settings.scope or "all")
     Decoding(settings.max_new_tokens)
     if not 0 <= settings.elsewhere <= 50:
-        raise InputError("elsewhere", f"{settings.elsewhere} prompts cannot be tried", "Choose 0 to 50, 5 as a rule")
+        raise InputError(
+            "elsewhere", f"{settings.elsewhere} prompts cannot be tried", "Choose 0 to 50; 5 usually works"
+        )
     _draft(settings, 0, 1, settings.radius or 1.0, "all")
 
 

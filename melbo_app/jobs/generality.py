@@ -89,7 +89,9 @@ def check(
         raise InputError("prompts", f"there are {len(prompts)}", f"Use at most {MOST_PROMPTS}")
     if not LEAST_RANDOM <= random <= MOST_RANDOM:
         raise InputError(
-            "random vectors", f"{random} cannot be used", f"Choose {LEAST_RANDOM} to {MOST_RANDOM}, {RANDOM} as a rule"
+            "random vectors",
+            f"{random} cannot be used",
+            f"Choose {LEAST_RANDOM} to {MOST_RANDOM}; {RANDOM} usually works",
         )
     lengths = {abs(one.radius) for one in own[1:]}
     check_texts(len(prompts), len(own) + random * len(lengths))

@@ -164,4 +164,4 @@ def read_request(kept: dict[str, Any]) -> Request:
     try:
         return _READER.validate_python(kept)
     except (ValidationError, InputError) as error:
-        raise InputError("job", "it was asked for in another version's words", "Fill in the form again") from error
+        raise InputError("job", "it was saved by an incompatible version", "Fill in the form again") from error

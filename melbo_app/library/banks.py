@@ -263,7 +263,7 @@ class Banks:
         exact = [path for called in (name, wanted) for path in files if path.stem == called]
         for path in exact or [path for path in files if same_file(path.stem) == same_file(wanted)]:
             return path
-        raise InputError("bank", f"there is no bank called “{wanted[:80]}”", "The Banks list names those there are")
+        raise InputError("bank", f"there is no bank called “{wanted[:80]}”", "See the list of banks")
 
 
 def check_name(name: str) -> str:

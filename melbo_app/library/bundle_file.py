@@ -137,7 +137,7 @@ def _unzipping(path: Path) -> Iterator[None]:
         except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, OSError) as error:
             if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is a place before the start
                 raise
-            raise InputError(FIELD, f"“{readable(path.name)}” is no zip file, or a damaged one", NOT_OURS) from error
+            raise InputError(FIELD, f"“{readable(path.name)}” is damaged or not a zip file", NOT_OURS) from error
 
 
 def _checked(entries: Sequence[zipfile.ZipInfo], size: int) -> dict[str, zipfile.ZipInfo]:

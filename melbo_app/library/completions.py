@@ -92,7 +92,7 @@ class Completions:
             whole = [selectinload(ComparisonRow.completions)]
             row = session.get(ComparisonRow, id, options=whole) if 0 <= id < MAX_INTEGER else None
             if row is None:
-                raise InputError("comparison", f"there is no comparison {id}", "The history names those there are")
+                raise InputError("comparison", f"there is no comparison {id}", "See the history")
             return read_one(row, _comparison, _subject(row))
 
     def recent(self, limit: int = 20, kind: str | None = None) -> Listed[ComparisonSummary]:

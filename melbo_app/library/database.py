@@ -184,8 +184,8 @@ def _address(url: str) -> URL:
     try:
         return make_url(url)
     except ArgumentError as error:
-        remedy = "Right is postgresql+psycopg://user:password@host/database"
-        raise InputError("MELBO_DATABASE_URL", "it is no address of a database", remedy) from error
+        remedy = "Write postgresql+psycopg://user:password@host/database"
+        raise InputError("MELBO_DATABASE_URL", "it is not the address of a database", remedy) from error
 
 
 def _server_engine(address: URL) -> Engine:

@@ -57,7 +57,7 @@ def download(name: str) -> Path:
             "model", f"the hub gives {name} to those only who have asked for it", "Ask there, and set HF_TOKEN"
         ) from error
     except RepositoryNotFoundError as error:
-        raise InputError("model", f"the hub has no model {name}", "Check the name, owner/name as a rule") from error
+        raise InputError("model", f"the hub has no model {name}", "Check the name: most are owner/name") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise StorageError(f"{name} could not be downloaded to {error.filename}: {error.strerror}.") from error

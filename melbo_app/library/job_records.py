@@ -105,7 +105,7 @@ class JobRecords:
         with self._database.read() as session:
             row = session.get(JobRow, id) if 0 <= id < MAX_INTEGER else None
             if row is None:
-                raise InputError("job", f"there is no job {id}", "The list of jobs names those there are")
+                raise InputError("job", f"there is no job {id}", "See the list of jobs")
             return read_one(row, _record, _subject(row))
 
     def recent(self, limit: int = 100) -> Listed[JobRecord]:

@@ -90,7 +90,7 @@ def read_header(stream: BinaryIO, size: int) -> Header:
     stream.seek(0)
     length = int.from_bytes(stream.read(8), "little")
     if size < 10 or length > size - 8:
-        raise InputError(FIELD, "it is cut short or is no safetensors file", _AGAIN)
+        raise InputError(FIELD, "it is cut short or not a safetensors file", _AGAIN)
     if length > MAX_HEADER:
         raise InputError(FIELD, f"its header is {length:,} bytes long", f"At most {MAX_HEADER:,} bytes can be read")
     content = _json(stream.read(length))

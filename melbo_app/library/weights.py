@@ -37,7 +37,7 @@ EMBEDDER = (embedding.PACKAGE, f"model/{embedding.WEIGHTS}")
 
 RECORD = "melbo.json"
 FORMS = (
-    f"Right is {DEFAULT_MODEL} or another model of the catalogue, such as qwen2.5-0.5b, a .gguf file, a folder with "
+    f"Use {DEFAULT_MODEL} or another model of the catalogue, such as qwen2.5-0.5b, a .gguf file, a folder with "
     "config.json and *.safetensors, or a hub name owner/name"
 )
 ROOM_FOR_TOKENIZER = 32 * 2**20
@@ -97,7 +97,7 @@ def resolve(spec: str, cache_dir: Path, on_progress: Progress | None = None) -> 
         raise InputError("model", f"{path} is neither a .gguf file nor a folder", FORMS)
     if is_name(spec):
         return ModelFiles(name=spec, spec=spec, path=spec, weights_hash=None, is_hub=True)
-    raise InputError("model", f"{spec[:80]!r} does not exist and is no hub name" if spec else "is empty", FORMS)
+    raise InputError("model", f"{spec[:80]!r} does not exist and is not a hub name" if spec else "is empty", FORMS)
 
 
 def get(entry: CatalogueModel, cache_dir: Path, stop: Stop) -> Generator[FetchProgress, None, ModelFiles]:

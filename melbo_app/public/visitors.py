@@ -29,7 +29,7 @@ class Visitors:
         self._key = _kept_key(cache_dir / KEY_FILE)
 
     def of(self, address: str) -> Visitor:
-        """Whoever asks from ``address``; "" and what is no address are all one visitor."""
+        """Whoever asks from ``address``; "" and what is not an address are all one visitor."""
         place = client_of(address)
         if not place:
             return Visitor("visitors without an address", alone=False)

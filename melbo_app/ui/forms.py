@@ -64,7 +64,7 @@ def prompt_text(prompts: Iterable[Any]) -> str:
 def whole(field: str, value: float | None) -> int:
     """A whole number from a number field."""
     if value is None or value != int(value):
-        raise InputError(field, f"{value if value is not None else 'nothing'} is no whole number", "Write 0, 1, 2 …")
+        raise InputError(field, f"{value if value is not None else 'nothing'} is not a whole number", "Write 0, 1, 2 …")
     return int(value)
 
 
@@ -86,7 +86,7 @@ def optional_real(field: str, text: str | None) -> float | None:
     try:
         return float(str(text).strip())
     except ValueError:
-        raise InputError(field, f"“{text}” is no number", "Write a number, or leave it empty") from None
+        raise InputError(field, f"“{text}” is not a number", "Write a number, or leave it empty") from None
 
 
 def real(field: str, value: float | None) -> float:
@@ -119,7 +119,7 @@ def radii_from(text: str | None) -> list[float]:
     try:
         radii = [float(word) for word in words_of(text)]
     except ValueError:
-        raise InputError("R", f"“{text}” holds something that is no number", "Write 8, 11, 14") from None
+        raise InputError("R", f"“{text}” holds something that is not a number", "Write 8, 11, 14") from None
     if not radii:
         raise InputError("R", "it is empty", "Write 8, 11, 14")
     return list(dict.fromkeys(radii))

@@ -55,7 +55,7 @@ class MethodForm:
         with gr.Row(elem_classes="mx-fields"):
             self.start = gr.Dropdown(
                 [("at random", "random"), ("at the Jacobian's singular vectors", "jacobian")], value=USUAL.start,
-                label="Begin", elem_id="train-begin", min_width=150,
+                label="Start from", elem_id="train-begin", min_width=150,
             )  # fmt: skip
             self.orthogonality = gr.Number(
                 USUAL.orthogonality, label="λ of the cosines", step=0.1, elem_id="train-orthogonality", min_width=100,

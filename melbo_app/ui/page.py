@@ -238,7 +238,9 @@ class Page:
         """Open the label of a card's vector, and its bank where the text on the card is another bank's."""
         wanted = bank_chosen(event.bank)
         if self.session.find(wanted) is None:  # deleted, or made for a curve
-            raise InputError("label", "the vectors of this text are in no bank", "Train some with its R to label them")
+            raise InputError(
+                "label", "no bank holds the vectors of this text", "Train a bank at this R to label its vectors"
+            )
         if event.bank_hash and self._workbench.bank(wanted).hash != event.bank_hash:
             raise InputError(
                 "label", f"this text was made with another bank “{wanted}”; that bank was replaced since",

@@ -116,7 +116,7 @@ class Exploring(Shelf):
         a bank has its own. What cannot be measured is refused at once."""
         radii = self._check_curve(relative_radii, bank, seeds)
         if vectors < 2:
-            raise InputError("vectors", f"{vectors} cannot differ from each other", "Choose 2 or more; 4 as a rule")
+            raise InputError("vectors", f"needs at least 2, not {vectors}", "4 usually works")
         lm = self._model.get()
         if bank is not None:
             self._bank_for(lm, bank)

@@ -36,7 +36,7 @@ def test_training_refuses(page: Page) -> None:
     cases = [
         ("train-target", 7, ["Target layer", "7 is not above the source layer 7", "8 or more"]),
         ("train-target", 99, ["arget layer", "no block 99", "0 to 29"]),
-        ("train-radius", 0, ["R: 0", "above 0"]),
+        ("train-radius", 0, ["R: must be", "greater than 0"]),
         ("train-name", "Bomb-Question", ["Name", "already"]),
         ("train-vectors", 0, ["Vectors", "0 is too few", "1 or more"]),
         ("train-scope", "sometimes", ["cope", "sometimes", "assistant"]),

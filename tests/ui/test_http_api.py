@@ -150,7 +150,7 @@ def test_the_lines_for_curl_run_as_they_stand(examples, app):
         (
             ("no-such-bank",),
             "steer",
-            "bank: there is no bank called “no-such-bank”. The Banks list names those there are.",
+            "bank: there is no bank called “no-such-bank”. See the list of banks.",
         ),
         (("../../melbo",), "export_bank", "bank: there is no bank called “../../melbo”. The Banks list names those"),
         (("bomb-question", "../x"), "export_bank", "format: “../x” is not known. Choose safetensors, melbo, gguf,"),
@@ -160,7 +160,7 @@ def test_the_lines_for_curl_run_as_they_stand(examples, app):
         (("x", "hello"), "train", "prompts: “hello” is not a list. Give one in square brackets."),
         (("bomb-question", None, [3, "x"]), "steer", "vectors[1]: “x” is not a whole number. Give one without quotes"),
         (("bomb-question", None, [99]), "steer", "vector: the bank has no vector 99. Choose from 0 to 7."),
-        ((10**6,), "stop_job", "job: there is no job 1000000. The list of jobs names those there are."),
+        ((10**6,), "stop_job", "job: there is no job 1000000. See the list of jobs."),
         (("bomb-question", 0, None, None, 9), "save_label", "rating: 9 is out of range. Choose 0 to 5."),
     ],
 )

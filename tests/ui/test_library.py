@@ -66,7 +66,7 @@ def test_a_library_comes_back_from_its_file(page: Page, tmp_path: Path) -> None:
     page.locator("#bundle-upload input[type=file]").set_input_files(path)
     expect(page.locator("#bundle-upload")).to_contain_text(path.stem[:8])
     page.locator("#bundle-merge").click()
-    steps.refused(page, "is no zip file, or a damaged one")
+    steps.refused(page, "is damaged or not a zip file")
 
 
 def test_the_start_says_where_things_are_kept(app: Any) -> None:

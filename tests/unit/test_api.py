@@ -157,20 +157,20 @@ def test_what_was_saved_comes_back(lm, bank, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (lambda bank: {"vectors": bank.vectors}, "an array does not know its own. Say source=7"),
+        (lambda bank: {"vectors": bank.vectors}, "an array has no source layer. Pass source=7"),
         (lambda bank: {"vectors": bank.vectors[:, :5], "source": 1}, "the hidden size of mine is"),
         (lambda bank: {"vectors": bank, "vector": 3}, "there is no vector 3. Choose from 0 to 2"),
-        (lambda bank: {"vectors": bank, "vector": "0"}, "vector: '0' is no number"),
-        (lambda bank: {"vectors": bank, "vector": 0.5}, "vector: 0.5 is no whole number"),
+        (lambda bank: {"vectors": bank, "vector": "0"}, "vector: '0' is not a number"),
+        (lambda bank: {"vectors": bank, "vector": 0.5}, "vector: 0.5 is not a whole number"),
         (lambda bank: {"vectors": bank, "radius": float("nan")}, "R: nan is not a number that can be used"),
         (lambda bank: {"vectors": bank, "radius": np.inf}, "R: inf is not a number that can be used"),
-        (lambda bank: {"vectors": bank, "radius": "9"}, "radius: '9' is no number"),
+        (lambda bank: {"vectors": bank, "radius": "9"}, "radius: '9' is not a number"),
         (lambda bank: {"vectors": np.full(WIDTH, np.nan), "source": 1}, "they hold NaN or infinity"),
         (lambda bank: {"vectors": torch.full((WIDTH,), np.inf), "source": 1}, "they hold NaN or infinity"),
         (lambda bank: {"vectors": bank.vectors[None], "source": 1}, "their shape is [1, 3, 32]"),
         (lambda bank: {"vectors": bank.vectors[:0], "source": 1}, "their shape is [0, 32]"),
-        (lambda bank: {"vectors": {7: bank.vectors}, "source": 1}, "vectors: a value of type dict is no array"),
-        (lambda bank: {"vectors": "a.safetensors", "source": 1}, "vectors: 'a.safetensors' is no array"),
+        (lambda bank: {"vectors": {7: bank.vectors}, "source": 1}, "vectors: a value of type dict is not an array"),
+        (lambda bank: {"vectors": "a.safetensors", "source": 1}, "vectors: 'a.safetensors' is not an array"),
         (lambda bank: {"vectors": bank, "source": 99}, "has no block 99"),
     ],
 )
@@ -353,7 +353,7 @@ def test_formulas_make_banks_of_banks(lm, bank):
     assert (made.record.name, made.record.source, made.record.parts) == ("less", 1, {"a": bank.hash, "b": bank.hash})
     with pytest.raises(InputError, match="“c” is none of the banks. There are a, b"):
         melbo.combine("a + c", {"a": bank, "b": bank})
-    with pytest.raises(InputError, match="banks: .* is no Mapping. Give one that says"):
+    with pytest.raises(InputError, match="banks: .* is not a Mapping. Give one that says"):
         melbo.combine("a", [bank])
 
 
@@ -367,7 +367,7 @@ def test_vectors_are_ranked_by_strength_and_by_two_words(lm):
     found = melbo.rank(lm, made, "yes", "no")
     assert [vector for vector, _ in found] == np.argsort(-cosines).tolist()
     np.testing.assert_allclose([value for _, value in found], np.sort(cosines)[::-1], rtol=1e-4)
-    with pytest.raises(InputError, match="away: None is no text"):
+    with pytest.raises(InputError, match="away: None is not a text"):
         melbo.rank(lm, made, "yes")
 
 
@@ -388,18 +388,18 @@ def test_layers_are_compared_by_the_singular_values_between_them(lm):
     ("changes", "words"),
     [
         ({"relative_radius": 0.1}, "R: it is given twice"),
-        ({"radius": None, "relative_radius": float("nan")}, "relative R: nan is no length"),
-        ({"radius": "9"}, "radius: '9' is no number"),
-        ({"source": "1"}, "source: '1' is no number"),
-        ({"vectors": 2.5}, "vectors: 2.5 is no whole number"),
-        ({"vectors": True}, "vectors: True is no whole number"),
-        ({"steps": 2.5}, "steps: 2.5 is no whole number"),
-        ({"scope": slice(-2, None)}, "scope: slice(-2, None, None) is no text"),
-        ({"method": None}, "method: None is no text"),
+        ({"radius": None, "relative_radius": float("nan")}, "relative R: must be greater than 0, not nan"),
+        ({"radius": "9"}, "radius: '9' is not a number"),
+        ({"source": "1"}, "source: '1' is not a number"),
+        ({"vectors": 2.5}, "vectors: 2.5 is not a whole number"),
+        ({"vectors": True}, "vectors: True is not a whole number"),
+        ({"steps": 2.5}, "steps: 2.5 is not a whole number"),
+        ({"scope": slice(-2, None)}, "scope: slice(-2, None, None) is not a text"),
+        ({"method": None}, "method: None is not a text"),
         ({"num_vectors": 3}, "num_vectors: there is no such argument. Choose from source, target"),
         ({"against": [{"role": "user"}], "method": "contrast-pca"}, "against: number 1 is {'role': 'user'}, and no"),
-        ({"held_out": 3}, "held_out: 3 is no text"),
-        ({"p": torch.ones(1)}, "p: tensor([1.]) is no number"),
+        ({"held_out": 3}, "held_out: 3 is not a text"),
+        ({"p": torch.ones(1)}, "p: tensor([1.]) is not a number"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_a_sentence(lm, changes, words):
@@ -411,21 +411,21 @@ def test_what_cannot_be_trained_is_refused_in_a_sentence(lm, changes, words):
 @pytest.mark.parametrize(
     ("attempt", "words"),
     [
-        (lambda lm, bank: melbo.train(lm.model, "x"), "model: a value of type LlamaForCausalLM is no LanguageModel"),
-        (lambda lm, bank: melbo.train(lm, None), "prompts: None is no text"),
+        (lambda lm, bank: melbo.train(lm.model, "x"), "model: a value of type LlamaForCausalLM is not a LanguageModel"),
+        (lambda lm, bank: melbo.train(lm, None), "prompts: None is not a text"),
         (lambda lm, bank: melbo.train(lm, []), "prompts: there is none"),
-        (lambda lm, bank: melbo.train(lm, {"role": "user"}), "prompts: {'role': 'user'} is no text"),
-        (lambda lm, bank: melbo.complete(lm, PLAIN, bank.vectors), "bank: a value of type ndarray is no Bank"),
-        (lambda lm, bank: melbo.complete(lm, PLAIN, bank, radius="3"), "radius: '3' is no number"),
+        (lambda lm, bank: melbo.train(lm, {"role": "user"}), "prompts: {'role': 'user'} is not a text"),
+        (lambda lm, bank: melbo.complete(lm, PLAIN, bank.vectors), "bank: a value of type ndarray is not a Bank"),
+        (lambda lm, bank: melbo.complete(lm, PLAIN, bank, radius="3"), "radius: '3' is not a number"),
         (lambda lm, bank: melbo.complete(lm, PLAIN, bank, radius=np.nan), "R: nan is not a number"),
         (lambda lm, bank: melbo.complete(lm, PLAIN, bank, [3]), "vector: the bank has no vector 3"),
-        (lambda lm, bank: melbo.complete(lm, PLAIN, decoding=10), "decoding: 10 is no Decoding. Give Decoding(max"),
-        (lambda lm, bank: melbo.complete(lm, PLAIN, decoding=Decoding(2.5)), "max_new_tokens: 2.5 is no whole number"),
-        (lambda lm, bank: melbo.compare(lm, bank, scope=None), "scope: None is no text"),
-        (lambda lm, bank: melbo.save(bank.vectors, "x"), "bank: a value of type ndarray is no Bank"),
-        (lambda lm, bank: melbo.save(bank, 3), "path: 3 is no text"),
+        (lambda lm, bank: melbo.complete(lm, PLAIN, decoding=10), "decoding: 10 is not a Decoding. Give Decoding(max"),
+        (lambda lm, bank: melbo.complete(lm, PLAIN, decoding=Decoding(2.5)), "max_new_tokens: 2.5 is not a whole"),
+        (lambda lm, bank: melbo.compare(lm, bank, scope=None), "scope: None is not a text"),
+        (lambda lm, bank: melbo.save(bank.vectors, "x"), "bank: a value of type ndarray is not a Bank"),
+        (lambda lm, bank: melbo.save(bank, 3), "path: 3 is not a text"),
         (lambda lm, bank: melbo.open_bank("no such file"), "there is no file “no such file”"),
-        (lambda lm, bank: melbo.load(None), "model: None is no text"),
+        (lambda lm, bank: melbo.load(None), "model: None is not a text"),
         (lambda lm, bank: melbo.wrap(lm.tokenizer, lm.model), "is none. Give a language model of transformers"),
         (lambda lm, bank: melbo.wrap(lm.model, None), "tokenizer: None is none. Give the model first"),
         (lambda lm, bank: melbo.steer(object, bank).__enter__(), "is none. Give a language model of"),
@@ -445,5 +445,5 @@ def test_a_batch_of_another_number_of_rows_is_refused_in_a_sentence(lm, bank):
 
 def test_a_published_file_is_sent_to_the_import(bank, tmp_path):
     torch.save(torch.tensor(bank.vectors), tmp_path / "published.pt")
-    with pytest.raises(InputError, match="is no bank of ours .published MELBO.*python -m melbo_app banks import"):
+    with pytest.raises(InputError, match="is not one of our banks .published MELBO.*python -m melbo_app banks import"):
         melbo.open_bank(tmp_path / "published.pt")

@@ -214,8 +214,8 @@ def altered(row, value):
 
 
 REFUSALS = [
-    (b"", "cut short or is no safetensors file"),
-    (VALID[:9], "cut short or is no safetensors file"),
+    (b"", "cut short or not a safetensors file"),
+    (VALID[:9], "cut short or not a safetensors file"),
     (VALID[:-1], "lies outside the file"),
     (file_of(b"{}", length=2**63), "cut short"),
     (file_of(b"{}" + b" " * (17 << 20)), "header is 17,825,794 bytes long. At most 16,777,216"),

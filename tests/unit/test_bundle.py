@@ -188,8 +188,8 @@ def test_lines_that_an_editor_saved_with_a_byte_order_mark_are_read(bundle, othe
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (lambda path: path.write_bytes(b""), "is no zip file"),
-        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "is no zip file, or a damaged one"),
+        (lambda path: path.write_bytes(b""), "is damaged or not a zip file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-40]), "is damaged or not a zip file"),
         (lambda path: path.unlink(), "there is no file"),
         (lambda path: rewritten(path, lambda files: {"x": b"y"}), "is none. Choose a .zip file that MELBO"),
         (lambda path: rewritten(path, lambda files: files | {"bundle.json": b"["}), "is none"),

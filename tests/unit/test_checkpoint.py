@@ -88,9 +88,9 @@ def test_a_malicious_pickle_is_refused_and_does_nothing(tmp_path, place):
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (b"", "no file of torch.save"),
-        (VALID[: len(VALID) // 2], "no file of torch.save"),
-        (saved(torch.zeros(2), _use_new_zipfile_serialization=False), "from before PyTorch 1.6"),
+        (b"", "was not written by torch.save"),
+        (VALID[: len(VALID) // 2], "was not written by torch.save"),
+        (saved(torch.zeros(2), _use_new_zipfile_serialization=False), "older than PyTorch 1.6"),
         (saved({"vectors": torch.zeros(2, 3)}), "holds a dict, not a bare tensor. A file made with"),
         (saved([torch.zeros(2, 3)]), "holds a list"),
         (saved(torch.zeros(2, 3, dtype=torch.int64)), "of type int64, not a dense float tensor"),

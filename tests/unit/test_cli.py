@@ -236,7 +236,7 @@ def test_sensitivity_of_layer_pairs(ask: Ask):
     assert ask(*words).out.splitlines()[0].startswith(f"0 → 2: {pairs[0]['values'][0]:.4g}")
     assert [(pair["source"], pair["target"]) for pair in ask(*words[:3], "--json").json["pairs"]] == [(1, 3)]
     told = ask(*words, "--targets", "x")
-    assert told.sentence.startswith("target layers: 'x' is no list of numbers.")
+    assert told.sentence.startswith("target layers: 'x' is not a list of numbers.")
 
 
 def test_calibrate_says_r_in_both_units(ask: Ask):
@@ -405,8 +405,8 @@ TRAIN = ("train", "--prompt", "hello", "--name", "b")
         ((*TRAIN, "--radius", "1e39"), "R: 1e+39 "),
         ((*TRAIN, "--radius", "1e-12"), "R: 1e-12 "),
         ((*TRAIN, "--radius", "x"), "Invalid value for '--radius': "),
-        ((*TRAIN, "--relative-radius", "0"), "relative R: 0.0 is no length. Choose a number above 0, 0.07 as a rule."),
-        ((*TRAIN, "--relative-radius", "nan"), "relative R: nan is no length."),
+        ((*TRAIN, "--relative-radius", "0"), "relative R: must be greater than 0, not 0.0. 0.07 usually works."),
+        ((*TRAIN, "--relative-radius", "nan"), "relative R: must be greater than 0, not nan."),
         ((*TRAIN, "--radius", "1", "--relative-radius", "1"), "R: it is given twice. Give the radius or the relative"),
         ((*TRAIN, "--source", "2", "--target", "2"), "target layer: 2 is not above the source layer 2. Choose 3 or"),
         ((*TRAIN, "--source", "2", "--target", "1"), "target layer: 1 is not above the source layer 2."),
@@ -435,7 +435,10 @@ TRAIN = ("train", "--prompt", "hello", "--name", "b")
         ((*TRAIN, "--p", "0"), "p: 0.0 cannot be used."),
         ((*TRAIN, "--q", "nan"), "q: nan cannot be used."),
         ((*TRAIN, "--seed", "-1"), "seed: -1 is out of range."),
-        ((*TRAIN, "--model", "no such model"), "model: 'no such model' does not exist and is no hub name. Right is"),
+        (
+            (*TRAIN, "--model", "no such model"),
+            "model: 'no such model' does not exist and is not a hub name. Use SmolLM2",
+        ),
         ((*TRAIN, "--model", "x.gguf"), "model: there is no file x.gguf."),
         ((*TRAIN, "--model", ""), "model: is empty"),
         ((*TRAIN, "--steps", "1", "--oops"), "No such option: --oops"),
@@ -552,15 +555,15 @@ STEER = ("steer", "a", "--max-new-tokens", "2")
         (("steer",), "Missing argument 'BANK'. See: python -m melbo_app steer --help"),
         (("steer", "nobody"), "bank: there is no bank called “nobody”."),
         (("steer", "../cache/banks/a"), "bank: there is no bank called “../cache/banks/a”."),
-        ((*STEER, "--vector", "x"), "vector: 'x' is no list of numbers. Write 0,1,5."),
-        ((*STEER, "--vector", ""), "vector: '' is no list of numbers."),
-        ((*STEER, "--vector", "0,,1"), "vector: '0,,1' is no list of numbers."),
-        ((*STEER, "--vector", "1.5"), "vector: '1.5' is no list of numbers."),
+        ((*STEER, "--vector", "x"), "vector: 'x' is not a list of numbers. Write 0,1,5."),
+        ((*STEER, "--vector", ""), "vector: '' is not a list of numbers."),
+        ((*STEER, "--vector", "0,,1"), "vector: '0,,1' is not a list of numbers."),
+        ((*STEER, "--vector", "1.5"), "vector: '1.5' is not a list of numbers."),
         ((*STEER, "--vector", "3"), "vector: the bank has no vector 3. Choose from 0 to 2."),
         ((*STEER, "--vector", "-1"), "vector: the bank has no vector -1."),
         ((*STEER, "--radius", "nan"), "R: nan is not a number that can be used."),
         ((*STEER, "--radius", "6,inf"), "R: inf is not a number that can be used."),
-        ((*STEER, "--radius", "six"), "radius: 'six' is no list of numbers. Write 8,11."),
+        ((*STEER, "--radius", "six"), "radius: 'six' is not a list of numbers. Write 8,11."),
         ((*STEER, "--prompt", " "), "prompt: prompt 1 is empty."),
         ((*STEER, "--prompt", "long " * 99), "prompt: prompt 1 has "),
         (("steer", "a", "--max-new-tokens", "0"), "max new tokens: 0 is too few. Choose 1 or more."),
@@ -619,7 +622,7 @@ def test_top_tokens_gives_what_each_vector_promotes_and_suppresses(ask: Ask, ban
     [
         (("top-tokens", "nobody"), "bank: there is no bank called “nobody”."),
         (("top-tokens", "a", "--vector", "3"), "vector: the bank has no vector 3. Choose from 0 to 2."),
-        (("top-tokens", "a", "--vector", "x"), "vector: 'x' is no list of numbers."),
+        (("top-tokens", "a", "--vector", "x"), "vector: 'x' is not a list of numbers."),
         (("top-tokens", "a", "--count", "0"), "count: 0 tokens cannot be shown. Choose 1 or more."),
         (("top-tokens", "a", "--prompt", " "), "prompt: prompt 1 is empty."),
     ],
@@ -726,8 +729,8 @@ def test_a_curve_of_a_bank_is_on_the_prompts_of_the_bank(ask: Ask, stubbed, bank
     [
         (("curve",), "prompt: there is none. Give one with --prompt"),
         (("curve", "--prompt", "x", "--radii", "0.1"), "relative R: a curve needs two or more"),
-        (("curve", "--prompt", "x", "--radii", "a"), "radii: 'a' is no list of numbers"),
-        (("curve", "--prompt", "x", "--vectors", 1), "vectors: 1 cannot differ from each other"),
+        (("curve", "--prompt", "x", "--radii", "a"), "radii: 'a' is not a list of numbers"),
+        (("curve", "--prompt", "x", "--vectors", 1), "vectors: needs at least 2, not 1"),
         (("curve", "--bank", "b"), "bank: there is no bank called “b”"),
     ],
 )
@@ -739,7 +742,7 @@ def test_curve_refuses(ask: Ask, words, sentence):
     ("words", "sentence"),
     [
         (("map", "a"), "Missing option '--out'."),
-        (("map", "a", "--out", "map.png"), "out: “map.png” is no HTML file. Its name must end in .html."),
+        (("map", "a", "--out", "map.png"), "out: “map.png” is not an HTML file. Its name must end in .html."),
         (("map", "a", "--out", "/nowhere/map.html"), "out: there is no folder “/nowhere”. Make it first"),
         (("map", "a", "--out", "x.html", "--colour", "red"), "colour: 'red' is not known. Choose vector, radius or"),
         (("map", "nobody", "--out", "x.html"), "bank: there is no bank called “nobody”."),
@@ -931,7 +934,7 @@ def test_the_jobs_of_the_server_are_listed_and_shown(ask: Ask, cache):
     assert shown[1].startswith("asked for by Ann, 2") and shown[2].endswith("  Begins.")
     kept = ask("jobs", "show", 1, "--json").json
     assert (kept["who"], kept["state"], kept["progress"]["seconds_left"]) == ("Ann", "running", 4.5)
-    assert ask("jobs", "show", 9).sentence == "job: there is no job 9. The list of jobs names those there are."
+    assert ask("jobs", "show", 9).sentence == "job: there is no job 9. See the list of jobs."
 
 
 # --- labels ----------------------------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ def test_a_stopped_curve_keeps_the_points_that_are_there(bench):
     ("options", "sentence"),
     [
         ({"relative_radii": [0.1]}, "relative R: a curve needs two or more"),
-        ({"vectors": 1}, "vectors: 1 cannot differ from each other"),
+        ({"vectors": 1}, "vectors: needs at least 2, not 1"),
         ({"bank": "nowhere"}, "bank: there is no bank called “nowhere”"),
         ({"bank": "mine", "seeds": 2}, "seeds: a bank that is there has only one"),
     ],

@@ -350,9 +350,9 @@ def test_where_random_vectors_show_all_of_it_the_sentence_says_so(bench):
     ("changes", "sentence"),
     [
         ({"radius": 3.0}, "R: it is given twice"),
-        ({"relative_radius": float("nan")}, "relative R: nan is no length"),
-        ({"vectors": 1}, "vectors: 1 cannot differ from each other"),
-        ({"threshold": 0}, "same meaning: 0 is no cosine distance"),
+        ({"relative_radius": float("nan")}, "relative R: must lie between 0 and 100, not nan"),
+        ({"vectors": 1}, "vectors: needs at least 2, not 1"),
+        ({"threshold": 0}, "same meaning: 0 is not a cosine distance"),
         ({"method": "magic"}, "method: 'magic' is not known"),
         ({"scope": "here"}, "scope: .here. is not known"),
     ],

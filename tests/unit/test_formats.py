@@ -201,7 +201,7 @@ def test_layers_of_zeros_are_layers_that_are_not_steered(banks, tmp_path):
         ({1: rows()[0], 2: rows()[1][:-1]}, {}, "different lengths"),
         ({1: rows()[0].astype(np.float16)}, {}, "direction.1” is not one row of float32"),
         ({1: rows()}, {}, "direction.1” is not one row of float32"),
-        ({"1.weight": rows()[0]}, {}, "“direction.1.weight” is no direction of a layer"),
+        ({"1.weight": rows()[0]}, {}, "“direction.1.weight” is not the direction of a layer"),
         ({1: np.zeros(WIDTH, np.float32)}, {}, "holds no direction"),
         ({1: np.full(WIDTH, np.nan, np.float32)}, {}, "row 0 holds NaN"),
     ],

@@ -31,7 +31,7 @@ def section(bench: Workbench) -> JudgeSection:
     [
         (HERE, None, "https://host/v1", "", "Write the endpoint's address and its model's name."),
         (HERE, None, "https://host/v1", "  ", "Endpoint model: none is named. "),
-        (HERE, None, "host/v1", "big", "Endpoint: “host/v1” is no address. "),
+        (HERE, None, "host/v1", "big", "Endpoint: “host/v1” is not an address. "),
         (HERE, "k", "https://host/v1#x", "big", "Endpoint: the address has a # in it. "),
         (
             ELSEWHERE,

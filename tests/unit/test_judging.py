@@ -129,8 +129,8 @@ def test_the_key_is_sent_and_kept_nowhere(bench, stub, tmp_path, caplog):
         (401, None, "status 401. Set MELBO_JUDGE_KEY"),
         (500, None, "status 500"),
         (302, None, "status 302"),
-        (200, b"<html>", "no chat completion"),
-        (200, b'{"choices": []}', "no chat completion"),
+        (200, b"<html>", "not a chat completion"),
+        (200, b'{"choices": []}', "not a chat completion"),
         (200, b" " * (2**20 + 1), "longer than a megabyte"),
         (200, "I would rather not say.", "is none of readable, strange and broken"),
     ],
@@ -157,9 +157,9 @@ def test_an_endpoint_that_is_not_there_is_named(stub):
 @pytest.mark.parametrize(
     ("url", "key", "sentence"),
     [
-        ("example.org/v1", None, "no address"),
-        ("ftp://example.org", None, "no address"),
-        ("http://[::1", None, "no address"),
+        ("example.org/v1", None, "not an address"),
+        ("ftp://example.org", None, "not an address"),
+        ("http://[::1", None, "not an address"),
         ("https://me:pw@example.org/v1", None, "has a name"),
         ("http://example.org/v1", "k", "unencrypted"),
         ("https://example.org/v1", "k\nX: y", "characters that cannot be sent"),

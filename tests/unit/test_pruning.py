@@ -197,5 +197,5 @@ def test_a_size_is_read_as_a_person_writes_it(text, size):
 
 @pytest.mark.parametrize("text", ["", "many", "-1", "1 PB", "1,5MB", "٣", "1e9", "9" * 40])
 def test_what_is_no_size_is_an_input_error(text):
-    with pytest.raises(InputError, match="^limit: .* is no size. Write 500MB or 2GB"):
+    with pytest.raises(InputError, match="^limit: .* is not a size. Write 500MB or 2GB"):
         parse_size("limit", text)

@@ -56,7 +56,7 @@ def test_a_formula_gives_what_is_written_in_it(formula, expected):
         ("   ", "it is empty"),
         ("a[", "cannot be read"),
         ("a[3]", "there is no vector 3. Choose from 0 to 2"),
-        ("a[-1]", "is no number of a vector"),
+        ("a[-1]", "is not the number of a vector"),
         ("a[5:9]", "chooses no vector"),
         ("a[0] + 1", "adds a number and a vector"),
         ("a * a", "multiplies two vectors"),
@@ -67,7 +67,7 @@ def test_a_formula_gives_what_is_written_in_it(formula, expected):
         ("without(a[0], a)", "row 0 of its result is zero"),
         ("without(a)", "nothing to take out"),
         ("scaled(a)", "needs vectors and a norm"),
-        ("scaled(a, -1)", "-1 is no norm"),
+        ("scaled(a, -1)", "-1 is not a norm"),
         ("scaled(3, 1)", "what is scaled is the number 3"),
         ("3 + 4", "gives the number 7 and no vector"),
         ("2[0]", "what is before the [ is the number 2"),
@@ -80,7 +80,7 @@ def test_a_formula_gives_what_is_written_in_it(formula, expected):
         ("a" * 2001, "2,001 characters long"),
         ("(" * 900 + "a" + ")" * 900, "cannot be read"),
         ("-" * 1900 + "a", "cannot be read"),
-        ("a[True]", "is no number of a vector"),
+        ("a[True]", "is not the number of a vector"),
     ],
 )
 def test_what_cannot_be_computed_is_refused_in_words(formula, words):

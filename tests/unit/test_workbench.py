@@ -278,7 +278,7 @@ def test_one_vector_of_a_bank_goes_out_in_our_own_format_with_its_formula(bench,
     assert made.record.formula == "'a'[2]" and made.vectors.tolist() == bank.vectors[2:3].tolist()
     made = bench.import_bank(bench.export_bank("a", tmp_path / "all.safetensors", radius=-3))
     assert np.allclose(made.vectors, -bank.vectors / 2, atol=1e-6) and made.record.radius == pytest.approx(3)
-    with pytest.raises(InputError, match="0 is no norm"):
+    with pytest.raises(InputError, match="0 is not a norm"):
         bench.export_bank("a", tmp_path / "none.pt", radius=0)
 
 

@@ -36,7 +36,7 @@ def read(given: Given) -> Contents:
         name = readable(tensor.name)
         found = _DIRECTION.fullmatch(tensor.name)
         if found is None or tensor.name in seen:
-            problem = f"its tensor “{name}” " + ("is there twice" if found else "is no direction of a layer")
+            problem = f"its tensor “{name}” " + ("is there twice" if found else "is not the direction of a layer")
             raise InputError(
                 FIELD, problem, "A control vector holds a tensor direction.L for each layer L, and no other"
             )

@@ -72,7 +72,10 @@ class ExploreTab:
                 self.tokens = _number("Max new tokens", "explore-tokens", USUAL.max_new_tokens)
                 self.seed = _number("Seed", "explore-seed", USUAL.seed)
                 self.threshold = gr.Textbox(
-                    label="Same meaning up to", placeholder="by the control", elem_id="explore-threshold", min_width=120
+                    label="Similarity threshold",
+                    placeholder="from the control",
+                    elem_id="explore-threshold",
+                    min_width=120,
                 )
         with gr.Row(elem_classes="mx-fields"):
             self.history = gr.Dropdown([], label="Earlier explorations", elem_id="explore-history", min_width=220)

@@ -147,7 +147,7 @@ def _layers(field: str, text: str | None) -> list[int]:
     try:
         layers = [whole(field, float(word)) for word in words_of(text)]
     except ValueError:
-        raise InputError(field, f"“{text}” holds something that is no number", "Write 2, 7, 12") from None
+        raise InputError(field, f"“{text}” holds something that is not a number", "Write 2, 7, 12") from None
     if not layers:
         raise InputError(field, "there is none", "Write 2, 7, 12")
     return layers

@@ -42,7 +42,7 @@ class LibraryTab:
                 label="Find in names, notes, tags, prompts and completions", max_lines=1, elem_id="library-text",
                 scale=6, placeholder="empty: what came last",
             )  # fmt: skip
-            self.kind = gr.Dropdown(KINDS, value=EVERYTHING, label="Among", elem_id="library-kind", min_width=130)
+            self.kind = gr.Dropdown(KINDS, value=EVERYTHING, label="Search in", elem_id="library-kind", min_width=130)
             self.find = gr.Button("Find", variant="primary", elem_id="library-find", min_width=90)
         self.table = record_table({"columns": COLUMNS, "wide": WIDE}, elem_id="library-table")
         self._chosen = gr.State(None)  # the key of the line

@@ -57,7 +57,7 @@ class RadiusTab:
             self.points = gr.Number(POINTS, label="Number of R", precision=0, elem_id="curve-points", min_width=80)
             self.vectors = gr.Number(CURVE_VECTORS, label="Vectors", precision=0, elem_id="curve-vectors", min_width=70)
             self.seeds = gr.Number(1, label="Seeds", precision=0, elem_id="curve-seeds", min_width=60)
-            self.way = gr.Dropdown(WAYS, value="trained", label="Vectors are", elem_id="curve-way", min_width=270)
+            self.way = gr.Dropdown(WAYS, value="trained", label="Vector source", elem_id="curve-way", min_width=270)
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.start = gr.Button("Measure", variant="primary", elem_id="curve-start", scale=0, min_width=110)
             self.stop = gr.Button("Stop", elem_id="curve-stop", scale=0, min_width=80)
