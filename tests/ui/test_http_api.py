@@ -152,7 +152,7 @@ def test_the_lines_for_curl_run_as_they_stand(examples, app):
             "steer",
             "bank: there is no bank called “no-such-bank”. See the list of banks.",
         ),
-        (("../../melbo",), "export_bank", "bank: there is no bank called “../../melbo”. The Banks list names those"),
+        (("../../melbo",), "export_bank", "bank: there is no bank called “../../melbo”. See the list of banks"),
         (("bomb-question", "../x"), "export_bank", "format: “../x” is not known. Choose safetensors, melbo, gguf,"),
         (("/etc",), "load_model", "model: “/etc” is not ready to be loaded. Choose a spec that models lists."),
         (("../x", ["hello"]), "train", "name: “../x” cannot be used. Use 1 to 80 letters"),
