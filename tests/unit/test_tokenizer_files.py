@@ -109,5 +109,5 @@ def test_a_file_that_cannot_be_read_is_named(folder, name, content, said):
 def test_a_package_that_is_missing_is_named(folder, package, monkeypatch):
     (folder / "tokenizer.model").write_bytes(b"pieces")
     monkeypatch.setattr(tokenizer_files, "_is_installed", lambda name: name != package)
-    with pytest.raises(InputError, match=rf"the package {package} is missing. Install it: make install"):
+    with pytest.raises(InputError, match=rf"the package {package} is missing. Install it: pip install {package}"):
         read(folder)
