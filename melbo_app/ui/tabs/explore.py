@@ -72,7 +72,7 @@ class ExploreTab:
                 self.tokens = _number("Max new tokens", "explore-tokens", USUAL.max_new_tokens)
                 self.seed = _number("Seed", "explore-seed", USUAL.seed)
                 self.threshold = gr.Textbox(
-                    label="Similarity threshold",
+                    label="Distance threshold",
                     placeholder="from the control",
                     elem_id="explore-threshold",
                     min_width=120,
