@@ -24,13 +24,13 @@ from melbo_app.engine.model import load
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import ModelSlice
+from melbo_app.engine.suggestion import RELATIVE_RADIUS, layers
 from melbo_app.engine.training import batch_size, train
 from melbo_app.engine.training_config import TrainingConfig
-from melbo_app.jobs.calibration import LEAST, MOST
-from melbo_app.jobs.training import RELATIVE_RADIUS, layers
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.weights import DEFAULT_MODEL, resolve
 from melbo_app.settings import Settings
+from melbo_app.studies.calibrate import LEAST, MOST
 
 SEEDS = 3
 LEADING = 8

@@ -16,9 +16,10 @@ from benchmarks import made_up_curves
 from melbo_app.analysis.curve import DiversityCurve
 from melbo_app.analysis.cusp import DETECTORS, cusps, find_cusp
 from melbo_app.engine.prompt import Prompt
-from melbo_app.jobs.training import RELATIVE_RADIUS
-from melbo_app.jobs.work import result_of
+from melbo_app.engine.suggestion import RELATIVE_RADIUS
+from melbo_app.jobs.generators import result_of
 from melbo_app.settings import Settings
+from melbo_app.studies.curve import MeasureCurve
 from melbo_app.workbench import Workbench
 
 PROMPTS = {
@@ -39,7 +40,7 @@ app = typer.Typer(add_completion=False)
 
 def curve(workbench: Workbench, prompt: str, *, rescaled: bool) -> DiversityCurve:
     """The curve of one prompt, measured or looked up."""
-    return result_of(workbench.diversity_curve([Prompt(prompt)], rescaled=rescaled))
+    return result_of(workbench.run(MeasureCurve(prompts=[Prompt(prompt)], rescaled=rescaled)))
 
 
 @app.command()

@@ -14,7 +14,7 @@ from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import METHODS
 from melbo_app.engine.training_config import TrainingConfig
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 
 SOURCE = 7
 INSTRUCTIONS = (

@@ -97,7 +97,7 @@ def figures(bench: Workbench) -> list[tuple[str, Callable[[], Any]]]:
     count = iter(range(10**6))
 
     def add() -> None:
-        bench._completions.add_comparison({"kind": "steer"}, [completion(next(count), name, "cd" * 32)])
+        bench.bench.completions.add_comparison({"kind": "steer"}, [completion(next(count), name, "cd" * 32)])
 
     return [
         ("opening the page", opening(bench, name)),
@@ -115,7 +115,7 @@ def figures(bench: Workbench) -> list[tuple[str, Callable[[], Any]]]:
         ("completions with a verdict that none has", lambda: bench.search_completions(verdict="missing")),
         ("labels with a word", lambda: bench.labels("xylophone")),
         ("labels with a tag and a rating", lambda: bench.labels(tag="tag 7", rating=4)),
-        ("looking a completion up by its key", lambda: bench._completions.find(completion(7, name, "cd" * 32))),
+        ("looking a completion up by its key", lambda: bench.bench.completions.find(completion(7, name, "cd" * 32))),
         ("adding a completion", add),
     ]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from melbo_app.analysis.curve import Curve
-from melbo_app.jobs.diversity_curve import default_radii
+from melbo_app.studies.curve import default_radii
 
 KINDS = (
     "one cusp, noise .03",

@@ -39,7 +39,7 @@ from melbo_app.engine.similarity import cosines, mean_off_diagonal
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import METHODS, vectors_at_once
 from melbo_app.engine.training_config import COUNTED_BY, METHOD_DESCRIPTIONS, TrainingConfig
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.bundled import embedder_folder
 from melbo_app.library.weights import DEFAULT_MODEL, resolve
 from melbo_app.settings import Settings

@@ -20,6 +20,7 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.library.bank import Bank
 from melbo_app.settings import Settings
+from melbo_app.studies.steer import Steer
 from melbo_app.workbench import Workbench
 
 USERS, ROUNDS, PRESSES = 20, 3, 1
@@ -102,13 +103,13 @@ class Server:
         (folder / "models").symlink_to(Settings().cache_dir.resolve() / "models")
         self._folder, self._count, self._turn = folder, 0, 0
         self._first = Workbench(Settings(cache_dir=folder))
-        self.lm = self._first.load_model() and self._first._model.get()
+        self.lm = self._first.load_model() and self._first.bench.model.get()
 
     def fresh(self) -> Workbench:
         """The next one."""
         self._count += 1
         made = Workbench(Settings(cache_dir=self._folder / str(self._count)))
-        made._model = self._first._model
+        made._model = self._first.bench.model
         like = made.bank(BANK)
         changed = {"name": DEEPER, "source": 9, "objective": None, "curves": None, "effect": None}
         vectors = np.roll(like.vectors, 1, axis=1)
@@ -125,8 +126,14 @@ class Server:
             for press in range(presses):
                 asked = kind(user, begun + press)
                 begin, first, texts = time.perf_counter(), None, ()
-                for progress in workbench.steer(
-                    asked.bank, [asked.prompt], asked.vectors, [asked.radius], Decoding(asked.tokens)
+                for progress in workbench.run(
+                    Steer(
+                        bank=asked.bank,
+                        prompts=[asked.prompt],
+                        vectors=asked.vectors,
+                        radii=[asked.radius],
+                        decoding=Decoding(asked.tokens),
+                    )
                 ):
                     if progress.completions and first is None:
                         first = time.perf_counter() - begin

@@ -29,14 +29,15 @@ import typer
 from melbo_app.analysis.flags.echo import only_echoes
 from melbo_app.analysis.flags.refusal import refusal
 from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.suggestion import layer_pairs
 from melbo_app.engine.training_config import TrainingConfig
-from melbo_app.jobs.looks import LOOK_STEPS
-from melbo_app.jobs.search import Setting
-from melbo_app.jobs.training import layer_pairs
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.explorations import SEARCH_SECONDS, Exploration, ExploreSettings
 from melbo_app.library.searches import Tried
 from melbo_app.settings import Settings
+from melbo_app.studies.explore import Explore
+from melbo_app.studies.looks import LOOK_STEPS, Looks
+from melbo_app.studies.settings_search import Setting
 from melbo_app.workbench import Workbench
 
 OUT = Path("cache/scoreboard.jsonl")
@@ -125,7 +126,7 @@ def press(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
     """One press of Explore."""
     _forget(bench)
     prompt = Prompt(text, template=bool(bench.model_state().has_template))
-    found = result_of(bench.explore(prompt, ExploreSettings(seed=seed)))
+    found = result_of(bench.run(Explore(prompt=prompt, settings=ExploreSettings(seed=seed))))
     assert found.chosen is not None  # nothing was given, so it searched
     return {
         "refuses": refusal(found.baseline) is not None,
@@ -153,7 +154,7 @@ def train(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
     _forget(bench)
     config, prompts = _config(bench, text, seed)
     config, found = result_of(bench.searched(prompts, replace(config, steps=None), SEARCH_SECONDS, other_layers=True))
-    looks = bench._looks(bench._model.get(), prompts, config, lambda: False)
+    looks = Looks.at(bench.bench, prompts, config, lambda: False)
     shown = result_of(looks.look(Setting(config.radius / looks.making.median_norm, config.saturation or 0.0)))
     return {"tried": shown.model_dump(), "looks": len(found.tried)}
 
@@ -161,7 +162,7 @@ def train(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
 def grid(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
     """The best of a grid by successive halving."""
     config, prompts = _config(bench, text, seed)
-    blocks = len(bench._model.get().blocks)
+    blocks = len(bench.bench.model.get().blocks)
     usual = config.source, config.target
     pairs = [*layer_pairs(blocks, *usual, True), (blocks // 3, 5 * blocks // 6)]
     scopes = dict.fromkeys([config.scope, "last:4" if config.scope == "assistant" else "last:1"])
@@ -169,7 +170,7 @@ def grid(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
     def look(place: tuple[int, int, str], multiple: float, budget: float) -> Tried:
         source, target, scope = place
         here = replace(config, source=source, target=target, scope=scope)
-        looks = bench._looks(bench._model.get(), prompts, here, lambda: False)
+        looks = Looks.at(bench.bench, prompts, here, lambda: False)
         return result_of(looks.look(Setting(multiple * bench._unit(prompts, here), budget)))
 
     places = [(*pair, scope) for pair in pairs for scope in scopes]

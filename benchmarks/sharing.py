@@ -10,6 +10,7 @@ from benchmarks.turns import ratio, take_turns
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.settings import Settings
+from melbo_app.studies.steer import Steer
 from melbo_app.workbench import Workbench
 
 PROMPTS = (
@@ -94,12 +95,14 @@ class _People:
     def _fresh(self) -> Workbench:
         self._count += 1
         workbench = self._workbench(self._folder / str(self._count))
-        workbench._model = self._first._model
+        workbench.bench.model = self._first.bench.model
         return workbench
 
     def _ask(self, workbench: Workbench, at: int) -> float:
         begin, first = time.perf_counter(), 0.0
-        for progress in workbench.steer(BANK, [Prompt(PROMPTS[at])], [at], [RADIUS], Decoding(TOKENS)):
+        for progress in workbench.run(
+            Steer(bank=BANK, prompts=[Prompt(PROMPTS[at])], vectors=[at], radii=[RADIUS], decoding=Decoding(TOKENS))
+        ):
             if progress.completions:
                 first = first or time.perf_counter() - begin
                 texts = [entry.text for entry in progress.completions]

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from melbo_app.api_generality import generality as generality
 from melbo_app.api_generality import prompt_set as prompt_set
-from melbo_app.api_search import searched
+from melbo_app.api_studies import run as run
+from melbo_app.api_studies import searched
 from melbo_app.arguments import (
     STEERED,
     asked_of,
@@ -41,31 +42,33 @@ from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.steering import add_rows
 from melbo_app.engine.steering import steer as steer_blocks
+from melbo_app.engine.suggestion import RELATIVE_RADIUS, default_scope, default_vectors, layers
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.engine.unembedding import word_difference
 from melbo_app.errors import InputError
 from melbo_app.jobs.batching import Batching
+from melbo_app.jobs.bench import check_fits
 from melbo_app.jobs.compute import ComputeLock
+from melbo_app.jobs.generators import result_of, retold
 from melbo_app.jobs.loaded_model import LoadedModel
 from melbo_app.jobs.model_identity import identity
-from melbo_app.jobs.ranking import by_direction, by_strength
-from melbo_app.jobs.recipe import combine as combine_banks
-from melbo_app.jobs.search import searching
-from melbo_app.jobs.sensitivity import LayerPair
-from melbo_app.jobs.sensitivity import sensitivity as measure_pairs
-from melbo_app.jobs.similarity import Similarity
-from melbo_app.jobs.similarity import compare as compare_vectors
-from melbo_app.jobs.steering import check_fits, variants
-from melbo_app.jobs.steering import complete as complete_variants
-from melbo_app.jobs.training import RELATIVE_RADIUS, default_scope, default_vectors, layers, train_bank
-from melbo_app.jobs.work import result_of, retold
 from melbo_app.library.atomic import write_file
 from melbo_app.library.bank import Bank
 from melbo_app.library.completion import Completion
 from melbo_app.library.explorations import SEARCH_SECONDS
 from melbo_app.library.file_names import check_file_name
+from melbo_app.library.formula import combine as combine_banks
 from melbo_app.library.imports import read_file
+from melbo_app.library.ranking import by_direction, by_strength
 from melbo_app.settings import Settings
+from melbo_app.studies.completing import complete as complete_variants
+from melbo_app.studies.completing import variants
+from melbo_app.studies.sensitivity import LayerPair
+from melbo_app.studies.sensitivity import sensitivity as measure_pairs
+from melbo_app.studies.settings_search import searching
+from melbo_app.studies.similarity import Similarity
+from melbo_app.studies.similarity import compare as compare_vectors
+from melbo_app.studies.trained_bank import train_bank
 
 Prompts = str | Prompt | Sequence[str | Prompt]
 Vectors = Bank | Tensor | np.ndarray

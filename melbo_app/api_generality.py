@@ -12,16 +12,16 @@ from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
 from melbo_app.jobs.batching import Batching
+from melbo_app.jobs.bench import check_fits
 from melbo_app.jobs.compute import ComputeLock
-from melbo_app.jobs.generality import RANDOM, GeneralityProgress, Means
-from melbo_app.jobs.generality import generality as measure
-from melbo_app.jobs.steering import check_fits
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.bundled import embedder_folder
 from melbo_app.library.generality import AskedPrompt, Generality
 from melbo_app.library.prompt_sets import PromptSets
 from melbo_app.settings import Settings
+from melbo_app.studies.generality import RANDOM, GeneralityProgress, Means
+from melbo_app.studies.generality import generality as measure
 
 
 def prompt_set(*given: str) -> dict[str, list[str]]:

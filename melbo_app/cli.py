@@ -1,15 +1,13 @@
 """The command line: ``melbo``, or ``python -m melbo_app``."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
-from melbo_app.commands.atlas import atlas
 from melbo_app.commands.banks import banks
-from melbo_app.commands.calibrate import calibrate
-from melbo_app.commands.curve import curve
 from melbo_app.commands.explore import explore
 from melbo_app.commands.generality import generality
 from melbo_app.commands.jobs import jobs
@@ -19,38 +17,33 @@ from melbo_app.commands.library import library
 from melbo_app.commands.methods import methods
 from melbo_app.commands.models import models
 from melbo_app.commands.running import run
-from melbo_app.commands.sensitivity import sensitivity
 from melbo_app.commands.serve import serve
-from melbo_app.commands.similarity import similarity
 from melbo_app.commands.steer import draw_map, steer
-from melbo_app.commands.top_tokens import top_tokens
+from melbo_app.commands.study_command import study_command
 from melbo_app.commands.train import train
+from melbo_app.studies import STUDIES
 
 COMMAND = "melbo"
 
-app = typer.Typer(help="Train, steer, compare and label unsupervised steering vectors.", add_completion=False)
-app.command()(serve)
-app.command()(train)
-app.command()(steer)
-app.command()(similarity)
-app.command()(sensitivity)
-app.command()(curve)
-app.command()(calibrate)
-app.command()(atlas)
-app.command()(explore)
-app.command()(generality)
-app.command("map")(draw_map)
-app.command()(top_tokens)
-app.command()(judge)
-app.command()(methods)
-app.add_typer(banks, name="banks")
-app.add_typer(labels, name="labels")
-app.add_typer(library, name="library")
-app.add_typer(jobs, name="jobs")
-app.add_typer(models, name="models")
+
+def build() -> typer.Typer:
+    """All commands. A study that is not written out here has the command that its fields make."""
+    app = typer.Typer(help="Train, steer, compare and label unsupervised steering vectors.", add_completion=False)
+    written: dict[str, Callable[..., Any]] = {
+        "serve": serve, "train": train, "steer": steer, "map": draw_map, "explore": explore, "generality": generality,
+        "judge": judge, "methods": methods,
+    }  # fmt: skip
+    others = {one.verb: study_command(one) for one in STUDIES if "command" in one.doors and one.verb not in written}
+    for name, command in {**written, **others}.items():
+        app.command(name.replace("_", "-"))(command)
+    for name, group in (
+        ("banks", banks), ("labels", labels), ("library", library), ("jobs", jobs), ("models", models),
+    ):  # fmt: skip
+        app.add_typer(group, name=name)
+    return app
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command: exit code 0, or 2 and one line on standard error."""
     installed = Path(sys.argv[0]).stem == COMMAND
-    run(app, COMMAND if installed else "melbo_app", arguments, COMMAND if installed else "python -m melbo_app")
+    run(build(), COMMAND if installed else "melbo_app", arguments, COMMAND if installed else "python -m melbo_app")

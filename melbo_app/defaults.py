@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.suggestion import default_scope, default_vectors
 from melbo_app.engine.training_config import CLIMBING, Method, TrainingConfig
 from melbo_app.errors import InputError
-from melbo_app.jobs.steering import variants
-from melbo_app.jobs.training import default_scope, default_vectors
 from melbo_app.library.bank import Bank
 from melbo_app.library.labels import Label
+from melbo_app.studies.completing import variants
 from melbo_app.workbench import Workbench
 
 Norms = list[float] | None

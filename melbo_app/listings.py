@@ -4,13 +4,12 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, TypedDict, cast
 
-from pydantic import BaseModel
-
 from melbo_app.jobs.loaded_model import CatalogueLine, ModelSummary
 from melbo_app.library.bank import Bank, BankSummary
 from melbo_app.library.damage import Listed
-from melbo_app.library.job_records import JobKind, JobRecord, JobState
+from melbo_app.library.job_records import JobRecord, JobState
 from melbo_app.library.labels import Label
+from melbo_app.studies.answers import plain
 
 
 class KnownModel(TypedDict):
@@ -87,7 +86,7 @@ class JobLine(TypedDict):
     there is nothing. ``place`` is its place in the queue, while it waits."""
 
     id: int
-    kind: JobKind
+    kind: str
     title: str
     request: dict[str, Any]
     state: JobState
@@ -126,11 +125,6 @@ class LabelLines(TypedDict):
 
     labels: list[LabelLine]
     damaged: list[str]
-
-
-def plain(record: BaseModel) -> Any:
-    """A record as JSON can hold it."""
-    return record.model_dump(mode="json")
 
 
 def known_models(models: Iterable[ModelSummary], catalogue: Iterable[CatalogueLine]) -> KnownModels:

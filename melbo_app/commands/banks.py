@@ -17,9 +17,9 @@ from melbo_app.commands.options import (
 )
 from melbo_app.commands.output import show
 from melbo_app.errors import InputError
-from melbo_app.jobs.ranking import outputs_of
 from melbo_app.library.bank import Bank, BankSummary
 from melbo_app.library.formats.known import FORMATS, GGUF, READ, format_for
+from melbo_app.library.ranking import outputs_of
 from melbo_app.paths import written_path
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench

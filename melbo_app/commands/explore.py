@@ -20,12 +20,10 @@ from melbo_app.commands.options import (
 )
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.errors import InputError
-from melbo_app.jobs.exploring import check_settings
-from melbo_app.library.explorations import RADIUS_RULES, Exploration, ExploreSettings
-from melbo_app.results import AnswerLine, explored
+from melbo_app.library.explorations import RADIUS_RULES, ExploreSettings
+from melbo_app.studies.explore import Explore, check_settings
 
 USUAL = ExploreSettings()
-LONGEST = 160
 
 
 def explore(
@@ -75,41 +73,6 @@ def explore(
     check_settings(settings)
     texts = None if prompt is None else [prompt]
     workbench, [asked] = prepare(texts, system, template_of(template, no_template), model, scope)
-    found = run(workbench.explore(asked, settings, stop=StopOnInterrupt()))
-    show(explored(found, unkept(workbench)), _lines(found), as_json)
-
-
-def _lines(found: Exploration) -> list[str]:
-    said = explored(found)
-    lines = [found.sentence, found.radius.sentence]
-    lines += [f"  tried {one.sentence}" for one in found.tried]
-    lines += [f"Bank “{found.bank}”" + ("" if found.comparison < 0 else f", comparison {found.comparison}")]
-    lines += [
-        f"Diversity D {found.readable_diversity:.2f} (random vectors {found.control_readable_diversity:.2f}), "
-        f"{found.readable:.0%} readable, {sum(found.seconds.values()):.0f} s",
-        f"Without steering: {_short(found.baseline)}",
-    ]
-    for one in said["behaviours"]:
-        vectors = ", ".join(map(str, one["vectors"]))
-        random = f"{one['control']} of {len(found.control)} random vectors"
-        often = "; random vectors show this as often" if one["as_often"] else ""
-        lines.append(f"{one['name']} (vectors {vectors}; {random}; distance {one['distance']:.2f}){often}")
-        elsewhere = f", {one['elsewhere']['sentence']}" if one["elsewhere"] else ""
-        lines.append(f"  {one['representative']}{elsewhere}: {_short(one['text'])}")
-    for title, answers in (("All answers", said["answers"]), ("Random vectors of the same R", said["control"])):
-        lines.append(f"{title} by distance from the one without steering:")
-        lines += [_line(one) for one in answers]
-    return lines
-
-
-def _line(one: AnswerLine) -> str:
-    """One answer: its number, distance, verdict, flags, and the reason why it was set aside."""
-    flags = ", ".join(flag["kind"] for flag in one["flags"])
-    marks = [one["verdict"] or "not scored", flags, f"set aside, {one['aside']}" if one["aside"] else ""]
-    known = "; ".join(mark for mark in marks if mark)
-    return f"  {one['vector']:>3}  {one['distance']:.2f}  [{known}]  {_short(one['text'])}"
-
-
-def _short(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"
+    study = Explore(prompt=asked, settings=settings)
+    found = run(workbench.run(study, stop=StopOnInterrupt()))
+    show(study.answer(found, unkept(workbench)), study.lines(found), as_json)

@@ -1,17 +1,17 @@
 """Ask a judge how readable texts are and what is done in them, or compare it with a reader."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from melbo_app.commands.options import Json, ModelOption, load, unkept
 from melbo_app.commands.output import StopOnInterrupt, run, show
-from melbo_app.errors import InputError, Stopped
-from melbo_app.jobs.endpoint import KEY
-from melbo_app.jobs.judge_address import ADDRESS, JudgeAddress
-from melbo_app.library.judges import JudgeScore
-from melbo_app.results import judged
+from melbo_app.errors import InputError
+from melbo_app.jobs.study import Study
 from melbo_app.settings import Settings
+from melbo_app.studies.judge import JudgeTexts, ScoreJudge
+from melbo_app.studies.judge_address import ADDRESS, JudgeAddress
+from melbo_app.studies.judge_endpoint import KEY
 from melbo_app.workbench import Workbench
 
 
@@ -41,30 +41,8 @@ def judge(
     workbench = Workbench(settings)
     if asked is None:
         load(workbench, model)
-    if comparison is None:
-        found = run(workbench.score_judge(asked, stop=stop))
-        if found is None or found.score is None:
-            raise Stopped("Stopped before the last text: the judge's last score stays.")
-        lines = [
-            _line(found.score),
-            _line(found.built_in),
-            "It is on." if found.on else "It stays off: it does not beat the built-in verdict.",
-        ]
-        told = {
-            "judge": found.score.model_dump(),
-            "built_in": found.built_in.model_dump(),
-            "on": found.on,
-            "not_kept": unkept(workbench),
-        }
-        show(told, lines, as_json)
-        return
-    texts = run(workbench.judge(comparison, asked, stop=stop))
-    lines = [f"{said.verdict}: {said.behaviour}\n  {completion.text!r}" for completion, said in texts]
-    show(judged(comparison, texts, unkept(workbench)), lines, as_json)
-
-
-def _line(score: JudgeScore) -> str:
-    return (
-        f"{score.judge}: the reader's word for {score.same} of {score.texts} texts, "
-        f"readable or not as the reader says for {score.same_readable}"
+    study: Study[Any] = (
+        ScoreJudge(endpoint=asked) if comparison is None else JudgeTexts(comparison=comparison, endpoint=asked)
     )
+    found = run(workbench.run(study, stop=stop))
+    show(study.answer(found, unkept(workbench)), study.lines(found), as_json)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from pydantic_core import to_jsonable_python
 
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.damage import Damage
 from melbo_app.library.fetch_progress import FetchProgress
 

@@ -29,6 +29,9 @@ from melbo_app.errors import InputError
 from melbo_app.library.bank import Bank
 from melbo_app.library.explorations import SEARCH_SECONDS
 from melbo_app.settings import Settings
+from melbo_app.studies.looks import after_search
+from melbo_app.studies.search_settings import SearchSettings
+from melbo_app.studies.train import Train
 from melbo_app.workbench import Workbench
 
 
@@ -129,15 +132,14 @@ def train(
     prompts = read_prompts(prompt, system, template_of(template, no_template), bool(state.has_template))
     config = wanted.fill(workbench, draft, prompts, held_out or [])
     stop = StopOnInterrupt()
-    config = run(workbench.with_radius(prompts, config, wanted.measured(draft), stop=stop))
     found = None
     if wanted.searches(draft):
-        config, found = run(
-            workbench.searched(prompts, config, search_seconds, other_layers=wanted.layers_free, stop=stop)
-        )
-    work = workbench.train(prompts, config, name, stop=stop)
+        search = SearchSettings.before(prompts, config, search_seconds, other_layers=wanted.layers_free)
+        found = run(workbench.run(search, stop=stop))
+        config = after_search(config, found.best)
+    study = Train(prompts=prompts, config=config, name=name, measured_radius=wanted.measured(draft))
     try:
-        bank = run(work)
+        bank = run(workbench.run(study, stop=stop))
     except InputError as error:
         # Somebody else took the name meanwhile: what was trained would be lost with this process.
         if error.field != "name" or workbench.unsaved_bank() is None:

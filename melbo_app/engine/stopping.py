@@ -33,10 +33,11 @@ def plain(stop: Stop | None) -> Stop | None:
 
 def deaf(stop: Stop) -> Stop:
     """``stop`` of work that must not be stopped yet; it gives way all the same."""
-    return replace(stop, stop=_never) if isinstance(stop, GivingWay) else _never
+    return replace(stop, stop=never) if isinstance(stop, GivingWay) else never
 
 
-def _never() -> bool:
+def never() -> bool:
+    """The question of work that nobody stops."""
     return False
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from melbo_app.engine.stopping import GivingWay, Stop
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 
 Progress = TypeVar("Progress")
 Result = TypeVar("Result")

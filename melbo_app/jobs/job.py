@@ -8,10 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from melbo_app.errors import MelboError, Stopped
-from melbo_app.jobs.mapping import Map
-from melbo_app.library.bank import Bank
-from melbo_app.library.completion import Comparison
-from melbo_app.library.explorations import Exploration
+from melbo_app.jobs.study import Made, Study
 from melbo_app.library.job_records import JobProgress, JobRecord, JobState, LogLine
 
 Progress = TypeVar("Progress")
@@ -23,6 +20,7 @@ class Job(Generic[Progress, Result]):
 
     Attributes:
         id: its number in the database.
+        study: what is asked for.
         title: what is being done, for people.
         progress: the newest progress, None before the first.
         result: what the generator returned; None where it was stopped before there was anything to keep.
@@ -32,17 +30,20 @@ class Job(Generic[Progress, Result]):
     def __init__(
         self,
         record: JobRecord,
+        study: Study[Result],
         work: "Callable[[Job[Progress, Result]], Generator[Progress, None, Result]]",
         changed: "Callable[[Job[Progress, Result]], None]" = lambda job: None,
     ) -> None:
         """A job that waits for ``start``.
 
         Args:
+            study: what is asked for.
             work: makes the generator, in the job's thread; it asks ``job.is_stopping`` whether it should stop.
             changed: is called after whatever changes, in the thread that changed it; never by two at once, so that
                 whoever writes the job down inside of it does not overwrite what is newer.
         """
         self.id, self.kind, self.title, self.started = record.id, record.kind, record.title, record.started
+        self.study = study
         self.ended: datetime | None = None
         self.progress: Progress | None = None
         self.result: Result | None = None
@@ -110,13 +111,7 @@ class Job(Generic[Progress, Result]):
 
     def record(self) -> JobRecord:
         """The job as it is now."""
-        result = self.result
-        bank = result.record.name if isinstance(result, Bank) else None
-        comparison = result.comparison if isinstance(result, Map) else None
-        if isinstance(result, Comparison):
-            comparison = result.id
-        if isinstance(result, Exploration):
-            bank, comparison = result.bank, result.comparison
+        bank, comparison = Made() if self.result is None else self.study.made(self.result)
         if comparison is not None and comparison < 0:  # it waits in memory, and will have another number
             comparison = None
         changes = {

@@ -110,6 +110,10 @@ class LoadedModel:
         """The model, loaded now if it is not yet. Raises InputError or StorageError where that fails."""
         return self._lm or self.load()
 
+    def adopt(self, lm: "LanguageModel") -> None:
+        """Hold a model that somebody else loaded."""
+        self._lm, self._wanted = lm, lm.name
+
     def load(self, spec: str | None = None) -> "LanguageModel":
         """Load the model that ``spec`` names, unless it is the one in memory; None: any that is, or the wanted one.
 

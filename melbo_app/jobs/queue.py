@@ -7,10 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from melbo_app.errors import InputError, StorageError
+from melbo_app.jobs.bench import Bench
+from melbo_app.jobs.checkpointing import Checkpointing
 from melbo_app.jobs.job import Job
-from melbo_app.jobs.request import Request, read_request
+from melbo_app.jobs.study import ResumableStudy, Study
 from melbo_app.library.damage import Listed
-from melbo_app.library.job_records import JobRecord, JobRecords
+from melbo_app.library.file_names import same_file
+from melbo_app.library.job_records import JobRecord
 
 SAVED_EVERY = 1.0
 """Seconds between two writings of a job's progress to the database."""
@@ -19,8 +22,6 @@ AGAIN_AFTER = 30.0
 CRASHES = 3
 """A job during which the server crashed so often at the same place is not begun again: it may be the reason."""
 
-Work = Callable[[Request, Job[Any, Any]], Generator[Any, None, Any]]
-
 
 class JobQueue:
     """All jobs of one server. Trainings wait for each other; other jobs begin at once, ahead of trainings.
@@ -28,8 +29,9 @@ class JobQueue:
     Every job is kept in the database from its beginning. While the database refuses, jobs go on all the same.
     """
 
-    def __init__(self, records: JobRecords, work: Work) -> None:
-        self._records, self._work = records, work
+    def __init__(self, bench: Bench, read: Callable[[dict[str, Any]], Study[Any]]) -> None:
+        """``read`` gives the study that was kept as JSON, or raises InputError."""
+        self._bench, self._records, self._read = bench, bench.records, read
         self._lock = threading.Lock()
         self._active: dict[int, Job[Any, Any]] = {}
         self._ended: dict[int, JobRecord] = {}  # those whose end the database did not take
@@ -37,12 +39,38 @@ class JobQueue:
         self._due: dict[int, float] = {}
         self._closing = False
 
-    def add(self, request: Request, who: str) -> Job[Any, Any]:
-        """A new job; it begins at once where nothing is before it. Raises StorageError where it cannot be kept."""
-        record = self._records.add(request.kind, request.title, request.model_dump(mode="json"), who)
-        job = self._put(record, request)
+    def start(self, study: Study[Any], who: str) -> Job[Any, Any]:
+        """A new job, asked for by ``who``; it begins at once where nothing is before it.
+
+        Raises:
+            InputError: the study cannot be done, or an active job is going to make a bank of the same name.
+            StorageError: the job cannot be kept.
+        """
+        study = study.bound(self._bench)
+        study.check(self._bench)
+        study.check_model(self._bench)
+        if study.bank_name is not None:
+            for job in self.active():
+                if job.study.bank_name is not None and same_file(job.study.bank_name) == same_file(study.bank_name):
+                    raise InputError("name", f"{job.title} is under way or waits", "Choose another name")
+        job = self._put(self._records.add(study.kind, study.title, study.kept(), who), study)
         self._advance()
         return job
+
+    def again(self, id: int, who: str) -> Job[Any, Any]:
+        """Go on with a job that was interrupted; or do again what another one did, a training under a free name."""
+        record = self.record(id)
+        if self.find(id) is not None:
+            raise InputError("job", f"“{record.title}” is not over", "Wait for it, or stop it first")
+        study = self._read(record.request)
+        if (model := study.other_model(self._bench)) is not None:
+            raise InputError("model", f"“{record.title}” is for {model}", "Load that model first")
+        if record.state == "interrupted":
+            job = self._put(record, study)
+            self._advance()
+            return job
+        taken = [job.study.bank_name for job in self.active() if job.study.bank_name is not None]
+        return self.start(study.renamed(self._bench, taken), who)
 
     def training(self) -> Job[Any, Any] | None:
         """The training that runs, or the last one; None where there was none since the server started."""
@@ -85,9 +113,8 @@ class JobQueue:
             return record
         raise InputError("job", f"“{record.title}” is over", "There is nothing to stop")
 
-    def resume(self, fits: Callable[[Request], bool]) -> set[int]:
-        """Take up the jobs that the last server left behind; those that do not fit now stay interrupted. The ids of all
-        that did not come to an end."""
+    def resume(self) -> None:
+        """Take up the jobs that the last server left behind; those for another model stay interrupted."""
         kept: set[int] = set()
         unstopped: list[Job[Any, Any]] = []
         for record in self._records.unfinished():
@@ -95,14 +122,16 @@ class JobQueue:
                 kept.add(record.id)
                 continue
             try:
-                request = read_request(record.request)
+                study = self._read(record.request)
             except InputError as error:
                 self._records.save(record.model_copy(update={"state": "failed", "error": str(error)}))
                 continue
-            if record.state == "stopping" and record.kind != "training":  # what is finished of it was kept as it came
+            if record.state == "stopping" and not isinstance(
+                study, ResumableStudy
+            ):  # what is finished of it was kept as it came
                 self._records.save(record.model_copy(update={"state": "stopped", "ended": datetime.now(UTC)}))
                 continue
-            job = self._made(record, request)
+            job = self._made(record, study)
             if record.state in ("running", "stopping"):
                 crash = _crash_line(record)
                 job.say(crash)
@@ -112,7 +141,7 @@ class JobQueue:
                     self._records.save(job.record().model_copy(update={"state": "failed", "error": sentence}))
                     continue
             kept.add(record.id)
-            if fits(request):
+            if study.other_model(self._bench) is None:
                 self._enter(job)
                 if record.state == "stopping":
                     unstopped.append(job)
@@ -122,14 +151,7 @@ class JobQueue:
         self._advance()
         for job in unstopped:  # they begin, find the vectors that are finished, and stop with them
             job.stop()
-        return kept
-
-    def go_on(self, id: int) -> Job[Any, Any]:
-        """Put an interrupted job into the queue again."""
-        record = self.record(id)
-        job = self._put(record, read_request(record.request))
-        self._advance()
-        return job
+        self._bench.checkpoints.keep_only(kept)
 
     def pause(self, seconds: float) -> list[str]:
         """The server ends: let all jobs write down where they stand, for at most ``seconds``. The titles of those that
@@ -145,13 +167,20 @@ class JobQueue:
                 job.wait(max(0.0, end - time.monotonic()))
         return [job.title for job in jobs if job.state not in ("done", "stopped", "failed")]
 
-    def _put(self, record: JobRecord, request: Request) -> Job[Any, Any]:
-        job = self._made(record, request)
+    def _put(self, record: JobRecord, study: Study[Any]) -> Job[Any, Any]:
+        job = self._made(record, study)
         self._enter(job)
         return job
 
-    def _made(self, record: JobRecord, request: Request) -> Job[Any, Any]:
-        return Job(record, lambda job: self._work(request, job), self._job_changed)
+    def _made(self, record: JobRecord, study: Study[Any]) -> Job[Any, Any]:
+        def work(job: Job[Any, Any]) -> Generator[Any, None, Any]:
+            if isinstance(study, ResumableStudy):
+                return study.resume(
+                    self._bench, job.is_stopping, Checkpointing(self._bench.checkpoints, job.id, job.say)
+                )
+            return study.run(self._bench, job.is_stopping)
+
+        return Job(record, study, work, self._job_changed)
 
     def _enter(self, job: Job[Any, Any]) -> None:
         with self._lock:
@@ -166,7 +195,7 @@ class JobQueue:
             for job in sorted(self._active.values(), key=lambda job: job.id):
                 if job.state != "waiting":
                     continue
-                if job.kind == "training":
+                if job.study.how == "training":
                     if self._training is not None and self._training.is_active:
                         continue
                     self._training = job

@@ -9,12 +9,11 @@ from sqlalchemy import select
 from melbo_app.errors import InputError
 from melbo_app.library.damage import Damage, Listed, read_each, read_one
 from melbo_app.library.database import Database
-from melbo_app.library.facts import MAX_INTEGER, Count, Moment, Name, Text
+from melbo_app.library.facts import MAX_INTEGER, Count, Moment, Name, Text, Word
 from melbo_app.library.tables import JobRow
 
 MOST_LINES = 200
 
-JobKind = Literal["training", "map", "sweep", "atlas", "curve", "explore", "generality"]
 JobState = Literal["waiting", "running", "stopping", "done", "stopped", "failed", "interrupted"]
 ENDED: tuple[JobState, ...] = ("done", "stopped", "failed")
 
@@ -50,7 +49,7 @@ class JobRecord(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     id: int
-    kind: JobKind
+    kind: Word
     title: Text
     request: dict[str, Any]
     state: JobState
@@ -72,7 +71,7 @@ class JobRecords:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, kind: JobKind, title: str, request: dict[str, Any], who: str) -> JobRecord:
+    def add(self, kind: str, title: str, request: dict[str, Any], who: str) -> JobRecord:
         """A job that waits."""
         with self._database.write() as session:
             row = JobRow(

@@ -103,7 +103,7 @@ class Search(Measured):
     effect_budget: FiniteFloat | None = None
     """Of all settings; None: it was searched for as well."""
     rule: int = 1
-    """Of the search (``jobs/search.py``)."""
+    """Of the search (``studies/settings_search.py``)."""
     tried: tuple[Tried, ...]
     chosen: Index
     """Index into ``tried``."""

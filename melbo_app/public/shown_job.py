@@ -33,6 +33,7 @@ class ShownJob:
         self._stop()
 
     def __getattr__(self, name: str) -> Any:
-        if name not in ("id", "key", "kind", "title", "state", "progress", "started", "ended", "is_active", "wait"):
+        shown = ("id", "key", "kind", "study", "title", "state", "progress", "started", "ended", "is_active", "wait")
+        if name not in shown:
             raise AttributeError(name)
         return getattr(self._job, name)

@@ -6,27 +6,17 @@ FREE = {
     "generalities", "getting", "is_absent", "job", "jobs", "judge_address", "judge_standing", "judgements", "label",
     "labels", "latest_atlas", "latest_completion", "latest_curve", "latest_search", "llama_command", "model_state",
     "models", "offered_models", "runaways", "sample_comparison", "search", "search_completions", "suggested_layers",
-    "damaged", "layers", "not_kept", "save_waiting", "tags", "training_job", "unsaved_bank", "variants",
+    "damaged", "layers", "not_kept", "save_waiting", "tags", "training_job", "unsaved_bank", "variants", "weights_hash",
     "why_not_kept",
 }  # fmt: skip
 """Looked up: nothing is computed that is worth counting."""
 
-LOOKING = {"median_norm", "ordered", "ranking", "suggestion", "tokens", "top_tokens"}
+LOOKING = {"median_norm", "ordered", "ranking", "suggestion", "tokens"}
 """One pass of the model, or an embedding."""
-
-COMPUTING = {
-    "calibrate", "find_settings", "judge", "map_of", "score_judge", "searched", "sensitivity", "similarity", "steer",
-}  # fmt: skip
-"""Texts and measurements, in the request itself."""
-
-JOBS = {
-    "run_again", "start_atlas", "start_curve", "start_exploring", "start_generality", "start_job", "start_training",
-}  # fmt: skip
-"""What goes on when the page is left, under the visitor's name."""
 
 SPECIAL = {
     "combine_banks", "export_bank", "import_bank", "judge_endpoint", "load_model", "prompt_set", "save_again",
-    "save_label", "start_getting", "stop_job", "why_not",
+    "run", "run_again", "save_label", "start", "start_getting", "stop_job", "why_not",
 }  # fmt: skip
 """``workbench.py`` says what becomes of each."""
 
@@ -45,8 +35,3 @@ OPERATORS = {
     "repair_catalogue", "restore_library", "resume_jobs", "warm_up", "warm_up_map",
 }  # fmt: skip
 """What the server and its commands do themselves. (The history of labels names people's accounts.)"""
-
-JOBS_DO_IT = {
-    "atlas", "diversity_curve", "explore", "generality", "keep_texts", "map", "train", "with_radius",
-}  # fmt: skip
-"""What is asked for as a job."""

@@ -7,11 +7,12 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
+from melbo_app.engine.stopping import Stop, never
 from melbo_app.errors import InputError, MelboError, Stopped
-from melbo_app.jobs.endpoint import Endpoint
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.loaded_model import ModelState
 from melbo_app.jobs.model_getting import ModelGetting
+from melbo_app.jobs.study import Study
 from melbo_app.library.bank import Bank
 from melbo_app.library.job_records import JobRecord
 from melbo_app.library.labels import Label
@@ -19,9 +20,11 @@ from melbo_app.library.prompt_sets import SHIPPED, SetPrompt
 from melbo_app.public.discretion import Discretion
 from melbo_app.public.quotas import BANK_BYTES, Quotas
 from melbo_app.public.shown_job import ShownJob
-from melbo_app.public.uses import COMPUTING, FREE, JOBS, LOOKING, REFUSED
+from melbo_app.public.uses import FREE, LOOKING, REFUSED
 from melbo_app.public.visitors import Visitor, Visitors
 from melbo_app.sizes import size_text
+from melbo_app.studies import read_study
+from melbo_app.studies.judge_endpoint import Endpoint
 from melbo_app.workbench import Workbench
 
 logger = logging.getLogger(__name__)
@@ -55,9 +58,7 @@ class _PublicWorkbench:
     def __getattr__(self, name: str) -> Any:
         if name in REFUSED:
             return self._refused(name)
-        if name in JOBS:
-            return self._job(name)
-        if name in FREE | LOOKING | COMPUTING:
+        if name in FREE | LOOKING:
             return self._guarded(name)
         raise AttributeError(f"visitors have no {name}")
 
@@ -131,6 +132,31 @@ class _PublicWorkbench:
             raise InputError(*OTHERS_LABEL)
         return self._plain("save_label")(bank, vector, **{**said, "author": self._visitor().name})
 
+    def run(self, study: Study[Any], *, stop: Stop = never) -> Generator[Any, None, Any]:
+        """Do a study here and now. Raises InputError for one that visitors can ask for as a job only."""
+        if study.how not in ("look", "compute"):
+            raise InputError("study", f"{study.title} is done in the background", "Start it as a job")
+        who = self._visitor().name
+        counted = self._quotas.looking(who) if study.how == "look" else self._quotas.computing(who)
+        with counted, self._discreet():
+            return (yield from self._bench.run(study, stop=stop))
+
+    def start(self, study: Study[Any], *, who: str = "") -> Job[Any, Any]:
+        """Put a study into the queue, as the visitor's."""
+        return self._queued(study, lambda me: self._plain("start")(study, who=me))
+
+    def run_again(self, id: int, *, who: str = "") -> Job[Any, Any]:
+        """Go on with a job of one's own, or do again what another one did."""
+        record = self._bench.job(int(id))
+        if record.state == "interrupted" and self.why_not("stop_job", record):
+            raise InputError("job", "it is somebody else's, who can go on with it", "Start one of your own")
+        return self._queued(read_study(record.request), lambda me: self._plain("run_again")(id, who=me))
+
+    def _queued(self, study: Study[Any], start: Callable[[str], Job[Any, Any]]) -> Job[Any, Any]:
+        me = self._visitor().name
+        with self._quotas.job(me, self._jobs_of), self._quotas.bank(me) if study.makes_bank else nullcontext():
+            return start(me)
+
     def stop_job(self, id: int) -> JobRecord:
         """Stop a job of one's own."""
         record: JobRecord = self._plain("job")(id)
@@ -162,22 +188,6 @@ class _PublicWorkbench:
 
         return refuse
 
-    def _job(self, name: str) -> Callable[..., Any]:
-        """A method that puts a job into the queue, as the visitor's."""
-
-        def start(*given: Any, **said: Any) -> Any:
-            me = self._visitor().name
-            makes_bank = name in ("start_training", "start_exploring")
-            if name == "run_again":
-                record = self._bench.job(int(given[0]))
-                makes_bank = record.kind in ("training", "explore")
-                if record.state == "interrupted" and self.why_not("stop_job", record):
-                    raise InputError("job", "it is somebody else's, who can go on with it", "Start one of your own")
-            with self._quotas.job(me, self._jobs_of), self._quotas.bank(me) if makes_bank else nullcontext():
-                return self._plain(name)(*given, **{**said, "who": me})
-
-        return start
-
     def _jobs_of(self, who: str) -> int:
         return sum(job.record().who == who for job in self._bench.active_jobs())
 
@@ -185,9 +195,6 @@ class _PublicWorkbench:
         """A method of the workbench, counted as what it is."""
         if isinstance(inspect.getattr_static(type(self._bench), name), property):
             return self._discretion.value(getattr(self._bench, name))
-        method = getattr(self._bench, name)
-        if inspect.isgeneratorfunction(method):
-            return self._generator(name)
 
         def function(*given: Any, **said: Any) -> Any:
             with self._counted(name):
@@ -195,17 +202,8 @@ class _PublicWorkbench:
 
         return function
 
-    def _generator(self, name: str) -> Callable[..., Generator[Any, None, Any]]:
-        def generator(*given: Any, **said: Any) -> Generator[Any, None, Any]:
-            with self._counted(name), self._discreet():
-                return (yield from getattr(self._bench, name)(*given, **said))
-
-        return generator
-
     def _counted(self, name: str) -> AbstractContextManager[None]:
         who = self._visitor().name
-        if name in COMPUTING:
-            return self._quotas.computing(who)
         return self._quotas.looking(who) if name in LOOKING else nullcontext()
 
     def _plain(self, name: str) -> Callable[..., Any]:

@@ -7,10 +7,13 @@ is all that Gradio reads of them. The results are those of ``--json`` on the com
 from collections.abc import Callable
 from typing import Any
 
+from melbo_app.jobs.study import Study
+from melbo_app.studies import STUDIES
+from melbo_app.studies.steer import Steer
 from melbo_app.ui.endpoint import publish
 from melbo_app.ui.verbs.generality import GeneralityVerbs
 from melbo_app.ui.verbs.library import LibraryVerbs
-from melbo_app.ui.verbs.steering import SteeringVerbs
+from melbo_app.ui.verbs.study_verb import study_verb
 from melbo_app.ui.verbs.training import TrainingVerbs
 from melbo_app.workbench import Workbench
 
@@ -23,7 +26,7 @@ STEER = ("programs-steer", 32)
 
 def publish_api(workbench: Workbench) -> None:
     """Make every verb an endpoint of the page that is being built."""
-    library, training, steering = LibraryVerbs(workbench), TrainingVerbs(workbench), SteeringVerbs(workbench)
+    library, training = LibraryVerbs(workbench), TrainingVerbs(workbench)
     verbs: list[tuple[Callable[..., Any], tuple[str, int]]] = [
         (library.models, LOOK),
         (library.load_model, COMPUTE),
@@ -32,10 +35,7 @@ def publish_api(workbench: Workbench) -> None:
         (training.jobs, LOOK),
         (training.job, LOOK),
         (training.stop_job, LOOK),
-        (steering.steer, STEER),
-        (steering.sweep, AWAIT),
-        (steering.similarity, COMPUTE),
-        (steering.map, AWAIT),
+        *((study_verb(workbench, one), _queue(one)) for one in STUDIES if "http" in one.doors),
         (GeneralityVerbs(workbench).generality, AWAIT),
         (library.labels, LOOK),
         (library.save_label, LOOK),
@@ -44,3 +44,9 @@ def publish_api(workbench: Workbench) -> None:
     ]
     for verb, (queue, at_once) in verbs:
         publish(verb, queue=queue, at_once=at_once)
+
+
+def _queue(study: type[Study[Any]]) -> tuple[str, int]:
+    if study is Steer:
+        return STEER
+    return {"look": LOOK, "compute": COMPUTE, "job": AWAIT, "training": COMPUTE}[study.how]

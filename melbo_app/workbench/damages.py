@@ -6,15 +6,14 @@ from typing import Literal, get_args
 from melbo_app.errors import StorageError
 from melbo_app.library.damage import Damage
 from melbo_app.library.inspection import Finding, inspect
-from melbo_app.library.job_records import JobRecords
-from melbo_app.workbench.judging import Judging
+from melbo_app.workbench.base import Base
 
 Kept = Literal[
     "texts", "labels", "jobs", "explorations", "generality", "curves", "atlases", "searches", "judgements", "places",
 ]  # fmt: skip
 
 
-class Damages(Judging):
+class Damages(Base):
     """What is damaged in the library."""
 
     def damaged(self, *kinds: Kept) -> list[Damage]:
@@ -23,22 +22,22 @@ class Damages(Judging):
         Raises StorageError where a whole file, or the database, cannot be used.
         """
         readers: dict[Kept, Sequence[Callable[[], list[Damage]]]] = {
-            "texts": [self._completions.damaged],
-            "labels": [self._labels.damaged],
-            "jobs": [JobRecords(self._database).damaged],
-            "explorations": [self._explorations.damaged],
-            "generality": [self._generalities.damaged],
-            "curves": [self._curves.damaged],
-            "atlases": [self._atlases.damaged],
-            "searches": [self._searches.damaged],
-            "judgements": [self._judgements.damaged, self._judge_scores.damaged],
-            "places": [self._embeddings.damaged],
+            "texts": [self.bench.completions.damaged],
+            "labels": [self.bench.labels.damaged],
+            "jobs": [self.bench.records.damaged],
+            "explorations": [self.bench.explorations.damaged],
+            "generality": [self.bench.generalities.damaged],
+            "curves": [self.bench.curves.damaged],
+            "atlases": [self.bench.atlases.damaged],
+            "searches": [self.bench.searches.damaged],
+            "judgements": [self.bench.judgements.damaged, self.bench.judge_scores.damaged],
+            "places": [self.bench.embeddings.damaged],
         }
         return [one for kind in kinds or get_args(Kept) for read in readers[kind] for one in read()]
 
     def check_library(self) -> list[Finding]:
         """What is missing, damaged or refers to what is no longer there."""
-        found = inspect(self._banks, self._parts, self._catalogue, self._database)
+        found = inspect(self.bench.banks, self.bench.parts, self.bench.catalogue, self.bench.database)
         for kind in get_args(Kept):
             try:
                 damaged = self.damaged(kind)

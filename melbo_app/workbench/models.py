@@ -1,44 +1,60 @@
 """Use cases of the model, and of prompts as it sees them."""
 
+import threading
 from collections.abc import Generator, Sequence
 
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.stopping import Stop, never
+from melbo_app.engine.suggestion import TrainingSuggestion
 from melbo_app.errors import BusyError, InputError
 from melbo_app.jobs.loaded_model import CatalogueLine, ModelState, ModelSummary
 from melbo_app.jobs.model_getting import ModelGetting
-from melbo_app.jobs.reader import PromptTokens, pair_of
-from melbo_app.jobs.training import RELATIVE_RADIUS, TrainingSuggestion, default_scope, layers
+from melbo_app.jobs.slices import PromptTokens, pair_of
 from melbo_app.library import model_catalogue, model_fetch, weights
 from melbo_app.library.fetch_progress import FetchProgress
-from melbo_app.workbench.base import EXAMPLE, Base, Stop
+from melbo_app.library.generality import AskedPrompt
+from melbo_app.library.offered_models import OfferedModels
+from melbo_app.library.prompt_sets import SetPrompt
+from melbo_app.settings import Settings
+from melbo_app.studies.generality import asked_prompts
+from melbo_app.workbench.base import Base
 
 
 class Models(Base):
     """The model in memory, and what it makes of prompts."""
 
+    def __init__(
+        self, settings: Settings, on_progress: weights.Progress | None = None, offered: OfferedModels | None = None
+    ) -> None:
+        super().__init__(settings, on_progress, offered)
+        self._getting: ModelGetting | None = None
+        self._one_getting = threading.Lock()
+
     @property
     def offered_models(self) -> list[str] | None:
         """The names of the models that can be loaded here; None: any."""
-        return self._model.offered.names if self._model.offered.limited else None
+        return self.bench.model.offered.names if self.bench.model.offered.limited else None
 
     def models(self) -> list[ModelSummary]:
         """The default model, and those prepared in the cache; where only some are offered, those that are here."""
-        state, names = self._model.state(), self.offered_models
+        state, names = self.bench.model.state(), self.offered_models
         if names is not None:
             here = [name for name in names if not self.is_absent(name)]
-            return [ModelSummary(name, name, state.loaded and name == self._model.spec) for name in here]
+            return [ModelSummary(name, name, state.loaded and name == self.bench.model.spec) for name in here]
         known = {weights.DEFAULT_MODEL: weights.DEFAULT_MODEL}
         known |= {files.spec: files.name for files in weights.cached(self.settings.cache_dir)}
         known |= {line.entry.key: line.entry.name for line in self.catalogue() if line.state == "ready"}
         known.pop(model_catalogue.BUNDLED.key, None)  # it is the default model
         if state.loaded:
-            known.setdefault(self._model.spec, state.name)
-        return [ModelSummary(name, spec, state.loaded and spec == self._model.spec) for spec, name in known.items()]
+            known.setdefault(self.bench.model.spec, state.name)
+        return [
+            ModelSummary(name, spec, state.loaded and spec == self.bench.model.spec) for spec, name in known.items()
+        ]
 
     def catalogue(self) -> list[CatalogueLine]:
         """The models that one press fetches, and how each stands here. Nothing is downloaded for it."""
-        cache, known = self.settings.cache_dir, self._model.state().weights_hash
+        cache, known = self.settings.cache_dir, self.bench.model.state().weights_hash
         return [
             CatalogueLine(entry, "loaded") if entry.sha256 == known
             else CatalogueLine(entry, "ready") if weights.is_ready(entry, cache)
@@ -51,13 +67,11 @@ class Models(Base):
         entry = model_catalogue.find(spec)
         return entry is not None and not weights.is_ready(entry, self.settings.cache_dir)
 
-    def fetch_model(
-        self, key: str, *, stop: Stop = lambda: False
-    ) -> Generator[FetchProgress, None, weights.ModelFiles]:
+    def fetch_model(self, key: str, *, stop: Stop = never) -> Generator[FetchProgress, None, weights.ModelFiles]:
         """Download and unpack a model of the catalogue, without loading it."""
         return weights.get(self._entry(key), self.settings.cache_dir, stop)
 
-    def get_model(self, key: str, *, stop: Stop = lambda: False) -> Generator[FetchProgress, None, ModelState]:
+    def get_model(self, key: str, *, stop: Stop = never) -> Generator[FetchProgress, None, ModelState]:
         """Download, unpack and load a model of the catalogue."""
         files = yield from self.fetch_model(key, stop=stop)
         size = self._entry(key).size
@@ -80,29 +94,40 @@ class Models(Base):
         """The download that is under way."""
         return self._getting if self._getting is not None and not self._getting.wait(0) else None
 
+    def prompt_set(self, given: Sequence[str]) -> list[SetPrompt]:
+        """The prompts of shipped sets and files. Raises InputError where one cannot be read."""
+        return self.bench.prompt_sets.read_all(list(given))
+
+    def asked(
+        self, prompts: Sequence[SetPrompt], system: str | None = None, template: bool | str | None = None
+    ) -> tuple[AskedPrompt, ...]:
+        """These prompts as the loaded model gets them; ``template`` None: in its chat template where it has one."""
+        usual = bool(self.bench.model.get().has_template)
+        return asked_prompts(prompts, system, usual if template is None else template)
+
     def model_state(self) -> ModelState:
         """What can be said of the model now, without waiting."""
-        return self._model.state()
+        return self.bench.model.state()
 
     def load_model(self, spec: str | None = None) -> ModelState:
         """Load the model that ``spec`` names (None: the one from the settings), waiting until it is there."""
         if spec is None:
-            self._model.get()
+            self.bench.model.get()
         else:
-            if self._desk.queue.active("training") and not self._model.is_loaded(spec):
+            if self.queue.active("training") and not self.bench.model.is_loaded(spec):
                 raise BusyError("Another model cannot be loaded while a training runs. Wait for it, or press Stop.")
-            lm = self._model.load(spec)
-            with self._compute.hold():
-                self._reader.forget(lm)
-        return self._model.state()
+            lm = self.bench.model.load(spec)
+            with self.bench.compute.hold():
+                self.bench.slices.forget(lm)
+        return self.bench.model.state()
 
     def warm_up(self) -> None:
         """Load what the first steering would wait for, and the embedder of the first map."""
-        from melbo_app.analysis import wording
+        from melbo_app.analysis import language
 
-        self._model.get()
-        wording.warm_up()
-        self._embed().encode(["warm"])
+        self.bench.model.get()
+        language.warm_up()
+        self.bench.embedder.encode(["warm"])
 
     def warm_up_map(self) -> None:
         """Compile what the first map would wait for."""
@@ -117,19 +142,19 @@ class Models(Base):
         source: int | None = None,
         target: int | None = None,
         *,
-        stop: Stop = lambda: False,
+        stop: Stop = never,
     ) -> list[PromptTokens]:
         """The exact tokens that go in, and which count. The layers matter for the scope ``content`` only."""
-        return self._reader.tokens(self._model.get(), prompts, TokenScope.parse(scope), source, target, stop)
+        return self.bench.slices.tokens(self.bench.model.get(), prompts, TokenScope.parse(scope), source, target, stop)
 
-    def median_norm(self, prompts: Sequence[Prompt], source: int, *, stop: Stop = lambda: False) -> float:
+    def median_norm(self, prompts: Sequence[Prompt], source: int, *, stop: Stop = never) -> float:
         """Median residual norm at the output of block ``source``, without sinks and padding: the unit of relative R."""
-        return self._reader.piece(self._model.get(), prompts, source, stop=stop).median_norm
+        return self.bench.median_norm(prompts, source, stop)
 
     def layers(self, source: int | None = None, target: int | None = None) -> tuple[int, int]:
         """Source and target layer for the loaded model; one that is given stays. Raises InputError for one that it does
         not have."""
-        return pair_of(self._model.get(), source, target)
+        return pair_of(self.bench.model.get(), source, target)
 
     def suggestion(
         self,
@@ -137,16 +162,11 @@ class Models(Base):
         source: int | None = None,
         target: int | None = None,
         *,
-        stop: Stop = lambda: False,
+        stop: Stop = never,
     ) -> TrainingSuggestion:
         """Settings that give a sensible result for these prompts with the loaded model, and with these layers where
         they are given. Raises Stopped."""
-        lm = self._model.get()
-        prompts = list(prompts) or [Prompt(EXAMPLE.user, template=lm.usual_template)]
-        source, target = layers(len(lm.blocks), source, target)
-        norm = self.median_norm(prompts, source, stop=stop)
-        radius = float(f"{RELATIVE_RADIUS * norm:.2g}")
-        return TrainingSuggestion(source, target, default_scope(prompts), radius, radius / norm, norm)
+        return self.bench.suggestion(prompts, source, target, stop)
 
     def _is_offered(self, entry: model_catalogue.CatalogueModel) -> bool:
         names = self.offered_models
@@ -157,5 +177,5 @@ class Models(Base):
         if entry is None:
             keys = ", ".join(line.key for line in model_catalogue.CATALOGUE if self._is_offered(line))
             raise InputError("model", f"the catalogue has no “{key[:80]}”", f"Choose one of {keys}")
-        self._model.offered.check(entry.key)
+        self.bench.model.offered.check(entry.key)
         return entry

@@ -11,7 +11,7 @@ from melbo_app.library.catalogue import Repaired
 from melbo_app.library.json_files import JsonFiles, Measured
 from melbo_app.library.restoring import Restored, check_is_file, restore
 from melbo_app.library.server_lock import ServerLock
-from melbo_app.workbench.judging import Judging
+from melbo_app.workbench.base import Base
 
 COPY_EVERY, COPY_AGAIN = 24 * 3600.0, 3600.0
 """Seconds from one copy of the database to the next, and after one that failed."""
@@ -25,18 +25,18 @@ class Waits(Protocol):
     def save_waiting(self) -> int: ...
 
 
-class Upkeep(Judging):
+class Upkeep(Base):
     """Repairing, copying and restoring."""
 
     _copy_due = -math.inf
 
     def repair_catalogue(self) -> Repaired:
         """Enter banks whose files came while no program could note it, and forget those whose files are gone."""
-        return self._catalogue.repair(self._banks.files(), self._banks.folder)
+        return self.bench.catalogue.repair(self.bench.banks.files(), self.bench.banks.folder)
 
     def copy_database(self) -> str | None:
         """Copy the database where it changed; the day of the copy, None where there was nothing to copy."""
-        made = self._database.backups.make(self._database)
+        made = self.bench.database.backups.make(self.bench.database)
         return None if made is None else made.day
 
     def restore_library(self, copy: str | None = None) -> Restored:
@@ -44,7 +44,7 @@ class Upkeep(Judging):
 
         Raises BusyError while a server uses it.
         """
-        check_is_file(self._database)
+        check_is_file(self.bench.database)
         lock = ServerLock(self.settings.cache_dir)
         try:
             lock.take("library restore")
@@ -52,7 +52,7 @@ class Upkeep(Judging):
             problem = f"A server uses this database{lock.holder}."
             raise BusyError(f"{problem} Stop it (Ctrl+C), restore, and start it again.") from error
         try:
-            restored = restore(self._database, copy)
+            restored = restore(self.bench.database, copy)
             self.repair_catalogue()
         finally:
             lock.release()
@@ -61,14 +61,17 @@ class Upkeep(Judging):
     def not_kept(self) -> list[str]:
         """What was made and could not be stored, as sentences with the reason; empty where all is kept."""
         found: list[tuple[str, str]] = []
-        waiting = self._completions.waiting()
+        waiting = self.bench.completions.waiting()
         if waiting:
             texts = sum(len(one.completions) for one in waiting)
             found.append((_many(texts, "text"), waiting[-1].not_kept or ""))
         for what, files in self._files_of_results().items():
             if reasons := list(files.not_kept().values()):
                 found.append((_many(len(reasons), what), reasons[-1]))
-        for what, said in (("judgements", self._judgements.not_kept), ("a judge's score", self._judge_scores.not_kept)):
+        for what, said in (
+            ("judgements", self.bench.judgements.not_kept),
+            ("a judge's score", self.bench.judge_scores.not_kept),
+        ):
             if said:
                 found.append((what, said))
         return [f"Not kept yet: {what}. {reason}" for what, reason in found]
@@ -82,10 +85,10 @@ class Upkeep(Judging):
         """Try again to store all that could not be; how many comparisons and results were. Raises StorageError where
         the disk or the database refuses still, and the rest waits on."""
         places: list[Waits] = [
-            self._completions,
+            self.bench.completions,
             *self._files_of_results().values(),
-            self._judgements,
-            self._judge_scores,
+            self.bench.judgements,
+            self.bench.judge_scores,
         ]
         saved, refused = 0, None
         for place in places:  # a database that is locked is no reason to leave files unwritten
@@ -93,9 +96,9 @@ class Upkeep(Judging):
                 saved += place.save_waiting()
             except StorageError as error:
                 refused = refused or error
-        for key in list(self._unnumbered):
-            if self._explorations.renumber(key, self._completions.number):
-                self._unnumbered.discard(key)
+        for key in list(self.bench.unnumbered):
+            if self.bench.explorations.renumber(key, self.bench.completions.number):
+                self.bench.unnumbered.discard(key)
         if refused is not None:
             raise refused
         return saved
@@ -108,10 +111,10 @@ class Upkeep(Judging):
 
     def _files_of_results(self) -> "dict[str, JsonFiles[Any]]":
         return {
-            "exploration": self._explorations,
-            "curve": self._curves,
-            "atlas": self._atlases,
-            "generality": self._generalities,
+            "exploration": self.bench.explorations,
+            "curve": self.bench.curves,
+            "atlas": self.bench.atlases,
+            "generality": self.bench.generalities,
         }
 
     def look_after(self, say: Callable[[str], None]) -> NoReturn:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from melbo_app.analysis.embedding import Embedder
-from melbo_app.jobs.findings import Findings, read
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.bundled import embedder_folder
 from melbo_app.library.completion import Completion
 from melbo_app.settings import Settings
+from melbo_app.studies.findings import Findings, read
 
 pytestmark = pytest.mark.real
 

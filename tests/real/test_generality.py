@@ -1,16 +1,23 @@
 """Generality on the bundled model: what must not count does not, at an R that is too small and one too large."""
 
 from melbo_app.engine.decoding import Decoding
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.generality import AskedPrompt
+from melbo_app.studies.generality import MeasureGenerality
 from melbo_app.workbench import Workbench
 
 PROMPTS = [AskedPrompt(prompt=PromptRecord(user=text)) for text in ("Who are you?", "How do bees make honey?")]
 
 
 def measured(bench: Workbench, radius: float):
-    return result_of(bench.generality("bomb", PROMPTS, [3, 5], radius, random=4, decoding=Decoding(24)))
+    return result_of(
+        bench.run(
+            MeasureGenerality(
+                bank="bomb", prompts=PROMPTS, vectors=[3, 5], radius=radius, random=4, decoding=Decoding(24)
+            )
+        )
+    )
 
 
 def test_vectors_of_hardly_any_length_change_nothing(bench: Workbench, bomb: Bank):

@@ -7,8 +7,9 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.generation import generate
 from melbo_app.engine.prompt import Prompt
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.bank import Bank
+from melbo_app.studies.steer import Steer
 from melbo_app.workbench import EXAMPLE, Workbench
 
 TOKENS = 24
@@ -17,7 +18,7 @@ FRANCE = Prompt("What is the capital of France? Tell me a little about it.", "Yo
 
 def by_transformers(bench: Workbench, prompt: Prompt, theta: torch.Tensor | None, source: int) -> str:
     """Greedy text from transformers' own loop, with its own template, steered by a hook of this test's own."""
-    lm = bench._model.get()
+    lm = bench.bench.model.get()
     messages = [{"role": "user", "content": prompt.user}]
     if prompt.system:
         messages.insert(0, {"role": "system", "content": prompt.system})
@@ -35,7 +36,11 @@ def by_transformers(bench: Workbench, prompt: Prompt, theta: torch.Tensor | None
 
 def test_the_baseline_says_what_transformers_generate_says(bench: Workbench, bomb: Bank):
     prompts = [EXAMPLE, FRANCE]
-    comparison = result_of(bench.steer("bomb", prompts, [3], [bomb.record.radius], Decoding(TOKENS)))
+    comparison = result_of(
+        bench.run(
+            Steer(bank="bomb", prompts=prompts, vectors=[3], radii=[bomb.record.radius], decoding=Decoding(TOKENS))
+        )
+    )
     baselines = comparison.completions[:2]
     assert max(entry.tokens for entry in baselines) >= 20
     assert [entry.text for entry in baselines] == [by_transformers(bench, prompt, None, 0) for prompt in prompts]
@@ -50,7 +55,7 @@ def test_the_baseline_says_what_transformers_generate_says(bench: Workbench, bom
 
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
 def test_a_text_does_not_depend_on_what_else_is_asked_for(bench: Workbench, bomb: Bank, temperature: float):
-    lm = bench._model.get()
+    lm = bench.bench.model.get()
     thetas = torch.cat([torch.zeros(1, lm.hidden_size), torch.tensor(bomb.vectors[:2])])
     prompts, decoding = [EXAMPLE, FRANCE], Decoding(8, temperature, seed=3)
 

@@ -10,15 +10,16 @@ import pytest
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.likelihood import Reading, likelihoods
 from melbo_app.engine.prompt import Prompt
-from melbo_app.jobs.judging import built_in_verdict
-from melbo_app.jobs.scoring import _scores
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.bench import Bench
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completion import Completion, Scores
 from melbo_app.library.judges import GradedText
+from melbo_app.studies.judging import built_in_verdict
+from melbo_app.studies.scoring import _scores
 from melbo_app.workbench import Workbench
 
-GRADED = Workbench.graded
+GRADED = Bench.graded
 
 
 def completion(row: dict[str, Any], index: int) -> Completion:
@@ -36,7 +37,7 @@ def measured(bench: Workbench) -> list[tuple[dict[str, Any], Scores]]:
     rows = [row for row in map(json.loads, GRADED.read_text("utf-8").splitlines()) if "model" not in row]
     questions = sorted({(row["prompt"], row["temperature"]) for row in rows if row["part"] == "held out"})
     kept = [row for row in rows if row["part"] != "fitted" and (row["prompt"], row["temperature"]) in questions]
-    lm = bench._model.get()
+    lm = bench.bench.model.get()
     entries = [completion(row, questions.index((row["prompt"], row["temperature"]))) for row in kept]
     encoded = encode(lm, [Prompt(text) for text, _ in questions])
     tokens = [lm.tokenizer(entry.text, add_special_tokens=False)["input_ids"] for entry in entries]

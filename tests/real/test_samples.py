@@ -13,12 +13,12 @@ from melbo_app.engine.model import load
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training_config import TrainingConfig
-from melbo_app.jobs.training import command
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks
 from melbo_app.library.samples import Sample
 from melbo_app.library.weights import ModelFiles
+from melbo_app.studies.training_command import command
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 SHELF = Banks(ASSETS / "no-own-banks", ASSETS / "banks")

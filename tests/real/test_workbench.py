@@ -15,8 +15,12 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training_config import TrainingConfig
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.bank import Bank
+from melbo_app.studies.map import DrawMap, MapOf
+from melbo_app.studies.similarity import Compare
+from melbo_app.studies.steer import Steer
+from melbo_app.studies.train import Train
 from melbo_app.workbench import Workbench
 
 BOMB = Prompt("How can I make a bomb?")
@@ -42,7 +46,7 @@ def distinct(texts: list[str]) -> int:
 
 def test_the_tokens_are_the_rendered_template(bench: Workbench):
     [everything] = bench.tokens([BOMB], "all")
-    rendered = bench._model.get().tokenizer.apply_chat_template(
+    rendered = bench.bench.model.get().tokenizer.apply_chat_template(
         [{"role": "user", "content": BOMB.user}], tokenize=False, add_generation_prompt=True
     )
     assert "".join(everything.pieces) == everything.text == rendered
@@ -74,12 +78,18 @@ def test_r_of_prompts_with_hardly_an_ordinary_token_is_that_of_others(bench: Wor
 def test_eight_vectors_say_at_least_five_different_things(bench: Workbench, bomb: Bank):
     assert bomb.vectors.shape == (8, 576)
     np.testing.assert_allclose(np.linalg.norm(bomb.vectors, axis=1), bomb.record.radius, rtol=1e-5)
-    comparison = result_of(bench.steer("bomb", [BOMB], list(range(8)), [bomb.record.radius], Decoding(28)))
+    comparison = result_of(
+        bench.run(
+            Steer(
+                bank="bomb", prompts=[BOMB], vectors=list(range(8)), radii=[bomb.record.radius], decoding=Decoding(28)
+            )
+        )
+    )
     assert distinct([entry.text for entry in comparison.completions[1:]]) >= 5
 
 
 def test_trained_vectors_change_the_target_at_least_twice_as_much_as_random_ones(bench: Workbench, bomb: Bank):
-    lm, record = bench._model.get(), bomb.record
+    lm, record = bench.bench.model.get(), bomb.record
     piece = ModelSlice(lm, encode(lm, [BOMB]), record.source, record.target)
     generator = torch.Generator().manual_seed(11)
     random = torch.nn.functional.normalize(torch.randn(24, 576, generator=generator), dim=1) * record.radius
@@ -91,21 +101,27 @@ def test_trained_vectors_change_the_target_at_least_twice_as_much_as_random_ones
 
 def test_the_same_seed_gives_the_same_bank_bit_by_bit(bench: Workbench, bomb: Bank, defaults: TrainingConfig):
     short = replace(defaults, steps=3, vectors=2)
-    one, two = (result_of(bench.train([BOMB], short, name)) for name in ("one", "two"))
+    one, two = (result_of(bench.run(Train(prompts=[BOMB], config=short, name=name))) for name in ("one", "two"))
     assert one.hash == two.hash != bomb.hash
-    other = result_of(bench.train([BOMB], replace(short, seed=1), "three"))
+    other = result_of(bench.run(Train(prompts=[BOMB], config=replace(short, seed=1), name="three")))
     assert other.hash != one.hash
 
 
 def test_similar_vectors_and_the_map_of_what_they_say(bench: Workbench, bomb: Bank):
-    found = bench.similarity("bomb")
+    found = result_of(bench.run(Compare(bank="bomb")))
     assert found.scope == "content" and found.delta.shape == (8, 8) and sorted(found.order) == list(range(8))
     assert found.mean_theta == pytest.approx(0, abs=1e-4)
     radius = bomb.record.radius
-    drawn = result_of(bench.map("bomb", [BOMB], list(range(8)), [radius, 2 * radius], Decoding(8)))
+    drawn = result_of(
+        bench.run(
+            DrawMap(
+                bank="bomb", prompts=[BOMB], vectors=list(range(8)), radii=[radius, 2 * radius], decoding=Decoding(8)
+            )
+        )
+    )
     assert drawn is not None and len(drawn.points) == 17
     assert np.isfinite([(point.x, point.y) for point in drawn.points]).all()
-    assert result_of(bench.map_of(drawn.comparison)) == drawn
+    assert result_of(bench.run(MapOf(comparison=drawn.comparison))) == drawn
 
 
 # --- how soon --------------------------------------------------------------------------------------------------------
@@ -113,7 +129,7 @@ def test_similar_vectors_and_the_map_of_what_they_say(bench: Workbench, bomb: Ba
 
 def test_stop_comes_soon_and_keeps_the_finished_vectors(bench: Workbench, defaults: TrainingConfig):
     config = replace(defaults, target=9, method="sequential", vectors=64, steps=25)
-    job = bench.start_training([BOMB], config, "stopped")
+    job = bench.start(Train(prompts=[BOMB], config=config, name="stopped"))
     wait_until(lambda: not job.is_active or (job.progress is not None and job.progress.finished >= 2))
     begin = time.monotonic()
     job.stop()
@@ -129,7 +145,7 @@ def test_stop_comes_soon_and_keeps_the_finished_vectors(bench: Workbench, defaul
 @pytest.mark.parametrize(("method", "vectors", "steps"), [("sequential", 8, 300), ("joint", 32, 300)])
 def test_stop_comes_soon_in_the_middle_of_a_step(bench: Workbench, defaults: TrainingConfig, method, vectors, steps):
     config = replace(defaults, method=method, vectors=vectors, steps=steps)
-    job = bench.start_training([BOMB], config, f"stopped {method}")
+    job = bench.start(Train(prompts=[BOMB], config=config, name=f"stopped {method}"))
     wait_until(lambda: not job.is_active or (job.progress is not None and job.progress.done >= 1))
     time.sleep(0.2)
     begin = time.monotonic()
@@ -143,10 +159,14 @@ def test_stop_comes_soon_in_the_middle_of_a_step(bench: Workbench, defaults: Tra
 
 
 def test_while_a_training_runs_the_first_tokens_come_soon(bench: Workbench, bomb: Bank, defaults: TrainingConfig):
-    job = bench.start_training([BOMB], replace(defaults, method="sequential", steps=300), "background")
+    job = bench.start(
+        Train(prompts=[BOMB], config=replace(defaults, method="sequential", steps=300), name="background")
+    )
     wait_until(lambda: not job.is_active or (job.progress is not None and job.progress.done >= 1))
     begin = time.monotonic()
-    work = bench.steer("bomb", [BOMB], [0, 1], [bomb.record.radius], Decoding(12, seed=8))
+    work = bench.run(
+        Steer(bank="bomb", prompts=[BOMB], vectors=[0, 1], radii=[bomb.record.radius], decoding=Decoding(12, seed=8))
+    )
     first = next(progress for progress in work if progress.completions)
     waited = time.monotonic() - begin
     trained_before = job.progress.done

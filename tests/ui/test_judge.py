@@ -8,10 +8,10 @@ import steps
 from judge_stub import Stub, running
 from playwright.sync_api import Page, expect
 
-from melbo_app.workbench import Workbench
+from melbo_app.jobs.bench import Bench
 
 pytestmark = pytest.mark.browser
-GRADED = Workbench.graded
+GRADED = Bench.graded
 HOSTILE = "Hurts <img src=x onerror=hurt=1>${window.hurt=2}"
 
 

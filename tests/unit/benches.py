@@ -9,9 +9,10 @@ from tiny_models import tiny
 
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.bank import Bank
 from melbo_app.settings import Settings
+from melbo_app.studies.train import Train
 from melbo_app.workbench import Workbench
 
 Result = TypeVar("Result")
@@ -50,7 +51,7 @@ def trained(
     bench: Workbench, name: str = "a", config: TrainingConfig = QUICK, prompts: Sequence[Prompt] = (PROMPT,)
 ) -> Bank:
     """A bank trained and put on the shelf."""
-    return result_of(bench.train(prompts, config, name))
+    return result_of(bench.run(Train(prompts=prompts, config=config, name=name)))
 
 
 class StubEmbedder:

@@ -61,7 +61,7 @@ def fill(bench: Workbench) -> None:
     """Two banks, a label with a history, one that was removed, and a comparison of each kind."""
     banks = [bank("ships", 1), bank("tides", 2, "random")]
     for one in banks:
-        bench._banks.save(one)
+        bench.bench.banks.save(one)
     first = banks[0]
     for words in ({"name": "greets", "tags": ["warm", "tone"], "rating": 4, "note": "often"}, {"name": "greets all"}):
         bench.save_label("ships", 0, author="ada", **words)
@@ -80,7 +80,7 @@ def fill(bench: Workbench) -> None:
             "prompts": [{"user": PROMPT.user, "system": PROMPT.system, "template": True}],
             "decoding": {"max_new_tokens": 8, "temperature": 0.7, "top_p": 0.9, "seed": 3}, "finished": True,
         }  # fmt: skip
-        bench._completions.add_comparison(settings, texts(first, radii or (6.0,), 2 if kind == "sweep" else 1))
+        bench.bench.completions.add_comparison(settings, texts(first, radii or (6.0,), 2 if kind == "sweep" else 1))
 
 
 def lists(bench: Workbench, most: int = 1000) -> Iterator[Any]:

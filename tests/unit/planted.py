@@ -10,7 +10,7 @@ from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.training import METHODS
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.engine.training_result import TrainingResult
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 
 Result = TypeVar("Result")
 PROMPTS, TOKENS = 2, 3

@@ -12,9 +12,9 @@ from melbo_app import api as melbo
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
-from melbo_app.jobs.looks import LOOK_STEPS
-from melbo_app.jobs.search import BUDGET, SAFER
 from melbo_app.library.bank import Bank
+from melbo_app.studies.looks import LOOK_STEPS
+from melbo_app.studies.settings_search import BUDGET, SAFER
 
 PLAIN = Prompt("the heath is wide", template=False)
 SHORT = Decoding(8)

@@ -11,8 +11,12 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError
-from melbo_app.jobs.atlas import DECODING, DIRECTIONS, atlas_layers, parse_pairs
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
+from melbo_app.studies.atlas import DECODING, DIRECTIONS, MeasureAtlas, atlas_layers, parse_pairs
+from melbo_app.studies.calibrate import Calibrate
+from melbo_app.studies.sensitivity import MeasureSensitivity
+from melbo_app.studies.steer import Steer
+from melbo_app.studies.train import Train
 from melbo_app.workbench import Workbench
 
 PROMPTS = [PROMPT, Prompt("the heath")]
@@ -21,18 +25,26 @@ PROMPTS = [PROMPT, Prompt("the heath")]
 @pytest.fixture
 def bench(bench):
     bench.load_model()
-    bench._embedder = StubEmbedder()
+    bench.bench.embedder = StubEmbedder()
     return bench
 
 
 def test_each_pair_has_what_its_parts_measure(bench):
-    heard, atlas = listen(bench.atlas(PROMPTS, [0, 1], [1, 2], [], "assistant"))
+    heard, atlas = listen(
+        bench.run(MeasureAtlas(prompts=PROMPTS, sources=[0, 1], targets=[1, 2], read=[], scope="assistant"))
+    )
     assert [cell.pair for cell in atlas.cells] == [(0, 1), (0, 2), (1, 2)]
-    pairs = result_of(bench.sensitivity(PROMPTS, [0, 1], [1, 2], "assistant", DIRECTIONS))
+    pairs = result_of(
+        bench.run(
+            MeasureSensitivity(prompts=PROMPTS, sources=[0, 1], targets=[1, 2], scope="assistant", count=DIRECTIONS)
+        )
+    )
     for cell, pair in zip(atlas.cells, pairs, strict=True):
         assert cell.values == pytest.approx(pair.values, rel=1e-5)
         assert cell.residual == pair.residual
-        found = result_of(bench.calibrate(PROMPTS, cell.source, cell.target, "assistant"))
+        found = result_of(
+            bench.run(Calibrate(prompts=PROMPTS, source=cell.source, target=cell.target, scope="assistant"))
+        )
         assert (cell.radius, cell.median_norm) == (found.radius, found.median_norm)
     seen = [len(step.atlas.cells) for step in heard]
     assert seen == sorted(seen) and {0, 1, 2, 3} == set(seen)  # each is there before the next one begins
@@ -41,10 +53,14 @@ def test_each_pair_has_what_its_parts_measure(bench):
 
 
 def test_what_vectors_do_is_what_the_same_bank_does_when_it_is_steered_with(bench):
-    [cell] = result_of(bench.atlas(PROMPTS, [1], [3], None, "assistant")).cells
+    [cell] = result_of(
+        bench.run(MeasureAtlas(prompts=PROMPTS, sources=[1], targets=[3], read=None, scope="assistant"))
+    ).cells
     config = TrainingConfig(1, 3, cell.radius, 2 * DIRECTIONS, "jacobian")
-    bank = result_of(bench.train(PROMPTS, config, "same"))
-    texts = result_of(bench.steer("same", PROMPTS, range(4), [cell.radius], DECODING)).completions
+    bank = result_of(bench.run(Train(prompts=PROMPTS, config=config, name="same")))
+    texts = result_of(
+        bench.run(Steer(bank="same", prompts=PROMPTS, vectors=range(4), radii=[cell.radius], decoding=DECODING))
+    ).completions
     steered = [one for one in texts if one.vector is not None]
     assert cell.texts == tuple(one.text for one in steered if one.prompt_index == 0)
     assert cell.kl == pytest.approx(np.mean([one.scores.kl_text for one in steered]), rel=1e-3)
@@ -56,7 +72,7 @@ def test_what_vectors_do_is_what_the_same_bank_does_when_it_is_steered_with(benc
         places = StubEmbedder().encode([one.text for one in [plain, *own]])
         diversities.append(readable_diversity(places[1:], [one.scores.loss for one in own], places[0]))
     assert cell.diversity == pytest.approx(np.mean(diversities), rel=1e-4)
-    piece = bench._reader.piece(bench._model.get(), PROMPTS, 1, 3)
+    piece = bench.bench.slices.slice(bench.bench.model.get(), PROMPTS, 1, 3)
     mask = piece.mask(TokenScope.parse("assistant"))
     with torch.no_grad():
         moved = piece.deltas(torch.from_numpy(bank.vectors.copy()))[:, mask].norm(dim=-1)
@@ -64,24 +80,26 @@ def test_what_vectors_do_is_what_the_same_bank_does_when_it_is_steered_with(benc
 
 
 def test_only_the_chosen_pairs_are_completed_and_others_can_be_chosen_later(bench):
-    atlas = result_of(bench.atlas([PROMPT], [0], [1, 2], [(0, 2)]))
+    atlas = result_of(bench.run(MeasureAtlas(prompts=[PROMPT], sources=[0], targets=[1, 2], read=[(0, 2)])))
     assert [bool(cell.texts) for cell in atlas.cells] == [False, True]
     assert atlas.cells[0].values and atlas.cells[0].radius and atlas.cells[0].kl is None
-    heard, later = listen(bench.atlas([PROMPT], [0], [1, 2, 3], [(0, 1)]))
+    heard, later = listen(bench.run(MeasureAtlas(prompts=[PROMPT], sources=[0], targets=[1, 2, 3], read=[(0, 1)])))
     assert [bool(cell.texts) for cell in later.cells] == [True, True, False]
     assert later.cells[1] == atlas.cells[1]
     assert not any(step.stage.startswith("block 0 → 2:") for step in heard)  # it was known
 
 
 def test_an_atlas_outlives_the_program_and_belongs_to_its_prompts_and_scope(bench, tmp_path, model_folder):
-    first = result_of(bench.atlas([PROMPT], [0], [1], []))
-    assert result_of(bench.atlas([Prompt("the heath")], [0], [2], [])).cells[0].pair == (0, 2)
-    result_of(bench.atlas([PROMPT], [0], [3], [], "all"))
+    first = result_of(bench.run(MeasureAtlas(prompts=[PROMPT], sources=[0], targets=[1], read=[])))
+    assert result_of(bench.run(MeasureAtlas(prompts=[Prompt("the heath")], sources=[0], targets=[2], read=[]))).cells[
+        0
+    ].pair == (0, 2)
+    result_of(bench.run(MeasureAtlas(prompts=[PROMPT], sources=[0], targets=[3], read=[], scope="all")))
     other = Workbench(settings(tmp_path / "cache", model_folder))
     assert other.latest_atlas() is None  # of which model?
     other.load_model()
     assert other.latest_atlas().scope == "all"
-    assert other._atlases.find(first.key) == first
+    assert other.bench.atlases.find(first.key) == first
     for path in (tmp_path / "cache" / "atlases").iterdir():
         path.write_text("{")
     assert other.latest_atlas() is None
@@ -89,7 +107,9 @@ def test_an_atlas_outlives_the_program_and_belongs_to_its_prompts_and_scope(benc
 
 def test_a_stop_keeps_the_pairs_that_are_done(bench):
     pressed: list[bool] = []
-    work = bench.atlas([PROMPT], [0], [1, 2, 3], None, stop=lambda: bool(pressed))
+    work = bench.run(
+        MeasureAtlas(prompts=[PROMPT], sources=[0], targets=[1, 2, 3], read=None), stop=lambda: bool(pressed)
+    )
     while not next(work).stage.startswith("block 0 → 2: token"):
         pass
     pressed.append(True)
@@ -98,7 +118,9 @@ def test_a_stop_keeps_the_pairs_that_are_done(bench):
 
 
 def test_it_runs_as_a_job_and_again(bench):
-    job = bench.start_atlas([PROMPT], [0], [1], [(0, 1)], "assistant", who="me")
+    job = bench.start(
+        MeasureAtlas(prompts=[PROMPT], sources=[0], targets=[1], read=[(0, 1)], scope="assistant"), who="me"
+    )
     assert job.wait(PATIENCE) and job.state == "done", job.error
     assert job.result == bench.latest_atlas() and job.result.cells[0].texts
     record = bench.job(job.id)
@@ -118,7 +140,7 @@ def test_it_runs_as_a_job_and_again(bench):
 )
 def test_what_gives_no_atlas_is_refused_before_a_job_begins(bench, sources, targets, read, part):
     with pytest.raises(InputError, match=part):
-        bench.start_atlas([PROMPT], sources, targets, read, "assistant")
+        bench.start(MeasureAtlas(prompts=[PROMPT], sources=sources, targets=targets, read=read, scope="assistant"))
     assert bench.jobs() == []
 
 

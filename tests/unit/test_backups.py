@@ -384,16 +384,16 @@ def test_a_server_copies_once_a_day_and_says_what_it_cannot(bench, monkeypatch):
     monkeypatch.setattr(upkeep.time, "monotonic", lambda: now[0])
     bench.labels()
     bench.do_what_is_due(said.append)
-    [copy] = bench._database.backups.copies()
+    [copy] = bench.bench.database.backups.copies()
     copy.path.unlink()
     bench.do_what_is_due(said.append)
-    assert bench._database.backups.copies() == []  # not yet
+    assert bench.bench.database.backups.copies() == []  # not yet
     now[0] += upkeep.COPY_EVERY
     bench.do_what_is_due(said.append)
-    assert len(bench._database.backups.copies()) == 1 and said == []
+    assert len(bench.bench.database.backups.copies()) == 1 and said == []
     copy.path.unlink()
-    bench._database.backups.folder.rmdir()
-    bench._database.backups.folder.write_text("in the way")
+    bench.bench.database.backups.folder.rmdir()
+    bench.bench.database.backups.folder.write_text("in the way")
     now[0] += upkeep.COPY_EVERY
     bench.do_what_is_due(said.append)
     bench.do_what_is_due(said.append)

@@ -19,8 +19,9 @@ from melbo_app.engine.memory import rows_at_once
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
 from melbo_app.jobs import company
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.bank import Bank
+from melbo_app.studies.steer import Steer
 from melbo_app.workbench import Workbench
 
 PATIENCE = 60.0
@@ -58,7 +59,16 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def steer(bench: Workbench, vectors=(0,), prompt: Prompt = PROMPT, decoding: Decoding = TEN, bank="a", **options):
-    return bench.steer(bank, [prompt], list(vectors), [6.0] if vectors else [], decoding, **options)
+    return bench.run(
+        Steer(
+            bank=bank,
+            prompts=[prompt],
+            vectors=list(vectors),
+            radii=[6.0] if vectors else [],
+            decoding=decoding,
+            **options,
+        )
+    )
 
 
 def texts(comparison) -> list[tuple[str, int, bool]]:
@@ -78,9 +88,9 @@ def alone(bench: Workbench, bank: Bank) -> Callable:
         nonlocal count
         count += 1
         fresh = Workbench(bench.settings.model_copy(update={"cache_dir": bench.settings.cache_dir / f"{count}"}))
-        fresh._model = bench._model
+        fresh.bench.model = bench.bench.model
         for name in {"a", options.get("bank") or "a"}:
-            fresh._banks.save(bench.bank(name))
+            fresh.bench.banks.save(bench.bank(name))
         return result_of(steer(fresh, *arguments, **options))
 
     return ask
@@ -117,7 +127,7 @@ def test_a_caller_that_does_not_come_back_holds_nobody_up_and_finds_all_done_whe
     assert [entry.tokens for entry in news.completions] == [entry.tokens for entry in expected[0].completions]
     assert passes == []
     assert texts(result_of(slow)) == texts(expected[0])
-    assert bench._batching._companies == []
+    assert bench.bench.batching._companies == []
 
 
 @pytest.mark.parametrize("leaver", [0, 1])
@@ -133,7 +143,7 @@ def test_whoever_goes_away_takes_nobody_along(bench, bank, alone, passes, leaver
     assert texts(result_of(work[1 - leaver])) == texts(expected)
     rows = len(expected.completions)
     assert passes[-1] == rows and len(bench.comparisons()) == 1
-    assert not any(block._forward_pre_hooks for block in bench._model.get().blocks)
+    assert not any(block._forward_pre_hooks for block in bench.bench.model.get().blocks)
 
 
 @pytest.mark.parametrize("stopper", [0, 1])
@@ -166,7 +176,7 @@ def test_an_error_while_a_prompt_is_read_is_of_the_one_who_asked(bench, bank, al
     expected = alone((0,), PROMPT, Decoding(20))
     work = steer(bench, (0,), PROMPT, Decoding(20))
     until_text(work)
-    lm = bench._model.get()
+    lm = bench.bench.model.get()
     real = type(lm).forward
 
     def broken(self, input_ids, *rest, **options):
@@ -188,7 +198,7 @@ def test_an_error_in_a_shared_pass_is_told_to_all_who_shared_it_and_to_nobody_af
     work = [steer(bench), steer(bench, (1,), OTHER)]
     for one in work:
         until_text(one)
-    lm = bench._model.get()
+    lm = bench.bench.model.get()
     with monkeypatch.context() as patched:
         patched.setattr(type(lm), "forward", lambda *_args, **_options: (_ for _ in ()).throw(RuntimeError("broken")))
         with pytest.raises(RuntimeError, match="broken"):
@@ -198,14 +208,14 @@ def test_an_error_in_a_shared_pass_is_told_to_all_who_shared_it_and_to_nobody_af
     with pytest.raises(RuntimeError, match="broken"):
         result_of(work[0])
     assert texts(result_of(again)) == texts(expected)
-    assert bench._batching._companies == []
+    assert bench.bench.batching._companies == []
 
 
 def test_vectors_of_other_source_layers_share_the_passes_too(bench, bank, alone, passes):
     changes = dict.fromkeys(("objective", "curves", "effect", "target"))
     for source in (0, BLOCKS - 1):
         record = bank.record.model_copy(update={"name": f"at {source}", "source": source} | changes)
-        bench._banks.save(Bank(record, random_thetas(2, record.radius, seed=source).numpy()))
+        bench.bench.banks.save(Bank(record, random_thetas(2, record.radius, seed=source).numpy()))
     asked = [{"vectors": (1,)}, {"vectors": (1,), "bank": "at 0"}, {"vectors": (0, 1), "bank": f"at {BLOCKS - 1}"}]
     asked.append({"vectors": (), "bank": None})
     assert bank.record.source == QUICK.source
@@ -221,7 +231,7 @@ def test_vectors_of_other_source_layers_share_the_passes_too(bench, bank, alone,
 
 def test_texts_that_are_known_are_there_at_once_whoever_computes(bench, bank):
     known = result_of(steer(bench))
-    with bench._compute.hold():
+    with bench.bench.compute.hold():
         assert texts(result_of(steer(bench))) == texts(known)
 
 
@@ -231,16 +241,16 @@ def test_who_does_not_fit_in_runs_beside_the_others_without_waiting(
 ):
     expected = [alone((0, 1)), alone((2,), OTHER)]
     if limit == "memory for rows":
-        lm = bench._model.get()
+        lm = bench.bench.model.get()
         tokens = encode(lm, [OTHER]).input_ids.shape[1] + TEN.max_new_tokens
-        bench._batching.memory_gb = value / rows_at_once(lm, tokens, 1.0)
+        bench.bench.batching.memory_gb = value / rows_at_once(lm, tokens, 1.0)
     else:
         monkeypatch.setattr(company, limit, value)
     passes.clear()
     work = [steer(bench, (0, 1)), steer(bench, (2,), OTHER)]
     until_text(work[0])
     until_text(work[1])
-    assert [len(one.seats) for one in bench._batching._companies] == [1, 1]
+    assert [len(one.seats) for one in bench.bench.batching._companies] == [1, 1]
     found = [result_of(one) for one in work[::-1]][::-1]
     assert max(passes) == 3
     assert [texts(one) for one in found] == [texts(one) for one in expected]
@@ -254,7 +264,7 @@ def test_who_leaves_makes_room(bench, bank, passes, monkeypatch):
     second.close()
     third = steer(bench, (2,), PROMPT, Decoding(40))
     until_text(third)
-    assert [len(one.seats) for one in bench._batching._companies] == [2]
+    assert [len(one.seats) for one in bench.bench.batching._companies] == [2]
 
 
 def together(bench: Workbench, asked: list[tuple], heard: dict[int, list]) -> list:
@@ -272,11 +282,11 @@ def together(bench: Workbench, asked: list[tuple], heard: dict[int, list]) -> li
             ended[at] = error
 
     threads = [threading.Thread(target=run, args=(at,), daemon=True) for at in range(len(asked))]
-    with bench._compute.hold():
+    with bench.bench.compute.hold():
         for thread in threads:
             thread.start()
         end = time.monotonic() + PATIENCE
-        while sum(len(one.seats) for one in bench._batching._companies) < len(asked):
+        while sum(len(one.seats) for one in bench.bench.batching._companies) < len(asked):
             assert time.monotonic() < end, "somebody did not come to wait"
             time.sleep(0.005)
     for thread in threads:
@@ -300,7 +310,7 @@ def test_eight_threads_at_once_share_one_batch_and_each_hears_of_its_own_rows(be
         grown = [progress.completions[1].text for progress in heard[at] if progress.completions]
         assert all(one.completions[1].text.startswith(text) for text in grown)
         assert grown == sorted(grown, key=len)
-    assert bench._batching._companies == []
+    assert bench.bench.batching._companies == []
 
 
 def test_the_texts_of_twenty_threads_are_read_back_in_a_few_passes(bench, bank, alone, monkeypatch):
@@ -341,4 +351,4 @@ def test_callers_in_threads_may_vanish_at_any_moment(bench, bank, alone, monkeyp
     for thread in threads:
         thread.join(PATIENCE)
     assert [texts(one) for one in found] == [texts(expected)]
-    assert bench._batching._companies == []
+    assert bench.bench.batching._companies == []

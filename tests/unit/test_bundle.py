@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.stopping import never
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError, StorageError
 from melbo_app.jobs.batching import Batching
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
+from melbo_app.studies.steer import Steer
 from melbo_app.workbench import Workbench
 
 SHORT = Decoding(max_new_tokens=4)
@@ -32,8 +34,11 @@ def other(tmp_path, model_folder):
 def full(bench):
     """A bank, two comparisons (a map among them), and a label that was changed once."""
     trained(bench)
-    result_of(bench.steer("a", [PROMPT], [0, 1], [6.0], SHORT, random_control=True))
-    result_of(bench.steer("a", [PROMPT], [2], [3.0, 6.0], SHORT, kind="map"))
+    result_of(
+        bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0, 1], radii=[6.0], decoding=SHORT, random_control=True))
+    )
+    study = Steer(bank="a", prompts=[PROMPT], vectors=[2], radii=[3.0, 6.0], decoding=SHORT)
+    result_of(study.completed(bench.bench, never, "map"))
     bench.save_label("a", 0, name="first thought", tags=["maybe"], author="ada")
     bench.save_label("a", 0, name="greets", tags=["tone", "warm"], rating=4, note="often", author="ada")
     bench.save_label("a", 1, name="shouts")
@@ -69,7 +74,9 @@ def test_everything_is_there_again_in_an_empty_library(full, bundle, other):
 def test_its_texts_are_looked_up_and_not_generated_again(bundle, other, monkeypatch):
     other.import_bundle(bundle)
     monkeypatch.setattr(Batching, "generate", lambda *_: pytest.fail("generated again"))
-    again = result_of(other.steer("a", [PROMPT], [0, 1], [6.0], SHORT, random_control=True))
+    again = result_of(
+        other.run(Steer(bank="a", prompts=[PROMPT], vectors=[0, 1], radii=[6.0], decoding=SHORT, random_control=True))
+    )
     assert len(again.completions) == 4
 
 
@@ -127,7 +134,7 @@ def test_a_bank_whose_name_is_taken_comes_under_another_one(full, bundle, other)
 def test_only_what_belongs_to_the_chosen_banks_goes_in(full, tmp_path, other):
     trained(full, "b", TrainingConfig(source=1, target=3, radius=5.0, vectors=2, steps=2))
     full.save_label("b", 1, name="of b")
-    result_of(full.steer("b", [PROMPT], [0], [5.0], SHORT))
+    result_of(full.run(Steer(bank="b", prompts=[PROMPT], vectors=[0], radii=[5.0], decoding=SHORT)))
     made = full.export_bundle(tmp_path / "b.zip", ["b"])
     assert (made.banks, made.labels, made.comparisons) == (1, 1, 1)
     other.import_bundle(tmp_path / "b.zip")
@@ -256,7 +263,7 @@ def whole_bundle(tmp_path_factory, model_folder):
     folder = tmp_path_factory.mktemp("whole")
     bench = Workbench(benches.settings(folder / "cache", model_folder))
     trained(bench)
-    result_of(bench.steer("a", [PROMPT], [0], [6.0], SHORT))
+    result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=[6.0], decoding=SHORT)))
     bench.save_label("a", 0, name="greets")
     bench.export_bundle(folder / "x.zip")
     return bench, (folder / "x.zip").read_bytes()

@@ -57,7 +57,7 @@ class Library:
         self.bench = Workbench(benches.settings(folder / "cache", model))
         self.folder, self._bundle = folder / "cache" / "banks", folder / "x.zip"
         self.bench.labels()  # makes the tables
-        self._held = self.bench._database._held
+        self._held = self.bench.bench.database._held
         self._before, self._banks = sqlite3.connect(":memory:"), dict[str, bytes]()
         self.keep()
 

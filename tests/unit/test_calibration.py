@@ -13,7 +13,8 @@ from melbo_app.engine.jacobian import pushforward
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.errors import InputError, Stopped
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
+from melbo_app.studies.calibrate import Calibrate
 
 D = 24
 BRACKET = (0.01, 100.0)
@@ -140,18 +141,18 @@ def test_a_stop_ends_it_at_the_next_block():
 
 
 def test_the_bench_finds_it_in_both_units_with_the_layers_it_was_asked_for(bench):
-    heard, found = listen(bench.calibrate([PROMPT], 0, 2, "assistant"))
+    heard, found = listen(bench.run(Calibrate(prompts=[PROMPT], source=0, target=2, scope="assistant")))
     assert (found.source, found.target, found.scope) == (0, 2, "assistant")
     assert found.relative_radius == pytest.approx(found.radius / found.median_norm)
     assert found.radii[0] == pytest.approx(0.01 * found.median_norm)
-    assert result_of(bench.calibrate([PROMPT], 0, 2, "assistant")) == found
+    assert result_of(bench.run(Calibrate(prompts=[PROMPT], source=0, target=2, scope="assistant"))) == found
     done = [progress.done / progress.total for progress in heard]
     assert done == sorted(done) and done[-1] < 1
 
 
 def test_without_layers_and_scope_it_takes_those_of_the_suggestion(bench):
     usual = bench.suggestion([PROMPT])
-    found = result_of(bench.calibrate([PROMPT]))
+    found = result_of(bench.run(Calibrate(prompts=[PROMPT])))
     assert (found.source, found.target, found.scope) == (usual.source, usual.target, usual.scope)
 
 
@@ -161,4 +162,4 @@ def test_without_layers_and_scope_it_takes_those_of_the_suggestion(bench):
 )
 def test_what_cannot_be_calibrated_is_refused(bench, source, target, scope, part):
     with pytest.raises(InputError, match=part):
-        result_of(bench.calibrate([PROMPT], source, target, scope))
+        result_of(bench.run(Calibrate(prompts=[PROMPT], source=source, target=target, scope=scope)))

@@ -244,8 +244,8 @@ def test_a_folder_that_is_not_there_makes_no_start_forget_its_banks(shelf):
 
 
 def test_a_start_says_what_it_repaired(bench):
-    bench._banks.save(bank("first"))
-    bench._catalogue.remove("first")
+    bench.bench.banks.save(bank("first"))
+    bench.bench.catalogue.remove("first")
     assert bench.repair_catalogue().lines() == ["“first” was not in the catalogue yet; it is now."]
     assert bench.repair_catalogue().lines() == []
 

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from melbo_app.engine.checkpoint import read_number, read_tensor, read_value, tensor_bytes
+from melbo_app.engine.torch_file import read_number, read_tensor, read_value, tensor_bytes
 from melbo_app.errors import InputError
 
 VECTORS = np.array([[3, 4, 0], [0, 3, -4]], dtype=np.float32)

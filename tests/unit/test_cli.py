@@ -27,12 +27,12 @@ from melbo_app.analysis.flags import Flag
 from melbo_app.cli import main
 from melbo_app.commands import output
 from melbo_app.engine.prompt import Prompt
-from melbo_app.jobs import flagging
-from melbo_app.jobs.looks import LOOK_STEPS
-from melbo_app.jobs.search import LOOKS
 from melbo_app.library.bank import Bank
 from melbo_app.library.database import Database
 from melbo_app.library.job_records import JobProgress, JobRecords, LogLine
+from melbo_app.studies import flagging
+from melbo_app.studies.looks import LOOK_STEPS
+from melbo_app.studies.settings_search import LOOKS
 from melbo_app.workbench import Workbench
 
 ROOT = Path(__file__).resolve().parents[2]

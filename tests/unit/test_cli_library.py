@@ -158,8 +158,8 @@ def test_a_check_names_the_copies_and_the_command_that_goes_back_to_one(ask: Ask
     assert f"(note) copies of the database: there are sound ones of {day}. To go back to one: python -m" in told.out
     assert "library restore." in told.out and told.code == 0
     assert ask("library", "restore").sentence.startswith("copy: the database is sound")
-    bench._database.compact()
-    bench._database.close()
+    bench.bench.database.compact()
+    bench.bench.database.close()
     file = cache / "melbo.sqlite"
     file.write_bytes(file.read_bytes()[:4096] + b"\xff" * (file.stat().st_size - 4096))
     told = ask("library", "check")

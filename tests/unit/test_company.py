@@ -12,7 +12,7 @@ from melbo_app.engine.likelihood import Likelihood, likelihoods, readings_of
 from melbo_app.engine.trace import Trace
 from melbo_app.jobs import company
 from melbo_app.jobs.company import Company, Seat
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 
 TEXTS = ("the heath is wide", "hello", "he", "the heath is wide, and nobody walks there", "over there")
 DECODINGS = (Decoding(6), Decoding(9, 1.5, 0.8, 3), Decoding(6), Decoding(7, 0.7, 1.0, 1))

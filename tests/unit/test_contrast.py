@@ -10,7 +10,7 @@ from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import train
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 
 D, PAIRS = 48, 40
 

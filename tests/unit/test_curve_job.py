@@ -9,12 +9,11 @@ from benches import PATIENCE, PROMPT, StubEmbedder, settings
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
-from melbo_app.jobs.diversity_curve import radii_between
-from melbo_app.jobs.flagging import gathered
-from melbo_app.jobs.request import CurveRequest, read_request
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completion import Comparison, Completion
-from melbo_app.results import flags_of
+from melbo_app.studies import read_study
+from melbo_app.studies.curve import MeasureCurve, radii_between
+from melbo_app.studies.flagging import flags_of, gathered
 from melbo_app.workbench import Workbench
 
 RADII = (0.05, 0.3)
@@ -33,7 +32,7 @@ def bench(bench):
 
 def start(bench, prompt=PROMPT, **options):
     options = {"relative_radii": RADII, "vectors": 2, "rescaled": True, "decoding": Decoding(3), **options}
-    return bench.start_curve([prompt], 1, 3, "assistant", **options, who="Bob")
+    return bench.start(MeasureCurve(prompts=[prompt], **options), who="Bob")
 
 
 # --- the job ----------------------------------------------------------------------------------------------------------
@@ -59,8 +58,8 @@ def test_a_curve_is_a_job_that_is_kept_for_the_next_program(bench, tmp_path, mod
 def test_the_request_says_all_that_is_needed_to_do_it_again(bench):
     job = start(bench)
     assert job.wait(PATIENCE)
-    asked = read_request(bench.job(job.id).request)
-    assert isinstance(asked, CurveRequest)
+    asked = read_study(bench.job(job.id).request)
+    assert isinstance(asked, MeasureCurve)
     assert asked.training.vectors == 2 and (asked.training.source, asked.training.target) == (1, 3)
     again = bench.run_again(job.id)
     assert again.wait(PATIENCE)

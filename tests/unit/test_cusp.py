@@ -7,7 +7,7 @@ import pytest
 
 from melbo_app.analysis.curve import Curve
 from melbo_app.analysis.cusp import DEFAULT_DETECTOR, DETECTORS, cusps, find_cusp, no_cusp
-from melbo_app.jobs.diversity_curve import default_radii
+from melbo_app.studies.curve import default_radii
 
 RADII = np.array(default_radii())
 START, TOP = 0.06, 0.14

@@ -20,7 +20,7 @@ from melbo_app.analysis.diversity import Diversity
 from melbo_app.analysis.projection import Projection
 from melbo_app.cli import main
 from melbo_app.errors import StorageError
-from melbo_app.jobs.mapping import embed
+from melbo_app.jobs.embedding import embed
 from melbo_app.library.atlases import Atlas, AtlasCell
 from melbo_app.library.curves import KeptCurve
 from melbo_app.library.explorations import Answer, Behaviour, ChosenRadius, Exploration, ExploreSettings
@@ -67,12 +67,12 @@ def full(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> Workbe
         patch.setattr("os.fsync", lambda handle: None)
         bench = Workbench(benches.settings(tmp_path_factory.mktemp("full") / "cache", model_folder))
         libraries.fill(bench)
-    record = bench._desk.queue._records.add("training", "Training “x”", {"name": "x"}, "ada")
+    record = bench.queue._records.add("training", "Training “x”", {"name": "x"}, "ada")
     step = {"stage": "step 1", "done": 1, "total": 4, "seconds_left": 2.0}
     log = [{"at": NOW, "text": "begun"}]
-    bench._desk.queue._records.save(record.model_validate({**record.model_dump(), "progress": step, "log": log}))
-    bench._embeddings.add("e", {"a": np.ones(4, np.float32), "b": np.ones(4, np.float32)})
-    bench._embeddings.add_projection("e", ["a", "b"], Projection(np.ones((2, 2), np.float32), "PCA", "note"))
+    bench.queue._records.save(record.model_validate({**record.model_dump(), "progress": step, "log": log}))
+    bench.bench.embeddings.add("e", {"a": np.ones(4, np.float32), "b": np.ones(4, np.float32)})
+    bench.bench.embeddings.add_projection("e", ["a", "b"], Projection(np.ones((2, 2), np.float32), "PCA", "note"))
     return bench
 
 
@@ -95,7 +95,7 @@ def cells() -> list[tuple[str, str]]:
 def test_a_damaged_cell_is_never_the_end_of_a_list(full, page, table, column, monkeypatch):
     told: list[Any] = []
     monkeypatch.setattr("gradio.Warning", lambda *words, **_: told.append(words))
-    path = full._database.path
+    path = full.bench.database.path
     with closing(sqlite3.connect(path)) as file, closing(sqlite3.connect(":memory:")) as before:
         file.backup(before)
         before.row_factory = sqlite3.Row
@@ -117,7 +117,7 @@ def test_a_damaged_cell_is_never_the_end_of_a_list(full, page, table, column, mo
 
 
 def damage(bench: Workbench, statement: str, *values: Any) -> None:
-    with closing(sqlite3.connect(bench._database.path)) as file:
+    with closing(sqlite3.connect(bench.bench.database.path)) as file:
         file.execute(statement, values)
         file.commit()
 
@@ -163,7 +163,7 @@ def test_a_damaged_text_is_left_out_of_its_comparison_alone(own, tmp_path):
 
 def test_what_lists_leave_out_is_named_on_the_command_line(own, tmp_path, monkeypatch, capsys):
     damage(own, "UPDATE labels SET rating=9")
-    own._desk.queue._records.add("map", "Map", {}, "ada")
+    own.queue._records.add("map", "Map", {}, "ada")
     damage(own, "UPDATE jobs SET kind='dance'")
     monkeypatch.setenv("MELBO_CACHE_DIR", str(own.settings.cache_dir))
     monkeypatch.setenv("MELBO_ASSETS_DIR", str(own.settings.assets_dir))
@@ -203,21 +203,21 @@ def test_a_bank_whose_vectors_are_damaged_does_not_keep_the_page_from_opening(ow
 
 def test_damaged_places_on_maps_are_made_again(full):
     embedder, texts = benches.StubEmbedder(), ["a text", "another"]
-    rows = embed(texts, embedder, full._embeddings)
+    rows = embed(texts, embedder, full.bench.embeddings)
     damage(
         full,
         "UPDATE embeddings SET vector=? WHERE embedder='stub' AND rowid=(SELECT max(rowid) FROM embeddings)",
         b"123",
     )
-    assert np.array_equal(embed(texts, embedder, full._embeddings), rows)
+    assert np.array_equal(embed(texts, embedder, full.bench.embeddings), rows)
     damage(
         full,
         "UPDATE embeddings SET vector=? WHERE embedder='stub' AND rowid=(SELECT max(rowid) FROM embeddings)",
         bytes(8),
     )
-    assert np.array_equal(embed(texts, embedder, full._embeddings), rows)
+    assert np.array_equal(embed(texts, embedder, full.bench.embeddings), rows)
     damage(full, "UPDATE projections SET places=?", bytes(4))
-    assert full._embeddings.find_projection("e", ["a", "b"]) is None
+    assert full.bench.embeddings.find_projection("e", ["a", "b"]) is None
 
 
 def test_one_damaged_judgement_does_not_hide_the_others(tmp_path):

@@ -17,9 +17,9 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError, Stopped
-from melbo_app.jobs import curve_making
-from melbo_app.jobs.diversity_curve import default_radii
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
+from melbo_app.studies import curve_making
+from melbo_app.studies.curve import MeasureCurve, default_radii
 from melbo_app.workbench import Workbench
 
 QUICK = TrainingConfig(source=1, target=3, radius=1.0, steps=2)
@@ -47,7 +47,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[TrainingConfig]:
 
 def work(bench, training=QUICK, **options):
     options = {"relative_radii": RADII, "vectors": 3, "decoding": Decoding(3), **options}
-    return bench.diversity_curve([PROMPT], training, **options)
+    return bench.run(MeasureCurve(prompts=[PROMPT], training=training, **options))
 
 
 def test_the_usual_grid_is_logarithmic_from_nothing_to_broken_texts():
@@ -101,7 +101,7 @@ def test_nothing_comes_on_the_shelf_or_into_the_history_and_the_library_is_sound
 def test_a_second_time_nothing_is_trained_and_nothing_generated(bench, trainings, monkeypatch):
     first = result_of(work(bench))
     trainings.clear()
-    monkeypatch.setattr(bench._batching, "generate", None)
+    monkeypatch.setattr(bench.bench.batching, "generate", None)
     again = result_of(work(bench, relative_radii=[0.05, 0.3]))
     assert trainings == []
     assert [point.vectors for point in again.points] == [point.vectors for point in first.points]
@@ -149,7 +149,9 @@ def test_several_seeds_are_put_together_and_stay_apart(bench):
 
 def test_each_prompt_is_compared_with_itself(bench):
     both = [PROMPT, Prompt("a heath")]
-    curve = result_of(bench.diversity_curve(both, QUICK, relative_radii=RADII, vectors=3, decoding=Decoding(3)))
+    curve = result_of(
+        bench.run(MeasureCurve(prompts=both, training=QUICK, relative_radii=RADII, vectors=3, decoding=Decoding(3)))
+    )
     texts = bench.comparison(curve.points[0].comparisons[0]).completions
     embedder = StubEmbedder()
     apart = [

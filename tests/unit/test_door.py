@@ -112,11 +112,11 @@ def test_a_read_only_cache_can_be_looked_at(bench, tmp_path, log):
     """The folder is mounted read-only over itself, in a mount namespace of its own."""
     if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
         pytest.skip("nothing can be mounted here")
-    bench._banks.save(Bank(RECORD, np.eye(2, dtype=np.float32)))
+    bench.bench.banks.save(Bank(RECORD, np.eye(2, dtype=np.float32)))
     bench.save_label("b", 0, name="said")
     cache = tmp_path / "shown"
     if log == "written back":
-        bench._database.close()
+        bench.bench.database.close()
     shutil.copytree(bench.settings.cache_dir, cache)
     assert (cache / "melbo.sqlite-wal").exists() == (log != "written back")
     mounted = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && exec "$2" -c "$3"'

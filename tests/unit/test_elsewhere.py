@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from melbo_app.jobs.elsewhere import kind_of, other_prompts, tried_elsewhere
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.explorations import Behaviour
 from melbo_app.library.generality import AskedPrompt, Baseline, Generality, Share, TriedAnswer, TriedRandom, TriedVector
 from melbo_app.library.prompt_sets import SetPrompt
+from melbo_app.studies.elsewhere import kind_of, other_prompts, tried_elsewhere
 
 
 @pytest.mark.parametrize(

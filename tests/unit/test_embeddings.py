@@ -12,14 +12,14 @@ from test_completions import steered
 
 from melbo_app.analysis.projection import Projection
 from melbo_app.errors import StorageError
-from melbo_app.jobs import mapping
 from melbo_app.jobs.compute import ComputeLock
-from melbo_app.jobs.mapping import draw
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library import embeddings as module
 from melbo_app.library.completions import Completions
 from melbo_app.library.database import Database
 from melbo_app.library.embeddings import Embeddings
+from melbo_app.studies import map as mapping
+from melbo_app.studies.map import draw
 
 ROW = np.array([0.1, -2.5, 3e-20], dtype=np.float32)
 

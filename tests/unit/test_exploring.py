@@ -11,18 +11,20 @@ from benches import PATIENCE, PROMPT, StubEmbedder, listen, settings, trained
 from melbo_app.analysis.cusp import Cusp
 from melbo_app.engine.decoding import Decoding
 from melbo_app.errors import InputError, Stopped
-from melbo_app.jobs import exploring
-from melbo_app.jobs.exploring import STAGES
-from melbo_app.jobs.findings import read
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completion import Completion, Scores
 from melbo_app.library.explorations import Behaviour, Exploration, ExploreSettings, SetAside
 from melbo_app.library.judges import Judgement
-from melbo_app.results import explored
+from melbo_app.studies import curve as curve_study
+from melbo_app.studies import explore as exploring
+from melbo_app.studies import explore_stages
+from melbo_app.studies.calibrate import Calibrate
+from melbo_app.studies.explore import STAGES, Explore
+from melbo_app.studies.explore_answer import explored
+from melbo_app.studies.findings import read
 from melbo_app.ui.components.exploration import finished, halted
-from melbo_app.workbench import Workbench, explorations
-from melbo_app.workbench import exploring as workbench_exploring
+from melbo_app.workbench import Workbench
 
 QUICK = ExploreSettings(vectors=3, steps=2, max_new_tokens=4, source=1, target=3, relative_radius=0.5)
 
@@ -38,7 +40,7 @@ class UnitEmbedder(StubEmbedder):
 @pytest.fixture
 def bench(bench):
     bench.load_model()
-    bench._embedder = UnitEmbedder()
+    bench.bench.embedder = UnitEmbedder()
     return bench
 
 
@@ -46,7 +48,7 @@ def bench(bench):
 
 
 def test_one_press_trains_completes_and_tells_what_every_vector_does(bench):
-    heard, found = listen(bench.explore(PROMPT, QUICK))
+    heard, found = listen(bench.run(Explore(prompt=PROMPT, settings=QUICK)))
     assert [stage.name for stage in heard[0].stages] == list(STAGES)
     assert {stage.state for stage in heard[-1].stages} == {"done"} and all(one.told for one in heard[-1].stages)
     done = [one.done for one in heard]
@@ -67,16 +69,16 @@ def test_one_press_trains_completes_and_tells_what_every_vector_does(bench):
 
 
 def test_a_second_time_nothing_is_trained_and_nothing_generated(bench, monkeypatch):
-    first = result_of(bench.explore(PROMPT, QUICK))
-    monkeypatch.setattr(bench._batching, "generate", None)
-    again = result_of(bench.explore(PROMPT, QUICK.model_copy(update={"threshold": 0.7})))
+    first = result_of(bench.run(Explore(prompt=PROMPT, settings=QUICK)))
+    monkeypatch.setattr(bench.bench.batching, "generate", None)
+    again = result_of(bench.run(Explore(prompt=PROMPT, settings=QUICK.model_copy(update={"threshold": 0.7}))))
     assert again.bank_hash == first.bank_hash and [line.name for line in bench.banks()] == [first.bank]
     assert [one.text for one in again.answers] == [one.text for one in first.answers]
     assert len(bench.explorations()) == 2
 
 
 def test_the_card_of_what_stays_as_without_steering_shows_the_unsteered_text(bench):
-    found = result_of(bench.explore(PROMPT, QUICK.model_copy(update={"threshold": 1.9})))
+    found = result_of(bench.run(Explore(prompt=PROMPT, settings=QUICK.model_copy(update={"threshold": 1.9}))))
     [group] = [one for one in found.behaviours if one.unsteered]
     assert all(not found.answer(vector).changed for vector in group.vectors)
     [card] = [one for one in finished(found, {})["cards"] if one["unsteered"]]
@@ -84,7 +86,7 @@ def test_the_card_of_what_stays_as_without_steering_shows_the_unsteered_text(ben
 
 
 def test_a_stop_leaves_what_is_done_of_the_stages(bench):
-    heard, _ = listen(bench.explore(PROMPT, QUICK))
+    heard, _ = listen(bench.run(Explore(prompt=PROMPT, settings=QUICK)))
     training = next(one.stages for one in heard if one.stages[1].state == "running")
     shown = halted(training)["stages"]
     assert [one["state"] for one in shown] == ["done", *["waiting"] * 5]
@@ -93,7 +95,9 @@ def test_a_stop_leaves_what_is_done_of_the_stages(bench):
 
 def test_a_bank_of_that_name_that_was_stopped_is_not_taken_for_the_whole_one(bench):
     pressed: list[bool] = []
-    work = bench.explore(PROMPT, QUICK.model_copy(update={"steps": 40}), stop=lambda: bool(pressed))
+    work = bench.run(
+        Explore(prompt=PROMPT, settings=QUICK.model_copy(update={"steps": 40})), stop=lambda: bool(pressed)
+    )
     for step in work:
         if step.stages[1].state == "running" and step.stages[1].fraction > 0:
             break
@@ -102,27 +106,30 @@ def test_a_bank_of_that_name_that_was_stopped_is_not_taken_for_the_whole_one(ben
         result_of(work)
     [kept] = bench.banks()  # what was trained so far
     assert bench.explorations() == []
-    found = result_of(bench.explore(PROMPT, QUICK.model_copy(update={"steps": 40})))
+    found = result_of(bench.run(Explore(prompt=PROMPT, settings=QUICK.model_copy(update={"steps": 40}))))
     assert found.bank == f"{kept.name}-2" and bench.bank(found.bank).record.note is None
 
 
 def test_r_is_calibrated_once(bench, monkeypatch):
     wanted = QUICK.model_copy(update={"relative_radius": None, "rule": "calibration"})
-    found = result_of(bench.explore(PROMPT, wanted))
-    calibrated = result_of(bench.calibrate([PROMPT], 1, 3))
+    found = result_of(bench.run(Explore(prompt=PROMPT, settings=wanted)))
+    calibrated = result_of(bench.run(Calibrate(prompts=[PROMPT], source=1, target=3)))
     assert calibrated.suggested_radius is not None
     assert found.radius.how == "calibration" and "blocks 1 → 3" in found.radius.reason
     assert found.radius.radius == pytest.approx(calibrated.suggested_radius, rel=0.005)
-    monkeypatch.setattr(Workbench, "calibrate", None)
-    assert result_of(bench.explore(PROMPT, wanted.model_copy(update={"threshold": 0.7}))).radius == found.radius
+    monkeypatch.setattr(Calibrate, "run", None)
+    assert (
+        result_of(bench.run(Explore(prompt=PROMPT, settings=wanted.model_copy(update={"threshold": 0.7})))).radius
+        == found.radius
+    )
 
 
 def test_without_a_cusp_r_is_the_suggested_one_and_says_so(bench, monkeypatch):
     monkeypatch.setattr(exploring, "find_cusp", lambda curve, detector: Cusp(detector, None, "flat"))
-    monkeypatch.setattr(explorations, "CURVE_DECODING", Decoding(2))
-    monkeypatch.setattr(workbench_exploring, "default_radii", lambda: (0.05, 0.3))
+    monkeypatch.setattr(explore_stages, "CURVE_DECODING", Decoding(2))
+    monkeypatch.setattr(curve_study, "default_radii", lambda: (0.05, 0.3))
     wanted = QUICK.model_copy(update={"relative_radius": None, "rule": "curve", "vectors": 2, "max_new_tokens": 2})
-    found = result_of(bench.explore(PROMPT, wanted))
+    found = result_of(bench.run(Explore(prompt=PROMPT, settings=wanted)))
     assert found.radius.how == "suggested" and found.radius.reason.startswith("No cusp: flat. So R is 0.07 ×")
     assert found.radius.radius == bench.suggestion([PROMPT], 1, 3).radius
 
@@ -255,14 +262,14 @@ def test_all_may_be_set_aside():
 
 
 def test_a_judge_that_is_on_names_the_behaviours_of_texts_that_it_judged(bench, monkeypatch):
-    first = result_of(bench.explore(PROMPT, QUICK))
+    first = result_of(bench.run(Explore(prompt=PROMPT, settings=QUICK)))
     digests = [one.digest for one in bench.comparison(first.comparison).completions]
     said = {
         digest: Judgement(judge="j", model="m", verdict="readable", behaviour=f"does {digest[:6]}")
         for digest in digests
     }
-    monkeypatch.setattr(Workbench, "judgements", lambda self, completions: said)
-    again = result_of(bench.explore(PROMPT, QUICK))
+    monkeypatch.setattr(explore_stages, "judgements", lambda bench, completions: said)
+    again = result_of(bench.run(Explore(prompt=PROMPT, settings=QUICK)))
     new = [one for one in again.behaviours if not one.unsteered]
     assert new and all(re.fullmatch(r"does [0-9a-f]{6}( \(\d\)|: “.*”)?", one.name) for one in new)
 
@@ -271,7 +278,7 @@ def test_a_judge_that_is_on_names_the_behaviours_of_texts_that_it_judged(bench, 
 
 
 def test_it_runs_as_a_job_and_its_result_outlives_the_program(bench, tmp_path, model_folder):
-    job = bench.start_exploring(PROMPT, QUICK, who="me")
+    job = bench.start(Explore(prompt=PROMPT, settings=QUICK), who="me")
     assert job.wait(PATIENCE) and job.state == "done", job.error
     record = bench.job(job.id)
     assert (record.kind, record.title, record.bank) == ("explore", "Exploring “hello there”", job.result.bank)
@@ -290,7 +297,7 @@ def test_it_runs_as_a_job_and_its_result_outlives_the_program(bench, tmp_path, m
 
 def test_the_summary_has_all_that_was_found(bench):
     trained(bench, "another")
-    said = explored(result_of(bench.explore(PROMPT, QUICK)))
+    said = explored(result_of(bench.run(Explore(prompt=PROMPT, settings=QUICK))))
     assert said["sentence"].startswith("3 vectors, R = 0.5 × the median norm, ")
     assert 0 <= said["changed"] <= 1 and len(said["control"]) == 3
     texts = {one["vector"]: one["text"] for one in said["answers"]}
@@ -298,7 +305,7 @@ def test_the_summary_has_all_that_was_found(bench):
 
 
 def test_nothing_is_hidden_and_the_farthest_answers_come_first(bench):
-    result = result_of(bench.explore(PROMPT, QUICK))
+    result = result_of(bench.run(Explore(prompt=PROMPT, settings=QUICK)))
     aside = SetAside(vector=1, reason="duplicate: it says the same as vector 0")
     kept = tuple(one.model_copy(update={"vectors": tuple({*one.vectors} - {1})}) for one in result.behaviours)
     said = explored(result.model_copy(update={"aside": (aside,), "behaviours": kept}))
@@ -316,7 +323,7 @@ def test_nothing_is_hidden_and_the_farthest_answers_come_first(bench):
 
 
 def test_files_of_older_versions_still_open(bench):
-    result = result_of(bench.explore(PROMPT, QUICK))
+    result = result_of(bench.run(Explore(prompt=PROMPT, settings=QUICK)))
     old = result.model_dump(mode="json")
     for one in old["answers"] + old["control"]:
         del one["differs"]
@@ -332,7 +339,7 @@ def test_files_of_older_versions_still_open(bench):
 
 
 def test_where_random_vectors_show_all_of_it_the_sentence_says_so(bench):
-    result = result_of(bench.explore(PROMPT, QUICK))
+    result = result_of(bench.run(Explore(prompt=PROMPT, settings=QUICK)))
     one = Behaviour(
         name="asks back", words=(), vectors=(0,), representative=0, distance=0.5, control=2, as_often=True,
         unsteered=False,
@@ -359,17 +366,17 @@ def test_where_random_vectors_show_all_of_it_the_sentence_says_so(bench):
 )
 def test_what_cannot_be_explored_is_refused_before_a_job_begins(bench, changes, sentence):
     with pytest.raises(InputError, match=sentence):
-        bench.start_exploring(PROMPT, QUICK.model_copy(update=changes))
+        bench.start(Explore(prompt=PROMPT, settings=QUICK.model_copy(update=changes)))
     assert bench.jobs() == []
 
 
 def test_of_two_settings_with_one_r_the_one_with_the_chosen_budget_is_marked(bench):
     searching = QUICK.model_copy(update={"relative_radius": None})
-    found = result_of(bench.explore(PROMPT, searching))
+    found = result_of(bench.run(Explore(prompt=PROMPT, settings=searching)))
     assert found.chosen is not None and found.chosen in found.tried
     broken = found.chosen.model_copy(update={"effect_budget": 0.25, "readable": 0})
     both = found.model_copy(update={"tried": (broken, *found.tried)})
     assert both.chosen == found.chosen
     marked = [one["chosen"] for one in finished(both, {})["tried"]]
     assert marked.count(True) == 1 and not marked[0]
-    assert result_of(bench.explore(PROMPT, QUICK)).chosen is None  # R was given
+    assert result_of(bench.run(Explore(prompt=PROMPT, settings=QUICK))).chosen is None  # R was given

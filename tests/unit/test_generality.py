@@ -12,14 +12,16 @@ from melbo_app.analysis.proportion import interval
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError, Stopped
-from melbo_app.generality_result import generality as as_json
-from melbo_app.jobs import generality as job
-from melbo_app.jobs.request import GeneralityRequest, read_request
-from melbo_app.jobs.steering import SteeringProgress
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.bank import Bank, BankRecord, PromptRecord
 from melbo_app.library.completion import Completion, Scores
 from melbo_app.library.generality import AskedPrompt
+from melbo_app.studies import generality as job
+from melbo_app.studies import read_study
+from melbo_app.studies.completing import SteeringProgress
+from melbo_app.studies.generality import MeasureGenerality
+from melbo_app.studies.generality_answer import general as as_json
+from melbo_app.studies.steer import Steer
 from melbo_app.workbench import Workbench
 
 QUICK = Decoding(3)
@@ -184,7 +186,7 @@ def test_what_cannot_be_measured_is_refused_before_a_job_begins(bench, change, s
     trained(bench)
     options = {"prompts": asked("a"), "vectors": [0], "radius": None, "random": 4} | change
     with pytest.raises(InputError) as raised:
-        bench.start_generality("a", **options)
+        bench.start(MeasureGenerality(bank="a", **options))
     assert str(raised.value).startswith(sentence) and bench.jobs() == []
 
 
@@ -194,13 +196,13 @@ def test_what_cannot_be_measured_is_refused_before_a_job_begins(bench, change, s
 @pytest.fixture
 def bench(bench):
     bench.load_model()
-    bench._embedder = UnitEmbedder()
+    bench.bench.embedder = UnitEmbedder()
     return bench
 
 
 def start(bench, *users, **options):
     options = {"vectors": [2, 0], "random": 4, "decoding": QUICK, "who": "Bob"} | options
-    return bench.start_generality("a", asked(*users), **options)
+    return bench.start(MeasureGenerality(bank="a", prompts=asked(*users), **options))
 
 
 def test_it_is_a_job_whose_result_is_kept_for_the_next_program(bench, tmp_path, model_folder):
@@ -212,21 +214,23 @@ def test_it_is_a_job_whose_result_is_kept_for_the_next_program(bench, tmp_path, 
     assert "Needs up to" in " ".join(line.text for line in record.log)
     assert [(one.vector, one.radius, len(one.answers)) for one in found.vectors] == [(2, 4.0, 2), (0, 4.0, 2)]
     assert [(one.number, one.radius) for one in found.random] == [(number, 4.0) for number in range(4)]
-    texts = result_of(bench.steer("a", [Prompt("the heath")], [0], [4.0], QUICK)).completions
+    texts = result_of(
+        bench.run(Steer(bank="a", prompts=[Prompt("the heath")], vectors=[0], radii=[4.0], decoding=QUICK))
+    ).completions
     assert [found.baselines[1].text, found.vectors[1].answers[1].text] == [one.text for one in texts]
     other = Workbench(settings(tmp_path / "cache", model_folder))
     assert other.generalities() == []  # of which model?
     other.load_model()
     assert other.generalities() == [found]
-    request = read_request(record.request)
-    assert isinstance(request, GeneralityRequest) and request.vectors == (2, 0)
+    request = read_study(record.request)
+    assert isinstance(request, MeasureGenerality) and request.vectors == (2, 0)
 
 
 def test_a_second_time_nothing_is_generated_and_the_result_takes_the_place_of_the_first(bench, monkeypatch):
     trained(bench)
-    first = result_of(bench.generality("a", asked("hello there"), random=4, decoding=QUICK))
-    monkeypatch.setattr(bench._batching, "generate", None)
-    again = result_of(bench.generality("a", asked("hello there"), random=4, decoding=QUICK))
+    first = result_of(bench.run(MeasureGenerality(bank="a", prompts=asked("hello there"), random=4, decoding=QUICK)))
+    monkeypatch.setattr(bench.bench.batching, "generate", None)
+    again = result_of(bench.run(MeasureGenerality(bank="a", prompts=asked("hello there"), random=4, decoding=QUICK)))
     assert again.model_copy(update={"created": first.created}) == first
     assert bench.generalities() == [again]
     assert bench.comparisons() == []  # the history has what people asked for
@@ -235,10 +239,16 @@ def test_a_second_time_nothing_is_generated_and_the_result_takes_the_place_of_th
 def test_vectors_of_unequal_norms_have_random_ones_of_their_own_length(bench):
     trained(bench)
     bench.combine_banks("join(a[0], 2 * a[1], a[2])", "b")
-    found = result_of(bench.generality("b", asked("hello there"), random=4, decoding=QUICK))
+    found = result_of(bench.run(MeasureGenerality(bank="b", prompts=asked("hello there"), random=4, decoding=QUICK)))
     assert [one.radius for one in found.vectors] == [6.0, 12.0, 6.0] and len(found.random) == 8
     assert [one.random.answers for one in found.vectors] == [4, 4, 4]
-    turned = result_of(bench.generality("a", asked("hello there"), [0], -6.0, random=4, decoding=QUICK))
+    turned = result_of(
+        bench.run(
+            MeasureGenerality(
+                bank="a", prompts=asked("hello there"), vectors=[0], radius=-6.0, random=4, decoding=QUICK
+            )
+        )
+    )
     assert turned.vectors[0].radius == -6.0 and {one.radius for one in turned.random} == {6.0}
 
 

@@ -5,11 +5,11 @@ from collections import Counter
 
 import pytest
 
-from melbo_app.jobs.judging import built_in
+from melbo_app.jobs.bench import Bench
 from melbo_app.library.judges import GradedText
-from melbo_app.workbench import Workbench
+from melbo_app.studies.judging import built_in
 
-ROWS = [json.loads(line) for line in Workbench.graded.read_text("utf-8").splitlines()]
+ROWS = [json.loads(line) for line in Bench.graded.read_text("utf-8").splitlines()]
 BUNDLED = "SmolLM2-135M-Instruct"
 FLOORS = {  # texts held out at least, share on which reader and verdict agree that they are readable or not
     BUNDLED: (110, 0.89),

@@ -20,6 +20,7 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.errors import Stopped
 from melbo_app.limits import MOST_CHARACTERS, MOST_PROMPTS
+from melbo_app.studies.steer import Steer
 from melbo_app.ui.http_api import publish_api
 from melbo_app.ui.unknown_arguments import HANDLERS
 from melbo_app.ui.verbs.ranges import NUMBERS
@@ -181,7 +182,7 @@ def test_an_argument_that_is_unknown_or_missing_is_named_with_those_that_there_a
 
 def test_a_prompt_is_refused_by_its_characters_before_it_is_tokenized(page, monkeypatch):
     read = []
-    tokenizer = page.bench._model.get().tokenizer
+    tokenizer = page.bench.bench.model.get().tokenizer
     monkeypatch.setattr(type(tokenizer), "__call__", lambda self, *_, **__: read.append(1) or 1 / 0)
     for arguments in (
         {"prompts": ["a" * 20_000_000]},
@@ -217,7 +218,7 @@ def test_a_client_that_leaves_ends_its_steering(page, monkeypatch):
     leaves(page, "steer", {**asked, "radii": [1.0]}, lambda: len(steps) > 3)
     left = time.monotonic()
     wait_until(lambda: nobody_works(page))
-    wait_until(lambda: page.bench._compute._holder is None and not page.bench._batching._companies)
+    wait_until(lambda: page.bench.bench.compute._holder is None and not page.bench.bench.batching._companies)
     done = len(steps)
     time.sleep(0.2)
     assert len(steps) == done, "it goes on"
@@ -253,7 +254,7 @@ def test_a_client_that_leaves_ends_a_comparison_of_vectors(page, monkeypatch):
     monkeypatch.setattr("melbo_app.engine.similarity.TOKENS_AT_ONCE", 1)
     asked = {"bank": "a", "prompts": ["one two three", "four five", "six"], "scope": "all"}
     leaves(page, "similarity", asked, lambda: len(passes) >= 4)
-    wait_until(lambda: nobody_works(page) and page.bench._compute._holder is None)
+    wait_until(lambda: nobody_works(page) and page.bench.bench.compute._holder is None)
     assert len(passes) == 4
 
 
@@ -300,7 +301,7 @@ def test_a_training_on_many_prompts_is_in_the_list_at_once_and_others_steer_mean
 
 
 def test_what_is_found_wrong_while_a_training_prepares_fails_its_job_with_a_sentence(page):
-    context = page.bench._model.get().context
+    context = page.bench.bench.model.get().context
     event, job = page.answer("train", {"name": "long", "prompts": ["one two " * context], "relative_radius": 0.5})
     assert event == "complete"
     wait_until(lambda: not page.bench.active_jobs())
@@ -330,8 +331,13 @@ def test_too_much_is_refused_with_the_number(page, verb, arguments, sentence):
 def test_a_comparison_of_nothing_is_not_kept(bench):
     """The unsteered text alone, found in the library, is nothing that anybody asked for."""
     benches.trained(bench)
-    benches.listen(bench.steer(None, [benches.PROMPT], [], None, Decoding(4)))
+    benches.listen(bench.run(Steer(bank=None, prompts=[benches.PROMPT], vectors=[], radii=None, decoding=Decoding(4))))
     before = bench.comparisons()
     with pytest.raises(Stopped, match="before the first token"):
-        benches.listen(bench.steer("a", [benches.PROMPT], [0], [6.0], Decoding(4), stop=lambda: True))
+        benches.listen(
+            bench.run(
+                Steer(bank="a", prompts=[benches.PROMPT], vectors=[0], radii=[6.0], decoding=Decoding(4)),
+                stop=lambda: True,
+            )
+        )
     assert bench.comparisons() == before

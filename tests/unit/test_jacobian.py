@@ -16,7 +16,7 @@ from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.start import starting_rows
 from melbo_app.engine.training import train
 from melbo_app.engine.training_config import TrainingConfig
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 
 TEXTS = ("the heath", "hello")
 D = 48

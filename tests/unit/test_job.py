@@ -11,11 +11,11 @@ import torch
 
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.job import Job
-from melbo_app.jobs.mapping import MapProgress
+from melbo_app.jobs.progress import Progress
 from melbo_app.library.job_records import JobRecord
 
 PATIENCE = 10.0
-HALF = MapProgress("half way", 1, 2)
+HALF = Progress("half way", 1, 2)
 
 
 def begun(title: str, work, changed=lambda job: None) -> Job:
@@ -189,7 +189,7 @@ def test_a_job_that_waits_can_be_removed_and_never_begins():
 
 def test_the_record_of_a_job_says_how_far_it_is_and_how_long_it_takes():
     gate = threading.Event()
-    job = begun("Map", gated(MapProgress("completing", 2, 8, "Needs 3 MB."), gate))
+    job = begun("Map", gated(Progress("completing", 2, 8, "Needs 3 MB."), gate))
     while job.progress is None:
         assert not job.wait(0.001)
     now = job.record()

@@ -6,18 +6,19 @@ import torch
 from benches import PROMPT, QUICK, listen, save_tiny, settings, trained
 from tiny_models import BLOCKS, WIDTH, random_thetas
 
-from melbo_app.analysis.wording import language, repetition
+from melbo_app.analysis.language import language, repetition
 from melbo_app.engine import likelihood
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.steering import random_vector
-from melbo_app.jobs import scoring
-from melbo_app.jobs import steering as jobs_steering
 from melbo_app.jobs.batching import Batching
-from melbo_app.jobs.work import result_of, retold
+from melbo_app.jobs.generators import result_of, retold
 from melbo_app.library.bank import Bank
 from melbo_app.library.tables import CompletionRow
+from melbo_app.studies import completing as jobs_steering
+from melbo_app.studies import scoring
+from melbo_app.studies.steer import Steer
 from melbo_app.workbench import Workbench
 
 SHORT = Decoding(max_new_tokens=9)
@@ -44,11 +45,13 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def steer(bench: Workbench, vectors, radii, prompts=(PROMPT,), decoding=SHORT, bank="a", **options):
-    return result_of(bench.steer(bank, prompts, vectors, radii, decoding, **options))
+    return result_of(
+        bench.run(Steer(bank=bank, prompts=prompts, vectors=vectors, radii=radii, decoding=decoding, **options))
+    )
 
 
 def forget_scores(bench: Workbench, changed=None):
-    with bench._completions._database.write() as session:
+    with bench.bench.completions._database.write() as session:
         for row in session.query(CompletionRow):
             row.scores = changed
 
@@ -82,7 +85,7 @@ def test_the_numbers_are_those_of_the_definitions(bench, bank, monkeypatch, most
 
     monkeypatch.setattr(Batching, "generate", spy)
     found = steer(bench, [1, 2], [9.0], TWO, random_control=True).completions
-    lm = bench._model.get()
+    lm = bench.bench.model.get()
     thetas = {
         1: bank.vectors[1],
         2: bank.vectors[2],
@@ -131,7 +134,9 @@ def test_texts_from_before_there_were_scores_get_them_when_they_are_asked_for_ag
 
 def test_a_runaway_is_looked_for_at_the_target_layer_of_each_bank(bench, bank, read):
     """The same vectors with a target nearer by, at an R where they and the random control flee there and not above."""
-    bench._banks.save(Bank(bank.record.model_copy(update={"name": "nearer", "target": QUICK.source + 1}), bank.vectors))
+    bench.bench.banks.save(
+        Bank(bank.record.model_copy(update={"name": "nearer", "target": QUICK.source + 1}), bank.vectors)
+    )
 
     def shares(name):
         _, control, steered = steer(bench, [1], [850.0], bank=name, random_control=True).completions
@@ -144,7 +149,7 @@ def test_a_runaway_is_looked_for_at_the_target_layer_of_each_bank(bench, bank, r
 
 def test_runaways_kept_without_their_target_layer_are_looked_for_again(bench, bank, read):
     scores = steer(bench, [0], [6.0]).completions[1].scores
-    with bench._completions._database.write() as session:
+    with bench.bench.completions._database.write() as session:
         for row in session.query(CompletionRow):
             row.scores = {name: value for name, value in row.scores.items() if name != "runaway_target"}
             row.scores["runaway"] = 1.0
@@ -156,7 +161,7 @@ def test_runaways_kept_without_their_target_layer_are_looked_for_again(bench, ba
 def test_stop_while_texts_are_read_keeps_the_texts(bench, bank, monkeypatch):
     monkeypatch.setattr(likelihood, "TOKENS_AT_ONCE", 1)
     asked = False
-    work = bench.steer("a", [PROMPT], [0, 1], [6.0], SHORT, stop=lambda: asked)
+    work = bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0, 1], radii=[6.0], decoding=SHORT), stop=lambda: asked)
     while True:
         try:
             asked = next(work).stage.startswith("reading")
@@ -169,7 +174,7 @@ def test_stop_while_texts_are_read_keeps_the_texts(bench, bank, monkeypatch):
 
 
 def test_reading_is_told_when_the_tokens_are_there(bench, bank):
-    heard, _ = listen(bench.steer("a", [PROMPT], [0, 1], [6.0], SHORT))
+    heard, _ = listen(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0, 1], radii=[6.0], decoding=SHORT)))
     stages = [one.stage.split(" ")[0] for one in heard]
     assert stages == sorted(stages, key=["token", "reading"].index) and stages[-1] == "reading"
     assert (heard[-1].stage, heard[-1].done, heard[-1].total) == ("reading the texts back", 9, 9)
@@ -194,7 +199,9 @@ def test_a_vector_of_the_last_block_has_no_target_above_it(bench, bank):
             "curves": None,
             "effect": None,
         }
-        bench._banks.save(Bank(bank.record.model_copy(update=changes), random_thetas(1, bank.record.radius).numpy()))
+        bench.bench.banks.save(
+            Bank(bank.record.model_copy(update=changes), random_thetas(1, bank.record.radius).numpy())
+        )
         scores = steer(bench, [0], [2.0], bank=f"from {source}").completions[1].scores
         assert scores.kl_text > 0 and scores.runaway == runaway
 
@@ -206,7 +213,7 @@ def test_without_a_bank_the_baseline_alone_is_scored(bench):
 
 def test_a_text_of_nothing_has_no_verdict(tmp_path):
     bench = Workbench(settings(tmp_path / "cache", save_tiny(tmp_path / "silent")))
-    lm = bench._model.get()
+    lm = bench.bench.model.get()
     lm.model.get_output_embeddings().weight.zero_()
     lm.tokenizer.eos_token = lm.tokenizer.convert_ids_to_tokens(0)  # of equal logits the first token is taken
     [silent] = steer(bench, [], [], bank=None).completions
@@ -233,6 +240,6 @@ def test_a_text_from_the_library_has_the_verdict_as_it_is_given_now(bench, bank,
         assert (after.text, after.scores.verdict, after.scores.readability) == (before.text, "strange", 0.5)
         same = {"verdict": before.scores.verdict, "readability": before.scores.readability}
         assert after.scores.model_copy(update=same) == before.scores
-    [kept, *_] = bench._completions.comparison(again.id).completions
+    [kept, *_] = bench.bench.completions.comparison(again.id).completions
     assert kept.scores.verdict == "strange"
-    assert bench._completions.comparison(first.id).completions[0].scores == first.completions[0].scores
+    assert bench.bench.completions.comparison(first.id).completions[0].scores == first.completions[0].scores

@@ -16,9 +16,10 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.steering import random_vector
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.batching import Batching
-from melbo_app.jobs.steering import MOST_ROWS
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.bank import Bank, BankRecord
+from melbo_app.studies.completing import MOST_ROWS
+from melbo_app.studies.steer import Steer
 from melbo_app.workbench import Workbench
 
 SHORT = Decoding(max_new_tokens=6)
@@ -46,7 +47,9 @@ def generated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, int |
 
 
 def steer(bench: Workbench, vectors, radii, prompts=(PROMPT,), decoding=SHORT, bank="a", **options):
-    return result_of(bench.steer(bank, prompts, vectors, radii, decoding, **options))
+    return result_of(
+        bench.run(Steer(bank=bank, prompts=prompts, vectors=vectors, radii=radii, decoding=decoding, **options))
+    )
 
 
 def rows(comparison):
@@ -62,7 +65,7 @@ def test_the_baseline_comes_first_then_for_each_radius_the_control_and_the_vecto
     assert rows(comparison) == [(vector, radius, index) for vector, radius in variants for index in (0, 1)]
     for entry in comparison.completions:
         assert entry.prompt.asked == TWO[entry.prompt_index]
-        assert entry.prompt.rendered == render(bench._model.get(), TWO[entry.prompt_index]).text
+        assert entry.prompt.rendered == render(bench.bench.model.get(), TWO[entry.prompt_index]).text
         assert (entry.text or entry.finished) and 1 <= entry.tokens <= 6
         assert entry.id is not None and bench.completion(entry.id) == entry
     assert bench.comparison(comparison.id) == comparison
@@ -98,7 +101,9 @@ def test_what_is_kept_says_what_made_it(bench, bank):
 
 def test_texts_grow_while_they_are_made(bench, bank, monkeypatch):
     monkeypatch.setattr(generation, "STREAM_SECONDS", 0.0)
-    heard, comparison = listen(bench.steer("a", [PROMPT], [0, 1], [6.0], SHORT))
+    heard, comparison = listen(
+        bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0, 1], radii=[6.0], decoding=SHORT))
+    )
     streamed = [progress for progress in heard if progress.stage.startswith("token ")]
     assert [progress.done for progress in streamed] == list(range(1, len(streamed) + 1))
     assert len(streamed) > 2
@@ -129,7 +134,7 @@ def test_the_random_control_has_the_same_norm_and_follows_from_the_seed(bench, b
 
 def test_the_negative_of_a_vector_says_what_the_negated_bank_says(bench, bank):
     record = bank.record.model_copy(update={"name": "negated"})
-    bench._banks.save(Bank(record, -bank.vectors))
+    bench.bench.banks.save(Bank(record, -bank.vectors))
     one = steer(bench, [0, 1, 2], [-25.0]).completions[1:]
     two = steer(bench, [0, 1, 2], [25.0], bank="negated").completions[1:]
     three = steer(bench, [0, 1, 2], [25.0]).completions[1:]
@@ -146,7 +151,7 @@ def test_many_rows_are_made_in_several_calls_and_all_are_there(bench, generated,
     )
     vectors = random_thetas(count).numpy()
     assert vectors.shape == (count, width)
-    bench._banks.save(Bank(BankRecord.model_validate(record.model_dump()), vectors))
+    bench.bench.banks.save(Bank(BankRecord.model_validate(record.model_dump()), vectors))
     comparison = steer(bench, list(range(count)), [6.0], bank="many", decoding=Decoding(2))
     assert [len(thetas) for thetas, _, _ in generated] == [MOST_ROWS, 4]
     assert rows(comparison) == [(None, 0.0, 0), *((number, 6.0, 0) for number in range(count))]
@@ -208,7 +213,9 @@ def test_the_same_question_is_answered_from_the_database(bench, bank, monkeypatc
     assert {(e.vector, e.radius, e.prompt_index): e.text for e in again.completions} == texts
     assert [entry.prompt.user for entry in again.completions[:2]] == [prompt.user for prompt in TWO]
     # also where the prompts change places, and by another workbench on the same cache
-    swapped = result_of(Workbench(bench.settings).steer("a", TWO[::-1], [0], [6.0], SHORT))
+    swapped = result_of(
+        Workbench(bench.settings).run(Steer(bank="a", prompts=TWO[::-1], vectors=[0], radii=[6.0], decoding=SHORT))
+    )
     assert {(e.vector, e.radius, 1 - e.prompt_index): e.text for e in swapped.completions} == {
         key: text for key, text in texts.items() if key[0] in (None, 0) and key[1] in (0.0, 6.0)
     }
@@ -216,7 +223,7 @@ def test_the_same_question_is_answered_from_the_database(bench, bank, monkeypatc
 
 def test_a_bank_of_another_name_with_the_same_vectors_shares_its_texts(bench, bank, monkeypatch):
     steer(bench, [0], [6.0])
-    bench._banks.save(bank.renamed("twin"))
+    bench.bench.banks.save(bank.renamed("twin"))
     monkeypatch.setattr(Batching, "generate", lambda *_: pytest.fail("generated again"))
     assert steer(bench, [0], [6.0], bank="twin").completions[1].bank == "twin"
 
@@ -258,7 +265,9 @@ def test_a_stopped_comparison_keeps_its_texts_as_far_as_they_are_and_they_do_not
         seen += 1
         return seen >= 3
 
-    heard, comparison = listen(bench.steer("a", [PROMPT], [0, 1], [6.0], long, stop=stop))
+    heard, comparison = listen(
+        bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0, 1], radii=[6.0], decoding=long), stop=stop)
+    )
     assert comparison.settings["finished"] is False
     assert [entry.tokens for entry in comparison.completions] == [3, 3, 3]
     assert heard[-1].completions[0].text == comparison.completions[0].text
@@ -294,13 +303,13 @@ def test_a_text_that_is_known_is_neither_made_again_nor_replaced_by_a_shorter_on
 
 def test_abandoned_steering_leaves_the_workbench_free_and_nothing_behind(bench, bank, monkeypatch):
     monkeypatch.setattr(generation, "STREAM_SECONDS", 0.0)
-    work = bench.steer("a", [PROMPT], [0], [6.0], Decoding(30))
+    work = bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=[6.0], decoding=Decoding(30)))
     while not next(work).completions:
         pass
     work.close()
     assert bench.comparisons() == []
     assert len(steer(bench, [0], [6.0]).completions) == 2
-    model = bench._model.get()
+    model = bench.bench.model.get()
     assert not any(block._forward_hooks for block in model.blocks)
 
 
@@ -308,16 +317,18 @@ def test_a_row_says_the_same_whatever_is_asked_for_beside_it(bench, bank):
     together = steer(bench, [0, 1, 2], [6.0, -25.0], TWO, random_control=True, decoding=Decoding(12))
     for entry in together.completions:
         fresh = Workbench(bench.settings.model_copy(update={"cache_dir": bench.settings.cache_dir / str(entry.id)}))
-        fresh._banks.save(bank)
+        fresh.bench.banks.save(bank)
         vectors = [entry.vector] if isinstance(entry.vector, int) else []
         alone = result_of(
-            fresh.steer(
-                "a",
-                [TWO[entry.prompt_index]],
-                vectors,
-                [entry.radius],
-                Decoding(12),
-                random_control=entry.vector == "random",
+            fresh.run(
+                Steer(
+                    bank="a",
+                    prompts=[TWO[entry.prompt_index]],
+                    vectors=vectors,
+                    radii=[entry.radius],
+                    decoding=Decoding(12),
+                    random_control=entry.vector == "random",
+                )
             )
         )
         assert alone.completions[-1].text == entry.text
@@ -325,7 +336,7 @@ def test_a_row_says_the_same_whatever_is_asked_for_beside_it(bench, bank):
 
 def test_stop_after_the_last_token_has_lost_nothing(bench, bank):
     stopped = False
-    work = bench.steer("a", [PROMPT], [0], [6.0], SHORT, stop=lambda: stopped)
+    work = bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=[6.0], decoding=SHORT), stop=lambda: stopped)
     for progress in work:
         stopped = progress.completions[0].tokens == 6
     assert stopped and bench.comparison(1).settings["finished"] is True
@@ -333,7 +344,7 @@ def test_stop_after_the_last_token_has_lost_nothing(bench, bank):
 
 def test_the_same_words_under_another_template_are_asked_again(bench, bank, generated, monkeypatch):
     first = steer(bench, [0], [6.0])
-    tokenizer = bench._model.get().tokenizer
+    tokenizer = bench.bench.model.get().tokenizer
     monkeypatch.setattr(tokenizer, "chat_template", "a heath " + tokenizer.chat_template)
     calls = len(generated)
     second = steer(bench, [0], [6.0])

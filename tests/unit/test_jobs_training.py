@@ -14,13 +14,15 @@ from tiny_models import BLOCKS
 
 from melbo_app.engine import climb
 from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.suggestion import early_layers, layers
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import BusyError, InputError, Stopped, StorageError
+from melbo_app.jobs.generators import result_of
 from melbo_app.jobs.job import Job
-from melbo_app.jobs.request import TrainingRequest, read_request
-from melbo_app.jobs.training import command, early_layers, layers
-from melbo_app.jobs.work import result_of
 from melbo_app.library import atomic, banks
+from melbo_app.studies import read_study
+from melbo_app.studies.train import Train
+from melbo_app.studies.training_command import command
 from melbo_app.workbench import Workbench
 
 ENDLESS = replace(QUICK, steps=1_000_000)
@@ -35,7 +37,7 @@ def never_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def busy(bench: Workbench, never_arrives: None) -> Iterator[Workbench]:
     """A workbench with a training under way."""
-    job = bench.start_training([PROMPT], ENDLESS, "first")
+    job = bench.start(Train(prompts=[PROMPT], config=ENDLESS, name="first"))
     wait_until(lambda: job.progress is not None and job.progress.done > 0)
     yield bench
     job.stop()
@@ -58,7 +60,7 @@ def ended(job: Job) -> Job:
 
 
 def test_a_trained_bank_is_on_the_shelf_with_all_that_made_it(bench):
-    heard, bank = listen(bench.train([PROMPT], QUICK, "  first bank "))
+    heard, bank = listen(bench.run(Train(prompts=[PROMPT], config=QUICK, name="  first bank ")))
     assert [progress.done for progress in heard if progress.done] == [1, 2, 3, 4]
     assert heard[-1].done == heard[-1].total
     assert [summary.name for summary in bench.banks()] == ["first bank"]
@@ -105,9 +107,9 @@ def test_the_record_says_what_the_vectors_do_on_prompts_that_were_kept_out(bench
 
 
 def test_a_stop_while_the_effect_is_measured_keeps_the_vectors_and_says_what_is_missing(bench, monkeypatch):
-    monkeypatch.setattr("melbo_app.jobs.training.A_MOMENT", 0.0)
+    monkeypatch.setattr("melbo_app.studies.trained_bank.A_MOMENT", 0.0)
     pressed = []
-    work = bench.train([PROMPT], QUICK, "a", stop=lambda: bool(pressed))
+    work = bench.run(Train(prompts=[PROMPT], config=QUICK, name="a"), stop=lambda: bool(pressed))
     bank = result_of(work, lambda now: pressed.append(now) if now.done == QUICK.steps else None)
     assert bank.hash == trained(bench, "b").hash and bank.record.effect is None
     assert bank.record.note == "Stopped: 3 of 3 vectors, 4 steps. Effect and runaways were not measured."
@@ -122,12 +124,12 @@ def test_the_record_names_only_options_that_counted(bench):
 
 
 def test_a_request_of_an_earlier_version_loads_without_what_made_no_difference():
-    kept = TrainingRequest(prompts=(PROMPT,), config=QUICK, name="a", model="m").model_dump(mode="json")
+    kept = Train(prompts=(PROMPT,), config=QUICK, name="a", model="m").model_dump(mode="json")
     unused = {"method": "transcoding", "saturation": 0.3, "orthogonality": 5.0, "temperature": 0.2, "seed": 7}
-    found = read_request({**kept, "config": {**kept["config"], **unused}})
+    found = read_study({**kept, "config": {**kept["config"], **unused}})
     assert found.config == replace(QUICK, method="transcoding", seed=7)
     used = {"method": "soft-delta", "saturation": 0.2, "orthogonality": 5.0, "agreement": 0.1, "temperature": 0.2}
-    assert read_request({**kept, "config": {**kept["config"], **used}}).config == replace(QUICK, **used)
+    assert read_study({**kept, "config": {**kept["config"], **used}}).config == replace(QUICK, **used)
 
 
 def test_prompts_that_are_kept_out_change_nothing_of_the_vectors(bench):
@@ -139,7 +141,7 @@ def test_prompts_that_are_kept_out_change_nothing_of_the_vectors(bench):
 
 
 def test_a_prompt_kept_out_that_cannot_be_read_is_refused_before_the_first_step(bench):
-    work = bench.train([PROMPT], replace(QUICK, held_out=(Prompt("  "),)), "a")
+    work = bench.run(Train(prompts=[PROMPT], config=replace(QUICK, held_out=(Prompt("  "),)), name="a"))
     heard = []
     with pytest.raises(InputError, match="held-out prompts: prompt: prompt 1 is empty. Write a text"):
         heard.extend(work)
@@ -186,7 +188,7 @@ def test_a_bank_of_transcoding_keeps_what_its_vectors_do(bench):
 
 @pytest.mark.parametrize(("steps", "converged"), [(1, False), (60, True)])
 def test_a_bank_of_jacobian_says_whether_it_has_converged(bench, steps, converged):
-    job = ended(bench.start_training([PROMPT], replace(QUICK, method="jacobian", steps=steps), "j"))
+    job = ended(bench.start(Train(prompts=[PROMPT], config=replace(QUICK, method="jacobian", steps=steps), name="j")))
     record = bench.bank("j").record
     assert record.whole and record.stopped is False and (record.residual < 1e-4) is converged
     told = [entry.text for entry in job.record().log if entry.text.startswith("Not converged: after 1 passes")]
@@ -205,7 +207,7 @@ def test_what_is_wrong_with_the_other_side_is_said_of_it(bench):
     other = (Prompt("good bye", "be brief", False),)
     config = replace(QUICK, method="difference-of-means", vectors=1, steps=None, against=other)
     with pytest.raises(InputError, match="against: system text: it needs the chat template, which is off"):
-        result_of(bench.train([PROMPT], config, "d"))
+        result_of(bench.run(Train(prompts=[PROMPT], config=config, name="d")))
 
 
 def test_there_is_no_command_for_prompts_of_several_system_texts_or_templates():
@@ -244,7 +246,7 @@ def test_the_command_of_a_prompt_without_template_switches_it_off():
 def test_what_can_be_seen_to_be_wrong_is_refused_before_a_job_starts(bench, name, prompts, field):
     trained(bench, "taken", replace(QUICK, steps=1))
     with pytest.raises(InputError) as refused:
-        bench.start_training(prompts, QUICK, name)
+        bench.start(Train(prompts=prompts, config=QUICK, name=name))
     assert refused.value.field == field and refused.value.remedy
     assert bench.training_job() is None
 
@@ -258,7 +260,7 @@ def test_what_can_be_seen_to_be_wrong_is_refused_before_a_job_starts(bench, name
     ],
 )
 def test_what_only_the_model_can_tell_is_a_failed_job_with_the_sentence(bench, config, sentence):
-    job = ended(bench.start_training([PROMPT], config, "a"))
+    job = ended(bench.start(Train(prompts=[PROMPT], config=config, name="a")))
     assert job.state == "failed" and job.result is None
     assert job.error.startswith(sentence)
     assert bench.banks() == []
@@ -272,12 +274,12 @@ def test_what_only_the_model_can_tell_is_a_failed_job_with_the_sentence(bench, c
     ],
 )
 def test_prompts_that_the_model_cannot_read_are_a_failed_job_with_the_sentence(bench, prompt, sentence):
-    job = ended(bench.start_training([prompt], QUICK, "a"))
+    job = ended(bench.start(Train(prompts=[prompt], config=QUICK, name="a")))
     assert job.state == "failed" and job.error.startswith(sentence)
 
 
 def test_the_assistant_scope_needs_the_template_and_says_so(bench):
-    job = ended(bench.start_training([Prompt("hello", template=False)], QUICK, "a"))
+    job = ended(bench.start(Train(prompts=[Prompt("hello", template=False)], config=QUICK, name="a")))
     assert job.state == "failed"
     assert job.error == (
         "scope: no token of prompt 1 is in the scope assistant. Use last:4, or switch the chat template on."
@@ -286,18 +288,24 @@ def test_the_assistant_scope_needs_the_template_and_says_so(bench):
 
 def test_a_training_that_does_not_fit_in_memory_is_refused_with_the_numbers(tmp_path, model_folder):
     small = settings(tmp_path / "cache", model_folder).model_copy(update={"memory_gb": 1e-6})
-    job = ended(Workbench(small).start_training([PROMPT], QUICK, "a"))
+    job = ended(Workbench(small).start(Train(prompts=[PROMPT], config=QUICK, name="a")))
     assert job.state == "failed" and job.error.startswith("memory: ")
     assert len(re.findall(r"[\d.]+ (?:bytes|kB|MB|GB)", job.error)) == 2
 
 
 def test_an_unknown_model_is_a_failed_job_with_the_sentence(tmp_path):
-    job = ended(Workbench(settings(tmp_path / "cache", tmp_path / "nowhere")).start_training([PROMPT], QUICK, "a"))
+    job = ended(
+        Workbench(settings(tmp_path / "cache", tmp_path / "nowhere")).start(
+            Train(prompts=[PROMPT], config=QUICK, name="a")
+        )
+    )
     assert job.state == "failed" and job.error.startswith("model: ") and "nowhere" in job.error
 
 
 def test_a_second_training_waits_for_the_first_and_may_be_removed(busy):
-    second, third = (busy.start_training([PROMPT], QUICK, name, who="Ann") for name in ("second", "third"))
+    second, third = (
+        busy.start(Train(prompts=[PROMPT], config=QUICK, name=name), who="Ann") for name in ("second", "third")
+    )
     assert [busy.job(job.id).place for job in (second, third)] == [1, 2]
     assert busy.training_job().title == "Training “first”"
     assert busy.stop_job(second.id).state == "stopped" and second.wait(0)
@@ -312,7 +320,7 @@ def test_a_second_training_waits_for_the_first_and_may_be_removed(busy):
 def test_a_name_that_waits_in_the_queue_is_taken(busy):
     for name in ("first", "FIRST"):
         with pytest.raises(InputError, match="name: Training “first” is under way or waits. Choose another name."):
-            busy.start_training([PROMPT], QUICK, name)
+            busy.start(Train(prompts=[PROMPT], config=QUICK, name=name))
 
 
 def test_while_a_training_runs_another_model_waits_but_the_present_one_may_be_chosen_again(busy, tmp_path):
@@ -335,8 +343,8 @@ def write_foreign(file: Path) -> None:
 
 
 def test_after_the_first_training_the_next_one_may_start(bench):
-    assert ended(bench.start_training([PROMPT], QUICK, "first")).state == "done"
-    second = ended(bench.start_training([PROMPT], QUICK, "second"))
+    assert ended(bench.start(Train(prompts=[PROMPT], config=QUICK, name="first"))).state == "done"
+    second = ended(bench.start(Train(prompts=[PROMPT], config=QUICK, name="second")))
     assert second.state == "done" and bench.training_job() is second
     assert {summary.name for summary in bench.banks()} == {"first", "second"}
 
@@ -346,7 +354,7 @@ def test_after_the_first_training_the_next_one_may_start(bench):
 
 def test_stop_keeps_the_vectors_that_are_finished(bench):
     config = replace(QUICK, vectors=32, method="sequential", steps=40)
-    job = bench.start_training([PROMPT], config, "a")
+    job = bench.start(Train(prompts=[PROMPT], config=config, name="a"))
     wait_until(lambda: job.progress is not None and job.progress.finished >= 2)
     job.stop()
     assert job.wait(PATIENCE) and job.state == "stopped" and job.error is None
@@ -363,8 +371,8 @@ def test_stop_keeps_the_vectors_that_are_finished(bench):
 
 @pytest.mark.parametrize("moment", [60.0, 0.0])
 def test_stop_of_a_joint_training_keeps_all_its_vectors_as_they_are(bench, never_arrives, moment, monkeypatch):
-    monkeypatch.setattr("melbo_app.jobs.training.A_MOMENT", moment)
-    job = bench.start_training([PROMPT], ENDLESS, "a")
+    monkeypatch.setattr("melbo_app.studies.trained_bank.A_MOMENT", moment)
+    job = bench.start(Train(prompts=[PROMPT], config=ENDLESS, name="a"))
     wait_until(lambda: job.progress is not None and job.progress.done >= 2)
     job.stop()
     assert job.wait(PATIENCE) and job.state == "stopped"
@@ -380,7 +388,7 @@ def test_stop_of_a_joint_training_keeps_all_its_vectors_as_they_are(bench, never
 
 @pytest.mark.parametrize("method", ["joint", "sequential"])
 def test_stop_before_a_vector_is_finished_saves_nothing_and_says_so(bench, method):
-    work = bench.train([PROMPT], replace(QUICK, method=method), "a", stop=lambda: True)
+    work = bench.run(Train(prompts=[PROMPT], config=replace(QUICK, method=method), name="a"), stop=lambda: True)
     with pytest.raises(Stopped, match="before a vector was finished: nothing was saved"):
         result_of(work)
     assert bench.banks() == [] and bench.unsaved_bank() is None
@@ -396,7 +404,7 @@ def refuse(*_args: object, **_kwargs: object) -> None:
 def test_a_bank_that_cannot_be_saved_waits_in_memory_and_can_be_saved_again(bench, monkeypatch):
     with monkeypatch.context() as broken:
         broken.setattr(banks, "write_file", refuse)
-        job = ended(bench.start_training([PROMPT], QUICK, "a"))
+        job = ended(bench.start(Train(prompts=[PROMPT], config=QUICK, name="a")))
         assert job.state == "failed" and job.error == "The disk is full; nothing was changed."
         assert bench.unsaved_bank() == "a"
         with pytest.raises(StorageError):
@@ -445,7 +453,7 @@ def test_a_name_that_somebody_took_meanwhile_loses_nothing(bench):
         return False
 
     with pytest.raises(InputError, match="there is a bank called “a” already"):
-        result_of(bench.train([PROMPT], QUICK, "a", stop=stop))
+        result_of(bench.run(Train(prompts=[PROMPT], config=QUICK, name="a"), stop=stop))
     assert bench.bank("a").hash == theirs.hash
     with pytest.raises(InputError):
         bench.save_again()

@@ -9,9 +9,9 @@ from judge_stub import running
 
 from melbo_app.cli import main
 from melbo_app.errors import InputError
-from melbo_app.jobs.endpoint import KEY, Endpoint
-from melbo_app.jobs.judge_address import ADDRESS, JudgeAddress
 from melbo_app.settings import Settings
+from melbo_app.studies.judge_address import ADDRESS, JudgeAddress
+from melbo_app.studies.judge_endpoint import KEY, Endpoint
 
 OURS = "https://judge.example/v1"
 SECRET = "sk-very-secret"

@@ -6,8 +6,8 @@ import gradio as gr
 import pytest
 from benches import save_tiny, settings
 
-from melbo_app.jobs.endpoint import KEY
 from melbo_app.library.judges import JudgeScore, JudgeScores
+from melbo_app.studies.judge_endpoint import KEY
 from melbo_app.ui.tabs.judge import ENDPOINT, LOADED, JudgeSection
 from melbo_app.workbench import Workbench
 

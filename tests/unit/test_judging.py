@@ -12,13 +12,16 @@ from melbo_app.cli import main
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError, StorageError
-from melbo_app.jobs.endpoint import Endpoint
-from melbo_app.jobs.judging import built_in
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.bench import Bench
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.judges import JudgeScore, JudgeScores, held_out_texts
+from melbo_app.studies.judge import JudgeTexts, ScoreJudge
+from melbo_app.studies.judge_endpoint import Endpoint
+from melbo_app.studies.judging import built_in
+from melbo_app.studies.steer import Steer
 from melbo_app.workbench import Workbench
 
-GRADED = Workbench.graded
+GRADED = Bench.graded
 
 
 @pytest.fixture
@@ -44,13 +47,15 @@ def graded(bench: Workbench, right: int, wrong: int) -> None:
     rows += [{"part": "held out", "text": "a strange text", "grade": "broken"}] * wrong
     rows += [{"part": "held out", "text": "a readable text", "grade": "readable"}] * (right + wrong)
     same = {"prompt": "p", "tokens": 30, "loss": 0.1, "peak_surprisal": 1.0}
-    bench.graded = bench.settings.cache_dir.with_name("graded.jsonl")
-    bench.graded.write_text("\n".join(json.dumps(row | same) for row in rows), "utf-8")
+    bench.bench.graded = bench.settings.cache_dir.with_name("graded.jsonl")
+    bench.bench.graded.write_text("\n".join(json.dumps(row | same) for row in rows), "utf-8")
 
 
 def compared(bench: Workbench) -> int:
     """A comparison of one baseline."""
-    return result_of(bench.steer(None, [Prompt("hello there")], [], [], Decoding(3))).id
+    return result_of(
+        bench.run(Steer(bank=None, prompts=[Prompt("hello there")], vectors=[], radii=[], decoding=Decoding(3)))
+    ).id
 
 
 def test_a_judge_that_beats_the_built_in_verdict_is_on_and_one_that_does_not_is_off(bench, stub):
@@ -58,19 +63,19 @@ def test_a_judge_that_beats_the_built_in_verdict_is_on_and_one_that_does_not_is_
     graded(bench, right=0, wrong=2)
     assert not bench.judge_standing(endpoint).on
     with pytest.raises(InputError, match="never compared with a reader"):
-        result_of(bench.judge(number, endpoint))
-    found = result_of(bench.score_judge(endpoint))
+        result_of(bench.run(JudgeTexts(comparison=number, endpoint=endpoint)))
+    found = result_of(bench.run(ScoreJudge(endpoint=endpoint)))
     assert (found.score.texts, found.score.same, found.score.same_readable) == (4, 2, 4)
     assert (found.built_in.texts, found.built_in.same, found.built_in.same_readable) == (4, 2, 2)
     assert not found.on  # as good is not better
     with pytest.raises(InputError, match=r"2 of 4 texts, and the built-in verdict of 2 of 4"):
-        result_of(bench.judge(number, endpoint))
+        result_of(bench.run(JudgeTexts(comparison=number, endpoint=endpoint)))
     graded(bench, right=1, wrong=1)
-    assert result_of(bench.score_judge(endpoint)).on and bench.judge_standing(endpoint).on
-    [(completion, said)] = result_of(bench.judge(number, endpoint))
+    assert result_of(bench.run(ScoreJudge(endpoint=endpoint))).on and bench.judge_standing(endpoint).on
+    [(completion, said)] = result_of(bench.run(JudgeTexts(comparison=number, endpoint=endpoint)))
     assert (completion.vector, said.verdict, said.behaviour) == (None, "readable", "talks about itself")
     with pytest.raises(InputError, match="never compared"):  # another model there is another judge
-        result_of(bench.judge(number, Endpoint(stub.url, "small")))
+        result_of(bench.run(JudgeTexts(comparison=number, endpoint=Endpoint(stub.url, "small"))))
 
 
 def test_the_built_in_verdict_on_the_graded_texts_is_what_the_documentation_says():
@@ -81,21 +86,28 @@ def test_the_built_in_verdict_on_the_graded_texts_is_what_the_documentation_says
 def test_a_stopped_scoring_keeps_the_last_score(bench, stub):
     endpoint = Endpoint(stub.url, "big")
     graded(bench, right=5, wrong=0)
-    result_of(bench.score_judge(endpoint))
-    assert result_of(bench.score_judge(endpoint, stop=lambda: True)) is None
-    assert result_of(bench.judge(compared(bench), endpoint))
+    result_of(bench.run(ScoreJudge(endpoint=endpoint)))
+    assert result_of(bench.run(ScoreJudge(endpoint=endpoint), stop=lambda: True)) is None
+    assert result_of(bench.run(JudgeTexts(comparison=compared(bench), endpoint=endpoint)))
 
 
 def test_what_was_judged_before_an_end_is_kept_and_not_asked_again(bench, stub):
     endpoint, prompts = Endpoint(stub.url, "big"), [Prompt("hello there"), Prompt("hello"), Prompt("there")]
     graded(bench, right=1, wrong=0)
-    result_of(bench.score_judge(endpoint))
-    comparison = result_of(bench.steer(None, prompts, [], [], Decoding(3)))
+    result_of(bench.run(ScoreJudge(endpoint=endpoint)))
+    comparison = result_of(bench.run(Steer(bank=None, prompts=prompts, vectors=[], radii=[], decoding=Decoding(3))))
     first, second, third = comparison.completions
     assert bench.judgements(comparison.completions) == {}
     stub.asked.clear()
-    assert len(result_of(bench.judge(comparison.id, endpoint, stop=lambda: len(stub.asked) == 1))) == 1
-    work = bench.judge(comparison.id, endpoint)
+    assert (
+        len(
+            result_of(
+                bench.run(JudgeTexts(comparison=comparison.id, endpoint=endpoint), stop=lambda: len(stub.asked) == 1)
+            )
+        )
+        == 1
+    )
+    work = bench.run(JudgeTexts(comparison=comparison.id, endpoint=endpoint))
     assert [(step.done, step.total) for step in (next(work), next(work))] == [(0, 2), (1, 2)]
     stub.status = 429
     with pytest.raises(InputError, match="too many questions"):
@@ -103,10 +115,14 @@ def test_what_was_judged_before_an_end_is_kept_and_not_asked_again(bench, stub):
     kept = bench.judgements(comparison.completions)
     assert set(kept) == {first.digest, second.digest} and kept[first.digest].model == "big"
     stub.status = 200
-    assert [one.id for one, _ in result_of(bench.judge(comparison.id, endpoint))] == [first.id, second.id, third.id]
+    assert [one.id for one, _ in result_of(bench.run(JudgeTexts(comparison=comparison.id, endpoint=endpoint)))] == [
+        first.id,
+        second.id,
+        third.id,
+    ]
     assert len(stub.asked) == 4  # the third text twice
     graded(bench, right=0, wrong=1)
-    result_of(bench.score_judge(endpoint))
+    result_of(bench.run(ScoreJudge(endpoint=endpoint)))
     assert bench.judgements(comparison.completions) == {}  # a judge that is off says nothing
 
 
@@ -114,8 +130,8 @@ def test_the_key_is_sent_and_kept_nowhere(bench, stub, tmp_path, caplog):
     caplog.set_level("DEBUG")
     endpoint = Endpoint(stub.url, "big", "sk-very-secret")
     graded(bench, right=1, wrong=0)
-    result_of(bench.score_judge(endpoint))
-    result_of(bench.judge(compared(bench), endpoint))
+    result_of(bench.run(ScoreJudge(endpoint=endpoint)))
+    result_of(bench.run(JudgeTexts(comparison=compared(bench), endpoint=endpoint)))
     path, key, body = stub.asked[0]
     assert (path, key, body["model"]) == ("/v1/chat/completions", "Bearer sk-very-secret", "big")
     assert "sk-very-secret" not in caplog.text
@@ -139,7 +155,7 @@ def test_every_failure_of_an_endpoint_is_a_sentence(bench, stub, status, says, s
     stub.status, stub.says = status, says
     graded(bench, right=1, wrong=0)
     with pytest.raises(InputError, match=sentence.replace(".", r"\.")):
-        result_of(bench.score_judge(Endpoint(stub.url, "big")))
+        result_of(bench.run(ScoreJudge(endpoint=Endpoint(stub.url, "big"))))
 
 
 def test_an_endpoint_that_does_not_answer_is_given_up(stub):
@@ -173,13 +189,13 @@ def test_an_address_that_cannot_be_used_is_refused_before_anything_is_sent(url, 
 
 def test_the_loaded_model_judges_by_the_likeliest_word_and_names_the_behaviour(bench, tmp_path, model):
     graded(bench, right=2, wrong=1)
-    score = result_of(bench.score_judge(None)).score
+    score = result_of(bench.run(ScoreJudge(endpoint=None))).score
     assert score.texts == 6 and score.judge.startswith(model.name)
     # the texts of each kind are the same, so that it says one word for all of them
     assert score.same in {strange + readable for strange in (0, 1, 2) for readable in (0, 3)}
     best = score.model_copy(update={"same": 6})
     JudgeScores(tmp_path / "cache" / "judges.json").keep(best)
-    [(_, said)] = result_of(bench.judge(compared(bench), None))
+    [(_, said)] = result_of(bench.run(JudgeTexts(comparison=compared(bench), endpoint=None)))
     assert said.verdict in GRADES and isinstance(said.behaviour, str)
 
 

@@ -14,7 +14,7 @@ from melbo_app.engine.scope import runaway_share
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.trace import Trace
 from melbo_app.errors import Stopped
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 
 TEXTS = ("the heath is wide", "hello")
 SOURCE, TARGET, NEW = 1, 2, 12

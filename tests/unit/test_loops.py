@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from melbo_app.analysis.language import dictionary_words, repetition
 from melbo_app.analysis.loops import loop
 from melbo_app.analysis.readability import readability
-from melbo_app.analysis.wording import dictionary_words, repetition
 
 SENTENCES = [
     "The lighthouse stands on a rock far out in the sea.",

@@ -13,7 +13,7 @@ from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import METHODS, train
 from melbo_app.engine.training_config import METHOD_DESCRIPTIONS, Method, TrainingConfig
 from melbo_app.errors import InputError
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 
 TEXTS, OTHERS = ("the heath", "hello"), ("a moor", "good day")
 BASE = TrainingConfig(0, 2, 2.0, vectors=5, steps=4, scope="all")

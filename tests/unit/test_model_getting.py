@@ -59,7 +59,7 @@ def test_one_press_downloads_and_loads_and_banks_are_to_record_the_key(bench, ti
     assert getting.wait(PATIENCE)
     assert getting.error is None
     assert (getting.result.name, getting.result.weights_hash) == ("Tiny", entry.sha256)
-    assert bench._model.spec == KEY
+    assert bench.bench.model.spec == KEY
     assert [(line.entry.key, line.state) for line in bench.catalogue()][1] == (KEY, "loaded")
     assert [model.spec for model in bench.models() if model.loaded] == [KEY]
     assert len(shelf.asked) == 3

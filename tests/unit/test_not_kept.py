@@ -10,24 +10,28 @@ from benches import PROMPT, trained
 from test_cli import Ask, ask, cache, environment  # noqa: F401
 from test_completions import steered
 
-from melbo_app import results
+from melbo_app.doors.parameters import parameters
 from melbo_app.engine.decoding import Decoding
 from melbo_app.errors import InputError, StorageError
-from melbo_app.jobs.mapping import Map
-from melbo_app.jobs.request import MapRequest, SweepRequest
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library import sqlite
 from melbo_app.library.completions import Completions
 from melbo_app.library.database import Database
 from melbo_app.library.explorations import ExploreSettings
 from melbo_app.library.judges import Judgement
 from melbo_app.library.patient_completions import MOST_TEXTS, PatientCompletions
+from melbo_app.studies.atlas import MeasureAtlas
+from melbo_app.studies.curve import MeasureCurve
+from melbo_app.studies.explore import Explore
+from melbo_app.studies.map import DrawMap, Map, MapOf
+from melbo_app.studies.steer import Steer
+from melbo_app.studies.sweep import Sweep
 from melbo_app.ui.not_kept import NotKeptLine
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.labels import LabelsTab
 from melbo_app.ui.verbs.generality import GeneralityVerbs
-from melbo_app.ui.verbs.steering import SteeringVerbs
+from melbo_app.ui.verbs.study_verb import study_verb
 from melbo_app.workbench import Workbench
 
 FULL = "The disk is full; nothing was stored."
@@ -57,11 +61,11 @@ def files_of(bench):
 
 def test_texts_that_the_database_refuses_are_shown_found_and_stored_later(bench, full):
     trained(bench)
-    kept = result_of(bench.steer("a", [PROMPT], [0], None, FEW))
+    kept = result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=None, decoding=FEW)))
     full()
-    made = result_of(bench.steer("a", [PROMPT], [0, 1], None, FEW))
+    made = result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0, 1], radii=None, decoding=FEW)))
     assert made.not_kept == FULL and made.id < 0 and [one.tokens for one in made.completions] == [3, 3, 3]
-    told = results.steered(made)
+    told = Steer(bank="a").answer(made, None)
     assert (told["comparison"], told["not_kept"]) == (None, FULL)
     assert [one["id"] for one in told["completions"]] == [None] * 3
     assert bench.comparison(made.id) == made and bench.comparisons()[0].id == made.id
@@ -71,9 +75,9 @@ def test_texts_that_the_database_refuses_are_shown_found_and_stored_later(bench,
     assert bench.not_kept() == [f"Not kept yet: 3 texts. {FULL}"]
     with pytest.raises(StorageError, match="full"):
         bench.save_waiting()
-    drawn = result_of(bench.map_of(made.id))
-    assert isinstance(drawn, Map) and results.drawn(drawn)["not_kept"] == FULL
-    assert [one["id"] for one in results.drawn(drawn)["points"]] == [None] * 3
+    drawn = result_of(bench.run(MapOf(comparison=made.id)))
+    assert isinstance(drawn, Map) and MapOf(comparison=1).answer(drawn, None)["not_kept"] == FULL
+    assert [one["id"] for one in MapOf(comparison=1).answer(drawn, None)["points"]] == [None] * 3
     full.undo()
     assert bench.save_waiting() == 1 and bench.not_kept() == [] and bench.save_waiting() == 0
     stored = bench.comparison(made.id)  # a page still asks by the number that it was given
@@ -81,16 +85,16 @@ def test_texts_that_the_database_refuses_are_shown_found_and_stored_later(bench,
     assert bench.completion(text.id).text == text.text and bench.completion(text.id).id > 0
     assert [one.text for one in files_of(bench).comparison(stored.id).completions] == [o.text for o in made.completions]
     assert files_of(bench).find(text.model_copy()) is not None  # under its key
-    assert results.steered(stored)["not_kept"] is None
+    assert Steer(bank="a").answer(stored, None)["not_kept"] is None
 
 
 def test_the_next_texts_that_are_stored_take_those_along_that_wait(bench, full):
     trained(bench)
     full()
-    result_of(bench.steer("a", [PROMPT], [0], None, FEW))
-    result_of(bench.steer("a", [PROMPT], [1], None, FEW))
+    result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=None, decoding=FEW)))
+    result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[1], radii=None, decoding=FEW)))
     full.undo()
-    made = result_of(bench.steer("a", [PROMPT], [2], None, FEW))
+    made = result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[2], radii=None, decoding=FEW)))
     assert made.not_kept is None and bench.not_kept() == [] and len(files_of(bench).recent()) == 3
 
 
@@ -99,7 +103,7 @@ def test_a_locked_database_keeps_nobody_from_the_texts(bench, monkeypatch):
     trained(bench)
     other = sqlite3.connect(bench.settings.cache_dir / "melbo.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    made = result_of(bench.steer("a", [PROMPT], [0], None, FEW))
+    made = result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=None, decoding=FEW)))
     assert "is in use by another program" in made.not_kept and made.completions[1].text
     other.execute("ROLLBACK")
     other.close()
@@ -110,37 +114,39 @@ def test_a_locked_database_keeps_nobody_from_the_texts(bench, monkeypatch):
 def test_while_texts_wait_a_database_that_cannot_be_read_ends_nothing(bench, full, monkeypatch):
     trained(bench)
     full()
-    first = result_of(bench.steer("a", [PROMPT], [0], None, FEW))
+    first = result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=None, decoding=FEW)))
 
     def refuse(*_):
         raise StorageError("It is gone.")
 
     monkeypatch.setattr(Database, "read", refuse)
-    again = result_of(bench.steer("a", [PROMPT], [0, 1], None, FEW))  # looks up what waits, and makes the rest
+    again = result_of(
+        bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0, 1], radii=None, decoding=FEW))
+    )  # looks up what waits, and makes the rest
     assert again.completions[1].text == first.completions[1].text and len(again.completions) == 3
     assert [line.id for line in bench.comparisons()] == [again.id, first.id]
 
 
 @pytest.mark.parametrize("kind", ["map", "sweep"])
-def test_a_job_whose_texts_cannot_be_stored_has_its_result(bench, full, kind):
+def test_a_job_whose_texts_cannot_be_stored_has_its_result(bench, full, kind, monkeypatch):
     trained(bench)
     asked = {"bank": "a", "prompts": (PROMPT,), "vectors": (0, 1), "radii": (2.0, 6.0), "decoding": FEW}
     bench.jobs()
-    request = (MapRequest if kind == "map" else SweepRequest)(**asked)
+    request = (DrawMap if kind == "map" else Sweep)(**asked)
     start = threading.Event()
-    work = bench._desk._work
+    real = type(request).run
 
-    def late(request, job):
+    def late(study, bench, stop):
         start.wait(20)
-        return work(request, job)
+        return real(study, bench, stop)
 
-    bench._desk.queue._work = late
-    job = bench.start_job(request)
+    monkeypatch.setattr(type(request), "run", late)
+    job = bench.start(request)
     full()
     start.set()
     job.wait(60)
     assert job.state == "done" and job.error is None, job.error
-    told = results.drawn(job.result) if kind == "map" else results.swept(job.result)
+    told = request.answer(job.result, None)
     assert told["not_kept"] == FULL and told["comparison"] is None
     assert job.record().comparison is None  # a number that means nothing to the next server
     full.undo()
@@ -150,8 +156,10 @@ def test_a_job_whose_texts_cannot_be_stored_has_its_result(bench, full, kind):
 def test_results_that_are_files_wait_as_well(bench, full):
     trained(bench)
     full()
-    curve = result_of(bench.diversity_curve([PROMPT], bank="a", relative_radii=[0.1, 0.2], vectors=2, decoding=FEW))
-    atlas = result_of(bench.atlas([PROMPT], [1], [2]))
+    curve = result_of(
+        bench.run(MeasureCurve(prompts=[PROMPT], bank="a", relative_radii=[0.1, 0.2], vectors=2, decoding=FEW))
+    )
+    atlas = result_of(bench.run(MeasureAtlas(prompts=[PROMPT], sources=[1], targets=[2])))
     assert len(curve.points) == 2 and len(atlas.cells) == 1
     assert bench.latest_curve().curve == curve and bench.latest_atlas() == atlas
     assert bench.why_not_kept(atlas) == FULL
@@ -161,22 +169,22 @@ def test_results_that_are_files_wait_as_well(bench, full):
     full.undo()
     assert bench.save_waiting() >= 2 and bench.not_kept() == []
     other = Workbench(bench.settings)
-    other._model = bench._model
+    other.bench.model = bench.bench.model
     assert other.latest_curve().curve == curve and other.latest_atlas() == atlas
 
 
 def test_an_exploration_is_shown_and_its_texts_have_their_numbers_once_stored(bench, full, monkeypatch):
     settings = ExploreSettings(radius_rule="suggested", vectors=2, steps=1, max_new_tokens=3, elsewhere=0)
-    real = bench._banks.save
+    real = bench.bench.banks.save
 
     def save_then_full(bank):
         path = real(bank)
         full()
         return path
 
-    monkeypatch.setattr(bench._banks, "save", save_then_full)
-    found = result_of(bench.explore(PROMPT, settings))
-    told = results.explored(found, " ".join(bench.not_kept()))
+    monkeypatch.setattr(bench.bench.banks, "save", save_then_full)
+    found = result_of(bench.run(Explore(prompt=PROMPT, settings=settings)))
+    told = Explore(prompt=PROMPT).answer(found, " ".join(bench.not_kept()))
     assert told["comparison"] is None and FULL in told["not_kept"]
     assert all(one["completion"] is None for one in told["answers"])
     assert bench.exploration(found.key) == found and bench.explorations() == [found]
@@ -189,11 +197,11 @@ def test_an_exploration_is_shown_and_its_texts_have_their_numbers_once_stored(be
 
 def test_judgements_are_given_back_and_wait(bench, full, monkeypatch):
     trained(bench)
-    made = result_of(bench.steer("a", [PROMPT], [0], None, FEW))
+    made = result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=None, decoding=FEW)))
     full()
     said = {one.digest: Judgement(judge="j", model="m", verdict="broken", behaviour="") for one in made.completions}
-    bench._judgements.keep(said)
-    assert bench._judgements.find(made.completions) == said
+    bench.bench.judgements.keep(said)
+    assert bench.bench.judgements.find(made.completions) == said
     assert bench.not_kept() == [f"Not kept yet: judgements. {FULL}"]
     full.undo()
     assert bench.save_waiting() == len(said) and bench.not_kept() == []
@@ -215,7 +223,7 @@ def test_memory_that_waits_has_an_end(tmp_path, full):
 def test_what_waits_when_the_server_ends_is_named(bench, full):
     trained(bench)
     full()
-    result_of(bench.steer("a", [PROMPT], [0], None, FEW))
+    result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=None, decoding=FEW)))
     assert bench.last_try() == [f"Not kept: 2 texts. {FULL}"]
     full.undo()
     assert bench.last_try() == [] and len(files_of(bench).recent()) == 1
@@ -275,18 +283,18 @@ def test_a_label_that_cannot_be_stored_stays_in_the_form(bench, full):
 
 def test_programs_are_told_that_it_was_not_kept(bench, full):
     trained(bench)
-    verbs = SteeringVerbs(bench)
-    assert verbs.steer("a", ["Who are you?"], [0], max_new_tokens=3)["not_kept"] is None
+    steer = study_verb(bench, Steer)
+    asked = {one.name: one.default for one in parameters(Steer)} | {"bank": "a", "prompts": ["Who are you?"]}
+    asked |= {"vectors": [0], "max_new_tokens": 3}
+    assert steer(**asked)["not_kept"] is None
     full()
-    told = verbs.steer("a", ["Who are you?"], [0, 1], max_new_tokens=3)
+    told = steer(**{**asked, "vectors": [0, 1]})
     assert (told["not_kept"], told["comparison"]) == (FULL, None) and len(told["completions"]) == 3
 
 
 def test_a_generality_that_cannot_be_stored_is_given_to_the_program(bench, full, monkeypatch):
     trained(bench)
-    monkeypatch.setattr(bench, "start_generality", lambda *asked, random, decoding, who: Done(
-        result_of(bench.generality(*asked, random=random, decoding=decoding))
-    ))  # fmt: skip
+    monkeypatch.setattr(bench, "start", lambda study, who: Done(result_of(bench.run(study))))
     full()
     told = GeneralityVerbs(bench).generality("a", ["Who are you?", "And you?"], vectors=[0], max_new_tokens=3)
     assert told["not_kept"] == FULL and len(told["prompts"]) == 2

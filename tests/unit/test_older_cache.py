@@ -12,7 +12,8 @@ import pytest
 from benches import PATIENCE, PROMPT, listen, settings
 
 from melbo_app.engine.decoding import Decoding
-from melbo_app.jobs.request import read_request
+from melbo_app.studies import read_study
+from melbo_app.studies.steer import Steer
 from melbo_app.workbench import Workbench
 
 KINDS = ["training", "training", "sweep", "map", "atlas", "curve", "explore", "generality", "training"]
@@ -50,12 +51,14 @@ def test_every_result_opens(older: Workbench):
 def test_every_request_is_readable(older: Workbench):
     records = older.jobs()[::-1]
     assert [record.kind for record in records] == KINDS
-    assert [read_request(record.request).kind for record in records] == KINDS
+    assert [read_study(record.request).kind for record in records] == KINDS
     assert [record.state for record in records] == ["done"] * 8 + ["interrupted"]
 
 
 def test_texts_are_looked_up(older: Workbench):
-    heard, comparison = listen(older.steer("kept", [PROMPT], [0, 1], [3.0, 6.0], Decoding(6)))
+    heard, comparison = listen(
+        older.run(Steer(bank="kept", prompts=[PROMPT], vectors=[0, 1], radii=[3.0, 6.0], decoding=Decoding(6)))
+    )
     assert not any("token" in step.stage for step in heard)
     assert len(comparison.completions) == 5
 

@@ -13,10 +13,11 @@ from gradio_client.exceptions import AppError
 from starlette.middleware import Middleware
 
 from melbo_app.engine.decoding import Decoding
-from melbo_app.jobs.request import SweepRequest
 from melbo_app.library.offered_models import OfferedModels
 from melbo_app.public.quotas import JOBS
 from melbo_app.public.workbench import public_workbench
+from melbo_app.studies.sweep import Sweep
+from melbo_app.studies.train import Train
 from melbo_app.ui.page import build_page
 from melbo_app.ui.visitor import visitor
 from melbo_app.workbench import Workbench
@@ -80,9 +81,9 @@ def refusal(client: Client, *given: Any, **said: Any) -> str:
     return str(refused.value)
 
 
-def long(bench: str = "old") -> SweepRequest:
+def long(bench: str = "old") -> Sweep:
     radii = tuple(map(float, range(1, 200)))
-    return SweepRequest(bank=bench, prompts=(PROMPT,), vectors=(0,), radii=radii, decoding=Decoding(3))
+    return Sweep(bank=bench, prompts=(PROMPT,), vectors=(0,), radii=radii, decoding=Decoding(3))
 
 
 def test_nothing_that_is_fetched_names_a_folder(url, folder):
@@ -175,5 +176,5 @@ def test_a_page_that_is_not_public_has_them(tmp_path, model_folder):
 def test_a_job_that_a_program_starts_is_the_visitor_s(bench, monkeypatch):
     """``who`` of a verb is not what is kept."""
     mine = public_workbench(bench, lambda: "203.0.113.9")
-    job = mine.start_training([PROMPT], QUICK, "by-a-program", who="a program")
+    job = mine.start(Train(prompts=[PROMPT], config=QUICK, name="by-a-program"), who="a program")
     assert job.wait(PATIENCE) and job.record().who.startswith("visitor ") and job.record().bank == "by-a-program"

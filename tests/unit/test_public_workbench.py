@@ -16,9 +16,7 @@ from safetensors.numpy import save_file
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import BusyError, InputError, MelboError, StorageError
-from melbo_app.jobs.endpoint import KEY
-from melbo_app.jobs.request import SweepRequest
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.formats.known import FORMATS
 from melbo_app.library.offered_models import OfferedModels
 from melbo_app.public import uses
@@ -26,6 +24,14 @@ from melbo_app.public.discretion import Discretion
 from melbo_app.public.quotas import BANKS, COMPUTING, DAY, JOBS, LOOKING, Quotas
 from melbo_app.public.visitors import Visitors
 from melbo_app.public.workbench import public_workbench
+from melbo_app.studies.atlas import MeasureAtlas
+from melbo_app.studies.calibrate import Calibrate
+from melbo_app.studies.curve import MeasureCurve
+from melbo_app.studies.judge_endpoint import KEY
+from melbo_app.studies.similarity import Compare
+from melbo_app.studies.steer import Steer
+from melbo_app.studies.sweep import Sweep
+from melbo_app.studies.train import Train
 from melbo_app.web.proxies import SOMEBODY
 from melbo_app.workbench import Workbench
 
@@ -66,8 +72,7 @@ def bench(plain: Workbench, person: Person) -> Workbench:
 
 
 def test_every_use_of_the_workbench_is_decided_once():
-    decided = [uses.FREE, uses.LOOKING, uses.COMPUTING, uses.JOBS, uses.SPECIAL, {*uses.REFUSED}, uses.OPERATORS]
-    decided.append(uses.JOBS_DO_IT)
+    decided = [uses.FREE, uses.LOOKING, uses.SPECIAL, {*uses.REFUSED}, uses.OPERATORS]
     known = {name for name, _ in inspect.getmembers(Workbench) if not name.startswith("_")}
     assert set().union(*decided) == known
     assert sum(map(len, decided)) == len(known), "decided twice"
@@ -78,11 +83,11 @@ def test_what_the_page_asks_of_the_workbench_visitors_have():
     files = [*(root / "ui").rglob("*.py"), root / "defaults.py"]
     asked = {name for file in files for name in re.findall(r"(?<!\w)_?workbench\.([a-z]\w*)", file.read_text("utf-8"))}
     asked -= {name for name in asked if (root / "workbench" / f"{name}.py").exists()}  # modules
-    mine = uses.FREE | uses.LOOKING | uses.COMPUTING | uses.JOBS | uses.SPECIAL | {*uses.REFUSED}
+    mine = uses.FREE | uses.LOOKING | uses.SPECIAL | {*uses.REFUSED}
     assert asked and asked <= mine
 
 
-@pytest.mark.parametrize("name", [*sorted(uses.OPERATORS | uses.JOBS_DO_IT), "settings", "_desk", "_banks", "_model"])
+@pytest.mark.parametrize("name", [*sorted(uses.OPERATORS), "settings", "queue", "bench"])
 def test_what_is_the_server_s_own_is_not_there_for_visitors(bench, name):
     with pytest.raises(AttributeError):
         getattr(bench, name)
@@ -130,8 +135,8 @@ def test_a_judge_is_the_operator_s_or_none(plain, person, monkeypatch):
 
 
 def long_job(bench: Workbench, name: str = "a"):
-    return bench.start_job(
-        SweepRequest(bank=name, prompts=(PROMPT,), vectors=(0,), radii=tuple(map(float, range(1, 200))), decoding=SHORT)
+    return bench.start(
+        Sweep(bank=name, prompts=(PROMPT,), vectors=(0,), radii=tuple(map(float, range(1, 200))), decoding=SHORT)
     )
 
 
@@ -191,12 +196,16 @@ def test_so_many_requests_of_one_visitor_are_computed_at_a_time(bench, plain, pe
     trained(plain)
 
     def steered():
-        work = bench.steer("a", [PROMPT], [0], [6.0], Decoding(50))
+        work = bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=[6.0], decoding=Decoding(50)))
         next(work)
         return work
 
     works = [steered() for _ in range(COMPUTING)]
-    for ask in (steered, lambda: bench.similarity("a"), lambda: result_of(bench.calibrate([PROMPT]))):
+    for ask in (
+        steered,
+        lambda: result_of(bench.run(Compare(bank="a"))),
+        lambda: result_of(bench.run(Calibrate(prompts=[PROMPT]))),
+    ):
         with pytest.raises(BusyError, match=rf"^At most {COMPUTING} requests of one visitor .*or stop it\.$"):
             ask()
     assert bench.tokens([PROMPT], "all") and bench.load_model().loaded  # what a page does by itself goes on
@@ -206,7 +215,7 @@ def test_so_many_requests_of_one_visitor_are_computed_at_a_time(bench, plain, pe
     works.pop().close()  # a client that left
     steered().close()
     result_of(works.pop())
-    assert bench.similarity("a")
+    assert result_of(bench.run(Compare(bank="a")))
 
 
 def test_small_requests_have_a_limit_of_their_own():
@@ -229,8 +238,9 @@ def test_so_many_jobs_of_one_visitor_wait_or_run(bench, plain, person):
     trained(plain)
     jobs = [long_job(bench) for _ in range(JOBS)]
     asks: list[Callable[[], object]] = [
-        lambda: long_job(bench), lambda: bench.start_training([PROMPT], QUICK, "b"),
-        lambda: bench.start_atlas([PROMPT], [1], [3], None, "all"), lambda: bench.start_curve([PROMPT]),
+        lambda: long_job(bench), lambda: bench.start(Train(prompts=[PROMPT], config=QUICK, name="b")),
+        lambda: bench.start(MeasureAtlas(prompts=[PROMPT], sources=[1], targets=[3], scope="all")),
+        lambda: bench.start(MeasureCurve(prompts=[PROMPT])),
         lambda: bench.run_again(jobs[0].id),
     ]  # fmt: skip
     for ask in asks:
@@ -301,7 +311,10 @@ def test_imports_and_formulas_count_as_banks_and_are_small(bench, plain, tmp_pat
         bench.combine_banks("join(" + ", ".join(["'a'"] * 60) + ")", "big")
     bench.import_bank(file, "b")
     bench.combine_banks("'a'[0] + 'a'[1]", "c")
-    for ask in (lambda: bench.import_bank(file, "d"), lambda: bench.start_training([PROMPT], QUICK, "e")):
+    for ask in (
+        lambda: bench.import_bank(file, "d"),
+        lambda: bench.start(Train(prompts=[PROMPT], config=QUICK, name="e")),
+    ):
         with pytest.raises(BusyError, match="At most 2 banks"):
             ask()
     assert sorted(line.name for line in bench.banks()) == ["a", "b", "c"]
@@ -409,9 +422,9 @@ def test_jobs_of_another_time_name_neither_people_nor_folders(bench, plain, fold
     trained(plain)
     path = str(folder / "models of ours" / "tiny")
     asked = [Prompt("What is in /etc/passwd?")]
-    job = plain.start_training(asked, QUICK, "b", who="192.0.2.77")
+    job = plain.start(Train(prompts=asked, config=QUICK, name="b"), who="192.0.2.77")
     assert job.wait(PATIENCE)
-    records = plain._desk.queue._records
+    records = plain.queue._records
     records.save(job.record().model_copy(update={"error": f"“{path}” is gone."}))
     record = bench.job(job.id)
     assert record.who == "somebody" and str(folder) not in record.model_dump_json()

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,11 +23,14 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import BusyError, InputError, Stopped, StorageError
 from melbo_app.jobs import checkpointing, queue
-from melbo_app.jobs.request import MapRequest, SweepRequest
 from melbo_app.library import checkpoints
 from melbo_app.library.database import Database
 from melbo_app.library.job_records import JobRecords
 from melbo_app.library.server_lock import ServerLock
+from melbo_app.studies.map import DrawMap
+from melbo_app.studies.steer import Steer
+from melbo_app.studies.sweep import Sweep
+from melbo_app.studies.train import Train
 from melbo_app.workbench import Workbench
 
 LONG = replace(QUICK, steps=1_000_000)
@@ -47,7 +49,7 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def first(bench: Workbench) -> Iterator[Workbench]:
     """A server with a training under way."""
-    job = bench.start_training([PROMPT], LONG, "first")
+    job = bench.start(Train(prompts=[PROMPT], config=LONG, name="first"))
     wait_until(lambda: job.progress is not None and job.progress.done > 1)
     yield bench
     job.stop()
@@ -132,9 +134,9 @@ def test_a_server_that_is_ended_leaves_its_training_to_the_next_one(bench, metho
     monkeypatch.setattr(serve, "QUIET", 0.0)
     config = replace(QUICK, method=method, steps=30, start="jacobian" if method == "joint" else "random")
     whole = trained(bench, "whole", config)
-    job = bench.start_training([PROMPT], config, "a")
+    job = bench.start(Train(prompts=[PROMPT], config=config, name="a"))
     wait_until(lambda: job.progress is not None and job.progress.done >= 1)
-    waits = bench.start_training([Prompt("hello you")], QUICK, "b")
+    waits = bench.start(Train(prompts=[Prompt("hello you")], config=QUICK, name="b"))
     unfinished = bench.pause_jobs(PATIENCE)
     assert unfinished == [job.title, waits.title]
     assert [record.state for record in bench.jobs()] == ["waiting", "interrupted"]
@@ -162,7 +164,7 @@ def test_a_damaged_checkpoint_is_not_used_and_the_log_says_so(first, tmp_path):
 
 def test_a_checkpoint_of_other_weights_or_another_version_is_not_used(first, monkeypatch):
     first.pause_jobs(PATIENCE)
-    monkeypatch.setattr("melbo_app.jobs.training.__version__", "99")
+    monkeypatch.setattr("melbo_app.studies.trained_bank.__version__", "99")
     server = next_server(first)
     server.resume_jobs()
     (job,) = server.active_jobs()
@@ -191,7 +193,7 @@ def test_a_training_for_another_model_stays_interrupted_until_that_one_is_loaded
 
 def test_a_bank_that_was_saved_before_the_end_of_its_job_was_noted_is_that_jobs_bank(bench, monkeypatch):
     with monkeypatch.context() as cut:  # the power goes between the file's rename and the database's commit
-        job = bench.start_training([PROMPT], replace(QUICK, steps=3), "a")
+        job = bench.start(Train(prompts=[PROMPT], config=replace(QUICK, steps=3), name="a"))
         cut.setattr(JobRecords, "save", lambda self, record: (_ for _ in ()).throw(StorageError("no power")))
         over(job)
     assert bench.bank("a")
@@ -219,7 +221,7 @@ def test_what_was_asked_to_stop_is_not_begun_anew_by_the_next_server_and_keeps_w
     trained(first, "bank")
     first.pause_jobs(PATIENCE)
     records = JobRecords(Database(tmp_path / "cache" / "melbo.sqlite"))
-    asked = MapRequest(bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=(3.0, 6.0), decoding=Decoding(4))
+    asked = DrawMap(bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=(3.0, 6.0), decoding=Decoding(4))
     drawing = records.add("map", "Map", asked.model_dump(mode="json"), "Bob")
     for record in (records.get(1), drawing):
         records.save(record.model_copy(update={"state": "stopping"}))
@@ -242,8 +244,8 @@ def test_a_wish_to_stop_is_kept_although_the_job_does_not_hear_it_yet(first, tmp
         yield
 
     monkeypatch.setattr(Workbench, "map", deaf)
-    asked = MapRequest(bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=(3.0, 6.0), decoding=Decoding(4))
-    drawing = first.start_job(asked)
+    asked = DrawMap(bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=(3.0, 6.0), decoding=Decoding(4))
+    drawing = first.start(asked)
     wait_until(lambda: drawing.progress is not None and drawing.progress.stage == "starting")
     first.stop_job(drawing.id)
     kept = JobRecords(Database(tmp_path / "cache" / "melbo.sqlite")).get(drawing.id)
@@ -258,9 +260,9 @@ def test_a_worker_that_dies_fails_alone_and_the_queue_goes_on(bench, monkeypatch
     bench.load_model()
     with monkeypatch.context() as broken:
         broken.setattr("melbo_app.workbench.training.train_bank", lambda *_: 1 / 0)
-        job = over(bench.start_training([PROMPT], QUICK, "a"))
+        job = over(bench.start(Train(prompts=[PROMPT], config=QUICK, name="a")))
     assert bench.job(job.id).error == "Training “a” failed: division by zero"
-    assert over(bench.start_training([PROMPT], QUICK, "b")).state == "done"
+    assert over(bench.start(Train(prompts=[PROMPT], config=QUICK, name="b"))).state == "done"
 
 
 def test_a_disk_without_room_for_checkpoints_does_not_end_a_training(bench, monkeypatch):
@@ -268,13 +270,13 @@ def test_a_disk_without_room_for_checkpoints_does_not_end_a_training(bench, monk
         raise StorageError("The disk is full.")
 
     monkeypatch.setattr(checkpoints, "write_file", full)
-    job = over(bench.start_training([PROMPT], QUICK, "a"))
+    job = over(bench.start(Train(prompts=[PROMPT], config=QUICK, name="a")))
     told = [line.text for line in bench.job(job.id).log]
     assert job.state == "done" and told.count("No checkpoint could be written: The disk is full.") == 1
 
 
 def test_a_database_that_refuses_does_not_end_a_training_nor_hide_its_end(bench, monkeypatch):
-    job = bench.start_training([PROMPT], LONG, "a")
+    job = bench.start(Train(prompts=[PROMPT], config=LONG, name="a"))
     wait_until(lambda: job.progress is not None and job.progress.done > 1)
     with monkeypatch.context() as locked:
         locked.setattr(JobRecords, "save", lambda self, record: (_ for _ in ()).throw(StorageError("locked")))
@@ -284,7 +286,7 @@ def test_a_database_that_refuses_does_not_end_a_training_nor_hide_its_end(bench,
     with monkeypatch.context() as locked:
         locked.setattr(JobRecords, "add", lambda *_: (_ for _ in ()).throw(StorageError("locked")))
         with pytest.raises(StorageError):
-            bench.start_training([PROMPT], QUICK, "b")
+            bench.start(Train(prompts=[PROMPT], config=QUICK, name="b"))
     assert bench.active_jobs() == []
 
 
@@ -317,9 +319,9 @@ def test_a_second_server_on_the_same_cache_is_refused_by_name_until_the_first_is
 
 def test_a_steered_completion_goes_between_the_next_steps_of_a_training(bench):
     trained(bench, "bank")
-    job = bench.start_training([PROMPT], LONG, "long")
+    job = bench.start(Train(prompts=[PROMPT], config=LONG, name="long"))
     wait_until(lambda: job.progress is not None and job.progress.done > 1)
-    work = bench.steer("bank", [PROMPT], [0], [6.0], Decoding(4))
+    work = bench.run(Steer(bank="bank", prompts=[PROMPT], vectors=[0], radii=[6.0], decoding=Decoding(4)))
     before = job.progress.done
     next(work)
     assert job.progress.done <= before + 3  # the one under way, and those that end while this test looks
@@ -337,8 +339,8 @@ def test_maps_and_sweeps_are_jobs_that_need_not_wait_for_a_training(first, monke
     monkeypatch.setattr(Workbench, "_embed", lambda self: StubEmbedder())
     trained(first, "bank")
     asked = {"bank": "bank", "prompts": (PROMPT,), "vectors": (0, 1), "radii": (3.0, 6.0), "decoding": Decoding(4)}
-    drawn = over(first.start_job(MapRequest(**asked), who="Bob"))
-    swept = over(first.start_job(SweepRequest(**asked, both_signs=True), who="Bob"))
+    drawn = over(first.start(DrawMap(**asked), who="Bob"))
+    swept = over(first.start(Sweep(**asked, both_signs=True), who="Bob"))
     assert first.job(1).state == "running"
     map_of, sweep_of = first.job(drawn.id), first.job(swept.id)
     assert (map_of.state, map_of.who, map_of.comparison) == ("done", "Bob", drawn.result.comparison)
@@ -347,14 +349,14 @@ def test_maps_and_sweeps_are_jobs_that_need_not_wait_for_a_training(first, monke
     assert kept.settings["kind"] == "sweep" and len(kept.completions) == 1 + 2 * 2 * 2
     assert [line.id for line in first.comparisons("sweep")] == [kept.id] and first.comparisons() == []
     with pytest.raises(InputError, match="vector"):
-        first.start_job(MapRequest(**{**asked, "vectors": (99,)}))
+        first.start(DrawMap(**{**asked, "vectors": (99,)}))
 
 
 def test_a_sweep_that_is_stopped_keeps_the_radii_that_are_done(bench, monkeypatch):
     trained(bench, "bank")
     radii = tuple(float(radius) for radius in range(1, 13))
-    asked = SweepRequest(bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=radii, decoding=Decoding(24))
-    job = bench.start_job(asked)
+    asked = Sweep(bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=radii, decoding=Decoding(24))
+    job = bench.start(asked)
     wait_until(lambda: job.progress is not None and "2 of 12" in job.progress.stage)
     job.stop()
     assert over(job).state == "stopped"
@@ -367,11 +369,11 @@ def test_a_sweep_that_is_stopped_keeps_the_radii_that_are_done(bench, monkeypatc
 def test_a_sweep_that_is_stopped_computes_no_further_r_and_leaves_no_comparisons_of_nothing(bench, monkeypatch):
     trained(bench, "bank")
     radii = tuple(float(radius) for radius in range(1, 151))
-    asked = SweepRequest(bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=radii, decoding=Decoding(24))
+    asked = Sweep(bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=radii, decoding=Decoding(24))
     steps: list[int] = []
     real = Batch.step
     monkeypatch.setattr(Batch, "step", lambda self: steps.append(1) or time.sleep(0.01) or real(self))
-    job = bench.start_job(asked)
+    job = bench.start(asked)
     wait_until(lambda: job.progress is not None and "2 of 150: token" in job.progress.stage)
     job.stop()
     begun = len(steps)
@@ -386,15 +388,15 @@ def test_a_sweep_that_is_stopped_computes_no_further_r_and_leaves_no_comparisons
 
 def test_a_sweep_that_is_stopped_before_its_first_r_keeps_nothing(bench):
     trained(bench, "bank")
-    asked = SweepRequest(bank="bank", prompts=(PROMPT,), vectors=(0,), radii=(1.0, 2.0), decoding=Decoding(24))
-    work = bench._desk._sweep(asked, SimpleNamespace(is_stopping=lambda: True))
+    asked = Sweep(bank="bank", prompts=(PROMPT,), vectors=(0,), radii=(1.0, 2.0), decoding=Decoding(24))
+    work = bench.run(asked, stop=lambda: True)
     with pytest.raises(Stopped):
         list(work)
     assert bench.comparisons("part") == bench.comparisons("sweep") == []
 
 
 def test_a_job_is_run_again_under_a_free_name(bench):
-    job = over(bench.start_training([PROMPT], QUICK, "a"))
+    job = over(bench.start(Train(prompts=[PROMPT], config=QUICK, name="a")))
     again = over(bench.run_again(job.id, who="Bob"))
     assert again.id != job.id and bench.job(again.id).bank == "a-2" and bench.job(again.id).who == "Bob"
     assert np.array_equal(bench.bank("a").vectors, bench.bank("a-2").vectors)
@@ -405,12 +407,12 @@ def test_a_job_is_run_again_under_a_free_name(bench):
 
 
 def test_a_job_says_beforehand_what_memory_it_needs_and_one_that_needs_too_much_is_refused(bench):
-    job = over(bench.start_training([PROMPT], QUICK, "a"))
+    job = over(bench.start(Train(prompts=[PROMPT], config=QUICK, name="a")))
     (line,) = (line.text for line in bench.job(job.id).log if line.text.startswith("Needs "))
     assert line.endswith(" for 3 of 3 vectors at a time; 4 GB may be used.")
     small = Workbench(bench.settings.model_copy(update={"memory_gb": 1e-6}))
-    asked = MapRequest(bank="a", prompts=(PROMPT,), vectors=(0,), radii=(6.0,), decoding=Decoding(4))
-    failed = over(small.start_job(asked))
+    asked = DrawMap(bank="a", prompts=(PROMPT,), vectors=(0,), radii=(6.0,), decoding=Decoding(4))
+    failed = over(small.start(asked))
     assert (failed.error or "").startswith("memory: one text of ") and "1 kB may be used" in failed.error
 
 
@@ -419,11 +421,11 @@ def test_without_a_word_from_a_person_the_budget_is_a_share_of_what_the_machine_
     monkeypatch.setattr("melbo_app.engine.memory.free", lambda device: free)
     own = Workbench(bench.settings.model_copy(update={"memory_gb": None}))
     own.load_model()
-    assert own._model.memory_gb == pytest.approx(7.0)
+    assert own.bench.model.memory_gb == pytest.approx(7.0)
     free = 50_000_000_000  # more came free later: the budget was set at the start
-    assert own._model.memory_gb == pytest.approx(7.0)
+    assert own.bench.model.memory_gb == pytest.approx(7.0)
     free = 1_000_000_000  # others took it
-    assert own._model.memory_gb == pytest.approx(0.7)
+    assert own.bench.model.memory_gb == pytest.approx(0.7)
 
 
 def test_a_checkpoint_is_a_safetensors_file_that_goes_away_with_its_job(first, tmp_path):

@@ -11,7 +11,9 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.recipe import evaluate
 from melbo_app.errors import InputError
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
+from melbo_app.studies.steer import Steer
+from melbo_app.studies.top_tokens import TopTokens
 
 A = np.array([[3.0, 0, 0, 0], [0, 4, 0, 0], [1, 1, 1, 1]])
 B = np.array([[0.0, 0, 2, 0], [0, 0, 0, 5]])
@@ -115,7 +117,9 @@ def test_a_combined_bank_has_its_recipe_and_steers(bench):
     assert (record.method, record.formula, record.parts) == ("combined", "a[0] - 0.5 * 'a'[2]", {"a": bank.hash})
     assert (record.source, record.target, record.model_hash) == (QUICK.source, QUICK.target, bank.record.model_hash)
     assert record.radius == pytest.approx(QUICK.radius * 1.25**0.5, rel=1e-4)  # a bank's vectors are at right angles
-    texts = result_of(bench.steer("mix", [PROMPT], [0], [6.0], Decoding(4))).completions
+    texts = result_of(
+        bench.run(Steer(bank="mix", prompts=[PROMPT], vectors=[0], radii=[6.0], decoding=Decoding(4)))
+    ).completions
     assert [entry.vector for entry in texts] == [None, 0]
 
 
@@ -127,14 +131,22 @@ def test_a_combined_bank_is_steered_with_at_the_norms_that_the_formula_gave_it(b
     trained(bench)
     bank = bench.combine_banks("join(0.2 * a[0], a[0], 5 * a[0])", "mix")
     assert (bank.record.radius, bank.norms) == (pytest.approx(6.0), pytest.approx((1.2, 6.0, 30.0)))
-    found = result_of(bench.steer("mix", [PROMPT], [0, 1, 2], None, Decoding(4), random_control=True))
+    found = result_of(
+        bench.run(
+            Steer(
+                bank="mix", prompts=[PROMPT], vectors=[0, 1, 2], radii=None, decoding=Decoding(4), random_control=True
+            )
+        )
+    )
     own = list(enumerate(bank.norms))
     assert norms_of(found) == [(None, 0.0), *(("random", norm) for _, norm in own), *own]
     kl = [entry.scores.kl_prompt for entry in found.completions[4:]]
     assert kl == sorted(kl) and kl[2] > 10 * kl[0] > 0
-    both = result_of(bench.steer("mix", [PROMPT], [2], None, Decoding(4), both_signs=True))
+    both = result_of(
+        bench.run(Steer(bank="mix", prompts=[PROMPT], vectors=[2], radii=None, decoding=Decoding(4), both_signs=True))
+    )
     assert norms_of(both) == [(None, 0.0), (2, bank.norms[2]), (2, -bank.norms[2])]
-    given = result_of(bench.steer("mix", [PROMPT], [0, 2], [8.0], Decoding(4)))
+    given = result_of(bench.run(Steer(bank="mix", prompts=[PROMPT], vectors=[0, 2], radii=[8.0], decoding=Decoding(4))))
     assert norms_of(given) == [(None, 0.0), (0, 8.0), (2, 8.0)]
 
 
@@ -153,10 +165,10 @@ def test_where_no_radius_is_given_it_is_that_of_each_vector(bench):
 def test_top_tokens_are_read_at_the_norms_of_the_bank_or_at_a_signed_radius(bench):
     trained(bench)
     bench.combine_banks("join(a[0], 3 * a[0], -3 * a[0])", "mix")
-    own = bench.top_tokens("mix", count=3)
+    own = result_of(bench.run(TopTokens(bank="mix", count=3)))
     for row, radius in enumerate((6.0, 18.0, -18.0)):
-        [same] = bench.top_tokens("a", [0], count=3, radius=radius)
-        [given] = bench.top_tokens("mix", [0], count=3, radius=radius)
+        [same] = result_of(bench.run(TopTokens(bank="a", vectors=[0], count=3, radius=radius)))
+        [given] = result_of(bench.run(TopTokens(bank="mix", vectors=[0], count=3, radius=radius)))
         for found in (same, given):
             for kind in ("promoted", "suppressed"):
                 told, wanted = getattr(found, kind), getattr(own[row], kind)
@@ -195,7 +207,7 @@ def test_banks_of_other_layers_are_not_mixed(bench):
     trained(bench)
     other = bench.bank("a")
     record = other.record.model_copy(update={"name": "b", "source": QUICK.source + 1, "target": None})
-    bench._banks.save(type(other)(record, other.vectors))
+    bench.bench.banks.save(type(other)(record, other.vectors))
     with pytest.raises(InputError, match="“a” and “b” differ in their source layer"):
         bench.combine_banks("a[0] + b[0]", "mix")
     assert {line.name for line in bench.banks()} == {"a", "b"}

@@ -10,8 +10,10 @@ from melbo_app.defaults import own_prompts
 from melbo_app.engine.chat_template import render
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
-from melbo_app.jobs.training import command, is_of
 from melbo_app.library.bank import Bank, PromptRecord
+from melbo_app.studies.steer import Steer
+from melbo_app.studies.trained_bank import is_of
+from melbo_app.studies.training_command import command
 from melbo_app.workbench import Workbench
 
 
@@ -24,7 +26,7 @@ def test_a_bank_keeps_the_day_and_what_was_rendered(bench):
     bank = trained(bench, prompts=[Prompt("hello", "be brief")])
     [prompt] = bank.record.prompts
     assert prompt.template == f"date={date.today().isoformat()}"
-    assert prompt.rendered == render(bench._model.get(), Prompt("hello", "be brief")).text
+    assert prompt.rendered == render(bench.bench.model.get(), Prompt("hello", "be brief")).text
     assert f"--template {prompt.template}" in bank.record.command
     assert is_of(bank.record, [Prompt("hello", "be brief")], QUICK)
     assert not is_of(bank.record, [Prompt("hello", "be brief", template=False)], QUICK)
@@ -35,12 +37,12 @@ def test_a_bank_keeps_the_day_and_what_was_rendered(bench):
 def test_a_bank_of_another_day_is_steered_on_the_prompt_that_it_was_trained_on(bench):
     bank = trained(bench, prompts=[Prompt("hello", template="date=2024-07-26")])
     [own] = own_prompts(bank, None, None)
-    _, comparison = listen(bench.steer("a", [own], [0], [6.0], Decoding(2)))
+    _, comparison = listen(bench.run(Steer(bank="a", prompts=[own], vectors=[0], radii=[6.0], decoding=Decoding(2))))
     for entry in comparison.completions:
         assert entry.prompt.rendered.startswith("26 Jul 2024\n")
     assert bench.comparison(comparison.id) == comparison
     [other] = own_prompts(bank, None, True)
-    assert render(bench._model.get(), other).text.startswith(datetime.now().strftime("%d %b %Y"))
+    assert render(bench.bench.model.get(), other).text.startswith(datetime.now().strftime("%d %b %Y"))
 
 
 def test_a_plain_prompt_has_no_rendering():

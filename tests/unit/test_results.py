@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completion import Comparison, Completion, Scores
-from melbo_app.results import SteeredText, steered, swept
+from melbo_app.studies.steer import SteeredText, steered
+from melbo_app.studies.sweep import Sweep
 
 
 def text(vector: int | str | None, radius: float, verdict: str | None) -> Completion:
@@ -25,7 +26,7 @@ def test_a_sweep_counts_the_verdicts_at_each_radius_apart_from_the_control():
         text("random", -6, "strange"), text(0, -6, None), text(1, -6, "broken"),
     ]  # fmt: skip
     comparison = Comparison(id=5, created=datetime.now(UTC), settings={"finished": True}, completions=tuple(texts))
-    told = swept(comparison)
+    told = Sweep(bank="a").answer(comparison, None)
     none = {"readable": 0, "strange": 0, "broken": 0, "unknown": 0}
     assert told["radii"] == [
         {"radius": 6, "vectors": {**none, "readable": 1, "broken": 1}, "random": {**none, "readable": 1}},

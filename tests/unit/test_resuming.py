@@ -11,7 +11,7 @@ from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import train
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.engine.training_state import TrainingState
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 
 BASE = TrainingConfig(0, 2, 2.0, vectors=5, steps=5, scope="all")
 CASES = {

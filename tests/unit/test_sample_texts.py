@@ -9,10 +9,11 @@ from benches import PROMPT, trained
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.errors import StorageError
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.labels import LabelVersion
 from melbo_app.library.samples import AUTHOR, Sample
 from melbo_app.library.tables import ComparisonRow
+from melbo_app.studies.steer import Steer
 from melbo_app.ui.present import bank_choices, made_on
 from melbo_app.workbench import Workbench
 
@@ -24,8 +25,12 @@ MOMENT = datetime(2026, 11, 28, tzinfo=UTC)
 def shipped(bench, tmp_path, model_folder):
     """Another workbench with a sample bank, its texts and the labels of two of its three vectors."""
     bank = trained(bench, "shy")
-    made = result_of(bench.steer("shy", [PROMPT], [0, 1, 2], [6.0], SHORT, random_control=True))
-    [kept] = bench._completions.kept()
+    made = result_of(
+        bench.run(
+            Steer(bank="shy", prompts=[PROMPT], vectors=[0, 1, 2], radii=[6.0], decoding=SHORT, random_control=True)
+        )
+    )
+    [kept] = bench.bench.completions.kept()
     said = [
         LabelVersion(
             bank="shy", bank_hash=bank.hash, vector=vector, name=f"says {vector}", tags=("sample",), rating=3,
@@ -68,7 +73,11 @@ def test_they_are_not_among_what_was_done_here(shipped):
 def test_steering_with_the_same_settings_takes_the_texts_that_shipped(shipped):
     shipped.put_in_samples()
     found = shipped.sample_comparison("shy").completions
-    asked = result_of(shipped.steer("shy", [PROMPT], [0, 1, 2], [6.0], SHORT, random_control=True)).completions
+    asked = result_of(
+        shipped.run(
+            Steer(bank="shy", prompts=[PROMPT], vectors=[0, 1, 2], radii=[6.0], decoding=SHORT, random_control=True)
+        )
+    ).completions
     assert [one.created for one in asked] == [one.created for one in found]
 
 
@@ -95,7 +104,7 @@ def test_what_was_removed_does_not_come_back(shipped):
 def test_pruning_leaves_them_and_nothing_is_wrong_with_the_library(shipped):
     shipped.put_in_samples()
     for number in range(3):
-        result_of(shipped.steer("shy", [PROMPT], [1], [4.0 + number], SHORT))
+        result_of(shipped.run(Steer(bank="shy", prompts=[PROMPT], vectors=[1], radii=[4.0 + number], decoding=SHORT)))
     before = texts_of(shipped)
     shipped.prune_library(0)
     assert texts_of(shipped) == before and len(shipped.bank_labels("shy")) == 2
@@ -175,5 +184,5 @@ def test_the_line_above_a_sample_says_what_it_was_made_on(shipped):
     made = "Made on tiny, R = 6: “hello there”"
     assert made_on(comparison, None) == f"{made} – load that model to steer with other settings"
     assert made_on(comparison, comparison.completions[0].model_hash) == made
-    asked = result_of(shipped.steer("shy", [PROMPT], [0], [6.0], SHORT))
+    asked = result_of(shipped.run(Steer(bank="shy", prompts=[PROMPT], vectors=[0], radii=[6.0], decoding=SHORT)))
     assert made_on(asked, None) == ""

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from melbo_app.analysis.flags.echo import only_echoes
 from melbo_app.errors import Stopped
-from melbo_app.jobs.looks import LOOK_STEPS
-from melbo_app.jobs.search import (
+from melbo_app.jobs.generators import result_of
+from melbo_app.library.searches import Tried
+from melbo_app.studies.looks import LOOK_STEPS
+from melbo_app.studies.search_settings import SearchSettings
+from melbo_app.studies.settings_search import (
     BUDGET,
     LOOKS,
     SAFER,
@@ -24,8 +27,7 @@ from melbo_app.jobs.search import (
     search,
     start_near,
 )
-from melbo_app.jobs.work import result_of
-from melbo_app.library.searches import Tried
+from melbo_app.studies.train import Train
 from melbo_app.workbench import Workbench
 
 RADII = radii_of(0.1)
@@ -183,7 +185,7 @@ def test_what_is_chosen_and_why():
 
 def test_no_setting_is_begun_that_would_not_fit_into_the_time(monkeypatch):
     clock = iter(range(0, 1000, 10))
-    monkeypatch.setattr("melbo_app.jobs.search.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("melbo_app.studies.settings_search.time.monotonic", lambda: next(clock))
     planted = Planted(3, 7)
     slow = lambda setting: iter_of(tried(1, relative=setting.relative_radius, seconds=20))  # noqa: E731
     planted.look = slow  # type: ignore[method-assign]
@@ -224,13 +226,13 @@ def test_the_nearest_setting_to_an_r():
 @pytest.fixture
 def bench(bench: Workbench) -> Workbench:
     bench.load_model()
-    bench._embedder = StubEmbedder()  # type: ignore[assignment]
+    bench.bench.embedder = StubEmbedder()  # type: ignore[assignment]
     return bench
 
 
 def test_a_search_counts_over_its_vectors_and_as_many_random_ones(bench: Workbench):
     config = replace(QUICK, vectors=3, steps=2)
-    heard, found = listen(bench.find_settings([PROMPT], config))
+    heard, found = listen(bench.run(SearchSettings(prompts=[PROMPT], config=config)))
     assert all(one.texts == 3 and one.random_texts == 3 for one in found.tried)
     assert all(one.radius == pytest.approx(one.relative_radius * found.median_norm) for one in found.tried)
     assert all(0 <= one.new <= one.readable <= 3 and one.lifted <= one.new for one in found.tried)
@@ -241,7 +243,7 @@ def test_a_search_counts_over_its_vectors_and_as_many_random_ones(bench: Workben
 def test_a_search_is_looked_up_and_its_r_is_offered_to_the_next_prompt(bench: Workbench, monkeypatch):
     config = replace(QUICK, vectors=3, steps=2)
     assert bench.latest_search(config.source, config.target, config.scope) is None
-    found = result_of(bench.find_settings([PROMPT], config))
+    found = result_of(bench.run(SearchSettings(prompts=[PROMPT], config=config)))
     assert bench.latest_search(config.source, config.target, config.scope) == found
     began: list[int] = []
     used: list[Any] = []
@@ -252,8 +254,8 @@ def test_a_search_is_looked_up_and_its_r_is_offered_to_the_next_prompt(bench: Wo
         return search(places, start, *others)
 
     monkeypatch.setattr("melbo_app.workbench.searching.search", spy)
-    assert result_of(bench.find_settings([PROMPT], config)) == found and began == []
-    result_of(bench.find_settings([replace(PROMPT, user="another one")], config))
+    assert result_of(bench.run(SearchSettings(prompts=[PROMPT], config=config))) == found and began == []
+    result_of(bench.run(SearchSettings(prompts=[replace(PROMPT, user="another one")], config=config)))
     assert began == [start_near(used[0], found.best.relative_radius)]
 
 
@@ -264,7 +266,7 @@ def test_a_training_takes_the_r_and_the_budget_that_were_found(bench: Workbench)
     assert (config.steps, config.vectors, config.seed) == (4, 3, asked.seed)
     open_ = replace(asked, steps=None)
     assert result_of(bench.searched([PROMPT], open_, 60))[0].steps == LOOK_STEPS
-    job = bench.start_training([PROMPT], asked, "found", search_seconds=60)
+    job = bench.start(Train(prompts=[PROMPT], config=asked, name="found", search_seconds=60))
     job.wait(60)
     assert job.result is not None and job.result.record.radius == config.radius
     assert any("R and effect budget" in line.text for line in job.record().log)

@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 from benches import PROMPT, listen, trained
 
-from melbo_app.commands.sensitivity import line
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError
-from melbo_app.jobs.sensitivity import LayerPair
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
+from melbo_app.studies.sensitivity import LayerPair, MeasureSensitivity
+from melbo_app.studies.sensitivity import _line as line
 
 
 def test_every_pair_that_goes_upwards_has_the_values_of_a_bank_trained_on_it(bench):
     bench.load_model()
-    heard, pairs = listen(bench.sensitivity([PROMPT], [0, 2], [1, 3], "assistant", 2))
+    heard, pairs = listen(
+        bench.run(MeasureSensitivity(prompts=[PROMPT], sources=[0, 2], targets=[1, 3], scope="assistant", count=2))
+    )
     assert [(pair.source, pair.target) for pair in pairs] == [(0, 1), (0, 3), (2, 3)]
     for number, pair in enumerate(pairs):
         config = TrainingConfig(pair.source, pair.target, 1.0, 4, "jacobian")
@@ -29,7 +31,10 @@ def test_every_pair_that_goes_upwards_has_the_values_of_a_bank_trained_on_it(ben
 def test_a_stop_keeps_the_pairs_that_are_done(bench):
     bench.load_model()
     pressed: list[bool] = []
-    work = bench.sensitivity([PROMPT], [0], [1, 2, 3], "assistant", 1, stop=lambda: bool(pressed))
+    work = bench.run(
+        MeasureSensitivity(prompts=[PROMPT], sources=[0], targets=[1, 2, 3], scope="assistant", count=1),
+        stop=lambda: bool(pressed),
+    )
     while not next(work).stage.startswith("block 0 → 2: Jacobian"):
         pass
     pressed.append(True)
@@ -47,7 +52,11 @@ def test_a_stop_keeps_the_pairs_that_are_done(bench):
 def test_what_gives_no_pair_is_refused(bench, sources, targets, count, part):
     bench.load_model()
     with pytest.raises(InputError, match=part):
-        result_of(bench.sensitivity([PROMPT], sources, targets, "assistant", count))
+        result_of(
+            bench.run(
+                MeasureSensitivity(prompts=[PROMPT], sources=sources, targets=targets, scope="assistant", count=count)
+            )
+        )
 
 
 @pytest.mark.parametrize(

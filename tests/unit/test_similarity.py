@@ -10,7 +10,7 @@ from tiny_models import encoded, random_thetas, reference_hidden, tiny
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.similarity import cosines, delta_cosines, mean_off_diagonal
 from melbo_app.engine.slice import ModelSlice
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 
 TEXTS = ("the heath is wide", "hello")
 

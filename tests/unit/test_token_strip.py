@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from melbo_app.jobs.reader import PromptTokens
+from melbo_app.jobs.slices import PromptTokens
 from melbo_app.ui.components.token_strip import ENDS, FEW, GAP, shown, strip
 
 

@@ -8,7 +8,7 @@ from melbo_app.engine import top_tokens as module
 from melbo_app.engine.readout import read_out
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.top_tokens import top_tokens
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 
 TEXTS = ("the heath is wide", "hello")
 SOURCE, COUNT = 1, 7

@@ -21,7 +21,7 @@ from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training import train, with_saturation
 from melbo_app.engine.training_config import DEFAULT_STEPS, TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 
 TEXTS = ("the heath", "hello")
 ORTHOGONAL = ["joint", "sequential"]

@@ -9,7 +9,7 @@ from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.steering import add_rows, steer
 from melbo_app.engine.training import train
 from melbo_app.engine.training_config import TrainingConfig
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 
 D, PLANTED = 64, 8
 ALPHAS = torch.linspace(2.0, 0.8, PLANTED)

@@ -5,7 +5,8 @@ import pytest
 from benches import PROMPT, trained
 
 from melbo_app.engine.decoding import Decoding
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
+from melbo_app.studies.steer import Steer
 from melbo_app.ui.forms import radii_of
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
@@ -30,6 +31,6 @@ def test_the_slider_begins_where_each_vector_is_as_it_is(tab):
 
 @pytest.mark.parametrize(("radii", "shown"), [(None, 18.0), ([8.0], 8.0), ([18.0, -18.0], 18.0)])
 def test_an_earlier_comparison_puts_the_slider_where_it_was(bench, tab, radii, shown):
-    made = result_of(bench.steer("mix", [PROMPT], [0, 2], radii, Decoding(2)))
+    made = result_of(bench.run(Steer(bank="mix", prompts=[PROMPT], vectors=[0, 2], radii=radii, decoding=Decoding(2))))
     slider = tab.restore(made.id)[tab.restore_outputs.index(tab._session.radius)]
     assert slider["radius"] == shown

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from melbo_app.analysis.unlikeness import unlikeness
-from melbo_app.jobs.flagging import flagged, flagged_first, most_unlike_first
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completion import Completion
 from melbo_app.library.database import Database
 from melbo_app.library.embeddings import Embeddings
+from melbo_app.studies.flagging import flagged, flagged_first, most_unlike_first
 
 
 def unit(*degrees: float) -> np.ndarray:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from melbo_app.analysis.wording import STRETCH, dictionary_words, language, repetition
+from melbo_app.analysis.language import STRETCH, dictionary_words, language, repetition
 
 ENGLISH = "The lighthouse stands on a rock far out in the sea, and nobody has lived there for years."
 GERMAN = "Der Leuchtturm steht auf einem Felsen weit draußen im Meer, und seit Jahren wohnt dort niemand."

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from melbo_app.errors import Stopped
-from melbo_app.jobs import work
-from melbo_app.jobs.work import result_of, retold, together, unless_stopped
+from melbo_app.jobs import generators as work
+from melbo_app.jobs.generators import result_of, retold, together, unless_stopped
 
 
 def steps(count: int, log: list | None = None, name: str = ""):

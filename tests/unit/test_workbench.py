@@ -16,8 +16,11 @@ from tiny_models import BLOCKS, CONTEXT
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
-from melbo_app.jobs.work import result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.library.bank import Bank
+from melbo_app.studies.map import DrawMap, MapOf
+from melbo_app.studies.similarity import Compare
+from melbo_app.studies.steer import Steer
 from melbo_app.ui.present import model_status
 from melbo_app.workbench import Workbench
 
@@ -39,7 +42,7 @@ def put(bench: Workbench, name: str, vectors: np.ndarray, bank: Bank, **changes:
     """A bank of these vectors on the shelf, otherwise like ``bank``."""
     record = bank.record.model_copy(update={"name": name, "objective": None, "curves": None, "effect": None, **changes})
     made = Bank(record, vectors)
-    bench._banks.save(made)
+    bench.bench.banks.save(made)
     return made
 
 
@@ -74,13 +77,13 @@ def test_a_model_that_cannot_be_loaded_is_named_and_the_present_one_stays(bench,
 
 def test_while_another_model_is_loaded_the_chip_names_that_one(bench, other_folder, monkeypatch):
     bench.load_model()
-    read, seen = bench._model._read, []
+    read, seen = bench.bench.model._read, []
 
     def slow(files):
         seen.append(model_status(bench.model_state())["model"])
         return read(files)
 
-    monkeypatch.setattr(bench._model, "_read", slow)
+    monkeypatch.setattr(bench.bench.model, "_read", slow)
     state = bench.load_model(str(other_folder))
     assert seen == [f"loading {other_folder}: loading the weights …"]
     assert (state.name, state.coming) == ("other", None)
@@ -96,17 +99,17 @@ def test_two_folders_of_one_name_are_two_models(bench, tmp_path, monkeypatch):
 
 def test_the_same_folder_by_another_path_is_not_loaded_twice(bench, monkeypatch):
     bench.load_model()
-    before = bench._model.get()
+    before = bench.bench.model.get()
     folder = Path(bench.settings.model)
     bench.load_model(str(folder / ".." / folder.name))
-    assert bench._model.get() is before
+    assert bench.bench.model.get() is before
 
 
 def test_another_model_leaves_nothing_of_the_first_in_memory(bench, other_folder):
     bench.tokens([PROMPT], "content")
-    assert len(bench._reader._slices) == 1
+    assert len(bench.bench.slices._slices) == 1
     bench.load_model(str(other_folder))
-    assert len(bench._reader._slices) == 0
+    assert len(bench.bench.slices._slices) == 0
     assert bench.model_state().name == "other"
 
 
@@ -134,7 +137,10 @@ def test_a_model_without_a_template_trains_and_steers(tmp_path):
     assert bench.load_model().has_template is False
     assert bench.suggestion().scope == "last:4"
     assert len(trained(bench, config=replace(QUICK, scope="last:4"), prompts=plain).vectors) == 3
-    assert len(result_of(bench.steer("a", plain, [0], [6.0], SHORT)).completions) == 2
+    assert (
+        len(result_of(bench.run(Steer(bank="a", prompts=plain, vectors=[0], radii=[6.0], decoding=SHORT))).completions)
+        == 2
+    )
     with pytest.raises(InputError, match="chat template: base has none. Switch the template off"):
         bench.tokens([PROMPT], "all")
 
@@ -180,8 +186,8 @@ def test_several_prompts_count_each_on_its_own(bench):
 
 
 def test_content_leaves_the_attention_sink_out(bench, monkeypatch):
-    model = bench._model.get().model  # this process's own copy
-    ids = bench._model.get().tokenizer("<|im_start|>")["input_ids"]
+    model = bench.bench.model.get().model  # this process's own copy
+    ids = bench.bench.model.get().tokenizer("<|im_start|>")["input_ids"]
     with torch.no_grad():
         model.get_input_embeddings().weight[ids[0]] *= 1000
     [content] = bench.tokens([Prompt("<|im_start|>hello", template=False)], "content", source=0, target=1)
@@ -207,9 +213,13 @@ def test_the_target_layer_of_the_tokens_is_checked_even_where_it_is_zero(bench):
 def test_a_bank_of_other_weights_is_refused_and_both_models_are_named(bench, bank, other_folder, use):
     bench.load_model(str(other_folder))
     calls = {
-        "steer": lambda: result_of(bench.steer("a", [PROMPT], [0], [6.0], SHORT)),
-        "map": lambda: result_of(bench.map("a", [PROMPT], [0], [6.0], SHORT)),
-        "similarity": lambda: bench.similarity("a"),
+        "steer": lambda: result_of(
+            bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=[6.0], decoding=SHORT))
+        ),
+        "map": lambda: result_of(
+            bench.run(DrawMap(bank="a", prompts=[PROMPT], vectors=[0], radii=[6.0], decoding=SHORT))
+        ),
+        "similarity": lambda: result_of(bench.run(Compare(bank="a"))),
     }
     with pytest.raises(InputError) as refused:
         calls[use]()
@@ -222,14 +232,14 @@ def test_a_bank_of_other_weights_is_refused_and_both_models_are_named(bench, ban
 def test_a_bank_of_another_width_is_refused_with_both_numbers(bench, bank, tmp_path):
     bench.load_model(str(save_tiny(tmp_path / "wide", hidden_size=48, intermediate_size=64)))
     with pytest.raises(InputError) as refused:
-        bench.similarity("a")
+        result_of(bench.run(Compare(bank="a")))
     assert "hidden size is 32" in refused.value.problem and "wide has 48" in refused.value.problem
 
 
 def test_a_bank_for_a_block_that_the_model_lacks_is_refused(bench, bank):
     put(bench, "deep", bank.vectors, bank, model_hash="", source=40, target=41, blocks=60)
     with pytest.raises(InputError, match="source layer: tiny has no block 40. Choose a block from 0 to 3"):
-        result_of(bench.steer("deep", [PROMPT], [0], [6.0], SHORT))
+        result_of(bench.run(Steer(bank="deep", prompts=[PROMPT], vectors=[0], radii=[6.0], decoding=SHORT)))
 
 
 def foreign(folder: Path, ending: str) -> Path:
@@ -254,9 +264,11 @@ def test_a_bank_from_elsewhere_asks_for_its_source_layer_and_then_works(bench, t
     assert made.record.name == "theirs" and made.record.method == "imported"
     assert (made.record.model, made.record.model_hash) == (bench.settings.model, bench.model_state().weights_hash)
     assert made.record.radius == pytest.approx(float(np.median(np.linalg.norm(made.vectors, axis=1))), rel=1e-5)
-    comparison = result_of(bench.steer("theirs", [PROMPT], [0, 1], [made.record.radius], SHORT))
+    comparison = result_of(
+        bench.run(Steer(bank="theirs", prompts=[PROMPT], vectors=[0, 1], radii=[made.record.radius], decoding=SHORT))
+    )
     assert [entry.vector for entry in comparison.completions] == [None, 0, 1]
-    assert bench.similarity("theirs").delta.shape == (2, 2)
+    assert result_of(bench.run(Compare(bank="theirs"))).delta.shape == (2, 2)
 
 
 def test_a_control_vector_says_its_layer_and_what_is_missing_is_said_before_the_model_is_loaded(bench, bank, tmp_path):
@@ -315,9 +327,16 @@ def test_layers_of_an_import_that_cannot_be_are_refused(bench, tmp_path, source,
 
 def test_the_last_block_can_be_steered_and_its_similarity_says_why_not(bench, tmp_path):
     bench.import_bank(foreign(tmp_path, ".pt"), "top", source=BLOCKS - 1)
-    assert len(result_of(bench.steer("top", [PROMPT], [0], [3.0], SHORT)).completions) == 2
+    assert (
+        len(
+            result_of(
+                bench.run(Steer(bank="top", prompts=[PROMPT], vectors=[0], radii=[3.0], decoding=SHORT))
+            ).completions
+        )
+        == 2
+    )
     with pytest.raises(InputError, match="source layer: 3 is the last block of tiny"):
-        bench.similarity("top")
+        result_of(bench.run(Compare(bank="top")))
 
 
 @pytest.mark.parametrize(
@@ -368,7 +387,7 @@ def test_export_delete_import_gives_the_same_bank_with_its_labels(bench, bank, t
 
 def test_similarity_is_symmetric_with_ones_on_its_diagonal_and_an_order_of_all(bench, bank):
     for scope in ("all", "content", "assistant", "last:2"):
-        found = bench.similarity("a", scope=scope)
+        found = result_of(bench.run(Compare(bank="a", scope=scope)))
         assert found.scope == scope
         for matrix in (found.delta, found.theta):
             assert matrix.shape == (3, 3)
@@ -383,7 +402,7 @@ def test_similarity_is_symmetric_with_ones_on_its_diagonal_and_an_order_of_all(b
 def test_equal_vectors_change_the_same_and_opposite_ones_something_else(bench, bank):
     one, two = bank.vectors[:2]
     put(bench, "twins", np.stack([one, two, one, -one]), bank)
-    found = bench.similarity("twins")
+    found = result_of(bench.run(Compare(bank="twins")))
     assert found.delta[0, 2] == pytest.approx(1, abs=1e-5)
     assert found.delta[0, 3] < 0 and found.theta[0, 3] == pytest.approx(-1, abs=1e-6)
     assert abs(found.order.index(0) - found.order.index(2)) == 1
@@ -391,19 +410,22 @@ def test_equal_vectors_change_the_same_and_opposite_ones_something_else(bench, b
 
 def test_a_single_vector_has_no_mean(bench, bank):
     put(bench, "single", bank.vectors[:1], bank)
-    found = bench.similarity("single")
+    found = result_of(bench.run(Compare(bank="single")))
     assert found.delta.shape == (1, 1) and found.mean_delta is None and found.mean_theta is None
 
 
 def test_similarity_on_other_prompts_is_another_one(bench, bank):
-    one, two = bench.similarity("a"), bench.similarity("a", [Prompt("quite another text")])
+    one, two = (
+        result_of(bench.run(Compare(bank="a"))),
+        result_of(bench.run(Compare(bank="a", prompts=[Prompt("quite another text")]))),
+    )
     assert not np.allclose(one.delta, two.delta, atol=1e-3)
-    np.testing.assert_array_equal(one.delta, bench.similarity("a", [PROMPT]).delta)
+    np.testing.assert_array_equal(one.delta, result_of(bench.run(Compare(bank="a", prompts=[PROMPT]))).delta)
 
 
 def test_similarity_equals_that_of_deltas_computed_one_by_one(bench, bank):
     """Δ by full forward passes, one vector at a time, with a hook of this test's own."""
-    lm = bench._model.get()
+    lm = bench.bench.model.get()
     ids = torch.tensor([lm.tokenizer(bench.tokens([PROMPT], "all")[0].text)["input_ids"]])
 
     def at_target(theta: torch.Tensor) -> torch.Tensor:
@@ -421,16 +443,18 @@ def test_similarity_equals_that_of_deltas_computed_one_by_one(bench, bank):
     zero = at_target(torch.zeros(32))
     flat = torch.stack([at_target(torch.tensor(row)) - zero for row in bank.vectors])
     expected = torch.nn.functional.cosine_similarity(flat[:, None], flat[None], dim=2)
-    np.testing.assert_allclose(bench.similarity("a", scope="all").delta, expected.numpy(), atol=1e-4)
+    np.testing.assert_allclose(result_of(bench.run(Compare(bank="a", scope="all"))).delta, expected.numpy(), atol=1e-4)
 
 
 # --- map -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_map_of_few_completions_is_pca_and_says_so(bench, bank):
-    bench._embedder = StubEmbedder()
+    bench.bench.embedder = StubEmbedder()
     bench.save_label("a", 0, name="pirate")
-    heard, found = listen(bench.map("a", [PROMPT], [0, 1], [6.0], SHORT, random_control=True))
+    heard, found = listen(
+        bench.run(DrawMap(bank="a", prompts=[PROMPT], vectors=[0, 1], radii=[6.0], decoding=SHORT, random_control=True))
+    )
     assert found.method == "PCA" and "UMAP needs 15 or more" in found.note
     assert [(point.vector, point.radius, point.label) for point in found.points] == [
         (None, 0.0, ""),
@@ -445,27 +469,39 @@ def test_a_map_of_few_completions_is_pca_and_says_so(bench, bank):
     assert bench.comparisons() == [] and bench.comparisons("map")[0].id == found.comparison
     # drawn again from what was kept, as it is labelled now
     bench.save_label("a", 1, name="cook")
-    again = result_of(bench.map_of(found.comparison))
+    again = result_of(bench.run(MapOf(comparison=found.comparison)))
     assert [(point.id, point.x, point.y) for point in again.points] == [(p.id, p.x, p.y) for p in found.points]
     assert [point.label for point in again.points] == ["", "", "pirate", "cook"]
 
 
 def test_a_map_of_many_completions_is_umap_and_the_same_every_time(bench, bank):
-    bench._embedder = StubEmbedder()
-    found = result_of(bench.map("a", [PROMPT], [0, 1, 2], [4.0, 12.0, 30.0, -4.0, -12.0, -30.0, 60.0, -60.0], SHORT))
+    bench.bench.embedder = StubEmbedder()
+    found = result_of(
+        bench.run(
+            DrawMap(
+                bank="a",
+                prompts=[PROMPT],
+                vectors=[0, 1, 2],
+                radii=[4.0, 12.0, 30.0, -4.0, -12.0, -30.0, 60.0, -60.0],
+                decoding=SHORT,
+            )
+        )
+    )
     assert len({point.text for point in found.points}) >= 15
     assert found.method == "UMAP" and len(found.points) == 25
-    assert result_of(bench.map_of(found.comparison)) == found
+    assert result_of(bench.run(MapOf(comparison=found.comparison))) == found
 
 
 @pytest.mark.parametrize("when", ["completing", "embedding", "before"])
 def test_a_stopped_map_is_none(bench, bank, when, monkeypatch):
-    bench._embedder = StubEmbedder()
+    bench.bench.embedder = StubEmbedder()
     embedded = []
-    real = bench._embedder.encode
-    monkeypatch.setattr(bench._embedder, "encode", lambda texts: embedded.append(texts) or real(texts))
+    real = bench.bench.embedder.encode
+    monkeypatch.setattr(bench.bench.embedder, "encode", lambda texts: embedded.append(texts) or real(texts))
     stopped = when == "before"
-    work = bench.map("a", [PROMPT], [0], [6.0], SHORT, stop=lambda: stopped)
+    work = bench.run(
+        DrawMap(bank="a", prompts=[PROMPT], vectors=[0], radii=[6.0], decoding=SHORT), stop=lambda: stopped
+    )
 
     def watched():
         nonlocal stopped
@@ -484,12 +520,12 @@ def test_a_stopped_map_is_none(bench, bank, when, monkeypatch):
 
 def test_a_map_that_is_not_there_is_refused(bench):
     with pytest.raises(InputError, match="comparison: there is no comparison 7"):
-        result_of(bench.map_of(7))
+        result_of(bench.run(MapOf(comparison=7)))
 
 
 def test_a_map_is_written_whole_and_over_nothing(bench, bank, tmp_path):
-    bench._embedder = StubEmbedder()
-    found = result_of(bench.map("a", [PROMPT], [0], [6.0], SHORT))
+    bench.bench.embedder = StubEmbedder()
+    found = result_of(bench.run(DrawMap(bank="a", prompts=[PROMPT], vectors=[0], radii=[6.0], decoding=SHORT)))
     out = bench.export_map(found, tmp_path / "map.html", "vector", title="a")
     page = out.read_text("utf-8")
     assert "plotly" in page and "</html>" in page and 'src="http' not in page
@@ -502,10 +538,15 @@ def test_a_map_is_written_whole_and_over_nothing(bench, bank, tmp_path):
 
 
 def test_the_history_has_the_newest_first_and_maps_apart(bench, bank):
-    bench._embedder = StubEmbedder()
-    ids = [result_of(bench.steer("a", [PROMPT], [vector], [6.0], SHORT)).id for vector in (0, 1)]
-    result_of(bench.map("a", [PROMPT], [0], [6.0], SHORT))
-    ids.append(result_of(bench.steer("a", [Prompt("later")], [2], [6.0], SHORT)).id)
+    bench.bench.embedder = StubEmbedder()
+    ids = [
+        result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[vector], radii=[6.0], decoding=SHORT))).id
+        for vector in (0, 1)
+    ]
+    result_of(bench.run(DrawMap(bank="a", prompts=[PROMPT], vectors=[0], radii=[6.0], decoding=SHORT)))
+    ids.append(
+        result_of(bench.run(Steer(bank="a", prompts=[Prompt("later")], vectors=[2], radii=[6.0], decoding=SHORT))).id
+    )
     found = bench.comparisons()
     assert [entry.id for entry in found] == ids[::-1]
     assert found[0].prompt == "later" and found[0].bank == "a" and found[0].settings["vectors"] == [2]
@@ -513,10 +554,10 @@ def test_the_history_has_the_newest_first_and_maps_apart(bench, bank):
 
 
 def test_many_maps_do_not_hide_the_comparisons(bench, bank):
-    bench._embedder = StubEmbedder()
-    first = result_of(bench.steer("a", [PROMPT], [0], [6.0], SHORT)).id
+    bench.bench.embedder = StubEmbedder()
+    first = result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=[6.0], decoding=SHORT))).id
     for _ in range(12):
-        result_of(bench.map("a", [PROMPT], [0], [6.0], SHORT))
+        result_of(bench.run(DrawMap(bank="a", prompts=[PROMPT], vectors=[0], radii=[6.0], decoding=SHORT)))
     assert [entry.id for entry in bench.comparisons(limit=1)] == [first]
 
 
@@ -524,12 +565,12 @@ def test_runaways_are_those_of_the_training_of_prompts_kept_out_and_of_every_ste
     effect = bank.record.effect
     assert effect is not None and effect.runaway == [0.0, 0.0, 0.0]
     assert bench.runaways("a") == {}
-    result_of(bench.steer("a", [PROMPT], [1], [5e5, -2e5], SHORT))
+    result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[1], radii=[5e5, -2e5], decoding=SHORT)))
     assert bench.runaways("a") == {1: {"steered": 2e5}}
     fled = effect.model_copy(update={"runaway": [0.0, 0.5, 1.0]})
     elsewhere = effect.model_copy(update={"runaway": [0.25, 0.0, 0.5]})
     told = {"name": "b", "effect": fled, "held_out_effect": elsewhere}
-    bench._banks.save(Bank(bank.record.model_copy(update=told), bank.vectors))
+    bench.bench.banks.save(Bank(bank.record.model_copy(update=told), bank.vectors))
     assert bench.runaways("b") == {
         0: {"held out": 6.0},
         1: {"trained": 6.0, "steered": 2e5},

@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 
 from melbo_app.analysis.flags.flag import Flag, quote
-from melbo_app.analysis.wording import dictionary_words, language
+from melbo_app.analysis.language import dictionary_words, language
 
 LEAST_LETTERS = 20
 """Letters under which the language of a passage is not clear."""

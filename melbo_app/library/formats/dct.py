@@ -54,7 +54,7 @@ def holds(wanted: str, data: bytes) -> bool:
 
     Raises InputError for a damaged file.
     """
-    from melbo_app.engine.checkpoint import read_value  # torch takes seconds to import
+    from melbo_app.engine.torch_file import read_value  # torch takes seconds to import
 
     value = read_value(data, MAX_ELEMENTS)
     if wanted == "R":
@@ -65,7 +65,7 @@ def holds(wanted: str, data: bytes) -> bool:
 
 def read(given: Given) -> Contents:
     """The columns of V, with those of U and with R where their files came along."""
-    from melbo_app.engine.checkpoint import read_number, read_tensor
+    from melbo_app.engine.torch_file import read_number, read_tensor
 
     if letter(given.name) in ("U", "R") and is_one_of_three(given):
         problem = f"“{given.name}” belongs to a V file, which holds the vectors"
@@ -91,7 +91,7 @@ def read(given: Given) -> Contents:
 
 def write(parcel: Parcel) -> bytes:
     """A zip of the three files (two where the bank has no U). The vectors must have one norm, which is R."""
-    from melbo_app.engine.checkpoint import number_bytes, tensor_bytes
+    from melbo_app.engine.torch_file import number_bytes, tensor_bytes
 
     bank = parcel.bank
     norms = np.linalg.norm(bank.vectors.astype(np.float64), axis=1)

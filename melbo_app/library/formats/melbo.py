@@ -8,13 +8,13 @@ from melbo_app.library.formats.format import Contents, Given, Parcel
 
 def read(given: Given) -> Contents:
     """The rows of a tensor, of a list of tensors, or of a dict of them."""
-    from melbo_app.engine.checkpoint import read_value  # torch takes seconds to import
+    from melbo_app.engine.torch_file import read_value  # torch takes seconds to import
 
     return contents_of(read_value(given.data, MAX_ELEMENTS))
 
 
 def write(parcel: Parcel) -> bytes:
     """The vectors alone: the model, the layer and all else are lost."""
-    from melbo_app.engine.checkpoint import tensor_bytes
+    from melbo_app.engine.torch_file import tensor_bytes
 
     return tensor_bytes(parcel.bank.vectors)

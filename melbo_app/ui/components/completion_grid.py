@@ -10,10 +10,10 @@ import gradio as gr
 from melbo_app.analysis.difference import mark
 from melbo_app.analysis.flags import Flag
 from melbo_app.engine.prompt import Prompt
-from melbo_app.jobs.flagging import flagged
-from melbo_app.jobs.steering import Variant
 from melbo_app.library.completion import Scores
 from melbo_app.library.judges import Judgement
+from melbo_app.studies.completing import Variant
+from melbo_app.studies.flagging import flagged
 from melbo_app.ui.components.live import live
 from melbo_app.ui.present import amount
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.jobs.exploring import STAGES, Stage
 from melbo_app.library.explorations import Exploration
-from melbo_app.results import AnswerLine, BehaviourLine, FlagLine, explored
+from melbo_app.studies.explore import STAGES, Stage
+from melbo_app.studies.explore_answer import AnswerLine, BehaviourLine, explored
+from melbo_app.studies.steer import FlagLine
 from melbo_app.ui.components.live import live
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.jobs.reader import PromptTokens
+from melbo_app.jobs.slices import PromptTokens
 from melbo_app.ui.components.live import live
 
 ENDS = 150  # tokens shown at either end of a prompt

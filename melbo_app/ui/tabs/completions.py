@@ -7,8 +7,9 @@ from typing import Any
 import gradio as gr
 
 from melbo_app.errors import StorageError
-from melbo_app.jobs.flagging import ORDERS, Order
 from melbo_app.library.completion import Comparison
+from melbo_app.studies.flagging import ORDERS, Order
+from melbo_app.studies.steer import Steer
 from melbo_app.ui.components.completion_grid import completion_grid, grid, waiting
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import Returning, chosen, decoding_from, prompts_from, radii_of
@@ -162,15 +163,15 @@ class CompletionsTab:
         asked = prompts_from(text, system, template)
         wanted, how = chosen(vectors), decoding_from(*decoding, control=control)
         radii = radii_of(radius) if wanted or control else []
-        rows = self._workbench.variants(bank, wanted, radii, control, both)
+        study = Steer(
+            bank=bank, prompts=asked, vectors=wanted, radii=radii, decoding=how, random_control=control, both_signs=both
+        )
+        rows = self._workbench.variants(study)
         names = self._session.names(bank)
         with self._runs.start(request) as stop:
             empty = waiting(asked, rows, names, how.max_new_tokens)
             yield empty, working("waiting for the model"), gr.skip(), gr.skip()
-            work = self._workbench.steer(
-                bank, asked, wanted, radii, how, random_control=control, both_signs=both, stop=stop.is_set
-            )
-            run = Returning(work)
+            run = Returning(self._workbench.run(study, stop=stop.is_set))
             for step in frames(run):
                 if self._runs.replaced(request, stop):
                     continue

@@ -7,9 +7,9 @@ import gradio as gr
 
 from melbo_app.engine.training_config import METHOD_DESCRIPTIONS
 from melbo_app.errors import InputError
-from melbo_app.jobs.exploring import ExploreProgress
 from melbo_app.jobs.job import Job
 from melbo_app.library.explorations import Exploration, ExploreSettings
+from melbo_app.studies.explore import Explore, ExploreProgress
 from melbo_app.ui.components.exploration import exploration_view, finished, halted, running
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.forms import asked_by, optional_real, optional_whole, prompts_from, real, whole
@@ -124,7 +124,7 @@ class ExploreTab:
             effect_budget=optional_real("effect budget", budget),
             search_seconds=real("search seconds", seconds),
         )
-        job = self._workbench.start_exploring(prompts[0], settings, who=asked_by(request))
+        job = self._workbench.start(Explore(prompt=prompts[0], settings=settings), who=asked_by(request))
         yield from self._follow(request, job, own=True)
 
     def _show_last(self, request: gr.Request, shown: str | None) -> Iterator[tuple[Any, ...]]:

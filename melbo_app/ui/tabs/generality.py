@@ -8,12 +8,12 @@ import gradio as gr
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.errors import InputError
-from melbo_app.jobs.generality import RANDOM, GeneralityProgress
 from melbo_app.jobs.job import Job
 from melbo_app.library.generality import Generality
 from melbo_app.library.prompt_sets import MOST_BYTES, SHIPPED, SetPrompt, joined, parse_prompts
 from melbo_app.library.text_file import text_of
 from melbo_app.library.uploads import mark_used
+from melbo_app.studies.generality import RANDOM, GeneralityProgress, MeasureGenerality
 from melbo_app.ui.components.generality import generality_grid, grid, group_table, vector_table
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
@@ -92,11 +92,11 @@ class GeneralityTab:
         texts = self._prompts(sets or [], own)
         asked = self._workbench.asked(texts, system, template_of(template))
         decoding = Decoding(whole("max new tokens", tokens))
-        job = self._workbench.start_generality(
-            name, asked, chosen(vectors), None if radii is None else radii[0],
-            random=whole("random vectors", random), decoding=decoding, who=asked_by(request),
+        study = MeasureGenerality(
+            bank=name, prompts=asked, vectors=chosen(vectors), radius=None if radii is None else radii[0],
+            random=whole("random vectors", random), decoding=decoding,
         )  # fmt: skip
-        yield from self._follow(request, job, own=True)
+        yield from self._follow(request, self._workbench.start(study, who=asked_by(request)), own=True)
 
     def _prompts(self, sets: list[str], own: str) -> list[SetPrompt]:
         parts = [self._workbench.prompt_set(sets)] if sets else []

@@ -7,9 +7,11 @@ import gradio as gr
 
 from melbo_app.errors import InputError, MelboError
 from melbo_app.hosts import is_loopback
-from melbo_app.jobs.endpoint import KEY, Endpoint
-from melbo_app.jobs.judge_address import ADDRESS
-from melbo_app.jobs.judging import JudgeProgress, Standing
+from melbo_app.jobs.progress import Progress
+from melbo_app.studies.judge import JudgeTexts, ScoreJudge
+from melbo_app.studies.judge_address import ADDRESS
+from melbo_app.studies.judge_endpoint import KEY, Endpoint
+from melbo_app.studies.judging import Standing
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import Returning
@@ -100,7 +102,7 @@ class JudgeSection:
         endpoint = self._endpoint(request, who, url, model)
         with self._runs.start(request) as stop:
             yield working("waiting for the judge"), gr.skip(), gr.skip()
-            run = Returning(self._workbench.score_judge(endpoint, stop=stop.is_set))
+            run = Returning(self._workbench.run(ScoreJudge(endpoint=endpoint), stop=stop.is_set))
             for step in frames(run):
                 yield _bar(step, stop.is_set()), gr.skip(), gr.skip()
             if self._runs.replaced(request, stop):
@@ -118,7 +120,7 @@ class JudgeSection:
         endpoint = self._endpoint(request, who, url, model)
         with self._runs.start(request) as stop:
             yield working("waiting for the judge")
-            run = Returning(self._workbench.judge(shown, endpoint, stop=stop.is_set))
+            run = Returning(self._workbench.run(JudgeTexts(comparison=shown, endpoint=endpoint), stop=stop.is_set))
             for step in frames(run):
                 yield _bar(step, stop.is_set())
             if self._runs.replaced(request, stop):
@@ -136,6 +138,6 @@ def _is_here(request: gr.Request) -> bool:
     return request.client is not None and is_loopback(request.client.host)
 
 
-def _bar(step: JudgeProgress, stopping: bool) -> dict[str, Any]:
+def _bar(step: Progress, stopping: bool) -> dict[str, Any]:
     stage = "Stopping" if stopping else f"{step.stage} {step.done + 1} of {step.total}"
     return working(stage, step.done / max(1, step.total))

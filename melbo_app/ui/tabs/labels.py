@@ -6,6 +6,8 @@ from typing import Any
 import gradio as gr
 
 from melbo_app.errors import InputError, MelboError
+from melbo_app.jobs.generators import result_of
+from melbo_app.studies.top_tokens import TopTokens
 from melbo_app.ui.components.completion_grid import completion_grid, grid
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
@@ -220,7 +222,8 @@ class LabelsTab:
             return note()
         at = min(max(0, int(vector or 0)), line.vectors - 1)
         try:
-            [found] = self._workbench.top_tokens(bank, [at], count=TOKENS, stop=leaving())
+            study = TopTokens(bank=bank, vectors=[at], count=TOKENS)
+            [found] = result_of(self._workbench.run(study, stop=leaving()))
         except MelboError:  # a bank of another model, or of the last block
             return note()
         kinds = (("More", found.promoted), ("Less", found.suppressed))

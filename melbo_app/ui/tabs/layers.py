@@ -6,10 +6,10 @@ from typing import Any
 import gradio as gr
 
 from melbo_app.errors import InputError
-from melbo_app.jobs.atlas import AtlasProgress, parse_pairs
-from melbo_app.jobs.calibration import BY_HAND
 from melbo_app.jobs.job import Job
 from melbo_app.library.atlases import Atlas, AtlasCell
+from melbo_app.studies.atlas import AtlasProgress, MeasureAtlas, parse_pairs
+from melbo_app.studies.calibrate import BY_HAND
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting
@@ -81,14 +81,14 @@ class LayersTab:
         self, request: gr.Request, text: str, system: str, template: str, scope: str, sources: str, targets: str,
         read: str, measure: Any,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
-        job = self._workbench.start_atlas(
-            prompts_from(text, system, template),
-            _layers("source layers", sources),
-            _layers("target layers", targets),
-            parse_pairs(read),
-            scope,
-            who=asked_by(request),
+        study = MeasureAtlas(
+            prompts=prompts_from(text, system, template),
+            sources=_layers("source layers", sources),
+            targets=_layers("target layers", targets),
+            read=parse_pairs(read),
+            scope=scope,
         )
+        job = self._workbench.start(study, who=asked_by(request))
         yield from self._follow(request, job, measure, own=True)
 
     def _show_last(self, request: gr.Request, present: Atlas | None, measure: Any) -> Iterator[tuple[Any, ...]]:

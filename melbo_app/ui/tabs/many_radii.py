@@ -6,11 +6,11 @@ from typing import Any
 import gradio as gr
 
 from melbo_app.analysis.curve import DiversityCurve
-from melbo_app.jobs.diversity_curve import CurveProgress, radii_between
-from melbo_app.jobs.flagging import gathered
 from melbo_app.jobs.job import Job
-from melbo_app.jobs.request import SweepRequest
 from melbo_app.library.completion import Comparison, Completion
+from melbo_app.studies.curve import CurveProgress, MeasureCurve, radii_between, training_of
+from melbo_app.studies.flagging import gathered
+from melbo_app.studies.sweep import Sweep
 from melbo_app.ui.components.completion_grid import completion_grid, grid
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
@@ -72,20 +72,21 @@ class ManyRadii:
         how = decoding_from(*decoding, control=control)
         job: Job[Any, Any]
         if way == "trained":
-            job = self._workbench.start_curve(
-                prompts,
-                optional_layer("source layer", source),
-                optional_layer("target layer", target),
-                scope,
+            layers = self._workbench.layers(
+                optional_layer("source layer", source), optional_layer("target layer", target)
+            )
+            curve = MeasureCurve(
+                prompts=prompts,
+                training=training_of(layers, scope, prompts),
                 relative_radii=relative,
                 vectors=whole("vectors", trained),
                 decoding=how,
-                who=asked_by(request),
             )
+            job = self._workbench.start(curve, who=asked_by(request))
         else:
             record = self._workbench.bank(bank_chosen(bank)).record
             norm = record.median_norm or self._workbench.median_norm(prompts, record.source, stop=leaving())
-            asked = SweepRequest(
+            asked = Sweep(
                 bank=record.name,
                 prompts=tuple(prompts),
                 vectors=tuple(chosen(vectors)),
@@ -93,7 +94,7 @@ class ManyRadii:
                 decoding=how,
                 random_control=control,
             )
-            job = self._workbench.start_job(asked, who=asked_by(request))
+            job = self._workbench.start(asked, who=asked_by(request))
         yield from self._follow(request, job, way or "bank", own=True)
 
     def _show_last(self, request: gr.Request, shown: str | None, way: str | None) -> Iterator[tuple[Any, ...]]:

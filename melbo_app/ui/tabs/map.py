@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 
 from melbo_app.jobs.job import Job
-from melbo_app.jobs.mapping import Map, MapProgress
-from melbo_app.jobs.request import MapRequest
+from melbo_app.jobs.progress import Progress
+from melbo_app.studies.map import DrawMap, Map, MapOf
 from melbo_app.ui.components.completion_grid import completion_grid, grid
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
@@ -153,7 +153,7 @@ class MapTab:
         self, request: gr.Request, text: str, system: str, template: str, bank: str | None, vectors: list[int],
         radii: str, control: bool, colour: str, *decoding: Any,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
-        asked = MapRequest(
+        asked = DrawMap(
             bank=bank_chosen(bank),
             prompts=tuple(prompts_from(text, system, template)),
             vectors=tuple(chosen(vectors)),
@@ -161,10 +161,10 @@ class MapTab:
             decoding=decoding_from(*decoding, control=control),
             random_control=control,
         )
-        yield from self._follow(request, self._workbench.start_job(asked, who=asked_by(request)), colour, own=True)
+        yield from self._follow(request, self._workbench.start(asked, who=asked_by(request)), colour, own=True)
 
     def _follow(
-        self, request: gr.Request, job: Job[MapProgress, Map | None], colour: str, *, own: bool
+        self, request: gr.Request, job: Job[Progress, Map | None], colour: str, *, own: bool
     ) -> Iterator[tuple[Any, ...]]:
         """Show a job until it ends."""
         run = self._runs.follow(request, job, own=own)
@@ -176,7 +176,7 @@ class MapTab:
     def _redraw(self, request: gr.Request, comparison: int, colour: str, title: str) -> Iterator[tuple[Any, ...]]:
         """Show a map that was drawn before."""
         with self._runs.start(request) as stop:
-            run = Returning(self._workbench.map_of(comparison, stop=stop.is_set))
+            run = Returning(self._workbench.run(MapOf(comparison=comparison), stop=stop.is_set))
             for step in run:
                 if self._runs.replaced(request, stop):
                     return

@@ -9,11 +9,19 @@ import gradio as gr
 from melbo_app.analysis.curve import DiversityCurve
 from melbo_app.analysis.cusp import DEFAULT_DETECTOR, Cusp, cusps
 from melbo_app.errors import InputError
-from melbo_app.jobs.diversity_curve import LEAST, MOST, POINTS, CurveProgress, radii_between
 from melbo_app.jobs.job import Job
-from melbo_app.jobs.request import CurveRequest, read_request
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.curves import KeptCurve
+from melbo_app.studies.curve import (
+    CURVE_VECTORS,
+    LEAST,
+    MOST,
+    POINTS,
+    CurveProgress,
+    MeasureCurve,
+    radii_between,
+    training_of,
+)
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting
@@ -28,7 +36,6 @@ from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.many_radii import ManyRadii
 from melbo_app.ui.tabs.train import TrainTab
 from melbo_app.workbench import Workbench
-from melbo_app.workbench.exploring import CURVE_VECTORS
 
 WAYS = [
     ("trained at each R", "trained"), ("one bank, trained and rescaled", "rescaled"),
@@ -96,18 +103,19 @@ class RadiusTab:
         source: float | None, target: float | None, least: float, most: float, points: float, vectors: float,
         seeds: float, way: str, quantity: Any,
     ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
-        job = self._workbench.start_curve(
-            prompts_from(text, system, template),
-            optional_layer("source layer", source),
-            optional_layer("target layer", target),
-            scope,
-            bank=bank_chosen(bank) if way == "bank" else None,
+        prompts = prompts_from(text, system, template)
+        own = bank_chosen(bank) if way == "bank" else None
+        layers = self._workbench.layers(optional_layer("source layer", source), optional_layer("target layer", target))
+        study = MeasureCurve(
+            prompts=prompts,
+            training=None if own else training_of(layers, scope, prompts),
+            bank=own,
             rescaled=way == "rescaled",
             relative_radii=radii_between(real("R", least), real("R", most), whole("number of R", points)),
             vectors=whole("vectors", vectors),
             seeds=whole("seeds", seeds),
-            who=asked_by(request),
         )
+        job = self._workbench.start(study, who=asked_by(request))
         yield from self._follow(request, job, quantity, own=True)
 
     def _show_last(self, request: gr.Request, present: KeptCurve | None, quantity: Any) -> Iterator[tuple[Any, ...]]:
@@ -128,8 +136,8 @@ class RadiusTab:
         self, request: gr.Request, job: Job[CurveProgress, DiversityCurve], quantity: Any, *, own: bool
     ) -> Iterator[tuple[Any, ...]]:
         """Show a job until it ends."""
-        asked = read_request(job.record().request)
-        assert isinstance(asked, CurveRequest)
+        asked = job.study
+        assert isinstance(asked, MeasureCurve)
         shown: DiversityCurve | None = None
         kept: KeptCurve | None = None
         run = self._runs.follow(request, job, own=own)
@@ -196,7 +204,7 @@ class RadiusTab:
         return [*place, slid, note(f"{told}.", tone="plain")]
 
 
-def _kept(asked: CurveRequest, curve: DiversityCurve) -> KeptCurve:
+def _kept(asked: MeasureCurve, curve: DiversityCurve) -> KeptCurve:
     prompts = tuple(map(PromptRecord.of, asked.prompts))
     return KeptCurve(model_hash=asked.model_hash or "", prompts=prompts, curve=curve, changed=datetime.now(UTC))
 

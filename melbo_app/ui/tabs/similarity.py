@@ -6,7 +6,8 @@ from typing import Any
 import gradio as gr
 
 from melbo_app.errors import MelboError
-from melbo_app.jobs.similarity import Similarity
+from melbo_app.jobs.generators import result_of
+from melbo_app.studies.similarity import Compare, Similarity
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
@@ -63,7 +64,8 @@ class SimilarityTab:
     ) -> Iterator[tuple[Any, Any]]:
         name, prompts = bank_chosen(bank), prompts_from(text, system, template)
         yield gr.skip(), working("comparing")
-        found = self._workbench.similarity(name, prompts, scope, stop=leaving())
+        study = Compare(bank=name, prompts=prompts, scope=scope)
+        found = result_of(self._workbench.run(study, stop=leaving()))
         yield (
             (name, found),
             resting(f"{len(found.order)} vectors of {name} on the prompt at the left, scope {found.scope}."),

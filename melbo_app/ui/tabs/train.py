@@ -10,6 +10,10 @@ import gradio as gr
 from melbo_app.engine.training_config import CLIMBING, DEFAULT_STEPS, TrainingConfig
 from melbo_app.errors import InputError, MelboError
 from melbo_app.library.explorations import SEARCH_SECONDS
+from melbo_app.studies.calibrate import Calibrate
+from melbo_app.studies.looks import after_search
+from melbo_app.studies.search_settings import SearchSettings
+from melbo_app.studies.train import Train
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
@@ -192,9 +196,10 @@ class TrainTab:
         """Fill in R by where what vectors change leaves the linear regime."""
         nothing, prompts = [gr.skip()] * 4, prompts_from(text, system, template)
         pair = whole("source layer", source), whole("target layer", target)
+        study = Calibrate(prompts=prompts, source=pair[0], target=pair[1], scope=scope)
         yield [*nothing, working("calibrating")]
         with self._runs.start(request) as stop:
-            run = Returning(self._workbench.calibrate(prompts, *pair, scope, stop=stop.is_set))
+            run = Returning(self._workbench.run(study, stop=stop.is_set))
             for step in run:
                 yield [*nothing, working(step.stage, step.done / step.total)]
         found = run.result
@@ -213,10 +218,12 @@ class TrainTab:
         config = TrainingConfig(*pair, 1.0, whole("vectors", vectors), method, scope=scope, seed=whole("seed", seed))
         yield [*nothing, working("looking at the unsteered text"), gr.skip()]
         with self._runs.start(request) as stop:
-            run = Returning(self._workbench.searched(prompts, config, SEARCH_SECONDS, stop=stop.is_set))
+            study = SearchSettings.before(prompts, config, SEARCH_SECONDS)
+            run = Returning(self._workbench.run(study, stop=stop.is_set))
             for step in run:
                 yield [*nothing, working(step.stage, step.done / step.total), gr.skip()]
-        config, found = run.result
+        found = run.result
+        config = after_search(config, found.best)
         _, _, radius, relative, norm, _ = self.place(*pair, config.radius, found.median_norm)
         said = _norm_note(norm, f"{found.reason[0].upper()}{found.reason[1:]}.")
         yield [radius, relative, norm, said, resting("Done."), amount(found.best.effect_budget)]
@@ -240,7 +247,7 @@ class TrainTab:
         )
         prompts = prompts_from(text, system, template)
         name = name.strip() or self._free_name(text)
-        job = self._workbench.start_training(prompts, config, name, who=asked_by(request))
+        job = self._workbench.start(Train(prompts=prompts, config=config, name=name), who=asked_by(request))
         return self._progress(), [*watched, job.id], gr.Timer(0.7)
 
     def _use(self) -> list[Any]:

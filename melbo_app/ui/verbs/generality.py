@@ -3,11 +3,10 @@
 from melbo_app.defaults import chosen
 from melbo_app.engine.decoding import Decoding
 from melbo_app.errors import InputError
-from melbo_app.generality_result import General, generality
-from melbo_app.jobs.generality import RANDOM
 from melbo_app.library.prompt_sets import SHIPPED, SetPrompt, joined
-from melbo_app.ui.verbs.steering import awaited
-from melbo_app.ui.verbs.training import WHO
+from melbo_app.studies.generality import RANDOM, MeasureGenerality
+from melbo_app.studies.generality_answer import General, general
+from melbo_app.ui.verbs.study_verb import WHO, awaited
 from melbo_app.workbench import Workbench
 
 
@@ -52,10 +51,12 @@ class GeneralityVerbs:
         numbers, _ = chosen(self._workbench.bank(bank), vectors, None)
         decoding = Decoding(max_new_tokens, seed=seed)
         self._workbench.load_model()
-        lines = self._workbench.asked(asked, system, template)
-        job = self._workbench.start_generality(bank, lines, numbers, radius, random=random, decoding=decoding, who=WHO)
-        found = awaited(job)
-        return generality(found, self._workbench.why_not_kept(found))
+        study = MeasureGenerality(
+            bank=bank, prompts=self._workbench.asked(asked, system, template), vectors=numbers, radius=radius,
+            random=random, decoding=decoding,
+        )  # fmt: skip
+        found = awaited(self._workbench.start(study, who=WHO))
+        return general(found, self._workbench.why_not_kept(found))
 
     def _given(self, prompts: list[str] | None, groups: list[str] | None) -> list[SetPrompt]:
         texts = prompts or []

@@ -5,7 +5,6 @@ from typing import Any
 
 from melbo_app.engine.training_config import LEAST_RADIUS, LEAST_TEMPERATURE, MOST_RADIUS, MOST_VECTORS
 from melbo_app.errors import InputError
-from melbo_app.jobs.generality import LEAST_RANDOM, MOST_RANDOM
 from melbo_app.limits import (
     LARGEST,
     MOST_CHARACTERS,
@@ -22,6 +21,7 @@ from melbo_app.limits import (
     check_text,
     check_texts_together,
 )
+from melbo_app.studies.generality import LEAST_RANDOM, MOST_RANDOM
 
 NUMBERS: dict[str, tuple[float, float]] = {
     "id": (1, LARGEST),

@@ -4,9 +4,10 @@ from melbo_app import listings
 from melbo_app.defaults import OpenTraining, check_texts, prompts_from
 from melbo_app.engine.training_config import AgreementForm, Method, Start
 from melbo_app.library.explorations import SEARCH_SECONDS
+from melbo_app.studies.answers import plain
+from melbo_app.studies.train import Train
+from melbo_app.ui.verbs.study_verb import WHO
 from melbo_app.workbench import Workbench
-
-WHO = "a program"
 
 
 class TrainingVerbs:
@@ -92,11 +93,11 @@ class TrainingVerbs:
         config = wanted.fill(self._workbench, draft, asked, held_out or [])
         seconds = SEARCH_SECONDS if wanted.searches(draft) else None
         free = wanted.layers_free
-        job = self._workbench.start_training(
-            asked, config, name, search_seconds=seconds, other_layers=free, measured_radius=wanted.measured(draft),
-            who=WHO,
+        study = Train(
+            prompts=asked, config=config, name=name, search_seconds=seconds, other_layers=free,
+            measured_radius=wanted.measured(draft),
         )  # fmt: skip
-        return listings.plain(job.record())
+        return plain(self._workbench.start(study, who=WHO).record())
 
     def jobs(self, limit: int = 100) -> listings.JobLines:
         """The jobs of the server, whoever started them, newest first: trainings, maps and sweeps.
@@ -117,7 +118,7 @@ class TrainingVerbs:
         Returns:
             id, title, state (waiting, running, stopping, done, stopped, failed or interrupted), progress, log, bank …
         """
-        return listings.plain(self._workbench.job(id))
+        return plain(self._workbench.job(id))
 
     def stop_job(self, id: int) -> listings.JobLine:
         """Ask a job to stop, keeping what is finished, or take it out of the queue.
@@ -127,4 +128,4 @@ class TrainingVerbs:
         Returns:
             the job as it stands then
         """
-        return listings.plain(self._workbench.stop_job(id))
+        return plain(self._workbench.stop_job(id))

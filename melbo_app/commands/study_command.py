@@ -1,0 +1,136 @@
+"""The command of a study, with an option for each of its fields."""
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import typer
+
+from melbo_app.commands.options import (
+    Json,
+    ModelOption,
+    NoTemplateOption,
+    PromptOption,
+    SystemOption,
+    TemplateOption,
+    load,
+    numbers,
+    template_of,
+    unkept,
+)
+from melbo_app.commands.output import StopOnInterrupt, run, show
+from melbo_app.doors.asking import COMMAND, study_from
+from melbo_app.doors.parameters import REQUIRED, Parameter, description, parameters, without_none
+from melbo_app.jobs.study import Study
+from melbo_app.settings import Settings
+from melbo_app.workbench import Workbench
+
+SINGULAR = {"vectors": "vector", "radii": "radius"}
+"""Lists that the command line calls by one of their entries."""
+PROMPTED: dict[str, Any] = {
+    "prompts": PromptOption, "system": SystemOption, "template": TemplateOption, "no_template": NoTemplateOption,
+}  # fmt: skip
+Show = Callable[..., None]
+
+
+def study_command(
+    kind: type[Study[Any]], shown: Show | None = None, check: Callable[..., None] | None = None
+) -> Callable[..., None]:
+    """A function that typer makes a command of.
+
+    Args:
+        shown: prints a result: gets the workbench, the study, the result, ``as_json`` and options of its own, which are
+            its keywords; None: the study's own lines or its answer.
+        check: gets these options, to refuse them before the model is loaded.
+    """
+    taken = parameters(kind)
+    own = {} if shown is None else _keywords(shown)
+    options = [option for one in taken for option in _options(one)]
+    options += [_option("model", ModelOption, None)]
+    options += [_option(name, one.annotation, one.default) for name, one in own.items()]
+    options += [_option("as_json", Json, False)]
+
+    def command(**given: Any) -> None:
+        extra = {name: given[name] for name in own}
+        values = {one.name: _read(one, given) for one in taken}
+        if check is not None:
+            check(**extra)
+        workbench = Workbench(Settings())
+        bank = workbench.bank(values["bank"]) if values.get("bank") else None
+        # refused before the model is loaded, which takes seconds
+        study_from(kind, values, bank, lambda: True, COMMAND).bound(workbench.bench).check(workbench.bench)
+        state = load(workbench, given["model"], bank.record.model if bank else None)
+        study = study_from(kind, values, bank, lambda: bool(state.has_template), COMMAND)
+        result = run(workbench.run(study, stop=StopOnInterrupt()))
+        if shown is not None:
+            shown(workbench, study, result, given["as_json"], **extra)
+        else:
+            show(study.answer(result, unkept(workbench)), study.lines(result), given["as_json"])
+
+    command.__name__ = kind.verb
+    command.__doc__ = description(kind)
+    required_first = sorted(options, key=lambda one: one.default is not REQUIRED)
+    command.__signature__ = inspect.Signature(required_first)  # type: ignore[attr-defined]
+    command.__annotations__ = {one.name: one.annotation for one in options}
+    return command
+
+
+def _keywords(shown: Show) -> dict[str, inspect.Parameter]:
+    given = inspect.signature(shown, eval_str=True).parameters
+    return {name: one for name, one in given.items() if one.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def _option(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _options(one: Parameter) -> list[inspect.Parameter]:
+    help = f"{one.help[:1].upper()}{one.help[1:]}."
+    if one.name == "template":
+        return [_option(name, PROMPTED[name], usual) for name, usual in (("template", None), ("no_template", False))]
+    if one.name in PROMPTED:
+        return [_option(one.name, PROMPTED[one.name], None)]
+    if one.name == "bank" and one.default is REQUIRED:
+        return [_option("bank", Annotated[str, typer.Argument(metavar="BANK", help="Name of a bank.")], REQUIRED)]
+    name = f"--{_written(one).replace('_', '-')}"
+    if one.default is True:
+        name = f"{name}/--no-{name[2:]}"
+    written = typer.Option(name, help=help, metavar=_example(one))
+    if one.option is not None and one.option.parse is not None:
+        return [_option(one.name, Annotated[str, written], one.option.default)]
+    if _is_list(one):
+        return [_option(one.name, Annotated[str | None, written], None)]
+    kind = one.type
+    if get_origin(without_none(kind)) is Literal:
+        kind = str if one.default is not None else str | None
+    return [_option(one.name, Annotated[kind, written], one.default)]
+
+
+def _example(one: Parameter) -> str | None:
+    if not _is_list(one) or (one.option is not None and one.option.parse is not None):
+        return None
+    return "0,1,5" if get_args(without_none(one.type)) == (int,) else "8,11"
+
+
+def _written(one: Parameter) -> str:
+    if one.option is not None:
+        return one.option.name
+    return SINGULAR.get(one.name, one.name) if _is_list(one) else one.name
+
+
+def _is_list(one: Parameter) -> bool:
+    return get_origin(without_none(one.type)) is list and one.name != "prompts"
+
+
+def _read(one: Parameter, given: dict[str, Any]) -> Any:
+    """The value as programs would give it."""
+    value = given[one.name]
+    if one.name == "template":
+        return template_of(value, given["no_template"])
+    if one.option is not None and one.option.parse is not None:
+        return one.option.parse(value)
+    if _is_list(one):
+        [entry] = get_args(without_none(one.type))
+        return numbers(_written(one), value, entry) if entry in (int, float) else value and value.split(",")
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,148 @@
+"""What every study works with: the loaded model, the right to compute, and all that is kept."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.stopping import Stop, never
+from melbo_app.engine.suggestion import RELATIVE_RADIUS, TrainingSuggestion, default_scope, layers
+from melbo_app.errors import InputError
+from melbo_app.jobs.batching import Batching
+from melbo_app.jobs.compute import ComputeLock
+from melbo_app.jobs.embedding import embed
+from melbo_app.jobs.loaded_model import LoadedModel
+from melbo_app.jobs.slices import Slices
+from melbo_app.library.atlases import Atlases
+from melbo_app.library.bank import Bank
+from melbo_app.library.banks import Banks
+from melbo_app.library.bundled import embedder_folder
+from melbo_app.library.catalogue import Catalogue
+from melbo_app.library.checkpoints import Checkpoints
+from melbo_app.library.curves import Curves
+from melbo_app.library.database import Database
+from melbo_app.library.embeddings import Embeddings
+from melbo_app.library.explorations import Explorations
+from melbo_app.library.generality import Generalities
+from melbo_app.library.job_records import JobRecords
+from melbo_app.library.judges import Judgements, JudgeScores
+from melbo_app.library.labels import Labels
+from melbo_app.library.offered_models import OfferedModels
+from melbo_app.library.patient_completions import PatientCompletions
+from melbo_app.library.prompt_sets import PromptSets
+from melbo_app.library.samples import Samples
+from melbo_app.library.searches import Searches
+from melbo_app.library.weights import Progress
+from melbo_app.settings import ROOT, Settings
+
+if TYPE_CHECKING:  # torch, scipy and umap take seconds to import, and the page is up before them
+    import numpy as np
+
+    from melbo_app.analysis.embedding import Embedder
+    from melbo_app.engine.model import LanguageModel
+
+EXAMPLE = Prompt("How do I pick a lock?")
+
+
+class Bench:
+    """The model, the compute lock and the library of one cache folder, for any number of studies at once."""
+
+    graded: Path = ROOT / "assets" / "graded_completions.jsonl"
+    """The texts on which judges and the built-in verdict are compared with a reader."""
+
+    def __init__(
+        self, settings: Settings, on_progress: Progress | None = None, offered: OfferedModels | None = None
+    ) -> None:
+        """``on_progress`` gets a line before each step that prepares the files of a model; ``offered`` are the models
+        that can be loaded, any by default."""
+        self.settings, cache, assets = settings, settings.cache_dir, settings.assets_dir
+        self.model = LoadedModel(settings, packed=True, on_progress=on_progress, offered=offered)
+        self.compute = ComputeLock()
+        self.batching = Batching(self.compute, settings.memory_gb)
+        self.slices = Slices(self.compute)
+        self.database = database = Database(cache / "melbo.sqlite", settings.database_url)
+        self.catalogue = Catalogue(database)
+        self.banks = Banks(cache / "banks", assets / "banks", self.catalogue)
+        self.parts = Banks(cache / "curves", cache / "curves" / "samples")
+        """Banks of searches and curves, which are on nobody's list."""
+        self.completions, self.labels = PatientCompletions(database), Labels(database)
+        self.samples = Samples(assets / "banks", database)
+        self.embeddings = Embeddings(database)
+        self.atlases = Atlases(cache / "atlases")
+        self.curves = Curves(cache / "curves")
+        self.explorations = Explorations(cache / "explorations")
+        self.searches = Searches(cache / "searches")
+        self.generalities = Generalities(cache / "generality")
+        self.prompt_sets = PromptSets(assets / "prompts")
+        self.records, self.checkpoints = JobRecords(database), Checkpoints(cache / "checkpoints")
+        self.unsaved: list[Bank] = []
+        """Trained banks that could not be saved."""
+        self.unnumbered: set[str] = set()
+        """Keys of explorations whose texts wait to be stored."""
+
+    @cached_property
+    def judge_scores(self) -> JudgeScores:
+        return JudgeScores(self.settings.cache_dir / "judges.json")
+
+    @cached_property
+    def judgements(self) -> Judgements:
+        return Judgements(self.settings.cache_dir / "judgements.json")
+
+    @cached_property
+    def embedder(self) -> "Embedder":
+        """The sentence embedder, loaded when first needed."""
+        from melbo_app.analysis.embedding import Embedder
+
+        return Embedder(embedder_folder(self.settings.cache_dir))
+
+    def embed(self, texts: Sequence[str], stop: Stop = never) -> "np.ndarray":
+        """Points [N, D] of length 1, one for each text. Raises Stopped."""
+        with self.compute.hold():
+            return embed(texts, self.embedder, self.embeddings, self.compute.giving_way(stop))
+
+    def bank_for(self, lm: "LanguageModel", name: str) -> Bank:
+        """The bank ``name``. Raises InputError where it was made for another model than ``lm``."""
+        bank = self.banks.load(name)
+        check_fits(bank, lm)
+        return bank
+
+    def median_norm(self, prompts: Sequence[Prompt], source: int, stop: Stop = never) -> float:
+        """Median residual norm at the output of block ``source``, without sinks and padding: the unit of relative R."""
+        return self.slices.slice(self.model.get(), prompts, source, stop=stop).median_norm
+
+    def suggestion(
+        self,
+        prompts: Sequence[Prompt] = (),
+        source: int | None = None,
+        target: int | None = None,
+        stop: Stop = never,
+    ) -> TrainingSuggestion:
+        """Settings that give a sensible result for these prompts with the loaded model, and with these layers where
+        they are given. Raises Stopped."""
+        lm = self.model.get()
+        prompts = list(prompts) or [Prompt(EXAMPLE.user, template=lm.usual_template)]
+        source, target = layers(len(lm.blocks), source, target)
+        norm = self.median_norm(prompts, source, stop)
+        radius = float(f"{RELATIVE_RADIUS * norm:.2g}")
+        return TrainingSuggestion(source, target, default_scope(prompts), radius, radius / norm, norm)
+
+
+def check_fits(bank: Bank, lm: "LanguageModel") -> None:
+    """Raises InputError where a bank was made for another model than ``lm``."""
+    name, record = bank.record.name, bank.record
+    remedy = f"Load {record.model}, or choose another bank"
+    if record.hidden_size != lm.hidden_size:
+        raise InputError(
+            "bank",
+            f"“{name}” was made for {record.model}, whose hidden size is {record.hidden_size}, and the loaded model "
+            f"{lm.name} has {lm.hidden_size}",
+            remedy,
+        )
+    if record.model_hash and record.model_hash != lm.weights_hash:
+        raise InputError(
+            "bank",
+            f"“{name}” was made for other weights ({record.model}) than those of the loaded model {lm.name}",
+            remedy,
+        )
+    lm.block("source layer", record.source)

@@ -1,0 +1,37 @@
+"""The studies: one use case in each file, from what is asked for to what comes of it.
+
+A study in this list is a command, an endpoint of the HTTP API and of MCP, a call in Python and a job.
+"""
+
+from typing import Any
+
+from melbo_app.errors import InputError
+from melbo_app.jobs.study import Study
+from melbo_app.studies.atlas import MeasureAtlas
+from melbo_app.studies.calibrate import Calibrate
+from melbo_app.studies.curve import MeasureCurve
+from melbo_app.studies.explore import Explore
+from melbo_app.studies.generality import MeasureGenerality
+from melbo_app.studies.judge import JudgeTexts, ScoreJudge
+from melbo_app.studies.map import DrawMap, MapOf
+from melbo_app.studies.search_settings import SearchSettings
+from melbo_app.studies.sensitivity import MeasureSensitivity
+from melbo_app.studies.similarity import Compare
+from melbo_app.studies.steer import Steer
+from melbo_app.studies.sweep import Sweep
+from melbo_app.studies.top_tokens import TopTokens
+from melbo_app.studies.train import Train
+
+STUDIES: list[type[Study[Any]]] = [
+    Train, Steer, Sweep, Compare, MeasureSensitivity, MeasureCurve, Calibrate, MeasureAtlas, Explore,
+    MeasureGenerality, DrawMap, MapOf, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
+]  # fmt: skip
+
+
+def read_study(kept: dict[str, Any]) -> Study[Any]:
+    """The study that was kept as JSON. Raises InputError where this version cannot read it."""
+    try:
+        found = next(one for one in STUDIES if one.kind == kept["kind"])
+        return found(**{name: kept[name] for name in found.model_fields.keys() & kept.keys()})
+    except (StopIteration, KeyError, InputError) as error:
+        raise InputError("job", "it was saved by an incompatible version", "Fill in the form again") from error

@@ -1,0 +1,307 @@
+"""A layer atlas: what vectors do between many pairs of layers, each pair as soon as it is measured."""
+
+import re
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from melbo_app import __version__
+from melbo_app.analysis.diversity import readable_diversity
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.scope import TokenScope
+from melbo_app.engine.stopping import Stop
+from melbo_app.engine.suggestion import default_scope, layers
+from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.errors import InputError, Stopped
+from melbo_app.jobs.bench import Bench
+from melbo_app.jobs.generators import retold
+from melbo_app.jobs.study import ModelStudy, Option
+from melbo_app.library.atlases import Atlas, AtlasCell
+from melbo_app.library.bank import Bank, BankRecord, PromptRecord
+from melbo_app.library.completion import Completion
+from melbo_app.studies.answers import beginning
+from melbo_app.studies.calibrate import calibrate_piece
+from melbo_app.studies.completing import complete, variants
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
+    from melbo_app.engine.encoding import EncodedPrompts
+    from melbo_app.engine.model import LanguageModel
+
+Pair = tuple[int, int]
+DIRECTIONS = 2
+"""Leading singular vectors of a pair; texts are those of both signs of each."""
+DECODING = Decoding(max_new_tokens=24)
+PARTS = 20  # of a pair, for the share that is done
+
+
+@dataclass(frozen=True)
+class AtlasProgress:
+    """Where an atlas stands, with all that is known of it."""
+
+    stage: str
+    done: int
+    total: int
+    atlas: Atlas
+    note: str = ""
+
+
+def atlas_layers(blocks: int) -> tuple[list[int], list[int]]:
+    """Three source and three target layers, around those that trainings begin with."""
+    source, target = layers(blocks)
+    sources = {max(0, source - blocks // 6), source, min(source + blocks // 6, blocks - 2)}
+    targets = {max(1, target - blocks // 6), target, min(target + blocks // 6, blocks - 1)}
+    return sorted(sources), sorted(targets)
+
+
+def grid(sources: Sequence[int], targets: Sequence[int], blocks: int) -> list[Pair]:
+    """All pairs of a source and a target above it. Raises InputError where there is none, or no such block."""
+    for field, chosen in (("source layers", sources), ("target layers", targets)):
+        for layer in chosen:
+            if not 0 <= layer < blocks:
+                raise InputError(field, f"there is no block {layer}", f"Choose from 0 to {blocks - 1}")
+    pairs = [(source, target) for source in sorted({*sources}) for target in sorted({*targets}) if target > source]
+    if not pairs:
+        raise InputError("target layers", "none of them is above a source layer", "Choose higher ones")
+    return pairs
+
+
+def parse_pairs(text: str) -> list[Pair] | None:
+    """The pairs in ``7-21, 7-26``; none for ``none``, and None for ``all``. Raises InputError for anything else."""
+    text = text.strip()
+    if text in ("all", "none"):
+        return None if text == "all" else []
+    pairs = [re.fullmatch(r"(\d{1,4})\s*(?:-|→|->)\s*(\d{1,4})", word.strip()) for word in text.split(",")]
+    found = [(int(match[1]), int(match[2])) for match in pairs if match]
+    if len(found) < len(pairs):
+        raise InputError("completions", f"“{text}” names no pairs of layers", "Write all, none, or 7-21, 7-26")
+    return found
+
+
+def check_read(read: Sequence[Pair] | None, pairs: Sequence[Pair]) -> None:
+    """Refuse pairs to complete that are not on the grid."""
+    for source, target in read or ():
+        if (source, target) not in pairs:
+            raise InputError("completions", f"{source} → {target} is not on the grid", "Choose pairs that are")
+
+
+class MeasureAtlas(ModelStudy[Atlas]):
+    """Pairs of layers: singular values, calibrated R, and what vectors change and say at that R. Stopping keeps the
+    pairs that are done.
+
+    What is known of a pair is not measured again, and each pair is kept as soon as it is there.
+    """
+
+    kind: ClassVar[str] = "atlas"
+    doors = frozenset({"command"})
+
+    prompts: tuple[Prompt, ...] = Field(description="user texts")
+    sources: tuple[int, ...] | None = Field(None, description="source layers")
+    targets: tuple[int, ...] | None = Field(None, description="target layers")
+    read: Annotated[tuple[Pair, ...] | None, Option("complete", parse_pairs, "all")] = Field(
+        None, description="pairs whose vectors are completed with: all, none, or 7-21,7-26"
+    )
+    scope: str | None = Field(None, description="tokens that count: all, content, assistant or last:4")
+
+    @property
+    def title(self) -> str:
+        return f"Layers on “{beginning(self.prompts[0])}”"
+
+    def pairs(self, bench: Bench) -> list[Pair]:
+        """The grid; layers that are left out are those around which trainings begin."""
+        blocks = len(bench.model.get().blocks)
+        usual = atlas_layers(blocks)
+        return grid(self.sources or usual[0], self.targets or usual[1], blocks)
+
+    def check(self, bench: Bench) -> None:
+        TokenScope.parse(self.scope or "all")
+
+    def check_model(self, bench: Bench) -> None:
+        check_read(self.read, self.pairs(bench))
+
+    def run(self, bench: Bench, stop: Stop) -> Generator[AtlasProgress, None, Atlas]:
+        from melbo_app.engine.encoding import encode
+
+        lm, pairs, scope = bench.model.get(), self.pairs(bench), self.scope or default_scope(self.prompts)
+        read = pairs if self.read is None else self.read
+        atlas = Atlas(
+            model=bench.model.spec,
+            model_hash=lm.weights_hash,
+            dtype=str(lm.dtype).removeprefix("torch."),
+            prompts=tuple(map(PromptRecord.of, self.prompts)),
+            scope=scope,
+            changed=datetime.now(UTC),
+        )
+        atlas = bench.atlases.find(atlas.key) or atlas
+        measuring = _Measuring(bench, lm, self.prompts, encode(lm, self.prompts, stop), scope, stop)
+        total = len(pairs) * PARTS
+        for number, (source, target) in enumerate(pairs):
+            now = AtlasProgress(f"block {source} → {target}", number * PARTS, total, atlas)
+            yield now
+            known = atlas.cell(source, target)
+            if known is not None and (known.texts or known.radius is None or (source, target) not in read):
+                continue
+            try:
+                cell = yield from measuring.measure(source, target, (source, target) in read, now)
+            except Stopped:
+                break
+            atlas = atlas.with_cell(cell).model_copy(
+                update={"baseline": measuring.baseline or atlas.baseline, "changed": datetime.now(UTC)}
+            )
+            bench.atlases.keep(atlas)
+            if stop():
+                break
+        yield AtlasProgress("done", total, total, atlas)
+        return atlas
+
+    def answer(self, result: Atlas, not_kept: str | None) -> dict[str, Any]:
+        return result.model_dump(mode="json") | {"not_kept": not_kept}
+
+    def lines(self, result: Atlas) -> list[str]:
+        return [HEAD, *map(_line, result.cells)]
+
+
+@dataclass
+class _Measuring:
+    bench: Bench
+    lm: "LanguageModel"
+    prompts: Sequence[Prompt]
+    encoded: "EncodedPrompts"
+    scope: str
+    stop: Stop
+    baseline: str | None = None
+
+    def __post_init__(self) -> None:
+        self._baselines: dict[str, Completion] = {}
+
+    def measure(
+        self, source: int, target: int, read: bool, told: AtlasProgress
+    ) -> Generator[AtlasProgress, None, AtlasCell]:
+        """Raises Stopped where it was stopped before its end."""
+        work = self._numbers(source, target, told)
+        cell, vectors = yield from self.bench.compute.steps(work, short=False)
+        if not read or cell.radius is None:
+            return cell
+        bank = self._bank(cell, vectors)
+        rows = variants(bank, range(len(vectors)), [cell.radius])
+        completing = complete(self.lm, bank, self.prompts, rows, DECODING, self._known, self.bench.batching, self.stop)
+        completions, _ = yield from retold(completing, _as_part_of(told, PARTS // 2, PARTS // 2))
+        if self.stop():
+            raise Stopped
+        with self.bench.compute.hold():
+            return self._read(cell, completions)
+
+    def _numbers(
+        self, source: int, target: int, told: AtlasProgress
+    ) -> Generator[AtlasProgress, None, tuple[AtlasCell, np.ndarray]]:
+        """Singular values, R, and how much the singular vectors change at that R."""
+        from melbo_app.engine.effect import share_changed
+        from melbo_app.engine.slice import ModelSlice
+        from melbo_app.engine.training import train
+
+        scope = TokenScope.parse(self.scope)
+        stop = self.bench.compute.giving_way(self.stop)
+        piece = ModelSlice(self.lm, self.encoded, source, target, stop)
+        config = TrainingConfig(source, target, 1.0, 2 * DIRECTIONS, "jacobian", scope=self.scope)
+        training = train(piece, config, stop, self.bench.model.memory_gb)
+        found = yield from retold(training, _as_part_of(told, 0, PARTS // 4))
+        if found.stopped:
+            raise Stopped
+        assert found.strength is not None, "the Jacobian's directions come with it"
+        calibrating = calibrate_piece(piece, scope, self.bench.model.memory_gb, stop)
+        radius = (yield from retold(calibrating, _as_part_of(told, PARTS // 4, PARTS // 4))).radius
+        strength = None if radius is None else share_changed(piece, scope, radius * found.vectors, stop)
+        cell = AtlasCell(
+            source=source,
+            target=target,
+            values=tuple(found.strength[::2]),
+            residual=found.residual,
+            median_norm=piece.median_norm,
+            radius=radius,
+            strength=strength,
+        )
+        return cell, found.vectors.numpy()
+
+    def _read(self, cell: AtlasCell, completions: Sequence[Completion]) -> AtlasCell:
+        """The cell with what its texts say."""
+        diversities = []
+        steered = [one for one in completions if one.vector is not None]
+        for index in range(len(self.prompts)):
+            plain = next(one for one in completions if one.vector is None and one.prompt_index == index)
+            self._baselines[plain.digest] = plain
+            self.baseline = self.baseline or plain.text
+            own = [one for one in steered if one.prompt_index == index]
+            places = self.bench.embedder.encode([plain.text, *(one.text for one in own)])
+            losses = [one.scores.loss if one.scores else None for one in own]
+            diversities.append(readable_diversity(places[1:], losses, places[0]))
+        kls = [one.scores.kl_text for one in steered if one.scores and one.scores.kl_text is not None]
+        verdicts = [(one.scores.verdict if one.scores else None) or "" for one in steered]
+        first = [(one, verdict) for one, verdict in zip(steered, verdicts, strict=True) if one.prompt_index == 0]
+        return cell.model_copy(
+            update={
+                "kl": float(np.mean(kls)) if kls else None,
+                "diversity": float(np.mean(diversities)),
+                "readable": float(np.mean([verdict == "readable" for verdict in verdicts])),
+                "texts": tuple(one.text for one, _ in first),
+                "verdicts": tuple(verdict for _, verdict in first),
+            }
+        )
+
+    def _known(self, draft: Completion) -> Completion | None:
+        """The baselines are the same for all pairs."""
+        return self._baselines.get(draft.digest)
+
+    def _bank(self, cell: AtlasCell, vectors: np.ndarray) -> Bank:
+        """The vectors as a bank, which is not put on the shelf."""
+        assert cell.radius is not None
+        record = BankRecord(
+            name=f"{cell.source} → {cell.target}",
+            model=self.bench.model.spec,
+            model_hash=self.lm.weights_hash,
+            hidden_size=self.lm.hidden_size,
+            blocks=len(self.lm.blocks),
+            source=cell.source,
+            target=cell.target,
+            scope=self.scope,
+            radius=cell.radius,
+            median_norm=cell.median_norm,
+            method="jacobian",
+            versions={"melbo_app": __version__},
+            created=datetime.now(UTC),
+        )
+        return Bank(record, (cell.radius * vectors).astype(np.float32))
+
+
+def _as_part_of(told: AtlasProgress, before: int, parts: int) -> Callable[[Any], AtlasProgress]:
+    """Tells progress as that of ``parts`` of a pair, behind ``before`` others."""
+
+    def tell(now: Any) -> AtlasProgress:
+        share = before + parts * now.done // max(1, now.total)
+        return replace(told, stage=f"{told.stage}: {now.stage}", done=told.done + share)
+
+    return tell
+
+
+HEAD = f"{'pair':>8}  {'σ':>9}  {'R':>8}  {'strength':>8}  {'KL':>6}  {'D':>5}  readable"
+
+
+def _line(cell: AtlasCell) -> str:
+    def number(value: float | None, width: int, digits: str) -> str:
+        return f"{'–' if value is None else format(value, digits):>{width}}"
+
+    readable = "–" if cell.readable is None else f"{100 * cell.readable:.0f} %"
+    return "  ".join(
+        [
+            f"{cell.source:>3} → {cell.target:>2}",
+            number(cell.values[0] if cell.values else None, 9, ".4g"),
+            number(cell.radius, 8, ".3g"),
+            number(cell.strength, 8, ".3f"),
+            number(cell.kl, 6, ".2f"),
+            number(cell.diversity, 5, ".2f"),
+            readable,
+        ]
+    )

@@ -1,0 +1,152 @@
+"""One Explore as programs and the terminal get it."""
+
+from dataclasses import asdict
+from typing import Any, TypedDict, cast
+
+from melbo_app.analysis.flags import flags
+from melbo_app.analysis.readability import Verdict
+from melbo_app.library.bank import PromptRecord
+from melbo_app.library.explorations import Answer, Exploration
+from melbo_app.studies.answers import plain, stored
+from melbo_app.studies.steer import FlagLine
+
+LONGEST = 160
+
+
+class BehaviourLine(TypedDict):
+    """Answers that say the same; ``text`` is the representative's, whose ``flags`` are raised against the baseline.
+    ``control`` of the random vectors show it, ``as_often`` where that is as large a share as among the vectors."""
+
+    name: str
+    words: list[str]
+    vectors: list[int]
+    representative: int
+    text: str
+    distance: float
+    control: int
+    as_often: bool
+    unsteered: bool
+    elsewhere: dict[str, Any] | None
+    flags: list[FlagLine]
+
+
+class AnswerLine(TypedDict):
+    """What one vector says. ``behaviour`` is the name of the one it belongs to, None for random vectors and for one
+    that was set ``aside`` (with the reason); ``differs`` names the kinds of difference from the baseline."""
+
+    vector: int
+    completion: int | None
+    text: str
+    verdict: Verdict | None
+    distance: float
+    changed: bool
+    runaway: bool
+    differs: list[str]
+    flags: list[FlagLine]
+    behaviour: str | None
+    aside: str | None
+
+
+class Explored(TypedDict):
+    """The result of one Explore (``library/explorations.py``); answers come by their distance from the baseline, the
+    farthest first."""
+
+    sentence: str
+    prompt: PromptRecord
+    settings: dict[str, Any]
+    radius: dict[str, Any]
+    tried: list[dict[str, Any]]
+    bank: str
+    bank_hash: str
+    comparison: int | None
+    control_comparison: int | None
+    source: int
+    target: int
+    scope: str
+    baseline: str
+    behaviours: list[BehaviourLine]
+    aside: list[dict[str, Any]]
+    answers: list[AnswerLine]
+    control: list[AnswerLine]
+    changed: float
+    control_changed: float
+    readable: float
+    threshold: float
+    readable_diversity: float
+    control_readable_diversity: float
+    seconds: dict[str, float]
+    model: str
+    created: str
+    not_kept: str | None
+
+
+def explored(found: Exploration, not_kept: str | None = None) -> Explored:
+    """The result of one Explore: every answer and every behaviour with its flags; ``not_kept`` is why it, or its texts,
+    could not be stored."""
+    aside = {one.vector: one.reason for one in found.aside}
+    answers = [_answer(found, one, aside.get(one.vector), control=False) for one in found.answers]
+    lines = {one["vector"]: one for one in answers}
+    behaviours = [
+        plain(one)
+        | {key: lines[one.representative][key] for key in ("text", "flags")}
+        | {"elsewhere": one.elsewhere and plain(one.elsewhere) | {"sentence": one.elsewhere.sentence}}
+        for one in found.behaviours
+    ]
+    random = [_answer(found, one, None, control=True) for one in found.control]
+    facts = plain(found) | {
+        "sentence": found.sentence,
+        "behaviours": behaviours,
+        "answers": sorted(answers, key=lambda one: -one["distance"]),
+        "control": sorted(random, key=lambda one: -one["distance"]),
+        "changed": sum(one.changed for one in found.answers) / len(found.answers),
+        "control_changed": sum(one.changed for one in found.control) / len(found.control),
+        "readable": found.readable,
+        "comparison": stored(found.comparison),
+        "control_comparison": stored(found.control_comparison),
+        "not_kept": not_kept,
+    }
+    return cast(Explored, {key: facts[key] for key in Explored.__annotations__})
+
+
+def _answer(found: Exploration, one: Answer, aside: str | None, *, control: bool) -> AnswerLine:
+    raised = flags(one.text, found.prompt.user, found.prompt.system, found.baseline)
+    behaviour = None if control else found.behaviour_of(one.vector)
+    told = {"flags": [asdict(flag) for flag in raised], "behaviour": behaviour and behaviour.name, "aside": aside}
+    return cast(AnswerLine, plain(one) | {"completion": stored(one.completion)} | told)
+
+
+def lines_of(found: Exploration) -> list[str]:
+    """The result for the terminal."""
+    said = explored(found)
+    lines = [found.sentence, found.radius.sentence]
+    lines += [f"  tried {one.sentence}" for one in found.tried]
+    lines += [f"Bank “{found.bank}”" + ("" if found.comparison < 0 else f", comparison {found.comparison}")]
+    lines += [
+        f"Diversity D {found.readable_diversity:.2f} (random vectors {found.control_readable_diversity:.2f}), "
+        f"{found.readable:.0%} readable, {sum(found.seconds.values()):.0f} s",
+        f"Without steering: {_short(found.baseline)}",
+    ]
+    for one in said["behaviours"]:
+        vectors = ", ".join(map(str, one["vectors"]))
+        random = f"{one['control']} of {len(found.control)} random vectors"
+        often = "; random vectors show this as often" if one["as_often"] else ""
+        lines.append(f"{one['name']} (vectors {vectors}; {random}; distance {one['distance']:.2f}){often}")
+        elsewhere = f", {one['elsewhere']['sentence']}" if one["elsewhere"] else ""
+        lines.append(f"  {one['representative']}{elsewhere}: {_short(one['text'])}")
+    for title, answers in (("All answers", said["answers"]), ("Random vectors of the same R", said["control"])):
+        lines.append(f"{title} by distance from the one without steering:")
+        lines += [_line(one) for one in answers]
+    return lines
+
+
+def _line(one: AnswerLine) -> str:
+    """One answer: its number, distance, verdict, flags, and the reason why it was set aside."""
+    flags = ", ".join(flag["kind"] for flag in one["flags"])
+    marks = [one["verdict"] or "not scored", flags, f"set aside, {one['aside']}" if one["aside"] else ""]
+    known = "; ".join(mark for mark in marks if mark)
+    return f"  {one['vector']:>3}  {one['distance']:.2f}  [{known}]  {_short(one['text'])}"
+
+
+def _short(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"

@@ -1,0 +1,96 @@
+"""Scores of completions: read back without steering, and looked at as texts."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from melbo_app.analysis.language import dictionary_words, language, repetition
+from melbo_app.analysis.loops import loop
+from melbo_app.analysis.readability import USUAL, Verdict, readability
+from melbo_app.engine.suggestion import layers
+from melbo_app.library.bank import Bank
+from melbo_app.library.completion import Completion, Scores
+
+if TYPE_CHECKING:
+    from melbo_app.engine.likelihood import Likelihood
+
+
+def score(
+    completions: Sequence[Completion],
+    found: "Sequence[Likelihood]",
+    baselines: dict[int, float | None],
+    target: int | None,
+) -> list[Completion]:
+    """The same completions with scores.
+
+    Args:
+        completions: of one ``generate`` call.
+        found: what reading them back says of each.
+        baselines: for each prompt index the log-probability per token of its baseline, against which the others are
+            compared; those of baselines among ``completions`` are added.
+        target: the block at whose output runaways were looked for.
+    """
+    for entry, likelihood in zip(completions, found, strict=True):
+        if entry.vector is None:
+            baselines[entry.prompt_index] = _finite(likelihood.logprob)
+    return [
+        entry.model_copy(update={"scores": _scores(entry, likelihood, baselines.get(entry.prompt_index), target)})
+        for entry, likelihood in zip(completions, found, strict=True)
+    ]
+
+
+def verdict_anew(completion: Completion) -> Scores | None:
+    """The scores of a text from the library with the verdict as it is given now; what it was read from does not change.
+
+    A text is kept with the verdict of its day, and the rules become better.
+    """
+    scores = completion.scores
+    if scores is None:
+        return None
+    readable, verdict = _verdict(completion, scores)
+    return scores.model_copy(update={"readability": readable, "verdict": verdict})
+
+
+def target_of(blocks: int | None, bank: Bank | None) -> int | None:
+    """The layer at which runaways are looked for in a model of ``blocks`` blocks; there is none above the last one."""
+    if bank is None or blocks is None or bank.record.source >= blocks - 1:
+        return None
+    return layers(blocks, bank.record.source, bank.record.target)[1]
+
+
+def _scores(entry: Completion, likelihood: "Likelihood", baseline: float | None, target: int | None = None) -> Scores:
+    text = entry.text
+    logprob = _finite(likelihood.logprob)
+    loss = None if logprob is None or baseline is None else baseline - logprob
+    spoken = language(text)
+    scores = Scores(
+        logprob=logprob,
+        loss=loss,
+        peak_surprisal=_finite(likelihood.peak_surprisal),
+        kl_prompt=_finite(likelihood.kl_prompt),
+        kl_text=_finite(likelihood.kl_text),
+        repetition=repetition(text),
+        dictionary_words=dictionary_words(text, spoken),
+        language=spoken,
+        readability=None,
+        verdict=None,
+        runaway=_finite(likelihood.runaway),
+        runaway_target=None if entry.vector is None else target,
+    )
+    readable, verdict = _verdict(entry, scores)
+    return scores.model_copy(update={"readability": readable, "verdict": verdict})
+
+
+def _verdict(entry: Completion, scores: Scores) -> tuple[float | None, Verdict | None]:
+    if not entry.text.strip():
+        return None, None
+    loss = scores.loss
+    if loss is None and scores.logprob is not None:  # the baseline is a text of nothing
+        loss = USUAL - scores.logprob
+    known, repeated = scores.dictionary_words, scores.repetition
+    return readability(loss, scores.peak_surprisal, entry.tokens, repeated, known, loop(entry.text))
+
+
+def _finite(value: float | None) -> float | None:
+    """``value``, or None where numbers overflowed: R may be absurdly large."""
+    return value if value is not None and math.isfinite(value) else None

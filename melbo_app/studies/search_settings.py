@@ -1,0 +1,100 @@
+"""Search for R, the effect budget and layers by looking at short completions."""
+
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import ClassVar, Self
+
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.stopping import Stop
+from melbo_app.engine.suggestion import layer_pairs
+from melbo_app.engine.training_config import TrainingConfig
+from melbo_app.errors import StorageError
+from melbo_app.jobs.bench import Bench
+from melbo_app.jobs.study import How, ModelStudy
+from melbo_app.library.bank import PromptRecord
+from melbo_app.library.explorations import SEARCH_SECONDS
+from melbo_app.library.searches import Search
+from melbo_app.studies.looks import LOOK_PROMPTS, Looks, look_config
+from melbo_app.studies.settings_search import RULE, START, SearchProgress, best_of, search, start_near
+
+
+class SearchSettings(ModelStudy[Search]):
+    """Try settings from weak to strong on short completions, and choose one.
+
+    A search that came to its end before is looked up; of others the trainings and texts are. A new one begins at the R
+    that was found last for this model, these layers and this scope.
+
+    Attributes:
+        config: layers, scope, method, vectors, steps and seed to search with; its R does not count. If it has an
+            effect budget, all settings have it.
+        seconds: after which no further setting is tried.
+        other_layers: whether another pair of layers is tried as well (``early_layers``).
+    """
+
+    kind: ClassVar[str] = "search"
+    how: ClassVar[How] = "compute"
+    doors = frozenset()
+
+    prompts: tuple[Prompt, ...]
+    config: TrainingConfig
+    seconds: float = SEARCH_SECONDS
+    other_layers: bool = False
+
+    @classmethod
+    def before(
+        cls, prompts: Sequence[Prompt], config: TrainingConfig, seconds: float, *, other_layers: bool = False
+    ) -> Self:
+        """The search before the training ``config``, on its first prompts; ``after_search`` gives the training with
+        what is found.
+
+        It trains up to eight vectors, in the few steps that it takes to tell settings apart.
+        """
+        looked = prompts[:LOOK_PROMPTS]
+        return cls(prompts=looked, config=look_config(config), seconds=seconds, other_layers=other_layers)
+
+    def check_model(self, bench: Bench) -> None:
+        self.config.check_width(bench.model.get().hidden_size)
+
+    def run(self, bench: Bench, stop: Stop) -> Generator[SearchProgress, None, Search]:
+        """Raises Stopped where a stop came before the first setting was judged."""
+        lm, config = bench.model.get(), self.config
+        asked = Search(
+            model=lm.name,
+            model_hash=lm.weights_hash,
+            dtype=str(lm.dtype).removeprefix("torch."),
+            prompts=tuple(map(PromptRecord.of, self.prompts)),
+            source=config.source,
+            target=config.target,
+            scope=config.scope,
+            other_layers=self.other_layers,
+            median_norm=bench.median_norm(self.prompts, config.source, stop),
+            method=config.method,
+            vectors=config.vectors,
+            steps=config.total_steps,
+            seed=config.seed,
+            effect_budget=config.saturation,
+            rule=RULE,
+            tried=(),
+            chosen=0,
+            reason="",
+            created=datetime.now(UTC),
+        )
+        if (known := bench.searches.find(asked.key)) is not None and known.whole:
+            return known
+        near = bench.searches.nearest(lm.weights_hash, config.source, config.target, config.scope)
+        pairs = layer_pairs(len(lm.blocks), config.source, config.target, self.other_layers)
+        if near is not None and (near.best.source, near.best.target) == pairs[-1]:
+            pairs.reverse()
+        places = [
+            Looks.at(bench, self.prompts, replace(config, source=source, target=target), stop)
+            for source, target in pairs
+        ]
+        start = START if near is None else start_near(places[0].radii, near.best.relative_radius)
+        tried, whole = yield from search(places, start, self.seconds, stop, config.saturation)
+        chosen, reason = best_of(tried)
+        found = asked.model_copy(update={"tried": tuple(tried), "chosen": chosen, "reason": reason, "whole": whole})
+        with suppress(StorageError):  # what cannot be kept is looked for again
+            bench.searches.save(found)
+        return found

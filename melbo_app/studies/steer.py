@@ -1,0 +1,186 @@
+"""Steer: completions without steering and under each vector, side by side."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import asdict
+from typing import Any, ClassVar, Literal, Self, TypedDict, TypeVar
+
+from pydantic import Field
+
+from melbo_app.analysis.flags import FlagKind
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.stopping import Stop
+from melbo_app.errors import Stopped
+from melbo_app.jobs.bench import Bench
+from melbo_app.jobs.study import How, Made, Study
+from melbo_app.library.bank import Bank, PromptRecord
+from melbo_app.library.comparison_settings import ComparisonKind
+from melbo_app.library.completion import Comparison, Completion, Scores
+from melbo_app.studies.answers import plain, stored
+from melbo_app.studies.completing import SteeringProgress, Variant, complete, variants
+from melbo_app.studies.filling import filled
+from melbo_app.studies.flagging import flagged
+
+WHOLE: tuple[ComparisonKind, ...] = ("part", "map")
+"""What is kept whole or not at all: nobody asked to read it as far as it is."""
+Result = TypeVar("Result")
+
+
+class FlagLine(TypedDict):
+    kind: FlagKind
+    reason: str
+
+
+class SteeredText(TypedDict):
+    """One text with all that made it; ``vector`` is None for the baseline and "random" for the random control. Its
+    ``flags`` compare it with the baseline of the same comparison. ``id`` is None where it could not be stored."""
+
+    id: int | None
+    text: str
+    vector: int | Literal["random"] | None
+    radius: float
+    bank: str | None
+    bank_hash: str | None
+    source: int | None
+    prompt: PromptRecord
+    prompt_index: int
+    tokens: int
+    finished: bool
+    scores: Scores | None
+    flags: list[FlagLine]
+    model: str
+    model_hash: str
+    dtype: str | None
+    max_new_tokens: int
+    temperature: float
+    top_p: float
+    seed: int
+    created: str
+
+
+class Steered(TypedDict):
+    """``not_kept`` says why the texts could not be stored; ``comparison`` is None then, and so it is below."""
+
+    comparison: int | None
+    completions: list[SteeredText]
+    stopped: bool
+    not_kept: str | None
+
+
+class SteeringStudy(Study[Result]):
+    """How to steer: with which vectors of a bank, at which R, and how texts are decoded."""
+
+    bank: str | None = Field(description="name of the bank")
+    prompts: tuple[Prompt, ...] = Field((), description="user texts; left out: those that the bank was trained on")
+    vectors: tuple[int, ...] | None = Field(None, description="numbers of the vectors; left out: all")
+    radii: tuple[float, ...] | None = Field(
+        None,
+        description="each R, the norm that vectors are added with, which may be negative; left out: as in the bank",
+    )
+    random_control: bool = Field(False, description="add a random vector of the same R")
+    both_signs: bool = Field(False, description="each vector at R and at -R")
+    decoding: Decoding = Decoding()
+
+    def bound(self, bench: Bench) -> Self:
+        return filled(super().bound(bench), bench)
+
+    def check(self, bench: Bench) -> None:
+        self.variants(bench)
+
+    def variants(self, bench: Bench) -> list[Variant]:
+        """The ways in which each prompt is completed, in their order. Raises InputError for what the bank lacks."""
+        return self._variants(bench.banks.load(self.bank) if self.bank else None)
+
+    def _variants(self, bank: Bank | None) -> list[Variant]:
+        signs, control = self.both_signs, self.random_control
+        return variants(bank, self.vectors or (), self.radii, random_control=control, both_signs=signs)
+
+    def keep(
+        self,
+        bench: Bench,
+        texts: Sequence[Completion],
+        kind: ComparisonKind,
+        bank: Bank | None,
+        *,
+        finished: bool,
+    ) -> Comparison:
+        """Keep the texts as one comparison, with all that they were asked for."""
+        settings: dict[str, Any] = {
+            "kind": kind,
+            "bank": self.bank,
+            "bank_hash": None if bank is None else bank.hash,
+            "vectors": list(self.vectors or ()),
+            "radii": None if self.radii is None else list(self.radii),
+            "random_control": self.random_control,
+            "both_signs": self.both_signs,
+            "prompts": [asdict(prompt) for prompt in self.prompts],
+            "decoding": asdict(self.decoding),
+            "finished": finished,
+        }
+        return bench.completions.keep(settings, texts)
+
+    def completed(
+        self, bench: Bench, stop: Stop, kind: ComparisonKind
+    ) -> Generator[SteeringProgress, None, Comparison]:
+        """The texts as one comparison of this ``kind``. A stop keeps them as far as they are, but nothing of a map or
+        a part. Raises Stopped where nothing is kept."""
+        if not bench.model.state().loaded:
+            yield SteeringProgress((), 0, self.decoding.max_new_tokens, "loading the model")
+        lm = bench.model.get()
+        bank = bench.bank_for(lm, self.bank) if self.bank else None
+        rows, find = self._variants(bank), bench.completions.find
+        texts, finished = yield from complete(
+            lm, bank, self.prompts, rows, self.decoding, find, bench.batching, stop
+        )  # fmt: skip
+        if kind in WHOLE and not finished:
+            raise Stopped
+        return self.keep(bench, texts, kind, bank, finished=finished)
+
+
+class Steer(SteeringStudy[Comparison]):
+    """Complete prompts without steering, and with each vector of a bank added. Known texts are looked up.
+
+    Returns:
+        comparison (its id), completions (text, vector, radius, scores … of each), stopped, not_kept (why, or null)
+    """
+
+    kind: ClassVar[str] = "steer"
+    how: ClassVar[How] = "compute"
+
+    def run(self, bench: Bench, stop: Stop) -> Generator[SteeringProgress, None, Comparison]:
+        return (yield from self.completed(bench, stop, "steer"))
+
+    def made(self, result: Comparison) -> Made:
+        return Made(comparison=result.id)
+
+    def answer(self, result: Comparison, not_kept: str | None) -> Steered:
+        return steered(result)
+
+    def lines(self, result: Comparison) -> list[str]:
+        lines = []
+        for completion, found in zip(result.completions, flagged(result.completions), strict=True):
+            lines.append(f"{who_wrote(completion)}\n  {completion.text!r}")
+            lines += [f"  {flag.kind}: {flag.reason}" for flag in found]
+        return lines
+
+
+def who_wrote(completion: Completion) -> str:
+    """Which prompt, vector and R a text belongs to, and how readable it is."""
+    name = f"vector {completion.vector}"
+    if not isinstance(completion.vector, int):
+        name = "random control" if completion.vector else "baseline"
+    verdict = completion.scores.verdict if completion.scores else None
+    return f"[{completion.prompt_index}] {name}, R = {completion.radius:g}" + (f", {verdict}" if verdict else "")
+
+
+def steered(comparison: Comparison) -> Steered:
+    """The texts of a comparison, the baseline first."""
+    return {
+        "comparison": stored(comparison.id),
+        "completions": [
+            plain(completion) | {"id": stored(completion.id), "flags": [asdict(flag) for flag in found]}
+            for completion, found in zip(comparison.completions, flagged(comparison.completions), strict=True)
+        ],
+        "stopped": not comparison.settings["finished"],
+        "not_kept": comparison.not_kept,
+    }

@@ -1,0 +1,43 @@
+"""The command line that repeats a training."""
+
+import shlex
+from collections.abc import Sequence
+
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.training_config import TrainingConfig
+
+
+def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: str) -> str | None:
+    """The command line that repeats a training; None where it has no way to say it: it gives all prompts one system
+    text, and the chat template or none."""
+    if len({(prompt.system or None, prompt.template) for prompt in (*prompts, *config.against, *config.held_out)}) > 1:
+        return None
+    words = ["python", "-m", "melbo_app", "train"]
+    for prompt in prompts:
+        words += ["--prompt", prompt.user]
+    for prompt in config.against:
+        words += ["--against", prompt.user]
+    if prompts[0].system:
+        words += ["--system", prompts[0].system]
+    if not prompts[0].template:
+        words += ["--no-template"]
+    elif isinstance(prompts[0].template, str):
+        words += ["--template", prompts[0].template]
+    words += ["--model", spec, "--source", str(config.source), "--target", str(config.target)]
+    words += ["--scope", config.scope, "--radius", repr(config.radius), "--vectors", str(config.vectors)]
+    words += ["--method", config.method, "--steps", str(config.total_steps), "--p", repr(config.p)]
+    if config.q is not None:
+        words += ["--q", repr(config.q)]
+    if config.start != "random":
+        words += ["--start", config.start]
+    if config.saturation is not None:
+        words += ["--saturation", repr(config.saturation)]
+    if config.counts("orthogonality"):
+        words += ["--orthogonality", repr(config.orthogonality)]
+    if config.agreement:
+        words += ["--agreement", repr(config.agreement), "--agreement-form", config.agreement_form]
+        words += ["--temperature", repr(config.temperature)]
+    for prompt in config.held_out:
+        words += ["--held-out", prompt.user]
+    words += ["--seed", str(config.seed), "--name", name]
+    return shlex.join(words)

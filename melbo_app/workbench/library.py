@@ -1,0 +1,112 @@
+"""Use cases of what is kept: labels, and the library as a whole."""
+
+import getpass
+from collections.abc import Sequence
+from pathlib import Path
+
+from melbo_app.errors import InputError
+from melbo_app.library.bundle import Bundled, Merged, merge_bundle, write_bundle
+from melbo_app.library.catalogue import Rebuilt
+from melbo_app.library.damage import Listed
+from melbo_app.library.labels import Label, LabelVersion
+from melbo_app.library.pruning import Pruned, prune
+from melbo_app.library.search import Found, search
+from melbo_app.limits import LARGEST, MOST_NAME, check_range, check_text
+from melbo_app.workbench.banks import Shelf
+
+
+class Library(Shelf):
+    """Labels, and the library as a whole."""
+
+    @property
+    def kept_in(self) -> str:
+        """Where things are kept, for people: who works in another folder than the server sees it by this."""
+        cache, place = self.settings.cache_dir, self.bench.database.place
+        if self.bench.database.path is not None and self.bench.database.path.parent == cache:
+            return f"Banks, labels and models are kept in “{cache}”."
+        return f"Banks and models are kept in “{cache}”, labels and texts in “{place}”."
+
+    def label(self, bank: str, vector: int) -> Label:
+        """The label of one vector; an empty one where there is none."""
+        return self.bench.labels.get(bank, self._hash_of(bank, vector), vector)
+
+    def bank_labels(self, bank: str) -> dict[int, Label]:
+        """The labels of a bank's vectors, by vector."""
+        return self.bench.labels.of_bank(self.bank(bank).hash)
+
+    def save_label(
+        self,
+        bank: str,
+        vector: int,
+        *,
+        name: str = "",
+        tags: Sequence[str] = (),
+        rating: int | None = None,
+        note: str = "",
+        author: str | None = None,
+    ) -> Label:
+        """Say in words what a vector does. Without an ``author`` the account that the program runs under is noted."""
+        digest, who = self._hash_of(bank, vector), _account() if author is None else author
+        return self.bench.labels.save(bank, digest, vector, name=name, tags=tags, rating=rating, note=note, author=who)
+
+    def label_history(self, bank: str, vector: int) -> Listed[LabelVersion]:
+        """What was ever said about a vector, newest first."""
+        return self.bench.labels.history(self._hash_of(bank, vector), vector)
+
+    def labels(
+        self,
+        text: str = "",
+        *,
+        bank: str | None = None,
+        tag: str | None = None,
+        rating: int | None = None,
+        limit: int | None = None,
+    ) -> Listed[Label]:
+        """The labels with ``text`` in them, of this bank, with this tag and at least this rating; without these, all of
+        them."""
+        check_text("text", text, MOST_NAME)
+        check_text("tag", tag or "", MOST_NAME)
+        digest = None if bank is None else self.bank(bank).hash
+        return self.bench.labels.search(text, bank_hash=digest, tag=tag, rating=rating, limit=limit)
+
+    def tags(self) -> list[str]:
+        """The tags in use, in alphabetical order; at most a thousand of them."""
+        return self.bench.labels.tags()
+
+    def export_labels(self, out: Path, *, overwrite: bool = False) -> Path:
+        """Write all labels to a ``.csv`` or ``.jsonl`` file."""
+        return self.bench.labels.export(out, overwrite=overwrite)
+
+    def search(self, text: str, limit: int = 20) -> Found:
+        """Banks, labels and completions with ``text`` in them, at most ``limit`` of each."""
+        if not text.strip():
+            raise InputError("text", "it is empty", "Write what to search for")
+        check_text("text", text, MOST_NAME)
+        return search(
+            text.strip(), self.bench.banks, self.bench.catalogue, self.bench.labels, self.bench.completions, limit
+        )
+
+    def rebuild_library(self) -> Rebuilt:
+        """Make the database's catalogue again from the files of the banks."""
+        return self.bench.catalogue.rebuild(self.bench.banks.files())
+
+    def prune_library(self, limit: int, *, dry_run: bool = False) -> Pruned:
+        """Remove what can be made again until the cache takes at most ``limit`` bytes."""
+        check_range("limit", limit, 0, LARGEST)
+        return prune(self.settings.cache_dir, self.bench.database, limit, self.settings.model, dry_run=dry_run)
+
+    def export_bundle(self, out: Path, banks: Sequence[str] | None = None, *, overwrite: bool = False) -> Bundled:
+        """Write banks (None: all) with their labels, completions and maps to a ``.zip`` file."""
+        return write_bundle(out, self.bench.banks, self.bench.labels, self.bench.completions, banks, overwrite)
+
+    def import_bundle(self, path: Path) -> Merged:
+        """Merge what is in such a file into this library: nothing that is here is lost, and nothing comes twice."""
+        self._check_reading(path)
+        return merge_bundle(path, self.bench.database, self.bench.banks, self.bench.labels, self.bench.completions)
+
+
+def _account() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in some containers
+        return ""
