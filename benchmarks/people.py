@@ -113,7 +113,7 @@ class Server:
         like = made.bank(BANK)
         changed = {"name": DEEPER, "source": 9, "objective": None, "curves": None, "effect": None}
         vectors = np.roll(like.vectors, 1, axis=1)
-        made._banks.save(Bank(like.record.model_copy(update=changed), vectors))
+        made.bench.banks.save(Bank(like.record.model_copy(update=changed), vectors))
         return made
 
     def load(self, kind: Callable[[int, int], Press], users: int, presses: int) -> Heard:

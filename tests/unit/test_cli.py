@@ -27,6 +27,7 @@ from melbo_app.analysis.flags import Flag
 from melbo_app.cli import main
 from melbo_app.commands import output
 from melbo_app.engine.prompt import Prompt
+from melbo_app.jobs.bench import Bench
 from melbo_app.library.bank import Bank
 from melbo_app.library.database import Database
 from melbo_app.library.job_records import JobProgress, JobRecords, LogLine
@@ -675,7 +676,7 @@ def test_similarity_refuses(ask: Ask, bank, words, sentence):
 
 @pytest.fixture
 def stubbed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Workbench, "_embed", lambda _self: StubEmbedder())
+    monkeypatch.setattr(Bench, "embedder", StubEmbedder())
 
 
 def test_map_writes_a_page_and_gives_its_points(ask: Ask, bank, stubbed, tmp_path):
@@ -1217,9 +1218,9 @@ def test_of_two_programs_with_one_name_one_gets_it_and_the_other_loses_nothing(
     # The other program saves its bank, with another seed, while this one trains.
     other = Workbench(settings(cache, model_folder))
     saved: list[Bank] = []
-    real = Workbench.train
+    real = Train._train
 
-    def slow(self: Workbench, *args: Any, **kwargs: Any):
+    def slow(self: Train, *args: Any, **kwargs: Any):
         work = real(self, *args, **kwargs)
         yield next(work)
         if not saved:
@@ -1227,7 +1228,7 @@ def test_of_two_programs_with_one_name_one_gets_it_and_the_other_loses_nothing(
             saved[0] = trained(other, "b", replace(QUICK, seed=9))
         return (yield from work)
 
-    monkeypatch.setattr(Workbench, "train", slow)
+    monkeypatch.setattr(Train, "_train", slow)
     told = ask(*TRAIN, "--steps", 2, "--json")
     assert told.sentence == "name: there is a bank called “b” already. What was trained is kept as “b-2”."
     assert ask("banks", "show", "b", "--json").json["hash"] == saved[0].hash

@@ -25,7 +25,7 @@ BANK = Bank(RECORD, np.eye(2, dtype=np.float32))
 @pytest.fixture
 def bench(cache, environment, model_folder):  # noqa: F811
     made = Workbench(settings(cache, model_folder))
-    made._banks.save(BANK)
+    made.bench.banks.save(BANK)
     return made
 
 

@@ -9,6 +9,7 @@ from benches import PATIENCE, PROMPT, StubEmbedder, settings
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
+from melbo_app.jobs.bench import Bench
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completion import Comparison, Completion
 from melbo_app.studies import read_study
@@ -21,7 +22,7 @@ RADII = (0.05, 0.3)
 
 @pytest.fixture(autouse=True)
 def _stubbed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Workbench, "_embed", lambda _self: StubEmbedder())
+    monkeypatch.setattr(Bench, "embedder", StubEmbedder())
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError, Stopped
+from melbo_app.jobs.bench import Bench
 from melbo_app.jobs.generators import result_of
 from melbo_app.studies import curve_making
 from melbo_app.studies.curve import MeasureCurve, default_radii
-from melbo_app.workbench import Workbench
 
 QUICK = TrainingConfig(source=1, target=3, radius=1.0, steps=2)
 RADII = [0.3, 0.05]
@@ -28,7 +28,7 @@ RADII = [0.3, 0.05]
 
 @pytest.fixture(autouse=True)
 def _stubbed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Workbench, "_embed", lambda _self: StubEmbedder())
+    monkeypatch.setattr(Bench, "embedder", StubEmbedder())
 
 
 @pytest.fixture

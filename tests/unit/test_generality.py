@@ -201,8 +201,8 @@ def bench(bench):
 
 
 def start(bench, *users, **options):
-    options = {"vectors": [2, 0], "random": 4, "decoding": QUICK, "who": "Bob"} | options
-    return bench.start(MeasureGenerality(bank="a", prompts=asked(*users), **options))
+    options = {"vectors": [2, 0], "random": 4, "decoding": QUICK} | options
+    return bench.start(MeasureGenerality(bank="a", prompts=asked(*users), **options), who="Bob")
 
 
 def test_it_is_a_job_whose_result_is_kept_for_the_next_program(bench, tmp_path, model_folder):

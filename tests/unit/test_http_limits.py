@@ -19,6 +19,7 @@ from melbo_app.engine.batch import Batch
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.errors import Stopped
+from melbo_app.jobs.bench import Bench
 from melbo_app.limits import MOST_CHARACTERS, MOST_PROMPTS
 from melbo_app.studies.steer import Steer
 from melbo_app.ui.http_api import publish_api
@@ -87,7 +88,7 @@ def page(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         patch.setenv("NO_PROXY", "127.0.0.1,localhost")
-        patch.setattr(Workbench, "_embed", lambda self: benches.StubEmbedder())
+        patch.setattr(Bench, "embedder", benches.StubEmbedder())
         bench = Workbench(benches.settings(folder / "cache", model_folder))
         benches.trained(bench)
         with gr.Blocks(analytics_enabled=False) as blocks:

@@ -12,17 +12,22 @@ import torch
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.progress import Progress
+from melbo_app.jobs.study import Study
 from melbo_app.library.job_records import JobRecord
 
 PATIENCE = 10.0
 HALF = Progress("half way", 1, 2)
 
 
+class Something(Study):
+    kind = "training"
+
+
 def begun(title: str, work, changed=lambda job: None) -> Job:
     """A job at work; ``work`` takes the question whether it should stop."""
     now = datetime.now(UTC)
     record = JobRecord(id=1, kind="training", title=title, request={}, state="waiting", who="me", created=now)
-    job = Job(record, lambda job: work(job.is_stopping), changed)
+    job = Job(record, Something(), lambda job: work(job.is_stopping), changed)
     job.start()
     return job
 
@@ -180,7 +185,7 @@ def test_out_of_memory_is_a_sentence_with_numbers_and_what_to_do(error, asked, m
 def test_a_job_that_waits_can_be_removed_and_never_begins():
     now = datetime.now(UTC)
     record = JobRecord(id=1, kind="map", title="Map", request={}, state="waiting", who="me", created=now)
-    job = Job(record, lambda job: pytest.fail("it began"))
+    job = Job(record, Something(), lambda job: pytest.fail("it began"))
     assert (job.state, job.is_active) == ("waiting", True)
     job.stop()
     job.start()

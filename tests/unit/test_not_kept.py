@@ -190,7 +190,7 @@ def test_an_exploration_is_shown_and_its_texts_have_their_numbers_once_stored(be
     assert bench.exploration(found.key) == found and bench.explorations() == [found]
     full.undo()
     bench.save_waiting()
-    stored = Workbench(bench.settings)._explorations.find(found.key)
+    stored = Workbench(bench.settings).bench.explorations.find(found.key)
     assert stored.comparison > 0 and stored.control_comparison > 0
     assert all(files_of(bench).get(one.completion).text == one.text for one in stored.answers)
 
@@ -205,7 +205,7 @@ def test_judgements_are_given_back_and_wait(bench, full, monkeypatch):
     assert bench.not_kept() == [f"Not kept yet: judgements. {FULL}"]
     full.undo()
     assert bench.save_waiting() == len(said) and bench.not_kept() == []
-    assert Workbench(bench.settings)._judgements.find(made.completions) == said
+    assert Workbench(bench.settings).bench.judgements.find(made.completions) == said
 
 
 def test_memory_that_waits_has_an_end(tmp_path, full):

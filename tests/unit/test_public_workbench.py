@@ -351,8 +351,8 @@ def old_bank(plain: Workbench, folder: Path) -> str:
     record = bank.record.model_copy(
         update={"model": path, "command": f"python -m melbo_app train --model '{path}'", "note": f"Read from {path}."}
     )
-    plain._banks.delete("old")
-    plain._banks.save(replace(bank, record=record))
+    plain.bench.banks.delete("old")
+    plain.bench.banks.save(replace(bank, record=record))
     return path
 
 
@@ -398,10 +398,14 @@ def test_no_error_names_a_folder(bench, plain, folder, monkeypatch):
         (InputError("file", f"there is no file {where}", f"Look in {folder / 'cache'}"), "there is no file banks/my"),
         (OSError(28, "No space left on device", str(where)), "Something went wrong: OSError."),
     ):
-        for name in ("bank", "import_bank", "load_model", "stop_job", "tokens", "start_training"):
+        for name in ("bank", "import_bank", "load_model", "stop_job", "tokens", "start"):
             monkeypatch.setattr(plain, "job", fails(error))
             monkeypatch.setattr(plain, name, fails(error))
-            asked = {"import_bank": (where,), "load_model": ("tiny",), "start_training": ([PROMPT], QUICK, "x")}
+            asked = {
+                "import_bank": (where,),
+                "load_model": ("tiny",),
+                "start": (Train(prompts=[PROMPT], config=QUICK, name="x"),),
+            }
             with pytest.raises(MelboError) as refused:
                 getattr(bench, name)(*asked.get(name, (1,)))
             assert str(folder) not in str(refused.value) and told in str(refused.value)

@@ -23,6 +23,7 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import BusyError, InputError, Stopped, StorageError
 from melbo_app.jobs import checkpointing, queue
+from melbo_app.jobs.bench import Bench
 from melbo_app.library import checkpoints
 from melbo_app.library.database import Database
 from melbo_app.library.job_records import JobRecords
@@ -89,6 +90,7 @@ from benches import PROMPT, QUICK, settings
 from pathlib import Path
 from melbo_app.engine import climb
 from melbo_app.jobs import checkpointing
+from melbo_app.studies.train import Train
 from melbo_app.workbench import Workbench
 import torch
 torch.set_num_threads(1)
@@ -97,7 +99,8 @@ checkpointing.EVERY = 0.0
 jobs = []
 for method in ("joint", "sequential"):
     bench = Workbench(settings(Path({folder!r}) / method, Path({model!r})))
-    jobs.append(bench.start_training([PROMPT], replace(QUICK, method=method, steps={steps}), method, who="Ann"))
+    config = replace(QUICK, method=method, steps={steps})
+    jobs.append(bench.start(Train(prompts=[PROMPT], config=config, name=method), who="Ann"))
 while not all(job.progress is not None and job.progress.done > {done} for job in jobs):
     time.sleep(0.001)
 print("now", flush=True)
@@ -222,7 +225,7 @@ def test_what_was_asked_to_stop_is_not_begun_anew_by_the_next_server_and_keeps_w
     first.pause_jobs(PATIENCE)
     records = JobRecords(Database(tmp_path / "cache" / "melbo.sqlite"))
     asked = DrawMap(bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=(3.0, 6.0), decoding=Decoding(4))
-    drawing = records.add("map", "Map", asked.model_dump(mode="json"), "Bob")
+    drawing = records.add("map", "Map", asked.kept(), "Bob")
     for record in (records.get(1), drawing):
         records.save(record.model_copy(update={"state": "stopping"}))
     server = next_server(first)
@@ -238,12 +241,12 @@ def test_a_wish_to_stop_is_kept_although_the_job_does_not_hear_it_yet(first, tmp
     trained(first, "bank")
     gate = threading.Event()
 
-    def deaf(self, *asked, **how):
+    def deaf(self, *asked):
         gate.wait(PATIENCE)
         raise Stopped
         yield
 
-    monkeypatch.setattr(Workbench, "map", deaf)
+    monkeypatch.setattr(DrawMap, "completed", deaf)
     asked = DrawMap(bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=(3.0, 6.0), decoding=Decoding(4))
     drawing = first.start(asked)
     wait_until(lambda: drawing.progress is not None and drawing.progress.stage == "starting")
@@ -259,7 +262,7 @@ def test_a_wish_to_stop_is_kept_although_the_job_does_not_hear_it_yet(first, tmp
 def test_a_worker_that_dies_fails_alone_and_the_queue_goes_on(bench, monkeypatch):
     bench.load_model()
     with monkeypatch.context() as broken:
-        broken.setattr("melbo_app.workbench.training.train_bank", lambda *_: 1 / 0)
+        broken.setattr("melbo_app.studies.train.train_bank", lambda *_: 1 / 0)
         job = over(bench.start(Train(prompts=[PROMPT], config=QUICK, name="a")))
     assert bench.job(job.id).error == "Training “a” failed: division by zero"
     assert over(bench.start(Train(prompts=[PROMPT], config=QUICK, name="b"))).state == "done"
@@ -336,7 +339,7 @@ def test_a_steered_completion_goes_between_the_next_steps_of_a_training(bench):
 
 
 def test_maps_and_sweeps_are_jobs_that_need_not_wait_for_a_training(first, monkeypatch):
-    monkeypatch.setattr(Workbench, "_embed", lambda self: StubEmbedder())
+    monkeypatch.setattr(Bench, "embedder", StubEmbedder())
     trained(first, "bank")
     asked = {"bank": "bank", "prompts": (PROMPT,), "vectors": (0, 1), "radii": (3.0, 6.0), "decoding": Decoding(4)}
     drawn = over(first.start(DrawMap(**asked), who="Bob"))

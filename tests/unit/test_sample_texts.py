@@ -94,7 +94,7 @@ def test_what_was_removed_does_not_come_back(shipped):
     shipped.put_in_samples()
     for vector in (0, 2):
         shipped.save_label("shy", vector, name="")
-    with shipped._database.write() as session:
+    with shipped.bench.database.write() as session:
         for row in session.query(ComparisonRow):
             session.delete(row)
     assert shipped.put_in_samples() == []
@@ -118,7 +118,7 @@ def test_an_interrupted_start_is_finished_by_the_next_one(shipped, monkeypatch):
         raise StorageError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(shipped._labels, "merge", refuse)
+        patch.setattr(shipped.bench.labels, "merge", refuse)
         with pytest.raises(StorageError):
             shipped.put_in_samples()
     assert shipped.put_in_samples() == ["shy"]

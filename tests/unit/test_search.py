@@ -13,7 +13,7 @@ from melbo_app.analysis.flags.echo import only_echoes
 from melbo_app.errors import Stopped
 from melbo_app.jobs.generators import result_of
 from melbo_app.library.searches import Tried
-from melbo_app.studies.looks import LOOK_STEPS
+from melbo_app.studies.looks import LOOK_STEPS, after_search
 from melbo_app.studies.search_settings import SearchSettings
 from melbo_app.studies.settings_search import (
     BUDGET,
@@ -253,7 +253,7 @@ def test_a_search_is_looked_up_and_its_r_is_offered_to_the_next_prompt(bench: Wo
         used.append(places[0].radii)
         return search(places, start, *others)
 
-    monkeypatch.setattr("melbo_app.workbench.searching.search", spy)
+    monkeypatch.setattr("melbo_app.studies.search_settings.search", spy)
     assert result_of(bench.run(SearchSettings(prompts=[PROMPT], config=config))) == found and began == []
     result_of(bench.run(SearchSettings(prompts=[replace(PROMPT, user="another one")], config=config)))
     assert began == [start_near(used[0], found.best.relative_radius)]
@@ -261,11 +261,13 @@ def test_a_search_is_looked_up_and_its_r_is_offered_to_the_next_prompt(bench: Wo
 
 def test_a_training_takes_the_r_and_the_budget_that_were_found(bench: Workbench):
     asked = replace(QUICK, vectors=3, steps=4)
-    config, found = result_of(bench.searched([PROMPT], asked, 60))
+    found = result_of(bench.run(SearchSettings.before([PROMPT], asked, 60)))
+    config = after_search(asked, found.best)
     assert (config.radius, config.saturation) == (found.best.radius, found.best.effect_budget)
     assert (config.steps, config.vectors, config.seed) == (4, 3, asked.seed)
     open_ = replace(asked, steps=None)
-    assert result_of(bench.searched([PROMPT], open_, 60))[0].steps == LOOK_STEPS
+    assert result_of(bench.run(SearchSettings.before([PROMPT], open_, 60))).key == found.key
+    assert after_search(open_, found.best).steps == LOOK_STEPS
     job = bench.start(Train(prompts=[PROMPT], config=asked, name="found", search_seconds=60))
     job.wait(60)
     assert job.result is not None and job.result.record.radius == config.radius
