@@ -36,7 +36,8 @@ from melbo_app.library.explorations import SEARCH_SECONDS, Exploration, ExploreS
 from melbo_app.library.searches import Tried
 from melbo_app.settings import Settings
 from melbo_app.studies.explore import Explore
-from melbo_app.studies.looks import LOOK_STEPS, Looks
+from melbo_app.studies.looks import LOOK_STEPS, Looks, after_search
+from melbo_app.studies.search_settings import SearchSettings
 from melbo_app.studies.settings_search import Setting
 from melbo_app.workbench import Workbench
 
@@ -153,7 +154,10 @@ def train(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
     """``train`` and ``steer`` with every option left out, on the short texts that the grid is judged by."""
     _forget(bench)
     config, prompts = _config(bench, text, seed)
-    config, found = result_of(bench.searched(prompts, replace(config, steps=None), SEARCH_SECONDS, other_layers=True))
+    asked = replace(config, steps=None)
+    study = SearchSettings.before(prompts, asked, SEARCH_SECONDS, other_layers=True)
+    found = result_of(bench.run(study))
+    config = after_search(asked, found.best)
     looks = Looks.at(bench.bench, prompts, config, lambda: False)
     shown = result_of(looks.look(Setting(config.radius / looks.making.median_norm, config.saturation or 0.0)))
     return {"tried": shown.model_dump(), "looks": len(found.tried)}
@@ -171,7 +175,7 @@ def grid(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
         source, target, scope = place
         here = replace(config, source=source, target=target, scope=scope)
         looks = Looks.at(bench.bench, prompts, here, lambda: False)
-        return result_of(looks.look(Setting(multiple * bench._unit(prompts, here), budget)))
+        return result_of(looks.look(Setting(multiple * looks.unit, budget)))
 
     places = [(*pair, scope) for pair in pairs for scope in scopes]
     first = {place: look(place, *FIRST) for place in places}

@@ -30,7 +30,7 @@ REFUSED = {
 and cannot be undone; the whole library is as large as the disk lets it be, and holds what all people wrote."""
 
 OPERATORS = {
-    "check_library", "copy_database", "do_what_is_due", "fetch_model", "get_model", "graded", "kept_in",
+    "check_library", "copy_database", "do_what_is_due", "fetch_model", "get_model", "kept_in",
     "label_history", "last_try", "look_after", "pause_jobs", "prune_library", "put_in_samples", "rebuild_library",
     "repair_catalogue", "restore_library", "resume_jobs", "warm_up", "warm_up_map",
 }  # fmt: skip

@@ -153,6 +153,7 @@ class MeasureCurve(ModelStudy[DiversityCurve]):
         return radii
 
     def bound(self, bench: Bench) -> Self:
+        assert self.grid, "refused with the number of seeds, before anything is looked up"
         return filled(super().bound(bench), bench)
 
     def check(self, bench: Bench) -> None:

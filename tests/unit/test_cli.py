@@ -34,6 +34,7 @@ from melbo_app.library.job_records import JobProgress, JobRecords, LogLine
 from melbo_app.studies import flagging
 from melbo_app.studies.looks import LOOK_STEPS
 from melbo_app.studies.settings_search import LOOKS
+from melbo_app.studies.train import Train
 from melbo_app.workbench import Workbench
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -45,9 +45,9 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[TrainingConfig]:
     return configs
 
 
-def work(bench, training=QUICK, **options):
+def work(bench, training=QUICK, stop=lambda: False, **options):
     options = {"relative_radii": RADII, "vectors": 3, "decoding": Decoding(3), **options}
-    return bench.run(MeasureCurve(prompts=[PROMPT], training=training, **options))
+    return bench.run(MeasureCurve(prompts=[PROMPT], training=training, **options), stop=stop)
 
 
 def test_the_usual_grid_is_logarithmic_from_nothing_to_broken_texts():

@@ -14,6 +14,7 @@ from melbo_app.engine.chat_template import render
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.steering import random_vector
+from melbo_app.engine.stopping import never
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.generators import result_of
@@ -46,10 +47,9 @@ def generated(monkeypatch: pytest.MonkeyPatch) -> list[tuple[torch.Tensor, int |
     return calls
 
 
-def steer(bench: Workbench, vectors, radii, prompts=(PROMPT,), decoding=SHORT, bank="a", **options):
-    return result_of(
-        bench.run(Steer(bank=bank, prompts=prompts, vectors=vectors, radii=radii, decoding=decoding, **options))
-    )
+def steer(bench: Workbench, vectors, radii, prompts=(PROMPT,), decoding=SHORT, bank="a", stop=never, **options):
+    study = Steer(bank=bank, prompts=prompts, vectors=vectors, radii=radii, decoding=decoding, **options)
+    return result_of(bench.run(study, stop=stop))
 
 
 def rows(comparison):

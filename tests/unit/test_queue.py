@@ -343,7 +343,7 @@ def test_maps_and_sweeps_are_jobs_that_need_not_wait_for_a_training(first, monke
     trained(first, "bank")
     asked = {"bank": "bank", "prompts": (PROMPT,), "vectors": (0, 1), "radii": (3.0, 6.0), "decoding": Decoding(4)}
     drawn = over(first.start(DrawMap(**asked), who="Bob"))
-    swept = over(first.start(Sweep(**asked, both_signs=True), who="Bob"))
+    swept = over(first.start(Sweep(random_control=False, **asked, both_signs=True), who="Bob"))
     assert first.job(1).state == "running"
     map_of, sweep_of = first.job(drawn.id), first.job(swept.id)
     assert (map_of.state, map_of.who, map_of.comparison) == ("done", "Bob", drawn.result.comparison)
@@ -358,7 +358,9 @@ def test_maps_and_sweeps_are_jobs_that_need_not_wait_for_a_training(first, monke
 def test_a_sweep_that_is_stopped_keeps_the_radii_that_are_done(bench, monkeypatch):
     trained(bench, "bank")
     radii = tuple(float(radius) for radius in range(1, 13))
-    asked = Sweep(bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=radii, decoding=Decoding(24))
+    asked = Sweep(
+        random_control=False, bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=radii, decoding=Decoding(24)
+    )
     job = bench.start(asked)
     wait_until(lambda: job.progress is not None and "2 of 12" in job.progress.stage)
     job.stop()
@@ -372,7 +374,9 @@ def test_a_sweep_that_is_stopped_keeps_the_radii_that_are_done(bench, monkeypatc
 def test_a_sweep_that_is_stopped_computes_no_further_r_and_leaves_no_comparisons_of_nothing(bench, monkeypatch):
     trained(bench, "bank")
     radii = tuple(float(radius) for radius in range(1, 151))
-    asked = Sweep(bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=radii, decoding=Decoding(24))
+    asked = Sweep(
+        random_control=False, bank="bank", prompts=(PROMPT,), vectors=(0, 1), radii=radii, decoding=Decoding(24)
+    )
     steps: list[int] = []
     real = Batch.step
     monkeypatch.setattr(Batch, "step", lambda self: steps.append(1) or time.sleep(0.01) or real(self))
@@ -391,7 +395,9 @@ def test_a_sweep_that_is_stopped_computes_no_further_r_and_leaves_no_comparisons
 
 def test_a_sweep_that_is_stopped_before_its_first_r_keeps_nothing(bench):
     trained(bench, "bank")
-    asked = Sweep(bank="bank", prompts=(PROMPT,), vectors=(0,), radii=(1.0, 2.0), decoding=Decoding(24))
+    asked = Sweep(
+        random_control=False, bank="bank", prompts=(PROMPT,), vectors=(0,), radii=(1.0, 2.0), decoding=Decoding(24)
+    )
     work = bench.run(asked, stop=lambda: True)
     with pytest.raises(Stopped):
         list(work)
