@@ -17,6 +17,7 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
 from melbo_app.engine.memory import rows_at_once
 from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.stopping import never
 from melbo_app.errors import InputError
 from melbo_app.jobs import company
 from melbo_app.jobs.generators import result_of
@@ -58,17 +59,12 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
-def steer(bench: Workbench, vectors=(0,), prompt: Prompt = PROMPT, decoding: Decoding = TEN, bank="a", **options):
-    return bench.run(
-        Steer(
-            bank=bank,
-            prompts=[prompt],
-            vectors=list(vectors),
-            radii=[6.0] if vectors else [],
-            decoding=decoding,
-            **options,
-        )
-    )
+def steer(
+    bench: Workbench, vectors=(0,), prompt: Prompt = PROMPT, decoding: Decoding = TEN, bank="a", stop=never, **options
+):
+    radii = [6.0] if vectors else []
+    study = Steer(bank=bank, prompts=[prompt], vectors=vectors, radii=radii, decoding=decoding, **options)
+    return bench.run(study, stop=stop)
 
 
 def texts(comparison) -> list[tuple[str, int, bool]]:

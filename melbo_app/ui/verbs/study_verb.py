@@ -25,7 +25,9 @@ def study_verb(workbench: Workbench, kind: type[Study[Any]]) -> Callable[..., An
     only started, and its job returned."""
     taken = parameters(kind)
 
-    def verb(**values: Any) -> Any:
+    def verb(**given: Any) -> Any:
+        values = {one.name: one.default for one in taken} | given
+
         def has_template() -> bool:
             return bool(workbench.load_model().has_template)
 

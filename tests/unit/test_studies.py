@@ -1,0 +1,170 @@
+"""A study that is one file and one line in the list is at every door: command line, HTTP, MCP, Python and jobs."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio as gr
+import httpx
+import pytest
+from benches import PATIENCE, PROMPT, listen, settings
+from counting import CountTokens
+from test_cli import Ask, ask, cache, environment  # noqa: F401
+from tiny_models import save_tiny
+
+from melbo_app import api, studies
+from melbo_app.engine.prompt import Prompt
+from melbo_app.errors import InputError, Stopped
+from melbo_app.jobs.generators import result_of
+from melbo_app.studies import STUDIES, read_study
+from melbo_app.ui.http_api import publish_api
+from melbo_app.workbench import Workbench
+
+TEXTS = ["hello there", "the heath"]
+PROMPTS = [Prompt(text) for text in TEXTS]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def listed() -> Iterator[None]:
+    STUDIES.append(CountTokens)
+    yield
+    STUDIES.remove(CountTokens)
+
+
+def counts(bench: Workbench) -> list[int]:
+    tokenizer = bench.bench.model.get().tokenizer
+    return [len(tokenizer(text).input_ids) for text in TEXTS]
+
+
+def test_the_kinds_and_the_verbs_of_all_studies_differ_and_each_says_what_it_does():
+    assert len({one.kind for one in STUDIES}) == len({one.verb for one in STUDIES}) == len(STUDIES)
+    assert all(one.__doc__ and one.__doc__ != one.__base__.__doc__ for one in STUDIES)
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+
+def test_the_command_line_has_its_help_its_options_and_its_json(ask: Ask, bench: Workbench):  # noqa: F811
+    helped = " ".join(ask("count-tokens", "--help").out.split())
+    assert "Count the tokens of prompts." in helped and "Returns" not in helped
+    assert re.search(r"--seconds <float> Seconds between two prompts", helped) and "--pause" not in helped
+    asked = [word for text in TEXTS for word in ("--prompt", text)]
+    assert ask("count-tokens", *asked, "--json").json == {"tokens": counts(bench), "total": sum(counts(bench))}
+    assert ask("count-tokens", *asked).out == f"{sum(counts(bench))} tokens in 2 prompts\n"
+    refused = ask("count-tokens", *asked, "--most", 1)
+    assert (refused.code, refused.sentence) == (2, "prompts: there are 2. Give at most 1.")
+    assert ask("count-tokens").sentence == "prompt: there is none. Give one with --prompt."
+
+
+# --- HTTP and MCP -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def url(bench: Workbench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    with gr.Blocks(analytics_enabled=False) as blocks:
+        publish_api(bench)
+    _, url, _ = blocks.launch(
+        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, ssr_mode=False, mcp_server=True
+    )
+    yield url.rstrip("/")
+    blocks.close(verbose=False)
+
+
+def test_http_and_mcp_have_its_schema_and_answer(url: str, bench: Workbench):
+    endpoint = httpx.get(f"{url}/gradio_api/info").json()["named_endpoints"]["/count_tokens"]
+    taken = {one["parameter_name"]: one for one in endpoint["parameters"]}
+    assert list(taken) == ["prompts", "most", "pause", "system", "template"]
+    assert taken["most"]["type"]["type"] == "integer" and taken["most"]["parameter_default"] == 100
+    assert taken["pause"]["description"] == "seconds between two prompts"
+    tools = {one["name"]: one for one in httpx.get(f"{url}/gradio_api/mcp/schema").json()}
+    [tool] = [one for name, one in tools.items() if name.endswith("count_tokens")]
+    assert tool["description"].startswith("Count the tokens of prompts.")
+    assert {*tool["inputSchema"]["properties"]} == {*taken}
+    sent = httpx.post(f"{url}/gradio_api/call/count_tokens", json={"data": [TEXTS, 9, 0.0, None, None]}).json()
+    events = httpx.get(f"{url}/gradio_api/call/count_tokens/{sent['event_id']}", timeout=PATIENCE).text
+    assert "event: complete" in events
+    answer = json.loads(events.rpartition("data: ")[2])[0]
+    assert answer == {"tokens": counts(bench), "total": sum(counts(bench))}
+    [record] = bench.jobs()
+    assert (record.kind, record.who, record.state) == ("count-tokens", "a program", "done")
+
+
+# --- Python -----------------------------------------------------------------------------------------------------------
+
+
+def test_python_does_it_with_a_workbench_and_in_a_notebook(bench: Workbench):
+    heard, result = listen(bench.run(CountTokens(prompts=PROMPTS)))
+    assert result == counts(bench) and [one.stage for one in heard] == ["prompt 1", "prompt 2"]
+    stages: list[str] = []
+    lm = bench.bench.model.get()
+    assert api.run(lm, CountTokens(prompts=PROMPTS), progress=lambda now: stages.append(now.stage)) == result
+    assert stages == ["prompt 1", "prompt 2"]
+    with pytest.raises(InputError, match=r"^prompts: there are 2\. Give at most 1\.$"):
+        api.run(lm, CountTokens(prompts=PROMPTS, most=1))
+    with pytest.raises(InputError, match=r"^most: “many” cannot be used\."):
+        CountTokens(prompts=PROMPTS, most="many")
+    with pytest.raises(TypeError, match="CountTokens has no least"):
+        CountTokens(prompts=PROMPTS, least=1)
+
+
+# --- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def test_it_is_a_job_that_is_followed_kept_and_done_again(bench: Workbench, model_folder: Path, tmp_path: Path):
+    bench.load_model()
+    with pytest.raises(InputError, match="Give at most 1"):
+        bench.start(CountTokens(prompts=PROMPTS, most=1))
+    job = bench.start(CountTokens(prompts=PROMPTS), who="Ann")
+    assert job.wait(PATIENCE) and (job.state, job.result) == ("done", counts(bench))
+    record = bench.job(job.id)
+    assert (record.kind, record.title, record.who) == ("count-tokens", "Count tokens", "Ann")
+    kept = read_study(record.request)
+    assert kept == CountTokens(
+        prompts=PROMPTS, model=bench.bench.model.spec, model_hash=bench.bench.model.get().weights_hash
+    )
+    later = Workbench(settings(tmp_path / "cache", model_folder))
+    later.load_model()
+    again = later.run_again(job.id)
+    assert again.wait(PATIENCE) and again.result == job.result
+
+
+def test_a_stop_keeps_what_is_finished(bench: Workbench):
+    many = bench.start(CountTokens(prompts=[PROMPT] * 100, pause=0.05))
+    while many.progress is None or many.progress.done < 2:
+        assert not many.wait(0.005)
+    bench.stop_job(many.id)
+    assert many.wait(PATIENCE) and many.state == "stopped" and 2 <= len(many.result) < 100
+    with pytest.raises(Stopped):
+        result_of(bench.run(CountTokens(prompts=PROMPTS), stop=lambda: True))
+
+
+def test_the_next_server_goes_on_with_it_where_it_has_the_same_model(bench: Workbench, model_folder, tmp_path):
+    bench.load_model()
+    job = bench.start(CountTokens(prompts=[PROMPT] * 40, pause=0.05))
+    while job.progress is None:
+        assert not job.wait(0.005)
+    assert bench.pause_jobs(PATIENCE) == ["Count tokens"]
+    cache = bench.settings.cache_dir  # noqa: F811
+    stranger = Workbench(settings(cache, save_tiny(tmp_path / "other", seed=1)))
+    stranger.resume_jobs()
+    assert stranger.job(job.id).state == "interrupted"
+    with pytest.raises(InputError, match="Load that model first"):
+        stranger.run_again(job.id)
+    later = Workbench(settings(cache, model_folder))
+    later.load_model()
+    gone_on = later.run_again(job.id)
+    assert gone_on.id == job.id and gone_on.wait(PATIENCE) and len(gone_on.result) == 40
+
+
+def test_a_job_of_a_study_that_is_gone_stays_in_the_list_and_says_so(bench: Workbench, monkeypatch):
+    bench.load_model()
+    job = bench.start(CountTokens(prompts=PROMPTS))
+    assert job.wait(PATIENCE)
+    monkeypatch.setattr(studies, "STUDIES", [one for one in STUDIES if one is not CountTokens])
+    assert [record.kind for record in bench.jobs()] == ["count-tokens"]
+    with pytest.raises(InputError, match="it was saved by an incompatible version"):
+        bench.run_again(job.id)
