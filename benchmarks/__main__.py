@@ -1,4 +1,4 @@
-"""``make bench``: the figures of docs/speed.md, as a table."""
+"""``make bench``: measures the figures of docs/speed.md and prints them as a table."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ COUNTS = (32, 128, 512)
 
 
 def main() -> None:
-    """Measure everything, a line each as soon as it is known."""
+    """Measure everything; print each row as soon as it is known."""
     files = resolve(DEFAULT_MODEL, Settings().cache_dir)
     automatic = str(choose_dtype("auto", torch.device("cpu"))).removeprefix("torch.")
 
@@ -27,7 +27,7 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, {threads} threads, torch {torch.__version__}\n")
     print("| what | figure |\n|---|---|")
     models = {dtype: model(dtype) for dtype in dict.fromkeys(["float32", automatic])}
-    for lm in models.values():  # as the server does; the published loop's is left as it is
+    for lm in models.values():  # as the server does; the model of the published loop stays unpacked
         pack(lm.model)
     for row in training.measure(model("float32"), models, ROUNDS):
         spread = f" ({row['low']:.1f} to {row['high']:.1f})" if row["ratio"] != 1 else ""
@@ -64,27 +64,27 @@ def main() -> None:
     models.clear()
     found = sharing.measure(ROUNDS)
     print(
-        f"| eight who steer at once, each with a prompt and a vector of their own ({100 * found['same']:.0f} % of the "
-        f"texts as in a row) | {found['ratio']:.1f} × in a row ({found['low']:.1f} to {found['high']:.1f}; asked for: "
-        f"2 or more) |\n"
-        f"| the first token of the first, the middle and the last of them, and of one alone | {found['first']:.1f} s, "
-        f"{found['middle']:.1f} s, {found['last']:.1f} s; {found['alone']:.1f} s |",
+        f"| eight people steering at once, each with their own prompt and vector ({100 * found['same']:.0f} % of the "
+        f"texts as one after another) | {found['ratio']:.1f} × one after another ({found['low']:.1f} to "
+        f"{found['high']:.1f}; goal: 2 or more) |\n"
+        f"| first token of the first, the middle and the last of them, and of one person alone | "
+        f"{found['first']:.1f} s, {found['middle']:.1f} s, {found['last']:.1f} s; {found['alone']:.1f} s |",
         flush=True,
     )
     for found in people.measure(ROUNDS):
         (middle, low, high), (typical, most, alone) = found["ratio"], found["first"]
         print(
-            f"| {people.USERS} who steer at once, prompts {found['name']}: tokens a second | {middle:.1f} × one's "
-            f"({low:.1f} to {high:.1f}), {found['processor'][0]:.1f} × by processor time; first tokens after "
-            f"{typical:.1f} s, the last {most:.1f} s, alone {alone:.1f} s |",
+            f"| {people.USERS} people steering at once, prompts {found['name']}: tokens a second | "
+            f"{middle:.1f} × one person's ({low:.1f} to {high:.1f}), {found['processor'][0]:.1f} × by processor time; "
+            f"first tokens after {typical:.1f} s, the last {most:.1f} s, alone {alone:.1f} s |",
             flush=True,
         )
     beside = neighbour.measure()
     listed = ", ".join(f"{way} {two['beside'] / two['alone']:.1f} ×" for way, two in beside.items())
     ours, fastest = beside["as here"]["beside"], min(two["beside"] for two in beside.values())
     print(
-        f"| time of a training beside a program that keeps one core busy, against alone | {listed}; there, as here "
-        f"takes {ours / fastest:.2f} × as long as the fastest |",
+        f"| time of a training beside a program that keeps one core busy, relative to alone | {listed}; there, the "
+        f"default takes {ours / fastest:.2f} × as long as the fastest |",
         flush=True,
     )
     found = page.measure()

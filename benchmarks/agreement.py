@@ -1,4 +1,4 @@
-"""``python -m benchmarks.agreement``: what a weight on agreement does on prompts that were kept out of training."""
+"""``python -m benchmarks.agreement``: what an agreement weight does on held-out prompts."""
 
 import json
 from pathlib import Path
@@ -38,9 +38,9 @@ FORMS = [("numerator", 0.0, 0.5)] + [
 def main(
     radius: Annotated[float, typer.Option(help="R as a multiple of the median norm.")] = 0.07,
     scope: Annotated[str, typer.Option(help="Token scope.")] = "assistant",
-    vectors: Annotated[int, typer.Option(help="How many.")] = 16,
-    tokens: Annotated[int, typer.Option(help="Length of a completion.")] = 28,
-    out: Annotated[Path, typer.Option(help="Where the rows are kept.")] = Path("cache/agreement.json"),
+    vectors: Annotated[int, typer.Option(help="Number of vectors.")] = 16,
+    tokens: Annotated[int, typer.Option(help="Length of a completion in tokens.")] = 28,
+    out: Annotated[Path, typer.Option(help="File for the rows.")] = Path("cache/agreement.json"),
 ) -> None:
     """Measure each form and weight, and print a table."""
     rows = json.loads(out.read_text()) if out.exists() else []

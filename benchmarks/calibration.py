@@ -1,8 +1,8 @@
-"""``python -m benchmarks.calibration``: how well the R at which Δ leaves the linear regime predicts the R of a person.
+"""``python -m benchmarks.calibration``: how well the calibrated R predicts the R that a person chooses.
 
-``measure`` finds it for eight prompts between the usual layers, over random directions of several seeds and over the
-leading singular vectors of the Jacobian, with the seconds that it takes, and keeps that in a JSON file. ``compare``
-puts it beside the R that were chosen by reading completions, before anything was calibrated.
+``measure`` calibrates R, where Δ leaves the linear regime, for eight prompts between the usual layers, over random
+directions of several seeds and over the leading singular vectors of the Jacobian, and keeps R and the seconds in a JSON
+file. ``compare`` compares it with the R that a reader chose from completions before anything was calibrated.
 """
 
 import json
@@ -41,7 +41,7 @@ app = typer.Typer(add_completion=False)
 
 @dataclass(frozen=True)
 class Found:
-    """R as a multiple of the median norm, and what it cost."""
+    """R as a multiple of the median norm, and the seconds it took."""
 
     relative: float | None
     wall: float
@@ -51,9 +51,9 @@ class Found:
 @app.command()
 def measure(
     scopes: Annotated[str, typer.Option(help="Token scopes.")] = "assistant,content",
-    out: Annotated[Path, typer.Option(help="Where the rows are kept.")] = OUT,
+    out: Annotated[Path, typer.Option(help="File for the rows.")] = OUT,
 ) -> None:
-    """Calibrate on every prompt, and keep each row; what is there is not measured again."""
+    """Calibrate on every prompt and keep each row; existing rows are not measured again."""
     rows = json.loads(out.read_text()) if out.exists() else []
     known = {(row["prompt"], row["scope"]) for row in rows}
     files = resolve(DEFAULT_MODEL, Settings().cache_dir)
@@ -98,13 +98,17 @@ def measure(
 
 @app.command()
 def compare(
-    out: Annotated[Path, typer.Option(help="Where the rows are kept.")] = OUT,
+    out: Annotated[Path, typer.Option(help="File for the rows.")] = OUT,
     hand: Annotated[Path, typer.Option(help="R chosen by hand, as multiples of the median norm.")] = HAND,
 ) -> None:
-    """The table of what was measured, and what it says of the R chosen by hand."""
+    """Print the measurements, and how well they predict the R chosen by hand."""
     rows = json.loads(out.read_text())
     chosen = json.loads(hand.read_text())["prompts"] if hand.exists() else {}
-    print("| prompt | scope | R, random (seeds) | R, leading | by hand | seconds | of processor |\n" + "|---" * 7 + "|")
+    print(
+        "| prompt | scope | R, random (seeds) | R, leading | by hand | seconds | processor seconds |\n"
+        + "|---" * 7
+        + "|"
+    )
     for row in rows:
         seeds = " ".join(f"{one:.3f}" for one in row["random"])
         own = chosen.get(row["prompt"], {})
@@ -124,7 +128,7 @@ def _mean(value: float | list[float]) -> float:
 
 
 def _say(title: str, pairs: list[tuple[float, dict[str, float]]]) -> None:
-    """Rank correlation, and the error in log R of a constant factor, of a constant R, and of the default."""
+    """Print the rank correlation, and the error in log R of a constant factor, a constant R and the default."""
     calibrated = np.log([one for one, _ in pairs])
     by_hand = np.log([own["radius"] for _, own in pairs])
     rank = spearmanr(calibrated, by_hand)
@@ -146,7 +150,7 @@ def _say(title: str, pairs: list[tuple[float, dict[str, float]]]) -> None:
 
 
 def _others(values: np.ndarray) -> np.ndarray:
-    """For each value the mean of the others."""
+    """The mean of the other values, for each value."""
     return (values.sum() - values) / (len(values) - 1)
 
 

@@ -1,8 +1,9 @@
-"""``python -m benchmarks.cusps``: which detector finds the R that a person would choose.
+"""``python -m benchmarks.cusps``: which detector finds the R that a person chooses.
 
-``texts`` measures the diversity curves of eight prompts and prints what was completed at each R, and no figure: R was
-chosen by reading that, and written down in hand_chosen_radii.json, before a detector ran. ``prompts`` compares the
-detectors with it, ``synthetic`` with the known cusps of made-up curves. What was made is looked up the next time.
+``texts`` measures the diversity curves of eight prompts and prints the completions at each R without any figure. A
+reader chose R from them and wrote it down in hand_chosen_radii.json before any detector ran. ``prompts`` compares the
+detectors with these choices, ``synthetic`` with the known cusps of synthetic curves. Existing texts and vectors are
+looked up.
 """
 
 import json
@@ -45,10 +46,10 @@ def curve(workbench: Workbench, prompt: str, *, rescaled: bool) -> DiversityCurv
 
 @app.command()
 def texts(
-    only: Annotated[str, typer.Option(help="Names of prompts with commas.")] = ",".join(PROMPTS),
-    rescaled: Annotated[bool, typer.Option("--rescaled", help="One bank rescaled, not trained at each R.")] = False,
+    only: Annotated[str, typer.Option(help="Names of prompts, comma-separated.")] = ",".join(PROMPTS),
+    rescaled: Annotated[bool, typer.Option("--rescaled", help="Rescale one bank; do not train at each R.")] = False,
 ) -> None:
-    """Measure the curves, and print the completions of the vectors at each R and nothing else."""
+    """Measure the curves and print only the completions of the vectors at each R."""
     workbench = Workbench(Settings())
     for name in only.split(","):
         found = curve(workbench, PROMPTS[name], rescaled=rescaled)
@@ -64,9 +65,9 @@ def texts(
 
 @app.command()
 def prompts(
-    rescaled: Annotated[bool, typer.Option("--rescaled", help="One bank rescaled, not trained at each R.")] = False,
+    rescaled: Annotated[bool, typer.Option("--rescaled", help="Rescale one bank; do not train at each R.")] = False,
 ) -> None:
-    """The R of each detector beside the one chosen by hand, for each prompt, and how far they are from each other."""
+    """Print each detector's R beside the one chosen by hand, for each prompt, and how far apart they are."""
     hand = json.loads(HAND.read_text())["prompts"]
     workbench = Workbench(Settings())
     chosen = {name: one["radius"] for name, one in hand.items()}
@@ -83,7 +84,7 @@ def prompts(
             found[cusp.detector][name] = cusp.radius
             if cusp.radius is None:
                 print(f"{name}, {cusp.detector}: {cusp.reason}")
-    # what an R that does not depend on the prompt would do: the default, and the mean of the other prompts' choices
+    # two R that ignore the prompt, for comparison: the default, and the mean of the choices for the other prompts
     logs = {name: np.log(radius) for name, radius in chosen.items() if radius is not None}
     found["always 0.07"] = dict.fromkeys(chosen, RELATIVE_RADIUS)
     found["mean of the others"] = {
@@ -109,7 +110,7 @@ def _radius(radius: float | None) -> str:
 
 @app.command()
 def synthetic(count: Annotated[int, typer.Option(help="Curves of each kind.")] = 300) -> None:
-    """Made-up curves with known cusps: the error of each detector in log R, and how often it misses or makes one up."""
+    """Print each detector's error in log R on synthetic curves, and how often it misses or invents a cusp."""
     print("| curves | detector | found | error in log R | spread | within a quarter |\n|---|---|---|---|---|---|")
     for kind in made_up_curves.KINDS:
         made = [made_up_curves.make(kind, number) for number in range(count)]
@@ -126,7 +127,7 @@ def synthetic(count: Annotated[int, typer.Option(help="Curves of each kind.")] =
         made = [made_up_curves.make(kind, number) for number in range(count)]
         bounds = [(find_cusp(one.curve, "break"), one.cusp) for one in made]
         held = [cusp.low <= true <= cusp.high for cusp, true in bounds if cusp.low and cusp.high and true]
-        print(f"The break point's 95 % interval holds the cusp in {np.mean(held):.0%} of {len(held)}: {kind}.")
+        print(f"The break point's 95 % interval contains the cusp in {np.mean(held):.0%} of {len(held)}: {kind}.")
 
 
 if __name__ == "__main__":

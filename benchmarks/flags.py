@@ -1,8 +1,8 @@
-"""How often flags are right: the rules and a small classifier, on labelled texts of prompts that neither has seen.
+"""How often flags are right: the rules and a small classifier, on labelled texts of prompts new to both.
 
-The classifier is a logistic regression for each flag (its penalty by cross-validation), on the sentence embeddings of
-the text, of its baseline and of their difference, fitted to the half of the prompts on which the rules were written.
-docs/flags.md has the figures.
+The classifier is a logistic regression per flag (penalty by cross-validation) on the sentence embeddings of the text,
+its baseline and their difference, fitted to the prompts on which the rules were developed. docs/flags.md has the
+figures.
 
     python -m benchmarks.flags
 """
@@ -21,11 +21,12 @@ from melbo_app.settings import ROOT, Settings
 
 LABELLED = ROOT / "tests" / "real" / "flagged_completions.jsonl"
 LEAST = 4
-"""Positives in the developed half under which no classifier is fitted."""
+"""Positives in the development part below which no classifier is fitted."""
 
 
 def labelled(path: Path = LABELLED) -> list[dict[str, Any]]:
-    """The labelled texts, each with its ``baseline`` (None for itself) and what the rules say, ``told``."""
+    """The labelled texts, each with its ``baseline`` (None for the baseline itself) and the flags that the rules raise,
+    ``told``."""
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     baselines = {row["user"]: row["text"] for row in rows if row["steered"] == "baseline"}
     for row in rows:
@@ -35,14 +36,14 @@ def labelled(path: Path = LABELLED) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Print a line for each flag."""
+    """Print a row for each flag."""
     rows = labelled()
     embedder = Embedder(embedder_folder(Settings().cache_dir))
     texts, before = (embedder.encode([row[key] or "" for row in rows]) for key in ("text", "baseline"))
     features = np.concatenate([texts, before, texts - before], axis=1)
     parts = np.array([row["part"] for row in rows])
     fitted = parts == "developed"
-    print("| flag | developed | held out | fresh | held out and fresh | classifier |\n|---|---|---|---|---|---|")
+    print("| flag | development | held out | fresh | held out and fresh | classifier |\n|---|---|---|---|---|---|")
     for kind in get_args(FlagKind):
         truth = np.array([kind in row["flags"] for row in rows])
         told = np.array([kind in row["told"] for row in rows])

@@ -15,7 +15,7 @@ VECTORS, TOKENS = 16, 32
 
 
 def measure(lm: LanguageModel, rounds: int) -> dict[str, float]:
-    """Ratios for 16 vectors of 32 tokens each; texts that end early would make both sides cheaper alike."""
+    """Ratios for 16 vectors of 32 tokens each; texts that end early make both sides equally cheaper."""
     one = _run(lm, 1, SOURCE)
     seconds = take_turns(
         {
@@ -38,8 +38,8 @@ def measure(lm: LanguageModel, rounds: int) -> dict[str, float]:
 
 
 def _run(lm: LanguageModel, rows: int, source: int | None):
-    """Complete with a vector in each row; without a source the same batch as anybody would run it, every row reading
-    the prompt for itself."""
+    """Complete with a vector in each row. Without a source, run the batch the ordinary way: every row reads the prompt
+    itself."""
     encoded = encode(lm, [PROMPT] if source is not None else [PROMPT] * rows)
     thetas = random_rows(rows, lm.hidden_size, RADIUS, torch.Generator().manual_seed(0))
     of = [0] * rows if source is not None else range(rows)

@@ -1,9 +1,8 @@
-"""``python -m benchmarks.growth [CALLS [VERB …]]``: how much memory calls of each verb of the HTTP API leave behind.
+"""``python -m benchmarks.growth [CALLS [VERB …]]``: memory that calls of each HTTP API verb leave behind.
 
-Every verb is called with its smallest arguments, by plain HTTP as a program in any language does it, on the program as
-it is started, with the bundled model: cheap verbs 1,000 times, those that compute longer fewer times. A first round
-fills what may be filled once. Growth is that of the memory resident in the server, in MB per 1,000 calls; more than
-``BOUND`` ends with status 1.
+Calls every verb with its smallest arguments, by plain HTTP, on a freshly started server with the bundled model: cheap
+verbs 1,000 times, slower ones fewer times. A first round fills the caches. Growth is that of the server's resident
+memory, in MB per 1,000 calls; the exit status is 1 if a verb exceeds ``BOUND``.
 """
 
 import json
@@ -30,13 +29,13 @@ BANK, START, PATIENCE = "weekend", 120.0, 600.0
 BOUND = 50.0  # MB per 1,000 calls, of each verb
 CALLS, SLOW, SLOWEST = 1000, 200, 50
 REFUSED = {"stop_job": "is over"}
-WARM = 0.2  # share of the calls that go before
-REST = 3.0  # seconds after which memory is looked at: what is given back is given back by then
+WARM = 0.2  # share of the calls made first as a warm-up
+REST = 3.0  # seconds to wait before reading the memory, so that freed memory is returned
 
 
 @dataclass(frozen=True)
 class Row:
-    """MB that so many calls of one verb left with the server, and how long one took in ms."""
+    """MB by which the server grew over ``calls`` calls of one verb, and the milliseconds of one call."""
 
     verb: str
     calls: int
@@ -50,7 +49,7 @@ class Row:
 
 
 def main() -> int:
-    """Measure, and print a table; 1 where a verb keeps more than it may."""
+    """Measure and print a table; returns 1 if a verb exceeds the bound."""
     calls = int(sys.argv[1]) if sys.argv[1:] else CALLS
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
     print(f"| verb | calls | MB per 1,000 calls (bound: {BOUND:g}) | ms a call |\n|---|---|---|---|", flush=True)
@@ -62,7 +61,7 @@ def main() -> int:
 
 
 def measure(calls: int = CALLS, wanted: Sequence[str] = ()) -> Iterator[Row]:
-    """One row for each verb, or for those that are ``wanted``."""
+    """One row for each verb, or for the ``wanted`` ones."""
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder)) as server:
         for verb, share, arguments in verbs(server):
             if wanted and verb not in wanted:
@@ -78,7 +77,7 @@ def measure(calls: int = CALLS, wanted: Sequence[str] = ()) -> Iterator[Row]:
 
 
 def verbs(server: "Server") -> Iterator[tuple[str, int, Callable[[int], dict[str, Any]]]]:
-    """Each verb with how many of 1,000 calls it gets and its arguments, which are new each time where it computes."""
+    """Each verb with its number of calls of 1,000 and its arguments, which change with each call that computes."""
     steered = {"bank": BANK, "vectors": [3], "max_new_tokens": 1}
     drawn = {"bank": BANK, "vectors": [0, 1], "max_new_tokens": 1}
     one = {"bank": BANK, "vectors": [3], "max_new_tokens": 1, "random": 4}
@@ -99,13 +98,13 @@ def verbs(server: "Server") -> Iterator[tuple[str, int, Callable[[int], dict[str
     last = server.call("jobs", {"limit": 1})["jobs"][0]["id"]
     yield "jobs", CALLS, lambda at: {"limit": 3}
     yield "job", CALLS, lambda at: {"id": last}
-    yield "stop_job", CALLS, lambda at: {"id": last}  # which is over: refused
+    yield "stop_job", CALLS, lambda at: {"id": last}  # refused: it is over
     file = Settings().assets_dir / "banks" / f"{BANK}.safetensors"
     yield "import_bank", SLOW, lambda at: {"file": server.upload(file), "name": f"imported {at % 10**6}"}
 
 
 class Server:
-    """``python app.py`` with a cache of its own, which holds the unpacked model and nothing else."""
+    """``python app.py`` with its own cache, which holds only the unpacked model."""
 
     def __init__(self, cache: Path) -> None:
         (cache / "models").symlink_to(Settings().cache_dir.resolve() / "models")
@@ -139,7 +138,7 @@ class Server:
         self._http.close()
 
     def call(self, verb: str, arguments: dict[str, Any]) -> Any:
-        """The result of one call. Raises RuntimeError with what the server said."""
+        """The result of one call. Raises RuntimeError with the server's message."""
         asked = self._http.post(f"/call/v2/{verb}", json=arguments)
         said = self._http.get(f"/call/{verb}/{asked.json()['event_id']}").text.rstrip()
         *_, event, data = said.splitlines()
@@ -148,7 +147,7 @@ class Server:
         return json.loads(data.removeprefix("data: "))[0]
 
     def answer(self, verb: str, arguments: dict[str, Any]) -> None:
-        """One call. Raises RuntimeError where it is refused, or where it should be and is not."""
+        """Make one call. Raises RuntimeError if it is refused, or if it should be refused and is not."""
         try:
             self.call(verb, arguments)
         except RuntimeError as error:
@@ -159,19 +158,19 @@ class Server:
                 raise RuntimeError(f"{verb} was not refused")
 
     def upload(self, file: Path) -> dict[str, Any]:
-        """What an upload returned, as verbs take it."""
+        """Upload a file; returns it as verbs take it."""
         path = self._http.post("/upload", files={"files": (file.name, file.read_bytes())}).json()[0]
         return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
     def quiet(self) -> None:
-        """Wait until no job is under way."""
+        """Wait until no job is running."""
         while any(job["ended"] is None for job in self.call("jobs", {})["jobs"]):
             time.sleep(0.5)
 
     def _settle(self) -> None:
-        """Wait until what the server loads in the background is there: the embedder, and UMAP after ``serve.QUIET``.
+        """Wait until the server has loaded the embedder and, after ``serve.QUIET``, UMAP in the background.
 
-        Each call is a visitor, and as many of them are kept as there may be.
+        Each call opens a session, so this also fills the server with as many sessions as it keeps.
         """
         for _ in range(2 * CAPACITY):
             self.call("models", {})
@@ -179,7 +178,7 @@ class Server:
         when_quiet(psutil.Process(self._process.pid))
 
     def resident(self) -> int:
-        """Bytes resident in the server, when it has come to rest."""
+        """The server's resident bytes once it is idle."""
         self.quiet()
         time.sleep(REST)
         return psutil.Process(self._process.pid).memory_info().rss

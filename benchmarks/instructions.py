@@ -1,4 +1,4 @@
-"""The supervised references: vectors made with labels, from prompts with an instruction and the same without it."""
+"""Supervised reference vectors, from prompts with an instruction and the same prompts without it."""
 
 from dataclasses import replace
 from functools import cache
@@ -32,9 +32,8 @@ INSTRUCTIONS = (
 def supervised(piece: ModelSlice, config: TrainingConfig, prompts: tuple[str, ...]) -> Tensor:
     """[8, d] of norm R: a difference of means for each instruction, or the principal directions of all pairs.
 
-    ``config`` names the method, R and the tokens. A mean is compared with that of the other instructions, because what
-    all of them have in common would be most of the difference otherwise; a pair is a prompt with an instruction and
-    without it.
+    ``config`` names the method, R and the tokens. Each mean is contrasted with that of the other instructions, because
+    otherwise their common part would dominate the difference; a pair is a prompt with an instruction and without it.
     """
     means = [_means(piece.lm, tuple(f"{each} {text}" for text in prompts), config.scope) for each in INSTRUCTIONS]
     if config.method == "contrast-pca":
@@ -46,7 +45,7 @@ def supervised(piece: ModelSlice, config: TrainingConfig, prompts: tuple[str, ..
 
 
 def contrast(config: TrainingConfig, method: str, prompts: tuple[str, ...]) -> TrainingConfig:
-    """``config`` with what a method that compares two sides asks for besides."""
+    """``config`` with the prompts of the other side that ``method`` requires."""
     against = tuple(Prompt(text) for _ in INSTRUCTIONS for text in prompts)
     vectors = len(INSTRUCTIONS) if method == "contrast-pca" else 1
     return replace(config, method=method, vectors=vectors, against=against)  # type: ignore[arg-type]

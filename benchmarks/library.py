@@ -1,7 +1,7 @@
-"""``python -m benchmarks.library``: a large library, and how long the server takes to look things up in it.
+"""``python -m benchmarks.library``: how fast the server looks things up in a large library.
 
-200 banks of 32 vectors, 100,000 completions and 20,000 labels are made in a temporary folder. Times are medians of some
-calls, with the processor's share of them (other programs do not count there), and that of the very first call.
+Makes 200 banks of 32 vectors, 100,000 completions and 20,000 labels in a temporary folder. Times are medians over
+several calls by the clock and by processor time, which ignores other programs, and the time of the very first call.
 """
 
 import hashlib
@@ -54,16 +54,16 @@ WORDS = re.findall(
 
 
 def main() -> None:
-    """Measure, and print a table."""
+    """Measure and print a table."""
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
-    print("| what | ms | processor | the first time |\n|---|---|---|---|")
+    print("| work | ms | processor | first call |\n|---|---|---|---|")
     for row in measure():
         print(f"| {row.what} | {row.wall:.1f} | {row.processor:.1f} | {row.first:.1f} |", flush=True)
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured, in milliseconds: by the clock, of the processor, and by the clock at the very first call."""
+    """Milliseconds of one kind of work: by the clock, by processor time, and by the clock on the very first call."""
 
     what: str
     wall: float
@@ -72,7 +72,7 @@ class Row:
 
 
 def measure() -> Iterator[Row]:
-    """Make the library, and measure one thing after another."""
+    """Make the library and measure each kind of work."""
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder)
         settings = Settings(cache_dir=cache, assets_dir=cache / "assets", database_url=None)
@@ -92,7 +92,7 @@ def measure() -> Iterator[Row]:
 
 
 def figures(bench: Workbench) -> list[tuple[str, Callable[[], Any]]]:
-    """What is measured, by name."""
+    """The work to measure, by name."""
     name = bench.banks()[BANKS // 2].name
     count = iter(range(10**6))
 
@@ -107,7 +107,7 @@ def figures(bench: Workbench) -> list[tuple[str, Callable[[], Any]]]:
         ("labels of one bank", lambda: bench.bank_labels(name)),
         ("the last 20 comparisons", bench.comparisons),
         ("searching everything, a frequent word", lambda: bench.search("pirate")),
-        ("searching everything, a word that is nowhere", lambda: bench.search("xylophone")),
+        ("searching everything, a word that occurs nowhere", lambda: bench.search("xylophone")),
         ("completions with a word", lambda: bench.search_completions("xylophone")),
         ("completions of a bank and vector", lambda: bench.search_completions(bank=name, vector=3)),
         ("completions of a bank with a word", lambda: bench.search_completions("water", bank=name)),
@@ -121,8 +121,8 @@ def figures(bench: Workbench) -> list[tuple[str, Callable[[], Any]]]:
 
 
 def opening(bench: Workbench, bank: str) -> Callable[[], Any]:
-    """What the page asks for and makes of it when it is opened in a browser that was there before."""
-    warnings.filterwarnings("ignore", module="gradio")  # outside of the page it knows less of its lists
+    """What the server does when a returning browser opens the page."""
+    warnings.filterwarnings("ignore", module="gradio")  # outside the page, Gradio warns about its lists
     with gradio.Blocks():
         page = Page(bench)
     kept = {"prompt": "Who are you?", "scope": "assistant", "bank": bank, "vectors": [0, 1, 2], "radius": 9.5}
@@ -130,14 +130,14 @@ def opening(bench: Workbench, bank: str) -> Callable[[], Any]:
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, float]:
-    """Milliseconds that a call takes: on the clock, and of the processor."""
+    """Milliseconds of a call: by the clock, and by processor time."""
     start, processor = time.perf_counter(), time.process_time()
     work()
     return 1000 * (time.perf_counter() - start), 1000 * (time.process_time() - processor)
 
 
 def make_banks(folder: Path) -> list[str]:
-    """Banks as training leaves them, as files; their hashes."""
+    """Write banks as training does; returns their hashes."""
     folder.mkdir(parents=True)
     numbers = np.random.default_rng(0)
     hashes = []
@@ -160,7 +160,7 @@ def make_banks(folder: Path) -> list[str]:
 
 
 def make_rows(path: Path, hashes: list[str]) -> None:
-    """Completions and labels; where there are more labels than vectors, those of banks that were deleted."""
+    """Write completions and labels; labels in excess of the vectors belong to deleted banks."""
     numbers = np.random.default_rng(1)
     prompts = [text(numbers, 12) for _ in range(PROMPTS)]
     scores = Scores(
@@ -210,12 +210,12 @@ def make_rows(path: Path, hashes: list[str]) -> None:
 
 
 def text(numbers: np.random.Generator, words: int) -> str:
-    """So many words."""
+    """``words`` random words."""
     return " ".join(WORDS[at] for at in numbers.integers(0, len(WORDS), words))
 
 
 def completion(number: int, bank: str, digest: str) -> Completion:
-    """A completion that was not there before."""
+    """A new completion."""
     return Completion(
         bank=bank, bank_hash=digest, vector=3, radius=9.5, source=7, prompt=PromptRecord(user=f"Who, {number}?"),
         text=f"I am number {number}. " + " ".join(WORDS[:35]), tokens=40, finished=True, model=MODEL,
@@ -225,7 +225,7 @@ def completion(number: int, bank: str, digest: str) -> Completion:
 
 
 def sha256(words: str) -> str:
-    """The hash that stands for something."""
+    """A stand-in hash."""
     return hashlib.sha256(words.encode()).hexdigest()
 
 

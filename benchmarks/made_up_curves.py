@@ -1,4 +1,4 @@
-"""Diversity curves with known cusps, made up: over log R nothing, then a straight rise, a plateau, perhaps collapse."""
+"""Synthetic diversity curves with known cusps: flat over log R, then a linear rise, a plateau, perhaps a collapse."""
 
 from dataclasses import dataclass
 
@@ -18,19 +18,19 @@ KINDS = (
     "as the control, noise .07",
     "straight, noise .07",
 )
-VECTORS = 4  # that the errors seem to be measured from
+VECTORS = 4  # from which the simulated errors are estimated
 
 
 @dataclass(frozen=True)
 class MadeUp:
-    """A curve, and the R at which its diversity starts to rise; None where there is no such R."""
+    """A curve, and the R at which its diversity starts to rise; None if it has no cusp."""
 
     curve: Curve
     cusp: float | None
 
 
 def make(kind: str, seed: int) -> MadeUp:
-    """One curve of a kind. Its figures have the sizes of those that were measured on prompts."""
+    """One curve of a kind, with values of the size measured on prompts."""
     random = np.random.default_rng([seed, KINDS.index(kind)])
     noise = float(kind.rsplit(" ", 1)[1])
     radii = np.array(default_radii(16 if "16 R" in kind else 8))
@@ -53,7 +53,7 @@ def make(kind: str, seed: int) -> MadeUp:
     elif "straight" in kind:
         diversity, true = floor + height * (place - place[0]) / (place[-1] - place[0]), None
         control = np.full_like(place, floor)
-    # one nat a token is lost somewhere between the middle of the rise and a little beyond its end
+    # the loss reaches one nat a token between the middle of the rise and shortly after its end
     costly = cusp + random.uniform(0.5, 1.3) * width
     loss = np.exp(1.5 * (place - costly)) + 0.3 * noise * random.normal(size=len(place))
     readable = 1 / (1 + np.exp((loss - 1) / 0.3))
@@ -81,5 +81,5 @@ def _seen(values: np.ndarray, noise: float, random: np.random.Generator) -> np.n
 
 
 def _errors(count: int, noise: float, random: np.random.Generator) -> np.ndarray:
-    """Standard errors as few vectors give them."""
+    """Standard errors as estimated from a few vectors."""
     return noise * np.sqrt(random.chisquare(VECTORS - 1, size=count) / (VECTORS - 1))

@@ -1,10 +1,10 @@
 """``python -m benchmarks.methods``: every training method and objective on the same prompts, R and scopes.
 
-Trains, completes (greedy), and says how much readable diversity came of it. A text is readable where it is at most
-1 nat a token less likely under the unsteered model than the unsteered text is. Readable diversity D is the summed
-variance of the texts' sentence embeddings, every unreadable text counted as the unsteered one.
+Trains, completes (greedy) and measures readable diversity. A text is readable if it is at most 1 nat a token less
+likely under the unsteered model than the unsteered text. Readable diversity D is the summed variance of the texts'
+sentence embeddings, with every unreadable text replaced by the unsteered one.
 
-Each row is kept in a JSON file as soon as it is measured, and rows that are in it are not measured again.
+Each row is saved to a JSON file as soon as it is measured; existing rows are not measured again.
 """
 
 import itertools
@@ -59,7 +59,7 @@ RANDOM, BUILT_IN = "random vectors", "bell"
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured: one training."""
+    """One training to measure."""
 
     method: str
     objective: str
@@ -73,13 +73,13 @@ class Case:
 
     @property
     def label(self) -> str:
-        """What the table calls it."""
+        """Its name in the table."""
         options = ", ".join(f"{name} {value}" for name, value in self.options.items())
         return ", ".join(part for part in (self.method, self.objective, options) if part and part != "raw")
 
 
 class Judge:
-    """One prompt's unsteered run, and what becomes of vectors beside it."""
+    """Compares vectors with the unsteered run of one prompt."""
 
     def __init__(self, lm: LanguageModel, embedder: Embedder, prompt: str, tokens: int) -> None:
         self.lm, self.embedder, self.decoding = lm, embedder, Decoding(tokens)
@@ -104,7 +104,7 @@ class Judge:
         }
 
     def _changes(self, thetas: Tensor) -> dict[str, float | None]:
-        """Runaway vectors, the share of ‖Z‖ that changes, and mean cosines of θ and δ."""
+        """Share of runaway vectors, share of ‖Z‖ that changes, and mean cosines of θ and δ."""
         piece = self.piece
         with torch.no_grad():
             deltas = torch.cat([piece.deltas(chunk) for chunk in thetas.split(16)])
@@ -142,7 +142,7 @@ class Judge:
 
 
 def train(piece: ModelSlice, case: Case) -> tuple[Tensor, dict[str, object]]:
-    """Vectors of a case, with how long they took."""
+    """The vectors of a case, and the facts of their training."""
     radius = case.relative_radius * piece.median_norm
     if case.method == RANDOM:
         generator = torch.Generator().manual_seed(case.seed)
@@ -170,7 +170,7 @@ def train(piece: ModelSlice, case: Case) -> tuple[Tensor, dict[str, object]]:
 
 
 def measure(cases: Iterable[Case], out: Path) -> Iterator[dict[str, object]]:
-    """Measure what is not in ``out`` yet, and keep each row there."""
+    """Measure the cases missing from ``out``, and save each row there."""
     rows = json.loads(out.read_text()) if out.exists() else []
     known = {json.dumps(row["case"], sort_keys=True) for row in rows}
     files = resolve(DEFAULT_MODEL, Settings().cache_dir)
@@ -193,7 +193,7 @@ def measure(cases: Iterable[Case], out: Path) -> Iterator[dict[str, object]]:
 
 
 def table(rows: list[dict]) -> str:
-    """Means over prompts and seeds, as markdown: a line for each method and objective."""
+    """Means over prompts and seeds, as markdown: a row for each method and objective."""
     groups: dict[str, list[dict]] = {}
     for row in rows:
         groups.setdefault(Case(**row["case"]).label, []).append(row)
@@ -215,18 +215,18 @@ def table(rows: list[dict]) -> str:
 
 
 def main(
-    methods: Annotated[str, typer.Option(help="Names with commas.")] = ",".join([RANDOM, *METHODS]),
+    methods: Annotated[str, typer.Option(help="Names, comma-separated.")] = ",".join([RANDOM, *METHODS]),
     objectives: Annotated[str, typer.Option(help=f"Of {', '.join(CANDIDATES)}, or {BUILT_IN} 0.3.")] = "bell 0.3",
-    prompts: Annotated[int, typer.Option(help="How many of the prompts.")] = len(PROMPTS),
+    prompts: Annotated[int, typer.Option(help="Number of prompts.")] = len(PROMPTS),
     radii: Annotated[str, typer.Option(help="R as multiples of the median norm.")] = ",".join(map(str, RADII)),
     scopes: Annotated[str, typer.Option(help="Token scopes.")] = ",".join(SCOPES),
     seeds: Annotated[str, typer.Option(help="Seeds.")] = "0",
-    vectors: Annotated[int, typer.Option(help="How many of each training.")] = len(INSTRUCTIONS),
-    tokens: Annotated[int, typer.Option(help="Length of a completion.")] = 28,
-    options: Annotated[str, typer.Option(help="More settings of the training, as a JSON object.")] = "{}",
-    out: Annotated[Path, typer.Option(help="Where the rows are kept.")] = Path("cache/methods.json"),
+    vectors: Annotated[int, typer.Option(help="Vectors per training.")] = len(INSTRUCTIONS),
+    tokens: Annotated[int, typer.Option(help="Length of a completion in tokens.")] = 28,
+    options: Annotated[str, typer.Option(help="Further settings of the training, as a JSON object.")] = "{}",
+    out: Annotated[Path, typer.Option(help="File for the rows.")] = Path("cache/methods.json"),
 ) -> None:
-    """Measure, and print the table of all rows that are known."""
+    """Measure, and print the table of all rows."""
     cases = [
         Case(method, "" if method == RANDOM else objective, prompt, radius, scope, seed, vectors, tokens, chosen)
         for prompt, radius, scope, seed, method, objective in itertools.product(

@@ -1,4 +1,4 @@
-"""Training beside another program that keeps one core busy: how threads wait for each other decides what is left."""
+"""Training beside a program that keeps one core busy: its speed depends on how threads wait for each other."""
 
 import json
 import os
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BUSY = [sys.executable, "-c", "while True: pass"]
 VECTORS, STEPS, ROUNDS = 16, 2, 3
 WAYS = {"as here": {}, "spinning": {"OMP_WAIT_POLICY": "ACTIVE"}, "one thread": {"OMP_NUM_THREADS": "1"}}
-"""What the environment says before torch is imported; the first is what a person gets."""
+"""Environment variables set before torch is imported; the first is the default."""
 
 
 def measure() -> dict[str, dict[str, float]]:
@@ -32,7 +32,7 @@ def _in_a_process(variables: dict[str, str]) -> dict[str, float]:
 
 
 def main() -> None:
-    """One way: the settings are those of this process."""
+    """Measure one way, with this process's environment."""
     from benchmarks import training
     from melbo_app.engine.model import load
 

@@ -1,4 +1,4 @@
-"""The page: seconds until it is reachable, until the first steered completion, and the memory it takes."""
+"""The page: seconds until it is reachable and until the first steered completion, and the server's memory."""
 
 import os
 import socket
@@ -16,13 +16,13 @@ from melbo_app.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 120
-QUIET, IDLE = 25.0, 0.2  # seconds, and the share of a core in which nothing is loaded any more
+QUIET, IDLE = 25.0, 0.2  # seconds, and the share of a core below which background loading is over
 
 
 def measure() -> dict[str, float]:
-    """Start the page as a person does, press nothing but Steer, and look at the clock.
+    """Start the page as a person does, press only Steer, and time it.
 
-    The cache holds the unpacked model and nothing else, so that no text is merely looked up.
+    The cache holds only the unpacked model, so no text can be looked up.
     """
     with tempfile.TemporaryDirectory() as cache:
         (Path(cache) / "models").symlink_to(Settings().cache_dir.resolve() / "models")
@@ -71,13 +71,13 @@ def when_reachable(address: str, start: float) -> float:
 
 
 def when_quiet(server: psutil.Process) -> None:
-    """Wait until nothing is loaded in the background any more."""
+    """Wait until background loading is over."""
     while server.cpu_percent(QUIET) > 100 * IDLE:
         pass
 
 
 def _first_completion(page: Page) -> None:
-    """Press Steer and wait for a whole text under a vector."""
+    """Press Steer and wait for a finished text under a vector."""
     page.wait_for_selector("#vector-cards .mx-card")
     page.click("#steer-button")
     whole = "#completions .mx-kind-vector:is([data-mark=finished], [data-mark=cut])"

@@ -1,7 +1,7 @@
-"""``python -m benchmarks.people``: twenty who steer at once, against one: tokens a second and how long they wait.
+"""``python -m benchmarks.people``: twenty people steering at once against one: tokens a second and waits.
 
 Each asks for five texts of 16 tokens, the baseline and four vectors. One person and twenty take turns in one process,
-and what is compared is a ratio of neighbours in time; absolute figures are of this machine and this hour.
+and each ratio compares neighbouring runs; absolute figures hold only for this machine at this hour.
 """
 
 import statistics
@@ -42,7 +42,7 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Press:
-    """What one person asks for."""
+    """One person's request."""
 
     prompt: Prompt
     radius: float
@@ -53,7 +53,7 @@ class Press:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one press: seconds to the first token and to the last score, and the tokens there were."""
+    """The outcome of one press: seconds to the first token and to the last score, and the number of tokens."""
 
     first: float
     full: float
@@ -62,23 +62,23 @@ class Answer:
 
 @dataclass
 class Heard:
-    """What all hear: seconds to the first token and to the last score, and the tokens there were."""
+    """The outcome for everybody: seconds to the first token and to the last score, and the number of tokens."""
 
     first: list[float] = field(default_factory=list)
     full: list[float] = field(default_factory=list)
     tokens: int = 0
     seconds: float = 0.0
     processor: float = 0.0
-    """Seconds of processor time: what it took of this machine, whoever else was busy on it."""
+    """Seconds of processor time, which other programs on the machine do not affect."""
 
 
 def same(user: int, turn: int) -> Press:
-    """All have one prompt, and an R of their own, so that no text is merely looked up."""
+    """Everybody has the same prompt, each at another R, so that no text can be looked up."""
     return Press(Prompt(f"{ASKED[0]}, number {turn}."), 6.0 + 0.01 * user)
 
 
 def different(user: int, turn: int) -> Press:
-    """Everybody has a prompt of their own."""
+    """Everybody has their own prompt."""
     return Press(Prompt(f"{ASKED[user]}? This is question {turn}."), 6.0)
 
 
@@ -97,7 +97,7 @@ KINDS: dict[str, Callable[[int, int], Press]] = {"same": same, "different": diff
 
 
 class Server:
-    """A workbench that knows no texts, on the model of the first one."""
+    """Makes workbenches with an empty library that share one model."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "models").symlink_to(Settings().cache_dir.resolve() / "models")
@@ -106,7 +106,7 @@ class Server:
         self.lm = self._first.load_model() and self._first.bench.model.get()
 
     def fresh(self) -> Workbench:
-        """The next one."""
+        """The next workbench."""
         self._count += 1
         made = Workbench(Settings(cache_dir=self._folder / str(self._count)))
         made._model = self._first.bench.model
@@ -117,7 +117,7 @@ class Server:
         return made
 
     def load(self, kind: Callable[[int, int], Press], users: int, presses: int) -> Heard:
-        """``users`` people press at the same moment, and each again as soon as they have their texts."""
+        """``users`` people press Steer at the same moment, and again as soon as they have their texts."""
         workbench = self.fresh()
         self._turn += 1
         begun = 100 * self._turn
@@ -144,7 +144,7 @@ class Server:
 
 
 def at_once(users: int, visit: Callable[[int], Iterable[Answer]], processor: Callable[[], float]) -> Heard:
-    """What all hear who begin at the same moment; ``processor`` says the seconds of processor time used so far."""
+    """The outcome for people who start at the same moment; ``processor`` returns the processor seconds used so far."""
     heard, ready, lock = Heard(), threading.Barrier(users + 1), threading.Lock()
 
     def person(user: int) -> None:
@@ -169,7 +169,7 @@ def at_once(users: int, visit: Callable[[int], Iterable[Answer]], processor: Cal
 def measure(
     rounds: int, kinds: Sequence[str] = (*KINDS,), users: int = USERS, presses: int = PRESSES
 ) -> Iterator[dict]:
-    """For each kind of prompts the ``figures`` of ``users`` people and one in turns."""
+    """The ``figures`` of ``users`` people and one, taking turns, for each kind of prompts."""
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder))
         server.load(different, 2, 1)  # warms up
@@ -182,9 +182,9 @@ def measure(
 
 
 def figures(name: str, alone: list[Heard], everybody: list[Heard]) -> dict:
-    """Tokens a second of all over those of one, by the clock (``ratio``) and by ``processor`` time: median, smallest
-    and largest of the rounds, with both medians (``… of``); seconds to the ``first`` token and to the ``full`` answer:
-    median and largest of all, median of one."""
+    """Tokens a second of everybody over those of one, by the clock (``ratio``) and by ``processor`` time: median,
+    smallest and largest over the rounds, with both medians (``… of``). Seconds to the ``first`` token and to the
+    ``full`` answer: median and largest of everybody, median of one."""
     sides, found = (alone, everybody), {"name": name}
     for key, clock in (("ratio", "seconds"), ("processor", "processor")):
         one, all_ = ([heard.tokens / getattr(heard, clock) for heard in side] for side in sides)
@@ -197,7 +197,7 @@ def figures(name: str, alone: list[Heard], everybody: list[Heard]) -> dict:
 
 
 def row(found: dict) -> str:
-    """A line of the table."""
+    """A row of the table."""
     ratios = [f"{middle:.1f} ({low:.1f} to {high:.1f})" for middle, low, high in (found["ratio"], found["processor"])]
     waits = [f"{middle:.1f} s ({most:.1f}), {one:.1f}" for middle, most, one in (found["first"], found["full"])]
     one, all_ = found["ratio of"]
@@ -205,7 +205,7 @@ def row(found: dict) -> str:
 
 
 def main(kinds: str = ",".join(KINDS), users: int = USERS, rounds: int = ROUNDS, presses: int = PRESSES) -> None:
-    """One person and many, in turns."""
+    """Measure one person and many, taking turns."""
     print(f"{users} people, {presses} presses each, {rounds} rounds\n{HEAD}", flush=True)
     for found in measure(rounds, kinds.split(","), users, presses):
         print(row(found), flush=True)

@@ -1,4 +1,4 @@
-"""The published training loop (Mack & Turner 2024), written plainly: one vector at a time through the whole model.
+"""A plain version of the published training loop (Mack & Turner 2024): one vector at a time through the whole model.
 
 The vector is the bias of the source block's down-projection, Z is read from ``output_hidden_states`` and nothing is
 kept between steps, as in the published code.
@@ -23,7 +23,7 @@ class PublishedLoop:
     ) -> None:
         """``input_ids`` is [1, T]; ``target`` counts blocks, so it is ``target + 1`` among the hidden states.
 
-        ``found`` [V, d] are orthonormal; the vector is kept at right angles to them.
+        ``found`` [V, d] is orthonormal; the vector is kept orthogonal to it.
         """
         self.model, self.input_ids, self.radius, self.at = model, input_ids, radius, target + 1
         projection = model.model.layers[source].mlp.down_proj
@@ -37,7 +37,7 @@ class PublishedLoop:
         self.optimizer = torch.optim.AdamW([self.bias], lr=0.001, betas=(0.9, 0.98), weight_decay=0.0, amsgrad=True)
 
     def step(self) -> float:
-        """One step of one vector; J before it."""
+        """Take one step; returns J before it."""
         self.optimizer.zero_grad()
         hidden = self.model(self.input_ids, output_hidden_states=True).hidden_states[self.at]
         loss = -(hidden - self.unsteered).norm(dim=-1).pow(2).sum().pow(1 / 2)
@@ -55,5 +55,5 @@ class PublishedLoop:
         return row - self.found.T @ (self.found @ row)
 
     def remove(self) -> None:
-        """Give the model back as it was."""
+        """Restore the model."""
         self.projection.bias = None

@@ -1,5 +1,5 @@
-"""What else of Δ could count, so that fast ascent does not end in runaway tokens: candidates beside what the engine has
-(``bell 0.3`` in the table: a token counts most where its change is that share of its norm)."""
+"""Candidate saturations of Δ that might keep fast ascent from ending in runaway tokens, besides the engine's own
+(``bell 0.3`` in the table: a token counts most when its change is that share of its norm)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from melbo_app.engine.objective import PowerObjective
 from melbo_app.engine.slice import ModelSlice
 
 Saturation = Callable[[Tensor], Tensor]
-"""Takes Δ [V, P, T, d] and returns what of it counts, of the same shape."""
+"""Maps Δ [V, P, T, d] to the part that counts, of the same shape."""
 
 
 @dataclass(frozen=True, eq=False)
 class SaturatedObjective(PowerObjective):
-    """The published objective on what a saturation leaves of Δ."""
+    """The published objective on a saturated Δ."""
 
     saturate: Saturation = lambda deltas: deltas
 
@@ -29,17 +29,17 @@ SHARE_OF_SINKS = 0.99
 
 
 def raw(piece: ModelSlice) -> Saturation:
-    """Everything."""
+    """All of Δ."""
     return lambda deltas: deltas
 
 
 def chord(piece: ModelSlice) -> Saturation:
-    """The change of direction: after a normalisation without gains."""
+    """The change of direction: Δ after a normalisation without gains."""
     return _after(piece, lambda rows: nn.functional.normalize(rows, dim=-1))
 
 
 def next_norm(piece: ModelSlice) -> Saturation:
-    """After the first normalisation of the next block, gains and all."""
+    """Δ after the first normalisation of the next block, with its gains."""
     following = piece.lm.blocks[piece.target + 1]
     norm = next(module for name, module in following.named_modules() if "norm" in name or name.startswith("ln"))
     weight = next(iter(norm.parameters()))
@@ -47,7 +47,7 @@ def next_norm(piece: ModelSlice) -> Saturation:
 
 
 def channels(piece: ModelSlice) -> Saturation:
-    """Without the channels that make attention sinks massive (Sun et al. 2024)."""
+    """Δ without the channels that make attention sinks massive (Sun et al. 2024)."""
     rows = piece.baseline[piece.sinks].float().square()
     energy = rows.sum(dim=0) if len(rows) else torch.zeros(piece.baseline.shape[-1])
     order = energy.argsort(descending=True)
@@ -69,7 +69,7 @@ def smooth(share: float) -> Callable[[ModelSlice], Saturation]:
 
 
 def hump(share: float) -> Callable[[ModelSlice], Saturation]:
-    """What a token changes counts most at ``share`` of its own norm, and less and less beyond."""
+    """A token's change counts most at ``share`` of its own norm, and ever less beyond."""
 
     def make(piece: ModelSlice) -> Saturation:
         peak = share * piece.baseline.float().norm(dim=-1, keepdim=True)
@@ -79,7 +79,7 @@ def hump(share: float) -> Callable[[ModelSlice], Saturation]:
 
 
 def capped(share: float) -> Callable[[ModelSlice], Saturation]:
-    """A token counts up to ``share`` of its own norm, and has no gradient beyond."""
+    """A token's change counts up to ``share`` of its own norm, without gradient beyond."""
 
     def make(piece: ModelSlice) -> Saturation:
         limit = share * piece.baseline.float().norm(dim=-1, keepdim=True)
@@ -105,19 +105,19 @@ def logarithmic(piece: ModelSlice) -> Saturation:
 
 
 def _after(piece: ModelSlice, norm: Callable[[Tensor], Tensor]) -> Saturation:
-    """The difference that is left after ``norm``, which sees Z(0) + Δ and Z(0)."""
+    """norm(Z(0) + Δ) − norm(Z(0))."""
     unsteered = piece.baseline.float()
     quiet = norm(unsteered)
     return lambda deltas: norm(unsteered + deltas) - quiet
 
 
 def _norms(deltas: Tensor) -> Tensor:
-    """[V, P, T, 1]; the root of 0 has no gradient, so a tiny number stands in for it."""
+    """[V, P, T, 1]; clamped, because the square root has no gradient at 0."""
     return deltas.square().sum(-1, keepdim=True).clamp(min=1e-30).sqrt()
 
 
 def _median(piece: ModelSlice) -> float:
-    """Median norm at the target of all tokens but sinks and padding."""
+    """Median norm at the target over all tokens except sinks and padding."""
     ordinary = piece.encoded.attention_mask.bool() & ~piece.sinks
     return float(piece.baseline.float().norm(dim=-1)[ordinary].median())
 

@@ -1,19 +1,19 @@
-"""``python -m benchmarks.scoreboard``: what one press of Explore finds on four models, beside the best of a grid.
+"""``python -m benchmarks.scoreboard``: what one press of Explore finds on four models, against the best of a grid.
 
-``measure`` adds one JSON line for each cell (model, prompt, seed, part) to a file; a cell that is there is not measured
-again, so that a run can be stopped and goes on. ``tables`` writes docs/scoreboard.md's tables from it.
+``measure`` appends one JSON line for each cell (model, prompt, seed, part) to a file and skips existing cells, so a
+stopped run resumes. ``tables`` prints the tables of docs/scoreboard.md.
 
 The parts of a cell:
 
-- ``press``: Explore with nothing chosen but the prompt, and random vectors of the same R;
-- ``train``: ``train`` and ``steer`` with every option left out;
-- ``grid``: the oracle. Six pairs of layers and scope at the unit of R, the best of them and the one that Explore takes
-  over R and the effect budget (successive halving; Jamieson & Talwalkar 2016). Its best is the greatest of some 16
-  noisy counts of eight texts, and so better than it would be measured again: regret is an upper bound.
+- ``press``: Explore given only the prompt, and random vectors of the same R;
+- ``train``: ``train`` and ``steer`` with default options;
+- ``grid``: the oracle. Six pairs of layers and scope at the unit of R, then the best of them and the default one over R
+  and the effect budget (successive halving; Jamieson & Talwalkar 2016). Its best is the maximum of some 16 noisy counts
+  of eight texts, and so higher than a second measurement would be: regret is an upper bound.
 
-Regret is 1 − (what the press or the training shows / the best of the grid, press and training). What a setting shows
-is the share of its short texts that are new, less the share of the random vectors' texts (``Tried.excess``); where the
-unsteered model refuses, the share that lift the refusal.
+Regret is 1 − (what the press or the training shows) / (the best of the grid, press and training). A setting shows the
+share of its short texts that are new, minus that of the random vectors (``Tried.excess``); if the unsteered model
+refuses, the share that lift the refusal, minus that of the random vectors.
 """
 
 import json
@@ -79,27 +79,30 @@ BASE = {
         "The experiment showed that",
     ),
 }
-"""Beginnings of texts, for the model without a chat template."""
+"""Openings of texts, for the model without a chat template."""
+SHOWN = {"developed": "development", "kept aside": "held-out"}
 FIGURES = ("lifted", "random_lifted", "behaviours", "diversity", "random_diversity", "readable", "seconds")
 FIRST = (1.0, 1.0)
 GRID = ((0.5, 1.0), (1.4, 0.6), (2.0, 1.0), (2.0, 0.6), (2.0, 0.4))
-"""R in units of the search and the effect budget: what all places are tried with, and the best ones besides."""
+"""R in units of the search, and the effect budget: ``FIRST`` for all places, ``GRID`` for the chosen ones."""
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def measure(
-    models: Annotated[str, typer.Option(help="Names of models with commas.")] = ",".join(MODELS),
-    sets: Annotated[str, typer.Option(help="developed, kept aside, or both with a comma.")] = "developed,kept aside",
+    models: Annotated[str, typer.Option(help="Names of models, comma-separated.")] = ",".join(MODELS),
+    sets: Annotated[
+        str, typer.Option(help="developed, kept aside, or both, comma-separated.")
+    ] = "developed,kept aside",
     parts: Annotated[str, typer.Option(help="press, train, grid.")] = "press,train,grid",
-    seeds: Annotated[str, typer.Option(help="Seeds with commas.")] = "0,1",
-    most: Annotated[int, typer.Option(help="Prompts of each set at most.")] = 99,
-    out: Annotated[Path, typer.Option(help="Where the cells are kept.")] = OUT,
-    cache: Annotated[Path, typer.Option(help="A cache of the benchmark's own.")] = Path("cache/scoreboard"),
-    busy: Annotated[bool, typer.Option("--busy", help="The machine does other work: seconds do not count.")] = False,
+    seeds: Annotated[str, typer.Option(help="Seeds, comma-separated.")] = "0,1",
+    most: Annotated[int, typer.Option(help="Maximum number of prompts of each set.")] = 99,
+    out: Annotated[Path, typer.Option(help="File for the cells.")] = OUT,
+    cache: Annotated[Path, typer.Option(help="The benchmark's own cache folder.")] = Path("cache/scoreboard"),
+    busy: Annotated[bool, typer.Option("--busy", help="The machine does other work: leave out the seconds.")] = False,
 ) -> None:
-    """Measure the cells that are not there."""
+    """Measure the missing cells."""
     known = {_key(cell) for cell in _cells(out)}
     for model in models.split(","):
         bench: Workbench | None = None
@@ -128,7 +131,7 @@ def press(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
     _forget(bench)
     prompt = Prompt(text, template=bool(bench.model_state().has_template))
     found = result_of(bench.run(Explore(prompt=prompt, settings=ExploreSettings(seed=seed))))
-    assert found.chosen is not None  # nothing was given, so it searched
+    assert found.chosen is not None  # no R was given, so it searched
     return {
         "refuses": refusal(found.baseline) is not None,
         "layers": [found.source, found.target],
@@ -151,7 +154,7 @@ def press(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
 
 
 def train(bench: Workbench, text: str, seed: int) -> dict[str, Any]:
-    """``train`` and ``steer`` with every option left out, on the short texts that the grid is judged by."""
+    """``train`` and ``steer`` with default options, judged by the same short texts as the grid."""
     _forget(bench)
     config, prompts = _config(bench, text, seed)
     asked = replace(config, steps=None)
@@ -190,8 +193,8 @@ PARTS = {"press": press, "train": train, "grid": grid}
 
 
 @app.command()
-def tables(out: Annotated[Path, typer.Option(help="Where the cells are kept.")] = OUT) -> None:
-    """The tables of docs/scoreboard.md."""
+def tables(out: Annotated[Path, typer.Option(help="File for the cells.")] = OUT) -> None:
+    """Print the tables of docs/scoreboard.md."""
     cells = list(_cells(out))
     pressed = sorted((cell for cell in cells if cell["part"] == "press"), key=lambda one: MODELS.index(one["model"]))
     print("| model | prompts | cells | lifted (random) | behaviours | D (random) | readable | seconds |")
@@ -210,7 +213,7 @@ def tables(out: Annotated[Path, typer.Option(help="Where the cells are kept.")] 
                 least = min(cell["lifted"] for cell in rows)
                 lifted = f"{mean['lifted']:.1f}, at least {least} ({mean['random_lifted']:.1f})" if refuses else "–"
                 print(
-                    f"| {model} | {kind}, {'refused' if refuses else 'answered'} | {len(rows)} | {lifted} | "
+                    f"| {model} | {SHOWN[kind]}, {'refused' if refuses else 'answered'} | {len(rows)} | {lifted} | "
                     f"{mean['behaviours']:.1f} | {mean['diversity']:.2f} ({mean['random_diversity']:.2f}) | "
                     f"{mean['readable']:.0%} | {took} |"
                 )
@@ -238,21 +241,21 @@ def tables(out: Annotated[Path, typer.Option(help="Where the cells are kept.")] 
 
 
 def _forget(bench: Workbench) -> None:
-    """Forget what was found for earlier prompts, so that the order of the cells does not matter."""
+    """Discard the results for earlier prompts, so that the order of the cells does not matter."""
     for path in (bench.settings.cache_dir / "searches").glob("*.json"):
         path.unlink()
 
 
 def _named(cell: dict[str, Any]) -> str:
-    """Two columns; prompts kept aside have a star."""
+    """Two columns; held-out prompts have a star."""
     return f"{cell['model']} | {' '.join(cell['prompt'].split())}{' *' if cell['set'] == 'kept aside' else ''}"
 
 
 def _regrets(
     pressed: dict[str, Any], cells: list[dict[str, Any]]
 ) -> tuple[dict[str, float], float, str, dict[str, float]] | None:
-    """What press and training show, the best of the grid with its place, and the regrets; None where the training or
-    the grid was not measured."""
+    """What press and training show, the best of the grid with its place, and the regrets; None if the training or the
+    grid was not measured."""
     same = {
         cell["part"]: cell
         for cell in cells
@@ -277,7 +280,7 @@ def _shows(found: Tried, refuses: bool) -> float:
 
 
 def _lifted(found: Exploration, *, random: bool) -> int:
-    """Readable answers that neither refuse nor repeat the question, where the unsteered one refuses."""
+    """Number of readable answers that neither refuse nor merely echo the question; 0 if the unsteered one answers."""
     if refusal(found.baseline) is None:
         return 0
     answers = found.control if random else found.answers

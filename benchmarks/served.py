@@ -1,4 +1,4 @@
-"""``python -m benchmarks.served``: twenty browser tabs, or programs, that steer on a real server, against one."""
+"""``python -m benchmarks.served``: twenty browser tabs, or programs, steering on a real server, against one."""
 
 import json
 import os
@@ -29,7 +29,7 @@ class Visitor(Protocol):
 
 
 class Tab:
-    """A browser tab: what its page sends when it opens, and when somebody presses Steer."""
+    """A browser tab: sends what its page sends when it opens and when somebody presses Steer."""
 
     def __init__(self, address: str, number: int) -> None:
         self._address, self._session = address, f"tab{number}"
@@ -70,13 +70,13 @@ class Tab:
 
 
 class Program:
-    """A program that calls the verb ``steer``; it hears of nothing before the end."""
+    """A program that calls the verb ``steer``; it gets nothing before the end."""
 
     def __init__(self, address: str, number: int) -> None:
         self._verb = f"{address}/gradio_api/call/v2/steer"
 
     def press(self, text: str, radius: float) -> tuple[float, float]:
-        """As of a tab, but that both are the end."""
+        """As for a tab, but both are the time to the end."""
         begin = time.perf_counter()
         asked = {"bank": BANK, "prompts": [text], "vectors": [*VECTORS], "radii": [radius], "max_new_tokens": TOKENS}
         found = _asked(self._verb, asked)
@@ -91,7 +91,7 @@ WAYS: dict[str, Callable[[str, int], Visitor]] = {"tabs": Tab, "programs": Progr
 
 
 def main(ways: str = ",".join(WAYS), kinds: str = "same,different", users: int = USERS, rounds: int = ROUNDS) -> None:
-    """One visitor and many, in turns, on one server whose cache knows no texts."""
+    """Measure one visitor and many, taking turns, on one server whose cache has no texts."""
     with tempfile.TemporaryDirectory() as cache:
         (Path(cache) / "models").symlink_to(Settings().cache_dir.resolve() / "models")
         with socket.socket() as free:
@@ -128,7 +128,7 @@ class Load:
         self._address, self.server, self._count = address, server, 0
 
     def run(self, way: str, kind: str, users: int, turn: int) -> Heard:
-        """All press at the same moment; the tabs are open by then. Texts that end early count as whole."""
+        """All press at the same moment, in open tabs. Texts that end early count as full length."""
         visitors: list[Visitor] = []
         for _ in range(users):
             self._count += 1
@@ -146,7 +146,7 @@ class Load:
 
 
 def _value(told: Any, before: Any) -> Any:
-    """What a component holds after it was told something: a value, or an update that may have one."""
+    """A component's value after ``told``: a value, or an update that may have one."""
     if isinstance(told, dict) and told.get("__type__") == "update":
         return told.get("value", before)
     return told
@@ -160,7 +160,7 @@ def _asked(address: str, body: dict[str, Any] | None = None) -> Any:
 
 
 def _lines(address: str) -> Iterator[dict[str, Any]]:
-    """What a stream tells until the work is over."""
+    """The events of a stream until the work is over."""
     with urllib.request.urlopen(address) as stream:
         for line in stream:
             if line.startswith(b"data:"):

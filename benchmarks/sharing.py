@@ -1,4 +1,4 @@
-"""Eight people who press Steer at the same moment, against the same eight one after the other."""
+"""Eight people pressing Steer at the same moment, against the same eight one after another."""
 
 import statistics
 import tempfile
@@ -27,11 +27,11 @@ BANK, RADIUS, TOKENS = "weekend", 8.0, 40
 
 
 def measure(rounds: int, dtype: str = "auto") -> dict[str, float]:
-    """Each of the eight asks for the baseline and one vector, another prompt and vector for each; 40 tokens a text.
+    """Each of the eight asks for the baseline and one vector with their own prompt and vector; 40 tokens a text.
 
-    Returns how many times as long eight in a row take, with the smallest and largest of the rounds; the share of the
-    texts that are the same both ways; and the seconds from the press to the first token: of one who is alone, and of
-    the first, middle and last of eight at once.
+    Returns how many times as long eight in a row take, with the smallest and largest over the rounds; the share of
+    texts that are equal both ways; and the seconds from the press to the first token, for one person alone and for the
+    first, middle and last of eight at once.
     """
     with tempfile.TemporaryDirectory() as folder:
         people = _People(Path(folder), dtype)
@@ -83,7 +83,7 @@ class _People:
         return found
 
     def same(self) -> float:
-        """The share of all texts that are what was said the first time."""
+        """The share of texts that equal those of the first time."""
         pairs = [
             (one, each[0][row]) for each in self._texts.values() for texts in each for row, one in enumerate(texts)
         ]

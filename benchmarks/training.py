@@ -1,4 +1,4 @@
-"""Training: our joint steps against the published loop, same model, prompt, layers and number of steps."""
+"""Training: our joint steps against the published loop, with the same model, prompt, layers and number of steps."""
 
 import math
 import statistics
@@ -22,9 +22,9 @@ VECTORS, STEPS, FEW = 32, 4, 4
 
 
 def measure(reference: LanguageModel, ours: dict[str, LanguageModel], rounds: int) -> list[dict[str, object]]:
-    """Time a vector and step costs the published loop in float32, and us in each dtype.
+    """The time per vector and step of the published loop in float32, and ours in each dtype.
 
-    ``reference`` is the float32 model of the published loop.
+    ``reference`` is the published loop's float32 model.
     """
     encoded = encode(reference, [PROMPT])
 
@@ -50,7 +50,7 @@ def measure(reference: LanguageModel, ours: dict[str, LanguageModel], rounds: in
 
 
 def per_vector(lm: LanguageModel, counts: tuple[int, ...], rounds: int) -> dict[int, float]:
-    """Milliseconds a vector and step costs for each number of vectors, in the batches that ``train`` would choose."""
+    """Milliseconds per vector and step for each number of vectors, in the batches that ``train`` chooses."""
     seconds = take_turns({str(count): steps(lm, count, steps=2) for count in counts}, rounds)
     return {count: sorted(seconds[str(count)])[rounds // 2] / (2 * count) * 1000 for count in counts}
 
@@ -58,7 +58,7 @@ def per_vector(lm: LanguageModel, counts: tuple[int, ...], rounds: int) -> dict[
 def share_of_products(lm: LanguageModel, rounds: int) -> tuple[float, float]:
     """The rate of our training, and the rate of plain matrix products at its shapes, in FLOP a second.
 
-    Counted are the products with the weights between source and target, forwards and back to the activations.
+    Counts the products with the weights between source and target, forwards and back to the activations.
     """
     encoded = encode(lm, [PROMPT])
     tokens = encoded.input_ids.numel()
@@ -83,9 +83,10 @@ def share_of_products(lm: LanguageModel, rounds: int) -> tuple[float, float]:
 
 
 def time_to_published(reference: LanguageModel, lm: LanguageModel) -> dict[str, float]:
-    """Seconds until a few vectors at right angles have the J that the published loop gives as many in 300 steps each.
+    """Seconds until a few orthogonal vectors reach the J that the published loop reaches with as many in 300 steps
+    each.
 
-    J is the published one on both sides; compared are the means of log J, as one vector can take from another.
+    Both sides use the published J and compare the mean of log J, because one vector can gain at another's expense.
     """
     encoded = encode(reference, [PROMPT])
     found, heights = torch.zeros(0, reference.hidden_size), []
@@ -122,7 +123,7 @@ def _setting(lm: LanguageModel, vectors: int, steps: int) -> tuple[ModelSlice, T
 
 
 def steps(lm: LanguageModel, vectors: int = VECTORS, steps: int = STEPS):
-    """The joint method as a person gets it: gradients, step and orthogonalisation."""
+    """The joint method as shipped: gradients, step and orthogonalisation."""
     setting = _setting(lm, vectors, steps)
 
     def run() -> None:

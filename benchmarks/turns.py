@@ -1,4 +1,4 @@
-"""Taking turns: what is compared runs alternately in one process, so that both meet the same machine."""
+"""Taking turns: the compared sides alternate in one process, so that both meet the same machine load."""
 
 import statistics
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 
 def take_turns(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each call, ``rounds`` of each, after one round that does not count."""
+    """Seconds of each call over ``rounds`` rounds, after a warm-up round."""
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for turn in range(rounds + 1):
         for name, call in work.items():
@@ -18,6 +18,6 @@ def take_turns(work: Mapping[str, Callable[[], object]], rounds: int) -> dict[st
 
 
 def ratio(slower: list[float], faster: list[float], work: float = 1.0) -> tuple[float, float, float]:
-    """Median, smallest and largest of slower/faster over the rounds, times ``work`` (how much more ``faster`` did)."""
+    """Median, smallest and largest of slower/faster over the rounds, times ``work``, how much more ``faster`` did."""
     each = sorted(work * one / other for one, other in zip(slower, faster, strict=True))
     return statistics.median(each), each[0], each[-1]

@@ -1,4 +1,4 @@
-// Completions side by side. Cards are kept while their text streams, so that nothing jumps and text stays selected.
+// Completions side by side. Cards persist while their text streams, so nothing jumps and selections survive.
 const groups = make('div', 'mx-groups');
 root.append(groups);
 let shape = '';

@@ -1,4 +1,4 @@
-// Stages of an exploration while they run, and the behaviours that were found.
+// The stages of an exploration while it runs, then its behaviours.
 const STATES = { waiting: 'waiting', running: 'running', done: 'done' };
 const stages = make('ol', 'mx-stages');
 const sentence = make('p', 'mx-sentence');
@@ -71,7 +71,7 @@ function card(one, at) {
     head.append(verdict);
   }
   const foot = make('div', 'mx-completion-foot');
-  foot.append(labels(one.vectors), button('open in Completions', 'All texts, with these vectors chosen at the left', { open: at }));
+  foot.append(labels(one.vectors), button('open in Completions', 'Show all texts and select these vectors at the left', { open: at }));
   node.append(head, make('div', 'mx-behaviour-meta', `${one.meta} · ${one.said}:`), flags(one.flags));
   node.append(text(one.text), foot);
   return node;
@@ -100,7 +100,7 @@ function answers(one) {
   const table = make('table', 'mx-answer-table');
   table.append(make('caption', 'mx-group-title', one.title));
   const head = make('tr');
-  for (const [name, shown] of [['vector', 'Vector'], ['distance', 'Distance'], ['text', 'What it says'], ['put', 'Verdict, flags, behaviour']]) {
+  for (const [name, shown] of [['vector', 'Vector'], ['distance', 'Distance'], ['text', 'Answer'], ['put', 'Verdict, flags, behaviour']]) {
     const column = cell('th', name, shown);
     column.scope = 'col';
     head.append(column);
@@ -127,7 +127,7 @@ function draw(value) {
   empty.textContent = value.message || '';
   const looks = value.tried || [];
   tried.hidden = !looks.length;
-  tried.replaceChildren(make('summary', 'mx-quiet', `What the search tried (${looks.length})`), ...looks.map(look));
+  tried.replaceChildren(make('summary', 'mx-quiet', `Settings tried by the search (${looks.length})`), ...looks.map(look));
   const found = (value.cards || []).map(card);
   if (value.sentence && !(value.cards || []).some((one) => one.unsteered)) {
     const plain = make('article', 'mx-completion mx-kind-baseline');

@@ -1,7 +1,7 @@
-// Vectors × prompts: each cell says in a letter whether the answer changed, and opens it beside the unsteered one.
+// Vectors × prompts: each cell shows by a letter whether the answer changed, and opens it beside the unsteered one.
 const MARKS = { lifted: 'L', flagged: 'F', meaning: 'M', same: '·', broken: '×' };
 const WORDS = {
-  lifted: 'refusal lifted', flagged: 'flagged', meaning: 'another meaning', same: 'not changed', broken: 'broken or empty',
+  lifted: 'refusal lifted', flagged: 'flagged', meaning: 'different meaning', same: 'unchanged', broken: 'broken or empty',
 };
 const legend = make('p', 'mx-matrix-legend');
 const matrix = make('div', 'mx-matrix');
@@ -13,7 +13,7 @@ const empty = make('p', 'mx-empty');
 const frame = make('div', 'mx-matrix-frame');
 frame.append(matrix);
 root.append(legend, frame, aside, empty);
-let chosen = null; // key of the row, and place of the prompt
+let chosen = null; // the row's key and the prompt's index
 
 legend.append(...Object.keys(MARKS).map((kind) => {
   const part = make('span', 'mx-matrix-key');
@@ -109,7 +109,7 @@ function open() {
   const prompt = value.prompts[chosen.place];
   aside.append(text('h3', 'mx-group-title', `${chosen.place + 1}. ${prompt.text}`));
   if (!value.open) {
-    aside.append(make('p', 'mx-quiet', 'Texts can be read when all prompts are finished.'));
+    aside.append(make('p', 'mx-quiet', 'Texts can be opened once all prompts are finished.'));
     return;
   }
   const cards = make('div', 'mx-completions');

@@ -1,4 +1,4 @@
-// The catalogue of models: a card each, whose one button gets it, loads it or stops the download.
+// The catalogue of models: a card per model, whose button downloads it, loads it or stops the download.
 const list = make('ul', 'mx-models');
 list.setAttribute('aria-label', 'Catalogue of models');
 root.append(list);
@@ -39,7 +39,7 @@ function fill(parts, model) {
 
 function draw(value) {
   const models = value.models || [];
-  if (models.map((model) => model.key).join() !== [...cards.keys()].join()) { // else what has the focus keeps it
+  if (models.map((model) => model.key).join() !== [...cards.keys()].join()) { // otherwise keep the nodes, and with them the focus
     cards = new Map(models.map((model) => [model.key, card(model)]));
     list.replaceChildren(...[...cards.values()].map((parts) => parts.node));
   }

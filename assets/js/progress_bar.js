@@ -1,4 +1,4 @@
-// One line of progress: a bar, what is being done, and the time left. Its place is kept when nothing runs.
+// One line of progress: a bar, the current work and the time left. It keeps its place when nothing runs.
 const line = make('div', 'mx-progress');
 const bar = make('progress', 'mx-progress-bar');
 bar.max = 1;

@@ -14,7 +14,7 @@ exact.id = 'radius-exact';
 exact.setAttribute('aria-label', 'Exact R');
 reset.type = 'button';
 reset.id = 'radius-reset';
-reset.title = 'Back to the R that the vectors have in the bank';
+reset.title = 'Back to the R of the bank';
 range.type = 'range';
 range.id = 'radius-range';
 range.min = -1;
@@ -38,7 +38,7 @@ function toPosition(radius) {
 }
 
 function settle(radius) {
-  // Round to what a person would write, and catch zero and the ticks.
+  // Round to what a person would write, and snap to zero and the ticks.
   for (const tick of TICKS) {
     if (Math.abs(toPosition(radius) - toPosition(tick * trained())) < 0.015) return tick * trained();
   }
@@ -56,7 +56,7 @@ function describe(radius) {
   return `R = ${number(radius, 4)}${relative}${norms ? ' for all' : ''}`;
 }
 
-// Where a position from -1 to 1 is on the track, whose ends are half a thumb away from those of the slider.
+// Maps a position from -1 to 1 to the track, whose ends are half a thumb away from those of the slider.
 const place = (position) => `calc(8px + (100% - 16px) * ${(1 + position) / 2})`;
 
 function paint(radius, typing) {
@@ -84,7 +84,7 @@ range.addEventListener('keydown', () => { byKey = true; });
 range.addEventListener('pointerdown', () => { byKey = false; });
 range.addEventListener('input', () => paint(byKey ? toRadius(Number(range.value)) : settle(toRadius(Number(range.value)))));
 range.addEventListener('change', () => {
-  // A held arrow key changes many times: wait until it rests.
+  // A held arrow key fires many changes: wait until it rests.
   clearTimeout(waiting);
   if (!byKey) return commit(settle(toRadius(Number(range.value))));
   const rounded = Number(toRadius(Number(range.value)).toPrecision(3));

@@ -1,4 +1,4 @@
-// A table of records; a row that has a key can be chosen by click, Enter or the arrow keys.
+// A table of records; a row with a key can be selected by a click or by Enter, and reached by the arrow keys.
 const frame = make('div', 'mx-table-frame');
 const table = make('table', 'mx-table');
 frame.append(table);
@@ -35,7 +35,7 @@ function draw(value) {
   const body = make('tbody');
   body.append(...rows.map((record) => row(record, record.key === value.selected, wide, figures)));
   if (!rows.length) {
-    const only = make('td', 'mx-quiet', value.message || 'nothing here yet');
+    const only = make('td', 'mx-quiet', value.message || 'Nothing here yet');
     only.colSpan = (value.columns || []).length || 1;
     const line = make('tr', 'mx-row-empty');
     line.append(only);

@@ -1,4 +1,4 @@
-// Ctrl+Enter saves a label or steers; the colours chosen last time come back.
+// Ctrl+Enter saves a label or steers; the last chosen theme is restored.
 () => {
   try {
     const theme = localStorage.getItem('melbo-theme');

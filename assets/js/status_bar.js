@@ -13,13 +13,13 @@ job.append(fill, jobText);
 const theme = make('button', 'mx-icon-button', '◐');
 theme.id = 'theme-toggle';
 theme.type = 'button';
-theme.title = 'Light or dark';
+theme.title = 'Switch between light and dark';
 theme.setAttribute('aria-label', 'Switch between light and dark');
 theme.addEventListener('click', () => {
   const dark = document.body.classList.toggle('dark');
   try { localStorage.setItem('melbo-theme', dark ? 'dark' : 'light'); } catch { /* private windows may refuse */ }
 });
-bar.append(title, job, model, theme); // the messages come up over the model's chip, at the right
+bar.append(title, job, model, theme); // messages appear over the model's chip, at the right
 root.append(bar);
 
 show((value) => {

@@ -1,4 +1,4 @@
-// The exact tokens that go in, one box each; those that count under the scope are highlighted.
+// The exact tokens that the model reads, one box each; tokens in scope are highlighted.
 const strip = make('div', 'mx-tokens');
 root.append(strip);
 const PITCH = 21; // pixels from line to line, as in the style sheet
@@ -13,7 +13,7 @@ function visible(piece) {
 
 function box(piece, counts, index) {
   const node = make('span', counts ? 'mx-token mx-token-on' : 'mx-token', visible(piece) || '∅');
-  node.title = `token ${index}${counts ? ', counts' : ''}`;
+  node.title = `token ${index}${counts ? ', in scope' : ''}`;
   return node;
 }
 
@@ -37,7 +37,7 @@ show((value) => {
     }
     strip.append(line);
   });
-  // The line before the first token that counts stands on top, so that no line is cut.
+  // Scroll to the line before the first token in scope, in whole lines.
   const first = prompts.length === 1 ? strip.querySelector('.mx-token-on') : null;
   strip.scrollTop = first ? (Math.round(first.offsetTop / PITCH) - 2) * PITCH : 0;
 });

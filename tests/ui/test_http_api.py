@@ -123,7 +123,7 @@ def test_the_python_of_the_page_runs_as_it_stands(examples, app):
     assert again["completions"][1]["bank"] == "from-a-file"
     # over MCP the same text, which was looked up
     texts = {text["vector"]: text["text"] for text in names["found"]["completions"]}
-    assert [(text["vector"], text["text"]) for text in names["told"]["completions"]] == [
+    assert [(text["vector"], text["text"]) for text in names["steered"]["completions"]] == [
         (None, texts[None]),
         (3, texts[3]),
     ]

@@ -71,7 +71,7 @@ def test_of_a_long_prompt_both_ends_are_shown(page: Page) -> None:
     expect(page.locator("#tokens .mx-token-gap")).to_have_text(re.compile(r"^… 1,2\d\d tokens not shown …$"))
     expect(page.locator("#tokens .mx-token-on")).to_have_count(6)
     total = int(count(page).inner_text().split()[0].replace(",", ""))
-    expect(page.locator("#tokens .mx-token").last).to_have_attribute("title", f"token {total - 1}, counts")
+    expect(page.locator("#tokens .mx-token").last).to_have_attribute("title", f"token {total - 1}, in scope")
 
 
 def test_empty_prompt_is_said_in_the_strip(page: Page) -> None:

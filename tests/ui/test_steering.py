@@ -83,11 +83,11 @@ def test_each_text_has_a_verdict_with_the_numbers_behind_it(page: Page) -> None:
     expect(verdicts).to_have_text([re.compile("readable|strange|broken")] * 3)
     number = r"-?\d+\.\d\d"
     told = rf"""readability [01]\.\d\d of 1
-without steering {number} nats per token
+log-probability {number} nats per token under the unsteered model
 {number} nats per token (less|more) likely than the baseline's text
-the least likely eight tokens in a row: {number} nats each
+least likely eight tokens in a row: {number} nats each
 KL\(steered ‖ unsteered\) {number} at the prompt's end, {number} along the text
-repetition \d+%( · dictionary words \d+%)? · language (\w+|not clear)$"""
+repetition \d+%( · dictionary words \d+%)? · language \w+$"""
     for verdict in verdicts.all():
         expect(verdict).to_have_attribute("title", re.compile(told))
     expect(verdicts.first).to_have_attribute("title", re.compile(r"‖ unsteered\) 0.00 at the prompt's end, 0.00 along"))

@@ -8,10 +8,9 @@ from pathlib import Path
 import gradio as gr
 import httpx
 import pytest
-from benches import PATIENCE, PROMPT, listen, settings
+from benches import PATIENCE, PROMPT, listen, save_tiny, settings
 from counting import CountTokens
 from test_cli import Ask, ask, cache, environment  # noqa: F401
-from tiny_models import save_tiny
 
 from melbo_app import api, studies
 from melbo_app.engine.prompt import Prompt

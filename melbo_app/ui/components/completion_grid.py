@@ -33,11 +33,10 @@ def grid(
     judged: Mapping[str, Judgement] | None = None,
     title: str = "",
 ) -> dict[str, Any]:
-    """The component's value: a group per prompt; in each the baseline, the random control, the vectors.
+    """The component's value: a group per prompt, each with the baseline, the random control and the vectors.
 
-    ``names`` are the labels of the vectors, ``judged`` what a judge said of completions by their digests, ``title``
-    what stands above the texts of a single prompt. Place is kept for texts that are still growing; flags come with the
-    last.
+    ``names`` are the labels of the vectors, ``judged`` a judge's words by the completions' digests, ``title`` the
+    heading of a single prompt's texts. Cards reserve room for texts that still grow; flags come once all are finished.
     """
     found = [()] * len(completions) if live else flagged(completions)
     said = judged or {}
@@ -59,7 +58,7 @@ def grid(
 
 
 def waiting(prompts: Sequence[Prompt], rows: Sequence[Variant], names: dict[int, str], longest: int) -> dict[str, Any]:
-    """The component's value before the first word: empty cards where the texts will stand."""
+    """The component's value before the first word: an empty card for each text."""
     drafts = [
         SimpleNamespace(
             prompt_index=index, prompt=prompt, vector=row.vector, radius=row.radius, text="", tokens=0,
@@ -112,13 +111,13 @@ def _card(
 
 
 def _judged(said: Judgement) -> dict[str, str]:
-    """What a judge says, below the head, where the built-in verdict stands."""
-    told = f"{said.behaviour or 'no name for the behaviour'}\nJudged by {said.judge}. Above it: the built-in verdict."
+    """A judge's verdict, shown below the head with the built-in verdict."""
+    told = f"{said.behaviour or 'behaviour not named'}\nJudged by {said.judge}. Above it: the built-in verdict."
     return {"judge": said.model, "verdict": said.verdict, "behaviour": said.behaviour, "title": told}
 
 
 def _chips(scores: Scores) -> list[dict[str, str]]:
-    """What stands at the right of a card's head: the verdict, with the numbers behind it, and whether it ran away."""
+    """Chips at the right of a card's head: the runaway mark, and the verdict with its numbers."""
     chips = []
     if scores.runaway:
         told = f"The vector turns {scores.runaway:.0%} of the prompt's tokens into attention sinks at the target layer."
@@ -132,15 +131,15 @@ def _numbers(scores: Scores) -> Iterator[str]:
     if scores.readability is not None:
         yield f"readability {scores.readability:.2f} of 1"
     if scores.logprob is not None:
-        yield f"without steering {scores.logprob:.2f} nats per token"
+        yield f"log-probability {scores.logprob:.2f} nats per token under the unsteered model"
     if scores.loss is not None:
         than = "less" if scores.loss >= 0 else "more"
         yield f"{abs(scores.loss):.2f} nats per token {than} likely than the baseline's text"
     if scores.peak_surprisal is not None:
-        yield f"the least likely eight tokens in a row: {scores.peak_surprisal:.2f} nats each"
+        yield f"least likely eight tokens in a row: {scores.peak_surprisal:.2f} nats each"
     if scores.kl_prompt is not None and scores.kl_text is not None:
         yield f"KL(steered ‖ unsteered) {scores.kl_prompt:.2f} at the prompt's end, {scores.kl_text:.2f} along the text"
     facts = [f"repetition {scores.repetition:.0%}"]
     if scores.dictionary_words is not None:
         facts.append(f"dictionary words {scores.dictionary_words:.0%}")
-    yield " · ".join([*facts, f"language {scores.language or 'not clear'}"])
+    yield " · ".join([*facts, f"language {scores.language or 'unclear'}"])

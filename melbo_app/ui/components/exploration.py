@@ -1,4 +1,4 @@
-"""An exploration: its stages while they run, and then its behaviours."""
+"""An exploration: its stages while it runs, then its behaviours."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,22 +22,22 @@ def exploration_view(value: dict[str, Any] | None = None, *, elem_id: str) -> gr
 
 
 def running(stages: Sequence[Stage]) -> dict[str, Any]:
-    """The component's value while an exploration is under way."""
+    """The component's value while an exploration runs."""
     return {"stages": [_stage(one.name, one.state, one.fraction, one.told) for one in stages]}
 
 
 def halted(stages: Sequence[Stage]) -> dict[str, Any]:
-    """The component's value for an exploration that was stopped: what is done of it stays to be read."""
+    """The component's value for a stopped exploration: its finished stages stay visible."""
     ended = [replace(one, state="waiting", told="stopped") if one.state == "running" else one for one in stages]
     return running(ended)
 
 
 def finished(found: Exploration, names: dict[int, str]) -> dict[str, Any]:
-    """The component's value for what was found; ``names`` are the labels of the bank's vectors."""
+    """The component's value for a finished exploration; ``names`` are the labels of the bank's vectors."""
     said = explored(found)
     told = (
         found.radius.sentence,
-        f"{len(found.answers)} vectors, on the shelf as “{found.bank}”",
+        f"{len(found.answers)} vectors, saved as bank “{found.bank}”",
         f"{len(found.answers)} answers, {len(found.control)} under random vectors, and the unsteered one",
         f"answers closer than {found.threshold:.2g} count as the same",
         f"{_counted(found.new, 'new behaviour')}, {_counted(len(found.aside), 'vector')} set aside",
@@ -61,7 +61,7 @@ def finished(found: Exploration, names: dict[int, str]) -> dict[str, Any]:
         "baseline": found.baseline,
         "cards": _cards(found, said["behaviours"], names),
         "tables": [
-            _table("All answers, the farthest from the unsteered one first", said["answers"], names),
+            _table("All answers, farthest from the unsteered one first", said["answers"], names),
             _table("Random vectors of the same R", said["control"], None),
         ],
         "bank": found.bank,
@@ -102,7 +102,7 @@ def _cards(found: Exploration, behaviours: Sequence[BehaviourLine], names: dict[
 
 
 def _table(title: str, answers: Sequence[AnswerLine], names: dict[int, str] | None) -> dict[str, Any]:
-    """A table of answers; those of random vectors have no ``names``, for they cannot be labelled."""
+    """A table of answers. Random vectors cannot be labelled, so their ``names`` is None."""
     return {
         "title": title,
         "labels": names is not None,
@@ -122,7 +122,7 @@ def _table(title: str, answers: Sequence[AnswerLine], names: dict[int, str] | No
 
 
 def _change(one: AnswerLine) -> str:
-    """Whether a random vector's answer changed, and in which kind."""
+    """Whether a random vector's answer changed, and in which kinds."""
     if not one["changed"]:
         return ""
     kinds = [kind for kind in one["differs"] if kind != "flag"]

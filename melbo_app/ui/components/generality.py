@@ -1,4 +1,4 @@
-"""Generality: a grid of vectors and prompts, in which each cell opens its text beside the unsteered one."""
+"""Generality: a grid of vectors and prompts; each cell opens its text beside the unsteered one."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from melbo_app.library.generality import Generality, TriedAnswer, TriedVector
 from melbo_app.ui.components.live import live
 from melbo_app.ui.present import amount, vector_name
 
-COLUMNS = ["vector", "changed", "95 %", "random vectors", "of these", "worst group", "mean of groups"]
+COLUMNS = ["vector", "changed", "95 %", "random vectors", "kinds of change", "worst group", "mean of groups"]
 FIGURES = ["changed", "95 %", "mean of groups"]
-GROUP_COLUMNS = ["prompts", "how many", "changed by a vector", "by a random one", "most (vector)", "least (vector)"]
+GROUP_COLUMNS = ["group", "prompts", "changed by vectors", "by random vectors", "most (vector)", "least (vector)"]
 MARKS = {"lifted": "L", "flagged": "F", "meaning": "M"}
 
 
@@ -20,9 +20,9 @@ def generality_grid(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.
 
 
 def grid(found: Generality, names: dict[int, str], *, texts: bool = True) -> dict[str, Any]:
-    """The component's value; ``names`` are the labels of the vectors. Without ``texts`` cells cannot be opened yet.
+    """The component's value; ``names`` are the labels of the vectors. Without ``texts``, cells cannot be opened yet.
 
-    Prompts stand by set and group, in the order in which these come up.
+    Prompts are grouped by set and group, in order of first appearance.
     """
     kinds = [(one.set, one.group) for one in found.prompts]
     groups = list(dict.fromkeys(kinds))
@@ -63,7 +63,7 @@ def grid(found: Generality, names: dict[int, str], *, texts: bool = True) -> dic
 
 
 def vector_table(found: Generality | None, names: dict[int, str]) -> dict[str, Any]:
-    """A table of the vectors, the most general first."""
+    """A table of the vectors, most general first."""
     if found is None:
         return {"columns": []}
     several = len(found.vectors[0].groups) > 1
@@ -74,7 +74,7 @@ def vector_table(found: Generality | None, names: dict[int, str]) -> dict[str, A
 
 
 def group_table(found: Generality | None) -> dict[str, Any]:
-    """A table of the sets and groups, where there are several."""
+    """A table of the sets and groups, if there are several."""
     if found is None:
         return {"columns": []}
     lines = [line for kind in ("sets", "groups") if len(several := found.by(kind)) > 1 for line in several]
@@ -91,7 +91,7 @@ def group_table(found: Generality | None) -> dict[str, Any]:
 
 
 def _ends(shares: tuple[float, ...], found: Generality) -> tuple[str, str]:
-    """The vectors that change most and least in a group."""
+    """The largest and smallest share in a group, each with its vector."""
     best, worst = max(shares), min(shares)
     numbers = [one.vector for one in found.vectors]
     return tuple(f"{share:.0%} ({numbers[shares.index(share)]})" for share in (best, worst))  # type: ignore[return-value]
@@ -121,5 +121,5 @@ def _cell(answer: TriedAnswer, texts: bool) -> dict[str, Any]:
         "text": answer.text,
         "verdict": answer.verdict,
         "flags": [{"text": flag.kind, "title": flag.reason} for flag in answer.flags],
-        "distance": f"distance {answer.distance:.2f}, counted from {answer.threshold:.2f}",
+        "distance": f"distance {answer.distance:.2f}, threshold {answer.threshold:.2f}",
     }

@@ -10,10 +10,10 @@ SCRIPTS = ROOT / "assets" / "js"
 
 
 def live(script: str, value: dict[str, Any] | None, *, elem_id: str, head: str | None = None) -> gr.HTML:
-    """A gr.HTML whose value is a JSON object that ``assets/js/<script>.js`` draws by textContent.
+    """A gr.HTML whose value is a JSON object that ``assets/js/<script>.js`` draws through textContent.
 
-    Gradio executes ``${…}`` in templates, so text of models and banks never goes through a template. Not a subclass:
-    Gradio writes a ``.pyi`` file beside the source of each one when it is imported.
+    Gradio executes ``${…}`` in templates, so text of models and banks never goes through a template. This is not a
+    subclass, because Gradio writes a ``.pyi`` file beside the source of every subclass on import.
     """
     code = (SCRIPTS / "dom.js").read_text("utf-8") + (SCRIPTS / f"{script}.js").read_text("utf-8")
     return gr.HTML(

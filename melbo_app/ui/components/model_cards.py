@@ -1,4 +1,4 @@
-"""The catalogue of models: a card each, with one button."""
+"""The catalogue of models: a card per model, with one button."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ def model_cards(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML
     """Value: {models: [{key, name, facts, good_for, warning, state, text, fraction}]}. Events: take and stop, with
     the key.
 
-    ``state`` is loaded, ready, absent, getting or elsewhere (another model is being downloaded); ``fraction`` is how
-    much of it has arrived, where it is being downloaded.
+    ``state`` is loaded, ready, absent, getting or elsewhere (another model is being downloaded); ``fraction`` is the
+    share of a download that has arrived.
     """
     return live("model_cards", value, elem_id=elem_id)

@@ -12,7 +12,7 @@ from melbo_app.ui.components.live import live
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-# Served by app.py; relative in the page, so that it works below a prefix as well.
+# Served by app.py; relative in the page, so it also works below a prefix.
 PLOTLY_ROUTE = "/explorer/plotly.min.js"
 
 
@@ -23,14 +23,14 @@ def plotly_view(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML
 
 
 def figure_value(figure: "go.Figure") -> dict[str, Any]:
-    """The figure as the component's value; plotly's own encoder knows numpy."""
-    from melbo_app.analysis.plot_config import CONFIG  # late: plotly takes a second to import
+    """The figure as the component's value; plotly's own encoder handles numpy."""
+    from melbo_app.analysis.plot_config import CONFIG  # imported late: plotly takes a second
 
     return {"figure": {**json.loads(figure.to_json()), "config": {**CONFIG}}}
 
 
 def plotly_script() -> Path:
-    """plotly.min.js inside the installed plotly package, found without importing it: that takes a second."""
+    """plotly.min.js inside the installed plotly package, found without importing it, which takes a second."""
     spec = importlib.util.find_spec("plotly")
     assert spec is not None and spec.origin is not None, "plotly is a requirement"
     return Path(spec.origin).parent / "package_data" / "plotly.min.js"

@@ -8,8 +8,8 @@ from melbo_app.ui.components.live import live
 
 
 def radius_slider(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
-    """Value: {bank, radius, trained, median, norms}. Event: release, only when the pointer lets go or the keys rest.
+    """Value: {bank, radius, trained, median, norms}. Event: release, once the pointer lets go or the keys rest.
 
-    ``norms`` are the least and the greatest where the bank's vectors differ in norm, else None.
+    ``norms`` are the smallest and largest norm if the bank's vectors differ in norm, else None.
     """
     return live("radius_slider", value, elem_id=elem_id)

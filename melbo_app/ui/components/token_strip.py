@@ -1,4 +1,4 @@
-"""The exact tokens that go into the model."""
+"""The exact tokens that the model reads."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -8,9 +8,9 @@ import gradio as gr
 from melbo_app.jobs.slices import PromptTokens
 from melbo_app.ui.components.live import live
 
-ENDS = 150  # tokens shown at either end of a prompt
-FEW = 100  # that count are all shown, wherever they stand
-GAP = 5  # tokens between two that are shown are shown as well, up to this many
+ENDS = 150  # tokens shown at each end of a prompt
+FEW = 100  # up to this many tokens in scope are all shown, wherever they are
+GAP = 5  # gaps of up to this many tokens between shown ones are filled
 
 
 def token_strip(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
@@ -19,7 +19,7 @@ def token_strip(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML
 
 
 def strip(prompts: Iterable[PromptTokens], scope: str) -> dict[str, Any]:
-    """The component's value; of a long prompt both ends and, where they are few, all tokens that count."""
+    """The component's value; a long prompt shows both ends and, if they are few, all tokens in scope."""
     return {
         "scope": scope,
         "prompts": [
@@ -41,7 +41,7 @@ def strip(prompts: Iterable[PromptTokens], scope: str) -> dict[str, Any]:
 
 
 def shown(counts: Sequence[bool]) -> list[range]:
-    """Which tokens are shown, as runs without holes, given which of them count."""
+    """The shown tokens as contiguous runs; ``counts`` says which tokens are in scope."""
     total = len(counts)
     kept = {*range(min(ENDS, total)), *range(max(0, total - ENDS), total)}
     counting = [index for index, on in enumerate(counts) if on]
