@@ -38,7 +38,7 @@ from melbo_app.settings import Settings
 from melbo_app.studies.explore import Explore
 from melbo_app.studies.looks import LOOK_STEPS, Looks, after_search
 from melbo_app.studies.search_settings import SearchSettings
-from melbo_app.studies.settings_search import Setting
+from melbo_app.studies.settings_ladder import Setting
 from melbo_app.workbench import Workbench
 
 OUT = Path("cache/scoreboard.jsonl")

@@ -49,7 +49,7 @@ from melbo_app.errors import InputError
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.bench import check_fits
 from melbo_app.jobs.compute import ComputeLock
-from melbo_app.jobs.generators import result_of, retold
+from melbo_app.jobs.generators import map_progress, result_of
 from melbo_app.jobs.loaded_model import LoadedModel
 from melbo_app.jobs.model_identity import identity
 from melbo_app.library.atomic import write_file
@@ -65,7 +65,7 @@ from melbo_app.studies.completing import complete as complete_variants
 from melbo_app.studies.completing import variants
 from melbo_app.studies.sensitivity import LayerPair
 from melbo_app.studies.sensitivity import sensitivity as measure_pairs
-from melbo_app.studies.settings_search import searching
+from melbo_app.studies.settings_ladder import searching
 from melbo_app.studies.similarity import Similarity
 from melbo_app.studies.similarity import compare as compare_vectors
 from melbo_app.studies.trained_bank import train_bank
@@ -185,7 +185,7 @@ def train(
     memory_gb = optional("memory_gb", memory_gb, number)
     if wanted.searches(config):
         looking = searched(lm, asked, config, number("search_seconds", search_seconds), memory_gb, wanted.layers_free)
-        config, _ = result_of(retold(looking, searching), progress or (lambda now: None))
+        config, _ = result_of(map_progress(looking, searching), progress or (lambda now: None))
     work = train_bank(lm, lm.name, asked, config, written("name", name), memory_gb, lambda: False)
     return result_of(work, progress or (lambda now: None))
 

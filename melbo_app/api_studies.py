@@ -20,7 +20,7 @@ from melbo_app.library.searches import Tried
 from melbo_app.settings import Settings
 from melbo_app.studies.looks import after_search
 from melbo_app.studies.search_settings import SearchSettings
-from melbo_app.studies.settings_search import SearchProgress
+from melbo_app.studies.settings_ladder import SearchProgress
 
 Result = TypeVar("Result")
 

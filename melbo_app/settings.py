@@ -144,8 +144,8 @@ class Settings(BaseSettings):
     def _prefix(cls, given: str) -> str:
         prefix = read_prefix(given)
         if prefix is None:
-            told = "“{path}” cannot be used. Write the path that comes before the page, such as /proxy/7860"
-            raise PydanticCustomError("path", told, {"path": given[:80]})
+            message = "“{path}” cannot be used. Write the path that comes before the page, such as /proxy/7860"
+            raise PydanticCustomError("path", message, {"path": given[:80]})
         return prefix
 
 
@@ -171,5 +171,5 @@ def _path(text: str) -> Path:
     try:
         return absolute(written_path(text))
     except InputError as refused:
-        told = f"{refused.problem}. {refused.remedy}"
-        raise PydanticCustomError("path", "{told}", {"told": told}) from refused
+        message = f"{refused.problem}. {refused.remedy}"
+        raise PydanticCustomError("path", "{message}", {"message": message}) from refused

@@ -24,12 +24,12 @@ function stage(one) {
   bar.max = 1;
   bar.value = one.fraction || 0;
   bar.setAttribute('aria-label', one.name);
-  const told = make('span', 'mx-stage-told', one.told || (one.state === 'waiting' ? 'waiting' : ''));
-  told.title = one.told || '';
+  const detail = make('span', 'mx-stage-detail', one.detail || (one.state === 'waiting' ? 'waiting' : ''));
+  detail.title = one.detail || '';
   node.append(make('span', 'mx-stage-mark', { waiting: '○', running: '◐', done: '●' }[one.state]));
   node.append(make('span', 'mx-stage-name', one.name));
   if (one.state === 'running') node.append(bar);
-  node.append(told, make('span', 'mx-hidden', STATES[one.state]));
+  node.append(detail, make('span', 'mx-hidden', STATES[one.state]));
   return node;
 }
 

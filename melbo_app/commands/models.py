@@ -54,5 +54,5 @@ def _lines(line: CatalogueLine) -> list[str]:
     state = "here" if line.state != "absent" else f"{size_text(entry.size)} to download"
     facts = [state, entry.licence, f"{entry.blocks} blocks, d = {entry.hidden_size}"]
     facts += [] if entry.has_template else ["no chat template"]
-    told = f"{entry.good_for} {entry.warning}".rstrip()
-    return [f"{entry.key}  {entry.name}: {', '.join(facts)}", f"  {told}"]
+    message = f"{entry.good_for} {entry.warning}".rstrip()
+    return [f"{entry.key}  {entry.name}: {', '.join(facts)}", f"  {message}"]

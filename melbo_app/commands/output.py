@@ -26,8 +26,8 @@ LOG_SECONDS = 2.0
 def show(result: Mapping[str, Any], lines: Sequence[str], as_json: bool) -> None:
     """Print the result as one JSON object, or as lines for people; what of it is ``not_kept`` is said beside it."""
     if reason := result.get("not_kept"):
-        told = reason if reason.startswith(NOT_KEPT) else f"{NOT_KEPT}: {reason}"
-        print(told, file=sys.stderr)
+        message = reason if reason.startswith(NOT_KEPT) else f"{NOT_KEPT}: {reason}"
+        print(message, file=sys.stderr)
     if as_json:
         is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
         # null for every number that JSON cannot hold: a diverged objective, for one
@@ -47,13 +47,13 @@ class StopOnInterrupt:
     """Ctrl+C asks the work to stop and keep what is finished; a second one ends the program."""
 
     def __init__(self) -> None:
-        self.pressed = self._told = False
+        self.pressed = self._summary = False
         signal.signal(signal.SIGINT, self._press)
 
     def __call__(self) -> bool:
         # said here and not where the signal arrives: that may be in the middle of another line
-        if self.pressed and not self._told:
-            self._told = True
+        if self.pressed and not self._summary:
+            self._summary = True
             begin = "\n" if sys.stderr.isatty() else ""
             print(f"{begin}Stopping; what is finished is kept.", file=sys.stderr, flush=True)
         return self.pressed

@@ -129,7 +129,7 @@ def serve_at(settings: Settings, port: int) -> int:
     if not settings.mcp:
         # Gradio would import it, which takes a second, and leave it unused
         sys.modules.setdefault("mcp", None)  # type: ignore[arg-type]
-    from melbo_app.library.offered_models import OfferedModels  # late: these take seconds; mistakes are told before
+    from melbo_app.library.offered_models import OfferedModels  # late: these take seconds; mistakes are refused before
     from melbo_app.public.workbench import public_workbench
     from melbo_app.ui.application import application, ask_itself_at
     from melbo_app.ui.page import build_page

@@ -28,6 +28,8 @@ from melbo_app.workbench import Workbench
 
 SINGULAR = {"vectors": "vector", "radii": "radius"}
 """Lists that the command line calls by one of their entries."""
+LAYERS = {"sources": "source layers", "targets": "target layers"}
+"""Fields as refusals call them."""
 PROMPTED: dict[str, Any] = {
     "prompts": PromptOption, "system": SystemOption, "template": TemplateOption, "no_template": NoTemplateOption,
 }  # fmt: skip
@@ -132,5 +134,6 @@ def _read(one: Parameter, given: dict[str, Any]) -> Any:
         return one.option.parse(value)
     if _is_list(one):
         [entry] = get_args(without_none(one.type))
-        return numbers(_written(one), value, entry) if entry in (int, float) else value and value.split(",")
+        field = LAYERS.get(one.name, _written(one))
+        return numbers(field, value, entry) if entry in (int, float) else value and value.split(",")
     return str(value) if isinstance(value, Path) else value

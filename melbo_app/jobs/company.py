@@ -204,7 +204,7 @@ class Company:
         reading = self._readings.pop(0)
         try:
             reading.step()
-        except Exception:  # of one of them, perhaps: each is told of their own
+        except Exception:  # of one of them, perhaps: each gets their own error
             alone = [ReadingBack(self.lm, [asked], self._memory_gb) for asked in reading.asked if not asked.over]
             self._readings = [*alone, *self._readings]
         else:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from melbo_app.errors import Stopped
 
 Progress = TypeVar("Progress")
-Told = TypeVar("Told")
+Other = TypeVar("Other")
 Result = TypeVar("Result")
 
 ASKED_EVERY = 0.2
@@ -44,8 +44,10 @@ def unless_stopped(call: Callable[[], Result], stop: Callable[[], bool]) -> Resu
     return future.result()
 
 
-def retold(work: Generator[Progress, None, Result], tell: Callable[[Progress], Told]) -> Generator[Told, None, Result]:
-    """The same work, with its progress told in other words."""
+def map_progress(
+    work: Generator[Progress, None, Result], tell: Callable[[Progress], Other]
+) -> Generator[Other, None, Result]:
+    """The same work, whose progress is what ``tell`` makes of it."""
     try:
         while True:
             try:

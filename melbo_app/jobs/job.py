@@ -116,7 +116,7 @@ class Job(Generic[Progress, Result]):
             comparison = None
         changes = {
             "state": self.state,
-            "progress": self._told_progress() or self._record.progress,
+            "progress": self._latest_progress() or self._record.progress,
             "log": tuple(self._log),
             "started": self.started,
             "ended": self.ended,
@@ -126,7 +126,7 @@ class Job(Generic[Progress, Result]):
         }
         return self._record.model_copy(update=changes)
 
-    def _told_progress(self) -> JobProgress | None:
+    def _latest_progress(self) -> JobProgress | None:
         progress: Any = self.progress
         if progress is None:
             return None

@@ -23,7 +23,7 @@ def identity(model: Any, cache_dir: Path) -> str:
 
     state = {name: tensor for name, tensor in model.state_dict().items() if hasattr(tensor, "is_meta")}
     if any(tensor.is_meta for tensor in state.values()):
-        problem = "some of its weights are not in memory, so which ones they are cannot be told"
+        problem = "some of its weights are not in memory, so it cannot be said which ones they are"
         raise InputError(
             "model", problem, "Load it whole, or give weights_hash, any text of your own for these weights"
         )

@@ -223,7 +223,7 @@ class JobQueue:
 
     def _known(self) -> tuple[dict[int, Job[Any, Any]], dict[int, JobRecord]]:
         """Jobs that run or wait, and ends that the database may not know of. To be asked before the database is: what
-        ends in between is told by the job then, and not by an old record."""
+        ends in between is known to the job then, whatever an old record says."""
         with self._lock:
             return dict(self._active), dict(self._ended)
 

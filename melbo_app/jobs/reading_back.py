@@ -67,7 +67,7 @@ class ReadingBack:
         return all(one.over for one in self.asked)
 
     def step(self) -> None:
-        """Read one batch. What goes wrong for somebody who is alone is told to them, and else it is raised."""
+        """Read one batch. An error goes to the one whose texts they are, and is raised where there are several."""
         try:
             self._step()
         except Stopped:

@@ -1,4 +1,4 @@
-"""What visitors are told: everything but where the server keeps its files."""
+"""What visitors are changes: everything but where the server keeps its files."""
 
 import os
 import sys
@@ -36,7 +36,7 @@ class Discretion:
         return without_folders(text, self._folders)
 
     def error(self, error: MelboError) -> MelboError:
-        """The same error, told so."""
+        """The same error without folders."""
         if isinstance(error, InputError):
             return InputError(error.field, self.text(error.problem), self.text(error.remedy))
         return type(error)(self.text(str(error)))
@@ -63,8 +63,8 @@ class Discretion:
         log = tuple(LogLine(at=line.at, text=self.text(line.text)) for line in record.log)
         request = {name: self.text(one) if name == "model" else one for name, one in record.request.items()}
         error = record.error and self.text(record.error)
-        told = {"request": request, "log": log, "who": _nameless(record.who), "error": error}
-        return record.model_copy(update=told)
+        changes = {"request": request, "log": log, "who": _nameless(record.who), "error": error}
+        return record.model_copy(update=changes)
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, Bank):

@@ -35,15 +35,17 @@ class Quotas:
     @contextmanager
     def computing(self, who: str) -> Iterator[None]:
         """As long as this is entered, a request of ``who`` is computed. Raises BusyError where there are too many."""
-        told = f"At most {COMPUTING} requests of one visitor are computed at a time. Wait for one of yours, or stop it."
-        with self._one_of(self._computing, who, COMPUTING, told):
+        message = (
+            f"At most {COMPUTING} requests of one visitor are computed at a time. Wait for one of yours, or stop it."
+        )
+        with self._one_of(self._computing, who, COMPUTING, message):
             yield
 
     @contextmanager
     def looking(self, who: str) -> Iterator[None]:
         """The same for what takes one pass."""
-        told = f"At most {LOOKING} small requests of one visitor are answered at a time. Ask again in a moment."
-        with self._one_of(self._looking, who, LOOKING, told):
+        message = f"At most {LOOKING} small requests of one visitor are answered at a time. Ask again in a moment."
+        with self._one_of(self._looking, who, LOOKING, message):
             yield
 
     @contextmanager
@@ -51,8 +53,8 @@ class Quotas:
         """Inside, a job of ``who`` is put into the queue; ``active`` says how many wait or run. Raises BusyError."""
         with self._putting:  # one after the other: a job that is in the queue and still being put there counts once
             if active(who) >= JOBS:
-                told = f"At most {JOBS} jobs of one visitor wait or run at a time."
-                raise BusyError(f"{told} Wait for one of yours, or stop it.")
+                message = f"At most {JOBS} jobs of one visitor wait or run at a time."
+                raise BusyError(f"{message} Wait for one of yours, or stop it.")
             yield
 
     @contextmanager
@@ -76,16 +78,16 @@ class Quotas:
                 made.popleft()
             if len(made) >= BANKS:
                 hours = max(1, round((made[0] + DAY - now) / 3600))
-                told = f"At most {BANKS} banks of one visitor are kept in a day."
-                raise BusyError(f"{told} Use those that are there; there is room for the next one in {hours} h.")
+                message = f"At most {BANKS} banks of one visitor are kept in a day."
+                raise BusyError(f"{message} Use those that are there; there is room for the next one in {hours} h.")
             made.append(now)
         return now
 
     @contextmanager
-    def _one_of(self, counted: Counter[str], who: str, most: int, told: str) -> Iterator[None]:
+    def _one_of(self, counted: Counter[str], who: str, most: int, message: str) -> Iterator[None]:
         with self._lock:
             if counted[who] >= most:
-                raise BusyError(told)
+                raise BusyError(message)
             counted[who] += 1
         try:
             yield

@@ -19,7 +19,7 @@ from melbo_app.engine.suggestion import default_scope, layers
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.bench import Bench
-from melbo_app.jobs.generators import retold
+from melbo_app.jobs.generators import map_progress
 from melbo_app.jobs.study import ModelStudy, Option
 from melbo_app.library.atlases import Atlas, AtlasCell
 from melbo_app.library.bank import Bank, BankRecord, PromptRecord
@@ -179,24 +179,24 @@ class _Measuring:
         self._baselines: dict[str, Completion] = {}
 
     def measure(
-        self, source: int, target: int, read: bool, told: AtlasProgress
+        self, source: int, target: int, read: bool, whole: AtlasProgress
     ) -> Generator[AtlasProgress, None, AtlasCell]:
         """Raises Stopped where it was stopped before its end."""
-        work = self._numbers(source, target, told)
+        work = self._numbers(source, target, whole)
         cell, vectors = yield from self.bench.compute.steps(work, short=False)
         if not read or cell.radius is None:
             return cell
         bank = self._bank(cell, vectors)
         rows = variants(bank, range(len(vectors)), [cell.radius])
         completing = complete(self.lm, bank, self.prompts, rows, DECODING, self._known, self.bench.batching, self.stop)
-        completions, _ = yield from retold(completing, _as_part_of(told, PARTS // 2, PARTS // 2))
+        completions, _ = yield from map_progress(completing, _as_part_of(whole, PARTS // 2, PARTS // 2))
         if self.stop():
             raise Stopped
         with self.bench.compute.hold():
             return self._read(cell, completions)
 
     def _numbers(
-        self, source: int, target: int, told: AtlasProgress
+        self, source: int, target: int, whole: AtlasProgress
     ) -> Generator[AtlasProgress, None, tuple[AtlasCell, np.ndarray]]:
         """Singular values, R, and how much the singular vectors change at that R."""
         from melbo_app.engine.effect import share_changed
@@ -208,12 +208,12 @@ class _Measuring:
         piece = ModelSlice(self.lm, self.encoded, source, target, stop)
         config = TrainingConfig(source, target, 1.0, 2 * DIRECTIONS, "jacobian", scope=self.scope)
         training = train(piece, config, stop, self.bench.model.memory_gb)
-        found = yield from retold(training, _as_part_of(told, 0, PARTS // 4))
+        found = yield from map_progress(training, _as_part_of(whole, 0, PARTS // 4))
         if found.stopped:
             raise Stopped
         assert found.strength is not None, "the Jacobian's directions come with it"
         calibrating = calibrate_piece(piece, scope, self.bench.model.memory_gb, stop)
-        radius = (yield from retold(calibrating, _as_part_of(told, PARTS // 4, PARTS // 4))).radius
+        radius = (yield from map_progress(calibrating, _as_part_of(whole, PARTS // 4, PARTS // 4))).radius
         strength = None if radius is None else share_changed(piece, scope, radius * found.vectors, stop)
         cell = AtlasCell(
             source=source,
@@ -276,12 +276,12 @@ class _Measuring:
         return Bank(record, (cell.radius * vectors).astype(np.float32))
 
 
-def _as_part_of(told: AtlasProgress, before: int, parts: int) -> Callable[[Any], AtlasProgress]:
+def _as_part_of(whole: AtlasProgress, before: int, parts: int) -> Callable[[Any], AtlasProgress]:
     """Tells progress as that of ``parts`` of a pair, behind ``before`` others."""
 
     def tell(now: Any) -> AtlasProgress:
         share = before + parts * now.done // max(1, now.total)
-        return replace(told, stage=f"{told.stage}: {now.stage}", done=told.done + share)
+        return replace(whole, stage=f"{whole.stage}: {now.stage}", done=whole.done + share)
 
     return tell
 

@@ -208,10 +208,10 @@ def complete(
                     )
                 done = part_number * total + progress.step
                 stage = f"token {progress.step} of up to {total}"
-                told = SteeringProgress(_flat(drafts), done, total * len(parts), stage)
-                yield told
+                step = SteeringProgress(_flat(drafts), done, total * len(parts), stage)
+                yield step
                 if progress.whole and not stop():
-                    yield replace(told, stage="reading the texts back")
+                    yield replace(step, stage="reading the texts back")
         if found is not None:
             scored = score([drafts[number][index] for number, index in part], found, baselines, target)
             for (number, index), entry in zip(part, scored, strict=True):

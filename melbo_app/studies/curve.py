@@ -18,7 +18,7 @@ from melbo_app.engine.suggestion import default_scope
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.bench import Bench
-from melbo_app.jobs.generators import retold, together
+from melbo_app.jobs.generators import map_progress, together
 from melbo_app.jobs.study import ModelStudy, Option
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completion import Comparison
@@ -259,7 +259,7 @@ def diversity_curve(
     curve, total = empty, 3 * STEP * len(relative_radii) * len(empty.seeds)
     done = 0
 
-    def told(
+    def reported(
         work: Generator[Any, None, Result], about: str, size: int = STEP
     ) -> Generator[CurveProgress, None, Result]:
         nonlocal done
@@ -268,7 +268,7 @@ def diversity_curve(
             share = progress.done / max(1, progress.total)
             return CurveProgress(f"{about}: {progress.stage}", done + min(size, round(size * share)), total, curve)
 
-        result = yield from retold(work, tell)
+        result = yield from map_progress(work, tell)
         done += size
         return result
 
@@ -278,10 +278,10 @@ def diversity_curve(
             where = f"R = {relative:g} × the median norm, {number} of {len(relative_radii)}"
             found: list[tuple[Comparison, Comparison]] = []
             for seed in empty.seeds:
-                bank = yield from told(making.vectors(relative, seed), where)
-                random = yield from told(making.control(seed), where, 0)  # takes no time
+                bank = yield from reported(making.vectors(relative, seed), where)
+                random = yield from reported(making.control(seed), where, 0)  # takes no time
                 both = together(making.complete(bank, radius), making.complete(random, radius))
-                steered, control = yield from told(both, where, 2 * STEP)
+                steered, control = yield from reported(both, where, 2 * STEP)
                 found.append((steered, control))
             point = _point(relative, radius, found, making.embed)
             curve = replace(curve, points=(*curve.points, point), finished=number == len(relative_radii))

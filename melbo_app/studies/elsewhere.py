@@ -41,7 +41,7 @@ def tried_elsewhere(behaviours: Sequence[Behaviour], found: Generality) -> tuple
 
     A vector works on a prompt where its answer changes; where the unsteered model refuses, where it lifts the refusal.
     """
-    told = []
+    tried = []
     for one in behaviours:
         mine = next((row for row in found.vectors if row.vector == one.representative), None)
         if mine is not None:
@@ -55,8 +55,8 @@ def tried_elsewhere(behaviours: Sequence[Behaviour], found: Generality) -> tuple
                 random_answers=len(found.prompts) * len(beside),
             )
             one = one.model_copy(update={"elsewhere": share})
-        told.append(one)
-    return tuple(told)
+        tried.append(one)
+    return tuple(tried)
 
 
 def _worked(found: Generality, answers: Sequence[Sequence[TriedAnswer]]) -> int:

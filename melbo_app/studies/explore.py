@@ -48,7 +48,7 @@ class Stage:
     name: str
     state: StageState = "waiting"
     fraction: float = 0.0
-    told: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class _Telling:
     def stage(
         self, number: int, work: Generator[Any, None, Result], said: Callable[[Result], str]
     ) -> Generator[ExploreProgress, None, Result]:
-        """The same work, told as this stage's. Raises Stopped where it was stopped meanwhile."""
+        """The same work, with its progress as this stage's. Raises Stopped where it was stopped meanwhile."""
         begin, name, share = time.monotonic(), STAGES[number], 0.0
         yield self._tell(number, Stage(name, "running"))
         while True:
@@ -227,7 +227,7 @@ class _Telling:
         self._stages[number] = stage
         done = sum(SHARES[:number]) + SHARES[number] * stage.fraction
         name = stage.name[0].lower() + stage.name[1:]
-        what = f"{name}: {stage.told}" if stage.told else name
+        what = f"{name}: {stage.detail}" if stage.detail else name
         return ExploreProgress(what, round(done), sum(SHARES), tuple(self._stages), note)
 
 

@@ -111,8 +111,8 @@ def explored(found: Exploration, not_kept: str | None = None) -> Explored:
 def _answer(found: Exploration, one: Answer, aside: str | None, *, control: bool) -> AnswerLine:
     raised = flags(one.text, found.prompt.user, found.prompt.system, found.baseline)
     behaviour = None if control else found.behaviour_of(one.vector)
-    told = {"flags": [asdict(flag) for flag in raised], "behaviour": behaviour and behaviour.name, "aside": aside}
-    return cast(AnswerLine, plain(one) | {"completion": stored(one.completion)} | told)
+    facts = {"flags": [asdict(flag) for flag in raised], "behaviour": behaviour and behaviour.name, "aside": aside}
+    return cast(AnswerLine, plain(one) | {"completion": stored(one.completion)} | facts)
 
 
 def lines_of(found: Exploration) -> list[str]:

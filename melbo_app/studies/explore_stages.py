@@ -33,7 +33,7 @@ from melbo_app.studies.generality import GeneralityProgress, MeasureGenerality, 
 from melbo_app.studies.judge import judgements
 from melbo_app.studies.looks import Looks
 from melbo_app.studies.search_settings import SearchSettings
-from melbo_app.studies.settings_search import SearchProgress
+from melbo_app.studies.settings_ladder import SearchProgress
 from melbo_app.studies.similarity import Compare
 from melbo_app.studies.steer import Steer
 from melbo_app.studies.train import Train

@@ -214,8 +214,8 @@ def _aside(answers: Sequence[Answer], reading: _Reading, likeness: np.ndarray) -
     for row, one in enumerate(answers, start=1):
         alike = [(at, other) for at, other in kept if likeness[one.vector, other.vector] > ALIKE]
         like = next((other for at, other in alike if reading.same(row, at)), None)
-        told = _flat(one.text) != _flat(reading.texts[0])
-        same = next((other for _, other in kept if told and _flat(other.text) == _flat(one.text)), None)
+        differs = _flat(one.text) != _flat(reading.texts[0])
+        same = next((other for _, other in kept if differs and _flat(other.text) == _flat(one.text)), None)
         if one.runaway:
             reason = "runaway: it turns tokens of the prompt into attention sinks"
         elif not reading.legible(row):

@@ -17,7 +17,7 @@ from melbo_app.engine.stopping import Stop
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.bench import Bench
-from melbo_app.jobs.generators import retold, together
+from melbo_app.jobs.generators import map_progress, together
 from melbo_app.jobs.study import Study
 from melbo_app.library.bank import Bank, BankRecord, PromptRecord
 from melbo_app.library.completion import Completion
@@ -209,12 +209,14 @@ def generality(
     total, tally = STEP * (1 + len(parts)), _Tally(prompts, own, others)
     found: Generality | None = None
 
-    def told(work: Generator[Any, None, Result], stage: str, done: int) -> Generator[GeneralityProgress, None, Result]:
+    def reported(
+        work: Generator[Any, None, Result], stage: str, done: int
+    ) -> Generator[GeneralityProgress, None, Result]:
         def tell(now: Any) -> GeneralityProgress:
             share = min(1.0, now.done / max(1, now.total))
             return GeneralityProgress(f"{stage}: {now.stage}", done + round(STEP * share), total, found)
 
-        return (yield from retold(work, tell))
+        return (yield from map_progress(work, tell))
 
     texts = size * (2 + len(own) + len(others))
     note = memory_note(lm, asked, texts, decoding, means.batching.memory_gb, stop)
@@ -222,7 +224,7 @@ def generality(
     known: dict[str, Completion] = {}
     if len(parts) > 1:  # a single part answers without steering itself, in the same passes as all else
         plain = complete(lm, None, asked, [BASE], decoding, means.find, means.batching, stop)
-        baselines, whole = yield from told(plain, "without steering", 0)
+        baselines, whole = yield from reported(plain, "without steering", 0)
         if not whole or not _scored(baselines):
             raise Stopped("Stopped before the first prompt was finished: there is no result yet.")
         known = {one.digest: one for one in baselines}
@@ -238,7 +240,7 @@ def generality(
         )
         stage = f"prompts {part[0] + 1} to {part[-1] + 1} of {len(asked)}" if len(part) > 1 else f"prompt {part[0] + 1}"
         try:
-            (ours, finished), (theirs, also) = yield from told(works, stage, STEP * number)
+            (ours, finished), (theirs, also) = yield from reported(works, stage, STEP * number)
             if not (finished and also) or not _scored([*ours, *theirs]):
                 break
             places = means.embed([one.text for one in (*ours, *theirs)])

@@ -109,11 +109,11 @@ def general(found: Generality, not_kept: str | None = None) -> General:
         }
         for one in found.random
     ]  # fmt: skip
-    told = {key: getattr(found, key) for key in keys}
+    facts = {key: getattr(found, key) for key in keys}
     return cast(
         General,
         {
-            **told, "prompts": prompts, "vectors": vectors, "random": random,
+            **facts, "prompts": prompts, "vectors": vectors, "random": random,
             "not_kept": not_kept, "groups": [asdict(one) for one in found.by("groups")],
             "sets": [asdict(one) for one in found.by("sets")],
         },

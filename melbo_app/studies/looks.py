@@ -23,7 +23,7 @@ from melbo_app.jobs.generators import together
 from melbo_app.library.completion import Comparison, Completion
 from melbo_app.library.searches import Tried
 from melbo_app.studies.curve_making import CurveMaking
-from melbo_app.studies.settings_search import CHANGE, Setting, radii_of
+from melbo_app.studies.settings_ladder import CHANGE, Setting, radii_of
 
 LOOK_STEPS = 12
 """Steps of a training in a search; after 12 the objective is within 0.1 % of where 26 lead (docs/radius.md)."""

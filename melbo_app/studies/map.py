@@ -11,7 +11,7 @@ from melbo_app.analysis.projection import MapPoint, project
 from melbo_app.engine.stopping import Stop
 from melbo_app.errors import InputError, Stopped, StorageError
 from melbo_app.jobs.bench import Bench
-from melbo_app.jobs.generators import retold
+from melbo_app.jobs.generators import map_progress
 from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import How, Made, Study
 from melbo_app.library.completion import Comparison
@@ -80,7 +80,9 @@ class DrawMap(SteeringStudy["Map | None"]):
         yield from say_memory(self, bench, stop)
         work = self.completed(bench, stop, "map")
         try:
-            comparison = yield from retold(work, lambda now: Progress(f"completing: {now.stage}", now.done, now.total))
+            comparison = yield from map_progress(
+                work, lambda now: Progress(f"completing: {now.stage}", now.done, now.total)
+            )
         except Stopped:  # before the first token
             return None
         return None if stop() else (yield from draw(bench, comparison, stop))

@@ -17,7 +17,7 @@ from melbo_app.library.bank import PromptRecord
 from melbo_app.library.explorations import SEARCH_SECONDS
 from melbo_app.library.searches import Search
 from melbo_app.studies.looks import LOOK_PROMPTS, Looks, look_config
-from melbo_app.studies.settings_search import RULE, START, SearchProgress, best_of, search, start_near
+from melbo_app.studies.settings_ladder import RULE, START, SearchProgress, best_of, search, start_near
 
 
 class SearchSettings(ModelStudy[Search]):

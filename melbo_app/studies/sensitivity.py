@@ -13,7 +13,7 @@ from melbo_app.engine.suggestion import default_scope, layers
 from melbo_app.engine.training_config import MOST_VECTORS, TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError
 from melbo_app.jobs.bench import Bench
-from melbo_app.jobs.generators import retold
+from melbo_app.jobs.generators import map_progress
 from melbo_app.jobs.study import How, ModelStudy, Option
 from melbo_app.limits import check_range
 
@@ -114,7 +114,7 @@ def sensitivity(
         where = f"block {config.source} → {config.target}"
         yield TrainingProgress(where, done, total, None)
         piece = ModelSlice(lm, encoded, config.source, config.target, stop)
-        result = yield from retold(train(piece, config, stop, memory_gb), _behind(where, done, total))
+        result = yield from map_progress(train(piece, config, stop, memory_gb), _behind(where, done, total))
         if result.stopped:
             break
         assert result.strength is not None and result.residual is not None, "the Jacobian's directions come with it"

@@ -9,7 +9,7 @@ from pydantic import Field
 from melbo_app.engine.stopping import Stop
 from melbo_app.errors import Stopped
 from melbo_app.jobs.bench import Bench
-from melbo_app.jobs.generators import retold
+from melbo_app.jobs.generators import map_progress
 from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import Made
 from melbo_app.library.completion import Comparison, Completion
@@ -88,7 +88,9 @@ class Sweep(SteeringStudy[Comparison]):
             for number, radius in enumerate(radii):
                 one = self.model_copy(update={"radii": (radius,)})
                 where = f"R = {radius:g}, {number + 1} of {len(radii)}"
-                found = yield from retold(one.completed(bench, stop, "part"), partial(_at, where, number, len(radii)))
+                found = yield from map_progress(
+                    one.completed(bench, stop, "part"), partial(_at, where, number, len(radii))
+                )
                 for text in found.completions:
                     texts.setdefault((text.vector, text.radius, text.prompt_index), text)
                 done += 1

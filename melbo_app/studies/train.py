@@ -14,7 +14,7 @@ from melbo_app.engine.training_config import COUNTED_BY, TrainingConfig, Trainin
 from melbo_app.errors import InputError, MelboError
 from melbo_app.jobs.bench import Bench
 from melbo_app.jobs.checkpointing import Checkpointing
-from melbo_app.jobs.generators import retold
+from melbo_app.jobs.generators import map_progress
 from melbo_app.jobs.study import How, Made, ResumableStudy
 from melbo_app.library.bank import Bank
 from melbo_app.library.banks import check_name
@@ -22,7 +22,7 @@ from melbo_app.library.file_names import same_file
 from melbo_app.limits import check_prompts
 from melbo_app.studies.looks import after_search
 from melbo_app.studies.search_settings import SearchSettings
-from melbo_app.studies.settings_search import searching
+from melbo_app.studies.settings_ladder import searching
 from melbo_app.studies.trained_bank import is_of, train_bank
 
 MeasuredRadius = float | Literal["suggested"] | None
@@ -96,7 +96,7 @@ class Train(ResumableStudy[Bank]):
             seconds, free = self.search_seconds, self.other_layers
             study = SearchSettings.before(self.prompts, config, seconds, other_layers=free)
             study.check_model(bench)
-            found = yield from retold(study.run(bench, asked), searching)
+            found = yield from map_progress(study.run(bench, asked), searching)
             config = after_search(config, found.best)
             yield self._note(f"R and effect budget: {found.reason}.")
         line = next((line for line in bench.banks.list() if same_file(line.name) == same_file(name)), None)

@@ -19,7 +19,7 @@ from melbo_app.engine.template_choice import DATE, TemplateChoice
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.checkpointing import Checkpointing
-from melbo_app.jobs.generators import retold
+from melbo_app.jobs.generators import map_progress
 from melbo_app.library.bank import Bank, BankRecord, EffectRecord, PromptRecord
 from melbo_app.studies.training_command import command
 
@@ -89,8 +89,8 @@ def train_bank(
                 raise InputError("against", f"{error.field}: {error.problem}", error.remedy) from error
         others = _held_out(lm, config, preparing)
     batch = min(batch_size(each, memory_gb) for each in (piece, others) if each is not None)
-    told = [memory_note(piece, config, memory_gb), *([USUAL_NORM_NOTE] if piece.norm_is_usual else [])]
-    yield TrainingProgress("running the model once", 0, total, None, note=" ".join(told))
+    notes = [memory_note(piece, config, memory_gb), *([USUAL_NORM_NOTE] if piece.norm_is_usual else [])]
+    yield TrainingProgress("running the model once", 0, total, None, note=" ".join(notes))
     begun = None if checkpoint is None else checkpoint.begin(training_identity(lm, prompts, config))
     with _nothing_yet():
         config = with_saturation(piece, config, preparing)
@@ -101,7 +101,7 @@ def train_bank(
     effect, held_out_effect = None, None
     measuring = effects(result.vectors, config, piece, others, batch, _a_moment_after(stop))
     with suppress(Stopped):  # then the bank says that it was not measured
-        effect, held_out_effect = yield from retold(
+        effect, held_out_effect = yield from map_progress(
             measuring,
             lambda done: TrainingProgress(
                 "measuring the effect", done, config.vectors, None, result.curves, config.vectors

@@ -34,8 +34,8 @@ def effect_lines(record: BankRecord, vector: int) -> list[str]:
     lines = []
     for name, side in _sides(record):
         objective, change, agreement, runaway = _figures(side, vector)
-        told = f"on prompts {name}: J {objective} a prompt, mean ‖Δ‖ {change}, agreement {agreement}"
-        lines.append(told + ("" if runaway != "–" else ", runaway not measured"))
+        message = f"on prompts {name}: J {objective} a prompt, mean ‖Δ‖ {change}, agreement {agreement}"
+        lines.append(message + ("" if runaway != "–" else ", runaway not measured"))
     return lines
 
 

@@ -1,7 +1,7 @@
 """Whether somebody still waits for what an event computes.
 
 Gradio ends a generator whose client has gone at its next step, and lets a plain function run to its end. Both can ask
-here meanwhile, as often as they ask whether they were told to stop.
+here meanwhile, as often as they ask whether to stop.
 """
 
 from collections.abc import Callable

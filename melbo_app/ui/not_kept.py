@@ -15,9 +15,9 @@ class NotKeptLine:
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
         with gr.Row(visible=False, elem_id="not-kept", elem_classes="mx-toolbar", equal_height=True) as self.row:
-            self.told = note_view(elem_id="not-kept-note")
+            self.message = note_view(elem_id="not-kept-note")
             self.again = gr.Button("Save again", elem_id="not-kept-save", size="sm", scale=0, min_width=110)
-        self.outputs = [self.row, self.told]
+        self.outputs = [self.row, self.message]
 
     def bind(self) -> None:
         """Bind the button."""

@@ -91,7 +91,7 @@ class Page:
         self._noticed = gr.State([[], []])  # the trainings that were seen to run or wait, and those seen to have ended
         self._finished = gr.State(None)  # the bank that one made, whether it was started from this page, its number
         self._map = gr.State(None)  # the map that was asked for in the list of jobs
-        self._model = gr.State(None)  # hash of the model that the page was last told about
+        self._model = gr.State(None)  # hash of the model that the page last showed
         session.bind([self.train.source, self.train.target], self._model)
         self.completions.bind(self._model)
         self.explore.bind(exploring, self.tabs)
@@ -198,9 +198,9 @@ class Page:
     ) -> list[Any]:
         """What the server is doing now; looks again soon while there is something to see."""
         state, active = self._workbench.model_state(), self._workbench.active_jobs()
-        seen, told = noticed
+        seen, noted = noticed
         under_way = [job.id for job in active if job.kind == "training"]
-        ended = [id for id in sorted({*seen, *own}) if id not in under_way and id not in told]
+        ended = [id for id in sorted({*seen, *own}) if id not in under_way and id not in noted]
         finished: Any = gr.skip()
         for id in ended:
             try:
@@ -218,7 +218,7 @@ class Page:
         return [
             self._status(),
             gr.Timer(BUSY if busy else IDLE),
-            [under_way, [*told, *ended]] if ended or under_way != seen else gr.skip(),
+            [under_way, [*noted, *ended]] if ended or under_way != seen else gr.skip(),
             finished,
             state.weights_hash if state.loaded and state.weights_hash != known else gr.skip(),
             *shown,

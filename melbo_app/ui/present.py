@@ -59,7 +59,7 @@ def first_line(text: str, most: int = 60) -> str:
     return flat if len(flat) <= most else flat[: most - 1] + "…"
 
 
-def prompts_told(prompts: Sequence[PromptRecord], most: int = 40) -> str:
+def prompts_text(prompts: Sequence[PromptRecord], most: int = 40) -> str:
     """The beginning of the first prompt, and how many there are beside it."""
     more = f" and {len(prompts) - 1} more" if len(prompts) > 1 else ""
     return f"“{first_line(prompts[0].user, most)}”{more}"
@@ -72,7 +72,7 @@ def provenance(summary: BankSummary) -> list[str]:
         return [f"“{summary.name}” cannot be used: {summary.damaged}"]
     facts = [record.method, layers(record), radius_text(record.radius, record.median_norm)]
     origin = [f"scope {record.scope}"] if record.scope else []
-    prompts = prompts_told(record.prompts, 60) if record.prompts else ""
+    prompts = prompts_text(record.prompts, 60) if record.prompts else ""
     return [" · ".join(facts), " · ".join([*origin, record.model]), prompts, record.note or ""]
 
 

@@ -51,7 +51,7 @@ class Run(threading.Event):
 
     @property
     def pressed(self) -> bool:
-        """Whether it was told to stop; who only left wants no job of the server stopped."""
+        """Whether somebody asked it to stop; who only left wants no job of the server stopped."""
         return super().is_set()
 
     def is_set(self) -> bool:
@@ -66,7 +66,7 @@ class Runs:
 
     @contextmanager
     def start(self, request: gr.Request) -> Iterator[Run]:
-        """The event that stops the work inside; an earlier run of the same browser tab is told to stop."""
+        """The event that stops the work inside; an earlier run of the same browser tab is asked to stop."""
         tab = request.session_hash or ""
         self.stop(request)
         stop = self._stops[tab] = Run()

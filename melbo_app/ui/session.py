@@ -123,8 +123,14 @@ class Session:
             norms = self._workbench.bank(line.name).norms
         except MelboError as error:  # its vectors are damaged, which the shelf does not read
             nothing = gr.Dropdown(choices=[], value=[])
-            told = note(sentence(str(error)), tone="warning")
-            return [gr.Dropdown(choices=choices, value=line.name), told, nothing, {"vectors": [], "selected": []}, {}]
+            message = note(sentence(str(error)), tone="warning")
+            return [
+                gr.Dropdown(choices=choices, value=line.name),
+                message,
+                nothing,
+                {"vectors": [], "selected": []},
+                {},
+            ]
         labels = self._workbench.bank_labels(line.name)
         names = {vector: label.name for vector, label in labels.items()}
         runaways = self._runaways(line.name)

@@ -42,9 +42,9 @@ class Damages(Base):
             try:
                 damaged = self.damaged(kind)
             except StorageError as error:
-                told = str(error).rstrip(".")
-                if told not in {one.problem for one in found}:  # the database refuses every kind in the same words
-                    found.append(Finding(kind, told))
+                message = str(error).rstrip(".")
+                if message not in {one.problem for one in found}:  # the database refuses every kind in the same words
+                    found.append(Finding(kind, message))
                 continue
             found += [Finding(one.subject, one.problem, "It is left out of every list") for one in damaged]
         return found

@@ -14,7 +14,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
 from melbo_app.library.bank import Bank
 from melbo_app.studies.looks import LOOK_STEPS
-from melbo_app.studies.settings_search import BUDGET, SAFER
+from melbo_app.studies.settings_ladder import BUDGET, SAFER
 
 PLAIN = Prompt("the heath is wide", template=False)
 SHORT = Decoding(8)
@@ -274,13 +274,13 @@ def test_the_command_of_the_record_is_missing_where_no_command_line_says_that(lm
 
 
 def test_the_command_of_the_record_trains_the_same_vectors(model_folder, tmp_path, monkeypatch):
-    from melbo_app.cli import app
+    from melbo_app.cli import build
 
     monkeypatch.setenv("MELBO_CACHE_DIR", str(tmp_path))
     lm = melbo.load(model_folder)
     made = melbo.train(lm, "hello", vectors=2, steps=2, held_out="good bye")
     command = shlex.split(made.record.command)
-    result = CliRunner().invoke(app, command[3:])
+    result = CliRunner().invoke(build(), command[3:])
     assert result.exit_code == 0, result.output
     kept = Bank.from_bytes((tmp_path / "banks" / "bank.safetensors").read_bytes())
     assert kept.hash == made.hash

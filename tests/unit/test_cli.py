@@ -33,7 +33,7 @@ from melbo_app.library.database import Database
 from melbo_app.library.job_records import JobProgress, JobRecords, LogLine
 from melbo_app.studies import flagging
 from melbo_app.studies.looks import LOOK_STEPS
-from melbo_app.studies.settings_search import LOOKS
+from melbo_app.studies.settings_ladder import LOOKS
 from melbo_app.studies.train import Train
 from melbo_app.workbench import Workbench
 
@@ -84,6 +84,7 @@ class Answer:
             "token ",
             "reading ",
             "completing: ",
+            "comparing ",
         )
         assert all(line.startswith(progress) for line in self.err[:-1]), self.err
         assert self.err[-1].endswith((".", "--help"))

@@ -50,12 +50,12 @@ def bench(bench):
 def test_one_press_trains_completes_and_tells_what_every_vector_does(bench):
     heard, found = listen(bench.run(Explore(prompt=PROMPT, settings=QUICK)))
     assert [stage.name for stage in heard[0].stages] == list(STAGES)
-    assert {stage.state for stage in heard[-1].stages} == {"done"} and all(one.told for one in heard[-1].stages)
+    assert {stage.state for stage in heard[-1].stages} == {"done"} and all(one.detail for one in heard[-1].stages)
     done = [one.done for one in heard]
     assert done == sorted(done) and done[-1] == heard[-1].total
     assert found.radius.how == "given" and found.radius.relative_radius == pytest.approx(0.5)
     said = f"R = {found.radius.radius:.3g} (0.5 × median): as given"
-    assert found.radius.sentence == said and heard[-1].stages[0].told == said
+    assert found.radius.sentence == said and heard[-1].stages[0].detail == said
     assert heard[0].stage == "choose R and budget"
     bank = bench.bank(found.bank)
     assert len(bank.vectors) == 3 and bank.record.radius == found.radius.radius and bank.hash == found.bank_hash

@@ -13,7 +13,7 @@ from melbo_app.engine.encoding import encode
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.steering import random_vector
 from melbo_app.jobs.batching import Batching
-from melbo_app.jobs.generators import result_of, retold
+from melbo_app.jobs.generators import map_progress, result_of
 from melbo_app.library.bank import Bank
 from melbo_app.library.tables import CompletionRow
 from melbo_app.studies import completing as jobs_steering
@@ -79,7 +79,7 @@ def test_the_numbers_are_those_of_the_definitions(bench, bank, monkeypatch, most
 
     def spy(*arguments):
         heard: list = []
-        found = yield from retold(real(*arguments), lambda progress: heard.append(progress) or progress)
+        found = yield from map_progress(real(*arguments), lambda progress: heard.append(progress) or progress)
         ids.extend(heard[-1].ids)
         return found
 

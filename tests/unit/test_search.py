@@ -15,7 +15,7 @@ from melbo_app.jobs.generators import result_of
 from melbo_app.library.searches import Tried
 from melbo_app.studies.looks import LOOK_STEPS, after_search
 from melbo_app.studies.search_settings import SearchSettings
-from melbo_app.studies.settings_search import (
+from melbo_app.studies.settings_ladder import (
     BUDGET,
     LOOKS,
     SAFER,
@@ -185,7 +185,7 @@ def test_what_is_chosen_and_why():
 
 def test_no_setting_is_begun_that_would_not_fit_into_the_time(monkeypatch):
     clock = iter(range(0, 1000, 10))
-    monkeypatch.setattr("melbo_app.studies.settings_search.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("melbo_app.studies.settings_ladder.time.monotonic", lambda: next(clock))
     planted = Planted(3, 7)
     slow = lambda setting: iter_of(tried(1, relative=setting.relative_radius, seconds=20))  # noqa: E731
     planted.look = slow  # type: ignore[method-assign]

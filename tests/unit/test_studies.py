@@ -78,7 +78,7 @@ def test_http_and_mcp_have_its_schema_and_answer(url: str, bench: Workbench):
     taken = {one["parameter_name"]: one for one in endpoint["parameters"]}
     assert list(taken) == ["prompts", "most", "pause", "system", "template"]
     assert taken["most"]["type"]["type"] == "integer" and taken["most"]["parameter_default"] == 100
-    assert taken["pause"]["description"] == "seconds between two prompts"
+    assert taken["pause"]["type"]["description"] == "seconds between two prompts"
     tools = {one["name"]: one for one in httpx.get(f"{url}/gradio_api/mcp/schema").json()}
     [tool] = [one for name, one in tools.items() if name.endswith("count_tokens")]
     assert tool["description"].startswith("Count the tokens of prompts.")

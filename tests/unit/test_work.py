@@ -7,7 +7,7 @@ import pytest
 
 from melbo_app.errors import Stopped
 from melbo_app.jobs import generators as work
-from melbo_app.jobs.generators import result_of, retold, together, unless_stopped
+from melbo_app.jobs.generators import map_progress, result_of, together, unless_stopped
 
 
 def steps(count: int, log: list | None = None, name: str = ""):
@@ -29,12 +29,12 @@ def test_all_progress_is_heard_and_the_result_returned():
 
 def test_progress_is_told_in_other_words_and_work_that_is_left_is_closed():
     log = []
-    told = retold(steps(3, log, "a"), lambda now: f"{now.done} of {now.total}")
+    told = map_progress(steps(3, log, "a"), lambda now: f"{now.done} of {now.total}")
     assert next(told) == "1 of 3"
     told.close()
     assert log == ["a"]
     heard = []
-    assert result_of(retold(steps(2, name="b"), lambda now: now.done), heard.append) == "b"
+    assert result_of(map_progress(steps(2, name="b"), lambda now: now.done), heard.append) == "b"
     assert heard == [1, 2]
 
 

@@ -112,16 +112,18 @@ def _card(
 
 def _judged(said: Judgement) -> dict[str, str]:
     """A judge's verdict, shown below the head with the built-in verdict."""
-    told = f"{said.behaviour or 'behaviour not named'}\nJudged by {said.judge}. Above it: the built-in verdict."
-    return {"judge": said.model, "verdict": said.verdict, "behaviour": said.behaviour, "title": told}
+    message = f"{said.behaviour or 'behaviour not named'}\nJudged by {said.judge}. Above it: the built-in verdict."
+    return {"judge": said.model, "verdict": said.verdict, "behaviour": said.behaviour, "title": message}
 
 
 def _chips(scores: Scores) -> list[dict[str, str]]:
     """Chips at the right of a card's head: the runaway mark, and the verdict with its numbers."""
     chips = []
     if scores.runaway:
-        told = f"The vector turns {scores.runaway:.0%} of the prompt's tokens into attention sinks at the target layer."
-        chips.append({"kind": "runaway", "text": "runaway", "title": told})
+        message = (
+            f"The vector turns {scores.runaway:.0%} of the prompt's tokens into attention sinks at the target layer."
+        )
+        chips.append({"kind": "runaway", "text": "runaway", "title": message})
     if scores.verdict is not None:
         chips.append({"kind": scores.verdict, "text": scores.verdict, "title": "\n".join(_numbers(scores))})
     return chips

@@ -23,19 +23,19 @@ def exploration_view(value: dict[str, Any] | None = None, *, elem_id: str) -> gr
 
 def running(stages: Sequence[Stage]) -> dict[str, Any]:
     """The component's value while an exploration runs."""
-    return {"stages": [_stage(one.name, one.state, one.fraction, one.told) for one in stages]}
+    return {"stages": [_stage(one.name, one.state, one.fraction, one.detail) for one in stages]}
 
 
 def halted(stages: Sequence[Stage]) -> dict[str, Any]:
     """The component's value for a stopped exploration: its finished stages stay visible."""
-    ended = [replace(one, state="waiting", told="stopped") if one.state == "running" else one for one in stages]
+    ended = [replace(one, state="waiting", detail="stopped") if one.state == "running" else one for one in stages]
     return running(ended)
 
 
 def finished(found: Exploration, names: dict[int, str]) -> dict[str, Any]:
     """The component's value for a finished exploration; ``names`` are the labels of the bank's vectors."""
     said = explored(found)
-    told = (
+    detail = (
         found.radius.sentence,
         f"{len(found.answers)} vectors, saved as bank “{found.bank}”",
         f"{len(found.answers)} answers, {len(found.control)} under random vectors, and the unsteered one",
@@ -47,7 +47,7 @@ def finished(found: Exploration, names: dict[int, str]) -> dict[str, Any]:
     )
     stages = [
         _stage(name, "done", 1.0, f"{line} · {found.seconds.get(name, 0):.0f} s")
-        for name, line in zip(STAGES, told, strict=True)
+        for name, line in zip(STAGES, detail, strict=True)
     ]
     return {
         "stages": stages,
@@ -69,8 +69,8 @@ def finished(found: Exploration, names: dict[int, str]) -> dict[str, Any]:
     }
 
 
-def _stage(name: str, state: str, fraction: float, told: str) -> dict[str, Any]:
-    return {"name": name, "state": state, "fraction": fraction, "told": told}
+def _stage(name: str, state: str, fraction: float, detail: str) -> dict[str, Any]:
+    return {"name": name, "state": state, "fraction": fraction, "detail": detail}
 
 
 def _cards(found: Exploration, behaviours: Sequence[BehaviourLine], names: dict[int, str]) -> list[dict[str, Any]]:

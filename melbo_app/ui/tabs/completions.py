@@ -184,8 +184,8 @@ class CompletionsTab:
         comparison = run.result
         ended = "Stopped" if stopped else "Done"
         if comparison.not_kept:
-            told = f"{comparison.not_kept} They are stored as soon as that is possible; Save again tries at once."
-            gr.Warning(html.escape(sentence(told)), title="The texts are not kept yet", duration=12)
+            message = f"{comparison.not_kept} They are stored as soon as that is possible; Save again tries at once."
+            gr.Warning(html.escape(sentence(message)), title="The texts are not kept yet", duration=12)
             ended += ", not kept yet"
         shown = self._cards(comparison, order, names)
         yield shown, resting(ended), self.choices(comparison.id), comparison.id

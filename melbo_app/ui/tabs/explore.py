@@ -155,17 +155,17 @@ class ExploreTab:
             return
         banks = gr.Dropdown(choices=bank_choices(self._workbench.banks()))
         if job.result is None:
-            told = resting("Stopped: the bank and the texts that were finished are kept.")
+            message = resting("Stopped: the bank and the texts that were finished are kept.")
             left = {"message": EMPTY} if seen is None else halted(seen.stages)
-            yield None, left, told, self._choices(None), banks
+            yield None, left, message, self._choices(None), banks
         else:
             yield *self._values(job.result), self._choices(job.result.key), banks
 
     def _values(self, found: Exploration) -> tuple[Any, ...]:
         """What is shown, the view and the words under the button for an exploration."""
         names = self._session.names(found.bank, found.bank_hash)
-        told = f"“{first_line(found.prompt.user, 40)}”, {sum(found.seconds.values()):.0f} s"
-        return found.key, finished(found, names), resting(told)
+        message = f"“{first_line(found.prompt.user, 40)}”, {sum(found.seconds.values()):.0f} s"
+        return found.key, finished(found, names), resting(message)
 
     def _failed(self, request: gr.Request, shown: str | None) -> tuple[Any, ...]:
         """What was refused before it began leaves the exploration that is shown as it is."""

@@ -152,8 +152,8 @@ class GeneralityTab:
         if not run.result:
             return
         if job.result is None:
-            told = resting("Stopped before the first prompt was finished: nothing is kept.")
-            yield *self._nothing(told), self._choices(None)
+            message = resting("Stopped before the first prompt was finished: nothing is kept.")
+            yield *self._nothing(message), self._choices(None)
         else:
             yield *self._values(job.result), self._choices(job.result.key)
 
@@ -162,8 +162,8 @@ class GeneralityTab:
         prompts = f"{len(found.prompts)} prompts"
         if not found.finished:
             prompts = f"{len(found.prompts)} of {len(found.asked)} prompts, stopped"
-        told = f"“{found.bank}” on {prompts}; the model refuses {found.refused} of them without steering."
-        return found.key, vector_table(found, names), grid(found, names), group_table(found), resting(told)
+        message = f"“{found.bank}” on {prompts}; the model refuses {found.refused} of them without steering."
+        return found.key, vector_table(found, names), grid(found, names), group_table(found), resting(message)
 
     def _nothing(self, bar: dict[str, Any]) -> tuple[Any, ...]:
         return None, vector_table(None, {}), {"message": EMPTY}, group_table(None), bar

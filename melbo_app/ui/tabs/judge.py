@@ -50,9 +50,9 @@ class JudgeSection:
                 )
                 self.stop = gr.Button("Stop", elem_id="judge-stop", scale=0, min_width=80)
                 self.progress = progress_bar(resting(), elem_id="judge-progress")
-            self.told = note_view(elem_id="judge-standing")
+            self.message = note_view(elem_id="judge-standing")
         self.inputs = [self.who, self.url, self.model]
-        self.outputs = [self.judge, self.told]
+        self.outputs = [self.judge, self.message]
 
     def bind(self, shown: gr.State) -> Any:
         """Bind choosing, scoring and judging of the comparison that is ``shown``; the event after which texts may have
@@ -88,13 +88,13 @@ class JudgeSection:
         name = theirs if who == ENDPOINT else self._workbench.model_state().name
         texts, built_in = found.built_in.texts, found.built_in.same
         if found.score is None:
-            told = f"{name} was never compared with the reader: off. Score it on {texts} hand-graded texts."
+            message = f"{name} was never compared with the reader: off. Score it on {texts} hand-graded texts."
         else:
-            told = (
+            message = (
                 f"{name} agrees with the reader on {found.score.same} of {found.score.texts}, the built-in verdict on "
                 f"{built_in} of {texts}: {'on' if found.on else 'off'}"
             )
-        return [gr.Button(interactive=found.on), note(told, SENT if who == ENDPOINT else "", tone="plain")]
+        return [gr.Button(interactive=found.on), note(message, SENT if who == ENDPOINT else "", tone="plain")]
 
     def _score(
         self, request: gr.Request, who: str | None, url: str | None, model: str | None

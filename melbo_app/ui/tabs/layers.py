@@ -16,7 +16,7 @@ from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.forms import asked_by, prompts_from, whole, words_of
 from melbo_app.ui.guard import bind
 from melbo_app.ui.left_out import tell
-from melbo_app.ui.present import amount, first_line, prompts_told, radius_text
+from melbo_app.ui.present import amount, first_line, prompts_text, radius_text
 from melbo_app.ui.runs import Runs
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.train import TrainTab
@@ -103,7 +103,7 @@ class LayersTab:
             return
         tell(self._workbench.damaged("atlases"))
         atlas = self._workbench.latest_atlas()
-        yield (atlas, self._paint(atlas, measure), _told(atlas) if atlas else resting())
+        yield (atlas, self._paint(atlas, measure), _summary(atlas) if atlas else resting())
 
     def _follow(
         self, request: gr.Request, job: Job[AtlasProgress, Atlas], measure: Any, *, own: bool
@@ -123,7 +123,7 @@ class LayersTab:
             yield gr.skip(), gr.skip(), resting("Stopped.")
         else:
             painted = gr.skip() if job.result == shown else self._paint(job.result, measure)
-            yield job.result, painted, _told(job.result)
+            yield job.result, painted, _summary(job.result)
 
     def _paint(self, atlas: Atlas | None, measure: Any) -> dict[str, Any]:
         from melbo_app.analysis.atlas_figure import atlas_figure  # late: plotly takes a second to import
@@ -153,9 +153,9 @@ def _layers(field: str, text: str | None) -> list[int]:
     return layers
 
 
-def _told(atlas: Atlas) -> dict[str, Any]:
+def _summary(atlas: Atlas) -> dict[str, Any]:
     pairs = "1 pair" if len(atlas.cells) == 1 else f"{len(atlas.cells)} pairs"
-    return resting(f"{pairs} on {prompts_told(atlas.prompts)}, scope {atlas.scope}.")
+    return resting(f"{pairs} on {prompts_text(atlas.prompts)}, scope {atlas.scope}.")
 
 
 def _lines(cell: AtlasCell, atlas: Atlas) -> list[str]:

@@ -108,15 +108,15 @@ class LibraryTab:
         kind, name, number = event.key.split("\n")
         if kind == "completion":
             one = self._workbench.completion(int(number))
-            told = note(f"“{one.prompt.user}”", one.text, _provenance(one), tone="plain")
+            message = note(f"“{one.prompt.user}”", one.text, _provenance(one), tone="plain")
         elif kind == "label":
             label = self._workbench.label(name, int(number))
-            told = note(_label_line(label), label.note, tone="plain")
+            message = note(_label_line(label), label.note, tone="plain")
         else:
             record = self._workbench.bank(name).record
             prompts = "; ".join(f"“{prompt.user}”" for prompt in record.prompts)
-            told = note(f"“{name}”: {record.method}, {record.model}", prompts, record.note or "", tone="plain")
-        return [event.key, told]
+            message = note(f"“{name}”: {record.method}, {record.model}", prompts, record.note or "", tone="plain")
+        return [event.key, message]
 
     def _open(self, key: str | None, *form: Any) -> list[Any]:
         if key is None:

@@ -109,7 +109,7 @@ class ManyRadii:
         if running:
             yield from self._follow(request, running[-1], way, own=False)
             return
-        yield self._told(way, *self._latest(way))
+        yield self._summary(way, *self._latest(way))
 
     def _follow(self, request: gr.Request, job: Job[Any, Any], way: str, *, own: bool) -> Iterator[tuple[Any, ...]]:
         """Show a job until it ends."""
@@ -129,9 +129,9 @@ class ManyRadii:
             return
         result = job.result
         if isinstance(result, DiversityCurve):
-            yield self._told(way, self._of_curve(result), result.median_norm)
+            yield self._summary(way, self._of_curve(result), result.median_norm)
         else:
-            yield self._told(way, [result], self._norm(result))
+            yield self._summary(way, [result], self._norm(result))
 
     def _latest(self, way: str) -> tuple[list[Comparison], float | None]:
         """What was made last in this way, and the median norm that its R are multiples of."""
@@ -150,7 +150,7 @@ class ManyRadii:
         """The vectors' texts of a curve, not those of its control."""
         return [self._workbench.comparison(id) for point in curve.points for id in point.comparisons[::2]]
 
-    def _told(self, way: str, comparisons: Sequence[Comparison], norm: float | None) -> tuple[Any, ...]:
+    def _summary(self, way: str, comparisons: Sequence[Comparison], norm: float | None) -> tuple[Any, ...]:
         table = self._table(comparisons, norm)
         if not comparisons:
             return way, table, resting(), _aside()

@@ -101,8 +101,8 @@ class ModelsTab:
             yield [gr.skip(), self._cards(), gr.skip(), resting(), gr.Timer(0.7)]
         if not run.result:
             return
-        told = f"{getting.result.name} is loaded." if getting.result else "Stopped: what was downloaded is kept."
-        yield [*self.open(), resting(told), gr.skip()]
+        message = f"{getting.result.name} is loaded." if getting.result else "Stopped: what was downloaded is kept."
+        yield [*self.open(), resting(message), gr.skip()]
 
     def _stop(self) -> Any:
         getting = self._workbench.getting()

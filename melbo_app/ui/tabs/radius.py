@@ -29,7 +29,7 @@ from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.forms import asked_by, bank_chosen, optional_layer, prompts_from, real, whole
 from melbo_app.ui.guard import bind
 from melbo_app.ui.left_out import tell
-from melbo_app.ui.present import amount, first_line, prompts_told, radius_text
+from melbo_app.ui.present import amount, first_line, prompts_text, radius_text
 from melbo_app.ui.runs import Runs
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
@@ -130,7 +130,7 @@ class RadiusTab:
             return
         tell(self._workbench.damaged("curves"))
         kept = self._workbench.latest_curve()
-        yield kept, self._paint(kept, quantity), _table(kept), _told(kept) if kept else resting()
+        yield kept, self._paint(kept, quantity), _table(kept), _summary(kept) if kept else resting()
 
     def _follow(
         self, request: gr.Request, job: Job[CurveProgress, DiversityCurve], quantity: Any, *, own: bool
@@ -151,14 +151,14 @@ class RadiusTab:
             return
         if job.result is None:
             kept = self._workbench.latest_curve()
-            told = resting("Stopped before the first R was measured.")
-            yield kept, self._paint(kept, quantity), _table(kept), told
+            message = resting("Stopped before the first R was measured.")
+            yield kept, self._paint(kept, quantity), _table(kept), message
         elif job.result == shown:
             assert kept is not None
-            yield gr.skip(), gr.skip(), gr.skip(), _told(kept)
+            yield gr.skip(), gr.skip(), gr.skip(), _summary(kept)
         else:
             kept = _kept(asked, job.result)
-            yield kept, self._paint(kept, quantity), _table(kept), _told(kept)
+            yield kept, self._paint(kept, quantity), _table(kept), _summary(kept)
 
     def _paint(self, kept: KeptCurve | None, quantity: Any) -> dict[str, Any]:
         from melbo_app.analysis.curve_figure import curve_figure  # late: plotly takes a second to import
@@ -193,15 +193,15 @@ class RadiusTab:
         radius = cusp.radius * curve.median_norm
         pair = curve.source, curve.source if curve.target is None else curve.target
         place = self._train.place(*pair, radius, curve.median_norm)
-        told, slid = f"{radius_text(radius, curve.median_norm)} stands in the Train form", gr.skip()
+        message, slid = f"{radius_text(radius, curve.median_norm)} stands in the Train form", gr.skip()
         bank = (slider or {}).get("bank")
         if slider and bank:
             record = self._workbench.bank(bank).record
             norm = curve.median_norm if record.source == curve.source else record.median_norm
             if norm:
                 slid = {**slider, "radius": float(amount(cusp.radius * norm))}
-                told += f", and {radius_text(slid['radius'], norm)} at the slider of “{bank}”"
-        return [*place, slid, note(f"{told}.", tone="plain")]
+                message += f", and {radius_text(slid['radius'], norm)} at the slider of “{bank}”"
+        return [*place, slid, note(f"{message}.", tone="plain")]
 
 
 def _kept(asked: MeasureCurve, curve: DiversityCurve) -> KeptCurve:
@@ -231,11 +231,11 @@ def _cells(cusp: Cusp) -> list[str]:
     return [amount(cusp.radius), cusp.reason + sure]
 
 
-def _told(kept: KeptCurve) -> dict[str, Any]:
+def _summary(kept: KeptCurve) -> dict[str, Any]:
     curve = kept.curve
     how = "trained at each R" if curve.how == "trained" else "one bank rescaled"
     if curve.bank is not None:
         how = f"“{curve.bank}” rescaled"
     layers = f"blocks {curve.source} → {curve.target}"
     cut = "" if curve.finished else ", stopped"
-    return resting(f"{len(curve.points)} R on {prompts_told(kept.prompts)}, {how}, {layers}{cut}.")
+    return resting(f"{len(curve.points)} R on {prompts_text(kept.prompts)}, {how}, {layers}{cut}.")

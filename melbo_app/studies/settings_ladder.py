@@ -1,7 +1,7 @@
 """The search for R, the effect budget and layers: settings from weak to strong, each judged by short completions.
 
 Which setting makes a model say something new, and which one breaks its texts, differs between models and prompts by
-more than any constant allows for (docs/radius.md), so it is found by looking.
+more than any constant allows for (docs/search.md), so it is found by looking.
 """
 
 import time
