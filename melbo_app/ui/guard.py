@@ -9,12 +9,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from melbo_app.errors import MelboError, Stopped
 from melbo_app.paths import without_folders
 from melbo_app.ui.present import sentence
 
 logger = logging.getLogger(__name__)
+Changes = dict[Block, Any]
+"""What an event changes: parts of the page and their new values. Parts that are not in it stay as they are."""
 
 
 def toast(text: str) -> gr.Error:

@@ -10,7 +10,7 @@ from melbo_app.ui.answers import Answers
 from melbo_app.ui.components.status_bar import status_bar
 from melbo_app.ui.files import refuse_addresses
 from melbo_app.ui.forms import bank_chosen
-from melbo_app.ui.guard import bind
+from melbo_app.ui.guard import Changes, bind
 from melbo_app.ui.http_api import publish_api
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.not_kept import NotKeptLine
@@ -145,53 +145,52 @@ class Page:
         opened = bind(self.jobs.result.click, self._open_result, self.jobs.chosen, outputs)
         self.map.bind_showing(opened.success, self._map)
 
-    def _open_result(self, id: int | None) -> list[Any]:
+    def _open_result(self, id: int | None) -> Changes:
         record = self._workbench.job(job_chosen(id))
-        nothing = [gr.skip()] * len(self.completions.restore_outputs)
         if record.kind == "map":
-            return [gr.Tabs(selected="map"), record.comparison, gr.skip(), *nothing]
+            return {self.tabs: gr.Tabs(selected="map"), self._map: record.comparison}
+        shown: Changes = {self.tabs: gr.Tabs(selected="completions"), self._map: None}
         if record.comparison is not None:
-            values = self.completions.restore(record.comparison)
-            return [gr.Tabs(selected="completions"), None, gr.skip(), *values]
+            return {**shown, **self.completions.restore(record.comparison)}
         bank = self._workbench.bank(bank_chosen(record.bank)).record.name
-        shown = [*nothing[:3], *self.session.open_bank(bank), *nothing[8:]]
-        return [gr.Tabs(selected="completions"), None, gr.skip(), *shown]
+        return {**shown, **self.session.open_bank(bank)}
 
-    def _open(self, kept: Any) -> list[Any]:
+    def _open(self, kept: Any) -> Changes:
         """What a page shows when it is opened: the latest comparison, and the left column as this browser kept it.
 
         Without a kept one the left column has the settings of the comparison, or the first bank.
         """
-        values, before = self._latest(), self.session.kept_values(kept)
-        if before is not None:
-            values[1:4], values[4:9] = before[:3], before[4:]
-        scope = gr.skip() if before is None else before[3]
-        known = self._workbench.model_state().weights_hash
-        return [self._status(), known, *values, *self.train.watch(), scope, self.map.find_last()]
+        return {
+            self.status: self._status(),
+            self._model: self._workbench.model_state().weights_hash,
+            **self._latest(),
+            **(self.session.kept_values(kept) or {}),
+            **dict(zip(self.train.job_outputs, self.train.watch(), strict=True)),
+            self.map.last: self.map.find_last(),
+        }
 
     def _status(self) -> dict[str, Any]:
         waiting = sum(job.state == "waiting" for job in self._workbench.active_jobs("training"))
         job = job_status(self._workbench.training_job(), waiting)
         return {**model_status(self._workbench.model_state()), **job}
 
-    def _latest(self) -> list[Any]:
-        recent = self._workbench.comparisons()
+    def _latest(self) -> Changes:
+        recent, history = self._workbench.comparisons(), self.completions.history
         tell(recent.damaged)
         for line in recent:
             try:
-                values = self.completions.restore(line.id)
+                changes = self.completions.restore(line.id)
             except StorageError as error:  # the one before it can be read, perhaps
                 gr.Warning(html.escape(sentence(str(error))), title="Not shown", duration=12)
                 continue
             if line.bank is None or self.session.find(line.bank) is None:
-                values[3:8] = self.session.open_bank(self.session.first_bank())
-            return [self.completions.choices(line.id), *values]
+                changes |= self.session.open_bank(self.session.first_bank())
+            return {**changes, history: self.completions.choices(line.id)}
         first = self.session.first_bank()
         sample = self.session.find(first)
         prompts = sample.record.prompts if sample is not None and sample.record is not None else []
-        rest = [gr.skip()] * (len(self.completions.restore_outputs) - 8)
-        shown = [*self.session.prompt_values(list(prompts)), *self.session.open_bank(first), *rest]
-        return [self.completions.choices(), *shown]
+        shown = {**self.session.prompt_values(prompts), **self.session.open_bank(first)}
+        return {**shown, history: self.completions.choices()}
 
     def _look(
         self, own: list[int], noticed: list[list[int]], known: str | None, job: int | None, listed: list[Any] | None
@@ -226,15 +225,15 @@ class Page:
             *self.not_kept.look(),
         ]
 
-    def _take_up(self, finished: list[Any] | None) -> list[Any]:
+    def _take_up(self, finished: list[Any] | None) -> Changes:
         """Steer with the bank that was trained from this page; one that others trained is only put into the list."""
         if finished is None:
-            return [gr.skip()] * 5
+            return {self.session.bank: gr.skip()}
         if finished[1]:
             return self.session.open_bank(finished[0])
-        return [gr.Dropdown(choices=bank_choices(self._workbench.banks())), *[gr.skip()] * 4]
+        return {self.session.bank: gr.Dropdown(choices=bank_choices(self._workbench.banks()))}
 
-    def _label(self, event: gr.EventData, bank: str | None, *form: Any) -> list[Any]:
+    def _label(self, event: gr.EventData, bank: str | None, *form: Any) -> Changes:
         """Open the label of a card's vector, and its bank where the text on the card is another bank's."""
         wanted = bank_chosen(event.bank)
         if self.session.find(wanted) is None:  # deleted, or made for a curve
@@ -246,5 +245,8 @@ class Page:
                 "label", f"this text was made with another bank “{wanted}”; that bank was replaced since",
                 "Steer with the new one first",
             )  # fmt: skip
-        shown = [gr.skip()] * 5 if wanted == bank else self.session.open_bank(self._workbench.bank(wanted).record.name)
-        return [gr.Tabs(selected="labels"), *shown, *self.labels.move(wanted, int(event.vector), *form)]
+        shown: Changes = {self.tabs: gr.Tabs(selected="labels")}
+        if wanted != bank:
+            shown |= self.session.open_bank(self._workbench.bank(wanted).record.name)
+        labelled = self.labels.move(wanted, int(event.vector), *form)
+        return {**shown, **dict(zip(self.labels.outputs, labelled, strict=True))}

@@ -1,20 +1,22 @@
 """The left column: prompt, vectors and R, which every tab uses."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
+from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError, MelboError, StorageError
 from melbo_app.jobs.loaded_model import ModelState
-from melbo_app.library.bank import BankSummary
+from melbo_app.library.bank import BankSummary, PromptRecord
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.radius_slider import radius_slider
 from melbo_app.ui.components.token_strip import strip, token_strip
 from melbo_app.ui.components.vector_cards import vector_cards
 from melbo_app.ui.effect_table import effect_lines
 from melbo_app.ui.forms import OFF, ON, chosen, prompt_text, prompts_from, template_field, whole
-from melbo_app.ui.guard import bind
+from melbo_app.ui.guard import Changes, bind
 from melbo_app.ui.leaving import leaving
 from melbo_app.ui.present import bank_choices, provenance, sentence, vector_name
 from melbo_app.workbench import Workbench
@@ -109,28 +111,20 @@ class Session:
         except StorageError:  # vectors have numbers as well
             return {}
 
-    def open_bank(self, name: str | None, selected: list[int] | None = None, radius: float | None = None) -> list[Any]:
-        """Values of ``bank_outputs`` for a bank; without ``selected`` its first vectors, without ``radius`` its own."""
+    def open_bank(self, name: str | None, selected: list[int] | None = None, radius: float | None = None) -> Changes:
+        """A bank in the left column; without ``selected`` its first vectors, without ``radius`` its own."""
         shelf = self._workbench.banks()
         line = next((one for one in shelf if one.name == name and one.record is not None), None)
         choices = bank_choices(shelf)
         if line is None or line.record is None:
             empty = note("Train a bank, or import one.") if not choices else note("Choose a bank.")
-            nothing = gr.Dropdown(choices=[], value=[])
-            return [gr.Dropdown(choices=choices, value=None), empty, nothing, {"vectors": [], "selected": []}, {}]
+            return self._no_vectors(gr.Dropdown(choices=choices, value=None), empty)
         record = line.record
         try:
             norms = self._workbench.bank(line.name).norms
         except MelboError as error:  # its vectors are damaged, which the shelf does not read
-            nothing = gr.Dropdown(choices=[], value=[])
-            message = note(sentence(str(error)), tone="warning")
-            return [
-                gr.Dropdown(choices=choices, value=line.name),
-                message,
-                nothing,
-                {"vectors": [], "selected": []},
-                {},
-            ]
+            warning = note(sentence(str(error)), tone="warning")
+            return self._no_vectors(gr.Dropdown(choices=choices, value=line.name), warning)
         labels = self._workbench.bank_labels(line.name)
         names = {vector: label.name for vector, label in labels.items()}
         runaways = self._runaways(line.name)
@@ -148,21 +142,27 @@ class Session:
             }
             for vector in every
         ]
-        return [
-            gr.Dropdown(choices=choices, value=line.name),
-            note(*provenance(line)),
-            gr.Dropdown(choices=[(vector_name(vector, names), vector) for vector in every], value=picked),
-            {"vectors": cards, "selected": picked},
-            {
+        return {
+            self.bank: gr.Dropdown(choices=choices, value=line.name),
+            self.provenance: note(*provenance(line)),
+            self.vectors: gr.Dropdown(choices=[(vector_name(vector, names), vector) for vector in every], value=picked),
+            self.cards: {"vectors": cards, "selected": picked},
+            self.radius: {
                 "bank": line.name,
                 "radius": record.radius if radius is None else radius,
                 "trained": record.radius,
                 "median": record.median_norm,
                 "norms": [least, most] if least < most else None,
             },
-        ]
+        }
 
-    def reopen_bank(self, name: str | None, selected: list[int] | None, radius: dict[str, Any] | None) -> list[Any]:
+    def _no_vectors(self, banks: gr.Dropdown, why: dict[str, Any]) -> Changes:
+        """No bank in the left column; ``why`` stands in its place."""
+        nothing = gr.Dropdown(choices=[], value=[])
+        cards: dict[str, list[Any]] = {"vectors": [], "selected": []}
+        return {self.bank: banks, self.provenance: why, self.vectors: nothing, self.cards: cards, self.radius: {}}
+
+    def reopen_bank(self, name: str | None, selected: list[int] | None, radius: dict[str, Any] | None) -> Changes:
         """The same bank again with the same choice: after banks came or went."""
         return self.open_bank(name, chosen(selected), (radius or {}).get("radius"))
 
@@ -170,20 +170,21 @@ class Session:
         """The list of banks, with the samples of the loaded model before the others; which one is chosen stays."""
         return gr.Dropdown(choices=bank_choices(self._workbench.banks()))
 
-    def _open_chosen(self, name: str | None, radius: dict[str, Any] | None) -> list[Any]:
+    def _open_chosen(self, name: str | None, radius: dict[str, Any] | None) -> Changes:
         """Open the bank that was chosen in the list, unless it is the one that is shown already."""
         if name == (radius or {}).get("bank"):
-            return [gr.skip()] * len(self.bank_outputs)
-        values = self.open_bank(name)
-        if values[-1]:
-            values[0] = self.list_banks()  # another may be chosen by now
-        return values
+            return {self.bank: gr.skip()}
+        changes = self.open_bank(name)
+        if changes[self.radius]:
+            changes[self.bank] = self.list_banks()  # another may be chosen by now
+        return changes
 
-    def show_labels(self, name: str | None, selected: list[int] | None, radius: dict[str, Any] | None) -> list[Any]:
+    def show_labels(self, name: str | None, selected: list[int] | None, radius: dict[str, Any] | None) -> Changes:
         """Names and ratings of the vectors after a label was saved; which of them are chosen stays."""
         if name != (radius or {}).get("bank"):  # another bank is about to be opened
-            return [gr.skip()] * 2
-        return self.open_bank(name, chosen(selected))[2:4]
+            return {self.cards: gr.skip()}
+        changes = self.open_bank(name, chosen(selected))
+        return {part: changes[part] for part in (self.vectors, self.cards)}
 
     def show_runaways(self, name: str | None, cards: dict[str, Any] | None) -> Any:
         """The cards with those flagged whose vector has run away since they were drawn."""
@@ -221,8 +222,8 @@ class Session:
             return {"message": sentence(str(error))}
         return strip(found, scope)
 
-    def kept_values(self, kept: Any) -> list[Any] | None:
-        """Values of ``prompt_inputs``, the scope and ``bank_outputs`` as the browser kept them, or None."""
+    def kept_values(self, kept: Any) -> Changes | None:
+        """The left column as the browser kept it, or None."""
         if not isinstance(kept, dict):
             return None
         words = [kept.get(name) for name in ("prompt", "system", "scope", "bank")]
@@ -233,7 +234,13 @@ class Session:
         as_before = bank == words[3] and isinstance(vectors, list) and isinstance(radius, int | float)
         selected = [one for one in vectors or [] if isinstance(one, int)] if as_before else None
         shown = self.open_bank(bank, selected, radius if as_before else None)
-        return [words[0] or "", words[1] or "", _kept_template(kept.get("template")), words[2] or SCOPES[0], *shown]
+        return {
+            self.prompt: words[0] or "",
+            self.system: words[1] or "",
+            self.template: _kept_template(kept.get("template")),
+            self.scope: words[2] or SCOPES[0],
+            **shown,
+        }
 
     def for_model(self, template: str, scope: str, kept: Any) -> list[Any]:
         """Template, scope and what is kept: those that the loaded model can do, unless they were chosen for it."""
@@ -248,13 +255,15 @@ class Session:
             return [gr.update(choices=choices), default_scope(OFF) if never else gr.skip(), kept]
         return [gr.update(choices=choices, value=usual), default_scope(usual), kept]
 
-    def prompt_values(self, prompts: list[Any]) -> list[Any]:
-        """Values of ``prompt_inputs``; several prompts share the first one's system text and template."""
+    def prompt_values(self, prompts: Sequence[PromptRecord | Prompt]) -> Changes:
+        """Prompts in the left column; several share the first one's system text and template."""
         if not prompts:
-            return ["", "", ON]
-        return [prompt_text(prompts), prompts[0].system or "", template_field(prompts[0].template)]
+            return {self.prompt: "", self.system: "", self.template: ON}
+        first = prompts[0]
+        system, template = first.system or "", template_field(first.template)
+        return {self.prompt: prompt_text(prompts), self.system: system, self.template: template}
 
-    def _prompt_of(self, name: str | None) -> list[Any]:
+    def _prompt_of(self, name: str | None) -> Changes:
         line = self.find(name)
         if line is None or line.record is None or not line.record.prompts:
             raise InputError("prompt", "this bank does not say which one it was trained on", "Write one")

@@ -117,12 +117,12 @@ class Shown:
         """What the browser gets for a page that is opened, and for each tab that is looked at."""
         page = self.page
         request: Any = SimpleNamespace(session_hash="s", client=None, headers={})
-        values = [*page._open(None)]
+        values: list[Any] = [*page._open(None).values()]
         for line in self._bench.comparisons(None, 12):
-            values += page.completions.restore(line.id)
+            values += page.completions.restore(line.id).values()
         values += page.library._find("", EVERYTHING) + page.library._find("e", EVERYTHING)
         for name in [line.name for line in self._bench.banks()][:4]:
-            values += page.banks.open(name) + page.labels.open(name) + page.session.open_bank(name)
+            values += [*page.banks.open(name), *page.labels.open(name), *page.session.open_bank(name).values()]
         values += page.jobs._enter(None)
         values += next(page.explore._show_last(request, None))
         values += next(page.generality._show_last(request, None))

@@ -21,16 +21,16 @@ def tab(bench):
 
 
 def test_the_slider_begins_where_each_vector_is_as_it_is(tab):
-    slider = tab._session.open_bank("mix")[-1]
+    slider = tab._session.open_bank("mix")[tab._session.radius]
     assert (slider["radius"], slider["trained"]) == (18.0, 18.0)
     assert slider["norms"] == pytest.approx([6.0, 30.0]) and radii_of(slider) is None
     assert radii_of({**slider, "radius": 8}) == [8.0] and radii_of({**slider, "radius": -18.0}) == [-18.0]
-    even = tab._session.open_bank("a")[-1]
+    even = tab._session.open_bank("a")[tab._session.radius]
     assert even["norms"] is None and radii_of(even) == [6.0]
 
 
 @pytest.mark.parametrize(("radii", "shown"), [(None, 18.0), ([8.0], 8.0), ([18.0, -18.0], 18.0)])
 def test_an_earlier_comparison_puts_the_slider_where_it_was(bench, tab, radii, shown):
     made = result_of(bench.run(Steer(bank="mix", prompts=[PROMPT], vectors=[0, 2], radii=radii, decoding=Decoding(2))))
-    slider = tab.restore(made.id)[tab.restore_outputs.index(tab._session.radius)]
+    slider = tab.restore(made.id)[tab._session.radius]
     assert slider["radius"] == shown

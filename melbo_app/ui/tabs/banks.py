@@ -17,7 +17,7 @@ from melbo_app.ui.effect_table import effect_table
 from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.forms import bank_chosen, optional_real, optional_whole
 from melbo_app.ui.forms import chosen as chosen_vectors
-from melbo_app.ui.guard import bind
+from melbo_app.ui.guard import Changes, bind
 from melbo_app.ui.present import amount, day, first_line, layers, radius_text
 from melbo_app.ui.session import Session
 from melbo_app.workbench import Workbench
@@ -161,7 +161,7 @@ class BanksTab:
     def _pick(self, event: gr.EventData) -> list[Any]:
         return self.open(event.key)
 
-    def _use(self, name: str | None) -> list[Any]:
+    def _use(self, name: str | None) -> Changes:
         return self._session.open_bank(self._workbench.bank(bank_chosen(name)).record.name)
 
     def _rename(self, name: str | None, new: str) -> list[Any]:

@@ -13,7 +13,7 @@ from melbo_app.studies.steer import Steer
 from melbo_app.ui.components.completion_grid import completion_grid, grid, waiting
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.forms import Returning, chosen, decoding_from, prompts_from, radii_of
-from melbo_app.ui.guard import bind
+from melbo_app.ui.guard import Changes, bind
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import comparison_choices, made_on, sentence
 from melbo_app.ui.runs import Runs, frames
@@ -89,10 +89,10 @@ class CompletionsTab:
         """The history with its newest entries."""
         return gr.Dropdown(choices=comparison_choices(self._workbench.comparisons()), value=value)
 
-    def restore(self, comparison_id: int | None, order: Order = "as chosen") -> list[Any]:
-        """Values of ``restore_outputs`` for an earlier comparison; texts are shown as they were."""
+    def restore(self, comparison_id: int | None, order: Order = "as chosen") -> Changes:
+        """An earlier comparison with all that made it; texts are shown as they were."""
         if comparison_id is None:
-            return [gr.skip()] * len(self.restore_outputs)
+            return {self.grid: gr.skip()}
         comparison = self._workbench.comparison(comparison_id)
         tell(comparison.damaged)
         completions = comparison.completions
@@ -106,17 +106,24 @@ class CompletionsTab:
         control = any(completion.vector == "random" for completion in completions)
         one = completions[0]
         sampled = one.temperature > 0
-        decoding: list[Any] = [one.max_new_tokens, "sampled" if sampled else "greedy"]
-        decoding += [one.temperature, one.top_p] if sampled else [gr.skip()] * 2
-        decoding.append(one.seed if sampled or control else gr.skip())
-        shown = self._session.open_bank(bank, vectors, radius) if bank else [gr.skip()] * 5
-        prompts = [firsts[index] for index in sorted(firsts)]
-        return [
-            *self._session.prompt_values(prompts), *shown, control, bool(radii) and -radii[0] in radii, *decoding,
-            self._cards(comparison, order, self._session.names(bank, bank_hash)), comparison_id, order,
-        ]  # fmt: skip
+        changes: Changes = {self.max_tokens: one.max_new_tokens, self.mode: "sampled" if sampled else "greedy"}
+        if sampled:
+            changes |= {self.temperature: one.temperature, self.top_p: one.top_p}
+        if sampled or control:
+            changes[self.seed] = one.seed
+        if bank:
+            changes |= self._session.open_bank(bank, vectors, radius)
+        return {
+            **self._session.prompt_values([firsts[index] for index in sorted(firsts)]),
+            **changes,
+            self.control: control,
+            self.both: bool(radii) and -radii[0] in radii,
+            self.grid: self._cards(comparison, order, self._session.names(bank, bank_hash)),
+            self._shown: comparison_id,
+            self.order: order,
+        }
 
-    def _restore_chosen(self, comparison_id: int | None, shown: int | None, order: Order) -> list[Any]:
+    def _restore_chosen(self, comparison_id: int | None, shown: int | None, order: Order) -> Changes:
         """Show the comparison that was chosen in the list, unless it is the one that is shown already."""
         return self.restore(None if comparison_id == shown else comparison_id, order)
 

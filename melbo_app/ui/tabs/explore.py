@@ -13,7 +13,7 @@ from melbo_app.studies.explore import Explore, ExploreProgress
 from melbo_app.ui.components.exploration import exploration_view, finished, halted, running
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.forms import asked_by, optional_real, optional_whole, prompts_from, real, whole
-from melbo_app.ui.guard import bind
+from melbo_app.ui.guard import Changes, bind
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import bank_choices, day, first_line
 from melbo_app.ui.runs import Runs
@@ -98,6 +98,7 @@ class ExploreTab:
             bind(run.failure, self._failed, self._shown, [self._shown, self.view, self.history])
         self._runs.bind_stop(self.stop, self.progress)
         bind(self.history.change, self._choose, [self.history, self._shown], [self._shown, self.view, self.progress])
+        self._tabs = tabs
         opened = [tabs, completions.history, *completions.restore_outputs]
         bind(self.view.open, self._open, self._shown, opened)
 
@@ -183,14 +184,18 @@ class ExploreTab:
             return (gr.skip(),) * 3
         return self._values(self._workbench.exploration(key))
 
-    def _open(self, event: gr.EventData, key: str | None) -> list[Any]:
+    def _open(self, event: gr.EventData, key: str | None) -> Changes:
         """The texts in Completions, with the vectors of a behaviour chosen."""
         if key is None:
             raise InputError("exploration", "none is shown", "Press Explore")
-        found = self._workbench.exploration(key)
-        values = self._completions.restore(found.comparison)
-        values[3:8] = self._session.open_bank(found.bank, [int(one) for one in event.vectors], found.radius.radius)
-        return [gr.Tabs(selected="completions"), self._completions.choices(found.comparison), *values]
+        found, completions = self._workbench.exploration(key), self._completions
+        vectors = [int(one) for one in event.vectors]
+        return {
+            self._tabs: gr.Tabs(selected="completions"),
+            completions.history: completions.choices(found.comparison),
+            **completions.restore(found.comparison),
+            **self._session.open_bank(found.bank, vectors, found.radius.radius),
+        }
 
 
 def _line(found: Exploration) -> str:

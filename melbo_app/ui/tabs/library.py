@@ -16,7 +16,7 @@ from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.forms import bank_chosen
-from melbo_app.ui.guard import bind
+from melbo_app.ui.guard import Changes, bind
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import amount, day, first_line
 from melbo_app.ui.session import Session
@@ -77,6 +77,7 @@ class LibraryTab:
         some = partial(gr.on, [tab.select, self.find.click, self.text.submit, self.kind.input])
         bind(some, self._find, asked, self.outputs, trigger_mode="always_last")
         bind(self.table.pick, self._pick, None, [self._chosen, self.details])
+        self._tabs = tabs
         shown = [tabs, *self._completions.restore_outputs, *self._labels.outputs]
         bind(self.open_it.click, self._open, [self._chosen, *self._labels.form], shown)
         for button, fn in ((self.all, self._export_all), (self.one, self._export_one)):
@@ -118,20 +119,18 @@ class LibraryTab:
             message = note(f"“{name}”: {record.method}, {record.model}", prompts, record.note or "", tone="plain")
         return [event.key, message]
 
-    def _open(self, key: str | None, *form: Any) -> list[Any]:
+    def _open(self, key: str | None, *form: Any) -> Changes:
         if key is None:
             raise InputError("line", "none was chosen", "Click one in the table")
         kind, name, number = key.split("\n")
-        restored: list[Any] = [gr.skip()] * len(self._completions.restore_outputs)
-        labelled: list[Any] = [gr.skip()] * len(self._labels.outputs)
-        first = len(self._session.prompt_inputs)
         if kind == "completion":
-            restored = self._completions.restore(self._workbench.comparison_of(int(number)))
-        else:
-            restored[first : first + len(self._session.bank_outputs)] = self._session.open_bank(name)
-        if kind == "label":
-            labelled = self._labels.move(name, int(number), *form)
-        return [gr.Tabs(selected="labels" if kind == "label" else "completions"), *restored, *labelled]
+            shown = self._completions.restore(self._workbench.comparison_of(int(number)))
+            return {**shown, self._tabs: gr.Tabs(selected="completions")}
+        shown = self._session.open_bank(name)
+        if kind != "label":
+            return {**shown, self._tabs: gr.Tabs(selected="completions")}
+        labelled = zip(self._labels.outputs, self._labels.move(name, int(number), *form), strict=True)
+        return {**shown, **dict(labelled), self._tabs: gr.Tabs(selected="labels")}
 
     def _export_all(self, _bank: str | None) -> str:
         return written("melbo-library", ".zip", lambda out: self._exported(out, None))

@@ -27,7 +27,7 @@ from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.forms import asked_by, bank_chosen, optional_layer, prompts_from, real, whole
-from melbo_app.ui.guard import bind
+from melbo_app.ui.guard import Changes, bind
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import amount, first_line, prompts_text, radius_text
 from melbo_app.ui.runs import Runs
@@ -92,6 +92,7 @@ class RadiusTab:
         self._runs.bind(tab.select, self._show_last, [self._kept, self.quantity], outputs, self.progress)
         self._runs.bind_stop(self.stop, self.progress)
         bind(self.quantity.input, self._paint, [self._kept, self.quantity], self.plot, trigger_mode="always_last")
+        self._tabs = tabs
         opened = [tabs, completions.history, *completions.restore_outputs]
         bind(self.plot.point, self._open, self._kept, opened)
         used = [*train.place_outputs, session.radius, self.note]
@@ -169,7 +170,7 @@ class RadiusTab:
         title = first_line(kept.prompts[0].user)
         return figure_value(curve_figure(kept.curve, cusps(kept.curve.arrays()), quantity, title))
 
-    def _open(self, event: gr.EventData, kept: KeptCurve | None) -> list[Any]:
+    def _open(self, event: gr.EventData, kept: KeptCurve | None) -> Changes:
         """The completions behind a point: of the vectors, or of the random ones; of several seeds those of the first.
 
         The left column keeps its bank where the vectors are of none on the shelf.
@@ -177,10 +178,11 @@ class RadiusTab:
         if kept is None:
             raise InputError("R", "this curve is not known any more", "Measure it again")
         place, control = map(int, event.customdata)
-        values = self._completions.restore(kept.curve.points[place].comparisons[control])
+        changes = self._completions.restore(kept.curve.points[place].comparisons[control])
         if kept.curve.bank is None or control or self._session.find(kept.curve.bank) is None:
-            values[3:8] = [gr.skip()] * 5
-        return [gr.Tabs(selected="completions"), gr.Dropdown(value=None), *values]  # none of the list's
+            changes = {part: value for part, value in changes.items() if part not in self._session.bank_outputs}
+        history = gr.Dropdown(value=None)  # none of the list's
+        return {**changes, self._tabs: gr.Tabs(selected="completions"), self._completions.history: history}
 
     def _use(self, kept: KeptCurve | None, table: dict[str, Any] | None, slider: dict[str, Any] | None) -> list[Any]:
         """Put the chosen detector's R into the Train form and, where a bank is chosen, to the slider."""

@@ -20,7 +20,7 @@ from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.effect_table import effect_table
 from melbo_app.ui.forms import Returning, asked_by, bank_chosen, optional_real, prompts_from, real, whole
-from melbo_app.ui.guard import bind
+from melbo_app.ui.guard import Changes, bind
 from melbo_app.ui.leaving import leaving
 from melbo_app.ui.method_form import VECTORS, MethodForm, steps_label
 from melbo_app.ui.present import amount, bank_choices, job_progress
@@ -250,7 +250,7 @@ class TrainTab:
         job = self._workbench.start(Train(prompts=prompts, config=config, name=name), who=asked_by(request))
         return self._progress(), [*watched, job.id], gr.Timer(0.7)
 
-    def _use(self) -> list[Any]:
+    def _use(self) -> Changes:
         job = self._workbench.training_job()
         made = job.result.record.name if job is not None and job.result is not None else None
         return self._session.open_bank(self._workbench.bank(bank_chosen(made)).record.name)
