@@ -11,12 +11,7 @@ ChangeKind = Literal["lifted", "flagged", "meaning"]
 
 
 def change(
-    text: str,
-    raised: Sequence[Flag],
-    usual: Sequence[Flag],
-    verdict: Verdict | None,
-    distance: float,
-    threshold: float,
+    text: str, raised: Sequence[Flag], usual: Sequence[Flag], verdict: Verdict | None, distance: float, threshold: float
 ) -> ChangeKind | None:
     """How ``text`` differs from its baseline, or None. Broken and empty texts never count.
 

@@ -238,10 +238,7 @@ def _points(points: Sequence[MapPoint], name: str, marker: dict[str, Any]) -> go
 
 def _style(number: int) -> dict[str, str]:
     """Colour and symbol of the ``number``-th thing: eight colours with circles, then again with squares, and so on."""
-    return {
-        "color": COLOURS[number % len(COLOURS)],
-        "symbol": SYMBOLS[number // len(COLOURS) % len(SYMBOLS)],
-    }
+    return {"color": COLOURS[number % len(COLOURS)], "symbol": SYMBOLS[number // len(COLOURS) % len(SYMBOLS)]}
 
 
 def _groups(points: list[MapPoint], colour: Colouring) -> list[tuple[int, str, list[MapPoint]]]:

@@ -28,12 +28,7 @@ SHORT = 24
 
 
 def readability(
-    loss: float | None,
-    peak: float | None,
-    tokens: int,
-    repetition: float,
-    dictionary_words: float | None,
-    loop: float,
+    loss: float | None, peak: float | None, tokens: int, repetition: float, dictionary_words: float | None, loop: float
 ) -> tuple[float, Verdict]:
     """The weakest of what is known of a text, from 0 (nothing to read) to 1, and the word for it.
 

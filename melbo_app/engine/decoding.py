@@ -1,4 +1,4 @@
-"""How tokens are chosen."""
+"""Decoding settings."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from melbo_app.limits import LARGEST, MOST_NEW_TOKENS, check_range
 
 @dataclass(frozen=True)
 class Decoding:
-    """How tokens are chosen. Temperature 0 takes the likeliest one (greedy)."""
+    """How tokens are chosen. Temperature 0 is greedy."""
 
     max_new_tokens: int = 40
     temperature: float = 0.0

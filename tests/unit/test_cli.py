@@ -394,7 +394,7 @@ TRAIN = ("train", "--prompt", "hello", "--name", "b")
         (("train", "--prompt", "  ", "--name", "b"), "prompt: prompt 1 is empty. Write a text"),
         ((*TRAIN, "--prompt", ""), "prompt: prompt 2 is empty."),
         (("train", "--prompt", "long " * 99, "--name", "b"), "prompt: prompt 1 has "),
-        (("train", "--prompt", "x\udcff", "--name", "b"), "prompt: prompt 1 has a character that is none"),
+        (("train", "--prompt", "x\udcff", "--name", "b"), "prompt: prompt 1 has an invalid character"),
         (("train", "--prompt", "x", "--name", "a"), "name: there is a bank called “a” already."),
         (("train", "--prompt", "x", "--name", "a/b"), "name: “a/b” cannot be used. Use 1 to 80 letters"),
         (("train", "--prompt", "x", "--name", ""), "name: it is empty. Use 1 to 80 letters"),
@@ -426,7 +426,7 @@ TRAIN = ("train", "--prompt", "hello", "--name", "b")
         ((*TRAIN, "--vectors", "0"), "vectors: 0 is too few. Choose 1 or more."),
         ((*TRAIN, "--vectors", "33"), "vectors: 33 cannot be at right angles in 32 dimensions."),
         ((*TRAIN, "--steps", "0"), "steps: 0 is too few."),
-        ((*TRAIN, "--agreement", "0.1"), "agreement: there is one prompt only. Train on two prompts or more"),
+        ((*TRAIN, "--agreement", "0.1"), "agreement: there is only one prompt. Train on two prompts or more"),
         ((*TRAIN, "--agreement", "-1"), "agreement: -1.0 cannot be used."),
         ((*TRAIN, "--agreement-form", "x"), "agreement form: 'x' is not known. Choose numerator or contrastive."),
         ((*TRAIN, "--temperature", "0"), "temperature: 0.0 cannot be used."),
@@ -507,7 +507,7 @@ def test_a_template_is_chosen_by_its_name_and_its_options(ask: Ask, bank):
     told = ask("steer", "a", "--max-new-tokens", 2, "--template", "default", "--json").json["completions"]
     assert {entry["prompt"]["template"] for entry in told} == {"default"}
     for given, says in (
-        (("--template", "rag"), "chat template: tiny has none called “rag”. It has default."),
+        (("--template", "rag"), "chat template: tiny has no template “rag”. It has default."),
         (("--template", "enable_thinking=false"), "does not read “enable_thinking”. It reads no options."),
         (("--template", "default", "--no-template"), "chat template: one is chosen and none is wanted"),
     ):

@@ -643,7 +643,7 @@ def test_agreement_makes_vectors_do_the_same_in_all_prompts(form):
 def test_agreement_needs_two_prompts():
     lm = tiny("llama")
     alone = ModelSlice(lm, encoded(lm, "hello"), 0, 2)
-    with pytest.raises(InputError, match="agreement: there is one prompt only. Train on two prompts or more"):
+    with pytest.raises(InputError, match="agreement: there is only one prompt. Train on two prompts or more"):
         train(alone, replace(CONFIG, agreement=0.1))
 
 
