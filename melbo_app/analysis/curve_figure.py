@@ -1,4 +1,4 @@
-"""A diversity curve as a plotly figure: a pure function of its points, legible on light and dark alike."""
+"""A diversity curve as a plotly figure: a pure function of its points, legible on light and dark pages."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -36,9 +36,8 @@ def curve_figure(
 ) -> go.Figure:
     """One quantity over R as a multiple of the median norm, beside the random control; a band spans the seeds.
 
-    Each found cusp is an upright line, with its interval shaded where there is one. Made to be drawn again and again
-    while points come in: a zoom outlives the next drawing. Each point's ``customdata`` is its place in ``points``, and
-    whether it is the control's: 0 or 1.
+    Each cusp found is a vertical line, with its interval shaded if it has one. Redrawing as points come in keeps the
+    zoom. Each point's ``customdata`` is its index in ``points``, and 1 for the control, else 0.
     """
     name, value = QUANTITIES[quantity]
     figure = empty_figure(title)
@@ -48,7 +47,7 @@ def curve_figure(
     _line(figure, points, [value(point.control) for point in points], "random vectors", GREY, "dot", 1)
     label = "trained at each R" if curve.how == "trained" else "one bank rescaled"
     _line(figure, points, [value(point.vectors) for point in points], label, COLOURS[0], "solid", 0)
-    # their names stand in the legend: cusps may lie together
+    # named in the legend, because cusps may be close together
     for number, cusp in enumerate(one for one in cusps if one.radius is not None):
         colour = COLOURS[1 + number % (len(COLOURS) - 1)]
         if cusp.low is not None and cusp.high is not None:
@@ -101,7 +100,7 @@ def _band(
     value: Callable[[Diversity], float | None],
     colour: str,
 ) -> None:
-    """From the lowest to the highest of the seeds, where there are several."""
+    """Draw a band from the lowest to the highest seed, if there are several."""
     spans = []
     for point, seeds in zip(points, of_seeds, strict=True):
         known = [found for one in seeds if (found := value(one)) is not None]

@@ -392,10 +392,10 @@ def test_q_is_p_where_it_is_left_out(piece):
         ({"vectors": 0}, "vectors", "Choose 1 or more"),
         ({"vectors": -1}, "vectors", "-1 is too few"),
         ({"steps": 0}, "steps", "Choose 1 or more"),
-        ({"p": 0.0}, "p", "Choose a number above 0"),
-        ({"p": math.nan}, "p", "Choose a number above 0"),
-        ({"q": -1.0}, "q", "Choose a number above 0"),
-        ({"q": math.inf}, "q", "Choose a number above 0"),
+        ({"p": 0.0}, "p", "Choose a number greater than 0"),
+        ({"p": math.nan}, "p", "Choose a number greater than 0"),
+        ({"q": -1.0}, "q", "Choose a number greater than 0"),
+        ({"q": math.inf}, "q", "Choose a number greater than 0"),
         ({"seed": -1}, "seed", "-1 is out of range. Choose 0 to 9,223,372,036,854,775,807"),
         ({"seed": 2**63}, "seed", "Choose 0 to 9,223"),
         ({"method": "gradient"}, "method", "'gradient' is not known. Choose joint, .*, contrast-pca or random"),
@@ -421,7 +421,7 @@ def test_settings_that_make_no_sense_are_refused(change, field, part):
 
 
 def test_more_vectors_than_dimensions_are_refused(piece):
-    with pytest.raises(InputError, match="33 cannot be at right angles in 32 dimensions. Choose 32 or fewer") as caught:
+    with pytest.raises(InputError, match="33 cannot be orthogonal in 32 dimensions. Choose 32 or fewer") as caught:
         train(piece, replace(CONFIG, vectors=WIDTH + 1))
     assert caught.value.field == "vectors"
 
@@ -429,7 +429,7 @@ def test_more_vectors_than_dimensions_are_refused(piece):
 def test_directions_with_both_signs_are_at_most_twice_the_dimensions(piece):
     jacobian = replace(CONFIG, method="jacobian", vectors=2 * WIDTH, steps=None)
     assert result_of(train(piece, jacobian)).vectors.shape == (2 * WIDTH, WIDTH)
-    with pytest.raises(InputError, match="65 cannot be at right angles in 32 dimensions. Choose 64 or fewer"):
+    with pytest.raises(InputError, match="65 cannot be orthogonal in 32 dimensions. Choose 64 or fewer"):
         train(piece, replace(jacobian, vectors=2 * WIDTH + 1))
 
 

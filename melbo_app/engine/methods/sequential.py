@@ -36,7 +36,7 @@ def sequential(ascent: Ascent) -> Training:
                 optimizer = _optimizer(theta)
                 optimizer.state[theta] = _moments_in(begun.tensors, device)
             else:
-                if starts is None:  # drawn one at a time: a vector does not depend on how many follow
+                if starts is None:  # drawn one at a time, so that a vector does not depend on how many follow
                     row = random_rows(1, ascent.width, radius, ascent.generator)
                 else:
                     row = starts[number - 1 : number]
@@ -61,7 +61,7 @@ def sequential(ascent: Ascent) -> Training:
                 left = ascent.seconds_left(done, total)
                 progress = TrainingProgress(f"vector {number} of {config.vectors}", done, total, left, curves, finished)
                 yield progress
-            # once more in float64: what float32 leaves over adds up with the number of vectors
+            # again in float64, because float32 rounding errors add up over the vectors
             exact = without(precise(theta.detach()), precise(found), radius)
             found = torch.cat([found, (radius * torch.nn.functional.normalize(exact, dim=1)).to(found)])
             ascent.keep("sequential", {"found": found, **given}, curves=curves, done=done)
@@ -77,6 +77,6 @@ def _optimizer(theta: torch.nn.Parameter) -> torch.optim.AdamW:
 
 
 def _moments_in(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """What the optimizer remembers; nothing before its first step. It counts steps on the CPU."""
+    """The optimizer's state, empty before its first step; it counts steps on the CPU."""
     names = ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
     return {name: tensors[name] if name == "step" else tensors[name].to(device) for name in names if name in tensors}
