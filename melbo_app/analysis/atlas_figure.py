@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from melbo_app.analysis.figures import PRINTED, SEQUENTIAL, axis_title, colour_scale, empty_figure, say
+from melbo_app.analysis.figures import BARE_AXIS, PRINTED, SEQUENTIAL, axis_title, colour_scale, empty_figure, say
 
 Pair = tuple[int, int]
 Measure = Literal["value", "radius", "strength", "kl", "diversity", "readable"]
@@ -48,7 +48,7 @@ def atlas_figure(values: Mapping[Pair, float | None], measure: Measure) -> go.Fi
     sources, targets = sorted({source for source, _ in values}), sorted({target for _, target in values})
     rows = [[known.get((source, target)) for target in targets] for source in sources]
     logarithmic = described.logarithmic and min(known.values()) > 0
-    places = [[_place(value, logarithmic) for value in row] for row in rows]
+    places = [[math.log10(value) if value is not None and logarithmic else value for value in row] for row in rows]
     shown = [place for row in places for place in row if place is not None]
     low, high = described.span or (min(shown), max(shown))
     if low == high:
@@ -83,12 +83,8 @@ def atlas_figure(values: Mapping[Pair, float | None], measure: Measure) -> go.Fi
             },
         )
     )
-    axis = {"type": "category", "showgrid": False, "zeroline": False, "ticks": "", "automargin": True}
+    axis = {**BARE_AXIS, "type": "category"}
     figure.update_layout(
         xaxis={**axis, "title": axis_title("target layer")}, yaxis={**axis, "title": axis_title("source layer")}
     )
     return figure
-
-
-def _place(value: float | None, logarithmic: bool) -> float | None:
-    return None if value is None else math.log10(value) if logarithmic else value

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from melbo_app.analysis.curve import CurvePoint, DiversityCurve
 from melbo_app.analysis.cusp import Cusp
 from melbo_app.analysis.diversity import Diversity
-from melbo_app.analysis.figures import BESIDE, COLOURS, GREY, GRID, axis_title, empty_figure, say
+from melbo_app.analysis.figures import BESIDE, COLOURS, GREY, GRID_AXIS, axis_title, empty_figure, say
 
 Quantity = Literal[
     "summed variance", "readable diversity", "cosine distance", "distinct answers", "readable", "loss", "KL"
@@ -54,17 +54,16 @@ def curve_figure(
             figure.add_vrect(x0=cusp.low, x1=cusp.high, fillcolor=colour, opacity=0.12, line_width=0, layer="below")
         text, line = f"{NAMES[cusp.detector]}: {cusp.radius:.3g}", {"color": colour, "width": 2, "dash": "dash"}
         figure.add_vline(x=cusp.radius, line=line, name=text, showlegend=True)
-    axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "ticks": ""}
     ticks = [point.relative_radius for point in points]
     figure.update_layout(
         xaxis={
-            **axis,
+            **GRID_AXIS,
             "type": "log",
             "title": axis_title("R, multiples of the median residual norm"),
             "tickvals": ticks,
             "ticktext": [f"{tick:.2g}" for tick in ticks],
         },
-        yaxis={**axis, "title": axis_title(name), "rangemode": "tozero", "uirevision": quantity},
+        yaxis={**GRID_AXIS, "title": axis_title(name), "rangemode": "tozero", "uirevision": quantity},
         legend=BESIDE,
         showlegend=bool(points),
         hovermode="closest",

@@ -31,10 +31,8 @@ SPLITS, RESAMPLES = 60, 200
 
 @dataclass(frozen=True)
 class Cusp:
-    """A detector's result: R as a multiple of the median norm, or None and the reason in words.
-
-    ``low`` and ``high`` are the 95 % confidence interval of R, if the detector gives one.
-    """
+    """A detector's result: R as a multiple of the median norm, or None and the reason in words. ``low`` and ``high``
+    are the 95 % confidence interval of R, if the detector gives one."""
 
     detector: Detector
     radius: float | None
@@ -116,7 +114,7 @@ def break_point(curve: Curve, seed: int = 0) -> Cusp:
     from scipy.stats import chi2
 
     if chi2.sf(gain / error**2, 2) > BEND_SURE:
-        return Cusp("break", None, "one line fits the rising branch as well as two")
+        return Cusp("break", None, "one straight line fits the rising branch as well as two")
     if not steeper:
         return Cusp("break", None, "the rising branch gets flatter, not steeper")
     noise = np.random.default_rng(seed).normal(scale=error, size=(RESAMPLES, len(place)))

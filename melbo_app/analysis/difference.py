@@ -44,16 +44,12 @@ def _marked(baseline: list[str], words: list[str]) -> list[bool]:
         end += 1
     old, new = baseline[start : len(baseline) - end], words[start : len(words) - end]
     marked = [False] * start + [True] * len(new) + [False] * end
-    if _comparable(old, new):
+    counts = Counter(old)
+    if max(len(old), len(new)) <= MOST_WORDS and sum(counts[word] for word in new) <= MOST_PAIRS:
         for block in SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks():
             for place in range(start + block.b, start + block.b + block.size):
                 marked[place] = False
     return marked
-
-
-def _comparable(old: list[str], new: list[str]) -> bool:
-    counts = Counter(old)
-    return max(len(old), len(new)) <= MOST_WORDS and sum(counts[word] for word in new) <= MOST_PAIRS
 
 
 def _fill_islands(marked: list[bool], words: list[str]) -> None:

@@ -16,10 +16,8 @@ unsteered model."""
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """V answers to one prompt, each under another vector.
-
-    ``places`` [V, D] are embeddings of length 1; ``losses`` and ``divergences`` are nats a token, None if unknown.
-    """
+    """V answers to one prompt, each under another vector. ``places`` [V, D] are embeddings of length 1; ``losses`` and
+    ``divergences`` are nats a token, None if unknown."""
 
     texts: Sequence[str]
     places: np.ndarray
@@ -78,10 +76,8 @@ def summed_variance(places: np.ndarray) -> float:
 
 
 def readable_diversity(places: np.ndarray, losses: Sequence[float | None], unsteered: np.ndarray) -> float:
-    """D: the summed variance of ``places`` [V, D], with every unreadable text replaced by the unsteered one [D].
-
-    A text is readable if its entry of ``losses`` [V], in nats a token, is at most ``READABLE_NATS`` and not None.
-    """
+    """D: the summed variance of ``places`` [V, D], with every unreadable text replaced by the unsteered one [D]. A text
+    is readable if its entry of ``losses`` [V], in nats a token, is at most ``READABLE_NATS`` and not None."""
     read = np.array([loss is not None and loss <= READABLE_NATS for loss in losses])
     return summed_variance(np.where(read[:, None], places, unsteered))
 

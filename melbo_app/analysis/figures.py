@@ -19,6 +19,8 @@ CLEAR = "rgba(0, 0, 0, 0)"
 GREY = "#8c8c8c"
 OUTLINE = "rgba(128, 128, 128, 0.8)"
 BESIDE = {"x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top"}
+BARE_AXIS = {"showgrid": False, "zeroline": False, "ticks": "", "automargin": True}
+GRID_AXIS = {"gridcolor": GRID, "zeroline": False, "ticks": "", "automargin": True}
 
 # Eight of Petroff's ten colours (2021, arXiv:2107.02270), which suit all kinds of colour vision; the purple is lighter
 # than his, for dark pages, and as distinct from the others.
@@ -120,25 +122,15 @@ def heatmap_figure(
         )
     )
     step = max(1, math.ceil(count / 32))  # more names are illegible
-    axis = {
-        "tickvals": list(range(0, count, step)),
-        "showgrid": False,
-        "zeroline": False,
-        "ticks": "",
-        "automargin": True,
-        "constrain": "domain",
-        "range": [-0.5, count - 0.5],
-    }
+    axis = {**BARE_AXIS, "tickvals": list(range(0, count, step)), "constrain": "domain"}
+    ticked = [names[place] for place in places[::step]]
+    # only the rows have the full names: numbers below the columns leave more room for the cells
+    numbers = [_short(name.partition(" · ")[0], BESIDE_ROWS) for name in ticked]
+    rows = [_short(name, BESIDE_ROWS) for name in ticked]
+    square = {"scaleanchor": "x", "scaleratio": 1}
     figure.update_layout(
-        # only the rows have the full names: numbers below the columns leave more room for the cells
-        xaxis={**axis, "ticktext": [_short(names[place].partition(" · ")[0], BESIDE_ROWS) for place in places[::step]]},
-        yaxis={
-            **axis,
-            "ticktext": [_short(names[place], BESIDE_ROWS) for place in places[::step]],
-            "range": [count - 0.5, -0.5],
-            "scaleanchor": "x",
-            "scaleratio": 1,
-        },
+        xaxis={**axis, "ticktext": numbers, "range": [-0.5, count - 0.5]},
+        yaxis={**axis, "ticktext": rows, "range": [count - 0.5, -0.5], **square},
     )
     if not count:
         say(figure, "No vectors yet")
@@ -147,9 +139,7 @@ def heatmap_figure(
 
 def curves_figure(curves: list[list[float]], done: int, total: int, title: str) -> go.Figure:
     """Objective J of each vector over its own steps, for the training ``title`` at step ``done`` of ``total``.
-
-    Redrawing keeps the zoom. The axis of J is logarithmic if its largest value is more than 50 times its smallest.
-    """
+    Redrawing keeps the zoom. The axis of J is logarithmic if its largest value is more than 50 times its smallest."""
     figure = empty_figure(f"{title}: step {done} of {total}")
     finite = [value for curve in curves for value in curve if math.isfinite(value)]
     logarithmic = bool(finite) and min(finite) > 0 and max(finite) > 50 * min(finite)
@@ -168,12 +158,11 @@ def curves_figure(curves: list[list[float]], done: int, total: int, title: str) 
         )
     longest = max(map(len, curves), default=0)
     kind = "log" if logarithmic else "linear"
-    axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "ticks": ""}
     figure.update_layout(
-        xaxis={**axis, "title": axis_title("step of the vector"), "dtick": 1 if longest <= 10 else None},
+        xaxis={**GRID_AXIS, "title": axis_title("step of the vector"), "dtick": 1 if longest <= 10 else None},
         # uirevision: a zoom kept from the other type of axis would show nothing
         yaxis={
-            **axis,
+            **GRID_AXIS,
             "title": axis_title("objective J: how far the activations move"),
             "type": kind,
             "uirevision": kind,

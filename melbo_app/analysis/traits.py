@@ -37,10 +37,8 @@ _ABOUT_CODE = re.compile(r"`[^`\n]+`|\b(?:code|function|method|class|library|mod
 
 @dataclass(frozen=True)
 class Traits:
-    """The traits of an answer. None, an empty stance or an empty speaker means unknown.
-
-    ``code`` is None for prose about code, which may announce some. ``flags`` omits those that the baseline raises.
-    """
+    """The traits of an answer. None, an empty stance or an empty speaker means unknown. ``code`` is None for prose
+    about code, which may announce some. ``flags`` omits those that the baseline raises."""
 
     refuses: bool
     language: str | None

@@ -42,7 +42,9 @@ def flattened(text: str) -> str:
 
 def language(text: str) -> str | None:
     """The language as an ISO 639 code, or None if it is unclear (naive Bayes on byte n-grams, py3langid)."""
-    code, probability = _identifier().classify(text)
+    with _loading:
+        identifier = _identifier()
+    code, probability = identifier.classify(text)
     return code if probability >= SURE and code != "zxx" else None
 
 
@@ -77,13 +79,8 @@ def warm_up() -> None:
     dictionary_words("warm", language("This is a text to warm up with."))
 
 
-def _identifier() -> "LanguageIdentifier":
-    with _loading:
-        return _load_identifier()
-
-
 @cache
-def _load_identifier() -> "LanguageIdentifier":
+def _identifier() -> "LanguageIdentifier":
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

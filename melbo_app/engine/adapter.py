@@ -13,10 +13,7 @@ REMEDY = "Load it with the model it was trained on, or move adapter_config.json 
 
 def merge_adapter(model: Any, folder: str, name: str) -> Any:
     """Merge the adapter in ``folder`` (adapter_config.json, adapter_model.safetensors) into the weights of ``model``.
-
-    Raises:
-        InputError: the adapter cannot be merged into weights, or does not fit ``model``, which ``name`` names.
-    """
+    Raises InputError if it cannot be merged into weights, or does not fit ``model``, which ``name`` names."""
     from peft import PeftConfig, PeftModel  # late: transformers takes seconds to import
 
     def refuse(problem: str) -> InputError:

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -184,17 +184,8 @@ class Ascent:
         """Raises InputError where J or its gradients overflow or vanish."""
         if not bool(values.isfinite().all() and gradients.isfinite().all()):
             p, q = self.objective.p, self.objective.q
-            raise InputError(
-                "p, q or R",
-                f"with p = {p:g} and q = {q:g} the objective overflows or underflows ({values.max():.3g})",
-                "Choose p = 2, q = p, and an R around 0.1 × the median norm",
-            )
-
-    def values(self, thetas: Tensor) -> list[float]:
-        """J of each vector, without gradients. Raises Stopped."""
-        chunks: Iterable[Tensor] = thetas.split(self.batch)
-        parts = [self.once(functools.partial(self._chunk_values, chunk)) for chunk in chunks]
-        return [value for (found,) in parts for value in found.tolist()]
+            problem = f"with p = {p:g} and q = {q:g} the objective overflows or underflows ({values.max():.3g})"
+            raise InputError("p, q or R", problem, "Choose p = 2, q = p, and an R around 0.1 × the median norm")
 
     def _chunk_values(self, chunk: Tensor) -> tuple[Tensor]:
         with torch.no_grad():
@@ -218,7 +209,7 @@ class Ascent:
         return ([], [term]) if contrastive else ([term], [])
 
     def values_in_turn(self, thetas: Tensor, now: TrainingProgress) -> Generator[TrainingProgress, None, list[float]]:
-        """As ``values``, yielding ``now`` between batches. Raises Stopped."""
+        """J of each vector, without gradients; yields ``now`` between batches. Raises Stopped."""
         values: list[float] = []
         for chunk in thetas.split(self.batch):
             if values:
@@ -230,29 +221,28 @@ class Ascent:
         """J of each vector at the end; after a stop, which must be quick, the last known J."""
         if not stopped:
             with suppress(Stopped):
-                return self.values(thetas)
+                parts = [self.once(functools.partial(self._chunk_values, chunk)) for chunk in thetas.split(self.batch)]
+                return torch.cat([found for (found,) in parts]).tolist()
         return [curve[-1] for curve in curves]
 
     def measured(self, rows: Tensor, strength: list[float] | None = None) -> Training:
-        """The result of a single-step method that found ``rows`` [V, d] of norm R: measures J.
-
-        A stop keeps the vectors measured so far.
-        """
-        total, values, stopped = len(rows), list[float](), False
+        """The result of a single-step method that found ``rows`` [V, d] of norm R: measures J. A stop keeps the vectors
+        measured so far."""
+        total, values, curves, stopped = len(rows), list[float](), list[list[float]](), False
         try:
             for chunk in rows.to(self.device).split(self.batch):
                 with torch.no_grad():
                     found = self.objective(self.piece.deltas(chunk, self.stop), self.mask)
                 self.refuse_unusable(found, found)
                 values += found.tolist()
+                curves += [[value] for value in found.tolist()]
                 done = len(values)
-                curves = [[value] for value in values]
                 yield TrainingProgress("measuring J", done, total, self.seconds_left(done, total), curves, done)
         except Stopped:
             stopped = True
-        kept, curves = len(values), [[value] for value in values]
-        strength = None if strength is None else strength[:kept]
-        return TrainingResult(rows[:kept].float().cpu(), values, curves, 1, stopped, self.seconds, strength)
+        kept = rows[: len(values)].float().cpu()
+        strength = strength and strength[: len(values)]
+        return TrainingResult(kept, values, curves, 1, stopped, self.seconds, strength)
 
     @property
     def seconds(self) -> float:

@@ -11,10 +11,7 @@ def find_blocks(model: nn.Module) -> nn.ModuleList:
     """The decoder blocks of any causal language model of transformers, in order.
 
     They are the outermost ``nn.ModuleList`` with as many entries as the config has hidden layers: this holds for every
-    family, so no list of names is needed.
-
-    Raises:
-        InputError: the model has no such list.
+    family, so no list of names is needed. Raises InputError for a model without one.
     """
     count = model.config.get_text_config().num_hidden_layers  # type: ignore[union-attr,operator]
     lists = [

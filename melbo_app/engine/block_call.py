@@ -10,10 +10,8 @@ from melbo_app.engine.model import LanguageModel
 
 
 class RowSelection:
-    """Turns arguments for P prompts into arguments for rows, each of which is one of the prompts.
-
-    Selections are cached by the tensor's identity, because blocks share masks and positions.
-    """
+    """Turns arguments for P prompts into arguments for rows, each of which is one of the prompts. Selections are cached
+    by the tensor's identity, because blocks share masks and positions."""
 
     def __init__(self, lm: LanguageModel, prompts: int, of: Tensor) -> None:
         """``of`` [rows] int64: the prompt of each row."""

@@ -23,7 +23,7 @@ HALVINGS = 3
 
 @dataclass(frozen=True)
 class CalibrationProgress:
-    """Where a calibration stands."""
+    """The progress of a calibration."""
 
     stage: str
     done: int
@@ -81,7 +81,9 @@ def calibrate(
         slopes.append(pushforward(piece, mask, chunk, stop))
         yield CalibrationProgress("differentiating", 0, total)
     pushed = torch.cat(slopes)
-    _refuse(pushed)
+    refuse_overflow(pushed)
+    if not bool((pushed.norm(dim=-1) > 0).all()):
+        raise InputError("layers", "a vector added at the source does not change the target", "Choose others")
     tried: dict[float, float] = {}
     radii = [min(low * 2**octave, high) for octave in range(octaves + 1)]
     root = None
@@ -126,9 +128,3 @@ def _departure(
         parts.append((bend.norm(dim=-1) / straight.norm(dim=-1)).square().flatten())
     value = float(torch.cat(parts).mean().sqrt())
     return value if math.isfinite(value) else math.inf
-
-
-def _refuse(pushed: Tensor) -> None:
-    refuse_overflow(pushed)
-    if not bool((pushed.norm(dim=-1) > 0).all()):
-        raise InputError("layers", "a vector added at the source does not change the target", "Choose others")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from functools import lru_cache
+from itertools import takewhile
 from json import dumps
 from typing import TYPE_CHECKING, Any
 
@@ -85,11 +86,8 @@ def option_names(tokenizer: Any) -> tuple[str, ...]:
 def render(lm: "LanguageModel", prompt: Prompt) -> Rendering:
     """The prompt in the chat template that it chooses, up to where the answer begins.
 
-    Contents are passed as text, or as a list of parts where text does not render.
-
-    Raises:
-        InputError: an unknown template or option, a template that refuses the messages, or a rendering that lacks the
-            user's text or the system text.
+    Contents are passed as text, or as a list of parts where text does not render. Raises InputError for an unknown
+    template or option, a template that refuses the messages, or a rendering without the user's or the system text.
     """
     choice = TemplateChoice.of(prompt.template)
     source = _chosen(lm, choice)
@@ -185,9 +183,12 @@ def _apply(
     lm: "LanguageModel", source: str, messages: list[dict[str, Any]], choice: TemplateChoice | None = None
 ) -> str:
     options: dict[str, Any] = dict(choice.options) if choice else {}
-    if choice and choice.day and _clock_formats(source):
+    if choice and choice.day and (formats := _clock_formats(source)):
         options.pop(DATE)
-        source, options["melbo_dates"] = _dated(source), _dates(source, choice.day)
+        noon = datetime.combine(choice.day, time(12))
+        options["melbo_dates"] = {format: noon.strftime(format) for format in formats}
+        # a macro replaces the clock, because transformers passes no functions to templates
+        source = "{% macro strftime_now(format) %}{{ melbo_dates[format] }}{% endmacro +%}" + source
     answering = messages[-1]["role"] == "assistant"
     return lm.tokenizer.apply_chat_template(
         messages, chat_template=source, tokenize=False, add_generation_prompt=not answering, **options
@@ -208,10 +209,8 @@ def _unlike(text: str) -> str:
 
 
 def _holds(written: str, text: str, other: str) -> bool:
-    """Whether a rendering contains ``text`` more often than ``other``, which was rendered without it.
-
-    White space is ignored, because templates trim it. JSON escapes count; parts printed as a Python list do not.
-    """
+    """Whether a rendering contains ``text`` more often than ``other``, which was rendered without it. White space is
+    ignored, because templates trim it. JSON escapes count; parts printed as a Python list do not."""
 
     def count(rendering: str, form: str) -> int:
         return "".join(rendering.split()).count("".join(form.split()))
@@ -222,12 +221,9 @@ def _holds(written: str, text: str, other: str) -> bool:
 
 
 def _common_end(one: str, other: str) -> str:
-    if one == other:
-        return ""
-    common = 0
-    while common < min(len(one), len(other)) and one[-1 - common] == other[-1 - common]:
-        common += 1
-    return one[len(one) - common :]
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    common = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+    return "" if one == other else one[len(one) - common :]
 
 
 def _reads(source: str, tokenizer: Any) -> frozenset[str]:
@@ -266,13 +262,3 @@ def _clock_formats(source: str) -> tuple[str, ...]:
     calls = [] if (parsed := _parsed(source)) is None else parsed.find_all(nodes.Call)
     clock = [call for call in calls if isinstance(call.node, nodes.Name) and call.node.name == "strftime_now"]
     return tuple(arg.value for call in clock for arg in call.args[:1] if isinstance(arg, nodes.Const))
-
-
-def _dated(source: str) -> str:
-    """The template with a clock that reads ``melbo_dates``, because transformers passes no functions to templates."""
-    return "{% macro strftime_now(format) %}{{ melbo_dates[format] }}{% endmacro +%}" + source
-
-
-def _dates(source: str, day: date) -> dict[str, str]:
-    noon = datetime.combine(day, time(12))
-    return {format: noon.strftime(format) for format in _clock_formats(source)}

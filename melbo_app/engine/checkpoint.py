@@ -36,10 +36,8 @@ def read_value(data: bytes, max_elements: int) -> Any:
 
 
 def read_tensor(data: bytes, max_elements: int) -> np.ndarray:
-    """The one dense float tensor in an untrusted ``.pt`` file, as float32 of the same shape.
-
-    Raises InputError for anything else, and for more than ``max_elements`` numbers.
-    """
+    """The one dense float tensor in an untrusted ``.pt`` file, as float32 of the same shape. Raises InputError for
+    anything else, and for more than ``max_elements`` numbers."""
     value = read_value(data, max_elements)
     if isinstance(value, InputError):
         raise value
@@ -146,8 +144,7 @@ def _load(data: bytes) -> Any:
 
 def _checked_archive(data: bytes) -> io.BytesIO:
     """The archive, repacked because torch's own reader could find other members in the same bytes. Refuses what
-    torch.save does not write: old formats and compressed members, which can expand to any size.
-    """
+    torch.save does not write: old formats and compressed members, which can expand to any size."""
     if data.count(b"PK\1\2") > MAX_MEMBERS:
         raise InputError("bank file", "it has too many members for a file of vectors", _REMEDY)
     fresh = io.BytesIO()

@@ -16,8 +16,6 @@ class Decoding:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
-            raise InputError("max new tokens", f"{self.max_new_tokens} is too few", "Choose 1 or more")
         check_range("max new tokens", self.max_new_tokens, 1, MOST_NEW_TOKENS)
         if not 0 <= self.temperature <= 10:
             raise InputError("temperature", f"{self.temperature} is out of range", "Choose 0 (greedy) to 10")

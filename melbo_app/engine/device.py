@@ -11,11 +11,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def choose_device(wanted: str = "auto") -> torch.device:
-    """The device to compute on: for "auto" the first GPU, else the CPU.
-
-    Raises:
-        InputError: this machine does not have the device ``wanted``.
-    """
+    """The device to compute on: for "auto" the first GPU, else the CPU. Raises InputError for other devices."""
     if wanted == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -31,11 +27,8 @@ def choose_device(wanted: str = "auto") -> torch.device:
 
 
 def devices_to_load(wanted: str, need: int) -> list[torch.device]:
-    """The devices for a model of ``need`` bytes: one, or for "auto" all GPUs where the first is too small.
-
-    Raises:
-        InputError: as ``choose_device``.
-    """
+    """The devices for a model of ``need`` bytes: one, or for "auto" all GPUs where the first is too small. Raises
+    InputError as ``choose_device``."""
     first = choose_device(wanted)
     if wanted == "auto" and first.type == "cuda" and need > ROOM_FOR_WEIGHTS * free(first):
         return [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
@@ -52,10 +45,8 @@ def free(device: torch.device) -> int:
 def choose_dtype(wanted: str, device: torch.device) -> torch.dtype:
     """The dtype to compute in: for "auto" bfloat16 where the hardware multiplies it faster than float32, else float32.
 
-    On a CPU this takes AMX or AVX512-BF16; without either, bfloat16 is emulated and slower.
-
-    Raises:
-        InputError: ``wanted`` is not in ``DTYPES``.
+    On a CPU this takes AMX or AVX512-BF16; without either, bfloat16 is emulated and slower. Raises InputError
+    for a dtype that is not in ``DTYPES``.
     """
     if wanted != "auto":
         if wanted not in DTYPES:

@@ -12,7 +12,7 @@ from melbo_app.engine.objective import PowerObjective
 from melbo_app.engine.orthogonal import random_rows
 from melbo_app.engine.reference import reference, usual_norms
 from melbo_app.engine.scope import TokenScope, runaway_share
-from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
+from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.stopping import Stop
 from melbo_app.engine.training_config import TrainingConfig
 
@@ -49,10 +49,7 @@ def effects(
     """The effect of V vectors [V, d] on the prompts of ``piece``, and on the held-out ones of ``others``.
 
     Agreement is over the pairs of training prompts, and over all pairs with a held-out prompt. Yields the number of
-    vectors done between two batches.
-
-    Raises:
-        Stopped: ``stop()``, which is called before each block, became true.
+    vectors done between two batches. Raises Stopped if ``stop()``, which is called before each block, becomes true.
     """
     scope = TokenScope.parse(config.scope)
     objective = PowerObjective(config.p, config.p if config.q is None else config.q)
@@ -97,10 +94,9 @@ def share_changed(piece: ModelSlice, scope: TokenScope, thetas: Tensor, stop: St
     """Mean ‖Δ‖ / ‖Z(0)‖ over V vectors [V, d] and the tokens in scope. Raises Stopped if ``stop()`` becomes true."""
     mask = piece.mask(scope)
     norms = piece.baseline.float().norm(dim=-1)[mask]
-    at_once = max(1, TOKENS_AT_ONCE // mask.numel())
     with torch.no_grad():
-        parts = thetas.to(piece.device).split(at_once)
-        shares = [piece.deltas(some, stop)[:, mask].norm(dim=-1) / norms for some in parts]
+        parts = thetas.to(piece.device).split(piece.vectors_per_pass)
+        shares = [piece.deltas(part, stop)[:, mask].norm(dim=-1) / norms for part in parts]
     return float(torch.cat(shares).mean())
 
 
@@ -111,10 +107,7 @@ def radius_of_change(
 
     Tries four random vectors at growing R and interpolates by a power law around ``share``; returns the largest R tried
     if none reaches it. Prompts with hardly a token but attention sinks, which vectors change little relative to their
-    large norms, are replaced by a reference text.
-
-    Raises:
-        Stopped: ``stop()`` became true.
+    large norms, are replaced by a reference text. Raises Stopped if ``stop()`` becomes true.
     """
     if piece.norm_is_usual:
         piece, scope = ModelSlice(piece.lm, reference(piece.lm), piece.source, piece.target), TokenScope("content")

@@ -73,12 +73,9 @@ class Rows:
             thetas = torch.as_tensor(thetas).repeat_interleave(prompts, dim=0)
         longest = int(encoded.attention_mask.sum(dim=1).max())
         if lm.context is not None and longest + decoding.max_new_tokens > lm.context:
-            problem = (
-                f"{decoding.max_new_tokens:,} after a prompt of {longest:,} tokens exceed the context of {lm.name}"
-            )
-            raise InputError(
-                "max new tokens", f"{problem}, {lm.context:,}", f"Choose {lm.context - longest:,} or fewer"
-            )
+            problem = f"{decoding.max_new_tokens:,} after a prompt of {longest:,} tokens exceed the context"
+            problem += f" of {lm.name}, {lm.context:,} tokens"
+            raise InputError("max new tokens", problem, f"Choose {lm.context - longest:,} or fewer")
         self.lm, self.encoded, self.source, self.stop, self.trace = lm, encoded, source, plain(stop), trace
         self.of, self.thetas = torch.tensor(of, device=lm.device), torch.as_tensor(thetas).to(lm.device)
         self.chosen = torch.full((len(of),), lm.tokenizer.pad_token_id, device=lm.device)

@@ -61,14 +61,16 @@ class _Fields:
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.file, self.size = file, size
 
-    def take(self, count: int) -> bytes:
+    def _check(self, count: int) -> None:
         if count > self.size - self.file.tell():
             raise ValueError("it ends too early")
+
+    def take(self, count: int) -> bytes:
+        self._check(count)
         return self.file.read(count)
 
     def skip(self, count: int) -> None:
-        if count > self.size - self.file.tell():
-            raise ValueError("it ends too early")
+        self._check(count)
         self.file.seek(count, 1)
 
     def number(self, code: str) -> int:
@@ -287,9 +289,7 @@ def _unused(gguf: Path, table: GgufTable, model: Any, unexpected: Collection[str
 
 class _Names:
     """The names of a model's tensors, with and without the first part: it may have been converted without its head.
-
-    Replaces the model, whose every module transformers would match against a table of its own (seconds).
-    """
+    Replaces the model, whose every module transformers would match against a table of its own (seconds)."""
 
     def __init__(self, model: Any) -> None:
         self.config, self._names = model.config, list(model.state_dict())

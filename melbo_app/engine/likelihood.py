@@ -83,11 +83,8 @@ class PromptsRead:
         self._traces = {target: Trace(target) for target in targets}
 
     def read(self, readings: Sequence[Reading], stop: Callable[[], bool] | None = None) -> list[Likelihood]:
-        """Read these texts together and measure each; the first call that needs the prompts reads them.
-
-        Raises:
-            Stopped: ``stop()``, which is called before every block, became true.
-        """
+        """Read these texts together and measure each; the first call that needs the prompts reads them. Raises Stopped
+        if ``stop()``, which is called before every block, becomes true."""
         found: dict[int, tuple[Tensor, Tensor]] = {}
         new = [at for at, reading in enumerate(readings) if reading.steered or reading.states is None]
         if new:
@@ -230,10 +227,8 @@ def _compare(
 def _read_out(
     lm: LanguageModel, states: Sequence[Tensor | None], begin: int, counts: Sequence[int]
 ) -> Iterator[Tensor | None]:
-    """The steered logits [c, vocabulary] of each text from ``begin`` on, None for one without ``states``.
-
-    Short texts are read out together, because each pass has to load the whole unembedding.
-    """
+    """The steered logits [c, vocabulary] of each text from ``begin`` on, None for one without ``states``. Short texts
+    are read out together, because each pass has to load the whole unembedding."""
     group: list[tuple[Tensor | None, int]] = []
     for number, (one, count) in enumerate(zip(states, counts, strict=True)):
         group.append((None if one is None else one[begin : begin + count], count))
@@ -247,10 +242,8 @@ def _read_out(
 
 
 def _compare_row(logits: Tensor, ids: Sequence[int], steered: Tensor | None) -> tuple[Tensor, Tensor]:
-    """As ``_compare`` for one text with the unsteered ``logits`` [c, vocabulary] and at most c tokens ``ids``.
-
-    One text at a time, because the float32 logits of all would take several times the memory.
-    """
+    """As ``_compare`` for one text with the unsteered ``logits`` [c, vocabulary] and at most c tokens ``ids``. One text
+    at a time, because the float32 logits of all would take several times the memory."""
     plain = logits.float().log_softmax(dim=-1)
     tokens = torch.tensor(ids[: len(plain)], dtype=torch.int64, device=plain.device)
     logprob = plain[: len(tokens)].gather(1, tokens[:, None])[:, 0]

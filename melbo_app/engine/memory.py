@@ -64,9 +64,7 @@ def out_of_memory(error: BaseException) -> str | None:
 
 def weights_bytes(folder: Path, dtype: torch.dtype, adapter: str | None = None) -> int:
     """Bytes of the weights in ``folder``, and in the folder ``adapter`` if given, while they are loaded in ``dtype``.
-
-    Reads only the headers of the files. Raises InputError where a header cannot be read.
-    """
+    Reads only the headers of the files. Raises InputError where a header cannot be read."""
     numbers = 0
     files = [folder / name for name in weight_files(folder)]
     for file in [*files, Path(adapter) / ADAPTER_WEIGHTS] if adapter else files:
@@ -107,12 +105,10 @@ def refuse_prompts(lm: LanguageModel, encoded: EncodedPrompts, memory_gb: float 
     prompts, tokens = encoded.input_ids.shape
     need, have = COPIES_OF_LAYER * prompts * tokens * lm.hidden_size * 4, budget(lm, memory_gb)
     if need > have:
-        raise InputError(
-            "memory",
-            f"{prompts:,} prompts, padded to {tokens:,} tokens each, need {size_text(need)} before the first vector, "
-            f"and {size_text(have)} may be used",
-            "Choose fewer or shorter prompts",
+        problem = (
+            f"{prompts:,} prompts, padded to {tokens:,} tokens each, need {size_text(need)} before the first vector"
         )
+        raise InputError("memory", f"{problem}, and {size_text(have)} may be used", "Choose fewer or shorter prompts")
 
 
 def rows_at_once(lm: LanguageModel, tokens: int, memory_gb: float | None = None) -> int:
@@ -121,10 +117,8 @@ def rows_at_once(lm: LanguageModel, tokens: int, memory_gb: float | None = None)
 
 
 def bytes_per_row(lm: LanguageModel, tokens: int) -> int:
-    """Bytes for generating a row of ``tokens`` tokens, prompt and completion together.
-
-    A row keeps keys and values in every block, plus a few copies each of its hidden states and its float32 logits.
-    """
+    """Bytes for generating a row of ``tokens`` tokens, prompt and completion together. A row keeps keys and values in
+    every block, plus a few copies each of its hidden states and its float32 logits."""
     config = lm.model.config.get_text_config()
     heads = getattr(config, "num_attention_heads", 1)
     head = getattr(config, "head_dim", None) or lm.hidden_size // heads

@@ -11,20 +11,15 @@ def random_rows(count: int, width: int, radius: float, generator: torch.Generato
 
 
 def polar(rows: Tensor, radius: float) -> Tensor:
-    """The orthogonal rows of norm ``radius`` nearest to ``rows`` [V, d], V ≤ d.
-
-    Symmetric orthogonalisation (Löwdin 1950), the orthogonal factor of the polar decomposition: unlike Gram–Schmidt it
-    treats all rows alike.
-    """
+    """The orthogonal rows of norm ``radius`` nearest to ``rows`` [V, d], V ≤ d. Symmetric orthogonalisation (Löwdin
+    1950), the orthogonal factor of the polar decomposition: unlike Gram–Schmidt it treats all rows alike."""
     left, _, right = torch.linalg.svd(precise(rows), full_matrices=False)
     return (radius * (left @ right)).to(rows)
 
 
 def ranked(rows: Tensor, strength: Tensor, radius: float) -> Tensor:
-    """``rows`` [V, d], V ≤ d, made orthogonal with norm ``radius`` by Gram–Schmidt, the strongest first.
-
-    Weak rows yield to strong ones, and no row changes its sign.
-    """
+    """``rows`` [V, d], V ≤ d, made orthogonal with norm ``radius`` by Gram–Schmidt, the strongest first. Weak rows
+    yield to strong ones, and no row changes its sign."""
     order = strength.argsort(descending=True)
     columns, triangle = torch.linalg.qr(precise(rows[order]).T)
     signs = torch.where(triangle.diagonal() < 0, -1.0, 1.0)  # QR leaves the sign of a column open

@@ -11,10 +11,8 @@ class Prompt:
     """User text, optional system text, and the chat template around them.
 
     ``template`` is True for the model's default template, False for none, or a text that ``TemplateChoice`` parses,
-    with a name, options, or both: ``"tool_use enable_thinking=false"``.
-
-    Raises:
-        InputError: a template that cannot be parsed, or a text that is too long.
+    with a name, options, or both: ``"tool_use enable_thinking=false"``. Raises InputError for a template that cannot be
+    parsed, or a text that is too long.
     """
 
     user: str

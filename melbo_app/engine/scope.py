@@ -78,9 +78,7 @@ class TokenScope:
 
 def sinks(norms: "Tensor", encoded: "EncodedPrompts", usual: float = math.inf) -> "Tensor":
     """Attention sinks by their residual norms [P, T]: [P, T] bool, never True at padding, on the prompts' device.
-
-    ``usual`` is the model's usual norm at this layer (``usual_norms``). Norms may be on any device.
-    """
+    ``usual`` is the model's usual norm at this layer (``usual_norms``). Norms may be on any device."""
     real = encoded.attention_mask.bool()
     norms = norms.to(real.device)
     return real & (norms > SINK_RATIO * _unit(norms, real, usual))

@@ -112,11 +112,8 @@ class ModelSlice:
         return max(1, TOKENS_AT_ONCE // self.encoded.input_ids.numel())
 
     def activations(self, thetas: Tensor, stop: Stop | None = None) -> Tensor:
-        """Z(θ) for V vectors [V, d]: [V, P, T, d] in the model's dtype. Differentiable in ``thetas``.
-
-        Raises:
-            Stopped: ``stop()``, which is called before every block, forwards and backwards, became true.
-        """
+        """Z(θ) for V vectors [V, d]: [V, P, T, d] in the model's dtype. Differentiable in ``thetas``. Raises Stopped if
+        ``stop()``, which is called before every block, forwards and backwards, becomes true."""
         found = [self._through(part, thetas, stop) for part in self._parts]
         return found[0] if len(found) == 1 else torch.cat(found, dim=1)
 

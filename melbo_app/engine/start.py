@@ -15,10 +15,8 @@ from melbo_app.errors import Stopped
 def starting_rows(ascent: Ascent, count: int) -> Generator[TrainingProgress, None, Tensor]:
     """[count, d] float32 rows of norm R on the CPU: random, or the Jacobian's leading right singular vectors.
 
-    Each singular vector gets the sign with the larger J. Rows beyond the d singular vectors are random.
-
-    Raises:
-        Stopped: a stop came before the start was complete.
+    Each singular vector gets the sign with the larger J. Rows beyond the d singular vectors are random. Raises Stopped
+    after a stop before the start is complete.
     """
     radius, width = ascent.config.radius, ascent.width
     if ascent.config.start == "random":

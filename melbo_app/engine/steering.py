@@ -37,11 +37,8 @@ def add_rows(thetas: Tensor) -> SteeringMethod:
 
 @contextmanager
 def steer(lm: LanguageModel, source: int, method: SteeringMethod) -> Iterator[None]:
-    """In this context, ``method``'s result is added to the output of block ``source`` at each forward pass.
-
-    Raises:
-        RuntimeError: on leaving, if the block never ran.
-    """
+    """In this context, ``method``'s result is added to the output of block ``source`` at each forward pass. Raises
+    RuntimeError on leaving if the block never ran."""
     steered = 0
 
     def add(_module: Any, _args: tuple, output: Any) -> Any:
@@ -61,9 +58,7 @@ def steer(lm: LanguageModel, source: int, method: SteeringMethod) -> Iterator[No
 
 
 def random_vector(width: int, radius: float, seed: int) -> Tensor:
-    """The random control: a vector [d] of norm |radius| in a uniformly random direction.
-
-    The direction depends only on ``width`` and ``seed``, so it is the same at every R.
-    """
+    """The random control: a vector [d] of norm |radius| in a uniformly random direction. The direction depends only on
+    ``width`` and ``seed``, so it is the same at every R."""
     generator = torch.Generator().manual_seed(seed)
     return radius * torch.nn.functional.normalize(torch.randn(width, generator=generator), dim=0)

@@ -25,10 +25,7 @@ WIDER = {torch.float16: "bfloat16", torch.bfloat16: "float32"}
 
 def refuse_unsuitable(lm: LanguageModel) -> None:
     """Run the model on a text, and compare steering prompts of unequal length together and with a cache against one
-    text at a time without.
-
-    Raises:
-        InputError: logits that are not finite, an exception of the model, or logits that differ.
+    text at a time without. Raises InputError for logits that are not finite or differ, and for the model's exceptions.
     """
     try:
         finite = _finite(lm)

@@ -28,10 +28,8 @@ class TemplateChoice:
 
     @classmethod
     def parse(cls, text: str) -> "TemplateChoice":
-        """Parse ``NAME OPTION=VALUE …``, all optional; values with spaces need quotes.
-
-        true, false and whole numbers become bool and int. Raises InputError.
-        """
+        """Parse ``NAME OPTION=VALUE …``, all optional; values with spaces need quotes. true, false and whole numbers
+        become bool and int. Raises InputError."""
         check_text(FIELD, text, MOST_NAME)
         try:
             words = shlex.split(text)

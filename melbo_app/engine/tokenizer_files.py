@@ -17,11 +17,8 @@ TEXT = "The capital of France is"
 
 
 def load_tokenizer(path: str, adapter: str | None = None) -> Any:
-    """The tokenizer in the folder ``path``, or in the folder ``adapter`` if that has its own.
-
-    Raises:
-        InputError: the folder has no tokenizer, or its files cannot be read correctly.
-    """
+    """The tokenizer in the folder ``path``, or in the folder ``adapter`` if that has its own. Raises InputError if the
+    folder has none, or its files cannot be read correctly."""
     from transformers import AutoTokenizer  # late: seconds to import
 
     folder = Path(adapter if adapter and any((Path(adapter) / name).is_file() for name in VOCABULARIES) else path)
@@ -50,9 +47,7 @@ def load_tokenizer(path: str, adapter: str | None = None) -> Any:
 
 def _as_the_file_says(made: Any, folder: Path, name: str) -> Any:
     """A tokenizer that splits texts like the sentencepiece file ``name``: ``made``, or one that adds a leading space.
-
-    Only tokenizer.json, which is missing, says which is right. Raises ValueError if neither is.
-    """
+    Only tokenizer.json, which is missing, says which is right. Raises ValueError if neither is."""
     from sentencepiece import SentencePieceProcessor
     from transformers import LlamaTokenizer
 

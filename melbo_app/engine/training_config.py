@@ -144,12 +144,7 @@ class TrainingConfig:
             raise InputError("R", f"must be a finite number greater than 0, not {self.radius}")
         if not LEAST_RADIUS <= self.radius <= MOST_RADIUS:  # beyond, squares leave the range of float32
             raise InputError("R", f"{self.radius:g} cannot be used", f"Choose {LEAST_RADIUS:g} to {MOST_RADIUS:g}")
-        if self.vectors < 1:
-            raise InputError("vectors", f"{self.vectors} is too few", "Choose 1 or more")
-        if self.vectors > MOST_VECTORS:
-            raise InputError("vectors", f"{self.vectors} are too many", f"A bank holds up to {MOST_VECTORS}")
-        if self.steps is not None and self.steps < 1:
-            raise InputError("steps", f"{self.steps} is too few", "Choose 1 or more")
+        check_range("vectors", self.vectors, 1, MOST_VECTORS)
         if self.steps is not None:
             check_range("steps", self.steps, 1, MOST_STEPS)
         check_prompts(self.against, "against")
@@ -173,8 +168,11 @@ class TrainingConfig:
             raise InputError("agreement form", problem, "Choose numerator or contrastive")
         check_range("seed", self.seed, 0, LARGEST)
         self._check_unused()
-        if self.agreement:
-            self._check_agreement()
+        coupled = bool(self.agreement) and self.agreement_form == "contrastive"
+        if coupled and (self.method == "sequential" or self.vectors < 2):
+            problem = "the contrastive one compares vectors that are trained at once"
+            remedy = "Choose numerator, or the method joint and 2 vectors or more"
+            raise InputError("agreement form", problem, remedy)
         TokenScope.parse(self.scope)
 
     def _check_method(self) -> None:
@@ -220,12 +218,6 @@ class TrainingConfig:
             if chosen and not self.agreement:
                 remedy = "Leave it out, or set agreement above 0"
                 raise InputError(option, "it has no effect without agreement", remedy)
-
-    def _check_agreement(self) -> None:
-        if self.agreement_form == "contrastive" and (self.method == "sequential" or self.vectors < 2):
-            problem = "the contrastive one compares vectors that are trained at once"
-            remedy = "Choose numerator, or the method joint and 2 vectors or more"
-            raise InputError("agreement form", problem, remedy)
 
     def check_width(self, width: int) -> None:
         """Raises InputError for more vectors than ``width`` dimensions have orthogonal directions."""

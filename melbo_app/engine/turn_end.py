@@ -63,9 +63,8 @@ class TurnEnd:
 
 
 def turn_end(lm: "LanguageModel") -> TurnEnd:
-    """The end of a text of this model: the end tokens of its generation config and its tokenizer, and of the text that
-    its chat templates write after an assistant's message the first special token, or else the words.
-    """
+    """The end of this model's texts: the end tokens of its generation config and its tokenizer, and for each chat
+    template the first special token after an assistant's message, or else the words there."""
     listed = getattr(getattr(lm.model, "generation_config", None), "eos_token_id", None)
     known = set(listed if isinstance(listed, list | tuple) else [] if listed is None else [int(listed)])
     if lm.tokenizer.eos_token_id is not None:

@@ -9,10 +9,8 @@ from melbo_app.errors import InputError
 def word_difference(lm: LanguageModel, toward: str, away: str) -> torch.Tensor:
     """The unembedding's row for the first token of ``toward`` minus that for ``away``: [d] float32 on the CPU.
 
-    Moving the residual along it below the final norm makes ``toward`` likelier relative to ``away``.
-
-    Raises:
-        InputError: a word without a token or without a row in the unembedding, or words with the same first token.
+    Moving the residual along it below the final norm makes ``toward`` likelier relative to ``away``. Raises InputError
+    for a word without a token or a row in the unembedding, and for words with the same first token.
     """
     matrix = lm.model.get_output_embeddings().weight
     first, second = (_first_token(lm, word, len(matrix)) for word in (toward, away))

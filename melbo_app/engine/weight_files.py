@@ -18,10 +18,8 @@ def weight_files(folder: Path, names: Collection[str] | None = None) -> list[str
 
     In transformers' order of precedence: ``transformers_weights`` of config.json, ``model.safetensors``, the parts in
     ``model.safetensors.index.json``. ``names`` lists the files if they are not all in ``folder`` yet (a repository of
-    the hub, of which ``folder`` has config.json and the index).
-
-    Raises:
-        InputError: the index cannot be read, or names a file outside the folder.
+    the hub, of which ``folder`` has config.json and the index). Raises InputError if the index cannot be read, or names
+    a file outside the folder.
     """
     there = {path.name for path in folder.iterdir()} if names is None else names
     if any(map(DISTRIBUTED.fullmatch, there)):

@@ -389,9 +389,9 @@ def test_q_is_p_where_it_is_left_out(piece):
         ({"radius": -2.0}, "R", "must be a finite number greater than 0, not -2.0"),
         ({"radius": math.nan}, "R", "must be a finite number greater than 0"),
         ({"radius": math.inf}, "R", "must be a finite number greater than 0"),
-        ({"vectors": 0}, "vectors", "Choose 1 or more"),
-        ({"vectors": -1}, "vectors", "-1 is too few"),
-        ({"steps": 0}, "steps", "Choose 1 or more"),
+        ({"vectors": 0}, "vectors", "Choose 1 to 4,096"),
+        ({"vectors": -1}, "vectors", "-1 is out of range"),
+        ({"steps": 0}, "steps", "Choose 1 to 1,000,000,000"),
         ({"p": 0.0}, "p", "Choose a number greater than 0"),
         ({"p": math.nan}, "p", "Choose a number greater than 0"),
         ({"q": -1.0}, "q", "Choose a number greater than 0"),
@@ -656,7 +656,7 @@ def test_sequential_vectors_do_not_depend_on_how_many_follow(piece):
 
 def test_between_two_batches_of_one_step_others_may_compute(piece, monkeypatch):
     whole, expected = listen(train(piece, CONFIG))
-    monkeypatch.setattr("melbo_app.engine.training.TOKENS_AT_ONCE", piece.encoded.input_ids.numel())
+    monkeypatch.setattr("melbo_app.engine.slice.TOKENS_AT_ONCE", piece.encoded.input_ids.numel())
     parts, result = listen(train(piece, CONFIG))
     assert len(whole) == CONFIG.total_steps
     assert len(parts) == CONFIG.total_steps * CONFIG.vectors

@@ -29,10 +29,8 @@ def is_arithmetic(user: str) -> bool:
 
 
 def answer(text: str, user: str) -> tuple[str, str] | None:
-    """The last number that ``text`` states as a result, and the passage; None if it states none.
-
-    In a sentence such as "she has 3", a number of the prompt does not count as a result.
-    """
+    """The last number that ``text`` states as a result, and the passage; None if it states none. In a sentence such as
+    "she has 3", a number of the prompt does not count as a result."""
     bare = re.fullmatch(rf"\W*({_NUMBER})\W*", text)
     if bare is not None:
         return bare.group(1), text.strip()

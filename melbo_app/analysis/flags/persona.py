@@ -58,11 +58,8 @@ def speaker(text: str) -> str | None:
 
 
 def persona_flag(text: str, baseline: str, system: str | None) -> Flag | None:
-    """A flag if ``text`` names a speaker whom neither the baseline nor the system prompt names.
-
-    All assistants count as the same speaker unless another one was requested. A text that also names a known speaker
-    has no flag.
-    """
+    """A flag if ``text`` names a speaker whom neither the baseline nor the system prompt names. All assistants count as
+    the same speaker unless another one was requested. A text that also names a known speaker has no flag."""
     before, now = personas(baseline), personas(text)
     usual = frozenset[str]().union(*(who for _, who in before))
     asked = frozenset(re.findall(r"\w+", (system or "").casefold()))

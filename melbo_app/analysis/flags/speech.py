@@ -14,10 +14,8 @@ _PASSAGE = re.compile(r"[^\n.!?。！？]+[.!?。！？]*")
 
 
 def language_flag(text: str, baseline: str, user: str) -> Flag | None:
-    """A flag if ``text``, or a sentence of it, is in a language that the baseline does not use.
-
-    Repetitions of the prompt do not count.
-    """
+    """A flag if ``text``, or a sentence of it, is in a language that the baseline does not use. Repetitions of the
+    prompt do not count."""
     before = _languages(baseline.replace(user.strip(), " "))
     usual = {language for language, _ in before}
     if not usual:

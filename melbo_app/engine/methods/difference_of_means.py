@@ -8,10 +8,8 @@ from melbo_app.errors import InputError
 
 
 def difference_of_means(ascent: Ascent) -> Training:
-    """One vector: the mean residual of the prompts minus that of the other side's, scaled to norm R.
-
-    ``strength`` is the norm of the difference (Marks & Tegmark 2023; Arditi et al. 2024).
-    """
+    """One vector: the mean residual of the prompts minus that of the other side's, scaled to norm R. ``strength`` is
+    the norm of the difference (Marks & Tegmark 2023; Arditi et al. 2024)."""
     assert ascent.sides is not None, "a contrastive method has two sides"
     here, there = (side.double().mean(dim=0) for side in ascent.sides)
     difference = (here - there)[None]

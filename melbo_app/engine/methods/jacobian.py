@@ -10,10 +10,8 @@ from melbo_app.errors import Stopped
 
 
 def jacobian(ascent: Ascent) -> Training:
-    """Leading right singular vectors of the Jacobian of Δ at 0 (Ayyub 2026), each with both signs in turn.
-
-    ``strength`` has the singular values. J is only reported at the end, and not after a stop, which must be quick.
-    """
+    """Leading right singular vectors of the Jacobian of Δ at 0 (Ayyub 2026), each with both signs in turn. ``strength``
+    has the singular values. J is only reported at the end, and not after a stop, which must be quick."""
     config, count = ascent.config, ascent.config.vectors
     found = yield from singular_vectors(ascent, (count + 1) // 2, config.total_steps)
     rows = (config.radius * torch.stack([found.directions, -found.directions], dim=1)).flatten(0, 1)[:count].float()

@@ -12,11 +12,8 @@ from melbo_app.errors import Stopped
 
 
 def sequential(ascent: Ascent) -> Training:
-    """Each vector orthogonal to those before it (Mack & Turner 2024).
-
-    Learning rate, moments and projections are those of the published code (AdamW with amsgrad, rate 0.001 whatever
-    R is, 300 steps).
-    """
+    """Each vector orthogonal to those before it (Mack & Turner 2024). Learning rate, moments and projections are those
+    of the published code (AdamW with amsgrad, rate 0.001 whatever R is, 300 steps)."""
     config, radius, steps, device = ascent.config, ascent.config.radius, ascent.config.total_steps, ascent.device
     found = torch.zeros(0, ascent.width, device=device)
     curves: list[list[float]] = []
