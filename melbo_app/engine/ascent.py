@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -120,6 +120,17 @@ class Ascent:
         self._used += 1
         return self._parts[self._used - 1]
 
+    def in_turn(
+        self, chunks: Sequence[Tensor], compute: Callable[[Tensor], tuple[Tensor, ...]], now: TrainingProgress
+    ) -> Generator[TrainingProgress, None, list[tuple[Tensor, ...]]]:
+        """The result of ``compute`` for each of ``chunks``; yields ``now`` between them, where others may compute."""
+        parts = []
+        for number, chunk in enumerate(chunks):
+            if number:
+                yield now
+            parts.append(self.once(functools.partial(compute, chunk)))
+        return parts
+
     def slope(
         self, thetas: Tensor, now: TrainingProgress, coupling: Coupling | None = None
     ) -> Generator[TrainingProgress, None, Slope]:
@@ -210,12 +221,8 @@ class Ascent:
 
     def values_in_turn(self, thetas: Tensor, now: TrainingProgress) -> Generator[TrainingProgress, None, list[float]]:
         """J of each vector, without gradients; yields ``now`` between batches. Raises Stopped."""
-        values: list[float] = []
-        for chunk in thetas.split(self.batch):
-            if values:
-                yield now
-            values += self.once(functools.partial(self._chunk_values, chunk))[0].tolist()
-        return values
+        parts = yield from self.in_turn(thetas.split(self.batch), self._chunk_values, now)
+        return torch.cat([found for (found,) in parts]).tolist()
 
     def final(self, thetas: Tensor, curves: list[list[float]], stopped: bool) -> list[float]:
         """J of each vector at the end; after a stop, which must be quick, the last known J."""

@@ -66,7 +66,7 @@ class Rows:
         of: Sequence[int] | None = None,
         trace: Trace | None = None,
     ) -> None:
-        """Takes and raises what ``generate`` does."""
+        """Arguments and errors are those of ``generate``."""
         prompts = len(encoded.prompts)
         if of is None:
             of = [*range(prompts)] * len(thetas)

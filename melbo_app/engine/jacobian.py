@@ -1,6 +1,5 @@
 """The Jacobian of Δ at θ = 0, and its leading right singular vectors."""
 
-import functools
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -120,13 +119,9 @@ def singular_vectors(ascent: Ascent, count: int, passes: int) -> Generator[Train
 
 def _images(ascent: Ascent, block: Tensor, now: TrainingProgress) -> Generator[TrainingProgress, None, Tensor]:
     """JᵀJ times a block, some directions at a time; yields ``now`` in between."""
-    images = []
-    for number, chunk in enumerate(block.float().to(ascent.device).split(max(1, ascent.batch // MEMORY))):
-        if number:
-            yield now
-        compute = functools.partial(_image, ascent, chunk)
-        images.append(ascent.once(compute)[0].cpu().double())
-    image = torch.cat(images)
+    chunks = block.float().to(ascent.device).split(max(1, ascent.batch // MEMORY))
+    parts = yield from ascent.in_turn(chunks, lambda rows: (gram(ascent.piece, ascent.mask, rows, ascent.stop),), now)
+    image = torch.cat([images for (images,) in parts]).cpu().double()
     refuse_overflow(image)
     return image
 
@@ -136,10 +131,6 @@ def refuse_overflow(products: Tensor) -> None:
     if not bool(products.isfinite().all()):
         problem = "the derivative of the target with respect to the source overflows"
         raise InputError("layers", problem, "Bring them closer together, or load the model in float32")
-
-
-def _image(ascent: Ascent, chunk: Tensor) -> tuple[Tensor]:
-    return (gram(ascent.piece, ascent.mask, chunk, ascent.stop),)
 
 
 def _ritz(basis: Tensor, images: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """A reference text, which gives a model's usual residual norms where the prompts are too short."""
 
+from contextlib import ExitStack
 from weakref import WeakKeyDictionary
 
 import torch
@@ -46,11 +47,8 @@ def _measure(lm: LanguageModel) -> list[float]:
     def keep(_module: object, _args: tuple, output: object) -> None:
         found.append(float(hidden_of(output)[0, 1:].float().norm(dim=-1).median()))
 
-    handles = [block.register_forward_hook(keep) for block in lm.blocks]
-    try:
-        with torch.no_grad():
-            lm.forward(encoded.input_ids, encoded.attention_mask, encoded.position_ids)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as hooks, torch.no_grad():
+        for block in lm.blocks:
+            hooks.callback(block.register_forward_hook(keep).remove)
+        lm.forward(encoded.input_ids, encoded.attention_mask, encoded.position_ids)
     return found

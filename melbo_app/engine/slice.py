@@ -5,6 +5,7 @@ blocks run, on the kept source activations plus θ, for a whole batch of vectors
 """
 
 from collections import UserDict
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,15 +153,14 @@ class ModelSlice:
         prompts, tokens = self.encoded.input_ids.shape
         few = prompts * tokens <= TOKENS_AT_ONCE or self.lm.device.type != "cpu"
         size = prompts if few else max(1, PART_TOKENS // tokens)
-        begun, ended = [], []
+        outputs = []
         for start in range(0, prompts, size):
             raise_if(stop)
             rows = slice(start, min(start + size, prompts))
-            calls, before, after = self._capture(self.encoded.take(range(rows.start, rows.stop)), stop)
+            calls, *before_and_after = self._capture(self.encoded.take(range(rows.start, rows.stop)), stop)
             self._parts.append(_Part(rows, calls, (1, calls)))
-            begun.append(before)
-            ended.append(after)
-        self.source_hidden, self.baseline = torch.cat(begun), torch.cat(ended)
+            outputs.append(before_and_after)
+        self.source_hidden, self.baseline = (torch.cat(parts) for parts in zip(*outputs, strict=True))
 
     def _capture(self, encoded: EncodedPrompts, stop: Stop | None) -> tuple[Calls, Tensor, Tensor]:
         """The blocks' arguments for these prompts, and the outputs of block s and block t."""
@@ -181,20 +181,13 @@ class ModelSlice:
             seen.append(hidden_of(output).detach())
             raise _TargetReached
 
-        handles = [
-            block.register_forward_pre_hook(keep_call, with_kwargs=True)
-            for block in blocks[self.source + 1 : self.target + 1]
-        ]
-        handles.append(blocks[self.source].register_forward_hook(keep_source))
-        handles.append(blocks[self.target].register_forward_hook(keep_target))
-        try:
-            with torch.no_grad(), asking(self.lm, stop):
+        with torch.no_grad(), asking(self.lm, stop), ExitStack() as hooks:
+            for block in blocks[self.source + 1 : self.target + 1]:
+                hooks.callback(block.register_forward_pre_hook(keep_call, with_kwargs=True).remove)
+            hooks.callback(blocks[self.source].register_forward_hook(keep_source).remove)
+            hooks.callback(blocks[self.target].register_forward_hook(keep_target).remove)
+            with suppress(_TargetReached):
                 self.lm.forward(encoded.input_ids, encoded.attention_mask, encoded.position_ids)
-        except _TargetReached:
-            pass
-        finally:
-            for handle in handles:
-                handle.remove()
         before, after = seen
         return calls, before, after
 

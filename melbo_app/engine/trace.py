@@ -1,7 +1,7 @@
 """Activations recorded while a model generates."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,14 +36,11 @@ class Trace:
         def keep_norms(_module: Any, _args: tuple, output: Any) -> None:
             self.norms = hidden_of(output).float().norm(dim=-1)
 
-        handles = [lm.blocks[-1].register_forward_hook(keep_state)]
-        if self.target is not None and not self.states:
-            handles.append(lm.block("target layer", self.target).register_forward_hook(keep_norms))
-        try:
+        with ExitStack() as hooks:
+            hooks.callback(lm.blocks[-1].register_forward_hook(keep_state).remove)
+            if self.target is not None and not self.states:
+                hooks.callback(lm.block("target layer", self.target).register_forward_hook(keep_norms).remove)
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def begin(self, whole: "Trace", rows: slice, columns: int) -> None:
         """Take ``rows``, and their last ``columns``, from a trace of a first pass over more prompts with the same

@@ -1,6 +1,5 @@
 """Deep causal transcoding with exponentials: the effect of steering as a sum over a few input and output directions."""
 
-import functools
 from collections.abc import Generator
 
 import torch
@@ -84,23 +83,19 @@ def _effects(
 ) -> Generator[TrainingProgress, None, tuple[Tensor, Tensor, Tensor]]:
     """Δ̄ [V, d], J [V], and the gradients [V, d] of ‖Δ̄‖, which are those of ⟨u, Δ̄⟩ at u = Δ̄ / ‖Δ̄‖, or else zeros."""
     weights = ascent.mask / ascent.mask.sum(dim=1, keepdim=True) / len(ascent.mask)
-    parts = []
-    for number, chunk in enumerate(thetas.split(ascent.batch)):
-        if number:
-            yield now
-        parts.append(ascent.once(functools.partial(_effects_of_batch, ascent, chunk, weights, gradients)))
-        ascent.refuse_unusable(*parts[-1][1:])
+
+    def effects(chunk: Tensor) -> tuple[Tensor, ...]:
+        leaf = chunk.detach().requires_grad_(gradients)
+        deltas = ascent.piece.deltas(leaf, ascent.stop)
+        mean = torch.einsum("vptd,pt->vd", deltas, weights.to(deltas))
+        slope = torch.autograd.grad(mean.norm(dim=1).sum(), leaf)[0] if gradients else torch.zeros_like(chunk)
+        value = ascent.objective(deltas.detach(), ascent.mask)
+        ascent.refuse_unusable(value, slope)
+        return tuple(found.to(ascent.device) for found in (mean.detach(), value, slope))
+
+    parts = yield from ascent.in_turn(thetas.split(ascent.batch), effects, now)
     means, values, slopes = (torch.cat(part) for part in zip(*parts, strict=True))
     return means, values, slopes
-
-
-def _effects_of_batch(ascent: Ascent, chunk: Tensor, weights: Tensor, gradients: bool) -> tuple[Tensor, ...]:
-    leaf = chunk.detach().requires_grad_(gradients)
-    deltas = ascent.piece.deltas(leaf, ascent.stop)
-    mean = torch.einsum("vptd,pt->vd", deltas, weights.to(deltas))
-    slope = torch.autograd.grad(mean.norm(dim=1).sum(), leaf)[0] if gradients else torch.zeros_like(chunk)
-    value = ascent.objective(deltas.detach(), ascent.mask)
-    return tuple(found.to(ascent.device) for found in (mean.detach(), value, slope))
 
 
 def _stronger_sign(ascent: Ascent, thetas: Tensor, now: TrainingProgress) -> Generator[TrainingProgress, None, Tensor]:
