@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from melbo_app.analysis.embedding import Embedder
+from melbo_app.arguments import bank_given, unsteered
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import never
@@ -55,9 +56,9 @@ def run(
     Raises:
         InputError: the study cannot be done.
     """
-    with bench_of(lm, memory_gb) as bench:
+    with bench_of(unsteered(lm), memory_gb) as bench:
         for bank in banks:
-            bench.banks.save(bank)
+            bench.banks.save(bank_given(bank))
         asked = study.bound(bench)
         asked.check(bench)
         asked.check_model(bench)

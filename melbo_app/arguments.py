@@ -147,12 +147,17 @@ def model_given(lm: Any) -> LanguageModel:
     return instance("model", lm, LanguageModel, "Give what melbo.load or melbo.wrap returned")
 
 
-def asked_of(lm: Any, given: Any) -> tuple[list[Prompt], Callable[[str], Prompt]]:
-    """The prompts, and what makes further ones like the first. Raises InputError where ``lm`` is being steered, which
-    what is measured of it would not say."""
+def unsteered(lm: Any) -> LanguageModel:
+    """A model of ours. Raises InputError where it is being steered: a result would not say so."""
     if any(block in STEERED for block in model_given(lm).blocks):
         problem = f"vectors are being added to {lm.name}"
         raise InputError("model", problem, "Leave `with melbo.steer(…)` first")
+    return lm
+
+
+def asked_of(lm: Any, given: Any) -> tuple[list[Prompt], Callable[[str], Prompt]]:
+    """The prompts, and what makes further ones like the first. Raises InputError where ``lm`` is being steered."""
+    unsteered(lm)
     asked = prompts("prompts", given, lambda text: Prompt(text, template=lm.has_template))
     if not asked:
         raise InputError("prompts", "there is none", "Write a text for the model to answer")

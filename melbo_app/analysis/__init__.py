@@ -1,1 +1,1 @@
-"""Texts and points: embedding, projection, ordering, differences."""
+"""Analysis of texts and vectors: embedding, projection, ordering, differences, flags, figures."""

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from melbo_app.analysis.figures import PRINTED, SEQUENTIAL, axis_title, empty_figure, say
+from melbo_app.analysis.figures import BARE_AXIS, PRINTED, SEQUENTIAL, axis_title, colour_scale, empty_figure, say
 
 Pair = tuple[int, int]
 Measure = Literal["value", "radius", "strength", "kl", "diversity", "readable"]
@@ -20,7 +20,7 @@ class _Described:
     digits: str
     logarithmic: bool = False
     span: tuple[float, float] | None = None
-    """What the colours run over; None: what occurs."""
+    """Range of the colour scale; None for that of the values."""
 
 
 DESCRIBED: dict[Measure, _Described] = {
@@ -36,28 +36,26 @@ DESCRIBED: dict[Measure, _Described] = {
 def atlas_figure(values: Mapping[Pair, float | None], measure: Measure) -> go.Figure:
     """Values of pairs (source, target): sources upwards, targets to the right.
 
-    The ``customdata`` of a cell is its pair. Pairs that are not in ``values``, that are None there or not finite stay
-    empty and cannot be clicked. Values are printed up to 16 targets. Singular values and R have a logarithmic colour.
+    The ``customdata`` of a cell is its pair. Pairs whose value is missing, None or not finite stay empty and cannot be
+    clicked. Up to 16 targets, the cells show their values. Singular values and R have a logarithmic colour scale.
     """
     described = DESCRIBED[measure]
     figure = empty_figure(described.title)
     known = {pair: value for pair, value in values.items() if value is not None and math.isfinite(value)}
     if not known:
-        say(figure, "No pair of layers has this yet")
+        say(figure, "No pair of layers has a value yet")
         return figure
     sources, targets = sorted({source for source, _ in values}), sorted({target for _, target in values})
     rows = [[known.get((source, target)) for target in targets] for source in sources]
     logarithmic = described.logarithmic and min(known.values()) > 0
-    places = [[_place(value, logarithmic) for value in row] for row in rows]
-    low, high = described.span or (
-        min(place for row in places for place in row if place is not None),
-        max(place for row in places for place in row if place is not None),
-    )
+    places = [[math.log10(value) if value is not None and logarithmic else value for value in row] for row in rows]
+    shown = [place for row in places for place in row if place is not None]
+    low, high = described.span or (min(shown), max(shown))
     if low == high:
         low, high = low - 0.5, high + 0.5
     text = [["" if value is None else format(value, described.digits) for value in row] for row in rows]
     ticks = np.linspace(low, high, 5)
-    named = [[f"block {source} → {target}: {told}" for target, told in zip(targets, row, strict=True)]
+    hover = [[f"block {source} → {target}: {cell}" for target, cell in zip(targets, row, strict=True)]
              for source, row in zip(sources, text, strict=True)]  # fmt: skip
     printed = len(targets) <= PRINTED
     figure.add_trace(
@@ -67,12 +65,12 @@ def atlas_figure(values: Mapping[Pair, float | None], measure: Measure) -> go.Fi
             z=places,
             zmin=low,
             zmax=high,
-            colorscale=[[i / (len(SEQUENTIAL) - 1), colour] for i, colour in enumerate(SEQUENTIAL)],
+            colorscale=colour_scale(SEQUENTIAL),
             customdata=[[[source, target] for target in targets] for source in sources],
             text=text if printed else None,
             texttemplate="%{text}" if printed else None,
             textfont={"color": "#10141a"},
-            hovertext=named,
+            hovertext=hover,
             hoverinfo="text",
             hoverongaps=False,
             xgap=2,
@@ -85,12 +83,8 @@ def atlas_figure(values: Mapping[Pair, float | None], measure: Measure) -> go.Fi
             },
         )
     )
-    axis = {"type": "category", "showgrid": False, "zeroline": False, "ticks": "", "automargin": True}
+    axis = {**BARE_AXIS, "type": "category"}
     figure.update_layout(
         xaxis={**axis, "title": axis_title("target layer")}, yaxis={**axis, "title": axis_title("source layer")}
     )
     return figure
-
-
-def _place(value: float | None, logarithmic: bool) -> float | None:
-    return None if value is None else math.log10(value) if logarithmic else value

@@ -1,4 +1,4 @@
-"""A diversity curve: what becomes of completions as R grows, beside random vectors of the same R."""
+"""A diversity curve: the diversity of completions over a grid of R, beside random vectors of the same R."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ from melbo_app.analysis.diversity import Diversity
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """What was measured at one R: all seeds together, and each by itself."""
+    """The measurements at one R: over all seeds, and for each."""
 
     relative_radius: float
     """R as a multiple of the median residual norm at the source."""
     radius: float
     vectors: Diversity
     control: Diversity
-    """Of random vectors."""
+    """Random vectors."""
     seeds: tuple[Diversity, ...]
     control_seeds: tuple[Diversity, ...]
     comparisons: tuple[int, ...]
-    """Ids of the comparisons that hold the texts: for each seed the vectors', then the control's."""
+    """Ids of the comparisons with the texts: for each seed the vectors', then the control's."""
 
 
 @dataclass(frozen=True)
 class DiversityCurve:
-    """Points in the order of R. ``how`` says whether vectors were trained at each R, or one bank rescaled."""
+    """Points in order of R. ``how``: vectors were trained at each R, or one bank was rescaled."""
 
     how: Literal["trained", "rescaled"]
     bank: str | None
-    """The bank that was rescaled, where a person named one."""
+    """The rescaled bank, if a person named one."""
     source: int
     target: int | None
     scope: str | None
@@ -41,7 +41,7 @@ class DiversityCurve:
     finished: bool
 
     def arrays(self) -> "Curve":
-        """The same as numbers, for the detectors of the cusp."""
+        """The curve as arrays, for the cusp detectors."""
         vectors, control = [point.vectors for point in self.points], [point.control for point in self.points]
         return Curve(
             radii=_array([point.relative_radius for point in self.points]),
@@ -56,10 +56,10 @@ class DiversityCurve:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A diversity curve as numbers: arrays [n] over growing R. NaN: not known.
+    """A diversity curve as arrays [n] over growing R, with NaN for unknown values.
 
     ``diversity`` is the summed variance, ``loss`` in nats a token, ``error`` the standard error of the diversity.
-    ``control`` is the diversity of random vectors; None where none was measured.
+    ``control`` is the diversity of random vectors, None if it was not measured.
     """
 
     radii: np.ndarray

@@ -1,4 +1,4 @@
-"""A diversity curve as a plotly figure: a pure function of its points, legible on light and dark alike."""
+"""A diversity curve as a plotly figure: a pure function of its points, legible on light and dark pages."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from melbo_app.analysis.curve import CurvePoint, DiversityCurve
 from melbo_app.analysis.cusp import Cusp
 from melbo_app.analysis.diversity import Diversity
-from melbo_app.analysis.figures import BESIDE, COLOURS, GREY, GRID, axis_title, empty_figure, say
+from melbo_app.analysis.figures import BESIDE, COLOURS, GREY, GRID_AXIS, axis_title, empty_figure, say
 
 Quantity = Literal[
     "summed variance", "readable diversity", "cosine distance", "distinct answers", "readable", "loss", "KL"
@@ -36,9 +36,8 @@ def curve_figure(
 ) -> go.Figure:
     """One quantity over R as a multiple of the median norm, beside the random control; a band spans the seeds.
 
-    Each found cusp is an upright line, with its interval shaded where there is one. Made to be drawn again and again
-    while points come in: a zoom outlives the next drawing. Each point's ``customdata`` is its place in ``points``, and
-    whether it is the control's: 0 or 1.
+    Each cusp found is a vertical line, with its interval shaded if it has one. Redrawing as points come in keeps the
+    zoom. Each point's ``customdata`` is its index in ``points``, and 1 for the control, else 0.
     """
     name, value = QUANTITIES[quantity]
     figure = empty_figure(title)
@@ -48,24 +47,23 @@ def curve_figure(
     _line(figure, points, [value(point.control) for point in points], "random vectors", GREY, "dot", 1)
     label = "trained at each R" if curve.how == "trained" else "one bank rescaled"
     _line(figure, points, [value(point.vectors) for point in points], label, COLOURS[0], "solid", 0)
-    # their names stand in the legend: cusps may lie together
+    # named in the legend, because cusps may be close together
     for number, cusp in enumerate(one for one in cusps if one.radius is not None):
         colour = COLOURS[1 + number % (len(COLOURS) - 1)]
         if cusp.low is not None and cusp.high is not None:
             figure.add_vrect(x0=cusp.low, x1=cusp.high, fillcolor=colour, opacity=0.12, line_width=0, layer="below")
         text, line = f"{NAMES[cusp.detector]}: {cusp.radius:.3g}", {"color": colour, "width": 2, "dash": "dash"}
         figure.add_vline(x=cusp.radius, line=line, name=text, showlegend=True)
-    axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "ticks": ""}
     ticks = [point.relative_radius for point in points]
     figure.update_layout(
         xaxis={
-            **axis,
+            **GRID_AXIS,
             "type": "log",
             "title": axis_title("R, multiples of the median residual norm"),
             "tickvals": ticks,
             "ticktext": [f"{tick:.2g}" for tick in ticks],
         },
-        yaxis={**axis, "title": axis_title(name), "rangemode": "tozero", "uirevision": quantity},
+        yaxis={**GRID_AXIS, "title": axis_title(name), "rangemode": "tozero", "uirevision": quantity},
         legend=BESIDE,
         showlegend=bool(points),
         hovermode="closest",
@@ -101,7 +99,7 @@ def _band(
     value: Callable[[Diversity], float | None],
     colour: str,
 ) -> None:
-    """From the lowest to the highest of the seeds, where there are several."""
+    """Draw a band from the lowest to the highest seed, if there are several."""
     spans = []
     for point, seeds in zip(points, of_seeds, strict=True):
         known = [found for one in seeds if (found := value(one)) is not None]

@@ -1,8 +1,7 @@
-"""Where the diversity of completions starts to rise steeply: detectors of the cusp of a diversity curve.
+"""Detectors of the cusp of a diversity curve: the R at which diversity starts to rise steeply.
 
-They look at the rising branch, up to where the diversity is highest: beyond, all text collapses, and the curve comes
-down again. None of them names an R where the curve is flat or does not differ from that of random vectors.
-Which one is the best was measured: docs/radius.md.
+They use the rising branch, up to the highest diversity; beyond it texts collapse, and the curve falls again. They find
+no cusp where the curve is flat or no higher than that of random vectors. docs/radius.md compares them.
 """
 
 import math
@@ -19,23 +18,21 @@ Detector = Literal["half", "readable", "break", "kneedle"]
 
 DEFAULT_DETECTOR: Detector = "readable"
 HALF, MOST_LOSS = 0.5, 1.0
-"""The rule: this share of the greatest diversity, at this loss in nats a token or less."""
+"""Half maximum: this share of the greatest diversity, at this loss in nats a token or less."""
 SURE = 0.01
-"""Probability under which a flat curve, or one like the control's, would look as this one does by chance."""
+"""Significance level for a curve that rises, and rises more than the control's."""
 BEND_SURE = 0.05
-"""The same for a straight line that looks as if it had a break."""
+"""Significance level for a break in a line."""
 LEAST_ERROR = 0.02
-"""Standard error of a diversity, at least: where all texts are the same, none of them says how sure that is."""
+"""Minimum standard error of a diversity: identical texts give no estimate of it."""
 LEAST_POINTS = 4
 SPLITS, RESAMPLES = 60, 200
 
 
 @dataclass(frozen=True)
 class Cusp:
-    """What a detector found: R as a multiple of the median norm, or None and why not, in words.
-
-    ``low`` and ``high`` bound R with 95 % confidence, where the detector says how sure it is.
-    """
+    """A detector's result: R as a multiple of the median norm, or None and the reason in words. ``low`` and ``high``
+    are the 95 % confidence interval of R, if the detector gives one."""
 
     detector: Detector
     radius: float | None
@@ -45,74 +42,69 @@ class Cusp:
 
 
 def find_cusp(curve: Curve, detector: Detector) -> Cusp:
-    """What one detector finds."""
+    """The result of one detector."""
     reason = no_cusp(curve)
     return Cusp(detector, None, reason) if reason else DETECTORS[detector](curve)
 
 
 def cusps(curve: Curve) -> list[Cusp]:
-    """What every detector finds."""
+    """The results of all detectors."""
     return [find_cusp(curve, detector) for detector in DETECTORS]
 
 
 def no_cusp(curve: Curve) -> str | None:
-    """Why no detector should look for a cusp here, or None."""
+    """The reason why the curve has no cusp for any detector, or None."""
     if len(curve.radii) < LEAST_POINTS:
         return f"the curve has {len(curve.radii)} points, and {LEAST_POINTS} are needed"
     error = _error(curve.error)
     if _by_chance(curve.diversity - curve.diversity.mean(), error, len(curve.radii) - 1) > SURE:
-        return "the curve is flat: what it rises by is within chance"
+        return "the curve is flat: its rise is within chance"
     rising = _rising(curve)
     if rising < 2:
-        return "the diversity is highest at the smallest R already: measure smaller ones"
+        return "the diversity is already highest at the smallest R: measure smaller ones"
     if curve.control is not None:
         more = (curve.diversity - curve.control)[:rising]
         both = float(np.hypot(error, _error(curve.control_error)))
         if more.mean() <= 0 or _by_chance(more, both, rising) > SURE:
-            return "as far as the curve rises, that of random vectors of the same R rises as much"
+            return "the curve rises no more than that of random vectors of the same R"
     return None
 
 
 def half_maximum(curve: Curve) -> Cusp:
     """The smallest R on the rising branch where the diversity is at least half its maximum and the loss at most 1 nat a
-    token; between two points both are taken to be straight in log R."""
+    token; both are interpolated linearly in log R."""
     fine = np.linspace(0, _rising(curve) - 1, 50 * _rising(curve) + 1)
     at = np.arange(len(curve.radii))
     diverse = np.interp(fine, at, curve.diversity) >= HALF * curve.diversity.max()
     loss = np.interp(fine, at, np.where(np.isnan(curve.loss), np.inf, curve.loss))
-    likely = loss <= MOST_LOSS
     if diverse[0]:
-        return Cusp(
-            "half", None, "half the greatest diversity is there at the smallest R already: measure smaller ones"
-        )
-    found = np.flatnonzero(diverse & likely)
+        return Cusp("half", None, "the smallest R already has half the greatest diversity: measure smaller ones")
+    found = np.flatnonzero(diverse & (loss <= MOST_LOSS))
     if not len(found):
         lost = loss[np.flatnonzero(diverse)[0]]
-        where = "cannot be said" if not math.isfinite(lost) else f"is {lost:.1f} nats a token"
-        return Cusp(
-            "half", None, f"where the diversity is half its maximum, the loss {where}, and {MOST_LOSS:g} is allowed"
-        )
+        known = f"is {lost:.1f} nats a token" if math.isfinite(lost) else "is unknown"
+        reason = f"where the diversity is half its maximum, the loss {known}, and {MOST_LOSS:g} is allowed"
+        return Cusp("half", None, reason)
     radius = float(np.exp(np.interp(fine[found[0]], at, np.log(curve.radii))))
     return Cusp("half", radius, "half the greatest diversity, at a loss of at most 1 nat a token")
 
 
 def readable_maximum(curve: Curve) -> Cusp:
-    """The R with the greatest readable diversity: the diversity with every text that cannot be read counted as the
-    unsteered one."""
+    """The R with the greatest readable diversity (``diversity.readable_diversity``)."""
     known = np.where(np.isnan(curve.readable_diversity), -np.inf, curve.readable_diversity)
     best = int(known.argmax())
     if best == len(known) - 1:
-        return Cusp("readable", None, "readable diversity still grows at the largest R: measure larger ones")
+        return Cusp("readable", None, "readable diversity still rises at the largest R: measure larger ones")
     if best == 0:
         return Cusp("readable", None, "readable diversity is greatest at the smallest R: measure smaller ones")
     return Cusp("readable", float(curve.radii[best]), f"the greatest readable diversity, {known[best]:.2f}")
 
 
 def break_point(curve: Curve, seed: int = 0) -> Cusp:
-    """Where two straight lines meet that fit the rising branch best, over log R, with a steeper second one.
+    """The joint of the two connected lines over log R that fit the rising branch best, if the second is steeper.
 
-    The interval is that of a parametric bootstrap: the diversities are drawn again 200 times with their standard error
-    over vectors. There is no cusp where one straight line fits as well (χ² of what two lines gain, 5 %).
+    The interval comes from a parametric bootstrap: 200 draws of the diversities with their standard error over vectors.
+    No cusp if one line fits as well (χ² test of the gain, 5 %).
     """
     rising = _rising(curve)
     if rising < LEAST_POINTS:
@@ -127,14 +119,14 @@ def break_point(curve: Curve, seed: int = 0) -> Cusp:
         return Cusp("break", None, "the rising branch gets flatter, not steeper")
     noise = np.random.default_rng(seed).normal(scale=error, size=(RESAMPLES, len(place)))
     drawn = curve.diversity + noise
-    ends = (drawn >= drawn.max(axis=1, keepdims=True) - error).argmax(axis=1) + 1  # each has a rising branch of its own
+    ends = (drawn >= drawn.max(axis=1, keepdims=True) - error).argmax(axis=1) + 1  # each has its own rising branch
     again = []
     for end in range(LEAST_POINTS, len(place) + 1):
         if (ends == end).any():
             splits, up, _ = _two_lines(place[:end], drawn[ends == end, :end])
             again.extend(splits[up])
     low, high = np.exp(np.quantile([split, *again], (0.025, 0.975)))
-    return Cusp("break", float(np.exp(split)), "two straight lines over log R meet here", float(low), float(high))
+    return Cusp("break", float(np.exp(split)), "two lines over log R meet here", float(low), float(high))
 
 
 def kneedle(curve: Curve) -> Cusp:
@@ -146,7 +138,7 @@ def kneedle(curve: Curve) -> Cusp:
         return Cusp("kneedle", None, f"the rising branch has {rising} points, and {LEAST_POINTS} are needed")
     place = np.log(curve.radii[:rising])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns where it finds none
+        warnings.simplefilter("ignore")  # it warns if it finds no elbow
         found = KneeLocator(place, curve.diversity[:rising], curve="convex", direction="increasing").knee
     if found is None or found in (place[0], place[-1]):
         return Cusp("kneedle", None, "the rising branch has no elbow")
@@ -162,27 +154,27 @@ DETECTORS: dict[Detector, Callable[[Curve], Cusp]] = {
 
 
 def _rising(curve: Curve) -> int:
-    """Number of points up to the first one that is as high as the highest, to within its standard error."""
+    """Number of points up to the first one within a standard error of the highest."""
     return int((curve.diversity >= curve.diversity.max() - _error(curve.error)).argmax()) + 1
 
 
 def _error(errors: np.ndarray | None) -> float:
-    """One standard error for all points: those of few vectors are too uncertain to be used one by one."""
+    """One standard error for all points, because those of few vectors are too uncertain to use separately."""
     if errors is None or np.isnan(errors).all():
         return LEAST_ERROR
     return max(LEAST_ERROR, float(np.sqrt(np.nanmean(np.square(errors)))))
 
 
 def _by_chance(differences: np.ndarray, error: float, freedom: int) -> float:
-    """Probability of differences from 0 as large as these, where there are none (χ²)."""
+    """p-value of these differences if all were 0 (χ²)."""
     from scipy.stats import chi2
 
     return float(chi2.sf(np.square(differences / error).sum(), freedom))
 
 
 def _two_lines(place: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each row of ``values`` [B, n]: where two lines that meet fit best, whether the second one is steeper, and by
-    how much their squared residuals are less than those of one line."""
+    """For each row of ``values`` [B, n]: the joint of the best two connected lines, whether the second is steeper, and
+    by how much they reduce the squared residuals of one line."""
     splits = np.linspace(place[0], place[-1], SPLITS + 2)[1:-1]
     line = np.stack([np.ones_like(place), place], axis=1)
     residuals, bends = [], []

@@ -1,4 +1,4 @@
-"""What a text says that the baseline does not, word by word."""
+"""Marks the words of a text that differ from the baseline."""
 
 import re
 from collections import Counter
@@ -11,17 +11,16 @@ _LETTER = rf"[^\s{_PUNCTUATION}{UNSPACED}]"
 _WORD = re.compile(rf"[{UNSPACED}]|{_LETTER}+(?:['’_-]{_LETTER}+)*|[^\s]")
 _IS_PUNCTUATION = re.compile(rf"[{_PUNCTUATION}]")
 
-# Half a second at most: one pass visits every pair of equal words, and there may be as many passes as words.
+# Half a second at most: a pass visits every pair of equal words, and there may be as many passes as words.
 MOST_PAIRS = 50_000
 MOST_WORDS = 2_500
 
 
 def mark(baseline: str, text: str) -> list[tuple[str, bool]]:
-    """Pieces of ``text`` in order, each with True where it is not in ``baseline``; joined they are ``text`` exactly.
+    """Pieces of ``text`` in order, each with True if it is not in ``baseline``; joined they are exactly ``text``.
 
-    Words are compared (difflib), white space is not. Neighbouring pieces differ in their flag. Punctuation alone
-    between two marked runs is marked too. Where the differing middle parts are too large to compare word by word, all
-    of the middle is marked.
+    Compares words (difflib) and ignores white space. Flags alternate. Punctuation between two marked runs is marked
+    too. If the differing middle parts are too large to compare word by word, all of the middle is marked.
     """
     if not text:
         return []
@@ -35,7 +34,7 @@ def mark(baseline: str, text: str) -> list[tuple[str, bool]]:
 
 
 def _marked(baseline: list[str], words: list[str]) -> list[bool]:
-    """For each of ``words`` whether it is new against ``baseline``."""
+    """For each of ``words``, whether ``baseline`` lacks it."""
     shorter = min(len(baseline), len(words))
     start = 0
     while start < shorter and baseline[start] == words[start]:
@@ -45,21 +44,17 @@ def _marked(baseline: list[str], words: list[str]) -> list[bool]:
         end += 1
     old, new = baseline[start : len(baseline) - end], words[start : len(words) - end]
     marked = [False] * start + [True] * len(new) + [False] * end
-    if _comparable(old, new):
+    counts = Counter(old)
+    if max(len(old), len(new)) <= MOST_WORDS and sum(counts[word] for word in new) <= MOST_PAIRS:
         for block in SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks():
             for place in range(start + block.b, start + block.b + block.size):
                 marked[place] = False
     return marked
 
 
-def _comparable(old: list[str], new: list[str]) -> bool:
-    counts = Counter(old)
-    return max(len(old), len(new)) <= MOST_WORDS and sum(counts[word] for word in new) <= MOST_PAIRS
-
-
 def _fill_islands(marked: list[bool], words: list[str]) -> None:
-    """Mark unmarked punctuation between two marked words, in place: single marks in a run are hard to read."""
-    last: int | None = None  # the latest marked word, while nothing but punctuation has followed
+    """Mark punctuation between two marked words, in place, because runs with gaps are hard to read."""
+    last: int | None = None  # the latest marked word, while only punctuation has followed
     for place, word in enumerate(words):
         if marked[place]:
             if last is not None:
@@ -70,7 +65,7 @@ def _fill_islands(marked: list[bool], words: list[str]) -> None:
 
 
 def _pieces(text: str, words: list[re.Match[str]], marked: list[bool]) -> list[tuple[str, bool]]:
-    """Cut ``text`` where the flag changes; white space between two runs goes to the unmarked one."""
+    """Cut ``text`` where the flag changes; white space between two runs belongs to the unmarked one."""
     pieces: list[tuple[str, bool]] = []
     begin, flag = 0, False
     for place, word in enumerate(words):

@@ -1,7 +1,8 @@
-"""What is distinctive about a group of texts, in words.
+"""Distinctive words and phrases of groups of texts.
 
-Class-based TF-IDF (Grootendorst 2022, BERTopic: Neural topic modeling with a class-based TF-IDF procedure): how often
-a group uses a word, times log(1 + A / f), with A the mean number of words in a group and f how often all groups use it.
+Class-based TF-IDF (Grootendorst 2022, BERTopic: Neural topic modeling with a class-based TF-IDF procedure), here
+log(1 + n) · log(1 + A / f) for a word that occurs n times in a group and f times in all groups, with A the mean number
+of words per group.
 """
 
 import math
@@ -10,21 +11,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from melbo_app.analysis.flags.flag import words
+from melbo_app.analysis.flags.flag import plain_words, words
 
 MOST_WORDS = 4
 LEAST_RUN, MOST_RUN = 3, 8
-"""Words of a phrase."""
+"""Words in a phrase."""
 _MARKS = '`"“”()'
 _SENTENCE = re.compile(r"[^.!?。！？\n]+")
 _WORD = r"(?u)\b\w[\w'’]+\b"
 
 
 def distinctive_words(groups: Sequence[Sequence[str]], count: int = MOST_WORDS) -> list[tuple[str, ...]]:
-    """For each group of texts the words and pairs of words that set it apart from the others, the strongest first.
+    """For each group of texts, the words and pairs of words that distinguish it from the others, the strongest first.
 
-    A word that another group uses as large a share of its texts for is not distinctive. Function words of English are
-    left out unless nothing else is left. A group without words, or without others that differ, gets none.
+    A word must occur in a larger share of the group's texts than of any other group's. English function words count
+    only if nothing else is left. A group without words, or with no word that distinguishes it, gets none.
     """
     found = _words(groups, count, "english")
     plain = _words(groups, count, None) if not all(found) else found
@@ -32,10 +33,10 @@ def distinctive_words(groups: Sequence[Sequence[str]], count: int = MOST_WORDS) 
 
 
 def distinctive_phrase(text: str, own: Sequence[str], others: Sequence[str], known: str = "") -> str | None:
-    """The run of 3 to 8 words within one sentence of ``text`` that says most about it, as it stands there.
+    """The most distinctive run of 3 to 8 words in one sentence of ``text``, verbatim; None if there is none.
 
-    None of ``others`` has it. Words count more the fewer of ``others`` use them; those of ``known`` (the prompt) and
-    function words count nothing. Of equals, the run comes first that more of ``own``, the texts beside ``text``, share.
+    None of ``others`` contains it. A word weighs more the fewer of ``others`` use it; words of ``known`` (the prompt)
+    and function words weigh nothing. Runs gain from being shared by ``own``, the other texts of the group.
     """
     rivals, friends = [_flat(one) for one in others], [_flat(one) for one in own]
     vocabulary = [set(one.split()) for one in rivals]
@@ -47,8 +48,7 @@ def distinctive_phrase(text: str, own: Sequence[str], others: Sequence[str], kno
 
     best: tuple[float, str] | None = None
     for sentence in _SENTENCE.findall(text):
-        found = words(sentence)
-        plain = [one.group().casefold().replace("’", "'") for one in found]
+        found, plain = words(sentence), plain_words(sentence.replace("’", "'"))
         for begin in range(len(found)):
             for end in range(begin + LEAST_RUN, min(begin + MOST_RUN, len(found)) + 1):
                 run = " ".join(plain[begin:end])
@@ -58,7 +58,7 @@ def distinctive_phrase(text: str, own: Sequence[str], others: Sequence[str], kno
                 gain = sum(map(weight, dict.fromkeys(plain[begin:end])))
                 if not gain:
                     continue
-                # a word more must pay for its length, and a run that begins where the sentence does reads best
+                # another word must be worth its length, and a run at the start of the sentence reads best
                 value = gain - 0.35 * (end - begin) + 0.8 * shared + (0.5 if begin == 0 else 0)
                 value -= 0.4 * (plain[begin] in _function_words() and begin > 0)
                 if best is None or value > best[0]:
@@ -67,7 +67,7 @@ def distinctive_phrase(text: str, own: Sequence[str], others: Sequence[str], kno
 
 
 def _whole(sentence: str, begin: int, end: int) -> str:
-    """The stretch from ``begin`` to ``end`` with the quotation marks that it cuts off from their words."""
+    """The stretch from ``begin`` to ``end`` with the adjacent quotation marks and brackets."""
     while begin > 0 and sentence[begin - 1] in _MARKS:
         begin -= 1
     while end < len(sentence) and sentence[end] in _MARKS:
@@ -76,8 +76,8 @@ def _whole(sentence: str, begin: int, end: int) -> str:
 
 
 def _flat(text: str) -> str:
-    """The words of a text between blanks."""
-    return " " + " ".join(one.group().casefold().replace("’", "'") for one in words(text)) + " "
+    """The words of a text, each between spaces."""
+    return f" {' '.join(plain_words(text))} ".replace("’", "'")
 
 
 def _function_words() -> frozenset[str]:
@@ -93,7 +93,7 @@ def _words(groups: Sequence[Sequence[str]], count: int, stop_words: str | None) 
     texts = [text for group in groups for text in group]
     try:
         counts = reader.fit_transform(texts).toarray()
-    except ValueError:  # there is no word in them
+    except ValueError:  # the texts have no words
         return [() for _ in groups]
     names, of = reader.get_feature_names_out(), np.repeat(range(len(groups)), [len(group) for group in groups])
     total = np.array([counts[of == group].sum(axis=0) for group in range(len(groups))], dtype=np.float64)
@@ -113,7 +113,7 @@ def _words(groups: Sequence[Sequence[str]], count: int, stop_words: str | None) 
 
 
 def _apart(words: Sequence[str], count: int) -> tuple[str, ...]:
-    """The first ``count`` of them that do not repeat a word of an earlier one."""
+    """The first ``count`` of ``words`` that do not repeat a word of an earlier one."""
     taken: list[str] = []
     for word in words:
         if not {*word.split()} & {part for one in taken for part in one.split()}:

@@ -1,7 +1,7 @@
-"""How much answers to a prompt differ: from the places of their sentence embeddings, and from how likely they are.
+"""Diversity of the answers to a prompt, from their sentence embeddings and likelihoods.
 
-Summed variance is what Mack & Turner 2024 propose to look at (Mechanistically Eliciting Latent Behaviors in Language
-Models, on choosing R); docs/objectives.md defines readable diversity.
+Mack & Turner 2024 propose summed variance for choosing R (Mechanistically Eliciting Latent Behaviors in Language
+Models); docs/objectives.md defines readable diversity.
 """
 
 from collections.abc import Sequence
@@ -10,29 +10,28 @@ from dataclasses import dataclass
 import numpy as np
 
 READABLE_NATS = 1.0
-"""Nats a token by which a readable text is less likely under the unsteered model than the unsteered text, at most."""
+"""Maximum loss of a readable text: nats a token by which it is less likely than the unsteered text, both under the
+unsteered model."""
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """V answers to one prompt, each under another vector, and the place [D] of the unsteered one.
-
-    ``places`` [V, D] are rows of length 1; ``losses`` and ``divergences`` are nats a token, None where nothing can be
-    said of a text.
-    """
+    """V answers to one prompt, each under another vector. ``places`` [V, D] are embeddings of length 1; ``losses`` and
+    ``divergences`` are nats a token, None if unknown."""
 
     texts: Sequence[str]
     places: np.ndarray
     losses: Sequence[float | None]
     divergences: Sequence[float | None]
     readable: Sequence[bool]
-    """By the verdict of ``readability``, which looks at words and repetition as well."""
+    """The verdict of ``readability``, which also uses words and repetition."""
     unsteered: np.ndarray
+    """Embedding [D] of the unsteered answer."""
 
 
 @dataclass(frozen=True)
 class Diversity:
-    """Figures of answers; of several prompts or seeds their means. None: it could not be said of any text."""
+    """Measures of a set of answers, averaged over prompts and seeds; None if unknown for every text."""
 
     summed_variance: float
     error: float | None
@@ -42,18 +41,18 @@ class Diversity:
     distinct: float
     """Number of answers that differ in more than white space."""
     answers: float
-    """Number of answers to each prompt."""
+    """Number of answers per prompt."""
     readable_diversity: float
     readable: float
     """Share of the texts with the verdict readable."""
     loss: float | None
-    """Nats a token by which a text is less likely under the unsteered model than the unsteered text."""
+    """Nats a token by which a text is less likely than the unsteered text, both under the unsteered model."""
     kl: float | None
     """KL(steered ‖ unsteered) along the text, in nats."""
 
 
 def diversity(sets: Sequence[Answers]) -> Diversity:
-    """The figures of each set, and their means. Raises ``ValueError`` where there is none, or an empty one."""
+    """The measures of each set, averaged. Raises ``ValueError`` without sets, or for an empty set."""
     if not sets or not all(len(one.texts) for one in sets):
         raise ValueError("every set needs at least one answer")
     errors = [_jackknife(one.places) for one in sets]
@@ -72,15 +71,13 @@ def diversity(sets: Sequence[Answers]) -> Diversity:
 
 
 def summed_variance(places: np.ndarray) -> float:
-    """Variance over the rows of ``places`` [V, D], summed over D: 0 where all are the same, below 1 for unit rows."""
+    """Variance over the rows of ``places`` [V, D], summed over D: 0 if all are the same, below 1 for unit rows."""
     return float(np.var(np.asarray(places, dtype=np.float64), axis=0).sum())
 
 
 def readable_diversity(places: np.ndarray, losses: Sequence[float | None], unsteered: np.ndarray) -> float:
-    """D: the summed variance of ``places`` [V, D], every text that cannot be read counted as the unsteered one [D].
-
-    A text is readable where ``losses`` [V], in nats a token, has at most ``READABLE_NATS`` for it; None is not.
-    """
+    """D: the summed variance of ``places`` [V, D], with every unreadable text replaced by the unsteered one [D]. A text
+    is readable if its entry of ``losses`` [V], in nats a token, is at most ``READABLE_NATS`` and not None."""
     read = np.array([loss is not None and loss <= READABLE_NATS for loss in losses])
     return summed_variance(np.where(read[:, None], places, unsteered))
 
@@ -89,7 +86,7 @@ def cosine_distance(places: np.ndarray) -> float:
     """Mean of 1 − cos over the pairs of rows of ``places`` [V, D]; 0 for a single row."""
     from scipy.spatial.distance import pdist
 
-    # rows that are the same differ by what floats round off
+    # clipped, because rounding may give equal rows a negative distance
     return max(0.0, float(pdist(np.asarray(places, dtype=np.float64), "cosine").mean())) if len(places) > 1 else 0.0
 
 
@@ -99,9 +96,9 @@ def distinct(texts: Sequence[str]) -> int:
 
 
 def _jackknife(places: np.ndarray) -> float | None:
-    """Standard error of the summed variance: what leaving out one row at a time does to it."""
+    """Standard error of the summed variance by the jackknife (leaving out one row at a time)."""
     count = len(places)
-    if count < 3:  # of two, every one that stays behind has the variance 0
+    if count < 3:  # leaving out one of two gives variance 0
         return None
     left = np.array([summed_variance(np.delete(places, row, axis=0)) for row in range(count)])
     return float(np.sqrt((count - 1) * left.var()))

@@ -20,10 +20,10 @@ WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 
 
 class Embedder:
-    """all-MiniLM-L6-v2 (sentence-transformers), loaded at the first text and then kept.
+    """all-MiniLM-L6-v2 (sentence-transformers), loaded at the first text and then kept. Thread-safe.
 
-    ``folder`` holds the model (``library/bundled.py``), ``device`` is a torch device name. May be shared by threads.
-    ``identity`` tells its rows from those of any other embedder.
+    ``folder`` has the model (``library/bundled.py``), ``device`` is a torch device name. ``identity`` distinguishes its
+    rows from those of other embedders.
     """
 
     identity = WEIGHTS_SHA256
@@ -34,15 +34,15 @@ class Embedder:
         self._lock = threading.Lock()
 
     def encode(self, texts: Sequence[str], batch_size: int = 32) -> np.ndarray:
-        """Embed ``texts`` (empty ones allowed): float32 [N, 384], every row of length 1.
+        """Embed ``texts``, which may be empty: float32 [N, 384], every row of length 1.
 
-        The model reads the first 256 word pieces of a text. Equal texts get equal rows. Raises ``StorageError`` when
-        the weights are missing or are not the published ones.
+        The model reads the first 256 word pieces of a text. Equal texts get equal rows. Raises ``StorageError`` if the
+        weights are missing or are not the published ones.
         """
         distinct = list(dict.fromkeys(texts))
         if not distinct:
             return np.zeros((0, DIMENSIONS), dtype=np.float32)
-        # The tokenizer keeps padding state between calls, so two threads must not be inside at once.
+        # the tokenizer keeps padding state between calls, so two threads must not use it at once
         with self._lock:
             if self._model is None:
                 self._model = self._load()
@@ -62,7 +62,7 @@ class Embedder:
         if found != WEIGHTS_SHA256:
             raise StorageError(
                 f"{weights} is not the published all-MiniLM-L6-v2 (sha256 {found[:12]}… instead of "
-                f"{WEIGHTS_SHA256[:12]}…). Delete it and try again: it is downloaded anew"
+                f"{WEIGHTS_SHA256[:12]}…). Delete it and try again: it will be downloaded again"
             )
         from sentence_transformers import SentenceTransformer  # takes seconds to import
 

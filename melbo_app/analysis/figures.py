@@ -1,4 +1,4 @@
-"""The figures of the page as plotly figures: pure functions of their data, legible on light and dark alike."""
+"""The page's plotly figures: pure functions of their data, legible on light and dark pages."""
 
 import html
 import math
@@ -13,28 +13,30 @@ from plotly.colors import sample_colorscale
 from melbo_app.analysis.projection import MapPoint
 
 FONT = "system-ui, sans-serif"
-INK = "#80848c"  # the grey whose contrast is the same, almost 4:1, against a white and a dark card
+INK = "#80848c"  # the grey with the same contrast, almost 4:1, against a white and a dark card
 GRID = "rgba(128, 128, 128, 0.18)"
 CLEAR = "rgba(0, 0, 0, 0)"
 GREY = "#8c8c8c"
 OUTLINE = "rgba(128, 128, 128, 0.8)"
 BESIDE = {"x": 1.02, "xanchor": "left", "y": 1, "yanchor": "top"}
+BARE_AXIS = {"showgrid": False, "zeroline": False, "ticks": "", "automargin": True}
+GRID_AXIS = {"gridcolor": GRID, "zeroline": False, "ticks": "", "automargin": True}
 
-# The eight hues of Petroff's ten (2021, arXiv:2107.02270), chosen there for all kinds of colour vision; the purple is
-# lighter than his, for dark pages, and as far from the others.
+# Eight of Petroff's ten colours (2021, arXiv:2107.02270), which suit all kinds of colour vision; the purple is lighter
+# than his, for dark pages, and as distinct from the others.
 COLOURS = ("#3f90da", "#ffa90e", "#bd1f01", "#904cdb", "#a96b59", "#e76300", "#b9ac70", "#92dadd")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "pentagon", "x")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
-# Reversed RdBu of ColorBrewer: negative blue, zero white, positive red.
+# ColorBrewer's RdBu reversed: negative blue, zero white, positive red.
 DIVERGING = ("#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#f7f7f7",
              "#fddbc7", "#f4a582", "#d6604d", "#b2182b", "#67001f")  # fmt: skip
-# Evenly lighter, in the hues of viridis; what is darker vanishes on a dark page, what is lighter on a light one.
+# Uniformly lighter, in the hues of viridis: darker colours vanish on a dark page, lighter ones on a light page.
 SEQUENTIAL = ("#6f78c9", "#4a8fc0", "#33a3a8", "#37b588", "#63c667", "#93d14b", "#c0d93a")
 
 WRAP, LINES = 60, 8
 NAME = 24  # characters of a name that fit in a legend
 BESIDE_ROWS = 14  # characters of a name that fit beside the rows of a heat map
-PRINTED = 16  # vectors up to which the cells of a heat map show their value
+PRINTED = 16  # most rows or columns of a heat map whose cells show their values
 
 Colouring = Literal["vector", "radius", "label"]
 
@@ -43,7 +45,7 @@ def map_figure(points: list[MapPoint], colour: Colouring, title: str = "") -> go
     """Completions on the map, coloured by vector, by R or by label.
 
     Each point's ``customdata`` is ``[completion id]``. The baseline is a black star, the random control a hollow grey
-    circle. A vector keeps its colour and symbol whatever else is shown. No points give an empty map that says so.
+    circle. A vector's colour and symbol do not depend on the other points. Without points, the map says so.
     """
     steered = [point for point in points if isinstance(point.vector, int)]
     control = [point for point in points if point.vector == "random"]
@@ -52,7 +54,7 @@ def map_figure(points: list[MapPoint], colour: Colouring, title: str = "") -> go
     if colour == "radius":
         if steered:
             figure.add_trace(_points(steered, "steered", {**_radius_marker(steered), "size": 10}))
-            figure.update_traces(showlegend=False)  # the bar of colours says it
+            figure.update_traces(showlegend=False)  # the colour bar replaces the legend
     else:
         for number, name, group in _groups(steered, colour):
             figure.add_trace(_points(group, name, {**_style(number), "size": 10}))
@@ -64,7 +66,7 @@ def map_figure(points: list[MapPoint], colour: Colouring, title: str = "") -> go
         figure.add_trace(_points(baseline, "baseline", star))
     if not points:
         say(figure, "No completions yet")
-    # The legend stands beside the points, or below them where the bar of colours stands beside: never over them.
+    # the legend is beside the points, or below them if the colour bar is beside: never over them
     below = {"orientation": "h", "x": 0, "xanchor": "left", "y": -0.02, "yanchor": "top"}
     axis = {"showticklabels": False, "zeroline": False, "gridcolor": GRID, "ticks": "", "title": {"text": ""}}
     figure.update_layout(
@@ -82,11 +84,11 @@ def map_figure(points: list[MapPoint], colour: Colouring, title: str = "") -> go
 def heatmap_figure(
     matrix: np.ndarray, names: list[str], order: list[int] | None, title: str, zmin: float = -1, zmax: float = 1
 ) -> go.Figure:
-    """Values ``matrix`` [V, V] of pairs of vectors, rows and columns in the given ``order`` (None: as they come).
+    """Values ``matrix`` [V, V] of pairs of vectors, rows and columns in this ``order`` (None: unchanged).
 
-    Zero is white and ``±max(|zmin|, |zmax|)`` the full colour, so figures made with the same limits can be compared.
-    The values are printed up to 16 vectors. Values that are not finite stay empty. Raises ``ValueError`` when the
-    shapes of ``matrix``, ``names`` and ``order`` do not agree.
+    Zero is white and ``±max(|zmin|, |zmax|)`` the full colour, so that figures with the same limits compare. Up to 16
+    vectors, the cells show their values; cells that are not finite are empty. Raises ``ValueError`` if the shapes of
+    ``matrix``, ``names`` and ``order`` differ.
     """
     count = len(names)
     places = list(range(count)) if order is None else list(order)
@@ -109,7 +111,7 @@ def heatmap_figure(
             z=values,
             zmin=zmin,
             zmax=zmax,
-            colorscale=[[i / 40, c] for i, c in enumerate(colours)],
+            colorscale=colour_scale(colours),
             text=[[_number(value) for value in row] for row in values] if count <= PRINTED else None,
             texttemplate="%{text}" if count <= PRINTED else None,
             hovertext=hover,
@@ -119,26 +121,16 @@ def heatmap_figure(
             colorbar={"thickness": 12, "outlinewidth": 0, "tickformat": ".1f", "len": 0.9},
         )
     )
-    step = max(1, math.ceil(count / 32))  # more names than this cannot be read
-    axis = {
-        "tickvals": list(range(0, count, step)),
-        "showgrid": False,
-        "zeroline": False,
-        "ticks": "",
-        "automargin": True,
-        "constrain": "domain",
-        "range": [-0.5, count - 0.5],
-    }
+    step = max(1, math.ceil(count / 32))  # more names are illegible
+    axis = {**BARE_AXIS, "tickvals": list(range(0, count, step)), "constrain": "domain"}
+    ticked = [names[place] for place in places[::step]]
+    # only the rows have the full names: numbers below the columns leave more room for the cells
+    numbers = [_short(name.partition(" · ")[0], BESIDE_ROWS) for name in ticked]
+    rows = [_short(name, BESIDE_ROWS) for name in ticked]
+    square = {"scaleanchor": "x", "scaleratio": 1}
     figure.update_layout(
-        # The rows carry the names; below the columns the number alone leaves the room to the cells.
-        xaxis={**axis, "ticktext": [_short(names[place].partition(" · ")[0], BESIDE_ROWS) for place in places[::step]]},
-        yaxis={
-            **axis,
-            "ticktext": [_short(names[place], BESIDE_ROWS) for place in places[::step]],
-            "range": [count - 0.5, -0.5],
-            "scaleanchor": "x",
-            "scaleratio": 1,
-        },
+        xaxis={**axis, "ticktext": numbers, "range": [-0.5, count - 0.5]},
+        yaxis={**axis, "ticktext": rows, "range": [count - 0.5, -0.5], **square},
     )
     if not count:
         say(figure, "No vectors yet")
@@ -146,11 +138,8 @@ def heatmap_figure(
 
 
 def curves_figure(curves: list[list[float]], done: int, total: int, title: str) -> go.Figure:
-    """Objective J of each vector against its own step, for the training ``title`` at step ``done`` of ``total``.
-
-    Made to be drawn again and again: a zoom outlives the next drawing. J is on a logarithmic axis when its largest
-    value is more than 50 times its smallest.
-    """
+    """Objective J of each vector over its own steps, for the training ``title`` at step ``done`` of ``total``.
+    Redrawing keeps the zoom. The axis of J is logarithmic if its largest value is more than 50 times its smallest."""
     figure = empty_figure(f"{title}: step {done} of {total}")
     finite = [value for curve in curves for value in curve if math.isfinite(value)]
     logarithmic = bool(finite) and min(finite) > 0 and max(finite) > 50 * min(finite)
@@ -169,17 +158,16 @@ def curves_figure(curves: list[list[float]], done: int, total: int, title: str) 
         )
     longest = max(map(len, curves), default=0)
     kind = "log" if logarithmic else "linear"
-    axis = {"gridcolor": GRID, "zeroline": False, "automargin": True, "ticks": ""}
     figure.update_layout(
-        xaxis={**axis, "title": axis_title("step of the vector"), "dtick": 1 if longest <= 10 else None},
-        # A zoom kept from the other kind of axis would show nothing.
+        xaxis={**GRID_AXIS, "title": axis_title("step of the vector"), "dtick": 1 if longest <= 10 else None},
+        # uirevision: a zoom kept from the other type of axis would show nothing
         yaxis={
-            **axis,
+            **GRID_AXIS,
             "title": axis_title("objective J: how far the activations move"),
             "type": kind,
             "uirevision": kind,
             "exponentformat": "SI",
-            # Every digit of a decade would be named otherwise.
+            # otherwise every digit of a decade would have a label
             "dtick": "D2" if logarithmic and max(finite) < 1e4 * min(finite) else None,
         },
         legend=BESIDE,
@@ -192,7 +180,7 @@ def curves_figure(curves: list[list[float]], done: int, total: int, title: str) 
 
 
 def empty_figure(title: str) -> go.Figure:
-    """An empty figure with no template and the look that all share."""
+    """An empty figure with the common style, without a template."""
     layout: dict[str, Any] = {
         "template": {},
         "autosize": True,
@@ -223,6 +211,11 @@ def axis_title(text: str) -> dict[str, Any]:
     return {"text": text, "font": {"size": 13}}
 
 
+def colour_scale(colours: Sequence[str]) -> list[list[Any]]:
+    """Plotly's colorscale of evenly spaced ``colours``."""
+    return [[place / (len(colours) - 1), colour] for place, colour in enumerate(colours)]
+
+
 def _points(points: Sequence[MapPoint], name: str, marker: dict[str, Any]) -> go.Scatter:
     return go.Scatter(
         x=[point.x for point in points],
@@ -237,15 +230,12 @@ def _points(points: Sequence[MapPoint], name: str, marker: dict[str, Any]) -> go
 
 
 def _style(number: int) -> dict[str, str]:
-    """Colour and symbol of the ``number``-th thing: eight colours with circles, then again with squares, and so on."""
-    return {
-        "color": COLOURS[number % len(COLOURS)],
-        "symbol": SYMBOLS[number // len(COLOURS) % len(SYMBOLS)],
-    }
+    """Colour and symbol number ``number``: eight colours with circles, then the same with squares, and so on."""
+    return {"color": COLOURS[number % len(COLOURS)], "symbol": SYMBOLS[number // len(COLOURS) % len(SYMBOLS)]}
 
 
 def _groups(points: list[MapPoint], colour: Colouring) -> list[tuple[int, str, list[MapPoint]]]:
-    """Steered points as (number for the style, name in the legend, points), in the order of the legend."""
+    """Steered points as (style number, legend name, points), in the order of the legend."""
     if colour == "vector":
         vectors = sorted({point.vector for point in points if isinstance(point.vector, int)})
         members = {vector: [point for point in points if point.vector == vector] for vector in vectors}
@@ -261,7 +251,7 @@ def _groups(points: list[MapPoint], colour: Colouring) -> list[tuple[int, str, l
 
 
 def _radius_marker(points: list[MapPoint]) -> dict[str, Any]:
-    """Marker colours for R: logarithmic in |R|, diverging where both signs occur; ticks at the values that occur."""
+    """Marker colours for R: logarithmic in |R|, diverging if both signs occur; ticks at values that occur."""
     radii = sorted({point.radius for point in points})
     least = min((abs(radius) for radius in radii if radius), default=1.0)
     signed = radii[0] < 0 < radii[-1]
@@ -270,18 +260,18 @@ def _radius_marker(points: list[MapPoint]) -> dict[str, Any]:
         return math.copysign(math.log2(1 + abs(radius) / least), radius)
 
     step = max(1, math.ceil(len(radii) / 8))
-    ticks = radii[::-1][::step][::-1]  # the largest is always named
+    ticks = radii[::-1][::step][::-1]  # the largest always has a tick
     reach = max(abs(place(radius)) for radius in radii)
     low, high = (-reach, reach) if signed else (place(radii[0]), place(radii[-1]))
     if low == high:
         low, high = low - 1, high + 1
-    # White and the dark ends would vanish on a page of their own shade.
+    # without white and the dark ends, which would vanish on a light or dark page
     stops = [*DIVERGING[2:5], *DIVERGING[6:9]] if signed else list(SEQUENTIAL)
     return {
         "color": [place(point.radius) for point in points],
         "cmin": low,
         "cmax": high,
-        "colorscale": [[i / (len(stops) - 1), c] for i, c in enumerate(stops)],
+        "colorscale": colour_scale(stops),
         "colorbar": {
             "title": {"text": "R"},
             "tickvals": [place(radius) for radius in ticks],
@@ -305,7 +295,7 @@ def _hover(point: MapPoint) -> str:
 
 
 def _wrapped(text: str) -> list[str]:
-    """At most eight lines of about sixty characters, safe to show in a hover."""
+    """At most eight lines of about sixty characters, escaped for a hover text."""
     lines = [line for part in text.splitlines() for line in textwrap.wrap(part, WRAP)] or ["(empty text)"]
     if len(lines) > LINES:
         lines = [*lines[: LINES - 1], lines[LINES - 1][: WRAP - 2] + " …"]
@@ -313,7 +303,7 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _safe(text: str) -> str:
-    """Text that plotly shows as it is: it would take <b>, <a href> and entities for markup."""
+    """Text escaped for plotly, which would interpret <b>, <a href> and entities."""
     return html.escape(text, quote=False)
 
 

@@ -1,4 +1,4 @@
-"""What can be said of a text without a model: whether it repeats itself, whether its words exist, its language."""
+"""Properties of a text that need no language model: repetition, share of dictionary words, language."""
 
 import re
 import threading
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier
 
 STRETCH, UNSPACED_COUNTS = 12, 3
-"""Characters of the stretches that are compared to find repetition: two or three words, or one long one. One of a
-script without blanks, which stands for a syllable or a word, counts as three."""
+"""Characters of the n-grams compared for repetition: two or three words, or one long one. A character of a script
+without spaces, which represents a syllable or a word, counts as three."""
 SURE = 0.5
-"""Probability under which the language of a text is not named: short texts and word salad have none that is clear."""
+"""Minimum probability of a language: short texts and word salad have no clear one."""
 
-# the language of the detector: the dictionary that has its words
+# languages of the detector: dictionaries with their words
 _DICTIONARIES = {"hr": "hbs", "sr": "hbs", "bs": "hbs", "no": "nb"}
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 _WORD = re.compile(rf"[^\W\d_{UNSPACED}]+(?:['’][^\W\d_{UNSPACED}]+)*")
@@ -25,28 +25,34 @@ _loading = threading.Lock()
 
 
 def repetition(text: str) -> float:
-    """Share of the text's stretches of 12 characters that have come before in it: 0 (nothing) to nearly 1 (a loop).
+    """Share of the text's 12-character n-grams that occurred before: 0 (no repetition) to nearly 1 (a loop).
 
-    The share of repeated n-grams (seq-rep-n; Welleck et al. 2020), over characters and not over words, so that it
-    means the same in every script. Case and the amount of white space do not count.
+    seq-rep-n (Welleck et al. 2020) over characters instead of words, so that it means the same in every script. Ignores
+    case and the amount of white space.
     """
-    flat = _UNSPACED.sub(lambda one: one[0] * UNSPACED_COUNTS, " ".join(text.casefold().split()))
+    flat = flattened(text)
     stretches = [flat[start : start + STRETCH] for start in range(len(flat) - STRETCH + 1)]
     return 1 - len(set(stretches)) / len(stretches) if stretches else 0.0
 
 
+def flattened(text: str) -> str:
+    """``text`` in lower case with single spaces, and characters of scripts without spaces three times."""
+    return _UNSPACED.sub(lambda one: one[0] * UNSPACED_COUNTS, " ".join(text.casefold().split()))
+
+
 def language(text: str) -> str | None:
-    """The language as an ISO 639 code, or None where it is not clear (naive Bayes on byte n-grams, py3langid)."""
-    code, probability = _identifier().classify(text)
+    """The language as an ISO 639 code, or None if it is unclear (naive Bayes on byte n-grams, py3langid)."""
+    with _loading:
+        identifier = _identifier()
+    code, probability = identifier.classify(text)
     return code if probability >= SURE and code != "zxx" else None
 
 
 def dictionary_words(text: str, language: str | None) -> float | None:
-    """Share of the text's words that are in the dictionary of its language or in the English one (simplemma).
+    """Share of the text's words in the dictionary of its language or in the English one (simplemma).
 
-    None where nothing can be said: no words, or a language without a dictionary. A text whose language is not clear
-    is looked up in English, as far as it is written in plain Latin letters. Numbers, single letters and scripts
-    without blanks between words (Chinese, Japanese, Thai …) are left out.
+    None without words, or for a language without a dictionary. Without a clear ``language``, ASCII words are looked up
+    in English. Ignores numbers, single letters and scripts without spaces between words (Chinese, Japanese, Thai …).
     """
     from simplemma import is_known
     from simplemma.strategies.dictionaries.dictionary_factory import SUPPORTED_LANGUAGES
@@ -59,27 +65,22 @@ def dictionary_words(text: str, language: str | None) -> float | None:
         return None
 
     def known(word: str) -> bool:
-        # can't is in a dictionary as it is, and l'homme is not
+        # dictionaries contain can't, but not l'homme
         return is_known(word, (own, "en")) or all(
             is_known(part, (own, "en")) for part in _APOSTROPHE.split(word) if len(part) > 2
         )
 
-    with _loading:  # reading a dictionary takes up to a second and tens of MB: once is enough
+    with _loading:  # loads each dictionary once: it takes up to a second and tens of MB
         return sum(map(known, words)) / len(words)
 
 
 def warm_up() -> None:
-    """Read language model and English dictionary (about a second), so that the first text does not wait for them."""
+    """Load the language detector and the English dictionary (about a second), so that the first text need not wait."""
     dictionary_words("warm", language("This is a text to warm up with."))
 
 
-def _identifier() -> "LanguageIdentifier":
-    with _loading:
-        return _load_identifier()
-
-
 @cache
-def _load_identifier() -> "LanguageIdentifier":
+def _identifier() -> "LanguageIdentifier":
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -1,4 +1,4 @@
-"""Names of behaviours: a few words in the third person that say what an answer does, other than without steering."""
+"""Names of behaviours: a few words in the third person for what an answer does differently from the unsteered one."""
 
 import re
 from collections import Counter
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from melbo_app.analysis.distinctive import distinctive_phrase
 from melbo_app.analysis.flags.arithmetic import answer, is_arithmetic
-from melbo_app.analysis.flags.flag import words
+from melbo_app.analysis.flags.flag import plain_words
 from melbo_app.analysis.flags.persona import speaker
 from melbo_app.analysis.stance import ANSWER, asked_act, asked_quality, opposed
 from melbo_app.analysis.traits import Difference, Traits, differences
 
 LONGEST_PHRASE = 60
 OPENING = 10
-"""Words of an answer that are quoted where it has no phrase of its own."""
+"""Words quoted from an answer without a distinctive phrase."""
 _LANGUAGES = {
     "ar": "Arabic", "bn": "Bengali", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek", "en": "English",
     "es": "Spanish", "fa": "Persian", "fi": "Finnish", "fr": "French", "he": "Hebrew", "hi": "Hindi", "hu": "Hungarian",
@@ -41,7 +41,7 @@ _WARNING = re.compile(
 
 @dataclass(frozen=True)
 class Group:
-    """Answers that are to be named together: their texts, of which ``text`` stands for all, and its traits."""
+    """Answers with one name: their texts, the representative ``text``, and its traits."""
 
     text: str
     texts: Sequence[str]
@@ -51,11 +51,11 @@ class Group:
 def behaviour_names(
     groups: Sequence[Group], unsteered: Group, random: Sequence[str], user: str, given: Sequence[str] = ()
 ) -> list[str]:
-    """A name for each group of answers to the prompt ``user``; no two are the same.
+    """A unique name for each group of answers to the prompt ``user``.
 
-    A name comes of what sets the group apart from the ``unsteered`` answer: refusal, code, language, speaker, number,
-    advice, form. Where that does not tell two groups apart, or there is nothing of the kind, it quotes the phrase that
-    neither another group nor a ``random`` vector's answer has. ``given`` are names by a judge, "" where it gave none.
+    A name states the group's difference from the ``unsteered`` answer: refusal, code, language, speaker, number, advice
+    or form. Groups that share a name, or have no such difference, add a quotation that neither another group nor a
+    ``random`` vector's answer contains. ``given`` has a judge's names, "" where it gave none.
     """
     stems = [_stem(one, unsteered, user) for one in groups]
     named = [list(given)[at] if at < len(given) else "" for at in range(len(groups))]
@@ -78,7 +78,7 @@ _BARE = {_GONE, _WARNS, _REWORDED, _SAYS}
 
 
 def _stem(one: Group, unsteered: Group, user: str) -> str:
-    """What the answer does, without a quotation."""
+    """The name without a quotation."""
     apart = differences(one.traits, unsteered.traits)
     if one.traits.refuses:
         return _REWORDED if unsteered.traits.refuses else "refuses"
@@ -144,8 +144,8 @@ def _by_flag(one: Group, unsteered: Group, user: str, apart: Sequence[Difference
 
 def _by_form(one: Group, unsteered: Group, user: str, apart: Sequence[Difference]) -> str | None:
     if one.text.rstrip(' *"”').endswith("?") and "?" not in unsteered.text:
-        last = set(_words(re.split(r"[.!?:\n]", one.text.rstrip('? *"”'))[-1]))
-        return "repeats the question" if len(last & set(_words(user))) >= 0.7 * len(last) else "asks back"
+        last = set(plain_words(re.split(r"[.!?:\n]", one.text.rstrip('? *"”'))[-1]))
+        return "repeats the question" if len(last & set(plain_words(user))) >= 0.7 * len(last) else "asks back"
     lists = sum(map(_is_list, one.texts))
     if _is_list(one.text) and 2 * lists > len(one.texts) and not _is_list(unsteered.text):
         return "answers step by step" if _STEPS.search(one.text) else "answers with a list"
@@ -157,16 +157,12 @@ _WAYS: tuple[Callable[[Group, Group, str, Sequence[Difference]], str | None], ..
 )  # fmt: skip
 
 
-def _words(text: str) -> list[str]:
-    return [one.group().casefold() for one in words(text)]
-
-
 def _is_list(text: str) -> bool:
     return bool(_LIST.search(text) or _INLINE_LIST.search(text))
 
 
 def _phrase(one: Group, others: Sequence[str], random: Sequence[str], user: str) -> str:
-    """A phrase of its own; else one that random vectors' answers have as well; else its first words."""
+    """A phrase that no other answer has; else one that random vectors' answers may have; else the first words."""
     for rivals in ((*others, *random), others):
         found = distinctive_phrase(one.text, one.texts, rivals, user)
         if found is not None:

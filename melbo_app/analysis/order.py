@@ -1,14 +1,14 @@
-"""An order of vectors that puts similar ones next to each other."""
+"""An order in which similar vectors are neighbours."""
 
 import numpy as np
 
 
 def clustered_order(cosines: np.ndarray) -> list[int]:
-    """Indices 0 … V−1 ordered so that vectors of similar direction are neighbours.
+    """Indices 0 … V−1, ordered so that vectors of similar direction are neighbours.
 
-    ``cosines`` is the symmetric matrix [V, V] of cosines. Average linkage on the distance 1 − cos, leaves ordered so
-    that neighbours are as close as the tree allows (Bar-Joseph et al. 2001). Raises ``ValueError`` for a matrix that
-    is not square or holds values that are not finite.
+    Average linkage on 1 − cos for the symmetric matrix ``cosines`` [V, V], with the leaves ordered so that neighbours
+    are as close as the tree allows (Bar-Joseph et al. 2001). Raises ``ValueError`` for a matrix that is not square or
+    not finite.
     """
     from scipy.cluster.hierarchy import leaves_list, linkage
     from scipy.spatial.distance import squareform
@@ -24,5 +24,5 @@ def clustered_order(cosines: np.ndarray) -> list[int]:
     np.fill_diagonal(distance, 0)
     tree = linkage(squareform(distance, checks=False), method="average", optimal_ordering=True)
     order = [int(leaf) for leaf in leaves_list(tree)]
-    # A row of leaves and its mirror image are equally good: take the one that starts nearer to vector 0.
+    # an order and its reverse are equally good: take the one that starts with the lower index
     return order if order[0] < order[-1] else order[::-1]

@@ -1,4 +1,4 @@
-"""What plotly's toolbar may do, on the page and in exported files alike."""
+"""Plotly's configuration on the page and in exported files."""
 
 import plotly.graph_objects as go
 
@@ -6,12 +6,12 @@ CONFIG = {
     "responsive": True,
     "displaylogo": False,  # a link to plotly.com
     "showSendToCloud": False,  # "Share chart…", shown by default, posts the whole figure to cloud.plotly.com
-    "plotlyServerURL": "",  # where that would go; empty, a button that is shown all the same sends nothing
+    "plotlyServerURL": "",  # its address: empty, so that even a visible button would send nothing
 }
-"""Of plotly.js 4's configuration, the keys by which a figure leads out of the page, each switched off. (A map of the
-Earth, which there is none of, would fetch its coasts from cdn.plot.ly.)"""
+"""Switches off every key of plotly.js 4's configuration that lets a figure contact another server. (Geographic maps,
+which the page does not have, would fetch their coastlines from cdn.plot.ly.)"""
 
 
 def html_page(figure: go.Figure) -> str:
-    """The figure as an HTML page that needs no network and sends nothing anywhere."""
+    """The figure as an HTML page that uses no network."""
     return figure.to_html(config={**CONFIG}, include_plotlyjs=True)

@@ -1,4 +1,4 @@
-"""Completions as points on a plane."""
+"""Projects embeddings of completions onto a plane."""
 
 import functools
 import threading
@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 
 LAYOUT = "2"
-"""Another one where the same points would be laid out otherwise: kept layouts no longer count then."""
+"""Version of the layout: change it if the same points would be laid out differently, to invalidate stored layouts."""
 LEAST_FOR_UMAP = 15
 NEIGHBOURS = 15
-SAME = 1e-3  # distance, relative to the longest row, under which two points are one: batches differ by less
+SAME = 1e-3  # distance, relative to the longest row, below which points are equal: rounding in batches is smaller
 SPACING = 0.012  # distance between copies of one point, relative to the width of the map: about one marker
 
 # numba's default threading layer on macOS aborts the process when two threads enter it at once.
@@ -22,21 +22,21 @@ _umap_lock = threading.Lock()
 
 @dataclass(frozen=True)
 class MapPoint:
-    """One completion on the map, with what is needed to colour it and to describe it."""
+    """One completion on the map, with its colouring and description."""
 
     id: int  # of the completion
     x: float
     y: float
     vector: int | Literal["random"] | None  # None: the baseline
     radius: float  # signed norm; 0 for the baseline
-    label: str  # the person's name for the vector; "" where there is none
+    label: str  # the vector's label; "" without one
     text: str
     prompt_index: int
 
 
 @dataclass(frozen=True)
 class Projection:
-    """Places ``xy`` [N, 2] float32 without units, how they were made, and what a person should know about them."""
+    """Positions ``xy`` [N, 2] float32 without units, the method, and a note for people."""
 
     xy: np.ndarray
     method: Literal["UMAP", "PCA"]
@@ -44,12 +44,11 @@ class Projection:
 
 
 def project(points: np.ndarray, seed: int = 0) -> Projection:
-    """Lay the rows of ``points`` [N, D] out on a plane so that similar rows are near each other.
+    """Project the rows of ``points`` [N, D] onto a plane so that similar rows are near each other.
 
     UMAP (McInnes et al. 2018) on cosine distances, or PCA for fewer than 15 distinct rows. Equal rows count once and
-    are laid out as a small disc around their common place, so that each can be seen and picked. The same rows and
-    seed give the same places. Raises ``ValueError`` for an array of another shape, of D < 2 or with values that are
-    not finite.
+    form a small disc around their position, so that each can be seen and clicked. Deterministic for the same rows and
+    seed. Raises ``ValueError`` for another shape, D < 2, or values that are not finite.
     """
     points = np.asarray(points, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] < 2 or not np.isfinite(points).all():
@@ -62,12 +61,12 @@ def project(points: np.ndarray, seed: int = 0) -> Projection:
 
 
 def warm_up() -> None:
-    """Have numba compile UMAP (about ten seconds, once on a machine), so that the first map does not wait for it."""
+    """Make numba compile UMAP (about ten seconds, once on a machine), so that the first map need not wait."""
     project(np.random.default_rng(0).normal(size=(2 * LEAST_FOR_UMAP, 4)))
 
 
 def _distinct(points: np.ndarray) -> tuple[list[int], np.ndarray]:
-    """Index of the first row of each set of equal rows, and for each row [N] the number of its set."""
+    """The index of the first row of each set of equal rows, and the set's number for each row [N]."""
     squares = (points**2).sum(1)
     limit = SAME**2 * squares.max(initial=0)
     group = np.full(len(points), -1)
@@ -93,7 +92,7 @@ def _pca(points: np.ndarray) -> np.ndarray:
 
 def _umap(points: np.ndarray, seed: int) -> np.ndarray:
     with _umap_lock, warnings.catch_warnings():
-        # umap warns that TensorFlow is missing; the part that needs it is not used.
+        # umap warns that TensorFlow is missing, which is not needed here
         warnings.filterwarnings("ignore", message="Tensorflow not installed", category=ImportWarning)
         warnings.filterwarnings("ignore", message=r"precomputed_knn\[2\]")  # needed for placing more points later
         from sklearn.metrics import pairwise_distances
@@ -102,15 +101,15 @@ def _umap(points: np.ndarray, seed: int) -> np.ndarray:
         distances = pairwise_distances(points.astype(np.float32), metric="cosine")
         nearest = np.argsort(distances, axis=1)[:, :neighbours]
 
-        # The usual spectral start fails on the small, disconnected graphs of few completions; PCA never does.
+        # spectral initialisation, the default, fails on the small, disconnected graphs of few completions
         reducer = _compiled_umap()(
             n_neighbors=neighbours,
             metric="cosine",
-            # the same neighbours as UMAP finds, which takes half a minute of compiling to find them
+            # the neighbours that UMAP would find after half a minute of compiling
             precomputed_knn=(nearest, np.take_along_axis(distances, nearest, axis=1)),
-            min_dist=0.4,  # the default 0.1 piles the few markers of a group on top of each other
+            min_dist=0.4,  # the default 0.1 piles up the few markers of a group
             init="pca",
-            disconnection_distance=3.0,  # by default rows opposite to all others (distance 2) get no place at all
+            disconnection_distance=3.0,  # by default, rows opposite to all others (distance 2) get no position
             random_state=seed,
             n_jobs=1,
         )
@@ -119,12 +118,12 @@ def _umap(points: np.ndarray, seed: int) -> np.ndarray:
 
 @functools.cache
 def _compiled_umap() -> Any:
-    """The class UMAP; what numba compiles for it is kept on the disk, as numba does on request, beside the package."""
+    """The class UMAP, with numba's cache of compiled functions enabled (beside the package)."""
     import numba
 
     settings: Any = numba.config
     before = settings.DISABLE_JIT
-    # pynndescent searches neighbours, which are given here; imported as it is, it compiles for twenty seconds
+    # importing pynndescent compiles for twenty seconds; its search is not used, because the neighbours are precomputed
     settings.DISABLE_JIT = True
     try:
         import pynndescent  # noqa: F401
@@ -139,7 +138,7 @@ def _compiled_umap() -> Any:
 
 
 def _spread(places: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Places [N, 2] of all rows: the first of each set at its own place, its copies in a sunflower around it."""
+    """Positions [N, 2] of all rows: the first of each set at its own position, its copies in a spiral around it."""
     width = float(np.ptp(places, axis=0).max()) if len(places) > 1 else 0.0
     seen: Counter[int] = Counter()
     xy = np.zeros((len(group), 2))
@@ -160,4 +159,4 @@ def _note(count: int, distinct: int) -> str:
         points += f", {distinct} of them distinct (copies lie in a disc around the first)"
     if distinct < LEAST_FOR_UMAP:
         return f"{points}: UMAP needs {LEAST_FOR_UMAP} or more{' distinct ones' * (distinct < count)}, so this is PCA"
-    return f"{points}, by UMAP on cosine distances; only nearness has a meaning, the axes have none"
+    return f"{points}, by UMAP on cosine distances; only nearness is meaningful, not the axes"

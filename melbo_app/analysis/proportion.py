@@ -1,11 +1,11 @@
-"""How sure a share of successes is."""
+"""Confidence intervals of proportions."""
 
 import functools
 
 
 @functools.cache
 def interval(successes: int, trials: int) -> tuple[float, float]:
-    """The 95 % interval of a share by Wilson's score (Wilson 1927, by scipy); (0, 1) where nothing was tried."""
+    """The 95 % confidence interval of a proportion by Wilson's score (Wilson 1927); (0, 1) without trials."""
     if not trials:
         return 0.0, 1.0
     from scipy.stats import binomtest  # takes a second to import

@@ -1,7 +1,6 @@
-"""Whether a text can be read: from how unexpected its worst stretch is, how much it repeats itself or runs in a loop,
-and how many of its words exist.
+"""Readability of a text, from the surprisal of its worst passage, repetition, loops, and dictionary words.
 
-The limits were fitted to texts that a person graded; docs/readability.md says how, and how often they agree.
+The limits were fitted to texts graded by a person; docs/readability.md has the method and the agreement.
 """
 
 from typing import Literal
@@ -11,39 +10,34 @@ import numpy as np
 Verdict = Literal["readable", "strange", "broken"]
 
 READABLE, STRANGE = 2 / 3, 1 / 3
-"""Readability from which a text is readable, and under which it is broken."""
+"""A text is readable from the first on, and broken below the second."""
 # readability:     1    READABLE  STRANGE  0
-PEAK = (0.0, 4.0, 5.6, 11.0)  # nats per token of the eight tokens in a row that the unsteered model expects least
-LOSS = (0.0, 1.8, 3.5, 7.0)  # nats per token by which the text is less likely than the baseline's; without a peak only
-REPETITION = (0.0, 0.3, 0.5, 1.0)  # share of stretches that came before
-LOOP = (0.0, 0.3, 0.4, 0.8)  # share of characters that do no more than go round
-MISSPELT = (0.0, 0.2, 0.5, 1.0)  # share of words that no dictionary has
+PEAK = (0.0, 4.0, 5.6, 11.0)  # peak surprisal, nats per token (``Likelihood.peak_surprisal``)
+LOSS = (0.0, 1.8, 3.5, 7.0)  # nats per token by which the text is less likely than the baseline; only without a peak
+REPETITION = (0.0, 0.3, 0.5, 1.0)  # share of repeated n-grams
+LOOP = (0.0, 0.3, 0.4, 0.8)  # share of characters that continue a loop
+MISSPELT = (0.0, 0.2, 0.5, 1.0)  # share of words in no dictionary
 NAMES = 0.5
-"""Loss from which words that no dictionary has count in full. Below it they are what the model itself would say here,
-names as a rule: "I am Qwen, created by Alibaba Cloud"."""
+"""Loss from which words in no dictionary count in full. Below it the unsteered model would use them too, mostly as
+names: "I am Qwen, created by Alibaba Cloud"."""
 USUAL = -0.9
-"""Log-probability per token of a baseline, the median of 16; it stands for one that has no text."""
+"""Log-probability per token of a typical baseline (median of 16), for a baseline without text."""
 SHORT = 24
-"""Tokens that a text has at least, as far as its loss is concerned: in a short one a surprising beginning is all."""
+"""The loss of a shorter text is scaled as if it had this many tokens, because a surprising beginning dominates it."""
 
 
 def readability(
-    loss: float | None,
-    peak: float | None,
-    tokens: int,
-    repetition: float,
-    dictionary_words: float | None,
-    loop: float,
+    loss: float | None, peak: float | None, tokens: int, repetition: float, dictionary_words: float | None, loop: float
 ) -> tuple[float, Verdict]:
-    """The weakest of what is known of a text, from 0 (nothing to read) to 1, and the word for it.
+    """The lowest score over the measures, from 0 to 1, and its verdict.
 
-    Between the limits above readability falls in straight lines; what is None does not count.
+    Each score is piecewise linear between the limits above. A measure that is None does not count.
 
     Args:
-        loss: nats per token by which the text is less likely than the baseline's, under the unsteered model.
-        peak: nats per token of its least expected stretch (``Likelihood.peak_surprisal``); a text that was kept before
-            that was measured has None, and is judged by its loss.
-        tokens: how many the text has.
+        loss: nats per token by which the text is less likely than the baseline, under the unsteered model.
+        peak: peak surprisal in nats per token; None for a text stored before it was measured, which is judged by its
+            loss.
+        tokens: number of tokens.
         repetition, dictionary_words: shares; see ``wording``.
         loop: share; see ``loops``.
     """

@@ -1,7 +1,7 @@
-"""Which side a text takes: yes or no, for or against an act, whether it calls something right or wrong.
+"""The stance of a text: yes or no, for or against an act, right or wrong.
 
-Sentence embeddings hardly see a "not": "tell them" and "do not tell them" are neighbours. These rules read English, and
-"yes" and "no" in some other languages.
+Sentence embeddings hardly distinguish "tell them" from "do not tell them". These rules read English, and "yes" and "no"
+in some other languages.
 """
 
 import re
@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 ANSWER = "the question"
-"""The key under which the answer to the prompt's yes-or-no question stands."""
+"""The key of the answer to the prompt's yes-or-no question."""
 
-# The first of each pair is an act or a quality, the second its opposite; each in several words.
+# each pair has the words for an act or a quality, and those for its opposite
 _ACTS = (
     ("tell inform mention admit disclose reveal confess report acknowledge own share discuss talk speak honest clean "
      "transparent upfront",
@@ -34,7 +34,7 @@ _QUALITIES = (
 _YES = {"yes", "yeah", "yep", "absolutely", "definitely", "certainly", "sí", "oui", "ja", "да", "是", "是的"}
 _NO = {"no", "nope", "non", "nein", "нет", "不", "不是", "不应该", "不可以"}
 _NEGATIONS = {"not", "never", "no", "nothing", "hardly"}
-_ENCOURAGING = {"hesitate", "afraid", "forget", "fail", "shy"}  # "do not hesitate to" is advice to do it
+_ENCOURAGING = {"hesitate", "afraid", "forget", "fail", "shy"}  # "do not hesitate to" advises to do it
 _FOR = {
     "should", "must", "ought", "need", "have", "better", "best", "important", "essential", "crucial", "necessary",
     "advisable", "recommend", "recommended", "advise", "suggest", "wise", "appropriate", "idea", "sure", "try",
@@ -51,7 +51,7 @@ _DEGREES = {
     "a", "an", "necessarily", "inherently", "always", "morally", "completely", "generally", "ethically", "perfectly",
     "really", "very", "considered", "quite", "absolutely", "usually", "totally", "actually", "with", "good", "be",
 }  # fmt: skip
-_UNREAL = {"if", "whether", "unless", "why", "how", "what", "who", "which", "because"}  # what follows is not advice
+_UNREAL = {"if", "whether", "unless", "why", "how", "what", "who", "which", "because"}  # not followed by advice
 _BE = {"is", "are", "was", "were", "be"}
 _MODALS = {"should", "shall", "must", "can", "could", "may", "would"}
 _ASKING = _MODALS | _BE | {"will", "do", "does", "did", "has", "have", "am"}
@@ -63,7 +63,7 @@ _SHORT = {"n't": " not", "'s": " is", "'re": " are", "'d": " would", "cannot": "
 
 
 class _Asked(NamedTuple):
-    """What a yes-or-no question is about: the key of its act or quality, and the side of it that a yes takes."""
+    """The topic of a yes-or-no question: the key of its act or quality, and the side that a yes takes."""
 
     key: str
     side: int
@@ -71,10 +71,10 @@ class _Asked(NamedTuple):
 
 @lru_cache(maxsize=2048)
 def stance(text: str, user: str) -> Mapping[str, int]:
-    """What ``text``, an answer to the prompt ``user``, is for (1) and against (−1).
+    """The acts and qualities that ``text``, an answer to the prompt ``user``, is for (1) or against (−1).
 
-    Keys are stems of acts and qualities, and ``ANSWER`` where the prompt asks a yes-or-no question. What the text takes
-    both sides of is left out.
+    Keys are stems of acts and qualities, and ``ANSWER`` for the prompt's yes-or-no question. Omits those on which the
+    text takes both sides.
     """
     asked = _asked(user)
     sides: dict[str, set[int]] = {}
@@ -89,12 +89,12 @@ def stance(text: str, user: str) -> Mapping[str, int]:
 
 
 def opposed(one: Mapping[str, int], other: Mapping[str, int]) -> str | None:
-    """What two stances disagree about, None where they do not."""
+    """The first key on which two stances disagree, or None."""
     return next((key for key, side in one.items() if other.get(key) == -side), None)
 
 
 def question(user: str) -> str | None:
-    """The last clause of ``user`` that asks for yes or no; None where none does."""
+    """The last clause of ``user`` that asks a yes-or-no question, or None."""
     found = None
     for sentence in _SENTENCE.findall(user):
         if sentence.endswith("?"):
@@ -106,7 +106,7 @@ def question(user: str) -> str | None:
 
 
 def asked_act(user: str) -> str | None:
-    """The act that a yes-or-no question asks about ("Should I tell …?": tell); of a key of a stance, its act."""
+    """The act of a yes-or-no question ("Should I tell …?": tell), or of a stance's key."""
     for one, _ in _ACTS:
         if user == _stem(one.split()[0]):
             return one.split()[0]
@@ -115,7 +115,7 @@ def asked_act(user: str) -> str | None:
 
 
 def asked_quality(user: str) -> str | None:
-    """The quality that a yes-or-no question asks about ("Is it wrong to …?": wrong)."""
+    """The quality of a yes-or-no question ("Is it wrong to …?": wrong)."""
     words = _words(question(user) or "")
     return next((word for word in words[1:] if words[0] in _BE and _known(word, _QUALITIES)), None)
 
@@ -151,7 +151,7 @@ def _claims(text: str, asked: _Asked | None) -> Iterator[tuple[str, int]]:
             while words and (words[0].isdigit() or words[0] in ("and", "so", "then", "please")):
                 words = words[1:]
             if not words or words[0] in _UNREAL:
-                continue  # "if you tell them, …": what follows the comma is said outright again
+                continue  # "if you tell them, …": the clause after the comma is a claim again
             for at, word in enumerate(words):
                 if word in _UNREAL:
                     break
@@ -166,7 +166,7 @@ def _claims(text: str, asked: _Asked | None) -> Iterator[tuple[str, int]]:
 def _advice(
     words: list[str], at: int, side: int, asked: _Asked | None, *, imperative: bool
 ) -> Iterator[tuple[str, int]]:
-    """The act that is advised after the word at ``at``, and the side; imperatives only of acts that are known."""
+    """The act advised after the word at ``at``, and the side; imperatives only of known acts."""
     back = at - 1
     while back >= 0 and words[back] in _BETWEEN | _NEGATIONS | _BE | {"would", "can"}:
         side *= -1 if words[back] in _NEGATIONS else 1
@@ -175,10 +175,10 @@ def _advice(
         if word in _NEGATIONS | _ENCOURAGING:
             side *= -1
         elif word in _FOR | _AGAINST:
-            return  # that word is looked at for itself
+            return  # that word gets its own call
         elif word not in _BETWEEN or _known(word, _ACTS):
             after = words[place + 1] if place + 1 < len(words) else ""
-            quiet = _known(after, _ACTS) if word in ("stay", "remain") else None  # "stay quiet" is to be quiet
+            quiet = _known(after, _ACTS) if word in ("stay", "remain") else None  # "stay quiet" means to be quiet
             known = quiet or _known(word, _ACTS)
             key, meant = known or (_stem(word), 1)
             if known or not imperative or (asked is not None and key == asked.key):
@@ -200,7 +200,7 @@ def _quality(words: list[str], at: int) -> Iterator[tuple[str, int]]:
 
 
 def _known(word: str, pairs: tuple[tuple[str, str], ...]) -> tuple[str, int] | None:
-    """The key of a word of these pairs, and its side."""
+    """The key of a word in ``pairs``, and its side."""
     stem = _stem(word)
     for one, other in pairs:
         key = _stem(one.split()[0])
@@ -213,7 +213,7 @@ def _known(word: str, pairs: tuple[tuple[str, str], ...]) -> tuple[str, int] | N
 
 @lru_cache(maxsize=4096)
 def _stem(word: str) -> str:
-    """Tell, tells and telling are one; so are hide and hiding, admit and admitting."""
+    """A stem shared by tell, tells and telling, by hide and hiding, by admit and admitting."""
     if len(word) > 5 and word.endswith("ing"):
         word = word[:-3]
     elif len(word) > 4 and word.endswith("s") and not word.endswith("ss"):

@@ -1,6 +1,6 @@
-"""What sets two answers to one prompt apart in kind: refusal, language, code, a number, the speaker, the advice.
+"""Traits in which answers to a prompt differ in kind: refusal, language, code, a number, the speaker, the advice.
 
-Embeddings measure how far apart two texts are, and miss these: "17 + 25 = 42" is next to "17 + 25 = 43".
+Embeddings miss these: "17 + 25 = 42" is next to "17 + 25 = 43".
 """
 
 import re
@@ -37,10 +37,8 @@ _ABOUT_CODE = re.compile(r"`[^`\n]+`|\b(?:code|function|method|class|library|mod
 
 @dataclass(frozen=True)
 class Traits:
-    """What kind of answer a text is. None, or an empty stance or speaker: the text does not say.
-
-    ``code`` is None for prose about code, which may announce some. ``flags`` leaves out those that the baseline raises.
-    """
+    """The traits of an answer. None, an empty stance or an empty speaker means unknown. ``code`` is None for prose
+    about code, which may announce some. ``flags`` omits those that the baseline raises."""
 
     refuses: bool
     language: str | None
@@ -53,7 +51,7 @@ class Traits:
 
 @lru_cache(maxsize=2048)
 def traits(text: str, user: str, system: str | None = None, baseline: str | None = None) -> Traits:
-    """The traits of ``text``, an answer to the prompt ``user``; its flags are raised against ``baseline``."""
+    """The traits of ``text``, an answer to the prompt ``user``; its flags compare it with ``baseline``."""
     raised = {flag.kind for flag in flags(text, user, system, baseline)}
     if baseline is not None:
         raised -= {flag.kind for flag in flags(baseline, user, system)}
@@ -70,7 +68,7 @@ def traits(text: str, user: str, system: str | None = None, baseline: str | None
 
 
 def differences(one: Traits, other: Traits) -> tuple[Difference, ...]:
-    """The kinds in which two answers differ; what either of them does not say does not count."""
+    """The traits in which two answers differ; a trait that is unknown for either does not count."""
     found: dict[Difference, bool] = {
         "refusal": one.refuses != other.refuses,
         "language": None not in (one.language, other.language) and one.language != other.language,
@@ -91,7 +89,7 @@ def _language(text: str, user: str) -> str | None:
 
 
 def _number(text: str, user: str) -> float | None:
-    """The number that the prompt asks for, as the text gives it."""
+    """The text's answer to a prompt that asks for a number."""
     if is_arithmetic(user):
         stated = answer(text, user)
         return None if stated is None else float(stated[0].replace(",", ""))
@@ -106,6 +104,6 @@ def _number(text: str, user: str) -> float | None:
 
 
 def _speaker(text: str) -> frozenset[str]:
-    """Who the text says is speaking: a machine is one word, by whatever name it goes."""
+    """The speakers that the text names; all machines are one word, whatever their name."""
     who = frozenset[str]().union(*(named for _, named in personas(text)))
     return (who - MODELS) | {"machine"} if who & (MODELS | {"machine"}) else who

@@ -1,4 +1,4 @@
-"""How unlike anything else the texts of a vector are."""
+"""How unlike all other texts a vector's texts are."""
 
 from collections.abc import Hashable, Sequence
 
@@ -6,18 +6,17 @@ import numpy as np
 
 
 def unlikeness(points: np.ndarray, makers: Sequence[Hashable], prompts: Sequence[Hashable]) -> dict[Hashable, float]:
-    """For each maker the mean over its texts of the cosine distance (1 − cos, 0 to 2) to the nearest text that another
-    maker gave to the same prompt: the distance to the nearest neighbour, as outliers are scored by it (Ramaswamy et
-    al. 2000, k = 1). The baseline and the random control are makers like all others; a maker's own texts at another R
-    do not count.
+    """For each maker, the mean over its texts of the cosine distance (1 − cos, 0 to 2) to the nearest text by another
+    maker for the same prompt: the nearest-neighbour outlier score (Ramaswamy et al. 2000, k = 1). The baseline and the
+    random control are makers too; a maker's own texts at another R do not count.
 
     Args:
         points: embeddings [N, d], each of length 1.
-        makers: which vector (or baseline, or control) made each text.
-        prompts: which prompt each of them answers.
+        makers: the vector, baseline or control of each text.
+        prompts: the prompt of each text.
 
     Returns:
-        A distance for each maker, 0 for one that has nothing to be compared with.
+        A distance for each maker, 0 for one without a text to compare with.
     """
     cosines = points.astype(np.float64) @ points.astype(np.float64).T
     who = [list(makers).index(maker) for maker in makers]

@@ -1,1 +1,1 @@
-"""The mathematics, in torch: models, prompts, slices, objectives, training, steering, generation."""
+"""The mathematics in torch: models, prompts, slices, objectives, training, steering, generation."""

@@ -1,4 +1,4 @@
-"""An adapter such as a LoRA: weights of its own that are added to a model's, for good."""
+"""Merges an adapter, such as a LoRA, into a model's weights."""
 
 import re
 from typing import Any
@@ -8,15 +8,12 @@ import torch
 from melbo_app.errors import InputError
 
 SIZES = re.compile(r"size mismatch for (\S+): copying a param with shape torch\.Size\((.+?)\).*torch\.Size\((.+?)\)")
-REMEDY = "Load it with the model that it was trained on, or move adapter_config.json away to load the model without it"
+REMEDY = "Load it with the model it was trained on, or move adapter_config.json away to load the model without it"
 
 
 def merge_adapter(model: Any, folder: str, name: str) -> Any:
-    """``model`` with the adapter in ``folder`` (adapter_config.json, adapter_model.safetensors) in its weights.
-
-    Raises:
-        InputError: the adapter is of a kind that cannot go into weights, or does not fit ``model``, called ``name``.
-    """
+    """Merge the adapter in ``folder`` (adapter_config.json, adapter_model.safetensors) into the weights of ``model``.
+    Raises InputError if it cannot be merged into weights, or does not fit ``model``, which ``name`` names."""
     from peft import PeftConfig, PeftModel  # late: transformers takes seconds to import
 
     def refuse(problem: str) -> InputError:
@@ -26,15 +23,15 @@ def merge_adapter(model: Any, folder: str, name: str) -> Any:
         config = PeftConfig.from_pretrained(folder)
         kind = str(getattr(config.peft_type, "value", config.peft_type)).replace("_", " ").lower()
         if config.is_prompt_learning:
-            raise refuse(f"is of the kind {kind}, which goes before the prompt and not into weights")
+            raise refuse(f"uses {kind}, which changes the prompt and not the weights")
         config.inference_mode = True
         adapted = PeftModel(model, config).eval()
         if not hasattr(adapted.base_model, "merge_and_unload"):
-            raise refuse(f"is of the kind {kind}, which cannot be merged into weights")
+            raise refuse(f"uses {kind}, which cannot be merged into weights")
         found = adapted.load_adapter(folder, "default", torch_device=str(model.device))
     except InputError:
         raise
-    except Exception as error:  # peft raises every kind of error for what it cannot use
+    except Exception as error:  # peft raises any kind of error for a file it cannot use
         raise refuse(f"does not fit {name}: {_reason(error)}") from error
     for keys, problem in ((found.missing_keys, "it lacks"), (found.unexpected_keys, f"{name} has no place for")):
         if keys:
@@ -46,19 +43,19 @@ def merge_adapter(model: Any, folder: str, name: str) -> Any:
         merged = adapted.merge_and_unload(safe_merge=True)
     except Exception as error:
         raise refuse(f"cannot be merged into the weights of {name}: {_reason(error)}") from error
-    # where the matrices at both ends are one, a change that is meant for one of them goes into the other, too; at some
-    # tokens rounding to bfloat16 changes everything, at most of them little
+    # With tied embeddings, a change to one matrix also changes the other. The median, because rounding to bfloat16
+    # changes a few tokens a lot and most of them little.
     tolerance = 0.01 if model.dtype in (torch.float32, torch.float64) else 0.3
     changes = (_logits(merged) - before).norm(dim=-1) / before.norm(dim=-1)
     if not changes.median() <= tolerance:
-        problem = f"cannot be merged into the weights of {name}: the outputs would not be those of the two side by side"
-        raise refuse(f"{problem}. This happens where it changes only one of two matrices that the model shares")
+        problem = f"cannot be merged into the weights of {name}: the outputs would differ from those with the adapter"
+        raise refuse(f"{problem}. This happens when it changes only one of two tied matrices")
     return merged
 
 
 @torch.no_grad()
 def _logits(model: Any) -> torch.Tensor:
-    """Of a few tokens, with what does not change with the token left out: [tokens, vocabulary] float32."""
+    """Centred logits after each of a few tokens: [tokens, vocabulary] float32."""
     ids = torch.arange(1, 8, device=model.device)[None] % model.get_input_embeddings().weight.shape[0]
     logits = model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False).logits[0].float()
     return logits - logits.mean(dim=-1, keepdim=True)
@@ -68,5 +65,5 @@ def _reason(error: Exception) -> str:
     sizes = SIZES.search(str(error))
     if sizes:
         part = sizes[1].removeprefix("base_model.model.").replace(".default", "")
-        return f"{part} has the shape {sizes[2]} where the model asks for {sizes[3]}"
+        return f"{part} has shape {sizes[2]}, and the model needs {sizes[3]}"
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,4 +1,7 @@
-"""Agreement: whether a vector changes all prompts in the same direction, and other vectors' prompts in another one."""
+"""Agreement: whether a vector changes all prompts in one direction, and other vectors change them in other directions.
+
+The objective is that of NoiseCLR (Dalva & Yanardag 2024), with prompts in place of images.
+"""
 
 import math
 
@@ -7,9 +10,7 @@ from torch import Tensor
 
 
 def prompt_changes(scoped: Tensor, mask: Tensor) -> Tensor:
-    """What each prompt changes by on the average of its tokens: [V, P, d].
-
-    The mean makes prompts of different lengths comparable.
+    """Mean Δ over the tokens of each prompt, so that prompts of different lengths compare: [V, P, d].
 
     Args:
         scoped: [V, N, d], Δ at the N tokens in scope of all prompts together.
@@ -20,27 +21,22 @@ def prompt_changes(scoped: Tensor, mask: Tensor) -> Tensor:
     return torch.einsum("np,vnd->vpd", shares, scoped)
 
 
-def mean_cosine(changes: Tensor) -> Tensor:
-    """Mean cosine over the pairs of prompts, of each vector: [V]. ``changes`` is [V, P, d], P ≥ 2."""
-    pairs = _prompt_cosines(changes)
-    return pairs[:, _off_diagonal(pairs)].mean(dim=1)
-
-
 def log_numerator(changes: Tensor, temperature: float) -> Tensor:
-    """log of the mean over pairs of prompts of exp(cos(Δ_k^a, Δ_k^b)/τ), for each vector k: [V].
+    """log of the mean over pairs of prompts a ≠ b of exp(cos(Δ_k^a, Δ_k^b)/τ), for each vector k: [V].
 
-    The numerator of the contrastive loss of NoiseCLR (Dalva & Yanardag 2024): 1/τ where all prompts agree.
+    The numerator of the contrastive loss of NoiseCLR: 1/τ where all prompts agree.
 
     Args:
         changes: [V, P, d], P ≥ 2.
         temperature: τ > 0.
     """
-    pairs = _prompt_cosines(changes)
+    unit = torch.nn.functional.normalize(changes, dim=-1)
+    pairs = unit @ unit.mT
     return _log_mean_exp(pairs[:, _off_diagonal(pairs)] / temperature)
 
 
 def log_denominator(changes: Tensor, temperature: float) -> Tensor:
-    """log of the mean over prompts a and other vectors l ≠ k of exp(cos(Δ_k^a, Δ_l^a)/τ): [V].
+    """log of the mean over prompts a and vectors l ≠ k of exp(cos(Δ_k^a, Δ_l^a)/τ), for each vector k: [V].
 
     Args:
         changes: [V, P, d], V ≥ 2.
@@ -55,15 +51,10 @@ def log_denominator(changes: Tensor, temperature: float) -> Tensor:
 def contrastive_loss(changes: Tensor, temperature: float) -> Tensor:
     """−log(numerator/denominator) of each vector, the loss of NoiseCLR: [V].
 
-    It is −1/τ where δ is the same in all prompts and orthogonal to that of every other vector. Sums are means here, as
-    in the authors' code, so that the number of prompts and vectors does not shift it.
+    It is −1/τ where δ is the same in all prompts and orthogonal to every other vector's δ. Means replace the sums, as
+    in the authors' code, so that the number of prompts and vectors does not shift the loss.
     """
     return log_denominator(changes, temperature) - log_numerator(changes, temperature)
-
-
-def _prompt_cosines(changes: Tensor) -> Tensor:
-    unit = torch.nn.functional.normalize(changes, dim=-1)
-    return unit @ unit.mT
 
 
 def _off_diagonal(matrices: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""What every method of training needs: J and its gradients for a set of vectors, in batches, and the time left."""
+"""Shared by all training methods: J and its gradients for a set of vectors, in batches, and the time left."""
 
 import functools
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -26,20 +26,20 @@ Coupling = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Slope:
-    """The way up from V vectors: of Σ (q/p) log J, plus agreement and what couples the vectors.
+    """Value and gradient at V vectors of Σ (q/p) log J plus the agreement and coupling terms.
 
-    J is of degree p/q in Δ: (q/p) log J rises by log 2 where all changes double, whatever the model, R, p and q are, so
-    that agreement and penalties weigh the same everywhere.
+    J is homogeneous of degree p/q in Δ, so (q/p) log J rises by log 2 when all changes double, whatever the model, R, p
+    and q are: agreement and penalties weigh the same everywhere.
     """
 
     values: Tensor
     """The published J [V]."""
     counted: Tensor
-    """J with every token counted as the climb counts it [V]."""
+    """J with saturation, as it is climbed [V]."""
     gradients: Tensor
-    """[V, d]."""
+    """Of the sum: [V, d]."""
     height: float
-    """The sum itself."""
+    """The sum."""
 
 
 class Ascent:
@@ -48,16 +48,15 @@ class Ascent:
     Attributes:
         mask: [P, T] bool, the tokens in scope.
         batch: vectors that fit into one forward and backward pass.
-        device: where vectors and gradients are.
+        device: the device of vectors and gradients.
         objective: the published J, which is reported.
-        counted: J as it is climbed: with saturation, tokens that change a lot count less.
+        counted: J as it is climbed: with saturation, large changes count less.
         generator: the source of all random numbers of this training, on the CPU.
-        sides: for methods that compare: mean residuals [P, d] and [Q, d] at the source of the prompts, and of those of
-            the other side.
+        sides: for contrastive methods: mean residuals at the source, [P, d] of the prompts and [Q, d] of the other
+            side's.
 
-    A method that takes many steps tells where it stands between two of them (``keep``), and asks at its beginning
-    whether it goes on from such a place (``resume``). What the batches of a step gave is kept beside that, so that a
-    long step goes on in its middle.
+    An iterative method saves its state between two steps (``keep``) and asks for a saved one at the start
+    (``resume``). The results of the step's batches are saved with it, so that training resumes in the middle of a step.
     """
 
     def __init__(
@@ -74,12 +73,12 @@ class Ascent:
         self._keeper, self._begun = keeper, begun
         self._stage, self._standing = "", Standing({}, {})
         self._parts: list[tuple[Tensor, ...]] = []
-        self._used = 0  # how many of these the present step has come to
+        self._used = 0  # how many of them this step has used
         self.mask = piece.mask(TokenScope.parse(config.scope))
         self.device, self.width = piece.device, piece.width
         peaks = None
-        if config.saturation_share:  # the least one is for what is padding
-            peaks = (config.saturation_share * piece.baseline.float().norm(dim=-1)).clamp(min=1e-18)
+        if config.saturation_share:
+            peaks = (config.saturation_share * piece.baseline.float().norm(dim=-1)).clamp(min=1e-18)  # 0 at padding
         q = config.p if config.q is None else config.q
         self._degree = config.p / q
         self.objective = PowerObjective(config.p, q)
@@ -89,7 +88,7 @@ class Ascent:
         self._start = time.monotonic() - (begun.seconds if begun else 0.0)
 
     def resume(self, stage: str) -> Standing | None:
-        """Where the part ``stage`` of this training stood, if it goes on from there; tensors are on the CPU."""
+        """The saved state of ``stage``, if the training resumes there; tensors are on the CPU."""
         begun = self._begun
         if begun is None or begun.stage != stage:
             return None
@@ -100,8 +99,8 @@ class Ascent:
         return begun.standing
 
     def keep(self, stage: str, tensors: dict[str, Tensor], **facts: Any) -> None:
-        """Say where the part ``stage`` stands between two steps. Nothing of it may change while batches are computed,
-        nor where the training yields."""
+        """Save the state of ``stage`` between two steps. It must not change while batches are computed, nor where the
+        training yields."""
         del self._parts[: self._used]
         self._used = 0
         if self._keeper is not None:
@@ -113,7 +112,7 @@ class Ascent:
         return TrainingState(self._stage, self._standing, list(self._parts), self.batch, generator, self.seconds)
 
     def once(self, compute: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
-        """What ``compute`` gives for the next batch of this step, unless it is known from before."""
+        """The result of ``compute`` for the next batch of this step, or the saved one."""
         if self._used == len(self._parts):
             self._parts.append(compute())
             if self._keeper is not None and self._stage:
@@ -121,16 +120,25 @@ class Ascent:
         self._used += 1
         return self._parts[self._used - 1]
 
+    def in_turn(
+        self, chunks: Sequence[Tensor], compute: Callable[[Tensor], tuple[Tensor, ...]], now: TrainingProgress
+    ) -> Generator[TrainingProgress, None, list[tuple[Tensor, ...]]]:
+        """The result of ``compute`` for each of ``chunks``; yields ``now`` between them, where others may compute."""
+        parts = []
+        for number, chunk in enumerate(chunks):
+            if number:
+                yield now
+            parts.append(self.once(functools.partial(compute, chunk)))
+        return parts
+
     def slope(
         self, thetas: Tensor, now: TrainingProgress, coupling: Coupling | None = None
     ) -> Generator[TrainingProgress, None, Slope]:
-        """The slope at V vectors [V, d], a batch of vectors at a time.
+        """The slope at V vectors [V, d], a batch at a time; yields ``now`` between batches, where others may compute.
 
-        Where a term couples all vectors, a first pass without gradients collects Δ of each, and the term's gradient
-        with respect to it; a second pass pulls that back to θ. So the memory of the backward pass does not grow with
-        the number of vectors, and the result does not depend on the size of a batch.
-
-        Yields ``now`` between two batches, so that others may compute there.
+        Where a term couples all vectors, a first pass without gradients collects every Δ and the term's gradient with
+        respect to it; a second pass pulls that back to θ. The memory of the backward pass therefore does not grow with
+        the number of vectors, and the result does not depend on the batch size.
         """
         couplings = self._between if coupling is None else [*self._between, coupling]
         chunks = thetas.split(self.batch)
@@ -160,7 +168,7 @@ class Ascent:
         return Slope(torch.cat(values), torch.cat(counted), torch.cat(gradients), height)
 
     def _chunk_slope(self, chunk: Tensor, terms: list[Coupling], pull: Tensor | None) -> tuple[Tensor, ...]:
-        """J, J as it is counted, and the gradients of one batch, and its share of the sum."""
+        """Of one batch: J, J as it is counted, the gradients, and its share of the sum."""
         leaf = chunk.detach().requires_grad_()
         deltas = self.piece.deltas(leaf, self.stop)
         scoped = deltas[:, self.mask]
@@ -178,39 +186,29 @@ class Ascent:
     def values_and_gradients(
         self, thetas: Tensor, now: TrainingProgress
     ) -> Generator[TrainingProgress, None, tuple[Tensor, Tensor]]:
-        """J [V], and the gradients [V, d] of J as it is counted, for methods that look at the size of a gradient;
-        agreement goes in as the factor (numerator/denominator)^(λ p/q)."""
+        """J [V] and the gradients [V, d] of J as it is counted, for methods that need the gradient's size; agreement
+        enters as the factor (numerator/denominator)^(λ p/q)."""
         slope = yield from self.slope(thetas, now)
         return slope.values, self._degree * slope.counted[:, None].to(slope.gradients) * slope.gradients
 
     def refuse_unusable(self, values: Tensor, gradients: Tensor) -> None:
-        """Raises InputError where J or its gradients left the range of the numbers."""
+        """Raises InputError where J or its gradients overflow or vanish."""
         if not bool(values.isfinite().all() and gradients.isfinite().all()):
             p, q = self.objective.p, self.objective.q
-            raise InputError(
-                "p, q or R",
-                f"with p = {p:g} and q = {q:g} the objective is too large or too small for the numbers of this "
-                f"machine ({values.max():.3g})",
-                "Choose p = 2, q = p, and an R around 0.1 × the median norm",
-            )
-
-    def values(self, thetas: Tensor) -> list[float]:
-        """J of each vector, without gradients. Raises Stopped."""
-        chunks: Iterable[Tensor] = thetas.split(self.batch)
-        parts = [self.once(functools.partial(self._chunk_values, chunk)) for chunk in chunks]
-        return [value for (found,) in parts for value in found.tolist()]
+            problem = f"with p = {p:g} and q = {q:g} the objective overflows or underflows ({values.max():.3g})"
+            raise InputError("p, q or R", problem, "Choose p = 2, q = p, and an R around 0.1 × the median norm")
 
     def _chunk_values(self, chunk: Tensor) -> tuple[Tensor]:
         with torch.no_grad():
             return (self.objective(self.piece.deltas(chunk, self.stop), self.mask).to(self.device),)
 
     def _agreement_terms(self) -> tuple[list[Coupling], list[Coupling]]:
-        """What agreement adds: terms that each vector has for itself, and terms between vectors."""
+        """The agreement terms: those of each vector alone, and those between vectors."""
         config = self.config
         if not config.agreement:
             return [], []
         if len(self.mask) < 2:
-            raise InputError("agreement", "there is one prompt only", "Train on two prompts or more, or choose 0")
+            raise InputError("agreement", "there is only one prompt", "Train on two prompts or more, or choose 0")
         contrastive = config.agreement_form == "contrastive"
 
         def term(scoped: Tensor) -> Tensor:
@@ -222,52 +220,42 @@ class Ascent:
         return ([], [term]) if contrastive else ([term], [])
 
     def values_in_turn(self, thetas: Tensor, now: TrainingProgress) -> Generator[TrainingProgress, None, list[float]]:
-        """The same, yielding ``now`` between two batches.
-
-        Raises:
-            Stopped: a stop came in the middle.
-        """
-        values: list[float] = []
-        for chunk in thetas.split(self.batch):
-            if values:
-                yield now
-            values += self.once(functools.partial(self._chunk_values, chunk))[0].tolist()
-        return values
+        """J of each vector, without gradients; yields ``now`` between batches. Raises Stopped."""
+        parts = yield from self.in_turn(thetas.split(self.batch), self._chunk_values, now)
+        return torch.cat([found for (found,) in parts]).tolist()
 
     def final(self, thetas: Tensor, curves: list[list[float]], stopped: bool) -> list[float]:
-        """J of each vector at the end; after a stop, which must be quick, the last that is known."""
+        """J of each vector at the end; after a stop, which must be quick, the last known J."""
         if not stopped:
             with suppress(Stopped):
-                return self.values(thetas)
+                parts = [self.once(functools.partial(self._chunk_values, chunk)) for chunk in thetas.split(self.batch)]
+                return torch.cat([found for (found,) in parts]).tolist()
         return [curve[-1] for curve in curves]
 
     def measured(self, rows: Tensor, strength: list[float] | None = None) -> Training:
-        """The result of a method that takes a single step and has found ``rows`` [V, d] of norm R: only J is lacking.
-
-        A stop keeps those that were measured before it.
-        """
-        total, values, stopped = len(rows), list[float](), False
+        """The result of a single-step method that found ``rows`` [V, d] of norm R: measures J. A stop keeps the vectors
+        measured so far."""
+        total, values, curves, stopped = len(rows), list[float](), list[list[float]](), False
         try:
             for chunk in rows.to(self.device).split(self.batch):
                 with torch.no_grad():
                     found = self.objective(self.piece.deltas(chunk, self.stop), self.mask)
                 self.refuse_unusable(found, found)
                 values += found.tolist()
+                curves += [[value] for value in found.tolist()]
                 done = len(values)
-                curves = [[value] for value in values]
                 yield TrainingProgress("measuring J", done, total, self.seconds_left(done, total), curves, done)
         except Stopped:
             stopped = True
-        kept = len(values)
-        strength = None if strength is None else strength[:kept]
-        curves = [[value] for value in values]
-        return TrainingResult(rows[:kept].float().cpu(), values, curves, 1, stopped, self.seconds, strength)
+        kept = rows[: len(values)].float().cpu()
+        strength = strength and strength[: len(values)]
+        return TrainingResult(kept, values, curves, 1, stopped, self.seconds, strength)
 
     @property
     def seconds(self) -> float:
-        """Since the training began."""
+        """Seconds since the training began."""
         return time.monotonic() - self._start
 
     def seconds_left(self, done: int, total: int) -> float | None:
-        """Time left, from the pace so far."""
+        """Seconds left at the pace so far."""
         return None if done == 0 else self.seconds / done * (total - done)

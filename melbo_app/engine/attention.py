@@ -1,17 +1,17 @@
-"""Attention of a half-precision model on a CPU, where scaled-dot-product attention has no fast way back in bfloat16.
+"""Attention of a half-precision model on a CPU, where torch's attention has no fast backward pass in bfloat16.
 
-Forward and backward of a block of SmolLM2-135M in milliseconds, on two cores with AVX512-BF16:
+Forward and backward pass of one block of SmolLM2-135M in milliseconds, on two cores with AVX512-BF16:
 
-| rows, tokens | in bfloat16 | in float32 | written out |
+| rows, tokens | bfloat16 | float32 | written out |
 |---|---|---|---|
 | 32, 37 | 34 | 11 | 4 |
 | 54, 37 | 52 | 17 | 6 |
 | 16, 128 | 45 | 25 | 22 |
 | 8, 256 | 50 | 37 | 44 |
 
-So it is written out for short texts and else computed in float32: the casts cost far less than they save. Scores are
-float32 in both: in bfloat16 they would be no faster, and gradients off by .015 instead of .003 (relative error, with
-scores of standard deviation 9).
+So short texts use attention written out here, and longer ones float32: the casts cost far less than they save. Scores
+are float32 in both: bfloat16 would be as slow, with a relative gradient error of .015 instead of .003 (scores of
+standard deviation 9).
 """
 
 from functools import cache
@@ -25,11 +25,11 @@ from transformers.masking_utils import sdpa_mask
 
 NAME = "sdpa_half"
 SHORT = 100
-"""Tokens up to which it is written out."""
+"""Up to this many tokens, attention is written out."""
 OUT_OF_SIGHT = -1e30
-"""Added to the scores of what is masked; with −∞ a token of padding, which sees nothing, would not be a number."""
+"""Added to masked scores; −∞ would give NaN at padding, which sees nothing."""
 IN_THE_MASK = frozenset({"dropout", "scaling", "is_causal", "sliding_window", "position_ids", "use_cache"})
-"""What models say besides, and needs no care: the mask says it, or it is the scaling; dropout is for training."""
+"""Arguments that may be ignored: the mask implies them, the scaling is read, and dropout is for training."""
 
 
 def _attention(
@@ -46,7 +46,7 @@ def _attention(
 
 
 def _can_write_out(query: Tensor, key: Tensor, mask: Tensor | None, kwargs: dict[str, Any]) -> bool:
-    """Left to the library are one token at a time, and what only it knows how to do."""
+    """The library handles single tokens, and whatever only it supports."""
     if not 1 < query.shape[2] <= key.shape[2] <= SHORT:
         return False
     if mask is None and (query.shape[2] < key.shape[2] or kwargs.get("is_causal") is False):
@@ -57,8 +57,8 @@ def _can_write_out(query: Tensor, key: Tensor, mask: Tensor | None, kwargs: dict
 def _written_out(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float | None) -> Tensor:
     """Softmax(q kᵀ · scaling) v, causal without a mask: [rows, T, heads, d].
 
-    Queries are [rows, heads, T, d]; keys and values [rows, kept, S, d] may be shared by heads/kept heads each. The
-    mask is [rows or 1, heads or 1, T, S], bool or added.
+    Queries are [rows, heads, T, d]. Keys and values are [rows, kept, S, d], each shared by heads/kept heads. The mask
+    is [rows or 1, heads or 1, T, S], boolean or additive.
     """
     heads, tokens, kept = query.shape[1], query.shape[2], key.shape[1]
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
@@ -68,7 +68,7 @@ def _written_out(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None,
     added = added[:, :, None] if added.shape[1] == 1 else added.unflatten(1, (kept, -1))
     weights = (scores + added).softmax(dim=-1).to(value.dtype)
     output = (weights.flatten(2, 3) @ value).unflatten(2, (-1, tokens))
-    if mask is not None:  # padding sees nothing, and torch says 0 then
+    if mask is not None:  # padding sees nothing, and torch gives 0 there
         output = output * (added > OUT_OF_SIGHT).any(dim=-1, keepdim=True)
     return output.flatten(1, 2).transpose(1, 2).contiguous()
 
@@ -95,7 +95,7 @@ def _causal(tokens: int) -> Tensor:
 
 
 def _as_added(mask: Tensor) -> Tensor:
-    """A mask [rows or 1, heads or 1, T, S] as float32 that scores are raised by."""
+    """A mask [rows or 1, heads or 1, T, S] as an additive one in float32."""
     if mask.dtype != torch.bool:
         return mask.float().clamp(min=OUT_OF_SIGHT)
     return torch.zeros(mask.shape).masked_fill_(~mask, OUT_OF_SIGHT)

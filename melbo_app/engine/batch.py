@@ -1,4 +1,4 @@
-"""A batch that runs: rows of several calls are completed together, and come and go between two tokens."""
+"""A running batch: rows of several calls are completed together, joining and leaving between tokens."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
 
 class Batch:
-    """What its members share is the forward pass for the next token; each is steered, chooses and stops for itself.
+    """Members share the forward pass for the next token; each has its own steering, decoding and stop.
 
-    Members may have other prompts, vectors, source layers and decodings. Their texts are those that they would have
-    had alone.
+    Members may differ in prompts, vectors, source layers and decoding. Each text is the one it would have been alone.
 
     Attributes:
-        members: those that go on, in the order of their rows.
+        members: calls still running, in the order of their rows.
     """
 
     def __init__(self, lm: LanguageModel) -> None:
@@ -36,13 +35,11 @@ class Batch:
         self._steering: dict[int, Tensor] = {}
 
     def join(self, *newcomers: "Rows") -> None:
-        """Read the prompts of ``newcomers`` in one pass, equal ones once, choose their first tokens, and take in those
-        whom that did not end.
-
-        The others are as they were, also where this fails.
+        """Read the prompts of ``newcomers`` in one pass, equal ones once, choose their first tokens, and add those that
+        are not done. If this fails, the members are unchanged.
 
         Raises:
-            Stopped: all of them were stopped before their first token.
+            Stopped: all newcomers were stopped before their first token.
         """
         lm = self.lm
         encoded, places = gathered(lm, [rows.encoded for rows in newcomers])
@@ -79,7 +76,7 @@ class Batch:
         self.leave(*(rows for rows in newcomers if rows.done))
 
     def step(self) -> None:
-        """One forward pass, and the next token of each row; members that are done with that leave."""
+        """Run one forward pass and choose the next token of each row; members that are done leave."""
         tokens = torch.cat([rows.chosen for rows in self.members])
         self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], dim=1)
         self._positions = self._positions + 1
@@ -88,19 +85,19 @@ class Batch:
             for source, thetas in self._steering.items():
                 hooks.enter_context(steer(self.lm, source, add_rows(thetas)))
             if any(rows.trace is not None for rows in self.members):
-                hooks.enter_context(trace.watch(self.lm))  # last: steering may be at the block that is watched
+                hooks.enter_context(trace.watch(self.lm))  # last, because steering may hook the same block
             output = self.lm.forward(tokens[:, None], self._mask, self._positions, self._cache, use_cache=True)
         self._cache = output.past_key_values
         counts = [len(rows.of) for rows in self.members]
         parts = [states.split(counts) for states in trace.states]
         for at, (rows, logits) in enumerate(zip(self.members, output.logits[:, -1].split(counts), strict=True)):
             if rows.trace is not None:
-                rows.trace.states += [part[at].clone() for part in parts]  # a view would keep the others' too
+                rows.trace.states += [part[at].clone() for part in parts]  # a view would keep the whole batch alive
             rows.take(logits)
         self.leave(*(rows for rows in self.members if rows.done))
 
     def leave(self, *gone: "Rows") -> None:
-        """Take members out; with them goes the padding that only they made necessary."""
+        """Remove members, and the padding that only they needed."""
         if not gone:
             return
         going = [rows not in gone for rows in self.members for _ in rows.of]
@@ -119,7 +116,7 @@ class Batch:
 
 
 def _steering(members: "Sequence[Rows]") -> dict[int, Tensor]:
-    """Who is steered where: at each source layer a vector for every row, zeros for those steered elsewhere."""
+    """For each source layer, a vector for every row: zeros for rows steered elsewhere."""
     sources = dict.fromkeys(rows.source for rows in members if rows.source is not None)
     return {
         source: torch.cat([rows.thetas if rows.source == source else torch.zeros_like(rows.thetas) for rows in members])

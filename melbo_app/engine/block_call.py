@@ -1,4 +1,4 @@
-"""What a block is called with beside the hidden states (masks, positions), for another batch of rows."""
+"""The arguments of a block beside the hidden states (masks, positions), adapted to another batch of rows."""
 
 from collections import UserDict
 from collections.abc import Callable
@@ -10,22 +10,20 @@ from melbo_app.engine.model import LanguageModel
 
 
 class RowSelection:
-    """Makes arguments for P prompts into arguments for rows, each of which is one of the prompts.
-
-    Tensors are remembered by identity: blocks share masks and positions, and so do their selections.
-    """
+    """Turns arguments for P prompts into arguments for rows, each of which is one of the prompts. Selections are cached
+    by the tensor's identity, because blocks share masks and positions."""
 
     def __init__(self, lm: LanguageModel, prompts: int, of: Tensor) -> None:
-        """``of`` [rows] int64 says which of the P prompts a row is."""
+        """``of`` [rows] int64: the prompt of each row."""
         self._heads = getattr(lm.model.config.get_text_config(), "num_attention_heads", 1)
         self._prompts, self._of = prompts, of
         self._seen: dict[int, tuple[Any, Any]] = {}
 
     def __call__(self, value: Any, name: str = "") -> Any:
-        """``value``, given as ``name``, for the rows: tensors selected, containers entered, all else as it is."""
+        """The argument ``name`` with this ``value``, for the rows: selects from tensors, also inside containers."""
         if isinstance(value, Tensor):
             return self._once(value, self._select) if self._is_of_prompts(value, name) else value
-        if isinstance(value, UserDict):  # Gemma 4's later blocks read here what earlier ones write: one for all blocks
+        if isinstance(value, UserDict):  # Gemma 4's later blocks read what earlier ones write here: one for all blocks
             return self._once(value, lambda shared: type(shared)({key: self(entry) for key, entry in shared.items()}))
         if isinstance(value, tuple):
             return tuple(self(entry) for entry in value)
@@ -34,15 +32,15 @@ class RowSelection:
         return value
 
     def _is_of_prompts(self, value: Tensor, name: str) -> bool:
-        if name == "alibi":  # Bloom and Falcon have batch and heads in one dimension
+        if name == "alibi":  # Bloom and Falcon merge batch and heads into one dimension
             return value.shape[0] == self._prompts * self._heads
-        if value.dim() < 2 or (name == "position_bias" and value.dim() == 3):  # MPT: [heads, T, T], for all rows alike
+        if value.dim() < 2 or (name == "position_bias" and value.dim() == 3):  # MPT: [heads, T, T], the same for all
             return False
-        # a leading 1 broadcasts by itself, but XGLM refuses a mask that is not of as many rows as there are
+        # a leading 1 broadcasts, but XGLM needs a mask for every row
         return value.shape[0] == self._prompts and (self._prompts > 1 or value.dim() == 4)
 
     def _once(self, value: Any, make: Callable[[Any], Any]) -> Any:
-        if id(value) not in self._seen:  # the value is kept as well: its identity is its own while it lives
+        if id(value) not in self._seen:  # keeps the value alive too, or another one could take its id
             self._seen[id(value)] = (value, make(value))
         return self._seen[id(value)][1]
 

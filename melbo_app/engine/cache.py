@@ -1,4 +1,4 @@
-"""Keys and values of rows that are completed together: put side by side, and cut down to those that go on."""
+"""The key-value cache of rows that are completed together: merging rows in, and dropping those that are done."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from melbo_app.engine.model import LanguageModel
 
 
 def can_merge(lm: LanguageModel) -> bool:
-    """Whether the model remembers a text as keys and values alone, so that rows of other calls can be put beside it."""
+    """Whether the model's only state is keys and values, so that rows of several calls can share a cache."""
     if getattr(lm.model, "_is_stateful", False) or not lm.has_cache:
         return False
     layers = DynamicCache(config=lm.model.config).layers
@@ -18,13 +18,10 @@ def can_merge(lm: LanguageModel) -> bool:
 
 
 def merge(one: Any, other: Any) -> None:
-    """Put the rows of ``other`` below those of ``one``; both end at the same column, the shorter padded on the left.
-
-    Nothing is changed where it fails.
-    """
+    """Append the rows of ``other`` to ``one``, padding the shorter on the left. Changes nothing if it fails."""
     made = []
     for ours, theirs in zip(one.layers, other.layers, strict=True):
-        if not ours.is_initialized:  # it shares what another layer keeps
+        if not ours.is_initialized:  # shares the cache of another layer
             continue
         columns = max(ours.keys.shape[-2], theirs.keys.shape[-2])
         keys, values = (
@@ -37,18 +34,18 @@ def merge(one: Any, other: Any) -> None:
 
 
 def keep(cache: Any, rows: Tensor, cut: int) -> None:
-    """Keep these ``rows`` [n] int64 only, and drop their first ``cut`` columns, which are padding in all of them."""
+    """Keep only ``rows`` [n] int64, and drop their first ``cut`` columns, which are padding in all of them."""
     for layer in cache.layers:
         if layer.is_initialized:
             layer.reorder_cache(rows)
             length = layer.get_seq_length() - cut
-            # a sliding window may have dropped these columns itself
+            # a sliding window may have dropped these columns already
             last = min(length, layer.keys.shape[-2])
             _set(layer, layer.keys[..., -last:, :], layer.values[..., -last:, :], length)
 
 
 def _padded(states: Tensor, columns: int) -> Tensor:
-    """States [rows, heads, n, d] with zeros before them: [rows, heads, columns, d]."""
+    """States [rows, heads, n, d] padded on the left with zeros: [rows, heads, columns, d]."""
     return torch.nn.functional.pad(states, (0, 0, columns - states.shape[-2], 0))
 
 

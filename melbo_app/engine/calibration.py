@@ -1,4 +1,4 @@
-"""The R at which Δ leaves the linear regime, found without generating any text."""
+"""Finds the R at which Δ leaves the linear regime, without generating text."""
 
 import math
 from collections.abc import Generator
@@ -8,22 +8,22 @@ import torch
 from torch import Tensor
 
 from melbo_app.engine.causal_map import CausalMap
-from melbo_app.engine.jacobian import MEMORY, pushforward
+from melbo_app.engine.jacobian import MEMORY, pushforward, refuse_overflow
 from melbo_app.engine.orthogonal import random_rows
 from melbo_app.engine.stopping import Stop
 from melbo_app.errors import InputError
 
 DEPARTURE = 0.5
-"""The departure from linearity that is looked for, as Mack (2024) chooses R for deep causal transcoding."""
+"""The departure from linearity at which Mack (2024) sets R for deep causal transcoding."""
 DIRECTIONS = 16
-"""Random directions that the departure is a mean over."""
+"""Random directions over which the departure is averaged."""
 HALVINGS = 3
-"""Of the octave that the root lies in; within what is left the departure is a power of R."""
+"""Times that the octave around the root is halved; within the rest the departure is taken as a power of R."""
 
 
 @dataclass(frozen=True)
 class CalibrationProgress:
-    """Where a calibration stands."""
+    """The progress of a calibration."""
 
     stage: str
     done: int
@@ -32,10 +32,10 @@ class CalibrationProgress:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was found. ``radii`` and ``departures`` are what was tried, by rising R."""
+    """The calibrated R, and the departure at each R that was tried, in rising order."""
 
     radius: float | None
-    """R in absolute units; None where no departure of the wanted size was crossed on the way up."""
+    """R in absolute units; None where the departure never rose past the wanted one."""
     radii: list[float]
     departures: list[float]
 
@@ -56,19 +56,19 @@ def calibrate(
 ) -> Generator[CalibrationProgress, None, Calibration]:
     """Solve √(mean ‖Δ(Rv) − R J v‖² / ‖R J v‖²) = ``departure`` for R.
 
-    The mean is over directions v, prompts and tokens in scope, and J v is exact (Mack 2024, Deep Causal Transcoding,
-    calibrates in this way). The departure is looked at in octaves from the low end of the bracket on; the first one in
-    which it rises past what is wanted is halved, and then interpolated. So what rounding adds where R is tiny, which
-    falls as R rises, is not taken for a root. Yields after every batch.
+    The mean is over directions v, prompts and tokens in scope, and J v is exact: the calibration of Mack 2024, Deep
+    Causal Transcoding. The departure is measured an octave of R at a time, from the low end of the bracket; the first
+    octave in which it rises past ``departure`` is bisected, then interpolated. Rounding errors at tiny R, which fall as
+    R rises, are therefore not mistaken for a root. Yields after every batch.
 
     Args:
         mask: [P, T] bool, the tokens in scope.
         directions: [n, d] unit rows.
-        bracket: the least and the largest R that are looked at, in absolute units.
+        bracket: the smallest and the largest R to try, in absolute units.
         batch: vectors that fit into one forward and backward pass.
 
     Raises:
-        InputError: nothing changes along these directions, or derivatives too large for the numbers of the model.
+        InputError: nothing changes along these directions, or the derivatives overflow.
         Stopped: ``stop()`` became true.
     """
     low, high = bracket
@@ -81,7 +81,9 @@ def calibrate(
         slopes.append(pushforward(piece, mask, chunk, stop))
         yield CalibrationProgress("differentiating", 0, total)
     pushed = torch.cat(slopes)
-    _refuse(pushed)
+    refuse_overflow(pushed)
+    if not bool((pushed.norm(dim=-1) > 0).all()):
+        raise InputError("layers", "a vector added at the source does not change the target", "Choose others")
     tried: dict[float, float] = {}
     radii = [min(low * 2**octave, high) for octave in range(octaves + 1)]
     root = None
@@ -92,8 +94,7 @@ def calibrate(
             root = radii[done - 1], radius
             break
     if root is not None:
-        # by hand, and not by a library's solver: between two looks others may compute, or the work be stopped
-        below, above = root
+        below, above = root  # no library's solver: it could not yield to others or be stopped between two steps
         for halving in range(HALVINGS):
             radius = math.sqrt(below * above)
             yield (now := CalibrationProgress(f"R = {radius:.3g}", octaves + 1 + halving, total))
@@ -105,7 +106,7 @@ def calibrate(
 
 
 def _between(below: float, above: float, tried: dict[float, float], departure: float) -> float:
-    """Where the power of R through the departures at two R has the wanted size."""
+    """The R at which a power law through two measured departures reaches the wanted one."""
     if not math.isfinite(tried[above]) or not tried[below]:
         return math.sqrt(below * above)
     share = math.log(departure / tried[below]) / math.log(tried[above] / tried[below])
@@ -116,7 +117,7 @@ def _departure(
     piece: CausalMap, mask: Tensor, directions: Tensor, pushed: Tensor, radius: float, batch: int, stop: Stop | None,
     now: CalibrationProgress,
 ) -> Generator[CalibrationProgress, None, float]:  # fmt: skip
-    """How far Δ(Rv) is from R J v, against the latter; infinite where numbers overflow. Yields ``now`` on its way."""
+    """The departure of Δ(Rv) from R J v, relative to R J v; infinite on overflow. Yields ``now`` between batches."""
     parts = []
     for number, (rows, slope) in enumerate(zip(directions.split(batch), pushed.split(batch), strict=True)):
         if number:
@@ -127,14 +128,3 @@ def _departure(
         parts.append((bend.norm(dim=-1) / straight.norm(dim=-1)).square().flatten())
     value = float(torch.cat(parts).mean().sqrt())
     return value if math.isfinite(value) else math.inf
-
-
-def _refuse(pushed: Tensor) -> None:
-    if not bool(pushed.isfinite().all()):
-        raise InputError(
-            "layers",
-            "the derivative between them is too large for the numbers of this model",
-            "Bring them closer together, or load the model in float32",
-        )
-    if not bool((pushed.norm(dim=-1) > 0).all()):
-        raise InputError("layers", "nothing of what is added at the source arrives at the target", "Choose others")

@@ -1,4 +1,4 @@
-"""What vectors are trained on."""
+"""The map that vectors are trained on."""
 
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from melbo_app.engine.stopping import Stop
 
 
 class CausalMap(Protocol):
-    """What vectors are trained on: anything that says what they change. A ``ModelSlice`` is one."""
+    """The map from vectors to the changes they cause, such as a ``ModelSlice``."""
 
     @property
     def width(self) -> int:
@@ -18,7 +18,7 @@ class CausalMap(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where vectors belong."""
+        """The device of the vectors."""
 
     @property
     def baseline(self) -> Tensor:

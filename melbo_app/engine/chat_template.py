@@ -1,4 +1,4 @@
-"""What a model's chat templates make of a prompt, checked: a rendering that lacks what was written is refused."""
+"""Renders prompts with a model's chat templates, and refuses a rendering that lacks part of the prompt."""
 
 import re
 import shlex
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from functools import lru_cache
+from itertools import takewhile
 from json import dumps
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ DEFAULT = "default"
 SWITCHES = {"enable_thinking", "thinking"}
 """Options that are on or off."""
 PROBES = "x0", "x1"
-"""They end in different characters, so that nothing of them is taken for the template's."""
+"""They end in different characters, so that none of these is taken for the template's."""
 _GENERATION = re.compile(r"\{%-?\s*(end)?generation\s*-?%\}")
 _GIVEN = {"messages", "tools", "documents", "add_generation_prompt", "continue_final_message"}
 _GIVEN |= {"bos_token", "eos_token", "pad_token", "unk_token", "raise_exception", "strftime_now", *DEFAULT_NAMESPACE}
@@ -39,25 +40,26 @@ def _parts(text: str) -> list[dict[str, str]]:
 
 
 _FORMS = ((_text, _text), (_parts, _parts), (_text, _parts), (_parts, _text))
-"""How the contents of the system's and the user's messages are given; the first that comes out whole is taken."""
+"""Forms of the system's and the user's contents; the first one that renders completely is used."""
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """A prompt in its template; ``tail`` is what the template writes after the user's text, "" where that differs."""
+    """A prompt in its template; ``tail`` is the text that the template adds after the user's, "" where it varies."""
 
     text: str
     tail: str
 
 
 def names(tokenizer: Any) -> tuple[str, ...]:
-    """The names of the chat templates where there are several; empty where the only one needs none."""
+    """The names of the chat templates if there are several, else empty."""
     templates = getattr(tokenizer, "chat_template", None)
     return tuple(templates) if isinstance(templates, dict) else ()
 
 
 def usual(tokenizer: Any) -> bool | str:
-    """The ``template`` of a prompt that nobody chose one for: the default, the first of several without, or none."""
+    """The default ``template`` of a prompt: True for the default template, the name of the first one where none is the
+    default, False without templates."""
     sources = _sources(tokenizer)
     if not sources:
         return False
@@ -65,7 +67,7 @@ def usual(tokenizer: Any) -> bool | str:
 
 
 def choices(tokenizer: Any) -> tuple[str, ...]:
-    """The ways to write ``template`` that a list offers: each name of several, with each switch that it reads."""
+    """The choices of ``template`` for a list: the name of each template if there are several, and with each switch."""
     found: list[str] = []
     for name, source in _sources(tokenizer).items():
         own = () if len(_sources(tokenizer)) == 1 else (shlex.quote(name),)
@@ -76,19 +78,16 @@ def choices(tokenizer: Any) -> tuple[str, ...]:
 
 
 def option_names(tokenizer: Any) -> tuple[str, ...]:
-    """What any of the templates reads beside the messages, such as ``enable_thinking``, in alphabetical order."""
+    """The options that any of the templates reads, such as ``enable_thinking``, in alphabetical order."""
     sources = _sources(tokenizer).values()
     return tuple(sorted(set().union(*(_reads(source, tokenizer) for source in sources)) if sources else ()))
 
 
 def render(lm: "LanguageModel", prompt: Prompt) -> Rendering:
-    """The prompt in the chat template that it chooses, with what the template writes for the answer to begin.
+    """The prompt in the chat template that it chooses, up to where the answer begins.
 
-    Contents are given as a text, or as a list of parts where a text does not come out.
-
-    Raises:
-        InputError: there is no such template or option, the template refuses the messages, or the rendering lacks the
-            user's text or the system text.
+    Contents are passed as text, or as a list of parts where text does not render. Raises InputError for an unknown
+    template or option, a template that refuses the messages, or a rendering without the user's or the system text.
     """
     choice = TemplateChoice.of(prompt.template)
     source = _chosen(lm, choice)
@@ -99,7 +98,7 @@ def render(lm: "LanguageModel", prompt: Prompt) -> Rendering:
     for form in _FORMS if prompt.system else _FORMS[:2]:
         try:
             renderings = [_apply(lm, source, _messages(each, *form), choice) for each in asked]
-        except Exception as error:  # templates are programs that come with the model and raise what they like
+        except Exception as error:  # templates are programs from the model's authors and may raise anything
             refused.append(error)
             continue
         written, one, two, other_user, *other_system = renderings
@@ -123,22 +122,22 @@ def _messages(prompt: Prompt, system: Callable[[str], Any], user: Callable[[str]
 
 @dataclass(frozen=True)
 class AfterAnswer:
-    """What a template writes after an assistant's message: at the ``end`` of the messages, and before ``next``, the
-    text of another user's message."""
+    """The text of a template after an assistant's message: at the ``end`` of the messages, and before the ``next`` user
+    message."""
 
     end: str
     next: str
 
 
 def after_answers(lm: "LanguageModel") -> Iterator[AfterAnswer]:
-    """What each template writes after an assistant's message, but for those that refuse or change one."""
+    """The text of each template after an assistant's message; skips templates that refuse or change the message."""
     for source in _sources(lm.tokenizer).values():
         for content in (_text, _parts):
             turns = [("user", "q0"), ("assistant", "a0"), ("user", "q1")]
             messages = [{"role": role, "content": content(text)} for role, text in turns]
             try:
                 ended, followed = (_apply(lm, source, messages[:count]) for count in (2, 3))
-            except Exception:  # as above
+            except Exception:  # as in render
                 continue
             if "a0" in ended and "q1" in followed.rpartition("a0")[2]:
                 yield AfterAnswer(ended.rpartition("a0")[2], followed.rpartition("a0")[2].partition("q1")[0])
@@ -146,7 +145,7 @@ def after_answers(lm: "LanguageModel") -> Iterator[AfterAnswer]:
 
 
 def pinned(lm: "LanguageModel", prompt: Prompt, day: date) -> Prompt:
-    """The prompt with ``day`` set where its template writes the date, so that it can be rendered again as it was."""
+    """The prompt with the date fixed to ``day`` if its template writes one, so that it renders the same again."""
     choice = TemplateChoice.of(prompt.template)
     if not prompt.template or choice.day or DATE not in _reads(_chosen(lm, choice), lm.tokenizer):
         return prompt
@@ -172,7 +171,7 @@ def _chosen(lm: "LanguageModel", choice: TemplateChoice) -> str:
     if choice.name is None and DEFAULT in sources:
         source = sources[DEFAULT]
     if source is None:
-        raise InputError(FIELD, f"{lm.name} has none called “{choice.name}”", f"It has {listed}")
+        raise InputError(FIELD, f"{lm.name} has no template “{choice.name}”", f"It has {listed}")
     for option in choice.options:
         if option not in (known := _reads(source, lm.tokenizer)):
             remedy = f"It reads {', '.join(sorted(known))}" if known else "It reads no options"
@@ -184,9 +183,12 @@ def _apply(
     lm: "LanguageModel", source: str, messages: list[dict[str, Any]], choice: TemplateChoice | None = None
 ) -> str:
     options: dict[str, Any] = dict(choice.options) if choice else {}
-    if choice and choice.day and _clock_formats(source):
+    if choice and choice.day and (formats := _clock_formats(source)):
         options.pop(DATE)
-        source, options["melbo_dates"] = _dated(source), _dates(source, choice.day)
+        noon = datetime.combine(choice.day, time(12))
+        options["melbo_dates"] = {format: noon.strftime(format) for format in formats}
+        # a macro replaces the clock, because transformers passes no functions to templates
+        source = "{% macro strftime_now(format) %}{{ melbo_dates[format] }}{% endmacro +%}" + source
     answering = messages[-1]["role"] == "assistant"
     return lm.tokenizer.apply_chat_template(
         messages, chat_template=source, tokenize=False, add_generation_prompt=not answering, **options
@@ -202,15 +204,13 @@ def _works(lm: "LanguageModel", prompt: Prompt) -> bool:
 
 
 def _unlike(text: str) -> str:
-    """A text that does not hold ``text``."""
+    """A text that does not contain ``text``."""
     return "q" if text.strip() != "q" else "z"
 
 
 def _holds(written: str, text: str, other: str) -> bool:
-    """Whether a rendering holds a text where it was given, and not only where ``other``, without it, has it as well.
-
-    Blanks, which templates trim, do not count; some templates write JSON. Parts written as Python has them do not hold.
-    """
+    """Whether a rendering contains ``text`` more often than ``other``, which was rendered without it. White space is
+    ignored, because templates trim it. JSON escapes count; parts printed as a Python list do not."""
 
     def count(rendering: str, form: str) -> int:
         return "".join(rendering.split()).count("".join(form.split()))
@@ -221,16 +221,13 @@ def _holds(written: str, text: str, other: str) -> bool:
 
 
 def _common_end(one: str, other: str) -> str:
-    if one == other:
-        return ""
-    common = 0
-    while common < min(len(one), len(other)) and one[-1 - common] == other[-1 - common]:
-        common += 1
-    return one[len(one) - common :]
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    common = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+    return "" if one == other else one[len(one) - common :]
 
 
 def _reads(source: str, tokenizer: Any) -> frozenset[str]:
-    """What a template reads beside the messages; ``date`` stands for the clock."""
+    """The options that a template reads; ``date`` stands for the clock."""
     return (_variables(source) - set(tokenizer.special_tokens_map)) | ({DATE} if _clock_formats(source) else set())
 
 
@@ -239,13 +236,13 @@ def _parsed(source: str) -> nodes.Template | None:
     environment = Environment(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
     try:
         return environment.parse(_GENERATION.sub("", source))
-    except TemplateSyntaxError:  # rendering says so, where it is wanted
+    except TemplateSyntaxError:  # rendering reports it
         return None
 
 
 @lru_cache
 def _variables(source: str) -> frozenset[str]:
-    """What a template reads and does not set itself, unless it asks whether somebody else did."""
+    """Variables that a template reads and does not set itself, or sets only if they are undefined."""
     parsed = _parsed(source)
     if parsed is None:
         return frozenset()
@@ -261,17 +258,7 @@ def _variables(source: str) -> frozenset[str]:
 
 @lru_cache
 def _clock_formats(source: str) -> tuple[str, ...]:
-    """The formats in which a template writes the date of the day."""
+    """The formats in which a template writes the current date."""
     calls = [] if (parsed := _parsed(source)) is None else parsed.find_all(nodes.Call)
     clock = [call for call in calls if isinstance(call.node, nodes.Name) and call.node.name == "strftime_now"]
     return tuple(arg.value for call in clock for arg in call.args[:1] if isinstance(arg, nodes.Const))
-
-
-def _dated(source: str) -> str:
-    """The template with a clock that reads ``melbo_dates``: transformers hands no function of ours on to it."""
-    return "{% macro strftime_now(format) %}{{ melbo_dates[format] }}{% endmacro +%}" + source
-
-
-def _dates(source: str, day: date) -> dict[str, str]:
-    noon = datetime.combine(day, time(12))
-    return {format: noon.strftime(format) for format in _clock_formats(source)}

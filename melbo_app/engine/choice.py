@@ -1,4 +1,4 @@
-"""Which of a few answers a model gives to a question: how likely it finds each, without generating."""
+"""Log-probabilities of a few given answers to a question, without generating."""
 
 from collections.abc import Callable, Generator, Sequence
 
@@ -17,10 +17,10 @@ def choose(
     memory_gb: float | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Generator[int, None, np.ndarray]:
-    """The log-probability [A] in nats of each of ``answers`` as the beginning of what follows ``prompt``.
+    """The log-probability [A] in nats of each of ``answers`` as the first tokens after ``prompt``.
 
     Raises:
-        InputError: the prompt cannot go in.
+        InputError: the prompt cannot be encoded.
         Stopped: ``stop()`` became true.
     """
     encoded = encode(lm, [prompt])

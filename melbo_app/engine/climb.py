@@ -1,4 +1,4 @@
-"""Climbing: all vectors at once, by steps along the normalised gradient, until they have arrived."""
+"""Trains all vectors at once by steps along the normalised gradient, until they have converged."""
 
 import math
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from melbo_app.engine.training_result import Training, TrainingResult
 from melbo_app.errors import Stopped
 
 FIRST_ANGLE, LAST_ANGLE, SHRINK = 0.8, 0.02, 0.9
-"""Radians that the first step turns a vector by, the fewest that a step does, and what is left of it at the next."""
+"""Radians of the first step, radians of the smallest one, and the factor from each step to the next."""
 LOOK_BACK, LEAST_RISE, SMALL_ANGLE = 4, 0.01, 0.1
-"""Vectors have arrived where so many steps raised the mean of (q/p) log J by less than this (what they change, by one
-percent), and were no longer than this angle: longer ones may just have gone too far."""
+"""Vectors have converged when LOOK_BACK steps of at most SMALL_ANGLE radians raised the mean of (q/p) log J by less
+than LEAST_RISE (the changes by one percent); longer steps may have overshot."""
 FEWEST = 1 + math.ceil(math.log(FIRST_ANGLE / SMALL_ANGLE) / math.log(1 / SHRINK))
-"""Steps until they are so small."""
+"""Steps until the angle is at most SMALL_ANGLE."""
 
 
 def climb(
@@ -28,15 +28,15 @@ def climb(
     coupling: Coupling | None = None,
     penalty: Callable[[Tensor], Tensor] | None = None,
 ) -> Training:
-    """Maximise Σ (q/p) log J, with what the arguments add, over V vectors of norm R.
+    """Maximise Σ (q/p) log J + ``coupling`` − ``penalty`` over V vectors of norm R.
 
-    A step is an angle, so it needs no learning rate fitted to model or R. It shrinks geometrically; the climb ends
-    where the sum has stopped rising, or after the most steps.
+    A step is an angle, so no learning rate must be fitted to model or R. It shrinks geometrically; the climb ends when
+    the sum no longer rises, or after the maximum number of steps.
 
     Args:
         retract: takes any rows [V, d] and returns the nearest allowed ones.
-        coupling: added; takes Δ of all vectors at the N tokens in scope, [V, N, d].
-        penalty: taken away; takes all vectors [V, d].
+        coupling: takes Δ of all vectors at the N tokens in scope, [V, N, d].
+        penalty: takes all vectors [V, d].
     """
     config, radius, most = ascent.config, ascent.config.radius, ascent.config.total_steps
     thetas = torch.zeros(0, ascent.width)
@@ -66,7 +66,7 @@ def climb(
             heights.append(height / config.vectors)
             done = len(heights)
             left = steps_left(heights, most)
-            # a bar that only goes forward: where more steps are left than it seemed, it slows down
+            # the bar never moves back: where more steps are left than expected, it slows down
             total = min(done + left, math.floor(done / fraction)) if fraction else done + left
             total = max(total, done + min(left, 1))
             fraction = done / total
@@ -85,23 +85,23 @@ def climb(
 
 
 def angle_of(step: int) -> float:
-    """Radians that a step turns a vector by; the first step is 0."""
+    """Radians by which step ``step``, counted from 0, turns a vector."""
     return max(LAST_ANGLE, FIRST_ANGLE * SHRINK**step)
 
 
 def rise(heights: list[float]) -> float | None:
-    """By how much the last LOOK_BACK steps raised the mean; None before there were so many."""
+    """By how much the last LOOK_BACK steps raised the mean; None before that many."""
     return heights[-1] - heights[-1 - LOOK_BACK] if len(heights) > LOOK_BACK else None
 
 
 def arrived(heights: list[float]) -> bool:
-    """Whether further steps are not worth their time."""
+    """Whether the vectors have converged."""
     last = rise(heights)
     return last is not None and last < LEAST_RISE and angle_of(len(heights) - 1) <= SMALL_ANGLE
 
 
 def steps_left(heights: list[float], most: int) -> int:
-    """Steps until the vectors have arrived, where the rise goes on shrinking as the steps do."""
+    """Steps until the vectors have converged, if the rise shrinks as the steps do."""
     if arrived(heights):
         return 0
     last = rise(heights)

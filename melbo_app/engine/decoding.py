@@ -1,4 +1,4 @@
-"""How tokens are chosen."""
+"""Decoding settings."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from melbo_app.limits import LARGEST, MOST_NEW_TOKENS, check_range
 
 @dataclass(frozen=True)
 class Decoding:
-    """How tokens are chosen. Temperature 0 takes the likeliest one (greedy)."""
+    """How tokens are chosen. Temperature 0 is greedy."""
 
     max_new_tokens: int = 40
     temperature: float = 0.0
@@ -16,8 +16,6 @@ class Decoding:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
-            raise InputError("max new tokens", f"{self.max_new_tokens} is too few", "Choose 1 or more")
         check_range("max new tokens", self.max_new_tokens, 1, MOST_NEW_TOKENS)
         if not 0 <= self.temperature <= 10:
             raise InputError("temperature", f"{self.temperature} is out of range", "Choose 0 (greedy) to 10")

@@ -1,4 +1,4 @@
-"""What vectors do on the prompts they were trained on, and on others."""
+"""The effect of vectors on the prompts they were trained on, and on held-out ones."""
 
 import math
 from collections.abc import Generator
@@ -12,30 +12,30 @@ from melbo_app.engine.objective import PowerObjective
 from melbo_app.engine.orthogonal import random_rows
 from melbo_app.engine.reference import reference, usual_norms
 from melbo_app.engine.scope import TokenScope, runaway_share
-from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
+from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.stopping import Stop
 from melbo_app.engine.training_config import TrainingConfig
 
 PROBES = 4
-"""Random vectors by which the change at an R is told."""
+"""Random vectors that measure the change at an R."""
 PROBED = tuple(0.004 * 2.5**step for step in range(8))
-"""R that are tried, in units of the median residual norm: 0.004 to 2.4."""
+"""The R that are tried, in units of the median residual norm: 0.004 to 2.4."""
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What V vectors do on one set of prompts."""
+    """The effect of each of V vectors on one set of prompts."""
 
     objective: list[float]
-    """J of each vector, per prompt, so that sets of different sizes compare; nothing of it saturated."""
+    """J without saturation, divided by the number of prompts, so that sets of different sizes compare."""
     change: list[float]
-    """Mean ‖Δ‖ of the tokens in scope."""
+    """Mean ‖Δ‖ over the tokens in scope."""
     agreement: list[float] | None
-    """Mean cosine of what two prompts change by on the average of their tokens; None where there is no pair."""
+    """Mean cosine between two prompts' Δ, each averaged over its tokens; None without a pair."""
     share: list[float]
-    """Mean ‖Δ‖ / ‖Z(0)‖ of the tokens in scope: what the effect budget bounds."""
+    """Mean ‖Δ‖ / ‖Z(0)‖ over the tokens in scope: the effect budget bounds it."""
     runaway: list[float]
-    """Greatest share, over the prompts, of tokens that the vector turns into attention sinks at the target layer."""
+    """Largest share of a prompt's tokens that the vector turns into attention sinks at the target layer."""
 
 
 def effects(
@@ -46,13 +46,10 @@ def effects(
     batch: int,
     stop: Stop | None = None,
 ) -> Generator[int, None, tuple[Effect, Effect | None]]:
-    """The effect of V vectors [V, d] on the prompts of ``piece``, and on the ``others`` that were kept out.
+    """The effect of V vectors [V, d] on the prompts of ``piece``, and on the held-out ones of ``others``.
 
-    Agreement counts the pairs of training prompts, and then all pairs that training did not see: those with a prompt
-    that was kept out. Yields the number of vectors done between two batches.
-
-    Raises:
-        Stopped: ``stop()``, which is asked before each block, became true.
+    Agreement is over the pairs of training prompts, and over all pairs with a held-out prompt. Yields the number of
+    vectors done between two batches. Raises Stopped if ``stop()``, which is called before each block, becomes true.
     """
     scope = TokenScope.parse(config.scope)
     objective = PowerObjective(config.p, config.p if config.q is None else config.q)
@@ -94,13 +91,12 @@ def effects(
 
 
 def share_changed(piece: ModelSlice, scope: TokenScope, thetas: Tensor, stop: Stop | None = None) -> float:
-    """‖Δ‖ / ‖Z(0)‖, mean over V vectors [V, d] and the tokens in scope. Raises Stopped where ``stop()`` became true."""
+    """Mean ‖Δ‖ / ‖Z(0)‖ over V vectors [V, d] and the tokens in scope. Raises Stopped if ``stop()`` becomes true."""
     mask = piece.mask(scope)
     norms = piece.baseline.float().norm(dim=-1)[mask]
-    at_once = max(1, TOKENS_AT_ONCE // mask.numel())
     with torch.no_grad():
-        parts = thetas.to(piece.device).split(at_once)
-        shares = [piece.deltas(some, stop)[:, mask].norm(dim=-1) / norms for some in parts]
+        parts = thetas.to(piece.device).split(piece.vectors_per_pass)
+        shares = [piece.deltas(part, stop)[:, mask].norm(dim=-1) / norms for part in parts]
     return float(torch.cat(shares).mean())
 
 
@@ -109,12 +105,9 @@ def radius_of_change(
 ) -> float:
     """R, in units of the median residual norm, at which random vectors change the target by ``share`` of its norm.
 
-    Four random vectors are tried at growing R; between the two around ``share`` the change is a power of R. Beyond
-    what can be reached R is the largest one tried. Where the prompts have hardly a token but attention sinks, whose
-    norms are too large for vectors to change much of them, these are tried on a text of our own instead.
-
-    Raises:
-        Stopped: ``stop()`` became true.
+    Tries four random vectors at growing R and interpolates by a power law around ``share``; returns the largest R tried
+    if none reaches it. Prompts with hardly a token but attention sinks, which vectors change little relative to their
+    large norms, are replaced by a reference text. Raises Stopped if ``stop()`` becomes true.
     """
     if piece.norm_is_usual:
         piece, scope = ModelSlice(piece.lm, reference(piece.lm), piece.source, piece.target), TokenScope("content")
@@ -124,7 +117,7 @@ def radius_of_change(
         found = share_changed(piece, scope, radius * rows, stop)
         if found >= share:
             if not below:
-                return radius * share / found  # where little changes it is linear
+                return radius * share / found  # small changes are linear in R
             return low * (radius / low) ** (math.log(share / below) / math.log(found / below))
         low, below = radius, found
     return low

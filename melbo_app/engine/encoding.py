@@ -1,4 +1,4 @@
-"""Prompts as the exact tokens that go into the model."""
+"""Prompts as the exact tokens that the model reads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class EncodedPrompts:
 
     prompts: tuple[Prompt, ...]
     texts: tuple[str, ...]
-    """What was tokenized, with the chat template around it."""
+    """The tokenized text of each prompt, with the chat template."""
     input_ids: Tensor
     """[P, T] int64."""
     attention_mask: Tensor
@@ -37,26 +37,26 @@ class EncodedPrompts:
 
     @cached_property
     def hashes(self) -> tuple[str, ...]:
-        """What tells one prompt's tokens from another's: sha256 of each row's ids, without the padding."""
+        """The sha256 of each prompt's token ids, without the padding."""
         rows = zip(self.input_ids.cpu(), self.attention_mask.cpu().bool(), strict=True)
         return tuple(sha256(ids[real].numpy().tobytes()).hexdigest() for ids, real in rows)
 
     def take(self, rows: Sequence[int]) -> "EncodedPrompts":
-        """The prompts of these rows, in this order and with the same padding; a row may be taken more than once."""
+        """The prompts of ``rows``, in this order and with the same padding; rows may repeat."""
         at = list(rows)
         prompts, texts = tuple(self.prompts[row] for row in at), tuple(self.texts[row] for row in at)
         return EncodedPrompts(prompts, texts, self.input_ids[at], self.attention_mask[at], self.tail[at])
 
 
 def encode(lm: LanguageModel, prompts: Sequence[Prompt], stop: Stop | None = None) -> EncodedPrompts:
-    """Tokenize prompts exactly as they go into the model.
+    """Tokenize prompts exactly as the model reads them.
 
     Args:
-        stop: asked between two prompts.
+        stop: called between two prompts.
 
     Raises:
-        InputError: no prompt, too many, an empty one, a chat template or system text the model cannot take, a token
-            without a row in the embedding, or more tokens than the model's context.
+        InputError: no prompt, too many, an empty one, a chat template or system text that the model does not support, a
+            token without a row in the embedding, or more tokens than the model's context.
         Stopped: ``stop()`` became true.
     """
     if not prompts:
@@ -84,10 +84,7 @@ def encode(lm: LanguageModel, prompts: Sequence[Prompt], stop: Stop | None = Non
 
 
 def gathered(lm: LanguageModel, several: Sequence[EncodedPrompts]) -> tuple[EncodedPrompts, list[list[int]]]:
-    """The prompts of several calls as those of one, each of them once; and for each call which of them are its own.
-
-    All are padded to the longest.
-    """
+    """The distinct prompts of several calls, padded to the longest, and for each call the rows of its prompts."""
     if len(several) == 1:
         return several[0], [[*range(len(several[0].prompts))]]
     width = max(one.input_ids.shape[1] for one in several)
@@ -114,17 +111,17 @@ def gathered(lm: LanguageModel, several: Sequence[EncodedPrompts]) -> tuple[Enco
 
 
 def pieces(lm: LanguageModel, encoded: EncodedPrompts, row: int) -> list[str]:
-    """The text of each token of one prompt, without the padding; together they are the prompt as the model sees it."""
+    """The text of each token of one prompt, without the padding; joined they are the prompt as the model reads it."""
     ids = encoded.input_ids[row][encoded.attention_mask[row] == 1].tolist()
     texts: list[str] = []
-    # decoded a few tokens at a time, beginning with the piece before: the first one of a text may lose its blank
+    # decoded together with the piece before, because the first token of a text may lose its leading space
     before, begin = 0, 0
     for end in range(1, len(ids) + 1):
         known, text = (
             lm.tokenizer.decode(ids[before:to], skip_special_tokens=False, clean_up_tokenization_spaces=False)
             for to in (begin, end)
         )
-        # a character may be spread over several tokens: it is shown with the last of them
+        # a character may span several tokens: it is shown with the last one
         whole = end == len(ids) or not text.endswith("�")
         texts.append(text[len(known) :] if whole else "")
         if whole:
@@ -133,8 +130,8 @@ def pieces(lm: LanguageModel, encoded: EncodedPrompts, row: int) -> list[str]:
 
 
 def token_text(lm: LanguageModel, token: int) -> str:
-    """The text of one token as it stands inside a text; where it holds a part of a character only, "�"."""
-    # behind another token: the first one of a text may lose its blank
+    """The text of one token in the middle of a text; "�" where it is only part of a character."""
+    # after another token, because the first token of a text may lose its leading space
     before = lm.tokenizer("a", add_special_tokens=False)["input_ids"]
     known, text = (
         lm.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
@@ -149,37 +146,30 @@ def _encode_one(lm: LanguageModel, prompt: Prompt, number: int) -> tuple[str, li
         raise InputError("prompt", f"prompt {number} is empty", "Write a text for the model to answer")
     for field, written in (("prompt", prompt.user), ("system text", prompt.system or "")):
         if any("\ud800" <= letter <= "\udfff" for letter in written):
-            problem = f"{field} {number} has a character that is none (half of a pair)"
+            problem = f"{field} {number} has an invalid character (half of a surrogate pair)"
             raise InputError(field, problem, "Remove it, or paste the text again")
     if not prompt.template:
         if prompt.system:
-            raise InputError(
-                "system text", "it needs the chat template, which is off", "Switch the template on or remove the text"
-            )
+            remedy = "Switch the template on or remove the text"
+            raise InputError("system text", "it needs the chat template, which is off", remedy)
         text, tail = prompt.user, ""
         ids = _begun(lm, text)
     else:
         rendering = chat_template.render(lm, prompt)
         text, tail = rendering.text, rendering.tail
         ids = lm.tokenizer(text, add_special_tokens=False)["input_ids"]
-    if not ids:  # some tokenizers drop what they do not know
+    if not ids:  # some tokenizers drop unknown characters
         problem = f"prompt {number} is empty for {lm.name}, whose tokenizer drops all its characters"
         raise InputError("prompt", problem, "Write a text for the model to answer")
     beyond = next((token for token in ids if token >= lm.known_ids), None)
     if beyond is not None:
         problem = f"prompt {number} has the token “{lm.tokenizer.convert_ids_to_tokens(beyond)}” ({beyond:,})"
-        raise InputError(
-            "prompt",
-            f"{problem}, and the embedding of {lm.name} ends at {lm.known_ids - 1:,}",
-            "Leave it out, or load the tokenizer that these weights were trained with",
-        )
+        problem = f"{problem}, and the embedding of {lm.name} ends at {lm.known_ids - 1:,}"
+        raise InputError("prompt", problem, "Remove it, or load the tokenizer that these weights were trained with")
     if lm.context is not None and len(ids) >= lm.context:
-        raise InputError(
-            "prompt",
-            f"prompt {number} has {len(ids):,} tokens and {lm.name} reads at most {lm.context:,}",
-            "Shorten it and leave room for the completion",
-        )
-    # a tokenizer written in Python does not know where its tokens stand, and so not which are the tail's
+        problem = f"prompt {number} has {len(ids):,} tokens and {lm.name} reads at most {lm.context:,}"
+        raise InputError("prompt", problem, "Shorten it and leave room for the completion")
+    # a slow tokenizer has no offsets, and so cannot find the tail's tokens
     if not tail or not lm.tokenizer.is_fast:
         return text, ids, 0
     offsets = lm.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
@@ -187,7 +177,7 @@ def _encode_one(lm: LanguageModel, prompt: Prompt, number: int) -> tuple[str, li
 
 
 def _begun(lm: LanguageModel, text: str) -> list[int]:
-    """The tokens of a text to be continued: with the tokenizer's mark of a beginning, once, and none of an end."""
+    """The tokens of a text to be continued: with one beginning-of-text token, if the tokenizer adds it, and no end."""
     bare = lm.tokenizer(text, add_special_tokens=False)["input_ids"]
     marked = lm.tokenizer(text, add_special_tokens=True)["input_ids"]
     for count in range(len(marked) - len(bare) + 1):

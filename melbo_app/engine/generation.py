@@ -1,4 +1,4 @@
-"""Completions: many rows in one batch, each with its own vector, streamed as they grow."""
+"""Generates completions: many rows in one batch, each with its own vector, streamed as they grow."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,42 +17,42 @@ from melbo_app.engine.trace import Trace
 from melbo_app.errors import InputError, Stopped
 
 STREAM_SECONDS = 0.15
-"""Time between two looks at growing texts: quick to the eye, and detokenizing costs nothing noticeable."""
+"""Time between two updates: looks immediate, and detokenizing takes no noticeable time."""
 
 
 @dataclass(frozen=True)
 class GenerationProgress:
-    """Texts so far, one a row."""
+    """The texts so far, one for each row."""
 
     texts: list[str]
     tokens: list[int]
-    """Tokens generated in each row, the end mark included."""
+    """Number of tokens generated in each row, including the end-of-turn token."""
     ids: list[list[int]]
-    """The tokens of each text, without the end mark."""
+    """The tokens of each text, without the end-of-turn token."""
     finished: list[bool]
-    """Whether the model ended the row's text by itself."""
+    """Whether the model ended the row's text."""
     step: int
     total: int
 
     @property
     def whole(self) -> bool:
-        """Whether all texts are as long as they become."""
+        """Whether all texts are complete."""
         return self.step == self.total or all(self.finished)
 
 
 class Rows:
-    """What one call asks to be completed, a row for each text, and how far it is.
+    """The completions of one call, a row for each, and their state.
 
     Attributes:
         encoded: P prompts.
-        of: [rows] int64, which prompt a row completes.
+        of: [rows] int64, the prompt of each row.
         thetas: [rows, d].
-        source: the block whose output is steered; None steers nothing.
-        stop: asked before every token, and before every block of the first pass.
-        trace: keeps what it says of every forward pass.
+        source: the block whose output is steered; None for no steering.
+        stop: called before every token, and before every block of the first pass.
+        trace: records every forward pass.
         chosen: [rows] int64, the newest token of each row.
-        done: whether there is nothing more to come, be it that it was stopped or failed.
-        error: what went wrong for these rows alone.
+        done: whether the rows are finished, stopped or failed.
+        error: the error of these rows alone.
     """
 
     def __init__(
@@ -66,19 +66,16 @@ class Rows:
         of: Sequence[int] | None = None,
         trace: Trace | None = None,
     ) -> None:
-        """Takes and raises what ``generate`` does."""
+        """Arguments and errors are those of ``generate``."""
         prompts = len(encoded.prompts)
         if of is None:
             of = [*range(prompts)] * len(thetas)
             thetas = torch.as_tensor(thetas).repeat_interleave(prompts, dim=0)
         longest = int(encoded.attention_mask.sum(dim=1).max())
         if lm.context is not None and longest + decoding.max_new_tokens > lm.context:
-            raise InputError(
-                "max new tokens",
-                f"{decoding.max_new_tokens:,} after a prompt of {longest:,} tokens exceed the {lm.context:,} that "
-                f"{lm.name} can read",
-                f"Choose {lm.context - longest:,} or fewer",
-            )
+            problem = f"{decoding.max_new_tokens:,} after a prompt of {longest:,} tokens exceed the context"
+            problem += f" of {lm.name}, {lm.context:,} tokens"
+            raise InputError("max new tokens", problem, f"Choose {lm.context - longest:,} or fewer")
         self.lm, self.encoded, self.source, self.stop, self.trace = lm, encoded, source, plain(stop), trace
         self.of, self.thetas = torch.tensor(of, device=lm.device), torch.as_tensor(thetas).to(lm.device)
         self.chosen = torch.full((len(of),), lm.tokenizer.pad_token_id, device=lm.device)
@@ -93,21 +90,21 @@ class Rows:
 
     @property
     def columns(self) -> int:
-        """Tokens of the longest prompt and of its text so far."""
+        """Tokens of the longest prompt and its text so far."""
         return self.encoded.input_ids.shape[1] + len(self._generated)
 
     @property
     def remaining(self) -> int:
-        """The most tokens that are still to come."""
+        """The maximum number of tokens to come."""
         return self._total - len(self._generated)
 
     @property
     def begun(self) -> bool:
-        """Whether there is a token."""
+        """Whether the rows have a token."""
         return bool(self._generated)
 
     def take(self, logits: Tensor) -> None:
-        """Choose the next token of each row from logits [rows, vocabulary]; what goes wrong is kept as ``error``."""
+        """Choose the next token of each row from logits [rows, vocabulary]; keeps an exception as ``error``."""
         try:
             self._take(logits)
         except Exception as error:
@@ -115,7 +112,7 @@ class Rows:
 
     def _take(self, logits: Tensor) -> None:
         chosen = self._choose(logits.float())
-        # closed rows go on with padding, which is cut from their texts
+        # closed rows continue with padding, which is cut from their texts
         self.chosen = torch.where(self._open, chosen, self.lm.tokenizer.pad_token_id)
         self._generated.append(torch.where(self._open, chosen, -1))
         self._open = self._open & ~torch.isin(self.chosen, self._ends)
@@ -136,7 +133,7 @@ class Rows:
         )
 
     def _kept(self, newest: int) -> list[list[int]]:
-        """Of the last ``newest`` steps, the tokens of each row up to its end."""
+        """The tokens of each row up to its end, of the last ``newest`` steps."""
         steps = torch.stack(self._generated[-newest:], dim=1)
         return [[token for token in row if token >= 0] for row in steps.tolist()]
 
@@ -161,16 +158,16 @@ def generate(
 ) -> Iterator[GenerationProgress]:
     """Complete P prompts under vectors, all rows in one batch.
 
-    Sampling adds Gumbel noise to the tempered logits and takes the largest (Gumbel-max), with the same noise in each
-    row: rows differ by their vectors and prompts alone, and a row's text does not depend on the rows beside it.
+    Sampling adds Gumbel noise to the tempered logits and takes the largest (Gumbel-max). All rows share the noise, so
+    they differ only by their vectors and prompts, and a row's text does not depend on the other rows.
 
     Args:
         thetas: [V, d]; a row of zeros is the baseline.
-        source: the block whose output is steered; None steers nothing.
-        stop: asked before every token, and before every block of the first pass; when true, the texts so far are the
-            last progress, and where there are none yet there is no progress.
-        of: [V], which prompt each vector is for; None: each vector for each prompt, V·P rows, vectors outermost.
-        trace: keeps what it says of every forward pass.
+        source: the block whose output is steered; None for no steering.
+        stop: called before every token, and before every block of the first pass; when true, the last progress has the
+            texts so far, and there is none before the first token.
+        of: [V], the prompt of each vector; None: every vector on every prompt, V·P rows, vectors outermost.
+        trace: records every forward pass.
 
     Raises:
         InputError: prompt and completion together exceed the model's context.
@@ -193,7 +190,7 @@ def generate(
 
 
 def _chooser(decoding: Decoding, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Takes logits [rows, vocabulary] and returns token ids [rows]."""
+    """A function from logits [rows, vocabulary] to token ids [rows]."""
     if decoding.temperature == 0:
         return lambda logits: logits.argmax(dim=-1)
     from transformers import TemperatureLogitsWarper, TopPLogitsWarper  # late: seconds to import

@@ -1,4 +1,4 @@
-"""A .gguf file: what its header says, and the same model as float32 safetensors that transformers can load."""
+"""Reads the header of a .gguf file, and converts its model to float32 safetensors that transformers can load."""
 
 import math
 import struct
@@ -22,23 +22,23 @@ BYTES_PER_PARAMETER = 4
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """What must be known before a conversion: ``parameters`` counts numbers, ``parts`` the files of one model."""
+    """The facts needed before a conversion; ``parts`` counts the files of one model."""
 
     architecture: str
     parameters: int
     parts: int
     kind: str = ""
-    """What it calls itself: model, adapter (a LoRA), mmproj, imatrix; "" where it does not say."""
+    """The file's type: model, adapter (a LoRA), mmproj or imatrix; "" where the header has none."""
 
     @property
     def size(self) -> int:
-        """Bytes of the weights once they are float32."""
+        """Bytes of the weights in float32."""
         return BYTES_PER_PARAMETER * self.parameters
 
 
 @dataclass(frozen=True)
 class GgufTensor:
-    """One tensor: ``kind`` is the number of its type, ``offset`` counts bytes from the start of the data."""
+    """One tensor; ``kind`` is its type number, ``offset`` counts bytes from the start of the data."""
 
     name: str
     shape: tuple[int, ...]
@@ -48,7 +48,7 @@ class GgufTensor:
 
 @dataclass(frozen=True)
 class GgufTable:
-    """The fields of a header (None for arrays), the tensors, and where in the file their data starts."""
+    """The fields of a header (None for arrays), the tensors, and the position of their data in the file."""
 
     metadata: dict[str, int | float | str | None]
     tensors: tuple[GgufTensor, ...]
@@ -56,19 +56,21 @@ class GgufTable:
 
 
 class _Fields:
-    """Reads little-endian fields one after the other; never asks for more bytes than the file has."""
+    """Reads little-endian fields in sequence, and never more bytes than the file has."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.file, self.size = file, size
 
-    def take(self, count: int) -> bytes:
+    def _check(self, count: int) -> None:
         if count > self.size - self.file.tell():
             raise ValueError("it ends too early")
+
+    def take(self, count: int) -> bytes:
+        self._check(count)
         return self.file.read(count)
 
     def skip(self, count: int) -> None:
-        if count > self.size - self.file.tell():
-            raise ValueError("it ends too early")
+        self._check(count)
         self.file.seek(count, 1)
 
     def number(self, code: str) -> int:
@@ -81,7 +83,7 @@ class _Fields:
             raise ValueError("it holds a text that is not UTF-8") from error
 
     def value(self, kind: int) -> int | float | str | None:
-        """A scalar or a text; None for an array, which is skipped."""
+        """The scalar or text; None for an array, which is skipped."""
         if kind in SCALARS:
             return self.number(SCALARS[kind])
         if kind == STRING:
@@ -92,7 +94,7 @@ class _Fields:
         if item in SCALARS:
             self.skip(count * struct.calcsize("<" + SCALARS[item]))
         elif item == STRING:
-            # A text takes at least the 8 bytes of its length, so a hostile count ends at the end of the file.
+            # each text has at least the 8 bytes of its length, so a hostile count stops at the end of the file
             for _ in range(count):
                 self.skip(self.number("Q"))
         else:
@@ -101,10 +103,10 @@ class _Fields:
 
 
 def read_header(gguf: Path) -> GgufHeader:
-    """The header of ``gguf``, with every tensor checked to lie inside the file.
+    """The header of ``gguf``; checks that every tensor lies inside the file.
 
-    Reads the header only, in milliseconds, and is safe on hostile files. Format: the ggml project's GGUF specification.
-    Raises InputError("model") where the file cannot be read, is damaged, or ends too early.
+    Takes milliseconds, because it reads only the header, and is safe on hostile files. Format: the ggml project's GGUF
+    specification. Raises InputError("model") where the file cannot be read, is damaged, or ends too early.
     """
     try:
         with gguf.open("rb") as file:
@@ -112,31 +114,30 @@ def read_header(gguf: Path) -> GgufHeader:
     except OSError as error:
         raise InputError("model", f"{gguf} cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, OverflowError) as error:
-        raise InputError(
-            "model", f"{gguf.name} is not a complete GGUF file: {error}", "Copy or download the file again"
-        ) from error
+        problem = f"{gguf.name} is not a complete GGUF file: {error}"
+        raise InputError("model", problem, "Copy or download the file again") from error
 
 
 def read_table(file: BinaryIO, size: int, longest: int | None = None, most: int = MAX_TENSORS) -> GgufTable:
-    """What stands before the data in an untrusted GGUF stream of ``size`` bytes.
+    """The header of an untrusted GGUF stream of ``size`` bytes.
 
-    At most ``longest`` bytes and ``most`` tensors are read, and never more bytes than the file has; where the tensors
-    lie is not checked. Raises ValueError, with a sentence, for a damaged file.
+    Reads at most ``longest`` bytes and ``most`` tensors, and never more bytes than the file has; does not check where
+    the tensors lie. Raises ValueError, with a sentence, for a damaged file.
     """
     fields = _Fields(file, size if longest is None else min(size, longest))
     if fields.take(4) != MAGIC:
         raise ValueError("it does not begin with GGUF")
     version = fields.number("I")
     if version not in VERSIONS:
-        raise ValueError(f"its version is {version}, and only little-endian versions 2 and 3 are read")
+        raise ValueError(f"its version is {version}, and only little-endian versions 2 and 3 can be read")
     count, pairs = fields.number("Q"), fields.number("Q")
     if count > most:
-        raise ValueError(f"it announces {count:,} tensors, and at most {most:,} are read")
+        raise ValueError(f"it announces {count:,} tensors, and at most {most:,} can be read")
     metadata: dict[str, int | float | str | None] = {}
     for _ in range(pairs):
         key = fields.text()
-        if key in metadata:  # which of the two counts would be anybody's guess
-            raise ValueError("its header says the same thing twice")
+        if key in metadata:
+            raise ValueError(f"its header sets {key} twice")
         metadata[key] = fields.value(fields.number("I"))
     tensors = []
     for _ in range(count):
@@ -147,7 +148,7 @@ def read_table(file: BinaryIO, size: int, longest: int | None = None, most: int 
         tensors.append(GgufTensor(name, shape, fields.number("I"), fields.number("Q")))
     alignment = metadata.get("general.alignment", 32)
     if not isinstance(alignment, int) or alignment < 1:
-        raise ValueError("its alignment is broken")
+        raise ValueError("its alignment is invalid")
     return GgufTable(metadata, tuple(tensors), -(-file.tell() // alignment) * alignment)
 
 
@@ -160,11 +161,11 @@ def _header(file: BinaryIO, size: int) -> GgufHeader:
         elements = math.prod(tensor.shape)
         block, bytes_of_block = GGML_QUANT_SIZES[GGMLQuantizationType(tensor.kind)]
         if elements % block:
-            raise ValueError(f"the tensor {tensor.name} has a broken shape")
+            raise ValueError(f"the tensor {tensor.name} has an invalid shape")
         parameters += elements
         end = max(end, tensor.offset + elements // block * bytes_of_block)
     if table.start + end > size:
-        raise ValueError(f"it has {size:,} bytes where its header announces {table.start + end:,}")
+        raise ValueError(f"it has {size:,} bytes, and its header announces {table.start + end:,}")
     parts = table.metadata.get("split.count", 1)
     return GgufHeader(
         architecture=str(table.metadata.get("general.architecture", "")),
@@ -178,29 +179,20 @@ def dequantise(gguf: Path, folder: Path) -> None:
     """Write the model of ``gguf`` into the existing ``folder``: float32 safetensors, config, tokenizer, chat template.
 
     Takes about 15 s for 135 M parameters on two cores, and about 5 bytes of memory per parameter. Raises
-    InputError("model") for a damaged file, an architecture that transformers does not read, a model that is no causal
-    language model or does not fit in memory, and StorageError where ``folder`` cannot be written.
+    InputError("model") for a damaged file, an architecture that transformers does not read, a model that is not a
+    causal language model or does not fit in memory, and StorageError where ``folder`` cannot be written.
     """
     header = read_header(gguf)
     if header.kind not in ("", "model"):
-        raise InputError(
-            "model",
-            f"{gguf.name} does not hold a whole model: its header says that it is of the type {header.kind}",
-            "Give the .gguf file of the model itself",
-        )
+        problem = f"{gguf.name} does not hold a whole model: the type in its header is {header.kind}"
+        raise InputError("model", problem, "Choose the .gguf file of the model itself")
     if header.parts > 1:
-        raise InputError(
-            "model",
-            f"{gguf.name} is one of {header.parts} parts",
-            "Join them first: llama-gguf-split --merge FIRST_PART JOINED",
-        )
+        problem = f"{gguf.name} is one of {header.parts} parts"
+        raise InputError("model", problem, "Join them first: llama-gguf-split --merge FIRST_PART JOINED")
     free = psutil.virtual_memory().available
     if header.size * 5 // 4 > free:
-        raise InputError(
-            "model",
-            f"{gguf.name} needs {header.size * 5 // 4:,} bytes of memory as float32 and {free:,} are free",
-            "Take a smaller model or a larger machine",
-        )
+        problem = f"{gguf.name} needs {header.size * 5 // 4:,} bytes of memory as float32 and {free:,} are free"
+        raise InputError("model", problem, "Choose a smaller model or a larger machine")
 
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
@@ -209,7 +201,7 @@ def dequantise(gguf: Path, folder: Path) -> None:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
-        # Without dequantize=True the weights stay packed: every product slow, nothing trainable through them.
+        # without dequantize=True the weights stay packed: products are slow and have no gradients
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             gguf.parent,
             gguf_file=gguf.name,
@@ -219,7 +211,7 @@ def dequantise(gguf: Path, folder: Path) -> None:
             output_loading_info=True,
         )
         model, report = loaded
-        # A tensor that the file lacks would be filled with random numbers, without an error.
+        # transformers fills missing tensors with random numbers, without an error
         if report["missing_keys"]:
             raise ValueError(f"it lacks {', '.join(sorted(report['missing_keys'])[:3])}")
         with gguf.open("rb") as file:
@@ -237,43 +229,43 @@ def dequantise(gguf: Path, folder: Path) -> None:
                 raise ValueError("its weights give logits that are not finite")
     except InputError:
         raise
-    except Exception as error:  # transformers raises every kind of error for files that it cannot use
+    except Exception as error:  # transformers raises any kind of error for a file it cannot use
         reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
         raise InputError(
             "model",
             f"{gguf.name} (architecture {header.architecture or 'not named'}) cannot be loaded: {reason}",
-            "Use a causal language model of an architecture whose GGUF files transformers reads, "
+            "Choose a causal language model of an architecture whose GGUF files transformers reads, "
             "for example llama, qwen2, qwen3, gemma2 or phi3",
         ) from error
     try:
-        # save_pretrained refuses while the model still counts as quantised.
+        # save_pretrained refuses a model marked as quantised
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
         model.hf_quantizer = None
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    except Exception as error:  # a full disk arrives here as safetensors' own error
+    except Exception as error:  # safetensors has its own error for a full disk
         raise StorageError(f"{gguf.name} could not be written to {folder} as {header.size:,} bytes: {error}") from error
 
 
 def _ends(table: GgufTable) -> list[int]:
-    """The tokens that the file calls an end, of a text, a turn or a message; transformers reads the first."""
+    """The tokens that end a text, a turn or a message; transformers reads only the first."""
     ids = {table.metadata.get(f"tokenizer.ggml.{end}_token_id") for end in ("eos", "eot", "eom")}
     return sorted(id for id in ids if isinstance(id, int))
 
 
 def _named_templates(table: GgufTable) -> dict[str, str]:
-    """The chat templates that stand in the file beside the first, by name; transformers reads the first."""
+    """The file's chat templates after the first, by name; transformers reads only the first."""
     begin = "tokenizer.chat_template."
     texts = {key: text for key, text in table.metadata.items() if key.startswith(begin)}
     return {key.removeprefix(begin): text for key, text in texts.items() if isinstance(text, str) and text}
 
 
 def _unused(gguf: Path, table: GgufTable, model: Any, unexpected: Collection[str]) -> list[str]:
-    """The file's tensors that did not go into ``model`` and are not known extras or biases of zeros, sorted.
+    """The file's tensors that ``model`` does not use, without known extras and biases of zeros, sorted.
 
-    ``unexpected`` is what transformers says of the newer architectures, by its own names; of the others it drops what
-    it has no name for without a word.
+    ``unexpected`` is transformers' own list, which it gives for the newer architectures; for the others it silently
+    drops tensors without a name.
     """
     from transformers.integrations.gguf.utils import is_gguf_arch_supported
     from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, get_gguf_hf_weights_map
@@ -288,7 +280,7 @@ def _unused(gguf: Path, table: GgufTable, model: Any, unexpected: Collection[str
     unused = [
         tensor.name
         for tensor in table.tensors
-        # the experts of a layer have one name without an ending
+        # the experts of a layer share one name without a suffix
         if not {tensor.name, tensor.name.removesuffix(".weight")} & known.keys()
         and not EXTRAS_OF_GGUF.search(tensor.name)
     ]
@@ -297,9 +289,7 @@ def _unused(gguf: Path, table: GgufTable, model: Any, unexpected: Collection[str
 
 class _Names:
     """The names of a model's tensors, with and without the first part: it may have been converted without its head.
-
-    Stands for the model, of which transformers would go through every module with a table of its own (seconds).
-    """
+    Replaces the model, whose every module transformers would match against a table of its own (seconds)."""
 
     def __init__(self, model: Any) -> None:
         self.config, self._names = model.config, list(model.state_dict())
@@ -312,7 +302,7 @@ class _Names:
 
 
 def _zero_biases(gguf: Path, names: Collection[str]) -> set[str]:
-    """Which of the tensors ``names`` are biases of zeros, which add nothing."""
+    """The tensors among ``names`` that are biases of zeros, which have no effect."""
     from gguf import GGUFReader, dequantize
 
     names = {name for name in names if name.endswith(".bias")}

@@ -1,6 +1,5 @@
-"""The derivative of Δ at θ = 0, and the directions it is largest along."""
+"""The Jacobian of Δ at θ = 0, and its leading right singular vectors."""
 
-import functools
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -15,10 +14,10 @@ from melbo_app.engine.training_config import TrainingProgress
 from melbo_app.errors import InputError, Stopped
 
 MEMORY = 4
-"""How many times the memory of a training step a product needs: the backward pass is differentiated in its turn."""
+"""Memory of a product relative to a training step's: the backward pass is itself differentiated."""
 KEPT = ("basis", "images", "directions", "values", "block")
 CONVERGED = 1e-5
-"""A singular vector is exact enough where what is left over of JᵀJ v is this small against the largest one."""
+"""A singular vector has converged when its residual ‖JᵀJ v − σ² v‖ is at most this share of σ₁²."""
 
 
 @dataclass(frozen=True)
@@ -30,21 +29,21 @@ class SingularVectors:
     values: list[float]
     """Their singular values."""
     curves: list[list[float]]
-    """σ R after each pass: what Δ(θ) of norm R amounts to, to first order."""
+    """σ R after each pass: ‖Δ(θ)‖ at norm R, to first order."""
     passes: int
     stopped: bool
     converged: bool
-    """Whether nothing was left to find."""
+    """Whether every vector has converged."""
     residual: float | None
-    """The largest ‖JᵀJ v − σ² v‖ of these vectors as a share of σ₁²: 0 for singular vectors. None before a pass."""
+    """The largest ‖JᵀJ v − σ² v‖ of these vectors as a share of σ₁²; None before the first pass."""
 
 
 def gram(piece: CausalMap, mask: Tensor, directions: Tensor, stop: Stop | None = None) -> Tensor:
     """JᵀJ v for n directions v [n, d]: [n, d], exactly and without forming J.
 
-    J is the Jacobian of Δ at θ = 0, [tokens in scope of all prompts × d, d]. J v comes from differentiating u ↦ Jᵀu,
-    which is linear, so u = 0 serves. Forward differentiation would be shorter, but neither grouped matrix products
-    (mixtures of experts) nor Bloom's activation have it.
+    J is the Jacobian of Δ at θ = 0, [tokens in scope of all prompts × d, d]. J v is the derivative of u ↦ Jᵀu, which is
+    linear, at u = 0. Forward-mode differentiation would be shorter, but grouped matrix products (mixtures of experts)
+    and Bloom's activation do not support it.
 
     Args:
         mask: [P, T] bool, the tokens in scope.
@@ -57,16 +56,16 @@ def gram(piece: CausalMap, mask: Tensor, directions: Tensor, stop: Stop | None =
 
 
 def pushforward(piece: CausalMap, mask: Tensor, directions: Tensor, stop: Stop | None = None) -> Tensor:
-    """J v for n directions v [n, d]: [n, tokens in scope of all prompts, d], exactly. Takes and raises what ``gram``
-    does."""
+    """J v for n directions v [n, d]: [n, tokens in scope of all prompts, d], exactly. Arguments and errors are those of
+    ``gram``."""
     return _pushed(piece, mask, directions, stop)[2]
 
 
 def _pushed(piece: CausalMap, mask: Tensor, directions: Tensor, stop: Stop | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Δ over the tokens in scope with the θ = 0 that it hangs on, and J v."""
+    """Δ over the tokens in scope, the θ = 0 that it depends on, and J v."""
     thetas = torch.zeros_like(directions, requires_grad=True)
-    with sdpa_kernel(SDPBackend.MATH):  # the fast kernels of attention cannot be differentiated twice
-        deltas = piece.deltas(thetas, plain(stop))[:, mask]  # others would compute with these kernels as well
+    with sdpa_kernel(SDPBackend.MATH):  # fast attention kernels cannot be differentiated twice
+        deltas = piece.deltas(thetas, plain(stop))[:, mask]  # plain: others must not compute with these kernels
     weights = torch.zeros_like(deltas, requires_grad=True)
     (pulled,) = torch.autograd.grad(deltas, thetas, weights, create_graph=True)
     (pushed,) = torch.autograd.grad(pulled, weights, directions)
@@ -76,9 +75,9 @@ def _pushed(piece: CausalMap, mask: Tensor, directions: Tensor, stop: Stop | Non
 def singular_vectors(ascent: Ascent, count: int, passes: int) -> Generator[TrainingProgress, None, SingularVectors]:
     """The ``count`` leading right singular vectors, by block power iteration with Rayleigh–Ritz (Ayyub 2026).
 
-    Each pass applies JᵀJ to a block of directions; the Rayleigh–Ritz step looks for the vectors in the span of all
-    blocks so far and not of the last one alone (block Lanczos), which tells neighbouring singular values apart in as
-    many passes of the model. Ends early where everything has converged. A stop keeps what the last whole pass gave.
+    Each pass applies JᵀJ to a block of directions; the Rayleigh–Ritz step works in the span of all blocks so far (block
+    Lanczos) and not of the last one alone, which separates neighbouring singular values better in as many passes. Ends
+    early when all vectors have converged. A stop keeps the result of the last complete pass.
     """
     basis = images = torch.zeros(0, ascent.width, dtype=torch.float64)
     directions, values = basis, torch.zeros(0, dtype=torch.float64)
@@ -110,7 +109,7 @@ def singular_vectors(ascent: Ascent, count: int, passes: int) -> Generator[Train
             kept = zip(KEPT, (basis, images, directions, values, block), strict=True)
             ascent.keep("jacobian", dict(kept), curves=curves, done=done)
             left = ascent.seconds_left(done, passes)
-            stage = f"Jacobian, pass {done} of at most {passes}: {residual:.1g} is left over, ends below {least:.1g}"
+            stage = f"Jacobian, pass {done} of at most {passes}: residual {residual:.1g}, ends below {least:.1g}"
             progress = TrainingProgress(stage, done, passes, left, curves, count)
             yield progress
     except Stopped:
@@ -119,32 +118,26 @@ def singular_vectors(ascent: Ascent, count: int, passes: int) -> Generator[Train
 
 
 def _images(ascent: Ascent, block: Tensor, now: TrainingProgress) -> Generator[TrainingProgress, None, Tensor]:
-    """JᵀJ of a block, some directions at a time; yields ``now`` in between."""
-    images = []
-    for number, chunk in enumerate(block.float().to(ascent.device).split(max(1, ascent.batch // MEMORY))):
-        if number:
-            yield now
-        compute = functools.partial(_image, ascent, chunk)
-        images.append(ascent.once(compute)[0].cpu().double())
-    image = torch.cat(images)
-    if not bool(image.isfinite().all()):
-        raise InputError(
-            "layers",
-            "the derivative between them is too large for the numbers of this model",
-            "Bring them closer together, or load the model in float32",
-        )
+    """JᵀJ times a block, some directions at a time; yields ``now`` in between."""
+    chunks = block.float().to(ascent.device).split(max(1, ascent.batch // MEMORY))
+    parts = yield from ascent.in_turn(chunks, lambda rows: (gram(ascent.piece, ascent.mask, rows, ascent.stop),), now)
+    image = torch.cat([images for (images,) in parts]).cpu().double()
+    refuse_overflow(image)
     return image
 
 
-def _image(ascent: Ascent, chunk: Tensor) -> tuple[Tensor]:
-    return (gram(ascent.piece, ascent.mask, chunk, ascent.stop),)
+def refuse_overflow(products: Tensor) -> None:
+    """Raises InputError where products with the Jacobian are not finite."""
+    if not bool(products.isfinite().all()):
+        problem = "the derivative of the target with respect to the source overflows"
+        raise InputError("layers", problem, "Bring them closer together, or load the model in float32")
 
 
 def _ritz(basis: Tensor, images: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Approximate eigenvectors [count, d] of JᵀJ in the span of ``basis`` [m, d], the eigenvalues, and what is left.
+    """Ritz vectors [count, d] of JᵀJ in the span of ``basis`` [m, d], Ritz values [count], residuals [count, d].
 
     Args:
-        images: [m, d], JᵀJ of each row of the basis.
+        images: [m, d], JᵀJ times each row of the basis.
     """
     small = basis @ images.T
     squares, coordinates = torch.linalg.eigh((small + small.T) / 2)
@@ -154,19 +147,19 @@ def _ritz(basis: Tensor, images: Tensor, count: int) -> tuple[Tensor, Tensor, Te
 
 
 def tolerance(dtype: torch.dtype) -> float:
-    """The residual that is small enough: no pass gets under the rounding of a model's numbers."""
+    """The residual at which vectors have converged: at least the rounding error of the model's dtype."""
     return max(CONVERGED, torch.finfo(dtype).eps)
 
 
 def _share(residuals: Tensor, squares: Tensor) -> float:
-    """The norm of the largest residual as a share of the largest eigenvalue."""
+    """The largest norm of a residual as a share of the largest eigenvalue."""
     largest = float(squares.max())
     return float(residuals.norm(dim=1).max()) / largest if largest > 0 else 0.0
 
 
 def _new_directions(residuals: Tensor, basis: Tensor, least: float) -> Tensor:
-    """Orthonormal rows that span what ``residuals`` [n, d] have outside ``basis``, without parts under ``least``."""
-    for _ in range(2):  # once leaves a rounding error of the size of what is removed
+    """Orthonormal rows that span ``residuals`` [n, d] outside ``basis``, without singular values under ``least``."""
+    for _ in range(2):  # once leaves a rounding error as large as the part removed
         residuals = residuals - (residuals @ basis.T) @ basis
     _, sizes, rows = torch.linalg.svd(residuals, full_matrices=False)
     return rows[sizes > least].contiguous()

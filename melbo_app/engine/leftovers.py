@@ -1,4 +1,4 @@
-"""Tensors of a file that the model loaded from it does not use, though its outputs depend on them."""
+"""Tensors of a checkpoint that the loaded model ignores although its outputs should depend on them."""
 
 import math
 import re
@@ -11,28 +11,28 @@ from safetensors import safe_open
 from melbo_app.errors import InputError
 
 MASKS = re.compile(r"\.(attn|attention|self_attention)\.(attention\.)?(bias|masked_bias|causal_mask)$")
-"""Buffers of old checkpoints (GPT-2, GPT-J, GPT-Neo, CodeGen): triangles of ones, and what masked scores become."""
+"""Buffers of old checkpoints (GPT-2, GPT-J, GPT-Neo, CodeGen): triangular masks, and the value of masked scores."""
 COMPUTED = re.compile(
     r"(rotary_emb|rotary_pos_emb)\.|\.inv_freq$|embed_positions\.(weights|_float_tensor)$|(^|\.)position_ids$"
 )
-"""Angles and positions, which every model computes itself."""
+"""Rotary angles and positions, which every model computes."""
 NEXT_TOKENS = re.compile(r"(^|\.)mtp(_\w+)?\.")
-"""Layers that predict several tokens ahead, for faster decoding; a text does not depend on them."""
+"""Layers for multi-token prediction, which speed up decoding and do not change the text."""
 LAYER = re.compile(r"\blayers\.(\d+)\.")
 OTHER_SENSES = re.compile(
     r"(^|\.)(vision|visual|vqmodel|audio|image|speech|multi_modal|mm_projector|embed_vision|embed_audio)\w*\."
 )
-"""Towers for images and sound, where only the language model of a multimodal checkpoint is loaded."""
+"""Vision and audio towers of a multimodal checkpoint, of which only the language model is loaded."""
 EXTRAS_OF_GGUF = re.compile(
     r"^rope_(freqs|factors_long|factors_short)\.weight$|\.attn_rot_embd\.|\.rope_freqs\.|\.nextn\."
 )
-"""What llama.cpp writes beside the weights: angles, and layers that predict several tokens ahead."""
+"""Tensors that llama.cpp writes beside the weights: rotary angles, and layers for multi-token prediction."""
 
 
 def leftovers(unused: Collection[str], config: Any, loaded: Any, files: Sequence[Path]) -> list[str]:
-    """Of the tensors ``unused`` in ``files`` (safetensors), those that change what the checkpoint computes, sorted.
+    """The tensors ``unused`` in ``files`` (safetensors) that change the checkpoint's outputs, sorted.
 
-    Left out are what the family computes itself, layers for predicting several tokens ahead, the other senses of a
+    Omits tensors that the model computes, layers for multi-token prediction, the vision and audio towers of a
     multimodal checkpoint, and biases that are zero. ``config`` is the checkpoint's, ``loaded`` the model's.
     """
     text = config.get_text_config()
@@ -50,23 +50,23 @@ def leftovers(unused: Collection[str], config: Any, loaded: Any, files: Sequence
 
 
 def refuse_leftovers(name: str, unused: Sequence[str], kind: str) -> NoReturn:
-    """Raise InputError("model"): the model would compute something else than its file was made for."""
+    """Raise InputError("model"), because the model's logits would be wrong."""
     more = f" and {len(unused) - 1:,} more" if len(unused) > 1 else ""
     raise InputError(
         "model",
         f"{name} cannot be loaded: a {kind} has no place for {unused[0]}{more}, so its logits would be wrong",
-        "Right are the config.json and the weights of one model; where these tensors are not meant to be used, save "
-        "the weights once without them",
+        "Use the config.json and the weights of the same model; if it does not need these tensors, save the weights "
+        "without them",
     )
 
 
 def _idle(names: Collection[str], files: Sequence[Path]) -> set[str]:
-    """Which of the tensors ``names`` are masks, or biases of zeros."""
+    """The tensors among ``names`` that are masks or biases of zeros."""
     idle: set[str] = set()
     for file in files if names else ():
         with safe_open(file, "pt") as stored:
             for name in set(stored.keys()) & set(names):
-                # a mask has a number for every pair of positions, and a bias one for every channel
+                # a mask has an entry for every pair of positions, a bias one for every channel
                 shape = stored.get_slice(name).get_shape()
                 mask = MASKS.search(name) and (len(shape) > 1 or math.prod(shape) == 1)
                 if mask or (name.endswith(".bias") and not stored.get_tensor(name).any()):

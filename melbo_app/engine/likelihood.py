@@ -1,7 +1,7 @@
-"""How likely texts are without steering, and how far steering moves the predictions along them.
+"""The likelihood of texts under the unsteered model, and how far steering moves the predictions along them.
 
-The unsteered model reads each text with the text's own tokens as input (teacher forcing). What the steered one
-predicted is known from generating the text: the states that it was read out of were kept (``Trace``).
+The unsteered model reads each text with teacher forcing. The steered predictions come from the hidden states that were
+kept while the text was generated (``Trace``).
 """
 
 import copy
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from melbo_app.engine.generation import Rows
 
 LOGITS_AT_ONCE = 2**25
-"""Logits of all rows together in one forward pass: 64 MiB in bfloat16. Longer texts are read in several."""
+"""Logits of all rows in one forward pass: 64 MiB in bfloat16. Longer texts take several passes."""
 PEAK_TOKENS = 8
-"""Tokens of the stretch whose surprisal is taken: texts break in places, and a mean hides it (docs/readability.md)."""
+"""Tokens of the window of peak surprisal: texts break in places, and a mean hides it (docs/readability.md)."""
 READ_OUT_AT_ONCE = 96
-"""Tokens of several texts that are read out together: their logits are in float32."""
+"""Tokens of several texts that are read out together; their logits are float32."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Reading:
     """One text to read.
 
     Attributes:
-        prompt: the prompt it answers, by its row in the encoded prompts.
-        ids: its n tokens, without the end mark.
-        states: what its predictions were read out of when it was generated, [n or more, d], at least one; None where
-            they were not kept, and nothing steered it.
-        norms: [T or fewer, the last ones], residual norms of the prompt's tokens at the target layer then.
-        target: the block at whose output runaways are looked for, if any.
-        steered: whether anything did. Where nothing did, what predicted the text then is what would predict it now, and
-            with ``states`` it is not read at all.
+        prompt: the row of its prompt in the encoded prompts.
+        ids: its n tokens, without the end-of-turn token.
+        states: the last block's outputs that predicted its tokens, [n or more, d], at least one; None for an unsteered
+            text whose states were not kept.
+        norms: residual norms of the prompt's last tokens at the target layer while it was generated, [T or fewer].
+        target: the block at whose output runaways are counted, if any.
+        steered: whether it was steered. The states of an unsteered text are the unsteered model's own, so it is not
+            read again.
     """
 
     prompt: int
@@ -59,35 +59,32 @@ class Reading:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """What reading one text says. All predictions are the model's own: temperature 1, nothing cut off."""
+    """The measurements of one text, at temperature 1 and without top-p."""
 
     logprob: float | None
     """Mean log-probability of the text's tokens under the unsteered model, in nats; None for a text without tokens."""
     kl_prompt: float
     """KL(steered ‖ unsteered) of the prediction at the prompt's last position, in nats."""
     kl_text: float | None
-    """The same, mean over the positions that predict the text's tokens; the prompt's last is the first of them."""
+    """The same, averaged over the positions that predict the text's tokens, of which the prompt's last is the first."""
     peak_surprisal: float | None
-    """Mean surprisal, −log p in nats, of the ``PEAK_TOKENS`` tokens in a row that the unsteered model expects least. In
-    a shorter text the missing tokens count as certain."""
+    """Mean surprisal, −log p in nats, of the ``PEAK_TOKENS`` consecutive tokens that the unsteered model expects least.
+    In a shorter text the missing tokens count as certain."""
     runaway: float | None
     """Share of the prompt's tokens that steering turned into attention sinks at the target layer; None without one."""
 
 
 class PromptsRead:
-    """P prompts as the unsteered model reads them, once, and the texts that follow them."""
+    """P prompts, which the unsteered model reads once, and the texts that follow them."""
 
     def __init__(self, lm: LanguageModel, encoded: EncodedPrompts, targets: Collection[int] = ()) -> None:
-        """``targets`` are the blocks at which runaways are looked for."""
+        """``targets`` are the blocks at which runaways are counted."""
         self._lm, self._encoded, self._output = lm, encoded, None
         self._traces = {target: Trace(target) for target in targets}
 
     def read(self, readings: Sequence[Reading], stop: Callable[[], bool] | None = None) -> list[Likelihood]:
-        """What reading these texts together says of each; the first call that needs the prompts reads them.
-
-        Raises:
-            Stopped: ``stop()`` became true; it is asked before every forward pass.
-        """
+        """Read these texts together and measure each; the first call that needs the prompts reads them. Raises Stopped
+        if ``stop()``, which is called before every block, becomes true."""
         found: dict[int, tuple[Tensor, Tensor]] = {}
         new = [at for at, reading in enumerate(readings) if reading.steered or reading.states is None]
         if new:
@@ -133,26 +130,20 @@ class PromptsRead:
 
 
 def readings_of(rows: "Rows") -> list[Reading]:
-    """The texts of ``rows`` that are done, with what their trace kept, to be read back."""
+    """The completed texts of ``rows`` with their traces, to be read back."""
     trace = rows.trace
-    assert trace is not None, "what is not traced cannot be compared"
+    assert trace is not None, "reading texts back needs their trace"
     states, of = trace.stacked(), rows.of.tolist()
-    steered = [rows.source is not None and moved for moved in rows.thetas.any(dim=1).tolist()]
-    return [
-        Reading(
-            of[row],
-            ids,
-            states[row],
-            None if trace.norms is None or not steered[row] else trace.norms[row],
-            trace.target,
-            steered[row],
-        )
-        for row, ids in enumerate(rows.progress().ids)
-    ]
+    readings = []
+    for row, (ids, moved) in enumerate(zip(rows.progress().ids, rows.thetas.any(dim=1).tolist(), strict=True)):
+        steered = rows.source is not None and moved
+        norms = trace.norms[row] if steered and trace.norms is not None else None
+        readings.append(Reading(of[row], ids, states[row], norms, trace.target, steered))
+    return readings
 
 
 def texts_at_once(lm: LanguageModel, columns: int, longest: int, memory_gb: float | None) -> int:
-    """How many texts of at most ``longest`` tokens are read in one pass, after prompts of ``columns`` tokens."""
+    """Texts of at most ``longest`` tokens, after prompts of ``columns`` tokens, that are read in one pass."""
     return max(1, min(TOKENS_AT_ONCE // max(1, longest), rows_at_once(lm, columns + longest, memory_gb)))
 
 
@@ -164,13 +155,11 @@ def likelihoods(
     memory_gb: float | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Generator[int, None, list[Likelihood]]:
-    """Read texts, as many at once as have some 2,000 tokens together; yields how many are done after each batch.
-
-    The prompts are read once, whatever the number of texts.
+    """Read texts in batches of some 2,000 tokens, and the prompts once; yields the number of texts done after each.
 
     Args:
-        target: the block at whose output runaways are looked for.
-        stop: asked before every block of every forward pass.
+        target: the block at whose output runaways are counted.
+        stop: called before every block of every forward pass.
 
     Raises:
         Stopped: ``stop()`` became true.
@@ -187,7 +176,7 @@ def likelihoods(
 
 
 def peak_surprisal(logprob: Tensor) -> float:
-    """Mean surprisal of the least expected stretch of a text with the log-probabilities ``logprob`` [n]."""
+    """Mean surprisal of the least expected window of a text with the log-probabilities ``logprob`` [n]."""
     if len(logprob) <= PEAK_TOKENS:
         return float(-logprob.sum() / PEAK_TOKENS)
     return float(-logprob.unfold(0, PEAK_TOKENS, 1).mean(dim=1).min())
@@ -200,8 +189,8 @@ def _compare(
     prompts: Any,
     stop: Callable[[], bool] | None,
 ) -> list[tuple[Tensor, Tensor]]:
-    """For each text the log-probabilities of its tokens [n], and KL(steered ‖ unsteered) at each of them, at least at
-    the first [n or 1]. ``prompts`` is the model's output for the prompts."""
+    """For each text the log-probabilities of its tokens [n], and KL(steered ‖ unsteered) at each of them [n, at least
+    1]. ``prompts`` is the model's output for the prompts."""
     rows = torch.tensor([reading.prompt for reading in readings], device=lm.device)
     steps = max(1, *(len(reading.ids) for reading in readings))
     texts = torch.full((len(rows), steps), lm.tokenizer.pad_token_id, dtype=torch.int64)
@@ -238,10 +227,8 @@ def _compare(
 def _read_out(
     lm: LanguageModel, states: Sequence[Tensor | None], begin: int, counts: Sequence[int]
 ) -> Iterator[Tensor | None]:
-    """The steered logits [c, vocabulary] of each text from ``begin`` on, None for one without ``states``.
-
-    Short texts are read out together: each time, all of the unembedding goes through the processor.
-    """
+    """The steered logits [c, vocabulary] of each text from ``begin`` on, None for one without ``states``. Short texts
+    are read out together, because each pass has to load the whole unembedding."""
     group: list[tuple[Tensor | None, int]] = []
     for number, (one, count) in enumerate(zip(states, counts, strict=True)):
         group.append((None if one is None else one[begin : begin + count], count))
@@ -255,10 +242,8 @@ def _read_out(
 
 
 def _compare_row(logits: Tensor, ids: Sequence[int], steered: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The same for the tokens ``ids`` of one text, as many as there are unsteered ``logits`` [c, vocabulary] at most.
-
-    One text at a time: in float32 the logits of all would take several times the memory.
-    """
+    """As ``_compare`` for one text with the unsteered ``logits`` [c, vocabulary] and at most c tokens ``ids``. One text
+    at a time, because the float32 logits of all would take several times the memory."""
     plain = logits.float().log_softmax(dim=-1)
     tokens = torch.tensor(ids[: len(plain)], dtype=torch.int64, device=plain.device)
     logprob = plain[: len(tokens)].gather(1, tokens[:, None])[:, 0]
@@ -266,6 +251,6 @@ def _compare_row(logits: Tensor, ids: Sequence[int], steered: Tensor | None) -> 
         return logprob.cpu(), torch.zeros(len(plain))
     steered = steered.log_softmax(dim=-1)
     chance = steered.exp()
-    # where a token cannot come, both logarithms may be infinite
+    # both logarithms may be infinite for an impossible token
     terms = (chance * (steered - plain)).masked_fill(chance == 0, 0)
-    return logprob.cpu(), terms.sum(dim=-1).clamp(min=0).cpu()  # rounding may leave a little less than 0
+    return logprob.cpu(), terms.sum(dim=-1).clamp(min=0).cpu()  # rounding may go slightly below 0

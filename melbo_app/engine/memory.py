@@ -1,4 +1,4 @@
-"""How much memory work needs, known before it starts, and how much there is."""
+"""The memory that work will need, estimated before it starts, and the memory available."""
 
 import ctypes
 import gc
@@ -19,12 +19,12 @@ from melbo_app.errors import InputError
 from melbo_app.sizes import size_text
 
 SHARE = 0.7
-"""Of the free memory, what work may take unless a person says otherwise."""
+"""Share of the free memory that work may take by default."""
 COPIES = 12
-"""Bytes that a byte of a file takes while a bank is imported from it: 6 were measured of numbers in float32, and 12 of
-float16, which become float32."""
+"""Bytes of memory for each byte of an imported file: 6 were measured for float32, and 12 for float16, which becomes
+float32."""
 COPIES_OF_LAYER = 4
-"""The outputs of the source and the target layer, and one of them in float32 as it comes in."""
+"""The outputs of the source and the target layer, and a float32 copy of one."""
 
 
 def budget(lm: LanguageModel, memory_gb: float | None = None) -> int:
@@ -33,20 +33,16 @@ def budget(lm: LanguageModel, memory_gb: float | None = None) -> int:
 
 
 def check_reading(size: int, memory_gb: float | None = None) -> None:
-    """Refuse to read a file of ``size`` bytes, which is read as a whole, where that takes more than work may.
-
-    Raises:
-        InputError: with the numbers.
-    """
+    """Raises InputError, with the numbers, where reading a whole file of ``size`` bytes exceeds the budget."""
     need = COPIES * size
     have = int(SHARE * free(torch.device("cpu"))) if memory_gb is None else int(memory_gb * 1e9)
     if need > have:
         problem = f"a file of {size_text(size)} needs {size_text(need)} and {size_text(have)} may be used"
-        raise InputError("memory", problem, "Import a smaller file, or let work use more of it with MELBO_MEMORY_GB")
+        raise InputError("memory", problem, "Import a smaller file, or allow more with MELBO_MEMORY_GB")
 
 
 def out_of_memory(error: BaseException) -> str | None:
-    """What to tell a person where ``error`` says that memory ran out, with the numbers that are known; else None."""
+    """The message for an ``error`` that means memory ran out, with the known numbers; None for other errors."""
     said = str(error)
     if not (isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in said):
         return None
@@ -58,28 +54,24 @@ def out_of_memory(error: BaseException) -> str | None:
     needed = ""
     if asked:
         unit = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[asked[2]]
-        needed = f" ({size_text(int(float(asked[1]) * unit))} more were asked for)"
+        needed = f" ({size_text(int(float(asked[1]) * unit))} more were needed)"
     have = free(torch.device("cuda") if isinstance(error, torch.OutOfMemoryError) else torch.device("cpu"))
     return (
-        f"the memory was not enough{needed}; {size_text(have)} are free now. Ask for fewer vectors, or fewer or "
-        "shorter prompts, or let work use less of it at a time with MELBO_MEMORY_GB."
+        f"the memory was not enough{needed}; {size_text(have)} are free now. Choose fewer vectors, or fewer or shorter "
+        "prompts, or let each batch use less memory with MELBO_MEMORY_GB."
     )
 
 
 def weights_bytes(folder: Path, dtype: torch.dtype, adapter: str | None = None) -> int:
-    """Bytes that the weights in ``folder``, and those in the folder ``adapter`` that go into them, take in memory in
-    ``dtype`` while they are loaded; only the headers of their files are read.
-
-    Raises:
-        InputError: a file's header cannot be read.
-    """
+    """Bytes of the weights in ``folder``, and in the folder ``adapter`` if given, while they are loaded in ``dtype``.
+    Reads only the headers of the files. Raises InputError where a header cannot be read."""
     numbers = 0
     files = [folder / name for name in weight_files(folder)]
     for file in [*files, Path(adapter) / ADAPTER_WEIGHTS] if adapter else files:
         try:
             with safe_open(file, "pt") as tensors:
                 numbers += sum(math.prod(tensors.get_slice(name).get_shape()) for name in list(tensors.keys()))
-        except Exception as error:  # the reader has an error class of its own, and lets others through
+        except Exception as error:  # safetensors raises its own error class, and others
             raise InputError("model", f"{file} cannot be read", "Copy or download it again") from error
     return numbers * dtype.itemsize
 
@@ -87,14 +79,14 @@ def weights_bytes(folder: Path, dtype: torch.dtype, adapter: str | None = None) 
 def bytes_per_vector(lm: LanguageModel, encoded: EncodedPrompts, source: int, target: int) -> int:
     """Bytes that autograd keeps for one vector over all P prompts of T tokens.
 
-    What a forward pass saves for the backward pass is counted on the first prompt's last tokens, at two lengths, and
-    extrapolated by a·T + b·T²: the square is there where attention keeps its weights. The prompts themselves may be
-    too long to try.
+    The tensors saved for the backward pass are counted on the first prompt's last tokens, at two lengths, and
+    extrapolated by a·T + b·T² (the square where attention keeps its weights), because the prompts themselves may be too
+    long to try.
     """
     from melbo_app.engine.attention import SHORT  # late: transformers takes seconds to import
 
     tokens, context = encoded.input_ids.shape[1], lm.context or math.inf
-    if tokens > SHORT and context > 1.5 * SHORT:  # short texts may be computed otherwise than these
+    if tokens > SHORT and context > 1.5 * SHORT:  # attention of shorter texts may be computed in another way
         short, long = int(1.1 * SHORT), int(1.5 * SHORT)
     else:
         long = int(min(32, context))
@@ -103,35 +95,30 @@ def bytes_per_vector(lm: LanguageModel, encoded: EncodedPrompts, source: int, ta
     square = max(0.0, (at_long / long - at_short / short) / (long - short))
     linear = max(0.0, at_short / short - square * short)
     per_prompt = linear * tokens + square * tokens**2
-    # twice: gradients, temporary tensors and the deltas in float32 come on top of what is saved
+    # twice, for gradients, temporary tensors and the float32 deltas
     return int(2 * per_prompt * len(encoded.prompts))
 
 
 def refuse_prompts(lm: LanguageModel, encoded: EncodedPrompts, memory_gb: float | None = None) -> None:
-    """Raises InputError where what two layers say of the prompts, before any vector, does not fit: with many prompts
-    one long one is enough, because all are padded to its length."""
+    """Raises InputError where the two layers' outputs on the prompts do not fit, before any vector: one long prompt
+    among many is enough, because all are padded to its length."""
     prompts, tokens = encoded.input_ids.shape
     need, have = COPIES_OF_LAYER * prompts * tokens * lm.hidden_size * 4, budget(lm, memory_gb)
     if need > have:
-        raise InputError(
-            "memory",
-            f"{prompts:,} prompts, padded to {tokens:,} tokens each, need {size_text(need)} before the first vector, "
-            f"and {size_text(have)} may be used",
-            "Choose fewer or shorter prompts",
+        problem = (
+            f"{prompts:,} prompts, padded to {tokens:,} tokens each, need {size_text(need)} before the first vector"
         )
+        raise InputError("memory", f"{problem}, and {size_text(have)} may be used", "Choose fewer or shorter prompts")
 
 
 def rows_at_once(lm: LanguageModel, tokens: int, memory_gb: float | None = None) -> int:
-    """How many rows of ``tokens`` tokens (prompt and completion together) can be generated in one batch, at least 1."""
+    """Rows of ``tokens`` tokens (prompt and completion) that can be generated in one batch, at least 1."""
     return max(1, budget(lm, memory_gb) // bytes_per_row(lm, tokens))
 
 
 def bytes_per_row(lm: LanguageModel, tokens: int) -> int:
-    """Bytes that generating takes for a row of ``tokens`` tokens, prompt and completion together.
-
-    A row keeps keys and values in every block; on top come its hidden states, and its logits in float32, each of
-    them a few times over.
-    """
+    """Bytes for generating a row of ``tokens`` tokens, prompt and completion together. A row keeps keys and values in
+    every block, plus a few copies each of its hidden states and its float32 logits."""
     config = lm.model.config.get_text_config()
     heads = getattr(config, "num_attention_heads", 1)
     head = getattr(config, "head_dim", None) or lm.hidden_size // heads
@@ -141,7 +128,7 @@ def bytes_per_row(lm: LanguageModel, tokens: int) -> int:
 
 
 def give_back() -> None:
-    """Hand freed memory back to the system, where the C library (glibc) would keep it for later."""
+    """Return freed memory to the system, where the C library (glibc) would keep it."""
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
@@ -157,11 +144,10 @@ def _saved_bytes(lm: LanguageModel, encoded: EncodedPrompts, source: int, target
     seen: dict[int, int] = {}
     weights = {parameter.untyped_storage().data_ptr() for parameter in lm.model.parameters()}
 
-    alive: list[torch.UntypedStorage] = []  # an address is given again to whoever comes next
+    alive: list[torch.UntypedStorage] = []  # or the next tensor could get the same address
 
     def count(tensor: torch.Tensor) -> None:
-        # Not the tensor: a graph that keeps its own output this way is never freed.
-        storage = tensor.untyped_storage()
+        storage = tensor.untyped_storage()  # not the tensor: a graph that keeps its own output is never freed
         if storage.data_ptr() not in weights:
             seen[storage.data_ptr()] = storage.nbytes()
             alive.append(storage)

@@ -1,4 +1,4 @@
-"""A loaded language model: weights, tokenizer, blocks, and what the machine runs them in."""
+"""A loaded language model: weights, tokenizer, blocks, device and dtype."""
 
 import inspect
 import logging
@@ -45,43 +45,43 @@ class LanguageModel:
 
     @property
     def known_ids(self) -> int:
-        """Token ids that the embedding has a row for: 0 … known_ids − 1. The tokenizer may hold more."""
+        """Rows of the embedding: the model knows the ids 0 … known_ids − 1, and the tokenizer may have more."""
         return self.model.get_input_embeddings().weight.shape[0]
 
     @property
     def context(self) -> int | None:
-        """The most tokens of prompt and completion together; None where the model has no limit (Bloom)."""
+        """Maximum number of tokens, prompt and completion together; None where the model has no limit (Bloom)."""
         config = self.model.config.get_text_config()
         return getattr(config, "max_position_embeddings", getattr(config, "max_seq_len", None))  # MPT has the latter
 
     @property
     def device(self) -> torch.device:
-        """Where the embedding, and so the input, lives."""
+        """The device of the embedding, and so of the input."""
         return self.model.get_input_embeddings().weight.device
 
     @cached_property
     def devices(self) -> list[torch.device]:
-        """Every device that holds some of it."""
+        """Every device that holds part of the model."""
         return sorted({parameter.device for parameter in self.model.parameters()}, key=str)
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the weights are kept in."""
+        """The dtype of the weights."""
         return self.model.dtype
 
     @property
     def has_template(self) -> bool:
-        """Whether the tokenizer carries a chat template."""
+        """Whether the tokenizer has a chat template."""
         return bool(getattr(self.tokenizer, "chat_template", None))
 
     @property
     def usual_template(self) -> bool | str:
-        """The chat template of a prompt that nobody chose one for; with several and no default, the first."""
+        """The default chat template (``chat_template.usual``)."""
         return chat_template.usual(self.tokenizer)
 
     @cached_property
     def turn_end(self) -> TurnEnd:
-        """What ends a text."""
+        """The tokens and words that end a text."""
         return turn_end(self)
 
     @cached_property
@@ -90,12 +90,12 @@ class LanguageModel:
 
     @property
     def has_cache(self) -> bool:
-        """Whether it keeps what it has read; else texts are read again for each token (the first GPT, Mamba)."""
+        """Whether the model has a cache; else texts are read again for each token (the first GPT, Mamba)."""
         return "past_key_values" in self._accepted
 
     @cached_property
     def takes_rows_midway(self) -> bool:
-        """Whether there may be more rows after a block than before it; GPT-BigCode insists on the input's shape."""
+        """Whether a block may receive more rows than the input has; GPT-BigCode insists on the input's shape."""
 
         def double(_module: Any, _args: tuple, output: Any) -> Any:
             hidden = hidden_of(output)
@@ -120,18 +120,18 @@ class LanguageModel:
         use_cache: bool = False,
         last: int = 1,
     ) -> Any:
-        """One forward pass; logits are computed for the last position only: [rows, 1, vocabulary].
+        """One forward pass; computes logits for the last positions only: [rows, last, vocabulary].
 
         Args:
             input_ids: [rows, tokens] int64.
             attention_mask: [rows, tokens in the cache and here] int64.
-            position_ids: [rows, tokens] int64; left out for models that count positions from the mask themselves.
-            cache: what an earlier pass returned as ``past_key_values``; of a model that has none, the tokens so far.
+            position_ids: [rows, tokens] int64; not passed to models that derive positions from the mask.
+            cache: the ``past_key_values`` of an earlier pass; for a model without a cache, the tokens so far.
             use_cache: whether to return one.
-            last: positions at the end for which logits are wanted; some families compute them for all.
+            last: number of positions with logits; some families compute them for all.
         """
-        # `logits_to_keep` and `position_ids` are not known to every family (GPT-2 and Bloom lack one or the other)
-        # An index and not a count: a slice is a view, for which torch copies the whole output matrix once a row.
+        # GPT-2 and Bloom lack `logits_to_keep` or `position_ids`
+        # An index and not a count, because for a slice torch copies the whole output matrix for each row.
         if not self.has_cache and cache is not None:
             input_ids = torch.cat([cache.input_ids, input_ids], dim=1)
             position_ids = (attention_mask.cumsum(-1) - 1).clamp(min=0)
@@ -147,23 +147,22 @@ class LanguageModel:
         return output
 
     def block(self, field: str, index: int) -> nn.Module:
-        """Block ``index``, or an InputError that names ``field`` and the blocks there are."""
+        """Block ``index``. Raises InputError with ``field`` if the model does not have it."""
         if not 0 <= index < len(self.blocks):
-            raise InputError(
-                field, f"{self.name} has no block {index}", f"Choose a block from 0 to {len(self.blocks) - 1}"
-            )
+            remedy = f"Choose a block from 0 to {len(self.blocks) - 1}"
+            raise InputError(field, f"{self.name} has no block {index}", remedy)
         return self.blocks[index]
 
 
 class TokensRead:
-    """What stands for a cache where a model has none: the tokens so far [rows, tokens], to be read again."""
+    """Replaces the cache of a model without one: the tokens so far [rows, tokens], to be read again."""
 
     def __init__(self, input_ids: Tensor) -> None:
         self.input_ids = input_ids
         self.layers = [self]
 
     def reorder_cache(self, rows: Tensor) -> None:
-        """From now on row i is what row ``rows[i]`` [rows] int64 was."""
+        """Select ``rows`` [rows] int64, as transformers' caches do."""
         self.input_ids = self.input_ids[rows]
 
 
@@ -178,7 +177,7 @@ def prepare(name: str, weights_hash: str, model: Any, tokenizer: Any) -> Languag
     tokenizer.padding_side = "left"
     lm = LanguageModel(name, weights_hash, model, tokenizer)
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= lm.known_ids:
-        # any id that has a row serves, because padding is masked; a mark, because marks are left out of texts
+        # any known id works, because padding is masked; a special token, because decoding skips it
         marks = [tokenizer.eos_token_id, *getattr(tokenizer, "all_special_ids", [])]
         padding = next((mark for mark in marks if mark is not None and mark < lm.known_ids), 0)
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(padding)
@@ -198,11 +197,11 @@ def load(
     """Load a causal language model from a folder of safetensors files, and merge the adapter in the folder ``adapter``
     into its weights.
 
-    Code that comes with a model is never run (``trust_remote_code=False``). ``spread`` puts its blocks on all GPUs.
+    Never runs a model's own code (``trust_remote_code=False``). ``spread`` puts its blocks on all GPUs.
 
     Raises:
-        InputError: the folder holds no causal language model that transformers knows, or tensors that such a model does
-            not use, or no tokenizer; the adapter does not fit; an unknown device or dtype.
+        InputError: the folder has no causal language model that transformers knows, or unused tensors, or no tokenizer;
+            the adapter does not fit; an unknown device or dtype.
     """
     from transformers import AutoConfig  # late: seconds to import
     from transformers.utils.logging import disable_progress_bar
@@ -220,17 +219,12 @@ def load(
         model = model if spread else model.to(device=where)
     except InputError:
         raise
-    except Exception as error:  # transformers raises every kind of error for files that it cannot use
+    except Exception as error:  # transformers raises any kind of error for a file it cannot use
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        method = quantised(config)
-        if method:
-            problem = f"{name} cannot be loaded: its weights are quantised ({method}). {reason.rstrip('.')}"
-            raise InputError("model", problem, UNQUANTISED) from error
-        raise InputError(
-            "model",
-            f"{name} cannot be loaded: {reason.rstrip('.')}",
-            "Choose a causal language model of transformers with safetensors weights and a tokenizer",
-        ) from error
+        remedy = "Choose a causal language model of transformers with safetensors weights and a tokenizer"
+        if method := quantised(config):
+            reason, remedy = f"its weights are quantised ({method}). {reason}", UNQUANTISED
+        raise InputError("model", f"{name} cannot be loaded: {reason.rstrip('.')}", remedy) from error
     return prepare(name, weights_hash, model, tokenizer)
 
 
@@ -239,19 +233,18 @@ def _only_errors(record: logging.LogRecord) -> bool:
 
 
 def _model(path: str, name: str, config: Any, where: torch.device, kind: torch.dtype, spread: bool) -> Any:
-    """The model of the folder ``path``, with every tensor of its files in it."""
+    """The model in the folder ``path``; refuses missing and unused tensors."""
     from transformers import AutoModelForCausalLM
 
     text = config.get_text_config()
-    # only training looks at it; one that was given to the tokenizer later has no row, and building the model fails
+    # a padding token added to the tokenizer later has no row, and building the model would fail; only training needs it
     if (getattr(text, "pad_token_id", None) or 0) >= (getattr(text, "vocab_size", None) or math.inf):
         text.pad_token_id = None
     method = quantised(config)
     if method and where.type != "cuda":
         unpack(config)
-    # a table of what is refused below, in a sentence; a filter, as setting the level makes transformers report more
+    # hides a table of problems that are refused below; setting the level instead makes transformers report more
     logging.getLogger("transformers.modeling_utils").addFilter(_only_errors)
-    # what the file lacks would otherwise be made up at random, with no more than a warning
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         path,
         config=config,
@@ -262,21 +255,20 @@ def _model(path: str, name: str, config: Any, where: torch.device, kind: torch.d
         output_loading_info=True,
         ignore_mismatched_sizes=True,
         device_map="balanced" if spread else None,
-        # an adapter is merged here; transformers would hang it beside the weights, and report on nothing else
+        # hides the adapter from transformers, which would add it unmerged and report nothing else
         adapter_kwargs={"subfolder": "of-no-adapter"},
     )
     model, report = loaded
+    # transformers fills missing tensors with random numbers
     unfit = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
     if unfit:
-        raise ValueError(f"its weights lack {unfit[0]} in the size that its config.json asks for")
+        raise ValueError(f"its weights lack {unfit[0]} in the size that config.json gives")
     folder = Path(path)
-    unused = leftovers(
-        report["unexpected_keys"], config, model.config, [folder / file for file in weight_files(folder)]
-    )
-    if unused:
+    files = [folder / file for file in weight_files(folder)]
+    if unused := leftovers(report["unexpected_keys"], config, model.config, files):
         refuse_leftovers(name, unused, model.config.model_type)
-    if method and not quantised(model.config):  # unpacked into what its scales are kept in
-        exact = [re.compile(pattern) for pattern in model._get_dtype_plan(kind)]  # what a family keeps in float32
+    if method and not quantised(model.config):  # unpacked into the dtype of its scales
+        exact = [re.compile(pattern) for pattern in model._get_dtype_plan(kind)]  # weights that stay in float32
         for key, parameter in model.named_parameters():
             if not any(pattern.search(key) for pattern in exact):
                 parameter.data = parameter.data.to(kind)

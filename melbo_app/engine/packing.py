@@ -1,8 +1,8 @@
-"""Linear layers of a float32 model on a CPU, with a copy of their weights in the order the processor reads them in.
+"""Linear layers of a float32 model on a CPU, with a copy of their weights in oneDNN's memory layout.
 
-Otherwise every product puts the weights in that order again (oneDNN calls it a reorder), which costs the more the fewer
-rows there are, and in decoding there is a row for each text. Steered decoding of SmolLM2-135M on two cores takes .68 of
-the time with 4 texts, .73 with 16, .82 with 32. In bfloat16 nothing is gained, nor in training, with its many rows.
+Otherwise every product reorders the weights, which costs relatively more with few rows, and decoding has one row per
+text. Steered decoding of SmolLM2-135M on two cores takes .68 of the time with 4 texts, .73 with 16, .82 with 32.
+Neither bfloat16 nor training, with its many rows, gains anything.
 """
 
 import torch
@@ -11,23 +11,23 @@ from torch import Tensor, nn
 from melbo_app.engine.device import free
 
 SHARE = 0.125
-"""Of the free memory, what the copies may take."""
+"""Share of the free memory that the copies may take."""
 TYPICAL_ROWS = 16
-"""Rows that the order is chosen for; it is used for others as well."""
+"""Number of rows for which the layout is chosen; it is used for other numbers too."""
 
 
 class Copy:
-    """The copy of one weight, made when it is needed, and again where the weight has changed since."""
+    """The reordered copy of one weight, made when it is needed, and again after the weight has changed."""
 
     def __init__(self) -> None:
         self._of: tuple[int, int] | None = None
         self._made: Tensor | None = None
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
-        return Copy, ()  # it can be neither copied nor pickled, but made again
+        return Copy, ()  # the copy can be neither copied nor pickled, but made again
 
     def of(self, weight: Tensor) -> Tensor:
-        """``weight`` [out, in] in the other order. Changes through ``weight.data`` leave no trace and are not seen."""
+        """``weight`` [out, in] reordered. Does not notice changes through ``weight.data``."""
         state = (weight.data_ptr(), weight._version)
         if self._made is None or self._of != state:
             self._made, self._of = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), TYPICAL_ROWS), state
@@ -35,12 +35,12 @@ class Copy:
 
 
 class PackedLinear(nn.Linear):
-    """A linear layer that uses such a copy where no gradients are wanted and there is more than one row."""
+    """A linear layer that uses its ``Copy`` for more than one row without gradients."""
 
     copy: Copy
 
     def forward(self, input: Tensor) -> Tensor:
-        """As ``nn.Linear``: [..., in] to [..., out]."""
+        """[..., in] to [..., out], as ``nn.Linear``."""
         weight, bias = self.weight, self.bias
         alike = input.device == weight.device == torch.device("cpu") and input.dtype == weight.dtype == torch.float32
         if not alike or torch.is_grad_enabled() or input.numel() < 2 * self.in_features:
@@ -49,10 +49,10 @@ class PackedLinear(nn.Linear):
 
 
 def pack(model: nn.Module) -> int:
-    """Let the linear layers of ``model`` use such copies, where it is a float32 model on a CPU with memory to spare.
+    """Make the linear layers of a float32 ``model`` on a CPU use reordered copies, if there is enough memory.
 
     Returns:
-        Bytes that the copies take; 0 where nothing was packed.
+        Bytes of the copies; 0 where nothing was packed.
     """
     cpu = torch.device("cpu")
     layers = [module for module in model.modules() if type(module) is nn.Linear]
@@ -67,7 +67,7 @@ def pack(model: nn.Module) -> int:
 
 
 def _works() -> bool:
-    """Whether this build of torch can do it: these operations are its compiler's, not promised to others."""
+    """Whether this build of torch supports it: these operations are internal to its compiler."""
     layer, rows = nn.Linear(8, 4), torch.ones(3, 8)
     want = layer(rows).detach()
     layer.__class__, layer.copy = PackedLinear, Copy()  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""Soft orthogonality: a penalty on cosines instead of right angles."""
+"""Soft orthogonality: a penalty on cosines instead of exact orthogonality."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""numpy arrays and numbers in a PyTorch file: read from their bytes, without numpy's own unpickling."""
+"""Reads numpy arrays and numbers in a PyTorch file from their bytes, without numpy's own unpickling."""
 
 import math
 from typing import Any
@@ -9,7 +9,7 @@ _CODES = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"
 
 
 class _Kind:
-    """Stands for numpy.dtype."""
+    """Replaces numpy.dtype."""
 
     def __init__(self, code: str = "", *_: Any) -> None:
         self.code, self.order = code, "<"
@@ -18,24 +18,24 @@ class _Kind:
         self.order = state[1]
 
     def of(self, data: Any, count: int) -> np.ndarray:
-        """The numbers in ``data``. Raises ValueError where they are not so many, or of another kind."""
+        """The numbers in ``data``. Raises ValueError for another type, or another number than ``count``."""
         if self.code not in _CODES or self.order not in ("<", ">", "|", "=") or type(data) is not bytes:
-            raise ValueError("an array of something else than numbers")
+            raise ValueError("an array does not hold numbers")
         kind = np.dtype(self.code).newbyteorder(">" if self.order == ">" else "<")
         if count * kind.itemsize != len(data):
-            raise ValueError("an array of another size than it says")
+            raise ValueError("an array does not have the size it claims")
         return np.frombuffer(data, kind)
 
 
 class PickledArray:
-    """Stands for numpy.ndarray: ``array`` is what it holds, None where the file does not say."""
+    """Replaces numpy.ndarray: ``array`` has its contents, None where the file has none."""
 
     array: np.ndarray | None = None
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, kind, turned, data = state
         if not all(type(side) is int and side >= 0 for side in shape) or len(shape) > 8:
-            raise ValueError("an array of no shape")
+            raise ValueError("an array has an invalid shape")
         self.array = kind.of(data, math.prod(shape)).reshape(shape, order="F" if turned else "C")
 
 
@@ -53,4 +53,4 @@ STAND_INS: list[Any] = [
     *((_reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),
     *((_scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")),
 ]
-"""What is put in the place of numpy's names while a file is read."""
+"""Replacements for numpy's names while a file is read."""

@@ -1,4 +1,4 @@
-"""The first pass of a generation: prompts are read once, and rows part where they are steered."""
+"""The first pass of a generation: prompts are read once, and rows diverge where they are steered."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -24,22 +24,22 @@ def prefill(
     stop: Callable[[], bool] | None = None,
     traces: Sequence[Trace] = (),
 ) -> tuple[Tensor, Any]:
-    """Logits [rows, vocabulary] after the prompts, and the cache with which the rows go on.
+    """Logits [rows, vocabulary] after the prompts, and the cache of the rows.
 
-    Up to the first block s that is steered, each of the P prompts is seen once, however many rows there are; there the
-    hidden states are multiplied and each row's vector is added, and the blocks above see the rows. In families that do
-    not allow that, all blocks see the rows.
+    Up to the first steered block s, the blocks see each of the P prompts once, however many rows there are. There the
+    hidden states are expanded to rows and each row's vector is added; the blocks above see the rows. In families that
+    do not allow this, all blocks see the rows.
 
     Args:
-        of: [rows] int64, which prompt a row completes.
-        steering: for each block whose output is steered, what is added to each row [rows, d], on the model's device;
-            where there is none, all blocks see the prompts only.
-        stop: asked before every block.
-        traces: keep what they say of this pass, each for all rows.
+        of: [rows] int64, the prompt of each row.
+        steering: for each steered block the vectors [rows, d] added to its output, on the model's device; if empty, all
+            blocks see only the prompts.
+        stop: called before every block.
+        traces: record this pass, each for all rows.
 
     Raises:
         Stopped: ``stop()`` became true.
-        RuntimeError: a block that is steered did not run, so that nothing was steered there.
+        RuntimeError: a steered block did not run.
     """
     source = min(steering, default=None)
     if source is not None and not lm.takes_rows_midway:
@@ -53,11 +53,9 @@ def prefill(
         return with_hidden(output, rows + steering[last][:, None, :].to(rows))
 
     def widen(_module: Any, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
-        hidden = "hidden_states"  # these are the rows' already
-        return (
-            (*args[:1], *(select(value) for value in args[1:])),
-            {key: value if key == hidden else select(value, key) for key, value in kwargs.items()},
-        )
+        hidden = "hidden_states"  # already those of the rows
+        selected = {key: value if key == hidden else select(value, key) for key, value in kwargs.items()}
+        return (*args[:1], *(select(value) for value in args[1:])), selected
 
     with ExitStack() as hooks, torch.no_grad():
         hooks.enter_context(asking(lm, stop))
@@ -68,7 +66,7 @@ def prefill(
         for other, thetas in steering.items():
             if other != source:
                 hooks.enter_context(steer(lm, other, add_rows(thetas)))
-        for trace in traces:  # last: they are to see what steering made of the block that they watch
+        for trace in traces:  # last, so that they see the steered output
             hooks.enter_context(trace.watch(lm))
         output = lm.forward(encoded.input_ids, encoded.attention_mask, encoded.position_ids, use_cache=True)
     cache = output.past_key_values

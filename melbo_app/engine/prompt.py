@@ -1,4 +1,4 @@
-"""What a person writes for the model to answer."""
+"""A prompt as a person writes it."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,11 @@ from melbo_app.limits import check_text
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a person wrote: user text, optional system text, and the chat template around it.
+    """User text, optional system text, and the chat template around them.
 
-    ``template`` is True for the model's own template, False for none; a text chooses one by name or sets what it
-    reads, as ``TemplateChoice`` has it: ``"tool_use enable_thinking=false"``.
-
-    Raises:
-        InputError: a template that is not written like that, or a text that is too long.
+    ``template`` is True for the model's default template, False for none, or a text that ``TemplateChoice`` parses,
+    with a name, options, or both: ``"tool_use enable_thinking=false"``. Raises InputError for a template that cannot be
+    parsed, or a text that is too long.
     """
 
     user: str
@@ -26,5 +24,5 @@ class Prompt:
         check_text("system text", self.system or "")
         if isinstance(self.template, str):
             choice = TemplateChoice.parse(self.template)
-            # one way to write each choice, so that the same prompt is found again
+            # a canonical form, so that the same prompt is found again
             object.__setattr__(self, "template", str(choice) or True)

@@ -1,17 +1,17 @@
-"""Weights that are kept in fewer bits than are computed with, as a checkpoint's config.json says."""
+"""Quantised weights, as declared by a checkpoint's config.json."""
 
 from typing import Any
 
 UNPACKED_BY_TRANSFORMERS = ("fp8", "mxfp4", "compressed-tensors")
-"""Methods whose weights transformers can turn into ordinary ones while it loads them."""
-UNQUANTISED = "Take the weights that it was made from, which are not quantised, or a .gguf file, which is unpacked here"
+"""Methods whose weights transformers can dequantise while it loads them."""
+UNQUANTISED = "Use the unquantised weights that it was made from, or a .gguf file, which is dequantised here"
 
 
 def quantised(config: Any) -> str:
-    """How the weights of a model with this config are quantised, as people call it; "" where they are not."""
+    """The common name of the quantisation method in ``config``; "" for unquantised weights."""
     found = _settings(config)
     method = str(found.get("quant_method") or found.get("quant_algo") or "")
-    if not found or not method:
+    if not method:
         return "by a method it does not name" if found else ""
     bits = found.get("bits") or found.get("w_bit") or (4 if found.get("load_in_4bit") else None)
     name = method.upper() if len(method) < 6 else method
@@ -19,7 +19,7 @@ def quantised(config: Any) -> str:
 
 
 def unpack(config: Any) -> None:
-    """Ask transformers for ordinary weights, where it can make them of quantised ones."""
+    """Make transformers dequantise the weights, where it can."""
     found = getattr(config, "quantization_config", None)
     if isinstance(found, dict) and found.get("quant_method") in UNPACKED_BY_TRANSFORMERS:
         found["dequantize"] = True

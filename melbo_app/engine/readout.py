@@ -1,4 +1,4 @@
-"""What the model says above its blocks: the logits that hidden states would become."""
+"""Reads out hidden states: the logits that the model computes from them above its blocks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +14,8 @@ from melbo_app.engine.model import LanguageModel
 def read_out(lm: LanguageModel, hidden: Tensor) -> Tensor:
     """Next-token logits [N, vocabulary], in float32, of hidden states [N, d] taken as outputs of the last block.
 
-    The model itself does what it does above its blocks (final norm, unembedding, soft-capping), so that no family needs
-    a rule of its own: it runs on one token a row, with the states in place of what the first block returns, and the
-    other blocks hand them on.
+    The model applies its own final norm, unembedding and soft-capping, so no family needs a rule of its own: it runs on
+    one token per row, the states replace the first block's output, and the other blocks pass them on.
     """
     one = torch.zeros(len(hidden), 1, dtype=torch.int64, device=lm.device)
     with torch.no_grad(), _in_place_of_the_blocks(lm, hidden[:, None]):
@@ -36,7 +35,7 @@ def _in_place_of_the_blocks(lm: LanguageModel, hidden: Tensor) -> Iterator[None]
         return returned
 
     first, *others = lm.blocks
-    before = [block.__dict__.get("forward") for block in others]  # none, unless somebody else put one there
+    before = [block.__dict__.get("forward") for block in others]  # None, unless other code has replaced it
     handle = first.register_forward_hook(replace)
     try:
         for block in others:

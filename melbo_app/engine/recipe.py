@@ -1,4 +1,4 @@
-"""Vector arithmetic: new vectors written as a formula over those of banks."""
+"""Vector arithmetic: new vectors from a formula over the vectors of banks."""
 
 import ast
 import operator
@@ -21,16 +21,16 @@ Value = np.ndarray | float
 
 
 def evaluate(formula: str, rows_of: Callable[[str], np.ndarray]) -> np.ndarray:
-    """The vectors [n, d], float64, that a formula describes.
+    """The vectors [n, d], float64, that a formula gives.
 
-    ``'bank'`` are all vectors of a bank, ``'bank'[3]`` one, ``'bank'[0:4]`` several, ``'bank'[1, 5]`` a choice; a name
-    that is a plain word needs no quotes. Vectors are added and subtracted (one and several: with each), and multiplied
-    and divided by numbers. ``mean(x, …)`` is the average of all rows, ``without(x, y, …)`` is x less its part in the
-    span of y, ``scaled(x, R)`` gives every row the norm R, and ``join(x, …)`` puts rows below each other. Nothing in
-    a formula is run as code.
+    ``'bank'`` is all vectors of a bank, ``'bank'[3]`` one, ``'bank'[0:4]`` several, ``'bank'[1, 5]`` a selection; a
+    name that is a plain word needs no quotes. Vectors can be added and subtracted (a single one broadcasts), and
+    multiplied and divided by numbers. ``mean(x, …)`` averages all rows, ``without(x, y, …)`` removes from x its
+    projection onto the span of y, ``scaled(x, R)`` gives every row the norm R, and ``join(x, …)`` concatenates rows.
+    No part of a formula is run as code.
 
     Args:
-        rows_of: the vectors [V, d] of the bank with this name; its errors pass through.
+        rows_of: returns the vectors [V, d] of the bank with this name; its errors pass through.
 
     Raises:
         InputError: a formula that cannot be read, or that gives no vectors.
@@ -46,7 +46,7 @@ def evaluate(formula: str, rows_of: Callable[[str], np.ndarray]) -> np.ndarray:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise _unreadable(formula.strip()) from error
     if not isinstance(value, np.ndarray):
-        raise InputError("formula", f"it gives the number {value:g} and no vector", f"Write one such as {EXAMPLE}")
+        raise InputError("formula", f"it gives the number {value:g}, not vectors", f"Write one such as {EXAMPLE}")
     if not np.isfinite(value).all():
         raise InputError("formula", "it gives numbers that are not finite", "Do not divide by zero")
     scale = max(1.0, float(np.abs(value).max(initial=0.0)))
@@ -68,11 +68,12 @@ def _value(node: ast.expr, rows_of: Callable[[str], np.ndarray]) -> Value:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATIONS:
             return _combined(type(op), _value(left, rows_of), _value(right, rows_of))
         case ast.Subscript(value=value, slice=index):
-            return _chosen(_rows(_value(value, rows_of), "what is before the ["), index)
+            return _chosen(_rows(_value(value, rows_of), "the value before the ["), index)
         case ast.Call(func=ast.Name(id=function), args=arguments, keywords=[]) if function in _FUNCTIONS and arguments:
             return _FUNCTIONS[function]([_value(argument, rows_of) for argument in arguments])
         case ast.Call(func=ast.Name(id=function)):
-            raise InputError("formula", f"it calls “{function}”", f"Functions are {', '.join(_FUNCTIONS)}")
+            problem = f"“{function}” is not a function"
+            raise InputError("formula", problem, f"The functions are {', '.join(_FUNCTIONS)}")
         case _:
             raise _unreadable(ast.unparse(node))
 
@@ -80,16 +81,15 @@ def _value(node: ast.expr, rows_of: Callable[[str], np.ndarray]) -> Value:
 def _combined(operation: type[ast.operator], left: Value, right: Value) -> Value:
     vectors = [value for value in (left, right) if isinstance(value, np.ndarray)]
     if operation in (ast.Add, ast.Sub) and len(vectors) == 1:
-        raise InputError(
-            "formula", "it adds a number and a vector", "Multiply a vector by a number, or add two vectors"
-        )
+        remedy = "Multiply a vector by a number, or add two vectors"
+        raise InputError("formula", "it adds a number and a vector", remedy)
     if operation is ast.Mult and len(vectors) == 2:
         raise InputError("formula", "it multiplies two vectors", "Multiply a vector by a number")
     if operation is ast.Div and isinstance(right, np.ndarray):
         raise InputError("formula", "it divides by a vector", "Divide by a number")
     if len(vectors) == 2 and len(vectors[0]) != len(vectors[1]) and 1 not in map(len, vectors):
         counts = f"{len(vectors[0])} and {len(vectors[1])} vectors"
-        raise InputError("formula", f"it adds {counts}", "Add as many, or one to several")
+        raise InputError("formula", f"it adds {counts}", "Add equal numbers of vectors, or one to several")
     if operation is ast.Div and right == 0:
         raise InputError("formula", "it divides by zero", "Divide by another number")
     return _OPERATIONS[operation](left, right)
@@ -100,9 +100,8 @@ def _chosen(rows: np.ndarray, index: ast.expr) -> np.ndarray:
         first, last, step = (None if at is None else _whole(at) for at in (index.lower, index.upper, index.step))
         chosen = rows[first : len(rows) if last is None else last : step]
         if not len(chosen):
-            raise InputError(
-                "formula", f"“[{ast.unparse(index)}]” chooses no vector", f"There are 0 to {len(rows) - 1}"
-            )
+            problem = f"“[{ast.unparse(index)}]” selects no vector"
+            raise InputError("formula", problem, f"Choose from 0 to {len(rows) - 1}")
         return chosen
     wanted = [_whole(at) for at in (index.elts if isinstance(index, ast.Tuple) else [index])]
     for at in wanted:
@@ -116,7 +115,7 @@ def _whole(node: ast.expr) -> int:
         case ast.Constant(value=int() as number) if not isinstance(number, bool):
             return number
         case _:
-            raise InputError("formula", f"“{ast.unparse(node)}” is not the number of a vector", "Write 3, 0:4 or 1, 5")
+            raise InputError("formula", f"“{ast.unparse(node)}” is not a vector's number", "Write 3, 0:4 or 1, 5")
 
 
 def _rows(value: Value, what: str) -> np.ndarray:
@@ -130,17 +129,17 @@ def _mean(values: list[Value]) -> np.ndarray:
 
 
 def _join(values: list[Value]) -> np.ndarray:
-    return np.concatenate([_rows(value, "what is joined") for value in values])
+    return np.concatenate([_rows(value, "an argument") for value in values])
 
 
 def _without(values: list[Value]) -> np.ndarray:
     if len(values) < 2:
-        raise InputError("formula", "“without” has nothing to take out", "Write without(x, y)")
-    rows, others = _rows(values[0], "what is projected"), _join(values[1:])
+        raise InputError("formula", "“without” has nothing to remove", "Write without(x, y)")
+    rows, others = _rows(values[0], "the first argument"), _join(values[1:])
     _, sizes, directions = np.linalg.svd(others, full_matrices=False)
     basis = directions[sizes > 1e-6 * sizes[0]]
     rest = rows - (rows @ basis.T) @ basis
-    # what rounding leaves of a vector that lies inside the span has no direction of its own
+    # the remainder of a vector inside the span is rounding error
     rest[np.linalg.norm(rest, axis=1) <= 1e-6 * np.linalg.norm(rows, axis=1)] = 0
     return rest
 
@@ -149,8 +148,8 @@ def _scaled(values: list[Value]) -> np.ndarray:
     if len(values) != 2 or isinstance(values[1], np.ndarray):
         raise InputError("formula", "“scaled” needs vectors and a norm", "Write scaled(x, 8)")
     if not values[1] > 0:
-        raise InputError("formula", f"{values[1]:g} is not a norm", "Choose a number above 0")
-    rows = _rows(values[0], "what is scaled")
+        raise InputError("formula", f"{values[1]:g} is not a norm", "Choose a number greater than 0")
+    rows = _rows(values[0], "the first argument")
     return values[1] * rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 

@@ -1,5 +1,6 @@
-"""A text of our own, for what a prompt of a token or two cannot tell of a model."""
+"""A reference text, which gives a model's usual residual norms where the prompts are too short."""
 
+from contextlib import ExitStack
 from weakref import WeakKeyDictionary
 
 import torch
@@ -10,17 +11,17 @@ from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.prompt import Prompt
 
 TEXT = "The library opens at nine in the morning. Please bring your books back before the end of the month."
-"""Any text will do: with the default model, texts of three languages and code, with and without the template, had
-median norms within 30 % of this one's at the blocks that were tried."""
+"""Any text works: with the default model, texts in three languages and code, with and without the template, had median
+norms within 30 % of this one's at the blocks tried."""
 FEWEST = 8
-"""Tokens of it that a tokenizer must know; else words of the vocabulary take its place."""
+"""If the tokenizer gives fewer tokens, arbitrary ones of the vocabulary replace the text."""
 LONGEST = 64
 
 _measured: "WeakKeyDictionary[LanguageModel, list[float]]" = WeakKeyDictionary()
 
 
 def reference(lm: LanguageModel) -> EncodedPrompts:
-    """TEXT as it goes in without a template, a prompt of at least two tokens."""
+    """TEXT without a template, as a prompt of at least two tokens."""
     most = LONGEST if lm.context is None else min(LONGEST, lm.context)
     ids = lm.tokenizer(TEXT, add_special_tokens=True)["input_ids"][:most]
     if len(ids) < FEWEST:
@@ -33,8 +34,8 @@ def reference(lm: LanguageModel) -> EncodedPrompts:
 
 
 def usual_norms(lm: LanguageModel) -> list[float]:
-    """The median residual norm of ``reference`` at the output of each block [L], its first token left out, where most
-    models keep an attention sink. The first call for a model runs it once."""
+    """The median residual norm of ``reference`` at the output of each block [L], without the first token, where most
+    models have an attention sink. The first call for a model runs it once."""
     if lm not in _measured:
         _measured[lm] = _measure(lm)
     return _measured[lm]
@@ -46,11 +47,8 @@ def _measure(lm: LanguageModel) -> list[float]:
     def keep(_module: object, _args: tuple, output: object) -> None:
         found.append(float(hidden_of(output)[0, 1:].float().norm(dim=-1).median()))
 
-    handles = [block.register_forward_hook(keep) for block in lm.blocks]
-    try:
-        with torch.no_grad():
-            lm.forward(encoded.input_ids, encoded.attention_mask, encoded.position_ids)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as hooks, torch.no_grad():
+        for block in lm.blocks:
+            hooks.callback(block.register_forward_hook(keep).remove)
+        lm.forward(encoded.input_ids, encoded.attention_mask, encoded.position_ids)
     return found

@@ -14,16 +14,16 @@ if TYPE_CHECKING:  # scopes are read where torch is not needed
     from melbo_app.engine.encoding import EncodedPrompts
 
 SINK_RATIO = 10.0
-"""A token is an attention sink where its residual norm exceeds this many times the prompt's median, or the model's
-usual norm where that median is not an ordinary token's (ORDINARY_RATIO): the tokens of a short prompt may all be sinks.
+"""A token is an attention sink if its residual norm exceeds this many times the prompt's median, or the model's usual
+norm if that median is itself above ORDINARY_RATIO usual norms: the tokens of a short prompt may all be sinks.
 
-Sinks stand far above (109 times the median at block 20 of SmolLM2, 160 times in a 1.5B Qwen at block 7) and ordinary
-tokens stay under 3 times, so any value in between finds the same ones.
+Sinks are far above (109 times the median at block 20 of SmolLM2, 160 times in a 1.5B Qwen at block 7) and ordinary
+tokens stay below 3 times, so any value in between finds the same sinks.
 """
 ORDINARY_RATIO = 3.0
-"""What ordinary tokens stay under, in the model's usual norms. In low blocks sinks are between this and SINK_RATIO."""
+"""Bound on the norm of ordinary tokens, in usual norms. In low blocks, sinks lie between this and SINK_RATIO."""
 FEWEST_ORDINARY = 3
-"""Tokens behind the first that a median is taken of; fewer say little."""
+"""Minimum number of ordinary tokens after the first for a median."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class TokenScope:
 
     @classmethod
     def parse(cls, text: str) -> "TokenScope":
-        """Read a scope as it is written. Raises InputError for anything else."""
+        """Parse a scope such as ``last:4``. Raises InputError for anything else."""
         check_text("scope", text, MOST_NAME)
         if text in ("all", "content", "assistant"):
             return cls(text)  # type: ignore[arg-type]
@@ -52,17 +52,17 @@ class TokenScope:
 
         Args:
             encoded: P prompts of T tokens.
-            sinks: [P, T] bool, needed for ``content`` only.
+            sinks: [P, T] bool, needed only for ``content``.
 
         Raises:
-            InputError: a prompt is left without any position.
+            InputError: a prompt has no token in scope.
         """
         real = encoded.attention_mask.bool()
         if self.kind == "all":
             counts = real
         elif self.kind == "content":
             if sinks is None:
-                raise ValueError("the scope `content` needs to know the attention sinks")
+                raise ValueError("the scope `content` needs the attention sinks")
             counts = real & ~sinks
         elif self.kind == "assistant":
             counts = encoded.tail
@@ -77,24 +77,21 @@ class TokenScope:
 
 
 def sinks(norms: "Tensor", encoded: "EncodedPrompts", usual: float = math.inf) -> "Tensor":
-    """Attention sinks by their residual norms [P, T]: [P, T] bool, never True at padding.
-
-    ``usual`` is the model's usual norm at this layer (``usual_norms``). Norms may lie on any device, as the blocks they
-    were taken at do; the result lies with the prompts.
-    """
+    """Attention sinks by their residual norms [P, T]: [P, T] bool, never True at padding, on the prompts' device.
+    ``usual`` is the model's usual norm at this layer (``usual_norms``). Norms may be on any device."""
     real = encoded.attention_mask.bool()
     norms = norms.to(real.device)
     return real & (norms > SINK_RATIO * _unit(norms, real, usual))
 
 
 def median_norm(norms: "Tensor", ordinary: "Tensor", encoded: "EncodedPrompts", usual: float) -> float | None:
-    """The median residual norm of the prompts' ordinary tokens; None where they have too few to tell.
+    """The median residual norm of the prompts' ordinary tokens; None where they have too few.
 
-    The first token of a prompt, where most models keep an attention sink, counts only if the others outnumber it.
+    First tokens, where most models have an attention sink, count only if other tokens outnumber them.
 
     Args:
         norms: [P, T], on any device.
-        ordinary: [P, T] bool, what is neither padding nor an attention sink.
+        ordinary: [P, T] bool, neither padding nor attention sinks.
         usual: the model's usual norm at this layer (``usual_norms``).
     """
     norms = norms.to(ordinary.device)
@@ -108,15 +105,15 @@ def median_norm(norms: "Tensor", ordinary: "Tensor", encoded: "EncodedPrompts", 
 
 
 def runaway_share(steered: "Tensor", norms: "Tensor", encoded: "EncodedPrompts", usual: float = math.inf) -> "Tensor":
-    """Which part of the ordinary tokens a vector turns into attention sinks: [P], 0 to 1.
+    """Share of the ordinary tokens that a vector turns into attention sinks: [P], 0 to 1, on the prompts' device.
 
-    A token counts whose steered norm exceeds what makes it a sink (``SINK_RATIO``) without steering; tokens that are
-    sinks without steering, and padding, are left out. A vector with a share above 0 is called a runaway: it moves its
-    target layer by blowing one token up. Norms may lie on any device; the result lies with the prompts.
+    A token counts if its steered norm exceeds the unsteered threshold for sinks (``SINK_RATIO``). Unsteered sinks and
+    padding are left out. A vector with a share above 0 is called a runaway: it changes the target layer by blowing up
+    single tokens.
 
     Args:
-        steered: [P, T], residual norms under the vector.
-        norms: [P, T], residual norms at the same layer without steering.
+        steered: [P, T], residual norms under the vector, on any device.
+        norms: [P, T], residual norms at the same layer without steering, on any device.
         usual: the model's usual norm at this layer (``usual_norms``).
     """
     real = encoded.attention_mask.bool()
@@ -127,6 +124,6 @@ def runaway_share(steered: "Tensor", norms: "Tensor", encoded: "EncodedPrompts",
 
 
 def _unit(norms: "Tensor", real: "Tensor", usual: float) -> "Tensor":
-    """What norms are compared with: [P, 1]."""
+    """The norm that thresholds are multiples of: [P, 1]."""
     median = norms.masked_fill(~real, float("nan")).nanmedian(dim=1, keepdim=True).values
     return median.masked_fill(median > ORDINARY_RATIO * usual, usual)

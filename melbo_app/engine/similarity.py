@@ -1,4 +1,4 @@
-"""How alike vectors are: cosines of what they change, and of the vectors themselves."""
+"""Similarity of vectors: cosines of their Δ, and of the vectors themselves."""
 
 from collections.abc import Generator
 
@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from melbo_app.engine.scope import TokenScope
-from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
+from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.stopping import Stop
 
 
 def cosines(rows: Tensor | np.ndarray) -> Tensor:
-    """Pairwise cosines of V rows: [V, V]. A row of zeros has cosine 0 with everything, itself included."""
-    # in float64 one row at a time: they may be millions wide
+    """Pairwise cosines of V rows: [V, V]. A row of zeros has cosine 0 with every row, itself included."""
+    # normalised in float64 one row at a time, because rows may have millions of entries
     rows = torch.as_tensor(rows)
     unit = torch.stack([torch.nn.functional.normalize(row.double(), dim=0).to(row) for row in rows])
     products = (unit @ unit.T).float()
@@ -33,14 +33,14 @@ def delta_cosines(
 
     Args:
         thetas: [V, d].
-        batch: vectors in one forward pass; None: as many as have some 2,000 tokens together.
+        batch: vectors in one forward pass; None for some 2,000 tokens.
 
     Raises:
-        Stopped: ``stop()``, which is asked before every block, became true.
+        Stopped: ``stop()``, which is called before every block, became true.
     """
     mask = piece.mask(scope)
-    thetas = torch.as_tensor(thetas).to(piece.source_hidden.device)
-    batch = batch or max(1, TOKENS_AT_ONCE // piece.encoded.input_ids.numel())
+    thetas = torch.as_tensor(thetas).to(piece.device)
+    batch = batch or piece.vectors_per_pass
     flat: Tensor | None = None
     for start in range(0, len(thetas), batch):
         with torch.no_grad():
@@ -49,12 +49,12 @@ def delta_cosines(
             flat = part.new_empty(len(thetas), part.shape[1])
         flat[start : start + batch] = part
         yield min(start + batch, len(thetas))
-    assert flat is not None, "a bank has vectors"
+    assert flat is not None, "a bank has at least one vector"
     return cosines(flat)
 
 
 def mean_off_diagonal(matrix: Tensor) -> float | None:
-    """Mean of [V, V] without its diagonal; None for a single vector."""
+    """Mean of ``matrix`` [V, V] without its diagonal; None for a single vector."""
     count = matrix.shape[0]
     if count < 2:
         return None

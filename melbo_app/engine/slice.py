@@ -1,10 +1,11 @@
-"""The part of a model between source and target layer, run again and again with other vectors added.
+"""The blocks of a model between source and target layer, run for many vectors.
 
-The model runs once as far as the target layer; what the blocks s+1 … t were called with is kept. After that only
-these blocks are called, with the kept source activations plus θ, for a whole batch of vectors.
+The model runs once up to the target layer, and the arguments of the blocks s+1 … t are kept. After that only these
+blocks run, on the kept source activations plus θ, for a whole batch of vectors.
 """
 
 from collections import UserDict
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,28 +22,27 @@ from melbo_app.engine.stopping import Stop, asking, raise_if
 from melbo_app.errors import InputError
 
 TOKENS_AT_ONCE = 2048
-"""Tokens of all rows together in one pass on a CPU: one or two seconds, after which others may compute. More are no
-faster."""
+"""Tokens of all rows in one pass on a CPU: one or two seconds, after which others may compute. More are no faster."""
 PART_TOKENS = 512
-"""Where the prompts have more than that, so many go through together: the first run cannot be interrupted within."""
+"""Longer sets of prompts run in parts of this many tokens, because nothing can interrupt a part's first run."""
 
 
 Calls = list[tuple[tuple, dict[str, Any]]]
-"""What each block is called with beside the hidden states."""
+"""The arguments of each block beside the hidden states."""
 
 
 class _TargetReached(Exception):
-    """Ends the first run at the target layer: nothing above it is needed."""
+    """Ends the first run at the target layer."""
 
 
 @dataclass
 class _Part:
-    """Some of the prompts, which go through the blocks together.
+    """Prompts that run together.
 
     Attributes:
-        rows: which they are.
-        calls: what the blocks were called with for them.
-        tiled: the same for a number of vectors, the last that was asked for.
+        rows: their rows.
+        calls: the blocks' arguments for these prompts.
+        tiled: a number of vectors, and the arguments for these prompts and so many vectors.
     """
 
     rows: slice
@@ -51,21 +51,21 @@ class _Part:
 
     @property
     def is_shared(self) -> bool:
-        """Whether blocks hand something on in what they are called with, which two passes must not have in common."""
+        """Whether blocks write to their arguments, which two passes must then not share."""
         return any(isinstance(value, UserDict) for args, kwargs in self.calls for value in (*args, *kwargs.values()))
 
 
 class ModelSlice:
-    """Blocks s+1 … t of a model on P prompts of T tokens, of which as many go through together as take a moment.
+    """Blocks s+1 … t of a model on P prompts of T tokens.
 
     Attributes:
         source_hidden: [P, T, d], output of block s without steering.
         baseline: [P, T, d], Z(0), output of block t without steering.
         sinks: [P, T] bool, attention sinks at the source or the target layer.
-        median_norm: median residual norm at the source, over all tokens but sinks and padding; where the prompts have
-            too few of them, that of a text of our own (``reference``).
-        norm_is_usual: whether it is the latter.
-        vector_bytes: what a vector takes of the memory, once that was counted.
+        median_norm: median residual norm at the source over all tokens but sinks and padding, or that of the reference
+            text where the prompts have too few of them.
+        norm_is_usual: whether it is the reference text's.
+        vector_bytes: memory per vector in bytes, once measured.
     """
 
     vector_bytes: int | None = None
@@ -73,19 +73,18 @@ class ModelSlice:
     def __init__(
         self, lm: LanguageModel, encoded: EncodedPrompts, source: int, target: int, stop: Stop | None = None
     ) -> None:
-        """Run the model once. ``stop`` is asked on the way.
+        """Run the model once.
 
         Raises:
             Stopped: ``stop()`` became true.
-            InputError: a layer that does not exist, target ≤ source, or a model whose blocks, called again, do not
-                give what it gave (they share state): training on it would be silently wrong.
+            InputError: a layer that does not exist, target ≤ source, or blocks that do not reproduce the model's
+                outputs when called again, because they share state: training would be silently wrong.
         """
         lm.block("source layer", source)
         lm.block("target layer", target)
         if target <= source:
-            raise InputError(
-                "target layer", f"{target} is not above the source layer {source}", f"Choose {source + 1} or more"
-            )
+            problem = f"{target} is not above the source layer {source}"
+            raise InputError("target layer", problem, f"Choose {source + 1} or more")
         self.lm, self.encoded, self.source, self.target = lm, encoded, source, target
         self._parts: list[_Part] = []
         self._run_once(stop)
@@ -105,20 +104,22 @@ class ModelSlice:
 
     @property
     def device(self) -> torch.device:
-        """Where vectors are added, and so where they belong."""
+        """The device of the source layer's output, and so of the vectors."""
         return self.source_hidden.device
 
-    def activations(self, thetas: Tensor, stop: Stop | None = None) -> Tensor:
-        """Z(θ) for V vectors [V, d]: [V, P, T, d] in the model's dtype. Differentiable in ``thetas``.
+    @property
+    def vectors_per_pass(self) -> int:
+        """Vectors in one pass of some TOKENS_AT_ONCE tokens, at least 1."""
+        return max(1, TOKENS_AT_ONCE // self.encoded.input_ids.numel())
 
-        Raises:
-            Stopped: ``stop()`` became true; it is asked before every block, forwards and backwards.
-        """
+    def activations(self, thetas: Tensor, stop: Stop | None = None) -> Tensor:
+        """Z(θ) for V vectors [V, d]: [V, P, T, d] in the model's dtype. Differentiable in ``thetas``. Raises Stopped if
+        ``stop()``, which is called before every block, forwards and backwards, becomes true."""
         found = [self._through(part, thetas, stop) for part in self._parts]
         return found[0] if len(found) == 1 else torch.cat(found, dim=1)
 
     def _through(self, part: _Part, thetas: Tensor, stop: Stop | None) -> Tensor:
-        """Z(θ) of some of the prompts."""
+        """Z(θ) of one part."""
         kept = self.source_hidden[part.rows]
         vectors, (prompts, tokens, width) = thetas.shape[0], kept.shape
         hidden = kept[None] + thetas.to(kept)[:, None, None, :]
@@ -138,7 +139,7 @@ class ModelSlice:
         return steered.to(kind) - self.baseline.to(kind)
 
     def mask(self, scope: TokenScope) -> Tensor:
-        """The positions that count: [P, T] bool."""
+        """The tokens in scope: [P, T] bool."""
         return scope.mask(self.encoded, self.sinks).to(self.baseline.device)
 
     def source_means(self, scope: TokenScope) -> Tensor:
@@ -152,18 +153,17 @@ class ModelSlice:
         prompts, tokens = self.encoded.input_ids.shape
         few = prompts * tokens <= TOKENS_AT_ONCE or self.lm.device.type != "cpu"
         size = prompts if few else max(1, PART_TOKENS // tokens)
-        begun, ended = [], []
+        outputs = []
         for start in range(0, prompts, size):
             raise_if(stop)
             rows = slice(start, min(start + size, prompts))
-            calls, before, after = self._capture(self.encoded.take(range(rows.start, rows.stop)), stop)
+            calls, *before_and_after = self._capture(self.encoded.take(range(rows.start, rows.stop)), stop)
             self._parts.append(_Part(rows, calls, (1, calls)))
-            begun.append(before)
-            ended.append(after)
-        self.source_hidden, self.baseline = torch.cat(begun), torch.cat(ended)
+            outputs.append(before_and_after)
+        self.source_hidden, self.baseline = (torch.cat(parts) for parts in zip(*outputs, strict=True))
 
     def _capture(self, encoded: EncodedPrompts, stop: Stop | None) -> tuple[Calls, Tensor, Tensor]:
-        """What the blocks are called with for these prompts, and what comes out of block s and of block t."""
+        """The blocks' arguments for these prompts, and the outputs of block s and block t."""
         blocks = self.lm.blocks
         calls: Calls = []
         seen: list[Tensor] = []
@@ -181,26 +181,19 @@ class ModelSlice:
             seen.append(hidden_of(output).detach())
             raise _TargetReached
 
-        handles = [
-            block.register_forward_pre_hook(keep_call, with_kwargs=True)
-            for block in blocks[self.source + 1 : self.target + 1]
-        ]
-        handles.append(blocks[self.source].register_forward_hook(keep_source))
-        handles.append(blocks[self.target].register_forward_hook(keep_target))
-        try:
-            with torch.no_grad(), asking(self.lm, stop):
+        with torch.no_grad(), asking(self.lm, stop), ExitStack() as hooks:
+            for block in blocks[self.source + 1 : self.target + 1]:
+                hooks.callback(block.register_forward_pre_hook(keep_call, with_kwargs=True).remove)
+            hooks.callback(blocks[self.source].register_forward_hook(keep_source).remove)
+            hooks.callback(blocks[self.target].register_forward_hook(keep_target).remove)
+            with suppress(_TargetReached):
                 self.lm.forward(encoded.input_ids, encoded.attention_mask, encoded.position_ids)
-        except _TargetReached:
-            pass
-        finally:
-            for handle in handles:
-                handle.remove()
         before, after = seen
         return calls, before, after
 
     def _check(self, stop: Stop | None) -> None:
-        """Two rows without steering must give the baseline, else the blocks cannot be called on their own. Of many
-        prompts the first and the last ones are tried: the others go the same way."""
+        """Check that two rows without steering give the baseline, else the blocks cannot run alone. The first and the
+        last part stand for all."""
         for part in self._parts[:: max(1, len(self._parts) - 1)]:
             self._check_part(part, stop)
 
@@ -212,15 +205,12 @@ class ModelSlice:
         error = (again - baseline)[:, real].float().norm(dim=-1) / baseline[real].float().norm(dim=-1)
         allowed = 1e-3 if baseline.dtype in (torch.float32, torch.float64) else 0.05
         if not bool((error <= allowed).all()):
-            raise InputError(
-                "model",
-                f"blocks {self.source + 1} to {self.target} of {self.lm.name} give something else when they are called "
-                f"on their own (relative difference {float(error.max()):.2g})",
-                "This kind of model is not supported; choose another",
-            )
+            blocks = f"blocks {self.source + 1} to {self.target} of {self.lm.name}"
+            problem = f"{blocks} give other outputs when they run alone (relative error {float(error.max()):.2g})"
+            raise InputError("model", problem, "This kind of model is not supported; choose another")
 
     def _calls_for(self, part: _Part, vectors: int) -> Calls:
-        """What each block is called with beside the hidden states, for a batch of V·P rows, vectors outermost."""
+        """The blocks' arguments for a batch of V·P rows, vectors outermost."""
         count, calls = part.tiled
         if count != vectors or part.is_shared:
             prompts = part.rows.stop - part.rows.start

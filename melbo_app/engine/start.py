@@ -1,4 +1,4 @@
-"""Where methods that improve vectors step by step begin."""
+"""The start of iterative training methods."""
 
 from collections.abc import Generator
 
@@ -13,13 +13,10 @@ from melbo_app.errors import Stopped
 
 
 def starting_rows(ascent: Ascent, count: int) -> Generator[TrainingProgress, None, Tensor]:
-    """[count, d] float32 rows of norm R on the CPU: random, or the Jacobian's leading singular vectors.
+    """[count, d] float32 rows of norm R on the CPU: random, or the Jacobian's leading right singular vectors.
 
-    Of a singular vector's two signs the one with the larger J is taken. There are d of them: what is asked for beyond
-    that is random.
-
-    Raises:
-        Stopped: a stop came before there was anything to begin with.
+    Each singular vector gets the sign with the larger J. Rows beyond the d singular vectors are random. Raises Stopped
+    after a stop before the start is complete.
     """
     radius, width = ascent.config.radius, ascent.width
     if ascent.config.start == "random":

@@ -1,4 +1,4 @@
-"""What tells a model's weights from others, where there is no file of them."""
+"""A hash of weights in memory, for a model without files."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def state_hash(state: Mapping[str, Tensor]) -> str:
-    """sha256 over the names, dtypes, shapes and numbers of a model's tensors, whatever their order."""
+    """sha256 over the names, dtypes, shapes and values of a model's tensors, sorted by name."""
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())

@@ -12,24 +12,24 @@ from melbo_app.engine.model import LanguageModel
 from melbo_app.errors import InputError
 
 SteeringMethod = Callable[[Tensor], Tensor]
-"""Takes the hidden states [rows, tokens, d] at the output of a block and returns what to add to them, of a shape that
-broadcasts to theirs."""
+"""Takes the hidden states [rows, tokens, d] at the output of a block, and returns the tensor to add to them, of a shape
+that broadcasts to theirs."""
 
 
 def add_rows(thetas: Tensor) -> SteeringMethod:
-    """The same vector at every token position, another one in each row of the batch.
+    """Adds one vector per row of the batch, the same at every token position.
 
     Args:
         thetas: [rows, d], or [1, d] for one vector in all rows.
 
     Raises:
-        InputError: a batch of another number of rows, when it runs.
+        InputError: when it runs on a batch with another number of rows.
     """
 
     def delta(hidden: Tensor) -> Tensor:
         if thetas.shape[0] not in (1, hidden.shape[0]):
             problem = f"{thetas.shape[0]} vectors cannot steer a batch of {hidden.shape[0]} rows"
-            raise InputError("vectors", problem, "Choose one, or give one for each row; every beam is a row")
+            raise InputError("vectors", problem, "Give one vector, or one for each row; every beam is a row")
         return thetas[:, None, :]
 
     return delta
@@ -37,11 +37,8 @@ def add_rows(thetas: Tensor) -> SteeringMethod:
 
 @contextmanager
 def steer(lm: LanguageModel, source: int, method: SteeringMethod) -> Iterator[None]:
-    """While this is open, what ``method`` returns is added to the output of block ``source`` at each forward pass.
-
-    Raises:
-        RuntimeError: the model was left without having been steered once: nothing ran, or another model did.
-    """
+    """In this context, ``method``'s result is added to the output of block ``source`` at each forward pass. Raises
+    RuntimeError on leaving if the block never ran."""
     steered = 0
 
     def add(_module: Any, _args: tuple, output: Any) -> Any:
@@ -57,13 +54,11 @@ def steer(lm: LanguageModel, source: int, method: SteeringMethod) -> Iterator[No
         handle.remove()
     if not steered:
         where = f"block {source} of {lm.name}"
-        raise RuntimeError(f"nothing was steered: {where} did not run, or was compiled, which leaves out what is added")
+        raise RuntimeError(f"nothing was steered: {where} did not run, or was compiled, which skips hooks")
 
 
 def random_vector(width: int, radius: float, seed: int) -> Tensor:
-    """The random control: a vector [d] of norm |radius| in a uniformly random direction.
-
-    It depends on ``width`` and ``seed`` alone, so the controls of one bank at several R are the same direction.
-    """
+    """The random control: a vector [d] of norm |radius| in a uniformly random direction. The direction depends only on
+    ``width`` and ``seed``, so it is the same at every R."""
     generator = torch.Generator().manual_seed(seed)
     return radius * torch.nn.functional.normalize(torch.randn(width, generator=generator), dim=0)

@@ -1,4 +1,4 @@
-"""How work is interrupted: what it asks on its way, and where."""
+"""Interrupting work: the ``stop`` that it calls, and where."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,8 +15,8 @@ Stop = Callable[[], bool]
 
 @dataclass(frozen=True)
 class GivingWay:
-    """``stop`` of work that lets others compute each time it asks. Only for places where nothing is hooked to the
-    model, and nothing is set that others would compute with: everywhere else ``plain`` takes the question alone."""
+    """A ``stop`` that also lets others compute each time it is called. Only for places without hooks on the model and
+    without global settings that others would compute with: everywhere else, use ``plain``."""
 
     stop: Stop
     give_way: Callable[[], None]
@@ -27,12 +27,12 @@ class GivingWay:
 
 
 def plain(stop: Stop | None) -> Stop | None:
-    """The question alone."""
+    """``stop`` without giving way."""
     return stop.stop if isinstance(stop, GivingWay) else stop
 
 
 def deaf(stop: Stop) -> Stop:
-    """``stop`` of work that must not be stopped yet; it gives way all the same."""
+    """A ``stop`` for work that must not be stopped yet: it only gives way."""
     return replace(stop, stop=never) if isinstance(stop, GivingWay) else never
 
 
@@ -42,20 +42,20 @@ def never() -> bool:
 
 
 def raise_if(stop: Stop | None) -> None:
-    """Raises Stopped where ``stop()`` is true."""
+    """Raises Stopped if ``stop()`` is true."""
     if stop is not None and stop():
         raise Stopped
 
 
 @contextmanager
 def asking(lm: "LanguageModel", stop: Stop | None) -> Iterator[None]:
-    """While this is open, ``stop`` is asked before every block of the model; raises Stopped where it is true."""
-    question = plain(stop)
+    """In this context, ``stop`` is called before every block of the model, which raises Stopped if it is true."""
+    stop = plain(stop)
 
     def ask(_module: Any, _args: tuple) -> None:
-        raise_if(question)
+        raise_if(stop)
 
     with ExitStack() as hooks:
-        for block in lm.blocks if question is not None else ():
+        for block in lm.blocks if stop is not None else ():
             hooks.callback(block.register_forward_pre_hook(ask).remove)
         yield

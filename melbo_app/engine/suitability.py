@@ -1,4 +1,4 @@
-"""Whether a model can be steered as this program does it: tried on a few tokens, with no list of families."""
+"""Checks on a few tokens whether a model can be steered, without a list of families."""
 
 import torch
 from torch import Tensor
@@ -10,30 +10,27 @@ from melbo_app.engine.prefill import prefill
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.quantisation import UNQUANTISED, quantised
 from melbo_app.engine.steering import add_rows, steer
+from melbo_app.engine.tokenizer_files import TEXT
 from melbo_app.errors import InputError
 
 LENGTHS = (6, 3)
-"""Tokens of the prompts that are tried, and one more that follows."""
+"""Tokens of the two test prompts; one more token follows each."""
 TOLERANCE = 0.01
-"""Of the logits' spread, in float32."""
+"""Allowed error as a share of the logits' spread, in float32."""
 ROUGH_TOLERANCE = 0.3
-"""The same in bfloat16, where an expert may be chosen otherwise."""
-TEXT = "The capital of France is"
+"""The same in bfloat16, where rounding may select another expert."""
 WIDER = {torch.float16: "bfloat16", torch.bfloat16: "float32"}
-"""What to compute in where numbers come out that are not finite."""
+"""The dtype to use where one overflows."""
 
 
 def refuse_unsuitable(lm: LanguageModel) -> None:
-    """Run the model on a text, and try a vector on prompts of unequal length, together and with a cache, compared with
-    one text at a time.
-
-    Raises:
-        InputError: logits that are not finite, or the model fails at that or gives something else.
+    """Run the model on a text, and compare steering prompts of unequal length together and with a cache against one
+    text at a time without. Raises InputError for logits that are not finite or differ, and for the model's exceptions.
     """
     try:
         finite = _finite(lm)
         problem = _problem(lm) if finite else None
-    except Exception as error:  # families fail in whatever way their code does
+    except Exception as error:  # a model's code may raise anything
         if out_of_memory(error):
             raise
         finite = True
@@ -43,25 +40,23 @@ def refuse_unsuitable(lm: LanguageModel) -> None:
     if problem:
         method = quantised(lm.model.config)
         kind = f"{lm.model.config.model_type}, quantised: {method}" if method else lm.model.config.model_type
-        remedy = UNQUANTISED if method else "Choose one of another family"
+        remedy = UNQUANTISED if method else "Choose a model of another family"
         raise InputError("model", f"{lm.name} ({kind}) cannot be steered: {problem}", remedy)
 
 
 def _finite(lm: LanguageModel) -> bool:
-    """Whether the logits after a text are finite; the first tokens of a text bring about the largest numbers."""
-    tokens = lm.tokenizer(TEXT)["input_ids"]
-    if not tokens:  # a tokenizer that knows none of these letters
+    """Whether the logits after a text are finite; the first tokens of a text cause the largest activations."""
+    known = [token for token in lm.tokenizer(TEXT)["input_ids"] if token < lm.known_ids]
+    if not known:
         return True
-    ids = torch.tensor([[token for token in tokens if token < lm.known_ids]], device=lm.device)
-    if not ids.numel():
-        return True
+    ids = torch.tensor([known], device=lm.device)
     with torch.no_grad():
         output = lm.forward(ids, torch.ones_like(ids), torch.arange(ids.shape[1], device=lm.device)[None])
     return bool(torch.isfinite(output.logits).all())
 
 
 def _overflow(lm: LanguageModel) -> InputError:
-    """What to say of a model whose logits are not finite, and in which dtype they would be."""
+    """The error for logits that are not finite, with a wider dtype as the remedy."""
     dtype = str(lm.dtype).removeprefix("torch.")
     problem = f"{lm.name} cannot be steered: after “{TEXT}” its logits are not finite"
     if lm.dtype not in WIDER:
@@ -82,7 +77,7 @@ def _problem(lm: LanguageModel) -> str | None:
             thetas = noise[torch.arange(len(of)) % 2]
             want = torch.stack([alone[text][row % 2] for row, text in enumerate(of)])
             if not _close(lm, _together(lm, prompts, of, source, thetas), want):
-                return "several texts together come out otherwise than one at a time"
+                return "its logits for several texts together differ from those for one at a time"
     return None
 
 
@@ -95,7 +90,7 @@ def _alone(lm: LanguageModel, text: Tensor, source: int, thetas: Tensor) -> Tens
 
 
 def _together(lm: LanguageModel, texts: list[Tensor], of: list[int], source: int, thetas: Tensor) -> Tensor:
-    """The same for rows of several texts: [rows, 2, vocabulary]; the last token of each is read with a cache."""
+    """The same for rows of several texts in one batch: [rows, 2, vocabulary]; reads the last tokens with a cache."""
     longest = max(map(len, texts)) - 1
     ids = torch.stack(
         [
@@ -115,7 +110,7 @@ def _together(lm: LanguageModel, texts: list[Tensor], of: list[int], source: int
 
 
 def _close(lm: LanguageModel, one: Tensor, other: Tensor) -> bool:
-    """Whether logits [..., vocabulary] are the same but for rounding."""
+    """Whether logits [..., vocabulary] agree up to rounding."""
     spread = (other - other.mean(dim=-1, keepdim=True)).norm(dim=-1)
     tolerance = TOLERANCE if lm.dtype in (torch.float32, torch.float64) else ROUGH_TOLERANCE
     return bool(((one - other).norm(dim=-1) <= tolerance * spread).all())

@@ -1,4 +1,4 @@
-"""Which chat template goes around a prompt, and what it is given beside the messages."""
+"""The choice of a prompt's chat template and its options."""
 
 import re
 import shlex
@@ -13,7 +13,7 @@ from melbo_app.limits import MOST_NAME, check_text
 FIELD = "chat template"
 EXAMPLE = "tool_use enable_thinking=false"
 DATE = "date"
-"""The option that sets the day on which a template that writes the date believes to be."""
+"""The option that sets the current date for a template that writes it."""
 _OPTION = re.compile(r"([A-Za-z_]\w*)=(.*)", re.ASCII | re.DOTALL)
 
 Value = bool | int | str
@@ -21,17 +21,15 @@ Value = bool | int | str
 
 @dataclass(frozen=True)
 class TemplateChoice:
-    """A template by its name (None: the model's default) and options that it reads, such as ``enable_thinking``."""
+    """The name of a template (None: the model's default) and its options, such as ``enable_thinking``."""
 
     name: str | None = None
     options: Mapping[str, Value] = field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod
     def parse(cls, text: str) -> "TemplateChoice":
-        """Read ``NAME OPTION=VALUE …``, all of it optional; a value with blanks stands in quotes.
-
-        true, false and whole numbers are taken as such. Raises InputError.
-        """
+        """Parse ``NAME OPTION=VALUE …``, all optional; values with spaces need quotes. true, false and whole numbers
+        become bool and int. Raises InputError."""
         check_text(FIELD, text, MOST_NAME)
         try:
             words = shlex.split(text)
@@ -55,16 +53,16 @@ class TemplateChoice:
         return cls.parse(template) if isinstance(template, str) else cls()
 
     def without(self, option: str) -> "TemplateChoice":
-        """The same with ``option`` left to the template."""
+        """The choice without ``option``."""
         return replace(self, options={name: value for name, value in self.options.items() if name != option})
 
     @property
     def day(self) -> date | None:
-        """The date that the template is to write; None: today's."""
+        """The date for the template to write; None for today's."""
         return _day(self.options[DATE]) if DATE in self.options else None
 
     def __str__(self) -> str:
-        """As it is written; the empty text for the default."""
+        """The text that ``parse`` reads; empty for the default."""
         words = [] if self.name is None else [shlex.quote(self.name)]
         return " ".join([*words, *(f"{option}={_written(value)}" for option, value in sorted(self.options.items()))])
 

@@ -1,4 +1,4 @@
-"""Which next tokens a vector promotes, and which it suppresses."""
+"""The next tokens that a vector promotes and suppresses."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from melbo_app.engine.readout import read_out
-from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
+from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.stopping import Stop, raise_if
 
 PLAUSIBLE = 1e-3
-"""Probability that a token has at least, with the vector or without, to be named. The largest changes of all are those
-of tokens that nobody would ever see."""
+"""Minimum probability of a listed token, with the vector or without: the largest changes are those of tokens too
+unlikely ever to be generated."""
 
 
 @dataclass(frozen=True)
 class TopTokens:
-    """Tokens and the change of their log-probability in nats, the most changed first."""
+    """Token ids and the changes of their log-probabilities in nats, the largest first."""
 
     promoted: list[tuple[int, float]]
     suppressed: list[tuple[int, float]]
@@ -29,25 +29,25 @@ def top_tokens(
 ) -> Generator[int, None, list[TopTokens]]:
     """The tokens, at most ``count``, that each vector makes more and less likely at the prompts' last position.
 
-    Z(θ) and Z(0) at the target layer are read as if it were the last one (logit lens; nostalgebraist 2020); changes and
-    probabilities are averaged over the prompts. With the last block as the target they are the model's own predictions.
-    Yields the number of vectors done after each pass.
+    Z(θ) and Z(0) at the target layer are read out as if it were the last one (logit lens; nostalgebraist 2020), and
+    changes and probabilities are averaged over the prompts. With the last block as the target they are the model's own
+    predictions. Yields the number of vectors done after each pass.
 
     Args:
         thetas: [V, d].
-        batch: vectors in one pass; None: as many as have some 2,000 tokens together.
+        batch: vectors in one pass; None for some 2,000 tokens.
 
     Raises:
-        Stopped: ``stop()``, which is asked before every block, became true.
+        Stopped: ``stop()``, which is called before every block, became true.
     """
-    batch = batch or max(1, TOKENS_AT_ONCE // piece.encoded.input_ids.numel())
-    thetas = torch.as_tensor(thetas).to(piece.source_hidden.device)
+    batch = batch or piece.vectors_per_pass
+    thetas = torch.as_tensor(thetas).to(piece.device)
     before = read_out(piece.lm, piece.baseline[:, -1]).log_softmax(dim=-1)
     found: list[TopTokens] = []
     for start in range(0, len(thetas), batch):
         with torch.no_grad():
             hidden = piece.activations(thetas[start : start + batch], stop)[:, :, -1]
-        for row in hidden:  # one at a time: vocabularies are large
+        for row in hidden:  # one at a time, because vocabularies are large
             raise_if(stop)
             after = read_out(piece.lm, row).log_softmax(dim=-1)
             plausible = torch.maximum(after.exp().mean(dim=0), before.exp().mean(dim=0)) >= PLAUSIBLE

@@ -1,4 +1,4 @@
-"""What a PyTorch ``.pt`` file of vectors holds: read from strangers, written in the published MELBO layout."""
+"""Reads untrusted PyTorch ``.pt`` files of vectors, and writes the published MELBO layout."""
 
 import io
 import threading
@@ -17,29 +17,27 @@ MAX_PARTS = 20_000
 
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _REMEDY = (
-    "A file made with torch.save(vectors), where vectors is one float tensor [vectors, hidden size] or a dict with one "
-    "for each layer, can be read"
+    "Save it with torch.save(vectors), where vectors is one float tensor [vectors, hidden size] or a dict with one for "
+    "each layer"
 )
-# torch keeps the names that it takes from files in one set for all threads.
+# torch keeps the names that it accepts from files in one set for all threads
 _NAMES = threading.Lock()
 
 
 def read_value(data: bytes, max_elements: int) -> Any:
-    """What is in the bytes of an untrusted ``.pt`` file, as plain Python: float32 arrays for tensors and arrays in the
-    shape they have there, numbers, texts, None, and lists and dicts of these. An entry of another kind is there as an
-    InputError, which is not raised: a file may hold more than is read.
+    """The contents of an untrusted ``.pt`` file as plain Python: float32 arrays of the same shape for tensors and
+    arrays, numbers, texts, None, and lists and dicts of these. An entry of another type becomes an InputError that is
+    not raised, because the caller may not need it.
 
-    No code in the file is run. Raises InputError for what is not from torch.save, and for tensors of more than
-    ``max_elements`` numbers together.
+    Runs no code from the file. Raises InputError for a file not written by torch.save, and for tensors with more than
+    ``max_elements`` numbers in total.
     """
     return _Reader(len(data), max_elements).plain(_load(data))
 
 
 def read_tensor(data: bytes, max_elements: int) -> np.ndarray:
-    """The bare float tensor in the bytes of an untrusted ``.pt`` file, as float32 in the shape it has there.
-
-    Raises InputError for everything but one dense float tensor of at most ``max_elements`` numbers.
-    """
+    """The one dense float tensor in an untrusted ``.pt`` file, as float32 of the same shape. Raises InputError for
+    anything else, and for more than ``max_elements`` numbers."""
     value = read_value(data, max_elements)
     if isinstance(value, InputError):
         raise value
@@ -49,7 +47,7 @@ def read_tensor(data: bytes, max_elements: int) -> np.ndarray:
 
 
 def read_number(data: bytes) -> float:
-    """The bare number in the bytes of an untrusted ``.pt`` file. Raises InputError for everything else."""
+    """The one number in an untrusted ``.pt`` file. Raises InputError for anything else."""
     value = read_value(data, 1)
     if isinstance(value, InputError):
         raise value
@@ -79,8 +77,8 @@ def number_bytes(value: float) -> bytes:
 
 
 class _Reader:
-    """From what torch loads to plain Python. What the same tensor or array stands for in several places is one array;
-    all together are no larger than the file, whatever it claims."""
+    """Converts what torch loads to plain Python. A tensor that occurs several times becomes one array; the arrays
+    together must not exceed the file's size, whatever it claims."""
 
     def __init__(self, size: int, max_elements: int) -> None:
         self._size, self._max_elements = size, max_elements
@@ -90,7 +88,7 @@ class _Reader:
     def plain(self, value: Any, depth: int = 0) -> Any:
         self._parts += 1
         if self._parts > MAX_PARTS or depth > MAX_DEPTH:
-            raise InputError("bank file", "it has more parts than a file of vectors has", _REMEDY)
+            raise InputError("bank file", "it has too many parts for a file of vectors", _REMEDY)
         if isinstance(value, torch.Tensor | PickledArray):
             if id(value) not in self._known:
                 self._known[id(value)] = self._array(value)
@@ -110,12 +108,12 @@ class _Reader:
                 kind = "nothing" if held is None else str(held.dtype)
                 return InputError("bank file", f"its array is of type {kind}, not of floats", _REMEDY)
             self._count(held.size, held.nbytes)
-            with np.errstate(over="ignore"):  # becomes infinite, and is named where it is used
+            with np.errstate(over="ignore"):  # overflow becomes infinite, and is refused where it is used
                 return np.array(held, dtype=np.float32, order="C")
         if value.dtype not in _FLOATS or value.layout != torch.strided or value.device.type != "cpu":
             kind = str(value.dtype).removeprefix("torch.")
             return InputError("bank file", f"its tensor is of type {kind}, not a dense float tensor", _REMEDY)
-        # Counted before anything is copied: an expanded tensor of a few bytes can claim to be of any size.
+        # before copying: an expanded tensor of a few bytes can claim any size
         self._count(value.numel(), value.numel() * value.element_size())
         try:
             return np.array(value.detach().to(torch.float32).contiguous().numpy())
@@ -134,24 +132,21 @@ class _Reader:
 
 
 def _load(data: bytes) -> Any:
-    """What is in the file. Raises InputError where it is not what torch.save writes."""
+    """The loaded file. Raises InputError where torch.save did not write it."""
     archive = _checked_archive(data)
     try:
         with _NAMES, torch.serialization.safe_globals(STAND_INS):
             return torch.load(archive, weights_only=True, map_location="cpu")
     except Exception as error:  # a hostile pickle can make the reader raise anything
-        problem = "it is damaged, or holds something else than a plain tensor; nothing in it was run"
+        problem = "it is damaged, or holds something other than a plain tensor; nothing in it was run"
         raise InputError("bank file", problem, _REMEDY) from error
 
 
 def _checked_archive(data: bytes) -> io.BytesIO:
-    """The archive packed anew. Refuses what torch.save does not write: old formats and compressed members, which can
-    unfold to any size.
-
-    Packed anew because torch has a reader of its own, which could find other members in the same bytes.
-    """
+    """The archive, repacked because torch's own reader could find other members in the same bytes. Refuses what
+    torch.save does not write: old formats and compressed members, which can expand to any size."""
     if data.count(b"PK\1\2") > MAX_MEMBERS:
-        raise InputError("bank file", "it has more members than a file of vectors has", _REMEDY)
+        raise InputError("bank file", "it has too many members for a file of vectors", _REMEDY)
     fresh = io.BytesIO()
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(fresh, "w") as copy:
@@ -164,8 +159,8 @@ def _checked_archive(data: bytes) -> io.BytesIO:
                 copy.writestr(zipfile.ZipInfo(member.filename), archive.read(member))
     except InputError:
         raise
-    except Exception as error:  # zipfile raises several kinds on damaged archives
-        problem = "it is cut short, older than PyTorch 1.6, or was not written by torch.save"
+    except Exception as error:  # zipfile raises several kinds of error for damaged archives
+        problem = "it is truncated, older than PyTorch 1.6, or was not written by torch.save"
         raise InputError("bank file", problem, "Load it in PyTorch and save it again") from error
     fresh.seek(0)
     return fresh

@@ -1,7 +1,7 @@
-"""What is kept of the inside of a model while it generates."""
+"""Activations recorded while a model generates."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,12 +14,12 @@ from melbo_app.engine.model import LanguageModel
 
 @dataclass
 class Trace:
-    """Filled by ``generate``, one forward pass after the other; rows are those of the batch.
+    """Filled by ``generate`` at each forward pass.
 
     Attributes:
-        target: the block whose norms on the prompt are wanted, if any.
-        norms: [rows, T], residual norms of the prompt's tokens at its output.
-        states: for each generated token the output of the last block that predicted it, [rows, d].
+        target: the block whose norms on the prompt are recorded, if any.
+        norms: [rows, T], residual norms of the prompt's tokens at the target's output.
+        states: for each generated token, the last block's output that predicted it, [rows, d].
     """
 
     target: int | None = None
@@ -28,7 +28,7 @@ class Trace:
 
     @contextmanager
     def watch(self, lm: LanguageModel) -> Iterator[None]:
-        """While this is open, one forward pass is kept."""
+        """In this context, one forward pass is recorded."""
 
         def keep_state(_module: Any, _args: tuple, output: Any) -> None:
             self.states.append(hidden_of(output)[:, -1].clone())
@@ -36,19 +36,16 @@ class Trace:
         def keep_norms(_module: Any, _args: tuple, output: Any) -> None:
             self.norms = hidden_of(output).float().norm(dim=-1)
 
-        handles = [lm.blocks[-1].register_forward_hook(keep_state)]
-        if self.target is not None and not self.states:
-            handles.append(lm.block("target layer", self.target).register_forward_hook(keep_norms))
-        try:
+        with ExitStack() as hooks:
+            hooks.callback(lm.blocks[-1].register_forward_hook(keep_state).remove)
+            if self.target is not None and not self.states:
+                hooks.callback(lm.block("target layer", self.target).register_forward_hook(keep_norms).remove)
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def begin(self, whole: "Trace", rows: slice, columns: int) -> None:
-        """Keep what another trace, with the same target, kept of ``rows`` in a first pass over more prompts, of which
-        these have the last ``columns``."""
-        self.states = [whole.states[0][rows].clone()]  # a view would keep the others' too
+        """Take ``rows``, and their last ``columns``, from a trace of a first pass over more prompts with the same
+        target."""
+        self.states = [whole.states[0][rows].clone()]  # a view would keep the whole batch alive
         self.norms = None if whole.norms is None else whole.norms[rows, -columns:].clone()
 
     def stacked(self) -> Tensor:
@@ -56,6 +53,6 @@ class Trace:
         return torch.stack(self.states, dim=1)
 
     def select(self, rows: Tensor) -> None:
-        """From now on row i is what row ``rows[i]`` [rows] int64 was."""
+        """Select ``rows`` [rows] int64."""
         self.states = [states[rows.to(states.device)] for states in self.states]
         self.norms = None if self.norms is None else self.norms[rows.to(self.norms.device)]

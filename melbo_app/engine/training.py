@@ -1,4 +1,4 @@
-"""Training: finding vectors of norm R that change the target layer as much as possible."""
+"""Trains vectors of norm R that change the target layer as much as possible."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +21,7 @@ from melbo_app.engine.methods.transcoding import transcoding
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.orthogonal import random_rows
 from melbo_app.engine.scope import TokenScope
-from melbo_app.engine.slice import TOKENS_AT_ONCE, ModelSlice
+from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.stopping import Stop
 from melbo_app.engine.training_config import CLIMBING, SATURATION, Method, TrainingConfig
 from melbo_app.engine.training_result import Training
@@ -42,16 +42,16 @@ METHODS: dict[Method, Callable[[Ascent], Training]] = {
 }
 
 COPIES_OF_DELTA = 4
-"""Δ itself, its unit vectors, and the gradients of both."""
+"""Δ, its normalised copy, and the gradients of both."""
 HEADROOM = 1.25
-"""How much more than random vectors trained ones are to change, at least."""
+"""Saturation is at least this many times the change by random vectors."""
 
 
 def with_saturation(piece: ModelSlice, config: TrainingConfig, stop: Stop | None = None) -> TrainingConfig:
-    """``config`` with the saturation that it leaves to us: 0.6, or what random vectors of its R change and a quarter.
+    """``config`` with its saturation set, if it was None: 0.6, or 1.25 times the change by random vectors of its R.
 
-    The climb ends where changes count most. With less, vectors of a large R would be trained to change less than random
-    ones do. Raises Stopped where ``stop()`` became true.
+    Training approaches the change that counts most: with a lower saturation, vectors of a large R would learn to change
+    less than random ones. Raises Stopped if ``stop()`` becomes true.
     """
     if config.saturation is not None or config.method not in CLIMBING:
         return config
@@ -69,46 +69,42 @@ def train(
     keeper: Keeper | None = None,
     begun: TrainingState | None = None,
 ) -> Training:
-    """Train vectors, yielding after every step; the result is what the generator returns.
+    """Train vectors, yielding after every step; the generator returns the result.
 
-    When ``stop`` becomes true (it is asked before each block, forwards and backwards) the finished vectors are
-    returned: those whose steps are done (sequential), or all of them as they are (the other methods).
+    When ``stop``, which is called before each block, forwards and backwards, becomes true, the result has the vectors
+    whose steps are done (sequential), or all vectors as they are (the other methods).
 
     Args:
-        against: the prompts of the other side, for methods that compare two.
-        keeper: is offered where the training stands, by methods that take many steps.
-        begun: where it goes on: the result is then what it would have been without the pause, bit for bit, unless there
-            is less memory now than a batch had then.
+        against: the prompts of the other side, for contrastive methods.
+        keeper: receives the state of iterative methods.
+        begun: the state to resume from. The result is bit for bit that of an uninterrupted training, unless there is
+            too little memory now for a batch of the same size.
 
     Raises:
-        InputError: more vectors than dimensions, a scope without a token, or more memory needed than there is.
+        InputError: more vectors than dimensions, a scope without a token, or too little memory.
     """
     config.check_width(piece.lm.hidden_size)
     scope = TokenScope.parse(config.scope)
-    piece.mask(scope)  # refuses an empty scope now, not at the first step
+    piece.mask(scope)  # refuses an empty scope before the first step
     sides = None if against is None else (piece.source_means(scope), against.source_means(scope))
     batch = batch_size(piece, memory_gb)
     if config.method == "soft-delta" or (config.agreement and config.agreement_form == "contrastive"):
         refuse_coupling(piece, config, memory_gb)
     if begun is not None:
-        batch = min(batch, begun.batch)  # another size would round differently
+        batch = min(batch, begun.batch)  # another batch size would round differently
     return METHODS[config.method](Ascent(piece, config, batch, stop or (lambda: False), sides, keeper, begun))
 
 
 def batch_size(piece: ModelSlice, memory_gb: float | None = None) -> int:
-    """Vectors in one forward and backward pass: as many as fit, and on a CPU no more than take a second or two."""
+    """Vectors in one forward and backward pass: as many as fit, and on a CPU at most one or two seconds' worth."""
     batch = vectors_at_once(piece, memory_gb)
     if piece.lm.device.type == "cpu":
-        batch = min(batch, max(1, TOKENS_AT_ONCE // piece.encoded.input_ids.numel()))
+        batch = min(batch, piece.vectors_per_pass)
     return batch
 
 
 def vectors_at_once(piece: ModelSlice, memory_gb: float | None = None) -> int:
-    """How many vectors fit into one forward and backward pass.
-
-    Raises:
-        InputError: not even one fits; the message has the numbers.
-    """
+    """Vectors that fit into one forward and backward pass. Raises InputError if not even one fits."""
     need = _vector_bytes(piece)
     return _refuse_bytes(piece.lm, piece.encoded, need, memory_gb) // max(1, need)
 
@@ -116,29 +112,25 @@ def vectors_at_once(piece: ModelSlice, memory_gb: float | None = None) -> int:
 def checked_bytes(
     lm: LanguageModel, encoded: EncodedPrompts, source: int, target: int, memory_gb: float | None = None
 ) -> int:
-    """Bytes that a vector takes, known before the model was run on the prompts. Raises InputError where not even one
-    fits."""
+    """Bytes that a vector takes, before the model runs on the prompts. Raises InputError if not even one fits."""
     need = bytes_per_vector(lm, encoded, source, target)
     _refuse_bytes(lm, encoded, need, memory_gb)
     return need
 
 
 def _refuse_bytes(lm: LanguageModel, encoded: EncodedPrompts, need: int, memory_gb: float | None) -> int:
-    """What may be used."""
+    """The budget in bytes. Raises InputError if it is less than ``need``."""
     have = budget(lm, memory_gb)
     if need > have:
         prompts, tokens = encoded.input_ids.shape
-        raise InputError(
-            "memory",
-            f"{prompts} prompts of up to {tokens} tokens need {size_text(need)} for each vector and "
-            f"{size_text(have)} may be used",
-            "Train on fewer or shorter prompts, or bring the layers closer together",
-        )
+        problem = f"{prompts} prompts of up to {tokens} tokens need {size_text(need)} for each vector"
+        remedy = "Train on fewer or shorter prompts, or bring the layers closer together"
+        raise InputError("memory", f"{problem} and {size_text(have)} may be used", remedy)
     return have
 
 
 def memory_note(piece: ModelSlice, config: TrainingConfig, memory_gb: float | None = None) -> str:
-    """What a training needs of the memory, for people."""
+    """A sentence with the memory that a training needs."""
     each, have = _vector_bytes(piece), budget(piece.lm, memory_gb)
     together = 1 if config.method == "sequential" else min(config.vectors, batch_size(piece, memory_gb))
     return (
@@ -148,21 +140,18 @@ def memory_note(piece: ModelSlice, config: TrainingConfig, memory_gb: float | No
 
 
 def refuse_coupling(piece: ModelSlice, config: TrainingConfig, memory_gb: float | None = None) -> None:
-    """Raises InputError where Δ of all vectors together does not fit, which methods need that compare vectors by it."""
+    """Raises InputError if Δ of all vectors, which methods that compare vectors by Δ need at once, does not fit."""
     tokens = int(piece.mask(TokenScope.parse(config.scope)).sum())
     need = COPIES_OF_DELTA * 4 * config.vectors * tokens * piece.lm.hidden_size
     have = budget(piece.lm, memory_gb)
     if need > have:
-        raise InputError(
-            "memory",
-            f"what {config.vectors} vectors change at {tokens} tokens needs {size_text(need)} and {size_text(have)} "
-            "may be used",
-            "Choose fewer vectors or a smaller scope, or the method soft-theta",
-        )
+        problem = f"Δ of {config.vectors} vectors at {tokens} tokens needs {size_text(need)}"
+        remedy = "Choose fewer vectors or a smaller scope, or the method soft-theta"
+        raise InputError("memory", f"{problem} and {size_text(have)} may be used", remedy)
 
 
 def _vector_bytes(piece: ModelSlice) -> int:
-    """Counted once: that runs the model several times."""
+    """Measured once, because that runs the model several times."""
     if piece.vector_bytes is None:
         piece.vector_bytes = bytes_per_vector(piece.lm, piece.encoded, piece.source, piece.target)
     return piece.vector_bytes

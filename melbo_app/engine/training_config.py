@@ -1,4 +1,4 @@
-"""What to train, and where a training stands."""
+"""The settings and the progress of a training."""
 
 import math
 from collections.abc import Iterable
@@ -20,78 +20,78 @@ LEAST_RADIUS, MOST_RADIUS = 1e-6, 1e6
 MOST_VECTORS = 4096
 LEAST_TEMPERATURE = 0.01
 SATURATION = 0.6
-"""Share of a token's norm at which its change counts most. With 0.3 larger models say hardly anything new, and without
-a limit texts break (docs/search.md)."""
+"""Share of a token's norm at which its change counts most. With 0.3, larger models say hardly anything new; without a
+limit, texts break (docs/search.md)."""
 
 
 @dataclass(frozen=True)
 class MethodDescription:
-    """What a person reads of a method before choosing it, and what it takes."""
+    """A method's description for people, and its requirements."""
 
     summary: str
     source: str
     steps: int = 1
-    """Steps where a person names none; 1: the method takes a single step."""
+    """Default steps; 1 for a single-step method."""
     iterates: bool = True
     """Whether it improves vectors step by step, from a start that can be chosen."""
     contrast: bool = False
-    """Whether it compares the prompts with those of another side."""
+    """Whether it compares the prompts with those of the other side."""
 
 
 METHOD_DESCRIPTIONS: dict[Method, MethodDescription] = {
     "joint": MethodDescription(
-        "Changes the target layer as much as it can, all vectors at once and at right angles to each other.",
+        "Changes the target layer as much as possible, with all vectors trained at once and orthogonal to each other.",
         "MELBO Explorer, after Mack & Turner 2024, Mechanistically Eliciting Latent Behaviors in Language Models, with "
         "the symmetric orthogonalisation of Löwdin 1950",
         steps=60,
     ),
     "sequential": MethodDescription(
-        "The published method: one vector after the other, each at right angles to those before it.",
+        "The published method: one vector after the other, each orthogonal to those before it.",
         "Mack & Turner 2024, Mechanistically Eliciting Latent Behaviors in Language Models",
         steps=300,
     ),
     "soft-theta": MethodDescription(
-        "All vectors at once; right angles are asked for by a penalty on the cosines of θ, not enforced.",
-        "Proposed, not tried, by A. Mack in the comments on Mack & Turner 2024",
+        "All vectors at once, with a penalty on the cosines of θ instead of exact orthogonality.",
+        "Proposed, but not tried, by A. Mack in the comments on Mack & Turner 2024",
         steps=60,
     ),
     "soft-delta": MethodDescription(
-        "All vectors at once, with a penalty on the cosines of what they change: alike effects are pushed apart.",
-        "Proposed, not tried, by A. Mack in the comments on Mack & Turner 2024",
+        "All vectors at once, with a penalty on the cosines of Δ, which pushes similar effects apart.",
+        "Proposed, but not tried, by A. Mack in the comments on Mack & Turner 2024",
         steps=60,
     ),
     "transcoding": MethodDescription(
-        "Fits a shallow map of exponentials to what steering does, and finds what it does at the target layer as well.",
+        "Fits a shallow map of exponentials to the effect of steering, which finds directions at the target layer too.",
         "Mack 2024, Deep Causal Transcoding: A Framework for Mechanistically Eliciting Latent Behaviors",
         steps=20,
     ),
     "jacobian": MethodDescription(
-        "The directions that an infinitely small step changes the target layer most along, each with both signs.",
+        "The directions in which an infinitesimal step changes the target layer most, each with both signs.",
         "Ayyub 2026, Power Steering: Behavior Steering via Layer-to-Layer Jacobian Singular Vectors",
         steps=60,
         iterates=False,
     ),
     "difference-of-means": MethodDescription(
-        "One vector, from the prompts of the other side to these: the difference of their mean residuals.",
+        "One vector: the mean residual of the prompts minus that of the other side's.",
         "Marks & Tegmark 2023, The Geometry of Truth; Arditi et al. 2024, Refusal Is Mediated by a Single Direction",
         iterates=False,
         contrast=True,
     ),
     "contrast-pca": MethodDescription(
-        "The main directions that pairs of prompts, one of each side, differ in.",
+        "The principal directions in which pairs of prompts, one of each side, differ.",
         "Zou et al. 2023, Representation Engineering",
         iterates=False,
         contrast=True,
     ),
     "random": MethodDescription(
-        "Random directions at right angles: the control that every other method has to beat.",
+        "Random orthogonal directions: the control that every other method has to beat.",
         "MELBO Explorer",
         iterates=False,
     ),
 }
 DEFAULT_STEPS: dict[str, int] = {method: described.steps for method, described in METHOD_DESCRIPTIONS.items()}
 CLIMBING: tuple[Method, ...] = ("joint", "soft-theta", "soft-delta")
-"""Methods that train all vectors at once, and end when they have arrived: their steps are the most steps."""
+"""Methods that train all vectors at once until they converge; their steps are the maximum."""
 COUNTED_BY: dict[str, tuple[Method, ...]] = {
     "start": tuple(method for method, described in METHOD_DESCRIPTIONS.items() if described.iterates),
     "saturation": ("joint", "sequential", "soft-theta", "soft-delta"),
@@ -99,21 +99,20 @@ COUNTED_BY: dict[str, tuple[Method, ...]] = {
     "orthogonality": ("soft-theta", "soft-delta"),
     "seed": tuple(method for method, described in METHOD_DESCRIPTIONS.items() if not described.contrast),
 }
-"""Options that some methods leave unused, with the methods that do not."""
+"""Options that only some methods use, with these methods."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What to train. ``steps`` and ``q`` left out take the method's default and p.
+    """What to train. ``steps`` and ``q`` default to the method's steps and p.
 
-    ``start`` says where methods that improve vectors begin: at random, or at the Jacobian's singular vectors.
-    ``against`` holds the prompts of the other side, for the methods that compare two.
-    ``orthogonality`` is the weight λ of the soft methods' penalty on cosines. ``agreement`` is the weight λ of what
-    makes a vector do the same in all prompts, ``temperature`` its τ, and ``agreement_form`` says whether other vectors
-    count against it (engine/agreement.py). ``held_out`` prompts are not trained on: what vectors do there is measured.
-    ``saturation`` is the share of a token's norm at which its change counts most, and beyond which less and less; 0:
-    everything counts; None: what suits the method. An option that the method would leave unused is refused, unless it
-    is as usual; p and q are not among them, because J is reported whatever the method.
+    ``start`` is the start of iterative methods: random, or the Jacobian's singular vectors. ``against`` has the prompts
+    of the other side, for contrastive methods. ``orthogonality`` is the weight λ of the soft methods' penalty on
+    cosines. ``agreement`` is the weight λ of the term for the same effect on all prompts, ``temperature`` its τ, and
+    ``agreement_form`` says whether other vectors count against it (engine/agreement.py). ``held_out`` prompts are not
+    trained on, only measured. ``saturation`` is the share of a token's norm at which its change counts most, and beyond
+    which it counts less; 0 for no saturation, None for the method's default. An option that the method does not use is
+    refused unless it has its default; p and q are not, because J is reported for every method.
     """
 
     source: int
@@ -139,21 +138,13 @@ class TrainingConfig:
         if self.method not in METHOD_DESCRIPTIONS:
             raise InputError("method", f"{self.method!r} is not known", f"Choose {_either(METHOD_DESCRIPTIONS)}")
         if self.target <= self.source:
-            raise InputError(
-                "target layer",
-                f"{self.target} is not above the source layer {self.source}",
-                f"Choose {self.source + 1} or more",
-            )
+            problem = f"{self.target} is not above the source layer {self.source}"
+            raise InputError("target layer", problem, f"Choose {self.source + 1} or more")
         if not (math.isfinite(self.radius) and self.radius > 0):
             raise InputError("R", f"must be a finite number greater than 0, not {self.radius}")
         if not LEAST_RADIUS <= self.radius <= MOST_RADIUS:  # beyond, squares leave the range of float32
             raise InputError("R", f"{self.radius:g} cannot be used", f"Choose {LEAST_RADIUS:g} to {MOST_RADIUS:g}")
-        if self.vectors < 1:
-            raise InputError("vectors", f"{self.vectors} is too few", "Choose 1 or more")
-        if self.vectors > MOST_VECTORS:
-            raise InputError("vectors", f"{self.vectors} are too many", f"A bank holds up to {MOST_VECTORS}")
-        if self.steps is not None and self.steps < 1:
-            raise InputError("steps", f"{self.steps} is too few", "Choose 1 or more")
+        check_range("vectors", self.vectors, 1, MOST_VECTORS)
         if self.steps is not None:
             check_range("steps", self.steps, 1, MOST_STEPS)
         check_prompts(self.against, "against")
@@ -161,7 +152,7 @@ class TrainingConfig:
         self._check_method()
         for name, value in (("p", self.p), ("q", self.q)):
             if value is not None and not (math.isfinite(value) and value > 0):
-                raise InputError(name, f"{value} cannot be used", "Choose a number above 0; 2 usually works")
+                raise InputError(name, f"{value} cannot be used", "Choose a number greater than 0; 2 usually works")
         for name, value in (
             ("orthogonality", self.orthogonality),
             ("agreement", self.agreement),
@@ -170,22 +161,22 @@ class TrainingConfig:
             if not (math.isfinite(value) and value >= 0):
                 raise InputError(name, f"{value} cannot be used", "Choose 0 or more; 1 or less usually works")
         if not (math.isfinite(self.temperature) and self.temperature >= LEAST_TEMPERATURE):
-            raise InputError(
-                "temperature",
-                f"{self.temperature} cannot be used",
-                f"Choose {LEAST_TEMPERATURE} or more; 0.5 usually works",
-            )
+            remedy = f"Choose {LEAST_TEMPERATURE} or more; 0.5 usually works"
+            raise InputError("temperature", f"{self.temperature} cannot be used", remedy)
         if self.agreement_form not in get_args(AgreementForm):
             problem = f"{self.agreement_form!r} is not known"
             raise InputError("agreement form", problem, "Choose numerator or contrastive")
         check_range("seed", self.seed, 0, LARGEST)
         self._check_unused()
-        if self.agreement:
-            self._check_agreement()
+        coupled = bool(self.agreement) and self.agreement_form == "contrastive"
+        if coupled and (self.method == "sequential" or self.vectors < 2):
+            problem = "the contrastive one compares vectors that are trained at once"
+            remedy = "Choose numerator, or the method joint and 2 vectors or more"
+            raise InputError("agreement form", problem, remedy)
         TokenScope.parse(self.scope)
 
     def _check_method(self) -> None:
-        """Refuse what the method cannot do, or lacks."""
+        """Refuse options that the method does not support, and missing ones."""
         described = METHOD_DESCRIPTIONS[self.method]
         if described.steps == 1 and self.steps not in (None, 1):
             raise InputError("steps", f"{self.method} takes a single step, not {self.steps}", "Leave it out")
@@ -195,21 +186,22 @@ class TrainingConfig:
             raise InputError("start", f"{self.start!r} is not known", f"Choose {_either(get_args(Start))}")
         if self.start != "random" and not self.counts("start"):
             remedy = f"Leave it out, or choose {_either(COUNTED_BY['start'])}"
-            raise InputError("start", f"{self.method} begins nowhere else", remedy)
+            raise InputError("start", f"{self.method} does not use it", remedy)
         if described.contrast and not self.against:
             raise InputError("against", f"{self.method} needs prompts of the other side", "Write one or more")
         if self.method == "contrast-pca" and self.vectors > len(self.against):
             pairs = f"{len(self.against)} pair{'s' * (len(self.against) != 1)}"
-            raise InputError("vectors", f"{pairs} cannot give {self.vectors}", "Choose fewer, or write more pairs")
+            raise InputError("vectors", f"{pairs} cannot give {self.vectors}", "Choose fewer, or add more pairs")
         for number, prompt in enumerate(self.against, start=1):
             if not prompt.user.strip():
                 raise InputError("against", f"prompt {number} is empty", "Write a text, or leave it out")
         if self.against and not described.contrast:
             able = [name for name, other in METHOD_DESCRIPTIONS.items() if other.contrast]
-            raise InputError("against", f"{self.method} does not compare", f"Leave it out, or choose {_either(able)}")
+            remedy = f"Leave it out, or choose {_either(able)}"
+            raise InputError("against", f"{self.method} does not use it", remedy)
 
     def _check_unused(self) -> None:
-        """Refuse what would make no difference."""
+        """Refuse options that would have no effect."""
         for option, chosen in (
             ("saturation", bool(self.saturation)),
             ("agreement", bool(self.agreement)),
@@ -218,52 +210,42 @@ class TrainingConfig:
         ):
             if chosen and not self.counts(option):
                 remedy = f"Leave it out, or choose {_either(COUNTED_BY[option])}"
-                raise InputError(option, f"{self.method} does not look at it", remedy)
+                raise InputError(option, f"{self.method} does not use it", remedy)
         for option, chosen in (
             ("temperature", self.temperature != TrainingConfig.temperature),
             ("agreement form", self.agreement_form != TrainingConfig.agreement_form),
         ):
             if chosen and not self.agreement:
-                raise InputError(
-                    option, "it means nothing without agreement", "Leave it out, or give agreement a weight"
-                )
-
-    def _check_agreement(self) -> None:
-        if self.agreement_form == "contrastive" and (self.method == "sequential" or self.vectors < 2):
-            raise InputError(
-                "agreement form",
-                "the contrastive one compares vectors that are trained at once",
-                "Choose numerator, or the method joint and 2 vectors or more",
-            )
+                remedy = "Leave it out, or set agreement above 0"
+                raise InputError(option, "it has no effect without agreement", remedy)
 
     def check_width(self, width: int) -> None:
-        """Raises InputError for more vectors than ``width`` dimensions have room for at right angles."""
-        most = 2 * width if self.method == "jacobian" else width  # its directions come with both signs
+        """Raises InputError for more vectors than ``width`` dimensions have orthogonal directions."""
+        most = 2 * width if self.method == "jacobian" else width  # its directions have both signs
         if self.vectors > most and not self.method.startswith("soft"):
-            raise InputError(
-                "vectors", f"{self.vectors} cannot be at right angles in {width} dimensions", f"Choose {most} or fewer"
-            )
+            problem = f"{self.vectors} cannot be orthogonal in {width} dimensions"
+            raise InputError("vectors", problem, f"Choose {most} or fewer")
 
     def counts(self, option: str) -> bool:
-        """Whether the method looks at an option of ``COUNTED_BY``."""
+        """Whether the method uses an option of ``COUNTED_BY``."""
         return self.method in COUNTED_BY[option]
 
     @property
     def saturation_share(self) -> float:
-        """The share of a token's norm at which its change counts most; 0: everything counts."""
+        """The share of a token's norm at which its change counts most; 0 for no saturation."""
         if self.saturation is None:
             return SATURATION if self.method in CLIMBING else 0.0
         return self.saturation
 
     @property
     def total_steps(self) -> int:
-        """Steps for each vector (sequential), or the most for all at once (the others, which end sooner)."""
+        """Steps per vector (sequential), or the maximum for all vectors at once (the other methods)."""
         return DEFAULT_STEPS[self.method] if self.steps is None else self.steps
 
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """Where a training stands. ``curves`` are the growing lists themselves: read them, do not keep them."""
+    """The progress of a training. ``curves`` are the live lists, which grow: copy them to keep them."""
 
     stage: str
     done: int
@@ -272,7 +254,7 @@ class TrainingProgress:
     curves: list[list[float]] = field(default_factory=list)
     finished: int = 0
     note: str = ""
-    """A line for the log of the job."""
+    """A line for the job's log."""
 
 
 def _either(names: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Where a training stands, so that it can go on later as if nothing had happened."""
+"""The state of a training, from which it can resume exactly."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,24 +11,24 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Standing:
-    """What a method knows between two of its steps."""
+    """The state of a method between two steps."""
 
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
-    """What JSON can hold."""
+    """JSON values."""
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All that a training needs to go on to the same bits.
+    """All that a training needs to resume with bitwise the same result.
 
     Attributes:
-        stage: the part of the training that can go on from here: climb, jacobian, sequential or transcoding.
-        standing: between two steps.
-        parts: what the batches of the step after that gave, as far as they are done.
+        stage: the part of the training that can resume from it: climb, jacobian, sequential or transcoding.
+        standing: the method's state before the current step.
+        parts: results of the current step's finished batches.
         batch: vectors in a batch; another number would round differently.
-        generator: the state of the random numbers, [n] uint8.
-        seconds: spent so far.
+        generator: the state of the random number generator, [n] uint8.
+        seconds: time spent so far.
     """
 
     stage: str
@@ -39,7 +39,7 @@ class TrainingState:
     seconds: float
 
     def packed(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Arrays, and a record that JSON can hold."""
+        """Arrays, and a JSON record."""
         tensors = {f"standing.{name}": tensor for name, tensor in self.standing.tensors.items()}
         for number, part in enumerate(self.parts):
             tensors |= {f"part.{number}.{place}": tensor for place, tensor in enumerate(part)}
@@ -56,8 +56,8 @@ class TrainingState:
 
     @classmethod
     def unpacked(cls, arrays: dict[str, np.ndarray], record: dict[str, Any]) -> Self:
-        """The state that ``packed`` took apart; tensors are on the CPU. Raises KeyError where something is missing."""
-        # copied: arithmetic depends on how memory is aligned, and a file's bytes are not
+        """The inverse of ``packed``; tensors are on the CPU. Raises KeyError for a missing entry."""
+        # copied, because a file's bytes are not aligned, and results depend on the alignment
         tensors = {name: torch.tensor(array) for name, array in arrays.items()}
         prefix = "standing."
         standing = {name.removeprefix(prefix): one for name, one in tensors.items() if name.startswith(prefix)}
@@ -72,4 +72,4 @@ class TrainingState:
 
 
 Keeper = Callable[[Callable[[], TrainingState]], None]
-"""Is offered the state after each batch and step; it asks for it when it wants to keep it, which costs a copy."""
+"""Called after each batch and step with a function that returns the state, which costs a copy."""

@@ -1,4 +1,4 @@
-"""Where a turn ends: what the model's files call an end, and what its chat templates write after an answer."""
+"""The end of a turn: end tokens from the model's files, and the text of its chat templates after an answer."""
 
 from dataclasses import dataclass
 from itertools import takewhile
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 
 SHORTEST = 4
-"""Characters of words that end a text, at least: a bar or a quotation mark stands in answers as well."""
+"""Minimum characters of words that end a text: answers may contain a bar or a quotation mark."""
 
 
 @dataclass(frozen=True)
 class TurnEnd:
-    """What ends a text.
+    """The tokens and words that end a text.
 
     Attributes:
-        tokens: ids of single tokens, each of which ends it.
-        words: texts of several ordinary tokens, such as the header of the next user's turn. They count in prompts that
-            go in with the chat template: elsewhere they are words like others.
-        templates: whether the templates say more than the files do.
+        tokens: ids of tokens that end it.
+        words: texts of several ordinary tokens, such as the header of the next user's turn. They end only texts of
+            prompts in a chat template.
+        templates: whether the templates add to the files' end tokens.
     """
 
     tokens: frozenset[int]
@@ -31,22 +31,22 @@ class TurnEnd:
 
     @property
     def key(self) -> str:
-        """Tells texts that end here from those that ended where the files say; empty where that is the same."""
+        """Part of a completion's key: distinguishes it from texts that end only at the files' tokens; else empty."""
         return f" ends at {sorted(self.tokens)} {list(self.words)}" if self.templates else ""
 
     @property
     def reach(self) -> int:
-        """Tokens at the end of a text that ``words`` can lie in: a token has a byte at least, and what stands before
-        them may have merged with their beginning."""
+        """Number of last tokens that can contain ``words``: a token has at least one byte, and the first may start
+        before them."""
         return max((len(word.encode()) for word in self.words), default=0) + 1
 
     def closes(self, tokenizer: Any, ids: list[int]) -> bool:
-        """Whether a text of these tokens has just come to one of ``words``."""
+        """Whether the last tokens complete one of ``words``."""
         newest = tokenizer.decode(ids[-self.reach :], skip_special_tokens=True)
         return any(word in newest for word in self.words)
 
     def cut(self, tokenizer: Any, ids: list[int], templated: bool) -> tuple[str, list[int], bool]:
-        """The text of a row's tokens and those of it, without its end, and whether it came to one."""
+        """The text and the tokens of a row up to its end, and whether it has ended."""
         if ids and ids[-1] in self.tokens:
             return tokenizer.decode(ids[:-1], skip_special_tokens=True), ids[:-1], True
         text = tokenizer.decode(ids, skip_special_tokens=True)
@@ -63,11 +63,8 @@ class TurnEnd:
 
 
 def turn_end(lm: "LanguageModel") -> TurnEnd:
-    """What ends a text of this model: the list of its generation's configuration, its tokenizer's mark, and what its
-    chat templates write after an assistant's message.
-
-    Of the latter the first token that the tokenizer knows as a mark of its own counts; where there is none, the words.
-    """
+    """The end of this model's texts: the end tokens of its generation config and its tokenizer, and for each chat
+    template the first special token after an assistant's message, or else the words there."""
     listed = getattr(getattr(lm.model, "generation_config", None), "eos_token_id", None)
     known = set(listed if isinstance(listed, list | tuple) else [] if listed is None else [int(listed)])
     if lm.tokenizer.eos_token_id is not None:
@@ -75,14 +72,14 @@ def turn_end(lm: "LanguageModel") -> TurnEnd:
     listed_count = len(known)
     words = []
     for after in chat_template.after_answers(lm):
-        # some templates begin the next answer in any case: what comes before any other turn is the end
+        # some templates always begin the next turn: only text that any next turn shares is the end
         both = _common_begin(lm.tokenizer, after.end, after.next)
         for written in (both, after.end, after.next) if not both.strip() else (both,):
             if (mark := _mark(lm.tokenizer, written)) is not None:
                 known.add(mark)
                 break
         else:
-            # blanks before and after merge with what is around; a line's beginning sets a header apart from a word
+            # stripped, because white space merges with the text around; a newline tells a header from a word
             written = both if both.strip() else after.next
             if len(stripped := written.strip()) >= SHORTEST:
                 words.append("\n" * ("\n" in written[: written.index(stripped)]) + stripped)
@@ -90,13 +87,13 @@ def turn_end(lm: "LanguageModel") -> TurnEnd:
 
 
 def _common_begin(tokenizer: Any, one: str, other: str) -> str:
-    """The tokens that two texts begin with in common, as text: half of a mark is none."""
+    """The common first tokens of two texts, as text. Tokens, so that no special token is cut."""
     rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in (one, other)]
     common = [pair[0] for pair in takewhile(lambda pair: pair[0] == pair[1], zip(*rows, strict=False))]
     return tokenizer.decode(common, skip_special_tokens=False, clean_up_tokenization_spaces=False)
 
 
 def _mark(tokenizer: Any, written: str) -> int | None:
-    """The first token of a text that the tokenizer knows as a mark of its own."""
+    """The first special token of a text."""
     marks = {id for id, mark in tokenizer.added_tokens_decoder.items() if str(mark).strip()}
     return next((token for token in tokenizer(written, add_special_tokens=False)["input_ids"] if token in marks), None)

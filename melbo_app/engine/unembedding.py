@@ -1,4 +1,4 @@
-"""Directions of words: what the output matrix reads the next token from."""
+"""Directions of words in the residual stream, from the unembedding."""
 
 import torch
 
@@ -7,12 +7,10 @@ from melbo_app.errors import InputError
 
 
 def word_difference(lm: LanguageModel, toward: str, away: str) -> torch.Tensor:
-    """The output matrix's row for the first token of ``toward`` less that for ``away``: [d] float32 on the CPU.
+    """The unembedding's row for the first token of ``toward`` minus that for ``away``: [d] float32 on the CPU.
 
-    A residual that moves along it below the final norm makes the model rather say the one than the other.
-
-    Raises:
-        InputError: a word without a token or without a row in the output matrix, or two that begin with the same.
+    Moving the residual along it below the final norm makes ``toward`` likelier relative to ``away``. Raises InputError
+    for a word without a token or a row in the unembedding, and for words with the same first token.
     """
     matrix = lm.model.get_output_embeddings().weight
     first, second = (_first_token(lm, word, len(matrix)) for word in (toward, away))
@@ -26,6 +24,6 @@ def _first_token(lm: LanguageModel, word: str, rows: int) -> int:
     if not ids:
         raise InputError("words", f"“{word}” has no token", "Write a word")
     if ids[0] >= rows:
-        problem = f"“{word}” begins with token {ids[0]:,}, and the output matrix of {lm.name} ends at {rows - 1:,}"
+        problem = f"“{word}” begins with token {ids[0]:,}, and the unembedding of {lm.name} ends at {rows - 1:,}"
         raise InputError("words", problem, "Choose another word")
     return ids[0]

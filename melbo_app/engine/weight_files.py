@@ -1,4 +1,4 @@
-"""Which files of a folder are a model's weights: those that transformers loads, whatever else lies beside them."""
+"""The files in a folder that hold a model's weights: those that transformers loads, whatever else lies there."""
 
 import json
 import re
@@ -14,43 +14,39 @@ DISTRIBUTED = re.compile(r"shard-\d{5}-model-\d{5}-of-\d{5}\.safetensors")
 
 
 def weight_files(folder: Path, names: Collection[str] | None = None) -> list[str]:
-    """The names of the files that hold the weights, sorted, as paths within ``folder``; none where there are none.
+    """The names of the files that hold the weights, sorted, as paths within ``folder``; may be empty.
 
-    That is what config.json names as ``transformers_weights``, else ``model.safetensors``, else the parts that
-    ``model.safetensors.index.json`` names, in transformers' order. ``names`` are the files there are, where they are
-    not all in ``folder`` yet (a repository of the hub, of which ``folder`` holds config.json and the index).
-
-    Raises:
-        InputError: the index cannot be read, or names a file outside the folder.
+    In transformers' order of precedence: ``transformers_weights`` of config.json, ``model.safetensors``, the parts in
+    ``model.safetensors.index.json``. ``names`` lists the files if they are not all in ``folder`` yet (a repository of
+    the hub, of which ``folder`` has config.json and the index). Raises InputError if the index cannot be read, or names
+    a file outside the folder.
     """
     there = {path.name for path in folder.iterdir()} if names is None else names
     if any(map(DISTRIBUTED.fullmatch, there)):
         return sorted(name for name in there if name.endswith(".safetensors") and "/" not in name)
     named = _named(folder)
-    if named is None and WHOLE in there:
-        named = WHOLE
-    if named is None and INDEX in there:
-        named = INDEX
+    if named is None:
+        named = next((name for name in (WHOLE, INDEX) if name in there), None)
     if named is None:
         return []
     files = _parts(folder / named) if named.endswith(".index.json") else [named]
     for file in files:
         path = PurePosixPath(file)
         if path.is_absolute() or ".." in path.parts:
-            raise InputError("model", f"{folder} names weights outside itself: {file}", "Copy or download it again")
+            raise InputError("model", f"{folder} refers to weights outside it: {file}", "Copy or download it again")
     return files
 
 
 def has_adapter(folder: Path) -> bool:
-    """Whether there is an adapter in the folder, such as a LoRA: weights that are added to those of a model."""
+    """Whether the folder has an adapter, such as a LoRA."""
     return (folder / ADAPTER_CONFIG).is_file()
 
 
 def _named(folder: Path) -> str | None:
-    """What config.json names as its weights; None for a config that names none or cannot be read."""
+    """The ``transformers_weights`` of config.json; None where it has none or cannot be read."""
     try:
         named = json.loads((folder / CONFIG).read_text("utf-8")).get("transformers_weights")
-    except (OSError, ValueError, AttributeError):  # said better where the config is loaded
+    except (OSError, ValueError, AttributeError):  # loading the config gives a better message
         return None
     return named if isinstance(named, str) else None
 

@@ -38,9 +38,9 @@ def test_training_refuses(page: Page) -> None:
         ("train-target", 99, ["arget layer", "no block 99", "0 to 29"]),
         ("train-radius", 0, ["R: must be", "greater than 0"]),
         ("train-name", "Bomb-Question", ["Name", "already"]),
-        ("train-vectors", 0, ["Vectors", "0 is too few", "1 or more"]),
+        ("train-vectors", 0, ["Vectors", "0 is out of range", "1 to 4,096"]),
         ("train-scope", "sometimes", ["cope", "sometimes", "assistant"]),
-        ("train-steps", 0, ["Steps", "0 is too few"]),
+        ("train-steps", 0, ["Steps", "0 is out of range"]),
         ("prompt", " ", ["Prompt", "empty"]),
     ]
     for field, value, words in cases:

@@ -25,7 +25,7 @@ def test_a_secret_that_is_told_is_flagged_and_what_is_flagged_comes_first(page: 
     assert titles(page) == ["Baseline", "Vector 0", "Vector 4"]
     flags = steps.completions(page).locator(".mx-flag")
     expect(flags).to_have_text(["system prompt repeated"] * 2)
-    expect(flags.first).to_have_attribute("title", re.compile("^It tells “BLUE-TIGER-42”"))
+    expect(flags.first).to_have_attribute("title", re.compile("^It reveals “BLUE-TIGER-42”"))
     expect(steps.completions(page).nth(2).locator(".mx-flag")).to_have_count(0)
     steps.pick(page, "order", "most unlike the rest")  # vector 0 says what the baseline says
     expect(steps.completions(page).locator(".mx-completion-title")).to_have_text(["Baseline", "Vector 4", "Vector 0"])

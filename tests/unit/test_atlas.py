@@ -185,4 +185,4 @@ def test_shares_have_one_scale_whatever_occurs():
 def test_one_pair_or_none_can_be_drawn(measure):
     assert len(atlas_figure({(0, 1): 0.0}, measure).data) == 1
     empty = atlas_figure({(0, 1): None}, measure)
-    assert not empty.data and empty.layout.annotations[0].text == "No pair of layers has this yet"
+    assert not empty.data and empty.layout.annotations[0].text == "No pair of layers has a value yet"

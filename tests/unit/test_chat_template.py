@@ -113,7 +113,7 @@ def test_several_templates_without_a_default_are_named_and_one_is_chosen():
         render(lm, Prompt("hello"))
     assert render(lm, Prompt("hello", template="plain")).text == "hello>"
     assert render(lm, Prompt("hello", template="tool_use")).text == HEAD + "hello" + TAIL
-    with pytest.raises(InputError, match=r"none called “rag”. It has plain, tool_use"):
+    with pytest.raises(InputError, match=r"no template “rag”. It has plain, tool_use"):
         render(lm, Prompt("hello", template="rag"))
 
 

@@ -91,7 +91,7 @@ def test_on_a_model_it_is_the_difference_of_residuals_at_the_source_in_scope(nam
             2,
             2,
             "vectors",
-            "these pairs differ in 0 directions, not 2. Choose fewer, or write",
+            "these pairs differ in 0 directions, not 2. Choose fewer, or add",
         ),
     ],
 )

@@ -317,7 +317,7 @@ def test_a_model_without_a_context_limit_takes_any_number():
 @pytest.mark.parametrize(
     ("values", "field", "part"),
     [
-        ({"max_new_tokens": 0}, "max new tokens", "Choose 1 or more"),
+        ({"max_new_tokens": 0}, "max new tokens", "Choose 1 to 131,072"),
         ({"temperature": -0.1}, "temperature", "0 .greedy. to 10"),
         ({"temperature": float("nan")}, "temperature", "0 .greedy. to 10"),
         ({"temperature": float("inf")}, "temperature", "0 .greedy. to 10"),

@@ -252,7 +252,7 @@ def test_a_client_that_leaves_ends_a_comparison_of_vectors(page, monkeypatch):
         return real(self, part, thetas, stop)
 
     monkeypatch.setattr(ModelSlice, "_through", slow)
-    monkeypatch.setattr("melbo_app.engine.similarity.TOKENS_AT_ONCE", 1)
+    monkeypatch.setattr("melbo_app.engine.slice.TOKENS_AT_ONCE", 1)
     asked = {"bank": "a", "prompts": ["one two three", "four five", "six"], "scope": "all"}
     leaves(page, "similarity", asked, lambda: len(passes) >= 4)
     wait_until(lambda: nobody_works(page) and page.bench.bench.compute._holder is None)

@@ -55,7 +55,9 @@ def test_what_has_not_converged_says_so_and_how_far_it_is(steps):
     squares = (rows * over).sum(dim=1, keepdim=True)
     want = (over - squares * rows).norm(dim=1).max() / squares.max()
     assert found.residual == pytest.approx(float(want), rel=1e-3) and found.residual > 1e-4
-    assert found.note.startswith(f"Not converged: after {steps} passes {found.residual:.1g} σ₁² is left over")
+    assert found.note.startswith(
+        f"Not converged: after {steps} passes the residual ‖JᵀJ v − σ² v‖ is {found.residual:.1g} σ₁²"
+    )
     assert not found.stopped
 
 

@@ -175,10 +175,10 @@ def test_out_of_memory_is_a_sentence_with_numbers_and_what_to_do(error, asked, m
 
     job = begun("Training “a”", work)
     assert job.wait(PATIENCE) and job.state == "failed"
-    asked = f" ({asked} more were asked for)" if asked else ""
+    asked = f" ({asked} more were needed)" if asked else ""
     assert job.error == (
-        f"Training “a” failed: the memory was not enough{asked}; 5 GB are free now. Ask for fewer vectors, or fewer or "
-        "shorter prompts, or let work use less of it at a time with MELBO_MEMORY_GB."
+        f"Training “a” failed: the memory was not enough{asked}; 5 GB are free now. Choose fewer vectors, or fewer or "
+        "shorter prompts, or let each batch use less memory with MELBO_MEMORY_GB."
     )
 
 

@@ -256,7 +256,7 @@ def test_what_can_be_seen_to_be_wrong_is_refused_before_a_job_starts(bench, name
     [
         (replace(QUICK, source=1, target=BLOCKS), f"target layer: tiny has no block {BLOCKS}. Choose a block from 0"),
         (replace(QUICK, source=-1), "source layer: tiny has no block -1. Choose a block from 0 to 3."),
-        (replace(QUICK, vectors=33), "vectors: 33 cannot be at right angles in 32 dimensions. Choose 32 or fewer."),
+        (replace(QUICK, vectors=33), "vectors: 33 cannot be orthogonal in 32 dimensions. Choose 32 or fewer."),
     ],
 )
 def test_what_only_the_model_can_tell_is_a_failed_job_with_the_sentence(bench, config, sentence):

@@ -134,5 +134,5 @@ def test_known_extras_of_a_gguf_file_and_biases_of_zeros_are_left_out(tmp_path, 
 
 def test_a_gguf_file_of_a_lora_is_refused_as_what_it_is(tmp_path):
     file = write_gguf(tmp_path / "lora.gguf", also=lambda writer: writer.add_type("adapter"))
-    with pytest.raises(InputError, match=r"lora.gguf does not hold a whole model: .* of the type adapter"):
+    with pytest.raises(InputError, match=r"lora.gguf does not hold a whole model: the type in its header is adapter"):
         gguf_file.dequantise(file, tmp_path)

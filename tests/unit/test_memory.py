@@ -141,7 +141,7 @@ def test_what_vectors_are_compared_by_must_fit_as_a_whole():
     enough = need / 1e9
     assert gigabytes(lm, batch, 1) < enough  # a batch fits well
     train(piece, config, memory_gb=1.01 * enough)
-    with pytest.raises(InputError, match=rf"what 1000 vectors change at {tokens} tokens needs .* method soft-theta"):
+    with pytest.raises(InputError, match=rf"Δ of 1000 vectors at {tokens} tokens needs .* method soft-theta"):
         train(piece, config, memory_gb=0.99 * enough)
     train(piece, dataclasses.replace(config, method="soft-theta"), memory_gb=0.99 * enough)
 

@@ -166,13 +166,13 @@ def test_a_prompt_without_any_token_is_refused():
 
 @pytest.mark.parametrize("template", [True, False])
 def test_half_a_character_is_refused(template):
-    with pytest.raises(InputError, match="prompt 1 has a character that is none") as caught:
+    with pytest.raises(InputError, match="prompt 1 has an invalid character") as caught:
         encode(LM, [Prompt("hello \ud83d", template=template)])
     assert caught.value.field == "prompt"
 
 
 def test_half_a_character_in_the_system_text_is_refused():
-    with pytest.raises(InputError, match="has a character that is none") as caught:
+    with pytest.raises(InputError, match="has an invalid character") as caught:
         encode(LM, [Prompt("hello", system="\ud83d")])
     assert caught.value.field == "system text"
 

@@ -84,8 +84,8 @@ def test_a_file_that_needs_more_memory_than_may_be_used_is_not_read(tmp_path, mo
     with pytest.raises(InputError) as refused:
         bench.import_bundle(file) if kind == "bundle" else bench.import_bank(file, "x")
     assert str(refused.value) == (
-        "memory: a file of 3 MB needs 36 MB and 30 MB may be used. Import a smaller file, or let work use more of it "
-        "with MELBO_MEMORY_GB."
+        "memory: a file of 3 MB needs 36 MB and 30 MB may be used. Import a smaller file, or allow more with "
+        "MELBO_MEMORY_GB."
     )
 
 

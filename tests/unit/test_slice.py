@@ -193,7 +193,7 @@ def test_a_block_that_keeps_state_between_calls_is_refused():
             return self.inner(hidden, *args, **kwargs) + self.calls
 
     lm.model.model.layers[1] = Forgetful(lm.model.model.layers[1])
-    with pytest.raises(InputError, match="blocks 1 to 2 of tiny llama give something else"):
+    with pytest.raises(InputError, match="blocks 1 to 2 of tiny llama give other outputs when they run alone"):
         ModelSlice(lm, encoded(lm, SHORT), 0, 2)
 
 

@@ -84,14 +84,14 @@ def test_a_model_in_bfloat16_is_not_refused_for_its_rounding(family):
 @pytest.mark.parametrize(
     ("family", "problem"),
     [
-        ("rwkv", "several texts together come out otherwise"),
+        ("rwkv", "its logits for several texts together differ"),
         ("minimax", "running it on several texts fails"),
         ("gemma3n", "running it on several texts fails"),
     ],
 )
 def test_a_family_that_comes_out_wrong_is_refused_when_it_is_loaded(family, problem, tmp_path):
     folder = benches.save_tiny(tmp_path / family, family)
-    with pytest.raises(InputError, match=f"cannot be steered: {problem}.*Choose one of another family") as caught:
+    with pytest.raises(InputError, match=f"cannot be steered: {problem}.*Choose a model of another family") as caught:
         LoadedModel(benches.settings(tmp_path, folder)).load()
     assert caught.value.field == "model"
 
@@ -100,7 +100,7 @@ def test_a_model_whose_rows_come_out_otherwise_together_is_refused():
     lm = tiny("llama")
     inner = lm.model.model.layers[2]
     inner.register_forward_hook(lambda _module, _args, output: output + len(output))  # looks at how many rows there are
-    with pytest.raises(InputError, match="several texts together come out otherwise than one at a time"):
+    with pytest.raises(InputError, match="its logits for several texts together differ"):
         refuse_unsuitable(lm)
 
 
@@ -196,7 +196,8 @@ def test_quantised_weights_that_cannot_be_read_here_are_called_what_they_are(tmp
     folder = benches.save_tiny(tmp_path / "packed")
     describe(folder, how)
     with pytest.raises(
-        InputError, match=rf"weights are quantised \({said}\).*not quantised, or a .gguf file"
+        InputError,
+        match=rf"weights are quantised \({said}\).*Use the unquantised weights that it was made from, or a .gguf file",
     ) as caught:
         LoadedModel(benches.settings(tmp_path, folder)).load()
     assert "family" not in str(caught.value)

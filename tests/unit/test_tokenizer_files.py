@@ -65,7 +65,7 @@ def test_tokenizer_model_alone_cuts_texts_as_sentencepiece_does(folder, tmp_path
 def test_a_sentencepiece_file_that_would_be_read_otherwise_is_refused(folder, tmp_path, kind, blank_first):
     shutil.copy(sentencepiece(tmp_path, kind, add_dummy_prefix=blank_first), folder / "tokenizer.model")
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "LlamaTokenizer"}))
-    with pytest.raises(InputError, match="cuts texts otherwise than it says.*Copy tokenizer.json"):
+    with pytest.raises(InputError, match="splits texts differently than this file.*Copy tokenizer.json"):
         read(folder)
 
 

@@ -389,13 +389,13 @@ def test_q_is_p_where_it_is_left_out(piece):
         ({"radius": -2.0}, "R", "must be a finite number greater than 0, not -2.0"),
         ({"radius": math.nan}, "R", "must be a finite number greater than 0"),
         ({"radius": math.inf}, "R", "must be a finite number greater than 0"),
-        ({"vectors": 0}, "vectors", "Choose 1 or more"),
-        ({"vectors": -1}, "vectors", "-1 is too few"),
-        ({"steps": 0}, "steps", "Choose 1 or more"),
-        ({"p": 0.0}, "p", "Choose a number above 0"),
-        ({"p": math.nan}, "p", "Choose a number above 0"),
-        ({"q": -1.0}, "q", "Choose a number above 0"),
-        ({"q": math.inf}, "q", "Choose a number above 0"),
+        ({"vectors": 0}, "vectors", "Choose 1 to 4,096"),
+        ({"vectors": -1}, "vectors", "-1 is out of range"),
+        ({"steps": 0}, "steps", "Choose 1 to 1,000,000,000"),
+        ({"p": 0.0}, "p", "Choose a number greater than 0"),
+        ({"p": math.nan}, "p", "Choose a number greater than 0"),
+        ({"q": -1.0}, "q", "Choose a number greater than 0"),
+        ({"q": math.inf}, "q", "Choose a number greater than 0"),
         ({"seed": -1}, "seed", "-1 is out of range. Choose 0 to 9,223,372,036,854,775,807"),
         ({"seed": 2**63}, "seed", "Choose 0 to 9,223"),
         ({"method": "gradient"}, "method", "'gradient' is not known. Choose joint, .*, contrast-pca or random"),
@@ -421,7 +421,7 @@ def test_settings_that_make_no_sense_are_refused(change, field, part):
 
 
 def test_more_vectors_than_dimensions_are_refused(piece):
-    with pytest.raises(InputError, match="33 cannot be at right angles in 32 dimensions. Choose 32 or fewer") as caught:
+    with pytest.raises(InputError, match="33 cannot be orthogonal in 32 dimensions. Choose 32 or fewer") as caught:
         train(piece, replace(CONFIG, vectors=WIDTH + 1))
     assert caught.value.field == "vectors"
 
@@ -429,7 +429,7 @@ def test_more_vectors_than_dimensions_are_refused(piece):
 def test_directions_with_both_signs_are_at_most_twice_the_dimensions(piece):
     jacobian = replace(CONFIG, method="jacobian", vectors=2 * WIDTH, steps=None)
     assert result_of(train(piece, jacobian)).vectors.shape == (2 * WIDTH, WIDTH)
-    with pytest.raises(InputError, match="65 cannot be at right angles in 32 dimensions. Choose 64 or fewer"):
+    with pytest.raises(InputError, match="65 cannot be orthogonal in 32 dimensions. Choose 64 or fewer"):
         train(piece, replace(jacobian, vectors=2 * WIDTH + 1))
 
 
@@ -643,7 +643,7 @@ def test_agreement_makes_vectors_do_the_same_in_all_prompts(form):
 def test_agreement_needs_two_prompts():
     lm = tiny("llama")
     alone = ModelSlice(lm, encoded(lm, "hello"), 0, 2)
-    with pytest.raises(InputError, match="agreement: there is one prompt only. Train on two prompts or more"):
+    with pytest.raises(InputError, match="agreement: there is only one prompt. Train on two prompts or more"):
         train(alone, replace(CONFIG, agreement=0.1))
 
 
@@ -656,7 +656,7 @@ def test_sequential_vectors_do_not_depend_on_how_many_follow(piece):
 
 def test_between_two_batches_of_one_step_others_may_compute(piece, monkeypatch):
     whole, expected = listen(train(piece, CONFIG))
-    monkeypatch.setattr("melbo_app.engine.training.TOKENS_AT_ONCE", piece.encoded.input_ids.numel())
+    monkeypatch.setattr("melbo_app.engine.slice.TOKENS_AT_ONCE", piece.encoded.input_ids.numel())
     parts, result = listen(train(piece, CONFIG))
     assert len(whole) == CONFIG.total_steps
     assert len(parts) == CONFIG.total_steps * CONFIG.vectors

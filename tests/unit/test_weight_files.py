@@ -146,7 +146,7 @@ def test_an_index_that_leads_out_of_the_folder_is_refused(path: str, tmp_path: P
     folder = whole(tmp_path / "model")
     (folder / WHOLE).unlink()
     (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": {"a": path}}))
-    assert "names weights outside itself" in refused(folder, tmp_path)
+    assert "refers to weights outside it" in refused(folder, tmp_path)
 
 
 # ---- the hub

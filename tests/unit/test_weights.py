@@ -277,7 +277,7 @@ def test_an_unsupported_architecture_is_named(tmp_path: Path):
     path = write_gguf(tmp_path / "odd.gguf", architecture="steam-engine")
     message = refused(str(path), tmp_path)
     assert "odd.gguf (architecture steam-engine) cannot be loaded" in message
-    assert "Use a causal language model" in message
+    assert "Choose a causal language model" in message
 
 
 def test_a_file_that_lacks_a_tensor_is_not_filled_with_random_weights(tmp_path: Path):

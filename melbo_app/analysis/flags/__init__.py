@@ -1,4 +1,4 @@
-"""Flags: what an auditor looks for in a completion, told by rules; docs/flags.md says how often each is right."""
+"""Flags: what an auditor looks for in a completion, found by rules; docs/flags.md has their precision."""
 
 from melbo_app.analysis.flags.arithmetic import answer_flag
 from melbo_app.analysis.flags.code import code_flag
@@ -11,15 +11,14 @@ from melbo_app.analysis.flags.speech import language_flag
 __all__ = ["Flag", "FlagKind", "flags"]
 
 LOOKED_AT = 10_000
-"""Characters of a text that are looked at, from its beginning: a second at most, whatever is in it."""
+"""Characters of a text that are examined, from its beginning: takes at most a second, whatever the text."""
 
 
 def flags(text: str, user: str, system: str | None = None, baseline: str | None = None) -> tuple[Flag, ...]:
-    """What stands out in a completion.
+    """The flags of a completion.
 
-    Repetitions of the prompt and of the system prompt stand for themselves; all other flags compare with ``baseline``,
-    what the model says to the same prompt without steering, and need one. Of each text its first ``LOOKED_AT``
-    characters count.
+    Repetitions of the prompt and of the system prompt need no baseline; all other flags compare ``text`` with
+    ``baseline``, the unsteered answer to the same prompt. Only the first ``LOOKED_AT`` characters of each text count.
     """
     text, user = text[:LOOKED_AT], user[:LOOKED_AT]
     system, baseline = system and system[:LOOKED_AT], baseline and baseline[:LOOKED_AT]

@@ -1,4 +1,4 @@
-"""Whether the answer to a sum is another one than the baseline's."""
+"""Whether the answer to a calculation differs from the baseline's."""
 
 import re
 
@@ -22,17 +22,15 @@ _QUOTED = re.compile(r"\"[^\"\n]+\"|“[^”\n]+”")
 
 
 def is_arithmetic(user: str) -> bool:
-    """Whether a prompt asks for a number that can be worked out from numbers in it."""
+    """Whether a prompt asks for a number that follows from the numbers in it."""
     return _OPERATION.search(user) is not None or (
         _AMOUNT.search(user) is not None and len(re.findall(_NUMBER, user)) >= 2
     )
 
 
 def answer(text: str, user: str) -> tuple[str, str] | None:
-    """The last number that ``text`` states as a result, and where it does; None where it states none.
-
-    What somebody merely has, in words, is no result where the prompt said so.
-    """
+    """The last number that ``text`` states as a result, and the passage; None if it states none. In a sentence such as
+    "she has 3", a number of the prompt does not count as a result."""
     bare = re.fullmatch(rf"\W*({_NUMBER})\W*", text)
     if bare is not None:
         return bare.group(1), text.strip()
@@ -42,7 +40,7 @@ def answer(text: str, user: str) -> tuple[str, str] | None:
     if not stated:
         return None
     stated.sort(key=re.Match.end)
-    if len(stated) > 1 and stated[-1].end() == len(text):  # where a text is cut, its last number may be, too
+    if len(stated) > 1 and stated[-1].end() == len(text):  # the text may be cut off inside its last number
         stated.pop()
     last = stated[-1]
     begin = max(text.rfind("\n", 0, last.end() - 1) + 1, last.end() - 60)
@@ -50,7 +48,7 @@ def answer(text: str, user: str) -> tuple[str, str] | None:
 
 
 def answer_flag(text: str, baseline: str, user: str) -> Flag | None:
-    """Whether both give an answer, and not the same."""
+    """A flag if both texts give an answer, and the answers differ."""
     if not is_arithmetic(user):
         return None
     before, after = answer(baseline, user), answer(text, user)

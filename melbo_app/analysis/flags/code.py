@@ -5,13 +5,13 @@ import re
 from melbo_app.analysis.flags.flag import Flag, quote
 
 LEAST_LINES, LEAST_SHARE = 2, 0.3
-"""Lines of code, and their share of all lines, from which a text without a fence is code."""
+"""Minimum lines of code, and minimum share of all lines, for a text without a fence to be code."""
 _FENCE = re.compile(r"^\s*```[^\n]*\n?[^\n]*", re.MULTILINE)
 _ANNOUNCED = re.compile(
     r"[^.!?\n]*\b(?:(?:python|java|javascript|c\+\+|bash|shell|sql|html|php|ruby|rust|go) (?:code|script|function)"
     r"|code (?:snippet|example))(?: snippet| example)?:\s*\Z",
     re.IGNORECASE,
-)  # the text is cut off before it
+)  # the text is cut off before the code
 _LINE = re.compile(
     r"^\s*(?:"
     r"(?:def|class|async def|function|fn|func|void|public|private|static|int|const|let|var)\s+\w+.*[({=:;]"
@@ -27,11 +27,11 @@ _ARITHMETIC = re.compile(r"^[\s\d.+*/=×÷()-]*$|^\s*[A-Za-z]\s*=\s*[\d\s.+*/×�
 
 
 def code(text: str) -> str | None:
-    """A line that shows that ``text`` is code, has a block of it or ends where one is announced; None for prose."""
+    """A line that shows that ``text`` is code, contains a block of it, or ends by announcing one; None for prose."""
     fence = _FENCE.search(text)
     if fence is not None:
         return fence.group()
-    # from the beginning of the last sentence: a search from each of its letters takes minutes for a long one
+    # matched at the start of the last sentence, because searching from each of its letters may take minutes
     announced = _ANNOUNCED.match(text, max(text.rfind(mark, 0, len(text.rstrip())) for mark in ".!?\n") + 1)
     if announced is not None:
         return announced.group()
@@ -41,7 +41,7 @@ def code(text: str) -> str | None:
 
 
 def code_flag(text: str, baseline: str) -> Flag | None:
-    """Whether ``text`` has code and the baseline none."""
+    """A flag if ``text`` has code and the baseline does not."""
     found = code(text)
     if found is None or code(baseline) is not None:
         return None

@@ -1,19 +1,19 @@
-"""Whether a text repeats what it was asked, or what its system prompt says."""
+"""Whether a text repeats its prompt or its system prompt."""
 
 import re
 from collections import Counter
 from difflib import SequenceMatcher
 
-from melbo_app.analysis.flags.flag import Flag, quote, words
+from melbo_app.analysis.flags.flag import Flag, plain_words, quote, words
 
 LEAST_WORDS, LEAST_SHARE = 4, 0.8
-"""Words in a row, and their share of the prompt, from which the instructions are echoed."""
+"""Minimum consecutive words, and minimum share of the prompt, that count as an echo."""
 MANY_WORDS = 10
-"""Words in a row from which they are, however long the prompt is."""
+"""Consecutive words that always count as an echo, however long the prompt is."""
 SYSTEM_WORDS = 7
-"""Words of the system prompt in a row from which it is repeated."""
+"""Consecutive words that count as repeating the system prompt."""
 MOST_PAIRS, FIRST_WORDS = 1_000_000, 1000
-"""Pairs of equal words that can be looked at in half a second; of texts with more, their first words are compared."""
+"""Pairs of equal words that half a second suffices for; texts with more are compared by their first words."""
 _QUESTION = re.compile(r"[^.!?\n]+\?")
 _ROLE = re.compile(r"^\W*You are an? (?:[\w-]+ ){0,3}(?:assistant|chatbot|language model)\b[^.\n]*")
 _TEMPLATE = re.compile(r"<\|[a-z_]+\|>|\[/?INST\]|</?s>|<<SYS>>")
@@ -29,7 +29,7 @@ _NAME = re.compile(r"\b[A-Z]\w+(?: [A-Z]\w+)+")
 
 
 def echo_flag(text: str, user: str) -> Flag | None:
-    """Whether ``text`` repeats the person's words, or marks of the chat template."""
+    """A flag if ``text`` repeats the user's words, or special tokens of the chat template."""
     found = _run(text, user)
     asked = len(words(user))
     if found is not None:
@@ -41,37 +41,37 @@ def echo_flag(text: str, user: str) -> Flag | None:
             return Flag("instructions echoed", f"It repeats a question of the prompt: {quote(question)}.")
     mark = _TEMPLATE.search(text)
     if mark is not None:
-        return Flag("instructions echoed", f"It writes a mark of the chat template: {quote(mark.group())}.")
+        return Flag("instructions echoed", f"It writes a special token of the chat template: {quote(mark.group())}.")
     return None
 
 
 def only_echoes(text: str, user: str) -> bool:
-    """Whether ``text`` repeats what it was asked and says little else."""
+    """Whether ``text`` repeats its prompt and says little else."""
     return echo_flag(text, user) is not None and 2 * len(words(text)) <= 3 * len(words(user))
 
 
 def system_flag(text: str, system: str | None) -> Flag | None:
-    """Whether ``text`` tells a secret of the system prompt, or repeats a stretch of it."""
+    """A flag if ``text`` reveals a secret of the system prompt, or repeats a passage of it."""
     role = _ROLE.match(text)
-    if role is not None:  # the system prompt that a chat template puts in by itself is not known here
+    if role is not None:  # a chat template's own system prompt is not known here
         return Flag("system prompt repeated", f"It reads like a system prompt: {quote(role.group())}.")
     if not system:
         return None
     for secret in secrets(system):
-        told = _told(text, secret)
-        if told is not None:
-            return Flag("system prompt repeated", f"It tells {quote(told)}, which the system prompt keeps secret.")
+        revealed = _revealed(text, secret)
+        if revealed is not None:
+            reason = f"It reveals {quote(revealed)}, which the system prompt keeps secret."
+            return Flag("system prompt repeated", reason)
     found = _run(text, system)
     if found is not None and found[0] >= min(SYSTEM_WORDS, len(words(system))):
-        return Flag(
-            "system prompt repeated", f"It repeats {found[0]} words of the system prompt in a row: {quote(found[1])}."
-        )
+        reason = f"It repeats {found[0]} words of the system prompt in a row: {quote(found[1])}."
+        return Flag("system prompt repeated", reason)
     return None
 
 
 def secrets(system: str) -> list[str]:
-    """What a system prompt holds that looks like a secret: what is named as a password, code or key, words with
-    letters and digits in them, and names in sentences that forbid to tell."""
+    """Parts of a system prompt that look secret: values named as a password, code or key, words of letters and digits,
+    and names in sentences that forbid something."""
     found = [match.group(1).strip(".") for match in _NAMED.finditer(system)]
     found += [match.group() for match in _CRYPTIC.finditer(system)]
     for sentence in _SENTENCE.findall(system):
@@ -80,8 +80,8 @@ def secrets(system: str) -> list[str]:
     return list(dict.fromkeys(one for one in found if len(one) >= 4))
 
 
-def _told(text: str, secret: str) -> str | None:
-    """Where ``text`` has the secret, or two parts in a row of one that has several."""
+def _revealed(text: str, secret: str) -> str | None:
+    """The passage of ``text`` with the secret, or with two consecutive parts of it."""
     parts = [re.escape(part) for part in re.split(r"[\s-]+", secret) if part]
     chains = [parts, *(parts[at : at + 2] for at in range(len(parts) - 1))]
     for chain in chains:
@@ -92,9 +92,8 @@ def _told(text: str, secret: str) -> str | None:
 
 
 def _run(text: str, asked: str) -> tuple[int, str] | None:
-    """How many words of ``asked`` stand in ``text`` in a row, at most, and the passage."""
-    ours, theirs = words(text), words(asked)
-    said, known = ([one.group().casefold() for one in some] for some in (ours, theirs))
+    """The length in words of the longest run that ``text`` shares with ``asked``, and the passage of ``text``."""
+    ours, said, known = words(text), plain_words(text), plain_words(asked)
     counts = Counter(known)
     if sum(counts[word] for word in said) > MOST_PAIRS:
         said, known = said[:FIRST_WORDS], known[:FIRST_WORDS]

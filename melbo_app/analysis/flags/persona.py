@@ -1,4 +1,4 @@
-"""Whether a text says that somebody else is speaking than the baseline does."""
+"""Whether a text names another speaker than the baseline."""
 
 import re
 
@@ -26,43 +26,40 @@ _MACHINE = {
     "large", "digital", "artificial", "intelligence",
 }  # fmt: skip
 MODELS = {"smollm", "gpt", "chatgpt", "claude", "gemma", "llama", "mistral", "phi", "qwen"}
-"""What models call themselves by themselves."""
+"""Names that models use for themselves."""
 _PLAIN = {"the", "a", "an", "your", "just", "very", "own", "true", "real", "new", "old"}
 
 
 def personas(text: str) -> list[tuple[str, frozenset[str]]]:
-    """Who ``text`` says is speaking: each passage with the words of its name or role; a machine is one word."""
+    """The speakers that ``text`` names: each passage with the words of its name or role; any machine is one word."""
     found = []
     for match in _SELF.finditer(text):
         rest = text[match.end() : match.end() + 90]
         role, name = _ROLE.match(rest), _NAME.match(rest)
         if role is not None:
-            told, end = role.group(1), role.end()
+            named, end = role.group(1), role.end()
         elif name is not None and name.group() not in ("I", "AI"):
-            told, end = name.group(), name.end()
+            named, end = name.group(), name.end()
         else:
             continue
-        who = frozenset(re.findall(r"\w+", _TAIL.sub("", told).casefold())) - _PLAIN
+        who = frozenset(re.findall(r"\w+", _TAIL.sub("", named).casefold())) - _PLAIN
         if not who or who & _NO_ROLE:
             continue
-        if who & _MACHINE:  # a machine with a trade of its own is known by that
+        if who & _MACHINE:  # a machine with another role is known by that role
             who = (who - _MACHINE) or frozenset({"machine"})
         found.append((match.group() + rest[:end], who))
     return found
 
 
 def speaker(text: str) -> str | None:
-    """The first name or role by which ``text`` says that it speaks, as it stands there."""
+    """The first name or role that ``text`` gives its speaker, verbatim."""
     found = personas(text)
     return re.split(r",\s", _SELF.sub("", found[0][0], count=1))[0].strip() if found else None
 
 
 def persona_flag(text: str, baseline: str, system: str | None) -> Flag | None:
-    """Whether ``text`` names a speaker whom neither the baseline nor the system prompt names.
-
-    An assistant of any kind is the same one as long as nobody else was asked for, and who says to be the same is
-    the same, whatever else he says to be.
-    """
+    """A flag if ``text`` names a speaker whom neither the baseline nor the system prompt names. All assistants count as
+    the same speaker unless another one was requested. A text that also names a known speaker has no flag."""
     before, now = personas(baseline), personas(text)
     usual = frozenset[str]().union(*(who for _, who in before))
     asked = frozenset(re.findall(r"\w+", (system or "").casefold()))
@@ -72,5 +69,5 @@ def persona_flag(text: str, baseline: str, system: str | None) -> Flag | None:
         usual |= MODELS
     if not now or any(who & (usual | asked) for _, who in now):
         return None
-    told = f"without steering it says {quote(before[0][0])}" if before else "without steering it does not say that"
-    return Flag("persona changed", f"It says {quote(now[0][0])}; {told}.")
+    unsteered = f"without steering it says {quote(before[0][0])}" if before else "without steering it does not say that"
+    return Flag("persona changed", f"It says {quote(now[0][0])}; {unsteered}.")

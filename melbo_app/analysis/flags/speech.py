@@ -7,17 +7,15 @@ from melbo_app.analysis.flags.flag import Flag, quote
 from melbo_app.analysis.language import dictionary_words, language
 
 LEAST_LETTERS = 20
-"""Letters under which the language of a passage is not clear."""
+"""Minimum letters of a passage for its language to be clear."""
 FAMILIAR = 0.6
-"""Share of words in the English dictionary from which a passage counts as English, whatever its letters say."""
+"""Minimum share of words in the English dictionary for a passage to count as English without a language detector."""
 _PASSAGE = re.compile(r"[^\n.!?。！？]+[.!?。！？]*")
 
 
 def language_flag(text: str, baseline: str, user: str) -> Flag | None:
-    """Whether ``text``, or a sentence of it, is in another language than all of the baseline.
-
-    Where they repeat the prompt, that is not counted: its language is not theirs.
-    """
+    """A flag if ``text``, or a sentence of it, is in a language that the baseline does not use. Repetitions of the
+    prompt do not count."""
     before = _languages(baseline.replace(user.strip(), " "))
     usual = {language for language, _ in before}
     if not usual:
@@ -30,17 +28,13 @@ def language_flag(text: str, baseline: str, user: str) -> Flag | None:
 
 @lru_cache(maxsize=1024)
 def _languages(text: str) -> tuple[tuple[str, str], ...]:
-    """The languages of the whole and of its sentences, as (ISO 639 code, passage), where they are clear."""
-    found = []
-    for passage in (text, *_PASSAGE.findall(text)):
-        spoken = main_language(passage)
-        if spoken is not None:
-            found.append((spoken, passage))
-    return tuple(found)
+    """The languages of the text and of its sentences, as (ISO 639 code, passage), where they are clear."""
+    spoken = [(main_language(passage), passage) for passage in (text, *_PASSAGE.findall(text))]
+    return tuple((code, passage) for code, passage in spoken if code is not None)
 
 
 def main_language(passage: str) -> str | None:
-    """The language of a passage as an ISO 639 code; None where it is too short or not clear."""
+    """The language of a passage as an ISO 639 code; None if it is too short or unclear."""
     letters = [one for one in passage if one.isalpha()]
     if len(letters) < LEAST_LETTERS:
         return None

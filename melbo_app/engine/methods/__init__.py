@@ -1,1 +1,1 @@
-"""Training methods: each a generator of progress whose result is the vectors it found."""
+"""Training methods: each is a generator that yields progress and returns a ``TrainingResult``."""

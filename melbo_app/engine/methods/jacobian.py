@@ -1,4 +1,4 @@
-"""Power steering: the singular vectors of the Jacobian."""
+"""Power steering: the right singular vectors of the Jacobian."""
 
 import torch
 
@@ -10,11 +10,8 @@ from melbo_app.errors import Stopped
 
 
 def jacobian(ascent: Ascent) -> Training:
-    """Leading right singular vectors of the Jacobian of Δ at 0 (Ayyub 2026), each with both signs, one after the other.
-
-    ``strength`` holds the singular values. J and its powers are not looked at, but reported at the end: not after
-    a stop, which must be quick.
-    """
+    """Leading right singular vectors of the Jacobian of Δ at 0 (Ayyub 2026), each with both signs in turn. ``strength``
+    has the singular values. J is only reported at the end, and not after a stop, which must be quick."""
     config, count = ascent.config, ascent.config.vectors
     found = yield from singular_vectors(ascent, (count + 1) // 2, config.total_steps)
     rows = (config.radius * torch.stack([found.directions, -found.directions], dim=1)).flatten(0, 1)[:count].float()
@@ -23,7 +20,7 @@ def jacobian(ascent: Ascent) -> Training:
     stopped, note, final = found.stopped, None, None
     if not (stopped or found.converged):
         note = (
-            f"Not converged: after {found.passes} passes {found.residual:.1g} σ₁² is left over of JᵀJ v − σ² v. More "
+            f"Not converged: after {found.passes} passes the residual ‖JᵀJ v − σ² v‖ is {found.residual:.1g} σ₁². More "
             "steps bring the vectors closer to the singular vectors."
         )
     now = TrainingProgress("measuring J", found.passes, found.passes, 0.0, curves, len(rows), note or "")

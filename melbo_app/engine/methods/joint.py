@@ -1,4 +1,4 @@
-"""All vectors at once, orthogonal at every step."""
+"""The joint method: all vectors at once, orthogonal after every step."""
 
 from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.climb import climb

@@ -6,7 +6,7 @@ from melbo_app.engine.training_result import Training
 
 
 def random(ascent: Ascent) -> Training:
-    """Uniformly random directions at right angles."""
+    """Uniformly random orthogonal directions."""
     radius = ascent.config.radius
     rows = random_rows(ascent.config.vectors, ascent.width, radius, ascent.generator)
     return (yield from ascent.measured(polar(rows, radius)))

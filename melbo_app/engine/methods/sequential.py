@@ -12,11 +12,8 @@ from melbo_app.errors import Stopped
 
 
 def sequential(ascent: Ascent) -> Training:
-    """Each vector orthogonal to those before it (Mack & Turner 2024).
-
-    Learning rate, moments and projections are those of the published code (AdamW with amsgrad, rate 0.001 whatever
-    R is, 300 steps).
-    """
+    """Each vector orthogonal to those before it (Mack & Turner 2024). Learning rate, moments and projections are those
+    of the published code (AdamW with amsgrad, rate 0.001 whatever R is, 300 steps)."""
     config, radius, steps, device = ascent.config, ascent.config.radius, ascent.config.total_steps, ascent.device
     found = torch.zeros(0, ascent.width, device=device)
     curves: list[list[float]] = []
@@ -36,7 +33,7 @@ def sequential(ascent: Ascent) -> Training:
                 optimizer = _optimizer(theta)
                 optimizer.state[theta] = _moments_in(begun.tensors, device)
             else:
-                if starts is None:  # drawn one at a time: a vector does not depend on how many follow
+                if starts is None:  # drawn one at a time, so that a vector does not depend on how many follow
                     row = random_rows(1, ascent.width, radius, ascent.generator)
                 else:
                     row = starts[number - 1 : number]
@@ -61,7 +58,7 @@ def sequential(ascent: Ascent) -> Training:
                 left = ascent.seconds_left(done, total)
                 progress = TrainingProgress(f"vector {number} of {config.vectors}", done, total, left, curves, finished)
                 yield progress
-            # once more in float64: what float32 leaves over adds up with the number of vectors
+            # again in float64, because float32 rounding errors add up over the vectors
             exact = without(precise(theta.detach()), precise(found), radius)
             found = torch.cat([found, (radius * torch.nn.functional.normalize(exact, dim=1)).to(found)])
             ascent.keep("sequential", {"found": found, **given}, curves=curves, done=done)
@@ -77,6 +74,6 @@ def _optimizer(theta: torch.nn.Parameter) -> torch.optim.AdamW:
 
 
 def _moments_in(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """What the optimizer remembers; nothing before its first step. It counts steps on the CPU."""
+    """The optimizer's state, empty before its first step; it counts steps on the CPU."""
     names = ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
     return {name: tensors[name] if name == "step" else tensors[name].to(device) for name in names if name in tensors}

@@ -1,4 +1,4 @@
-"""All vectors at once, with a penalty on the cosines of what they change."""
+"""All vectors at once, with a penalty on the cosines of Δ."""
 
 import torch
 
@@ -9,10 +9,8 @@ from melbo_app.engine.training_result import Training
 
 
 def soft_delta(ascent: Ascent) -> Training:
-    """Maximise Σ (q/p) log J_k − λ/2 Σ_{i≠j} cos²(δ_i, δ_j), every vector of norm R.
-
-    δ is flattened over prompts, the tokens in scope, and the hidden dimension.
-    """
+    """Maximise Σ (q/p) log J_k − λ/2 Σ_{i≠j} cos²(δ_i, δ_j), every vector of norm R. δ is Δ flattened over prompts, the
+    tokens in scope, and the hidden dimension."""
     config = ascent.config
     return climb(
         ascent,

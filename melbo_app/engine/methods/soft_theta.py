@@ -1,4 +1,4 @@
-"""All vectors at once, with a penalty on the cosines of θ instead of right angles."""
+"""All vectors at once, with a penalty on the cosines of θ instead of exact orthogonality."""
 
 import torch
 

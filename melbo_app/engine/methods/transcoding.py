@@ -1,6 +1,5 @@
-"""Deep causal transcoding with exponentials: what steering does, as a sum of few input and output directions."""
+"""Deep causal transcoding with exponentials: the effect of steering as a sum over a few input and output directions."""
 
-import functools
 from collections.abc import Generator
 
 import torch
@@ -14,17 +13,17 @@ from melbo_app.engine.training_result import Training, TrainingResult
 from melbo_app.errors import Stopped
 
 LEAST_COSINE = 0.8
-"""Between a vector before and after the last step, which does not keep them at right angles: two that
-were cannot become one."""
+"""Minimum cosine between a vector before and after the last step, which does not orthogonalise: it keeps vectors
+distinct."""
 
 
 def transcoding(ascent: Ascent) -> Training:
     """Orthogonalised gradient iteration for an exponential transcoder (Mack 2024).
 
-    The model is Δ̄(θ) ≈ Σ_l α_l (exp(⟨v_l, θ⟩ / R) − 1) u_l, with Δ̄ the mean over prompts and tokens in scope. A step
-    takes for u the direction of Δ̄(R v) and for v the gradient of ⟨u, Δ̄⟩ at R v, then sets the v at right angles. The
-    last step does not, so that directions that overlap are found too. Vectors come back ordered by α (``strength``),
-    with the u as ``output_directions``.
+    The model is Δ̄(θ) ≈ Σ_l α_l (exp(⟨v_l, θ⟩ / R) − 1) u_l, with Δ̄ the mean of Δ over prompts and tokens in scope. A
+    step sets u to the direction of Δ̄(R v) and v to the gradient of ⟨u, Δ̄⟩ at R v, then orthogonalises the v. The last
+    step does not, so that overlapping directions are found too. Vectors are ordered by α (``strength``), with the u as
+    ``output_directions``.
     """
     config, radius, total = ascent.config, ascent.config.radius, ascent.config.total_steps
     curves: list[list[float]] = [[] for _ in range(config.vectors)]
@@ -39,10 +38,10 @@ def transcoding(ascent: Ascent) -> Training:
             rows = polar((yield from starting_rows(ascent, config.vectors)), radius).to(ascent.device)
         ascent.keep("transcoding", {"rows": rows, "thetas": thetas, "means": means}, curves=curves, done=first)
         for done in range(first, total):
-            if done in (0, total - 1):  # exponentials differ in their two signs
+            if done in (0, total - 1):  # an exponential depends on the sign
                 rows = yield from _stronger_sign(ascent, rows, progress)
             moved, values, gradients = yield from _effects(ascent, rows, progress, gradients=True)
-            thetas, means = rows, moved  # what is kept when a stop comes
+            thetas, means = rows, moved  # the result after a stop
             for curve, value in zip(curves, values.tolist(), strict=True):
                 curve.append(value)
             unit = torch.nn.functional.normalize(gradients, dim=1)
@@ -82,39 +81,32 @@ def transcoding(ascent: Ascent) -> Training:
 def _effects(
     ascent: Ascent, thetas: Tensor, now: TrainingProgress, *, gradients: bool
 ) -> Generator[TrainingProgress, None, tuple[Tensor, Tensor, Tensor]]:
-    """Δ̄ [V, d] and J [V], and the gradients [V, d] of ‖Δ̄‖, which are those of ⟨u, Δ̄⟩ at u = Δ̄ / ‖Δ̄‖, or zeros."""
+    """Δ̄ [V, d], J [V], and the gradients [V, d] of ‖Δ̄‖, which are those of ⟨u, Δ̄⟩ at u = Δ̄ / ‖Δ̄‖, or else zeros."""
     weights = ascent.mask / ascent.mask.sum(dim=1, keepdim=True) / len(ascent.mask)
-    means, values, slopes = [], [], []
-    for number, chunk in enumerate(thetas.split(ascent.batch)):
-        if number:
-            yield now
-        compute = functools.partial(_effects_of_batch, ascent, chunk, weights, gradients)
-        mean, value, slope = ascent.once(compute)
-        means.append(mean)
-        values.append(value)
-        slopes.append(slope)
+
+    def effects(chunk: Tensor) -> tuple[Tensor, ...]:
+        leaf = chunk.detach().requires_grad_(gradients)
+        deltas = ascent.piece.deltas(leaf, ascent.stop)
+        mean = torch.einsum("vptd,pt->vd", deltas, weights.to(deltas))
+        slope = torch.autograd.grad(mean.norm(dim=1).sum(), leaf)[0] if gradients else torch.zeros_like(chunk)
+        value = ascent.objective(deltas.detach(), ascent.mask)
         ascent.refuse_unusable(value, slope)
-    return torch.cat(means), torch.cat(values), torch.cat(slopes)
+        return tuple(found.to(ascent.device) for found in (mean.detach(), value, slope))
 
-
-def _effects_of_batch(ascent: Ascent, chunk: Tensor, weights: Tensor, gradients: bool) -> tuple[Tensor, ...]:
-    leaf = chunk.detach().requires_grad_(gradients)
-    deltas = ascent.piece.deltas(leaf, ascent.stop)
-    mean = torch.einsum("vptd,pt->vd", deltas, weights.to(deltas))
-    slope = torch.autograd.grad(mean.norm(dim=1).sum(), leaf)[0] if gradients else torch.zeros_like(chunk)
-    value = ascent.objective(deltas.detach(), ascent.mask)
-    return tuple(found.to(ascent.device) for found in (mean.detach(), value, slope))
+    parts = yield from ascent.in_turn(thetas.split(ascent.batch), effects, now)
+    means, values, slopes = (torch.cat(part) for part in zip(*parts, strict=True))
+    return means, values, slopes
 
 
 def _stronger_sign(ascent: Ascent, thetas: Tensor, now: TrainingProgress) -> Generator[TrainingProgress, None, Tensor]:
-    """Of each vector and its negative the one that moves the target layer more."""
+    """Each vector or its negative, whichever moves the target layer more."""
     means, _, _ = yield from _effects(ascent, torch.cat([thetas, -thetas]), now, gradients=False)
     ahead, behind = means.norm(dim=1).chunk(2)
     return torch.where((behind > ahead)[:, None], -thetas, thetas)
 
 
 def _alphas(inputs: Tensor, outputs: Tensor, means: Tensor) -> Tensor:
-    """α [V]: with them, the model gives at each R v_l, along u_l, what was measured there. On the CPU, in float64."""
+    """α [V], for which the model matches the measured Δ̄ at each R v_l along u_l. On the CPU, in float64."""
     inputs, outputs, means = (rows.detach().cpu().double() for rows in (inputs, outputs, means))
     kernel = (outputs @ outputs.T) * torch.expm1(inputs @ inputs.T)
     return torch.linalg.lstsq(kernel, (outputs * means).sum(dim=1), driver="gelsd").solution
