@@ -1,4 +1,4 @@
-"""What a request may bring: its address, its headers and its body, counted as it arrives."""
+"""Limits on a request's address, headers and body, which is counted as it arrives."""
 
 import asyncio
 import json
@@ -17,22 +17,22 @@ from melbo_app.web.parts import Parts, PartsRefused
 
 UPLOAD, MCP = "/gradio_api/upload", "/gradio_api/mcp"
 LONGEST_ADDRESS, LONGEST_HEADERS = 8_000, 32_000
-"""Bytes, as nginx has them. Uvicorn itself refuses more than 64 kB of both together, without a sentence."""
+"""Bytes, as in nginx. Uvicorn itself refuses more than 64 kB of both together, without a message."""
 LARGEST_BODY, LARGEST_MESSAGE = 4_000_000, 16_000_000
-"""Bytes of a request that is no upload, which takes up to 20 times as much memory while it is read: the cards of 4,096
-vectors, the largest that the page sends, have 2 MB; over MCP a bank of 12 MB comes as base64."""
+"""Bytes of a request other than an upload, which takes up to 20 times as much memory while it is read: the page's
+largest, the cards of 4,096 vectors, has 2 MB; over MCP, a bank of 12 MB arrives as base64."""
 ALL_BODIES = 64_000_000
-"""Bytes of all such requests that are read at the same time."""
+"""Bytes of all these requests that are read at the same time."""
 PATIENCE = 60.0
-"""Seconds without a byte of a body that is not complete."""
+"""Seconds to wait for the next byte of a body."""
 LINGER = 2_000_000_000
-"""Bytes of a refused body that are still read, and thrown away: a browser shows no answer that comes while it sends."""
+"""Bytes of a refused body to read and discard: a browser does not show an answer while it is sending."""
 TIDYING = 60.0
-"""Seconds between two looks for files that nobody wants any more."""
+"""Seconds between two removals of expired files."""
 
 
 class Refusal(Exception):
-    """``status`` is that of HTTP; the message is one sentence for the person."""
+    """``status`` is the HTTP status, ``sentence`` the message for the person."""
 
     def __init__(self, status: int, sentence: str) -> None:
         self.status, self.sentence = status, sentence
@@ -40,25 +40,25 @@ class Refusal(Exception):
 
 
 class _Incoming(Protocol):
-    """One body that arrives."""
+    """One arriving body."""
 
     def take(self, data: bytes, *, more: bool) -> None:
         """The next piece. Raises Refusal."""
 
     def over(self, answer: bytes) -> None:
-        """The request was answered; ``answer`` is the body of a success, or empty."""
+        """Called after the answer; ``answer`` is its body on success, else empty."""
 
 
 class Bodies:
-    """Refuses requests that are too large, with one sentence: what ``uploads`` cannot take, and every other large body.
-    Nothing of what is refused stays on the disk."""
+    """Refuses, with one sentence, files that ``uploads`` cannot accept and other bodies that are too large. Refused
+    files do not stay on the disk."""
 
     def __init__(self, app: ASGIApp, uploads: Uploads) -> None:
         self._app, self._uploads = app, uploads
         self.held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, as far as it is small enough."""
+        """Pass the request on if it is small enough."""
         if scope["type"] == "lifespan":
             async with self._tidying():
                 return await self._app(scope, receive, send)
@@ -96,7 +96,7 @@ class Bodies:
 
 
 class _Plain:
-    """A body that is kept in memory."""
+    """A body that the app reads into memory."""
 
     def __init__(self, all: Bodies, length: int, largest: int) -> None:
         self._all, self._size, self._largest = all, 0, largest
@@ -144,7 +144,7 @@ class _Upload:
 
 
 class _Refusals:
-    """Turns what the library refuses into what HTTP says."""
+    """Turns the library's errors into refusals with an HTTP status."""
 
     def __enter__(self) -> None:
         pass
@@ -204,11 +204,11 @@ class _Exchange:
             return message
         except Refusal as refusal:
             self._refusal = refusal
-            # Gradio's reader of forms removes what it has written when it gets this one, and at no other
+            # the only error for which Gradio's form reader removes the files it has written
             raise MultiPartException(refusal.sentence) from None
 
     async def _sent(self, message: Message, send: Send) -> None:
-        if self._refusal is not None and not self._status:  # what the app makes of it is not what the person is told
+        if self._refusal is not None and not self._status:  # the app's own answer to the refusal
             return
         if message["type"] == "http.response.start":
             self._status = message["status"]
@@ -227,13 +227,13 @@ def _check_head(scope: Scope) -> None:
 
 
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send, *, is_complete: bool = False) -> None:
-    """Read what still comes, as far as that helps, and answer."""
+    """Read the rest of the body, within limits, and answer."""
     more, size = not is_complete, 0
     with suppress(TimeoutError):
         while more and size < LINGER:
             message = await asyncio.wait_for(receive(), PATIENCE)
             size += len(message.get("body", b""))
             more = message.get("more_body", False)
-    # the rest, if there is any, must not be taken for the next request
+    # otherwise the rest of the body would be taken for the next request
     headers = {"Connection": "close"} if more else None
     await PlainTextResponse(refusal.sentence, refusal.status, headers)(scope, receive, send)
