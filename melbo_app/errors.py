@@ -6,11 +6,8 @@ class MelboError(Exception):
 
 
 class InputError(MelboError):
-    """Invalid input from a person.
-
-    ``field`` is the input's name as the person knows it ("target layer"), ``problem`` says what is wrong with it, and
-    ``remedy`` how to fix it.
-    """
+    """Invalid input from a person. ``field`` is the input's name as the person knows it ("target layer"), ``problem``
+    says what is wrong with it, and ``remedy`` how to fix it."""
 
     def __init__(self, field: str, problem: str, remedy: str = "") -> None:
         self.field, self.problem, self.remedy = field, problem, remedy

@@ -17,11 +17,8 @@ def expanded(text: str) -> str:
 
 
 def written_path(text: str) -> Path:
-    """The path ``text`` with variables and home folders expanded.
-
-    Raises InputError for an unset variable or unknown user, which would otherwise make a folder called ``~`` or
-    ``$HOME``, unless a file has exactly this name.
-    """
+    """The path ``text`` with variables and home folders expanded. Raises InputError for an unset variable or unknown
+    user, which would otherwise make a folder called ``~`` or ``$HOME``, unless a file has exactly this name."""
     path = expanded(text)
     unknown = _UNKNOWN.search(path)
     if (unknown or path.startswith("~")) and not os.path.lexists(path):
@@ -36,10 +33,8 @@ def absolute(path: Path) -> Path:
 
 
 def without_folders(text: str, known: Iterable[str] = ()) -> str:
-    """``text`` with each path cut down to its last part, and paths in a ``known`` folder relative to it.
-
-    Nested known folders must come longest first. Other folders are only found if their names have no spaces.
-    """
+    """``text`` with each path cut down to its last part, and paths in a ``known`` folder relative to it. Nested known
+    folders must come longest first. Other folders are only found if their names have no spaces."""
     if "/" not in text and "\\" not in text:
         return text
     for folder in known:

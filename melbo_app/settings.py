@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,11 @@ ROOT = _PACKAGE.parent if IS_CLONE else _PACKAGE
 """Folder of the files that ship with the code: the clone, or the installed package."""
 CACHE = ROOT / "cache" if IS_CLONE else user_cache_path("melbo-explorer", appauthor=False)
 Names = Annotated[tuple[str, ...], NoDecode]
+_NAMES: dict[str, tuple[Callable[[str], Any], str]] = {
+    "allow_host": (partial(read_host, pattern=True), "a host name, such as lab.example or *.lab.example"),
+    "trusted_proxy": (read_network, "an address or network, such as 127.0.0.1 or 10.0.0.0/8"),
+    "embed": (read_embedder, "an origin, such as https://lab.example"),
+}
 
 
 class Settings(BaseSettings):
@@ -109,21 +115,14 @@ class Settings(BaseSettings):
         parts = given.split(",") if isinstance(given, str) else given
         return [part.strip() for text in parts for part in str(text).split(",") if part.strip()]
 
-    @field_validator("allow_host")
+    @field_validator(*_NAMES)
     @classmethod
-    def _hosts(cls, given: tuple[str, ...]) -> tuple[str, ...]:
-        right = "a host name, such as lab.example or *.lab.example"
-        return _each(given, lambda text: read_host(text, pattern=True), right)
-
-    @field_validator("trusted_proxy")
-    @classmethod
-    def _proxies(cls, given: tuple[str, ...]) -> tuple[str, ...]:
-        return _each(given, read_network, "an address or network, such as 127.0.0.1 or 10.0.0.0/8")
-
-    @field_validator("embed")
-    @classmethod
-    def _origins(cls, given: tuple[str, ...]) -> tuple[str, ...]:
-        return _each(given, read_embedder, "an origin, such as https://lab.example")
+    def _names(cls, given: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        read, right = _NAMES[str(info.field_name)]
+        for text in given:
+            if read(text) is None:
+                raise PydanticCustomError("name", "“{text}” is not {right}", {"text": text[:80], "right": right})
+        return given
 
     @field_validator("token")
     @classmethod
@@ -146,13 +145,6 @@ class Settings(BaseSettings):
             template = "“{path}” cannot be used. Write the path below which the page is, such as /proxy/7860"
             raise PydanticCustomError("path", template, {"path": given[:80]})
         return prefix
-
-
-def _each(given: tuple[str, ...], read: Callable[[str], Any], right: str) -> tuple[str, ...]:
-    for text in given:
-        if read(text) is None:
-            raise PydanticCustomError("name", "“{text}” is not {right}", {"text": text[:80], "right": right})
-    return given
 
 
 def fault(error: ValidationError, words: Collection[str] = ()) -> str:

@@ -1,22 +1,18 @@
 """Layer atlases: measurements of layer pairs, one JSON file per model, token scope and set of prompts."""
 
-from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.facts import Layer, ModelName, Moment, Norm, Text, Word
+from melbo_app.library.frozen import Frozen
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
 
 
-class AtlasCell(BaseModel):
-    """A pair of layers. None: not measured, or not measurable (without R there are no texts).
-
-    ``strength`` and the fields after it are means over a few vectors at R and over the prompts.
-    """
-
-    model_config = ConfigDict(frozen=True)
+class AtlasCell(Frozen):
+    """A pair of layers. None: not measured, or not measurable (without R there are no texts). ``strength`` and the
+    fields after it are means over a few vectors at R and over the prompts."""
 
     source: Layer
     target: Layer
@@ -63,6 +59,7 @@ class AtlasCell(BaseModel):
 class Atlas(Measured):
     """Measurements of layer pairs so far."""
 
+    dated: ClassVar[str] = "changed"
     model: ModelName
     dtype: Word
     prompts: Annotated[tuple[PromptRecord, ...], Field(min_length=1)]
@@ -76,10 +73,6 @@ class Atlas(Measured):
     def key(self) -> str:
         """Identifies the atlas: its pairs can be compared with each other."""
         return key_of([self.model_hash, self.dtype, [prompt.model_dump() for prompt in self.prompts], self.scope])
-
-    @property
-    def moment(self) -> datetime:
-        return self.changed
 
     def cell(self, source: int, target: int) -> AtlasCell | None:
         """The cell of a layer pair, or None."""

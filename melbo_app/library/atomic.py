@@ -29,10 +29,8 @@ def write_file(path: Path, data: bytes, *, overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def open_to_write(path: Path, *, overwrite: bool, size: int | None = None) -> Iterator[BinaryIO]:
-    """Like ``write_file`` for a stream: the file gets its name when the block ends without an error.
-
-    ``size`` in bytes appears in the message about a full disk; large files must leave the disk its reserve.
-    """
+    """Like ``write_file`` for a stream: the file gets its name when the block ends without an error. ``size`` in bytes
+    appears in the message about a full disk; large files must leave the disk its reserve."""
     check_room(path.parent, size or 0, f"“{path.name}”")
     part = path.parent / f".{secrets.token_hex(8)}.part"
     try:
@@ -64,10 +62,8 @@ def make_folder(folder: Path) -> None:
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    """Make the folder ``path`` with these files, all or nothing. Its parent folder must exist.
-
-    Raises FileExistsError if ``path`` exists, and StorageError, leaving nothing behind, if the disk refuses.
-    """
+    """Make the folder ``path`` with these files, all or nothing. Its parent folder must exist. Raises FileExistsError
+    if ``path`` exists, and StorageError, leaving nothing behind, if the disk refuses."""
     if path.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     check_room(path.parent, sum(map(len, files.values())), f"“{path.name}”")
@@ -90,6 +86,12 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
         raise StorageError(_sentence(path, sum(map(len, files.values())), error)) from error
     with contextlib.suppress(OSError):
         sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Make the contents of a file survive a power cut. Raises OSError."""
+    with path.open("rb+") as file:  # some systems do not sync through a read-only handle
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

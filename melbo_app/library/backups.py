@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library import sqlite
-from melbo_app.library.atomic import sync_folder
+from melbo_app.library.atomic import sync_file, sync_folder
 from melbo_app.sizes import size_text
 
 if TYPE_CHECKING:  # the database imports this module, to name its copies when it is damaged
@@ -109,8 +109,7 @@ class Backups:
             if newest is not None and filecmp.cmp(part, newest.path, shallow=False):
                 os.utime(newest.path, ns=(begin, begin))
                 return None
-            with open(part, "rb+") as stream:
-                os.fsync(stream.fileno())
+            sync_file(part)
             os.utime(part, ns=(begin, begin))  # anything written after this is not in the copy
             os.replace(part, copy.path)
             sync_folder(self.folder)

@@ -27,6 +27,7 @@ from melbo_app.errors import InputError
 from melbo_app.library.bank_vectors import FIELD, MAX_ELEMENTS, OUTPUTS, check_directions, check_radius, check_vectors
 from melbo_app.library.damage import fault
 from melbo_app.library.facts import Count, Digest, Layer, ModelName, Moment, Norm, Word
+from melbo_app.library.frozen import Frozen
 from melbo_app.library.tensor_file import CONTENTS, MAX_HEADER, Header, check_seal, contents_digest, read_header, sealed
 from melbo_app.quoting import readable
 
@@ -37,14 +38,12 @@ _TRUE_RADIUS = "R must be the norm of every row, or the median norm of a “comb
 _BEFORE_CHECKSUMS = frozenset({"format", "version", "hash", "melbo"})
 
 
-class PromptRecord(BaseModel):
+class PromptRecord(Frozen):
     """A prompt as a person gave it; ``template`` says whether, or how, it went into the model's chat template.
 
     ``rendered`` is the template's output, which depends on the model and may depend on the day; None without a
     template, or in records of older versions.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     user: str
     system: str | None = None
@@ -75,12 +74,8 @@ class EffectRecord(BaseModel):
     objective: list[float] = Field(description="J per prompt.")
     change: list[float] = Field(description="Mean norm of Δ at the target layer, over the tokens in scope.")
     agreement: list[float] | None = Field(description="Mean cosine between the Δ of two prompts; None for one prompt.")
-    share: list[float] | None = Field(
-        default=None, description="Mean ‖Δ‖ / ‖Z(0)‖ at the target layer, over the tokens in scope."
-    )
-    runaway: list[FiniteFloat] | None = Field(
-        default=None, description="Largest share of a prompt's tokens that the vector turns into attention sinks."
-    )
+    share: list[float] | None = Field(None, description="Mean ‖Δ‖ / ‖Z(0)‖ over the same tokens.")
+    runaway: list[FiniteFloat] | None = Field(None, description="Largest share of a prompt's tokens turned into sinks.")
 
 
 class BankRecord(BaseModel):
@@ -92,44 +87,39 @@ class BankRecord(BaseModel):
     model: ModelName
     model_hash: Digest = Field(description="sha256 of the weights; empty if an imported file did not say.")
     hidden_size: int = Field(ge=1, le=MAX_ELEMENTS)
-    blocks: int | None = Field(default=None, ge=1, le=10_000)
+    blocks: int | None = Field(None, ge=1, le=10_000)
     source: Layer
     target: Layer | None = None
     scope: Word | None = None
     radius: Norm = Field(description="Norm of the rows; their median in imported and combined banks.")
-    median_norm: Norm | None = Field(default=None, description="Median residual norm at the source.")
+    median_norm: Norm | None = Field(None, description="Median residual norm at the source.")
     method: Method | Literal["imported", "combined"]
     prompts: list[PromptRecord] = []
-    against: list[PromptRecord] = Field(default=[], description="Contrast prompts.")
+    against: list[PromptRecord] = Field([], description="Contrast prompts.")
     start: Start | None = None
     p: float | None = None
     q: float | None = None
     steps: Count | None = None
     seed: Count | None = None
     objective: list[float] | None = Field(
-        default=None, description="Final J of each vector; if stopped, before the last step (jacobian: None)."
+        None, description="Final J of each vector; if stopped, before the last step (jacobian: None)."
     )
-    curves: list[list[float]] | None = Field(
-        default=None, description="J of each vector at each step; for jacobian, R σ after each pass."
-    )
-    strength: list[FiniteFloat] | None = Field(
-        default=None, description="Score by which the method ranks each vector (docs/methods.md)."
-    )
+    curves: list[list[float]] | None = Field(None, description="J of each vector at each step; jacobian: R σ per pass.")
+    strength: list[FiniteFloat] | None = Field(None, description="Score for ranking the vectors (docs/methods.md).")
     residual: FiniteFloat | None = Field(
-        default=None,
-        description="For jacobian: the largest ‖JᵀJ v − σ² v‖ / σ₁² of its vectors; 0 for exact singular vectors.",
+        None, description="For jacobian: the largest ‖JᵀJ v − σ² v‖ / σ₁² of its vectors; 0 for exact singular vectors."
     )
-    stopped: bool | None = Field(default=None, description="Whether somebody stopped the training; None: unknown.")
+    stopped: bool | None = Field(None, description="Whether somebody stopped the training; None: unknown.")
     saturation: float | None = Field(
-        default=None, description="Effect budget: share of a token's norm at which its change counts most; 0: no limit."
+        None, description="Effect budget: share of a token's norm at which its change counts most; 0: no limit."
     )
-    orthogonality: float | None = Field(default=None, description="Weight of the soft methods' cosine penalty.")
-    agreement: float | None = Field(default=None, description="Weight of the agreement between prompts.")
+    orthogonality: float | None = Field(None, description="Weight of the soft methods' cosine penalty.")
+    agreement: float | None = Field(None, description="Weight of the agreement between prompts.")
     agreement_form: Literal["numerator", "contrastive"] | None = None
-    temperature: float | None = Field(default=None, description="τ of agreement.")
+    temperature: float | None = Field(None, description="τ of agreement.")
     held_out: list[PromptRecord] = []
-    effect: EffectRecord | None = Field(default=None, description="On the training prompts.")
-    held_out_effect: EffectRecord | None = Field(default=None, description="On the held-out prompts.")
+    effect: EffectRecord | None = Field(None, description="On the training prompts.")
+    held_out_effect: EffectRecord | None = Field(None, description="On the held-out prompts.")
     seconds: FiniteFloat | None = None
     dtype: Word | None = None
     device: Word | None = None
@@ -138,8 +128,8 @@ class BankRecord(BaseModel):
     versions: dict[Word, Word] = {}
     created: Moment
     command: str | None = None
-    formula: str | None = Field(default=None, description="The formula of a combined bank.")
-    parts: dict[str, str] | None = Field(default=None, description="Hashes of the banks in the formula, by name.")
+    formula: str | None = Field(None, description="The formula of a combined bank.")
+    parts: dict[str, str] | None = Field(None, description="Hashes of the banks in the formula, by name.")
     note: str | None = None
 
     @model_validator(mode="after")
@@ -245,10 +235,8 @@ class Bank:
         check_radius(self.vectors, record.radius, _TRUE_RADIUS, equal=record.method not in UNTRAINED)
         text = record.model_dump_json()
         if len(text.encode()) > MAX_HEADER // 4:
-            note = "The objective curves were too long to be stored."
-            record = record.model_copy(
-                update={"curves": None, "note": f"{record.note} {note}" if record.note else note}
-            )
+            note = " ".join(filter(None, (record.note, "The objective curves were too long to be stored.")))
+            record = record.model_copy(update={"curves": None, "note": note})
             text = record.model_dump_json()
         tensors = {"vectors": np.ascontiguousarray(self.vectors, dtype="<f4")}
         if self.output_directions is not None:

@@ -35,11 +35,8 @@ Stamp = tuple[int, int, int]
 
 
 class Banks:
-    """The banks in the folders ``own`` and ``samples``, which need not exist. Thread-safe.
-
-    The ``catalogue`` follows the files: if it cannot be written to, the bank is saved all the same and entered with the
-    next one.
-    """
+    """The banks in the folders ``own`` and ``samples``, which need not exist. Thread-safe. The ``catalogue`` follows
+    the files: if it cannot be written to, the bank is saved all the same and entered with the next one."""
 
     def __init__(self, own: Path, samples: Path, catalogue: Catalogue | None = None) -> None:
         self._own, self._samples, self._catalogue = own, samples, catalogue
@@ -58,9 +55,8 @@ class Banks:
         )
         samples = [line for path in _files(self._samples) if (line := self._line(path, sample=True))]
         taken = {same_file(line.name) for line in own}  # an own bank hides a later sample of the same name
-        return own + sorted(
-            (line for line in samples if same_file(line.name) not in taken), key=lambda line: same_file(line.name)
-        )
+        shown = [line for line in samples if same_file(line.name) not in taken]
+        return own + sorted(shown, key=lambda line: same_file(line.name))
 
     @property
     def folder(self) -> Path:
@@ -73,10 +69,8 @@ class Banks:
         return (*own, *(ShelfFile(path, sample=True) for path in _files(self._samples)))
 
     def load(self, name: str) -> Bank:
-        """The bank called ``name``, ignoring case; the last few stay in memory while their files do not change.
-
-        Raises InputError if it is unknown or damaged, and StorageError.
-        """
+        """The bank called ``name``, ignoring case; the last few stay in memory while their files do not change. Raises
+        InputError if it is unknown or damaged, and StorageError."""
         path = self._find(name)
         stamp = _stamp(path)
         with self._lock:
@@ -94,10 +88,8 @@ class Banks:
         return bank
 
     def save(self, bank: Bank) -> Path:
-        """Put ``bank`` on the shelf under its record's name; returns the path of its file.
-
-        Raises InputError("name", …) if the name is invalid or taken, and StorageError.
-        """
+        """Put ``bank`` on the shelf under its record's name; returns the path of its file. Raises InputError("name", …)
+        if the name is invalid or taken, and StorageError."""
         name = check_name(bank.record.name)
         data = bank.renamed(name).to_bytes()
         path = self._own / f"{name}{ENDING}"
@@ -113,11 +105,12 @@ class Banks:
                 self._catalogue.refresh(self.files())
         return path
 
-    def check_free(self, name: str) -> str:
-        """The name as it would be saved. Raises InputError("name", …) if it is invalid or taken."""
+    def check_free(self, name: str, but: Path | None = None) -> str:
+        """The name as it would be saved. Raises InputError("name", …) if it is invalid, or taken by a bank other than
+        ``but``."""
         name = check_name(name)
         for path in (*_files(self._own), *_files(self._samples)):
-            if same_file(path.stem) == same_file(name):
+            if same_file(path.stem) == same_file(name) and path != but:
                 raise _taken(name, path.stem)
         return name
 
@@ -143,9 +136,7 @@ class Banks:
             path = self._find(name)
             if path.parent == self._samples:
                 raise InputError("bank", f"“{path.stem}” is a sample, and samples cannot be renamed")
-            for other in (*_files(self._own), *_files(self._samples)):
-                if same_file(other.stem) == same_file(new) and (other != path or other.stem == new):
-                    raise _taken(new, other.stem)
+            self.check_free(new, but=None if path.stem == new else path)
             try:
                 if same_file(path.stem) == same_file(new):
                     os.rename(path, path.with_name(f"{new}{ENDING}"))

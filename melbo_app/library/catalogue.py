@@ -119,20 +119,18 @@ class Catalogue:
         there = {(file.name, file.sample) for file in files}
         mine = [file for file in files if not file.sample]
         new = [file for file in mine if (file.name, False) not in known]
-        touched = [
-            (file, entry)
-            for file in mine
-            if (entry := known.get((file.name, False))) and (entry.size, entry.changed) != _stamp(file)
-        ]
         gone = [key for key in known if key not in there and (own.is_dir() or key[1])]
         damaged, changed, same = {}, [], []
-        for file, entry in touched:
+        for file in mine:
+            entry = known.get((file.name, False))
+            if entry is None or (entry.size, entry.changed) == _stamp(file):
+                continue
             try:
-                found = read_file(file)
+                is_same = read_file(file)[0].file_hash == entry.file_hash
             except (InputError, OSError) as error:
                 damaged[file.name] = str(error)
                 continue
-            if found[0].file_hash == entry.file_hash:
+            if is_same:
                 same.append(file)
             else:
                 changed.append(file.name)
@@ -153,20 +151,18 @@ class Catalogue:
             for row in gone:
                 session.delete(row)
             session.flush()
-            banks, vectors, runs, models, prompts = (
-                session.scalar(select(func.count()).select_from(table)) or 0
-                for table in (BankRow, VectorRow, RunRow, ModelRow, PromptRow)
-            )
+            counts = [
+                select(func.count()).select_from(one) for one in (BankRow, VectorRow, RunRow, ModelRow, PromptRow)
+            ]
+            banks, vectors, runs, models, prompts = (session.scalar(count) or 0 for count in counts)
         removed = sorted(row.name for row in gone)
         return Rebuilt(banks, vectors, runs, models, prompts, removed, damaged)
 
     def search(self, text: str, limit: int = 50) -> list[str]:
         """Names of the banks with ``text`` in their name, note, method, model or prompts, newest first."""
         asked = select(BankPromptRow.bank_id).join(PromptRow).where(PromptRow.user.icontains(text, autoescape=True))
-        parts = [
-            column.icontains(text, autoescape=True)
-            for column in (BankRow.name, BankRow.note, BankRow.method, ModelRow.name)
-        ]
+        columns = (BankRow.name, BankRow.note, BankRow.method, ModelRow.name)
+        parts = [column.icontains(text, autoescape=True) for column in columns]
         found = select(BankRow.name).join(ModelRow).where(or_(*parts, BankRow.id.in_(asked)))
         with self._database.read() as session:
             names = session.scalars(found.order_by(BankRow.sample, BankRow.id.desc()).limit(limit))
@@ -222,8 +218,8 @@ def _enter(session: Session, entry: BankEntry, bank: Bank) -> None:
         setattr(row, field, getattr(record, field))
     row.model_id = model
     session.flush()
-    session.execute(delete(VectorRow).where(VectorRow.bank_id == row.id))
-    session.execute(delete(BankPromptRow).where(BankPromptRow.bank_id == row.id))
+    for table in (VectorRow, BankPromptRow):
+        session.execute(delete(table).where(table.bank_id == row.id))
     session.add_all(_vectors(row.id, bank))
     for role, prompts in (("trained", record.prompts), ("against", record.against), ("held out", record.held_out)):
         for position, prompt in enumerate(prompts):

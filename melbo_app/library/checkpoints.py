@@ -26,10 +26,8 @@ class Checkpoints:
         self._folder = folder
 
     def save(self, job: int, arrays: dict[str, np.ndarray], record: dict[str, Any]) -> None:
-        """Save the state of a job in place of its last checkpoint. ``record`` must be JSON.
-
-        Raises StorageError, which leaves the last checkpoint as it was.
-        """
+        """Save the state of a job in place of its last checkpoint. ``record`` must be JSON. Raises StorageError, which
+        leaves the last checkpoint as it was."""
         metadata = sealed({"format": FORMAT, "version": VERSION, "hash": _digest(arrays), "record": json.dumps(record)})
         make_folder(self._folder)
         write_file(self._path(job), save(arrays, metadata), overwrite=True)

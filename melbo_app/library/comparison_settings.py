@@ -31,10 +31,8 @@ class DecodingSettings(TypedDict):
 
 
 class ComparisonSettings(TypedDict, total=False):
-    """The settings of a comparison. ``radii`` None: each vector at its norm in the bank.
-
-    Older versions stored fewer of these; other keys are dropped.
-    """
+    """The settings of a comparison. ``radii`` None: each vector at its norm in the bank. Older versions stored fewer of
+    these; other keys are dropped."""
 
     kind: ComparisonKind
     bank: Name | None

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import ConfigDict, Field, FiniteFloat, model_validator
 
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.comparison_settings import ComparisonSettings, Temperature, TopP
@@ -23,9 +23,10 @@ from melbo_app.library.facts import (
     Text,
     Word,
 )
+from melbo_app.library.frozen import Frozen
 
 
-class CompletionKey(BaseModel):
+class CompletionKey(Frozen):
     """Everything that determines a completion's text.
 
     ``vector`` is None for the baseline (radius 0) and "random" for the random control, whose direction follows from
@@ -33,8 +34,6 @@ class CompletionKey(BaseModel):
     ``prompt_hash`` identifies the input tokens, which depend on template and tokenizer; it is part of the key and not
     stored with the text.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     model_hash: Digest
     dtype: Word | None = None
@@ -77,13 +76,11 @@ class CompletionKey(BaseModel):
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-class Scores(BaseModel):
-    """Scores of a completion, defined in docs/readability.md. None: undefined for this text.
+class Scores(Frozen):
+    """Scores of a completion, defined in docs/readability.md. None: undefined for this text. Log-probabilities and
+    divergences are in nats, shares between 0 and 1."""
 
-    Log-probabilities and divergences are in nats, shares between 0 and 1.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     version: Literal[1] = 1
     """Version of the definitions; scores of another version are ignored, and the text is scored anew on request."""
@@ -123,14 +120,12 @@ class Completion(CompletionKey):
     scores: Scores | None = None
 
 
-class Comparison(BaseModel):
+class Comparison(Frozen):
     """One press of Steer: its settings and its completions, in order.
 
     ``damaged`` lists completions that cannot be read. ``not_kept`` says why the database refused the comparison, which
     then exists in memory only, under negative numbers.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     id: int
     created: Moment
@@ -152,20 +147,16 @@ class KeptCompletion(Completion):
         return self
 
 
-class KeptComparison(BaseModel):
+class KeptComparison(Frozen):
     """A comparison as libraries exchange it."""
-
-    model_config = ConfigDict(frozen=True)
 
     created: Moment
     settings: ComparisonSettings
     completions: Annotated[tuple[KeptCompletion, ...], Field(min_length=1)]
 
 
-class ComparisonSummary(BaseModel):
+class ComparisonSummary(Frozen):
     """One line of the history; ``prompt`` is the first prompt's text, ``bank`` None if only controls ran."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: int
     created: Moment

@@ -101,9 +101,8 @@ class Completions:
             rows = session.scalars(newest).all()
             of_these = CompletionRow.comparison_id.in_([row.id for row in rows])
             counted = select(CompletionRow.comparison_id, func.count(), func.max(CompletionRow.bank)).where(of_these)
-            found = {
-                id: (count, bank) for id, count, bank in session.execute(counted.group_by(CompletionRow.comparison_id))
-            }
+            grouped = session.execute(counted.group_by(CompletionRow.comparison_id))
+            found = {id: (count, bank) for id, count, bank in grouped}
             first = select(CompletionRow.comparison_id, PromptRow.user).join(PromptRow)
             prompts = dict(session.execute(first.where(of_these, CompletionRow.position == 0)).all())
 
@@ -111,14 +110,8 @@ class Completions:
                 count, bank = found.get(row.id, (0, None))
                 if not count:
                     raise ValueError("it has no completions")
-                return ComparisonSummary(
-                    id=row.id,
-                    created=row.created,
-                    settings=row.settings,
-                    bank=bank,
-                    prompt=prompts.get(row.id, ""),
-                    completions=count,
-                )
+                facts = {"id": row.id, "created": row.created, "settings": row.settings}
+                return ComparisonSummary(bank=bank, prompt=prompts.get(row.id, ""), completions=count, **facts)
 
             return read_each(rows, summary, _subject)
 
@@ -135,9 +128,8 @@ class Completions:
         newest = select(CompletionRow).order_by(CompletionRow.id.desc()).limit(max(0, limit))
         if text:
             asked = select(PromptRow.id).where(PromptRow.user.icontains(text, autoescape=True))
-            newest = newest.where(
-                or_(CompletionRow.text.icontains(text, autoescape=True), CompletionRow.prompt_id.in_(asked))
-            )
+            said = CompletionRow.text.icontains(text, autoescape=True)
+            newest = newest.where(or_(said, CompletionRow.prompt_id.in_(asked)))
         if bank_hash is not None:
             newest = newest.where(CompletionRow.bank_hash == bank_hash)
         if vector is not None:
@@ -163,18 +155,12 @@ class Completions:
         return self._newest(CompletionRow.bank_hash == bank_hash, CompletionRow.vector == vector)
 
     def runaways(self, bank_hash: str, target: int | None = None) -> dict[int, float]:
-        """The vectors of a bank that ran away, each with the smallest |R| at which it did.
-
-        With a ``target``, only texts scored at that target layer count, and those of older versions, which did not
-        store the layer.
-        """
+        """The vectors of a bank that ran away, each with the smallest |R| at which it did. With a ``target``, only
+        texts scored at that target layer count, and those of older versions, which did not store the layer."""
         smallest = func.min(func.abs(CompletionRow.radius))
         share, seen_at = (sound_json(CompletionRow.scores)[name] for name in ("runaway", "runaway_target"))
-        seen = (
-            select(CompletionRow.vector, smallest)
-            .where(CompletionRow.bank_hash == bank_hash, CompletionRow.vector.is_not(None), share.as_float() > 0)
-            .group_by(CompletionRow.vector)
-        )
+        ran_away = (CompletionRow.bank_hash == bank_hash, CompletionRow.vector.is_not(None), share.as_float() > 0)
+        seen = select(CompletionRow.vector, smallest).where(*ran_away).group_by(CompletionRow.vector)
         if target is not None:
             seen = seen.where(or_(seen_at.as_integer().is_(None), seen_at.as_integer() == target))
         with self._database.read() as session:
@@ -182,10 +168,8 @@ class Completions:
             return dict(found)
 
     def find(self, key: CompletionKey) -> Completion | None:
-        """The newest completion with this ``key`` (a Completion is a key, too), or None.
-
-        Ignores texts that Stop cut off.
-        """
+        """The newest completion with this ``key`` (a Completion is a key, too), or None. Ignores texts that Stop cut
+        off."""
         whole = or_(CompletionRow.finished, CompletionRow.tokens >= CompletionRow.max_new_tokens)
         return self._newest(CompletionRow.key == key.digest, whole)
 

@@ -1,7 +1,6 @@
 """Diversity curves: the latest of each model and set of prompts, one JSON file each."""
 
-from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -14,6 +13,7 @@ from melbo_app.library.json_files import JsonFiles, Measured, key_of
 class KeptCurve(Measured):
     """A diversity curve with its model and prompts."""
 
+    dated: ClassVar[str] = "changed"
     prompts: Annotated[tuple[PromptRecord, ...], Field(min_length=1)]
     curve: DiversityCurve
     changed: Moment
@@ -27,10 +27,6 @@ class KeptCurve(Measured):
     def key(self) -> str:
         """A later curve of the same model and prompts replaces this one."""
         return key_of([self.model_hash, [prompt.model_dump() for prompt in self.prompts]])
-
-    @property
-    def moment(self) -> datetime:
-        return self.changed
 
 
 class Curves(JsonFiles[KeptCurve]):

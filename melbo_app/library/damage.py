@@ -37,10 +37,8 @@ class Listed(list[Kept]):
 
 
 def read_each(rows: Iterable[Row], read: Callable[[Row], Kept], subject: Callable[[Row], str]) -> Listed[Kept]:
-    """``read(row)`` for every row; rows for which it fails go into ``damaged``, under the name ``subject(row)``.
-
-    Raises StorageError if the database refuses.
-    """
+    """``read(row)`` for every row; rows for which it fails go into ``damaged``, under the name ``subject(row)``. Raises
+    StorageError if the database refuses."""
     entries, damaged = [], []
     for row in rows:
         try:

@@ -64,10 +64,8 @@ class Table(DeclarativeBase):
 
 
 class Database:
-    """The database in the file ``path``, or at ``url``. It is opened or created by the first session.
-
-    Thread-safe; each session belongs to the thread that opened it.
-    """
+    """The database in the file ``path``, or at ``url``. It is opened or created by the first session. Thread-safe; each
+    session belongs to the thread that opened it."""
 
     def __init__(self, path: Path, url: str | None = None) -> None:
         self.path: Path | None = path

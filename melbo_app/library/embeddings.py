@@ -33,9 +33,8 @@ class Embeddings:
         with self._database.read() as session:
             for start in range(0, len(wanted), AT_ONCE):
                 some = EmbeddingRow.text_hash.in_(wanted[start : start + AT_ONCE])
-                rows = select(EmbeddingRow.text_hash, EmbeddingRow.vector).where(
-                    some, EmbeddingRow.embedder == embedder
-                )
+                rows = select(EmbeddingRow.text_hash, EmbeddingRow.vector)
+                rows = rows.where(some, EmbeddingRow.embedder == embedder)
                 # a damaged embedding counts as missing and is computed again
                 for digest, vector in read_each(session.execute(rows), _embedding, str):
                     found[hashes[digest]] = vector

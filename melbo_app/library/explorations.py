@@ -1,13 +1,13 @@
 """Explorations: the result of one press of Explore, one JSON file each."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.facts import Count, Digest, Index, Layer, ModelName, Moment, Name, Norm, Number, Text, Word
+from melbo_app.library.frozen import Frozen
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
 from melbo_app.library.searches import Tried
 
@@ -20,15 +20,13 @@ SEARCH_SECONDS = 80.0
 """Default time after which a search tries no further setting."""
 
 
-class ExploreSettings(BaseModel):
+class ExploreSettings(Frozen):
     """The settings of all stages; None: chosen by the model and the prompt.
 
     ``radius`` is absolute, ``relative_radius`` a multiple of the median norm; if either is given, or an
     ``effect_budget``, ``rule`` does not search. ``search_seconds`` bounds the search. New behaviours are tried on
     ``elsewhere`` other prompts. Two answers within the cosine distance ``threshold`` count as the same.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     rule: RadiusRule = "search"
     radius: float | None = None
@@ -47,10 +45,8 @@ class ExploreSettings(BaseModel):
     elsewhere: int = 5
 
 
-class ChosenRadius(BaseModel):
+class ChosenRadius(Frozen):
     """R in both units, and the reason for it in a sentence."""
-
-    model_config = ConfigDict(frozen=True)
 
     radius: Norm
     relative_radius: Norm
@@ -67,15 +63,13 @@ class ChosenRadius(BaseModel):
         return f"R = {self.radius:.3g} ({self.relative_radius:.2g} × median){budget}: {self.reason}"
 
 
-class Answer(BaseModel):
+class Answer(Frozen):
     """The answer of one vector.
 
     ``completion`` is the id of the text, ``distance`` its cosine distance from the unsteered one. A readable answer
     ``changed`` if it ``differs`` in kind from the unsteered one (``analysis/traits.py``), or lies farther from it than
     two answers of the same meaning do.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     vector: Index
     completion: Number
@@ -88,10 +82,8 @@ class Answer(BaseModel):
     """Kinds of difference from the unsteered answer; empty in files of older versions."""
 
 
-class Elsewhere(BaseModel):
+class Elsewhere(Frozen):
     """On how many other prompts of the same kind a behaviour's vector works, compared with random vectors."""
-
-    model_config = ConfigDict(frozen=True)
 
     worked: Count
     prompts: Count
@@ -104,11 +96,9 @@ class Elsewhere(BaseModel):
         return f"works on {self.worked} of {self.prompts} others (random {self.random} of {self.random_answers})"
 
 
-class Behaviour(BaseModel):
+class Behaviour(Frozen):
     """Answers that say the same. ``representative`` is the vector whose answer is nearest to their centre, ``words``
     set them apart from all other answers."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: Text
     """A description in the third person (``analysis/naming.py``)."""
@@ -129,7 +119,7 @@ class Behaviour(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _named(cls, values: Any) -> Any:
-        """Files of older versions have no name: it was made from the words."""
+        """Gives behaviours in older files, which have no name, one made of their words."""
         if not isinstance(values, dict) or values.get("name"):
             return values
         words = ", ".join(values.get("words", ())) or "no distinctive words"
@@ -141,10 +131,8 @@ class Behaviour(BaseModel):
         return not self.unsteered and not self.as_often
 
 
-class SetAside(BaseModel):
+class SetAside(Frozen):
     """A vector left out of the behaviours, and why."""
-
-    model_config = ConfigDict(frozen=True)
 
     vector: Index
     reason: Text
@@ -199,23 +187,14 @@ class Exploration(Measured):
         return key_of([self.model_hash, self.dtype, self.prompt.model_dump(), settings])
 
     @property
-    def moment(self) -> datetime:
-        return self.created
-
-    @property
     def chosen(self) -> Tried | None:
         """The setting that the search chose; None without a search."""
         wanted = (self.radius.radius, self.radius.effect_budget or 0.0)
-        return next(
-            (
-                one
-                for one in self.tried
-                if (one.radius, one.effect_budget) == wanted
-                and one.source in (None, self.source)
-                and one.target in (None, self.target)
-            ),
-            None,
-        )
+        for one in self.tried:
+            has_layers = one.source in (None, self.source) and one.target in (None, self.target)
+            if has_layers and (one.radius, one.effect_budget) == wanted:
+                return one
+        return None
 
     def answer(self, vector: int) -> Answer:
         """The answer of a vector."""

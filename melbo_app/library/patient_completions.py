@@ -19,10 +19,8 @@ MOST_TEXTS = 20_000
 
 
 class PatientCompletions(Completions):
-    """The completions in ``database`` and those that it currently refuses.
-
-    Waiting records have negative numbers, which remain valid after the database has assigned others.
-    """
+    """The completions in ``database`` and those that it currently refuses. Waiting records have negative numbers, which
+    remain valid after the database has assigned others."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
@@ -34,9 +32,7 @@ class PatientCompletions(Completions):
 
     def keep(self, settings: dict[str, Any], completions: Sequence[Completion]) -> Comparison:
         """``add_comparison``; if the database refuses, the comparison waits in memory and its ``not_kept`` says why.
-
-        Raises InputError if there are no completions.
-        """
+        Raises InputError if there are no completions."""
         try:
             kept = self.add_comparison(settings, completions)
         except StorageError as error:

@@ -160,12 +160,8 @@ def _remove_oldest(session: Session, most: int) -> int:
     goal, last, count = sqlite.used_bytes(connection) - most, -1, 0
     kept = set(session.scalars(labelled.distinct()))
     while sqlite.used_bytes(connection) > goal:
-        ids = session.scalars(
-            select(ComparisonRow.id)
-            .where(ComparisonRow.id > last, ComparisonRow.id < newest)
-            .order_by(ComparisonRow.id)
-            .limit(AT_ONCE)
-        ).all()
+        between = (ComparisonRow.id > last, ComparisonRow.id < newest)
+        ids = session.scalars(select(ComparisonRow.id).where(*between).order_by(ComparisonRow.id).limit(AT_ONCE)).all()
         if not ids:
             break
         last = ids[-1]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library import sqlite
-from melbo_app.library.atomic import sync_folder
+from melbo_app.library.atomic import sync_file, sync_folder
 from melbo_app.library.backups import RESTORE, Copy
 from melbo_app.library.database import Database
 from melbo_app.library.labels import Labels
@@ -103,8 +103,7 @@ def _prepare(part: Path, damaged: Path | None, copy: Copy | None) -> tuple[int, 
         made.close()
     if faults := sqlite.faults_of(part):
         raise StorageError(f"The restored database has faults ({faults[0]}); nothing changed.")
-    with open(part, "rb+") as stream:
-        os.fsync(stream.fileno())
+    sync_file(part)
     return kept, found
 
 

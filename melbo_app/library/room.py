@@ -26,10 +26,8 @@ def room(folder: Path) -> int:
 def check_room(
     folder: Path, size: int, what: str, remedy: str = "Make room and try again", *, small: int = SMALL
 ) -> None:
-    """Raises StorageError, beginning with ``what``, if ``size`` bytes in ``folder`` would use the reserve.
-
-    Files up to ``small`` bytes may use it. A disk that does not report its free space will refuse by itself.
-    """
+    """Raises StorageError, beginning with ``what``, if ``size`` bytes in ``folder`` would use the reserve. Files up to
+    ``small`` bytes may use it. A disk that does not report its free space will refuse by itself."""
     with suppress(OSError):
         if size > small and size > (have := room(folder)):
             raise StorageError(

@@ -28,11 +28,8 @@ class Salvaged:
 
 
 def salvage(path: Path, last_known: int) -> Salvaged:
-    """The readable labels and their history in the file ``path``, which is not changed.
-
-    ``last_known`` is the number of the last version in a copy. Damage inside a text goes unnoticed: SQLite has no
-    checksums.
-    """
+    """The readable labels and their history in the file ``path``, which is not changed. ``last_known`` is the number of
+    the last version in a copy. Damage inside a text goes unnoticed: SQLite has no checksums."""
     try:
         with closing(sqlite.open_to_read(path)) as connection:
             connection.execute("PRAGMA writable_schema=ON")  # so that one damaged table does not block the others

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from sqlalchemy import func, select
 
 from melbo_app.library.bank import BankSummary
 from melbo_app.library.completion import KeptComparison
 from melbo_app.library.completions import Completions
 from melbo_app.library.database import Database
+from melbo_app.library.frozen import Frozen
 from melbo_app.library.labels import Labels, LabelVersion
 from melbo_app.library.tables import ComparisonRow, CompletionRow
 
@@ -23,10 +24,8 @@ ENDING = ".json"
 _LOG = logging.getLogger(__name__)
 
 
-class Sample(BaseModel):
+class Sample(Frozen):
     """The file ``NAME.json`` beside the bank ``NAME.safetensors``."""
-
-    model_config = ConfigDict(frozen=True)
 
     bank_hash: str
     comparison: KeptComparison
@@ -60,11 +59,8 @@ class Samples:
             return None
 
     def put_in(self, shelf: Sequence[BankSummary], labels: Labels, completions: Completions) -> list[str]:
-        """Put the data of the samples on the ``shelf`` into the database, once each; returns their names.
-
-        Vectors that have or had a label keep it. Sample data that people changed or removed stays so. Raises
-        StorageError.
-        """
+        """Put the data of the samples on the ``shelf`` into the database, once each; returns their names. Vectors that
+        have or had a label keep it. Sample data that people changed or removed stays so. Raises StorageError."""
         hashes = {line.name: line.hash for line in shelf if line.sample and line.hash is not None}
         known = labels.versions(set(hashes.values())) if hashes else []
         before = {version.bank_hash for version in known if version.author == AUTHOR}

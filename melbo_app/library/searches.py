@@ -1,26 +1,21 @@
 """Searches: which R and effect budgets were tried for a prompt, and which were chosen; one JSON file each."""
 
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.facts import Count, Index, Layer, ModelName, Moment, Norm, Text, Word
+from melbo_app.library.frozen import Frozen
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
 
 
-class Tried(BaseModel):
-    """One setting and the results of a few short completions.
-
-    Counts are over the texts of all vectors on all prompts of the search (``texts``), and over as many texts of random
-    vectors of the same R.
-    """
-
-    model_config = ConfigDict(frozen=True)
+class Tried(Frozen):
+    """One setting and the results of a few short completions. Counts are over the texts of all vectors on all prompts
+    of the search (``texts``), and over as many texts of random vectors of the same R."""
 
     source: Layer | None = None
     target: Layer | None = None
@@ -125,10 +120,6 @@ class Search(Measured):
         place = [self.source, self.target, self.scope, *(["other layers"] if self.other_layers else [])]
         how = [self.method, self.vectors, self.steps, self.seed, self.effect_budget, self.rule]
         return key_of([self.model_hash, self.dtype, prompts, *place, *how])
-
-    @property
-    def moment(self) -> datetime:
-        return self.created
 
     @property
     def best(self) -> Tried:

@@ -19,12 +19,8 @@ class ServerLock:
         self._lock = FileLock(cache / "server.lock", timeout=0)
 
     def take(self, address: str) -> None:
-        """Hold the lock until ``release`` or the end of this program.
-
-        Raises:
-            BusyError: another server, which the message names, holds it.
-            StorageError: the cache cannot be written to.
-        """
+        """Hold the lock until ``release`` or the end of this program. Raises BusyError, naming the server that holds
+        it, and StorageError if the cache cannot be written to."""
         try:
             self._cache.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()

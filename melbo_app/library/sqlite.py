@@ -98,10 +98,8 @@ def open_to_read(path: Path) -> sqlite3.Connection:
 
 
 def faults_of(path: Path) -> list[str]:
-    """The faults of a file that no engine has open, in SQLite's words; empty if it is sound.
-
-    Raises StorageError if another program locks the file.
-    """
+    """The faults of a file that no engine has open, in SQLite's words; empty if it is sound. Raises StorageError if
+    another program locks the file."""
     try:
         with closing(open_to_read(path)) as connection:
             return _check(lambda statement: connection.execute(statement).fetchall())
@@ -145,10 +143,8 @@ def copy(engine: Engine, out: Path) -> None:
 
 
 def hold_open(path: Path) -> sqlite3.Connection | None:
-    """An idle connection that keeps the file's log open, or None if the file cannot be opened.
-
-    Closing the last connection writes the log back, so that each transaction would wait for the disk five times.
-    """
+    """An idle connection that keeps the file's log open, or None if the file cannot be opened. Closing the last
+    connection writes the log back, so that each transaction would wait for the disk five times."""
     if _only_read(path):
         return None
     try:
@@ -171,10 +167,8 @@ def number_format(connection: Connection, number: int) -> None:
 
 def used_bytes(connection: Connection) -> int:
     """Bytes of the rows as the connection's transaction sees them, without deleted ones."""
-    pages, free, size = (
-        connection.execute(text(f"PRAGMA {name}")).scalar_one()
-        for name in ("page_count", "freelist_count", "page_size")
-    )
+    names = ("page_count", "freelist_count", "page_size")
+    pages, free, size = (connection.execute(text(f"PRAGMA {name}")).scalar_one() for name in names)
     return (pages - free) * size
 
 

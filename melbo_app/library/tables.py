@@ -168,11 +168,8 @@ class ProjectionRow(Table):
     places: Mapped[bytes] = mapped_column(LargeBinary)
 
 
-class LabelRow(Table):
-    """The current label of one vector."""
-
-    __tablename__ = "labels"
-    __table_args__ = (UniqueConstraint("bank_hash", "vector"),)
+class _Labelled:
+    """The columns that labels and their versions have in common."""
 
     id: Mapped[int] = mapped_column(primary_key=True)
     bank: Mapped[str] = mapped_column(String(200))
@@ -182,6 +179,13 @@ class LabelRow(Table):
     rating: Mapped[int | None]
     note: Mapped[str] = mapped_column(Text)
     updated: Mapped[datetime] = mapped_column(Moment)
+
+
+class LabelRow(_Labelled, Table):
+    """The current label of one vector."""
+
+    __tablename__ = "labels"
+    __table_args__ = (UniqueConstraint("bank_hash", "vector"),)
 
 
 class TagRow(Table):
@@ -193,22 +197,14 @@ class TagRow(Table):
     tag: Mapped[str] = mapped_column(String(40), primary_key=True, index=True)
 
 
-class LabelVersionRow(Table):
+class LabelVersionRow(_Labelled, Table):
     """One version of a label; the newest of a vector is its label, and an empty one records a removal."""
 
     __tablename__ = "label_history"
     __table_args__ = (Index("ix_label_history_bank_hash_vector", "bank_hash", "vector"),)
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    bank: Mapped[str] = mapped_column(String(200))
-    bank_hash: Mapped[str] = mapped_column(String(64))
-    vector: Mapped[int]
-    name: Mapped[str] = mapped_column(String(120))
     tags: Mapped[list[str]] = mapped_column(JSON)
-    rating: Mapped[int | None]
-    note: Mapped[str] = mapped_column(Text)
     author: Mapped[str] = mapped_column(String(80))
-    updated: Mapped[datetime] = mapped_column(Moment)
 
 
 class JobRow(Table):

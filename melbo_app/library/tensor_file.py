@@ -102,11 +102,11 @@ def read_header(stream: BinaryIO, size: int) -> Header:
     return Header(tensors, metadata, 8 + length)
 
 
-def contents_digest(tensors: Mapping[str, np.ndarray], dtype: str = "F32") -> str:
-    """The checksum for ``check_contents``: sha256 of the names, type, shapes and bytes of tensors of type ``dtype``."""
+def contents_digest(tensors: Mapping[str, np.ndarray]) -> str:
+    """The checksum for ``check_contents``: sha256 of the names, shapes and bytes of float32 tensors."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        digest.update(_title(name, dtype, tensor.shape))
+        digest.update(_title(name, "F32", tensor.shape))
         digest.update(np.ascontiguousarray(tensor).data)
     return digest.hexdigest()
 
@@ -116,18 +116,13 @@ def sealed(metadata: Mapping[str, str]) -> dict[str, str]:
     return {**metadata, SEAL: _digest(metadata)}
 
 
-def check_seal(metadata: Mapping[str, str], usual: frozenset[str]) -> bool:
-    """Whether our metadata have a checksum. Raises InputError if they changed after they were saved.
-
-    Older files have none, but only the keys ``usual``: otherwise one flipped bit in the checksum's name would turn a
-    new file into an old one.
-    """
+def check_seal(metadata: Mapping[str, str], usual: frozenset[str]) -> None:
+    """Raises InputError if our metadata changed after they were saved. Older files have no checksum and only the keys
+    ``usual``: otherwise one flipped bit in the checksum's name would turn a new file into an old one."""
     plain = {name: value for name, value in metadata.items() if name != SEAL}
-    if SEAL not in metadata and not plain.keys() <= usual:
+    is_sound = metadata[SEAL] == _digest(plain) if SEAL in metadata else plain.keys() <= usual
+    if not is_sound:
         _changed()
-    if SEAL in metadata and metadata[SEAL] != _digest(plain):
-        _changed()
-    return SEAL in metadata
 
 
 def _changed() -> NoReturn:

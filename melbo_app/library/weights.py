@@ -20,7 +20,7 @@ from melbo_app.analysis import embedding
 from melbo_app.engine import gguf as gguf_file
 from melbo_app.errors import InputError, MelboError, StorageError
 from melbo_app.library import model_fetch
-from melbo_app.library.atomic import sync_folder
+from melbo_app.library.atomic import sync_file, sync_folder
 from melbo_app.library.bundled import bundled_file
 from melbo_app.library.fetch_progress import FetchProgress, Stop
 from melbo_app.library.file_hashes import file_hash
@@ -77,7 +77,12 @@ def resolve(spec: str, cache_dir: Path, on_progress: Progress | None = None) -> 
         return _default(cache_dir, say)
     entry = find(spec)
     if entry is not None:
-        return _catalogued(entry, cache_dir, say)
+        getting = get(entry, cache_dir, lambda: False)
+        while True:
+            try:
+                say(next(getting).line)
+            except StopIteration as end:
+                return end.value
     try:
         path = Path(spec).expanduser()
         is_folder, is_file = bool(spec) and path.is_dir(), path.is_file()
@@ -99,10 +104,8 @@ def resolve(spec: str, cache_dir: Path, on_progress: Progress | None = None) -> 
 
 
 def get(entry: CatalogueModel, cache_dir: Path, stop: Stop) -> Generator[FetchProgress, None, ModelFiles]:
-    """Download and unpack a model of the catalogue, unless that was done before.
-
-    Raises the errors of ``model_fetch.fetch`` and ``resolve``.
-    """
+    """Download and unpack a model of the catalogue, unless that was done before. Raises the errors of
+    ``model_fetch.fetch`` and ``resolve``."""
     if entry.comes_along:
         return _default(cache_dir, lambda line: None)
     ready = _find(entry.sha256, cache_dir)
@@ -180,15 +183,6 @@ def _default(cache_dir: Path, say: Progress) -> ModelFiles:
     path = bundled_file(*DEFAULT_GGUF, cache_dir, say)
     _check_bundled(path, DEFAULT_SHA256, cache_dir)
     return _converted(DEFAULT_MODEL, DEFAULT_MODEL, path, DEFAULT_SHA256, cache_dir, say)
-
-
-def _catalogued(entry: CatalogueModel, cache_dir: Path, say: Progress) -> ModelFiles:
-    getting = get(entry, cache_dir, lambda: False)
-    while True:
-        try:
-            say(next(getting).line)
-        except StopIteration as end:
-            return end.value
 
 
 def _folder(
@@ -272,7 +266,7 @@ def _write_record(folder: Path, name: str, gguf: Path, sha256: str) -> None:
     }
     (folder / RECORD).write_text(json.dumps(record, indent=1), "utf-8")
     for path in folder.rglob("*"):  # several chat templates are in a subfolder
-        sync_folder(path) if path.is_dir() else _sync_file(path)
+        sync_folder(path) if path.is_dir() else sync_file(path)
     sync_folder(folder)
     folder.chmod(0o755)
 
@@ -294,12 +288,6 @@ def _from_record(folder: Path) -> ModelFiles | None:
 
 def _find(sha256: str, cache_dir: Path) -> ModelFiles | None:
     return next((files for files in cached(cache_dir) if files.weights_hash == sha256), None)
-
-
-def _sync_file(path: Path) -> None:
-    # Opened for writing because some systems do not sync through a read-only handle.
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def main() -> int:

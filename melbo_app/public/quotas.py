@@ -4,7 +4,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from melbo_app.errors import BusyError
 
@@ -31,23 +31,19 @@ class Quotas:
         self._looking: Counter[str] = Counter()
         self._banks: dict[str, deque[float]] = {}
 
-    @contextmanager
-    def computing(self, who: str) -> Iterator[None]:
-        """Computes a request of ``who`` inside. Raises BusyError if there are too many."""
+    def computing(self, who: str) -> AbstractContextManager[None]:
+        """A request of ``who`` runs inside. Entering it raises BusyError if there are too many."""
         sentence = f"Each visitor can run {COMPUTING} requests at a time. Wait for one of yours, or stop it."
-        with self._one_of(self._computing, who, COMPUTING, sentence):
-            yield
+        return self._one_of(self._computing, who, COMPUTING, sentence)
 
-    @contextmanager
-    def looking(self, who: str) -> Iterator[None]:
+    def looking(self, who: str) -> AbstractContextManager[None]:
         """Like ``computing``, for requests that take one pass."""
         sentence = f"Each visitor can run {LOOKING} small requests at a time. Try again in a moment."
-        with self._one_of(self._looking, who, LOOKING, sentence):
-            yield
+        return self._one_of(self._looking, who, LOOKING, sentence)
 
     @contextmanager
     def job(self, who: str, active: Callable[[str], int]) -> Iterator[None]:
-        """Queues a job of ``who`` inside; ``active`` counts those that wait or run. Raises BusyError."""
+        """A job of ``who`` is queued inside; ``active`` counts those that wait or run. Raises BusyError."""
         with self._putting:  # one at a time, so that a job that is being queued is not counted twice
             if active(who) >= JOBS:
                 raise BusyError(f"Each visitor can have {JOBS} jobs at a time. Wait for one of yours, or stop it.")
@@ -55,7 +51,7 @@ class Quotas:
 
     @contextmanager
     def bank(self, who: str) -> Iterator[None]:
-        """Makes or requests a bank of ``who`` inside; it counts unless that fails. Raises BusyError."""
+        """A bank of ``who`` is made or requested inside; it counts unless that fails. Raises BusyError."""
         made = self._take(who)
         try:
             yield

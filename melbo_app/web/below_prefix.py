@@ -24,11 +24,8 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 
 class BelowPrefix:
-    """Gives each request the address that the browser sees, from which Gradio derives all others.
-
-    The prefix is the proxy's ``X-Forwarded-Prefix``, or else ``root_path``. Proxies that strip it and proxies that keep
-    it both work.
-    """
+    """Gives each request the address that the browser sees, from which Gradio derives all others. The prefix is the
+    proxy's ``X-Forwarded-Prefix``, or else ``root_path``. Proxies that strip it and proxies that keep it both work."""
 
     def __init__(self, app: ASGIApp, root_path: str = "") -> None:
         self._app, self._root_path = app, root_path

@@ -2,16 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
 
 from starlette.formparsers import MultiPartException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from melbo_app.errors import MelboError
-from melbo_app.library.uploads import Arrival, UploadRefused, Uploads
+from melbo_app.library.uploads import UploadRefused, Uploads
 from melbo_app.sizes import size_text
 from melbo_app.web.parts import Parts, PartsRefused
 
@@ -39,16 +39,6 @@ class Refusal(Exception):
         super().__init__(sentence)
 
 
-class _Incoming(Protocol):
-    """One arriving body."""
-
-    def take(self, data: bytes, *, more: bool) -> None:
-        """The next piece. Raises Refusal."""
-
-    def over(self, answer: bytes) -> None:
-        """Called after the answer; ``answer`` is its body on success, else empty."""
-
-
 class Bodies:
     """Refuses, with one sentence, files that ``uploads`` cannot accept and other bodies that are too large. Refused
     files do not stay on the disk."""
@@ -71,7 +61,7 @@ class Bodies:
             return await _refuse(refusal, scope, receive, send)
         await _Exchange(self._app, incoming).run(scope, receive, send)
 
-    def _begin(self, scope: Scope) -> _Incoming:
+    def _begin(self, scope: Scope) -> "_Plain | _Upload":
         lengths = [value for name, value in scope["headers"] if name == b"content-length"]
         length = int(lengths[0]) if lengths and lengths[0].isdigit() else None
         path = scope["path"].removeprefix(scope.get("root_path", ""))
@@ -103,19 +93,21 @@ class _Plain:
         self._check(length)
 
     def take(self, data: bytes, *, more: bool) -> None:
+        """The next piece. Raises Refusal."""
         self._check(len(data))
         self._size += len(data)
         self._all.held += len(data)
 
     def over(self, answer: bytes) -> None:
+        """The end of the request; ``answer`` is the body of the answer on success, else empty."""
         self._all.held -= self._size
 
     def _check(self, more: int) -> None:
         if self._size + more > self._largest:
             problem = f"the request has more than {size_text(self._largest)}"
-            raise Refusal(413, f"body: {problem}. Send less at a time; a file is uploaded first.")
+            raise Refusal(413, f"body: {problem}. Send less at a time, and upload files first.")
         if self._all.held + more > ALL_BODIES:
-            raise Refusal(503, "body: too many large requests arrive at the same time. Try again in a moment.")
+            raise Refusal(503, "body: too many large requests at the same time. Try again in a moment.")
 
 
 class _Upload:
@@ -126,11 +118,11 @@ class _Upload:
         address = (scope.get("client") or ("",))[0]
         kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
         self._parts = Parts(kind, lambda: self._arrival.file())
-        with _Refusals():
-            self._arrival: Arrival = uploads.begin(address, length)
+        with _refusals():
+            self._arrival = uploads.begin(address, length)
 
     def take(self, data: bytes, *, more: bool) -> None:
-        with _Refusals():
+        with _refusals():
             self._arrival.take(len(data))
             self._parts.write(data)
             if not more:
@@ -143,25 +135,23 @@ class _Upload:
         self._uploads.end(self._arrival, [path for path in paths if isinstance(path, str)])
 
 
-class _Refusals:
+@contextmanager
+def _refusals() -> Iterator[None]:
     """Turns the library's errors into refusals with an HTTP status."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, UploadRefused):
-            raise Refusal(error.status, str(error)) from None
-        if isinstance(error, PartsRefused):
-            raise Refusal(400, f"upload: {error}.") from None
-        if isinstance(error, MelboError):
-            raise Refusal(507, str(error)) from None
+    try:
+        yield
+    except UploadRefused as error:
+        raise Refusal(error.status, str(error)) from None
+    except PartsRefused as error:
+        raise Refusal(400, f"upload: {error}.") from None
+    except MelboError as error:
+        raise Refusal(507, str(error)) from None
 
 
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, app: ASGIApp, incoming: _Incoming) -> None:
+    def __init__(self, app: ASGIApp, incoming: _Plain | _Upload) -> None:
         self._app, self._incoming = app, incoming
         self._refusal: Refusal | None = None
         self._status, self._answer = 0, b""
@@ -193,10 +183,10 @@ class _Exchange:
             try:
                 message = await asyncio.wait_for(receive(), PATIENCE)
             except TimeoutError:
-                raise Refusal(408, f"body: nothing came for {PATIENCE:.0f} seconds. Send it again.") from None
+                raise Refusal(408, f"body: nothing arrived for {PATIENCE:.0f} seconds. Send it again.") from None
             if message["type"] == "http.disconnect":
                 if isinstance(self._incoming, _Upload):
-                    raise Refusal(400, "upload: it was broken off. Send it again.")
+                    raise Refusal(400, "upload: it was interrupted. Send it again.")
                 return message
             more = message.get("more_body", False)
             self._is_complete = not more
@@ -220,10 +210,10 @@ class _Exchange:
 def _check_head(scope: Scope) -> None:
     address = len(scope.get("raw_path") or scope["path"].encode()) + len(scope.get("query_string", b""))
     if address > LONGEST_ADDRESS:
-        raise Refusal(414, f"address: it has {address:,} bytes. At most {LONGEST_ADDRESS:,} are read.")
+        raise Refusal(414, f"address: it has {address:,} bytes. At most {LONGEST_ADDRESS:,} are allowed.")
     headers = sum(len(name) + len(value) for name, value in scope["headers"])
     if headers > LONGEST_HEADERS:
-        raise Refusal(431, f"headers: they have {headers:,} bytes. At most {LONGEST_HEADERS:,} are read.")
+        raise Refusal(431, f"headers: they have {headers:,} bytes. At most {LONGEST_HEADERS:,} are allowed.")
 
 
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send, *, is_complete: bool = False) -> None:

@@ -14,11 +14,8 @@ class PartsRefused(Exception):
 
 
 class Parts:
-    """Calls ``on_file`` for each file of a form that arrives in pieces.
-
-    Raises PartsRefused for parts other than files, for files in another field, and at the ``end`` of an incomplete
-    form. Bodies that are not forms pass.
-    """
+    """Calls ``on_file`` for each file of a form that arrives in pieces. Raises PartsRefused for parts other than files,
+    for files in another field, and at the ``end`` of an incomplete form. Bodies that are not forms pass."""
 
     def __init__(self, content_type: bytes, on_file: Callable[[], None]) -> None:
         self._on_file, self._name, self._value = on_file, b"", b""

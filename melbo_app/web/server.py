@@ -14,10 +14,8 @@ _LEAVE = 5.0  # seconds that pending answers get when the server ends
 
 
 class Server:
-    """Serves ``app`` until it is closed.
-
-    uvicorn's handling of ``X-Forwarded-*`` is off: it trusts 127.0.0.1, where every local proxy runs.
-    """
+    """Serves ``app`` until it is closed. uvicorn's handling of ``X-Forwarded-*`` is off: it trusts 127.0.0.1, where
+    every local proxy runs."""
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         config = uvicorn.Config(

@@ -108,11 +108,11 @@ def name_base(lora: Path, name: str | None) -> None:
     [
         (
             "owner/of-no-model",
-            r"its model, owner/of-no-model, is not on this machine.*Load owner/of-no-m",
+            r"its base model, owner/of-no-model, is not on this machine.*Load owner/of-no-m",
         ),
         (
             "/gone/model",
-            r"its model, /gone/model, is not on this machine. Find that model; or put adapter",
+            r"its base model, /gone/model, is not on this machine. Find that model; or put adapter",
         ),
         (None, r"does not name its base model"),
         ("", r"does not name its base model"),

@@ -284,7 +284,7 @@ def test_a_file_that_is_no_database_at_all_is_set_aside(library):
     done = restore(library.database, None)
     assert (done.labels, done.whole) == (0, False) and library.names() == {0: "before"}
     assert Path(done.aside).read_bytes() == b"my diary" * 1000
-    assert any("no labels were read" in line for line in done.lines())
+    assert any("No newer labels were saved" in line for line in done.lines())
 
 
 def test_without_a_copy_a_new_database_is_begun_with_what_can_be_read(library):
@@ -316,7 +316,7 @@ def test_a_sound_database_is_replaced_only_by_a_copy_that_is_named(library):
     library.say(0, "two")
     library.copy(1)
     library.say(0, "three")
-    with pytest.raises(InputError, match=r"the database is sound.*name one \(2026-11-02, 2026-11-01\)"):
+    with pytest.raises(InputError, match=r"the database is sound.*name it \(2026-11-02, 2026-11-01\)"):
         restore(library.database, None)
     assert library.names() == {0: "three"}
     done = restore(library.database, "2026-11-01")
@@ -334,7 +334,7 @@ def test_a_damaged_copy_is_passed_over_and_refused(library):
     newest.path.write_bytes(newest.path.read_bytes()[:8192] + b"\xff" * 8192)
     assert library.backups.newest_sound().day == "2026-11-01"
     library.damage(0)
-    with pytest.raises(InputError, match="that of 2026-11-02 is damaged"):
+    with pytest.raises(InputError, match="the copy of 2026-11-02 is damaged"):
         restore(library.database, "2026-11-02")
     assert restore(library.database, None).copy == "2026-11-01"
 

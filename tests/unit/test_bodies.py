@@ -280,7 +280,7 @@ def test_other_bodies_have_a_limit(server, path, chunked):
         assert refused.status_code in (405, 413)
         return
     assert refused.status_code == 413
-    assert refused.text == ("body: the request has more than 100 kB. Send less at a time; a file is uploaded first.")
+    assert refused.text == ("body: the request has more than 100 kB. Send less at a time, and upload files first.")
 
 
 @pytest.mark.parametrize("fail", [False, True])

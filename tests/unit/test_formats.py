@@ -177,7 +177,7 @@ def test_a_control_vector_of_repeng_is_read_as_repeng_wrote_it(banks):
 
 def test_a_file_of_several_layers_asks_for_one(banks):
     for source, sentence in {
-        None: "each of the layers 1, 2, 3, and a bank has one. Choose",
+        None: "each of the layers 1, 2, 3, and a bank has one source layer. Choose",
         7: "holds nothing for la",
     }.items():
         hints = ImportHints(**(HINTS.__dict__ | {"source": source}))

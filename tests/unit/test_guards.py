@@ -303,7 +303,7 @@ def test_elsewhere_than_on_this_machine_a_token_is_made():
         assert address_of(settings, PORT, token).endswith(f":{PORT}/?token={token}")
         assert "//0.0.0.0" not in address_of(settings, PORT, token)
         open_to_all = Settings(host=host, no_token=True)
-        assert token_of(open_to_all) is None and "no token" in warnings_of(open_to_all, None)[0]
+        assert token_of(open_to_all) is None and "without a token" in warnings_of(open_to_all, None)[0]
     assert token_of(Settings(token=TOKEN)) == TOKEN
     assert token_of(Settings(host="127.0.0.2")) is None
     assert "MELBO_TOKEN" in warnings_of(Settings(allow_host="lab.example"), None)[0]

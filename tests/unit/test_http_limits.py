@@ -311,7 +311,7 @@ def test_what_is_found_wrong_while_a_training_prepares_fails_its_job_with_a_sent
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"radii": [1 + number / 1e6 for number in range(100_000)]}, "radii: there are 100,000. Give at most 200 at once"),
+        ({"radii": [1 + number / 1e6 for number in range(100_000)]}, "radii: there are 100,000. Give at most 200"),
         ({"prompts": ["hi"] * 1_001}, "prompts: there are 1,001. Give at most 1,000 at once."),
         (
             {"prompts": ["hi"] * 1_000, "radii": [float(number) for number in range(1, 150)]},

@@ -214,7 +214,7 @@ def test_small_requests_have_a_limit_of_their_own():
     entered = [quotas.looking("a") for _ in range(LOOKING)]
     for one in entered:
         one.__enter__()
-    with pytest.raises(BusyError, match=f"At most {LOOKING} small requests"), quotas.looking("a"):
+    with pytest.raises(BusyError, match=f"Each visitor can run {LOOKING} small requests"), quotas.looking("a"):
         pass
     with quotas.looking("b"), quotas.computing("a"):
         pass
@@ -302,7 +302,7 @@ def test_imports_and_formulas_count_as_banks_and_are_small(bench, plain, tmp_pat
     bench.import_bank(file, "b")
     bench.combine_banks("'a'[0] + 'a'[1]", "c")
     for ask in (lambda: bench.import_bank(file, "d"), lambda: bench.start_training([PROMPT], QUICK, "e")):
-        with pytest.raises(BusyError, match="At most 2 banks"):
+        with pytest.raises(BusyError, match="Each visitor can make 2 banks"):
             ask()
     assert sorted(line.name for line in bench.banks()) == ["a", "b", "c"]
 

@@ -89,7 +89,7 @@ def test_the_first_hidden_state_is_the_output_of_no_block(take):
     told = refusal(take, torch.from_numpy(table(BLOCKS + 1)), source=0, rows="layers")
     assert told.startswith("source layer: the input of block 0 is not the output of any block")
     told = refusal(take, torch.from_numpy(table(BLOCKS + 1)), source=BLOCKS + 1, rows="layers")
-    assert told.startswith(f"source layer: the file holds nothing for layer {BLOCKS + 1}. It holds 0, 1")
+    assert told.startswith(f"source layer: the file holds nothing for layer {BLOCKS + 1}. Choose from 0, 1")
 
 
 def test_the_hidden_states_of_a_real_model_are_counted_like_its_blocks():
@@ -274,7 +274,7 @@ def test_a_row_for_each_layer_is_read_by_its_name(take, kind, tensors):
     bank = take(value, source=4)
     assert bank.record.source == 4 and np.array_equal(bank.vectors, OTHER[None])
     assert ("assumption" in bank.record.note) == (kind not in ("resid_post", "steering-vectors"))
-    assert "each of the layers 2, 4, and a bank has one" in refusal(take, value)
+    assert "each of the layers 2, 4, and a bank has one source layer" in refusal(take, value)
 
 
 @pytest.mark.parametrize("names", [("2", "4"), ("layers.2", "layers.4"), ("layer_2", "layer_4")])
@@ -289,7 +289,7 @@ def test_a_file_of_one_layer_says_it(take):
     assert take({"hidden_states.3": torch.from_numpy(ROW)}).record.source == 2
     assert take({"blocks.3.hook_resid_pre": torch.from_numpy(ROW)}).record.source == 2
     assert take({3: torch.from_numpy(ROW)}, counted="input").record.source == 2
-    assert "holds nothing for layer 4. It holds 3" in refusal(take, {3: torch.from_numpy(ROW)}, source=4)
+    assert "holds nothing for layer 4. Choose from 3" in refusal(take, {3: torch.from_numpy(ROW)}, source=4)
 
 
 @pytest.mark.parametrize("first", [0, 1])

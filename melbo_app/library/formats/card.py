@@ -60,7 +60,7 @@ def _card(parcel: Parcel) -> str:
         ("R", f"{record.radius:.6g}{median}"),
         ("method", record.method + (f", seed {record.seed}" if record.seed is not None else "")),
         ("token scope", record.scope or "unknown"),
-        ("made", record.created.strftime("%Y-%m-%d")),
+        ("created", record.created.strftime("%Y-%m-%d")),
         ("hash of the bank", bank.hash),
     ]
     lines = ["---", "tags:", "- steering-vectors", "- melbo"]

@@ -50,10 +50,8 @@ def is_one_of_three(given: Given) -> bool:
 
 
 def holds(wanted: str, data: bytes) -> bool:
-    """Whether a file's contents fit the letter ``wanted``: unit columns for V and U, a single number for R.
-
-    Raises InputError for a damaged file.
-    """
+    """Whether a file's contents fit the letter ``wanted``: unit columns for V and U, a single number for R. Raises
+    InputError for a damaged file."""
     from melbo_app.engine.checkpoint import read_value  # torch takes seconds to import
 
     value = read_value(data, MAX_ELEMENTS)

@@ -152,9 +152,7 @@ def _stacked(parts: list[Any]) -> np.ndarray:
 
 def _table(array: np.ndarray, most: int) -> np.ndarray:
     """``array`` with two to ``most`` dimensions: a row becomes a table, and leading dimensions of length 1 are dropped.
-
-    Raises InputError for more dimensions.
-    """
+    Raises InputError for more dimensions."""
     shape = array.shape
     before = [side for side in shape[:-1] if side != 1] or [1]
     if len(before) + 1 > most:

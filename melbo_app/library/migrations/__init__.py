@@ -23,10 +23,8 @@ def format_of(connection: Connection) -> str | None:
 
 
 def upgrade(connection: Connection, made: int = 0) -> None:
-    """Upgrade the tables to the newest format, inside the connection's transaction.
-
-    ``made`` is the format of tables that Alembic did not make.
-    """
+    """Upgrade the tables to the newest format, inside the connection's transaction. ``made`` is the format of tables
+    that Alembic did not make."""
     from alembic import command  # slow to import, and needed once in a database's life
     from alembic.config import Config
 
