@@ -894,7 +894,7 @@ def test_a_bank_is_published_as_a_folder_with_its_labels(ask: Ask, bank, tmp_pat
         (("banks", "export", "a", "--out", "x.csv"), "file: a bank cannot be written as “x.csv”."),
         (("banks", "export", "a", "--out", "x.pt", "--format", "gguf"), "file: a bank cannot be written as “x.pt”."),
         (("banks", "export", "a", "--out", "x.gguf", "--vector", "3"), "vector: the bank has no vector 3."),
-        (("banks", "import", "here.pt", "--format", "csv"), "format: there is none called “csv”. Choose one of saf"),
+        (("banks", "import", "here.pt", "--format", "csv"), "format: “csv” is not known. Choose one of saf"),
         (("banks", "export", "a", "--out", "here.pt"), "file: “here.pt” already exists."),
         (("banks", "export", "a", "--out", "no/x.pt"), "“no/x.pt” could not be written"),
         (("banks", "import", "nowhere.pt"), "file: there is no file “nowhere.pt”."),
