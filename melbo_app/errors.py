@@ -1,16 +1,13 @@
-"""Errors written for the person who reads them: what was wrong, where, and what would be right."""
+"""Errors for people: the field, the problem and the remedy."""
 
 
 class MelboError(Exception):
-    """Base of every error that is shown to a person as one sentence."""
+    """Base class of all errors shown to people as one sentence."""
 
 
 class InputError(MelboError):
-    """A value that a person gave cannot be used.
-
-    ``field`` is the name of the input as the person knows it ("target layer"), ``problem`` says what is wrong with
-    it, and ``remedy`` what would be right.
-    """
+    """Invalid input from a person. ``field`` is the input's name as the person knows it ("target layer"), ``problem``
+    says what is wrong with it, and ``remedy`` how to fix it."""
 
     def __init__(self, field: str, problem: str, remedy: str = "") -> None:
         self.field, self.problem, self.remedy = field, problem, remedy
@@ -18,12 +15,12 @@ class InputError(MelboError):
 
 
 class BusyError(MelboError):
-    """The work cannot start now because other work is under way."""
+    """The work cannot start now because other work is running."""
 
 
 class StorageError(MelboError):
-    """Something could not be read from or written to disk; nothing was half-written."""
+    """Something could not be read from or written to disk; no file was left half-written."""
 
 
 class Stopped(Exception):
-    """Raised inside long work when a person pressed Stop. Not an error."""
+    """Raised inside long work when a person presses Stop; not an error."""

@@ -1,4 +1,4 @@
-"""Names of hosts, as a browser sends them in ``Host`` and ``Origin`` and as an operator allows them."""
+"""Host names, as browsers send them in ``Host`` and ``Origin`` and as an operator allows them."""
 
 import ipaddress
 import re
@@ -14,7 +14,7 @@ LOOPBACK_NAME = "localhost"
 
 @dataclass(frozen=True)
 class Host:
-    """A host's name in lower case or its address without brackets, and the port where one is given."""
+    """A host's name in lower case or its address without brackets, and the port if given."""
 
     name: str
     port: int | None = None
@@ -29,16 +29,16 @@ class Host:
 
     @property
     def written(self) -> str:
-        """The name as it is written in an address, without the port."""
+        """The name as in a URL, without the port."""
         return f"[{self.name}]" if ":" in self.name else self.name
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can be meant: 127.0.0.0/8, ::1 or ``localhost``, written exactly so."""
+        """Whether this can only mean this machine: 127.0.0.0/8, ::1 or exactly ``localhost``."""
         return self.name == LOOPBACK_NAME if self.address is None else self.address.is_loopback
 
     def allows(self, asked: "Host") -> bool:
-        """Whether ``asked`` is this host: any port unless one is given here; ``*.`` stands for any subdomain."""
+        """Whether ``asked`` is this host, with any port unless this one has a port; ``*.`` matches any subdomain."""
         if self.port is not None and self.port != asked.port:
             return False
         if self.name.startswith("*."):
@@ -48,8 +48,8 @@ class Host:
 
 
 def read_host(text: str, *, pattern: bool = False) -> Host | None:
-    """``lab.example:8080``, ``10.0.0.5`` or ``[::1]:80``; ``*.lab.example`` only as a ``pattern``; None for what is
-    neither. A dot at the end makes another name of it, which nobody allowed."""
+    """Parse ``lab.example:8080``, ``10.0.0.5`` or ``[::1]:80``, and ``*.lab.example`` as a ``pattern``; None for
+    anything else, including a final dot, which would make another name."""
     if len(text) > _LONGEST:
         return None
     found = _WRITTEN.fullmatch(text.strip().lower())
@@ -63,7 +63,7 @@ def read_host(text: str, *, pattern: bool = False) -> Host | None:
 
 
 def read_origin(text: str) -> Host | None:
-    """The host of an ``Origin``, with the scheme's own port where none is written; None for ``null`` and others."""
+    """The host of an ``Origin``, with the scheme's default port if none is given; None for ``null`` and others."""
     scheme, mark, rest = text.strip().lower().partition("://")
     standard = {"http": 80, "https": 443}.get(scheme)
     host = read_host(rest) if mark and standard else None
@@ -71,7 +71,7 @@ def read_origin(text: str) -> Host | None:
 
 
 def read_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
-    """``10.0.0.0/8``, or an address as a network of one; None for what is neither."""
+    """Parse ``10.0.0.0/8``, or an address as a network of one; None for anything else."""
     try:
         return ipaddress.ip_network(text.strip())
     except ValueError:
@@ -79,14 +79,14 @@ def read_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | N
 
 
 def read_embedder(text: str) -> str | None:
-    """An origin as Content-Security-Policy has it, ``https://*.lab.example:8443``; None for anything else."""
+    """``text`` if it is an origin for Content-Security-Policy, such as ``https://*.lab.example:8443``, else None."""
     scheme, mark, rest = text.strip().lower().partition("://")
     return text if mark and scheme in ("http", "https") and read_host(rest, pattern=True) else None
 
 
 def client_of(address: str) -> str:
-    """The address of one client as its owner cannot vary it: of IPv6 the first half, since the rest belongs to one
-    connection; "" for what is not an address."""
+    """The part of a client's address that its owner cannot vary: the first half of IPv6, all of IPv4; "" for anything
+    that is not an address."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -99,5 +99,5 @@ def client_of(address: str) -> str:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host's name or address can only mean this machine."""
+    """Whether a host name or address can only mean this machine."""
     return Host(name.lower()).is_loopback

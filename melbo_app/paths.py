@@ -12,17 +12,13 @@ _UNKNOWN = re.compile(r"\$(\w+|\{[^}]*\})")
 
 
 def expanded(text: str) -> str:
-    """``text`` with variables ($HOME, ${HOME}) and home folders (~, ~name) put in, as far as they are known."""
+    """``text`` with known variables ($HOME, ${HOME}) and home folders (~, ~name) expanded."""
     return os.path.expanduser(os.path.expandvars(text))
 
 
 def written_path(text: str) -> Path:
-    """The path that ``text`` names, with variables and home folders put in.
-
-    Raises:
-        InputError: it names a variable that is not set, or a user that is not known here, and there is no file of that
-            very name: else a folder called ``~`` or ``$HOME`` would be made.
-    """
+    """The path ``text`` with variables and home folders expanded. Raises InputError for an unset variable or unknown
+    user, which would otherwise make a folder called ``~`` or ``$HOME``, unless a file has exactly this name."""
     path = expanded(text)
     unknown = _UNKNOWN.search(path)
     if (unknown or path.startswith("~")) and not os.path.lexists(path):
@@ -32,15 +28,13 @@ def written_path(text: str) -> Path:
 
 
 def absolute(path: Path) -> Path:
-    """The same place, wherever one stands later. ``..`` is looked up on the disk: the folder before may be a link."""
+    """``path`` as an absolute path. ``..`` is resolved on the disk, since the folder before it may be a link."""
     return path.resolve() if ".." in path.parts else path.absolute()
 
 
 def without_folders(text: str, known: Iterable[str] = ()) -> str:
-    """``text`` with each path cut down to its last part, and what lies in a ``known`` folder to where it lies there.
-
-    The longest of nested folders come first; other folders are found where their names have no blank in them.
-    """
+    """``text`` with each path cut down to its last part, and paths in a ``known`` folder relative to it. Nested known
+    folders must come longest first. Other folders are only found if their names have no spaces."""
     if "/" not in text and "\\" not in text:
         return text
     for folder in known:

@@ -3,15 +3,14 @@
 import re
 from urllib.parse import unquote
 
-# It comes from strangers and goes into the page: letters, digits and a few marks, and never what a browser would read
-# as another host, a folder above, or script.
+# It comes from strangers and goes into the page: letters, digits and a few marks, but nothing that a browser would
+# read as another host, a parent folder, or script.
 _PREFIX = re.compile(r"(?:/(?!\.\.?(?:/|$))[\w.~@+:-]+)+")
 _LONGEST = 500
 
 
 def read_prefix(text: str) -> str | None:
-    """``/proxy/7991``, be it written as ``proxy/7991/`` or percent-encoded; "" for the root, None for what cannot be
-    used."""
+    """``/proxy/7991``, also for ``proxy/7991/`` or percent-encoded text; "" for the root, None if invalid."""
     path = unquote(text.strip()).removesuffix("/").removeprefix("/")
     if not path:
         return ""

@@ -1,15 +1,15 @@
-"""Values of strangers as they stand in a sentence."""
+"""Strangers' values, quoted in messages."""
 
 from typing import Any
 
 
 def shown(value: Any, longest: int = 40) -> str:
-    """A value as it stands in a sentence: short, whatever was given."""
+    """Any value, quoted briefly in a message."""
     if isinstance(value, list | tuple):
         return f"a list of {len(value):,}"
     if isinstance(value, dict):
         return "an object"
-    if isinstance(value, int) and value.bit_length() > 128:  # Python itself refuses to write the longest ones down
+    if isinstance(value, int) and value.bit_length() > 128:  # Python refuses to format the longest ones
         return f"a number of {value.bit_length() * 30103 // 100000 + 1:,} digits"
     if not isinstance(value, str):
         return f"{value:.6g}" if isinstance(value, float) and value % 1 else str(value)
@@ -17,6 +17,6 @@ def shown(value: Any, longest: int = 40) -> str:
 
 
 def readable(text: str, longest: int = 80) -> str:
-    """A stranger's text for a sentence: one line, no longer than ``longest``, nothing that cannot be shown."""
+    """A stranger's text for a message: one line of at most ``longest`` printable characters."""
     clean = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in text[: longest + 1])
     return clean if len(clean) <= longest else clean[: longest - 1] + "…"

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,21 +20,26 @@ from melbo_app.prefix import read_prefix
 _PACKAGE = Path(__file__).resolve().parent
 IS_CLONE = (_PACKAGE.parent / "pyproject.toml").is_file() and (_PACKAGE.parent / "assets").is_dir()
 ROOT = _PACKAGE.parent if IS_CLONE else _PACKAGE
-"""What ships beside the code: in a clone's own folder, or inside the installed package."""
+"""Folder of the files that ship with the code: the clone, or the installed package."""
 CACHE = ROOT / "cache" if IS_CLONE else user_cache_path("melbo-explorer", appauthor=False)
 Names = Annotated[tuple[str, ...], NoDecode]
+_NAMES: dict[str, tuple[Callable[[str], Any], str]] = {
+    "allow_host": (partial(read_host, pattern=True), "a host name, such as lab.example or *.lab.example"),
+    "trusted_proxy": (read_network, "an address or network, such as 127.0.0.1 or 10.0.0.0/8"),
+    "embed": (read_embedder, "an origin, such as https://lab.example"),
+}
 
 
 class Settings(BaseSettings):
-    """Where things are kept and what the machine may use. Every field can be set as ``MELBO_<NAME>``; an empty value is
-    none. Folders and files may begin with ``~`` or ``$HOME``, and are kept as absolute paths."""
+    """The settings; ``MELBO_<NAME>`` sets each field, and an empty value means the default. Folders and files may begin
+    with ``~`` or ``$HOME``, and become absolute paths."""
 
     model_config = SettingsConfigDict(env_prefix="MELBO_", env_ignore_empty=True, frozen=True)
 
-    cache_dir: Path = Field(CACHE, description="What is made at run time: weights, banks, the database.")
-    assets_dir: Path = Field(ROOT / "assets", description="What ships: sample banks and sets of prompts.")
+    cache_dir: Path = Field(CACHE, description="Folder of generated files: weights, banks, the database.")
+    assets_dir: Path = Field(ROOT / "assets", description="Folder of shipped files: sample banks and sets of prompts.")
     uploads_dir: Path | None = Field(
-        None, validation_alias="GRADIO_TEMP_DIR", description="Files that the page is given; default: in the cache."
+        None, validation_alias="GRADIO_TEMP_DIR", description="Folder of uploaded files; default: in the cache."
     )
     database_url: str | None = Field(
         None, description="postgresql+psycopg://… instead of the file melbo.sqlite in the cache."
@@ -42,31 +48,31 @@ class Settings(BaseSettings):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     dtype: str = Field("auto", description="auto, float32, bfloat16, float16.")
     memory_gb: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Memory that work may use; default: 70 % of what is free."
+        None, gt=0, allow_inf_nan=False, description="Memory that work may use; default: 70 % of the free memory."
     )
     host: str = Field("127.0.0.1", description="Address the page listens on.")
     port: int = Field(7860, ge=1, le=65535, description="Port the page listens on.")
     root_path: str = Field("", description="Path below which a proxy shows the page, such as /proxy/7860.")
     allow_host: Names = Field(
-        (), description="Names by which browsers reach the server, besides those of this machine."
+        (), description="Names under which browsers reach the server, besides those of this machine."
     )
-    trusted_proxy: Names = Field((), description="Addresses of proxies whose X-Forwarded-For is believed.")
+    trusted_proxy: Names = Field((), description="Addresses of proxies whose X-Forwarded-For is trusted.")
     embed: Names = Field((), description="Origins whose pages may show this one in a frame.")
-    token: SecretStr | None = Field(None, description="Access token; default: a new one where others reach the server.")
-    no_token: bool = Field(False, description="Whether others may reach the server without a token.")
-    mcp: bool = Field(False, description="Whether the verbs of the HTTP API are MCP tools as well.")
-    public: bool = Field(False, description="Whether strangers use the page: nothing is deleted, quotas by visitor.")
+    token: SecretStr | None = Field(
+        None, description="Access token; default: a new one if other machines can reach the server."
+    )
+    no_token: bool = Field(False, description="Let other machines reach the server without a token.")
+    mcp: bool = Field(False, description="Offer the verbs of the HTTP API as MCP tools, too.")
+    public: bool = Field(False, description="Let strangers use the page: no deletions, and quotas per visitor.")
     models: Names = Field(
-        (), description="The only models that the page loads, with commas between, beside the first; none named: any."
+        (), description="The only models, separated by commas, that the page loads besides the first; default: any."
     )
-    judge_url: str | None = Field(
-        None, description="Address of the judge that MELBO_JUDGE_KEY is for: https://host/v1."
-    )
-    judge_model: str | None = Field(None, description="The name of that judge's model.")
+    judge_url: str | None = Field(None, description="Address of the judge for MELBO_JUDGE_KEY: https://host/v1.")
+    judge_model: str | None = Field(None, description="Name of that judge's model.")
 
     @property
     def uploads(self) -> Path:
-        """The folder of uploads and downloads, in which old ones are removed: nobody else's files are in it."""
+        """The folder of uploads and downloads; old files in it are removed, so it holds nothing else."""
         return self.cache_dir / "uploads" if self.uploads_dir is None else self.uploads_dir / "melbo-explorer"
 
     @field_validator("cache_dir", "assets_dir", "uploads_dir", mode="before")
@@ -84,7 +90,7 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _database(cls, url: str | None) -> str | None:
-        """The file of an SQLite address is a path like others."""
+        """Expands the path in an SQLite address."""
         scheme, mark, rest = (url or "").partition(":///")
         file, query, options = rest.partition("?")
         if not scheme.startswith("sqlite") or not file or file == ":memory:":
@@ -97,7 +103,7 @@ class Settings(BaseSettings):
     @field_validator("model")
     @classmethod
     def _model(cls, spec: str) -> str:
-        """A name stays as it is, and so does what is not there: whoever loads it says so."""
+        """Makes existing paths absolute. Names and missing files stay as they are; loading them raises the error."""
         path = expanded(spec)
         is_path = os.sep in path and os.path.exists(path)
         return str(absolute(Path(path))) if is_path else path
@@ -105,26 +111,18 @@ class Settings(BaseSettings):
     @field_validator("allow_host", "trusted_proxy", "embed", "models", mode="before")
     @classmethod
     def _listed(cls, given: Any) -> Any:
-        """A list may be written with commas, as the environment has it."""
+        """Splits lists at commas, as in environment variables."""
         parts = given.split(",") if isinstance(given, str) else given
         return [part.strip() for text in parts for part in str(text).split(",") if part.strip()]
 
-    @field_validator("allow_host")
+    @field_validator(*_NAMES)
     @classmethod
-    def _hosts(cls, given: tuple[str, ...]) -> tuple[str, ...]:
-        return _each(
-            given, lambda text: read_host(text, pattern=True), "a host name, such as lab.example or *.lab.example"
-        )
-
-    @field_validator("trusted_proxy")
-    @classmethod
-    def _proxies(cls, given: tuple[str, ...]) -> tuple[str, ...]:
-        return _each(given, read_network, "an address or network, such as 127.0.0.1 or 10.0.0.0/8")
-
-    @field_validator("embed")
-    @classmethod
-    def _origins(cls, given: tuple[str, ...]) -> tuple[str, ...]:
-        return _each(given, read_embedder, "an origin, such as https://lab.example")
+    def _names(cls, given: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        read, right = _NAMES[str(info.field_name)]
+        for text in given:
+            if read(text) is None:
+                raise PydanticCustomError("name", "“{text}” is not {right}", {"text": text[:80], "right": right})
+        return given
 
     @field_validator("token")
     @classmethod
@@ -136,7 +134,7 @@ class Settings(BaseSettings):
     @field_validator("models")
     @classmethod
     def _models(cls, given: tuple[str, ...]) -> tuple[str, ...]:
-        """Each as ``model`` takes it."""
+        """Treats each like ``model``."""
         return tuple(cls._model(name) for name in given)
 
     @field_validator("root_path")
@@ -144,20 +142,13 @@ class Settings(BaseSettings):
     def _prefix(cls, given: str) -> str:
         prefix = read_prefix(given)
         if prefix is None:
-            message = "“{path}” cannot be used. Write the path that comes before the page, such as /proxy/7860"
-            raise PydanticCustomError("path", message, {"path": given[:80]})
+            template = "“{path}” cannot be used. Write the path below which the page is, such as /proxy/7860"
+            raise PydanticCustomError("path", template, {"path": given[:80]})
         return prefix
 
 
-def _each(given: tuple[str, ...], read: Callable[[str], Any], right: str) -> tuple[str, ...]:
-    for text in given:
-        if read(text) is None:
-            raise PydanticCustomError("name", "“{text}” is not {right}", {"text": text[:80], "right": right})
-    return given
-
-
 def fault(error: ValidationError, words: Collection[str] = ()) -> str:
-    """What is wrong with the settings, on one line; ``words`` are the fields given as words of the command."""
+    """The problem with the settings on one line; ``words`` are the fields given as words of the command."""
     first = error.errors()[0]
     name = "_".join(map(str, first["loc"]))
     if name in words:
@@ -171,5 +162,5 @@ def _path(text: str) -> Path:
     try:
         return absolute(written_path(text))
     except InputError as refused:
-        message = f"{refused.problem}. {refused.remedy}"
-        raise PydanticCustomError("path", "{message}", {"message": message}) from refused
+        sentence = f"{refused.problem}. {refused.remedy}"
+        raise PydanticCustomError("path", "{sentence}", {"sentence": sentence}) from refused

@@ -1,4 +1,4 @@
-"""Numbers of bytes as a person reads and writes them."""
+"""Sizes in bytes, formatted and parsed for people."""
 
 import re
 
@@ -8,7 +8,7 @@ _UNITS = {"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 
 
 def size_text(size: float) -> str:
-    """``size`` in bytes, decimal units: ``"18.4 MB"``."""
+    """``size`` bytes in decimal units, such as ``"18.4 MB"``."""
     for unit in ("bytes", "kB", "MB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.3g} {unit}"
@@ -17,7 +17,7 @@ def size_text(size: float) -> str:
 
 
 def parse_size(field: str, text: str) -> int:
-    """Bytes of a size such as ``500 MB`` or ``2GB``, decimal units. Raises InputError naming ``field``."""
+    """The bytes of a size in decimal units, such as ``500 MB`` or ``2GB``. Raises InputError naming ``field``."""
     found = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmgt]?b?)\s*", text, re.IGNORECASE | re.ASCII)
     unit = found[2].upper() if found else ""
     if found is None:

@@ -1,1 +1,1 @@
-"""What is kept: weights, banks, completions and labels. The only floor that writes to disk."""
+"""The library: weights, banks, completions and labels. Only this package writes to disk."""

@@ -1,43 +1,39 @@
-"""Layer atlases: what was measured of pairs of layers, a JSON file for each model, scope and set of prompts."""
+"""Layer atlases: measurements of layer pairs, one JSON file per model, token scope and set of prompts."""
 
-from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.facts import Layer, ModelName, Moment, Norm, Text, Word
+from melbo_app.library.frozen import Frozen
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
 
 
-class AtlasCell(BaseModel):
-    """A pair of layers. What is None was not measured, or could not be: without R there are no texts.
-
-    ``strength`` and what follows belong to a few vectors at R; all are means over them and over the prompts.
-    """
-
-    model_config = ConfigDict(frozen=True)
+class AtlasCell(Frozen):
+    """A pair of layers. None: not measured, or not measurable (without R there are no texts). ``strength`` and the
+    fields after it are means over a few vectors at R and over the prompts."""
 
     source: Layer
     target: Layer
     values: tuple[FiniteFloat, ...]
-    """The leading singular values of the Jacobian of Δ at 0, the largest first."""
+    """Leading singular values of the Jacobian of Δ at 0, largest first."""
     residual: FiniteFloat | None = None
-    """Each of their squares is within this share of the largest one of a true one; about 1e-5 once converged."""
+    """Error bound of the squared values, as a share of the largest; about 1e-5 once converged."""
     median_norm: Norm
     """Median residual norm at the source."""
     radius: Norm | None
-    """The calibrated R in absolute units; None where there is none."""
+    """The calibrated R in absolute units."""
     strength: FiniteFloat | None = None
     """‖Δ‖ / ‖Z(0)‖ over the tokens in scope."""
     kl: FiniteFloat | None = None
-    """KL(steered ‖ unsteered) along the text, in nats a token."""
+    """KL(steered ‖ unsteered) along the text, in nats per token."""
     diversity: FiniteFloat | None = None
     """Readable diversity D."""
     readable: FiniteFloat | None = None
     """Share of the texts with the verdict readable."""
     texts: tuple[Text, ...] = ()
-    """The first prompt's, one for each vector."""
+    """Of the first prompt, one per vector."""
     verdicts: tuple[Word, ...] = ()
 
     @model_validator(mode="after")
@@ -47,7 +43,7 @@ class AtlasCell(BaseModel):
         return self
 
     def measure(self, name: str) -> float | None:
-        """One of its figures by the name of its field; of the singular values the largest, R in units of the norm."""
+        """The value of the field ``name``; "value" is the largest singular value, "radius" is R / median norm."""
         if name == "value":
             return self.values[0] if self.values else None
         if name == "radius":
@@ -61,8 +57,9 @@ class AtlasCell(BaseModel):
 
 
 class Atlas(Measured):
-    """What was measured of pairs of layers so far."""
+    """Measurements of layer pairs so far."""
 
+    dated: ClassVar[str] = "changed"
     model: ModelName
     dtype: Word
     prompts: Annotated[tuple[PromptRecord, ...], Field(min_length=1)]
@@ -74,24 +71,20 @@ class Atlas(Measured):
 
     @property
     def key(self) -> str:
-        """Tells one atlas from another: pairs of the same one can be compared."""
+        """Identifies the atlas: its pairs can be compared with each other."""
         return key_of([self.model_hash, self.dtype, [prompt.model_dump() for prompt in self.prompts], self.scope])
 
-    @property
-    def moment(self) -> datetime:
-        return self.changed
-
     def cell(self, source: int, target: int) -> AtlasCell | None:
-        """What is known of a pair, or None."""
+        """The cell of a layer pair, or None."""
         return next((cell for cell in self.cells if cell.pair == (source, target)), None)
 
     def with_cell(self, cell: AtlasCell) -> "Atlas":
-        """The same with another pair, or with one known better."""
+        """A copy with ``cell`` added, or in place of the pair's old one."""
         others = [one for one in self.cells if one.pair != cell.pair]
         return self.model_copy(update={"cells": tuple(sorted([*others, cell], key=lambda one: one.pair))})
 
 
 class Atlases(JsonFiles[Atlas]):
-    """The atlases that were measured."""
+    """The layer atlases on disk."""
 
     kind, noun = Atlas, "atlas"

@@ -1,4 +1,4 @@
-"""A file or a folder written whole or not at all."""
+"""Atomic writes: a file or folder is written completely or not at all."""
 
 import contextlib
 import errno
@@ -13,15 +13,15 @@ from melbo_app.errors import StorageError
 from melbo_app.library.room import check_room
 from melbo_app.sizes import size_text
 
-# What file systems without hard links answer (FAT, some network folders).
+# Errors of file systems without hard links (FAT, some network folders).
 _NO_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK}
 
 
 def write_file(path: Path, data: bytes, *, overwrite: bool) -> None:
-    """Write ``data`` to ``path`` in one step: after a crash or a full disk there is the old file or the new one.
+    """Write ``data`` to ``path`` atomically: a crash or a full disk leaves either the old file or the new one.
 
-    The folder must exist. Raises FileExistsError where ``path`` exists and ``overwrite`` is False (of several writers
-    at once exactly one wins), and StorageError, with nothing left behind, where the disk refuses.
+    The folder must exist. Raises FileExistsError if ``path`` exists and ``overwrite`` is False (of concurrent writers,
+    exactly one wins), and StorageError, leaving nothing behind, if the disk refuses.
     """
     with open_to_write(path, overwrite=overwrite, size=len(data)) as stream:
         stream.write(data)
@@ -29,11 +29,8 @@ def write_file(path: Path, data: bytes, *, overwrite: bool) -> None:
 
 @contextlib.contextmanager
 def open_to_write(path: Path, *, overwrite: bool, size: int | None = None) -> Iterator[BinaryIO]:
-    """The same for what is written bit by bit: the file has its name when this is left without an error.
-
-    ``size`` is what the message of a full disk says that it needs; a large file leaves the disk its reserve. Raises
-    what ``write_file`` does.
-    """
+    """Like ``write_file`` for a stream: the file gets its name when the block ends without an error. ``size`` in bytes
+    appears in the message about a full disk; large files must leave the disk its reserve."""
     check_room(path.parent, size or 0, f"“{path.name}”")
     part = path.parent / f".{secrets.token_hex(8)}.part"
     try:
@@ -52,15 +49,21 @@ def open_to_write(path: Path, *, overwrite: bool, size: int | None = None) -> It
         raise
     except OSError as error:
         raise StorageError(_sentence(path, size, error)) from error
-    with contextlib.suppress(OSError):  # the file is complete; a file system that cannot sync folders is no failure
+    with contextlib.suppress(OSError):  # the file is complete, and some file systems cannot sync folders
         sync_folder(path.parent)
 
 
-def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    """Make the folder ``path`` with these files in it, all or nothing. The folder above must exist.
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` and those above it if they do not exist. Raises StorageError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"The folder “{folder}” could not be made ({error.strerror or error}).") from error
 
-    Raises FileExistsError where ``path`` exists, and StorageError, with nothing left behind, where the disk refuses.
-    """
+
+def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    """Make the folder ``path`` with these files, all or nothing. Its parent folder must exist. Raises FileExistsError
+    if ``path`` exists, and StorageError, leaving nothing behind, if the disk refuses."""
     if path.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     check_room(path.parent, sum(map(len, files.values())), f"“{path.name}”")
@@ -74,7 +77,7 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
                     stream.flush()
                     os.fsync(stream.fileno())
             sync_folder(part)
-            os.rename(part, path)  # over a folder that came meanwhile it fails, unless that one is empty
+            os.rename(part, path)  # fails if a folder appeared there meanwhile, unless that one is empty
         finally:
             shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
@@ -83,6 +86,12 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
         raise StorageError(_sentence(path, sum(map(len, files.values())), error)) from error
     with contextlib.suppress(OSError):
         sync_folder(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Make the contents of a file survive a power cut. Raises OSError."""
+    with path.open("rb+") as file:  # some systems do not sync through a read-only handle
+        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
@@ -97,7 +106,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def move_to_free_name(part: Path, path: Path) -> None:
-    """Give ``part`` the name ``path``, or raise FileExistsError: a rename alone would overwrite silently."""
+    """Rename ``part`` to ``path``, or raise FileExistsError: a plain rename would overwrite silently."""
     try:
         os.link(part, path)
         return
@@ -120,8 +129,8 @@ def _sentence(path: Path, size: int | None, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         facts = [] if size is None else [f"It needs {size_text(size)}"]
         with contextlib.suppress(OSError):
-            facts.append(f"{size_text(shutil.disk_usage(path.parent).free)} are free on that disk")
+            facts.append(f"{size_text(shutil.disk_usage(path.parent).free)} are free on this disk")
         return " ".join([text, *([f"{', and '.join(facts)}."] if facts else []), "Make room and try again."])
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return text + f" Make the folder “{path.parent}” first."
-    return text + " Check that the folder may be written to."
+    return text + " Check that the folder is writable."

@@ -1,4 +1,4 @@
-"""Copies of the database: one a day, seven of them, each checked before it takes the place of anything."""
+"""Daily copies of the database: the last seven are kept, and each is checked before it replaces another."""
 
 import filecmp
 import os
@@ -14,29 +14,29 @@ from typing import TYPE_CHECKING
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library import sqlite
-from melbo_app.library.atomic import sync_folder
+from melbo_app.library.atomic import sync_file, sync_folder
 from melbo_app.sizes import size_text
 
-if TYPE_CHECKING:  # the database names its copies where it is damaged
+if TYPE_CHECKING:  # the database imports this module, to name its copies when it is damaged
     from melbo_app.library.database import Database
 
 KEPT = 7
 RESTORE = "python -m melbo_app library restore"
 ROOM = 100_000_000
-"""Bytes that a copy leaves free on the disk: labels and texts that are written meanwhile need some."""
+"""Bytes that a copy leaves free on the disk, for labels and texts written meanwhile."""
 STALE = 3600.0  # seconds after which a half-written copy belongs to a program that was killed
 
 
 @dataclass(frozen=True)
 class Copy:
-    """One copy: its file, and its day as YYYY-MM-DD."""
+    """One copy: its file and its day (YYYY-MM-DD)."""
 
     path: Path
     day: str
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What is broken in it, in SQLite's words; empty where nothing is."""
+        """Its faults in SQLite's words; empty if it is sound."""
         try:
             status = self.path.stat()
         except OSError as error:
@@ -48,13 +48,13 @@ class Copy:
 
 
 class Backups:
-    """The copies in ``folder`` of the file of a database; ``database`` None: of one on a server, which has none."""
+    """The copies of a database file in ``folder``; ``database`` is None for a database server, which has no copies."""
 
     def __init__(self, database: Path | None, folder: Path) -> None:
         self._path, self.folder = database, folder
 
     def copies(self) -> list[Copy]:
-        """Those there are, the newest first."""
+        """All copies, newest first."""
         if self._path is None:
             return []
         stem = f"{self._path.stem}-"
@@ -62,30 +62,30 @@ class Backups:
         return sorted((Copy(path, path.stem.removeprefix(stem)) for path in found), key=lambda copy: copy.day)[::-1]
 
     def newest_sound(self) -> Copy | None:
-        """The newest one in which nothing is broken."""
+        """The newest copy without faults."""
         return next((copy for copy in self.copies() if not copy.faults), None)
 
     def find(self, wanted: str) -> Copy:
-        """The copy of that day, or in the file of that name or path. Raises InputError for an unknown one."""
+        """The copy of this day, file name or path. Raises InputError if there is none."""
         for copy in self.copies():
             if wanted in (copy.day, copy.path.name, str(copy.path)):
                 return copy
         days = ", ".join(copy.day for copy in self.copies())
-        remedy = f"There are those of {days}" if days else f"None was made yet in “{self.folder}”"
-        raise InputError("copy", f"there is none called “{wanted[:80]}”", remedy)
+        remedy = f"Choose one of {days}" if days else f"“{self.folder}” holds no copies yet"
+        raise InputError("copy", f"“{wanted[:80]}” does not exist", remedy)
 
     @property
     def advice(self) -> str:
-        """What to do where the database is damaged."""
+        """What to do if the database is damaged."""
         copy = self.newest_sound()
-        there = f"goes back to the copy of {copy.day}" if copy else "begins a new one, as there is no copy of it,"
+        there = f"restores the copy of {copy.day}" if copy else "begins a new database, since no copy exists,"
         return f"Stop the server and run: {RESTORE}. It {there} and saves the newer labels that can still be read."
 
     def make(self, database: "Database") -> Copy | None:
-        """Copy the ``database`` where it changed since the newest copy; None where there is nothing to copy.
+        """Copy ``database`` if it changed since the newest copy; returns None if it did not.
 
-        A copy of the same day is replaced, and of those before seven days remain. It is the database as it was at one
-        moment; reading and writing go on. Raises StorageError; all other copies are then as they were.
+        Replaces a copy of the same day and keeps the last seven days. The copy is a snapshot; reading and writing go on
+        meanwhile. Raises StorageError, which leaves all other copies unchanged.
         """
         path = self._path
         if path is None or not path.exists():
@@ -105,13 +105,12 @@ class Backups:
         try:
             database.copy(part)
             if found := sqlite.faults_of(part):
-                raise StorageError(f"“{path}” may be damaged: a copy of it is not sound ({found[0]}).")
+                raise StorageError(f"“{path}” may be damaged: its copy has faults ({found[0]}).")
             if newest is not None and filecmp.cmp(part, newest.path, shallow=False):
                 os.utime(newest.path, ns=(begin, begin))
                 return None
-            with open(part, "rb+") as stream:
-                os.fsync(stream.fileno())
-            os.utime(part, ns=(begin, begin))  # what is written from now on is not in it
+            sync_file(part)
+            os.utime(part, ns=(begin, begin))  # anything written after this is not in the copy
             os.replace(part, copy.path)
             sync_folder(self.folder)
         except OSError as error:
@@ -125,25 +124,23 @@ class Backups:
     def _check_room(self, path: Path) -> None:
         need = sum(one.stat().st_size for one in sqlite.files_of(path)) + ROOM
         if (free := shutil.disk_usage(self.folder).free) < need:
-            raise StorageError(
-                f"It needs {size_text(need)} of free room in “{self.folder}”, and {size_text(free)} are free."
-            )
+            raise StorageError(f"A copy needs {size_text(need)} in “{self.folder}”, and {size_text(free)} are free.")
 
     def _clear(self) -> None:
-        """Remove what a program left behind that was killed while it copied."""
+        """Remove the leftovers of programs that were killed while copying."""
         for part in self.folder.glob(".*.part*"):
             with suppress(FileNotFoundError):
                 if time.time() - part.stat().st_mtime > STALE:
                     part.unlink()
 
     def _thin_out(self) -> None:
-        """Remove the oldest copies, but never the one with the most labels: where the database was lost and a new one
-        begun, seven days of that do not push out what was written before. A label's history only ever grows."""
+        """Remove the oldest copies, but never the one with the most labels: if the database was lost, a week of copies
+        of its successor must not push out the old labels. A label's history only grows."""
         copies = self.copies()
         if len(copies) <= KEPT:
             return
         said = {copy: sqlite.count_of(copy.path, "label_history") for copy in copies}
-        fullest = max(copies, key=lambda copy: said[copy])  # of several, the newest
+        fullest = max(copies, key=lambda copy: said[copy])  # the newest, if several tie
         for copy in copies[KEPT:]:
             if copy != fullest:
                 with suppress(OSError):  # the next one tries again

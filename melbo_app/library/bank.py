@@ -1,4 +1,4 @@
-"""A bank: vectors trained or imported together, the record of where they come from, and the file that holds both."""
+"""A bank: vectors trained or imported together, the record of their origin, and the file that holds both."""
 
 import hashlib
 import io
@@ -24,42 +24,26 @@ from pydantic import (
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import Method, Start
 from melbo_app.errors import InputError
-from melbo_app.library.bank_vectors import (
-    FIELD,
-    MAX_ELEMENTS,
-    OUTPUTS,
-    check_directions,
-    check_radius,
-    check_vectors,
-)
+from melbo_app.library.bank_vectors import FIELD, MAX_ELEMENTS, OUTPUTS, check_directions, check_radius, check_vectors
 from melbo_app.library.damage import fault
 from melbo_app.library.facts import Count, Digest, Layer, ModelName, Moment, Norm, Word
-from melbo_app.library.tensor_file import (
-    CONTENTS,
-    MAX_HEADER,
-    Header,
-    check_seal,
-    contents_digest,
-    read_header,
-    sealed,
-)
+from melbo_app.library.frozen import Frozen
+from melbo_app.library.tensor_file import CONTENTS, MAX_HEADER, Header, check_seal, contents_digest, read_header, sealed
 from melbo_app.quoting import readable
 
 FORMAT, VERSION = "melbo-bank", "1"
 UNTRAINED = ("imported", "combined")
 _CHANGED = "One of the two changed after it was saved: fetch or export it again"
-_TRUE_RADIUS = "R must be the norm of every row; of a bank whose method is “combined” or “imported”, their median"
+_TRUE_RADIUS = "R must be the norm of every row, or the median norm of a “combined” or “imported” bank"
 _BEFORE_CHECKSUMS = frozenset({"format", "version", "hash", "melbo"})
 
 
-class PromptRecord(BaseModel):
-    """A prompt as it was given: ``template`` says whether, or how, it was put into the model's chat template.
+class PromptRecord(Frozen):
+    """A prompt as a person gave it; ``template`` says whether, or how, it went into the model's chat template.
 
-    ``rendered`` is what the template made of it, which depends on the model and may depend on the day; None where it
-    went in without a template, or an older version kept it.
+    ``rendered`` is the template's output, which depends on the model and may depend on the day; None without a
+    template, or in records of older versions.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     user: str
     system: str | None = None
@@ -68,83 +52,74 @@ class PromptRecord(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_gap(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What is not known is left out: keys made of prompts stay what they were before it was kept."""
+        """Leaves out ``rendered`` if None, so that keys computed from prompts are the same as in older versions."""
         return {name: value for name, value in write(self).items() if (name, value) != ("rendered", None)}
 
     @classmethod
     def of(cls, prompt: Prompt, rendered: str | None = None) -> Self:
-        """The record of what a person asked."""
+        """The record of ``prompt``."""
         return cls(user=prompt.user, system=prompt.system, template=prompt.template, rendered=rendered)
 
     @property
     def asked(self) -> Prompt:
-        """What a person asked."""
+        """The prompt as the engine takes it."""
         return Prompt(self.user, self.system, self.template)
 
 
 class EffectRecord(BaseModel):
-    """What each vector does on a set of prompts."""
+    """The effect of each vector on a set of prompts."""
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
     objective: list[float] = Field(description="J per prompt.")
-    change: list[float] = Field(description="Mean norm of the change at the target layer, over the tokens in scope.")
-    agreement: list[float] | None = Field(description="Mean cosine of what two prompts change by; None without a pair.")
-    share: list[float] | None = Field(
-        default=None, description="Mean of the change as a share of the norm of a token at the target layer, in scope."
-    )
-    runaway: list[FiniteFloat] | None = Field(
-        default=None, description="Greatest share of a prompt's tokens that the vector turns into attention sinks."
-    )
+    change: list[float] = Field(description="Mean norm of Δ at the target layer, over the tokens in scope.")
+    agreement: list[float] | None = Field(description="Mean cosine between the Δ of two prompts; None for one prompt.")
+    share: list[float] | None = Field(None, description="Mean ‖Δ‖ / ‖Z(0)‖ over the same tokens.")
+    runaway: list[FiniteFloat] | None = Field(None, description="Largest share of a prompt's tokens turned into sinks.")
 
 
 class BankRecord(BaseModel):
-    """Everything that is needed to use a bank and to repeat it. Blocks are counted from 0, norms are absolute."""
+    """Everything needed to use a bank and to reproduce it. Blocks are counted from 0, norms are absolute."""
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
     name: str = Field(max_length=200)
     model: ModelName
-    model_hash: Digest = Field(description="sha256 of the weights; empty where an imported file did not say.")
+    model_hash: Digest = Field(description="sha256 of the weights; empty if an imported file did not say.")
     hidden_size: int = Field(ge=1, le=MAX_ELEMENTS)
-    blocks: int | None = Field(default=None, ge=1, le=10_000)
+    blocks: int | None = Field(None, ge=1, le=10_000)
     source: Layer
     target: Layer | None = None
     scope: Word | None = None
-    radius: Norm = Field(description="Norm of the rows; for imported and combined banks the median.")
-    median_norm: Norm | None = Field(default=None, description="Median residual norm at the source.")
+    radius: Norm = Field(description="Norm of the rows; their median in imported and combined banks.")
+    median_norm: Norm | None = Field(None, description="Median residual norm at the source.")
     method: Method | Literal["imported", "combined"]
     prompts: list[PromptRecord] = []
-    against: list[PromptRecord] = Field(default=[], description="Prompts of the other side.")
+    against: list[PromptRecord] = Field([], description="Contrast prompts.")
     start: Start | None = None
     p: float | None = None
     q: float | None = None
     steps: Count | None = None
     seed: Count | None = None
     objective: list[float] | None = Field(
-        default=None, description="J of each vector at the end; after a stop before the last step (jacobian: None)."
+        None, description="Final J of each vector; if stopped, before the last step (jacobian: None)."
     )
-    curves: list[list[float]] | None = Field(
-        default=None, description="J of each vector at each step; for jacobian R σ after each pass."
-    )
-    strength: list[FiniteFloat] | None = Field(
-        default=None, description="What the method ranks each vector by; see docs/methods.md."
-    )
+    curves: list[list[float]] | None = Field(None, description="J of each vector at each step; jacobian: R σ per pass.")
+    strength: list[FiniteFloat] | None = Field(None, description="Score for ranking the vectors (docs/methods.md).")
     residual: FiniteFloat | None = Field(
-        default=None,
-        description="Of jacobian: the largest ‖JᵀJ v − σ² v‖ of its vectors as a share of σ₁²; 0 for singular vectors.",
+        None, description="For jacobian: the largest ‖JᵀJ v − σ² v‖ / σ₁² of its vectors; 0 for exact singular vectors."
     )
-    stopped: bool | None = Field(default=None, description="Whether somebody stopped the training; None: not known.")
+    stopped: bool | None = Field(None, description="Whether somebody stopped the training; None: unknown.")
     saturation: float | None = Field(
-        default=None, description="Share of a token's norm at which its change counts most; 0: all of it counts."
+        None, description="Effect budget: share of a token's norm at which its change counts most; 0: no limit."
     )
-    orthogonality: float | None = Field(default=None, description="Weight of the soft methods' penalty on cosines.")
-    agreement: float | None = Field(default=None, description="Weight of agreement between prompts.")
+    orthogonality: float | None = Field(None, description="Weight of the soft methods' cosine penalty.")
+    agreement: float | None = Field(None, description="Weight of the agreement between prompts.")
     agreement_form: Literal["numerator", "contrastive"] | None = None
-    temperature: float | None = Field(default=None, description="τ of agreement.")
+    temperature: float | None = Field(None, description="τ of agreement.")
     held_out: list[PromptRecord] = []
-    effect: EffectRecord | None = Field(default=None, description="On the prompts it was trained on.")
-    held_out_effect: EffectRecord | None = Field(default=None, description="On the prompts that were kept out.")
+    effect: EffectRecord | None = Field(None, description="On the training prompts.")
+    held_out_effect: EffectRecord | None = Field(None, description="On the held-out prompts.")
     seconds: FiniteFloat | None = None
     dtype: Word | None = None
     device: Word | None = None
@@ -153,37 +128,37 @@ class BankRecord(BaseModel):
     versions: dict[Word, Word] = {}
     created: Moment
     command: str | None = None
-    formula: str | None = Field(default=None, description="What a combined bank was made by.")
-    parts: dict[str, str] | None = Field(default=None, description="Hashes of the banks in the formula, by name.")
+    formula: str | None = Field(None, description="The formula of a combined bank.")
+    parts: dict[str, str] | None = Field(None, description="Hashes of the banks in the formula, by name.")
     note: str | None = None
 
     @model_validator(mode="after")
     def _layers_in_order(self) -> Self:
         if self.target is not None and self.target <= self.source:
-            raise ValueError(f"the target layer {self.target} is not above the source layer {self.source}")
+            raise ValueError(f"the target layer {self.target} must be above the source layer {self.source}")
         if self.blocks is not None and max(self.source, self.target or 0) >= self.blocks:
             raise ValueError(f"a model of {self.blocks} blocks has no block {max(self.source, self.target or 0)}")
         return self
 
     @property
     def whole(self) -> bool:
-        """Whether the training came to its end. Records that do not say it have a note where it was stopped."""
+        """Whether the training finished. Older records do not say; they have a note if it was stopped."""
         return self.note is None if self.stopped is None else not self.stopped
 
     @property
     def relative_radius(self) -> float | None:
-        """The radius as a multiple of the median residual norm at the source, where that is known."""
+        """R as a multiple of the median residual norm at the source; None if that norm is unknown."""
         return None if self.median_norm is None else self.radius / self.median_norm
 
 
 @dataclass(frozen=True)
 class ImportHints:
-    """What a person says about an imported file where the file itself is silent.
+    """Facts that a person adds to an imported file.
 
-    ``source`` is the layer as the file's format counts it, and ``counted`` says how that is: by the "output" or the
-    "input" of the block of that number; None: as is usual for the format. ``radius`` gives all vectors this norm.
-    ``rows`` says what the rows of a table are: one for each of the "layers", or "vectors" of one block. ``position`` is
-    the one to take of several, below 0 counted from the end; None: the last.
+    ``source`` is the layer as the file counts it; ``counted`` says whether layer L means the "output" or the "input"
+    of block L (None: the format's convention). ``radius`` rescales all vectors to this norm. ``rows`` says whether the
+    rows of a table are one per layer ("layers") or "vectors" of one block. ``position`` picks one of several token
+    positions, from the end if negative; None: the last.
     """
 
     model: str | None = None
@@ -201,7 +176,7 @@ class ImportHints:
 
 @dataclass(frozen=True)
 class BankSummary:
-    """One line of the shelf, read from a file's header. ``record`` and ``hash`` are None where it is ``damaged``."""
+    """One line of the shelf, read from a file's header. ``record`` and ``hash`` are None if the file is ``damaged``."""
 
     name: str
     sample: bool
@@ -215,10 +190,9 @@ class BankSummary:
 
 @dataclass(frozen=True, eq=False)
 class Bank:
-    """Vectors [V, d] float32, read-only, with their record. Raises InputError where the two do not fit.
+    """Vectors [V, d] float32, read-only, with their record. Raises InputError if the two do not match.
 
-    ``output_directions`` [V, d] are unit vectors that the vectors move the target layer along, where the method found
-    them (transcoding).
+    ``output_directions`` [V, d] are the unit vectors along which the vectors move the target layer (transcoding only).
     """
 
     record: BankRecord
@@ -238,7 +212,7 @@ class Bank:
 
     @cached_property
     def hash(self) -> str:
-        """Identity of the vectors, whatever the bank is called: sha256 over them, the source and the weights' hash."""
+        """Identity of the vectors, independent of the bank's name: sha256 of vectors, source and weights' hash."""
         count, width = self.vectors.shape
         digest = hashlib.sha256(f"{FORMAT} {self.record.model_hash} {self.record.source} {count}x{width}\n".encode())
         digest.update(np.ascontiguousarray(self.vectors, dtype="<f4").data)
@@ -246,7 +220,7 @@ class Bank:
 
     @cached_property
     def norms(self) -> tuple[float, ...]:
-        """The norm of each vector: the record's radius where it is that to a thousandth, else six digits of its own."""
+        """The norm of each vector: the record's R if they agree to 0.1 %, else six digits of its own."""
         norms = np.linalg.norm(self.vectors.astype(np.float64), axis=1).tolist()
         radius = self.record.radius
         return tuple(radius if math.isclose(norm, radius, rel_tol=1e-3) else float(f"{norm:.6g}") for norm in norms)
@@ -256,15 +230,13 @@ class Bank:
         return replace(self, record=self.record.model_copy(update={"name": name}))
 
     def to_bytes(self) -> bytes:
-        """The bank as a safetensors file; the same bank gives the same bytes (the library shuffles the metadata)."""
+        """The bank as a safetensors file, byte for byte the same each time (safetensors would shuffle the metadata)."""
         record = self.record
         check_radius(self.vectors, record.radius, _TRUE_RADIUS, equal=record.method not in UNTRAINED)
         text = record.model_dump_json()
         if len(text.encode()) > MAX_HEADER // 4:
-            note = "The objective curves were too long to be stored."
-            record = record.model_copy(
-                update={"curves": None, "note": f"{record.note} {note}" if record.note else note}
-            )
+            note = " ".join(filter(None, (record.note, "The objective curves were too long to be stored.")))
+            record = record.model_copy(update={"curves": None, "note": note})
             text = record.model_dump_json()
         tensors = {"vectors": np.ascontiguousarray(self.vectors, dtype="<f4")}
         if self.output_directions is not None:
@@ -284,7 +256,7 @@ class Bank:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Bank":
-        """The bank in the bytes of one of our files. Raises InputError for anything else, however hostile."""
+        """The bank in the bytes of one of our files. Raises InputError for anything else, even hostile files."""
         return cls.read(io.BytesIO(data), len(data))
 
     @classmethod
@@ -302,21 +274,19 @@ class Bank:
 
 
 def _check_lists(record: BankRecord, count: int) -> None:
-    """Refuse a record whose lists are not as long as there are vectors."""
+    """Refuse a record whose lists do not have one entry per vector."""
     for field in ("objective", "curves", "strength"):
         values = getattr(record, field)
         if values is not None and len(values) != count:
             raise InputError(FIELD, f"it holds {count} vectors but {len(values)} entries of “{field}”")
-    for effect in (record.effect, record.held_out_effect):
-        lists = (
-            [] if effect is None else [effect.objective, effect.change, effect.agreement, effect.share, effect.runaway]
-        )
+    for effect in filter(None, (record.effect, record.held_out_effect)):
+        lists = (effect.objective, effect.change, effect.agreement, effect.share, effect.runaway)
         if any(values is not None and len(values) != count for values in lists):
-            raise InputError(FIELD, f"it holds {count} vectors, and the effects of another number")
+            raise InputError(FIELD, f"it holds {count} vectors, but its effects have another number of entries")
 
 
 def record_in(header: Header) -> BankRecord | None:
-    """The bank's record, or None where the file is not one of ours. Raises InputError for a damaged one."""
+    """The bank's record, or None if the file is not one of ours. Raises InputError for a damaged one."""
     text = header.metadata.get("melbo")
     if text is None:
         return None
@@ -331,11 +301,11 @@ def record_in(header: Header) -> BankRecord | None:
 
 
 def bank_facts(header: Header) -> tuple[BankRecord, int, str | None]:
-    """What the shelf shows without reading the vectors: the record, how many there are, and their hash."""
+    """The record, the number of vectors and their hash, without reading the vectors."""
     record, entry = record_in(header), header.tensors.get("vectors")
     if record is None:
-        raise InputError(FIELD, "it has no MELBO Explorer record", "Import it, saying its model and source layer")
+        raise InputError(FIELD, "it has no MELBO Explorer record", "Import it with its model and source layer")
     if entry is None or len(entry.shape) != 2 or entry.shape[1] != record.hidden_size:
-        raise InputError(FIELD, "its vectors do not fit its record", "Copy or download it again")
+        raise InputError(FIELD, "its vectors do not match its record", "Copy or download it again")
     _check_lists(record, entry.shape[0])
     return record, entry.shape[0], header.metadata.get("hash")

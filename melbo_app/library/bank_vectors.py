@@ -1,4 +1,4 @@
-"""What a bank can hold: how many vectors, of which norms, all of them finite."""
+"""Limits on the vectors of a bank: their number, their norms, and that every number is finite."""
 
 import math
 
@@ -11,13 +11,13 @@ OUTPUTS = "output_directions"
 MAX_BYTES = 1 << 30
 MAX_VECTORS = 4096
 MAX_ELEMENTS = MAX_BYTES // 4
-# Squares of smaller or larger norms leave the range of float32.
+# The squares of norms outside this range overflow or underflow float32.
 MIN_NORM, MAX_NORM = 1e-9, 1e9
-RADIUS_TOLERANCE = 0.01  # what rows lose that somebody else stored as bfloat16, with room to spare
+RADIUS_TOLERANCE = 0.01  # more than rows lose when another program stores them as bfloat16
 
 
 def check_vectors(vectors: np.ndarray) -> np.ndarray:
-    """``vectors`` [V, d] as a read-only float32 array. Raises InputError naming the first row that cannot be used."""
+    """``vectors`` [V, d] as a read-only float32 array. Raises InputError naming the first invalid row."""
     if vectors.ndim != 2:
         raise InputError(FIELD, f"its tensor has the shape {list(vectors.shape)}", "It must be [vectors, hidden size]")
     count, width = vectors.shape
@@ -29,7 +29,7 @@ def check_vectors(vectors: np.ndarray) -> np.ndarray:
         raise InputError(FIELD, f"its vectors take {vectors.size * 4:,} bytes", f"At most {MAX_BYTES:,} can be used")
     if not np.issubdtype(vectors.dtype, np.floating):
         raise InputError(FIELD, f"its numbers are of type {vectors.dtype}", "They must be floats")
-    with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, and is named below
+    with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite and is refused below
         clean = np.array(vectors, dtype=np.float32, order="C")
     for row, vector in enumerate(clean):
         if not np.isfinite(vector).all():
@@ -46,8 +46,7 @@ def check_vectors(vectors: np.ndarray) -> np.ndarray:
 
 
 def check_radius(vectors: np.ndarray, radius: float, remedy: str, *, equal: bool) -> None:
-    """Raises InputError where the rows [V, d] do not have the norm ``radius`` that a record gives: each of them where
-    they are ``equal``, else their median."""
+    """Raises InputError if every row of [V, d] (``equal``), or their median, does not have the norm ``radius``."""
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
     for row, norm in enumerate(norms) if equal else [(None, float(np.median(norms)))]:
         if not math.isclose(norm, radius, rel_tol=RADIUS_TOLERANCE):
@@ -57,13 +56,13 @@ def check_radius(vectors: np.ndarray, radius: float, remedy: str, *, equal: bool
 
 
 def check_directions(directions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """``directions`` as a read-only float32 array. Raises InputError where they are not one for each vector."""
+    """``directions`` as a read-only float32 array. Raises InputError unless there is one for each vector."""
     if directions.shape != shape:
         problem = f"its tensor “{OUTPUTS}” has the shape {list(directions.shape)}, its vectors {list(shape)}"
         raise InputError(FIELD, problem, "Both must have one row for each vector")
     with np.errstate(over="ignore"):
         clean = np.array(directions, dtype=np.float32, order="C")
     if not np.isfinite(clean).all():
-        raise InputError(FIELD, f"its tensor “{OUTPUTS}” holds numbers that are not finite")
+        raise InputError(FIELD, f"its tensor “{OUTPUTS}” holds numbers that are not finite", "Export it again")
     clean.setflags(write=False)
     return clean

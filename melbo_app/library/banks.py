@@ -1,4 +1,4 @@
-"""The shelf of banks: a folder of own banks that can change, and one of samples that cannot."""
+"""The shelf of banks: a folder of the user's banks, and a read-only folder of samples."""
 
 import math
 import os
@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from melbo_app.errors import InputError, StorageError
-from melbo_app.library.atomic import move_to_free_name, sync_folder, write_file, write_folder
+from melbo_app.library.atomic import make_folder, move_to_free_name, sync_folder, write_file, write_folder
 from melbo_app.library.bank import Bank, BankSummary, ImportHints, bank_facts
 from melbo_app.library.bank_vectors import FIELD
 from melbo_app.library.catalogue import Catalogue, ShelfFile
-from melbo_app.library.file_names import check_file_name, fault, same_file
+from melbo_app.library.file_names import check_file_name, exists_already, fault, same_file
 from melbo_app.library.formats import card
 from melbo_app.library.formats.format import Parcel
 from melbo_app.library.formats.known import FOLDER, OURS, format_for
@@ -26,20 +26,17 @@ from melbo_app.library.tensor_file import read_header
 
 ENDING = ".safetensors"
 _NAME = re.compile(r"[\w\-][\w .\-]{0,79}")
-_NAME_RULE = "Use 1 to 80 letters, digits, blanks and - _ . and do not begin with a dot"
+_NAME_RULE = "Use 1 to 80 letters, digits, spaces and - _ . and do not begin with a dot"
 _ONE_WRITER = threading.Lock()
 MOST_OPENED, MOST_BYTES = 8, 64 << 20
-"""Banks that are kept in memory once they were opened, and bytes of their vectors; the last one always is."""
+"""Limits on opened banks kept in memory, and on the bytes of their vectors; the latest one always stays."""
 
 Stamp = tuple[int, int, int]
 
 
 class Banks:
-    """The banks in the folders ``own`` and ``samples``; neither needs to exist. Safe to use from several threads.
-
-    The ``catalogue`` is told what comes and goes. The files count: where it cannot be written to, a bank is kept all
-    the same, and entered when the next one is.
-    """
+    """The banks in the folders ``own`` and ``samples``, which need not exist. Thread-safe. The ``catalogue`` follows
+    the files: if it cannot be written to, the bank is saved all the same and entered with the next one."""
 
     def __init__(self, own: Path, samples: Path, catalogue: Catalogue | None = None) -> None:
         self._own, self._samples, self._catalogue = own, samples, catalogue
@@ -48,8 +45,8 @@ class Banks:
         self._lock = threading.Lock()
 
     def list(self) -> list[BankSummary]:
-        """Own banks, newest first, then the samples by name. Reads headers only, and only of files that changed since;
-        a damaged file is listed as such."""
+        """Own banks, newest first, then the samples by name. Reads only the headers of new and changed files;
+        damaged files are listed as damaged."""
         own = [line for path in _files(self._own) if (line := self._line(path, sample=False))]
         came = self._order()
         own.sort(
@@ -57,14 +54,13 @@ class Banks:
             reverse=True,
         )
         samples = [line for path in _files(self._samples) if (line := self._line(path, sample=True))]
-        taken = {same_file(line.name) for line in own}  # an own bank hides a sample that came later under its name
-        return own + sorted(
-            (line for line in samples if same_file(line.name) not in taken), key=lambda line: same_file(line.name)
-        )
+        taken = {same_file(line.name) for line in own}  # an own bank hides a later sample of the same name
+        shown = [line for line in samples if same_file(line.name) not in taken]
+        return own + sorted(shown, key=lambda line: same_file(line.name))
 
     @property
     def folder(self) -> Path:
-        """Where own banks are."""
+        """The folder of own banks."""
         return self._own
 
     def files(self) -> tuple[ShelfFile, ...]:
@@ -73,16 +69,14 @@ class Banks:
         return (*own, *(ShelfFile(path, sample=True) for path in _files(self._samples)))
 
     def load(self, name: str) -> Bank:
-        """The bank called ``name``, in any case; the last few are kept for as long as their files are the same.
-
-        Raises InputError for an unknown or damaged one, and StorageError.
-        """
+        """The bank called ``name``, ignoring case; the last few stay in memory while their files do not change. Raises
+        InputError if it is unknown or damaged, and StorageError."""
         path = self._find(name)
         stamp = _stamp(path)
         with self._lock:
             known = self._opened.get(path)
         bank = known[1] if known is not None and known[0] == stamp else _load(path)
-        if stamp is not None and stamp == _stamp(path):  # else it was replaced while it was read
+        if stamp is not None and stamp == _stamp(path):  # otherwise it was replaced during reading
             with self._lock:
                 self._opened[path] = stamp, bank
                 self._opened.move_to_end(path)
@@ -94,18 +88,13 @@ class Banks:
         return bank
 
     def save(self, bank: Bank) -> Path:
-        """Put ``bank`` on the shelf under its record's name; the path of its file.
-
-        Raises InputError("name", …) where the name cannot be used or is taken, and StorageError.
-        """
+        """Put ``bank`` on the shelf under its record's name; returns the path of its file. Raises InputError("name", …)
+        if the name is invalid or taken, and StorageError."""
         name = check_name(bank.record.name)
         data = bank.renamed(name).to_bytes()
         path = self._own / f"{name}{ENDING}"
-        with _ONE_WRITER:  # two names that differ in their case only are two files to the disk
-            try:
-                self._own.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StorageError(f"The folder “{self._own}” cannot be made ({error.strerror}).") from error
+        with _ONE_WRITER:  # the disk may hold two names that differ in case only
+            make_folder(self._own)
             self.check_free(name)
             try:
                 write_file(path, data, overwrite=False)
@@ -116,16 +105,17 @@ class Banks:
                 self._catalogue.refresh(self.files())
         return path
 
-    def check_free(self, name: str) -> str:
-        """The name as it would be kept. Raises InputError("name", …) where it cannot be one or is taken."""
+    def check_free(self, name: str, but: Path | None = None) -> str:
+        """The name as it would be saved. Raises InputError("name", …) if it is invalid, or taken by a bank other than
+        ``but``."""
         name = check_name(name)
         for path in (*_files(self._own), *_files(self._samples)):
-            if same_file(path.stem) == same_file(name):
+            if same_file(path.stem) == same_file(name) and path != but:
                 raise _taken(name, path.stem)
         return name
 
     def delete(self, name: str) -> None:
-        """Remove the own bank called ``name``, damaged or not. Raises InputError for samples, and StorageError."""
+        """Delete the own bank called ``name``, damaged or not. Raises InputError for samples, and StorageError."""
         path = self._find(name)
         if path.parent == self._samples:
             raise InputError("bank", f"“{path.stem}” is a sample, and samples cannot be deleted")
@@ -139,22 +129,20 @@ class Banks:
                 self._catalogue.remove(path.stem)
 
     def rename(self, name: str, new: str) -> str:
-        """Give the own bank called ``name``, damaged or not, another name; as it is called now. Labels and completions
-        follow its vectors. A name may change in its case alone. Raises InputError and StorageError."""
+        """Rename the own bank called ``name``, damaged or not; returns its new name. Labels and completions follow its
+        vectors. The new name may differ in case only. Raises InputError and StorageError."""
         new = check_name(new)
         with _ONE_WRITER:
             path = self._find(name)
             if path.parent == self._samples:
                 raise InputError("bank", f"“{path.stem}” is a sample, and samples cannot be renamed")
-            for other in (*_files(self._own), *_files(self._samples)):
-                if same_file(other.stem) == same_file(new) and (other != path or other.stem == new):
-                    raise _taken(new, other.stem)
+            self.check_free(new, but=None if path.stem == new else path)
             try:
                 if same_file(path.stem) == same_file(new):
                     os.rename(path, path.with_name(f"{new}{ENDING}"))
                 else:
                     move_to_free_name(path, path.with_name(f"{new}{ENDING}"))
-                    path.unlink(missing_ok=True)  # it may have both names until now
+                    path.unlink(missing_ok=True)  # until now it may have both names
                 sync_folder(path.parent)
             except FileExistsError as error:
                 raise _taken(new) from error
@@ -174,26 +162,26 @@ class Banks:
         format: str | None = None,
         beside: Sequence[Path] = (),
     ) -> Bank:
-        """Read the bank in ``path`` and put it on the shelf, called ``name`` or after the file.
+        """Read the bank in ``path`` and put it on the shelf as ``name``, by default the file's name.
 
-        Reads the formats of ``library/formats``, told apart by the file's beginning and name or by ``format``;
-        ``beside`` are files that belong to it. ``hints`` count where the file is silent; ``record.note`` says what was
-        assumed. Raises InputError and StorageError.
+        ``format`` is a key of ``library/formats``, by default recognised by the file's first bytes and name; ``beside``
+        are files that belong to it. ``hints`` fill in what the file does not say; ``record.note`` lists the
+        assumptions. Raises InputError and StorageError.
         """
         name = self.check_import_name(path, name)
         found, contents = read_file(path, format, beside)
         check_width(contents, hints.hidden_size)
         said = (hints.radius, hints.counted, hints.rows, hints.position)
         if contents.bank and any(one is not None for one in said):
-            problem = "the file is one of ours, and says by itself what R and its source layer are"
-            raise InputError(FIELD, problem, "Import it without them; a formula gives another R: scaled('bank', 8)")
+            problem = "the file is one of ours and already gives R and the source layer"
+            raise InputError(FIELD, problem, "Import it without them; a formula changes R: scaled('bank', 8)")
         bank = contents.bank.renamed(name) if contents.bank else None
         bank = bank or imported_bank(path.name, name, found, contents, hints)
         self.save(bank)
         return bank
 
     def check_import_name(self, path: Path, name: str | None) -> str:
-        """What the bank in ``path`` would be called. Raises InputError("name", …) where it cannot be."""
+        """The name for the bank in ``path``. Raises InputError("name", …) if it is invalid or taken."""
         return self.check_free(name_from(path.stem) if name is None else name)
 
     def export_file(
@@ -206,12 +194,11 @@ class Banks:
         chosen: Bank | None = None,
         labels: Mapping[int, Label] | None = None,
     ) -> Path:
-        """Write the bank called ``name`` to ``out``, in ``format`` or in the one that the name of ``out`` asks for.
+        """Write the bank called ``name`` to ``out``, in ``format`` or the format of its ending (none: a folder).
 
-        ``chosen`` is written in its place: what was made of it, such as one vector with another R. Our own format is
-        written byte for byte as it is on the shelf; a folder is made where the name has no ending. Raises InputError
-        for a damaged bank, an ending or a format that cannot be, or a file that is there unless ``overwrite`` (a folder
-        is never replaced); and StorageError.
+        ``chosen`` is written instead: a bank derived from it, such as one vector at another R. Our own format is copied
+        byte for byte from the shelf. Raises InputError for a damaged bank, an unsupported ending or format, or an
+        existing file unless ``overwrite`` (folders are never replaced); and StorageError.
         """
         wanted = format_for(out.name, format)
         check_file_name("file", out.name)
@@ -232,13 +219,11 @@ class Banks:
             else:
                 write_file(out, files, overwrite=overwrite)
         except FileExistsError as error:
-            raise InputError(
-                "file", f"“{out}” is there already", "Choose another name, or allow overwriting"
-            ) from error
+            raise exists_already(out) from error
         return out
 
     def _line(self, path: Path, sample: bool) -> BankSummary | None:
-        """The line of the shelf for ``path``, remembered for as long as the file is the same."""
+        """The line of the shelf for ``path``, cached while the file does not change."""
         stamp, known = _stamp(path), self._headers.get(path)
         if known is not None and known[0] == stamp:
             return known[1]
@@ -248,7 +233,7 @@ class Banks:
         return line
 
     def _order(self) -> dict[str, int]:
-        """For each own bank the place at which it came; the clock may have been set back since."""
+        """The order in which own banks were added: the clock may have been set back since."""
         if self._catalogue is None:
             return {}
         try:
@@ -257,8 +242,8 @@ class Banks:
             return {}
 
     def _find(self, name: str) -> Path:
-        # Looked up among the files that are there, so that no name can lead out of the folders. Of two whose names
-        # differ in their case alone, as on a disk that was copied, each is found by its own.
+        # Looked up among the existing files, so that no name can lead out of the folders. Two names may differ in case
+        # only (on a disk that was copied): an exact match comes first.
         wanted = unicodedata.normalize("NFC", name).strip()
         files = [*_files(self._own), *_files(self._samples)]
         exact = [path for called in (name, wanted) for path in files if path.stem == called]
@@ -268,27 +253,27 @@ class Banks:
 
 
 def check_name(name: str) -> str:
-    """``name`` without blanks around it. Raises InputError("name", …) where it cannot be the name of a bank."""
+    """``name`` without surrounding spaces. Raises InputError("name", …) if no bank can have it."""
     clean = unicodedata.normalize("NFC", name).strip()
     if not _NAME.fullmatch(clean):
         raise InputError("name", f"“{clean[:80]}” cannot be used" if clean else "it is empty", _NAME_RULE)
     if (found := fault(clean)) is not None:
         raise InputError("name", *found)
     if len(clean.encode()) > 200:  # file systems count bytes, and allow 255 with the ending
-        raise InputError("name", f"“{clean}” is too long to be a file's name", "Use fewer letters")
+        raise InputError("name", f"“{clean}” is too long for a file name", "Use fewer letters")
     return clean
 
 
 def _taken(name: str, by: str | None = None) -> InputError:
     remedy = "Choose another name, or delete that bank"
     if by in (None, name):
-        return InputError("name", f"there is a bank called “{name}” already", remedy)
-    problem = f"there is a bank called “{by}” already, which is the same file as “{name}” on many disks"
+        return InputError("name", f"a bank called “{name}” already exists", remedy)
+    problem = f"a bank called “{by}” already exists, and many disks take “{name}” for the same file"
     return InputError("name", problem, remedy)
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """The bank files in ``folder``; none where it does not exist."""
+    """The bank files in ``folder``; none if it does not exist."""
     try:
         paths = sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
@@ -301,7 +286,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _stamp(path: Path) -> Stamp | None:
-    """What changes with a file; None where it cannot be told."""
+    """Changes whenever the file does; None if it cannot be read."""
     try:
         status = path.stat()
     except OSError:
@@ -318,7 +303,7 @@ def _load(path: Path) -> Bank:
 
 
 def _summary(path: Path, sample: bool) -> BankSummary | None:
-    """The line of the shelf for ``path``, or None where it was deleted a moment ago."""
+    """The line of the shelf for ``path``, or None if the file was just deleted."""
     record, count, digest, damaged, size, changed = None, 0, None, None, 0, datetime.now(UTC)
     try:
         with open(path, "rb") as stream:
@@ -337,6 +322,6 @@ def _summary(path: Path, sample: bool) -> BankSummary | None:
 
 
 def name_from(called: str) -> str:
-    """What a file is called as the name of a bank, with a dash for every character that cannot be in one."""
+    """A file's name as the name of a bank, with a dash for every invalid character."""
     stem = re.sub(r"[^\w .\-]", "-", unicodedata.normalize("NFC", called)).lstrip(" .")
     return stem[:80].strip() or "imported"

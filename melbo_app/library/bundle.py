@@ -1,4 +1,4 @@
-"""A bundle: banks, labels and comparisons of one library in a single zip file, to be merged into another one."""
+"""Bundles: banks, labels and comparisons of one library in a single zip file, to be merged into another library."""
 
 import json
 import re
@@ -15,34 +15,23 @@ from pydantic import BaseModel
 from melbo_app import __version__
 from melbo_app.errors import InputError, MelboError
 from melbo_app.library.atomic import open_to_write
-from melbo_app.library.banks import Banks, name_from
-from melbo_app.library.bundle_file import (
-    BANKS,
-    COMPARISONS,
-    ENDING,
-    FIELD,
-    FORMAT,
-    HEAD,
-    LABELS,
-    MOST_LINES,
-    VERSION,
-    opened,
-)
+from melbo_app.library.banks import ENDING, Banks, name_from
+from melbo_app.library.bundle_file import BANKS, COMPARISONS, FIELD, FORMAT, HEAD, LABELS, MOST_LINES, VERSION, opened
 from melbo_app.library.completion import KeptComparison
 from melbo_app.library.completions import Completions, merge_comparisons
 from melbo_app.library.damage import Damage
 from melbo_app.library.database import Database
-from melbo_app.library.file_names import check_file_name, fault
+from melbo_app.library.file_names import check_file_name, exists_already, fault
 from melbo_app.library.labels import Labels, merge_labels
 from melbo_app.library.room import check_room
 
 Kept = TypeVar("Kept", bound=BaseModel)
-ROOM = 10_000_000  # bytes of a thousand comparisons, as far as can be told before
+ROOM = 10_000_000  # estimated bytes of a thousand comparisons
 
 
 @dataclass(frozen=True)
 class Bundled:
-    """What went into a bundle; ``damaged`` is what could not be read and was left out, a sentence each."""
+    """The contents of a bundle that was written; ``damaged`` names, in a sentence each, what had to be left out."""
 
     out: str
     banks: int
@@ -53,45 +42,40 @@ class Bundled:
 
 @dataclass(frozen=True)
 class Merged:
-    """What came out of a bundle and was not there before."""
+    """What a bundle added to this library."""
 
     banks: list[str]
-    """The names that they have here."""
+    """Their names in this library."""
     renamed: dict[str, str] = field(default_factory=dict)
-    """Of those, the ones whose name was taken by another bank or is none that every disk can hold: the name in the
-    bundle, and the one here."""
+    """Banks whose name was taken or is not valid on every disk: the name in the bundle, and the name here."""
     labels: int = 0
     """Versions of labels, earlier ones included."""
     differing: list[tuple[str, int]] = field(default_factory=list)
-    """Vectors (bank, number) that both sides had labelled otherwise: the newer label counts, the other one is in the
-    history."""
+    """Vectors (bank, number) with different labels on both sides: the newer one counts, the other is in the history."""
     comparisons: int = 0
     completions: int = 0
 
     def lines(self) -> list[str]:
         """The same for people."""
         if not (self.banks or self.labels or self.comparisons):
-            return ["Everything in it was here already."]
+            return ["This library already had everything in it."]
         lines = [f"New: {len(self.banks)} banks, {self.labels} labels, {self.comparisons} comparisons"]
         why = ("its name was taken", "not every disk can hold its name")
-        lines += [f"“{old}” is called “{new}” here: {why[fault(old) is not None]}" for old, new in self.renamed.items()]
-        lines += [
-            f"{bank} {vector}: both sides had labelled it; the newer label counts, the other one is in its history"
-            for bank, vector in self.differing
-        ]
-        return lines
+        lines += [f"“{old}” is now called “{new}”: {why[fault(old) is not None]}" for old, new in self.renamed.items()]
+        rule = "both libraries had labelled it; the newer label counts, the other one is in its history"
+        return lines + [f"{bank} {vector}: {rule}" for bank, vector in self.differing]
 
 
 def write_bundle(
     out: Path, banks: Banks, labels: Labels, completions: Completions, names: Sequence[str] | None, overwrite: bool
 ) -> Bundled:
-    """Write these banks (None: all), with what was said of them and completed with them, to ``out``.
+    """Write these banks (None: all) with their labels and comparisons to ``out``.
 
-    Nothing is compressed: whoever reads it can tell from the file's size how much there is to read.
+    Nothing is compressed, so that a reader knows from the file's size how much it unpacks to.
 
     Raises:
-        InputError: no such bank, a damaged one, more than a bundle can hold, another ending, or a file that is there
-            unless ``overwrite``.
+        InputError: an unknown or damaged bank, more than a bundle can hold, another ending, or an existing file unless
+            ``overwrite``.
         StorageError: the disk refuses; nothing is left behind.
     """
     if out.suffix.lower() != ".zip":
@@ -121,32 +105,30 @@ def write_bundle(
                     comparisons += 1
                     _check_count(comparisons, "comparisons")
     except FileExistsError as error:
-        raise InputError("file", f"“{out}” is there already", "Choose another name, or allow overwriting") from error
+        raise exists_already(out) from error
     vectors = {(one.bank_hash, one.vector) for one in versions}
     return Bundled(str(out), len(loaded), len(vectors), comparisons, tuple(map(str, damaged)))
 
 
 def _check_count(count: int, what: str) -> None:
     if count > MOST_LINES:
-        raise InputError(
-            "file", f"there are more than {MOST_LINES:,} {what}", "Export some of the banks, not all at once"
-        )
+        raise InputError("file", f"it would hold more than {MOST_LINES:,} {what}", "Export fewer banks at once")
 
 
 def merge_bundle(path: Path, database: Database, banks: Banks, labels: Labels, completions: Completions) -> Merged:
-    """Take what is in a bundle into this library; nothing that is here is lost, and nothing comes twice.
+    """Merge a bundle into this library, without losing or duplicating anything.
 
-    Everything is read and checked before anything is kept, and all of it is kept or nothing. Who is interrupted in
-    between can import the same file again.
+    Everything is read and checked first, and then saved completely or not at all. After an interruption, the same file
+    can be imported again.
 
     Raises:
-        InputError: a file that is no bundle, or one with an entry that is not as we write it: which, and what is wrong.
+        InputError: the file is not a bundle, or names the entry that is not as we write it.
         StorageError: the disk refuses.
     """
     with opened(path) as bundle:
         for _ in (*bundle.banks(), *bundle.labels()):
             pass
-        for _ in bundle.comparisons():  # one at a time: they may be larger than the memory
+        for _ in bundle.comparisons():  # one at a time: together they may exceed the memory
             pass
         here = {line.hash: line.name for line in banks.list() if line.hash}
         added: list[str] = []
@@ -173,7 +155,7 @@ def merge_bundle(path: Path, database: Database, banks: Banks, labels: Labels, c
 
 
 def _free_name(name: str, banks: Banks) -> str:
-    """The name, or the first of name-2, name-3, … that no bank has and every system can hold."""
+    """The name, or the first of name-2, name-3, … that is free and valid on every system."""
     plain = re.sub(r"-\d+$", "", name_from(name))[:70].rstrip(" .")
     stem = f"bank-{plain}" if fault(plain) else plain
     for wanted in (name, *(f"{stem}-{number}" for number in range(2, 1000))):
@@ -181,11 +163,11 @@ def _free_name(name: str, banks: Banks) -> str:
             return banks.check_free(wanted)
         except InputError:
             continue
-    raise InputError(FIELD, f"no name like “{stem}” is free", "Delete banks, or give them other names")
+    raise InputError(FIELD, f"no name like “{stem}” is free", "Delete or rename banks")
 
 
 def _called(entry: Kept, names: dict[str, str]) -> Kept:
-    """The same under the name that its bank has here."""
+    """``entry`` with the name that its bank has in this library."""
     hash = getattr(entry, "bank_hash", None)
     return entry.model_copy(update={"bank": names[hash]}) if hash in names else entry
 

@@ -1,4 +1,4 @@
-"""The file of a bundle, as somebody sent it: each entry is as we write it, or the file is refused."""
+"""Reading a bundle that a stranger sent: each entry is as we write it, or the file is refused."""
 
 import errno
 import io
@@ -27,19 +27,19 @@ FORMAT, VERSION = "melbo-bundle", 1
 HEAD, LABELS, COMPARISONS, BANKS, ENDING = "bundle.json", "labels.jsonl", "comparisons.jsonl", "banks/", ".safetensors"
 MOST_FILES = 10_000
 MOST_LINES = 100_000
-"""Versions of labels, and comparisons, each: what one transaction can take in within minutes."""
+"""Versions of labels, and comparisons; one transaction can take this many within minutes."""
 LONGEST_LINE = 16 << 20
-"""Characters; a sweep of 3,000 texts takes a quarter of it."""
+"""Characters; a sweep of 3,000 texts has a quarter of this."""
 LONGEST_HEAD = 1 << 16
 NOT_OURS = "Choose a .zip file that MELBO Explorer exported"
-NOTHING_KEPT = "Nothing was merged; export it again where it comes from"
+NOTHING_KEPT = "Nothing was merged; export the bundle again"
 
 Kept = TypeVar("Kept", bound=BaseModel)
 
 
 @dataclass(frozen=True)
 class BundleFile:
-    """A bundle that is open. Each time it is read from the disk again. What is wrong raises InputError."""
+    """An open bundle, read from the disk on each iteration. Raises InputError for whatever is wrong with it."""
 
     path: Path
     archive: zipfile.ZipFile
@@ -60,7 +60,7 @@ class BundleFile:
                 yield bank
 
     def labels(self) -> Iterator[LabelVersion]:
-        """The versions of labels, the oldest of a vector first."""
+        """The versions of labels, oldest first for each vector."""
         for number, version in self._lines(LABELS, LabelVersion, "label"):
             try:
                 clean(version)
@@ -69,18 +69,18 @@ class BundleFile:
             yield version
 
     def comparisons(self) -> Iterator[KeptComparison]:
-        """The comparisons, the oldest first."""
+        """The comparisons, oldest first."""
         for _, comparison in self._lines(COMPARISONS, KeptComparison, "comparison"):
             yield comparison
 
     def _lines(self, name: str, kind: type[Kept], what: str) -> Iterator[tuple[int, Kept]]:
-        """The entries of a file that has one a line, numbered from 1."""
+        """The entries of a file with one per line, numbered from 1."""
         if name not in self.entries:
             return
         with _unzipping(self.path), self.archive.open(self.entries[name]) as stream:
             encoding = encoding_of(stream.read(4))
         with self.archive.open(self.entries[name]) as stream:
-            # a text may hold other ends of lines
+            # texts may contain other line ends
             lines = io.TextIOWrapper(stream, encoding=encoding, newline="\n")
             for number in range(1, MOST_LINES + 1):
                 line = self._line(lines, f"{what} {number}")
@@ -93,7 +93,7 @@ class BundleFile:
                 yield number, entry
             if self._line(lines, f"{what} {number + 1}"):
                 problem = f"“{readable(self.path.name)}” holds more than {MOST_LINES:,} {what}s"
-                raise InputError(FIELD, problem, "Export some of its banks, not all")
+                raise InputError(FIELD, problem, "Export fewer banks at once")
 
     def _line(self, lines: io.TextIOWrapper, entry: str) -> str:
         with _unzipping(self.path):
@@ -106,12 +106,12 @@ class BundleFile:
         return line
 
     def _refusal(self, entry: str, problem: str) -> InputError:
-        return InputError(FIELD, f"{entry} of “{readable(self.path.name)}” cannot be read, {problem}", NOTHING_KEPT)
+        return InputError(FIELD, f"{entry} of “{readable(self.path.name)}” cannot be read ({problem})", NOTHING_KEPT)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[BundleFile]:
-    """A bundle that can be read. Raises InputError for anything else, however hostile, and StorageError."""
+    """Open a bundle. Raises InputError for anything else, even hostile files, and StorageError."""
     with ExitStack() as files:
         with _unzipping(path):
             stream = files.enter_context(open(path, "rb"))
@@ -121,39 +121,38 @@ def opened(path: Path) -> Iterator[BundleFile]:
             head = _head(archive, entries.get(HEAD))
         name = readable(path.name)
         if head.get("format") != FORMAT:
-            raise InputError(FIELD, f"“{name}” is none", NOT_OURS)
+            raise InputError(FIELD, f"“{name}” is not a bundle", NOT_OURS)
         if head.get("version") != VERSION:
             problem = f"“{name}” was made by another version of MELBO Explorer"
-            raise InputError(FIELD, problem, "Import it with that version, or a later one")
+            raise InputError(FIELD, problem, "Import it with that version or a later one")
         yield BundleFile(path, archive, entries)
 
 
 @contextmanager
 def _unzipping(path: Path) -> Iterator[None]:
-    """Turn what the zip module makes of files cut short, encrypted or made up into one sentence."""
+    """Turn the zip module's errors about truncated, encrypted and forged files into one sentence."""
     with reading(path):
         try:
             yield
         except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError, OSError) as error:
-            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is a place before the start
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: an offset before the start
                 raise
             raise InputError(FIELD, f"“{readable(path.name)}” is damaged or not a zip file", NOT_OURS) from error
 
 
 def _checked(entries: Sequence[zipfile.ZipInfo], size: int) -> dict[str, zipfile.ZipInfo]:
-    """The archive's files by name, where all of them together are no larger than the archive."""
+    """The archive's files by name. Raises InputError if together they are larger than the archive."""
     if len(entries) > MOST_FILES:
         raise InputError(FIELD, f"it holds {len(entries):,} files", f"At most {MOST_FILES:,} can be read")
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise InputError(FIELD, "its files are compressed", "Import the file as it was exported, not packed again")
+        raise InputError(FIELD, "its files are compressed", "Import the file as it was exported, without repacking it")
     if sum(entry.file_size for entry in entries) > size:
-        raise InputError(FIELD, "its files are larger than itself", NOT_OURS)
+        raise InputError(FIELD, "its files claim to be larger than the bundle", NOT_OURS)
     for entry in entries:
         most = LONGEST_HEAD if entry.filename == HEAD else MAX_BYTES + MAX_HEADER
         if entry.file_size > most:
-            raise InputError(
-                FIELD, f"its file “{readable(entry.filename)}” is too large", f"At most {most:,} bytes fit"
-            )
+            problem = f"its file “{readable(entry.filename)}” is too large"
+            raise InputError(FIELD, problem, f"At most {most:,} bytes fit")
     found = {entry.filename: entry for entry in entries}
     if len(found) < len(entries):
         raise InputError(FIELD, "two of its files have the same name", NOT_OURS)

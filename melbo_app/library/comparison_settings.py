@@ -1,20 +1,20 @@
-"""What a comparison was asked for, as it is kept beside its texts."""
+"""The settings of a comparison, stored with its texts."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat, TypeAdapter
-from typing_extensions import TypedDict  # pydantic reads no other one before Python 3.12
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from melbo_app.library.facts import Count, Digest, Index, Name, Radius, Text
 
 ComparisonKind = Literal["steer", "map", "sweep", "part", "sample"]
-"""What a comparison was made for; a part is one R of a sweep, a sample came with the program."""
+"""The origin of a comparison; a part is one R of a sweep, a sample shipped with the program."""
 Temperature = Annotated[FiniteFloat, Field(ge=0, le=10)]
 TopP = Annotated[FiniteFloat, Field(gt=0, le=1)]
 
 
 class PromptSettings(TypedDict):
-    """A prompt among the settings, as ``Prompt`` has it."""
+    """The fields of ``Prompt``."""
 
     user: Text
     system: Text | None
@@ -22,7 +22,7 @@ class PromptSettings(TypedDict):
 
 
 class DecodingSettings(TypedDict):
-    """How tokens were chosen, as ``Decoding`` has it."""
+    """The fields of ``Decoding``."""
 
     max_new_tokens: Count
     temperature: Temperature
@@ -31,10 +31,8 @@ class DecodingSettings(TypedDict):
 
 
 class ComparisonSettings(TypedDict, total=False):
-    """What a comparison was asked for. ``radii`` None: each vector had the norm that it has in the bank.
-
-    Older versions kept fewer of these; what is not among them is not kept.
-    """
+    """The settings of a comparison. ``radii`` None: each vector at its norm in the bank. Older versions stored fewer of
+    these; other keys are dropped."""
 
     kind: ComparisonKind
     bank: Name | None

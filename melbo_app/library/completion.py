@@ -1,10 +1,10 @@
-"""A completion: one generated text with all that made it, and comparisons of several."""
+"""A completion: one generated text with everything that produced it; and comparisons of completions."""
 
 import hashlib
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import ConfigDict, Field, FiniteFloat, model_validator
 
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.comparison_settings import ComparisonSettings, Temperature, TopP
@@ -23,18 +23,17 @@ from melbo_app.library.facts import (
     Text,
     Word,
 )
+from melbo_app.library.frozen import Frozen
 
 
-class CompletionKey(BaseModel):
+class CompletionKey(Frozen):
     """Everything that determines a completion's text.
 
     ``vector`` is None for the baseline (radius 0) and "random" for the random control, whose direction follows from
     ``seed`` and ``source``. ``radius`` is absolute and signed; ``source`` is the block whose output is steered.
-    ``prompt_hash`` tells the tokens that went in: the same words are others under another template or tokenizer. It
-    is part of the key and not kept beside the text.
+    ``prompt_hash`` identifies the input tokens, which depend on template and tokenizer; it is part of the key and not
+    stored with the text.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     model_hash: Digest
     dtype: Word | None = None
@@ -51,9 +50,9 @@ class CompletionKey(BaseModel):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        # A key with a gap would find somebody else's text.
+        # An incomplete key would find the text of another vector.
         if self.vector is None and self.radius != 0:
-            raise ValueError("the baseline has the radius 0")
+            raise ValueError("the baseline must have radius 0")
         if self.vector is not None and self.source is None:
             raise ValueError("a steered completion needs its source layer")
         if isinstance(self.vector, int) and not self.bank_hash:
@@ -62,7 +61,7 @@ class CompletionKey(BaseModel):
 
     @property
     def digest(self) -> str:
-        """sha256 of the fields that matter for this kind of completion: a baseline is the same for every bank."""
+        """sha256 of the fields that matter for this kind of completion: all banks share a baseline."""
         facts: dict[str, Any] = {
             "model": self.model_hash,
             "dtype": self.dtype,
@@ -77,26 +76,24 @@ class CompletionKey(BaseModel):
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-class Scores(BaseModel):
-    """What was measured of a completion; docs/readability.md defines each. None: it could not be said of this text.
+class Scores(Frozen):
+    """Scores of a completion, defined in docs/readability.md. None: undefined for this text. Log-probabilities and
+    divergences are in nats, shares between 0 and 1."""
 
-    Log-probabilities and divergences are in nats, all shares run from 0 to 1.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     version: Literal[1] = 1
-    """Of the definitions: scores by others do not count, and the text is scored again when it is asked for again."""
+    """Version of the definitions; scores of another version are ignored, and the text is scored anew on request."""
     logprob: FiniteFloat | None
-    """Per token of the text, under the unsteered model."""
+    """Mean log-probability per token under the unsteered model."""
     loss: FiniteFloat | None
-    """How much less likely per token the text is than the baseline's; negative where it is likelier."""
+    """Log-probability per token of the baseline minus that of the text; negative if the text is likelier."""
     peak_surprisal: FiniteFloat | None = None
-    """Mean surprisal of the eight tokens in a row that are least likely. None: the library is older than this field."""
+    """Mean surprisal of the least likely eight consecutive tokens. None: scored before this field existed."""
     kl_prompt: FiniteFloat | None
     """KL(steered ‖ unsteered) at the prompt's last position."""
     kl_text: FiniteFloat | None
-    """The same, mean along the text."""
+    """KL(steered ‖ unsteered), mean along the text."""
     repetition: Share
     dictionary_words: Share | None
     language: Word | None
@@ -106,11 +103,11 @@ class Scores(BaseModel):
     runaway: Share | None
     """Share of the prompt's tokens that steering turns into attention sinks at the target layer."""
     runaway_target: Layer | None = None
-    """That target layer, of a steered text. None: there is none, or the library is older than this field."""
+    """The target layer of ``runaway``. None: not steered, or scored before this field existed."""
 
 
 class Completion(CompletionKey):
-    """One generated text with all that made it. ``bank`` is None for the baseline and the random control."""
+    """One generated text with its key. ``bank`` is None for the baseline and the random control."""
 
     id: int | None = None
     bank: Name | None = None
@@ -123,14 +120,12 @@ class Completion(CompletionKey):
     scores: Scores | None = None
 
 
-class Comparison(BaseModel):
-    """One press of Steer: its settings and its completions, in the order in which they were given.
+class Comparison(Frozen):
+    """One press of Steer: its settings and its completions, in order.
 
-    ``damaged`` are completions that cannot be read and are left out.
-    ``not_kept`` says why it is in memory alone, where the database refused it; its numbers are below 0 then.
+    ``damaged`` lists completions that cannot be read. ``not_kept`` says why the database refused the comparison, which
+    then exists in memory only, under negative numbers.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     id: int
     created: Moment
@@ -141,31 +136,27 @@ class Comparison(BaseModel):
 
 
 class KeptCompletion(Completion):
-    """A completion with the key under which it is found: the tokens that went in are known to the key alone."""
+    """A completion with the digest of its key, which alone knows the input tokens."""
 
     key: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
     @model_validator(mode="after")
     def _of_a_size(self) -> Self:
         if any(len(text or "") > MOST_CHARACTERS for text in (self.prompt.user, self.prompt.system)):
-            raise ValueError(f"a prompt should have at most {MOST_CHARACTERS:,} characters")
+            raise ValueError(f"a prompt can have at most {MOST_CHARACTERS:,} characters")
         return self
 
 
-class KeptComparison(BaseModel):
-    """A comparison as it goes from one library to another."""
-
-    model_config = ConfigDict(frozen=True)
+class KeptComparison(Frozen):
+    """A comparison as libraries exchange it."""
 
     created: Moment
     settings: ComparisonSettings
     completions: Annotated[tuple[KeptCompletion, ...], Field(min_length=1)]
 
 
-class ComparisonSummary(BaseModel):
-    """One line of the history; ``prompt`` is the first prompt's text, ``bank`` None where nothing but controls ran."""
-
-    model_config = ConfigDict(frozen=True)
+class ComparisonSummary(Frozen):
+    """One line of the history; ``prompt`` is the first prompt's text, ``bank`` None if only controls ran."""
 
     id: int
     created: Moment

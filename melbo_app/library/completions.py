@@ -1,4 +1,4 @@
-"""Completions: generated texts, kept by the press of Steer that asked for them and found again by what made them."""
+"""Completions: generated texts, stored by comparison and looked up by their key."""
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import func, insert, or_, select
+from sqlalchemy import ColumnElement, func, insert, or_, select
 from sqlalchemy.orm import Session, selectinload
 
 from melbo_app.errors import InputError
@@ -22,30 +22,27 @@ from melbo_app.library.completion import (
 )
 from melbo_app.library.damage import Damage, Listed, read_each, read_one
 from melbo_app.library.database import Database
-from melbo_app.library.facts import (
-    MAX_INTEGER,
-)
+from melbo_app.library.facts import MAX_INTEGER
 from melbo_app.library.sources import model_id, prompt_id, prompt_record
 from melbo_app.library.sqlite import sound_json
 from melbo_app.library.tables import ComparisonRow, CompletionRow, PromptRow
 
 
 class Completions:
-    """The completions in ``database``. Every method raises StorageError where the database cannot be used."""
+    """The completions in ``database``. Every method raises StorageError if the database cannot be used."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add_comparison(self, settings: Mapping[str, Any], completions: Sequence[Completion]) -> Comparison:
-        """Keep one press of Steer, whole or not at all. ``settings`` are ``ComparisonSettings``; ``kind`` among them
-        says what it was, a ``map`` or (without it) a ``steer``.
+        """Store one press of Steer, completely or not at all. ``settings`` are ``ComparisonSettings``; their ``kind``
+        is ``steer`` by default.
 
-        The result's completions carry their new ids. Raises InputError where there are no completions.
+        The result's completions carry their new ids. Raises InputError if there are no completions.
         """
         if not completions:
-            raise InputError(
-                "comparison", "it has no completions", "Choose at least one prompt, and a vector or the baseline"
-            )
+            remedy = "Choose at least one prompt, and a vector or the baseline"
+            raise InputError("comparison", "it has no completions", remedy)
         kept, now = SETTINGS.validate_json(json.dumps(settings)), datetime.now(UTC)
         with self._database.write() as session:
             id, ids = _add(session, now, kept, completions, [one.digest for one in completions])
@@ -56,8 +53,8 @@ class Completions:
     def kept(
         self, bank_hashes: Collection[str] | None = None, damaged: list[Damage] | None = None
     ) -> Iterator[KeptComparison]:
-        """Every comparison with all that is known of it, or those with a text of these banks, the oldest first; what
-        cannot be read is left out, and put into ``damaged``."""
+        """Every comparison, or those with a text of these banks, oldest first. What cannot be read goes into
+        ``damaged``."""
         wanted = select(ComparisonRow).order_by(ComparisonRow.id).options(selectinload(ComparisonRow.completions))
         if bank_hashes is not None:
             texts = select(CompletionRow.comparison_id).where(CompletionRow.bank_hash.in_(bank_hashes))
@@ -72,12 +69,12 @@ class Completions:
                 yield from found
 
     def merge(self, comparisons: Sequence[KeptComparison]) -> tuple[int, int]:
-        """Add those of another library that are not here; how many comparisons and completions these were."""
+        """Add another library's comparisons; returns how many comparisons and completions were new."""
         with self._database.write() as session:
             return merge_comparisons(session, comparisons)
 
     def damaged(self) -> list[Damage]:
-        """Everything that cannot be read. Reads all there is."""
+        """Everything that cannot be read. Reads the whole table."""
         found: list[Damage] = []
         for _ in self.kept(damaged=found):
             pass
@@ -87,7 +84,7 @@ class Completions:
             return [*found, *read_each(rows, _check_scores, lambda row: f"scores of completion {row.id}").damaged]
 
     def comparison(self, id: int) -> Comparison:
-        """The comparison ``id``. Raises InputError for an unknown one."""
+        """The comparison ``id``. Raises InputError if it does not exist."""
         with self._database.read() as session:
             whole = [selectinload(ComparisonRow.completions)]
             row = session.get(ComparisonRow, id, options=whole) if 0 <= id < MAX_INTEGER else None
@@ -96,7 +93,7 @@ class Completions:
             return read_one(row, _comparison, _subject(row))
 
     def recent(self, limit: int = 20, kind: str | None = None) -> Listed[ComparisonSummary]:
-        """The last ``limit`` comparisons (of one kind), newest first."""
+        """The last ``limit`` comparisons, of one ``kind`` or of all, newest first."""
         newest = select(ComparisonRow).order_by(ComparisonRow.id.desc()).limit(max(0, limit))
         if kind is not None:
             newest = newest.where(ComparisonRow.kind == kind)
@@ -104,9 +101,8 @@ class Completions:
             rows = session.scalars(newest).all()
             of_these = CompletionRow.comparison_id.in_([row.id for row in rows])
             counted = select(CompletionRow.comparison_id, func.count(), func.max(CompletionRow.bank)).where(of_these)
-            found = {
-                id: (count, bank) for id, count, bank in session.execute(counted.group_by(CompletionRow.comparison_id))
-            }
+            grouped = session.execute(counted.group_by(CompletionRow.comparison_id))
+            found = {id: (count, bank) for id, count, bank in grouped}
             first = select(CompletionRow.comparison_id, PromptRow.user).join(PromptRow)
             prompts = dict(session.execute(first.where(of_these, CompletionRow.position == 0)).all())
 
@@ -114,14 +110,8 @@ class Completions:
                 count, bank = found.get(row.id, (0, None))
                 if not count:
                     raise ValueError("it has no completions")
-                return ComparisonSummary(
-                    id=row.id,
-                    created=row.created,
-                    settings=row.settings,
-                    bank=bank,
-                    prompt=prompts.get(row.id, ""),
-                    completions=count,
-                )
+                facts = {"id": row.id, "created": row.created, "settings": row.settings}
+                return ComparisonSummary(bank=bank, prompt=prompts.get(row.id, ""), completions=count, **facts)
 
             return read_each(rows, summary, _subject)
 
@@ -134,13 +124,12 @@ class Completions:
         verdict: str | None = None,
         limit: int = 50,
     ) -> Listed[Completion]:
-        """The newest completions whose text or prompt has ``text`` in it, in any case, and where the rest is true."""
+        """The newest completions whose text or prompt contains ``text``, ignoring case, and which match the rest."""
         newest = select(CompletionRow).order_by(CompletionRow.id.desc()).limit(max(0, limit))
         if text:
             asked = select(PromptRow.id).where(PromptRow.user.icontains(text, autoescape=True))
-            newest = newest.where(
-                or_(CompletionRow.text.icontains(text, autoescape=True), CompletionRow.prompt_id.in_(asked))
-            )
+            said = CompletionRow.text.icontains(text, autoescape=True)
+            newest = newest.where(or_(said, CompletionRow.prompt_id.in_(asked)))
         if bank_hash is not None:
             newest = newest.where(CompletionRow.bank_hash == bank_hash)
         if vector is not None:
@@ -151,45 +140,27 @@ class Completions:
             return read_each(session.scalars(newest), _completion, _completion_subject)
 
     def get(self, id: int) -> Completion:
-        """The completion ``id``. Raises InputError for an unknown one."""
+        """The completion ``id``. Raises InputError if it does not exist."""
         with self._database.read() as session:
-            row = session.get(CompletionRow, id) if 0 <= id < MAX_INTEGER else None
-            if row is None:
-                raise InputError("completion", f"there is no completion {id}")
+            row = _row(session, id)
             return read_one(row, _completion, _completion_subject(row))
 
     def comparison_of(self, id: int) -> int:
-        """The number of the comparison that the completion ``id`` belongs to. Raises InputError for an unknown one."""
+        """The number of the comparison with the completion ``id``. Raises InputError if it does not exist."""
         with self._database.read() as session:
-            row = session.get(CompletionRow, id) if 0 <= id < MAX_INTEGER else None
-            if row is None:
-                raise InputError("completion", f"there is no completion {id}")
-            return row.comparison_id
+            return _row(session, id).comparison_id
 
     def latest(self, bank_hash: str, vector: int) -> Completion | None:
         """The newest completion under a vector, or None."""
-        newest = (
-            select(CompletionRow)
-            .where(CompletionRow.bank_hash == bank_hash, CompletionRow.vector == vector)
-            .order_by(CompletionRow.id.desc())
-            .limit(1)
-        )
-        with self._database.read() as session:
-            return next(iter(read_each(session.scalars(newest), _completion, _completion_subject)), None)
+        return self._newest(CompletionRow.bank_hash == bank_hash, CompletionRow.vector == vector)
 
     def runaways(self, bank_hash: str, target: int | None = None) -> dict[int, float]:
-        """The vectors of a bank that were seen to run away, each with the smallest |R| at which it did.
-
-        With a ``target`` what was seen at another target layer does not count; what older versions kept without its
-        layer does.
-        """
+        """The vectors of a bank that ran away, each with the smallest |R| at which it did. With a ``target``, only
+        texts scored at that target layer count, and those of older versions, which did not store the layer."""
         smallest = func.min(func.abs(CompletionRow.radius))
         share, seen_at = (sound_json(CompletionRow.scores)[name] for name in ("runaway", "runaway_target"))
-        seen = (
-            select(CompletionRow.vector, smallest)
-            .where(CompletionRow.bank_hash == bank_hash, CompletionRow.vector.is_not(None), share.as_float() > 0)
-            .group_by(CompletionRow.vector)
-        )
+        ran_away = (CompletionRow.bank_hash == bank_hash, CompletionRow.vector.is_not(None), share.as_float() > 0)
+        seen = select(CompletionRow.vector, smallest).where(*ran_away).group_by(CompletionRow.vector)
         if target is not None:
             seen = seen.where(or_(seen_at.as_integer().is_(None), seen_at.as_integer() == target))
         with self._database.read() as session:
@@ -197,14 +168,15 @@ class Completions:
             return dict(found)
 
     def find(self, key: CompletionKey) -> Completion | None:
-        """The newest completion that ``key`` (or a Completion, which is one too) describes, or None.
-
-        Texts that were cut off by Stop are not found.
-        """
+        """The newest completion with this ``key`` (a Completion is a key, too), or None. Ignores texts that Stop cut
+        off."""
         whole = or_(CompletionRow.finished, CompletionRow.tokens >= CompletionRow.max_new_tokens)
-        same = select(CompletionRow).where(CompletionRow.key == key.digest, whole).order_by(CompletionRow.id.desc())
+        return self._newest(CompletionRow.key == key.digest, whole)
+
+    def _newest(self, *where: ColumnElement[bool]) -> Completion | None:
+        newest = select(CompletionRow).where(*where).order_by(CompletionRow.id.desc()).limit(1)
         with self._database.read() as session:
-            return next(iter(read_each(session.scalars(same.limit(1)), _completion, _completion_subject)), None)
+            return next(iter(read_each(session.scalars(newest), _completion, _completion_subject)), None)
 
 
 _ADD_COMPARISON = insert(ComparisonRow).returning(ComparisonRow.id)
@@ -214,16 +186,15 @@ _PLAIN = sorted(set(Completion.model_fields) - _ELSEWHERE)
 
 
 def merge_comparisons(session: Session, comparisons: Iterable[KeptComparison]) -> tuple[int, int]:
-    """Add those of another library that are not here; how many comparisons and completions these were."""
+    """``Completions.merge`` inside the caller's transaction."""
     many = texts = 0
     for one in comparisons:
         keys = [entry.key for entry in one.completions]
         of = CompletionRow.comparison_id
         made = select(ComparisonRow.id).where(ComparisonRow.created == one.created)
+        stored = select(of, CompletionRow.key).where(of.in_(made)).order_by(CompletionRow.position)
         known: dict[int, list[str]] = {}
-        for id, key in session.execute(
-            select(of, CompletionRow.key).where(of.in_(made)).order_by(CompletionRow.position)
-        ):
+        for id, key in session.execute(stored):
             known.setdefault(id, []).append(key)
         if keys in known.values():
             continue
@@ -239,7 +210,7 @@ def _add(
     completions: Sequence[Completion],
     keys: list[str],
 ) -> tuple[int, Sequence[int]]:
-    """The new numbers of the comparison and of its completions."""
+    """Insert a comparison; returns its number and those of its completions."""
     models = {model: model_id(session, *model) for model in {(one.model, one.model_hash) for one in completions}}
     prompts = {prompt: prompt_id(session, prompt) for prompt in {one.prompt for one in completions}}
     facts = {"kind": settings.get("kind", "steer"), "created": created, "settings": settings}
@@ -268,6 +239,13 @@ def _facts(completion: Completion) -> dict[str, Any]:
     }
 
 
+def _row(session: Session, id: int) -> CompletionRow:
+    row = session.get(CompletionRow, id) if 0 <= id < MAX_INTEGER else None
+    if row is None:
+        raise InputError("completion", f"there is no completion {id}")
+    return row
+
+
 def _completion(row: CompletionRow) -> Completion:
     if row.kind not in ("baseline", "random", "vector"):
         raise ValueError("its kind should be baseline, random or vector")
@@ -285,12 +263,12 @@ def _completion(row: CompletionRow) -> Completion:
 def _scores(kept: dict[str, Any] | None) -> Scores | None:
     try:
         return None if kept is None else Scores.model_validate(kept)
-    except ValidationError:  # by the definitions of another version, or damaged: the text is shown without them
+    except ValidationError:  # of another version, or damaged: the text is shown without scores
         return None
 
 
 def _check_scores(row: Any) -> None:
-    """Raises ValidationError where scores by the definitions of this version are damaged."""
+    """Raises ValidationError if scores of this version are damaged."""
     if not isinstance(row.scores, dict) or row.scores.get("version", 1) == 1:
         Scores.model_validate(row.scores)
 

@@ -1,7 +1,6 @@
-"""Diversity curves: the last one of each model and set of prompts, a JSON file each."""
+"""Diversity curves: the latest of each model and set of prompts, one JSON file each."""
 
-from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -12,28 +11,25 @@ from melbo_app.library.json_files import JsonFiles, Measured, key_of
 
 
 class KeptCurve(Measured):
-    """A diversity curve with what it belongs to."""
+    """A diversity curve with its model and prompts."""
 
+    dated: ClassVar[str] = "changed"
     prompts: Annotated[tuple[PromptRecord, ...], Field(min_length=1)]
     curve: DiversityCurve
     changed: Moment
 
     @model_validator(mode="after")
     def _can_be_drawn(self) -> Self:
-        self.curve.arrays()  # raises ValueError where R does not grow
+        self.curve.arrays()  # raises ValueError unless R increases
         return self
 
     @property
     def key(self) -> str:
-        """The curve of the same model and prompts that comes later takes its place."""
+        """A later curve of the same model and prompts replaces this one."""
         return key_of([self.model_hash, [prompt.model_dump() for prompt in self.prompts]])
-
-    @property
-    def moment(self) -> datetime:
-        return self.changed
 
 
 class Curves(JsonFiles[KeptCurve]):
-    """The curves that were measured."""
+    """The diversity curves on disk."""
 
     kind, noun = KeptCurve, "diversity curve"

@@ -1,4 +1,4 @@
-"""What cannot be read of what is kept: it is named and left out, and the rest of its list stays."""
+"""Damaged records: each is named and left out, and the rest of its list is still read."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -13,13 +13,13 @@ from melbo_app.errors import MelboError, StorageError
 Row = TypeVar("Row")
 Kept = TypeVar("Kept")
 
-# How pydantic calls the branches of a choice between types; they stand among the names of the fields.
+# Pydantic puts its names for the branches of a union among the names of the fields.
 _BRANCH = re.compile(r"[^\w ]|^(int|float|str|bool|none|list|tuple|dict)$")
 
 
 @dataclass(frozen=True)
 class Damage:
-    """What it is, as “comparison 12”, and what is wrong with it."""
+    """A damaged record, such as “comparison 12”, and what is wrong with it."""
 
     subject: str
     problem: str
@@ -29,7 +29,7 @@ class Damage:
 
 
 class Listed(list[Kept]):
-    """What could be read of a list; ``damaged`` is what was left out of it."""
+    """The readable part of a list; ``damaged`` is the rest."""
 
     def __init__(self, entries: Iterable[Kept] = (), damaged: Iterable[Damage] = ()) -> None:
         super().__init__(entries)
@@ -37,31 +37,29 @@ class Listed(list[Kept]):
 
 
 def read_each(rows: Iterable[Row], read: Callable[[Row], Kept], subject: Callable[[Row], str]) -> Listed[Kept]:
-    """Every row as ``read`` makes it; those that it cannot make are left out, and called what ``subject`` calls them.
-
-    Raises StorageError where the database refuses.
-    """
+    """``read(row)`` for every row; rows for which it fails go into ``damaged``, under the name ``subject(row)``. Raises
+    StorageError if the database refuses."""
     entries, damaged = [], []
     for row in rows:
         try:
             entries.append(read(row))
         except (StorageError, DBAPIError):
             raise
-        except Exception as error:  # a damaged row may break anything that is done with it
+        except Exception as error:  # a damaged row may raise anything
             damaged.append(Damage(subject(row), fault(error)))
     return Listed(entries, damaged)
 
 
 def read_one(row: Row, read: Callable[[Row], Kept], subject: str) -> Kept:
-    """The same of a row that somebody asked for. Raises StorageError where it is damaged."""
+    """``read(row)``. Raises StorageError if the row is damaged."""
     found = read_each([row], read, lambda _: subject)
     if found.damaged:
-        raise StorageError(f"{found.damaged[0]}. It is left out of every list.")
+        raise StorageError(f"{found.damaged[0]}. Every list leaves it out.")
     return found[0]
 
 
 def fault(error: Exception) -> str:
-    """What is wrong, by the error that reading gave: where, and what would be right."""
+    """The problem behind an error raised during reading: the field, and what it should be."""
     if isinstance(error, MelboError):
         return str(error).rstrip(".")
     if not isinstance(error, ValidationError):
@@ -73,7 +71,7 @@ def fault(error: Exception) -> str:
 
 
 def _place(parts: tuple[int | str, ...]) -> str:
-    """The field's name, as “settings.radii[0]”."""
+    """The field's name, such as “settings.radii[0]”."""
     text = ""
     for part in parts:
         if isinstance(part, int):

@@ -1,4 +1,4 @@
-"""The database: opened and made on first use, a transaction at a time, every refusal a sentence."""
+"""The database: opened or created on first use, used in transactions; every refusal is a sentence."""
 
 import json
 import threading
@@ -16,13 +16,14 @@ from sqlalchemy.types import TypeDecorator
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library import migrations, sqlite
+from melbo_app.library.atomic import make_folder
 from melbo_app.library.backups import Backups
 
-WRITERS_TURN = 6_351_263  # any number, as long as it stays the same: PostgreSQL's name for the lock
+WRITERS_TURN = 6_351_263  # PostgreSQL's name for the lock: arbitrary, but constant
 
 
 class Moment(TypeDecorator[datetime]):
-    """A datetime with a time zone, kept as UTC: SQLite itself forgets the zone."""
+    """A datetime with a time zone, stored as UTC because SQLite drops the zone."""
 
     impl = DateTime
     cache_ok = True
@@ -37,21 +38,21 @@ class Moment(TypeDecorator[datetime]):
         read = super().result_processor(dialect, coltype)
         assert read is not None
 
-        def read_if_it_is_one(value: Any) -> Any:
+        def read_or_pass_on(value: Any) -> Any:
             try:
                 return read(value)
             except (ValueError, TypeError, AttributeError):
-                return value  # damaged: the record's own type names it, and the rows beside it are read
+                return value  # damaged: the record's own type refuses it, and the other rows are still read
 
-        return read_if_it_is_one
+        return read_or_pass_on
 
 
 class Unreadable:
-    """Stands for JSON that is none: no type of a record takes it, and the rows beside it are read."""
+    """Stands for invalid JSON: every record's type refuses it, and the other rows are still read."""
 
 
 def read_json(text: str | bytes) -> Any:
-    """A value that was kept as JSON, or ``Unreadable``."""
+    """A value stored as JSON, or ``Unreadable``."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -59,14 +60,12 @@ def read_json(text: str | bytes) -> Any:
 
 
 class Table(DeclarativeBase):
-    """Base of the tables."""
+    """Base class of the tables."""
 
 
 class Database:
-    """The database in the file ``path``, or at ``url``. Nothing is opened or made before the first session.
-
-    Sessions belong to the thread that opened them; the object itself may be used by many threads.
-    """
+    """The database in the file ``path``, or at ``url``. It is opened or created by the first session. Thread-safe; each
+    session belongs to the thread that opened it."""
 
     def __init__(self, path: Path, url: str | None = None) -> None:
         self.path: Path | None = path
@@ -84,7 +83,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session for looking up. Raises StorageError."""
+        """A session for reading. Raises StorageError."""
         with self._sentences():
             self._prepare()
             with Session(self._engine) as session:
@@ -92,14 +91,14 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A session that is committed at the end, or undone whole on any error. Raises StorageError."""
+        """A session that is committed at the end, or rolled back on any error. Raises StorageError."""
         with self._sentences():
             self._prepare()
             with Session(self._writer) as session, session.begin():
                 yield session
 
     def close(self) -> None:
-        """Let go of the file or the server; the next session opens it again."""
+        """Release the file or the server; the next session opens it again."""
         self._engine.dispose()
         with self._lock:
             if self._held is not None:
@@ -107,37 +106,34 @@ class Database:
             self._held, self._ready = None, False
 
     def faults(self) -> list[str]:
-        """What is broken inside the database, as far as it can tell itself. Raises StorageError."""
+        """Faults that SQLite finds in the database; empty on a database server. Raises StorageError."""
         if self.path is None:
             return []
         with self.read() as session:
             return sqlite.faults(session.connection())
 
     def compact(self) -> None:
-        """Give the room of deleted rows back. Raises StorageError."""
+        """Free the disk space of deleted rows. Raises StorageError."""
         if self.path is not None:
             with self._sentences():
                 sqlite.compact(self._engine)
 
     def copy(self, out: Path) -> None:
-        """Write all of it to the new file ``out``. Raises StorageError; a server's database cannot be copied so."""
+        """Copy an SQLite database to the new file ``out``. Raises StorageError."""
         with self._sentences():
             sqlite.copy(self._engine, out)
 
     def _prepare(self) -> None:
-        """Make the tables where they are missing, also when the cache is emptied under a running app."""
+        """Make missing tables, also when somebody empties the cache of a running app."""
         with self._lock:
             if self._ready and (self.path is None or self.path.exists()):
                 return
             if self.path is not None:
-                try:
-                    self.path.parent.mkdir(parents=True, exist_ok=True)
-                except OSError as error:
-                    raise StorageError(f"The folder “{self.path.parent}” cannot be made ({error.strerror}).") from error
+                make_folder(self.path.parent)
             with self._engine.connect() as connection:
                 is_newest = self._format(connection) == migrations.NEWEST
             if not is_newest:
-                # looked at again, now that no other process can be in between
+                # checks again, now that no other process can intervene
                 with self._writer.begin() as connection:
                     self._upgrade(connection)
             if self.path is not None:
@@ -153,14 +149,14 @@ class Database:
             sqlite.number_format(connection, migrations.NEWEST)
 
     def _format(self, connection: Connection) -> int:
-        """The format of the tables, 0 where there are none. Raises StorageError where a newer version made them."""
+        """The format of the tables, 0 without any. Raises StorageError if a newer version made them."""
         noted = migrations.format_of(connection)
         if noted is None:
             noted = str(sqlite.numbered_format(connection) if self.path is not None else 0)
         if not (noted.isdecimal() and int(noted) <= migrations.NEWEST):
             raise StorageError(
                 f"The database “{self.place}” was made by another version of MELBO Explorer (format {noted}, here "
-                f"{migrations.NEWEST}). Use that version, or move the file away; a new one is made in its place."
+                f"{migrations.NEWEST}). Use that version, or move the file away; a new one will replace it."
             )
         return int(noted)
 
@@ -169,15 +165,15 @@ class Database:
         try:
             yield
         except DatabaseError as error:
-            # The other kinds (a broken constraint, a wrong statement) are mistakes in the program: let them be seen.
+            # The subclasses (a broken constraint, a wrong statement) are bugs and must show.
             if type(error) not in (DatabaseError, OperationalError):
                 raise
             reason = " ".join(str(error.orig).split())
-            told = sqlite.sentence(reason) if self.path is not None else None
-            told = told or f"could not be used ({reason}); nothing was stored."
+            sentence = sqlite.sentence(reason) if self.path is not None else None
+            sentence = sentence or f"could not be used ({reason}); nothing was stored."
             if self.path is not None and sqlite.is_damage(reason):
-                told += f" {self.backups.advice}"
-            raise StorageError(f"The database “{self.place}” {told}") from error
+                sentence += f" {self.backups.advice}"
+            raise StorageError(f"The database “{self.place}” {sentence}") from error
 
 
 def _address(url: str) -> URL:
@@ -189,7 +185,7 @@ def _address(url: str) -> URL:
 
 
 def _server_engine(address: URL) -> Engine:
-    """An engine for a database server. Raises InputError where its driver is not installed."""
+    """An engine for a database server. Raises InputError if its driver is not installed."""
     try:
         engine = create_engine(address, pool_pre_ping=True, json_deserializer=read_json)
     except (ModuleNotFoundError, NoSuchModuleError) as error:
@@ -200,7 +196,7 @@ def _server_engine(address: URL) -> Engine:
 
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
-            # Writers take turns, as SQLite has them do: what one of them looked up is still so when it writes.
+            # Writers take turns, as in SQLite: what one of them read is still true when it writes.
             if connection.get_execution_options().get("writes", False):
                 connection.execute(text("SELECT pg_advisory_xact_lock(:name)"), {"name": WRITERS_TURN})
 

@@ -1,4 +1,4 @@
-"""Embeddings and projections: made once, and looked up for as long as texts, embedder and layout are the same."""
+"""Embeddings and projections, computed once and looked up while texts, embedder and layout stay the same."""
 
 import hashlib
 import json
@@ -20,43 +20,42 @@ _NOTE = TypeAdapter(Text)
 
 
 class Embeddings:
-    """The places of texts, and those of their points on maps, in ``database``. Every method raises StorageError."""
+    """Embeddings of texts and layouts of maps in ``database``. Every method raises StorageError."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def find(self, embedder: str, texts: Sequence[str]) -> dict[str, np.ndarray]:
-        """Those of ``texts`` that the embedder with this hash embedded before, each with its row [D] float32."""
+        """The known embeddings of ``texts`` by the embedder with this hash, each [D] float32."""
         hashes = {_hash(text): text for text in texts}
         wanted = sorted(hashes)
         found = {}
         with self._database.read() as session:
             for start in range(0, len(wanted), AT_ONCE):
                 some = EmbeddingRow.text_hash.in_(wanted[start : start + AT_ONCE])
-                rows = select(EmbeddingRow.text_hash, EmbeddingRow.vector).where(
-                    some, EmbeddingRow.embedder == embedder
-                )
-                # what is damaged counts as none, and is made again
+                rows = select(EmbeddingRow.text_hash, EmbeddingRow.vector)
+                rows = rows.where(some, EmbeddingRow.embedder == embedder)
+                # a damaged embedding counts as missing and is computed again
                 for digest, vector in read_each(session.execute(rows), _embedding, str):
                     found[hashes[digest]] = vector
         return found
 
     def add(self, embedder: str, rows: dict[str, np.ndarray]) -> None:
-        """Keep the rows [D] of texts by the embedder with this hash."""
+        """Store the embeddings [D] of texts by the embedder with this hash."""
         with self._database.write() as session:
             for text, row in rows.items():
                 vector = np.ascontiguousarray(row, dtype="<f4").tobytes()
                 session.merge(EmbeddingRow(text_hash=_hash(text), embedder=embedder, vector=vector))
 
     def find_projection(self, embedder: str, texts: Sequence[str]) -> Projection | None:
-        """The layout of these texts' points in this order, by the present way to lay them out, or None."""
+        """The layout of these texts in this order by the current method, or None."""
         with self._database.read() as session:
             row = session.get(ProjectionRow, _projection_key(embedder, texts))
             found = read_each([] if row is None else [row], _projection, str)
         return next((one for one in found if len(one.xy) == len(texts)), None)
 
     def damaged(self) -> list[Damage]:
-        """The embeddings and layouts that cannot be read; they are made again when they are needed."""
+        """Embeddings and layouts that cannot be read; they are computed again when needed."""
         with self._database.read() as session:
             rows = session.execute(select(EmbeddingRow.text_hash, EmbeddingRow.vector))
             found = read_each(rows, _embedding, lambda row: f"embedding {str(row[0])[:16]}").damaged
@@ -64,7 +63,7 @@ class Embeddings:
             return [*found, *read_each(layouts, _projection, lambda row: f"layout {str(row.key)[:16]}").damaged]
 
     def add_projection(self, embedder: str, texts: Sequence[str], projection: Projection) -> None:
-        """Keep the layout of these texts' points."""
+        """Store the layout of these texts."""
         places = np.ascontiguousarray(projection.xy, dtype="<f4").tobytes()
         key = _projection_key(embedder, texts)
         with self._database.write() as session:

@@ -1,35 +1,32 @@
-"""Explorations: what came of one press of Explore, a JSON file each."""
+"""Explorations: the result of one press of Explore, one JSON file each."""
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.facts import Count, Digest, Index, Layer, ModelName, Moment, Name, Norm, Number, Text, Word
+from melbo_app.library.frozen import Frozen
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
 from melbo_app.library.searches import Tried
 
 UNSTEERED = "as without steering"
-"""The name of the answers that did not change."""
+"""The name of the unchanged answers."""
 
 RadiusRule = Literal["search", "calibration", "curve", "suggested"]
 RADIUS_RULES: tuple[RadiusRule, ...] = ("search", "calibration", "curve", "suggested")
 SEARCH_SECONDS = 80.0
-"""After which a search tries no further setting, where nobody names another time."""
+"""Default time after which a search tries no further setting."""
 
 
-class ExploreSettings(BaseModel):
-    """What can be chosen at every stage; None: what suits the model and the prompt.
+class ExploreSettings(Frozen):
+    """The settings of all stages; None: chosen by the model and the prompt.
 
     ``radius`` is absolute, ``relative_radius`` a multiple of the median norm; if either is given, or an
-    ``effect_budget``, ``rule`` does not search. ``search_seconds`` bounds the search. New behaviours are tried
-    on ``elsewhere`` other prompts. ``threshold`` is the cosine
-    distance up to which two answers count as the same.
+    ``effect_budget``, ``rule`` does not search. ``search_seconds`` bounds the search. New behaviours are tried on
+    ``elsewhere`` other prompts. Two answers within the cosine distance ``threshold`` count as the same.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     rule: RadiusRule = "search"
     radius: float | None = None
@@ -48,10 +45,8 @@ class ExploreSettings(BaseModel):
     elsewhere: int = 5
 
 
-class ChosenRadius(BaseModel):
-    """R in both units, and in a sentence where it comes from."""
-
-    model_config = ConfigDict(frozen=True)
+class ChosenRadius(Frozen):
+    """R in both units, and the reason for it in a sentence."""
 
     radius: Norm
     relative_radius: Norm
@@ -59,24 +54,22 @@ class ChosenRadius(BaseModel):
     how: Literal["given", "search", "calibration", "curve", "suggested"]
     reason: Text
     effect_budget: FiniteFloat | None = None
-    """The effect budget that goes with it; None: what the method takes by itself."""
+    """The effect budget that goes with it; None: the method's default."""
 
     @property
     def sentence(self) -> str:
-        """R in both units, and where it comes from."""
+        """R in both units, the effect budget and the reason."""
         budget = "" if self.effect_budget is None else f", effect budget {self.effect_budget:g}"
         return f"R = {self.radius:.3g} ({self.relative_radius:.2g} × median){budget}: {self.reason}"
 
 
-class Answer(BaseModel):
-    """What one vector says.
+class Answer(Frozen):
+    """The answer of one vector.
 
-    ``completion`` is the id of the text, ``distance`` its cosine distance from the unsteered one. A readable answer has
-    ``changed`` where it ``differs`` in kind from the unsteered one (``analysis/traits.py``), or is farther from it
-    than two answers of the same meaning are.
+    ``completion`` is the id of the text, ``distance`` its cosine distance from the unsteered one. A readable answer
+    ``changed`` if it ``differs`` in kind from the unsteered one (``analysis/traits.py``), or lies farther from it than
+    two answers of the same meaning do.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     vector: Index
     completion: Number
@@ -86,13 +79,11 @@ class Answer(BaseModel):
     changed: bool
     runaway: bool = False
     differs: tuple[Word, ...] = ()
-    """Kinds of difference from the unsteered answer; none in files of older versions."""
+    """Kinds of difference from the unsteered answer; empty in files of older versions."""
 
 
-class Elsewhere(BaseModel):
-    """On how many other prompts of the kind a behaviour's vector works, beside random vectors' answers to them."""
-
-    model_config = ConfigDict(frozen=True)
+class Elsewhere(Frozen):
+    """On how many other prompts of the same kind a behaviour's vector works, compared with random vectors."""
 
     worked: Count
     prompts: Count
@@ -101,18 +92,16 @@ class Elsewhere(BaseModel):
 
     @property
     def sentence(self) -> str:
-        """“works on 4 of 5 others”, and how often random vectors do."""
+        """“works on 4 of 5 others (random 1 of 10)”."""
         return f"works on {self.worked} of {self.prompts} others (random {self.random} of {self.random_answers})"
 
 
-class Behaviour(BaseModel):
+class Behaviour(Frozen):
     """Answers that say the same. ``representative`` is the vector whose answer is nearest to their centre, ``words``
-    are those that set them apart from all other answers."""
-
-    model_config = ConfigDict(frozen=True)
+    set them apart from all other answers."""
 
     name: Text
-    """What the answers do, in the third person (``analysis/naming.py``)."""
+    """A description in the third person (``analysis/naming.py``)."""
     words: tuple[Text, ...]
     vectors: tuple[Index, ...]
     representative: Index
@@ -123,36 +112,34 @@ class Behaviour(BaseModel):
     as_often: bool = False
     """Whether random vectors show it as often as the vectors do."""
     elsewhere: Elsewhere | None = None
-    """What its vector does on other prompts; None: that was not tried."""
+    """The result on other prompts; None: not tried."""
     unsteered: bool
-    """Whether these are the answers that stay as they are without steering."""
+    """Whether these answers are the same as without steering."""
 
     @model_validator(mode="before")
     @classmethod
     def _named(cls, values: Any) -> Any:
-        """Files of older versions hold no name: it was made of the words."""
+        """Gives behaviours in older files, which have no name, one made of their words."""
         if not isinstance(values, dict) or values.get("name"):
             return values
-        words = ", ".join(values.get("words", ())) or "no words of its own"
+        words = ", ".join(values.get("words", ())) or "no distinctive words"
         return {**values, "name": UNSTEERED if values.get("unsteered") else words}
 
     @property
     def new(self) -> bool:
-        """Whether steering made it: neither the unsteered answer nor as many random vectors show it."""
+        """Whether steering caused it: the unsteered answer does not show it, nor do random vectors as often."""
         return not self.unsteered and not self.as_often
 
 
-class SetAside(BaseModel):
-    """A vector that is not looked at, and why."""
-
-    model_config = ConfigDict(frozen=True)
+class SetAside(Frozen):
+    """A vector left out of the behaviours, and why."""
 
     vector: Index
     reason: Text
 
 
 class Exploration(Measured):
-    """What came of one press of Explore; ``comparison`` and ``control_comparison`` hold the texts."""
+    """The result of one press of Explore; ``comparison`` and ``control_comparison`` hold the texts."""
 
     model: ModelName
     dtype: Word
@@ -169,18 +156,18 @@ class Exploration(Measured):
     baseline: Text
     answers: Annotated[tuple[Answer, ...], Field(min_length=1)]
     control: Annotated[tuple[Answer, ...], Field(min_length=1)]
-    """Of as many random vectors of the same R."""
+    """The answers of as many random vectors of the same R."""
     behaviours: tuple[Behaviour, ...]
-    """Those that are farthest from the unsteered answer, over all their vectors, first; the unsteered one last."""
+    """Sorted by mean distance from the unsteered answer, farthest first; the unsteered one last."""
     aside: tuple[SetAside, ...]
     threshold: FiniteFloat
     """Cosine distance up to which two answers counted as the same."""
     readable_diversity: FiniteFloat
     control_readable_diversity: FiniteFloat
     tried: tuple[Tried, ...] = ()
-    """What the search for R and the effect budget tried, in order."""
+    """The settings that the search for R and the effect budget tried, in order."""
     seconds: dict[str, FiniteFloat]
-    """Of each stage."""
+    """Duration of each stage."""
     created: Moment
 
     @model_validator(mode="after")
@@ -192,34 +179,25 @@ class Exploration(Measured):
 
     @property
     def key(self) -> str:
-        """Tells one exploration from another: the same key, the same result."""
+        """Identifies the exploration: the same key, the same result."""
         settings = self.settings.model_dump()
-        for later in ("effect_budget", "search_seconds", "elsewhere"):  # files of earlier versions keep their names
+        for later in ("effect_budget", "search_seconds", "elsewhere"):  # so that older files keep their names
             if settings[later] == ExploreSettings.model_fields[later].default:
                 del settings[later]
         return key_of([self.model_hash, self.dtype, self.prompt.model_dump(), settings])
 
     @property
-    def moment(self) -> datetime:
-        return self.created
-
-    @property
     def chosen(self) -> Tried | None:
-        """The setting of the search that was taken; None where nothing was searched."""
+        """The setting that the search chose; None without a search."""
         wanted = (self.radius.radius, self.radius.effect_budget or 0.0)
-        return next(
-            (
-                one
-                for one in self.tried
-                if (one.radius, one.effect_budget) == wanted
-                and one.source in (None, self.source)
-                and one.target in (None, self.target)
-            ),
-            None,
-        )
+        for one in self.tried:
+            has_layers = one.source in (None, self.source) and one.target in (None, self.target)
+            if has_layers and (one.radius, one.effect_budget) == wanted:
+                return one
+        return None
 
     def answer(self, vector: int) -> Answer:
-        """What a vector says."""
+        """The answer of a vector."""
         return next(one for one in self.answers if one.vector == vector)
 
     @property
@@ -229,11 +207,11 @@ class Exploration(Measured):
 
     @property
     def new(self) -> int:
-        """How many behaviours there are that neither the unsteered answer nor as many random vectors show."""
+        """Number of new behaviours."""
         return sum(one.new for one in self.behaviours)
 
     def behaviour_of(self, vector: int) -> Behaviour | None:
-        """The behaviour that an answer is part of; None for one that was set aside."""
+        """The behaviour of a vector's answer; None if it was set aside."""
         return next((one for one in self.behaviours if vector in one.vectors), None)
 
     @property
@@ -246,11 +224,11 @@ class Exploration(Measured):
             names = "; ".join(f"{one.name} ({len(one.vectors)})" for one in new)
             parts.append(f"{len(new)} behaviour{'s' * (len(new) != 1)}: {names}. ")
         else:
-            parts.append("0 behaviours. No behaviour that random vectors of the same R do not show; ")
+            parts.append("0 behaviours that random vectors of the same R do not show as often; ")
             parts.append("the farthest answers are below. ")
         if often:
             names = "; ".join(f"{one.name} ({len(one.vectors)}, random {one.control})" for one in often)
-            parts.append(f"Random vectors show this as often: {names}. ")
+            parts.append(f"Random vectors show these as often: {names}. ")
         changed, control = (sum(one.changed for one in answers) for answers in (self.answers, self.control))
         parts.append(
             f"{changed} of {len(self.answers)} answers changed, {control} of {len(self.control)} under random vectors; "
@@ -260,12 +238,12 @@ class Exploration(Measured):
 
 
 class Explorations(JsonFiles[Exploration]):
-    """The explorations that were made."""
+    """The explorations on disk."""
 
     kind, noun = Exploration, "exploration"
 
     def renumber(self, key: str, number: Callable[[int], int]) -> bool:
-        """Give an exploration whose texts waited the numbers that these have now; whether all have one that is stored.
+        """Replace the temporary numbers of an exploration's texts by the stored ones; returns whether all are stored.
         Raises StorageError."""
         found = self.find(key)
         if found is None:

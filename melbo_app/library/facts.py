@@ -1,27 +1,24 @@
-"""What single facts of what is kept may be: their types, their ranges and how large they may be.
-
-Whoever writes a record and whoever reads it, from a file of somebody else or from the database, go by these.
-"""
+"""Types and ranges of the fields of records, for writing and for reading files and database rows."""
 
 from datetime import UTC, datetime
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, Field, FiniteFloat
 
-MAX_INTEGER = 2**63  # what the database cannot hold any more
+MAX_INTEGER = 2**63  # the smallest integer too large for the database
 MOST_CHARACTERS = 1_000_000
-"""Of one text: what the longest context of today's models holds."""
+"""Of one text: about the longest context of today's models."""
 _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def _on_one_line(text: str) -> str:
     if not all(letter.isprintable() for letter in text):
-        raise ValueError("it should be a text on one line, without control characters")
+        raise ValueError("it should be a single line without control characters")
     return text
 
 
 def _on_the_calendar(moment: datetime) -> datetime:
-    # beyond, a clock of another zone leaves the calendar
+    # beyond these, converting to another time zone may overflow
     if not _FIRST <= moment < _LAST:
         raise ValueError(f"it should be a date from {_FIRST.year} to {_LAST.year}")
     return moment
@@ -29,20 +26,20 @@ def _on_the_calendar(moment: datetime) -> datetime:
 
 Count = Annotated[int, Field(ge=0, lt=MAX_INTEGER)]
 Number = Annotated[int, Field(gt=-MAX_INTEGER, lt=MAX_INTEGER)]
-"""Of what is stored; below 0 while it waits for that."""
+"""Of stored records; negative while they wait to be stored."""
 Index = Annotated[int, Field(ge=0, lt=2**31)]
 """Number of a vector or of a prompt."""
 Layer = Annotated[int, Field(ge=0, lt=10_000)]
 Norm = Annotated[FiniteFloat, Field(gt=0, le=1e12)]
 Radius = Annotated[FiniteFloat, Field(ge=-1e9, le=1e9)]
-"""Signed, absolute; the norms of vectors (``bank_vectors.py``) lie within."""
+"""Signed, absolute; covers the norms of vectors (``bank_vectors.py``)."""
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Name = Annotated[str, Field(max_length=200), AfterValidator(_on_one_line)]
-"""Of a bank, as it was called when this was kept."""
+"""Of a bank, at the time the record was made."""
 ModelName = Annotated[str, Field(max_length=4096)]
 """A name or a path."""
 Digest = Annotated[str, Field(max_length=64), AfterValidator(_on_one_line)]
-"""Of weights or of vectors; empty where it is not known."""
+"""Of weights or of vectors; empty if unknown."""
 Word = Annotated[str, Field(max_length=200), AfterValidator(_on_one_line)]
 """A scope, a dtype, a method."""
 Text = Annotated[str, Field(max_length=MOST_CHARACTERS)]

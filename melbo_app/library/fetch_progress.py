@@ -1,4 +1,4 @@
-"""How far the download of a model is."""
+"""Progress of a model's download."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ Stop = Callable[[], bool]
 
 @dataclass(frozen=True)
 class FetchProgress:
-    """``done`` and ``total`` are bytes; ``seconds_left`` is None where it cannot be said yet."""
+    """``done`` and ``total`` are bytes; ``seconds_left`` is None until it can be estimated."""
 
     stage: str
     done: int
@@ -21,7 +21,7 @@ class FetchProgress:
 
     @property
     def line(self) -> str:
-        """All of it as a person reads it."""
+        """The progress in one line."""
         if self.done >= self.total:
             return self.stage
         share = f"{self.stage} ({100 * self.done // max(1, self.total)} %)"
@@ -29,23 +29,23 @@ class FetchProgress:
 
 
 class Meter:
-    """Turns bytes that arrive into progress: the speed is that of this attempt, without what was there before."""
+    """Turns arriving bytes into progress; the speed counts only this attempt."""
 
     def __init__(self, name: str, total: int, before: int) -> None:
         self._name, self._total, self._before = name, total, before
         self._began = time.monotonic()
 
     def at(self, done: int) -> FetchProgress:
-        """The progress with ``done`` bytes here."""
+        """The progress after ``done`` bytes."""
         done = min(done, self._total)
         arrived, spent = done - self._before, time.monotonic() - self._began
-        # the first bytes say nothing: they are headers, and the connection is still being made
+        # the first bytes are headers and arrive while the connection is still being set up
         left = (self._total - done) * spent / arrived if arrived > self._total / 200 and spent > 1 else None
         stage = f"Downloading {self._name}: {size_text(done)} of {size_text(self._total)}"
         return FetchProgress(stage, done, self._total, left)
 
 
 def check(stop: Stop, name: str) -> None:
-    """Raise Stopped where somebody pressed Stop."""
+    """Raise Stopped if somebody pressed Stop."""
     if stop():
-        raise Stopped(f"Stopped: the part of {name} that was downloaded is kept, and the next attempt goes on from it.")
+        raise Stopped(f"Stopped: the downloaded part of {name} is kept, and the next attempt continues from it.")

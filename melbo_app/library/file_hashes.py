@@ -1,4 +1,4 @@
-"""sha256 of large files, remembered so that they are read once."""
+"""sha256 of large files, cached so that each is read once."""
 
 import hashlib
 import json
@@ -10,10 +10,8 @@ from melbo_app.library.atomic import write_file
 
 
 def file_hash(path: Path, cache_dir: Path) -> str:
-    """sha256 of a file, remembered under ``cache_dir`` for as long as its size and time of change stay the same.
-
-    Raises InputError("model") where the file cannot be read.
-    """
+    """sha256 of a file, cached under ``cache_dir`` while its size and modification time stay the same. Raises
+    InputError("model") if the file cannot be read."""
     memo = cache_dir / "models" / "hashes.json"
     try:
         stat = path.stat()
@@ -25,8 +23,7 @@ def file_hash(path: Path, cache_dir: Path) -> str:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError("model", f"{path} cannot be read ({error.strerror})") from error
-    # Another process may have added to it meanwhile; what one of two overwrites is only computed again. The same goes
-    # for a memo that cannot be written: a full or read-only disk is no reason not to load a model.
+    # If two processes write at once, or the disk is full or read-only, a hash is lost and computed again.
     entries = _read_memo(memo) | {str(path): {"key": key, "sha256": sha256}}
     with suppress(OSError, StorageError):
         memo.parent.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,14 @@
-"""Names of files that every system can hold, on whichever of them they are written."""
+"""File names that are valid on every operating system, whichever one writes them."""
 
 import re
 import unicodedata
+from pathlib import Path
 
 from melbo_app.errors import InputError
 from melbo_app.quoting import readable
 
 MOST_BYTES = 255
-"""Of a file's name: what the usual file systems take."""
+"""Longest file name of the usual file systems."""
 _DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
     f"{name}{n}" for name in ("com", "lpt") for n in "0123456789¹²³"
 }
@@ -15,20 +16,20 @@ _SIGNS = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 
 
 def fault(name: str) -> tuple[str, str] | None:
-    """What keeps ``name`` from being a file's on some system, and what would be right; None where nothing does."""
+    """Why some system cannot hold a file called ``name``, and the remedy; None if every system can."""
     shown = readable(name)
     if name.split(".")[0].rstrip(" ").casefold() in _DEVICES:
         return f"“{shown}” is the name of a device on Windows", "Choose another name"
     if (sign := _SIGNS.search(name)) is not None:
         what = f"the character {sign.group()}" if sign.group().isprintable() else "a control character"
-        return f"“{shown}” has {what} in it, which Windows cannot hold", "Use letters, digits, blanks and - _ ."
+        return f"“{shown}” contains {what}, which Windows does not allow", "Use letters, digits, spaces and - _ ."
     if name.endswith((".", " ")):
-        return f"“{shown}” ends in a {'dot' if name[-1] == '.' else 'blank'}, which Windows drops", "Leave it out"
+        return f"“{shown}” ends in a {'dot' if name[-1] == '.' else 'space'}, which Windows drops", "Leave it out"
     return None
 
 
 def check_file_name(field: str, name: str) -> None:
-    """Refuse a name that not every system can hold. Raises InputError(field, …)."""
+    """Raises InputError(field, …) for a name that some system cannot hold."""
     found = fault(name)
     if found is not None:
         raise InputError(field, *found)
@@ -38,5 +39,10 @@ def check_file_name(field: str, name: str) -> None:
 
 
 def same_file(name: str) -> str:
-    """The same for two names that are one to a disk without upper and lower case, or without accents apart."""
+    """Equal for two names that a disk may take for one: without case, or with accents composed or decomposed."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def exists_already(out: Path) -> InputError:
+    """The refusal to overwrite ``out``."""
+    return InputError("file", f"“{out}” already exists", "Choose another name, or allow overwriting")

@@ -1,41 +1,37 @@
-"""Generality: on how many prompts vectors change the answer, a JSON file for each bank, R and choice of prompts."""
+"""Generality: on how many prompts vectors change the answer; one JSON file per bank, R and choice of prompts."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from melbo_app.analysis.change import ChangeKind
 from melbo_app.analysis.flags import FlagKind
 from melbo_app.analysis.readability import Verdict
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.facts import Count, Digest, Index, ModelName, Moment, Name, Radius, Text, Word
+from melbo_app.library.frozen import Frozen
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class AskedPrompt(_Frozen):
-    """A prompt, the group that it belongs to and the set that it comes from."""
+class AskedPrompt(Frozen):
+    """A prompt with its group and the set it comes from."""
 
     prompt: PromptRecord
     group: Text = ""
     set: Text = ""
 
 
-class FlagRecord(_Frozen):
+class FlagRecord(Frozen):
     """A flag as it was raised."""
 
     kind: FlagKind
     reason: Text
 
 
-class TriedAnswer(_Frozen):
-    """The answer to one prompt under one vector. ``distance`` is its cosine distance from the unsteered answer,
-    ``threshold`` the distance from which it counts as another meaning."""
+class TriedAnswer(Frozen):
+    """The answer to one prompt under one vector. ``distance`` is its cosine distance from the unsteered answer; from
+    ``threshold`` on, its meaning counts as changed."""
 
     text: Text
     verdict: Verdict | None
@@ -45,7 +41,7 @@ class TriedAnswer(_Frozen):
     change: ChangeKind | None
 
 
-class Share(_Frozen):
+class Share(Frozen):
     """How many of some answers changed, with the 95 % interval of their share (Wilson)."""
 
     changed: Count
@@ -59,45 +55,56 @@ class Share(_Frozen):
 
 
 class GroupShare(Share):
-    """The same among the prompts of one group, or of one set."""
+    """The share within one group or one set of prompts."""
 
     name: Text
 
 
-class TriedVector(_Frozen):
-    """One vector on all prompts. ``random`` counts the answers of all random vectors of its R, ``random_range`` holds
-    the lowest and the highest share of a single one of them."""
+class _Row(Frozen):
+    """The answers of one vector, trained or random, to all prompts."""
 
-    vector: Index
     radius: Radius
     share: Share
-    random: Share
-    random_range: tuple[FiniteFloat, FiniteFloat]
     groups: tuple[GroupShare, ...]
     sets: tuple[GroupShare, ...]
     answers: tuple[TriedAnswer, ...]
-    """One for each prompt, in their order."""
+    """One per prompt, in order."""
+
+
+class TriedRandom(_Row):
+    """One random vector on all prompts."""
+
+    number: Index
+
+
+class TriedVector(_Row):
+    """One vector on all prompts. ``random`` counts the answers of all random vectors of its R; ``random_range`` is the
+    lowest and the highest share among them."""
+
+    vector: Index
+    random: Share
+    random_range: tuple[FiniteFloat, FiniteFloat]
 
     @property
     def worst_group(self) -> GroupShare:
-        """The group with the lowest share; of equals the first."""
+        """The group with the lowest share; the first, if several tie."""
         return min(self.groups, key=lambda one: one.share)
 
     @property
     def changes(self) -> dict[str, int]:
-        """How many answers changed in which way."""
+        """Number of answers by kind of change."""
         kinds = [one.change for one in self.answers]
         return {kind: kinds.count(kind) for kind in get_args(ChangeKind)}
 
     @property
     def mean_of_groups(self) -> float:
-        """Mean of the groups' shares, however many prompts each of them has."""
+        """Mean of the groups' shares, whatever their numbers of prompts."""
         return sum(one.share for one in self.groups) / len(self.groups)
 
 
 @dataclass(frozen=True)
 class GroupLine:
-    """The prompts of one group, or of one set: the share of each vector, of all of them and of all random ones."""
+    """One group or set of prompts: the share of each vector, their mean, and that of the random vectors."""
 
     name: str
     prompts: int
@@ -106,18 +113,7 @@ class GroupLine:
     random_share: float
 
 
-class TriedRandom(_Frozen):
-    """One random vector on all prompts."""
-
-    number: Index
-    radius: Radius
-    share: Share
-    groups: tuple[GroupShare, ...]
-    sets: tuple[GroupShare, ...]
-    answers: tuple[TriedAnswer, ...]
-
-
-class Baseline(_Frozen):
+class Baseline(Frozen):
     """The unsteered answer to one prompt."""
 
     text: Text
@@ -126,18 +122,18 @@ class Baseline(_Frozen):
 
 
 class Generality(Measured):
-    """On how many prompts each vector of a bank changes the answer, beside random vectors of the same R."""
+    """On how many prompts each vector of a bank changes the answer, compared with random vectors of the same R."""
 
     model: ModelName
     dtype: Word
     bank: Name
     bank_hash: Digest
     radius: Radius | None
-    """As asked for; None: each vector had its own norm."""
+    """As requested; None: each vector at its own norm."""
     max_new_tokens: Count
     seed: Count
     prompts: Annotated[tuple[AskedPrompt, ...], Field(min_length=1)]
-    """Those that were finished."""
+    """The finished prompts."""
     asked: tuple[AskedPrompt, ...]
     baselines: tuple[Baseline, ...]
     vectors: Annotated[tuple[TriedVector, ...], Field(min_length=1)]
@@ -146,9 +142,9 @@ class Generality(Measured):
 
     @model_validator(mode="after")
     def _of_its_prompts(self) -> Self:
-        rows: list[TriedVector | TriedRandom] = [*self.vectors, *self.random]
+        rows: list[_Row] = [*self.vectors, *self.random]
         if any(len(some) != len(self.prompts) for some in (self.baselines, *(row.answers for row in rows))):
-            raise ValueError("it should have an answer to each of its prompts")
+            raise ValueError("it should have an answer to each prompt")
         for kind in ("groups", "sets"):
             if len({tuple((one.name, one.answers) for one in getattr(row, kind)) for row in rows}) != 1:
                 raise ValueError(f"the {kind} should be the same for all vectors")
@@ -156,15 +152,11 @@ class Generality(Measured):
 
     @property
     def key(self) -> str:
-        """Tells one result from another: that of the same bank, vectors, R and prompts takes its place."""
+        """Identifies the result: a later one of the same bank, vectors, R and prompts replaces it."""
         prompts = [one.model_dump() for one in self.asked]
         numbers = [one.vector for one in self.vectors]
         facts = [self.radius, self.max_new_tokens, self.seed, numbers, len(self.random)]
         return key_of([self.model_hash, self.dtype, self.bank_hash, prompts, facts])
-
-    @property
-    def moment(self) -> datetime:
-        return self.created
 
     @property
     def finished(self) -> bool:
@@ -173,11 +165,11 @@ class Generality(Measured):
 
     @property
     def refused(self) -> int:
-        """On how many prompts the model refuses without steering: a refusal can be lifted there alone."""
+        """Number of prompts that the model refuses without steering; only these refusals can be lifted."""
         return sum(one.refuses for one in self.baselines)
 
     def by(self, kind: Literal["groups", "sets"]) -> list[GroupLine]:
-        """What happens in each group, or in each set, in the order in which they come up."""
+        """The results by group or by set, in order of appearance."""
         lines = []
         for at, one in enumerate(getattr(self.vectors[0], kind)):
             ours, theirs = (tuple(getattr(row, kind)[at].share for row in rows) for rows in (self.vectors, self.random))
@@ -186,6 +178,6 @@ class Generality(Measured):
 
 
 class Generalities(JsonFiles[Generality]):
-    """The results that were kept."""
+    """The generality results on disk."""
 
     kind, noun = Generality, "generality"

@@ -1,4 +1,4 @@
-"""Models of the Hugging Face hub, by their name."""
+"""Models of the Hugging Face hub, by name."""
 
 import errno
 import re
@@ -11,18 +11,18 @@ from melbo_app.library.model_catalogue import HubFile
 
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 DESCRIPTIONS = (".json", ".jinja", ".txt", ".model", ".tiktoken")
-"""Endings of configuration and tokenizer; neither pickles nor code."""
+"""Endings of configuration and tokenizer files; no pickles and no code."""
 TEMPLATES = "additional_chat_templates/"
-REACH, SILENCE = 5.0, 30.0  # seconds to wait for the hub at all, and for the next byte of a file
+REACH, SILENCE = 5.0, 30.0  # seconds to wait for a connection, and for the next byte of a file
 
 
 def is_name(text: str) -> bool:
-    """Whether a hub model can be called so: owner/name, or one name."""
+    """Whether ``text`` can be the name of a hub model: owner/name, or one name."""
     return bool(NAME.fullmatch(text)) and ".." not in text and "--" not in text
 
 
 def here(name: str) -> Path | None:
-    """The folder of the hub model ``name`` in the hub's own cache; None where it is not there. Asks nobody."""
+    """The folder of the hub model ``name`` in the hub's own cache, or None. Does not use the network."""
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(name, CONFIG) if is_name(name) else None
@@ -30,13 +30,13 @@ def here(name: str) -> Path | None:
 
 
 def download(name: str) -> Path:
-    """The local folder of the hub model ``name``, downloaded unless it is in the hub's own cache already.
+    """The local folder of the hub model ``name``, downloaded unless the hub's own cache has it.
 
-    What is downloaded is configuration, tokenizer, the weights that are loaded and an adapter; not the same weights a
-    second time in another layout or precision.
+    Downloads the configuration, the tokenizer, one copy of the weights and an adapter; not the same weights in other
+    layouts or precisions.
 
     Raises:
-        InputError: no such model, one that needs permission, or no network.
+        InputError: an unknown or gated model, or no network.
     """
     from httpx2 import HTTPError
     from huggingface_hub import HfApi, snapshot_download
@@ -47,44 +47,37 @@ def download(name: str) -> Path:
             names = [file.rfilename for file in HfApi().model_info(name, timeout=REACH).siblings or ()]
         except (GatedRepoError, RepositoryNotFoundError):
             raise
-        except (HTTPError, HfHubHTTPError, OSError):  # not reached: what was downloaded before serves
+        except (HTTPError, HfHubHTTPError, OSError):  # offline: use an earlier download
             return Path(snapshot_download(name, local_files_only=True))
         folder = Path(snapshot_download(name, allow_patterns=_exactly(descriptions(names))))
         files = weight_files(folder, names)
         return Path(snapshot_download(name, allow_patterns=_exactly(files))) if files else folder
     except GatedRepoError as error:
-        raise InputError(
-            "model", f"the hub gives {name} to those only who have asked for it", "Ask there, and set HF_TOKEN"
-        ) from error
+        remedy = "Request access on its page at huggingface.co, and set HF_TOKEN"
+        raise InputError("model", f"the hub gives access to {name} only on request", remedy) from error
     except RepositoryNotFoundError as error:
         raise InputError("model", f"the hub has no model {name}", "Check the name: most are owner/name") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise StorageError(f"{name} could not be downloaded to {error.filename}: {error.strerror}.") from error
-        raise InputError(
-            "model", f"{name} is not on this machine and the hub cannot be reached", "Give a folder or a .gguf file"
-        ) from error
+        problem = f"{name} is not on this machine and the hub cannot be reached"
+        raise InputError("model", problem, "Give a folder or a .gguf file") from error
 
 
 def descriptions(names: Collection[str]) -> list[str]:
-    """Of a repository's files, those that say how its weights are to be used, and the weights of an adapter."""
-    return [
-        name
-        for name in names
-        if name == ADAPTER_WEIGHTS or (name.endswith(DESCRIPTIONS) and ("/" not in name or name.startswith(TEMPLATES)))
-    ]
+    """The configuration and tokenizer files of a repository, and the weights of an adapter."""
+    top = [name for name in names if name.endswith(DESCRIPTIONS) and ("/" not in name or name.startswith(TEMPLATES))]
+    return [*top, *(name for name in names if name == ADAPTER_WEIGHTS)]
 
 
 def _exactly(names: Collection[str]) -> list[str]:
-    """Patterns that only these names fit."""
+    """Glob patterns that match exactly these names."""
     return [re.sub(r"([*?[])", r"[\1]", name) for name in names]
 
 
 def find_file(file: HubFile, sha256: str) -> str | None:
-    """The address of ``file``, where the hub can be reached and has it with this sha256; else None, after seconds.
-
-    Nothing is downloaded: the hub says the sha256 of a large file along with its headers.
-    """
+    """The address of ``file`` if the hub can be reached and has it with this sha256; else None, after a few seconds.
+    Downloads nothing: the hub sends the sha256 of a large file in the headers."""
     from httpx2 import HTTPError
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
@@ -98,7 +91,7 @@ def find_file(file: HubFile, sha256: str) -> str | None:
 
 
 def read_file(address: str, offset: int) -> Generator[bytes, None, None]:
-    """The bytes of a file from ``offset`` on, in blocks. Raises OSError where the connection fails or breaks off."""
+    """The bytes of a file from ``offset`` on, in blocks. Raises OSError if the connection fails."""
     from httpx2 import HTTPError
     from huggingface_hub import get_session
 

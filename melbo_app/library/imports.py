@@ -1,4 +1,4 @@
-"""From a stranger's file to a bank: what the file says, what a person must add, and the record of both."""
+"""Importing a stranger's file as a bank: what the file says, what a person must add, and the record of both."""
 
 import math
 import os
@@ -23,10 +23,10 @@ from melbo_app.quoting import readable
 
 
 def read_file(path: Path, format: str | None = None, beside: Sequence[Path] = ()) -> tuple[Format, Contents]:
-    """What is in ``path``, in the format of that key or in the one that it shows.
+    """The contents of ``path``, in the format of that key or in the recognised one.
 
     ``beside`` are other files of the same vectors: U and R of a DCT file, which are also looked for in its folder.
-    What the rows of the file are may be undecided yet (``formats/rows.py``). Raises InputError and StorageError.
+    The meaning of the rows may still be undecided (``formats/rows.py``). Raises InputError and StorageError.
     """
     wanted = by_key(format, READ) if format else None
     if wanted is None and ending_of(path.name) not in ENDINGS and path.is_dir():
@@ -43,23 +43,25 @@ def read_file(path: Path, format: str | None = None, beside: Sequence[Path] = ()
     given = Given(path.name, data, others)
     found = wanted or format_of(given)
     if beside and found is not DCT:
-        problem = f"“{readable(path.name, 160)}” is read as {found.title}, to which no other file belongs"
+        problem = f"“{readable(path.name, 160)}” is read as {found.title}, which is a single file"
         raise InputError(FIELD, problem, "Give it alone; only DCT's V, U and R belong together")
     assert found.read is not None
     return found, found.read(given)
 
 
 def source_of(contents: Contents, hints: ImportHints) -> int:
-    """The block to whose output the vectors are added. Raises InputError where the file does not say, nor ``hints``."""
+    """The block to whose output the vectors are added. Raises InputError if neither the file nor ``hints`` say."""
     layer = _layer_of(contents, hints.source)
     if layer < 0 and layer in contents.layers:
         if hints.blocks is None:
-            problem = "the file counts layers from the end, and how many blocks the model has is not known"
+            problem = "the file counts layers from the end, and the model's number of blocks is unknown"
             raise InputError("model", problem, "Load that model, or give it with --model")
-        # the last of the blocks and the last of the hidden states are the same place
+        # the last block's output is also the last hidden state
         source = hints.blocks + layer - (hints.counted == "input")
     else:
-        source = layer - (_counted(contents, hints) == "input")
+        if hints.counted not in (None, "output", "input"):
+            raise InputError("counted by", f"“{hints.counted}” is not known", "Choose output or input")
+        source = layer - ((hints.counted or contents.counted) == "input")
     if source < 0:
         if layer < 0:
             raise InputError("source layer", f"there is no block {layer}", "Blocks are counted from 0")
@@ -69,7 +71,7 @@ def source_of(contents: Contents, hints: ImportHints) -> int:
 
 
 def check_import(contents: Contents, hints: ImportHints) -> None:
-    """Refuse what is missing or wrong whatever the model is, which is not known yet. Raises InputError."""
+    """Raises InputError for what is missing or wrong for any model, before the model is known."""
     check_rows(hints.rows)
     if contents.undecided:
         _layer_of(contents, hints.source)
@@ -81,13 +83,12 @@ def check_import(contents: Contents, hints: ImportHints) -> None:
 
 
 def imported_bank(file: str, name: str, format: Format, contents: Contents, hints: ImportHints) -> Bank:
-    """The bank of a file that came without a record. Raises InputError for a fact that is missing or cannot be, or
-    where it must be asked what the rows of the file are."""
+    """The bank of a file without a record. Raises InputError for a missing or impossible fact, or if a person must say
+    what the rows of the file mean."""
     named = None not in contents.layers
     contents = settled(contents, hints)
     if not hints.model:
-        problem = "the file does not say which model its vectors were made for"
-        raise InputError("model", problem, "Load that model, or give it with --model")
+        raise InputError("model", "the file does not name its model", "Load that model, or give it with --model")
     source = source_of(contents, hints)
     _check_layers(source, hints)
     if hints.median_norm is not None and not 0 < hints.median_norm < math.inf:
@@ -100,7 +101,7 @@ def imported_bank(file: str, name: str, format: Format, contents: Contents, hint
     silent = f"read as {format.title}" if contents.says else silent
     notes = [f"Imported from “{readable(file, 160)}”, {silent}.", *contents.says]
     whose = "as given" if hints.source is not None else "as the file says"
-    notes.append(f"It was taken to be for the model “{hints.model}”.")
+    notes.append(f"Its model was taken to be “{hints.model}”.")
     notes += [contents.taken] if contents.taken else []
     notes.append(f"The layer is {layer}, {whose}, {_where(layer, source, hints)}.")
     if contents.counting and hints.counted is None:
@@ -131,7 +132,7 @@ def imported_bank(file: str, name: str, format: Format, contents: Contents, hint
 
 
 def check_width(contents: Contents, hidden_size: int | None) -> None:
-    """Refuse vectors of another length than the model's hidden size."""
+    """Raises InputError if the vectors' length is not the model's hidden size."""
     vectors = next(iter(contents.layers.values()))
     width = vectors.shape[-1]
     if hidden_size is None or width == hidden_size:
@@ -139,14 +140,14 @@ def check_width(contents: Contents, hidden_size: int | None) -> None:
     problem = f"its vectors have {width} numbers each, the model's hidden size is {hidden_size}"
     remedy = "Load the model that it was made for"
     if vectors.shape[0] == hidden_size:
-        turned = "It holds one vector per row: give its format as melbo"
-        remedy = turned if contents.directions else "It holds one vector per column: give its format as dct"
+        by_row = "It holds one vector per row: give its format as melbo"
+        remedy = by_row if contents.directions else "It holds one vector per column: give its format as dct"
     raise InputError(FIELD, problem, remedy)
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn a disk's refusal to read ``path`` into a StorageError, and a missing file into an InputError."""
+    """Turn the disk's refusal to read ``path`` into a StorageError, and a missing file into an InputError."""
     try:
         yield
     except FileNotFoundError as error:
@@ -156,8 +157,8 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def _belongs(letter: str, found_there: bytes, main: bytes) -> bool:
-    """Whether a file that has the name of a DCT file is one. One that cannot be read counts where ``main`` is a V: it
-    is named when it is read."""
+    """Whether a file with the name of a DCT file is one. An unreadable one counts if ``main`` is a V, so that reading
+    it raises the error."""
     try:
         return dct.holds(letter, found_there)
     except InputError:
@@ -173,7 +174,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _layer_of(contents: Contents, wanted: int | None) -> int:
-    """The layer as the file counts it: the wanted one, or the only one."""
+    """The layer as the file counts it: ``wanted``, or the only one."""
     known = sorted(layer for layer in contents.layers if layer is not None)
     if not known:
         if wanted is None:
@@ -184,10 +185,10 @@ def _layer_of(contents: Contents, wanted: int | None) -> int:
         return known[0]
     layers = ", ".join(map(str, known)) if len(known) <= 8 else f"{known[0]} to {known[-1]} ({len(known)} of them)"
     if wanted is None:
-        problem = f"the file holds a vector for each of the layers {layers}, and a bank has one"
+        problem = f"the file holds a vector for each of the layers {layers}, and a bank has one source layer"
         raise InputError("source layer", problem, "Choose one with --source")
     if wanted not in known:
-        raise InputError("source layer", f"the file holds nothing for layer {wanted}", f"It holds {layers}")
+        raise InputError("source layer", f"the file holds nothing for layer {wanted}", f"Choose from {layers}")
     return wanted
 
 
@@ -195,15 +196,9 @@ def _vectors(contents: Contents, hints: ImportHints) -> np.ndarray:
     return contents.layers[None if None in contents.layers else _layer_of(contents, hints.source)]
 
 
-def _counted(contents: Contents, hints: ImportHints) -> str:
-    if hints.counted not in (None, "output", "input"):
-        raise InputError("counted by", f"“{hints.counted}” is not known", "Choose output or input")
-    return hints.counted or contents.counted
-
-
 def _where(layer: int, source: int, hints: ImportHints) -> str:
-    """What the number of a layer was taken to mean."""
-    how = "taken as" if hints.counted is None else "counted as was given:"
+    """The meaning given to the layer's number."""
+    how = "taken as" if hints.counted is None else "counted as given:"
     if layer == source:
         return f"{how} the output of block {source}"
     return f"{how} the input of block {layer}, which is the output of block {source}"
@@ -224,14 +219,13 @@ def _check_radius(radius: float | None) -> None:
 
 
 def _scaled(vectors: np.ndarray, contents: Contents, radius: float | None) -> tuple[np.ndarray, str]:
-    """The vectors with the R that a person or the file gives apart from them, and what that R is."""
+    """The vectors scaled to the R that a person or the file gives separately, and a description of that R."""
     if radius is not None:
         _check_radius(radius)
         norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
         return (vectors * (radius / norms)).astype(np.float32), "as given; the directions are the file's"
     if contents.radius is not None:
-        return (vectors * np.float32(contents.radius)).astype(np.float32), "what the file R says, times the columns"
+        return (vectors * np.float32(contents.radius)).astype(np.float32), "the number in the R file"
     if contents.directions:
-        problem = "the file holds directions and no R"
-        raise InputError("R", problem, "Give it with --radius, or the file R with it")
+        raise InputError("R", "the file holds directions and no R", "Give it with --radius, or add the R file")
     return vectors, "the norm of its rows"

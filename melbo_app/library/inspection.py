@@ -1,4 +1,4 @@
-"""The inspection of the library: what is missing, damaged, or refers to what is no longer there."""
+"""Checks the library for missing and damaged files, and for records that refer to missing banks."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from melbo_app.library.tables import CompletionRow, LabelRow
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that a person should know of the library; ``wrong`` where something is lost, damaged or untrue."""
+    """A message about the library; ``wrong`` if something is lost, damaged or untrue."""
 
     subject: str
     problem: str
@@ -29,20 +29,20 @@ REBUILD = "Run: python -m melbo_app library rebuild"
 
 
 def inspect(banks: Banks, parts: Banks, catalogue: Catalogue, database: Database) -> list[Finding]:
-    """Read every file and compare it with the database. Changes nothing. ``parts`` are the banks of diversity curves,
+    """Compare every file with the database, without changing anything. ``parts`` are the banks of diversity curves,
     which the database does not list."""
     read: dict[tuple[str, bool], BankEntry] = {}
     found = []
     for file in banks.files():
         try:
             read[file.name, file.sample] = read_file(file)[0]
+            continue
         except InputError as error:
-            found.append(Finding(_subject(file.name, file.sample), f"its file is damaged: {error.problem}"))
-            read[file.name, file.sample] = BankEntry(file.name, file.sample, "", "", 0, 0)
+            problem = f"its file is damaged: {error.problem}"
         except OSError as error:
             problem = f"its file could not be read ({error.strerror or error})"
-            found.append(Finding(_subject(file.name, file.sample), problem))
-            read[file.name, file.sample] = BankEntry(file.name, file.sample, "", "", 0, 0)
+        found.append(Finding(_subject(file.name, file.sample), problem))
+        read[file.name, file.sample] = BankEntry(file.name, file.sample, "", "", 0, 0)
     try:
         found += _of_copies(database)
         found += [Finding("database", line, database.backups.advice.rstrip(".")) for line in database.faults()]
@@ -56,13 +56,13 @@ def inspect(banks: Banks, parts: Banks, catalogue: Catalogue, database: Database
 
 
 def _of_copies(database: Database) -> list[Finding]:
-    """Which copies of the database there are, and which of them are damaged."""
+    """The copies of the database, and which of them are damaged."""
     if database.path is None:
-        return [Finding("copies", f"none are made of {database.place}: that server's own backups count", wrong=False)]
+        return [Finding("copies", f"{database.place} is a server, which makes its own backups", wrong=False)]
     copies, found = database.backups.copies(), []
     sound = [copy.day for copy in copies if not copy.faults]
     if sound:
-        problem = f"there are sound ones of {', '.join(sound)}"
+        problem = f"those of {', '.join(sound)} are sound"
         found.append(Finding("copies of the database", problem, f"To go back to one: {RESTORE}", wrong=False))
     for copy in copies:
         if copy.faults:
@@ -71,7 +71,7 @@ def _of_copies(database: Database) -> list[Finding]:
 
 
 def _compare(read: dict[tuple[str, bool], BankEntry], entered: dict[tuple[str, bool], BankEntry]) -> list[Finding]:
-    """Files that the database does not know, knows otherwise, or knows and that are not there."""
+    """Files that the database does not know or knows with other contents, and missing files that it knows."""
     found = []
     for key in sorted({*read, *entered}):
         subject, there, known = _subject(*key), read.get(key), entered.get(key)
@@ -81,10 +81,9 @@ def _compare(read: dict[tuple[str, bool], BankEntry], entered: dict[tuple[str, b
         elif there is not None and there.hash and known is None and not there.sample:  # samples wait for a search
             found.append(Finding(subject, "its file is not in the database yet", REBUILD))
         elif there is not None and known is not None and there.hash and there.file_hash != known.file_hash:
-            vectors = "holds other vectors" if there.hash != known.hash else "says something else"
-            found.append(
-                Finding(subject, f"its file {vectors} than when it was entered", f"If that is right: {REBUILD}")
-            )
+            what = "other vectors" if there.hash != known.hash else "another record"
+            problem = f"its file holds {what} than when it was entered"
+            found.append(Finding(subject, problem, f"If that is right: {REBUILD}"))
     return found
 
 
@@ -93,7 +92,7 @@ def _subject(name: str, sample: bool) -> str:
 
 
 def _orphans(database: Database, there: set[str | None]) -> list[Finding]:
-    """Labels and completions of banks that are not there: they stay, and count again when the bank comes back."""
+    """Labels and completions of missing banks: they stay, and count again when the bank comes back."""
     found = []
     with database.read() as session:
         for row, what in ((LabelRow, "label"), (CompletionRow, "completion")):
@@ -103,6 +102,6 @@ def _orphans(database: Database, there: set[str | None]) -> list[Finding]:
             for digest, name, count in session.execute(counted):
                 if digest not in there:
                     many = f"{count} {what}{'s' * (count != 1)}"
-                    problem = f"{many} of the vectors {digest[:16]}, and no bank holds these now"
+                    problem = f"{many} of the vectors {digest[:16]}, which no bank holds now"
                     found.append(Finding(_subject(name, sample=False), problem, wrong=False))
     return found

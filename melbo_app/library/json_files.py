@@ -1,65 +1,65 @@
-"""What was measured of a model and is kept as a JSON file each."""
+"""Measurements of models, one JSON file each."""
 
 import hashlib
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from melbo_app.errors import StorageError
-from melbo_app.library.atomic import write_file
+from melbo_app.library.atomic import make_folder, write_file
 from melbo_app.library.damage import Damage, Listed, read_each
 from melbo_app.library.facts import Digest
+from melbo_app.library.frozen import Frozen
 
 
-class Measured(BaseModel):
-    """What belongs to the model with the hash ``model_hash``."""
+class Measured(Frozen):
+    """A measurement of the model with the hash ``model_hash``."""
 
-    model_config = ConfigDict(frozen=True, protected_namespaces=())
+    model_config = ConfigDict(protected_namespaces=())
 
+    dated: ClassVar[str] = "created"
+    """The field with its date."""
     model_hash: Digest
 
     @property
     def key(self) -> str:
-        """Tells one from another: of two with the same key the later one takes the other's place."""
+        """Identifies the record: a later one with the same key replaces it."""
         raise NotImplementedError
 
     @property
     def moment(self) -> datetime:
-        """When it was made, or changed last."""
-        raise NotImplementedError
+        """When it was made or last changed."""
+        return getattr(self, self.dated)
 
 
 MOST_BYTES = 256 << 20
-"""Of a file: ten times the largest that was ever written."""
+"""Of a file: ten times the largest ever written."""
 
 Record = TypeVar("Record", bound=Measured)
 
 
 class JsonFiles(Generic[Record]):
-    """The records in ``folder``, which need not exist. A file that cannot be read is left out; when it is looked for,
-    it counts as none and is made again."""
+    """The records in ``folder``, which need not exist. Unreadable files are left out of lists; a lookup treats them as
+    missing, so that they are made again."""
 
     kind: type[Record]
     noun: str
-    """What people call one."""
+    """The name of a record in messages."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._waiting: dict[str, tuple[Record, str]] = {}  # with what the disk said
+        self._waiting: dict[str, tuple[Record, str]] = {}  # with the disk's error
 
     def save(self, record: Record) -> None:
-        """Put a record in the place of what was there. Raises StorageError where the disk refuses."""
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"“{self._folder}” could not be made ({error.strerror or error}).") from error
+        """Save a record in place of an older one. Raises StorageError if the disk refuses."""
+        make_folder(self._folder)
         write_file(self._folder / f"{record.key}.json", record.model_dump_json().encode(), overwrite=True)
 
     def keep(self, record: Record) -> None:
-        """Put a record in the place of what was there; where the disk refuses, it waits in memory."""
+        """Save a record in place of an older one; if the disk refuses, it waits in memory."""
         try:
             self.save(record)
             self._waiting.pop(record.key, None)
@@ -67,20 +67,20 @@ class JsonFiles(Generic[Record]):
             self._waiting[record.key] = record, str(error)
 
     def save_waiting(self) -> int:
-        """Write what waits; how many records that were. Raises StorageError where the disk refuses still."""
+        """Write the waiting records; returns their number. Raises StorageError if the disk still refuses."""
         waiting = list(self._waiting.items())
         for key, (record, reason) in waiting:
             self.save(record)
-            if self._waiting.get(key) == (record, reason):  # else a newer one came meanwhile
+            if self._waiting.get(key) == (record, reason):  # otherwise a newer one arrived meanwhile
                 del self._waiting[key]
         return len(waiting)
 
     def not_kept(self) -> dict[str, str]:
-        """Why records wait in memory, by their keys."""
+        """Why records wait in memory, by key."""
         return {key: reason for key, (_, reason) in list(self._waiting.items())}
 
     def find(self, key: str) -> Record | None:
-        """The record with this key."""
+        """The record with this key, or None."""
         waiting = self._waiting.get(key)
         if waiting:
             return waiting[0]
@@ -88,7 +88,7 @@ class JsonFiles(Generic[Record]):
         return next(iter(read_each([path] if path.is_file() else [], self._read, str)), None)
 
     def of_model(self, model_hash: str) -> Listed[Record]:
-        """Those of a model, the newest first."""
+        """The records of a model, newest first."""
         found = self._every()
         own = [one for one in found if one.model_hash == model_hash]
         return Listed(sorted(own, key=lambda one: one.moment, reverse=True), found.damaged)
@@ -98,7 +98,7 @@ class JsonFiles(Generic[Record]):
         return [*self._every().damaged]
 
     def latest(self, model_hash: str) -> Record | None:
-        """The newest of a model."""
+        """The newest record of a model, or None."""
         return next(iter(self.of_model(model_hash)), None)
 
     def _every(self) -> Listed[Record]:
@@ -114,5 +114,5 @@ class JsonFiles(Generic[Record]):
 
 
 def key_of(facts: list[Any]) -> str:
-    """The same facts, which JSON can hold, have the same key."""
+    """A hash of ``facts``, which must be JSON."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""How often each judge agreed with a reader and what it said of completions, a file each; and the graded texts."""
+"""Judges: their agreement with a reader, their judgements of completions, and the graded texts."""
 
 import json
 import threading
@@ -7,28 +7,25 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from melbo_app.errors import StorageError
-from melbo_app.library.atomic import write_file
+from melbo_app.library.atomic import make_folder, write_file
 from melbo_app.library.completion import Completion
 from melbo_app.library.damage import Damage, Listed, read_each
 from melbo_app.library.facts import Count, ModelName, Text
+from melbo_app.library.frozen import Frozen
 
 Grade = Literal["readable", "strange", "broken"]
 
 
-class GradedText(BaseModel):
-    """A text as a reader graded it; a baseline has None, because nobody graded it.
-
-    ``loss`` and ``peak_surprisal`` are what ``Scores`` has of it, under the model that wrote it: nats per token.
-    """
-
-    model_config = ConfigDict(frozen=True)
+class GradedText(Frozen):
+    """A text with a reader's grade; baselines were not graded. ``loss`` and ``peak_surprisal`` are those of ``Scores``,
+    under the model that wrote the text, in nats per token."""
 
     part: Literal["fitted", "held out", "baseline"]
     model: str | None = None
-    """Who wrote it. None: the bundled model, before others were graded; judges are compared on those."""
+    """The model that wrote it. None: the bundled model, on whose texts judges are compared."""
     prompt: str
     text: str
     tokens: Annotated[int, Field(gt=0)]
@@ -37,11 +34,9 @@ class GradedText(BaseModel):
     grade: Grade | None
 
 
-class JudgeScore(BaseModel):
-    """On how many of the graded texts a judge said the reader's word, and on how many it saw as the reader does
-    whether they can be read."""
-
-    model_config = ConfigDict(frozen=True)
+class JudgeScore(Frozen):
+    """A judge's agreement with the reader on the graded texts: ``same`` counts equal grades, ``same_readable`` texts
+    that both find readable or both do not."""
 
     judge: Text
     texts: Annotated[Count, Field(gt=0)]
@@ -49,13 +44,9 @@ class JudgeScore(BaseModel):
     same_readable: Count
 
 
-class Judgement(BaseModel):
-    """What a judge says of one text: its verdict, and the behaviour in a few words ('' where it was not asked).
-
-    ``judge`` tells it from every other judge, ``model`` is the name of its model.
-    """
-
-    model_config = ConfigDict(frozen=True)
+class Judgement(Frozen):
+    """A judge's verdict on one text, and the behaviour in a few words ('' if not asked). ``judge`` identifies the
+    judge, ``model`` is the name of its model."""
 
     judge: Text
     model: ModelName
@@ -66,48 +57,51 @@ class Judgement(BaseModel):
 Entry = TypeVar("Entry", JudgeScore, Judgement)
 
 
-_ADDING = threading.Lock()  # of two who add at once, both count
+_ADDING = threading.Lock()  # so that no entry of two concurrent writers is lost
 
 
 class _Entries(Generic[Entry]):
-    """Entries by name in one file. Every method raises StorageError where the disk refuses."""
+    """Entries by name in the file ``path``. Every method raises StorageError if the disk refuses."""
 
-    def __init__(self, path: Path, kind: type[Entry], remedy: str) -> None:
-        self._path, self._remedy = path, remedy
-        self._kind: type[Entry] = kind
+    _kind: type[Entry]
+    _remedy: str
+    """How to get the entries again after deleting a damaged file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._waiting: dict[str, Entry] = {}
         self.not_kept: str | None = None
-
-    def all(self) -> dict[str, Entry]:
-        return {**dict(self._each()), **self._waiting}
+        """Why the last entries are in memory only; None: they are not."""
 
     def damaged(self) -> list[Damage]:
+        """The entries that cannot be read."""
         return [*self._each().damaged]
 
-    def add(self, entries: Mapping[str, Entry]) -> None:
-        """Keep entries; where the disk refuses, they wait in memory and ``not_kept`` says why. Entries that cannot be
-        read make room: a judge is asked for them again."""
-        with _ADDING:
-            self._waiting |= entries
-            stored = dict(self._each())  # a damaged file is named, and not replaced
-            with suppress(StorageError):
-                self._write(stored)
-
     def save_waiting(self) -> int:
+        """Write the waiting entries; returns their number. Raises StorageError if the disk still refuses."""
         with _ADDING:
             many = len(self._waiting)
             if many:
                 self._write(dict(self._each()))
             return many
 
+    def _all(self) -> dict[str, Entry]:
+        return {**dict(self._each()), **self._waiting}
+
+    def _add(self, entries: Mapping[str, Entry]) -> None:
+        """Save entries; if the disk refuses, they wait in memory. Unreadable entries are dropped, so that a judge is
+        asked again."""
+        with _ADDING:
+            self._waiting |= entries
+            stored = dict(self._each())  # raises for a damaged file, which is not replaced
+            with suppress(StorageError):
+                self._write(stored)
+
     def _write(self, stored: dict[str, Entry]) -> None:
+        every = {name: entry.model_dump(mode="json") for name, entry in {**stored, **self._waiting}.items()}
         try:
-            every = {name: entry.model_dump(mode="json") for name, entry in {**stored, **self._waiting}.items()}
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent)
             write_file(self._path, json.dumps(every, indent=1, ensure_ascii=False).encode(), overwrite=True)
-        except OSError as error:
-            self.not_kept = f"“{self._path.parent}” could not be made ({error.strerror or error})."
-            raise StorageError(self.not_kept) from error
         except StorageError as error:
             self.not_kept = str(error)
             raise
@@ -131,69 +125,39 @@ class _Entries(Generic[Entry]):
         return read_each(kept.items(), read, lambda line: f"“{line[0][:80]}” in “{self._path.name}”")
 
 
-class JudgeScores:
-    """The newest score of each judge, in ``path``. Every method raises StorageError where the disk refuses."""
+class JudgeScores(_Entries[JudgeScore]):
+    """The newest score of each judge."""
 
-    def __init__(self, path: Path) -> None:
-        self._entries = _Entries(path, JudgeScore, "and score the judges again")
-
-    def damaged(self) -> list[Damage]:
-        """The scores that cannot be read."""
-        return self._entries.damaged()
+    _kind, _remedy = JudgeScore, "and score the judges again"
 
     def find(self, judge: str) -> JudgeScore | None:
-        """The score of a judge, None where it was never taken."""
-        return self._entries.all().get(judge)
+        """The score of a judge, or None."""
+        return self._all().get(judge)
 
     def keep(self, score: JudgeScore) -> None:
-        """Keep a score in place of the judge's last one; in memory where the disk refuses."""
-        self._entries.add({score.judge: score})
-
-    @property
-    def not_kept(self) -> str | None:
-        """Why what was given last is in memory alone; None: it is not."""
-        return self._entries.not_kept
-
-    def save_waiting(self) -> int:
-        """Write what waits; how many scores that were. Raises StorageError where the disk refuses still."""
-        return self._entries.save_waiting()
+        """Save a score in place of the judge's last one; in memory if the disk refuses."""
+        self._add({score.judge: score})
 
 
-class Judgements:
-    """The newest judgement of each completion, in ``path``. Every method raises StorageError where the disk refuses."""
+class Judgements(_Entries[Judgement]):
+    """The newest judgement of each completion."""
 
-    def __init__(self, path: Path) -> None:
-        self._entries = _Entries(path, Judgement, "and have the texts judged again")
-
-    def damaged(self) -> list[Damage]:
-        """The judgements that cannot be read."""
-        return self._entries.damaged()
+    _kind, _remedy = Judgement, "and have the texts judged again"
 
     def find(self, completions: Iterable[Completion]) -> dict[str, Judgement]:
-        """The judgements of those that have one, by their digests."""
-        every = self._entries.all()
+        """The known judgements of these completions, by the completions' digests."""
+        every = self._all()
         return {one.digest: every[one.digest] for one in completions if one.digest in every} if every else {}
 
     def keep(self, judgements: Mapping[str, Judgement]) -> None:
-        """Keep judgements by the digests of the completions; in memory where the disk refuses."""
+        """Save judgements by the completions' digests; in memory if the disk refuses."""
         if judgements:
-            self._entries.add(judgements)
-
-    @property
-    def not_kept(self) -> str | None:
-        """Why what was given last is in memory alone; None: it is not."""
-        return self._entries.not_kept
-
-    def save_waiting(self) -> int:
-        """Write what waits; how many judgements that were. Raises StorageError where the disk refuses still."""
-        return self._entries.save_waiting()
+            self._add(judgements)
 
 
 def held_out_texts(path: Path) -> list[GradedText]:
-    """The texts on which judges are compared, which the built-in verdict was not fitted to, of one JSON object a line.
-
-    Raises StorageError, also where there are none.
-    """
+    """The texts on which judges are compared, to which the built-in verdict was not fitted, from a JSONL file. Raises
+    StorageError, also if there are none."""
     try:
         lines = path.read_text("utf-8").splitlines()
         every = map(GradedText.model_validate, map(json.loads, lines))
@@ -203,5 +167,5 @@ def held_out_texts(path: Path) -> list[GradedText]:
     except ValueError as error:
         raise StorageError(f"The graded texts “{path}” are damaged") from error
     if not found:
-        raise StorageError(f"The graded texts “{path}” have none that the built-in verdict was not fitted to")
+        raise StorageError(f"The graded texts “{path}” contain none that the built-in verdict was not fitted to")
     return found

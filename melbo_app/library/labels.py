@@ -1,4 +1,4 @@
-"""Labels: what people say about single vectors, and the tables in which they take it along."""
+"""Labels: what people say about single vectors; their history, merging and export."""
 
 import json
 from collections.abc import Collection, Iterable, Sequence
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy import Select, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
@@ -15,21 +15,22 @@ from melbo_app.library.atomic import write_file
 from melbo_app.library.damage import Damage, Listed, read_each, read_one
 from melbo_app.library.database import Database
 from melbo_app.library.facts import Digest, Index, Moment, Name, Text
-from melbo_app.library.file_names import check_file_name
+from melbo_app.library.file_names import check_file_name, exists_already
+from melbo_app.library.frozen import Frozen
 from melbo_app.library.spreadsheet import csv_bytes
 from melbo_app.library.tables import LabelRow, LabelVersionRow, TagRow
 
 MAX_NAME, MAX_TAG, MAX_NOTE, MAX_AUTHOR = 120, 40, 10_000, 80
 MOST_TAGS = 50
-"""Of one label: as many as can be read on the page, where all of them stand in one line."""
+"""Of one label: as many as fit on a line of the page."""
 OFFERED_TAGS = 1000
 """Of all labels: as many as a list to choose from can hold."""
+COLUMNS = ("bank", "bank_hash", "vector", "name", "rating", "note", "updated")
+_EMPTY: tuple[Any, ...] = ("", (), None, "")
 
 
-class Label(BaseModel):
-    """What is said about the vector ``vector`` of the bank with the hash ``bank_hash``; ``updated`` None: nothing."""
-
-    model_config = ConfigDict(frozen=True)
+class Label(Frozen):
+    """The label of the vector ``vector`` of the bank with the hash ``bank_hash``; ``updated`` is None for no label."""
 
     bank: Name
     bank_hash: Digest
@@ -42,42 +43,38 @@ class Label(BaseModel):
 
 
 class LabelVersion(Label):
-    """A label as it was saved once, by ``author`` (empty: not known). One with nothing in it says it was removed."""
+    """A label as ``author`` (empty: unknown) once saved it. An empty one records its removal."""
 
     updated: Moment
     author: Text = ""
 
 
 class Labels:
-    """The labels in ``database``. Every method raises StorageError where the database cannot be used."""
+    """The labels in ``database``. Every method raises StorageError if the database cannot be used."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get(self, bank: str, bank_hash: str, vector: int) -> Label:
-        """The label of one vector; an empty one where nothing was said."""
+        """The label of one vector; empty if it has none."""
         with self._database.read() as session:
             row = session.execute(_labels().where(*_of(bank_hash, vector))).first()
             return read_one(row, _label, _subject(row)) if row else Label(bank=bank, bank_hash=bank_hash, vector=vector)
 
     def of_bank(self, bank_hash: str) -> dict[int, Label]:
-        """The labels of one bank by vector; vectors without one are left out."""
+        """The labels of one bank by vector, without the unlabelled vectors."""
         rows = _labels().where(LabelRow.bank_hash == bank_hash).order_by(LabelRow.vector)
         with self._database.read() as session:
             return {label.vector: label for label in read_each(session.execute(rows), _label, _subject)}
 
     def history(self, bank_hash: str, vector: int) -> Listed[LabelVersion]:
-        """What was ever said about one vector, newest first; the first is the label of today."""
-        versions = (
-            select(LabelVersionRow)
-            .where(LabelVersionRow.bank_hash == bank_hash, LabelVersionRow.vector == vector)
-            .order_by(LabelVersionRow.id.desc())
-        )
+        """All versions of one vector's label, newest first; the first is the current label."""
         with self._database.read() as session:
-            return read_each(session.scalars(versions), _version, _version_subject)
+            found = _versions_of(session, bank_hash, vector)
+            return Listed(found[::-1], found.damaged[::-1])
 
     def versions(self, bank_hashes: Collection[str] | None = None) -> Listed[LabelVersion]:
-        """Everything that was ever said about any vector, or about those of these banks, the oldest first."""
+        """All versions of all labels, or of these banks' labels, oldest first."""
         versions = select(LabelVersionRow).order_by(LabelVersionRow.id)
         if bank_hashes is not None:
             versions = versions.where(LabelVersionRow.bank_hash.in_(bank_hashes))
@@ -85,27 +82,22 @@ class Labels:
             return read_each(session.scalars(versions), _version, _version_subject)
 
     def merge(self, versions: Sequence[LabelVersion]) -> tuple[int, list[tuple[str, int]]]:
-        """Take in what was said in another library: how many versions are new here, and the vectors (bank, number)
-        that both sides had labelled otherwise.
+        """Merge the labels of another library; returns the number of new versions, and the vectors (bank, number) that
+        the two libraries label differently.
 
-        Of two labels the one that was saved last counts, and one that says something before one that was removed; the
-        others are in the history. Raises InputError for a label that cannot be kept.
+        The label saved last counts, but a label wins over a removal; the other one stays in the history. Raises
+        InputError for an invalid label.
         """
         with self._database.write() as session:
             return merge_labels(session, versions)
 
     def replay(self, versions: Sequence[LabelVersion]) -> int:
-        """Say again what was said in this library and is not known to it any more, in the order in which it was said;
-        how many of the ``versions`` were that."""
+        """Add again, in order, the ``versions`` that this library has lost; returns their number."""
         added = 0
         with self._database.write() as session:
             for version in map(clean, versions):
-                same = select(LabelVersionRow).where(
-                    LabelVersionRow.bank_hash == version.bank_hash, LabelVersionRow.vector == version.vector
-                )
-                own = read_each(session.scalars(same), _version, _version_subject)
-                known = {(_said(one), one.updated) for one in own}
-                if (_said(version), version.updated) in known:
+                own = _versions_of(session, version.bank_hash, version.vector)
+                if (_said(version), version.updated) in {(_said(one), one.updated) for one in own}:
                     continue
                 _remember(session, version)
                 _replace(session, version)
@@ -124,10 +116,10 @@ class Labels:
         note: str,
         author: str = "",
     ) -> Label:
-        """Keep a label, and return it as kept; with nothing in it, it is removed. Earlier ones stay in the history.
+        """Save a label and return it as saved; an empty one is removed. Earlier versions stay in the history.
 
-        Tags are trimmed, put into lower case, made unique and sorted. Raises InputError for a name, tag, rating or
-        note that is too long or out of range, and for too many tags.
+        Tags are trimmed, lower-cased, deduplicated and sorted. Raises InputError for a name, tag, rating or note that
+        is too long or out of range, and for too many tags.
         """
         _check_vector(vector)
         said = _clean_words(name, tags, rating, note, author)
@@ -135,7 +127,7 @@ class Labels:
         with self._database.write() as session:
             row = session.execute(_labels().where(*_of(bank_hash, vector))).first()
             before = read_each([row] if row else [], _label, _subject)  # a damaged one is replaced
-            if _said(wanted) != (_said(before[0]) if before else _NOTHING):
+            if _said(wanted) != (_said(before[0]) if before else _EMPTY):
                 _remember(session, wanted)
             return _replace(session, wanted)
 
@@ -152,8 +144,8 @@ class Labels:
         rating: int | None = None,
         limit: int | None = None,
     ) -> Listed[Label]:
-        """The labels with ``text`` in their name, note, tags or bank, in any case, and of which the rest is true; by
-        bank and vector. ``rating`` is the least that counts."""
+        """The labels with ``text`` in their name, note, tags or bank, ignoring case, that also match the rest, by bank
+        and vector. ``rating`` is the lowest rating to include."""
         wanted = _labels().order_by(LabelRow.bank, LabelRow.bank_hash, LabelRow.vector).limit(limit)
         if text:
             parts = [part.icontains(text, autoescape=True) for part in (LabelRow.name, LabelRow.note, LabelRow.bank)]
@@ -173,7 +165,7 @@ class Labels:
         return [*self.all().damaged, *self.versions().damaged]
 
     def tags(self) -> list[str]:
-        """The tags in use, in alphabetical order; the first ``OFFERED_TAGS`` of them."""
+        """The first ``OFFERED_TAGS`` tags in alphabetical order."""
         wanted = select(TagRow.tag).distinct().order_by(TagRow.tag).limit(OFFERED_TAGS)
         with self._database.read() as session:
             return [tag for tag in session.scalars(wanted) if isinstance(tag, str)]
@@ -181,8 +173,8 @@ class Labels:
     def export(self, out: Path, *, overwrite: bool = False) -> Path:
         """Write every label to ``out``, a ``.csv`` or ``.jsonl`` file in UTF-8, with one column ``tag:…`` per tag.
 
-        Tags are 1 or 0 in CSV and true or false in JSONL. Raises InputError for another ending, or where the file is
-        there unless ``overwrite``; and StorageError.
+        Tags are 1 or 0 in CSV, true or false in JSONL. Raises InputError for another ending or an existing file
+        (unless ``overwrite``), and StorageError.
         """
         ending = out.suffix.lower()
         if ending not in (".csv", ".jsonl"):
@@ -190,35 +182,24 @@ class Labels:
         check_file_name("file", out.name)
         labels = self.all()
         tags = sorted({tag for label in labels for tag in label.tags})
-        data = _csv(labels, tags) if ending == ".csv" else _jsonl(labels, tags)
+        rows = _table(labels, tags)
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        data = _csv(rows, tags) if ending == ".csv" else "".join(lines).encode()
         try:
             write_file(out, data, overwrite=overwrite)
         except FileExistsError as error:
-            raise InputError(
-                "file", f"“{out}” is there already", "Choose another name, or allow overwriting"
-            ) from error
+            raise exists_already(out) from error
         return out
 
 
-_COLUMNS = ("bank", "bank_hash", "vector", "name", "rating", "note", "updated")
-
-
-_NOTHING: tuple[Any, ...] = ("", (), None, "")
-
-
 def merge_labels(session: Session, versions: Sequence[LabelVersion]) -> tuple[int, list[tuple[str, int]]]:
-    """What ``Labels.merge`` does, in a transaction of somebody else."""
+    """``Labels.merge`` inside the caller's transaction."""
     groups: dict[tuple[str, int], list[LabelVersion]] = {}
     for version in map(clean, versions):
         groups.setdefault((version.bank_hash, version.vector), []).append(version)
     added, differing = 0, []
     for (bank_hash, vector), brought in groups.items():
-        rows = session.scalars(
-            select(LabelVersionRow)
-            .where(LabelVersionRow.bank_hash == bank_hash, LabelVersionRow.vector == vector)
-            .order_by(LabelVersionRow.id)
-        )
-        own = read_each(rows, _version, _version_subject)
+        own = _versions_of(session, bank_hash, vector)
         known = {(_said(one), one.updated) for one in own}
         new = [one for one in brought if (_said(one), one.updated) not in known]
         if not new:
@@ -227,7 +208,7 @@ def merge_labels(session: Session, versions: Sequence[LabelVersion]) -> tuple[in
         best = max(ends, key=lambda one: (any(_said(one)), one.updated))
         if all(any(_said(one)) for one in ends) and len({_said(one) for one in ends}) == 2:
             differing.append((best.bank, vector))
-        if best is not new[-1]:  # the newest of the history is the label
+        if best is not new[-1]:  # the newest version must be the label
             new.append(best)
         for one in new:
             _remember(session, one)
@@ -237,22 +218,27 @@ def merge_labels(session: Session, versions: Sequence[LabelVersion]) -> tuple[in
 
 
 def clean(version: LabelVersion) -> LabelVersion:
-    """The same as it is kept. Raises InputError for what is too long, too many or out of range."""
+    """``version`` as it would be saved. Raises InputError for what is too long, too many or out of range."""
     _check_vector(version.vector)
     words = _clean_words(version.name, version.tags, version.rating, version.note, version.author)
     return version.model_copy(update=words)
 
 
 def _labels() -> Select[Any]:
-    """Columns that ``_label`` reads. Tags come joined, and rows without objects around them: there may be tens of
-    thousands."""
+    """Selects the columns that ``_label`` reads, with joined tags: loading tens of thousands of objects is slow."""
     own = TagRow.label_id == LabelRow.id
     tags = select(func.aggregate_strings(TagRow.tag, "\n")).where(own).correlate(LabelRow).scalar_subquery()
-    return select(tags.label("joined"), *(getattr(LabelRow, column) for column in _COLUMNS))
+    return select(tags.label("joined"), *(getattr(LabelRow, column) for column in COLUMNS))
 
 
 def _of(bank_hash: str, vector: int) -> tuple[Any, ...]:
     return LabelRow.bank_hash == bank_hash, LabelRow.vector == vector
+
+
+def _versions_of(session: Session, bank_hash: str, vector: int) -> Listed[LabelVersion]:
+    """All versions of one vector's label, oldest first."""
+    same = select(LabelVersionRow).where(LabelVersionRow.bank_hash == bank_hash, LabelVersionRow.vector == vector)
+    return read_each(session.scalars(same.order_by(LabelVersionRow.id)), _version, _version_subject)
 
 
 def _said(label: Label) -> tuple[Any, ...]:
@@ -260,7 +246,7 @@ def _said(label: Label) -> tuple[Any, ...]:
 
 
 def _clean_words(name: str, tags: Iterable[str], rating: Any, note: str, author: str) -> dict[str, Any]:
-    """What a person said as it is kept. Raises InputError for what is too long, too many or out of range."""
+    """A label's fields as they are saved. Raises InputError for what is too long, too many or out of range."""
     name, note = " ".join(_clean(name).split()), _clean(note).strip()
     words = sorted({word for tag in tags if (word := " ".join(_clean(tag).lower().split()))})
     if rating is not None and (type(rating) is not int or not 1 <= rating <= 5):
@@ -274,9 +260,8 @@ def _clean_words(name: str, tags: Iterable[str], rating: Any, note: str, author:
         raise InputError("tags", problem, f"At most {MAX_TAG} fit")
     if len(words) > MOST_TAGS:
         raise InputError("tags", f"there are {len(words):,}", f"A label can have at most {MOST_TAGS}")
-    return {
-        "name": name, "tags": tuple(words), "rating": rating, "note": note, "author": _clean(author)[:MAX_AUTHOR],
-    }  # fmt: skip
+    author = _clean(author)[:MAX_AUTHOR]
+    return {"name": name, "tags": tuple(words), "rating": rating, "note": note, "author": author}
 
 
 def _check_vector(vector: int) -> None:
@@ -286,19 +271,19 @@ def _check_vector(vector: int) -> None:
 
 def _remember(session: Session, version: LabelVersion) -> None:
     session.add(LabelVersionRow(**version.model_dump() | {"tags": list(version.tags)}))
-    session.flush()  # one after the other: their numbers say which came last
+    session.flush()  # at once, so that their numbers keep the order
 
 
 def _replace(session: Session, wanted: LabelVersion) -> Label:
-    """Make ``wanted`` the label of its vector; as it is kept. No object is made of what was there, nor of its tags:
-    what a save takes does not depend on them."""
+    """Make ``wanted`` the label of its vector and return it as saved. Does not load the old label or its tags, so that
+    the time does not depend on them."""
     id = session.scalar(select(LabelRow.id).where(*_of(wanted.bank_hash, wanted.vector)))
     if id is not None:
         session.execute(delete(TagRow).where(TagRow.label_id == id))
     if not any(_said(wanted)):
         session.execute(delete(LabelRow).where(LabelRow.id == id))
         return Label(bank=wanted.bank, bank_hash=wanted.bank_hash, vector=wanted.vector)
-    facts = {column: getattr(wanted, column) for column in _COLUMNS}
+    facts = {column: getattr(wanted, column) for column in COLUMNS}
     if id is None:
         id = session.scalars(insert(LabelRow).values(facts).returning(LabelRow.id)).one()
     else:
@@ -310,7 +295,7 @@ def _replace(session: Session, wanted: LabelVersion) -> Label:
 
 def _label(row: Any) -> Label:
     tags = tuple(sorted(row.joined.split("\n"))) if row.joined else ()
-    return Label(tags=tags, **{column: getattr(row, column) for column in _COLUMNS})
+    return Label(tags=tags, **{column: getattr(row, column) for column in COLUMNS})
 
 
 def _subject(row: Any) -> str:
@@ -322,30 +307,24 @@ def _version_subject(row: LabelVersionRow) -> str:
 
 
 def _version(row: LabelVersionRow) -> LabelVersion:
-    return LabelVersion(tags=row.tags, **{field: getattr(row, field) for field in (*_COLUMNS, "author")})
+    return LabelVersion(tags=row.tags, **{field: getattr(row, field) for field in (*COLUMNS, "author")})
 
 
 def _clean(text: str) -> str:
-    """``text`` without what a database or a file cannot hold: zero characters and halves of surrogate pairs."""
+    """``text`` without null characters and lone surrogates, which databases and files cannot hold."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
-def _facts(label: Label) -> dict[str, Any]:
-    return label.model_dump(mode="json", include=set(_COLUMNS))
-
-
-def _csv(labels: list[Label], tags: list[str]) -> bytes:
-    rows: list[list[Any]] = [[*_COLUMNS, *(f"tag:{tag}" for tag in tags)]]
+def _table(labels: list[Label], tags: list[str]) -> list[dict[str, Any]]:
+    """A row for each label: its columns, and one for each tag."""
+    rows = []
     for label in labels:
-        facts = _facts(label)
-        rows.append([*(facts[column] for column in _COLUMNS), *(int(tag in label.tags) for tag in tags)])
-    return csv_bytes(rows)
+        facts = label.model_dump(mode="json", include=set(COLUMNS))
+        row = {column: facts[column] for column in COLUMNS}
+        rows.append(row | {f"tag:{tag}": tag in label.tags for tag in tags})
+    return rows
 
 
-def _jsonl(labels: list[Label], tags: list[str]) -> bytes:
-    lines = []
-    for label in labels:
-        facts = _facts(label)
-        line = {column: facts[column] for column in _COLUMNS} | {f"tag:{tag}": tag in label.tags for tag in tags}
-        lines.append(json.dumps(line, ensure_ascii=False) + "\n")
-    return "".join(lines).encode()
+def _csv(rows: list[dict[str, Any]], tags: list[str]) -> bytes:
+    flags = [[int(cell) if isinstance(cell, bool) else cell for cell in row.values()] for row in rows]
+    return csv_bytes([[*COLUMNS, *(f"tag:{tag}" for tag in tags)], *flags])

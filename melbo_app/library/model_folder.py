@@ -1,4 +1,4 @@
-"""A folder that a person has a model in: its weights, an adapter beside them, and the identity of both."""
+"""Model folders: the weights, an adapter beside them, and the identity of both."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ SAFE = "Only safetensors are loaded. If you trust the files, convert them once i
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model called ``name`` that can be loaded from ``path``; the adapter in ``adapter`` goes into its weights."""
+    """A model called ``name``, loaded from ``path``; the adapter in ``adapter`` is merged into its weights."""
 
     name: str
     path: Path
@@ -32,11 +32,13 @@ class ModelFolder:
 
 
 def find_model(folder: Path, forms: str, get_base: Callable[[str], Path] | None = None) -> ModelFolder:
-    """The model in ``folder``, with the adapter beside it; of a folder that holds an adapter only, with the model that
-    it was trained on: a folder or hub model that is on this machine, or what ``get_base`` gives for its name.
+    """The model in ``folder``, with the adapter beside it.
+
+    If the folder holds only an adapter, its base model is a folder or hub model on this machine, or the result of
+    ``get_base`` for its name.
 
     Raises:
-        InputError: something is missing, damaged or pickled; ``forms`` says what could be given instead.
+        InputError: something is missing, damaged or pickled; ``forms`` describes the alternatives.
     """
     adapter = _adapter(folder)
     if adapter is None or weight_files(folder):
@@ -45,22 +47,20 @@ def find_model(folder: Path, forms: str, get_base: Callable[[str], Path] | None 
     name = _base_name(folder)
     base = _base(folder, name, get_base)
     if has_adapter(base):
-        problem = f"the folder {folder} holds an adapter for {name}, which has an adapter of its own"
-        raise InputError("model", problem, "Merge that one into its weights first (merge_and_unload of peft)")
+        problem = f"the folder {folder} holds an adapter for {name}, which has its own adapter"
+        raise InputError("model", problem, "Merge that one into the weights first (merge_and_unload of peft)")
     check_whole(base, forms)
     return ModelFolder(PurePath(name).name, base, folder)
 
 
 def folder_hash(folder: Path, cache_dir: Path) -> str:
-    """sha256 over the sorted names and sha256 of the files that hold the weights, remembered in ``cache_dir``.
-
-    The first call reads every byte (about 2 s per GB). Raises InputError("model") where a file cannot be read.
-    """
+    """sha256 of the sorted names and sha256 of the weight files, cached in ``cache_dir``. The first call reads every
+    byte (about 2 s per GB). Raises InputError("model") if a file cannot be read."""
     return _hash_of(folder, weight_files(folder), cache_dir)
 
 
 def adapted_hash(base_hash: str, adapter: Path, cache_dir: Path) -> str:
-    """The identity of weights into which an adapter goes: sha256 over theirs and over the adapter's two files."""
+    """The identity of weights with an adapter: sha256 of the weights' hash and the adapter's two files."""
     own = _hash_of(adapter, [ADAPTER_CONFIG, ADAPTER_WEIGHTS], cache_dir)
     return hashlib.sha256(f"{base_hash}\n{own}\n".encode()).hexdigest()
 
@@ -71,7 +71,7 @@ def _hash_of(folder: Path, names: list[str], cache_dir: Path) -> str:
 
 
 def check_whole(folder: Path, forms: str) -> None:
-    """Whether config and weights are all there. Raises InputError("model")."""
+    """Raises InputError("model") unless the config and all weights are there."""
     if not (folder / CONFIG).is_file():
         ggufs = sorted(file.name for file in folder.glob("*.gguf"))
         remedy = f"Give the .gguf file itself: {folder / ggufs[0]}" if ggufs else forms
@@ -85,8 +85,8 @@ def check_whole(folder: Path, forms: str) -> None:
     others = sorted(file.name for file in folder.glob("*.safetensors") if file.name != ADAPTER_WEIGHTS)
     if others:
         shown = ", ".join(others[:3]) + (" …" if len(others) > 3 else "")
-        problem = f"the folder {folder} has {shown}, and neither {WHOLE} nor {INDEX}, which say what is to be loaded"
-        raise InputError("model", problem, f"Copy or download them as well; a single file of weights is called {WHOLE}")
+        problem = f"the folder {folder} has {shown}, but neither {WHOLE} nor {INDEX}, which say what to load"
+        raise InputError("model", problem, f"Copy or download them, too; a single file of weights is called {WHOLE}")
     pickles = any(any(folder.glob(f"*.{ending}")) for ending in ("bin", "pt", "pth"))
     problem = f"the folder {folder} has no *.safetensors file"
     if pickles:
@@ -96,12 +96,12 @@ def check_whole(folder: Path, forms: str) -> None:
 
 
 def _adapter(folder: Path) -> Path | None:
-    """The folder itself where it holds an adapter. Raises InputError for one without safetensors."""
+    """The folder itself if it holds an adapter. Raises InputError for an adapter without safetensors."""
     if not has_adapter(folder):
         return None
     if not (folder / ADAPTER_WEIGHTS).is_file():
         pickled = (folder / "adapter_model.bin").is_file()
-        problem = f"the folder {folder} has {ADAPTER_CONFIG} and no {ADAPTER_WEIGHTS}"
+        problem = f"the folder {folder} has {ADAPTER_CONFIG} but no {ADAPTER_WEIGHTS}"
         if pickled:
             problem += ": adapter_model.bin is not loaded because pickled weights can run code"
         convert = f"peft.AutoPeftModelForCausalLM.from_pretrained({str(folder)!r}).save_pretrained(NEW_FOLDER)"
@@ -111,13 +111,13 @@ def _adapter(folder: Path) -> Path | None:
 
 
 def _base_name(folder: Path) -> str:
-    """The model that the folder's adapter was trained on, as its config names it."""
+    """The name of the adapter's base model in its config."""
     try:
         name = json.loads((folder / ADAPTER_CONFIG).read_text("utf-8")).get("base_model_name_or_path")
     except (OSError, ValueError, AttributeError) as error:
         raise InputError("model", f"{folder / ADAPTER_CONFIG} cannot be read", "Copy or download it again") from error
     if not isinstance(name, str) or not name.strip():
-        problem = f"the folder {folder} holds an adapter and no model, and does not say which model it is for"
+        problem = f"the folder {folder} holds an adapter without a model and does not name its base model"
         raise InputError("model", problem, "Put its two files beside the config.json and weights of that model")
     return name.strip()
 
@@ -133,7 +133,7 @@ def _base(folder: Path, name: str, get_base: Callable[[str], Path] | None) -> Pa
     if found is None and get_base is not None and hub.is_name(name):
         found = get_base(name)
     if found is None:
-        problem = f"the folder {folder} holds an adapter only, and its model, {name}, is not on this machine"
+        problem = f"the folder {folder} holds only an adapter, and its base model, {name}, is not on this machine"
         way = f"Load {name} once, which downloads it, then this folder" if hub.is_name(name) else "Find that model"
         raise InputError("model", problem, f"{way}; or put {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS} beside its files")
     return found

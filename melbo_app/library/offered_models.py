@@ -1,4 +1,4 @@
-"""Which models a server loads: any, or those that its operator names, each under a name that tells no path."""
+"""The models that a server loads: any, or those that its operator names, without revealing their paths."""
 
 import os
 from collections.abc import Sequence
@@ -10,50 +10,48 @@ from melbo_app.settings import Settings
 
 
 class OfferedModels:
-    """Names that people give and what each stands for; made of keys, hub names, folders and .gguf files.
-
-    A folder or file is offered under its own name, without the folders that it is in.
-    """
+    """Maps the names that people give to the operator's keys, hub names, folders and .gguf files. A folder or file is
+    offered under its own name, without the folders above it."""
 
     def __init__(self, specs: Sequence[str] | None = None) -> None:
-        """``specs`` None: any model is offered, under whatever names it."""
+        """``specs`` None: any model is offered, under any name."""
         self._real: dict[str, str] = {}
         self.limited = specs is not None
         for spec in dict.fromkeys(map(canonical, specs or ())):
             name = _plain(spec)
             number = 2
-            while name in self._real:  # two folders of one name
+            while name in self._real:  # two folders of the same name
                 name, number = f"{_plain(spec)}-{number}", number + 1
             self._real[name] = spec
 
     @classmethod
     def of(cls, settings: Settings) -> "OfferedModels":
-        """Those of a server: any, unless it is public or some are named; the one it starts with is always one."""
+        """The models of a server: any, unless it is public or names some; always the one it starts with."""
         limited = settings.public or settings.models
         return cls([settings.model, *settings.models]) if limited else cls()
 
     @property
     def names(self) -> list[str]:
-        """What can be given, where it is limited."""
+        """The names on offer; empty if any model is."""
         return list(self._real)
 
     def name_of(self, spec: str) -> str:
-        """The name under which the operator's own ``spec`` is offered."""
+        """The name under which the operator's ``spec`` is offered."""
         return next((name for name, real in self._real.items() if real == canonical(spec)), spec)
 
     def check(self, name: str) -> str:
-        """What ``name`` stands for. Raises InputError, the same for whatever is not offered, be it there or not."""
+        """The model behind ``name``. Raises the same InputError for all others, whether they exist or not."""
         if not self.limited:
             return name
         real = self._real.get(canonical(name))
         if real is None:
-            problem = "this server loads only those that its operator names"
+            problem = "this server loads only the models that its operator names"
             raise InputError("model", problem, f"Choose one of {', '.join(self._real)}")
         return real
 
 
 def _plain(spec: str) -> str:
-    """A path's last part, with ``.gguf`` taken off; any other name as it is."""
+    """A path's last part without ``.gguf``; any other name unchanged."""
     is_path = os.path.isabs(spec) or os.path.exists(spec) or spec.lower().endswith(".gguf")
     if not is_path:
         return spec

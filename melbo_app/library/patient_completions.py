@@ -1,4 +1,4 @@
-"""Completions that are not lost where the database refuses them: they wait in memory, and are looked up there."""
+"""Completions that survive a refusal by the database: they wait in memory and can be looked up there."""
 
 import json
 import threading
@@ -15,39 +15,35 @@ from melbo_app.library.damage import Damage, Listed
 from melbo_app.library.database import Database
 
 MOST_TEXTS = 20_000
-"""Texts that wait in memory, about 40 MB with their scores; of more the oldest are let go."""
+"""Texts waiting in memory, about 40 MB with their scores; beyond that, the oldest are dropped."""
 
 
 class PatientCompletions(Completions):
-    """The completions in ``database`` and those that it does not take at the moment.
-
-    What waits has numbers below 0. A page or a job may go on using these after the database has given it others.
-    """
+    """The completions in ``database`` and those that it currently refuses. Waiting records have negative numbers, which
+    remain valid after the database has assigned others."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._one, self._saving = threading.Lock(), threading.Lock()
         self._waiting: dict[int, Comparison] = {}
-        self._whole: dict[int, dict[str, Completion]] = {}  # their texts that were not cut off, by their digests
-        self._numbers: dict[int, int] = {}  # those that the database gave, of comparisons and of texts
-        self._next = -int(1000 * time.time())  # of every start others: what was kept of an earlier one finds nothing
+        self._whole: dict[int, dict[str, Completion]] = {}  # their texts that Stop did not cut off, by digest
+        self._numbers: dict[int, int] = {}  # temporary to stored numbers, of comparisons and texts
+        self._next = -int(1000 * time.time())  # different after each start, so that old numbers find nothing
 
     def keep(self, settings: dict[str, Any], completions: Sequence[Completion]) -> Comparison:
-        """``add_comparison``; where the database refuses, the comparison waits in memory and its ``not_kept`` says why.
-
-        Raises InputError where there are no completions.
-        """
+        """``add_comparison``; if the database refuses, the comparison waits in memory and its ``not_kept`` says why.
+        Raises InputError if there are no completions."""
         try:
             kept = self.add_comparison(settings, completions)
         except StorageError as error:
             return self._put(settings, completions, str(error))
-        with suppress(StorageError):  # it answers again
+        with suppress(StorageError):  # the database works again
             self.save_waiting()
         return kept
 
     def save_waiting(self) -> int:
-        """Give the database what waits, the oldest first; how many comparisons it took. Raises StorageError where it
-        refuses; what it did not take waits on."""
+        """Store the waiting comparisons, oldest first; returns how many were stored. Raises StorageError if the
+        database refuses; the rest goes on waiting."""
         saved = 0
         with self._saving:
             while (waiting := next(iter(self.waiting()), None)) is not None:
@@ -61,12 +57,12 @@ class PatientCompletions(Completions):
         return saved
 
     def waiting(self) -> list[Comparison]:
-        """What the database did not take yet, the oldest first."""
+        """The waiting comparisons, oldest first."""
         with self._one:
             return list(self._waiting.values())
 
     def number(self, id: int) -> int:
-        """The number under which a comparison or a text is stored; the one it waits with as long as it is not."""
+        """The stored number of a comparison or a text; ``id`` itself while it is waiting."""
         return self._numbers.get(id, id)
 
     def comparison(self, id: int) -> Comparison:
@@ -101,8 +97,8 @@ class PatientCompletions(Completions):
         return found[-1] if found else super().latest(bank_hash, vector)
 
     def find(self, key: CompletionKey) -> Completion | None:
-        """The newest completion that ``key`` describes, or None. While texts wait, a database that does not answer is
-        no reason to lose the next ones."""
+        """The newest completion with this ``key``, or None; also None if the database fails while texts are waiting, so
+        that the next texts are generated all the same."""
         with self._one:
             waiting = list(self._whole.values())[::-1]
         digest = key.digest if waiting else ""
@@ -123,9 +119,8 @@ class PatientCompletions(Completions):
         with self._one:
             number = self._next
             self._next -= 1 + len(completions)
-            texts = tuple(
-                one.model_copy(update={"id": number - place}) for place, one in enumerate(completions, start=1)
-            )
+            numbered = enumerate(completions, start=1)
+            texts = tuple(one.model_copy(update={"id": number - place}) for place, one in numbered)
             kept = json.loads(json.dumps(settings))
             added = Comparison(id=number, created=datetime.now(UTC), settings=kept, completions=texts, not_kept=reason)
             self._waiting[number] = added
@@ -143,7 +138,7 @@ class PatientCompletions(Completions):
 def _summary(one: Comparison) -> ComparisonSummary:
     first = min(one.completions, key=lambda text: text.prompt_index)
     bank = max((text.bank for text in one.completions if text.bank), default=None)
+    prompt, count = first.prompt.user, len(one.completions)
     return ComparisonSummary(
-        id=one.id, created=one.created, settings=one.settings, bank=bank, prompt=first.prompt.user,
-        completions=len(one.completions),
-    )  # fmt: skip
+        id=one.id, created=one.created, settings=one.settings, bank=bank, prompt=prompt, completions=count
+    )

@@ -1,4 +1,4 @@
-"""Sets of prompts: those that ship, and files of one's own."""
+"""Sets of prompts: those that ship, and people's own files."""
 
 import json
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ MOST_BYTES = 1_000_000
 LONGEST_GROUP = 60
 FIELD = "prompts"
 _JSONL = (".jsonl", ".ndjson")
-_LINES = 'Write one prompt a line, or JSONL such as {"prompt": "…", "group": "…"}'
+_LINES = 'Write one prompt per line, or JSONL such as {"prompt": "…", "group": "…"}'
 
 
 @dataclass(frozen=True)
 class SetPrompt:
-    """A prompt of a set. ``group`` is the kind of prompt, the set's name where the file does not say."""
+    """A prompt of a set. ``group`` is the kind of prompt, by default the set's name."""
 
     text: str
     group: str
@@ -28,13 +28,13 @@ class SetPrompt:
 
 
 class PromptSets:
-    """The sets in ``folder``, a JSONL file each."""
+    """The sets in ``folder``, one JSONL file each."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def read(self, given: str) -> list[SetPrompt]:
-        """A shipped set by its name, or a file. Raises InputError where there is neither, or it cannot be read."""
+        """A shipped set by its name, or a file. Raises InputError if it does not exist or cannot be read."""
         if given in SHIPPED:
             return _file(self._folder / f"{given}.jsonl", f"“{given}”")
         path = written_path(given)
@@ -44,14 +44,14 @@ class PromptSets:
         return _file(path, f"“{path.name}”")
 
     def read_all(self, given: list[str]) -> list[SetPrompt]:
-        """Several of them, one after the other. Raises InputError also where they have too many prompts together."""
+        """Several sets, one after the other. Raises InputError also if they have too many prompts in total."""
         if not given:
-            raise InputError(FIELD, "none are given", f"Give a file, or one of {', '.join(SHIPPED)}")
+            raise InputError(FIELD, "no set is given", f"Give a file, or one of {', '.join(SHIPPED)}")
         return joined([self.read(one) for one in dict.fromkeys(given)])
 
 
 def joined(sets: list[list[SetPrompt]]) -> list[SetPrompt]:
-    """The prompts of several sets, each text once: with the group and the set in which it comes first."""
+    """The prompts of several sets, each text once, with the group and set of its first occurrence."""
     found: dict[str, SetPrompt] = {}
     for one in (one for several in sets for one in several):
         found.setdefault(one.text, one)
@@ -61,15 +61,15 @@ def joined(sets: list[list[SetPrompt]]) -> list[SetPrompt]:
 
 
 def parse_prompts(data: bytes, name: str, *, jsonl: bool | None = None, shown: str | None = None) -> list[SetPrompt]:
-    """The prompts of a file's content, a line each. Empty lines do not count.
+    """The prompts in a file's content, one per line. Empty lines do not count.
 
     Args:
-        name: of the set, and of the group of lines that do not say theirs.
-        jsonl: whether lines are JSON objects; None: they are where the first one begins with a brace.
-        shown: how messages call the file.
+        name: of the set, and of the group of lines without one.
+        jsonl: whether lines are JSON objects; None: if the first one begins with a brace.
+        shown: the file's name in messages.
 
     Raises:
-        InputError: naming the line that cannot be used.
+        InputError: naming the invalid line.
     """
     where = shown or f"“{name}”"
     if len(data) > MOST_BYTES:
@@ -106,16 +106,16 @@ def _line(line: str, name: str, where: str, jsonl: bool) -> SetPrompt:
     fields: dict[str, Any] = _object(line, where) if jsonl else {"prompt": line.strip()}
     prompt, group = fields.get("prompt"), fields.get("group")
     if not isinstance(prompt, str) or not prompt.strip():
-        problem = "has no “prompt”" if "prompt" not in fields else "has a “prompt” that is empty or not a text"
+        problem = "has no “prompt”" if "prompt" not in fields else "has a “prompt” that is empty or not a string"
         raise InputError(FIELD, f"{where} {problem}", _LINES)
     if group is not None and not isinstance(group, str):
-        raise InputError(FIELD, f"{where} has a “group” that is not a text", _LINES)
+        raise InputError(FIELD, f"{where} has a “group” that is not a string", _LINES)
     group = (group or "").strip() or name
     if len(group) > LONGEST_GROUP:
-        raise InputError(FIELD, f"{where} has a “group” of {len(group)} letters", f"Use at most {LONGEST_GROUP}")
+        raise InputError(FIELD, f"{where} has a “group” of {len(group)} characters", f"Use at most {LONGEST_GROUP}")
     for text in (prompt, group):
         if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text):
-            raise InputError(FIELD, f"{where} holds a character that is not text", "Remove it")
+            raise InputError(FIELD, f"{where} contains an invalid character", "Remove it")
     return SetPrompt(prompt, group, name)
 
 

@@ -1,9 +1,9 @@
-"""Pruning: keeping the cache within a size by removing what can be made again, and nothing else."""
+"""Pruning: keeps the cache within a size by removing only what can be made again."""
 
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +17,12 @@ from melbo_app.library.database import Database
 from melbo_app.library.tables import ComparisonRow, CompletionRow, EmbeddingRow, LabelRow, ProjectionRow
 
 A_DAY = 86_400.0
-AT_ONCE = 20  # comparisons removed between two looks at the size
+AT_ONCE = 20  # comparisons removed between two measurements of the size
 
 
 @dataclass(frozen=True)
 class Removal:
-    """What was removed, or would be: how many of what, and the bytes that gives back."""
+    """What was removed, or would be: the kind, the number and the freed bytes."""
 
     what: str
     count: int
@@ -31,7 +31,7 @@ class Removal:
 
 @dataclass(frozen=True)
 class Pruned:
-    """The size of the cache in bytes, before and after, and what was removed between."""
+    """The size of the cache in bytes before and after, and what was removed."""
 
     before: int
     after: int
@@ -39,17 +39,16 @@ class Pruned:
 
 
 class _TriedOnly(Exception):
-    """Undoes what was done in a transaction to see what it would give."""
+    """Rolls back a transaction that only measured what a removal would free."""
 
 
 def prune(cache_dir: Path, database: Database, limit: int, model: str, *, dry_run: bool = False) -> Pruned:
-    """Remove what can be made again until the cache takes at most ``limit`` bytes, the cheapest to make first.
+    """Remove what can be made again until the cache has at most ``limit`` bytes, cheapest to remake first.
 
-    Uploads of the page and half-written files that are older than a day; layouts of maps; embeddings; the vectors of
-    diversity curves; unpacked models (not the default one, nor ``model``) whose .gguf file is still there; and last the
-    oldest comparisons with their completions, unless one of their vectors has a label. Banks, labels with their
-    history, runs and the newest comparison always stay, so the limit may not be reached. A ``dry_run`` removes nothing.
-    Raises StorageError.
+    The order is: uploads and half-written files older than a day; layouts of maps; embeddings; the vectors of diversity
+    curves; unpacked models (except the default one and ``model``) whose .gguf file still exists; and last the oldest
+    comparisons, unless one of their vectors has a label. Banks, labels with their history, runs and the newest
+    comparison always stay, so the limit may not be reached. A ``dry_run`` removes nothing. Raises StorageError.
     """
     before = size_of(cache_dir, database)
     removals: list[Removal] = []
@@ -61,7 +60,7 @@ def prune(cache_dir: Path, database: Database, limit: int, model: str, *, dry_ru
         lambda most: _remove_leftovers(cache_dir, dry_run),
         lambda most: _in_database(database, "layouts of maps", lambda session: _empty(session, ProjectionRow), dry_run),
         lambda most: _in_database(database, "embeddings", lambda session: _empty(session, EmbeddingRow), dry_run),
-        lambda most: _remove_curves(cache_dir, dry_run),
+        lambda most: _remove_paths("vectors of diversity curves", cache_dir.glob("curves/*.safetensors"), 0, dry_run),
         lambda most: _remove_models(cache_dir, model, most, dry_run),
         lambda most: _in_database(
             database, "completions of the oldest comparisons", lambda session: _remove_oldest(session, most), dry_run
@@ -71,15 +70,15 @@ def prune(cache_dir: Path, database: Database, limit: int, model: str, *, dry_ru
         if (most := excess()) > 0:
             removals += step(most)
     if removals and not dry_run:
-        with suppress(StorageError):  # in use, or a full disk: the room that the rows left is used again
+        with suppress(StorageError):  # in use, or the disk is full: the database reuses the freed space itself
             database.compact()
         return Pruned(before, size_of(cache_dir, database), removals)
     return Pruned(before, before - sum(removal.size for removal in removals), removals)
 
 
 def size_of(cache_dir: Path, database: Database) -> int:
-    """Bytes of the files in the cache; of the database's file only those in use. Other databases do not count, nor do
-    copies of this one, for which nothing else should have to go."""
+    """Bytes of the files in the cache, counting only the bytes in use of the database. Copies of the database do not
+    count: nothing should be removed for their sake."""
     total = 0
     own = database.path.name if database.path is not None else None
     for folder, folders, files in os.walk(cache_dir):
@@ -95,43 +94,29 @@ def size_of(cache_dir: Path, database: Database) -> int:
 
 
 def _remove_leftovers(cache_dir: Path, dry_run: bool) -> list[Removal]:
-    """Uploads, and what was being written when the program ended; the page may still need what is younger."""
-    found = [
-        *cache_dir.glob("uploads/*"),
-        *cache_dir.glob(".*.part"),
-        *cache_dir.glob("*/.*.part"),
-        *cache_dir.glob("models/.part-*"),
-    ]
+    """Uploads and half-written files, except recent ones, which the page may still need."""
+    patterns = ("uploads/*", ".*.part", "*/.*.part", "models/.part-*")
+    found = (path for pattern in patterns for path in cache_dir.glob(pattern))
+    return _remove_paths("uploads and leftovers", found, A_DAY, dry_run)
+
+
+def _remove_paths(what: str, paths: Iterable[Path], age: float, dry_run: bool) -> list[Removal]:
+    """Remove files and folders that are at least ``age`` seconds old."""
     count = size = 0
-    for path in found:
+    for path in paths:
         try:
-            if time.time() - path.lstat().st_mtime < A_DAY:
+            if age and time.time() - path.lstat().st_mtime < age:
                 continue
             inside = [path, *path.rglob("*")] if path.is_dir() else [path]
             size += sum(one.lstat().st_size for one in inside if one.is_file())
             count += 1
             if not dry_run:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        except FileNotFoundError:  # somebody else was faster
+        except FileNotFoundError:  # another process removed it
             continue
         except OSError as error:
             raise StorageError(f"“{path}” could not be removed ({error.strerror or error}).") from error
-    return [Removal("uploads and leftovers", count, size)] if count else []
-
-
-def _remove_curves(cache_dir: Path, dry_run: bool) -> list[Removal]:
-    count = size = 0
-    for path in cache_dir.glob("curves/*.safetensors"):
-        try:
-            size += path.stat().st_size
-            count += 1
-            if not dry_run:
-                path.unlink()
-        except FileNotFoundError:  # somebody else was faster
-            continue
-        except OSError as error:
-            raise StorageError(f"“{path}” could not be removed ({error.strerror or error}).") from error
-    return [Removal("vectors of diversity curves", count, size)] if count else []
+    return [Removal(what, count, size)] if count else []
 
 
 def _remove_models(cache_dir: Path, model: str, most: int, dry_run: bool) -> list[Removal]:
@@ -146,14 +131,14 @@ def _remove_models(cache_dir: Path, model: str, most: int, dry_run: bool) -> lis
     return removals
 
 
-def _in_database(database: Database, what: str, work: Callable[[Session], int], dry_run: bool) -> list[Removal]:
-    """Do the work, which says how much it removed, and see what that gave back."""
+def _in_database(database: Database, what: str, remove: Callable[[Session], int], dry_run: bool) -> list[Removal]:
+    """Call ``remove``, which returns a number of rows, and measure the freed bytes."""
     if database.path is None:
         return []
     count = size = 0
     with suppress(_TriedOnly), database.write() as session:
         before = sqlite.used_bytes(session.connection())
-        count = work(session)
+        count = remove(session)
         size = before - sqlite.used_bytes(session.connection())
         if dry_run:
             raise _TriedOnly
@@ -167,7 +152,7 @@ def _empty(session: Session, table: type[ProjectionRow] | type[EmbeddingRow]) ->
 
 
 def _remove_oldest(session: Session, most: int) -> int:
-    """Remove comparisons, the oldest first, until ``most`` bytes are given back; how many completions went."""
+    """Remove the oldest comparisons until ``most`` bytes are freed; returns the number of completions removed."""
     connection = session.connection()
     newest = session.scalar(select(func.max(ComparisonRow.id))) or 0
     same_vector = and_(LabelRow.bank_hash == CompletionRow.bank_hash, LabelRow.vector == CompletionRow.vector)
@@ -175,12 +160,8 @@ def _remove_oldest(session: Session, most: int) -> int:
     goal, last, count = sqlite.used_bytes(connection) - most, -1, 0
     kept = set(session.scalars(labelled.distinct()))
     while sqlite.used_bytes(connection) > goal:
-        ids = session.scalars(
-            select(ComparisonRow.id)
-            .where(ComparisonRow.id > last, ComparisonRow.id < newest)
-            .order_by(ComparisonRow.id)
-            .limit(AT_ONCE)
-        ).all()
+        between = (ComparisonRow.id > last, ComparisonRow.id < newest)
+        ids = session.scalars(select(ComparisonRow.id).where(*between).order_by(ComparisonRow.id).limit(AT_ONCE)).all()
         if not ids:
             break
         last = ids[-1]

@@ -1,5 +1,4 @@
-"""What can still be read of the labels in a damaged database, row by row: a damaged page takes its own rows along, and
-no others."""
+"""Reads the labels of a damaged database row by row, so that a damaged page loses only its own rows."""
 
 import json
 import sqlite3
@@ -14,37 +13,33 @@ from pydantic import ValidationError
 
 from melbo_app.errors import InputError
 from melbo_app.library import sqlite
-from melbo_app.library.labels import LabelVersion, clean
+from melbo_app.library.labels import COLUMNS, LabelVersion, clean
 
 BEYOND = 10_000
-"""How many numbers after the last one of the copy are tried, where the file cannot say itself which is its last."""
-_COLUMNS = ("bank", "bank_hash", "vector", "name", "rating", "note", "updated")
+"""Numbers to try after the copy's last one, if the file cannot give its own last number."""
 
 
 @dataclass(frozen=True)
 class Salvaged:
-    """Versions of labels in the order in which they were saved, and whether some could not be read."""
+    """Versions of labels in the order in which they were saved, and whether all could be read."""
 
     versions: tuple[LabelVersion, ...]
     whole: bool
 
 
 def salvage(path: Path, last_known: int) -> Salvaged:
-    """The labels in the file ``path`` with their history, as far as they can be read; it is not changed.
-
-    ``last_known`` is the number of the last version that a copy has. What was damaged inside a text cannot be seen, as
-    SQLite keeps no checksums.
-    """
+    """The readable labels and their history in the file ``path``, which is not changed. ``last_known`` is the number of
+    the last version in a copy. Damage inside a text goes unnoticed: SQLite has no checksums."""
     try:
         with closing(sqlite.open_to_read(path)) as connection:
-            connection.execute("PRAGMA writable_schema=ON")  # so that one damaged table does not close all of them
+            connection.execute("PRAGMA writable_schema=ON")  # so that one damaged table does not block the others
             said = _Rows(connection, "label_history", last_known)
             now = _Rows(connection, "labels", last_known)
             versions = [one for row in said if (one := _version(row, _tags(row["tags"]), row["author"]))]
-            told = {_what(one) for one in versions}
-            for row in now:  # one whose history is lost is still there today
+            known = {_identity(one) for one in versions}
+            for row in now:  # a label may survive the loss of its history
                 one = _version(row, _tags_of(connection, row["id"]), "")
-                if one is not None and _what(one) not in told:
+                if one is not None and _identity(one) not in known:
                     versions.append(one)
     except sqlite3.Error:
         return Salvaged((), whole=False)
@@ -52,7 +47,7 @@ def salvage(path: Path, last_known: int) -> Salvaged:
 
 
 class _Rows:
-    """The rows of a table that can be read, by their numbers; ``whole`` is whether that were all of them."""
+    """The readable rows of a table, by number; afterwards ``whole`` says whether all could be read."""
 
     def __init__(self, connection: sqlite3.Connection, table: str, last_known: int) -> None:
         self._connection, self._table, self.whole = connection, table, True
@@ -65,13 +60,12 @@ class _Rows:
         yield from self._between(1, self._last)
 
     def _between(self, first: int, last: int) -> Iterator[dict[str, Any]]:
-        """Halves what cannot be read until it is a single row."""
+        """Halves an unreadable range until it is a single row."""
         if first > last:
             return
         try:
-            cursor = self._connection.execute(
-                f"SELECT * FROM {self._table} WHERE id BETWEEN ? AND ? ORDER BY id", (first, last)
-            )
+            wanted = f"SELECT * FROM {self._table} WHERE id BETWEEN ? AND ? ORDER BY id"
+            cursor = self._connection.execute(wanted, (first, last))
             names = [column[0] for column in cursor.description]
             rows = [dict(zip(names, row, strict=True)) for row in cursor]
         except (sqlite3.Error, UnicodeDecodeError, OverflowError):
@@ -85,10 +79,10 @@ class _Rows:
 
 
 def _version(row: dict[str, Any], tags: tuple[str, ...], author: Any) -> LabelVersion | None:
-    """The row as a version of a label; None where what stands in it cannot be one."""
+    """The row as a version of a label; None if it is invalid."""
     try:
         moment = datetime.fromisoformat(row["updated"]).replace(tzinfo=UTC)
-        facts = {name: row[name] for name in _COLUMNS} | {"updated": moment, "tags": tags, "author": author}
+        facts = {name: row[name] for name in COLUMNS} | {"updated": moment, "tags": tags, "author": author}
         return clean(LabelVersion.model_validate(facts))
     except (ValidationError, InputError, KeyError, TypeError, ValueError):
         return None
@@ -109,5 +103,5 @@ def _tags_of(connection: sqlite3.Connection, label: Any) -> tuple[str, ...]:
         return ()
 
 
-def _what(version: LabelVersion) -> tuple[Any, ...]:
+def _identity(version: LabelVersion) -> tuple[Any, ...]:
     return version.bank_hash, version.vector, version.updated

@@ -1,4 +1,4 @@
-"""Search: banks, labels and completions in which a text occurs."""
+"""Search: banks, labels and completions that contain a text."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from melbo_app.library.labels import Label, Labels
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found, at most so many of each as were asked for."""
+    """The results of a search, up to the limit of each kind."""
 
     banks: list[BankSummary]
     labels: Listed[Label]
@@ -23,19 +23,16 @@ class Found:
 
     @property
     def damaged(self) -> tuple[Damage, ...]:
-        """What cannot be read and is left out."""
+        """Records that cannot be read."""
         return (*self.labels.damaged, *self.completions.damaged)
 
 
 def search(
     text: str, banks: Banks, catalogue: Catalogue, labels: Labels, completions: Completions, limit: int
 ) -> Found:
-    """What has ``text`` in it, in any case.
-
-    Names, notes, methods, models and prompts of banks; names, notes, tags and banks of labels; texts and prompts of
-    completions, the newest first.
-    """
-    with suppress(StorageError):  # what cannot be entered now is not found; everything else is
+    """Search for ``text``, ignoring case, in names, notes, methods, models and prompts of banks; in names, notes, tags
+    and banks of labels; and in texts and prompts of completions, newest first."""
+    with suppress(StorageError):  # new banks may be missing from the result; everything else is found
         catalogue.refresh(banks.files())
     names = catalogue.search(text, limit)
     shelf = {line.name: line for line in reversed(banks.list())}

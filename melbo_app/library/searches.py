@@ -1,30 +1,25 @@
-"""Searches: which R and effect budgets were tried for a prompt, and which were chosen. One JSON file each."""
+"""Searches: which R and effect budgets were tried for a prompt, and which were chosen; one JSON file each."""
 
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.facts import Count, Index, Layer, ModelName, Moment, Norm, Text, Word
+from melbo_app.library.frozen import Frozen
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
 
 
-class Tried(BaseModel):
-    """One setting, and what a few short completions showed.
-
-    Counts are over the texts of all vectors on all prompts of the search (``texts``), and over as many texts of random
-    vectors of the same R.
-    """
-
-    model_config = ConfigDict(frozen=True)
+class Tried(Frozen):
+    """One setting and the results of a few short completions. Counts are over the texts of all vectors on all prompts
+    of the search (``texts``), and over as many texts of random vectors of the same R."""
 
     source: Layer | None = None
     target: Layer | None = None
-    """The layers; None in files of earlier versions, which tried those of the search only."""
+    """None in files of earlier versions, which tried only the layers of the search."""
     radius: Norm
     """R in absolute units."""
     relative_radius: Norm
@@ -32,7 +27,7 @@ class Tried(BaseModel):
     effect_budget: FiniteFloat
     """Share of a target token's norm at which its change counts most; 0: no limit."""
     change: FiniteFloat
-    """Mean ‖Δ‖ / ‖Z(0)‖ of the tokens in scope that training reached."""
+    """Mean ‖Δ‖ / ‖Z(0)‖ over the tokens in scope, after training."""
     texts: Annotated[Count, Field(ge=1)]
     readable: Count
     new: Count
@@ -46,7 +41,7 @@ class Tried(BaseModel):
     """Readable diversity D, mean over the prompts."""
     random_diversity: FiniteFloat
     example: Text
-    """The new text that is farthest from the unsteered one, or else the farthest of all."""
+    """The new text farthest from the unsteered one; without new texts, the farthest of all."""
     seconds: FiniteFloat
 
     def applied(self, config: TrainingConfig) -> TrainingConfig:
@@ -62,18 +57,18 @@ class Tried(BaseModel):
 
     @property
     def score(self) -> float:
-        """How much a setting shows: new texts in excess of the random vectors' share of new texts, plus a quarter of
-        what the readable diversity exceeds theirs by, less half of the share of texts that cannot be read."""
+        """The score of a setting: the excess of new texts, plus a quarter of the readable diversity in excess of the
+        random vectors', less half the share of unreadable texts."""
         return self.excess + 0.25 * (self.diversity - self.random_diversity) - 0.5 * (1 - self.readable / self.texts)
 
     @property
     def excess(self) -> float:
-        """Share of new texts less the random vectors' share of new texts."""
+        """Share of new texts minus the random vectors' share."""
         return self.new / self.texts - self.random_new / max(1, self.random_texts)
 
     @property
     def sentence(self) -> str:
-        """The setting and its counts in a line."""
+        """The setting and its counts on one line."""
         where = "" if self.source is None else f"blocks {self.source} → {self.target}, "
         budget = f"{self.effect_budget:g}" if self.effect_budget else "none"
         lifted = f", {self.lifted} lift the refusal (random {self.random_lifted})" if self.lifted else ""
@@ -84,7 +79,7 @@ class Tried(BaseModel):
 
 
 class Search(Measured):
-    """What was tried for one set of prompts, in the order in which it was tried."""
+    """The settings tried for one set of prompts, in order."""
 
     model: ModelName
     dtype: Word
@@ -93,7 +88,7 @@ class Search(Measured):
     target: Layer
     scope: Word
     other_layers: bool = False
-    """Whether other layers than these were looked at as well."""
+    """Whether the search also tried other layers than these."""
     median_norm: Norm
     """At ``source``."""
     method: Word
@@ -101,53 +96,49 @@ class Search(Measured):
     steps: Count
     seed: Count
     effect_budget: FiniteFloat | None = None
-    """Of all settings; None: it was searched for as well."""
+    """Of all settings; None: part of the search."""
     rule: int = 1
-    """Of the search (``studies/settings_search.py``)."""
+    """Version of the search's rule (``studies/settings_ladder.py``)."""
     tried: tuple[Tried, ...]
     chosen: Index
     """Index into ``tried``."""
     reason: Text
     whole: bool = True
-    """Whether the search came to its own end; False: its time was up, or somebody stopped it."""
+    """Whether the search finished; False: its time ran out, or somebody stopped it."""
     created: Moment
 
     @model_validator(mode="after")
     def _one_is_chosen(self) -> Self:
         if self.tried and self.chosen >= len(self.tried):
-            raise ValueError("the chosen setting should be one of those that were tried")
+            raise ValueError("the chosen setting should be one that was tried")
         return self
 
     @property
     def key(self) -> str:
-        """Tells one search from another: the same key, the same question."""
+        """Identifies the search: the same key, the same question."""
         prompts = [prompt.model_dump() for prompt in self.prompts]
         place = [self.source, self.target, self.scope, *(["other layers"] if self.other_layers else [])]
         how = [self.method, self.vectors, self.steps, self.seed, self.effect_budget, self.rule]
         return key_of([self.model_hash, self.dtype, prompts, *place, *how])
 
     @property
-    def moment(self) -> datetime:
-        return self.created
-
-    @property
     def best(self) -> Tried:
-        """What was chosen."""
+        """The chosen setting."""
         return self.tried[self.chosen]
 
 
 class Searches(JsonFiles[Search]):
-    """The searches that were made."""
+    """The searches on disk."""
 
     kind, noun = Search, "search for R"
 
     def _read(self, path: Path) -> Search:
         found = super()._read(path)
-        if not found.tried:  # one that is about to begin has none; it is not kept
-            raise ValueError("it should have a setting that was tried")
+        if not found.tried:  # only a search that is about to begin has none, and that is never saved
+            raise ValueError("it should have at least one setting")
         return found
 
     def nearest(self, model_hash: str, source: int, target: int, scope: str) -> Search | None:
-        """The newest search of this model between the same layers and in the same scope, whatever its prompts."""
+        """The newest search of this model with the same layers and scope, whatever its prompts."""
         wanted = (source, target, scope)
         return next((one for one in self.of_model(model_hash) if (one.source, one.target, one.scope) == wanted), None)

@@ -1,4 +1,4 @@
-"""What things were made with and on: models and prompts, each kept once and referred to by number."""
+"""Models and prompts in the database, each stored once and referred to by number."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ from melbo_app.library.tables import ModelRow, PromptRow
 
 
 def model_id(session: Session, name: str, hash: str) -> int:
-    """The number of a model under this name, given now where it has none."""
+    """The number of a model under this name; inserted if it is new."""
     known = session.scalar(select(ModelRow.id).where(ModelRow.hash == hash, ModelRow.name == name))
     if known is None:
         known = session.scalars(insert(ModelRow).values(name=name, hash=hash).returning(ModelRow.id)).one()
@@ -19,9 +19,9 @@ def model_id(session: Session, name: str, hash: str) -> int:
 
 
 def prompt_id(session: Session, prompt: PromptRecord) -> int:
-    """The number of a prompt, given now where it has none."""
-    told = [prompt.user, prompt.system, prompt.template, *([] if prompt.rendered is None else [prompt.rendered])]
-    digest = hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    """The number of a prompt; inserted if it is new."""
+    key = [prompt.user, prompt.system, prompt.template, *([] if prompt.rendered is None else [prompt.rendered])]
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
     known = session.scalar(select(PromptRow.id).where(PromptRow.hash == digest))
     if known is None:
         facts = {
@@ -37,5 +37,5 @@ def prompt_id(session: Session, prompt: PromptRecord) -> int:
 
 
 def prompt_record(row: PromptRow) -> PromptRecord:
-    """The prompt that is kept in ``row``."""
+    """The prompt in ``row``."""
     return PromptRecord(user=row.user, system=row.system, template=row.choice or row.template, rendered=row.rendered)

@@ -1,8 +1,8 @@
-"""What is true of SQLite alone, the database that comes along. Nothing elsewhere knows which one is used."""
+"""Everything specific to SQLite, the bundled database. No other module knows which database is used."""
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ BUSY_SECONDS = 20.0
 
 
 class sound_json(GenericFunction[Any]):
-    """A column of JSON whose parts are looked into: NULL where a row holds none, so that the other rows are found."""
+    """A JSON column to query inside: NULL in rows with invalid JSON, so that the query finds the other rows."""
 
     type = JSON()
     inherit_cache = True
@@ -28,7 +28,7 @@ class sound_json(GenericFunction[Any]):
 
 @compiles(sound_json)
 def _as_it_is(element: sound_json, compiler: SQLCompiler, **options: Any) -> str:
-    return compiler.process(element.clauses, **options)  # other databases keep nothing else in such a column
+    return compiler.process(element.clauses, **options)  # other databases store only valid JSON in such a column
 
 
 @compiles(sound_json, "sqlite")
@@ -38,8 +38,8 @@ def _where_it_is_one(element: sound_json, compiler: SQLCompiler, **options: Any)
 
 
 def make_engine(path: Path, read_json: Callable[[str | bytes], Any]) -> Engine:
-    """An engine for the file ``path``; its connections with the option ``writes`` take turns."""
-    # No pool: a connection that outlives the file would write to a deleted one.
+    """An engine for the file ``path``; connections with the option ``writes`` take turns."""
+    # No pool: a connection could outlive the file and write to a deleted one.
     url = URL.create("sqlite", database=str(path))
     engine = create_engine(url, poolclass=NullPool, creator=lambda: _open(path), json_deserializer=read_json)
 
@@ -53,7 +53,7 @@ def make_engine(path: Path, read_json: Callable[[str | bytes], Any]) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # A writer takes its turn at once: a reader that starts to write later is refused without waiting.
+        # A writer locks at once: SQLite refuses, without waiting, a reader that starts to write later.
         writes = connection.get_execution_options().get("writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
@@ -61,7 +61,7 @@ def make_engine(path: Path, read_json: Callable[[str | bytes], Any]) -> Engine:
 
 
 def _text(data: bytes) -> str | bytes:
-    """The driver would refuse all rows for one that is damaged: its bytes are no text, and its record names it."""
+    """Bytes for invalid text, so that the driver does not refuse all rows because of a damaged one."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -74,7 +74,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _only_read(path: Path) -> bool:
-    """Whether the file lies where nothing can be written, and no log beside it. SQLite would make one even to read."""
+    """Whether the file is in a read-only folder without a log, which SQLite would otherwise create even to read."""
     return path.exists() and not os.access(path.parent, os.W_OK) and not _beside(path, "-wal").exists()
 
 
@@ -87,7 +87,7 @@ def _beside(path: Path, ending: str) -> Path:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The file and those that SQLite keeps beside it, as far as they are there."""
+    """The existing ones of the file and those that SQLite puts beside it."""
     return [one for one in (path, _beside(path, "-wal"), _beside(path, "-shm")) if one.exists()]
 
 
@@ -98,24 +98,31 @@ def open_to_read(path: Path) -> sqlite3.Connection:
 
 
 def faults_of(path: Path) -> list[str]:
-    """What is broken inside a file that no engine has open, in SQLite's words; empty where nothing is.
-
-    Raises StorageError where it cannot be told: another program holds the file.
-    """
+    """The faults of a file that no engine has open, in SQLite's words; empty if it is sound. Raises StorageError if
+    another program locks the file."""
     try:
         with closing(open_to_read(path)) as connection:
-            found = [line for (line,) in connection.execute("PRAGMA integrity_check(10)") if line != "ok"]
-            loose = connection.execute("PRAGMA foreign_key_check").fetchall()
+            return _check(lambda statement: connection.execute(statement).fetchall())
     except sqlite3.Error as error:
         reason = " ".join(str(error).split())
         if is_damage(reason):
             return [reason]
         raise StorageError(f"“{path}” could not be checked ({reason}).") from error
-    return found + [f"row {row[1]} of {row[0]} refers to a row of {row[2]} that is missing" for row in loose[:10]]
+
+
+def faults(connection: Connection) -> list[str]:
+    """The faults of the connection's file, in SQLite's words; empty if it is sound."""
+    return _check(lambda statement: connection.execute(text(statement)).all())
+
+
+def _check(execute: Callable[[str], Sequence[Any]]) -> list[str]:
+    found = [row[0] for row in execute("PRAGMA integrity_check(10)") if row[0] != "ok"]
+    loose = execute("PRAGMA foreign_key_check")[:10]
+    return found + [f"row {row[1]} of {row[0]} refers to a missing row of {row[2]}" for row in loose]
 
 
 def count_of(path: Path, table: str) -> int:
-    """How many rows a table of the file ``path`` has; 0 where it cannot be read."""
+    """The number of rows of a table in the file ``path``; 0 if it cannot be read."""
     try:
         with closing(open_to_read(path)) as connection:
             return int(connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0])
@@ -124,20 +131,20 @@ def count_of(path: Path, table: str) -> int:
 
 
 def is_damage(reason: str) -> bool:
-    """Whether what SQLite says means that the file is broken."""
+    """Whether SQLite's error means that the file is damaged."""
     return any(sign in reason.lower() for sign in ("not a database", "malformed"))
 
 
 def copy(engine: Engine, out: Path) -> None:
-    """Write all that the database holds to the new file ``out``, as it is at one moment; others read and write on."""
+    """Write a snapshot of the database to the new file ``out``; others can read and write meanwhile."""
     with engine.connect() as connection:
         connection.exec_driver_sql("COMMIT")  # ends what _begin began
         connection.exec_driver_sql("VACUUM INTO ?", (str(out),))
 
 
 def hold_open(path: Path) -> sqlite3.Connection | None:
-    """A connection that does nothing but keep the file's log in place: whoever closes the last one writes the log back,
-    which would make each transaction wait for the disk five times instead of once. None where that cannot be."""
+    """An idle connection that keeps the file's log open, or None if the file cannot be opened. Closing the last
+    connection writes the log back, so that each transaction would wait for the disk five times."""
     if _only_read(path):
         return None
     try:
@@ -149,50 +156,40 @@ def hold_open(path: Path) -> sqlite3.Connection | None:
 
 
 def numbered_format(connection: Connection) -> int:
-    """The format in the file's own mark: the first versions knew no other one, and refuse a file by it."""
+    """The format number in the file's header, which the first versions check."""
     return connection.execute(text("PRAGMA user_version")).scalar_one()
 
 
 def number_format(connection: Connection, number: int) -> None:
-    """Set that mark."""
+    """Set the format number in the file's header."""
     connection.execute(text(f"PRAGMA user_version={number}"))
 
 
 def used_bytes(connection: Connection) -> int:
-    """Bytes that the rows take, as the connection's transaction sees them; what was deleted does not count."""
-    pages, free, size = (
-        connection.execute(text(f"PRAGMA {name}")).scalar_one()
-        for name in ("page_count", "freelist_count", "page_size")
-    )
+    """Bytes of the rows as the connection's transaction sees them, without deleted ones."""
+    names = ("page_count", "freelist_count", "page_size")
+    pages, free, size = (connection.execute(text(f"PRAGMA {name}")).scalar_one() for name in names)
     return (pages - free) * size
 
 
-def faults(connection: Connection) -> list[str]:
-    """What is broken inside the file, in SQLite's words; empty where nothing is."""
-    found = [line for (line,) in connection.execute(text("PRAGMA integrity_check(10)")) if line != "ok"]
-    loose = connection.execute(text("PRAGMA foreign_key_check")).all()
-    return found + [f"row {row[1]} of {row[0]} refers to a row of {row[2]} that is missing" for row in loose[:10]]
-
-
 def compact(engine: Engine) -> None:
-    """Give the room of deleted rows back to the disk. It needs as much free room as the rows take."""
+    """Free the disk space of deleted rows. Needs as much free space as the rows take."""
     with engine.connect() as connection:
         for statement in ("COMMIT", "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):  # the first ends what _begin began
             connection.exec_driver_sql(statement)
 
 
 def sentence(reason: str) -> str | None:
-    """What happened and what to do, where SQLite says ``reason``: the end of “The database … ”."""
+    """The end of the sentence “The database …” for SQLite's error ``reason``, with the remedy; None if unknown."""
     known = {
-        "locked": f"is in use by another program for more than {BUSY_SECONDS:.0f} seconds; nothing was stored. "
+        "locked": f"has been in use by another program for {BUSY_SECONDS:.0f} seconds; nothing was stored. "
         "Close that program and try again.",
         "full": "has no room to grow: the disk is full; nothing was stored. Make room and try again.",
         "readonly": "cannot be written to; nothing was stored. Make it and its folder writable, "
         "or set MELBO_CACHE_DIR to a folder that is.",
-        "unable to open": "cannot be opened. Check that its folder can be written to, "
-        "or set MELBO_CACHE_DIR to one that can.",
+        "unable to open": "cannot be opened. Check that its folder is writable, or set MELBO_CACHE_DIR to one that is.",
         "not a database": "is not a SQLite database.",
         "malformed": "is damaged.",
-        "disk i/o error": "could not be read or written by the disk; nothing was stored. Check the disk and try again.",
+        "disk i/o error": "could not be read or written; nothing was stored. Check the disk and try again.",
     }
     return next((words for sign, words in known.items() if sign in reason.lower()), None)

@@ -10,7 +10,7 @@ from melbo_app.library.database import Moment, Table
 
 
 class ModelRow(Table):
-    """A model that something was made with, under the name it had then. ``hash`` is empty where it is not known."""
+    """A model under the name it had when it was used. ``hash`` is empty if unknown."""
 
     __tablename__ = "models"
     __table_args__ = (UniqueConstraint("hash", "name"),)
@@ -21,7 +21,7 @@ class ModelRow(Table):
 
 
 class PromptRow(Table):
-    """A prompt as it was given; ``hash`` tells it from all others, ``choice`` says which template and how."""
+    """A prompt as a person gave it; ``hash`` identifies it, ``choice`` is the template with its settings."""
 
     __tablename__ = "prompts"
 
@@ -35,7 +35,7 @@ class PromptRow(Table):
 
 
 class BankRow(Table):
-    """A bank's file as it was seen last: ``size`` and ``changed`` (nanoseconds) tell whether it was touched since."""
+    """A bank's file when it was last read; ``size`` and ``changed`` (ns) show whether it was touched since."""
 
     __tablename__ = "banks"
     __table_args__ = (UniqueConstraint("name", "sample"),)
@@ -70,7 +70,7 @@ class VectorRow(Table):
 
 
 class BankPromptRow(Table):
-    """A prompt that a bank was made on; ``role`` is trained, against or held out."""
+    """A prompt of a bank; ``role`` is trained, against or held out."""
 
     __tablename__ = "bank_prompts"
 
@@ -81,7 +81,7 @@ class BankPromptRow(Table):
 
 
 class RunRow(Table):
-    """One training that made a bank. It stays when the bank is deleted: ``command`` makes it again."""
+    """One training of a bank. It stays when the bank is deleted: ``command`` reproduces it."""
 
     __tablename__ = "runs"
     __table_args__ = (UniqueConstraint("bank_hash", "created"),)
@@ -100,7 +100,7 @@ class RunRow(Table):
 
 
 class ComparisonRow(Table):
-    """One press of Steer; ``kind`` is steer or map."""
+    """One press of Steer; ``kind`` is a ``ComparisonKind``."""
 
     __tablename__ = "comparisons"
     __table_args__ = (Index("ix_comparisons_kind_id", "kind", "id"),)
@@ -115,7 +115,7 @@ class ComparisonRow(Table):
 
 
 class CompletionRow(Table):
-    """One generated text. ``kind`` is baseline, random or vector; ``key`` is the sha256 of all that determines it."""
+    """One generated text. ``kind`` is baseline, random or vector; ``key`` is the digest of its ``CompletionKey``."""
 
     __tablename__ = "completions"
     __table_args__ = (Index("ix_completions_bank_hash_vector", "bank_hash", "vector"),)
@@ -148,7 +148,7 @@ class CompletionRow(Table):
 
 
 class EmbeddingRow(Table):
-    """A text's place among all texts, float32 as bytes, by the embedder with the hash ``embedder``."""
+    """The embedding of a text, float32 [D] as bytes, by the embedder with the hash ``embedder``."""
 
     __tablename__ = "embeddings"
 
@@ -158,7 +158,7 @@ class EmbeddingRow(Table):
 
 
 class ProjectionRow(Table):
-    """Places on a map, float32 [N, 2] as bytes, of the embeddings and by the layout that ``key`` stands for."""
+    """Coordinates on a map, float32 [N, 2] as bytes; ``key`` stands for the texts, the embedder and the layout."""
 
     __tablename__ = "projections"
 
@@ -168,11 +168,8 @@ class ProjectionRow(Table):
     places: Mapped[bytes] = mapped_column(LargeBinary)
 
 
-class LabelRow(Table):
-    """What a person says about one vector."""
-
-    __tablename__ = "labels"
-    __table_args__ = (UniqueConstraint("bank_hash", "vector"),)
+class _Labelled:
+    """The columns that labels and their versions have in common."""
 
     id: Mapped[int] = mapped_column(primary_key=True)
     bank: Mapped[str] = mapped_column(String(200))
@@ -182,6 +179,13 @@ class LabelRow(Table):
     rating: Mapped[int | None]
     note: Mapped[str] = mapped_column(Text)
     updated: Mapped[datetime] = mapped_column(Moment)
+
+
+class LabelRow(_Labelled, Table):
+    """The current label of one vector."""
+
+    __tablename__ = "labels"
+    __table_args__ = (UniqueConstraint("bank_hash", "vector"),)
 
 
 class TagRow(Table):
@@ -193,22 +197,14 @@ class TagRow(Table):
     tag: Mapped[str] = mapped_column(String(40), primary_key=True, index=True)
 
 
-class LabelVersionRow(Table):
-    """One saving of one label; the newest of a vector is its label, and an empty one says that it was removed."""
+class LabelVersionRow(_Labelled, Table):
+    """One version of a label; the newest of a vector is its label, and an empty one records a removal."""
 
     __tablename__ = "label_history"
     __table_args__ = (Index("ix_label_history_bank_hash_vector", "bank_hash", "vector"),)
 
-    id: Mapped[int] = mapped_column(primary_key=True)
-    bank: Mapped[str] = mapped_column(String(200))
-    bank_hash: Mapped[str] = mapped_column(String(64))
-    vector: Mapped[int]
-    name: Mapped[str] = mapped_column(String(120))
     tags: Mapped[list[str]] = mapped_column(JSON)
-    rating: Mapped[int | None]
-    note: Mapped[str] = mapped_column(Text)
     author: Mapped[str] = mapped_column(String(80))
-    updated: Mapped[datetime] = mapped_column(Moment)
 
 
 class JobRow(Table):

@@ -1,5 +1,5 @@
-"""Safetensors files as strangers give them: the header with every check that the library makes, before any tensor is
-read; and the checksums that our own files carry in it."""
+"""Untrusted safetensors files: the header with every check of the safetensors library, before any tensor is read; and
+the checksums in the headers of our own files."""
 
 import hashlib
 import json
@@ -16,9 +16,9 @@ from melbo_app.quoting import readable
 
 MAX_HEADER = 16 << 20
 CONTENTS, SEAL = "contents", "checksum"
-"""Names of two checksums in the metadata: over the tensors, and over all of the metadata with that one among them."""
+"""Names of two checksums in the metadata: of the tensors, and of all other metadata."""
 
-# Bits of each type that the format has, and how those are stored that we can read.
+# Bits of every type in the format; and the numpy types of those that we read.
 _BITS = {
     "BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
     "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32,
@@ -30,7 +30,7 @@ _AGAIN = "Copy or download it again"
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """One tensor in a header; ``begin`` and ``end`` are bytes counted from the start of the data."""
+    """One tensor in a header; ``begin`` and ``end`` are byte offsets from the start of the data."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -40,14 +40,14 @@ class TensorEntry:
 
 @dataclass(frozen=True)
 class Header:
-    """The checked header of a safetensors file: its tensors by name, its metadata, and where its data starts."""
+    """The checked header of a safetensors file: its tensors by name, its metadata, and the offset of its data."""
 
     tensors: dict[str, TensorEntry]
     metadata: dict[str, str]
     start: int
 
     def read_tensor(self, stream: BinaryIO, name: str) -> np.ndarray:
-        """The tensor ``name`` as a float array in the shape it has. Raises InputError."""
+        """The tensor ``name`` as a float array of its own shape. Raises InputError."""
         entry = self.tensors.get(name)
         if entry is None:
             raise InputError(FIELD, f"it has no tensor named “{name}”")
@@ -60,7 +60,7 @@ class Header:
         return values
 
     def check_contents(self, stream: BinaryIO) -> None:
-        """Raises InputError where the tensors are not those that the header has a checksum of, if it has one."""
+        """Raises InputError if the header has a checksum of the tensors that does not match."""
         if (noted := self.metadata.get(CONTENTS)) is None:
             return
         digest = hashlib.sha256()
@@ -73,17 +73,17 @@ class Header:
     def _bytes(self, stream: BinaryIO, entry: TensorEntry) -> bytes:
         stream.seek(self.start + entry.begin)
         data = stream.read(entry.end - entry.begin)
-        if len(data) != entry.end - entry.begin:  # cut while it was read
+        if len(data) != entry.end - entry.begin:  # truncated during reading
             raise InputError(FIELD, "it is cut short", _AGAIN)
         return data
 
 
 def read_header(stream: BinaryIO, size: int) -> Header:
-    """The header of an untrusted safetensors stream of ``size`` bytes; everything it claims is within the file.
+    """The header of an untrusted safetensors stream of ``size`` bytes; all its offsets lie within the file.
 
-    What the safetensors library refuses is refused: tensors that overlap, do not follow each other, leave bytes over or
-    do not have the size of their shape and type, types that the format does not have; and keys that come twice, which
-    it lets pass. Raises InputError. Reads and allocates the header only, and at most 16 MiB of it.
+    Refuses what the safetensors library refuses (overlaps, gaps, bytes left over, sizes that do not match shape and
+    type, unknown types), and duplicate keys, which that accepts. Reads only the header, at most 16 MiB.
+    Raises InputError.
     """
     if size > MAX_BYTES + MAX_HEADER:
         raise InputError(FIELD, f"it is {size:,} bytes long", f"At most {MAX_BYTES:,} bytes can be read")
@@ -96,38 +96,33 @@ def read_header(stream: BinaryIO, size: int) -> Header:
     content = _json(stream.read(length))
     metadata = content.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise InputError(FIELD, "its metadata are not texts", "It must be a safetensors file")
+        raise InputError(FIELD, "its metadata are not strings", "It must be a safetensors file")
     tensors = {name: _entry(name, value, size - 8 - length) for name, value in content.items()}
     _check_layout(tensors, size - 8 - length)
     return Header(tensors, metadata, 8 + length)
 
 
-def contents_digest(tensors: Mapping[str, np.ndarray], dtype: str = "F32") -> str:
-    """What ``check_contents`` compares: sha256 over names, type, shapes and bytes of tensors that are all ``dtype``."""
+def contents_digest(tensors: Mapping[str, np.ndarray]) -> str:
+    """The checksum for ``check_contents``: sha256 of the names, shapes and bytes of float32 tensors."""
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        digest.update(_title(name, dtype, tensor.shape))
+        digest.update(_title(name, "F32", tensor.shape))
         digest.update(np.ascontiguousarray(tensor).data)
     return digest.hexdigest()
 
 
 def sealed(metadata: Mapping[str, str]) -> dict[str, str]:
-    """The metadata with a checksum over them."""
+    """``metadata`` with their checksum."""
     return {**metadata, SEAL: _digest(metadata)}
 
 
-def check_seal(metadata: Mapping[str, str], usual: frozenset[str]) -> bool:
-    """Whether our metadata carry a checksum, which then is right. Files of before have none: nothing but the keys
-    ``usual`` can be in those, else one flipped bit in the checksum's own name would make an old file of a new one.
-
-    Raises InputError for metadata that changed after they were saved.
-    """
+def check_seal(metadata: Mapping[str, str], usual: frozenset[str]) -> None:
+    """Raises InputError if our metadata changed after they were saved. Older files have no checksum and only the keys
+    ``usual``: otherwise one flipped bit in the checksum's name would turn a new file into an old one."""
     plain = {name: value for name, value in metadata.items() if name != SEAL}
-    if SEAL not in metadata and not plain.keys() <= usual:
+    is_sound = metadata[SEAL] == _digest(plain) if SEAL in metadata else plain.keys() <= usual
+    if not is_sound:
         _changed()
-    if SEAL in metadata and metadata[SEAL] != _digest(plain):
-        _changed()
-    return SEAL in metadata
 
 
 def _changed() -> NoReturn:
@@ -145,7 +140,7 @@ def _title(name: str, dtype: str, shape: tuple[int, ...]) -> bytes:
 def _json(data: bytes) -> dict[str, Any]:
     try:
         content = json.loads(data.decode(), object_pairs_hook=_once, parse_constant=_refuse)
-        json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair cannot be shown or stored
+        json.dumps(content, ensure_ascii=False).encode()  # fails for lone surrogates, which cannot be stored
     except (ValueError, RecursionError) as error:
         raise InputError(FIELD, "its header is not valid JSON", "It must be a safetensors file") from error
     if not isinstance(content, dict):
@@ -176,9 +171,9 @@ def _entry(name: str, value: Any, room: int) -> TensorEntry:
     if not begin <= end <= room or len(shape) > 8 or any(count > MAX_BYTES for count in shape):
         raise InputError(FIELD, f"its tensor “{readable(name)}” lies outside the file", _AGAIN)
     if dtype not in _BITS:
-        raise InputError(FIELD, f"its tensor “{readable(name)}” is of the unknown type “{readable(dtype, 20)}”", _AGAIN)
+        raise InputError(FIELD, f"its tensor “{readable(name)}” has the unknown type “{readable(dtype, 20)}”", _AGAIN)
     if math.prod(shape) * _BITS[dtype] != 8 * (end - begin):
-        raise InputError(FIELD, f"its tensor “{readable(name)}” does not have the size that its shape asks for", _AGAIN)
+        raise InputError(FIELD, f"its tensor “{readable(name)}” does not have the size of its shape", _AGAIN)
     return TensorEntry(dtype, tuple(shape), begin, end)
 
 
@@ -191,9 +186,9 @@ def _check_layout(tensors: Mapping[str, TensorEntry], room: int) -> None:
             raise InputError(FIELD, f"its tensor “{readable(name)}” {how}", _AGAIN)
         at = entry.end
     if at != room:
-        raise InputError(FIELD, f"{room - at:,} bytes after its tensors belong to none of them", _AGAIN)
+        raise InputError(FIELD, f"{room - at:,} bytes after its tensors are unused", _AGAIN)
 
 
 def _counts(value: Any) -> TypeGuard[list[int]]:
-    """Whether ``value`` is a list of whole numbers that are not negative; JSON's true and false are not numbers."""
+    """Whether ``value`` is a list of non-negative integers; JSON's true and false do not count."""
     return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)

@@ -1,4 +1,4 @@
-"""Text files of people, in the encodings that editors and spreadsheets write."""
+"""People's text files, in the encodings that editors and spreadsheets write."""
 
 import codecs
 
@@ -14,15 +14,11 @@ _MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 
 
 def encoding_of(beginning: bytes) -> str:
-    """By the byte-order mark that a file begins with; UTF-8 without one."""
+    """The encoding of a file by its byte-order mark; UTF-8 without one."""
     return next((name for mark, name in _MARKED if beginning.startswith(mark)), "utf-8")
 
 
 def text_of(data: bytes) -> str:
-    """The text in ``data``: by its byte-order mark, and UTF-8 without one. No mark is left, neither where files that
-    begin with one were put one after the other.
-
-    Raises UnicodeDecodeError.
-    """
+    """The text in ``data`` without byte-order marks, even inside concatenated files. Raises UnicodeDecodeError."""
     text = data.decode(encoding_of(data[:4]))
     return text.removeprefix(_MARK).replace(f"\n{_MARK}", "\n")

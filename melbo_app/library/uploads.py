@@ -1,7 +1,7 @@
-"""Uploaded files: how many may wait to be used, which are removed, and whose they are.
+"""Uploaded files: quotas on unused ones, their owners, and their removal.
 
-Gradio puts each of them into ``<folder>/<sha256>/<name>``, and writes it as ``<folder>/tmp…`` before. What is made to
-be downloaded lies in ``<folder>/tmp…/<name>``.
+Gradio writes each to ``<folder>/tmp…`` and moves it to ``<folder>/<sha256>/<name>``. Downloads lie in
+``<folder>/tmp…/<name>``.
 """
 
 import os
@@ -18,19 +18,19 @@ from melbo_app.library.room import room
 from melbo_app.sizes import size_text
 
 FILES, BYTES = 200, 4_000_000_000
-"""What waits at most to be used, of all people together."""
+"""Limit on unused files of all people together."""
 OWN_FILES, OWN_BYTES = 30, 2_200_000_000
-"""The same of one address: a room of people behind one proxy, or DCT's V and U, the largest there can be."""
+"""Limit per address: enough for a room of people behind one proxy, or for the largest DCT's V and U."""
 UNUSED, USED, STALLED = 3600.0, 300.0, 600.0
-"""Seconds after which files are removed: those nobody used, and downloads; those that were used, which somebody else
-may have uploaded as well; and halves that nobody writes any more."""
-_LOOK = 4_000_000  # bytes between two looks at the disk
+"""Seconds after which files are removed: unused ones and downloads; used ones, which somebody else may have uploaded,
+too; and half-written ones."""
+_LOOK = 4_000_000  # bytes between two checks of the disk
 _TEMPORARY, _CONTENT = "tmp", re.compile(r"[0-9a-f]{64}")
 _OURS = re.compile(rf"{_TEMPORARY}.*|{_CONTENT.pattern}")
 
 
 class UploadRefused(MelboError):
-    """A file cannot be taken now. ``status`` is that of HTTP: 413 for a quota, 507 for the disk."""
+    """A file cannot be accepted now. ``status`` is the HTTP status: 413 for a quota, 507 for the disk."""
 
     def __init__(self, status: int, problem: str, remedy: str) -> None:
         self.status = status
@@ -44,14 +44,14 @@ class _Kept:
 
 
 class Arrival:
-    """One request that brings files. Bytes and files are announced before they are written."""
+    """One request that uploads files. Bytes and files are announced before they are written."""
 
     def __init__(self, uploads: "Uploads", client: str) -> None:
         self._uploads, self.client = uploads, client
         self.size, self.files, self._looked = 0, 0, 0
 
     def take(self, size: int) -> None:
-        """``size`` bytes more. Raises UploadRefused."""
+        """Announce ``size`` more bytes. Raises UploadRefused."""
         self.size += size
         self._uploads.check(self.client, 0)
         if self.size - self._looked >= _LOOK:
@@ -59,13 +59,13 @@ class Arrival:
             self._uploads.check_disk(0)
 
     def file(self) -> None:
-        """One file more. Raises UploadRefused."""
+        """Announce one more file. Raises UploadRefused."""
         self.files += 1
         self._uploads.check(self.client, 0)
 
 
 class Uploads:
-    """The files in ``folder`` that wait to be used. Not safe to use from several threads."""
+    """The unused files in ``folder``. Not thread-safe."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -73,10 +73,7 @@ class Uploads:
         self._arriving: list[Arrival] = []
 
     def begin(self, address: str, size: int | None) -> Arrival:
-        """A request from ``address`` that says to bring ``size`` bytes, None: it does not say.
-
-        Raises UploadRefused where that cannot be taken.
-        """
+        """Begin a request from ``address`` with ``size`` bytes (None: unknown). Raises UploadRefused."""
         client = client_of(address) or address
         self.tidy()
         self.check(client, size or 0, 1)
@@ -86,7 +83,7 @@ class Uploads:
         return arrival
 
     def end(self, arrival: Arrival, paths: Sequence[str]) -> None:
-        """``arrival`` is over, and these files came of it; where none did, nothing of it stays."""
+        """End ``arrival``, which left the files ``paths``; if it left none, remove its remains."""
         self._arriving.remove(arrival)
         if not paths and not self._arriving:
             for half in list(files_in(self._folder)):
@@ -98,7 +95,7 @@ class Uploads:
                     self._kept[path] = _Kept(arrival.client, path.stat().st_size)
 
     def check(self, client: str, size: int, files: int = 0) -> None:
-        """Refuse ``size`` bytes and so many ``files`` more of ``client`` than there may be. Raises UploadRefused."""
+        """Raises UploadRefused if ``client`` may not add ``size`` bytes and ``files`` files."""
         every: list[_Kept | Arrival] = [*self._kept.values(), *self._arriving]
         own = [one for one in every if one.client == client]
         for some, most_files, most_bytes, whose in (
@@ -122,7 +119,7 @@ class Uploads:
                 raise UploadRefused(507, problem, "Ask whoever runs the server to make room")
 
     def tidy(self) -> None:
-        """Remove what nobody wants any more, and see what is there. Files that cannot be removed stay."""
+        """Remove expired files, and take stock of the others. Files that cannot be removed stay."""
         now, kept = time.time(), {}
         for path in list(files_in(self._folder)):
             with suppress(OSError):
@@ -142,20 +139,18 @@ class Uploads:
         self._kept = kept
 
 
-_LATER = f"Import or merge some of them, or wait: what nobody uses is removed after {UNUSED / 60:.0f} minutes"
+_LATER = f"Import or merge some of them, or wait: unused files are removed after {UNUSED / 60:.0f} minutes"
 
 
 def mark_used(path: Path) -> None:
-    """``path`` was imported: it counts no longer, and is removed soon; somebody who uploaded the same has it till then.
-
-    Where that cannot be noted, it is removed as if it had not been used.
-    """
+    """Mark ``path`` as imported: it no longer counts and is removed soon, though not at once, since somebody else may
+    have uploaded the same. If it cannot be marked, it expires as an unused file."""
     with suppress(OSError):
         os.utime(path, (0, 0))
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """What Gradio and the page put into the folder: files in it, and in its folders of contents and of what is made."""
+    """The files that Gradio and the page put into ``folder`` and its subfolders of uploads and downloads."""
     with suppress(OSError):
         for entry in list(os.scandir(folder)):
             path = Path(entry.path)

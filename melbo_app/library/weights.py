@@ -1,4 +1,4 @@
-"""The weights of a model: from what a person writes to files that can be loaded, with their identity.
+"""The weights of a model: from the name that a person writes to loadable files and their identity.
 
 ``python -m melbo_app.library.weights`` checks the bundled weights and prepares the default model.
 """
@@ -20,7 +20,7 @@ from melbo_app.analysis import embedding
 from melbo_app.engine import gguf as gguf_file
 from melbo_app.errors import InputError, MelboError, StorageError
 from melbo_app.library import model_fetch
-from melbo_app.library.atomic import sync_folder
+from melbo_app.library.atomic import sync_file, sync_folder
 from melbo_app.library.bundled import bundled_file
 from melbo_app.library.fetch_progress import FetchProgress, Stop
 from melbo_app.library.file_hashes import file_hash
@@ -47,11 +47,11 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model that can be loaded: ``path`` is a local folder, or the hub name where ``is_hub``.
+    """A model that can be loaded: ``path`` is a local folder, or the hub name if ``is_hub``.
 
-    ``name`` is for people, ``spec`` is what was given (and gives the same model again), ``weights_hash`` is the sha256
-    identity of the weights: of the .gguf file it was made from, or ``folder_hash``, with that of the ``adapter`` where
-    one goes into them (the folder that it is in); None for a hub model.
+    ``name`` is for people; ``spec`` is the person's input, which gives the same model again. ``weights_hash`` is the
+    sha256 of the .gguf file it was made from, or ``folder_hash``, combined with that of an ``adapter`` (a folder); None
+    for a hub model.
     """
 
     name: str
@@ -63,15 +63,13 @@ class ModelFiles:
 
 
 def resolve(spec: str, cache_dir: Path, on_progress: Progress | None = None) -> ModelFiles:
-    """The files of the model that ``spec`` names: the default name, a key of the catalogue, a .gguf file, a folder or a
-    hub name.
+    """The files of the model ``spec``: the default name, a key of the catalogue, a .gguf file, a folder or a hub name.
 
-    A model of the catalogue that is not here is downloaded now. A .gguf file is dequantised once into
-    ``cache_dir``/models (about 15 s for 135 M parameters); ``on_progress`` gets a line before each step that takes
-    long.
+    A missing model of the catalogue is downloaded. A .gguf file is dequantised once into ``cache_dir``/models (about
+    15 s for 135 M parameters). ``on_progress`` gets a line before each slow step.
 
-    Raises InputError("model") where ``spec`` or what it names cannot be used, and StorageError where ``cache_dir``
-    cannot be written, has too little room, or the bundled weights are damaged.
+    Raises InputError("model") if ``spec`` or its model cannot be used, and StorageError if ``cache_dir`` cannot be
+    written to or has too little room, or if the bundled weights are damaged.
     """
     say = on_progress or (lambda line: None)
     spec = spec.strip()
@@ -79,7 +77,12 @@ def resolve(spec: str, cache_dir: Path, on_progress: Progress | None = None) -> 
         return _default(cache_dir, say)
     entry = find(spec)
     if entry is not None:
-        return _catalogued(entry, cache_dir, say)
+        getting = get(entry, cache_dir, lambda: False)
+        while True:
+            try:
+                say(next(getting).line)
+            except StopIteration as end:
+                return end.value
     try:
         path = Path(spec).expanduser()
         is_folder, is_file = bool(spec) and path.is_dir(), path.is_file()
@@ -101,17 +104,15 @@ def resolve(spec: str, cache_dir: Path, on_progress: Progress | None = None) -> 
 
 
 def get(entry: CatalogueModel, cache_dir: Path, stop: Stop) -> Generator[FetchProgress, None, ModelFiles]:
-    """Download and unpack a model of the catalogue, as far as it is not here yet.
-
-    Raises what ``model_fetch.fetch`` and ``resolve`` raise.
-    """
+    """Download and unpack a model of the catalogue, unless that was done before. Raises the errors of
+    ``model_fetch.fetch`` and ``resolve``."""
     if entry.comes_along:
         return _default(cache_dir, lambda line: None)
     ready = _find(entry.sha256, cache_dir)
     if ready is None:
         gguf = cache_dir / "models" / entry.file
         if model_fetch.is_here(entry, cache_dir) and file_hash(gguf, cache_dir) != entry.sha256:
-            gguf.unlink()  # damaged since
+            gguf.unlink()  # damaged
         gguf = yield from model_fetch.fetch(entry, cache_dir, stop)
         yield FetchProgress(f"Unpacking {entry.name} to {entry.unpacked / 1e6:,.0f} MB (once)", entry.size, entry.size)
         ready = _converted(entry.key, entry.name, gguf, entry.sha256, cache_dir, lambda line: None)
@@ -119,13 +120,13 @@ def get(entry: CatalogueModel, cache_dir: Path, stop: Stop) -> Generator[FetchPr
 
 
 def is_ready(entry: CatalogueModel, cache_dir: Path) -> bool:
-    """Whether the model can be loaded without a download. Looks at names and sizes only."""
+    """Whether the model can be loaded without a download, judging by names and sizes."""
     here = entry.comes_along or _find(entry.sha256, cache_dir) is not None
     return here or model_fetch.is_here(entry, cache_dir)
 
 
 def fetch(files: ModelFiles, cache_dir: Path, on_progress: Progress | None = None) -> ModelFiles:
-    """The same model as files on this machine: a hub model is downloaded first. Raises InputError("model")."""
+    """The model as local files; a hub model is downloaded first. Raises InputError("model")."""
     if not files.is_hub:
         return files
     say = on_progress or (lambda line: None)
@@ -136,17 +137,14 @@ def fetch(files: ModelFiles, cache_dir: Path, on_progress: Progress | None = Non
 
 
 def cached(cache_dir: Path) -> list[ModelFiles]:
-    """The models already dequantised, by name; ``spec`` of each gives it again."""
+    """The dequantised models by name; the ``spec`` of each gives it again."""
     folders = sorted(path for path in (cache_dir / "models").glob("*") if path.is_dir())
     found = [_from_record(folder) for folder in folders if not folder.name.startswith(".")]
     return [files for files in found if files]
 
 
 def removable(cache_dir: Path, keep: str) -> list[tuple[ModelFiles, int]]:
-    """The unpacked models that can be unpacked again, with their bytes: their .gguf file is still where it was.
-
-    The default model and the one that ``keep`` names are not among them.
-    """
+    """The unpacked models whose .gguf file still exists, with their bytes, except the default model and ``keep``."""
     found = []
     for files in cached(cache_dir):
         folder = Path(files.path)
@@ -159,9 +157,9 @@ def removable(cache_dir: Path, keep: str) -> list[tuple[ModelFiles, int]]:
 
 
 def remove(files: ModelFiles) -> None:
-    """Remove an unpacked model, whole or not at all. Raises StorageError."""
+    """Remove an unpacked model, completely or not at all. Raises StorageError."""
     folder = Path(files.path)
-    # the name of a leftover: whatever stays of it is removed when the model is unpacked again
+    # renamed to a leftover, which unpacking the model again would remove
     gone = folder.with_name(f".part-{(files.weights_hash or '')[:16]}-gone")
     try:
         os.rename(folder, gone)
@@ -174,8 +172,7 @@ def _check_bundled(path: Path, sha256: str, cache_dir: Path) -> None:
     actual = file_hash(path, cache_dir)
     if actual != sha256:
         raise StorageError(
-            f"{path} is damaged: its sha256 is {actual}, it should be {sha256}. Delete it and try again: it is then "
-            "downloaded"
+            f"{path} is damaged: its sha256 is {actual}, it should be {sha256}. Delete it and try again to download it."
         )
 
 
@@ -186,15 +183,6 @@ def _default(cache_dir: Path, say: Progress) -> ModelFiles:
     path = bundled_file(*DEFAULT_GGUF, cache_dir, say)
     _check_bundled(path, DEFAULT_SHA256, cache_dir)
     return _converted(DEFAULT_MODEL, DEFAULT_MODEL, path, DEFAULT_SHA256, cache_dir, say)
-
-
-def _catalogued(entry: CatalogueModel, cache_dir: Path, say: Progress) -> ModelFiles:
-    work = get(entry, cache_dir, lambda: False)
-    while True:
-        try:
-            say(next(work).line)
-        except StopIteration as end:
-            return end.value
 
 
 def _folder(
@@ -213,7 +201,7 @@ def _folder(
 
 
 def _converted(spec: str, name: str, gguf: Path, sha256: str, cache_dir: Path, say: Progress) -> ModelFiles:
-    """The dequantised model of ``gguf``; made now where it is not in the cache."""
+    """The dequantised model of ``gguf``, made now if it is not in the cache."""
     ready = _find(sha256, cache_dir)
     if ready is None:
         header = gguf_file.read_header(gguf)
@@ -234,7 +222,7 @@ def _convert(name: str, gguf: Path, needed: int, sha256: str, models: Path, say:
         ready = _find(sha256, models.parent)
         if ready:
             return ready
-        # Under the lock, whatever is left of this model was left by a process that was killed.
+        # While we hold the lock, any remains of this model were left by a process that was killed.
         for leftover in [*models.glob(f"*-{sha256[:16]}"), *models.glob(f".part-{sha256[:16]}-*")]:
             shutil.rmtree(leftover)
         check_room(models, needed, name, small=0)
@@ -255,7 +243,7 @@ def _convert(name: str, gguf: Path, needed: int, sha256: str, models: Path, say:
 
 
 def _is_held(lock: FileLock) -> bool:
-    """Whether another process or thread holds the lock at this moment."""
+    """Whether another process or thread holds the lock."""
     try:
         lock.acquire(blocking=False)
     except TimeoutError:
@@ -265,7 +253,8 @@ def _is_held(lock: FileLock) -> bool:
 
 
 def _write_record(folder: Path, name: str, gguf: Path, sha256: str) -> None:
-    """Write where the model came from and how large its files are, and put everything safely on the disk."""
+    """Write the model's source and file sizes, and sync everything to the disk."""
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
     record = {
         "name": name,
         "source_sha256": sha256,
@@ -273,21 +262,17 @@ def _write_record(folder: Path, name: str, gguf: Path, sha256: str) -> None:
         "source_path": str(gguf),
         "transformers": version("transformers"),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "files": {
-            file.relative_to(folder).as_posix(): file.stat().st_size
-            for file in sorted(folder.rglob("*"))
-            if file.is_file()
-        },
+        "files": {file.relative_to(folder).as_posix(): file.stat().st_size for file in files},
     }
     (folder / RECORD).write_text(json.dumps(record, indent=1), "utf-8")
-    for path in folder.rglob("*"):  # several chat templates lie in a folder of their own
-        sync_folder(path) if path.is_dir() else _sync_file(path)
+    for path in folder.rglob("*"):  # several chat templates are in a subfolder
+        sync_folder(path) if path.is_dir() else sync_file(path)
     sync_folder(folder)
     folder.chmod(0o755)
 
 
 def _from_record(folder: Path) -> ModelFiles | None:
-    """The model that was dequantised into ``folder``; None where it is not one, or not whole."""
+    """The model dequantised into ``folder``; None if it is missing or incomplete."""
     try:
         record = json.loads((folder / RECORD).read_text("utf-8"))
         if any((folder / name).stat().st_size != size for name, size in record["files"].items()):
@@ -305,20 +290,14 @@ def _find(sha256: str, cache_dir: Path) -> ModelFiles | None:
     return next((files for files in cached(cache_dir) if files.weights_hash == sha256), None)
 
 
-def _sync_file(path: Path) -> None:
-    # Opened for writing because some systems sync nothing through a handle that only reads.
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
 def main() -> int:
-    """Check the bundled weights and prepare the default model, a line each. 0, or 2 and one line that says why."""
+    """Check the bundled weights and prepare the default model; returns 0, or 2 after an error message."""
     cache_dir = Settings().cache_dir
     try:
         for (package, file), sha256 in ((DEFAULT_GGUF, DEFAULT_SHA256), (EMBEDDER, embedding.WEIGHTS_SHA256)):
             path = bundled_file(package, file, cache_dir)
             _check_bundled(path, sha256, cache_dir)
-            print(f"{package}/{file}: sha256 is right", flush=True)
+            print(f"{package}/{file}: the sha256 is correct", flush=True)
         files = resolve(DEFAULT_MODEL, cache_dir, lambda line: print(line, flush=True))
     except MelboError as error:
         print(error, file=sys.stderr)

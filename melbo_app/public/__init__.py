@@ -1,1 +1,1 @@
-"""A page that strangers use: what each of them may do with the workbench, how much of it, and what none is message."""
+"""The public page: which methods of the workbench visitors may use, how much, and what is hidden from them."""

@@ -1,11 +1,11 @@
-"""What visitors are changes: everything but where the server keeps its files."""
+"""Hides the server's folders from visitors."""
 
 import os
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from melbo_app.errors import InputError, MelboError
 from melbo_app.jobs.loaded_model import ModelState
@@ -16,12 +16,10 @@ from melbo_app.library.search import Found
 from melbo_app.paths import without_folders
 from melbo_app.settings import ROOT, Settings
 
-Value = TypeVar("Value")
-
 
 class Discretion:
-    """Takes folders out of whatever the workbench gives. Banks and jobs of a time when the server was not public may
-    name the folder of their model, and who asked for them."""
+    """Removes folders from the workbench's results. Banks and jobs from before the server was public may name their
+    model's folder and the person who asked for them."""
 
     def __init__(self, settings: Settings) -> None:
         named = [settings.model, *settings.models]
@@ -32,21 +30,17 @@ class Discretion:
         self._folders = sorted((one for one in real if len(one) > 1), key=len, reverse=True)
 
     def text(self, text: str) -> str:
-        """The text, of each path only what comes behind the folder."""
+        """The text with each path cut down to its last part."""
         return without_folders(text, self._folders)
 
     def error(self, error: MelboError) -> MelboError:
-        """The same error without folders."""
+        """The error without folders."""
         if isinstance(error, InputError):
             return InputError(error.field, self.text(error.problem), self.text(error.remedy))
         return type(error)(self.text(str(error)))
 
-    def value(self, value: Value) -> Value:
-        """What the workbench gave, as visitors may have it."""
-        return self._value(value)
-
     def record(self, record: BankRecord) -> BankRecord:
-        """Where a bank comes from; its prompts may well be about folders."""
+        """A bank's record without folders, except in its prompts."""
         model, note = self.text(record.model), record.note and self.text(record.note)
         if (model, note) == (record.model, record.note):
             return record
@@ -54,19 +48,19 @@ class Discretion:
         return record.model_copy(update={"model": model, "note": note, "command": command})
 
     def bank(self, bank: Bank) -> Bank:
-        """A bank; the very same one where there is nothing to take out."""
+        """The bank without folders; the same object if it has none."""
         record = self.record(bank.record)
         return bank if record is bank.record else replace(bank, record=record)
 
     def job(self, record: JobRecord) -> JobRecord:
-        """A job, asked for by somebody whose name says nothing."""
+        """The job without folders and personal names."""
         log = tuple(LogLine(at=line.at, text=self.text(line.text)) for line in record.log)
         request = {name: self.text(one) if name == "model" else one for name, one in record.request.items()}
         error = record.error and self.text(record.error)
-        changes = {"request": request, "log": log, "who": _nameless(record.who), "error": error}
-        return record.model_copy(update=changes)
+        return record.model_copy(update={"request": request, "log": log, "who": _nameless(record.who), "error": error})
 
-    def _value(self, value: Any) -> Any:
+    def value(self, value: Any) -> Any:
+        """A result of the workbench as visitors may see it."""
         if isinstance(value, Bank):
             return self.bank(value)
         if isinstance(value, JobRecord):
@@ -78,18 +72,18 @@ class Discretion:
             loading, error, coming = (one and self.text(one) for one in (value.loading, value.error, value.coming))
             return replace(value, name=self.text(value.name), loading=loading, error=error, coming=coming)
         if isinstance(value, Found):
-            return replace(value, banks=self._value(value.banks))
+            return replace(value, banks=self.value(value.banks))
         if isinstance(value, Damage):
             return Damage(self.text(value.subject), self.text(value.problem))
         if isinstance(value, Listed):
-            return Listed(map(self._value, value), map(self._value, value.damaged))
+            return Listed(map(self.value, value), map(self.value, value.damaged))
         if isinstance(value, list):
-            return [self._value(one) for one in value]
+            return [self.value(one) for one in value]
         return value
 
 
 def _nameless(who: str) -> str:
-    """Jobs that were asked for before the server was public have the address or the account of a person."""
+    """A visitor's name, or "somebody" for the address or account in jobs from before the server was public."""
     if who.startswith("visitor") or who in ("this machine", "a program"):
         return who
     return "somebody"

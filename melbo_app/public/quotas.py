@@ -1,30 +1,29 @@
-"""How much one visitor may have under way, and keep in a day."""
+"""Quotas of one visitor on running work, and on banks per day."""
 
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from melbo_app.errors import BusyError
 
 COMPUTING = 3
-"""Requests of one visitor that compute texts or measure at a time: the page computes for eight, so two are left of it
-even where two visitors do what they can."""
+"""Concurrent requests that compute texts or measurements: the page runs eight, so two visitors leave two free."""
 LOOKING = 12
-"""The same of requests that take one pass, such as the tokens of a prompt: a page asks for three or four by itself
-while somebody writes, and people have several open."""
+"""Concurrent requests that take one pass, such as the tokens of a prompt: a page sends three or four while somebody
+types, and people open several pages."""
 JOBS = 2
-"""Jobs of one visitor: one that runs and one that waits behind it."""
+"""Jobs: one that runs and one that waits."""
 BANKS = 20
-"""Banks of one visitor in a day: a training takes a minute or two, so this is an afternoon of them."""
+"""Banks per day: a training takes a minute or two, so this fills an afternoon."""
 BANK_BYTES = 16 * 2**20
-"""Of a file that becomes a bank: 64 vectors of a model of 70 billion parameters take 2 MB in float32."""
+"""Bytes of an imported file: 64 vectors of a model with 70 billion parameters take 2 MB in float32."""
 DAY = 24 * 3600.0
 
 
 class Quotas:
-    """Counts in memory; a restart begins anew."""
+    """Counts in memory only: a restart resets them."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock, self._putting = clock, threading.Lock(), threading.Lock()
@@ -32,34 +31,27 @@ class Quotas:
         self._looking: Counter[str] = Counter()
         self._banks: dict[str, deque[float]] = {}
 
-    @contextmanager
-    def computing(self, who: str) -> Iterator[None]:
-        """As long as this is entered, a request of ``who`` is computed. Raises BusyError where there are too many."""
-        message = (
-            f"At most {COMPUTING} requests of one visitor are computed at a time. Wait for one of yours, or stop it."
-        )
-        with self._one_of(self._computing, who, COMPUTING, message):
-            yield
+    def computing(self, who: str) -> AbstractContextManager[None]:
+        """A request of ``who`` runs inside. Entering it raises BusyError if there are too many."""
+        sentence = f"Each visitor can run {COMPUTING} requests at a time. Wait for one of yours, or stop it."
+        return self._one_of(self._computing, who, COMPUTING, sentence)
 
-    @contextmanager
-    def looking(self, who: str) -> Iterator[None]:
-        """The same for what takes one pass."""
-        message = f"At most {LOOKING} small requests of one visitor are answered at a time. Ask again in a moment."
-        with self._one_of(self._looking, who, LOOKING, message):
-            yield
+    def looking(self, who: str) -> AbstractContextManager[None]:
+        """Like ``computing``, for requests that take one pass."""
+        sentence = f"Each visitor can run {LOOKING} small requests at a time. Try again in a moment."
+        return self._one_of(self._looking, who, LOOKING, sentence)
 
     @contextmanager
     def job(self, who: str, active: Callable[[str], int]) -> Iterator[None]:
-        """Inside, a job of ``who`` is put into the queue; ``active`` says how many wait or run. Raises BusyError."""
-        with self._putting:  # one after the other: a job that is in the queue and still being put there counts once
+        """A job of ``who`` is queued inside; ``active`` counts those that wait or run. Raises BusyError."""
+        with self._putting:  # one at a time, so that a job that is being queued is not counted twice
             if active(who) >= JOBS:
-                message = f"At most {JOBS} jobs of one visitor wait or run at a time."
-                raise BusyError(f"{message} Wait for one of yours, or stop it.")
+                raise BusyError(f"Each visitor can have {JOBS} jobs at a time. Wait for one of yours, or stop it.")
             yield
 
     @contextmanager
     def bank(self, who: str) -> Iterator[None]:
-        """Inside, a bank of ``who`` is made or asked for; it counts unless that fails. Raises BusyError."""
+        """A bank of ``who`` is made or requested inside; it counts unless that fails. Raises BusyError."""
         made = self._take(who)
         try:
             yield
@@ -78,16 +70,15 @@ class Quotas:
                 made.popleft()
             if len(made) >= BANKS:
                 hours = max(1, round((made[0] + DAY - now) / 3600))
-                message = f"At most {BANKS} banks of one visitor are kept in a day."
-                raise BusyError(f"{message} Use those that are there; there is room for the next one in {hours} h.")
+                raise BusyError(f"Each visitor can make {BANKS} banks per day. You can make the next one in {hours} h.")
             made.append(now)
         return now
 
     @contextmanager
-    def _one_of(self, counted: Counter[str], who: str, most: int, message: str) -> Iterator[None]:
+    def _one_of(self, counted: Counter[str], who: str, most: int, sentence: str) -> Iterator[None]:
         with self._lock:
             if counted[who] >= most:
-                raise BusyError(message)
+                raise BusyError(sentence)
             counted[who] += 1
         try:
             yield

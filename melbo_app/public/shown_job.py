@@ -1,4 +1,4 @@
-"""A job, or a download, as a visitor sees it: what it says without folders, and a stop for whoever asked for it."""
+"""A job or download as visitors see it: without folders, and with Stop only for whoever started it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from melbo_app.public.discretion import Discretion
 
 
 class ShownJob:
-    """Stands for a ``Job`` or a ``ModelGetting``. ``stop`` is called in place of the job's own, and may refuse."""
+    """Wraps a ``Job`` or a ``ModelGetting``. ``stop`` replaces the job's own, and may refuse."""
 
     def __init__(self, job: Any, discretion: Discretion, stop: Callable[[], object]) -> None:
         self._job, self._discretion, self._stop = job, discretion, stop
@@ -21,7 +21,7 @@ class ShownJob:
 
     @property
     def result(self) -> Any:
-        """What came of it."""
+        """The result."""
         return self._discretion.value(self._job.result)
 
     def record(self) -> JobRecord:
@@ -29,7 +29,7 @@ class ShownJob:
         return self._discretion.value(self._job.record())
 
     def stop(self) -> None:
-        """Ask it to stop. Raises InputError for somebody else's."""
+        """Ask the job to stop. Raises InputError for somebody else's job."""
         self._stop()
 
     def __getattr__(self, name: str) -> Any:

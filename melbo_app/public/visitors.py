@@ -1,4 +1,4 @@
-"""Visitors: an address stands for a person, and is shown to nobody."""
+"""Visitors: an address stands for a person, and nobody gets to see it."""
 
 import hashlib
 import secrets
@@ -15,21 +15,21 @@ KEY_FILE, KEY_BYTES = "visitors.key", 32
 
 @dataclass(frozen=True)
 class Visitor:
-    """``name`` is what others see and what jobs and labels are kept under; ``alone`` says whether it is one person's,
-    as far as addresses tell."""
+    """``name`` is visible to others and stored with jobs and labels; ``alone`` says whether, going by the address, it
+    belongs to one person."""
 
     name: str
     alone: bool
 
 
 class Visitors:
-    """Gives each address a name that does not tell it, the same after a restart."""
+    """Gives each address a name that does not reveal it and stays the same after a restart."""
 
     def __init__(self, cache_dir: Path) -> None:
         self._key = _kept_key(cache_dir / KEY_FILE)
 
     def of(self, address: str) -> Visitor:
-        """Whoever asks from ``address``; "" and what is not an address are all one visitor."""
+        """The visitor at ``address``; "" and invalid addresses all mean the same visitor."""
         place = client_of(address)
         if not place:
             return Visitor("visitors without an address", alone=False)
@@ -38,7 +38,7 @@ class Visitors:
 
 
 def _kept_key(path: Path) -> bytes:
-    """The key of the names; where it can be neither read nor kept, one for as long as the server runs."""
+    """The secret key of the names; if it cannot be stored, a new one for this run of the server."""
     fresh = secrets.token_bytes(KEY_BYTES)
     with suppress(OSError, StorageError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,1 @@
-"""Between the network and the page: pure ASGI, each file one reason to refuse or to change a request."""
+"""Between the network and the page: pure ASGI, one file for each reason to refuse or change a request."""

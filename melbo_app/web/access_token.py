@@ -1,4 +1,4 @@
-"""The token that every request needs where more than this machine can reach the server, as Jupyter does it."""
+"""The access token that every request needs if other machines can reach the server, as in Jupyter."""
 
 import html
 import secrets
@@ -14,7 +14,7 @@ from melbo_app.web.refusal import asks_for_a_page, page, refuse
 
 FIELD = "token"
 SENTENCE = (
-    "This server asks for its access token: open the address that it printed when it started, "
+    "This server needs its access token: open the address that it printed when it started, "
     "or send the header “Authorization: Bearer TOKEN”."
 )
 _BYTES = 24
@@ -23,7 +23,7 @@ _LONGEST_FORM = 4096
 _FORM = """<p>The server printed it when it started, at the end of its address. This browser will remember it.</p>
 <form method="post" action="{action}"><input name="token" type="password" aria-label="Access token" autofocus required
 autocomplete="current-password"> <button>Open</button></form>{wrong}"""
-_WRONG = '<p role="alert">That is not the token of this server.</p>'
+_WRONG = '<p role="alert">This is not the server\'s token.</p>'
 
 
 def new_token() -> str:
@@ -32,8 +32,8 @@ def new_token() -> str:
 
 
 class AccessToken:
-    """Answers 401 to every request that does not carry the token: in the address (which becomes a cookie), as that
-    cookie, or as ``Authorization: Bearer``. ``port`` keeps servers on one machine apart, whose cookies are shared."""
+    """Answers 401 to every request without the token in the address (which becomes a cookie), in that cookie, or in
+    ``Authorization: Bearer``. ``port`` is part of the cookie's name, because servers on one machine share cookies."""
 
     def __init__(self, app: ASGIApp, token: str, port: int, embedded: bool = False) -> None:
         self._app, self._token, self._embedded = app, token, embedded
@@ -52,9 +52,9 @@ class AccessToken:
             return await self._app({**scope, "query_string": rest.encode("latin-1")}, receive, send)
         if await self._is_typed(scope, headers, receive):
             return await self._remember(scope, receive, send, "")
-        is_typed = scope.get("method") == "POST" and _is_form(headers) and _is_root(scope)
-        if asks_for_a_page(scope) or is_typed:
-            form = _FORM.format(action=html.escape(_root(scope)), wrong=_WRONG if given or is_typed else "")
+        is_form = _is_form(scope, headers)
+        if asks_for_a_page(scope) or is_form:
+            form = _FORM.format(action=html.escape(_root(scope)), wrong=_WRONG if given or is_form else "")
             return await page("Access token", form, 401)(scope, receive, send)
         await refuse(scope, receive, send, 401, SENTENCE)
 
@@ -69,37 +69,30 @@ class AccessToken:
         )
 
     async def _is_typed(self, scope: Scope, headers: Headers, receive: Receive) -> bool:
-        """Whether the form of the page that asks for the token was sent with the right one."""
+        """Whether the request is the login form with the right token."""
         length = headers.get("content-length", "")
-        if scope.get("method") != "POST" or not _is_form(headers) or not _is_root(scope):
-            return False
-        if not length.isdecimal() or int(length) > _LONGEST_FORM:
+        if not _is_form(scope, headers) or not length.isdecimal() or int(length) > _LONGEST_FORM:
             return False
         body = (await Request(scope, receive).body()).decode("utf-8", "replace")
         return any(self._is_right(token.strip()) for token in parse_qs(body).get(FIELD, []))
 
     async def _remember(self, scope: Scope, receive: Receive, send: Send, query: str) -> None:
-        """Send the browser to the same address without the token, which stays in a cookie that scripts cannot read."""
+        """Redirect to the same address without the token, which goes into a cookie that scripts cannot read."""
         path = _root(scope) if scope["method"] == "POST" else scope["path"]
         to = quote(_within(path)) + (f"?{query}" if query else "")
         answer = RedirectResponse(to, 303, {"Cache-Control": "no-store"})
         secure = "https" in (scope.get("scheme"), Headers(scope=scope).get("x-forwarded-proto", "").split(",")[0])
-        # in a frame of another site only such a cookie is sent, and only over https may it be set
+        # in a frame of another site, browsers only send cookies with "none", which requires https
         beyond = self._embedded and secure
         answer.set_cookie(
-            self._cookie,
-            self._token,
-            max_age=_DAYS * 24 * 3600,
-            path=quote(_root(scope)),
-            secure=secure,
-            httponly=True,
-            samesite="none" if beyond else "lax",
-        )
+            self._cookie, self._token, max_age=_DAYS * 24 * 3600, path=quote(_root(scope)), secure=secure,
+            httponly=True, samesite="none" if beyond else "lax",
+        )  # fmt: skip
         await answer(scope, receive, send)
 
 
 def _taken_from_query(scope: Scope) -> tuple[list[str], str]:
-    """The tokens in the address, and its query without them, unchanged where there is none."""
+    """The tokens in the address, and its query without them (unchanged if there are none)."""
     query = scope.get("query_string", b"").decode("latin-1")
     if FIELD not in query:
         return [], query
@@ -108,12 +101,11 @@ def _taken_from_query(scope: Scope) -> tuple[list[str], str]:
     return tokens, urlencode([pair for pair in pairs if pair[0] != FIELD]) if tokens else query
 
 
-def _is_form(headers: Headers) -> bool:
-    return headers.get("content-type", "").partition(";")[0].strip() == "application/x-www-form-urlencoded"
-
-
-def _is_root(scope: Scope) -> bool:
-    return scope["path"] == _root(scope)
+def _is_form(scope: Scope, headers: Headers) -> bool:
+    """Whether the request is a form posted to the root, such as the login form."""
+    kind = headers.get("content-type", "").partition(";")[0].strip()
+    is_posted = scope.get("method") == "POST" and scope["path"] == _root(scope)
+    return is_posted and kind == "application/x-www-form-urlencoded"
 
 
 def _root(scope: Scope) -> str:
@@ -121,5 +113,5 @@ def _root(scope: Scope) -> str:
 
 
 def _within(path: str) -> str:
-    """``//host`` would lead to another server."""
+    """``path`` with one leading slash: ``//host`` would lead to another server."""
     return "/" + path.lstrip("/\\")

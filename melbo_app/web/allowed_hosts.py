@@ -1,4 +1,4 @@
-"""Which names this server answers to, and which pages may send it requests."""
+"""The host names that this server answers to, and the pages that may send it requests."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,12 +12,11 @@ _SHOWN = 80
 
 
 class AllowedHosts:
-    """Refuses requests for a host that was not allowed, and those that a page of another host sends.
+    """Refuses requests for hosts that are not allowed, and requests from pages of other hosts.
 
-    A page on the web can have its own name resolve to 127.0.0.1 (DNS rebinding) and then ask as if it were ours: only
-    ``Host`` gives it away. It can also send simple requests without reading the answer: ``Origin`` and
-    ``Sec-Fetch-Site`` give these away. Loopback names are always allowed, and IP addresses where ``any_address`` is
-    set, since no name can be rebound to look like an address.
+    A web page can make its own name resolve to 127.0.0.1 (DNS rebinding) and then pose as ours: only ``Host`` reveals
+    it. It can also send simple requests without reading the answer, which ``Origin`` and ``Sec-Fetch-Site`` reveal.
+    Loopback names are always allowed, and with ``any_address`` also IP addresses, since rebinding needs a name.
     """
 
     def __init__(
@@ -63,8 +62,8 @@ class AllowedHosts:
         return None
 
     def _is_own(self, origin: str, headers: Headers) -> bool:
-        """Whether the page that sent the request came from here: same host and port, whatever the proxy does to the
-        scheme, or a host that was allowed by name."""
+        """Whether the page that sent the request is ours: the same host and port, whatever a proxy does to the scheme,
+        or an allowed host."""
         page = read_origin(origin)
         if page is None:
             return False
@@ -73,7 +72,7 @@ class AllowedHosts:
         return same or page in here or any(allowed.allows(page) for allowed in self._allowed)
 
     def _is_visit(self, scope: Scope, headers: Headers) -> bool:
-        """Whether somebody follows a link to here, or a page shows this one in a frame and may."""
+        """Whether somebody follows a link to this server, or a page that may do so shows it in a frame."""
         places = ("document", "iframe", "frame") if self._embedded else ("document",)
         reads = scope.get("method") in ("GET", "HEAD")
         return reads and headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") in places

@@ -1,4 +1,4 @@
-"""The page below a path of another server: a proxy's prefix, taken off by the proxy or left on."""
+"""The page below a path of another server: a proxy's prefix, which the proxy strips or keeps."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,29 +12,26 @@ from melbo_app.prefix import read_prefix
 
 PREFIX, HOST = b"x-forwarded-prefix", b"x-forwarded-host"
 BASE = b'<base href="./" />'
-"""By which the page finds its scripts and styles: wrong where it was asked for without the slash at the end, which some
-proxies hide from us."""
+"""The page's base for scripts and styles: wrong for an address without the final slash, which some proxies hide from
+us."""
 SLASH = """<script>
 if (!location.pathname.endsWith("/"))
   history.replaceState(null, "", location.pathname + "/" + location.search + location.hash);
 </script>"""
-"""For what looks at the address itself, as Gradio does with scripts that a component brings."""
+"""For code that reads the address itself, as Gradio does for the scripts of components."""
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 
 class BelowPrefix:
-    """Gives each request the address that the browser knows, from which Gradio makes those of all that the page loads.
-
-    The prefix is what the proxy says in ``X-Forwarded-Prefix``, or else ``root_path``. Whether the proxy took it off
-    can be seen: requests come in both ways.
-    """
+    """Gives each request the address that the browser sees, from which Gradio derives all others. The prefix is the
+    proxy's ``X-Forwarded-Prefix``, or else ``root_path``. Proxies that strip it and proxies that keep it both work."""
 
     def __init__(self, app: ASGIApp, root_path: str = "") -> None:
         self._app, self._root_path = app, root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on; one for the prefix itself is sent to the folder of that name."""
+        """Pass the request on; redirect a request for the prefix itself to the prefix with a slash."""
         prefix = "" if scope["type"] == "lifespan" else _said(scope["headers"]) or self._root_path
         if not prefix:
             return await self._app(scope, receive, send)
@@ -52,7 +49,7 @@ def _outside(scope: Scope, prefix: str) -> dict[str, Any]:
     """The request as the browser sent it to the proxy."""
     headers = scope["headers"]
     hosts = [value.split(b",")[0].strip() for name, value in headers if name == HOST]
-    if hosts:  # of that header Gradio makes addresses without a path
+    if hosts:  # from this header, Gradio would make addresses without a path
         headers = [(name, value) for name, value in headers if name not in (HOST, b"host")] + [(b"host", hosts[0])]
     path, raw = scope["path"], scope.get("raw_path") or quote(scope["path"]).encode()
     if not path.startswith(f"{prefix}/"):
@@ -61,7 +58,7 @@ def _outside(scope: Scope, prefix: str) -> dict[str, Any]:
 
 
 def _based(send: Send, prefix: str) -> Send:
-    """Sends the page with the prefix as its base, and names its icon, which browsers would look for elsewhere."""
+    """Sends the page with the prefix as its base, and with its icon, which browsers would look for at the root."""
     begin: Message = {}
     parts: list[bytes] = []
     base = f'<base href="{quote(prefix)}/" />{SLASH}<link rel="icon" href="favicon.ico" />'.encode()
@@ -81,7 +78,7 @@ def _based(send: Send, prefix: str) -> Send:
 
 
 def _said(headers: Headers) -> str:
-    """What proxies say, the outermost first; "" where they say nothing, or what cannot be a path."""
+    """The proxies' prefixes, outermost first; "" if there are none, or one is not a valid path."""
     parts = [part for name, value in headers if name == PREFIX for part in value.decode("utf-8", "replace").split(",")]
     read = [read_prefix(part) for part in parts]
     return "" if None in read else "".join(part for part in read if part)

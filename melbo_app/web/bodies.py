@@ -1,64 +1,54 @@
-"""What a request may bring: its address, its headers and its body, counted as it arrives."""
+"""Limits on a request's address, headers and body, which is counted as it arrives."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any
 
 from starlette.formparsers import MultiPartException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from melbo_app.errors import MelboError
-from melbo_app.library.uploads import Arrival, UploadRefused, Uploads
+from melbo_app.library.uploads import UploadRefused, Uploads
 from melbo_app.sizes import size_text
 from melbo_app.web.parts import Parts, PartsRefused
 
 UPLOAD, MCP = "/gradio_api/upload", "/gradio_api/mcp"
 LONGEST_ADDRESS, LONGEST_HEADERS = 8_000, 32_000
-"""Bytes, as nginx has them. Uvicorn itself refuses more than 64 kB of both together, without a sentence."""
+"""Bytes, as in nginx. Uvicorn itself refuses more than 64 kB of both together, without a message."""
 LARGEST_BODY, LARGEST_MESSAGE = 4_000_000, 16_000_000
-"""Bytes of a request that is no upload, which takes up to 20 times as much memory while it is read: the cards of 4,096
-vectors, the largest that the page sends, have 2 MB; over MCP a bank of 12 MB comes as base64."""
+"""Bytes of a request other than an upload, which takes up to 20 times as much memory while it is read: the page's
+largest, the cards of 4,096 vectors, has 2 MB; over MCP, a bank of 12 MB arrives as base64."""
 ALL_BODIES = 64_000_000
-"""Bytes of all such requests that are read at the same time."""
+"""Bytes of all these requests that are read at the same time."""
 PATIENCE = 60.0
-"""Seconds without a byte of a body that is not complete."""
+"""Seconds to wait for the next byte of a body."""
 LINGER = 2_000_000_000
-"""Bytes of a refused body that are still read, and thrown away: a browser shows no answer that comes while it sends."""
+"""Bytes of a refused body to read and discard: a browser does not show an answer while it is sending."""
 TIDYING = 60.0
-"""Seconds between two looks for files that nobody wants any more."""
+"""Seconds between two removals of expired files."""
 
 
 class Refusal(Exception):
-    """``status`` is that of HTTP; the message is one sentence for the person."""
+    """``status`` is the HTTP status, ``sentence`` the message for the person."""
 
     def __init__(self, status: int, sentence: str) -> None:
         self.status, self.sentence = status, sentence
         super().__init__(sentence)
 
 
-class _Incoming(Protocol):
-    """One body that arrives."""
-
-    def take(self, data: bytes, *, more: bool) -> None:
-        """The next piece. Raises Refusal."""
-
-    def over(self, answer: bytes) -> None:
-        """The request was answered; ``answer`` is the body of a success, or empty."""
-
-
 class Bodies:
-    """Refuses requests that are too large, with one sentence: what ``uploads`` cannot take, and every other large body.
-    Nothing of what is refused stays on the disk."""
+    """Refuses, with one sentence, files that ``uploads`` cannot accept and other bodies that are too large. Refused
+    files do not stay on the disk."""
 
     def __init__(self, app: ASGIApp, uploads: Uploads) -> None:
         self._app, self._uploads = app, uploads
         self.held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, as far as it is small enough."""
+        """Pass the request on if it is small enough."""
         if scope["type"] == "lifespan":
             async with self._tidying():
                 return await self._app(scope, receive, send)
@@ -71,7 +61,7 @@ class Bodies:
             return await _refuse(refusal, scope, receive, send)
         await _Exchange(self._app, incoming).run(scope, receive, send)
 
-    def _begin(self, scope: Scope) -> _Incoming:
+    def _begin(self, scope: Scope) -> "_Plain | _Upload":
         lengths = [value for name, value in scope["headers"] if name == b"content-length"]
         length = int(lengths[0]) if lengths and lengths[0].isdigit() else None
         path = scope["path"].removeprefix(scope.get("root_path", ""))
@@ -96,26 +86,28 @@ class Bodies:
 
 
 class _Plain:
-    """A body that is kept in memory."""
+    """A body that the app reads into memory."""
 
     def __init__(self, all: Bodies, length: int, largest: int) -> None:
         self._all, self._size, self._largest = all, 0, largest
         self._check(length)
 
     def take(self, data: bytes, *, more: bool) -> None:
+        """The next piece. Raises Refusal."""
         self._check(len(data))
         self._size += len(data)
         self._all.held += len(data)
 
     def over(self, answer: bytes) -> None:
+        """The end of the request; ``answer`` is the body of the answer on success, else empty."""
         self._all.held -= self._size
 
     def _check(self, more: int) -> None:
         if self._size + more > self._largest:
             problem = f"the request has more than {size_text(self._largest)}"
-            raise Refusal(413, f"body: {problem}. Send less at a time; a file is uploaded first.")
+            raise Refusal(413, f"body: {problem}. Send less at a time, and upload files first.")
         if self._all.held + more > ALL_BODIES:
-            raise Refusal(503, "body: too many large requests arrive at the same time. Try again in a moment.")
+            raise Refusal(503, "body: too many large requests at the same time. Try again in a moment.")
 
 
 class _Upload:
@@ -126,11 +118,11 @@ class _Upload:
         address = (scope.get("client") or ("",))[0]
         kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
         self._parts = Parts(kind, lambda: self._arrival.file())
-        with _Refusals():
-            self._arrival: Arrival = uploads.begin(address, length)
+        with _refusals():
+            self._arrival = uploads.begin(address, length)
 
     def take(self, data: bytes, *, more: bool) -> None:
-        with _Refusals():
+        with _refusals():
             self._arrival.take(len(data))
             self._parts.write(data)
             if not more:
@@ -143,25 +135,23 @@ class _Upload:
         self._uploads.end(self._arrival, [path for path in paths if isinstance(path, str)])
 
 
-class _Refusals:
-    """Turns what the library refuses into what HTTP says."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, UploadRefused):
-            raise Refusal(error.status, str(error)) from None
-        if isinstance(error, PartsRefused):
-            raise Refusal(400, f"upload: {error}.") from None
-        if isinstance(error, MelboError):
-            raise Refusal(507, str(error)) from None
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Turns the library's errors into refusals with an HTTP status."""
+    try:
+        yield
+    except UploadRefused as error:
+        raise Refusal(error.status, str(error)) from None
+    except PartsRefused as error:
+        raise Refusal(400, f"upload: {error}.") from None
+    except MelboError as error:
+        raise Refusal(507, str(error)) from None
 
 
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, app: ASGIApp, incoming: _Incoming) -> None:
+    def __init__(self, app: ASGIApp, incoming: _Plain | _Upload) -> None:
         self._app, self._incoming = app, incoming
         self._refusal: Refusal | None = None
         self._status, self._answer = 0, b""
@@ -193,10 +183,10 @@ class _Exchange:
             try:
                 message = await asyncio.wait_for(receive(), PATIENCE)
             except TimeoutError:
-                raise Refusal(408, f"body: nothing came for {PATIENCE:.0f} seconds. Send it again.") from None
+                raise Refusal(408, f"body: nothing arrived for {PATIENCE:.0f} seconds. Send it again.") from None
             if message["type"] == "http.disconnect":
                 if isinstance(self._incoming, _Upload):
-                    raise Refusal(400, "upload: it was broken off. Send it again.")
+                    raise Refusal(400, "upload: it was interrupted. Send it again.")
                 return message
             more = message.get("more_body", False)
             self._is_complete = not more
@@ -204,11 +194,11 @@ class _Exchange:
             return message
         except Refusal as refusal:
             self._refusal = refusal
-            # Gradio's reader of forms removes what it has written when it gets this one, and at no other
+            # the only error for which Gradio's form reader removes the files it has written
             raise MultiPartException(refusal.sentence) from None
 
     async def _sent(self, message: Message, send: Send) -> None:
-        if self._refusal is not None and not self._status:  # what the app makes of it is not what the person is told
+        if self._refusal is not None and not self._status:  # the app's own answer to the refusal
             return
         if message["type"] == "http.response.start":
             self._status = message["status"]
@@ -220,20 +210,20 @@ class _Exchange:
 def _check_head(scope: Scope) -> None:
     address = len(scope.get("raw_path") or scope["path"].encode()) + len(scope.get("query_string", b""))
     if address > LONGEST_ADDRESS:
-        raise Refusal(414, f"address: it has {address:,} bytes. At most {LONGEST_ADDRESS:,} are read.")
+        raise Refusal(414, f"address: it has {address:,} bytes. At most {LONGEST_ADDRESS:,} are allowed.")
     headers = sum(len(name) + len(value) for name, value in scope["headers"])
     if headers > LONGEST_HEADERS:
-        raise Refusal(431, f"headers: they have {headers:,} bytes. At most {LONGEST_HEADERS:,} are read.")
+        raise Refusal(431, f"headers: they have {headers:,} bytes. At most {LONGEST_HEADERS:,} are allowed.")
 
 
 async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send, *, is_complete: bool = False) -> None:
-    """Read what still comes, as far as that helps, and answer."""
+    """Read the rest of the body, within limits, and answer."""
     more, size = not is_complete, 0
     with suppress(TimeoutError):
         while more and size < LINGER:
             message = await asyncio.wait_for(receive(), PATIENCE)
             size += len(message.get("body", b""))
             more = message.get("more_body", False)
-    # the rest, if there is any, must not be taken for the next request
+    # otherwise the rest of the body would be taken for the next request
     headers = {"Connection": "close"} if more else None
     await PlainTextResponse(refusal.sentence, refusal.status, headers)(scope, receive, send)

@@ -18,7 +18,7 @@ from melbo_app.web.security_headers import SecurityHeaders
 
 
 def token_of(settings: Settings) -> str | None:
-    """The token that requests need: the operator's, a new one where others reach the server, or None."""
+    """The token that requests need: the operator's, a new one if other machines can reach the server, or None."""
     if settings.no_token:
         return None
     if settings.token is not None:
@@ -27,7 +27,7 @@ def token_of(settings: Settings) -> str | None:
 
 
 def address_of(settings: Settings, port: int, token: str | None) -> str:
-    """The address to open, with the token; of all addresses of a machine, the one with its name."""
+    """The address to open, with the token; the machine's name if the server listens on all addresses."""
     listens = Host(settings.host)
     everywhere = listens.address is not None and listens.address.is_unspecified
     name = socket.gethostname().lower() if everywhere else listens.written
@@ -35,19 +35,19 @@ def address_of(settings: Settings, port: int, token: str | None) -> str:
 
 
 def warnings_of(settings: Settings, token: str | None) -> list[str]:
-    """What the operator should know about who gets in."""
+    """Warnings to the operator about open access."""
     if token:
         return []
     if not _is_here(settings):
-        return ["Anybody who can reach this address can use the page: it asks for no token (--no-token)."]
+        return ["Anybody who can reach this address can use the page without a token (--no-token)."]
     if settings.allow_host:
         names = " or ".join(settings.allow_host)
-        return [f"Whoever reaches {names} gets in without a token. Set MELBO_TOKEN unless the proxy asks who they are."]
+        return [f"Anybody who can reach {names} gets in without a token. Set MELBO_TOKEN unless the proxy has a login."]
     return []
 
 
 def own_address(settings: Settings, port: int) -> str:
-    """Where the server reaches itself."""
+    """The address at which the server reaches itself."""
     listens = Host(settings.host)
     if listens.address is not None and listens.address.is_unspecified:
         listens = Host("127.0.0.1" if listens.address.version == 4 else "::1")
@@ -55,7 +55,7 @@ def own_address(settings: Settings, port: int) -> str:
 
 
 def guards(settings: Settings, port: int, token: str | None, own: str = "") -> list[Middleware]:
-    """The middleware, the outermost first. ``own`` is the secret of the server's own requests."""
+    """The middleware, outermost first. ``own`` is the secret of the server's own requests."""
     named = [read_host(text, pattern=True) for text in settings.allow_host]
     if not _is_here(settings):
         named += [read_host(Host(settings.host).written), read_host(socket.gethostname())]
@@ -69,7 +69,7 @@ def guards(settings: Settings, port: int, token: str | None, own: str = "") -> l
         *([Middleware(AccessToken, token, port, embedded)] if token else []),
         Middleware(Bodies, Uploads(settings.uploads)),
         Middleware(Presence, "/gradio_api/mcp"),
-        Middleware(CORSMiddleware, allow_origins=()),  # where the outer app has one, Gradio adds no headers of its own
+        Middleware(CORSMiddleware, allow_origins=()),  # keeps Gradio from adding its own headers
     ]
 
 

@@ -1,28 +1,28 @@
-"""What the server writes to its terminal: every line of a bounded length, whoever writes it."""
+"""The server's terminal output, with lines of bounded length."""
 
 import threading
 from typing import Any, TextIO
 
 LONGEST = 2_000
-"""Letters of a line. Tracebacks of Gradio, uvicorn and FastAPI quote what they could not use: a whole request."""
+"""Characters per line: tracebacks of Gradio, uvicorn and FastAPI may quote a whole request."""
 
 
 class ShortLines:
-    """A stream that cuts lines; for all else it is ``stream`` itself."""
+    """A stream that truncates long lines, and otherwise behaves like ``stream``."""
 
     def __init__(self, stream: TextIO, longest: int = LONGEST) -> None:
         self._stream, self._longest = stream, longest
-        self._written = 0  # letters of the line so far
+        self._written = 0  # characters of the line so far
         self._lock = threading.Lock()
 
     def write(self, text: str) -> int:
-        """Write ``text``, but for what is too much of a line; its length, as streams say it."""
+        """Write ``text`` with truncated lines; returns its full length, as streams do."""
         with self._lock:
             self._stream.write("".join(self._cut(piece) for piece in text.splitlines(keepends=True)))
         return len(text)
 
     def writelines(self, lines: list[str]) -> None:
-        """Write each of them."""
+        """Write each line."""
         for line in lines:
             self.write(line)
 
@@ -38,4 +38,4 @@ class ShortLines:
             return kept
         left = self._written - self._longest
         self._written = 0
-        return f"{kept} … and {left:,} letters more{end}" if left > 0 else kept + end
+        return f"{kept} … and {left:,} more characters{end}" if left > 0 else kept + end

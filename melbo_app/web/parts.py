@@ -6,19 +6,16 @@ from contextlib import suppress
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
 
-NAME = b"files"  # of the field in which Gradio looks for files; it leaves others on the disk, and texts in memory
+NAME = b"files"  # the field that Gradio reads; it leaves files in others on the disk, and texts in memory
 
 
 class PartsRefused(Exception):
-    """The form holds what no page and no client sends."""
+    """The form contains something that neither the page nor a client sends."""
 
 
 class Parts:
-    """Calls ``on_file`` for each file of a form that arrives in pieces.
-
-    Raises PartsRefused for what is no file, for files in another field, and at the ``end`` of a form that is not
-    complete. What is no form at all is left to whoever reads it.
-    """
+    """Calls ``on_file`` for each file of a form that arrives in pieces. Raises PartsRefused for parts other than files,
+    for files in another field, and at the ``end`` of an incomplete form. Bodies that are not forms pass."""
 
     def __init__(self, content_type: bytes, on_file: Callable[[], None]) -> None:
         self._on_file, self._name, self._value = on_file, b"", b""
@@ -38,7 +35,7 @@ class Parts:
                 )
 
     def write(self, data: bytes) -> None:
-        """Look at the next piece of the body."""
+        """Parse the next piece of the body."""
         if self._parser is not None:
             try:
                 self._parser.write(data)
@@ -46,9 +43,9 @@ class Parts:
                 self._parser = None
 
     def end(self) -> None:
-        """There is no more."""
+        """End of the body."""
         if self._parser is not None and self._parser.state != MultipartState.END:
-            raise PartsRefused("the form ends in the middle. Send it again")
+            raise PartsRefused("the form is incomplete. Send it again")
 
     def _begin(self) -> None:
         self._name = self._value = b""
@@ -63,8 +60,6 @@ class Parts:
         if self._name.lower() == b"content-disposition":
             _, options = parse_options_header(self._value)
             if b"filename" not in options or options.get(b"name") != NAME:
-                raise PartsRefused(
-                    "a part of the form is not a file in the field “files”. Send files in that field only"
-                )
+                raise PartsRefused("a part of the form is not a file in the field “files”. Send only files there")
             self._on_file()
         self._name = self._value = b""

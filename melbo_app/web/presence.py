@@ -1,20 +1,20 @@
-"""Which calls over MCP somebody waits for: Gradio asks its own API in their place, and goes on when they leave."""
+"""Which MCP calls still have a client: Gradio calls its own API for them, and would go on without one."""
 
 import uuid
 from typing import Any
 
 HEADER = "x-melbo-call"
-"""Names the call in the requests that are made for it."""
+"""Header with the call's name, in the requests that Gradio makes for it."""
 _present: set[str] = set()
 
 
 def is_present(call: str) -> bool:
-    """Whether whoever made this call is still connected."""
+    """Whether the client of this call is still connected."""
     return call in _present
 
 
 class Presence:
-    """ASGI middleware: names each request with ``path`` in its address, and knows until when its client is there."""
+    """ASGI middleware: names each request with ``path`` in its address, and notes when its client leaves."""
 
     def __init__(self, app: Any, path: str) -> None:
         self._app, self._path = app, path

@@ -1,4 +1,4 @@
-"""Who asks, where a proxy stands in between."""
+"""The client's address behind a proxy."""
 
 import secrets
 from collections.abc import Sequence
@@ -7,19 +7,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 SOMEBODY = "behind a proxy"
-"""The client of a request that came through a proxy that nobody named: not this machine, and not known."""
+"""The client of a request through an untrusted proxy: unknown, but not this machine."""
 OWN_HEADER = "x-melbo-own"
 OWN = "melbo.own"
-"""In the scope of a request that the server sends to itself: Gradio's MCP server asks its own page over HTTP."""
+"""Marks the scope of requests that the server sends to itself: Gradio's MCP server calls its own page over HTTP."""
 _FOR = (b"x-forwarded-for", b"forwarded", b"x-real-ip")
 
 
 class Proxies:
-    """Sets ``scope["client"]`` to the browser's address as the ``trusted`` proxies (addresses or networks) give it.
+    """Sets ``scope["client"]`` to the browser's address according to the ``trusted`` proxies (addresses or networks).
 
-    Anybody can write ``X-Forwarded-For``. From others it is not believed; it shows only that the request was passed
-    on, so that its client counts as nobody known rather than as the machine that the proxy runs on. ``own`` is the
-    secret by which the server knows its own requests, which say for whom they are sent.
+    Anybody can write ``X-Forwarded-For``. From others it only shows that the request was forwarded, so that its client
+    counts as unknown rather than as the proxy's machine. ``own`` is the secret that marks the server's own requests,
+    which name the client they are sent for.
     """
 
     def __init__(self, app: ASGIApp, trusted: Sequence[str] = (), own: str = "") -> None:
@@ -28,7 +28,7 @@ class Proxies:
         self._known = self._believed.trusted_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on with its client."""
+        """Pass the request on with its client's address."""
         if scope["type"] == "lifespan":
             return await self._app(scope, receive, send)
         client, said = scope.get("client"), dict(scope["headers"])
@@ -43,7 +43,7 @@ class Proxies:
 
 
 class _Resolved:
-    """Leaves one ``X-Forwarded-For``: the client as it was found out, for requests that are sent in its name."""
+    """Replaces all ``X-Forwarded-For`` by the client's address as determined above."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""A request that is answered here, before the page sees it: one sentence."""
+"""Answers a refused request with one sentence, before it reaches the page."""
 
 import html
 from http import HTTPStatus
@@ -24,7 +24,7 @@ code {{ font-family: ui-monospace, monospace; font-size: .92em; }}
 
 
 def asks_for_a_page(scope: Scope) -> bool:
-    """Whether a person's browser asks for something to look at, and no program for data."""
+    """Whether a browser asks for a page, rather than a program for data."""
     accepted = Headers(scope=scope).get("accept", "")
     return scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and "text/html" in accepted
 
@@ -35,7 +35,7 @@ def page(title: str, body: str, status: int) -> HTMLResponse:
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send, status: int, sentence: str) -> None:
-    """Answer with ``sentence``: as a page to a person, and as JSON to a program."""
+    """Answer with ``sentence``, as a page for people and as JSON for programs."""
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.close", "code": 1008, "reason": sentence[:120]})

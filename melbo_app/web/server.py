@@ -1,4 +1,4 @@
-"""The server of the page: an ASGI application on a port, in a thread of its own."""
+"""The server of the page: an ASGI application on a port, in its own thread."""
 
 import threading
 import time
@@ -8,33 +8,24 @@ from starlette.types import ASGIApp
 
 from melbo_app.errors import StorageError
 
-_START = 60.0  # seconds a slow machine gets to begin to listen
+_START = 60.0  # seconds that a slow machine may take until it listens
 _LOOK = 0.01
-_LEAVE = 5.0  # seconds that answers under way get when the server ends
+_LEAVE = 5.0  # seconds that pending answers get when the server ends
 
 
 class Server:
-    """Serves ``app`` until it is closed.
-
-    uvicorn's own reading of ``X-Forwarded-*`` is off: it trusts what comes from 127.0.0.1, where every proxy is.
-    """
+    """Serves ``app`` until it is closed. uvicorn's handling of ``X-Forwarded-*`` is off: it trusts 127.0.0.1, where
+    every local proxy runs."""
 
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                host=host,
-                port=port,
-                log_level="warning",
-                proxy_headers=False,
-                server_header=False,
-                timeout_graceful_shutdown=1,
-            )
+        config = uvicorn.Config(
+            app, host, port, log_level="warning", proxy_headers=False, server_header=False, timeout_graceful_shutdown=1
         )
+        self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, name="server", daemon=True)
 
     def start(self) -> None:
-        """Return when it listens; StorageError where it cannot."""
+        """Return once the server listens. Raises StorageError if it cannot."""
         self._thread.start()
         end = time.monotonic() + _START
         while not self._server.started:
@@ -43,6 +34,6 @@ class Server:
             time.sleep(_LOOK)
 
     def close(self) -> None:
-        """Stop listening, and wait a few seconds for answers under way."""
+        """Stop listening, and wait a few seconds for pending answers."""
         self._server.should_exit = True
         self._thread.join(timeout=_LEAVE)

@@ -65,7 +65,7 @@ def test_the_installation_step_checks_the_weights_and_says_where_the_model_is(
     monkeypatch.setenv("MELBO_CACHE_DIR", str(real_cache))
     assert weights.main() == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.endswith("sha256 is right") for line in lines] == [True, True, False]
+    assert [line.endswith("sha256 is correct") for line in lines] == [True, True, False]
     assert lines[-1] == f"{DEFAULT_MODEL} is ready in {bundled_model_files.path}"
 
 

@@ -49,7 +49,7 @@ def test_without_the_token_a_person_is_asked_for_it(lab_app, stranger, faults):
     expect(stranger.get_by_role("heading", name="Access token")).to_be_visible()
     stranger.get_by_label("Access token").fill("not it")
     stranger.get_by_role("button", name="Open").click()
-    expect(stranger.get_by_role("alert")).to_have_text("That is not the token of this server.")
+    expect(stranger.get_by_role("alert")).to_have_text("This is not the server's token.")
     stranger.get_by_label("Access token").fill(token)
     page = watched(stranger, faults)
     page.get_by_role("button", name="Open").click()

@@ -164,7 +164,7 @@ def test_the_files_of_dct_are_given_together(page: Page, tmp_path: Path) -> None
     give(page, tmp_path / f"{steps.SAMPLE}_V.pt", "transcoded", tmp_path / f"{steps.SAMPLE}_R.pt")
     expect(page.locator('#bank-table tr[data-key="transcoded"]')).to_contain_text(f"{sample().record.source} → ?")
     expect(page.locator("#bank-details")).to_contain_text("That is an assumption: DCT is trained at the input")
-    expect(page.locator("#bank-details")).to_contain_text("R came along: 9")
+    expect(page.locator("#bank-details")).to_contain_text("It came with R: 9")
 
 
 def test_sample_cannot_be_deleted(page: Page) -> None:

@@ -61,7 +61,7 @@ def test_a_library_comes_back_from_its_file(page: Page, tmp_path: Path) -> None:
     page.locator("#bundle-upload input[type=file]").set_input_files(path)
     expect(page.locator("#bundle-upload")).to_contain_text(path.stem[:8])
     page.locator("#bundle-merge").click()
-    expect(page.locator("#bundle-note")).to_contain_text("Everything in it was here already.")
+    expect(page.locator("#bundle-note")).to_contain_text("This library already had everything in it.")
     path.write_bytes(b"no zip at all")
     page.locator("#bundle-upload input[type=file]").set_input_files(path)
     expect(page.locator("#bundle-upload")).to_contain_text(path.stem[:8])

@@ -108,14 +108,14 @@ def name_base(lora: Path, name: str | None) -> None:
     [
         (
             "owner/of-no-model",
-            r"its model, owner/of-no-model, is not on this machine.*Load owner/of-no-m",
+            r"its base model, owner/of-no-model, is not on this machine.*Load owner/of-no-m",
         ),
         (
             "/gone/model",
-            r"its model, /gone/model, is not on this machine. Find that model; or put adapter",
+            r"its base model, /gone/model, is not on this machine. Find that model; or put adapter",
         ),
-        (None, r"does not say which model it is for"),
-        ("", r"does not say which model it is for"),
+        (None, r"does not name its base model"),
+        ("", r"does not name its base model"),
     ],
 )
 def test_an_adapter_without_its_model_says_which_one_it_needs(name, said, folder, tmp_path):
@@ -139,7 +139,7 @@ def test_an_adapter_of_the_hub_comes_with_its_model(folder, tmp_path, monkeypatc
 def test_an_adapter_for_a_model_with_an_adapter_is_refused(folder, tmp_path):
     trained(folder, tmp_path / "lora", LoraConfig(**LORA))
     trained(folder, folder, LoraConfig(**LORA))
-    with pytest.raises(InputError, match="has an adapter of its own"):
+    with pytest.raises(InputError, match="has its own adapter"):
         resolve(str(tmp_path / "lora"), tmp_path)
 
 
@@ -199,7 +199,7 @@ def config_alone(folder, tmp_path):
         (damaged, r"cannot be read|does not fit"),
         (not_finite, r"cannot be merged"),
         (pickled, r"adapter_model.bin is not loaded because pickled weights can run code.*AutoPeftModelForCausalLM"),
-        (config_alone, r"has adapter_config.json and no adapter_model.safetensors.*load the model without"),
+        (config_alone, r"has adapter_config.json but no adapter_model.safetensors.*load the model without"),
     ],
 )
 def test_an_adapter_that_does_not_fit_is_refused_with_what_does_not(made, said, folder, tmp_path):

@@ -140,7 +140,7 @@ def test_a_copy_that_is_not_sound_replaces_nothing(library, monkeypatch):
         out.write_bytes(out.read_bytes()[:-4096])
 
     monkeypatch.setattr(Database, "copy", torn)
-    with pytest.raises(StorageError, match="may be damaged: a copy of it is not sound"):
+    with pytest.raises(StorageError, match="may be damaged: its copy has faults"):
         library.copy(0)
     assert library.backups.copies()[0].path.read_bytes() == before
     assert len(list(library.backups.folder.iterdir())) == 1
@@ -150,7 +150,7 @@ def test_a_full_disk_is_a_sentence(library, monkeypatch):
     library.say(0, "first")
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(module.shutil, "disk_usage", lambda folder: usage(10**9, 10**9 - 10**7, 10**7))
-    with pytest.raises(StorageError, match=r"It needs 100 MB of free room in .*, and 10 MB are free"):
+    with pytest.raises(StorageError, match=r"A copy needs 100 MB in .*, and 10 MB are free"):
         library.copy(0)
 
 
@@ -215,7 +215,7 @@ def test_labels_that_came_after_the_copy_are_saved_from_a_damaged_database(libra
     library.say(7, "")  # removed
     page = library.page_of("name 150")
     library.damage(page, page + 1)
-    with pytest.raises(StorageError, match=r"is damaged. Stop .* library restore. It goes back to .* 2026-11-01"):
+    with pytest.raises(StorageError, match=r"is damaged. Stop .* library restore. It restores the copy of 2026-11-01"):
         [library.labels.all(), library.labels.versions()]
     done = restore(library.database, None)
     assert (done.copy, done.labels, done.whole) == ("2026-11-01", 3, False)
@@ -227,7 +227,7 @@ def test_labels_that_came_after_the_copy_are_saved_from_a_damaged_database(libra
     assert library.database.faults() == []
     [aside] = [name for name in files(library.path.parent) if name.startswith("melbo-damaged-") and name.endswith("e")]
     assert done.aside == str(library.path.with_name(aside))
-    assert any("3 labels were read from the damaged file" in line for line in done.lines())
+    assert any("3 newer labels were saved from the damaged file" in line for line in done.lines())
     library.say(9, "and on it goes")
     assert library.copy(1) is not None
 
@@ -284,7 +284,7 @@ def test_a_file_that_is_no_database_at_all_is_set_aside(library):
     done = restore(library.database, None)
     assert (done.labels, done.whole) == (0, False) and library.names() == {0: "before"}
     assert Path(done.aside).read_bytes() == b"my diary" * 1000
-    assert any("no labels were read" in line for line in done.lines())
+    assert any("No newer labels were saved" in line for line in done.lines())
 
 
 def test_without_a_copy_a_new_database_is_begun_with_what_can_be_read(library):
@@ -295,7 +295,7 @@ def test_without_a_copy_a_new_database_is_begun_with_what_can_be_read(library):
         [[page]] = connection.execute("SELECT rootpage FROM sqlite_master WHERE name='jobs'").fetchall()
     connection.close()
     library.damage(page - 1, page)
-    with pytest.raises(StorageError, match="there is no copy of it"), library.database.read() as session:
+    with pytest.raises(StorageError, match="since no copy exists"), library.database.read() as session:
         session.connection().exec_driver_sql("SELECT * FROM jobs").all()
     done = restore(library.database, None)
     assert (done.copy, done.labels) == (None, 50) and library.names()[49] == "name 49"
@@ -316,13 +316,13 @@ def test_a_sound_database_is_replaced_only_by_a_copy_that_is_named(library):
     library.say(0, "two")
     library.copy(1)
     library.say(0, "three")
-    with pytest.raises(InputError, match=r"the database is sound.*name one \(2026-11-02, 2026-11-01\)"):
+    with pytest.raises(InputError, match=r"the database is sound.*name it \(2026-11-02, 2026-11-01\)"):
         restore(library.database, None)
     assert library.names() == {0: "three"}
     done = restore(library.database, "2026-11-01")
     assert (done.whole, done.labels) == (None, 0) and library.names() == {0: "one"}  # not undone by what came later
     assert "which was sound" in " ".join(done.lines()) and "melbo-replaced-" in done.aside
-    with pytest.raises(InputError, match=r"none called “2026-11-09”. There are those of 2026-11-02, 2026-11-01"):
+    with pytest.raises(InputError, match=r"“2026-11-09” does not exist. Choose one of 2026-11-02, 2026-11-01"):
         restore(library.database, "2026-11-09")
 
 
@@ -334,7 +334,7 @@ def test_a_damaged_copy_is_passed_over_and_refused(library):
     newest.path.write_bytes(newest.path.read_bytes()[:8192] + b"\xff" * 8192)
     assert library.backups.newest_sound().day == "2026-11-01"
     library.damage(0)
-    with pytest.raises(InputError, match="that of 2026-11-02 is damaged"):
+    with pytest.raises(InputError, match="the copy of 2026-11-02 is damaged"):
         restore(library.database, "2026-11-02")
     assert restore(library.database, None).copy == "2026-11-01"
 
@@ -351,7 +351,7 @@ def test_a_disk_that_refuses_leaves_everything_as_it_was(library, monkeypatch):
     for name in ("copyfile", "replace"):
         with monkeypatch.context() as patch:
             patch.setattr(shutil if name == "copyfile" else os, name, refuse)
-            with pytest.raises(StorageError, match=r"No space left on device\); it is as it was"):
+            with pytest.raises(StorageError, match=r"No space left on device\); nothing changed"):
                 restore(library.database, None)
         assert library.path.read_bytes() == before
         assert {name.split("-")[0] for name in files(library.path.parent)} == {"melbo.sqlite"}

@@ -75,7 +75,7 @@ def test_an_export_overwrites_only_where_that_is_asked_for(banks, tmp_path):
     banks.save(bank())
     out = tmp_path / "out.safetensors"
     out.write_bytes(b"precious")
-    with pytest.raises(InputError, match="^file: .* is there already"):
+    with pytest.raises(InputError, match="^file: .* already exists"):
         banks.export_file("first", out)
     assert out.read_bytes() == b"precious"
     banks.export_file("first", out, overwrite=True)
@@ -102,7 +102,7 @@ def test_our_own_file_is_not_made_into_something_else_on_the_way_in(banks, own, 
     path = tmp_path / "theirs.safetensors"
     path.write_bytes(bank().to_bytes())
     for hints in (ImportHints(radius=3.0), ImportHints(counted="input")):
-        with pytest.raises(InputError, match="^bank file: the file is one of ours, and says by itself"):
+        with pytest.raises(InputError, match="^bank file: the file is one of ours and already gives R"):
             banks.import_file(path, name="x", hints=hints)
     assert names(own) == []
 
@@ -147,7 +147,7 @@ def test_a_foreign_safetensors_file_gives_its_vectors_or_its_only_table(banks, t
 def test_a_foreign_safetensors_file_with_several_tables_is_refused(banks, tmp_path):
     path = tmp_path / "foreign.safetensors"
     save_file({"a": VECTORS, "b": VECTORS}, path)
-    with pytest.raises(InputError, match="no tensor “vectors”, and 2 others with two dimensions"):
+    with pytest.raises(InputError, match="no tensor “vectors”, but 2 others with two dimensions"):
         banks.import_file(path, name="f", hints=HINTS)
 
 
@@ -203,7 +203,7 @@ def test_a_file_that_cannot_be_imported_is_refused_with_a_sentence(banks, tmp_pa
     torch.save(torch.tensor([[1.0, 0, 0], [0, float("nan"), 0]]), tmp_path / "nan.pt")
     (tmp_path / "folder.pt").mkdir()
     for name, sentence in {
-        "x.csv": "^bank file: “x.csv” is of no known kind. Files that end in .safetensors, .pt",
+        "x.csv": "^bank file: the format of “x.csv” is unknown. Files that end in .safetensors, .pt",
         "missing.pt": "^file: there is no file",
         "nan.pt": "^bank file: row 1 holds NaN",
     }.items():
@@ -216,5 +216,5 @@ def test_a_file_that_cannot_be_imported_is_refused_with_a_sentence(banks, tmp_pa
 def test_an_import_cannot_take_a_name_that_is_there(banks, tmp_path):
     path = tmp_path / "sample.pt"
     torch.save(torch.tensor(VECTORS), path)
-    with pytest.raises(InputError, match="^name: there is a bank called “[Ss]ample” already"):
+    with pytest.raises(InputError, match="^name: a bank called “[Ss]ample” already exists"):
         banks.import_file(path, name=None, hints=HINTS)

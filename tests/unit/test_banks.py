@@ -134,9 +134,9 @@ def test_names_are_found_and_taken_in_any_case(banks, own):
     banks.save(bank("First"))
     assert banks.load("fIRST").record.name == "First"
     for name in ("first", "FIRST", "First", "sample"):
-        with pytest.raises(InputError, match="^name: there is a bank called .* already"):
+        with pytest.raises(InputError, match="^name: a bank called .* already exists"):
             banks.check_free(f" {name}")
-        with pytest.raises(InputError, match="^name: there is a bank called .* already"):
+        with pytest.raises(InputError, match="^name: a bank called .* already exists"):
             banks.save(bank(name, VECTORS * 2, radius=10.0))
     assert names(own) == ["First.safetensors"]
     assert banks.check_free(" Second ") == "Second"
@@ -247,7 +247,7 @@ def test_a_disk_without_hard_links_is_written_to_as_safely(banks, own, monkeypat
 
 def test_a_shelf_that_cannot_be_made_is_a_storage_error(tmp_path, samples):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match="cannot be made"):
+    with pytest.raises(StorageError, match="could not be made"):
         Banks(tmp_path / "file" / "banks", samples).save(bank())
 
 

@@ -57,7 +57,7 @@ def test_what_is_no_path_of_ordinary_characters_is_refused(written, monkeypatch,
     assert read_prefix(written) is None
     with pytest.raises(SystemExit, match="2"):
         app.main(["--root-path", written])
-    assert re.match(r"root-path: “.*” cannot be used\. Write the path that comes before", capsys.readouterr().err)
+    assert re.match(r"root-path: “.*” cannot be used\. Write the path below which the page is", capsys.readouterr().err)
     monkeypatch.setenv("MELBO_ROOT_PATH", written)
     with pytest.raises(ValidationError):
         Settings()

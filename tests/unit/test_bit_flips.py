@@ -66,7 +66,7 @@ def test_every_flipped_bit_of_a_bank_is_refused_or_named_by_the_check(tmp_path):
     for place, bit in read:
         path.write_bytes(flipped(FILE, place, bit))
         [found] = inspect(banks, Banks(tmp_path / "parts", tmp_path / "none"), catalogue, database)
-        assert found.wrong and "its file says something else than when it was entered" in found.problem
+        assert found.wrong and "its file holds another record than when it was entered" in found.problem
 
 
 @pytest.mark.parametrize("told", ['"radius":8.2', "Wie geht", '"source":2', "2.5", "2026", '"method"'])
@@ -174,13 +174,13 @@ FAULTY = [
     ({"a": entry(0, 12), "b": entry(0, 12)}, 12, "“b” overlaps another one"),
     ({"a": entry(0, 12), "b": entry(16, 28)}, 28, "“b” leaves 4 bytes before it unused"),
     ({"a": entry(4, 16)}, 16, "“a” leaves 4 bytes before it unused"),
-    ({"a": entry(0, 12)}, 20, "8 bytes after its tensors belong to none of them"),
+    ({"a": entry(0, 12)}, 20, "8 bytes after its tensors are unused"),
     ({}, 8, "8 bytes after its tensors"),
     ({"a": entry(12, 0)}, 12, "lies outside the file"),
     ({"a": entry(-4, 8)}, 12, "describes the tensor “a” wrongly"),
-    ({"a": entry(0, 12, (1, 4))}, 12, "does not have the size that its shape asks for"),
+    ({"a": entry(0, 12, (1, 4))}, 12, "does not have the size of its shape"),
     ({"a": entry(0, 12, dtype="F16")}, 12, "does not have the size"),
-    ({"a": entry(0, 12, dtype="Q32")}, 12, "is of the unknown type “Q32”"),
+    ({"a": entry(0, 12, dtype="Q32")}, 12, "has the unknown type “Q32”"),
     ({"a": entry(0, 1, (1,), dtype="F4")}, 1, "does not have the size"),
     (b'{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}', 0,
      "its header names “a” twice"),

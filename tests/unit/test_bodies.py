@@ -128,7 +128,7 @@ def test_one_address_has_so_many_files_that_wait(server, monkeypatch):
     refused = server.upload(b"3", b"4")
     assert (refused.status_code, refused.text) == (
         413,
-        "upload: 3 files of this address wait to be used. Import or merge some of them, or wait: what nobody uses is "
+        "upload: 3 files of this address wait to be used. Import or merge some of them, or wait: unused files are "
         "removed after 60 minutes.",
     )
     assert len(server.lies()) == 2  # nothing of what was refused
@@ -230,7 +230,7 @@ def test_an_upload_that_is_broken_off_leaves_nothing(server, end):
     [
         (
             b'--x\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\nabc',
-            "the form ends in the middle",
+            "the form is incomplete",
         ),
         (
             b'--x\r\nContent-Disposition: form-data; name="a"; filename="a"\r\n\r\nabc\r\n--x--\r\n',
@@ -280,7 +280,7 @@ def test_other_bodies_have_a_limit(server, path, chunked):
         assert refused.status_code in (405, 413)
         return
     assert refused.status_code == 413
-    assert refused.text == ("body: the request has more than 100 kB. Send less at a time; a file is uploaded first.")
+    assert refused.text == ("body: the request has more than 100 kB. Send less at a time, and upload files first.")
 
 
 @pytest.mark.parametrize("fail", [False, True])

@@ -246,7 +246,7 @@ def test_a_folder_that_is_not_there_makes_no_start_forget_its_banks(shelf):
 def test_a_start_says_what_it_repaired(bench):
     bench.bench.banks.save(bank("first"))
     bench.bench.catalogue.remove("first")
-    assert bench.repair_catalogue().lines() == ["“first” was not in the catalogue yet; it is now."]
+    assert bench.repair_catalogue().lines() == ["“first” was missing from the catalogue and has been added."]
     assert bench.repair_catalogue().lines() == []
 
 
@@ -290,7 +290,9 @@ def test_a_record_that_was_changed_is_named_until_it_is_accepted(shelf):
     path = shelf.banks.save(bank("first", note="a plain word"))
     path.write_bytes(bank("first", note="a fancy word").to_bytes())
     [told] = shelf.wrong()
-    assert told.startswith("bank “first”: its file says something else than when it was entered. If that is right: Run")
+    assert told.startswith(
+        "bank “first”: its file holds another record than when it was entered. If that is right: Run"
+    )
     shelf.catalogue.rebuild(shelf.banks.files())
     assert shelf.wrong() == [] and shelf.catalogue.search("fancy") == ["first"]
 
@@ -322,7 +324,7 @@ def test_a_broken_reference_in_the_database_is_named(shelf):
     other.execute("DELETE FROM models")
     other.commit()
     other.close()
-    assert any("of banks refers to a row of models that is missing" in told for told in shelf.wrong())
+    assert any("of banks refers to a missing row of models" in told for told in shelf.wrong())
 
 
 # --- the clock -------------------------------------------------------------------------------------------------------

@@ -321,7 +321,7 @@ def test_generality_counts_on_the_prompts_of_files(ask: Ask, stubbed, bank, tmp_
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "prompts: none are given. Give a file, or one of refused, everyday, arithmetic, code."),
+        ((), "prompts: no set is given. Give a file, or one of refused, everyday, arithmetic, code."),
         (("--prompts", "no-such"), "prompts: “no-such” is neither a file nor a set."),
         (("--prompts", "{}", "--radius", "4,5"), "radius: there are 2. Give one R"),
         (("--prompts", "{}", "--radius", "0"), "R: 0 leaves every answer as it is."),
@@ -398,7 +398,7 @@ TRAIN = ("train", "--prompt", "hello", "--name", "b")
         ((*TRAIN, "--prompt", ""), "prompt: prompt 2 is empty."),
         (("train", "--prompt", "long " * 99, "--name", "b"), "prompt: prompt 1 has "),
         (("train", "--prompt", "x\udcff", "--name", "b"), "prompt: prompt 1 has an invalid character"),
-        (("train", "--prompt", "x", "--name", "a"), "name: there is a bank called “a” already."),
+        (("train", "--prompt", "x", "--name", "a"), "name: a bank called “a” already exists."),
         (("train", "--prompt", "x", "--name", "a/b"), "name: “a/b” cannot be used. Use 1 to 80 letters"),
         (("train", "--prompt", "x", "--name", ""), "name: it is empty. Use 1 to 80 letters"),
         ((*TRAIN, "--radius", "0"), "R: must be a finite number greater than 0, not 0.0."),
@@ -897,12 +897,12 @@ def test_a_bank_is_published_as_a_folder_with_its_labels(ask: Ask, bank, tmp_pat
         (("banks", "export", "a", "--out", "x.csv"), "file: a bank cannot be written as “x.csv”."),
         (("banks", "export", "a", "--out", "x.pt", "--format", "gguf"), "file: a bank cannot be written as “x.pt”."),
         (("banks", "export", "a", "--out", "x.gguf", "--vector", "3"), "vector: the bank has no vector 3."),
-        (("banks", "import", "here.pt", "--format", "csv"), "format: there is none called “csv”. Choose one of saf"),
-        (("banks", "export", "a", "--out", "here.pt"), "file: “here.pt” is there already."),
+        (("banks", "import", "here.pt", "--format", "csv"), "format: “csv” is not known. Choose one of saf"),
+        (("banks", "export", "a", "--out", "here.pt"), "file: “here.pt” already exists."),
         (("banks", "export", "a", "--out", "no/x.pt"), "“no/x.pt” could not be written"),
         (("banks", "import", "nowhere.pt"), "file: there is no file “nowhere.pt”."),
         (("banks", "import", "here.pt", "--source", "1"), "bank file: "),
-        (("banks", "import", "here.pt", "--name", "a"), "name: there is a bank called “a” already."),
+        (("banks", "import", "here.pt", "--name", "a"), "name: a bank called “a” already exists."),
         (("banks", "import", "here.pt", "--name", "x/y"), "name: “x/y” cannot be used."),
         (("banks", "import", "."), "bank file: "),
         (("banks", "retitle"), "No such command 'retitle'. See: python -m melbo_app banks --help"),
@@ -958,7 +958,7 @@ def test_labels_are_set_listed_and_written(ask: Ask, bank, tmp_path):
     assert ask("labels", "export", "--out", out, "--json").json == {"out": str(out)}
     assert out.read_text("utf-8").splitlines()[0].startswith("\ufeffbank,")
     assert out.read_text("utf-8").splitlines()[0].endswith("tag:fun,tag:speech")
-    assert "is there already" in ask("labels", "export", "--out", out).sentence
+    assert "already exists" in ask("labels", "export", "--out", out).sentence
     assert ask("labels", "export", "--out", out, "--overwrite").code == 0
     lines = out.with_suffix(".jsonl")
     assert ask("labels", "export", "--out", lines).out == f"The labels were written to {lines}\n"
@@ -1036,7 +1036,7 @@ def test_words_that_are_no_command_are_refused(ask: Ask, words, sentence):
     ("name", "value", "words", "sentence"),
     [
         ("MELBO_CACHE_DIR", "/dev/null/cache", ("train", "--prompt", "x", "--name", "a"), "/dev/null/cache"),
-        ("MELBO_CACHE_DIR", "/dev/null/cache", ("labels",), "The folder “/dev/null/cache” cannot be made"),
+        ("MELBO_CACHE_DIR", "/dev/null/cache", ("labels",), "The folder “/dev/null/cache” could not be made"),
         ("MELBO_PORT", "seven", ("banks",), "MELBO_PORT: Input should be a valid integer"),
         ("MELBO_MEMORY_GB", "inf", ("banks",), "MELBO_MEMORY_GB: Input should be a finite number"),
         ("MELBO_DTYPE", "int8", ("train", "--prompt", "x", "--name", "a"), "dtype: 'int8' is not known."),
@@ -1232,7 +1232,7 @@ def test_of_two_programs_with_one_name_one_gets_it_and_the_other_loses_nothing(
 
     monkeypatch.setattr(Train, "_train", slow)
     told = ask(*TRAIN, "--steps", 2, "--json")
-    assert told.sentence == "name: there is a bank called “b” already. What was trained is kept as “b-2”."
+    assert told.sentence == "name: a bank called “b” already exists. What was trained is kept as “b-2”."
     assert ask("banks", "show", "b", "--json").json["hash"] == saved[0].hash
     assert ask("banks", "show", "b-2", "--json").json["steps"] == 2
 
@@ -1244,7 +1244,7 @@ def test_of_two_programs_that_train_at_once_exactly_one_gets_the_name(environmen
     ]
     won, lost = sorted([answer(running) for running in rivals], key=lambda entry: entry.code)
     assert (won.code, lost.code) == (0, 2)
-    assert lost.sentence.startswith("name: there is a bank called “a” already.")
+    assert lost.sentence.startswith("name: a bank called “a” already exists.")
     assert ask("banks", "show", "a", "--json").json["hash"] == won.json["hash"]
 
 

@@ -97,7 +97,7 @@ def test_what_a_deleted_bank_left_behind_is_a_note_and_nothing_wrong(ask: Ask, c
     ask("banks", "delete", "ships")
     told = ask("library", "check")
     assert told.code == 0 and told.out.splitlines() == [
-        f"(note) bank “ships”: 2 completions of the vectors {BANK.hash[:16]}, and no bank holds these now.",
+        f"(note) bank “ships”: 2 completions of the vectors {BANK.hash[:16]}, which no bank holds now.",
         "Nothing is missing or damaged.",
     ]
 
@@ -155,7 +155,7 @@ def test_a_check_names_the_copies_and_the_command_that_goes_back_to_one(ask: Ask
     ask("labels", "set", "ships", 1, "--name", "Sailor")
     day = bench.copy_database()
     told = ask("library", "check")
-    assert f"(note) copies of the database: there are sound ones of {day}. To go back to one: python -m" in told.out
+    assert f"(note) copies of the database: those of {day} are sound. To go back to one: python -m" in told.out
     assert "library restore." in told.out and told.code == 0
     assert ask("library", "restore").sentence.startswith("copy: the database is sound")
     bench.bench.database.compact()
@@ -163,8 +163,8 @@ def test_a_check_names_the_copies_and_the_command_that_goes_back_to_one(ask: Ask
     file = cache / "melbo.sqlite"
     file.write_bytes(file.read_bytes()[:4096] + b"\xff" * (file.stat().st_size - 4096))
     told = ask("library", "check")
-    assert told.code == 1 and f"It goes back to the copy of {day}" in told.out and "library restore" in told.out
-    assert f"It goes back to the copy of {day}" in ask("labels").sentence
+    assert told.code == 1 and f"It restores the copy of {day}" in told.out and "library restore" in told.out
+    assert f"It restores the copy of {day}" in ask("labels").sentence
     told = ask("library", "restore", "--json").json
     assert (told["copy"], told["labels"], told["whole"]) == (day, 0, False)
     assert [entry["name"] for entry in ask("labels", "--json").json["labels"]] == ["Sailor"]

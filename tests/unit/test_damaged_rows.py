@@ -139,7 +139,7 @@ def test_a_comparison_with_settings_of_another_type_is_named_and_the_page_opens(
     assert str(wrong).startswith("comparison 4: settings.radii[0]: input should be a valid number")
     assert [one.subject for one in own.comparisons(None).damaged] == ["comparison 5", "comparison 4"]
     assert len(own.comparisons(None)) == 3
-    with pytest.raises(StorageError, match=r"comparison 4: settings.radii\[0\]: .*It is left out of every list"):
+    with pytest.raises(StorageError, match=r"comparison 4: settings.radii\[0\]: .*Every list leaves it out"):
         own.comparison(4)
     assert libraries.Shown(own).open()
     assert any("Comparison 5: settings" in words for words in told), told
@@ -226,7 +226,7 @@ def test_one_damaged_judgement_does_not_hide_the_others(tmp_path):
     file = json.loads((tmp_path / "judgements.json").read_text("utf-8"))
     file["b" * 64] = {"judge": 3}
     (tmp_path / "judgements.json").write_text(json.dumps(file), "utf-8")
-    assert [*kept._entries.all()] == ["a" * 64]
+    assert [*kept._all()] == ["a" * 64]
     assert [one.subject for one in kept.damaged()] == [f"“{'b' * 64}” in “judgements.json”"]
 
 

@@ -152,7 +152,9 @@ def test_a_locked_database_is_a_sentence(path, monkeypatch):
     assert count(database) == 0
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StorageError, match=r"^The database “.*melbo.sqlite” is in use by another program.* try again"):
+    with pytest.raises(
+        StorageError, match=r"^The database “.*melbo.sqlite” has been in use by another program.* try again"
+    ):
         store(database, label(1))
     assert count(database) == 0  # and reading goes on
     other.execute("ROLLBACK")
@@ -168,7 +170,7 @@ def test_a_locked_database_cannot_be_compacted_and_that_is_a_sentence(path, monk
     store(database, label(1))
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StorageError, match="is in use by another program"):
+    with pytest.raises(StorageError, match="in use by another program"):
         database.compact()
     other.execute("ROLLBACK")
     other.close()
@@ -220,7 +222,7 @@ def test_a_folder_in_place_of_the_file_is_a_sentence(path):
 
 def test_a_cache_folder_that_cannot_be_made_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match="The folder “.*” cannot be made"):
+    with pytest.raises(StorageError, match="The folder “.*” could not be made"):
         count(Database(tmp_path / "file" / "melbo.sqlite"))
 
 

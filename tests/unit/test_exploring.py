@@ -333,7 +333,7 @@ def test_files_of_older_versions_still_open(bench):
         group | {"words": [], "unsteered": True},
     ]  # fmt: skip
     opened = Exploration.model_validate_json(json.dumps(old))
-    assert [one.name for one in opened.behaviours] == ["pirate, gold", "no words of its own", "as without steering"]
+    assert [one.name for one in opened.behaviours] == ["pirate, gold", "no distinctive words", "as without steering"]
     assert opened.new == 2 and not any(one.as_often for one in opened.behaviours)
     assert explored(opened)["behaviours"][0]["name"] == "pirate, gold" and finished(opened, {})["cards"]
 
@@ -345,10 +345,8 @@ def test_where_random_vectors_show_all_of_it_the_sentence_says_so(bench):
         unsteered=False,
     )  # fmt: skip
     nothing = result.model_copy(update={"behaviours": (one,)})
-    assert (
-        nothing.new == 0 and "0 behaviours. No behaviour that random vectors of the same R do not" in nothing.sentence
-    )
-    assert "Random vectors show this as often: asks back (1, random 2)." in nothing.sentence
+    assert nothing.new == 0 and "0 behaviours that random vectors of the same R do not" in nothing.sentence
+    assert "Random vectors show these as often: asks back (1, random 2)." in nothing.sentence
     new = result.model_copy(update={"behaviours": (one.model_copy(update={"as_often": False}),)})
     assert new.new == 1 and "1 behaviour: asks back (1). " in new.sentence
 

@@ -45,7 +45,7 @@ def test_checking_never_fails_otherwise_and_twins_are_twins(name):
 def test_twins_by_case_and_by_accents_are_refused_and_the_one_that_is_there_is_named(banks, own):  # noqa: F811
     banks.save(bank("Caf\u00e9"))
     for twin in ("caf\u00e9", "CAF\u00c9", "cafe\u0301", "Cafe\u0301"):
-        with pytest.raises(InputError, match="^name: there is a bank called “Café” already"):
+        with pytest.raises(InputError, match="^name: a bank called “Café” already exists"):
             banks.check_free(twin)
         with pytest.raises(InputError):
             banks.save(bank(twin))

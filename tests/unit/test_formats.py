@@ -177,7 +177,7 @@ def test_a_control_vector_of_repeng_is_read_as_repeng_wrote_it(banks):
 
 def test_a_file_of_several_layers_asks_for_one(banks):
     for source, sentence in {
-        None: "each of the layers 1, 2, 3, and a bank has one. Choose",
+        None: "each of the layers 1, 2, 3, and a bank has one source layer. Choose",
         7: "holds nothing for la",
     }.items():
         hints = ImportHints(**(HINTS.__dict__ | {"source": source}))
@@ -194,7 +194,7 @@ def test_layers_of_zeros_are_layers_that_are_not_steered(banks, tmp_path):
 @pytest.mark.parametrize(
     ("layers", "pairs", "sentence"),
     [
-        ({2: rows()[0]}, {"dspark__mode": "project"}, "dspark.mode = project, and is not meant to be added"),
+        ({2: rows()[0]}, {"dspark__mode": "project"}, "dspark.mode = project: it is not meant to be added"),
         ({2: rows()[0]}, {"glp__mode": "reflect"}, "glp.mode = reflect"),
         ({2: rows()[0]}, {"glp__hook_point": "ffn_out_pre_residual"}, "hook_point = ffn_out_pre_residual"),
         ({0: rows()[0], 1: rows()[1]}, {}, "direction.0, which llama.cpp refuses"),
@@ -281,7 +281,7 @@ def test_dct_is_read_as_columns_of_norm_r_at_the_input_of_its_block(banks, lm, t
     read = banks.import_file(tmp_path / "run_exponential_0_V.pt", name="dct", hints=hints)
     assert read.record.source == 1 and read.vectors.shape == (5, WIDTH)
     assert read.record.radius == pytest.approx(8.80906775924564, rel=1e-6)
-    for sentence in ("the input of block 2, which is the output of block 1", "That is an assumption", "R came along"):
+    for sentence in ("the input of block 2, which is the output of block 1", "That is an assumption", "It came with R"):
         assert sentence in read.record.note
     U = torch.load(tmp_path / "run_exponential_0_U.pt", weights_only=True)
     assert np.array_equal(read.output_directions, U.detach().numpy().T)
@@ -294,7 +294,7 @@ def test_dct_can_be_said_to_be_counted_by_output_and_to_have_another_r(banks, tm
     hints = ImportHints(**(HINTS.__dict__ | {"source": 2, "counted": "output", "radius": 3.0}))
     read = banks.import_file(tmp_path / "run_exponential_0_V.pt", name="dct", hints=hints)
     assert read.record.source == 2 and np.allclose(np.linalg.norm(read.vectors, axis=1), 3)
-    assert "counted as was given: the output of block 2" in read.record.note and "assumption" not in read.record.note
+    assert "counted as given: the output of block 2" in read.record.note and "assumption" not in read.record.note
 
 
 def test_dct_files_from_different_folders_belong_together_when_they_are_given_together(banks, tmp_path):
@@ -324,7 +324,7 @@ def test_dct_says_what_is_wrong(banks, tmp_path):
     assert len(banks.import_file(renamed, name="dct", hints=hints, format="dct").vectors) == 5
     for value, sentence in {
         (3.0,): "^bank file: it holds a list, not a bare number",
-        -1.0: "^R: the R file says -1",
+        -1.0: "^R: -1 in the R file cannot be used",
     }.items():
         torch.save(torch.eye(WIDTH), tmp_path / "again_V.pt")
         torch.save(value, tmp_path / "again_R.pt")
@@ -423,7 +423,7 @@ def test_the_folder_holds_the_bank_and_each_vector_for_others(banks, tmp_path):
     assert Bank.from_bytes((out / "published.safetensors").read_bytes()).hash == bank().hash
     [tensor] = GGUFReader(out / "published-2.gguf").tensors
     assert np.array_equal(tensor.data, rows()[2])
-    with pytest.raises(InputError, match="^file: .* is there already"):
+    with pytest.raises(InputError, match="^file: .* already exists"):
         banks.export_file("first", out, overwrite=True)  # a folder may hold what nobody wants to lose
     packed = zipfile.ZipFile(io.BytesIO(banks.export_file("first", tmp_path / "published.zip").read_bytes()))
     assert {Path(name).name for name in packed.namelist()} == {path.name for path in out.iterdir()}
@@ -458,7 +458,7 @@ def test_a_bank_at_the_first_block_is_published_without_control_vectors():
             r"cannot be written as “x.csv”. Its name must end in .safetensors, .pt, .gguf, .svec, .py, .zip",
         ),
         ("x.pt", "gguf", r"cannot be written as “x.pt”. Its name must end in .gguf\."),
-        ("x.pt", "csv", "^format: there is none called “csv”. Choose one of safetensors, melbo"),
+        ("x.pt", "csv", "^format: “csv” is not known. Choose one of safetensors, melbo"),
     ],
 )
 def test_an_export_needs_a_format_that_is_there(banks, tmp_path, out, format, sentence):

@@ -274,9 +274,9 @@ def test_behind_a_proxy_the_cookie_is_for_its_path_and_https_only():
 def test_a_person_without_the_token_is_asked_for_it():
     client = asks(small(token=TOKEN, root_path="/p"), "http://localhost")
     asked = client.get("/p/", headers=PAGE)
-    assert asked.status_code == 401 and 'action="/p/"' in asked.text and "not the token" not in asked.text
+    assert asked.status_code == 401 and 'action="/p/"' in asked.text and "not the server" not in asked.text
     wrong = client.post("/p/", data={"token": "no"})
-    assert wrong.status_code == 401 and "not the token" in wrong.text
+    assert wrong.status_code == 401 and "not the server" in wrong.text
     typed = client.post("/p/", data={"token": f" {TOKEN} "})
     assert (typed.status_code, typed.headers["location"]) == (303, "/p/")
     assert client.get("/p/", headers=PAGE).status_code == 200
@@ -303,7 +303,7 @@ def test_elsewhere_than_on_this_machine_a_token_is_made():
         assert address_of(settings, PORT, token).endswith(f":{PORT}/?token={token}")
         assert "//0.0.0.0" not in address_of(settings, PORT, token)
         open_to_all = Settings(host=host, no_token=True)
-        assert token_of(open_to_all) is None and "no token" in warnings_of(open_to_all, None)[0]
+        assert token_of(open_to_all) is None and "without a token" in warnings_of(open_to_all, None)[0]
     assert token_of(Settings(token=TOKEN)) == TOKEN
     assert token_of(Settings(host="127.0.0.2")) is None
     assert "MELBO_TOKEN" in warnings_of(Settings(allow_host="lab.example"), None)[0]

@@ -192,7 +192,7 @@ def test_a_prompt_is_refused_by_its_characters_before_it_is_tokenized(page, monk
         {"prompts": ["d"], "template": "e" * 5_000},
     ):
         event, said = page.answer("steer", {"bank": "a", **arguments})
-        assert event == "error" and re.search(r"has [\d,]+ characters|have [\d,]+ characters together", said), said
+        assert event == "error" and re.search(r"has [\d,]+ characters|have [\d,]+ characters in total", said), said
     assert not read
 
 
@@ -313,11 +313,11 @@ def test_what_is_found_wrong_while_a_training_prepares_fails_its_job_with_a_sent
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"radii": [1 + number / 1e6 for number in range(100_000)]}, "radii: there are 100,000. At most 200 are taken"),
-        ({"prompts": ["hi"] * 1_001}, "prompts: there are 1,001. At most 1,000 are taken at once."),
+        ({"radii": [1 + number / 1e6 for number in range(100_000)]}, "radii: there are 100,000. Give at most 200"),
+        ({"prompts": ["hi"] * 1_001}, "prompts: there are 1,001. Give at most 1,000 at once."),
         (
             {"prompts": ["hi"] * 1_000, "radii": [float(number) for number in range(1, 150)]},
-            "texts: 1,000 prompts under 448 vectors and R are 448,000. At most 20,000 are made at once",
+            "texts: 1,000 prompts with 448 combinations of vector and R make 448,000 texts. At most 20,000 are allowed",
         ),
     ],
 )

@@ -452,7 +452,7 @@ def test_a_name_that_somebody_took_meanwhile_loses_nothing(bench):
             theirs = trained(Workbench(bench.settings), "a", replace(QUICK, seed=5))
         return False
 
-    with pytest.raises(InputError, match="there is a bank called “a” already"):
+    with pytest.raises(InputError, match="a bank called “a” already exists"):
         result_of(bench.run(Train(prompts=[PROMPT], config=QUICK, name="a"), stop=stop))
     assert bench.bank("a").hash == theirs.hash
     with pytest.raises(InputError):

@@ -246,7 +246,7 @@ def test_an_export_without_labels_has_its_header_only(labels, tmp_path):
 def test_an_export_overwrites_only_where_that_is_asked_for(labels, tmp_path):
     out = tmp_path / "l.csv"
     out.write_bytes(b"precious")
-    with pytest.raises(InputError, match="^file: .* is there already"):
+    with pytest.raises(InputError, match="^file: .* already exists"):
         labels.export(out)
     assert out.read_bytes() == b"precious"
     assert labels.export(out, overwrite=True).read_bytes() != b"precious"

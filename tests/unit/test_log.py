@@ -23,16 +23,16 @@ def test_short_lines_stay_as_they_are():
 
 
 def test_a_long_line_is_cut_and_says_so():
-    assert written("0123456789abc\nnext\n") == "0123456789 … and 3 letters more\nnext\n"
+    assert written("0123456789abc\nnext\n") == "0123456789 … and 3 more characters\nnext\n"
 
 
 def test_a_line_in_pieces_is_one_line():
-    assert written("01234", "56789", "abc", "def", "\n", "next\n") == "0123456789 … and 6 letters more\nnext\n"
+    assert written("01234", "56789", "abc", "def", "\n", "next\n") == "0123456789 … and 6 more characters\nnext\n"
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=40)))
 def test_no_line_is_longer_however_it_is_written(texts):
-    assert all(len(line) <= 10 + len(" … and 1,600 letters more") for line in written(*texts).splitlines())
+    assert all(len(line) <= 10 + len(" … and 1,600 more characters") for line in written(*texts).splitlines())
 
 
 def test_a_traceback_and_a_log_record_of_a_whole_request_are_short(monkeypatch):
@@ -45,7 +45,7 @@ def test_a_traceback_and_a_log_record_of_a_whole_request_are_short(monkeypatch):
         handler = logging.StreamHandler()
         handler.emit(logging.LogRecord("any", logging.ERROR, "file", 1, "y" * 10**6, None, None))
     said = stream.getvalue()
-    assert len(said) < 4 * LONGEST and "ValueError: xxx" in said and said.count("letters more") == 2
+    assert len(said) < 4 * LONGEST and "ValueError: xxx" in said and said.count("more characters") == 2
 
 
 def test_everything_else_is_the_stream_s():

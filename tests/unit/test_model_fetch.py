@@ -192,7 +192,7 @@ def test_what_will_not_fit_is_refused_before_the_download(tiny, tmp_path, monkey
     entry, shelf = tiny
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(model_fetch.shutil, "disk_usage", lambda path: usage(10**9, 0, 1000))
-    with pytest.raises(StorageError, match=r"^Tiny needs .* kB, and 0 bytes may be used .*\. Make room, or"):
+    with pytest.raises(StorageError, match=r"^Tiny needs .* kB, but only 0 bytes are available .*\. Make room, or"):
         fetched(entry, tmp_path)
     assert shelf.asked == []
 
@@ -243,7 +243,7 @@ def test_a_connection_that_breaks_off_is_gone_on_from(tiny, tmp_path, with_hub):
     entry, shelf = tiny
     give, asked = with_hub
     give(most=4)
-    with pytest.raises(InputError, match=r"broke off after 40 kB of 100 kB\. Try again: the download goes on"):
+    with pytest.raises(InputError, match=r"broke off after 40 kB of 100 kB\. Try again: the download continues"):
         fetched(entry, tmp_path)
     assert model_fetch.kept(entry, tmp_path) == 40_000
     give()
@@ -277,7 +277,7 @@ def test_parts_that_are_here_are_gone_on_with_though_the_hub_is_back(tiny, tmp_p
 
 def test_another_file_from_the_hub_is_refused(tiny, tmp_path, with_hub):
     with_hub[0](data=bytes(len(DATA)))
-    with pytest.raises(StorageError, match=r"^What the hub gave is not Tiny"):
+    with pytest.raises(StorageError, match=r"^The hub did not send Tiny"):
         fetched(tiny[0], tmp_path)
     assert model_fetch.kept(tiny[0], tmp_path) == 0
 

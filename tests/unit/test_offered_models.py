@@ -11,7 +11,7 @@ from melbo_app.library.offered_models import OfferedModels
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
-ONE_SENTENCE = "model: this server loads only those that its operator names. Choose one of tiny, other."
+ONE_SENTENCE = "model: this server loads only the models that its operator names. Choose one of tiny, other."
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_whatever_is_not_offered_is_refused_by_one_sentence(bench, tmp_path, mod
             lambda key: next(bench.get_model(key)),
             lambda key: next(bench.fetch_model(key)),
         ):
-            with pytest.raises(InputError, match="only those that its operator names"):
+            with pytest.raises(InputError, match="only the models that its operator names"):
                 way(key)
     file = tmp_path / "v.safetensors"
     file.write_bytes(trained(bench).to_bytes())

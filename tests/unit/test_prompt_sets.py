@@ -68,18 +68,21 @@ def test_lines_end_at_line_feeds_alone():
         (b"", "prompts: “mine” is empty."),
         (b"\xef\xbb\xbf \n\r\n", "prompts: “mine” is empty."),
         (b"one\ntwo\n\xff\xfe\x00", "prompts: line 3 of “mine” is not text in UTF-8."),
-        ("one".encode("utf-16-le"), "prompts: line 1 of “mine” holds a character that is not text."),
+        ("one".encode("utf-16-le"), "prompts: line 1 of “mine” contains an invalid character."),
         (codecs.BOM_UTF16_LE + b"\0\xd8", "prompts: line 1 of “mine” is not text in UTF-8."),
-        (b"one\n\x7fELF\x00\x01", "prompts: line 2 of “mine” holds a character that is not text."),
+        (b"one\n\x7fELF\x00\x01", "prompts: line 2 of “mine” contains an invalid character."),
         (b'{"prompt": "a"}\n{"prompt": ', "prompts: line 2 of “mine” is not JSON."),
         (b'{"prompt": "a"}\n\n["a"]', "prompts: line 3 of “mine” is not a JSON object."),
         (b'{"prompt": "a"}\nplain', "prompts: line 2 of “mine” is not JSON."),
         (b'{"text": "a"}', "prompts: line 1 of “mine” has no “prompt”."),
-        (b'{"prompt": " "}', "prompts: line 1 of “mine” has a “prompt” that is empty or not a text."),
-        (b'{"prompt": 3}', "prompts: line 1 of “mine” has a “prompt” that is empty or not a text."),
-        (b'{"prompt": "a", "group": 3}', "prompts: line 1 of “mine” has a “group” that is not a text."),
-        (b'{"prompt": "a", "group": "' + b"g" * 61 + b'"}', "prompts: line 1 of “mine” has a “group” of 61 letters."),
-        (b'{"prompt": "\\ud800"}', "prompts: line 1 of “mine” holds a character that is not text."),
+        (b'{"prompt": " "}', "prompts: line 1 of “mine” has a “prompt” that is empty or not a string."),
+        (b'{"prompt": 3}', "prompts: line 1 of “mine” has a “prompt” that is empty or not a string."),
+        (b'{"prompt": "a", "group": 3}', "prompts: line 1 of “mine” has a “group” that is not a string."),
+        (
+            b'{"prompt": "a", "group": "' + b"g" * 61 + b'"}',
+            "prompts: line 1 of “mine” has a “group” of 61 characters.",
+        ),
+        (b'{"prompt": "\\ud800"}', "prompts: line 1 of “mine” contains an invalid character."),
         (b'{"prompt": ' + b"[" * 100_000, "prompts: line 1 of “mine” is not JSON."),
         (b'{"prompt": ' + b"9" * 5000 + b"}", "prompts: line 1 of “mine” is not JSON."),
         (b"x" * (MOST_BYTES + 1), "prompts: “mine” has 1,000,001 bytes."),
@@ -107,7 +110,7 @@ def test_what_is_not_there_is_said_with_the_names_of_the_sets(tmp_path):
         assert str(raised.value) == (
             f"prompts: “{given}” is {problem}. Give a file, or one of refused, everyday, arithmetic, code."
         )
-    with pytest.raises(InputError, match="prompts: none are given"):
+    with pytest.raises(InputError, match="prompts: no set is given"):
         SETS.read_all([])
     (tmp_path / "big.txt").write_bytes(b"x" * (MOST_BYTES + 5))
     with pytest.raises(InputError, match="“big.txt” is too large"):

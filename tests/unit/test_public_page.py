@@ -140,9 +140,9 @@ def test_visitors_have_their_own_quotas_and_stop_their_own_jobs(url, bench):
         if len(mine) == JOBS:
             break
     assert len(mine) == JOBS and len({job["who"] for job in mine}) == 1 and mine[0]["who"].startswith("visitor ")
-    assert refusal(anna, **sweep).startswith(f"At most {JOBS} jobs of one visitor wait or run at a time.")
+    assert refusal(anna, **sweep).startswith(f"Each visitor can have {JOBS} jobs at a time.")
     told = refusal(ben, mine[0]["id"], api_name="/stop_job")
-    assert told == "job: it is somebody else's. Only who asked for a job can stop it."
+    assert told == "job: it is somebody else's. Only the person who started it can stop it."
     assert ben.predict(**{**sweep, "radii": [6.0]})["completions"]
     for job in mine:
         anna.predict(job["id"], api_name="/stop_job")

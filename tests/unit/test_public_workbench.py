@@ -124,7 +124,7 @@ def test_a_judge_is_the_operator_s_or_none(plain, person, monkeypatch):
     monkeypatch.setenv(KEY, "secret")
     bench = public_workbench(plain, lambda: person.address)
     for url in ("https://evil.example/v1", ""):
-        with pytest.raises(InputError, match="no judge but its operator's"):
+        with pytest.raises(InputError, match="only asks its operator's judge"):
             bench.judge_endpoint(url, "m", here=True)
     plain.settings = plain.settings.model_copy(update={"judge_url": "https://ours.example/v1", "judge_model": "big"})
     endpoint = bench.judge_endpoint("https://evil.example/v1", "dear", here=True)
@@ -182,7 +182,7 @@ def test_only_who_began_a_download_can_stop_it(bench, plain, person):
     getting = SimpleNamespace(stop=lambda: stopped.append(1))
     bench._getter = bench._visitors.of(ANNA)
     person.address = BEN
-    with pytest.raises(InputError, match="Only who began it can stop it"):
+    with pytest.raises(InputError, match="Only the person who started it can stop it"):
         bench._stop_getting(getting)
     person.address = ANNA
     bench._stop_getting(getting)
@@ -206,7 +206,7 @@ def test_so_many_requests_of_one_visitor_are_computed_at_a_time(bench, plain, pe
         lambda: result_of(bench.run(Compare(bank="a"))),
         lambda: result_of(bench.run(Calibrate(prompts=[PROMPT]))),
     ):
-        with pytest.raises(BusyError, match=rf"^At most {COMPUTING} requests of one visitor .*or stop it\.$"):
+        with pytest.raises(BusyError, match=rf"^Each visitor can run {COMPUTING} requests at a time.*or stop it\.$"):
             ask()
     assert bench.tokens([PROMPT], "all") and bench.load_model().loaded  # what a page does by itself goes on
     person.address = BEN
@@ -223,7 +223,7 @@ def test_small_requests_have_a_limit_of_their_own():
     entered = [quotas.looking("a") for _ in range(LOOKING)]
     for one in entered:
         one.__enter__()
-    with pytest.raises(BusyError, match=f"At most {LOOKING} small requests"), quotas.looking("a"):
+    with pytest.raises(BusyError, match=f"Each visitor can run {LOOKING} small requests"), quotas.looking("a"):
         pass
     with quotas.looking("b"), quotas.computing("a"):
         pass
@@ -244,7 +244,7 @@ def test_so_many_jobs_of_one_visitor_wait_or_run(bench, plain, person):
         lambda: bench.run_again(jobs[0].id),
     ]  # fmt: skip
     for ask in asks:
-        with pytest.raises(BusyError, match=rf"^At most {JOBS} jobs of one visitor wait or run at a time\. Wait"):
+        with pytest.raises(BusyError, match=rf"^Each visitor can have {JOBS} jobs at a time\. Wait"):
             ask()
     person.address = BEN
     other = long_job(bench)
@@ -282,7 +282,7 @@ def test_so_many_banks_of_one_visitor_are_kept_in_a_day():
     for _ in range(BANKS):
         with quotas.bank("a"):
             now[0] += 60
-    with pytest.raises(BusyError, match=f"At most {BANKS} banks of one visitor .*for the next one in 24 h"):
+    with pytest.raises(BusyError, match=f"Each visitor can make {BANKS} banks per day.*the next one in 24 h"):
         quotas.bank("a").__enter__()
     with pytest.raises(RuntimeError), quotas.bank("b"):
         raise RuntimeError  # what failed does not count
@@ -315,7 +315,7 @@ def test_imports_and_formulas_count_as_banks_and_are_small(bench, plain, tmp_pat
         lambda: bench.import_bank(file, "d"),
         lambda: bench.start(Train(prompts=[PROMPT], config=QUICK, name="e")),
     ):
-        with pytest.raises(BusyError, match="At most 2 banks"):
+        with pytest.raises(BusyError, match="Each visitor can make 2 banks"):
             ask()
     assert sorted(line.name for line in bench.banks()) == ["a", "b", "c"]
 

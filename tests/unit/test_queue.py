@@ -304,7 +304,7 @@ def test_a_second_server_on_the_same_cache_is_refused_by_name_until_the_first_is
     assert first.stdout is not None and first.stdout.readline() == "held\n"
     with pytest.raises(BusyError) as refused:
         ServerLock(tmp_path).take("http://x:2")
-    assert f"Another server works in “{tmp_path}” already: http://x:1 (process {first.pid})." in str(refused.value)
+    assert f"Another server already uses “{tmp_path}”: http://x:1 (process {first.pid})." in str(refused.value)
     environment = {**os.environ, "MELBO_CACHE_DIR": str(tmp_path)}
     started = subprocess.run([sys.executable, ROOT / "app.py"], env=environment, capture_output=True, text=True)
     assert started.returncode == 2 and started.stderr == f"{refused.value}\n"

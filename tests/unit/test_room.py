@@ -48,10 +48,10 @@ def test_a_large_file_leaves_the_reserve_and_a_small_one_may_use_it(disk, tmp_pa
     with pytest.raises(StorageError) as refused:
         write_file(tmp_path / "two", bytes(SMALL + 1), overwrite=False)
     assert str(refused.value) == (
-        f"“two” needs 1 MB, and 0 bytes may be used on the disk of “{tmp_path}”: the rest is kept free for labels and "
-        "texts. Make room and try again."
+        f"“two” needs 1 MB, but only 0 bytes are available on the disk of “{tmp_path}”: the rest is reserved for "
+        "labels and texts. Make room and try again."
     )
-    with pytest.raises(StorageError, match="^“folder” needs 2 MB, and 0 bytes may be used"):
+    with pytest.raises(StorageError, match="^“folder” needs 2 MB, but only 0 bytes are available"):
         write_folder(tmp_path / "folder", {"a": bytes(SMALL), "b": bytes(SMALL)})
     write_file(tmp_path / "three", bytes(SMALL), overwrite=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "three"]
@@ -69,9 +69,9 @@ def test_on_a_full_disk_labels_are_saved_and_bundles_and_checkpoints_are_not(dis
     benches.trained(bench, "two")
     disk(SMALL, int(SHARE * SMALL))
     assert bench.save_label("two", 0, name="a name").name == "a name"
-    with pytest.raises(StorageError, match=r"^“x\.zip” needs 10 MB, and 0 bytes may be used"):
+    with pytest.raises(StorageError, match=r"^“x\.zip” needs 10 MB, but only 0 bytes are available"):
         bench.export_bundle(tmp_path / "x.zip")
-    with pytest.raises(StorageError, match="kept free for labels and texts"):
+    with pytest.raises(StorageError, match="reserved for labels and texts"):
         write_file(tmp_path / "checkpoint", bytes(2 * SMALL), overwrite=True)
     assert not (tmp_path / "x.zip").exists()
 

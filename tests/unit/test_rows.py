@@ -89,7 +89,7 @@ def test_the_first_hidden_state_is_the_output_of_no_block(take):
     told = refusal(take, torch.from_numpy(table(BLOCKS + 1)), source=0, rows="layers")
     assert told.startswith("source layer: the input of block 0 is not the output of any block")
     told = refusal(take, torch.from_numpy(table(BLOCKS + 1)), source=BLOCKS + 1, rows="layers")
-    assert told.startswith(f"source layer: the file holds nothing for layer {BLOCKS + 1}. It holds 0, 1")
+    assert told.startswith(f"source layer: the file holds nothing for layer {BLOCKS + 1}. Choose from 0, 1")
 
 
 def test_the_hidden_states_of_a_real_model_are_counted_like_its_blocks():
@@ -145,7 +145,7 @@ def test_the_layer_must_be_chosen(take):
         ({"rows": "columns"}, "rows: “columns” is not known. Choose layers or vectors."),
         ({"rows": "layers", "position": 0}, "position: the file holds no rows for several positions."),
         ({"position": 0, "rows": "vectors"}, "position: the file holds no rows for several positions."),
-        ({"rows": "layers", "blocks": None}, "counted by: how many blocks the model has is not known"),
+        ({"rows": "layers", "blocks": None}, "counted by: the model's number of blocks is unknown"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(take, options, sentence):
@@ -179,7 +179,7 @@ def test_layers_and_positions_are_told_apart_by_the_model(take, position, place,
 
 
 def test_what_is_no_table_of_layers_and_positions_is_refused(take):
-    assert "the shape [4, 3, 8], and no side of it is that of the model's 6 blocks" in refusal(
+    assert "the shape [4, 3, 8], and no dimension matches the model's 6 blocks" in refusal(
         take, table(4, 3), source=2, rows="layers"
     )
     assert "must be [vectors, hidden size]" in refusal(take, table(BLOCKS, 4), source=2, rows="vectors")
@@ -232,7 +232,7 @@ def test_a_row_of_any_floats_is_read(take, kind):
 def test_a_single_row_in_safetensors_is_one_vector(take):
     assert np.array_equal(take({"v": ROW}, "x.safetensors", source=3).vectors, ROW[None])
     bank = take({"v": ROW[None], "ids": np.arange(3)}, "x.safetensors", source=3)
-    assert "Not read of the file: “ids”" in bank.record.note
+    assert "Not read from the file: “ids”" in bank.record.note
 
 
 def test_the_weights_of_a_model_are_refused_before_they_are_read(take, tmp_path):
@@ -241,7 +241,7 @@ def test_the_weights_of_a_model_are_refused_before_they_are_read(take, tmp_path)
     given = Given("model.safetensors", (tmp_path / "model.safetensors").read_bytes())
     tracemalloc.start()
     try:
-        with pytest.raises(InputError, match="no tensor “vectors”, and 2 others with two dimensions"):
+        with pytest.raises(InputError, match="no tensor “vectors”, but 2 others with two dimensions"):
             OURS.read(given)
         assert tracemalloc.get_traced_memory()[1] < 1.2 * len(given.data)  # what it is read from, and no tensor
     finally:
@@ -274,7 +274,7 @@ def test_a_row_for_each_layer_is_read_by_its_name(take, kind, tensors):
     bank = take(value, source=4)
     assert bank.record.source == 4 and np.array_equal(bank.vectors, OTHER[None])
     assert ("assumption" in bank.record.note) == (kind not in ("resid_post", "steering-vectors"))
-    assert "each of the layers 2, 4, and a bank has one" in refusal(take, value)
+    assert "each of the layers 2, 4, and a bank has one source layer" in refusal(take, value)
 
 
 @pytest.mark.parametrize("names", [("2", "4"), ("layers.2", "layers.4"), ("layer_2", "layer_4")])
@@ -289,7 +289,7 @@ def test_a_file_of_one_layer_says_it(take):
     assert take({"hidden_states.3": torch.from_numpy(ROW)}).record.source == 2
     assert take({"blocks.3.hook_resid_pre": torch.from_numpy(ROW)}).record.source == 2
     assert take({3: torch.from_numpy(ROW)}, counted="input").record.source == 2
-    assert "holds nothing for layer 4. It holds 3" in refusal(take, {3: torch.from_numpy(ROW)}, source=4)
+    assert "holds nothing for layer 4. Choose from 3" in refusal(take, {3: torch.from_numpy(ROW)}, source=4)
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -324,14 +324,14 @@ def test_several_rows_for_a_layer_are_asked_about(take):
         ({2: ROW, "2": OTHER}, "bank file: it holds layer 2 twice"),
         ({2: ROW, 4: OTHER[:-1]}, "bank file: its rows have different lengths"),
         ({"layer_activations": {2: ROW}, "layer_type": "mlp"}, "bank file: its vectors are for the layer_type “mlp”"),
-        ({"blocks.2.hook_mlp_out": ROW, "blocks.4.hook_mlp_out": ROW}, "bank file: it has no tensor “vectors”, and 2"),
+        ({"blocks.2.hook_mlp_out": ROW, "blocks.4.hook_mlp_out": ROW}, "bank file: it has no tensor “vectors”, but 2"),
         ({"lr": 3, "name": "x"}, "bank file: it holds a dict without vectors (“lr”, “name”)"),
         ({2: np.zeros(WIDTH, np.float32)}, "bank file: all its rows are zeros"),
         ({2: torch.arange(8)}, "bank file: layer 2: its tensor is of type int64"),
         ([ROW, OTHER[:-1]], "bank file: it holds a list of tensors of different shapes"),
-        (3.0, "bank file: it holds a single number and no vectors"),
-        ("vectors", "bank file: it holds a str and no vectors"),
-        ([], "bank file: it holds a list of something else than rows"),
+        (3.0, "bank file: it holds a single number instead of vectors"),
+        ("vectors", "bank file: it holds a str instead of vectors"),
+        ([], "bank file: it holds a list of entries other than rows"),
     ],
     ids=str,
 )
@@ -388,7 +388,7 @@ def test_files_that_do_not_belong_together_are_not_dropped_in_silence(tmp_path):
     for name in ("a_V.pt", "a_R.pt"):
         torch.save(torch.from_numpy(3 * table(3)), tmp_path / name)
     banks = Banks(tmp_path / "own", tmp_path / "samples")
-    with pytest.raises(InputError, match="“a_V.pt” is read as published MELBO, to which no other file belongs"):
+    with pytest.raises(InputError, match="“a_V.pt” is read as published MELBO, which is a single file"):
         banks.import_file(
             tmp_path / "a_V.pt",
             name=None,

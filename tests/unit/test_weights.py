@@ -313,7 +313,7 @@ def test_a_disk_without_room_is_refused_beforehand_with_the_bytes_needed(
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(weights.shutil, "disk_usage", lambda path: usage(10, 9, 1))
     needed = engine_gguf.read_header(tiny_gguf).size + weights.ROOM_FOR_TOKENIZER
-    with pytest.raises(StorageError, match=rf" needs {size_text(needed)}, and 0 bytes may be used "):
+    with pytest.raises(StorageError, match=rf" needs {size_text(needed)}, but only 0 bytes are available "):
         resolve(str(tiny_gguf), tmp_path)
     assert instant == []
     assert cached(tmp_path) == []

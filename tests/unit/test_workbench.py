@@ -595,7 +595,7 @@ def test_labels_are_kept_found_and_written(bench, bank, tmp_path):
     ]
     header, first, _second = bench.export_labels(tmp_path / "x.csv").read_text("utf-8-sig").splitlines()
     assert header.endswith("tag:fun,tag:refusal,tag:speech") and first.endswith("1,0,1")
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         bench.export_labels(tmp_path / "x.csv")
 
 

@@ -1,1 +1,1 @@
-"""Formats of steering vectors: a file each, behind the interface of ``format.py``; ``known.py`` lists them."""
+"""Formats of steering vectors, one file each, behind the interface of ``format.py``; ``known.py`` lists them."""

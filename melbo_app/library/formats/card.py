@@ -1,4 +1,4 @@
-"""A bank as a folder that can be published: a model card, the bank's file, and each vector for llama.cpp and Python."""
+"""A bank as a folder to publish: a model card, the bank's file, and each vector for llama.cpp and Python."""
 
 import io
 import json
@@ -19,7 +19,7 @@ CARD = "README.md"
 
 
 def files(parcel: Parcel) -> dict[str, bytes]:
-    """The files of the folder by name. The vectors' own are left out where llama.cpp cannot run them."""
+    """The files of the folder by name, without .gguf files if llama.cpp cannot run them."""
     bank, stem = parcel.bank, parcel.stem
     made = {f"{stem}.safetensors": bank.to_bytes()}
     for index in range(len(bank.vectors)):
@@ -40,21 +40,11 @@ def write(parcel: Parcel) -> bytes:
 
 
 def single(bank: Bank, index: int) -> Bank:
-    """The vector ``index`` as a bank of its own, for formats that keep nothing of the record but layer and R."""
-    facts = {
-        "radius": float(np.linalg.norm(bank.vectors[index].astype(np.float64))),
-        "objective": None,
-        "curves": None,
-        "strength": None,
-        "effect": None,
-        "held_out_effect": None,
-    }
-    return replace(
-        bank,
-        record=bank.record.model_copy(update=facts),
-        vectors=bank.vectors[index : index + 1],
-        output_directions=None,
-    )
+    """The vector ``index`` as its own bank, for formats that keep only the layer and R of the record."""
+    facts = dict.fromkeys(("objective", "curves", "strength", "effect", "held_out_effect"))
+    radius = float(np.linalg.norm(bank.vectors[index].astype(np.float64)))
+    record = bank.record.model_copy(update={**facts, "radius": radius})
+    return replace(bank, record=record, vectors=bank.vectors[index : index + 1], output_directions=None)
 
 
 def _card(parcel: Parcel) -> str:
@@ -64,36 +54,36 @@ def _card(parcel: Parcel) -> str:
     target = "" if record.target is None else f", trained for the output of block {record.target}"
     facts = [
         ("base model", readable(model, 200)),
-        ("sha256 of its weights", record.model_hash or "not known"),
+        ("sha256 of its weights", record.model_hash or "unknown"),
         ("layers", f"added to the output of block {record.source}, counted from 0{target}"),
         ("vectors", f"{len(bank.vectors)} of {record.hidden_size} numbers"),
         ("R", f"{record.radius:.6g}{median}"),
         ("method", record.method + (f", seed {record.seed}" if record.seed is not None else "")),
-        ("token scope", record.scope or "not known"),
-        ("made", record.created.strftime("%Y-%m-%d")),
+        ("token scope", record.scope or "unknown"),
+        ("created", record.created.strftime("%Y-%m-%d")),
         ("hash of the bank", bank.hash),
     ]
     lines = ["---", "tags:", "- steering-vectors", "- melbo"]
-    if "/" in model:  # the hub knows it by this name
+    if "/" in model:  # its name on the hub
         lines += [f"base_model: {json.dumps(model)}"]
     lines += ["---", "", f"# {_cell(stem)}", ""]
     lines += ["Steering vectors: each is added to the residual stream of the base model, at every token.", ""]
     lines += ["| | |", "|---|---|", *(f"| {name} | {_cell(value)} |" for name, value in facts), ""]
     lines += ["## The vectors", "", *_table(bank, parcel.labels), "", *_prompts("Prompts", record.prompts)]
-    lines += _prompts("Prompts of the other side", record.against) + _prompts("Prompts kept out", record.held_out)
-    notes = [f"- vector {vector}: {_cell(label.note, 2000)}" for vector, label in _of(parcel).items() if label.note]
+    lines += _prompts("Contrast prompts", record.against) + _prompts("Held-out prompts", record.held_out)
+    notes = [
+        f"- vector {vector}: {_cell(label.note, 2000)}"
+        for vector, label in sorted(parcel.labels.items())
+        if vector < len(bank.vectors) and label.note
+    ]
     lines += ["## Notes", "", *notes, ""] if notes else []
     if record.note:
         lines += ["## Where it comes from", "", _cell(record.note, 2000), ""]
     return "\n".join([*lines, *_use(parcel)])
 
 
-def _of(parcel: Parcel) -> dict[int, Label]:
-    return {vector: label for vector, label in sorted(parcel.labels.items()) if vector < len(parcel.bank.vectors)}
-
-
 def _table(bank: Bank, labels: Mapping[int, Label]) -> list[str]:
-    """A row for each vector: what people say of it, and the figures that the record has."""
+    """A row for each vector: its label, and the figures in the record."""
     record, effect = bank.record, bank.record.effect
     norms = [float(norm) for norm in np.linalg.norm(bank.vectors.astype(np.float64), axis=1)]
     figures: list[tuple[str, Sequence[float] | None]] = [
@@ -129,20 +119,20 @@ def _use(parcel: Parcel) -> list[str]:
     record = bank.record
     prompt = record.prompts[0].user if record.prompts else None
     lines = ["## How to use it", "", f"- MELBO Explorer: `banks import {stem}.safetensors`, or the Banks tab."]
-    lines += [f"- Python, with the package steering-vectors: `{stem}-0.py` and so on define `vector`, with R in it."]
+    lines += [f"- Python, with the package steering-vectors: `{stem}-0.py` and so on define `vector`, scaled to R."]
     if record.source == 0:
         return [*lines, "- llama.cpp cannot add a vector to the output of block 0.", ""]
-    lines += ["- llama.cpp, with the model as a .gguf file (the vector has R in it):", ""]
+    lines += ["- llama.cpp, with the model as a .gguf file (the vector is scaled to R):", ""]
     return [*lines, _fenced(gguf.command(f"{stem}-0.gguf", model_name(record.model), prompt)), ""]
 
 
 def _cell(text: str, longest: int = 300) -> str:
-    """A text inside a line of Markdown, in which it means nothing but itself."""
+    """A text escaped for a line of Markdown."""
     return re.sub(r"([\\`*_{}\[\]<>()#|!~])", r"\\\1", readable(" ".join(text.split()), longest))
 
 
 def _fenced(text: str) -> str:
-    """A text as it is, in a fence longer than any in it."""
+    """A text in a code fence longer than any inside it."""
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text}\n{fence}"

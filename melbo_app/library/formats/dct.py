@@ -1,10 +1,10 @@
-"""Deep causal transcoding as published: V and U as bare tensors [hidden size, vectors], unit columns, R as a float.
+"""Deep causal transcoding as published: V and U as bare tensors [hidden size, vectors] with unit columns, R as a float.
 
-They are three files whose names differ in one letter: ``run_V.pt``, ``run_U.pt``, ``run_R.pt``, or ``V_run.pt`` and so
-on. Other files have such names too (``vectors_R_9.pt``), so what is in them decides.
+The names of the three files differ in one letter: ``run_V.pt``, ``run_U.pt``, ``run_R.pt``, or ``V_run.pt`` and so on.
+Other files have such names, too (``vectors_R_9.pt``), so the contents decide.
 
-V is trained at the *input* of block s, which is the output of block s − 1; the demonstrations add it to the output of
-block s all the same.
+V is trained at the *input* of block s, which is the output of block s − 1, but the demonstrations add it to the output
+of block s.
 """
 
 import io
@@ -18,42 +18,40 @@ from melbo_app.library.bank_vectors import FIELD, MAX_ELEMENTS, check_vectors
 from melbo_app.library.formats.format import Contents, Given, Parcel
 
 _LETTER = re.compile(r"(?P<before>(?:^|.*_))(?P<letter>[VUR])(?P<after>(?:_.*)?\.(?:pt|pth|bin))", re.DOTALL)
-# How far from 1 a column's length may be: as far as bfloat16 rounds.
+# Tolerance on the length of a column: the rounding of bfloat16.
 _UNIT = 0.02
 _COUNTING = (
-    "DCT is trained at the input of the block that it names, though its demonstrations add the vectors to that block's "
-    "output; for those, import it as counted by output."
+    "DCT is trained at the input of the block that it names, but its demonstrations add the vectors to that block's "
+    "output; to do the same, import it as counted by output."
 )
 
 
 def letter(name: str) -> str | None:
-    """V, U or R where ``name`` is that of a DCT file, else None."""
+    """V, U or R if ``name`` is the name of a DCT file, else None."""
     found = _LETTER.fullmatch(name)
     return found["letter"] if found else None
 
 
 def sibling(name: str, wanted: str) -> str | None:
-    """The name of the file of the letter ``wanted`` that belongs to the DCT file ``name``."""
+    """The name of the DCT file of the letter ``wanted`` that belongs to ``name``."""
     found = _LETTER.fullmatch(name)
     return f"{found['before']}{wanted}{found['after']}" if found else None
 
 
 def is_one_of_three(given: Given) -> bool:
-    """Whether a file is V, U or R of DCT: by its name, and by what is in it. Raises InputError for a damaged file."""
+    """Whether a file is DCT's V, U or R, by its name and contents. Raises InputError for a damaged file."""
     named = letter(given.name)
     if named is None:
         return False
     if holds(named, given.data):
         return True
-    # V of a run that did not make its columns 1 long is known by R beside it
+    # a V without unit columns is recognised by the R beside it
     return named == "V" and (data := _beside(given, "R")) is not None and holds("R", data)
 
 
 def holds(wanted: str, data: bytes) -> bool:
-    """Whether a file holds what that of the letter ``wanted`` does: V and U columns of length 1, R no vectors.
-
-    Raises InputError for a damaged file.
-    """
+    """Whether a file's contents fit the letter ``wanted``: unit columns for V and U, a single number for R. Raises
+    InputError for a damaged file."""
     from melbo_app.engine.torch_file import read_value  # torch takes seconds to import
 
     value = read_value(data, MAX_ELEMENTS)
@@ -64,7 +62,7 @@ def holds(wanted: str, data: bytes) -> bool:
 
 
 def read(given: Given) -> Contents:
-    """The columns of V, with those of U and with R where their files came along."""
+    """The columns of V, with those of U and with R if their files were given."""
     from melbo_app.engine.torch_file import read_number, read_tensor
 
     if letter(given.name) in ("U", "R") and is_one_of_three(given):
@@ -72,7 +70,7 @@ def read(given: Given) -> Contents:
         raise InputError(FIELD, problem, f"Import “{sibling(given.name, 'V')}”, with this one beside it")
     table = read_tensor(given.data, MAX_ELEMENTS)
     says, outputs, radius = [], None, None
-    # Columns of another length may be anything, as rows of a table without a name may be.
+    # Without unit columns it may be any table, like an unnamed one.
     undecided = table.ndim == 2 and not _has_unit_columns(table) and not given.beside
     vectors = _columns(table) if undecided else check_vectors(_columns(table))
     if (data := _beside(given, "U")) is not None:
@@ -80,17 +78,17 @@ def read(given: Given) -> Contents:
         if outputs.shape != vectors.shape:
             problem = f"U holds {len(outputs)} columns of {outputs.shape[1]} numbers, V {len(vectors)} of "
             raise InputError(FIELD, problem + f"{vectors.shape[1]}", "They must come from one run")
-        says.append("U, what the vectors change at the target layer, came along.")
+        says.append("It came with U, the directions of the change at the target layer.")
     if (data := _beside(given, "R")) is not None:
         radius = read_number(data)
         if not 1e-6 < radius < 1e6:
-            raise InputError("R", f"the R file says {radius:g}", "It must be above 0")
-        says.append(f"R came along: {radius:.4g}.")
+            raise InputError("R", f"{radius:g} in the R file cannot be used", "It must be greater than 0")
+        says.append(f"It came with R: {radius:.4g}.")
     return Contents({None: vectors}, "input", _COUNTING, radius, True, outputs, tuple(says), undecided=undecided)
 
 
 def write(parcel: Parcel) -> bytes:
-    """A zip of the three files (two where the bank has no U). The vectors must have one norm, which is R."""
+    """A zip of the three files (two if the bank has no U). All vectors must have the norm R."""
     from melbo_app.engine.torch_file import number_bytes, tensor_bytes
 
     bank = parcel.bank
@@ -98,7 +96,7 @@ def write(parcel: Parcel) -> bytes:
     radius = float(np.median(norms))
     if norms.max() - norms.min() > 1e-3 * radius:
         problem = f"the vectors' norms run from {norms.min():.4g} to {norms.max():.4g}, and DCT has one R for all"
-        raise InputError("R", problem, "Give the R that they are to have")
+        raise InputError("R", problem, "Give one R for the export")
     files = {"V": tensor_bytes((bank.vectors / norms[:, None]).T), "R": number_bytes(radius)}
     if bank.output_directions is not None:
         files["U"] = tensor_bytes(bank.output_directions.T)
@@ -124,7 +122,7 @@ def _columns(table: np.ndarray) -> np.ndarray:
 
 
 def _beside(given: Given, wanted: str) -> bytes | None:
-    """The bytes of the file of the letter ``wanted``: the one of the right name, else the only one of that letter."""
+    """The bytes of the file of the letter ``wanted``: the one with the matching name, else the only one."""
     name = sibling(given.name, wanted)
     if name is not None and name in given.beside:
         return given.beside[name]

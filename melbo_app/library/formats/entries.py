@@ -1,6 +1,6 @@
-"""Vectors in the shapes in which people save them: a row, a table, a list of rows, a dict with a row for each layer.
+"""Vectors as people save them: a row, a table, a list of rows, or a dict with a row for each layer.
 
-What the rows of a table mean is not decided here but in ``rows.py``, which may ask.
+The meaning of a table's rows is decided in ``rows.py``, which may ask.
 """
 
 from collections.abc import Mapping
@@ -16,18 +16,18 @@ from melbo_app.quoting import readable
 
 _SHAPES = "It must be [vectors, hidden size], one row [hidden size], or a dict with a row for each layer"
 _COUNTING = (
-    "the file does not say whether layer L is the output or the input of block L; for the input, import it as counted "
-    "by input."
+    "the file does not say whether layer L is the output or the input of block L; if it is the input, import it as "
+    "counted by input."
 )
-# How the package steering-vectors calls its entries, and the only place of a layer that is added to here.
+# The names of entries in the package steering-vectors, and the only layer type that we support.
 _ACTIVATIONS, _KIND, _BLOCK = "layer_activations", "layer_type", "decoder_block"
 _LAYER = ("layer", "layer_idx", "layer_index", "source_layer")
 _MOST_SAID = 6
 
 
 def contents_of(value: Any) -> Contents:
-    """What ``value`` holds: an array, or lists and dicts of arrays, whatever they are called. What is beside the
-    vectors and is not read is named. Raises InputError."""
+    """The vectors in ``value``: an array, or lists and dicts of arrays under any names. ``says`` names the entries that
+    are not read. Raises InputError."""
     if isinstance(value, InputError):
         raise value
     if isinstance(value, dict):
@@ -36,7 +36,7 @@ def contents_of(value: Any) -> Contents:
         return contents_of(_stacked(value))
     if not isinstance(value, np.ndarray) or value.ndim == 0:
         kind = "single number" if isinstance(value, int | float | np.ndarray) else type(value).__name__
-        raise InputError(FIELD, f"it holds a {kind} and no vectors", _SHAPES)
+        raise InputError(FIELD, f"it holds a {kind} instead of vectors", _SHAPES)
     table = _table(value, 3)
     if len(table) == 1 and table.ndim == 2:
         return Contents({None: check_vectors(table)})
@@ -44,8 +44,8 @@ def contents_of(value: Any) -> Contents:
 
 
 def one_table(count: int, shape: str) -> InputError:
-    """The refusal of a file of which it cannot be said which tensor holds the vectors."""
-    problem = f"it has no tensor “vectors”, and {count} others with {shape}"
+    """The refusal of a file with several tensors that could be the vectors."""
+    problem = f"it has no tensor “vectors”, but {count} others with {shape}"
     return InputError(FIELD, problem, "It must hold one tensor of the shape [vectors, hidden size]")
 
 
@@ -53,7 +53,7 @@ def _of_dict(entries: Mapping[Any, Any]) -> Contents:
     if isinstance(entries.get(_ACTIVATIONS), dict):
         kind = entries.get(_KIND, _BLOCK)
         if kind != _BLOCK:
-            problem = f"its vectors are for the {_KIND} “{readable(str(kind))}”, and are not added after a block"
+            problem = f"its vectors are for the {_KIND} “{readable(str(kind))}”"
             raise InputError(FIELD, problem, "Only vectors that are added to the output of a block can be used")
         rest = {key: one for key, one in entries.items() if key not in (_ACTIVATIONS, _KIND)}
         return _by_layer(entries[_ACTIVATIONS], rest, "output")
@@ -73,7 +73,7 @@ def _of_dict(entries: Mapping[Any, Any]) -> Contents:
 
 
 def _by_layer(entries: Mapping[Any, Any], rest: Mapping[Any, Any], counted: Counted | None) -> Contents:
-    """The entries whose names are those of layers; how they count is ``counted`` or what their names say."""
+    """The entries named after layers; ``counted``, or else their names, say what the numbers mean."""
     layers: dict[int | None, np.ndarray] = {}
     said: set[Counted | None] = set()
     left = dict(rest)
@@ -93,25 +93,25 @@ def _by_layer(entries: Mapping[Any, Any], rest: Mapping[Any, Any], counted: Coun
     if len({rows.shape[-1] for rows in layers.values()}) > 1:
         raise InputError(FIELD, "its rows have different lengths", "All must have the model's hidden size")
     if len(said) > 1:
-        raise InputError(FIELD, "its names count layers in different ways", "Save those of one kind")
+        raise InputError(FIELD, "its names count layers in different ways", "Save layers of one kind")
     counted = counted or said.pop()
     return Contents(layers, counted or "output", "" if counted else _COUNTING, says=_besides(left), undecided=True)
 
 
 def _holds_rows(value: Any) -> bool:
-    """Whether ``value`` is, or was meant to be, one row or several."""
+    """Whether ``value`` is, or should be, one row or several."""
     if isinstance(value, list):
         return bool(value) and all(isinstance(one, np.ndarray | list | int | float) for one in value)
     return isinstance(value, InputError) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def _is_table(value: Any) -> bool:
-    """Whether an array has more than one dimension, or a list something else in it than numbers."""
+    """Whether an array has several dimensions, or a list has entries other than numbers."""
     return value.ndim > 1 if isinstance(value, np.ndarray) else not isinstance(value[0], int | float)
 
 
 def _only(entries: Mapping[Any, Any]) -> Any:
-    """The name of the entry that holds the vectors. Raises InputError where it is not one only."""
+    """The name of the entry with the vectors. Raises InputError unless there is exactly one."""
     if "vectors" in entries:
         return "vectors"
     nested = [key for key, one in entries.items() if isinstance(one, dict) and any(map(layer_of, one))]
@@ -129,32 +129,30 @@ def _only(entries: Mapping[Any, Any]) -> Any:
 
 
 def _stacked(parts: list[Any]) -> np.ndarray:
-    """Rows or tables of one shape, or a list of numbers, as one array."""
+    """Stack rows or tables of one shape, or a list of numbers."""
     arrays = [_stacked(part) if isinstance(part, list) else part for part in parts]
     for part in arrays:
         if isinstance(part, InputError):
             raise part
     if arrays and all(type(part) in (int, float) for part in arrays):
         try:
-            with np.errstate(over="ignore"):  # becomes infinite, and is named where it is used
+            with np.errstate(over="ignore"):  # becomes infinite and is refused if it is used
                 return np.array(arrays, dtype=np.float64).astype(np.float32)
         except OverflowError as error:
             raise InputError(FIELD, "it holds a number that is too large", _SHAPES) from error
     if not arrays or not all(isinstance(part, np.ndarray) for part in arrays):
-        raise InputError(FIELD, "it holds a list of something else than rows", _SHAPES)
+        raise InputError(FIELD, "it holds a list of entries other than rows", _SHAPES)
     shapes = {part.shape for part in arrays}
     if len(shapes) > 1 or len(arrays) > 1 << 16:
         first, other = sorted(map(list, shapes))[:2] if len(shapes) > 1 else ([], [])
         what = f"tensors of different shapes, such as {first} and {other}" if other else f"{len(arrays):,} tensors"
-        raise InputError(FIELD, f"it holds a list of {what}", "Save those of one shape")
+        raise InputError(FIELD, f"it holds a list of {what}", "Save tensors of one shape")
     return np.stack(arrays)
 
 
 def _table(array: np.ndarray, most: int) -> np.ndarray:
-    """An array of two to ``most`` dimensions: a row as a table of one, without dimensions of length 1 before the last.
-
-    Raises InputError for more.
-    """
+    """``array`` with two to ``most`` dimensions: a row becomes a table, and leading dimensions of length 1 are dropped.
+    Raises InputError for more dimensions."""
     shape = array.shape
     before = [side for side in shape[:-1] if side != 1] or [1]
     if len(before) + 1 > most:
@@ -163,12 +161,12 @@ def _table(array: np.ndarray, most: int) -> np.ndarray:
 
 
 def _besides(rest: Mapping[Any, Any]) -> tuple[str, ...]:
-    """A sentence on what the file holds beside its vectors."""
+    """A sentence that names the file's other entries."""
     if not rest:
         return ()
-    told = [
+    shown = [
         f"“{readable(str(key), 40)}”" + (f" = {readable(str(one), 60)}" if type(one) in (str, int, float) else "")
         for key, one in list(rest.items())[:_MOST_SAID]
     ]
     more = f" and {len(rest) - _MOST_SAID} more" if len(rest) > _MOST_SAID else ""
-    return (f"Not read of the file: {', '.join(told)}{more}.",)
+    return (f"Not read from the file: {', '.join(shown)}{more}.",)

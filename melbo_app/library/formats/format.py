@@ -1,4 +1,4 @@
-"""What a format of steering vectors is: bytes from strangers that become vectors, and vectors that become bytes."""
+"""The interface of a format of steering vectors: it turns a stranger's bytes into vectors, and vectors into bytes."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,12 +11,12 @@ from melbo_app.library.bank import Bank
 from melbo_app.library.labels import Label
 
 Counted = Literal["output", "input"]
-"""What a layer's number means: that θ is added to the output, or to the input, of the block of that number."""
+"""The meaning of a layer's number: θ is added to the output, or to the input, of the block with this number."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """A file as it came: its name, its bytes, and those of other files that came with it, by name."""
+    """A file to read: its name, its bytes, and the bytes of the files that came with it, by name."""
 
     name: str
     data: bytes
@@ -25,15 +25,15 @@ class Given:
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """What a file holds and says.
+    """The contents of a file.
 
-    ``layers`` are vectors [V, d] under the layer's number as the file has it, None where it has none. ``counted`` is
-    how the format counts layers, and ``counting`` says why in a sentence where that could be seen otherwise. ``radius``
-    is an R that stands apart from the vectors, which are then ``directions``; without it a person must give it.
-    ``says`` is what else the file says, as sentences. A ``bank`` is complete: nothing has to be asked.
+    ``layers`` are vectors [V, d] by the file's layer number (None: unnumbered). ``counted`` is how the format counts
+    layers; ``counting`` is a sentence with the reason if that is an assumption. ``radius`` is an R stored apart from
+    the vectors, which are then ``directions``; without it, a person must give R. ``says`` are sentences on other facts
+    in the file. With a ``bank``, everything is known.
 
-    Where ``undecided``, the arrays may have other shapes, and ``rows.py`` makes [V, d] of them or asks what their rows
-    are; ``taken`` then says as what they were taken.
+    If ``undecided``, the arrays may have other shapes, and ``rows.py`` turns them into [V, d] or asks what their rows
+    mean; ``taken`` then describes the decision.
     """
 
     layers: Mapping[int | None, np.ndarray]
@@ -50,7 +50,7 @@ class Contents:
 
 @dataclass(frozen=True, eq=False)
 class Parcel:
-    """What is to be written: a bank, the name that its files have in common, and the labels of its vectors."""
+    """The contents of a file to write: a bank, the stem of its file names, and the labels of its vectors."""
 
     bank: Bank
     stem: str
@@ -59,12 +59,12 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Format:
-    """One format: how it is called, recognised, read and written.
+    """One format: its name, and how to recognise, read and write its files.
 
-    ``key`` is what a person types, ``magic`` what its files begin with, ``endings`` how their names end, and
-    ``writes`` how the names of those end that are written. ``read`` raises InputError for every file that it cannot
-    use, however hostile, and runs nothing that is in it. ``write`` gives the bytes of a file, and raises InputError
-    where the format cannot say what is in the parcel.
+    ``key`` is its name on the command line, ``magic`` the first bytes of its files, ``endings`` the endings of files to
+    read, ``writes`` those of files to write. ``read`` raises InputError for every file that it cannot use, even hostile
+    ones, and never runs their code. ``write`` returns the bytes of a file, and raises InputError if the format cannot
+    express the parcel.
     """
 
     key: str
@@ -77,7 +77,7 @@ class Format:
 
 
 def model_name(model: str) -> str:
-    """A model's name as it may be published: its hub name, or the last part of where it lies on this machine."""
+    """A model's name for publication: its hub name, or the last part of its local path."""
     if re.fullmatch(r"[\w.-]+/[\w.-]+", model, re.ASCII):
         return model
     return model.replace("\\", "/").rstrip("/").rpartition("/")[2] or model

@@ -1,6 +1,6 @@
-"""GGUF control vectors, which llama.cpp and repeng write: a float32 row ``direction.L`` for each layer L.
+"""GGUF control vectors of llama.cpp and repeng: a float32 row ``direction.L`` for each layer L.
 
-L is the output of block L, counted from 0; llama.cpp refuses L = 0, so the output of the first block cannot be said.
+L is the output of block L, counted from 0; llama.cpp refuses L = 0, so it cannot steer the output of the first block.
 """
 
 import io
@@ -27,7 +27,7 @@ _F32 = 0
 
 
 def read(given: Given) -> Contents:
-    """The directions that are not all zeros, by layer. What is not simply added after a block is refused."""
+    """The nonzero directions by layer. Refuses vectors that are not simply added after a block."""
     table = _table(given.data)
     _check_kind(table)
     layers: dict[int | None, np.ndarray] = {}
@@ -36,23 +36,21 @@ def read(given: Given) -> Contents:
         name = readable(tensor.name)
         found = _DIRECTION.fullmatch(tensor.name)
         if found is None or tensor.name in seen:
-            problem = f"its tensor “{name}” " + ("is there twice" if found else "is not the direction of a layer")
-            raise InputError(
-                FIELD, problem, "A control vector holds a tensor direction.L for each layer L, and no other"
-            )
+            problem = f"its tensor “{name}” " + ("occurs twice" if found else "is not the direction of a layer")
+            raise InputError(FIELD, problem, "A control vector holds only a tensor direction.L for each layer L")
         seen.add(tensor.name)
         if tensor.kind != _F32 or len(tensor.shape) != 1:
-            raise InputError(FIELD, f"its tensor “{name}” is not one row of float32", "llama.cpp reads nothing else")
+            raise InputError(FIELD, f"its tensor “{name}” is not one row of float32", "llama.cpp needs this type")
         begin, size = table.start + tensor.offset, 4 * tensor.shape[0]
         if begin + size > len(given.data):
             raise InputError(FIELD, "it is cut short", "Copy or download it again")
         row = np.frombuffer(given.data, "<f4", tensor.shape[0], begin)
-        if np.count_nonzero(row):  # writers fill the layers that they do not steer with zeros
+        if np.count_nonzero(row):  # zeros stand for layers that are not steered
             layers[int(found[1])] = check_vectors(row[None])
     if not layers:
         raise InputError(FIELD, "it holds no direction", "It must be a control vector of llama.cpp or repeng")
     if 0 in layers:
-        problem = "it has a direction.0, which llama.cpp refuses, so it is not known how it counts its layers"
+        problem = "it has a direction.0, which llama.cpp refuses, so it may count its layers differently"
         raise InputError(FIELD, problem, "Write it again with L for the output of block L, counted from 0")
     if len({rows.shape[1] for rows in layers.values()}) > 1:
         raise InputError(FIELD, "its directions have different lengths", "All must have the model's hidden size")
@@ -60,7 +58,7 @@ def read(given: Given) -> Contents:
 
 
 def write(parcel: Parcel) -> bytes:
-    """A control vector of the bank's only vector, with R in it. Raises InputError for several, or for block 0."""
+    """A control vector with the bank's only vector, scaled to R. Raises InputError for several, or for block 0."""
     from gguf import GGUFWriter
 
     bank = parcel.bank
@@ -70,7 +68,7 @@ def write(parcel: Parcel) -> bytes:
     if record.source == 0:
         problem = "llama.cpp cannot add a vector to the output of block 0"
         raise InputError("source layer", problem, "Train or import the bank for a later block")
-    with tempfile.TemporaryDirectory() as folder:  # the writer writes to files only
+    with tempfile.TemporaryDirectory() as folder:  # the writer only writes to files
         path = Path(folder, "vector.gguf")
         writer = GGUFWriter(path, ARCHITECTURE)
         writer.add_type(ARCHITECTURE)
@@ -89,9 +87,8 @@ def write(parcel: Parcel) -> bytes:
 
 
 def command(file: str, model: str, prompt: str | None) -> str:
-    """The llama.cpp command line that runs ``file``, with the model's own file where that is a .gguf."""
+    """The llama.cpp command line that runs ``file``, with the model's own file if that is a .gguf."""
     weights = model if model.lower().endswith(".gguf") else "MODEL.gguf"
-    # a comma would separate two files; a path is given to the shell as one word
     words = ["llama-cli", "-m", weights, "--control-vector", file, "--temp", "0"]
     if prompt and prompt.isprintable() and len(prompt) <= 200:
         words += ["-p", prompt]
@@ -107,23 +104,21 @@ def _table(data: bytes) -> GgufTable:
 
 
 def _check_kind(table: GgufTable) -> None:
-    """Refuse models, and vectors that their writer does not mean to be added to the output of a block."""
+    """Refuse models, and vectors that are not meant to be added to the output of a block."""
     architecture = table.metadata.get("general.architecture")
     if architecture != ARCHITECTURE:
         named = readable(str(architecture)) if architecture else "not named"
-        remedy = "A GGUF file must hold a control vector; models are opened in the field for the model"
+        remedy = "A GGUF file must hold a control vector; to load a model, use the field for the model"
         raise InputError(FIELD, f"its architecture is {named}, not {ARCHITECTURE}", remedy)
     for key, value in table.metadata.items():
         kind = key.rpartition(".")[2]
         if (kind == "mode" and value not in _ADDED) or (kind == "hook_point" and value != _AFTER_THE_BLOCK):
-            problem = f"it says {readable(key)} = {readable(str(value))}, and is not meant to be added after a block"
+            problem = f"it says {readable(key)} = {readable(str(value))}: it is not meant to be added after a block"
             raise InputError(FIELD, problem, "Only vectors that are added to the output of a block can be used")
 
 
 def _says(table: GgufTable) -> tuple[str, ...]:
-    says = []
     for key in ("general.base_model.0.name", f"{ARCHITECTURE}.model_hint"):
         if (value := table.metadata.get(key)) and isinstance(value, str):
-            says.append(f"It says that it is for the model “{readable(value)}”.")
-            break
-    return tuple(says)
+            return (f"It says that it is for the model “{readable(value)}”.",)
+    return ()

@@ -1,4 +1,4 @@
-"""The formats that are known, and which one a file is in."""
+"""The known formats, and how to recognise a file's format."""
 
 from melbo_app.errors import InputError
 from melbo_app.library.bank_vectors import FIELD
@@ -24,16 +24,16 @@ ENDINGS = tuple(dict.fromkeys(ending for format in READ for ending in format.end
 
 
 def by_key(key: str, formats: tuple[Format, ...] = FORMATS) -> Format:
-    """The format that a person names. Raises InputError."""
+    """The format with this key. Raises InputError if there is none."""
     for format in formats:
         if format.key == key:
             return format
     known = ", ".join(format.key for format in formats)
-    raise InputError("format", f"there is none called “{key[:40]}”", f"Choose one of {known}")
+    raise InputError("format", f"“{key[:40]}” is not known", f"Choose one of {known}")
 
 
 def format_of(given: Given) -> Format:
-    """The format of a file to read, by its first bytes, else by its name; DCT's by its contents too. Raises
+    """The format of a file to read, by its first bytes or else its name; DCT's also by its contents. Raises
     InputError."""
     name, beginning = given.name, given.data[:8]
     ending = ending_of(name)
@@ -45,12 +45,11 @@ def format_of(given: Given) -> Format:
     for format in READ:
         if ending in format.endings:
             return format
-    problem = f"“{name}” is of no known kind"
-    raise InputError(FIELD, problem, f"Files that end in {', '.join(ENDINGS)} can be read")
+    raise InputError(FIELD, f"the format of “{name}” is unknown", f"Files that end in {', '.join(ENDINGS)} can be read")
 
 
 def format_for(name: str, key: str | None = None) -> Format:
-    """The format that a file to be written is asked for in: that of ``key``, else by its name. Raises InputError."""
+    """The format of a file to write: that of ``key``, or else of its name. Raises InputError."""
     ending = ending_of(name)
     wanted = FORMATS if key is None else (by_key(key),)
     for format in wanted:
@@ -63,6 +62,6 @@ def format_for(name: str, key: str | None = None) -> Format:
 
 
 def ending_of(name: str) -> str:
-    """The ending of a file's name in lower case, with its dot; empty where it has none."""
+    """The ending of a file's name in lower case, with its dot; empty if it has none."""
     stem, dot, ending = name.rpartition(".")
     return f".{ending.lower()}" if dot and stem else ""

@@ -1,4 +1,4 @@
-"""Which layer the name of an entry means: 13, "13", "layer_13", "model.layers.13", "blocks.13.hook_resid_post"."""
+"""The layer in the name of an entry: 13, "13", "layer_13", "model.layers.13", "blocks.13.hook_resid_post"."""
 
 import re
 from typing import NamedTuple
@@ -14,14 +14,14 @@ _HOOK = re.compile(r"(?:[\w-]+\.)*blocks\.(?P<number>[0-9]{1,4})\.hook_resid_(?P
 
 
 class LayerName(NamedTuple):
-    """The number as the name has it (below 0: from the end), and what the name says that it means, None: nothing."""
+    """The number in the name (negative: from the end), and its meaning if the name says so."""
 
     number: int
     counted: Counted | None
 
 
 def layer_of(name: object) -> LayerName | None:
-    """The layer that ``name`` means, None where it is the name of something else."""
+    """The layer that ``name`` means, or None."""
     if type(name) is int:
         return LayerName(name, None) if abs(name) < 10_000 else None
     if not isinstance(name, str):

@@ -1,5 +1,5 @@
-"""The published MELBO layout, torch.save of one bare float32 tensor [vectors, hidden size] with rows of norm R, and
-what else people save with torch.save."""
+"""The published MELBO layout, torch.save of one float32 tensor [vectors, hidden size] with rows of norm R; and other
+vectors that people save with torch.save."""
 
 from melbo_app.library.bank_vectors import MAX_ELEMENTS
 from melbo_app.library.formats.entries import contents_of
@@ -14,7 +14,7 @@ def read(given: Given) -> Contents:
 
 
 def write(parcel: Parcel) -> bytes:
-    """The vectors alone: the model, the layer and all else are lost."""
+    """Only the vectors: the model, the layer and everything else are lost."""
     from melbo_app.engine.torch_file import tensor_bytes
 
     return tensor_bytes(parcel.bank.vectors)

@@ -1,4 +1,4 @@
-"""What the rows of a file are, where their shape alone does not say: vectors of one block, or a row for each layer."""
+"""The meaning of a file's rows if their shape does not decide it: vectors of one block, or a row for each layer."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,25 +11,25 @@ from melbo_app.library.bank_vectors import FIELD, check_vectors
 from melbo_app.library.formats.format import Contents, Counted
 
 ROWS = ("layers", "vectors")
-_HIDDEN = "row k is the output of block k − 1, row 0 what the embedding gives"
+_HIDDEN = "row k is the output of block k − 1, row 0 the output of the embedding"
 _BLOCKS = "row k is the output of block k, or with --counted input its input"
 _COUNTING = (
-    "a file with a row for each block does not say whether row k is the output or the input of block k; for the input, "
-    "import it as counted by input."
+    "a file with a row for each block does not say whether row k is the output or the input of block k; if it is the "
+    "input, import it as counted by input."
 )
 
 
 def check_rows(rows: str | None) -> None:
-    """Refuse what nobody can mean. Raises InputError."""
+    """Raises InputError for an unknown value."""
     if rows not in (None, *ROWS):
         raise InputError("rows", f"“{rows}” is not known", "Choose layers or vectors")
 
 
 def settled(contents: Contents, hints: ImportHints) -> Contents:
-    """``contents`` with vectors [V, d] for each layer, as ``hints`` say what its rows are.
+    """``contents`` with vectors [V, d] for each layer, according to ``hints``.
 
-    Raises InputError("rows", …) where that must be asked: a table has as many rows as the model of ``hints`` has blocks
-    or hidden states, or rows for several positions.
+    Raises InputError("rows", …) if a person must decide: the table has as many rows as the model in ``hints`` has
+    blocks or hidden states, or rows for several positions.
     """
     check_rows(hints.rows)
     if not contents.undecided:
@@ -41,7 +41,7 @@ def settled(contents: Contents, hints: ImportHints) -> Contents:
 
 
 def _as_said(contents: Contents, hints: ImportHints) -> Contents:
-    """The file says by itself what its rows are."""
+    """The file itself says what its rows mean."""
     if hints.position is not None:
         raise _no_positions()
     says = "vectors" if None in contents.layers else "layers"
@@ -70,13 +70,13 @@ def _table(contents: Contents, table: np.ndarray, hints: ImportHints) -> Content
 
 
 def _positions(contents: Contents, table: np.ndarray, hints: ImportHints) -> Contents:
-    """A table [layers, positions, d], or [positions, layers, d] where only that fits the model."""
+    """A table [layers, positions, d], or [positions, layers, d] if only that fits the model."""
     blocks, shape = hints.blocks, list(table.shape)
     fitting = [axis for axis in (0, 1) if blocks is None or table.shape[axis] in (blocks, blocks + 1)]
     if not fitting or hints.rows == "vectors":
         problem = f"its tensor has the shape {shape}"
         if not fitting:
-            problem += f", and no side of it is that of the model's {blocks} blocks or of its hidden states, one more"
+            problem += f", and no dimension matches the model's {blocks} blocks or its hidden states (one more)"
         raise InputError(FIELD, problem, "Vectors of one block must be [vectors, hidden size]")
     if hints.rows is None:
         problem = f"the file's tensor has the shape {shape}: it seems to hold a row for each layer and position"
@@ -89,7 +89,7 @@ def _positions(contents: Contents, table: np.ndarray, hints: ImportHints) -> Con
 
 
 def _by_layer(contents: Contents, hints: ImportHints) -> Contents:
-    """Rows under the number of their layer; of several rows for one layer it must be said what they are."""
+    """Rows by layer number. Raises InputError if a person must say what several rows for one layer mean."""
     most = max(len(rows) for rows in contents.layers.values())
     if most == 1:
         if hints.rows == "vectors":
@@ -106,7 +106,7 @@ def _by_layer(contents: Contents, hints: ImportHints) -> Contents:
     counted, counting = contents.counted, contents.counting
     blocks = hints.blocks
     if counting and blocks is not None and set(range(1, blocks + 1)) <= layers.keys():
-        # a block of this number does not exist: what is counted is hidden states
+        # no block has this number: the file counts hidden states
         counted, counting = "input", ""
         taken = f"{taken} It counts up to {blocks} and the model's blocks up to {blocks - 1}: layer k was taken as the "
         taken = f"{taken}output of block k − 1.".strip()
@@ -117,29 +117,28 @@ def _by_layer(contents: Contents, hints: ImportHints) -> Contents:
 
 
 def _of_layers(contents: Contents, rows: Mapping[int, np.ndarray], hints: ImportHints, taken: str) -> Contents:
-    """A row for each hidden state or each block of the model, whichever their number says."""
+    """A row for each hidden state or each block of the model, depending on their number."""
     hidden = hints.blocks is not None and len(rows) == hints.blocks + 1
     if hints.blocks is None and hints.counted is None:
-        problem = "how many blocks the model has is not known, nor whether row 0 is what the embedding gives"
+        problem = "the model's number of blocks is unknown, so row 0 may be the output of the embedding"
         raise InputError("counted by", problem, "Give input for hidden states, output for rows of blocks")
     counted: Counted = "input" if hidden else "output"
     meaning = _HIDDEN if hidden and hints.counted is None else "one for each layer"
     taken = f"{taken}: {meaning}."
     if hidden and hints.counted is None and hints.source == hints.blocks:
         taken += " The last hidden state is taken after the model's final norm, and the output of its block before it."
-    # a row of zeros is a layer that is not steered, and a row that is not chosen may hold anything
+    # a row of zeros stands for an unsteered layer, and rows that are not chosen may hold anything
     kept: dict[int | None, np.ndarray] = {
         layer: check_vectors(row[None]) if layer == hints.source else row[None]
         for layer, row in rows.items()
         if np.count_nonzero(row)
     }
     counting = "" if hidden else _COUNTING
-    return replace(
-        contents, layers=kept, counted=counted, counting=counting, directions=False, taken=taken, undecided=False
-    )
+    settled = replace(contents, layers=kept, counted=counted, counting=counting, taken=taken)
+    return replace(settled, directions=False, undecided=False)
 
 
-_LAST = "and the position with --position: counted from 0, or from the end below 0; without it the last"
+_LAST = "and the position with --position: from 0, or negative from the end; by default the last"
 
 
 def _choice(meaning: str) -> str:
@@ -147,12 +146,12 @@ def _choice(meaning: str) -> str:
 
 
 def _place(position: int | None, count: int) -> tuple[int, str]:
-    """The place among ``count`` positions, and in words which one was taken. Raises InputError."""
+    """The index among ``count`` positions, and a description of the choice. Raises InputError."""
     if position is None:
         return count - 1, f"the last of {count} was taken"
     if not -count <= position < count:
-        problem = f"there is no position {position}"
-        raise InputError("position", problem, f"The file has {count}: choose 0 to {count - 1}, or -1 for the last")
+        remedy = f"The file has {count}: choose 0 to {count - 1}, or -1 for the last"
+        raise InputError("position", f"there is no position {position}", remedy)
     return position % count, f"position {position % count} of {count} was taken, as given"
 
 

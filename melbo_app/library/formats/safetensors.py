@@ -1,4 +1,4 @@
-"""Safetensors files: our own, with the record in the header, and those of others, with vectors alone."""
+"""Safetensors files: our own, with the record in the header, and those of others, with only vectors."""
 
 import io
 from typing import BinaryIO
@@ -14,8 +14,8 @@ from melbo_app.library.tensor_file import Header, read_header
 
 
 def read(given: Given) -> Contents:
-    """The bank in one of our files; of another one the tensor ``vectors``, those that are called after layers, or the
-    only one with two dimensions."""
+    """The bank in one of our files; in other files, the tensor ``vectors``, those named after layers, or the only one
+    with two dimensions."""
     stream, size = io.BytesIO(given.data), len(given.data)
     header = read_header(stream, size)
     if "melbo" in header.metadata:
@@ -26,8 +26,7 @@ def read(given: Given) -> Contents:
 
 
 def _wanted(header: Header) -> list[str]:
-    """The tensors that hold vectors. Raises InputError where these are several tables, such as those of a model, before
-    any is read."""
+    """The tensors with vectors. Raises InputError for several tables, such as those of a model, without reading any."""
     if "vectors" in header.tensors:
         return ["vectors"]
     if layers := [name for name in header.tensors if layer_of(name)]:
@@ -39,12 +38,12 @@ def _wanted(header: Header) -> list[str]:
 
 
 def _tensor(header: Header, stream: BinaryIO, name: str) -> np.ndarray | InputError:
-    """The tensor as float32; what is wrong with it where it cannot be read, which counts only if it is wanted."""
+    """The tensor as float32, or the error of reading it, which matters only if the tensor is used."""
     try:
         values = header.read_tensor(stream, name)
     except InputError as error:
         return error
-    with np.errstate(over="ignore"):  # becomes infinite, and is named where it is used
+    with np.errstate(over="ignore"):  # becomes infinite and is refused if it is used
         return values.astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""A snippet of Python that steers with the steering-vectors package: its vectors live in memory, and have no file."""
+"""A Python snippet for the steering-vectors package, which has no file format of its own."""
 
 import base64
 import textwrap
@@ -30,7 +30,7 @@ vector = SteeringVector(layer_activations={{LAYER: numbers}}, layer_type="decode
 
 
 def write(parcel: Parcel) -> bytes:
-    """A Python file that defines ``vector``, the bank's only one with R in it. Raises InputError for several."""
+    """A Python file that defines ``vector``, the bank's only one, scaled to R. Raises InputError for several."""
     bank = parcel.bank
     if len(bank.vectors) != 1:
         raise InputError("vector", f"a snippet holds one, not {len(bank.vectors)}", "Choose one")

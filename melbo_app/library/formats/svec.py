@@ -1,7 +1,7 @@
 """``.svec`` files: JSON with ``model_type`` and ``directions``, a list of numbers for each layer.
 
-They do not say what a layer's number means. Both libraries that write them measure at the output of block L; one adds
-the direction there too (AI Steering 360), the other one to the input of block L (activation-steering).
+They do not say what a layer's number means. Both libraries that write them measure at the output of block L; one also
+adds the direction there (AI Steering 360), the other one adds it to the input of block L (activation-steering).
 """
 
 import json
@@ -21,7 +21,7 @@ MAX_PARTS = 1 << 17
 _REMEDY = "It must be JSON with “model_type” and “directions”: a list of numbers for each layer"
 _COUNTING = (
     "A .svec file does not say whether layer L is the output or the input of block L: its directions are measured at "
-    "the output, but activation-steering adds them to the input; for that, import it as counted by input."
+    "the output, but activation-steering adds them to the input; to do the same, import it as counted by input."
 )
 
 
@@ -40,26 +40,26 @@ def read(given: Given) -> Contents:
             raise InputError(FIELD, f"“{readable(name)}” is not the number of a layer", _REMEDY)
         row = _row(readable(name), numbers)
         if layer.number in layers:
-            raise InputError(FIELD, f"layer {layer.number} is there twice", _REMEDY)
+            raise InputError(FIELD, f"layer {layer.number} occurs twice", _REMEDY)
         if np.count_nonzero(row):
             layers[layer.number] = check_vectors(row[None])
     if len({rows.shape[1] for rows in layers.values()}) != 1:
-        raise InputError(FIELD, "it holds no directions of one length", _REMEDY)
+        raise InputError(FIELD, "its directions are all zeros or differ in length", _REMEDY)
     kind = content.get("model_type")
     says = (f"It says that it is for a model of the type “{readable(kind)}”.",) if isinstance(kind, str) else ()
     return Contents(layers, "output", _COUNTING, says=says)
 
 
 def write(parcel: Parcel) -> bytes:
-    """The bank's only vector, with R in it, under its source layer. Raises InputError for several."""
+    """The bank's only vector, scaled to R, under its source layer. Raises InputError for several."""
     bank = parcel.bank
     if len(bank.vectors) != 1:
-        raise InputError("vector", f"a .svec file holds one a layer, not {len(bank.vectors)}", "Choose one")
+        raise InputError("vector", f"a .svec file holds one per layer, not {len(bank.vectors)}", "Choose one")
     layer = str(bank.record.source)
     content = {
         "model_type": model_name(bank.record.model),
         "directions": {layer: [float(number) for number in bank.vectors[0]]},
-        "explained_variances": {layer: 0.0},  # not known; activation-steering does not open a file without them
+        "explained_variances": {layer: 0.0},  # unknown, but activation-steering needs the entry
     }
     return json.dumps(content).encode()
 
@@ -67,9 +67,9 @@ def write(parcel: Parcel) -> bytes:
 def _json(data: bytes) -> Any:
     if len(data) > MAX_BYTES:
         raise InputError(FIELD, f"it is {len(data):,} bytes long", f"At most {MAX_BYTES:,} bytes can be read")
-    # Lists, objects and texts take many times their bytes in memory; numbers do not.
+    # In memory, lists, objects and strings take many times their bytes; numbers do not.
     if sum(data.count(mark) for mark in (b"[", b"{", b'"')) > MAX_PARTS:
-        raise InputError(FIELD, "it has more parts than a file of directions has", _REMEDY)
+        raise InputError(FIELD, "it has more parts than a file of directions needs", _REMEDY)
     try:
         return json.loads(text_of(data))
     except (ValueError, RecursionError) as error:
@@ -77,7 +77,7 @@ def _json(data: bytes) -> Any:
 
 
 def _row(layer: str, numbers: Any) -> np.ndarray:
-    """The numbers of one layer [d]; a list of one such list stands for it."""
+    """The numbers of one layer [d], possibly nested in a list of one."""
     if isinstance(numbers, list) and numbers and isinstance(numbers[0], list):
         if len(numbers) > 1:
             problem = f"layer {layer} has {len(numbers)} rows, for single tokens or heads"

@@ -1,7 +1,6 @@
-"""The history of the database's tables, a step each in ``versions/``: ``v3_….py`` leads to the format 3.
+"""Migrations of the database, one file per step in ``versions/``: ``v3_….py`` leads to format 3.
 
-A step that was published is never changed. A new one is written by hand beside the others; a test compares what all of
-them make with the tables as the program describes them.
+Published steps are never changed. New ones are written by hand; a test compares their result with ``tables.py``.
 """
 
 import re
@@ -13,22 +12,20 @@ from sqlalchemy.engine import Connection
 
 FOLDER = Path(__file__).parent
 NEWEST = max(int(found[1]) for path in (FOLDER / "versions").iterdir() if (found := re.match(r"v(\d+)_", path.name)))
-_ONE_AT_A_TIME = threading.Lock()  # Alembic keeps what it works on in global variables
+_ONE_AT_A_TIME = threading.Lock()  # Alembic keeps its state in global variables
 
 
 def format_of(connection: Connection) -> str | None:
-    """The format of the tables, as Alembic noted it; None where it never saw them."""
+    """The format of the tables as noted by Alembic; None if it did not make them."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def upgrade(connection: Connection, made: int = 0) -> None:
-    """Bring the tables to the newest format, inside the connection's transaction.
-
-    ``made`` is the format of tables that Alembic did not make.
-    """
-    from alembic import command  # takes a moment to import, and is needed once in a database's life
+    """Upgrade the tables to the newest format, inside the connection's transaction. ``made`` is the format of tables
+    that Alembic did not make."""
+    from alembic import command  # slow to import, and needed once in a database's life
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection})

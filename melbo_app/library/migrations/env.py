@@ -1,4 +1,4 @@
-"""What Alembic runs: the steps go into the connection and the transaction that it was given."""
+"""Run by Alembic: applies the steps inside the given connection and transaction."""
 
 from alembic import context
 
