@@ -4,8 +4,6 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 import melbo_app
 
 ROOT = Path(melbo_app.__file__).parent
@@ -52,14 +50,14 @@ def own(path: Path, *, late: bool) -> set[str]:
     return {name.removeprefix("melbo_app.") for name in found} & FILES.keys()
 
 
-@pytest.mark.parametrize("name", sorted(name for name in FILES if name.split(".")[0] in FLOORS))
-def test_no_file_imports_from_above(name):
-    floor = FLOORS.index(name.split(".")[0])
-    for used in own(FILES[name], late=True):
-        top = used.split(".")[0]
-        assert top not in FLOORS or FLOORS.index(top) <= floor, f"{name} imports {used}"
-        assert top not in DOORS, f"{name} imports {used}"
-        assert top not in SHARED or floor > FLOORS.index("workbench"), f"{name} imports {used}"
+def test_no_file_imports_from_above():
+    for name in sorted(name for name in FILES if name.split(".")[0] in FLOORS):
+        floor = FLOORS.index(name.split(".")[0])
+        for used in own(FILES[name], late=True):
+            top = used.split(".")[0]
+            assert top not in FLOORS or FLOORS.index(top) <= floor, f"{name} imports {used}"
+            assert top not in DOORS, f"{name} imports {used}"
+            assert top not in SHARED or floor > FLOORS.index("workbench"), f"{name} imports {used}"
 
 
 def test_no_file_imports_itself_in_a_circle():
