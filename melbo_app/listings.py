@@ -9,7 +9,7 @@ from melbo_app.library.bank import Bank, BankSummary
 from melbo_app.library.damage import Listed
 from melbo_app.library.job_records import JobRecord, JobState
 from melbo_app.library.labels import Label
-from melbo_app.studies.answers import plain
+from melbo_app.studies.as_json import plain
 
 
 class KnownModel(TypedDict):

@@ -23,9 +23,9 @@ LOG_SECONDS = 2.0
 """Time between two lines of progress in a log: what a person reads later should not be thousands of lines."""
 
 
-def show(result: Mapping[str, Any], lines: Sequence[str], as_json: bool) -> None:
+def show(result: Any, lines: Sequence[str], as_json: bool) -> None:
     """Print the result as one JSON object, or as lines for people; what of it is ``not_kept`` is said beside it."""
-    if reason := result.get("not_kept"):
+    if isinstance(result, Mapping) and (reason := result.get("not_kept")):
         message = reason if reason.startswith(NOT_KEPT) else f"{NOT_KEPT}: {reason}"
         print(message, file=sys.stderr)
     if as_json:

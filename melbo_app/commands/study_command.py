@@ -1,8 +1,8 @@
 """The command of a study, with an option for each of its fields."""
 
 import inspect
+import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
@@ -22,6 +22,7 @@ from melbo_app.commands.options import (
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.doors.asking import COMMAND, study_from
 from melbo_app.doors.parameters import REQUIRED, Parameter, description, parameters, without_none
+from melbo_app.errors import InputError
 from melbo_app.jobs.study import Study
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
@@ -103,10 +104,12 @@ def _options(one: Parameter) -> list[inspect.Parameter]:
         return [_option(one.name, Annotated[str, written], one.option.default)]
     if _is_list(one):
         return [_option(one.name, Annotated[str | None, written], None)]
-    kind = one.type
-    if get_origin(without_none(kind)) is Literal:
-        kind = str if one.default is not None else str | None
-    return [_option(one.name, Annotated[kind, written], one.default)]
+    kind = without_none(one.type)
+    if kind in (bool, int, float, str):
+        return [_option(one.name, Annotated[one.type, written], one.default)]
+    if get_origin(kind) is Literal:  # an unknown one is refused with the names of those there are
+        return [_option(one.name, Annotated[str if one.default is REQUIRED else str | None, written], one.default)]
+    return [_option(one.name, Annotated[str if one.default is REQUIRED else str | None, written], None)]
 
 
 def _example(one: Parameter) -> str | None:
@@ -136,4 +139,10 @@ def _read(one: Parameter, given: dict[str, Any]) -> Any:
         [entry] = get_args(without_none(one.type))
         field = LAYERS.get(one.name, _written(one))
         return numbers(field, value, entry) if entry in (int, float) else value and value.split(",")
-    return str(value) if isinstance(value, Path) else value
+    kind = without_none(one.type)
+    if value is None or kind in (bool, int, float, str) or get_origin(kind) in (Literal, list):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise InputError(one.name, f"“{value}” is not JSON", 'Write an object such as {"name": 1}') from None

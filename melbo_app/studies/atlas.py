@@ -24,7 +24,7 @@ from melbo_app.jobs.study import ModelStudy, Option
 from melbo_app.library.atlases import Atlas, AtlasCell
 from melbo_app.library.bank import Bank, BankRecord, PromptRecord
 from melbo_app.library.completion import Completion
-from melbo_app.studies.answers import beginning
+from melbo_app.studies.as_json import beginning
 from melbo_app.studies.calibrate import calibrate_piece
 from melbo_app.studies.completing import complete, variants
 

@@ -24,7 +24,7 @@ from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completion import Comparison
 from melbo_app.library.curves import KeptCurve
 from melbo_app.limits import check_prompts, check_texts
-from melbo_app.studies.answers import beginning
+from melbo_app.studies.as_json import beginning
 from melbo_app.studies.curve_making import CurveMaking
 from melbo_app.studies.filling import filled
 

@@ -25,7 +25,7 @@ from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.completion import Comparison
 from melbo_app.library.explorations import Behaviour, ChosenRadius, Exploration, ExploreSettings
 from melbo_app.library.searches import Tried
-from melbo_app.studies.answers import beginning
+from melbo_app.studies.as_json import beginning
 from melbo_app.studies.calibrate import BY_HAND
 from melbo_app.studies.elsewhere import MOST_BEHAVIOURS, tried_elsewhere
 from melbo_app.studies.explore_answer import Explored, explored, lines_of

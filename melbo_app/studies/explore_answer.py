@@ -7,7 +7,7 @@ from melbo_app.analysis.flags import flags
 from melbo_app.analysis.readability import Verdict
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.explorations import Answer, Exploration
-from melbo_app.studies.answers import plain, stored
+from melbo_app.studies.as_json import plain, stored
 from melbo_app.studies.steer import FlagLine
 
 LONGEST = 160

@@ -10,7 +10,7 @@ from melbo_app.analysis.unlikeness import unlikeness
 from melbo_app.jobs.embedding import embed
 from melbo_app.library.completion import Comparison, Completion
 from melbo_app.library.embeddings import Embeddings
-from melbo_app.studies.answers import stored
+from melbo_app.studies.as_json import stored
 
 Order = Literal["as chosen", "most unlike the rest", "flagged first"]
 ORDERS: tuple[Order, ...] = ("as chosen", "most unlike the rest", "flagged first")

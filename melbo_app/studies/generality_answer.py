@@ -7,7 +7,7 @@ from melbo_app.analysis.change import ChangeKind
 from melbo_app.analysis.readability import Verdict
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.generality import Generality, TriedVector
-from melbo_app.studies.answers import plain
+from melbo_app.studies.as_json import plain
 from melbo_app.studies.steer import FlagLine
 
 

@@ -16,7 +16,7 @@ from melbo_app.jobs.study import How, Made, Study
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.comparison_settings import ComparisonKind
 from melbo_app.library.completion import Comparison, Completion, Scores
-from melbo_app.studies.answers import plain, stored
+from melbo_app.studies.as_json import plain, stored
 from melbo_app.studies.completing import SteeringProgress, Variant, complete, variants
 from melbo_app.studies.filling import filled
 from melbo_app.studies.flagging import flagged

@@ -2,22 +2,30 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import gradio as gr
 import httpx
 import pytest
 from benches import PATIENCE, PROMPT, listen, save_tiny, settings
 from counting import CountTokens
+from pydantic import BaseModel, Field
 from test_cli import Ask, ask, cache, environment  # noqa: F401
 
 from melbo_app import api, studies
+from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.stopping import Stop
 from melbo_app.errors import InputError, Stopped
+from melbo_app.jobs.bench import Bench
 from melbo_app.jobs.generators import result_of
+from melbo_app.jobs.progress import Progress
+from melbo_app.jobs.study import How, Study
 from melbo_app.studies import STUDIES, read_study
 from melbo_app.ui.http_api import publish_api
+from melbo_app.ui.verbs.study_verb import study_verb
 from melbo_app.workbench import Workbench
 
 TEXTS = ["hello there", "the heath"]
@@ -167,3 +175,89 @@ def test_a_job_of_a_study_that_is_gone_stays_in_the_list_and_says_so(bench: Work
     assert [record.kind for record in bench.jobs()] == ["count-tokens"]
     with pytest.raises(InputError, match="it was saved by an incompatible version"):
         bench.run_again(job.id)
+
+
+# --- fields of every kind ---------------------------------------------------------------------------------------------
+
+
+class Place(BaseModel):
+    block: int
+    note: str = ""
+
+
+class Everything(Study[dict[str, Any]]):
+    """Give back what was asked for."""
+
+    kind: ClassVar[str] = "everything"
+    how: ClassVar[How] = "look"
+
+    prompt: Prompt
+    colour: Literal["red", "blue"] = "red"
+    words: tuple[str, ...] | None = None
+    layers: tuple[int, ...] = ()
+    shares: tuple[float, ...] | None = Field(None, description="shares, all below 1")
+    loud: bool = True
+    name: str | None = None
+    place: Place | None = None
+    decoding: Decoding = Decoding(max_new_tokens=7)
+
+    def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, dict[str, Any]]:
+        yield Progress("looking", 0, 1)
+        return self.model_dump(mode="json")
+
+
+@pytest.fixture
+def everything() -> Iterator[None]:
+    STUDIES.append(Everything)
+    yield
+    STUDIES.remove(Everything)
+
+
+ASKED = {
+    "colour": "blue", "words": ["a", "b"], "layers": [1, 3], "shares": [0.5, 0.25], "loud": False, "name": "x",
+    "place": {"block": 2, "note": "n"},
+}  # fmt: skip
+
+
+def test_a_field_of_any_kind_can_be_given_at_every_door(ask: Ask, everything, bench: Workbench):  # noqa: F811
+    words = [
+        "--colour",
+        "blue",
+        "--words",
+        "a,b",
+        "--layers",
+        "1,3",
+        "--shares",
+        "0.5,0.25",
+        "--no-loud",
+        "--name",
+        "x",
+    ]
+    words += ["--name", "x", "--place", '{"block": 2, "note": "n"}', "--max-new-tokens", 9, "--system", "be brief"]
+    given = ask("everything", "--prompt", "hello", *words, "--json").json
+    assert {name: given[name] for name in ASKED} == ASKED
+    assert (given["prompt"]["user"], given["prompt"]["system"]) == ("hello", "be brief")
+    assert (given["decoding"]["max_new_tokens"], given["decoding"]["temperature"]) == (9, 0.0)
+    usual = ask("everything", "--prompt", "hello", "--json").json
+    assert (usual["colour"], usual["layers"], usual["loud"], usual["place"]) == ("red", [], True, None)
+    assert usual["decoding"]["max_new_tokens"] == 7
+    for word, value, part in (
+        ("--colour", "green", "colour: “green” cannot be used."),
+        ("--layers", "one", "layers: 'one' is not a list of numbers."),
+        ("--place", "there", "place: “there” is not JSON."),
+        ("--place", '{"block": "up"}', "place.block: “up” cannot be used."),
+    ):
+        assert ask("everything", "--prompt", "hello", word, value).sentence.startswith(part)
+    verb = study_verb(bench, Everything)
+    answer = verb(prompt="hello", **ASKED)
+    assert {name: answer[name] for name in ASKED} == ASKED
+
+
+def test_such_a_study_has_an_endpoint(everything, url: str):
+    taken = httpx.get(f"{url}/gradio_api/info").json()["named_endpoints"]["/everything"]["parameters"]
+    names = [one["parameter_name"] for one in taken]
+    assert names[:1] == ["prompt"] and {*ASKED, "max_new_tokens", "seed", "system", "template"} < {*names}
+    data = ["hello", *(one["parameter_default"] for one in taken[1:])]
+    sent = httpx.post(f"{url}/gradio_api/call/everything", json={"data": data}).json()
+    events = httpx.get(f"{url}/gradio_api/call/everything/{sent['event_id']}", timeout=PATIENCE).text
+    assert "event: complete" in events and json.loads(events.rpartition("data: ")[2])[0]["colour"] == "red"

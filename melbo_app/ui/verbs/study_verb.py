@@ -11,7 +11,7 @@ from melbo_app.errors import MelboError, Stopped
 from melbo_app.jobs.generators import result_of
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.study import Study
-from melbo_app.studies.answers import plain
+from melbo_app.studies.as_json import plain
 from melbo_app.ui.leaving import leaving
 from melbo_app.workbench import Workbench
 

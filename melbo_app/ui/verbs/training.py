@@ -4,7 +4,7 @@ from melbo_app import listings
 from melbo_app.defaults import OpenTraining, check_texts, prompts_from
 from melbo_app.engine.training_config import AgreementForm, Method, Start
 from melbo_app.library.explorations import SEARCH_SECONDS
-from melbo_app.studies.answers import plain
+from melbo_app.studies.as_json import plain
 from melbo_app.studies.train import Train
 from melbo_app.ui.verbs.study_verb import WHO
 from melbo_app.workbench import Workbench
