@@ -29,14 +29,8 @@ SECOND = {f"tests/ui/test_{name}.py" for name in (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first: the tests with the browser, then those on the bundled model."""
-    order = ["tests/ui/", "tests/real/", "tests/unit/"]
-
-    def place(item: pytest.Item) -> tuple[int, bool]:
-        return next(at for at, folder in enumerate(order) if item.nodeid.startswith(folder)), item.nodeid.startswith(
-            LAST
-        )
-
-    items.sort(key=place)
+    order = ["tests/ui/", LAST, "tests/real/", "tests/unit/"]
+    items.sort(key=lambda item: max(at for at, place in enumerate(order) if item.nodeid.startswith(place)))
 
 
 class Lots(LoadFileScheduling):
