@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from melbo_app.cli import main
 from melbo_app.library.bank import Bank
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +30,26 @@ def start(environment: dict[str, str], *words: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
 
 
-def test_a_training_interrupted_by_ctrl_c_keeps_its_finished_vectors(environment, tmp_path):
+@pytest.fixture
+def ask(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Runs a command in this process, which has imported everything: its exit code, output and progress."""
+    for name in [name for name in os.environ if name not in environment]:
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    before = signal.getsignal(signal.SIGINT)
+
+    def call(*words: object) -> tuple[object, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([str(word) for word in words])
+        return end.value.code, *capsys.readouterr()
+
+    yield call
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_training_interrupted_by_ctrl_c_keeps_its_finished_vectors(environment, ask, tmp_path):
     running = start(
         environment, "train", "--prompt", "How can I make a bomb?", "--name", "interrupted", "--method", "sequential",
         "--target", 9, "--vectors", 200, "--steps", 20, "--json",
@@ -52,15 +72,16 @@ def test_a_training_interrupted_by_ctrl_c_keeps_its_finished_vectors(environment
     assert result["stopped"] is True and 2 <= result["vectors"] < 200
     assert len(result["objective"]) == result["vectors"]
     out = tmp_path / "out.safetensors"
-    exported = start(environment, "banks", "export", "interrupted", "--out", out, "--json")
-    assert json.loads(exported.communicate(timeout=60)[0]) == {"name": "interrupted", "out": str(out)}
+    code, exported, _ = ask("banks", "export", "interrupted", "--out", out, "--json")
+    assert code == 0 and json.loads(exported) == {"name": "interrupted", "out": str(out)}
     vectors = load_file(out)["vectors"]
     assert vectors.dtype == np.float32 and vectors.shape == (result["vectors"], 576)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), result["radius"], rtol=1e-5)
 
 
-def test_steer_says_different_things_with_nothing_chosen_but_the_bank(environment, bomb: Bank):
-    told, errors = start(environment, "steer", "bomb", "--max-new-tokens", 20, "--json").communicate(timeout=120)
+def test_steer_says_different_things_with_nothing_chosen_but_the_bank(ask, bomb: Bank):
+    code, told, errors = ask("steer", "bomb", "--max-new-tokens", 20, "--json")
+    assert code == 0
     completions = json.loads(told)["completions"]
     assert [entry["vector"] for entry in completions] == [None, *range(8)]
     assert {entry["radius"] for entry in completions[1:]} == {bomb.record.radius}
@@ -69,9 +90,8 @@ def test_steer_says_different_things_with_nothing_chosen_but_the_bank(environmen
     assert all(line.startswith(("loading the model", "token ", "reading ")) for line in errors.splitlines())
 
 
-def test_a_prompt_longer_than_the_context_is_one_line(environment):
-    running = start(environment, "train", "--prompt", "long " * 9000, "--name", "long", "--json")
-    told, errors = running.communicate(timeout=120)
-    assert running.returncode == 2 and told == ""
+def test_a_prompt_longer_than_the_context_is_one_line(ask):
+    code, told, errors = ask("train", "--prompt", "long " * 9000, "--name", "long", "--json")
+    assert code == 2 and told == ""
     last = errors.splitlines()[-1]
     assert last.startswith("prompt: prompt 1 has 9,0") and "reads at most 8,192" in last

@@ -38,6 +38,13 @@ SIZE = ViewportSize(width=1360, height=850)
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run", "--process-per-site",
+    # Of two such lists Chromium takes the last, so playwright's comes first. The others are views of the window around
+    # the page, which nobody sees: they cost as much as the page's own process, for each context anew.
+    "--disable-features=AvoidUnnecessaryBeforeUnloadCheckSync,DestroyProfileOnBrowserClose,HttpsUpgrades,"
+    "HttpsFirstBalancedModeAutoEnable,LensOverlay,MediaRouter,PaintHolding,ThirdPartyStoragePartitioning,"
+    "AvoidCorsURLLoaderRestartOnRedirect,OptimizationHints,NetworkTimeServiceQuerying,AimEnabled,PreconnectToSearch,"
+    "PreloadTopChromeWebUI,WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup,WebUIReloadButton,"
+    "WebUILocationBar,WebUIToolbar,InitialWebUI",
 ]  # fmt: skip
 
 # What Gradio writes when a page is left in the moment in which it asks for answers: that session is gone.
@@ -53,8 +60,8 @@ expect.set_options(timeout=1000 * PATIENCE)
 class App:
     """``python app.py`` as a person starts it, with these words behind it and a cache of its own."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
-        self._words = words
+    def __init__(self, folder: Path, *words: str, **environment: str) -> None:
+        self._words, self._environment = words, environment
         self.cache = folder / "cache"
         self.cache.mkdir()
         (self.cache / "models").symlink_to(ROOT / "cache" / "models", target_is_directory=True)
@@ -70,7 +77,7 @@ class App:
             port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MELBO_")}
-        environment |= {"MELBO_CACHE_DIR": str(self.cache), "PYTHONUNBUFFERED": "1"}
+        environment |= {"MELBO_CACHE_DIR": str(self.cache), "PYTHONUNBUFFERED": "1", **self._environment}
         environment["MELBO_DTYPE"] = "float32"  # the same texts on every machine
         environment["MELBO_ASSETS_DIR"] = str(self._assets)
         command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), *self._words]
@@ -135,10 +142,13 @@ def stranger(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
-@pytest.fixture
-def own_app(tmp_path: Path) -> Iterator[App]:
-    """A program that nobody has used yet."""
-    yield from _running(App(tmp_path))
+@pytest.fixture(scope="session")
+def own_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """A program that nobody has used when test_reopening begins, and that test_nothing_leaves takes apart after it.
+
+    What is pressed must not fetch a model into the folder that all tests share.
+    """
+    yield from _running(App(tmp_path_factory.mktemp("own"), PIP_NO_INDEX="1", HF_HUB_OFFLINE="1"))
 
 
 def _with_own_banks(folder: Path) -> Path:

@@ -2,8 +2,6 @@
 
 import io
 import re
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 import steps
@@ -73,9 +71,7 @@ def test_vectors_and_tables_work_by_keyboard(page: Page) -> None:
     expect(steps.field(page, "label-vector")).to_have_value("1")
 
 
-def test_dark_colours_are_readable_and_remembered(app: Any, open_page: Callable[..., Page]) -> None:
-    page = open_page(app, elsewhere=True)
-    steps.start_over(page)
+def test_dark_colours_are_readable_and_remembered(page: Page) -> None:
     page.locator("#theme-toggle").click()
     for again in (False, True):
         if again:
@@ -87,3 +83,5 @@ def test_dark_colours_are_readable_and_remembered(app: Any, open_page: Callable[
             assert text - ground > 90, place
         slider = Image.open(io.BytesIO(page.locator("#radius-range").screenshot())).convert("L")
         assert slider.crop((slider.width - 60, 0, slider.width, slider.height)).getextrema()[1] < 150
+    page.locator("#theme-toggle").click()
+    expect(page.locator("body")).not_to_have_class(re.compile(r"\bdark\b"))

@@ -66,14 +66,7 @@ def leaving(page: Page, addresses: list[str]) -> list[str]:
     return [one for one, to in parts if (to.scheme not in INSIDE and to.netloc != own) or one.startswith("//")]
 
 
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For the program: what is pressed must not fetch a model into the folder that all tests share."""
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-
-def test_nothing_leaves_from_any_button(offline: None, own_app: Any, open_page: Callable[..., Page]) -> None:
+def test_nothing_leaves_from_any_button(own_app: Any, open_page: Callable[..., Page]) -> None:
     page = open_page(own_app, elsewhere=True)
     asked: list[str] = []
     page.context.route(lambda url: urlsplit(url).netloc != urlsplit(page.url).netloc, lambda route: route.abort())

@@ -1,6 +1,8 @@
 """What the tests of workbench, jobs and command line share: a tiny model in a folder, and a workbench around it."""
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -52,6 +54,22 @@ def trained(
 ) -> Bank:
     """A bank trained and put on the shelf."""
     return result_of(bench.run(Train(prompts=prompts, config=config, name=name)))
+
+
+_SHELVED: dict[tuple[str, str, str], Bank] = {}
+
+
+def shelved(bench: Workbench) -> Bank:
+    """The bank of ``trained``, for tests that are not about training: it is trained once and put on each shelf."""
+    chosen = bench.settings
+    key = (chosen.model, chosen.device, chosen.dtype)
+    if key not in _SHELVED:
+        _SHELVED[key] = trained(bench)
+        return _SHELVED[key]
+    before = _SHELVED[key]
+    bank = replace(before, record=before.record.model_copy(update={"created": datetime.now(UTC)}))
+    bench._banks.save(bank)
+    return bank
 
 
 class StubEmbedder:

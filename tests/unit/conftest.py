@@ -1,14 +1,17 @@
 """What all unit tests share: small models run on one thread, and hypothesis tries the same examples every time."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import benches
 import pytest
 import torch
 from hypothesis import settings
 from sqlalchemy import Connection
-from tiny_models import FAMILIES, UNUSUAL
+from tiny_models import FAMILIES, KINDS, UNUSUAL
 
+from melbo_app.jobs.loaded_model import LoadedModel
 from melbo_app.library import migrations
 from melbo_app.workbench import Workbench
 
@@ -50,9 +53,59 @@ def _tables_made_once(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     monkeypatch.setattr(migrations, "upgrade", upgrade)
 
 
+def _state(lm: Any) -> tuple[Any, ...]:
+    """Another one after anything of a model was changed: its parts, weights, hooks and settings, its tokenizer."""
+    parts, made = list(lm.model.modules()), lm.tokenizer
+    return (
+        [id(part) for part in parts],
+        [(id(weight), weight._version, weight.requires_grad) for weight in lm.model.parameters()],
+        [(len(part._forward_hooks), len(part._forward_pre_hooks), "forward" in vars(part)) for part in parts],
+        lm.model.config.to_dict(),
+        str(lm.model.generation_config.eos_token_id),
+        (vars(made).get("chat_template"), made.special_tokens_map, made.padding_side, len(made)),
+        [name for name in vars(made) if callable(vars(made)[name])],
+    )
+
+
+@pytest.fixture(scope="session")
+def _models() -> dict[Any, Any]:
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def _model_read_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, _models: dict[Any, Any]
+) -> Iterator[None]:
+    """Hundreds of workbenches begin with the model of ``model_folder``: they share it, until a test changes it."""
+    real, folder, used = LoadedModel._read, str(tmp_path_factory.getbasetemp() / "models0" / "tiny"), set[Any]()
+
+    def read(self: LoadedModel, files: Any) -> Any:
+        settings = self._settings
+        key = (settings.device, settings.dtype, self._packed, files.name, files.weights_hash)
+        if files.path != folder or files.adapter is not None or self._lm is not None:
+            return real(self, files)
+        if key not in _models:
+            lm = real(self, files)
+            _models[key] = lm, _state(lm)
+        used.add(key)
+        return _models[key][0]
+
+    monkeypatch.setattr(LoadedModel, "_read", read)
+    yield
+    for key in used:
+        if _state(_models[key][0]) != _models[key][1]:
+            del _models[key]
+
+
 @pytest.fixture(params=FAMILIES)
 def family(request: pytest.FixtureRequest) -> str:
     """The name of a model family; a test that asks for it runs once for each."""
+    return request.param
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """The same for four families that stand for all."""
     return request.param
 
 

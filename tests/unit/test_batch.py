@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_models import BLOCKS, WIDTH, encoded, random_thetas, tiny
+from tiny_models import BLOCKS, WIDTH, encoded, lent, random_thetas, tiny
 from transformers import Qwen3NextConfig
 
 from melbo_app.engine.batch import Batch
@@ -54,7 +54,7 @@ def watched(lm, widths):
 
 
 def test_members_that_come_and_go_say_what_they_say_alone(family):
-    lm = tiny(family)
+    lm = lent(family)
     assert can_merge(lm)
     expected = [alone(lm, number) for number in range(len(ASKED))]
     batch, members = Batch(lm), [rows_of(lm, number) for number in range(len(ASKED))]

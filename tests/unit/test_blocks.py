@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from tiny_models import blocks_of, tiny
+from tiny_models import blocks_of, lent, tiny
 
 from melbo_app.engine.block import find_blocks, hidden_of, with_hidden
 from melbo_app.errors import InputError
 
 
 def test_the_blocks_are_those_of_the_family(family):
-    lm = tiny(family)
+    lm = lent(family)
     assert find_blocks(lm.model) is blocks_of(lm, family)
     assert len(lm.blocks) == lm.model.config.num_hidden_layers
 

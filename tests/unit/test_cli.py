@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benches import QUICK, StubEmbedder, settings, trained
+from benches import QUICK, StubEmbedder, settings, shelved, trained
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from tiny_models import BLOCKS
@@ -135,7 +135,7 @@ def ask(environment, capsys: pytest.CaptureFixture[str]):
 
 @pytest.fixture
 def bank(cache: Path, model_folder: Path, environment) -> Bank:
-    return trained(Workbench(settings(cache, model_folder)))
+    return shelved(Workbench(settings(cache, model_folder)))
 
 
 def process(environment: dict[str, str], *words: object) -> subprocess.Popen[str]:

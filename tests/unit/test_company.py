@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_models import BLOCKS, WIDTH, encoded, random_thetas, tiny
+from tiny_models import BLOCKS, WIDTH, encoded, lent, random_thetas, tiny
 
 from melbo_app.engine import generation, likelihood, slice
 from melbo_app.engine.batch import Batch
@@ -104,7 +104,7 @@ def check(seat: Seat, expected: tuple[GenerationProgress, list[Likelihood]]) -> 
 
 
 def test_those_who_come_at_once_have_what_each_has_alone(family, passes):
-    lm = tiny(family)
+    lm = lent(family)
     expected = [alone(lm, at) for at in range(7)]
     apart = len(passes)
     passes.clear()
@@ -118,7 +118,7 @@ def test_those_who_come_at_once_have_what_each_has_alone(family, passes):
 
 
 def test_those_who_come_and_go_have_what_each_has_alone(family):
-    lm = tiny(family)
+    lm = lent(family)
     shared, seats = Company(lm, None), []
     for at in range(5):
         seats.append(sit(shared, at))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_models import CONTEXT, VOCABULARY, WIDTH, blocks_of, encoded, random_thetas, tiny
+from tiny_models import CONTEXT, FAMILIES, KINDS, VOCABULARY, WIDTH, blocks_of, encoded, lent, random_thetas, tiny
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.generation import _chooser, generate
@@ -64,9 +64,12 @@ def text_of(lm, ids):
     return lm.tokenizer.decode(ids[:-1] if ended else ids, skip_special_tokens=True)
 
 
-@pytest.mark.parametrize("reference", [ids_without_cache, ids_by_transformers])
+@pytest.mark.parametrize(
+    ("family", "reference"),
+    [*((family, ids_by_transformers) for family in FAMILIES), *((family, ids_without_cache) for family in KINDS)],
+)
 def test_greedy_rows_equal_one_prompt_and_vector_at_a_time(family, reference):
-    lm = tiny(family)
+    lm = lent(family)
     thetas = torch.cat([torch.zeros(1, WIDTH), random_thetas(3, norm=20.0)])
     progress = last(lm, encoded(lm, *TEXTS), thetas, SOURCE, Decoding(max_new_tokens=NEW))
     expected = [reference(lm, family, text, theta, NEW) for theta in thetas for text in TEXTS]
@@ -90,29 +93,26 @@ def regrets(lm, family, text, theta, ids):
     return (logits.amax(dim=-1) - logits.gather(1, torch.tensor(ids)[:, None])[:, 0]) / logits.std(dim=-1)
 
 
-def test_in_bfloat16_rows_say_what_their_own_vector_makes_likely(family):
-    lm = tiny(family, dtype=torch.bfloat16)
+def test_in_bfloat16_rows_say_what_their_own_vector_makes_likely(kind):
+    lm = tiny(kind, dtype=torch.bfloat16)
     thetas = random_thetas(3, norm=20.0)
     progress = last(lm, encoded(lm, *TEXTS), thetas, SOURCE, Decoding(max_new_tokens=NEW))
     lm.model.float()  # the same weights: what remains is the rounding of activations
     rows = [(theta, text) for theta in thetas for text in TEXTS]
     own, opposite = (
         torch.cat(
-            [
-                regrets(lm, family, text, sign * theta, ids)
-                for (theta, text), ids in zip(rows, progress.ids, strict=True)
-            ]
+            [regrets(lm, kind, text, sign * theta, ids) for (theta, text), ids in zip(rows, progress.ids, strict=True)]
         )
         for sign in (1, -1)
     )
     assert 10 * float(own.mean()) < min(1, float(opposite.mean()))
 
 
-def test_without_a_source_the_model_runs_unsteered(family):
-    lm = tiny(family)
+def test_without_a_source_the_model_runs_unsteered(kind):
+    lm = lent(kind)
     thetas = random_thetas(2)
     progress = last(lm, encoded(lm, *TEXTS), thetas, None, Decoding(max_new_tokens=NEW))
-    expected = [text_of(lm, ids_without_cache(lm, family, text, torch.zeros(WIDTH), NEW)) for text in TEXTS]
+    expected = [text_of(lm, ids_without_cache(lm, kind, text, torch.zeros(WIDTH), NEW)) for text in TEXTS]
     assert progress.texts == expected * 2
 
 
@@ -124,8 +124,8 @@ def test_the_sliding_window_is_shorter_than_the_prompt_and_matters():
 
 
 @pytest.mark.parametrize("decoding", [Decoding(12), Decoding(12, 1.5, 0.8, 3)])
-def test_a_row_does_not_depend_on_the_rows_beside_it(family, decoding):
-    lm = tiny(family)
+def test_a_row_does_not_depend_on_the_rows_beside_it(kind, decoding):
+    lm = lent(kind)
     thetas = random_thetas(2)
     together = last(lm, encoded(lm, *TEXTS), thetas, SOURCE, decoding).texts
     for v in range(2):
@@ -273,11 +273,11 @@ def test_blocks_up_to_the_source_read_each_prompt_once_however_many_rows_there_a
     assert seen == [2] * (SOURCE + 1) + [10] * (len(lm.blocks) - SOURCE - 1)
 
 
-def test_rows_may_be_any_choice_of_vectors_and_prompts(family):
-    lm = tiny(family)
+def test_rows_may_be_any_choice_of_vectors_and_prompts(kind):
+    lm = lent(kind)
     thetas, of = random_thetas(3, norm=20.0), [1, 0, 1]
     *_, together = generate(lm, encoded(lm, *TEXTS), thetas, SOURCE, Decoding(NEW), of=of)
-    expected = [ids_without_cache(lm, family, TEXTS[at], theta, NEW) for at, theta in zip(of, thetas, strict=True)]
+    expected = [ids_without_cache(lm, kind, TEXTS[at], theta, NEW) for at, theta in zip(of, thetas, strict=True)]
     assert together.texts == [text_of(lm, ids) for ids in expected]
 
 

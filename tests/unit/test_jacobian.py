@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from planted import PlantedMap, found_on, unit_rows
-from tiny_models import WIDTH, encoded, tiny
+from tiny_models import FAMILIES, KINDS, WIDTH, encoded, lent, tiny
 
 from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.jacobian import gram
@@ -102,9 +102,11 @@ def differences(piece, mask, step):
     return columns[:, mask].flatten(1).T
 
 
-@pytest.mark.parametrize("scope", ["all", "last:2"])
+@pytest.mark.parametrize(
+    ("family", "scope"), [*((family, "all") for family in FAMILIES), *((family, "last:2") for family in KINDS)]
+)
 def test_products_are_those_of_the_jacobian_by_differences(family, scope):
-    lm = tiny(family)
+    lm = lent(family)
     piece = ModelSlice(lm, encoded(lm, *TEXTS), 0, 2)
     mask = piece.mask(TokenScope.parse(scope))
     jacobian = differences(piece, mask, 1e-2)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_models import BLOCKS, WIDTH, blocks_of, encoded, random_thetas, tiny
+from tiny_models import BLOCKS, WIDTH, blocks_of, encoded, lent, random_thetas, tiny
 
 from melbo_app.engine import likelihood
 from melbo_app.engine.decoding import Decoding
@@ -69,15 +69,15 @@ def check(lm, family, found: Likelihood, reading: Reading, theta: torch.Tensor) 
 
 
 def test_padded_rows_of_unequal_length_give_what_each_gives_alone(family):
-    lm = tiny(family)
+    lm = lent(family)
     batch, thetas = encoded(lm, *TEXTS), torch.cat([torch.zeros(1, WIDTH), random_thetas(2, norm=8)])
     readings = generated(lm, batch, thetas, lengths=[9, 2, 1, 12, 5, 3])
     for row, (found, reading) in enumerate(zip(finished(lm, batch, readings, TARGET), readings, strict=True)):
         check(lm, family, found, reading, thetas[row // 2])
 
 
-def test_long_texts_are_read_in_pieces_to_the_same_end(family, monkeypatch):
-    lm = tiny(family)
+def test_long_texts_are_read_in_pieces_to_the_same_end(kind, monkeypatch):
+    lm = lent(kind)
     batch, thetas = encoded(lm, *TEXTS), random_thetas(1, norm=8)
     readings = generated(lm, batch, thetas)
     steps = max(len(reading.ids) for reading in readings)
@@ -90,7 +90,7 @@ def test_long_texts_are_read_in_pieces_to_the_same_end(family, monkeypatch):
     assert pieces[0] == batch.input_ids.shape[1] and sum(pieces[1:]) in (steps - 1, steps - 2)
     assert len(pieces) > 2 and max(pieces[1:]) == 3
     for one, reading in zip(found, readings, strict=True):
-        check(lm, family, one, reading, thetas[0])
+        check(lm, kind, one, reading, thetas[0])
 
 
 @pytest.mark.parametrize("decoding", [Decoding(NEW), Decoding(NEW, 1.0, 0.9, seed=3)])
@@ -102,8 +102,8 @@ def test_whatever_the_decoding_the_models_own_predictions_are_compared(decoding)
         check(lm, "llama", found, reading, thetas[row // 2])
 
 
-def test_what_was_not_steered_does_not_diverge_at_all_and_a_zero_vector_by_rounding_only(family):
-    lm = tiny(family)
+def test_what_was_not_steered_does_not_diverge_at_all_and_a_zero_vector_by_rounding_only(kind):
+    lm = lent(kind)
     batch = encoded(lm, *TEXTS)
     zero = generated(lm, batch, torch.zeros(1, WIDTH))
     plain = [replace(reading, states=None, norms=None) for reading in zero]
@@ -113,8 +113,8 @@ def test_what_was_not_steered_does_not_diverge_at_all_and_a_zero_vector_by_round
         assert 0 <= found.kl_prompt < 1e-6 and 0 <= found.kl_text < 1e-6 and found.runaway == 0
 
 
-def test_what_predicted_an_unsteered_text_when_it_was_written_is_what_reading_it_again_would_say(family, monkeypatch):
-    lm = tiny(family)
+def test_what_predicted_an_unsteered_text_when_it_was_written_is_what_reading_it_again_would_say(kind, monkeypatch):
+    lm = lent(kind)
     batch = encoded(lm, *TEXTS)
     written = [replace(one, steered=False, norms=None) for one in generated(lm, batch, torch.zeros(1, WIDTH))]
     written[1] = replace(written[1], ids=[])

@@ -9,7 +9,7 @@ import psutil
 import pytest
 import torch
 from benches import save_tiny
-from tiny_models import encoded, random_thetas, tiny
+from tiny_models import FAMILIES, KINDS, encoded, lent, random_thetas, tiny
 
 from melbo_app.engine.memory import budget, bytes_per_vector, rows_at_once, weights_bytes
 from melbo_app.engine.slice import ModelSlice
@@ -49,18 +49,24 @@ def measured(lm, batch, target, vectors):
     return live.peak
 
 
-@pytest.mark.parametrize("texts", [(LONG,), (LONG, LONG[::-1]), (LONG, LONG[:20], LONG[:9])])
-@pytest.mark.parametrize("target", [1, 3])
+@pytest.mark.parametrize(
+    ("family", "texts", "target"),
+    [
+        *((family, (LONG, LONG[:20], LONG[:9]), 3) for family in FAMILIES),
+        *((family, (LONG,), 3) for family in KINDS),
+        *((family, (LONG, LONG[::-1]), 1) for family in KINDS),
+    ],
+)
 def test_the_estimate_is_near_what_training_takes(family, texts, target):
-    lm = tiny(family)
+    lm = lent(family)
     batch = encoded(lm, *texts)
     each = (measured(lm, batch, target, 7) - measured(lm, batch, target, 3)) / 4
     need = bytes_per_vector(lm, batch, 0, target)
     assert need / 4 < each < 1.5 * need
 
 
-def test_it_grows_with_the_prompt_the_number_of_prompts_and_the_distance_of_the_layers(family):
-    lm = tiny(family)
+def test_it_grows_with_the_prompt_the_number_of_prompts_and_the_distance_of_the_layers(kind):
+    lm = lent(kind)
 
     def need(target, *texts):
         return bytes_per_vector(lm, encoded(lm, *texts), 0, target)

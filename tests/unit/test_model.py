@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_models import BLOCKS, CONTEXT, WIDTH, encoded, tiny
+from tiny_models import BLOCKS, CONTEXT, WIDTH, encoded, lent, tiny
 
 from melbo_app.engine import attention
 from melbo_app.engine.model import load, prepare
@@ -20,7 +20,7 @@ def logits_of(lm, batch):
 
 
 def test_a_prepared_model_is_in_evaluation_mode_and_needs_no_gradients(family):
-    lm = tiny(family)
+    lm = lent(family)
     assert not any(module.training for module in lm.model.modules())
     assert not any(parameter.requires_grad for parameter in lm.model.parameters())
     assert lm.tokenizer.padding_side == "left"
@@ -42,7 +42,7 @@ def test_a_tokenizer_without_padding_takes_its_end_mark():
 
 
 def test_forward_gives_the_logits_of_the_last_token_of_each_unpadded_prompt(family):
-    lm = tiny(family)
+    lm = lent(family)
     logits = logits_of(lm, encoded(lm, *TEXTS))
     for row, text in enumerate(TEXTS):
         with torch.no_grad():
@@ -62,7 +62,7 @@ def test_blocks_are_counted_from_zero_and_others_are_refused():
 
 
 def test_bfloat16_on_a_cpu_computes_attention_our_way(family):
-    before, after = tiny(family), tiny(family, dtype=torch.bfloat16)
+    before, after = lent(family), lent(family, torch.bfloat16)
     kind = before.model.config._attn_implementation
     switched = kind == "sdpa" and before.model._supports_attention_backend
     assert after.model.config._attn_implementation == (attention.NAME if switched else kind)

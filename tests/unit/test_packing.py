@@ -93,10 +93,10 @@ def test_a_packed_layer_that_was_used_can_be_copied(again):
         assert torch.equal(again(mine)(rows), want)
 
 
-def test_texts_of_a_packed_model_are_those_of_a_plain_one(family, packed_products):
+def test_texts_of_a_packed_model_are_those_of_a_plain_one(kind, packed_products):
     texts = []
     for make in (lambda model: 0, pack):
-        lm = tiny(family)
+        lm = tiny(kind)
         size = make(lm.model)
         *_, last = generate(lm, encoded(lm, *TEXTS), random_thetas(3), SOURCE, Decoding(6), of=[0, 1, 1])
         texts.append(last.texts)

@@ -6,7 +6,7 @@ import benches
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_models import VOCABULARY, encoded, plain, random_thetas, tiny, tokenizer
+from tiny_models import KINDS, VOCABULARY, encoded, lent, plain, random_thetas, tiny, tokenizer
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
@@ -37,8 +37,9 @@ def texts_of(lm) -> list[list[int]]:
     return last.ids
 
 
+@pytest.mark.parametrize("family", [*KINDS, "opt", "bloom"])
 def test_padding_beyond_the_embedding_is_as_good_as_any(family):
-    lm, usual = beyond(family), tiny(family)
+    lm, usual = beyond(family), lent(family)
     assert lm.tokenizer.pad_token_id < lm.known_ids
     refuse_unsuitable(lm)
     assert texts_of(lm) == texts_of(usual)

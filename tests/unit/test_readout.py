@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from tiny_models import BLOCKS, encoded, reference_hidden, tiny
+from tiny_models import BLOCKS, encoded, lent, reference_hidden, tiny
 
 from melbo_app.engine.readout import read_out
 
 
 def test_the_last_blocks_output_is_read_as_the_model_reads_it(family):
-    lm = tiny(family)
+    lm = lent(family)
     text = "the heath is wide"
     hidden = reference_hidden(lm, family, text, 0, None)[BLOCKS - 1]
     with torch.no_grad():

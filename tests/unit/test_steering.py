@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_models import WIDTH, blocks_of, encoded, random_thetas, reference_hidden, tiny, write_bias
+from tiny_models import WIDTH, blocks_of, encoded, lent, random_thetas, reference_hidden, tiny, write_bias
 
 from melbo_app.engine.steering import add_rows, random_vector, steer
 from melbo_app.errors import InputError
@@ -31,8 +31,8 @@ def outputs_of_blocks(lm, family, batch):
     return seen
 
 
-def test_a_batch_with_a_vector_per_row_equals_one_vector_at_a_time(family):
-    lm = tiny(family)
+def test_a_batch_with_a_vector_per_row_equals_one_vector_at_a_time(kind):
+    lm = lent(kind)
     thetas, batch = random_thetas(3), encoded(lm, *TEXTS)
     with steer(lm, SOURCE, add_rows(thetas)):
         together = forward(lm, batch)
@@ -44,7 +44,7 @@ def test_a_batch_with_a_vector_per_row_equals_one_vector_at_a_time(family):
 
 
 def test_steering_equals_a_bias_written_into_the_output_of_the_block(family):
-    lm = tiny(family)
+    lm = lent(family)
     thetas, batch = random_thetas(3), encoded(lm, *TEXTS)
     with steer(lm, SOURCE, add_rows(thetas)):
         steered = forward(lm, batch)
@@ -54,8 +54,8 @@ def test_steering_equals_a_bias_written_into_the_output_of_the_block(family):
         torch.testing.assert_close(steered[row], forward(biased, batch)[row], atol=1e-4, rtol=0)
 
 
-def test_one_vector_steers_all_rows(family):
-    lm = tiny(family)
+def test_one_vector_steers_all_rows(kind):
+    lm = lent(kind)
     theta, batch = random_thetas(1), encoded(lm, *TEXTS)
     with steer(lm, SOURCE, add_rows(theta)):
         once = forward(lm, batch)
@@ -64,7 +64,7 @@ def test_one_vector_steers_all_rows(family):
 
 
 def test_below_the_source_nothing_changes_and_at_the_source_exactly_the_vector_is_added(family):
-    lm = tiny(family)
+    lm = lent(family)
     thetas, batch = random_thetas(3), encoded(lm, *TEXTS)
     before = outputs_of_blocks(lm, family, batch)
     with steer(lm, SOURCE, add_rows(thetas)):
@@ -75,27 +75,27 @@ def test_below_the_source_nothing_changes_and_at_the_source_exactly_the_vector_i
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_left_padding_changes_nothing_at_real_tokens(family, text):
-    lm = tiny(family)
+def test_left_padding_changes_nothing_at_real_tokens(kind, text):
+    lm = lent(kind)
     theta = random_thetas(1)
-    reference = reference_hidden(lm, family, text, SOURCE, theta[0])
+    reference = reference_hidden(lm, kind, text, SOURCE, theta[0])
     with steer(lm, SOURCE, add_rows(theta)):
-        padded = outputs_of_blocks(lm, family, encoded(lm, text, "a longer text than any"))
+        padded = outputs_of_blocks(lm, kind, encoded(lm, text, "a longer text than any"))
     for ours, want in zip(padded, reference, strict=True):
         torch.testing.assert_close(ours[0, -len(want) :], want, atol=1e-4, rtol=0)
 
 
-def test_padding_must_be_masked_for_this_to_hold(family):
+def test_padding_must_be_masked_for_this_to_hold(kind):
     """Without the mask the padding is seen: the tests of padding above could fail."""
-    lm = tiny(family)
+    lm = lent(kind)
     batch = encoded(lm, "ab", "the heath is wide")
     with torch.no_grad():
         blind = lm.forward(batch.input_ids, torch.ones_like(batch.attention_mask), batch.position_ids).logits[0, -1]
     assert (blind - forward(lm, batch)[0]).abs().max() > 0.01
 
 
-def test_the_order_of_tokens_matters(family):
-    lm = tiny(family)
+def test_the_order_of_tokens_matters(kind):
+    lm = lent(kind)
     logits = forward(lm, encoded(lm, "abcdefg", "cbadefg"))
     assert (logits[0] - logits[1]).abs().max() > 0.01
 
@@ -133,8 +133,8 @@ def test_the_hook_is_gone_after_an_error_and_the_error_is_the_one_that_was_raise
     assert not lm.blocks[1]._forward_hooks
 
 
-def test_the_hook_is_gone_afterwards_and_the_model_is_as_before(family):
-    lm = tiny(family)
+def test_the_hook_is_gone_afterwards_and_the_model_is_as_before(kind):
+    lm = lent(kind)
     batch = encoded(lm, *TEXTS)
     before = forward(lm, batch)
     with steer(lm, SOURCE, add_rows(random_thetas(3))):

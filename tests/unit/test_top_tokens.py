@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_models import BLOCKS, blocks_of, encoded, random_thetas, tiny
+from tiny_models import BLOCKS, blocks_of, encoded, lent, random_thetas, tiny
 
 from melbo_app.engine import top_tokens as module
 from melbo_app.engine.readout import read_out
@@ -31,15 +31,13 @@ def last_logits(lm, family, text, theta):
     return logits
 
 
-def test_at_the_last_block_they_are_those_whose_logits_the_whole_model_changes_most(family, monkeypatch):
+def test_at_the_last_block_they_are_those_whose_logits_the_whole_model_changes_most(kind, monkeypatch):
     monkeypatch.setattr(module, "PLAUSIBLE", 0.005)  # of the few tokens of a tiny model nearly all are above 0.001
-    lm = tiny(family)
+    lm = lent(kind)
     thetas = random_thetas(3)
     found = finished(ModelSlice(lm, encoded(lm, *TEXTS), SOURCE, BLOCKS - 1), thetas, COUNT)
     for theta, top in zip(thetas, found, strict=True):
-        steered, plain = (
-            torch.stack([last_logits(lm, family, text, by) for text in TEXTS]) for by in (theta, 0 * theta)
-        )
+        steered, plain = (torch.stack([last_logits(lm, kind, text, by) for text in TEXTS]) for by in (theta, 0 * theta))
         likely = torch.stack([steered.softmax(1).mean(0), plain.softmax(1).mean(0)]).amax(0) >= 0.005
         assert 0 < likely.sum() < len(likely)
         change = (steered - plain).mean(0)

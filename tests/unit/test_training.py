@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from benches import listen
-from tiny_models import WIDTH, blocks_of, encoded, random_thetas, tiny
+from tiny_models import FAMILIES, KINDS, WIDTH, blocks_of, encoded, lent, random_thetas, tiny
 from torch import nn
 
 from melbo_app.engine.ascent import Ascent
@@ -184,17 +184,19 @@ def test_the_size_of_a_batch_does_not_change_the_vectors(piece, method, monkeypa
         assert other.objective == pytest.approx(results[0].objective, rel=1e-5)
 
 
-@pytest.mark.parametrize("p", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("family", "p"), [*((family, 2) for family in FAMILIES), *((family, p) for family in KINDS for p in (1, 4))]
+)
 def test_every_family_can_be_trained(family, p):
-    lm = tiny(family)
+    lm = lent(family)
     piece = ModelSlice(lm, encoded(lm, *TEXTS), 0, 2)
     result = trained(piece, replace(CONFIG, p=p, steps=8))
     assert sum(result.objective) > 1.02 * sum(curve[0] for curve in result.curves)
 
 
 @pytest.mark.parametrize("method", ["soft-theta", "soft-delta"])
-def test_every_family_can_be_trained_with_soft_orthogonality(family, method):
-    lm = tiny(family)
+def test_every_family_can_be_trained_with_soft_orthogonality(kind, method):
+    lm = lent(kind)
     piece = ModelSlice(lm, encoded(lm, *TEXTS), 0, 2)
     result = trained(piece, replace(CONFIG, method=method, steps=8))
     assert sum(result.objective) > 1.02 * sum(curve[0] for curve in result.curves)

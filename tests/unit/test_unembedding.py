@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from tiny_models import tiny
+from tiny_models import lent, tiny
 
 from melbo_app.engine.unembedding import word_difference
 from melbo_app.errors import InputError
 
 
 def test_a_residual_that_moves_along_it_changes_the_logits_by_its_square(family):
-    lm = tiny(family)
+    lm = lent(family)
     direction = word_difference(lm, "yes", "no")
     head = lm.model.get_output_embeddings()
     yes, no = (lm.tokenizer(word)["input_ids"][0] for word in ("yes", "no"))

@@ -4,6 +4,7 @@ Their weights are large enough for outputs to differ visibly between tokens, pos
 transformers initialises them (standard deviation 0.02) agree with everything.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -111,7 +112,9 @@ CONFIGS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "bloom": (BloomConfig, {"hidden_size": WIDTH, "n_layer": BLOCKS, "n_head": HEADS}),
 }
 FAMILIES = tuple(CONFIGS)
-"""Those that the engine's basic tests run with, one by one."""
+"""Those that the engine's oracles run with, one by one."""
+KINDS = ("llama", "gpt2", "falcon_alibi", "gemma3")
+"""Four that stand for all where the family decides little: positions turned, learnt, by distance; a sliding window."""
 
 _GPT: dict[str, Any] = {"n_embd": WIDTH, "n_layer": BLOCKS, "n_head": HEADS, "n_positions": CONTEXT}
 CONFIGS |= {
@@ -220,6 +223,12 @@ def tiny(
         unseen = [index for token, index in made.get_vocab().items() if not token.isascii() or token == "<|im_end|>"]
         model.get_output_embeddings().weight[unseen] = 0
     return prepare(f"tiny {family}", f"hash of {family} {seed}", model.to(dtype), made)
+
+
+@functools.cache
+def lent(family: str, dtype: torch.dtype = torch.float32) -> LanguageModel:
+    """The same model for all tests that only read it; whoever changes one makes one with ``tiny``."""
+    return tiny(family, dtype)
 
 
 EMBEDDINGS = ("embed_in", "embed_tokens", "word_embeddings", "embed_positions", ".wte", ".wpe")
