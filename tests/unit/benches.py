@@ -68,7 +68,7 @@ def shelved(bench: Workbench) -> Bank:
         return _SHELVED[key]
     before = _SHELVED[key]
     bank = replace(before, record=before.record.model_copy(update={"created": datetime.now(UTC)}))
-    bench._banks.save(bank)
+    bench.bench.banks.save(bank)
     return bank
 
 
