@@ -1,4 +1,4 @@
-"""Every use of the workbench, and what becomes of it where strangers ask for it. What is not here they do not have."""
+"""Every method of the workbench, by the way visitors may use it. Methods not listed here are not available to them."""
 
 FREE = {
     "active_jobs", "asked", "bank", "bank_labels", "banks", "catalogue", "check_bank_name", "comparison",
@@ -9,7 +9,7 @@ FREE = {
     "damaged", "layers", "not_kept", "save_waiting", "tags", "training_job", "unsaved_bank", "variants", "weights_hash",
     "why_not_kept",
 }  # fmt: skip
-"""Looked up: nothing is computed that is worth counting."""
+"""Lookups, too cheap to count."""
 
 LOOKING = {"median_norm", "ordered", "ranking", "suggestion", "tokens"}
 """One pass of the model, or an embedding."""
@@ -18,20 +18,20 @@ SPECIAL = {
     "combine_banks", "export_bank", "import_bank", "judge_endpoint", "load_model", "prompt_set", "save_again",
     "run", "run_again", "save_label", "start", "start_getting", "stop_job", "why_not",
 }  # fmt: skip
-"""``workbench.py`` says what becomes of each."""
+"""Handled one by one in ``workbench.py``."""
 
 REFUSED = {
     "delete_bank": ("bank", "nothing is deleted on a public page", "Ask whoever runs it"),
     "rename_bank": ("bank", "banks keep their names on a public page", "Ask whoever runs it"),
-    "import_bundle": ("bundle", "no library is merged into that of a public page", "Import its banks one by one"),
-    "export_bundle": ("bundle", "the library of a public page is not given away as a whole", "Export a bank instead"),
+    "import_bundle": ("bundle", "a public page does not merge libraries", "Import its banks one by one"),
+    "export_bundle": ("bundle", "a public page does not export its whole library", "Export a bank instead"),
 }
-"""What pages offer and strangers do not get: field, problem and remedy. A merge changes names and labels for everybody
-and cannot be undone; the whole library is as large as the disk lets it be, and holds what all people wrote."""
+"""Not available to visitors: field, problem and remedy. A merge changes names and labels for everybody and cannot be
+undone; the whole library may fill the disk, and holds what everybody wrote."""
 
 OPERATORS = {
     "check_library", "copy_database", "do_what_is_due", "fetch_model", "get_model", "kept_in",
     "label_history", "last_try", "look_after", "pause_jobs", "prune_library", "put_in_samples", "rebuild_library",
     "repair_catalogue", "restore_library", "resume_jobs", "warm_up", "warm_up_map",
 }  # fmt: skip
-"""What the server and its commands do themselves. (The history of labels names people's accounts.)"""
+"""Only for the server and its commands. (The history of labels names people's accounts.)"""

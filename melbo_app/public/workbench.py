@@ -1,4 +1,4 @@
-"""The workbench as strangers have it: one place decides, for the page, the HTTP API and MCP alike."""
+"""The workbench for visitors: one place decides for the page, the HTTP API and MCP."""
 
 import inspect
 import logging
@@ -29,31 +29,31 @@ from melbo_app.workbench import Workbench
 
 logger = logging.getLogger(__name__)
 Refusal = tuple[str, str, str]
-OTHERS_JOB: Refusal = ("job", "it is somebody else's", "Only who asked for a job can stop it")
-OTHERS_DOWNLOAD: Refusal = ("download", "it is somebody else's", "Only who began it can stop it")
+OTHERS_JOB: Refusal = ("job", "it is somebody else's", "Only the person who started it can stop it")
+OTHERS_DOWNLOAD: Refusal = ("download", "it is somebody else's", "Only the person who started it can stop it")
 OTHERS_LABEL: Refusal = (
     "label", "somebody else has labelled this vector", "Label another one, or combine vectors into a bank of your own",
 )  # fmt: skip
-OTHER_JUDGE: Refusal = ("endpoint", "a public page asks no judge but its operator's", "This one names none")
+OTHER_JUDGE: Refusal = ("endpoint", "a public page only asks its operator's judge", "This one has none")
 
 
 def public_workbench(bench: Workbench, visitor: Callable[[], str]) -> Workbench:
-    """``bench`` for a page that strangers use; ``visitor`` says from which address the present request comes.
+    """``bench`` for a public page; ``visitor`` returns the address of the current request.
 
-    It has the same methods, but for those that visitors do not have (``uses.py``). Raises, beside what these raise,
-    InputError for what visitors may not do and BusyError beyond their quotas.
+    It has the same methods, except those that visitors may not use (``uses.py``). They also raise InputError for
+    actions that visitors may not take, and BusyError beyond the quotas.
     """
     return cast(Workbench, _PublicWorkbench(bench, visitor))
 
 
 class _PublicWorkbench:
-    """Methods that are not written out here are the workbench's own, within the visitor's quotas."""
+    """Methods not defined here are the workbench's own, within the visitor's quotas."""
 
     def __init__(self, bench: Workbench, visitor: Callable[[], str]) -> None:
         self._bench, self._address = bench, visitor
         self._visitors, self._quotas = Visitors(bench.settings.cache_dir), Quotas()
         self._discretion = Discretion(bench.settings)
-        self._getter: Visitor | None = None  # who began the download that is under way
+        self._getter: Visitor | None = None  # who started the running download
 
     def __getattr__(self, name: str) -> Any:
         if name in REFUSED:
@@ -63,7 +63,7 @@ class _PublicWorkbench:
         raise AttributeError(f"visitors have no {name}")
 
     def why_not(self, use: str, about: Any = None) -> str:
-        """Why the visitor may not use a method, as one sentence; "" where he may. ``about`` is a job's record, or the
+        """Why the visitor may not use a method, in one sentence; "" if they may. ``about`` is a job's record, or the
         bank and vector of a label."""
         me = self._visitor()
         if use == "stop_job" and isinstance(about, JobRecord):
@@ -74,7 +74,7 @@ class _PublicWorkbench:
         return _sentence(refused) if refused else ""
 
     def load_model(self, spec: str | None = None) -> ModelState:
-        """Load a model that the operator names."""
+        """Load one of the operator's models."""
         load = self._plain("load_model")
         if spec is None:
             return load()
@@ -82,14 +82,14 @@ class _PublicWorkbench:
             return load(spec)
 
     def start_getting(self, key: str) -> ModelGetting:
-        """Begin to download a model that the operator names."""
+        """Start downloading one of the operator's models."""
         before, present = self._bench.getting(), self._plain("start_getting")(key)
         if before is None:
             self._getter = self._visitor()
         return present
 
     def import_bank(self, path: Path, name: str | None = None, **said: Any) -> Bank:
-        """Put a bank from a file on the shelf."""
+        """Import a bank from a file of limited size."""
         size = sum(one.stat().st_size for one in (path, *said.get("beside", ())) if one.is_file())
         if size > BANK_BYTES:
             problem = f"the file has {size_text(size)}"
@@ -99,35 +99,35 @@ class _PublicWorkbench:
             return self._plain("import_bank")(path, name, **said)
 
     def combine_banks(self, formula: str, name: str) -> Bank:
-        """Make a bank from vectors of others."""
+        """Combine vectors of other banks into a new one."""
         who = self._visitor().name
         with self._quotas.computing(who), self._quotas.bank(who):
             return self._plain("combine_banks")(formula, name, most_bytes=BANK_BYTES)
 
     def save_again(self, name: str | None = None) -> Bank:
-        """Save the trained bank that could not be saved; under its own name, since it may be somebody else's."""
+        """Save the trained bank that could not be saved, under its own name: it may be somebody else's."""
         return self._plain("save_again")(name if self._bench.unsaved_bank() in self._names() else None)
 
     def export_bank(self, name: str, out: Path, **how: Any) -> Path:
-        """Write a bank to a file, whose record names no folder."""
+        """Write a bank to a file without folders in its record."""
         return self._plain("export_bank")(name, out, shown=self._discretion.bank, **how)
 
     def prompt_set(self, given: Sequence[str]) -> list[SetPrompt]:
-        """The prompts of shipped sets, and of no file."""
+        """The prompts of shipped sets, but not of files."""
         for name in given:
             if name not in SHIPPED:
                 raise InputError("sets", "there is no such set", f"Choose from {', '.join(SHIPPED)}")
         return self._plain("prompt_set")(given)
 
     def judge_endpoint(self, url: str, model: str, *, here: bool) -> Endpoint:
-        """The operator's judge, whatever the page says."""
+        """The operator's judge, whatever the page asks for."""
         address = self._bench.judge_address
         if not (address.url and address.model):
             raise InputError(*OTHER_JUDGE)
         return address.endpoint()
 
     def save_label(self, bank: str, vector: int, **said: Any) -> Label:
-        """Say what a vector does, where nobody else has."""
+        """Label a vector that nobody else has labelled."""
         if not self._may_label(bank, vector):
             raise InputError(*OTHERS_LABEL)
         return self._plain("save_label")(bank, vector, **{**said, "author": self._visitor().name})
@@ -149,7 +149,7 @@ class _PublicWorkbench:
         """Go on with a job of one's own, or do again what another one did."""
         record = self._bench.job(int(id))
         if record.state == "interrupted" and self.why_not("stop_job", record):
-            raise InputError("job", "it is somebody else's, who can go on with it", "Start one of your own")
+            raise InputError("job", "it is somebody else's, who can continue it", "Start one of your own")
         return self._queued(read_study(record.request), lambda me: self._plain("run_again")(id, who=me))
 
     def _queued(self, study: Study[Any], start: Callable[[str], Job[Any, Any]]) -> Job[Any, Any]:
@@ -158,7 +158,7 @@ class _PublicWorkbench:
             return start(me)
 
     def stop_job(self, id: int) -> JobRecord:
-        """Stop a job of one's own."""
+        """Stop the visitor's own job."""
         record: JobRecord = self._plain("job")(id)
         if self.why_not("stop_job", record):
             raise InputError(*OTHERS_JOB)
@@ -192,7 +192,7 @@ class _PublicWorkbench:
         return sum(job.record().who == who for job in self._bench.active_jobs())
 
     def _guarded(self, name: str) -> Any:
-        """A method of the workbench, counted as what it is."""
+        """A method of the workbench that counts towards its quota."""
         if isinstance(inspect.getattr_static(type(self._bench), name), property):
             return self._discretion.value(getattr(self._bench, name))
 
@@ -207,7 +207,7 @@ class _PublicWorkbench:
         return self._quotas.looking(who) if name in LOOKING else nullcontext()
 
     def _plain(self, name: str) -> Callable[..., Any]:
-        """The workbench's own method, without folders in what it gives and raises."""
+        """The workbench's own method, without folders in its results and errors."""
 
         def function(*given: Any, **said: Any) -> Any:
             with self._discreet():
@@ -240,6 +240,6 @@ class _PublicWorkbench:
 
 
 def _sentence(refused: Refusal) -> str:
-    """What stands on the page in place of a button."""
+    """The refusal as the page shows it in place of a button."""
     _, problem, remedy = refused
     return f"{problem[:1].upper()}{problem[1:]}. {remedy}."

@@ -16,7 +16,7 @@ def test_the_lines_of_the_page_run_as_they_stand(tmp_path, monkeypatch, cache):
     monkeypatch.setenv("MELBO_CACHE_DIR", str(cache))
     monkeypatch.setenv("MELBO_DTYPE", "float32")  # as the sample was made
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     names: dict = {}
     for block in blocks:
         exec(compile(block, PAGE, "exec"), names)

@@ -57,7 +57,7 @@ def test_the_recorded_j_and_effect_are_those_of_the_vectors(name, lm, bundled_mo
     bank, prompts, config = told(name, bundled_model_files)
     piece = ModelSlice(lm, encode(lm, prompts), config.source, config.target)
     vectors = torch.tensor(bank.vectors)
-    assert Ascent(piece, config, 8).values(vectors) == pytest.approx(bank.record.objective, rel=0.01)
+    assert Ascent(piece, config, 8).final(vectors, [], False) == pytest.approx(bank.record.objective, rel=0.01)
     effect = result_of(effects(vectors, config, piece, None, 8))[0]
     assert effect.objective == pytest.approx(bank.record.effect.objective, rel=0.01)
     assert effect.runaway == bank.record.effect.runaway

@@ -13,7 +13,7 @@ def test_steering_refuses(page: Page) -> None:
         ("prompt", "", ["Prompt", "empty"]),
         ("prompt", "one\n---\n", ["Prompt", "---"]),
         ("max-new-tokens", 100_000, ["Max new tokens", "100,000"]),
-        ("max-new-tokens", 0, ["Max new tokens", "1 or more"]),
+        ("max-new-tokens", 0, ["Max new tokens", "0 is out of range"]),
         ("radius", "1e30", ["R: 1e+30", "Choose"]),
     ]:
         place = page.locator("#radius-exact") if field == "radius" else steps.field(page, field)

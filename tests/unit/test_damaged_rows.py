@@ -164,12 +164,12 @@ def test_a_damaged_text_is_left_out_of_its_comparison_alone(own, tmp_path):
 def test_what_lists_leave_out_is_named_on_the_command_line(own, tmp_path, monkeypatch, capsys):
     damage(own, "UPDATE labels SET rating=9")
     own.queue._records.add("map", "Map", {}, "ada")
-    damage(own, "UPDATE jobs SET kind='dance'")
+    damage(own, "UPDATE jobs SET state='dancing'")
     monkeypatch.setenv("MELBO_CACHE_DIR", str(own.settings.cache_dir))
     monkeypatch.setenv("MELBO_ASSETS_DIR", str(own.settings.assets_dir))
     for words, sentence in (
         (["labels"], "Left out: label of vector 0 of “ships”: rating: input should be less than or equal to 5."),
-        (["jobs"], "Left out: job 1: kind: input should be 'training', "),
+        (["jobs"], "Left out: job 1: state: input should be 'waiting', "),
     ):
         with pytest.raises(SystemExit) as ended:
             main(words)
@@ -179,7 +179,7 @@ def test_what_lists_leave_out_is_named_on_the_command_line(own, tmp_path, monkey
         main(["library", "check"])
     assert ended.value.code == 1
     out = capsys.readouterr().out
-    assert "label of vector 0 of “ships”: rating" in out and "job 1: kind" in out
+    assert "label of vector 0 of “ships”: rating" in out and "job 1: state" in out
 
 
 def test_a_save_replaces_a_damaged_label(own):
@@ -195,7 +195,7 @@ def test_a_bank_whose_vectors_are_damaged_does_not_keep_the_page_from_opening(ow
     data[-3] ^= 1
     path.write_bytes(data)
     shown = libraries.Shown(own)
-    values = shown.page._open(None)
+    values = [*shown.page._open(None).values()]
     assert len(values) > 10
     [note] = [value for value in values if isinstance(value, dict) and value.get("tone") == "warning"]
     assert "“ships” cannot be read: its contents changed after it was saved" in note["lines"][0]
@@ -254,7 +254,7 @@ SHARES = (GroupShare(changed=0, answers=1, interval=(0.0, 0.5), name="g"),)
 NONE = Share(changed=0, answers=1, interval=(0.0, 0.5))
 OF = {"model": "tiny", "model_hash": MODEL, "dtype": "float32"}
 RECORDS: dict[str, Measured] = {
-    "_atlases": Atlas(
+    "atlases": Atlas(
         **OF, prompts=(PROMPT,), scope="content", baseline="b", changed=NOW,
         cells=(
             AtlasCell(
@@ -262,15 +262,15 @@ RECORDS: dict[str, Measured] = {
             ),
         ),
     ),
-    "_curves": KeptCurve(model_hash=MODEL, prompts=(PROMPT,), curve=CURVE, changed=NOW),
-    "_explorations": Exploration(
+    "curves": KeptCurve(model_hash=MODEL, prompts=(PROMPT,), curve=CURVE, changed=NOW),
+    "explorations": Exploration(
         **OF, prompt=PROMPT, settings=ExploreSettings(), source=1, target=3, scope="content", radius=CHOSEN,
         bank="ships", bank_hash="cd" * 32, comparison=1, control_comparison=2, baseline="b",
         answers=ANSWERS, control=ANSWERS,
         behaviours=(SAYS,), aside=(), threshold=0.4, readable_diversity=0.3, control_readable_diversity=0.1,
         tried=(TRIED,), seconds={"Train": 1.0}, created=NOW,
     ),
-    "_generalities": Generality(
+    "generalities": Generality(
         **OF, bank="ships", bank_hash="cd" * 32, radius=2.0, max_new_tokens=8, seed=0, created=NOW,
         prompts=(AskedPrompt(prompt=PROMPT, group="g", set="s"),), asked=(AskedPrompt(prompt=PROMPT),),
         baselines=(Baseline(text="b", verdict="readable", refuses=True),),
@@ -282,7 +282,7 @@ RECORDS: dict[str, Measured] = {
         ),
         random=(TriedRandom(number=0, radius=2.0, share=NONE, groups=SHARES, sets=SHARES, answers=(TOLD,)),),
     ),
-    "_searches": Search(
+    "searches": Search(
         **OF, prompts=(PROMPT,), source=1, target=3, scope="content", median_norm=10.0, method="joint", vectors=2,
         steps=4, seed=0, tried=(TRIED,), chosen=0, reason="r", created=NOW,
     ),
@@ -306,7 +306,7 @@ def show(record: Any) -> None:
 
 @pytest.mark.parametrize("store", RECORDS)
 def test_a_file_that_somebody_changed_is_named_or_can_be_shown(store, bench):
-    files, record = getattr(bench, store), RECORDS[store]
+    files, record = getattr(bench.bench, store), RECORDS[store]
     files.save(record)
     assert files.of_model(MODEL) == [record] and files.damaged() == []
     show(record)

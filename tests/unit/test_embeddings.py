@@ -1,6 +1,8 @@
 """Embeddings and projections: made once, found by exactly what made them, and never needed."""
 
 import sqlite3
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from sqlalchemy import event
 from test_completions import steered
 
 from melbo_app.analysis.projection import Projection
+from melbo_app.engine.stopping import never
 from melbo_app.errors import StorageError
-from melbo_app.jobs.compute import ComputeLock
+from melbo_app.jobs.embedding import embed
 from melbo_app.jobs.generators import result_of
 from melbo_app.library import embeddings as module
 from melbo_app.library.completions import Completions
@@ -98,14 +101,25 @@ def test_another_way_to_lay_points_out_finds_nothing(embeddings, monkeypatch):
     assert embeddings.find_projection("e", ["a"]) is None
 
 
+def standing(embedder: Counting, embeddings: Embeddings, names: dict[int, str] | None = None) -> Any:
+    """A bench with what a map needs of it."""
+    labels = {vector: SimpleNamespace(name=name) for vector, name in (names or {}).items()}
+    return SimpleNamespace(
+        embedder=embedder,
+        embeddings=embeddings,
+        labels=SimpleNamespace(of_bank=lambda digest: labels),
+        embed=lambda texts, stop: embed(texts, embedder, embeddings, stop),
+    )
+
+
 def test_a_map_that_was_drawn_before_is_looked_up(database, embeddings, monkeypatch):
-    kept = Completions(database).add_comparison({}, [steered(text=str(number)) for number in range(5)])
+    kept = Completions(database).add_comparison({"bank_hash": "b"}, [steered(text=str(number)) for number in range(5)])
     embedder = Counting()
-    first = result_of(draw(kept, {}, embedder, embeddings, ComputeLock(), lambda: False))
+    first = result_of(draw(standing(embedder, embeddings), kept, never))
     monkeypatch.setattr(mapping, "project", no_layout)
-    assert result_of(draw(kept, {}, embedder, embeddings, ComputeLock(), lambda: False)) == first
+    assert result_of(draw(standing(embedder, embeddings), kept, never)) == first
     assert embedder.asked == ["0", "1", "2", "3", "4"]
-    named = result_of(draw(kept, {3: "a name"}, embedder, embeddings, ComputeLock(), lambda: False))
+    named = result_of(draw(standing(embedder, embeddings, {3: "a name"}), kept, never))
     assert {point.label for point in named.points} == {"a name"}  # what may have changed since is as it is now
 
 
@@ -113,7 +127,7 @@ def test_a_map_of_some_known_texts_embeds_only_the_others(database, embeddings):
     completions, embedder = Completions(database), Counting()
     for texts in (["a", "b", "a"], ["b", "c", "a", "d", "c"]):
         kept = completions.add_comparison({}, [steered(text=text) for text in texts])
-        drawn = result_of(draw(kept, {}, embedder, embeddings, ComputeLock(), lambda: False))
+        drawn = result_of(draw(standing(embedder, embeddings), kept, never))
         assert [point.text for point in drawn.points] == texts
     assert embedder.asked == ["a", "b", "c", "d"]
 
@@ -122,20 +136,20 @@ def test_a_map_is_the_same_whether_its_texts_were_known_or_not(tmp_path, databas
     completions = Completions(database)
     some = completions.add_comparison({}, [steered(text=text) for text in "ce"])
     whole = completions.add_comparison({}, [steered(text=text) for text in "abcdef"])
-    result_of(draw(some, {}, Counting(), embeddings, ComputeLock(), lambda: False))
+    result_of(draw(standing(Counting(), embeddings), some, never))
     alone = Embeddings(Database(tmp_path / "other.sqlite"))
-    assert result_of(draw(whole, {}, Counting(), embeddings, ComputeLock(), lambda: False)) == result_of(
-        draw(whole, {}, Counting(), alone, ComputeLock(), lambda: False)
+    assert result_of(draw(standing(Counting(), embeddings), whole, never)) == result_of(
+        draw(standing(Counting(), alone), whole, never)
     )
 
 
 def test_a_changed_text_is_never_drawn_at_the_place_of_the_old_one(database, embeddings):
     completions, embedder = Completions(database), Counting()
     kept = completions.add_comparison({}, [steered(text=text) for text in ("a", "b", "c")])
-    before = result_of(draw(kept, {}, embedder, embeddings, ComputeLock(), lambda: False))
+    before = result_of(draw(standing(embedder, embeddings), kept, never))
     with sqlite3.connect(database.path) as other:
         other.execute("UPDATE completions SET text = 'changed' WHERE text = 'b'")
-    after = result_of(draw(completions.comparison(kept.id), {}, embedder, embeddings, ComputeLock(), lambda: False))
+    after = result_of(draw(standing(embedder, embeddings), completions.comparison(kept.id), never))
     assert embedder.asked == ["a", "b", "c", "changed"]
     assert [(point.x, point.y) for point in before.points] != [(point.x, point.y) for point in after.points]
 
@@ -149,7 +163,7 @@ def test_a_database_that_may_only_be_read_shows_what_it_has_and_draws_maps(datab
 
     event.listen(database._engine, "connect", read_only)
     assert completions.comparison(kept.id) == kept
-    drawn = result_of(draw(kept, {}, Counting(), embeddings, ComputeLock(), lambda: False))
+    drawn = result_of(draw(standing(Counting(), embeddings), kept, never))
     assert [point.text for point in drawn.points] == ["a", "b", "c"]
     with pytest.raises(StorageError, match="cannot be written to; nothing was stored"):
         completions.add_comparison({}, [steered()])

@@ -90,7 +90,7 @@ def test_a_stop_leaves_what_is_done_of_the_stages(bench):
     training = next(one.stages for one in heard if one.stages[1].state == "running")
     shown = halted(training)["stages"]
     assert [one["state"] for one in shown] == ["done", *["waiting"] * 5]
-    assert shown[0]["told"].startswith("R = ") and shown[1]["told"] == "stopped"
+    assert shown[0]["detail"].startswith("R = ") and shown[1]["detail"] == "stopped"
 
 
 def test_a_bank_of_that_name_that_was_stopped_is_not_taken_for_the_whole_one(bench):

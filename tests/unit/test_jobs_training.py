@@ -124,7 +124,7 @@ def test_the_record_names_only_options_that_counted(bench):
 
 
 def test_a_request_of_an_earlier_version_loads_without_what_made_no_difference():
-    kept = Train(prompts=(PROMPT,), config=QUICK, name="a", model="m").model_dump(mode="json")
+    kept = Train(prompts=(PROMPT,), config=QUICK, name="a", model="m").kept()
     unused = {"method": "transcoding", "saturation": 0.3, "orthogonality": 5.0, "temperature": 0.2, "seed": 7}
     found = read_study({**kept, "config": {**kept["config"], **unused}})
     assert found.config == replace(QUICK, method="transcoding", seed=7)

@@ -47,8 +47,8 @@ def graded(bench: Workbench, right: int, wrong: int) -> None:
     rows += [{"part": "held out", "text": "a strange text", "grade": "broken"}] * wrong
     rows += [{"part": "held out", "text": "a readable text", "grade": "readable"}] * (right + wrong)
     same = {"prompt": "p", "tokens": 30, "loss": 0.1, "peak_surprisal": 1.0}
-    bench.bench.bench.graded = bench.settings.cache_dir.with_name("graded.jsonl")
-    bench.bench.bench.graded.write_text("\n".join(json.dumps(row | same) for row in rows), "utf-8")
+    bench.bench.graded = bench.settings.cache_dir.with_name("graded.jsonl")
+    bench.bench.graded.write_text("\n".join(json.dumps(row | same) for row in rows), "utf-8")
 
 
 def compared(bench: Workbench) -> int:

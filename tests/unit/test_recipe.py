@@ -12,6 +12,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.recipe import evaluate
 from melbo_app.errors import InputError
 from melbo_app.jobs.generators import result_of
+from melbo_app.studies.completing import variants
 from melbo_app.studies.steer import Steer
 from melbo_app.studies.top_tokens import TopTokens
 
@@ -154,12 +155,12 @@ def test_where_no_radius_is_given_it_is_that_of_each_vector(bench):
     trained(bench)
     bench.combine_banks("join(a[0], 3 * a[0])", "mix")
     assert chosen(bench.bank("mix"), None, None) == ([0, 1], None)
-    drawn = bench.variants("mix", [1, 0], None, False, False)
+    drawn = variants(bench.bank("mix"), [1, 0], None)
     assert [row.radius for row in drawn] == [0.0, pytest.approx(18.0), pytest.approx(6.0)]
-    assert [row.radius for row in bench.variants("a", [0, 2], None, True, False)] == [0.0, 6.0, 6.0, 6.0]
+    assert [row.radius for row in variants(bench.bank("a"), [0, 2], None, random_control=True)] == [0.0, 6.0, 6.0, 6.0]
     bench.combine_banks("1e7 * a[0]", "huge")
     with pytest.raises(InputError, match="R: 6e\\+07 is not a number that can be used"):
-        bench.variants("huge", [0], None, False, False)
+        variants(bench.bank("huge"), [0], None)
 
 
 def test_top_tokens_are_read_at_the_norms_of_the_bank_or_at_a_signed_radius(bench):

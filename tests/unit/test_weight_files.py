@@ -129,7 +129,7 @@ def test_a_file_that_nothing_names_is_refused_by_name(name: str, tmp_path: Path)
     folder = whole(tmp_path / "model")
     (folder / WHOLE).rename(folder / name)
     said = refused(folder, tmp_path)
-    assert f"has {name}, and neither {WHOLE} nor {INDEX}" in said
+    assert f"has {name}, but neither {WHOLE} nor {INDEX}" in said
     assert f"a single file of weights is called {WHOLE}" in said
 
 

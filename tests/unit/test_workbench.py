@@ -274,7 +274,7 @@ def test_a_bank_from_elsewhere_asks_for_its_source_layer_and_then_works(bench, t
 def test_a_control_vector_says_its_layer_and_what_is_missing_is_said_before_the_model_is_loaded(bench, bank, tmp_path):
     file = bench.export_bank("a", tmp_path / "one.gguf", vector=1, radius=4.0)
     fresh = Workbench(bench.settings)
-    with pytest.raises(InputError, match="^source layer: the file holds nothing for layer 3. It holds 1"):
+    with pytest.raises(InputError, match="^source layer: the file holds nothing for layer 3. Choose from 1"):
         fresh.import_bank(file, source=3)
     with pytest.raises(InputError, match="^R: -2 cannot be used"):
         fresh.import_bank(file, radius=-2)
