@@ -9,14 +9,13 @@ import typer
 
 from melbo_app import defaults
 from melbo_app.commands.output import Sparingly, run
-from melbo_app.defaults import Norms, chosen, own_prompts, prompts_from
+from melbo_app.defaults import prompts_from
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.template_choice import EXAMPLE, FIELD
 from melbo_app.engine.training_config import COUNTED_BY
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.loaded_model import ModelState
-from melbo_app.library.bank import Bank
 from melbo_app.library.weights import ModelFiles
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
@@ -43,11 +42,7 @@ BankArgument = Annotated[str, typer.Argument(metavar="BANK", help="Name of a ban
 VectorOption = Annotated[str | None, typer.Option("--vector", help="Vectors, as 0,1,5; default: all.")]
 RadiusOption = Annotated[str | None, typer.Option("--radius", help="R, as 8,11; default: each vector as it is.")]
 TokensOption = Annotated[int, typer.Option("--max-new-tokens", help="Length of a completion in tokens.")]
-TemperatureOption = Annotated[float, typer.Option("--temperature", help="0: greedy.")]
-TopPOption = Annotated[float, typer.Option("--top-p", help="Sample from the likeliest tokens of this total.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Seed of all random numbers.")]
-ControlOption = Annotated[bool, typer.Option("--random-control", help="Add a random vector of the same R.")]
-BothOption = Annotated[bool, typer.Option("--both-signs", help="Each vector at R and at -R.")]
 ScopeOption = Annotated[str | None, typer.Option("--scope", help="all, content, assistant or last:4.")]
 EffectBudgetOption = Annotated[
     float | None,
@@ -99,45 +94,11 @@ def prepare(
     return workbench, prompts(texts, system, template, bool(state.has_template))
 
 
-def request(
-    workbench: Workbench,
-    bank: str,
-    prompt: list[str] | None,
-    system: str | None,
-    template: bool | str | None,
-    model: str | None,
-    vector: str | None,
-    radius: str | None,
-) -> tuple[list[Prompt], list[int], Norms]:
-    """Prompts, vectors and R of a steering, with the bank's own where nothing is given."""
-    loaded = workbench.bank(bank)
-    vectors, radii = chosen(loaded, numbers("vector", vector, int), numbers("radius", radius, float))
-    if prompt:
-        check_texts(prompt)
-    elif not loaded.record.prompts:
-        raise InputError("prompt", f"“{bank}” has none of its own", REMEDY)
-    state = load(workbench, model, loaded.record.model)
-    if prompt:
-        return prompts(prompt, system, template, bool(state.has_template)), vectors, radii
-    return own_prompts(loaded, system, template), vectors, radii
-
-
 def prompts(
     texts: list[str] | None, system: str | None, template: bool | str | None, has_template: bool
 ) -> list[Prompt]:
     """The prompts that the options describe."""
     return prompts_from(check_texts(texts), system, template, has_template)
-
-
-def prompts_for(
-    bank: Bank, texts: list[str] | None, system: str | None, template: bool | str | None, has_template: bool
-) -> list[Prompt] | None:
-    """The prompts that the options describe, else the bank's own so wrapped; None: it has none."""
-    if texts:
-        return prompts(texts, system, template, has_template)
-    if not bank.record.prompts and (system or template is not None):
-        raise InputError("prompt", f"“{bank.record.name}” has none of its own", REMEDY)
-    return own_prompts(bank, system, template) or None
 
 
 def template_of(template: str | None, no_template: bool) -> bool | str | None:

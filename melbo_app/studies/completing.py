@@ -51,26 +51,6 @@ class SteeringProgress:
     stage: str
 
 
-def check_fits(bank: Bank, lm: "LanguageModel") -> None:
-    """Raises InputError where a bank was made for another model than ``lm``."""
-    name, record = bank.record.name, bank.record
-    remedy = f"Load {record.model}, or choose another bank"
-    if record.hidden_size != lm.hidden_size:
-        raise InputError(
-            "bank",
-            f"“{name}” was made for {record.model}, whose hidden size is {record.hidden_size}, and the loaded model "
-            f"{lm.name} has {lm.hidden_size}",
-            remedy,
-        )
-    if record.model_hash and record.model_hash != lm.weights_hash:
-        raise InputError(
-            "bank",
-            f"“{name}” was made for other weights ({record.model}) than those of the loaded model {lm.name}",
-            remedy,
-        )
-    lm.block("source layer", record.source)
-
-
 def variants(
     bank: Bank | None,
     vectors: Sequence[int],
