@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from melbo_app.workbench import Workbench
 
 PORTS_TRIED = 20
-QUIET = 20.0  # seconds before UMAP is compiled: that holds Python's lock, and the first texts are likelier to be wanted
+QUIET = 20.0  # seconds before the map's parts are loaded: that holds Python's lock, and people steer first
 PATIENCE = 5.0  # seconds that jobs get to save their state when the server ends
 
 

@@ -122,17 +122,17 @@ class Models(Base):
         return self.bench.model.state()
 
     def warm_up(self) -> None:
-        """Load what the first steering would wait for, and the embedder of the first map."""
+        """Load what the first steering would wait for."""
         from melbo_app.analysis import language
 
         self.bench.model.get()
         language.warm_up()
-        self.bench.embedder.encode(["warm"])
 
     def warm_up_map(self) -> None:
-        """Compile what the first map would wait for."""
+        """Load the embedder and compile UMAP, which the first map would wait for."""
         from melbo_app.analysis import projection
 
+        self.bench.embedder.encode(["warm"])
         projection.warm_up()
 
     def tokens(
