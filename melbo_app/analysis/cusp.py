@@ -100,7 +100,7 @@ def readable_maximum(curve: Curve) -> Cusp:
     return Cusp("readable", float(curve.radii[best]), f"the greatest readable diversity, {known[best]:.2f}")
 
 
-def break_point(curve: Curve, seed: int = 0) -> Cusp:
+def break_point(curve: Curve) -> Cusp:
     """The joint of the two connected lines over log R that fit the rising branch best, if the second is steeper.
 
     The interval comes from a parametric bootstrap: 200 draws of the diversities with their standard error over vectors.
@@ -117,7 +117,7 @@ def break_point(curve: Curve, seed: int = 0) -> Cusp:
         return Cusp("break", None, "one straight line fits the rising branch as well as two")
     if not steeper:
         return Cusp("break", None, "the rising branch gets flatter, not steeper")
-    noise = np.random.default_rng(seed).normal(scale=error, size=(RESAMPLES, len(place)))
+    noise = np.random.default_rng(0).normal(scale=error, size=(RESAMPLES, len(place)))
     drawn = curve.diversity + noise
     ends = (drawn >= drawn.max(axis=1, keepdims=True) - error).argmax(axis=1) + 1  # each has its own rising branch
     again = []
