@@ -1,6 +1,6 @@
 """The first pass of a generation: prompts are read once, and rows diverge where they are steered."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -12,7 +12,7 @@ from melbo_app.engine.block_call import RowSelection
 from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.steering import add_rows, steer
-from melbo_app.engine.stopping import asking
+from melbo_app.engine.stopping import Stop, asking
 from melbo_app.engine.trace import Trace
 
 
@@ -21,7 +21,7 @@ def prefill(
     encoded: EncodedPrompts,
     of: Tensor,
     steering: Mapping[int, Tensor],
-    stop: Callable[[], bool] | None = None,
+    stop: Stop | None = None,
     traces: Sequence[Trace] = (),
 ) -> tuple[Tensor, Any]:
     """Logits [rows, vocabulary] after the prompts, and the cache of the rows.
