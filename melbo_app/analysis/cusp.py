@@ -62,11 +62,10 @@ def no_cusp(curve: Curve) -> str | None:
     rising = _rising(curve)
     if rising < 2:
         return "the diversity is already highest at the smallest R: measure smaller ones"
-    if curve.control is not None:
-        more = (curve.diversity - curve.control)[:rising]
-        both = float(np.hypot(error, _error(curve.control_error)))
-        if more.mean() <= 0 or _by_chance(more, both, rising) > SURE:
-            return "the curve rises no more than that of random vectors of the same R"
+    more = (curve.diversity - curve.control)[:rising]
+    both = float(np.hypot(error, _error(curve.control_error)))
+    if more.mean() <= 0 or _by_chance(more, both, rising) > SURE:
+        return "the curve rises no more than that of random vectors of the same R"
     return None
 
 
@@ -158,9 +157,9 @@ def _rising(curve: Curve) -> int:
     return int((curve.diversity >= curve.diversity.max() - _error(curve.error)).argmax()) + 1
 
 
-def _error(errors: np.ndarray | None) -> float:
+def _error(errors: np.ndarray) -> float:
     """One standard error for all points, because those of few vectors are too uncertain to use separately."""
-    if errors is None or np.isnan(errors).all():
+    if np.isnan(errors).all():
         return LEAST_ERROR
     return max(LEAST_ERROR, float(np.sqrt(np.nanmean(np.square(errors)))))
 
