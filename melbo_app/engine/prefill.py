@@ -73,10 +73,10 @@ def prefill(
     for layer in cache.layers[: last + 1]:
         layer.reorder_cache(of.to(lm.device))
     logits = output.logits[:, -1]
-    for trace in traces:
+    for trace in traces:  # of the blocks that saw each prompt once
         if source is None:
-            trace.select(of)
-        elif trace.norms is not None and trace.target is not None and trace.target < source:
+            trace.states = [states[of.to(states.device)] for states in trace.states]
+        if trace.norms is not None and trace.target is not None and (source is None or trace.target < source):
             trace.norms = trace.norms[of.to(trace.norms.device)]
     if source is None:
         return logits[of.to(logits.device)], cache
