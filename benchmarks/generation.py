@@ -5,7 +5,7 @@ import torch
 from benchmarks.turns import ratio, take_turns
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
-from melbo_app.engine.generation import generate
+from melbo_app.engine.generation import Rows, generate
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.orthogonal import random_rows
 from melbo_app.engine.prompt import Prompt
@@ -45,7 +45,7 @@ def _run(lm: LanguageModel, rows: int, source: int | None):
     of = [0] * rows if source is not None else range(rows)
 
     def run() -> None:
-        for _ in generate(lm, encoded, thetas, source, Decoding(TOKENS), of=of):
+        for _ in generate(Rows(lm, encoded, thetas, source, Decoding(TOKENS), of=of)):
             pass
 
     return run

@@ -29,7 +29,7 @@ from melbo_app.analysis.embedding import Embedder
 from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
-from melbo_app.engine.generation import GenerationProgress, generate
+from melbo_app.engine.generation import GenerationProgress, Rows, generate
 from melbo_app.engine.model import LanguageModel, load
 from melbo_app.engine.objective import PowerObjective
 from melbo_app.engine.orthogonal import random_rows
@@ -121,7 +121,7 @@ class Judge:
         }
 
     def _complete(self, thetas: Tensor, source: int | None) -> GenerationProgress:
-        *_, last = generate(self.lm, self.piece.encoded, thetas, source, self.decoding)
+        *_, last = generate(Rows(self.lm, self.piece.encoded, thetas, source, self.decoding))
         return last
 
     def _likelihoods(self, completed: GenerationProgress) -> list[float]:

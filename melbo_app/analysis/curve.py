@@ -59,7 +59,7 @@ class Curve:
     """A diversity curve as arrays [n] over growing R, with NaN for unknown values.
 
     ``diversity`` is the summed variance, ``loss`` in nats a token, ``error`` the standard error of the diversity.
-    ``control`` is the diversity of random vectors, None if it was not measured.
+    ``control`` is the diversity of random vectors.
     """
 
     radii: np.ndarray
@@ -67,8 +67,8 @@ class Curve:
     readable_diversity: np.ndarray
     loss: np.ndarray
     error: np.ndarray
-    control: np.ndarray | None = None
-    control_error: np.ndarray | None = None
+    control: np.ndarray
+    control_error: np.ndarray
 
     def __post_init__(self) -> None:
         if not (self.radii > 0).all() or not (np.diff(self.radii) > 0).all():

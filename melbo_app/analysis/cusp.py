@@ -62,11 +62,10 @@ def no_cusp(curve: Curve) -> str | None:
     rising = _rising(curve)
     if rising < 2:
         return "the diversity is already highest at the smallest R: measure smaller ones"
-    if curve.control is not None:
-        more = (curve.diversity - curve.control)[:rising]
-        both = float(np.hypot(error, _error(curve.control_error)))
-        if more.mean() <= 0 or _by_chance(more, both, rising) > SURE:
-            return "the curve rises no more than that of random vectors of the same R"
+    more = (curve.diversity - curve.control)[:rising]
+    both = float(np.hypot(error, _error(curve.control_error)))
+    if more.mean() <= 0 or _by_chance(more, both, rising) > SURE:
+        return "the curve rises no more than that of random vectors of the same R"
     return None
 
 
@@ -100,7 +99,7 @@ def readable_maximum(curve: Curve) -> Cusp:
     return Cusp("readable", float(curve.radii[best]), f"the greatest readable diversity, {known[best]:.2f}")
 
 
-def break_point(curve: Curve, seed: int = 0) -> Cusp:
+def break_point(curve: Curve) -> Cusp:
     """The joint of the two connected lines over log R that fit the rising branch best, if the second is steeper.
 
     The interval comes from a parametric bootstrap: 200 draws of the diversities with their standard error over vectors.
@@ -117,7 +116,7 @@ def break_point(curve: Curve, seed: int = 0) -> Cusp:
         return Cusp("break", None, "one straight line fits the rising branch as well as two")
     if not steeper:
         return Cusp("break", None, "the rising branch gets flatter, not steeper")
-    noise = np.random.default_rng(seed).normal(scale=error, size=(RESAMPLES, len(place)))
+    noise = np.random.default_rng(0).normal(scale=error, size=(RESAMPLES, len(place)))
     drawn = curve.diversity + noise
     ends = (drawn >= drawn.max(axis=1, keepdims=True) - error).argmax(axis=1) + 1  # each has its own rising branch
     again = []
@@ -158,9 +157,9 @@ def _rising(curve: Curve) -> int:
     return int((curve.diversity >= curve.diversity.max() - _error(curve.error)).argmax()) + 1
 
 
-def _error(errors: np.ndarray | None) -> float:
+def _error(errors: np.ndarray) -> float:
     """One standard error for all points, because those of few vectors are too uncertain to use separately."""
-    if errors is None or np.isnan(errors).all():
+    if np.isnan(errors).all():
         return LEAST_ERROR
     return max(LEAST_ERROR, float(np.sqrt(np.nanmean(np.square(errors)))))
 

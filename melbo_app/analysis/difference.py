@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from difflib import SequenceMatcher
+from os.path import commonprefix
 
 # Scripts written without spaces (Thai to Tibetan, Myanmar, Khmer, kana, Han) are compared character by character.
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
@@ -35,13 +36,9 @@ def mark(baseline: str, text: str) -> list[tuple[str, bool]]:
 
 def _marked(baseline: list[str], words: list[str]) -> list[bool]:
     """For each of ``words``, whether ``baseline`` lacks it."""
-    shorter = min(len(baseline), len(words))
-    start = 0
-    while start < shorter and baseline[start] == words[start]:
-        start += 1
-    end = 0
-    while end < shorter - start and baseline[-1 - end] == words[-1 - end]:
-        end += 1
+    # of any sequences, whatever its module
+    start = len(commonprefix([baseline, words]))  # noqa: RUF071
+    end = len(commonprefix([baseline[start:][::-1], words[start:][::-1]]))  # noqa: RUF071
     old, new = baseline[start : len(baseline) - end], words[start : len(words) - end]
     marked = [False] * start + [True] * len(new) + [False] * end
     counts = Counter(old)

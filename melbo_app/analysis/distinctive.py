@@ -21,14 +21,14 @@ _SENTENCE = re.compile(r"[^.!?。！？\n]+")
 _WORD = r"(?u)\b\w[\w'’]+\b"
 
 
-def distinctive_words(groups: Sequence[Sequence[str]], count: int = MOST_WORDS) -> list[tuple[str, ...]]:
+def distinctive_words(groups: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
     """For each group of texts, the words and pairs of words that distinguish it from the others, the strongest first.
 
     A word must occur in a larger share of the group's texts than of any other group's. English function words count
     only if nothing else is left. A group without words, or with no word that distinguishes it, gets none.
     """
-    found = _words(groups, count, "english")
-    plain = _words(groups, count, None) if not all(found) else found
+    found = _words(groups, "english")
+    plain = _words(groups, None) if not all(found) else found
     return [one or other for one, other in zip(found, plain, strict=True)]
 
 
@@ -86,7 +86,7 @@ def _function_words() -> frozenset[str]:
     return ENGLISH_STOP_WORDS
 
 
-def _words(groups: Sequence[Sequence[str]], count: int, stop_words: str | None) -> list[tuple[str, ...]]:
+def _words(groups: Sequence[Sequence[str]], stop_words: str | None) -> list[tuple[str, ...]]:
     from sklearn.feature_extraction.text import CountVectorizer  # takes a second to import
 
     reader = CountVectorizer(ngram_range=(1, 2), token_pattern=_WORD, stop_words=stop_words)
@@ -108,16 +108,16 @@ def _words(groups: Sequence[Sequence[str]], count: int, stop_words: str | None) 
         able = [
             at for at in np.argsort(-weight[group], kind="stable") if total[group, at] and share[group, at] > others[at]
         ]
-        chosen.append(_apart([str(names[at]) for at in able], count))
+        chosen.append(_apart([str(names[at]) for at in able]))
     return chosen
 
 
-def _apart(words: Sequence[str], count: int) -> tuple[str, ...]:
-    """The first ``count`` of ``words`` that do not repeat a word of an earlier one."""
+def _apart(words: Sequence[str]) -> tuple[str, ...]:
+    """The first ``MOST_WORDS`` of ``words`` that do not repeat a word of an earlier one."""
     taken: list[str] = []
     for word in words:
         if not {*word.split()} & {part for one in taken for part in one.split()}:
             taken.append(word)
-        if len(taken) == count:
+        if len(taken) == MOST_WORDS:
             break
     return tuple(taken)

@@ -22,14 +22,13 @@ WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 class Embedder:
     """all-MiniLM-L6-v2 (sentence-transformers), loaded at the first text and then kept. Thread-safe.
 
-    ``folder`` has the model (``library/bundled.py``), ``device`` is a torch device name. ``identity`` distinguishes its
-    rows from those of other embedders.
+    ``folder`` has the model (``library/bundled.py``); ``identity`` tells its rows from those of other embedders.
     """
 
     identity = WEIGHTS_SHA256
 
-    def __init__(self, folder: Path, device: str = "cpu") -> None:
-        self._folder, self._device = folder, device
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._model: SentenceTransformer | None = None
         self._lock = threading.Lock()
 
@@ -66,4 +65,4 @@ class Embedder:
             )
         from sentence_transformers import SentenceTransformer  # takes seconds to import
 
-        return SentenceTransformer(str(self._folder), device=self._device, local_files_only=True)
+        return SentenceTransformer(str(self._folder), device="cpu", local_files_only=True)

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.colors import sample_colorscale
 
 from melbo_app.analysis.projection import MapPoint
 
@@ -81,14 +80,11 @@ def map_figure(points: list[MapPoint], colour: Colouring, title: str = "") -> go
     return figure
 
 
-def heatmap_figure(
-    matrix: np.ndarray, names: list[str], order: list[int] | None, title: str, zmin: float = -1, zmax: float = 1
-) -> go.Figure:
-    """Values ``matrix`` [V, V] of pairs of vectors, rows and columns in this ``order`` (None: unchanged).
+def heatmap_figure(matrix: np.ndarray, names: list[str], order: list[int] | None, title: str) -> go.Figure:
+    """Cosines ``matrix`` [V, V] of pairs of vectors, rows and columns in this ``order`` (None: unchanged).
 
-    Zero is white and ``±max(|zmin|, |zmax|)`` the full colour, so that figures with the same limits compare. Up to 16
-    vectors, the cells show their values; cells that are not finite are empty. Raises ``ValueError`` if the shapes of
-    ``matrix``, ``names`` and ``order`` differ.
+    Zero is white and ±1 the full colour, so that figures compare. Up to 16 vectors, the cells show their values; cells
+    that are not finite are empty. Raises ``ValueError`` if the shapes of ``matrix``, ``names`` and ``order`` differ.
     """
     count = len(names)
     places = list(range(count)) if order is None else list(order)
@@ -101,17 +97,14 @@ def heatmap_figure(
         [f"{a} · {b}: {_number(value)}" for b, value in zip(shown, row, strict=True)]
         for a, row in zip(shown, values, strict=True)
     ]
-    full = max(abs(zmin), abs(zmax))
-    stops = np.linspace(zmin, zmax, 41)
-    colours = sample_colorscale(list(DIVERGING), [(stop / full + 1) / 2 for stop in stops])
     gap = 1 if count <= PRINTED else 0
     figure = empty_figure(title)
     figure.add_trace(
         go.Heatmap(
             z=values,
-            zmin=zmin,
-            zmax=zmax,
-            colorscale=colour_scale(colours),
+            zmin=-1,
+            zmax=1,
+            colorscale=colour_scale(DIVERGING),
             text=[[_number(value) for value in row] for row in values] if count <= PRINTED else None,
             texttemplate="%{text}" if count <= PRINTED else None,
             hovertext=hover,
@@ -211,9 +204,9 @@ def axis_title(text: str) -> dict[str, Any]:
     return {"text": text, "font": {"size": 13}}
 
 
-def colour_scale(colours: Sequence[str]) -> list[list[Any]]:
+def colour_scale(colours: Sequence[str]) -> list[tuple[float, str]]:
     """Plotly's colorscale of evenly spaced ``colours``."""
-    return [[place / (len(colours) - 1), colour] for place, colour in enumerate(colours)]
+    return [(place / (len(colours) - 1), colour) for place, colour in enumerate(colours)]
 
 
 def _points(points: Sequence[MapPoint], name: str, marker: dict[str, Any]) -> go.Scatter:

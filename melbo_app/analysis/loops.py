@@ -28,7 +28,8 @@ def loop(text: str) -> float:
     """
     flat = flattened(text)
     looping = bytearray(len(flat))
-    for begin, end in (*_copies(flat), *_endless(flat), *_rows(flat)):
+    endless = ((found.start() + ENDLESS, found.end()) for found in _DIGITS.finditer(flat))
+    for begin, end in (*_copies(flat), *endless, *_rows(flat)):
         looping[begin:end] = b"\1" * (end - begin)
     return sum(looping) / len(flat) if flat else 0.0
 
@@ -43,11 +44,6 @@ def _copies(flat: str) -> Iterator[tuple[int, int]]:
             if whole >= max(TIMES * period, SHORTEST) and not _RULE.fullmatch(flat, begin - period, at):
                 yield begin, at
             begin = at + 1
-
-
-def _endless(flat: str) -> Iterator[tuple[int, int]]:
-    for found in _DIGITS.finditer(flat):
-        yield found.start() + ENDLESS, found.end()
 
 
 def _rows(flat: str) -> Iterator[tuple[int, int]]:

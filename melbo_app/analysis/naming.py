@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from melbo_app.analysis.distinctive import distinctive_phrase
@@ -10,7 +10,7 @@ from melbo_app.analysis.flags.arithmetic import answer, is_arithmetic
 from melbo_app.analysis.flags.flag import plain_words
 from melbo_app.analysis.flags.persona import speaker
 from melbo_app.analysis.stance import ANSWER, asked_act, asked_quality, opposed
-from melbo_app.analysis.traits import Difference, Traits, differences
+from melbo_app.analysis.traits import Traits, differences
 
 LONGEST_PHRASE = 60
 OPENING = 10
@@ -79,10 +79,9 @@ _BARE = {_GONE, _WARNS, _REWORDED, _SAYS}
 
 def _stem(one: Group, unsteered: Group, user: str) -> str:
     """The name without a quotation."""
-    apart = differences(one.traits, unsteered.traits)
     if one.traits.refuses:
         return _REWORDED if unsteered.traits.refuses else "refuses"
-    instead = next((said for said in (way(one, unsteered, user, apart) for way in _WAYS) if said), None)
+    instead = next(_instead(one, unsteered, user), None)
     if not unsteered.traits.refuses:
         return instead or _SAYS
     if instead:
@@ -90,43 +89,44 @@ def _stem(one: Group, unsteered: Group, user: str) -> str:
     return _WARNS if _WARNING.search(one.text) else _GONE
 
 
-def _in_code(one: Group, unsteered: Group, user: str, apart: Sequence[Difference]) -> str | None:
-    if one.traits.code is not True or unsteered.traits.code is True:
-        return "writes prose instead of code" if "code" in apart else None
-    tag = _FENCED.search(one.text)
-    if tag is not None:
-        return f"writes {_CODES.get(tag.group(1).lower(), 'code')} instead"
-    return f"writes {'Python' if _PYTHON.search(one.text) else 'code'} instead"
-
-
-def _in_language(one: Group, unsteered: Group, user: str, apart: Sequence[Difference]) -> str | None:
+def _instead(one: Group, unsteered: Group, user: str) -> Iterator[str]:
+    """The differences of an answer from the unsteered one in words, the most telling first."""
+    traits, flags, apart = one.traits, one.traits.flags, differences(one.traits, unsteered.traits)
+    if traits.code is True and unsteered.traits.code is not True:
+        tag = _FENCED.search(one.text)
+        bare = "Python" if _PYTHON.search(one.text) else "code"
+        yield f"writes {_CODES.get(tag.group(1).lower(), 'code') if tag else bare} instead"
+    elif "code" in apart:
+        yield "writes prose instead of code"
     if "language" in apart:
-        return f"answers in {_LANGUAGES.get(one.traits.language or '', 'another language')}"
-    return "mixes languages" if "language changed" in one.traits.flags else None
+        yield f"answers in {_LANGUAGES.get(traits.language or '', 'another language')}"
+    elif "language changed" in flags:
+        yield "mixes languages"
+    if ("persona changed" in flags or "speaker" in apart) and (who := speaker(one.text)):
+        yield f"speaks as {_shorter(who)}"
+    if "number" in apart or "answer changed" in flags:
+        stated = answer(one.text, user) if is_arithmetic(user) else None
+        if stated is not None:
+            calculation = _CALCULATION.search(stated[1])
+            yield f"says {' '.join((calculation.group() if calculation else stated[0]).split())}"
+        elif traits.number is not None:
+            yield f"says {traits.number:g}"
+    key = opposed(traits.stance, unsteered.traits.stance)
+    if key is not None and (advice := _advice(key, traits.stance[key] < 0, user)):
+        yield advice
+    if "system prompt repeated" in flags:
+        yield "repeats the system prompt"
+    elif "instructions echoed" in flags:
+        yield "repeats the prompt"
+    if one.text.rstrip(' *"”').endswith("?") and "?" not in unsteered.text:
+        last = set(plain_words(re.split(r"[.!?:\n]", one.text.rstrip('? *"”'))[-1]))
+        yield "repeats the question" if len(last & set(plain_words(user))) >= 0.7 * len(last) else "asks back"
+    elif _is_list(one.text) and 2 * sum(map(_is_list, one.texts)) > len(one.texts) and not _is_list(unsteered.text):
+        yield "answers step by step" if _STEPS.search(one.text) else "answers with a list"
 
 
-def _as_speaker(one: Group, unsteered: Group, user: str, apart: Sequence[Difference]) -> str | None:
-    if "persona changed" not in one.traits.flags and "speaker" not in apart:
-        return None
-    who = speaker(one.text)
-    return f"speaks as {_shorter(who)}" if who else None
-
-
-def _with_number(one: Group, unsteered: Group, user: str, apart: Sequence[Difference]) -> str | None:
-    if "number" not in apart and "answer changed" not in one.traits.flags:
-        return None
-    stated = answer(one.text, user) if is_arithmetic(user) else None
-    if stated is not None:
-        calculation = _CALCULATION.search(stated[1])
-        return f"says {' '.join((calculation.group() if calculation else stated[0]).split())}"
-    return f"says {one.traits.number:g}" if one.traits.number is not None else None
-
-
-def _with_advice(one: Group, unsteered: Group, user: str, apart: Sequence[Difference]) -> str | None:
-    key = opposed(one.traits.stance, unsteered.traits.stance) if "advice" in apart else None
-    if key is None:
-        return None
-    against = one.traits.stance[key] < 0
+def _advice(key: str, against: bool, user: str) -> str | None:
+    """The advice for or ``against`` the act or quality ``key`` of a stance."""
     act, quality = asked_act(user), asked_quality(user)
     if key != ANSWER or act:
         act = act if key == ANSWER else asked_act(key)
@@ -134,27 +134,6 @@ def _with_advice(one: Group, unsteered: Group, user: str, apart: Sequence[Differ
     if quality:
         return f"says it is {'not ' * against}{quality}"
     return "says no" if against else "says yes"
-
-
-def _by_flag(one: Group, unsteered: Group, user: str, apart: Sequence[Difference]) -> str | None:
-    if "system prompt repeated" in one.traits.flags:
-        return "repeats the system prompt"
-    return "repeats the prompt" if "instructions echoed" in one.traits.flags else None
-
-
-def _by_form(one: Group, unsteered: Group, user: str, apart: Sequence[Difference]) -> str | None:
-    if one.text.rstrip(' *"”').endswith("?") and "?" not in unsteered.text:
-        last = set(plain_words(re.split(r"[.!?:\n]", one.text.rstrip('? *"”'))[-1]))
-        return "repeats the question" if len(last & set(plain_words(user))) >= 0.7 * len(last) else "asks back"
-    lists = sum(map(_is_list, one.texts))
-    if _is_list(one.text) and 2 * lists > len(one.texts) and not _is_list(unsteered.text):
-        return "answers step by step" if _STEPS.search(one.text) else "answers with a list"
-    return None
-
-
-_WAYS: tuple[Callable[[Group, Group, str, Sequence[Difference]], str | None], ...] = (
-    _in_code, _in_language, _as_speaker, _with_number, _with_advice, _by_flag, _by_form,
-)  # fmt: skip
 
 
 def _is_list(text: str) -> bool:

@@ -43,19 +43,19 @@ class Projection:
     note: str
 
 
-def project(points: np.ndarray, seed: int = 0) -> Projection:
+def project(points: np.ndarray) -> Projection:
     """Project the rows of ``points`` [N, D] onto a plane so that similar rows are near each other.
 
     UMAP (McInnes et al. 2018) on cosine distances, or PCA for fewer than 15 distinct rows. Equal rows count once and
-    form a small disc around their position, so that each can be seen and clicked. Deterministic for the same rows and
-    seed. Raises ``ValueError`` for another shape, D < 2, or values that are not finite.
+    form a small disc around their position, so that each can be seen and clicked. Deterministic for the same rows.
+    Raises ``ValueError`` for another shape, D < 2, or values that are not finite.
     """
     points = np.asarray(points, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] < 2 or not np.isfinite(points).all():
         raise ValueError("points must be a finite array of shape [N, D] with D of 2 or more")
     firsts, group = _distinct(points)
     method: Literal["UMAP", "PCA"] = "UMAP" if len(firsts) >= LEAST_FOR_UMAP else "PCA"
-    places = _umap(points[firsts], seed) if method == "UMAP" else _pca(points[firsts])
+    places = _umap(points[firsts]) if method == "UMAP" else _pca(points[firsts])
     xy = _spread(places, group).astype(np.float32)
     return Projection(xy, method, _note(len(points), len(firsts)))
 
@@ -90,7 +90,7 @@ def _pca(points: np.ndarray) -> np.ndarray:
     return places
 
 
-def _umap(points: np.ndarray, seed: int) -> np.ndarray:
+def _umap(points: np.ndarray) -> np.ndarray:
     with _umap_lock, warnings.catch_warnings():
         # umap warns that TensorFlow is missing, which is not needed here
         warnings.filterwarnings("ignore", message="Tensorflow not installed", category=ImportWarning)
@@ -110,7 +110,7 @@ def _umap(points: np.ndarray, seed: int) -> np.ndarray:
             min_dist=0.4,  # the default 0.1 piles up the few markers of a group
             init="pca",
             disconnection_distance=3.0,  # by default, rows opposite to all others (distance 2) get no position
-            random_state=seed,
+            random_state=0,
             n_jobs=1,
         )
         return np.asarray(reducer.fit_transform(points.astype(np.float32)), dtype=np.float64)

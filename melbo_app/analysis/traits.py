@@ -55,13 +55,17 @@ def traits(text: str, user: str, system: str | None = None, baseline: str | None
     raised = {flag.kind for flag in flags(text, user, system, baseline)}
     if baseline is not None:
         raised -= {flag.kind for flag in flags(baseline, user, system)}
-    refuses = refusal(text) is not None
+    refuses, is_code = refusal(text) is not None, code(text) is not None
+    prose = text if not is_code else text.partition("```")[0] if "```" in text else ""
+    who = frozenset[str]().union(*(named for _, named in personas(text)))
+    if who & (MODELS | {"machine"}):  # all machines are one word, whatever their name
+        who = (who - MODELS) | {"machine"}
     return Traits(
         refuses=refuses,
-        language=_language(text, user),
-        code=True if code(text) is not None else None if _ABOUT_CODE.search(text) else False,
+        language=main_language(prose.replace(user.strip(), " ")),
+        code=True if is_code else None if _ABOUT_CODE.search(text) else False,
         number=_number(text, user),
-        speaker=_speaker(text),
+        speaker=who,
         stance={} if refuses else stance(text, user),
         flags=frozenset(raised),
     )
@@ -81,13 +85,6 @@ def differences(one: Traits, other: Traits) -> tuple[Difference, ...]:
     return tuple(kind for kind in DIFFERENCES if found[kind])
 
 
-def _language(text: str, user: str) -> str | None:
-    """The language of the prose in ``text``."""
-    if code(text) is not None:
-        text = text.partition("```")[0] if "```" in text else ""
-    return main_language(text.replace(user.strip(), " "))
-
-
 def _number(text: str, user: str) -> float | None:
     """The text's answer to a prompt that asks for a number."""
     if is_arithmetic(user):
@@ -101,9 +98,3 @@ def _number(text: str, user: str) -> float | None:
     if figure is not None and (spelt is None or figure.start() < spelt.start()):
         return float(figure.group().replace(",", ""))
     return None if spelt is None else float(_SPELT[spelt.group().casefold()])
-
-
-def _speaker(text: str) -> frozenset[str]:
-    """The speakers that the text names; all machines are one word, whatever their name."""
-    who = frozenset[str]().union(*(named for _, named in personas(text)))
-    return (who - MODELS) | {"machine"} if who & (MODELS | {"machine"}) else who

@@ -17,7 +17,7 @@ from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.stopping import Stop
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.engine.training_result import Training, TrainingResult
-from melbo_app.engine.training_state import Keeper, Standing, TrainingState
+from melbo_app.engine.training_state import Keeper, TrainingState
 from melbo_app.errors import InputError, Stopped
 
 Coupling = Callable[[Tensor], Tensor]
@@ -71,7 +71,9 @@ class Ascent:
     ) -> None:
         self.piece, self.config, self.batch, self.stop, self.sides = piece, config, batch, stop, sides
         self._keeper, self._begun = keeper, begun
-        self._stage, self._standing = "", Standing({}, {})
+        self._stage = ""
+        self._tensors: dict[str, Tensor] = {}
+        self._facts: dict[str, Any] = {}
         self._parts: list[tuple[Tensor, ...]] = []
         self._used = 0  # how many of them this step has used
         self.mask = piece.mask(TokenScope.parse(config.scope))
@@ -87,7 +89,7 @@ class Ascent:
         self._own, self._between = self._agreement_terms()
         self._start = time.monotonic() - (begun.seconds if begun else 0.0)
 
-    def resume(self, stage: str) -> Standing | None:
+    def resume(self, stage: str) -> TrainingState | None:
         """The saved state of ``stage``, if the training resumes there; tensors are on the CPU."""
         begun = self._begun
         if begun is None or begun.stage != stage:
@@ -96,7 +98,7 @@ class Ascent:
         self.generator.set_state(begun.generator)
         if begun.batch == self.batch:
             self._parts = [tuple(tensor.to(self.device) for tensor in part) for part in begun.parts]
-        return begun.standing
+        return begun
 
     def keep(self, stage: str, tensors: dict[str, Tensor], **facts: Any) -> None:
         """Save the state of ``stage`` between two steps. It must not change while batches are computed, nor where the
@@ -104,12 +106,12 @@ class Ascent:
         del self._parts[: self._used]
         self._used = 0
         if self._keeper is not None:
-            self._stage, self._standing = stage, Standing(tensors, facts)
+            self._stage, self._tensors, self._facts = stage, tensors, facts
             self._keeper(self._state)
 
     def _state(self) -> TrainingState:
-        generator = self.generator.get_state()
-        return TrainingState(self._stage, self._standing, list(self._parts), self.batch, generator, self.seconds)
+        generator, parts = self.generator.get_state(), list(self._parts)
+        return TrainingState(self._stage, self._tensors, self._facts, parts, self.batch, generator, self.seconds)
 
     def once(self, compute: Callable[[], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         """The result of ``compute`` for the next batch of this step, or the saved one."""
@@ -155,10 +157,10 @@ class Ascent:
             pulls = torch.autograd.grad(coupled, everything)[0].split(self.batch)
             height = float(coupled.detach())
         parts = []
+        terms = self._own if pulls else [*self._own, *couplings]
         for number, chunk in enumerate(chunks):
             if number:
                 yield now
-            terms = self._own if pulls else [*self._own, *couplings]
             compute = functools.partial(self._chunk_slope, chunk, terms, pulls[number] if pulls else None)
             parts.append(self.once(compute))
             value, _, gradient, total = parts[-1]
@@ -238,8 +240,7 @@ class Ascent:
         total, values, curves, stopped = len(rows), list[float](), list[list[float]](), False
         try:
             for chunk in rows.to(self.device).split(self.batch):
-                with torch.no_grad():
-                    found = self.objective(self.piece.deltas(chunk, self.stop), self.mask)
+                (found,) = self._chunk_values(chunk)
                 self.refuse_unusable(found, found)
                 values += found.tolist()
                 curves += [[value] for value in found.tolist()]

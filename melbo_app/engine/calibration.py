@@ -35,14 +35,14 @@ class Calibration:
     """The calibrated R, and the departure at each R that was tried, in rising order."""
 
     radius: float | None
-    """R in absolute units; None where the departure never rose past the wanted one."""
+    """R in absolute units; None where the departure never rose past ``DEPARTURE``."""
     radii: list[float]
     departures: list[float]
 
 
-def random_directions(width: int, seed: int, count: int = DIRECTIONS) -> Tensor:
-    """[count, width] float32 unit rows in uniformly random directions."""
-    return random_rows(min(count, width), width, 1.0, torch.Generator().manual_seed(seed))
+def random_directions(width: int, seed: int) -> Tensor:
+    """[DIRECTIONS or ``width``, width] float32 unit rows in uniformly random directions."""
+    return random_rows(min(DIRECTIONS, width), width, 1.0, torch.Generator().manual_seed(seed))
 
 
 def calibrate(
@@ -52,13 +52,12 @@ def calibrate(
     bracket: tuple[float, float],
     batch: int,
     stop: Stop | None = None,
-    departure: float = DEPARTURE,
 ) -> Generator[CalibrationProgress, None, Calibration]:
-    """Solve √(mean ‖Δ(Rv) − R J v‖² / ‖R J v‖²) = ``departure`` for R.
+    """Solve √(mean ‖Δ(Rv) − R J v‖² / ‖R J v‖²) = ``DEPARTURE`` for R.
 
     The mean is over directions v, prompts and tokens in scope, and J v is exact: the calibration of Mack 2024, Deep
     Causal Transcoding. The departure is measured an octave of R at a time, from the low end of the bracket; the first
-    octave in which it rises past ``departure`` is bisected, then interpolated. Rounding errors at tiny R, which fall as
+    octave in which it rises past ``DEPARTURE`` is bisected, then interpolated. Rounding errors at tiny R, which fall as
     R rises, are therefore not mistaken for a root. Yields after every batch.
 
     Args:
@@ -85,46 +84,41 @@ def calibrate(
     if not bool((pushed.norm(dim=-1) > 0).all()):
         raise InputError("layers", "a vector added at the source does not change the target", "Choose others")
     tried: dict[float, float] = {}
+
+    def measure(radius: float, done: int) -> Generator[CalibrationProgress, None, None]:
+        yield (now := CalibrationProgress(f"R = {radius:.3g}", done, total))
+        parts = []
+        for number, (rows, slope) in enumerate(zip(directions.split(batch), pushed.split(batch), strict=True)):
+            if number:
+                yield now
+            with torch.no_grad():
+                straight = radius * slope
+                bend = piece.deltas(radius * rows, stop)[:, mask] - straight
+            parts.append((bend.norm(dim=-1) / straight.norm(dim=-1)).square().flatten())
+        departure = float(torch.cat(parts).mean().sqrt())
+        tried[radius] = departure if math.isfinite(departure) else math.inf  # it overflows
+
     radii = [min(low * 2**octave, high) for octave in range(octaves + 1)]
     root = None
     for done, radius in enumerate(radii):
-        yield (now := CalibrationProgress(f"R = {radius:.3g}", done, total))
-        tried[radius] = yield from _departure(piece, mask, directions, pushed, radius, batch, stop, now)
-        if done and tried[radii[done - 1]] < departure <= tried[radius]:
+        yield from measure(radius, done)
+        if done and tried[radii[done - 1]] < DEPARTURE <= tried[radius]:
             root = radii[done - 1], radius
             break
     if root is not None:
         below, above = root  # no library's solver: it could not yield to others or be stopped between two steps
         for halving in range(HALVINGS):
             radius = math.sqrt(below * above)
-            yield (now := CalibrationProgress(f"R = {radius:.3g}", octaves + 1 + halving, total))
-            tried[radius] = yield from _departure(piece, mask, directions, pushed, radius, batch, stop, now)
-            below, above = (radius, above) if tried[radius] < departure else (below, radius)
+            yield from measure(radius, octaves + 1 + halving)
+            below, above = (radius, above) if tried[radius] < DEPARTURE else (below, radius)
         root = below, above
     known = sorted(tried)
-    return Calibration(_between(*root, tried, departure) if root else None, known, [tried[radius] for radius in known])
+    return Calibration(_between(*root, tried) if root else None, known, [tried[radius] for radius in known])
 
 
-def _between(below: float, above: float, tried: dict[float, float], departure: float) -> float:
-    """The R at which a power law through two measured departures reaches the wanted one."""
+def _between(below: float, above: float, tried: dict[float, float]) -> float:
+    """The R at which a power law through two measured departures reaches ``DEPARTURE``."""
     if not math.isfinite(tried[above]) or not tried[below]:
         return math.sqrt(below * above)
-    share = math.log(departure / tried[below]) / math.log(tried[above] / tried[below])
+    share = math.log(DEPARTURE / tried[below]) / math.log(tried[above] / tried[below])
     return below * (above / below) ** share
-
-
-def _departure(
-    piece: CausalMap, mask: Tensor, directions: Tensor, pushed: Tensor, radius: float, batch: int, stop: Stop | None,
-    now: CalibrationProgress,
-) -> Generator[CalibrationProgress, None, float]:  # fmt: skip
-    """The departure of Δ(Rv) from R J v, relative to R J v; infinite on overflow. Yields ``now`` between batches."""
-    parts = []
-    for number, (rows, slope) in enumerate(zip(directions.split(batch), pushed.split(batch), strict=True)):
-        if number:
-            yield now
-        with torch.no_grad():
-            straight = radius * slope
-            bend = piece.deltas(radius * rows, stop)[:, mask] - straight
-        parts.append((bend.norm(dim=-1) / straight.norm(dim=-1)).square().flatten())
-    value = float(torch.cat(parts).mean().sqrt())
-    return value if math.isfinite(value) else math.inf

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from functools import lru_cache
-from itertools import takewhile
 from json import dumps
+from os.path import commonprefix
 from typing import TYPE_CHECKING, Any
 
 import jinja2.meta
@@ -120,27 +120,19 @@ def _messages(prompt: Prompt, system: Callable[[str], Any], user: Callable[[str]
     return [{"role": "system", "content": system(prompt.system)}, *messages] if prompt.system else messages
 
 
-@dataclass(frozen=True)
-class AfterAnswer:
-    """The text of a template after an assistant's message: at the ``end`` of the messages, and before the ``next`` user
-    message."""
-
-    end: str
-    next: str
-
-
-def after_answers(lm: "LanguageModel") -> Iterator[AfterAnswer]:
-    """The text of each template after an assistant's message; skips templates that refuse or change the message."""
+def after_answers(lm: "LanguageModel") -> Iterator[tuple[str, str]]:
+    """The text of each template after an assistant's message: at the end of the messages, and before the next user
+    message. Skips templates that refuse or change the message."""
     for source in _sources(lm.tokenizer).values():
         for content in (_text, _parts):
             turns = [("user", "q0"), ("assistant", "a0"), ("user", "q1")]
             messages = [{"role": role, "content": content(text)} for role, text in turns]
             try:
-                ended, followed = (_apply(lm, source, messages[:count]) for count in (2, 3))
+                ended, followed = (_apply(lm, source, messages[:count], TemplateChoice()) for count in (2, 3))
             except Exception:  # as in render
                 continue
             if "a0" in ended and "q1" in followed.rpartition("a0")[2]:
-                yield AfterAnswer(ended.rpartition("a0")[2], followed.rpartition("a0")[2].partition("q1")[0])
+                yield ended.rpartition("a0")[2], followed.rpartition("a0")[2].partition("q1")[0]
                 break
 
 
@@ -167,9 +159,8 @@ def _chosen(lm: "LanguageModel", choice: TemplateChoice) -> str:
     if choice.name is None and DEFAULT not in sources and len(sources) > 1:
         problem = f"{lm.name} has {len(sources)} and no default: {listed}"
         raise InputError(FIELD, problem, f"Choose one of them, as in --template {shlex.quote(next(iter(sources)))}")
-    source = next(iter(sources.values())) if choice.name is None else sources.get(choice.name)
-    if choice.name is None and DEFAULT in sources:
-        source = sources[DEFAULT]
+    default = DEFAULT if DEFAULT in sources else next(iter(sources))
+    source = sources.get(default if choice.name is None else choice.name)
     if source is None:
         raise InputError(FIELD, f"{lm.name} has no template “{choice.name}”", f"It has {listed}")
     for option in choice.options:
@@ -179,11 +170,9 @@ def _chosen(lm: "LanguageModel", choice: TemplateChoice) -> str:
     return source
 
 
-def _apply(
-    lm: "LanguageModel", source: str, messages: list[dict[str, Any]], choice: TemplateChoice | None = None
-) -> str:
-    options: dict[str, Any] = dict(choice.options) if choice else {}
-    if choice and choice.day and (formats := _clock_formats(source)):
+def _apply(lm: "LanguageModel", source: str, messages: list[dict[str, Any]], choice: TemplateChoice) -> str:
+    options: dict[str, Any] = dict(choice.options)
+    if choice.day and (formats := _clock_formats(source)):
         options.pop(DATE)
         noon = datetime.combine(choice.day, time(12))
         options["melbo_dates"] = {format: noon.strftime(format) for format in formats}
@@ -221,9 +210,7 @@ def _holds(written: str, text: str, other: str) -> bool:
 
 
 def _common_end(one: str, other: str) -> str:
-    pairs = zip(reversed(one), reversed(other), strict=False)
-    common = len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
-    return "" if one == other else one[len(one) - common :]
+    return "" if one == other else commonprefix([one[::-1], other[::-1]])[::-1]  # noqa: RUF071 (letter by letter)
 
 
 def _reads(source: str, tokenizer: Any) -> frozenset[str]:

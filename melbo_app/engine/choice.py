@@ -1,6 +1,6 @@
 """Log-probabilities of a few given answers to a question, without generating."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 
@@ -8,14 +8,11 @@ from melbo_app.engine.encoding import encode
 from melbo_app.engine.likelihood import Reading, likelihoods
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.stopping import Stop
 
 
 def choose(
-    lm: LanguageModel,
-    prompt: Prompt,
-    answers: Sequence[str],
-    memory_gb: float | None = None,
-    stop: Callable[[], bool] | None = None,
+    lm: LanguageModel, prompt: Prompt, answers: Sequence[str], memory_gb: float | None = None, stop: Stop | None = None
 ) -> Generator[int, None, np.ndarray]:
     """The log-probability [A] in nats of each of ``answers`` as the first tokens after ``prompt``.
 

@@ -100,9 +100,7 @@ def share_changed(piece: ModelSlice, scope: TokenScope, thetas: Tensor, stop: St
     return float(torch.cat(shares).mean())
 
 
-def radius_of_change(
-    piece: ModelSlice, scope: TokenScope, share: float, seed: int = 0, stop: Stop | None = None
-) -> float:
+def radius_of_change(piece: ModelSlice, scope: TokenScope, share: float, stop: Stop | None = None) -> float:
     """R, in units of the median residual norm, at which random vectors change the target by ``share`` of its norm.
 
     Tries four random vectors at growing R and interpolates by a power law around ``share``; returns the largest R tried
@@ -111,7 +109,7 @@ def radius_of_change(
     """
     if piece.norm_is_usual:
         piece, scope = ModelSlice(piece.lm, reference(piece.lm), piece.source, piece.target), TokenScope("content")
-    rows = random_rows(min(PROBES, piece.width), piece.width, piece.median_norm, torch.Generator().manual_seed(seed))
+    rows = random_rows(min(PROBES, piece.width), piece.width, piece.median_norm, torch.Generator().manual_seed(0))
     low, below = 0.0, 0.0
     for radius in PROBED:
         found = share_changed(piece, scope, radius * rows, stop)

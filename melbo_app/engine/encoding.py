@@ -6,7 +6,8 @@ from functools import cached_property
 from hashlib import sha256
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from melbo_app.engine import chat_template
 from melbo_app.engine.model import LanguageModel
@@ -67,27 +68,27 @@ def encode(lm: LanguageModel, prompts: Sequence[Prompt], stop: Stop | None = Non
         if number > 1:
             raise_if(stop)
         encoded.append(_encode_one(lm, prompt, number))
-    length = max(len(ids) for _, ids, _ in encoded)
-    shape = (len(prompts), length)
-    input_ids = torch.full(shape, lm.tokenizer.pad_token_id, dtype=torch.int64)
-    attention_mask = torch.zeros(shape, dtype=torch.int64)
-    tail = torch.zeros(shape, dtype=torch.bool)
-    for row, (_, ids, tail_tokens) in enumerate(encoded):
-        input_ids[row, length - len(ids) :] = torch.tensor(ids)
-        attention_mask[row, length - len(ids) :] = 1
-        if tail_tokens:
-            tail[row, -tail_tokens:] = True
     texts = tuple(text for text, _, _ in encoded)
+    rows = [torch.tensor(ids, device=lm.device) for _, ids, _ in encoded]
+    tails = [torch.arange(len(ids), device=lm.device) >= len(ids) - tail for _, ids, tail in encoded]
     return EncodedPrompts(
-        tuple(prompts), texts, input_ids.to(lm.device), attention_mask.to(lm.device), tail.to(lm.device)
+        tuple(prompts),
+        texts,
+        padded(rows, lm.tokenizer.pad_token_id),
+        padded([torch.ones_like(row) for row in rows]),
+        padded(tails),
     )
+
+
+def padded(rows: Sequence[Tensor], value: int = 0) -> Tensor:
+    """``rows``, padded on the left with ``value`` to the longest."""
+    return pad_sequence([*rows], batch_first=True, padding_value=value, padding_side="left")
 
 
 def gathered(lm: LanguageModel, several: Sequence[EncodedPrompts]) -> tuple[EncodedPrompts, list[list[int]]]:
     """The distinct prompts of several calls, padded to the longest, and for each call the rows of its prompts."""
     if len(several) == 1:
         return several[0], [[*range(len(several[0].prompts))]]
-    width = max(one.input_ids.shape[1] for one in several)
     found: dict[tuple[str, int], tuple[EncodedPrompts, int]] = {}
     keys = [[*zip(one.hashes, one.tail.sum(dim=1).tolist(), strict=True)] for one in several]
     for one, own in zip(several, keys, strict=True):
@@ -95,17 +96,12 @@ def gathered(lm: LanguageModel, several: Sequence[EncodedPrompts]) -> tuple[Enco
             found.setdefault(key, (one, row))
     places = {key: place for place, key in enumerate(found)}
     rows = [*found.values()]
-
-    def padded(name: str, value: int) -> Tensor:
-        tensors = [getattr(one, name)[row] for one, row in rows]
-        return torch.stack([nn.functional.pad(row, (width - len(row), 0), value=value) for row in tensors])
-
     together = EncodedPrompts(
         tuple(one.prompts[row] for one, row in rows),
         tuple(one.texts[row] for one, row in rows),
-        padded("input_ids", lm.tokenizer.pad_token_id),
-        padded("attention_mask", 0),
-        padded("tail", 0),
+        padded([one.input_ids[row] for one, row in rows], lm.tokenizer.pad_token_id),
+        padded([one.attention_mask[row] for one, row in rows]),
+        padded([one.tail[row] for one, row in rows]),
     )
     return together, [[places[key] for key in own] for own in keys]
 

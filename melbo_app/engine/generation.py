@@ -12,7 +12,7 @@ from melbo_app.engine.batch import Batch
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
-from melbo_app.engine.stopping import plain
+from melbo_app.engine.stopping import Stop, plain
 from melbo_app.engine.trace import Trace
 from melbo_app.errors import InputError, Stopped
 
@@ -43,13 +43,12 @@ class GenerationProgress:
 class Rows:
     """The completions of one call, a row for each, and their state.
 
+    Sampling adds Gumbel noise to the tempered logits and takes the largest (Gumbel-max). All rows share the noise, so
+    they differ only by their vectors and prompts, and a row's text does not depend on the other rows.
+
     Attributes:
-        encoded: P prompts.
         of: [rows] int64, the prompt of each row.
         thetas: [rows, d].
-        source: the block whose output is steered; None for no steering.
-        stop: called before every token, and before every block of the first pass.
-        trace: records every forward pass.
         chosen: [rows] int64, the newest token of each row.
         done: whether the rows are finished, stopped or failed.
         error: the error of these rows alone.
@@ -62,11 +61,22 @@ class Rows:
         thetas: Tensor | np.ndarray,
         source: int | None,
         decoding: Decoding,
-        stop: Callable[[], bool] | None = None,
+        stop: Stop | None = None,
         of: Sequence[int] | None = None,
         trace: Trace | None = None,
     ) -> None:
-        """Arguments and errors are those of ``generate``."""
+        """
+        Args:
+            encoded: P prompts.
+            thetas: [V, d]; a row of zeros is the baseline.
+            source: the block whose output is steered; None for no steering.
+            stop: called before every token, and before every block of the first pass.
+            of: [V], the prompt of each vector; None: every vector on every prompt, V·P rows, vectors outermost.
+            trace: records every forward pass.
+
+        Raises:
+            InputError: prompt and completion together exceed the model's context.
+        """
         prompts = len(encoded.prompts)
         if of is None:
             of = [*range(prompts)] * len(thetas)
@@ -146,33 +156,10 @@ class Rows:
         self._open = self._open & ~torch.tensor(closed, device=self._open.device)
 
 
-def generate(
-    lm: LanguageModel,
-    encoded: EncodedPrompts,
-    thetas: Tensor | np.ndarray,
-    source: int | None,
-    decoding: Decoding,
-    stop: Callable[[], bool] | None = None,
-    of: Sequence[int] | None = None,
-    trace: Trace | None = None,
-) -> Iterator[GenerationProgress]:
-    """Complete P prompts under vectors, all rows in one batch.
-
-    Sampling adds Gumbel noise to the tempered logits and takes the largest (Gumbel-max). All rows share the noise, so
-    they differ only by their vectors and prompts, and a row's text does not depend on the other rows.
-
-    Args:
-        thetas: [V, d]; a row of zeros is the baseline.
-        source: the block whose output is steered; None for no steering.
-        stop: called before every token, and before every block of the first pass; when true, the last progress has the
-            texts so far, and there is none before the first token.
-        of: [V], the prompt of each vector; None: every vector on every prompt, V·P rows, vectors outermost.
-        trace: records every forward pass.
-
-    Raises:
-        InputError: prompt and completion together exceed the model's context.
-    """
-    rows, batch = Rows(lm, encoded, thetas, source, decoding, stop, of, trace), Batch(lm)
+def generate(rows: Rows) -> Iterator[GenerationProgress]:
+    """Complete ``rows`` in one batch. After a stop, the last progress has the texts so far, and there is none before
+    the first token."""
+    batch = Batch(rows.lm)
     looked = time.monotonic()
     try:
         batch.join(rows)

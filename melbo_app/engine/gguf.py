@@ -216,7 +216,10 @@ def dequantise(gguf: Path, folder: Path) -> None:
             raise ValueError(f"it lacks {', '.join(sorted(report['missing_keys'])[:3])}")
         with gguf.open("rb") as file:
             table = read_table(file, gguf.stat().st_size)
-        model.generation_config.eos_token_id = _ends(table) or model.generation_config.eos_token_id
+        # the tokens that end a text, a turn or a message; transformers reads only the first
+        ends = {table.metadata.get(f"tokenizer.ggml.{end}_token_id") for end in ("eos", "eot", "eom")}
+        known = sorted(id for id in ends if isinstance(id, int))
+        model.generation_config.eos_token_id = known or model.generation_config.eos_token_id
         named = _named_templates(table)
         if named:
             own = {"default": tokenizer.chat_template} if tokenizer.chat_template else {}
@@ -246,12 +249,6 @@ def dequantise(gguf: Path, folder: Path) -> None:
         tokenizer.save_pretrained(folder)
     except Exception as error:  # safetensors has its own error for a full disk
         raise StorageError(f"{gguf.name} could not be written to {folder} as {header.size:,} bytes: {error}") from error
-
-
-def _ends(table: GgufTable) -> list[int]:
-    """The tokens that end a text, a turn or a message; transformers reads only the first."""
-    ids = {table.metadata.get(f"tokenizer.ggml.{end}_token_id") for end in ("eos", "eot", "eom")}
-    return sorted(id for id in ids if isinstance(id, int))
 
 
 def _named_templates(table: GgufTable) -> dict[str, str]:

@@ -93,8 +93,12 @@ def singular_vectors(ascent: Ascent, count: int, passes: int) -> Generator[Train
     else:
         block = polar(random_rows(count, ascent.width, 1.0, ascent.generator), 1.0).double()
     progress = TrainingProgress(f"Jacobian, pass 1 of at most {passes}", 0, passes, None, curves, 0)
-    kept = zip(KEPT, (basis, images, directions, values, block), strict=True)
-    ascent.keep("jacobian", dict(kept), curves=curves, done=done)
+
+    def keep() -> None:
+        kept = zip(KEPT, (basis, images, directions, values, block), strict=True)
+        ascent.keep("jacobian", dict(kept), curves=curves, done=done)
+
+    keep()
     try:
         while done < passes and len(block):
             image = yield from _images(ascent, block, progress)
@@ -106,8 +110,7 @@ def singular_vectors(ascent: Ascent, count: int, passes: int) -> Generator[Train
             done += 1
             residual = _share(residuals, squares)
             block = _new_directions(residuals, basis, least * float(squares.max()))
-            kept = zip(KEPT, (basis, images, directions, values, block), strict=True)
-            ascent.keep("jacobian", dict(kept), curves=curves, done=done)
+            keep()
             left = ascent.seconds_left(done, passes)
             stage = f"Jacobian, pass {done} of at most {passes}: residual {residual:.1g}, ends below {least:.1g}"
             progress = TrainingProgress(stage, done, passes, left, curves, count)

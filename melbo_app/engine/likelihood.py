@@ -5,7 +5,7 @@ kept while the text was generated (``Trace``).
 """
 
 import copy
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from melbo_app.engine.readout import read_out
 from melbo_app.engine.reference import usual_norms
 from melbo_app.engine.scope import runaway_share
 from melbo_app.engine.slice import TOKENS_AT_ONCE
-from melbo_app.engine.stopping import asking
+from melbo_app.engine.stopping import Stop, asking
 from melbo_app.engine.trace import Trace
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class PromptsRead:
         self._lm, self._encoded, self._output = lm, encoded, None
         self._traces = {target: Trace(target) for target in targets}
 
-    def read(self, readings: Sequence[Reading], stop: Callable[[], bool] | None = None) -> list[Likelihood]:
+    def read(self, readings: Sequence[Reading], stop: Stop | None = None) -> list[Likelihood]:
         """Read these texts together and measure each; the first call that needs the prompts reads them. Raises Stopped
         if ``stop()``, which is called before every block, becomes true."""
         found: dict[int, tuple[Tensor, Tensor]] = {}
@@ -95,9 +95,18 @@ class PromptsRead:
         for at, logits in zip(known, _read_out(self._lm, states, 0, counts), strict=True):
             assert logits is not None
             found[at] = _compare_row(logits, readings[at].ids, None)
-        return [self._likelihood(reading, *found[at]) for at, reading in enumerate(readings)]
+        return [
+            Likelihood(
+                logprob=float(logprob.mean()) if reading.ids else None,
+                kl_prompt=float(divergence[0]),
+                kl_text=float(divergence[: len(reading.ids)].mean()) if reading.ids else None,
+                peak_surprisal=peak_surprisal(logprob) if reading.ids else None,
+                runaway=None if reading.target is None else self._runaway(reading, reading.target),
+            )
+            for reading, (logprob, divergence) in ((one, found[at]) for at, one in enumerate(readings))
+        ]
 
-    def _prompts(self, stop: Callable[[], bool] | None) -> Any:
+    def _prompts(self, stop: Stop | None) -> Any:
         if self._output is None:
             encoded = self._encoded
             with torch.no_grad(), ExitStack() as hooks:
@@ -108,16 +117,6 @@ class PromptsRead:
                     encoded.input_ids, encoded.attention_mask, encoded.position_ids, use_cache=True
                 )
         return self._output
-
-    def _likelihood(self, reading: Reading, logprob: Tensor, divergence: Tensor) -> Likelihood:
-        count = len(reading.ids)
-        return Likelihood(
-            logprob=float(logprob.mean()) if count else None,
-            kl_prompt=float(divergence[0]),
-            kl_text=float(divergence[:count].mean()) if count else None,
-            peak_surprisal=peak_surprisal(logprob) if count else None,
-            runaway=None if reading.target is None else self._runaway(reading, reading.target),
-        )
 
     def _runaway(self, reading: Reading, target: int) -> float:
         norms = self._traces[target].norms
@@ -153,7 +152,7 @@ def likelihoods(
     readings: Sequence[Reading],
     target: int | None = None,
     memory_gb: float | None = None,
-    stop: Callable[[], bool] | None = None,
+    stop: Stop | None = None,
 ) -> Generator[int, None, list[Likelihood]]:
     """Read texts in batches of some 2,000 tokens, and the prompts once; yields the number of texts done after each.
 
@@ -183,11 +182,7 @@ def peak_surprisal(logprob: Tensor) -> float:
 
 
 def _compare(
-    lm: LanguageModel,
-    encoded: EncodedPrompts,
-    readings: Sequence[Reading],
-    prompts: Any,
-    stop: Callable[[], bool] | None,
+    lm: LanguageModel, encoded: EncodedPrompts, readings: Sequence[Reading], prompts: Any, stop: Stop | None
 ) -> list[tuple[Tensor, Tensor]]:
     """For each text the log-probabilities of its tokens [n], and KL(steered ‖ unsteered) at each of them [n, at least
     1]. ``prompts`` is the model's output for the prompts."""

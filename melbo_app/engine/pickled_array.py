@@ -1,6 +1,7 @@
 """Reads numpy arrays and numbers in a PyTorch file from their bytes, without numpy's own unpickling."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ class _Kind:
     def __init__(self, code: str = "", *_: Any) -> None:
         self.code, self.order = code, "<"
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: tuple[int, str, *tuple[object, ...]]) -> None:
         self.order = state[1]
 
-    def of(self, data: Any, count: int) -> np.ndarray:
+    def of(self, data: object, count: int) -> np.ndarray:
         """The numbers in ``data``. Raises ValueError for another type, or another number than ``count``."""
         if self.code not in _CODES or self.order not in ("<", ">", "|", "=") or type(data) is not bytes:
             raise ValueError("an array does not hold numbers")
@@ -32,7 +33,7 @@ class PickledArray:
 
     array: np.ndarray | None = None
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def __setstate__(self, state: tuple[int, tuple[int, ...], _Kind, bool, object]) -> None:
         _, shape, kind, turned, data = state
         if not all(type(side) is int and side >= 0 for side in shape) or len(shape) > 8:
             raise ValueError("an array has an invalid shape")
@@ -47,7 +48,7 @@ def _scalar(kind: _Kind, data: bytes) -> int | float | bool:
     return kind.of(data, 1)[0].item()
 
 
-STAND_INS: list[Any] = [
+STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (_Kind, "numpy.dtype"),
     (PickledArray, "numpy.ndarray"),
     *((_reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")),

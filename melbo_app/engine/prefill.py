@@ -1,6 +1,6 @@
 """The first pass of a generation: prompts are read once, and rows diverge where they are steered."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -12,7 +12,7 @@ from melbo_app.engine.block_call import RowSelection
 from melbo_app.engine.encoding import EncodedPrompts
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.steering import add_rows, steer
-from melbo_app.engine.stopping import asking
+from melbo_app.engine.stopping import Stop, asking
 from melbo_app.engine.trace import Trace
 
 
@@ -21,7 +21,7 @@ def prefill(
     encoded: EncodedPrompts,
     of: Tensor,
     steering: Mapping[int, Tensor],
-    stop: Callable[[], bool] | None = None,
+    stop: Stop | None = None,
     traces: Sequence[Trace] = (),
 ) -> tuple[Tensor, Any]:
     """Logits [rows, vocabulary] after the prompts, and the cache of the rows.
@@ -73,10 +73,10 @@ def prefill(
     for layer in cache.layers[: last + 1]:
         layer.reorder_cache(of.to(lm.device))
     logits = output.logits[:, -1]
-    for trace in traces:
+    for trace in traces:  # of the blocks that saw each prompt once
         if source is None:
-            trace.select(of)
-        elif trace.norms is not None and trace.target is not None and trace.target < source:
+            trace.states = [states[of.to(states.device)] for states in trace.states]
+        if trace.norms is not None and trace.target is not None and (source is None or trace.target < source):
             trace.norms = trace.norms[of.to(trace.norms.device)]
     if source is None:
         return logits[of.to(logits.device)], cache

@@ -25,8 +25,7 @@ def reference(lm: LanguageModel) -> EncodedPrompts:
     most = LONGEST if lm.context is None else min(LONGEST, lm.context)
     ids = lm.tokenizer(TEXT, add_special_tokens=True)["input_ids"][:most]
     if len(ids) < FEWEST:
-        words = lm.model.get_input_embeddings().weight.shape[0]
-        ids = [(11 + 7 * number) % words for number in range(min(FEWEST, most))]
+        ids = [(11 + 7 * number) % lm.known_ids for number in range(min(FEWEST, most))]
     rows = torch.tensor([ids], device=lm.device)
     return EncodedPrompts(
         (Prompt(TEXT, template=False),), (TEXT,), rows, torch.ones_like(rows), torch.zeros_like(rows).bool()
@@ -36,13 +35,9 @@ def reference(lm: LanguageModel) -> EncodedPrompts:
 def usual_norms(lm: LanguageModel) -> list[float]:
     """The median residual norm of ``reference`` at the output of each block [L], without the first token, where most
     models have an attention sink. The first call for a model runs it once."""
-    if lm not in _measured:
-        _measured[lm] = _measure(lm)
-    return _measured[lm]
-
-
-def _measure(lm: LanguageModel) -> list[float]:
-    encoded, found = reference(lm), []
+    if lm in _measured:
+        return _measured[lm]
+    encoded, found = reference(lm), list[float]()
 
     def keep(_module: object, _args: tuple, output: object) -> None:
         found.append(float(hidden_of(output)[0, 1:].float().norm(dim=-1).median()))
@@ -51,4 +46,5 @@ def _measure(lm: LanguageModel) -> list[float]:
         for block in lm.blocks:
             hooks.callback(block.register_forward_hook(keep).remove)
         lm.forward(encoded.input_ids, encoded.attention_mask, encoded.position_ids)
+    _measured[lm] = found
     return found

@@ -21,11 +21,7 @@ def cosines(rows: Tensor | np.ndarray) -> Tensor:
 
 
 def delta_cosines(
-    piece: ModelSlice,
-    thetas: Tensor | np.ndarray,
-    scope: TokenScope,
-    batch: int | None = None,
-    stop: Stop | None = None,
+    piece: ModelSlice, thetas: Tensor | np.ndarray, scope: TokenScope, stop: Stop | None = None
 ) -> Generator[int, None, Tensor]:
     """Pairwise cosines of Δ(θ), flattened over prompts, the tokens in scope, and the hidden dimension: [V, V].
 
@@ -33,14 +29,13 @@ def delta_cosines(
 
     Args:
         thetas: [V, d].
-        batch: vectors in one forward pass; None for some 2,000 tokens.
 
     Raises:
         Stopped: ``stop()``, which is called before every block, became true.
     """
     mask = piece.mask(scope)
     thetas = torch.as_tensor(thetas).to(piece.device)
-    batch = batch or piece.vectors_per_pass
+    batch = piece.vectors_per_pass
     flat: Tensor | None = None
     for start in range(0, len(thetas), batch):
         with torch.no_grad():

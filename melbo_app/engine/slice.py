@@ -49,11 +49,6 @@ class _Part:
     calls: Calls
     tiled: tuple[int, Calls]
 
-    @property
-    def is_shared(self) -> bool:
-        """Whether blocks write to their arguments, which two passes must then not share."""
-        return any(isinstance(value, UserDict) for args, kwargs in self.calls for value in (*args, *kwargs.values()))
-
 
 class ModelSlice:
     """Blocks s+1 … t of a model on P prompts of T tokens.
@@ -95,7 +90,8 @@ class ModelSlice:
         ordinary = encoded.attention_mask.bool() & ~self.sinks
         own = median_norm(norms, ordinary, encoded, usual[source])
         self.median_norm, self.norm_is_usual = (usual[source], True) if own is None else (own, False)
-        self._check(stop)
+        for part in self._parts[:: max(1, len(self._parts) - 1)]:  # the first and the last part stand for all
+            self._check(part, stop)
 
     @property
     def width(self) -> int:
@@ -174,30 +170,23 @@ class ModelSlice:
             else:
                 calls.append(((), {key: value for key, value in kwargs.items() if key != "hidden_states"}))
 
-        def keep_source(_module: Any, _args: tuple, output: Any) -> None:
+        def keep_output(_module: Any, _args: tuple, output: Any) -> None:
             seen.append(hidden_of(output).detach())
-
-        def keep_target(_module: Any, _args: tuple, output: Any) -> None:
-            seen.append(hidden_of(output).detach())
-            raise _TargetReached
+            if len(seen) == 2:
+                raise _TargetReached
 
         with torch.no_grad(), asking(self.lm, stop), ExitStack() as hooks:
             for block in blocks[self.source + 1 : self.target + 1]:
                 hooks.callback(block.register_forward_pre_hook(keep_call, with_kwargs=True).remove)
-            hooks.callback(blocks[self.source].register_forward_hook(keep_source).remove)
-            hooks.callback(blocks[self.target].register_forward_hook(keep_target).remove)
+            for block in (blocks[self.source], blocks[self.target]):
+                hooks.callback(block.register_forward_hook(keep_output).remove)
             with suppress(_TargetReached):
                 self.lm.forward(encoded.input_ids, encoded.attention_mask, encoded.position_ids)
         before, after = seen
         return calls, before, after
 
-    def _check(self, stop: Stop | None) -> None:
-        """Check that two rows without steering give the baseline, else the blocks cannot run alone. The first and the
-        last part stand for all."""
-        for part in self._parts[:: max(1, len(self._parts) - 1)]:
-            self._check_part(part, stop)
-
-    def _check_part(self, part: _Part, stop: Stop | None) -> None:
+    def _check(self, part: _Part, stop: Stop | None) -> None:
+        """Check that two rows without steering give the baseline, else the blocks cannot run alone."""
         width, baseline = self.source_hidden.shape[-1], self.baseline[part.rows]
         with torch.no_grad():
             again = self._through(part, torch.zeros(2, width, device=self.source_hidden.device), stop)
@@ -212,7 +201,9 @@ class ModelSlice:
     def _calls_for(self, part: _Part, vectors: int) -> Calls:
         """The blocks' arguments for a batch of V·P rows, vectors outermost."""
         count, calls = part.tiled
-        if count != vectors or part.is_shared:
+        # blocks may write to these, which two passes must then not share
+        written = any(isinstance(one, UserDict) for args, kwargs in part.calls for one in (*args, *kwargs.values()))
+        if count != vectors or written:
             prompts = part.rows.stop - part.rows.start
             select = RowSelection(self.lm, prompts, torch.arange(prompts).repeat(vectors))
             calls = [(select(args), select(kwargs)) for args, kwargs in part.calls]

@@ -34,17 +34,11 @@ def layers(blocks: int, source: int | None = None, target: int | None = None) ->
     return source, target
 
 
-def early_layers(blocks: int, source: int, target: int) -> tuple[int, int] | None:
-    """Layers that a search compares with the usual ones: 1/12 and 2/3 of the way up, where a 0.5B Qwen answers more of
-    what it refuses; None where they are the same."""
-    early = round(blocks / 12), round(2 * blocks / 3)
-    return early if early != (source, target) and early[0] < early[1] < blocks else None
-
-
 def layer_pairs(blocks: int, source: int, target: int, others: bool) -> list[tuple[int, int]]:
-    """The layers that a search looks at: these, and with ``others`` the early ones."""
-    early = early_layers(blocks, source, target) if others else None
-    return [(source, target), *([early] if early else [])]
+    """The layers that a search looks at: these, and with ``others`` those 1/12 and 2/3 of the way up, where a 0.5B Qwen
+    answers more of what it refuses."""
+    usual, early = (source, target), (round(blocks / 12), round(2 * blocks / 3))
+    return [usual, early] if others and early != usual and early[0] < early[1] < blocks else [usual]
 
 
 def default_scope(prompts: Sequence[Prompt]) -> str:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from melbo_app.engine.encoding import EncodedPrompts
+from melbo_app.engine.encoding import EncodedPrompts, padded
 from melbo_app.engine.memory import out_of_memory
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.prefill import prefill
@@ -68,7 +68,7 @@ def _overflow(lm: LanguageModel) -> InputError:
 
 def _problem(lm: LanguageModel) -> str | None:
     source = (len(lm.blocks) - 1) // 2
-    words = (11 + 7 * torch.arange(max(LENGTHS) + 1)) % lm.model.get_input_embeddings().weight.shape[0]
+    words = (11 + 7 * torch.arange(max(LENGTHS) + 1)) % lm.known_ids
     texts = [words[-length - 1 :].to(lm.device) for length in LENGTHS]
     noise = torch.randn(2, lm.hidden_size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -91,14 +91,8 @@ def _alone(lm: LanguageModel, text: Tensor, source: int, thetas: Tensor) -> Tens
 
 def _together(lm: LanguageModel, texts: list[Tensor], of: list[int], source: int, thetas: Tensor) -> Tensor:
     """The same for rows of several texts in one batch: [rows, 2, vocabulary]; reads the last tokens with a cache."""
-    longest = max(map(len, texts)) - 1
-    ids = torch.stack(
-        [
-            torch.nn.functional.pad(text[:-1], (longest + 1 - len(text), 0), value=lm.tokenizer.pad_token_id)
-            for text in texts
-        ]
-    )
-    mask = torch.stack([(torch.arange(longest, device=lm.device) >= longest + 1 - len(text)).long() for text in texts])
+    ids = padded([text[:-1] for text in texts], lm.tokenizer.pad_token_id)
+    mask = padded([torch.ones_like(text[:-1]) for text in texts])
     encoded = EncodedPrompts((Prompt("-"),) * len(texts), ("-",) * len(texts), ids, mask, mask.bool())
     rows = torch.tensor(of, device=lm.device)
     first, cache = prefill(lm, encoded, rows, {source: thetas.to(lm.device)})

@@ -25,7 +25,7 @@ class TopTokens:
 
 
 def top_tokens(
-    piece: ModelSlice, thetas: Tensor | np.ndarray, count: int, batch: int | None = None, stop: Stop | None = None
+    piece: ModelSlice, thetas: Tensor | np.ndarray, count: int, stop: Stop | None = None
 ) -> Generator[int, None, list[TopTokens]]:
     """The tokens, at most ``count``, that each vector makes more and less likely at the prompts' last position.
 
@@ -35,12 +35,11 @@ def top_tokens(
 
     Args:
         thetas: [V, d].
-        batch: vectors in one pass; None for some 2,000 tokens.
 
     Raises:
         Stopped: ``stop()``, which is called before every block, became true.
     """
-    batch = batch or piece.vectors_per_pass
+    batch = piece.vectors_per_pass
     thetas = torch.as_tensor(thetas).to(piece.device)
     before = read_out(piece.lm, piece.baseline[:, -1]).log_softmax(dim=-1)
     found: list[TopTokens] = []

@@ -51,8 +51,3 @@ class Trace:
     def stacked(self) -> Tensor:
         """The states of all generated tokens: [rows, tokens, d]."""
         return torch.stack(self.states, dim=1)
-
-    def select(self, rows: Tensor) -> None:
-        """Select ``rows`` [rows] int64."""
-        self.states = [states[rows.to(states.device)] for states in self.states]
-        self.norms = None if self.norms is None else self.norms[rows.to(self.norms.device)]

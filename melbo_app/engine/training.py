@@ -15,8 +15,7 @@ from melbo_app.engine.methods.jacobian import jacobian
 from melbo_app.engine.methods.joint import joint
 from melbo_app.engine.methods.random import random
 from melbo_app.engine.methods.sequential import sequential
-from melbo_app.engine.methods.soft_delta import soft_delta
-from melbo_app.engine.methods.soft_theta import soft_theta
+from melbo_app.engine.methods.soft import soft_delta, soft_theta
 from melbo_app.engine.methods.transcoding import transcoding
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.orthogonal import random_rows

@@ -10,21 +10,12 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Standing:
-    """The state of a method between two steps."""
-
-    tensors: dict[str, Tensor]
-    facts: dict[str, Any]
-    """JSON values."""
-
-
-@dataclass(frozen=True)
 class TrainingState:
     """All that a training needs to resume with bitwise the same result.
 
     Attributes:
         stage: the part of the training that can resume from it: climb, jacobian, sequential or transcoding.
-        standing: the method's state before the current step.
+        tensors, facts: the method's state before the current step; facts are JSON values.
         parts: results of the current step's finished batches.
         batch: vectors in a batch; another number would round differently.
         generator: the state of the random number generator, [n] uint8.
@@ -32,7 +23,8 @@ class TrainingState:
     """
 
     stage: str
-    standing: Standing
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
     parts: list[tuple[Tensor, ...]]
     batch: int
     generator: Tensor
@@ -40,14 +32,14 @@ class TrainingState:
 
     def packed(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays, and a JSON record."""
-        tensors = {f"standing.{name}": tensor for name, tensor in self.standing.tensors.items()}
+        tensors = {f"standing.{name}": tensor for name, tensor in self.tensors.items()}
         for number, part in enumerate(self.parts):
             tensors |= {f"part.{number}.{place}": tensor for place, tensor in enumerate(part)}
         tensors["generator"] = self.generator
         arrays = {name: np.ascontiguousarray(tensor.detach().cpu().numpy()) for name, tensor in tensors.items()}
         record = {
             "stage": self.stage,
-            "facts": self.standing.facts,
+            "facts": self.facts,
             "parts": [len(part) for part in self.parts],
             "batch": self.batch,
             "seconds": self.seconds,
@@ -66,8 +58,7 @@ class TrainingState:
             for number, count in enumerate(record["parts"])
         ]
         return cls(
-            record["stage"], Standing(standing, record["facts"]), parts, record["batch"], tensors["generator"],
-            record["seconds"],
+            record["stage"], standing, record["facts"], parts, record["batch"], tensors["generator"], record["seconds"],
         )  # fmt: skip
 
 

@@ -71,16 +71,16 @@ def turn_end(lm: "LanguageModel") -> TurnEnd:
         known.add(lm.tokenizer.eos_token_id)
     listed_count = len(known)
     words = []
-    for after in chat_template.after_answers(lm):
+    for ended, followed in chat_template.after_answers(lm):
         # some templates always begin the next turn: only text that any next turn shares is the end
-        both = _common_begin(lm.tokenizer, after.end, after.next)
-        for written in (both, after.end, after.next) if not both.strip() else (both,):
+        both = _common_begin(lm.tokenizer, ended, followed)
+        for written in (both, ended, followed) if not both.strip() else (both,):
             if (mark := _mark(lm.tokenizer, written)) is not None:
                 known.add(mark)
                 break
         else:
             # stripped, because white space merges with the text around; a newline tells a header from a word
-            written = both if both.strip() else after.next
+            written = both if both.strip() else followed
             if len(stripped := written.strip()) >= SHORTEST:
                 words.append("\n" * ("\n" in written[: written.index(stripped)]) + stripped)
     return TurnEnd(frozenset(known), tuple(dict.fromkeys(words)), bool(words) or len(known) > listed_count)

@@ -53,12 +53,19 @@ def open_to_write(path: Path, *, overwrite: bool, size: int | None = None) -> It
         sync_folder(path.parent)
 
 
+@contextlib.contextmanager
+def refused(what: str) -> Iterator[None]:
+    """Turn the disk's refusal into a StorageError that begins with ``what``."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"{what} ({error.strerror or error}).") from error
+
+
 def make_folder(folder: Path) -> None:
     """Make ``folder`` and those above it if they do not exist. Raises StorageError."""
-    try:
+    with refused(f"The folder “{folder}” could not be made"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"The folder “{folder}” could not be made ({error.strerror or error}).") from error
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:

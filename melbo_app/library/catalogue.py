@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from melbo_app.errors import InputError
 from melbo_app.library.bank import UNTRAINED, Bank, BankRecord
 from melbo_app.library.damage import Listed, read_each
-from melbo_app.library.database import Database
+from melbo_app.library.database import InDatabase
 from melbo_app.library.facts import Count, Digest, Name
 from melbo_app.library.sources import model_id, prompt_id
 from melbo_app.library.tables import BankPromptRow, BankRow, ModelRow, PromptRow, RunRow, VectorRow
@@ -79,11 +79,8 @@ class Repaired:
         return lines + [f"“{name}” is damaged: see library check." for name in self.damaged]
 
 
-class Catalogue:
+class Catalogue(InDatabase):
     """The catalogue in ``database``. Every method raises StorageError if the database cannot be used."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def remove(self, name: str) -> None:
         """Remove an own bank. Its run, labels and completions stay."""
@@ -120,27 +117,24 @@ class Catalogue:
         mine = [file for file in files if not file.sample]
         new = [file for file in mine if (file.name, False) not in known]
         gone = [key for key in known if key not in there and (own.is_dir() or key[1])]
-        damaged, changed, same = {}, [], []
+        damaged: dict[str, str] = {}
+        changed: list[ShelfFile] = []
+        same: list[ShelfFile] = []
         for file in mine:
             entry = known.get((file.name, False))
             if entry is None or (entry.size, entry.changed) == _stamp(file):
                 continue
             try:
-                is_same = read_file(file)[0].file_hash == entry.file_hash
+                (same if read_file(file)[0].file_hash == entry.file_hash else changed).append(file)
             except (InputError, OSError) as error:
                 damaged[file.name] = str(error)
-                continue
-            if is_same:
-                same.append(file)
-            else:
-                changed.append(file.name)
         damaged |= self._enter_all([*new, *same])
         if gone:
             with self._database.write() as session:
                 for name, sample in gone:
                     session.execute(delete(BankRow).where(BankRow.name == name, BankRow.sample.is_(sample)))
         entered = [file.name for file in new if file.name not in damaged]
-        return Repaired(entered, sorted(name for name, _ in gone), changed, damaged)
+        return Repaired(entered, sorted(name for name, _ in gone), [file.name for file in changed], damaged)
 
     def rebuild(self, files: Sequence[ShelfFile]) -> Rebuilt:
         """Rebuild the catalogue from the files. Runs of deleted banks stay, and so does everything else."""

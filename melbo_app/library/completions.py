@@ -21,18 +21,15 @@ from melbo_app.library.completion import (
     Scores,
 )
 from melbo_app.library.damage import Damage, Listed, read_each, read_one
-from melbo_app.library.database import Database
+from melbo_app.library.database import InDatabase
 from melbo_app.library.facts import MAX_INTEGER
 from melbo_app.library.sources import model_id, prompt_id, prompt_record
 from melbo_app.library.sqlite import sound_json
 from melbo_app.library.tables import ComparisonRow, CompletionRow, PromptRow
 
 
-class Completions:
+class Completions(InDatabase):
     """The completions in ``database``. Every method raises StorageError if the database cannot be used."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def add_comparison(self, settings: Mapping[str, Any], completions: Sequence[Completion]) -> Comparison:
         """Store one press of Steer, completely or not at all. ``settings`` are ``ComparisonSettings``; their ``kind``
@@ -67,11 +64,6 @@ class Completions:
                         found.damaged or read_each(row.completions, _kept_completion, _completion_subject).damaged
                     )
                 yield from found
-
-    def merge(self, comparisons: Sequence[KeptComparison]) -> tuple[int, int]:
-        """Add another library's comparisons; returns how many comparisons and completions were new."""
-        with self._database.write() as session:
-            return merge_comparisons(session, comparisons)
 
     def damaged(self) -> list[Damage]:
         """Everything that cannot be read. Reads the whole table."""
@@ -136,8 +128,7 @@ class Completions:
             newest = newest.where(CompletionRow.vector == vector)
         if verdict is not None:
             newest = newest.where(sound_json(CompletionRow.scores)["verdict"].as_string() == verdict)
-        with self._database.read() as session:
-            return read_each(session.scalars(newest), _completion, _completion_subject)
+        return self._each(newest, _completion, _completion_subject)
 
     def get(self, id: int) -> Completion:
         """The completion ``id``. Raises InputError if it does not exist."""
@@ -175,8 +166,7 @@ class Completions:
 
     def _newest(self, *where: ColumnElement[bool]) -> Completion | None:
         newest = select(CompletionRow).where(*where).order_by(CompletionRow.id.desc()).limit(1)
-        with self._database.read() as session:
-            return next(iter(read_each(session.scalars(newest), _completion, _completion_subject)), None)
+        return next(iter(self._each(newest, _completion, _completion_subject)), None)
 
 
 _ADD_COMPARISON = insert(ComparisonRow).returning(ComparisonRow.id)
@@ -186,7 +176,7 @@ _PLAIN = sorted(set(Completion.model_fields) - _ELSEWHERE)
 
 
 def merge_comparisons(session: Session, comparisons: Iterable[KeptComparison]) -> tuple[int, int]:
-    """``Completions.merge`` inside the caller's transaction."""
+    """Add another library's comparisons; returns how many comparisons and completions were new."""
     many = texts = 0
     for one in comparisons:
         keys = [entry.key for entry in one.completions]
@@ -217,7 +207,10 @@ def _add(
     id = session.scalars(_ADD_COMPARISON, [facts]).one()
     rows = [
         {
-            **_facts(one),
+            **{field: getattr(one, field) for field in _PLAIN},
+            "kind": "vector" if isinstance(one.vector, int) else one.vector or "baseline",
+            "vector": one.vector if isinstance(one.vector, int) else None,
+            "scores": one.scores and one.scores.model_dump(),
             "key": key,
             "comparison_id": id,
             "position": position,
@@ -227,16 +220,6 @@ def _add(
         for position, (one, key) in enumerate(zip(completions, keys, strict=True))
     ]
     return id, session.scalars(_ADD_COMPLETIONS, rows).all()
-
-
-def _facts(completion: Completion) -> dict[str, Any]:
-    steered = isinstance(completion.vector, int)
-    return {
-        "kind": "vector" if steered else completion.vector or "baseline",
-        "vector": completion.vector if steered else None,
-        "scores": completion.scores and completion.scores.model_dump(),
-        **{field: getattr(completion, field) for field in _PLAIN},
-    }
 
 
 def _row(session: Session, id: int) -> CompletionRow:

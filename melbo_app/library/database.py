@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import DateTime, Engine, create_engine, event, text
+from sqlalchemy import DateTime, Engine, Select, create_engine, event, text
 from sqlalchemy.engine import URL, Connection, Dialect, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -18,6 +18,7 @@ from melbo_app.errors import InputError, StorageError
 from melbo_app.library import migrations, sqlite
 from melbo_app.library.atomic import make_folder
 from melbo_app.library.backups import Backups
+from melbo_app.library.damage import Kept, Listed, read_each
 
 WRITERS_TURN = 6_351_263  # PostgreSQL's name for the lock: arbitrary, but constant
 
@@ -133,20 +134,15 @@ class Database:
             with self._engine.connect() as connection:
                 is_newest = self._format(connection) == migrations.NEWEST
             if not is_newest:
-                # checks again, now that no other process can intervene
                 with self._writer.begin() as connection:
-                    self._upgrade(connection)
+                    found = self._format(connection)  # again, now that no other process can intervene
+                    if found != migrations.NEWEST:
+                        migrations.upgrade(connection, made=0 if migrations.format_of(connection) else found)
+                        if self.path is not None:
+                            sqlite.number_format(connection, migrations.NEWEST)
             if self.path is not None:
                 self._held = sqlite.hold_open(self.path)
             self._ready = True
-
-    def _upgrade(self, connection: Connection) -> None:
-        found = self._format(connection)
-        if found == migrations.NEWEST:
-            return
-        migrations.upgrade(connection, made=0 if migrations.format_of(connection) else found)
-        if self.path is not None:
-            sqlite.number_format(connection, migrations.NEWEST)
 
     def _format(self, connection: Connection) -> int:
         """The format of the tables, 0 without any. Raises StorageError if a newer version made them."""
@@ -174,6 +170,18 @@ class Database:
             if self.path is not None and sqlite.is_damage(reason):
                 sentence += f" {self.backups.advice}"
             raise StorageError(f"The database “{self.place}” {sentence}") from error
+
+
+class InDatabase:
+    """Records in ``database``. Every method raises StorageError if the database cannot be used."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def _each(self, wanted: Select[Any], read: Callable[[Any], Kept], subject: Callable[[Any], str]) -> Listed[Kept]:
+        """The rows that ``wanted`` selects, as ``read_each``."""
+        with self._database.read() as session:
+            return read_each(session.scalars(wanted), read, subject)
 
 
 def _address(url: str) -> URL:

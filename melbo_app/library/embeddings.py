@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from melbo_app.analysis.projection import LAYOUT, Projection
 from melbo_app.library.damage import Damage, read_each
-from melbo_app.library.database import Database
+from melbo_app.library.database import InDatabase
 from melbo_app.library.facts import Text
 from melbo_app.library.tables import EmbeddingRow, ProjectionRow
 
@@ -19,11 +19,8 @@ AT_ONCE = 500  # hashes in one statement
 _NOTE = TypeAdapter(Text)
 
 
-class Embeddings:
+class Embeddings(InDatabase):
     """Embeddings of texts and layouts of maps in ``database``. Every method raises StorageError."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def find(self, embedder: str, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """The known embeddings of ``texts`` by the embedder with this hash, each [D] float32."""

@@ -1,13 +1,11 @@
 """Progress of a model's download."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from melbo_app.engine.stopping import Stop
 from melbo_app.errors import Stopped
 from melbo_app.sizes import size_text
-
-Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True)

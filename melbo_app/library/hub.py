@@ -1,8 +1,9 @@
 """Models of the Hugging Face hub, by name."""
 
 import errno
+import glob
 import re
-from collections.abc import Collection, Generator
+from collections.abc import Generator
 from pathlib import Path
 
 from melbo_app.engine.weight_files import ADAPTER_WEIGHTS, CONFIG, weight_files
@@ -49,9 +50,11 @@ def download(name: str) -> Path:
             raise
         except (HTTPError, HfHubHTTPError, OSError):  # offline: use an earlier download
             return Path(snapshot_download(name, local_files_only=True))
-        folder = Path(snapshot_download(name, allow_patterns=_exactly(descriptions(names))))
+        top = [one for one in names if one.endswith(DESCRIPTIONS) and ("/" not in one or one.startswith(TEMPLATES))]
+        described = [*top, *({ADAPTER_WEIGHTS} & {*names})]
+        folder = Path(snapshot_download(name, allow_patterns=list(map(glob.escape, described))))
         files = weight_files(folder, names)
-        return Path(snapshot_download(name, allow_patterns=_exactly(files))) if files else folder
+        return Path(snapshot_download(name, allow_patterns=list(map(glob.escape, files)))) if files else folder
     except GatedRepoError as error:
         remedy = "Request access on its page at huggingface.co, and set HF_TOKEN"
         raise InputError("model", f"the hub gives access to {name} only on request", remedy) from error
@@ -62,17 +65,6 @@ def download(name: str) -> Path:
             raise StorageError(f"{name} could not be downloaded to {error.filename}: {error.strerror}.") from error
         problem = f"{name} is not on this machine and the hub cannot be reached"
         raise InputError("model", problem, "Give a folder or a .gguf file") from error
-
-
-def descriptions(names: Collection[str]) -> list[str]:
-    """The configuration and tokenizer files of a repository, and the weights of an adapter."""
-    top = [name for name in names if name.endswith(DESCRIPTIONS) and ("/" not in name or name.startswith(TEMPLATES))]
-    return [*top, *(name for name in names if name == ADAPTER_WEIGHTS)]
-
-
-def _exactly(names: Collection[str]) -> list[str]:
-    """Glob patterns that match exactly these names."""
-    return [re.sub(r"([*?[])", r"[\1]", name) for name in names]
 
 
 def find_file(file: HubFile, sha256: str) -> str | None:

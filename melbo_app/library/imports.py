@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from melbo_app import __version__
-from melbo_app.errors import InputError, StorageError
+from melbo_app.errors import InputError
+from melbo_app.library.atomic import refused
 from melbo_app.library.bank import Bank, BankRecord, ImportHints
 from melbo_app.library.bank_vectors import FIELD, MAX_BYTES
 from melbo_app.library.formats import dct
@@ -148,12 +149,11 @@ def check_width(contents: Contents, hidden_size: int | None) -> None:
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn the disk's refusal to read ``path`` into a StorageError, and a missing file into an InputError."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise InputError("file", f"there is no file “{path}”", "Check its name and folder") from error
-    except OSError as error:
-        raise StorageError(f"“{path}” could not be read ({error.strerror or error}).") from error
+    with refused(f"“{path}” could not be read"):
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise InputError("file", f"there is no file “{path}”", "Check its name and folder") from error
 
 
 def _belongs(letter: str, found_there: bytes, main: bytes) -> bool:

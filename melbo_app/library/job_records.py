@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from sqlalchemy import select
 
 from melbo_app.errors import InputError
-from melbo_app.library.damage import Damage, Listed, read_each, read_one
-from melbo_app.library.database import Database
+from melbo_app.library.damage import Damage, Listed, read_one
+from melbo_app.library.database import InDatabase
 from melbo_app.library.facts import MAX_INTEGER, Count, Moment, Name, Text, Word
 from melbo_app.library.frozen import Frozen
 from melbo_app.library.tables import JobRow
@@ -59,11 +59,8 @@ class JobRecord(Frozen):
     place: int | None = None
 
 
-class JobRecords:
+class JobRecords(InDatabase):
     """The jobs in ``database``. Every method raises StorageError if the database cannot be used."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def add(self, kind: str, title: str, request: dict[str, Any], who: str) -> JobRecord:
         """Store a new job, which waits."""
@@ -95,20 +92,15 @@ class JobRecords:
 
     def recent(self, limit: int = 100) -> Listed[JobRecord]:
         """The last ``limit`` jobs, newest first."""
-        newest = select(JobRow).order_by(JobRow.id.desc()).limit(limit)
-        with self._database.read() as session:
-            return read_each(session.scalars(newest), _record, _subject)
+        return self._each(select(JobRow).order_by(JobRow.id.desc()).limit(limit), _record, _subject)
 
     def damaged(self) -> list[Damage]:
         """Everything that cannot be read."""
-        with self._database.read() as session:
-            return [*read_each(session.scalars(select(JobRow).order_by(JobRow.id)), _record, _subject).damaged]
+        return [*self._each(select(JobRow).order_by(JobRow.id), _record, _subject).damaged]
 
     def unfinished(self) -> Listed[JobRecord]:
         """The jobs that have not ended, oldest first."""
-        unfinished = select(JobRow).where(JobRow.state.not_in(ENDED)).order_by(JobRow.id)
-        with self._database.read() as session:
-            return read_each(session.scalars(unfinished), _record, _subject)
+        return self._each(select(JobRow).where(JobRow.state.not_in(ENDED)).order_by(JobRow.id), _record, _subject)
 
 
 def _subject(row: JobRow) -> str:

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from pydantic import ConfigDict
 
@@ -113,6 +114,6 @@ class JsonFiles(Generic[Record]):
         return self.kind.model_validate_json(path.read_bytes())
 
 
-def key_of(facts: list[Any]) -> str:
+def key_of(facts: Sequence[object]) -> str:
     """A hash of ``facts``, which must be JSON."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]

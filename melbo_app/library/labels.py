@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import Select, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from melbo_app.errors import InputError
 from melbo_app.library.atomic import write_file
 from melbo_app.library.damage import Damage, Listed, read_each, read_one
-from melbo_app.library.database import Database
+from melbo_app.library.database import InDatabase
 from melbo_app.library.facts import Digest, Index, Moment, Name, Text
 from melbo_app.library.file_names import check_file_name, exists_already
 from melbo_app.library.frozen import Frozen
@@ -26,7 +26,8 @@ MOST_TAGS = 50
 OFFERED_TAGS = 1000
 """Of all labels: as many as a list to choose from can hold."""
 COLUMNS = ("bank", "bank_hash", "vector", "name", "rating", "note", "updated")
-_EMPTY: tuple[Any, ...] = ("", (), None, "")
+Said = tuple[str, tuple[str, ...], int | None, str]
+_EMPTY: Said = ("", (), None, "")
 
 
 class Label(Frozen):
@@ -49,11 +50,8 @@ class LabelVersion(Label):
     author: Text = ""
 
 
-class Labels:
+class Labels(InDatabase):
     """The labels in ``database``. Every method raises StorageError if the database cannot be used."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def get(self, bank: str, bank_hash: str, vector: int) -> Label:
         """The label of one vector; empty if it has none."""
@@ -78,18 +76,7 @@ class Labels:
         versions = select(LabelVersionRow).order_by(LabelVersionRow.id)
         if bank_hashes is not None:
             versions = versions.where(LabelVersionRow.bank_hash.in_(bank_hashes))
-        with self._database.read() as session:
-            return read_each(session.scalars(versions), _version, _version_subject)
-
-    def merge(self, versions: Sequence[LabelVersion]) -> tuple[int, list[tuple[str, int]]]:
-        """Merge the labels of another library; returns the number of new versions, and the vectors (bank, number) that
-        the two libraries label differently.
-
-        The label saved last counts, but a label wins over a removal; the other one stays in the history. Raises
-        InputError for an invalid label.
-        """
-        with self._database.write() as session:
-            return merge_labels(session, versions)
+        return self._each(versions, _version, _version_subject)
 
     def replay(self, versions: Sequence[LabelVersion]) -> int:
         """Add again, in order, the ``versions`` that this library has lost; returns their number."""
@@ -131,10 +118,6 @@ class Labels:
                 _remember(session, wanted)
             return _replace(session, wanted)
 
-    def all(self) -> Listed[Label]:
-        """Every label, by bank and vector."""
-        return self.search()
-
     def search(
         self,
         text: str = "",
@@ -162,7 +145,7 @@ class Labels:
 
     def damaged(self) -> list[Damage]:
         """Everything that cannot be read."""
-        return [*self.all().damaged, *self.versions().damaged]
+        return [*self.search().damaged, *self.versions().damaged]
 
     def tags(self) -> list[str]:
         """The first ``OFFERED_TAGS`` tags in alphabetical order."""
@@ -180,11 +163,14 @@ class Labels:
         if ending not in (".csv", ".jsonl"):
             raise InputError("file", f"labels cannot be written as “{out.name}”", "Its name must end in .csv or .jsonl")
         check_file_name("file", out.name)
-        labels = self.all()
+        labels = self.search()
         tags = sorted({tag for label in labels for tag in label.tags})
         rows = _table(labels, tags)
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        data = _csv(rows, tags) if ending == ".csv" else "".join(lines).encode()
+        if ending == ".csv":
+            cells = [[int(cell) if isinstance(cell, bool) else cell for cell in row.values()] for row in rows]
+            data = csv_bytes([[*COLUMNS, *(f"tag:{tag}" for tag in tags)], *cells])
+        else:
+            data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
         try:
             write_file(out, data, overwrite=overwrite)
         except FileExistsError as error:
@@ -193,7 +179,12 @@ class Labels:
 
 
 def merge_labels(session: Session, versions: Sequence[LabelVersion]) -> tuple[int, list[tuple[str, int]]]:
-    """``Labels.merge`` inside the caller's transaction."""
+    """Merge the labels of another library; returns the number of new versions, and the vectors (bank, number) that the
+    two libraries label differently.
+
+    The label saved last counts, but a label wins over a removal; the other one stays in the history. Raises InputError
+    for an invalid label.
+    """
     groups: dict[tuple[str, int], list[LabelVersion]] = {}
     for version in map(clean, versions):
         groups.setdefault((version.bank_hash, version.vector), []).append(version)
@@ -231,7 +222,7 @@ def _labels() -> Select[Any]:
     return select(tags.label("joined"), *(getattr(LabelRow, column) for column in COLUMNS))
 
 
-def _of(bank_hash: str, vector: int) -> tuple[Any, ...]:
+def _of(bank_hash: str, vector: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return LabelRow.bank_hash == bank_hash, LabelRow.vector == vector
 
 
@@ -241,7 +232,7 @@ def _versions_of(session: Session, bank_hash: str, vector: int) -> Listed[LabelV
     return read_each(session.scalars(same.order_by(LabelVersionRow.id)), _version, _version_subject)
 
 
-def _said(label: Label) -> tuple[Any, ...]:
+def _said(label: Label) -> Said:
     return label.name, label.tags, label.rating, label.note
 
 
@@ -317,14 +308,8 @@ def _clean(text: str) -> str:
 
 def _table(labels: list[Label], tags: list[str]) -> list[dict[str, Any]]:
     """A row for each label: its columns, and one for each tag."""
-    rows = []
-    for label in labels:
-        facts = label.model_dump(mode="json", include=set(COLUMNS))
-        row = {column: facts[column] for column in COLUMNS}
-        rows.append(row | {f"tag:{tag}": tag in label.tags for tag in tags})
-    return rows
-
-
-def _csv(rows: list[dict[str, Any]], tags: list[str]) -> bytes:
-    flags = [[int(cell) if isinstance(cell, bool) else cell for cell in row.values()] for row in rows]
-    return csv_bytes([[*COLUMNS, *(f"tag:{tag}" for tag in tags)], *flags])
+    facts = [(label, label.model_dump(mode="json", include=set(COLUMNS))) for label in labels]
+    return [
+        {column: row[column] for column in COLUMNS} | {f"tag:{tag}": tag in label.tags for tag in tags}
+        for label, row in facts
+    ]

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from melbo_app.engine.stopping import Stop
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library import hub, model_wheels
-from melbo_app.library.atomic import sync_folder
-from melbo_app.library.fetch_progress import FetchProgress, Meter, Stop, check
+from melbo_app.library.atomic import refused, sync_folder
+from melbo_app.library.fetch_progress import FetchProgress, Meter, check
 from melbo_app.library.model_catalogue import CatalogueModel
 from melbo_app.library.room import check_room
 from melbo_app.sizes import size_text
@@ -46,7 +47,7 @@ def fetch(entry: CatalogueModel, cache_dir: Path, stop: Stop) -> Generator[Fetch
         Stopped: somebody pressed Stop; the partial download is kept.
     """
     path = cache_dir / "models" / entry.file
-    try:
+    with refused(f"{entry.name} could not be saved in {path.parent}"):
         path.parent.mkdir(parents=True, exist_ok=True)
         # another thread may continue the generator than the one that began it
         lock = FileLock(path.parent / f".get-{entry.sha256[:16]}.lock", thread_local=False)
@@ -63,8 +64,6 @@ def fetch(entry: CatalogueModel, cache_dir: Path, stop: Stop) -> Generator[Fetch
                 yield from _download(entry, _unfinished(entry, cache_dir), path, stop)
         finally:
             lock.release()
-    except OSError as error:
-        raise StorageError(f"{entry.name} could not be saved in {path.parent} ({error.strerror or error}).") from error
     return path
 
 

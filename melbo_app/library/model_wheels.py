@@ -12,9 +12,10 @@ from collections.abc import Generator
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
+from melbo_app.engine.stopping import Stop
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library.atomic import open_to_write
-from melbo_app.library.fetch_progress import FetchProgress, Meter, Stop, check
+from melbo_app.library.fetch_progress import FetchProgress, Meter, check
 from melbo_app.library.model_catalogue import CatalogueModel, Wheels
 from melbo_app.sizes import size_text
 

@@ -52,12 +52,15 @@ def prune(cache_dir: Path, database: Database, limit: int, model: str, *, dry_ru
     """
     before = size_of(cache_dir, database)
     removals: list[Removal] = []
+    patterns = ("uploads/*", ".*.part", "*/.*.part", "models/.part-*")
+    leftovers = (path for pattern in patterns for path in cache_dir.glob(pattern))
 
     def excess() -> int:
         return before - sum(removal.size for removal in removals) - limit
 
     steps: list[Callable[[int], list[Removal]]] = [
-        lambda most: _remove_leftovers(cache_dir, dry_run),
+        # recent ones stay, because the page may still need them
+        lambda most: _remove_paths("uploads and leftovers", leftovers, A_DAY, dry_run),
         lambda most: _in_database(database, "layouts of maps", lambda session: _empty(session, ProjectionRow), dry_run),
         lambda most: _in_database(database, "embeddings", lambda session: _empty(session, EmbeddingRow), dry_run),
         lambda most: _remove_paths("vectors of diversity curves", cache_dir.glob("curves/*.safetensors"), 0, dry_run),
@@ -91,13 +94,6 @@ def size_of(cache_dir: Path, database: Database) -> int:
         with database.read() as session:
             total += sqlite.used_bytes(session.connection())
     return total
-
-
-def _remove_leftovers(cache_dir: Path, dry_run: bool) -> list[Removal]:
-    """Uploads and half-written files, except recent ones, which the page may still need."""
-    patterns = ("uploads/*", ".*.part", "*/.*.part", "models/.part-*")
-    found = (path for pattern in patterns for path in cache_dir.glob(pattern))
-    return _remove_paths("uploads and leftovers", found, A_DAY, dry_run)
 
 
 def _remove_paths(what: str, paths: Iterable[Path], age: float, dry_run: bool) -> list[Removal]:

@@ -16,7 +16,7 @@ def by_strength(bank: Bank) -> list[tuple[int, float]]:
     if strength is None:
         remedy = "Those of transcoding, jacobian, difference-of-means and contrast-pca have"
         raise InputError("bank", f"“{bank.record.name}” has no strengths", remedy)
-    return _ordered(strength)
+    return sorted(enumerate(strength), key=lambda entry: -entry[1])  # sorted() keeps equals in their order
 
 
 def by_direction(bank: Bank, direction: np.ndarray) -> list[tuple[int, float]]:
@@ -26,7 +26,8 @@ def by_direction(bank: Bank, direction: np.ndarray) -> list[tuple[int, float]]:
     """
     outputs, unit = outputs_of(bank).astype(np.float64), direction / np.linalg.norm(direction)
     norms = np.linalg.norm(outputs, axis=1)
-    return _ordered((outputs @ unit / np.where(norms > 0, norms, 1)).tolist())
+    cosines = (outputs @ unit / np.where(norms > 0, norms, 1)).tolist()
+    return sorted(enumerate(cosines), key=lambda entry: -entry[1])
 
 
 def outputs_of(bank: Bank) -> np.ndarray:
@@ -35,7 +36,3 @@ def outputs_of(bank: Bank) -> np.ndarray:
         problem = f"“{bank.record.name}” does not say what its vectors do at the target layer"
         raise InputError("bank", problem, "Banks trained by transcoding do")
     return bank.output_directions
-
-
-def _ordered(scores: list[float]) -> list[tuple[int, float]]:
-    return sorted(enumerate(scores), key=lambda entry: -entry[1])  # sorted() keeps equals in their order

@@ -3,10 +3,12 @@
 import os
 import secrets
 import shutil
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+
+from sqlalchemy import func, select
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library import sqlite
@@ -15,6 +17,7 @@ from melbo_app.library.backups import RESTORE, Copy
 from melbo_app.library.database import Database
 from melbo_app.library.labels import Labels
 from melbo_app.library.salvage import Salvaged, salvage
+from melbo_app.library.tables import LabelVersionRow
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,8 @@ def _prepare(part: Path, damaged: Path | None, copy: Copy | None) -> tuple[int, 
         shutil.copyfile(copy.path, part)
     made = Database(part)
     try:
-        last = _last_version(made)
+        with made.read() as session:
+            last = session.scalar(select(func.max(LabelVersionRow.id))) or 0
         found = salvage(damaged, last) if damaged is not None else None
         kept = Labels(made).replay(found.versions) if found else 0
     finally:
@@ -105,16 +109,6 @@ def _prepare(part: Path, damaged: Path | None, copy: Copy | None) -> tuple[int, 
         raise StorageError(f"The restored database has faults ({faults[0]}); nothing changed.")
     sync_file(part)
     return kept, found
-
-
-def _last_version(database: Database) -> int:
-    """The number of the last version of a label. Opening a session upgrades the tables to the newest format."""
-    with database.read() as session:
-        session.connection()
-    if database.path is None:
-        return 0
-    with closing(sqlite.open_to_read(database.path)) as connection:
-        return connection.execute("SELECT max(id) FROM label_history").fetchone()[0] or 0
 
 
 def _exchange(part: Path, path: Path, why: str) -> Path | None:

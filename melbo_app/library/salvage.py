@@ -103,5 +103,5 @@ def _tags_of(connection: sqlite3.Connection, label: Any) -> tuple[str, ...]:
         return ()
 
 
-def _identity(version: LabelVersion) -> tuple[Any, ...]:
+def _identity(version: LabelVersion) -> tuple[str, int, datetime]:
     return version.bank_hash, version.vector, version.updated

@@ -10,10 +10,10 @@ from sqlalchemy import func, select
 
 from melbo_app.library.bank import BankSummary
 from melbo_app.library.completion import KeptComparison
-from melbo_app.library.completions import Completions
+from melbo_app.library.completions import merge_comparisons
 from melbo_app.library.database import Database
 from melbo_app.library.frozen import Frozen
-from melbo_app.library.labels import Labels, LabelVersion
+from melbo_app.library.labels import Labels, LabelVersion, merge_labels
 from melbo_app.library.tables import ComparisonRow, CompletionRow
 
 AUTHOR = "MELBO Explorer (sample)"
@@ -58,7 +58,7 @@ class Samples:
             _LOG.warning("%s is left out: %s", path, str(error).splitlines()[0])
             return None
 
-    def put_in(self, shelf: Sequence[BankSummary], labels: Labels, completions: Completions) -> list[str]:
+    def put_in(self, shelf: Sequence[BankSummary], labels: Labels) -> list[str]:
         """Put the data of the samples on the ``shelf`` into the database, once each; returns their names. Vectors that
         have or had a label keep it. Sample data that people changed or removed stays so. Raises StorageError."""
         hashes = {line.name: line.hash for line in shelf if line.sample and line.hash is not None}
@@ -72,9 +72,9 @@ class Samples:
             sample = self.read(name)
             if sample is None or sample.bank_hash != bank_hash:
                 continue
-            completions.merge([sample.comparison])
-            # last, so that an interrupted run starts over; nothing is added twice
-            labels.merge([one for one in sample.labels if (bank_hash, one.vector) not in labelled])
+            with self._database.write() as session:
+                merge_comparisons(session, [sample.comparison])
+                merge_labels(session, [one for one in sample.labels if (bank_hash, one.vector) not in labelled])
             added.append(name)
         return added
 

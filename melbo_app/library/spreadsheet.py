@@ -17,9 +17,8 @@ def csv_bytes(rows: Iterable[Sequence[Any]]) -> bytes:
     spreadsheet would run as a formula gets an apostrophe in front.
     """
     stream = io.StringIO(newline="")
-    csv.writer(stream).writerows([_cell(value) for value in row] for row in rows)
+    csv.writer(stream).writerows(
+        [f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value for value in row]
+        for row in rows
+    )
     return codecs.BOM_UTF8 + stream.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

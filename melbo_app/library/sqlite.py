@@ -45,7 +45,6 @@ def make_engine(path: Path, read_json: Callable[[str | bytes], Any]) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
-        connection.isolation_level = None  # Python's driver begins too late; _begin does it
         connection.text_factory = _text
         if not _only_read(path):
             connection.execute("PRAGMA journal_mode=WAL")
@@ -68,18 +67,15 @@ def _text(data: bytes) -> str | bytes:
         return data
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    how = "?immutable=1" if _only_read(path) else ""
-    return sqlite3.connect(_uri(path) + how, uri=True, timeout=BUSY_SECONDS)
+def _open(path: Path, how: str = "") -> sqlite3.Connection:
+    """A connection without transactions of its own: Python's driver would begin them too late, ``_begin`` does it."""
+    how = "?immutable=1" if _only_read(path) else how
+    return sqlite3.connect(path.absolute().as_uri() + how, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
 
 
 def _only_read(path: Path) -> bool:
     """Whether the file is in a read-only folder without a log, which SQLite would otherwise create even to read."""
     return path.exists() and not os.access(path.parent, os.W_OK) and not _beside(path, "-wal").exists()
-
-
-def _uri(path: Path) -> str:
-    return path.absolute().as_uri()
 
 
 def _beside(path: Path, ending: str) -> Path:
@@ -93,8 +89,7 @@ def files_of(path: Path) -> list[Path]:
 
 def open_to_read(path: Path) -> sqlite3.Connection:
     """A connection that changes nothing, not even the log beside the file. Raises sqlite3.Error."""
-    how = "?immutable=1" if _only_read(path) else "?mode=ro"
-    return sqlite3.connect(_uri(path) + how, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    return _open(path, "?mode=ro")
 
 
 def faults_of(path: Path) -> list[str]:

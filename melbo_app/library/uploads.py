@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from melbo_app.errors import MelboError
+from melbo_app.errors import InputError
 from melbo_app.hosts import client_of
 from melbo_app.library.room import room
 from melbo_app.sizes import size_text
@@ -29,12 +29,12 @@ _TEMPORARY, _CONTENT = "tmp", re.compile(r"[0-9a-f]{64}")
 _OURS = re.compile(rf"{_TEMPORARY}.*|{_CONTENT.pattern}")
 
 
-class UploadRefused(MelboError):
-    """A file cannot be accepted now. ``status`` is the HTTP status: 413 for a quota, 507 for the disk."""
+class RequestRefused(InputError):
+    """A request cannot be accepted now. ``status`` is the HTTP status, such as 413 for a quota and 507 for the disk."""
 
-    def __init__(self, status: int, problem: str, remedy: str) -> None:
+    def __init__(self, status: int, field: str, problem: str, remedy: str) -> None:
         self.status = status
-        super().__init__(f"upload: {problem}. {remedy}.")
+        super().__init__(field, problem, remedy)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Arrival:
         self.size, self.files, self._looked = 0, 0, 0
 
     def take(self, size: int) -> None:
-        """Announce ``size`` more bytes. Raises UploadRefused."""
+        """Announce ``size`` more bytes. Raises RequestRefused."""
         self.size += size
         self._uploads.check(self.client, 0)
         if self.size - self._looked >= _LOOK:
@@ -59,7 +59,7 @@ class Arrival:
             self._uploads.check_disk(0)
 
     def file(self) -> None:
-        """Announce one more file. Raises UploadRefused."""
+        """Announce one more file. Raises RequestRefused."""
         self.files += 1
         self._uploads.check(self.client, 0)
 
@@ -73,7 +73,7 @@ class Uploads:
         self._arriving: list[Arrival] = []
 
     def begin(self, address: str, size: int | None) -> Arrival:
-        """Begin a request from ``address`` with ``size`` bytes (None: unknown). Raises UploadRefused."""
+        """Begin a request from ``address`` with ``size`` bytes (None: unknown). Raises RequestRefused."""
         client = client_of(address) or address
         self.tidy()
         self.check(client, size or 0, 1)
@@ -95,7 +95,7 @@ class Uploads:
                     self._kept[path] = _Kept(arrival.client, path.stat().st_size)
 
     def check(self, client: str, size: int, files: int = 0) -> None:
-        """Raises UploadRefused if ``client`` may not add ``size`` bytes and ``files`` files."""
+        """Raises RequestRefused if ``client`` may not add ``size`` bytes and ``files`` files."""
         every: list[_Kept | Arrival] = [*self._kept.values(), *self._arriving]
         own = [one for one in every if one.client == client]
         for some, most_files, most_bytes, whose in (
@@ -104,19 +104,19 @@ class Uploads:
         ):
             count = files + sum(one.files if isinstance(one, Arrival) else 1 for one in some)
             if count > most_files:
-                raise UploadRefused(413, f"{most_files} files {whose} wait to be used", _LATER)
+                raise RequestRefused(413, "upload", f"{most_files} files {whose} wait to be used", _LATER)
             if size + sum(one.size for one in some) > most_bytes:
                 left = size_text(max(0, most_bytes - sum(one.size for one in some if isinstance(one, _Kept))))
                 problem = f"files {whose} that wait to be used may have {size_text(most_bytes)}, and {left} are left"
-                raise UploadRefused(413, problem, _LATER)
+                raise RequestRefused(413, "upload", problem, _LATER)
 
     def check_disk(self, size: int) -> None:
-        """Refuse ``size`` bytes that would take of the disk's reserve. Raises UploadRefused."""
+        """Refuse ``size`` bytes that would take of the disk's reserve. Raises RequestRefused."""
         with suppress(OSError):
             have = room(self._folder)
             if have == 0 or size > have:
                 problem = f"the server's disk has room for files of {size_text(have)} in all"
-                raise UploadRefused(507, problem, "Ask whoever runs the server to make room")
+                raise RequestRefused(507, "upload", problem, "Ask whoever runs the server to make room")
 
     def tidy(self) -> None:
         """Remove expired files, and take stock of the others. Files that cannot be removed stay."""

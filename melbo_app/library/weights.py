@@ -18,11 +18,12 @@ from filelock import FileLock
 
 from melbo_app.analysis import embedding
 from melbo_app.engine import gguf as gguf_file
+from melbo_app.engine.stopping import Stop
 from melbo_app.errors import InputError, MelboError, StorageError
 from melbo_app.library import model_fetch
-from melbo_app.library.atomic import sync_file, sync_folder
+from melbo_app.library.atomic import refused, sync_file, sync_folder
 from melbo_app.library.bundled import bundled_file
-from melbo_app.library.fetch_progress import FetchProgress, Stop
+from melbo_app.library.fetch_progress import FetchProgress
 from melbo_app.library.file_hashes import file_hash
 from melbo_app.library.hub import download, is_name
 from melbo_app.library.model_catalogue import BUNDLED, CatalogueModel, find, of_weights
@@ -161,11 +162,9 @@ def remove(files: ModelFiles) -> None:
     folder = Path(files.path)
     # renamed to a leftover, which unpacking the model again would remove
     gone = folder.with_name(f".part-{(files.weights_hash or '')[:16]}-gone")
-    try:
+    with refused(f"{files.name} could not be removed from {folder}"):
         os.rename(folder, gone)
         shutil.rmtree(gone)
-    except OSError as error:
-        raise StorageError(f"{files.name} could not be removed from {folder} ({error.strerror or error}).") from error
 
 
 def _check_bundled(path: Path, sha256: str, cache_dir: Path) -> None:
@@ -204,9 +203,9 @@ def _converted(spec: str, name: str, gguf: Path, sha256: str, cache_dir: Path, s
     """The dequantised model of ``gguf``, made now if it is not in the cache."""
     ready = _find(sha256, cache_dir)
     if ready is None:
-        header = gguf_file.read_header(gguf)
+        needed = gguf_file.read_header(gguf).size + ROOM_FOR_TOKENIZER
         try:
-            ready = _convert(name, gguf, header.size + ROOM_FOR_TOKENIZER, sha256, cache_dir / "models", say)
+            ready = _convert(name, gguf, needed, sha256, cache_dir / "models", say)
         except OSError as error:
             raise StorageError(f"{name} could not be prepared in {cache_dir}: {error.strerror or error}.") from error
     return ModelFiles(ready.name, spec, ready.path, sha256, is_hub=False)

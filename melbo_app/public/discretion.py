@@ -57,7 +57,10 @@ class Discretion:
         log = tuple(LogLine(at=line.at, text=self.text(line.text)) for line in record.log)
         request = {name: self.text(one) if name == "model" else one for name, one in record.request.items()}
         error = record.error and self.text(record.error)
-        return record.model_copy(update={"request": request, "log": log, "who": _nameless(record.who), "error": error})
+        # before the server was public, jobs had addresses and accounts
+        is_nameless = record.who.startswith("visitor") or record.who in ("this machine", "a program")
+        who = record.who if is_nameless else "somebody"
+        return record.model_copy(update={"request": request, "log": log, "who": who, "error": error})
 
     def value(self, value: Any) -> Any:
         """A result of the workbench as visitors may see it."""
@@ -80,10 +83,3 @@ class Discretion:
         if isinstance(value, list):
             return [self.value(one) for one in value]
         return value
-
-
-def _nameless(who: str) -> str:
-    """A visitor's name, or "somebody" for the address or account in jobs from before the server was public."""
-    if who.startswith("visitor") or who in ("this machine", "a program"):
-        return who
-    return "somebody"

@@ -1,4 +1,5 @@
-"""Every method of the workbench, by the way visitors may use it. Methods not listed here are not available to them."""
+"""The methods of the workbench, by the way visitors may use them; ``workbench.py`` has those that are handled one by
+one. Methods in neither place are not available to visitors."""
 
 FREE = {
     "active_jobs", "asked", "bank", "bank_labels", "banks", "catalogue", "check_bank_name", "comparison",
@@ -13,12 +14,6 @@ FREE = {
 
 LOOKING = {"median_norm", "ordered", "ranking", "suggestion", "tokens"}
 """One pass of the model, or an embedding."""
-
-SPECIAL = {
-    "combine_banks", "export_bank", "import_bank", "judge_endpoint", "load_model", "prompt_set", "save_again",
-    "run", "run_again", "save_label", "start", "start_getting", "stop_job", "why_not",
-}  # fmt: skip
-"""Handled one by one in ``workbench.py``."""
 
 REFUSED = {
     "delete_bank": ("bank", "nothing is deleted on a public page", "Ask whoever runs it"),

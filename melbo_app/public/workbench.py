@@ -3,7 +3,7 @@
 import inspect
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,9 +58,11 @@ class _PublicWorkbench:
     def __getattr__(self, name: str) -> Any:
         if name in REFUSED:
             return self._refused(name)
-        if name in FREE | LOOKING:
-            return self._guarded(name)
-        raise AttributeError(f"visitors have no {name}")
+        if name not in FREE | LOOKING:
+            raise AttributeError(f"visitors have no {name}")
+        if isinstance(inspect.getattr_static(type(self._bench), name), property):
+            return self._discretion.value(getattr(self._bench, name))
+        return self._looking(name) if name in LOOKING else self._plain(name)
 
     def why_not(self, use: str, about: Any = None) -> str:
         """Why the visitor may not use a method, in one sentence; "" if they may. ``about`` is a job's record, or the
@@ -106,7 +108,8 @@ class _PublicWorkbench:
 
     def save_again(self, name: str | None = None) -> Bank:
         """Save the trained bank that could not be saved, under its own name: it may be somebody else's."""
-        return self._plain("save_again")(name if self._bench.unsaved_bank() in self._names() else None)
+        is_taken = self._bench.unsaved_bank() in [line.name for line in self._bench.banks()]
+        return self._plain("save_again")(name if is_taken else None)
 
     def export_bank(self, name: str, out: Path, **how: Any) -> Path:
         """Write a bank to a file without folders in its record."""
@@ -167,9 +170,6 @@ class _PublicWorkbench:
     def _visitor(self) -> Visitor:
         return self._visitors.of(self._address())
 
-    def _names(self) -> list[str]:
-        return [line.name for line in self._bench.banks()]
-
     def _may_label(self, bank: str, vector: int) -> bool:
         me, said = self._visitor(), self._plain("label_history")(bank, vector)
         if not said or not (said[0].name or said[0].tags or said[0].rating or said[0].note):
@@ -191,20 +191,14 @@ class _PublicWorkbench:
     def _jobs_of(self, who: str) -> int:
         return sum(job.record().who == who for job in self._bench.active_jobs())
 
-    def _guarded(self, name: str) -> Any:
+    def _looking(self, name: str) -> Callable[..., Any]:
         """A method of the workbench that counts towards its quota."""
-        if isinstance(inspect.getattr_static(type(self._bench), name), property):
-            return self._discretion.value(getattr(self._bench, name))
 
         def function(*given: Any, **said: Any) -> Any:
-            with self._counted(name):
+            with self._quotas.looking(self._visitor().name):
                 return self._plain(name)(*given, **said)
 
         return function
-
-    def _counted(self, name: str) -> AbstractContextManager[None]:
-        who = self._visitor().name
-        return self._quotas.looking(who) if name in LOOKING else nullcontext()
 
     def _plain(self, name: str) -> Callable[..., Any]:
         """The workbench's own method, without folders in its results and errors."""
@@ -217,11 +211,9 @@ class _PublicWorkbench:
 
     def _shown(self, value: Any) -> Any:
         if isinstance(value, Job):
-            job = value
-            return ShownJob(job, self._discretion, lambda: self.stop_job(job.id))
+            return ShownJob(value, self._discretion, lambda: self.stop_job(value.id))
         if isinstance(value, ModelGetting):
-            getting = value
-            return ShownJob(getting, self._discretion, lambda: self._stop_getting(getting))
+            return ShownJob(value, self._discretion, lambda: self._stop_getting(value))
         if isinstance(value, list) and value and isinstance(value[0], Job):
             return [self._shown(one) for one in value]
         return self._discretion.value(value)

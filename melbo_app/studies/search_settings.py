@@ -30,7 +30,7 @@ class SearchSettings(ModelStudy[Search]):
         config: layers, scope, method, vectors, steps and seed to search with; its R does not count. If it has an
             effect budget, all settings have it.
         seconds: after which no further setting is tried.
-        other_layers: whether another pair of layers is tried as well (``early_layers``).
+        other_layers: whether another pair of layers is tried as well (``layer_pairs``).
     """
 
     kind: ClassVar[str] = "search"

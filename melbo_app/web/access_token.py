@@ -79,7 +79,8 @@ class AccessToken:
     async def _remember(self, scope: Scope, receive: Receive, send: Send, query: str) -> None:
         """Redirect to the same address without the token, which goes into a cookie that scripts cannot read."""
         path = _root(scope) if scope["method"] == "POST" else scope["path"]
-        to = quote(_within(path)) + (f"?{query}" if query else "")
+        # one leading slash, because //host would lead to another server
+        to = quote("/" + path.lstrip("/\\")) + (f"?{query}" if query else "")
         answer = RedirectResponse(to, 303, {"Cache-Control": "no-store"})
         secure = "https" in (scope.get("scheme"), Headers(scope=scope).get("x-forwarded-proto", "").split(",")[0])
         # in a frame of another site, browsers only send cookies with "none", which requires https
@@ -110,8 +111,3 @@ def _is_form(scope: Scope, headers: Headers) -> bool:
 
 def _root(scope: Scope) -> str:
     return f"{scope.get('root_path', '')}/"
-
-
-def _within(path: str) -> str:
-    """``path`` with one leading slash: ``//host`` would lead to another server."""
-    return "/" + path.lstrip("/\\")

@@ -42,14 +42,11 @@ class AllowedHosts:
             host = read_host(text)
             if host is None:
                 return f"“{text[:_SHOWN]}” is not a host name."
-            if not self._answers_to(host):
+            is_address = self._any_address and host.address is not None
+            if not (host.is_loopback or is_address or any(allowed.allows(host) for allowed in self._allowed)):
                 remedy = f"start it with --allow-host {host.written}, or set MELBO_ALLOW_HOST"
                 return f"This server does not answer to the host {host.written}. If it should, {remedy}."
         return None
-
-    def _answers_to(self, host: Host) -> bool:
-        is_address = self._any_address and host.address is not None
-        return host.is_loopback or is_address or any(allowed.allows(host) for allowed in self._allowed)
 
     def _foreign_page(self, scope: Scope, headers: Headers) -> str | None:
         origins = headers.getlist("origin")

@@ -2,18 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 from starlette.formparsers import MultiPartException
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from melbo_app.errors import MelboError
-from melbo_app.library.uploads import UploadRefused, Uploads
+from melbo_app.library.uploads import RequestRefused, Uploads
 from melbo_app.sizes import size_text
-from melbo_app.web.parts import Parts, PartsRefused
+from melbo_app.web.parts import Parts
 
 UPLOAD, MCP = "/gradio_api/upload", "/gradio_api/mcp"
 LONGEST_ADDRESS, LONGEST_HEADERS = 8_000, 32_000
@@ -29,14 +27,6 @@ LINGER = 2_000_000_000
 """Bytes of a refused body to read and discard: a browser does not show an answer while it is sending."""
 TIDYING = 60.0
 """Seconds between two removals of expired files."""
-
-
-class Refusal(Exception):
-    """``status`` is the HTTP status, ``sentence`` the message for the person."""
-
-    def __init__(self, status: int, sentence: str) -> None:
-        self.status, self.sentence = status, sentence
-        super().__init__(sentence)
 
 
 class Bodies:
@@ -57,7 +47,7 @@ class Bodies:
         try:
             _check_head(scope)
             incoming = self._begin(scope)
-        except Refusal as refusal:
+        except RequestRefused as refusal:
             return await _refuse(refusal, scope, receive, send)
         await _Exchange(self._app, incoming).run(scope, receive, send)
 
@@ -93,7 +83,7 @@ class _Plain:
         self._check(length)
 
     def take(self, data: bytes, *, more: bool) -> None:
-        """The next piece. Raises Refusal."""
+        """The next piece. Raises RequestRefused."""
         self._check(len(data))
         self._size += len(data)
         self._all.held += len(data)
@@ -105,9 +95,9 @@ class _Plain:
     def _check(self, more: int) -> None:
         if self._size + more > self._largest:
             problem = f"the request has more than {size_text(self._largest)}"
-            raise Refusal(413, f"body: {problem}. Send less at a time, and upload files first.")
+            raise RequestRefused(413, "body", problem, "Send less at a time, and upload files first")
         if self._all.held + more > ALL_BODIES:
-            raise Refusal(503, "body: too many large requests at the same time. Try again in a moment.")
+            raise RequestRefused(503, "body", "too many large requests at the same time", "Try again in a moment")
 
 
 class _Upload:
@@ -118,34 +108,19 @@ class _Upload:
         address = (scope.get("client") or ("",))[0]
         kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
         self._parts = Parts(kind, lambda: self._arrival.file())
-        with _refusals():
-            self._arrival = uploads.begin(address, length)
+        self._arrival = uploads.begin(address, length)
 
     def take(self, data: bytes, *, more: bool) -> None:
-        with _refusals():
-            self._arrival.take(len(data))
-            self._parts.write(data)
-            if not more:
-                self._parts.end()
+        self._arrival.take(len(data))
+        self._parts.write(data)
+        if not more:
+            self._parts.end()
 
     def over(self, answer: bytes) -> None:
-        paths: list[Any] = []
+        paths: list[object] = []
         with suppress(ValueError):
             paths = json.loads(answer or b"[]")
         self._uploads.end(self._arrival, [path for path in paths if isinstance(path, str)])
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Turns the library's errors into refusals with an HTTP status."""
-    try:
-        yield
-    except UploadRefused as error:
-        raise Refusal(error.status, str(error)) from None
-    except PartsRefused as error:
-        raise Refusal(400, f"upload: {error}.") from None
-    except MelboError as error:
-        raise Refusal(507, str(error)) from None
 
 
 class _Exchange:
@@ -153,7 +128,7 @@ class _Exchange:
 
     def __init__(self, app: ASGIApp, incoming: _Plain | _Upload) -> None:
         self._app, self._incoming = app, incoming
-        self._refusal: Refusal | None = None
+        self._refusal: RequestRefused | None = None
         self._status, self._answer = 0, b""
         self._is_complete = False
 
@@ -178,24 +153,25 @@ class _Exchange:
         if self._is_complete:
             return await receive()
         if self._refusal is not None:
-            raise MultiPartException(self._refusal.sentence)
+            raise MultiPartException(str(self._refusal))
         try:
             try:
                 message = await asyncio.wait_for(receive(), PATIENCE)
             except TimeoutError:
-                raise Refusal(408, f"body: nothing arrived for {PATIENCE:.0f} seconds. Send it again.") from None
+                problem = f"nothing arrived for {PATIENCE:.0f} seconds"
+                raise RequestRefused(408, "body", problem, "Send it again") from None
             if message["type"] == "http.disconnect":
                 if isinstance(self._incoming, _Upload):
-                    raise Refusal(400, "upload: it was interrupted. Send it again.")
+                    raise RequestRefused(400, "upload", "it was interrupted", "Send it again")
                 return message
             more = message.get("more_body", False)
             self._is_complete = not more
             self._incoming.take(message.get("body", b""), more=more)
             return message
-        except Refusal as refusal:
+        except RequestRefused as refusal:
             self._refusal = refusal
             # the only error for which Gradio's form reader removes the files it has written
-            raise MultiPartException(refusal.sentence) from None
+            raise MultiPartException(str(refusal)) from None
 
     async def _sent(self, message: Message, send: Send) -> None:
         if self._refusal is not None and not self._status:  # the app's own answer to the refusal
@@ -210,13 +186,17 @@ class _Exchange:
 def _check_head(scope: Scope) -> None:
     address = len(scope.get("raw_path") or scope["path"].encode()) + len(scope.get("query_string", b""))
     if address > LONGEST_ADDRESS:
-        raise Refusal(414, f"address: it has {address:,} bytes. At most {LONGEST_ADDRESS:,} are allowed.")
+        remedy = f"At most {LONGEST_ADDRESS:,} are allowed"
+        raise RequestRefused(414, "address", f"it has {address:,} bytes", remedy)
     headers = sum(len(name) + len(value) for name, value in scope["headers"])
     if headers > LONGEST_HEADERS:
-        raise Refusal(431, f"headers: they have {headers:,} bytes. At most {LONGEST_HEADERS:,} are allowed.")
+        remedy = f"At most {LONGEST_HEADERS:,} are allowed"
+        raise RequestRefused(431, "headers", f"they have {headers:,} bytes", remedy)
 
 
-async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send, *, is_complete: bool = False) -> None:
+async def _refuse(
+    refusal: RequestRefused, scope: Scope, receive: Receive, send: Send, *, is_complete: bool = False
+) -> None:
     """Read the rest of the body, within limits, and answer."""
     more, size = not is_complete, 0
     with suppress(TimeoutError):
@@ -226,4 +206,4 @@ async def _refuse(refusal: Refusal, scope: Scope, receive: Receive, send: Send, 
             more = message.get("more_body", False)
     # otherwise the rest of the body would be taken for the next request
     headers = {"Connection": "close"} if more else None
-    await PlainTextResponse(refusal.sentence, refusal.status, headers)(scope, receive, send)
+    await PlainTextResponse(str(refusal), refusal.status, headers)(scope, receive, send)

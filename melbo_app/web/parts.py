@@ -6,16 +6,14 @@ from contextlib import suppress
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
 
+from melbo_app.library.uploads import RequestRefused
+
 NAME = b"files"  # the field that Gradio reads; it leaves files in others on the disk, and texts in memory
 
 
-class PartsRefused(Exception):
-    """The form contains something that neither the page nor a client sends."""
-
-
 class Parts:
-    """Calls ``on_file`` for each file of a form that arrives in pieces. Raises PartsRefused for parts other than files,
-    for files in another field, and at the ``end`` of an incomplete form. Bodies that are not forms pass."""
+    """Calls ``on_file`` for each file of a form that arrives in pieces. Raises RequestRefused for parts other than
+    files, for files in another field, and at the ``end`` of an incomplete form. Bodies that are not forms pass."""
 
     def __init__(self, content_type: bytes, on_file: Callable[[], None]) -> None:
         self._on_file, self._name, self._value = on_file, b"", b""
@@ -45,7 +43,7 @@ class Parts:
     def end(self) -> None:
         """End of the body."""
         if self._parser is not None and self._parser.state != MultipartState.END:
-            raise PartsRefused("the form is incomplete. Send it again")
+            raise RequestRefused(400, "upload", "the form is incomplete", "Send it again")
 
     def _begin(self) -> None:
         self._name = self._value = b""
@@ -60,6 +58,7 @@ class Parts:
         if self._name.lower() == b"content-disposition":
             _, options = parse_options_header(self._value)
             if b"filename" not in options or options.get(b"name") != NAME:
-                raise PartsRefused("a part of the form is not a file in the field “files”. Send only files there")
+                problem = "a part of the form is not a file in the field “files”"
+                raise RequestRefused(400, "upload", problem, "Send only files there")
             self._on_file()
         self._name = self._value = b""

@@ -23,8 +23,8 @@ class Proxies:
     """
 
     def __init__(self, app: ASGIApp, trusted: Sequence[str] = (), own: str = "") -> None:
-        self._app, self._own = _Resolved(app), own
-        self._believed = ProxyHeadersMiddleware(self._app, list(trusted))  # type: ignore[arg-type]
+        self._app, self._own = app, own
+        self._believed = ProxyHeadersMiddleware(self._resolved, list(trusted))  # type: ignore[arg-type]
         self._known = self._believed.trusted_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,20 +39,12 @@ class Proxies:
             return await self._believed(scope, receive, send)  # type: ignore[arg-type]
         elif any(name in said for name in _FOR):
             scope = {**scope, "client": (SOMEBODY, 0)}
-        await self._app(scope, receive, send)
+        await self._resolved(scope, receive, send)
 
-
-class _Resolved:
-    """Replaces all ``X-Forwarded-For`` by the client's address as determined above."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            headers = [pair for pair in scope["headers"] if pair[0] not in (*_FOR, OWN_HEADER.encode())]
-            client = scope.get("client")
-            if client:
-                headers.append((b"x-forwarded-for", client[0].encode("latin-1", "replace")))
-            scope = {**scope, "headers": headers}
-        await self._app(scope, receive, send)
+    async def _resolved(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Replace all ``X-Forwarded-For`` by the client's address as determined above."""
+        headers = [pair for pair in scope["headers"] if pair[0] not in (*_FOR, OWN_HEADER.encode())]
+        client = scope.get("client")
+        if client:
+            headers.append((b"x-forwarded-for", client[0].encode("latin-1", "replace")))
+        await self._app({**scope, "headers": headers}, receive, send)

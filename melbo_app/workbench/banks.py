@@ -163,7 +163,7 @@ class Shelf(Models):
 
     def put_in_samples(self) -> list[str]:
         """Put the texts and labels that ship with the samples into the database, once; the names of those banks."""
-        return self.bench.samples.put_in(self.bench.banks.list(), self.bench.labels, self.bench.completions)
+        return self.bench.samples.put_in(self.bench.banks.list(), self.bench.labels)
 
     def sample_comparison(self, name: str) -> Comparison | None:
         """The comparison that shipped with the sample ``name``; None for any other bank."""

@@ -4,7 +4,7 @@ import torch
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
-from melbo_app.engine.generation import generate
+from melbo_app.engine.generation import Rows, generate
 from melbo_app.engine.prompt import Prompt
 from melbo_app.jobs.generators import result_of
 from melbo_app.library.bank import Bank
@@ -31,5 +31,5 @@ def test_each_reads_what_it_would_read_alone(bench: Workbench, bomb: Bank):
     found = [[entry.text for entry in result_of(one).completions] for one in work]
     for at, (prompt, decoding) in enumerate(ASKED):
         thetas = torch.stack([torch.zeros(lm.hidden_size), torch.tensor(bomb.vectors[at])])
-        *_, alone = generate(lm, encode(lm, [prompt]), thetas, bomb.record.source, decoding)
+        *_, alone = generate(Rows(lm, encode(lm, [prompt]), thetas, bomb.record.source, decoding))
         assert found[at] == alone.texts and len(set(found[at])) == 2

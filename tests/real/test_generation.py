@@ -5,7 +5,7 @@ import torch
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
-from melbo_app.engine.generation import generate
+from melbo_app.engine.generation import Rows, generate
 from melbo_app.engine.prompt import Prompt
 from melbo_app.jobs.generators import result_of
 from melbo_app.library.bank import Bank
@@ -60,7 +60,7 @@ def test_a_text_does_not_depend_on_what_else_is_asked_for(bench: Workbench, bomb
     prompts, decoding = [EXAMPLE, FRANCE], Decoding(8, temperature, seed=3)
 
     def texts(rows: torch.Tensor, wanted: list[Prompt]) -> list[str]:
-        *_, last = generate(lm, encode(lm, wanted), rows, bomb.record.source, decoding)
+        *_, last = generate(Rows(lm, encode(lm, wanted), rows, bomb.record.source, decoding))
         return last.texts
 
     together = texts(thetas, prompts)

@@ -77,7 +77,8 @@ def test_a_copy_is_the_whole_database_and_made_only_where_something_changed(libr
     made = library.copy(0)
     assert made.day == "2026-11-01" and made.faults == ()
     assert {file.name for file in library.backups.folder.iterdir()} == {"melbo-2026-11-01.sqlite"}
-    assert Labels(Database(shutil.copy(made.path, library.path.parent / "opened.sqlite"))).all() == library.labels.all()
+    opened = Database(shutil.copy(made.path, library.path.parent / "opened.sqlite"))
+    assert Labels(opened).search() == library.labels.search()
     assert library.copy(1) is None
     os.utime(library.path)  # touched, and nothing in it is another
     assert library.copy(2) is None and library.copy(3) is None and library.days() == ["01"]
@@ -216,7 +217,7 @@ def test_labels_that_came_after_the_copy_are_saved_from_a_damaged_database(libra
     page = library.page_of("name 150")
     library.damage(page, page + 1)
     with pytest.raises(StorageError, match=r"is damaged. Stop .* library restore. It restores the copy of 2026-11-01"):
-        [library.labels.all(), library.labels.versions()]
+        [library.labels.search(), library.labels.versions()]
     done = restore(library.database, None)
     assert (done.copy, done.labels, done.whole) == ("2026-11-01", 3, False)
     names = library.names()
@@ -254,7 +255,7 @@ def test_what_is_still_in_the_log_is_saved_as_well(library):
     database = Database(kept / path.name)
     done = restore(database, None)
     assert done.labels == 1 and done.whole is True
-    assert {one.name for one in Labels(database).all()} == {"before", "in the log alone"}
+    assert {one.name for one in Labels(database).search()} == {"before", "in the log alone"}
     assert not list(kept.glob(".*")) and database.faults() == []
 
 

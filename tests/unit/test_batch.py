@@ -76,7 +76,7 @@ def test_members_that_come_and_go_say_what_they_say_alone(family):
 
 def test_a_call_alone_is_a_batch_of_one_member():
     lm = tiny("llama")
-    *_, last = generate(lm, encoded(lm, "hello"), random_thetas(1, norm=12.0, seed=1), 2, ASKED[1][3])
+    *_, last = generate(Rows(lm, encoded(lm, "hello"), random_thetas(1, norm=12.0, seed=1), 2, ASKED[1][3]))
     assert last == alone(lm, 1).progress()
 
 

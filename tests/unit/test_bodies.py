@@ -186,7 +186,7 @@ def test_addresses_have_quotas_of_their_own(tmp_path):
     first = uploads.begin("2001:db8::1", None)
     for _ in range(uploads_module.OWN_FILES):
         first.file()
-    with pytest.raises(uploads_module.UploadRefused):
+    with pytest.raises(uploads_module.RequestRefused):
         uploads.begin("2001:db8::2", None)  # the same network
     for other in ("2001:db8:0:1::1", "192.0.2.1", "::ffff:192.0.2.2", "unix:"):
         uploads.end(uploads.begin(other, None), [])

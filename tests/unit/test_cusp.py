@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from melbo_app.analysis.curve import Curve
-from melbo_app.analysis.cusp import DEFAULT_DETECTOR, DETECTORS, cusps, find_cusp, no_cusp
+from melbo_app.analysis.cusp import DEFAULT_DETECTOR, DETECTORS, cusps, find_cusp
 from melbo_app.studies.curve import default_radii
 
 RADII = np.array(default_radii())
@@ -89,10 +89,6 @@ def test_a_curve_like_that_of_random_vectors_has_no_cusp(seed):
         assert found.radius is None and "random vectors" in found.reason
     for found in cusps(made(ramp(), control=ramp(0.03, 0.07))):  # random vectors do more
         assert found.radius is None and "random vectors" in found.reason
-
-
-def test_without_a_control_nothing_is_compared():
-    assert no_cusp(replace(made(ramp(), control=ramp()), control=None)) is None
 
 
 def test_a_straight_rise_has_no_break_point():

@@ -11,7 +11,7 @@ from melbo_app.engine.calibration import calibrate, random_directions
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.device import choose_device, choose_dtype, devices_to_load
 from melbo_app.engine.effect import effects, share_changed
-from melbo_app.engine.generation import generate
+from melbo_app.engine.generation import Rows, generate
 from melbo_app.engine.likelihood import Reading, likelihoods
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.similarity import delta_cosines
@@ -88,7 +88,7 @@ def test_a_model_whose_blocks_lie_on_several_devices_trains_and_completes_as_a_w
             assert {str(place) for place in lm.devices} == {"cpu", "meta"}
         batch, thetas = encoded(lm, "the heath is wide", "hello"), random_thetas(3)
         piece = ModelSlice(lm, batch, 1, 3)
-        *_, last = generate(lm, batch, thetas, 1, Decoding(8))
+        *_, last = generate(Rows(lm, batch, thetas, 1, Decoding(8)))
         *_, progress = train(piece, TrainingConfig(1, 3, 3.0, 2, steps=5, scope="content"))
         found.append((piece.deltas(thetas), last.texts, progress.curves))
     assert torch.equal(found[0][0], found[1][0])
@@ -126,10 +126,10 @@ def texts_and_numbers(lm):
     for effect in result(effects(thetas, config, piece, others, 1)):
         numbers += [*effect.objective, *effect.change, *effect.agreement, *effect.runaway]
     numbers.append(share_changed(piece, CONTENT, thetas))
-    directions = random_directions(piece.width, 0, 3)
+    directions = random_directions(piece.width, 0)[:3]
     numbers += result(calibrate(piece, piece.mask(CONTENT), directions, (4.0, 8.0), 8)).departures
     trace = Trace(2)
-    *_, last = generate(lm, batch, thetas, 1, Decoding(6, temperature=1, top_p=0.9), trace=trace)
+    *_, last = generate(Rows(lm, batch, thetas, 1, Decoding(6, temperature=1, top_p=0.9), trace=trace))
     texts = zip(last.ids, trace.stacked(), trace.norms, strict=True)
     readings = [Reading(row % 2, ids, states, norms) for row, (ids, states, norms) in enumerate(texts)]
     for score in result(likelihoods(lm, batch, readings, 2)):

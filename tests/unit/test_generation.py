@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tiny_models import CONTEXT, FAMILIES, KINDS, VOCABULARY, WIDTH, blocks_of, encoded, lent, random_thetas, tiny
 
 from melbo_app.engine.decoding import Decoding
-from melbo_app.engine.generation import _chooser, generate
+from melbo_app.engine.generation import Rows, _chooser, generate
 from melbo_app.errors import InputError
 
 TEXTS = ("the heath is wide", "hello")
@@ -16,7 +16,7 @@ SOURCE, NEW = 1, 14
 
 def last(lm, batch, thetas, source, decoding, stop=None):
     """The final progress."""
-    *_, progress = generate(lm, batch, thetas, source, decoding, stop)
+    *_, progress = generate(Rows(lm, batch, thetas, source, decoding, stop))
     return progress
 
 
@@ -253,7 +253,14 @@ def test_stop_in_the_first_pass_ends_it_before_the_next_block_and_leaves_nothing
     lm = tiny("llama")
     asked = []
     running = generate(
-        lm, encoded(lm, "hello"), random_thetas(2), SOURCE, Decoding(NEW), lambda: asked.append(1) or len(asked) == 3
+        Rows(
+            lm,
+            encoded(lm, "hello"),
+            random_thetas(2),
+            SOURCE,
+            Decoding(NEW),
+            lambda: asked.append(1) or len(asked) == 3,
+        )
     )
     assert list(running) == []
     assert len(asked) == 3 < len(lm.blocks)
@@ -267,7 +274,7 @@ def test_blocks_up_to_the_source_read_each_prompt_once_however_many_rows_there_a
     handles = [
         block.register_forward_hook(lambda _module, _args, output: seen.append(len(output))) for block in lm.blocks
     ]
-    list(generate(lm, encoded(lm, *TEXTS), random_thetas(5), SOURCE, Decoding(1)))
+    list(generate(Rows(lm, encoded(lm, *TEXTS), random_thetas(5), SOURCE, Decoding(1))))
     for handle in handles:
         handle.remove()
     assert seen == [2] * (SOURCE + 1) + [10] * (len(lm.blocks) - SOURCE - 1)
@@ -276,7 +283,7 @@ def test_blocks_up_to_the_source_read_each_prompt_once_however_many_rows_there_a
 def test_rows_may_be_any_choice_of_vectors_and_prompts(kind):
     lm = lent(kind)
     thetas, of = random_thetas(3, norm=20.0), [1, 0, 1]
-    *_, together = generate(lm, encoded(lm, *TEXTS), thetas, SOURCE, Decoding(NEW), of=of)
+    *_, together = generate(Rows(lm, encoded(lm, *TEXTS), thetas, SOURCE, Decoding(NEW), of=of))
     expected = [ids_without_cache(lm, kind, TEXTS[at], theta, NEW) for at, theta in zip(of, thetas, strict=True)]
     assert together.texts == [text_of(lm, ids) for ids in expected]
 
@@ -284,14 +291,14 @@ def test_rows_may_be_any_choice_of_vectors_and_prompts(kind):
 def test_texts_grow_while_they_are_written(monkeypatch):
     monkeypatch.setattr("melbo_app.engine.generation.STREAM_SECONDS", 0.0)
     lm = tiny("llama")
-    steps = list(generate(lm, encoded(lm, "hello"), random_thetas(2), SOURCE, Decoding(6)))
+    steps = list(generate(Rows(lm, encoded(lm, "hello"), random_thetas(2), SOURCE, Decoding(6))))
     assert [progress.step for progress in steps] == [1, 2, 3, 4, 5, 6]
     assert [progress.tokens for progress in steps] == [[n, n] for n in range(1, 7)]
 
 
 def test_nothing_is_left_hooked_when_the_reader_goes_away():
     lm = tiny("llama")
-    running = generate(lm, encoded(lm, "hello"), random_thetas(1), SOURCE, Decoding(100))
+    running = generate(Rows(lm, encoded(lm, "hello"), random_thetas(1), SOURCE, Decoding(100)))
     next(running)
     running.close()
     assert not any(block._forward_hooks for block in lm.blocks)

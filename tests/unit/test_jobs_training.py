@@ -14,7 +14,7 @@ from tiny_models import BLOCKS
 
 from melbo_app.engine import climb
 from melbo_app.engine.prompt import Prompt
-from melbo_app.engine.suggestion import early_layers, layers
+from melbo_app.engine.suggestion import layer_pairs, layers
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import BusyError, InputError, Stopped, StorageError
 from melbo_app.jobs.generators import result_of
@@ -474,12 +474,12 @@ def test_the_layers_of_the_published_choice_and_of_small_models():
 
 
 def test_the_early_layers_are_other_ones_of_the_model_or_none():
-    assert early_layers(24, *layers(24)) == (2, 16)
-    assert early_layers(2, *layers(2)) is None
+    assert layer_pairs(24, *layers(24), True) == [layers(24), (2, 16)]
+    assert layer_pairs(2, *layers(2), True) == [layers(2)] and layer_pairs(24, *layers(24), False) == [layers(24)]
     for blocks in range(2, 130):
         usual = layers(blocks)
-        early = early_layers(blocks, *usual)
-        assert early is None or (early != usual and 0 <= early[0] < early[1] < blocks)
+        first, *others = layer_pairs(blocks, *usual, True)
+        assert first == usual and all(early != usual and 0 <= early[0] < early[1] < blocks for early in others)
 
 
 def test_a_layer_that_is_given_stays_and_the_other_one_suits_it():

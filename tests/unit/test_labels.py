@@ -64,7 +64,7 @@ def test_a_second_save_replaces_the_first(labels):
     save(labels, name="old", tags=["a", "b"], rating=1, note="n")
     kept = save(labels, name="new", tags=["b", "c"])
     assert (kept.name, kept.tags, kept.rating, kept.note) == ("new", ("b", "c"), None, "")
-    assert labels.all() == [kept] and labels.tags() == ["b", "c"]
+    assert labels.search() == [kept] and labels.tags() == ["b", "c"]
 
 
 def test_a_label_belongs_to_the_vectors_and_not_to_the_name_of_their_bank(labels):
@@ -72,14 +72,14 @@ def test_a_label_belongs_to_the_vectors_and_not_to_the_name_of_their_bank(labels
     assert labels.get("renamed", "h1", 1).name == "kept"
     assert labels.get("first", "h2", 1).name == ""
     save(labels, 1, bank="renamed", bank_hash="h1", name="kept")
-    assert [label.bank for label in labels.all()] == ["renamed"]
+    assert [label.bank for label in labels.search()] == ["renamed"]
 
 
 def test_a_label_with_nothing_in_it_is_removed(labels):
     save(labels, 1, name="n", tags=["t"])
     empty = save(labels, 1, name="  ", tags=[" "], note="\n")
     assert empty == Label(bank="first", bank_hash="h1", vector=1)
-    assert labels.all() == [] and labels.tags() == []
+    assert labels.search() == [] and labels.tags() == []
     assert save(labels, 2) == Label(bank="first", bank_hash="h1", vector=2)
 
 
@@ -135,7 +135,7 @@ def test_the_history_is_in_order_though_the_clock_was_set_back(labels, monkeypat
 def test_labels_are_listed_by_bank_and_vector(labels):
     for bank, bank_hash, vector in [("b", "h2", 3), ("a", "h1", 5), ("b", "h2", 1)]:
         save(labels, vector, bank=bank, bank_hash=bank_hash, name="n", tags=[bank])
-    assert [(label.bank, label.vector) for label in labels.all()] == [("a", 5), ("b", 1), ("b", 3)]
+    assert [(label.bank, label.vector) for label in labels.search()] == [("a", 5), ("b", 1), ("b", 3)]
     assert {vector: label.bank for vector, label in labels.of_bank("h2").items()} == {1: "b", 3: "b"}
     assert labels.of_bank("h3") == {}
     assert labels.tags() == ["a", "b"]
@@ -159,7 +159,7 @@ def test_a_label_that_cannot_be_kept_is_refused_and_the_earlier_one_stays(labels
     kept = save(labels, name="earlier")
     with pytest.raises(InputError, match=sentence):
         save(labels, **({"name": "later"} | facts))
-    assert labels.all() == [kept]
+    assert labels.search() == [kept]
 
 
 def test_the_longest_label_fits(labels):
@@ -310,7 +310,7 @@ def test_tags_have_a_number_and_a_length(labels):
     ):
         with pytest.raises(InputError, match=f"^{re.escape(sentence)}"):
             save(labels, vector=1, tags=tags)
-    assert [label.vector for label in labels.all()] == [0]
+    assert [label.vector for label in labels.search()] == [0]
 
 
 def test_a_save_asks_as_little_of_a_large_library_as_of_a_small_one(labels):

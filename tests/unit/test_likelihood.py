@@ -8,7 +8,7 @@ from tiny_models import BLOCKS, WIDTH, blocks_of, encoded, lent, random_thetas, 
 
 from melbo_app.engine import likelihood
 from melbo_app.engine.decoding import Decoding
-from melbo_app.engine.generation import generate
+from melbo_app.engine.generation import Rows, generate
 from melbo_app.engine.likelihood import Likelihood, Reading, likelihoods
 from melbo_app.engine.scope import runaway_share
 from melbo_app.engine.slice import ModelSlice
@@ -27,7 +27,7 @@ def finished(*arguments, **options) -> list[Likelihood]:
 def generated(lm, batch, thetas, decoding=None, target=TARGET, lengths=None) -> list[Reading]:
     """What steered generation gives to read, vectors outermost; ``lengths`` cuts the texts off."""
     trace = Trace(target)
-    *_, made = generate(lm, batch, thetas, SOURCE, decoding or Decoding(NEW), trace=trace)
+    *_, made = generate(Rows(lm, batch, thetas, SOURCE, decoding or Decoding(NEW), trace=trace))
     states = torch.stack(trace.states, dim=1)
     norms = [None] * len(made.ids) if trace.norms is None else trace.norms
     return [

@@ -14,7 +14,7 @@ from torch import nn
 
 from melbo_app.engine import packing
 from melbo_app.engine.decoding import Decoding
-from melbo_app.engine.generation import generate
+from melbo_app.engine.generation import Rows, generate
 from melbo_app.engine.packing import PackedLinear, pack
 from melbo_app.jobs.loaded_model import LoadedModel
 
@@ -98,7 +98,7 @@ def test_texts_of_a_packed_model_are_those_of_a_plain_one(kind, packed_products)
     for make in (lambda model: 0, pack):
         lm = tiny(kind)
         size = make(lm.model)
-        *_, last = generate(lm, encoded(lm, *TEXTS), random_thetas(3), SOURCE, Decoding(6), of=[0, 1, 1])
+        *_, last = generate(Rows(lm, encoded(lm, *TEXTS), random_thetas(3), SOURCE, Decoding(6), of=[0, 1, 1]))
         texts.append(last.texts)
     assert texts[0] == texts[1]
     assert bool(packed_products) == bool(size)

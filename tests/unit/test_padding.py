@@ -10,7 +10,7 @@ from tiny_models import KINDS, VOCABULARY, encoded, lent, plain, random_thetas, 
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
-from melbo_app.engine.generation import generate
+from melbo_app.engine.generation import Rows, generate
 from melbo_app.engine.model import load, prepare
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.suitability import refuse_unsuitable
@@ -33,7 +33,7 @@ def beyond(family: str = "llama", **kind):
 
 
 def texts_of(lm) -> list[list[int]]:
-    *_, last = generate(lm, encoded(lm, *TEXTS), random_thetas(2), 1, Decoding(6))
+    *_, last = generate(Rows(lm, encoded(lm, *TEXTS), random_thetas(2), 1, Decoding(6)))
     return last.ids
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from melbo_app.engine.penalty import cosine_penalty
+from melbo_app.engine.methods.soft import cosine_penalty
 
 
 def rows(count, width, seed=0):

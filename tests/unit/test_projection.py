@@ -67,10 +67,9 @@ def test_umap_keeps_groups_together(count):
     assert (nearest == which).all()
 
 
-def test_the_same_points_and_seed_give_the_same_places():
+def test_the_same_points_give_the_same_places():
     points, _ = groups(40, 3)
-    assert np.array_equal(project(points, seed=5).xy, project(points, seed=5).xy)
-    assert not np.array_equal(project(points, seed=5).xy, project(points, seed=6).xy)
+    assert np.array_equal(project(points).xy, project(points).xy)
 
 
 def test_what_numba_compiles_is_kept_for_the_next_program_and_the_search_for_neighbours_is_not_compiled():

@@ -104,7 +104,7 @@ def test_labels_their_comparisons_the_newest_one_and_banks_stay_whatever_the_lim
     kept = labels.save("b", "h" * 64, 7, name="kept", tags=["t"], rating=3, note="")
     pruned = prune(cache, database, 0, "")
     assert [line.id for line in Completions(database).recent(100)] == [ids[-1], ids[7]]
-    assert labels.all() == [kept] and len(labels.history("h" * 64, 7)) == 1
+    assert labels.search() == [kept] and len(labels.history("h" * 64, 7)) == 1
     assert (cache / "banks" / "first.safetensors").exists() and pruned.after > 0
     assert database.faults() == []
     assert prune(cache, database, 0, "").removals == []

@@ -23,7 +23,7 @@ from melbo_app.public import uses
 from melbo_app.public.discretion import Discretion
 from melbo_app.public.quotas import BANKS, COMPUTING, DAY, JOBS, LOOKING, Quotas
 from melbo_app.public.visitors import Visitors
-from melbo_app.public.workbench import public_workbench
+from melbo_app.public.workbench import _PublicWorkbench, public_workbench
 from melbo_app.studies.atlas import MeasureAtlas
 from melbo_app.studies.calibrate import Calibrate
 from melbo_app.studies.curve import MeasureCurve
@@ -71,8 +71,11 @@ def bench(plain: Workbench, person: Person) -> Workbench:
     return public_workbench(plain, lambda: person.address)
 
 
+SPECIAL = {name for name in vars(_PublicWorkbench) if not name.startswith("_")}
+
+
 def test_every_use_of_the_workbench_is_decided_once():
-    decided = [uses.FREE, uses.LOOKING, uses.SPECIAL, {*uses.REFUSED}, uses.OPERATORS]
+    decided = [uses.FREE, uses.LOOKING, SPECIAL, {*uses.REFUSED}, uses.OPERATORS]
     known = {name for name, _ in inspect.getmembers(Workbench) if not name.startswith("_")}
     assert set().union(*decided) == known
     assert sum(map(len, decided)) == len(known), "decided twice"
@@ -83,7 +86,7 @@ def test_what_the_page_asks_of_the_workbench_visitors_have():
     files = [*(root / "ui").rglob("*.py"), root / "defaults.py"]
     asked = {name for file in files for name in re.findall(r"(?<!\w)_?workbench\.([a-z]\w*)", file.read_text("utf-8"))}
     asked -= {name for name in asked if (root / "workbench" / f"{name}.py").exists()}  # modules
-    mine = uses.FREE | uses.LOOKING | uses.SPECIAL | {*uses.REFUSED}
+    mine = uses.FREE | uses.LOOKING | SPECIAL | {*uses.REFUSED}
     assert asked and asked <= mine
 
 

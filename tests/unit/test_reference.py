@@ -81,7 +81,7 @@ def test_the_usual_norm_leaves_out_the_first_token_and_is_measured_once(monkeypa
         states = lm.model(batch.input_ids, output_hidden_states=True).hidden_states[1:BLOCKS]  # the last one is normed
     want = [float(state[0, 1:].norm(dim=-1).median()) for state in states]
     assert usual_norms(lm)[:-1] == pytest.approx(want, rel=1e-4)
-    monkeypatch.setattr(module, "_measure", lambda lm: pytest.fail("measured twice"))
+    monkeypatch.setattr(module, "reference", lambda lm: pytest.fail("measured twice"))
     assert len(usual_norms(lm)) == BLOCKS
 
 

@@ -114,13 +114,14 @@ def test_pruning_leaves_them_and_nothing_is_wrong_with_the_library(shipped):
 
 
 def test_an_interrupted_start_is_finished_by_the_next_one(shipped, monkeypatch):
-    def refuse(_):
+    def refuse(*_):
         raise StorageError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(shipped.bench.labels, "merge", refuse)
+        patch.setattr("melbo_app.library.samples.merge_labels", refuse)
         with pytest.raises(StorageError):
             shipped.put_in_samples()
+    assert shipped.comparisons("sample") == []
     assert shipped.put_in_samples() == ["shy"]
     assert len(shipped.comparisons("sample")) == 1 and len(shipped.bank_labels("shy")) == 2
 

@@ -40,10 +40,11 @@ def test_cosines_stay_within_one_whatever_the_norms(seed, factor):
 
 @pytest.mark.parametrize("scope", ["all", "content", "last:2"])
 @pytest.mark.parametrize("batch", [1, 2, 16])
-def test_delta_cosines_equal_numpy_on_deltas_of_the_whole_model(scope, batch):
+def test_delta_cosines_equal_numpy_on_deltas_of_the_whole_model(scope, batch, monkeypatch):
+    monkeypatch.setattr(ModelSlice, "vectors_per_pass", batch)
     lm = tiny("llama")
     thetas = random_thetas(4)
-    matrix = finished(ModelSlice(lm, encoded(lm, *TEXTS), 0, 2), thetas, TokenScope.parse(scope), batch)
+    matrix = finished(ModelSlice(lm, encoded(lm, *TEXTS), 0, 2), thetas, TokenScope.parse(scope))
     count = {"all": None, "content": None, "last:2": -2}[scope]
     rows = []
     for theta in thetas:

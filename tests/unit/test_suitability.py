@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import BLOCKS, blocks_of, encoded, random_thetas, reference_hidden, tiny
 
 from melbo_app.engine.decoding import Decoding
-from melbo_app.engine.generation import generate
+from melbo_app.engine.generation import Rows, generate
 from melbo_app.engine.likelihood import Reading, likelihoods
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.suitability import refuse_unsuitable
@@ -53,7 +53,7 @@ def test_texts_of_an_unusual_family_are_those_of_a_plain_hook(unusual, texts):
     lm = tiny(unusual)
     thetas, trace = random_thetas(2, norm=20.0, seed=2), Trace()
     batch = encoded(lm, *texts)
-    *_, last = generate(lm, batch, thetas, SOURCE, Decoding(5), trace=trace)
+    *_, last = generate(Rows(lm, batch, thetas, SOURCE, Decoding(5), trace=trace))
     readings = []
     for row, ids in enumerate(last.ids):
         theta, prompt = thetas[row // len(texts)], lm.tokenizer(texts[row % len(texts)])["input_ids"]

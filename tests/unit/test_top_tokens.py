@@ -72,12 +72,13 @@ def test_an_earlier_target_is_read_as_if_it_were_the_last_block():
     assert [token for token, _ in top.promoted] == [token for token in order if likely[token]][:COUNT]
 
 
-def test_batches_give_the_same_and_are_told():
+def test_batches_give_the_same_and_are_told(monkeypatch):
     lm = tiny("gpt2")
     thetas = random_thetas(5)
     piece = ModelSlice(lm, encoded(lm, *TEXTS), SOURCE, BLOCKS - 1)
     whole = finished(piece, thetas, COUNT)
-    work, told = top_tokens(piece, thetas, COUNT, batch=2), []
+    monkeypatch.setattr(ModelSlice, "vectors_per_pass", 2)
+    work, told = top_tokens(piece, thetas, COUNT), []
     while True:
         try:
             told.append(next(work))

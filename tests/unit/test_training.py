@@ -13,8 +13,8 @@ from torch import nn
 
 from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.encoding import encode
+from melbo_app.engine.methods.soft import cosine_penalty
 from melbo_app.engine.orthogonal import random_rows
-from melbo_app.engine.penalty import cosine_penalty
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import ModelSlice

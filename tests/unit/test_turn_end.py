@@ -6,7 +6,7 @@ from tiny_models import CHAT, PLAIN_CHAT, encoded, tiny
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
-from melbo_app.engine.generation import generate
+from melbo_app.engine.generation import Rows, generate
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.turn_end import TurnEnd
 
@@ -96,7 +96,7 @@ def test_a_text_in_the_template_is_cut_at_the_words_and_a_plain_one_is_not():
     lm.__dict__["turn_end"] = TurnEnd(lm.turn_end.tokens, (words,))
     batch = encode(lm, [Prompt("hello"), Prompt(prompt, template=False)])
     assert batch.texts == (prompt, prompt)
-    *_, progress = generate(lm, batch, thetas, SOURCE, Decoding(NEW))
+    *_, progress = generate(Rows(lm, batch, thetas, SOURCE, Decoding(NEW)))
     assert progress.texts == [text[:at], text]
     assert progress.finished == [True, False]
     assert lm.tokenizer.decode(progress.ids[0]) == text[:at]

@@ -10,6 +10,9 @@ from melbo_app.engine.training_config import TrainingProgress
 from melbo_app.engine.training_result import Training, TrainingResult
 from melbo_app.errors import Stopped
 
+MOMENTS = ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+"""The optimizer's state, empty before its first step."""
+
 
 def sequential(ascent: Ascent) -> Training:
     """Each vector orthogonal to those before it (Mack & Turner 2024). Learning rate, moments and projections are those
@@ -27,11 +30,19 @@ def sequential(ascent: Ascent) -> Training:
         else:
             starts = None if config.start == "random" else (yield from starting_rows(ascent, config.vectors))
         given = {} if starts is None else {"starts": starts}
+
+        def keep(tensors: dict[str, Tensor]) -> None:
+            ascent.keep("sequential", {"found": found, **given, **tensors}, curves=curves, done=done)
+
         for number in range(len(found) + 1, config.vectors + 1):
             if begun and "theta" in begun.tensors:
                 theta = torch.nn.Parameter(begun.tensors["theta"].to(device))
                 optimizer = _optimizer(theta)
-                optimizer.state[theta] = _moments_in(begun.tensors, device)
+                optimizer.state[theta] = {
+                    name: tensor if name == "step" else tensor.to(device)  # it counts steps on the CPU
+                    for name, tensor in begun.tensors.items()
+                    if name in MOMENTS
+                }
             else:
                 if starts is None:  # drawn one at a time, so that a vector does not depend on how many follow
                     row = random_rows(1, ascent.width, radius, ascent.generator)
@@ -42,8 +53,7 @@ def sequential(ascent: Ascent) -> Training:
                 optimizer = _optimizer(theta)
                 curves.append([])
             begun = None
-            kept = {"found": found, "theta": theta, **given, **optimizer.state[theta]}
-            ascent.keep("sequential", kept, curves=curves, done=done)
+            keep({"theta": theta, **optimizer.state[theta]})
             while len(curves[-1]) < steps:
                 values, gradients = yield from ascent.values_and_gradients(theta, progress)
                 curves[-1].append(float(values))
@@ -52,8 +62,7 @@ def sequential(ascent: Ascent) -> Training:
                     optimizer.step()
                     theta.copy_(radius * torch.nn.functional.normalize(without(theta, found, radius), dim=1))
                 done += 1
-                kept = {"found": found, "theta": theta, **given, **optimizer.state[theta]}
-                ascent.keep("sequential", kept, curves=curves, done=done)
+                keep({"theta": theta, **optimizer.state[theta]})
                 finished = number - 1 + (done == number * steps)
                 left = ascent.seconds_left(done, total)
                 progress = TrainingProgress(f"vector {number} of {config.vectors}", done, total, left, curves, finished)
@@ -61,7 +70,7 @@ def sequential(ascent: Ascent) -> Training:
             # again in float64, because float32 rounding errors add up over the vectors
             exact = without(precise(theta.detach()), precise(found), radius)
             found = torch.cat([found, (radius * torch.nn.functional.normalize(exact, dim=1)).to(found)])
-            ascent.keep("sequential", {"found": found, **given}, curves=curves, done=done)
+            keep({})
     except Stopped:
         stopped = True
     curves = curves[: len(found)]
@@ -71,9 +80,3 @@ def sequential(ascent: Ascent) -> Training:
 
 def _optimizer(theta: torch.nn.Parameter) -> torch.optim.AdamW:
     return torch.optim.AdamW([theta], lr=0.001, betas=(0.9, 0.98), weight_decay=0.0, amsgrad=True)
-
-
-def _moments_in(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
-    """The optimizer's state, empty before its first step; it counts steps on the CPU."""
-    names = ("step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq")
-    return {name: tensors[name] if name == "step" else tensors[name].to(device) for name in names if name in tensors}

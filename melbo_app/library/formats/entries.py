@@ -3,7 +3,7 @@
 The meaning of a table's rows is decided in ``rows.py``, which may ask.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,19 +128,20 @@ def _only(entries: Mapping[Any, Any]) -> Any:
     raise InputError(FIELD, f"it holds a dict without vectors{f' ({names})' if names else ''}", _SHAPES)
 
 
-def _stacked(parts: list[Any]) -> np.ndarray:
+def _stacked(parts: Sequence[object]) -> np.ndarray:
     """Stack rows or tables of one shape, or a list of numbers."""
-    arrays = [_stacked(part) if isinstance(part, list) else part for part in parts]
-    for part in arrays:
+    found = [_stacked(part) if isinstance(part, list) else part for part in parts]
+    for part in found:
         if isinstance(part, InputError):
             raise part
-    if arrays and all(type(part) in (int, float) for part in arrays):
+    if found and all(type(part) in (int, float) for part in found):
         try:
             with np.errstate(over="ignore"):  # becomes infinite and is refused if it is used
-                return np.array(arrays, dtype=np.float64).astype(np.float32)
+                return np.array(found, dtype=np.float64).astype(np.float32)
         except OverflowError as error:
             raise InputError(FIELD, "it holds a number that is too large", _SHAPES) from error
-    if not arrays or not all(isinstance(part, np.ndarray) for part in arrays):
+    arrays = [part for part in found if isinstance(part, np.ndarray)]
+    if not arrays or len(arrays) < len(found):
         raise InputError(FIELD, "it holds a list of entries other than rows", _SHAPES)
     shapes = {part.shape for part in arrays}
     if len(shapes) > 1 or len(arrays) > 1 << 16:

@@ -28,7 +28,11 @@ _F32 = 0
 
 def read(given: Given) -> Contents:
     """The nonzero directions by layer. Refuses vectors that are not simply added after a block."""
-    table = _table(given.data)
+    try:
+        table = read_table(io.BytesIO(given.data), len(given.data), MAX_HEADER, MAX_LAYERS)
+    except ValueError as error:
+        problem = f"it is not a complete GGUF file: {readable(str(error), 200)}"
+        raise InputError(FIELD, problem, "Copy or download it again") from error
     _check_kind(table)
     layers: dict[int | None, np.ndarray] = {}
     seen: set[str] = set()
@@ -93,14 +97,6 @@ def command(file: str, model: str, prompt: str | None) -> str:
     if prompt and prompt.isprintable() and len(prompt) <= 200:
         words += ["-p", prompt]
     return shlex.join(words)
-
-
-def _table(data: bytes) -> GgufTable:
-    try:
-        return read_table(io.BytesIO(data), len(data), MAX_HEADER, MAX_LAYERS)
-    except ValueError as error:
-        problem = f"it is not a complete GGUF file: {readable(str(error), 200)}"
-        raise InputError(FIELD, problem, "Copy or download it again") from error
 
 
 def _check_kind(table: GgufTable) -> None:

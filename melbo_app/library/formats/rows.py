@@ -58,7 +58,8 @@ def _table(contents: Contents, table: np.ndarray, hints: ImportHints) -> Content
         hidden = "" if count == blocks else f", which makes {count} hidden states"
         problem = f"the file has {count} rows and the model {blocks} blocks{hidden}: "
         problem += f"they may be one for each layer, or {count} vectors of one block"
-        raise InputError("rows", problem, _choice(_HIDDEN if hidden else _BLOCKS))
+        remedy = f"Give --rows layers, and the row with --source ({_HIDDEN if hidden else _BLOCKS}), or --rows vectors"
+        raise InputError("rows", problem, remedy)
     if hints.position is not None:
         raise _no_positions()
     if hints.rows != "layers":
@@ -139,10 +140,6 @@ def _of_layers(contents: Contents, rows: Mapping[int, np.ndarray], hints: Import
 
 
 _LAST = "and the position with --position: from 0, or negative from the end; by default the last"
-
-
-def _choice(meaning: str) -> str:
-    return f"Give --rows layers, and the row with --source ({meaning}), or --rows vectors"
 
 
 def _place(position: int | None, count: int) -> tuple[int, str]:
