@@ -61,7 +61,7 @@ def generality(
     texts = workbench.prompt_set(prompts or [])
     radii = numbers("radius", radius, float)
     if radii is not None and len(radii) > 1:
-        raise InputError("radius", f"there are {len(radii)}", "Give one R, or leave it out")
+        raise InputError("radius", f"{len(radii)} are too many", "Give one R, or leave it out")
     chosen = None if radii is None else radii[0]
     given = numbers("vector", vector, int)
 

@@ -61,7 +61,7 @@ def study_from(
                 if system is not None or template is not None:
                     fields[name] = own_prompts(bank, system, template)
             elif field.default == () or system or template is not None:  # a study that needs some
-                raise InputError(door.prompts, f"“{bank.record.name}” has none of its own", door.remedy)
+                raise InputError(door.prompts, f"the bank “{bank.record.name}” has none", door.remedy)
         elif value is not None:
             fields[name] = value
     return kind(**fields)

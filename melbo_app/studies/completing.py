@@ -51,6 +51,9 @@ class SteeringProgress:
     stage: str
 
 
+Completing = Generator[SteeringProgress, None, tuple[list[Completion], bool]]
+
+
 def variants(
     bank: Bank | None,
     vectors: Sequence[int],
@@ -110,7 +113,7 @@ def complete(
     find: Callable[[Completion], Completion | None],
     batching: Batching,
     stop: Callable[[], bool],
-) -> Generator[SteeringProgress, None, tuple[list[Completion], bool]]:
+) -> Completing:
     """Complete each prompt under each variant; returns the completions and whether all were finished.
 
     Texts are looked up without waiting for anybody. New ones are made, and read back, through ``batching``.

@@ -1,6 +1,6 @@
-"""How strongly a target layer answers to a source layer, for many pairs of layers."""
+"""How strongly target layers respond to source layers, for many pairs."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -10,10 +10,11 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.stopping import Stop
 from melbo_app.engine.suggestion import default_scope, layers
-from melbo_app.engine.training_config import MOST_VECTORS, TrainingConfig, TrainingProgress
+from melbo_app.engine.training_config import MOST_VECTORS, TrainingConfig
 from melbo_app.errors import InputError
 from melbo_app.jobs.bench import Bench
-from melbo_app.jobs.generators import map_progress
+from melbo_app.jobs.generators import part_of
+from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import How, ModelStudy, Option
 from melbo_app.limits import check_range
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
 
 
 ROUGH = 1e-3
-"""What is left over from which on the fourth digit of a value may be wrong."""
+"""The residual from which the fourth digit of a value may be wrong."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,12 @@ class LayerPair:
     median_norm: float
     """Median residual norm at the source."""
     residual: float
-    """What is left to find: each σ² is within this share of the largest σ² of a true one. About 1e-5 once converged."""
+    """Error bound: each σ² is within this share of the largest σ² of a true one. About 1e-5 once converged."""
 
 
 class MeasureSensitivity(ModelStudy[list[LayerPair]]):
-    """How strongly target layers answer to source layers: singular values of the Jacobian between them. Stopping keeps
-    the pairs that are done."""
+    """How strongly target layers respond to source layers: singular values of the Jacobian between them. Stopping keeps
+    the finished pairs."""
 
     kind: ClassVar[str] = "sensitivity"
     how: ClassVar[How] = "compute"
@@ -55,7 +56,7 @@ class MeasureSensitivity(ModelStudy[list[LayerPair]]):
     def check(self, bench: Bench) -> None:
         TokenScope.parse(self.scope or "all")
 
-    def run(self, bench: Bench, stop: Stop) -> Generator[TrainingProgress, None, list[LayerPair]]:
+    def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, list[LayerPair]]:
         lm, scope = bench.model.get(), self.scope or default_scope(self.prompts)
         source, target = layers(len(lm.blocks))
         pairs = (self.sources or [source], self.targets or [target])
@@ -85,14 +86,13 @@ def sensitivity(
     count: int,
     memory_gb: float | None,
     stop: Stop,
-) -> Generator[TrainingProgress, None, list[LayerPair]]:
+) -> Generator[Progress, None, list[LayerPair]]:
     """``count`` singular values for every pair of a source and a target layer above it (Ayyub 2026).
 
-    The vectors themselves come from training a bank by ``jacobian`` on the pair that was chosen. A stop keeps the
-    pairs that are done.
+    To get the vectors, train a bank by ``jacobian`` on one pair. A stop keeps the finished pairs.
 
     Raises:
-        InputError: no target is above a source, or what ``jacobian`` refuses.
+        InputError: no target is above a source, or ``jacobian`` refuses a pair.
     """
     from melbo_app.engine.encoding import encode
     from melbo_app.engine.slice import ModelSlice
@@ -100,7 +100,7 @@ def sensitivity(
 
     pairs = [(source, target) for source in sources for target in targets if target > source]
     if not pairs:
-        raise InputError("target layers", "none of them is above a source layer", "Choose higher ones")
+        raise InputError("target layers", "none is above a source layer", "Choose higher ones")
     if count < 1:
         raise InputError("values", f"{count} is too few", "Choose 1 or more")
     check_range("values", count, 1, MOST_VECTORS // 2)
@@ -110,18 +110,13 @@ def sensitivity(
     found: list[LayerPair] = []
     for config in configs:
         passes = config.total_steps
-        done, total = len(found) * passes, len(pairs) * passes
-        where = f"block {config.source} → {config.target}"
-        yield TrainingProgress(where, done, total, None)
+        now = Progress(f"block {config.source} → {config.target}", len(found) * passes, len(pairs) * passes)
+        yield now
         piece = ModelSlice(lm, encoded, config.source, config.target, stop)
-        result = yield from map_progress(train(piece, config, stop, memory_gb), _behind(where, done, total))
+        result = yield from part_of(now, train(piece, config, stop, memory_gb), passes)
         if result.stopped:
             break
         assert result.strength is not None and result.residual is not None, "the Jacobian's directions come with it"
         values = result.strength[::2]
         found.append(LayerPair(config.source, config.target, values, piece.median_norm, result.residual))
     return found
-
-
-def _behind(where: str, before: int, total: int) -> Callable[[TrainingProgress], TrainingProgress]:
-    return lambda now: TrainingProgress(f"{where}: {now.stage}", before + now.done, total, None)

@@ -59,7 +59,7 @@ class Compare(Study[Similarity]):
 
     bank: str = Field(description="name of the bank")
     prompts: tuple[Prompt, ...] | None = Field(
-        None, description="user texts to measure on; left out: those that the bank was trained on"
+        None, description="user texts to measure on; left out: the bank's training prompts"
     )
     scope: str = Field("content", description="tokens that count: all, content, assistant or last:4")
 

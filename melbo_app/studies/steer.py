@@ -71,7 +71,7 @@ class SteeringStudy(Study[Result]):
     """How to steer: with which vectors of a bank, at which R, and how texts are decoded."""
 
     bank: str | None = Field(description="name of the bank")
-    prompts: tuple[Prompt, ...] = Field((), description="user texts; left out: those that the bank was trained on")
+    prompts: tuple[Prompt, ...] = Field((), description="user texts; left out: the bank's training prompts")
     vectors: tuple[int, ...] | None = Field(None, description="numbers of the vectors; left out: all")
     radii: tuple[float, ...] | None = Field(
         None,

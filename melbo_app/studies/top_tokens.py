@@ -44,9 +44,7 @@ class TopTokens(Study[list[VectorTokens]]):
         None, description="R, below 0 the other way; left out: each vector as it is in the bank"
     )
     count: Annotated[int, Option("count")] = Field(10, description="tokens of each kind")
-    prompts: tuple[Prompt, ...] | None = Field(
-        None, description="user texts; left out: those that the bank was trained on"
-    )
+    prompts: tuple[Prompt, ...] | None = Field(None, description="user texts; left out: the bank's training prompts")
 
     def check(self, bench: Bench) -> None:
         if self.count < 1:

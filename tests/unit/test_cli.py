@@ -262,7 +262,7 @@ def test_atlas_of_layer_pairs(ask: Ask, stubbed):
     assert lines[1].split()[:4] == ["0", "→", "2", f"{cells[0]['values'][0]:.4g}"] and lines[1].endswith("–")
     assert lines[2].split()[-1] == "%"
     assert ask(*words, "--complete", "0-1").sentence.startswith("completions: 0 → 1 is not on the grid.")
-    assert ask(*words, "--complete", "some").sentence.startswith("completions: “some” names no pairs of layers.")
+    assert ask(*words, "--complete", "some").sentence.startswith("completions: “some” is not a list of layer pairs.")
 
 
 def test_explore_tells_what_there_is_in_a_sentence_and_as_json(ask: Ask, stubbed):
@@ -287,7 +287,7 @@ def test_explore_tells_what_there_is_in_a_sentence_and_as_json(ask: Ask, stubbed
     assert ask("banks", "show", found["bank"], "--json").json["hash"] == found["bank_hash"]
     assert ask(*words, "--relative-radius", 0.1).sentence.startswith("R: it is given twice.")
     assert ask(*words, "--choose-radius", "luck").sentence.startswith("choose radius: 'luck' is not known.")
-    assert ask("explore").sentence.startswith("prompt: there is none.")
+    assert ask("explore").sentence.startswith("prompt: none was given.")
 
 
 def test_generality_counts_on_the_prompts_of_files(ask: Ask, stubbed, bank, tmp_path):
@@ -323,7 +323,7 @@ def test_generality_counts_on_the_prompts_of_files(ask: Ask, stubbed, bank, tmp_
     [
         ((), "prompts: no set is given. Give a file, or one of refused, everyday, arithmetic, code."),
         (("--prompts", "no-such"), "prompts: “no-such” is neither a file nor a set."),
-        (("--prompts", "{}", "--radius", "4,5"), "radius: there are 2. Give one R"),
+        (("--prompts", "{}", "--radius", "4,5"), "radius: 2 are too many. Give one R"),
         (("--prompts", "{}", "--radius", "0"), "R: 0 leaves every answer as it is."),
         (("--prompts", "{}", "--random", 2), "random vectors: 2 cannot be used. Choose 4 to 64"),
         (("--prompts", "{}", "--vector", "7"), "vector: the bank has no vector 7."),
@@ -392,7 +392,7 @@ TRAIN = ("train", "--prompt", "hello", "--name", "b")
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("train", "--name", "b"), "prompt: there is none. Give one with --prompt."),
+        (("train", "--name", "b"), "prompt: none was given. Give one with --prompt."),
         (("train", "--prompt", "x"), "Missing option '--name'. See: python -m melbo_app train --help"),
         (("train", "--prompt", "  ", "--name", "b"), "prompt: prompt 1 is empty. Write a text"),
         ((*TRAIN, "--prompt", ""), "prompt: prompt 2 is empty."),
@@ -587,7 +587,7 @@ def test_steer_refuses(ask: Ask, bank, words, sentence):
 def test_a_bank_without_prompts_asks_for_one(ask: Ask, tmp_path):
     save_file({"v": np.eye(2, 32, dtype=np.float32)}, tmp_path / "x.safetensors")
     ask("banks", "import", tmp_path / "x.safetensors", "--source", 1)
-    assert ask("steer", "x").sentence == "prompt: “x” has none of its own. Give one with --prompt."
+    assert ask("steer", "x").sentence == "prompt: the bank “x” has none. Give one with --prompt."
 
 
 def test_a_damaged_bank_is_listed_and_named(ask: Ask, cache, bank):
@@ -692,7 +692,7 @@ def test_map_writes_a_page_and_gives_its_points(ask: Ask, bank, stubbed, tmp_pat
     ]  # fmt: skip
     assert set(told["points"][0]) == {"id", "x", "y", "vector", "radius", "label", "text", "prompt_index"}
     assert "</html>" in out.read_text("utf-8")
-    assert ask(*words).sentence == f"out: “{out}” is there already. Choose another name, or add --overwrite."
+    assert ask(*words).sentence == f"out: “{out}” already exists. Choose another name, or add --overwrite."
     assert ask(*words, "--overwrite").out.startswith(f"{out}: 5 completions. ")
 
 
@@ -730,7 +730,7 @@ def test_a_curve_of_a_bank_is_on_the_prompts_of_the_bank(ask: Ask, stubbed, bank
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("curve",), "prompt: there is none. Give one with --prompt"),
+        (("curve",), "prompt: none was given. Give one with --prompt"),
         (("curve", "--prompt", "x", "--radii", "0.1"), "relative R: a curve needs two or more"),
         (("curve", "--prompt", "x", "--radii", "a"), "radii: 'a' is not a list of numbers"),
         (("curve", "--prompt", "x", "--vectors", 1), "vectors: needs at least 2, not 1"),

@@ -126,7 +126,7 @@ def test_r_is_calibrated_once(bench, monkeypatch):
 
 def test_without_a_cusp_r_is_the_suggested_one_and_says_so(bench, monkeypatch):
     monkeypatch.setattr(exploring, "find_cusp", lambda curve, detector: Cusp(detector, None, "flat"))
-    monkeypatch.setattr(explore_stages, "CURVE_DECODING", Decoding(2))
+    monkeypatch.setattr(exploring, "CURVE_DECODING", Decoding(2))
     monkeypatch.setattr(curve_study, "default_radii", lambda: (0.05, 0.3))
     wanted = QUICK.model_copy(update={"relative_radius": None, "rule": "curve", "vectors": 2, "max_new_tokens": 2})
     found = result_of(bench.run(Explore(prompt=PROMPT, settings=wanted)))

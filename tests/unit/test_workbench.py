@@ -529,7 +529,7 @@ def test_a_map_is_written_whole_and_over_nothing(bench, bank, tmp_path):
     out = bench.export_map(found, tmp_path / "map.html", "vector", title="a")
     page = out.read_text("utf-8")
     assert "plotly" in page and "</html>" in page and 'src="http' not in page
-    with pytest.raises(InputError, match="is there already"):
+    with pytest.raises(InputError, match="already exists"):
         bench.export_map(found, out, "vector", title="a")
     assert bench.export_map(found, out, "radius", title="b", overwrite=True) == out
 
