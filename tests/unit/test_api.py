@@ -353,7 +353,7 @@ def test_formulas_make_banks_of_banks(lm, bank):
     assert (made.record.name, made.record.source, made.record.parts) == ("less", 1, {"a": bank.hash, "b": bank.hash})
     with pytest.raises(InputError, match="“c” is not one of the banks. Use a, b"):
         melbo.combine("a + c", {"a": bank, "b": bank})
-    with pytest.raises(InputError, match="banks: .* is not a Mapping. Give one that says"):
+    with pytest.raises(InputError, match="banks: .* is not a Mapping. Give the bank for each"):
         melbo.combine("a", [bank])
 
 

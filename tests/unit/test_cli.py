@@ -512,7 +512,7 @@ def test_a_template_is_chosen_by_its_name_and_its_options(ask: Ask, bank):
     for given, says in (
         (("--template", "rag"), "chat template: tiny has no template “rag”. It has default."),
         (("--template", "enable_thinking=false"), "does not read “enable_thinking”. It reads no options."),
-        (("--template", "default", "--no-template"), "chat template: one is chosen and none is wanted"),
+        (("--template", "default", "--no-template"), "chat template: --template and --no-template exclude each other"),
     ):
         assert says in ask("steer", "a", *given).sentence
 
@@ -746,7 +746,7 @@ def test_curve_refuses(ask: Ask, words, sentence):
     [
         (("map", "a"), "Missing option '--out'."),
         (("map", "a", "--out", "map.png"), "out: “map.png” is not an HTML file. Its name must end in .html."),
-        (("map", "a", "--out", "/nowhere/map.html"), "out: there is no folder “/nowhere”. Make it first"),
+        (("map", "a", "--out", "/nowhere/map.html"), "out: the folder “/nowhere” does not exist. Create it first"),
         (("map", "a", "--out", "x.html", "--colour", "red"), "colour: 'red' is not known. Choose vector, radius or"),
         (("map", "nobody", "--out", "x.html"), "bank: there is no bank called “nobody”."),
         (("map", "a", "--out", "x.html", "--vector", "9"), "vector: the bank has no vector 9."),
@@ -793,7 +793,7 @@ def test_a_bank_is_ranked_by_strength_and_by_two_words(ask: Ask):
     ("words", "sentence"),
     [
         ((), "bank: “a” has no strengths. Those of transcoding, jacobian, difference-of-means and contrast-pca have."),
-        (("--toward", "yes"), "words: one is missing. Give both --toward and --away, or neither."),
+        (("--toward", "yes"), "words: only one was given. Give both --toward and --away, or neither."),
         (("--toward", "yes", "--away", "no"), "bank: “a” does not say what its vectors do at the target layer. Banks"),
     ],
 )
@@ -804,7 +804,7 @@ def test_a_bank_that_cannot_be_ranked_is_refused_without_the_model(ask: Ask, ban
 
 def test_an_empty_shelf_says_so(ask: Ask):
     assert ask("banks", "--json").json == {"banks": []}
-    assert ask("banks").out.startswith("There are no banks yet.")
+    assert ask("banks").out.startswith("No banks yet.")
 
 
 def test_a_bank_is_shown_with_its_command(ask: Ask, bank):
@@ -923,7 +923,7 @@ def test_banks_refuse(ask: Ask, bank, words, sentence, tmp_path, monkeypatch):
 
 
 def test_the_jobs_of_the_server_are_listed_and_shown(ask: Ask, cache):
-    assert ask("jobs").out == "There were no jobs yet: start the page, and train or draw a map.\n"
+    assert ask("jobs").out == "No jobs yet: start the page, and train or draw a map.\n"
     records = JobRecords(Database(cache / "melbo.sqlite"))
     now = datetime(2026, 11, 21, 12, tzinfo=UTC)
     job = records.add("training", "Training “a”", {"kind": "training"}, "Ann")
@@ -1076,7 +1076,7 @@ def test_what_the_system_refuses_is_one_line(ask: Ask, monkeypatch):
         raise PermissionError(13, "Permission denied", "/etc/shadow")
 
     monkeypatch.setattr(Workbench, "banks", refuse)
-    assert ask("banks").sentence == "The system refused to read or write (/etc/shadow): Permission denied."
+    assert ask("banks").sentence == "Reading or writing failed (/etc/shadow): Permission denied."
 
 
 # --- progress --------------------------------------------------------------------------------------------------------
@@ -1182,7 +1182,7 @@ def pressing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 def test_ctrl_c_keeps_the_vectors_that_are_finished(ask: Ask, pressing):
     pressing("vector 3 of 32")
     told = ask(*TRAIN, "--vectors", 32, "--method", "sequential", "--json")
-    assert "Stopping; what is finished is kept." in told.err
+    assert "Stopping; the finished part is kept." in told.err
     assert told.json["stopped"] is True and told.json["vectors"] == 2
     assert ask("banks", "show", "b", "--json").json["note"].startswith("Stopped: 2 of 32 vectors")
 
@@ -1191,7 +1191,7 @@ def test_ctrl_c_before_a_vector_is_finished_is_one_sentence(ask: Ask, cache, pre
     pressing("vector 1 of 8")
     told = ask(*TRAIN, "--method", "sequential", "--steps", 100_000_000, "--json")
     assert (told.code, told.out) == (2, "")
-    assert "Stopping; what is finished is kept." in told.err
+    assert "Stopping; the finished part is kept." in told.err
     assert told.err[-1] == "Stopped before a vector was finished: nothing was saved."
     assert not (cache / "banks").exists()
 
