@@ -298,7 +298,7 @@ def test_a_bank_of_other_weights_is_refused_everywhere(lm, other, bank):
         lambda: melbo.steer(other.model, bank, 0).__enter__(),
     ]
     for attempt in refused:
-        with pytest.raises(InputError, match="“three” was made for other weights .mine. than those of the loaded"):
+        with pytest.raises(InputError, match="“three” was made for other weights .mine. than the loaded"):
             attempt()
     assert not any(block._forward_hooks for block in other.blocks)
 

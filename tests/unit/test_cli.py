@@ -927,7 +927,7 @@ def test_the_jobs_of_the_server_are_listed_and_shown(ask: Ask, cache):
     records = JobRecords(Database(cache / "melbo.sqlite"))
     now = datetime(2026, 11, 21, 12, tzinfo=UTC)
     job = records.add("training", "Training “a”", {"kind": "training"}, "Ann")
-    changes = {"state": "running", "started": now, "log": (LogLine(at=now, text="Begins."),)}
+    changes = {"state": "running", "started": now, "log": (LogLine(at=now, text="Started."),)}
     progress = JobProgress(stage="step 3", done=3, total=12, seconds_left=4.5)
     records.save(job.model_copy(update={**changes, "progress": progress}))
     records.add("map", "Map of “a”", {"kind": "map"}, "Bob")

@@ -319,7 +319,7 @@ def test_a_second_training_waits_for_the_first_and_may_be_removed(busy):
 
 def test_a_name_that_waits_in_the_queue_is_taken(busy):
     for name in ("first", "FIRST"):
-        with pytest.raises(InputError, match="name: Training “first” is under way or waits. Choose another name."):
+        with pytest.raises(InputError, match="name: Training “first” is running or waiting under this name. Choose another name."):
             busy.start(Train(prompts=[PROMPT], config=QUICK, name=name))
 
 

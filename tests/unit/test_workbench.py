@@ -118,7 +118,7 @@ def test_a_model_larger_than_the_free_memory_is_refused_with_the_numbers_and_the
 ):
     bench.load_model()
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
-    with pytest.raises(InputError, match=r"model: other needs [\d.]+ kB of memory and 1 kB are free beside tiny") as no:
+    with pytest.raises(InputError, match=r"model: other needs [\d.]+ kB of memory, and only 1 kB are free beside tiny") as no:
         bench.load_model(str(other_folder))
     assert f"MELBO_MODEL={other_folder}" in str(no.value)
     assert bench.model_state().name == "tiny"
@@ -126,7 +126,7 @@ def test_a_model_larger_than_the_free_memory_is_refused_with_the_numbers_and_the
 
 def test_a_model_of_one_block_is_refused(tmp_path):
     bench = Workbench(settings(tmp_path / "cache", save_tiny(tmp_path / "flat", num_hidden_layers=1)))
-    with pytest.raises(InputError, match="flat has one block only"):
+    with pytest.raises(InputError, match="flat has only one block"):
         bench.load_model()
 
 
