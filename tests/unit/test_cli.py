@@ -1192,7 +1192,7 @@ def test_ctrl_c_before_a_vector_is_finished_is_one_sentence(ask: Ask, cache, pre
     told = ask(*TRAIN, "--method", "sequential", "--steps", 100_000_000, "--json")
     assert (told.code, told.out) == (2, "")
     assert "Stopping; the finished part is kept." in told.err
-    assert told.err[-1] == "Stopped before a vector was finished: nothing was saved."
+    assert told.err[-1] == "Stopped before a vector was finished: nothing to save."
     assert not (cache / "banks").exists()
 
 

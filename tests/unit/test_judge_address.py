@@ -104,7 +104,7 @@ def test_neither_key_nor_texts_follow_a_redirect(status):
         server.status, server.target = status, f"{target.url}/chat/completions"  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, daemon=True).start()
         endpoint = Endpoint(f"http://127.0.0.1:{server.server_port}/v1", "m", SECRET)
-        with pytest.raises(InputError, match="where neither texts nor the key go"):
+        with pytest.raises(InputError, match="which gets neither texts nor the key"):
             endpoint.ask("Hello?", 5)
         server.shutdown()
         server.server_close()

@@ -118,7 +118,9 @@ def test_a_model_larger_than_the_free_memory_is_refused_with_the_numbers_and_the
 ):
     bench.load_model()
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
-    with pytest.raises(InputError, match=r"model: other needs [\d.]+ kB of memory, and only 1 kB are free beside tiny") as no:
+    with pytest.raises(
+        InputError, match=r"model: other needs [\d.]+ kB of memory, and only 1 kB are free beside tiny"
+    ) as no:
         bench.load_model(str(other_folder))
     assert f"MELBO_MODEL={other_folder}" in str(no.value)
     assert bench.model_state().name == "tiny"
