@@ -60,8 +60,7 @@ from melbo_app.studies.completing import complete as complete_variants
 from melbo_app.studies.completing import variants
 from melbo_app.studies.looks import after_search
 from melbo_app.studies.search_settings import SearchSettings
-from melbo_app.studies.sensitivity import LayerPair
-from melbo_app.studies.sensitivity import sensitivity as measure_pairs
+from melbo_app.studies.sensitivity import LayerPair, MeasureSensitivity
 from melbo_app.studies.settings_ladder import searching
 from melbo_app.studies.similarity import Similarity
 from melbo_app.studies.similarity import compare as compare_vectors
@@ -261,13 +260,14 @@ def sensitivity(
         InputError: no target is above a source.
     """
     asked, _ = asked_of(lm, prompts)
-    usual = layers(len(lm.blocks))
-    below, above = (
-        [layer] if given is None else several(field, given, whole)
-        for field, given, layer in (("sources", sources, usual[0]), ("targets", targets, usual[1]))
+    study = MeasureSensitivity(
+        prompts=asked,
+        sources=None if sources is None else several("sources", sources, whole),
+        targets=None if targets is None else several("targets", targets, whole),
+        scope=optional("scope", scope, written),
+        count=whole("values", values),
     )
-    wanted, count = default_scope(asked) if scope is None else written("scope", scope), whole("values", values)
-    return result_of(measure_pairs(lm, asked, below, above, wanted, count, None, lambda: False))
+    return run(lm, study)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from melbo_app.listings import plain
 from melbo_app.paths import written_path
 from melbo_app.settings import Settings
 from melbo_app.sizes import parse_size, size_text
+from melbo_app.studies.as_json import one_line
 from melbo_app.workbench import Workbench
 
 library = typer.Typer(help="The library as a whole: search, export, import, check, rebuild, restore, gc.")
@@ -149,5 +150,4 @@ def prune(
 
 def _completion_line(entry: Completion) -> str:
     what = "baseline" if entry.vector is None else f"{entry.bank or ''} {entry.vector}, R = {entry.radius:g}".strip()
-    text = " ".join(entry.text.split())
-    return f"{entry.id}: {what}: {text if len(text) <= 100 else text[:99] + '…'}"
+    return f"{entry.id}: {what}: {one_line(entry.text, 100)}"

@@ -6,7 +6,7 @@ from typing import Any, TypedDict, cast
 from melbo_app.analysis.flags import flags
 from melbo_app.analysis.readability import Verdict
 from melbo_app.library.explorations import Answer, Exploration
-from melbo_app.studies.as_json import plain, stored
+from melbo_app.studies.as_json import one_line, plain, stored
 from melbo_app.studies.steer import FlagLine
 
 LONGEST = 160
@@ -89,7 +89,7 @@ def lines_of(found: Exploration) -> list[str]:
     lines += [
         f"Diversity D {found.readable_diversity:.2f} (random vectors {found.control_readable_diversity:.2f}), "
         f"{found.readable:.0%} readable, {sum(found.seconds.values()):.0f} s",
-        f"Without steering: {_short(found.baseline)}",
+        f"Without steering: {one_line(found.baseline, LONGEST)}",
     ]
     for one in said["behaviours"]:
         vectors = ", ".join(map(str, one["vectors"]))
@@ -97,7 +97,7 @@ def lines_of(found: Exploration) -> list[str]:
         often = "; random vectors show it as often" if one["as_often"] else ""
         lines.append(f"{one['name']} (vectors {vectors}; {random}; distance {one['distance']:.2f}){often}")
         elsewhere = f", {one['elsewhere']['sentence']}" if one["elsewhere"] else ""
-        lines.append(f"  {one['representative']}{elsewhere}: {_short(one['text'])}")
+        lines.append(f"  {one['representative']}{elsewhere}: {one_line(one['text'], LONGEST)}")
     for title, answers in (("All answers", said["answers"]), ("Random vectors of the same R", said["control"])):
         lines.append(f"{title} by distance from the one without steering:")
         lines += [_line(one) for one in answers]
@@ -109,9 +109,4 @@ def _line(one: AnswerLine) -> str:
     flags = ", ".join(flag["kind"] for flag in one["flags"])
     marks = [one["verdict"] or "not scored", flags, f"set aside, {one['aside']}" if one["aside"] else ""]
     known = "; ".join(mark for mark in marks if mark)
-    return f"  {one['vector']:>3}  {one['distance']:.2f}  [{known}]  {_short(one['text'])}"
-
-
-def _short(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"
+    return f"  {one['vector']:>3}  {one['distance']:.2f}  [{known}]  {one_line(one['text'], LONGEST)}"

@@ -52,8 +52,7 @@ class Sweep(SteeringStudy[Comparison]):
 
     radii: tuple[float, ...] = Field(
         (),
-        description="each R, the norm that vectors are added with; left out: 0.5, 0.75, 1, 1.25 and 1.5 times R as "
-        "trained",
+        description="each R, the norm of the added vectors; left out: 0.5, 0.75, 1, 1.25 and 1.5 times the bank's R",
     )
     random_control: bool = Field(True, description="add a random vector of the same R")
 

@@ -1,9 +1,11 @@
 """What the parts of the workbench share."""
 
+import threading
 from typing import Any
 
 from melbo_app.errors import InputError
 from melbo_app.jobs.bench import Bench
+from melbo_app.jobs.model_getting import ModelGetting
 from melbo_app.jobs.queue import JobQueue
 from melbo_app.library.offered_models import OfferedModels
 from melbo_app.library.weights import Progress
@@ -22,6 +24,8 @@ class Base:
         self.settings = settings
         self.bench = Bench(settings, on_progress, offered)
         self.queue = JobQueue(self.bench, read_study)
+        self._getting: ModelGetting | None = None
+        self._one_getting = threading.Lock()
 
     def why_not(self, use: str, about: Any = None) -> str:
         """Why the people here may not use the method ``use``, on ``about``, as one sentence; "" where they may."""

@@ -1,6 +1,5 @@
 """Use cases of the model, and of prompts as it sees them."""
 
-import threading
 from collections.abc import Generator, Sequence
 
 from melbo_app.engine.prompt import Prompt
@@ -14,22 +13,13 @@ from melbo_app.jobs.slices import PromptTokens, pair_of
 from melbo_app.library import model_catalogue, model_fetch, weights
 from melbo_app.library.fetch_progress import FetchProgress
 from melbo_app.library.generality import AskedPrompt
-from melbo_app.library.offered_models import OfferedModels
 from melbo_app.library.prompt_sets import SetPrompt
-from melbo_app.settings import Settings
 from melbo_app.studies.generality import asked_prompts
 from melbo_app.workbench.base import Base
 
 
 class Models(Base):
     """The model in memory, and what it makes of prompts."""
-
-    def __init__(
-        self, settings: Settings, on_progress: weights.Progress | None = None, offered: OfferedModels | None = None
-    ) -> None:
-        super().__init__(settings, on_progress, offered)
-        self._getting: ModelGetting | None = None
-        self._one_getting = threading.Lock()
 
     @property
     def offered_models(self) -> list[str] | None:

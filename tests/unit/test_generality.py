@@ -181,7 +181,7 @@ def test_a_stop_keeps_the_prompts_that_are_finished(planted, monkeypatch):
         ({"vectors": []}, "vectors: none is chosen"),
         ({"vectors": [3]}, "vector: the bank has no vector 3"),
         ({"radius": 0}, "R: 0 leaves every answer as it is"),
-        ({"radius": float("nan")}, "R: nan is not a number that can be used"),
+        ({"radius": float("nan")}, "R: nan cannot be used"),
         ({"prompts": []}, "prompts: none is given"),
         ({"prompts": asked("a") * 201}, "prompts: 201 are too many"),
         ({"random": 3}, "random vectors: 3 cannot be used. Choose 4 to 64"),

@@ -49,7 +49,7 @@ def test_the_operator_s_address_gets_the_key_in_his_own_spelling(url):
 def test_no_other_address_gets_the_key_and_strangers_may_name_none(url):
     for address in (JudgeAddress(OURS, ""), JudgeAddress("", "")):
         assert key_of(address.named_on_a_page(url, "m", here=True)) is None
-        with pytest.raises(InputError, match="only the one that the operator names"):
+        with pytest.raises(InputError, match="only the operator's endpoint"):
             address.named_on_a_page(url, "m", here=False)
     assert key_of(JudgeAddress(OURS, "").named_in_a_command(url, "m")) is None
 

@@ -32,7 +32,7 @@ def section(bench: Workbench) -> JudgeSection:
         (HERE, None, "https://host/v1", "", "Write the endpoint's address and its model's name."),
         (HERE, None, "https://host/v1", "  ", "Endpoint model: none was given. "),
         (HERE, None, "host/v1", "big", "Endpoint: “host/v1” is not an address. "),
-        (HERE, "k", "https://host/v1#x", "big", "Endpoint: the address has a # in it. "),
+        (HERE, "k", "https://host/v1#x", "big", "Endpoint: the address contains a #. "),
         (
             ELSEWHERE,
             "k",
