@@ -7,9 +7,9 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from melbo_app import defaults
 from melbo_app.commands.output import Sparingly, run
-from melbo_app.defaults import prompts_from
+from melbo_app.defaults import check_texts, prompts_from
+from melbo_app.doors.asking import COMMAND
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.template_choice import EXAMPLE, FIELD
@@ -21,8 +21,6 @@ from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
 Number = TypeVar("Number", int, float)
-
-REMEDY = "Give one with --prompt"
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 ModelOption = Annotated[
@@ -88,7 +86,7 @@ def prepare(
     """A workbench with the model loaded, and the prompts. Prompts and scope are checked before the model is loaded,
     because that takes seconds."""
     TokenScope.parse(scope or "all")
-    check_texts(texts)
+    check_texts(texts, COMMAND.remedy)
     workbench = Workbench(Settings())
     state = load(workbench, model)
     return workbench, prompts(texts, system, template, bool(state.has_template))
@@ -98,7 +96,7 @@ def prompts(
     texts: list[str] | None, system: str | None, template: bool | str | None, has_template: bool
 ) -> list[Prompt]:
     """The prompts from the options."""
-    return prompts_from(check_texts(texts), system, template, has_template)
+    return prompts_from(check_texts(texts, COMMAND.remedy), system, template, has_template)
 
 
 def template_of(template: str | None, no_template: bool) -> bool | str | None:
@@ -106,11 +104,6 @@ def template_of(template: str | None, no_template: bool) -> bool | str | None:
     if template is not None and no_template:
         raise InputError(FIELD, "--template and --no-template exclude each other", "Give one of the two")
     return False if no_template else template
-
-
-def check_texts(texts: list[str] | None) -> list[str]:
-    """The texts of the prompts. Raises InputError without texts, and for empty ones."""
-    return defaults.check_texts(texts, REMEDY)
 
 
 def check_out(out: Path, overwrite: bool) -> None:

@@ -17,13 +17,13 @@ from melbo_app.commands.options import (
     SeedOption,
     SystemOption,
     TemplateOption,
-    check_texts,
     load,
     template_of,
 )
 from melbo_app.commands.options import prompts as read_prompts
 from melbo_app.commands.output import StopOnInterrupt, run, show
-from melbo_app.defaults import OpenTraining
+from melbo_app.defaults import OpenTraining, check_texts
+from melbo_app.doors.asking import COMMAND
 from melbo_app.engine.training_config import COUNTED_BY
 from melbo_app.errors import InputError
 from melbo_app.library.bank import Bank
@@ -133,7 +133,7 @@ def train(
         agreement_form=agreement_form,
         temperature=temperature,
     )
-    check_texts(prompt)
+    check_texts(prompt, COMMAND.remedy)
     workbench = Workbench(Settings())
     workbench.check_bank_name(name)
     state = load(workbench, model)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -57,10 +57,10 @@ def atlas_layers(blocks: int) -> tuple[list[int], list[int]]:
 
 def grid(sources: Sequence[int], targets: Sequence[int], blocks: int) -> list[Pair]:
     """All pairs of a source and a target above it. Raises InputError without such a pair, and for missing blocks."""
-    for field, chosen in (("source layers", sources), ("target layers", targets)):
+    for name, chosen in (("source layers", sources), ("target layers", targets)):
         for layer in chosen:
             if not 0 <= layer < blocks:
-                raise InputError(field, f"the model has no block {layer}", f"Choose from 0 to {blocks - 1}")
+                raise InputError(name, f"the model has no block {layer}", f"Choose from 0 to {blocks - 1}")
     pairs = [(source, target) for source in sorted({*sources}) for target in sorted({*targets}) if target > source]
     if not pairs:
         raise InputError("target layers", "none is above a source layer", "Choose higher ones")
@@ -167,9 +167,8 @@ class _Measuring:
     scope: str
     stop: Stop
     baseline: str | None = None
-
-    def __post_init__(self) -> None:
-        self._baselines: dict[str, Completion] = {}
+    baselines: dict[str, Completion] = field(default_factory=dict)
+    """The unsteered texts by their digests, which are the same for all pairs."""
 
     def measure(
         self, source: int, target: int, read: bool, whole: AtlasProgress
@@ -181,7 +180,8 @@ class _Measuring:
             return cell
         bank = self._bank(cell, vectors)
         rows = variants(bank, range(len(vectors)), [cell.radius])
-        completing = complete(self.lm, bank, self.prompts, rows, DECODING, self._known, self.bench.batching, self.stop)
+        find, batching = lambda draft: self.baselines.get(draft.digest), self.bench.batching
+        completing = complete(self.lm, bank, self.prompts, rows, DECODING, find, batching, self.stop)
         completions, _ = yield from part_of(whole, completing, PARTS // 2, before=PARTS // 2)
         if self.stop():
             raise Stopped
@@ -225,7 +225,7 @@ class _Measuring:
         steered = [one for one in completions if one.vector is not None]
         for index in range(len(self.prompts)):
             plain = next(one for one in completions if one.vector is None and one.prompt_index == index)
-            self._baselines[plain.digest] = plain
+            self.baselines[plain.digest] = plain
             self.baseline = self.baseline or plain.text
             own = [one for one in steered if one.prompt_index == index]
             places = self.bench.embedder.encode([plain.text, *(one.text for one in own)])
@@ -243,10 +243,6 @@ class _Measuring:
                 "verdicts": tuple(verdict for _, verdict in first),
             }
         )
-
-    def _known(self, draft: Completion) -> Completion | None:
-        """The baselines are the same for all pairs."""
-        return self._baselines.get(draft.digest)
 
     def _bank(self, cell: AtlasCell, vectors: np.ndarray) -> Bank:
         """The vectors as a bank in memory."""

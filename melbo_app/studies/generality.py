@@ -38,6 +38,7 @@ from melbo_app.limits import check_texts
 from melbo_app.studies.completing import Completing, Variant, complete, variants
 from melbo_app.studies.generality_answer import General, general, lines_of
 from melbo_app.studies.memory_note import memory_note
+from melbo_app.studies.steer import Steer
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.model import LanguageModel
@@ -165,15 +166,9 @@ class MeasureGenerality(Study[Generality]):
         return found
 
     def _keep(self, bench: Bench, made_by: Bank, completions: Sequence[Completion]) -> None:
-        settings = {
-            "kind": "part",
-            "bank": made_by.record.name,
-            "bank_hash": made_by.hash,
-            "prompts": [one.prompt.model_dump() for one in completions if one.vector is None],
-            "decoding": asdict(self.decoding),
-            "finished": True,
-        }
-        bench.completions.keep(settings, completions)
+        prompts = tuple(one.prompt.asked for one in completions if one.vector is None)
+        steering = Steer(bank=made_by.record.name, prompts=prompts, decoding=self.decoding)
+        steering.keep(bench, completions, "part", made_by, finished=True)
 
     def answer(self, result: Generality, not_kept: str | None) -> General:
         return general(result, not_kept)

@@ -35,11 +35,6 @@ NEAR, FAR = 0.2, 0.6
 the upper quartile of the random vectors' distances."""
 
 
-def look_config(config: TrainingConfig) -> TrainingConfig:
-    """The training of each setting in a search before the training ``config``: fewer vectors, in fewer steps."""
-    return replace(config, vectors=min(LOOK_VECTORS, config.vectors), steps=LOOK_STEPS, held_out=())
-
-
 def with_steps(config: TrainingConfig) -> TrainingConfig:
     """``config``, by default with the steps of a look."""
     return replace(config, steps=config.steps or LOOK_STEPS)

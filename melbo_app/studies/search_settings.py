@@ -17,7 +17,7 @@ from melbo_app.jobs.study import How, ModelStudy
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.explorations import SEARCH_SECONDS
 from melbo_app.library.searches import Search
-from melbo_app.studies.looks import LOOK_PROMPTS, Looks, look_config
+from melbo_app.studies.looks import LOOK_PROMPTS, LOOK_STEPS, LOOK_VECTORS, Looks
 from melbo_app.studies.settings_ladder import RULE, START, best_of, search, start_near
 
 
@@ -51,8 +51,8 @@ class SearchSettings(ModelStudy[Search]):
 
         It trains up to eight vectors, in just enough steps to tell settings apart.
         """
-        looked = prompts[:LOOK_PROMPTS]
-        return cls(prompts=looked, config=look_config(config), seconds=seconds, other_layers=other_layers)
+        short = replace(config, vectors=min(LOOK_VECTORS, config.vectors), steps=LOOK_STEPS, held_out=())
+        return cls(prompts=prompts[:LOOK_PROMPTS], config=short, seconds=seconds, other_layers=other_layers)
 
     def check_model(self, bench: Bench) -> None:
         self.config.check_width(bench.model.get().hidden_size)

@@ -181,7 +181,7 @@ def test_a_runaway_a_broken_answer_and_duplicates_are_set_aside():
     reasons = {one.vector: one.reason for one in six.aside}
     assert set(reasons) == {0, 2, 4}
     assert reasons[0].startswith("runaway") and reasons[2].startswith("broken")
-    assert reasons[4] == "duplicate: what it changes is what vector 1 changes (cosine 0.95)"
+    assert reasons[4] == "duplicate: it makes the same changes as vector 1 (cosine 0.95)"
     assert [one.vectors for one in six.behaviours] == [(3, 5), (1,)]
     assert not six.answers[2].changed  # what cannot be read has not changed its meaning
 
