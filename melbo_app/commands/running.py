@@ -46,7 +46,7 @@ def run(app: typer.Typer, name: str, arguments: Sequence[str] | None, written: s
     except Exception as error:
         if sys.flags.dev_mode:
             raise
-        _fail(f"Unexpected error: {type(error).__name__}: {error} (PYTHONDEVMODE=1 shows where)")
+        _fail(f"Something went wrong: {type(error).__name__}: {error} (PYTHONDEVMODE=1 shows where)")
 
 
 def _usage(error: typer.TyperException, name: str, written: str) -> str:

@@ -62,8 +62,8 @@ class Texts(Shelf):
             return most_unlike_first(completions, self.bench.embedder, self.bench.embeddings)
 
     def runaways(self, bank: str) -> dict[int, dict[RunawayPlace, float]]:
-        """The vectors of a bank that ran away, each with the places and the smallest |R| there: on its training prompts,
-        on held-out prompts, and in steered texts."""
+        """The vectors of a bank that ran away, each with the smallest |R| at each place: on its training prompts, on
+        held-out prompts, and in steered texts."""
         found = self.bank(bank)
         places: dict[int, dict[RunawayPlace, float]] = {}
         measured: dict[RunawayPlace, EffectRecord | None] = {

@@ -286,7 +286,7 @@ def test_explore_tells_what_there_is_in_a_sentence_and_as_json(ask: Ask, stubbed
     assert told.out.splitlines()[0] == found["sentence"] and f"Bank “{found['bank']}”" in told.out
     assert ask("banks", "show", found["bank"], "--json").json["hash"] == found["bank_hash"]
     assert ask(*words, "--relative-radius", 0.1).sentence.startswith("R: it is given twice.")
-    assert ask(*words, "--choose-radius", "luck").sentence.startswith("choose radius: 'luck' is not known.")
+    assert ask(*words, "--choose-radius", "luck").sentence.startswith("choose radius: 'luck' is unknown.")
     assert ask("explore").sentence.startswith("prompt: none was given.")
 
 
@@ -746,8 +746,8 @@ def test_curve_refuses(ask: Ask, words, sentence):
     [
         (("map", "a"), "Missing option '--out'."),
         (("map", "a", "--out", "map.png"), "out: “map.png” is not an HTML file. Its name must end in .html."),
-        (("map", "a", "--out", "/nowhere/map.html"), "out: the folder “/nowhere” does not exist. Create it first"),
-        (("map", "a", "--out", "x.html", "--colour", "red"), "colour: 'red' is not known. Choose vector, radius or"),
+        (("map", "a", "--out", "/nowhere/map.html"), "out: the folder “/nowhere” does not exist. Create it, or"),
+        (("map", "a", "--out", "x.html", "--colour", "red"), "colour: 'red' is unknown. Choose vector, radius or"),
         (("map", "nobody", "--out", "x.html"), "bank: there is no bank called “nobody”."),
         (("map", "a", "--out", "x.html", "--vector", "9"), "vector: the bank has no vector 9."),
     ],
@@ -934,7 +934,7 @@ def test_the_jobs_of_the_server_are_listed_and_shown(ask: Ask, cache):
     assert ask("jobs", "list").out == "2  Map of “a”: waiting\n1  Training “a”: running, 25 %\n"
     assert [one["id"] for one in ask("jobs", "list", "--limit", 1, "--json").json["jobs"]] == [2]
     shown = ask("jobs", "show", 1).out.splitlines()
-    assert shown[1].startswith("asked for by Ann, 2") and shown[2].endswith("  Begins.")
+    assert shown[1].startswith("started by Ann, 2") and shown[2].endswith("  Begins.")
     kept = ask("jobs", "show", 1, "--json").json
     assert (kept["who"], kept["state"], kept["progress"]["seconds_left"]) == ("Ann", "running", 4.5)
     assert ask("jobs", "show", 9).sentence == "job: there is no job 9. See the list of jobs."
@@ -1232,7 +1232,7 @@ def test_of_two_programs_with_one_name_one_gets_it_and_the_other_loses_nothing(
 
     monkeypatch.setattr(Train, "_train", slow)
     told = ask(*TRAIN, "--steps", 2, "--json")
-    assert told.sentence == "name: a bank called “b” already exists. What was trained is kept as “b-2”."
+    assert told.sentence == "name: a bank called “b” already exists. The bank was saved as “b-2”."
     assert ask("banks", "show", "b", "--json").json["hash"] == saved[0].hash
     assert ask("banks", "show", "b-2", "--json").json["steps"] == 2
 

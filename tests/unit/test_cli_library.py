@@ -108,7 +108,7 @@ def test_a_rebuild_makes_a_lost_catalogue_again(ask: Ask, bench, cache):  # noqa
     (cache / "banks" / "broken.safetensors").write_bytes(b"")
     told = ask("library", "rebuild")
     assert told.code == 0 and told.out.splitlines() == [
-        "broken is left out: bank file: it is cut short or not a safetensors file. Copy or download it again.",
+        "broken was left out: bank file: it is cut short or not a safetensors file. Copy or download it again.",
         "The catalogue now holds: banks 1, vectors 2, runs 1, models 1, prompts 1.",
     ]
     (cache / "banks" / "ships.safetensors").unlink()
@@ -124,7 +124,7 @@ def test_gc_keeps_a_size_and_says_what_it_did(ask: Ask, bench, cache):  # noqa: 
     assert tried["dry_run"] and tried["removals"][0]["count"] == 2 and len(completions.recent()) == 3
     lines = ask("library", "gc", "--limit", "10kB").out.splitlines()
     assert lines[0].startswith("completions of the oldest comparisons: 2, ") and lines[0].endswith("were freed")
-    assert lines[1].startswith("The cache took ") and lines[2].startswith("That is more than 10 kB: ")
+    assert lines[1].startswith("The cache took ") and lines[2].startswith("That is more than 10 kB, ")
     assert len(completions.recent()) == 1 and ask("banks", "--json").json["banks"][0]["name"] == "ships"
     assert ask("library", "gc", "--limit", "1GB").out.count("\n") == 1
     assert ask("library", "gc", "--limit", "lots").sentence == "limit: 'lots' is not a size. Write 500MB or 2GB."
