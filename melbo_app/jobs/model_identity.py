@@ -66,7 +66,7 @@ def _holds(folder: Path, state: dict[str, Any], prefix: str) -> bool:
     try:
         for file in [folder / name for name in weight_files(folder)]:
             with safe_open(file, "pt") as stored:
-                for name in stored.keys():  # noqa: SIM118 (it is no dictionary)
+                for name in stored.keys():  # noqa: SIM118 (not a dictionary)
                     own = state.get(name, state.get(prefix + name))
                     if own is None:
                         continue

@@ -99,7 +99,7 @@ class JobQueue:
         return known[1].get(id) or self._now(self._records.get(id), known)
 
     def stop(self, id: int) -> JobRecord:
-        """Stop a job, keeping what is finished, or take it out of the queue."""
+        """Stop a job, keeping its finished part, or remove it from the queue."""
         job = self.find(id)
         if job is not None:
             job.stop()

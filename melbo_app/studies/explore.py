@@ -328,7 +328,7 @@ def _elsewhere(
     new = [one for one in found.behaviours if one.new][:MOST_BEHAVIOURS]
     if not (settings.elsewhere and new):
         yield Progress("nothing to try", 1, 1)
-        return found.behaviours, "nothing new to try" if settings.elsewhere else "not asked for"
+        return found.behaviours, "nothing new to try" if settings.elsewhere else "not requested"
     vectors = [one.representative for one in new]
     decoding = Decoding(min(LOOK_DECODING.max_new_tokens, settings.max_new_tokens), seed=settings.seed)
     tried = yield from doing.elsewhere(bank, vectors, radius, baseline, settings.elsewhere, decoding)
