@@ -279,8 +279,8 @@ def steer(
     source: int | None = None,
     radius: float | None = None,
 ) -> Iterator[None]:
-    """Inside this context, vectors are added to the output of block ``source`` at every token, no matter which code runs the
-    model.
+    """Inside this context, vectors are added to the output of block ``source`` at every token, no matter which
+    code runs the model.
 
     It works inside other people's code: ``model.generate``, a pipeline, an evaluation harness.
 
