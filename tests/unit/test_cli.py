@@ -934,7 +934,7 @@ def test_the_jobs_of_the_server_are_listed_and_shown(ask: Ask, cache):
     assert ask("jobs", "list").out == "2  Map of “a”: waiting\n1  Training “a”: running, 25 %\n"
     assert [one["id"] for one in ask("jobs", "list", "--limit", 1, "--json").json["jobs"]] == [2]
     shown = ask("jobs", "show", 1).out.splitlines()
-    assert shown[1].startswith("started by Ann, 2") and shown[2].endswith("  Begins.")
+    assert shown[1].startswith("started by Ann, 2") and shown[2].endswith("  Started.")
     kept = ask("jobs", "show", 1, "--json").json
     assert (kept["who"], kept["state"], kept["progress"]["seconds_left"]) == ("Ann", "running", 4.5)
     assert ask("jobs", "show", 9).sentence == "job: there is no job 9. See the list of jobs."
