@@ -416,7 +416,7 @@ def test_a_bank_that_cannot_be_saved_waits_in_memory_and_can_be_saved_again(benc
     saved = bench.save_again()
     assert bench.bank("a").hash == saved.hash == trained(bench, "again").hash
     assert bench.unsaved_bank() is None
-    with pytest.raises(InputError, match="there is none that waits"):
+    with pytest.raises(InputError, match="none is waiting"):
         bench.save_again()
 
 

@@ -110,7 +110,7 @@ def test_what_was_judged_before_an_end_is_kept_and_not_asked_again(bench, stub):
     work = bench.run(JudgeTexts(comparison=comparison.id, endpoint=endpoint))
     assert [(step.done, step.total) for step in (next(work), next(work))] == [(0, 2), (1, 2)]
     stub.status = 429
-    with pytest.raises(InputError, match="too many questions"):
+    with pytest.raises(InputError, match="too many requests"):
         next(work)
     kept = bench.judgements(comparison.completions)
     assert set(kept) == {first.digest, second.digest} and kept[first.digest].model == "big"
@@ -176,7 +176,7 @@ def test_an_endpoint_that_is_not_there_is_named(stub):
         ("example.org/v1", None, "not an address"),
         ("ftp://example.org", None, "not an address"),
         ("http://[::1", None, "not an address"),
-        ("https://me:pw@example.org/v1", None, "has a name"),
+        ("https://me:pw@example.org/v1", None, "contains a user name"),
         ("http://example.org/v1", "k", "unencrypted"),
         ("https://example.org/v1", "k\nX: y", "characters that cannot be sent"),
         ("https://example.org/v1", "schlüssel", "characters that cannot be sent"),
