@@ -417,7 +417,7 @@ def test_what_cannot_be_trained_is_refused_in_a_sentence(lm, changes, words):
         (lambda lm, bank: melbo.train(lm, {"role": "user"}), "prompts: {'role': 'user'} is not a string"),
         (lambda lm, bank: melbo.complete(lm, PLAIN, bank.vectors), "bank: a value of type ndarray is not a Bank"),
         (lambda lm, bank: melbo.complete(lm, PLAIN, bank, radius="3"), "radius: '3' is not a number"),
-        (lambda lm, bank: melbo.complete(lm, PLAIN, bank, radius=np.nan), "R: nan is not a number"),
+        (lambda lm, bank: melbo.complete(lm, PLAIN, bank, radius=np.nan), "R: nan cannot be used"),
         (lambda lm, bank: melbo.complete(lm, PLAIN, bank, [3]), "vector: the bank has no vector 3"),
         (lambda lm, bank: melbo.complete(lm, PLAIN, decoding=10), "decoding: 10 is not a Decoding. Give Decoding(max"),
         (lambda lm, bank: melbo.complete(lm, PLAIN, decoding=Decoding(2.5)), "max_new_tokens: 2.5 is not a whole"),

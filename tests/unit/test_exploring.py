@@ -291,7 +291,7 @@ def test_it_runs_as_a_job_and_its_result_outlives_the_program(bench, tmp_path, m
     for path in (tmp_path / "cache" / "explorations").iterdir():
         path.write_text("{")
     assert other.explorations() == []
-    with pytest.raises(InputError, match="no longer there"):
+    with pytest.raises(InputError, match="no longer exists"):
         other.exploration(job.result.key)
 
 
