@@ -235,7 +235,7 @@ def test_a_bank_of_another_width_is_refused_with_both_numbers(bench, bank, tmp_p
     bench.load_model(str(save_tiny(tmp_path / "wide", hidden_size=48, intermediate_size=64)))
     with pytest.raises(InputError) as refused:
         result_of(bench.run(Compare(bank="a")))
-    assert "hidden size is 32" in refused.value.problem and "wide has 48" in refused.value.problem
+    assert "hidden size 32" in refused.value.problem and "wide has 48" in refused.value.problem
 
 
 def test_a_bank_for_a_block_that_the_model_lacks_is_refused(bench, bank):
