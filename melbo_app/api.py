@@ -1,6 +1,6 @@
 """Steering vectors in a notebook: load, train, steer, compare, save. See docs/api.md."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,17 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from melbo_app.api_generality import generality as generality
-from melbo_app.api_generality import prompt_set as prompt_set
+from melbo_app.api_banks import combine as combine
+from melbo_app.api_banks import open_bank as open_bank
+from melbo_app.api_banks import rank as rank
+from melbo_app.api_banks import save as save
+from melbo_app.api_studies import generality as generality
+from melbo_app.api_studies import prompt_set as prompt_set
 from melbo_app.api_studies import run as run
-from melbo_app.api_studies import searched
 from melbo_app.arguments import (
     STEERED,
     asked_of,
     bank_given,
-    file_path,
     instance,
-    model_given,
     number,
     optional,
     options,
@@ -44,27 +45,22 @@ from melbo_app.engine.steering import add_rows
 from melbo_app.engine.steering import steer as steer_blocks
 from melbo_app.engine.suggestion import RELATIVE_RADIUS, default_scope, default_vectors, layers
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
-from melbo_app.engine.unembedding import word_difference
 from melbo_app.errors import InputError
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.bench import check_fits
 from melbo_app.jobs.compute import ComputeLock
-from melbo_app.jobs.generators import map_progress, result_of
+from melbo_app.jobs.generators import result_of
 from melbo_app.jobs.loaded_model import LoadedModel
 from melbo_app.jobs.model_identity import identity
-from melbo_app.library.atomic import write_file
 from melbo_app.library.bank import Bank
 from melbo_app.library.completion import Completion
 from melbo_app.library.explorations import SEARCH_SECONDS
-from melbo_app.library.file_names import check_file_name
-from melbo_app.library.formula import combine as combine_banks
-from melbo_app.library.imports import read_file
-from melbo_app.library.ranking import by_direction, by_strength
 from melbo_app.settings import Settings
 from melbo_app.studies.completing import complete as complete_variants
 from melbo_app.studies.completing import variants
-from melbo_app.studies.sensitivity import LayerPair
-from melbo_app.studies.sensitivity import sensitivity as measure_pairs
+from melbo_app.studies.looks import after_search
+from melbo_app.studies.search_settings import SearchSettings
+from melbo_app.studies.sensitivity import LayerPair, MeasureSensitivity
 from melbo_app.studies.settings_ladder import searching
 from melbo_app.studies.similarity import Similarity
 from melbo_app.studies.similarity import compare as compare_vectors
@@ -74,20 +70,20 @@ Prompts = str | Prompt | Sequence[str | Prompt]
 Vectors = Bank | Tensor | np.ndarray
 
 _KNOWN: "WeakKeyDictionary[nn.Module, tuple[str, str]]" = WeakKeyDictionary()
-"""Name and weights of the models that went through ``load`` or ``wrap``."""
+"""Name and weights hash of the models that ``load`` or ``wrap`` returned."""
 
 
-@torch.inference_mode(False)  # weights that are moved to a GPU in it could not be trained on
+@torch.inference_mode(False)  # weights moved to a GPU in inference mode could not be trained on
 def load(spec: str | Path = "SmolLM2-135M-Instruct", device: Any = None, dtype: Any = None) -> LanguageModel:
     """A model by hub name, key of the catalogue, folder or .gguf file, ready to be steered.
 
-    A model of the catalogue, such as ``qwen2.5-0.5b``, is downloaded where it is not here, with progress on stderr.
+    A missing model of the catalogue, such as ``qwen2.5-0.5b``, is downloaded, with progress on stderr.
 
-    Device and dtype left out are what ``MELBO_DEVICE`` and ``MELBO_DTYPE`` say, or else chosen for this machine.
+    Device and dtype default to ``MELBO_DEVICE`` and ``MELBO_DTYPE``, or to what suits this machine.
 
     Raises:
-        InputError: no such model, or one that cannot be steered.
-        StorageError: it could not be prepared on disk.
+        InputError: the model does not exist or cannot be steered.
+        StorageError: its files could not be prepared.
     """
     wanted = str(spec) if isinstance(spec, Path) else written("model", spec)
     asked = {"device": device, "dtype": dtype}
@@ -98,28 +94,30 @@ def load(spec: str | Path = "SmolLM2-135M-Instruct", device: Any = None, dtype: 
 
 
 def wrap(model: Any, tokenizer: Any, name: str = "", weights_hash: str | None = None) -> LanguageModel:
-    """A transformers model that is loaded already. It is put into evaluation mode, its weights get no gradients, and
-    its tokenizer pads on the left from now on.
+    """A transformers model that you have loaded. It is put into evaluation mode, its weights get no gradients, and its
+    tokenizer pads on the left from now on.
 
     Args:
-        name: what banks call it; "": where it came from.
-        weights_hash: what tells its weights from others; None: found out by reading them all (jobs/model_identity.py).
+        name: its name in banks; "": where it was loaded from.
+        weights_hash: identifies its weights; None: computed by reading them all (jobs/model_identity.py).
 
     Raises:
-        InputError: it is no causal language model of transformers with its tokenizer.
+        InputError: these are not a causal language model of transformers and its tokenizer.
     """
     model = _module(model)
     if not hasattr(tokenizer, "pad_token_id"):
-        raise InputError("tokenizer", f"{shown(tokenizer)} is none", "Give the model first, then its tokenizer")
+        raise InputError(
+            "tokenizer", f"{shown(tokenizer)} is not a tokenizer", "Give the model first, then its tokenizer"
+        )
     if any(parameter.is_inference() for parameter in model.parameters()):
-        problem = "its weights were made under torch.inference_mode(), and nothing can be trained on such"
-        raise InputError("model", problem, "Load it outside")
+        problem = "its weights were made under torch.inference_mode(), so nothing can be trained on them"
+        raise InputError("model", problem, "Load it outside inference mode")
     name = written("name", name) or getattr(model.config, "_name_or_path", "") or "model"
     found = identity(model, Settings().cache_dir) if weights_hash is None else written("weights_hash", weights_hash)
     return _known(prepare(name, found, model, tokenizer))
 
 
-@torch.inference_mode(False)  # it switches gradients on as well, where the notebook has switched them off
+@torch.inference_mode(False)  # also switches gradients on if the notebook has switched them off
 def train(
     lm: LanguageModel,
     prompts: Prompts,
@@ -142,29 +140,29 @@ def train(
     """Train vectors: a ``Bank`` with ``vectors`` [V, d] float32 (numpy) and its ``record``.
 
     Args:
-        source, target: blocks, counted from 0; None: 7/30 and 21/30 of the way up, or what the search finds.
+        source, target: blocks, counted from 0; None: 7/30 and 21/30 of the way up, or chosen by the search.
         radius: R, the norm of each vector; or ``relative_radius``, a multiple of the median residual norm at the
-            source. With neither of them, joint and the soft methods look for R at short completions, and for the
-            effect budget unless ``others`` has a ``saturation``; R of the other methods is 0.07 × the median norm.
+            source. Without either, joint and the soft methods search for R by short completions, and for the effect
+            budget unless ``others`` has a ``saturation``; other methods use 0.07 × the median norm.
         vectors: how many; None: 8, or as many as the method can find.
-        scope: None: ``assistant``, or ``last:4`` where a prompt goes in without the template.
+        scope: None: ``assistant``, or ``last:4`` if a prompt is used without the template.
         against: prompts of the other side, for the methods that compare two.
-        held_out: prompts that are not trained on: what the vectors do there is measured.
+        held_out: prompts that are not trained on; the effect of the vectors on them is measured.
         progress: called after every step.
-        memory_gb: what a training may use; None: 70 % of what is free.
-        search_seconds: how long to look for R and the effect budget.
+        memory_gb: the memory that the training may use; None: 70 % of what is free.
+        search_seconds: how long to search for R and the effect budget.
         others: the other fields of ``TrainingConfig``: steps, p, q, seed, start, agreement, saturation (the effect
             budget: the share of a target token's norm at which a change counts most; 0: no limit), …
 
-    Texts in ``against`` and ``held_out`` go in as the first prompt does, with its system text and template.
+    Strings in ``against`` and ``held_out`` get the system text and template of the first prompt.
 
     Raises:
-        InputError: what was asked for cannot be trained.
+        InputError: this cannot be trained.
     """
     asked, first = asked_of(lm, prompts)
     source, target = (optional(field, value, whole) for field, value in (("source", source), ("target", target)))
     radius, share = optional("radius", radius, number), optional("relative_radius", relative_radius, number)
-    wanted = OpenTraining(source, target, radius, share)  # refuses R given twice
+    wanted = OpenTraining(source, target, radius, share)  # raises if R is given twice
     source, target = layers(len(lm.blocks), source, target)
     if radius is None:
         norm = ModelSlice(lm, encode(lm, asked), source, target).median_norm
@@ -176,18 +174,19 @@ def train(
         target,
         radius,
         default_vectors(method, len(other_side)) if vectors is None else whole("vectors", vectors),
-        method,  # type: ignore[arg-type]  # an unknown one is refused with the names of those there are
+        method,  # type: ignore[arg-type]  # an unknown one is refused with the list of methods
         scope=default_scope(asked) if scope is None else written("scope", scope),
         against=tuple(other_side),
         held_out=tuple(read_prompts("held_out", held_out, first)),
         **options(TrainingConfig, others),
     )
-    memory_gb = optional("memory_gb", memory_gb, number)
+    memory_gb, heard = optional("memory_gb", memory_gb, number), progress or (lambda now: None)
     if wanted.searches(config):
-        looking = searched(lm, asked, config, number("search_seconds", search_seconds), memory_gb, wanted.layers_free)
-        config, _ = result_of(map_progress(looking, searching), progress or (lambda now: None))
-    work = train_bank(lm, lm.name, asked, config, written("name", name), memory_gb, lambda: False)
-    return result_of(work, progress or (lambda now: None))
+        seconds = number("search_seconds", search_seconds)
+        search = SearchSettings.before(asked, config, seconds, other_layers=wanted.layers_free)
+        found = run(lm, search, progress=lambda now: heard(searching(now)), memory_gb=memory_gb)
+        config = after_search(config, found.best)
+    return result_of(train_bank(lm, lm.name, asked, config, written("name", name), memory_gb, lambda: False), heard)
 
 
 def complete(
@@ -201,17 +200,17 @@ def complete(
     random_control: bool = False,
     both_signs: bool = False,
 ) -> list[Completion]:
-    """Complete prompts without steering and under vectors: the baseline first, then for each R the vectors.
+    """Complete prompts without steering and under vectors: first the baseline, then the vectors at each R.
 
     Args:
-        vectors: the number of one of the bank's vectors, or several; None: all.
-        radius: R or several; None: each vector with the norm that it has in the bank.
+        vectors: the number of one vector of the bank, or several; None: all.
+        radius: R or several; None: each vector at its own norm.
         decoding: None: greedy, 40 tokens.
-        random_control: for each R, before the vectors, a random vector of that R.
-        both_signs: each vector is followed by itself at -R.
+        random_control: at each R, before the vectors, a random vector of that R.
+        both_signs: after each vector, the same at -R.
 
     Raises:
-        InputError: prompts that cannot go in, or a bank of another model.
+        InputError: prompts that cannot be used, or a bank of another model.
     """
     asked, _ = asked_of(lm, prompts)
     numbers = [] if vectors is None else several("vectors", vectors, whole)
@@ -229,22 +228,22 @@ def complete(
 
 
 def compare(lm: LanguageModel, bank: Bank, prompts: Prompts | None = None, scope: str = "content") -> Similarity:
-    """Pairwise cosines [V, V] of what the vectors change (δ) and of the vectors (θ), by default on the prompts that
-    the bank was trained on; ``scope`` says at which tokens, whichever the bank was trained for.
+    """Pairwise cosines [V, V] of the changes that vectors make (δ) and of the vectors (θ), by default on the bank's
+    training prompts, at the tokens in ``scope``, whatever the bank's own scope.
 
     Raises:
-        InputError: a bank of another model, or one without prompts where none are given.
+        InputError: a bank of another model, or no prompts, neither given nor in the bank.
     """
     record = bank_given(bank).record
     if prompts is None and not record.prompts:
-        raise InputError("prompts", f"“{record.name}” has none of its own", "Give some")
+        raise InputError("prompts", f"the bank “{record.name}” has none", "Give some")
     asked, _ = asked_of(lm, record.prompts if prompts is None else prompts)
     check_fits(bank, lm)
     piece = ModelSlice(lm, encode(lm, asked), *layers(len(lm.blocks), record.source, record.target))
     return result_of(compare_vectors(piece, bank, TokenScope.parse(written("scope", scope))))
 
 
-@torch.inference_mode(False)  # as for train
+@torch.inference_mode(False)  # as in train
 def sensitivity(
     lm: LanguageModel,
     prompts: Prompts,
@@ -254,52 +253,21 @@ def sensitivity(
     scope: str | None = None,
     values: int = 4,
 ) -> list[LayerPair]:
-    """How strongly each target layer answers to each source layer below it: ``values`` singular values of the Jacobian
-    between them, the largest first. Layers and scope left out are those of ``train``.
+    """How strongly each target layer responds to each source layer below it: ``values`` singular values of the Jacobian
+    between them, the largest first. Layers and scope default to those of ``train``.
 
     Raises:
         InputError: no target is above a source.
     """
     asked, _ = asked_of(lm, prompts)
-    usual = layers(len(lm.blocks))
-    below, above = (
-        [layer] if given is None else several(field, given, whole)
-        for field, given, layer in (("sources", sources, usual[0]), ("targets", targets, usual[1]))
+    study = MeasureSensitivity(
+        prompts=asked,
+        sources=None if sources is None else several("sources", sources, whole),
+        targets=None if targets is None else several("targets", targets, whole),
+        scope=optional("scope", scope, written),
+        count=whole("values", values),
     )
-    wanted, count = default_scope(asked) if scope is None else written("scope", scope), whole("values", values)
-    return result_of(measure_pairs(lm, asked, below, above, wanted, count, None, lambda: False))
-
-
-def rank(lm: LanguageModel, bank: Bank, toward: str | None = None, away: str | None = None) -> list[tuple[int, float]]:
-    """The bank's vectors in order, as (number, value): by the strength that their method gives, or, with two words, by
-    the cosine between what they do at the target layer and what makes the model say ``toward`` rather than ``away``.
-
-    Raises:
-        InputError: the bank's method gives no strengths, or does not say what vectors do at the target layer.
-    """
-    check_fits(bank_given(bank), model_given(lm))
-    if toward is None and away is None:
-        return by_strength(bank)
-    words = (written("toward", toward), written("away", away))
-    return by_direction(bank, word_difference(lm, *words).detach().numpy())
-
-
-def combine(formula: str, banks: Mapping[str, Bank], name: str = "combined") -> Bank:
-    """The bank that a formula over vectors of others describes, such as ``"mean(a[0], b[3]) - 0.5 * c[1]"``; ``banks``
-    says which bank each word in it is. What can be written is in engine/recipe.py.
-
-    Raises:
-        InputError: a formula that cannot be read, or banks of other weights or source layers.
-    """
-    remedy = "Give one that says which bank each word of the formula is: {'a': bank}"
-    known = instance("banks", banks, Mapping, remedy)  # type: ignore[type-abstract]
-
-    def bank_of(word: str) -> Bank:
-        if word not in known:
-            raise InputError("formula", f"“{word}” is none of the banks", f"There are {', '.join(map(str, known))}")
-        return bank_given(known[word])
-
-    return combine_banks(written("formula", formula), written("name", name), bank_of)
+    return run(lm, study)
 
 
 @contextmanager
@@ -311,22 +279,23 @@ def steer(
     source: int | None = None,
     radius: float | None = None,
 ) -> Iterator[None]:
-    """While this is open, vectors are added to the output of block ``source`` at every token, whoever runs the model.
+    """Inside this context, vectors are added to the output of block ``source`` at every token, no matter which
+    code runs the model.
 
     It works inside other people's code: ``model.generate``, a pipeline, an evaluation harness.
 
     Args:
-        model: a ``LanguageModel``, or any causal language model of transformers. Whether a bank was made for its
-            weights is known of those that ``load`` or ``wrap`` gave or were given.
+        model: a ``LanguageModel``, or any causal language model of transformers. A bank is checked against the weights
+            only for models that ``load`` or ``wrap`` returned.
         vectors: a bank, or an array [d] or [rows, d] (then row i of every batch gets vector i).
-        vector: which one of a bank, or of the array's rows; None: as it is.
-        source: the block; a bank knows its own.
-        radius: R, signed; None: the vectors as they are.
+        vector: the number of one vector of the bank, or row of the array; None: all of it.
+        source: the block; default: the bank's.
+        radius: R, signed; None: the vectors' own norms.
 
     Raises:
-        InputError: vectors of another width or another model, no ``source``, a block that does not exist, or another
-            number of vectors than the batch has rows.
-        RuntimeError: the model did not run while this was open, so nothing was steered.
+        InputError: vectors of another width or another model, no ``source``, a block that does not exist, or vectors
+            and rows of the batch in different numbers.
+        RuntimeError: the model did not run inside the context, so nothing was steered.
     """
     lm = _model_of(model)
     if isinstance(vectors, Bank):
@@ -339,13 +308,13 @@ def steer(
     thetas = thetas_of(vectors)
     if vector is not None:
         if not 0 <= vector < len(thetas):
-            raise InputError("vector", f"there is no vector {vector}", f"Choose from 0 to {len(thetas) - 1}")
+            raise InputError("vector", f"vector {vector} does not exist", f"Choose from 0 to {len(thetas) - 1}")
         thetas = thetas[vector : vector + 1]
     if thetas.shape[1] != lm.hidden_size:
         problem = f"they have {thetas.shape[1]} numbers each, and the hidden size of {lm.name} is {lm.hidden_size}"
         raise InputError("vectors", problem, "Choose vectors of this model")
     if radius is not None:
-        variants(None, [], [radius := number("radius", radius)])  # refuses what is no R
+        variants(None, [], [radius := number("radius", radius)])  # raises for an impossible R
         thetas = radius * nn.functional.normalize(thetas.float(), dim=1)
     block = lm.block("source layer", source)
     STEERED.append(block)
@@ -356,38 +325,8 @@ def steer(
         STEERED.remove(block)
 
 
-def save(bank: Bank, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write a bank to a ``.safetensors`` file, whole or not at all; the page and the command line import it.
-
-    Raises:
-        InputError: the file is there, and ``overwrite`` is False; or a name that not every system can hold.
-        StorageError: the disk refuses.
-    """
-    out = file_path(path)
-    check_file_name("path", out.name)
-    try:
-        write_file(out, bank_given(bank).renamed(out.stem).to_bytes(), overwrite=overwrite)
-    except FileExistsError as error:
-        raise InputError("path", f"“{out}” is there already", "Choose another name, or say overwrite=True") from error
-    return out
-
-
-def open_bank(path: str | Path) -> Bank:
-    """A bank from a file that ``save`` or the workbench wrote.
-
-    Raises:
-        InputError: the file is none of ours, or damaged.
-        StorageError: it could not be read.
-    """
-    found, contents = read_file(file_path(path))
-    if contents.bank is None:
-        problem = f"“{path}” is not one of our banks ({found.title}) and does not say what one knows"
-        raise InputError("path", problem, "Make one of it with: python -m melbo_app banks import FILE --source LAYER")
-    return contents.bank
-
-
 def _known(lm: LanguageModel) -> LanguageModel:
-    """``lm``, remembered for ``steer``."""
+    """Remember ``lm`` for ``steer``."""
     _KNOWN[lm.model] = (lm.name, lm.weights_hash)
     return lm
 
@@ -402,12 +341,12 @@ def _model_of(given: Any) -> LanguageModel:
 
 
 def _module(given: Any) -> nn.Module:
-    """A causal language model of transformers. Raises InputError for anything else, and for one of torch.compile, which
-    runs without what is added to a block."""
-    remedy = "Give a language model of transformers, pipe.model of a pipeline"
+    """A causal language model of transformers. Raises InputError for anything else, and for the result of
+    torch.compile, which skips hooks on blocks."""
+    remedy = "Give a language model of transformers, such as pipe.model of a pipeline"
     if not isinstance(given, nn.Module) or not hasattr(given, "config"):
-        raise InputError("model", f"{shown(given)} is none", remedy)
+        raise InputError("model", f"{shown(given)} is not a model", remedy)
     if hasattr(given, "_orig_mod"):
-        problem = "torch.compile leaves out what is added to a block"
-        raise InputError("model", problem, "Give the model that was compiled, and run that one")
+        problem = "torch.compile skips the hooks that add vectors"
+        raise InputError("model", problem, "Give the original model, and run that one")
     return given

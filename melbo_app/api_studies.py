@@ -1,42 +1,30 @@
-"""Studies in a notebook, on a bench of their own: nothing is kept. See docs/api.md."""
+"""Studies in a notebook, in a temporary library: nothing is kept. See docs/api.md."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+import numpy as np
+
 from melbo_app.analysis.embedding import Embedder
-from melbo_app.arguments import bank_given, unsteered
+from melbo_app.arguments import asked_of, bank_given, instance, number, optional, several, unsteered, whole
+from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import never
-from melbo_app.engine.training_config import TrainingConfig
-from melbo_app.jobs.bench import Bench
+from melbo_app.errors import InputError
+from melbo_app.jobs.bench import Bench, check_fits
 from melbo_app.jobs.generators import result_of
 from melbo_app.jobs.study import Study
-from melbo_app.library.bank import Bank
+from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.bundled import embedder_folder
-from melbo_app.library.searches import Tried
+from melbo_app.library.generality import AskedPrompt, Generality
+from melbo_app.library.prompt_sets import PromptSets
 from melbo_app.settings import Settings
-from melbo_app.studies.looks import after_search
-from melbo_app.studies.search_settings import SearchSettings
-from melbo_app.studies.settings_ladder import SearchProgress
+from melbo_app.studies.generality import RANDOM, GeneralityProgress, MeasureGenerality
 
 Result = TypeVar("Result")
-
-
-@contextmanager
-def bench_of(lm: LanguageModel, memory_gb: float | None = None) -> Iterator[Bench]:
-    """A bench with this model, whose library is a temporary folder."""
-    with TemporaryDirectory() as folder:
-        bench = Bench(Settings(cache_dir=Path(folder), memory_gb=memory_gb))
-        bench.embedder = Embedder(embedder_folder(Settings().cache_dir))
-        bench.model.adopt(lm)
-        try:
-            yield bench
-        finally:
-            bench.database.close()
 
 
 def run(
@@ -49,34 +37,76 @@ def run(
     """Do any study of ``melbo_app.studies`` with this model, and return its result.
 
     Args:
-        banks: those that the study names.
-        progress: called with how far it is.
-        memory_gb: what it may use; None: 70 % of what is free.
+        banks: the banks that the study names.
+        progress: called with the progress.
+        memory_gb: the memory it may use; None: 70 % of what is free.
 
     Raises:
         InputError: the study cannot be done.
     """
-    with bench_of(unsteered(lm), memory_gb) as bench:
-        for bank in banks:
-            bench.banks.save(bank_given(bank))
-        asked = study.bound(bench)
-        asked.check(bench)
-        asked.check_model(bench)
-        return result_of(asked.run(bench, never), progress or (lambda now: None))
+    with TemporaryDirectory() as folder:
+        bench = Bench(Settings(cache_dir=Path(folder), memory_gb=memory_gb))
+        bench.embedder = Embedder(embedder_folder(Settings().cache_dir))
+        bench.model.adopt(unsteered(lm))
+        try:
+            for bank in banks:
+                bench.banks.save(bank_given(bank))
+            asked = study.bound(bench)
+            asked.check(bench)
+            asked.check_model(bench)
+            return result_of(asked.run(bench, never), progress or (lambda now: None))
+        finally:
+            bench.database.close()
 
 
-def searched(
+def prompt_set(*given: str) -> dict[str, list[str]]:
+    """The prompts of shipped sets ("refused", "everyday", "arithmetic", "code") and of files, by group.
+
+    Raises:
+        InputError: a set or file does not exist or cannot be read.
+    """
+    found: dict[str, list[str]] = {}
+    for one in PromptSets(Settings().assets_dir / "prompts").read_all(list(given)):
+        found.setdefault(one.group, []).append(one.text)
+    return found
+
+
+def generality(
     lm: LanguageModel,
-    prompts: Sequence[Prompt],
-    config: TrainingConfig,
-    seconds: float,
-    memory_gb: float | None,
-    other_layers: bool = False,
-) -> Generator[SearchProgress, None, tuple[TrainingConfig, tuple[Tried, ...]]]:
-    """``config`` with the R, effect budget and, with ``other_layers``, layers that short completions speak for, and
-    what was tried."""
-    with bench_of(lm, memory_gb) as bench:
-        study = SearchSettings.before(prompts, config, seconds, other_layers=other_layers)
-        study.check_model(bench)
-        found = yield from study.run(bench, never)
-    return after_search(config, found.best), found.tried
+    bank: Bank,
+    prompts: str | Prompt | Sequence[str | Prompt] | dict[str, list[str]],
+    vectors: int | Sequence[int] | np.ndarray | None = None,
+    radius: float | None = None,
+    *,
+    random: int = RANDOM,
+    decoding: Decoding | None = None,
+    progress: Callable[[GeneralityProgress], None] | None = None,
+) -> Generality:
+    """On how many prompts each vector changes the answer, beside ``random`` random vectors of the same R.
+
+    Args:
+        prompts: texts or prompts, or the same by group: ``{"locks": ["How do I pick a lock?"], …}``.
+        vectors: the number of one vector of the bank, or several; None: all.
+        radius: R; None: each vector at its own norm.
+        decoding: None: greedy, 40 tokens.
+        progress: called with the progress and the result so far.
+
+    Raises:
+        InputError: a bank of another model, or values that cannot be used.
+    """
+    grouped: dict[Any, Any] = prompts if isinstance(prompts, dict) else {"": prompts}
+    asked: list[AskedPrompt] = []
+    for group, some in grouped.items():
+        if not isinstance(group, str):
+            raise InputError("prompts", f"the group {group!r} is not a string", "Give {'group': ['a text', …], …}")
+        asked += [AskedPrompt(prompt=PromptRecord.of(one), group=group) for one in asked_of(lm, some)[0]]
+    check_fits(bank_given(bank), lm)
+    study = MeasureGenerality(
+        bank=bank.record.name,
+        prompts=asked,
+        vectors=None if vectors is None else several("vectors", vectors, whole),
+        radius=optional("radius", radius, number),
+        random=whole("random", random),
+        decoding=instance("decoding", decoding or Decoding(), Decoding, "Give Decoding(max_new_tokens=40)"),
+    )
+    return run(lm, study, [bank], progress)

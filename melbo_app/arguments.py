@@ -1,4 +1,4 @@
-"""What a notebook gives, as the engine takes it: numbers of numpy and torch, texts, prompts, vectors."""
+"""Arguments from notebooks, converted for the engine: numbers of numpy and torch, strings, prompts, vectors."""
 
 import operator
 from collections.abc import Callable, Iterable, Mapping
@@ -20,27 +20,27 @@ from melbo_app.paths import written_path
 Kind = TypeVar("Kind")
 LONGEST = 60
 STEERED: list[nn.Module] = []
-"""Blocks to which vectors are being added."""
+"""Blocks that are being steered."""
 
 
 def shown(given: Any) -> str:
-    """What was given, short enough for a sentence."""
+    """A value, short enough for a sentence."""
     text = " ".join(repr(given).split())
     return text if len(text) <= LONGEST else f"a value of type {type(given).__name__}"
 
 
 def number(field: str, given: Any) -> float:
-    """A number, be it a scalar of numpy or torch. Raises InputError for texts, truth values and arrays."""
+    """A number, also from a scalar of numpy or torch. Raises InputError for strings, booleans and arrays."""
     if not isinstance(given, str | bytes | bool) and not getattr(given, "ndim", 0):
         try:
             return float(given)
         except (TypeError, ValueError, OverflowError):
             pass
-    raise InputError(field, f"{shown(given)} is not a number", "Give one, without quotes")
+    raise InputError(field, f"{shown(given)} is not a number", "Give one without quotes")
 
 
 def whole(field: str, given: Any) -> int:
-    """A whole number; 2.0 is one. Raises InputError for anything else."""
+    """A whole number, also from 2.0. Raises InputError for anything else."""
     if not isinstance(given, bool):
         try:
             return operator.index(given)
@@ -51,36 +51,36 @@ def whole(field: str, given: Any) -> int:
 
 
 def several(field: str, given: Any, one: Callable[[str, Any], Kind]) -> list[Kind]:
-    """One or several of what ``one`` takes: a scalar, or a list, range or array of them."""
+    """A list of one or several values, each converted by ``one``; from a scalar, list, range or array."""
     if isinstance(given, str | bytes) or not isinstance(given, Iterable) or getattr(given, "ndim", 1) == 0:
         return [one(field, given)]
     return [one(field, entry) for entry in given]
 
 
 def written(field: str, given: Any) -> str:
-    """A text. Raises InputError for anything else."""
+    """A string. Raises InputError for anything else."""
     if isinstance(given, str):
         return str(given)
-    raise InputError(field, f"{shown(given)} is not a text", "Give one in quotes")
+    raise InputError(field, f"{shown(given)} is not a string", "Give one in quotes")
 
 
 def instance(field: str, given: Any, kind: type[Kind], remedy: str) -> Kind:
-    """``given``, if it is a ``kind``. Raises InputError with ``remedy`` otherwise."""
+    """Returns ``given`` if it is a ``kind``, else raises InputError with ``remedy``."""
     if isinstance(given, kind):
         return given
     raise InputError(field, f"{shown(given)} is not a {kind.__name__}", remedy)
 
 
 def prompts(field: str, given: Any, made: Callable[[str], Prompt]) -> list[Prompt]:
-    """Prompts: a text, a ``Prompt`` or the record of one in a bank, or several; ``made`` makes one of a text.
+    """Prompts from a string, a ``Prompt`` or a bank's record of one, or several of them; ``made`` converts strings.
 
     Raises:
-        InputError: something else, such as chat messages.
+        InputError: anything else, such as chat messages.
     """
     if isinstance(given, str | Prompt | PromptRecord):
         given = [given]
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
-        raise InputError(field, f"{shown(given)} is not a text", "Give a text, a Prompt, or a list of these")
+        raise InputError(field, f"{shown(given)} is not a string", "Give a string, a Prompt, or a list of these")
     return [_prompt(field, entry, number, made) for number, entry in enumerate(given, start=1)]
 
 
@@ -91,15 +91,15 @@ def _prompt(field: str, given: Any, number: int, made: Callable[[str], Prompt]) 
         return given.asked
     if isinstance(given, Prompt) and isinstance(given.user, str) and isinstance(given.system, str | None):
         return given
-    problem = f"number {number} is {shown(given)}, and no text"
-    raise InputError(field, problem, "Give a text, or Prompt(user text, system=…) for one with a system text")
+    problem = f"number {number} is {shown(given)}, not a string"
+    raise InputError(field, problem, "Give a string, or Prompt(user text, system=…) to add a system text")
 
 
 def options(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
-    """``given`` as the fields of the dataclass ``kind`` have it: its ints, floats and texts.
+    """``given``, converted to the types of the fields of the dataclass ``kind``: int, float and str.
 
     Raises:
-        InputError: a field that it does not have, or a value that is none for it.
+        InputError: an unknown field, or a value of the wrong type.
     """
     types = get_type_hints(kind)
     return {name: _option(name, value, types) for name, value in given.items()}
@@ -107,7 +107,7 @@ def options(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _option(name: str, given: Any, types: Mapping[str, Any]) -> Any:
     if name not in types:
-        raise InputError(name, "there is no such argument", f"Choose from {', '.join(types)}")
+        raise InputError(name, "this argument does not exist", f"Choose from {', '.join(types)}")
     kinds = get_args(types[name]) or (types[name],)
     if given is None and NoneType in kinds:
         return None
@@ -116,15 +116,15 @@ def _option(name: str, given: Any, types: Mapping[str, Any]) -> Any:
 
 
 def file_path(given: Any) -> Path:
-    """A path, be it written as a text, with ``~`` or ``$HOME``. Raises InputError for anything else."""
+    """A path, also from a string with ``~`` or ``$HOME``. Raises InputError for anything else."""
     return written_path(str(given) if isinstance(given, Path) else written("path", given))
 
 
 def thetas_of(given: Any) -> Tensor:
-    """A bank's vectors, or an array or tensor [d] or [rows, d]: [rows, d] floats. A tensor with gradients keeps them.
+    """Floats [rows, d] from a bank, or from an array or tensor [d] or [rows, d]. A tensor keeps its gradients.
 
     Raises:
-        InputError: another shape, or something that is no finite number.
+        InputError: another shape, or values that are not finite numbers.
     """
     rows = given.vectors if isinstance(given, Bank) else given
     remedy = "Give a bank, or an array [d] or [rows, d] of finite numbers"
@@ -143,29 +143,28 @@ def thetas_of(given: Any) -> Tensor:
 
 
 def model_given(lm: Any) -> LanguageModel:
-    """A model of ours. Raises InputError for anything else."""
+    """A ``LanguageModel``. Raises InputError for anything else."""
     return instance("model", lm, LanguageModel, "Give what melbo.load or melbo.wrap returned")
 
 
 def unsteered(lm: Any) -> LanguageModel:
-    """A model of ours. Raises InputError where it is being steered: a result would not say so."""
+    """A ``LanguageModel``. Raises InputError while it is being steered, because results would not say so."""
     if any(block in STEERED for block in model_given(lm).blocks):
-        problem = f"vectors are being added to {lm.name}"
-        raise InputError("model", problem, "Leave `with melbo.steer(…)` first")
+        raise InputError("model", f"{lm.name} is being steered", "Leave `with melbo.steer(…)` first")
     return lm
 
 
 def asked_of(lm: Any, given: Any) -> tuple[list[Prompt], Callable[[str], Prompt]]:
-    """The prompts, and what makes further ones like the first. Raises InputError where ``lm`` is being steered."""
+    """The prompts, and a function that makes others like the first. Raises InputError while ``lm`` is being steered."""
     unsteered(lm)
     asked = prompts("prompts", given, lambda text: Prompt(text, template=lm.has_template))
     if not asked:
-        raise InputError("prompts", "there is none", "Write a text for the model to answer")
+        raise InputError("prompts", "none was given", "Write a text for the model to answer")
     return asked, lambda text: replace(asked[0], user=text)
 
 
 def optional(field: str, value: Any, convert: Callable[[str, Any], Any]) -> Any:
-    """None, or what ``convert`` makes of it."""
+    """None, or the value converted."""
     return None if value is None else convert(field, value)
 
 

@@ -27,7 +27,7 @@ COMMAND = "melbo"
 
 
 def build() -> typer.Typer:
-    """All commands. A study that is not written out here has the command that its fields make."""
+    """All commands. Studies without a command of their own get one made from their fields."""
     app = typer.Typer(help="Train, steer, compare and label unsupervised steering vectors.", add_completion=False)
     written: dict[str, Callable[..., Any]] = {
         "serve": serve, "train": train, "steer": steer, "map": draw_map, "explore": explore, "generality": generality,

@@ -14,14 +14,11 @@ from melbo_app.library.labels import Label
 from melbo_app.studies.completing import variants
 from melbo_app.workbench import Workbench
 
-Norms = list[float] | None
-"""R of a steering, one or several; None: each vector has the norm that it has in its bank."""
-
 
 def check_texts(texts: Sequence[str] | None, remedy: str = "Give one") -> list[str]:
-    """The texts of the prompts. Raises InputError where there is none, or an empty one."""
+    """The texts of the prompts. Raises InputError without texts, and for empty ones."""
     if not texts:
-        raise InputError("prompt", "there is none", remedy)
+        raise InputError("prompt", "none was given", remedy)
     for number, text in enumerate(texts, start=1):
         if not text.strip():
             raise InputError("prompt", f"prompt {number} is empty", "Write a text for the model to answer")
@@ -31,12 +28,12 @@ def check_texts(texts: Sequence[str] | None, remedy: str = "Give one") -> list[s
 def prompts_from(
     texts: Sequence[str] | None, system: str | None, template: bool | str | None, has_template: bool
 ) -> list[Prompt]:
-    """Prompts of these texts, in the chat template where the model has one."""
+    """Prompts with these texts, by default in the chat template if the model has one."""
     return [Prompt(text, system or None, has_template if template is None else template) for text in check_texts(texts)]
 
 
 def own_prompts(bank: Bank, system: str | None, template: bool | str | None) -> list[Prompt]:
-    """What a bank was trained on, with another system text ("": none) or template where one is given."""
+    """A bank's training prompts, with another system text ("": none) or template if given."""
     return [
         Prompt(
             entry.user,
@@ -47,8 +44,9 @@ def own_prompts(bank: Bank, system: str | None, template: bool | str | None) -> 
     ]
 
 
-def chosen(bank: Bank, vectors: Sequence[int] | None, radii: Sequence[float] | None) -> tuple[list[int], Norms]:
-    """Vectors and R of a steering: all vectors, as they are. Raises InputError for what the bank does not have."""
+def chosen(bank: Bank, vectors: Sequence[int] | None, radii: Sequence[float] | None) -> tuple[list[int], Any]:
+    """Vectors and R to steer with; by default all vectors, and R None: each vector at its own norm. Raises InputError
+    for vectors that the bank does not have."""
     numbers = list(range(len(bank.vectors))) if vectors is None else list(vectors)
     norms = None if radii is None else list(radii)
     variants(bank, numbers, norms)
@@ -57,9 +55,9 @@ def chosen(bank: Bank, vectors: Sequence[int] | None, radii: Sequence[float] | N
 
 @dataclass(frozen=True)
 class OpenTraining:
-    """What of a training may be left open: None follows from the loaded model and the prompts.
+    """The optional settings of a training; None: chosen by the loaded model and the prompts.
 
-    ``relative_radius`` is R as a multiple of the median residual norm. Raises InputError for R given twice.
+    ``relative_radius`` is R as a multiple of the median residual norm. Raises InputError if R is given twice.
     """
 
     source: int | None = None
@@ -76,16 +74,16 @@ class OpenTraining:
             raise InputError("relative R", f"must be greater than 0, not {relative}", "0.07 usually works")
 
     def draft(self, method: str, vectors: int | None, against: Sequence[str], **fixed: Any) -> TrainingConfig:
-        """A configuration with something in every gap, so that what is wrong without a model is refused without one.
+        """A configuration with placeholders for open settings, so that errors are found before the model is loaded.
 
-        Without a number of ``vectors`` it is 8, or as many as the method can find with the texts of ``against``.
+        ``vectors`` defaults to 8, or as many as the method can find with the texts of ``against``.
         """
         return TrainingConfig(
             source=0 if self.source is None else self.source,
             target=(self.source or 0) + 1 if self.target is None else self.target,
             radius=1.0 if self.radius is None else self.radius,
             scope="all" if self.scope is None else self.scope,
-            method=cast(Method, method),  # an unknown one is refused with the names of those there are
+            method=cast(Method, method),  # an unknown one is refused with the list of methods
             vectors=default_vectors(method, len(against)) if vectors is None else vectors,
             against=tuple(Prompt(text) for text in against),
             **fixed,
@@ -93,17 +91,16 @@ class OpenTraining:
 
     @property
     def layers_free(self) -> bool:
-        """Whether a search may choose the layers: neither is given."""
+        """Whether a search may choose the layers, because neither is given."""
         return self.source is None and self.target is None
 
     def searches(self, draft: TrainingConfig) -> bool:
-        """Whether R, and the effect budget unless it is given, are to be found by looking: R is not given, and the
-        method climbs."""
+        """Whether to search for R, and for the effect budget unless it is given: if R is not given and the method
+        climbs."""
         return draft.method in CLIMBING and self.radius is None and self.relative_radius is None
 
     def measured(self, draft: TrainingConfig) -> float | Literal["suggested"] | None:
-        """R where the prompts have to be read for it: a multiple of their median norm, or what is suggested for them;
-        None: it is given, or searched."""
+        """R if it depends on the prompts: a multiple of their median norm, or "suggested"; None: given or searched."""
         if self.radius is not None or self.searches(draft):
             return None
         return "suggested" if self.relative_radius is None else self.relative_radius
@@ -111,8 +108,8 @@ class OpenTraining:
     def fill(
         self, workbench: Workbench, draft: TrainingConfig, prompts: Sequence[Prompt], held_out: Sequence[str]
     ) -> TrainingConfig:
-        """``draft`` with layers and scope that suit the model and the prompts; the prompts against and those held out
-        get the system text and template of the first one. R is left to whoever reads the prompts (``measured``)."""
+        """``draft`` with layers and scope that suit the model and the prompts. The prompts against and held out get the
+        system text and template of the first prompt. R stays open if it depends on the prompts (``measured``)."""
         source, target = workbench.layers(self.source, self.target)
         return replace(
             draft,
@@ -133,7 +130,7 @@ def save_label(
     rating: int | None,
     note: str | None,
 ) -> Label:
-    """Keep what is given of a label; what is None stays as it is, and the rating 0 takes it away."""
+    """Save a label; None keeps a field as it is, and the rating 0 removes the rating."""
     before = workbench.label(bank, vector)
     return workbench.save_label(
         bank,

@@ -48,7 +48,7 @@ def check_range(field: str, value: float, least: float, most: float) -> None:
 def check_count(field: str, count: int, most: int, remedy: str = "") -> None:
     """Raises InputError if ``count`` is greater than ``most``."""
     if count > most:
-        raise InputError(field, f"there are {count:,}", remedy or f"Give at most {most:,} at once")
+        raise InputError(field, f"{count:,} are too many", remedy or f"Give at most {most:,} at once")
 
 
 def check_text(field: str, text: str, most: int = MOST_CHARACTERS) -> str:

@@ -1,4 +1,4 @@
-"""What there is, as JSON can hold it: models, banks, jobs and labels, the same for ``--json`` and for the HTTP API."""
+"""Models, banks, jobs and labels as JSON, the same for ``--json`` and for the HTTP API."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -19,8 +19,7 @@ class KnownModel(TypedDict):
 
 
 class CatalogueModelLine(TypedDict):
-    """A model that can be had under the name ``key``; ``size`` are the bytes to download, ``state`` is loaded, ready or
-    absent."""
+    """A model of the catalogue; ``size`` is its download in bytes, ``state`` is loaded, ready or absent."""
 
     key: str
     name: str
@@ -42,7 +41,7 @@ class KnownModels(TypedDict):
 
 
 class BankLine(TypedDict):
-    """A bank of the shelf; where it is damaged, ``damaged`` says how and nothing else is known."""
+    """A bank on the shelf. If it is damaged, ``damaged`` says how, and nothing else is known."""
 
     name: str
     sample: bool
@@ -82,8 +81,8 @@ class LogEntry(TypedDict):
 
 
 class JobLine(TypedDict):
-    """A job; ``bank`` is the name of the bank that it made, ``comparison`` the id of the comparison, None as long as
-    there is nothing. ``place`` is its place in the queue, while it waits."""
+    """A job. ``bank`` is the name of the bank that it made, ``comparison`` the id of the comparison; None until then.
+    ``place`` is its place in the queue while it waits."""
 
     id: int
     kind: str
@@ -103,7 +102,7 @@ class JobLine(TypedDict):
 
 
 class JobLines(TypedDict):
-    """``damaged`` names what cannot be read and was left out, a sentence each."""
+    """``damaged`` has a sentence for each entry left out because it cannot be read."""
 
     jobs: list[JobLine]
     damaged: list[str]
@@ -121,14 +120,14 @@ class LabelLine(TypedDict):
 
 
 class LabelLines(TypedDict):
-    """``damaged`` names what cannot be read and was left out, a sentence each."""
+    """``damaged`` has a sentence for each entry left out because it cannot be read."""
 
     labels: list[LabelLine]
     damaged: list[str]
 
 
 def known_models(models: Iterable[ModelSummary], catalogue: Iterable[CatalogueLine]) -> KnownModels:
-    """The models that can be loaded at once, and the catalogue."""
+    """The models ready to be loaded, and the catalogue."""
     keys = [key for key in CatalogueModelLine.__annotations__ if key != "state"]
     lines: list[Any] = [{key: getattr(line.entry, key) for key in keys} | {"state": line.state} for line in catalogue]
     return {"models": [cast(KnownModel, asdict(entry)) for entry in models], "catalogue": lines}
@@ -146,7 +145,7 @@ def shelf(banks: Iterable[BankSummary]) -> Shelf:
 
 
 def imported(bank: Bank) -> Imported:
-    """A bank that came from a file; its ``note`` says what was assumed."""
+    """An imported bank; its ``note`` lists assumptions."""
     record = bank.record
     return {"name": record.name, "vectors": len(bank.vectors), "radius": record.radius, "note": record.note}
 

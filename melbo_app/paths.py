@@ -22,7 +22,9 @@ def written_path(text: str) -> Path:
     path = expanded(text)
     unknown = _UNKNOWN.search(path)
     if (unknown or path.startswith("~")) and not os.path.lexists(path):
-        what = f"the variable {unknown[0]} is not set" if unknown else f"there is no user {path.split(os.sep)[0]}"
+        what = (
+            f"the variable {unknown[0]} is not set" if unknown else f"the user {path.split(os.sep)[0]} does not exist"
+        )
         raise InputError("path", f"“{text}” cannot be read: {what}", "Write the path in full")
     return Path(path)
 

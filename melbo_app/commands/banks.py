@@ -11,8 +11,8 @@ from melbo_app.commands.options import (
     Json,
     ModelOption,
     OverwriteOption,
+    listing_group,
     load,
-    refuse_early_json,
     say_where,
 )
 from melbo_app.commands.output import show
@@ -26,32 +26,23 @@ from melbo_app.workbench import Workbench
 
 _FORMATS, _READ = (", ".join(format.key for format in formats) for formats in (FORMATS, READ))
 
-banks = typer.Typer(help="The banks on the shelf.", invoke_without_command=True)
 
-
-@banks.callback()
-def banks_default(context: typer.Context, as_json: Json = False) -> None:
-    """List the banks when nothing else is asked for."""
-    if context.invoked_subcommand is None:
-        list_banks(as_json)
-    elif as_json:  # it would have no effect, without a word
-        refuse_early_json("banks", context.invoked_subcommand)
-
-
-@banks.command("list")
 def list_banks(as_json: Json = False) -> None:
     """Own banks, newest first, then the samples."""
     workbench = Workbench(Settings())
     shelf = workbench.banks()
-    lines = [_line(entry) for entry in shelf] or ["There are no banks yet. Train one, or import one."]
+    lines = [_line(entry) for entry in shelf] or ["No banks yet. Train one, or import one."]
     if all(entry.sample for entry in shelf):
         say_where(workbench)
     show(listings.shelf(shelf), lines, as_json)
 
 
+banks = listing_group("banks", "The banks on the shelf.", list_banks)
+
+
 @banks.command("show")
 def show_bank(name: BankArgument, as_json: Json = False) -> None:
-    """All that is known of a bank."""
+    """Everything known about a bank."""
     bank = Workbench(Settings()).bank(name)
     facts = {"vectors": len(bank.vectors), "hash": bank.hash, **bank.record.model_dump(mode="json")}
     lines = [f"{key}: {value}" for key, value in facts.items() if key != "curves" and value is not None]
@@ -61,18 +52,18 @@ def show_bank(name: BankArgument, as_json: Json = False) -> None:
 @banks.command("rank")
 def rank_bank(
     name: BankArgument,
-    toward: Annotated[str | None, typer.Option("--toward", help="A word that the model should rather say …")] = None,
-    away: Annotated[str | None, typer.Option("--away", help="… than this one.")] = None,
+    toward: Annotated[str | None, typer.Option("--toward", help="A word to prefer …")] = None,
+    away: Annotated[str | None, typer.Option("--away", help="… over this one.")] = None,
     model: ModelOption = None,
     as_json: Json = False,
 ) -> None:
-    """Vectors in order: by the strength that their method gives, or by two words."""
+    """Rank the vectors by the strength that their method gives, or by two words."""
     if (toward is None) != (away is None):
-        raise InputError("words", "one is missing", "Give both --toward and --away, or neither")
+        raise InputError("words", "only one was given", "Give both --toward and --away, or neither")
     workbench = Workbench(Settings())
     words = None if toward is None or away is None else (toward, away)
     if words is not None:
-        outputs_of(bank := workbench.bank(name))  # refuses a bank now that has none: loading the model takes seconds
+        outputs_of(bank := workbench.bank(name))  # raises if the bank has none, before the model is loaded
         load(workbench, model, bank.record.model)
     found = workbench.ranking(name, words)
     what = "strength" if words is None else "cosine"
@@ -90,35 +81,37 @@ def import_bank(
             parser=written_path,
         ),
     ],
-    name: Annotated[str | None, typer.Option("--name", help="What to call it; default: after the file.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the bank; default: the file's name.")] = None,
     model: ModelOption = None,
     source: Annotated[
         int | None, typer.Option("--source", help="Source layer, if the file does not say or holds several.")
     ] = None,
     target: Annotated[int | None, typer.Option("--target", help="Target layer, if the file does not say.")] = None,
     format: Annotated[
-        str | None, typer.Option("--format", help=f"{_READ}; default: by the file's beginning and name.")
+        str | None, typer.Option("--format", help=f"{_READ}; default: by the file's first bytes and name.")
     ] = None,
     counted: Annotated[
         str | None,
-        typer.Option("--counted", help="Layer N is the output or the input of block N; default: as the format has it."),
+        typer.Option(
+            "--counted", help="Layer N is the output or the input of block N; default: the format's convention."
+        ),
     ] = None,
     radius: Annotated[float | None, typer.Option("--radius", help="R of all vectors; default: the file's.")] = None,
     beside: Annotated[
         list[Path] | None,
-        typer.Option("--beside", help="DCT's U or R, if it lies elsewhere.", parser=written_path),
+        typer.Option("--beside", help="DCT's U or R, if stored elsewhere.", parser=written_path),
     ] = None,
     rows: Annotated[
         str | None,
-        typer.Option("--rows", help="What the rows of a table are: layers (one for each) or vectors (of one block)."),
+        typer.Option("--rows", help="Meaning of a table's rows: layers (one row each) or vectors (of one block)."),
     ] = None,
     position: Annotated[
         int | None,
-        typer.Option("--position", help="Which of several positions, below 0 from the end; default: the last."),
+        typer.Option("--position", help="Which of several positions; negative counts from the end; default: the last."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Put a bank from a file on the shelf."""
+    """Import a bank from a file."""
     bank = Workbench(Settings()).import_bank(
         file, name, model=model, source=source, target=target, format=format, counted=counted, radius=radius,
         beside=beside or (), rows=rows, position=position,
@@ -134,16 +127,16 @@ def export_bank(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", help="What to write: .safetensors, .pt, .gguf, .svec, .py, .zip, or a folder.", parser=written_path
+            "--out", help="File to write: .safetensors, .pt, .gguf, .svec, .py, .zip; or a folder.", parser=written_path
         ),
     ],
     vector: Annotated[int | None, typer.Option("--vector", help="Only this vector.")] = None,
-    radius: Annotated[float | None, typer.Option("--radius", help="With this R; default: as it is.")] = None,
-    format: Annotated[str | None, typer.Option("--format", help=f"{_FORMATS}; default: by the ending.")] = None,
+    radius: Annotated[float | None, typer.Option("--radius", help="New R; default: the vectors' own norms.")] = None,
+    format: Annotated[str | None, typer.Option("--format", help=f"{_FORMATS}; default: by the file's ending.")] = None,
     overwrite: OverwriteOption = False,
     as_json: Json = False,
 ) -> None:
-    """Write a bank to a file, or to a folder with a model card; of a .gguf, say how llama.cpp runs it."""
+    """Write a bank to a file, or to a folder with a model card; for a .gguf, print the llama.cpp command."""
     workbench = Workbench(Settings())
     path = workbench.export_bank(name, out, format=format, vector=vector, radius=radius, overwrite=overwrite)
     result, lines = {"name": name, "out": str(path)}, [f"{name} was written to {path}"]
@@ -156,10 +149,10 @@ def export_bank(
 @banks.command("combine")
 def combine_banks(
     formula: Annotated[str, typer.Argument(metavar="FORMULA", help="Such as \"'pirate'[3] - 0.5 * 'weekend'[0]\".")],
-    name: Annotated[str, typer.Option("--name", help="What to call the new bank.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the new bank.")],
     as_json: Json = False,
 ) -> None:
-    """Make a bank by a formula: + - * /, mean(x, …), without(x, y, …), scaled(x, R), join(x, …)."""
+    """Make a bank from a formula: + - * /, mean(x, …), without(x, y, …), scaled(x, R), join(x, …)."""
     bank = Workbench(Settings()).combine_banks(formula, name)
     record = bank.record
     result = {"name": record.name, "vectors": len(bank.vectors), "radius": record.radius, "formula": record.formula}
@@ -169,12 +162,12 @@ def combine_banks(
 @banks.command("rename")
 def rename_bank(
     name: BankArgument,
-    new: Annotated[str, typer.Argument(metavar="NEW", help="What to call it.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")],
     as_json: Json = False,
 ) -> None:
     """Give a bank another name; its labels and completions follow."""
     called = Workbench(Settings()).rename_bank(name, new)
-    show({"name": called, "before": name}, [f"{name} is called {called} now"], as_json)
+    show({"name": called, "before": name}, [f"{name} was renamed {called}"], as_json)
 
 
 @banks.command("delete")

@@ -33,7 +33,7 @@ def explore(
     no_template: NoTemplateOption = False,
     model: ModelOption = None,
     rule: Annotated[
-        str, typer.Option("--choose-radius", help="Where R comes from: search, calibration, curve or suggested.")
+        str, typer.Option("--choose-radius", help="How to choose R: search, calibration, curve or suggested.")
     ] = USUAL.rule,
     radius: Annotated[float | None, typer.Option("--radius", help="R, instead of choosing it.")] = None,
     relative_radius: Annotated[
@@ -42,29 +42,31 @@ def explore(
     effect_budget: EffectBudgetOption = None,
     search_seconds: SearchSecondsOption = USUAL.search_seconds,
     elsewhere: Annotated[
-        int, typer.Option("--elsewhere", help="On how many other prompts to try what is new; 0: none.")
+        int, typer.Option("--elsewhere", help="Number of other prompts to try new behaviours on; 0: none.")
     ] = USUAL.elsewhere,
-    vectors: Annotated[int, typer.Option("--vectors", help="How many to train.")] = USUAL.vectors,
-    method: Annotated[str, typer.Option("--method", help="One of those that `methods` lists.")] = USUAL.method,
-    steps: Annotated[int | None, typer.Option("--steps", help="Most steps.")] = None,
+    vectors: Annotated[int, typer.Option("--vectors", help="Number of vectors to train.")] = USUAL.vectors,
+    method: Annotated[str, typer.Option("--method", help="Training method, as listed by `methods`.")] = USUAL.method,
+    steps: Annotated[int | None, typer.Option("--steps", help="Maximum number of steps.")] = None,
     source: Annotated[int | None, typer.Option("--source", help="Source layer.")] = None,
     target: Annotated[int | None, typer.Option("--target", help="Target layer.")] = None,
     scope: ScopeOption = None,
     max_new_tokens: Annotated[
-        int, typer.Option("--max-new-tokens", help="Length of a completion in tokens.")
+        int, typer.Option("--max-new-tokens", help="Longest completion, in tokens.")
     ] = USUAL.max_new_tokens,
     threshold: Annotated[
         float | None,
-        typer.Option("--same-meaning", help="Cosine distance up to which two answers say the same (by the control)."),
+        typer.Option(
+            "--same-meaning",
+            help="Cosine distance up to which answers say the same; default: from random vectors.",
+        ),
     ] = None,
     seed: SeedOption = 0,
     as_json: Json = False,
 ) -> None:
-    """Choose R, train vectors, complete, and tell which behaviours there are. Ctrl+C keeps the bank and the texts that
-    are finished."""
+    """Choose R, train vectors, complete, and list the behaviours. Ctrl+C keeps the bank and the finished texts."""
     chosen = next((one for one in RADIUS_RULES if one == rule), None)
     if chosen is None:
-        raise InputError("choose radius", f"{rule!r} is not known", f"Choose {', '.join(RADIUS_RULES)}")
+        raise InputError("choose radius", f"{rule!r} is unknown", f"Choose {', '.join(RADIUS_RULES)}")
     settings = ExploreSettings(
         rule=chosen, radius=radius, relative_radius=relative_radius, vectors=vectors, method=method, steps=steps,
         source=source, target=target, scope=scope, max_new_tokens=max_new_tokens, threshold=threshold, seed=seed,

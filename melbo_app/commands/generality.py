@@ -32,11 +32,11 @@ PromptsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--prompts",
-        help=f"A file (one prompt a line, or JSONL with prompt and group) or a set that ships: {', '.join(SHIPPED)}. "
-        "Give it again for more of them.",
+        help=f"A file (one prompt per line, or JSONL with prompt and group) or a shipped set: {', '.join(SHIPPED)}. "
+        "Repeat it for more.",
     ),
 ]
-RandomOption = Annotated[int, typer.Option("--random", help="Random vectors of the same R.")]
+RandomOption = Annotated[int, typer.Option("--random", help="Number of random vectors of the same R.")]
 
 
 def generality(
@@ -53,15 +53,15 @@ def generality(
     seed: SeedOption = 0,
     as_json: Json = False,
 ) -> None:
-    """On how many prompts each vector lifts a refusal, raises a flag or changes the meaning, beside random vectors of
-    the same R. Ctrl+C keeps the prompts that are finished."""
+    """Count the prompts on which each vector lifts a refusal, raises a flag or changes the meaning, beside random
+    vectors of the same R. Ctrl+C keeps the finished prompts."""
     decoding = Decoding(max_new_tokens, seed=seed)
     workbench = Workbench(Settings())
     loaded = workbench.bank(bank)
     texts = workbench.prompt_set(prompts or [])
     radii = numbers("radius", radius, float)
     if radii is not None and len(radii) > 1:
-        raise InputError("radius", f"there are {len(radii)}", "Give one R, or leave it out")
+        raise InputError("radius", f"{len(radii)} are too many", "Give one R, or leave it out")
     chosen = None if radii is None else radii[0]
     given = numbers("vector", vector, int)
 
@@ -71,7 +71,7 @@ def generality(
             bank=bank, prompts=lines, vectors=given, radius=chosen, random=random, decoding=decoding
         )  # fmt: skip
 
-    asked(True).check(workbench.bench)  # refused before the model is loaded, which takes seconds
+    asked(True).check(workbench.bench)  # before the model is loaded, which takes seconds
     state, wanted = load(workbench, model or loaded.record.model), template_of(template, no_template)
     study = asked(bool(state.has_template) if wanted is None else wanted)
     found = run(workbench.run(study, stop=StopOnInterrupt()))

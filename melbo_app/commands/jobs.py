@@ -1,32 +1,21 @@
-"""The jobs of the server, as they stand in the database. They are started and stopped on the page."""
+"""The jobs of the server, from the database. The page starts and stops them."""
 
 from typing import Annotated
 
 import typer
 
-from melbo_app.commands.options import Json, refuse_early_json, say_where
+from melbo_app.commands.options import Json, listing_group, say_where
 from melbo_app.commands.output import name_damaged, show
 from melbo_app.library.job_records import JobRecord
 from melbo_app.listings import job_lines, plain
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
-jobs = typer.Typer(help="The jobs of the server.", invoke_without_command=True)
 TIME = "%Y-%m-%d %H:%M:%S"
 
 
-@jobs.callback()
-def jobs_default(context: typer.Context, as_json: Json = False) -> None:
-    """List the jobs when nothing else is asked for."""
-    if context.invoked_subcommand is None:
-        list_jobs(as_json=as_json)
-    elif as_json:  # it would have no effect, without a word
-        refuse_early_json("jobs", context.invoked_subcommand)
-
-
-@jobs.command("list")
 def list_jobs(
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest ones.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many of the newest.")] = 20,
     as_json: Json = False,
 ) -> None:
     """The last jobs, newest first."""
@@ -35,8 +24,11 @@ def list_jobs(
     name_damaged(found.damaged)
     if not found:
         say_where(workbench)
-    lines = [_line(record) for record in found] or ["There were no jobs yet: start the page, and train or draw a map."]
+    lines = [_line(record) for record in found] or ["No jobs yet: start the page, and train or draw a map."]
     show(job_lines(found), lines, as_json)
+
+
+jobs = listing_group("jobs", "The jobs of the server.", list_jobs)
 
 
 @jobs.command("show")
@@ -45,7 +37,7 @@ def show_job(
 ) -> None:
     """One job with its log."""
     record = Workbench(Settings()).job(number)
-    lines = [_line(record), f"asked for by {record.who}, {record.created.astimezone().strftime(TIME)}"]
+    lines = [_line(record), f"started by {record.who}, {record.created.astimezone().strftime(TIME)}"]
     lines += [f"  {line.at.astimezone().strftime(TIME)}  {line.text}" for line in record.log]
     lines += [f"made the bank {record.bank}"] if record.bank else []
     lines += [f"made the comparison {record.comparison}"] if record.comparison else []

@@ -1,4 +1,4 @@
-"""Ask a judge how readable texts are and what is done in them, or compare it with a reader."""
+"""Ask a judge for the readability and behaviour of texts, or compare it with a reader."""
 
 from typing import Annotated, Any
 
@@ -17,25 +17,25 @@ from melbo_app.workbench import Workbench
 
 def judge(
     comparison: Annotated[int | None, typer.Argument(metavar="COMPARISON", help="Number of a comparison.")] = None,
-    score: Annotated[bool, typer.Option("--score", help="Compare the judge with a reader's grades instead.")] = False,
+    score: Annotated[bool, typer.Option("--score", help="Instead, compare the judge with a reader's grades.")] = False,
     model: ModelOption = None,
     endpoint: Annotated[
         str | None,
         typer.Option(
-            "--endpoint", help=f"https://host/v1 of a server that judges; its key is in {KEY}, of {ADDRESS} if set."
+            "--endpoint", help=f"https://host/v1 of a judging server; {KEY} holds its key, or that of {ADDRESS} if set."
         ),
     ] = None,
-    endpoint_model: Annotated[str, typer.Option("--endpoint-model", help="The model's name there.")] = "",
+    endpoint_model: Annotated[str, typer.Option("--endpoint-model", help="Name of the model at the endpoint.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Grade the texts of a comparison and name what is done in them, by a judge that beats the built-in verdict.
+    """Grade the texts of a comparison and name their behaviour, by a judge that beats the built-in verdict.
 
-    The judge is the model at hand (--model), or one behind an endpoint; then the texts and their prompts go there.
+    The judge is the local model (--model), or one behind an endpoint, to which texts and prompts are then sent.
     """
     if score == (comparison is not None):
-        raise InputError("comparison", "either its number or --score is needed", "Give one of the two")
+        raise InputError("comparison", "needs either its number or --score", "Give one of the two")
     if endpoint and model:
-        raise InputError("judge", "a model and an endpoint are named", "Give one of the two")
+        raise InputError("judge", "both a model and an endpoint were given", "Give one of the two")
     settings, stop = Settings(), StopOnInterrupt()
     asked = JudgeAddress.of(settings).named_in_a_command(endpoint, endpoint_model) if endpoint else None
     workbench = Workbench(settings)

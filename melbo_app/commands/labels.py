@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from melbo_app.commands.options import BankArgument, Json, OverwriteOption, refuse_early_json, say_where
+from melbo_app.commands.options import BankArgument, Json, OverwriteOption, listing_group, say_where
 from melbo_app.commands.output import name_damaged, show
 from melbo_app.defaults import save_label
 from melbo_app.library.labels import Label, LabelVersion
@@ -14,23 +14,11 @@ from melbo_app.paths import written_path
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
-labels = typer.Typer(help="The labels of vectors.", invoke_without_command=True)
 
-
-@labels.callback()
-def labels_default(context: typer.Context, as_json: Json = False) -> None:
-    """List the labels when nothing else is asked for."""
-    if context.invoked_subcommand is None:
-        list_labels(as_json=as_json)
-    elif as_json:  # it would have no effect, without a word
-        refuse_early_json("labels", context.invoked_subcommand)
-
-
-@labels.command("list")
 def list_labels(
-    text: Annotated[str, typer.Option("--text", help="Only those with this in name, note, tags or bank.")] = "",
-    tag: Annotated[str | None, typer.Option("--tag", help="Only those with this tag.")] = None,
-    rating: Annotated[int | None, typer.Option("--rating", help="Only those rated so or better.")] = None,
+    text: Annotated[str, typer.Option("--text", help="Only labels with this text in name, note, tags or bank.")] = "",
+    tag: Annotated[str | None, typer.Option("--tag", help="Only labels with this tag.")] = None,
+    rating: Annotated[int | None, typer.Option("--rating", help="Only labels with at least this rating.")] = None,
     as_json: Json = False,
 ) -> None:
     """All labels, or some."""
@@ -41,22 +29,25 @@ def list_labels(
     if not found:
         say_where(workbench)
     if not lines and (text or tag is not None or rating is not None):
-        lines = ["No label is like that."]
-    lines = lines or ["There are no labels yet. Say what a vector does: labels set BANK VECTOR --name TEXT"]
+        lines = ["No labels match."]
+    lines = lines or ["No labels yet. Describe a vector: labels set BANK VECTOR --name TEXT"]
     show(label_lines(found), lines, as_json)
+
+
+labels = listing_group("labels", "The labels of vectors.", list_labels)
 
 
 @labels.command("set")
 def set_label(
     bank: BankArgument,
     vector: Annotated[int, typer.Argument(metavar="VECTOR", help="Number of the vector.")],
-    name: Annotated[str | None, typer.Option("--name", help="What it does, in a few words.")] = None,
-    tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag; give it again for more.")] = None,
-    rating: Annotated[int | None, typer.Option("--rating", help="1 to 5; 0 takes it away.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="What the vector does, in a few words.")] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag; repeat it for more.")] = None,
+    rating: Annotated[int | None, typer.Option("--rating", help="1 to 5; 0 removes it.")] = None,
     note: Annotated[str | None, typer.Option("--note", help="Anything else.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what a vector does; what is not given stays as it is."""
+    """Label a vector; options left out keep their values."""
     saved = save_label(Workbench(Settings()), bank, vector, name, tag, rating, note)
     show(plain(saved), [f"{bank} {vector}: {saved.name}"], as_json)
 
@@ -67,9 +58,9 @@ def label_history(
     vector: Annotated[int, typer.Argument(metavar="VECTOR", help="Number of the vector.")],
     as_json: Json = False,
 ) -> None:
-    """What was ever said about a vector, newest first."""
+    """Every version of a vector's label, newest first."""
     found = Workbench(Settings()).label_history(bank, vector)
-    lines = [_version_line(entry) for entry in found] or [f"Nothing was ever said about vector {vector} of {bank}."]
+    lines = [_version_line(entry) for entry in found] or [f"Vector {vector} of {bank} was never labelled."]
     show({"history": [plain(entry) for entry in found]}, lines, as_json)
 
 

@@ -1,4 +1,4 @@
-"""The library as a whole: searching, checking, rebuilding it, and keeping it within a size."""
+"""The library as a whole: search, check, rebuild, and limit its size."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -14,20 +14,21 @@ from melbo_app.listings import plain
 from melbo_app.paths import written_path
 from melbo_app.settings import Settings
 from melbo_app.sizes import parse_size, size_text
+from melbo_app.studies.as_json import one_line
 from melbo_app.workbench import Workbench
 
 library = typer.Typer(help="The library as a whole: search, export, import, check, rebuild, restore, gc.")
 
-LimitOption = Annotated[int, typer.Option("--limit", min=1, help="At most so many of each.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, help="Maximum number of each.")]
 
 
 @library.command("search")
 def search(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What to look for, in any case.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Text to search for, ignoring case.")],
     limit: LimitOption = 20,
     as_json: Json = False,
 ) -> None:
-    """Banks, labels and completions in which a text occurs."""
+    """Find banks, labels and completions that contain a text."""
     workbench = Workbench(Settings())
     found = workbench.search(text, limit)
     name_damaged(found.damaged)
@@ -41,36 +42,36 @@ def search(
     }
     if not lines:
         say_where(workbench)
-    show(result, lines or [f"“{text}” occurs nowhere."], as_json)
+    show(result, lines or [f"“{text}” was not found."], as_json)
 
 
 @library.command("completions")
 def completions(
-    text: Annotated[str, typer.Option("--text", help="Only those with this in their text or prompt.")] = "",
-    bank: Annotated[str | None, typer.Option("--bank", help="Only those of this bank.")] = None,
-    vector: Annotated[int | None, typer.Option("--vector", help="Only those of the vector with this number.")] = None,
+    text: Annotated[str, typer.Option("--text", help="Only completions with this in text or prompt.")] = "",
+    bank: Annotated[str | None, typer.Option("--bank", help="Only completions of this bank.")] = None,
+    vector: Annotated[int | None, typer.Option("--vector", help="Only completions of this vector.")] = None,
     verdict: Annotated[str | None, typer.Option("--verdict", help="readable, strange or broken.")] = None,
     limit: LimitOption = 20,
     as_json: Json = False,
 ) -> None:
-    """The newest completions, or some of them."""
+    """The newest completions, all or selected."""
     workbench = Workbench(Settings())
     found = workbench.search_completions(text, bank=bank, vector=vector, verdict=verdict, limit=limit)
     name_damaged(found.damaged)
     if not found:
         say_where(workbench)
-    lines = [_completion_line(entry) for entry in found] or ["There are no such completions."]
+    lines = [_completion_line(entry) for entry in found] or ["No completions match."]
     show({"completions": [plain(entry) for entry in found]}, lines, as_json)
 
 
 @library.command("export")
 def export(
     out: Annotated[Path, typer.Option("--out", help="File to write, .zip.", parser=written_path)],
-    bank: Annotated[list[str] | None, typer.Option("--bank", help="Only this one; give it again for more.")] = None,
+    bank: Annotated[list[str] | None, typer.Option("--bank", help="Only this bank; repeat it for more.")] = None,
     overwrite: OverwriteOption = False,
     as_json: Json = False,
 ) -> None:
-    """Write banks with their labels, completions and maps to one file, to be imported elsewhere."""
+    """Write banks with their labels, completions and maps to one file, for import elsewhere."""
     made = Workbench(Settings()).export_bundle(out, bank, overwrite=overwrite)
     line = f"{made.out}: {made.banks} banks, {made.labels} labels, {made.comparisons} comparisons"
     show(asdict(made), [line, *(f"Left out: {one}." for one in made.damaged)], as_json)
@@ -84,19 +85,19 @@ def import_(
     ],
     as_json: Json = False,
 ) -> None:
-    """Merge such a file into this library: nothing that is here is lost, and nothing comes twice."""
+    """Merge such a file into this library, without losing or duplicating anything."""
     merged = Workbench(Settings()).import_bundle(file)
     show(asdict(merged), merged.lines(), as_json)
 
 
 @library.command("check")
 def check(as_json: Json = False) -> None:
-    """What is missing or damaged; the exit code is 1 where something is."""
+    """List what is missing or damaged; the exit code is 1 if anything is."""
     found = Workbench(Settings()).check_library()
     wrong = [entry for entry in found if entry.wrong]
     lines = [str(entry) if entry.wrong else f"(note) {entry}" for entry in found]
-    many = "one thing is" if len(wrong) == 1 else f"{len(wrong)} things are"
-    lines.append(f"In all {many} wrong." if wrong else "Nothing is missing or damaged.")
+    many = "1 problem" if len(wrong) == 1 else f"{len(wrong)} problems"
+    lines.append(f"{many} in total." if wrong else "Nothing is missing or damaged.")
     show({"wrong": len(wrong), "findings": [asdict(entry) for entry in found]}, lines, as_json)
     if wrong:
         raise typer.Exit(1)
@@ -104,12 +105,12 @@ def check(as_json: Json = False) -> None:
 
 @library.command("rebuild")
 def rebuild(as_json: Json = False) -> None:
-    """Make the database's catalogue again from the files; labels and completions in it stay."""
+    """Rebuild the database's catalogue from the files; labels and completions stay."""
     made = Workbench(Settings()).rebuild_library()
-    lines = [f"{name} is left out: {reason}" for name, reason in made.damaged.items()]
-    lines += [f"{name} is forgotten: its file is gone" for name in made.removed]
+    lines = [f"{name} was left out: {reason}" for name, reason in made.damaged.items()]
+    lines += [f"{name} was removed: its file is gone" for name in made.removed]
     lines.append(
-        f"In the catalogue now: banks {made.banks}, vectors {made.vectors}, runs {made.runs}, models {made.models}, "
+        f"The catalogue now holds: banks {made.banks}, vectors {made.vectors}, runs {made.runs}, models {made.models}, "
         f"prompts {made.prompts}."
     )
     show(asdict(made), lines, as_json)
@@ -118,36 +119,35 @@ def rebuild(as_json: Json = False) -> None:
 @library.command("restore")
 def restore(
     copy: Annotated[
-        str | None, typer.Argument(metavar="COPY", help="Which one, by its day as YYYY-MM-DD; default: the newest.")
+        str | None, typer.Argument(metavar="COPY", help="Day of the copy, as YYYY-MM-DD; default: the newest.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Go back to a copy of a damaged database, saving the newer labels that can still be read."""
+    """Restore a damaged database from a copy, saving newer labels that can still be read."""
     restored = Workbench(Settings()).restore_library(copy)
     show(asdict(restored), restored.lines(), as_json)
 
 
 @library.command("gc")
 def prune(
-    limit: Annotated[str, typer.Option("--limit", help="What the cache may take, as 500MB or 2GB.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    limit: Annotated[str, typer.Option("--limit", help="Maximum size of the cache, as 500MB or 2GB.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove what can be made again until the cache is within a size; never banks or labels."""
+    """Shrink the cache to a size by removing what can be made again; never banks or labels."""
     most = parse_size("limit", limit)
     pruned = Workbench(Settings()).prune_library(most, dry_run=dry_run)
     would = "would be" if dry_run else "were"
-    lines = [f"{entry.what}: {entry.count}, {size_text(entry.size)} {would} given back" for entry in pruned.removals]
+    lines = [f"{entry.what}: {entry.count}, {size_text(entry.size)} {would} freed" for entry in pruned.removals]
     lines.append(
-        f"The cache took {size_text(pruned.before)} and {'would take' if dry_run else 'takes'} now "
+        f"The cache took {size_text(pruned.before)} and {'would now take' if dry_run else 'now takes'} "
         f"{size_text(pruned.after)}."
     )
     if pruned.after > most:
-        lines.append(f"That is more than {size_text(most)}: everything else cannot be made again.")
+        lines.append(f"That is more than {size_text(most)}, but nothing else can be made again.")
     show(asdict(pruned) | {"dry_run": dry_run}, lines, as_json)
 
 
 def _completion_line(entry: Completion) -> str:
     what = "baseline" if entry.vector is None else f"{entry.bank or ''} {entry.vector}, R = {entry.radius:g}".strip()
-    text = " ".join(entry.text.split())
-    return f"{entry.id}: {what}: {text if len(text) <= 100 else text[:99] + '…'}"
+    return f"{entry.id}: {what}: {one_line(entry.text, 100)}"

@@ -6,7 +6,7 @@ from melbo_app.engine.training_config import METHOD_DESCRIPTIONS
 
 
 def methods(as_json: Json = False) -> None:
-    """List the methods that vectors can be trained with, and where they come from."""
+    """List the training methods and their sources."""
     known = [
         {"name": name, "summary": found.summary, "source": found.source, "steps": found.steps}
         for name, found in METHOD_DESCRIPTIONS.items()

@@ -1,11 +1,11 @@
-"""The models: those that are here, and those that one command fetches."""
+"""The models on this machine, and those that one command downloads."""
 
 import time
 from typing import Annotated
 
 import typer
 
-from melbo_app.commands.options import Json, fetch, refuse_early_json
+from melbo_app.commands.options import Json, fetch, listing_group
 from melbo_app.commands.output import show
 from melbo_app.jobs.loaded_model import CatalogueLine
 from melbo_app.listings import known_models
@@ -13,21 +13,9 @@ from melbo_app.settings import Settings
 from melbo_app.sizes import size_text
 from melbo_app.workbench import Workbench
 
-models = typer.Typer(help="The models that can be loaded, and the catalogue.", invoke_without_command=True)
 
-
-@models.callback()
-def models_default(context: typer.Context, as_json: Json = False) -> None:
-    """List the models when nothing else is asked for."""
-    if context.invoked_subcommand is None:
-        list_models(as_json=as_json)
-    elif as_json:  # it would have no effect, without a word
-        refuse_early_json("models", context.invoked_subcommand)
-
-
-@models.command("list")
 def list_models(as_json: Json = False) -> None:
-    """The models that can be loaded at once, and those that `models get` downloads."""
+    """The models ready to be loaded, and those that `models get` downloads."""
     workbench = Workbench(Settings())
     known, catalogue = workbench.models(), workbench.catalogue()
     lines = [f"{entry.name}  {entry.spec}" for entry in known]
@@ -35,12 +23,15 @@ def list_models(as_json: Json = False) -> None:
     show(known_models(known, catalogue), lines, as_json)
 
 
+models = listing_group("models", "The models that can be loaded, and the catalogue.", list_models)
+
+
 @models.command("get")
 def get_model(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Key of the catalogue, such as qwen2.5-0.5b.")],
     as_json: Json = False,
 ) -> None:
-    """Download a model of the catalogue and unpack it. Ctrl+C keeps what has arrived for the next time."""
+    """Download and unpack a model of the catalogue. Ctrl+C keeps the downloaded part for the next attempt."""
     began = time.monotonic()
     files = fetch(Workbench(Settings()), name)
     seconds = round(time.monotonic() - began, 1)

@@ -1,4 +1,4 @@
-"""What commands print: results on standard output, progress on standard error."""
+"""The output of commands: results on standard output, progress on standard error."""
 
 import json
 import math
@@ -20,17 +20,17 @@ Result = TypeVar("Result")
 
 NOT_KEPT = "Not kept"
 LOG_SECONDS = 2.0
-"""Time between two lines of progress in a log: what a person reads later should not be thousands of lines."""
+"""Time between two lines of progress in a log, which should not grow to thousands of lines."""
 
 
 def show(result: Any, lines: Sequence[str], as_json: bool) -> None:
-    """Print the result as one JSON object, or as lines for people; what of it is ``not_kept`` is said beside it."""
+    """Print the result as one JSON object, or as lines for people; and, on standard error, why it was ``not_kept``."""
     if isinstance(result, Mapping) and (reason := result.get("not_kept")):
         message = reason if reason.startswith(NOT_KEPT) else f"{NOT_KEPT}: {reason}"
         print(message, file=sys.stderr)
     if as_json:
         is_utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-        # null for every number that JSON cannot hold: a diverged objective, for one
+        # null for numbers that JSON cannot hold, such as a diverged objective
         held = to_jsonable_python(result, inf_nan_mode="null")
         print(json.dumps(held, ensure_ascii=not is_utf8, allow_nan=False))
     elif lines:
@@ -38,24 +38,24 @@ def show(result: Any, lines: Sequence[str], as_json: bool) -> None:
 
 
 def name_damaged(damaged: Sequence[Damage]) -> None:
-    """Say on standard error what a list leaves out because it cannot be read."""
+    """Print on standard error what a list leaves out because it cannot be read."""
     for one in damaged:
         print(f"Left out: {one}.", file=sys.stderr)
 
 
 class StopOnInterrupt:
-    """Ctrl+C asks the work to stop and keep what is finished; a second one ends the program."""
+    """Ctrl+C makes the work stop and keep its finished part; a second Ctrl+C ends the program."""
 
     def __init__(self) -> None:
         self.pressed = self._summary = False
         signal.signal(signal.SIGINT, self._press)
 
     def __call__(self) -> bool:
-        # said here and not where the signal arrives: that may be in the middle of another line
+        # printed here, because the signal may arrive in the middle of another line
         if self.pressed and not self._summary:
             self._summary = True
             begin = "\n" if sys.stderr.isatty() else ""
-            print(f"{begin}Stopping; what is finished is kept.", file=sys.stderr, flush=True)
+            print(f"{begin}Stopping; the finished part is kept.", file=sys.stderr, flush=True)
         return self.pressed
 
     def _press(self, number: int, frame: FrameType | None) -> None:
@@ -65,7 +65,7 @@ class StopOnInterrupt:
 
 
 def run(work: Generator[Any, None, Result], log: "Sparingly | None" = None) -> Result:
-    """Do the work and say on standard error how far it is; where that is no terminal, in the way of ``log``."""
+    """Do the work and print its progress on standard error; if that is not a terminal, by ``log``."""
     report = _TerminalReport() if sys.stderr.isatty() else log or _LogReport()
 
     def heard(progress: Any) -> None:
@@ -82,24 +82,24 @@ def run(work: Generator[Any, None, Result], log: "Sparingly | None" = None) -> R
 
 
 class Sparingly:
-    """Prints lines on standard error: the first of each stage, and of the others one in ``LOG_SECONDS``."""
+    """Prints lines on standard error: the first of each stage, then one every ``LOG_SECONDS``."""
 
     def __init__(self) -> None:
         self._next, self._stage = -math.inf, ""
 
     def say(self, line: str) -> None:
-        """Print the line, unless one like it was printed just now."""
+        """Print the line, unless a similar one was just printed."""
         stage = line.partition(":")[0].partition(" (")[0]
         if stage != self._stage or time.monotonic() >= self._next:
             print(line, file=sys.stderr, flush=True)
             self._stage, self._next = stage, time.monotonic() + LOG_SECONDS
 
     def end(self) -> None:
-        """Nothing is kept back."""
+        """Nothing to do: no line is held back."""
 
 
 class _TerminalReport:
-    """One line that is written over and over."""
+    """A single line that is overwritten."""
 
     def __init__(self) -> None:
         self._shown = 0
@@ -109,8 +109,8 @@ class _TerminalReport:
             width = os.get_terminal_size(sys.stderr.fileno()).columns
         except OSError:
             width = 0
-        # a terminal breaks a line that fills it, and then the carriage return no longer leads to its beginning; some
-        # terminals say that they have no width
+        # a terminal wraps a full line, and a carriage return then no longer leads to its beginning; some terminals
+        # report no width
         line = line[: (width or 80) - 1]
         print(f"\r{line:<{self._shown}}", end="", file=sys.stderr, flush=True)
         self._shown = len(line)
@@ -121,7 +121,7 @@ class _TerminalReport:
 
 
 class _LogReport:
-    """A line now and then, and always the first and the last."""
+    """A line now and then, always including the first and the last."""
 
     def __init__(self) -> None:
         self._next = -math.inf

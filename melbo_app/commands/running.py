@@ -1,4 +1,4 @@
-"""Run a command of the terminal: whatever goes wrong is one line on standard error."""
+"""Runs a command; every error becomes one line on standard error."""
 
 import io
 import os
@@ -12,16 +12,16 @@ from pydantic import ValidationError
 from melbo_app.errors import MelboError, Stopped
 from melbo_app.settings import fault
 
-INTERRUPTED = 130  # typer turns Ctrl+C into this code, without a word
+INTERRUPTED = 130  # typer silently turns Ctrl+C into this code
 
 
 def run(app: typer.Typer, name: str, arguments: Sequence[str] | None, written: str) -> NoReturn:
     """Run one command, and exit with 0, or with 2 and one line on standard error.
 
-    ``name`` is that of the program in its help, ``written`` how a person calls it.
+    ``name`` is the program's name in its help, ``written`` the words that call it.
     """
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # δ and other people's texts, where the terminal has no such letters
+        if isinstance(stream, io.TextIOWrapper):  # for δ and foreign texts on terminals without these letters
             stream.reconfigure(errors="backslashreplace")
     try:
         code = app(args=arguments, prog_name=name, standalone_mode=False)
@@ -37,12 +37,12 @@ def run(app: typer.Typer, name: str, arguments: Sequence[str] | None, written: s
         _fail(fault(error))
     except (typer.Abort, KeyboardInterrupt):
         _fail("Interrupted; nothing was saved.")
-    except BrokenPipeError:  # the reader left; what Python still wants to write at its end goes nowhere
+    except BrokenPipeError:  # the reader left; discard the rest of the output
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(2)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
-        _fail(f"The system refused to read or write{where}: {error.strerror or error}.")
+        _fail(f"Reading or writing failed{where}: {error.strerror or error}.")
     except Exception as error:
         if sys.flags.dev_mode:
             raise
@@ -50,7 +50,7 @@ def run(app: typer.Typer, name: str, arguments: Sequence[str] | None, written: s
 
 
 def _usage(error: typer.TyperException, name: str, written: str) -> str:
-    """What is wrong with the words of the command, and where it says which ones are right."""
+    """The mistake in the command's words, and where to find help."""
     message = getattr(error, "format_message", error.__str__)()
     context = getattr(error, "ctx", None)
     path = context.command_path.removeprefix(name) if context else ""

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from melbo_app.workbench import Workbench
 
 PORTS_TRIED = 20
-QUIET = 20.0  # seconds before the map's parts are loaded: that holds Python's lock, and people steer first
-PATIENCE = 5.0  # seconds that jobs get to save their state when the server ends
+QUIET = 20.0  # seconds before the map's parts are loaded, which holds Python's lock: people want texts sooner
+PATIENCE = 5.0  # seconds for jobs to save their state when the server ends
 
 
 def serve(
@@ -32,25 +32,26 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on (default: 7860, or the next free one).")] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Model to start with, such as qwen2.5-0.5b; one of the catalogue is downloaded."),
+        typer.Option(help="Model to start with, such as qwen2.5-0.5b; models of the catalogue are downloaded."),
     ] = None,
     root_path: Annotated[
         str | None, typer.Option(help="Path below which a proxy shows the page, such as /proxy/7860.")
     ] = None,
     allow_host: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A name by which browsers reach the server: lab.example.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A name by which browsers reach the server: lab.example."),
     ] = None,
     trusted_proxy: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A proxy's address, whose X-Forwarded-For is believed.")
+        list[str] | None, typer.Option(metavar="NAME", help="Address of a proxy whose X-Forwarded-For is trusted.")
     ] = None,
     embed: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="An origin whose pages may show this one: https://lab.example."),
     ] = None,
     no_token: Annotated[bool | None, typer.Option("--no-token", help="Let others in without an access token.")] = None,
-    public: Annotated[bool | None, typer.Option("--public", help="Strangers use the page (docs/serving.md).")] = None,
+    public: Annotated[bool | None, typer.Option("--public", help="Open to strangers (docs/serving.md).")] = None,
     models: Annotated[str | None, typer.Option(help="The only models that can be loaded, separated by commas.")] = None,
-    mcp: Annotated[bool | None, typer.Option("--mcp", help="Offer the HTTP API as MCP tools as well.")] = None,
+    mcp: Annotated[bool | None, typer.Option("--mcp", help="Also offer the HTTP API as MCP tools.")] = None,
 ) -> int:
     """Show the page in a browser, until Ctrl+C."""
     words: dict[str, Any] = {
@@ -67,7 +68,7 @@ def serve(
     if settings.mcp and importlib.util.find_spec("mcp") is None:
         print("mcp: the package mcp is not installed. Run: pip install mcp", file=sys.stderr)
         return 2
-    # A port that somebody named is meant; only the default moves on to the next free one.
+    # Only the default port may move on to the next free one.
     tries = 1 if "port" in settings.model_fields_set else PORTS_TRIED
     try:
         free = free_port(settings.host, settings.port, tries)
@@ -82,7 +83,7 @@ def serve(
 
 
 def free_port(host: str, first: int, tries: int) -> int | None:
-    """The first of ``tries`` ports from ``first`` on that can be listened on, or None; OSError for a wrong host."""
+    """The first free port of ``tries`` ports from ``first`` on, or None. Raises OSError for a wrong host."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in range(first, min(first + tries, 65536)):
         with socket.socket(family) as probe:
@@ -98,8 +99,8 @@ def free_port(host: str, first: int, tries: int) -> int | None:
 
 
 def serve_at(settings: Settings, port: int) -> int:
-    """Show the page first, then load what it needs in the background."""
-    # scikit-learn and plotly import a half of it each, which import each other: two threads at once would deadlock
+    """Show the page first, then load the model in the background."""
+    # scikit-learn and plotly import one half each, and these import each other: two threads would deadlock
     import narwhals.stable  # noqa: F401
 
     from melbo_app.commands.output import Sparingly
@@ -114,22 +115,22 @@ def serve_at(settings: Settings, port: int) -> int:
     except BusyError as error:
         print(error, file=sys.stderr)
         return 2
-    except StorageError as error:  # what is there can be looked at all the same
+    except StorageError as error:  # the library can still be read
         print(f"Nothing can be saved: {error}", file=sys.stderr)
     sys.stdout, sys.stderr = ShortLines(sys.stdout), ShortLines(sys.stderr)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    # Behind every event it would sum up all events so far, for a dashboard that is not served.
+    # After every event Gradio would sum up all past events, for a dashboard that is not served.
     os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
-    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"  # and keep the last 10,000
+    os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"  # instead of the last 10,000
     if settings.public and settings.uploads_dir is None:  # Gradio tells browsers the path of each file that they upload
         passing = Path(tempfile.mkdtemp(prefix="melbo-"))
         settings = settings.model_copy(update={"uploads_dir": passing})
         atexit.register(shutil.rmtree, passing, ignore_errors=True)
     os.environ["GRADIO_TEMP_DIR"] = str(settings.uploads)
     if not settings.mcp:
-        # Gradio would import it, which takes a second, and leave it unused
+        # Gradio would import it, which takes a second, and not use it
         sys.modules.setdefault("mcp", None)  # type: ignore[arg-type]
-    from melbo_app.library.offered_models import OfferedModels  # late: these take seconds; mistakes are refused before
+    from melbo_app.library.offered_models import OfferedModels  # late, because these imports take seconds
     from melbo_app.public.workbench import public_workbench
     from melbo_app.ui.application import application, ask_itself_at
     from melbo_app.ui.page import build_page
@@ -167,10 +168,10 @@ def serve_at(settings: Settings, port: int) -> int:
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
-        for again in (signal.SIGINT, signal.SIGTERM):  # a second one means: at once
+        for again in (signal.SIGINT, signal.SIGTERM):  # a second one ends the program at once
             signal.signal(again, signal.SIG_DFL)
         for title in workbench.pause_jobs(PATIENCE):
-            print(f"{title} is interrupted; the next start goes on with it.", flush=True)
+            print(f"{title} is interrupted; the next start resumes it.", flush=True)
         for line in workbench.last_try():
             print(line, flush=True)
         server.close()
@@ -179,13 +180,13 @@ def serve_at(settings: Settings, port: int) -> int:
 
 
 def say_late(line: str) -> None:
-    """Print what a thread in the background has to say."""
+    """Print a line from a background thread."""
     print(line, file=sys.stderr, flush=True)
 
 
 def warm_up(workbench: "Workbench") -> None:
-    """Put in what ships with the samples, load the model and go on with what the last server left behind, then load
-    what the map needs; a model that cannot be loaded is shown on the page."""
+    """Add the texts of the samples, load the model and resume the last server's jobs, then load the parts of the map.
+    If the model cannot be loaded, the page says so."""
     from melbo_app.errors import MelboError
 
     try:
@@ -200,11 +201,11 @@ def warm_up(workbench: "Workbench") -> None:
     try:
         workbench.resume_jobs()
     except MelboError as error:
-        say_late(f"Jobs that were interrupted wait for the next start: {error}")
+        say_late(f"Interrupted jobs wait for the next start: {error}")
     try:
         workbench.warm_up()
         time.sleep(QUIET)
         workbench.warm_up_map()
     except Exception as error:  # the embedder or UMAP: everything else works without them
         reason = str(error) if isinstance(error, MelboError) else f"{type(error).__name__}: {error}"
-        say_late(f"The map may not work, its parts were not loaded: {reason}")
+        say_late(f"The map may not work, because its parts were not loaded: {reason}")

@@ -26,9 +26,9 @@ def _show_steered(
     found: Comparison,
     as_json: bool,
     *,
-    order: Annotated[Order, typer.Option("--order", help="Which texts come first, after the baseline.")] = "as chosen",
+    order: Annotated[Order, typer.Option("--order", help="Order of the texts after the baseline.")] = "as chosen",
     only_flagged: Annotated[
-        bool, typer.Option("--flagged", help="Show only what is flagged, over all R, sorted by the kind of flag.")
+        bool, typer.Option("--flagged", help="Show only flagged texts, over all R, sorted by kind of flag.")
     ] = False,
 ) -> None:
     if only_flagged:
@@ -46,7 +46,7 @@ def _show_steered(
 
 def _check_map(out: Path, colour: str, overwrite: bool) -> None:
     if colour not in ("vector", "radius", "label"):
-        raise InputError("colour", f"{colour!r} is not known", "Choose vector, radius or label")
+        raise InputError("colour", f"{colour!r} is unknown", "Choose vector, radius or label")
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError("out", f"“{out.name}” is not an HTML file", "Its name must end in .html")
     check_out(out, overwrite)
@@ -63,7 +63,7 @@ def _show_map(
     overwrite: OverwriteOption = False,
 ) -> None:
     if found is None:
-        raise InputError("map", "it was stopped before there was one", "Nothing was written")
+        raise InputError("map", "it was stopped before it was finished", "Nothing was written")
     workbench.export_map(found, out, cast("Colouring", colour), title=study.bank or "", overwrite=overwrite)
     answer = {"out": str(out), **study.answer(found, None)}
     show(answer, [f"{out}: {len(found.points)} completions. {found.note}"], as_json)

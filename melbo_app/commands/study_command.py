@@ -1,4 +1,4 @@
-"""The command of a study, with an option for each of its fields."""
+"""Makes the command of a study, with an option for each field."""
 
 import inspect
 import json
@@ -28,9 +28,9 @@ from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
 
 SINGULAR = {"vectors": "vector", "radii": "radius"}
-"""Lists that the command line calls by one of their entries."""
+"""Lists whose options have a singular name."""
 LAYERS = {"sources": "source layers", "targets": "target layers"}
-"""Fields as refusals call them."""
+"""Names of fields in error messages."""
 PROMPTED: dict[str, Any] = {
     "prompts": PromptOption, "system": SystemOption, "template": TemplateOption, "no_template": NoTemplateOption,
 }  # fmt: skip
@@ -40,12 +40,12 @@ Show = Callable[..., None]
 def study_command(
     kind: type[Study[Any]], shown: Show | None = None, check: Callable[..., None] | None = None
 ) -> Callable[..., None]:
-    """A function that typer makes a command of.
+    """A function for typer.
 
     Args:
-        shown: prints a result: gets the workbench, the study, the result, ``as_json`` and options of its own, which are
-            its keywords; None: the study's own lines or its answer.
-        check: gets these options, to refuse them before the model is loaded.
+        shown: prints a result; called with the workbench, the study, the result, ``as_json`` and options of its own,
+            which are its keyword arguments. None: print the study's own lines or answer.
+        check: called with these options, to refuse wrong ones before the model is loaded.
     """
     taken = parameters(kind)
     own = {} if shown is None else _keywords(shown)
@@ -61,7 +61,7 @@ def study_command(
             check(**extra)
         workbench = Workbench(Settings())
         bank = workbench.bank(values["bank"]) if values.get("bank") else None
-        # refused before the model is loaded, which takes seconds
+        # before the model is loaded, which takes seconds
         study_from(kind, values, bank, lambda: True, COMMAND).bound(workbench.bench).check(workbench.bench)
         state = load(workbench, given["model"], bank.record.model if bank else None)
         study = study_from(kind, values, bank, lambda: bool(state.has_template), COMMAND)
@@ -107,7 +107,7 @@ def _options(one: Parameter) -> list[inspect.Parameter]:
     kind = without_none(one.type)
     if kind in (bool, int, float, str):
         return [_option(one.name, Annotated[one.type, written], one.default)]
-    if get_origin(kind) is Literal:  # an unknown one is refused with the names of those there are
+    if get_origin(kind) is Literal:  # an unknown value is refused with the list of choices
         return [_option(one.name, Annotated[str if one.default is REQUIRED else str | None, written], one.default)]
     return [_option(one.name, Annotated[str if one.default is REQUIRED else str | None, written], None)]
 
@@ -129,7 +129,7 @@ def _is_list(one: Parameter) -> bool:
 
 
 def _read(one: Parameter, given: dict[str, Any]) -> Any:
-    """The value as programs would give it."""
+    """The value of a parameter, from the options."""
     value = given[one.name]
     if one.name == "template":
         return template_of(value, given["no_template"])

@@ -17,13 +17,13 @@ from melbo_app.commands.options import (
     SeedOption,
     SystemOption,
     TemplateOption,
-    check_texts,
     load,
     template_of,
 )
 from melbo_app.commands.options import prompts as read_prompts
 from melbo_app.commands.output import StopOnInterrupt, run, show
-from melbo_app.defaults import OpenTraining
+from melbo_app.defaults import OpenTraining, check_texts
+from melbo_app.doors.asking import COMMAND
 from melbo_app.engine.training_config import COUNTED_BY
 from melbo_app.errors import InputError
 from melbo_app.library.bank import Bank
@@ -34,16 +34,22 @@ from melbo_app.studies.search_settings import SearchSettings
 from melbo_app.studies.train import Train
 from melbo_app.workbench import Workbench
 
+SHOWN = (
+    "name", "radius", "relative_radius", "median_norm", "objective", "seconds", "source", "target", "scope", "method",
+    "steps", "strength", "effect", "held_out_effect", "seed", "model", "note",
+)  # fmt: skip
+"""Facts of a bank's record that the result repeats."""
+
 
 def save_under_free_name(workbench: Workbench, name: str) -> Bank:
-    """Save the bank that waits as NAME-2, or NAME-3, …"""
+    """Save the unsaved bank as NAME-2, or NAME-3, …"""
     for number in itertools.count(2):
         try:
             return workbench.save_again(f"{name[:70]}-{number}")
         except InputError as error:
             if error.field != "name":
                 raise
-    raise AssertionError("numbers do not end")
+    raise AssertionError("unreachable: count never ends")
 
 
 def _methods_with(option: str) -> str:
@@ -51,31 +57,31 @@ def _methods_with(option: str) -> str:
 
 
 def train(
-    name: Annotated[str, typer.Option("--name", help="What to call the bank.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the bank.")],
     prompt: PromptOption = None,
     system: SystemOption = None,
     template: TemplateOption = None,
     no_template: NoTemplateOption = False,
     model: ModelOption = None,
     source: Annotated[
-        int | None, typer.Option("--source", help="Source layer: vectors are added to its output.")
+        int | None, typer.Option("--source", help="Source layer; vectors are added to its output.")
     ] = None,
-    target: Annotated[int | None, typer.Option("--target", help="Target layer: changes are measured there.")] = None,
+    target: Annotated[int | None, typer.Option("--target", help="Target layer; changes are measured there.")] = None,
     scope: ScopeOption = None,
     radius: Annotated[float | None, typer.Option("--radius", help="R, the norm of the vectors.")] = None,
     relative_radius: Annotated[
         float | None, typer.Option("--relative-radius", help="R as a multiple of the median residual norm.")
     ] = None,
     vectors: Annotated[
-        int | None, typer.Option("--vectors", help="How many; default: 8, or what can be found.")
+        int | None, typer.Option("--vectors", help="Number of vectors; default: 8, or as many as can be found.")
     ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Most steps (each vector's, for sequential).")] = None,
-    method: Annotated[str, typer.Option("--method", help="One of those that `methods` lists.")] = "joint",
+    steps: Annotated[int | None, typer.Option("--steps", help="Maximum of steps (per vector, for sequential).")] = None,
+    method: Annotated[str, typer.Option("--method", help="Training method, as listed by `methods`.")] = "joint",
     start: Annotated[
-        str, typer.Option("--start", help=f"Where they begin: random or jacobian; for {_methods_with('start')}.")
+        str, typer.Option("--start", help=f"Starting vectors: random or jacobian; for {_methods_with('start')}.")
     ] = "random",
     against: Annotated[
-        list[str] | None, typer.Option("--against", help="User text of the other side; give it again for more.")
+        list[str] | None, typer.Option("--against", help="User text of the other side; repeat it for more.")
     ] = None,
     p: Annotated[float, typer.Option("--p", help="Power of the token norms in the objective.")] = 2.0,
     q: Annotated[float | None, typer.Option("--q", help="Root of their sum; default: p.")] = None,
@@ -90,26 +96,28 @@ def train(
     agreement: Annotated[
         float,
         typer.Option(
-            "--agreement", help=f"Weight of doing the same in all prompts; 0: none; for {_methods_with('agreement')}."
+            "--agreement",
+            help=f"Weight of equal effects on all prompts; 0: none; for {_methods_with('agreement')}.",
         ),
     ] = 0.0,
     agreement_form: Annotated[
         str,
         typer.Option(
-            "--agreement-form", help="Of agreement: numerator, or contrastive (other vectors count against it)."
+            "--agreement-form",
+            help="Form of agreement: numerator, or contrastive (other vectors count against it).",
         ),
     ] = "numerator",
     temperature: Annotated[float, typer.Option("--temperature", help="τ of agreement.")] = 0.5,
     held_out: Annotated[
         list[str] | None,
-        typer.Option("--held-out", help="User text kept out of training, to measure on; again for more."),
+        typer.Option("--held-out", help="User text kept out of training, to measure on; repeat it for more."),
     ] = None,
     seed: SeedOption = 0,
     as_json: Json = False,
 ) -> None:
     """Train a bank of vectors on one or more prompts. Ctrl+C keeps the vectors that are finished."""
     wanted = OpenTraining(source, target, radius, relative_radius, scope)
-    # What can be refused without the model is refused now: loading it takes seconds.
+    # Check everything possible before the model is loaded, which takes seconds.
     draft = wanted.draft(
         method,
         vectors,
@@ -125,7 +133,7 @@ def train(
         agreement_form=agreement_form,
         temperature=temperature,
     )
-    check_texts(prompt)
+    check_texts(prompt, COMMAND.remedy)
     workbench = Workbench(Settings())
     workbench.check_bank_name(name)
     state = load(workbench, model)
@@ -141,42 +149,26 @@ def train(
     try:
         bank = run(workbench.run(study, stop=stop))
     except InputError as error:
-        # Somebody else took the name meanwhile: what was trained would be lost with this process.
+        # Somebody took the name meanwhile, and the vectors would be lost with this process.
         if error.field != "name" or workbench.unsaved_bank() is None:
             raise
         kept = save_under_free_name(workbench, name).record.name
-        raise InputError("name", error.problem, f"What was trained is kept as “{kept}”") from error
+        raise InputError("name", error.problem, f"The bank was saved as “{kept}”") from error
     record = bank.record
     result = {
-        "name": record.name,
-        "radius": record.radius,
-        "relative_radius": record.relative_radius,
-        "median_norm": record.median_norm,
+        **{name: getattr(record, name) for name in SHOWN},
         "effect_budget": record.saturation,
-        "tried": [] if found is None else [one.model_dump() for one in found.tried],
+        "tried": [] if found is None else found.tried,
         "reason": None if found is None else found.reason,
-        "objective": record.objective,
-        "seconds": record.seconds,
         "vectors": len(bank.vectors),
-        "source": record.source,
-        "target": record.target,
-        "scope": record.scope,
-        "method": record.method,
-        "steps": record.steps,
-        "strength": record.strength,
-        "effect": record.effect.model_dump() if record.effect else None,
-        "held_out_effect": record.held_out_effect.model_dump() if record.held_out_effect else None,
-        "seed": record.seed,
-        "model": record.model,
         "hash": bank.hash,
         "stopped": stop.pressed,
-        "note": record.note,
     }
     lines = [f"{record.name}: {len(bank.vectors)} vectors, R = {record.radius:g}, {record.seconds:.1f} s"]
     if found is not None:
         lines.append(f"  R and effect budget: {found.reason}")
     for number in range(len(bank.vectors)):
-        objective = f"J = {record.objective[number]:.4g}" if record.objective else "J was not measured"
+        objective = f"J = {record.objective[number]:.4g}" if record.objective else "J not measured"
         strength = f", strength {record.strength[number]:.4g}" if record.strength else ""
         lines.append(f"  vector {number}: {objective}{strength}")
     for place, effect in (("training", record.effect), ("held-out", record.held_out_effect)):

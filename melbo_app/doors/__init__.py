@@ -1,1 +1,1 @@
-"""How a study is asked for, the same for the command line, the HTTP API and MCP: its fields become parameters."""
+"""The fields of a study as parameters, the same for the command line, the HTTP API and MCP."""

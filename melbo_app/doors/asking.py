@@ -1,4 +1,4 @@
-"""From what somebody gives to a study."""
+"""From the values of parameters to a study."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Asked = TypeVar("Asked", bound=Study[Any])
 
 @dataclass(frozen=True)
 class Door:
-    """Where somebody asks: how refusals call the prompts, and what they advise."""
+    """A door: its name for prompts in error messages, and the remedy if there are none."""
 
     prompts: str
     remedy: str
@@ -30,12 +30,11 @@ COMMAND = Door("prompt", "Give one with --prompt")
 def study_from(
     kind: type[Asked], values: Mapping[str, Any], bank: Bank | None, has_template: Callable[[], bool], door: Door
 ) -> Asked:
-    """The study that these values of its parameters describe; what is None keeps its default.
+    """The study described by these values of its parameters; None keeps the default.
 
     Args:
-        bank: the bank that the values name; its prompts are taken where none are given.
-        has_template: whether prompts go in through a chat template where ``template`` is None; only asked where there
-            are texts.
+        bank: the bank among the values; its prompts are used if none are given.
+        has_template: whether prompts get a chat template if ``template`` is None; called only if there are texts.
 
     Raises:
         InputError: prompts are missing or empty, or a value cannot be used.
@@ -60,8 +59,8 @@ def study_from(
             elif bank.record.prompts:
                 if system is not None or template is not None:
                     fields[name] = own_prompts(bank, system, template)
-            elif field.default == () or system or template is not None:  # a study that needs some
-                raise InputError(door.prompts, f"“{bank.record.name}” has none of its own", door.remedy)
+            elif field.default == () or system or template is not None:  # the study needs prompts
+                raise InputError(door.prompts, f"the bank “{bank.record.name}” has none", door.remedy)
         elif value is not None:
             fields[name] = value
     return kind(**fields)

@@ -12,20 +12,20 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.jobs.study import Option, Study
 
 SYSTEM = "system text for all prompts"
-TEMPLATE = "the model's chat template, true, false or as --template has it; left out: where it has one"
+TEMPLATE = "the model's chat template: true, false or as for --template; left out: if it has one"
 REQUIRED = inspect.Parameter.empty
 DECODING = {
     "max_new_tokens": "longest completion, in tokens",
-    "temperature": "0 takes the likeliest token (greedy), up to 10",
+    "temperature": "0 takes the likeliest token (greedy); at most 10",
     "top_p": "sample from the likeliest tokens of this total probability",
-    "seed": "of all random numbers",
+    "seed": "seed of all random numbers",
 }
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """What somebody gives: its name and type in an endpoint, and a line of help. ``option`` is how the command line
-    writes it, where a field says so. ``default`` is ``REQUIRED`` where there is none."""
+    """A parameter: its name and type in an endpoint, and a line of help. ``option`` is its form on the command line, if
+    the field defines one. ``default`` is ``REQUIRED`` if there is none."""
 
     name: str
     type: Any
@@ -35,9 +35,9 @@ class Parameter:
 
 
 def parameters(study: type[Study[Any]]) -> list[Parameter]:
-    """The parameters of a study in the order of its fields; the system text and the template of its prompts at the end.
+    """The parameters of a study in the order of its fields, followed by the system text and template of its prompts.
 
-    A ``Prompt`` is given as a text, a ``Decoding`` as its four settings.
+    A ``Prompt`` becomes a string, a ``Decoding`` its four settings.
     """
     found: list[Parameter] = []
     prompted = False
@@ -60,7 +60,7 @@ def parameters(study: type[Study[Any]]) -> list[Parameter]:
 
 
 def description(kind: type[Study[Any]]) -> str:
-    """The help of a study: its docstring as far as it is for everybody."""
+    """The help of a study: the part of its docstring that is meant for users."""
     text = inspect.getdoc(kind) or ""
     for part in ("Returns:", "Attributes:", "Raises"):
         text = text.partition(f"\n{part}")[0]
@@ -68,7 +68,7 @@ def description(kind: type[Study[Any]]) -> str:
 
 
 def offered(study: type[Study[Any]]) -> dict[str, FieldInfo]:
-    """The fields that people give; the model is the one that is loaded."""
+    """The fields that users can set; the model is always the loaded one."""
     beside = {"model", "model_hash", *study.hidden}
     return {name: field for name, field in study.model_fields.items() if name not in beside}
 
@@ -84,7 +84,7 @@ def without_none(annotation: Any) -> Any:
     if get_origin(annotation) not in (Union, UnionType):
         return annotation
     rest = [one for one in get_args(annotation) if one is not type(None)]
-    return rest[0] if len(rest) == 1 else Union[tuple(rest)]  # noqa: UP007  made of a tuple
+    return rest[0] if len(rest) == 1 else Union[tuple(rest)]  # noqa: UP007  (from a tuple)
 
 
 def _default(field: FieldInfo) -> Any:
@@ -94,7 +94,7 @@ def _default(field: FieldInfo) -> Any:
 
 
 def _plain(field: FieldInfo) -> Any:
-    """The type as programs give it: texts for prompts, lists for tuples."""
+    """The type in programs: strings for prompts, lists for tuples."""
     inner = without_none(field.annotation)
     if inner is Prompt:
         inner = str

@@ -1,1 +1,1 @@
-"""Long work: one worker, one compute lock, progress and stop."""
+"""Long work: jobs, the compute lock, progress and stops."""

@@ -1,4 +1,4 @@
-"""Completions for several people at once: whoever waits for the next token waits for the same forward pass."""
+"""Completions for several people at once: those who wait for the next token share a forward pass."""
 
 import threading
 from collections.abc import Callable, Generator, Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Batching:
     """Generates for any number of callers, each in a thread of its own.
 
-    There is no thread that computes for all. Of those who wait, one computes while the others wait for what comes of
-    it, and whoever comes back first computes next: so it goes on when a caller is slow, goes away or has all it wanted.
+    No thread computes for all: one of the waiting callers computes, the others wait for the result, and the first to
+    return computes next. So the work goes on when a caller is slow, leaves or is finished.
     """
 
     def __init__(self, compute: ComputeLock, memory_gb: float | None) -> None:
@@ -41,10 +41,10 @@ class Batching:
         of: Sequence[int] | None = None,
         trace: "Trace | None" = None,
     ) -> Generator["GenerationProgress", None, "list[Likelihood] | None"]:
-        """The same as the engine's ``generate``, and the same texts, holding the compute lock while it computes.
+        """Like the engine's ``generate``, with the same texts, but holding the compute lock while it computes.
 
-        With a ``trace`` the texts are read back, too: returned is what that says of each, or None after a stop.
-        What went wrong for all in one forward pass is raised for each; all other errors belong to one caller.
+        With a ``trace`` the texts are read back, too: returns their likelihoods, or None after a stop. An error in a
+        shared forward pass is raised for every caller, any other for one.
         """
         from melbo_app.engine.generation import Rows
 
@@ -86,7 +86,7 @@ class Batching:
         give_back()
 
     def _wait(self, company: Company, seat: Seat) -> tuple["GenerationProgress | None", bool]:
-        """The caller's news, for which it computes where nobody else does; and whether they are the last."""
+        """The caller's news, and whether they are the last; computes if nobody else does."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: seat.news is not None or seat.ended or not company.in_turn)

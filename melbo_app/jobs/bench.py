@@ -1,4 +1,4 @@
-"""What every study works with: the loaded model, the right to compute, and all that is kept."""
+"""The bench of every study: the loaded model, the compute lock and the library."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -49,13 +49,13 @@ class Bench:
     """The model, the compute lock and the library of one cache folder, for any number of studies at once."""
 
     graded: Path = ROOT / "assets" / "graded_completions.jsonl"
-    """The texts on which judges and the built-in verdict are compared with a reader."""
+    """Texts with a reader's grades, to score judges and the built-in verdict."""
 
     def __init__(
         self, settings: Settings, on_progress: Progress | None = None, offered: OfferedModels | None = None
     ) -> None:
-        """``on_progress`` gets a line before each step that prepares the files of a model; ``offered`` are the models
-        that can be loaded, any by default."""
+        """``on_progress`` is called with a line before each step of preparing a model's files; ``offered`` are the
+        models that may be loaded, by default any."""
         self.settings, cache, assets = settings, settings.cache_dir, settings.assets_dir
         self.model = LoadedModel(settings, packed=True, on_progress=on_progress, offered=offered)
         self.compute = ComputeLock()
@@ -65,7 +65,7 @@ class Bench:
         self.catalogue = Catalogue(database)
         self.banks = Banks(cache / "banks", assets / "banks", self.catalogue)
         self.parts = Banks(cache / "curves", cache / "curves" / "samples")
-        """Banks of searches and curves, which are on nobody's list."""
+        """Banks of searches and curves, which no list shows."""
         self.completions, self.labels = PatientCompletions(database), Labels(database)
         self.samples = Samples(assets / "banks", database)
         self.embeddings = Embeddings(database)
@@ -79,7 +79,7 @@ class Bench:
         self.unsaved: list[Bank] = []
         """Trained banks that could not be saved."""
         self.unnumbered: set[str] = set()
-        """Keys of explorations whose texts wait to be stored."""
+        """Keys of explorations whose texts are not stored yet."""
 
     @cached_property
     def judge_scores(self) -> JudgeScores:
@@ -97,12 +97,12 @@ class Bench:
         return Embedder(embedder_folder(self.settings.cache_dir))
 
     def embed(self, texts: Sequence[str], stop: Stop = never) -> "np.ndarray":
-        """Points [N, D] of length 1, one for each text. Raises Stopped."""
+        """Unit vectors [N, D], one for each text. Raises Stopped."""
         with self.compute.hold():
             return embed(texts, self.embedder, self.embeddings, self.compute.giving_way(stop))
 
     def bank_for(self, lm: "LanguageModel", name: str) -> Bank:
-        """The bank ``name``. Raises InputError where it was made for another model than ``lm``."""
+        """The bank ``name``. Raises InputError if it was made for another model than ``lm``."""
         bank = self.banks.load(name)
         check_fits(bank, lm)
         return bank
@@ -118,8 +118,7 @@ class Bench:
         target: int | None = None,
         stop: Stop = never,
     ) -> TrainingSuggestion:
-        """Settings that give a sensible result for these prompts with the loaded model, and with these layers where
-        they are given. Raises Stopped."""
+        """Sensible settings for these prompts and the loaded model, and for these layers if given. Raises Stopped."""
         lm = self.model.get()
         prompts = list(prompts) or [Prompt(EXAMPLE.user, template=lm.usual_template)]
         source, target = layers(len(lm.blocks), source, target)
@@ -129,20 +128,20 @@ class Bench:
 
 
 def check_fits(bank: Bank, lm: "LanguageModel") -> None:
-    """Raises InputError where a bank was made for another model than ``lm``."""
+    """Raises InputError if a bank was made for another model than ``lm``."""
     name, record = bank.record.name, bank.record
     remedy = f"Load {record.model}, or choose another bank"
     if record.hidden_size != lm.hidden_size:
         raise InputError(
             "bank",
-            f"“{name}” was made for {record.model}, whose hidden size is {record.hidden_size}, and the loaded model "
+            f"“{name}” was made for {record.model} with hidden size {record.hidden_size}, but the loaded model "
             f"{lm.name} has {lm.hidden_size}",
             remedy,
         )
     if record.model_hash and record.model_hash != lm.weights_hash:
         raise InputError(
             "bank",
-            f"“{name}” was made for other weights ({record.model}) than those of the loaded model {lm.name}",
+            f"“{name}” was made for other weights ({record.model}) than the loaded model {lm.name} has",
             remedy,
         )
     lm.block("source layer", record.source)

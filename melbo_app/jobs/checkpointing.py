@@ -1,4 +1,4 @@
-"""When a training's checkpoint is written, and whether one that is found may be gone on from."""
+"""When to write a training's checkpoint, and whether to resume from one."""
 
 import time
 from collections.abc import Callable
@@ -11,13 +11,13 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.training_state import TrainingState
 
 EVERY = 4.0
-"""Seconds between two checkpoints. A batch takes one or two, so that less than ten are lost."""
+"""Seconds between two checkpoints. A batch takes one or two, so a crash costs less than ten."""
 COST, LONGEST = 20.0, 7.0
-"""Where writing is slow, there is this many times as much work between two checkpoints, up to so many seconds."""
+"""If writing is slow, the work between checkpoints takes this many times as long, up to so many seconds."""
 
 
 class Checkpointing:
-    """The checkpoint of one job. It is offered where the training stands, and writes that down now and then."""
+    """The checkpoint of one job. The training offers its state after every step; now and then it is written."""
 
     def __init__(self, checkpoints: Checkpoints, job: int, say: Callable[[str], None]) -> None:
         self._checkpoints, self._job, self._say = checkpoints, job, say
@@ -28,11 +28,11 @@ class Checkpointing:
 
     @property
     def is_there(self) -> bool:
-        """Whether the training was begun before: then there may be vectors that a stop is to keep."""
+        """Whether the training was begun earlier: then a stop may have vectors to keep."""
         return self._checkpoints.has(self._job)
 
     def begin(self, identity: dict[str, Any]) -> "TrainingState | None":
-        """Where the training ``identity`` goes on, None where it starts; ``identity`` is all that determines it."""
+        """The state to resume from, or None to start afresh; ``identity`` is all that determines the training."""
         from melbo_app.engine.training_state import TrainingState
 
         self._identity = identity
@@ -43,24 +43,23 @@ class Checkpointing:
             arrays, record = found
             if record["identity"] != identity:
                 different = [name for name in identity if record["identity"].get(name) != identity[name]]
-                self._say(f"Its checkpoint is of another {' and '.join(different) or 'training'}: it starts anew.")
+                self._say(f"The checkpoint belongs to another {' and '.join(different) or 'training'}: starting again.")
                 return None
             state = TrainingState.unpacked(arrays, record["state"])
         except (InputError, LookupError, TypeError, ValueError):
-            self._say("Its checkpoint is damaged: it starts anew.")
+            self._say("The checkpoint is damaged: starting again.")
             return None
-        self._say(f"Goes on from its checkpoint, after {state.seconds:.0f} s of work.")
+        self._say(f"Resumed from the checkpoint, after {state.seconds:.0f} s of work.")
         return state
 
     def __call__(self, state: "Callable[[], TrainingState]") -> None:
-        """Take note of where the training stands (a ``Keeper``)."""
+        """Take note of the training's state (a ``Keeper``)."""
         self._latest = state
         if time.monotonic() >= self._due:
             self.write()
 
     def write(self) -> None:
-        """Write down where the training stands now, if there is anything to write. A disk that refuses is no reason to
-        end it."""
+        """Write the training's latest state, if there is one. A disk error does not end the training."""
         if self._latest is None:
             return
         begin = time.monotonic()
@@ -70,12 +69,12 @@ class Checkpointing:
             self._refused = False
         except StorageError as error:
             if not self._refused:
-                self._say(f"No checkpoint could be written: {error}")
+                self._say(f"The checkpoint could not be written: {error}")
             self._refused = True
         end = time.monotonic()
         self._due = end + min(max(EVERY, COST * (end - begin)), LONGEST)
 
     def remove(self) -> None:
-        """The training came to its end."""
+        """Remove the checkpoint, because the training has ended."""
         self._latest = None
         self._checkpoints.remove(self._job)

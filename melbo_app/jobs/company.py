@@ -1,4 +1,4 @@
-"""Callers who share forward passes: their prompts are read together, their texts written and read back together."""
+"""Callers who share forward passes: to read prompts, to write texts, and to read texts back."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,51 +13,51 @@ if TYPE_CHECKING:
     from melbo_app.engine.model import LanguageModel
 
 MOST_SHARED = 128
-"""Rows that share a pass for the next token. With 100 of them it takes 2.5 times as long as with 5, and batches beside
-each other take turns: whoever has five waits longer for three others of 32."""
+"""Rows that share a pass for the next token. A pass of 100 rows takes 2.5 times as long as one of 5; separate batches
+would take turns, and a caller with five rows would wait longer for three others with 32."""
 
 MOST_PADDING = 256
-"""Columns by which the rows of one batch may differ: padding takes memory, and time at each token."""
+"""Columns by which the rows of one batch may differ, because padding takes memory, and time at each token."""
 
 A_PASS = 256
-"""Tokens that may be read in vain, as padding, where that saves a pass; or a quarter of those that are wanted."""
+"""Padding tokens that may be read to save a pass; or a quarter of the real ones, if that is more."""
 
 ENOUGH = 1024
-"""Tokens that are read back without waiting for more: a pass with twice as many takes twice as long."""
+"""Tokens from which texts are read back without waiting for more: twice as many would take twice as long."""
 
 PATIENCE = 1.0
-"""Seconds. After so long without a token those who are writing have one, whoever waits; and for so long at most does
-anybody wait for company."""
+"""Seconds. After so long without a token, those who write get one, whoever waits; and nobody waits longer for
+company."""
 
 
 @dataclass(eq=False)
 class Seat:
-    """What one caller asked for, how far it is, and what there is to tell."""
+    """The request of one caller, its progress and its news."""
 
     rows: "Rows"
     reads: bool
-    """Whether the texts are to be read back."""
+    """Whether to read the texts back."""
     stage: Literal["waits", "writes", "reads", "over"] = "waits"
     since: float = field(default_factory=time.monotonic)
-    """When it came to wait, for its first token or for its texts to be read."""
+    """When it began to wait, for its first token or for its texts to be read."""
     asked: Asked | None = None
     stopped: bool = False
     """Before the first token."""
     error: BaseException | None = None
     news: "GenerationProgress | None" = None
-    """The newest progress that the caller has not taken; who comes late has missed some."""
+    """The newest progress that the caller has not taken; a late caller misses the earlier ones."""
     ended: bool = False
-    """Whether the caller may know that there is nothing more to come."""
+    """Whether the caller may be notified that nothing more will come."""
 
     def end(self, error: BaseException | None = None) -> None:
-        """There is nothing more to come."""
+        """Nothing more will come."""
         self.stage, self.error = "over", error
 
 
 class Company:
-    """Callers who share passes, and whose turn it is.
+    """Callers who share passes.
 
-    Seats are taken and left by their callers. Everything else is done in a turn, by one caller at a time.
+    Callers take and leave their own seats. Everything else happens in a turn, by one caller at a time.
     """
 
     def __init__(self, lm: "LanguageModel", memory_gb: float | None) -> None:
@@ -72,7 +72,7 @@ class Company:
         self._owed = self._stood_still = self._step_seconds = 0.0
 
     def has_room(self, rows: "Rows") -> bool:
-        """Whether ``rows`` may join: few enough together, of similar length, and in memory."""
+        """Whether ``rows`` may join: few enough in total, of similar length, and within memory."""
         from melbo_app.engine.memory import rows_at_once
 
         if not self.seats:
@@ -85,7 +85,7 @@ class Company:
         return len(everybody) == 1 or count <= rows_at_once(self.lm, tokens, self._memory_gb)
 
     def turn(self) -> list[Seat]:
-        """Compute until it is time to look at the texts, or somebody's are done; whose texts have grown."""
+        """Compute until it is time to show the texts, or until some are finished; returns whose texts have grown."""
         from melbo_app.engine import generation
 
         begin, seats = time.monotonic(), [seat for seat in self.seats if not seat.ended]
@@ -104,10 +104,10 @@ class Company:
         return [seat for seat in grow if seat.stage != "waits" and not seat.stopped and seat.error is None]
 
     def _next(self, seats: Sequence[Seat]) -> bool:
-        """Do whatever is next; False where there is nothing to do.
+        """Do the next piece of work; False if there is none.
 
-        Those who write stand still while prompts and texts are read. They are given as much time after that, so that
-        more come together for the next such pass; but nobody is made to wait longer than PATIENCE.
+        Callers who write stand still while prompts and texts are read. Afterwards they get as much time, so that more
+        callers gather for the next such pass; but nobody has to wait longer than PATIENCE.
         """
         now, writing = time.monotonic(), bool(self._batch.members)
         waits = [seat for seat in seats if seat.stage == "waits"]
@@ -127,7 +127,7 @@ class Company:
         return True
 
     def _gathers(self, reads: Sequence[Seat], now: float) -> bool:
-        """Whether the texts that are written may wait for others that will be soon."""
+        """Whether finished texts may wait for others that will soon be finished."""
         if self._readings or sum(seat.asked.tokens for seat in reads if seat.asked) >= ENOUGH:
             return False
         rest = PATIENCE - (now - reads[0].since)
@@ -149,7 +149,7 @@ class Company:
                 seat.stopped = True
                 seat.end()
         except Exception as error:
-            if len(seats) == 1:  # only this caller's prompts were read: the others need not know
+            if len(seats) == 1:  # only this caller's prompts were read, so it is nobody else's error
                 seats[0].end(error)
                 return
             for seat in seats:
@@ -182,7 +182,7 @@ class Company:
             self._look_at(seat)
 
     def _look_at(self, seat: Seat) -> None:
-        """Whether the text of somebody who writes is done, and whether it is to be read back then."""
+        """If a seat's texts are finished, end it or let its texts be read back."""
         from melbo_app.engine.likelihood import readings_of
 
         rows = seat.rows
@@ -195,7 +195,7 @@ class Company:
         seat.stage, seat.since = "reads", time.monotonic()
 
     def _read(self, reads: Sequence[Seat]) -> None:
-        """A pass of one of the readings, which take turns; who is not in one of them begins a new one."""
+        """One pass of one of the readings, which take turns; seats that are in none of them begin a new one."""
         begun = {asked for reading in self._readings for asked in reading.asked}
         new = [seat for seat in reads if seat.asked not in begun]
         if new:
@@ -204,7 +204,7 @@ class Company:
         reading = self._readings.pop(0)
         try:
             reading.step()
-        except Exception:  # of one of them, perhaps: each gets their own error
+        except Exception:  # perhaps caused by one of them: try each alone, so that each gets its own error
             alone = [ReadingBack(self.lm, [asked], self._memory_gb) for asked in reading.asked if not asked.over]
             self._readings = [*alone, *self._readings]
         else:
@@ -217,14 +217,14 @@ class Company:
 
 
 def _fitting(seats: Sequence[Seat]) -> list[Seat]:
-    """Those whose prompts are read in one pass: the first, and others of similar length until it is full."""
+    """The seats whose prompts fit in one pass: the first, and others of similar length until it is full."""
     from melbo_app.engine.slice import TOKENS_AT_ONCE
 
     some: list[Seat] = []
     count = columns = needed = 0
     for seat in seats:
         encoded = seat.rows.encoded
-        # the rows that begin, or the prompts that are read back
+        # the rows to begin, or the prompts to read back
         rows = len(seat.rows.of) if seat.stage == "waits" else len(encoded.prompts)
         wider, more = max(columns, encoded.input_ids.shape[1]), needed + rows * encoded.input_ids.shape[1]
         padded = wider * (count + rows)

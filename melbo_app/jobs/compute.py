@@ -1,4 +1,4 @@
-"""Who may compute now: one device, one computation at a time, short work ahead of long work."""
+"""The compute lock: one computation at a time, short work before long work."""
 
 import threading
 from collections.abc import Generator, Iterator
@@ -13,8 +13,8 @@ Result = TypeVar("Result")
 
 
 class ComputeLock:
-    """Held for one step of work at a time. Between two steps of long work (training), waiting short work goes first,
-    in the order in which it came: who has had a step and wants another one waits behind the others."""
+    """Held for one step of work at a time. Between two steps of long work (training), waiting short work goes first, in
+    order of arrival; after a step, it queues again behind the others."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -23,7 +23,7 @@ class ComputeLock:
 
     @contextmanager
     def hold(self, *, short: bool = True) -> Iterator[None]:
-        """Wait until nobody computes, and keep others out until left."""
+        """Wait until nobody computes, and keep others out inside the context."""
         with self._changed:
             self._take(short)
         try:
@@ -33,12 +33,12 @@ class ComputeLock:
                 self._release()
 
     def giving_way(self, stop: Stop) -> GivingWay:
-        """``stop`` for work that asks it in the middle of a step: short work that waits goes first there, too."""
+        """``stop`` for work that calls it in the middle of a step; waiting short work goes first there, too."""
         return GivingWay(stop, self._give_way)
 
     def _give_way(self) -> None:
         with self._changed:
-            # somebody else may hold it, when the work asks between its steps
+            # between two steps of the work, somebody else may hold the lock
             if self._holder is None or self._holder[0] != threading.get_ident() or not self._short_waiting:
                 return
             short = self._holder[1]
@@ -63,7 +63,7 @@ class ComputeLock:
     def steps(
         self, work: Generator[Progress, None, Result], *, short: bool = True
     ) -> Generator[Progress, None, Result]:
-        """The same work, holding the lock while it computes and not between its steps."""
+        """The same work, holding the lock during its steps and not between them."""
         try:
             while True:
                 with self.hold(short=short):
@@ -76,5 +76,5 @@ class ComputeLock:
             work.close()
 
     def result(self, work: Generator[Progress, None, Result]) -> Result:
-        """What short work returns, done step by step in the same way."""
+        """The result of short work, done in the same way."""
         return result_of(self.steps(work))

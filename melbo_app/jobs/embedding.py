@@ -1,4 +1,4 @@
-"""Texts as points, each embedded once."""
+"""Embeddings of texts, each computed once."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,13 +11,13 @@ from melbo_app.errors import StorageError
 from melbo_app.library.embeddings import Embeddings
 
 EMBEDDED_AT_ONCE = 64
-"""Texts that are embedded in one go: less than a second on two cores."""
+"""Texts embedded at a time: less than a second on two cores."""
 
 
 def embed(texts: Sequence[str], embedder: Embedder, embeddings: Embeddings, stop: Stop = lambda: False) -> np.ndarray:
-    """Points [N, D] of all texts, of which only those are embedded that never were.
+    """Embeddings [N, D] of all texts; only new texts are computed.
 
-    ``stop`` is asked before every few of them. Raises Stopped; those that were embedded are kept.
+    ``stop`` is called before each batch. Raises Stopped; finished batches are stored.
     """
     rows: dict[str, np.ndarray] = {}
     with suppress(StorageError):
@@ -30,7 +30,7 @@ def embed(texts: Sequence[str], embedder: Embedder, embeddings: Embeddings, stop
         with suppress(StorageError):
             embeddings.add(embedder.identity, new)
         rows |= new
-    if len({len(row) for row in rows.values()}) > 1:  # one that was kept is damaged, and it cannot be said which
+    if len({len(row) for row in rows.values()}) > 1:  # a stored one is damaged, and we cannot tell which
         rows = dict(zip(texts, embedder.encode(texts), strict=True))
         with suppress(StorageError):
             embeddings.add(embedder.identity, rows)

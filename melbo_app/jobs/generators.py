@@ -1,9 +1,10 @@
-"""Work: a generator that tells its progress and returns what came of it, as everything long is done here."""
+"""Work: a generator that yields its progress and returns its result, the form of everything that takes long."""
 
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from melbo_app.errors import Stopped
@@ -13,11 +14,11 @@ Other = TypeVar("Other")
 Result = TypeVar("Result")
 
 ASKED_EVERY = 0.2
-"""Seconds between two looks whether somebody said stop."""
+"""Seconds between two checks for a stop."""
 
 
 def result_of(work: Generator[Any, None, Result], heard: Callable[[Any], None] = lambda progress: None) -> Result:
-    """What the work returns; ``heard`` is called with its progress."""
+    """Do the work and return its result; ``heard`` is called with its progress."""
     while True:
         try:
             progress = next(work)
@@ -27,14 +28,14 @@ def result_of(work: Generator[Any, None, Result], heard: Callable[[Any], None] =
 
 
 def unless_stopped(call: Callable[[], Result], stop: Callable[[], bool]) -> Result:
-    """What ``call`` returns, waited for until somebody says stop: then it is left to end by itself, so it must be one
-    that only waits for another machine. Raises Stopped."""
+    """The result of ``call``. If ``stop()`` becomes true first, the call is left to end by itself, so it should only
+    wait for another machine. Raises Stopped."""
     future: Future[Result] = Future()
 
     def work() -> None:
         try:
             future.set_result(call())
-        except BaseException as error:  # it belongs to who waits for it
+        except BaseException as error:  # raised where the result is waited for
             future.set_exception(error)
 
     threading.Thread(target=work, daemon=True).start()
@@ -47,7 +48,7 @@ def unless_stopped(call: Callable[[], Result], stop: Callable[[], bool]) -> Resu
 def map_progress(
     work: Generator[Progress, None, Result], tell: Callable[[Progress], Other]
 ) -> Generator[Other, None, Result]:
-    """The same work, whose progress is what ``tell`` makes of it."""
+    """The same work; ``tell`` translates its progress."""
     try:
         while True:
             try:
@@ -59,11 +60,25 @@ def map_progress(
         work.close()
 
 
-def together(*works: Generator[Any, None, Result]) -> Generator[Any, None, list[Result]]:
-    """Several works in one thread, a step of each in its turn: completions of the one then share the forward passes of
-    the other (``Batching``), and a pass with twice the rows takes hardly longer.
+def part_of(
+    whole: Progress, work: Generator[Any, None, Result], size: int, before: int = 0
+) -> Generator[Progress, None, Result]:
+    """The same work as a part of a larger one, which stands at ``whole``: it takes ``size`` of the larger one's units,
+    after ``before`` others."""
+    start: Any = whole
 
-    Yields the progress of the one that is least far; returns the results in order. An error in one of them ends all.
+    def tell(now: Any) -> Progress:
+        done = before + round(size * min(1.0, now.done / max(1, now.total)))
+        return replace(start, stage=f"{start.stage}: {now.stage}", done=start.done + done)
+
+    return map_progress(work, tell)
+
+
+def together(*works: Generator[Any, None, Result]) -> Generator[Any, None, list[Result]]:
+    """Several works in one thread, one step of each in turn, so that their completions share forward passes
+    (``Batching``): a pass with twice the rows takes hardly longer.
+
+    Yields the progress of the work that has done least; returns the results in order. An error in one of them ends all.
     """
     news: dict[int, Any] = {}
     results: dict[int, Result] = {}

@@ -1,4 +1,4 @@
-"""A job: long work in a thread of the server, which goes on whoever looks at it."""
+"""A job: long work in a thread of the server, whether or not anybody watches it."""
 
 import contextlib
 import logging
@@ -20,11 +20,11 @@ class Job(Generic[Progress, Result]):
 
     Attributes:
         id: its number in the database.
-        study: what is asked for.
-        title: what is being done, for people.
+        study: the request.
+        title: the title to show.
         progress: the newest progress, None before the first.
-        result: what the generator returned; None where it was stopped before there was anything to keep.
-        error: the sentence to show, when the state is "failed".
+        result: the generator's result; None if it was stopped before there was anything to keep.
+        error: the message to show if the state is "failed".
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class Job(Generic[Progress, Result]):
         """A job that waits for ``start``.
 
         Args:
-            study: what is asked for.
-            work: makes the generator, in the job's thread; it asks ``job.is_stopping`` whether it should stop.
-            changed: is called after whatever changes, in the thread that changed it; never by two at once, so that
-                whoever writes the job down inside of it does not overwrite what is newer.
+            study: the request.
+            work: makes the generator, in the job's thread; it calls ``job.is_stopping`` to see whether to stop.
+            changed: called after every change, in the thread that made it, and never by two at once, so that it can
+                save the job without overwriting a newer state.
         """
         self.id, self.kind, self.title, self.started = record.id, record.kind, record.title, record.started
         self.study = study
@@ -56,35 +56,35 @@ class Job(Generic[Progress, Result]):
 
     @property
     def state(self) -> JobState:
-        """Where the job stands."""
+        """The state of the job."""
         return "stopping" if self._state in ("running", "interrupted") and self._stop.is_set() else self._state
 
     @property
     def is_active(self) -> bool:
-        """Whether it runs, or waits for its turn."""
+        """Whether it runs or waits."""
         return self._state in ("waiting", "running")
 
     @property
     def is_stopping(self) -> Callable[[], bool]:
-        """The question whether somebody asked it to stop."""
+        """A function that says whether somebody asked it to stop."""
         return self._stop.is_set
 
     def start(self) -> None:
-        """Begin, unless it was stopped while it waited."""
+        """Begin, unless it was stopped while waiting."""
         with self._one:
             if self._state != "waiting":
                 return
             self._state, self.started = "running", datetime.now(UTC)
-        self.say("Begins.")
+        self.say("Started.")
         self._tell()
         try:
             threading.Thread(target=self._run, name=self.title, daemon=True).start()
-        except RuntimeError as error:  # the system gives no more threads
+        except RuntimeError as error:  # out of threads
             self._fail(error)
             self._finish("failed")
 
     def stop(self) -> None:
-        """Ask the job to stop; it keeps what is finished. One that waits is over at once."""
+        """Ask the job to stop and keep its finished part. A waiting job ends at once."""
         with self._one:
             waiting, begun = self._state == "waiting", self._state == "running" and not self._stop.is_set()
             if waiting:
@@ -98,21 +98,21 @@ class Job(Generic[Progress, Result]):
             self._tell()
 
     def pause(self) -> None:
-        """End soon without keeping anything but where it stands: the server ends, and the next one goes on."""
+        """End soon, keeping only the checkpoint: the server ends, and the next one will resume the job."""
         self._pause.set()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait for the end, at most ``seconds``; whether it was reached."""
+        """Wait for the end, at most ``seconds``; returns whether it was reached."""
         return self._end.wait(seconds)
 
     def say(self, text: str) -> None:
-        """Write a line into the job's log."""
+        """Add a line to the job's log."""
         self._log.append(LogLine(at=datetime.now(UTC), text=text))
 
     def record(self) -> JobRecord:
         """The job as it is now."""
         bank, comparison = Made() if self.result is None else self.study.made(self.result)
-        if comparison is not None and comparison < 0:  # it waits in memory, and will have another number
+        if comparison is not None and comparison < 0:  # it is only in memory, and will get another number
             comparison = None
         changes = {
             "state": self.state,
@@ -145,7 +145,7 @@ class Job(Generic[Progress, Result]):
             state = "stopped"
         except MelboError as error:
             self.error = str(error)
-        except BaseException as error:  # whatever it is, it ends this job and no other
+        except BaseException as error:  # no error may end other jobs
             self._fail(error)
         self._finish(state)
 
@@ -180,7 +180,7 @@ class Job(Generic[Progress, Result]):
         elif self.started is not None and self.ended is not None:
             self.say(f"{state.capitalize()} after {max(0.0, (self.ended - self.started).total_seconds()):.0f} s.")
         elif state == "interrupted" and not self._stop.is_set():
-            self.say("The server was ended; the next one goes on with it.")
+            self.say("The server ended; the next one will resume this job.")
         self._state = state
         self._tell()
         self._end.set()

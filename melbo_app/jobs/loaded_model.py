@@ -17,12 +17,12 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
 
 @dataclass(frozen=True)
 class ModelState:
-    """What can be said of the model now. The numbers are None until it is loaded."""
+    """The current state of the model. The numbers are None until it is loaded."""
 
     name: str
     loaded: bool
     loading: str | None = None
-    """What is being done at the moment, while it loads."""
+    """The current step of loading."""
     error: str | None = None
     blocks: int | None = None
     hidden_size: int | None = None
@@ -31,28 +31,23 @@ class ModelState:
     device: str | None = None
     has_template: bool | None = None
     usual_template: bool | str | None = None
-    """That of a prompt that nobody chose one for."""
+    """The default template of prompts."""
     template_choices: tuple[str, ...] | None = None
-    """What there is beside it to choose from, as ``Prompt.template`` has it."""
+    """The other choices, in the form of ``Prompt.template``."""
     templates: tuple[str, ...] | None = None
-    """The names of its chat templates, where it has several."""
+    """The names of its chat templates, if it has several."""
     template_options: tuple[str, ...] | None = None
-    """What they read beside the messages, such as ``enable_thinking``."""
+    """Their settings, such as ``enable_thinking``."""
     weights_hash: str | None = None
     coming: str | None = None
-    """What is being loaded, as it was asked for."""
-
-
-def same(one: weights.ModelFiles, two: weights.ModelFiles) -> bool:
-    """Whether two ways to name a model lead to the same files."""
-    return (one.path, one.weights_hash) == (two.path, two.weights_hash)
+    """The model being loaded, as it was requested."""
 
 
 @dataclass(frozen=True)
 class CatalogueLine:
-    """A model of the catalogue as it stands here: loaded, ready to be loaded, or absent.
+    """A model of the catalogue and its state on this machine.
 
-    ``kept``: bytes of an unfinished download, which the next one goes on from.
+    ``kept``: bytes of an unfinished download, which the next one will continue.
     """
 
     entry: model_catalogue.CatalogueModel
@@ -62,7 +57,7 @@ class CatalogueLine:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A model that can be loaded at once: ``spec`` is what to give."""
+    """A model ready to be loaded by its ``spec``."""
 
     name: str
     spec: str
@@ -70,11 +65,11 @@ class ModelSummary:
 
 
 class LoadedModel:
-    """Holds one language model. Loading another keeps the present one until the new one is ready.
+    """Holds one language model. While another is being loaded, the present one stays.
 
-    ``packed``: its weights are copied for speed, so nobody is to change them through ``.data``. ``on_progress`` gets a
-    line before each step of the preparation of its files, and many while they are downloaded. ``offered``: those that
-    can be loaded.
+    ``packed``: its weights are copied for speed, so they must not be changed through ``.data``. ``on_progress`` is
+    called with a line before each step of preparing its files, and with many during downloads. ``offered``: the models
+    that may be loaded.
     """
 
     def __init__(
@@ -98,8 +93,8 @@ class LoadedModel:
 
     @property
     def memory_gb(self) -> float | None:
-        """What work may use of the memory, as set by a person or as the machine had it when the model was loaded, and
-        never more than a share of what is free now; None before that."""
+        """The memory that work may use: as set by a person, or a share of what was free when the model was loaded, but
+        never more than the same share of what is free now. None before the model is loaded."""
         if self._settings.memory_gb is not None or self._budget is None or self._lm is None:
             return self._settings.memory_gb
         from melbo_app.engine.memory import budget
@@ -107,23 +102,23 @@ class LoadedModel:
         return min(self._budget, budget(self._lm) / 1e9)
 
     def get(self) -> "LanguageModel":
-        """The model, loaded now if it is not yet. Raises InputError or StorageError where that fails."""
+        """The model; loads it if necessary. Raises InputError or StorageError."""
         return self._lm or self.load()
 
     def adopt(self, lm: "LanguageModel") -> None:
-        """Hold a model that somebody else loaded."""
+        """Use a model that was loaded elsewhere."""
         self._lm, self._wanted = lm, lm.name
 
     def load(self, spec: str | None = None) -> "LanguageModel":
-        """Load the model that ``spec`` names, unless it is the one in memory; None: any that is, or the wanted one.
+        """Load the model ``spec``, unless it is in memory; None: keep any model in memory, or load the default one.
 
         Raises:
-            InputError: no such model, one that is not offered, or cannot be steered; the present one stays.
-            StorageError: it could not be prepared on disk.
+            InputError: the model does not exist, is not offered or cannot be steered; the present one stays.
+            StorageError: its files could not be prepared.
         """
         with self._loading:
             self._error = None
-            # asked here and not before the wait: another model may have been loaded meanwhile
+            # after the wait, because another model may have been loaded meanwhile
             if self._lm is not None and (spec is None or self.is_loaded(spec)):
                 return self._lm
             spec = self._wanted if spec is None else spec
@@ -132,10 +127,10 @@ class LoadedModel:
             try:
                 cache = self._settings.cache_dir
                 files = weights.fetch(weights.resolve(real, cache, self._prepare), cache, self._prepare)
-                if self.offered.limited:  # what people see of it, and banks and jobs keep
+                if self.offered.limited:  # the name that people see, and that banks and jobs record
                     files = replace(files, spec=model_catalogue.canonical(spec))
-                present = self._files
-                if self._lm is not None and present and same(files, present):
+                here = self._files
+                if self._lm and here and (here.path, here.weights_hash) == (files.path, files.weights_hash):
                     return self._lm
                 self._say("loading the weights")
                 lm = self._read(files)
@@ -156,14 +151,13 @@ class LoadedModel:
         return self._files is not None and model_catalogue.canonical(spec) == self._files.spec
 
     def is_meant(self, spec: str, weights_hash: str | None) -> bool:
-        """Whether the model in memory is the one that was meant: by its weights, or by its name where they were not
-        known yet."""
+        """Whether the model in memory is this one: by its weights, or by its name if the weights were unknown."""
         if weights_hash is None:
             return spec == self._wanted or self.is_loaded(spec)
         return self._lm is not None and weights_hash == self._lm.weights_hash
 
     def state(self) -> ModelState:
-        """What can be said of the model now, at once."""
+        """The current state of the model, without waiting."""
         lm, stage, error = self._lm, self._stage, self._error
         if lm is None:
             return ModelState(self._wanted, False, stage, error, coming=self._coming if stage else None)
@@ -190,7 +184,7 @@ class LoadedModel:
 
     @property
     def spec(self) -> str:
-        """What gives this model again."""
+        """The name that loads this model again."""
         return self._files.spec if self._files else self._wanted
 
     def _say(self, stage: str) -> None:
@@ -212,16 +206,16 @@ class LoadedModel:
         need = weights_bytes(Path(files.path), choose_dtype(dtype, choose_device(wanted)), files.adapter)
         devices = devices_to_load(wanted, need)
         have = sum(map(free, devices))
-        if need > have:  # refused now: the system would end the whole server
+        if need > have:  # otherwise the system would end the whole server
             beside = f" beside {self._lm.name}" if self._lm else ""
             remedy = f"Start with it instead: MELBO_MODEL={files.spec}" if self._lm else "Choose a smaller one"
-            problem = f"{files.name} needs {size_text(need)} of memory and {size_text(have)} are free{beside}"
+            problem = f"{files.name} needs {size_text(need)} of memory, and only {size_text(have)} are free{beside}"
             raise InputError("model", problem, remedy)
 
         several, known = len(devices) > 1, files.weights_hash or ""
         lm = load(files.path, files.name, known, wanted, dtype, spread=several, adapter=files.adapter)
         if len(lm.blocks) < 2:
-            raise InputError("model", f"{files.name} has one block only", "Steering needs two or more")
+            raise InputError("model", f"{files.name} has only one block", "Steering needs two or more")
         if self._packed:
             pack(lm.model)
         refuse_unsuitable(lm)

@@ -1,4 +1,4 @@
-"""A model on its way here: downloaded, unpacked and loaded in a thread, whoever looks at it."""
+"""A model being downloaded, unpacked and loaded in a thread, whether or not anybody watches it."""
 
 import contextlib
 import logging
@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Generator
 
 from melbo_app.errors import MelboError, Stopped
+from melbo_app.jobs.generators import result_of
 from melbo_app.jobs.loaded_model import ModelState
 from melbo_app.library.fetch_progress import FetchProgress
 
@@ -16,10 +17,10 @@ class ModelGetting:
     """Runs ``work`` to its end. All attributes may be read from any thread.
 
     Attributes:
-        key: the model's in the catalogue.
+        key: the model's key in the catalogue.
         progress: the newest progress, None before the first.
         result: the loaded model's state, at the end.
-        error: the sentence to show where it failed; where somebody pressed Stop, both stay None.
+        error: the message to show if it failed. After a stop, both stay None.
     """
 
     def __init__(self, key: str, work: Work) -> None:
@@ -34,22 +35,20 @@ class ModelGetting:
         threading.Thread(target=self._run, name=f"getting {self.key}", daemon=True).start()
 
     def stop(self) -> None:
-        """Ask it to stop; what was downloaded is kept."""
+        """Ask it to stop; the downloaded part is kept."""
         self._stop.set()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait for the end, at most ``seconds``; whether it was reached."""
+        """Wait for the end, at most ``seconds``; returns whether it was reached."""
         return self._end.wait(seconds)
+
+    def _hear(self, progress: FetchProgress) -> None:
+        self.progress = progress
 
     def _run(self) -> None:
         try:
             with contextlib.closing(self._work(self._stop.is_set)) as work:
-                while True:
-                    try:
-                        self.progress = next(work)
-                    except StopIteration as end:
-                        self.result = end.value
-                        return
+                self.result = result_of(work, self._hear)
         except Stopped:
             pass
         except MelboError as error:

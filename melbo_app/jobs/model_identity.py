@@ -1,4 +1,4 @@
-"""Which weights a model has that somebody else loaded."""
+"""The identity of a model that was loaded elsewhere, by its weights."""
 
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from melbo_app.library.weights import resolve
 def identity(model: Any, cache_dir: Path) -> str:
     """The ``weights_hash`` of a transformers model in memory.
 
-    It is that of the folder it says it came from, as if it had been loaded from there, where every number in memory is
-    what the files say in its precision; else a sha256 over names and numbers, for a model that was made or changed in
-    memory. Both read all weights once: 2 to 3 s for the 135 M numbers of the default model in float32.
+    If every number in memory equals the files in the folder that the model names as its source, in the model's
+    precision, it is the folder's hash, as if loaded from there. Otherwise the model was made or changed in memory, and
+    it is a sha256 over names and numbers. Both read all weights once: 2 to 3 s for the 135 M numbers of the default
+    model in float32.
 
     Raises:
         InputError: some of the weights are not in memory.
@@ -23,23 +24,23 @@ def identity(model: Any, cache_dir: Path) -> str:
 
     state = {name: tensor for name, tensor in model.state_dict().items() if hasattr(tensor, "is_meta")}
     if any(tensor.is_meta for tensor in state.values()):
-        problem = "some of its weights are not in memory, so it cannot be said which ones they are"
+        problem = "some of its weights are not in memory, so it cannot be identified"
         raise InputError(
-            "model", problem, "Load it whole, or give weights_hash, any text of your own for these weights"
+            "model", problem, "Load it whole, or pass weights_hash, any string of yours that identifies these weights"
         )
     folder = _folder(str(getattr(model.config, "_name_or_path", "") or ""))
     if folder is not None and _holds(folder, state, f"{getattr(model, 'base_model_prefix', '')}."):
         try:
-            if has_adapter(folder):  # which is not in these weights
+            if has_adapter(folder):  # whose weights are not in the state
                 return folder_hash(folder, cache_dir)
             return resolve(str(folder), cache_dir).weights_hash or ""
-        except MelboError:  # the folder cannot be loaded by itself, or not remembered; the numbers still can
+        except MelboError:  # the folder cannot be resolved by itself: use the numbers
             pass
     return state_hash(state)
 
 
 def _folder(name: str) -> Path | None:
-    """The folder on this machine that ``name``, a path or a hub name, was loaded from."""
+    """The local folder of ``name``, a path or a hub name."""
     if not name:
         return None
     if Path(name).is_dir():
@@ -48,16 +49,16 @@ def _folder(name: str) -> Path | None:
 
     try:
         found = try_to_load_from_cache(name, "config.json")
-    except ValueError:  # neither a folder nor the name of a model
+    except ValueError:  # not a model name
         return None
     return Path(found).parent if isinstance(found, str) else None
 
 
 def _holds(folder: Path, state: dict[str, Any], prefix: str) -> bool:
-    """Whether the folder's files hold these very weights.
+    """Whether the folder's files hold exactly these weights.
 
-    One tensor may have several names in memory (tied weights), files may leave ``prefix`` out of theirs (GPT-2), and
-    hold what the model does not use.
+    A tensor may have several names in memory (tied weights), files may omit ``prefix`` from names (GPT-2), and they may
+    hold tensors that the model does not use.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -65,7 +66,7 @@ def _holds(folder: Path, state: dict[str, Any], prefix: str) -> bool:
     try:
         for file in [folder / name for name in weight_files(folder)]:
             with safe_open(file, "pt") as stored:
-                for name in stored.keys():  # noqa: SIM118 (it is no dictionary)
+                for name in stored.keys():  # noqa: SIM118 (not a dictionary)
                     own = state.get(name, state.get(prefix + name))
                     if own is None:
                         continue

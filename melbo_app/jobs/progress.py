@@ -1,11 +1,11 @@
-"""How far work is."""
+"""The progress of work."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What is being done, and how much of it is."""
+    """The current stage, and how much of the work is done. Studies add what they have found so far."""
 
     stage: str
     done: int

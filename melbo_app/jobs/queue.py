@@ -1,4 +1,4 @@
-"""The jobs of the server: trainings one after the other, and beside them what is short."""
+"""The jobs of the server: trainings one after the other, other jobs beside them."""
 
 import threading
 import time
@@ -16,35 +16,35 @@ from melbo_app.library.file_names import same_file
 from melbo_app.library.job_records import JobRecord
 
 SAVED_EVERY = 1.0
-"""Seconds between two writings of a job's progress to the database."""
+"""Seconds between two updates of a job's progress in the database."""
 AGAIN_AFTER = 30.0
-"""Seconds after which a database that refused is tried again."""
+"""Seconds before a failed update is tried again."""
 CRASHES = 3
-"""A job during which the server crashed so often at the same place is not begun again: it may be the reason."""
+"""After so many crashes of the server at the same place of a job, the job is given up: it may be the cause."""
 
 
 class JobQueue:
-    """All jobs of one server. Trainings wait for each other; other jobs begin at once, ahead of trainings.
+    """All jobs of one server. Trainings wait for each other; other jobs begin at once and go before trainings.
 
-    Every job is kept in the database from its beginning. While the database refuses, jobs go on all the same.
+    Every job is stored in the database before it begins. Jobs continue even while the database fails.
     """
 
     def __init__(self, bench: Bench, read: Callable[[dict[str, Any]], Study[Any]]) -> None:
-        """``read`` gives the study that was kept as JSON, or raises InputError."""
+        """``read`` restores a study from JSON, or raises InputError."""
         self._bench, self._records, self._read = bench, bench.records, read
         self._lock = threading.Lock()
         self._active: dict[int, Job[Any, Any]] = {}
-        self._ended: dict[int, JobRecord] = {}  # those whose end the database did not take
+        self._ended: dict[int, JobRecord] = {}  # ended jobs that could not be stored
         self._training: Job[Any, Any] | None = None
         self._due: dict[int, float] = {}
         self._closing = False
 
     def start(self, study: Study[Any], who: str) -> Job[Any, Any]:
-        """A new job, asked for by ``who``; it begins at once where nothing is before it.
+        """Start a job for ``who``; it begins at once unless it has to wait in the queue.
 
         Raises:
-            InputError: the study cannot be done, or an active job is going to make a bank of the same name.
-            StorageError: the job cannot be kept.
+            InputError: the study cannot be done, or an active job will make a bank of the same name.
+            StorageError: the job cannot be stored.
         """
         study = study.bound(self._bench)
         study.check(self._bench)
@@ -52,42 +52,40 @@ class JobQueue:
         if study.bank_name is not None:
             for job in self.active():
                 if job.study.bank_name is not None and same_file(job.study.bank_name) == same_file(study.bank_name):
-                    raise InputError("name", f"{job.title} is under way or waits", "Choose another name")
-        job = self._put(self._records.add(study.kind, study.title, study.kept(), who), study)
-        self._advance()
-        return job
+                    raise InputError(
+                        "name", f"{job.title} is running or waiting under this name", "Choose another name"
+                    )
+        return self._put(self._records.add(study.kind, study.title, study.kept(), who), study)
 
     def again(self, id: int, who: str) -> Job[Any, Any]:
-        """Go on with a job that was interrupted; or do again what another one did, a training under a free name."""
+        """Resume an interrupted job, or repeat another one, a training under a free name."""
         record = self.record(id)
         if self.find(id) is not None:
-            raise InputError("job", f"“{record.title}” is not over", "Wait for it, or stop it first")
+            raise InputError("job", f"“{record.title}” has not ended", "Wait for it, or stop it first")
         study = self._read(record.request)
         if (model := study.other_model(self._bench)) is not None:
             raise InputError("model", f"“{record.title}” is for {model}", "Load that model first")
         if record.state == "interrupted":
-            job = self._put(record, study)
-            self._advance()
-            return job
+            return self._put(record, study)
         taken = [job.study.bank_name for job in self.active() if job.study.bank_name is not None]
         return self.start(study.renamed(self._bench, taken), who)
 
     def training(self) -> Job[Any, Any] | None:
-        """The training that runs, or the last one; None where there was none since the server started."""
+        """The running training, or the last one since the server started; None if there was none."""
         return self._training
 
     def waiting(self) -> list[Job[Any, Any]]:
-        """The trainings in the queue, the next one first."""
+        """The waiting trainings, the next one first."""
         with self._lock:
             return [job for job in self._active.values() if job.state == "waiting"]
 
     def active(self, kind: str | None = None) -> list[Job[Any, Any]]:
-        """The jobs that run or wait, oldest first; all, or those of one kind."""
+        """The running and waiting jobs, oldest first; all, or one kind."""
         with self._lock:
             return [job for job in self._active.values() if kind in (None, job.kind)]
 
     def find(self, id: int) -> Job[Any, Any] | None:
-        """The job ``id``, if it runs or waits."""
+        """The job ``id``, if it is running or waiting."""
         return self._active.get(id)
 
     def records(self, limit: int = 100) -> Listed[JobRecord]:
@@ -101,24 +99,24 @@ class JobQueue:
         return known[1].get(id) or self._now(self._records.get(id), known)
 
     def stop(self, id: int) -> JobRecord:
-        """Stop a job, keeping what is finished, or take it out of the queue."""
+        """Stop a job, keeping its finished part, or remove it from the queue."""
         job = self.find(id)
         if job is not None:
             job.stop()
             return self.record(id)
         record = self.record(id)
-        if record.state == "interrupted":  # nobody will go on with it
+        if record.state == "interrupted":  # it will not be resumed
             record = record.model_copy(update={"state": "stopped"})
             self._records.save(record)
             return record
-        raise InputError("job", f"“{record.title}” is over", "There is nothing to stop")
+        raise InputError("job", f"“{record.title}” has ended", "Nothing is left to stop")
 
     def resume(self) -> None:
-        """Take up the jobs that the last server left behind; those for another model stay interrupted."""
+        """Resume the jobs that the last server left behind; jobs for another model stay interrupted."""
         kept: set[int] = set()
         unstopped: list[Job[Any, Any]] = []
         for record in self._records.unfinished():
-            if record.id in self._active:  # begun on this server already
+            if record.id in self._active:  # already begun on this server
                 kept.add(record.id)
                 continue
             try:
@@ -128,7 +126,7 @@ class JobQueue:
                 continue
             if record.state == "stopping" and not isinstance(
                 study, ResumableStudy
-            ):  # what is finished of it was kept as it came
+            ):  # its finished parts were stored as they came
                 self._records.save(record.model_copy(update={"state": "stopped", "ended": datetime.now(UTC)}))
                 continue
             job = self._made(record, study)
@@ -136,7 +134,7 @@ class JobQueue:
                 crash = _crash_line(record)
                 job.say(crash)
                 if sum(line.text == crash for line in record.log) >= CRASHES - 1:
-                    sentence = f"The server ended {CRASHES} times at this place; it may need more memory than there is."
+                    sentence = f"The server ended {CRASHES} times at this place; it may need more memory than is free."
                     job.say(sentence)
                     self._records.save(job.record().model_copy(update={"state": "failed", "error": sentence}))
                     continue
@@ -146,16 +144,16 @@ class JobQueue:
                 if record.state == "stopping":
                     unstopped.append(job)
             else:
-                job.say("It is for another model than the one that is loaded: load that one and run it again.")
+                job.say("It needs another model than the loaded one: load that model and run the job again.")
                 self._records.save(job.record().model_copy(update={"state": "interrupted"}))
         self._advance()
-        for job in unstopped:  # they begin, find the vectors that are finished, and stop with them
+        for job in unstopped:  # they begin, find their finished vectors, and stop with them
             job.stop()
         self._bench.checkpoints.keep_only(kept)
 
     def pause(self, seconds: float) -> list[str]:
-        """The server ends: let all jobs write down where they stand, for at most ``seconds``. The titles of those that
-        the next server goes on with."""
+        """Let all jobs save their state within ``seconds``, because the server ends. Returns the titles of jobs that
+        the next server will resume."""
         with self._lock:
             self._closing = True
             jobs = list(self._active.values())
@@ -168,8 +166,10 @@ class JobQueue:
         return [job.title for job in jobs if job.state not in ("done", "stopped", "failed")]
 
     def _put(self, record: JobRecord, study: Study[Any]) -> Job[Any, Any]:
+        """Enter a job in the queue, and begin what may begin."""
         job = self._made(record, study)
         self._enter(job)
+        self._advance()
         return job
 
     def _made(self, record: JobRecord, study: Study[Any]) -> Job[Any, Any]:
@@ -187,7 +187,7 @@ class JobQueue:
             self._active[job.id] = job
 
     def _advance(self) -> None:
-        """Begin what may begin now: the oldest training where none runs, and everything else."""
+        """Begin the jobs that may begin now: the oldest training if none runs, and all others."""
         begin = []
         with self._lock:
             if self._closing:
@@ -222,8 +222,8 @@ class JobQueue:
             self._advance()
 
     def _known(self) -> tuple[dict[int, Job[Any, Any]], dict[int, JobRecord]]:
-        """Jobs that run or wait, and ends that the database may not know of. To be asked before the database is: what
-        ends in between is known to the job then, whatever an old record says."""
+        """Active jobs, and ended ones that the database may not know. Call it before reading the database: a job that
+        ends in between then has the newer state, whatever the old record says."""
         with self._lock:
             return dict(self._active), dict(self._ended)
 
@@ -243,5 +243,5 @@ class JobQueue:
 
 def _crash_line(record: JobRecord) -> str:
     if record.progress is None:
-        return "The server ended at its beginning."
+        return "The server ended at the beginning of this job."
     return f"The server ended at: {record.progress.stage}."

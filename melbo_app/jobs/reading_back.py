@@ -1,4 +1,4 @@
-"""Texts of several callers, read back without steering in the same passes."""
+"""Reads texts of several callers back, without steering, in shared passes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Asked:
-    """What one caller wants read back, and how far that is.
+    """One caller's texts to read back, and the results so far.
 
     Attributes:
-        encoded: the prompts that the ``readings`` are of.
-        stop: asked before every forward pass.
-        found: what the first of the readings say.
-        stopped: whether there will be no more of them, because of a stop or because the caller went away.
-        error: why there will be no more.
+        encoded: the prompts of the ``readings``.
+        stop: called before every forward pass.
+        found: the results of the first readings.
+        stopped: whether no more will come, because of a stop or because the caller left.
+        error: the error after which no more will come.
     """
 
     encoded: "EncodedPrompts"
@@ -33,22 +33,22 @@ class Asked:
 
     @property
     def over(self) -> bool:
-        """Whether there is nothing more to come."""
+        """Whether no more results will come."""
         return self.stopped or self.error is not None or len(self.found) == len(self.readings)
 
     @property
     def tokens(self) -> int:
-        """How many there are to read, prompts left out."""
+        """The number of tokens to read, without prompts."""
         return sum(max(1, len(reading.ids)) for reading in self.readings)
 
     def stops(self) -> bool:
-        """Whether it is to stop now; if so it is over."""
+        """Whether to stop now, which ends it."""
         self.stopped = self.stopped or (self.stop is not None and self.stop())
         return self.stopped
 
 
 class ReadingBack:
-    """Reads what several asked for, a pass at a time: whoever asked for least is done first."""
+    """Reads texts of several callers, one pass at a time, the smallest request first."""
 
     def __init__(self, lm: "LanguageModel", asked: Sequence[Asked], memory_gb: float | None) -> None:
         from melbo_app.engine.encoding import gathered
@@ -63,11 +63,11 @@ class ReadingBack:
 
     @property
     def over(self) -> bool:
-        """Whether there is nothing left to read."""
+        """Whether nothing is left to read."""
         return all(one.over for one in self.asked)
 
     def step(self) -> None:
-        """Read one batch. An error goes to the one whose texts they are, and is raised where there are several."""
+        """Read one batch. An error is stored for a single caller, and raised if there are several."""
         try:
             self._step()
         except Stopped:
@@ -87,7 +87,7 @@ class ReadingBack:
             one.found.append(likelihood)
 
     def _batch(self) -> "list[tuple[Asked, Reading]]":
-        """The next texts that fit in a pass, with those who asked for them."""
+        """The next texts that fit in a pass, with their callers."""
         from dataclasses import replace
 
         from melbo_app.engine.likelihood import texts_at_once

@@ -1,4 +1,4 @@
-"""Prompts inside a model: their tokens, and the blocks between two layers run on them."""
+"""Prompts in a model: their tokens, and slices of the model run on them."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
 
 SLICES_KEPT = 4
 TOKENS_KEPT = 8_192
-"""Slices of more tokens are not kept: a token takes 5 kB in a small model, and 30 in a large one."""
+"""Slices with more tokens are not kept: a token takes 5 kB in a small model, and 30 in a large one."""
 
 
 @dataclass(frozen=True)
 class PromptTokens:
-    """The tokens of one prompt as they go into the model, and which of them are in scope."""
+    """The tokens of one prompt as the model reads them, and whether each is in scope."""
 
     text: str
     pieces: list[str]
@@ -32,14 +32,14 @@ class PromptTokens:
 
 
 def pair_of(lm: "LanguageModel", source: int | None, target: int | None = None) -> tuple[int, int]:
-    """Source and target layer; one that is given stays. Raises InputError for one that the model does not have."""
+    """Source and target layer, by default the usual ones. Raises InputError for layers that the model does not have."""
     last = len(lm.blocks) - 1
     if source is not None:
         lm.block("source layer", source)
         if source == last and target in (None, last):
             raise InputError(
                 "source layer",
-                f"{source} is the last block of {lm.name}, and what vectors change is measured above theirs",
+                f"{source} is the last block of {lm.name}, but changes are measured in a block above",
                 f"Choose a block from 0 to {last - 1}",
             )
     source, target = layers(len(lm.blocks), source, target)
@@ -48,7 +48,7 @@ def pair_of(lm: "LanguageModel", source: int | None, target: int | None = None) 
 
 
 class Slices:
-    """Slices of the model on prompts. The last few are kept: the same prompts are asked about again and again."""
+    """Slices of the model on prompts. The last few are kept, because the same prompts come again and again."""
 
     def __init__(self, compute: ComputeLock) -> None:
         self._compute = compute
@@ -63,7 +63,7 @@ class Slices:
         target: int | None = None,
         stop: Stop = lambda: False,
     ) -> list[PromptTokens]:
-        """The exact tokens that go in, and which count. The layers matter for the scope ``content`` only."""
+        """The exact tokens that the model reads, and which are in scope; layers matter only for scope ``content``."""
         from melbo_app.engine.encoding import encode, pieces
 
         encoded = encode(lm, prompts, stop)
@@ -84,18 +84,18 @@ class Slices:
         target: int | None = None,
         stop: Stop = lambda: False,
     ) -> "ModelSlice":
-        """The model between two blocks on these prompts; without ``target``, up to the one that suits ``source``.
+        """The model between two blocks on these prompts; ``target`` defaults to the layer that suits ``source``.
 
         Raises:
             Stopped: ``stop()`` became true.
-            InputError: prompts that cannot go in, or layers that do not exist.
+            InputError: prompts that cannot be used, or layers that do not exist.
         """
         from melbo_app.engine.encoding import encode
 
         return self._slice(lm, encode(lm, prompts, stop), *pair_of(lm, source, target), stop)
 
     def forget(self, present: "LanguageModel") -> None:
-        """Let go of all models but the present one: slices hold the model that they are of."""
+        """Release all models but the present one, because slices hold their model."""
         for key in [key for key, piece in self._slices.items() if piece.lm is not present]:
             del self._slices[key]
 

@@ -1,4 +1,4 @@
-"""A study: one use case, from what is asked for to what comes of it. ``melbo_app/studies/`` holds one in each file."""
+"""The base of studies: one use case each, from request to result. ``melbo_app/studies/`` has one per file."""
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ How = Literal["look", "compute", "job", "training"]
 
 @dataclass(frozen=True)
 class Option:
-    """How the command line writes a field, where that is not as the field is called, in an ``Annotated`` type.
+    """The form of a field on the command line, if it has another name or parser there; used in ``Annotated``.
 
-    ``parse`` reads a field from one text, ``default`` is the text where none is given.
+    ``parse`` converts the option's text, and ``default`` is the text if the option is left out.
     """
 
     name: str
@@ -29,25 +29,25 @@ class Option:
 
 
 class Made(NamedTuple):
-    """What a study put into the library: the name of a bank and the number of a comparison, for the job's record."""
+    """A study's results in the library: name of a bank and number of a comparison, for the job's record."""
 
     bank: str | None = None
     comparison: int | None = None
 
 
 class Study(BaseModel, Generic[Result]):
-    """What is asked for, as JSON can hold it. Its fields become the options of the command line and the arguments of
-    the HTTP API, MCP and Python; its docstring becomes their help.
+    """A request, serialisable as JSON. Its fields become the options of the command line and the arguments of the HTTP
+    API, MCP and Python; its docstring becomes their help.
 
     Attributes:
-        kind: what jobs call it; kept in the database, so it never changes.
+        kind: its name in jobs; it is stored in the database, so it never changes.
         verb: the name of the command and of the endpoint; by default the ``kind``.
         how: "look" is one pass of the model, "compute" is done in the request itself, a "job" begins at once in the
-            background, and a "training" waits for the trainings before it. Programs that ask for a job wait for its
-            result; those that ask for a training get the job.
+            background, and a "training" waits for the trainings before it. Programs that request a job wait for its
+            result; those that request a training get the job.
         doors: where the verb is offered.
         hidden: fields that the doors do not offer.
-        makes_bank: whether a bank comes of it.
+        makes_bank: whether it makes a bank.
     """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
@@ -60,7 +60,7 @@ class Study(BaseModel, Generic[Result]):
     makes_bank: ClassVar[bool] = False
 
     def __init__(self, **fields: Any) -> None:
-        """Raises InputError for a field that is missing or of another type."""
+        """Raises InputError for missing fields and wrong types."""
         if unknown := fields.keys() - type(self).model_fields.keys():
             raise TypeError(f"{type(self).__name__} has no {', '.join(sorted(unknown))}")
         try:
@@ -77,36 +77,36 @@ class Study(BaseModel, Generic[Result]):
             cls.verb = cls.kind.replace("-", "_")
 
     def kept(self) -> dict[str, Any]:
-        """The study as JSON can hold it; ``studies.read_study`` gives it back."""
+        """The study as JSON; ``studies.read_study`` restores it."""
         return {"kind": self.kind, **self.model_dump(mode="json")}
 
     @property
     def title(self) -> str:
-        """What people call the job."""
+        """The title of its job."""
         return self.verb.replace("_", " ").capitalize()
 
     @property
     def bank_name(self) -> str | None:
-        """The name of the bank that it is going to make: two active jobs cannot make banks of one name."""
+        """The name of the bank that it will make; two active jobs cannot use the same name."""
         return None
 
     def bound(self, bench: Bench) -> Self:
-        """The same study with what was left out: the model that is loaded now, what the bank says."""
+        """The same study with defaults filled in: the loaded model, the bank's prompts."""
         return self
 
     def other_model(self, bench: Bench) -> str | None:
-        """The model that it is for, where another one is loaded."""
+        """The model that it needs, if another one is loaded."""
         return None
 
     def renamed(self, bench: Bench, taken: Sequence[str]) -> Self:
-        """The same study once more, with a free name for its bank; ``taken`` are those of active jobs."""
+        """The same study with a free name for its bank; ``taken`` are the names used by active jobs."""
         return self
 
     def check(self, bench: Bench) -> None:
-        """Raise InputError for what can be refused without the model."""
+        """Raise InputError for mistakes that can be found without the model."""
 
     def check_model(self, bench: Bench) -> None:
-        """Raise InputError for what the loaded model cannot do, before the job waits in the queue."""
+        """Raise InputError for requests that the loaded model cannot fulfil, before the job is queued."""
 
     def run(self, bench: Bench, stop: Stop) -> Generator[Any, None, Result]:
         """Yield progress (``stage``, ``done``, ``total`` and perhaps a ``note`` for the log) and return the result.
@@ -118,11 +118,11 @@ class Study(BaseModel, Generic[Result]):
         raise NotImplementedError
 
     def made(self, result: Result) -> Made:
-        """What of the result is in the library."""
+        """The parts of the result that are in the library."""
         return Made()
 
     def answer(self, result: Result, not_kept: str | None) -> Any:
-        """The result as JSON can hold it, the same at every door; ``not_kept`` says why it could not be stored."""
+        """The result as JSON, the same at every door; ``not_kept`` says why it could not be stored."""
         return result.model_dump(mode="json") if isinstance(result, BaseModel) else result
 
     def lines(self, result: Result) -> list[str]:
@@ -131,11 +131,11 @@ class Study(BaseModel, Generic[Result]):
 
 
 class ModelStudy(Study[Result]):
-    """A study that needs one model; the others name a bank, which says for which model it is."""
+    """A study that names its model; other studies name a bank, which records its model."""
 
     model: str = ""
     model_hash: str | None = None
-    """Hash of the weights; None: no model was loaded yet."""
+    """Hash of the weights; None if no model was loaded yet."""
 
     def bound(self, bench: Bench) -> Self:
         if self.model:
@@ -148,11 +148,11 @@ class ModelStudy(Study[Result]):
 
 
 class ResumableStudy(ModelStudy[Result]):
-    """A study that goes on from a checkpoint after a crash."""
+    """A study that can resume from a checkpoint."""
 
     def run(self, bench: Bench, stop: Stop) -> Generator[Any, None, Result]:
         return self.resume(bench, stop, None)
 
     def resume(self, bench: Bench, stop: Stop, checkpoint: Checkpointing | None) -> Generator[Any, None, Result]:
-        """``run``, from where ``checkpoint`` stands, and writing down there how far it is."""
+        """Like ``run``, but from the state in ``checkpoint``, and saving states in it."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The studies: one use case in each file, from what is asked for to what comes of it.
+"""The studies: one use case per file, from request to result.
 
 A study in this list is a command, an endpoint of the HTTP API and of MCP, a call in Python and a job.
 """
@@ -29,7 +29,7 @@ STUDIES: list[type[Study[Any]]] = [
 
 
 def read_study(kept: dict[str, Any]) -> Study[Any]:
-    """The study that was kept as JSON. Raises InputError where this version cannot read it."""
+    """Restore a study from JSON. Raises InputError if this version cannot read it."""
     try:
         found = next(one for one in STUDIES if one.kind == kept["kind"])
         return found(**{name: kept[name] for name in found.model_fields.keys() & kept.keys()})

@@ -1,8 +1,8 @@
-"""A layer atlas: what vectors do between many pairs of layers, each pair as soon as it is measured."""
+"""A layer atlas: the effects of vectors between many pairs of layers, shown pair by pair."""
 
 import re
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -19,7 +19,8 @@ from melbo_app.engine.suggestion import default_scope, layers
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.bench import Bench
-from melbo_app.jobs.generators import map_progress
+from melbo_app.jobs.generators import part_of
+from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import ModelStudy, Option
 from melbo_app.library.atlases import Atlas, AtlasCell
 from melbo_app.library.bank import Bank, BankRecord, PromptRecord
@@ -34,24 +35,20 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
 
 Pair = tuple[int, int]
 DIRECTIONS = 2
-"""Leading singular vectors of a pair; texts are those of both signs of each."""
+"""Leading singular vectors of a pair; each is completed with in both signs."""
 DECODING = Decoding(max_new_tokens=24)
-PARTS = 20  # of a pair, for the share that is done
+PARTS = 20  # steps of progress for each pair
 
 
-@dataclass(frozen=True)
-class AtlasProgress:
-    """Where an atlas stands, with all that is known of it."""
+@dataclass(frozen=True, kw_only=True)
+class AtlasProgress(Progress):
+    """The progress of an atlas, with all pairs measured so far."""
 
-    stage: str
-    done: int
-    total: int
     atlas: Atlas
-    note: str = ""
 
 
 def atlas_layers(blocks: int) -> tuple[list[int], list[int]]:
-    """Three source and three target layers, around those that trainings begin with."""
+    """Three source and three target layers around the default ones of trainings."""
     source, target = layers(blocks)
     sources = {max(0, source - blocks // 6), source, min(source + blocks // 6, blocks - 2)}
     targets = {max(1, target - blocks // 6), target, min(target + blocks // 6, blocks - 1)}
@@ -59,41 +56,34 @@ def atlas_layers(blocks: int) -> tuple[list[int], list[int]]:
 
 
 def grid(sources: Sequence[int], targets: Sequence[int], blocks: int) -> list[Pair]:
-    """All pairs of a source and a target above it. Raises InputError where there is none, or no such block."""
-    for field, chosen in (("source layers", sources), ("target layers", targets)):
+    """All pairs of a source and a target above it. Raises InputError without such a pair, and for missing blocks."""
+    for name, chosen in (("source layers", sources), ("target layers", targets)):
         for layer in chosen:
             if not 0 <= layer < blocks:
-                raise InputError(field, f"there is no block {layer}", f"Choose from 0 to {blocks - 1}")
+                raise InputError(name, f"the model has no block {layer}", f"Choose from 0 to {blocks - 1}")
     pairs = [(source, target) for source in sorted({*sources}) for target in sorted({*targets}) if target > source]
     if not pairs:
-        raise InputError("target layers", "none of them is above a source layer", "Choose higher ones")
+        raise InputError("target layers", "none is above a source layer", "Choose higher ones")
     return pairs
 
 
 def parse_pairs(text: str) -> list[Pair] | None:
-    """The pairs in ``7-21, 7-26``; none for ``none``, and None for ``all``. Raises InputError for anything else."""
+    """Parse ``7-21, 7-26``: an empty list for ``none``, None for ``all``. Raises InputError for anything else."""
     text = text.strip()
     if text in ("all", "none"):
         return None if text == "all" else []
     pairs = [re.fullmatch(r"(\d{1,4})\s*(?:-|→|->)\s*(\d{1,4})", word.strip()) for word in text.split(",")]
     found = [(int(match[1]), int(match[2])) for match in pairs if match]
     if len(found) < len(pairs):
-        raise InputError("completions", f"“{text}” names no pairs of layers", "Write all, none, or 7-21, 7-26")
+        raise InputError("completions", f"“{text}” is not a list of layer pairs", "Write all, none, or 7-21, 7-26")
     return found
 
 
-def check_read(read: Sequence[Pair] | None, pairs: Sequence[Pair]) -> None:
-    """Refuse pairs to complete that are not on the grid."""
-    for source, target in read or ():
-        if (source, target) not in pairs:
-            raise InputError("completions", f"{source} → {target} is not on the grid", "Choose pairs that are")
-
-
 class MeasureAtlas(ModelStudy[Atlas]):
-    """Pairs of layers: singular values, calibrated R, and what vectors change and say at that R. Stopping keeps the
-    pairs that are done.
+    """For pairs of layers: singular values, calibrated R, and the changes and texts of vectors at that R. Stopping
+    keeps the finished pairs.
 
-    What is known of a pair is not measured again, and each pair is kept as soon as it is there.
+    Each pair is stored once it is measured, and never measured twice.
     """
 
     kind: ClassVar[str] = "atlas"
@@ -103,7 +93,7 @@ class MeasureAtlas(ModelStudy[Atlas]):
     sources: tuple[int, ...] | None = Field(None, description="source layers")
     targets: tuple[int, ...] | None = Field(None, description="target layers")
     read: Annotated[tuple[Pair, ...] | None, Option("complete", parse_pairs, "all")] = Field(
-        None, description="pairs whose vectors are completed with: all, none, or 7-21,7-26"
+        None, description="pairs to complete with: all, none, or 7-21,7-26"
     )
     scope: str | None = Field(None, description="tokens that count: all, content, assistant or last:4")
 
@@ -112,7 +102,7 @@ class MeasureAtlas(ModelStudy[Atlas]):
         return f"Layers on “{beginning(self.prompts[0])}”"
 
     def pairs(self, bench: Bench) -> list[Pair]:
-        """The grid; layers that are left out are those around which trainings begin."""
+        """The grid; the default layers lie around those of trainings."""
         blocks = len(bench.model.get().blocks)
         usual = atlas_layers(blocks)
         return grid(self.sources or usual[0], self.targets or usual[1], blocks)
@@ -121,9 +111,12 @@ class MeasureAtlas(ModelStudy[Atlas]):
         TokenScope.parse(self.scope or "all")
 
     def check_model(self, bench: Bench) -> None:
-        check_read(self.read, self.pairs(bench))
+        pairs = self.pairs(bench)
+        for source, target in self.read or ():
+            if (source, target) not in pairs:
+                raise InputError("completions", f"{source} → {target} is not on the grid", "Choose pairs that are")
 
-    def run(self, bench: Bench, stop: Stop) -> Generator[AtlasProgress, None, Atlas]:
+    def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, Atlas]:
         from melbo_app.engine.encoding import encode
 
         lm, pairs, scope = bench.model.get(), self.pairs(bench), self.scope or default_scope(self.prompts)
@@ -140,7 +133,7 @@ class MeasureAtlas(ModelStudy[Atlas]):
         measuring = _Measuring(bench, lm, self.prompts, encode(lm, self.prompts, stop), scope, stop)
         total = len(pairs) * PARTS
         for number, (source, target) in enumerate(pairs):
-            now = AtlasProgress(f"block {source} → {target}", number * PARTS, total, atlas)
+            now = AtlasProgress(f"block {source} → {target}", number * PARTS, total, atlas=atlas)
             yield now
             known = atlas.cell(source, target)
             if known is not None and (known.texts or known.radius is None or (source, target) not in read):
@@ -155,7 +148,7 @@ class MeasureAtlas(ModelStudy[Atlas]):
             bench.atlases.keep(atlas)
             if stop():
                 break
-        yield AtlasProgress("done", total, total, atlas)
+        yield AtlasProgress("done", total, total, atlas=atlas)
         return atlas
 
     def answer(self, result: Atlas, not_kept: str | None) -> dict[str, Any]:
@@ -174,22 +167,22 @@ class _Measuring:
     scope: str
     stop: Stop
     baseline: str | None = None
-
-    def __post_init__(self) -> None:
-        self._baselines: dict[str, Completion] = {}
+    baselines: dict[str, Completion] = field(default_factory=dict)
+    """The unsteered texts by their digests, which are the same for all pairs."""
 
     def measure(
         self, source: int, target: int, read: bool, whole: AtlasProgress
-    ) -> Generator[AtlasProgress, None, AtlasCell]:
-        """Raises Stopped where it was stopped before its end."""
+    ) -> Generator[Progress, None, AtlasCell]:
+        """One pair of layers. Raises Stopped."""
         work = self._numbers(source, target, whole)
         cell, vectors = yield from self.bench.compute.steps(work, short=False)
         if not read or cell.radius is None:
             return cell
         bank = self._bank(cell, vectors)
         rows = variants(bank, range(len(vectors)), [cell.radius])
-        completing = complete(self.lm, bank, self.prompts, rows, DECODING, self._known, self.bench.batching, self.stop)
-        completions, _ = yield from map_progress(completing, _as_part_of(whole, PARTS // 2, PARTS // 2))
+        find, batching = lambda draft: self.baselines.get(draft.digest), self.bench.batching
+        completing = complete(self.lm, bank, self.prompts, rows, DECODING, find, batching, self.stop)
+        completions, _ = yield from part_of(whole, completing, PARTS // 2, before=PARTS // 2)
         if self.stop():
             raise Stopped
         with self.bench.compute.hold():
@@ -197,8 +190,8 @@ class _Measuring:
 
     def _numbers(
         self, source: int, target: int, whole: AtlasProgress
-    ) -> Generator[AtlasProgress, None, tuple[AtlasCell, np.ndarray]]:
-        """Singular values, R, and how much the singular vectors change at that R."""
+    ) -> Generator[Progress, None, tuple[AtlasCell, np.ndarray]]:
+        """Singular values, R, and how strong the effect of the singular vectors is at that R."""
         from melbo_app.engine.effect import share_changed
         from melbo_app.engine.slice import ModelSlice
         from melbo_app.engine.training import train
@@ -208,12 +201,12 @@ class _Measuring:
         piece = ModelSlice(self.lm, self.encoded, source, target, stop)
         config = TrainingConfig(source, target, 1.0, 2 * DIRECTIONS, "jacobian", scope=self.scope)
         training = train(piece, config, stop, self.bench.model.memory_gb)
-        found = yield from map_progress(training, _as_part_of(whole, 0, PARTS // 4))
+        found = yield from part_of(whole, training, PARTS // 4)
         if found.stopped:
             raise Stopped
         assert found.strength is not None, "the Jacobian's directions come with it"
         calibrating = calibrate_piece(piece, scope, self.bench.model.memory_gb, stop)
-        radius = (yield from map_progress(calibrating, _as_part_of(whole, PARTS // 4, PARTS // 4))).radius
+        radius = (yield from part_of(whole, calibrating, PARTS // 4, before=PARTS // 4)).radius
         strength = None if radius is None else share_changed(piece, scope, radius * found.vectors, stop)
         cell = AtlasCell(
             source=source,
@@ -227,12 +220,12 @@ class _Measuring:
         return cell, found.vectors.numpy()
 
     def _read(self, cell: AtlasCell, completions: Sequence[Completion]) -> AtlasCell:
-        """The cell with what its texts say."""
+        """The cell with the measures of its texts."""
         diversities = []
         steered = [one for one in completions if one.vector is not None]
         for index in range(len(self.prompts)):
             plain = next(one for one in completions if one.vector is None and one.prompt_index == index)
-            self._baselines[plain.digest] = plain
+            self.baselines[plain.digest] = plain
             self.baseline = self.baseline or plain.text
             own = [one for one in steered if one.prompt_index == index]
             places = self.bench.embedder.encode([plain.text, *(one.text for one in own)])
@@ -251,12 +244,8 @@ class _Measuring:
             }
         )
 
-    def _known(self, draft: Completion) -> Completion | None:
-        """The baselines are the same for all pairs."""
-        return self._baselines.get(draft.digest)
-
     def _bank(self, cell: AtlasCell, vectors: np.ndarray) -> Bank:
-        """The vectors as a bank, which is not put on the shelf."""
+        """The vectors as a bank in memory."""
         assert cell.radius is not None
         record = BankRecord(
             name=f"{cell.source} → {cell.target}",
@@ -274,16 +263,6 @@ class _Measuring:
             created=datetime.now(UTC),
         )
         return Bank(record, (cell.radius * vectors).astype(np.float32))
-
-
-def _as_part_of(whole: AtlasProgress, before: int, parts: int) -> Callable[[Any], AtlasProgress]:
-    """Tells progress as that of ``parts`` of a pair, behind ``before`` others."""
-
-    def tell(now: Any) -> AtlasProgress:
-        share = before + parts * now.done // max(1, now.total)
-        return replace(whole, stage=f"{whole.stage}: {now.stage}", done=whole.done + share)
-
-    return tell
 
 
 HEAD = f"{'pair':>8}  {'σ':>9}  {'R':>8}  {'strength':>8}  {'KL':>6}  {'D':>5}  readable"

@@ -1,6 +1,6 @@
-"""A calibration: prompts and layers in, the R at which vectors leave the linear regime out."""
+"""A calibration: finds the R at which vectors leave the linear regime, for prompts and layers."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,28 +16,25 @@ from melbo_app.jobs.study import How, ModelStudy
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.calibration import CalibrationProgress
-    from melbo_app.engine.model import LanguageModel
     from melbo_app.engine.slice import ModelSlice
 
 LEAST, MOST = 0.01, 10.24
-"""R that are looked at, as multiples of the median residual norm at the source."""
-
-
+"""The range of R to examine, as multiples of the median residual norm at the source."""
 BY_HAND = 0.75
-"""Share of the calibrated R at which a reader of completions would put R (docs/calibration.md)."""
+"""The R that a reader of completions would choose, as a share of the calibrated R (docs/calibration.md)."""
 
 
 @dataclass(frozen=True)
 class CalibratedRadius:
-    """Where Δ leaves the linear regime between two layers. ``radii`` and ``departures`` are what was tried."""
+    """Where Δ leaves the linear regime between two layers; ``radii`` and ``departures`` are the measurements."""
 
     source: int
     target: int
     scope: str
     radius: float | None
-    """R in absolute units; None where there is no such R in what was looked at."""
+    """R in absolute units; None if the range contains no such R."""
     relative_radius: float | None
-    """The same as a multiple of the median norm."""
+    """R as a multiple of the median norm."""
     median_norm: float
     """Median residual norm at the source."""
     radii: list[float]
@@ -50,12 +47,12 @@ class CalibratedRadius:
 
     @property
     def sentence(self) -> str:
-        """What was found, for people."""
+        """The result in a sentence."""
         where = f"blocks {self.source} → {self.target}, scope {self.scope}"
         if self.radius is not None:
             return (
                 f"R = {self.radius:.3g}, {self.relative_radius:.3g} × the median norm: there Δ is half as far from "
-                f"linear as it is large ({where}). A reader would choose some {BY_HAND:g} × of it: "
+                f"linear as it is large ({where}). A reader would choose about {BY_HAND:g} × this R: "
                 f"{self.suggested_radius:.3g}."
             )
         span = f"R from {self.radii[0]:.3g} to {self.radii[-1]:.3g}"
@@ -80,10 +77,18 @@ class Calibrate(ModelStudy[CalibratedRadius]):
         TokenScope.parse(self.scope or "all")
 
     def run(self, bench: Bench, stop: Stop) -> "Generator[CalibrationProgress, None, CalibratedRadius]":
-        lm, scope = bench.model.get(), self.scope or default_scope(self.prompts)
-        pair, asked = layers(len(lm.blocks), self.source, self.target), bench.compute.giving_way(stop)
-        work = calibrate_pair(lm, self.prompts, *pair, scope, bench.model.memory_gb, asked)
-        return (yield from bench.compute.steps(work))
+        return (yield from bench.compute.steps(self._calibrated(bench, bench.compute.giving_way(stop))))
+
+    def _calibrated(self, bench: Bench, stop: Stop) -> "Generator[CalibrationProgress, None, CalibratedRadius]":
+        from melbo_app.engine.calibration import CalibrationProgress
+        from melbo_app.engine.encoding import encode
+        from melbo_app.engine.slice import ModelSlice
+
+        lm, scope = bench.model.get(), TokenScope.parse(self.scope or default_scope(self.prompts))
+        pair = layers(len(lm.blocks), self.source, self.target)
+        yield CalibrationProgress("running the model once", 0, 1)
+        piece = ModelSlice(lm, encode(lm, self.prompts, stop), *pair, stop)
+        return (yield from calibrate_piece(piece, scope, bench.model.memory_gb, stop))
 
     def answer(self, result: CalibratedRadius, not_kept: str | None) -> dict[str, Any]:
         return {**asdict(result), "suggested_radius": result.suggested_radius, "sentence": result.sentence}
@@ -92,44 +97,18 @@ class Calibrate(ModelStudy[CalibratedRadius]):
         return [result.sentence]
 
 
-def calibrate_pair(
-    lm: "LanguageModel",
-    prompts: Sequence[Prompt],
-    source: int,
-    target: int,
-    scope: str,
-    memory_gb: float | None,
-    stop: Stop,
-    seed: int = 0,
-) -> "Generator[CalibrationProgress, None, CalibratedRadius]":
-    """The R between two layers, over random directions.
-
-    Raises:
-        InputError: layers or a scope that cannot be used, or too little memory.
-        Stopped: ``stop()`` became true.
-    """
-    from melbo_app.engine.calibration import CalibrationProgress
-    from melbo_app.engine.encoding import encode
-    from melbo_app.engine.slice import ModelSlice
-
-    wanted = TokenScope.parse(scope)
-    yield CalibrationProgress("running the model once", 0, 1)
-    piece = ModelSlice(lm, encode(lm, prompts, stop), source, target, stop)
-    return (yield from calibrate_piece(piece, wanted, memory_gb, stop, seed))
-
-
 def calibrate_piece(
-    piece: "ModelSlice", scope: TokenScope, memory_gb: float | None, stop: Stop, seed: int = 0
+    piece: "ModelSlice", scope: TokenScope, memory_gb: float | None, stop: Stop
 ) -> "Generator[CalibrationProgress, None, CalibratedRadius]":
-    """The same for a slice that is there already."""
+    """The R between the layers of a slice, over random directions. Raises InputError, Stopped."""
     from melbo_app.engine.calibration import calibrate, random_directions
     from melbo_app.engine.training import batch_size
 
     norm = piece.median_norm
-    directions, bracket = random_directions(piece.width, seed), (LEAST * norm, MOST * norm)
+    directions, bracket = random_directions(piece.width, seed=0), (LEAST * norm, MOST * norm)
     mask = piece.mask(scope)
     if not norm > 0:
-        raise InputError("source layer", "its residuals have no length", "Choose another")
+        raise InputError("source layer", "its residuals are zero", "Choose another")
     found = yield from calibrate(piece, mask, directions, bracket, batch_size(piece, memory_gb), stop)
     relative = None if found.radius is None else found.radius / norm
     return CalibratedRadius(

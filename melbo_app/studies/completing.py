@@ -1,4 +1,4 @@
-"""Steered completions: a row for each vector, R and prompt, in one batch; texts made before are looked up."""
+"""Steered completions: one row per vector, R and prompt, in batches; earlier texts are looked up."""
 
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from melbo_app.engine.model import LanguageModel
 
 MOST_ROWS = 128
-"""Rows in one generate call, memory allowing; more are done in several, so that the first texts come soon."""
+"""The most rows in one call of generate, memory allowing, so that the first texts come soon."""
 TOKENS_A_CALL = 16_384
-"""The most tokens of them together on a CPU: a block of the model reads them in half a second, and between two blocks
-the work can be stopped."""
+"""The most tokens in one call on a CPU: a block of the model reads them in half a second, and the work can be stopped
+between two blocks."""
 LOOKED_UP_SECONDS = 0.5
-"""Between two words on how many texts were looked up."""
-NOTHING = "Stopped before the first token: nothing was kept."
+"""Time between two reports while texts are looked up."""
+NOTHING = "Stopped before the first token: nothing to keep."
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to steer: a vector, the random control or nothing, at an R."""
+    """One way to steer: by a vector, by the random control, or not at all; and R."""
 
     vector: int | Literal["random"] | None
     radius: float
@@ -43,12 +43,15 @@ class Variant:
 
 @dataclass(frozen=True)
 class SteeringProgress:
-    """Completions so far, in the order of the variants and, within a variant, of the prompts."""
+    """The completions so far, ordered by variant and prompt."""
 
     completions: tuple[Completion, ...]
     done: int
     total: int
     stage: str
+
+
+Completing = Generator[SteeringProgress, None, tuple[list[Completion], bool]]
 
 
 def variants(
@@ -59,10 +62,10 @@ def variants(
     random_control: bool = False,
     both_signs: bool = False,
 ) -> list[Variant]:
-    """The baseline first, then for each R the random control (on request) and the vectors.
+    """First the baseline, then at each R the random control (if requested) and the vectors.
 
-    Without ``radii`` each vector has the norm that it has in the bank, and there is a random control of each of these
-    norms. With ``both_signs`` each of them is followed by itself at -R.
+    Without ``radii``, each vector has its own norm, with a random control for each of these norms. With ``both_signs``,
+    each is followed by the same at -R.
 
     Raises:
         InputError: an R that is not finite or absurdly large, a vector that the bank does not have, or too many.
@@ -96,9 +99,9 @@ def variants(
 
 
 def _check_radius(radius: float) -> None:
-    if not abs(radius) <= MOST_RADIUS:  # written so that NaN is refused too
+    if not abs(radius) <= MOST_RADIUS:  # also true for NaN
         remedy = f"Choose {-MOST_RADIUS:g} to {MOST_RADIUS:g}; 0 is the baseline"
-        raise InputError("R", f"{radius:g} is not a number that can be used", remedy)
+        raise InputError("R", f"{radius:g} cannot be used", remedy)
 
 
 def complete(
@@ -110,14 +113,14 @@ def complete(
     find: Callable[[Completion], Completion | None],
     batching: Batching,
     stop: Callable[[], bool],
-) -> Generator[SteeringProgress, None, tuple[list[Completion], bool]]:
+) -> Completing:
     """Complete each prompt under each variant; returns the completions and whether all were finished.
 
-    Texts are looked up without waiting for anybody. New ones are made, and read back, through ``batching``.
+    Earlier texts are looked up without waiting. New ones are generated and read back through ``batching``.
 
     Raises:
-        InputError: prompts that cannot go in, too many texts, or completions too long for the model.
-        Stopped: a stop came before the first token of a steered text, if there are to be any.
+        InputError: prompts that cannot be used, too many texts, or completions too long for the model.
+        Stopped: there was a stop before the first token (of a steered text, if any was requested).
     """
     from melbo_app.engine.encoding import encode
     from melbo_app.engine.memory import rows_at_once
@@ -202,14 +205,14 @@ def complete(
     asked_for = [entry for entry in completions if entry.vector is not None] or completions
     if not any(entry.tokens for entry in asked_for):
         raise Stopped(NOTHING)
-    # looked at, not asked: who presses Stop after the last token has lost nothing
+    # checked by the texts: a stop after the last token loses nothing
     finished = all(entry.finished or entry.tokens == decoding.max_new_tokens for entry in completions)
     return [entry for entry in completions if entry.tokens], finished
 
 
 def _usable(found: Completion, target: int | None) -> bool:
-    """Whether a text made before is taken. One without scores, or with a runaway looked for at another target layer,
-    is generated again: they are read out of what goes on inside the model meanwhile."""
+    """Whether an earlier text can be used. One without scores, or whose runaways were measured at another target layer,
+    is generated again, because both are measured during generation."""
     if found.scores is None or not (found.finished or found.tokens == found.max_new_tokens):
         return False
     return found.vector is None or found.scores.runaway_target == target

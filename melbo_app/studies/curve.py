@@ -1,16 +1,17 @@
-"""A diversity curve: for each R of a grid vectors, completions and figures, and those of random vectors beside them."""
+"""A diversity curve: for each R of a grid, the diversity of completions under vectors and under random vectors."""
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypedDict, TypeVar, cast
+from itertools import chain
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
 
 from melbo_app.analysis.curve import CurvePoint, DiversityCurve
 from melbo_app.analysis.cusp import DEFAULT_DETECTOR, Cusp, cusps
-from melbo_app.analysis.diversity import Answers, Diversity, diversity
+from melbo_app.analysis.diversity import Answers, diversity
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import Stop
@@ -18,9 +19,10 @@ from melbo_app.engine.suggestion import default_scope
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.bench import Bench
-from melbo_app.jobs.generators import map_progress, together
+from melbo_app.jobs.generators import part_of, together
+from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import ModelStudy, Option
-from melbo_app.library.bank import Bank, PromptRecord
+from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completion import Comparison
 from melbo_app.library.curves import KeptCurve
 from melbo_app.limits import check_prompts, check_texts
@@ -32,63 +34,24 @@ LEAST, MOST, POINTS = 0.02, 0.3, 8
 MOST_SEEDS, MOST_POINTS = 20, 100
 CURVE_VECTORS, CURVE_STEPS = 4, 12
 CURVE_DECODING = Decoding(max_new_tokens=24)
-STEP = 100  # of the progress: one training, or one set of completions
-
-Result = TypeVar("Result")
+STEP = 100  # progress of one training, or of one set of completions
 
 
-@dataclass(frozen=True)
-class CurveProgress:
-    """Where a diversity curve stands, with the points that are there."""
+@dataclass(frozen=True, kw_only=True)
+class CurveProgress(Progress):
+    """The progress of a diversity curve, with its points so far."""
 
-    stage: str
-    done: int
-    total: int
     curve: DiversityCurve
 
 
-class Curved(TypedDict):
-    """A diversity curve with its cusps (``analysis/curve.py``, ``analysis/cusp.py``); ``cusp`` is what the default
-    detector found."""
-
-    how: Literal["trained", "rescaled"]
-    bank: str | None
-    source: int
-    target: int | None
-    scope: str | None
-    median_norm: float
-    seeds: list[int]
-    points: list[dict[str, Any]]
-    finished: bool
-    cusp: float | None
-    cusps: list[dict[str, Any]]
-    not_kept: str | None
-
-
-class Making(Protocol):
-    """How vectors and texts come about: trained or looked up, completed or looked up."""
-
-    def vectors(self, relative_radius: float, seed: int) -> Generator[Any, None, Bank]:
-        """The bank whose vectors are used at this R, whatever their norm."""
-
-    def control(self, seed: int) -> Generator[Any, None, Bank]:
-        """A bank of random vectors."""
-
-    def complete(self, bank: Bank, radius: float) -> Generator[Any, None, Comparison]:
-        """Complete each prompt without steering and under each vector, with the norm ``radius``, and keep it."""
-
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """Places [N, D] of texts."""
-
-
 def default_radii(points: int = POINTS) -> tuple[float, ...]:
-    """R evenly spaced on a logarithmic scale, as multiples of the median norm: from where nothing happens to where
-    most texts break."""
+    """R evenly spaced on a logarithmic scale, as multiples of the median norm: from R without effect to R at which most
+    texts break."""
     return radii_between(LEAST, MOST, points)
 
 
 def radii_between(least: float, most: float, points: int) -> tuple[float, ...]:
-    """R evenly spaced on a logarithmic scale. Raises InputError where there is no such scale."""
+    """R evenly spaced on a logarithmic scale. Raises InputError for an impossible range."""
     if not 0 < least < most <= 100:  # written so that NaN is refused too
         raise InputError(
             "R", f"{least:g} to {most:g} is not a range", "Choose two numbers above 0, the smaller one first"
@@ -99,7 +62,7 @@ def radii_between(least: float, most: float, points: int) -> tuple[float, ...]:
 
 
 def check_grid(relative_radii: Sequence[float], seeds: int) -> tuple[float, ...]:
-    """The R of a curve in their order. Raises InputError where they cannot be one."""
+    """The R of a curve, sorted. Raises InputError for values or numbers that cannot be used."""
     radii = tuple(sorted({float(radius) for radius in relative_radii}))
     if len(radii) < 2:
         raise InputError("relative R", "a curve needs two or more", "Write 0.03,0.06,0.12, or leave it out")
@@ -108,36 +71,36 @@ def check_grid(relative_radii: Sequence[float], seeds: int) -> tuple[float, ...]
     if len(radii) > MOST_POINTS:
         raise InputError("relative R", f"{len(radii)} are too many", f"Choose at most {MOST_POINTS}")
     if not 1 <= seeds <= MOST_SEEDS:
-        raise InputError("seeds", f"{seeds} of them cannot be used", f"Choose 1 to {MOST_SEEDS}")
+        raise InputError("seeds", f"{seeds} cannot be used", f"Choose 1 to {MOST_SEEDS}")
     return radii
 
 
 class MeasureCurve(ModelStudy[DiversityCurve]):
-    """How diverse completions are over R, beside random vectors of the same R, and the R where that starts to rise.
-    Stopping keeps the points that are there.
+    """The diversity of completions over R, beside random vectors of the same R, and the R where it starts to rise.
+    Stopping keeps the finished points.
 
-    At each R vectors are trained anew; or, ``rescaled``, one bank is trained and used at every R; or the first vectors
-    of ``bank`` are. Everything is looked up that was made before, and nothing comes on the shelf.
+    Vectors are trained anew at each R; with ``rescaled``, one bank is trained and used at every R; with ``bank``, the
+    first vectors of that bank are used. Earlier trainings and texts are looked up, and nothing is added to the shelf.
 
     Attributes:
-        training: what to train, but for R and the number of vectors; None: 12 joint steps, with the layers and the
-            scope that are suggested.
-        seeds: as many curves, from the training's seed on, whose points are put together.
+        training: the training, except for R and the number of vectors; None: 12 joint steps with the suggested layers
+            and scope.
+        seeds: number of curves, counted up from the training's seed; their points are merged.
     """
 
     kind: ClassVar[str] = "curve"
     doors = frozenset({"command"})
     hidden: ClassVar[frozenset[str]] = frozenset({"training"})
 
-    prompts: tuple[Prompt, ...] = Field((), description="user texts; left out: those that the bank was trained on")
+    prompts: tuple[Prompt, ...] = Field((), description="user texts; left out: the bank's training prompts")
     training: TrainingConfig | None = None
     bank: str | None = Field(None, description="rescale this bank's first vectors")
-    rescaled: bool = Field(False, description="train one bank and rescale it, not one at each R: cheaper")
+    rescaled: bool = Field(False, description="train one bank and rescale it, instead of one at each R: cheaper")
     relative_radii: Annotated[tuple[float, ...] | None, Option("radii")] = Field(
         None, description="R as multiples of the median norm; left out: 8 from 0.02 to 0.3"
     )
     vectors: Annotated[int, Option("vectors")] = Field(CURVE_VECTORS, description="vectors at each R")
-    seeds: int = Field(1, description="curves that are put together")
+    seeds: int = Field(1, description="number of curves to merge")
     decoding: Decoding = CURVE_DECODING
 
     @property
@@ -146,14 +109,14 @@ class MeasureCurve(ModelStudy[DiversityCurve]):
 
     @property
     def grid(self) -> tuple[float, ...]:
-        """The R of the curve, in median norms. Raises InputError where they, or the seeds, cannot be one's."""
+        """The R of the curve, in median norms. Raises InputError for R or seeds that cannot be used."""
         radii = check_grid(default_radii() if self.relative_radii is None else self.relative_radii, self.seeds)
         if self.bank is not None and self.seeds > 1:
-            raise InputError("seeds", "a bank that is there has only one", "Leave the bank out, or take one seed")
+            raise InputError("seeds", "a bank has only one", "Leave the bank out, or use one seed")
         return radii
 
     def bound(self, bench: Bench) -> Self:
-        assert self.grid, "refused with the number of seeds, before anything is looked up"
+        assert self.grid, "wrong R and seeds are refused before anything is looked up"
         return filled(super().bound(bench), bench)
 
     def check(self, bench: Bench) -> None:
@@ -167,7 +130,7 @@ class MeasureCurve(ModelStudy[DiversityCurve]):
         if self.bank is not None:
             bench.bank_for(lm, self.bank)
 
-    def run(self, bench: Bench, stop: Stop) -> Generator[CurveProgress, None, DiversityCurve]:
+    def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, DiversityCurve]:
         lm, radii = bench.model.get(), self.grid
         bank = None if self.bank is None else bench.bank_for(lm, self.bank)
         given = self.training if bank is None else bank.record
@@ -202,10 +165,11 @@ class MeasureCurve(ModelStudy[DiversityCurve]):
 
         return (yield from diversity_curve(empty, radii, making, keep, stop))
 
-    def answer(self, result: DiversityCurve, not_kept: str | None) -> Curved:
+    def answer(self, result: DiversityCurve, not_kept: str | None) -> dict[str, Any]:
+        """The curve (``analysis/curve.py``) and its cusps (``analysis/cusp.py``); ``cusp`` is that of the default."""
         found = [asdict(cusp) for cusp in cusps(result.arrays())]
         chosen = next((one["radius"] for one in found if one["detector"] == DEFAULT_DETECTOR), None)
-        return cast(Curved, {**asdict(result), "cusp": chosen, "cusps": found, "not_kept": not_kept})
+        return {**asdict(result), "cusp": chosen, "cusps": found, "not_kept": not_kept}
 
     def lines(self, result: DiversityCurve) -> list[str]:
         how = "one bank rescaled" if result.how == "rescaled" else "vectors trained at each R"
@@ -217,7 +181,7 @@ class MeasureCurve(ModelStudy[DiversityCurve]):
 
 
 def training_of(layers: tuple[int, int], scope: str | None, prompts: Sequence[Prompt]) -> TrainingConfig:
-    """What a curve trains between these layers; its R does not count."""
+    """The training of a curve between these layers; its R is ignored."""
     return TrainingConfig(*layers, 1.0, steps=CURVE_STEPS, scope=scope or default_scope(prompts))
 
 
@@ -243,55 +207,43 @@ def _cusp(cusp: Cusp) -> str:
 def diversity_curve(
     empty: DiversityCurve,
     relative_radii: Sequence[float],
-    making: Making,
+    making: CurveMaking,
     keep: Callable[[DiversityCurve], None],
     stop: Callable[[], bool],
-) -> Generator[CurveProgress, None, DiversityCurve]:
-    """Measure at each R in its turn; each point is in the progress as soon as it is there. A stop keeps the points.
+) -> Generator[Progress, None, DiversityCurve]:
+    """Measure at each R in turn; the progress contains the points so far. A stop keeps them.
 
     Args:
         empty: the curve without points: how vectors are made, the unit of R, and the seeds.
-        keep: is given the curve after each point.
+        keep: called with the curve after each point.
 
     Raises:
-        Stopped: a stop came before the first point.
+        Stopped: there was a stop before the first point.
     """
     curve, total = empty, 3 * STEP * len(relative_radii) * len(empty.seeds)
     done = 0
-
-    def reported(
-        work: Generator[Any, None, Result], about: str, size: int = STEP
-    ) -> Generator[CurveProgress, None, Result]:
-        nonlocal done
-
-        def tell(progress: Any) -> CurveProgress:
-            share = progress.done / max(1, progress.total)
-            return CurveProgress(f"{about}: {progress.stage}", done + min(size, round(size * share)), total, curve)
-
-        result = yield from map_progress(work, tell)
-        done += size
-        return result
-
     try:
         for number, relative in enumerate(relative_radii, start=1):
             radius = relative * empty.median_norm
             where = f"R = {relative:g} × the median norm, {number} of {len(relative_radii)}"
             found: list[tuple[Comparison, Comparison]] = []
             for seed in empty.seeds:
-                bank = yield from reported(making.vectors(relative, seed), where)
-                random = yield from reported(making.control(seed), where, 0)  # takes no time
+                now = CurveProgress(where, done, total, curve=curve)
+                bank = yield from part_of(now, making.vectors(relative, seed), STEP)
+                random = yield from part_of(now, making.control(seed), 0, before=STEP)  # takes no time
                 both = together(making.complete(bank, radius), making.complete(random, radius))
-                steered, control = yield from reported(both, where, 2 * STEP)
+                steered, control = yield from part_of(now, both, 2 * STEP, before=STEP)
                 found.append((steered, control))
+                done += 3 * STEP
             point = _point(relative, radius, found, making.embed)
             curve = replace(curve, points=(*curve.points, point), finished=number == len(relative_radii))
             keep(curve)
-            yield CurveProgress(where, done, total, curve)
+            yield CurveProgress(where, done, total, curve=curve)
             if stop():
                 break
     except Stopped:
         if not curve.points:
-            raise Stopped("Stopped before the first point was measured: there is no curve yet.") from None
+            raise Stopped("Stopped before the first point was measured: nothing to keep.") from None
     return curve
 
 
@@ -306,20 +258,16 @@ def _point(
     return CurvePoint(
         relative_radius=relative,
         radius=radius,
-        vectors=_together(vectors),
-        control=_together(control),
+        vectors=diversity(list(chain.from_iterable(vectors))),
+        control=diversity(list(chain.from_iterable(control))),
         seeds=tuple(diversity(sets) for sets in vectors),
         control_seeds=tuple(diversity(sets) for sets in control),
         comparisons=tuple(comparison.id for pair in found for comparison in pair),
     )
 
 
-def _together(of_seeds: Sequence[Sequence[Answers]]) -> Diversity:
-    return diversity([one for sets in of_seeds for one in sets])
-
-
 def _sets(comparison: Comparison, embed: Callable[[Sequence[str]], np.ndarray]) -> list[Answers]:
-    """The answers to each prompt."""
+    """The answers to each prompt, one set each."""
     places = embed([one.text for one in comparison.completions])
     placed = list(zip(comparison.completions, places, strict=True))
     sets = []

@@ -1,4 +1,4 @@
-"""Vectors and texts of a diversity curve: trained, completed and embedded, or looked up where they were made before."""
+"""Makes or looks up the vectors and texts of a diversity curve."""
 
 import hashlib
 import json
@@ -28,10 +28,10 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
 
 @dataclass(frozen=True)
 class CurveMaking:
-    """Makes what a curve on these prompts is measured of.
+    """Makes the vectors and texts of a curve on these prompts.
 
-    Vectors are trained as ``config`` says, but for its R and seed: at each R anew, or once (``rescaled``); or they are
-    the first ones of ``bank``. What is trained here is kept on a shelf of its own, under a name that says what it is.
+    Vectors are trained by ``config``, except for its R and seed: anew at each R, or once (``rescaled``); or they are
+    the first vectors of ``bank``. Trained banks are kept on a shelf of their own, named by a hash of their training.
     """
 
     bench: Bench
@@ -43,10 +43,10 @@ class CurveMaking:
     decoding: Decoding
     stop: Stop
     piece: "ModelSlice | None" = None
-    """The blocks between the layers of ``config`` on ``prompts``, where the model was run on them before."""
+    """The blocks between the layers of ``config``, if the model was already run on ``prompts``."""
 
     def vectors(self, relative_radius: float, seed: int) -> Generator[TrainingProgress, None, Bank]:
-        """The bank whose vectors are used at this R, whatever their norm."""
+        """The bank whose vectors to use at this R, whatever their norm."""
         if self.bank is not None:
             return self.bank
         relative = RELATIVE_RADIUS if self.rescaled else relative_radius
@@ -61,16 +61,16 @@ class CurveMaking:
         return (yield from self._trained(config))
 
     def kept(self, config: TrainingConfig) -> Bank | None:
-        """The bank that this training gave before; None if there is none that can be read."""
+        """The bank of an earlier run of this training; None if there is none, or if it cannot be read."""
         with suppress(InputError):
             return self.bench.parts.load(self._name(config))
         return None
 
     def complete(self, bank: Bank, radius: float) -> Generator[SteeringProgress, None, Comparison]:
-        """Complete each prompt without steering and under each vector, with the norm ``radius``, and keep it.
+        """Complete each prompt without steering and under each vector at norm ``radius``, and store the texts.
 
         Raises:
-            Stopped: before all texts were whole.
+            Stopped: there was a stop before all texts were finished.
         """
         numbers = list(range(min(self.config.vectors, len(bank.vectors))))
         rows = variants(bank, numbers, [radius])
@@ -86,7 +86,7 @@ class CurveMaking:
         return steering.keep(self.bench, texts, "part", bank, finished=True)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """Places [N, D] of texts."""
+        """Embeddings [N, D] of texts."""
         return self.bench.embed(texts, self.stop)
 
     def _trained(self, config: TrainingConfig) -> Generator[TrainingProgress, None, Bank]:
@@ -98,7 +98,7 @@ class CurveMaking:
         bank = yield from self.bench.compute.steps(work, short=False)
         if self.stop():
             raise Stopped
-        with suppress(MelboError):  # it is trained again the next time
+        with suppress(MelboError):  # next time it will be trained again
             self.bench.parts.save(bank)
         return bank
 

@@ -1,4 +1,4 @@
-"""Whether a behaviour shows on other prompts of the kind: a short generality of its most typical vector."""
+"""Whether a behaviour shows on other prompts of the same kind: a short generality of its most typical vector."""
 
 import re
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from melbo_app.library.generality import Generality, TriedAnswer
 from melbo_app.library.prompt_sets import SetPrompt
 
 MOST_BEHAVIOURS = 3
-"""Behaviours that are tried on other prompts, the first ones of the list."""
+"""The most behaviours to try on other prompts, from the top of the list."""
 RANDOM = 4
-"""Random vectors beside them."""
+"""Number of random vectors to compare with."""
 _SUM = re.compile(r"\d\s*(?:[-+*/×÷]|plus|minus|times|divided by)\s*\d", re.IGNORECASE)
 
 
 def kind_of(prompt: str, baseline: str) -> str:
-    """The shipped set of prompts that a prompt and its unsteered answer belong to."""
+    """The shipped set of prompts to which a prompt and its unsteered answer belong."""
     if refusal(baseline) is not None:
         return "refused"
     if _SUM.search(prompt):
@@ -27,7 +27,7 @@ def kind_of(prompt: str, baseline: str) -> str:
 
 
 def other_prompts(prompts: Sequence[SetPrompt], text: str, count: int) -> list[SetPrompt]:
-    """``count`` of the prompts, of each group in turn, without ``text`` itself."""
+    """``count`` of the prompts, from each group in turn, without ``text`` itself."""
     flat = _flat(text)
     groups: dict[str, list[SetPrompt]] = {}
     for one in prompts:
@@ -37,9 +37,9 @@ def other_prompts(prompts: Sequence[SetPrompt], text: str, count: int) -> list[S
 
 
 def tried_elsewhere(behaviours: Sequence[Behaviour], found: Generality) -> tuple[Behaviour, ...]:
-    """The same behaviours with what their vectors did on other prompts.
+    """The same behaviours with their results on other prompts.
 
-    A vector works on a prompt where its answer changes; where the unsteered model refuses, where it lifts the refusal.
+    A vector works on a prompt if its answer changes or, if the unsteered model refuses, if the refusal is lifted.
     """
     tried = []
     for one in behaviours:

@@ -1,4 +1,4 @@
-"""Explore: from a prompt to behaviours in one press, stage by stage."""
+"""Explore: from a prompt to behaviours in one go, stage by stage."""
 
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -18,7 +18,7 @@ from melbo_app.engine.suggestion import TrainingSuggestion
 from melbo_app.engine.training_config import Method, TrainingConfig
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.bench import Bench
-from melbo_app.jobs.generators import together
+from melbo_app.jobs.generators import map_progress, together
 from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import Made, ModelStudy
 from melbo_app.library.bank import Bank, PromptRecord
@@ -26,24 +26,27 @@ from melbo_app.library.completion import Comparison
 from melbo_app.library.explorations import Behaviour, ChosenRadius, Exploration, ExploreSettings
 from melbo_app.library.searches import Tried
 from melbo_app.studies.as_json import beginning
-from melbo_app.studies.calibrate import BY_HAND
+from melbo_app.studies.calibrate import BY_HAND, Calibrate
+from melbo_app.studies.curve import CURVE_DECODING, MeasureCurve
 from melbo_app.studies.elsewhere import MOST_BEHAVIOURS, tried_elsewhere
-from melbo_app.studies.explore_answer import Explored, explored, lines_of
+from melbo_app.studies.explore_answer import explored, lines_of
 from melbo_app.studies.explore_stages import Stages
 from melbo_app.studies.findings import Findings, read
 from melbo_app.studies.looks import LOOK_DECODING, with_steps
+from melbo_app.studies.search_settings import SearchSettings
+from melbo_app.studies.steer import Steer
 
 StageState = Literal["waiting", "running", "done"]
 STAGES = ("Choose R and budget", "Train", "Complete", "Embed", "Cluster and summarise", "Try elsewhere")
 SHARES = (55, 8, 17, 3, 3, 14)
-"""About how much of the time each takes, in percent."""
+"""Typical share of the time that each takes, in percent."""
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: where it stands, and in a line what it is doing or what came of it."""
+    """One stage; ``detail`` is its current step or its result, on one line."""
 
     name: str
     state: StageState = "waiting"
@@ -51,20 +54,15 @@ class Stage:
     detail: str = ""
 
 
-@dataclass(frozen=True)
-class ExploreProgress:
-    """Where an exploration stands."""
+@dataclass(frozen=True, kw_only=True)
+class ExploreProgress(Progress):
+    """The progress of an exploration, with that of each stage."""
 
-    stage: str
-    done: int
-    total: int
     stages: tuple[Stage, ...]
-    note: str = ""
-    """A line for the log of the job."""
 
 
 def check_settings(settings: ExploreSettings) -> None:
-    """Refuse what cannot be explored with. Raises InputError."""
+    """Raises InputError for settings that cannot be used."""
     if settings.radius is not None and settings.relative_radius is not None:
         raise InputError("R", "it is given twice", "Give the radius or the relative radius, not both")
     relative = settings.relative_radius
@@ -90,11 +88,10 @@ def check_settings(settings: ExploreSettings) -> None:
 
 
 class Explore(ModelStudy[Exploration]):
-    """Choose R, train vectors, complete, and tell which behaviours there are. Stopping keeps the bank and the texts
-    that are finished.
+    """Choose R, train vectors, complete, and list the behaviours found. Stopping keeps the bank and the finished texts.
 
-    The bank comes on the shelf, the texts into the history. What was done before with the same settings is looked up,
-    so that after a change the work begins at the stage that it belongs to.
+    The bank is saved on the shelf, and the texts in the history. Earlier work with the same settings is looked up, so
+    after a change only the stages that depend on it are done again.
     """
 
     kind: ClassVar[str] = "explore"
@@ -115,9 +112,7 @@ class Explore(ModelStudy[Exploration]):
         bench.model.get()
 
     def run(self, bench: Bench, stop: Stop) -> Generator[ExploreProgress, None, Exploration]:
-        found = yield from explore(
-            self.prompt, self.settings, Stages(bench, bench.model.get(), self.prompt, stop), stop
-        )
+        found = yield from explore(self.settings, Stages(bench, bench.model.get(), self.prompt, stop))
         bench.explorations.keep(found)
         if min(found.comparison, found.control_comparison) < 0:
             bench.unnumbered.add(found.key)
@@ -126,35 +121,38 @@ class Explore(ModelStudy[Exploration]):
     def made(self, result: Exploration) -> Made:
         return Made(result.bank, result.comparison)
 
-    def answer(self, result: Exploration, not_kept: str | None) -> Explored:
+    def answer(self, result: Exploration, not_kept: str | None) -> dict[str, Any]:
         return explored(result, not_kept)
 
     def lines(self, result: Exploration) -> list[str]:
         return lines_of(result)
 
 
-def explore(
-    prompt: Prompt, settings: ExploreSettings, doing: Stages, stop: Stop
-) -> Generator[ExploreProgress, None, Exploration]:
-    """The exploration, stage by stage; it is not kept here.
+def explore(settings: ExploreSettings, doing: Stages) -> Generator[ExploreProgress, None, Exploration]:
+    """The exploration, stage by stage; the caller stores it.
 
     Raises:
-        InputError: what cannot be explored.
-        Stopped: it was stopped; the bank and the texts that were finished are kept where all others are.
+        InputError: it cannot be done.
+        Stopped: it was stopped; the bank and the finished texts are stored like all others.
     """
+    bench, prompt, stop = doing.bench, doing.prompt, doing.stop
     telling = _Telling(stop)
-    suggested = doing.suggestion([prompt], settings.source, settings.target)
+    suggested = bench.suggestion([prompt], settings.source, settings.target, stop)
     scope = settings.scope or suggested.scope
     config = _draft(settings, suggested.source, suggested.target, suggested.radius, scope)
 
     choosing = _radius(settings, config, suggested, doing)
     radius, (source, target), tried = yield from telling.stage(0, choosing, lambda found: found[0].sentence)
     config = replace(config, source=source, target=target, radius=radius.radius, saturation=radius.effect_budget)
-    if radius.how == "search":  # the bank that was looked at, not another one
+    if radius.how == "search":  # the very bank that the search looked at
         config = with_steps(config)
     bank = yield from telling.stage(1, doing.train(config), _trained)
     decoding = Decoding(settings.max_new_tokens, seed=settings.seed)
-    completing = _completed(doing, bank, config, decoding)
+    every = range(len(bank.vectors))
+    steering = Steer(
+        bank=bank.record.name, prompts=[prompt], vectors=every, radii=[config.radius], decoding=decoding
+    )  # fmt: skip
+    completing = together(steering.run(bench, stop), doing.control(config, decoding))  # in the same forward passes
     steered, control = yield from telling.stage(2, completing, _counted)
     texts = [one.text for one in [*steered.completions, *control.completions]]
     places = yield from telling.stage(3, _embedded(doing, texts), lambda found: f"{len(texts)} answers")
@@ -167,11 +165,10 @@ def explore(
     behaviours, _ = yield from telling.stage(
         5, _elsewhere(settings, found, bank, config.radius, steered.completions[0].text, doing), lambda found: found[1]
     )
-    name, digest, dtype = doing.model
     return Exploration(
-        model=name,
-        model_hash=digest,
-        dtype=dtype,
+        model=doing.lm.name,
+        model_hash=doing.lm.weights_hash,
+        dtype=doing.dtype,
         prompt=PromptRecord.of(prompt),
         settings=settings,
         source=config.source,
@@ -197,26 +194,25 @@ def explore(
 
 
 class _Telling:
-    """Where all stages stand, and how long each of them took."""
+    """The progress of all stages, and the seconds that each took."""
 
-    def __init__(self, stop: Callable[[], bool]) -> None:
+    def __init__(self, stop: Stop) -> None:
         self.seconds: dict[str, float] = {}
         self._stop, self._stages = stop, [Stage(name) for name in STAGES]
 
     def stage(
         self, number: int, work: Generator[Any, None, Result], said: Callable[[Result], str]
     ) -> Generator[ExploreProgress, None, Result]:
-        """The same work, with its progress as this stage's. Raises Stopped where it was stopped meanwhile."""
+        """The same work as this stage of the exploration. Raises Stopped if there was a stop meanwhile."""
         begin, name, share = time.monotonic(), STAGES[number], 0.0
+
+        def tell(step: Any) -> ExploreProgress:
+            nonlocal share
+            share = max(share, min(1.0, step.done / max(1, step.total)))  # each of several works starts at 0 again
+            return self._tell(number, Stage(name, "running", share, step.stage))
+
         yield self._tell(number, Stage(name, "running"))
-        while True:
-            try:
-                step = next(work)
-            except StopIteration as end:
-                result = end.value
-                break
-            share = max(share, min(1.0, step.done / max(1, step.total)))  # several works in a row begin anew
-            yield self._tell(number, Stage(name, "running", share, step.stage))
+        result = yield from map_progress(work, tell)
         self.seconds[name] = round(time.monotonic() - begin, 1)
         yield self._tell(number, Stage(name, "done", 1.0, said(result)), f"{name}: {said(result)}")
         if self._stop():
@@ -228,11 +224,11 @@ class _Telling:
         done = sum(SHARES[:number]) + SHARES[number] * stage.fraction
         name = stage.name[0].lower() + stage.name[1:]
         what = f"{name}: {stage.detail}" if stage.detail else name
-        return ExploreProgress(what, round(done), sum(SHARES), tuple(self._stages), note)
+        return ExploreProgress(what, round(done), sum(SHARES), note, stages=tuple(self._stages))
 
 
 def _draft(settings: ExploreSettings, source: int, target: int, radius: float, scope: str) -> TrainingConfig:
-    method = cast(Method, settings.method)  # which is checked there
+    method = cast(Method, settings.method)  # the configuration checks it
     return TrainingConfig(
         source, target, radius, settings.vectors, method, settings.steps, scope=scope, seed=settings.seed,
         saturation=settings.effect_budget,
@@ -242,13 +238,16 @@ def _draft(settings: ExploreSettings, source: int, target: int, radius: float, s
 def _radius(
     settings: ExploreSettings, config: TrainingConfig, suggested: TrainingSuggestion, doing: Stages
 ) -> Generator[Any, None, tuple[ChosenRadius, tuple[int, int], tuple[Tried, ...]]]:
-    """R and the effect budget as they are given, or by the rule; the layers, and what the rule tried."""
+    """R and the effect budget, as given or by the rule; the layers; and the settings that the rule tried."""
     budget = settings.effect_budget
     rule = settings.rule
     given = settings.radius is not None or settings.relative_radius is not None
     if rule == "search" and not given:
         free = settings.source is None and settings.target is None
-        found = yield from doing.search(with_steps(config), settings.search_seconds, free)
+        search = SearchSettings(
+            prompts=[doing.prompt], config=with_steps(config), seconds=settings.search_seconds, other_layers=free
+        )
+        found = yield from search.run(doing.bench, doing.stop)
         best, place = found.best, found.best.applied(config)
         counted = best.effect_budget if config.counts("saturation") else None
         chosen = _chosen(best.radius, best.radius / best.relative_radius, "search", found.reason)
@@ -260,7 +259,7 @@ def _radius(
 def _ruled(
     settings: ExploreSettings, config: TrainingConfig, suggested: TrainingSuggestion, doing: Stages
 ) -> Generator[Any, None, ChosenRadius]:
-    """R as it is given, or by a rule that does not search; the suggested one where the rule finds none."""
+    """R as given, or by a rule that does not search; the suggested R if the rule finds none."""
     norm = suggested.median_norm
     if settings.radius is not None or settings.relative_radius is not None:
         given = settings.radius if settings.radius is not None else (settings.relative_radius or 0) * norm
@@ -272,14 +271,18 @@ def _ruled(
     if known is not None:
         return known
     if settings.rule == "calibration":
-        found = yield from doing.calibrate(config)
+        calibration = Calibrate(
+            prompts=[doing.prompt], source=config.source, target=config.target, scope=config.scope
+        )  # fmt: skip
+        found = yield from calibration.run(doing.bench, doing.stop)
         if found.suggested_radius is not None:
             where = f"blocks {config.source} → {config.target}"
             reason = f"{BY_HAND:g} × the R where Δ is half as far from linear as it is large ({where})"
-            # three digits, so that the same R is found again by whoever writes it down
+            # three digits, so that whoever copies this R finds the same texts again
             return _chosen(float(f"{found.suggested_radius:.3g}"), norm, "calibration", reason)
         return _chosen(suggested.radius, norm, "suggested", f"{found.sentence} So R is {usual}, as suggested.")
-    curve = yield from doing.curve(config)
+    measuring = MeasureCurve(prompts=[doing.prompt], training=config, rescaled=True, decoding=CURVE_DECODING)
+    curve = yield from measuring.run(doing.bench, doing.stop)
     cusp = find_cusp(curve.arrays(), DEFAULT_DETECTOR)
     if cusp.radius is None:
         reason = f"No cusp: {cusp.reason}. So R is {usual}, as suggested."
@@ -297,29 +300,20 @@ def _trained(bank: Bank) -> str:
     return f"{len(bank.vectors)} vectors, on the shelf as “{bank.record.name}”"
 
 
-def _completed(
-    doing: Stages, bank: Bank, config: TrainingConfig, decoding: Decoding
-) -> Generator[Any, None, tuple[Comparison, Comparison]]:
-    """Under the vectors and under random ones, in the same forward passes."""
-    works = together(doing.complete(bank, config.radius, decoding), doing.control(config, config.radius, decoding))
-    steered, control = yield from works
-    return steered, control
-
-
-def _counted(found: tuple[Comparison, Comparison]) -> str:
+def _counted(found: Sequence[Comparison]) -> str:
     steered, control = (len(one.completions) - 1 for one in found)
     return f"{steered} answers, {control} under random vectors, and the unsteered one"
 
 
 def _embedded(doing: Stages, texts: Sequence[str]) -> Generator[Progress, None, np.ndarray]:
     yield Progress(f"{len(texts)} answers", 0, 1)
-    return doing.embed(texts)
+    return doing.bench.embed(texts, doing.stop)
 
 
 def _read(
     doing: Stages, bank: Bank, steered: Comparison, control: Comparison, places: np.ndarray, threshold: float | None
 ) -> Generator[Progress, None, Any]:
-    yield Progress("comparing what the vectors change", 0, 1)
+    yield Progress("comparing the changes that vectors make", 0, 1)
     likeness = doing.likeness(bank)
     effect = bank.record.effect
     ran_away = {number for number, share in enumerate((effect.runaway if effect else None) or []) if share > 0}
@@ -330,11 +324,11 @@ def _read(
 def _elsewhere(
     settings: ExploreSettings, found: Findings, bank: Bank, radius: float, baseline: str, doing: Stages
 ) -> Generator[Any, None, tuple[tuple[Behaviour, ...], str]]:
-    """The behaviours with what the first new ones do on other prompts, and a few words of it."""
+    """The behaviours, the first new ones with their results on other prompts; and a short summary."""
     new = [one for one in found.behaviours if one.new][:MOST_BEHAVIOURS]
     if not (settings.elsewhere and new):
         yield Progress("nothing to try", 1, 1)
-        return found.behaviours, "nothing new to try" if settings.elsewhere else "not asked for"
+        return found.behaviours, "nothing new to try" if settings.elsewhere else "not requested"
     vectors = [one.representative for one in new]
     decoding = Decoding(min(LOOK_DECODING.max_new_tokens, settings.max_new_tokens), seed=settings.seed)
     tried = yield from doing.elsewhere(bank, vectors, radius, baseline, settings.elsewhere, decoding)

@@ -1,21 +1,20 @@
-"""One Explore as programs and the terminal get it."""
+"""The result of Explore as JSON and for the terminal."""
 
 from dataclasses import asdict
 from typing import Any, TypedDict, cast
 
 from melbo_app.analysis.flags import flags
 from melbo_app.analysis.readability import Verdict
-from melbo_app.library.bank import PromptRecord
 from melbo_app.library.explorations import Answer, Exploration
-from melbo_app.studies.as_json import plain, stored
+from melbo_app.studies.as_json import one_line, plain, stored
 from melbo_app.studies.steer import FlagLine
 
 LONGEST = 160
 
 
 class BehaviourLine(TypedDict):
-    """Answers that say the same; ``text`` is the representative's, whose ``flags`` are raised against the baseline.
-    ``control`` of the random vectors show it, ``as_often`` where that is as large a share as among the vectors."""
+    """Answers that say the same. ``text`` and its ``flags`` are the representative's. ``control`` counts the random
+    vectors that show it, ``as_often`` says whether their share is as large as among the vectors."""
 
     name: str
     words: list[str]
@@ -31,8 +30,8 @@ class BehaviourLine(TypedDict):
 
 
 class AnswerLine(TypedDict):
-    """What one vector says. ``behaviour`` is the name of the one it belongs to, None for random vectors and for one
-    that was set ``aside`` (with the reason); ``differs`` names the kinds of difference from the baseline."""
+    """The answer of one vector. ``behaviour`` is the name of its behaviour, None for random vectors and for vectors set
+    ``aside`` (the reason); ``differs`` lists the kinds of difference from the baseline."""
 
     vector: int
     completion: int | None
@@ -47,42 +46,9 @@ class AnswerLine(TypedDict):
     aside: str | None
 
 
-class Explored(TypedDict):
-    """The result of one Explore (``library/explorations.py``); answers come by their distance from the baseline, the
-    farthest first."""
-
-    sentence: str
-    prompt: PromptRecord
-    settings: dict[str, Any]
-    radius: dict[str, Any]
-    tried: list[dict[str, Any]]
-    bank: str
-    bank_hash: str
-    comparison: int | None
-    control_comparison: int | None
-    source: int
-    target: int
-    scope: str
-    baseline: str
-    behaviours: list[BehaviourLine]
-    aside: list[dict[str, Any]]
-    answers: list[AnswerLine]
-    control: list[AnswerLine]
-    changed: float
-    control_changed: float
-    readable: float
-    threshold: float
-    readable_diversity: float
-    control_readable_diversity: float
-    seconds: dict[str, float]
-    model: str
-    created: str
-    not_kept: str | None
-
-
-def explored(found: Exploration, not_kept: str | None = None) -> Explored:
-    """The result of one Explore: every answer and every behaviour with its flags; ``not_kept`` is why it, or its texts,
-    could not be stored."""
+def explored(found: Exploration, not_kept: str | None = None) -> dict[str, Any]:
+    """The fields of an ``Exploration``, with flags for every answer (``AnswerLine``, farthest from the baseline first)
+    and behaviour (``BehaviourLine``); ``not_kept`` says why the result or its texts could not be stored."""
     aside = {one.vector: one.reason for one in found.aside}
     answers = [_answer(found, one, aside.get(one.vector), control=False) for one in found.answers]
     lines = {one["vector"]: one for one in answers}
@@ -93,7 +59,7 @@ def explored(found: Exploration, not_kept: str | None = None) -> Explored:
         for one in found.behaviours
     ]
     random = [_answer(found, one, None, control=True) for one in found.control]
-    facts = plain(found) | {
+    return found.model_dump(mode="json", exclude={"model_hash", "dtype"}) | {
         "sentence": found.sentence,
         "behaviours": behaviours,
         "answers": sorted(answers, key=lambda one: -one["distance"]),
@@ -105,7 +71,6 @@ def explored(found: Exploration, not_kept: str | None = None) -> Explored:
         "control_comparison": stored(found.control_comparison),
         "not_kept": not_kept,
     }
-    return cast(Explored, {key: facts[key] for key in Explored.__annotations__})
 
 
 def _answer(found: Exploration, one: Answer, aside: str | None, *, control: bool) -> AnswerLine:
@@ -124,15 +89,15 @@ def lines_of(found: Exploration) -> list[str]:
     lines += [
         f"Diversity D {found.readable_diversity:.2f} (random vectors {found.control_readable_diversity:.2f}), "
         f"{found.readable:.0%} readable, {sum(found.seconds.values()):.0f} s",
-        f"Without steering: {_short(found.baseline)}",
+        f"Without steering: {one_line(found.baseline, LONGEST)}",
     ]
     for one in said["behaviours"]:
         vectors = ", ".join(map(str, one["vectors"]))
         random = f"{one['control']} of {len(found.control)} random vectors"
-        often = "; random vectors show this as often" if one["as_often"] else ""
+        often = "; random vectors show it as often" if one["as_often"] else ""
         lines.append(f"{one['name']} (vectors {vectors}; {random}; distance {one['distance']:.2f}){often}")
         elsewhere = f", {one['elsewhere']['sentence']}" if one["elsewhere"] else ""
-        lines.append(f"  {one['representative']}{elsewhere}: {_short(one['text'])}")
+        lines.append(f"  {one['representative']}{elsewhere}: {one_line(one['text'], LONGEST)}")
     for title, answers in (("All answers", said["answers"]), ("Random vectors of the same R", said["control"])):
         lines.append(f"{title} by distance from the one without steering:")
         lines += [_line(one) for one in answers]
@@ -140,13 +105,8 @@ def lines_of(found: Exploration) -> list[str]:
 
 
 def _line(one: AnswerLine) -> str:
-    """One answer: its number, distance, verdict, flags, and the reason why it was set aside."""
+    """One answer: its number, distance, verdict, flags, and why it was set aside."""
     flags = ", ".join(flag["kind"] for flag in one["flags"])
     marks = [one["verdict"] or "not scored", flags, f"set aside, {one['aside']}" if one["aside"] else ""]
     known = "; ".join(mark for mark in marks if mark)
-    return f"  {one['vector']:>3}  {one['distance']:.2f}  [{known}]  {_short(one['text'])}"
-
-
-def _short(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"
+    return f"  {one['vector']:>3}  {one['distance']:.2f}  [{known}]  {one_line(one['text'], LONGEST)}"

@@ -1,4 +1,4 @@
-"""What a bank says where a study leaves it out."""
+"""Prompts and vectors that a study takes from its bank."""
 
 from typing import Any, TypeVar
 
@@ -10,22 +10,22 @@ Asked = TypeVar("Asked", bound=Study[Any])
 
 
 def filled(study: Asked, bench: Bench) -> Asked:
-    """The same study with the prompts and all vectors of its ``bank``, where it has none of its own.
+    """The same study; prompts and vectors that were left out are those of its ``bank``.
 
     Raises:
-        InputError: there are no prompts, or no such bank.
+        InputError: no prompts, neither given nor in the bank; or the bank does not exist.
     """
     asked: Any = study
     if asked.bank is None:
         if "prompts" not in study.model_fields_set:
-            raise InputError("prompts", "there is none", "Give one")
+            raise InputError("prompts", "none was given", "Give one")
         return study
     bank = bench.banks.load(asked.bank)
     changes: dict[str, Any] = {}
     if "prompts" not in study.model_fields_set:
         changes["prompts"] = tuple(entry.asked for entry in bank.record.prompts)
         if not changes["prompts"]:
-            raise InputError("prompts", f"“{asked.bank}” has none of its own", "Give one")
+            raise InputError("prompts", f"the bank “{asked.bank}” has none", "Give one")
     if asked.vectors is None:
         changes["vectors"] = tuple(range(len(bank.vectors)))
     return study.model_copy(update=changes)

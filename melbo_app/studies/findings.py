@@ -1,4 +1,4 @@
-"""What answers say, read together: which are set aside, which say the same, and what each kind of them does."""
+"""Sorts answers to a prompt: sets some aside, groups those that say the same, and describes each group."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from melbo_app.library.completion import Completion
 from melbo_app.library.explorations import UNSTEERED, Answer, Behaviour, SetAside
 
 ALIKE = 0.9
-"""Cosine of what two vectors change from which one of them is a duplicate, where their answers are the same as well."""
+"""Cosine of two vectors' changes above which one is a duplicate, if their answers are the same, too."""
 REFUSAL_DISTANCE, FLAGGED_DISTANCE = 0.35, 0.2
-"""Cosine distances up to which two refusals, and two answers that raise the same flags, are the same at least: of them
-the kind matters more than the wording. "I can't" and "I'm not able to assist" are .24 apart."""
+"""Minimum limits of the cosine distance between two refusals, and between two answers with the same flags, for which
+the kind matters more than the wording: "I can't" and "I'm not able to assist" are .24 apart."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Behaviours, and the answers they are made of. ``threshold`` is the distance up to which two say the same."""
+    """Behaviours and their answers. ``threshold`` is the distance up to which two answers say the same."""
 
     answers: tuple[Answer, ...]
     control: tuple[Answer, ...]
@@ -39,24 +39,23 @@ def read(
     threshold: float | None,
     names: Mapping[int, str] | None = None,
 ) -> Findings:
-    """What answers to one prompt say.
+    """Sort the answers to one prompt.
 
-    An answer has changed where it differs in kind from the unsteered one (``analysis/traits.py``), or is farther from
-    it than ``threshold``; the same holds for random vectors. Broken answers, runaways and duplicates are set aside; of
-    duplicates the first one stays. The others that changed are clustered, never across a difference in kind; those that
-    did not are "as without steering". Behaviours come in the order of the summed distance of their answers from the
-    unsteered one, so that many vectors count as well as a large distance; those that random vectors show as often come
-    after them.
+    An answer has changed if it differs in kind from the unsteered one (``analysis/traits.py``), or is farther from it
+    than ``threshold``; the same holds for random vectors. Broken answers, runaways and duplicates are set aside,
+    except for the first of several duplicates. The other changed answers are clustered, never across a difference in
+    kind; unchanged answers are "as without steering". Behaviours are sorted by the summed distance of their answers
+    from the unsteered one, so that numbers count as well as distance; those that random vectors show as often are last.
 
     Args:
-        steered: the unsteered answer, then those of vector 0, 1, …
-        control: the unsteered answer, then those of random vectors.
-        places: embeddings [N, D] of all of them in this order, of length 1.
-        likeness: cosines [V, V] of what the vectors change.
+        steered: the unsteered answer, then the answers of vector 0, 1, …
+        control: the unsteered answer, then the answers of random vectors.
+        places: unit embeddings [N, D] of all of them, in this order.
+        likeness: cosines [V, V] of the vectors' changes.
         ran_away: vectors that ran away in their training.
-        threshold: cosine distance up to which two answers say the same; None: by how far random vectors' answers of the
-            unsteered answer's kind are from it (``same_meaning``).
-        names: what a judge says is done in a text, by the text's id.
+        threshold: cosine distance up to which two answers say the same; None: derived from the distances of random
+            vectors' answers of the same kind (``same_meaning``).
+        names: a judge's names for behaviours, by the texts' ids.
     """
     own = len(steered)
     reading = _Reading([*steered, *control], places, own, threshold)
@@ -93,7 +92,7 @@ def read(
 
 
 class _Reading:
-    """All texts by row: 0 is the unsteered one, ``own`` the same before the random vectors' answers."""
+    """All texts by row: 0 is the unsteered one; ``own`` is the unsteered one of the random vectors."""
 
     def __init__(self, completions: Sequence[Completion], places: np.ndarray, own: int, threshold: float | None):
         unsteered = completions[0]
@@ -106,10 +105,10 @@ class _Reading:
         found = [self.distances[row] for row in usual]
         self.threshold = same_meaning(found) if threshold is None else threshold
         self.scatter = max(self.threshold, scatter(found))
-        """How far random vectors' answers of the unsteered kind spread: one that is nearer than that is nothing new."""
+        """The spread of random vectors' answers of the unsteered kind: nearer answers are not new."""
 
     def legible(self, row: int) -> bool:
-        """Whether the text can be read."""
+        """Whether the text is readable."""
         scores = self.completions[row].scores
         return bool(self.texts[row].strip()) and (scores is None or scores.verdict != "broken")
 
@@ -118,10 +117,10 @@ class _Reading:
         return differences(self.kinds[row], self.kinds[other])
 
     def limit(self, row: int, other: int) -> float:
-        """The distance up to which two texts are the same, 0 for two of different kinds."""
+        """The distance up to which two texts are the same; 0 for different kinds."""
         if self.differs(row, other):
             return 0.0
-        one = self.kinds[row]  # which the other does not differ from
+        one = self.kinds[row]  # the other is of the same kind
         least = REFUSAL_DISTANCE if one.refuses else FLAGGED_DISTANCE if one.flags else 0.0
         return max(self.threshold, least)
 
@@ -131,11 +130,11 @@ class _Reading:
         return not self.differs(row, other) and gap <= self.limit(row, other)
 
     def limits(self, rows: Sequence[int]) -> np.ndarray:
-        """The same for each pair of rows."""
+        """The limits for each pair of rows."""
         return np.array([[self.limit(row, other) for other in rows] for row in rows]).reshape(len(rows), len(rows))
 
     def answers(self, rows: Collection[int], ran_away: Collection[int]) -> list[Answer]:
-        """What is known of each of these texts."""
+        """The answers in these rows."""
         found = []
         for row in rows:
             one, differs = self.completions[row], self.differs(row, 0)
@@ -158,9 +157,9 @@ class _Reading:
     def behaviour(
         self, group: Sequence[int], name: str, words: tuple[str, ...], answers: Sequence[Answer]
     ) -> Behaviour:
-        """The behaviour of a group of rows, and how many random vectors show it."""
+        """The behaviour of a group of rows, and the number of random vectors that show it."""
         centre = nearest_to_centre(self.places, group)
-        # duplicates, which stand aside, show it too; what is near for random vectors' answers follows their scatter
+        # duplicates, though set aside, show it, too; for random vectors, the limit is at least their spread
         own = sum(row in group or self._shows(row, group, centre, 0.0) for row in range(1, self.own))
         rows = range(self.own + 1, len(self.places))
         control = sum(self._shows(row, group, centre, self.scatter) for row in rows)
@@ -176,8 +175,8 @@ class _Reading:
         )
 
     def _shows(self, row: int, group: Sequence[int], centre: int, near: float) -> bool:
-        """Whether a text shows what a group does: it raises the same flags, or is of the same kind, nearer to the group
-        than to the unsteered answer, and as near to it as two texts that say the same, or as ``near``."""
+        """Whether a text shows a group's behaviour: it raises the same flags; or it is of the same kind, nearer to the
+        group than to the unsteered answer, and within the limit of two equal texts, or within ``near``."""
         if not self.legible(row):
             return False
         if self.kinds[centre].flags and self.kinds[row].flags == self.kinds[centre].flags:
@@ -191,7 +190,7 @@ class _Reading:
 def _names(
     groups: Sequence[Sequence[int]], unsteered: Sequence[int], reading: _Reading, judged: Mapping[int, str]
 ) -> list[str]:
-    """A name for each group: the judge's, where there is one, else by rules."""
+    """A name for each group: the judge's, if any, else by rules."""
 
     def group(rows: Sequence[int], centre: int) -> Group:
         return Group(reading.texts[centre], [reading.texts[row] for row in rows], reading.kinds[centre])
@@ -208,7 +207,7 @@ def _names(
 
 
 def _aside(answers: Sequence[Answer], reading: _Reading, likeness: np.ndarray) -> list[SetAside]:
-    """Each vector that is not clustered, with the first reason that holds."""
+    """The vectors to set aside, each with the first reason that applies."""
     aside: list[SetAside] = []
     kept: list[tuple[int, Answer]] = []
     for row, one in enumerate(answers, start=1):
@@ -219,10 +218,10 @@ def _aside(answers: Sequence[Answer], reading: _Reading, likeness: np.ndarray) -
         if one.runaway:
             reason = "runaway: it turns tokens of the prompt into attention sinks"
         elif not reading.legible(row):
-            reason = "broken: its answer cannot be read"
+            reason = "broken: its answer is unreadable"
         elif like is not None:
             cosine = likeness[one.vector, like.vector]
-            reason = f"duplicate: what it changes is what vector {like.vector} changes (cosine {cosine:.2f})"
+            reason = f"duplicate: it makes the same changes as vector {like.vector} (cosine {cosine:.2f})"
         elif same is not None:
             reason = f"duplicate: it says the same as vector {same.vector}"
         else:

@@ -1,8 +1,8 @@
-"""Flags of completions, each compared with the baseline beside it, and orders that put first what stands out."""
+"""Flags of completions, each compared with its baseline, and orders that show conspicuous texts first."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, TypedDict, cast, get_args
+from typing import Any, Literal, TypedDict, cast, get_args
 
 from melbo_app.analysis.embedding import Embedder
 from melbo_app.analysis.flags import Flag, FlagKind, flags
@@ -17,7 +17,7 @@ ORDERS: tuple[Order, ...] = ("as chosen", "most unlike the rest", "flagged first
 
 
 def flagged(completions: Sequence[Completion]) -> list[tuple[Flag, ...]]:
-    """The flags of each completion; those of the baseline itself are what it repeats of prompt and system prompt."""
+    """The flags of each completion; the baseline is flagged only for repeating its prompt or system prompt."""
     baselines = {one.prompt_index: one.text for one in completions if one.vector is None}
     return [
         flags(
@@ -32,7 +32,7 @@ def flagged(completions: Sequence[Completion]) -> list[tuple[Flag, ...]]:
 
 @dataclass(frozen=True)
 class Flagged:
-    """A flag of a completion, and the id of a comparison that it belongs to."""
+    """A flag of a completion, and the id of its comparison."""
 
     flag: Flag
     completion: Completion
@@ -40,7 +40,7 @@ class Flagged:
 
 
 def gathered(comparisons: Iterable[Comparison]) -> list[Flagged]:
-    """All flags of these comparisons by kind, and within a kind by prompt and R; each completion counts once."""
+    """All flags of these comparisons, by kind, prompt and R; each completion counts once."""
     found: dict[str, list[Flagged]] = {}
     for comparison in comparisons:
         for completion, marks in zip(comparison.completions, flagged(comparison.completions), strict=True):
@@ -53,7 +53,7 @@ def gathered(comparisons: Iterable[Comparison]) -> list[Flagged]:
 
 
 class FlagOfText(TypedDict):
-    """A flag of a text: where it has several, there is a line for each."""
+    """One flag of a text; a text with several has several lines."""
 
     kind: FlagKind
     reason: str
@@ -64,17 +64,8 @@ class FlagOfText(TypedDict):
     text: str
 
 
-class FlagsOfComparison(TypedDict):
-    """What stands out in a comparison, over all its R, sorted by kind."""
-
-    comparison: int | None
-    texts: int
-    flagged: list[FlagOfText]
-    not_kept: str | None
-
-
-def flags_of(comparison: Comparison) -> FlagsOfComparison:
-    """The flags of a comparison's texts, gathered over all R."""
+def flags_of(comparison: Comparison) -> dict[str, Any]:
+    """The flags of a comparison's texts (``FlagOfText``), over all R, sorted by kind."""
     keys = {"id", "vector", "radius", "prompt_index", "text"}
     lines = [
         cast(FlagOfText, asdict(one.flag) | one.completion.model_dump(include=keys) | {"id": stored(one.completion.id)})
@@ -87,15 +78,15 @@ def flags_of(comparison: Comparison) -> FlagsOfComparison:
 
 
 def flagged_first(completions: Sequence[Completion]) -> list[Completion]:
-    """The baselines, and then the texts with most flags; equals stay as they were."""
+    """The baselines, then the texts by their number of flags, otherwise in the same order."""
     return _ordered(completions, [len(found) for found in flagged(completions)])
 
 
 def most_unlike_first(
     completions: Sequence[Completion], embedder: Embedder, embeddings: Embeddings
 ) -> list[Completion]:
-    """The baselines, and then the texts of those vectors that are most unlike anything else, over all their R and
-    prompts (``unlikeness``)."""
+    """The baselines, then the texts of the vectors that are most unlike the rest, over all their R and prompts
+    (``unlikeness``)."""
     points = embed([one.text for one in completions], embedder, embeddings)
     makers = [one.vector for one in completions]
     distances = unlikeness(points, makers, [one.prompt_index for one in completions])

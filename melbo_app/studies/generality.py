@@ -1,9 +1,9 @@
-"""Generality: the answers to many prompts under each vector and under random ones, and which of them changed."""
+"""Generality: on how many prompts vectors change the answer, compared with random vectors."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -13,11 +13,12 @@ from melbo_app.analysis.flags import Flag, flags
 from melbo_app.analysis.flags.refusal import refusal
 from melbo_app.analysis.proportion import interval
 from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import Stop
 from melbo_app.errors import InputError, Stopped
-from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.bench import Bench
-from melbo_app.jobs.generators import map_progress, together
+from melbo_app.jobs.generators import part_of, together
+from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import Study
 from melbo_app.library.bank import Bank, BankRecord, PromptRecord
 from melbo_app.library.completion import Completion
@@ -34,54 +35,37 @@ from melbo_app.library.generality import (
 )
 from melbo_app.library.prompt_sets import MOST_PROMPTS, SetPrompt
 from melbo_app.limits import check_texts
-from melbo_app.studies.completing import Variant, complete, variants
+from melbo_app.studies.completing import Completing, Variant, complete, variants
 from melbo_app.studies.generality_answer import General, general, lines_of
 from melbo_app.studies.memory_note import memory_note
+from melbo_app.studies.steer import Steer
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.model import LanguageModel
 
 RANDOM = 9
-"""Random vectors by default: each answer is then measured by those of eight others."""
+"""Default number of random vectors: each answer is then compared with those of eight others."""
 LEAST_RANDOM, MOST_RANDOM = 4, 64
 PART_ROWS = 64
-"""Texts that are completed together; a stop keeps the prompts of the parts that are done."""
+"""Texts completed together; a stop keeps the prompts of the finished parts."""
 BASE = Variant(None, 0.0)
 STEP = 100
+NOTHING = "Stopped before the first prompt was finished: nothing to keep."
 
-Result = TypeVar("Result")
 
+@dataclass(frozen=True, kw_only=True)
+class GeneralityProgress(Progress):
+    """The progress of a generality; ``found`` is the result on the finished prompts, None before the first."""
 
-@dataclass(frozen=True)
-class GeneralityProgress:
-    """How far the work is. ``found`` is the result on the prompts that are finished, None before the first."""
-
-    stage: str
-    done: int
-    total: int
     found: Generality | None = None
-    note: str = ""
-    """A line for the log of the job."""
-
-
-@dataclass(frozen=True)
-class Means:
-    """What the work is done with.
-
-    ``find`` looks a text up, ``embed`` gives places [N, D] of length 1, ``keep`` is given the finished texts of some
-    prompts: those of the vectors (or of the random ones, with their bank) behind the unsteered ones.
-    """
-
-    find: Callable[[Completion], Completion | None]
-    embed: Callable[[Sequence[str]], np.ndarray]
-    batching: Batching
-    keep: Callable[[Bank, Sequence[Completion]], None] = lambda bank, completions: None
 
 
 class MeasureGenerality(Study[Generality]):
     """On how many prompts does each vector lift a refusal, raise a flag or change the meaning, beside random ones?
 
-    Stopping keeps the prompts that are finished.
+    Each prompt is answered without steering, under each vector, and under ``random`` random vectors of the same R (of
+    each R, if norms differ). The seed of ``decoding`` is also that of the random vectors. Stopping keeps the finished
+    prompts.
     """
 
     kind: ClassVar[str] = "generality"
@@ -90,9 +74,9 @@ class MeasureGenerality(Study[Generality]):
     bank: str
     prompts: tuple[AskedPrompt, ...]
     vectors: tuple[int, ...] | None = None
-    """None: all of the bank."""
+    """None: all vectors of the bank."""
     radius: float | None = None
-    """None: each vector has the norm that it has in the bank."""
+    """R, signed; None: each vector at its own norm."""
     random: int = RANDOM
     decoding: Decoding = Decoding()
 
@@ -102,34 +86,89 @@ class MeasureGenerality(Study[Generality]):
 
     def chosen(self, bank: Bank) -> list[int]:
         """The numbers of the vectors."""
-        return list(range(len(bank.vectors)) if self.vectors is None else self.vectors)
+        return list(range(len(bank.vectors)) if self.vectors is None else dict.fromkeys(self.vectors))
 
     def check(self, bench: Bench) -> None:
-        bank = bench.banks.load(self.bank)
-        check(bank, self.chosen(bank), self.radius, self.prompts, self.random)
+        self._own(bench.banks.load(self.bank))
 
-    def run(self, bench: Bench, stop: Stop) -> Generator[GeneralityProgress, None, Generality]:
+    def _own(self, bank: Bank) -> list[Variant]:
+        """The bank's vectors at their R. Raises InputError for what cannot be measured."""
+        vectors, radius, prompts, random = self.chosen(bank), self.radius, self.prompts, self.random
+        own = variants(bank, vectors, None if radius is None else [radius])[1:]
+        if not vectors:
+            raise InputError("vectors", "none is chosen", "Choose at least one")
+        if radius == 0:
+            raise InputError("R", "0 leaves every answer as it is", "Choose another R, or leave it out")
+        if not prompts:
+            raise InputError("prompts", "none is given", "Choose a set, or write your own")
+        if len(prompts) > MOST_PROMPTS:
+            raise InputError("prompts", f"{len(prompts)} are too many", f"Use at most {MOST_PROMPTS}")
+        if not LEAST_RANDOM <= random <= MOST_RANDOM:
+            remedy = f"Choose {LEAST_RANDOM} to {MOST_RANDOM}; {RANDOM} usually works"
+            raise InputError("random vectors", f"{random} cannot be used", remedy)
+        check_texts(len(prompts), 1 + len(own) + random * len({abs(one.radius) for one in own}))
+        return own
+
+    def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, Generality]:
+        """Raises Stopped for a stop before the first prompt was finished."""
         lm = bench.model.get()
         bank = bench.bank_for(lm, self.bank)
+        own = self._own(bank)
+        control = random_bank(bank, self.random, self.decoding.seed)
+        radii = dict.fromkeys(abs(one.radius) for one in own)
+        others = [Variant(number, length) for length in radii for number in range(self.random)]
+        asked = [one.prompt.asked for one in self.prompts]
+        size = max(1, PART_ROWS // (len(own) + len(others)))
+        parts = [range(len(asked))[start : start + size] for start in range(0, len(asked), size)]
+        total, tally = STEP * (1 + len(parts)), _Tally(self.prompts, own, others)
+        texts = size * (2 + len(own) + len(others))
+        note = memory_note(lm, asked, texts, self.decoding, bench.batching.memory_gb, stop)
+        yield GeneralityProgress("starting", 0, total, note)
+        known: dict[str, Completion] = {}
 
-        def keep(made_by: Bank, completions: Sequence[Completion]) -> None:
-            settings = {
-                "kind": "part",
-                "bank": made_by.record.name,
-                "bank_hash": made_by.hash,
-                "prompts": [one.prompt.model_dump() for one in completions if one.vector is None],
-                "decoding": asdict(self.decoding),
-                "finished": True,
-            }
-            bench.completions.keep(settings, completions)
+        def find(draft: Completion) -> Completion | None:
+            return known.get(draft.digest) or bench.completions.find(draft)
 
-        means = Means(bench.completions.find, lambda texts: bench.embed(texts, stop), bench.batching, keep)
-        found = yield from generality(
-            lm, bank, self.chosen(bank), self.radius, self.prompts, means, stop, random=self.random,
-            decoding=self.decoding,
-        )  # fmt: skip
+        def completing(bank: Bank | None, some: Sequence[Prompt], rows: Sequence[Variant]) -> Completing:
+            return complete(lm, bank, some, [BASE, *rows], self.decoding, find, bench.batching, stop)
+
+        if len(parts) > 1:  # a single part contains the unsteered answers, computed in the same passes
+            plain = part_of(GeneralityProgress("without steering", 0, total), completing(None, asked, []), STEP)
+            baselines, whole = yield from plain
+            if not whole or not _scored(baselines):
+                raise Stopped(NOTHING)
+            known = {one.digest: one for one in baselines}
+        found: Generality | None = None
+        for number, part in enumerate(parts, start=1):
+            some = [asked[at] for at in part]
+            works = together(completing(bank, some, own), completing(control, some, others))
+            stage = f"prompt {part[0] + 1}"
+            if len(part) > 1:
+                stage = f"prompts {part[0] + 1} to {part[-1] + 1} of {len(asked)}"
+            try:
+                now = GeneralityProgress(stage, STEP * number, total, found=found)
+                (ours, finished), (theirs, also) = yield from part_of(now, works, STEP)
+                if not (finished and also) or not _scored([*ours, *theirs]):
+                    break
+                places = bench.embed([one.text for one in (*ours, *theirs)], stop)
+            except Stopped:
+                break
+            self._keep(bench, bank, ours)
+            self._keep(bench, control, theirs)
+            tally.add(len(part), ours, theirs, places)
+            found = tally.result(lm, bank, self.radius, self.decoding)
+            yield GeneralityProgress(stage, STEP * (1 + number), total, found=found)
+            if stop():
+                break
+        if found is None:
+            raise Stopped(NOTHING)
         bench.generalities.keep(found)
         return found
+
+    def _keep(self, bench: Bench, made_by: Bank, completions: Sequence[Completion]) -> None:
+        prompts = tuple(one.prompt.asked for one in completions if one.vector is None)
+        steering = Steer(bank=made_by.record.name, prompts=prompts, decoding=self.decoding)
+        steering.keep(bench, completions, "part", made_by, finished=True)
 
     def answer(self, result: Generality, not_kept: str | None) -> General:
         return general(result, not_kept)
@@ -139,7 +178,7 @@ class MeasureGenerality(Study[Generality]):
 
 
 def asked_prompts(prompts: Sequence[SetPrompt], system: str | None, template: bool | str) -> tuple[AskedPrompt, ...]:
-    """Prompts of sets with their groups, in this ``template``."""
+    """Prompts of sets with their groups, in this template."""
     return tuple(
         AskedPrompt(
             prompt=PromptRecord(user=one.text, system=system or None, template=template), group=one.group, set=one.set
@@ -148,119 +187,8 @@ def asked_prompts(prompts: Sequence[SetPrompt], system: str | None, template: bo
     )
 
 
-def check(
-    bank: Bank, vectors: Sequence[int], radius: float | None, prompts: Sequence[AskedPrompt], random: int
-) -> None:
-    """Refuse what cannot be measured. Raises InputError."""
-    own = variants(bank, vectors, None if radius is None else [radius])
-    if not vectors:
-        raise InputError("vectors", "none is chosen", "Choose at least one")
-    if radius == 0:
-        raise InputError("R", "0 leaves every answer as it is", "Choose another R, or leave it out")
-    if not prompts:
-        raise InputError("prompts", "there are none", "Choose a set, or write your own")
-    if len(prompts) > MOST_PROMPTS:
-        raise InputError("prompts", f"there are {len(prompts)}", f"Use at most {MOST_PROMPTS}")
-    if not LEAST_RANDOM <= random <= MOST_RANDOM:
-        raise InputError(
-            "random vectors",
-            f"{random} cannot be used",
-            f"Choose {LEAST_RANDOM} to {MOST_RANDOM}; {RANDOM} usually works",
-        )
-    lengths = {abs(one.radius) for one in own[1:]}
-    check_texts(len(prompts), len(own) + random * len(lengths))
-
-
-def generality(
-    lm: "LanguageModel",
-    bank: Bank,
-    vectors: Sequence[int],
-    radius: float | None,
-    prompts: Sequence[AskedPrompt],
-    means: Means,
-    stop: Callable[[], bool],
-    *,
-    random: int = RANDOM,
-    decoding: Decoding | None = None,
-) -> Generator[GeneralityProgress, None, Generality]:
-    """Answer each prompt without steering, under each vector and under ``random`` random vectors of the same R, and
-    count the answers that changed (``analysis/change.py``). Saves nothing but through ``means.keep``.
-
-    Args:
-        bank: it must fit ``lm`` (``check_fits``).
-        radius: R, signed; None: each vector has the norm that it has in the bank, and there are random vectors of
-            each of these norms.
-        decoding: None: greedy, 40 tokens. Its seed is that of the random vectors as well.
-
-    Raises:
-        InputError: what cannot be measured, or prompts that cannot go in.
-        Stopped: a stop came before the first prompt was finished. A later one keeps the prompts that are.
-    """
-    vectors = list(dict.fromkeys(vectors))
-    check(bank, vectors, radius, prompts, random)
-    decoding = decoding or Decoding()
-    own = variants(bank, vectors, None if radius is None else [radius])[1:]
-    radii = list(dict.fromkeys(abs(one.radius) for one in own))
-    control = random_bank(bank, random, decoding.seed)
-    others = [Variant(number, length) for length in radii for number in range(random)]
-    asked = [one.prompt.asked for one in prompts]
-    size = max(1, PART_ROWS // (len(own) + len(others)))
-    parts = [range(len(asked))[start : start + size] for start in range(0, len(asked), size)]
-    total, tally = STEP * (1 + len(parts)), _Tally(prompts, own, others)
-    found: Generality | None = None
-
-    def reported(
-        work: Generator[Any, None, Result], stage: str, done: int
-    ) -> Generator[GeneralityProgress, None, Result]:
-        def tell(now: Any) -> GeneralityProgress:
-            share = min(1.0, now.done / max(1, now.total))
-            return GeneralityProgress(f"{stage}: {now.stage}", done + round(STEP * share), total, found)
-
-        return (yield from map_progress(work, tell))
-
-    texts = size * (2 + len(own) + len(others))
-    note = memory_note(lm, asked, texts, decoding, means.batching.memory_gb, stop)
-    yield GeneralityProgress("starting", 0, total, None, note)
-    known: dict[str, Completion] = {}
-    if len(parts) > 1:  # a single part answers without steering itself, in the same passes as all else
-        plain = complete(lm, None, asked, [BASE], decoding, means.find, means.batching, stop)
-        baselines, whole = yield from reported(plain, "without steering", 0)
-        if not whole or not _scored(baselines):
-            raise Stopped("Stopped before the first prompt was finished: there is no result yet.")
-        known = {one.digest: one for one in baselines}
-
-    def find(draft: Completion) -> Completion | None:
-        return known.get(draft.digest) or means.find(draft)
-
-    for number, part in enumerate(parts, start=1):
-        some = [asked[at] for at in part]
-        works = together(
-            complete(lm, bank, some, [BASE, *own], decoding, find, means.batching, stop),
-            complete(lm, control, some, [BASE, *others], decoding, find, means.batching, stop),
-        )
-        stage = f"prompts {part[0] + 1} to {part[-1] + 1} of {len(asked)}" if len(part) > 1 else f"prompt {part[0] + 1}"
-        try:
-            (ours, finished), (theirs, also) = yield from reported(works, stage, STEP * number)
-            if not (finished and also) or not _scored([*ours, *theirs]):
-                break
-            places = means.embed([one.text for one in (*ours, *theirs)])
-        except Stopped:
-            break
-        means.keep(bank, ours)
-        means.keep(control, theirs)
-        tally.add(len(part), ours, theirs, places)
-        found = tally.result(lm, bank, radius, decoding)
-        yield GeneralityProgress(stage, STEP * (1 + number), total, found)
-        if stop():
-            break
-    if found is None:
-        raise Stopped("Stopped before the first prompt was finished: there is no result yet.")
-    return found
-
-
 def random_bank(bank: Bank, count: int, seed: int) -> Bank:
-    """``count`` vectors in uniformly random directions, for the source layer of ``bank``; the same seed gives the same
-    ones."""
+    """``count`` vectors in uniformly random directions, for the source layer of ``bank``; determined by the seed."""
     import torch
 
     from melbo_app.engine.orthogonal import random_rows
@@ -275,7 +203,7 @@ def random_bank(bank: Bank, count: int, seed: int) -> Bank:
 
 
 class _Tally:
-    """The answers so far, by who gave them."""
+    """The answers so far, by vector."""
 
     def __init__(self, prompts: Sequence[AskedPrompt], own: Sequence[Variant], others: Sequence[Variant]) -> None:
         self._prompts, self._own, self._others = tuple(prompts), own, others
@@ -290,8 +218,8 @@ class _Tally:
         theirs: Sequence[Completion],
         places: np.ndarray,
     ) -> None:
-        """Judge the answers to the next ``count`` prompts: each variant's in turn, the unsteered ones first. ``places``
-        [N, D] are those of all their texts."""
+        """Judge the answers to the next ``count`` prompts, variant by variant, the unsteered ones first; ``places``
+        [N, D] are their embeddings."""
         mine, random = places[: len(ours)], places[len(ours) :]
         for at in range(count):
             baseline = ours[at]
@@ -314,7 +242,7 @@ class _Tally:
                 self._mine[row].append(_tried(answer, baseline, usual, far[row], limit))
 
     def result(self, lm: "LanguageModel", bank: Bank, radius: float | None, decoding: Decoding) -> Generality:
-        """What there is to say of the prompts that are finished."""
+        """The result on the finished prompts."""
         random = [
             TriedRandom(
                 number=one.vector, radius=one.radius, share=_share(answers), answers=tuple(answers),
@@ -352,7 +280,7 @@ class _Tally:
         )
 
     def _shares(self, answers: Sequence[TriedAnswer], kind: str) -> tuple[GroupShare, ...]:
-        """The share in each group (or set), in the order in which they come up."""
+        """The share in each group (or set), in order of appearance."""
         names = [getattr(one, kind) for one in self._prompts[: len(answers)]]
         found = []
         for name in dict.fromkeys(names):

@@ -1,4 +1,4 @@
-"""Generality as programs and the terminal get it."""
+"""Generality as JSON and for the terminal."""
 
 from dataclasses import asdict
 from typing import TypedDict, cast
@@ -23,8 +23,8 @@ class TriedText(TypedDict):
 
 
 class TriedLine(TypedDict):
-    """A vector on all prompts: the share of changed answers with its 95 % interval, that of all random vectors of its
-    R with theirs, and the lowest and highest share of a single one. ``texts`` are in the order of the prompts."""
+    """A vector on all prompts: its share of changed answers with a 95 % interval, the same for all random vectors of
+    its R, and the lowest and highest share of a single one. ``texts`` are in the order of the prompts."""
 
     vector: int
     radius: float
@@ -49,7 +49,7 @@ class TriedRandomLine(TypedDict):
 
 
 class GroupLine(TypedDict):
-    """The prompts of one group (or set): the share of each vector in their order, of all of them and of random ones."""
+    """The prompts of one group (or set): the share of each vector, of all vectors, and of the random ones."""
 
     name: str
     prompts: int
@@ -67,7 +67,7 @@ class GeneralPrompt(TypedDict):
 
 
 class General(TypedDict):
-    """On how many prompts vectors change the answer (``library/generality.py``)."""
+    """The result of a generality (``library/generality.py``)."""
 
     bank: str
     bank_hash: str
@@ -86,7 +86,7 @@ class General(TypedDict):
 
 
 def general(found: Generality, not_kept: str | None = None) -> General:
-    """On how many prompts vectors change the answer; ``not_kept`` is why that could not be stored."""
+    """A generality as JSON; ``not_kept`` says why it could not be stored."""
     keys = {"bank", "bank_hash", "model", "radius", "max_new_tokens", "seed", "finished", "refused"}
     prompts = [
         {**plain(one), "baseline": baseline.text, "refuses": baseline.refuses}
@@ -121,7 +121,7 @@ def general(found: Generality, not_kept: str | None = None) -> General:
 
 
 def lines_of(found: Generality) -> list[str]:
-    """The same for the terminal."""
+    """A generality for the terminal."""
     lines = [] if found.finished else [f"Stopped: {len(found.prompts)} of {len(found.asked)} prompts"]
     lines.append(
         f"{len(found.prompts)} prompts, {found.refused} refused without steering; shares of changed answers with their "

@@ -1,11 +1,10 @@
-"""Ask a judge how readable the texts of a comparison are and what is done in them, or compare it with a reader."""
+"""Ask a judge for readability and behaviour of the texts of a comparison, or compare it with a reader."""
 
 from collections.abc import Generator, Sequence
-from typing import Any, ClassVar, TypedDict, cast
+from typing import Any, ClassVar
 
 from pydantic import InstanceOf
 
-from melbo_app.analysis.readability import Verdict
 from melbo_app.engine.stopping import Stop, never
 from melbo_app.errors import Stopped
 from melbo_app.jobs.bench import Bench
@@ -19,29 +18,11 @@ from melbo_app.studies.judging import EndpointJudge, Judge, ModelJudge, Standing
 Judged = list[tuple[Completion, Judgement]]
 
 
-class JudgedText(TypedDict):
-    id: int | None
-    vector: Any
-    radius: float
-    prompt_index: int
-    text: str
-    verdict: Verdict
-    behaviour: str
-
-
-class JudgedTexts(TypedDict):
-    """What a judge says of the texts of a comparison; ``not_kept`` says why that could not be stored."""
-
-    comparison: int
-    texts: list[JudgedText]
-    not_kept: str | None
-
-
 class JudgeTexts(Study[Judged]):
-    """What the judge says of the texts of a comparison. What it said is kept, also when it is stopped or fails, and not
-    asked again. The judge is the loaded model, or the one behind ``endpoint``.
+    """Judge the texts of a comparison. Judgements are stored, even if the work is stopped or fails, and not asked for
+    again. The judge is the loaded model, or the one behind ``endpoint``.
 
-    Raises InputError for a judge that was never scored, or does not beat the built-in verdict.
+    Raises InputError for a judge that was never scored, or that does not beat the built-in verdict.
     """
 
     kind: ClassVar[str] = "judge"
@@ -67,11 +48,10 @@ class JudgeTexts(Study[Judged]):
         said |= new
         return [(one, said[one.digest]) for one in completions if one.digest in said]
 
-    def answer(self, result: Judged, not_kept: str | None) -> JudgedTexts:
+    def answer(self, result: Judged, not_kept: str | None) -> dict[str, Any]:
         keys, said_keys = {"id", "vector", "radius", "prompt_index", "text"}, {"verdict", "behaviour"}
         texts = [
-            cast(JudgedText, completion.model_dump(include=keys) | said.model_dump(include=said_keys))
-            for completion, said in result
+            completion.model_dump(include=keys) | said.model_dump(include=said_keys) for completion, said in result
         ]
         return {"comparison": self.comparison, "texts": texts, "not_kept": not_kept}
 
@@ -80,8 +60,8 @@ class JudgeTexts(Study[Judged]):
 
 
 class ScoreJudge(Study[Standing | None]):
-    """How often the judge says what a reader says; kept, so that the judge is on or off from now on. None where it was
-    stopped: the last score stays."""
+    """Measure how often the judge agrees with a reader; the score decides whether the judge is on from now on. After a
+    stop the result is None, and the judge keeps its last score."""
 
     kind: ClassVar[str] = "judge-score"
     how: ClassVar[How] = "compute"
@@ -99,7 +79,7 @@ class ScoreJudge(Study[Standing | None]):
 
     def answer(self, result: Standing | None, not_kept: str | None) -> dict[str, Any]:
         if result is None or result.score is None:
-            raise Stopped("Stopped before the last text: the judge's last score stays.")
+            raise Stopped("Stopped before the last text: the judge keeps its last score.")
         scores = {"judge": result.score.model_dump(), "built_in": result.built_in.model_dump()}
         return {**scores, "on": result.on, "not_kept": not_kept}
 
@@ -111,30 +91,21 @@ class ScoreJudge(Study[Standing | None]):
 
 
 def judgements(bench: Bench, completions: Sequence[Completion]) -> dict[str, Judgement]:
-    """What was said last of those completions that were judged, by their digests; a judge that is off says nothing."""
+    """The latest judgements of these completions, by their digests, without those of judges that are off."""
     known = bench.judgements.find(completions)
     if not known:
         return {}
-    beaten = _built_in(bench)
-    on = {judge for judge in {one.judge for one in known.values()} if _beside(bench, beaten, judge).on}
+    on = {judge for judge in {one.judge for one in known.values()} if _standing(bench, judge).on}
     return {digest: one for digest, one in known.items() if one.judge in on}
 
 
 def judge_standing(bench: Bench, endpoint: Endpoint | None = None) -> Standing:
-    """How the judge did when it was scored last, beside the built-in verdict."""
+    """The judge's last score, beside that of the built-in verdict."""
     return _standing(bench, _judge(bench, endpoint, never).identity)
 
 
 def _standing(bench: Bench, judge: str) -> Standing:
-    return _beside(bench, _built_in(bench), judge)
-
-
-def _beside(bench: Bench, beaten: JudgeScore, judge: str) -> Standing:
-    return Standing(judge, bench.judge_scores.find(judge), beaten)
-
-
-def _built_in(bench: Bench) -> JudgeScore:
-    return built_in(held_out_texts(bench.graded))
+    return Standing(judge, bench.judge_scores.find(judge), built_in(held_out_texts(bench.graded)))
 
 
 def _judge(bench: Bench, endpoint: Endpoint | None, stop: Stop) -> Judge:

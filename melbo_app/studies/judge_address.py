@@ -1,4 +1,4 @@
-"""Which address a judge may have, and which one the key belongs to."""
+"""The addresses that a judge may have, and the one that gets the key."""
 
 import os
 from dataclasses import dataclass
@@ -13,42 +13,42 @@ ADDRESS, MODEL = "MELBO_JUDGE_URL", "MELBO_JUDGE_MODEL"
 
 @dataclass(frozen=True)
 class JudgeAddress:
-    """The judge that the operator of a server names. ``url`` and ``model`` are "" where he names none."""
+    """The judge set by the operator of a server; ``url`` and ``model`` are "" if not set."""
 
     url: str
     model: str
 
     @classmethod
     def of(cls, settings: Settings) -> "JudgeAddress":
-        """As the settings have it."""
+        """The judge in the settings."""
         return cls(settings.judge_url or "", settings.judge_model or "")
 
     def named_on_a_page(self, url: str, model: str, *, here: bool) -> Endpoint:
-        """The endpoint that somebody names on a page, with the key where it is the operator's.
+        """The endpoint named on a page, with the key if it is the operator's.
 
-        ``here``: the person sits at this machine. Raises InputError for an address of another one's, and for what
-        ``Endpoint`` refuses.
+        ``here``: the person sits at this machine. Raises InputError for other people who name another address than the
+        operator's, and for everything that ``Endpoint`` refuses.
         """
         if self.url and _same(url, self.url):
             return self.endpoint(model)
         if not here:
-            remedy = f"Name {self.url}" if self.url else f"Whoever runs this server names one with {ADDRESS}"
-            raise InputError("endpoint", "only the one that the operator names can be asked from here", remedy)
+            remedy = f"Name {self.url}" if self.url else f"The operator of this server can set one with {ADDRESS}"
+            raise InputError("endpoint", "only the operator's endpoint can be used from here", remedy)
         return Endpoint(url, model)
 
     def endpoint(self, model: str = "") -> Endpoint:
-        """The operator's own, with the key; ``model`` "": the one that he names."""
+        """The operator's endpoint, with the key; ``model`` defaults to the operator's."""
         return Endpoint(self.url, model or self.model, os.environ.get(KEY))
 
     def named_in_a_command(self, url: str, model: str) -> Endpoint:
-        """The endpoint that a command names: who runs it gives the key as well, unless that belongs elsewhere."""
+        """The endpoint named in a command, with the key, unless the key belongs to another address."""
         if self.url and _same(url, self.url):
             return self.endpoint(model)
         return Endpoint(url, model, None if self.url else os.environ.get(KEY))
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether two addresses lead to the same place. What is asked then is the operator's own spelling."""
+    """Whether two addresses lead to the same place; the operator's spelling is then used."""
     return _place(one) is not None and _place(one) == _place(other)
 
 

@@ -1,4 +1,4 @@
-"""A judge behind an OpenAI-compatible endpoint that a person names: the only thing that sends texts elsewhere."""
+"""A judge behind an OpenAI-compatible endpoint: the only code that sends texts to other machines."""
 
 import json
 import time
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     import httpx
 
 KEY = "MELBO_JUDGE_KEY"
-"""The environment variable that holds the key; nothing else does."""
+"""The environment variable with the key, which is stored nowhere else."""
 SECONDS = 60.0
-"""How long an answer may take: a local server may have to load its model first."""
+"""Time limit of an answer; a local server may have to load its model first."""
 LONGEST_ANSWER = 2**20
-"""Bytes of an answer that are read."""
+"""The most bytes of an answer that are read."""
 
 
 class Endpoint:
-    """Asks ``url``/chat/completions for what ``model`` says. ``key`` is sent as a bearer token and kept nowhere.
+    """Asks ``model`` at ``url``/chat/completions. ``key`` is sent as a bearer token and stored nowhere.
 
-    Raises InputError for an address that cannot be used, and for a key that would travel unencrypted.
+    Raises InputError for an unusable address, and for a key that would be sent unencrypted.
     """
 
     def __init__(self, url: str, model: str, key: str | None = None, seconds: float = SECONDS) -> None:
@@ -32,16 +32,18 @@ class Endpoint:
         except ValueError:
             parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError("endpoint", f"“{url}” is not an address", "Give one as https://host/v1")
+            raise InputError("endpoint", f"“{url}” is not an address", "Write it as https://host/v1")
         if parts.username or parts.password or parts.query:
-            raise InputError("endpoint", "the address has a name, a key or a question in it", f"Set {KEY}")
-        if parts.fragment:  # what is asked for stands behind the address, and would be a part of it
-            raise InputError("endpoint", "the address has a # in it", "Give it up to /v1")
+            raise InputError("endpoint", "the address contains a user name, a password or a query", f"Set {KEY}")
+        if parts.fragment:  # the path is appended to the address, and would become part of the fragment
+            raise InputError("endpoint", "the address contains a #", "End it with /v1")
         if not model.strip():
-            raise InputError("endpoint model", "none is named", "Give the name under which the endpoint knows it")
+            raise InputError("endpoint model", "none was given", "Give its name at the endpoint")
         if key and parts.scheme == "http" and not is_loopback(parts.hostname):
             raise InputError("endpoint", "a key would be sent to it unencrypted", f"Use https, or unset {KEY}")
-        if key and not (key.isascii() and key.isprintable() and " " not in key):  # an error would quote the header
+        if key and not (
+            key.isascii() and key.isprintable() and " " not in key
+        ):  # otherwise an error would quote the header
             raise InputError("endpoint", "the key has characters that cannot be sent", f"Set {KEY} anew")
         self.url, self.model, self._key, self._seconds = url.rstrip("/"), model, key, seconds
 
@@ -49,15 +51,15 @@ class Endpoint:
     def _client(self) -> "httpx.Client":
         import httpx
 
-        # Without redirects the key goes nowhere else; nor does it, on its way to this machine, go to a proxy.
+        # The key follows no redirect, and on its way to this machine it passes no proxy.
         near = is_loopback(urlsplit(self.url).hostname or "")
         return httpx.Client(timeout=self._seconds, follow_redirects=False, trust_env=not near)
 
     def ask(self, question: str, tokens: int) -> str:
-        """What it answers to ``question``, in at most ``tokens`` tokens.
+        """The answer to ``question``, in at most ``tokens`` tokens.
 
         Raises:
-            InputError: it cannot be reached, takes too long, refuses, or answers something else; with the reason.
+            InputError: it cannot be reached, is too slow, refuses, or does not answer with a chat completion.
         """
         import httpx
 
@@ -84,7 +86,9 @@ class Endpoint:
             raise self._late() from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             reason = str(error) if isinstance(error, httpx.TransportError) else type(error).__name__
-            raise self._problem(f"it cannot be reached ({reason})", "Check the address, and that it runs") from None
+            raise self._problem(
+                f"it cannot be reached ({reason})", "Check the address, and that the server runs"
+            ) from None
         return self._text(content)
 
     def _text(self, content: bytes) -> str:
@@ -93,7 +97,7 @@ class Endpoint:
         except (ValueError, LookupError, TypeError):
             text = None
         if not isinstance(text, str):
-            raise self._problem("its answer is not a chat completion", "Give the address up to /v1")
+            raise self._problem("its answer is not a chat completion", "End the address with /v1")
         return text
 
     def _late(self) -> InputError:
@@ -101,15 +105,15 @@ class Endpoint:
 
     def _refused(self, status: int) -> InputError:
         if 300 <= status < 400:
-            problem = f"it sends on to another address (status {status}), where neither texts nor the key go"
-            return self._problem(problem, "Name the address where it is, up to /v1")
+            problem = f"it redirects to another address (status {status}), which gets neither texts nor the key"
+            return self._problem(problem, "Give the final address, ending with /v1")
         remedies = {
-            401: f"Set {KEY} to a key that it takes",
-            403: f"Set {KEY} to a key that it takes",
-            404: "Check the address (up to /v1) and the model's name",
-            429: "It has had too many questions: try again later",
+            401: f"Set {KEY} to a valid key",
+            403: f"Set {KEY} to a valid key",
+            404: "Check the address (ending with /v1) and the model's name",
+            429: "It got too many requests: try again later",
         }
-        return self._problem(f"it answered with status {status}", remedies.get(status, "See what its own log says"))
+        return self._problem(f"it answered with status {status}", remedies.get(status, "See the endpoint's log"))
 
     def _problem(self, problem: str, remedy: str) -> InputError:
         return InputError("endpoint", f"{self.url}: {problem}", remedy)

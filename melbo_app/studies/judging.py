@@ -1,4 +1,4 @@
-"""A judge's verdict: how readable a text is and what is done in it, asked of a model here or behind an endpoint."""
+"""Judges: readability and behaviour of a text, from the loaded model or a model behind an endpoint."""
 
 import functools
 import re
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from melbo_app.engine.model import LanguageModel
 
 QUESTION = 1
-"""Of the wording below: a judge's score counts for the wording under which it was taken."""
+"""Version of the wording below; a judge's score holds only for the wording it was measured with."""
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 NAME_TOKENS, ANSWER_TOKENS = 12, 60
 LONGEST_NAME = 80
@@ -53,21 +53,21 @@ _BEHAVIOUR = re.compile(r"^\W*behaviou?r\W*:\W*(.+)$", re.IGNORECASE | re.MULTIL
 
 
 class Judge(Protocol):
-    """Judges texts one by one; ``identity`` tells it from every other judge, ``model`` is its model's name."""
+    """Judges texts one by one; ``identity`` is unique among judges, ``model`` is its model's name."""
 
     identity: str
     model: str
 
     def judge(self, prompt: str, text: str, *, name: bool) -> Judgement:
-        """What it says of ``text``, an answer to ``prompt``; the behaviour is named only where ``name`` is set."""
+        """The judgement of ``text``, an answer to ``prompt``; with a name for the behaviour if ``name`` is set."""
         ...
 
 
 class ModelJudge:
-    """The loaded model: its verdict is the likeliest of the three words, its name for the behaviour is generated.
+    """The loaded model: its verdict is the likeliest of the three words, and it generates a name for the behaviour.
 
-    What each word has anyway is taken off: its log-probability where the prompt and the text are N/A (contextual
-    calibration, Zhao et al. 2021, Calibrate Before Use).
+    From the log-probability of each word we subtract the one with N/A for prompt and text (contextual calibration, Zhao
+    et al. 2021, Calibrate Before Use).
     """
 
     def __init__(self, lm: "LanguageModel", batching: Batching, stop: Callable[[], bool]) -> None:
@@ -80,7 +80,7 @@ class ModelJudge:
         return self._likelihoods("N/A", "N/A")
 
     def judge(self, prompt: str, text: str, *, name: bool) -> Judgement:
-        """Raises InputError for a text that is too long for the model, Stopped when stopped."""
+        """Raises InputError for a text that is too long for the model; Stopped after a stop."""
         gains = self._likelihoods(prompt, text) - self._usual
         return Judgement(
             judge=self.identity,
@@ -104,12 +104,12 @@ class ModelJudge:
         except Stopped:
             if self._stop():
                 raise
-            return ""  # it had nothing to say
+            return ""  # it generated no token
         return _short(named.text)
 
 
 class EndpointJudge:
-    """A model behind an endpoint: it is asked once for both."""
+    """A model behind an endpoint: one question asks for both."""
 
     def __init__(self, endpoint: Endpoint, stop: Callable[[], bool] = lambda: False) -> None:
         self._endpoint, self._stop = endpoint, stop
@@ -117,13 +117,12 @@ class EndpointJudge:
         self.model = endpoint.model
 
     def judge(self, prompt: str, text: str, *, name: bool) -> Judgement:
-        """Raises InputError where the endpoint fails, or answers without one of the three words, Stopped when
-        stopped."""
+        """Raises InputError if the endpoint fails or answers without one of the three words; Stopped after a stop."""
         question = _BOTH.format(prompt=prompt, text=text)
         answer = unless_stopped(lambda: self._endpoint.ask(question, ANSWER_TOKENS), self._stop)
         grade = _ANSWERED.search(answer)
         if grade is None:
-            problem = f"“{_short(answer)}” is none of readable, strange and broken"
+            problem = f"“{_short(answer)}” is not readable, strange or broken"
             raise InputError("judge", problem, "Choose a model that follows instructions")
         behaviour = _BEHAVIOUR.search(answer)
         verdict: Verdict = next(one for one in VERDICTS if one == grade.group().lower())
@@ -133,7 +132,7 @@ class EndpointJudge:
 
 @dataclass(frozen=True)
 class Standing:
-    """How a judge does beside the built-in verdict on the same texts; ``score`` is None where it never was compared."""
+    """A judge's score beside that of the built-in verdict on the same texts; None: it was never scored."""
 
     judge: str
     score: JudgeScore | None
@@ -141,17 +140,17 @@ class Standing:
 
     @property
     def on(self) -> bool:
-        """Whether the judge says the reader's word more often than the built-in verdict does."""
+        """Whether the judge agrees with the reader more often than the built-in verdict does."""
         return self.score is not None and _share(self.score) > _share(self.built_in)
 
     def check(self) -> None:
-        """Raises InputError for a judge that is off, with the reason."""
+        """Raises InputError if the judge is off, with the reason."""
         if self.score is None:
             raise InputError("judge", f"{self.judge} was never compared with a reader", "Score it first")
         if not self.on:
             problem = (
-                f"{self.judge} says what a reader says of {self.score.same} of {self.score.texts} texts, and the "
-                f"built-in verdict of {self.built_in.same} of {self.built_in.texts}"
+                f"{self.judge} agrees with a reader on {self.score.same} of {self.score.texts} texts, and the built-in "
+                f"verdict on {self.built_in.same} of {self.built_in.texts}"
             )
             raise InputError("judge", problem, "It stays off; choose another one")
 
@@ -159,7 +158,7 @@ class Standing:
 def judge_all(
     judge: Judge, texts: Sequence[tuple[str, str]], stop: Callable[[], bool], found: list[Judgement], *, name: bool
 ) -> Generator[Progress, None, None]:
-    """Add to ``found`` what ``judge`` says of (prompt, text) pairs, one after the other until stopped."""
+    """Add the judgements of (prompt, text) pairs to ``found``, one after the other, until a stop."""
     for done, (prompt, text) in enumerate(texts):
         if stop():
             return
@@ -173,20 +172,20 @@ def judge_all(
 def score(
     judge: Judge, graded: Sequence[GradedText], stop: Callable[[], bool]
 ) -> Generator[Progress, None, JudgeScore | None]:
-    """How often ``judge`` agrees with the reader on these texts; None when stopped before the last of them."""
+    """How often ``judge`` agrees with the reader on these texts; None after a stop before the last one."""
     found: list[Judgement] = []
     yield from judge_all(judge, [(one.prompt, one.text) for one in graded], stop, found, name=False)
     return None if len(found) < len(graded) else _agreement(judge.identity, graded, [one.verdict for one in found])
 
 
 def built_in(graded: Sequence[GradedText]) -> JudgeScore:
-    """The same of the built-in verdict, as it is now; losses and surprisals are those that the texts came with."""
+    """The same for the current built-in verdict, with the losses and surprisals stored with the texts."""
     return _agreement("built-in verdict", graded, [built_in_verdict(one) for one in graded])
 
 
 @functools.cache
 def built_in_verdict(graded: GradedText) -> Verdict:
-    """What stands on the card of such a text."""
+    """The verdict on the card of such a text."""
     known = dictionary_words(graded.text, language(graded.text))
     repeated, looped = repetition(graded.text), loop(graded.text)
     return readability(graded.loss, graded.peak_surprisal, graded.tokens, repeated, known, looped)[1]

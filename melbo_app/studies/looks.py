@@ -1,8 +1,8 @@
-"""One look at a setting: vectors trained with it, a few short completions, and what is new in them."""
+"""One look at a setting: train vectors, make a few short completions, and count the new ones."""
 
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,27 +26,22 @@ from melbo_app.studies.curve_making import CurveMaking
 from melbo_app.studies.settings_ladder import CHANGE, Setting, radii_of
 
 LOOK_STEPS = 12
-"""Steps of a training in a search; after 12 the objective is within 0.1 % of where 26 lead (docs/radius.md)."""
+"""Steps of a training in a search; after 12 the objective is within 0.1 % of that after 26 (docs/radius.md)."""
 LOOK_VECTORS, LOOK_PROMPTS = 8, 3
-"""The most vectors and prompts that a search for a training looks at."""
+"""The most vectors and prompts of a search before a training."""
 LOOK_DECODING = Decoding(max_new_tokens=24)
 NEAR, FAR = 0.2, 0.6
-"""Least and greatest cosine distance from the unsteered text beyond which a text without a flag is new. In between it
-is the upper quartile of the random vectors' distances."""
-
-
-def look_config(config: TrainingConfig) -> TrainingConfig:
-    """What a search before the training ``config`` trains at each setting: fewer vectors, in fewer steps."""
-    return replace(config, vectors=min(LOOK_VECTORS, config.vectors), steps=LOOK_STEPS, held_out=())
+"""Limits of the cosine distance from the unsteered text beyond which a text without a flag is new; between them it is
+the upper quartile of the random vectors' distances."""
 
 
 def with_steps(config: TrainingConfig) -> TrainingConfig:
-    """``config`` with the steps of a look if it leaves its own open."""
+    """``config``, by default with the steps of a look."""
     return replace(config, steps=config.steps or LOOK_STEPS)
 
 
 def after_search(config: TrainingConfig, found: Tried) -> TrainingConfig:
-    """The training ``config`` with what a search found, and with the steps of a look if it leaves its own open."""
+    """The training ``config`` with the result of a search, by default with the steps of a look."""
     return with_steps(found.applied(config))
 
 
@@ -58,7 +53,7 @@ class Looks:
 
     @classmethod
     def at(cls, bench: Bench, prompts: Sequence[Prompt], config: TrainingConfig, stop: Stop) -> "Looks":
-        """Looks between the layers of ``config``; what is made is kept beside the parts of curves."""
+        """Looks between the layers of ``config``; their banks are stored with those of curves."""
         piece = bench.slices.slice(bench.model.get(), prompts, config.source, config.target, stop)
         norm = piece.median_norm
         return cls(CurveMaking(bench, prompts, config, norm, None, False, LOOK_DECODING, stop, piece))
@@ -80,7 +75,7 @@ class Looks:
         return radii_of(self.unit)
 
     def look(self, setting: Setting) -> Generator[Any, None, Tried]:
-        """Train, complete under the vectors and under as many random ones of the same R, and count."""
+        """Train, complete with the vectors and as many random ones of the same R, and count."""
         began = time.monotonic()
         config = self.making.config
         budget = setting.effect_budget if config.counts("saturation") else None
@@ -100,16 +95,11 @@ class Looks:
             relative_radius=setting.relative_radius,
             effect_budget=setting.effect_budget if budget is not None else 0.0,
             change=float(np.mean(effect.share)) if effect and effect.share else 0.0,
-            texts=found.texts,
-            readable=found.readable,
-            new=found.new,
-            lifted=found.lifted,
+            **asdict(found),
             random_texts=chance.texts,
             random_new=chance.new,
             random_lifted=chance.lifted,
-            diversity=found.diversity,
             random_diversity=chance.diversity,
-            example=found.example,
             seconds=time.monotonic() - began,
         )
 
@@ -125,9 +115,9 @@ class _Counts:
 
 
 def _limits(control: Comparison, making: CurveMaking) -> dict[int, float]:
-    """For each prompt the distance from the unsteered text beyond which a text is new.
+    """For each prompt, the distance from the unsteered text beyond which a text is new.
 
-    Random vectors' texts that carry a flag do not count: one that lifts a refusal is far from it.
+    Flagged texts of random vectors are ignored, because a text that lifts a refusal is far away.
     """
     entries = control.completions
     places = making.embed([one.text for one in entries])
@@ -145,7 +135,7 @@ def _limits(control: Comparison, making: CurveMaking) -> dict[int, float]:
 
 
 def _counted(comparison: Comparison, making: CurveMaking, limits: dict[int, float]) -> _Counts:
-    """Counts over all prompts of a comparison; each text is compared with the unsteered one of its prompt."""
+    """Counts over all prompts of a comparison; each text is compared with the unsteered one."""
     entries = comparison.completions
     places = making.embed([one.text for one in entries])
     texts = readable = new = lifted = 0
@@ -160,7 +150,7 @@ def _counted(comparison: Comparison, making: CurveMaking, limits: dict[int, floa
             one = entries[row]
             kinds = _flags(one, entries[base].text)
             is_readable = bool(one.scores and one.scores.verdict == "readable")
-            # another way to decline says nothing new, however far it is
+            # another refusal is not new, however far away
             moved = distance > limits[index] and not (refuses and refusal(one.text) is not None)
             is_new = is_readable and (bool(kinds) or moved) and not only_echoes(one.text, one.prompt.user)
             texts, readable, new = texts + 1, readable + is_readable, new + is_new

@@ -1,4 +1,4 @@
-"""A map: completions embedded and laid out on a plane."""
+"""A map: completions embedded and laid out on a plane, similar ones close together."""
 
 from collections.abc import Generator, Sequence
 from contextlib import suppress
@@ -52,13 +52,13 @@ class Map:
     points: list[MapPoint]
     method: Literal["UMAP", "PCA"]
     note: str
-    """How the points were laid out, for people."""
+    """How the points were laid out, as a sentence."""
     not_kept: str | None = None
-    """Why the texts are in memory alone; None: they are stored."""
+    """Why the texts are only in memory; None: they are stored."""
 
 
 class DrawMap(SteeringStudy["Map | None"]):
-    """Complete as `steer` does, and place the texts on a plane, alike ones near each other.
+    """Complete as `steer` does, and place the texts on a plane, similar ones close together.
 
     Returns:
         method (UMAP, or PCA for few texts), note, points: x, y, vector, radius, label, text of each, and not_kept
@@ -76,7 +76,7 @@ class DrawMap(SteeringStudy["Map | None"]):
         check_texts(len(self.prompts), len(self.variants(bench)), MOST_MAPPED)
 
     def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, Map | None]:
-        """The map, or None when stopped before there was one."""
+        """The map, or None if it was stopped first."""
         yield from say_memory(self, bench, stop)
         work = self.completed(bench, stop, "map")
         try:
@@ -95,7 +95,7 @@ class DrawMap(SteeringStudy["Map | None"]):
 
 
 class MapOf(Study["Map | None"]):
-    """The map of a comparison made before; the same texts give the same map."""
+    """The map of an earlier comparison; the same texts give the same map."""
 
     kind: ClassVar[str] = "map-of"
     how: ClassVar[How] = "compute"
@@ -111,14 +111,13 @@ class MapOf(Study["Map | None"]):
 
 
 def draw(bench: Bench, comparison: Comparison, stop: Stop) -> Generator[Progress, None, Map | None]:
-    """Embed and project the completions of ``comparison``; None when stopped. What was done before is looked up.
+    """Embed and project the completions of ``comparison``; None after a stop. Earlier results are looked up.
 
-    Others may compute while points are laid out, without the model. Raises InputError for more texts than a map can
-    hold.
+    Others may compute while the points are laid out. Raises InputError for more texts than a map can hold.
     """
     bank_hash = comparison.settings.get("bank_hash")
     labels: dict[int, Label] = {}
-    with suppress(StorageError):  # a map without names is one as well
+    with suppress(StorageError):  # draw the map without names
         labels = bench.labels.of_bank(bank_hash) if bank_hash else {}
     names = {vector: label.name for vector, label in labels.items()}
     embedder, embeddings = bench.embedder, bench.embeddings
@@ -128,7 +127,7 @@ def draw(bench: Bench, comparison: Comparison, stop: Stop) -> Generator[Progress
     check_count("texts", len(completions), MOST_MAPPED, f"A map can hold at most {MOST_MAPPED:,}")
     yield Progress(f"embedding {len(completions)} completions", 0, total)
     projection = None
-    with suppress(StorageError):  # what cannot be looked up is made
+    with suppress(StorageError):  # compute it instead
         projection = embeddings.find_projection(embedder.identity, texts)
     if projection is None:
         try:
@@ -139,18 +138,14 @@ def draw(bench: Bench, comparison: Comparison, stop: Stop) -> Generator[Progress
             return None
         yield Progress("laying the points out", total - 1, total)
         projection = project(points)
-        with suppress(StorageError):  # a map that cannot be kept is drawn all the same
+        with suppress(StorageError):  # the map is shown anyway
             embeddings.add_projection(embedder.identity, texts, projection)
     placed = [
         MapPoint(
-            id=completion.id,
             x=float(x),
             y=float(y),
-            vector=completion.vector,
-            radius=completion.radius,
             label=names.get(completion.vector, "") if isinstance(completion.vector, int) else "",
-            text=completion.text,
-            prompt_index=completion.prompt_index,
+            **completion.model_dump(include={"id", "vector", "radius", "text", "prompt_index"}),
         )
         for completion, (x, y) in zip(completions, projection.xy, strict=True)
     ]
@@ -158,9 +153,9 @@ def draw(bench: Bench, comparison: Comparison, stop: Stop) -> Generator[Progress
 
 
 def drawn(found: Map | None) -> Drawn:
-    """A map's points, and how they were laid out. Raises InputError where there is none."""
+    """A map's points, and how they were laid out. Raises InputError without a map."""
     if found is None:
-        raise InputError("map", "it was stopped before there was one", "Draw it again")
+        raise InputError("map", "it was stopped before it was finished", "Draw it again")
     points = [cast(PlacedText, asdict(point) | {"id": stored(point.id)}) for point in found.points]
     return {
         "comparison": stored(found.comparison), "method": found.method, "note": found.note, "points": points,

@@ -1,4 +1,4 @@
-"""What completing takes of the memory."""
+"""The memory needed for completing."""
 
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
 
 
 def say_memory(study: SteeringStudy[Any], bench: Bench, stop: Stop) -> Generator[Progress, None, None]:
-    """What completing takes of the memory, for the log. Raises InputError where that is too much."""
+    """Report the memory needed for completing, for the log. Raises InputError if it is too much."""
     yield Progress("reading the prompts", 0, 1)
     texts, lm = len(study.prompts) * len(study.variants(bench)), bench.model.get()
     note = memory_note(lm, study.prompts, texts, study.decoding, bench.model.memory_gb, stop)
@@ -33,10 +33,10 @@ def memory_note(
     memory_gb: float | None,
     stop: Stop = never,
 ) -> str:
-    """What ``texts`` completions need of the memory, for people.
+    """The memory needed for ``texts`` completions, as a sentence.
 
     Raises:
-        InputError: not even one of them fits; the message has the numbers.
+        InputError: not even one of them fits; the message contains the numbers.
         Stopped: ``stop()`` became true.
     """
     from melbo_app.engine.encoding import encode
@@ -45,10 +45,10 @@ def memory_note(
     tokens = encode(lm, prompts, stop).input_ids.shape[1] + decoding.max_new_tokens
     each, have = bytes_per_row(lm, tokens), budget(lm, memory_gb)
     if each > have:
-        problem = f"one text of {tokens} tokens needs {size_text(each)} and {size_text(have)} may be used"
+        problem = f"one text of {tokens} tokens needs {size_text(each)}, and only {size_text(have)} may be used"
         raise InputError("memory", problem, "Ask for fewer new tokens, or write shorter prompts")
     together = min(texts, MOST_ROWS, have // each)
     return (
-        f"Needs up to {size_text(each * together)} beside the model, for {together} of {texts} texts at a time; "
+        f"Needs up to {size_text(each * together)} besides the model, for {together} of {texts} texts at a time; "
         f"{size_text(have)} may be used."
     )

@@ -1,4 +1,4 @@
-"""Scores of completions: read back without steering, and looked at as texts."""
+"""Scores of completions, from reading them back without steering and from their texts."""
 
 import math
 from collections.abc import Sequence
@@ -25,10 +25,10 @@ def score(
 
     Args:
         completions: of one ``generate`` call.
-        found: what reading them back says of each.
-        baselines: for each prompt index the log-probability per token of its baseline, against which the others are
-            compared; those of baselines among ``completions`` are added.
-        target: the block at whose output runaways were looked for.
+        found: the likelihood of each, from reading it back.
+        baselines: the log-probability per token of the baseline, by prompt index, with which the others are compared;
+            those of baselines among ``completions`` are added.
+        target: the block at whose output runaways were measured.
     """
     for entry, likelihood in zip(completions, found, strict=True):
         if entry.vector is None:
@@ -40,9 +40,9 @@ def score(
 
 
 def verdict_anew(completion: Completion) -> Scores | None:
-    """The scores of a text from the library with the verdict as it is given now; what it was read from does not change.
+    """The scores of a stored text with its verdict by the current rules.
 
-    A text is kept with the verdict of its day, and the rules become better.
+    A text is stored with the verdict of its day, but the rules improve; the other scores stay.
     """
     scores = completion.scores
     if scores is None:
@@ -52,7 +52,7 @@ def verdict_anew(completion: Completion) -> Scores | None:
 
 
 def target_of(blocks: int | None, bank: Bank | None) -> int | None:
-    """The layer at which runaways are looked for in a model of ``blocks`` blocks; there is none above the last one."""
+    """The layer at which runaways are measured in a model of ``blocks`` blocks; None for the last source layer."""
     if bank is None or blocks is None or bank.record.source >= blocks - 1:
         return None
     return layers(blocks, bank.record.source, bank.record.target)[1]
@@ -85,12 +85,12 @@ def _verdict(entry: Completion, scores: Scores) -> tuple[float | None, Verdict |
     if not entry.text.strip():
         return None, None
     loss = scores.loss
-    if loss is None and scores.logprob is not None:  # the baseline is a text of nothing
+    if loss is None and scores.logprob is not None:  # the baseline is empty
         loss = USUAL - scores.logprob
     known, repeated = scores.dictionary_words, scores.repetition
     return readability(loss, scores.peak_surprisal, entry.tokens, repeated, known, loop(entry.text))
 
 
 def _finite(value: float | None) -> float | None:
-    """``value``, or None where numbers overflowed: R may be absurdly large."""
+    """``value``, or None if it overflowed, because R may be absurdly large."""
     return value if value is not None and math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Search for R, the effect budget and layers by looking at short completions."""
+"""Search for R, the effect budget and layers by short completions."""
 
 from collections.abc import Generator, Sequence
 from contextlib import suppress
@@ -12,25 +12,26 @@ from melbo_app.engine.suggestion import layer_pairs
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import StorageError
 from melbo_app.jobs.bench import Bench
+from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import How, ModelStudy
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.explorations import SEARCH_SECONDS
 from melbo_app.library.searches import Search
-from melbo_app.studies.looks import LOOK_PROMPTS, Looks, look_config
-from melbo_app.studies.settings_ladder import RULE, START, SearchProgress, best_of, search, start_near
+from melbo_app.studies.looks import LOOK_PROMPTS, LOOK_STEPS, LOOK_VECTORS, Looks
+from melbo_app.studies.settings_ladder import RULE, START, best_of, search, start_near
 
 
 class SearchSettings(ModelStudy[Search]):
     """Try settings from weak to strong on short completions, and choose one.
 
-    A search that came to its end before is looked up; of others the trainings and texts are. A new one begins at the R
-    that was found last for this model, these layers and this scope.
+    A complete earlier search is looked up; otherwise its trainings and texts are. A new search begins at the R found
+    last for this model, these layers and this scope.
 
     Attributes:
-        config: layers, scope, method, vectors, steps and seed to search with; its R does not count. If it has an
-            effect budget, all settings have it.
-        seconds: after which no further setting is tried.
-        other_layers: whether another pair of layers is tried as well (``layer_pairs``).
+        config: layers, scope, method, vectors, steps and seed of the search; its R is ignored, and an effect budget
+            applies to all settings.
+        seconds: the time after which no further setting is tried.
+        other_layers: whether to try another pair of layers, too (``layer_pairs``).
     """
 
     kind: ClassVar[str] = "search"
@@ -46,19 +47,18 @@ class SearchSettings(ModelStudy[Search]):
     def before(
         cls, prompts: Sequence[Prompt], config: TrainingConfig, seconds: float, *, other_layers: bool = False
     ) -> Self:
-        """The search before the training ``config``, on its first prompts; ``after_search`` gives the training with
-        what is found.
+        """The search before the training ``config``, on its first prompts; ``after_search`` applies its result.
 
-        It trains up to eight vectors, in the few steps that it takes to tell settings apart.
+        It trains up to eight vectors, in just enough steps to tell settings apart.
         """
-        looked = prompts[:LOOK_PROMPTS]
-        return cls(prompts=looked, config=look_config(config), seconds=seconds, other_layers=other_layers)
+        short = replace(config, vectors=min(LOOK_VECTORS, config.vectors), steps=LOOK_STEPS, held_out=())
+        return cls(prompts=prompts[:LOOK_PROMPTS], config=short, seconds=seconds, other_layers=other_layers)
 
     def check_model(self, bench: Bench) -> None:
         self.config.check_width(bench.model.get().hidden_size)
 
-    def run(self, bench: Bench, stop: Stop) -> Generator[SearchProgress, None, Search]:
-        """Raises Stopped where a stop came before the first setting was judged."""
+    def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, Search]:
+        """Raises Stopped for a stop before the first setting was judged."""
         lm, config = bench.model.get(), self.config
         asked = Search(
             model=lm.name,
@@ -95,6 +95,6 @@ class SearchSettings(ModelStudy[Search]):
         tried, whole = yield from search(places, start, self.seconds, stop, config.saturation)
         chosen, reason = best_of(tried)
         found = asked.model_copy(update={"tried": tuple(tried), "chosen": chosen, "reason": reason, "whole": whole})
-        with suppress(StorageError):  # what cannot be kept is looked for again
+        with suppress(StorageError):  # a search that cannot be stored is repeated
             bench.searches.save(found)
         return found

@@ -1,8 +1,8 @@
-"""How strongly a target layer answers to a source layer, for many pairs of layers."""
+"""How strongly target layers respond to source layers, for many pairs."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -10,19 +10,16 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.stopping import Stop
 from melbo_app.engine.suggestion import default_scope, layers
-from melbo_app.engine.training_config import MOST_VECTORS, TrainingConfig, TrainingProgress
+from melbo_app.engine.training_config import MOST_VECTORS, TrainingConfig
 from melbo_app.errors import InputError
 from melbo_app.jobs.bench import Bench
-from melbo_app.jobs.generators import map_progress
+from melbo_app.jobs.generators import part_of
+from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import How, ModelStudy, Option
 from melbo_app.limits import check_range
 
-if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
-    from melbo_app.engine.model import LanguageModel
-
-
 ROUGH = 1e-3
-"""What is left over from which on the fourth digit of a value may be wrong."""
+"""The residual from which the fourth digit of a value may be wrong."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +32,12 @@ class LayerPair:
     median_norm: float
     """Median residual norm at the source."""
     residual: float
-    """What is left to find: each σ² is within this share of the largest σ² of a true one. About 1e-5 once converged."""
+    """Error bound: each σ² is within this share of the largest σ² of a true one. About 1e-5 once converged."""
 
 
 class MeasureSensitivity(ModelStudy[list[LayerPair]]):
-    """How strongly target layers answer to source layers: singular values of the Jacobian between them. Stopping keeps
-    the pairs that are done."""
+    """How strongly target layers respond to source layers: singular values of the Jacobian between them. Stopping keeps
+    the finished pairs."""
 
     kind: ClassVar[str] = "sensitivity"
     how: ClassVar[How] = "compute"
@@ -55,13 +52,44 @@ class MeasureSensitivity(ModelStudy[list[LayerPair]]):
     def check(self, bench: Bench) -> None:
         TokenScope.parse(self.scope or "all")
 
-    def run(self, bench: Bench, stop: Stop) -> Generator[TrainingProgress, None, list[LayerPair]]:
+    def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, list[LayerPair]]:
+        """``count`` singular values for every pair of a source and a target layer above it (Ayyub 2026).
+
+        To get the vectors, train a bank by ``jacobian`` on one pair.
+
+        Raises:
+            InputError: no target is above a source, or ``jacobian`` refuses a pair.
+        """
+        return (yield from bench.compute.steps(self._measured(bench, bench.compute.giving_way(stop)), short=False))
+
+    def _measured(self, bench: Bench, stop: Stop) -> Generator[Progress, None, list[LayerPair]]:
+        from melbo_app.engine.encoding import encode
+        from melbo_app.engine.slice import ModelSlice
+        from melbo_app.engine.training import train
+
         lm, scope = bench.model.get(), self.scope or default_scope(self.prompts)
         source, target = layers(len(lm.blocks))
-        pairs = (self.sources or [source], self.targets or [target])
-        asked, memory_gb = bench.compute.giving_way(stop), bench.model.memory_gb
-        work = sensitivity(lm, self.prompts, *pairs, scope, self.count, memory_gb, asked)
-        return (yield from bench.compute.steps(work, short=False))
+        sources, targets = self.sources or [source], self.targets or [target]
+        pairs = [(source, target) for source in sources for target in targets if target > source]
+        if not pairs:
+            raise InputError("target layers", "none is above a source layer", "Choose higher ones")
+        check_range("values", self.count, 1, MOST_VECTORS // 2)
+        # each direction comes with both signs
+        configs = [TrainingConfig(*pair, 1.0, 2 * self.count, "jacobian", scope=scope) for pair in pairs]
+        encoded = encode(lm, self.prompts, stop)
+        found: list[LayerPair] = []
+        for config in configs:
+            passes = config.total_steps
+            now = Progress(f"block {config.source} → {config.target}", len(found) * passes, len(pairs) * passes)
+            yield now
+            piece = ModelSlice(lm, encoded, config.source, config.target, stop)
+            result = yield from part_of(now, train(piece, config, stop, bench.model.memory_gb), passes)
+            if result.stopped:
+                break
+            assert result.strength is not None and result.residual is not None, "the Jacobian's directions come with it"
+            values = result.strength[::2]
+            found.append(LayerPair(config.source, config.target, values, piece.median_norm, result.residual))
+        return found
 
     def answer(self, result: list[LayerPair], not_kept: str | None) -> dict[str, Any]:
         return {"pairs": [asdict(pair) for pair in result]}
@@ -74,54 +102,3 @@ def _line(pair: LayerPair) -> str:
     values = "  ".join(f"{value:.4g}" for value in pair.values)
     rough = "" if pair.residual < ROUGH else f"  (squares to within {pair.residual:.1g} of the largest)"
     return f"{pair.source} → {pair.target}: {values}{rough}"
-
-
-def sensitivity(
-    lm: "LanguageModel",
-    prompts: Sequence[Prompt],
-    sources: Sequence[int],
-    targets: Sequence[int],
-    scope: str,
-    count: int,
-    memory_gb: float | None,
-    stop: Stop,
-) -> Generator[TrainingProgress, None, list[LayerPair]]:
-    """``count`` singular values for every pair of a source and a target layer above it (Ayyub 2026).
-
-    The vectors themselves come from training a bank by ``jacobian`` on the pair that was chosen. A stop keeps the
-    pairs that are done.
-
-    Raises:
-        InputError: no target is above a source, or what ``jacobian`` refuses.
-    """
-    from melbo_app.engine.encoding import encode
-    from melbo_app.engine.slice import ModelSlice
-    from melbo_app.engine.training import train
-
-    pairs = [(source, target) for source in sources for target in targets if target > source]
-    if not pairs:
-        raise InputError("target layers", "none of them is above a source layer", "Choose higher ones")
-    if count < 1:
-        raise InputError("values", f"{count} is too few", "Choose 1 or more")
-    check_range("values", count, 1, MOST_VECTORS // 2)
-    # each direction comes with both signs
-    configs = [TrainingConfig(*pair, 1.0, 2 * count, "jacobian", scope=scope) for pair in pairs]
-    encoded = encode(lm, prompts, stop)
-    found: list[LayerPair] = []
-    for config in configs:
-        passes = config.total_steps
-        done, total = len(found) * passes, len(pairs) * passes
-        where = f"block {config.source} → {config.target}"
-        yield TrainingProgress(where, done, total, None)
-        piece = ModelSlice(lm, encoded, config.source, config.target, stop)
-        result = yield from map_progress(train(piece, config, stop, memory_gb), _behind(where, done, total))
-        if result.stopped:
-            break
-        assert result.strength is not None and result.residual is not None, "the Jacobian's directions come with it"
-        values = result.strength[::2]
-        found.append(LayerPair(config.source, config.target, values, piece.median_norm, result.residual))
-    return found
-
-
-def _behind(where: str, before: int, total: int) -> Callable[[TrainingProgress], TrainingProgress]:
-    return lambda now: TrainingProgress(f"{where}: {now.stage}", before + now.done, total, None)

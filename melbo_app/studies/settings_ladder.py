@@ -1,7 +1,7 @@
 """The search for R, the effect budget and layers: settings from weak to strong, each judged by short completions.
 
-Which setting makes a model say something new, and which one breaks its texts, differs between models and prompts by
-more than any constant allows for (docs/search.md), so it is found by looking.
+The settings at which a model says something new, and at which its texts break, differ too much between models and
+prompts for any constant (docs/search.md), so they are found by looking.
 """
 
 import time
@@ -11,55 +11,51 @@ from typing import Any, Protocol
 
 from melbo_app.engine.training_config import SATURATION, TrainingProgress
 from melbo_app.errors import Stopped
+from melbo_app.jobs.generators import part_of
+from melbo_app.jobs.progress import Progress
 from melbo_app.library.searches import Tried
 
 CHANGE = 0.045
-"""The share of a target token's norm that random vectors change at the unit of R: what vectors do to texts begins at
-about the same change on four models, whose R for it are 0.01 to 0.1 × the median norm (docs/search.md)."""
+"""The unit of R is where random vectors change a target token by this share of its norm. On four models, vectors begin
+to affect texts at about the same change, though at R of 0.01 to 0.1 × the median norm (docs/search.md)."""
 MULTIPLES = (0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
 """Settings from weak to strong: R as multiples of that unit, a factor of √2 apart."""
 BUDGET = SATURATION
-"""The effect budget of all of them: weak vectors cannot spend it, and strong ones break texts without it."""
+"""Their effect budget: weak vectors cannot spend it, and strong ones break texts without it."""
 SAFER = 0.4
-"""The effect budget that is tried at an R at which texts break with ``BUDGET``."""
+"""The effect budget to try at an R where texts break with ``BUDGET``."""
 START = 6
-"""Where a search begins that has nothing to go by: twice the unit."""
+"""The rung at which a search begins without earlier results: twice the unit."""
 RULE = 2
-"""Of the rule below: what an earlier one found is not looked up."""
+"""Version of the rule below; results of earlier versions are not looked up."""
 LOOKS = 4
-"""Settings that are tried at most."""
+"""The most settings that a search tries."""
 ENOUGH, PLENTY = 0.5, 0.6
-"""Share of new texts, in excess of the random vectors' share, from which no further R is tried, and from which no other
-layers are either."""
+"""Shares of new texts beyond the random vectors' share at which a search tries no further R, and no other layers."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is tried: R as a multiple of the median norm, and the effect budget."""
+    """A setting to try: R as a multiple of the median norm, and the effect budget."""
 
     relative_radius: float
     effect_budget: float
 
 
-@dataclass(frozen=True)
-class SearchProgress:
-    """Where a search stands, with what has been tried."""
+@dataclass(frozen=True, kw_only=True)
+class SearchProgress(Progress):
+    """The progress of a search, with the settings tried so far."""
 
-    stage: str
-    done: int
-    total: int
     tried: tuple[Tried, ...] = ()
-    note: str = ""
-    """A line for the log of a job."""
 
 
 def radii_of(unit: float) -> tuple[float, ...]:
-    """R as multiples of the median norm, from weak to strong, for the unit found with a model and its prompts."""
+    """R as multiples of the median norm, from weak to strong, for a unit measured on a model and its prompts."""
     return tuple(float(f"{multiple * unit:.3g}") for multiple in MULTIPLES)
 
 
 class Looking(Protocol):
-    """Trains vectors between two layers with a setting, completes under them and under random vectors, and counts."""
+    """Judges settings between two layers: trains vectors, completes with them and with random vectors, and counts."""
 
     @property
     def radii(self) -> Sequence[float]:
@@ -69,10 +65,10 @@ class Looking(Protocol):
 
 
 def next_rung(tried: Mapping[int, Tried], start: int, count: int) -> int | None:
-    """Which of ``count`` settings, ordered from weak to strong, to look at next; None: none is worth it.
+    """The setting to try next, of ``count`` ordered from weak to strong; None if no other is worth it.
 
-    The edge at which texts break is bracketed first, in steps of two and then of one; then the neighbours of the best
-    setting are tried.
+    First it brackets the edge at which texts break, in steps of two and then of one; then it tries the neighbours of
+    the best setting.
     """
     if not tried:
         return start
@@ -93,19 +89,19 @@ def next_rung(tried: Mapping[int, Tried], start: int, count: int) -> int | None:
 
 def search(
     places: Sequence[Looking], start: int, most_seconds: float, stop: Callable[[], bool], budget: float | None = None
-) -> Generator[SearchProgress, None, tuple[list[Tried], bool]]:
-    """What was tried, in order, and whether the search came to its own end.
+) -> Generator[Progress, None, tuple[list[Tried], bool]]:
+    """Returns the settings that were tried, in order, and whether the search was complete.
 
-    It ends where nothing is left to try, after ``LOOKS`` settings, or where the next one would not fit into
+    It ends when nothing is left to try, after ``LOOKS`` settings, or when the next one would not fit into
     ``most_seconds``.
 
     Args:
-        places: the layers to look at, one or two pairs.
-        start: which of the radii to begin with.
+        places: the pairs of layers, one or two.
+        start: the index of the radius to begin with.
         budget: the effect budget of all settings; None: ``BUDGET``, and ``SAFER`` where texts break.
 
     Raises:
-        Stopped: a stop came before the first setting was judged.
+        Stopped: there was a stop before the first setting was judged.
     """
     began, plan = time.monotonic(), _Plan(places, start, budget)
     tried = plan.tried
@@ -116,32 +112,24 @@ def search(
         if (setting := plan.next()) is None:
             break
         where = f"R = {setting.relative_radius:g} × median, effect budget {setting.effect_budget:g}"
-        work = plan.place.look(setting)
+        now = SearchProgress(where, 100 * len(tried), 100 * LOOKS, tried=tuple(tried))
         try:
-            while True:
-                try:
-                    step = next(work)
-                except StopIteration as end:
-                    found: Tried = end.value
-                    break
-                share = step.done / max(1, step.total)
-                done = round(100 * (len(tried) + share))
-                yield SearchProgress(f"{where}: {step.stage}", done, 100 * LOOKS, tuple(tried))
+            found: Tried = yield from part_of(now, plan.place.look(setting), 100)
         except Stopped:
             if not tried:
                 raise
             return tried, False
         plan.add(found)
-        yield SearchProgress(where, 100 * len(tried), 100 * LOOKS, tuple(tried), found.sentence)
+        yield SearchProgress(where, 100 * len(tried), 100 * LOOKS, found.sentence, tried=tuple(tried))
     return tried, not stop()
 
 
 class _Plan:
-    """What was tried where, and what to try next.
+    """The settings tried at each place, and the choice of the next.
 
-    The best readable setting of the first of ``places`` is tried at the other one as well, and the search goes on at
-    the better of the two. Where texts break, the same R with a smaller effect budget is tried once: last, or after two
-    R at which they break.
+    The best readable setting of the first of ``places`` is tried at the other one, too, and the search goes on at the
+    better of the two. Once, where texts break, it tries the same R with a smaller effect budget: last, or after two R
+    at which texts break.
     """
 
     def __init__(self, places: Sequence[Looking], start: int, budget: float | None) -> None:
@@ -152,15 +140,15 @@ class _Plan:
         self._at = 0
         self._rung: int | None = None
         self._safer = budget is not None
-        """Whether the smaller budget has had its turn."""
+        """Whether the smaller budget has been tried."""
 
     @property
     def place(self) -> Looking:
-        """Where the next setting is looked at."""
+        """The layers at which the next setting is tried."""
         return self._places[self._at]
 
     def next(self) -> Setting | None:
-        """The next setting; None where none is worth it."""
+        """The next setting; None if no other is worth it."""
         self._rung = self._next_rung()
         if self._rung is not None:
             return Setting(self.place.radii[self._rung], self._budget)
@@ -171,7 +159,7 @@ class _Plan:
         return Setting(self.place.radii[edge], SAFER)
 
     def add(self, found: Tried) -> None:
-        """Take in what the last setting showed."""
+        """Record the result of the last setting."""
         self.tried.append(found)
         if self._rung is None:
             return
@@ -193,7 +181,7 @@ class _Plan:
 
 
 def best_of(tried: Sequence[Tried]) -> tuple[int, str]:
-    """Which setting to take, and why in a sentence. Settings whose texts break are taken only where all break."""
+    """The setting to choose, and why in a sentence. One whose texts break is chosen only if texts break at all."""
     whole = [number for number, one in enumerate(tried) if not one.broken]
     new = [number for number in whole if tried[number].new and tried[number].score > 0]
     if new:
@@ -210,12 +198,12 @@ def best_of(tried: Sequence[Tried]) -> tuple[int, str]:
 
 
 def start_near(radii: Sequence[float], relative_radius: float) -> int:
-    """The setting nearest to an R that served another prompt."""
+    """The setting nearest to the R found for another prompt."""
     return min(range(len(radii)), key=lambda rung: abs(radii[rung] - relative_radius))
 
 
-def searching(progress: SearchProgress) -> TrainingProgress:
-    """The progress of a search as that of the training that it comes before."""
+def searching(progress: Progress) -> TrainingProgress:
+    """The progress of a search as that of the training it precedes."""
     return TrainingProgress(progress.stage, progress.done, progress.total, None, note=progress.note)
 
 
@@ -224,7 +212,7 @@ def _settings(tried: Sequence[Tried]) -> str:
 
 
 def _best_whole(rungs: Mapping[int, Tried]) -> int | None:
-    """The setting with the highest score among those whose texts do not break."""
+    """The setting with the highest score among those with whole texts."""
     whole = [rung for rung, one in rungs.items() if not one.broken]
     return max(whole, key=lambda rung: (rungs[rung].score, -rung), default=None)
 

@@ -1,4 +1,4 @@
-"""How alike the vectors of a bank are."""
+"""Similarity of the vectors of a bank."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
 
 @dataclass(frozen=True)
 class Similarity:
-    """Pairwise cosines [V, V] of what the vectors change (δ) and of the vectors themselves (θ)."""
+    """Pairwise cosines [V, V] of the changes that vectors make (δ) and of the vectors (θ)."""
 
     delta: np.ndarray
     theta: np.ndarray
     order: list[int]
-    """Vectors with alike ones next to each other, by δ."""
+    """The vectors in an order that puts similar ones (by δ) next to each other."""
     mean_delta: float | None
     """Mean off the diagonal; None for a single vector."""
     mean_theta: float | None
@@ -36,7 +36,7 @@ class Similarity:
 
 
 class Cosines(TypedDict):
-    """``matrix`` [V][V] holds cosines of what the vectors change (δ), ``theta`` those of the vectors themselves."""
+    """``matrix`` [V][V] holds cosines of the changes that vectors make (δ), ``theta`` those of the vectors."""
 
     bank: str
     scope: str
@@ -48,10 +48,10 @@ class Cosines(TypedDict):
 
 
 class Compare(Study[Similarity]):
-    """Which vectors of a bank do the same: cosines of what they change at the target layer, and of themselves.
+    """Which vectors of a bank do the same: cosines of their changes at the target layer, and of the vectors.
 
     Returns:
-        matrix [V][V] (of the changes), theta [V][V] (of the vectors), order (alike ones together) and both means
+        matrix [V][V] (of the changes), theta [V][V] (of the vectors), order (similar ones together) and both means
     """
 
     kind: ClassVar[str] = "similarity"
@@ -59,7 +59,7 @@ class Compare(Study[Similarity]):
 
     bank: str = Field(description="name of the bank")
     prompts: tuple[Prompt, ...] | None = Field(
-        None, description="user texts to measure on; left out: those that the bank was trained on"
+        None, description="user texts to measure on; left out: the bank's training prompts"
     )
     scope: str = Field("content", description="tokens that count: all, content, assistant or last:4")
 
@@ -93,7 +93,7 @@ class Compare(Study[Similarity]):
 
 
 def prompts_of(bank: Bank, lm: "LanguageModel") -> list[Prompt]:
-    """The prompts that a bank was trained on, or the example where it has none."""
+    """The training prompts of a bank, or the example if it has none."""
     own = [entry.asked for entry in bank.record.prompts]
     return own or [Prompt(EXAMPLE.user, template=lm.usual_template)]
 
@@ -101,14 +101,14 @@ def prompts_of(bank: Bank, lm: "LanguageModel") -> list[Prompt]:
 def compare(
     piece: "ModelSlice", bank: Bank, scope: TokenScope, stop: Stop = lambda: False
 ) -> Generator[int, None, Similarity]:
-    """Cosines of a bank's vectors and of what they change in ``piece`` over the tokens in scope.
+    """Cosines of a bank's vectors and of their changes in ``piece``, over the tokens in scope.
 
-    Yields the number of vectors done. Raises Stopped where ``stop()`` became true.
+    Yields the number of finished vectors. Raises Stopped.
     """
     from melbo_app.engine.memory import give_back
     from melbo_app.engine.similarity import cosines, delta_cosines, mean_off_diagonal
 
-    vectors = bank.vectors.copy()  # a bank's own cannot be written to, and torch warns of such
+    vectors = bank.vectors.copy()  # the bank's own array is read-only, and torch would warn
     delta = yield from delta_cosines(piece, vectors, scope, stop=stop)
     theta = cosines(vectors)
     give_back()

@@ -1,4 +1,4 @@
-"""Steer: completions without steering and under each vector, side by side."""
+"""Steer: completions without steering and under vectors, side by side."""
 
 from collections.abc import Generator, Sequence
 from dataclasses import asdict
@@ -22,7 +22,7 @@ from melbo_app.studies.filling import filled
 from melbo_app.studies.flagging import flagged
 
 WHOLE: tuple[ComparisonKind, ...] = ("part", "map")
-"""What is kept whole or not at all: nobody asked to read it as far as it is."""
+"""Kinds that are stored whole or not at all, because nobody asked for their texts."""
 Result = TypeVar("Result")
 
 
@@ -32,8 +32,8 @@ class FlagLine(TypedDict):
 
 
 class SteeredText(TypedDict):
-    """One text with all that made it; ``vector`` is None for the baseline and "random" for the random control. Its
-    ``flags`` compare it with the baseline of the same comparison. ``id`` is None where it could not be stored."""
+    """One text with everything that determined it; ``vector`` is None for the baseline and "random" for the random
+    control. ``flags`` compare it with the comparison's baseline. ``id`` is None if it could not be stored."""
 
     id: int | None
     text: str
@@ -59,7 +59,7 @@ class SteeredText(TypedDict):
 
 
 class Steered(TypedDict):
-    """``not_kept`` says why the texts could not be stored; ``comparison`` is None then, and so it is below."""
+    """``not_kept`` says why the texts could not be stored; then ``comparison`` and all ids are None."""
 
     comparison: int | None
     completions: list[SteeredText]
@@ -68,14 +68,14 @@ class Steered(TypedDict):
 
 
 class SteeringStudy(Study[Result]):
-    """How to steer: with which vectors of a bank, at which R, and how texts are decoded."""
+    """Base of studies that steer: prompts, vectors of a bank, R, and decoding."""
 
     bank: str | None = Field(description="name of the bank")
-    prompts: tuple[Prompt, ...] = Field((), description="user texts; left out: those that the bank was trained on")
+    prompts: tuple[Prompt, ...] = Field((), description="user texts; left out: the bank's training prompts")
     vectors: tuple[int, ...] | None = Field(None, description="numbers of the vectors; left out: all")
     radii: tuple[float, ...] | None = Field(
         None,
-        description="each R, the norm that vectors are added with, which may be negative; left out: as in the bank",
+        description="each R, the norm of the added vectors, possibly negative; left out: the vectors' own norms",
     )
     random_control: bool = Field(False, description="add a random vector of the same R")
     both_signs: bool = Field(False, description="each vector at R and at -R")
@@ -88,7 +88,7 @@ class SteeringStudy(Study[Result]):
         self.variants(bench)
 
     def variants(self, bench: Bench) -> list[Variant]:
-        """The ways in which each prompt is completed, in their order. Raises InputError for what the bank lacks."""
+        """The variants under which each prompt is completed, in order. Raises InputError for missing vectors."""
         return self._variants(bench.banks.load(self.bank) if self.bank else None)
 
     def _variants(self, bank: Bank | None) -> list[Variant]:
@@ -104,7 +104,7 @@ class SteeringStudy(Study[Result]):
         *,
         finished: bool,
     ) -> Comparison:
-        """Keep the texts as one comparison, with all that they were asked for."""
+        """Store the texts as one comparison, with the request."""
         settings: dict[str, Any] = {
             "kind": kind,
             "bank": self.bank,
@@ -122,8 +122,8 @@ class SteeringStudy(Study[Result]):
     def completed(
         self, bench: Bench, stop: Stop, kind: ComparisonKind
     ) -> Generator[SteeringProgress, None, Comparison]:
-        """The texts as one comparison of this ``kind``. A stop keeps them as far as they are, but nothing of a map or
-        a part. Raises Stopped where nothing is kept."""
+        """The texts as one comparison of this ``kind``. A stop keeps unfinished texts, except those of a map or part.
+        Raises Stopped if nothing is kept."""
         if not bench.model.state().loaded:
             yield SteeringProgress((), 0, self.decoding.max_new_tokens, "loading the model")
         lm = bench.model.get()
@@ -138,7 +138,7 @@ class SteeringStudy(Study[Result]):
 
 
 class Steer(SteeringStudy[Comparison]):
-    """Complete prompts without steering, and with each vector of a bank added. Known texts are looked up.
+    """Complete prompts without steering, and with each vector of a bank added. Earlier texts are looked up.
 
     Returns:
         comparison (its id), completions (text, vector, radius, scores … of each), stopped, not_kept (why, or null)
@@ -165,7 +165,7 @@ class Steer(SteeringStudy[Comparison]):
 
 
 def who_wrote(completion: Completion) -> str:
-    """Which prompt, vector and R a text belongs to, and how readable it is."""
+    """The prompt, vector, R and verdict of a text."""
     name = f"vector {completion.vector}"
     if not isinstance(completion.vector, int):
         name = "random control" if completion.vector else "baseline"

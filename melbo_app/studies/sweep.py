@@ -1,7 +1,6 @@
-"""A sweep: the same vectors at many R, one R after the other, so that what is done of it is kept."""
+"""A sweep: the same vectors at many R, one R after the other, so that a stop keeps the finished ones."""
 
 from collections.abc import Generator
-from functools import partial
 from typing import ClassVar, Self, TypedDict
 
 from pydantic import Field
@@ -9,22 +8,21 @@ from pydantic import Field
 from melbo_app.engine.stopping import Stop
 from melbo_app.errors import Stopped
 from melbo_app.jobs.bench import Bench
-from melbo_app.jobs.generators import map_progress
+from melbo_app.jobs.generators import part_of
 from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import Made
 from melbo_app.library.completion import Comparison, Completion
 from melbo_app.limits import MOST_TEXTS, check_prompts, check_texts
-from melbo_app.studies.completing import SteeringProgress
 from melbo_app.studies.flagging import FlagOfText, flags_of
 from melbo_app.studies.memory_note import say_memory
 from melbo_app.studies.steer import Steered, SteeringStudy, steered
 
 SHARES = (0.5, 0.75, 1.0, 1.25, 1.5)
-"""R of a sweep where none are given, as multiples of R as trained; of unequal norms, of their median."""
+"""Default R of a sweep, as multiples of the bank's R (the median, if its norms are unequal)."""
 
 
 class Verdicts(TypedDict):
-    """How many texts are what; ``unknown`` counts those of which it cannot be said."""
+    """Numbers of texts by verdict; ``unknown`` counts those without one."""
 
     readable: int
     strange: int
@@ -47,15 +45,14 @@ class Sweep(SteeringStudy[Comparison]):
     """Steer with the same vectors at many R, beside random vectors: where do texts change, and where do they break?
 
     Returns:
-        what `steer` returns, radii (how many texts are readable at each, of vectors and control) and flagged
+        the results of `steer`, radii (numbers of readable texts at each, of vectors and control) and flagged
     """
 
     kind: ClassVar[str] = "sweep"
 
     radii: tuple[float, ...] = Field(
         (),
-        description="each R, the norm that vectors are added with; left out: 0.5, 0.75, 1, 1.25 and 1.5 times R as "
-        "trained",
+        description="each R, the norm of the added vectors; left out: 0.5, 0.75, 1, 1.25 and 1.5 times the bank's R",
     )
     random_control: bool = Field(True, description="add a random vector of the same R")
 
@@ -75,10 +72,10 @@ class Sweep(SteeringStudy[Comparison]):
         check_texts(len(self.prompts), len(self.variants(bench)), MOST_TEXTS)
 
     def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, Comparison]:
-        """Complete at each R in its turn, and then put all of it into one comparison. A stop keeps the R that are done.
+        """Complete at each R in turn, then gather everything in one comparison. A stop keeps the finished R.
 
         Raises:
-            Stopped: a stop came before the first R was done.
+            Stopped: there was a stop before the first R was finished.
         """
         yield from say_memory(self, bench, stop)
         radii = list(dict.fromkeys(self.radii))
@@ -88,9 +85,8 @@ class Sweep(SteeringStudy[Comparison]):
             for number, radius in enumerate(radii):
                 one = self.model_copy(update={"radii": (radius,)})
                 where = f"R = {radius:g}, {number + 1} of {len(radii)}"
-                found = yield from map_progress(
-                    one.completed(bench, stop, "part"), partial(_at, where, number, len(radii))
-                )
+                whole = Progress(where, 100 * number, 100 * len(radii))
+                found = yield from part_of(whole, one.completed(bench, stop, "part"), 100)
                 for text in found.completions:
                     texts.setdefault((text.vector, text.radius, text.prompt_index), text)
                 done += 1
@@ -99,7 +95,7 @@ class Sweep(SteeringStudy[Comparison]):
         except Stopped:
             if not done:
                 raise
-        yield Progress("putting it together", 100 * done, 100 * len(radii))
+        yield Progress("gathering the texts", 100 * done, 100 * len(radii))
         bank = bench.banks.load(self.bank) if self.bank else None
         return self.keep(bench, list(texts.values()), "sweep", bank, finished=done == len(radii))
 
@@ -130,11 +126,6 @@ def _counts(line: SweepLine) -> str:
 
     mine, random = readable(line["vectors"]), readable(line["random"])
     return f"{mine} texts readable, under random vectors {random}"
-
-
-def _at(where: str, before: int, total: int, progress: SteeringProgress) -> Progress:
-    share = progress.done / max(1, progress.total)
-    return Progress(f"{where}: {progress.stage}", round(100 * (before + share)), 100 * total)
 
 
 def _verdicts(comparison: Comparison, radius: float, *, random: bool) -> Verdicts:

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -18,13 +18,10 @@ from melbo_app.limits import MOST_ITEMS, check_range
 from melbo_app.studies.completing import variants
 from melbo_app.studies.similarity import prompts_of
 
-if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
-    from melbo_app.engine.slice import ModelSlice
-
 
 @dataclass(frozen=True)
 class VectorTokens:
-    """Texts of tokens and the change of their log-probability in nats, the most changed first."""
+    """Tokens, and the change of their log-probability in nats, the largest first."""
 
     vector: int
     promoted: list[tuple[str, float]]
@@ -32,7 +29,7 @@ class VectorTokens:
 
 
 class TopTokens(Study[list[VectorTokens]]):
-    """Tokens that a bank's vectors promote and suppress behind a prompt."""
+    """The next tokens after a prompt that a bank's vectors promote and suppress."""
 
     kind: ClassVar[str] = "top-tokens"
     how: ClassVar[How] = "look"
@@ -41,16 +38,14 @@ class TopTokens(Study[list[VectorTokens]]):
     bank: str = Field(description="name of the bank")
     vectors: tuple[int, ...] | None = Field(None, description="numbers of the vectors; left out: all")
     radius: float | None = Field(
-        None, description="R, below 0 the other way; left out: each vector as it is in the bank"
+        None, description="R, negative for the opposite direction; left out: each vector at its own norm"
     )
     count: Annotated[int, Option("count")] = Field(10, description="tokens of each kind")
-    prompts: tuple[Prompt, ...] | None = Field(
-        None, description="user texts; left out: those that the bank was trained on"
-    )
+    prompts: tuple[Prompt, ...] | None = Field(None, description="user texts; left out: the bank's training prompts")
 
     def check(self, bench: Bench) -> None:
         if self.count < 1:
-            raise InputError("count", f"{self.count} tokens cannot be shown", "Choose 1 or more")
+            raise InputError("count", f"{self.count} is too few", "Choose 1 or more")
         check_range("count", self.count, 1, MOST_ITEMS)
         bank = bench.banks.load(self.bank)
         variants(bank, self._wanted(bank), [] if self.radius is None else [self.radius])
@@ -59,14 +54,27 @@ class TopTokens(Study[list[VectorTokens]]):
         return range(len(bank.vectors)) if self.vectors is None else self.vectors
 
     def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, list[VectorTokens]]:
+        from melbo_app.engine.encoding import token_text
+        from melbo_app.engine.top_tokens import top_tokens
+
         lm = bench.model.get()
         bank = bench.bank_for(lm, self.bank)
         wanted = self._wanted(bank)
         yield Progress("reading the prompts", 0, 1)
         prompts, last = self.prompts or prompts_of(bank, lm), len(lm.blocks) - 1
         piece = bench.slices.slice(lm, prompts, bank.record.source, last, stop)
-        asked = bench.compute.giving_way(stop)
-        return bench.compute.result(vector_tokens(piece, bank, wanted, self.count, self.radius, asked))
+        rows = bank.vectors[list(wanted)]
+        if self.radius is not None:
+            rows = (self.radius * rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        work = top_tokens(piece, rows, self.count, stop=bench.compute.giving_way(stop))
+        return [
+            VectorTokens(
+                vector,
+                [(token_text(lm, token), by) for token, by in top.promoted],
+                [(token_text(lm, token), by) for token, by in top.suppressed],
+            )
+            for vector, top in zip(wanted, bench.compute.result(work), strict=True)
+        ]
 
     def answer(self, result: list[VectorTokens], not_kept: str | None) -> dict[str, Any]:
         return {"bank": self.bank, "vectors": [_plain(entry) for entry in result]}
@@ -85,31 +93,3 @@ def _plain(entry: VectorTokens) -> dict[str, Any]:
         [{"token": text, "nats": by} for text, by in tokens] for tokens in (entry.promoted, entry.suppressed)
     )
     return {"vector": entry.vector, "promoted": promoted, "suppressed": suppressed}
-
-
-def vector_tokens(
-    piece: "ModelSlice",
-    bank: Bank,
-    vectors: Sequence[int],
-    count: int,
-    radius: float | None = None,
-    stop: Stop = lambda: False,
-) -> Generator[int, None, list[VectorTokens]]:
-    """The top tokens of a bank's vectors, all with the norm ``radius`` (below 0 they point the other way) or each with
-    the one that it has in the bank. Yields the number of vectors done.
-    Raises Stopped where ``stop()`` became true."""
-    from melbo_app.engine.encoding import token_text
-    from melbo_app.engine.top_tokens import top_tokens
-
-    rows = bank.vectors[list(vectors)]
-    if radius is not None:
-        rows = (radius * rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-    found = yield from top_tokens(piece, rows, count, stop=stop)
-    return [
-        VectorTokens(
-            vector,
-            [(token_text(piece.lm, token), by) for token, by in top.promoted],
-            [(token_text(piece.lm, token), by) for token, by in top.suppressed],
-        )
-        for vector, top in zip(vectors, found, strict=True)
-    ]

@@ -29,16 +29,15 @@ MeasuredRadius = float | Literal["suggested"] | None
 
 
 class Train(ResumableStudy[Bank]):
-    """Train a bank and put it on the shelf. Stopping keeps the vectors that are finished.
+    """Train a bank and save it on the shelf. Stopping keeps the finished vectors.
 
-    What takes time to find out is found out when the training begins. A bank that cannot be saved stays in memory.
+    Slow preparations are left to the start of the training. A bank that cannot be saved stays in memory.
 
     Attributes:
-        search_seconds: how long to look for R and the effect budget first, in place of the config's; None: the config
-            has them.
-        other_layers: whether that search may take other layers than the config's.
-        measured_radius: R as a multiple of the median norm of the prompts, or as it is suggested for them, in place of
-            the config's; None: the config has it.
+        search_seconds: how long to search first for R and the effect budget, instead of the config's; None: no search.
+        other_layers: whether that search may choose other layers than the config's.
+        measured_radius: R as a multiple of the median norm of the prompts, or "suggested" by them, instead of the
+            config's; None: use the config's.
     """
 
     kind: ClassVar[str] = "training"
@@ -57,7 +56,7 @@ class Train(ResumableStudy[Bank]):
     @field_validator("config", mode="before")
     @classmethod
     def _without_unused(cls, kept: Any) -> Any:
-        """Earlier versions took options that the method left unused: without them it is the same training."""
+        """Drops options that the method does not use, which earlier versions accepted; the training is the same."""
         if not isinstance(kept, dict):
             return kept
         unused = {option for option, methods in COUNTED_BY.items() if kept.get("method") not in methods}
@@ -87,12 +86,12 @@ class Train(ResumableStudy[Bank]):
     def resume(
         self, bench: Bench, stop: Stop, checkpoint: Checkpointing | None
     ) -> Generator[TrainingProgress, None, Bank]:
-        # what was found before is found again, so that a training that goes on is the same one
+        # a resumed training ignores stops here: it must reach the same settings first
         asked = deaf(stop) if checkpoint is not None and checkpoint.is_there else stop
         if not bench.model.state().loaded:
             yield TrainingProgress("loading the model", 0, 1, None)
         name, config = self.name, (yield from self._measured(bench, asked))
-        if self.search_seconds is not None:  # which is looked up where the last server ended after it
+        if self.search_seconds is not None:  # looked up if the last server finished it
             seconds, free = self.search_seconds, self.other_layers
             study = SearchSettings.before(self.prompts, config, seconds, other_layers=free)
             study.check_model(bench)
@@ -101,17 +100,17 @@ class Train(ResumableStudy[Bank]):
             yield self._note(f"R and effect budget: {found.reason}.")
         line = next((line for line in bench.banks.list() if same_file(line.name) == same_file(name)), None)
         if line is not None and line.record is not None and is_of(line.record, self.prompts, config):
-            # the last server ended before it could note that the bank was saved
-            yield self._note("Its bank was saved already.")
+            # the last server saved the bank, but ended before it could record that
+            yield self._note("The bank was already saved.")
             if checkpoint is not None:
                 checkpoint.remove()
             return bench.banks.load(line.name)
         if line is not None:
             name = _free_name(bench, name, ())
-            yield self._note(f"There is another bank of its name by now: this one is called “{name}”.")
+            yield self._note(f"Another bank has taken the name: this one is called “{name}”.")
         try:
             bank = yield from self._train(bench, config, name, stop, checkpoint)
-        except GeneratorExit:  # closed in the middle: the next server goes on
+        except GeneratorExit:  # closed in the middle: the next server resumes it
             if checkpoint is not None:
                 checkpoint.write()
             raise
@@ -124,7 +123,7 @@ class Train(ResumableStudy[Bank]):
         return bank
 
     def _measured(self, bench: Bench, stop: Stop) -> Generator[TrainingProgress, None, TrainingConfig]:
-        """``config`` with an R that its prompts have to be read for. Raises Stopped."""
+        """``config`` with the R that depends on its prompts. Raises Stopped."""
         config, measured = self.config, self.measured_radius
         if measured is None:
             return config
@@ -153,7 +152,7 @@ class Train(ResumableStudy[Bank]):
 
 
 def _free_name(bench: Bench, name: str, taken: Sequence[str]) -> str:
-    """The name itself, or with the first number behind it that is free; ``taken`` are names beside those of banks."""
+    """The name, with a number appended if it is not free; ``taken`` are names used besides those of banks."""
     used = {same_file(line.name) for line in bench.banks.list()} | {same_file(one) for one in taken}
     stem = re.sub(r"-\d+$", "", name)[:70]
     names = itertools.chain([name], (f"{stem}-{number}" for number in itertools.count(2)))

@@ -1,4 +1,4 @@
-"""A training from prompts to a bank on the shelf."""
+"""A training, from prompts to a bank."""
 
 import json
 import platform
@@ -24,15 +24,14 @@ from melbo_app.library.bank import Bank, BankRecord, EffectRecord, PromptRecord
 from melbo_app.studies.training_command import command
 
 if TYPE_CHECKING:
-    from melbo_app.engine.effect import Effect
     from melbo_app.engine.model import LanguageModel
     from melbo_app.engine.slice import ModelSlice
 
-NOTHING = "Stopped before a vector was finished: nothing was saved."
+NOTHING = "Stopped before a vector was finished: nothing to save."
 A_MOMENT = 1.0
-"""Seconds in which a training that was stopped may still measure what its vectors do: a stop must be quick."""
+"""Seconds that a stopped training may still take to measure the effect of its vectors; a stop must be quick."""
 
-USUAL_NORM_NOTE = "These prompts have too few ordinary tokens for a median norm: it is that of a text of our own."
+USUAL_NORM_NOTE = "These prompts have too few ordinary tokens for a median norm: that of a reference text is used."
 
 
 def train_bank(
@@ -46,15 +45,15 @@ def train_bank(
     checkpoint: Checkpointing | None = None,
     piece: "ModelSlice | None" = None,
 ) -> Generator[TrainingProgress, None, Bank]:
-    """Train and make a bank of what was found; nothing is saved here. With a ``checkpoint``, the training goes on where
-    that one stands, and offers it where it stands itself.
+    """Train, and make a bank of the vectors; nothing is saved here. With a ``checkpoint``, the training resumes from it
+    and offers its state to it.
 
     Args:
-        piece: the blocks between the layers of ``config`` on ``prompts``, where the model was run on them before.
+        piece: the blocks between the layers of ``config``, if the model was already run on ``prompts``.
 
     Raises:
-        InputError: what was asked for cannot be trained.
-        Stopped: nothing was finished before the stop.
+        InputError: this cannot be trained.
+        Stopped: no vector was finished before the stop.
     """
     from melbo_app.engine.chat_template import pinned
     from melbo_app.engine.effect import effects
@@ -63,9 +62,9 @@ def train_bank(
     from melbo_app.engine.slice import ModelSlice
     from melbo_app.engine.training import batch_size, checked_bytes, memory_note, train, with_saturation
 
-    # a training that goes on has vectors to keep: it is stopped where they are there again
+    # a resumed training has vectors to keep: it stops only once they are restored
     preparing = deaf(stop) if checkpoint is not None and checkpoint.is_there else stop
-    # the day is kept with each prompt whose template writes it: the same command gives the same prompts tomorrow
+    # if a template contains the date, keep it with the prompt: the same command gives the same prompts tomorrow
     prompts, against_, held_out = (
         tuple(pinned(lm, one, date.today()) for one in some) for some in (prompts, config.against, config.held_out)
     )
@@ -79,15 +78,9 @@ def train_bank(
             need = checked_bytes(lm, encoded, config.source, config.target, memory_gb)
             piece = ModelSlice(lm, encoded, config.source, config.target, preparing)
             piece.vector_bytes = need
-        TokenScope.parse(config.scope).mask(piece.encoded, piece.sinks)
-        against = None
-        if config.against:
-            try:
-                against = ModelSlice(lm, encode(lm, config.against, preparing), config.source, config.target, preparing)
-                TokenScope.parse(config.scope).mask(against.encoded, against.sinks)
-            except InputError as error:  # which of the two sides it is must be said
-                raise InputError("against", f"{error.field}: {error.problem}", error.remedy) from error
-        others = _held_out(lm, config, preparing)
+        piece.mask(TokenScope.parse(config.scope))
+        against = _slice_of(lm, "against", config.against, config, preparing)
+        others = _slice_of(lm, "held-out prompts", config.held_out, config, preparing)
     batch = min(batch_size(each, memory_gb) for each in (piece, others) if each is not None)
     notes = [memory_note(piece, config, memory_gb), *([USUAL_NORM_NOTE] if piece.norm_is_usual else [])]
     yield TrainingProgress("running the model once", 0, total, None, note=" ".join(notes))
@@ -100,7 +93,7 @@ def train_bank(
         raise Stopped(NOTHING)
     effect, held_out_effect = None, None
     measuring = effects(result.vectors, config, piece, others, batch, _a_moment_after(stop))
-    with suppress(Stopped):  # then the bank says that it was not measured
+    with suppress(Stopped):  # the note says that it was not measured
         effect, held_out_effect = yield from map_progress(
             measuring,
             lambda done: TrainingProgress(
@@ -145,8 +138,8 @@ def train_bank(
         agreement_form=config.agreement_form if config.agreement else None,
         temperature=config.temperature if config.agreement else None,
         held_out=_recorded(lm, config.held_out),
-        effect=_effect_record(effect),
-        held_out_effect=_effect_record(held_out_effect),
+        effect=effect and EffectRecord(**asdict(effect)),
+        held_out_effect=held_out_effect and EffectRecord(**asdict(held_out_effect)),
         seconds=result.seconds,
         dtype=str(lm.dtype).removeprefix("torch."),
         device=str(lm.device),
@@ -167,7 +160,7 @@ def train_bank(
 
 
 def training_identity(lm: "LanguageModel", prompts: Sequence[Prompt], config: TrainingConfig) -> dict[str, str]:
-    """All that determines what a training finds: it goes on from a checkpoint only where all of it is the same."""
+    """Everything that determines the result of a training: it resumes from a checkpoint only if all of it is equal."""
     asked = json.dumps([[asdict(prompt) for prompt in prompts], asdict(config)], sort_keys=True)
     return {
         "training": sha256(asked.encode()).hexdigest(),
@@ -186,7 +179,7 @@ def _recorded(lm: "LanguageModel", prompts: Sequence[Prompt]) -> list[PromptReco
 
 
 def is_of(record: BankRecord, prompts: Sequence[Prompt], config: TrainingConfig) -> bool:
-    """Whether a bank is what this training makes, as far as its record says."""
+    """Whether a bank is the result of this training, as far as its record shows."""
     asked = (config.method, config.source, config.target, config.radius, config.scope, config.seed)
     made = (record.method, record.source, record.target, record.radius, record.scope, record.seed)
     given, had = ([_undated(one) for one in some] for some in (prompts, [one.asked for one in record.prompts]))
@@ -194,36 +187,38 @@ def is_of(record: BankRecord, prompts: Sequence[Prompt], config: TrainingConfig)
 
 
 def _undated(prompt: Prompt) -> Prompt:
-    """The prompt as it was asked before the day was kept with it."""
+    """The prompt without the date of its template."""
     return replace(prompt, template=str(TemplateChoice.of(prompt.template).without(DATE)) or bool(prompt.template))
 
 
 @contextmanager
 def _nothing_yet() -> Iterator[None]:
-    """A stop in here comes before the first vector."""
+    """In this context, a stop comes before the first vector."""
     try:
         yield
     except Stopped:
         raise Stopped(NOTHING) from None
 
 
-def _held_out(lm: "LanguageModel", config: TrainingConfig, stop: Stop) -> "ModelSlice | None":
-    """The same blocks on the prompts that are not trained on. Raises InputError where they cannot be read."""
+def _slice_of(
+    lm: "LanguageModel", field: str, prompts: Sequence[Prompt], config: TrainingConfig, stop: Stop
+) -> "ModelSlice | None":
+    """The blocks between the layers of ``config`` on other prompts; None without prompts."""
     from melbo_app.engine.encoding import encode
     from melbo_app.engine.slice import ModelSlice
 
-    if not config.held_out:
+    if not prompts:
         return None
     try:
-        others = ModelSlice(lm, encode(lm, config.held_out, stop), config.source, config.target, stop)
-        others.mask(TokenScope.parse(config.scope))
-    except InputError as error:
-        raise InputError("held-out prompts", f"{error.field}: {error.problem}", error.remedy) from error
-    return others
+        piece = ModelSlice(lm, encode(lm, prompts, stop), config.source, config.target, stop)
+        piece.mask(TokenScope.parse(config.scope))
+    except InputError as error:  # the message must say which prompts it is about
+        raise InputError(field, f"{error.field}: {error.problem}", error.remedy) from error
+    return piece
 
 
 def _a_moment_after(stop: Stop) -> Stop:
-    """The same stop, but for a moment in which what was begun may end; the moment begins when it is first asked for."""
+    """The same stop, but a moment later: the moment begins with the first call after the stop."""
     pressed: list[float] = []
 
     def late() -> bool:
@@ -232,9 +227,3 @@ def _a_moment_after(stop: Stop) -> Stop:
         return bool(pressed) and time.monotonic() - pressed[0] >= A_MOMENT
 
     return late
-
-
-def _effect_record(effect: "Effect | None") -> EffectRecord | None:
-    if effect is None:
-        return None
-    return EffectRecord(**asdict(effect))

@@ -8,8 +8,8 @@ from melbo_app.engine.training_config import TrainingConfig
 
 
 def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: str) -> str | None:
-    """The command line that repeats a training; None where it has no way to say it: it gives all prompts one system
-    text, and the chat template or none."""
+    """The command line that repeats a training; None if no command can, because all its prompts share one system
+    text and one template."""
     if len({(prompt.system or None, prompt.template) for prompt in (*prompts, *config.against, *config.held_out)}) > 1:
         return None
     words = ["python", "-m", "melbo_app", "train"]

@@ -1,4 +1,4 @@
-"""The one hallway: the page, the command line and programs call nothing else."""
+"""The workbench: the page, the command line and programs call nothing else."""
 
 from melbo_app.jobs.bench import EXAMPLE
 from melbo_app.workbench.damages import Damages
@@ -11,9 +11,8 @@ __all__ = ["EXAMPLE", "Workbench"]
 
 
 class Workbench(Jobs, Texts, Damages, Library, Upkeep):
-    """Everything that can be done, for any number of people at once: studies through ``run`` and ``start``, and the
-    library.
+    """All functions, for any number of people at once: studies through ``run`` and ``start``, and the library.
 
-    Raises (every method): InputError where what was given cannot be used, StorageError where the disk refuses,
-    BusyError where other work is in the way.
+    Raises (every method): InputError for values that cannot be used, StorageError for failures of the disk, BusyError
+    while other work is in the way.
     """

@@ -1,4 +1,4 @@
-"""Use cases of the shelf."""
+"""The shelf of banks."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,14 +20,14 @@ from melbo_app.sizes import size_text
 from melbo_app.studies.completing import variants
 from melbo_app.workbench.models import Models
 
-READ_ANYWAY = 2_000_000  # bytes of files for which torch is not imported only to look at the memory
+READ_ANYWAY = 2_000_000  # bytes up to which files are read without a check of the memory, which imports torch
 
 
 class Shelf(Models):
-    """Banks: what is there, what comes and goes."""
+    """Banks: list, import, export, combine and delete."""
 
     def banks(self) -> list[BankSummary]:
-        """Own banks, newest first, then the samples: first those of the model that is loaded, or will be."""
+        """Own banks, newest first, then the samples, those of the loaded (or default) model first."""
         return sorted(self.bench.banks.list(), key=lambda line: line.sample and not self._is_ours(line))
 
     def bank(self, name: str) -> Bank:
@@ -35,7 +35,7 @@ class Shelf(Models):
         return self.bench.banks.load(name)
 
     def check_bank_name(self, name: str) -> str:
-        """The name as it will be kept. Raises InputError where it cannot be one, or is taken."""
+        """The name as it will be stored. Raises InputError if it is invalid or taken."""
         return self.bench.banks.check_free(check_name(name))
 
     def import_bank(
@@ -53,14 +53,14 @@ class Shelf(Models):
         rows: str | None = None,
         position: int | None = None,
     ) -> Bank:
-        """Put a bank from a file on the shelf. What the file does not say is taken from the arguments; a file that
-        does not name its model is taken to be for ``model`` or, without it, for the loaded one.
+        """Import a bank from a file. The arguments supply what the file lacks; without a model in the file, the bank is
+        assumed to be for ``model`` or, by default, for the loaded one.
 
-        ``source`` is a layer as the file's format counts it: ``counted`` by the "output" or the "input" of its block,
-        None: as is usual for ``format``. ``radius`` gives all vectors this norm. ``beside`` are files that belong to
-        it. ``rows`` says what the rows of a table are: one for each of the "layers" (row k of a file with one more than
-        the model has blocks is the output of block k − 1), or "vectors" of one block; ``position`` is the one to take
-        of several, None: the last. Raises InputError("rows", …) where that must be asked.
+        ``source`` counts layers as the file's format does: ``counted`` by the "output" or the "input" of a block, None:
+        by the convention of ``format``. ``radius`` gives all vectors this norm. ``beside`` are files that belong to it.
+        ``rows`` is the meaning of a table's rows: "layers", one row each (with one row more than blocks, row k is the
+        output of block k − 1), or "vectors" of one block. ``position`` chooses one of several, None: the last.
+        Raises InputError("rows", …) if the meaning of the rows must be given.
         """
         self.bench.banks.check_import_name(path, name)
         self._check_reading(path, *beside)
@@ -69,7 +69,7 @@ class Shelf(Models):
             source=source, target=target, counted=counted, radius=radius, rows=rows, position=position
         )  # fmt: skip
         if contents.bank is None:
-            check_import(contents, hints)  # said at once: loading the model takes seconds, and would not help
+            check_import(contents, hints)  # before the model is loaded, which takes seconds
             if model:
                 self.load_model(model)
             lm = self.bench.model.get()
@@ -79,16 +79,16 @@ class Shelf(Models):
             )  # fmt: skip
             check_width(contents, lm.hidden_size)
             block = source_of(settled(contents, hints), hints)
-            # the norm is for the slider's second unit; a layer that does not exist is refused below
+            # the norm is the slider's second unit; missing layers are refused below
             inside = 0 <= block < len(lm.blocks) - 1
             prompt = Prompt(EXAMPLE.user, template=lm.usual_template)
             norm = self.median_norm([prompt], block) if inside else None
             hints = replace(hints, median_norm=norm)
-        del contents  # it is read again, and two at once would take twice the memory
+        del contents  # it is read again: release the memory first
         return self.bench.banks.import_file(path, name=name, hints=hints, format=format, beside=beside)
 
     def _check_reading(self, *paths: Path) -> None:
-        """Refuse files that need more memory than work may use. Raises InputError."""
+        """Raises InputError for files that need more memory than work may use."""
         size = sum(path.stat().st_size for path in paths if path.is_file())
         if size > READ_ANYWAY:
             from melbo_app.engine.memory import check_reading
@@ -106,20 +106,15 @@ class Shelf(Models):
         overwrite: bool = False,
         shown: Callable[[Bank], Bank] = lambda bank: bank,
     ) -> Path:
-        """Write a bank to a file in ``format``, or in the one that the ending of ``out`` asks for: all vectors or one,
-        as they are or with another R. ``docs/formats.md`` lists the formats. ``shown`` may change its record."""
+        """Write a bank to a file, in ``format`` or by the ending of ``out``: all vectors or one, at their own R or
+        another. ``docs/formats.md`` lists the formats. ``shown`` may change the record."""
         kept = self.bench.banks.load(name)
         bank = shown(kept)
-        labels = self.bench.labels.of_bank(bank.hash)
-        if vector is None and radius is None:
-            whole = None if bank is kept else bank
-            return self.bench.banks.export_file(
-                name, out, overwrite=overwrite, format=format, chosen=whole, labels=labels
-            )
-        variants(bank, [] if vector is None else [vector], [] if radius is None else [radius])
-        chosen = combine(
-            _formula(bank.record.name, vector, radius), bank.record.name, lambda one: shown(self.bench.banks.load(one))
-        )
+        labels, chosen = self.bench.labels.of_bank(bank.hash), None if bank is kept else bank
+        if vector is not None or radius is not None:
+            variants(bank, [] if vector is None else [vector], [] if radius is None else [radius])
+            formula = _formula(bank.record.name, vector, radius)
+            chosen = combine(formula, bank.record.name, lambda one: shown(self.bench.banks.load(one)))
         if vector is not None:
             labels = {0: labels[vector]} if vector in labels else {}
         return self.bench.banks.export_file(name, out, overwrite=overwrite, format=format, chosen=chosen, labels=labels)
@@ -131,7 +126,7 @@ class Shelf(Models):
         return gguf.command(str(file), record.model, prompt)
 
     def rename_bank(self, name: str, new: str) -> str:
-        """Give an own bank another name; as it is called now. Its labels and completions follow."""
+        """Rename an own bank; returns its new name. Its labels and completions follow."""
         return self.bench.banks.rename(name, new)
 
     def delete_bank(self, name: str) -> None:
@@ -139,19 +134,18 @@ class Shelf(Models):
         self.bench.banks.delete(name)
 
     def combine_banks(self, formula: str, name: str, most_bytes: int | None = None) -> Bank:
-        """Make a bank from vectors of others, such as ``'pirate'[3] - 0.5 * 'weekend'[0]``; the functions of a
-        formula are in ``engine/recipe.py``. InputError for one whose vectors take more than ``most_bytes``."""
+        """Make a bank by a formula over vectors of others, such as ``'pirate'[3] - 0.5 * 'weekend'[0]``;
+        ``engine/recipe.py`` describes formulas. Raises InputError if its vectors take more than ``most_bytes``."""
         bank = combine(formula, self.check_bank_name(name), self.bench.banks.load)
         if most_bytes is not None and bank.vectors.nbytes > most_bytes:
             problem = f"its {len(bank.vectors)} vectors take {size_text(bank.vectors.nbytes)}"
-            raise InputError("formula", problem, f"Here they may take {size_text(most_bytes)}")
+            raise InputError("formula", problem, f"At most {size_text(most_bytes)} are allowed here")
         self.bench.banks.save(bank)
         return bank
 
     def ranking(self, name: str, words: tuple[str, str] | None = None) -> list[tuple[int, float]]:
-        """The bank's vectors with what their method says of their strength, the strongest first; or, with two words,
-        with the cosine between what they do at the target layer and what makes the model say the first word rather
-        than the second."""
+        """The bank's vectors in order, by the strength that their method gives; or, with two words, by the cosine
+        between their effect at the target layer and the direction from the second word to the first."""
         bank = self.bank(name)
         if words is None:
             return by_strength(bank)
@@ -162,17 +156,17 @@ class Shelf(Models):
         return by_direction(bank, word_difference(lm, *words).numpy())
 
     def put_in_samples(self) -> list[str]:
-        """Put the texts and labels that ship with the samples into the database, once; the names of those banks."""
+        """Add the shipped texts and labels of the samples to the database, once; returns the names of these banks."""
         return self.bench.samples.put_in(self.bench.banks.list(), self.bench.labels)
 
     def sample_comparison(self, name: str) -> Comparison | None:
-        """The comparison that shipped with the sample ``name``; None for any other bank."""
+        """The shipped comparison of the sample ``name``; None for other banks."""
         line = next((line for line in self.bench.banks.list() if line.name == name and line.sample), None)
         id = None if line is None or line.hash is None else self.bench.samples.comparison_of(line.hash)
         return None if id is None else self.bench.completions.comparison(id)
 
     def _is_ours(self, line: BankSummary) -> bool:
-        """Whether a bank is for the loaded model or, before there is one, for the model that will be loaded."""
+        """Whether a bank is for the loaded model, or for the default one if none is loaded yet."""
         if line.record is None:
             return False
         loaded = self.bench.model.state().weights_hash
@@ -182,7 +176,7 @@ class Shelf(Models):
 
 
 def _formula(name: str, vector: int | None, radius: float | None) -> str:
-    """The formula for one vector of a bank, or all, with another R; below 0 they point the other way."""
+    """The formula for one vector of a bank, or all, at another R; negative R reverses them."""
     rows = f"'{name}'" + ("" if vector is None else f"[{vector}]")
     if radius is None:
         return rows

@@ -1,9 +1,11 @@
-"""What the parts of the workbench share."""
+"""The base of the parts of the workbench."""
 
+import threading
 from typing import Any
 
 from melbo_app.errors import InputError
 from melbo_app.jobs.bench import Bench
+from melbo_app.jobs.model_getting import ModelGetting
 from melbo_app.jobs.queue import JobQueue
 from melbo_app.library.offered_models import OfferedModels
 from melbo_app.library.weights import Progress
@@ -17,19 +19,21 @@ class Base:
     def __init__(
         self, settings: Settings, on_progress: Progress | None = None, offered: OfferedModels | None = None
     ) -> None:
-        """``on_progress`` gets a line before each step that prepares the files of a model; ``offered`` are the models
-        that can be loaded, any by default."""
+        """``on_progress`` is called with a line before each step of preparing a model's files; ``offered`` are the
+        models that may be loaded, by default any."""
         self.settings = settings
         self.bench = Bench(settings, on_progress, offered)
         self.queue = JobQueue(self.bench, read_study)
+        self._getting: ModelGetting | None = None
+        self._one_getting = threading.Lock()
 
     def why_not(self, use: str, about: Any = None) -> str:
-        """Why the people here may not use the method ``use``, on ``about``, as one sentence; "" where they may."""
+        """Why this workbench's users may not call the method ``use`` on ``about``, as a sentence; "" if they may."""
         return ""
 
     @property
     def weights_hash(self) -> str | None:
-        """The hash of the weights of the loaded model; None where none is loaded."""
+        """The hash of the loaded model's weights; None if no model is loaded."""
         return self.bench.model.state().weights_hash
 
     def _hash_of(self, bank: str, vector: int) -> str:

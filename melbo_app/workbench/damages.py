@@ -1,4 +1,4 @@
-"""Use cases of what cannot be read any more: it is named, and left out of its list."""
+"""Damaged records: they are named, and left out of their lists."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
@@ -14,12 +14,12 @@ Kept = Literal[
 
 
 class Damages(Base):
-    """What is damaged in the library."""
+    """Finds damage in the library."""
 
     def damaged(self, *kinds: Kept) -> list[Damage]:
-        """Everything of these kinds (none: of all) that cannot be read; it reads all there is of them.
+        """Everything that cannot be read, of these kinds or, by default, all; reads all records of these kinds.
 
-        Raises StorageError where a whole file, or the database, cannot be used.
+        Raises StorageError if a whole file, or the database, cannot be used.
         """
         readers: dict[Kept, Sequence[Callable[[], list[Damage]]]] = {
             "texts": [self.bench.completions.damaged],
@@ -36,14 +36,14 @@ class Damages(Base):
         return [one for kind in kinds or get_args(Kept) for read in readers[kind] for one in read()]
 
     def check_library(self) -> list[Finding]:
-        """What is missing, damaged or refers to what is no longer there."""
+        """Missing and damaged records, and references to missing ones."""
         found = inspect(self.bench.banks, self.bench.parts, self.bench.catalogue, self.bench.database)
         for kind in get_args(Kept):
             try:
                 damaged = self.damaged(kind)
             except StorageError as error:
                 message = str(error).rstrip(".")
-                if message not in {one.problem for one in found}:  # the database refuses every kind in the same words
+                if message not in {one.problem for one in found}:  # the database fails in the same words for every kind
                     found.append(Finding(kind, message))
                 continue
             found += [Finding(one.subject, one.problem, "It is left out of every list") for one in damaged]

@@ -1,4 +1,4 @@
-"""Use cases of what is kept: labels, and the library as a whole."""
+"""Labels, and the library as a whole."""
 
 import getpass
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ class Library(Shelf):
 
     @property
     def kept_in(self) -> str:
-        """Where things are kept, for people: who works in another folder than the server sees it by this."""
+        """Where the library is, as a sentence; it shows whether a command uses another folder than the server."""
         cache, place = self.settings.cache_dir, self.bench.database.place
         if self.bench.database.path is not None and self.bench.database.path.parent == cache:
             return f"Banks, labels and models are kept in “{cache}”."
         return f"Banks and models are kept in “{cache}”, labels and texts in “{place}”."
 
     def label(self, bank: str, vector: int) -> Label:
-        """The label of one vector; an empty one where there is none."""
+        """The label of one vector, possibly empty."""
         return self.bench.labels.get(bank, self._hash_of(bank, vector), vector)
 
     def bank_labels(self, bank: str) -> dict[int, Label]:
@@ -45,12 +45,12 @@ class Library(Shelf):
         note: str = "",
         author: str | None = None,
     ) -> Label:
-        """Say in words what a vector does. Without an ``author`` the account that the program runs under is noted."""
+        """Label a vector. ``author`` defaults to the account that runs the program."""
         digest, who = self._hash_of(bank, vector), _account() if author is None else author
         return self.bench.labels.save(bank, digest, vector, name=name, tags=tags, rating=rating, note=note, author=who)
 
     def label_history(self, bank: str, vector: int) -> Listed[LabelVersion]:
-        """What was ever said about a vector, newest first."""
+        """Every version of a vector's label, newest first."""
         return self.bench.labels.history(self._hash_of(bank, vector), vector)
 
     def labels(
@@ -62,15 +62,14 @@ class Library(Shelf):
         rating: int | None = None,
         limit: int | None = None,
     ) -> Listed[Label]:
-        """The labels with ``text`` in them, of this bank, with this tag and at least this rating; without these, all of
-        them."""
+        """The labels that contain ``text``, of this bank, with this tag and at least this rating; by default all."""
         check_text("text", text, MOST_NAME)
         check_text("tag", tag or "", MOST_NAME)
         digest = None if bank is None else self.bank(bank).hash
         return self.bench.labels.search(text, bank_hash=digest, tag=tag, rating=rating, limit=limit)
 
     def tags(self) -> list[str]:
-        """The tags in use, in alphabetical order; at most a thousand of them."""
+        """The tags in use, in alphabetical order; at most a thousand."""
         return self.bench.labels.tags()
 
     def export_labels(self, out: Path, *, overwrite: bool = False) -> Path:
@@ -78,7 +77,7 @@ class Library(Shelf):
         return self.bench.labels.export(out, overwrite=overwrite)
 
     def search(self, text: str, limit: int = 20) -> Found:
-        """Banks, labels and completions with ``text`` in them, at most ``limit`` of each."""
+        """Banks, labels and completions that contain ``text``, at most ``limit`` of each."""
         if not text.strip():
             raise InputError("text", "it is empty", "Write what to search for")
         check_text("text", text, MOST_NAME)
@@ -87,7 +86,7 @@ class Library(Shelf):
         )
 
     def rebuild_library(self) -> Rebuilt:
-        """Make the database's catalogue again from the files of the banks."""
+        """Rebuild the database's catalogue from the banks' files."""
         return self.bench.catalogue.rebuild(self.bench.banks.files())
 
     def prune_library(self, limit: int, *, dry_run: bool = False) -> Pruned:
@@ -100,7 +99,7 @@ class Library(Shelf):
         return write_bundle(out, self.bench.banks, self.bench.labels, self.bench.completions, banks, overwrite)
 
     def import_bundle(self, path: Path) -> Merged:
-        """Merge what is in such a file into this library: nothing that is here is lost, and nothing comes twice."""
+        """Merge such a file into this library, without losing or duplicating anything."""
         self._check_reading(path)
         return merge_bundle(path, self.bench.database, self.bench.banks, self.bench.labels, self.bench.completions)
 

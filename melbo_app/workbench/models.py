@@ -1,6 +1,5 @@
-"""Use cases of the model, and of prompts as it sees them."""
+"""The model, and prompts as it reads them."""
 
-import threading
 from collections.abc import Generator, Sequence
 
 from melbo_app.engine.prompt import Prompt
@@ -14,30 +13,21 @@ from melbo_app.jobs.slices import PromptTokens, pair_of
 from melbo_app.library import model_catalogue, model_fetch, weights
 from melbo_app.library.fetch_progress import FetchProgress
 from melbo_app.library.generality import AskedPrompt
-from melbo_app.library.offered_models import OfferedModels
 from melbo_app.library.prompt_sets import SetPrompt
-from melbo_app.settings import Settings
 from melbo_app.studies.generality import asked_prompts
 from melbo_app.workbench.base import Base
 
 
 class Models(Base):
-    """The model in memory, and what it makes of prompts."""
-
-    def __init__(
-        self, settings: Settings, on_progress: weights.Progress | None = None, offered: OfferedModels | None = None
-    ) -> None:
-        super().__init__(settings, on_progress, offered)
-        self._getting: ModelGetting | None = None
-        self._one_getting = threading.Lock()
+    """The model in memory, its tokens, norms and suggestions."""
 
     @property
     def offered_models(self) -> list[str] | None:
-        """The names of the models that can be loaded here; None: any."""
+        """The names of the models that may be loaded here; None: any."""
         return self.bench.model.offered.names if self.bench.model.offered.limited else None
 
     def models(self) -> list[ModelSummary]:
-        """The default model, and those prepared in the cache; where only some are offered, those that are here."""
+        """The default model and those in the cache; if only some are offered, those of them on this machine."""
         state, names = self.bench.model.state(), self.offered_models
         if names is not None:
             here = [name for name in names if not self.is_absent(name)]
@@ -53,7 +43,7 @@ class Models(Base):
         ]
 
     def catalogue(self) -> list[CatalogueLine]:
-        """The models that one press fetches, and how each stands here. Nothing is downloaded for it."""
+        """The downloadable models and their state on this machine. Downloads nothing."""
         cache, known = self.settings.cache_dir, self.bench.model.state().weights_hash
         return [
             CatalogueLine(entry, "loaded") if entry.sha256 == known
@@ -79,7 +69,7 @@ class Models(Base):
         return self.load_model(files.spec)
 
     def start_getting(self, key: str) -> ModelGetting:
-        """Begin ``get_model`` in the background; the one under way where it is that model. Raises BusyError."""
+        """Start ``get_model`` in the background, unless it is already running for this model. Raises BusyError."""
         entry = self._entry(key)
         with self._one_getting:
             present = self.getting()
@@ -91,26 +81,26 @@ class Models(Base):
             return present
 
     def getting(self) -> ModelGetting | None:
-        """The download that is under way."""
+        """The running download, or None."""
         return self._getting if self._getting is not None and not self._getting.wait(0) else None
 
     def prompt_set(self, given: Sequence[str]) -> list[SetPrompt]:
-        """The prompts of shipped sets and files. Raises InputError where one cannot be read."""
+        """The prompts of shipped sets and files. Raises InputError if one cannot be read."""
         return self.bench.prompt_sets.read_all(list(given))
 
     def asked(
         self, prompts: Sequence[SetPrompt], system: str | None = None, template: bool | str | None = None
     ) -> tuple[AskedPrompt, ...]:
-        """These prompts as the loaded model gets them; ``template`` None: in its chat template where it has one."""
+        """These prompts in ``template``; None: in the loaded model's chat template, if it has one."""
         usual = bool(self.bench.model.get().has_template)
         return asked_prompts(prompts, system, usual if template is None else template)
 
     def model_state(self) -> ModelState:
-        """What can be said of the model now, without waiting."""
+        """The current state of the model, without waiting."""
         return self.bench.model.state()
 
     def load_model(self, spec: str | None = None) -> ModelState:
-        """Load the model that ``spec`` names (None: the one from the settings), waiting until it is there."""
+        """Load the model ``spec`` (None: the one in the settings), and wait for it."""
         if spec is None:
             self.bench.model.get()
         else:
@@ -122,14 +112,14 @@ class Models(Base):
         return self.bench.model.state()
 
     def warm_up(self) -> None:
-        """Load what the first steering would wait for."""
+        """Load everything for the first steering."""
         from melbo_app.analysis import language
 
         self.bench.model.get()
         language.warm_up()
 
     def warm_up_map(self) -> None:
-        """Load the embedder and compile UMAP, which the first map would wait for."""
+        """Load the embedder and compile UMAP for the first map."""
         from melbo_app.analysis import projection
 
         self.bench.embedder.encode(["warm"])
@@ -144,7 +134,7 @@ class Models(Base):
         *,
         stop: Stop = never,
     ) -> list[PromptTokens]:
-        """The exact tokens that go in, and which count. The layers matter for the scope ``content`` only."""
+        """The exact tokens that the model reads, and which are in scope; layers matter only for scope ``content``."""
         return self.bench.slices.tokens(self.bench.model.get(), prompts, TokenScope.parse(scope), source, target, stop)
 
     def median_norm(self, prompts: Sequence[Prompt], source: int, *, stop: Stop = never) -> float:
@@ -152,8 +142,8 @@ class Models(Base):
         return self.bench.median_norm(prompts, source, stop)
 
     def layers(self, source: int | None = None, target: int | None = None) -> tuple[int, int]:
-        """Source and target layer for the loaded model; one that is given stays. Raises InputError for one that it does
-        not have."""
+        """Source and target layer for the loaded model, by default the usual ones. Raises InputError for layers that it
+        does not have."""
         return pair_of(self.bench.model.get(), source, target)
 
     def suggestion(
@@ -164,8 +154,7 @@ class Models(Base):
         *,
         stop: Stop = never,
     ) -> TrainingSuggestion:
-        """Settings that give a sensible result for these prompts with the loaded model, and with these layers where
-        they are given. Raises Stopped."""
+        """Sensible settings for these prompts and the loaded model, and for these layers if given. Raises Stopped."""
         return self.bench.suggestion(prompts, source, target, stop)
 
     def _is_offered(self, entry: model_catalogue.CatalogueModel) -> bool:

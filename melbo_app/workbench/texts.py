@@ -1,4 +1,4 @@
-"""Texts that were made, and results that were measured."""
+"""Texts, and results of studies."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +38,7 @@ RunawayPlace = Literal["trained", "held out", "steered"]
 
 
 class Texts(Shelf):
-    """Comparisons and completions, and what studies of the loaded model found."""
+    """Comparisons and completions, and the loaded model's results."""
 
     def comparison(self, id: int) -> Comparison:
         """One press of Steer, with its texts."""
@@ -49,11 +49,11 @@ class Texts(Shelf):
         return self.bench.completions.recent(limit, kind)
 
     def variants(self, study: SteeringStudy[Any]) -> list[Variant]:
-        """The ways in which a study completes each prompt, in its order. Raises what it would raise."""
+        """The variants under which a study completes each prompt, in order. Raises the study's errors."""
         return study.bound(self.bench).variants(self.bench)
 
     def ordered(self, completions: Sequence[Completion], order: Order) -> list[Completion]:
-        """Completions of a comparison with what stands out first; the baseline stays at the beginning."""
+        """Completions of a comparison, conspicuous ones first; the baseline stays at the beginning."""
         if order == "as chosen":
             return list(completions)
         if order == "flagged first":
@@ -62,8 +62,8 @@ class Texts(Shelf):
             return most_unlike_first(completions, self.bench.embedder, self.bench.embeddings)
 
     def runaways(self, bank: str) -> dict[int, dict[RunawayPlace, float]]:
-        """The vectors of a bank that ran away, each with where it did and the smallest |R| there: on the prompts of its
-        training, on those that were kept out, and when it was steered with."""
+        """The vectors of a bank that ran away, each with the smallest |R| at each place: on its training prompts, on
+        held-out prompts, and in steered texts."""
         found = self.bank(bank)
         places: dict[int, dict[RunawayPlace, float]] = {}
         measured: dict[RunawayPlace, EffectRecord | None] = {
@@ -96,7 +96,7 @@ class Texts(Shelf):
         verdict: str | None = None,
         limit: int = 50,
     ) -> Listed[Completion]:
-        """The newest completions with ``text`` in them or their prompt, of a bank, a vector or a verdict."""
+        """The newest completions with ``text`` in text or prompt, of a bank, a vector or a verdict."""
         check_text("text", text, MOST_NAME)
         check_range("limit", limit, 1, MOST_LISTED)
         digest = None if bank is None else self.bank(bank).hash
@@ -116,59 +116,58 @@ class Texts(Shelf):
         try:
             write_file(out, page.encode(), overwrite=overwrite)
         except FileExistsError as error:
-            raise InputError("out", f"“{out}” is there already", "Choose another name, or allow overwriting") from error
+            raise InputError("out", f"“{out}” already exists", "Choose another name, or allow overwriting") from error
         return out
 
     @property
     def judge_address(self) -> JudgeAddress:
-        """The judge that the operator names."""
+        """The operator's judge."""
         return JudgeAddress.of(self.settings)
 
     def judge_endpoint(self, url: str, model: str, *, here: bool) -> Endpoint:
-        """The judge that somebody names on a page; ``here``: at this machine. The key goes to the operator's only."""
+        """The judge named on a page; ``here``: at this machine. Only the operator's judge gets the key."""
         return self.judge_address.named_on_a_page(url.strip(), model.strip(), here=here)
 
     def judgements(self, completions: Sequence[Completion]) -> dict[str, Judgement]:
-        """What was said last of those completions that were judged, by their digests; a judge that is off says
-        nothing."""
+        """The latest judgements of these completions, by their digests, without those of judges that are off."""
         return judgements(self.bench, completions)
 
     def judge_standing(self, endpoint: Endpoint | None = None) -> Standing:
-        """How the judge did when it was scored last, beside the built-in verdict."""
+        """The judge's last score, beside that of the built-in verdict."""
         return judge_standing(self.bench, endpoint)
 
     def suggested_layers(self) -> tuple[list[int], list[int]]:
-        """Source and target layers to begin an atlas with, for the loaded model."""
+        """Default source and target layers of an atlas of the loaded model."""
         return atlas_layers(len(self.bench.model.get().blocks))
 
     def latest_atlas(self) -> Atlas | None:
-        """The atlas of the loaded model that was changed last; None where there is none, or no model is loaded."""
+        """The loaded model's most recently changed atlas; None without one, or without a model."""
         known = self.weights_hash
         return self.bench.atlases.latest(known) if known else None
 
     def latest_curve(self) -> KeptCurve | None:
-        """The curve that was measured last with the loaded model; None where there is none, or no model is loaded."""
+        """The loaded model's latest curve; None without one, or without a model."""
         known = self.weights_hash
         return self.bench.curves.latest(known) if known else None
 
     def latest_search(self, source: int, target: int, scope: str) -> Search | None:
-        """What was found last for the loaded model between these layers; None if nothing was, or no model is loaded."""
+        """The loaded model's latest search between these layers; None without one, or without a model."""
         known = self.weights_hash
         return self.bench.searches.nearest(known, source, target, scope) if known else None
 
     def generalities(self) -> Listed[Generality]:
-        """Those of the loaded model, the newest first; none where no model is loaded."""
+        """The loaded model's generality results, newest first; none without a model."""
         known = self.weights_hash
         return self.bench.generalities.of_model(known) if known else Listed()
 
     def explorations(self) -> Listed[Exploration]:
-        """Those of the loaded model, the newest first; none where no model is loaded."""
+        """The loaded model's explorations, newest first; none without a model."""
         known = self.weights_hash
         return self.bench.explorations.of_model(known) if known else Listed()
 
     def exploration(self, key: str) -> Exploration:
-        """One of them. Raises InputError for an unknown one."""
+        """One exploration. Raises InputError for an unknown key."""
         found = self.bench.explorations.find(key)
         if found is None:
-            raise InputError("exploration", "it is no longer there", "Press Explore again")
+            raise InputError("exploration", "it no longer exists", "Press Explore again")
         return found

@@ -1,10 +1,10 @@
-"""Use cases of keeping the library whole: copies of the database, going back to one, and what a server does alone."""
+"""Upkeep of the library: repairs, copies of the database, and the periodic work of a server."""
 
 import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from melbo_app.errors import BusyError, MelboError, StorageError
 from melbo_app.library.catalogue import Repaired
@@ -14,15 +14,9 @@ from melbo_app.library.server_lock import ServerLock
 from melbo_app.workbench.base import Base
 
 COPY_EVERY, COPY_AGAIN = 24 * 3600.0, 3600.0
-"""Seconds from one copy of the database to the next, and after one that failed."""
+"""Seconds between two copies of the database, and before a failed one is tried again."""
 TURN = 30.0
-"""Seconds between two looks at what is due."""
-
-
-class Waits(Protocol):
-    """Where things wait that could not be stored."""
-
-    def save_waiting(self) -> int: ...
+"""Seconds between two checks for due work."""
 
 
 class Upkeep(Base):
@@ -31,16 +25,16 @@ class Upkeep(Base):
     _copy_due = -math.inf
 
     def repair_catalogue(self) -> Repaired:
-        """Enter banks whose files came while no program could note it, and forget those whose files are gone."""
+        """Add banks whose files appeared unnoticed to the catalogue, and remove those whose files are gone."""
         return self.bench.catalogue.repair(self.bench.banks.files(), self.bench.banks.folder)
 
     def copy_database(self) -> str | None:
-        """Copy the database where it changed; the day of the copy, None where there was nothing to copy."""
+        """Copy the database if it changed. Returns the day of the copy, None if nothing was copied."""
         made = self.bench.database.backups.make(self.bench.database)
         return None if made is None else made.day
 
     def restore_library(self, copy: str | None = None) -> Restored:
-        """Go back to a copy of the database, or to the newest sound one, saving what can be read of newer labels.
+        """Restore a copy of the database, by default the newest sound one, saving newer labels that can be read.
 
         Raises BusyError while a server uses it.
         """
@@ -59,7 +53,7 @@ class Upkeep(Base):
         return restored
 
     def not_kept(self) -> list[str]:
-        """What was made and could not be stored, as sentences with the reason; empty where all is kept."""
+        """A sentence with the reason for everything that could not be stored; empty if everything is stored."""
         found: list[tuple[str, str]] = []
         waiting = self.bench.completions.waiting()
         if waiting:
@@ -77,21 +71,21 @@ class Upkeep(Base):
         return [f"Not kept yet: {what}. {reason}" for what, reason in found]
 
     def why_not_kept(self, result: Measured) -> str | None:
-        """Why a curve, an atlas, an exploration or a generality is in memory alone; None: it is stored."""
+        """Why a curve, an atlas, an exploration or a generality is only in memory; None: it is stored."""
         files = next(files for files in self._files_of_results().values() if isinstance(result, files.kind))
         return files.not_kept().get(result.key)
 
     def save_waiting(self) -> int:
-        """Try again to store all that could not be; how many comparisons and results were. Raises StorageError where
-        the disk or the database refuses still, and the rest waits on."""
-        places: list[Waits] = [
+        """Try again to store everything that could not be stored. Returns the number of comparisons and results stored.
+        Raises StorageError if some still cannot be stored; they keep waiting."""
+        places: list[Any] = [
             self.bench.completions,
             *self._files_of_results().values(),
             self.bench.judgements,
             self.bench.judge_scores,
         ]
         saved, refused = 0, None
-        for place in places:  # a database that is locked is no reason to leave files unwritten
+        for place in places:  # a locked database should not keep files from being written
             try:
                 saved += place.save_waiting()
             except StorageError as error:
@@ -104,7 +98,7 @@ class Upkeep(Base):
         return saved
 
     def last_try(self) -> list[str]:
-        """The server ends: store what can be stored. Sentences about what cannot, which ends with the server."""
+        """Store what can be stored, because the server ends. Returns a sentence for everything that is lost."""
         with suppress(MelboError):
             self.save_waiting()
         return [line.replace("Not kept yet", "Not kept", 1) for line in self.not_kept()]
@@ -118,20 +112,20 @@ class Upkeep(Base):
         }
 
     def look_after(self, say: Callable[[str], None]) -> NoReturn:
-        """Repair the catalogue, and do what is due from time to time, for as long as the server runs. ``say`` gets a
-        line for what was put right and for what could not be done."""
+        """Repair the catalogue, then do the periodic work while the server runs. ``say`` is called with a line for each
+        repair and failure."""
         try:
             for line in self.repair_catalogue().lines():
                 say(line)
         except MelboError as error:
-            say(f"The catalogue was not looked through: {error}")
+            say(f"The catalogue was not checked: {error}")
         while True:
             self.do_what_is_due(say)
             time.sleep(TURN)
 
     def do_what_is_due(self, say: Callable[[str], None]) -> None:
-        """Store what waits, and copy the database, now and then once a day."""
-        with suppress(MelboError):  # the page says what waits, and why
+        """Store waiting results, and copy the database once a day."""
+        with suppress(MelboError):  # the page lists what waits, and why
             self.save_waiting()
         if time.monotonic() < self._copy_due:
             return
@@ -140,7 +134,7 @@ class Upkeep(Base):
             self._copy_due = time.monotonic() + COPY_EVERY
         except MelboError as error:
             self._copy_due = time.monotonic() + COPY_AGAIN
-            say(f"No copy of the database was made: {error}")
+            say(f"The database was not copied: {error}")
 
 
 def _many(count: int, what: str) -> str:

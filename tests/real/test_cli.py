@@ -67,7 +67,7 @@ def test_a_training_interrupted_by_ctrl_c_keeps_its_finished_vectors(environment
     told = running.stdout.read()
     assert running.wait(60) == 0, lines
     watchdog.cancel()
-    assert "Stopping; what is finished is kept.\n" in lines and "Traceback" not in "".join(lines)
+    assert "Stopping; the finished part is kept.\n" in lines and "Traceback" not in "".join(lines)
     result = json.loads(told)
     assert result["stopped"] is True and 2 <= result["vectors"] < 200
     assert len(result["objective"]) == result["vectors"]

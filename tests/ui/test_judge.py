@@ -50,7 +50,7 @@ def test_an_endpoint_is_off_until_it_beats_the_built_in_verdict_and_then_says_it
         expect(judge).to_be_disabled()
         stub.says = "I would rather not say."
         press_score(page)
-        steps.refused(page, "Judge: “I would rather not say” is none of readable, strange and broken")
+        steps.refused(page, "Judge: “I would rather not say” is not readable, strange or broken")
         stub.says, stub.behaviour = None, HOSTILE
         reader(stub)
         press_score(page)
@@ -65,7 +65,7 @@ def test_an_endpoint_is_off_until_it_beats_the_built_in_verdict_and_then_says_it
     steps.refused(page, f"Endpoint: {stub.url}: it cannot be reached")
     expect(steps.progress(page, "judge")).to_have_text("Not finished.")
     name_endpoint(page, stub.url, " ")
-    expect(told).to_contain_text("Endpoint model: none is named")
+    expect(told).to_contain_text("Endpoint model: none was given")
     expect(judge).to_be_disabled()
     page.locator("#judge-who").get_by_label("loaded model").check()
     page.locator("#judge > button").click()

@@ -149,7 +149,7 @@ def test_what_was_saved_comes_back(lm, bank, tmp_path):
     path = melbo.save(bank, tmp_path / "kept.safetensors")
     again = melbo.open_bank(path)
     assert again.hash == bank.hash and again.record.name == "kept"
-    with pytest.raises(InputError, match="is there already. Choose another name, or say overwrite=True"):
+    with pytest.raises(InputError, match="already exists. Choose another name, or pass overwrite=True"):
         melbo.save(bank, path)
     melbo.save(bank, path, overwrite=True)
 
@@ -159,11 +159,11 @@ def test_what_was_saved_comes_back(lm, bank, tmp_path):
     [
         (lambda bank: {"vectors": bank.vectors}, "an array has no source layer. Pass source=7"),
         (lambda bank: {"vectors": bank.vectors[:, :5], "source": 1}, "the hidden size of mine is"),
-        (lambda bank: {"vectors": bank, "vector": 3}, "there is no vector 3. Choose from 0 to 2"),
+        (lambda bank: {"vectors": bank, "vector": 3}, "vector 3 does not exist. Choose from 0 to 2"),
         (lambda bank: {"vectors": bank, "vector": "0"}, "vector: '0' is not a number"),
         (lambda bank: {"vectors": bank, "vector": 0.5}, "vector: 0.5 is not a whole number"),
-        (lambda bank: {"vectors": bank, "radius": float("nan")}, "R: nan is not a number that can be used"),
-        (lambda bank: {"vectors": bank, "radius": np.inf}, "R: inf is not a number that can be used"),
+        (lambda bank: {"vectors": bank, "radius": float("nan")}, "R: nan cannot be used"),
+        (lambda bank: {"vectors": bank, "radius": np.inf}, "R: inf cannot be used"),
         (lambda bank: {"vectors": bank, "radius": "9"}, "radius: '9' is not a number"),
         (lambda bank: {"vectors": np.full(WIDTH, np.nan), "source": 1}, "they hold NaN or infinity"),
         (lambda bank: {"vectors": torch.full((WIDTH,), np.inf), "source": 1}, "they hold NaN or infinity"),
@@ -298,7 +298,7 @@ def test_a_bank_of_other_weights_is_refused_everywhere(lm, other, bank):
         lambda: melbo.steer(other.model, bank, 0).__enter__(),
     ]
     for attempt in refused:
-        with pytest.raises(InputError, match="“three” was made for other weights .mine. than those of the loaded"):
+        with pytest.raises(InputError, match="“three” was made for other weights .mine. than the loaded"):
             attempt()
     assert not any(block._forward_hooks for block in other.blocks)
 
@@ -342,7 +342,7 @@ def test_nothing_is_measured_of_a_model_that_is_being_steered(lm, bank):
     ]
     for attempt in attempts:
         for model in (lm, lm.model):
-            with pytest.raises(InputError, match="vectors are being added to mine. Leave"), melbo.steer(model, bank, 0):
+            with pytest.raises(InputError, match="mine is being steered. Leave"), melbo.steer(model, bank, 0):
                 attempt()
     assert melbo.complete(lm, PLAIN, decoding=SHORT)
 
@@ -351,9 +351,9 @@ def test_formulas_make_banks_of_banks(lm, bank):
     made = melbo.combine("a[0] - 0.5 * b[1]", {"a": bank, "b": bank}, name="less")
     np.testing.assert_allclose(made.vectors, bank.vectors[:1] - 0.5 * bank.vectors[1:2], rtol=1e-6)
     assert (made.record.name, made.record.source, made.record.parts) == ("less", 1, {"a": bank.hash, "b": bank.hash})
-    with pytest.raises(InputError, match="“c” is none of the banks. There are a, b"):
+    with pytest.raises(InputError, match="“c” is not one of the banks. Use a, b"):
         melbo.combine("a + c", {"a": bank, "b": bank})
-    with pytest.raises(InputError, match="banks: .* is not a Mapping. Give one that says"):
+    with pytest.raises(InputError, match="banks: .* is not a Mapping. Give the bank for each"):
         melbo.combine("a", [bank])
 
 
@@ -367,7 +367,7 @@ def test_vectors_are_ranked_by_strength_and_by_two_words(lm):
     found = melbo.rank(lm, made, "yes", "no")
     assert [vector for vector, _ in found] == np.argsort(-cosines).tolist()
     np.testing.assert_allclose([value for _, value in found], np.sort(cosines)[::-1], rtol=1e-4)
-    with pytest.raises(InputError, match="away: None is not a text"):
+    with pytest.raises(InputError, match="away: None is not a string"):
         melbo.rank(lm, made, "yes")
 
 
@@ -394,11 +394,11 @@ def test_layers_are_compared_by_the_singular_values_between_them(lm):
         ({"vectors": 2.5}, "vectors: 2.5 is not a whole number"),
         ({"vectors": True}, "vectors: True is not a whole number"),
         ({"steps": 2.5}, "steps: 2.5 is not a whole number"),
-        ({"scope": slice(-2, None)}, "scope: slice(-2, None, None) is not a text"),
-        ({"method": None}, "method: None is not a text"),
-        ({"num_vectors": 3}, "num_vectors: there is no such argument. Choose from source, target"),
-        ({"against": [{"role": "user"}], "method": "contrast-pca"}, "against: number 1 is {'role': 'user'}, and no"),
-        ({"held_out": 3}, "held_out: 3 is not a text"),
+        ({"scope": slice(-2, None)}, "scope: slice(-2, None, None) is not a string"),
+        ({"method": None}, "method: None is not a string"),
+        ({"num_vectors": 3}, "num_vectors: this argument does not exist. Choose from source, target"),
+        ({"against": [{"role": "user"}], "method": "contrast-pca"}, "number 1 is {'role': 'user'}, not a string"),
+        ({"held_out": 3}, "held_out: 3 is not a string"),
         ({"p": torch.ones(1)}, "p: tensor([1.]) is not a number"),
     ],
 )
@@ -412,24 +412,24 @@ def test_what_cannot_be_trained_is_refused_in_a_sentence(lm, changes, words):
     ("attempt", "words"),
     [
         (lambda lm, bank: melbo.train(lm.model, "x"), "model: a value of type LlamaForCausalLM is not a LanguageModel"),
-        (lambda lm, bank: melbo.train(lm, None), "prompts: None is not a text"),
-        (lambda lm, bank: melbo.train(lm, []), "prompts: there is none"),
-        (lambda lm, bank: melbo.train(lm, {"role": "user"}), "prompts: {'role': 'user'} is not a text"),
+        (lambda lm, bank: melbo.train(lm, None), "prompts: None is not a string"),
+        (lambda lm, bank: melbo.train(lm, []), "prompts: none was given"),
+        (lambda lm, bank: melbo.train(lm, {"role": "user"}), "prompts: {'role': 'user'} is not a string"),
         (lambda lm, bank: melbo.complete(lm, PLAIN, bank.vectors), "bank: a value of type ndarray is not a Bank"),
         (lambda lm, bank: melbo.complete(lm, PLAIN, bank, radius="3"), "radius: '3' is not a number"),
-        (lambda lm, bank: melbo.complete(lm, PLAIN, bank, radius=np.nan), "R: nan is not a number"),
+        (lambda lm, bank: melbo.complete(lm, PLAIN, bank, radius=np.nan), "R: nan cannot be used"),
         (lambda lm, bank: melbo.complete(lm, PLAIN, bank, [3]), "vector: the bank has no vector 3"),
         (lambda lm, bank: melbo.complete(lm, PLAIN, decoding=10), "decoding: 10 is not a Decoding. Give Decoding(max"),
         (lambda lm, bank: melbo.complete(lm, PLAIN, decoding=Decoding(2.5)), "max_new_tokens: 2.5 is not a whole"),
-        (lambda lm, bank: melbo.compare(lm, bank, scope=None), "scope: None is not a text"),
+        (lambda lm, bank: melbo.compare(lm, bank, scope=None), "scope: None is not a string"),
         (lambda lm, bank: melbo.save(bank.vectors, "x"), "bank: a value of type ndarray is not a Bank"),
-        (lambda lm, bank: melbo.save(bank, 3), "path: 3 is not a text"),
+        (lambda lm, bank: melbo.save(bank, 3), "path: 3 is not a string"),
         (lambda lm, bank: melbo.open_bank("no such file"), "there is no file “no such file”"),
-        (lambda lm, bank: melbo.load(None), "model: None is not a text"),
-        (lambda lm, bank: melbo.wrap(lm.tokenizer, lm.model), "is none. Give a language model of transformers"),
-        (lambda lm, bank: melbo.wrap(lm.model, None), "tokenizer: None is none. Give the model first"),
-        (lambda lm, bank: melbo.steer(object, bank).__enter__(), "is none. Give a language model of"),
-        (lambda lm, bank: melbo.steer(Compiled(lm.model), bank).__enter__(), "model: torch.compile leaves out"),
+        (lambda lm, bank: melbo.load(None), "model: None is not a string"),
+        (lambda lm, bank: melbo.wrap(lm.tokenizer, lm.model), "is not a model. Give a language model of transformers"),
+        (lambda lm, bank: melbo.wrap(lm.model, None), "tokenizer: None is not a tokenizer. Give the model first"),
+        (lambda lm, bank: melbo.steer(object, bank).__enter__(), "is not a model. Give a language model of"),
+        (lambda lm, bank: melbo.steer(Compiled(lm.model), bank).__enter__(), "model: torch.compile skips"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_refused_in_a_sentence(lm, bank, attempt, words):
@@ -445,5 +445,7 @@ def test_a_batch_of_another_number_of_rows_is_refused_in_a_sentence(lm, bank):
 
 def test_a_published_file_is_sent_to_the_import(bank, tmp_path):
     torch.save(torch.tensor(bank.vectors), tmp_path / "published.pt")
-    with pytest.raises(InputError, match="is not one of our banks .published MELBO.*python -m melbo_app banks import"):
+    with pytest.raises(
+        InputError, match="not a MELBO Explorer bank .published MELBO.*python -m melbo_app banks import"
+    ):
         melbo.open_bank(tmp_path / "published.pt")

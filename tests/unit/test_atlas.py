@@ -132,9 +132,9 @@ def test_it_runs_as_a_job_and_again(bench):
 @pytest.mark.parametrize(
     ("sources", "targets", "read", "part"),
     [
-        ([2], [1, 2], None, "target layers: none of them is above a source layer"),
-        ([0], [9], None, "target layers: there is no block 9. Choose from 0 to 3"),
-        ([-1], [2], None, "source layers: there is no block -1"),
+        ([2], [1, 2], None, "target layers: none is above a source layer"),
+        ([0], [9], None, "target layers: the model has no block 9. Choose from 0 to 3"),
+        ([-1], [2], None, "source layers: the model has no block -1"),
         ([0], [1], [(0, 2)], "completions: 0 → 2 is not on the grid"),
     ],
 )
@@ -149,7 +149,7 @@ def test_pairs_are_read_as_people_write_them():
     assert parse_pairs(" all ") is None
     assert parse_pairs("none") == []
     for wrong in ("7", "7-21;", "", "a-b", "7-21,"):
-        with pytest.raises(InputError, match="names no pairs of layers"):
+        with pytest.raises(InputError, match="is not a list of layer pairs"):
             parse_pairs(wrong)
 
 

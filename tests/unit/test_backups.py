@@ -398,4 +398,4 @@ def test_a_server_copies_once_a_day_and_says_what_it_cannot(bench, monkeypatch):
     now[0] += upkeep.COPY_EVERY
     bench.do_what_is_due(said.append)
     bench.do_what_is_due(said.append)
-    assert len(said) == 1 and said[0].startswith("No copy of the database was made: ")
+    assert len(said) == 1 and said[0].startswith("The database was not copied: ")

@@ -262,7 +262,7 @@ def test_atlas_of_layer_pairs(ask: Ask, stubbed):
     assert lines[1].split()[:4] == ["0", "→", "2", f"{cells[0]['values'][0]:.4g}"] and lines[1].endswith("–")
     assert lines[2].split()[-1] == "%"
     assert ask(*words, "--complete", "0-1").sentence.startswith("completions: 0 → 1 is not on the grid.")
-    assert ask(*words, "--complete", "some").sentence.startswith("completions: “some” names no pairs of layers.")
+    assert ask(*words, "--complete", "some").sentence.startswith("completions: “some” is not a list of layer pairs.")
 
 
 def test_explore_tells_what_there_is_in_a_sentence_and_as_json(ask: Ask, stubbed):
@@ -286,8 +286,8 @@ def test_explore_tells_what_there_is_in_a_sentence_and_as_json(ask: Ask, stubbed
     assert told.out.splitlines()[0] == found["sentence"] and f"Bank “{found['bank']}”" in told.out
     assert ask("banks", "show", found["bank"], "--json").json["hash"] == found["bank_hash"]
     assert ask(*words, "--relative-radius", 0.1).sentence.startswith("R: it is given twice.")
-    assert ask(*words, "--choose-radius", "luck").sentence.startswith("choose radius: 'luck' is not known.")
-    assert ask("explore").sentence.startswith("prompt: there is none.")
+    assert ask(*words, "--choose-radius", "luck").sentence.startswith("choose radius: 'luck' is unknown.")
+    assert ask("explore").sentence.startswith("prompt: none was given.")
 
 
 def test_generality_counts_on_the_prompts_of_files(ask: Ask, stubbed, bank, tmp_path):
@@ -323,7 +323,7 @@ def test_generality_counts_on_the_prompts_of_files(ask: Ask, stubbed, bank, tmp_
     [
         ((), "prompts: no set is given. Give a file, or one of refused, everyday, arithmetic, code."),
         (("--prompts", "no-such"), "prompts: “no-such” is neither a file nor a set."),
-        (("--prompts", "{}", "--radius", "4,5"), "radius: there are 2. Give one R"),
+        (("--prompts", "{}", "--radius", "4,5"), "radius: 2 are too many. Give one R"),
         (("--prompts", "{}", "--radius", "0"), "R: 0 leaves every answer as it is."),
         (("--prompts", "{}", "--random", 2), "random vectors: 2 cannot be used. Choose 4 to 64"),
         (("--prompts", "{}", "--vector", "7"), "vector: the bank has no vector 7."),
@@ -392,7 +392,7 @@ TRAIN = ("train", "--prompt", "hello", "--name", "b")
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("train", "--name", "b"), "prompt: there is none. Give one with --prompt."),
+        (("train", "--name", "b"), "prompt: none was given. Give one with --prompt."),
         (("train", "--prompt", "x"), "Missing option '--name'. See: python -m melbo_app train --help"),
         (("train", "--prompt", "  ", "--name", "b"), "prompt: prompt 1 is empty. Write a text"),
         ((*TRAIN, "--prompt", ""), "prompt: prompt 2 is empty."),
@@ -512,7 +512,7 @@ def test_a_template_is_chosen_by_its_name_and_its_options(ask: Ask, bank):
     for given, says in (
         (("--template", "rag"), "chat template: tiny has no template “rag”. It has default."),
         (("--template", "enable_thinking=false"), "does not read “enable_thinking”. It reads no options."),
-        (("--template", "default", "--no-template"), "chat template: one is chosen and none is wanted"),
+        (("--template", "default", "--no-template"), "chat template: --template and --no-template exclude each other"),
     ):
         assert says in ask("steer", "a", *given).sentence
 
@@ -564,8 +564,8 @@ STEER = ("steer", "a", "--max-new-tokens", "2")
         ((*STEER, "--vector", "1.5"), "vector: '1.5' is not a list of numbers."),
         ((*STEER, "--vector", "3"), "vector: the bank has no vector 3. Choose from 0 to 2."),
         ((*STEER, "--vector", "-1"), "vector: the bank has no vector -1."),
-        ((*STEER, "--radius", "nan"), "R: nan is not a number that can be used."),
-        ((*STEER, "--radius", "6,inf"), "R: inf is not a number that can be used."),
+        ((*STEER, "--radius", "nan"), "R: nan cannot be used."),
+        ((*STEER, "--radius", "6,inf"), "R: inf cannot be used."),
         ((*STEER, "--radius", "six"), "radius: 'six' is not a list of numbers. Write 8,11."),
         ((*STEER, "--prompt", " "), "prompt: prompt 1 is empty."),
         ((*STEER, "--prompt", "long " * 99), "prompt: prompt 1 has "),
@@ -587,7 +587,7 @@ def test_steer_refuses(ask: Ask, bank, words, sentence):
 def test_a_bank_without_prompts_asks_for_one(ask: Ask, tmp_path):
     save_file({"v": np.eye(2, 32, dtype=np.float32)}, tmp_path / "x.safetensors")
     ask("banks", "import", tmp_path / "x.safetensors", "--source", 1)
-    assert ask("steer", "x").sentence == "prompt: “x” has none of its own. Give one with --prompt."
+    assert ask("steer", "x").sentence == "prompt: the bank “x” has none. Give one with --prompt."
 
 
 def test_a_damaged_bank_is_listed_and_named(ask: Ask, cache, bank):
@@ -626,7 +626,7 @@ def test_top_tokens_gives_what_each_vector_promotes_and_suppresses(ask: Ask, ban
         (("top-tokens", "nobody"), "bank: there is no bank called “nobody”."),
         (("top-tokens", "a", "--vector", "3"), "vector: the bank has no vector 3. Choose from 0 to 2."),
         (("top-tokens", "a", "--vector", "x"), "vector: 'x' is not a list of numbers."),
-        (("top-tokens", "a", "--count", "0"), "count: 0 tokens cannot be shown. Choose 1 or more."),
+        (("top-tokens", "a", "--count", "0"), "count: 0 is too few. Choose 1 or more."),
         (("top-tokens", "a", "--prompt", " "), "prompt: prompt 1 is empty."),
     ],
 )
@@ -692,7 +692,7 @@ def test_map_writes_a_page_and_gives_its_points(ask: Ask, bank, stubbed, tmp_pat
     ]  # fmt: skip
     assert set(told["points"][0]) == {"id", "x", "y", "vector", "radius", "label", "text", "prompt_index"}
     assert "</html>" in out.read_text("utf-8")
-    assert ask(*words).sentence == f"out: “{out}” is there already. Choose another name, or add --overwrite."
+    assert ask(*words).sentence == f"out: “{out}” already exists. Choose another name, or add --overwrite."
     assert ask(*words, "--overwrite").out.startswith(f"{out}: 5 completions. ")
 
 
@@ -730,7 +730,7 @@ def test_a_curve_of_a_bank_is_on_the_prompts_of_the_bank(ask: Ask, stubbed, bank
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("curve",), "prompt: there is none. Give one with --prompt"),
+        (("curve",), "prompt: none was given. Give one with --prompt"),
         (("curve", "--prompt", "x", "--radii", "0.1"), "relative R: a curve needs two or more"),
         (("curve", "--prompt", "x", "--radii", "a"), "radii: 'a' is not a list of numbers"),
         (("curve", "--prompt", "x", "--vectors", 1), "vectors: needs at least 2, not 1"),
@@ -746,8 +746,8 @@ def test_curve_refuses(ask: Ask, words, sentence):
     [
         (("map", "a"), "Missing option '--out'."),
         (("map", "a", "--out", "map.png"), "out: “map.png” is not an HTML file. Its name must end in .html."),
-        (("map", "a", "--out", "/nowhere/map.html"), "out: there is no folder “/nowhere”. Make it first"),
-        (("map", "a", "--out", "x.html", "--colour", "red"), "colour: 'red' is not known. Choose vector, radius or"),
+        (("map", "a", "--out", "/nowhere/map.html"), "out: the folder “/nowhere” does not exist. Create it, or"),
+        (("map", "a", "--out", "x.html", "--colour", "red"), "colour: 'red' is unknown. Choose vector, radius or"),
         (("map", "nobody", "--out", "x.html"), "bank: there is no bank called “nobody”."),
         (("map", "a", "--out", "x.html", "--vector", "9"), "vector: the bank has no vector 9."),
     ],
@@ -793,7 +793,7 @@ def test_a_bank_is_ranked_by_strength_and_by_two_words(ask: Ask):
     ("words", "sentence"),
     [
         ((), "bank: “a” has no strengths. Those of transcoding, jacobian, difference-of-means and contrast-pca have."),
-        (("--toward", "yes"), "words: one is missing. Give both --toward and --away, or neither."),
+        (("--toward", "yes"), "words: only one was given. Give both --toward and --away, or neither."),
         (("--toward", "yes", "--away", "no"), "bank: “a” does not say what its vectors do at the target layer. Banks"),
     ],
 )
@@ -804,7 +804,7 @@ def test_a_bank_that_cannot_be_ranked_is_refused_without_the_model(ask: Ask, ban
 
 def test_an_empty_shelf_says_so(ask: Ask):
     assert ask("banks", "--json").json == {"banks": []}
-    assert ask("banks").out.startswith("There are no banks yet.")
+    assert ask("banks").out.startswith("No banks yet.")
 
 
 def test_a_bank_is_shown_with_its_command(ask: Ask, bank):
@@ -923,18 +923,18 @@ def test_banks_refuse(ask: Ask, bank, words, sentence, tmp_path, monkeypatch):
 
 
 def test_the_jobs_of_the_server_are_listed_and_shown(ask: Ask, cache):
-    assert ask("jobs").out == "There were no jobs yet: start the page, and train or draw a map.\n"
+    assert ask("jobs").out == "No jobs yet: start the page, and train or draw a map.\n"
     records = JobRecords(Database(cache / "melbo.sqlite"))
     now = datetime(2026, 11, 21, 12, tzinfo=UTC)
     job = records.add("training", "Training “a”", {"kind": "training"}, "Ann")
-    changes = {"state": "running", "started": now, "log": (LogLine(at=now, text="Begins."),)}
+    changes = {"state": "running", "started": now, "log": (LogLine(at=now, text="Started."),)}
     progress = JobProgress(stage="step 3", done=3, total=12, seconds_left=4.5)
     records.save(job.model_copy(update={**changes, "progress": progress}))
     records.add("map", "Map of “a”", {"kind": "map"}, "Bob")
     assert ask("jobs", "list").out == "2  Map of “a”: waiting\n1  Training “a”: running, 25 %\n"
     assert [one["id"] for one in ask("jobs", "list", "--limit", 1, "--json").json["jobs"]] == [2]
     shown = ask("jobs", "show", 1).out.splitlines()
-    assert shown[1].startswith("asked for by Ann, 2") and shown[2].endswith("  Begins.")
+    assert shown[1].startswith("started by Ann, 2") and shown[2].endswith("  Started.")
     kept = ask("jobs", "show", 1, "--json").json
     assert (kept["who"], kept["state"], kept["progress"]["seconds_left"]) == ("Ann", "running", 4.5)
     assert ask("jobs", "show", 9).sentence == "job: there is no job 9. See the list of jobs."
@@ -1076,7 +1076,7 @@ def test_what_the_system_refuses_is_one_line(ask: Ask, monkeypatch):
         raise PermissionError(13, "Permission denied", "/etc/shadow")
 
     monkeypatch.setattr(Workbench, "banks", refuse)
-    assert ask("banks").sentence == "The system refused to read or write (/etc/shadow): Permission denied."
+    assert ask("banks").sentence == "Reading or writing failed (/etc/shadow): Permission denied."
 
 
 # --- progress --------------------------------------------------------------------------------------------------------
@@ -1182,7 +1182,7 @@ def pressing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 def test_ctrl_c_keeps_the_vectors_that_are_finished(ask: Ask, pressing):
     pressing("vector 3 of 32")
     told = ask(*TRAIN, "--vectors", 32, "--method", "sequential", "--json")
-    assert "Stopping; what is finished is kept." in told.err
+    assert "Stopping; the finished part is kept." in told.err
     assert told.json["stopped"] is True and told.json["vectors"] == 2
     assert ask("banks", "show", "b", "--json").json["note"].startswith("Stopped: 2 of 32 vectors")
 
@@ -1191,8 +1191,8 @@ def test_ctrl_c_before_a_vector_is_finished_is_one_sentence(ask: Ask, cache, pre
     pressing("vector 1 of 8")
     told = ask(*TRAIN, "--method", "sequential", "--steps", 100_000_000, "--json")
     assert (told.code, told.out) == (2, "")
-    assert "Stopping; what is finished is kept." in told.err
-    assert told.err[-1] == "Stopped before a vector was finished: nothing was saved."
+    assert "Stopping; the finished part is kept." in told.err
+    assert told.err[-1] == "Stopped before a vector was finished: nothing to save."
     assert not (cache / "banks").exists()
 
 
@@ -1232,7 +1232,7 @@ def test_of_two_programs_with_one_name_one_gets_it_and_the_other_loses_nothing(
 
     monkeypatch.setattr(Train, "_train", slow)
     told = ask(*TRAIN, "--steps", 2, "--json")
-    assert told.sentence == "name: a bank called “b” already exists. What was trained is kept as “b-2”."
+    assert told.sentence == "name: a bank called “b” already exists. The bank was saved as “b-2”."
     assert ask("banks", "show", "b", "--json").json["hash"] == saved[0].hash
     assert ask("banks", "show", "b-2", "--json").json["steps"] == 2
 

@@ -48,7 +48,7 @@ def test_a_search_looks_through_banks_labels_and_completions(ask: Ask, completio
     assert ask("library", "search", "sail", "--limit", 1).out.splitlines() == [
         "bank ships: 2 vectors", "label ships 1: Sailor [sea]", "completion 2: ships 0, R = -8.5: No sails here",
     ]  # fmt: skip
-    assert ask("library", "search", "nowhere").out == "“nowhere” occurs nowhere.\n"
+    assert ask("library", "search", "nowhere").out == "“nowhere” was not found.\n"
     assert ask("library", "search", " ").sentence == "text: it is empty. Write what to search for."
 
 
@@ -60,7 +60,7 @@ def test_completions_are_filtered(ask: Ask, completions):  # noqa: F811
     assert ids("--bank", "ships") == [3, 2] and ids("--bank", "ships", "--vector", 0) == [2]
     assert ids("--verdict", "readable") == [2] and ids("--text", "i sail") == [1]
     assert ask("library", "completions", "--vector", 1).out == f"3: ships 1, R = -8.5: {'x' * 99}…\n"
-    assert ask("library", "completions", "--text", "nowhere").out == "There are no such completions.\n"
+    assert ask("library", "completions", "--text", "nowhere").out == "No completions match.\n"
 
 
 def test_labels_are_filtered_and_have_a_history(ask: Ask, bench):  # noqa: F811
@@ -75,7 +75,7 @@ def test_labels_are_filtered_and_have_a_history(ask: Ask, bench):  # noqa: F811
     assert first.endswith(f" {getpass.getuser()}: new [sea], 2 of 5 n") and second.endswith("old [], 2 of 5")
     assert ask("labels", "list", "--rating", 3).out == "ships 1: other []\n"
     assert ask("labels", "list", "--tag", "sea", "--text", "NEW").out == "ships 0: new [sea]\n"
-    assert ask("labels", "list", "--tag", "lake").out == "No label is like that.\n"
+    assert ask("labels", "list", "--tag", "lake").out == "No labels match.\n"
     bench.save_label("ships", 0)
     assert ask("labels", "history", "ships", 0).out.splitlines()[0].endswith(": removed")
     assert ask("labels", "history", "ships", 2).sentence == "vector: “ships” has no vector 2. Choose 0 to 1."
@@ -87,7 +87,7 @@ def test_a_check_names_what_is_wrong_and_says_so_by_its_code(ask: Ask, bench, ca
     told = ask("library", "check")
     assert told.code == 1 and told.out.splitlines() == [
         "bank “copied”: its file is not in the database yet. Run: python -m melbo_app library rebuild.",
-        "In all one thing is wrong.",
+        "1 problem in total.",
     ]
     as_json = ask("library", "check", "--json")
     assert as_json.code == 1 and json.loads(as_json.out)["wrong"] == 1
@@ -108,8 +108,8 @@ def test_a_rebuild_makes_a_lost_catalogue_again(ask: Ask, bench, cache):  # noqa
     (cache / "banks" / "broken.safetensors").write_bytes(b"")
     told = ask("library", "rebuild")
     assert told.code == 0 and told.out.splitlines() == [
-        "broken is left out: bank file: it is cut short or not a safetensors file. Copy or download it again.",
-        "In the catalogue now: banks 1, vectors 2, runs 1, models 1, prompts 1.",
+        "broken was left out: bank file: it is cut short or not a safetensors file. Copy or download it again.",
+        "The catalogue now holds: banks 1, vectors 2, runs 1, models 1, prompts 1.",
     ]
     (cache / "banks" / "ships.safetensors").unlink()
     again = ask("library", "rebuild", "--json").json
@@ -123,8 +123,8 @@ def test_gc_keeps_a_size_and_says_what_it_did(ask: Ask, bench, cache):  # noqa: 
     tried = ask("library", "gc", "--limit", "10kB", "--dry-run", "--json").json
     assert tried["dry_run"] and tried["removals"][0]["count"] == 2 and len(completions.recent()) == 3
     lines = ask("library", "gc", "--limit", "10kB").out.splitlines()
-    assert lines[0].startswith("completions of the oldest comparisons: 2, ") and lines[0].endswith("were given back")
-    assert lines[1].startswith("The cache took ") and lines[2].startswith("That is more than 10 kB: ")
+    assert lines[0].startswith("completions of the oldest comparisons: 2, ") and lines[0].endswith("were freed")
+    assert lines[1].startswith("The cache took ") and lines[2].startswith("That is more than 10 kB, ")
     assert len(completions.recent()) == 1 and ask("banks", "--json").json["banks"][0]["name"] == "ships"
     assert ask("library", "gc", "--limit", "1GB").out.count("\n") == 1
     assert ask("library", "gc", "--limit", "lots").sentence == "limit: 'lots' is not a size. Write 500MB or 2GB."

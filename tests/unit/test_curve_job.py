@@ -95,7 +95,7 @@ def test_a_stopped_curve_keeps_the_points_that_are_there(bench):
         ({"relative_radii": [0.1]}, "relative R: a curve needs two or more"),
         ({"vectors": 1}, "vectors: needs at least 2, not 1"),
         ({"bank": "nowhere"}, "bank: there is no bank called “nowhere”"),
-        ({"bank": "mine", "seeds": 2}, "seeds: a bank that is there has only one"),
+        ({"bank": "mine", "seeds": 2}, "seeds: a bank has only one"),
     ],
 )
 def test_what_makes_no_curve_is_refused_before_a_job_begins(bench, options, sentence):

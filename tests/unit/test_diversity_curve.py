@@ -183,8 +183,8 @@ def test_a_stop_before_the_first_point_leaves_nothing(bench):
         ({"relative_radii": [0.1]}, "relative R: a curve needs two or more"),
         ({"relative_radii": [0.1, -1]}, "relative R: every value must be greater than 0"),
         ({"relative_radii": [0.1, float("nan")]}, "relative R: every value must be greater than 0"),
-        ({"seeds": 0}, "seeds: 0 of them cannot be used"),
-        ({"seeds": 2, "bank": "mine"}, "seeds: a bank that is there has only one"),
+        ({"seeds": 0}, "seeds: 0 cannot be used"),
+        ({"seeds": 2, "bank": "mine"}, "seeds: a bank has only one"),
         ({"bank": "nowhere"}, "bank: there is no bank called “nowhere”"),
     ],
 )

@@ -126,7 +126,7 @@ def test_r_is_calibrated_once(bench, monkeypatch):
 
 def test_without_a_cusp_r_is_the_suggested_one_and_says_so(bench, monkeypatch):
     monkeypatch.setattr(exploring, "find_cusp", lambda curve, detector: Cusp(detector, None, "flat"))
-    monkeypatch.setattr(explore_stages, "CURVE_DECODING", Decoding(2))
+    monkeypatch.setattr(exploring, "CURVE_DECODING", Decoding(2))
     monkeypatch.setattr(curve_study, "default_radii", lambda: (0.05, 0.3))
     wanted = QUICK.model_copy(update={"relative_radius": None, "rule": "curve", "vectors": 2, "max_new_tokens": 2})
     found = result_of(bench.run(Explore(prompt=PROMPT, settings=wanted)))
@@ -181,7 +181,7 @@ def test_a_runaway_a_broken_answer_and_duplicates_are_set_aside():
     reasons = {one.vector: one.reason for one in six.aside}
     assert set(reasons) == {0, 2, 4}
     assert reasons[0].startswith("runaway") and reasons[2].startswith("broken")
-    assert reasons[4] == "duplicate: what it changes is what vector 1 changes (cosine 0.95)"
+    assert reasons[4] == "duplicate: it makes the same changes as vector 1 (cosine 0.95)"
     assert [one.vectors for one in six.behaviours] == [(3, 5), (1,)]
     assert not six.answers[2].changed  # what cannot be read has not changed its meaning
 
@@ -291,7 +291,7 @@ def test_it_runs_as_a_job_and_its_result_outlives_the_program(bench, tmp_path, m
     for path in (tmp_path / "cache" / "explorations").iterdir():
         path.write_text("{")
     assert other.explorations() == []
-    with pytest.raises(InputError, match="no longer there"):
+    with pytest.raises(InputError, match="no longer exists"):
         other.exploration(job.result.key)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -92,12 +93,16 @@ def planted(monkeypatch):
         monkeypatch.setattr(job, "complete", complete)
         monkeypatch.setattr(job, "memory_note", lambda *_: "Needs nothing.")
 
-        class Alone:
-            memory_gb = None
+        def keep(*_):
+            pass
 
-        means = job.Means(lambda _draft: None, places, Alone())
-        work = job.generality(Lm(), bank, range(vectors), None, prompts, means, stop, random=random, **options)
-        return listen(work)
+        bench = SimpleNamespace(
+            model=SimpleNamespace(get=Lm), bank_for=lambda lm, name: bank, batching=SimpleNamespace(memory_gb=None),
+            completions=SimpleNamespace(find=lambda draft: None, keep=keep), embed=lambda texts, stop: places(texts),
+            generalities=SimpleNamespace(keep=keep),
+        )  # fmt: skip
+        study = MeasureGenerality(bank="mine", prompts=prompts, vectors=range(vectors), random=random, **options)
+        return listen(study.run(bench, stop))
 
     return run
 
@@ -176,9 +181,9 @@ def test_a_stop_keeps_the_prompts_that_are_finished(planted, monkeypatch):
         ({"vectors": []}, "vectors: none is chosen"),
         ({"vectors": [3]}, "vector: the bank has no vector 3"),
         ({"radius": 0}, "R: 0 leaves every answer as it is"),
-        ({"radius": float("nan")}, "R: nan is not a number that can be used"),
-        ({"prompts": []}, "prompts: there are none"),
-        ({"prompts": asked("a") * 201}, "prompts: there are 201"),
+        ({"radius": float("nan")}, "R: nan cannot be used"),
+        ({"prompts": []}, "prompts: none is given"),
+        ({"prompts": asked("a") * 201}, "prompts: 201 are too many"),
         ({"random": 3}, "random vectors: 3 cannot be used. Choose 4 to 64"),
     ],
 )

@@ -313,8 +313,8 @@ def test_what_is_found_wrong_while_a_training_prepares_fails_its_job_with_a_sent
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ({"radii": [1 + number / 1e6 for number in range(100_000)]}, "radii: there are 100,000. Give at most 200"),
-        ({"prompts": ["hi"] * 1_001}, "prompts: there are 1,001. Give at most 1,000 at once."),
+        ({"radii": [1 + number / 1e6 for number in range(100_000)]}, "radii: 100,000 are too many. Give at most 200"),
+        ({"prompts": ["hi"] * 1_001}, "prompts: 1,001 are too many. Give at most 1,000 at once."),
         (
             {"prompts": ["hi"] * 1_000, "radii": [float(number) for number in range(1, 150)]},
             "texts: 1,000 prompts with 448 combinations of vector and R make 448,000 texts. At most 20,000 are allowed",

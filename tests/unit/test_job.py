@@ -203,4 +203,4 @@ def test_the_record_of_a_job_says_how_far_it_is_and_how_long_it_takes():
     gate.set()
     assert job.wait(PATIENCE)
     lines = [line.text for line in job.record().log]
-    assert lines[:2] == ["Begins.", "Needs 3 MB."] and re.fullmatch(r"Done after \d+ s\.", lines[2])
+    assert lines[:2] == ["Started.", "Needs 3 MB."] and re.fullmatch(r"Done after \d+ s\.", lines[2])

@@ -319,7 +319,9 @@ def test_a_second_training_waits_for_the_first_and_may_be_removed(busy):
 
 def test_a_name_that_waits_in_the_queue_is_taken(busy):
     for name in ("first", "FIRST"):
-        with pytest.raises(InputError, match="name: Training “first” is under way or waits. Choose another name."):
+        with pytest.raises(
+            InputError, match="name: Training “first” is running or waiting under this name. Choose another name."
+        ):
             busy.start(Train(prompts=[PROMPT], config=QUICK, name=name))
 
 
@@ -389,7 +391,7 @@ def test_stop_of_a_joint_training_keeps_all_its_vectors_as_they_are(bench, never
 @pytest.mark.parametrize("method", ["joint", "sequential"])
 def test_stop_before_a_vector_is_finished_saves_nothing_and_says_so(bench, method):
     work = bench.run(Train(prompts=[PROMPT], config=replace(QUICK, method=method), name="a"), stop=lambda: True)
-    with pytest.raises(Stopped, match="before a vector was finished: nothing was saved"):
+    with pytest.raises(Stopped, match="before a vector was finished: nothing to save"):
         result_of(work)
     assert bench.banks() == [] and bench.unsaved_bank() is None
 
@@ -414,7 +416,7 @@ def test_a_bank_that_cannot_be_saved_waits_in_memory_and_can_be_saved_again(benc
     saved = bench.save_again()
     assert bench.bank("a").hash == saved.hash == trained(bench, "again").hash
     assert bench.unsaved_bank() is None
-    with pytest.raises(InputError, match="there is none that waits"):
+    with pytest.raises(InputError, match="none is waiting"):
         bench.save_again()
 
 

@@ -49,7 +49,7 @@ def test_the_operator_s_address_gets_the_key_in_his_own_spelling(url):
 def test_no_other_address_gets_the_key_and_strangers_may_name_none(url):
     for address in (JudgeAddress(OURS, ""), JudgeAddress("", "")):
         assert key_of(address.named_on_a_page(url, "m", here=True)) is None
-        with pytest.raises(InputError, match="only the one that the operator names"):
+        with pytest.raises(InputError, match="only the operator's endpoint"):
             address.named_on_a_page(url, "m", here=False)
     assert key_of(JudgeAddress(OURS, "").named_in_a_command(url, "m")) is None
 
@@ -104,7 +104,7 @@ def test_neither_key_nor_texts_follow_a_redirect(status):
         server.status, server.target = status, f"{target.url}/chat/completions"  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, daemon=True).start()
         endpoint = Endpoint(f"http://127.0.0.1:{server.server_port}/v1", "m", SECRET)
-        with pytest.raises(InputError, match="where neither texts nor the key go"):
+        with pytest.raises(InputError, match="which gets neither texts nor the key"):
             endpoint.ask("Hello?", 5)
         server.shutdown()
         server.server_close()

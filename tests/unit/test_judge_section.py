@@ -30,22 +30,22 @@ def section(bench: Workbench) -> JudgeSection:
     ("person", "key", "url", "model", "words"),
     [
         (HERE, None, "https://host/v1", "", "Write the endpoint's address and its model's name."),
-        (HERE, None, "https://host/v1", "  ", "Endpoint model: none is named. "),
+        (HERE, None, "https://host/v1", "  ", "Endpoint model: none was given. "),
         (HERE, None, "host/v1", "big", "Endpoint: “host/v1” is not an address. "),
-        (HERE, "k", "https://host/v1#x", "big", "Endpoint: the address has a # in it. "),
+        (HERE, "k", "https://host/v1#x", "big", "Endpoint: the address contains a #. "),
         (
             ELSEWHERE,
             "k",
             "https://host/v1",
             "big",
-            "Endpoint: only the one that the operator names can be asked",
+            "Endpoint: only the operator's endpoint can be used",
         ),
         (
             ELSEWHERE,
             None,
             "https://host/v1",
             "big",
-            "Endpoint: only the one that the operator names can be asked",
+            "Endpoint: only the operator's endpoint can be used",
         ),
     ],
 )

@@ -68,7 +68,7 @@ def test_a_judge_that_beats_the_built_in_verdict_is_on_and_one_that_does_not_is_
     assert (found.score.texts, found.score.same, found.score.same_readable) == (4, 2, 4)
     assert (found.built_in.texts, found.built_in.same, found.built_in.same_readable) == (4, 2, 2)
     assert not found.on  # as good is not better
-    with pytest.raises(InputError, match=r"2 of 4 texts, and the built-in verdict of 2 of 4"):
+    with pytest.raises(InputError, match=r"2 of 4 texts, and the built-in verdict on 2 of 4"):
         result_of(bench.run(JudgeTexts(comparison=number, endpoint=endpoint)))
     graded(bench, right=1, wrong=1)
     assert result_of(bench.run(ScoreJudge(endpoint=endpoint))).on and bench.judge_standing(endpoint).on
@@ -110,7 +110,7 @@ def test_what_was_judged_before_an_end_is_kept_and_not_asked_again(bench, stub):
     work = bench.run(JudgeTexts(comparison=comparison.id, endpoint=endpoint))
     assert [(step.done, step.total) for step in (next(work), next(work))] == [(0, 2), (1, 2)]
     stub.status = 429
-    with pytest.raises(InputError, match="too many questions"):
+    with pytest.raises(InputError, match="too many requests"):
         next(work)
     kept = bench.judgements(comparison.completions)
     assert set(kept) == {first.digest, second.digest} and kept[first.digest].model == "big"
@@ -148,7 +148,7 @@ def test_the_key_is_sent_and_kept_nowhere(bench, stub, tmp_path, caplog):
         (200, b"<html>", "not a chat completion"),
         (200, b'{"choices": []}', "not a chat completion"),
         (200, b" " * (2**20 + 1), "longer than a megabyte"),
-        (200, "I would rather not say.", "is none of readable, strange and broken"),
+        (200, "I would rather not say.", "is not readable, strange or broken"),
     ],
 )
 def test_every_failure_of_an_endpoint_is_a_sentence(bench, stub, status, says, sentence):
@@ -176,7 +176,7 @@ def test_an_endpoint_that_is_not_there_is_named(stub):
         ("example.org/v1", None, "not an address"),
         ("ftp://example.org", None, "not an address"),
         ("http://[::1", None, "not an address"),
-        ("https://me:pw@example.org/v1", None, "has a name"),
+        ("https://me:pw@example.org/v1", None, "contains a user name"),
         ("http://example.org/v1", "k", "unencrypted"),
         ("https://example.org/v1", "k\nX: y", "characters that cannot be sent"),
         ("https://example.org/v1", "schlüssel", "characters that cannot be sent"),

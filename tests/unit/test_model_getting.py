@@ -123,7 +123,7 @@ def test_a_model_that_a_command_names_is_downloaded(tiny, cache, capsys, monkeyp
 
 
 def test_a_model_that_only_a_bank_s_record_names_is_not_downloaded(bench, tiny):
-    with pytest.raises(InputError, match=f"{KEY}, for which the bank was made, .* Get it: .* models get {KEY}"):
+    with pytest.raises(InputError, match=f"the bank was made for {KEY}, .* Get it: .* models get {KEY}"):
         load(bench, None, KEY)
     assert tiny[1].asked == []
     assert load(bench, KEY, "another").name == "Tiny"

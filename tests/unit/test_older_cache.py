@@ -66,7 +66,7 @@ def test_texts_are_looked_up(older: Workbench):
 def test_what_was_interrupted_goes_on(older: Workbench):
     older.resume_jobs()
     [job] = older.active_jobs()
-    while not any("Goes on from its checkpoint" in line.text for line in older.job(job.id).log):
+    while not any("Resumed from the checkpoint" in line.text for line in older.job(job.id).log):
         assert not job.wait(0.1)
     job.stop()
     assert job.wait(PATIENCE) and job.error is None

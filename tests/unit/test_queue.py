@@ -123,7 +123,7 @@ def test_a_training_killed_in_the_middle_goes_on_and_makes_the_same_bank(tmp_pat
         wait_until(lambda bench=bench: not bench.active_jobs())
         (record,) = bench.jobs()
         assert (record.state, record.who, record.bank) == ("done", "Ann", method)
-        assert any("Goes on from its checkpoint" in line.text for line in record.log)
+        assert any("Resumed from the checkpoint" in line.text for line in record.log)
         assert equal(bench.bank(method), trained(bench, "whole", replace(QUICK, method=method, steps=steps)))
         # what was being written when the power went stays for a day, and is never read
         left = (tmp_path / method / "checkpoints").iterdir()
@@ -160,7 +160,7 @@ def test_a_damaged_checkpoint_is_not_used_and_the_log_says_so(first, tmp_path):
     server.resume_jobs()
     (job,) = server.active_jobs()
     wait_until(lambda: job.progress is not None and job.progress.done > 1)
-    assert "Its checkpoint is damaged: it starts anew." in [line.text for line in server.job(job.id).log]
+    assert "The checkpoint is damaged: starting again." in [line.text for line in server.job(job.id).log]
     job.stop()
     assert job.wait(PATIENCE)
 
@@ -172,7 +172,9 @@ def test_a_checkpoint_of_other_weights_or_another_version_is_not_used(first, mon
     server.resume_jobs()
     (job,) = server.active_jobs()
     wait_until(lambda: job.progress is not None and job.progress.done > 1)
-    assert "Its checkpoint is of another version: it starts anew." in [line.text for line in server.job(job.id).log]
+    assert "The checkpoint belongs to another version: starting again." in [
+        line.text for line in server.job(job.id).log
+    ]
     job.stop()
     assert job.wait(PATIENCE)
 
@@ -189,7 +191,7 @@ def test_a_training_for_another_model_stays_interrupted_until_that_one_is_loaded
     other.load_model(str(model_folder))
     job = other.run_again(1)
     wait_until(lambda: job.progress is not None and job.progress.done > 1)
-    assert job.id == 1 and any("Goes on from its checkpoint" in line.text for line in other.job(1).log)
+    assert job.id == 1 and any("Resumed from the checkpoint" in line.text for line in other.job(1).log)
     job.stop()
     assert job.wait(PATIENCE)
 
@@ -232,7 +234,7 @@ def test_what_was_asked_to_stop_is_not_begun_anew_by_the_next_server_and_keeps_w
     server.resume_jobs()
     wait_until(lambda: not server.active_jobs())
     assert (server.job(1).state, server.job(1).bank) == ("stopped", "first")
-    assert any("Goes on from its checkpoint" in line.text for line in server.job(1).log)
+    assert any("Resumed from the checkpoint" in line.text for line in server.job(1).log)
     assert (server.job(drawing.id).state, server.job(drawing.id).log) == ("stopped", ())
     wait_until(lambda: records.get(1).state == "stopped")
 
@@ -275,7 +277,7 @@ def test_a_disk_without_room_for_checkpoints_does_not_end_a_training(bench, monk
     monkeypatch.setattr(checkpoints, "write_file", full)
     job = over(bench.start(Train(prompts=[PROMPT], config=QUICK, name="a")))
     told = [line.text for line in bench.job(job.id).log]
-    assert job.state == "done" and told.count("No checkpoint could be written: The disk is full.") == 1
+    assert job.state == "done" and told.count("The checkpoint could not be written: The disk is full.") == 1
 
 
 def test_a_database_that_refuses_does_not_end_a_training_nor_hide_its_end(bench, monkeypatch):
@@ -411,7 +413,7 @@ def test_a_job_is_run_again_under_a_free_name(bench):
     assert np.array_equal(bench.bank("a").vectors, bench.bank("a-2").vectors)
     with pytest.raises(InputError, match="there is no job 99"):
         bench.run_again(99)
-    with pytest.raises(InputError, match="is over"):
+    with pytest.raises(InputError, match="has ended"):
         bench.stop_job(job.id)
 
 

@@ -157,5 +157,5 @@ def test_a_bank_trained_on_one_token_says_whose_norm_its_r_is_a_multiple_of(tmp_
     record = trained(bench, "one", config, [one]).record
     assert record.median_norm == pytest.approx(found.median_norm)
     assert record.relative_radius == pytest.approx(0.07, rel=0.1)
-    assert "that of a text of our own" in (record.note or "") and record.stopped is False
+    assert "that of a reference text" in (record.note or "") and record.stopped is False
     assert trained(bench, "long", config, [long]).record.note is None

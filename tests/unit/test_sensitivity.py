@@ -44,8 +44,8 @@ def test_a_stop_keeps_the_pairs_that_are_done(bench):
 @pytest.mark.parametrize(
     ("sources", "targets", "count", "part"),
     [
-        ([2], [1, 2], 1, "target layers: none of them is above a source layer. Choose higher ones"),
-        ([0], [1], 0, "values: 0 is too few. Choose 1 or more"),
+        ([2], [1, 2], 1, "target layers: none is above a source layer. Choose higher ones"),
+        ([0], [1], 0, "values: 0 is out of range. Choose 1 to"),
         ([0], [9], 1, "target layer: tiny has no block 9"),
     ],
 )

@@ -80,7 +80,11 @@ def test_every_empty_variable_counts_as_not_given(monkeypatch):
             "$HOEM/a",
             "“$HOEM/a” cannot be read: the variable $HOEM is not set. Write the path in full.",
         ),
-        ("MELBO_CACHE_DIR", "~nobody-here/a", "“~nobody-here/a” cannot be read: there is no user ~nobody-here. Write"),
+        (
+            "MELBO_CACHE_DIR",
+            "~nobody-here/a",
+            "“~nobody-here/a” cannot be read: the user ~nobody-here does not exist. Write",
+        ),
         ("MELBO_DATABASE_URL", "sqlite:///~", "“{home}” is a folder. Name a file in it."),
         ("MELBO_DATABASE_URL", "sqlite:///$HOEM/x", "“$HOEM/x” cannot be read: the variable $HOEM is not set."),
     ],
@@ -170,7 +174,7 @@ def test_what_a_command_is_to_read_and_write_is_expanded(home, monkeypatch, caps
 def test_notebooks_write_paths_in_the_same_way(home):
     assert file_path("~/a.safetensors") == file_path(Path("$HOME/a.safetensors")) == home / "a.safetensors"
     assert written_path("a") == Path("a")
-    with pytest.raises(InputError, match="there is no user ~nobody-here"):
+    with pytest.raises(InputError, match="the user ~nobody-here does not exist"):
         api.open_bank("~nobody-here/a.safetensors")
 
 

@@ -61,7 +61,7 @@ def test_the_command_line_has_its_help_its_options_and_its_json(ask: Ask, bench:
     assert ask("count-tokens", *asked).out == f"{sum(counts(bench))} tokens in 2 prompts\n"
     refused = ask("count-tokens", *asked, "--most", 1)
     assert (refused.code, refused.sentence) == (2, "prompts: there are 2. Give at most 1.")
-    assert ask("count-tokens").sentence == "prompt: there is none. Give one with --prompt."
+    assert ask("count-tokens").sentence == "prompt: none was given. Give one with --prompt."
 
 
 # --- HTTP and MCP -----------------------------------------------------------------------------------------------------
