@@ -1204,7 +1204,7 @@ def pressing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 def test_ctrl_c_keeps_the_vectors_that_are_finished(ask: Ask, pressing):
     pressing("vector 3 of 32")
-    told = ask(*TRAIN, "--vectors", 32, "--method", "sequential", "--radius", 3, "--json")
+    told = ask(*TRAIN, "--vectors", 32, "--method", "sequential", "--radius", 3, "--steps", 20, "--json")
     assert "Stopping; what is finished is kept." in told.err
     assert told.json["stopped"] is True and told.json["vectors"] == 2
     assert ask("banks", "show", "b", "--json").json["note"].startswith("Stopped: 2 of 32 vectors")
