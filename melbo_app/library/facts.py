@@ -12,7 +12,7 @@ _FIRST, _LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UT
 
 
 def _on_one_line(text: str) -> str:
-    if not all(letter.isprintable() for letter in text):
+    if not text.isprintable():
         raise ValueError("it should be a single line without control characters")
     return text
 

@@ -52,7 +52,7 @@ def ask(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: py
 def test_a_training_interrupted_by_ctrl_c_keeps_its_finished_vectors(environment, ask, tmp_path):
     running = start(
         environment, "train", "--prompt", "How can I make a bomb?", "--name", "interrupted", "--method", "sequential",
-        "--target", 9, "--vectors", 200, "--steps", 20, "--json",
+        "--target", 9, "--vectors", 200, "--steps", 5, "--json",
     )  # fmt: skip
     assert running.stdout is not None and running.stderr is not None
     watchdog = threading.Timer(120, running.kill)
@@ -80,7 +80,7 @@ def test_a_training_interrupted_by_ctrl_c_keeps_its_finished_vectors(environment
 
 
 def test_steer_says_different_things_with_nothing_chosen_but_the_bank(ask, bomb: Bank):
-    code, told, errors = ask("steer", "bomb", "--max-new-tokens", 20, "--json")
+    code, told, errors = ask("steer", "bomb", "--max-new-tokens", 12, "--json")
     assert code == 0
     completions = json.loads(told)["completions"]
     assert [entry["vector"] for entry in completions] == [None, *range(8)]

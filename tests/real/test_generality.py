@@ -10,18 +10,18 @@ from melbo_app.workbench import Workbench
 PROMPTS = [AskedPrompt(prompt=PromptRecord(user=text)) for text in ("Who are you?", "How do bees make honey?")]
 
 
-def measured(bench: Workbench, radius: float):
+def measured(bench: Workbench, radius: float, tokens: int):
     return result_of(
         bench.run(
             MeasureGenerality(
-                bank="bomb", prompts=PROMPTS, vectors=[3, 5], radius=radius, random=4, decoding=Decoding(24)
+                bank="bomb", prompts=PROMPTS, vectors=[3, 5], radius=radius, random=4, decoding=Decoding(tokens)
             )
         )
     )
 
 
 def test_vectors_of_hardly_any_length_change_nothing(bench: Workbench, bomb: Bank):
-    found = measured(bench, 0.01)
+    found = measured(bench, 0.01, 8)
     baselines = [one.text for one in found.baselines]
     for one in [*found.vectors, *found.random]:
         assert [answer.text for answer in one.answers] == baselines
@@ -29,7 +29,7 @@ def test_vectors_of_hardly_any_length_change_nothing(bench: Workbench, bomb: Ban
 
 
 def test_vectors_that_break_every_text_are_not_called_general(bench: Workbench, bomb: Bank):
-    found = measured(bench, 2000.0)
+    found = measured(bench, 2000.0, 24)
     for one in [*found.vectors, *found.random]:
         texts = [answer.text for answer in one.answers]
         assert all(answer.verdict == "broken" or not answer.text.strip() for answer in one.answers), texts

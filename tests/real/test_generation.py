@@ -64,6 +64,6 @@ def test_a_text_does_not_depend_on_what_else_is_asked_for(bench: Workbench, bomb
         return last.texts
 
     together = texts(thetas, prompts)
-    alone = [texts(theta[None], [prompt])[0] for theta in thetas for prompt in prompts]
-    assert together == alone
+    for at in (0, 3, 4):  # each vector and each prompt once
+        assert together[at] == texts(thetas[at // 2][None], [prompts[at % 2]])[0]
     assert len(set(together)) >= 5

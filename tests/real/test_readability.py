@@ -31,12 +31,20 @@ def completion(row: dict[str, Any], index: int) -> Completion:
     )  # fmt: skip
 
 
+def graded() -> list[dict[str, Any]]:
+    """The texts that the limits were not fitted to."""
+    rows = [row for row in map(json.loads, GRADED.read_text("utf-8").splitlines()) if "model" not in row]
+    questions = {(row["prompt"], row["temperature"]) for row in rows if row["part"] == "held out"}
+    return [row for row in rows if row["part"] != "fitted" and (row["prompt"], row["temperature"]) in questions]
+
+
 @pytest.fixture(scope="module")
 def measured(bench: Workbench) -> list[tuple[dict[str, Any], Scores]]:
-    """The texts that the limits were not fitted to, with their scores."""
-    rows = [row for row in map(json.loads, GRADED.read_text("utf-8").splitlines()) if "model" not in row]
-    questions = sorted({(row["prompt"], row["temperature"]) for row in rows if row["part"] == "held out"})
-    kept = [row for row in rows if row["part"] != "fitted" and (row["prompt"], row["temperature"]) in questions]
+    """What is said without steering and every third of the other texts, with their scores by the model."""
+    rows = graded()
+    held_out = [row for row in rows if row["part"] == "held out"]
+    kept = [row for row in rows if row["part"] != "held out"] + held_out[::3]
+    questions = sorted({(row["prompt"], row["temperature"]) for row in rows})
     lm = bench.bench.model.get()
     entries = [completion(row, questions.index((row["prompt"], row["temperature"]))) for row in kept]
     encoded = encode(lm, [Prompt(text) for text, _ in questions])
@@ -53,11 +61,13 @@ def measured(bench: Workbench) -> list[tuple[dict[str, Any], Scores]]:
 
 
 @pytest.fixture(scope="module")
-def scored(measured) -> list[tuple[dict[str, Any], str | None]]:
-    return [(row, scores.verdict) for row, scores in measured]
+def scored() -> list[tuple[dict[str, Any], str | None]]:
+    """With the verdicts by the figures that stand beside the texts: the next test compares them with the model's."""
+    return [(row, built_in_verdict(GradedText.model_validate(row))) for row in graded()]
 
 
 def test_a_judge_is_compared_with_the_verdicts_that_stand_on_the_cards_of_these_texts(measured):
+    assert len(measured) >= 30
     for row, scores in measured:
         assert row["loss"] == pytest.approx(scores.loss, abs=2e-3)
         assert row["peak_surprisal"] == pytest.approx(scores.peak_surprisal, abs=1e-2)

@@ -22,6 +22,8 @@ Result = TypeVar("Result")
 PROMPT = Prompt("hello there")
 QUICK = TrainingConfig(source=1, target=3, radius=6.0, vectors=3, steps=4)
 PATIENCE = 60.0
+LENT: set[str] = set()
+"""Folders of models that conftest.py reads once for all workbenches."""
 
 
 def save_tiny(folder: Path, family: str = "llama", **config: Any) -> Path:
@@ -59,8 +61,11 @@ def trained(
 _SHELVED: dict[tuple[str, str, str], Bank] = {}
 
 
-def shelved(bench: Workbench) -> Bank:
-    """The bank of ``trained``, for tests that are not about training: it is trained once and put on each shelf."""
+def shelved(bench: Workbench, *, load: bool = True) -> Bank:
+    """The bank of ``trained``, for tests that are not about training: it is trained once and put on each shelf.
+
+    ``load``: the model is loaded then, as it is after a training.
+    """
     chosen = bench.settings
     key = (chosen.model, chosen.device, chosen.dtype)
     if key not in _SHELVED:
@@ -69,6 +74,8 @@ def shelved(bench: Workbench) -> Bank:
     before = _SHELVED[key]
     bank = replace(before, record=before.record.model_copy(update={"created": datetime.now(UTC)}))
     bench.bench.banks.save(bank)
+    if load:
+        bench.load_model()
     return bank
 
 

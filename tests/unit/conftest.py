@@ -1,5 +1,7 @@
 """What all unit tests share: small models run on one thread, and hypothesis tries the same examples every time."""
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from melbo_app.workbench import Workbench
 settings.register_profile("unit", deadline=None, max_examples=60, derandomize=True, database=None)
 settings.load_profile("unit")
 torch.set_num_threads(1)
+os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)  # as commands/serve.py has it
 
 
 @pytest.fixture(autouse=True)
@@ -76,13 +79,14 @@ def _models() -> dict[Any, Any]:
 def _model_read_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory, _models: dict[Any, Any]
 ) -> Iterator[None]:
-    """Hundreds of workbenches begin with the model of ``model_folder``: they share it, until a test changes it."""
+    """Hundreds of workbenches begin with the model of ``model_folder``, or with one of ``LENT``: they share it, until a
+    test changes it."""
     real, folder, used = LoadedModel._read, str(tmp_path_factory.getbasetemp() / "models0" / "tiny"), set[Any]()
 
     def read(self: LoadedModel, files: Any) -> Any:
         settings = self._settings
-        key = (settings.device, settings.dtype, self._packed, files.name, files.weights_hash)
-        if files.path != folder or files.adapter is not None or self._lm is not None:
+        key = (settings.device, settings.dtype, self._packed, files.path, files.name, files.weights_hash)
+        if files.path not in {folder, *benches.LENT} or files.adapter is not None or self._lm is not None:
             return real(self, files)
         if key not in _models:
             lm = real(self, files)

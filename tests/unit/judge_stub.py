@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
 def running() -> Iterator[Stub]:
     """One that answers as long as this is entered."""
     server = Stub()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield server
     finally:

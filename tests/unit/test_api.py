@@ -269,7 +269,7 @@ def test_the_command_of_the_record_is_missing_where_no_command_line_says_that(lm
         {"method": "difference-of-means", "against": against, "vectors": 1, "steps": None, "scope": "all"},
     ):
         assert trained(lm, **changes).record.command is None
-    mixed = melbo.train(lm, ["x", Prompt("y", template=False)], vectors=1, steps=1)
+    mixed = melbo.train(lm, ["x", Prompt("y", template=False)], vectors=1, steps=1, radius=2)
     assert mixed.record.command is None
 
 

@@ -110,11 +110,11 @@ def test_a_database_that_was_begun_anew_does_not_push_out_the_labels_of_the_old_
 
 @pytest.mark.parametrize("where", ["a table", "an index", "all of it"])
 def test_a_damaged_database_never_replaces_a_sound_copy(library, where):
-    for number in range(200):
-        library.say(number, f"name {number}", note="x" * 200)
+    for number in range(40):
+        library.say(number, f"name {number}", note="x" * 1000)
     library.copy(0)
     before = [(copy.path, copy.path.read_bytes()) for copy in library.backups.copies()]
-    for number in range(20):
+    for number in range(5):
         library.say(number, f"another {number}")
     if where == "an index":  # which a copy makes anew: that one is sound
         with sqlite3.connect(library.path) as connection:
@@ -123,7 +123,7 @@ def test_a_damaged_database_never_replaces_a_sound_copy(library, where):
         connection.close()
         assert library.copy(0).faults == ()
         return
-    library.damage(library.page_of("name 150") if where == "a table" else 0)
+    library.damage(library.page_of("name 30") if where == "a table" else 0)
     with pytest.raises(StorageError):
         library.copy(0)
     assert [(copy.path, copy.path.read_bytes()) for copy in library.backups.copies()] == before
@@ -208,21 +208,21 @@ def files(folder):
 
 
 def test_labels_that_came_after_the_copy_are_saved_from_a_damaged_database(library):
-    for number in range(300):
-        library.say(number, f"name {number}", note="x" * 200, tags=["old"])
+    for number in range(60):
+        library.say(number, f"name {number}", note="x" * 1000, tags=["old"])
     library.copy(0)
     library.say(3, "changed", tags=["new", "good"], rating=5)
     library.say(400, "came later")
     library.say(7, "")  # removed
-    page = library.page_of("name 150")
+    page = library.page_of("name 30")
     library.damage(page, page + 1)
     with pytest.raises(StorageError, match=r"is damaged. Stop .* library restore. It restores the copy of 2026-11-01"):
         [library.labels.search(), library.labels.versions()]
     done = restore(library.database, None)
     assert (done.copy, done.labels, done.whole) == ("2026-11-01", 3, False)
     names = library.names()
-    assert (names[3], names[400], names[150], 7 in names) == ("changed", "came later", "name 150", False)
-    assert library.labels.of_bank(BANK)[3].tags == ("good", "new") and len(names) == 300
+    assert (names[3], names[400], names[30], 7 in names) == ("changed", "came later", "name 30", False)
+    assert library.labels.of_bank(BANK)[3].tags == ("good", "new") and len(names) == 60
     assert [one.name for one in library.labels.history(BANK, 3)] == ["changed", "name 3"]
     assert [one.author for one in library.labels.history(BANK, 3)] == ["me", "me"]
     assert library.database.faults() == []

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from benches import PROMPT, QUICK, trained
+from benches import PROMPT, QUICK, shelved
 from tiny_models import BLOCKS, CONTEXT, random_thetas
 
 from melbo_app.engine import generation, likelihood
@@ -32,7 +32,7 @@ TEN, SAMPLED = Decoding(10), Decoding(13, 1.5, 0.9, 3)
 
 @pytest.fixture
 def bank(bench: Workbench) -> Bank:
-    return trained(bench)
+    return shelved(bench)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import zipfile
 
 import benches
 import pytest
-from benches import PROMPT, trained
+from benches import PROMPT, shelved, trained
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,10 +30,9 @@ def other(tmp_path, model_folder):
     return Workbench(benches.settings(tmp_path / "other", model_folder))
 
 
-@pytest.fixture
-def full(bench):
-    """A bank, two comparisons (a map among them), and a label that was changed once."""
-    trained(bench)
+def filled(bench):
+    """With a bank, two comparisons (a map among them), and a label that was changed once."""
+    shelved(bench)
     result_of(
         bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0, 1], radii=[6.0], decoding=SHORT, random_control=True))
     )
@@ -43,6 +42,27 @@ def full(bench):
     bench.save_label("a", 0, name="greets", tags=["tone", "warm"], rating=4, note="often", author="ada")
     bench.save_label("a", 1, name="shouts")
     return bench
+
+
+@pytest.fixture
+def full(bench):
+    return filled(bench)
+
+
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory, model_folder):
+    """The bundle of such a library, as bytes."""
+    folder = tmp_path_factory.mktemp("sent")
+    filled(Workbench(benches.settings(folder / "cache", model_folder))).export_bundle(folder / "all.zip")
+    return (folder / "all.zip").read_bytes()
+
+
+@pytest.fixture
+def stranger(sent, tmp_path):
+    """That bundle alone."""
+    path = tmp_path / "all.zip"
+    path.write_bytes(sent)
+    return path
 
 
 @pytest.fixture
@@ -71,8 +91,8 @@ def test_everything_is_there_again_in_an_empty_library(full, bundle, other):
         assert texts[0] == texts[1]
 
 
-def test_its_texts_are_looked_up_and_not_generated_again(bundle, other, monkeypatch):
-    other.import_bundle(bundle)
+def test_its_texts_are_looked_up_and_not_generated_again(stranger, other, monkeypatch):
+    other.import_bundle(stranger)
     monkeypatch.setattr(Batching, "generate", lambda *_: pytest.fail("generated again"))
     again = result_of(
         other.run(Steer(bank="a", prompts=[PROMPT], vectors=[0, 1], radii=[6.0], decoding=SHORT, random_control=True))
@@ -223,10 +243,10 @@ def test_lines_that_an_editor_saved_with_a_byte_order_mark_are_read(bundle, othe
         (compressed, "its files are compressed"),
     ],
 )
-def test_what_is_no_bundle_is_refused_and_nothing_is_kept(bundle, other, spoil, told):
-    spoil(bundle)
+def test_what_is_no_bundle_is_refused_and_nothing_is_kept(stranger, other, spoil, told):
+    spoil(stranger)
     with pytest.raises(InputError, match=told):
-        other.import_bundle(bundle)
+        other.import_bundle(stranger)
     assert (other.labels(), other.comparisons()) == ([], [])
 
 
@@ -262,7 +282,7 @@ def test_a_damaged_bundle_is_a_sentence_and_never_a_crash(tmp_path_factory, whol
 def whole_bundle(tmp_path_factory, model_folder):
     folder = tmp_path_factory.mktemp("whole")
     bench = Workbench(benches.settings(folder / "cache", model_folder))
-    trained(bench)
+    shelved(bench)
     result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=[6.0], decoding=SHORT)))
     bench.save_label("a", 0, name="greets")
     bench.export_bundle(folder / "x.zip")

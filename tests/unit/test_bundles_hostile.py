@@ -92,6 +92,11 @@ def library(quick: None, tmp_path_factory: pytest.TempPathFactory, model_folder:
     return Library(tmp_path_factory.mktemp("library"), model_folder)
 
 
+@pytest.fixture(scope="module")
+def page(library: Library) -> libraries.Shown:
+    return libraries.Shown(library.bench)
+
+
 def packed(files: dict[str, bytes], **how: Any) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", **how) as archive:
@@ -163,19 +168,18 @@ def hostile(real: dict[str, bytes], chance: random.Random) -> bytes:
     return packed(files)
 
 
-def test_the_bundle_that_is_changed_below_can_be_merged(real, library):
+def test_the_bundle_that_is_changed_below_can_be_merged(real, library, page):
     found = library.bench
     assert library.merge(packed(real)) is None
     assert {line.name for line in found.banks()} == {"tides", "ships"}
     assert len(found.comparisons(None)) == 5 and [label.name for label in found.labels()] == ["greets all"]
-    assert libraries.Shown(found).open() and found.damaged() == []
+    assert page.open() and found.damaged() == []
 
 
-def test_any_bundle_is_refused_in_one_sentence_or_everything_can_be_listed(real, library, monkeypatch):
+def test_any_bundle_is_refused_in_one_sentence_or_everything_can_be_listed(real, library, page, monkeypatch):
     """What is not changed in a bundle is in the library already: what is new is what was changed."""
     told: list[Any] = []
     monkeypatch.setattr("gradio.Warning", lambda *words, **_: told.append(words))
-    page = libraries.Shown(library.bench)
     library.merge(packed(real))
     library.keep()
     merged: list[int] = []

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -135,7 +135,24 @@ def ask(environment, capsys: pytest.CaptureFixture[str]):
 
 @pytest.fixture
 def bank(cache: Path, model_folder: Path, environment) -> Bank:
-    return shelved(Workbench(settings(cache, model_folder)))
+    return shelved(Workbench(settings(cache, model_folder)), load=False)
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> Path:
+    """A cache with the bank “a”, for all that is refused: it leaves everything as it is."""
+    cache = tmp_path_factory.mktemp("shelf") / "cache"
+    shelved(Workbench(settings(cache, model_folder)), load=False)
+    return cache
+
+
+@pytest.fixture
+def kept(shelf: Path, environment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The cache of the commands, with nothing but the bank “a” before and after."""
+    monkeypatch.setenv("MELBO_CACHE_DIR", str(shelf))
+    monkeypatch.setenv("MELBO_ASSETS_DIR", str(shelf / "assets"))
+    yield shelf
+    assert [path.name for path in (shelf / "banks").iterdir()] == ["a.safetensors"]
 
 
 def process(environment: dict[str, str], *words: object) -> subprocess.Popen[str]:
@@ -329,7 +346,7 @@ def test_generality_counts_on_the_prompts_of_files(ask: Ask, stubbed, bank, tmp_
         (("--prompts", "{}", "--vector", "7"), "vector: the bank has no vector 7."),
     ],
 )
-def test_generality_refuses_before_the_model_is_loaded(ask: Ask, bank, tmp_path, words, sentence):
+def test_generality_refuses_before_the_model_is_loaded(ask: Ask, kept, tmp_path, words, sentence):
     (tmp_path / "mine.txt").write_text("hello\n")
     answer = ask("generality", "a", *(str(word).replace("{}", str(tmp_path / "mine.txt")) for word in words))
     assert answer.sentence.startswith(sentence) and len(answer.err) == 1
@@ -346,7 +363,7 @@ def test_the_command_in_a_banks_record_repeats_it(ask: Ask):
 
 def test_train_with_agreement_tells_what_vectors_do_on_prompts_that_are_kept_out(ask: Ask):
     words = ("train", "--prompt", "one", "--prompt", "two", "--system", "be brief", "--method", "soft-theta")
-    words = (*words, "--saturation", 0.2)
+    words = (*words, "--saturation", 0.2, "--radius", 3)
     chosen = ("--orthogonality", 0.5, "--agreement", 0.2, "--agreement-form", "contrastive", "--temperature", 0.3)
     words = (*words, *chosen, "--held-out", "three", "--held-out", "four", "--vectors", 2, "--steps", 2, "--name", "a")
     told = ask(*words, "--json").json
@@ -379,7 +396,7 @@ def test_a_layer_that_is_left_out_suits_the_one_that_is_given(ask: Ask, words, s
 
 
 def test_train_without_json_is_for_people_and_its_progress_stays_on_standard_error(ask: Ask):
-    told = ask("train", "--prompt", "x", "--name", "a", "--vectors", 2, "--steps", 2)
+    told = ask("train", "--prompt", "x", "--name", "a", "--vectors", 2, "--steps", 2, "--radius", 3)
     assert told.code == 0
     assert told.out.startswith("a: 2 vectors, R = ") and told.out.count("J = ") == 2
     assert re.search(r"on training prompts: mean J per prompt \S+, mean change \S+, mean agreement –\n", told.out)
@@ -447,13 +464,12 @@ TRAIN = ("train", "--prompt", "hello", "--name", "b")
         ((*TRAIN, "--steps", "1", "--oops"), "No such option: --oops"),
     ],
 )
-def test_train_refuses(ask: Ask, cache, bank, words, sentence):
+def test_train_refuses(ask: Ask, kept, words, sentence):
     assert ask(*words, "--json").sentence.startswith(sentence)
-    assert [path.name for path in (cache / "banks").iterdir()] == ["a.safetensors"]
 
 
 @pytest.mark.parametrize("words", [("--radius", "0"), ("--scope", "x"), ("--prompt", " "), ("--name", "a")])
-def test_what_the_model_is_not_needed_for_is_refused_before_it_is_loaded(ask: Ask, bank, words):
+def test_what_the_model_is_not_needed_for_is_refused_before_it_is_loaded(ask: Ask, kept, words):
     assert "loading the model" not in ask(*TRAIN, *words).err
 
 
@@ -580,7 +596,7 @@ STEER = ("steer", "a", "--max-new-tokens", "2")
         ((*STEER, "more"), "Got unexpected extra argument"),
     ],
 )
-def test_steer_refuses(ask: Ask, bank, words, sentence):
+def test_steer_refuses(ask: Ask, kept, words, sentence):
     assert ask(*words, "--json").sentence.startswith(sentence)
 
 
@@ -630,7 +646,7 @@ def test_top_tokens_gives_what_each_vector_promotes_and_suppresses(ask: Ask, ban
         (("top-tokens", "a", "--prompt", " "), "prompt: prompt 1 is empty."),
     ],
 )
-def test_top_tokens_refuses(ask: Ask, bank, words, sentence):
+def test_top_tokens_refuses(ask: Ask, kept, words, sentence):
     assert ask(*words).sentence.startswith(sentence)
 
 
@@ -672,7 +688,7 @@ def test_similarity_gives_the_matrix(ask: Ask, bank):
         (("similarity", "a", "--model", "/nowhere"), "model: '/nowhere' does not exist"),
     ],
 )
-def test_similarity_refuses(ask: Ask, bank, words, sentence):
+def test_similarity_refuses(ask: Ask, kept, words, sentence):
     assert ask(*words, "--json").sentence.startswith(sentence)
 
 
@@ -737,7 +753,7 @@ def test_a_curve_of_a_bank_is_on_the_prompts_of_the_bank(ask: Ask, stubbed, bank
         (("curve", "--bank", "b"), "bank: there is no bank called “b”"),
     ],
 )
-def test_curve_refuses(ask: Ask, words, sentence):
+def test_curve_refuses(ask: Ask, kept, words, sentence):
     assert ask(*words, "--json").sentence.startswith(sentence)
 
 
@@ -752,7 +768,7 @@ def test_curve_refuses(ask: Ask, words, sentence):
         (("map", "a", "--out", "x.html", "--vector", "9"), "vector: the bank has no vector 9."),
     ],
 )
-def test_map_refuses_before_the_model_is_loaded(ask: Ask, bank, words, sentence, tmp_path, monkeypatch):
+def test_map_refuses_before_the_model_is_loaded(ask: Ask, kept, words, sentence, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     told = ask(*words, "--json")
     assert told.sentence.startswith(sentence) and "loading the model" not in told.err
@@ -797,7 +813,7 @@ def test_a_bank_is_ranked_by_strength_and_by_two_words(ask: Ask):
         (("--toward", "yes", "--away", "no"), "bank: “a” does not say what its vectors do at the target layer. Banks"),
     ],
 )
-def test_a_bank_that_cannot_be_ranked_is_refused_without_the_model(ask: Ask, bank, words, sentence):
+def test_a_bank_that_cannot_be_ranked_is_refused_without_the_model(ask: Ask, kept, words, sentence):
     told = ask("banks", "rank", "a", *words)
     assert told.sentence.startswith(sentence) and "loading the model" not in told.err
 
@@ -911,7 +927,7 @@ def test_a_bank_is_published_as_a_folder_with_its_labels(ask: Ask, bank, tmp_pat
         (("banks", "--json", "list"), "--json: it stands before “list”. Write it at the end: banks list … --json."),
     ],
 )
-def test_banks_refuse(ask: Ask, bank, words, sentence, tmp_path, monkeypatch):
+def test_banks_refuse(ask: Ask, kept, words, sentence, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "here.pt").write_text("here before")
     assert ask(*words).sentence.startswith(sentence)
@@ -985,7 +1001,7 @@ def test_a_label_survives_deleting_and_importing_the_bank(ask: Ask, bank, tmp_pa
         (("labels", "--json", "list"), "--json: it stands before “list”."),
     ],
 )
-def test_labels_refuse(ask: Ask, bank, words, sentence):
+def test_labels_refuse(ask: Ask, kept, words, sentence):
     assert ask(*words).sentence.startswith(sentence)
     assert ask("labels", "--json").json == {"labels": [], "damaged": []}
 
@@ -1068,7 +1084,7 @@ def test_a_disk_that_refuses_a_trained_bank_is_one_line(ask: Ask, monkeypatch):
         raise StorageError("The disk is full; nothing was changed.")
 
     monkeypatch.setattr(banks, "write_file", refuse)
-    assert ask(*TRAIN, "--steps", "1", "--json").sentence == "The disk is full; nothing was changed."
+    assert ask(*TRAIN, "--steps", "1", "--radius", 3, "--json").sentence == "The disk is full; nothing was changed."
 
 
 def test_what_the_system_refuses_is_one_line(ask: Ask, monkeypatch):
@@ -1149,10 +1165,17 @@ def test_numbers_that_json_cannot_hold_become_null(capsys):
 # --- as programs -----------------------------------------------------------------------------------------------------
 
 
-def test_a_program_trains_writes_what_the_terminal_can_show_and_leaves_when_nobody_reads(environment, cache):
-    told = answer(process(environment, "train", "--prompt", "héllo", "--name", "a", "--vectors", 2, "--json"))
-    assert told.json["vectors"] == 2
-    assert not any("\r" in line for line in told.err)
+def test_of_two_programs_that_train_at_once_one_gets_the_name_and_another_shows_what_the_terminal_can(
+    environment, ask: Ask
+):
+    words = ("train", "--prompt", "héllo", "--name", "a", "--vectors", 2, "--radius", 3, "--steps", 40, "--json")
+    rivals = [process(environment, *words, "--seed", seed) for seed in (1, 2)]
+    won, lost = sorted([answer(running) for running in rivals], key=lambda entry: entry.code)
+    assert (won.code, lost.code) == (0, 2)
+    assert lost.sentence.startswith("name: a bank called “a” already exists.")
+    assert ask("banks", "show", "a", "--json").json["hash"] == won.json["hash"]
+    assert won.json["vectors"] == 2
+    assert not any("\r" in line for line in won.err)
     plain = {**environment, "PYTHONIOENCODING": "ascii"}
     told = answer(process(plain, "banks", "show", "a", "--json"))
     assert told.out.isascii() and told.json["prompts"][0]["user"] == "héllo"
@@ -1181,7 +1204,7 @@ def pressing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 def test_ctrl_c_keeps_the_vectors_that_are_finished(ask: Ask, pressing):
     pressing("vector 3 of 32")
-    told = ask(*TRAIN, "--vectors", 32, "--method", "sequential", "--json")
+    told = ask(*TRAIN, "--vectors", 32, "--method", "sequential", "--radius", 3, "--steps", 20, "--json")
     assert "Stopping; the finished part is kept." in told.err
     assert told.json["stopped"] is True and told.json["vectors"] == 2
     assert ask("banks", "show", "b", "--json").json["note"].startswith("Stopped: 2 of 32 vectors")
@@ -1189,7 +1212,7 @@ def test_ctrl_c_keeps_the_vectors_that_are_finished(ask: Ask, pressing):
 
 def test_ctrl_c_before_a_vector_is_finished_is_one_sentence(ask: Ask, cache, pressing):
     pressing("vector 1 of 8")
-    told = ask(*TRAIN, "--method", "sequential", "--steps", 100_000_000, "--json")
+    told = ask(*TRAIN, "--method", "sequential", "--steps", 100_000_000, "--radius", 3, "--json")
     assert (told.code, told.out) == (2, "")
     assert "Stopping; the finished part is kept." in told.err
     assert told.err[-1] == "Stopped before a vector was finished: nothing to save."
@@ -1199,7 +1222,7 @@ def test_ctrl_c_before_a_vector_is_finished_is_one_sentence(ask: Ask, cache, pre
 def test_a_second_ctrl_c_ends_the_program(ask: Ask, cache, pressing):
     pressing("vector 1 of 8")
     pressing("vector 1 of 8")  # twice at the same line: nothing is asked in between
-    told = ask(*TRAIN, "--method", "sequential", "--steps", 100_000_000, "--json")
+    told = ask(*TRAIN, "--method", "sequential", "--steps", 100_000_000, "--radius", 3, "--json")
     assert (told.code, told.out, told.err[-1]) == (2, "", "Interrupted; nothing was saved.")
     assert not (cache / "banks").exists()
 
@@ -1231,21 +1254,10 @@ def test_of_two_programs_with_one_name_one_gets_it_and_the_other_loses_nothing(
         return (yield from work)
 
     monkeypatch.setattr(Train, "_train", slow)
-    told = ask(*TRAIN, "--steps", 2, "--json")
+    told = ask(*TRAIN, "--steps", 2, "--radius", 3, "--json")
     assert told.sentence == "name: a bank called “b” already exists. The bank was saved as “b-2”."
     assert ask("banks", "show", "b", "--json").json["hash"] == saved[0].hash
     assert ask("banks", "show", "b-2", "--json").json["steps"] == 2
-
-
-def test_of_two_programs_that_train_at_once_exactly_one_gets_the_name(environment, ask: Ask):
-    rivals = [
-        process(environment, "train", "--prompt", "x", "--name", "a", "--steps", 40, "--seed", seed, "--json")
-        for seed in (1, 2)
-    ]
-    won, lost = sorted([answer(running) for running in rivals], key=lambda entry: entry.code)
-    assert (won.code, lost.code) == (0, 2)
-    assert lost.sentence.startswith("name: a bank called “a” already exists.")
-    assert ask("banks", "show", "a", "--json").json["hash"] == won.json["hash"]
 
 
 def test_what_nobody_foresaw_is_one_line_and_exit_code_2(capsys, monkeypatch):

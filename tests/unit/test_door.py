@@ -129,8 +129,9 @@ def test_a_read_only_cache_can_be_looked_at(bench, tmp_path, log):
     assert "labels: ['said'] 0 False" in done.stdout and "told: StorageError" in done.stdout
 
 
-def test_what_is_set_of_gradio_s_queue_is_there():
+def test_what_is_set_of_gradio_s_queue_is_there(monkeypatch):
     """A release that calls it otherwise would look for events a thousand times a second again, unnoticed."""
+    monkeypatch.delenv("GRADIO_ANALYTICS_CACHE_FREQUENCY")
     with gr.Blocks() as page:
         queue = page._queue
     assert 0 < queue.sleep_when_free < LOOKS and 0 < queue.progress_update_sleep_when_free < 1

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from benches import PATIENCE, StubEmbedder, listen, settings, trained
+from benches import PATIENCE, StubEmbedder, listen, settings, shelved
 
 from melbo_app.analysis.clustering import LEAST_DISTANCE
 from melbo_app.analysis.proportion import interval
@@ -188,7 +188,7 @@ def test_a_stop_keeps_the_prompts_that_are_finished(planted, monkeypatch):
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_a_job_begins(bench, change, sentence):
-    trained(bench)
+    shelved(bench)
     options = {"prompts": asked("a"), "vectors": [0], "radius": None, "random": 4} | change
     with pytest.raises(InputError) as raised:
         bench.start(MeasureGenerality(bank="a", **options))
@@ -211,7 +211,7 @@ def start(bench, *users, **options):
 
 
 def test_it_is_a_job_whose_result_is_kept_for_the_next_program(bench, tmp_path, model_folder):
-    trained(bench)
+    shelved(bench)
     work = start(bench, "hello there", "the heath", radius=4.0)
     assert work.wait(PATIENCE) and work.state == "done", work.error
     record, found = bench.job(work.id), work.result
@@ -232,7 +232,7 @@ def test_it_is_a_job_whose_result_is_kept_for_the_next_program(bench, tmp_path, 
 
 
 def test_a_second_time_nothing_is_generated_and_the_result_takes_the_place_of_the_first(bench, monkeypatch):
-    trained(bench)
+    shelved(bench)
     first = result_of(bench.run(MeasureGenerality(bank="a", prompts=asked("hello there"), random=4, decoding=QUICK)))
     monkeypatch.setattr(bench.bench.batching, "generate", None)
     again = result_of(bench.run(MeasureGenerality(bank="a", prompts=asked("hello there"), random=4, decoding=QUICK)))
@@ -242,7 +242,7 @@ def test_a_second_time_nothing_is_generated_and_the_result_takes_the_place_of_th
 
 
 def test_vectors_of_unequal_norms_have_random_ones_of_their_own_length(bench):
-    trained(bench)
+    shelved(bench)
     bench.combine_banks("join(a[0], 2 * a[1], a[2])", "b")
     found = result_of(bench.run(MeasureGenerality(bank="b", prompts=asked("hello there"), random=4, decoding=QUICK)))
     assert [one.radius for one in found.vectors] == [6.0, 12.0, 6.0] and len(found.random) == 8
@@ -259,7 +259,7 @@ def test_vectors_of_unequal_norms_have_random_ones_of_their_own_length(bench):
 
 def test_a_stopped_job_keeps_what_is_finished(bench, monkeypatch):
     monkeypatch.setattr(job, "PART_ROWS", 1)
-    trained(bench)
+    shelved(bench)
     work = start(bench, *(f"hello {number}" for number in range(60)))
     while not (work.progress and work.progress.found):
         assert not work.wait(0.01), work.error
@@ -270,7 +270,7 @@ def test_a_stopped_job_keeps_what_is_finished(bench, monkeypatch):
 
 
 def test_the_same_seed_gives_the_same_random_vectors_and_another_gives_others(bench):
-    bank = trained(bench)
+    bank = shelved(bench)
     one, other = job.random_bank(bank, 4, 0), job.random_bank(bank, 4, 1)
     assert one.hash == job.random_bank(bank, 4, 0).hash != other.hash
     np.testing.assert_allclose(np.linalg.norm(one.vectors, axis=1), 1, rtol=1e-5)

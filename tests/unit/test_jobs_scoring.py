@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from benches import PROMPT, QUICK, listen, save_tiny, settings, trained
+from benches import PROMPT, QUICK, listen, save_tiny, settings, shelved
 from tiny_models import BLOCKS, WIDTH, random_thetas
 
 from melbo_app.analysis.language import language, repetition
@@ -27,7 +27,7 @@ TWO = [PROMPT, Prompt("a heath", "be brief")]
 
 @pytest.fixture
 def bank(bench: Workbench) -> Bank:
-    return trained(bench)
+    return shelved(bench)
 
 
 @pytest.fixture

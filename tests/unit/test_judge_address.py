@@ -102,7 +102,7 @@ def test_neither_key_nor_texts_follow_a_redirect(status):
     with running() as target:
         server = HTTPServer(("127.0.0.1", 0), Elsewhere)
         server.status, server.target = status, f"{target.url}/chat/completions"  # type: ignore[attr-defined]
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         endpoint = Endpoint(f"http://127.0.0.1:{server.server_port}/v1", "m", SECRET)
         with pytest.raises(InputError, match="which gets neither texts nor the key"):
             endpoint.ask("Hello?", 5)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from benches import save_tiny, settings
+from benches import LENT, save_tiny, settings
 from judge_stub import GRADES, Stub, running
 
 from melbo_app.cli import main
@@ -32,7 +32,9 @@ def stub() -> Iterator[Stub]:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny(tmp_path_factory.mktemp("tiny"), max_position_embeddings=1024)
+    folder = save_tiny(tmp_path_factory.mktemp("tiny"), max_position_embeddings=1024)
+    LENT.add(str(folder))
+    return folder
 
 
 @pytest.fixture

@@ -327,7 +327,7 @@ def test_a_save_asks_as_little_of_a_large_library_as_of_a_small_one(labels):
         engine = session.get_bind()
     event.listen(engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
     few = statements()
-    for vector in range(300):
+    for vector in range(100):
         save(labels, vector=vector, tags=[f"{vector} {n}" for n in range(20)])
     many = statements()
     assert many <= few

@@ -42,6 +42,7 @@ def test_a_model_of_the_hub_has_the_hash_of_its_files(model_folder, tmp_path, mo
     (model_of / "refs").mkdir()
     (model_of / "refs" / "main").write_text("abc")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # else transformers tries the hub five times
     model = from_folder("owner/tiny", cache_dir=tmp_path)
     assert model.config._name_or_path == "owner/tiny"
     assert identity(model, tmp_path) == resolve(str(model_folder), tmp_path).weights_hash

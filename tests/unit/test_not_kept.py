@@ -6,7 +6,7 @@ import threading
 
 import gradio as gr
 import pytest
-from benches import PROMPT, trained
+from benches import PROMPT, shelved
 from test_cli import Ask, ask, cache, environment  # noqa: F401
 from test_completions import steered
 
@@ -60,7 +60,7 @@ def files_of(bench):
 
 
 def test_texts_that_the_database_refuses_are_shown_found_and_stored_later(bench, full):
-    trained(bench)
+    shelved(bench)
     kept = result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=None, decoding=FEW)))
     full()
     made = result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0, 1], radii=None, decoding=FEW)))
@@ -89,7 +89,7 @@ def test_texts_that_the_database_refuses_are_shown_found_and_stored_later(bench,
 
 
 def test_the_next_texts_that_are_stored_take_those_along_that_wait(bench, full):
-    trained(bench)
+    shelved(bench)
     full()
     result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=None, decoding=FEW)))
     result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[1], radii=None, decoding=FEW)))
@@ -100,7 +100,7 @@ def test_the_next_texts_that_are_stored_take_those_along_that_wait(bench, full):
 
 def test_a_locked_database_keeps_nobody_from_the_texts(bench, monkeypatch):
     monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
-    trained(bench)
+    shelved(bench)
     other = sqlite3.connect(bench.settings.cache_dir / "melbo.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     made = result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=None, decoding=FEW)))
@@ -112,7 +112,7 @@ def test_a_locked_database_keeps_nobody_from_the_texts(bench, monkeypatch):
 
 
 def test_while_texts_wait_a_database_that_cannot_be_read_ends_nothing(bench, full, monkeypatch):
-    trained(bench)
+    shelved(bench)
     full()
     first = result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=None, decoding=FEW)))
 
@@ -129,7 +129,7 @@ def test_while_texts_wait_a_database_that_cannot_be_read_ends_nothing(bench, ful
 
 @pytest.mark.parametrize("kind", ["map", "sweep"])
 def test_a_job_whose_texts_cannot_be_stored_has_its_result(bench, full, kind, monkeypatch):
-    trained(bench)
+    shelved(bench)
     asked = {"bank": "a", "prompts": (PROMPT,), "vectors": (0, 1), "radii": (2.0, 6.0), "decoding": FEW}
     bench.jobs()
     request = (DrawMap if kind == "map" else Sweep)(**asked)
@@ -154,7 +154,7 @@ def test_a_job_whose_texts_cannot_be_stored_has_its_result(bench, full, kind, mo
 
 
 def test_results_that_are_files_wait_as_well(bench, full):
-    trained(bench)
+    shelved(bench)
     full()
     curve = result_of(
         bench.run(MeasureCurve(prompts=[PROMPT], bank="a", relative_radii=[0.1, 0.2], vectors=2, decoding=FEW))
@@ -196,7 +196,7 @@ def test_an_exploration_is_shown_and_its_texts_have_their_numbers_once_stored(be
 
 
 def test_judgements_are_given_back_and_wait(bench, full, monkeypatch):
-    trained(bench)
+    shelved(bench)
     made = result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=None, decoding=FEW)))
     full()
     said = {one.digest: Judgement(judge="j", model="m", verdict="broken", behaviour="") for one in made.completions}
@@ -221,7 +221,7 @@ def test_memory_that_waits_has_an_end(tmp_path, full):
 
 
 def test_what_waits_when_the_server_ends_is_named(bench, full):
-    trained(bench)
+    shelved(bench)
     full()
     result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=None, decoding=FEW)))
     assert bench.last_try() == [f"Not kept: 2 texts. {FULL}"]
@@ -237,7 +237,7 @@ class Request:
 
 
 def test_the_page_shows_them_with_a_warning_and_a_button(bench, full, monkeypatch):
-    trained(bench)
+    shelved(bench)
     with gr.Blocks():
         session = Session(bench)
         tab, line = CompletionsTab(bench, session), NotKeptLine(bench)
@@ -263,7 +263,7 @@ def test_the_page_shows_them_with_a_warning_and_a_button(bench, full, monkeypatc
 
 
 def test_a_label_that_cannot_be_stored_stays_in_the_form(bench, full):
-    trained(bench)
+    shelved(bench)
     with gr.Blocks():
         tab = LabelsTab(bench, Session(bench))
     of = tab.open("a", 1)[2]
@@ -282,7 +282,7 @@ def test_a_label_that_cannot_be_stored_stays_in_the_form(bench, full):
 
 
 def test_programs_are_told_that_it_was_not_kept(bench, full):
-    trained(bench)
+    shelved(bench)
     steer = study_verb(bench, Steer)
     asked = {one.name: one.default for one in parameters(Steer)} | {"bank": "a", "prompts": ["Who are you?"]}
     asked |= {"vectors": [0], "max_new_tokens": 3}
@@ -293,7 +293,7 @@ def test_programs_are_told_that_it_was_not_kept(bench, full):
 
 
 def test_a_generality_that_cannot_be_stored_is_given_to_the_program(bench, full, monkeypatch):
-    trained(bench)
+    shelved(bench)
     monkeypatch.setattr(bench, "start", lambda study, who: Done(result_of(bench.run(study))))
     full()
     told = GeneralityVerbs(bench).generality("a", ["Who are you?", "And you?"], vectors=[0], max_new_tokens=3)
@@ -312,7 +312,7 @@ class Done:
 
 
 def test_the_command_line_prints_them_and_says_so(ask: Ask, bench, cache, environment, full):  # noqa: F811
-    trained(bench)
+    shelved(bench)
     full()
     told = ask("steer", "a", "--prompt", "Who are you?", "--vector", 0, "--max-new-tokens", 3, "--json")
     assert told.code == 0 and told.json["not_kept"] == FULL and len(told.json["completions"]) == 2

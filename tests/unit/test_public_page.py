@@ -92,15 +92,20 @@ def test_nothing_that_is_fetched_names_a_folder(url, folder):
         assert answer.status_code == 200 and str(folder) not in answer.text, path
 
 
+def small(value: Any) -> Any:
+    """As few tokens, steps and vectors as are allowed: what comes back names the same things."""
+    return min(value, 4) if type(value) in (int, float) else value
+
+
 def test_no_event_of_the_page_by_its_number_names_a_folder(url, folder):
-    """Each is sent the values that its fields begin with, and those that a stranger would try."""
+    """Each is sent the values that its fields begin with, in small numbers, and those that a stranger would try."""
     config = httpx.get(f"{url}/config").json()
     props = {one["id"]: one["props"] for one in config["components"]}
     events = {event["id"]: event for event in config["dependencies"] if event["backend_fn"]}
     for session, spoiled in (("plain", None), ("odd", f"{folder}/models/tiny")):
         with httpx.Client(timeout=PATIENCE, headers={ADDRESS.decode(): "203.0.113.5"}) as http:
             for number, event in events.items():
-                values = [props[one].get("value") for one in event["inputs"]]
+                values = [small(props[one].get("value")) for one in event["inputs"]]
                 data = [spoiled if spoiled and isinstance(value, str) else value for value in values]
                 body = {
                     "data": data,

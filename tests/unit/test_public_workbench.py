@@ -2,15 +2,16 @@
 
 import inspect
 import re
+import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from benches import PATIENCE, PROMPT, QUICK, save_tiny, settings, trained
+from benches import LENT, PATIENCE, PROMPT, QUICK, save_tiny, settings, shelved, trained
 from safetensors.numpy import save_file
 
 from melbo_app.engine.decoding import Decoding
@@ -45,19 +46,24 @@ class Person:
     address = ANNA
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """With a blank in it, as people have it."""
-    made = tmp_path / "where it is"
-    made.mkdir()
+@pytest.fixture(scope="module")
+def where(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a blank in its name, as people have it, and a model in it."""
+    made = tmp_path_factory.mktemp("where it is")
+    LENT.add(str(save_tiny(made / "models of ours" / "tiny")))
     return made
 
 
 @pytest.fixture
+def folder(where: Path) -> Iterator[Path]:
+    """That one, without a cache."""
+    yield where
+    shutil.rmtree(where / "cache", ignore_errors=True)
+
+
+@pytest.fixture
 def plain(folder: Path) -> Workbench:
-    given = settings(folder / "cache", save_tiny(folder / "models of ours" / "tiny")).model_copy(
-        update={"public": True}
-    )
+    given = settings(folder / "cache", folder / "models of ours" / "tiny").model_copy(update={"public": True})
     return Workbench(given, offered=OfferedModels.of(given))
 
 
@@ -100,7 +106,7 @@ def test_what_is_the_server_s_own_is_not_there_for_visitors(bench, name):
 
 
 def test_nothing_is_deleted_merged_or_given_away_as_a_whole(bench, plain, tmp_path):
-    trained(plain)
+    shelved(plain)
     for refused in (
         lambda: bench.delete_bank("a"),
         lambda: bench.import_bundle(tmp_path / "x.zip"),
@@ -144,7 +150,7 @@ def long_job(bench: Workbench, name: str = "a"):
 
 
 def test_only_who_asked_for_a_job_can_stop_it(bench, plain, person):
-    trained(plain)
+    shelved(plain)
     job = long_job(bench)
     assert job.record().who.startswith("visitor ") and ANNA not in job.record().model_dump_json()
     for address in (BEN, "", SOMEBODY, "2001:db8::1"):
@@ -161,7 +167,7 @@ def test_only_who_asked_for_a_job_can_stop_it(bench, plain, person):
 
 
 def test_a_label_of_somebody_else_stays(bench, plain, person):
-    trained(plain)
+    shelved(plain)
     bench.save_label("a", 0, name="mine", author="root")
     assert plain.label_history("a", 0)[0].author.startswith("visitor ")
     bench.save_label("a", 0, name="mine, better")
@@ -196,7 +202,7 @@ def test_only_who_began_a_download_can_stop_it(bench, plain, person):
 
 
 def test_so_many_requests_of_one_visitor_are_computed_at_a_time(bench, plain, person):
-    trained(plain)
+    shelved(plain)
 
     def steered():
         work = bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], radii=[6.0], decoding=Decoding(50)))
@@ -238,7 +244,7 @@ def test_small_requests_have_a_limit_of_their_own():
 
 
 def test_so_many_jobs_of_one_visitor_wait_or_run(bench, plain, person):
-    trained(plain)
+    shelved(plain)
     jobs = [long_job(bench) for _ in range(JOBS)]
     asks: list[Callable[[], object]] = [
         lambda: long_job(bench), lambda: bench.start(Train(prompts=[PROMPT], config=QUICK, name="b")),
@@ -302,7 +308,7 @@ def test_so_many_banks_of_one_visitor_are_kept_in_a_day():
 
 
 def test_imports_and_formulas_count_as_banks_and_are_small(bench, plain, tmp_path, monkeypatch):
-    trained(plain)
+    shelved(plain)
     monkeypatch.setattr("melbo_app.public.quotas.BANKS", 2)
     monkeypatch.setattr("melbo_app.public.workbench.BANK_BYTES", 20_000)
     file, large = tmp_path / "v.safetensors", tmp_path / "large.safetensors"
@@ -380,7 +386,7 @@ def test_no_bank_names_a_folder_neither_here_nor_in_a_file(bench, plain, folder,
 
 
 def test_a_bank_that_names_no_folder_is_exported_byte_for_byte(bench, plain, tmp_path):
-    trained(plain)
+    shelved(plain)
     whole, shown = tmp_path / "whole.safetensors", tmp_path / "shown.safetensors"
     plain.export_bank("a", whole)
     bench.export_bank("a", shown)
@@ -417,16 +423,19 @@ def test_no_error_names_a_folder(bench, plain, folder, monkeypatch):
 
 def test_neither_the_state_of_the_model_nor_a_job_names_a_folder(bench, plain, folder):
     path = folder / "models of ours" / "tiny"
-    (path / "config.json").unlink()
-    with pytest.raises(InputError) as refused:
-        bench.load_model("tiny")
+    away = (path / "config.json").rename(folder / "away.json")
+    try:
+        with pytest.raises(InputError) as refused:
+            bench.load_model("tiny")
+    finally:
+        away.rename(path / "config.json")
     state = bench.model_state()
     for text in (str(refused.value), state.error, state.name, str(bench.models()), str(bench.catalogue())):
         assert text and str(folder) not in text
 
 
 def test_jobs_of_another_time_name_neither_people_nor_folders(bench, plain, folder):
-    trained(plain)
+    shelved(plain)
     path = str(folder / "models of ours" / "tiny")
     asked = [Prompt("What is in /etc/passwd?")]
     job = plain.start(Train(prompts=asked, config=QUICK, name="b"), who="192.0.2.77")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from benches import PROMPT, QUICK, trained
+from benches import PROMPT, QUICK, shelved, trained
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,7 +110,7 @@ def test_code_in_a_formula_is_never_run(tmp_path):
 
 
 def test_a_combined_bank_has_its_recipe_and_steers(bench):
-    bank = trained(bench)
+    bank = shelved(bench)
     made = bench.combine_banks(" a[0] - 0.5 * 'a'[2] ", "mix")
     assert bench.bank("mix").hash == made.hash
     np.testing.assert_allclose(made.vectors, bank.vectors[[0]] - 0.5 * bank.vectors[[2]], rtol=1e-6)
@@ -129,7 +129,7 @@ def norms_of(comparison):
 
 
 def test_a_combined_bank_is_steered_with_at_the_norms_that_the_formula_gave_it(bench):
-    trained(bench)
+    shelved(bench)
     bank = bench.combine_banks("join(0.2 * a[0], a[0], 5 * a[0])", "mix")
     assert (bank.record.radius, bank.norms) == (pytest.approx(6.0), pytest.approx((1.2, 6.0, 30.0)))
     found = result_of(
@@ -152,7 +152,7 @@ def test_a_combined_bank_is_steered_with_at_the_norms_that_the_formula_gave_it(b
 
 
 def test_where_no_radius_is_given_it_is_that_of_each_vector(bench):
-    trained(bench)
+    shelved(bench)
     bench.combine_banks("join(a[0], 3 * a[0])", "mix")
     assert chosen(bench.bank("mix"), None, None) == ([0, 1], None)
     drawn = variants(bench.bank("mix"), [1, 0], None)
@@ -164,7 +164,7 @@ def test_where_no_radius_is_given_it_is_that_of_each_vector(bench):
 
 
 def test_top_tokens_are_read_at_the_norms_of_the_bank_or_at_a_signed_radius(bench):
-    trained(bench)
+    shelved(bench)
     bench.combine_banks("join(a[0], 3 * a[0], -3 * a[0])", "mix")
     own = result_of(bench.run(TopTokens(bank="mix", count=3)))
     for row, radius in enumerate((6.0, 18.0, -18.0)):
@@ -189,7 +189,7 @@ def test_top_tokens_are_read_at_the_norms_of_the_bank_or_at_a_signed_radius(benc
     ],
 )
 def test_vectors_that_no_bank_can_hold_are_refused_in_words(bench, formula, words):
-    trained(bench)
+    shelved(bench)
     with pytest.raises(InputError) as refused:
         bench.combine_banks(formula, "mix")
     assert str(refused.value).startswith("formula: ") and words in str(refused.value)
@@ -198,14 +198,14 @@ def test_vectors_that_no_bank_can_hold_are_refused_in_words(bench, formula, word
 
 def test_a_combined_bank_has_the_prompts_of_all_its_banks(bench):
     other = Prompt("a heath")
-    trained(bench)
+    shelved(bench)
     trained(bench, "b", prompts=[PROMPT, other])
     made = bench.combine_banks("b[0] + a[0]", "mix")
     assert own_prompts(made, None, None) == [PROMPT, other]
 
 
 def test_banks_of_other_layers_are_not_mixed(bench):
-    trained(bench)
+    shelved(bench)
     other = bench.bank("a")
     record = other.record.model_copy(update={"name": "b", "source": QUICK.source + 1, "target": None})
     bench.bench.banks.save(type(other)(record, other.vectors))
@@ -215,6 +215,6 @@ def test_banks_of_other_layers_are_not_mixed(bench):
 
 
 def test_a_name_that_is_taken_is_refused(bench):
-    trained(bench)
+    shelved(bench)
     with pytest.raises(InputError, match="name"):
         bench.combine_banks("a[0]", "a")

@@ -9,9 +9,9 @@ import pytest
 from gradio.state_holder import SessionState
 
 from melbo_app.ui.endpoint import publish
-from melbo_app.ui.sessions import CAPACITY, SWEEP, Session, Sessions, use_sessions
+from melbo_app.ui.sessions import CAPACITY, Session, Sessions, use_sessions
 
-FEW, CALLS = 20, 300
+FEW, SWEEP, CALLS = 5, 20, 60
 
 
 def ping(number: int) -> int:
@@ -61,10 +61,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         patch.setenv("NO_PROXY", "127.0.0.1,localhost")
         patch.setattr("gradio.routes.StateHolder", gr.routes.StateHolder)  # put back afterwards
+        patch.setattr("melbo_app.ui.sessions.SWEEP", SWEEP)
         use_sessions()
+        gc.collect()
+        gc.freeze()  # what is held is counted among what came later
         running = Server()
         yield running
         running.page.close(verbose=False)
+        gc.unfreeze()
 
 
 def test_the_server_uses_them(server):
@@ -110,11 +114,11 @@ def test_an_answer_that_nobody_fetched_yet_is_not_thrown_away(server):
 def test_closed_pages_go_before_open_ones(server):
     for at in range(FEW - 2):
         server.press(f"page {at}")
-    server.sessions.session_data["page 9"].is_closed = True
+    server.sessions.session_data["page 1"].is_closed = True
     for at in range(3):
         server.press(f"one more {at}")
     left = {*server.sessions.session_data}
-    assert "page 9" not in left and "page 8" in left and "page 10" in left
+    assert "page 1" not in left and "page 0" in left and "page 2" in left
 
 
 def test_a_session_has_all_that_gradio_s_has(server):

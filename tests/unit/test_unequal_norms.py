@@ -2,7 +2,7 @@
 
 import gradio as gr
 import pytest
-from benches import PROMPT, trained
+from benches import PROMPT, shelved
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.jobs.generators import result_of
@@ -14,7 +14,7 @@ from melbo_app.ui.tabs.completions import CompletionsTab
 
 @pytest.fixture
 def tab(bench):
-    trained(bench)
+    shelved(bench)
     bench.combine_banks("join(a[0], 3 * a[1], 5 * a[2])", "mix")
     with gr.Blocks():
         return CompletionsTab(bench, Session(bench))

@@ -9,7 +9,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from benches import PROMPT, QUICK, StubEmbedder, listen, save_tiny, settings, trained
+from benches import PROMPT, QUICK, StubEmbedder, listen, save_tiny, settings, shelved, trained
 from safetensors.numpy import save_file
 from tiny_models import BLOCKS, CONTEXT
 
@@ -29,7 +29,7 @@ SHORT = Decoding(max_new_tokens=4)
 
 @pytest.fixture
 def bank(bench: Workbench) -> Bank:
-    return trained(bench)
+    return shelved(bench)
 
 
 @pytest.fixture(scope="module")
