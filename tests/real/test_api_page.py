@@ -27,8 +27,8 @@ def test_the_lines_of_the_page_run_as_they_stand(tmp_path, monkeypatch, cache):
     assert np.allclose(bank.record.objective, sample.record.objective, rtol=0.02)
     assert (bank.record.steps, bank.record.saturation) == (sample.record.steps, sample.record.saturation)
     texts, alike, steered = names["texts"], names["alike"], names["steered"]
-    assert len(texts) == 5 and len({entry.text for entry in texts}) == 5
-    assert alike.delta.shape == (4, 4) and np.allclose(alike.theta, np.eye(4), atol=1e-3)
+    assert len(texts) == 9 and len({entry.text for entry in texts}) == 9
+    assert alike.delta.shape == (8, 8) and np.allclose(alike.theta, np.eye(8), atol=1e-3)
     assert len({str(row) for row in steered.tolist()}) == 3
     np.testing.assert_allclose(np.linalg.norm(names["less"].vectors, axis=1), 9, rtol=1e-5)
     for ranking in (names["strongest"], names["order"]):
