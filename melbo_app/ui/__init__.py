@@ -1,1 +1,1 @@
-"""The page: builds components and binds events; everything else happens in the workbench."""
+"""The page: components and events. The workbench does everything else."""

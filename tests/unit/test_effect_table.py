@@ -45,7 +45,7 @@ def test_a_stopped_training_tells_the_j_it_knows_by_the_prompt_and_dashes_for_th
 
 def test_what_nobody_measured_is_said_in_a_sentence():
     told = effect_table(record(method="imported"), 3)
-    assert "rows" not in told and told["message"] == "What its vectors do was not measured."
+    assert "rows" not in told and told["message"] == "The effects of its vectors were not measured."
 
 
 def test_the_card_of_a_vector_tells_the_same_in_words():
