@@ -98,7 +98,7 @@ def test_exported_bank_can_be_imported_used_and_deleted(page: Page, tmp_path: Pa
     steps.settle(page)  # what the row opens hides the question that comes next
     page.locator("#bank-delete").click()
     confirm = page.locator("#bank-delete-confirm")
-    expect(confirm).to_have_text("Delete “bomb again” for good")
+    expect(confirm).to_have_text("Delete “bomb again” permanently")
     page.locator("#bank-delete-keep").click()
     expect(confirm).to_be_hidden()
     expect(row).to_be_visible()
@@ -138,7 +138,7 @@ def test_what_the_rows_are_is_asked_and_chosen(page: Page, app: Any, tmp_path: P
     expect(page.locator("#bank-details")).to_contain_text("row k is the output of block k − 1")
     [vector] = Banks(app.cache / "banks", app.cache / "none").load("hidden").vectors
     assert np.array_equal(vector, rows[13])
-    expect(steps.field(page, "bank-import-rows")).to_have_value("by the file")  # not said of the next file
+    expect(steps.field(page, "bank-import-rows")).to_have_value("as in the file")  # not said of the next file
 
 
 def test_control_vector_goes_out_with_its_command_and_comes_back(page: Page, app: Any, tmp_path: Path) -> None:
