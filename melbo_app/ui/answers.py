@@ -9,10 +9,10 @@ from gradio.blocks import BlockFunction
 from gradio.exceptions import InvalidPathError
 
 from melbo_app.errors import InputError
+from melbo_app.ui.files import not_uploaded
 from melbo_app.ui.guard import toast
 
 logger = logging.getLogger(__name__)
-NOT_UPLOADED = InputError("file", "it was not uploaded", "Upload it first, and give what the upload returned")
 
 
 def plain_error(text: str) -> gr.Error:
@@ -40,7 +40,7 @@ class Answers(gr.Blocks):
         except gr.Error:
             raise
         except InvalidPathError:
-            raise message(str(NOT_UPLOADED)) from None
+            raise message(str(not_uploaded())) from None
         except Exception as error:
             logger.exception("a request failed before or after its function")
             raise message(f"Something went wrong: {type(error).__name__}.") from None

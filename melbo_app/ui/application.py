@@ -71,14 +71,7 @@ def ask_itself_at(page: gr.Blocks, address: str, headers: dict[str, str]) -> Non
 
     @functools.cache
     def client() -> Client:
-        given = {"x-gradio-user": "mcp", **headers}
-        return Client(
-            address,
-            download_files=False,
-            verbose=False,
-            analytics_enabled=False,
-            headers=given,
-            _skip_components=False,
-        )
+        options = dict.fromkeys(("download_files", "verbose", "analytics_enabled", "_skip_components"), False)
+        return Client(address, headers={"x-gradio-user": "mcp", **headers}, **options)
 
     tools._local_url, tools._get_or_create_client = address, client

@@ -6,9 +6,9 @@ from typing import Any
 
 from melbo_app.library.bank import BankRecord, EffectRecord
 
-COLUMNS = ["vector", "prompts", "J a prompt", "mean ‖Δ‖", "agreement", "runaway"]
+COLUMNS = ["vector", "prompts", "J per prompt", "mean ‖Δ‖", "agreement", "runaway"]
 FIGURES = COLUMNS[2:]
-TRAINED, KEPT_OUT = "trained on", "kept out"
+TRAINED, HELD_OUT = "training", "held-out"
 
 
 def effect_table(record: BankRecord, vectors: int) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def effect_lines(record: BankRecord, vector: int) -> list[str]:
     lines = []
     for name, side in _sides(record):
         objective, change, agreement, runaway = _figures(side, vector)
-        message = f"on prompts {name}: J {objective} a prompt, mean ‖Δ‖ {change}, agreement {agreement}"
+        message = f"{name} prompts: J {objective} per prompt, mean ‖Δ‖ {change}, agreement {agreement}"
         lines.append(message + ("" if runaway != "–" else ", runaway not measured"))
     return lines
 
@@ -48,7 +48,7 @@ def _sides(record: BankRecord) -> list[tuple[str, Side]]:
         trained = ([value / len(record.prompts) for value in record.objective], *trained[1:])
     sides = [(TRAINED, trained)]
     if record.held_out or record.held_out_effect:
-        sides.append((KEPT_OUT, _side(record.held_out_effect)))
+        sides.append((HELD_OUT, _side(record.held_out_effect)))
     return sides
 
 

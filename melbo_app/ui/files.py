@@ -27,6 +27,11 @@ _FETCH = """() => {{
 }}"""
 
 
+def not_uploaded() -> InputError:
+    """The refusal of a path that no upload returned."""
+    return InputError("file", "it was not uploaded", "Upload it first, and send the answer to the upload")
+
+
 def refuse_addresses() -> None:
     """Refuse http addresses in place of uploads.
 
@@ -34,9 +39,7 @@ def refuse_addresses() -> None:
     """
 
     async def refused(url: str, cache_dir: str) -> str:
-        raise gr.Error(
-            "file: it was not uploaded. Upload it first, and give what the upload returned.", print_exception=False
-        )
+        raise gr.Error(str(not_uploaded()), print_exception=False)
 
     processing_utils.async_ssrf_protected_download = refused
 
@@ -73,7 +76,7 @@ def uploaded(file: gr.FileData, name: str | None = None) -> Iterator[Path]:
     given, uploads = Path(file.path).resolve(), Path(get_upload_folder()).resolve()
     path = given
     if not path.is_relative_to(uploads) or not path.is_file():
-        raise InputError("file", "it was not uploaded", "Upload it first, and give what the upload returned")
+        raise not_uploaded()
     with tempfile.TemporaryDirectory(dir=uploads) as folder:
         if name is not None:
             own = Path(re.sub(r"[^\w\-. ]", "_", Path(name).name))

@@ -65,7 +65,7 @@ class MethodForm:
             self.temperature = number("τ of agreement", "train-temperature", USUAL.temperature, 100, step=0.1)
             self.form = choice("Agreement", "train-agreement-form", AGREEMENTS, USUAL.agreement_form, 130)
         self.held_out = gr.Textbox(
-            label="Prompts kept out of training, to measure on (a line --- separates several)", lines=1, max_lines=6,
+            label="Held-out prompts (a line --- separates several)", lines=1, max_lines=6,
             elem_id="train-held-out",
         )  # fmt: skip
 
@@ -138,7 +138,7 @@ class MethodForm:
 
 def steps_label(method: str) -> str:
     """The label of the field for steps: some methods stop when they have converged."""
-    return "Most steps" if method in (*CLIMBING, "jacobian") else "Steps"
+    return "Max steps" if method in (*CLIMBING, "jacobian") else "Steps"
 
 
 def _about(method: Any) -> dict[str, Any]:

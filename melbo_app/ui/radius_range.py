@@ -12,7 +12,7 @@ class RadiusRange:
     """From where to where, and how many."""
 
     def __init__(self) -> None:
-        self.least = number("R × median norm, from", "curve-least", LEAST, 100, step=0.01)
+        self.least = number("R × median norm, from", "curve-least", LEAST, 150, step=0.01)
         self.most = number("to", "curve-most", MOST, step=0.01)
         self.points = whole_number("Number of R", "curve-points", POINTS, 80)
         self.inputs: list[Component] = [self.least, self.most, self.points]

@@ -31,9 +31,9 @@ _KEEP = """(kept, prompt, system, template, scope, bank, vectors, radius) => pro
 _TO_CARDS = "(vectors, cards) => ({ ...cards, selected: [...vectors].sort((one, other) => one - other) })"
 _TO_LIST = "(cards) => [cards.selected]"
 RAN_AWAY = {
-    "trained": "on the prompts it was trained on",
-    "held out": "on prompts kept out of training",
-    "steered": "when it was steered with",
+    "trained": "on its training prompts",
+    "held out": "on held-out prompts",
+    "steered": "when it was used for steering",
 }
 FIRST_CHOICE = 8  # vectors selected in a bank that is opened for the first time
 

@@ -77,7 +77,7 @@ def test_the_figures_of_a_record_are_on_the_page(page: Page) -> None:
     rows = page.locator("#bank-effect tbody tr")
     expect(rows).to_have_count(1 + len(bank.vectors))
     figures = [f"{effect.objective[5]:.4g}", f"{effect.change[5]:.3g}", "–", "no"]
-    expect(rows.nth(6).locator("td")).to_have_text(["5", "trained on", *figures])
+    expect(rows.nth(6).locator("td")).to_have_text(["5", "training", *figures])
     assert f"J {figures[0]} a prompt, mean ‖Δ‖ {figures[1]}" in (steps.cards(page).nth(5).get_attribute("title") or "")
 
 

@@ -214,7 +214,7 @@ def _together(paths: list[str] | None) -> tuple[Path, list[Path]]:
     """The file to import, and its companions."""
     files = [Path(path) for path in paths or []]
     if not files:
-        raise InputError("bank file", "none was chosen", f"Choose one that ends in {', '.join(ENDINGS)}")
+        raise InputError("bank file", "none is chosen", f"Choose one that ends in {', '.join(ENDINGS)}")
     first = files[0] if len(files) == 1 else next((file for file in files if letter(file.name) == "V"), None)
     if first is None:
         raise InputError("bank file", f"{len(files)} were chosen", "Choose one, or DCT's V, U and R together")

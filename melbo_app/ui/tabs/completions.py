@@ -172,15 +172,11 @@ class CompletionsTab:
         session, order = self._session, values[self.order]
         prompts, bank, vectors = session.prompts(values), values[session.bank], chosen(values[session.vectors])
         control, decoding = values[self.control], self.decoding(values)
+        radii = radii_of(values[session.radius]) if vectors or control else []
         study = Steer(
-            bank=bank,
-            prompts=prompts,
-            vectors=vectors,
-            radii=radii_of(values[session.radius]) if vectors or control else [],
-            decoding=decoding,
-            random_control=control,
+            bank=bank, prompts=prompts, vectors=vectors, radii=radii, decoding=decoding, random_control=control,
             both_signs=values[self.both],
-        )
+        )  # fmt: skip
         rows, names = self._workbench.variants(study), session.names(bank)
 
         def draw(step: Any) -> Changes:

@@ -43,16 +43,16 @@ class ExploreTab(HistoryTab):
         super().__init__(workbench, session)
         self._completions = completions
         self._toolbar("explore", "Explore this prompt", 220, size="lg")
-        with gr.Accordion("Settings of every stage", open=False, elem_id="explore-settings"):
+        with gr.Accordion("Settings for each stage", open=False, elem_id="explore-settings"):
             with gr.Row(elem_classes="mx-fields"):
                 self.rule = choice("Choose R", "explore-rule", RULES, USUAL.rule, 240)
                 self.radius = text("or R × median norm", "explore-radius", width=120)
                 self.budget = text("Effect budget (0: no limit)", "explore-budget", "searched", 120)
-                self.seconds = whole_number("Search for at most (s)", "explore-seconds", int(USUAL.search_seconds), 90)
+                self.seconds = whole_number("Search time limit (s)", "explore-seconds", int(USUAL.search_seconds), 90)
                 self.vectors = whole_number("Vectors", "explore-vectors", USUAL.vectors, 90)
                 methods = [name for name, how in METHOD_DESCRIPTIONS.items() if not how.contrast]
                 self.method = choice("Method", "explore-method", methods, USUAL.method, 120)
-                self.steps = text("Most steps", "explore-steps", "usual", 80)
+                self.steps = text("Max steps", "explore-steps", "usual", 80)
             with gr.Row(elem_classes="mx-fields"):
                 self.source = text("Source layer", "explore-source", "usual", 80)
                 self.target = text("Target layer", "explore-target", "usual", 80)

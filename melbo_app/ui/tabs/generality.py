@@ -42,14 +42,17 @@ class GeneralityTab(HistoryTab):
         self._toolbar("generality", "Measure")
         with gr.Row(elem_classes="mx-fields"):
             self.sets = gr.CheckboxGroup(
-                list(SHIPPED), value=["refused", "everyday"], label="Sets of prompts", elem_id="generality-sets",
+                list(SHIPPED), value=["refused", "everyday"], label="Prompt sets", elem_id="generality-sets",
                 scale=4, min_width=440,
             )  # fmt: skip
             self.random = whole_number("Random vectors", "generality-random", RANDOM, 110)
             self.tokens = whole_number("Max new tokens", "generality-tokens", 40, 110)
-        with gr.Accordion("Own prompts", open=False, elem_id="generality-own-panel"):
+        with gr.Accordion("Your own prompts", open=False, elem_id="generality-own-panel"):
             self.own = gr.Textbox(
-                label="One a line, or JSONL with “prompt” and “group”", lines=4, max_lines=10, elem_id="generality-own"
+                label="One per line, or JSONL with “prompt” and “group”",
+                lines=4,
+                max_lines=10,
+                elem_id="generality-own",
             )
             self.upload = gr.UploadButton(
                 "Read a file", file_types=[".txt", ".jsonl", ".ndjson", ".json"], elem_id="generality-upload", size="sm"

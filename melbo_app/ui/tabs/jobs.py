@@ -17,7 +17,7 @@ from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import day, duration, seconds_text, sentence
 from melbo_app.workbench import Workbench
 
-COLUMNS = ["job", "state", "progress", "asked for by", "begun", "took"]
+COLUMNS = ["job", "state", "progress", "requested by", "started", "time"]
 WIDE = ["job"]
 LISTED, LINES = 50, 40
 NOTHING = "No job chosen: click one in the list."

@@ -125,7 +125,7 @@ def _layers(field: str, text: str | None) -> list[int]:
     try:
         layers = [whole(field, float(word)) for word in words_of(text)]
     except ValueError:
-        raise InputError(field, f"“{text}” holds something that is not a number", "Write 2, 7, 12") from None
+        raise InputError(field, f"“{text}” is not a list of numbers", "Write 2, 7, 12") from None
     if not layers:
         raise InputError(field, "it is empty", "Write 2, 7, 12")
     return layers

@@ -41,7 +41,7 @@ class LibraryTab:
         self._workbench, self._session, self._completions, self._labels = workbench, session, completions, labels
         with gr.Row(elem_classes="mx-fields"):
             self.text = gr.Textbox(
-                label="Find in names, notes, tags, prompts and completions", max_lines=1, elem_id="library-text",
+                label="Search names, notes, tags, prompts and completions", max_lines=1, elem_id="library-text",
                 scale=6, placeholder="empty: the newest",
             )  # fmt: skip
             self.kind = choice("Search in", "library-kind", KINDS, EVERYTHING, 130)

@@ -30,10 +30,7 @@ WAYS = [("chosen vectors", "bank"), ("trained at each R", "trained")]
 COLUMNS = ["flag", "R", "vector", "reason", "text"]
 WIDE = ["reason", "text"]
 EMPTY = "This table will show the flagged completions at all R."
-ASIDE: dict[str, Any] = {
-    "groups": [],
-    "message": "Click a line to read the completion beside the unsteered one.",
-}
+ASIDE: dict[str, Any] = {"groups": [], "message": "Click a line to read its completion beside the unsteered one."}
 
 
 class ManyRadii(JobTab):
@@ -48,7 +45,7 @@ class ManyRadii(JobTab):
     ) -> None:  # fmt: skip
         super().__init__(workbench, session)
         self._completions, self._train, self._range, self._trained = completions, train, range, trained
-        with gr.Accordion("Many R: flags over all of them", open=False, elem_id="many-radii"):
+        with gr.Accordion("Many R: all flags", open=False, elem_id="many-radii"):
             with gr.Row(elem_classes="mx-toolbar", equal_height=True):
                 self.start = button("Go through all R", "many-start", 150)
                 self.stop = button("Stop", "many-stop", 80)
@@ -72,23 +69,18 @@ class ManyRadii(JobTab):
         session, prompts = self._session, self._session.prompts(values)
         relative, decoding = self._range.radii(values), self._completions.decoding(values)
         if values[self.way] == "trained":
+            training = training_of(self._train.layers(values), values[session.scope], prompts)
+            count = whole("vectors", values[self._trained])
             return MeasureCurve(
-                prompts=prompts,
-                training=training_of(self._train.layers(values), values[session.scope], prompts),
-                relative_radii=relative,
-                vectors=whole("vectors", values[self._trained]),
-                decoding=decoding,
+                prompts=prompts, training=training, relative_radii=relative, vectors=count, decoding=decoding
             )
         record = self._workbench.bank(bank_chosen(values[session.bank])).record
         norm = record.median_norm or self._workbench.median_norm(prompts, record.source, stop=leaving())
+        vectors, radii = chosen(values[session.vectors]), [float(f"{one * norm:.3g}") for one in relative]
         return Sweep(
-            bank=record.name,
-            prompts=tuple(prompts),
-            vectors=tuple(chosen(values[session.vectors])),
-            radii=tuple(float(f"{one * norm:.3g}") for one in relative),
-            decoding=decoding,
+            bank=record.name, prompts=tuple(prompts), vectors=tuple(vectors), radii=tuple(radii), decoding=decoding,
             random_control=values[self._completions.control],
-        )
+        )  # fmt: skip
 
     def _way(self, values: Values) -> str:
         return values[self.way] or "bank"  # None: the tab was not opened yet

@@ -116,7 +116,7 @@ class ModelsTab:
         return gr.skip()
 
     def _failed(self) -> Changes:
-        return self._ended("Not loaded; the model before stays.")
+        return self._ended("Not loaded; the previous model stays.")
 
     def _ended(self, text: str) -> Changes:
         return {**self.open(), self.progress: resting(text)}
@@ -139,7 +139,9 @@ def _card(line: CatalogueLine, getting: ModelGetting | None) -> dict[str, Any]:
             text, fraction = _progress(getting.progress), getting.progress.done / max(1, getting.progress.total)
     elif line.state == "absent":
         state = "elsewhere" if getting is not None else state
-        text = f"Not here: {size_text(entry.size)}" + (f", {size_text(line.kept)} of them kept" if line.kept else "")
+        text = f"Not here: {size_text(entry.size)}" + (
+            f", {size_text(line.kept)} already downloaded" if line.kept else ""
+        )
     count = f"{entry.parameters / 1e9:.2g} B" if entry.parameters > 1e9 else f"{entry.parameters / 1e6:.0f} M"
     licence = entry.licence.replace("-", "\N{NON-BREAKING HYPHEN}")
     facts = [f"{count} parameters", f"{entry.blocks} blocks", f"d = {entry.hidden_size}", licence]

@@ -33,7 +33,7 @@ class SimilarityTab:
             self.compare = button("Compare", "similarity-run", 110, variant="primary")
             self.scope = gr.Radio(SCOPES, value="content", label="Tokens", elem_id="similarity-scope", container=False)
             self.clustered = gr.Checkbox(
-                label="alike vectors together", value=True, elem_id="similarity-order", container=False
+                label="group similar vectors", value=True, elem_id="similarity-order", container=False
             )
         self.progress = progress_bar(resting(), elem_id="similarity-progress")
         with gr.Row(elem_classes="mx-split"):

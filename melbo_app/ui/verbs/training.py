@@ -73,20 +73,10 @@ class TrainingVerbs:
         """
         wanted = OpenTraining(source, target, radius, relative_radius, scope)
         draft = wanted.draft(
-            method,
-            vectors,
-            against or [],
-            steps=steps,
-            start=start,
-            p=p,
-            q=q,
-            saturation=saturation,
-            orthogonality=orthogonality,
-            agreement=agreement,
-            agreement_form=agreement_form,
-            temperature=temperature,
+            method, vectors, against or [], steps=steps, start=start, p=p, q=q, saturation=saturation,
+            orthogonality=orthogonality, agreement=agreement, agreement_form=agreement_form, temperature=temperature,
             seed=seed,
-        )
+        )  # fmt: skip
         check_texts(prompts)
         self._workbench.check_bank_name(name)
         asked = prompts_from(prompts, system, template, bool(self._workbench.load_model().has_template))
