@@ -76,7 +76,7 @@ class RadiusTab(JobTab):
         self.view_inputs = [self.quantity]
         inputs = [
             *session.prompt_inputs, session.scope, session.bank, train.source, train.target, *self.range.inputs,
-            self.seeds, self.way,
+            self.vectors, self.seeds, self.way,
         ]  # fmt: skip
         self._bind_job(tab, inputs, [self.plot, self.table])
         bind(self.quantity.input, self._paint, [self.shown, self.quantity], self.plot, trigger_mode="always_last")
