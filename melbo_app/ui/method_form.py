@@ -25,8 +25,8 @@ VECTORS = USUAL.vectors
 STARTS = [("random vectors", "random"), ("the Jacobian's singular vectors", "jacobian")]
 AGREEMENTS = [("among prompts", "numerator"), ("against other vectors", "contrastive")]
 TITLES = {
-    "joint": "joint: all at once, at right angles",
-    "sequential": "sequential: one after the other, as published",
+    "joint": "joint: all at once, orthogonal",
+    "sequential": "sequential: one by one, as published",
     "soft-theta": "soft-theta: all at once, θ kept apart by a penalty",
     "soft-delta": "soft-delta: all at once, effects kept apart by a penalty",
     "transcoding": "transcoding: exponential DCT",

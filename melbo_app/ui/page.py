@@ -90,9 +90,7 @@ class Page:
                 with gr.Tab("Models", id="models") as models:
                     self.models = ModelsTab(workbench)
         self.timer = gr.Timer(BUSY)
-        self._noticed = gr.State(
-            [[], []]
-        )  # trainings by number: those that ran or waited at the last look, and ended ones
+        self._noticed = gr.State([[], []])  # numbers of the trainings active at the last look, and of ended ones
         self._finished = gr.State(None)  # the last training that was seen to end
         self._map = gr.State(None)  # the map to open from the list of jobs
         self._model = gr.State(None)  # hash of the model that the page showed last
