@@ -24,7 +24,7 @@ class NotKeptLine:
         bind(self.again.click, self._save_again, None, self.outputs)
 
     def look(self) -> Changes:
-        """Show what waits to be stored now."""
+        """Show the results that wait to be stored."""
         lines = self._workbench.not_kept()
         changes: Changes = {self.row: gr.Row(visible=bool(lines))}
         return {**changes, self.message: note(*lines)} if lines else changes

@@ -216,7 +216,7 @@ class Session:
         return next((line.name for line in self._workbench.banks() if not line.damaged), None)
 
     def _show_tokens(self, values: Values) -> dict[str, Any]:
-        """The tokens of the prompt, or why there are none: errors stand in the strip, as they do not merit a toast."""
+        """The tokens of the prompt, or the error, which does not merit a toast."""
         if not self._workbench.model_state().loaded:
             return {"message": "The tokens appear when the model is loaded."}
         scope = values[self.scope]

@@ -78,7 +78,8 @@ def test_the_figures_of_a_record_are_on_the_page(page: Page) -> None:
     expect(rows).to_have_count(1 + len(bank.vectors))
     figures = [f"{effect.objective[5]:.4g}", f"{effect.change[5]:.3g}", "–", "no"]
     expect(rows.nth(6).locator("td")).to_have_text(["5", "training", *figures])
-    assert f"J {figures[0]} per prompt, mean ‖Δ‖ {figures[1]}" in (steps.cards(page).nth(5).get_attribute("title") or "")
+    title = steps.cards(page).nth(5).get_attribute("title") or ""
+    assert f"J {figures[0]} per prompt, mean ‖Δ‖ {figures[1]}" in title
 
 
 def test_exported_bank_can_be_imported_used_and_deleted(page: Page, tmp_path: Path) -> None:

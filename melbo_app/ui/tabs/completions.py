@@ -24,7 +24,7 @@ from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.judge import JudgeSection
 from melbo_app.workbench import Workbench
 
-EMPTY = "Press Steer to see what the model says without and with each vector."
+EMPTY = "Press Steer to read the model's answers without steering and under each vector."
 
 
 class CompletionsTab:

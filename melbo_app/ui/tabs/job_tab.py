@@ -26,13 +26,13 @@ UNDER_WAY = "under way"  # in place of the result's key while a job runs
 
 
 class JobTab(ABC):
-    """A tab with one kind of job, whose results are shown as far as they are there.
+    """A tab with one kind of job; the finished part of a result is shown while the job runs.
 
     Attributes:
-        kind: of the jobs.
-        stopped: shown when a job was stopped without a result.
-        shown: the state with the result that the page shows; None: none.
-        view_inputs: the other fields that decide how a result is shown.
+        kind: the kind of the jobs.
+        stopped: the message after a stop without a result.
+        shown: the state with the result that the page shows, or None.
+        view_inputs: the fields that decide how a result is shown.
     """
 
     kind: ClassVar[str]
@@ -99,7 +99,7 @@ class JobTab(ABC):
     def _study(self, values: Values) -> Study[Any]: ...
     @abstractmethod
     def _draw(self, job: Job[Any, Any], part: Any, values: Values) -> Changes:
-        """Show a result, or the part of it that is there."""
+        """Show a result, or its finished part."""
 
     @abstractmethod
     def _last(self, request: gr.Request, values: Values) -> Iterator[Changes]:
@@ -124,7 +124,7 @@ class JobTab(ABC):
         return self._workbench.active_jobs(self.kind)
 
     def _begun(self) -> Changes:
-        """Clear what belongs to an earlier result."""
+        """Clear the views of an earlier result."""
         return {}
 
     def _part(self, progress: Any) -> Any:

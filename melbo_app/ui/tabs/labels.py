@@ -50,7 +50,7 @@ class LabelsTab:
                     self.vector = gr.Number(0, label="Vector", precision=0, elem_id="label-vector", min_width=76)
                     self.next = gr.Button("next ›", elem_id="label-next", size="sm", min_width=76)
                 self.of = note_view(elem_id="label-of")
-                self.name = gr.Textbox(label="Name", max_lines=1, elem_id="label-name", placeholder="what it does")
+                self.name = gr.Textbox(label="Name", max_lines=1, elem_id="label-name", placeholder="its effect")
                 with gr.Row(elem_classes="mx-fields"):
                     self.tags = gr.Dropdown(
                         [], label="Tags", multiselect=True, allow_custom_value=True, elem_id="label-tags", min_width=160
@@ -141,7 +141,7 @@ class LabelsTab:
         }  # fmt: skip
 
     def move(self, bank: str | None, vector: float | None, values: Values) -> Changes:
-        """Save what the form holds, and show another vector in ``outputs``."""
+        """Save the form, and show another vector in ``outputs``."""
         edited = self._edited(values)
         if edited:
             self._keep(values)

@@ -81,7 +81,7 @@ class MapTab(JobTab):
         self._bind_job(tab, inputs, self._views)
         bind(self.colour.change, self._paint, [self.shown, self.colour], self.plot)
         fields = [self.radii, self.multiples, session.radius]
-        # In the browser alone, as a second box may be checked at once. Input would miss what is pasted or deleted.
+        # In the browser alone, as a second box may be checked at once. Input would miss pasted and deleted text.
         bind(self.multiples.input, None, fields, self.radii, js=_WITH_MULTIPLES)
         bind(self.radii.change, None, fields, self.multiples, js=_MULTIPLES_IN)
         column = {*fields, session.bank, self._trained, self.last}
@@ -93,7 +93,7 @@ class MapTab(JobTab):
         bind(trigger, self._show, [wanted, self.colour], [self.shown, self.progress, *self._views])
 
     def _renew_radii(self, values: Values) -> Changes:
-        """Another bank has another R, and the last map had its own; what a person wrote stays."""
+        """Another bank has another R, and the last map had its own; R that a person wrote stay."""
         text, before, last = values[self.radii], values[self._trained], values[self.last]
         trained = (values[self._session.radius] or {}).get("trained")
         known = last["radii"] if last else None

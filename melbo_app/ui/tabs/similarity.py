@@ -87,7 +87,7 @@ class SimilarityTab:
         names = [vector_name(vector, known) for vector in range(len(found.order))]
         order = found.order if clustered else None
         return {
-            self.delta: figure_value(heatmap_figure(found.delta, names, order, "δ: what the vectors change")),
+            self.delta: figure_value(heatmap_figure(found.delta, names, order, "δ: effects of the vectors")),
             self.theta: figure_value(heatmap_figure(found.theta, names, order, "θ: the vectors themselves")),
             self.delta_note: note(_mean("δ", found.mean_delta), tone="plain"),
             self.theta_note: note(_mean("θ", found.mean_theta), tone="plain"),
