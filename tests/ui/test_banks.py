@@ -133,7 +133,7 @@ def test_what_the_rows_are_is_asked_and_chosen(page: Page, app: Any, tmp_path: P
     steps.fill(page, "bank-import-source", 13)
     give(page, tmp_path / "states.safetensors", "hidden")
     steps.refused(page, "Rows", "31 rows", "--rows layers")
-    steps.pick(page, "bank-import-rows", "one a layer")
+    steps.pick(page, "bank-import-rows", "layers")
     page.locator("#bank-import").click()
     expect(page.locator('#bank-table tr[data-key="hidden"]')).to_contain_text("12 → ?")
     expect(page.locator("#bank-details")).to_contain_text("row k is the output of block k − 1")
