@@ -1,4 +1,4 @@
-"""The page: builds components and binds events; everything else happens in the workbench."""
+"""The page: components and events. The workbench does everything else."""
 
 import inspect
 from typing import Any

@@ -1,4 +1,4 @@
-"""The page as an application that answers every refusal in words, also one from before the function began."""
+"""Gradio Blocks that answer every refusal in words, even one that comes before the function is called."""
 
 import logging
 from collections.abc import Callable
@@ -9,28 +9,28 @@ from gradio.blocks import BlockFunction
 from gradio.exceptions import InvalidPathError
 
 from melbo_app.errors import InputError
+from melbo_app.ui.files import not_uploaded
 from melbo_app.ui.guard import toast
 
 logger = logging.getLogger(__name__)
-NOT_UPLOADED = InputError("file", "it was not uploaded", "Upload it first, and give what the upload returned")
 
 
 def plain_error(text: str) -> gr.Error:
-    """The text as it is: a program reads it."""
+    """The unchanged text, for a program."""
     return gr.Error(text, print_exception=False)
 
 
 class Answers(gr.Blocks):
-    """Gradio answers ``error: null`` where what goes wrong is no ``gr.Error``, and the functions' own errors are: what
-    is left is what it finds itself, before it calls them (a path that was not uploaded, too few values) or after.
+    """Gradio answers ``error: null`` to any exception other than ``gr.Error``. The functions raise only that; Gradio
+    itself raises others before it calls them (too few values, a path that was not uploaded) and afterwards.
 
-    Gradio's ``show_error`` would send its own words, which name folders of the server.
+    Gradio's ``show_error`` would send messages that name folders of the server.
     """
 
     async def process_api(
         self, block_fn: BlockFunction | int, inputs: list[Any], *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
-        """Do what an event asks for; whatever refuses it is a ``gr.Error``."""
+        """Handle an event; every failure becomes a ``gr.Error``."""
         fn = block_fn if isinstance(block_fn, BlockFunction) else self.fns[block_fn]
         message: Callable[[str], gr.Error] = plain_error if fn.api_visibility == "public" else toast
         if len(inputs) < len(fn.inputs):
@@ -40,11 +40,11 @@ class Answers(gr.Blocks):
         except gr.Error:
             raise
         except InvalidPathError:
-            raise message(str(NOT_UPLOADED)) from None
+            raise message(str(not_uploaded())) from None
         except Exception as error:
             logger.exception("a request failed before or after its function")
             raise message(f"Something went wrong: {type(error).__name__}.") from None
 
 
 def _too_few(given: int, wanted: int) -> InputError:
-    return InputError("request", f"it has {given} values", f"{wanted} are asked for; the schema lists them")
+    return InputError("request", f"it has {given} values", f"Send {wanted}, as the schema lists them")

@@ -1,4 +1,4 @@
-"""The page as an ASGI application behind what guards it."""
+"""The page as an ASGI application behind its guards."""
 
 import functools
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from melbo_app.ui.theme import SHORTCUTS, STYLES, theme
 from melbo_app.ui.unknown_arguments import HANDLERS
 
 LARGEST_UPLOAD = "1gb"
-LOOKS = 0.01  # seconds between two looks for new events; Gradio's own 0.001 takes a tenth of a core, with nobody there
-AT_ONCE = 8  # events of the page
+LOOKS = 0.01  # seconds between two looks for new events; Gradio's 0.001 takes a tenth of a core on an idle server
+AT_ONCE = 8  # events of the page that run at a time
 _KEEP = {"Cache-Control": "max-age=86400"}
 
 
@@ -32,14 +32,14 @@ def application(page: gr.Blocks, guards: Sequence[Middleware] = (), *, mcp: bool
     page.state_session_capacity = CAPACITY
     page._queue.max_thread_count = page.max_threads
     page._queue.sleep_when_free = LOOKS
-    page._queue.progress_update_sleep_when_free = 1.0  # of progress that nothing here reports
+    page._queue.progress_update_sleep_when_free = 1.0  # for Gradio's own progress, which is unused here
     script, (tracker, text) = plotly_script(), tracker_script()
     scripts = [
         Route(PLOTLY_ROUTE, lambda request: FileResponse(script, headers=_KEEP)),
         Route(tracker, lambda request: Response(text, headers=_KEEP, media_type="text/javascript")),
     ]
-    # Only of a page that "has launched" does Gradio check that a file it is given was uploaded (processing_utils.py,
-    # `_check_allowed`), and mounting forgets to say so: whoever could call an endpoint could read the server's files.
+    # Gradio checks that a file was uploaded only if the page "has launched" (processing_utils.py, `_check_allowed`),
+    # which mounting does not set: anyone who can call an endpoint could read the server's files.
     page.has_launched = True
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, routes=list(scripts), middleware=list(guards))
     return gr.mount_gradio_app(
@@ -60,10 +60,10 @@ def application(page: gr.Blocks, guards: Sequence[Middleware] = (), *, mcp: bool
 
 
 def ask_itself_at(page: gr.Blocks, address: str, headers: dict[str, str]) -> None:
-    """Let the MCP tools of ``page`` reach it at ``address`` with ``headers``.
+    """Have the MCP tools of ``page`` call it at ``address`` with ``headers``.
 
     Gradio's MCP server sends each call to its own page over HTTP, to the host that the first request named
-    (gradio/mcp.py, ``_get_or_create_client``), and without what our guards ask for.
+    (gradio/mcp.py, ``_get_or_create_client``), and without the headers that our guards require.
     """
     tools = getattr(page, "mcp_server_obj", None)
     if tools is None:
@@ -71,14 +71,7 @@ def ask_itself_at(page: gr.Blocks, address: str, headers: dict[str, str]) -> Non
 
     @functools.cache
     def client() -> Client:
-        given = {"x-gradio-user": "mcp", **headers}
-        return Client(
-            address,
-            download_files=False,
-            verbose=False,
-            analytics_enabled=False,
-            headers=given,
-            _skip_components=False,
-        )
+        options = dict.fromkeys(("download_files", "verbose", "analytics_enabled", "_skip_components"), False)
+        return Client(address, headers={"x-gradio-user": "mcp", **headers}, **options)
 
     tools._local_url, tools._get_or_create_client = address, client

@@ -1,4 +1,4 @@
-"""What the vectors of a bank do, as its record says: a table for all of them, lines for one."""
+"""The effects of a bank's vectors, from its record: a table for all, lines for one."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -6,20 +6,20 @@ from typing import Any
 
 from melbo_app.library.bank import BankRecord, EffectRecord
 
-COLUMNS = ["vector", "prompts", "J a prompt", "mean ‖Δ‖", "agreement", "runaway"]
+COLUMNS = ["vector", "prompts", "J per prompt", "mean ‖Δ‖", "agreement", "runaway"]
 FIGURES = COLUMNS[2:]
-TRAINED, KEPT_OUT = "trained on", "kept out"
+TRAINED, HELD_OUT = "training", "held-out"
 
 
 def effect_table(record: BankRecord, vectors: int) -> dict[str, Any]:
-    """Value of a record table: for each vector a row on the prompts of its training and, where some were kept out, one
-    on those; the means come first. What is not known is a dash.
+    """Value of a record table. Each vector has a row for the prompts of its training and, if some were kept out,
+    another one for those. The means come first; a dash stands for unknown.
 
-    J is per prompt and nothing of it saturated, so that it compares between rows.
+    J is per prompt and not saturated, so that rows compare.
     """
     sides = _sides(record)
     if not any(values for _, side in sides for values in side):
-        return {"columns": COLUMNS, "figures": FIGURES, "message": "What its vectors do was not measured."}
+        return {"columns": COLUMNS, "figures": FIGURES, "message": "The effects of its vectors were not measured."}
     every: list[int | None] = [*([None] if vectors > 1 else []), *range(vectors)]
     rows = [
         {"cells": ["" if place else "all" if vector is None else str(vector), name, *_figures(side, vector)]}
@@ -30,11 +30,11 @@ def effect_table(record: BankRecord, vectors: int) -> dict[str, Any]:
 
 
 def effect_lines(record: BankRecord, vector: int) -> list[str]:
-    """The same of one vector, a line for each side."""
+    """The effects of one vector, a line for each side."""
     lines = []
     for name, side in _sides(record):
         objective, change, agreement, runaway = _figures(side, vector)
-        message = f"on prompts {name}: J {objective} a prompt, mean ‖Δ‖ {change}, agreement {agreement}"
+        message = f"{name} prompts: J {objective} per prompt, mean ‖Δ‖ {change}, agreement {agreement}"
         lines.append(message + ("" if runaway != "–" else ", runaway not measured"))
     return lines
 
@@ -48,7 +48,7 @@ def _sides(record: BankRecord) -> list[tuple[str, Side]]:
         trained = ([value / len(record.prompts) for value in record.objective], *trained[1:])
     sides = [(TRAINED, trained)]
     if record.held_out or record.held_out_effect:
-        sides.append((KEPT_OUT, _side(record.held_out_effect)))
+        sides.append((HELD_OUT, _side(record.held_out_effect)))
     return sides
 
 
@@ -59,7 +59,7 @@ def _side(effect: EffectRecord | None) -> Side:
 
 
 def _figures(side: Side, vector: int | None) -> list[str]:
-    """J, change, agreement and runaway of a vector, or their means; of runaways, how many there are."""
+    """J, change, agreement and runaway of a vector, or their means, with the number of runaways."""
     objective, change, agreement, runaway = side
     first = [_text(_of(objective, vector), "#.4g"), _text(_of(change, vector), "#.3g")]
     first.append(_text(_of(agreement, vector), ".2f"))
@@ -71,7 +71,7 @@ def _figures(side: Side, vector: int | None) -> list[str]:
 
 
 def _text(value: float | None, form: str) -> str:
-    """Always the same number of digits, so that numbers below each other compare."""
+    """The number with a fixed count of digits, so that columns compare."""
     return "–" if value is None else f"{value:{form}}".removesuffix(".")
 
 

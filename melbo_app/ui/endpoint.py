@@ -1,4 +1,4 @@
-"""One function as an endpoint of the HTTP API: what is sent is checked, what is refused comes back as one sentence."""
+"""A function as an endpoint of the HTTP API: arguments are checked, and a refusal is one sentence."""
 
 import functools
 import inspect
@@ -21,14 +21,14 @@ from melbo_app.ui.guard import readable
 from melbo_app.ui.verbs.ranges import check_arguments
 
 _EXACT = (bool, int, float, str)
-"""Nothing else is taken for one of these: no text for a number, no fraction for a whole one, no truth value."""
+"""Types that are never converted: no text to a number, no fraction to a whole number, no truth value to either."""
 
 
 def publish(fn: Callable[..., Any], *, queue: str, at_once: int) -> None:
-    """Make ``fn`` the public endpoint of its name, inside a ``gr.Blocks``.
+    """Make ``fn`` a public endpoint under its own name, inside a ``gr.Blocks``.
 
-    Its type hints become the schema, and its docstring the description: the ``Args`` one line each. Of all endpoints
-    with the same ``queue``, ``at_once`` run at a time, and the others wait.
+    Its type hints become the schema, and its docstring the description, with one line for each of the ``Args``. Of the
+    endpoints with the same ``queue``, ``at_once`` run at a time, and the others wait.
     """
     event = gr.api(_guarded(fn), api_name=fn.__name__, concurrency_id=queue, concurrency_limit=at_once)
     root = gr.context.Context.root_block
@@ -36,7 +36,7 @@ def publish(fn: Callable[..., Any], *, queue: str, at_once: int) -> None:
     _, described, _ = get_function_description(fn)
     for component, name in zip(root.fns[event["id"]].inputs, described, strict=True):
         assert isinstance(component, Api)
-        # gr.api takes no descriptions: this is where the client and OpenAPI look for them
+        # gr.api takes no descriptions; the client and OpenAPI look for them here
         component._api_info |= {"additional_description": described[name], "description": described[name]}
         component.label = name
 
@@ -60,12 +60,12 @@ def _guarded(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _exact(annotation: Any) -> Any:
-    """The same type, of which nothing else is made to be one."""
+    """The same type without conversions."""
     if annotation in _EXACT:
         return Annotated[annotation, Strict()]
     parts = tuple(map(_exact, get_args(annotation)))
     if get_origin(annotation) in (Union, UnionType):
-        return Union[parts]  # noqa: UP007  made of a tuple
+        return Union[parts]  # noqa: UP007  from a tuple
     return list[parts[0]] if get_origin(annotation) is list else annotation  # type: ignore[valid-type]
 
 
@@ -92,11 +92,11 @@ def _refusal(name: str, errors: list[ErrorDetails]) -> InputError:
     ):
         if first["type"].startswith(kind):
             return InputError(field, problem, remedy)
-    return InputError(field, f"{value} is not an uploaded file", "Upload one, and give what came back for it")
+    return InputError(field, f"{value} is not an uploaded file", "Upload one, and send the answer to the upload")
 
 
 def _for_reader(answer: Any) -> Any:
-    """Over MCP, Gradio would write an object in Python's spelling; JSON is what every reader knows."""
+    """JSON for MCP, for which Gradio would write an object in Python's notation."""
     request = LocalContext.request.get(None)
     is_mcp = request is not None and request.headers.get("x-gradio-user") == "mcp"
     return json.dumps(answer, ensure_ascii=False) if is_mcp else answer

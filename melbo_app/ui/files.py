@@ -1,4 +1,4 @@
-"""Files that go out and come in: made in a folder of their own, fetched by a hidden button; uploaded by programs."""
+"""Downloads, each in a folder of its own and fetched by a hidden button, and uploads of programs."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ from melbo_app.library.file_names import fault
 from melbo_app.library.room import check_room
 from melbo_app.library.uploads import mark_used
 
-# The hidden button gets its file a moment after the event ends; a file that is there already is not fetched twice.
+# The hidden button gets its file a moment after the event ends; the earlier file must not be fetched again.
 _FETCH = """() => {{
   const before = document.querySelector('#{0}')?.getAttribute('href');
   let tries = 0;
@@ -27,16 +27,19 @@ _FETCH = """() => {{
 }}"""
 
 
-def refuse_addresses() -> None:
-    """Have no server of this program fetch what a request names by an http address in place of an upload.
+def not_uploaded() -> InputError:
+    """The refusal of a path that no upload returned."""
+    return InputError("file", "it was not uploaded", "Upload it first, and send the answer to the upload")
 
-    Gradio reads all of it into memory and onto the disk, however much it is (``async_ssrf_protected_download``).
+
+def refuse_addresses() -> None:
+    """Refuse http addresses in place of uploads.
+
+    Gradio would read any amount from them into memory and onto the disk (``async_ssrf_protected_download``).
     """
 
     async def refused(url: str, cache_dir: str) -> str:
-        raise gr.Error(
-            "file: it was not uploaded. Upload it first, and give what the upload returned.", print_exception=False
-        )
+        raise gr.Error(str(not_uploaded()), print_exception=False)
 
     processing_utils.async_ssrf_protected_download = refused
 
@@ -52,28 +55,28 @@ def fetch_script(elem_id: str) -> str:
 
 
 def written(stem: str, ending: str, write: Callable[[Path], Path]) -> str:
-    """Path of a fresh file with a readable name, written by ``write``."""
+    """The path of a new file with a readable name, written by ``write``."""
     uploads = Path(get_upload_folder())
     uploads.mkdir(parents=True, exist_ok=True)
     check_room(uploads, 1, f"“{stem}{ending}”", small=0)
     folder = Path(tempfile.mkdtemp(dir=uploads))
     name = re.sub(r"[^\w\- ]+", "_", stem) + ending
-    if fault(name) is not None:  # what is called like a device can be fetched all the same
+    if fault(name) is not None:  # such as the name of a device
         name = f"bank-{name}"
     return str(write(folder / name))
 
 
 @contextmanager
 def uploaded(file: gr.FileData, name: str | None = None) -> Iterator[Path]:
-    """The path of a file that a program uploaded, as long as the context is open; under ``name``, if one is given. When
-    it is left without an error the file was used, and is removed soon.
+    """The path of a file that a program uploaded, while the context is open; under ``name``, if given. If the context
+    ends without an error, the file is removed soon.
 
-    Raises InputError for every other path: a program can write anything into its request.
+    Raises InputError for any other path, as a program can send anything.
     """
     given, uploads = Path(file.path).resolve(), Path(get_upload_folder()).resolve()
     path = given
     if not path.is_relative_to(uploads) or not path.is_file():
-        raise InputError("file", "it was not uploaded", "Upload it first, and give what the upload returned")
+        raise not_uploaded()
     with tempfile.TemporaryDirectory(dir=uploads) as folder:
         if name is not None:
             own = Path(re.sub(r"[^\w\-. ]", "_", Path(name).name))

@@ -1,8 +1,8 @@
-"""From what stands in the page's fields to what the workbench takes."""
+"""From the page's fields to the arguments of the workbench."""
 
 import re
-from collections.abc import Generator, Iterable
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable
+from typing import Any
 
 import gradio as gr
 
@@ -13,27 +13,12 @@ from melbo_app.limits import MOST_PROMPTS, check_count, check_texts_together
 
 SEPARATOR = "\n---\n"
 ON, OFF = "on", "off"
-"""The chat template as the model has it, and none."""
+"""The model's own chat template, and none."""
 _LINE = re.compile(r"^[ \t]*---[ \t]*$", re.MULTILINE)
-
-Step = TypeVar("Step")
-Result = TypeVar("Result")
-
-
-class Returning(Generic[Step, Result]):
-    """Iterate over a generator and keep what it returns as ``result``."""
-
-    result: Result
-
-    def __init__(self, generator: Generator[Step, None, Result]) -> None:
-        self._generator = generator
-
-    def __iter__(self) -> Generator[Step, None, None]:
-        self.result = yield from self._generator
 
 
 def template_of(field: bool | str | None) -> bool | str:
-    """The chat template that the field chooses, as prompts have it."""
+    """A prompt's ``template`` from the field."""
     if field in (ON, OFF):
         return field == ON
     return True if field is None or field == "" else field
@@ -45,14 +30,14 @@ def template_field(template: bool | str) -> str:
 
 
 def prompts_from(text: str | None, system: str | None, template: bool | str | None) -> list[Prompt]:
-    """The prompts of the prompt field, which a line of three dashes separates."""
+    """The prompts in a field, separated by lines of three dashes."""
     check_texts_together("prompt", [text])
     parts = [part.strip("\n") for part in _LINE.split(text or "")]
     check_count("prompts", len(parts), MOST_PROMPTS)
     if not any(part.strip() for part in parts):
-        raise InputError("prompt", "it is empty", "Write what the model should answer")
+        raise InputError("prompt", "it is empty", "Write a text for the model to answer")
     if any(not part.strip() for part in parts):
-        raise InputError("prompt", "there is nothing on one side of a line ---", "Write a prompt on both sides")
+        raise InputError("prompt", "one side of a line --- is empty", "Write a prompt on both sides")
     return [Prompt(user=part, system=system or None, template=template_of(template)) for part in parts]
 
 
@@ -69,18 +54,18 @@ def whole(field: str, value: float | None) -> int:
 
 
 def optional_layer(field: str, value: float | None) -> int | None:
-    """A layer from a number field of a tab that may not have been opened yet: then it is None."""
+    """A layer from a number field; None if its tab was not opened yet."""
     return None if value is None else whole(field, value)
 
 
 def optional_whole(field: str, text: str | None) -> int | None:
-    """A whole number from a text field, None where it is empty. (An empty gr.Number sends 0.)"""
+    """A whole number from a text field; None if it is empty. (An empty gr.Number sends 0.)"""
     number = optional_real(field, text)
     return None if number is None else whole(field, number)
 
 
 def optional_real(field: str, text: str | None) -> float | None:
-    """A number from a text field, None where it is empty."""
+    """A number from a text field; None if it is empty."""
     if not (text or "").strip():
         return None
     try:
@@ -99,18 +84,18 @@ def real(field: str, value: float | None) -> float:
 def decoding_from(
     max_new_tokens: float, mode: str, temperature: float, top_p: float, seed: float, *, control: bool = False
 ) -> Decoding:
-    """The decoding that the fields describe; greedy needs none of the others, but the random control has a seed."""
+    """The decoding in the fields. Greedy decoding ignores the others, except the seed of a random control."""
     tokens = whole("max new tokens", max_new_tokens)
     if mode == "greedy":
         return Decoding(max_new_tokens=tokens, seed=whole("seed", seed) if control else 0)
     warmth = real("temperature", temperature)
     if warmth <= 0:
-        raise InputError("temperature", f"{warmth:g} is not sampling", "Choose a number above 0, or greedy")
+        raise InputError("temperature", f"{warmth:g} is too low for sampling", "Choose a number above 0, or greedy")
     return Decoding(tokens, warmth, real("top-p", top_p), whole("seed", seed))
 
 
 def words_of(text: str | None) -> list[str]:
-    """The entries of a list such as ``8, 11, 14``, numbers or not."""
+    """The entries of a list such as ``8, 11, 14``."""
     return [word for word in re.split(r"[,;\s]+", text or "") if word]
 
 
@@ -119,14 +104,14 @@ def radii_from(text: str | None) -> list[float]:
     try:
         radii = [float(word) for word in words_of(text)]
     except ValueError:
-        raise InputError("R", f"“{text}” holds something that is not a number", "Write 8, 11, 14") from None
+        raise InputError("R", f"“{text}” is not a list of numbers", "Write 8, 11, 14") from None
     if not radii:
         raise InputError("R", "it is empty", "Write 8, 11, 14")
     return list(dict.fromkeys(radii))
 
 
 def radii_of(value: dict[str, Any] | None) -> list[float] | None:
-    """The slider's R; None where it stands at that of a bank whose vectors differ in norm: each has its own."""
+    """The slider's R; None where vectors differ in norm and the slider is at the bank's R: then each keeps its own."""
     slider = value or {}
     radius = slider.get("radius")
     if not isinstance(radius, int | float):
@@ -140,7 +125,7 @@ def chosen(vectors: list[int] | None) -> list[int]:
 
 
 def asked_by(request: gr.Request) -> str:
-    """Who asks for a job: the name that a person logged in with, else where the browser is."""
+    """Who asks for a job: the name of a login, or the address of the browser."""
     host = request.client.host if request.client else ""
     return request.username or ("this machine" if host in ("127.0.0.1", "::1", "") else host)
 

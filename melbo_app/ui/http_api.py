@@ -1,7 +1,7 @@
-"""The HTTP API of the page: the main verbs, each a named endpoint with typed arguments; nothing else is public.
+"""The HTTP API of the page: its verbs as named endpoints with typed arguments. Nothing else is public.
 
-An endpoint's docstring is its description, in the API's schema and for MCP clients; ``Args`` are one line each, which
-is all that Gradio reads of them. The results are those of ``--json`` on the command line.
+An endpoint's docstring is its description in the API's schema and for MCP clients. Gradio reads only one line for each
+of the ``Args``. The results are those of ``--json`` on the command line.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,10 @@ from melbo_app.ui.verbs.training import TrainingVerbs
 from melbo_app.workbench import Workbench
 
 COMPUTE, AWAIT, LOOK = ("programs-compute", 4), ("programs-await", 8), ("programs-look", 8)
-"""Requests of programs that are worked on at a time: those that compute, those that wait for a job, perhaps behind a
-long training, and those that only look something up. The others wait, so that the page keeps threads and its turn."""
+"""How many requests of programs run at a time: those that compute, those that wait for a job (perhaps behind a long
+training), and those that only look something up. The others wait, so that the page keeps its threads and its turn."""
 STEER = ("programs-steer", 32)
-"""Those that steer share their forward passes, and only those that are worked on can."""
+"""More at a time, as requests to steer share forward passes while they run."""
 
 
 def publish_api(workbench: Workbench) -> None:

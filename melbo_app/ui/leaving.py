@@ -1,7 +1,7 @@
-"""Whether somebody still waits for what an event computes.
+"""Whether a client still waits for the result of an event.
 
-Gradio ends a generator whose client has gone at its next step, and lets a plain function run to its end. Both can ask
-here meanwhile, as often as they ask whether to stop.
+When the client has gone, Gradio ends a generator at its next step, and lets a function run to its end. Both can ask
+here at any time, as they ask whether to stop.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from melbo_app.web.presence import HEADER, is_present
 
 
 def leaving() -> Callable[[], bool]:
-    """The question whether the client of the event that runs in this thread has gone: it closed the page or the stream
-    of its answer, it cancelled, or it was cut off. Without a queue nobody knows, and the answer is no."""
+    """A function that says whether the client of this thread's event has gone: it closed the page or the stream, it
+    cancelled, or it was cut off. Without a queue this is unknown, and the answer is no."""
     blocks, event = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
     request = LocalContext.request.get(None)
-    # a call over MCP comes from Gradio itself, whose connection outlives those of its clients
+    # a call over MCP comes from Gradio itself, whose connection outlives the client's
     call = None if request is None else request.headers.get(HEADER)
 
     def left() -> bool:

@@ -1,4 +1,4 @@
-"""What a list leaves out because it cannot be read: said once, while the rest of the list is shown."""
+"""A warning about damaged entries that a list leaves out."""
 
 import html
 from collections.abc import Sequence
@@ -12,10 +12,8 @@ NAMED = 3
 
 
 def tell(damaged: Sequence[Damage]) -> None:
-    """Name the first of them."""
+    """Warn of them; the first ones by name."""
     if damaged:
         named = [f"{sentence(str(one))}." for one in damaged[:NAMED]]
-        more = [f"{len(damaged) - NAMED} more; “library check” names all of them."] if len(damaged) > NAMED else []
-        gr.Warning(
-            html.escape(" ".join([*named, *more])), title="Left out of this list, because it is damaged", duration=12
-        )
+        more = [f"{len(damaged) - NAMED} more; “library check” lists all."] if len(damaged) > NAMED else []
+        gr.Warning(html.escape(" ".join([*named, *more])), title="Damaged entries are left out", duration=12)

@@ -1,8 +1,10 @@
-"""How vectors are found: the method, and the options that it takes."""
+"""The method of a training, and its options."""
 
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
+from gradio.components import Component
 
 from melbo_app.engine.training_config import (
     CLIMBING,
@@ -13,14 +15,18 @@ from melbo_app.engine.training_config import (
     TrainingConfig,
 )
 from melbo_app.ui.components.note import note, note_view
+from melbo_app.ui.fields import choice, number, text
 from melbo_app.ui.forms import optional_real, prompts_from, real, whole
-from melbo_app.ui.guard import bind
+from melbo_app.ui.guard import Changes, Values, bind
+from melbo_app.ui.session import Session
 
 USUAL = TrainingConfig(source=0, target=1, radius=1.0)
 VECTORS = USUAL.vectors
+STARTS = [("random vectors", "random"), ("the Jacobian's singular vectors", "jacobian")]
+AGREEMENTS = [("among prompts", "numerator"), ("against other vectors", "contrastive")]
 TITLES = {
-    "joint": "joint: all at once, at right angles",
-    "sequential": "sequential: one after the other, as published",
+    "joint": "joint: all at once, orthogonal",
+    "sequential": "sequential: one by one, as published",
     "soft-theta": "soft-theta: all at once, θ kept apart by a penalty",
     "soft-delta": "soft-delta: all at once, effects kept apart by a penalty",
     "transcoding": "transcoding: exponential DCT",
@@ -32,7 +38,7 @@ TITLES = {
 
 
 class MethodForm:
-    """The components, and what fills and reads them."""
+    """The fields for the method and its options."""
 
     def __init__(self) -> None:
         titles = [(TITLES[name], name) for name in METHOD_DESCRIPTIONS]
@@ -44,111 +50,95 @@ class MethodForm:
         )  # fmt: skip
 
     def budget(self) -> None:
-        """The effect budget, which stands beside R."""
-        self.saturation = gr.Textbox(
-            label="Effect budget (0: no limit)", placeholder=f"{SATURATION:g}", elem_id="train-saturation",
-            min_width=120,
-        )  # fmt: skip
+        """The field beside R."""
+        self.saturation = text("Effect budget (0: no limit)", "train-saturation", f"{SATURATION:g}", 120)
 
     def options(self) -> None:
-        """The fields that most people leave alone; called where they are to stand."""
+        """The fields that most people leave alone, in the place that is open."""
         with gr.Row(elem_classes="mx-fields"):
-            self.start = gr.Dropdown(
-                [("at random", "random"), ("at the Jacobian's singular vectors", "jacobian")], value=USUAL.start,
-                label="Start from", elem_id="train-begin", min_width=150,
-            )  # fmt: skip
-            self.orthogonality = gr.Number(
-                USUAL.orthogonality, label="λ of the cosines", step=0.1, elem_id="train-orthogonality", min_width=100,
-                visible=False,
-            )  # fmt: skip
+            self.start = choice("Start from", "train-begin", STARTS, USUAL.start, 150)
+            self.orthogonality = number(
+                "λ of the cosines", "train-orthogonality", USUAL.orthogonality, 100, step=0.1, visible=False
+            )
         with gr.Row(elem_classes="mx-fields"):
-            self.agreement = gr.Number(
-                USUAL.agreement, label="λ of agreement", step=0.01, elem_id="train-agreement", min_width=100
-            )
-            self.temperature = gr.Number(
-                USUAL.temperature, label="τ of agreement", step=0.1, elem_id="train-temperature", min_width=100
-            )
-            self.form = gr.Dropdown(
-                [("among prompts", "numerator"), ("against other vectors", "contrastive")], value=USUAL.agreement_form,
-                label="Agreement", elem_id="train-agreement-form", min_width=130,
-            )  # fmt: skip
+            self.agreement = number("λ of agreement", "train-agreement", USUAL.agreement, 100, step=0.01)
+            self.temperature = number("τ of agreement", "train-temperature", USUAL.temperature, 100, step=0.1)
+            self.form = choice("Agreement", "train-agreement-form", AGREEMENTS, USUAL.agreement_form, 130)
         self.held_out = gr.Textbox(
-            label="Prompts kept out of training, to measure on (a line --- separates several)", lines=1, max_lines=6,
+            label="Held-out prompts (a line --- separates several)", lines=1, max_lines=6,
             elem_id="train-held-out",
         )  # fmt: skip
 
     def bind(self, vectors: gr.Number, steps: gr.Number, seed: gr.Number) -> None:
         """Another method has other options, and other usual numbers of steps and vectors."""
-        shown = [
+        self._vectors, self._steps, self._seed = vectors, steps, seed
+        shown: list[Block] = [
             self.about, self.against, self.start, self.saturation, self.orthogonality, self.agreement,
             self.temperature, self.form, steps, vectors, seed,
         ]  # fmt: skip
         bind(self.method.input, self._fit, [self.method, vectors], shown, trigger_mode="always_last")
 
     @property
-    def inputs(self) -> list[Any]:
-        """What ``values`` takes, in its order."""
+    def inputs(self) -> list[Component]:
+        """The fields that ``values`` reads, beside those of ``bind``."""
         return [
             self.method, self.against, self.start, self.saturation, self.orthogonality, self.agreement,
             self.temperature, self.form, self.held_out,
         ]  # fmt: skip
 
-    def values(self, system: str, template: str, *fields: Any) -> dict[str, Any]:
-        """Arguments of ``TrainingConfig``; fields that the method does not show are left as usual.
+    def values(self, values: Values, session: Session) -> dict[str, Any]:
+        """Arguments of ``TrainingConfig``; options that the method does not show keep their defaults.
 
         Raises:
-            InputError: a field that cannot be read.
+            InputError: a field cannot be read.
         """
-        method, against, start, saturation, orthogonality, agreement, temperature, form, held_out = fields
-        found: dict[str, Any] = {"method": method}
+        method = values[self.method]
         described = METHOD_DESCRIPTIONS[method]
-        if described.contrast and (against or "").strip():
-            found["against"] = tuple(prompts_from(against, system, template))
+        found: dict[str, Any] = {"method": method, "vectors": whole("vectors", values[self._vectors])}
+        if described.steps > 1:
+            found["steps"] = whole("steps", values[self._steps])
+        if method in COUNTED_BY["seed"]:
+            found["seed"] = whole("seed", values[self._seed])
         if method in COUNTED_BY["start"]:
-            found["start"] = start
+            found["start"] = values[self.start]
         if method in COUNTED_BY["saturation"]:
-            found["saturation"] = optional_real("saturation", saturation)
+            found["saturation"] = optional_real("saturation", values[self.saturation])
         if method in COUNTED_BY["orthogonality"]:
-            found["orthogonality"] = real("λ of the cosines", orthogonality)
-        if method in COUNTED_BY["agreement"] and real("λ of agreement", agreement):
-            found["agreement"] = real("λ of agreement", agreement)
-            found["temperature"] = real("τ of agreement", temperature)
-            found["agreement_form"] = form
-        if (held_out or "").strip():
-            found["held_out"] = tuple(prompts_from(held_out, system, template))
+            found["orthogonality"] = real("λ of the cosines", values[self.orthogonality])
+        if method in COUNTED_BY["agreement"] and real("λ of agreement", values[self.agreement]):
+            found["agreement"] = real("λ of agreement", values[self.agreement])
+            found["temperature"] = real("τ of agreement", values[self.temperature])
+            found["agreement_form"] = values[self.form]
+        for name, field, counts in (("against", self.against, described.contrast), ("held_out", self.held_out, True)):
+            if counts and (values[field] or "").strip():
+                prompts = prompts_from(values[field], values[session.system], values[session.template])
+                found[name] = tuple(prompts)
         return found
 
-    def steps(self, method: str, steps: float) -> int | None:
-        """The steps in the field; None for a method that takes a single one."""
-        return whole("steps", steps) if METHOD_DESCRIPTIONS[method].steps > 1 else None  # type: ignore[index]
-
-    def seed(self, method: str, seed: float) -> int:
-        """The seed in the field; the usual one for a method without random numbers."""
-        return whole("seed", seed) if method in COUNTED_BY["seed"] else USUAL.seed
-
-    def _fit(self, method: Any, vectors: float | None) -> list[Any]:
+    def _fit(self, method: Any, vectors: float | None) -> Changes:
         described = METHOD_DESCRIPTIONS[method]
         one = method == "difference-of-means"
-        counted = {option: gr.update(visible=method in methods) for option, methods in COUNTED_BY.items()}
+        shown = {option: gr.update(visible=method in methods) for option, methods in COUNTED_BY.items()}
         share = f"{SATURATION if method in CLIMBING else 0:g}"
-        # what was written stays, but for the one vector of a method that finds a single one
+        # the number stays, except for a method that finds a single vector
         count: dict[str, Any] = {"value": 1} if one else {"value": VECTORS} if vectors == 1 else {}
-        return [
-            _about(method),
-            gr.update(visible=described.contrast),
-            counted["start"],
-            {**counted["saturation"], "placeholder": share},
-            counted["orthogonality"],
-            *[counted["agreement"]] * 3,
-            gr.Number(DEFAULT_STEPS[method], label=steps_label(method), interactive=described.steps > 1),
-            gr.update(interactive=not one, **count),
-            counted["seed"],
-        ]  # fmt: skip
+        steps = gr.Number(DEFAULT_STEPS[method], label=steps_label(method), interactive=described.steps > 1)
+        return {
+            self.about: _about(method),
+            self.against: gr.update(visible=described.contrast),
+            self.start: shown["start"],
+            self.saturation: {**shown["saturation"], "placeholder": share},
+            self.orthogonality: shown["orthogonality"],
+            **dict.fromkeys((self.agreement, self.temperature, self.form), shown["agreement"]),
+            self._steps: steps,
+            self._vectors: gr.update(interactive=not one, **count),
+            self._seed: shown["seed"],
+        }
 
 
 def steps_label(method: str) -> str:
-    """What the field for the steps is called: some methods end sooner where they have arrived."""
-    return "Most steps" if method in (*CLIMBING, "jacobian") else "Steps"
+    """The label of the field for steps: some methods stop when they have converged."""
+    return "Max steps" if method in (*CLIMBING, "jacobian") else "Steps"
 
 
 def _about(method: Any) -> dict[str, Any]:

@@ -1,20 +1,22 @@
-"""The page: composes the header, the session at the left and the tabs, and keeps them up to date."""
+"""The page: the header, the left column and the tabs, which it keeps up to date."""
 
 import html
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
+from gradio.components import Component
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.ui.answers import Answers
 from melbo_app.ui.components.status_bar import status_bar
 from melbo_app.ui.files import refuse_addresses
 from melbo_app.ui.forms import bank_chosen
-from melbo_app.ui.guard import Changes, bind
+from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.http_api import publish_api
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.not_kept import NotKeptLine
-from melbo_app.ui.present import bank_choices, job_status, model_status, sentence
+from melbo_app.ui.present import job_status, model_status, sentence
 from melbo_app.ui.session import Session
 from melbo_app.ui.sessions import use_sessions
 from melbo_app.ui.tabs.banks import BanksTab
@@ -29,11 +31,11 @@ from melbo_app.ui.tabs.map import MapTab
 from melbo_app.ui.tabs.models import ModelsTab
 from melbo_app.ui.tabs.radius import RadiusTab
 from melbo_app.ui.tabs.similarity import SimilarityTab
-from melbo_app.ui.tabs.train import TrainTab
+from melbo_app.ui.tabs.train import Finished, TrainTab
 from melbo_app.workbench import Workbench
 
-BUSY, IDLE = 0.7, 5.0  # seconds between two looks at the server, while something goes on and while nothing does
-THREADS = 128  # most of them wait for a pass that another one computes; Gradio's 40 would leave the page too few
+BUSY, IDLE = 0.7, 5.0  # seconds between two looks at a busy server, and at an idle one
+THREADS = 128  # most wait for a pass that another one computes; with Gradio's 40 too few would be left for the page
 
 
 def build_page(workbench: Workbench) -> gr.Blocks:
@@ -49,7 +51,7 @@ def build_page(workbench: Workbench) -> gr.Blocks:
 
 
 class Page:
-    """The parts of the page, and what concerns more than one of them."""
+    """The parts of the page, and the events between them."""
 
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
@@ -88,10 +90,10 @@ class Page:
                 with gr.Tab("Models", id="models") as models:
                     self.models = ModelsTab(workbench)
         self.timer = gr.Timer(BUSY)
-        self._noticed = gr.State([[], []])  # the trainings that were seen to run or wait, and those seen to have ended
-        self._finished = gr.State(None)  # the bank that one made, whether it was started from this page, its number
-        self._map = gr.State(None)  # the map that was asked for in the list of jobs
-        self._model = gr.State(None)  # hash of the model that the page last showed
+        self._noticed = gr.State([[], []])  # numbers of the trainings active at the last look, and of ended ones
+        self._finished = gr.State(None)  # the last training that was seen to end
+        self._map = gr.State(None)  # the map to open from the list of jobs
+        self._model = gr.State(None)  # hash of the model that the page showed last
         session.bind([self.train.source, self.train.target], self._model)
         self.completions.bind(self._model)
         self.explore.bind(exploring, self.tabs)
@@ -111,11 +113,11 @@ class Page:
 
     def _bind(self, train: gr.Tab, models: gr.Tab) -> None:
         session, completions, form = self.session, self.completions, self.train
-        look = [
+        look: list[Block] = [
             self.status, self.timer, self._noticed, self._finished, self._model, *form.job_outputs, *self.jobs.outputs,
             *self.not_kept.outputs,
         ]  # fmt: skip
-        known = [self.train.watched, self._noticed, self._model, self.jobs.chosen, self.jobs.shown]
+        known: set[Component] = {form.watched, self._noticed, self._model, self.jobs.chosen, self.jobs.shown}
         bind(self.timer.tick, self._look, known, look, trigger_mode="once")
         context = gr.context.Context.root_block
         assert context is not None, "the page is built inside a Blocks"
@@ -136,10 +138,10 @@ class Page:
         self._bind_results()
         for grid in (completions.grid, self.map.aside, self.radius.many.aside, self.explore.view, self.generality.grid):
             outputs = [self.tabs, *session.bank_outputs, *self.labels.outputs]
-            bind(grid.annotate, self._label, [session.bank, *self.labels.form], outputs)
+            bind(grid.annotate, self._label, {session.bank, *self.labels.form}, outputs)
 
     def _bind_results(self) -> None:
-        """What a job made is opened where it belongs."""
+        """Bind opening the result of a job in its tab."""
         completions = self.completions
         outputs = [self.tabs, self._map, completions.history, *completions.restore_outputs]
         opened = bind(self.jobs.result.click, self._open_result, self.jobs.chosen, outputs)
@@ -156,16 +158,16 @@ class Page:
         return {**shown, **self.session.open_bank(bank)}
 
     def _open(self, kept: Any) -> Changes:
-        """What a page shows when it is opened: the latest comparison, and the left column as this browser kept it.
+        """Show the latest comparison, and the left column as this browser kept it.
 
-        Without a kept one the left column has the settings of the comparison, or the first bank.
+        If it kept none, the left column has the settings of the comparison, or the first bank.
         """
         return {
             self.status: self._status(),
             self._model: self._workbench.model_state().weights_hash,
             **self._latest(),
             **(self.session.kept_values(kept) or {}),
-            **dict(zip(self.train.job_outputs, self.train.watch(), strict=True)),
+            **self.train.watch(),
             self.map.last: self.map.find_last(),
         }
 
@@ -180,7 +182,7 @@ class Page:
         for line in recent:
             try:
                 changes = self.completions.restore(line.id)
-            except StorageError as error:  # the one before it can be read, perhaps
+            except StorageError as error:  # perhaps the one before can be read
                 gr.Warning(html.escape(sentence(str(error))), title="Not shown", duration=12)
                 continue
             if line.bank is None or self.session.find(line.bank) is None:
@@ -192,49 +194,49 @@ class Page:
         shown = {**self.session.prompt_values(prompts), **self.session.open_bank(first)}
         return {**shown, history: self.completions.choices()}
 
-    def _look(
-        self, own: list[int], noticed: list[list[int]], known: str | None, job: int | None, listed: list[Any] | None
-    ) -> list[Any]:
-        """What the server is doing now; looks again soon while there is something to see."""
+    def _look(self, values: Values) -> Changes:
+        """Show the state of the server; the next look comes soon while it is busy."""
+        own, (seen, noted) = values[self.train.watched], values[self._noticed]
         state, active = self._workbench.model_state(), self._workbench.active_jobs()
-        seen, noted = noticed
-        under_way = [job.id for job in active if job.kind == "training"]
-        ended = [id for id in sorted({*seen, *own}) if id not in under_way and id not in noted]
-        finished: Any = gr.skip()
+        running = [job.id for job in active if job.kind == "training"]
+        ended = [id for id in sorted({*seen, *own}) if id not in running and id not in noted]
+        busy = active or state.loading or not (state.loaded or state.error)
+        changes: Changes = {
+            self.status: self._status(),
+            self.timer: gr.Timer(BUSY if busy else IDLE),
+            **self.jobs.look(values[self.jobs.chosen], values[self.jobs.shown]),
+            **self.not_kept.look(),
+        }
+        if running or ended:
+            changes |= self.train.watch()
+        if ended or running != seen:
+            changes[self._noticed] = [running, [*noted, *ended]]
+        if state.loaded and state.weights_hash != values[self._model]:
+            changes[self._model] = state.weights_hash
         for id in ended:
             try:
                 record = self._workbench.job(id)
-            except StorageError:  # said on every look, it would not help
+            except StorageError:  # repeated on every look, it would not help
                 continue
             if record.state == "failed":
                 gr.Warning(html.escape(sentence(record.error or "")), title="Training failed", duration=12)
             elif record.bank:
-                what = "is trained and chosen for steering." if id in own else "is trained and in the list of banks."
-                gr.Info(f"“{html.escape(record.bank)}” {what}", title="Training finished", duration=5)
-                finished = [record.bank, id in own, id]
-        shown = self.train.watch() if under_way or ended else [gr.skip()] * len(self.train.job_outputs)
-        busy = active or state.loading or not (state.loaded or state.error)
-        return [
-            self._status(),
-            gr.Timer(BUSY if busy else IDLE),
-            [under_way, [*noted, *ended]] if ended or under_way != seen else gr.skip(),
-            finished,
-            state.weights_hash if state.loaded and state.weights_hash != known else gr.skip(),
-            *shown,
-            *self.jobs.look(job, listed),
-            *self.not_kept.look(),
-        ]
+                where = "chosen for steering" if id in own else "in the list of banks"
+                message = f"“{html.escape(record.bank)}” is trained and {where}."
+                gr.Info(message, title="Training finished", duration=5)
+                changes[self._finished] = Finished(record.bank, id in own, id)
+        return changes
 
-    def _take_up(self, finished: list[Any] | None) -> Changes:
-        """Steer with the bank that was trained from this page; one that others trained is only put into the list."""
+    def _take_up(self, finished: Finished | None) -> Changes:
+        """Steer with a new bank if this page started its training; otherwise only list it."""
         if finished is None:
-            return {self.session.bank: gr.skip()}
-        if finished[1]:
-            return self.session.open_bank(finished[0])
-        return {self.session.bank: gr.Dropdown(choices=bank_choices(self._workbench.banks()))}
+            return {}
+        if finished.own:
+            return self.session.open_bank(finished.bank)
+        return {self.session.bank: self.session.list_banks()}
 
-    def _label(self, event: gr.EventData, bank: str | None, *form: Any) -> Changes:
-        """Open the label of a card's vector, and its bank where the text on the card is another bank's."""
+    def _label(self, event: gr.EventData, values: Values) -> Changes:
+        """Open the label of a card's vector, and its bank if another one is chosen."""
         wanted = bank_chosen(event.bank)
         if self.session.find(wanted) is None:  # deleted, or made for a curve
             raise InputError(
@@ -242,11 +244,9 @@ class Page:
             )
         if event.bank_hash and self._workbench.bank(wanted).hash != event.bank_hash:
             raise InputError(
-                "label", f"this text was made with another bank “{wanted}”; that bank was replaced since",
-                "Steer with the new one first",
-            )  # fmt: skip
+                "label", f"another bank has replaced the “{wanted}” that made this text", "Steer with the new one first"
+            )
         shown: Changes = {self.tabs: gr.Tabs(selected="labels")}
-        if wanted != bank:
+        if wanted != values[self.session.bank]:
             shown |= self.session.open_bank(self._workbench.bank(wanted).record.name)
-        labelled = self.labels.move(wanted, int(event.vector), *form)
-        return {**shown, **dict(zip(self.labels.outputs, labelled, strict=True))}
+        return {**shown, **self.labels.move(wanted, int(event.vector), values)}

@@ -1,4 +1,4 @@
-"""How banks, models, jobs and labels are written on the page."""
+"""Banks, models, jobs and labels in the words of the page."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -24,7 +24,7 @@ def radius_text(radius: float, median: float | None) -> str:
 
 
 def sentence(text: str) -> str:
-    """An error's words with a capital letter."""
+    """An error's message with a capital letter."""
     return text[:1].upper() + text[1:]
 
 
@@ -34,7 +34,7 @@ def day(moment: datetime) -> str:
 
 
 def seconds_text(seconds: float | None) -> str:
-    """A duration that is still to come."""
+    """The time that is left."""
     if seconds is None:
         return ""
     minutes, rest = divmod(round(seconds), 60)
@@ -42,7 +42,7 @@ def seconds_text(seconds: float | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A duration that is over, or goes on."""
+    """The time that has passed."""
     minutes, rest = divmod(max(0, round(seconds)), 60)  # the clock may have been set back
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
@@ -60,13 +60,13 @@ def first_line(text: str, most: int = 60) -> str:
 
 
 def prompts_text(prompts: Sequence[PromptRecord], most: int = 40) -> str:
-    """The beginning of the first prompt, and how many there are beside it."""
+    """The beginning of the first prompt, and the number of others."""
     more = f" and {len(prompts) - 1} more" if len(prompts) > 1 else ""
     return f"“{first_line(prompts[0].user, most)}”{more}"
 
 
 def provenance(summary: BankSummary) -> list[str]:
-    """Where a bank comes from, in a few short lines."""
+    """The origin of a bank in a few short lines."""
     record = summary.record
     if record is None:
         return [f"“{summary.name}” cannot be used: {summary.damaged}"]
@@ -82,7 +82,7 @@ def bank_choices(summaries: Iterable[BankSummary]) -> list[tuple[str, str]]:
 
 
 def _bank_choice(line: BankSummary) -> str:
-    """A bank's name in the list; samples of models that do not come along name theirs."""
+    """A bank's name in the list; samples name their model unless it is the bundled one."""
     if not line.sample:
         return line.name
     key = canonical(line.record.model) if line.record else BUNDLED.name
@@ -90,8 +90,8 @@ def _bank_choice(line: BankSummary) -> str:
 
 
 def made_on(comparison: Comparison, loaded: str | None) -> str:
-    """What a sample's texts were made on, for a page with the model of the hash ``loaded``, or none; nothing for
-    comparisons that were made here."""
+    """The origin of a sample's texts, on a page where the model with the hash ``loaded`` is in memory; empty for other
+    comparisons."""
     if comparison.settings.get("kind") != "sample":
         return ""
     first = comparison.completions[0]
@@ -107,12 +107,12 @@ def vector_name(vector: int, names: dict[int, str]) -> str:
 
 
 def token_name(text: str) -> str:
-    """A token's text on one line: blanks around it do not matter to a person, and one of blanks alone is named."""
+    """A token's text on one line without outer blanks; one of blanks alone gets a name."""
     return " ".join(text.split()) or ("line end" if "\n" in text else "blank")
 
 
 def job_status(job: Job[TrainingProgress, Bank] | None, waiting: int) -> dict[str, Any]:
-    """The training chip; nothing when no training runs."""
+    """The training chip; empty when no training runs."""
     if job is None or not job.is_active:
         return {}
     progress = job.progress
@@ -125,7 +125,7 @@ def job_status(job: Job[TrainingProgress, Bank] | None, waiting: int) -> dict[st
 
 
 def job_progress(job: Job[TrainingProgress, Bank] | None, waiting: Sequence[str] = ()) -> dict[str, Any]:
-    """The progress line of the training tab; ``waiting`` are the titles of the trainings in the queue."""
+    """The progress bar of the tab Train; ``waiting`` are the titles of the trainings in the queue."""
     if job is None:
         return resting()
     if job.is_active:
@@ -144,7 +144,7 @@ def job_progress(job: Job[TrainingProgress, Bank] | None, waiting: Sequence[str]
         return resting(sentence(job.error) if job.error else nothing)
     took = max(0.0, (job.ended - job.started).total_seconds()) if job.ended and job.started else 0.0
     verb = "stopped" if job.state == "stopped" else "finished"
-    return resting(f"{job.title} {verb} after {took:.0f} s: {len(job.result.vectors)} vectors are on the shelf.")
+    return resting(f"{job.title} {verb} after {took:.0f} s: {len(job.result.vectors)} vectors are saved.")
 
 
 def model_status(state: ModelState) -> dict[str, Any]:

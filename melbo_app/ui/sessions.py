@@ -1,4 +1,4 @@
-"""What Gradio keeps for each page and each call: how much of it, and for how many."""
+"""The state that Gradio keeps for each page and each call, made smaller and limited in number."""
 
 from collections.abc import Iterator
 from copy import copy
@@ -9,14 +9,14 @@ from gradio.blocks import Blocks
 from gradio.state_holder import SessionState, StateHolder
 
 CAPACITY = 300
-"""Sessions that are kept: of a hundred people with three open pages each. Each is used once a minute at least, which is
-how often browsers let pages in the background look for news."""
-SWEEP = 100  # new sessions between two looks for what Gradio's queue keeps of earlier ones
+"""Sessions that are kept: enough for a hundred people with three open pages each. Even a page in the background uses
+its session once a minute, because browsers let its timers run that often."""
+SWEEP = 100  # new sessions between two clearings of Gradio's queue
 
 
 class Session(SessionState):
-    """A session without the copy of every component's settings and value that Gradio keeps for deep links: 0.7 MB and
-    55 ms for each call over HTTP, which has a session of its own, and its whole answer. Nothing here has deep links."""
+    """A session without the copy of all components that Gradio keeps for deep links, which are unused here. It costs
+    0.7 MB and 55 ms for each call over HTTP, and keeps its whole answer."""
 
     def __init__(self, blocks: Blocks) -> None:
         self.blocks_config = copy(blocks.default_config)
@@ -27,7 +27,7 @@ class Session(SessionState):
 
     @property
     def config_values(self) -> dict[int, Any]:  # type: ignore[override]
-        """Forgets at once what Gradio puts in."""
+        """A new dict each time: nothing that Gradio puts in is kept."""
         return {}
 
     def _update_config(self, key: int) -> None:
@@ -38,15 +38,15 @@ class Session(SessionState):
 
     @property
     def components(self) -> Iterator[dict[str, Any]]:
-        """What a deep link would hold."""
+        """Empty: the contents of a deep link."""
         return iter(())
 
 
 class Sessions(StateHolder):
-    """The sessions of one server. Where there are too many, those go first with which nothing is lost: of programs,
-    whose calls leave no state, then of pages that were closed, and then the one that was not used for the longest time.
+    """The sessions of one server. If there are too many, those without state go first (calls of programs), then those
+    of closed pages, then the one that was unused for the longest time.
 
-    Gradio has the last rule only, so that a program's calls would drive the open pages out.
+    Gradio has only the last rule, by which a program's calls would drive out open pages.
     """
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class Sessions(StateHolder):
         return super().__getitem__(session_id)
 
     def update(self, session_id: str) -> None:
-        """Note that a session was used, and let others go."""
+        """Note that a session was used, and drop others if there are too many."""
         with self.lock:
             if session_id in self.session_data:
                 self.session_data.move_to_end(session_id)
@@ -78,7 +78,7 @@ class Sessions(StateHolder):
         return next(without_state, None) or next(closed, None) or others[0][0]
 
     def _sweep(self) -> None:
-        """Take out of the queue what it keeps of calls that were answered: it has no other end for them."""
+        """Clear the queue of answered calls, which it would keep for ever."""
         queue = self.blocks._queue
         for key, events in list(queue.pending_event_ids_session.items()):
             messages = queue.pending_messages_per_session.get(key)
@@ -89,5 +89,5 @@ class Sessions(StateHolder):
 
 
 def use_sessions() -> None:
-    """Have servers that are launched from now on keep their sessions so, as many as ``state_session_capacity`` says."""
-    routes.StateHolder = Sessions  # type: ignore[misc]  # there is no other way to choose it
+    """Use ``Sessions`` in servers that are launched from now on, with their ``state_session_capacity``."""
+    routes.StateHolder = Sessions  # type: ignore[misc]  # Gradio offers no setting

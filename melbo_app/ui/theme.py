@@ -1,4 +1,4 @@
-"""Colours, sizes and fonts: quiet, dense, and nothing that is fetched from elsewhere."""
+"""Colours, sizes and fonts: quiet, dense, and from no other server."""
 
 import gradio as gr
 
@@ -9,7 +9,7 @@ SHORTCUTS = ROOT / "assets" / "js" / "shortcuts.js"
 
 
 def theme() -> gr.themes.Base:
-    """The page's theme, on the fonts of the reader's own system."""
+    """The page's theme, with the fonts of the reader's system."""
     return gr.themes.Base(
         primary_hue="indigo",
         neutral_hue="slate",

@@ -1,4 +1,4 @@
-"""Calls that Gradio cannot make sense of: it would answer them with status 500 and no word of what is wrong."""
+"""Calls with unknown or missing arguments, which Gradio would answer with a bare status 500."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from melbo_app.quoting import shown
 
 
 async def refused(request: Request, error: Exception) -> JSONResponse:
-    """The answer where a call by name failed before it began; whatever else fails is passed on.
+    """The answer to a call by name that failed before it began; other errors are raised again.
 
-    The arguments are compared again: what Gradio says of them is written for those who see its page.
+    The arguments are compared once more, because Gradio's own messages are written for its page.
     """
     verb = request.path_params.get("api_name")
     if verb is None or not request.url.path.endswith(f"/call/v2/{verb}"):

@@ -1,10 +1,9 @@
-"""From where the present request comes."""
+"""The client of the present request."""
 
 from gradio.context import LocalContext
 
 
 def visitor() -> str:
-    """The address as ``gr.Request`` has it, over MCP that of its client; "" where there is no request, or it does not
-    say."""
+    """Its address as ``gr.Request`` has it, over MCP that of the MCP client; "" without a request or an address."""
     request = LocalContext.request.get(None)
     return request.client.host if request is not None and request.client else ""

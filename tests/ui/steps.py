@@ -224,7 +224,7 @@ def choose_method(page: Page, method: str) -> None:
 
 def wait_for_training(page: Page, name: str, verb: str = "finished") -> int:
     """Wait for the end of a training; the number of vectors that were kept."""
-    end = re.compile(rf"Training “{re.escape(name)}” {verb} after \d+ s: (\d+) vectors are on the shelf")
+    end = re.compile(rf"Training “{re.escape(name)}” {verb} after \d+ s: (\d+) vectors are saved")
     expect(progress(page, "train")).to_have_text(end)
     found = end.search(progress(page, "train").inner_text())
     assert found, "the words went away"

@@ -77,8 +77,9 @@ def test_the_figures_of_a_record_are_on_the_page(page: Page) -> None:
     rows = page.locator("#bank-effect tbody tr")
     expect(rows).to_have_count(1 + len(bank.vectors))
     figures = [f"{effect.objective[5]:.4g}", f"{effect.change[5]:.3g}", "–", "no"]
-    expect(rows.nth(6).locator("td")).to_have_text(["5", "trained on", *figures])
-    assert f"J {figures[0]} a prompt, mean ‖Δ‖ {figures[1]}" in (steps.cards(page).nth(5).get_attribute("title") or "")
+    expect(rows.nth(6).locator("td")).to_have_text(["5", "training", *figures])
+    title = steps.cards(page).nth(5).get_attribute("title") or ""
+    assert f"J {figures[0]} per prompt, mean ‖Δ‖ {figures[1]}" in title
 
 
 def test_exported_bank_can_be_imported_used_and_deleted(page: Page, tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_exported_bank_can_be_imported_used_and_deleted(page: Page, tmp_path: Pa
     steps.settle(page)  # what the row opens hides the question that comes next
     page.locator("#bank-delete").click()
     confirm = page.locator("#bank-delete-confirm")
-    expect(confirm).to_have_text("Delete “bomb again” for good")
+    expect(confirm).to_have_text("Delete “bomb again” permanently")
     page.locator("#bank-delete-keep").click()
     expect(confirm).to_be_hidden()
     expect(row).to_be_visible()
@@ -132,13 +133,13 @@ def test_what_the_rows_are_is_asked_and_chosen(page: Page, app: Any, tmp_path: P
     steps.fill(page, "bank-import-source", 13)
     give(page, tmp_path / "states.safetensors", "hidden")
     steps.refused(page, "Rows", "31 rows", "--rows layers")
-    steps.pick(page, "bank-import-rows", "one a layer")
+    steps.pick(page, "bank-import-rows", "layers")
     page.locator("#bank-import").click()
     expect(page.locator('#bank-table tr[data-key="hidden"]')).to_contain_text("12 → ?")
     expect(page.locator("#bank-details")).to_contain_text("row k is the output of block k − 1")
     [vector] = Banks(app.cache / "banks", app.cache / "none").load("hidden").vectors
     assert np.array_equal(vector, rows[13])
-    expect(steps.field(page, "bank-import-rows")).to_have_value("by the file")  # not said of the next file
+    expect(steps.field(page, "bank-import-rows")).to_have_value("as in the file")  # not said of the next file
 
 
 def test_control_vector_goes_out_with_its_command_and_comes_back(page: Page, app: Any, tmp_path: Path) -> None:

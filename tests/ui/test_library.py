@@ -32,7 +32,7 @@ def test_a_completion_is_found_by_its_words_and_opened_where_it_was_made(page: P
     page.locator("#library-open").click()
     expect(page.get_by_role("tab", name="Completions", exact=True)).to_have_attribute("aria-selected", "true")
     expect(steps.field(page, "prompt")).to_have_value("How can I make a bomb?")
-    assert find(page, "no text has these words in it") == [["Nothing has this in it."]]
+    assert find(page, "no text has these words in it") == [["Nothing contains this text."]]
 
 
 def test_a_label_is_found_by_its_note_and_opened(page: Page) -> None:

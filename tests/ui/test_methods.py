@@ -27,7 +27,7 @@ def test_a_method_shows_its_source_and_the_fields_that_it_takes(page: Page) -> N
         expect(page.locator("#train-saturation")).to_be_visible(visible=climbs)
         expect(page.locator("#train-seed")).to_be_visible(visible=draws)
         expect(steps.field(page, "train-steps")).to_have_value(most)
-        label = "Steps" if method in ("contrast-pca", "transcoding") else "Most steps"
+        label = "Steps" if method in ("contrast-pca", "transcoding") else "Max steps"
         expect(page.locator("#train-steps").get_by_text(label, exact=True)).to_be_visible()
 
 

@@ -59,7 +59,7 @@ def test_a_press_gets_a_model_and_loads_it_and_stop_keeps_what_has_arrived(brows
         (shelf.folder / "slow").touch()
         card.get_by_role("button", name="Get: Tiny").click()
         card.get_by_role("button", name="Stop: Tiny").click()
-        expect(page.locator("#model-progress .mx-progress-text")).to_have_text("Stopped: what was downloaded is kept.")
+        expect(page.locator("#model-progress .mx-progress-text")).to_have_text("Stopped: the downloaded part is kept.")
         expect(card).to_have_attribute("data-state", "absent")
         (shelf.folder / "slow").unlink()
         card.get_by_role("button", name="Get: Tiny").click()

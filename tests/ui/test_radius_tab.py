@@ -50,8 +50,8 @@ def test_a_curve_is_measured_opened_used_and_shown_again(page: Page) -> None:
     if told == "no cusp":
         steps.refused(page, "no detector that found one is chosen")
     else:
-        expect(page.locator("#curve-note")).to_contain_text(f"({float(told):.2g} × median) stands in the Train form")
-        expect(page.locator("#curve-note")).to_contain_text(f"at the slider of “{steps.SAMPLE}”")
+        expect(page.locator("#curve-note")).to_contain_text(f"({float(told):.2g} × median) is in the Train form")
+        expect(page.locator("#curve-note")).to_contain_text(f"on the slider of “{steps.SAMPLE}”")
         found = re.search(r"and R ([\d.]+) ", page.locator("#curve-note").inner_text())
         assert found
         expect(page.locator(".mx-radius-label")).to_contain_text(f"R = {float(found[1]):g} ")

@@ -71,7 +71,7 @@ def test_alike_vectors_stand_together_or_in_their_order(page: Page) -> None:
     compare(page, "content tokens")
     together, matrix = order(page, "delta"), cells(page, "delta")
     assert order(page, "theta") == together
-    page.get_by_label("alike vectors together").uncheck()
+    page.get_by_label("group similar vectors").uncheck()
     steps.settle(page)
     apart = order(page, "delta")
     assert [name[0] for name in apart] == [str(vector) for vector in range(8)]

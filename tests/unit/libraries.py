@@ -120,14 +120,13 @@ class Shown:
         values: list[Any] = [*page._open(None).values()]
         for line in self._bench.comparisons(None, 12):
             values += page.completions.restore(line.id).values()
-        values += page.library._find("", EVERYTHING) + page.library._find("e", EVERYTHING)
+        values += [*page.library._find("", EVERYTHING).values(), *page.library._find("e", EVERYTHING).values()]
         for name in [line.name for line in self._bench.banks()][:4]:
-            values += [*page.banks.open(name), *page.labels.open(name), *page.session.open_bank(name).values()]
-        values += page.jobs._enter(None)
-        values += next(page.explore._show_last(request, None))
-        values += next(page.generality._show_last(request, None))
-        values += next(page.layers._show_last(request, None, "value"))
-        values += next(page.radius._show_last(request, None, None))
+            for changes in (page.banks.open(name), page.labels.open(name), page.session.open_bank(name)):
+                values += changes.values()
+        values += page.jobs._enter(None).values()
+        for tab in (page.explore, page.generality, page.layers, page.radius):
+            values += next(tab._show_last(request, dict.fromkeys([tab.shown, *tab.view_inputs]))).values()
         return values
 
 

@@ -53,21 +53,21 @@ def test_an_endpoint_that_cannot_be_used_is_refused_by_the_field(section, monkey
     monkeypatch.delenv(KEY, raising=False)
     if key:
         monkeypatch.setenv(KEY, key)
-    button, told = section.look(person, ENDPOINT, url, model)
+    button, told = section.look(person, ENDPOINT, url, model).values()
     assert not button.interactive and told["lines"][0].startswith(words)
 
 
 def test_each_loaded_model_is_a_judge_of_its_own_and_the_button_follows_its_score(section, bench, tmp_path):
-    assert section.look(ELSEWHERE, LOADED, "", "")[1]["lines"] == ["The model is not loaded yet."]
+    assert section.look(ELSEWHERE, LOADED, "", "")[section.message]["lines"] == ["The model is not loaded yet."]
     bench.load_model(bench.settings.model)
-    button, told = section.look(ELSEWHERE, LOADED, "", "")
+    button, told = section.look(ELSEWHERE, LOADED, "", "").values()
     assert not button.interactive and told["lines"][0].startswith("tiny was never compared with the reader: off.")
     identity = bench.judge_standing().judge
     best = JudgeScore(judge=identity, texts=70, same=63, same_readable=70)
     JudgeScores(bench.settings.cache_dir / "judges.json").keep(best)
-    button, told = section.look(ELSEWHERE, LOADED, "", "")
+    button, told = section.look(ELSEWHERE, LOADED, "", "").values()
     assert button.interactive
     assert told["lines"] == ["tiny agrees with the reader on 63 of 70, the built-in verdict on 61 of 70: on"]
     bench.load_model(str(save_tiny(tmp_path / "other", hidden_size=48, intermediate_size=96)))
-    button, told = section.look(ELSEWHERE, LOADED, "", "")
+    button, told = section.look(ELSEWHERE, LOADED, "", "").values()
     assert not button.interactive and told["lines"][0].startswith("other was never compared")

@@ -244,21 +244,23 @@ def test_the_page_shows_them_with_a_warning_and_a_button(bench, full, monkeypatc
     warned = []
     monkeypatch.setattr(gr, "Warning", lambda text, **_: warned.append(text))
     monkeypatch.setattr(gr, "Info", lambda text, **_: warned.append(text))
-    assert line.look()[0].visible is False
+    assert line.look()[line.row].visible is False
     full()
     radius = {"radius": 6.0, "norms": None, "trained": 6.0}
-    fields = ("Who are you?", "", True, "a", [0, 1], radius, False, False, "as chosen", 3, "greedy", 0.8, 0.95, 0)
-    *_, (shown, progress, history, number) = tab._steer(Request(), *fields)
+    parts = [*session.prompt_inputs, *session.bank_inputs, *tab.decoding_inputs, tab.both, tab.order]
+    fields = ["Who are you?", "", True, "a", [0, 1], radius, 3, "greedy", 0.8, 0.95, 0, False, False, "as chosen"]
+    *_, last = tab._steer(Request(), dict(zip(parts, fields, strict=True)))
+    shown, progress, history, number = last.values()
     assert shown["groups"] and number < 0 and history.value == number
     assert number in [choice[1] for choice in history.choices] and "not kept yet" in json.dumps(progress)
     assert len(warned) == 1 and FULL in warned[0] and "Save again" in warned[0]
-    row, told = line.look()
+    row, told = line.look().values()
     assert row.visible is True and told["lines"] == [f"Not kept yet: 3 texts. {FULL}"]
     assert tab._reorder(number, "flagged first")["groups"]
     with pytest.raises(StorageError):
         line._save_again()
     full.undo()
-    assert line._save_again()[0].visible is False and len(files_of(bench).recent()) == 1
+    assert line._save_again()[line.row].visible is False and len(files_of(bench).recent()) == 1
     assert tab._reorder(number, "as chosen")["groups"]
 
 
@@ -266,18 +268,18 @@ def test_a_label_that_cannot_be_stored_stays_in_the_form(bench, full):
     shelved(bench)
     with gr.Blocks():
         tab = LabelsTab(bench, Session(bench))
-    of = tab.open("a", 1)[2]
+    of = tab.open("a", 1)[tab.of]
     full()
-    written = ("my words", ["tag"], 4, "a note")
+    written = dict(zip(tab.form, (of, "my words", ["tag"], 4, "a note"), strict=True))
+    written |= {tab.vector: 1, tab._session.bank: "a"}
     with pytest.raises(StorageError):
-        tab._save(of, *written)
+        tab._save(written)
     with pytest.raises(StorageError):
-        tab._forth("a", 1, of, *written)  # another vector: what was written is not left behind
-    assert tab._stay("a", of)[1] == 1
-    renewed = tab._renew("a", of, *written)
-    assert renewed[1:] == [gr.skip()] * (len(renewed) - 1)
+        tab._forth(written)  # another vector: what was written is not left behind
+    assert tab._stay("a", of)[tab.vector] == 1
+    assert list(tab._renew(written)) == [tab.table]
     full.undo()
-    tab._save(of, *written)
+    tab._save(written)
     assert bench.label("a", 1).name == "my words"
 
 

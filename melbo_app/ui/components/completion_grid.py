@@ -21,6 +21,10 @@ CHARACTERS_PER_LINE = 40
 MOST_LINES = 12
 
 
+Member = tuple[Any, Sequence[Flag], Judgement | None]
+"""A completion, finished or not, with its flags and its judgement."""
+
+
 def completion_grid(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
     """Value: {groups: [{title, cards}], lines, message}; see ``grid``. Event: annotate: bank, bank_hash, vector."""
     return live("completion_grid", value, elem_id=elem_id)
@@ -40,7 +44,7 @@ def grid(
     """
     found = [()] * len(completions) if live else flagged(completions)
     said = judged or {}
-    groups: dict[int, list[Any]] = {}
+    groups: dict[int, list[Member]] = {}
     for completion, flags in zip(completions, found, strict=True):
         about = said.get(completion.digest) if said else None
         groups.setdefault(completion.prompt_index, []).append((completion, flags, about))
@@ -70,7 +74,7 @@ def waiting(prompts: Sequence[Prompt], rows: Sequence[Variant], names: dict[int,
     return grid(drafts, names, live=True)
 
 
-def _cards(members: list[Any], names: dict[int, str], live: bool) -> list[dict[str, Any]]:
+def _cards(members: list[Member], names: dict[int, str], live: bool) -> list[dict[str, Any]]:
     baseline = next((completion.text for completion, *_ in members if completion.vector is None), None)
     return [_card(completion, flags, said, baseline, names, live) for completion, flags, said in members]
 

@@ -1,9 +1,10 @@
 """Banks: the shelf, with import, export and delete."""
 
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
+from gradio.components import Component
 
 from melbo_app.errors import InputError
 from melbo_app.library.bank import BankSummary
@@ -14,10 +15,11 @@ from melbo_app.sizes import size_text
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.effect_table import effect_table
+from melbo_app.ui.fields import choice, small_button, text
 from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.forms import bank_chosen, optional_real, optional_whole
 from melbo_app.ui.forms import chosen as chosen_vectors
-from melbo_app.ui.guard import Changes, bind
+from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.present import amount, day, first_line, layers, radius_text
 from melbo_app.ui.session import Session
 from melbo_app.workbench import Workbench
@@ -26,18 +28,18 @@ COLUMNS = ["bank", "model", "vectors", "s → t", "R", "prompt", "date"]
 WIDE = ["model", "prompt"]
 FUNCTIONS = [
     "'bank'[3] is one vector, 'bank'[0:4] several, 'bank' all. + and - between vectors, * and / by numbers;",
-    "mean(x, …) averages, without(x, y, …) takes the part along y out of x, scaled(x, R) gives the norm R, join(x, …) "
-    "puts them below each other.",
+    "mean(x, …) averages, without(x, y, …) removes the part of x along y, scaled(x, R) sets the norm to R, join(x, …) "
+    "stacks vectors.",
 ]
 KINDS = [(f"{format.title} ({format.writes[0]})", format.key) for format in FORMATS]
-FORMATS_READ = [("by the file", ""), *((format.title, format.key) for format in READ)]
-COUNTED = [("by the format", ""), ("output of block N", "output"), ("input of block N", "input")]
-ROWS = [("by the file", ""), ("one a layer", "layers"), ("vectors", "vectors")]
-NOTHING = "No bank chosen: click one in the list."
+FORMATS_READ = [("recognise it", ""), *((format.title, format.key) for format in READ)]
+COUNTED = [("as in the format", ""), ("output of block N", "output"), ("input of block N", "input")]
+ROWS = [("as in the file", ""), ("layers", "layers"), ("vectors", "vectors")]
+NOTHING = "Click a bank in the list."
 
 
 class BanksTab:
-    """The seventh tab."""
+    """The tab Banks."""
 
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session = workbench, session
@@ -46,32 +48,23 @@ class BanksTab:
         self.details = note_view(note(NOTHING), elem_id="bank-details")
         self.effect = record_table(elem_id="bank-effect")
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
-            self.use = gr.Button("Use for steering", elem_id="bank-use", size="sm", scale=0, min_width=140)
+            self.use = small_button("Use for steering", "bank-use", 140)
+            renames = not workbench.why_not("rename_bank")
             self.renamed = gr.Textbox(
                 show_label=False, container=False, max_lines=1, placeholder="another name", elem_id="bank-new-name",
-                scale=0, min_width=150, visible=not workbench.why_not("rename_bank"),
+                scale=0, min_width=150, visible=renames,
             )  # fmt: skip
-            self.rename = gr.Button(
-                "Rename", elem_id="bank-rename", size="sm", scale=0, min_width=100,
-                visible=not workbench.why_not("rename_bank"),
-            )  # fmt: skip
+            self.rename = small_button("Rename", "bank-rename", 100, visible=renames)
             refused = workbench.why_not("delete_bank")
-            self.delete = gr.Button(
-                "Delete …", elem_id="bank-delete", size="sm", scale=0, min_width=100, visible=not refused
-            )
-            self.confirm = gr.Button(
-                "Delete for good", variant="stop", elem_id="bank-delete-confirm", size="sm", scale=0, min_width=140,
-                visible=False,
-            )  # fmt: skip
-            self.keep = gr.Button("Keep", elem_id="bank-delete-keep", size="sm", scale=0, min_width=80, visible=False)
+            self.delete = small_button("Delete …", "bank-delete", 100, visible=not refused)
+            self.confirm = small_button("Delete permanently", "bank-delete-confirm", 140, variant="stop", visible=False)
+            self.keep = small_button("Keep", "bank-delete-keep", 80, visible=False)
         if refused:
             note_view(note(refused), elem_id="bank-delete-refused")
         with gr.Row(elem_classes="mx-fields"):
-            self.kind = gr.Dropdown(
-                KINDS, value=KINDS[0][1], label="Export as", elem_id="bank-export-as", min_width=200
-            )
-            self.vector = gr.Textbox(label="Vector (empty: all)", elem_id="bank-export-vector", min_width=90)
-            self.radius = gr.Textbox(label="R (empty: as it is)", elem_id="bank-export-radius", min_width=90)
+            self.kind = choice("Export as", "bank-export-as", KINDS, KINDS[0][1], 200)
+            self.vector = text("Vector (default: all)", "bank-export-vector")
+            self.radius = text("R (default: its own)", "bank-export-radius")
             self.export = gr.Button("Export", elem_id="bank-export", min_width=110)
         self.usage = note_view(elem_id="bank-export-usage")
         self._file = hidden_download("bank-file")
@@ -85,24 +78,18 @@ class BanksTab:
             )  # fmt: skip
             with gr.Column(scale=3, min_width=300):
                 with gr.Row(elem_classes="mx-fields"):
-                    self.name = gr.Textbox(label="Name (empty: the file's)", elem_id="bank-import-name")
-                    self.model = gr.Textbox(label="Model, if the file is silent", elem_id="bank-import-model")
+                    self.name = gr.Textbox(label="Name (default: the file's)", elem_id="bank-import-name")
+                    self.model = gr.Textbox(label="Model (if not in the file)", elem_id="bank-import-model")
                 with gr.Row(elem_classes="mx-fields"):
-                    self.source = gr.Textbox(label="Source layer", elem_id="bank-import-source", min_width=90)
-                    self.target = gr.Textbox(label="Target layer", elem_id="bank-import-target", min_width=90)
-                    self.norm = gr.Textbox(label="R", elem_id="bank-import-radius", min_width=90)
+                    self.source = text("Source layer", "bank-import-source")
+                    self.target = text("Target layer", "bank-import-target")
+                    self.norm = text("R", "bank-import-radius")
                 with gr.Row(elem_classes="mx-fields"):
-                    self.format = gr.Dropdown(
-                        FORMATS_READ, value="", label="Format", elem_id="bank-import-format", min_width=150
-                    )
-                    self.counted = gr.Dropdown(
-                        COUNTED, value="", label="Layer N means", elem_id="bank-import-counted", min_width=150
-                    )
+                    self.format = choice("Format", "bank-import-format", FORMATS_READ, "", 150)
+                    self.counted = choice("Layer N is the", "bank-import-counted", COUNTED, "", 150)
                 with gr.Row(elem_classes="mx-fields"):
-                    self.rows = gr.Dropdown(ROWS, value="", label="Rows are", elem_id="bank-import-rows", min_width=150)
-                    self.position = gr.Textbox(
-                        label="Position (empty: last)", elem_id="bank-import-position", min_width=90
-                    )
+                    self.rows = choice("Rows are", "bank-import-rows", ROWS, "", 150)
+                    self.position = text("Position (default: last)", "bank-import-position")
                     self.add = gr.Button("Import", variant="primary", elem_id="bank-import", min_width=110)
         with gr.Accordion("Combine vectors", open=False, elem_id="bank-combine-panel"):
             self.formula = gr.Textbox(
@@ -114,12 +101,11 @@ class BanksTab:
                 self.insert = gr.Button("Insert the chosen vectors", elem_id="bank-insert", min_width=170)
                 self.new_name = gr.Textbox(label="Name of the new bank", max_lines=1, elem_id="bank-combine-name")
                 self.combine = gr.Button("Combine", variant="primary", elem_id="bank-combine", min_width=110)
-        self.outputs = [self.table, self._chosen, self.details, self.effect, self.confirm, self.keep]
+        self.outputs: list[Block] = [self.table, self._chosen, self.details, self.effect, self.confirm, self.keep]
 
     def bind(self, tab: gr.Tab) -> None:
         """Bind the shelf; ``tab`` shows its newest state whenever it is opened."""
         session, chosen = self._session, self._chosen
-        column = [session.bank, session.vectors, session.radius]
         bind(tab.select, self.open, chosen, self.outputs)
         bind(self.table.pick, self._pick, None, self.outputs)
         bind(self.use.click, self._use, chosen, session.bank_outputs)
@@ -132,82 +118,84 @@ class BanksTab:
         bind(self.delete.click, self._ask, chosen, [self.confirm, self.keep])
         bind(self.keep.click, self.open, chosen, self.outputs)
         gone = bind(self.confirm.click, self._delete, chosen, self.outputs)
-        bind(gone.success, session.reopen_bank, column, session.bank_outputs)
-        fields = [
-            self.upload, self.name, self.model, self.source, self.target, self.norm, self.format, self.counted,
-            self.rows, self.position,
+        bind(gone.success, session.reopen_bank, session.bank_inputs, session.bank_outputs)
+        self._words: list[Component] = [
+            self.name, self.model, self.source, self.target, self.norm, self.format, self.counted, self.rows,
+            self.position,
         ]  # fmt: skip
-        added = bind(self.add.click, self._import, fields, [*self.outputs, *fields])
+        fields = [self.upload, *self._words]
+        added = bind(self.add.click, self._import, {*fields}, [*self.outputs, *fields])
         bind(added.success, self._use, chosen, session.bank_outputs)
         bind(self.insert.click, self._insert, [self.formula, session.bank, session.vectors], self.formula)
         written_down = [self.formula, self.new_name]
         made = bind(self.combine.click, self._combine, written_down, [*self.outputs, *written_down])
         bind(made.success, self._use, chosen, session.bank_outputs)
 
-    def open(self, name: str | None) -> list[Any]:
-        """Values of ``outputs`` with this bank chosen."""
+    def open(self, name: str | None) -> Changes:
+        """Show the shelf in ``outputs`` with this bank chosen."""
         shelf = self._workbench.banks()
         line = next((one for one in shelf if one.name == name), None)
         rows = [{"key": one.name, "cells": _cells(one), "tone": "damaged" if one.damaged else ""} for one in shelf]
         chosen = line.name if line else None
-        table = {
-            "columns": COLUMNS, "wide": WIDE, "rows": rows, "selected": chosen,
-            "message": "No banks yet: train one, or import.",
+        return {
+            self.table: {
+                "columns": COLUMNS, "wide": WIDE, "rows": rows, "selected": chosen,
+                "message": "No banks yet: train or import one.",
+            },
+            self._chosen: chosen,
+            self.details: note(*_details(line), tone="plain") if line else note(NOTHING),
+            self.effect: effect_table(line.record, line.vectors) if line and line.record else {},
+            self.confirm: gr.Button(visible=False),
+            self.keep: gr.Button(visible=False),
         }  # fmt: skip
-        details = note(*_details(line), tone="plain") if line else note(NOTHING)
-        effect = effect_table(line.record, line.vectors) if line and line.record else {}
-        return [table, chosen, details, effect, gr.Button(visible=False), gr.Button(visible=False)]
 
-    def _pick(self, event: gr.EventData) -> list[Any]:
+    def _pick(self, event: gr.EventData) -> Changes:
         return self.open(event.key)
 
     def _use(self, name: str | None) -> Changes:
         return self._session.open_bank(self._workbench.bank(bank_chosen(name)).record.name)
 
-    def _rename(self, name: str | None, new: str) -> list[Any]:
-        return [*self.open(self._workbench.rename_bank(bank_chosen(name), new)), ""]
+    def _rename(self, name: str | None, new: str) -> Changes:
+        return {**self.open(self._workbench.rename_bank(bank_chosen(name), new)), self.renamed: ""}
 
-    def _ask(self, name: str | None) -> list[Any]:
-        bank_chosen(name)
-        return [gr.Button(f"Delete “{name}” for good", visible=True), gr.Button(visible=True)]
+    def _ask(self, name: str | None) -> Changes:
+        text = f"Delete “{bank_chosen(name)}” permanently"
+        return {self.confirm: gr.Button(text, visible=True), self.keep: gr.Button(visible=True)}
 
-    def _delete(self, name: str | None) -> list[Any]:
+    def _delete(self, name: str | None) -> Changes:
         self._workbench.delete_bank(bank_chosen(name))
         return self.open(None)
 
-    def _import(
-        self, paths: list[str] | None, name: str, model: str, source: str, target: str, norm: str, format: str,
-        counted: str, rows: str, position: str,
-    ) -> list[Any]:  # fmt: skip
-        path, beside = _together(paths)
+    def _import(self, values: Values) -> Changes:
+        path, beside = _together(values[self.upload])
         bank = self._workbench.import_bank(
             path,
-            name.strip() or None,
-            model=model.strip() or None,
-            source=optional_whole("source layer", source),
-            target=optional_whole("target layer", target),
-            radius=optional_real("R", norm),
-            format=format or None,
-            counted=counted or None,
+            values[self.name].strip() or None,
+            model=values[self.model].strip() or None,
+            source=optional_whole("source layer", values[self.source]),
+            target=optional_whole("target layer", values[self.target]),
+            radius=optional_real("R", values[self.norm]),
+            format=values[self.format] or None,
+            counted=values[self.counted] or None,
             beside=beside,
-            rows=rows or None,
-            position=optional_whole("position", position),
+            rows=values[self.rows] or None,
+            position=optional_whole("position", values[self.position]),
         )
         for file in (path, *beside):
             mark_used(file)
-        # emptied: what was said of this file must not be said of the next one by mistake
-        return [*self.open(bank.record.name), None, *[""] * 9]
+        # emptied, so that settings of this file are not used for the next one by mistake
+        return {**self.open(bank.record.name), self.upload: None, **dict.fromkeys(self._words, "")}
 
     def _insert(self, formula: str, bank: str | None, vectors: list[int] | None) -> str:
-        """The formula with the vectors that are chosen at the left at its end."""
+        """Append the vectors that are chosen at the left to the formula."""
         numbers = ", ".join(str(vector) for vector in chosen_vectors(vectors))
         return f"{formula.rstrip()} '{bank_chosen(bank)}'{f'[{numbers}]' if numbers else ''}".lstrip()
 
-    def _combine(self, formula: str, name: str) -> list[Any]:
+    def _combine(self, formula: str, name: str) -> Changes:
         bank = self._workbench.combine_banks(formula, name)
-        return [*self.open(bank.record.name), "", ""]
+        return {**self.open(bank.record.name), self.formula: "", self.new_name: ""}
 
-    def _export(self, name: str | None, kind: str, vector: str, radius: str) -> list[Any]:
+    def _export(self, name: str | None, kind: str, vector: str, radius: str) -> Changes:
         chosen, number, norm = bank_chosen(name), optional_whole("vector", vector), optional_real("R", radius)
         format = by_key(kind)
         stem = chosen if number is None else f"{chosen}-{number}"
@@ -216,17 +204,17 @@ class BanksTab:
             return self._workbench.export_bank(chosen, out, format=format.key, vector=number, radius=norm)
 
         path = written(stem, format.writes[0], write)
-        runs = (
-            [f"Run it with: {self._workbench.llama_command(chosen, Path(Path(path).name))}"] if format is GGUF else []
-        )
-        return [path, note(*runs)]
+        usage = ""
+        if format is GGUF:
+            usage = f"Run it with: {self._workbench.llama_command(chosen, Path(Path(path).name))}"
+        return {self._file: path, self.usage: note(usage)}
 
 
 def _together(paths: list[str] | None) -> tuple[Path, list[Path]]:
-    """The file to import, and those that belong to it."""
+    """The file to import, and its companions."""
     files = [Path(path) for path in paths or []]
     if not files:
-        raise InputError("bank file", "none was chosen", f"Choose one that ends in {', '.join(ENDINGS)}")
+        raise InputError("bank file", "none is chosen", f"Choose one that ends in {', '.join(ENDINGS)}")
     first = files[0] if len(files) == 1 else next((file for file in files if letter(file.name) == "V"), None)
     if first is None:
         raise InputError("bank file", f"{len(files)} were chosen", "Choose one, or DCT's V, U and R together")

@@ -1,21 +1,23 @@
-"""Jobs: what the server does and did, for everybody."""
+"""Jobs: the present and past work of the server, for everybody."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library.job_records import JobRecord
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
+from melbo_app.ui.fields import small_button
 from melbo_app.ui.forms import asked_by
-from melbo_app.ui.guard import bind
+from melbo_app.ui.guard import Changes, bind
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import day, duration, seconds_text, sentence
 from melbo_app.workbench import Workbench
 
-COLUMNS = ["job", "state", "progress", "asked for by", "begun", "took"]
+COLUMNS = ["job", "state", "progress", "requested by", "started", "time"]
 WIDE = ["job"]
 LISTED, LINES = 50, 40
 NOTHING = "No job chosen: click one in the list."
@@ -23,41 +25,46 @@ EMPTY = "No jobs yet: train a bank, or draw a map."
 
 
 class JobsTab:
-    """The fifth tab."""
+    """The tab Jobs."""
 
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
         self.table = record_table({"columns": COLUMNS, "wide": WIDE}, elem_id="job-table")
         self.chosen = gr.State(None)
-        self.shown = gr.State(None)  # what the list says, once it was opened: what is as it was is not drawn anew
+        self.shown = gr.State(None)  # the list and the details that were drawn last, None before the first
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
-            self.result = gr.Button(
-                "Open what it made", elem_id="job-open", size="sm", scale=0, min_width=150, interactive=False
-            )
-            self.again = gr.Button(
-                "Run again", elem_id="job-again", size="sm", scale=0, min_width=110, interactive=False
-            )
-            self.stop = gr.Button("Stop", elem_id="job-stop", size="sm", scale=0, min_width=170, interactive=False)
+            self.result = small_button("Open the result", "job-open", 150, interactive=False)
+            self.again = small_button("Run again", "job-again", 110, interactive=False)
+            self.stop = small_button("Stop", "job-stop", 170, interactive=False)
         self.details = note_view(note(NOTHING), elem_id="job-details")
-        self.outputs = [self.table, self.chosen, self.shown, self.details, self.result, self.again, self.stop]
+        self.outputs: list[Block] = [
+            self.table,
+            self.chosen,
+            self.shown,
+            self.details,
+            self.result,
+            self.again,
+            self.stop,
+        ]
 
     def bind(self, tab: gr.Tab, wake: gr.Timer) -> None:
         """Bind the list; ``wake`` is the timer that watches the jobs."""
         bind(tab.select, self._enter, self.chosen, self.outputs)
         bind(self.table.pick, self._pick, None, self.outputs)
+        self._wake = wake
         bind(self.stop.click, self._stop, self.chosen, self.outputs)
         bind(self.again.click, self._again, self.chosen, [*self.outputs, wake])
 
-    def open(self, id: int | None) -> list[Any]:
-        """Values of ``outputs`` with this job chosen."""
-        return self._values(self._workbench.jobs(LISTED), id)
+    def open(self, id: int | None) -> Changes:
+        """Show the list with this job chosen."""
+        return self._show(self._workbench.jobs(LISTED), id)
 
-    def _enter(self, id: int | None) -> list[Any]:
+    def _enter(self, id: int | None) -> Changes:
         records = self._workbench.jobs(LISTED)
         tell(records.damaged)
-        return self._values(records, id)
+        return self._show(records, id)
 
-    def _values(self, records: list[JobRecord], id: int | None) -> list[Any]:
+    def _show(self, records: list[JobRecord], id: int | None) -> Changes:
         line = next((one for one in records if one.id == id), None)
         rows = [{"key": str(one.id), "cells": _cells(one), "tone": _tone(one)} for one in records]
         selected = str(line.id) if line else None
@@ -68,38 +75,38 @@ class JobsTab:
         stoppable = state in ("running", "waiting", "interrupted")
         why_not = self._workbench.why_not("stop_job", line) if stoppable else ""
         details = note(*_details(line), why_not, tone="plain") if line else note(NOTHING)
-        return [
-            table, line.id if line else None, [table, details], details,
-            gr.Button(interactive=bool(line and (line.bank or line.comparison))),
-            gr.Button(
-                "Go on" if state == "interrupted" else "Run again",
-                interactive=ended and not (state == "interrupted" and why_not),
-            ),
-            gr.Button(stop, interactive=stoppable and not why_not),
-        ]  # fmt: skip
+        again, refused = ("Go on", why_not) if state == "interrupted" else ("Run again", "")
+        return {
+            self.table: table,
+            self.chosen: line.id if line else None,
+            self.shown: (table, details),
+            self.details: details,
+            self.result: gr.Button(interactive=bool(line and (line.bank or line.comparison))),
+            self.again: gr.Button(again, interactive=ended and not refused),
+            self.stop: gr.Button(stop, interactive=stoppable and not why_not),
+        }
 
-    def look(self, id: int | None, shown: list[Any] | None) -> list[Any]:
-        """The same as time goes on; another job may be chosen before this arrives, so the choice is left alone."""
-        nothing = [gr.skip()] * len(self.outputs)
+    def look(self, id: int | None, shown: tuple[dict[str, Any], dict[str, Any]] | None) -> Changes:
+        """The same as time goes on, once the list was drawn. The choice stays: a person may make another meanwhile."""
         try:
-            values = self.open(id) if shown is not None else nothing
-        except StorageError:  # said on every look, it would not help
-            return nothing
-        if values[2] == shown:
-            return nothing
-        values[1] = gr.skip()
-        return values
+            changes = self.open(id) if shown is not None else {}
+        except StorageError:  # repeated on every look, it would not help
+            return {}
+        if not changes or changes[self.shown] == shown:
+            return {}
+        del changes[self.chosen]
+        return changes
 
-    def _pick(self, event: gr.EventData) -> list[Any]:
+    def _pick(self, event: gr.EventData) -> Changes:
         return self.open(int(event.key))
 
-    def _stop(self, id: int | None) -> list[Any]:
+    def _stop(self, id: int | None) -> Changes:
         self._workbench.stop_job(job_chosen(id))
         return self.open(id)
 
-    def _again(self, request: gr.Request, id: int | None) -> list[Any]:
+    def _again(self, request: gr.Request, id: int | None) -> Changes:
         job = self._workbench.run_again(job_chosen(id), who=asked_by(request))
-        return [*self.open(job.id), gr.Timer(0.7)]
+        return {**self.open(job.id), self._wake: gr.Timer(0.7)}
 
 
 def job_chosen(id: int | None) -> int:

@@ -1,9 +1,10 @@
-"""Layers: which pairs of source and target layer answer, and what vectors do between them."""
+"""Layers: how strongly each pair of source and target layer responds, and how vectors act between them."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
@@ -12,13 +13,14 @@ from melbo_app.studies.atlas import AtlasProgress, MeasureAtlas, parse_pairs
 from melbo_app.studies.calibrate import BY_HAND
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
-from melbo_app.ui.components.progress_bar import progress_bar, resting
-from melbo_app.ui.forms import asked_by, prompts_from, whole, words_of
-from melbo_app.ui.guard import bind
+from melbo_app.ui.components.progress_bar import resting
+from melbo_app.ui.fields import text
+from melbo_app.ui.forms import whole, words_of
+from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import amount, first_line, prompts_text, radius_text
-from melbo_app.ui.runs import Runs
 from melbo_app.ui.session import Session
+from melbo_app.ui.tabs.job_tab import JobTab
 from melbo_app.ui.tabs.train import TrainTab
 from melbo_app.workbench import Workbench
 
@@ -26,29 +28,26 @@ MEASURES = [
     ("singular value", "value"), ("calibrated R", "radius"), ("strength", "strength"), ("KL", "kl"),
     ("diversity", "diversity"), ("readable", "readable"),
 ]  # fmt: skip
-EMPTY = "Press Measure to see which pairs of layers answer most."
-ASIDE = "Click a pair to read what its vectors say, and to train there."
-CAREFUL = "A large KL is not yet another behaviour: look at the diversity of what can be read as well."
+EMPTY = "Press Measure to see which pairs of layers respond most."
+ASIDE = "Click a pair to read the texts of its vectors, and to train there."
+CAREFUL = "A large KL does not mean another behaviour: see the diversity of the readable answers, too."
 
 
-class LayersTab:
-    """The fifth tab."""
+class LayersTab(JobTab):
+    """The tab Layers."""
+
+    kind = "atlas"
 
     def __init__(self, workbench: Workbench, session: Session, train: TrainTab) -> None:
-        self._workbench, self._session, self._train, self._runs = workbench, session, train, Runs()
-        self._atlas = gr.State(None)
+        super().__init__(workbench, session)
+        self._train = train
         with gr.Row(elem_classes="mx-fields"):
-            self.sources = gr.Textbox(label="Source layers", placeholder="2, 7, 12", elem_id="layers-sources", scale=2)
-            self.targets = gr.Textbox(
-                label="Target layers", placeholder="16, 21, 26", elem_id="layers-targets", scale=2
+            self.sources = text("Source layers", "layers-sources", "2, 7, 12", 160, scale=2)
+            self.targets = text("Target layers", "layers-targets", "16, 21, 26", 160, scale=2)
+            self.read = text(
+                "Pairs to complete: all, none, or 7-21, 7-26", "layers-read", None, 160, value="all", scale=3
             )
-            self.read = gr.Textbox(
-                "all", label="Pairs to complete: all, none, or 7-21, 7-26", elem_id="layers-read", scale=3
-            )
-        with gr.Row(elem_classes="mx-toolbar", equal_height=True):
-            self.start = gr.Button("Measure", variant="primary", elem_id="layers-start", scale=0, min_width=110)
-            self.stop = gr.Button("Stop", elem_id="layers-stop", scale=0, min_width=80)
-            self.progress = progress_bar(resting(), elem_id="layers-progress")
+        self._toolbar("layers", "Measure")
         self.measure = gr.Radio(MEASURES, value="value", label="Show", elem_id="layers-measure", container=False)
         with gr.Row(elem_classes="mx-split"):
             with gr.Column(scale=6, min_width=360):
@@ -60,70 +59,49 @@ class LayersTab:
 
     def bind(self, tab: gr.Tab, tabs: gr.Tabs) -> None:
         """Bind measuring and clicking; when ``tab`` is opened, the last atlas is shown."""
-        session, train = self._session, self._train
-        inputs = [*session.prompt_inputs, session.scope, self.sources, self.targets, self.read, self.measure]
-        outputs = [self._atlas, self.plot, self.progress]
-        self._runs.bind(self.start.click, self._measure, inputs, outputs, self.progress)
-        self._runs.bind(tab.select, self._show_last, [self._atlas, self.measure], outputs, self.progress)
-        self._runs.bind_stop(self.stop, self.progress)
+        session = self._session
+        self.view_inputs = [self.measure]
+        inputs = [*session.prompt_inputs, session.scope, self.sources, self.targets, self.read]
+        self._bind_job(tab, inputs, [self.plot])
         bind(tab.select, self._offer, [self.sources, self.targets], [self.sources, self.targets])
-        bind(self.measure.input, self._paint, [self._atlas, self.measure], self.plot, trigger_mode="always_last")
-        bind(self.plot.point, self._choose, self._atlas, [self.aside, self.go, *train.place_outputs])
+        bind(self.measure.input, self._paint, [self.shown, self.measure], self.plot, trigger_mode="always_last")
+        chosen: list[Block] = [self.aside, self.go, *self._train.place_outputs]
+        bind(self.plot.point, self._choose, [self.shown], chosen)
         bind(self.go.click, lambda: gr.Tabs(selected="train"), None, tabs)
 
-    def _offer(self, sources: str | None, targets: str | None) -> list[Any]:
-        """Layers to begin with, where nothing stands in the fields."""
+    def _offer(self, sources: str | None, targets: str | None) -> Changes:
+        """Fill in layers to begin with, if the fields are empty."""
         if sources or targets or not self._workbench.model_state().loaded:
-            return [gr.skip(), gr.skip()]
-        return [", ".join(map(str, layers)) for layers in self._workbench.suggested_layers()]
+            return {}
+        first, second = self._workbench.suggested_layers()
+        return {self.sources: ", ".join(map(str, first)), self.targets: ", ".join(map(str, second))}
 
-    def _measure(
-        self, request: gr.Request, text: str, system: str, template: str, scope: str, sources: str, targets: str,
-        read: str, measure: Any,
-    ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
-        study = MeasureAtlas(
-            prompts=prompts_from(text, system, template),
-            sources=_layers("source layers", sources),
-            targets=_layers("target layers", targets),
-            read=parse_pairs(read),
-            scope=scope,
+    def _study(self, values: Values) -> MeasureAtlas:
+        return MeasureAtlas(
+            prompts=self._session.prompts(values),
+            sources=_layers("source layers", values[self.sources]),
+            targets=_layers("target layers", values[self.targets]),
+            read=parse_pairs(values[self.read]),
+            scope=values[self._session.scope],
         )
-        job = self._workbench.start(study, who=asked_by(request))
-        yield from self._follow(request, job, measure, own=True)
 
-    def _show_last(self, request: gr.Request, present: Atlas | None, measure: Any) -> Iterator[tuple[Any, ...]]:
-        """Show the atlas that is being measured, or was last, where this page has none of the loaded model yet."""
-        known = self._workbench.model_state().weights_hash
-        if self._runs.busy(request) or (present is not None and present.model_hash == known):
-            yield (gr.skip(),) * 3
-            return
-        measuring = self._workbench.active_jobs("atlas")
-        if measuring:
-            yield from self._follow(request, measuring[-1], measure, own=False)
-            return
+    def _last(self, request: gr.Request, values: Values) -> Iterator[Changes]:
         tell(self._workbench.damaged("atlases"))
         atlas = self._workbench.latest_atlas()
-        yield (atlas, self._paint(atlas, measure), _summary(atlas) if atlas else resting())
+        yield {**self._show(atlas, values), self.progress: resting(self._summary(atlas) if atlas else "")}
 
-    def _follow(
-        self, request: gr.Request, job: Job[AtlasProgress, Atlas], measure: Any, *, own: bool
-    ) -> Iterator[tuple[Any, ...]]:
-        """Show a job until it ends."""
-        shown: Atlas | None = None
-        run = self._runs.follow(request, job, own=own)
-        for bar, step in run:
-            if step is None or step.atlas == shown:
-                yield gr.skip(), gr.skip(), bar
-            else:  # the choice of a figure may have changed meanwhile: then painting was asked for by that
-                shown = step.atlas
-                yield shown, self._paint(shown, measure), bar
-        if not run.result:
-            return
-        if job.result is None:
-            yield gr.skip(), gr.skip(), resting("Stopped.")
-        else:
-            painted = gr.skip() if job.result == shown else self._paint(job.result, measure)
-            yield job.result, painted, _summary(job.result)
+    def _part(self, progress: AtlasProgress) -> Atlas:
+        return progress.atlas
+
+    def _draw(self, job: Job[Any, Any], part: Atlas, values: Values) -> Changes:
+        return self._show(part, values)
+
+    def _summary(self, atlas: Atlas) -> str:
+        pairs = "1 pair" if len(atlas.cells) == 1 else f"{len(atlas.cells)} pairs"
+        return f"{pairs} on {prompts_text(atlas.prompts)}, scope {atlas.scope}."
+
+    def _show(self, atlas: Atlas | None, values: Values) -> Changes:
+        return {self.shown: atlas, self.plot: self._paint(atlas, values[self.measure])}
 
     def _paint(self, atlas: Atlas | None, measure: Any) -> dict[str, Any]:
         from melbo_app.analysis.atlas_figure import atlas_figure  # late: plotly takes a second to import
@@ -133,39 +111,34 @@ class LayersTab:
         measure = measure or "value"  # None: the tab was not opened yet
         return figure_value(atlas_figure({cell.pair: cell.measure(measure) for cell in atlas.cells}, measure))
 
-    def _choose(self, event: gr.EventData, atlas: Atlas | None) -> list[Any]:
-        """Say what is known of a pair, and put it into the Train form."""
+    def _choose(self, event: gr.EventData, atlas: Atlas | None) -> Changes:
+        """Describe a pair, and put it into the Train form."""
         source, target = map(int, event.customdata)
         cell = None if atlas is None else atlas.cell(source, target)
         if atlas is None or cell is None:
-            raise InputError("layers", f"nothing is known of {source} → {target}", "Measure that pair")
+            raise InputError("layers", f"{source} → {target} was not measured", "Measure that pair")
         place = self._train.place(cell.source, cell.target, cell.radius, cell.median_norm)
-        return [note(*_lines(cell, atlas), tone="plain"), gr.Button(visible=True), *place]
+        return {self.aside: note(*_lines(cell, atlas), tone="plain"), self.go: gr.Button(visible=True), **place}
 
 
 def _layers(field: str, text: str | None) -> list[int]:
     try:
         layers = [whole(field, float(word)) for word in words_of(text)]
     except ValueError:
-        raise InputError(field, f"“{text}” holds something that is not a number", "Write 2, 7, 12") from None
+        raise InputError(field, f"“{text}” is not a list of numbers", "Write 2, 7, 12") from None
     if not layers:
-        raise InputError(field, "there is none", "Write 2, 7, 12")
+        raise InputError(field, "it is empty", "Write 2, 7, 12")
     return layers
 
 
-def _summary(atlas: Atlas) -> dict[str, Any]:
-    pairs = "1 pair" if len(atlas.cells) == 1 else f"{len(atlas.cells)} pairs"
-    return resting(f"{pairs} on {prompts_text(atlas.prompts)}, scope {atlas.scope}.")
-
-
 def _lines(cell: AtlasCell, atlas: Atlas) -> list[str]:
-    """What is known of a pair, for people."""
+    """A pair in words."""
     values = ", ".join(amount(value) for value in cell.values)
     found = "no calibrated R"
     if cell.radius is not None:
-        there = f"“Calibrate R” there takes {BY_HAND:g} × of it"
+        there = f"“Calibrate R” there takes {BY_HAND:g} × this R"
         found = f"{radius_text(cell.radius, cell.median_norm)}, as calibrated; {there}"
-    lines = [f"Block {cell.source} → {cell.target}: it stands in the Train form now.", f"{found}; σ {values}"]
+    lines = [f"Block {cell.source} → {cell.target}, now in the Train form.", f"{found}; σ {values}"]
     if cell.strength is not None:
         lines.append(f"At that R ‖Δ‖ is {amount(cell.strength, 2)} × ‖Z‖.")
     if cell.texts:

@@ -1,4 +1,4 @@
-"""Library: finding whatever was made, opening it again, and taking all of it along."""
+"""Library: find earlier work, open it again, and export or import all of it."""
 
 import html
 from functools import partial
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from melbo_app.errors import InputError
 from melbo_app.library.bank import BankSummary
@@ -14,9 +15,10 @@ from melbo_app.library.labels import Label
 from melbo_app.library.uploads import mark_used
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
+from melbo_app.ui.fields import choice, small_button
 from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.forms import bank_chosen
-from melbo_app.ui.guard import Changes, bind
+from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import amount, day, first_line
 from melbo_app.ui.session import Session
@@ -29,34 +31,34 @@ WIDE = ["text"]
 EVERYTHING = "everything"
 KINDS = [EVERYTHING, "banks", "labels", "completions"]
 MOST = 50  # of each kind
-NOTHING = "Click a line to see the whole of it; Open goes to where it was made."
+NOTHING = "Click a line to see all of it. Open shows it in its tab."
 
 
 class LibraryTab:
-    """The eighth tab."""
+    """The tab Library."""
 
     def __init__(self, workbench: Workbench, session: Session, completions: CompletionsTab, labels: LabelsTab) -> None:
         self._workbench, self._session, self._completions, self._labels = workbench, session, completions, labels
         with gr.Row(elem_classes="mx-fields"):
             self.text = gr.Textbox(
-                label="Find in names, notes, tags, prompts and completions", max_lines=1, elem_id="library-text",
-                scale=6, placeholder="empty: what came last",
+                label="Search names, notes, tags, prompts and completions", max_lines=1, elem_id="library-text",
+                scale=6, placeholder="empty: the newest",
             )  # fmt: skip
-            self.kind = gr.Dropdown(KINDS, value=EVERYTHING, label="Search in", elem_id="library-kind", min_width=130)
+            self.kind = choice("Search in", "library-kind", KINDS, EVERYTHING, 130)
             self.find = gr.Button("Find", variant="primary", elem_id="library-find", min_width=90)
         self.table = record_table({"columns": COLUMNS, "wide": WIDE}, elem_id="library-table")
-        self._chosen = gr.State(None)  # the key of the line
+        self._chosen = gr.State(None)  # the line's key
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
-            self.open_it = gr.Button("Open", elem_id="library-open", size="sm", scale=0, min_width=90)
+            self.open_it = small_button("Open", "library-open", 90)
         self.details = note_view(note(NOTHING), elem_id="library-details")
         away, merge = workbench.why_not("export_bundle"), workbench.why_not("import_bundle")
         if away or merge:
             note_view(note(away, merge), elem_id="library-bundle-refused")
-        taking = "Take it along: banks, labels and completions in one file"
-        with gr.Accordion(taking, elem_id="library-bundle", visible=not (away and merge)):
+        title = "Export or import banks, labels and completions in one file"
+        with gr.Accordion(title, elem_id="library-bundle", visible=not (away and merge)):
             with gr.Row(elem_classes="mx-toolbar", equal_height=True, visible=not away):
-                self.all = gr.Button("Export everything", elem_id="bundle-all", size="sm", scale=0, min_width=150)
-                self.one = gr.Button("Export the chosen bank", elem_id="bundle-one", size="sm", scale=0, min_width=180)
+                self.all = small_button("Export everything", "bundle-all", 150)
+                self.one = small_button("Export the chosen bank", "bundle-one", 180)
             with gr.Row(elem_classes="mx-split", visible=not merge):
                 self.upload = gr.File(
                     label="A .zip file from another library", file_types=[".zip"], elem_id="bundle-upload", height=140,
@@ -64,32 +66,30 @@ class LibraryTab:
                 )  # fmt: skip
                 with gr.Column(scale=4, min_width=260):
                     self.merge = gr.Button("Merge it into this library", elem_id="bundle-merge")
-                    self.merged = note_view(
-                        note("Nothing that is here is lost; of two labels the newer one counts."), elem_id="bundle-note"
-                    )
+                    kept = "Nothing is lost. Where both have a label, the newer one is used."
+                    self.merged = note_view(note(kept), elem_id="bundle-note")
         self._file = hidden_download("bundle-file")
-        self.outputs = [self.table, self._chosen, self.details]
+        self.outputs: list[Block] = [self.table, self._chosen, self.details]
 
     def bind(self, tab: gr.Tab, tabs: gr.Tabs) -> None:
-        """Bind finding, opening and taking along; ``tab`` shows what is new whenever it is opened."""
+        """Bind finding, opening, exporting and merging; ``tab`` shows the newest lines whenever it is opened."""
         asked, session = [self.text, self.kind], self._session
-        # one event for all, so that the answer to what was asked before cannot come after this one
+        # one event for all, so that the answer to an earlier question cannot come after this one
         some = partial(gr.on, [tab.select, self.find.click, self.text.submit, self.kind.input])
         bind(some, self._find, asked, self.outputs, trigger_mode="always_last")
         bind(self.table.pick, self._pick, None, [self._chosen, self.details])
         self._tabs = tabs
-        shown = [tabs, *self._completions.restore_outputs, *self._labels.outputs]
-        bind(self.open_it.click, self._open, [self._chosen, *self._labels.form], shown)
+        shown: list[Block] = [tabs, *self._completions.restore_outputs, *self._labels.outputs]
+        bind(self.open_it.click, self._open, {self._chosen, *self._labels.form}, shown)
         for button, fn in ((self.all, self._export_all), (self.one, self._export_one)):
             made = bind(button.click, fn, session.bank, self._file, show_progress="minimal")
             made.success(None, None, None, js=fetch_script("bundle-file"), api_visibility="private")
         taken = bind(self.merge.click, self._merge, self.upload, [self.merged, self.upload], show_progress="minimal")
-        column = [session.bank, session.vectors, session.radius]
-        bind(taken.success, session.reopen_bank, column, session.bank_outputs)
+        bind(taken.success, session.reopen_bank, session.bank_inputs, session.bank_outputs)
         bind(taken.success, self._find, asked, self.outputs)
 
-    def _find(self, text: str, kind: str) -> list[Any]:
-        """Values of ``outputs``: the lines with the text in them, or, without one, what came last."""
+    def _find(self, text: str, kind: str) -> Changes:
+        """Show the lines that contain the text, or the newest ones, in ``outputs``."""
         if text.strip():
             found = self._workbench.search(text, MOST)
             tell(found.damaged)
@@ -102,10 +102,11 @@ class LibraryTab:
         rows = [_bank_row(line) for line in banks] if kind in (EVERYTHING, "banks") else []
         rows += [_label_row(label) for label in labels] if kind in (EVERYTHING, "labels") else []
         rows += [_completion_row(one) for one in completions] if kind in (EVERYTHING, "completions") else []
-        message = "Nothing has this in it." if text.strip() else "Nothing was made yet."
-        return [{"columns": COLUMNS, "wide": WIDE, "rows": rows, "message": message}, None, note(NOTHING)]
+        message = "Nothing contains this text." if text.strip() else "There is nothing yet."
+        table = {"columns": COLUMNS, "wide": WIDE, "rows": rows, "message": message}
+        return {self.table: table, self._chosen: None, self.details: note(NOTHING)}
 
-    def _pick(self, event: gr.EventData) -> list[Any]:
+    def _pick(self, event: gr.EventData) -> Changes:
         kind, name, number = event.key.split("\n")
         if kind == "completion":
             one = self._workbench.completion(int(number))
@@ -117,11 +118,12 @@ class LibraryTab:
             record = self._workbench.bank(name).record
             prompts = "; ".join(f"“{prompt.user}”" for prompt in record.prompts)
             message = note(f"“{name}”: {record.method}, {record.model}", prompts, record.note or "", tone="plain")
-        return [event.key, message]
+        return {self._chosen: event.key, self.details: message}
 
-    def _open(self, key: str | None, *form: Any) -> Changes:
+    def _open(self, values: Values) -> Changes:
+        key = values[self._chosen]
         if key is None:
-            raise InputError("line", "none was chosen", "Click one in the table")
+            raise InputError("line", "none is chosen", "Click one in the table")
         kind, name, number = key.split("\n")
         if kind == "completion":
             shown = self._completions.restore(self._workbench.comparison_of(int(number)))
@@ -129,8 +131,7 @@ class LibraryTab:
         shown = self._session.open_bank(name)
         if kind != "label":
             return {**shown, self._tabs: gr.Tabs(selected="completions")}
-        labelled = zip(self._labels.outputs, self._labels.move(name, int(number), *form), strict=True)
-        return {**shown, **dict(labelled), self._tabs: gr.Tabs(selected="labels")}
+        return {**shown, **self._labels.move(name, int(number), values), self._tabs: gr.Tabs(selected="labels")}
 
     def _export_all(self, _bank: str | None) -> str:
         return written("melbo-library", ".zip", lambda out: self._exported(out, None))
@@ -145,12 +146,12 @@ class LibraryTab:
             gr.Warning(html.escape("; ".join(made.damaged[:3])), title="Left out, because it is damaged", duration=12)
         return Path(made.out)
 
-    def _merge(self, path: str | None) -> list[Any]:
+    def _merge(self, path: str | None) -> Changes:
         if not path:
-            raise InputError("bundle", "none was chosen", "Choose a .zip file that was exported here or elsewhere")
+            raise InputError("bundle", "none is chosen", "Choose a .zip file that was exported here or elsewhere")
         merged = self._workbench.import_bundle(Path(path))
         mark_used(Path(path))
-        return [note(*merged.lines()), None]
+        return {self.merged: note(*merged.lines()), self.upload: None}
 
 
 def _key(kind: str, name: str = "", number: int = 0) -> str:

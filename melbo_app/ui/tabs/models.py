@@ -1,9 +1,10 @@
-"""Models: the one in memory, the catalogue, and loading another."""
+"""Models: the loaded one, the catalogue, and loading another."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from melbo_app.errors import InputError
 from melbo_app.jobs.loaded_model import CatalogueLine, ModelState
@@ -15,20 +16,21 @@ from melbo_app.ui.components.model_cards import model_cards
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
 from melbo_app.ui.components.record_table import record_table
-from melbo_app.ui.guard import bind
+from melbo_app.ui.fields import button
+from melbo_app.ui.guard import Changes, bind
 from melbo_app.ui.present import seconds_text
-from melbo_app.ui.runs import Runs
+from melbo_app.ui.runs import NOTHING_RUNS, Runs
 from melbo_app.workbench import Workbench
 
-COLUMNS = ["model", "what to give", "state"]
-WIDE = ["model", "what to give"]
+COLUMNS = ["model", "name to load it", "state"]
+WIDE = ["model", "name to load it"]
 
 
 class ModelsTab:
-    """The ninth tab."""
+    """The tab Models."""
 
     def __init__(self, workbench: Workbench) -> None:
-        self._workbench, self._runs = workbench, Runs()
+        self._workbench, self._runs = workbench, Runs(workbench)
         self.details = note_view(elem_id="model-details")
         self.cards = model_cards(elem_id="model-cards")
         with gr.Row(elem_classes="mx-fields", equal_height=True):
@@ -36,40 +38,44 @@ class ModelsTab:
                 label="Load another model", placeholder=_placeholder(workbench.offered_models), elem_id="model-spec",
                 scale=5,
             )  # fmt: skip
-            self.load = gr.Button("Load", variant="primary", elem_id="model-load", scale=0, min_width=110)
+            self.load = button("Load", "model-load", 110, variant="primary")
         self.progress = progress_bar(resting(), elem_id="model-progress")
         self.table = record_table({"columns": COLUMNS, "wide": WIDE}, elem_id="model-table")
-        self.outputs = [self.details, self.cards, self.table]
+        self.outputs: list[Block] = [self.details, self.cards, self.table]
 
     def bind(self, tab: gr.Tab, wake: gr.Timer) -> None:
         """Bind loading and downloading; ``wake`` is the timer that watches the model."""
-        shown = [*self.outputs, self.progress, wake]
-        self._bind(tab.select, self._show, None, shown)
+        self._wake = wake
+        self._bind(tab.select, self._show, None)
         bind(self.table.pick, self._pick, None, self.spec)
         for trigger in (self.load.click, self.spec.submit):
-            self._bind(trigger, self._take, self.spec, shown)
-        self._bind(self.cards.take, self._take_card, None, shown)
+            self._bind(trigger, self._take, self.spec)
+        self._bind(self.cards.take, self._take_card, None)
         bind(self.cards.stop, self._stop, None, self.progress)
 
-    def _bind(self, trigger: Any, fn: Any, inputs: Any, shown: list[Any]) -> None:
+    def _bind(self, trigger: Any, fn: Any, inputs: gr.Textbox | None) -> None:
+        shown = [*self.outputs, self.progress, self._wake]
         run = bind(trigger, fn, inputs, shown, trigger_mode="multiple", concurrency_limit=8, concurrency_id="models")
         bind(run.failure, self._failed, None, [*self.outputs, self.progress])
 
-    def open(self) -> list[Any]:
-        """Values of ``outputs``."""
+    def open(self) -> Changes:
+        """Show the models in ``outputs``."""
         rows = [
             {"key": model.spec, "cells": [model.name, model.spec, "loaded" if model.loaded else "ready to load"]}
             for model in self._workbench.models()
         ]
-        table = {"columns": COLUMNS, "wide": WIDE, "rows": rows}
-        return [note(*_details(self._workbench.model_state()), tone="plain"), self._cards(), table]
+        return {
+            self.details: note(*_details(self._workbench.model_state()), tone="plain"),
+            self.cards: self._cards(),
+            self.table: {"columns": COLUMNS, "wide": WIDE, "rows": rows},
+        }
 
     def _cards(self) -> dict[str, Any]:
         return _cards(self._workbench.catalogue(), self._workbench.getting())
 
-    def _show(self, request: gr.Request) -> Iterator[list[Any]]:
-        """The models, and the download that is under way, whoever began it."""
-        yield [*self.open(), gr.skip(), gr.skip()]
+    def _show(self, request: gr.Request) -> Iterator[Changes]:
+        """Show the models, and follow the download that runs, whoever started it."""
+        yield self.open()
         getting = self._workbench.getting()
         if getting is not None and not self._runs.busy(request):
             yield from self._follow(request, getting)
@@ -77,42 +83,43 @@ class ModelsTab:
     def _pick(self, event: gr.EventData) -> str:
         return str(event.key)
 
-    def _take_card(self, request: gr.Request, event: gr.EventData) -> Iterator[list[Any]]:
+    def _take_card(self, request: gr.Request, event: gr.EventData) -> Iterator[Changes]:
         yield from self._take(request, str(event.key))
 
-    def _take(self, request: gr.Request, spec: str) -> Iterator[list[Any]]:
-        """Load what is named; a model of the catalogue that is not here is downloaded first."""
+    def _take(self, request: gr.Request, spec: str) -> Iterator[Changes]:
+        """Load a model; one of the catalogue is downloaded first if it is not here."""
         spec = spec.strip()
         if not spec:
-            raise InputError("model", "nothing was given", f"Write {_placeholder(self._workbench.offered_models)}")
+            raise InputError("model", "it is empty", f"Write {_placeholder(self._workbench.offered_models)}")
         if self._workbench.is_absent(spec):
             yield from self._follow(request, self._workbench.start_getting(spec))
             return
-        nothing = [gr.skip()] * len(self.outputs)
         entry = model_catalogue.find(spec)
-        yield [*nothing, working(f"loading {entry.name if entry else spec}"), gr.Timer(0.7)]
-        state = self._workbench.load_model(spec)
-        yield [*self.open(), resting(f"{state.name} is loaded."), gr.skip()]
+        yield {self.progress: working(f"loading {entry.name if entry else spec}"), self._wake: gr.Timer(0.7)}
+        yield self._ended(f"{self._workbench.load_model(spec).name} is loaded.")
 
-    def _follow(self, request: gr.Request, getting: ModelGetting) -> Iterator[list[Any]]:
-        """Show a download until it ends; it goes on when the page is left."""
-        run = self._runs.follow(request, getting, own=False)
-        for _ in run:
-            yield [gr.skip(), self._cards(), gr.skip(), resting(), gr.Timer(0.7)]
-        if not run.result:
-            return
-        message = f"{getting.result.name} is loaded." if getting.result else "Stopped: what was downloaded is kept."
-        yield [*self.open(), resting(message), gr.skip()]
+    def _follow(self, request: gr.Request, getting: ModelGetting) -> Iterator[Changes]:
+        """Follow a download to its end; it goes on when the page is left."""
+
+        def draw(step: Any) -> Changes:
+            return {self.cards: self._cards(), self.progress: resting(), self._wake: gr.Timer(0.7)}
+
+        if (yield from self._runs.follow(request, getting, self.progress, own=False, draw=draw)):
+            name = getting.result.name if getting.result else None
+            yield self._ended(f"{name} is loaded." if name else "Stopped: the downloaded part is kept.")
 
     def _stop(self) -> Any:
         getting = self._workbench.getting()
         if getting is None:
-            return resting("Nothing is under way.")
+            return resting(NOTHING_RUNS)
         getting.stop()
         return gr.skip()
 
-    def _failed(self) -> list[Any]:
-        return [*self.open(), resting("Not loaded; the model before stays.")]
+    def _failed(self) -> Changes:
+        return self._ended("Not loaded; the previous model stays.")
+
+    def _ended(self, text: str) -> Changes:
+        return {**self.open(), self.progress: resting(text)}
 
 
 def _placeholder(offered: list[str] | None) -> str:
@@ -132,7 +139,9 @@ def _card(line: CatalogueLine, getting: ModelGetting | None) -> dict[str, Any]:
             text, fraction = _progress(getting.progress), getting.progress.done / max(1, getting.progress.total)
     elif line.state == "absent":
         state = "elsewhere" if getting is not None else state
-        text = f"Not here: {size_text(entry.size)}" + (f", {size_text(line.kept)} of them kept" if line.kept else "")
+        text = f"Not here: {size_text(entry.size)}" + (
+            f", {size_text(line.kept)} already downloaded" if line.kept else ""
+        )
     count = f"{entry.parameters / 1e9:.2g} B" if entry.parameters > 1e9 else f"{entry.parameters / 1e6:.0f} M"
     licence = entry.licence.replace("-", "\N{NON-BREAKING HYPHEN}")
     facts = [f"{count} parameters", f"{entry.blocks} blocks", f"d = {entry.hidden_size}", licence]

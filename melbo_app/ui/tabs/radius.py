@@ -1,10 +1,11 @@
-"""R: a diversity curve, where its cusp is, and the same vectors at many R."""
+"""R: a diversity curve with its cusp, and the same vectors at many R."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from melbo_app.analysis.curve import DiversityCurve
 from melbo_app.analysis.cusp import DEFAULT_DETECTOR, Cusp, cusps
@@ -12,27 +13,20 @@ from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.curves import KeptCurve
-from melbo_app.studies.curve import (
-    CURVE_VECTORS,
-    LEAST,
-    MOST,
-    POINTS,
-    CurveProgress,
-    MeasureCurve,
-    radii_between,
-    training_of,
-)
+from melbo_app.studies.curve import CURVE_VECTORS, CurveProgress, MeasureCurve, training_of
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
-from melbo_app.ui.components.progress_bar import progress_bar, resting
+from melbo_app.ui.components.progress_bar import resting
 from melbo_app.ui.components.record_table import record_table
-from melbo_app.ui.forms import asked_by, bank_chosen, optional_layer, prompts_from, real, whole
-from melbo_app.ui.guard import Changes, bind
+from melbo_app.ui.fields import choice, small_button, whole_number
+from melbo_app.ui.forms import bank_chosen, whole
+from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import amount, first_line, prompts_text, radius_text
-from melbo_app.ui.runs import Runs
+from melbo_app.ui.radius_range import RadiusRange
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
+from melbo_app.ui.tabs.job_tab import JobTab
 from melbo_app.ui.tabs.many_radii import ManyRadii
 from melbo_app.ui.tabs.train import TrainTab
 from melbo_app.workbench import Workbench
@@ -46,120 +40,94 @@ QUANTITIES = [
 ]  # fmt: skip
 COLUMNS = ["detector", "R × norm", "why"]
 WIDE = ["why"]
-EMPTY = "Press Measure to see from which R on completions differ, and where they break."
-NOTHING = "What each detector says of the curve is shown here."
-HOW = "Choose a line and use its R; click a point of the curve to read its completions."
+EMPTY = "Press Measure to see at which R completions begin to differ, and where they break."
+NOTHING = "This table will show the R that each detector finds on the curve."
+HOW = "Choose a line to use its R. Click a point of the curve to read its completions."
 
 
-class RadiusTab:
-    """The tab between Train and Layers."""
+class RadiusTab(JobTab):
+    """The tab R."""
+
+    kind = "curve"
+    stopped = "Stopped before the first R was measured."
 
     def __init__(self, workbench: Workbench, session: Session, completions: CompletionsTab, train: TrainTab) -> None:
-        self._workbench, self._session, self._completions, self._train = workbench, session, completions, train
-        self._runs = Runs()
-        self._kept = gr.State(None)
+        super().__init__(workbench, session)
+        self._completions, self._train = completions, train
         with gr.Row(elem_classes="mx-fields"):
-            self.least = gr.Number(LEAST, label="R × norm, from", step=0.01, elem_id="curve-least", min_width=100)
-            self.most = gr.Number(MOST, label="to", step=0.01, elem_id="curve-most", min_width=80)
-            self.points = gr.Number(POINTS, label="Number of R", precision=0, elem_id="curve-points", min_width=80)
-            self.vectors = gr.Number(CURVE_VECTORS, label="Vectors", precision=0, elem_id="curve-vectors", min_width=70)
-            self.seeds = gr.Number(1, label="Seeds", precision=0, elem_id="curve-seeds", min_width=60)
-            self.way = gr.Dropdown(WAYS, value="trained", label="Vector source", elem_id="curve-way", min_width=270)
-        with gr.Row(elem_classes="mx-toolbar", equal_height=True):
-            self.start = gr.Button("Measure", variant="primary", elem_id="curve-start", scale=0, min_width=110)
-            self.stop = gr.Button("Stop", elem_id="curve-stop", scale=0, min_width=80)
-            self.progress = progress_bar(resting(), elem_id="curve-progress")
+            self.range = RadiusRange()
+            self.vectors = whole_number("Vectors", "curve-vectors", CURVE_VECTORS)
+            self.seeds = whole_number("Seeds", "curve-seeds", 1, 60)
+            self.way = choice("Vector source", "curve-way", WAYS, "trained", 270)
+        self._toolbar("curve", "Measure")
         self.quantity = gr.Radio(
             QUANTITIES, value=QUANTITIES[0], label="Show", elem_id="curve-quantity", container=False
         )
         self.plot = plotly_view({"message": EMPTY}, elem_id="curve-plot")
         self.table = record_table({"columns": COLUMNS, "wide": WIDE, "message": NOTHING}, elem_id="curve-cusps")
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
-            self.use = gr.Button("Use this R", elem_id="curve-use", size="sm", scale=0, min_width=110)
+            self.use = small_button("Use this R", "curve-use", 110)
             self.note = note_view(note(HOW), elem_id="curve-note")
-        grid = [self.least, self.most, self.points]
-        self.many = ManyRadii(workbench, session, completions, [*grid, train.source, train.target, self.vectors])
+        self.many = ManyRadii(workbench, session, completions, train, self.range, self.vectors)
 
     def bind(self, tab: gr.Tab, tabs: gr.Tabs) -> None:
         """Bind measuring, choosing and clicking; when ``tab`` is opened, the last curve is shown."""
         session, train, completions = self._session, self._train, self._completions
+        self.view_inputs = [self.quantity]
         inputs = [
-            *session.prompt_inputs, session.scope, session.bank, train.source, train.target, self.least, self.most,
-            self.points, self.vectors, self.seeds, self.way, self.quantity,
+            *session.prompt_inputs, session.scope, session.bank, train.source, train.target, *self.range.inputs,
+            self.vectors, self.seeds, self.way,
         ]  # fmt: skip
-        outputs = [self._kept, self.plot, self.table, self.progress]
-        self._runs.bind(self.start.click, self._measure, inputs, outputs, self.progress)
-        self._runs.bind(tab.select, self._show_last, [self._kept, self.quantity], outputs, self.progress)
-        self._runs.bind_stop(self.stop, self.progress)
-        bind(self.quantity.input, self._paint, [self._kept, self.quantity], self.plot, trigger_mode="always_last")
+        self._bind_job(tab, inputs, [self.plot, self.table])
+        bind(self.quantity.input, self._paint, [self.shown, self.quantity], self.plot, trigger_mode="always_last")
         self._tabs = tabs
-        opened = [tabs, completions.history, *completions.restore_outputs]
-        bind(self.plot.point, self._open, self._kept, opened)
-        used = [*train.place_outputs, session.radius, self.note]
-        bind(self.use.click, self._use, [self._kept, self.table, session.radius], used)
+        bind(self.plot.point, self._open, [self.shown], [tabs, completions.history, *completions.restore_outputs])
+        used: list[Block] = [*train.place_outputs, session.radius, self.note]
+        bind(self.use.click, self._use, [self.shown, self.table, session.radius], used)
         self.many.bind(tab)
 
-    def _measure(
-        self, request: gr.Request, text: str, system: str, template: str, scope: str, bank: str | None,
-        source: float | None, target: float | None, least: float, most: float, points: float, vectors: float,
-        seeds: float, way: str, quantity: Any,
-    ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
-        prompts = prompts_from(text, system, template)
-        own = bank_chosen(bank) if way == "bank" else None
-        layers = self._workbench.layers(optional_layer("source layer", source), optional_layer("target layer", target))
-        study = MeasureCurve(
+    def _study(self, values: Values) -> MeasureCurve:
+        prompts = self._session.prompts(values)
+        own = bank_chosen(values[self._session.bank]) if values[self.way] == "bank" else None
+        layers = self._train.layers(values)
+        return MeasureCurve(
             prompts=prompts,
-            training=None if own else training_of(layers, scope, prompts),
+            training=None if own else training_of(layers, values[self._session.scope], prompts),
             bank=own,
-            rescaled=way == "rescaled",
-            relative_radii=radii_between(real("R", least), real("R", most), whole("number of R", points)),
-            vectors=whole("vectors", vectors),
-            seeds=whole("seeds", seeds),
+            rescaled=values[self.way] == "rescaled",
+            relative_radii=self.range.radii(values),
+            vectors=whole("vectors", values[self.vectors]),
+            seeds=whole("seeds", values[self.seeds]),
         )
-        job = self._workbench.start(study, who=asked_by(request))
-        yield from self._follow(request, job, quantity, own=True)
 
-    def _show_last(self, request: gr.Request, present: KeptCurve | None, quantity: Any) -> Iterator[tuple[Any, ...]]:
-        """Show the curve that is being measured, or was last, where this page has none of the loaded model yet."""
-        known = self._workbench.model_state().weights_hash
-        if self._runs.busy(request) or (present is not None and present.model_hash == known):
-            yield (gr.skip(),) * 4
-            return
-        measuring = self._workbench.active_jobs("curve")
-        if measuring:
-            yield from self._follow(request, measuring[-1], quantity, own=False)
-            return
+    def _last(self, request: gr.Request, values: Values) -> Iterator[Changes]:
         tell(self._workbench.damaged("curves"))
         kept = self._workbench.latest_curve()
-        yield kept, self._paint(kept, quantity), _table(kept), _summary(kept) if kept else resting()
+        yield {**self._show(kept, values), self.progress: resting(self._summary(kept) if kept else "")}
 
-    def _follow(
-        self, request: gr.Request, job: Job[CurveProgress, DiversityCurve], quantity: Any, *, own: bool
-    ) -> Iterator[tuple[Any, ...]]:
-        """Show a job until it ends."""
-        asked = job.study
-        assert isinstance(asked, MeasureCurve)
-        shown: DiversityCurve | None = None
-        kept: KeptCurve | None = None
-        run = self._runs.follow(request, job, own=own)
-        for bar, step in run:
-            if step is None or step.curve == shown:
-                yield gr.skip(), gr.skip(), gr.skip(), bar
-            else:  # the choice of a figure may have changed meanwhile: then painting was asked for by that
-                shown, kept = step.curve, _kept(asked, step.curve)
-                yield kept, self._paint(kept, quantity), _table(kept), bar
-        if not run.result:
-            return
-        if job.result is None:
-            kept = self._workbench.latest_curve()
-            message = resting("Stopped before the first R was measured.")
-            yield kept, self._paint(kept, quantity), _table(kept), message
-        elif job.result == shown:
-            assert kept is not None
-            yield gr.skip(), gr.skip(), gr.skip(), _summary(kept)
-        else:
-            kept = _kept(asked, job.result)
-            yield kept, self._paint(kept, quantity), _table(kept), _summary(kept)
+    def _part(self, progress: CurveProgress) -> DiversityCurve:
+        return progress.curve
+
+    def _draw(self, job: Job[Any, Any], part: DiversityCurve, values: Values) -> Changes:
+        return self._show(_kept(job, part), values)
+
+    def _made(self, job: Job[Any, Any], result: DiversityCurve, values: Values, is_drawn: bool) -> Changes:
+        kept = _kept(job, result)
+        return {**({} if is_drawn else self._show(kept, values)), self.progress: resting(self._summary(kept))}
+
+    def _halted(self, drawn: Any, values: Values) -> Changes:
+        return self._show(self._workbench.latest_curve(), values)
+
+    def _show(self, kept: KeptCurve | None, values: Values) -> Changes:
+        return {self.shown: kept, self.plot: self._paint(kept, values[self.quantity]), self.table: _table(kept)}
+
+    def _summary(self, kept: KeptCurve) -> str:
+        curve = kept.curve
+        how = "trained at each R" if curve.how == "trained" else "one bank rescaled"
+        if curve.bank is not None:
+            how = f"“{curve.bank}” rescaled"
+        layers = f"blocks {curve.source} → {curve.target}{'' if curve.finished else ', stopped'}"
+        return f"{len(curve.points)} R on {prompts_text(kept.prompts)}, {how}, {layers}."
 
     def _paint(self, kept: KeptCurve | None, quantity: Any) -> dict[str, Any]:
         from melbo_app.analysis.curve_figure import curve_figure  # late: plotly takes a second to import
@@ -171,21 +139,21 @@ class RadiusTab:
         return figure_value(curve_figure(kept.curve, cusps(kept.curve.arrays()), quantity, title))
 
     def _open(self, event: gr.EventData, kept: KeptCurve | None) -> Changes:
-        """The completions behind a point: of the vectors, or of the random ones; of several seeds those of the first.
+        """Open the completions behind a point, of the vectors or of the random ones; of several seeds, the first.
 
-        The left column keeps its bank where the vectors are of none on the shelf.
+        The left column keeps its bank if the vectors belong to none on the shelf.
         """
         if kept is None:
-            raise InputError("R", "this curve is not known any more", "Measure it again")
+            raise InputError("R", "the curve is gone", "Measure it again")
         place, control = map(int, event.customdata)
         changes = self._completions.restore(kept.curve.points[place].comparisons[control])
         if kept.curve.bank is None or control or self._session.find(kept.curve.bank) is None:
             changes = {part: value for part, value in changes.items() if part not in self._session.bank_outputs}
-        history = gr.Dropdown(value=None)  # none of the list's
+        history = gr.Dropdown(value=None)  # the list does not have it
         return {**changes, self._tabs: gr.Tabs(selected="completions"), self._completions.history: history}
 
-    def _use(self, kept: KeptCurve | None, table: dict[str, Any] | None, slider: dict[str, Any] | None) -> list[Any]:
-        """Put the chosen detector's R into the Train form and, where a bank is chosen, to the slider."""
+    def _use(self, kept: KeptCurve | None, table: dict[str, Any] | None, slider: dict[str, Any] | None) -> Changes:
+        """Put the chosen detector's R into the Train form and, if a bank is chosen, on the slider."""
         if kept is None:
             raise InputError("R", "there is no curve yet", "Press Measure")
         curve, chosen = kept.curve, (table or {}).get("selected")
@@ -193,26 +161,29 @@ class RadiusTab:
         if cusp is None or cusp.radius is None:
             raise InputError("R", "no detector that found one is chosen", "Choose a line that has an R")
         radius = cusp.radius * curve.median_norm
-        pair = curve.source, curve.source if curve.target is None else curve.target
-        place = self._train.place(*pair, radius, curve.median_norm)
-        message, slid = f"{radius_text(radius, curve.median_norm)} stands in the Train form", gr.skip()
+        target = curve.source if curve.target is None else curve.target
+        changes = self._train.place(curve.source, target, radius, curve.median_norm)
+        message = f"{radius_text(radius, curve.median_norm)} is in the Train form"
         bank = (slider or {}).get("bank")
         if slider and bank:
             record = self._workbench.bank(bank).record
             norm = curve.median_norm if record.source == curve.source else record.median_norm
             if norm:
-                slid = {**slider, "radius": float(amount(cusp.radius * norm))}
-                message += f", and {radius_text(slid['radius'], norm)} at the slider of “{bank}”"
-        return [*place, slid, note(f"{message}.", tone="plain")]
+                radius = float(amount(cusp.radius * norm))
+                changes[self._session.radius] = {**slider, "radius": radius}
+                message += f", and {radius_text(radius, norm)} on the slider of “{bank}”"
+        return {**changes, self.note: note(f"{message}.", tone="plain")}
 
 
-def _kept(asked: MeasureCurve, curve: DiversityCurve) -> KeptCurve:
+def _kept(job: Job[Any, Any], curve: DiversityCurve) -> KeptCurve:
+    asked = job.study
+    assert isinstance(asked, MeasureCurve)
     prompts = tuple(map(PromptRecord.of, asked.prompts))
     return KeptCurve(model_hash=asked.model_hash or "", prompts=prompts, curve=curve, changed=datetime.now(UTC))
 
 
 def _table(kept: KeptCurve | None) -> dict[str, Any]:
-    """What every detector says; chosen is the default one, or the first that found an R."""
+    """A line for each detector; the default one is chosen, or the first that found an R."""
     from melbo_app.analysis.curve_figure import NAMES  # late: plotly takes a second to import
 
     found = [] if kept is None or not kept.curve.points else cusps(kept.curve.arrays())
@@ -231,13 +202,3 @@ def _cells(cusp: Cusp) -> list[str]:
         return ["no cusp", cusp.reason]
     sure = f"; 95 %: {cusp.low:.3g} to {cusp.high:.3g}" if cusp.low is not None and cusp.high is not None else ""
     return [amount(cusp.radius), cusp.reason + sure]
-
-
-def _summary(kept: KeptCurve) -> dict[str, Any]:
-    curve = kept.curve
-    how = "trained at each R" if curve.how == "trained" else "one bank rescaled"
-    if curve.bank is not None:
-        how = f"“{curve.bank}” rescaled"
-    layers = f"blocks {curve.source} → {curve.target}"
-    cut = "" if curve.finished else ", stopped"
-    return resting(f"{len(curve.points)} R on {prompts_text(kept.prompts)}, {how}, {layers}{cut}.")

@@ -1,9 +1,9 @@
-"""Similarity: which vectors are the same thing twice."""
+"""Similarity: which vectors do the same."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from melbo_app.errors import MelboError
 from melbo_app.jobs.generators import result_of
@@ -11,8 +11,9 @@ from melbo_app.studies.similarity import Compare, Similarity
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting, working
-from melbo_app.ui.forms import bank_chosen, prompts_from
-from melbo_app.ui.guard import bind
+from melbo_app.ui.fields import button
+from melbo_app.ui.forms import bank_chosen
+from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.leaving import leaving
 from melbo_app.ui.present import sentence, vector_name
 from melbo_app.ui.session import Session
@@ -23,16 +24,16 @@ EMPTY = "Press Compare to see which vectors change the activations in the same w
 
 
 class SimilarityTab:
-    """The third tab."""
+    """The tab Similarity."""
 
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session = workbench, session
-        self._found = gr.State(None)  # the bank, and what was found of it
+        self._found = gr.State(None)  # the bank and its similarities
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
-            self.compare = gr.Button("Compare", variant="primary", elem_id="similarity-run", scale=0, min_width=110)
+            self.compare = button("Compare", "similarity-run", 110, variant="primary")
             self.scope = gr.Radio(SCOPES, value="content", label="Tokens", elem_id="similarity-scope", container=False)
             self.clustered = gr.Checkbox(
-                label="alike vectors together", value=True, elem_id="similarity-order", container=False
+                label="group similar vectors", value=True, elem_id="similarity-order", container=False
             )
         self.progress = progress_bar(resting(), elem_id="similarity-progress")
         with gr.Row(elem_classes="mx-split"):
@@ -46,58 +47,51 @@ class SimilarityTab:
     def bind(self, tab: gr.Tab) -> None:
         """Bind comparing and reordering; when ``tab`` is opened first, the chosen bank is compared."""
         session = self._session
-        inputs = [*session.prompt_inputs, session.bank, self.scope]
-        views = [self.delta, self.theta, self.delta_note, self.theta_note]
-        outputs, shown = [self._found, self.progress], [self._found, self.clustered]
+        inputs = {*session.prompt_inputs, session.bank, self.scope, self._found}
+        views: list[Block] = [self.delta, self.theta, self.delta_note, self.theta_note]
+        outputs: list[Block] = [self._found, self.progress]
+        shown = [self._found, self.clustered]
         runs = [
             bind(trigger, self._compare, inputs, outputs, trigger_mode="always_last")
             for trigger in (self.compare.click, self.scope.input)
         ]
-        runs.append(bind(tab.select, self._compare_first, [self._found, *inputs], outputs))
+        runs.append(bind(tab.select, self._compare_first, inputs, outputs))
         for run in runs:
             bind(run.success, self._show, shown, views)
             bind(run.failure, lambda: resting("Not finished."), None, self.progress)
         bind(self.clustered.input, self._show, shown, views, trigger_mode="always_last")
 
-    def _compare(
-        self, text: str, system: str, template: str, bank: str | None, scope: str
-    ) -> Iterator[tuple[Any, Any]]:
-        name, prompts = bank_chosen(bank), prompts_from(text, system, template)
-        yield gr.skip(), working("comparing")
-        study = Compare(bank=name, prompts=prompts, scope=scope)
+    def _compare(self, values: Values) -> Iterator[Changes]:
+        name, prompts = bank_chosen(values[self._session.bank]), self._session.prompts(values)
+        yield {self.progress: working("comparing")}
+        study = Compare(bank=name, prompts=prompts, scope=values[self.scope] or "content")
         found = result_of(self._workbench.run(study, stop=leaving()))
-        yield (
-            (name, found),
-            resting(f"{len(found.order)} vectors of {name} on the prompt at the left, scope {found.scope}."),
-        )
+        message = f"{len(found.order)} vectors of {name} on the prompt at the left, scope {found.scope}."
+        yield {self._found: (name, found), self.progress: resting(message)}
 
-    def _compare_first(
-        self, present: Any, text: str, system: str, template: str, bank: str | None, scope: str | None
-    ) -> Iterator[tuple[Any, Any]]:
-        """Compare when the tab is opened, once and only where it can be done; nobody pressed a button for it."""
-        if present is not None or not bank or not self._workbench.model_state().loaded:
-            yield gr.skip(), gr.skip()
-            return
-        try:
-            yield from self._compare(text, system, template, bank, scope or "content")
-        except MelboError as error:
-            yield gr.skip(), resting(sentence(str(error)))
+    def _compare_first(self, values: Values) -> Iterator[Changes]:
+        """Compare when the tab is first opened, if possible. Nobody pressed a button, so errors are no toast."""
+        if values[self._found] is None and values[self._session.bank] and self._workbench.model_state().loaded:
+            try:
+                yield from self._compare(values)
+            except MelboError as error:
+                yield {self.progress: resting(sentence(str(error)))}
 
-    def _show(self, compared: tuple[str, Similarity] | None, clustered: bool) -> list[Any]:
+    def _show(self, compared: tuple[str, Similarity] | None, clustered: bool) -> Changes:
         from melbo_app.analysis.figures import heatmap_figure  # late: plotly takes a second to import
 
         if compared is None:
-            return [{"message": EMPTY}, {}, note(), note()]
+            return {self.delta: {"message": EMPTY}, self.theta: {}, self.delta_note: note(), self.theta_note: note()}
         bank, found = compared  # another bank may be chosen by now
         known = self._session.names(bank)
         names = [vector_name(vector, known) for vector in range(len(found.order))]
         order = found.order if clustered else None
-        return [
-            figure_value(heatmap_figure(found.delta, names, order, "δ: what the vectors change")),
-            figure_value(heatmap_figure(found.theta, names, order, "θ: the vectors themselves")),
-            note(_mean("δ", found.mean_delta), tone="plain"),
-            note(_mean("θ", found.mean_theta), tone="plain"),
-        ]
+        return {
+            self.delta: figure_value(heatmap_figure(found.delta, names, order, "δ: effects of the vectors")),
+            self.theta: figure_value(heatmap_figure(found.theta, names, order, "θ: the vectors themselves")),
+            self.delta_note: note(_mean("δ", found.mean_delta), tone="plain"),
+            self.theta_note: note(_mean("θ", found.mean_theta), tone="plain"),
+        }
 
 
 def _mean(letter: str, mean: float | None) -> str:

@@ -1,1 +1,1 @@
-"""What programs can do over HTTP and MCP, by what it is about: each public method is an endpoint."""
+"""The verbs of HTTP and MCP that are not studies, grouped by subject: each public method is an endpoint."""

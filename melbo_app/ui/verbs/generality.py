@@ -1,4 +1,4 @@
-"""The verb about how many prompts vectors work on."""
+"""The verb that measures on how many prompts vectors work."""
 
 from melbo_app.defaults import chosen
 from melbo_app.engine.decoding import Decoding
@@ -69,7 +69,7 @@ class GeneralityVerbs:
         return [SetPrompt(text, name.strip() or "own", "own") for text, name in zip(texts, names, strict=True)]
 
     def _shipped(self, sets: list[str]) -> list[SetPrompt]:
-        """Never a file of the server's."""
+        """Only sets that ship, never a file of the server."""
         for name in sets:
             if name not in SHIPPED:
                 raise InputError("sets", f"there is no set “{name}”", f"Choose from {', '.join(SHIPPED)}")

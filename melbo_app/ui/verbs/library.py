@@ -1,4 +1,4 @@
-"""Verbs about what is kept: models, banks and labels."""
+"""Verbs about models, banks and labels."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,7 +28,7 @@ class LibraryVerbs:
         """The models that can be loaded at once, which one is loaded, and the catalogue of those to download.
 
         Returns:
-            models: name, spec (what to give to load_model) and loaded of each
+            models: name, spec (for load_model) and loaded of each
             catalogue: key, name, state (loaded, ready or absent), size (bytes), licence and good_for of each
         """
         return listings.known_models(self._workbench.models(), self._workbench.catalogue())
@@ -37,13 +37,13 @@ class LibraryVerbs:
         """Load a model that `models` lists, and wait until it is there. All users share the loaded model.
 
         Args:
-            spec: what `models` gives for it; left out: the model in memory, or the server's own
+            spec: its spec, from `models`; left out: the model in memory, or the server's own
         Returns:
             name, loaded, blocks, hidden_size, context (tokens), dtype, device, has_template, templates (names),
             template_options and weights_hash
         """
         known = [entry.spec for entry in self._workbench.models()]
-        if spec is not None and spec not in known:  # a path would let a program look around on the server
+        if spec is not None and spec not in known:  # paths would let a program explore the server
             raise InputError("model", f"“{spec[:80]}” is not ready to be loaded", "Choose a spec that models lists")
         return self._workbench.load_model(spec)
 
@@ -73,18 +73,18 @@ class LibraryVerbs:
 
         Args:
             file: the file, uploaded; over MCP as a data: URL in base64
-            name: what to call the bank; left out: after the file
+            name: name of the bank; left out: the file's
             source: source layer as the format counts it, if the file does not say or holds several
             target: block, from 0, at whose output changes were measured, if the file does not say
-            format: what the file is; left out: seen from its beginning and its name
+            format: format of the file; left out: recognised by its first bytes and its name
             counted: whether layer N is the output or the input of block N; left out: as the format has it
             radius: R of all vectors; left out: the file's
             beside: DCT's U and R, uploaded; not over MCP
-            file_name: the file's own name, where it was lost in a data: URL
-            rows: what the rows of a table are, one for each of the layers or vectors of one block; left out: asked
-            position: which of several positions to take, below 0 from the end; left out: the last
+            file_name: the file's own name, if a data: URL lost it
+            rows: whether the rows of a table are layers, or vectors of one block; left out: asked
+            position: number of the position to take, below 0 from the end; left out: the last
         Returns:
-            name, vectors (how many), radius (R) and note (what was assumed)
+            name, vectors (how many), radius (R) and note (assumptions)
         """
         with ExitStack() as files:
             path = files.enter_context(uploaded(file, file_name))
@@ -101,10 +101,10 @@ class LibraryVerbs:
         """A bank as a file to download, in one of the formats that docs/formats.md describes.
 
         Args:
-            name: the bank's
-            format: safetensors has all that is known of the bank; gguf, svec and steering-vectors hold one vector
-            vector: number of the only vector to take; left out: all
-            radius: R to give to them; left out: as they are
+            name: name of the bank
+            format: safetensors keeps the whole record of the bank; gguf, svec and steering-vectors hold one vector
+            vector: number of the vector; left out: all
+            radius: R of the exported vectors; left out: their own
         Returns:
             the file; over MCP its address
         """
@@ -117,13 +117,13 @@ class LibraryVerbs:
         return gr.FileData(path=path, orig_name=Path(path).name)
 
     def labels(self, bank: str | None = None) -> listings.LabelLines:
-        """What people say that vectors do.
+        """The labels that people gave to vectors.
 
         Args:
             bank: name of a bank; left out: the labels of all
         Returns:
             labels: bank, vector, name, tags, rating (1 to 5), note and updated of each
-            damaged: what cannot be read and is left out, a sentence each
+            damaged: a sentence for each label that cannot be read
         """
         return listings.label_lines(self._workbench.labels(bank=bank))
 
@@ -136,16 +136,16 @@ class LibraryVerbs:
         rating: int | None = None,
         note: str | None = None,
     ) -> listings.LabelLine:
-        """Say what a vector does. What is left out stays as it is.
+        """Label a vector. Fields that are left out stay as they are.
 
         Args:
             bank: name of the bank
             vector: number of the vector, from 0
-            name: what it does, in a few words
-            tags: all tags that it is to have
-            rating: 1 to 5; 0 takes it away
+            name: its effect in a few words
+            tags: all its tags
+            rating: 1 to 5; 0 removes it
             note: anything else
         Returns:
-            the label as it is kept
+            the saved label
         """
         return listings.plain(save_label(self._workbench, bank, vector, name, tags, rating, note))

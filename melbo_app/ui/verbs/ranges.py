@@ -1,4 +1,4 @@
-"""What the arguments of verbs may be, by their names: checked before anything is done with them."""
+"""The ranges of the arguments of verbs, by their names."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -50,16 +50,16 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "agreement": (0, MOST_RADIUS),
     "rating": (0, 5),
 }
-"""From where to where a number goes, by the argument, or by verb and argument where that differs."""
+"""Least and most of a number, by argument, or by verb and argument where verbs differ."""
 LONG = ("prompts", "against", "held_out", "system", "note")
-"""Texts that are not names."""
+"""Arguments that are texts rather than names."""
 COUNTS = {"prompts": MOST_PROMPTS, "against": MOST_PROMPTS, "held_out": MOST_PROMPTS, "groups": MOST_PROMPTS,
           "radii": MOST_RADII, "vectors": MOST_VECTORS}  # fmt: skip
-"""How many entries a list has at most."""
+"""Most entries of a list."""
 
 
 def check_arguments(verb: str, arguments: Mapping[str, Any]) -> None:
-    """Raises InputError for the first argument that is out of range or too long. Files are looked at elsewhere."""
+    """Raises InputError for the first argument that is out of range or too long. Files are checked elsewhere."""
     for name, value in arguments.items():
         _check(verb, name, name, value)
 
@@ -73,9 +73,9 @@ def _check(verb: str, name: str, field: str, value: Any) -> None:
     elif isinstance(value, str):
         check_text(field, value, MOST_CHARACTERS if name in LONG else MOST_NAME)
         if any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise InputError(field, "it has a character that is none (half of a pair)", "Remove it")
+            raise InputError(field, "it contains half of a surrogate pair", "Remove it")
         if name not in LONG and "\0" in value:
-            raise InputError(field, "it has a character that no name can have (NUL)", "Remove it")
+            raise InputError(field, "it contains a NUL, which no name can have", "Remove it")
     elif isinstance(value, int | float) and not isinstance(value, bool):
         usual = (-LARGEST, LARGEST) if isinstance(value, int) else (-1.8e308, 1.8e308)
         check_range(field, value, *NUMBERS.get(f"{verb}.{name}", NUMBERS.get(name, usual)))

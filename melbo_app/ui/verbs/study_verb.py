@@ -1,4 +1,4 @@
-"""The endpoint of a study, with an argument for each of its fields."""
+"""The endpoint of a study, with an argument for each field."""
 
 import inspect
 from collections.abc import Callable
@@ -17,12 +17,12 @@ from melbo_app.workbench import Workbench
 
 WHO = "a program"
 LOOK_SECONDS = 0.2
-"""Between two looks whether who waits for a job is still there."""
+"""Between two looks whether the client still waits."""
 
 
 def study_verb(workbench: Workbench, kind: type[Study[Any]]) -> Callable[..., Any]:
-    """A function that can be published: it does the study, or waits for its job, and returns its answer. A training is
-    only started, and its job returned."""
+    """A function to publish: it does the study, or waits for its job, and returns the answer. A training is only
+    started, and its job returned."""
     taken = parameters(kind)
 
     def verb(**given: Any) -> Any:
@@ -62,7 +62,7 @@ def _documented(kind: type[Study[Any]]) -> str:
 
 
 def awaited(job: Job[Any, Any]) -> Any:
-    """What a job made, when it is over. Who leaves in between stops it; what is finished is kept."""
+    """The result of a job. If the client leaves meanwhile, the job is stopped and keeps its finished part."""
     left = leaving()
     while not job.wait(LOOK_SECONDS):
         if left():

@@ -1,4 +1,4 @@
-"""Verbs about trainings, which go on by themselves."""
+"""Verbs about trainings and other jobs, which run in the background."""
 
 from melbo_app import listings
 from melbo_app.defaults import OpenTraining, check_texts, prompts_from
@@ -42,29 +42,29 @@ class TrainingVerbs:
         temperature: float = 0.5,
         seed: int = 0,
     ) -> listings.JobLine:
-        """Start to train a bank of steering vectors on prompts, and return at once: the job goes on by itself.
+        """Start to train a bank of steering vectors on prompts, and return at once. The job runs in the background.
 
         Args:
-            name: what to call the bank: 1 to 80 letters, digits, blanks and - _ .
+            name: name of the bank: 1 to 80 letters, digits, blanks and - _ .
             prompts: user texts to train on
             system: system text for all of them
             template: the model's chat template, true, false or as --template has it; left out: where it has one
             source: block, from 0, to whose output vectors are added; left out: 7 of 30, the same share of other models
             target: block, from 0, at whose output the change is measured; left out: 21 of 30
             scope: tokens that count: all, content, assistant or last:4; left out: assistant, last:4 without template
-            radius: R, the norm of the vectors; left out: short completions decide, also on saturation
+            radius: R, the norm of the vectors; left out: found by short completions, together with saturation
             relative_radius: R as a multiple of the median residual norm, in place of radius
             vectors: how many; left out: 8, or as many as the method can find
-            method: how they are found; docs/methods.md describes each
+            method: method of training; docs/methods.md describes each
             steps: most steps (for sequential: of each vector); left out: the method's own
-            start: where vectors that are improved begin: joint, sequential, transcoding and the soft methods
+            start: first vectors of joint, sequential, transcoding and the soft methods
             against: user texts of the other side, for difference-of-means and contrast-pca
-            held_out: user texts that are not trained on, to measure the vectors on
+            held_out: user texts to measure the vectors on, kept out of training
             p: power of the token norms in the objective
             q: root of their sum; left out: p
             saturation: effect budget: share of a target token's norm at which its change counts most; 0: no limit
             orthogonality: weight of the soft methods' penalty on cosines
-            agreement: weight of doing the same in all prompts; 0: none; joint, sequential, soft methods
+            agreement: weight of having the same effect on all prompts; 0: none; joint, sequential, soft methods
             agreement_form: whether other vectors count against it; with agreement
             temperature: τ of agreement; with agreement
             seed: of all random numbers
@@ -73,20 +73,10 @@ class TrainingVerbs:
         """
         wanted = OpenTraining(source, target, radius, relative_radius, scope)
         draft = wanted.draft(
-            method,
-            vectors,
-            against or [],
-            steps=steps,
-            start=start,
-            p=p,
-            q=q,
-            saturation=saturation,
-            orthogonality=orthogonality,
-            agreement=agreement,
-            agreement_form=agreement_form,
-            temperature=temperature,
+            method, vectors, against or [], steps=steps, start=start, p=p, q=q, saturation=saturation,
+            orthogonality=orthogonality, agreement=agreement, agreement_form=agreement_form, temperature=temperature,
             seed=seed,
-        )
+        )  # fmt: skip
         check_texts(prompts)
         self._workbench.check_bank_name(name)
         asked = prompts_from(prompts, system, template, bool(self._workbench.load_model().has_template))
@@ -106,15 +96,15 @@ class TrainingVerbs:
             limit: how many, the newest ones
         Returns:
             jobs: id, kind, title, state, progress (stage, done, total, seconds_left), log, who, bank, error … of each
-            damaged: what cannot be read and is left out, a sentence each
+            damaged: a sentence for each job that cannot be read
         """
         return listings.job_lines(self._workbench.jobs(limit))
 
     def job(self, id: int) -> listings.JobLine:
-        """Where a job stands.
+        """The state of a job.
 
         Args:
-            id: what `train` or `jobs` gave for it
+            id: its id, from `train` or `jobs`
         Returns:
             id, title, state (waiting, running, stopping, done, stopped, failed or interrupted), progress, log, bank …
         """
@@ -124,8 +114,8 @@ class TrainingVerbs:
         """Ask a job to stop, keeping what is finished, or take it out of the queue.
 
         Args:
-            id: what `train` or `jobs` gave for it
+            id: its id, from `train` or `jobs`
         Returns:
-            the job as it stands then
+            the job as it is then
         """
         return plain(self._workbench.stop_job(id))
