@@ -100,6 +100,27 @@ def test_http_and_mcp_have_its_schema_and_answer(url: str, bench: Workbench):
     assert (record.kind, record.who, record.state) == ("count-tokens", "a program", "done")
 
 
+def test_an_answer_names_what_the_study_could_not_store_and_nothing_else(bench: Workbench, monkeypatch):
+    waiting, said = ["Not kept yet: 2 texts. The disk is full."], []
+
+    def answer(study: CountTokens, result: list[int], not_kept: str | None) -> None:
+        said.append(not_kept)
+
+    monkeypatch.setattr(CountTokens, "answer", answer)
+    monkeypatch.setattr(bench, "not_kept", lambda: list(waiting))
+    count = study_verb(bench, CountTokens)
+    count(prompts=TEXTS)
+    run = CountTokens.run
+
+    def unstored(study: CountTokens, *given: Any) -> Any:
+        waiting.append("Not kept yet: 1 atlas. The disk is full.")
+        return run(study, *given)
+
+    monkeypatch.setattr(CountTokens, "run", unstored)
+    count(prompts=TEXTS)
+    assert said == [None, "Not kept yet: 1 atlas. The disk is full."]
+
+
 # --- Python -----------------------------------------------------------------------------------------------------------
 
 

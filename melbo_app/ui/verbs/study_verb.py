@@ -35,11 +35,13 @@ def study_verb(workbench: Workbench, kind: type[Study[Any]]) -> Callable[..., An
         study = study_from(kind, values, bank, has_template, PROGRAM)
         if study.how == "training":
             return plain(workbench.start(study, who=WHO).record())
+        waited = workbench.not_kept()  # what others could not store is not this study's
         if study.how == "job":
             result = awaited(workbench.start(study, who=WHO))
         else:
             result = result_of(workbench.run(study, stop=leaving()))
-        return study.answer(result, " ".join(workbench.not_kept()) or None)
+        new = [line for line in workbench.not_kept() if line not in waited]
+        return study.answer(result, " ".join(new) or None)
 
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
     required_first = sorted(taken, key=lambda one: one.default is not REQUIRED)
