@@ -149,10 +149,10 @@ class _PublicWorkbench:
         return self._queued(study, lambda me: self._plain("start")(study, who=me))
 
     def run_again(self, id: int, *, who: str = "") -> Job[Any, Any]:
-        """Go on with a job of one's own, or do again what another one did."""
+        """Resume one's own interrupted job, or repeat a job that ended."""
         record = self._bench.job(int(id))
         if record.state == "interrupted" and self.why_not("stop_job", record):
-            raise InputError("job", "it is somebody else's, who can continue it", "Start one of your own")
+            raise InputError("job", "only the person who started it can resume it", "Start one of your own")
         return self._queued(read_study(record.request), lambda me: self._plain("run_again")(id, who=me))
 
     def _queued(self, study: Study[Any], start: Callable[[str], Job[Any, Any]]) -> Job[Any, Any]:
