@@ -222,6 +222,6 @@ def test_bank_of_another_width_is_shown_and_says_why_it_cannot_steer(page: Page,
     steps.settle(page)
     steps.tab(page, "Completions")
     steps.press_steer(page)
-    steps.refused(page, "“narrow” was made for somebody/narrow-model", "hidden size is 64", "576")
+    steps.refused(page, "“narrow” was made for somebody/narrow-model", "hidden size 64", "576")
     steps.choose_bank(page, steps.SAMPLE)
     assert len(steps.steer(page)) == 9

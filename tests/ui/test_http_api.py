@@ -98,7 +98,7 @@ def test_every_verb_and_every_argument_is_described_and_typed(app):
     paths = httpx.get(f"{app.url}/gradio_api/openapi.json").json()["paths"]
     assert {path.split("/")[-1] for path in paths if "/v2/" in path} == {*REQUIRED}
     body = paths["/gradio_api/call/v2/job"]["post"]["requestBody"]["content"]["application/json"]["schema"]
-    assert body["properties"]["id"] == {"type": "integer", "description": "what `train` or `jobs` gave for it"}
+    assert body["properties"]["id"] == {"type": "integer", "description": "its id, from `train` or `jobs`"}
 
 
 def test_the_table_of_the_page_names_every_verb_and_what_it_needs():

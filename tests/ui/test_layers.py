@@ -61,6 +61,6 @@ def test_r_is_calibrated_in_the_train_form(page: Page) -> None:
     page.locator("#train-calibrate").click()
     shown = page.locator("#train-norm")
     expect(shown).to_contain_text(re.compile(r"R = [\d.]+, .*blocks 26 → 28, scope assistant"))
-    said = re.search(r"([\d.]+) × of it: ([\d.]+)\.", shown.inner_text())
+    said = re.search(r"([\d.]+) × this R: ([\d.]+)\.", shown.inner_text())
     assert said and float(said[1]) < 1
     expect(steps.field(page, "train-radius")).to_have_value(said[2])
