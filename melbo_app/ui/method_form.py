@@ -51,7 +51,7 @@ class MethodForm:
 
     def budget(self) -> None:
         """The field beside R."""
-        self.saturation = text("Effect budget (0: no limit)", "train-saturation", f"{SATURATION:g}", 120)
+        self.saturation = text("Effect budget", "train-saturation", f"{SATURATION:g} (0: none)", 120)
 
     def options(self) -> None:
         """The fields that most people leave alone, in the place that is open."""

@@ -47,7 +47,7 @@ class ExploreTab(HistoryTab):
             with gr.Row(elem_classes="mx-fields"):
                 self.rule = choice("Choose R", "explore-rule", RULES, USUAL.rule, 240)
                 self.radius = text("or R × median norm", "explore-radius", width=120)
-                self.budget = text("Effect budget (0: no limit)", "explore-budget", "searched", 120)
+                self.budget = text("Effect budget", "explore-budget", "searched (0: none)", 120)
                 self.seconds = whole_number("Search time limit (s)", "explore-seconds", int(USUAL.search_seconds), 90)
                 self.vectors = whole_number("Vectors", "explore-vectors", USUAL.vectors, 90)
                 methods = [name for name, how in METHOD_DESCRIPTIONS.items() if not how.contrast]
