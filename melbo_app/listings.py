@@ -129,18 +129,20 @@ class LabelLines(TypedDict):
 def known_models(models: Iterable[ModelSummary], catalogue: Iterable[CatalogueLine]) -> KnownModels:
     """The models ready to be loaded, and the catalogue."""
     keys = [key for key in CatalogueModelLine.__annotations__ if key != "state"]
-    lines: list[Any] = [{key: getattr(line.entry, key) for key in keys} | {"state": line.state} for line in catalogue]
-    return {"models": [cast(KnownModel, asdict(entry)) for entry in models], "catalogue": lines}
+    lines = [{key: getattr(line.entry, key) for key in keys} | {"state": line.state} for line in catalogue]
+    known = [cast(KnownModel, asdict(entry)) for entry in models]
+    return {"models": known, "catalogue": cast(list[CatalogueModelLine], lines)}
 
 
 def shelf(banks: Iterable[BankSummary]) -> Shelf:
     """The banks, in their order."""
     keys = ("model", "source", "target", "scope", "radius", "method", "created")
-    lines: list[Any] = []
+    lines: list[BankLine] = []
     for entry in banks:
         record = plain(entry.record) if entry.record else {}
         facts = {"name": entry.name, "sample": entry.sample, "vectors": entry.vectors, "hash": entry.hash}
-        lines.append(facts | {key: record.get(key) for key in keys} | {"damaged": entry.damaged})
+        line = facts | {key: record.get(key) for key in keys} | {"damaged": entry.damaged}
+        lines.append(cast(BankLine, line))
     return {"banks": lines}
 
 

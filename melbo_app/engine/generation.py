@@ -157,8 +157,8 @@ class Rows:
 
 
 def generate(rows: Rows) -> Iterator[GenerationProgress]:
-    """Complete ``rows`` in one batch. After a stop, the last progress has the texts so far, and there is none before
-    the first token."""
+    """Complete ``rows`` in one batch. After a stop, the last progress has the texts so far; a stop before the first
+    token gives no progress."""
     batch = Batch(rows.lm)
     looked = time.monotonic()
     try:

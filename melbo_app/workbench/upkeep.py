@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from melbo_app.errors import BusyError, MelboError, StorageError
 from melbo_app.library.catalogue import Repaired
@@ -17,6 +17,12 @@ COPY_EVERY, COPY_AGAIN = 24 * 3600.0, 3600.0
 """Seconds between two copies of the database, and before a failed one is tried again."""
 TURN = 30.0
 """Seconds between two checks for due work."""
+
+
+class Waiting(Protocol):
+    """A store that keeps in memory what could not be written."""
+
+    def save_waiting(self) -> int: ...
 
 
 class Upkeep(Base):
@@ -78,7 +84,7 @@ class Upkeep(Base):
     def save_waiting(self) -> int:
         """Try again to store everything that could not be stored. Returns the number of comparisons and results stored.
         Raises StorageError if some still cannot be stored; they keep waiting."""
-        places: list[Any] = [
+        places: list[Waiting] = [
             self.bench.completions,
             *self._files_of_results().values(),
             self.bench.judgements,

@@ -109,7 +109,7 @@ class ExploreTab(HistoryTab):
 
     def _halted(self, drawn: tuple[Stage, ...] | None, values: Values) -> Changes:
         view: Changes = {} if drawn is None else {self.view: halted(drawn)}
-        return {**self._none(), **view, self._session.bank: self._session.list_banks()}
+        return {**super()._halted(drawn, values), **view, self._session.bank: self._session.list_banks()}
 
     def _show(self, found: Exploration) -> Changes:
         return {self.view: finished(found, self._session.names(found.bank, found.bank_hash))}

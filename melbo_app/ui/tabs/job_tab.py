@@ -158,21 +158,21 @@ class HistoryTab(JobTab):
     def _last(self, request: gr.Request, values: Values) -> Iterator[Changes]:
         found = self._found()
         if found:
-            yield {**self._chosen(found[0]), **self._list(found[0].key)}
+            yield {**self._chosen(found[0]), **self._list(found, found[0].key)}
         else:
-            yield {**self._none(), self.progress: resting()}
+            yield {**self._none(found), self.progress: resting()}
 
     def _made(self, job: Job[Any, Any], result: Any, values: Values, is_drawn: bool) -> Changes:
-        return {**self._chosen(result), **self._list(result.key)}
+        return {**self._chosen(result), **self._list(self._found(), result.key)}
 
     def _halted(self, drawn: Any, values: Values) -> Changes:
-        return self._none()
+        return self._none(self._found())
 
-    def _none(self) -> Changes:
-        return {self.shown: None, **self._empty(), **self._list(None)}
+    def _none(self, listed: Listed[Any]) -> Changes:
+        return {self.shown: None, **self._empty(), **self._list(listed, None)}
 
-    def _list(self, key: str | None) -> Changes:
-        choices = [(self._line(one), one.key) for one in self._found()]
+    def _list(self, listed: Listed[Any], key: str | None) -> Changes:
+        choices = [(self._line(one), one.key) for one in listed]
         return {self.history: gr.Dropdown(choices=choices, value=key)}
 
     def _chosen(self, found: Any) -> Changes:
@@ -180,7 +180,7 @@ class HistoryTab(JobTab):
 
     def _failed(self, request: gr.Request, shown: str | None) -> Changes:
         """After a refusal before the job began, the result that is shown stays."""
-        return self._none() if shown == UNDER_WAY and not self._runs.busy(request) else {}
+        return self._none(self._found()) if shown == UNDER_WAY and not self._runs.busy(request) else {}
 
     def _choose(self, key: str | None, shown: str | None) -> Changes:
         """Show the result that was chosen in the list, unless the page shows it already."""
