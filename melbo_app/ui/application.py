@@ -13,7 +13,7 @@ from starlette.routing import Route
 from melbo_app.ui.components.plotly_view import PLOTLY_ROUTE, plotly_script
 from melbo_app.ui.components.status_tracker import tracker_script
 from melbo_app.ui.sessions import CAPACITY
-from melbo_app.ui.theme import SHORTCUTS, STYLES, theme
+from melbo_app.ui.theme import SELECTION, SHORTCUTS, STYLES, theme
 from melbo_app.ui.unknown_arguments import HANDLERS
 
 LARGEST_UPLOAD = "1gb"
@@ -50,6 +50,7 @@ def application(page: gr.Blocks, guards: Sequence[Middleware] = (), *, mcp: bool
         theme=theme(),
         css_paths=STYLES,
         js=SHORTCUTS.read_text("utf-8"),
+        head=f"<script>{SELECTION.read_text('utf-8')}</script>",  # before any component
         max_file_size=LARGEST_UPLOAD,
         footer_links=[],
         mcp_server=mcp,

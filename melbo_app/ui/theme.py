@@ -4,7 +4,11 @@ import gradio as gr
 
 from melbo_app.settings import ROOT
 
-STYLES = [ROOT / "assets" / "css" / name for name in ("page.css", "components.css")]
+STYLES = [
+    ROOT / "assets" / "css" / name
+    for name in ("page.css", "components.css", "grid.css", "maps.css", "find.css", "labelling.css")
+]
+SELECTION = ROOT / "assets" / "js" / "selection.js"
 SHORTCUTS = ROOT / "assets" / "js" / "shortcuts.js"
 
 
