@@ -21,7 +21,7 @@ range.min = -1;
 range.max = 1;
 range.step = 0.001;
 label.htmlFor = 'radius-range';
-label.title = 'R, and R as a multiple of the median residual norm at the source layer';
+label.title = 'R: the length of the steering vector, and that as a multiple of the median norm of the activations at the source layer';
 top.append(label, exact, reset);
 root.append(top, range, ticks);
 
@@ -76,6 +76,7 @@ function commit(radius) {
   if (radius === props.value.radius) return paint(radius);
   props.value = { ...props.value, radius };
   paint(radius);
+  melbo.select({ radius }, element);
   trigger('release', { radius });
 }
 
@@ -120,4 +121,8 @@ show((value) => {
   })));
   if (idle) label.textContent = 'R: choose a bank first';
   else paint(value.radius ?? trained());
+  if (value.bank) melbo.select({ bank: value.bank, bank_hash: value.hash, radius: value.radius ?? trained() }, element);
+});
+melbo.subscribe(element, (state, changed) => {
+  if (changed.has('radius') && props.value?.bank === state.bank && Number.isFinite(state.radius)) commit(state.radius);
 });

@@ -1,6 +1,6 @@
 // What this window shows: one object that every component reads and changes, and that is the page's address.
 //
-//   melbo.state      {room, view, run, bank, bank_hash, vectors, radius, cell: {vector, radius, prompt}, prompt, system,
+//   melbo.state      {room, views: {room: [view]}, run, bank, bank_hash, vectors, radius, cell: {vector, radius, prompt}, prompt, system,
 //                    template, scope, decoding, model}
 //   melbo.select(change, source)   merges a change, and calls every subscriber but the source
 //   melbo.subscribe(source, fn)    calls fn(state, changed) after a change; `changed` is a set of keys
@@ -20,13 +20,15 @@ window.melbo = (() => {
     const query = new URLSearchParams(location.search);
     const number = (name) => (query.has(name) && Number.isFinite(Number(query.get(name))) ? Number(query.get(name)) : undefined);
     const vectors = query.get('v')?.split(',').filter((word) => /^\d+$/.test(word)).map(Number);
-    const found = { room: query.get('room'), view: query.get('view'), run: number('run'), bank: query.get('bank'), vectors, radius: number('R') };
+    const [room, view] = [query.get('room'), query.get('view')?.split(',')];
+    const views = room && view ? { [room]: view } : undefined;
+    const found = { room, views, run: number('run'), bank: query.get('bank'), vectors, radius: number('R') };
     return Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined && value !== null));
   }
 
   function query(state) {
-    const { room, view, run, bank, vectors, radius } = state;
-    const words = { room, view, run, bank, v: vectors?.length ? vectors.join(',') : undefined, R: radius };
+    const { room, views, run, bank, vectors, radius } = state;
+    const words = { room, view: views?.[room]?.join(','), run, bank, v: vectors?.length ? vectors.join(',') : undefined, R: radius };
     const now = new URLSearchParams(location.search);
     for (const name of MINE) now.delete(name);
     for (const [name, value] of Object.entries(words)) if (value !== undefined && value !== null && value !== '') now.set(name, value);

@@ -119,9 +119,9 @@ def radii_of(value: dict[str, Any] | None) -> list[float] | None:
     return None if slider.get("norms") and radius == slider.get("trained") else [float(radius)]
 
 
-def chosen(vectors: list[int] | None) -> list[int]:
-    """The chosen vectors in order."""
-    return sorted(int(vector) for vector in vectors or [])
+def chosen(vectors: dict[str, Any] | None) -> list[int]:
+    """The vectors that are chosen in the list, in order."""
+    return sorted(int(vector) for vector in (vectors or {}).get("selected") or [])
 
 
 def asked_by(request: gr.Request) -> str:

@@ -1,4 +1,4 @@
-"""The page: the header, the left column and the tabs, which it keeps up to date."""
+"""The page: the header, the context line, the list of vectors and the rooms, which it keeps up to date."""
 
 import html
 from typing import Any
@@ -17,6 +17,7 @@ from melbo_app.ui.http_api import publish_api
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.not_kept import NotKeptLine
 from melbo_app.ui.present import job_status, model_status, sentence
+from melbo_app.ui.rooms import ROOMS, Rooms
 from melbo_app.ui.session import Session
 from melbo_app.ui.sessions import use_sessions
 from melbo_app.ui.tabs.banks import BanksTab
@@ -31,6 +32,7 @@ from melbo_app.ui.tabs.map import MapTab
 from melbo_app.ui.tabs.models import ModelsTab
 from melbo_app.ui.tabs.radius import RadiusTab
 from melbo_app.ui.tabs.similarity import SimilarityTab
+from melbo_app.ui.tabs.start import StartTab
 from melbo_app.ui.tabs.train import Finished, TrainTab
 from melbo_app.workbench import Workbench
 
@@ -55,40 +57,45 @@ class Page:
 
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
-        self.status = status_bar(model_status(workbench.model_state()), elem_id="status-bar")
+        titles = [{"room": name, "title": room.title} for name, room in ROOMS.items()]
+        self.status = status_bar({"rooms": titles, **model_status(workbench.model_state())}, elem_id="status-bar")
+        self.session = session = Session(workbench)
+        with gr.Column(elem_id="jobs-tray"):
+            self.jobs = JobsTab(workbench)
         with gr.Row(elem_id="workspace"):
-            with gr.Column(elem_id="session"):
-                self.session = session = Session(workbench)
+            session.list_vectors()
             with gr.Column(elem_id="work"):
                 self.not_kept = NotKeptLine(workbench)
-                self.tabs = gr.Tabs(elem_id="tabs")
-            with self.tabs:
-                with gr.Tab("Completions", id="completions"):
-                    self.completions = CompletionsTab(workbench, session)
-                with gr.Tab("Explore", id="explore") as exploring:
-                    self.explore = ExploreTab(workbench, session, self.completions)
-                with gr.Tab("Map", id="map") as maps:
-                    self.map = MapTab(workbench, session, self.completions)
-                with gr.Tab("Similarity", id="similarity") as similarities:
-                    self.similarity = SimilarityTab(workbench, session)
-                with gr.Tab("Generality", id="generality") as generalities:
-                    self.generality = GeneralityTab(workbench, session)
-                with gr.Tab("Train", id="train") as train:
-                    self.train = TrainTab(workbench, session)
-                with gr.Tab("R", id="radius") as radius:
-                    self.radius = RadiusTab(workbench, session, self.completions, self.train)
-                with gr.Tab("Layers", id="layers") as layers:
-                    self.layers = LayersTab(workbench, session, self.train)
-                with gr.Tab("Jobs", id="jobs") as jobs:
-                    self.jobs = JobsTab(workbench)
-                with gr.Tab("Labels", id="labels") as labels:
+                self.rooms = rooms = Rooms(self.status)
+                with rooms.room("read"):
+                    with rooms.view("completions"):
+                        self.completions = CompletionsTab(workbench, session)
+                    with rooms.view("map"):
+                        self.map = MapTab(workbench, session, self.completions)
+                    with rooms.view("similarity"):
+                        self.similarity = SimilarityTab(workbench, session)
+                with rooms.room("find"):
+                    with rooms.view("explore"):
+                        self.explore = ExploreTab(workbench, session, self.completions)
+                    with rooms.view("train"):
+                        self.train = TrainTab(workbench, session)
+                    with rooms.view("radius"):
+                        self.radius = RadiusTab(workbench, session, self.completions, self.train)
+                    with rooms.view("layers"):
+                        self.layers = LayersTab(workbench, session, self.train)
+                    with rooms.view("generality"):
+                        self.generality = GeneralityTab(workbench, session)
+                with rooms.room("label"):
                     self.labels = LabelsTab(workbench, session)
-                with gr.Tab("Banks", id="banks") as banks:
-                    self.banks = BanksTab(workbench, session)
-                with gr.Tab("Library", id="library") as library:
-                    self.library = LibraryTab(workbench, session, self.completions, self.labels)
-                with gr.Tab("Models", id="models") as models:
-                    self.models = ModelsTab(workbench)
+                with rooms.room("library"):
+                    with rooms.view("banks"):
+                        self.banks = BanksTab(workbench, session)
+                    with rooms.view("library"):
+                        self.library = LibraryTab(workbench, session, self.completions, self.labels)
+                    with rooms.view("models"):
+                        self.models = ModelsTab(workbench)
+                with rooms.room("start"):
+                    self.start = StartTab(workbench, session, self.completions)
         self.timer = gr.Timer(BUSY)
         self._noticed = gr.State([[], []])  # numbers of the trainings active at the last look, and of ended ones
         self._finished = gr.State(None)  # the last training that was seen to end
@@ -96,23 +103,25 @@ class Page:
         self._model = gr.State(None)  # hash of the model that the page showed last
         session.bind([self.train.source, self.train.target], self._model)
         self.completions.bind(self._model)
-        self.explore.bind(exploring, self.tabs)
-        self.map.bind(maps)
-        self.similarity.bind(similarities)
-        self.generality.bind(generalities)
+        self.explore.bind(rooms)
+        self.map.bind(rooms)
+        self.similarity.bind(rooms)
+        self.generality.bind(rooms)
         self.train.bind(self.timer)
-        self.radius.bind(radius, self.tabs)
-        self.layers.bind(layers, self.tabs)
-        self.jobs.bind(jobs, self.timer)
-        self.labels.bind(labels)
-        self.banks.bind(banks)
-        self.library.bind(library, self.tabs)
-        self.models.bind(models, self.timer)
+        self.radius.bind(rooms)
+        self.layers.bind(rooms)
+        self.jobs.bind(self.status.jobs, self.timer)
+        self.labels.bind(rooms)
+        self.banks.bind(rooms)
+        self.library.bind(rooms)
+        self.models.bind(rooms, self.timer)
+        self.start.bind(rooms)
         self.not_kept.bind()
-        self._bind(train, models)
+        rooms.bind()
+        self._bind()
 
-    def _bind(self, train: gr.Tab, models: gr.Tab) -> None:
-        session, completions, form = self.session, self.completions, self.train
+    def _bind(self) -> None:
+        session, completions, form, rooms = self.session, self.completions, self.train, self.rooms
         look: list[Block] = [
             self.status, self.timer, self._noticed, self._finished, self._model, *form.job_outputs, *self.jobs.outputs,
             *self.not_kept.outputs,
@@ -125,33 +134,35 @@ class Page:
             self.status, self._model, completions.history, *completions.restore_outputs, *form.job_outputs,
             session.scope, self.map.last,
         ]  # fmt: skip
-        bind(context.load, self._open, session.kept, shown)
-        fits = [session.template, session.scope, session.kept]
-        changed = bind(self._model.change, session.for_model, fits, fits)
+        bind(context.load, self._open, session.kept, shown, js="() => [melbo.restored()]")
+        fits = [session.template, session.scope]
+        restored = "(template, scope) => [template, scope, melbo.state]"
+        changed = bind(self._model.change, session.for_model, [*fits, session.kept], fits, js=restored)
+        bind(changed.then, None, None, None, js="() => { melbo.select({ fitted: melbo.state.model }); }")
         bind(changed.then, form.suggest, form.suggest_inputs, form.form_outputs)
         bind(self._model.change, session.list_banks, None, session.bank)
         bind(self._model.change, self.models.open, None, self.models.outputs)
         bind(self._model.change, completions.judge.look, completions.judge.inputs, completions.judge.outputs)
-        bind(train.select, form.offer_name, session.prompt, form.name)
+        bind(rooms.opened("train"), form.offer_name, session.prompt, form.name)
         taken = bind(self._finished.change, self._take_up, self._finished, session.bank_outputs)
         bind(taken.then, form.next_name, [session.prompt, form.name, self._finished], form.name)
         self._bind_results()
         for grid in (completions.grid, self.map.aside, self.radius.many.aside, self.explore.view, self.generality.grid):
-            outputs = [self.tabs, *session.bank_outputs, *self.labels.outputs]
+            outputs = [*rooms.outputs, *session.bank_outputs, *self.labels.outputs]
             bind(grid.annotate, self._label, {session.bank, *self.labels.form}, outputs)
 
     def _bind_results(self) -> None:
         """Bind opening the result of a job in its tab."""
         completions = self.completions
-        outputs = [self.tabs, self._map, completions.history, *completions.restore_outputs]
+        outputs = [*self.rooms.outputs, self._map, completions.history, *completions.restore_outputs]
         opened = bind(self.jobs.result.click, self._open_result, self.jobs.chosen, outputs)
         self.map.bind_showing(opened.success, self._map)
 
     def _open_result(self, id: int | None) -> Changes:
         record = self._workbench.job(job_chosen(id))
         if record.kind == "map":
-            return {self.tabs: gr.Tabs(selected="map"), self._map: record.comparison}
-        shown: Changes = {self.tabs: gr.Tabs(selected="completions"), self._map: None}
+            return {**self.rooms.show("map"), self._map: record.comparison}
+        shown: Changes = {**self.rooms.show("completions"), self._map: None}
         if record.comparison is not None:
             return {**shown, **self.completions.restore(record.comparison)}
         bank = self._workbench.bank(bank_chosen(record.bank)).record.name
@@ -172,9 +183,10 @@ class Page:
         }
 
     def _status(self) -> dict[str, Any]:
-        waiting = sum(job.state == "waiting" for job in self._workbench.active_jobs("training"))
+        active = self._workbench.active_jobs()
+        waiting = sum(job.state == "waiting" for job in active if job.kind == "training")
         job = job_status(self._workbench.training_job(), waiting)
-        return {**model_status(self._workbench.model_state()), **job}
+        return {**model_status(self._workbench.model_state()), **job, "jobs": len(active)}
 
     def _latest(self) -> Changes:
         recent, history = self._workbench.comparisons(), self.completions.history
@@ -246,7 +258,7 @@ class Page:
             raise InputError(
                 "label", f"another bank has replaced the “{wanted}” that made this text", "Steer with the new one first"
             )
-        shown: Changes = {self.tabs: gr.Tabs(selected="labels")}
+        shown: Changes = self.rooms.show("label")
         if wanted != values[self.session.bank]:
             shown |= self.session.open_bank(self._workbench.bank(wanted).record.name)
         return {**shown, **self.labels.move(wanted, int(event.vector), values)}

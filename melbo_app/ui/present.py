@@ -156,7 +156,8 @@ def model_status(state: ModelState) -> dict[str, Any]:
     if not state.loaded:
         return {"model": f"{state.name}: waiting", "model_state": "loading"}
     facts = [f"{state.blocks} blocks", f"d = {state.hidden_size}", f"{state.dtype} on {state.device}"]
-    return {"model": " · ".join([state.name, *facts]), "model_state": "ready"}
+    ready = {"model": " · ".join([state.name, *facts]), "model_state": "ready"}
+    return {**ready, "model_hash": state.weights_hash}
 
 
 def comparison_choices(summaries: Iterable[ComparisonSummary]) -> list[tuple[str, int]]:

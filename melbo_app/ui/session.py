@@ -1,6 +1,7 @@
-"""The left column: prompt, vectors and R, for all tabs."""
+"""What is steered: the prompt, the bank, its vectors and R, for all rooms."""
 
 import functools
+import html
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError, MelboError, StorageError
 from melbo_app.jobs.loaded_model import ModelState
 from melbo_app.library.bank import BankSummary, PromptRecord
+from melbo_app.ui.components.live import live
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.radius_slider import radius_slider
 from melbo_app.ui.components.token_strip import strip, token_strip
@@ -20,16 +22,19 @@ from melbo_app.ui.fields import small_button
 from melbo_app.ui.forms import OFF, ON, chosen, optional_layer, prompt_text, prompts_from, template_field
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.leaving import leaving
-from melbo_app.ui.present import bank_choices, provenance, sentence, vector_name
+from melbo_app.ui.present import bank_choices, first_line, provenance, sentence
 from melbo_app.workbench import Workbench
 
 TEMPLATES = [("as the model has it", ON), ("none", OFF)]
 SCOPES = ["assistant", "content", "all", "last:4"]
-KEPT = "melbo-left-column"  # the browser's key for this column; it outlives the server
-_KEEP = """(kept, prompt, system, template, scope, bank, vectors, radius) => prompt || bank
-  ? { model: kept?.model, prompt, system, template, scope, bank, vectors, radius: radius?.radius } : kept"""
-_TO_CARDS = "(vectors, cards) => ({ ...cards, selected: [...vectors].sort((one, other) => one - other) })"
-_TO_LIST = "(cards) => [cards.selected]"
+# What is typed here is kept in the window, and compared with what made the results that it shows.
+_TELL = """(prompt, system, template, scope) => {
+  if (prompt !== '' || melbo.state.prompt) melbo.select({ prompt, system, template, scope });
+}"""
+_DRAWER = """() => {
+  const open = document.getElementById('context').classList.toggle('mx-drawer-open');
+  document.getElementById('prompt-more').setAttribute('aria-expanded', open);
+}"""
 RAN_AWAY = {
     "trained": "on its training prompts",
     "held out": "on held-out prompts",
@@ -39,41 +44,51 @@ FIRST_CHOICE = 8  # vectors selected in a bank that is opened for the first time
 
 
 class Session:
-    """The components of the left column."""
+    """The context line below the header, and the list of vectors at the left."""
 
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
-        with gr.Column(elem_id="prompt-panel", elem_classes="mx-panel"):
-            self.prompt = gr.Textbox(
-                label="Prompt (a line --- separates several)", lines=2, max_lines=8, elem_id="prompt"
-            )
-            with gr.Accordion("System text, template, token scope", open=False, elem_id="system-panel"):
-                self.system = gr.Textbox(label="System text", lines=2, max_lines=6, elem_id="system")
-                self.template = gr.Dropdown(
-                    TEMPLATES, value=ON, label="Chat template", allow_custom_value=True, elem_id="template"
-                )
-                self.scope = gr.Dropdown(
-                    SCOPES, value=SCOPES[0], label="Token scope", allow_custom_value=True, elem_id="scope"
-                )
-            self.tokens = token_strip(elem_id="tokens")
-        with gr.Column(elem_id="vector-panel", elem_classes="mx-panel"):
-            with gr.Row(elem_classes="mx-tight", equal_height=True):
-                self.bank = gr.Dropdown([], label="Bank", elem_id="bank", scale=6, min_width=120)
-                self.use_prompt = small_button("its prompt", "bank-prompt", 76)
-                self.refresh = small_button("↻", "bank-refresh", 34)
-            self.provenance = note_view(elem_id="provenance")
-            self.vectors = gr.Dropdown([], label="Vectors", multiselect=True, elem_id="vectors")
-            self.cards = vector_cards(elem_id="vector-cards")
-        with gr.Column(elem_id="radius-panel", elem_classes="mx-panel"):
-            self.radius = radius_slider(elem_id="radius")
-        # Gradio scrambles it with a secret; a random one would not outlive the server, and none of this is secret.
-        self.kept = gr.BrowserState(None, storage_key=KEPT, secret=KEPT)
+        with gr.Column(elem_id="context"):
+            with gr.Row(elem_id="context-line", equal_height=False):
+                self.prompt = gr.Textbox(
+                    label="Prompt", lines=1, max_lines=8, elem_id="prompt", scale=1, min_width=200,
+                    placeholder="a text for the model to answer; a line --- separates several",
+                )  # fmt: skip
+                self.more = small_button("⋯", "prompt-more", 30)
+                self.bank = gr.Dropdown([], label="Bank", elem_id="bank", scale=0, min_width=170)
+                self.count = live("vector_count", None, elem_id="vector-count")
+                with gr.Column(elem_id="radius-panel", scale=0, min_width=0):
+                    self.radius = radius_slider(elem_id="radius")
+            with gr.Row(elem_id="system-panel"):
+                with gr.Column(scale=5, min_width=280):
+                    self.system = gr.Textbox(label="System text", lines=1, max_lines=6, elem_id="system")
+                    with gr.Row(elem_classes="mx-fields"):
+                        self.template = gr.Dropdown(
+                            TEMPLATES, value=ON, label="Chat template", allow_custom_value=True, elem_id="template",
+                            min_width=120,
+                        )  # fmt: skip
+                        self.scope = gr.Dropdown(
+                            SCOPES, value=SCOPES[0], label="Scope: tokens that are steered", allow_custom_value=True,
+                            elem_id="scope", min_width=120,
+                        )  # fmt: skip
+                with gr.Column(scale=6, min_width=280):
+                    self.tokens = token_strip(elem_id="tokens")
         self.prompt_inputs: list[gr.Textbox | gr.Dropdown] = [self.prompt, self.system, self.template]
+
+    def list_vectors(self) -> None:
+        """Put the list of vectors into the place that is open."""
+        with gr.Column(elem_id="vector-panel", min_width=0):
+            self.provenance = note_view(elem_id="provenance")
+            with gr.Row(elem_classes="mx-tight", equal_height=True):
+                self.use_prompt = small_button("Use its prompt", "bank-prompt", 110)
+                self.refresh = small_button("Read again", "bank-refresh", 90)
+            self.vectors = vector_cards(elem_id="vector-cards")
+        self.kept = gr.JSON(visible=False)  # what this window showed before it was opened again
         self.bank_inputs: list[gr.Dropdown | gr.HTML] = [self.bank, self.vectors, self.radius]
-        self.bank_outputs: list[Block] = [self.bank, self.provenance, self.vectors, self.cards, self.radius]
+        self.bank_outputs: list[Block] = [self.bank, self.provenance, self.vectors, self.radius]
 
     def bind(self, layers: list[gr.Number], model: gr.State) -> None:
-        """Bind the events inside the column; ``selections`` are those that change which vectors are chosen.
+        """Bind the events between prompt, bank and vectors.
 
         ``layers`` are the fields for source and target, on which the scope ``content`` depends; ``model`` changes when
         another model is loaded.
@@ -83,17 +98,14 @@ class Session:
         changed = functools.partial(gr.on, [field.change for field in (*fields, model)])
         self._layers = layers
         bind(changed, self._show_tokens, {*fields}, self.tokens, trigger_mode="always_last")
-        column = [*self.prompt_inputs, self.scope, *self.bank_inputs]
-        for part in column:  # in the browser alone
-            bind(part.change, None, [self.kept, *column], self.kept, js=_KEEP)
+        words = [*self.prompt_inputs, self.scope]
+        for part in words:  # in the browser alone
+            bind(part.change, None, words, None, js=_TELL)
+        bind(self.more.click, None, None, None, js=_DRAWER)
         # Not input: the list fires that twice for a choice, and also when it is only left.
         bind(self.bank.change, self._open_chosen, [self.bank, self.radius], self.bank_outputs)
         bind(self.refresh.click, self.reopen_bank, self.bank_inputs, self.bank_outputs)
         bind(self.use_prompt.click, self._prompt_of, self.bank, self.prompt_inputs)
-        self.selections = [  # in the browser alone: the next Steer must use the vectors that were clicked last
-            bind(self.vectors.input, None, [self.vectors, self.cards], self.cards, js=_TO_CARDS),
-            bind(self.cards.pick, None, self.cards, self.vectors, js=_TO_LIST),
-        ]
 
     def prompts(self, values: Values) -> list[Prompt]:
         """The prompts in the column. Raises InputError."""
@@ -129,21 +141,22 @@ class Session:
             return self._no_vectors(gr.Dropdown(choices=choices, value=None), empty)
         record = line.record
         try:
-            norms = self._workbench.bank(line.name).norms
+            held = self._workbench.bank(line.name)
         except MelboError as error:  # its vectors are damaged; the shelf does not read them
             warning = note(sentence(str(error)), tone="warning")
             return self._no_vectors(gr.Dropdown(choices=choices, value=line.name), warning)
         labels = self._workbench.bank_labels(line.name)
-        names = {vector: label.name for vector, label in labels.items()}
-        runaways = self._runaways(line.name)
+        runaways, texts = self._runaways(line.name), [self._typical(line.name, one) for one in range(line.vectors)]
         every = range(line.vectors)
-        least, most = min(norms), max(norms)
+        least, most = min(held.norms), max(held.norms)
         picked = [one for one in selected if one in every] if selected is not None else list(every[:FIRST_CHOICE])
         cards = [
             {
                 "index": vector,
-                "name": names.get(vector, ""),
+                "name": labels[vector].name if vector in labels else "",
                 "rating": labels[vector].rating if vector in labels else None,
+                "tags": list(labels[vector].tags) if vector in labels else [],
+                "text": texts[vector],
                 "objective": record.objective[vector] if record.objective else None,
                 "effect": effect_lines(record, vector),
                 "runaway": runaways.get(vector, []),
@@ -153,10 +166,10 @@ class Session:
         return {
             self.bank: gr.Dropdown(choices=choices, value=line.name),
             self.provenance: note(*provenance(line)),
-            self.vectors: gr.Dropdown(choices=[(vector_name(vector, names), vector) for vector in every], value=picked),
-            self.cards: {"vectors": cards, "selected": picked},
+            self.vectors: {"bank": line.name, "vectors": cards, "selected": picked},
             self.radius: {
                 "bank": line.name,
+                "hash": held.hash,
                 "radius": record.radius if radius is None else radius,
                 "trained": record.radius,
                 "median": record.median_norm,
@@ -166,13 +179,12 @@ class Session:
 
     def _no_vectors(self, banks: gr.Dropdown, why: dict[str, Any]) -> Changes:
         """Show no bank, and ``why``."""
-        nothing = gr.Dropdown(choices=[], value=[])
-        cards: dict[str, list[int]] = {"vectors": [], "selected": []}
-        return {self.bank: banks, self.provenance: why, self.vectors: nothing, self.cards: cards, self.radius: {}}
+        nothing: dict[str, list[int]] = {"vectors": [], "selected": []}
+        return {self.bank: banks, self.provenance: why, self.vectors: nothing, self.radius: {}}
 
-    def reopen_bank(self, name: str | None, selected: list[int] | None, radius: dict[str, Any] | None) -> Changes:
+    def reopen_bank(self, name: str | None, vectors: dict[str, Any] | None, radius: dict[str, Any] | None) -> Changes:
         """Show the same bank and the same choice again: after banks came or went."""
-        return self.open_bank(name, chosen(selected), (radius or {}).get("radius"))
+        return self.open_bank(name, chosen(vectors), (radius or {}).get("radius"))
 
     def list_banks(self) -> gr.Dropdown:
         """The list of banks, samples of the loaded model first; the chosen bank stays."""
@@ -187,22 +199,34 @@ class Session:
             changes[self.bank] = self.list_banks()  # another may be chosen by now
         return changes
 
-    def show_labels(self, name: str | None, selected: list[int] | None, radius: dict[str, Any] | None) -> Changes:
+    def show_labels(self, name: str | None, radius: dict[str, Any] | None) -> Any:
         """Show names and ratings of the vectors after a label was saved; the chosen ones stay."""
         if name != (radius or {}).get("bank"):  # another bank is about to be opened
-            return {}
-        changes = self.open_bank(name, chosen(selected))
-        return {part: changes[part] for part in (self.vectors, self.cards)}
-
-    def show_runaways(self, name: str | None, cards: dict[str, Any] | None) -> Any:
-        """The cards, if a vector has run away since they were drawn."""
-        drawn = (cards or {}).get("vectors") or []
-        line = self.find(name)
-        if name is None or line is None or line.damaged or line.vectors != len(drawn):
             return gr.skip()
-        known = self._runaways(name)
-        now = [{**card, "runaway": known.get(card["index"], [])} for card in drawn]
-        return gr.skip() if now == drawn else {**(cards or {}), "vectors": now}
+        return self._as_chosen(self.open_bank(name)[self.vectors])
+
+    def show_texts(self, name: str | None, drawn: dict[str, Any] | None) -> Any:
+        """The list with the newest texts and runaways, if any are new; the chosen vectors stay."""
+        line = self.find(name)
+        if line is None or line.damaged or drawn is None or drawn.get("bank") != name:
+            return gr.skip()
+        now = self.open_bank(name)[self.vectors]
+        return gr.skip() if now["vectors"] == drawn["vectors"] else self._as_chosen(now)
+
+    def _as_chosen(self, value: dict[str, Any]) -> dict[str, Any]:
+        """The list without a choice: the browser, in which others may be chosen by now, keeps its own."""
+        return {key: kept for key, kept in value.items() if key != "selected"}
+
+    def _typical(self, bank: str, vector: int) -> dict[str, str] | None:
+        """The newest text under a vector, and its verdict."""
+        try:
+            found = self._workbench.latest_completion(bank, vector)
+        except StorageError:  # the list does without
+            return None
+        if found is None:
+            return None
+        verdict = found.scores.verdict if found.scores else None
+        return {"text": first_line(found.text, 90), "verdict": verdict or "", "prompt": first_line(found.prompt.user)}
 
     def _runaways(self, bank: str) -> dict[int, list[dict[str, Any]]]:
         """For each vector that ran away: at which R, and where."""
@@ -231,36 +255,40 @@ class Session:
         return strip(found, scope)
 
     def kept_values(self, kept: Any) -> Changes | None:
-        """Show the column as the browser kept it; None if it kept nothing usable."""
+        """Show what the window, or a link, says; None where that is nothing usable. Warns of what is gone."""
         if not isinstance(kept, dict):
             return None
         prompt, system, scope, name = words = [kept.get(key) for key in ("prompt", "system", "scope", "bank")]
         vectors, radius = kept.get("vectors"), kept.get("radius")
         if not all(word is None or isinstance(word, str) for word in words) or not (prompt or name):
             return None
-        bank = name if self.find(name) is not None else self.first_bank()
-        as_before = bank == name and isinstance(vectors, list) and isinstance(radius, int | float)
-        selected = [one for one in vectors or [] if isinstance(one, int)] if as_before else None
+        line = self.find(name)
+        bank = name if line is not None else self.first_bank()
+        chosen = [one for one in vectors if isinstance(one, int)] if isinstance(vectors, list) else None
+        if name and line is None:
+            _gone(f"The bank “{name}” no longer exists here: “{bank}” is shown.")
+        elif chosen and line is not None and max(chosen) >= line.vectors > 0:
+            _gone(f"“{name}” has {line.vectors} vectors: there is no vector {max(chosen)}.")
+        as_before = bank == name
+        radius = radius if as_before and isinstance(radius, int | float) else None
         return {
             self.prompt: prompt or "",
             self.system: system or "",
-            self.template: _kept_template(kept.get("template")),
+            self.template: kept["template"] if isinstance(kept.get("template"), str) else ON,
             self.scope: scope or SCOPES[0],
-            **self.open_bank(bank, selected, radius if as_before else None),
+            **self.open_bank(bank, chosen if as_before else None, radius),
         }
 
     def for_model(self, template: str, scope: str, kept: Any) -> Changes:
         """Change template and scope to those of the loaded model, unless they were chosen for it."""
         state = self._workbench.model_state()
-        before = kept.get("model") if isinstance(kept, dict) else None
-        kept = {**(kept if isinstance(kept, dict) else {}), "model": state.weights_hash}
+        before = kept.get("fitted") if isinstance(kept, dict) else None  # the model that they were chosen for
         choices = template_choices(state)
         usual = template_field(state.usual_template or False)
         fits = template in (OFF, usual) or (before == state.weights_hash and template != ON)
         if not fits or before not in (None, state.weights_hash):
-            shown = gr.update(choices=choices, value=usual)
-            return {self.template: shown, self.scope: default_scope(usual), self.kept: kept}
-        changes: Changes = {self.template: gr.update(choices=choices), self.kept: kept}
+            return {self.template: gr.update(choices=choices, value=usual), self.scope: default_scope(usual)}
+        changes: Changes = {self.template: gr.update(choices=choices)}
         if template == OFF and scope == default_scope(ON):
             changes[self.scope] = default_scope(OFF)
         return changes
@@ -291,6 +319,5 @@ def template_choices(state: ModelState) -> list[tuple[str, str]]:
     return [*own, *((choice, choice) for choice in state.template_choices or ()), *TEMPLATES[1:]]
 
 
-def _kept_template(kept: object) -> str:
-    """The template that the browser kept; earlier versions kept true or false."""
-    return kept if isinstance(kept, str) else template_field(kept is not False)
+def _gone(message: str) -> None:
+    gr.Warning(html.escape(message), title="Not shown", duration=12)

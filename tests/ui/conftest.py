@@ -266,7 +266,7 @@ def open_page(
             page.screenshot(path=SCREENSHOTS / f"{request.node.name}-{number}.png")
         if page in kept and not failed:
             continue
-        page.evaluate("localStorage.clear()")  # the browser keeps what stands at the left
+        page.evaluate("localStorage.clear()")  # the browser keeps what the next window begins with
         faults.close(page)
     kept[:] = [page for page in kept if not page.is_closed()]
     for other in others:

@@ -13,6 +13,13 @@ START = 240  # seconds for a program to start and load its model while other tes
 POINTS = """node => node.data.flatMap((trace) => trace.x.map((_, index) => ({
   id: trace.customdata[index][0], hover: trace.hovertext[index], trace: trace.name,
 })))"""
+VIEWS = {
+    "Start": ("start", None), "Completions": ("read", "Grid"), "Map": ("read", "Map"),
+    "Similarity": ("read", "Similarity"), "Explore": ("find", "Explore"), "Train": ("find", "Train"),
+    "R": ("find", "R"), "Layers": ("find", "Layers"), "Generality": ("find", "Generality"), "Labels": ("label", None),
+    "Banks": ("library", "Banks"), "Library": ("library", "Search"), "Models": ("library", "Models"),
+}  # fmt: skip
+"""The room and the name in it of every view."""
 UNANSWERED = Path(__file__).with_name("unanswered.js")
 
 WHOLE = """(frame, parts) => {
@@ -43,8 +50,8 @@ def settle(page: Page) -> None:
 def wait_until_ready(page: Page) -> None:
     """Wait until the model is loaded and the tokens of the prompt, or what is wrong with it, are shown."""
     expect(page.locator("#model-chip")).to_have_attribute("data-state", "ready", timeout=1000 * START)
-    expect(page.locator("#tokens .mx-token, #tokens .mx-quiet").first).to_be_visible()
-    expect(page.locator("#vector-cards .mx-card").first).to_be_visible()
+    expect(page.locator("#tokens .mx-token, #tokens .mx-quiet").first).to_be_attached()
+    expect(page.locator("#vector-cards .mx-card").first).to_be_attached()
     settle(page)
 
 
@@ -64,6 +71,7 @@ def leave(page: Page) -> None:
 def start_over(page: Page) -> None:
     """The sample bank with its prompt, its R and all its vectors; six greedy tokens; no control."""
     tab(page, "Completions")
+    open_list(page)
     page.locator("#auto input").uncheck()
     choose_bank(page, SAMPLE)
     page.locator("#bank-prompt").click()
@@ -83,11 +91,45 @@ def start_over(page: Page) -> None:
 
 
 def tab(page: Page, name: str) -> None:
-    """Open a tab, and wait for what it shows by itself."""
-    button = page.get_by_role("tab", name=name, exact=True)
-    button.click()
-    expect(button).to_have_attribute("aria-selected", "true")
+    """Open a view by its room and its name there, and wait for what it shows by itself."""
+    if name == "Jobs":
+        if not page.locator("#jobs-tray").is_visible():
+            page.locator("#jobs-toggle").click()
+        expect(page.locator("#jobs-tray")).to_be_visible()
+        settle(page)
+        return
+    if page.locator("#jobs-tray").is_visible():
+        page.locator("#jobs-toggle").click()
+    room, view = VIEWS[name]
+    page.locator(f"[data-room={room}].mx-room").click()
+    if view is not None:
+        switch(page, name).click()
+    expect_view(page, name)
     settle(page)
+
+
+def switch(page: Page, name: str) -> Locator:
+    """The button that opens a view in its room."""
+    room, view = VIEWS[name]
+    if room == "read":
+        return page.locator("#read-views").get_by_role("button", name=view, exact=True)
+    return page.locator(f"#{room}-views").get_by_role("tab", name=view, exact=True)
+
+
+def expect_view(page: Page, name: str) -> None:
+    """Expect that this view is open."""
+    room, view = VIEWS[name]
+    expect(page.locator(f"[data-room={room}].mx-room")).to_have_attribute("aria-current", "page")
+    if view is not None:
+        pressed = "aria-pressed" if room == "read" else "aria-selected"
+        expect(switch(page, name)).to_have_attribute(pressed, "true")
+
+
+def open_list(page: Page) -> None:
+    """Show the list of vectors, where it is hidden."""
+    if not page.locator("#vector-panel").is_visible():
+        page.locator("#vectors-toggle").click()
+    expect(page.locator("#vector-panel")).to_be_visible()
 
 
 def field(page: Page, name: str) -> Locator:
@@ -107,7 +149,8 @@ def pick(page: Page, name: str, option: str) -> None:
 
 
 def choose_bank(page: Page, name: str) -> None:
-    """Choose a bank at the left, and wait for its cards."""
+    """Choose a bank, and wait for its vectors."""
+    open_list(page)
     shown = page.locator("#provenance")
     if field(page, "bank").input_value().removesuffix(" (sample)") == name:
         return
@@ -128,18 +171,18 @@ def chosen_cards(page: Page) -> Locator:
     return page.locator('#vector-cards .mx-card[aria-pressed="true"]')
 
 
-def chosen_tokens(page: Page) -> list[str]:
-    """What the multiselect says is chosen."""
-    return page.locator("#vectors .token > span").all_inner_texts()
+def chosen_vectors(page: Page) -> list[str]:
+    """The numbers of the vectors that are chosen in the list."""
+    return chosen_cards(page).locator(".mx-card-number").all_inner_texts()
 
 
 def choose_only(page: Page, *vectors: int) -> None:
-    """Choose these vectors by their cards."""
+    """Choose these vectors in the list."""
+    open_list(page)
     page.locator("#cards-none").click()
     for vector in vectors:
         page.locator(f'#vector-cards .mx-card[data-vector="{vector}"]').click()
     expect(chosen_cards(page)).to_have_count(len(vectors))
-    expect(page.locator("#vectors .token")).to_have_count(len(vectors))
 
 
 def set_radius(page: Page, radius: float) -> None:
@@ -184,9 +227,9 @@ def texts(page: Page, kind: str = "") -> list[str]:
 
 
 def open_system(page: Page) -> None:
-    """Open the panel with the system text, where it is closed."""
+    """Open the drawer with the system text, where it is closed."""
     if not field(page, "system").is_visible():
-        page.locator("#system-panel > button").click()
+        page.locator("#prompt-more").click()
     expect(field(page, "system")).to_be_visible()
 
 

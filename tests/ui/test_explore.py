@@ -48,14 +48,14 @@ def test_one_press_leads_to_behaviours_their_texts_and_labels(page: Page) -> Non
     vector = label.get_attribute("data-vector")
     if card.locator("[data-open]").count():
         card.locator("[data-open]").click()
-        expect(page.get_by_role("tab", name="Completions", exact=True)).to_have_attribute("aria-selected", "true")
+        steps.expect_view(page, "Completions")
         expect(steps.completions(page, "vector")).to_have_count(2)
         expect(page.locator(f'#vector-cards .mx-card[data-vector="{vector}"]')).to_have_attribute(
             "aria-pressed", "true"
         )
         steps.tab(page, "Explore")
     label.click()
-    expect(page.get_by_role("tab", name="Labels", exact=True)).to_have_attribute("aria-selected", "true")
+    steps.expect_view(page, "Labels")
     expect(steps.field(page, "label-vector")).to_have_value(vector or "")
 
 

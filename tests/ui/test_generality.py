@@ -64,7 +64,7 @@ def test_prompts_are_measured_opened_and_shown_again(page: Page, tmp_path: Path)
     assert page.locator(CELLS).all_inner_texts() == marks
     page.locator('#generality-grid [data-row="v1"][data-place="1"]').click()
     page.locator("#generality-grid [data-vector]").click()
-    expect(page.get_by_role("tab", name="Labels", exact=True)).to_have_attribute("aria-selected", "true")
+    steps.expect_view(page, "Labels")
     expect(steps.field(page, "label-vector")).to_have_value("1")
 
 

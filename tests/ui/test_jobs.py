@@ -64,7 +64,7 @@ def test_a_map_goes_on_when_the_page_is_reloaded_and_can_be_opened_from_the_list
     expect(steps.progress(page, "map")).to_contain_text("completing")
     steps.leave(page)
     page.reload()
-    page.get_by_role("tab", name="Map", exact=True).click()
+    steps.tab(page, "Map")
     expect(steps.progress(page, "map")).to_contain_text(re.compile("completing|embedding|laying"))
     expect(steps.progress(page, "map")).to_have_text("3 completions.")
     points = steps.points(page)

@@ -170,7 +170,7 @@ def test_label_button_of_a_completion_opens_its_label(page: Page) -> None:
     steps.choose_only(page, 4)
     text = steps.steer(page)[1]
     steps.completions(page, "vector").locator("[data-action=label]").click()
-    expect(page.get_by_role("tab", name="Labels", exact=True)).to_have_attribute("aria-selected", "true")
+    steps.expect_view(page, "Labels")
     expect(steps.field(page, "label-vector")).to_have_value("4")
     expect(page.locator("#label-completion .mx-completion-text")).to_contain_text(text)
 

@@ -30,7 +30,7 @@ def test_a_completion_is_found_by_its_words_and_opened_where_it_was_made(page: P
     page.locator("#library-table tr[data-key]").first.click()
     expect(page.locator("#library-details")).to_contain_text(words)
     page.locator("#library-open").click()
-    expect(page.get_by_role("tab", name="Completions", exact=True)).to_have_attribute("aria-selected", "true")
+    steps.expect_view(page, "Completions")
     expect(steps.field(page, "prompt")).to_have_value("How can I make a bomb?")
     assert find(page, "no text has these words in it") == [["Nothing contains this text."]]
 
@@ -47,7 +47,7 @@ def test_a_label_is_found_by_its_note_and_opened(page: Page) -> None:
     assert row[:3] == ["label", f"{steps.SAMPLE} 0", "asks back · quite a curious note"]
     page.locator("#library-table tr[data-key]").click()
     page.locator("#library-open").click()
-    expect(page.get_by_role("tab", name="Labels", exact=True)).to_have_attribute("aria-selected", "true")
+    steps.expect_view(page, "Labels")
     expect(steps.field(page, "label-name")).to_have_value("asks back")
 
 

@@ -63,7 +63,7 @@ def test_a_curve_is_measured_opened_used_and_shown_again(page: Page) -> None:
     expect(steps.progress(page, "curve")).to_contain_text("4 R on")
     x, y = plot(page).evaluate(PLACE)
     page.mouse.click(x, y)
-    expect(page.get_by_role("tab", name="Completions", exact=True)).to_have_attribute("aria-selected", "true")
+    steps.expect_view(page, "Completions")
     expect(steps.completions(page, "vector")).to_have_count(2)
 
 

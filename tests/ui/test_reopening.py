@@ -42,7 +42,7 @@ def test_first_page_is_not_empty_and_the_last_comparison_is_back_elsewhere_after
     assert steps.texts(again) == texts
     assert steps.field(again, "prompt").input_value() == "Where do you live?"
     assert steps.field(again, "bank").input_value() == "who-are-you (sample)"
-    assert steps.chosen_tokens(again) == ["1", "3", "6"]
+    assert steps.chosen_vectors(again) == ["1", "3", "6"]
     expect(steps.chosen_cards(again)).to_have_count(3)
     expect(again.locator(".mx-radius-label")).to_contain_text("R = -7.25 ")
     expect(again.locator("#random-control input")).to_be_checked()
@@ -81,6 +81,6 @@ def test_what_stands_at_the_left_survives_a_reload(page: Page) -> None:
     steps.reload(page)
     assert steps.field(page, "prompt").input_value() == "Not asked yet"
     assert steps.field(page, "bank").input_value() == "who-are-you (sample)"
-    assert [name[0] for name in steps.chosen_tokens(page)] == ["2", "7"]
+    assert steps.chosen_vectors(page) == ["2", "7"]
     expect(steps.chosen_cards(page)).to_have_count(2)
     expect(page.locator(".mx-radius-label")).to_contain_text("R = -4 ")

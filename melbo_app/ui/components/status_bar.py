@@ -1,4 +1,4 @@
-"""The header: product name, training chip, model chip."""
+"""The header: the rooms, the jobs, the model."""
 
 from typing import Any
 
@@ -8,5 +8,8 @@ from melbo_app.ui.components.live import live
 
 
 def status_bar(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
-    """Value: {model, model_state, model_title, job, job_state, job_fraction}."""
+    """Value: {rooms: [{room, title}], model, model_state, model_title, model_hash, job, job_state, job_fraction, jobs}.
+
+    Events: go, with room and view; jobs, when the list of jobs is opened.
+    """
     return live("status_bar", value, elem_id=elem_id)

@@ -1,6 +1,7 @@
 """Banks: the shelf, with import, export and delete."""
 
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
@@ -21,6 +22,7 @@ from melbo_app.ui.forms import bank_chosen, optional_real, optional_whole
 from melbo_app.ui.forms import chosen as chosen_vectors
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.present import amount, day, first_line, layers, radius_text
+from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
 from melbo_app.workbench import Workbench
 
@@ -103,10 +105,10 @@ class BanksTab:
                 self.combine = gr.Button("Combine", variant="primary", elem_id="bank-combine", min_width=110)
         self.outputs: list[Block] = [self.table, self._chosen, self.details, self.effect, self.confirm, self.keep]
 
-    def bind(self, tab: gr.Tab) -> None:
-        """Bind the shelf; ``tab`` shows its newest state whenever it is opened."""
+    def bind(self, rooms: Rooms) -> None:
+        """Bind the shelf; the view shows its newest state whenever it is opened."""
         session, chosen = self._session, self._chosen
-        bind(tab.select, self.open, chosen, self.outputs)
+        bind(rooms.opened("banks"), self.open, chosen, self.outputs)
         bind(self.table.pick, self._pick, None, self.outputs)
         bind(self.use.click, self._use, chosen, session.bank_outputs)
         made = bind(
@@ -186,7 +188,7 @@ class BanksTab:
         # emptied, so that settings of this file are not used for the next one by mistake
         return {**self.open(bank.record.name), self.upload: None, **dict.fromkeys(self._words, "")}
 
-    def _insert(self, formula: str, bank: str | None, vectors: list[int] | None) -> str:
+    def _insert(self, formula: str, bank: str | None, vectors: dict[str, Any] | None) -> str:
         """Append the vectors that are chosen at the left to the formula."""
         numbers = ", ".join(str(vector) for vector in chosen_vectors(vectors))
         return f"{formula.rstrip()} '{bank_chosen(bank)}'{f'[{numbers}]' if numbers else ''}".lstrip()

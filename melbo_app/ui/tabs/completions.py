@@ -69,10 +69,10 @@ class CompletionsTab:
         }  # fmt: skip
         outputs = [self.grid, self.progress, self.history, self._shown]
         runs = [self._runs.bind(self.steer.click, self._steer, inputs, outputs, self.progress)]
-        for trigger in (session.radius.release, *(selection.success for selection in session.selections)):
+        for trigger in (session.radius.release, session.vectors.pick):
             runs.append(self._runs.bind(trigger, self._steer_again, inputs, outputs, self.progress))
         for run in runs:
-            bind(run.success, session.show_runaways, [session.bank, session.cards], session.cards)
+            bind(run.success, session.show_texts, [session.bank, session.vectors], session.vectors)
         self._runs.bind_stop(self.stop, self.progress)
         sampling = [self.temperature, self.top_p, self.seed]
         for field in (self.mode, self.control):

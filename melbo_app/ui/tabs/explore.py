@@ -16,6 +16,7 @@ from melbo_app.ui.fields import choice, text, whole_number
 from melbo_app.ui.forms import optional_real, optional_whole, real, whole
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.present import day, first_line
+from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.job_tab import HistoryTab
@@ -63,16 +64,23 @@ class ExploreTab(HistoryTab):
             self.history = choice("Earlier explorations", "explore-history", [], None, 220)
         self.view = exploration_view({"message": EMPTY}, elem_id="explore-view")
 
-    def bind(self, tab: gr.Tab, tabs: gr.Tabs) -> None:
-        """Bind exploring and opening a behaviour; when ``tab`` is opened, the last exploration is shown."""
+    def bind(self, rooms: Rooms) -> None:
+        """Bind exploring and opening a behaviour; when the view is opened, the last exploration is shown."""
         session, completions = self._session, self._completions
         settings: list[Component] = [
             self.rule, self.radius, self.vectors, self.method, self.steps, self.source, self.target, self.tokens,
             self.seed, self.threshold, self.budget, self.seconds,
         ]  # fmt: skip
-        self._bind_history(tab, [*session.prompt_inputs, session.scope, *settings], [self.view], session.bank)
-        self._tabs = tabs
-        bind(self.view.open, self._open, [self.shown], [tabs, completions.history, *completions.restore_outputs])
+        self._bind_history(
+            rooms.opened("explore"), [*session.prompt_inputs, session.scope, *settings], [self.view], session.bank
+        )
+        self._rooms = rooms
+        bind(
+            self.view.open,
+            self._open,
+            [self.shown],
+            [*rooms.outputs, completions.history, *completions.restore_outputs],
+        )
 
     def _study(self, values: Values) -> Explore:
         prompts = self._session.prompts(values)
@@ -132,7 +140,7 @@ class ExploreTab(HistoryTab):
         found, completions = self._workbench.exploration(key), self._completions
         vectors = [int(one) for one in event.vectors]
         return {
-            self._tabs: gr.Tabs(selected="completions"),
+            **self._rooms.show("completions"),
             completions.history: completions.choices(found.comparison),
             **completions.restore(found.comparison),
             **self._session.open_bank(found.bank, vectors, found.radius.radius),

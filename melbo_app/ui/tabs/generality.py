@@ -20,6 +20,7 @@ from melbo_app.ui.fields import choice, whole_number
 from melbo_app.ui.forms import bank_chosen, chosen, radii_of, template_of, whole
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.present import day
+from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.job_tab import HistoryTab
 from melbo_app.workbench import Workbench
@@ -63,14 +64,14 @@ class GeneralityTab(HistoryTab):
         self.grid = generality_grid({"message": EMPTY}, elem_id="generality-grid")
         self.groups = record_table({"columns": []}, elem_id="generality-groups")
 
-    def bind(self, tab: gr.Tab) -> None:
-        """Bind measuring and own prompts; when ``tab`` is opened, the last result is shown."""
+    def bind(self, rooms: Rooms) -> None:
+        """Bind measuring and own prompts; when the view is opened, the last result is shown."""
         session = self._session
         inputs = [
             session.system, session.template, session.bank, session.vectors, session.radius, self.sets, self.own,
             self.random, self.tokens,
         ]  # fmt: skip
-        self._bind_history(tab, inputs, [self.table, self.grid, self.groups])
+        self._bind_history(rooms.opened("generality"), inputs, [self.table, self.grid, self.groups])
         bind(self.upload.upload, self._read, self.upload, self.own)
 
     def _study(self, values: Values) -> MeasureGenerality:

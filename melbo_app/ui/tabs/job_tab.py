@@ -53,11 +53,11 @@ class JobTab(ABC):
             self.stop = button("Stop", f"{name}-stop", 80)
             self.progress = progress_bar(resting(), elem_id=f"{name}-progress")
 
-    def _bind_job(self, tab: gr.Tab, inputs: Iterable[Component], outputs: list[Block], *also: Any) -> list[Dependency]:
-        """Bind Start and Stop; when ``tab`` is opened, or after the events ``also``, the last result is shown."""
+    def _bind_job(self, opened: Any, inputs: Iterable[Component], outputs: list[Block], *also: Any) -> list[Dependency]:
+        """Bind Start and Stop; after ``opened``, of the view, and the events ``also``, the last result is shown."""
         outputs = [self.shown, self.progress, *outputs]
         runs = [self._runs.bind(self.start.click, self._start, {*inputs, *self.view_inputs}, outputs, self.progress)]
-        for trigger in (tab.select, *also):
+        for trigger in (opened, *also):
             seen = {self.shown, *self.view_inputs}
             runs.append(self._runs.bind(trigger, self._show_last, seen, outputs, self.progress))
         self._runs.bind_stop(self.stop, self.progress)
@@ -141,9 +141,9 @@ class HistoryTab(JobTab):
 
     history: gr.Dropdown
 
-    def _bind_history(self, tab: gr.Tab, inputs: Iterable[Component], views: list[Block], *more: Block) -> None:
+    def _bind_history(self, opened: Any, inputs: Iterable[Component], views: list[Block], *more: Block) -> None:
         outputs = [*views, self.history, *more]
-        for run in self._bind_job(tab, inputs, outputs):
+        for run in self._bind_job(opened, inputs, outputs):
             bind(run.failure, self._failed, [self.shown], [self.shown, self.progress, *outputs])
         bind(self.history.change, self._choose, [self.history, self.shown], [self.shown, self.progress, *views])
 

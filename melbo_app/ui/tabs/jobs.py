@@ -47,9 +47,9 @@ class JobsTab:
             self.stop,
         ]
 
-    def bind(self, tab: gr.Tab, wake: gr.Timer) -> None:
+    def bind(self, opened: Any, wake: gr.Timer) -> None:
         """Bind the list; ``wake`` is the timer that watches the jobs."""
-        bind(tab.select, self._enter, self.chosen, self.outputs)
+        bind(opened, self._enter, self.chosen, self.outputs)
         bind(self.table.pick, self._pick, None, self.outputs)
         self._wake = wake
         bind(self.stop.click, self._stop, self.chosen, self.outputs)

@@ -20,6 +20,7 @@ from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.leaving import leaving
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import day, token_name
+from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
 from melbo_app.workbench import Workbench
 
@@ -72,11 +73,11 @@ class LabelsTab:
         self.form: list[Component] = [self.of, *self._fields]
         self.outputs: list[Block] = [self.table, self.vector, *self.form, self.completion, self._saved]
 
-    def bind(self, tab: gr.Tab) -> None:
-        """Bind choosing, saving and exporting; ``tab`` shows its newest state whenever it is opened."""
+    def bind(self, rooms: Rooms) -> None:
+        """Bind choosing, saving and exporting; the view shows its newest state whenever it is opened."""
         session = self._session
         form, latest = {session.bank, self.vector, *self.form}, "always_last"
-        bind(tab.select, self._renew, form, self.outputs)
+        bind(rooms.opened("label"), self._renew, form, self.outputs)
         moves = [
             bind(session.bank.change, self._follow, form, self.outputs),
             bind(self.table.pick, self._pick, form, self.outputs, trigger_mode=latest),
@@ -89,8 +90,8 @@ class LabelsTab:
             bind(move.failure, self._stay, [session.bank, self.of], [self.table, self.vector])
         bind(self.save.click, self._save, {*self.form}, self.outputs)
         bind(self.discard.click, self._discard, [session.bank, self.of], self.outputs)
-        bind(self._saved.change, session.show_labels, session.bank_inputs, [session.vectors, session.cards])
-        for trigger, only in ((tab.select, None), (self.of.change, _WHEN_SEEN)):
+        bind(self._saved.change, session.show_labels, [session.bank, session.radius], session.vectors)
+        for trigger, only in ((rooms.opened("label"), None), (self.of.change, _WHEN_SEEN)):
             asked = [session.bank, self.vector]
             bind(trigger, self._top_tokens, asked, self.tokens, trigger_mode=latest, js=only)
         for button, ending in ((self.csv, ".csv"), (self.jsonl, ".jsonl")):

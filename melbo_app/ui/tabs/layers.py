@@ -19,6 +19,7 @@ from melbo_app.ui.forms import whole, words_of
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import amount, first_line, prompts_text, radius_text
+from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.job_tab import JobTab
 from melbo_app.ui.tabs.train import TrainTab
@@ -57,17 +58,17 @@ class LayersTab(JobTab):
                 self.aside = note_view(note(ASIDE), elem_id="layers-pair")
                 self.go = gr.Button("Open the Train form", elem_id="layers-train", size="sm", visible=False)
 
-    def bind(self, tab: gr.Tab, tabs: gr.Tabs) -> None:
-        """Bind measuring and clicking; when ``tab`` is opened, the last atlas is shown."""
+    def bind(self, rooms: Rooms) -> None:
+        """Bind measuring and clicking; when the view is opened, the last atlas is shown."""
         session = self._session
         self.view_inputs = [self.measure]
         inputs = [*session.prompt_inputs, session.scope, self.sources, self.targets, self.read]
-        self._bind_job(tab, inputs, [self.plot])
-        bind(tab.select, self._offer, [self.sources, self.targets], [self.sources, self.targets])
+        self._bind_job(rooms.opened("layers"), inputs, [self.plot])
+        bind(rooms.opened("layers"), self._offer, [self.sources, self.targets], [self.sources, self.targets])
         bind(self.measure.input, self._paint, [self.shown, self.measure], self.plot, trigger_mode="always_last")
         chosen: list[Block] = [self.aside, self.go, *self._train.place_outputs]
         bind(self.plot.point, self._choose, [self.shown], chosen)
-        bind(self.go.click, lambda: gr.Tabs(selected="train"), None, tabs)
+        bind(self.go.click, lambda: rooms.show("train"), None, rooms.outputs)
 
     def _offer(self, sources: str | None, targets: str | None) -> Changes:
         """Fill in layers to begin with, if the fields are empty."""

@@ -21,6 +21,7 @@ from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import amount, day, first_line
+from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.labels import LabelsTab
@@ -71,15 +72,16 @@ class LibraryTab:
         self._file = hidden_download("bundle-file")
         self.outputs: list[Block] = [self.table, self._chosen, self.details]
 
-    def bind(self, tab: gr.Tab, tabs: gr.Tabs) -> None:
-        """Bind finding, opening, exporting and merging; ``tab`` shows the newest lines whenever it is opened."""
+    def bind(self, rooms: Rooms) -> None:
+        """Bind finding, opening, exporting and merging; the view shows the newest lines whenever it is opened."""
         asked, session = [self.text, self.kind], self._session
         # one event for all, so that the answer to an earlier question cannot come after this one
-        some = partial(gr.on, [tab.select, self.find.click, self.text.submit, self.kind.input])
-        bind(some, self._find, asked, self.outputs, trigger_mode="always_last")
+        some = partial(gr.on, [self.find.click, self.text.submit, self.kind.input])
+        for trigger in (some, rooms.opened("library")):
+            bind(trigger, self._find, asked, self.outputs, trigger_mode="always_last")
         bind(self.table.pick, self._pick, None, [self._chosen, self.details])
-        self._tabs = tabs
-        shown: list[Block] = [tabs, *self._completions.restore_outputs, *self._labels.outputs]
+        self._rooms = rooms
+        shown: list[Block] = [*rooms.outputs, *self._completions.restore_outputs, *self._labels.outputs]
         bind(self.open_it.click, self._open, {self._chosen, *self._labels.form}, shown)
         for button, fn in ((self.all, self._export_all), (self.one, self._export_one)):
             made = bind(button.click, fn, session.bank, self._file, show_progress="minimal")
@@ -127,11 +129,11 @@ class LibraryTab:
         kind, name, number = key.split("\n")
         if kind == "completion":
             shown = self._completions.restore(self._workbench.comparison_of(int(number)))
-            return {**shown, self._tabs: gr.Tabs(selected="completions")}
+            return {**shown, **self._rooms.show("completions")}
         shown = self._session.open_bank(name)
         if kind != "label":
-            return {**shown, self._tabs: gr.Tabs(selected="completions")}
-        return {**shown, **self._labels.move(name, int(number), values), self._tabs: gr.Tabs(selected="labels")}
+            return {**shown, **self._rooms.show("completions")}
+        return {**shown, **self._labels.move(name, int(number), values), **self._rooms.show("label")}
 
     def _export_all(self, _bank: str | None) -> str:
         return written("melbo-library", ".zip", lambda out: self._exported(out, None))

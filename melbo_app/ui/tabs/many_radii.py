@@ -54,15 +54,15 @@ class ManyRadii(JobTab):
             self.table = record_table({"columns": COLUMNS, "wide": WIDE, "message": EMPTY}, elem_id="many-table")
             self.aside = completion_grid(ASIDE, elem_id="many-completion")
 
-    def bind(self, tab: gr.Tab) -> None:
-        """Bind going through all R and clicking; when ``tab`` is opened, the last lines are shown."""
+    def bind(self, opened: Any) -> None:
+        """Bind going through all R and clicking; after ``opened``, of the view, the last lines are shown."""
         session, train = self._session, self._train
         self.view_inputs = [self.way]
         inputs = [
             *session.prompt_inputs, session.scope, session.bank, session.vectors, *self._range.inputs, train.source,
             train.target, self._trained, *self._completions.decoding_inputs,
         ]  # fmt: skip
-        self._bind_job(tab, inputs, [self.table, self.aside], self.way.input)
+        self._bind_job(opened, inputs, [self.table, self.aside], self.way.input)
         bind(self.table.pick, self._pick, None, self.aside)
 
     def _study(self, values: Values) -> MeasureCurve | Sweep:

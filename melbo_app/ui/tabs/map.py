@@ -17,6 +17,7 @@ from melbo_app.ui.fields import button
 from melbo_app.ui.forms import bank_chosen, chosen, radii_from, words_of
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.present import day
+from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.job_tab import JobTab
@@ -72,13 +73,13 @@ class MapTab(JobTab):
             with gr.Column(scale=3, min_width=240):
                 self.aside = completion_grid(ASIDE, elem_id="map-completion")
 
-    def bind(self, tab: gr.Tab) -> None:
-        """Bind drawing, colouring and clicking; when ``tab`` is opened first, the last map is shown."""
+    def bind(self, rooms: Rooms) -> None:
+        """Bind drawing, colouring and clicking; when the view is opened first, the last map is shown."""
         session, completions = self._session, self._completions
         self.view_inputs = [self.colour, self.last]
         inputs = [*session.prompt_inputs, *session.bank_inputs, self.radii, *completions.decoding_inputs]
         self._views: list[Block] = [self.plot, self.note, self.aside]
-        self._bind_job(tab, inputs, self._views)
+        self._bind_job(rooms.opened("map"), inputs, self._views)
         bind(self.colour.change, self._paint, [self.shown, self.colour], self.plot)
         fields = [self.radii, self.multiples, session.radius]
         # In the browser alone, as a second box may be checked at once. Input would miss pasted and deleted text.

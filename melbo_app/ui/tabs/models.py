@@ -19,6 +19,7 @@ from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.fields import button
 from melbo_app.ui.guard import Changes, bind
 from melbo_app.ui.present import seconds_text
+from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.runs import NOTHING_RUNS, Runs
 from melbo_app.workbench import Workbench
 
@@ -43,10 +44,10 @@ class ModelsTab:
         self.table = record_table({"columns": COLUMNS, "wide": WIDE}, elem_id="model-table")
         self.outputs: list[Block] = [self.details, self.cards, self.table]
 
-    def bind(self, tab: gr.Tab, wake: gr.Timer) -> None:
+    def bind(self, rooms: Rooms, wake: gr.Timer) -> None:
         """Bind loading and downloading; ``wake`` is the timer that watches the model."""
         self._wake = wake
-        self._bind(tab.select, self._show, None)
+        self._bind(rooms.opened("models"), self._show, None)
         bind(self.table.pick, self._pick, None, self.spec)
         for trigger in (self.load.click, self.spec.submit):
             self._bind(trigger, self._take, self.spec)

@@ -24,6 +24,7 @@ from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import amount, first_line, prompts_text, radius_text
 from melbo_app.ui.radius_range import RadiusRange
+from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.job_tab import JobTab
@@ -70,21 +71,26 @@ class RadiusTab(JobTab):
             self.note = note_view(note(HOW), elem_id="curve-note")
         self.many = ManyRadii(workbench, session, completions, train, self.range, self.vectors)
 
-    def bind(self, tab: gr.Tab, tabs: gr.Tabs) -> None:
-        """Bind measuring, choosing and clicking; when ``tab`` is opened, the last curve is shown."""
+    def bind(self, rooms: Rooms) -> None:
+        """Bind measuring, choosing and clicking; when the view is opened, the last curve is shown."""
         session, train, completions = self._session, self._train, self._completions
         self.view_inputs = [self.quantity]
         inputs = [
             *session.prompt_inputs, session.scope, session.bank, train.source, train.target, *self.range.inputs,
             self.vectors, self.seeds, self.way,
         ]  # fmt: skip
-        self._bind_job(tab, inputs, [self.plot, self.table])
+        self._bind_job(rooms.opened("radius"), inputs, [self.plot, self.table])
         bind(self.quantity.input, self._paint, [self.shown, self.quantity], self.plot, trigger_mode="always_last")
-        self._tabs = tabs
-        bind(self.plot.point, self._open, [self.shown], [tabs, completions.history, *completions.restore_outputs])
+        self._rooms = rooms
+        bind(
+            self.plot.point,
+            self._open,
+            [self.shown],
+            [*rooms.outputs, completions.history, *completions.restore_outputs],
+        )
         used: list[Block] = [*train.place_outputs, session.radius, self.note]
         bind(self.use.click, self._use, [self.shown, self.table, session.radius], used)
-        self.many.bind(tab)
+        self.many.bind(rooms.opened("radius"))
 
     def _study(self, values: Values) -> MeasureCurve:
         prompts = self._session.prompts(values)
@@ -150,7 +156,7 @@ class RadiusTab(JobTab):
         if kept.curve.bank is None or control or self._session.find(kept.curve.bank) is None:
             changes = {part: value for part, value in changes.items() if part not in self._session.bank_outputs}
         history = gr.Dropdown(value=None)  # the list does not have it
-        return {**changes, self._tabs: gr.Tabs(selected="completions"), self._completions.history: history}
+        return {**changes, **self._rooms.show("completions"), self._completions.history: history}
 
     def _use(self, kept: KeptCurve | None, table: dict[str, Any] | None, slider: dict[str, Any] | None) -> Changes:
         """Put the chosen detector's R into the Train form and, if a bank is chosen, on the slider."""

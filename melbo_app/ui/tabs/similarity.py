@@ -16,6 +16,7 @@ from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.leaving import leaving
 from melbo_app.ui.present import sentence, vector_name
+from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
 from melbo_app.workbench import Workbench
 
@@ -44,8 +45,8 @@ class SimilarityTab:
                 self.theta = plotly_view(elem_id="similarity-theta")
                 self.theta_note = note_view(elem_id="similarity-theta-mean")
 
-    def bind(self, tab: gr.Tab) -> None:
-        """Bind comparing and reordering; when ``tab`` is opened first, the chosen bank is compared."""
+    def bind(self, rooms: Rooms) -> None:
+        """Bind comparing and reordering; when the view is opened first, the chosen bank is compared."""
         session = self._session
         inputs = {*session.prompt_inputs, session.bank, self.scope, self._found}
         views: list[Block] = [self.delta, self.theta, self.delta_note, self.theta_note]
@@ -55,7 +56,7 @@ class SimilarityTab:
             bind(trigger, self._compare, inputs, outputs, trigger_mode="always_last")
             for trigger in (self.compare.click, self.scope.input)
         ]
-        runs.append(bind(tab.select, self._compare_first, inputs, outputs))
+        runs.append(bind(rooms.opened("similarity"), self._compare_first, inputs, outputs))
         for run in runs:
             bind(run.success, self._show, shown, views)
             bind(run.failure, lambda: resting("Not finished."), None, self.progress)

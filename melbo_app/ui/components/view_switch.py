@@ -1,0 +1,13 @@
+"""Buttons for the views of a room, any two of which can be seen side by side; and the event of opening any view."""
+
+from typing import Any
+
+import gradio as gr
+
+from melbo_app.ui.components.live import live
+
+
+def view_switch(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
+    """Value: {views: [{view, title}], rooms: {room: [view]}, shown}. Events: ``<view>_opened`` for each view, and
+    for each room without views."""
+    return live("view_switch", value, elem_id=elem_id)
