@@ -20,6 +20,7 @@ from melbo_app.ui.present import job_status, model_status, sentence
 from melbo_app.ui.rooms import ROOMS, Rooms
 from melbo_app.ui.session import Session
 from melbo_app.ui.sessions import use_sessions
+from melbo_app.ui.stamps import Stamps
 from melbo_app.ui.tabs.banks import BanksTab
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.explore import ExploreTab
@@ -101,6 +102,7 @@ class Page:
         self._finished = gr.State(None)  # the last training that was seen to end
         self._map = gr.State(None)  # the map to open from the list of jobs
         self._model = gr.State(None)  # hash of the model that the page showed last
+        self.stamps = Stamps(workbench, session, self.completions)
         session.bind([self.train.source, self.train.target], self._model)
         self.completions.bind(self._model)
         self.explore.bind(rooms)
@@ -134,7 +136,8 @@ class Page:
             self.status, self._model, completions.history, *completions.restore_outputs, *form.job_outputs,
             session.scope, self.map.last,
         ]  # fmt: skip
-        bind(context.load, self._open, session.kept, shown, js="() => [melbo.restored()]")
+        opened = bind(context.load, self._open, session.kept, shown, js="() => [melbo.restored()]")
+        bind(opened.then, **self.stamps.tell)
         fits = [session.template, session.scope]
         restored = "(template, scope) => [template, scope, melbo.state]"
         changed = bind(self._model.change, session.for_model, [*fits, session.kept], fits, js=restored)

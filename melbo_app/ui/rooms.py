@@ -33,8 +33,9 @@ TOGETHER = "read"
 """The room of which two views can be seen side by side; the other rooms, and their views, are tabs."""
 
 # Of a press in the header or a key, which asks for a room and perhaps for a view: what to select in all the tabs.
-_GO = """({{ room, view }}) => [room === '{together}' ? null : room, ...{rooms}.map((one) => (one === room ? view : null))]
-  .map((selected) => (selected ? {{ __type__: 'update', selected }} : {{ __type__: 'update' }}))"""
+_GO = """({{ room, view }}) => [
+  room === '{together}' ? null : room, ...{rooms}.map((one) => (one === room ? view : null)),
+].map((selected) => (selected ? {{ __type__: 'update', selected }} : {{ __type__: 'update' }}))"""
 
 _SAY = "() => {{ melbo.select({{ views: {{ ...melbo.state.views, {room}: ['{view}'] }} }}); }}"
 

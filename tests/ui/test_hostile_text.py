@@ -76,7 +76,7 @@ def test_label_in_table_cards_lists_and_map(page: Page) -> None:
     expect(cells.nth(1)).to_have_text(HOSTILE)
     expect(cells.nth(2)).to_have_text("<b>${1}{{2}}")
     expect(cells.nth(4)).to_have_text(HOSTILE)
-    expect(page.locator("#vectors .token")).to_contain_text(HOSTILE)
+    expect(page.locator("#vector-cards")).to_contain_text(HOSTILE)
     steps.draw_map(page, "9.5")
     page.locator("#map-colour").get_by_label("by label").check()
     expect(page.locator("#map-plot .legend")).to_contain_text(HOSTILE[:20])

@@ -150,22 +150,6 @@ def test_what_cannot_be_saved_stays_until_it_is_mended_or_discarded(page: Page) 
     expect(steps.field(page, "label-vector")).to_have_value("4")
 
 
-def test_long_names_of_vectors_are_shown_in_whole_rows(page: Page) -> None:
-    steps.choose_bank(page, "who-are-you")
-    steps.tab(page, "Labels")
-    for vector in range(4):
-        page.locator(f'#label-table tr[data-key="{vector}"]').click()
-        expect(page.locator("#label-of")).to_contain_text(f"Vector {vector}")
-        steps.settle(page)
-        steps.fill(page, "label-name", f"says at some length that it is number {vector}")
-    page.locator("#label-save").click()
-    expect(card(page, 3)).to_contain_text("says")
-    for width in (1360, 1100):
-        page.set_viewport_size({"width": width, "height": 850})
-        tokens = steps.whole(page.locator("#vectors .wrap-inner"), ".token")
-        assert len(tokens) >= 4 and all(tokens)
-
-
 def test_label_button_of_a_completion_opens_its_label(page: Page) -> None:
     steps.choose_only(page, 4)
     text = steps.steer(page)[1]

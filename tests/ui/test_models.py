@@ -3,6 +3,7 @@
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import steps
@@ -47,7 +48,7 @@ def test_a_press_gets_a_model_and_loads_it_and_stop_keeps_what_has_arrived(brows
                 gr.Markdown("other")
             with gr.Tab("Models") as tab:
                 models = ModelsTab(Workbench(Settings(cache_dir=tmp_path / "cache", device="cpu")))
-        models.bind(tab, gr.Timer(60))
+        models.bind(SimpleNamespace(opened=lambda view: tab.select), gr.Timer(60))
     _, address, _ = blocks.launch(prevent_thread_lock=True, quiet=True, css_paths=STYLES, theme=theme())
     page = browser.new_page()
     try:

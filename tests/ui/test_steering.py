@@ -61,7 +61,7 @@ def test_both_signs_stand_side_by_side(page: Page) -> None:
 
 def test_a_runaway_is_flagged_on_its_completion_and_on_the_vectors_card(page: Page) -> None:
     steps.choose_only(page, 6)
-    flag = page.locator('#vector-cards .mx-card[data-vector="6"]').get_by_label("runaway")
+    flag = page.locator('#vector-cards .mx-card[data-vector="6"]').locator(".mx-card-runaway")
     expect(flag).to_have_count(0)
     steps.set_radius(page, 4000)
     steps.steer(page)
@@ -124,19 +124,29 @@ def test_prompts_between_dashes_are_groups(page: Page) -> None:
         expect(group.locator(".mx-completion-title")).to_have_text(["Baseline", "Vector 0"])
 
 
-def test_cards_and_list_of_vectors_agree(page: Page) -> None:
+def test_vectors_are_found_sorted_and_chosen_in_their_list(page: Page) -> None:
     steps.choose_only(page, 4, 1)
     assert steps.chosen_vectors(page) == ["1", "4"]
-    steps.field(page, "vectors").click()
-    page.get_by_role("option", name=re.compile("^6")).click()
-    steps.field(page, "vectors").press("Escape")
-    expect(page.locator("#vector-cards .mx-card[data-vector='6']")).to_have_attribute("aria-pressed", "true")
-    page.locator("#vectors .token-remove").first.click()
-    expect(page.locator("#vector-cards .mx-card[data-vector='1']")).to_have_attribute("aria-pressed", "false")
-    expect(steps.chosen_cards(page)).to_have_count(2)
     expect(page.locator("#vector-cards")).to_contain_text("2 of 8 selected")
+    expect(page.locator("#vectors-toggle")).to_contain_text("2 of 8")
+    orders = page.get_by_label("Order of the vectors")
+    orders.select_option("strongest first")
+    strongest = steps.cards(page).locator(".mx-card-number").all_inner_texts()
+    assert sorted(strongest) == [str(one) for one in range(8)] != strongest
+    page.get_by_label("Vectors to show").select_option("chosen")
+    expect(steps.cards(page)).to_have_count(2)
+    page.get_by_label("Vectors to show").select_option("all vectors")
+    find = page.get_by_label("Find vectors by name, tag or text")
+    find.fill("nothing says this")
+    expect(page.locator("#vector-cards")).to_contain_text("None of the vectors is like that.")
+    find.fill("")
+    orders.select_option("by number")
     page.locator("#cards-all").click()
-    expect(page.locator("#vectors .token")).to_have_count(8)
+    expect(steps.chosen_cards(page)).to_have_count(8)
+    page.locator("#vectors-toggle").click()
+    expect(page.locator("#vector-panel")).to_be_hidden()
+    page.keyboard.press("v")
+    expect(page.locator("#vector-panel")).to_be_visible()
 
 
 def test_a_bank_is_opened_once_and_only_when_another_one_is_chosen(page: Page) -> None:

@@ -44,7 +44,8 @@ def test_trained_bank_is_chosen_and_steers(page: Page) -> None:
 def test_an_empty_name_means_the_one_offered_and_a_name_can_be_typed_at_once(page: Page) -> None:
     steps.fill(page, "prompt", "Who sings at night?")
     name = steps.field(page, "train-name")
-    page.get_by_role("tab", name="Train", exact=True).click()
+    page.locator("[data-room=find].mx-room").click()
+    steps.switch(page, "Train").click()
     name.press_sequentially("typed at once")
     steps.settle(page)
     expect(name).to_have_value("typed at once")
