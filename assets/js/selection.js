@@ -41,9 +41,10 @@ window.melbo = (() => {
   // A reload shows the window's own state; another address, a link that somebody sent, comes before it.
   const fromLink = Object.keys(asked).length > 0 && !(own && query(own) === location.search);
   let state = { ...before, ...(fromLink ? asked : {}) };
-  let waiting = null;
+  let waiting = setTimeout(() => write(), 1000); // a window that was just opened has an address, too
 
   function write() {
+    clearTimeout(waiting);
     waiting = null;
     try {
       sessionStorage.setItem(KEY, JSON.stringify(state));
@@ -58,7 +59,8 @@ window.melbo = (() => {
     const changed = new Set(Object.keys(change).filter((key) => !same(change[key], state[key])));
     if (!changed.size) return;
     state = { ...state, ...change };
-    waiting ??= setTimeout(write, 60);
+    clearTimeout(waiting);
+    waiting = setTimeout(write, 60);
     for (const [who, fn] of subscribers) if (who !== source) fn(state, changed);
   }
 

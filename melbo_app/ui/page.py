@@ -7,7 +7,7 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from melbo_app.errors import InputError, StorageError
+from melbo_app.errors import InputError, MelboError, StorageError
 from melbo_app.ui.answers import Answers
 from melbo_app.ui.components.status_bar import status_bar
 from melbo_app.ui.files import refuse_addresses
@@ -137,7 +137,7 @@ class Page:
             session.scope, self.map.last,
         ]  # fmt: skip
         opened = bind(context.load, self._open, session.kept, shown, js="() => [melbo.restored()]")
-        bind(opened.then, **self.stamps.tell)
+        self.stamps.tell(opened.then)
         fits = [session.template, session.scope]
         restored = "(template, scope) => [template, scope, melbo.state]"
         changed = bind(self._model.change, session.for_model, [*fits, session.kept], fits, js=restored)
@@ -172,18 +172,33 @@ class Page:
         return {**shown, **self.session.open_bank(bank)}
 
     def _open(self, kept: Any) -> Changes:
-        """Show the latest comparison, and the left column as this browser kept it.
-
-        If it kept none, the left column has the settings of the comparison, or the first bank.
-        """
+        """Show what the window showed before, or what a link names; else the latest comparison, or the first bank."""
+        kept = kept if isinstance(kept, dict) else {}
+        run, asked = kept.get("run"), kept.get("asked") or {}
+        shown = self._run(run) if isinstance(run, int | float) else None
+        if shown is None and "run" in asked:
+            gr.Warning(f"The link names run {run:g}, which no longer exists.", title="Not shown", duration=12)
+        if shown is not None and "run" in asked:  # the run itself says what it was made with
+            kept = {**asked, "prompt": shown[self.session.prompt], "bank": asked.get("bank"), "template": None}
+            words = None if asked.get("bank") is None else self.session.kept_values(kept)
+            words = {part: words[part] for part in self.session.bank_outputs} if words else None
+        else:
+            words = self.session.kept_values(kept)
         return {
             self.status: self._status(),
             self._model: self._workbench.model_state().weights_hash,
-            **self._latest(),
-            **(self.session.kept_values(kept) or {}),
+            **(shown or self._latest()),
+            **(words or {}),
             **self.train.watch(),
             self.map.last: self.map.find_last(),
         }
+
+    def _run(self, run: float) -> Changes | None:
+        """An earlier comparison, if it exists and can be read."""
+        try:
+            return {**self.completions.restore(int(run)), self.completions.history: self.completions.choices(int(run))}
+        except MelboError:
+            return None
 
     def _status(self) -> dict[str, Any]:
         active = self._workbench.active_jobs()

@@ -271,13 +271,13 @@ class Session:
             _gone(f"“{name}” has {line.vectors} vectors: there is no vector {max(chosen)}.")
         as_before = bank == name
         radius = radius if as_before and isinstance(radius, int | float) else None
-        return {
-            self.prompt: prompt or "",
-            self.system: system or "",
-            self.template: kept["template"] if isinstance(kept.get("template"), str) else ON,
-            self.scope: scope or SCOPES[0],
-            **self.open_bank(bank, chosen if as_before else None, radius),
-        }
+        opened = self.open_bank(bank, chosen if as_before else None, radius)
+        if prompt is None:  # a link that names no text
+            found = self.find(bank)
+            return {**self.prompt_values(found.record.prompts if found and found.record else []), **opened}
+        template = kept["template"] if isinstance(kept.get("template"), str) else ON
+        written = {self.prompt: prompt, self.system: system or "", self.template: template}
+        return {**written, self.scope: scope or SCOPES[0], **opened}
 
     def for_model(self, template: str, scope: str, kept: Any) -> Changes:
         """Change template and scope to those of the loaded model, unless they were chosen for it."""

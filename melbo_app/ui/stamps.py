@@ -1,6 +1,7 @@
 """The strips above results: what they compare with, and putting back what made a result."""
 
 import html
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -22,11 +23,15 @@ class Stamps:
 
     def __init__(self, workbench: Workbench, session: Session, completions: CompletionsTab) -> None:
         self._workbench, self._session, self._completions = workbench, session, completions
-        fields = completions.decoding_inputs[:5]
+        fields: list[Any] = completions.decoding_inputs[:5]
         self._outputs: list[Block] = [*session.prompt_inputs, session.scope, *session.bank_outputs, *fields]
-        self.tell = {"fn": None, "inputs": fields, "outputs": None, "js": _DECODING}
-        for field in fields:  # in the browser alone
-            bind(field.change, **self.tell)
+        self._fields = fields
+        for field in fields:
+            self.tell(field.change)
+
+    def tell(self, trigger: Callable[..., Any]) -> None:
+        """Bind an event after which the strips compare with the decoding in the fields, in the browser alone."""
+        bind(trigger, None, self._fields, None, js=_DECODING)
 
     def bind(self, *strips: gr.HTML) -> None:
         """Bind the button that puts back what made a result."""
@@ -35,7 +40,8 @@ class Stamps:
 
     def _restore(self, event: gr.EventData) -> Changes:
         stamp: dict[str, Any] = event.stamp
-        session, changes = self._session, {}
+        session = self._session
+        changes: Changes = {}
         if "prompt" in stamp:
             changes |= {session.prompt: stamp["prompt"], session.system: stamp.get("system") or ""}
             changes[session.template] = stamp.get("template")

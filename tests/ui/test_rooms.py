@@ -1,0 +1,97 @@
+"""The rooms: reached by keys and links, each window with its own state, and nothing said that is not so."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import steps
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+ROOMS = ["Start", "Find", "Read", "Label", "Library"]
+
+
+def room(page: Page, name: str) -> None:
+    """Expect that this room is open."""
+    expect(page.locator(".mx-room[aria-current]")).to_have_text(name)
+
+
+def test_every_room_is_five_presses_away_and_has_a_key(page: Page) -> None:
+    page.evaluate("document.activeElement.blur()")
+    page.locator("body").focus()
+    for name in ROOMS:
+        page.keyboard.press("Tab")
+        expect(page.locator(":focus")).to_have_text(name)
+    for key, name in zip("sfrlb", ROOMS, strict=True):
+        page.evaluate("document.activeElement.blur()")
+        page.keyboard.press("g")
+        page.keyboard.press(key)
+        room(page, name)
+        assert page.locator(f"[data-room={name.lower()}].mx-room").bounding_box()["y"] == 0
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("steer")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_window_keeps_its_own_state_and_a_link_shows_it_to_others(
+    open_page: Callable[..., Page], app: Any, page: Page
+) -> None:
+    steps.choose_only(page, 1, 3)
+    steps.set_radius(page, 7)
+    texts = steps.steer(page)
+    steps.fill(page, "prompt", "Only in the first window")
+    other = open_page(app)
+    steps.fill(other, "prompt", "Only in the second window")
+    steps.tab(other, "Banks")
+    steps.reload(page)
+    expect(steps.field(page, "prompt")).to_have_value("Only in the first window")
+    room(page, "Read")
+    assert steps.texts(page) == texts
+    steps.reload(other)
+    expect(steps.field(other, "prompt")).to_have_value("Only in the second window")
+    room(other, "Library")
+    steps.expect_view(other, "Banks")
+    expect(page).to_have_url(re.compile(r"[?&]run=\d+.*&v=1,3&R=7$"))
+
+    context = other.context.browser.new_context()
+    stranger = context.new_page()
+    stranger.add_init_script(path=steps.UNANSWERED)
+    stranger.goto(page.url)
+    steps.wait_until_ready(stranger)
+    room(stranger, "Read")
+    assert steps.texts(stranger) == texts
+    expect(steps.field(stranger, "prompt")).to_have_value(steps.PROMPT)  # the run's, not the one in the first window
+    assert steps.chosen_vectors(stranger) == ["1", "3"]
+    gone = re.sub(r"run=\d+", "run=987654", page.url).replace(f"bank={steps.SAMPLE}", "bank=not-here")
+    stranger.goto(gone)
+    steps.refused(stranger, "run 987654", "no longer exists")
+    steps.refused(stranger, "“not-here”")
+    context.close()
+
+
+def test_a_result_says_what_made_it_where_that_is_not_what_the_context_line_shows(page: Page) -> None:
+    steps.choose_only(page, 2)
+    texts = steps.steer(page)
+    strip = page.locator("#completions-stamp .mx-stamp")
+    expect(strip).to_be_hidden()
+    steps.fill(page, "prompt", "What is this?")
+    expect(strip).to_contain_text(f"Made with prompt “{steps.PROMPT}”.")
+    steps.set_radius(page, 3)
+    steps.fill(page, "max-new-tokens", 7)
+    page.locator("#max-new-tokens input").blur()
+    expect(strip).to_contain_text("R 9, prompt")
+    expect(strip).to_contain_text("6 tokens, greedy")
+    strip.get_by_role("button", name="Restore those").click()
+    expect(steps.field(page, "prompt")).to_have_value(steps.PROMPT)
+    expect(page.locator(".mx-radius-label")).to_contain_text("R = 9 ")
+    expect(strip).to_be_hidden()
+    assert steps.texts(page) == texts
+    steps.choose_bank(page, "who-are-you")
+    expect(strip).to_contain_text(f"Made with bank “{steps.SAMPLE}”")
+    steps.choose_only(page, 2)
+    steps.forget(page, "steer")
+    strip.get_by_role("button", name="Run with the current ones").click()
+    expect(steps.progress(page, "steer")).to_have_text("Done")
+    expect(strip).to_be_hidden()
