@@ -8,6 +8,7 @@ const exact = make('input', 'mx-radius-exact');
 const reset = make('button', 'mx-link', 'reset');
 const range = make('input', 'mx-radius-range');
 const ticks = make('div', 'mx-radius-ticks');
+const band = make('div', 'mx-radius-band');
 exact.type = 'text';
 exact.inputMode = 'decimal';
 exact.id = 'radius-exact';
@@ -23,7 +24,7 @@ range.step = 0.001;
 label.htmlFor = 'radius-range';
 label.title = 'R: the length of the steering vector, and that as a multiple of the median norm of the activations at the source layer';
 top.append(label, exact, reset);
-root.append(top, range, ticks);
+root.append(top, range, band, ticks);
 
 const trained = () => props.value?.trained || 10;
 const scale = Math.log(1 + SPAN / BEND);
@@ -117,6 +118,14 @@ show((value) => {
     const mark = make('span', 'mx-radius-tick', tick === 0 ? '0' : number(tick * trained(), 2));
     mark.style.left = `${50 + 50 * toPosition(tick * trained())}%`;
     if (tick === 1 || tick === -1) mark.classList.add('mx-radius-tick-trained');
+    return mark;
+  })));
+  band.replaceChildren(...(idle ? [] : (value.measured || []).map((at) => {
+    const mark = make('span', 'mx-radius-measured');
+    const share = at.readable / at.texts;
+    mark.style.left = `${50 + 50 * toPosition(at.radius)}%`;
+    mark.style.setProperty('--share', share);
+    mark.title = `R = ${number(at.radius, 4)}: ${at.readable} of ${at.texts} stored texts are readable`;
     return mark;
   })));
   if (idle) label.textContent = 'R: choose a bank first';

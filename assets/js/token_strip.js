@@ -23,8 +23,8 @@ show((value) => {
   if (value.message) strip.append(make('p', 'mx-quiet', value.message));
   prompts.forEach((prompt, at) => {
     const name = prompts.length > 1 ? `Prompt ${at + 1}: ` : '';
-    const words = `${name}${prompt.total.toLocaleString('en')} tokens, ${prompt.counted.toLocaleString('en')} count`;
-    strip.append(make('p', 'mx-token-count', `${words} (${value.scope})`));
+    const words = `${name}${prompt.total.toLocaleString('en')} tokens, ${prompt.counted.toLocaleString('en')} steered`;
+    strip.append(make('p', 'mx-token-count', `${words} (scope ${value.scope})`));
     const line = make('div', 'mx-token-line');
     let next = 0;
     for (const run of prompt.runs) {

@@ -158,6 +158,14 @@ class Completions(InDatabase):
             found = read_each(session.execute(seen), lambda row: (int(row[0]), float(row[1])), str)
             return dict(found)
 
+    def verdicts(self, bank_hash: str) -> list[tuple[float, str | None, int]]:
+        """How many texts under the vectors of a bank have each verdict, by R: (R, verdict, texts)."""
+        said = sound_json(CompletionRow.scores)["verdict"].as_string()
+        steered = (CompletionRow.bank_hash == bank_hash, CompletionRow.vector.is_not(None))
+        counted = select(CompletionRow.radius, said, func.count()).where(*steered).group_by(CompletionRow.radius, said)
+        with self._database.read() as session:
+            return read_each(session.execute(counted), lambda row: (float(row[0]), row[1], int(row[2])), str)
+
     def find(self, key: CompletionKey) -> Completion | None:
         """The newest completion with this ``key`` (a Completion is a key, too), or None. Ignores texts that Stop cut
         off."""

@@ -7,8 +7,8 @@ FREE = {
     "generalities", "getting", "is_absent", "job", "jobs", "judge_address", "judge_standing", "judgements", "label",
     "labels", "latest_atlas", "latest_completion", "latest_curve", "latest_search", "llama_command", "model_state",
     "models", "offered_models", "runaways", "sample_comparison", "search", "search_completions", "suggested_layers",
-    "damaged", "layers", "not_kept", "save_waiting", "tags", "training_job", "unsaved_bank", "variants", "weights_hash",
-    "why_not_kept",
+    "damaged", "layers", "not_kept", "save_waiting", "tags", "training_job", "unsaved_bank", "variants", "verdicts",
+    "weights_hash", "why_not_kept",
 }  # fmt: skip
 """Lookups, too cheap to count."""
 

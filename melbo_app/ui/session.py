@@ -174,6 +174,7 @@ class Session:
                 "trained": record.radius,
                 "median": record.median_norm,
                 "norms": [least, most] if least < most else None,
+                "measured": self._measured(line.name),
             },
         }
 
@@ -228,6 +229,19 @@ class Session:
         verdict = found.scores.verdict if found.scores else None
         return {"text": first_line(found.text, 90), "verdict": verdict or "", "prompt": first_line(found.prompt.user)}
 
+    def _measured(self, bank: str) -> list[dict[str, Any]]:
+        """What the stored texts of a bank say of each R: how many there are, and how many of them are readable."""
+        found: dict[float, dict[str, Any]] = {}
+        try:
+            counted = self._workbench.verdicts(bank)
+        except StorageError:  # the slider does without
+            return []
+        for radius, verdict, texts in counted:
+            at = found.setdefault(radius, {"radius": radius, "texts": 0, "readable": 0})
+            at["texts"] += texts if verdict else 0
+            at["readable"] += texts if verdict == "readable" else 0
+        return [at for at in found.values() if at["texts"]]
+
     def _runaways(self, bank: str) -> dict[int, list[dict[str, Any]]]:
         """For each vector that ran away: at which R, and where."""
         return {
@@ -276,7 +290,7 @@ class Session:
             found = self.find(bank)
             return {**self.prompt_values(found.record.prompts if found and found.record else []), **opened}
         template = kept["template"] if isinstance(kept.get("template"), str) else ON
-        written = {self.prompt: prompt, self.system: system or "", self.template: template}
+        written: Changes = {self.prompt: prompt, self.system: system or "", self.template: template}
         return {**written, self.scope: scope or SCOPES[0], **opened}
 
     def for_model(self, template: str, scope: str, kept: Any) -> Changes:

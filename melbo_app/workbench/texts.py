@@ -79,6 +79,10 @@ class Texts(Shelf):
             places.setdefault(vector, {})["steered"] = radius
         return dict(sorted(places.items()))
 
+    def verdicts(self, bank: str) -> list[tuple[float, str | None, int]]:
+        """How many stored texts under the vectors of a bank have each verdict, by R: (R, verdict, texts)."""
+        return self.bench.completions.verdicts(self.bank(bank).hash)
+
     def completion(self, id: int) -> Completion:
         """One completion."""
         return self.bench.completions.get(id)

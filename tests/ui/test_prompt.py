@@ -17,21 +17,21 @@ def count(page: Page):
 def panel_is_open(page: Page) -> None:
     steps.open_system(page)
     steps.pick(page, "scope", "assistant")
-    expect(count(page)).to_have_text("37 tokens, 6 count (assistant)")
+    expect(count(page)).to_have_text("37 tokens, 6 steered (scope assistant)")
 
 
 def test_scope_decides_which_tokens_count(page: Page) -> None:
     steps.pick(page, "scope", "all")
-    expect(count(page)).to_have_text("37 tokens, 37 count (all)")
+    expect(count(page)).to_have_text("37 tokens, 37 steered (scope all)")
     steps.pick(page, "scope", "last:4")
-    expect(count(page)).to_have_text("37 tokens, 4 count (last:4)")
+    expect(count(page)).to_have_text("37 tokens, 4 steered (scope last:4)")
     expect(page.locator("#tokens .mx-token-on")).to_have_text(["<|im_start|>", "ass", "istant", "⏎"])
     steps.pick(page, "scope", "content")
-    expect(count(page)).to_have_text("37 tokens, 36 count (content)")  # all but the sink, the first token
+    expect(count(page)).to_have_text("37 tokens, 36 steered (scope content)")  # all but the sink, the first token
     expect(page.locator("#tokens .mx-token").first).not_to_have_class("mx-token-on")
     steps.fill(page, "scope", "last:2")
     steps.field(page, "scope").press("Enter")
-    expect(count(page)).to_have_text("37 tokens, 2 count (last:2)")
+    expect(count(page)).to_have_text("37 tokens, 2 steered (scope last:2)")
     steps.fill(page, "scope", "now and then")
     steps.field(page, "scope").press("Enter")
     expect(page.locator("#tokens")).to_contain_text("now and then")
@@ -47,7 +47,7 @@ def test_system_text_and_template_are_in_the_tokens(page: Page) -> None:
     expect(count(page)).to_contain_text("37 tokens")
     steps.pick(page, "template", "none")
     steps.pick(page, "scope", "all")
-    expect(count(page)).to_have_text("7 tokens, 7 count (all)")
+    expect(count(page)).to_have_text("7 tokens, 7 steered (scope all)")
     assert len(steps.steer(page)) == 9
 
 
@@ -66,7 +66,7 @@ def test_no_line_of_tokens_is_cut(page: Page) -> None:
 def test_of_a_long_prompt_both_ends_are_shown(page: Page) -> None:
     steps.pick(page, "scope", "assistant")
     steps.fill(page, "prompt", "one two three " * 500)
-    expect(count(page)).to_have_text(re.compile(r"^1,5\d\d tokens, 6 count"))
+    expect(count(page)).to_have_text(re.compile(r"^1,5\d\d tokens, 6 steered"))
     expect(page.locator("#tokens .mx-token")).to_have_count(300)
     expect(page.locator("#tokens .mx-token-gap")).to_have_text(re.compile(r"^… 1,2\d\d tokens not shown …$"))
     expect(page.locator("#tokens .mx-token-on")).to_have_count(6)

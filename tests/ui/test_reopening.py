@@ -16,7 +16,7 @@ def test_first_page_is_not_empty_and_the_last_comparison_is_back_elsewhere_after
     page = open_page(own_app, elsewhere=True)
     assert steps.field(page, "prompt").input_value() == steps.PROMPT
     expect(page.locator("#bank input")).to_have_value(f"{steps.SAMPLE} (sample)")
-    expect(page.locator("#tokens .mx-token-count")).to_have_text("37 tokens, 6 count (assistant)")
+    expect(page.locator("#tokens .mx-token-count")).to_have_text("37 tokens, 6 steered (scope assistant)")
     expect(page.locator("#tokens .mx-token")).to_have_count(37)
     expect(page.locator("#tokens .mx-token-on")).to_have_text(["<|im_end|>", "⏎", "<|im_start|>", "ass", "istant", "⏎"])
     expect(steps.chosen_cards(page)).to_have_count(8)

@@ -115,7 +115,7 @@ def test_prompts_between_dashes_are_groups(page: Page) -> None:
     steps.choose_only(page, 0)
     steps.fill(page, "prompt", "Name a colour.\n---\nName an animal.")
     expect(page.locator("#tokens .mx-token-count")).to_have_text(
-        [re.compile(r"Prompt 1: \d+ tokens, 6 count"), re.compile(r"Prompt 2: \d+ tokens, 6 count")]
+        [re.compile(r"Prompt 1: \d+ tokens, 6 steered"), re.compile(r"Prompt 2: \d+ tokens, 6 steered")]
     )
     assert len(steps.steer(page)) == 4
     groups = page.locator("#completions .mx-group")
