@@ -87,6 +87,10 @@ function paint() {
 melbo.go = go;
 melbo.subscribe(element, (state, changed) => { if (changed.has('room')) paint(); });
 
+document.addEventListener('pointerdown', (event) => {
+  if (jobs.getAttribute('aria-expanded') === 'true' && !event.target.closest('#jobs-tray, #jobs-toggle')) tray(false);
+});
+
 let after = ''; // the key before
 document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape') tray(false);

@@ -17,12 +17,12 @@ from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.radius_slider import radius_slider
 from melbo_app.ui.components.token_strip import strip, token_strip
 from melbo_app.ui.components.vector_cards import vector_cards
-from melbo_app.ui.effect_table import effect_lines
 from melbo_app.ui.fields import small_button
 from melbo_app.ui.forms import OFF, ON, chosen, optional_layer, prompt_text, prompts_from, template_field
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.leaving import leaving
-from melbo_app.ui.present import bank_choices, first_line, provenance, sentence
+from melbo_app.ui.present import bank_choices, provenance, sentence
+from melbo_app.ui.vector_lines import measured_radii, vector_lines
 from melbo_app.workbench import Workbench
 
 TEMPLATES = [("as the model has it", ON), ("none", OFF)]
@@ -35,11 +35,6 @@ _DRAWER = """() => {
   const open = document.getElementById('context').classList.toggle('mx-drawer-open');
   document.getElementById('prompt-more').setAttribute('aria-expanded', open);
 }"""
-RAN_AWAY = {
-    "trained": "on its training prompts",
-    "held out": "on held-out prompts",
-    "steered": "when it was used for steering",
-}
 FIRST_CHOICE = 8  # vectors selected in a bank that is opened for the first time
 
 
@@ -145,24 +140,10 @@ class Session:
         except MelboError as error:  # its vectors are damaged; the shelf does not read them
             warning = note(sentence(str(error)), tone="warning")
             return self._no_vectors(gr.Dropdown(choices=choices, value=line.name), warning)
-        labels = self._workbench.bank_labels(line.name)
-        runaways, texts = self._runaways(line.name), [self._typical(line.name, one) for one in range(line.vectors)]
         every = range(line.vectors)
         least, most = min(held.norms), max(held.norms)
         picked = [one for one in selected if one in every] if selected is not None else list(every[:FIRST_CHOICE])
-        cards = [
-            {
-                "index": vector,
-                "name": labels[vector].name if vector in labels else "",
-                "rating": labels[vector].rating if vector in labels else None,
-                "tags": list(labels[vector].tags) if vector in labels else [],
-                "text": texts[vector],
-                "objective": record.objective[vector] if record.objective else None,
-                "effect": effect_lines(record, vector),
-                "runaway": runaways.get(vector, []),
-            }
-            for vector in every
-        ]
+        cards = vector_lines(self._workbench, line.name, record, line.vectors)
         return {
             self.bank: gr.Dropdown(choices=choices, value=line.name),
             self.provenance: note(*provenance(line)),
@@ -174,7 +155,7 @@ class Session:
                 "trained": record.radius,
                 "median": record.median_norm,
                 "norms": [least, most] if least < most else None,
-                "measured": self._measured(line.name),
+                "measured": measured_radii(self._workbench, line.name),
             },
         }
 
@@ -217,37 +198,6 @@ class Session:
     def _as_chosen(self, value: dict[str, Any]) -> dict[str, Any]:
         """The list without a choice: the browser, in which others may be chosen by now, keeps its own."""
         return {key: kept for key, kept in value.items() if key != "selected"}
-
-    def _typical(self, bank: str, vector: int) -> dict[str, str] | None:
-        """The newest text under a vector, and its verdict."""
-        try:
-            found = self._workbench.latest_completion(bank, vector)
-        except StorageError:  # the list does without
-            return None
-        if found is None:
-            return None
-        verdict = found.scores.verdict if found.scores else None
-        return {"text": first_line(found.text, 90), "verdict": verdict or "", "prompt": first_line(found.prompt.user)}
-
-    def _measured(self, bank: str) -> list[dict[str, Any]]:
-        """What the stored texts of a bank say of each R: how many there are, and how many of them are readable."""
-        found: dict[float, dict[str, Any]] = {}
-        try:
-            counted = self._workbench.verdicts(bank)
-        except StorageError:  # the slider does without
-            return []
-        for radius, verdict, texts in counted:
-            at = found.setdefault(radius, {"radius": radius, "texts": 0, "readable": 0})
-            at["texts"] += texts if verdict else 0
-            at["readable"] += texts if verdict == "readable" else 0
-        return [at for at in found.values() if at["texts"]]
-
-    def _runaways(self, bank: str) -> dict[int, list[dict[str, Any]]]:
-        """For each vector that ran away: at which R, and where."""
-        return {
-            vector: [{"radius": radius, "where": RAN_AWAY[place]} for place, radius in places.items()]
-            for vector, places in self._workbench.runaways(bank).items()
-        }
 
     def first_bank(self) -> str | None:
         """The bank that is open at first."""
