@@ -79,6 +79,10 @@ class Texts(Shelf):
             places.setdefault(vector, {})["steered"] = radius
         return dict(sorted(places.items()))
 
+    def at_other_radii(self, completions: Sequence[Completion]) -> Listed[Completion]:
+        """The stored texts that differ from those of a comparison in R alone."""
+        return self.bench.completions.at_other_radii(completions)
+
     def completion(self, id: int) -> Completion:
         """One completion."""
         return self.bench.completions.get(id)
