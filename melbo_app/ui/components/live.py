@@ -9,13 +9,17 @@ from melbo_app.settings import ROOT
 SCRIPTS = ROOT / "assets" / "js"
 
 
-def live(script: str, value: dict[str, Any] | None, *, elem_id: str, head: str | None = None) -> gr.HTML:
-    """A gr.HTML whose value is a JSON object that ``assets/js/<script>.js`` draws through textContent.
+def live(
+    script: str | tuple[str, ...], value: dict[str, Any] | None, *, elem_id: str, head: str | None = None
+) -> gr.HTML:
+    """A gr.HTML whose value is a JSON object that ``assets/js/<script>.js``, or several together, draw through
+    textContent.
 
     Gradio executes ``${…}`` in templates, so text of models and banks never goes through a template. This is not a
     subclass, because Gradio writes a ``.pyi`` file beside the source of every subclass on import.
     """
-    code = (SCRIPTS / "dom.js").read_text("utf-8") + (SCRIPTS / f"{script}.js").read_text("utf-8")
+    scripts = ("dom", *((script,) if isinstance(script, str) else script))
+    code = "".join((SCRIPTS / f"{name}.js").read_text("utf-8") for name in scripts)
     return gr.HTML(
         value or {},
         html_template='<div class="mx"></div>',
