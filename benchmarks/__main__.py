@@ -5,7 +5,7 @@ import platform
 
 import torch
 
-from benchmarks import generation, neighbour, page, people, sharing, training
+from benchmarks import clicks, generation, neighbour, page, people, sharing, training
 from melbo_app.engine.model import LanguageModel, choose_dtype, load
 from melbo_app.engine.packing import pack
 from melbo_app.library.weights import DEFAULT_MODEL, resolve
@@ -91,6 +91,8 @@ def main() -> None:
     print(f"| page reachable after `python app.py` | {found['reachable']:.1f} s |")
     print(f"| first steered completion after that | {found['first_completion']:.1f} s |")
     print(f"| resident memory then | {found['resident_gb']:.2f} GB |")
+    for name, figure, goal in clicks.measure():
+        print(f"| {name} | {figure} (goal: {goal}) |", flush=True)
 
 
 if __name__ == "__main__":

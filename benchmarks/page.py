@@ -1,4 +1,5 @@
-"""The page: seconds until it is reachable and until the first steered completion, and the server's memory."""
+"""The page: seconds until it is reachable and until the first steered completion, and the server's memory; with
+``python -m benchmarks.page``, also what a person waits for in the browser, on made-up texts."""
 
 import os
 import socket
@@ -7,10 +8,12 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from melbo_app.settings import Settings
 
@@ -30,33 +33,45 @@ def measure() -> dict[str, float]:
 
 
 def _measure(cache: str) -> dict[str, float]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     start = time.perf_counter()
-    server = subprocess.Popen(
-        [sys.executable, str(ROOT / "app.py"), "--port", str(port)],
-        stdout=subprocess.DEVNULL,
-        cwd=ROOT,
-        env=os.environ | {"MELBO_CACHE_DIR": cache},
-    )
-    try:
-        address = f"http://127.0.0.1:{port}"
+    with serving(cache) as (address, server):
         reachable = when_reachable(address, start)
-        with sync_playwright() as driver:
-            browser = driver.chromium.launch(
-                executable_path=os.environ.get("MELBO_BROWSER", "/usr/bin/chromium"), args=["--no-sandbox"]
-            )
+        with browsing() as browser:
             page = browser.new_page()
             page.goto(address)
             _first_completion(page)
             first = time.perf_counter() - start
-            browser.close()
         resident = psutil.Process(server.pid).memory_info().rss
         return {"reachable": reachable, "first_completion": first - reachable, "resident_gb": resident / 1e9}
+
+
+@contextmanager
+def serving(cache: str, **environment: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
+    """The server on a free port, with this cache; its address may not answer yet."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, str(ROOT / "app.py"), "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        cwd=ROOT,
+        env=os.environ | {"MELBO_CACHE_DIR": cache, **environment},
+    )
+    try:
+        yield f"http://127.0.0.1:{port}", server
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(PATIENCE)
+
+
+@contextmanager
+def browsing() -> Iterator[Browser]:
+    """A browser."""
+    path = os.environ.get("MELBO_BROWSER", "/usr/bin/chromium")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 def when_reachable(address: str, start: float) -> float:
@@ -82,3 +97,9 @@ def _first_completion(page: Page) -> None:
     page.click("#steer-button")
     whole = "#completions .mx-kind-vector:is([data-mark=finished], [data-mark=cut])"
     page.wait_for_selector(whole, timeout=PATIENCE * 1000)
+
+
+if __name__ == "__main__":
+    from benchmarks.clicks import main
+
+    main()

@@ -1,92 +1,319 @@
-// Completions side by side. Cards persist while their text streams, so nothing jumps and selections survive.
+// Completions side by side: cards at one R, a table at several. What is shown, marked or hidden is decided here alone.
+const KEPT = 'melbo-grid'; // the browser's key for the switches
+const MOST_COLUMNS = 16; // shown unasked: those nearest to the R of the comparison
+const bar = make('div', 'mx-grid-bar');
 const groups = make('div', 'mx-groups');
-root.append(groups);
+const frame = make('div', 'mx-grid-frame');
+const pane = inspector(() => close(true));
+const hidden = make('span', 'mx-quiet mx-grid-hidden');
+hidden.setAttribute('role', 'status');
+frame.append(groups, pane);
+root.append(bar, frame);
+const nodes = new Map(); // the node of each card that is shown, by key
 let shape = '';
+let barShape = '';
+let series = ''; // what the stored texts at other R belong to
+let others = [];
+let fresh = true; // whether the table of this series has not been shown yet
+let cards = []; // all that can be shown, with those at R whose column is off
+let open = null; // the key of the cell that is looked at
+let unwanted = null; // the columns that are off; null: not chosen yet
+let view = { all: true, marks: true, differing: false };
+try { view = { ...view, ...JSON.parse(localStorage.getItem(KEPT)) }; } catch { /* private windows may refuse */ }
 
-function button(text, title, action) {
-  const node = make('button', 'mx-link', text);
-  node.type = 'button';
-  node.title = title;
-  node.dataset.action = action;
-  return node;
+const main = () => Boolean(props.value?.stamp);
+const find = (key) => cards.find((card) => card.key === key);
+const near = (one, other) => Math.abs(one - other) <= 1e-6 * Math.max(1, Math.abs(one));
+
+function toggle(name, text, title) {
+  const label = make('label', 'mx-switch');
+  const box = make('input');
+  box.type = 'checkbox';
+  box.dataset.view = name;
+  box.checked = view[name];
+  label.title = title;
+  label.append(box, make('span', '', text));
+  return label;
 }
 
-function judgement({ judge, verdict, behaviour }) {
-  const parts = [make('span', 'mx-judge', judge), make('span', `mx-score mx-score-${verdict}`, verdict)];
-  return behaviour ? [...parts, make('span', 'mx-judged-behaviour', behaviour)] : parts;
+const all = toggle('all', 'All R', 'A column for every R at which texts of this prompt, bank and decoding are stored');
+const choice = make('details', 'mx-columns');
+const chosen = make('summary', '');
+const boxes = make('div', 'mx-columns-list');
+choice.append(chosen, boxes);
+bar.append(
+  all, choice, toggle('marks', 'Differences', 'Mark the words that the unsteered text does not have'),
+  toggle('differing', 'Only what differs', 'Hide texts that say the same as the unsteered one'), hidden,
+);
+
+function byNearness(columns) {
+  const mine = props.value.stamp.radii[0] ?? 0;
+  const far = (column) => (column === 'own' ? -1 : Number(column) * mine > 0 ? Math.abs(Math.log(Number(column) / mine)) : Infinity);
+  return [...columns].sort((one, other) => far(one) - far(other));
 }
 
-function build(card, lines) {
-  const node = make('article', `mx-completion mx-kind-${card.kind}`);
-  node.dataset.key = card.key;
-  const head = make('div', 'mx-completion-head');
-  head.append(make('span', 'mx-completion-title', card.title), make('span', 'mx-completion-name', card.name || ''));
-  head.append(make('span', 'mx-scores'));
-  const meta = make('span', 'mx-completion-meta');
-  const body = make('div', 'mx-completion-text');
-  body.style.minHeight = `${lines * 1.5}em`;
-  const foot = make('div', 'mx-completion-foot');
-  const judged = make('div', 'mx-judged');
-  const flags = make('div', 'mx-flags');
-  foot.append(meta, button('copy', 'Copy this text', 'copy'));
-  if (card.kind === 'vector') foot.append(button('label', 'Label this vector', 'label'));
-  node.append(head, judged, flags, body, foot);
-  return node;
+function columnsShown(own) {
+  const columns = columnsOf([...own, ...others]);
+  if (!unwanted) {
+    const mine = new Set(columnsOf(own));
+    const extra = byNearness(columns.filter((column) => !mine.has(column)));
+    unwanted = new Set(extra.slice(Math.max(0, MOST_COLUMNS - mine.size)));
+  }
+  return view.all ? columns.filter((column) => !unwanted.has(column)) : columnsOf(own);
 }
 
-function fill(node, card) {
-  const seen = JSON.stringify([card.pieces, card.meta, card.mark, card.name, card.chips, card.flags, card.judged]);
-  if (node.dataset.seen === seen) return;
-  node.dataset.seen = seen;
-  node.querySelector('.mx-completion-name').textContent = card.name || '';
-  node.querySelector('.mx-completion-meta').textContent = card.meta;
-  node.querySelector('.mx-scores').replaceChildren(...(card.chips || []).map((chip) => {
-    const shown = make('span', `mx-score mx-score-${chip.kind}`, chip.text);
-    shown.title = chip.title;
-    return shown;
+function drawBar(own, columns) {
+  const every = columnsOf([...own, ...others]);
+  const next = JSON.stringify([every, columns, view.all, main(), own.length > 0]);
+  if (barShape === next) return;
+  barShape = next;
+  bar.hidden = !main() || !own.length;
+  all.hidden = every.length === columnsOf(own).length;
+  choice.hidden = all.hidden || !view.all;
+  all.lastElementChild.textContent = `All ${every.length} R`;
+  chosen.textContent = `Columns: ${columns.length} of ${every.length}`;
+  boxes.replaceChildren(...every.map((column) => {
+    const label = make('label', 'mx-switch');
+    const box = make('input');
+    box.type = 'checkbox';
+    box.dataset.column = column;
+    box.checked = columns.includes(column);
+    label.append(box, make('span', '', columnName(column)));
+    return label;
   }));
-  const judged = node.querySelector('.mx-judged');
-  judged.title = card.judged?.title || '';
-  judged.replaceChildren(...(card.judged ? judgement(card.judged) : []));
-  node.querySelector('.mx-flags').replaceChildren(...(card.flags || []).map((flag) => {
-    const shown = make('span', 'mx-flag', flag.text);
-    shown.title = flag.title;
-    return shown;
-  }));
-  node.dataset.mark = card.mark;
-  const body = node.querySelector('.mx-completion-text');
-  body.replaceChildren(...card.pieces.map(([text, differs]) => make(differs ? 'mark' : 'span', '', text)));
-  if (card.mark === 'live') body.append(make('span', 'mx-caret', '▍'));
-  if (card.mark === 'cut') body.append(make('span', 'mx-cut', ' …'));
+}
+
+// A table where there are texts at several R; both signs of one R stand side by side as cards.
+function isTable(own, columns) {
+  const mine = new Set(columnsOf(own));
+  return main() && columns.length > 1 && (columns.some((one) => !mine.has(one)) || new Set(columns.map((one) => Math.abs(one))).size > 1);
 }
 
 function draw(value) {
   const wanted = value.groups || [];
-  const next = JSON.stringify(wanted.map((group) => [group.title, group.cards.map((card) => card.key + card.title)]));
+  const own = wanted.flatMap((group) => group.cards);
+  const belong = value.stamp ? JSON.stringify(['prompts', 'system', 'template', 'bank_hash', 'model_hash', 'dtype', 'decoding', 'vectors'].map((key) => value.stamp[key])) : '';
+  if (belong !== series) {
+    series = belong;
+    unwanted = null;
+    others = [];
+    fresh = true;
+  }
+  if (value.others) others = value.others;
+  const keys = new Set(own.map((card) => card.key));
+  others = others.filter((card) => !keys.has(card.key));
+  cards = [...own, ...others];
+  const columns = main() ? columnsShown(own) : [];
+  const asTable = isTable(own, columns);
+  const shown = wanted.map((group) => {
+    const extra = group.cards.length && asTable ? others.filter((card) => card.prompt === group.cards[0].prompt) : [];
+    return { ...group, cards: [...group.cards, ...extra].filter((card) => !asTable || !card.column || columns.includes(card.column)) };
+  });
+  const next = JSON.stringify([asTable && columns, value.lines, shown.map((group) => [group.title, group.cards.map((card) => [card.key, card.title, card.label, card.save])])]);
   if (next !== shape) {
     shape = next;
-    groups.replaceChildren(...wanted.map((group) => {
-      const section = make('section', 'mx-group');
-      if (group.title) section.append(make('h3', 'mx-group-title', group.title));
-      const grid = make('div', 'mx-completions');
-      grid.append(...group.cards.map((card) => build(card, value.lines || 3)));
-      section.append(grid);
-      return section;
-    }));
-    if (!wanted.length) groups.append(make('p', 'mx-empty', value.message || ''));
+    rebuild(shown, columns, asTable, value);
   }
-  const nodes = groups.querySelectorAll('.mx-completion');
-  wanted.flatMap((group) => group.cards).forEach((card, at) => fill(nodes[at], card));
+  drawBar(own, columns);
+  for (const group of shown) {
+    const baseline = group.cards.find((card) => card.kind === 'baseline');
+    const text = baseline && even(plain(baseline));
+    const isTold = main() && (wanted.length > 1 || [undefined, null, '', group.prompt].includes(melbo.state.prompt));
+    for (const card of group.cards) fill(nodes.get(card.key), card, { baseline: text, told: isTold, isCell: asTable });
+  }
+  paint();
+  if (open !== null && !pane.hidden) {
+    if (find(open)) inspectCell(find(open));
+    else close(false);
+  }
 }
 
-groups.addEventListener('click', async (event) => {
-  const action = event.target.dataset.action;
-  if (!action) return;
-  const key = event.target.closest('.mx-completion').dataset.key;
-  const card = props.value.groups.flatMap((group) => group.cards).find((one) => one.key === key);
-  if (action === 'label') return trigger('annotate', { bank: card.bank, bank_hash: card.bank_hash, vector: card.vector });
-  await navigator.clipboard.writeText(card.pieces.map((piece) => piece[0]).join(''));
-  event.target.textContent = 'copied';
-  setTimeout(() => { event.target.textContent = 'copy'; }, 1200);
+function rebuild(shown, columns, asTable, value) {
+  const focused = groups.contains(document.activeElement) ? document.activeElement.closest('.mx-completion')?.dataset.key : null;
+  const places = [...groups.querySelectorAll('.mx-sheet')].map((sheet) => [sheet.scrollLeft, sheet.scrollTop]);
+  nodes.clear();
+  groups.replaceChildren(...shown.map((group) => {
+    const section = make('section', 'mx-group');
+    if (group.title) section.append(make('h3', 'mx-group-title', group.title));
+    if (asTable) {
+      section.append(table(group.cards, columns, nodes));
+      return section;
+    }
+    const grid = make('div', 'mx-completions');
+    for (const card of group.cards) {
+      const node = build(card, value.lines || 3);
+      nodes.set(card.key, node);
+      if (main()) node.tabIndex = -1;
+      grid.append(node);
+    }
+    section.append(grid);
+    return section;
+  }));
+  if (!shown.length) groups.append(make('p', 'mx-empty', value.message || ''));
+  if (asTable && fresh) scrollToColumn(melbo.state.radius ?? value.stamp.radii[0]);
+  else groups.querySelectorAll('.mx-sheet').forEach((sheet, place) => sheet.scrollTo(...(places[place] || [0, 0])));
+  if (asTable) fresh = false;
+  if (main()) rove(nodes.get(open) || nodes.values().next().value);
+  if (focused) (nodes.get(focused) || nodes.values().next().value)?.focus();
+}
+
+function rove(node) {
+  for (const one of groups.querySelectorAll('.mx-completion[tabindex="0"]')) one.tabIndex = -1;
+  if (node) node.tabIndex = 0;
+}
+
+// Everything that changes no text: switches, the column of R, chosen vectors, the cell that is looked at.
+function paint() {
+  root.classList.toggle('mx-no-marks', !view.marks);
+  root.classList.toggle('mx-only-differing', view.differing);
+  let same = 0;
+  for (const row of groups.querySelectorAll('.mx-sheet-row[data-vector], .mx-row-random')) {
+    const texts = row.querySelectorAll('.mx-completion');
+    row.hidden = view.differing && [...texts].every((one) => one.dataset.same === 'true');
+  }
+  for (const node of nodes.values()) same += node.dataset.same === 'true';
+  hidden.textContent = view.differing ? `${same} of ${nodes.size} texts say the same as the unsteered one and are hidden` : '';
+  if (main()) paintSelection();
+}
+
+function paintSelection() {
+  const { radius, vectors, bank_hash: hash } = melbo.state;
+  const mine = !hash || hash === props.value.stamp.bank_hash;
+  for (const node of groups.querySelectorAll('.mx-sheet [data-column]')) {
+    node.classList.toggle('mx-current', mine && near(Number(node.dataset.column), radius));
+  }
+  for (const row of groups.querySelectorAll('.mx-sheet-row[data-vector]')) {
+    row.classList.toggle('mx-chosen', mine && Boolean(vectors?.includes(Number(row.dataset.vector))));
+  }
+  for (const [key, node] of nodes) node.setAttribute('aria-selected', String(key === open));
+}
+
+function remember() {
+  try { localStorage.setItem(KEPT, JSON.stringify(view)); } catch { /* private windows may refuse */ }
+}
+
+function inspectCell(card) {
+  const group = props.value.groups.find((one) => one.cards[0]?.prompt === card.prompt);
+  inspect(pane, card, cards.filter((one) => one.prompt === card.prompt), group?.prompt || '');
+}
+
+function look(card) {
+  open = card.key;
+  paintSelection();
+  if (!pane.hidden) inspectCell(card);
+  const vector = card.kind === 'random' ? 'random' : card.vector;
+  melbo.select({ cell: { vector, radius: card.radius, prompt: card.prompt } }, element);
+}
+
+function openCell(card, moveFocus) {
+  pane.hidden = false;
+  look(card);
+  if (moveFocus) pane.querySelector('h3').focus();
+}
+
+function close(returnFocus) {
+  pane.hidden = true;
+  if (returnFocus) nodes.get(open)?.focus();
+}
+
+function showColumn(radius) {
+  const card = [...others, ...props.value.groups.flatMap((group) => group.cards)].find((one) => one.column && one.column !== 'own' && near(one.radius, radius));
+  if (card && view.all && unwanted?.delete(card.column)) draw(props.value);
+  paintSelection();
+  scrollToColumn(radius);
+}
+
+function scrollToColumn(radius) {
+  for (const sheet of groups.querySelectorAll('.mx-sheet')) {
+    const [name, ...heads] = sheet.firstElementChild.children;
+    const head = heads.find((one) => near(Number(one.dataset.column), radius));
+    if (head) sheet.scrollTo({ left: head.offsetLeft - name.offsetWidth });
+  }
+}
+
+async function copy(card, button) {
+  await navigator.clipboard.writeText(plain(card));
+  button.textContent = 'copied';
+  setTimeout(() => { button.textContent = 'copy'; }, 1200);
+}
+
+function act(event, card) {
+  const { action } = event.target.dataset;
+  if (action === 'copy') copy(card, event.target);
+  if (action === 'label') trigger('annotate', { bank: card.bank, bank_hash: card.bank_hash, vector: card.vector });
+  if (action === 'save') trigger('save_bank', { bank_hash: card.bank_hash });
+  if (action === 'close') close(true);
+  if (action === 'take') {
+    melbo.select({ radius: card.radius }, element);
+    trigger('take', { radius: card.radius });
+  }
+  if (action === 'more') {
+    const node = nodes.get(card.key);
+    node.classList.add('mx-whole');
+    node.seen = null;
+    draw(props.value);
+    node.focus();
+  }
+}
+
+groups.addEventListener('click', (event) => {
+  const node = event.target.closest('.mx-completion');
+  const card = node && find(node.dataset.key);
+  if (!card) return;
+  if (event.target.dataset.action) act(event, card);
+  else if (main() && String(getSelection()) === '') openCell(card, false);
+});
+groups.addEventListener('focusin', (event) => {
+  if (!main() || !event.target.classList.contains('mx-completion')) return;
+  rove(event.target);
+  if (event.target.dataset.key !== open) look(find(event.target.dataset.key));
+});
+groups.addEventListener('keydown', (event) => {
+  const node = event.target;
+  if (!main() || !node.classList.contains('mx-completion') || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (event.key === 'Escape' && !pane.hidden) close(true);
+  if (event.key === 'Enter') openCell(find(node.dataset.key), true);
+  if (!['ArrowUp', 'ArrowDown', 'ArrowLeft', 'ArrowRight', 'Home', 'End'].includes(event.key)) return;
+  event.preventDefault();
+  const sheet = node.closest('.mx-sheet');
+  const list = [...nodes.values()].filter((one) => !(view.differing && one.dataset.same === 'true'));
+  const step = ['ArrowUp', 'ArrowLeft'].includes(event.key) ? -1 : 1;
+  const place = { Home: 0, End: -1 }[event.key] ?? Math.max(0, list.indexOf(node) + step);
+  (sheet ? neighbour(sheet, node, event.key) : list.at(place) || null)?.focus();
+});
+pane.addEventListener('click', (event) => {
+  const going = event.target.closest('[data-action=go]')?.dataset.at;
+  if (going) {
+    openCell(find(going), true);
+    nodes.get(going)?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  } else if (event.target.dataset.action) act(event, find(pane.dataset.key));
+});
+bar.addEventListener('change', (event) => {
+  const { view: name, column } = event.target.dataset;
+  if (name) {
+    view[name] = event.target.checked;
+    remember();
+  } else if (event.target.checked) unwanted.delete(column);
+  else unwanted.add(column);
+  if (name === 'marks' || name === 'differing') paint();
+  else draw(props.value);
+  if (column) boxes.querySelector(`[data-column="${column}"]`)?.focus();
+});
+melbo.subscribe(element, (state, changed) => {
+  if (!main()) return;
+  if (changed.has('prompt')) draw(props.value);
+  if (changed.has('radius')) showColumn(state.radius);
+  if (changed.has('vectors') || changed.has('bank_hash')) paintSelection();
+  if (!changed.has('cell') || !state.cell) return;
+  const { vector, radius, prompt } = state.cell;
+  const kind = vector === null || vector === undefined ? 'baseline' : vector === 'random' ? 'random' : 'vector';
+  const card = cards.find((one) => one.kind === kind && (kind !== 'vector' || one.vector === vector)
+    && (kind === 'baseline' || near(one.radius, radius)) && [undefined, null, one.prompt, one.asked].includes(prompt));
+  if (!card) return;
+  open = card.key;
+  rove(nodes.get(open));
+  paintSelection();
+  if (!pane.hidden) inspectCell(card);
+  nodes.get(open)?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
 });
 show(draw);

@@ -5,7 +5,7 @@ const EVENTS = [
   'start_opened', 'explore_opened', 'train_opened', 'radius_opened', 'layers_opened', 'generality_opened',
   'completions_opened', 'map_opened', 'similarity_opened', 'label_opened', 'banks_opened', 'library_opened', 'models_opened',
 ];
-const group = make('div', 'mx-switch');
+const group = make('div', 'mx-view-switch');
 group.setAttribute('role', 'group');
 group.setAttribute('aria-label', 'Views');
 const together = make('button', 'mx-link', 'side by side');
@@ -13,7 +13,7 @@ together.type = 'button';
 together.id = 'side-by-side';
 together.title = 'Show two views at once: the last two that were chosen';
 root.append(group, together);
-root.classList.add('mx-switch-bar');
+root.classList.add('mx-view-bar');
 const state = () => melbo.state;
 const rooms = () => props.value.rooms;
 const views = (room) => state().views?.[room] ?? rooms()[room].slice(0, 1);
@@ -58,7 +58,7 @@ melbo.subscribe(element, (now, changed) => {
 show((value) => {
   if (!group.children.length) {
     group.append(...value.views.map(({ view, title }) => {
-      const node = make('button', 'mx-switch-button', title);
+      const node = make('button', 'mx-view-button', title);
       node.type = 'button';
       node.dataset.view = view;
       node.addEventListener('click', () => choose(view));

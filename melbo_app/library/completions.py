@@ -23,6 +23,7 @@ from melbo_app.library.completion import (
 from melbo_app.library.damage import Damage, Listed, read_each, read_one
 from melbo_app.library.database import InDatabase
 from melbo_app.library.facts import MAX_INTEGER
+from melbo_app.library.series import others, series
 from melbo_app.library.sources import model_id, prompt_id, prompt_record
 from melbo_app.library.sqlite import sound_json
 from melbo_app.library.tables import ComparisonRow, CompletionRow, PromptRow
@@ -145,6 +146,22 @@ class Completions(InDatabase):
         """The newest completion under a vector, or None."""
         return self._newest(CompletionRow.bank_hash == bank_hash, CompletionRow.vector == vector)
 
+    def at_other_radii(self, completions: Sequence[Completion]) -> Listed[Completion]:
+        """The stored texts that differ from these in R alone, by R: of their vectors and of the random control."""
+        wanted = series(completions)
+        found = Listed() if wanted is None else self._each(wanted, _completion, _completion_subject)
+        return Listed(others(completions, found), found.damaged)
+
+    def same(self, settings: Mapping[str, Any], completions: Sequence[Completion]) -> Comparison | None:
+        """The newest comparison with these settings and with exactly these texts, which were all looked up; or None."""
+        kept, last = SETTINGS.validate_json(json.dumps(settings)), len(completions) - 1
+        ended = CompletionRow.key == completions[last].digest, CompletionRow.position == last
+        held = ComparisonRow.id.in_(select(CompletionRow.comparison_id).where(*ended))
+        with self._database.read() as session:
+            rows = session.scalars(select(ComparisonRow).where(held).order_by(ComparisonRow.id.desc()))
+            row = next((row for row in rows if row.settings == kept and _holds(row, completions)), None)
+            return None if row is None else read_one(row, _comparison, _subject(row))
+
     def runaways(self, bank_hash: str, target: int | None = None) -> dict[int, float]:
         """The vectors of a bank that ran away, each with the smallest |R| at which it did. With a ``target``, only
         texts scored at that target layer count, and those of older versions, which did not store the layer."""
@@ -249,6 +266,11 @@ def _completion(row: CompletionRow) -> Completion:
         scores=_scores(row.scores),
         **{field: getattr(row, field) for field in _PLAIN},
     )
+
+
+def _holds(row: ComparisonRow, completions: Sequence[Completion]) -> bool:
+    stored = [(one.key, one.created, one.text, _scores(one.scores)) for one in row.completions]
+    return stored == [(one.digest, one.created, one.text, one.scores) for one in completions]
 
 
 def _scores(kept: dict[str, Any] | None) -> Scores | None:

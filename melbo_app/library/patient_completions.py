@@ -32,9 +32,11 @@ class PatientCompletions(Completions):
 
     def keep(self, settings: dict[str, Any], completions: Sequence[Completion]) -> Comparison:
         """``add_comparison``; if the database refuses, the comparison waits in memory and its ``not_kept`` says why.
+        A press of Steer that only looked up what an earlier one stored is that one again, not another line.
         Raises InputError if there are no completions."""
         try:
-            kept = self.add_comparison(settings, completions)
+            known = self.same(settings, completions) if completions and settings.get("kind") == "steer" else None
+            kept = known or self.add_comparison(settings, completions)
         except StorageError as error:
             return self._put(settings, completions, str(error))
         with suppress(StorageError):  # the database works again

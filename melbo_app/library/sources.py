@@ -18,10 +18,15 @@ def model_id(session: Session, name: str, hash: str) -> int:
     return known
 
 
+def prompt_digest(prompt: PromptRecord) -> str:
+    """What a prompt is found by: the sha256 of all that a person gave, and of the text that the template made of it."""
+    key = [prompt.user, prompt.system, prompt.template, *([] if prompt.rendered is None else [prompt.rendered])]
+    return hashlib.sha256(json.dumps(key).encode()).hexdigest()
+
+
 def prompt_id(session: Session, prompt: PromptRecord) -> int:
     """The number of a prompt; inserted if it is new."""
-    key = [prompt.user, prompt.system, prompt.template, *([] if prompt.rendered is None else [prompt.rendered])]
-    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
+    digest = prompt_digest(prompt)
     known = session.scalar(select(PromptRow.id).where(PromptRow.hash == digest))
     if known is None:
         facts = {

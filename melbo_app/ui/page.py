@@ -119,6 +119,7 @@ class Page:
         self.models.bind(rooms, self.timer)
         self.start.bind(rooms)
         self.not_kept.bind()
+        self.stamps.bind(self.completions.grid)
         rooms.bind()
         self._bind()
 

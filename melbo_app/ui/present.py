@@ -8,6 +8,7 @@ from melbo_app.engine.training_config import TrainingProgress
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.loaded_model import ModelState
 from melbo_app.library.bank import Bank, BankRecord, BankSummary, PromptRecord
+from melbo_app.library.comparison_settings import ComparisonSettings
 from melbo_app.library.completion import Comparison, ComparisonSummary
 from melbo_app.library.model_catalogue import BUNDLED, canonical
 from melbo_app.ui.components.progress_bar import resting, working
@@ -162,7 +163,18 @@ def model_status(state: ModelState) -> dict[str, Any]:
 
 def comparison_choices(summaries: Iterable[ComparisonSummary]) -> list[tuple[str, int]]:
     """Entries of the history."""
-    return [
-        (f"{day(line.created)} · {line.bank or 'baseline'} · {first_line(line.prompt, 40)}", line.id)
-        for line in summaries
-    ]
+    return [(comparison_name(line.created, line.settings, line.bank, line.prompt), line.id) for line in summaries]
+
+
+def comparison_name(created: datetime, settings: ComparisonSettings, bank: str | None, prompt: str) -> str:
+    """A comparison in one line: when, whose vectors, at which R, how many, and the prompt."""
+    facts = [day(created), bank or "baseline"]
+    radii, vectors = settings.get("radii", []), len(settings.get("vectors", []))
+    if radii and (bank or settings.get("random_control")):
+        several = f"R {amount(min(radii))} to {amount(max(radii))}"
+        facts.append(f"R {amount(radii[0])}" if len(radii) == 1 else several)
+    elif radii is None:
+        facts.append("R as in the bank")
+    if bank and vectors:
+        facts.append(f"{vectors} vector{'s' * (vectors != 1)}")
+    return " · ".join([*facts, f"“{first_line(prompt, 40)}”"])

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
+from melbo_app.ui.forms import SEPARATOR
 from melbo_app.ui.guard import Changes, bind
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
@@ -23,6 +24,7 @@ class Stamps:
 
     def __init__(self, workbench: Workbench, session: Session, completions: CompletionsTab) -> None:
         self._workbench, self._session, self._completions = workbench, session, completions
+        self._words = {"system": session.system, "template": session.template, "scope": session.scope}
         fields: list[Any] = completions.decoding_inputs[:5]
         self._outputs: list[Block] = [*session.prompt_inputs, session.scope, *session.bank_outputs, *fields]
         self._fields = fields
@@ -42,11 +44,9 @@ class Stamps:
         stamp: dict[str, Any] = event.stamp
         session = self._session
         changes: Changes = {}
-        if "prompt" in stamp:
-            changes |= {session.prompt: stamp["prompt"], session.system: stamp.get("system") or ""}
-            changes[session.template] = stamp.get("template")
-        if stamp.get("scope"):
-            changes[session.scope] = stamp["scope"]
+        if stamp.get("prompts"):
+            changes[session.prompt] = SEPARATOR.join(stamp["prompts"])
+        changes |= {field: stamp[name] for name, field in self._words.items() if name in stamp}
         if stamp.get("bank_hash"):
             changes |= self._bank(stamp)
         if stamp.get("decoding"):

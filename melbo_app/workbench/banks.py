@@ -1,11 +1,13 @@
 """The shelf of banks."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from melbo_app.engine.prompt import Prompt
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, MelboError
 from melbo_app.jobs.bench import EXAMPLE
 from melbo_app.library.bank import Bank, BankSummary, ImportHints
 from melbo_app.library.banks import check_name
@@ -23,6 +25,16 @@ from melbo_app.workbench.models import Models
 READ_ANYWAY = 2_000_000  # bytes up to which files are read without a check of the memory, which imports torch
 
 
+@dataclass(frozen=True)
+class Home:
+    """Where vectors are: in a bank on the shelf, with a curve that trained them for itself, or nowhere any more."""
+
+    place: Literal["shelf", "curve", "gone"]
+    name: str
+    random: bool = False
+    """Whether a curve drew them at random."""
+
+
 class Shelf(Models):
     """Banks: list, import, export, combine and delete."""
 
@@ -33,6 +45,17 @@ class Shelf(Models):
     def bank(self, name: str) -> Bank:
         """The bank called ``name``."""
         return self.bench.banks.load(name)
+
+    def home(self, bank_hash: str, name: str) -> Home:
+        """Where the vectors with this hash are, which were called ``name`` when they were used."""
+        names = [line.name for line in self.bench.banks.list() if line.hash == bank_hash]
+        if names:
+            return Home("shelf", name if name in names else names[0])
+        with suppress(MelboError):
+            kept = self.bench.parts.load(name)
+            if kept.hash == bank_hash:
+                return Home("curve", name, kept.record.method == "random")
+        return Home("gone", name)
 
     def check_bank_name(self, name: str) -> str:
         """The name as it will be stored. Raises InputError if it is invalid or taken."""

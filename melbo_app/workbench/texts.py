@@ -83,6 +83,10 @@ class Texts(Shelf):
         """How many stored texts under the vectors of a bank have each verdict, by R: (R, verdict, texts)."""
         return self.bench.completions.verdicts(self.bank(bank).hash)
 
+    def at_other_radii(self, completions: Sequence[Completion]) -> Listed[Completion]:
+        """The stored texts that differ from those of a comparison in R alone."""
+        return self.bench.completions.at_other_radii(completions)
+
     def completion(self, id: int) -> Completion:
         """One completion."""
         return self.bench.completions.get(id)

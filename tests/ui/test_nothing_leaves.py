@@ -26,7 +26,7 @@ RECORD = """() => {
 }"""
 """Ways out that are no request of this page."""
 PRESS = """async (long) => {
-  const PLACES = '.mx-rooms, .mx-switch, #jobs-toggle, #vectors-toggle, #side-by-side';
+  const PLACES = '.mx-rooms, .mx-view-switch, #jobs-toggle, #vectors-toggle, #side-by-side';
   window.known ??= new Set();
   const seen = (node) => node.getClientRects().length && getComputedStyle(node).visibility !== 'hidden';
   const name = (node) => (node.textContent.trim() || node.dataset.title || node.title || node.ariaLabel || '').trim();

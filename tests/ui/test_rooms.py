@@ -74,7 +74,7 @@ def test_a_window_keeps_its_own_state_and_a_link_shows_it_to_others(
 def test_a_result_says_what_made_it_where_that_is_not_what_the_context_line_shows(page: Page) -> None:
     steps.choose_only(page, 2)
     texts = steps.steer(page)
-    strip = page.locator("#completions-stamp .mx-stamp")
+    strip = page.locator("#completions .mx-stamp")
     expect(strip).to_be_hidden()
     steps.fill(page, "prompt", "What is this?")
     expect(strip).to_contain_text(f"Made with prompt “{steps.PROMPT}”.")

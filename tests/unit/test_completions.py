@@ -301,3 +301,34 @@ def test_a_prompt_and_a_model_are_kept_once_and_told_apart(completions):
     with completions._database.read() as session:
         assert session.scalar(select(func.count()).select_from(PromptRow)) == 3
         assert session.scalar(select(func.count()).select_from(ModelRow)) == 2
+
+
+def test_texts_that_differ_in_r_alone_are_found_at_once_and_others_are_not(completions):
+    shown = completions.add_comparison({}, [baseline(), steered(radius=8), random(radius=8)])
+    completions.add_comparison({}, [steered(radius=12, text="old"), random(radius=12), steered(radius=12, vector=4)])
+    completions.add_comparison({}, [steered(radius=12, text="new", prompt_index=0)])
+    completions.add_comparison({}, [steered(radius=14, finished=False, tokens=3)])  # cut off by Stop
+    for change in CHANGES:
+        if not {"radius", "vector"} & change.keys():
+            completions.add_comparison({}, [steered(**{"radius": 16, **change})])
+    completions.add_comparison({}, [random(radius=18)])  # beside no text of this bank
+    found = completions.at_other_radii(shown.completions)
+    assert [(one.vector, one.radius, one.text, one.prompt_index) for one in found if one.radius != 16] == [
+        ("random", 12, "Like this: 🙂\n", 1),
+        (3, 12, "new", 1),
+    ]
+    assert [one.source for one in found if one.radius == 16] == [6]  # the bank's hash covers its source
+    assert not any(one.radius in (8, 14, 18) or one.vector == 4 for one in found)
+    assert completions.at_other_radii([baseline(), random()]) == []
+
+
+def test_the_same_texts_under_the_same_settings_are_the_same_comparison(completions):
+    settings = {"kind": "steer", "radii": [8.5]}
+    texts = [baseline(), steered()]
+    kept = completions.add_comparison(settings, texts)
+    completions.add_comparison(settings, [baseline(), steered(vector=4)])
+    assert completions.same(settings, texts) == kept
+    for other in ([baseline()], [steered(), baseline()], [baseline(), steered(created=datetime.now(UTC))],
+                  [baseline(), steered(scores=SCORES)], [baseline(), steered(text="other")]):  # fmt: skip
+        assert completions.same(settings, other) is None
+    assert completions.same({**settings, "both_signs": True}, texts) is None

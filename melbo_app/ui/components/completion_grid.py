@@ -1,4 +1,4 @@
-"""Completions side by side, streamed."""
+"""Completions side by side, streamed: cards at one R, a table of vectors and R at several."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +16,8 @@ from melbo_app.studies.completing import Variant
 from melbo_app.studies.flagging import flagged
 from melbo_app.ui.components.live import live
 from melbo_app.ui.present import amount
+from melbo_app.ui.stamp import made_by
+from melbo_app.workbench.banks import Home
 
 CHARACTERS_PER_LINE = 40
 MOST_LINES = 12
@@ -25,9 +27,13 @@ Member = tuple[Any, Sequence[Flag], Judgement | None]
 """A completion, finished or not, with its flags and its judgement."""
 
 
-def completion_grid(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
-    """Value: {groups: [{title, cards}], lines, message}; see ``grid``. Event: annotate: bank, bank_hash, vector."""
-    return live("completion_grid", value, elem_id=elem_id)
+def completion_grid(value: dict[str, Any] | None = None, *, elem_id: str, start: str | None = None) -> gr.HTML:
+    """Value: {groups: [{title, cards}], others, lines, stamp, message}; see ``grid``.
+
+    Events: annotate: bank, bank_hash, vector; save_bank: bank_hash; take: radius; restore, with ``start``: stamp.
+    """
+    scripts = ("completion_card", "inspector", "completion_table", "completion_grid")
+    return live(scripts, value, elem_id=elem_id, start=start)
 
 
 def grid(
@@ -36,82 +42,124 @@ def grid(
     live: bool = False,
     judged: Mapping[str, Judgement] | None = None,
     title: str = "",
+    *,
+    others: Sequence[Any] | None = None,
+    homes: Mapping[str, Home] | None = None,
+    stamp: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The component's value: a group per prompt, each with the baseline, the random control and the vectors.
 
     ``names`` are the labels of the vectors, ``judged`` a judge's words by the completions' digests, ``title`` the
     heading of a single prompt's texts. Cards reserve room for texts that still grow; flags come once all are finished.
+    ``others`` are the stored texts at other R; None: those shown before, if they belong to these. ``homes`` say by the
+    bank's hash where vectors are; those without one have the labels of the bank that they name. Only with a ``stamp``
+    can cells be opened, and several R be shown.
     """
-    found = [()] * len(completions) if live else flagged(completions)
-    said = judged or {}
+    members = _members(completions, live, judged or {})
     groups: dict[int, list[Member]] = {}
-    for completion, flags in zip(completions, found, strict=True):
-        about = said.get(completion.digest) if said else None
-        groups.setdefault(completion.prompt_index, []).append((completion, flags, about))
+    for member in members:
+        groups.setdefault(member[0].prompt_index, []).append(member)
     longest = max((completion.max_new_tokens for completion in completions), default=0)
-    return {
+    baselines = {one.prompt_index: one for one in completions if one.vector is None}
+    cards = _Cards(baselines, names, homes or {}, live=live, own=bool(stamp and stamp["own_norms"]))
+    value = {
         "groups": [
             {
                 "title": f"Prompt {index + 1}: {members[0][0].prompt.user}" if len(groups) > 1 else title,
-                "cards": _cards(members, names, live),
+                "prompt": members[0][0].prompt.user,
+                "cards": [cards.card(*member) for member in members],
             }
             for index, members in groups.items()
         ],
         "lines": min(MOST_LINES, max(3, math.ceil(longest * 4.5 / CHARACTERS_PER_LINE))),
+        "stamp": stamp,
+        "live": live,
     }
+    if others is None:
+        return value
+    stored = _Cards(baselines, names, homes or {})
+    known = _members([*baselines.values(), *others], False, judged or {})[len(baselines) :]
+    return {**value, "others": [stored.card(*member) for member in known]}
 
 
-def waiting(prompts: Sequence[Prompt], rows: Sequence[Variant], names: dict[int, str], longest: int) -> dict[str, Any]:
-    """The component's value before the first word: an empty card for each text."""
-    drafts = [
+def drafts(prompts: Sequence[Prompt], rows: Sequence[Variant], **facts: Any) -> list[Any]:
+    """The completions before the first word; ``facts`` are those that all have in common."""
+    return [
         SimpleNamespace(
-            prompt_index=index, prompt=prompt, vector=row.vector, radius=row.radius, text="", tokens=0,
-            finished=False, bank=None, bank_hash=None, max_new_tokens=longest, scores=None,
+            **facts, prompt_index=index, prompt=prompt, vector=row.vector, radius=row.radius, text="", tokens=0,
+            finished=False, scores=None,
         )
         for index, prompt in enumerate(prompts)
         for row in rows
     ]  # fmt: skip
-    return grid(drafts, names, live=True)
 
 
-def _cards(members: list[Member], names: dict[int, str], live: bool) -> list[dict[str, Any]]:
-    baseline = next((completion.text for completion, *_ in members if completion.vector is None), None)
-    return [_card(completion, flags, said, baseline, names, live) for completion, flags, said in members]
+def _members(completions: Sequence[Any], live: bool, said: Mapping[str, Judgement]) -> list[Member]:
+    found = [()] * len(completions) if live else flagged(completions)
+    return [
+        (completion, flags, said.get(completion.digest) if said else None)
+        for completion, flags in zip(completions, found, strict=True)
+    ]
 
 
-def _card(
-    completion: Any,
-    flags: Sequence[Flag],
-    said: Judgement | None,
-    baseline: str | None,
-    names: dict[int, str],
-    live: bool,
-) -> dict[str, Any]:
-    vector = completion.vector
-    kind = {None: "baseline", "random": "random"}.get(vector, "vector")
-    title = {"baseline": "Baseline", "random": "Random control"}.get(kind, f"Vector {vector}")
-    if kind != "baseline" and completion.radius < 0:
-        title += ", reversed"
-    state = "finished" if completion.finished else "live" if live else "cut"
-    meta = [] if vector is None else [f"R {amount(completion.radius, 4)}"]
-    meta += [f"{completion.tokens} tokens", {"finished": "finished", "live": "writing", "cut": "cut"}[state]]
-    compared = baseline is not None and vector is not None
-    pieces = mark(baseline, completion.text) if compared and baseline is not None else [(completion.text, False)]
-    return {
-        "key": f"{completion.prompt_index}/{vector}/{completion.radius:g}",
-        "kind": kind,
-        "bank": completion.bank,
-        "bank_hash": completion.bank_hash,
-        "vector": vector if kind == "vector" else None,
-        "title": title,
-        "name": names.get(vector, "") if kind == "vector" else "",
-        "meta": " · ".join(meta),
-        "mark": state,
-        "pieces": pieces,
-        "chips": [] if completion.scores is None else _chips(completion.scores),
-        "flags": [{"text": flag.kind, "title": flag.reason} for flag in flags],
-        "judged": None if said is None else _judged(said),
-    }
+class _Cards:
+    """What the cards of a comparison have in common; ``own``: each vector has its own norm, all in one column."""
+
+    def __init__(
+        self, baselines: Mapping[int, Any], names: dict[int, str], homes: Mapping[str, Home], *, live: bool = False,
+        own: bool = False,
+    ) -> None:  # fmt: skip
+        self._baselines, self._names, self._homes, self._live, self._own = baselines, names, homes, live, own
+
+    def card(self, completion: Any, flags: Sequence[Flag], said: Judgement | None) -> dict[str, Any]:
+        """One card, or one cell of the table."""
+        vector, baseline = completion.vector, self._baselines.get(completion.prompt_index)
+        kind = {None: "baseline", "random": "random"}.get(vector, "vector")
+        state = "finished" if completion.finished else "live" if self._live else "cut"
+        home = self._homes.get(completion.bank_hash or "") if kind == "vector" else None
+        row = {"baseline": "Baseline", "random": "Random control"}.get(kind) or _name(vector, home)
+        reverse = ", reversed" if kind != "baseline" and completion.radius < 0 else ""
+        own_words = home is not None and home.place == "curve"
+        meta = [] if vector is None else [f"R {amount(completion.radius, 4)}"]
+        meta += [f"{completion.tokens} tokens", {"finished": "finished", "live": "writing", "cut": "cut"}[state]]
+        compared = baseline is not None and vector is not None and (baseline.text or not self._live)
+        pieces = mark(baseline.text, completion.text) if compared and baseline else [(completion.text, False)]
+        return {
+            "key": f"{completion.prompt_index}/{vector}/{completion.radius:g}",
+            "kind": kind,
+            "bank": completion.bank if home is None else home.name,
+            "bank_hash": completion.bank_hash,
+            "vector": vector if kind == "vector" else None,
+            "prompt": completion.prompt_index,
+            "radius": completion.radius,
+            "column": "" if vector is None else "own" if self._own else f"{completion.radius:g}",
+            "row": row,
+            "title": f"{row} at R {amount(abs(completion.radius), 4)}{reverse}" if own_words else row + reverse,
+            "name": self._names.get(vector, "") if kind == "vector" and _is_on_shelf(home) else "",
+            "origin": "" if kind != "vector" else made_by(home) if home is not None else completion.bank or "",
+            "asked": completion.prompt.user,
+            "label": kind == "vector" and _is_on_shelf(home),
+            "save": own_words,
+            "meta": " · ".join(meta),
+            "mark": state,
+            "pieces": pieces,
+            "chips": [] if completion.scores is None else _chips(completion.scores),
+            "flags": [{"text": flag.kind, "title": flag.reason} for flag in flags],
+            "judged": None if said is None else _judged(said),
+        }
+
+
+def _is_on_shelf(home: Home | None) -> bool:
+    return home is None or home.place == "shelf"
+
+
+def _name(vector: int, home: Home | None) -> str:
+    """A vector's name. One that is in no bank has a name of its own, and no label of another bank's vector."""
+    if home is None or home.place == "shelf":
+        return f"Vector {vector}"
+    if home.place == "curve":
+        return f"{'Random vector' if home.random else 'Vector'} {vector} of the curve"
+    return f"Vector {vector} of “{home.name}”"
 
 
 def _judged(said: Judgement) -> dict[str, str]:

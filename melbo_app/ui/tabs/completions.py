@@ -1,7 +1,8 @@
 """Completions: the baseline and the steered texts side by side."""
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
@@ -9,20 +10,22 @@ from gradio.blocks import Block
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.errors import StorageError
-from melbo_app.library.completion import Comparison
+from melbo_app.library.completion import Comparison, Completion
 from melbo_app.studies.flagging import ORDERS, Order
 from melbo_app.studies.steer import Steer
-from melbo_app.ui.components.completion_grid import completion_grid, grid, waiting
+from melbo_app.ui.components.completion_grid import completion_grid, drafts, grid
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.fields import button, choice, number, whole_number
 from melbo_app.ui.forms import chosen, decoding_from, radii_of
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.left_out import tell
-from melbo_app.ui.present import comparison_choices, made_on, sentence
+from melbo_app.ui.present import comparison_choices, comparison_name, made_on, sentence
 from melbo_app.ui.runs import Runs
 from melbo_app.ui.session import Session
+from melbo_app.ui.stamp import stamp
 from melbo_app.ui.tabs.judge import JudgeSection
 from melbo_app.workbench import Workbench
+from melbo_app.workbench.banks import Home
 
 EMPTY = "Press Steer to read the model's answers without steering and under each vector."
 
@@ -52,7 +55,7 @@ class CompletionsTab:
             self.seed = whole_number("Seed", "seed", 0, 80, interactive=False)
             self.history = choice("Earlier comparisons", "history", [], None, 220, scale=4)
         self.judge = JudgeSection(workbench)
-        self.grid = completion_grid({"groups": [], "message": EMPTY}, elem_id="completions")
+        self.grid = completion_grid({"groups": [], "message": EMPTY}, elem_id="completions", start="steer-button")
         self.decoding_inputs = [
             self.max_tokens, self.mode, self.temperature, self.top_p, self.seed, self.control,
         ]  # fmt: skip
@@ -91,8 +94,14 @@ class CompletionsTab:
         return decoding_from(*(values[field] for field in fields), control=values[self.control])
 
     def choices(self, value: int | None = None) -> gr.Dropdown:
-        """The history with its newest entries."""
-        return gr.Dropdown(choices=comparison_choices(self._workbench.comparisons()), value=value)
+        """The history with its newest entries, and with an older one if it is the ``value``."""
+        listed = comparison_choices(self._workbench.comparisons())
+        if value is not None and value not in [id for _, id in listed]:
+            old = self._workbench.comparison(value)
+            bank = next((one.bank for one in old.completions if one.bank), None)
+            name = comparison_name(old.created, old.settings, bank, old.completions[0].prompt.user)
+            listed.append((name, value))
+        return gr.Dropdown(choices=listed, value=value)
 
     def restore(self, comparison_id: int | None, order: Order = "as chosen") -> Changes:
         """Show an earlier comparison with all its settings; the texts are not written again."""
@@ -103,8 +112,8 @@ class CompletionsTab:
         completions = comparison.completions
         firsts = {completion.prompt_index: completion.prompt for completion in reversed(completions)}
         steered = [completion for completion in completions if isinstance(completion.vector, int)]
-        bank = next((completion.bank for completion in steered), None)
-        bank_hash = next((completion.bank_hash for completion in steered), None)
+        homes = self._homes(completions)
+        home = next(iter(homes.values()), None)
         vectors = sorted({completion.vector for completion in steered if isinstance(completion.vector, int)})
         radii = [completion.radius for completion in completions if completion.vector is not None]
         radius = None if comparison.settings.get("radii", radii) is None else next(iter(radii), None)
@@ -116,14 +125,14 @@ class CompletionsTab:
             changes |= {self.temperature: one.temperature, self.top_p: one.top_p}
         if sampled or control:
             changes[self.seed] = one.seed
-        if bank:
-            changes |= self._session.open_bank(bank, vectors, radius)
+        if home is not None and (home.place == "shelf" or self._session.find(home.name) is None):
+            changes |= self._session.open_bank(home.name, vectors, radius)
         return {
             **self._session.prompt_values([firsts[index] for index in sorted(firsts)]),
             **changes,
             self.control: control,
             self.both: bool(radii) and -radii[0] in radii,
-            self.grid: self._cards(comparison, order, self._session.names(bank, bank_hash)),
+            self.grid: self._cards(comparison, order),
             self._shown: comparison_id,
             self.order: order,
         }
@@ -136,10 +145,7 @@ class CompletionsTab:
         """The comparison that is shown, in another order."""
         if shown is None:
             return gr.skip()
-        comparison = self._workbench.comparison(shown)
-        steered = next((one for one in comparison.completions if isinstance(one.vector, int)), None)
-        names = self._session.names(steered.bank, steered.bank_hash) if steered else {}
-        return self._cards(comparison, order, names)
+        return self._cards(self._workbench.comparison(shown), order)
 
     def _show_sample(self, request: gr.Request, bank: str | None, order: Order) -> Changes:
         """Show the texts that shipped with a sample of a model that is not loaded."""
@@ -147,7 +153,7 @@ class CompletionsTab:
         model = self._workbench.model_state().weights_hash
         if comparison is None or comparison.completions[0].model_hash == model:
             return {}
-        return {self.grid: self._cards(comparison, order, self._session.names(bank)), self._shown: comparison.id}
+        return {self.grid: self._cards(comparison, order), self._shown: comparison.id}
 
     def _reword_sample(self, shown: int | None, order: Order) -> Any:
         """The sample that is shown, under another title: it depends on the loaded model."""
@@ -158,15 +164,37 @@ class CompletionsTab:
         """The comparison that is shown, with the judge's verdicts; texts that are being written stay."""
         return gr.skip() if self._runs.busy(request) else self._reorder(shown, order)
 
-    def _cards(self, comparison: Comparison, order: Order, names: dict[int, str]) -> dict[str, Any]:
+    def _cards(self, comparison: Comparison, order: Order) -> dict[str, Any]:
         completions = comparison.completions
+        others, judged = self._others(completions), {}
         try:
-            judged = self._workbench.judgements(completions)
+            judged = self._workbench.judgements([*completions, *others])
         except StorageError as error:  # the texts are shown all the same
             gr.Warning(html.escape(sentence(str(error))), title="Judgements are not shown", duration=12)
-            judged = {}
+        homes = self._homes(completions)
         title = made_on(comparison, self._workbench.model_state().weights_hash)
-        return grid(self._workbench.ordered(completions, order), names, judged=judged, title=title)
+        own_norms = comparison.settings.get("radii", ()) is None
+        return grid(
+            self._workbench.ordered(completions, order), self._names(homes), judged=judged, title=title, others=others,
+            homes=homes, stamp=stamp(completions, homes, comparison.id, own_norms=own_norms),
+        )  # fmt: skip
+
+    def _others(self, completions: Sequence[Completion]) -> Sequence[Completion]:
+        """The stored texts at other R."""
+        try:
+            return self._workbench.at_other_radii(completions)
+        except StorageError:  # those of the comparison are shown all the same
+            return []
+
+    def _homes(self, completions: Sequence[Completion]) -> dict[str, Home]:
+        """Where the vectors of these texts are, by the hash of their bank."""
+        banks = {one.bank_hash: one.bank for one in completions if isinstance(one.vector, int)}
+        return {key: self._workbench.home(key, name or "") for key, name in banks.items() if key is not None}
+
+    def _names(self, homes: dict[str, Home]) -> dict[int, str]:
+        """The label names of vectors that are on the shelf."""
+        shelf = ((home.name, key) for key, home in homes.items() if home.place == "shelf")
+        return self._session.names(*next(shelf, (None, None)))
 
     def _steer(self, request: gr.Request, values: Values) -> Iterator[Changes]:
         session, order = self._session, values[self.order]
@@ -177,12 +205,19 @@ class CompletionsTab:
             bank=bank, prompts=prompts, vectors=vectors, radii=radii, decoding=decoding, random_control=control,
             both_signs=values[self.both],
         )  # fmt: skip
-        rows, names = self._workbench.variants(study), session.names(bank)
+        texts: Sequence[Any] = self._drafts(study, bank)
+        homes, seen = self._homes(texts), False
+        names = self._names(homes)
 
         def draw(step: Any) -> Changes:
-            if step is None:
-                return {self.grid: waiting(prompts, rows, names, decoding.max_new_tokens)}
-            return {self.grid: grid(step.completions, names, live=True)} if step.completions else {}
+            nonlocal seen
+            if step is not None and not step.completions:
+                return {}
+            now = texts if step is None else step.completions
+            others = None if step is None or seen else self._others(now)  # once: the page keeps them
+            seen = step is not None
+            made = stamp(now, homes, own_norms=radii is None)
+            return {self.grid: grid(now, names, live=True, others=others, homes=homes, stamp=made)}
 
         done = yield from self._runs.do(request, study, self.progress, "waiting for the model", draw)
         if done is None:
@@ -194,11 +229,20 @@ class CompletionsTab:
             gr.Warning(html.escape(sentence(message)), title="The texts are not kept yet", duration=12)
             ended += ", not kept yet"
         yield {
-            self.grid: self._cards(comparison, order, names),
+            self.grid: self._cards(comparison, order),
             self.progress: resting(ended),
             self.history: self.choices(comparison.id),
             self._shown: comparison.id,
         }
+
+    def _drafts(self, study: Steer, bank: str | None) -> list[Any]:
+        """The texts before the first word."""
+        state, held = self._workbench.model_state(), self._workbench.bank(bank) if bank else None
+        decoding = asdict(study.decoding)
+        return drafts(
+            study.prompts, self._workbench.variants(study), **decoding, bank=bank, bank_hash=held and held.hash,
+            model=state.name, model_hash=state.weights_hash, dtype=state.dtype,
+        )  # fmt: skip
 
     def _steer_again(self, request: gr.Request, values: Values) -> Iterator[Changes]:
         """Steer after R or the selection has changed, if that is wanted."""
