@@ -100,6 +100,7 @@ function draw(value) {
     fresh = true;
   }
   if (value.others) others = value.others;
+  if (value.stamp?.run) melbo.select({ run: value.stamp.run }, element);
   const keys = new Set(own.map((card) => card.key));
   others = others.filter((card) => !keys.has(card.key));
   cards = [...own, ...others];
