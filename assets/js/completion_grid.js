@@ -10,7 +10,7 @@ let shape = '';
 let series = ''; // what the stored texts at other R belong to
 let stored = new Map(); // those texts by key, and the texts that were shown last
 let others = []; // those that are not of the comparison that is shown
-let fresh = true; // whether the table of this series has not been shown yet
+let led = ''; // the R to which the table was scrolled last
 let cards = []; // all that can be shown, with those at R whose column is off
 let open = null; // the key of the cell that is looked at
 let unwanted = null; // the columns that are off; null: not known yet
@@ -51,7 +51,7 @@ function draw(value) {
     unwanted = null;
     isByHand = false;
     stored = new Map();
-    fresh = true;
+    led = '';
   }
   if (value.others) {
     stored = new Map(value.others.map((card) => [card.key, card]));
@@ -71,6 +71,10 @@ function draw(value) {
   if (next !== shape) {
     shape = next;
     rebuild(shown, columns, asTable, value);
+  }
+  if (asTable && led !== String(value.stamp.radii)) {
+    led = String(value.stamp.radii);
+    scrollToColumn(value.stamp.radii[0]);
   }
   drawBar(columnsOf(cards), columnsOf(own), columns, main() && own.length > 0);
   for (const group of shown) {
@@ -108,9 +112,7 @@ function rebuild(shown, columns, asTable, value) {
     return section;
   }));
   if (!shown.length) groups.append(make('p', 'mx-empty', value.message || ''));
-  if (asTable && fresh) scrollToColumn(melbo.state.radius ?? value.stamp.radii[0]);
-  else groups.querySelectorAll('.mx-sheet').forEach((sheet, place) => sheet.scrollTo(...(places[place] || [0, 0])));
-  if (asTable) fresh = false;
+  groups.querySelectorAll('.mx-sheet').forEach((sheet, place) => sheet.scrollTo(...(places[place] || [0, 0])));
   if (main()) rove(nodes.get(open) || nodes.values().next().value);
   if (focused) (nodes.get(focused) || nodes.values().next().value)?.focus();
 }
@@ -138,7 +140,7 @@ function paintSelection() {
   const { radius, vectors, bank_hash: hash } = melbo.state;
   const mine = !hash || hash === props.value.stamp.bank_hash;
   for (const node of groups.querySelectorAll('.mx-sheet [data-column]')) {
-    node.classList.toggle('mx-current', mine && near(Number(node.dataset.column), radius));
+    node.classList.toggle('mx-current', mine && near(Number(node.dataset.column), radius ?? props.value.stamp.radii[0]));
   }
   for (const row of groups.querySelectorAll('.mx-sheet-row[data-vector]')) {
     row.classList.toggle('mx-chosen', mine && Boolean(vectors?.includes(Number(row.dataset.vector))));
