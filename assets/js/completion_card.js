@@ -36,7 +36,7 @@ function shortened(pieces, most) {
 
 function judgement({ judge, verdict, behaviour }) {
   const parts = [make('span', 'mx-judge', judge), make('span', `mx-score mx-score-${verdict}`, verdict)];
-  return behaviour ? [...parts, make('span', 'mx-judged-behaviour', behaviour)] : parts;
+  return behaviour ? [...parts, spoken(make('span', 'mx-judged-behaviour'), [behaviour])] : parts;
 }
 
 function scores(card) {
@@ -55,7 +55,7 @@ function actions(card) {
 }
 
 function build(card, lines, isCell) {
-  const node = make('article', `mx-completion mx-kind-${card.kind}`);
+  const node = make(isCell ? 'div' : 'article', `mx-completion mx-kind-${card.kind}`);
   node.dataset.key = card.key;
   const head = make('div', 'mx-completion-head');
   if (!isCell) head.append(make('span', 'mx-completion-title', card.title), make('span', 'mx-completion-name', card.name || ''));
@@ -85,7 +85,9 @@ function fill(node, card, { baseline, told, isCell } = {}) {
   node.querySelector('.mx-scores').replaceChildren(...scores(card));
   if (!isCell) {
     node.querySelector('.mx-completion-name').textContent = card.name || '';
+    node.querySelector('.mx-completion-name').dir = 'auto';
     const made = node.querySelector('.mx-completion-origin');
+    made.dir = 'auto';
     made.textContent = made.title = origin(card, told);
   }
   const judged = node.querySelector('.mx-judged');

@@ -1,50 +1,24 @@
 // Completions side by side: cards at one R, a table at several. What is shown, marked or hidden is decided here alone.
-const KEPT = 'melbo-grid'; // the browser's key for the switches
 const MOST_COLUMNS = 16; // shown unasked: those nearest to the R of the comparison
-const bar = make('div', 'mx-grid-bar');
 const groups = make('div', 'mx-groups');
 const frame = make('div', 'mx-grid-frame');
 const pane = inspector(() => close(true));
-const hidden = make('span', 'mx-quiet mx-grid-hidden');
-hidden.setAttribute('role', 'status');
 frame.append(groups, pane);
 root.append(bar, frame);
 const nodes = new Map(); // the node of each card that is shown, by key
 let shape = '';
-let barShape = '';
 let series = ''; // what the stored texts at other R belong to
-let others = [];
-let fresh = true; // whether the table of this series has not been shown yet
+let stored = new Map(); // those texts by key, and the texts that were shown last
+let others = []; // those that are not of the comparison that is shown
+let led = ''; // the R to which the table was scrolled last
 let cards = []; // all that can be shown, with those at R whose column is off
 let open = null; // the key of the cell that is looked at
-let unwanted = null; // the columns that are off; null: not chosen yet
-let view = { all: true, marks: true, differing: false };
-try { view = { ...view, ...JSON.parse(localStorage.getItem(KEPT)) }; } catch { /* private windows may refuse */ }
+let unwanted = null; // the columns that are off; null: not known yet
+let isByHand = false; // whether a person has chosen them
 
 const main = () => Boolean(props.value?.stamp);
 const find = (key) => cards.find((card) => card.key === key);
 const near = (one, other) => Math.abs(one - other) <= 1e-6 * Math.max(1, Math.abs(one));
-
-function toggle(name, text, title) {
-  const label = make('label', 'mx-switch');
-  const box = make('input');
-  box.type = 'checkbox';
-  box.dataset.view = name;
-  box.checked = view[name];
-  label.title = title;
-  label.append(box, make('span', '', text));
-  return label;
-}
-
-const all = toggle('all', 'All R', 'A column for every R at which texts of this prompt, bank and decoding are stored');
-const choice = make('details', 'mx-columns');
-const chosen = make('summary', '');
-const boxes = make('div', 'mx-columns-list');
-choice.append(chosen, boxes);
-bar.append(
-  all, choice, toggle('marks', 'Differences', 'Mark the words that the unsteered text does not have'),
-  toggle('differing', 'Only what differs', 'Hide texts that say the same as the unsteered one'), hidden,
-);
 
 function byNearness(columns) {
   const mine = props.value.stamp.radii[0] ?? 0;
@@ -62,27 +36,6 @@ function columnsShown(own) {
   return view.all ? columns.filter((column) => !unwanted.has(column)) : columnsOf(own);
 }
 
-function drawBar(own, columns) {
-  const every = columnsOf([...own, ...others]);
-  const next = JSON.stringify([every, columns, view.all, main(), own.length > 0]);
-  if (barShape === next) return;
-  barShape = next;
-  bar.hidden = !main() || !own.length;
-  all.hidden = every.length === columnsOf(own).length;
-  choice.hidden = all.hidden || !view.all;
-  all.lastElementChild.textContent = `All ${every.length} R`;
-  chosen.textContent = `Columns: ${columns.length} of ${every.length}`;
-  boxes.replaceChildren(...every.map((column) => {
-    const label = make('label', 'mx-switch');
-    const box = make('input');
-    box.type = 'checkbox';
-    box.dataset.column = column;
-    box.checked = columns.includes(column);
-    label.append(box, make('span', '', columnName(column)));
-    return label;
-  }));
-}
-
 // A table where there are texts at several R; both signs of one R stand side by side as cards.
 function isTable(own, columns) {
   const mine = new Set(columnsOf(own));
@@ -96,13 +49,18 @@ function draw(value) {
   if (belong !== series) {
     series = belong;
     unwanted = null;
-    others = [];
-    fresh = true;
+    isByHand = false;
+    stored = new Map();
+    led = '';
   }
-  if (value.others) others = value.others;
+  if (value.others) {
+    stored = new Map(value.others.map((card) => [card.key, card]));
+    if (!isByHand) unwanted = null;
+  }
+  if (!value.live) for (const card of own) stored.set(card.key, card);
   if (value.stamp?.run) melbo.select({ run: value.stamp.run }, element);
   const keys = new Set(own.map((card) => card.key));
-  others = others.filter((card) => !keys.has(card.key));
+  others = [...stored.values()].filter((card) => !keys.has(card.key));
   cards = [...own, ...others];
   const columns = main() ? columnsShown(own) : [];
   const asTable = isTable(own, columns);
@@ -115,7 +73,11 @@ function draw(value) {
     shape = next;
     rebuild(shown, columns, asTable, value);
   }
-  drawBar(own, columns);
+  if (asTable && led !== String(value.stamp.radii)) {
+    led = String(value.stamp.radii);
+    scrollToColumn(value.stamp.radii[0]);
+  }
+  drawBar(columnsOf(cards), columnsOf(own), columns, main() && own.length > 0);
   for (const group of shown) {
     const baseline = group.cards.find((card) => card.kind === 'baseline');
     const text = baseline && even(plain(baseline));
@@ -135,7 +97,7 @@ function rebuild(shown, columns, asTable, value) {
   nodes.clear();
   groups.replaceChildren(...shown.map((group) => {
     const section = make('section', 'mx-group');
-    if (group.title) section.append(make('h3', 'mx-group-title', group.title));
+    if (group.title) section.append(spoken(make('h3', 'mx-group-title'), [group.title]));
     if (asTable) {
       section.append(table(group.cards, columns, nodes));
       return section;
@@ -151,9 +113,7 @@ function rebuild(shown, columns, asTable, value) {
     return section;
   }));
   if (!shown.length) groups.append(make('p', 'mx-empty', value.message || ''));
-  if (asTable && fresh) scrollToColumn(melbo.state.radius ?? value.stamp.radii[0]);
-  else groups.querySelectorAll('.mx-sheet').forEach((sheet, place) => sheet.scrollTo(...(places[place] || [0, 0])));
-  if (asTable) fresh = false;
+  groups.querySelectorAll('.mx-sheet').forEach((sheet, place) => sheet.scrollTo(...(places[place] || [0, 0])));
   if (main()) rove(nodes.get(open) || nodes.values().next().value);
   if (focused) (nodes.get(focused) || nodes.values().next().value)?.focus();
 }
@@ -181,16 +141,16 @@ function paintSelection() {
   const { radius, vectors, bank_hash: hash } = melbo.state;
   const mine = !hash || hash === props.value.stamp.bank_hash;
   for (const node of groups.querySelectorAll('.mx-sheet [data-column]')) {
-    node.classList.toggle('mx-current', mine && near(Number(node.dataset.column), radius));
+    node.classList.toggle('mx-current', mine && near(Number(node.dataset.column), radius ?? props.value.stamp.radii[0]));
   }
   for (const row of groups.querySelectorAll('.mx-sheet-row[data-vector]')) {
     row.classList.toggle('mx-chosen', mine && Boolean(vectors?.includes(Number(row.dataset.vector))));
   }
-  for (const [key, node] of nodes) node.setAttribute('aria-selected', String(key === open));
-}
-
-function remember() {
-  try { localStorage.setItem(KEPT, JSON.stringify(view)); } catch { /* private windows may refuse */ }
+  for (const [key, node] of nodes) {
+    if (node.getAttribute('role') === 'gridcell') node.setAttribute('aria-selected', String(key === open));
+    else if (key === open) node.setAttribute('aria-current', 'true');
+    else node.removeAttribute('aria-current');
+  }
 }
 
 function inspectCell(card) {
@@ -294,8 +254,11 @@ bar.addEventListener('change', (event) => {
   if (name) {
     view[name] = event.target.checked;
     remember();
-  } else if (event.target.checked) unwanted.delete(column);
-  else unwanted.add(column);
+  } else {
+    isByHand = true;
+    if (event.target.checked) unwanted.delete(column);
+    else unwanted.add(column);
+  }
   if (name === 'marks' || name === 'differing') paint();
   else draw(props.value);
   if (column) boxes.querySelector(`[data-column="${column}"]`)?.focus();

@@ -14,7 +14,7 @@ function heading(cls, role, text) {
 
 function rowHead(card) {
   const node = heading('mx-sheet-name', 'rowheader');
-  node.append(make('span', 'mx-sheet-title', card.row), make('span', 'mx-sheet-label', card.name || ''));
+  node.append(make('span', 'mx-sheet-title', card.row), spoken(make('span', 'mx-sheet-label'), [card.name || '']));
   node.title = [card.row, card.name].filter(Boolean).join(' · ');
   return node;
 }
@@ -52,7 +52,9 @@ function table(cards, columns, nodes) {
     const row = heading(`mx-sheet-row mx-row-${members[0].kind}`, 'row');
     row.append(rowHead(members[0]));
     if (key === 'baseline') {
-      row.append(cell(members[0], nodes));
+      const whole = cell(members[0], nodes);
+      whole.setAttribute('aria-colspan', columns.length);
+      row.append(whole);
       return row;
     }
     if (members[0].kind === 'vector') row.dataset.vector = key;

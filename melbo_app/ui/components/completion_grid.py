@@ -21,6 +21,7 @@ from melbo_app.workbench.banks import Home
 
 CHARACTERS_PER_LINE = 40
 MOST_LINES = 12
+SCRIPTS = ("completion_card", "inspector", "completion_table", "completion_bar", "completion_grid")
 
 
 Member = tuple[Any, Sequence[Flag], Judgement | None]
@@ -32,8 +33,7 @@ def completion_grid(value: dict[str, Any] | None = None, *, elem_id: str, start:
 
     Events: annotate: bank, bank_hash, vector; save_bank: bank_hash; take: radius; restore, with ``start``: stamp.
     """
-    scripts = ("completion_card", "inspector", "completion_table", "completion_grid")
-    return live(scripts, value, elem_id=elem_id, start=start)
+    return live(SCRIPTS, value, elem_id=elem_id, start=start)
 
 
 def grid(

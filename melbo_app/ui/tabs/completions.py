@@ -112,7 +112,7 @@ class CompletionsTab:
         completions = comparison.completions
         firsts = {completion.prompt_index: completion.prompt for completion in reversed(completions)}
         steered = [completion for completion in completions if isinstance(completion.vector, int)]
-        homes = self._homes(completions)
+        homes = self.homes(completions)
         home = next(iter(homes.values()), None)
         vectors = sorted({completion.vector for completion in steered if isinstance(completion.vector, int)})
         radii = [completion.radius for completion in completions if completion.vector is not None]
@@ -171,7 +171,7 @@ class CompletionsTab:
             judged = self._workbench.judgements([*completions, *others])
         except StorageError as error:  # the texts are shown all the same
             gr.Warning(html.escape(sentence(str(error))), title="Judgements are not shown", duration=12)
-        homes = self._homes(completions)
+        homes = self.homes(completions)
         title = made_on(comparison, self._workbench.model_state().weights_hash)
         own_norms = comparison.settings.get("radii", ()) is None
         return grid(
@@ -186,7 +186,7 @@ class CompletionsTab:
         except StorageError:  # those of the comparison are shown all the same
             return []
 
-    def _homes(self, completions: Sequence[Completion]) -> dict[str, Home]:
+    def homes(self, completions: Sequence[Completion]) -> dict[str, Home]:
         """Where the vectors of these texts are, by the hash of their bank."""
         banks = {one.bank_hash: one.bank for one in completions if isinstance(one.vector, int)}
         return {key: self._workbench.home(key, name or "") for key, name in banks.items() if key is not None}
@@ -206,7 +206,7 @@ class CompletionsTab:
             both_signs=values[self.both],
         )  # fmt: skip
         texts: Sequence[Any] = self._drafts(study, bank)
-        homes, seen = self._homes(texts), False
+        homes, seen = self.homes(texts), False
         names = self._names(homes)
 
         def draw(step: Any) -> Changes:
