@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, func, insert, or_, select
+from sqlalchemy import func, insert, or_, select
 from sqlalchemy.orm import Session, selectinload
 
 from melbo_app.errors import InputError
@@ -141,9 +141,15 @@ class Completions(InDatabase):
         with self._database.read() as session:
             return _row(session, id).comparison_id
 
-    def latest(self, bank_hash: str, vector: int) -> Completion | None:
-        """The newest completion under a vector, or None."""
-        return self._newest(CompletionRow.bank_hash == bank_hash, CompletionRow.vector == vector)
+    def those(self, ids: Collection[int]) -> list[Completion]:
+        """The completions with these numbers, as far as they exist and can be read, in the order of their numbers."""
+        found: list[Completion] = []
+        for start in range(0, len(ids), 500):  # databases limit the numbers in one statement
+            some = CompletionRow.id.in_(sorted(ids)[start : start + 500])
+            found += self._each(
+                select(CompletionRow).where(some).order_by(CompletionRow.id), _completion, _completion_subject
+            )
+        return found
 
     def runaways(self, bank_hash: str, target: int | None = None) -> dict[int, float]:
         """The vectors of a bank that ran away, each with the smallest |R| at which it did. With a ``target``, only
@@ -162,10 +168,8 @@ class Completions(InDatabase):
         """The newest completion with this ``key`` (a Completion is a key, too), or None. Ignores texts that Stop cut
         off."""
         whole = or_(CompletionRow.finished, CompletionRow.tokens >= CompletionRow.max_new_tokens)
-        return self._newest(CompletionRow.key == key.digest, whole)
-
-    def _newest(self, *where: ColumnElement[bool]) -> Completion | None:
-        newest = select(CompletionRow).where(*where).order_by(CompletionRow.id.desc()).limit(1)
+        same = select(CompletionRow).where(CompletionRow.key == key.digest, whole)
+        newest = same.order_by(CompletionRow.id.desc()).limit(1)
         return next(iter(self._each(newest, _completion, _completion_subject)), None)
 
 

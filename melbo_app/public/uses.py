@@ -3,9 +3,9 @@ one. Methods in neither place are not available to visitors."""
 
 FREE = {
     "active_jobs", "asked", "bank", "bank_labels", "banks", "catalogue", "check_bank_name", "comparison",
-    "comparison_of", "comparisons", "completion", "exploration", "explorations", "export_labels", "export_map",
+    "comparison_of", "comparisons", "completion", "exploration", "explorations", "export_map",
     "generalities", "getting", "is_absent", "job", "jobs", "judge_address", "judge_standing", "judgements", "label",
-    "labels", "latest_atlas", "latest_completion", "latest_curve", "latest_search", "llama_command", "model_state",
+    "evidence", "labels", "latest_atlas", "latest_curve", "latest_search", "llama_command", "model_state",
     "models", "offered_models", "runaways", "sample_comparison", "search", "search_completions", "suggested_layers",
     "damaged", "layers", "not_kept", "save_waiting", "tags", "training_job", "unsaved_bank", "variants", "weights_hash",
     "why_not_kept",
