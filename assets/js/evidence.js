@@ -1,10 +1,14 @@
 // The texts on which a label rests, all on one prompt: without steering, then at a few R.
 const frame = make('div', 'mx-evidence');
+frame.tabIndex = 0; // it scrolls
+frame.setAttribute('role', 'region');
+frame.setAttribute('aria-label', 'Texts of this vector');
 root.append(frame);
 
 function directed(tag, cls, text) {
   const node = make(tag, cls, text);
   node.dir = 'auto';
+  if (tag === 'p') node.title = text; // long ones are cut
   return node;
 }
 

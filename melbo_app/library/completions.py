@@ -141,6 +141,13 @@ class Completions(InDatabase):
         with self._database.read() as session:
             return _row(session, id).comparison_id
 
+    def baselines(self, ids: Collection[int]) -> list[Completion]:
+        """The unsteered texts of the comparisons with these completions, as far as they can be read, newest first."""
+        of_these = select(CompletionRow.comparison_id).where(CompletionRow.id.in_(ids))
+        beside = (CompletionRow.comparison_id.in_(of_these), CompletionRow.kind == "baseline")
+        newest = select(CompletionRow).where(*beside).order_by(CompletionRow.id.desc())
+        return self._each(newest, _completion, _completion_subject)
+
     def those(self, ids: Collection[int]) -> list[Completion]:
         """The completions with these numbers, as far as they exist and can be read, in the order of their numbers."""
         found: list[Completion] = []

@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import select
 
-from melbo_app.errors import InputError, StorageError
+from melbo_app.errors import StorageError
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completion import Completion
 from melbo_app.library.damage import read_each
@@ -125,14 +124,9 @@ class Evidences:
         return found
 
     def _baseline(self, texts: Sequence[Completion]) -> Completion | None:
-        """The unsteered text beside these: of the newest comparison that has one on the same prompt."""
-        for text in sorted(texts, key=lambda one: one.created, reverse=True):
-            with suppress(StorageError, InputError):  # damaged, or removed by now
-                comparison = self._completions.comparison(self._completions.comparison_of(text.id or 0))
-                for one in comparison.completions:
-                    if one.vector is None and one.prompt == text.prompt:
-                        return one
-        return None
+        """The newest unsteered text that was written together with one of these, on their prompt."""
+        beside = self._completions.baselines([one.id or 0 for one in texts])
+        return next((one for one in beside if _alike(one.prompt, texts[0].prompt)), None)
 
 
 def _chosen(texts: Sequence[_Text], radius: float | None, prompts: Sequence[PromptRecord]) -> list[_Text]:
@@ -144,7 +138,7 @@ def _chosen(texts: Sequence[_Text], radius: float | None, prompts: Sequence[Prom
     first = max(texts, key=lambda one: (-ranks.get(_asked(one.prompt), len(ranks)), one.age))
     if radius is None:
         return [first]
-    together = [one for one in texts if (one.prompt, one.made) == (first.prompt, first.made)]
+    together = [one for one in texts if one.made == first.made and _alike(one.prompt, first.prompt)]
     newest = {one.radius: one for one in sorted(together, key=lambda one: (one.whole, one.age))}
     return [newest[one] for one in _near(newest, radius)]
 
@@ -160,6 +154,11 @@ def _near(radii: Collection[float], own: float) -> list[float]:
 
 def _same(one: float, other: float) -> bool:
     return math.isclose(one, other, rel_tol=1e-3)
+
+
+def _alike(one: PromptRecord, other: PromptRecord) -> bool:
+    """Whether two prompts are the same, as far as older records, which did not keep what a template made, tell."""
+    return _asked(one) == _asked(other) and (one.rendered == other.rendered or None in (one.rendered, other.rendered))
 
 
 def _asked(prompt: PromptRecord) -> tuple[str, str | None, bool | str]:

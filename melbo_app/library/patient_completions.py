@@ -92,6 +92,12 @@ class PatientCompletions(Completions):
                 return one.id
         return super().comparison_of(id)
 
+    def baselines(self, ids: Collection[int]) -> list[Completion]:
+        beside = [one for one in self.waiting()[::-1] if any(text.id in ids for text in one.completions)]
+        waiting = [text for one in beside for text in one.completions if text.vector is None]
+        stored = [number for id in ids if (number := self.number(id)) > 0]
+        return [*waiting, *(super().baselines(stored) if stored else [])]
+
     def those(self, ids: Collection[int]) -> list[Completion]:
         waiting = [text for text in self._texts() if text.id in ids]
         return [*super().those([number for id in ids if (number := self.number(id)) > 0]), *waiting]

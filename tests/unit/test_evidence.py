@@ -88,6 +88,14 @@ def test_a_prompt_that_a_template_rendered_is_still_the_banks_own(shelf):
     assert shelf.of().own
 
 
+def test_texts_of_one_prompt_are_together_unless_its_template_made_something_else_of_it(shelf):
+    today, tomorrow = (OWN.model_copy(update={"rendered": f"<{day}> How?"}) for day in ("today", "tomorrow"))
+    shelf.write(OWN, [6])  # an older record
+    shelf.write(today, [9])
+    shelf.write(tomorrow, [9, 13])
+    assert shelf.radii() == [6, 9, 13] and {one.prompt for one in shelf.of().texts} == {OWN, tomorrow}
+
+
 def test_decodings_are_not_mixed_and_the_newest_text_at_each_radius_counts(shelf):
     shelf.write(OWN, [6, 9, 13], tokens=40)
     shelf.write(OWN, [9, 13], tokens=60, text="old")
