@@ -104,6 +104,6 @@ show(({ done = 0, total = 0, of = '', vector, radius }) => {
   bar.value = done;
   words.textContent = total ? `${done} of ${total} labelled` : '';
   line.dataset.of = of;
-  if (isOpen() && total) window.melbo?.select({ cell: { ...window.melbo.state.cell, vector, radius } }, element);
+  if (isOpen() && total) window.melbo?.select({ cell: { vector, radius } }, element);
   ready();
 });

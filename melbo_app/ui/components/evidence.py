@@ -22,7 +22,8 @@ def evidence(found: Evidence | None, origin: str, *, offer: str = "", live: bool
         return {"message": origin, "offer": offer, "cards": []}
     first = found.texts[0] if found.texts else found.baseline
     prompt = {"user": found.prompt.user, "system": found.prompt.system or ""}
-    cards = [_card(text, found, live) for text in (found.baseline, *found.texts) if text is not None]
+    own_first = sorted(found.texts, key=lambda text: not found.is_at_own_radius(text))
+    cards = [_card(text, found, live) for text in (found.baseline, *own_first) if text is not None]
     missing = "" if found.baseline is not None or live else "The answer without steering is not stored."
     made = " · ".join(filter(None, (_made(first) if first else "", missing)))
     tone = "plain" if found.own else "warning"
