@@ -23,6 +23,7 @@ from melbo_app.library.checkpoints import Checkpoints
 from melbo_app.library.curves import Curves
 from melbo_app.library.database import Database
 from melbo_app.library.embeddings import Embeddings
+from melbo_app.library.evidence import Evidences
 from melbo_app.library.explorations import Explorations
 from melbo_app.library.generality import Generalities
 from melbo_app.library.job_records import JobRecords
@@ -67,6 +68,7 @@ class Bench:
         self.parts = Banks(cache / "curves", cache / "curves" / "samples")
         """Banks of searches and curves, which no list shows."""
         self.completions, self.labels = PatientCompletions(database), Labels(database)
+        self.evidences = Evidences(database, self.completions)
         self.samples = Samples(assets / "banks", database)
         self.embeddings = Embeddings(database)
         self.atlases = Atlases(cache / "atlases")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, func, insert, or_, select
+from sqlalchemy import func, insert, or_, select
 from sqlalchemy.orm import Session, selectinload
 
 from melbo_app.errors import InputError
@@ -142,9 +142,29 @@ class Completions(InDatabase):
         with self._database.read() as session:
             return _row(session, id).comparison_id
 
-    def latest(self, bank_hash: str, vector: int) -> Completion | None:
-        """The newest completion under a vector, or None."""
-        return self._newest(CompletionRow.bank_hash == bank_hash, CompletionRow.vector == vector)
+    def newest(self, bank_hash: str) -> dict[int, Completion]:
+        """The newest text under each vector of a bank, as far as it can be read."""
+        steered = (CompletionRow.bank_hash == bank_hash, CompletionRow.vector.is_not(None))
+        newest = select(func.max(CompletionRow.id)).where(*steered).group_by(CompletionRow.vector)
+        found = self._each(select(CompletionRow).where(CompletionRow.id.in_(newest)), _completion, _completion_subject)
+        return {one.vector: one for one in found if isinstance(one.vector, int)}
+
+    def baselines(self, ids: Collection[int]) -> list[Completion]:
+        """The unsteered texts of the comparisons with these completions, as far as they can be read, newest first."""
+        of_these = select(CompletionRow.comparison_id).where(CompletionRow.id.in_(ids))
+        beside = (CompletionRow.comparison_id.in_(of_these), CompletionRow.kind == "baseline")
+        newest = select(CompletionRow).where(*beside).order_by(CompletionRow.id.desc())
+        return self._each(newest, _completion, _completion_subject)
+
+    def those(self, ids: Collection[int]) -> list[Completion]:
+        """The completions with these numbers, as far as they exist and can be read, in the order of their numbers."""
+        found: list[Completion] = []
+        for start in range(0, len(ids), 500):  # databases limit the numbers in one statement
+            some = CompletionRow.id.in_(sorted(ids)[start : start + 500])
+            found += self._each(
+                select(CompletionRow).where(some).order_by(CompletionRow.id), _completion, _completion_subject
+            )
+        return found
 
     def at_other_radii(self, completions: Sequence[Completion]) -> Listed[Completion]:
         """The stored texts that differ from these in R alone, by R: of their vectors and of the random control."""
@@ -187,10 +207,8 @@ class Completions(InDatabase):
         """The newest completion with this ``key`` (a Completion is a key, too), or None. Ignores texts that Stop cut
         off."""
         whole = or_(CompletionRow.finished, CompletionRow.tokens >= CompletionRow.max_new_tokens)
-        return self._newest(CompletionRow.key == key.digest, whole)
-
-    def _newest(self, *where: ColumnElement[bool]) -> Completion | None:
-        newest = select(CompletionRow).where(*where).order_by(CompletionRow.id.desc()).limit(1)
+        same = select(CompletionRow).where(CompletionRow.key == key.digest, whole)
+        newest = same.order_by(CompletionRow.id.desc()).limit(1)
         return next(iter(self._each(newest, _completion, _completion_subject)), None)
 
 

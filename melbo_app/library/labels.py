@@ -1,9 +1,7 @@
 """Labels: what people say about single vectors; their history, merging and export."""
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -11,13 +9,10 @@ from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select,
 from sqlalchemy.orm import Session
 
 from melbo_app.errors import InputError
-from melbo_app.library.atomic import write_file
 from melbo_app.library.damage import Damage, Listed, read_each, read_one
 from melbo_app.library.database import InDatabase
 from melbo_app.library.facts import Digest, Index, Moment, Name, Text
-from melbo_app.library.file_names import check_file_name, exists_already
 from melbo_app.library.frozen import Frozen
-from melbo_app.library.spreadsheet import csv_bytes
 from melbo_app.library.tables import LabelRow, LabelVersionRow, TagRow
 
 MAX_NAME, MAX_TAG, MAX_NOTE, MAX_AUTHOR = 120, 40, 10_000, 80
@@ -48,6 +43,15 @@ class LabelVersion(Label):
 
     updated: Moment
     author: Text = ""
+
+
+class LabelChanged(InputError):
+    """A label was not saved because ``stored`` took the place of the one that its writer had seen."""
+
+    def __init__(self, stored: LabelVersion) -> None:
+        self.stored = stored
+        now = f"it says “{stored.name}” now" if any(_said(stored)) else "it has been removed"
+        super().__init__("label", f"it was changed meanwhile: {now}", "Look at both, then keep one")
 
 
 class Labels(InDatabase):
@@ -102,11 +106,13 @@ class Labels(InDatabase):
         rating: int | None,
         note: str,
         author: str = "",
+        seen: Label | None = None,
     ) -> Label:
         """Save a label and return it as saved; an empty one is removed. Earlier versions stay in the history.
 
         Tags are trimmed, lower-cased, deduplicated and sorted. Raises InputError for a name, tag, rating or note that
-        is too long or out of range, and for too many tags.
+        is too long or out of range, and for too many tags. Raises LabelChanged if the stored label says neither the
+        same as ``seen``, which its writer had before them, nor what is to be saved.
         """
         _check_vector(vector)
         said = _clean_words(name, tags, rating, note, author)
@@ -114,7 +120,10 @@ class Labels(InDatabase):
         with self._database.write() as session:
             row = session.execute(_labels().where(*_of(bank_hash, vector))).first()
             before = read_each([row] if row else [], _label, _subject)  # a damaged one is replaced
-            if _said(wanted) != (_said(before[0]) if before else _EMPTY):
+            now = _said(before[0]) if before else _EMPTY
+            if seen is not None and now not in (_said(seen), _said(wanted)):
+                raise LabelChanged(_stored(session, bank, bank_hash, vector, before))
+            if _said(wanted) != now:
                 _remember(session, wanted)
             return _replace(session, wanted)
 
@@ -152,30 +161,6 @@ class Labels(InDatabase):
         wanted = select(TagRow.tag).distinct().order_by(TagRow.tag).limit(OFFERED_TAGS)
         with self._database.read() as session:
             return [tag for tag in session.scalars(wanted) if isinstance(tag, str)]
-
-    def export(self, out: Path, *, overwrite: bool = False) -> Path:
-        """Write every label to ``out``, a ``.csv`` or ``.jsonl`` file in UTF-8, with one column ``tag:…`` per tag.
-
-        Tags are 1 or 0 in CSV, true or false in JSONL. Raises InputError for another ending or an existing file
-        (unless ``overwrite``), and StorageError.
-        """
-        ending = out.suffix.lower()
-        if ending not in (".csv", ".jsonl"):
-            raise InputError("file", f"labels cannot be written as “{out.name}”", "Its name must end in .csv or .jsonl")
-        check_file_name("file", out.name)
-        labels = self.search()
-        tags = sorted({tag for label in labels for tag in label.tags})
-        rows = _table(labels, tags)
-        if ending == ".csv":
-            cells = [[int(cell) if isinstance(cell, bool) else cell for cell in row.values()] for row in rows]
-            data = csv_bytes([[*COLUMNS, *(f"tag:{tag}" for tag in tags)], *cells])
-        else:
-            data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-        try:
-            write_file(out, data, overwrite=overwrite)
-        except FileExistsError as error:
-            raise exists_already(out) from error
-        return out
 
 
 def merge_labels(session: Session, versions: Sequence[LabelVersion]) -> tuple[int, list[tuple[str, int]]]:
@@ -230,6 +215,14 @@ def _versions_of(session: Session, bank_hash: str, vector: int) -> Listed[LabelV
     """All versions of one vector's label, oldest first."""
     same = select(LabelVersionRow).where(LabelVersionRow.bank_hash == bank_hash, LabelVersionRow.vector == vector)
     return read_each(session.scalars(same.order_by(LabelVersionRow.id)), _version, _version_subject)
+
+
+def _stored(session: Session, bank: str, bank_hash: str, vector: int, current: Sequence[Label]) -> LabelVersion:
+    """The stored label, or its removal, with who saved it and when, as far as the history knows."""
+    if versions := _versions_of(session, bank_hash, vector):
+        return versions[-1]
+    label = current[0] if current else Label(bank=bank, bank_hash=bank_hash, vector=vector)
+    return LabelVersion(**label.model_dump() | {"updated": label.updated or datetime.now(UTC)})
 
 
 def _said(label: Label) -> Said:
@@ -304,12 +297,3 @@ def _version(row: LabelVersionRow) -> LabelVersion:
 def _clean(text: str) -> str:
     """``text`` without null characters and lone surrogates, which databases and files cannot hold."""
     return text.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def _table(labels: list[Label], tags: list[str]) -> list[dict[str, Any]]:
-    """A row for each label: its columns, and one for each tag."""
-    facts = [(label, label.model_dump(mode="json", include=set(COLUMNS))) for label in labels]
-    return [
-        {column: row[column] for column in COLUMNS} | {f"tag:{tag}": tag in label.tags for tag in tags}
-        for label, row in facts
-    ]

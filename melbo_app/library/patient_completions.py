@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -94,9 +94,21 @@ class PatientCompletions(Completions):
                 return one.id
         return super().comparison_of(id)
 
-    def latest(self, bank_hash: str, vector: int) -> Completion | None:
-        found = [text for text in self._texts() if (text.bank_hash, text.vector) == (bank_hash, vector)]
-        return found[-1] if found else super().latest(bank_hash, vector)
+    def newest(self, bank_hash: str) -> dict[int, Completion]:
+        waiting = {
+            one.vector: one for one in self._texts() if one.bank_hash == bank_hash and isinstance(one.vector, int)
+        }
+        return {**super().newest(bank_hash), **waiting}
+
+    def baselines(self, ids: Collection[int]) -> list[Completion]:
+        beside = [one for one in self.waiting()[::-1] if any(text.id in ids for text in one.completions)]
+        waiting = [text for one in beside for text in one.completions if text.vector is None]
+        stored = [number for id in ids if (number := self.number(id)) > 0]
+        return [*waiting, *(super().baselines(stored) if stored else [])]
+
+    def those(self, ids: Collection[int]) -> list[Completion]:
+        waiting = [text for text in self._texts() if text.id in ids]
+        return [*super().those([number for id in ids if (number := self.number(id)) > 0]), *waiting]
 
     def find(self, key: CompletionKey) -> Completion | None:
         """The newest completion with this ``key``, or None; also None if the database fails while texts are waiting, so

@@ -12,6 +12,7 @@ from melbo_app.jobs.loaded_model import ModelState
 from melbo_app.library.bank import Bank, BankRecord, BankSummary
 from melbo_app.library.damage import Damage, Listed
 from melbo_app.library.job_records import JobRecord, LogLine
+from melbo_app.library.labels import LabelChanged
 from melbo_app.library.search import Found
 from melbo_app.paths import without_folders
 from melbo_app.settings import ROOT, Settings
@@ -34,7 +35,9 @@ class Discretion:
         return without_folders(text, self._folders)
 
     def error(self, error: MelboError) -> MelboError:
-        """The error without folders."""
+        """The error without folders, and without the accounts of people."""
+        if isinstance(error, LabelChanged):
+            return LabelChanged(error.stored.model_copy(update={"author": ""}))
         if isinstance(error, InputError):
             return InputError(error.field, self.text(error.problem), self.text(error.remedy))
         return type(error)(self.text(str(error)))

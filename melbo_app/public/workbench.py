@@ -115,6 +115,10 @@ class _PublicWorkbench:
         """Write a bank to a file without folders in its record."""
         return self._plain("export_bank")(name, out, shown=self._discretion.bank, **how)
 
+    def export_labels(self, out: Path, *, overwrite: bool = False) -> Path:
+        """Write all labels to a file without the folders of models."""
+        return self._plain("export_labels")(out, overwrite=overwrite, shown=self._discretion.text)
+
     def prompt_set(self, given: Sequence[str]) -> list[SetPrompt]:
         """The prompts of shipped sets, but not of files."""
         for name in given:

@@ -17,7 +17,7 @@ RAN_AWAY = {
 
 def vector_lines(workbench: Workbench, bank: str, record: BankRecord, vectors: int) -> list[dict[str, Any]]:
     """The ``vectors`` of the list's value, one for each vector of a bank."""
-    labels, runaways = workbench.bank_labels(bank), workbench.runaways(bank)
+    labels, runaways, texts = workbench.bank_labels(bank), workbench.runaways(bank), _typical(workbench, bank)
     lines = []
     for vector in range(vectors):
         label = labels.get(vector)
@@ -27,7 +27,7 @@ def vector_lines(workbench: Workbench, bank: str, record: BankRecord, vectors: i
                 "name": label.name if label else "",
                 "rating": label.rating if label else None,
                 "tags": list(label.tags) if label else [],
-                "text": _typical(workbench, bank, vector),
+                "text": texts.get(vector),
                 "objective": record.objective[vector] if record.objective else None,
                 "effect": effect_lines(record, vector),
                 "runaway": [
@@ -52,13 +52,17 @@ def measured_radii(workbench: Workbench, bank: str) -> list[dict[str, Any]]:
     return [at for at in found.values() if at["texts"]]
 
 
-def _typical(workbench: Workbench, bank: str, vector: int) -> dict[str, str] | None:
-    """The newest text under a vector, and its verdict."""
+def _typical(workbench: Workbench, bank: str) -> dict[int, dict[str, str]]:
+    """The newest text under each vector, and its verdict."""
     try:
-        found = workbench.latest_completion(bank, vector)
+        found = workbench.newest_texts(bank)
     except StorageError:  # the list does without
-        return None
-    if found is None:
-        return None
-    verdict = found.scores.verdict if found.scores else None
-    return {"text": first_line(found.text, 90), "verdict": verdict or "", "prompt": first_line(found.prompt.user)}
+        return {}
+    return {
+        vector: {
+            "text": first_line(one.text, 90),
+            "verdict": (one.scores.verdict if one.scores else None) or "",
+            "prompt": first_line(one.prompt.user),
+        }
+        for vector, one in found.items()
+    }

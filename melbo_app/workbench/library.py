@@ -1,13 +1,17 @@
 """Labels, and the library as a whole."""
 
 import getpass
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, MelboError
+from melbo_app.library.bank import Bank
 from melbo_app.library.bundle import Bundled, Merged, merge_bundle, write_bundle
 from melbo_app.library.catalogue import Rebuilt
+from melbo_app.library.completion import Completion
 from melbo_app.library.damage import Listed
+from melbo_app.library.label_file import Grounds, write_labels
 from melbo_app.library.labels import Label, LabelVersion
 from melbo_app.library.pruning import Pruned, prune
 from melbo_app.library.search import Found, search
@@ -44,10 +48,14 @@ class Library(Shelf):
         rating: int | None = None,
         note: str = "",
         author: str | None = None,
+        seen: Label | None = None,
     ) -> Label:
-        """Label a vector. ``author`` defaults to the account that runs the program."""
+        """Label a vector. ``author`` defaults to the account that runs the program. Raises LabelChanged if the stored
+        label is no longer the one that its writer has ``seen``."""
         digest, who = self._hash_of(bank, vector), _account() if author is None else author
-        return self.bench.labels.save(bank, digest, vector, name=name, tags=tags, rating=rating, note=note, author=who)
+        return self.bench.labels.save(
+            bank, digest, vector, name=name, tags=tags, rating=rating, note=note, author=who, seen=seen
+        )
 
     def label_history(self, bank: str, vector: int) -> Listed[LabelVersion]:
         """Every version of a vector's label, newest first."""
@@ -72,9 +80,30 @@ class Library(Shelf):
         """The tags in use, in alphabetical order; at most a thousand."""
         return self.bench.labels.tags()
 
-    def export_labels(self, out: Path, *, overwrite: bool = False) -> Path:
-        """Write all labels to a ``.csv`` or ``.jsonl`` file."""
-        return self.bench.labels.export(out, overwrite=overwrite)
+    def export_labels(self, out: Path, *, overwrite: bool = False, shown: Callable[[str], str] = str) -> Path:
+        """Write all labels, each with its vector's R, model and text, to a ``.csv`` or ``.jsonl`` file. ``shown``
+        changes the names of models."""
+        labels, banks = self.bench.labels.search(), {line.hash: line.name for line in self.bench.banks.list()}
+        grounds: dict[tuple[str, int], Grounds] = {}
+        for digest, some in groupby(sorted(labels, key=_bank_hash), _bank_hash):
+            grounds |= self._grounds(banks.get(digest), digest, [label.vector for label in some], shown)
+        return write_labels(out, labels, grounds, overwrite=overwrite)
+
+    def _grounds(
+        self, name: str | None, digest: str, vectors: Sequence[int], shown: Callable[[str], str]
+    ) -> dict[tuple[str, int], Grounds]:
+        """What the labels of one bank are about; where it is gone, as far as its texts say."""
+        try:
+            bank = self.bench.banks.load(name) if name else None
+        except MelboError:  # its file is damaged
+            bank = None
+        norms = dict(enumerate(bank.norms)) if bank is not None else {}
+        prompts = bank.record.prompts if bank is not None else []
+        texts = self.bench.evidences.nearest(digest, {one: norms.get(one) for one in vectors}, prompts)
+        return {
+            (digest, one): Grounds(norms.get(one), _model(bank, texts.get(one), shown), texts.get(one))
+            for one in vectors
+        }
 
     def search(self, text: str, limit: int = 20) -> Found:
         """Banks, labels and completions that contain ``text``, at most ``limit`` of each."""
@@ -102,6 +131,15 @@ class Library(Shelf):
         """Merge such a file into this library, without losing or duplicating anything."""
         self._check_reading(path)
         return merge_bundle(path, self.bench.database, self.bench.banks, self.bench.labels, self.bench.completions)
+
+
+def _bank_hash(label: Label) -> str:
+    return label.bank_hash
+
+
+def _model(bank: Bank | None, text: Completion | None, shown: Callable[[str], str]) -> str:
+    name = bank.record.model if bank is not None else text.model if text is not None else ""
+    return shown(name)
 
 
 def _account() -> str:

@@ -12,6 +12,7 @@ from melbo_app.library.comparison_settings import ComparisonKind
 from melbo_app.library.completion import Comparison, ComparisonSummary, Completion
 from melbo_app.library.curves import KeptCurve
 from melbo_app.library.damage import Listed
+from melbo_app.library.evidence import Evidence
 from melbo_app.library.explorations import Exploration
 from melbo_app.library.file_names import check_file_name
 from melbo_app.library.generality import Generality
@@ -110,9 +111,14 @@ class Texts(Shelf):
         digest = None if bank is None else self.bank(bank).hash
         return self.bench.completions.search(text, bank_hash=digest, vector=vector, verdict=verdict, limit=limit)
 
-    def latest_completion(self, bank: str, vector: int) -> Completion | None:
-        """The newest completion under a vector of a bank, or None."""
-        return self.bench.completions.latest(self._hash_of(bank, vector), vector)
+    def newest_texts(self, bank: str) -> dict[int, Completion]:
+        """The newest text under each vector of a bank."""
+        return self.bench.completions.newest(self.bank(bank).hash)
+
+    def evidence(self, bank: str, vector: int) -> Evidence | None:
+        """What a vector of a bank says on one prompt, its bank's own if possible; None without a text."""
+        digest, held = self._hash_of(bank, vector), self.bank(bank)
+        return self.bench.evidences.of(digest, vector, held.norms[vector], held.record.prompts)
 
     def export_map(self, found: Map, out: Path, colour: "Colouring", *, title: str, overwrite: bool = False) -> Path:
         """Write a map as an HTML page that needs no network."""

@@ -56,7 +56,7 @@ def test_completion_in_grid_map_and_label(page: Page, app: Any) -> None:
     expect(page.locator("#map-completion .mx-completion-text")).to_contain_text(HOSTILE)
     steps.tab(page, "Labels")
     page.locator('#label-table tr[data-key="2"]').click()
-    expect(page.locator("#label-completion .mx-completion-text")).to_contain_text(HOSTILE)
+    expect(page.locator("#label-completion .mx-kind-vector .mx-completion-text").first).to_contain_text(HOSTILE)
 
 
 def test_label_in_table_cards_lists_and_map(page: Page) -> None:

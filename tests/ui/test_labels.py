@@ -18,7 +18,7 @@ def write(page: Page, name: str, tags: list[str], stars: int, note: str) -> None
         steps.field(page, "label-tags").fill(tag)
         steps.field(page, "label-tags").press("Enter")
         expect(page.locator("#label-tags .token").filter(has_text=tag)).to_be_visible()
-    steps.pick(page, "label-rating", "★" * stars)
+    page.locator("#label-rating").get_by_label(str(stars), exact=True).check()
     steps.fill(page, "label-note", note)
 
 
@@ -41,6 +41,7 @@ def exported(page: Page, ending: str, folder: Path) -> str:
 
 def test_label_is_on_the_card_in_the_downloads_and_after_a_reload(page: Page, tmp_path: Path) -> None:
     steps.choose_only(page, 2, 5)
+    text = steps.steer(page)[2]
     steps.tab(page, "Labels")
     page.locator('#label-table tr[data-key="5"]').click()
     expect(steps.field(page, "label-vector")).to_have_value("5")
@@ -55,9 +56,12 @@ def test_label_is_on_the_card_in_the_downloads_and_after_a_reload(page: Page, tm
     row = next(row for row in rows if row["name"] == "plain list")
     assert (row["bank"], row["vector"], row["rating"]) == (steps.SAMPLE, "5", "4")
     assert (row["note"], row["tag:refusal"], row["tag:short"]) == ("gives tools, no steps", "1", "1")
+    assert (row["prompt"], row["text"], row["R"], row["text_R"]) == (steps.PROMPT, text, "9.0", "9.0")
+    assert row["model"] and row["bank_hash"] and row["tags"] == "refusal, short"
     records = [json.loads(line) for line in exported(page, "jsonl", tmp_path).splitlines()]
     record = next(record for record in records if record["name"] == "plain list")
     assert record["tag:refusal"] is True and record["rating"] == 4
+    assert (record["prompt"], record["text"], record["tags"]) == (steps.PROMPT, text, ["refusal", "short"])
 
     steps.reload(page)
     steps.choose_bank(page, steps.SAMPLE)
@@ -66,15 +70,119 @@ def test_label_is_on_the_card_in_the_downloads_and_after_a_reload(page: Page, tm
     assert cells(page, 5)[1:3] == ["plain list", "refusal, short"]
 
 
-def test_control_and_enter_save_the_label(page: Page) -> None:
+def focused(page: Page) -> bool:
+    """Whether the keyboard writes into the name."""
+    return page.evaluate("document.activeElement?.closest('#label-name') !== null")
+
+
+def test_a_label_is_written_without_the_mouse(page: Page) -> None:
+    """Control+Enter once saved, dropped the focus, and steered when it was pressed again."""
+    steps.forget(page, "steer")
     steps.tab(page, "Labels")
-    page.locator('#label-table tr[data-key="6"]').click()
-    expect(steps.field(page, "label-vector")).to_have_value("6")
-    steps.fill(page, "label-note", "by keyboard")
-    steps.field(page, "label-name").press_sequentially("code")
-    steps.field(page, "label-name").press("Control+Enter")
-    expect(card(page, 6)).to_contain_text("code")
-    assert cells(page, 6)[4] == "by keyboard"
+    steps.pick(page, "label-order", "by number")
+    page.locator('#label-table tr[data-key="5"]').click()
+    number, name = steps.field(page, "label-vector"), steps.field(page, "label-name")
+    expect(number).to_have_value("5")
+    steps.settle(page)
+    before = [cells(page, vector)[1:5] for vector in (5, 6)]
+    name.fill("by keyboard")
+    name.press("Control+Enter")
+    page.keyboard.type("code")  # written while the answer is on its way: it belongs to the next label
+    expect(number).to_have_value("6")
+    expect(name).to_have_value(re.compile("code$"))
+    assert focused(page) and cells(page, 5)[1] == "by keyboard"
+    name.fill("code")
+    page.keyboard.press("Enter")
+    expect(number).to_have_value("7")
+    steps.settle(page)
+    assert focused(page) and cells(page, 6)[1] == "code"
+    page.keyboard.press("Control+Enter")  # nothing was written: it only goes on
+    steps.settle(page)
+    page.locator('#label-table tr[data-key="5"]').click()
+    expect(number).to_have_value("5")
+    page.keyboard.press("2")
+    expect(page.locator("#label-rating").get_by_label("2", exact=True)).to_be_checked()
+    page.keyboard.press("s")
+    expect(number).to_have_value("6")
+    assert cells(page, 5)[3] == "★★"
+    for vector in (5, 6, 5):  # the last save first
+        page.keyboard.press("u")
+        expect(number).to_have_value(str(vector))
+        steps.settle(page)
+    assert [cells(page, vector)[1:5] for vector in (5, 6)] == before
+    page.locator("#prompt textarea").press("Control+Enter")
+    steps.settle(page)
+    assert steps.progress(page, "steer").inner_text() == ""
+
+
+def test_enter_goes_on_to_a_vector_without_a_label(page: Page) -> None:
+    steps.tab(page, "Labels")
+    steps.pick(page, "label-order", "unlabelled first")
+    page.locator('#label-table tr[data-key="0"]').click()
+    expect(page.locator("#label-of")).to_contain_text("Vector 0")
+    steps.settle(page)
+    rows = [cells(page, vector) for vector in range(8)]
+    free = [vector for vector in range(1, 8) if not any(rows[vector][1:5])]
+    assert free, "every vector has a label by now"
+    done = sum(any(row[1:5]) for row in rows)
+    expect(page.locator("#label-progress")).to_contain_text(f"{done} of 8 labelled")
+    steps.field(page, "label-name").fill("now it has one")
+    steps.field(page, "label-name").press("Enter")
+    expect(steps.field(page, "label-vector")).to_have_value(str(free[0]))
+    done += not any(rows[0][1:5])
+    expect(page.locator("#label-progress")).to_contain_text(f"{done} of 8 labelled")
+
+
+def test_two_windows_that_label_one_vector_see_both_versions(page: Page, open_page, app) -> None:
+    """The later save once won without a word."""
+    other = open_page(app)
+    steps.choose_bank(other, steps.SAMPLE)
+    for window in (page, other):
+        steps.tab(window, "Labels")
+        window.locator('#label-table tr[data-key="1"]').click()
+        expect(window.locator("#label-of")).to_contain_text("Vector 1")
+        steps.settle(window)
+    mine, theirs = steps.field(page, "label-name"), steps.field(other, "label-name")
+    for choice, kept in (("Keep theirs", "theirs"), ("Save mine", "mine")):
+        theirs.fill(f"theirs, then {choice}")
+        theirs.press("Shift+Enter")
+        steps.settle(other)
+        mine.fill(f"mine, then {choice}")
+        mine.press("Enter")
+        clash = page.locator("#label-clash .mx-clash")
+        expect(clash).to_contain_text(f"theirs, then {choice}")
+        expect(clash).to_contain_text(f"mine, then {choice}")
+        expect(mine).to_have_value(f"mine, then {choice}")
+        expect(steps.field(page, "label-vector")).to_have_value("1")
+        assert cells(page, 1)[1] == f"theirs, then {choice}"
+        clash.get_by_role("button", name=choice).click()
+        expect(clash).to_be_hidden()
+        expect(mine).to_have_value(f"{kept}, then {choice}")
+        steps.settle(page)
+        assert focused(page) and cells(page, 1)[1] == f"{kept}, then {choice}"
+        other.locator("#label-discard").click()
+        expect(theirs).to_have_value(f"{kept}, then {choice}")
+
+
+def test_the_texts_beside_a_label_are_on_one_prompt_that_is_named(page: Page) -> None:
+    """A vector was once judged by a text on a prompt that somebody had typed before."""
+    shown = page.locator("#label-completion")
+    texts = shown.locator(".mx-kind-vector .mx-completion-title")
+    steps.choose_bank(page, "who-are-you")
+    steps.choose_only(page, 2)
+    page.locator("#prompt textarea").fill("Count to three.")
+    steps.steer(page)
+    steps.tab(page, "Labels")
+    page.locator('#label-table tr[data-key="2"]').click()
+    expect(shown.locator(".mx-evidence-origin")).to_have_text("Another prompt than the bank’s, which is “Who are you?”")
+    expect(shown.locator(".mx-evidence-prompt")).to_have_text("Count to three.")
+    shown.get_by_role("button", name="Steer it").click()
+    expect(shown.locator(".mx-evidence-prompt")).to_have_text("Who are you?")
+    expect(shown.locator(".mx-evidence-origin")).to_have_text("The bank’s training prompt")
+    expect(steps.progress(page, "label-steer")).to_have_text("Done")
+    expect(shown.locator(".mx-kind-baseline")).to_have_count(1)
+    expect(texts).to_have_text([re.compile("^R .* the vector’s own$")])
+    expect(shown.get_by_role("button", name="Steer it")).to_have_count(0)
 
 
 def test_previous_and_next_walk_through_the_vectors(page: Page) -> None:
@@ -156,7 +264,10 @@ def test_label_button_of_a_completion_opens_its_label(page: Page) -> None:
     steps.completions(page, "vector").locator("[data-action=label]").click()
     steps.expect_view(page, "Labels")
     expect(steps.field(page, "label-vector")).to_have_value("4")
-    expect(page.locator("#label-completion .mx-completion-text")).to_contain_text(text)
+    shown = page.locator("#label-completion")
+    expect(shown.locator(".mx-evidence-prompt")).to_have_text(steps.PROMPT)
+    own = shown.locator(".mx-kind-vector").filter(has_text="the vector’s own")
+    expect(own.locator(".mx-completion-text")).to_contain_text(text)
 
 
 def test_what_a_vector_makes_likelier_stands_beside_its_label(page: Page) -> None:

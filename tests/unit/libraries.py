@@ -91,7 +91,7 @@ def lists(bench: Workbench, most: int = 1000) -> Iterator[Any]:
             yield bench.runaways(line.name)
             yield bench.bank_labels(line.name)
             yield [bench.label_history(line.name, vector) for vector in range(line.vectors)]
-            yield [bench.latest_completion(line.name, vector) for vector in range(line.vectors)]
+            yield [bench.evidence(line.name, vector) for vector in range(line.vectors)]
     for kind in ("steer", "map", "sweep", "part", "sample", None):
         yield bench.comparisons(kind, most)
     yield [bench.comparison(line.id) for line in bench.comparisons(None, most)]

@@ -233,15 +233,12 @@ def test_a_database_that_cannot_be_used_is_a_storage_error(tmp_path):
             use()
 
 
-def test_the_latest_text_of_a_vector_is_found_however_many_came_since(completions):
+def test_completions_are_found_by_their_numbers_as_far_as_they_exist(completions):
     first = completions.add_comparison({}, [steered(text="old"), steered(vector=4, text="other")])
-    newer = completions.add_comparison({}, [steered(text="new")])
-    for _ in range(30):
-        completions.add_comparison({}, [steered(vector=4, text="other")])
-    digest = first.completions[0].bank_hash
-    assert completions.latest(digest, 3) == newer.completions[0]
-    assert completions.latest(digest, 5) is None
-    assert completions.latest("of no bank", 3) is None
+    for _ in range(3):
+        completions.add_comparison({}, [steered(vector=4, text="another")] * 300)
+    assert completions.those([10**9, 2, 1]) == list(first.completions)
+    assert len(completions.those(range(1, 903))) == 902 and completions.those([]) == []
 
 
 def test_the_smallest_radius_at_which_a_vector_ran_away_is_known(completions):
@@ -280,7 +277,7 @@ def test_the_order_does_not_depend_on_the_clock(completions, monkeypatch):
     for text in ("first", "second", "third"):
         completions.add_comparison({}, [steered(text=text, created=Clock.now(UTC))])
     assert [line.id for line in completions.recent()] == [3, 2, 1]
-    assert completions.find(steered()).text == completions.latest("cd" * 32, 3).text == "third"
+    assert completions.find(steered()).text == "third"
     assert [one.text for one in completions.search()] == ["third", "second", "first"]
 
 

@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 
 from melbo_app.errors import InputError, StorageError
+from melbo_app.library.bank import PromptRecord
+from melbo_app.library.completion import Completion
 from melbo_app.library.database import Database
-from melbo_app.library.labels import Label, Labels
+from melbo_app.library.label_file import ABOUT, Grounds, write_labels
+from melbo_app.library.labels import Label, LabelChanged, Labels
 
 
 @pytest.fixture
@@ -33,8 +36,13 @@ def shared(tmp_path_factory):
 VECTORS = itertools.count()
 
 
-def save(labels, vector=0, *, bank="first", bank_hash="h1", name="", tags=(), rating=None, note="", author=""):
-    return labels.save(bank, bank_hash, vector, name=name, tags=tags, rating=rating, note=note, author=author)
+def write(labels, out, *, grounds=None, **how):
+    return write_labels(out, labels.search(), grounds or {}, **how)
+
+
+def save(labels, vector=0, *, bank="first", bank_hash="h1", name="", tags=(), rating=None, note="", author="", **how):
+    said = {"name": name, "tags": tags, "rating": rating, "note": note, "author": author}
+    return labels.save(bank, bank_hash, vector, **said, **how)
 
 
 def test_a_vector_without_a_label_has_an_empty_one(labels):
@@ -180,22 +188,23 @@ def test_any_text_is_kept_and_saving_it_again_changes_nothing(shared, text, tags
 def test_a_csv_export_has_one_column_per_tag(labels, tmp_path):
     first = save(labels, 0, name="Grüße, “du”", tags=["food", "list"], rating=4, note='two\nlines, "quoted"')
     save(labels, 3, tags=["list"])
-    out = labels.export(tmp_path / "labels.csv")
+    out = write(labels, tmp_path / "labels.csv")
     with open(out, encoding="utf-8-sig", newline="") as stream:
         header, *rows = list(csv.reader(stream))
-    assert header == ["bank", "bank_hash", "vector", "name", "rating", "note", "updated", "tag:food", "tag:list"]
+    known = ["bank", "bank_hash", "vector", "name", "rating", "note", "updated"]
+    assert header == [*known, *ABOUT, "tag:food", "tag:list"]
     assert rows[0][:6] == ["first", "h1", "0", "Grüße, “du”", "4", 'two\nlines, "quoted"']
     assert datetime.fromisoformat(rows[0][6]) == first.updated
-    assert [row[7:] for row in rows] == [["1", "1"], ["0", "1"]]
+    assert [row[7:] for row in rows] == [["food, list", *[""] * 6, "1", "1"], ["list", *[""] * 6, "0", "1"]]
     assert rows[1][2:6] == ["3", "", "", ""]
 
 
 def test_a_csv_export_is_shown_by_excel_as_it_was_written(labels, tmp_path):
     save(labels, 0, name="été")
-    data = labels.export(tmp_path / "labels.csv").read_bytes()
+    data = write(labels, tmp_path / "labels.csv").read_bytes()
     # without a mark Excel takes the system's old encoding, in which this would be “Ã©tÃ©”
     assert data.startswith(b"\xef\xbb\xbfbank,") and "été".encode() in data and data.count(b"\xef\xbb\xbf") == 1
-    assert not labels.export(tmp_path / "labels.jsonl").read_bytes().startswith(b"\xef\xbb\xbf")
+    assert not write(labels, tmp_path / "labels.jsonl").read_bytes().startswith(b"\xef\xbb\xbf")
 
 
 def test_csv_is_written_in_one_place_only():
@@ -211,7 +220,7 @@ def test_csv_is_written_in_one_place_only():
 def test_a_jsonl_export_has_one_key_per_tag(labels, tmp_path):
     first = save(labels, 0, name="=1+1", tags=["food"], rating=4)
     save(labels, 3, tags=["list"])
-    lines = [json.loads(line) for line in labels.export(tmp_path / "l.JSONL").read_text("utf-8").splitlines()]
+    lines = [json.loads(line) for line in write(labels, tmp_path / "l.JSONL").read_text("utf-8").splitlines()]
     assert datetime.fromisoformat(lines[0].pop("updated")) == first.updated
     assert lines[0] == {
         "bank": "first",
@@ -220,6 +229,8 @@ def test_a_jsonl_export_has_one_key_per_tag(labels, tmp_path):
         "name": "=1+1",
         "rating": 4,
         "note": "",
+        "tags": ["food"],
+        **dict.fromkeys(ABOUT[1:]),
         "tag:food": True,
         "tag:list": False,
     }
@@ -229,7 +240,7 @@ def test_a_jsonl_export_has_one_key_per_tag(labels, tmp_path):
 @pytest.mark.parametrize("start", ["=", "+", "-", "@"])
 def test_no_cell_of_a_csv_export_is_a_formula(labels, tmp_path, start):
     save(labels, bank=f"{start}b", name=f"{start}cmd()", tags=[f"{start}t"], note=f"{start}n")
-    with open(labels.export(tmp_path / "labels.csv"), encoding="utf-8-sig", newline="") as stream:
+    with open(write(labels, tmp_path / "labels.csv"), encoding="utf-8-sig", newline="") as stream:
         header, row = list(csv.reader(stream))
     assert (row[0], row[3], row[5]) == (f"'{start}b", f"'{start}cmd()", f"'{start}n")
     assert not [cell for cell in header + row if cell.startswith(("=", "+", "-", "@"))]
@@ -237,26 +248,26 @@ def test_no_cell_of_a_csv_export_is_a_formula(labels, tmp_path, start):
 
 def test_an_export_without_labels_has_its_header_only(labels, tmp_path):
     assert (
-        labels.export(tmp_path / "l.csv").read_bytes()
-        == b"\xef\xbb\xbfbank,bank_hash,vector,name,rating,note,updated\r\n"
+        write(labels, tmp_path / "l.csv").read_bytes()
+        == b"\xef\xbb\xbfbank,bank_hash,vector,name,rating,note,updated,tags,R,model,prompt,system,text,text_R\r\n"
     )
-    assert labels.export(tmp_path / "l.jsonl").read_bytes() == b""
+    assert write(labels, tmp_path / "l.jsonl").read_bytes() == b""
 
 
 def test_an_export_overwrites_only_where_that_is_asked_for(labels, tmp_path):
     out = tmp_path / "l.csv"
     out.write_bytes(b"precious")
     with pytest.raises(InputError, match="^file: .* already exists"):
-        labels.export(out)
+        write(labels, out)
     assert out.read_bytes() == b"precious"
-    assert labels.export(out, overwrite=True).read_bytes() != b"precious"
+    assert write(labels, out, overwrite=True).read_bytes() != b"precious"
 
 
 def test_an_export_needs_a_known_ending(labels, tmp_path):
     with pytest.raises(
         InputError, match=r"^file: labels cannot be written as “l.xlsx”. Its name must end in .csv or .jsonl"
     ):
-        labels.export(tmp_path / "l.xlsx")
+        write(labels, tmp_path / "l.xlsx")
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
@@ -270,7 +281,7 @@ def test_an_export_that_fails_leaves_the_earlier_file_as_it_was(labels, tmp_path
 
     monkeypatch.setattr(os, function, full)
     with pytest.raises(StorageError, match="No space left"):
-        labels.export(out, overwrite=True)
+        write(labels, out, overwrite=True)
     assert os.listdir(out.parent) == ["l.csv"] and out.read_bytes() == b"earlier"
 
 
@@ -331,3 +342,63 @@ def test_a_save_asks_as_little_of_a_large_library_as_of_a_small_one(labels):
         save(labels, vector=vector, tags=[f"{vector} {n}" for n in range(20)])
     many = statements()
     assert many <= few
+
+
+def test_a_label_that_was_changed_meanwhile_is_not_overwritten(labels):
+    empty = labels.get("first", "h1", 1)
+    theirs = save(labels, 1, name="theirs", tags=["a"], author="ann")
+    with pytest.raises(LabelChanged, match="^label: it was changed meanwhile: it says “theirs” now") as caught:
+        save(labels, 1, name="mine", seen=empty)
+    assert (caught.value.stored.name, caught.value.stored.author) == ("theirs", "ann")
+    assert caught.value.stored.updated == theirs.updated
+    assert labels.get("first", "h1", 1) == theirs and len(labels.history("h1", 1)) == 1
+    assert save(labels, 1, name="mine", seen=theirs).name == "mine"
+    save(labels, 1, author="ann")
+    with pytest.raises(LabelChanged, match="it has been removed"):
+        save(labels, 1, name="mine again", seen=theirs)
+
+
+def test_what_both_say_is_no_clash(labels):
+    empty = labels.get("first", "h1", 1)
+    save(labels, 1, name="same", tags=["a"])
+    assert save(labels, 1, name=" same", tags=["A"], seen=empty).name == "same"
+    save(labels, 1, name="other")
+    save(labels, 1, name="same", tags=["a"])
+    assert save(labels, 1, name="new", seen=Label(bank="b", bank_hash="h1", vector=1, name="same", tags=("a",))).name
+
+
+def test_of_threads_that_saw_the_same_label_one_wins_and_the_others_are_told(labels):
+    barrier, kept, told = threading.Barrier(4), [], []
+    empty = labels.get("first", "h1", 1)
+
+    def work(number):
+        barrier.wait()
+        try:
+            kept.append(save(labels, 1, name=f"by {number}", seen=empty).name)
+        except LabelChanged as changed:
+            told.append(changed.stored.name)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(kept) == 1 and told == kept * 3 and labels.get("first", "h1", 1).name == kept[0]
+
+
+def test_an_export_says_what_each_label_is_about(labels, tmp_path):
+    save(labels, 0, name="=cmd()", tags=["b", "a"])
+    save(labels, 1, name="of a bank that is gone")
+    text = Completion(
+        bank="first", bank_hash="h1", vector=0, radius=8.5, source=7, text="+two", tokens=2, finished=True,
+        prompt=PromptRecord(user="=1+1", system="Be kind."), model="tiny", model_hash="m", max_new_tokens=4,
+        temperature=0, top_p=1, seed=0, created=datetime.now(UTC),
+    )  # fmt: skip
+    grounds = {("h1", 0): Grounds(9.0, "tiny", text), ("h1", 1): Grounds(None, "", None)}
+    rows = list(csv.DictReader(write(labels, tmp_path / "l.csv", grounds=grounds).open(encoding="utf-8-sig")))
+    about = {"tags": "a, b", "R": "9.0", "model": "tiny", "prompt": "'=1+1", "system": "Be kind.", "text": "'+two"}
+    assert {name: rows[0][name] for name in ABOUT} == about | {"text_R": "8.5"}
+    assert [rows[1][name] for name in ABOUT] == [""] * 7
+    lines = [json.loads(line) for line in write(labels, tmp_path / "l.jsonl", grounds=grounds).read_text().splitlines()]
+    assert lines[0]["prompt"] == "=1+1" and lines[0]["R"] == 9 and lines[0]["tags"] == ["a", "b"]
+    assert lines[1]["text"] is None and lines[1]["model"] is None

@@ -71,7 +71,7 @@ def test_texts_that_the_database_refuses_are_shown_found_and_stored_later(bench,
     assert bench.comparison(made.id) == made and bench.comparisons()[0].id == made.id
     text = made.completions[2]
     assert bench.completion(text.id) == text and bench.comparison_of(text.id) == made.id
-    assert bench.latest_completion("a", 1) == text
+    assert bench.evidence("a", 1).texts == (text,)
     assert bench.not_kept() == [f"Not kept yet: 3 texts. {FULL}"]
     with pytest.raises(StorageError, match="full"):
         bench.save_waiting()
@@ -268,7 +268,7 @@ def test_a_label_that_cannot_be_stored_stays_in_the_form(bench, full):
     shelved(bench)
     with gr.Blocks():
         tab = LabelsTab(bench, Session(bench))
-    of = tab.open("a", 1)[tab.of]
+    of = tab.open("a", 1)[tab.form[0]]
     full()
     written = dict(zip(tab.form, (of, "my words", ["tag"], 4, "a note"), strict=True))
     written |= {tab.vector: 1, tab._session.bank: "a"}

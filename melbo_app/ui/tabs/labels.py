@@ -9,119 +9,126 @@ from gradio.components import Component
 
 from melbo_app.errors import InputError, MelboError
 from melbo_app.jobs.generators import result_of
+from melbo_app.library.labels import LabelChanged
 from melbo_app.studies.top_tokens import TopTokens
-from melbo_app.ui.components.completion_grid import completion_grid, grid
+from melbo_app.ui.components.labelling import labelling
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.fields import small_button
 from melbo_app.ui.files import fetch_script, hidden_download, written
-from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.leaving import leaving
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import day, token_name
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
+from melbo_app.ui.tabs.label_evidence import NO_VECTOR, LabelEvidence
+from melbo_app.ui.tabs.label_form import Held, LabelForm, held_by
 from melbo_app.workbench import Workbench
 
 COLUMNS = ["vector", "name", "tags", "rating", "note", "changed"]
 WIDE = ["name", "tags", "note"]
-NO_BANK = {"columns": COLUMNS, "wide": WIDE, "rows": [], "message": "Choose a bank at the left."}
-NO_TEXT = {"groups": [], "message": "No completion of this vector yet: choose it and press Steer."}
+NO_BANK = {"columns": COLUMNS, "wide": WIDE, "rows": [], "message": "Choose a bank."}
 TOKENS = 8  # of each kind, promoted and suppressed
-# Only while the tab is open: banks are chosen elsewhere, too, and the answer costs a pass through the model.
+# Only while the room is open: banks are chosen elsewhere, too, and the answer costs a pass through the model.
 _WHEN_SEEN = """(bank, vector) => {
-  const tab = document.getElementById("label-tokens")?.closest("[role=tabpanel]");
-  return [tab?.offsetParent ? bank : null, vector];
+  const room = document.getElementById("label-room");
+  return [room?.offsetParent ? bank : null, vector];
 }"""
-RATINGS = [("none", 0), ("★", 1), ("★★", 2), ("★★★", 3), ("★★★★", 4), ("★★★★★", 5)]
+UNLABELLED, BY_NUMBER = "unlabelled first", "by number"
 
 
 class LabelsTab:
-    """The tab Labels."""
+    """The room Label: the texts of a vector at the left, its label at the right, all labels below."""
 
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session = workbench, session
         self._saved = gr.State(None)  # when this page last saved a label
-        self.table = record_table(NO_BANK, elem_id="label-table")
-        with gr.Row(elem_classes="mx-split"):
-            with gr.Column(scale=5, min_width=320, elem_id="label-form"):
-                with gr.Row(elem_classes="mx-toolbar", equal_height=True):
-                    self.previous = gr.Button("‹ previous", elem_id="label-previous", size="sm", min_width=76)
-                    self.vector = gr.Number(0, label="Vector", precision=0, elem_id="label-vector", min_width=76)
-                    self.next = gr.Button("next ›", elem_id="label-next", size="sm", min_width=76)
-                self.of = note_view(elem_id="label-of")
-                self.name = gr.Textbox(label="Name", max_lines=1, elem_id="label-name", placeholder="its effect")
-                with gr.Row(elem_classes="mx-fields"):
-                    self.tags = gr.Dropdown(
-                        [], label="Tags", multiselect=True, allow_custom_value=True, elem_id="label-tags", min_width=160
-                    )
-                    self.rating = gr.Dropdown(RATINGS, value=0, label="Rating", elem_id="label-rating", min_width=120)
-                self.note = gr.Textbox(label="Note", lines=2, max_lines=6, elem_id="label-note")
-                with gr.Row(elem_classes="mx-toolbar"):
-                    self.save = gr.Button("Save (Ctrl+Enter)", variant="primary", elem_id="label-save", scale=3)
-                    self.discard = gr.Button("Discard", elem_id="label-discard", scale=1, min_width=80)
-            with gr.Column(scale=5, min_width=300):
-                self.completion = completion_grid(NO_TEXT, elem_id="label-completion")
-                self.tokens = note_view(elem_id="label-tokens")
-        with gr.Row(elem_classes="mx-toolbar"):
-            self.csv = small_button("Export CSV", "labels-csv", 120)
-            self.jsonl = small_button("Export JSONL", "labels-jsonl", 120)
+        with gr.Column(elem_id="label-room"):
+            with gr.Row(elem_classes="mx-toolbar", elem_id="label-top", equal_height=True):
+                self.done = labelling(elem_id="label-progress")
+                self.order = gr.Dropdown(
+                    [UNLABELLED, BY_NUMBER], value=UNLABELLED, label="Order", show_label=False, container=False,
+                    elem_id="label-order", scale=0, min_width=150,
+                )  # fmt: skip
+                self.previous = small_button("‹ previous", "label-previous", 76)
+                self.vector = gr.Number(
+                    0, label="Vector", show_label=False, container=False, precision=0, elem_id="label-vector",
+                    scale=0, min_width=64,
+                )  # fmt: skip
+                self.next = small_button("next ›", "label-next", 76)
+            with gr.Row(elem_classes="mx-split", elem_id="label-desk"):
+                with gr.Column(scale=6, min_width=300, elem_id="label-evidence"):
+                    self.evidence = LabelEvidence(workbench, session)
+                    self.tokens = note_view(elem_id="label-tokens")
+                with gr.Column(scale=5, min_width=300, elem_id="label-form"):
+                    self._form = LabelForm(workbench)
+            self.table = record_table(NO_BANK, elem_id="label-table")
+            with gr.Row(elem_classes="mx-toolbar"):
+                self.csv = small_button("Export CSV", "labels-csv", 120)
+                self.jsonl = small_button("Export JSONL", "labels-jsonl", 120)
         self._file = hidden_download("labels-file")
-        # The line above the fields names their vector, and is sent with them: a state may be newer than they are.
-        self._fields: list[Component] = [self.name, self.tags, self.rating, self.note]
-        self.form: list[Component] = [self.of, *self._fields]
-        self.outputs: list[Block] = [self.table, self.vector, *self.form, self.completion, self._saved]
+        self.form: list[Component] = self._form.inputs
+        self.outputs: list[Block] = [
+            self.table, self.vector, *self._form.outputs, self.done, self.evidence.view, self._saved,
+        ]  # fmt: skip
 
     def bind(self, rooms: Rooms) -> None:
         """Bind choosing, saving and exporting; the view shows its newest state whenever it is opened."""
-        session = self._session
-        form, latest = {session.bank, self.vector, *self.form}, "always_last"
-        bind(rooms.opened("label"), self._renew, form, self.outputs)
+        session, form, latest = self._session, self._form, "always_last"
+        asked = {session.bank, self.vector, self.order, form.clash, *form.inputs}
+        bind(rooms.opened("label"), self._renew, asked, self.outputs)
         moves = [
-            bind(session.bank.change, self._follow, form, self.outputs),
-            bind(self.table.pick, self._pick, form, self.outputs, trigger_mode=latest),
-            bind(self.vector.submit, self._go, form, self.outputs),
-            bind(self.vector.input, self._typed, form, self.outputs, trigger_mode=latest),
-            bind(self.previous.click, self._back, form, self.outputs),
-            bind(self.next.click, self._forth, form, self.outputs),
+            bind(session.bank.change, self._follow, asked, self.outputs),
+            bind(self.table.pick, self._pick, asked, self.outputs, trigger_mode=latest),
+            bind(self.done.go, self._pick, asked, self.outputs, trigger_mode=latest),
+            bind(self.vector.submit, self._go, asked, self.outputs),
+            bind(self.vector.input, self._typed, asked, self.outputs, trigger_mode=latest),
+            bind(self.previous.click, self._back, asked, self.outputs),
+            bind(self.next.click, self._forth, asked, self.outputs),
+            bind(form.save_on.click, self._go_on, asked, self.outputs),
+            bind(form.skip.click, self._go_on, asked, self.outputs),
+            bind(form.undo.click, self._undo, asked, self.outputs),
         ]
         for move in moves:
-            bind(move.failure, self._stay, [session.bank, self.of], [self.table, self.vector])
-        bind(self.save.click, self._save, {*self.form}, self.outputs)
-        bind(self.discard.click, self._discard, [session.bank, self.of], self.outputs)
+            bind(move.failure, self._stay, [session.bank, form.of], [self.table, self.vector, self.done])
+        bind(form.save.click, self._save, asked, self.outputs)
+        for leave in (form.discard.click, form.clash.theirs):
+            bind(leave, self._discard, asked, self.outputs)
+        bind(form.clash.mine, self._insist, asked, self.outputs)
         bind(self._saved.change, session.show_labels, [session.bank, session.radius], session.vectors)
-        for trigger, only in ((rooms.opened("label"), None), (self.of.change, _WHEN_SEEN)):
-            asked = [session.bank, self.vector]
-            bind(trigger, self._top_tokens, asked, self.tokens, trigger_mode=latest, js=only)
+        for trigger, only in ((rooms.opened("label"), None), (form.of.change, _WHEN_SEEN)):
+            of = [session.bank, self.vector]
+            bind(trigger, self._top_tokens, of, self.tokens, trigger_mode=latest, js=only)
+        self.evidence.bind(form.of)
         for button, ending in ((self.csv, ".csv"), (self.jsonl, ".jsonl")):
             made = bind(button.click, self._exporter(ending), None, self._file)
             made.success(None, None, None, js=fetch_script("labels-file"), api_visibility="private")
 
-    def open(self, bank: str | None, vector: float | None = 0) -> Changes:
-        """Show the label of a vector in ``outputs``; a number past the end is the last vector's."""
+    def open(self, bank: str | None, vector: float | None = 0, undo: list[Held] | None = None) -> Changes:
+        """Show the label of a vector in ``outputs``; a number past the end is the last vector's. ``undo`` are the saves
+        that the page can take back."""
         line = self._session.find(bank)
         if line is None or not line.vectors or bank is None:
-            empty: Changes = {self.of: note(), self.name: "", self.rating: 0, self.note: ""}
-            tags = gr.Dropdown(choices=[], value=[])
-            return {self.table: NO_BANK, self.vector: 0, **empty, self.tags: tags, self.completion: NO_TEXT}
+            nothing: Changes = {self.vector: 0, self.done: {}, self.evidence.view: NO_VECTOR}
+            return {self.table: NO_BANK, **nothing, **self._form.empty()}
         at = _within(vector, line.vectors)
-        label = self._workbench.label(bank, at)
-        text = self._workbench.latest_completion(bank, at)
-        fields = [label.name, list(label.tags), label.rating or 0, label.note]
-        held = {"bank": bank, "hash": self._workbench.bank(bank).hash, "vector": at, "fields": fields}
         return {
-            self.table: self._table(bank, at),
-            self.vector: at,
-            self.of: {
-                **note(f"Vector {at} of “{bank}”", self._workbench.why_not("save_label", (bank, at))),
-                "held": held,
-            },
-            self.name: label.name,
-            self.tags: gr.Dropdown(choices=self._workbench.tags(), value=list(label.tags)),
-            self.rating: label.rating or 0,
-            self.note: label.note,
-            self.completion: {**grid([text], {at: label.name}), "lines": 3} if text else NO_TEXT,
+            **self._place(bank, bank, at),
+            **self._form.filled(bank, at, undo or []),
+            self.evidence.view: self.evidence.shown(bank, at),
+        }
+
+    def _place(self, chosen: str | None, bank: str, vector: int) -> Changes:
+        """Show which vector's label the form holds, and how far its bank is labelled; the table is that of the bank
+        that is ``chosen``."""
+        held = self._workbench.bank(bank)
+        where = {"of": f"{held.hash}/{vector}", "vector": vector, "radius": held.norms[vector]}
+        done = len(self._workbench.bank_labels(bank))
+        return {
+            self.table: self._table(chosen, vector if chosen == bank else None),
+            self.vector: vector,
+            self.done: {"done": done, "total": len(held.norms), **where, "at": datetime.now(UTC).isoformat()},
         }
 
     def _table(self, bank: str | None, selected: int | None) -> dict[str, Any]:
@@ -142,53 +149,73 @@ class LabelsTab:
         }  # fmt: skip
 
     def move(self, bank: str | None, vector: float | None, values: Values) -> Changes:
-        """Save the form, and show another vector in ``outputs``."""
-        edited = self._edited(values)
-        if edited:
-            self._keep(values)
-        changes = self._open_again(bank, vector, values)
-        return {**changes, self._saved: datetime.now(UTC)} if edited else changes
+        """Save the form, and show another vector in ``outputs``. If somebody else has changed the label meanwhile, the
+        form stays, and both versions are shown."""
+        if not self._form.edited(values):
+            return self._open_again(bank, vector, values)
+        try:
+            undo = self._form.keep(values)
+        except LabelChanged as changed:
+            return self._clashing(changed, values)
+        return {**self.open(bank, vector, undo), self._saved: datetime.now(UTC)}
 
     def _open_again(self, bank: str | None, vector: float | None, values: Values) -> Changes:
         """The same as ``open``, but fields that hold this very label stay: a person may be writing there."""
-        changes, held = self.open(bank, vector), _held(values[self.of])
-        if held is not None and _held(changes[self.of]) == held:
+        changes, held = self.open(bank, vector, self._form.undoable(values)), self._form.held(values)
+        if held is not None and held_by(changes[self._form.of]) == held:
             return {part: value for part, value in changes.items() if part not in self.form}
         return changes
 
-    def _keep(self, values: Values) -> None:
-        """Save the form to the vector for which it was filled, whatever bank and number are chosen by now."""
-        held = _held(values[self.of]) or {}
-        bank, vector = bank_chosen(held.get("bank")), held.get("vector", 0)
-        if self._workbench.bank(bank).hash != held["hash"]:
-            raise InputError(
-                "label", f"another bank has replaced “{bank}”", "Press Discard, and choose the vector again"
-            )
-        name, tags, rating, words = (values[field] for field in self._fields)
-        try:
-            self._workbench.save_label(bank, vector, name=name, tags=tags or [], rating=rating or None, note=words)
-        except InputError as error:
-            raise InputError(f"label of vector {vector}, {error.field}", error.problem, error.remedy) from error
-        gr.Info(f"The label of vector {vector} is saved.", duration=2)
-
-    def _edited(self, values: Values) -> bool:
-        """Whether the form was changed since it was filled; one that was never shown sends None."""
-        held = _held(values[self.of])
-        name, tags, rating, words = (values[field] for field in self._fields)
-        return held is not None and name is not None and [name, tags or [], rating or 0, words or ""] != held["fields"]
+    def _clashing(self, changed: LabelChanged, values: Values) -> Changes:
+        held = values[self._form.of]["held"]
+        return {**self._place(held["bank"], held["bank"], held["vector"]), **self._form.both(changed, values)}
 
     def _renew(self, values: Values) -> Changes:
         """Show new banks and labels; changes in the form that were not saved stay."""
-        bank = values[self._session.bank]
+        bank, held = values[self._session.bank], self._form.held(values)
         if self._session.find(bank) is not None:
             tell(self._workbench.labels(bank=bank).damaged)
-        at = _vector_of(values[self.of], bank)
-        return {self.table: self._table(bank, at)} if self._edited(values) else self._open_again(bank, at, values)
+        at = held["vector"] if held is not None and held["bank"] == bank else None
+        if self._form.edited(values):
+            return {self.table: self._table(bank, at)}
+        return self._open_again(bank, self._next(bank, None, values) if at is None else at, values)
 
     def _follow(self, values: Values) -> Changes:
-        """Another bank was chosen at the left, or the same one again."""
-        bank, held = values[self._session.bank], _held(values[self.of])
-        return self._renew(values) if held is not None and held["bank"] == bank else self.move(bank, 0, values)
+        """Another bank was chosen, or the same one again."""
+        bank, held = values[self._session.bank], self._form.held(values)
+        same = held is not None and held["bank"] == bank
+        return self._renew(values) if same else self.move(bank, self._next(bank, None, values), values)
+
+    def _next(self, bank: str | None, at: int | None, values: Values) -> int:
+        """The vector that comes after ``at`` (None: first) in the chosen order."""
+        line = self._session.find(bank)
+        if bank is None or line is None or line.damaged:
+            return 0
+        labelled = self._workbench.bank_labels(bank)
+        left = [one for one in range(line.vectors) if one not in labelled and one != at]
+        if left and values.get(self.order) != BY_NUMBER:
+            return next((one for one in left if at is None or one > at), left[0])
+        return 0 if at is None else at + 1
+
+    def _go_on(self, values: Values) -> Changes:
+        """Save what was changed, and show the next vector in the chosen order."""
+        held = self._form.held(values)
+        if held is None:
+            return self._renew(values)
+        return self.move(held["bank"], self._next(held["bank"], held["vector"], values), values)
+
+    def _undo(self, values: Values) -> Changes:
+        """Take back this page's last save."""
+        steps, held = self._form.undoable(values), self._form.held(values)
+        if self._form.edited(values):
+            raise InputError("label", "the form has changes that are not saved", "Save or discard them first")
+        if not steps:
+            gr.Info("Nothing was saved here that could be undone.", duration=3)
+            return {} if held is None else self._place(values[self._session.bank], held["bank"], held["vector"])
+        step = steps.pop()
+        taken = self._form.take_back(step)
+        changes = self.open(step["bank"], step["vector"], steps)
+        return {**changes, self._saved: datetime.now(UTC)} if taken else changes
 
     def _go(self, values: Values, by: int = 0) -> Changes:
         return self.move(values[self._session.bank], (values[self.vector] or 0) + by, values)
@@ -210,19 +237,27 @@ class LabelsTab:
 
     def _stay(self, bank: str | None, of: Any) -> Changes:
         """Go back to the vector in the form, which could not be saved."""
-        held = _held(of)
-        if held is None:
-            return {}
-        return {self.table: self._table(bank, _vector_of(of, bank)), self.vector: held["vector"]}
+        held = held_by(of)
+        return {} if held is None else self._place(bank, held["bank"], held["vector"])
 
-    def _save(self, values: Values) -> Changes:
-        self._keep(values)
-        held = values[self.of]["held"]
-        return {**self.open(held["bank"], held["vector"]), self._saved: datetime.now(UTC)}
+    def _save(self, values: Values, seen: list[Any] | None = None) -> Changes:
+        try:
+            undo = self._form.keep(values, seen)
+        except LabelChanged as changed:
+            return self._clashing(changed, values)
+        held = values[self._form.of]["held"]
+        return {**self.open(held["bank"], held["vector"], undo), self._saved: datetime.now(UTC)}
 
-    def _discard(self, bank: str | None, of: Any) -> Changes:
-        """Show the label as it was last saved."""
-        return self.open(bank, _vector_of(of, bank))
+    def _insist(self, values: Values) -> Changes:
+        """Save the form over the version that is shown beside it."""
+        return self._save(values, values[self._form.clash].get("fields"))
+
+    def _discard(self, values: Values) -> Changes:
+        """Show the label as it is stored by now; of the chosen bank, unless both versions of another one are shown."""
+        bank, held = values[self._session.bank], self._form.held(values)
+        if held is not None and (held["bank"] == bank or values.get(self._form.clash)):
+            return self.open(held["bank"], held["vector"], self._form.undoable(values))
+        return self.open(bank, 0, self._form.undoable(values))
 
     def _top_tokens(self, bank: str | None, vector: float | None) -> dict[str, Any]:
         """The tokens that the vector makes likelier after its prompts; nothing if the loaded model cannot tell."""
@@ -246,14 +281,3 @@ class LabelsTab:
 
 def _within(vector: float | None, count: int) -> int:
     return min(max(0, int(vector or 0)), count - 1)
-
-
-def _held(of: Any) -> dict[str, Any] | None:
-    """Whose label the form holds: bank, its hash, vector, and the fields as filled; None before the first."""
-    return of.get("held") if isinstance(of, dict) else None
-
-
-def _vector_of(of: Any, bank: str | None) -> int | None:
-    """The vector in the form, if it belongs to this bank."""
-    held = _held(of)
-    return held["vector"] if held is not None and held["bank"] == bank else None
