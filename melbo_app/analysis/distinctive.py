@@ -87,19 +87,22 @@ def _function_words() -> frozenset[str]:
 
 
 def _words(groups: Sequence[Sequence[str]], stop_words: str | None) -> list[tuple[str, ...]]:
+    from scipy.sparse import csr_array
     from sklearn.feature_extraction.text import CountVectorizer  # takes a second to import
 
     reader = CountVectorizer(ngram_range=(1, 2), token_pattern=_WORD, stop_words=stop_words)
     texts = [text for group in groups for text in group]
     try:
-        counts = reader.fit_transform(texts).toarray()
+        counts = reader.fit_transform(texts)
     except ValueError:  # the texts have no words
         return [() for _ in groups]
-    names, of = reader.get_feature_names_out(), np.repeat(range(len(groups)), [len(group) for group in groups])
-    total = np.array([counts[of == group].sum(axis=0) for group in range(len(groups))], dtype=np.float64)
-    share = np.array(
-        [(counts[of == group] > 0).sum(axis=0) / max(1, (of == group).sum()) for group in range(len(groups))]
-    )
+    names = reader.get_feature_names_out()
+    # sparse up to the groups' sums: thousands of texts have a hundred thousand pairs of words
+    sizes = [len(group) for group in groups]
+    of = np.repeat(range(len(groups)), sizes)
+    member = csr_array((np.ones(len(texts)), (of, range(len(texts)))), shape=(len(groups), len(texts)))
+    total = (member @ counts).toarray()
+    share = (member @ (counts > 0)).toarray() / np.maximum(1, sizes)[:, None]
     lengths = total.sum(axis=1)
     weight = np.log1p(total) * np.log1p(lengths.mean() / np.maximum(total.sum(axis=0), 1))
     chosen = []

@@ -32,6 +32,8 @@ class MapPoint:
     label: str  # the vector's label; "" without one
     text: str
     prompt_index: int
+    verdict: str | None = None  # readable, strange or broken; None: not scored
+    cluster: int | None = None  # of the texts; None: in none
 
 
 @dataclass(frozen=True)
@@ -139,16 +141,24 @@ def _compiled_umap() -> Any:
 
 def _spread(places: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Positions [N, 2] of all rows: the first of each set at its own position, its copies in a spiral around it."""
-    width = float(np.ptp(places, axis=0).max()) if len(places) > 1 else 0.0
+    width = width_of(places)
     seen: Counter[int] = Counter()
     xy = np.zeros((len(group), 2))
     for row, number in enumerate(group.tolist()):
-        copy = seen[number]
+        xy[row] = places[number] + beside(seen[number], width)
         seen[number] += 1
-        angle = copy * np.pi * (3 - np.sqrt(5))
-        distance = SPACING * (width or 1.0) * np.sqrt(copy)
-        xy[row] = places[number] + distance * np.array([np.cos(angle), np.sin(angle)])
     return xy
+
+
+def width_of(places: np.ndarray) -> float:
+    """The larger side of the box around ``places`` [N, 2]; 1 without one."""
+    return (float(np.ptp(places, axis=0).max()) if len(places) > 1 else 0.0) or 1.0
+
+
+def beside(copy: int, width: float) -> np.ndarray:
+    """How far copy number ``copy`` of a text lies from the first, 0, on a map of this ``width``: [2], in a spiral."""
+    angle = copy * np.pi * (3 - np.sqrt(5))
+    return SPACING * width * np.sqrt(copy) * np.array([np.cos(angle), np.sin(angle)])
 
 
 def _note(count: int, distinct: int) -> str:

@@ -17,7 +17,7 @@ from melbo_app.studies.steer import Steer, who_wrote
 from melbo_app.workbench import Workbench
 
 if TYPE_CHECKING:  # plotly takes a while to import, and only maps need it
-    from melbo_app.analysis.figures import Colouring
+    from melbo_app.analysis.map_groups import Colouring
 
 
 def _show_steered(

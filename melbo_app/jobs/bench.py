@@ -12,6 +12,7 @@ from melbo_app.errors import InputError
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.compute import ComputeLock
 from melbo_app.jobs.embedding import embed
+from melbo_app.jobs.layouts import Layouts
 from melbo_app.jobs.loaded_model import LoadedModel
 from melbo_app.jobs.slices import Slices
 from melbo_app.library.atlases import Atlases
@@ -71,6 +72,7 @@ class Bench:
         self.evidences = Evidences(database, self.completions)
         self.samples = Samples(assets / "banks", database)
         self.embeddings = Embeddings(database)
+        self.layouts = Layouts()
         self.atlases = Atlases(cache / "atlases")
         self.curves = Curves(cache / "curves")
         self.explorations = Explorations(cache / "explorations")

@@ -182,6 +182,12 @@ class Completions(InDatabase):
             row = next((row for row in rows if row.settings == kept and _holds(row, completions)), None)
             return None if row is None else read_one(row, _comparison, _subject(row))
 
+    def of_bank(self, bank_hash: str, users: Collection[str]) -> Listed[Completion]:
+        """The completions under a bank's vectors of prompts with these user texts, newest first."""
+        mine = [CompletionRow.bank_hash == bank_hash, CompletionRow.vector.is_not(None), PromptRow.user.in_(users)]
+        newest = select(CompletionRow).join(PromptRow).where(*mine).order_by(CompletionRow.id.desc())
+        return self._each(newest, _completion, _completion_subject)
+
     def runaways(self, bank_hash: str, target: int | None = None) -> dict[int, float]:
         """The vectors of a bank that ran away, each with the smallest |R| at which it did. With a ``target``, only
         texts scored at that target layer count, and those of older versions, which did not store the layer."""

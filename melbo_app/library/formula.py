@@ -12,8 +12,8 @@ from melbo_app.library.bank import Bank, BankRecord
 from melbo_app.library.bank_vectors import check_vectors
 
 
-def combine(formula: str, name: str, load: Callable[[str], Bank]) -> Bank:
-    """The bank that ``formula`` describes; its record holds the formula and the hashes of the banks in it.
+def combine(formula: str, name: str, load: Callable[[str], Bank], note: str | None = None) -> Bank:
+    """The bank that ``formula`` describes; its record holds the formula, the banks' hashes and a ``note``.
 
     All banks must be for the same weights and source layer: vectors of others are not added, they mean other things.
     Its prompts are those of all of them.
@@ -64,5 +64,7 @@ def combine(formula: str, name: str, load: Callable[[str], Bank]) -> Bank:
         created=datetime.now(UTC),
         formula=formula.strip(),
         parts={bank_name: bank.hash for bank_name, bank in used.items()},
+        note=note,
+        stopped=None if note is None else False,  # else a note says that a training was stopped
     )
     return Bank(record, vectors)

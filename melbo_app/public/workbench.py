@@ -100,11 +100,11 @@ class _PublicWorkbench:
         with self._quotas.computing(who), self._quotas.bank(who):
             return self._plain("import_bank")(path, name, **said)
 
-    def combine_banks(self, formula: str, name: str) -> Bank:
+    def combine_banks(self, formula: str, name: str, note: str | None = None) -> Bank:
         """Combine vectors of other banks into a new one."""
         who = self._visitor().name
         with self._quotas.computing(who), self._quotas.bank(who):
-            return self._plain("combine_banks")(formula, name, most_bytes=BANK_BYTES)
+            return self._plain("combine_banks")(formula, name, most_bytes=BANK_BYTES, note=note)
 
     def save_again(self, name: str | None = None) -> Bank:
         """Save the trained bank that could not be saved, under its own name: it may be somebody else's."""

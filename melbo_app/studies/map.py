@@ -5,9 +5,12 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import ClassVar, Literal, TypedDict, cast
 
+import numpy as np
 from pydantic import Field
 
-from melbo_app.analysis.projection import MapPoint, project
+from melbo_app.analysis.layout import Layout
+from melbo_app.analysis.projection import MapPoint, Projection, project
+from melbo_app.analysis.text_clusters import TextCluster, text_clusters
 from melbo_app.engine.stopping import Stop
 from melbo_app.errors import InputError, Stopped, StorageError
 from melbo_app.jobs.bench import Bench
@@ -21,6 +24,9 @@ from melbo_app.studies.as_json import stored
 from melbo_app.studies.memory_note import say_memory
 from melbo_app.studies.steer import SteeringStudy
 
+Origin = Literal["new", "old"]
+"""Whether all texts were laid out for this map, or keep the places of an earlier one."""
+
 
 class PlacedText(TypedDict):
     """A completion on the map; its ``id`` is that of the text."""
@@ -33,6 +39,13 @@ class PlacedText(TypedDict):
     label: str
     text: str
     prompt_index: int
+    verdict: str | None
+    cluster: int | None
+
+
+class NamedCluster(TypedDict):
+    name: str
+    size: int
 
 
 class Drawn(TypedDict):
@@ -40,6 +53,8 @@ class Drawn(TypedDict):
     method: Literal["UMAP", "PCA"]
     note: str
     points: list[PlacedText]
+    layout: Origin
+    clusters: list[NamedCluster]
     not_kept: str | None
 
 
@@ -53,6 +68,12 @@ class Map:
     method: Literal["UMAP", "PCA"]
     note: str
     """How the points were laid out, as a sentence."""
+    layout: Origin
+    clusters: list[TextCluster]
+    """Texts that say similar things, the largest cluster first; a point's ``cluster`` counts them."""
+    bank: str | None
+    bank_hash: str | None
+    prompts: list[str]
     not_kept: str | None = None
     """Why the texts are only in memory; None: they are stored."""
 
@@ -61,11 +82,17 @@ class DrawMap(SteeringStudy["Map | None"]):
     """Complete as `steer` does, and place the texts on a plane, similar ones close together.
 
     Returns:
-        method (UMAP, or PCA for few texts), note, points: x, y, vector, radius, label, text of each, and not_kept
+        method (UMAP, or PCA for few texts), layout (new or old), note, points: x, y, vector, radius, label, text,
+        verdict and cluster of each, clusters: name and size of each, and not_kept
     """
 
     kind: ClassVar[str] = "map"
     hidden: ClassVar[frozenset[str]] = frozenset({"both_signs"})
+
+    fresh: bool = Field(
+        False,
+        description="lay all texts out anew; else a map that shares most texts with the last one keeps its places",
+    )
 
     @property
     def title(self) -> str:
@@ -85,7 +112,7 @@ class DrawMap(SteeringStudy["Map | None"]):
             )
         except Stopped:  # before the first token
             return None
-        return None if stop() else (yield from draw(bench, comparison, stop))
+        return None if stop() else (yield from draw(bench, comparison, stop, fresh=self.fresh))
 
     def made(self, result: Map | None) -> Made:
         return Made(comparison=None if result is None else result.comparison)
@@ -110,8 +137,10 @@ class MapOf(Study["Map | None"]):
         return (yield from draw(bench, bench.completions.comparison(self.comparison), stop))
 
 
-def draw(bench: Bench, comparison: Comparison, stop: Stop) -> Generator[Progress, None, Map | None]:
-    """Embed and project the completions of ``comparison``; None after a stop. Earlier results are looked up.
+def draw(
+    bench: Bench, comparison: Comparison, stop: Stop, *, fresh: bool = False
+) -> Generator[Progress, None, Map | None]:
+    """Embed and place the completions of ``comparison``; None after a stop. Earlier results are looked up.
 
     Others may compute while the points are laid out. Raises InputError for more texts than a map can hold.
     """
@@ -120,36 +149,57 @@ def draw(bench: Bench, comparison: Comparison, stop: Stop) -> Generator[Progress
     with suppress(StorageError):  # draw the map without names
         labels = bench.labels.of_bank(bank_hash) if bank_hash else {}
     names = {vector: label.name for vector, label in labels.items()}
-    embedder, embeddings = bench.embedder, bench.embeddings
     completions: Sequence = comparison.completions
     texts = [completion.text for completion in completions]
     total = len(completions) + 1
     check_count("texts", len(completions), MOST_MAPPED, f"A map can hold at most {MOST_MAPPED:,}")
     yield Progress(f"embedding {len(completions)} completions", 0, total)
-    projection = None
-    with suppress(StorageError):  # compute it instead
-        projection = embeddings.find_projection(embedder.identity, texts)
-    if projection is None:
-        try:
-            points = bench.embed(texts, stop)
-        except Stopped:
-            return None
-        if stop():
-            return None
-        yield Progress("laying the points out", total - 1, total)
-        projection = project(points)
-        with suppress(StorageError):  # the map is shown anyway
-            embeddings.add_projection(embedder.identity, texts, projection)
+    try:
+        rows = bench.embed(texts, stop)
+    except Stopped:
+        return None
+    if stop():
+        return None
+    yield Progress("laying the points out", total - 1, total)
+    projection, origin = _laid_out(bench, texts, rows, fresh)
+    bench.layouts.add(Layout(texts, rows, projection))
+    if stop():
+        return None
+    yield Progress("finding clusters", total - 1, total)
+    numbers, clusters = text_clusters(rows, texts)
     placed = [
         MapPoint(
             x=float(x),
             y=float(y),
             label=names.get(completion.vector, "") if isinstance(completion.vector, int) else "",
+            verdict=None if completion.scores is None else completion.scores.verdict,
+            cluster=cluster,
             **completion.model_dump(include={"id", "vector", "radius", "text", "prompt_index"}),
         )
-        for completion, (x, y) in zip(completions, projection.xy, strict=True)
+        for completion, (x, y), cluster in zip(completions, projection.xy, numbers, strict=True)
     ]
-    return Map(comparison.id, placed, projection.method, projection.note, comparison.not_kept)
+    prompts = {completion.prompt_index: completion.prompt.user for completion in completions}
+    return Map(
+        comparison.id, placed, projection.method, projection.note, origin, clusters,
+        comparison.settings.get("bank"), bank_hash,
+        [prompts.get(at, "") for at in range(max(prompts) + 1)], comparison.not_kept,
+    )  # fmt: skip
+
+
+def _laid_out(bench: Bench, texts: Sequence[str], rows: np.ndarray, fresh: bool) -> tuple[Projection, Origin]:
+    """The places of the texts: as they were drawn before, or in the layout of a map with most of them, or new ones."""
+    embedder, embeddings = bench.embedder, bench.embeddings
+    known = None
+    if not fresh:
+        with suppress(StorageError):  # compute it instead
+            known = embeddings.find_projection(embedder.identity, texts)
+    if known is not None:
+        return known, "old"
+    before = None if fresh else bench.layouts.find(texts)
+    projection = project(rows) if before is None else before.extended(texts, rows)
+    with suppress(StorageError):  # the map is shown anyway
+        embeddings.add_projection(embedder.identity, texts, projection)
+    return projection, "new" if before is None else "old"
 
 
 def drawn(found: Map | None) -> Drawn:
@@ -159,5 +209,6 @@ def drawn(found: Map | None) -> Drawn:
     points = [cast(PlacedText, asdict(point) | {"id": stored(point.id)}) for point in found.points]
     return {
         "comparison": stored(found.comparison), "method": found.method, "note": found.note, "points": points,
+        "layout": found.layout, "clusters": [cast(NamedCluster, asdict(one)) for one in found.clusters],
         "not_kept": found.not_kept,
     }  # fmt: skip

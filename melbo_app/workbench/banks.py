@@ -156,10 +156,10 @@ class Shelf(Models):
         """Remove an own bank from the shelf; its labels and completions stay."""
         self.bench.banks.delete(name)
 
-    def combine_banks(self, formula: str, name: str, most_bytes: int | None = None) -> Bank:
+    def combine_banks(self, formula: str, name: str, most_bytes: int | None = None, note: str | None = None) -> Bank:
         """Make a bank by a formula over vectors of others, such as ``'pirate'[3] - 0.5 * 'weekend'[0]``;
         ``engine/recipe.py`` describes formulas. Raises InputError if its vectors take more than ``most_bytes``."""
-        bank = combine(formula, self.check_bank_name(name), self.bench.banks.load)
+        bank = combine(formula, self.check_bank_name(name), self.bench.banks.load, note)
         if most_bytes is not None and bank.vectors.nbytes > most_bytes:
             problem = f"its {len(bank.vectors)} vectors take {size_text(bank.vectors.nbytes)}"
             raise InputError("formula", problem, f"At most {size_text(most_bytes)} are allowed here")

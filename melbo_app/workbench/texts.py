@@ -32,7 +32,7 @@ from melbo_app.studies.steer import SteeringStudy
 from melbo_app.workbench.banks import Shelf
 
 if TYPE_CHECKING:  # plotly takes a second to import
-    from melbo_app.analysis.figures import Colouring
+    from melbo_app.analysis.map_groups import Colouring
 
 
 RunawayPlace = Literal["trained", "held out", "steered"]
@@ -122,11 +122,11 @@ class Texts(Shelf):
 
     def export_map(self, found: Map, out: Path, colour: "Colouring", *, title: str, overwrite: bool = False) -> Path:
         """Write a map as an HTML page that needs no network."""
-        from melbo_app.analysis.figures import map_figure
+        from melbo_app.analysis.map_figure import map_figure
         from melbo_app.analysis.plot_config import html_page
 
         check_file_name("out", out.name)
-        page = html_page(map_figure(found.points, colour, title))
+        page = html_page(map_figure(found.points, colour, title, found.clusters))
         try:
             write_file(out, page.encode(), overwrite=overwrite)
         except FileExistsError as error:

@@ -1,6 +1,7 @@
 """Embeddings and projections: made once, found by exactly what made them, and never needed."""
 
 import sqlite3
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from melbo_app.engine.stopping import never
 from melbo_app.errors import StorageError
 from melbo_app.jobs.embedding import embed
 from melbo_app.jobs.generators import result_of
+from melbo_app.jobs.layouts import Layouts
 from melbo_app.library import embeddings as module
 from melbo_app.library.completions import Completions
 from melbo_app.library.database import Database
@@ -107,6 +109,7 @@ def standing(embedder: Counting, embeddings: Embeddings, names: dict[int, str] |
     return SimpleNamespace(
         embedder=embedder,
         embeddings=embeddings,
+        layouts=Layouts(),
         labels=SimpleNamespace(of_bank=lambda digest: labels),
         embed=lambda texts, stop: embed(texts, embedder, embeddings, stop),
     )
@@ -117,10 +120,24 @@ def test_a_map_that_was_drawn_before_is_looked_up(database, embeddings, monkeypa
     embedder = Counting()
     first = result_of(draw(standing(embedder, embeddings), kept, never))
     monkeypatch.setattr(mapping, "project", no_layout)
-    assert result_of(draw(standing(embedder, embeddings), kept, never)) == first
+    again = result_of(draw(standing(embedder, embeddings), kept, never))
+    assert (first.layout, again.layout) == ("new", "old") and replace(again, layout="new") == first
     assert embedder.asked == ["0", "1", "2", "3", "4"]
     named = result_of(draw(standing(embedder, embeddings, {3: "a name"}), kept, never))
     assert {point.label for point in named.points} == {"a name"}  # what may have changed since is as it is now
+
+
+def test_another_radius_leaves_the_old_points_where_they_are(database, embeddings):
+    completions, bench = Completions(database), standing(Counting(), embeddings)
+    words = [f"text {number}" for number in range(24)]
+    few = completions.add_comparison({}, [steered(text=text) for text in words[:16]])
+    more = completions.add_comparison({}, [steered(text=text) for text in words])
+    first, second = (result_of(draw(bench, kept, never)) for kept in (few, more))
+    assert [(point.x, point.y) for point in second.points[:16]] == [(point.x, point.y) for point in first.points]
+    assert (first.layout, second.layout) == ("new", "old") and "8 new texts" in second.note
+    anew = result_of(draw(bench, more, never, fresh=True))
+    assert anew.layout == "new" and [one.x for one in anew.points[:16]] != [one.x for one in first.points]
+    assert [one.x for one in result_of(draw(bench, more, never)).points] == [one.x for one in anew.points]
 
 
 def test_a_map_of_some_known_texts_embeds_only_the_others(database, embeddings):

@@ -9,8 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from melbo_app.analysis.figures import curves_figure, heatmap_figure, map_figure
+from melbo_app.analysis.heatmap_figure import heatmap_figure
+from melbo_app.analysis.map_figure import FEW_LINES, MANY, contours, map_figure, map_paints, map_trace
+from melbo_app.analysis.map_groups import COLOURINGS
+from melbo_app.analysis.order import ward_tree
 from melbo_app.analysis.projection import MapPoint
+from melbo_app.analysis.text_clusters import TextCluster
+from melbo_app.analysis.training_figure import curves_figure
 
 PLAIN = MapPoint(id=7, x=1, y=2, vector=3, radius=8, label="", text="Sure, here it is", prompt_index=0)
 BASELINE = replace(PLAIN, id=1, vector=None, radius=0)
@@ -58,7 +63,7 @@ def test_an_empty_figure_says_so(name):
     assert FIGURES[name].layout.annotations[0].text
 
 
-@pytest.mark.parametrize("colour", ["vector", "radius", "label"])
+@pytest.mark.parametrize("colour", COLOURINGS)
 def test_every_point_is_drawn_once_and_carries_its_completion(colour):
     points = [BASELINE, RANDOM, *bank(40), replace(PLAIN, id=500, label="poem", radius=-4)]
     drawn = [
@@ -69,7 +74,7 @@ def test_every_point_is_drawn_once_and_carries_its_completion(colour):
     assert sorted(drawn) == sorted((point.x, point.y, [point.id]) for point in points)
 
 
-@pytest.mark.parametrize("colour", ["vector", "radius", "label"])
+@pytest.mark.parametrize("colour", COLOURINGS)
 def test_baseline_is_a_black_star_and_the_control_a_hollow_grey_circle(colour):
     found = traces(map_figure([PLAIN, BASELINE, RANDOM], colour))
     assert (found["baseline"]["marker"]["symbol"], found["baseline"]["marker"]["color"]) == ("star", "black")
@@ -77,11 +82,21 @@ def test_baseline_is_a_black_star_and_the_control_a_hollow_grey_circle(colour):
     assert list(found)[-1] == "baseline"  # drawn last, so on top
 
 
-def test_up_to_sixty_four_vectors_differ_in_colour_or_symbol():
+def test_up_to_sixty_four_vectors_differ_in_colour_and_symbol_together():
     found = traces(map_figure(bank(64), "vector"))
     assert len({(trace["marker"]["color"], trace["marker"]["symbol"]) for trace in found.values()}) == 64
-    first = [found[f"vector {vector}"]["marker"] for vector in range(8)]
-    assert {marker["symbol"] for marker in first} == {"circle"}
+
+
+@pytest.mark.parametrize("colour", COLOURINGS)
+def test_colour_never_says_anything_alone(colour):
+    """Groups next to each other in the legend differ in their symbol, too."""
+    verdicts = ["readable", "strange", "broken", None]
+    points = [
+        replace(PLAIN, vector=at, radius=at + 1, label=str(at), verdict=verdicts[at], cluster=at) for at in range(4)
+    ]
+    clusters = [TextCluster(str(at), 1) for at in range(4)]
+    found = [trace["marker"] for trace in traces(map_figure(points, colour, clusters=clusters)).values()]
+    assert len({marker["symbol"] for marker in found}) == len({marker["color"] for marker in found}) == 4
 
 
 def test_a_vector_keeps_its_look_whatever_else_is_shown():
@@ -104,9 +119,7 @@ def test_every_point_stands_out_from_a_dark_page(colour):
     points = [replace(point, radius=point.vector + 1, label=str(point.vector)) for point in bank(8)]
     points += [replace(PLAIN, radius=-8)] if colour == "signed radius" else []
     seen = traces(map_figure([*points, RANDOM], colour.split()[-1]))
-    markers = [trace["marker"] for trace in seen.values()]
-    colours = [stop for marker in markers for _, stop in marker.get("colorscale", [])]
-    colours += [marker["color"] for marker in markers if isinstance(marker["color"], str)]
+    colours = [trace["marker"]["color"] for trace in seen.values()]
     assert len(colours) > 6
     for one in colours:
         assert (luminance(one) + 0.05) / (luminance(DARK) + 0.05) >= 3, one  # WCAG 1.4.11, for graphics
@@ -119,25 +132,64 @@ def test_points_of_one_label_share_a_colour_and_unlabelled_ones_come_last():
     assert len(found["poem"]["x"]) == 2
 
 
-def test_radius_is_coloured_logarithmically_with_ticks_at_the_values_used():
-    points = [replace(PLAIN, radius=radius) for radius in (10, 20, 80)]
-    marker = traces(map_figure(points, "radius"))["steered"]["marker"]
-    assert marker["colorbar"]["ticktext"] == ["10", "20", "80"]
-    assert marker["color"] == marker["colorbar"]["tickvals"] == pytest.approx([1, np.log2(3), np.log2(9)])
-    assert (marker["cmin"], marker["cmax"]) == pytest.approx((1, np.log2(9)))
+def test_radius_is_coloured_logarithmically_and_named_in_the_legend():
+    points = [replace(PLAIN, radius=radius) for radius in (80, 20, 10)]
+    found = traces(map_figure(points, "radius"))
+    assert list(found) == ["R = 10", "R = 20", "R = 80"]
+    # 20 lies at (log2 3 − log2 2) / (log2 9 − log2 2) = .27 of the way
+    assert [trace["marker"]["color"] for trace in found.values()] == ["#6f78c9", "#3c9bb1", "#c0d93a"]
 
 
-def test_radii_of_both_signs_get_a_scale_centred_on_zero():
-    points = [replace(PLAIN, radius=radius) for radius in (-5, 5, 40)]
-    marker = traces(map_figure(points, "radius"))["steered"]["marker"]
-    assert marker["cmin"] == -marker["cmax"]
-    assert marker["color"][0] == -marker["color"][1]
-    assert marker["colorbar"]["ticktext"][0] == "−5"
+def test_radii_of_both_signs_have_colours_on_either_side():
+    points = [replace(PLAIN, radius=radius) for radius in (-40, -5, 5, 40)]
+    found = {name: trace["marker"]["color"] for name, trace in traces(map_figure(points, "radius")).items()}
+    assert list(found) == ["R = −40", "R = −5", "R = 5", "R = 40"]
+    red, blue = (lambda colour: int(colour[1:3], 16)), (lambda colour: int(colour[5:7], 16))
+    assert blue(found["R = −40"]) > red(found["R = −40"]) and red(found["R = 40"]) > blue(found["R = 40"])
 
 
-def test_one_radius_alone_still_has_a_scale():
-    marker = traces(map_figure([PLAIN], "radius"))["steered"]["marker"]
-    assert marker["cmin"] < marker["color"][0] < marker["cmax"]
+def test_one_radius_alone_has_a_colour():
+    assert traces(map_figure([PLAIN], "radius"))["R = 8"]["marker"]["color"] == "#37b588"
+
+
+def test_clusters_have_contours_around_their_points_and_names():
+    points = [
+        replace(PLAIN, id=at, x=x, y=y, cluster=cluster)
+        for at, (x, y, cluster) in enumerate(
+            [(0, 0, 0), (4, 0, 0), (4, 3, 0), (0, 3, 0), (2, 1, 0), (9, 9, None), (20, 20, 1), (20, 20, 1)]
+        )
+    ]
+    layout = contours(points, [TextCluster("rain, sea", 5), TextCluster("<b>", 2)])
+    assert [name["text"] for name in layout["annotations"]] == ["rain, sea", "&lt;b&gt;"]
+    corners = [tuple(map(float, one.split(","))) for one in layout["shapes"][0]["path"][1:-1].split("L")]
+    xs, ys = zip(*corners, strict=True)
+    assert min(xs) < 0 and max(xs) > 4 and min(ys) < 0 and max(ys) > 3  # around them all
+    assert max(xs) < 5 and max(ys) < 4  # and not around the others
+    legend = list(traces(map_figure(points, "cluster", clusters=[TextCluster("rain, sea", 5), TextCluster("x", 2)])))
+    assert legend == ["rain, sea", "x", "in no cluster"]
+
+
+def test_the_page_gets_each_point_once_and_a_group_for_it_in_every_colouring():
+    points = [BASELINE, *bank(5), replace(RANDOM, verdict="broken")]
+    trace = json.loads(map_trace(points).to_json())["data"][0]
+    assert trace["customdata"] == [[point.id] for point in points] and "marker" not in trace
+    paints = map_paints(points, [])
+    assert list(paints) == list(COLOURINGS)
+    for paint in paints.values():
+        names = [paint["groups"][group]["name"] for group in paint["of"]]
+        assert names[0] == "baseline" and names[-1] == "random control"
+        assert [paint["of"].count(group) for group in range(len(paint["groups"]))] == [
+            group["count"] for group in paint["groups"]
+        ]
+
+
+def test_many_points_are_drawn_by_webgl_with_symbols_that_it_has():
+    points = [replace(PLAIN, id=at, vector=at % 64, text="word " * 200) for at in range(MANY + 1)]
+    assert map_trace(points[1:]).data[0].type == "scatter"
+    many = map_trace(points).data[0]
+    assert many.type == "scattergl" and len(many.hovertext[0].split("<br>")) == 1 + FEW_LINES
+    symbols = {group["marker"]["symbol"] for paint in map_paints(points, []).values() for group in paint["groups"]}
+    go.Scattergl(marker={"symbol": sorted(symbols)}, x=[0], y=[0])  # plotly refuses one that it does not know
 
 
 def test_the_map_has_equal_axes_without_numbers():
@@ -216,7 +268,18 @@ def test_two_heat_maps_share_their_colours_whatever_their_values():
 
 def test_values_that_are_not_finite_stay_empty():
     heat = heatmap_figure(np.array([[1, np.nan], [np.nan, 1]]), ["a", "b"], None, "").data[0]
-    assert heat.z[0][1] is None and heat.text[0][1] == ""
+    assert heat.z[0][1] is None and heat.text[0][1] == "" and heat.hovertext[0][1] == "a · b: unknown"
+
+
+def test_the_tree_above_the_columns_ends_at_its_cells():
+    rows = np.array([[1.0, 0], [0, 1], [0.96, 0.28]])
+    tree = ward_tree(rows @ rows.T)
+    figure = heatmap_figure(rows @ rows.T, ["a", "b", "c"], tree.order, "δ", tree.lines)
+    line = figure.data[1]
+    assert figure.data[0].type == "heatmap" and line.yaxis == "y2" and line.xaxis is None
+    assert sorted(x for x, y in zip(line.x, line.y, strict=True) if y == 0) == [0, 1, 2]
+    assert figure.layout.yaxis.domain[1] == figure.layout.yaxis2.domain[0]
+    assert "yaxis2" not in heatmap_figure(np.eye(2), ["a", "b"], None, "").to_plotly_json()["layout"]
 
 
 @pytest.mark.parametrize(("names", "order"), [(["a"], None), (["a", "b"], [0, 0]), (["a", "b"], [0])])

@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from melbo_app.analysis.figures import curves_figure, map_figure
+from melbo_app.analysis.map_figure import map_figure
 from melbo_app.analysis.plot_config import CONFIG, html_page
+from melbo_app.analysis.training_figure import curves_figure
 from melbo_app.settings import ROOT
 from melbo_app.ui.components.plotly_view import figure_value, plotly_script
 
@@ -28,10 +29,12 @@ def test_the_keys_that_are_switched_off_are_those_that_this_release_of_plotly_kn
 def test_figures_of_the_page_come_with_the_configuration_and_the_page_takes_it():
     config = figure_value(curves_figure([[1.0]], 1, 1, "x"))["figure"]["config"]
     assert config["showSendToCloud"] is False and config["displaylogo"] is False and config["plotlyServerURL"] == ""
-    drawn = (ROOT / "assets" / "js" / "plotly_view.js").read_text("utf-8")
-    assert re.findall(r"Plotly\.(?:react|newPlot)\(([^;]*)\);", drawn) == [
-        "plot, figure.data, figure.layout || {}, figure.config"
+    calls = [
+        call
+        for path in sorted((ROOT / "assets" / "js").glob("*.js"))
+        for call in re.findall(r"Plotly\.(?:react|newPlot)\(([^;]*)\);", path.read_text("utf-8"))
     ]
+    assert len(calls) == 3 and all(call.endswith(".config") for call in calls)
 
 
 def test_an_exported_page_has_neither_share_button_nor_logo():

@@ -17,9 +17,17 @@ PLOTLY_ROUTE = "/explorer/plotly.min.js"
 
 
 def plotly_view(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
-    """Value: {figure: {data, layout, config}, message}. Event: point, with the customdata of the clicked point."""
-    head = f'<script src="{PLOTLY_ROUTE.lstrip("/")}"></script>'
-    return live("plotly_view", value, elem_id=elem_id, head=head)
+    """Value: {figure: {data, layout, config}, message}. Event: point, with the customdata of the clicked point.
+
+    With ``vectors``, the rows of a heat map in their order, and ``bank``, a click gives and selects two vectors, and
+    the vectors selected elsewhere are marked.
+    """
+    return live("plotly_view", value, elem_id=elem_id, head=plotly_head())
+
+
+def plotly_head() -> str:
+    """What a component that draws with plotly needs in the page's head."""
+    return f'<script src="{PLOTLY_ROUTE.lstrip("/")}"></script>'
 
 
 def figure_value(figure: "go.Figure") -> dict[str, Any]:

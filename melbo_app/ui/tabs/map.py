@@ -7,16 +7,18 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
+from melbo_app.analysis.projection import MapPoint
 from melbo_app.jobs.job import Job
 from melbo_app.studies.map import DrawMap, Map, MapOf
 from melbo_app.ui.components.completion_grid import completion_grid, grid
+from melbo_app.ui.components.map_view import map_value, map_view
 from melbo_app.ui.components.note import note, note_view
-from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting
+from melbo_app.ui.components.text_list import text_list
 from melbo_app.ui.fields import button
 from melbo_app.ui.forms import bank_chosen, chosen, radii_from, words_of
 from melbo_app.ui.guard import Changes, Values, bind
-from melbo_app.ui.present import day
+from melbo_app.ui.present import amount, day, first_line, sentence
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
@@ -41,9 +43,15 @@ _WITH_MULTIPLES = f"""(text, chosen, radius) => {{ {_FACTORS}
   const all = [...others, ...wanted.map((name) => String(Number((trained * factors[name]).toPrecision(3))))];
   return [all.sort((one, other) => Number(one) - Number(other)).join(', ')];
 }}"""
-COLOURINGS = [("by vector", "vector"), ("by R", "radius"), ("by label", "label")]
+COLOURINGS = [
+    ("by vector", "vector"), ("by R", "radius"), ("by label", "label"), ("by readability", "verdict"),
+    ("by cluster", "cluster"),
+]  # fmt: skip
+_RECOLOUR = "(colour) => { document.querySelector('#map-plot .mx')?.recolour?.(colour); return []; }"
+LISTED = 200  # texts of a selection that are listed: nobody reads more
+FIRST_LINE = 160
 EMPTY = "Choose vectors at the left and one or several R, then draw the map."
-ASIDE: dict[str, Any] = {"groups": [], "message": "Click a point to read its completion."}
+ASIDE: dict[str, Any] = {"groups": [], "message": "Click a point to read its text, or draw around several."}
 
 
 class MapTab(JobTab):
@@ -60,6 +68,9 @@ class MapTab(JobTab):
             self.start = button("Draw map", "map-draw", 110, variant="primary")
             self.stop = button("Stop", "map-stop", 80)
             self.colour = gr.Radio(COLOURINGS, value="vector", label="Colour by", elem_id="map-colour", container=False)
+            self.fresh = gr.Checkbox(
+                label="new layout", value=False, elem_id="map-fresh", container=False, min_width=100
+            )
             self.progress = progress_bar(resting(), elem_id="map-progress")
         with gr.Row(elem_classes="mx-fields"):
             self.radii = gr.Textbox(label="R, one or several", placeholder="8, 11, 14", elem_id="map-radii", scale=1)
@@ -68,26 +79,29 @@ class MapTab(JobTab):
             )
         with gr.Row(elem_classes="mx-split"):
             with gr.Column(scale=7, min_width=360):
-                self.plot = plotly_view({"message": EMPTY}, elem_id="map-plot")
+                self.plot = map_view({"message": EMPTY}, elem_id="map-plot")
                 self.note = note_view(elem_id="map-note")
             with gr.Column(scale=3, min_width=240):
+                self.listing = text_list(elem_id="map-texts")
                 self.aside = completion_grid(ASIDE, elem_id="map-completion")
 
     def bind(self, rooms: Rooms) -> None:
         """Bind drawing, colouring and clicking; when the view is opened first, the last map is shown."""
         session, completions = self._session, self._completions
         self.view_inputs = [self.colour, self.last]
-        inputs = [*session.prompt_inputs, *session.bank_inputs, self.radii, *completions.decoding_inputs]
-        self._views: list[Block] = [self.plot, self.note, self.aside]
+        inputs = [*session.prompt_inputs, *session.bank_inputs, self.radii, self.fresh, *completions.decoding_inputs]
+        self._views: list[Block] = [self.plot, self.note, self.aside, self.listing]
         self._bind_job(rooms.opened("map"), inputs, self._views)
-        bind(self.colour.change, self._paint, [self.shown, self.colour], self.plot)
+        bind(self.colour.change, None, self.colour, None, js=_RECOLOUR)
         fields = [self.radii, self.multiples, session.radius]
         # In the browser alone, as a second box may be checked at once. Input would miss pasted and deleted text.
         bind(self.multiples.input, None, fields, self.radii, js=_WITH_MULTIPLES)
         bind(self.radii.change, None, fields, self.multiples, js=_MULTIPLES_IN)
         column = {*fields, session.bank, self._trained, self.last}
         bind(session.radius.change, self._renew_radii, column, [self.radii, self.multiples, self._trained])
-        bind(self.plot.point, self._open, None, self.aside)
+        bind(self.plot.point, self._open_point, None, [self.aside, self.listing])
+        bind(self.plot.picked, self._list, self.shown, [self.aside, self.listing])
+        bind(self.listing.pick, self._open_line, None, self.aside)
 
     def bind_showing(self, trigger: Callable[..., Any], wanted: gr.State) -> None:
         """Bind an event after which the map of the comparison ``wanted`` is shown, if there is one."""
@@ -127,6 +141,7 @@ class MapTab(JobTab):
             radii=tuple(radii_from(values[self.radii])),
             decoding=self._completions.decoding(values),
             random_control=values[self._completions.control],
+            fresh=bool(values[self.fresh]),
         )
 
     def _is_current(self, values: Values) -> bool:
@@ -155,21 +170,57 @@ class MapTab(JobTab):
 
     def _drawn(self, drawn: Map, colour: str, title: str = "") -> Changes:
         made = f"{drawn.method}. {drawn.note}" if drawn.method not in drawn.note else drawn.note
-        plot = self._paint(drawn, colour)
-        return {self.shown: drawn, self.plot: plot, self.note: note(title + made), self.aside: ASIDE}
+        said = note(sentence(f"{title}{drawn.layout} layout, {made}."), _clusters(drawn))
+        plot = map_value(drawn, colour)
+        return {self.shown: drawn, self.plot: plot, self.note: said, self.aside: ASIDE, self.listing: {}}
 
     def _summary(self, drawn: Map) -> str:
         return f"{len(drawn.points)} completions{', not kept yet' if drawn.not_kept else ''}."
 
-    def _paint(self, drawn: Map | None, colour: Any) -> dict[str, Any]:
-        from melbo_app.analysis.figures import map_figure  # late: plotly takes a second to import
+    def _open_point(self, event: gr.EventData) -> Changes:
+        return {self.aside: self._opened(int(event.customdata[0])), self.listing: {}}
 
-        return figure_value(map_figure(drawn.points, colour)) if drawn else {"message": EMPTY}
+    def _open_line(self, event: gr.EventData) -> dict[str, Any]:
+        return self._opened(int(event.id))
 
-    def _open(self, event: gr.EventData) -> dict[str, Any]:
-        completion = self._workbench.completion(int(event.customdata[0]))
+    def _opened(self, id: int) -> dict[str, Any]:
+        completion = self._workbench.completion(id)
         value = grid([completion], self._session.names(completion.bank, completion.bank_hash))
         return {**value, "lines": 3}
+
+    def _list(self, event: gr.EventData, drawn: Map | None) -> Changes:
+        """List the texts that were selected on the map; none: the selection was cleared."""
+        if drawn is None or not event.points:
+            return {self.aside: ASIDE, self.listing: {}}
+        found = [drawn.points[at] for at in event.points[:LISTED] if 0 <= at < len(drawn.points)]
+        rows = [
+            {
+                "id": point.id,
+                "head": _headline(point),
+                "text": first_line(point.text, FIRST_LINE) or "(empty text)",
+                "cell": {"vector": point.vector, "radius": point.radius, "prompt": drawn.prompts[point.prompt_index]},
+            }
+            for point in found
+        ]
+        count, rest = len(event.points), len(event.points) - len(found)
+        title = f"{count} text{'s' * (count != 1)} selected"
+        listed = {"title": title, "rows": rows, "more": f"and {rest} more" if rest else "", "bank": drawn.bank}
+        return {self.aside: ASIDE, self.listing: listed}
+
+
+def _headline(point: MapPoint) -> str:
+    if point.vector is None:
+        return "baseline"
+    who = "random control" if point.vector == "random" else f"vector {point.vector}"
+    return f"{who} · R {amount(point.radius, 4)}"
+
+
+def _clusters(drawn: Map) -> str:
+    if not drawn.clusters:
+        return "No clusters: too few texts say similar things."
+    alone = sum(point.cluster is None for point in drawn.points)
+    rest = f", {alone} of the texts in none" if alone else ""
+    return f"{len(drawn.clusters)} clusters of texts (HDBSCAN on the embeddings, not on the picture){rest}."
 
 
 def _multiples_in(text: str | None, trained: float | None) -> list[str]:

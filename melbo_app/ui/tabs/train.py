@@ -184,7 +184,7 @@ class TrainTab:
         effect = effect_table(bank.record, len(bank.vectors)) if bank is not None else {}
         changes: Changes = {self.progress: self._progress(), self.effect: effect, self.again: again, self.use: use}
         if job is not None and job.progress is not None and job.progress.curves:
-            from melbo_app.analysis.figures import curves_figure  # late: plotly takes a second to import
+            from melbo_app.analysis.training_figure import curves_figure  # late: plotly takes a second to import
 
             progress = job.progress
             curves = [list(curve) for curve in progress.curves]
