@@ -23,7 +23,8 @@ from melbo_app.ui.tabs.banks import BanksTab
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.explore import ExploreTab
 from melbo_app.ui.tabs.generality import GeneralityTab
-from melbo_app.ui.tabs.jobs import JobsTab, job_chosen
+from melbo_app.ui.tabs.job_tab import JobTab
+from melbo_app.ui.tabs.jobs import VIEWS, JobsTab, job_chosen
 from melbo_app.ui.tabs.labels import LabelsTab
 from melbo_app.ui.tabs.layers import LayersTab
 from melbo_app.ui.tabs.library import LibraryTab
@@ -99,10 +100,10 @@ class Page:
         self.explore.bind(exploring, self.tabs)
         self.map.bind(maps)
         self.similarity.bind(similarities)
-        self.generality.bind(generalities)
+        self.generality.bind(generalities, self.tabs)
         self.train.bind(self.timer)
         self.radius.bind(radius, self.tabs)
-        self.layers.bind(layers, self.tabs)
+        self.layers.bind(layers, self.tabs, self.timer)
         self.jobs.bind(jobs, self.timer)
         self.labels.bind(labels)
         self.banks.bind(banks)
@@ -143,12 +144,21 @@ class Page:
     def _bind_results(self) -> None:
         """Bind opening the result of a job in its tab."""
         completions = self.completions
-        outputs = [self.tabs, self._map, completions.history, *completions.restore_outputs]
+        self._views: dict[str, tuple[JobTab, str]] = {
+            "explore": (self.explore, "explore"), "curve": (self.radius, "radius"),
+            "sweep": (self.radius.many, "radius"), "atlas": (self.layers, "layers"),
+            "generality": (self.generality, "generality"),
+        }  # fmt: skip
+        shown = [part for view, _ in self._views.values() for part in view.job_outputs]
+        outputs = [self.tabs, self._map, completions.history, *completions.restore_outputs, *shown]
         opened = bind(self.jobs.result.click, self._open_result, self.jobs.chosen, outputs)
         self.map.bind_showing(opened.success, self._map)
 
     def _open_result(self, id: int | None) -> Changes:
         record = self._workbench.job(job_chosen(id))
+        if record.kind in VIEWS:
+            view, name = self._views[record.kind]
+            return {self.tabs: gr.Tabs(selected=name), self._map: None, **view.show_job(record)}
         if record.kind == "map":
             return {self.tabs: gr.Tabs(selected="map"), self._map: record.comparison}
         shown: Changes = {self.tabs: gr.Tabs(selected="completions"), self._map: None}

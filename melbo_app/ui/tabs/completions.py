@@ -128,6 +128,18 @@ class CompletionsTab:
             self.order: order,
         }
 
+    def opened(self, comparison_id: int, entry: str) -> Changes:
+        """Show the texts of another view, under their own name in the history. The left column keeps its bank where the
+        vectors belong to none on the shelf."""
+        changes = self.restore(comparison_id)
+        texts = self._workbench.comparison(comparison_id).completions
+        own = next((one.bank_hash for one in texts if isinstance(one.vector, int)), None)
+        if self._workbench.bank_with(own) is None:
+            changes = {part: value for part, value in changes.items() if part not in self._session.bank_outputs}
+        earlier = comparison_choices(self._workbench.comparisons())
+        listed = earlier if comparison_id in (id for _, id in earlier) else [(entry, comparison_id), *earlier]
+        return {**changes, self.history: gr.Dropdown(choices=listed, value=comparison_id)}
+
     def _restore_chosen(self, comparison_id: int | None, shown: int | None, order: Order) -> Changes:
         """Show the comparison that was chosen in the list, unless the grid shows it already."""
         return self.restore(None if comparison_id == shown else comparison_id, order)

@@ -156,15 +156,15 @@ class TrainTab:
 
     def offer_name(self, text: str) -> gr.Textbox:
         """The name field: its placeholder is the default name, and its text is left alone."""
-        return gr.Textbox(placeholder=self._free_name(text))
+        return gr.Textbox(placeholder=self.free_name(text))
 
     def next_name(self, text: str, name: str, finished: Finished | None) -> gr.Textbox:
         """The name field after a training: emptied if it still holds the name of this page's new bank."""
         used = finished is not None and finished.own and name is not None and name.strip() == finished.bank
-        free = self._free_name(text)
+        free = self.free_name(text)
         return gr.Textbox(value="", placeholder=free) if used else gr.Textbox(placeholder=free)
 
-    def _free_name(self, text: str) -> str:
+    def free_name(self, text: str) -> str:
         """A free name, made of the prompt's first words."""
         taken = {line.name.lower() for line in self._workbench.banks()}
         taken |= {job.record().request["name"].lower() for job in self._workbench.active_jobs("training")}
@@ -249,7 +249,7 @@ class TrainTab:
             **self.how.values(values, self._session),
         )
         prompts = self._session.prompts(values)
-        name = values[self.name].strip() or self._free_name(values[self._session.prompt])
+        name = values[self.name].strip() or self.free_name(values[self._session.prompt])
         job = self._workbench.start(Train(prompts=prompts, config=config, name=name), who=asked_by(request))
         return {
             self.progress: self._progress(),
@@ -273,7 +273,7 @@ class TrainTab:
         """Save the bank that waits; if its name is taken by now, under the name in the field."""
         waiting = self._workbench.unsaved_bank()
         taken = any(line.name == waiting for line in self._workbench.banks())
-        other = name.strip() or self._free_name(text)
+        other = name.strip() or self.free_name(text)
         bank = self._workbench.save_again(other if taken else None).record.name
         return {
             self.progress: resting(f"{bank} is saved."),
