@@ -247,7 +247,8 @@ class Page:
 
     def _label(self, event: gr.EventData, values: Values) -> Changes:
         """Open the label of a card's vector, and its bank if another one is chosen."""
-        wanted = bank_chosen(event.bank)
+        line = self._workbench.bank_with(event.bank_hash)  # it may have another name by now
+        wanted = line.name if line is not None else bank_chosen(event.bank)
         if self.session.find(wanted) is None:  # deleted, or made for a curve
             raise InputError(
                 "label", "no bank holds the vectors of this text", "Train a bank at this R to label its vectors"

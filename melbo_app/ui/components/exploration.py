@@ -94,7 +94,7 @@ def _cards(found: Exploration, behaviours: Sequence[BehaviourLine], names: dict[
         verdict = found.answer(one["representative"]).verdict
         if one["unsteered"]:
             text, said, flags, verdict = found.baseline, "the unsteered text", [], None
-            parts.append("no difference in kind was found; wordings differ, see the table")
+            parts.append("no difference in kind was found")
         cards.append(
             {
                 "name": CLOSE if one["unsteered"] else one["name"],

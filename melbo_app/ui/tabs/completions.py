@@ -105,6 +105,8 @@ class CompletionsTab:
         steered = [completion for completion in completions if isinstance(completion.vector, int)]
         bank = next((completion.bank for completion in steered), None)
         bank_hash = next((completion.bank_hash for completion in steered), None)
+        if (line := self._workbench.bank_with(bank_hash)) is not None:  # it may have another name by now
+            bank = line.name
         vectors = sorted({completion.vector for completion in steered if isinstance(completion.vector, int)})
         radii = [completion.radius for completion in completions if completion.vector is not None]
         radius = None if comparison.settings.get("radii", radii) is None else next(iter(radii), None)
