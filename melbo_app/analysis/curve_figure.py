@@ -17,12 +17,12 @@ Quantity = Literal[
 
 QUANTITIES: dict[Quantity, tuple[str, Callable[[Diversity], float | None]]] = {
     "summed variance": ("diversity: summed variance of the embeddings", lambda one: one.summed_variance),
-    "readable diversity": ("readable diversity D", lambda one: one.readable_diversity),
+    "readable diversity": ("readable diversity D: of the readable answers alone", lambda one: one.readable_diversity),
     "cosine distance": ("mean pairwise cosine distance", lambda one: one.cosine_distance),
     "distinct answers": ("distinct answers", lambda one: one.distinct),
     "readable": ("share of readable texts", lambda one: one.readable),
-    "loss": ("loss, nats a token", lambda one: one.loss),
-    "KL": ("KL(steered ‖ unsteered), nats", lambda one: one.kl),
+    "loss": ("loss: how much less likely the texts are, nats a token", lambda one: one.loss),
+    "KL": ("KL(steered ‖ unsteered): shift of the next words, nats", lambda one: one.kl),
 }
 TWO_SIDED = 1.96  # standard errors on either side of a 95 % interval
 NAMES = {

@@ -21,6 +21,7 @@ from melbo_app.ui.components.progress_bar import resting
 from melbo_app.ui.fields import choice, text, whole_number
 from melbo_app.ui.forms import optional_real, optional_whole, real, whole
 from melbo_app.ui.guard import Changes, Values, bind
+from melbo_app.ui.method_form import TITLES
 from melbo_app.ui.present import amount, day, first_line
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
@@ -31,7 +32,7 @@ from melbo_app.workbench import Workbench
 USUAL = ExploreSettings()
 RULES = [
     ("search: by short completions", "search"),
-    ("calibrated: Δ leaves linearity", "calibration"), ("cusp of a diversity curve", "curve"),
+    ("calibrated: where effects stop growing evenly", "calibration"), ("cusp of a diversity curve", "curve"),
     ("0.07 × the median norm", "suggested"),
 ]  # fmt: skip
 EMPTY = (
@@ -54,13 +55,13 @@ class ExploreTab(HistoryTab):
             with gr.Row(elem_classes="mx-fields"):
                 self.rule = choice("Choose R", "explore-rule", RULES, USUAL.rule, 240)
                 self.radius = text("or R × median norm", "explore-radius", width=120)
-                self.budget = text("Effect budget", "explore-budget", "searched (0: none)", 120)
+                self.budget = text("Effect budget", "explore-budget", "searched", 120)
                 self.seconds = whole_number("Search time limit (s)", "explore-seconds", int(USUAL.search_seconds), 90)
                 self.vectors = whole_number("Vectors", "explore-vectors", USUAL.vectors, 90)
-                methods = [name for name, how in METHOD_DESCRIPTIONS.items() if not how.contrast]
-                self.method = choice("Method", "explore-method", methods, USUAL.method, 120)
-                self.steps = text("Max steps", "explore-steps", "usual", 80)
+                methods = [(TITLES[name], name) for name, how in METHOD_DESCRIPTIONS.items() if not how.contrast]
+                self.method = choice("Method", "explore-method", methods, USUAL.method, 240)
             with gr.Row(elem_classes="mx-fields"):
+                self.steps = text("Max steps", "explore-steps", "usual", 80)
                 self.source = text("Source layer", "explore-source", "usual", 80)
                 self.target = text("Target layer", "explore-target", "usual", 80)
                 self.tokens = whole_number("Max new tokens", "explore-tokens", USUAL.max_new_tokens, 90)

@@ -15,6 +15,7 @@ from melbo_app.studies import read_study
 from melbo_app.studies.atlas import DIRECTIONS, AtlasProgress, MeasureAtlas, parse_pairs
 from melbo_app.studies.calibrate import BY_HAND
 from melbo_app.studies.train import Train
+from melbo_app.ui.bank_names import free_name
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import resting
@@ -34,7 +35,11 @@ MEASURES = [
 ]  # fmt: skip
 EMPTY = "Press Measure to see which pairs of layers respond most."
 ASIDE = "Click a pair to read the texts of its vectors, and to train there."
-CAREFUL = "A large KL does not mean another behaviour: see the diversity of the readable answers, too."
+CAREFUL = (
+    "Singular value: how strongly the target answers small vectors. Calibrated R: the length up to which that grows "
+    "evenly. Strength: the change there against the activations. KL: shift of the next words; a large one does not "
+    "mean another behaviour, so see the diversity of the readable answers, too."
+)
 
 
 class LayersTab(JobTab):
@@ -149,7 +154,7 @@ class LayersTab(JobTab):
             cell.source, cell.target, cell.radius, 2 * DIRECTIONS, "jacobian", scope=atlas.scope
         )  # fmt: skip
         prompts = [one.asked for one in atlas.prompts]
-        name = self._train.free_name(f"blocks {cell.source} {cell.target}")
+        name = free_name(self._workbench, f"blocks {cell.source} {cell.target}")
         job = self._workbench.start(Train(prompts=prompts, config=config, name=name), who=asked_by(request))
         return {
             self._train.watched: [*watched, job.id],

@@ -69,11 +69,9 @@ class RadiusTab(JobTab):
         self._completions, self._train = completions, train
         with gr.Row(elem_classes="mx-fields"):
             self.range = RadiusRange()
-            self.vectors = whole_number("Vectors", "curve-vectors", CURVE_VECTORS, info="trained at each R")
-            self.seeds = whole_number("Seeds", "curve-seeds", 1, 60, info="curves to merge")
-            self.way = choice(
-                "Vector source", "curve-way", WAYS, "trained", 270, info="of the vectors that are compared"
-            )
+            self.vectors = whole_number("Vectors", "curve-vectors", CURVE_VECTORS)
+            self.seeds = whole_number("Seeds", "curve-seeds", 1, 60)
+            self.way = choice("Vector source", "curve-way", WAYS, "trained", 270)
         self._toolbar("curve", "Measure")
         with gr.Row(elem_classes="mx-toolbar mx-said", equal_height=True):
             self.said = note_view(elem_id="curve-said")
