@@ -57,10 +57,10 @@ class ExploreTab(HistoryTab):
                 self.radius = text("or R × median norm", "explore-radius", width=120)
                 self.budget = text("Effect budget", "explore-budget", "searched", 120)
                 self.seconds = whole_number("Search time limit (s)", "explore-seconds", int(USUAL.search_seconds), 90)
-                self.vectors = whole_number("Vectors", "explore-vectors", USUAL.vectors, 90)
                 methods = [(TITLES[name], name) for name, how in METHOD_DESCRIPTIONS.items() if not how.contrast]
-                self.method = choice("Method", "explore-method", methods, USUAL.method, 240)
+                self.method = choice("Method", "explore-method", methods, USUAL.method, 200)
             with gr.Row(elem_classes="mx-fields"):
+                self.vectors = whole_number("Vectors", "explore-vectors", USUAL.vectors, 90)
                 self.steps = text("Max steps", "explore-steps", "usual", 80)
                 self.source = text("Source layer", "explore-source", "usual", 80)
                 self.target = text("Target layer", "explore-target", "usual", 80)
