@@ -97,7 +97,7 @@ class Page:
         self._model = gr.State(None)  # hash of the model that the page showed last
         session.bind([self.train.source, self.train.target], self._model)
         self.completions.bind(self._model)
-        self.explore.bind(exploring, self.tabs)
+        self.explore.bind(exploring, self.tabs, self.train)
         self.map.bind(maps)
         self.similarity.bind(similarities)
         self.generality.bind(generalities, self.tabs)

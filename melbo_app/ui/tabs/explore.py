@@ -18,7 +18,7 @@ from melbo_app.studies.explore import Explore, ExploreProgress, Stage
 from melbo_app.ui.attempts import Attempt, attempts
 from melbo_app.ui.components.exploration import exploration_view, finished, halted, running
 from melbo_app.ui.components.progress_bar import resting
-from melbo_app.ui.fields import choice, text, whole_number
+from melbo_app.ui.fields import choice, small_button, text, whole_number
 from melbo_app.ui.forms import optional_real, optional_whole, real, whole
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.method_form import TITLES
@@ -26,6 +26,7 @@ from melbo_app.ui.present import amount, day, first_line
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.job_tab import UNDER_WAY, HistoryTab
+from melbo_app.ui.tabs.train import TrainTab
 from melbo_app.ui.taking import take
 from melbo_app.workbench import Workbench
 
@@ -67,12 +68,14 @@ class ExploreTab(HistoryTab):
                 self.tokens = whole_number("Max new tokens", "explore-tokens", USUAL.max_new_tokens, 90)
                 self.seed = whole_number("Seed", "explore-seed", USUAL.seed, 90)
                 self.threshold = text("Distance threshold", "explore-threshold", "from the control", 120)
+            self.as_train = small_button("As in the Train form", "explore-as-train", 160)
         with gr.Row(elem_classes="mx-fields"):
             self.history = choice("Earlier explorations", "explore-history", [], None, 220)
         self.view = exploration_view({"message": EMPTY}, elem_id="explore-view")
 
-    def bind(self, tab: gr.Tab, tabs: gr.Tabs) -> None:
-        """Bind exploring and opening a behaviour; when ``tab`` is opened, the last exploration is shown."""
+    def bind(self, tab: gr.Tab, tabs: gr.Tabs, train: TrainTab) -> None:
+        """Bind exploring and opening a behaviour; when ``tab`` is opened, the last exploration is shown. The form of
+        ``train`` can be taken over."""
         session, completions = self._session, self._completions
         settings: list[Component] = [
             self.rule, self.radius, self.vectors, self.method, self.steps, self.source, self.target, self.tokens,
@@ -82,6 +85,9 @@ class ExploreTab(HistoryTab):
         self._tabs = tabs
         bind(self.view.open, self._open, [self.shown], [tabs, completions.history, *completions.restore_outputs])
         bind(self.view.use, self._use, [self.shown], session.bank_outputs)
+        taken: list[Component] = [train.how.method, train.source, train.target, train.relative, train.vectors]
+        same: list[Block] = [self.method, self.source, self.target, self.radius, self.vectors]
+        bind(self.as_train.click, self._as_train, taken, same)
         filled: list[Block] = [self.settings, self.radius, self.vectors, self.source, self.target, self.progress]
         bind(self.view.attempt, self._fill_in, [self.shown], filled)
         self.job_outputs: list[Block] = [self.shown, self.progress, self.view, self.history]
@@ -174,6 +180,15 @@ class ExploreTab(HistoryTab):
     def _take(self, found: Exploration, vectors: list[Any]) -> Changes:
         chosen = [int(one) for one in vectors]
         return take(self._workbench, self._session, found.bank_hash, chosen, found.radius.radius)
+
+    def _as_train(self, method: Any, source: Any, target: Any, relative: Any, vectors: Any) -> Changes:
+        """The method, layers, R and number of vectors of the Train form; those of a form not opened yet stay."""
+        if source is None or target is None:
+            raise InputError("Train form", "it is not filled in yet", "Open Train once")
+        changes: Changes = {self.source: str(source), self.target: str(target), self.radius: amount(relative)}
+        if not METHOD_DESCRIPTIONS[method].contrast:
+            changes[self.method] = method
+        return {**changes, self.vectors: vectors}
 
     def _fill_in(self, event: gr.EventData, key: str | None) -> Changes:
         """Put the settings of an attempt into the fields."""
