@@ -25,6 +25,7 @@ from melbo_app.ui.tabs.banks import BanksTab
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.explore import ExploreTab
 from melbo_app.ui.tabs.generality import GeneralityTab
+from melbo_app.ui.tabs.job_tab import JobTab
 from melbo_app.ui.tabs.jobs import JobsTab, job_chosen
 from melbo_app.ui.tabs.labels import LabelsTab
 from melbo_app.ui.tabs.layers import LayersTab
@@ -105,13 +106,13 @@ class Page:
         self.stamps = Stamps(workbench, session, self.completions)
         session.bind([self.train.source, self.train.target], self._model)
         self.completions.bind(self._model)
-        self.explore.bind(rooms)
+        self.explore.bind(rooms, self.train)
         self.map.bind(rooms)
         self.similarity.bind(rooms)
         self.generality.bind(rooms)
         self.train.bind(self.timer)
         self.radius.bind(rooms)
-        self.layers.bind(rooms)
+        self.layers.bind(rooms, self.timer)
         self.jobs.bind(self.status.jobs, self.timer)
         self.labels.bind(rooms)
         self.banks.bind(rooms)
@@ -134,7 +135,7 @@ class Page:
         context = gr.context.Context.root_block
         assert context is not None, "the page is built inside a Blocks"
         shown = [
-            self.status, self._model, completions.history, *completions.restore_outputs, *form.job_outputs,
+            self.status, self._model, *completions.opened_outputs, *form.job_outputs,
             session.scope, self.map.last,
         ]  # fmt: skip
         opened = bind(context.load, self._open, session.kept, shown, js="() => [melbo.restored()]")
@@ -154,16 +155,27 @@ class Page:
         for grid in (completions.grid, self.map.aside, self.radius.many.aside, self.explore.view, self.generality.grid):
             outputs = [*rooms.outputs, *session.bank_outputs, *self.labels.outputs]
             bind(grid.annotate, self._label, {session.bank, *self.labels.form}, outputs)
+        saved = bind(completions.grid.save_bank, self._save_bank, None, session.bank_outputs)
+        bind(saved.success, *completions.redrawing)
 
     def _bind_results(self) -> None:
         """Bind opening the result of a job in its tab."""
         completions = self.completions
-        outputs = [*self.rooms.outputs, self._map, completions.history, *completions.restore_outputs]
+        self._views: dict[str, tuple[JobTab, str]] = {
+            "explore": (self.explore, "explore"), "curve": (self.radius, "radius"),
+            "sweep": (self.radius.many, "radius"), "atlas": (self.layers, "layers"),
+            "generality": (self.generality, "generality"),
+        }  # fmt: skip
+        shown = [part for view, _ in self._views.values() for part in view.job_outputs]
+        outputs = [*self.rooms.outputs, self._map, *completions.opened_outputs, *shown]
         opened = bind(self.jobs.result.click, self._open_result, self.jobs.chosen, outputs)
         self.map.bind_showing(opened.success, self._map)
 
     def _open_result(self, id: int | None) -> Changes:
         record = self._workbench.job(job_chosen(id))
+        if record.kind in self._views:
+            view, name = self._views[record.kind]
+            return {**self.rooms.show(name), self._map: None, **view.show_job(record)}
         if record.kind == "map":
             return {**self.rooms.show("map"), self._map: record.comparison}
         shown: Changes = {**self.rooms.show("completions"), self._map: None}
@@ -266,9 +278,16 @@ class Page:
             return self.session.open_bank(finished.bank)
         return {self.session.bank: self.session.list_banks()}
 
+    def _save_bank(self, event: gr.EventData) -> Changes:
+        """Put vectors that a curve trained on the shelf, and choose them."""
+        name = self._workbench.save_as_bank(event.bank_hash).record.name
+        gr.Info(f"The vectors are saved as “{html.escape(name)}”.", duration=3)
+        return self.session.open_bank(name)
+
     def _label(self, event: gr.EventData, values: Values) -> Changes:
         """Open the label of a card's vector, and its bank if another one is chosen."""
-        wanted = bank_chosen(event.bank)
+        line = self._workbench.bank_with(event.bank_hash)  # it may have another name by now
+        wanted = line.name if line is not None else bank_chosen(event.bank)
         if self.session.find(wanted) is None:  # deleted, or made for a curve
             raise InputError(
                 "label", "no bank holds the vectors of this text", "Train a bank at this R to label its vectors"

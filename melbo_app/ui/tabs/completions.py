@@ -64,6 +64,8 @@ class CompletionsTab:
             self.order,
         ]  # fmt: skip
 
+        self.opened_outputs: list[Block] = [self.history, *self.restore_outputs]
+
     def bind(self, model: gr.State) -> None:
         """Bind steering, stopping and the history; ``model`` changes when another model is loaded."""
         session = self._session
@@ -82,7 +84,8 @@ class CompletionsTab:
             bind(field.change, self._enable, [self.mode, self.control], sampling)
         # Not input: the list fires that twice for a choice, and also when it is only left.
         bind(self.history.change, self._restore_chosen, [self.history, self._shown, self.order], self.restore_outputs)
-        bind(self.order.change, self._reorder, [self._shown, self.order], self.grid)
+        self.redrawing = (self._reorder, [self._shown, self.order], self.grid)
+        bind(self.order.change, *self.redrawing)
         bind(session.bank.change, self._show_sample, [session.bank, self.order], [self.grid, self._shown])
         bind(model.change, self._reword_sample, [self._shown, self.order], self.grid)
         judged = self.judge.bind(self._shown)
@@ -136,6 +139,18 @@ class CompletionsTab:
             self._shown: comparison_id,
             self.order: order,
         }
+
+    def opened(self, comparison_id: int, entry: str) -> Changes:
+        """Show the texts of another view, under their own name in the history. The left column keeps its bank where the
+        vectors belong to none on the shelf."""
+        changes = self.restore(comparison_id)
+        texts = self._workbench.comparison(comparison_id).completions
+        own = next((one.bank_hash for one in texts if isinstance(one.vector, int)), None)
+        if self._workbench.bank_with(own) is None:
+            changes = {part: value for part, value in changes.items() if part not in self._session.bank_outputs}
+        earlier = comparison_choices(self._workbench.comparisons())
+        listed = earlier if comparison_id in (id for _, id in earlier) else [(entry, comparison_id), *earlier]
+        return {**changes, self.history: gr.Dropdown(choices=listed, value=comparison_id)}
 
     def _restore_chosen(self, comparison_id: int | None, shown: int | None, order: Order) -> Changes:
         """Show the comparison that was chosen in the list, unless the grid shows it already."""

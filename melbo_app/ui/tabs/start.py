@@ -30,7 +30,7 @@ class StartTab:
         """Bind opening runs and samples; whenever the room is opened, it shows the newest ones."""
         completions, self._rooms = self._completions, rooms
         bind(rooms.opened("start"), self._show, None, self.view)
-        outputs = [*rooms.outputs, completions.history, *completions.restore_outputs]
+        outputs = [*rooms.outputs, *completions.opened_outputs]
         bind(self.view.run, self._open_run, None, outputs)
         bind(self.view.sample, self._open_sample, None, outputs)
 
