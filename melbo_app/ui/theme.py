@@ -25,7 +25,7 @@ def theme() -> gr.themes.Base:
     ).set(
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",
-        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_400",
         block_border_width="0px",
         block_shadow="none",
@@ -45,4 +45,6 @@ def theme() -> gr.themes.Base:
         button_large_text_weight="500",
         button_large_padding="6px 14px",
         button_small_padding="4px 10px",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
     )

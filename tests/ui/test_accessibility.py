@@ -5,6 +5,7 @@ import re
 
 import pytest
 import steps
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -13,6 +14,7 @@ pytestmark = pytest.mark.browser
 TABS = [*steps.VIEWS, "Jobs"]
 ROLES = ["button", "textbox", "combobox", "slider", "checkbox", "radio", "spinbutton", "tab"]
 NAMELESS = re.compile(rf'^ *- (?:{"|".join(ROLES)})\b(?! "| /).*', re.MULTILINE)
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"], "resultTypes": ["violations"]}
 SIDEWAYS = """() => [...document.querySelectorAll('*')].filter((node) => node.checkVisibility()
   && ['auto', 'scroll'].includes(getComputedStyle(node).overflowX) && node.scrollWidth > node.clientWidth)
   .map((node) => node.outerHTML.slice(0, 200))"""
@@ -32,6 +34,21 @@ def test_every_control_has_a_name(page: Page) -> None:
     for name in TABS:
         steps.tab(page, name)
         assert not NAMELESS.findall(page.locator("body").aria_snapshot()), name
+
+
+def test_axe_finds_nothing_serious_in_any_view_light_or_dark(page: Page) -> None:
+    steps.steer(page)
+    found = []
+    for dark in (False, True):
+        if dark:
+            page.locator("#theme-toggle").click()
+        for name in TABS:
+            steps.tab(page, name)
+            for one in Axe().run(page, options=RULES).response["violations"]:
+                if one["impact"] in ("serious", "critical"):
+                    found += [f"{name}, dark {dark}: {one['id']}, {node['html'][:160]}" for node in one["nodes"]]
+    page.locator("#theme-toggle").click()
+    assert not found, "\n".join(found)
 
 
 def test_window_of_1100_by_800_is_wide_enough(page: Page) -> None:
