@@ -128,8 +128,10 @@ class CompletionsTab:
             changes |= {self.temperature: one.temperature, self.top_p: one.top_p}
         if sampled or control:
             changes[self.seed] = one.seed
-        if home is not None and (home.place == "shelf" or self._session.find(home.name) is None):
+        if home is not None and home.place == "shelf":
             changes |= self._session.open_bank(home.name, vectors, radius)
+        elif home is not None:  # another bank may have its name by now, with vectors of its own
+            changes |= self._session.open_bank(home.name)
         return {
             **self._session.prompt_values([firsts[index] for index in sorted(firsts)]),
             **changes,
