@@ -47,18 +47,98 @@ def test_two_radii_of_eight_vectors_are_a_umap_whose_points_open(page: Page) -> 
     page.mouse.click(x, y)
     opened = page.locator("#map-completion .mx-completion")
     expect(opened.locator(".mx-completion-title")).to_have_text(f"Vector {vector[1]}")
+    assert selected(page) == [int(vector[1])]
+    cell = page.evaluate("melbo.state.cell")
+    assert (cell["vector"], cell["prompt"]) == (int(vector[1]), steps.PROMPT) and cell["radius"] in (9, 14)
     text = " ".join(opened.locator(".mx-completion-text").inner_text().removesuffix(" …").split())
     assert text == words(chosen["hover"])
 
 
-def test_colours_by_radius_and_by_label(page: Page) -> None:
+def selected(page: Page) -> list[int]:
+    """The vectors that the window's selection holds."""
+    return page.evaluate("melbo.state.vectors")
+
+
+def drag_around(page: Page, tool: str) -> None:
+    """Draw a box or a lasso around the right half of the map."""
+    page.locator("#map-plot .mx-map-tools").get_by_text(tool, exact=True).click()
+    left, top, right, bottom = steps.box(steps.plot(page).locator(".nsewdrag"))
+    corners = [
+        ((left + right) / 2, top + 3),
+        (right - 3, top + 3),
+        (right - 3, bottom - 3),
+        ((left + right) / 2, bottom - 3),
+    ]
+    page.mouse.move(*corners[0])
+    page.mouse.down()
+    for corner in [corners[2]] if tool == "box" else [*corners[1:], corners[0]]:
+        page.mouse.move(*corner, steps=6)
+    page.mouse.up()
+
+
+def test_colours_come_with_shapes_and_change_in_the_browser(page: Page) -> None:
     steps.draw_map(page, "9, 14")
     before = {point["id"] for point in steps.points(page)}
-    page.locator("#map-colour").get_by_label("by R").check()
-    expect(steps.plot(page).locator(".colorbar")).to_be_visible()
-    page.locator("#map-colour").get_by_label("by label").check()
-    expect(steps.plot(page).locator(".legend")).to_contain_text("no label")
+    steps.settle(page)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/queue/join" in request.url else None)
+    legend = page.locator("#map-plot .mx-legend")
+    for name, words in (
+        ("by R", "R = 14"),
+        ("by label", "no label"),
+        ("by readability", "readable"),
+        ("by cluster", ""),
+    ):
+        page.locator("#map-colour").get_by_label(name, exact=True).check()
+        expect(legend).to_contain_text(words)
+        expect(legend).to_contain_text("baseline")
+        looks = steps.plot(page).evaluate("node => node.data[0].marker")
+        signs = legend.locator(".mx-legend-sign").all_inner_texts()
+        assert len(looks["symbol"]) == len(looks["color"]) == 17
+        assert len(set(signs)) == len(signs)  # each group has a shape of its own
     assert {point["id"] for point in steps.points(page)} == before
+    assert asked == []
+
+
+def test_what_is_drawn_around_is_selected_everywhere_and_listed(page: Page) -> None:
+    steps.draw_map(page, "9, 14")
+    for tool in ("box", "lasso"):
+        drag_around(page, tool)
+        said = page.locator("#map-plot .mx-map-said")
+        expect(said).to_have_text(re.compile(r"^\d+ texts? of \d+ vectors? selected$"))
+        texts, vectors = (int(number) for number in re.findall(r"\d+", said.inner_text()))
+        assert 0 < texts < 17
+        expect(page.locator("#map-texts .mx-text-row")).to_have_count(texts)
+        expect(page.locator("#map-texts")).to_contain_text(f"{texts} text")
+        assert len(selected(page)) == vectors
+        page.locator("#map-texts .mx-text-row").first.click()
+        expect(page.locator("#map-completion .mx-completion")).to_have_count(1)
+        page.locator("#map-plot").get_by_text("clear").click()
+        expect(page.locator("#map-texts .mx-text-row")).to_have_count(0)
+        expect(said).to_have_text("")
+
+
+def test_what_others_select_stands_out_with_its_way_over_r(page: Page) -> None:
+    steps.draw_map(page, "9, 14")
+    paths = "node => node.data.filter((trace) => trace.mode === 'lines').map((trace) => [trace.name, trace.x.length])"
+    assert steps.plot(page).evaluate(paths) == []
+    page.evaluate("melbo.select({ vectors: [2, 5] })")
+    expect(steps.plot(page)).to_have_attribute("data-selected", "5")  # two texts of each, and the baseline
+    assert steps.plot(page).evaluate(paths) == [["path of vector 2", 2], ["path of vector 5", 2]]
+    page.evaluate("melbo.select({ vectors: [0, 1, 2, 3, 4, 5, 6, 7] })")
+    expect(steps.plot(page)).to_have_attribute("data-selected", "")
+    page.evaluate("melbo.select({ bank: 'another', vectors: [2] })")  # whose vector 2 is not on this map
+    expect(steps.plot(page)).to_have_attribute("data-selected", "")
+
+
+def test_another_radius_leaves_the_points_where_they_are(page: Page) -> None:
+    places = "node => Object.fromEntries(node.data[0].hovertext.map((text, at) => [text, [node.data[0].x[at], node.data[0].y[at]]]))"
+    steps.draw_map(page, "9, 14")
+    before = steps.plot(page).evaluate(places)
+    steps.draw_map(page, "9, 14, 16")
+    expect(page.locator("#map-note")).to_contain_text("Old layout")
+    after = steps.plot(page).evaluate(places)
+    assert len(after) > len(before) and {text: after[text] for text in before} == before
 
 
 def test_few_points_are_a_pca_that_says_why(page: Page) -> None:

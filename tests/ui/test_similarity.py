@@ -78,3 +78,62 @@ def test_alike_vectors_stand_together_or_in_their_order(page: Page) -> None:
     assert sorted(apart) == sorted(together)
     places = [apart.index(name) for name in together]
     assert [[cells(page, "delta")[row][column] for column in places] for row in places] == matrix
+
+
+PLACE = """(node, [row, column]) => {
+  const box = node.getBoundingClientRect(), { xaxis, yaxis } = node._fullLayout;
+  return [box.left + xaxis._offset + xaxis.d2p(column), box.top + yaxis._offset + yaxis.d2p(row)];
+}"""
+
+
+def tagged(page: Page) -> list[bool]:
+    """Whether the labels of the two most similar vectors say that they are the same."""
+    steps.tab(page, "Labels")
+    return ["same as" in row for row in page.locator("#label-table tbody tr").all_inner_texts()]
+
+
+def test_two_similar_vectors_are_read_marked_and_merged(page: Page) -> None:
+    steps.tab(page, "Similarity")
+    compare(page, "content tokens")
+    assert plot(page, "delta").evaluate("node => node.data[1].name") == "tree"
+    expect(plot(page, "text")).to_be_visible()  # the sample comes with texts
+    shown = [int(name.split(" ")[0]) for name in order(page, "delta")]
+    place = plot(page, "delta").evaluate(PLACE, [1, 2])
+    page.mouse.click(*place)
+    expect(page.locator("#similarity-texts .mx-completion")).to_have_count(2)
+    titles = page.locator("#similarity-texts .mx-completion-title").all_inner_texts()
+    assert titles == [f"Vector {shown[1]}", f"Vector {shown[2]}"]
+    expect(page.locator("#similarity-texts")).to_contain_text(steps.PROMPT)
+    assert page.evaluate("melbo.state.vectors") == sorted(shown[1:3])
+    page.evaluate("melbo.select({ vectors: [3] })")
+    expect(plot(page, "delta")).to_have_attribute("data-marked", "3")
+    expect(plot(page, "theta")).to_have_attribute("data-marked", "3")
+
+    pairs = page.locator("#similarity-pairs .mx-pair")
+    few = pairs.count()
+    page.locator("#similarity-threshold").fill("0.3")
+    assert pairs.count() >= few and pairs.count() > 0
+    first = pairs.first
+    one, other = first.get_attribute("data-key").split("/")
+    before = tagged(page)
+    steps.tab(page, "Similarity")
+    first.get_by_text("mark as the same").click()
+    expect(first.get_by_text("undo")).to_be_visible()
+    marked = tagged(page)
+    assert marked.count(True) == before.count(True) + 2 and marked[int(one)] and marked[int(other)]
+    steps.tab(page, "Similarity")
+    first.get_by_text("undo").click()
+    expect(first.get_by_text("mark as the same")).to_be_visible()
+    assert tagged(page) == before
+
+    steps.tab(page, "Similarity")
+    first.get_by_text("merge …").click()
+    page.locator(".mx-pair-new").fill("two in one")
+    page.locator(".mx-pair-new").press("Enter")
+    expect(steps.progress(page, "similarity")).to_have_text("Merged.")
+    expect(page.locator("#similarity-pair")).to_contain_text("“two in one” is saved with 7 vectors")
+    expect(page.locator("#similarity-pair")).to_contain_text(re.compile(r"rescaled from the norm 6\.\d+ to R 9;"))
+    expect(page.locator("#similarity-texts")).to_contain_text("Merged, in “two in one”")
+    steps.settle(page)
+    steps.choose_bank(page, "two in one")
+    assert steps.cards(page).count() == 7

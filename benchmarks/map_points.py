@@ -1,0 +1,95 @@
+"""The map with 5,000 points in a browser: seconds to draw, recolour, select and pan."""
+
+import json
+import os
+
+import numpy as np
+from playwright.sync_api import Page, sync_playwright
+
+from melbo_app.analysis.map_groups import COLOURINGS
+from melbo_app.analysis.projection import MapPoint
+from melbo_app.analysis.text_clusters import TextCluster
+from melbo_app.studies.map import Map
+from melbo_app.ui.components.live import SCRIPTS
+from melbo_app.ui.components.map_view import map_value
+from melbo_app.ui.components.plotly_view import plotly_script
+
+POINTS, VECTORS = 5_000, 32
+PAGE = '<div style="width: 900px"><div id="map" class="mx-outer"><div class="mx"></div></div></div>'
+STYLE = ".mx-plot { height: 560px }"
+TIMED = """async (work) => {
+  const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  const root = document.querySelector('.mx'), plot = document.querySelector('.js-plotly-plot');
+  await frame();
+  const start = performance.now();
+  await eval(work);
+  await frame();
+  return performance.now() - start;
+}"""
+
+
+def planted(count: int = POINTS) -> Map:
+    """A map of as many points, in twenty clusters."""
+    generator = np.random.default_rng(0)
+    centres = generator.normal(size=(20, 2)) * 8
+    of = generator.integers(0, 20, count)
+    places = centres[of] + generator.normal(size=(count, 2))
+    text = "I am a text that says something about rivers and the sea. " * 4
+    verdicts = ("readable", "strange", "broken")
+    points = [
+        MapPoint(
+            id=at, x=float(x), y=float(y), vector=at % VECTORS, radius=float(4 + at // VECTORS % 8), label="",
+            text=f"{at} {text}", prompt_index=0, verdict=verdicts[at % 3], cluster=int(of[at]),
+        )
+        for at, (x, y) in enumerate(places)
+    ]  # fmt: skip
+    clusters = [TextCluster(f"cluster {at}", int((of == at).sum())) for at in range(20)]
+    return Map(1, points, "UMAP", "", "new", clusters, "bank", None, ["prompt"])
+
+
+def measure() -> dict[str, float]:
+    """Milliseconds to draw, to recolour (the slowest), to select all texts of three vectors, and 1,000 by hand."""
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=os.environ.get("MELBO_BROWSER", "/usr/bin/chromium"),
+            args=["--no-sandbox"],
+        )
+        page = browser.new_page(viewport={"width": 1000, "height": 800})
+        found = measure_on(page)
+        browser.close()
+    return found
+
+
+def measure_on(page: Page) -> dict[str, float]:
+    """As ``measure``, on an empty page of a browser that is open."""
+    value = json.dumps(map_value(planted(), "vector"))
+    script = "".join((SCRIPTS / name).read_text("utf-8") for name in ("dom.js", "map_view.js"))
+    page.set_content(PAGE)
+    page.add_style_tag(content=STYLE)
+    page.add_script_tag(path=plotly_script())
+    page.add_script_tag(path=SCRIPTS / "selection.js")
+    page.evaluate("(text) => { window.value = JSON.parse(text); }", value)
+    draw = """async (script) => {
+      const element = document.getElementById('map'), start = performance.now();
+      new Function('element', 'props', 'trigger', 'watch', script)(element, { value: window.value }, () => {}, () => {});
+      while (!document.querySelector('.mx-plot').dataset.drawn) await new Promise(requestAnimationFrame);
+      return performance.now() - start;
+    }"""
+    found = {"draw": page.evaluate(draw, script), "megabytes": len(value) / 1e6}
+    page.wait_for_timeout(500)
+    colours = [page.evaluate(TIMED, f"root.recolour('{colour}')") for colour in (*COLOURINGS, *COLOURINGS)]
+    found["recolour"] = max(colours[len(COLOURINGS) :])
+    found["recolour_first"] = max(colours[: len(COLOURINGS)])
+    chosen = [page.evaluate(TIMED, f"melbo.select({{ vectors: [{at}, {at + 1}, {at + 2}] }})") for at in range(5)]
+    found["select"] = max(chosen[1:])
+    picked = [page.evaluate(TIMED, f"root.pick([...Array(1000).keys()].map((at) => at + {at}))") for at in range(5)]
+    found["pick"] = max(picked[1:])
+    pans = [page.evaluate(TIMED, f"Plotly.relayout(plot, {{'xaxis.range': [{-at}, 20]}})") for at in range(5)]
+    found["pan"] = max(pans[1:])
+    found["webgl"] = float(page.evaluate("document.querySelectorAll('.gl-canvas').length > 0"))
+    return found
+
+
+if __name__ == "__main__":
+    for name, figure in measure().items():
+        print(f"{name}: {figure:.1f}")
