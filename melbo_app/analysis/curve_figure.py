@@ -9,14 +9,14 @@ import plotly.graph_objects as go
 from melbo_app.analysis.curve import CurvePoint, DiversityCurve
 from melbo_app.analysis.cusp import Cusp, standard_error
 from melbo_app.analysis.diversity import Diversity
-from melbo_app.analysis.figures import BESIDE, COLOURS, GREY, GRID_AXIS, axis_title, empty_figure, say
+from melbo_app.analysis.figures import COLOURS, GREY, GRID_AXIS, axis_title, empty_figure, say
 
 Quantity = Literal[
     "summed variance", "readable diversity", "cosine distance", "distinct answers", "readable", "loss", "KL"
 ]
 
 QUANTITIES: dict[Quantity, tuple[str, Callable[[Diversity], float | None]]] = {
-    "summed variance": ("diversity: summed variance of the embeddings", lambda one: one.summed_variance),
+    "summed variance": ("diversity: variance of the embeddings", lambda one: one.summed_variance),
     "readable diversity": ("readable diversity D: of the readable answers alone", lambda one: one.readable_diversity),
     "cosine distance": ("mean pairwise cosine distance", lambda one: one.cosine_distance),
     "distinct answers": ("distinct answers", lambda one: one.distinct),
@@ -25,6 +25,7 @@ QUANTITIES: dict[Quantity, tuple[str, Callable[[Diversity], float | None]]] = {
     "KL": ("KL(steered ‖ unsteered): shift of the next words, nats", lambda one: one.kl),
 }
 TWO_SIDED = 1.96  # standard errors on either side of a 95 % interval
+BELOW = {"orientation": "h", "yanchor": "top", "y": -0.26, "x": 0}  # beside the plot it leaves a phone no plot
 NAMES = {
     "half": "half the maximum",
     "readable": "most readable diversity",
@@ -74,7 +75,7 @@ def curve_figure(
             "ticktext": [f"{tick:.2g}" for tick in ticks],
         },
         yaxis={**GRID_AXIS, "title": axis_title(name), "rangemode": "tozero", "uirevision": quantity},
-        legend=BESIDE,
+        legend=BELOW,
         showlegend=bool(points),
         hovermode="closest",
         uirevision="curve",

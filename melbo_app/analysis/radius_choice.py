@@ -32,10 +32,10 @@ def choose_radius(curve: DiversityCurve) -> RadiusChoice:
     usual = next(one for one in found if one.detector == DEFAULT_DETECTOR)
     cusp = usual if usual.radius is not None else next((one for one in found if one.radius is not None), None)
     if cusp is not None and cusp.radius is not None:
-        why = [f"Suggested: R {_both(cusp.radius, curve)}, {cusp.reason}."]
+        why = f"Suggested: R {_both(cusp.radius, curve)}, {cusp.reason}."
         if cusp is not usual:
-            why.append(f"The usual rule finds none: {usual.reason}.")
-        return RadiusChoice(cusp.radius, (*why, _said(_nearest(curve, cusp.radius))), cusp.detector)
+            why += f" The usual rule finds none: {usual.reason}."
+        return RadiusChoice(cusp.radius, (why, _said(_nearest(curve, cusp.radius))), cusp.detector)
     return _alternative(curve, usual, no_cusp(arrays))
 
 
@@ -58,7 +58,7 @@ def _alternative(curve: DiversityCurve, usual: Cusp, reason: str | None) -> Radi
         return RadiusChoice(None, (none, same))
     where = _both(best.relative_radius, curve)
     taken = f"Of the R that were measured, the most answers changed and stayed readable at R {where}."
-    return RadiusChoice(best.relative_radius, (none, taken, _said(best)))
+    return RadiusChoice(best.relative_radius, (none, f"{taken} {_said(best)}"))
 
 
 def _both(relative: float, curve: DiversityCurve) -> str:
@@ -70,7 +70,9 @@ def _nearest(curve: DiversityCurve, relative: float) -> CurvePoint:
 
 
 def _said(point: CurvePoint) -> str:
-    return f"At R {point.radius:.3g}: {figures(point, control=False)}; random vectors: {figures(point, control=True)}."
+    random = point.control.readable_diversity
+    there = f"At R {point.radius:.3g}: {figures(point, control=False)}"
+    return f"{there}; readable diversity under random vectors {random:.2f}."
 
 
 def figures(point: CurvePoint, *, control: bool) -> str:

@@ -45,8 +45,8 @@ WAYS = [
 ]  # fmt: skip
 QUANTITIES = [
     ("diversity", "summed variance"), ("readable diversity", "readable diversity"),
-    ("mean distance", "cosine distance"), ("distinct answers", "distinct answers"), ("share readable", "readable"),
-    ("loss", "loss"), ("KL from unsteered", "KL"),
+    ("mean distance", "cosine distance"), ("distinct answers", "distinct answers"), ("readable", "readable"),
+    ("loss", "loss"), ("KL", "KL"),
 ]  # fmt: skip
 USUAL = QUANTITIES[0][1]
 COLUMNS = ["rule", "R × median norm", "why"]
