@@ -56,16 +56,19 @@ def no_cusp(curve: Curve) -> str | None:
     """The reason why the curve has no cusp for any detector, or None."""
     if len(curve.radii) < LEAST_POINTS:
         return f"the curve has {len(curve.radii)} points, and {LEAST_POINTS} are needed"
-    error = _error(curve.error)
-    if _by_chance(curve.diversity - curve.diversity.mean(), error, len(curve.radii) - 1) > SURE:
-        return "the curve is flat: its rise is within chance"
+    error = standard_error(curve.error)
+    flat = _by_chance(curve.diversity - curve.diversity.mean(), error, len(curve.radii) - 1)
+    if flat > SURE:
+        return f"the curve is flat: its changes over R are within chance (p = {flat:.2g}, {SURE:g} is needed)"
     rising = _rising(curve)
     if rising < 2:
         return "the diversity is already highest at the smallest R: measure smaller ones"
     more = (curve.diversity - curve.control)[:rising]
-    both = float(np.hypot(error, _error(curve.control_error)))
-    if more.mean() <= 0 or _by_chance(more, both, rising) > SURE:
-        return "the curve rises no more than that of random vectors of the same R"
+    both = float(np.hypot(error, standard_error(curve.control_error)))
+    same = 1.0 if more.mean() <= 0 else _by_chance(more, both, rising)
+    if same > SURE:
+        sure = "" if more.mean() <= 0 else f" (p = {same:.2g}, {SURE:g} is needed)"
+        return f"the curve rises no more than that of random vectors of the same R{sure}"
     return None
 
 
@@ -108,7 +111,7 @@ def break_point(curve: Curve) -> Cusp:
     rising = _rising(curve)
     if rising < LEAST_POINTS:
         return Cusp("break", None, f"the rising branch has {rising} points, and two lines need {LEAST_POINTS}")
-    error, place = _error(curve.error), np.log(curve.radii)
+    error, place = standard_error(curve.error), np.log(curve.radii)
     (split,), (steeper,), (gain,) = _two_lines(place[:rising], curve.diversity[None, :rising])
     from scipy.stats import chi2
 
@@ -154,11 +157,12 @@ DETECTORS: dict[Detector, Callable[[Curve], Cusp]] = {
 
 def _rising(curve: Curve) -> int:
     """Number of points up to the first one within a standard error of the highest."""
-    return int((curve.diversity >= curve.diversity.max() - _error(curve.error)).argmax()) + 1
+    return int((curve.diversity >= curve.diversity.max() - standard_error(curve.error)).argmax()) + 1
 
 
-def _error(errors: np.ndarray) -> float:
-    """One standard error for all points, because those of few vectors are too uncertain to use separately."""
+def standard_error(errors: np.ndarray) -> float:
+    """One standard error for all points, because those of few vectors are too uncertain to use separately; at least
+    ``LEAST_ERROR``."""
     if np.isnan(errors).all():
         return LEAST_ERROR
     return max(LEAST_ERROR, float(np.sqrt(np.nanmean(np.square(errors)))))

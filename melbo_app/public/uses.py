@@ -2,7 +2,8 @@
 one. Methods in neither place are not available to visitors."""
 
 FREE = {
-    "active_jobs", "asked", "bank", "bank_labels", "banks", "catalogue", "check_bank_name", "comparison",
+    "active_jobs", "asked", "atlas_on", "bank", "bank_labels", "bank_with", "banks", "catalogue", "curve_on",
+    "own_names", "check_bank_name", "comparison",
     "comparison_of", "comparisons", "completion", "exploration", "explorations", "export_labels", "export_map",
     "generalities", "getting", "is_absent", "job", "jobs", "judge_address", "judge_standing", "judgements", "label",
     "labels", "latest_atlas", "latest_completion", "latest_curve", "latest_search", "llama_command", "model_state",

@@ -106,6 +106,11 @@ class _PublicWorkbench:
         with self._quotas.computing(who), self._quotas.bank(who):
             return self._plain("combine_banks")(formula, name, most_bytes=BANK_BYTES)
 
+    def save_as_bank(self, bank_hash: str, name: str | None = None) -> Bank:
+        """Put vectors that a curve trained on the shelf."""
+        with self._quotas.bank(self._visitor().name):
+            return self._plain("save_as_bank")(bank_hash, name)
+
     def save_again(self, name: str | None = None) -> Bank:
         """Save the trained bank that could not be saved, under its own name: it may be somebody else's."""
         is_taken = self._bench.unsaved_bank() in [line.name for line in self._bench.banks()]

@@ -1,5 +1,7 @@
 """The shelf of banks."""
 
+import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +35,39 @@ class Shelf(Models):
     def bank(self, name: str) -> Bank:
         """The bank called ``name``."""
         return self.bench.banks.load(name)
+
+    def bank_with(self, bank_hash: str | None) -> BankSummary | None:
+        """The line of the bank with these vectors, whatever its name; None if the shelf has none."""
+        return next((line for line in self.bench.banks.list() if bank_hash and line.hash == bank_hash), None)
+
+    def save_as_bank(self, bank_hash: str, name: str | None = None) -> Bank:
+        """Put the vectors that a curve or a search trained on the shelf, by default under a free name made of their
+        prompt and R. If a bank has them already, that one is returned. Raises InputError if they are gone."""
+        if (there := self.bank_with(bank_hash)) is not None:
+            return self.bank(there.name)
+        kept = next((line for line in self.bench.parts.list() if line.hash == bank_hash), None)
+        if kept is None:
+            problem = "the vectors of this text are no longer kept"
+            raise InputError("bank", problem, "Measure the curve again, or train at this R")
+        bank = self.bench.parts.load(kept.name)
+        saved = bank.renamed(self._free_name(bank) if name is None else check_name(name))
+        self.bench.banks.save(saved)
+        return saved
+
+    def own_names(self, bank: str) -> dict[int, str]:
+        """Names for vectors that a curve or a search trained and that no list shows; empty for others."""
+        kept = next((line for line in self.bench.parts.list() if line.name == bank and line.record), None)
+        if kept is None or kept.record is None:
+            return {}
+        how = "random" if kept.record.method == "random" else f"trained at R {kept.record.radius:.3g}"
+        return dict.fromkeys(range(kept.vectors), f"of the curve, {how}")
+
+    def _free_name(self, bank: Bank) -> str:
+        record, taken = bank.record, {line.name.casefold() for line in self.bench.banks.list()}
+        words = re.findall(r"\w+", record.prompts[0].user.lower() if record.prompts else "")[:4]
+        stem = f"{'-'.join(words)[:40] or 'curve'} R {record.radius:.3g}"
+        names = itertools.chain([stem], (f"{stem} {number}" for number in itertools.count(2)))
+        return next(name for name in names if name.casefold() not in taken)
 
     def check_bank_name(self, name: str) -> str:
         """The name as it will be stored. Raises InputError if it is invalid or taken."""

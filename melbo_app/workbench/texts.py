@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
 from melbo_app.library.atlases import Atlas
 from melbo_app.library.atomic import write_file
-from melbo_app.library.bank import EffectRecord
+from melbo_app.library.bank import EffectRecord, PromptRecord
 from melbo_app.library.comparison_settings import ComparisonKind
 from melbo_app.library.completion import Comparison, ComparisonSummary, Completion
 from melbo_app.library.curves import KeptCurve
@@ -149,6 +150,18 @@ class Texts(Shelf):
         """The loaded model's latest curve; None without one, or without a model."""
         known = self.weights_hash
         return self.bench.curves.latest(known) if known else None
+
+    def curve_on(self, prompts: Sequence[Prompt]) -> KeptCurve | None:
+        """The loaded model's curve on these prompts, or None."""
+        asked = tuple(map(PromptRecord.of, prompts))
+        every = self.bench.curves.of_model(self.weights_hash) if self.weights_hash else []
+        return next((one for one in every if one.prompts == asked), None)
+
+    def atlas_on(self, prompts: Sequence[Prompt], scope: str | None) -> Atlas | None:
+        """The loaded model's latest atlas on these prompts, in this scope if one is given; or None."""
+        asked = tuple(map(PromptRecord.of, prompts))
+        every = self.bench.atlases.of_model(self.weights_hash) if self.weights_hash else []
+        return next((one for one in every if one.prompts == asked and scope in (None, one.scope)), None)
 
     def latest_search(self, source: int, target: int, scope: str) -> Search | None:
         """The loaded model's latest search between these layers; None without one, or without a model."""

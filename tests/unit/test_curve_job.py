@@ -112,6 +112,42 @@ def test_the_r_of_a_range_are_evenly_spaced_on_a_logarithmic_scale():
             radii_between(*wrong)
 
 
+# --- vectors of a curve as a bank -------------------------------------------------------------------------------------
+
+
+def test_the_vectors_of_a_point_become_a_bank_with_all_that_is_known_of_them(bench):
+    job = start(bench, rescaled=False, training=None)
+    assert job.wait(PATIENCE) and job.state == "done", job.error
+    point = job.result.points[0]
+    text = bench.comparison(point.comparisons[0]).completions[1]
+    digest = text.bank_hash
+    assert bench.bank_with(digest) is None and bench.own_names(text.bank) == {
+        0: f"of the curve, trained at R {point.radius:.3g}", 1: f"of the curve, trained at R {point.radius:.3g}",
+    }  # fmt: skip
+    saved = bench.save_as_bank(digest)
+    assert saved.record.name == f"hello-there R {point.radius:.3g}" and saved.hash == digest
+    record = bench.bank(saved.record.name).record
+    assert (record.source, record.target, record.method, record.steps) == (1, 3, "joint", 12)
+    assert record.radius == pytest.approx(point.radius) and [one.user for one in record.prompts] == ["hello there"]
+    assert bench.save_as_bank(digest).record.name == saved.record.name, "it is on the shelf once"
+    assert len(bench.banks()) == 1 + sum(line.sample for line in bench.banks())
+
+    random = bench.comparison(point.comparisons[1]).completions[1]
+    assert bench.own_names(random.bank)[0] == "of the curve, random"
+    other = bench.save_as_bank(random.bank_hash)
+    assert other.record.name != saved.record.name
+    assert bench.own_names("nowhere") == {}
+    with pytest.raises(InputError, match="no longer kept"):
+        bench.save_as_bank("0" * 64)
+
+
+def test_a_curve_and_an_atlas_are_found_by_their_prompts(bench):
+    job = start(bench, decoding=Decoding(1))
+    assert job.wait(PATIENCE)
+    assert bench.curve_on([PROMPT]).curve == job.result
+    assert bench.curve_on([Prompt("the heath")]) is None and bench.atlas_on([PROMPT], None) is None
+
+
 # --- flags over all R -------------------------------------------------------------------------------------------------
 
 DECLINES, AGREES, CODE = "I'm sorry, but I can't help with that.", "Sure, this is how it goes.", "```\nx = 1\n```"

@@ -8,7 +8,7 @@ import pytest
 from benches import PROMPT, StubEmbedder, listen, trained
 
 from melbo_app.analysis.curve import CurvePoint, DiversityCurve
-from melbo_app.analysis.curve_figure import QUANTITIES, curve_figure
+from melbo_app.analysis.curve_figure import QUANTITIES, bands, curve_figure
 from melbo_app.analysis.cusp import Cusp, cusps
 from melbo_app.analysis.diversity import Diversity
 from melbo_app.engine import generation
@@ -215,18 +215,29 @@ def test_the_figure_shows_vectors_control_and_cusps_over_a_logarithmic_r():
     for quantity in QUANTITIES:
         drawn = json.loads(curve_figure(CURVE, found, quantity, "Bombs <b>").to_json())
         names = {trace.get("name"): trace for trace in drawn["data"]}
-        assert set(names) == {"trained at each R", "random vectors"}
+        band = {"95 % over vectors"} if quantity == "summed variance" else set()
+        assert set(names) == {"trained at each R", "random vectors"} | band
         assert names["random vectors"]["x"] == [0.05, 0.3]
         assert drawn["layout"]["xaxis"]["type"] == "log" and "bdata" not in json.dumps(drawn)
         assert [shape["type"] for shape in drawn["layout"]["shapes"]] == ["rect", "line"]
         assert [shape.get("name") for shape in drawn["layout"]["shapes"]] == [None, "break point: 0.1"]
-    assert [list(trace.y) for trace in curve_figure(CURVE).data] == [[0.05, 0.3], [0.1, 0.6]]
+    lines = [trace for trace in curve_figure(CURVE).data if trace.fill is None]
+    assert [list(trace.y) for trace in lines] == [[0.05, 0.3], [0.1, 0.6]]
+    apart = curve_figure(CURVE, alternative=0.3).layout.shapes
+    assert [shape.name for shape in apart] == ["most readable change: 0.3"]
+
+
+def test_the_band_of_the_diversity_is_the_error_that_the_rules_use():
+    (_, mine), (_, random) = bands(CURVE, "summed variance")
+    for span, middle in ((mine[1], 0.6), (random[1], 0.3)):
+        assert (span.low, span.high) == pytest.approx((middle - 1.96 * 0.05, middle + 1.96 * 0.05))
+    assert mine[0].low == pytest.approx(0.002) and random[0].low == 0  # a variance is never negative
 
 
 def test_a_band_spans_the_seeds_of_vectors_and_control():
     seeds = replace(CURVE, points=(point(0.05, 0.1, 0.2), point(0.3, 0.6, 0.5)), seeds=(0, 1))
-    bands = [trace for trace in curve_figure(seeds).data if trace.fill == "toself"]
-    assert [list(band.y) for band in bands] == [[0.05, 0.25, 0.3, 0.1], [0.1, 0.5, 0.6, 0.2]]
+    drawn = [trace for trace in curve_figure(seeds, quantity="cosine distance").data if trace.fill == "toself"]
+    assert [list(band.y) for band in drawn] == [[0.1, 0.5, 0.6, 0.2], [0.05, 0.25, 0.3, 0.1]]
 
 
 def test_a_curve_without_points_says_that_it_waits_and_has_no_cusp():

@@ -322,6 +322,29 @@ def test_nothing_is_hidden_and_the_farthest_answers_come_first(bench):
     assert all(one["behaviour"] is None and one["aside"] is None for one in said["control"])
 
 
+def test_the_page_shows_every_changed_answer_and_what_changed_even_if_it_was_set_aside(bench):
+    result = result_of(bench.run(Explore(prompt=PROMPT, settings=QUICK)))
+    changes = [
+        {"changed": True, "differs": ("advice",), "distance": 0.01},
+        {"changed": True, "differs": (), "distance": result.threshold + 0.1},
+        {"changed": False, "differs": (), "distance": 0.0},
+    ]
+    answers = tuple(one.model_copy(update=change) for one, change in zip(result.answers, changes, strict=True))
+    aside = tuple(SetAside(vector=vector, reason="duplicate: it says the same") for vector in (0, 1))
+    plain = Behaviour(
+        name="as without steering", words=(), vectors=(2,), representative=2, distance=0.0, control=0, unsteered=True
+    )
+    shown = finished(result.model_copy(update={"answers": answers, "aside": aside, "behaviours": (plain,)}), {})
+    rows = {row["vector"]: row for row in shown["tables"][0]["rows"]}
+    assert [rows[vector]["change"] for vector in range(3)] == [
+        "changed: the opposite advice", f"changed: farther than {result.threshold:.2g}", "the same words",
+    ]  # fmt: skip
+    assert [rows[vector]["changed"] for vector in range(3)] == [True, True, False]
+    assert rows[0]["put"] == "set aside, duplicate: it says the same"
+    assert rows[2]["put"] == "close to the unsteered answer" == shown["cards"][0]["name"]
+    assert "".join(piece for piece, _ in rows[0]["pieces"]) == answers[0].text
+
+
 def test_files_of_older_versions_still_open(bench):
     result = result_of(bench.run(Explore(prompt=PROMPT, settings=QUICK)))
     old = result.model_dump(mode="json")
