@@ -104,8 +104,11 @@ class Session:
         return next((line for line in self._workbench.banks() if line.name == name), None)
 
     def names(self, bank: str | None, bank_hash: str | None = None) -> dict[int, str]:
-        """The label names of a bank's vectors; empty where the name now belongs to a bank other than ``bank_hash``."""
+        """The label names of a bank's vectors; empty where the name now belongs to a bank other than ``bank_hash``.
+        Vectors that are in no bank have names of their own."""
         line = self.find(bank)
+        if bank is not None and line is None:
+            return self._workbench.own_names(bank)
         if bank is None or line is None or line.damaged:
             return {}
         try:
