@@ -23,7 +23,8 @@ from melbo_app.ui.tabs.banks import BanksTab
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.explore import ExploreTab
 from melbo_app.ui.tabs.generality import GeneralityTab
-from melbo_app.ui.tabs.jobs import JobsTab, job_chosen
+from melbo_app.ui.tabs.job_tab import JobTab
+from melbo_app.ui.tabs.jobs import VIEWS, JobsTab, job_chosen
 from melbo_app.ui.tabs.labels import LabelsTab
 from melbo_app.ui.tabs.layers import LayersTab
 from melbo_app.ui.tabs.library import LibraryTab
@@ -96,13 +97,13 @@ class Page:
         self._model = gr.State(None)  # hash of the model that the page showed last
         session.bind([self.train.source, self.train.target], self._model)
         self.completions.bind(self._model)
-        self.explore.bind(exploring, self.tabs)
+        self.explore.bind(exploring, self.tabs, self.train)
         self.map.bind(maps)
         self.similarity.bind(similarities)
-        self.generality.bind(generalities)
+        self.generality.bind(generalities, self.tabs)
         self.train.bind(self.timer)
         self.radius.bind(radius, self.tabs)
-        self.layers.bind(layers, self.tabs)
+        self.layers.bind(layers, self.tabs, self.timer)
         self.jobs.bind(jobs, self.timer)
         self.labels.bind(labels)
         self.banks.bind(banks)
@@ -143,12 +144,21 @@ class Page:
     def _bind_results(self) -> None:
         """Bind opening the result of a job in its tab."""
         completions = self.completions
-        outputs = [self.tabs, self._map, completions.history, *completions.restore_outputs]
+        self._views: dict[str, tuple[JobTab, str]] = {
+            "explore": (self.explore, "explore"), "curve": (self.radius, "radius"),
+            "sweep": (self.radius.many, "radius"), "atlas": (self.layers, "layers"),
+            "generality": (self.generality, "generality"),
+        }  # fmt: skip
+        shown = [part for view, _ in self._views.values() for part in view.job_outputs]
+        outputs = [self.tabs, self._map, completions.history, *completions.restore_outputs, *shown]
         opened = bind(self.jobs.result.click, self._open_result, self.jobs.chosen, outputs)
         self.map.bind_showing(opened.success, self._map)
 
     def _open_result(self, id: int | None) -> Changes:
         record = self._workbench.job(job_chosen(id))
+        if record.kind in VIEWS:
+            view, name = self._views[record.kind]
+            return {self.tabs: gr.Tabs(selected=name), self._map: None, **view.show_job(record)}
         if record.kind == "map":
             return {self.tabs: gr.Tabs(selected="map"), self._map: record.comparison}
         shown: Changes = {self.tabs: gr.Tabs(selected="completions"), self._map: None}
@@ -237,7 +247,8 @@ class Page:
 
     def _label(self, event: gr.EventData, values: Values) -> Changes:
         """Open the label of a card's vector, and its bank if another one is chosen."""
-        wanted = bank_chosen(event.bank)
+        line = self._workbench.bank_with(event.bank_hash)  # it may have another name by now
+        wanted = line.name if line is not None else bank_chosen(event.bank)
         if self.session.find(wanted) is None:  # deleted, or made for a curve
             raise InputError(
                 "label", "no bank holds the vectors of this text", "Train a bank at this R to label its vectors"
