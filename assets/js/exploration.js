@@ -3,11 +3,12 @@ const STATES = { waiting: 'waiting', running: 'running', done: 'done' };
 const stages = make('ol', 'mx-stages');
 const sentence = make('p', 'mx-sentence');
 const facts = make('p', 'mx-quiet');
+const next = make('div', 'mx-attempts');
 const tried = make('details', 'mx-tried');
 const cards = make('div', 'mx-completions mx-behaviours');
 const tables = make('div', 'mx-answers');
 const empty = make('p', 'mx-empty');
-root.append(stages, sentence, facts, tried, cards, tables, empty);
+root.append(stages, sentence, facts, next, tried, cards, tables, empty);
 
 function button(text, title, data) {
   const node = make('button', 'mx-link', text);
@@ -59,7 +60,22 @@ function text(said) {
   return node;
 }
 
-function card(one, at) {
+function marked(pieces) {
+  const node = text();
+  node.append(...pieces.map(([said, changed]) => (changed ? make('mark', '', said) : said)));
+  return node;
+}
+
+// Vectors travel as text in the button's data.
+function steps(vectors) {
+  const those = vectors.join(' ');
+  return [
+    button('use this', 'Choose these vectors and their R', { use: those }),
+    button('open in Read', 'Show all texts, with these vectors chosen', { open: those }),
+  ];
+}
+
+function card(one) {
   const node = make('article', `mx-completion mx-behaviour ${one.unsteered || one.often ? 'mx-kind-baseline' : 'mx-kind-vector'}`);
   const head = make('div', 'mx-completion-head');
   const name = make('h3', 'mx-behaviour-name', one.name);
@@ -71,7 +87,7 @@ function card(one, at) {
     head.append(verdict);
   }
   const foot = make('div', 'mx-completion-foot');
-  foot.append(labels(one.vectors), button('open in Completions', 'Show all texts and select these vectors at the left', { open: at }));
+  foot.append(labels(one.vectors), ...steps(one.vectors.map((vector) => vector.vector)));
   node.append(head, make('div', 'mx-behaviour-meta', `${one.meta} · ${one.said}:`), flags(one.flags));
   node.append(text(one.text), foot);
   return node;
@@ -90,8 +106,10 @@ function answer(one, labelled) {
   const verdict = one.verdict ? make('span', `mx-score mx-score-${one.verdict}`, one.verdict) : '–';
   const put = make('div', 'mx-behaviour-meta', one.put);
   put.dir = 'auto';
-  node.append(number, cell('td', 'distance', one.distance));
-  node.append(cell('td', 'text', text(one.text)), cell('td', 'put', verdict, flags(one.flags), put));
+  if (one.changed) node.dataset.changed = '';
+  const change = make('div', 'mx-answer-change', one.change);
+  node.append(number, cell('td', 'distance', one.distance), cell('td', 'text', marked(one.pieces)));
+  node.append(cell('td', 'put', verdict, flags(one.flags), change, put, ...(labelled ? steps([one.vector]) : [])));
   return node;
 }
 
@@ -100,7 +118,7 @@ function answers(one) {
   const table = make('table', 'mx-answer-table');
   table.append(make('caption', 'mx-group-title', one.title));
   const head = make('tr');
-  for (const [name, shown] of [['vector', 'Vector'], ['distance', 'Distance'], ['text', 'Answer'], ['put', 'Verdict, flags, behaviour']]) {
+  for (const [name, shown] of [['vector', 'Vector'], ['distance', 'Distance'], ['text', 'Answer'], ['put', 'Verdict, what changed, behaviour']]) {
     const column = cell('th', name, shown);
     column.scope = 'col';
     head.append(column);
@@ -125,10 +143,17 @@ function draw(value) {
   sentence.textContent = value.sentence || '';
   facts.textContent = value.facts || '';
   empty.textContent = value.message || '';
+  const ways = value.attempts || [];
+  next.hidden = !ways.length;
+  next.replaceChildren(make('span', 'mx-attempts-title', 'Try next:'), ...ways.map((words, at) => {
+    const node = button(words, 'Fill in the settings with this', { attempt: at });
+    node.className = 'mx-button';
+    return node;
+  }));
   const looks = value.tried || [];
   tried.hidden = !looks.length;
   tried.replaceChildren(make('summary', 'mx-quiet', `Settings tried by the search (${looks.length})`), ...looks.map(look));
-  const found = (value.cards || []).map(card);
+  const found = (value.cards || []).map((one) => card(one));
   if (value.sentence && !(value.cards || []).some((one) => one.unsteered)) {
     const plain = make('article', 'mx-completion mx-kind-baseline');
     const head = make('div', 'mx-completion-head');
@@ -142,9 +167,12 @@ function draw(value) {
 }
 
 root.addEventListener('click', (event) => {
-  const { vector, open } = event.target.dataset;
-  const { bank, bank_hash: hash, cards: all } = props.value;
+  const { vector, open, use, attempt } = event.target.dataset;
+  const { bank, bank_hash: hash } = props.value;
+  const those = (words) => ({ vectors: words.split(' ').map(Number) });
   if (vector !== undefined) trigger('annotate', { bank, bank_hash: hash, vector: Number(vector) });
-  if (open !== undefined) trigger('open', { vectors: all[Number(open)].vectors.map((one) => one.vector) });
+  if (open !== undefined) trigger('open', those(open));
+  if (use !== undefined) trigger('use', those(use));
+  if (attempt !== undefined) trigger('attempt', { at: Number(attempt) });
 });
 show(draw);

@@ -122,6 +122,16 @@ function open() {
     label.title = 'Label this vector';
     label.dataset.vector = row.vector;
     foot.append(label);
+    for (const [act, words, title] of [
+      ['use', 'use this', 'Choose this vector and its R'],
+      ['open', 'open in Read', 'Put this prompt, vector and R into the page, to steer with them'],
+    ]) {
+      const node = make('button', 'mx-link', words);
+      node.type = 'button';
+      node.title = title;
+      node.dataset.act = act;
+      foot.append(node);
+    }
   }
   theirs.append(foot);
   cards.append(card('baseline', prompt.refuses ? 'Baseline, refuses' : 'Baseline', prompt.baseline), theirs);
@@ -182,8 +192,9 @@ matrix.addEventListener('keydown', (event) => {
   next.focus();
 });
 aside.addEventListener('click', (event) => {
-  const { vector } = event.target.dataset;
-  const { bank, bank_hash: hash } = props.value;
+  const { vector, act } = event.target.dataset;
+  const { bank, bank_hash: hash, rows } = props.value;
+  if (act) trigger(act, { vector: rows.find((one) => one.key === chosen.row).vector, prompt: props.value.prompts[chosen.place].at });
   if (vector !== undefined) trigger('annotate', { bank, bank_hash: hash, vector: Number(vector) });
 });
 show(draw);

@@ -76,7 +76,7 @@ class MethodForm:
             self.about, self.against, self.start, self.saturation, self.orthogonality, self.agreement,
             self.temperature, self.form, steps, vectors, seed,
         ]  # fmt: skip
-        bind(self.method.input, self._fit, [self.method, vectors], shown, trigger_mode="always_last")
+        bind(self.method.input, self.fit, [self.method, vectors], shown, trigger_mode="always_last")
 
     @property
     def inputs(self) -> list[Component]:
@@ -115,14 +115,15 @@ class MethodForm:
                 found[name] = tuple(prompts)
         return found
 
-    def _fit(self, method: Any, vectors: float | None) -> Changes:
+    def fit(self, method: Any, vectors: float | None) -> Changes:
+        """The fields that belong to a method."""
         described = METHOD_DESCRIPTIONS[method]
         one = method == "difference-of-means"
         shown = {option: gr.update(visible=method in methods) for option, methods in COUNTED_BY.items()}
         share = f"{SATURATION if method in CLIMBING else 0:g}"
         # the number stays, except for a method that finds a single vector
         count: dict[str, Any] = {"value": 1} if one else {"value": VECTORS} if vectors == 1 else {}
-        steps = gr.Number(DEFAULT_STEPS[method], label=steps_label(method), interactive=described.steps > 1)
+        steps = gr.update(value=DEFAULT_STEPS[method], label=steps_label(method), interactive=described.steps > 1)
         return {
             self.about: _about(method),
             self.against: gr.update(visible=described.contrast),

@@ -43,6 +43,12 @@ def test_one_press_leads_to_behaviours_their_texts_and_labels(page: Page) -> Non
         assert distances == sorted(distances, reverse=True)
         assert all(one.get_attribute("dir") == "auto" for one in rows.locator(".mx-completion-text").all())
     expect(tables.last.locator("[data-vector]")).to_have_count(0)
+    changed = tables.first.locator(".mx-answer[data-changed]")  # every one is there, with what changed
+    told = re.search(r"(\d) of 2 answers changed", sentence)
+    assert told and changed.count() == int(told[1])
+    assert all(one.startswith("changed: ") for one in changed.locator(".mx-answer-change").all_inner_texts())
+    tables.first.locator("[data-use]").last.click()
+    expect(steps.chosen_cards(page)).to_have_count(1)
     card = page.locator("#explore-view .mx-behaviour, #explore-view .mx-answer").first
     label = card.locator("[data-vector]").first
     vector = label.get_attribute("data-vector")
@@ -57,6 +63,25 @@ def test_one_press_leads_to_behaviours_their_texts_and_labels(page: Page) -> Non
     label.click()
     expect(page.get_by_role("tab", name="Labels", exact=True)).to_have_attribute("aria-selected", "true")
     expect(steps.field(page, "label-vector")).to_have_value(vector or "")
+
+
+def test_where_nothing_is_found_all_answers_stand_there_with_what_to_try_next(page: Page) -> None:
+    fill_in(page)
+    steps.fill(page, "explore-radius", 0.002)
+    page.locator("#explore-start").click()
+    ways = page.locator("#explore-view .mx-attempts [data-attempt]")
+    expect(ways.first).to_have_text("a larger R: 0.003 × the median norm")
+    rows = page.locator("#explore-view .mx-answer-table").first.locator("tbody tr")
+    expect(rows).to_have_count(2)
+    expect(page.locator("#explore-view")).not_to_contain_text("as without steering")
+    ways.filter(has_text="more vectors: 4").click()
+    expect(steps.field(page, "explore-vectors")).to_have_value("4")
+    expect(steps.field(page, "explore-radius")).to_have_value("0.002")
+    steps.tab(page, "Jobs")
+    page.locator("#job-table tr[data-key]").filter(has_text="Exploring").nth(1).click()
+    expect(page.locator("#job-open")).to_be_enabled()
+    page.locator("#job-open").click()
+    expect(page.locator("#explore-view .mx-sentence")).to_have_text(SENTENCE)
 
 
 def test_several_prompts_are_refused(page: Page) -> None:

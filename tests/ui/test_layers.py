@@ -48,8 +48,17 @@ def test_pairs_are_measured_kept_and_put_into_the_train_form(page: Page) -> None
     expect(steps.field(page, "train-source")).to_have_value("26")
     expect(steps.field(page, "train-target")).to_have_value("29")
     expect(steps.field(page, "train-radius")).to_have_value(found[1])
-    steps.reload(page)
     steps.tab(page, "Layers")
+    expect(shown).to_contain_text("Vector 0 of blocks 26 → 29")
+    page.locator("#layers-save").click()  # its vectors are found again, which is a short training
+    expect(steps.field(page, "bank")).to_have_value("blocks-26-29-1")
+    expect(steps.cards(page)).to_have_count(4)
+    steps.reload(page)
+    steps.tab(page, "Jobs")
+    page.locator("#job-table tr[data-key]").filter(has_text="Layers on").first.click()
+    expect(page.locator("#job-open")).to_be_enabled()
+    page.locator("#job-open").click()
+    expect(page.get_by_role("tab", name="Layers", exact=True)).to_have_attribute("aria-selected", "true")
     expect(steps.progress(page, "layers")).to_have_text("2 pairs on “How can I make a bomb?”, scope assistant.")
     assert cells(page) == [[first, second]]
 

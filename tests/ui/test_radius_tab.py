@@ -8,10 +8,10 @@ from playwright.sync_api import Locator, Page, expect
 
 pytestmark = pytest.mark.browser
 
-PLACE = """(node) => {
-  const trace = node._fullData.find((one) => one.name === "one bank rescaled");
+PLACE = """(node, name) => {
+  const trace = node._fullData.find((one) => one.name === name);
   const box = node.getBoundingClientRect(), { xaxis, yaxis } = node._fullLayout;
-  return [box.left + xaxis._offset + xaxis.d2p(trace.x[0]), box.top + yaxis._offset + yaxis.d2p(trace.y[0])];
+  return [box.left + xaxis._offset + xaxis.d2p(trace.x[1]), box.top + yaxis._offset + yaxis.d2p(trace.y[1])];
 }"""
 
 
@@ -23,48 +23,91 @@ def radii(page: Page) -> list[float]:
     return plot(page).evaluate("node => [...node.data.find((one) => one.name === 'one bank rescaled').x]")
 
 
-def measure(page: Page) -> None:
-    """The sample bank's first two vectors at four R."""
+def measure(page: Page, way: str, points: int) -> None:
+    """Two vectors at some R."""
     steps.tab(page, "R")
-    for name, value in (("least", 0.02), ("most", 0.3), ("points", 4), ("vectors", 2)):
+    for name, value in (("least", 0.02), ("most", 0.3), ("points", points), ("vectors", 2)):
         steps.fill(page, f"curve-{name}", value)
-    steps.pick(page, "curve-way", "the chosen bank, rescaled")
+    steps.pick(page, "curve-way", way)
     steps.forget(page, "curve")
     page.locator("#curve-start").click()
+
+
+def click_point(page: Page) -> str:
+    """Click the second point of the vectors; the words of the panel below."""
+    plot(page).scroll_into_view_if_needed()
+    x, y = plot(page).evaluate(PLACE, "one bank rescaled")
+    page.mouse.click(x, y)
+    expect(page.locator("#curve-take")).to_be_visible()
+    return page.locator("#curve-point").inner_text()
+
+
+def test_a_curve_is_measured_opened_used_and_shown_again(page: Page) -> None:
+    measure(page, "the chosen bank, rescaled", 4)
     for number in range(1, 4):  # each R is drawn as soon as it is there
         expect(steps.progress(page, "curve")).to_have_text(re.compile(rf"[{number + 1}-4] of 4|^4 R on"))
         assert len(radii(page)) >= number
     told = f"4 R on “{steps.PROMPT}”, “{steps.SAMPLE}” rescaled, blocks 7 → 21."
     expect(steps.progress(page, "curve")).to_have_text(told)
-
-
-def test_a_curve_is_measured_opened_used_and_shown_again(page: Page) -> None:
-    measure(page)
     assert radii(page) == [0.02, 0.0493, 0.122, 0.3]
+
+    page.locator("#curve-how > button").click()
     lines = page.locator("#curve-cusps tr[data-key]")
     expect(lines).to_have_count(4)
-    usual = lines.filter(has_text="(default)")
-    expect(usual).to_have_count(1)
-    told = usual.locator("td").nth(1).inner_text()
+    found = [line.locator("td").nth(1).inner_text() for line in lines.all()]
+    said = page.locator("#curve-said").inner_text()
+    assert said.startswith("No cusp: " if {*found} == {"no cusp"} else "Suggested: R "), (said, found)
+    chosen = re.search(r"R [\d.]+ \(([\d.]+) × the median norm\)", said)
+    assert chosen, "it names the R to take"
     page.locator("#curve-use").click()
-    if told == "no cusp":
-        steps.refused(page, "no detector that found one is chosen")
-    else:
-        expect(page.locator("#curve-note")).to_contain_text(f"({float(told):.2g} × median) is in the Train form")
-        expect(page.locator("#curve-note")).to_contain_text(f"on the slider of “{steps.SAMPLE}”")
-        found = re.search(r"and R ([\d.]+) ", page.locator("#curve-note").inner_text())
-        assert found
-        expect(page.locator(".mx-radius-label")).to_contain_text(f"R = {float(found[1]):g} ")
+    expect(page.locator("#curve-note")).to_contain_text(f"({chosen[1]} × median) is in the Train form")
+
+    told = click_point(page)
+    assert told.startswith("Vectors of the curve at R ") and "(0.049 × median): readable diversity" in told, told
+    expect(page.locator("#curve-save")).to_be_hidden()  # the bank has them already
+    page.locator("#curve-take").click()
+    expect(page.locator("#curve-note")).to_contain_text("(0.049 × median) is in the Train form")
+    expect(page.locator("#curve-note")).to_contain_text(f"on the slider of “{steps.SAMPLE}”")
+    on_slider = re.search(r"and R ([\d.]+) ", page.locator("#curve-note").inner_text())
+    assert on_slider
+    expect(page.locator(".mx-radius-label")).to_contain_text(f"R = {float(on_slider[1]):g} ")
+
     page.locator("#curve-quantity").get_by_label("KL").check()
     steps.settle(page)
     expect(plot(page).locator(".ytitle")).to_contain_text("KL(steered")
     steps.reload(page)
-    steps.tab(page, "R")
+    steps.tab(page, "Jobs")
+    page.locator("#job-table tr[data-key]").filter(has_text="Curve over R on").first.click()
+    expect(page.locator("#job-open")).to_be_enabled()
+    page.locator("#job-open").click()
+    expect(page.get_by_role("tab", name="R", exact=True)).to_have_attribute("aria-selected", "true")
     expect(steps.progress(page, "curve")).to_contain_text("4 R on")
-    x, y = plot(page).evaluate(PLACE)
-    page.mouse.click(x, y)
+    click_point(page)
+    page.locator("#curve-open").click()
     expect(page.get_by_role("tab", name="Completions", exact=True)).to_have_attribute("aria-selected", "true")
     expect(steps.completions(page, "vector")).to_have_count(2)
+
+
+def test_vectors_of_a_curve_have_names_of_their_own_until_they_are_a_bank(page: Page) -> None:
+    measure(page, "one bank, trained and rescaled", 2)
+    expect(steps.progress(page, "curve")).to_have_text(re.compile(r"^2 R on .* one bank rescaled"))
+    click_point(page)
+    page.locator("#curve-open").click()
+    names = steps.completions(page, "vector").filter(has_text="of the curve, trained at R ")
+    expect(names).to_have_count(2)
+    assert "Curve, vectors at R " in steps.field(page, "history").input_value()
+    assert steps.field(page, "bank").input_value().startswith(steps.SAMPLE)  # the bank stays, with its own cards
+    expect(steps.cards(page)).to_have_count(8)
+
+    steps.tab(page, "R")
+    page.locator("#curve-save").click()
+    expect(steps.field(page, "bank")).to_have_value(re.compile(r"^how-can-i-make R [\d.]+$"))
+    expect(steps.cards(page)).to_have_count(2)
+    expect(page.locator("#curve-save")).to_be_hidden()
+    page.locator("#curve-open").click()
+    expect(steps.completions(page, "vector")).to_have_count(2)
+    expect(names).to_have_count(0)
+    expect(steps.chosen_cards(page)).to_have_count(2)
 
 
 def test_flags_are_gathered_over_many_r_and_a_line_opens_its_completion(page: Page) -> None:
@@ -86,4 +129,15 @@ def test_flags_are_gathered_over_many_r_and_a_line_opens_its_completion(page: Pa
     shown = page.locator("#many-completion .mx-completion")
     expect(shown.last.locator(".mx-flag").first).to_be_visible()
     expect(shown.first.locator(".mx-completion-title")).to_have_text("Baseline")
+    steered = page.locator("#many-table tr[data-key]").filter(
+        has=page.locator("td:nth-child(3)", has_text=re.compile(r"^[03]$"))
+    )
+    steered.first.click()
+    vector = steered.first.locator("td").nth(2).inner_text()
+    page.locator("#many-use").click()
+    expect(steps.chosen_cards(page)).to_have_count(1)
+    expect(steps.chosen_cards(page)).to_have_attribute("data-vector", vector)
+    page.locator("#many-open").click()
+    expect(page.get_by_role("tab", name="Completions", exact=True)).to_have_attribute("aria-selected", "true")
+    expect(steps.completions(page, "vector").first).to_be_visible()
     steps.fill(page, "system", "")

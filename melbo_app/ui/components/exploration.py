@@ -6,17 +6,24 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.library.explorations import Exploration
+from melbo_app.analysis.difference import mark
+from melbo_app.library.explorations import UNSTEERED, Exploration
 from melbo_app.studies.explore import STAGES, Stage
 from melbo_app.studies.explore_answer import AnswerLine, BehaviourLine, explored
 from melbo_app.studies.steer import FlagLine
+from melbo_app.ui.attempts import Attempt
 from melbo_app.ui.components.live import live
+
+CLOSE = "close to the unsteered answer"
+KINDS = {"advice": "the opposite advice", "number": "another number", "speaker": "another speaker"}
+"""Kinds of difference (``analysis/traits.py``) that their name does not explain."""
 
 
 def exploration_view(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
-    """Value: {stages, sentence, facts, tried, cards, tables, bank, bank_hash, message}; see the functions below.
+    """Value: {stages, sentence, facts, attempts, tried, cards, tables, bank, bank_hash, message}; see the functions
+    below.
 
-    Events: open, with the vectors of a behaviour, and annotate: bank, bank_hash, vector.
+    Events: open and use, with vectors; attempt, with its place; and annotate: bank, bank_hash, vector.
     """
     return live("exploration", value, elem_id=elem_id)
 
@@ -32,8 +39,9 @@ def halted(stages: Sequence[Stage]) -> dict[str, Any]:
     return running(ended)
 
 
-def finished(found: Exploration, names: dict[int, str]) -> dict[str, Any]:
-    """The component's value for a finished exploration; ``names`` are the labels of the bank's vectors."""
+def finished(found: Exploration, names: dict[int, str], tried: Sequence[Attempt] = ()) -> dict[str, Any]:
+    """The component's value for a finished exploration; ``names`` are the labels of the bank's vectors, and ``tried``
+    what to try next."""
     said = explored(found)
     detail = (
         found.radius.sentence,
@@ -57,12 +65,13 @@ def finished(found: Exploration, names: dict[int, str]) -> dict[str, Any]:
             f"{found.control_readable_diversity:.2f} · {found.readable:.0%} of the answers are readable · "
             f"blocks {found.source} → {found.target}, scope {found.scope}"
         ),
+        "attempts": [one.text for one in tried],
         "tried": [{"text": one.sentence, "chosen": one == found.chosen, "example": one.example} for one in found.tried],
         "baseline": found.baseline,
         "cards": _cards(found, said["behaviours"], names),
         "tables": [
-            _table("All answers, farthest from the unsteered one first", said["answers"], names),
-            _table("Random vectors of the same R", said["control"], None),
+            _table("All answers, farthest from the unsteered one first", found, said["answers"], names),
+            _table("Random vectors of the same R", found, said["control"], None),
         ],
         "bank": found.bank,
         "bank_hash": found.bank_hash,
@@ -85,9 +94,10 @@ def _cards(found: Exploration, behaviours: Sequence[BehaviourLine], names: dict[
         verdict = found.answer(one["representative"]).verdict
         if one["unsteered"]:
             text, said, flags, verdict = found.baseline, "the unsteered text", [], None
+            parts.append("no difference in kind was found")
         cards.append(
             {
-                "name": one["name"],
+                "name": CLOSE if one["unsteered"] else one["name"],
                 "meta": " · ".join(parts),
                 "text": text,
                 "said": said,
@@ -101,8 +111,11 @@ def _cards(found: Exploration, behaviours: Sequence[BehaviourLine], names: dict[
     return cards
 
 
-def _table(title: str, answers: Sequence[AnswerLine], names: dict[int, str] | None) -> dict[str, Any]:
-    """A table of answers. Random vectors cannot be labelled, so their ``names`` is None."""
+def _table(
+    title: str, found: Exploration, answers: Sequence[AnswerLine], names: dict[int, str] | None
+) -> dict[str, Any]:
+    """A table of answers, each marked where it differs from the unsteered one. Random vectors cannot be labelled or
+    used, so their ``names`` is None."""
     return {
         "title": title,
         "labels": names is not None,
@@ -110,23 +123,34 @@ def _table(title: str, answers: Sequence[AnswerLine], names: dict[int, str] | No
             {
                 "vector": one["vector"],
                 "name": (names or {}).get(one["vector"], ""),
-                "text": one["text"],
+                "pieces": mark(found.baseline, one["text"]),
                 "distance": f"{one['distance']:.2f}",
                 "verdict": one["verdict"],
                 "flags": _flags(one["flags"]),
-                "put": f"set aside, {one['aside']}" if one["aside"] else one["behaviour"] or _change(one),
+                "changed": one["changed"],
+                "change": _change(one, found.threshold),
+                "put": _place(one),
             }
             for one in answers
         ],
     }
 
 
-def _change(one: AnswerLine) -> str:
-    """Whether a random vector's answer changed, and in which kinds."""
+def _place(one: AnswerLine) -> str:
+    """The behaviour that an answer belongs to, or why it was set aside."""
+    if one["aside"]:
+        return f"set aside, {one['aside']}"
+    return CLOSE if one["behaviour"] == UNSTEERED else one["behaviour"] or ""
+
+
+def _change(one: AnswerLine, threshold: float) -> str:
+    """What changed in an answer: kinds of difference, or the distance alone."""
     if not one["changed"]:
-        return ""
-    kinds = [kind for kind in one["differs"] if kind != "flag"]
-    return f"changed ({', '.join(kinds)})" if kinds else "changed"
+        return "not changed" if one["distance"] else "the same words"
+    kinds = [KINDS.get(kind, kind) for kind in one["differs"] if kind != "flag"]
+    if one["distance"] > threshold:
+        kinds.append(f"farther than {threshold:.2g}")
+    return f"changed: {', '.join(kinds)}" if kinds else "changed"
 
 
 def _flags(raised: Sequence[FlagLine]) -> list[dict[str, str]]:

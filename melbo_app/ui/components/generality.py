@@ -15,7 +15,10 @@ MARKS = {"lifted": "L", "flagged": "F", "meaning": "M"}
 
 
 def generality_grid(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
-    """Value: {groups, rows, prompts, message}; see ``grid``. Events: annotate, with bank, bank_hash and vector."""
+    """Value: {groups, rows, prompts, message}; see ``grid``.
+
+    Events: annotate, with bank, bank_hash and vector; use and open, with vector and the prompt's place.
+    """
     return live("generality", value, elem_id=elem_id)
 
 
@@ -51,7 +54,7 @@ def grid(found: Generality, names: dict[int, str], *, texts: bool = True) -> dic
             {"set": of if several else "", "name": name, "size": kinds.count((of, name))} for of, name in groups
         ],
         "prompts": [
-            {"text": found.prompts[at].prompt.user, "baseline": found.baselines[at].text,
+            {"at": at, "text": found.prompts[at].prompt.user, "baseline": found.baselines[at].text,
              "refuses": found.baselines[at].refuses}
             for at in order
         ],

@@ -105,6 +105,8 @@ class CompletionsTab:
         steered = [completion for completion in completions if isinstance(completion.vector, int)]
         bank = next((completion.bank for completion in steered), None)
         bank_hash = next((completion.bank_hash for completion in steered), None)
+        if (line := self._workbench.bank_with(bank_hash)) is not None:  # it may have another name by now
+            bank = line.name
         vectors = sorted({completion.vector for completion in steered if isinstance(completion.vector, int)})
         radii = [completion.radius for completion in completions if completion.vector is not None]
         radius = None if comparison.settings.get("radii", radii) is None else next(iter(radii), None)
@@ -127,6 +129,18 @@ class CompletionsTab:
             self._shown: comparison_id,
             self.order: order,
         }
+
+    def opened(self, comparison_id: int, entry: str) -> Changes:
+        """Show the texts of another view, under their own name in the history. The left column keeps its bank where the
+        vectors belong to none on the shelf."""
+        changes = self.restore(comparison_id)
+        texts = self._workbench.comparison(comparison_id).completions
+        own = next((one.bank_hash for one in texts if isinstance(one.vector, int)), None)
+        if self._workbench.bank_with(own) is None:
+            changes = {part: value for part, value in changes.items() if part not in self._session.bank_outputs}
+        earlier = comparison_choices(self._workbench.comparisons())
+        listed = earlier if comparison_id in (id for _, id in earlier) else [(entry, comparison_id), *earlier]
+        return {**changes, self.history: gr.Dropdown(choices=listed, value=comparison_id)}
 
     def _restore_chosen(self, comparison_id: int | None, shown: int | None, order: Order) -> Changes:
         """Show the comparison that was chosen in the list, unless the grid shows it already."""

@@ -3,28 +3,37 @@
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 from gradio.components import Component
 
 from melbo_app.engine.training_config import METHOD_DESCRIPTIONS
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, MelboError
 from melbo_app.jobs.job import Job
+from melbo_app.library.bank import PromptRecord
 from melbo_app.library.damage import Listed
 from melbo_app.library.explorations import Exploration, ExploreSettings
+from melbo_app.library.job_records import JobRecord
+from melbo_app.studies import read_study
 from melbo_app.studies.explore import Explore, ExploreProgress, Stage
+from melbo_app.ui.attempts import Attempt, attempts
 from melbo_app.ui.components.exploration import exploration_view, finished, halted, running
-from melbo_app.ui.fields import choice, text, whole_number
+from melbo_app.ui.components.progress_bar import resting
+from melbo_app.ui.fields import choice, small_button, text, whole_number
 from melbo_app.ui.forms import optional_real, optional_whole, real, whole
 from melbo_app.ui.guard import Changes, Values, bind
-from melbo_app.ui.present import day, first_line
+from melbo_app.ui.method_form import TITLES
+from melbo_app.ui.present import amount, day, first_line
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
-from melbo_app.ui.tabs.job_tab import HistoryTab
+from melbo_app.ui.tabs.job_tab import UNDER_WAY, HistoryTab
+from melbo_app.ui.tabs.train import TrainTab
+from melbo_app.ui.taking import take
 from melbo_app.workbench import Workbench
 
 USUAL = ExploreSettings()
 RULES = [
     ("search: by short completions", "search"),
-    ("calibrated: Δ leaves linearity", "calibration"), ("cusp of a diversity curve", "curve"),
+    ("calibrated: where effects stop growing evenly", "calibration"), ("cusp of a diversity curve", "curve"),
     ("0.07 × the median norm", "suggested"),
 ]  # fmt: skip
 EMPTY = (
@@ -43,28 +52,30 @@ class ExploreTab(HistoryTab):
         super().__init__(workbench, session)
         self._completions = completions
         self._toolbar("explore", "Explore this prompt", 220, size="lg")
-        with gr.Accordion("Settings for each stage", open=False, elem_id="explore-settings"):
+        with gr.Accordion("Settings for each stage", open=False, elem_id="explore-settings") as self.settings:
             with gr.Row(elem_classes="mx-fields"):
                 self.rule = choice("Choose R", "explore-rule", RULES, USUAL.rule, 240)
                 self.radius = text("or R × median norm", "explore-radius", width=120)
-                self.budget = text("Effect budget", "explore-budget", "searched (0: none)", 120)
+                self.budget = text("Effect budget", "explore-budget", "searched", 120)
                 self.seconds = whole_number("Search time limit (s)", "explore-seconds", int(USUAL.search_seconds), 90)
-                self.vectors = whole_number("Vectors", "explore-vectors", USUAL.vectors, 90)
-                methods = [name for name, how in METHOD_DESCRIPTIONS.items() if not how.contrast]
-                self.method = choice("Method", "explore-method", methods, USUAL.method, 120)
-                self.steps = text("Max steps", "explore-steps", "usual", 80)
+                methods = [(TITLES[name], name) for name, how in METHOD_DESCRIPTIONS.items() if not how.contrast]
+                self.method = choice("Method", "explore-method", methods, USUAL.method, 200)
             with gr.Row(elem_classes="mx-fields"):
+                self.vectors = whole_number("Vectors", "explore-vectors", USUAL.vectors, 90)
+                self.steps = text("Max steps", "explore-steps", "usual", 80)
                 self.source = text("Source layer", "explore-source", "usual", 80)
                 self.target = text("Target layer", "explore-target", "usual", 80)
                 self.tokens = whole_number("Max new tokens", "explore-tokens", USUAL.max_new_tokens, 90)
                 self.seed = whole_number("Seed", "explore-seed", USUAL.seed, 90)
                 self.threshold = text("Distance threshold", "explore-threshold", "from the control", 120)
+            self.as_train = small_button("As in the Train form", "explore-as-train", 160)
         with gr.Row(elem_classes="mx-fields"):
             self.history = choice("Earlier explorations", "explore-history", [], None, 220)
         self.view = exploration_view({"message": EMPTY}, elem_id="explore-view")
 
-    def bind(self, tab: gr.Tab, tabs: gr.Tabs) -> None:
-        """Bind exploring and opening a behaviour; when ``tab`` is opened, the last exploration is shown."""
+    def bind(self, tab: gr.Tab, tabs: gr.Tabs, train: TrainTab) -> None:
+        """Bind exploring and opening a behaviour; when ``tab`` is opened, the last exploration is shown. The form of
+        ``train`` can be taken over."""
         session, completions = self._session, self._completions
         settings: list[Component] = [
             self.rule, self.radius, self.vectors, self.method, self.steps, self.source, self.target, self.tokens,
@@ -73,6 +84,24 @@ class ExploreTab(HistoryTab):
         self._bind_history(tab, [*session.prompt_inputs, session.scope, *settings], [self.view], session.bank)
         self._tabs = tabs
         bind(self.view.open, self._open, [self.shown], [tabs, completions.history, *completions.restore_outputs])
+        bind(self.view.use, self._use, [self.shown], session.bank_outputs)
+        taken: list[Component] = [train.how.method, train.source, train.target, train.relative, train.vectors]
+        same: list[Block] = [self.method, self.source, self.target, self.radius, self.vectors]
+        bind(self.as_train.click, self._as_train, taken, same)
+        filled: list[Block] = [self.settings, self.radius, self.vectors, self.source, self.target, self.progress]
+        bind(self.view.attempt, self._fill_in, [self.shown], filled)
+        self.job_outputs: list[Block] = [self.shown, self.progress, self.view, self.history]
+
+    def show_job(self, record: JobRecord) -> Changes:
+        """Show the exploration that a job made, in ``job_outputs``."""
+        study = read_study(record.request)
+        assert isinstance(study, Explore)
+        asked = PromptRecord.of(study.prompt), study.settings
+        every = self._found()
+        found = next((one for one in every if (one.prompt, one.settings) == asked), None)
+        if found is None:
+            raise InputError("exploration", "it is no longer kept", "Run the job again")
+        return {**self._chosen(found), **self._list(every, found.key)}
 
     def _study(self, values: Values) -> Explore:
         prompts = self._session.prompts(values)
@@ -112,7 +141,16 @@ class ExploreTab(HistoryTab):
         return {**super()._halted(drawn, values), **view, self._session.bank: self._session.list_banks()}
 
     def _show(self, found: Exploration) -> Changes:
-        return {self.view: finished(found, self._session.names(found.bank, found.bank_hash))}
+        names = self._session.names(found.bank, found.bank_hash)
+        return {self.view: finished(found, names, self._attempts(found))}
+
+    def _attempts(self, found: Exploration) -> list[Attempt]:
+        """What to try where nothing new was found."""
+        try:
+            sources, targets = self._workbench.suggested_layers()
+        except MelboError:  # no model is loaded
+            sources, targets = [], []
+        return attempts(found, sources, targets)
 
     def _summary(self, found: Exploration) -> str:
         return f"“{first_line(found.prompt.user, 40)}”, {sum(found.seconds.values()):.0f} s"
@@ -127,13 +165,44 @@ class ExploreTab(HistoryTab):
 
     def _open(self, event: gr.EventData, key: str | None) -> Changes:
         """Open the texts in Completions, with the vectors of a behaviour chosen."""
-        if key is None:
-            raise InputError("exploration", "none is shown", "Press Explore")
-        found, completions = self._workbench.exploration(key), self._completions
-        vectors = [int(one) for one in event.vectors]
+        found, completions = self._exploration(key), self._completions
         return {
             self._tabs: gr.Tabs(selected="completions"),
             completions.history: completions.choices(found.comparison),
             **completions.restore(found.comparison),
-            **self._session.open_bank(found.bank, vectors, found.radius.radius),
+            **self._take(found, event.vectors),
         }
+
+    def _use(self, event: gr.EventData, key: str | None) -> Changes:
+        """Choose the vectors of a behaviour, at their R."""
+        return self._take(self._exploration(key), event.vectors)
+
+    def _take(self, found: Exploration, vectors: list[Any]) -> Changes:
+        chosen = [int(one) for one in vectors]
+        return take(self._workbench, self._session, found.bank_hash, chosen, found.radius.radius)
+
+    def _as_train(self, method: Any, source: Any, target: Any, relative: Any, vectors: Any) -> Changes:
+        """The method, layers, R and number of vectors of the Train form; those of a form not opened yet stay."""
+        if source is None or target is None:
+            raise InputError("Train form", "it is not filled in yet", "Open Train once")
+        changes: Changes = {self.source: str(source), self.target: str(target), self.radius: amount(relative)}
+        if not METHOD_DESCRIPTIONS[method].contrast:
+            changes[self.method] = method
+        return {**changes, self.vectors: vectors}
+
+    def _fill_in(self, event: gr.EventData, key: str | None) -> Changes:
+        """Put the settings of an attempt into the fields."""
+        tried = self._attempts(self._exploration(key))[int(event.at)]
+        return {
+            self.settings: gr.Accordion(open=True),
+            self.radius: amount(tried.relative_radius),
+            self.vectors: tried.vectors,
+            self.source: str(tried.source),
+            self.target: str(tried.target),
+            self.progress: resting("The settings are filled in: press Explore this prompt."),
+        }
+
+    def _exploration(self, key: str | None) -> Exploration:
+        if key is None or key == UNDER_WAY:
+            raise InputError("exploration", "none is shown", "Press Explore")
+        return self._workbench.exploration(key)

@@ -1,15 +1,18 @@
 """Generality: do the vectors at the left work on prompts they were not trained on?"""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
 from melbo_app.library.damage import Listed
 from melbo_app.library.generality import Generality
+from melbo_app.library.job_records import JobRecord
 from melbo_app.library.prompt_sets import MOST_BYTES, SHIPPED, SetPrompt, joined, parse_prompts
 from melbo_app.library.text_file import text_of
 from melbo_app.library.uploads import mark_used
@@ -22,6 +25,7 @@ from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.present import day
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.job_tab import HistoryTab
+from melbo_app.ui.taking import take
 from melbo_app.workbench import Workbench
 
 EMPTY = (
@@ -63,7 +67,11 @@ class GeneralityTab(HistoryTab):
         self.grid = generality_grid({"message": EMPTY}, elem_id="generality-grid")
         self.groups = record_table({"columns": []}, elem_id="generality-groups")
 
-    def bind(self, tab: gr.Tab) -> None:
+        self.job_outputs: list[Block] = [
+            self.shown, self.progress, self.table, self.grid, self.groups, self.history,
+        ]  # fmt: skip
+
+    def bind(self, tab: gr.Tab, tabs: gr.Tabs) -> None:
         """Bind measuring and own prompts; when ``tab`` is opened, the last result is shown."""
         session = self._session
         inputs = [
@@ -72,6 +80,40 @@ class GeneralityTab(HistoryTab):
         ]  # fmt: skip
         self._bind_history(tab, inputs, [self.table, self.grid, self.groups])
         bind(self.upload.upload, self._read, self.upload, self.own)
+        self._tabs = tabs
+        bind(self.grid.use, self._use, [self.shown], session.bank_outputs)
+        bind(self.grid.open, self._open, [self.shown], [tabs, *session.prompt_inputs, *session.bank_outputs])
+
+    def show_job(self, record: JobRecord) -> Changes:
+        """Show the result of a job, in ``job_outputs``: the one made while it ran."""
+        every, ended = self._found(), record.ended or datetime.now(UTC)
+        begun = record.started or record.created
+        found = next((one for one in every if begun <= one.created <= ended), None)
+        if found is None:
+            raise InputError("result", "it is no longer kept", "Run the job again")
+        return {**self._chosen(found), **self._list(every, found.key)}
+
+    def _use(self, event: gr.EventData, key: str | None) -> Changes:
+        """Choose a vector, at the R at which it was tried."""
+        found = self._result(key)
+        vector = int(event.vector)
+        radius = next((one.radius for one in found.vectors if one.vector == vector), None)
+        return take(self._workbench, self._session, found.bank_hash, [vector], radius)
+
+    def _open(self, event: gr.EventData, key: str | None) -> Changes:
+        """The same with the prompt of the cell, ready to steer."""
+        prompt = self._result(key).prompts[int(event.prompt)].prompt
+        return {
+            self._tabs: gr.Tabs(selected="completions"),
+            **self._session.prompt_values([prompt]),
+            **self._use(event, key),
+        }
+
+    def _result(self, key: str | None) -> Generality:
+        found = next((one for one in self._found() if one.key == key), None)
+        if found is None:
+            raise InputError("result", "none is shown", "Press Measure, or choose an earlier one")
+        return found
 
     def _study(self, values: Values) -> MeasureGenerality:
         session = self._session

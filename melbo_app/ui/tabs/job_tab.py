@@ -13,6 +13,7 @@ from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
 from melbo_app.jobs.study import Study
 from melbo_app.library.damage import Listed
+from melbo_app.library.job_records import JobRecord
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.fields import button
 from melbo_app.ui.forms import asked_by
@@ -33,6 +34,7 @@ class JobTab(ABC):
         stopped: the message after a stop without a result.
         shown: the state with the result that the page shows, or None.
         view_inputs: the fields that decide how a result is shown.
+        job_outputs: what ``show_job`` changes.
     """
 
     kind: ClassVar[str]
@@ -40,6 +42,7 @@ class JobTab(ABC):
     start: gr.Button
     stop: gr.Button
     progress: gr.HTML
+    job_outputs: list[Block]
 
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session, self._runs = workbench, session, Runs(workbench)
@@ -94,6 +97,10 @@ class JobTab(ABC):
             yield {**self._halted(drawn, values), self.progress: resting(self.stopped)}
         elif ended:
             yield self._made(job, job.result, values, job.result == drawn)
+
+    def show_job(self, record: JobRecord) -> Changes:
+        """Show what a job made. Raises InputError if that is gone."""
+        raise InputError("job", "its result has no view", "Run it again")
 
     @abstractmethod
     def _study(self, values: Values) -> Study[Any]: ...

@@ -22,6 +22,13 @@ WIDE = ["job"]
 LISTED, LINES = 50, 40
 NOTHING = "No job chosen: click one in the list."
 EMPTY = "No jobs yet: train a bank, or draw a map."
+VIEWS = frozenset({"explore", "curve", "sweep", "atlas", "generality"})
+"""Kinds of jobs whose result their own view shows, by ``show_job``; others are opened by their bank or texts."""
+
+
+def has_result(record: JobRecord) -> bool:
+    """Whether there is something to open."""
+    return bool(record.bank or record.comparison or (record.kind in VIEWS and record.state in ("done", "stopped")))
 
 
 class JobsTab:
@@ -81,7 +88,7 @@ class JobsTab:
             self.chosen: line.id if line else None,
             self.shown: (table, details),
             self.details: details,
-            self.result: gr.Button(interactive=bool(line and (line.bank or line.comparison))),
+            self.result: gr.Button(interactive=line is not None and has_result(line)),
             self.again: gr.Button(again, interactive=ended and not refused),
             self.stop: gr.Button(stop, interactive=stoppable and not why_not),
         }

@@ -6,16 +6,21 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
+from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
 from melbo_app.library.atlases import Atlas, AtlasCell
-from melbo_app.studies.atlas import AtlasProgress, MeasureAtlas, parse_pairs
+from melbo_app.library.job_records import JobRecord
+from melbo_app.studies import read_study
+from melbo_app.studies.atlas import DIRECTIONS, AtlasProgress, MeasureAtlas, parse_pairs
 from melbo_app.studies.calibrate import BY_HAND
+from melbo_app.studies.train import Train
+from melbo_app.ui.bank_names import free_name
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import resting
-from melbo_app.ui.fields import text
-from melbo_app.ui.forms import whole, words_of
+from melbo_app.ui.fields import small_button, text
+from melbo_app.ui.forms import asked_by, whole, words_of
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import amount, first_line, prompts_text, radius_text
@@ -30,7 +35,11 @@ MEASURES = [
 ]  # fmt: skip
 EMPTY = "Press Measure to see which pairs of layers respond most."
 ASIDE = "Click a pair to read the texts of its vectors, and to train there."
-CAREFUL = "A large KL does not mean another behaviour: see the diversity of the readable answers, too."
+CAREFUL = (
+    "Singular value: how strongly the target answers small vectors. Calibrated R: the length up to which that grows "
+    "evenly. Strength: the change there against the activations. KL: shift of the next words; a large one does not "
+    "mean another behaviour, so see the diversity of the readable answers, too."
+)
 
 
 class LayersTab(JobTab):
@@ -55,18 +64,26 @@ class LayersTab(JobTab):
                 self.careful = note_view(note(CAREFUL), elem_id="layers-careful")
             with gr.Column(scale=4, min_width=260):
                 self.aside = note_view(note(ASIDE), elem_id="layers-pair")
-                self.go = gr.Button("Open the Train form", elem_id="layers-train", size="sm", visible=False)
+                with gr.Row(elem_classes="mx-toolbar"):
+                    self.go = small_button("Open the Train form", "layers-train", 150, visible=False)
+                    self.save = small_button("Save as bank", "layers-save", 120, visible=False)
+                self.pair = gr.State(None)
+        self.job_outputs: list[Block] = [self.shown, self.progress, self.plot, self.measure]
 
-    def bind(self, tab: gr.Tab, tabs: gr.Tabs) -> None:
-        """Bind measuring and clicking; when ``tab`` is opened, the last atlas is shown."""
+    def bind(self, tab: gr.Tab, tabs: gr.Tabs, wake: gr.Timer) -> None:
+        """Bind measuring and clicking; when ``tab`` is opened, the last atlas is shown. ``wake`` watches trainings."""
         session = self._session
         self.view_inputs = [self.measure]
         inputs = [*session.prompt_inputs, session.scope, self.sources, self.targets, self.read]
         self._bind_job(tab, inputs, [self.plot])
         bind(tab.select, self._offer, [self.sources, self.targets], [self.sources, self.targets])
         bind(self.measure.input, self._paint, [self.shown, self.measure], self.plot, trigger_mode="always_last")
-        chosen: list[Block] = [self.aside, self.go, *self._train.place_outputs]
+        train = self._train
+        chosen: list[Block] = [self.aside, self.go, self.save, self.pair, *train.place_outputs]
         bind(self.plot.point, self._choose, [self.shown], chosen)
+        self._wake = wake
+        saved: list[Block] = [train.watched, wake, self.save]
+        bind(self.save.click, self._save, [self.shown, self.pair, train.watched], saved)
         bind(self.go.click, lambda: gr.Tabs(selected="train"), None, tabs)
 
     def _offer(self, sources: str | None, targets: str | None) -> Changes:
@@ -118,7 +135,42 @@ class LayersTab(JobTab):
         if atlas is None or cell is None:
             raise InputError("layers", f"{source} → {target} was not measured", "Measure that pair")
         place = self._train.place(cell.source, cell.target, cell.radius, cell.median_norm)
-        return {self.aside: note(*_lines(cell, atlas), tone="plain"), self.go: gr.Button(visible=True), **place}
+        return {
+            self.aside: note(*_lines(cell, atlas), tone="plain"),
+            self.go: gr.Button(visible=True),
+            self.save: gr.Button(visible=cell.radius is not None),
+            self.pair: cell.pair,
+            **place,
+        }
+
+    def _save(
+        self, request: gr.Request, atlas: Atlas | None, pair: tuple[int, int] | None, watched: list[int]
+    ) -> Changes:
+        """Find the pair's vectors again, which takes seconds, and put them on the shelf at its R."""
+        cell = atlas.cell(*pair) if atlas is not None and pair is not None else None
+        if atlas is None or cell is None or cell.radius is None:
+            raise InputError("layers", "no pair with an R is chosen", "Click one that has an R")
+        config = TrainingConfig(
+            cell.source, cell.target, cell.radius, 2 * DIRECTIONS, "jacobian", scope=atlas.scope
+        )  # fmt: skip
+        prompts = [one.asked for one in atlas.prompts]
+        name = free_name(self._workbench, f"blocks {cell.source} {cell.target}")
+        job = self._workbench.start(Train(prompts=prompts, config=config, name=name), who=asked_by(request))
+        return {
+            self._train.watched: [*watched, job.id],
+            self._wake: gr.Timer(0.7),
+            self.save: gr.Button(visible=False),
+        }
+
+    def show_job(self, record: JobRecord) -> Changes:
+        """Show the atlas that a job measured, in ``job_outputs``."""
+        study = read_study(record.request)
+        assert isinstance(study, MeasureAtlas)
+        atlas = self._workbench.atlas_on(study.prompts, study.scope)
+        if atlas is None:
+            raise InputError("layers", "the atlas is no longer kept", "Run the job again")
+        shown = self._show(atlas, {self.measure: "value"})
+        return {**shown, self.measure: "value", self.progress: resting(self._summary(atlas))}
 
 
 def _layers(field: str, text: str | None) -> list[int]:
@@ -146,7 +198,9 @@ def _lines(cell: AtlasCell, atlas: Atlas) -> list[str]:
         lines.append(f"KL {amount(cell.kl)}, diversity {amount(cell.diversity, 2)}, readable {readable}")
         lines.append(f"Without steering: {first_line(atlas.baseline or '', 200)}")
         said = zip(cell.texts, cell.verdicts, strict=True)
+        of = f"of blocks {cell.source} → {cell.target}"
         lines += [
-            f"{number} ({verdict or 'empty'}): {first_line(text, 200)}" for number, (text, verdict) in enumerate(said)
+            f"Vector {number} {of} ({verdict or 'empty'}): {first_line(text, 200)}"
+            for number, (text, verdict) in enumerate(said)
         ]
     return lines

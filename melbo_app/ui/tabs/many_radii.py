@@ -4,17 +4,20 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.blocks import Block
 
 from melbo_app.analysis.curve import DiversityCurve
+from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
 from melbo_app.library.completion import Comparison, Completion
+from melbo_app.library.job_records import JobRecord
 from melbo_app.studies.curve import CurveProgress, MeasureCurve, training_of
 from melbo_app.studies.flagging import gathered
 from melbo_app.studies.sweep import Sweep
 from melbo_app.ui.components.completion_grid import completion_grid, grid
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
-from melbo_app.ui.fields import button
+from melbo_app.ui.fields import button, small_button
 from melbo_app.ui.forms import bank_chosen, chosen, whole
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.leaving import leaving
@@ -24,6 +27,7 @@ from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.job_tab import JobTab
 from melbo_app.ui.tabs.train import TrainTab
+from melbo_app.ui.taking import save_as_bank, take
 from melbo_app.workbench import Workbench
 
 WAYS = [("chosen vectors", "bank"), ("trained at each R", "trained")]
@@ -45,25 +49,45 @@ class ManyRadii(JobTab):
     ) -> None:  # fmt: skip
         super().__init__(workbench, session)
         self._completions, self._train, self._range, self._trained = completions, train, range, trained
-        with gr.Accordion("Many R: all flags", open=False, elem_id="many-radii"):
+        with gr.Accordion("Many R: all flags", open=False, elem_id="many-radii") as self.section:
             with gr.Row(elem_classes="mx-toolbar", equal_height=True):
                 self.start = button("Go through all R", "many-start", 150)
                 self.stop = button("Stop", "many-stop", 80)
                 self.way = gr.Radio(WAYS, value="bank", label="Vectors", elem_id="many-way", container=False)
                 self.progress = progress_bar(resting(), elem_id="many-progress")
             self.table = record_table({"columns": COLUMNS, "wide": WIDE, "message": EMPTY}, elem_id="many-table")
+            self.picked = gr.State(None)  # the id of the completion that is shown
+            with gr.Row(elem_classes="mx-toolbar"):
+                self.use = small_button("Use this", "many-use", 90, visible=False)
+                self.open = small_button("Open in Read", "many-open", 120, visible=False)
+                self.save = small_button("Save as bank", "many-save", 120, visible=False)
             self.aside = completion_grid(ASIDE, elem_id="many-completion")
+        self._views: list[Block] = [self.table, self.aside, self.picked, self.use, self.open, self.save]
+        self.job_outputs: list[Block] = [self.shown, self.progress, self.way, self.section, *self._views]
 
-    def bind(self, tab: gr.Tab) -> None:
+    def bind(self, tab: gr.Tab, tabs: gr.Tabs) -> None:
         """Bind going through all R and clicking; when ``tab`` is opened, the last lines are shown."""
+        self._tabs, completions = tabs, self._completions
         session, train = self._session, self._train
         self.view_inputs = [self.way]
         inputs = [
             *session.prompt_inputs, session.scope, session.bank, session.vectors, *self._range.inputs, train.source,
             train.target, self._trained, *self._completions.decoding_inputs,
         ]  # fmt: skip
-        self._bind_job(tab, inputs, [self.table, self.aside], self.way.input)
-        bind(self.table.pick, self._pick, None, self.aside)
+        self._bind_job(tab, inputs, self._views, self.way.input)
+        bind(self.table.pick, self._pick, None, self._views[1:])
+        bind(self.use.click, self._use, [self.picked], session.bank_outputs)
+        bind(self.save.click, self._save, [self.picked], [*session.bank_outputs, self.use, self.save])
+        opened = [tabs, completions.history, *completions.restore_outputs]
+        bind(self.open.click, self._open, [self.picked], opened)
+
+    def show_job(self, record: JobRecord) -> Changes:
+        """Show the flags of a sweep, in ``job_outputs``."""
+        if record.comparison is None:
+            raise InputError("job", "its texts are not kept", "Run it again")
+        swept = self._workbench.comparison(record.comparison)
+        lines = self._lines("bank", [swept], self._norm(swept))
+        return {**lines, self.way: "bank", self.section: gr.Accordion(open=True)}
 
     def _study(self, values: Values) -> MeasureCurve | Sweep:
         session, prompts = self._session, self._session.prompts(values)
@@ -98,7 +122,11 @@ class ManyRadii(JobTab):
         yield self._lines(way, *self._latest(way))
 
     def _begun(self) -> Changes:
-        return {self.aside: ASIDE}
+        return self._nothing_picked()
+
+    def _nothing_picked(self) -> Changes:
+        hidden = gr.Button(visible=False)
+        return {self.aside: ASIDE, self.picked: None, self.use: hidden, self.open: hidden, self.save: hidden}
 
     def _part(self, progress: Any) -> DiversityCurve | None:
         return progress.curve if isinstance(progress, CurveProgress) and progress.curve.points else None
@@ -138,7 +166,7 @@ class ManyRadii(JobTab):
             count = len(table["rows"])
             counted = f"{count} flag{'s' * (count != 1)} in {len(every)} texts at {len(radii)} R"
             summary = f"{counted}, {bank}, “{prompt}”."
-        return {self.shown: way, self.table: table, self.progress: resting(summary), self.aside: ASIDE}
+        return {self.shown: way, self.table: table, self.progress: resting(summary), **self._nothing_picked()}
 
     def _table(self, comparisons: Sequence[Comparison], norm: float | None) -> dict[str, Any]:
         several = any(one.prompt_index for comparison in comparisons for one in comparison.completions)
@@ -158,14 +186,47 @@ class ManyRadii(JobTab):
         message = "None of the completions is flagged." if comparisons else EMPTY
         return {"columns": COLUMNS, "wide": WIDE, "rows": rows, "message": message}
 
-    def _pick(self, event: gr.EventData) -> dict[str, Any]:
+    def _pick(self, event: gr.EventData) -> Changes:
         """Show the completion of a line beside the unsteered one."""
         id = int(event.key.split()[0])
         completion = self._workbench.completion(id)
         others = self._workbench.comparison(self._workbench.comparison_of(id)).completions
         beside = [one for one in others if one.vector is None and one.prompt_index == completion.prompt_index]
         shown = [*beside[: completion.vector is not None], completion]
-        return {**grid(shown, self._session.names(completion.bank, completion.bank_hash)), "lines": 3}
+        names = self._session.names(completion.bank, completion.bank_hash)
+        is_kept, steered = self._workbench.bank_with(completion.bank_hash) is not None, completion.vector is not None
+        return {
+            self.aside: {**grid(shown, names), "lines": 3},
+            self.picked: id,
+            self.use: gr.Button(visible=steered and is_kept),
+            self.open: gr.Button(visible=True),
+            self.save: gr.Button(visible=steered and not is_kept and completion.bank_hash is not None),
+        }
+
+    def _use(self, id: int | None) -> Changes:
+        one = self._completion(id)
+        vectors = [one.vector] if isinstance(one.vector, int) else []
+        return take(self._workbench, self._session, one.bank_hash, vectors, one.radius)
+
+    def _save(self, id: int | None) -> Changes:
+        one = self._completion(id)
+        saved = save_as_bank(self._workbench, self._session, one.bank_hash, one.radius)
+        return {**saved, self.use: gr.Button(visible=True), self.save: gr.Button(visible=False)}
+
+    def _open(self, id: int | None) -> Changes:
+        """Open all texts of the comparison that has this one."""
+        one = self._completion(id)
+        return {
+            self._tabs: gr.Tabs(selected="completions"),
+            **self._completions.opened(
+                self._workbench.comparison_of(one.id or 0), f"Many R, at R {amount(one.radius)}"
+            ),
+        }
+
+    def _completion(self, id: int | None) -> Completion:
+        if id is None:
+            raise InputError("completion", "none is chosen", "Click a line of the table")
+        return self._workbench.completion(id)
 
 
 def _trains(job: Job[Any, Any]) -> bool:

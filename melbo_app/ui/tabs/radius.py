@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import gradio as gr
 from gradio.blocks import Block
 
 from melbo_app.analysis.curve import DiversityCurve
-from melbo_app.analysis.cusp import DEFAULT_DETECTOR, Cusp, cusps
+from melbo_app.analysis.cusp import DEFAULT_DETECTOR, LEAST_POINTS, Cusp, cusps
+from melbo_app.analysis.radius_choice import choose_radius
 from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.curves import KeptCurve
+from melbo_app.library.job_records import JobRecord
+from melbo_app.studies import read_study
 from melbo_app.studies.curve import CURVE_VECTORS, CurveProgress, MeasureCurve, training_of
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
@@ -22,27 +25,37 @@ from melbo_app.ui.fields import choice, small_button, whole_number
 from melbo_app.ui.forms import bank_chosen, whole
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.left_out import tell
-from melbo_app.ui.present import amount, first_line, prompts_text, radius_text
+from melbo_app.ui.present import amount, first_line, prompts_text
 from melbo_app.ui.radius_range import RadiusRange
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
+from melbo_app.ui.tabs.curve_point import CurvePointPanel, curve_of
 from melbo_app.ui.tabs.job_tab import JobTab
 from melbo_app.ui.tabs.many_radii import ManyRadii
 from melbo_app.ui.tabs.train import TrainTab
 from melbo_app.workbench import Workbench
+
+if TYPE_CHECKING:  # plotly takes a second to import
+    from melbo_app.analysis.curve_figure import Quantity
 
 WAYS = [
     ("trained at each R", "trained"), ("one bank, trained and rescaled", "rescaled"),
     ("the chosen bank, rescaled", "bank"),
 ]  # fmt: skip
 QUANTITIES = [
-    "summed variance", "readable diversity", "cosine distance", "distinct answers", "readable", "loss", "KL",
+    ("diversity", "summed variance"), ("readable diversity", "readable diversity"),
+    ("mean distance", "cosine distance"), ("distinct answers", "distinct answers"), ("readable", "readable"),
+    ("loss", "loss"), ("KL", "KL"),
 ]  # fmt: skip
-COLUMNS = ["detector", "R × norm", "why"]
+USUAL = QUANTITIES[0][1]
+COLUMNS = ["rule", "R × median norm", "why"]
 WIDE = ["why"]
 EMPTY = "Press Measure to see at which R completions begin to differ, and where they break."
-NOTHING = "This table will show the R that each detector finds on the curve."
-HOW = "Choose a line to use its R. Click a point of the curve to read its completions."
+NOTHING = "This table will show the R that each rule finds on the curve."
+RULES = (
+    "Each rule looks for the cusp: the R at which diversity starts to rise steeply. They all use the errors that the "
+    "bands show, and find none where the curve is flat or no higher than that of random vectors."
+)
 
 
 class RadiusTab(JobTab):
@@ -60,31 +73,47 @@ class RadiusTab(JobTab):
             self.seeds = whole_number("Seeds", "curve-seeds", 1, 60)
             self.way = choice("Vector source", "curve-way", WAYS, "trained", 270)
         self._toolbar("curve", "Measure")
-        self.quantity = gr.Radio(
-            QUANTITIES, value=QUANTITIES[0], label="Show", elem_id="curve-quantity", container=False
-        )
+        with gr.Row(elem_classes="mx-toolbar mx-said", equal_height=True):
+            self.said = note_view(elem_id="curve-said")
+            self.use = small_button("Take this R", "curve-use", 110, visible=False)
+        self.quantity = gr.Radio(QUANTITIES, value=USUAL, label="Show", elem_id="curve-quantity", container=False)
         self.plot = plotly_view({"message": EMPTY}, elem_id="curve-plot")
-        self.table = record_table({"columns": COLUMNS, "wide": WIDE, "message": NOTHING}, elem_id="curve-cusps")
-        with gr.Row(elem_classes="mx-toolbar", equal_height=True):
-            self.use = small_button("Use this R", "curve-use", 110)
-            self.note = note_view(note(HOW), elem_id="curve-note")
+        self.point = CurvePointPanel(workbench, session, completions, train)
+        with gr.Accordion("How the R was found", open=False, elem_id="curve-how"):
+            note_view(note(RULES), elem_id="curve-rules")
+            self.table = record_table({"columns": COLUMNS, "wide": WIDE, "message": NOTHING}, elem_id="curve-cusps")
         self.many = ManyRadii(workbench, session, completions, train, self.range, self.vectors)
+        self.job_outputs: list[Block] = [
+            self.shown, self.progress, self.plot, self.table, self.said, self.use, *self.point.outputs,
+            self.quantity,
+        ]  # fmt: skip
 
     def bind(self, tab: gr.Tab, tabs: gr.Tabs) -> None:
         """Bind measuring, choosing and clicking; when ``tab`` is opened, the last curve is shown."""
-        session, train, completions = self._session, self._train, self._completions
+        session, train = self._session, self._train
         self.view_inputs = [self.quantity]
         inputs = [
             *session.prompt_inputs, session.scope, session.bank, train.source, train.target, *self.range.inputs,
             self.vectors, self.seeds, self.way,
         ]  # fmt: skip
-        self._bind_job(tab, inputs, [self.plot, self.table])
+        self._bind_job(tab, inputs, self.job_outputs[2:])
         bind(self.quantity.input, self._paint, [self.shown, self.quantity], self.plot, trigger_mode="always_last")
-        self._tabs = tabs
-        bind(self.plot.point, self._open, [self.shown], [tabs, completions.history, *completions.restore_outputs])
-        used: list[Block] = [*train.place_outputs, session.radius, self.note]
-        bind(self.use.click, self._use, [self.shown, self.table, session.radius], used)
-        self.many.bind(tab)
+        bind(self.use.click, self._use, [self.shown, session.radius], self.point.used_outputs)
+        self.point.bind(self.plot, self.table, self.shown, tabs)
+        self.many.bind(tab, tabs)
+
+    def show_job(self, record: JobRecord) -> Changes:
+        """Show the curve that a job measured, in ``job_outputs``."""
+        study = read_study(record.request)
+        assert isinstance(study, MeasureCurve)
+        kept = self._workbench.curve_on(study.prompts)
+        if kept is None:
+            raise InputError("curve", "it is no longer kept", "Run the job again")
+        return {
+            **self._show(kept, {self.quantity: USUAL}),
+            self.quantity: USUAL,
+            self.progress: resting(self._summary(kept)),
+        }
 
     def _study(self, values: Values) -> MeasureCurve:
         prompts = self._session.prompts(values)
@@ -119,7 +148,17 @@ class RadiusTab(JobTab):
         return self._show(self._workbench.latest_curve(), values)
 
     def _show(self, kept: KeptCurve | None, values: Values) -> Changes:
-        return {self.shown: kept, self.plot: self._paint(kept, values[self.quantity]), self.table: _table(kept)}
+        choice = choose_radius(kept.curve) if kept else None
+        is_whole = kept is not None and len(kept.curve.points) >= LEAST_POINTS
+        lines = choice.lines if choice and is_whole else ()
+        return {
+            self.shown: kept,
+            self.plot: self._paint(kept, values[self.quantity]),
+            self.table: _table(kept),
+            self.said: note(*lines, tone="plain"),
+            self.use: gr.Button(visible=bool(lines and choice and choice.radius)),
+            **self.point.empty(),
+        }
 
     def _summary(self, kept: KeptCurve) -> str:
         curve = kept.curve
@@ -134,45 +173,16 @@ class RadiusTab(JobTab):
 
         if kept is None:
             return {"message": EMPTY}
-        quantity = quantity or QUANTITIES[0]  # None: the tab was not opened yet
+        choice = choose_radius(kept.curve)
+        shown = [one for one in cusps(kept.curve.arrays()) if one.detector == choice.detector]
         title = first_line(kept.prompts[0].user)
-        return figure_value(curve_figure(kept.curve, cusps(kept.curve.arrays()), quantity, title))
+        quantity = cast("Quantity", quantity or USUAL)  # None: the tab was not opened yet
+        other = choice.radius if choice.detector is None else None
+        return figure_value(curve_figure(kept.curve, shown, quantity, title, other))
 
-    def _open(self, event: gr.EventData, kept: KeptCurve | None) -> Changes:
-        """Open the completions behind a point, of the vectors or of the random ones; of several seeds, the first.
-
-        The left column keeps its bank if the vectors belong to none on the shelf.
-        """
-        if kept is None:
-            raise InputError("R", "the curve is gone", "Measure it again")
-        place, control = map(int, event.customdata)
-        changes = self._completions.restore(kept.curve.points[place].comparisons[control])
-        if kept.curve.bank is None or control or self._session.find(kept.curve.bank) is None:
-            changes = {part: value for part, value in changes.items() if part not in self._session.bank_outputs}
-        history = gr.Dropdown(value=None)  # the list does not have it
-        return {**changes, self._tabs: gr.Tabs(selected="completions"), self._completions.history: history}
-
-    def _use(self, kept: KeptCurve | None, table: dict[str, Any] | None, slider: dict[str, Any] | None) -> Changes:
-        """Put the chosen detector's R into the Train form and, if a bank is chosen, on the slider."""
-        if kept is None:
-            raise InputError("R", "there is no curve yet", "Press Measure")
-        curve, chosen = kept.curve, (table or {}).get("selected")
-        cusp = next((one for one in cusps(curve.arrays()) if one.detector == chosen), None)
-        if cusp is None or cusp.radius is None:
-            raise InputError("R", "no detector that found one is chosen", "Choose a line that has an R")
-        radius = cusp.radius * curve.median_norm
-        target = curve.source if curve.target is None else curve.target
-        changes = self._train.place(curve.source, target, radius, curve.median_norm)
-        message = f"{radius_text(radius, curve.median_norm)} is in the Train form"
-        bank = (slider or {}).get("bank")
-        if slider and bank:
-            record = self._workbench.bank(bank).record
-            norm = curve.median_norm if record.source == curve.source else record.median_norm
-            if norm:
-                radius = float(amount(cusp.radius * norm))
-                changes[self._session.radius] = {**slider, "radius": radius}
-                message += f", and {radius_text(radius, norm)} on the slider of “{bank}”"
-        return {**changes, self.note: note(f"{message}.", tone="plain")}
+    def _use(self, kept: KeptCurve | None, slider: dict[str, Any] | None) -> Changes:
+        """Take the suggested R."""
+        return self.point.at(kept, choose_radius(curve_of(kept)).radius, slider)
 
 
 def _kept(job: Job[Any, Any], curve: DiversityCurve) -> KeptCurve:
@@ -183,18 +193,17 @@ def _kept(job: Job[Any, Any], curve: DiversityCurve) -> KeptCurve:
 
 
 def _table(kept: KeptCurve | None) -> dict[str, Any]:
-    """A line for each detector; the default one is chosen, or the first that found an R."""
+    """A line for each detector; the one that the suggestion follows is chosen."""
     from melbo_app.analysis.curve_figure import NAMES  # late: plotly takes a second to import
 
     found = [] if kept is None or not kept.curve.points else cusps(kept.curve.arrays())
     rows = [{"key": one.detector, "cells": [_name(one, NAMES), *_cells(one)]} for one in found]
-    those = [one.detector for one in found if one.radius is not None]
-    selected = DEFAULT_DETECTOR if DEFAULT_DETECTOR in those else next(iter(those), None)
+    selected = None if kept is None else choose_radius(kept.curve).detector
     return {"columns": COLUMNS, "wide": WIDE, "rows": rows, "selected": selected, "message": NOTHING}
 
 
 def _name(cusp: Cusp, names: dict[Any, str]) -> str:
-    return names[cusp.detector] + (" (default)" if cusp.detector == DEFAULT_DETECTOR else "")
+    return names[cusp.detector] + (" (usual)" if cusp.detector == DEFAULT_DETECTOR else "")
 
 
 def _cells(cusp: Cusp) -> list[str]:

@@ -1,7 +1,5 @@
 """Train: new vectors on the prompt at the left."""
 
-import itertools
-import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -16,16 +14,18 @@ from melbo_app.studies.calibrate import Calibrate
 from melbo_app.studies.looks import after_search
 from melbo_app.studies.search_settings import SearchSettings
 from melbo_app.studies.train import Train
+from melbo_app.ui.bank_names import free_name
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.effect_table import effect_table
 from melbo_app.ui.fields import choice, number, small_button, text, whole_number
-from melbo_app.ui.forms import asked_by, bank_chosen, optional_layer, optional_real, real, whole
+from melbo_app.ui.forms import asked_by, bank_chosen, optional_layer, optional_real, prompts_from, real, whole
 from melbo_app.ui.guard import Changes, Values, bind
+from melbo_app.ui.kept_form import KeptForm
 from melbo_app.ui.leaving import leaving
-from melbo_app.ui.method_form import VECTORS, MethodForm, steps_label
+from melbo_app.ui.method_form import USUAL, VECTORS, MethodForm, steps_label
 from melbo_app.ui.present import amount, bank_choices, job_progress
 from melbo_app.ui.runs import NOTHING_RUNS, Runs
 from melbo_app.ui.session import SCOPES, Session, default_scope
@@ -49,6 +49,7 @@ class TrainTab:
         self._workbench, self._session, self._runs = workbench, session, Runs(workbench)
         self.watched = gr.State([])  # the trainings that this page started
         self._norm = gr.State(None)
+        self._kept = KeptForm("train")
         with gr.Row(elem_classes="mx-split"):
             with gr.Column(scale=4, min_width=330, elem_id="train-form"):
                 self.name = gr.Textbox(label="Bank name (optional)", max_lines=1, elem_id="train-name")
@@ -83,9 +84,8 @@ class TrainTab:
                 self.curves = plotly_view({"message": EMPTY}, elem_id="train-curves")
                 self.effect = record_table(elem_id="train-effect")
                 self.use = gr.Button("Use the trained bank", elem_id="train-use", visible=False)
-        self.place_outputs: list[Block] = [
-            self.source, self.target, self.radius, self.relative, self._norm, self.norm,
-        ]  # fmt: skip
+        place: list[Block] = [self.source, self.target, self.radius, self.relative, self._norm, self.norm]
+        self.place_outputs = place
         self.form_outputs = [*self.place_outputs, self.scope]
         self.suggest_inputs: set[Component] = {*session.prompt_inputs, session.scope}
         self.job_outputs: list[Block] = [self.progress, self.curves, self.effect, self.again, self.use]
@@ -100,8 +100,7 @@ class TrainTab:
         self._wake = wake
         bind(self.start.click, self._start, inputs, [self.progress, self.watched, wake])
         bind(self.stop.click, self._stop, None, self.progress)
-        fields = [session.prompt, self.name]
-        bind(self.again.click, self._save_again, fields, [self.progress, self.again, session.bank])
+        bind(self.again.click, self._save_again, [session.prompt, self.name], [self.progress, self.again, session.bank])
         bind(self.use.click, self._use, None, session.bank_outputs)
         self.how.bind(self.vectors, self.steps, self.seed)
         bind(self.radius.input, self._to_relative, [self.radius, self._norm], self.relative)
@@ -125,6 +124,20 @@ class TrainTab:
         bind(session.prompt.change, self.offer_name, session.prompt, self.name, **latest)
         bind(session.template.change, self._suggest_again, self.suggest_inputs, self.form_outputs, **latest)
         bind(session.scope.input, lambda scope: scope, session.scope, self.scope)
+        kept = [*(field for field in inputs if field not in (self.watched, *session.prompt_inputs)), self.relative]
+        shown: list[Block] = [self._norm, self.norm, self.how.about]
+        self._kept.bind(kept, self._norm.change, self._put_back, session.prompt_inputs, shown)
+
+    def _put_back(self, fields: Changes, prompt: Any) -> Changes:
+        """The form as it was before a reload, and the norm at its source layer."""
+        try:
+            shown = self.how.fit(fields.get(self.how.method, USUAL.method), fields.get(self.vectors))
+            source, _ = self._workbench.layers(fields.get(self.source), fields.get(self.target))
+            norm = self._workbench.median_norm(prompts_from(*prompt), source, stop=leaving())
+        except (MelboError, KeyError, TypeError, ValueError):  # kept by another version
+            return {}
+        kept = {field: {**old, "value": fields[field]} for field, old in shown.items() if field in fields}
+        return {**self._at(None, norm), **fields, **shown, **kept}
 
     def layers(self, values: Values) -> tuple[int, int]:
         """The layers in the form; those that are missing as the model has them. Raises InputError."""
@@ -156,21 +169,13 @@ class TrainTab:
 
     def offer_name(self, text: str) -> gr.Textbox:
         """The name field: its placeholder is the default name, and its text is left alone."""
-        return gr.Textbox(placeholder=self._free_name(text))
+        return gr.Textbox(placeholder=free_name(self._workbench, text))
 
     def next_name(self, text: str, name: str, finished: Finished | None) -> gr.Textbox:
         """The name field after a training: emptied if it still holds the name of this page's new bank."""
         used = finished is not None and finished.own and name is not None and name.strip() == finished.bank
-        free = self._free_name(text)
+        free = free_name(self._workbench, text)
         return gr.Textbox(value="", placeholder=free) if used else gr.Textbox(placeholder=free)
-
-    def _free_name(self, text: str) -> str:
-        """A free name, made of the prompt's first words."""
-        taken = {line.name.lower() for line in self._workbench.banks()}
-        taken |= {job.record().request["name"].lower() for job in self._workbench.active_jobs("training")}
-        words = re.findall(r"\w+", text.lower())[:4]
-        stem = "-".join(words)[:40] or "bank"
-        return next(name for name in (f"{stem}-{number}" for number in itertools.count(1)) if name not in taken)
 
     def watch(self) -> Changes:
         """Show the training that runs, or the last one, in ``job_outputs``."""
@@ -249,13 +254,10 @@ class TrainTab:
             **self.how.values(values, self._session),
         )
         prompts = self._session.prompts(values)
-        name = values[self.name].strip() or self._free_name(values[self._session.prompt])
+        name = values[self.name].strip() or free_name(self._workbench, values[self._session.prompt])
         job = self._workbench.start(Train(prompts=prompts, config=config, name=name), who=asked_by(request))
-        return {
-            self.progress: self._progress(),
-            self.watched: [*values[self.watched], job.id],
-            self._wake: gr.Timer(0.7),
-        }
+        watched = [*values[self.watched], job.id]
+        return {self.progress: self._progress(), self.watched: watched, self._wake: gr.Timer(0.7)}
 
     def _use(self) -> Changes:
         job = self._workbench.training_job()
@@ -273,7 +275,7 @@ class TrainTab:
         """Save the bank that waits; if its name is taken by now, under the name in the field."""
         waiting = self._workbench.unsaved_bank()
         taken = any(line.name == waiting for line in self._workbench.banks())
-        other = name.strip() or self._free_name(text)
+        other = name.strip() or free_name(self._workbench, text)
         bank = self._workbench.save_again(other if taken else None).record.name
         return {
             self.progress: resting(f"{bank} is saved."),

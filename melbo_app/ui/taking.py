@@ -1,0 +1,26 @@
+"""Taking up what a result found: its vectors, chosen in the bank that holds them, at their R."""
+
+from collections.abc import Sequence
+
+from melbo_app.errors import InputError
+from melbo_app.ui.guard import Changes
+from melbo_app.ui.session import Session
+from melbo_app.workbench import Workbench
+
+
+def take(
+    workbench: Workbench, session: Session, bank_hash: str | None, vectors: Sequence[int], radius: float | None
+) -> Changes:
+    """Choose these vectors at this R. Raises InputError where no bank holds them."""
+    line = workbench.bank_with(bank_hash)
+    if line is None:
+        raise InputError("bank", "no bank on the shelf holds these vectors", "Save them as a bank first")
+    return session.open_bank(line.name, [*vectors], radius)
+
+
+def save_as_bank(workbench: Workbench, session: Session, bank_hash: str | None, radius: float | None) -> Changes:
+    """Put vectors that a curve trained on the shelf, and choose them."""
+    if bank_hash is None:
+        raise InputError("bank", "this text has no vectors", "Choose a text under vectors")
+    bank = workbench.save_as_bank(bank_hash)
+    return session.open_bank(bank.record.name, [*range(len(bank.vectors))], radius)
