@@ -8,6 +8,10 @@ from melbo_app.library.bank import BankRecord, EffectRecord
 
 COLUMNS = ["vector", "prompts", "J per prompt", "mean ‖Δ‖", "agreement", "runaway"]
 FIGURES = COLUMNS[2:]
+TERMS = (
+    "J: how much a vector changes the target layer, which training raises. ‖Δ‖: length of that change. Agreement: how "
+    "alike it is on all prompts. Runaway: share of tokens that it turns into attention sinks, which breaks texts."
+)
 TRAINED, HELD_OUT = "training", "held-out"
 
 

@@ -19,7 +19,7 @@ from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
-from melbo_app.ui.effect_table import effect_table
+from melbo_app.ui.effect_table import TERMS, effect_table
 from melbo_app.ui.fields import choice, number, small_button, text, whole_number
 from melbo_app.ui.forms import asked_by, bank_chosen, optional_layer, optional_real, prompts_from, real, whole
 from melbo_app.ui.guard import Changes, Values, bind
@@ -83,6 +83,7 @@ class TrainTab:
                 self.again = gr.Button("Save the trained bank again", elem_id="train-save-again", visible=False)
                 self.curves = plotly_view({"message": EMPTY}, elem_id="train-curves")
                 self.effect = record_table(elem_id="train-effect")
+                note_view(note(TERMS), elem_id="train-terms")
                 self.use = gr.Button("Use the trained bank", elem_id="train-use", visible=False)
         place: list[Block] = [self.source, self.target, self.radius, self.relative, self._norm, self.norm]
         self.place_outputs = place
