@@ -146,7 +146,7 @@ def test_two_windows_that_label_one_vector_see_both_versions(page: Page, open_pa
     for choice, kept in (("Keep theirs", "theirs"), ("Save mine", "mine")):
         theirs.fill(f"theirs, then {choice}")
         theirs.press("Shift+Enter")
-        steps.settle(other)
+        expect(other.locator('#label-table tr[data-key="1"]')).to_contain_text(f"theirs, then {choice}")
         mine.fill(f"mine, then {choice}")
         mine.press("Enter")
         clash = page.locator("#label-clash .mx-clash")
@@ -162,6 +162,7 @@ def test_two_windows_that_label_one_vector_see_both_versions(page: Page, open_pa
         assert focused(page) and cells(page, 1)[1] == f"{kept}, then {choice}"
         other.locator("#label-discard").click()
         expect(theirs).to_have_value(f"{kept}, then {choice}")
+        steps.settle(other)
 
 
 def test_the_texts_beside_a_label_are_on_one_prompt_that_is_named(page: Page) -> None:
