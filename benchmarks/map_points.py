@@ -71,7 +71,8 @@ def measure_on(page: Page) -> dict[str, float]:
     page.evaluate("(text) => { window.value = JSON.parse(text); }", value)
     draw = """async (script) => {
       const element = document.getElementById('map'), start = performance.now();
-      new Function('element', 'props', 'trigger', 'watch', script)(element, { value: window.value }, () => {}, () => {});
+      const run = new Function('element', 'props', 'trigger', 'watch', script);
+      run(element, { value: window.value }, () => {}, () => {});
       while (!document.querySelector('.mx-plot').dataset.drawn) await new Promise(requestAnimationFrame);
       return performance.now() - start;
     }"""

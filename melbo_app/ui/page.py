@@ -120,7 +120,10 @@ class Page:
         self.models.bind(rooms, self.timer)
         self.start.bind(rooms)
         self.not_kept.bind()
-        self.stamps.bind(self.completions.grid)
+        self.stamps.bind(
+            self.completions.grid, self.map.plot, self.similarity.delta, self.explore.view, self.radius.plot,
+            self.radius.many.table, self.layers.plot, self.generality.grid,
+        )  # fmt: skip
         rooms.bind()
         self._bind()
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from melbo_app.engine.prompt import Prompt
+from melbo_app.library.bank import PromptRecord
 from melbo_app.ui.forms import template_field
 from melbo_app.workbench.banks import Home
 
@@ -34,6 +36,14 @@ def stamp(
         "dtype": one.dtype,
         "run": run,
     }
+
+
+def prompts_stamp(prompts: Sequence[Prompt | PromptRecord], **facts: Any) -> dict[str, Any]:
+    """The stamp of a result that is measured on prompts; ``facts`` are what else decides it. Several share the system
+    text and the template of the first."""
+    first = prompts[0]
+    asked = [prompt.user for prompt in prompts]
+    return {"prompts": asked, "system": first.system or "", "template": template_field(first.template), **facts}
 
 
 def made_by(home: Home | None) -> str:

@@ -132,7 +132,8 @@ def test_what_others_select_stands_out_with_its_way_over_r(page: Page) -> None:
 
 
 def test_another_radius_leaves_the_points_where_they_are(page: Page) -> None:
-    places = "node => Object.fromEntries(node.data[0].hovertext.map((text, at) => [text, [node.data[0].x[at], node.data[0].y[at]]]))"
+    places = """node => Object.fromEntries(node.data[0].hovertext.map(
+      (text, at) => [text, [node.data[0].x[at], node.data[0].y[at]]]))"""
     steps.draw_map(page, "9, 14")
     before = steps.plot(page).evaluate(places)
     steps.draw_map(page, "9, 14, 16")

@@ -19,13 +19,13 @@ KINDS = {"advice": "the opposite advice", "number": "another number", "speaker":
 """Kinds of difference (``analysis/traits.py``) that their name does not explain."""
 
 
-def exploration_view(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
+def exploration_view(value: dict[str, Any] | None = None, *, elem_id: str, start: str | None = None) -> gr.HTML:
     """Value: {stages, sentence, facts, attempts, tried, cards, tables, bank, bank_hash, message}; see the functions
     below.
 
     Events: open and use, with vectors; attempt, with its place; and annotate: bank, bank_hash, vector.
     """
-    return live("exploration", value, elem_id=elem_id)
+    return live("exploration", value, elem_id=elem_id, start=start)
 
 
 def running(stages: Sequence[Stage]) -> dict[str, Any]:

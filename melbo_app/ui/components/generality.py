@@ -14,12 +14,12 @@ GROUP_COLUMNS = ["group", "prompts", "changed by vectors", "by random vectors", 
 MARKS = {"lifted": "L", "flagged": "F", "meaning": "M"}
 
 
-def generality_grid(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
+def generality_grid(value: dict[str, Any] | None = None, *, elem_id: str, start: str | None = None) -> gr.HTML:
     """Value: {groups, rows, prompts, message}; see ``grid``.
 
     Events: annotate, with bank, bank_hash and vector; use and open, with vector and the prompt's place.
     """
-    return live("generality", value, elem_id=elem_id)
+    return live("generality", value, elem_id=elem_id, start=start)
 
 
 def grid(found: Generality, names: dict[int, str], *, texts: bool = True) -> dict[str, Any]:

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 PLOTLY_ROUTE = "/explorer/plotly.min.js"
 
 
-def plotly_view(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
+def plotly_view(value: dict[str, Any] | None = None, *, elem_id: str, start: str | None = None) -> gr.HTML:
     """Value: {figure: {data, layout, config}, message}. Event: point, with the customdata of the clicked point.
 
     With ``vectors``, the rows of a heat map in their order, and ``bank``, a click gives and selects two vectors, and
     the vectors selected elsewhere are marked.
     """
-    return live("plotly_view", value, elem_id=elem_id, head=plotly_head())
+    return live("plotly_view", value, elem_id=elem_id, head=plotly_head(), start=start)
 
 
 def plotly_head() -> str:

@@ -25,6 +25,7 @@ from melbo_app.ui.method_form import TITLES
 from melbo_app.ui.present import amount, day, first_line
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
+from melbo_app.ui.stamp import prompts_stamp
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.job_tab import UNDER_WAY, HistoryTab
 from melbo_app.ui.tabs.train import TrainTab
@@ -72,7 +73,7 @@ class ExploreTab(HistoryTab):
             self.as_train = small_button("As in the Train form", "explore-as-train", 160)
         with gr.Row(elem_classes="mx-fields"):
             self.history = choice("Earlier explorations", "explore-history", [], None, 220)
-        self.view = exploration_view({"message": EMPTY}, elem_id="explore-view")
+        self.view = exploration_view({"message": EMPTY}, elem_id="explore-view", start="explore-start")
 
     def bind(self, rooms: Rooms, train: TrainTab) -> None:
         """Bind exploring and opening a behaviour; when the view is opened, the last exploration is shown. The form of
@@ -144,7 +145,9 @@ class ExploreTab(HistoryTab):
 
     def _show(self, found: Exploration) -> Changes:
         names = self._session.names(found.bank, found.bank_hash)
-        return {self.view: finished(found, names, self._attempts(found))}
+        scope = {} if found.settings.scope is None else {"scope": found.settings.scope}
+        made = prompts_stamp([found.prompt], **scope, model=found.model, model_hash=found.model_hash)
+        return {self.view: {**finished(found, names, self._attempts(found)), "stamp": made}}
 
     def _attempts(self, found: Exploration) -> list[Attempt]:
         """What to try where nothing new was found."""

@@ -65,7 +65,7 @@ class GeneralityTab(HistoryTab):
         with gr.Row(elem_classes="mx-fields"):
             self.history = choice("Earlier results", "generality-history", [], None, 220)
         self.table = record_table({"columns": []}, elem_id="generality-table")
-        self.grid = generality_grid({"message": EMPTY}, elem_id="generality-grid")
+        self.grid = generality_grid({"message": EMPTY}, elem_id="generality-grid", start="generality-start")
         self.groups = record_table({"columns": []}, elem_id="generality-groups")
 
         self.job_outputs: list[Block] = [
@@ -158,7 +158,12 @@ class GeneralityTab(HistoryTab):
 
     def _show(self, found: Generality, *, texts: bool = True) -> Changes:
         names = self._session.names(found.bank, found.bank_hash)
-        drawn = grid(found, names, texts=texts)
+        made = {
+            "bank": found.bank, "bank_hash": found.bank_hash, "vectors": [one.vector for one in found.vectors],
+            "radii": [] if found.radius is None else [found.radius], "model": found.model,
+            "model_hash": found.model_hash,
+        }  # fmt: skip
+        drawn = {**grid(found, names, texts=texts), "stamp": made}
         return {self.table: vector_table(found, names), self.grid: drawn, self.groups: group_table(found)}
 
     def _summary(self, found: Generality) -> str:

@@ -26,6 +26,7 @@ from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import amount, first_line, prompts_text, radius_text
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
+from melbo_app.ui.stamp import prompts_stamp
 from melbo_app.ui.tabs.job_tab import JobTab
 from melbo_app.ui.tabs.train import TrainTab
 from melbo_app.workbench import Workbench
@@ -61,7 +62,7 @@ class LayersTab(JobTab):
         self.measure = gr.Radio(MEASURES, value="value", label="Show", elem_id="layers-measure", container=False)
         with gr.Row(elem_classes="mx-split"):
             with gr.Column(scale=6, min_width=360):
-                self.plot = plotly_view({"message": EMPTY}, elem_id="layers-plot")
+                self.plot = plotly_view({"message": EMPTY}, elem_id="layers-plot", start="layers-start")
                 self.careful = note_view(note(CAREFUL), elem_id="layers-careful")
             with gr.Column(scale=4, min_width=260):
                 self.aside = note_view(note(ASIDE), elem_id="layers-pair")
@@ -127,7 +128,9 @@ class LayersTab(JobTab):
         if atlas is None or not atlas.cells:
             return {"message": EMPTY}
         measure = measure or "value"  # None: the tab was not opened yet
-        return figure_value(atlas_figure({cell.pair: cell.measure(measure) for cell in atlas.cells}, measure))
+        made = prompts_stamp(atlas.prompts, scope=atlas.scope, model=atlas.model, model_hash=atlas.model_hash)
+        figure = atlas_figure({cell.pair: cell.measure(measure) for cell in atlas.cells}, measure)
+        return {**figure_value(figure), "stamp": made}
 
     def _choose(self, event: gr.EventData, atlas: Atlas | None) -> Changes:
         """Describe a pair, and put it into the Train form."""

@@ -25,6 +25,7 @@ from melbo_app.ui.present import amount, first_line
 from melbo_app.ui.radius_range import RadiusRange
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
+from melbo_app.ui.stamp import stamp
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.job_tab import JobTab
 from melbo_app.ui.tabs.train import TrainTab
@@ -56,7 +57,9 @@ class ManyRadii(JobTab):
                 self.stop = button("Stop", "many-stop", 80)
                 self.way = gr.Radio(WAYS, value="bank", label="Vectors", elem_id="many-way", container=False)
                 self.progress = progress_bar(resting(), elem_id="many-progress")
-            self.table = record_table({"columns": COLUMNS, "wide": WIDE, "message": EMPTY}, elem_id="many-table")
+            self.table = record_table(
+                {"columns": COLUMNS, "wide": WIDE, "message": EMPTY}, elem_id="many-table", start="many-start"
+            )
             self.picked = gr.State(None)  # the id of the completion that is shown
             with gr.Row(elem_classes="mx-toolbar"):
                 self.use = small_button("Use this", "many-use", 90, visible=False)
@@ -185,7 +188,11 @@ class ManyRadii(JobTab):
             for one in gathered(comparisons)
         ]
         message = "None of the completions is flagged." if comparisons else EMPTY
-        return {"columns": COLUMNS, "wide": WIDE, "rows": rows, "message": message}
+        made = [one for comparison in comparisons for one in comparison.completions]
+        stamped = stamp(made, {}, own_norms=True) if comparisons else None  # its R are in fields of their own
+        if stamped is not None:
+            stamped["bank"] = comparisons[0].settings.get("bank")
+        return {"columns": COLUMNS, "wide": WIDE, "rows": rows, "message": message, "stamp": stamped}
 
     def _pick(self, event: gr.EventData) -> Changes:
         """Show the completion of a line beside the unsteered one."""

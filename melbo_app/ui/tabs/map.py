@@ -8,6 +8,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from melbo_app.analysis.projection import MapPoint
+from melbo_app.errors import MelboError
 from melbo_app.jobs.job import Job
 from melbo_app.studies.map import DrawMap, Map, MapOf
 from melbo_app.ui.components.completion_grid import completion_grid, grid
@@ -21,6 +22,7 @@ from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.present import amount, day, first_line, sentence
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
+from melbo_app.ui.stamp import stamp
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.job_tab import JobTab
 from melbo_app.workbench import Workbench
@@ -79,7 +81,7 @@ class MapTab(JobTab):
             )
         with gr.Row(elem_classes="mx-split"):
             with gr.Column(scale=7, min_width=360):
-                self.plot = map_view({"message": EMPTY}, elem_id="map-plot")
+                self.plot = map_view({"message": EMPTY}, elem_id="map-plot", start="map-draw")
                 self.note = note_view(elem_id="map-note")
             with gr.Column(scale=3, min_width=240):
                 self.listing = text_list(elem_id="map-texts")
@@ -171,8 +173,21 @@ class MapTab(JobTab):
     def _drawn(self, drawn: Map, colour: str, title: str = "") -> Changes:
         made = f"{drawn.method}. {drawn.note}" if drawn.method not in drawn.note else drawn.note
         said = note(sentence(f"{title}{drawn.layout} layout, {made}."), _clusters(drawn))
-        plot = map_value(drawn, colour)
+        plot = {**map_value(drawn, colour), "stamp": self._stamp(drawn)}
         return {self.shown: drawn, self.plot: plot, self.note: said, self.aside: ASIDE, self.listing: {}}
+
+    def _stamp(self, drawn: Map) -> dict[str, Any] | None:
+        """What made the map; its R are in a field of their own, so they are no part of it."""
+        steered = next((point.id for point in drawn.points if isinstance(point.vector, int)), None)
+        if steered is None:
+            return None
+        try:
+            one = self._workbench.completion(steered)
+        except MelboError:  # deleted meanwhile
+            return None
+        made = stamp([one], {}, own_norms=True)
+        vectors = sorted({point.vector for point in drawn.points if isinstance(point.vector, int)})
+        return {**made, "bank": drawn.bank, "prompts": drawn.prompts, "vectors": vectors}
 
     def _summary(self, drawn: Map) -> str:
         return f"{len(drawn.points)} completions{', not kept yet' if drawn.not_kept else ''}."

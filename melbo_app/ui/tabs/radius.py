@@ -29,6 +29,7 @@ from melbo_app.ui.present import amount, first_line, prompts_text
 from melbo_app.ui.radius_range import RadiusRange
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
+from melbo_app.ui.stamp import prompts_stamp
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.curve_point import CurvePointPanel, curve_of
 from melbo_app.ui.tabs.job_tab import JobTab
@@ -78,7 +79,7 @@ class RadiusTab(JobTab):
             self.said = note_view(elem_id="curve-said")
             self.use = small_button("Take this R", "curve-use", 110, visible=False)
         self.quantity = gr.Radio(QUANTITIES, value=USUAL, label="Show", elem_id="curve-quantity", container=False)
-        self.plot = plotly_view({"message": EMPTY}, elem_id="curve-plot")
+        self.plot = plotly_view({"message": EMPTY}, elem_id="curve-plot", start="curve-start")
         self.point = CurvePointPanel(workbench, session, completions, train)
         with gr.Accordion("How the R was found", open=False, elem_id="curve-how"):
             note_view(note(RULES), elem_id="curve-rules")
@@ -179,7 +180,8 @@ class RadiusTab(JobTab):
         title = first_line(kept.prompts[0].user)
         quantity = cast("Quantity", quantity or USUAL)  # None: the tab was not opened yet
         other = choice.radius if choice.detector is None else None
-        return figure_value(curve_figure(kept.curve, shown, quantity, title, other))
+        made = prompts_stamp(kept.prompts, model_hash=kept.model_hash)
+        return {**figure_value(curve_figure(kept.curve, shown, quantity, title, other)), "stamp": made}
 
     def _use(self, kept: KeptCurve | None, slider: dict[str, Any] | None) -> Changes:
         """Take the suggested R."""

@@ -18,6 +18,7 @@ from melbo_app.ui.leaving import leaving
 from melbo_app.ui.present import sentence, vector_name
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
+from melbo_app.ui.stamp import prompts_stamp
 from melbo_app.ui.tabs.pairs import Compared, Pairs
 from melbo_app.workbench import Workbench
 
@@ -41,7 +42,7 @@ class SimilarityTab:
         self.progress = progress_bar(resting(), elem_id="similarity-progress")
         with gr.Row(elem_classes="mx-split"):
             with gr.Column(scale=5, min_width=340):
-                self.delta = plotly_view({"message": EMPTY}, elem_id="similarity-delta")
+                self.delta = plotly_view({"message": EMPTY}, elem_id="similarity-delta", start="similarity-run")
                 self.delta_note = note_view(elem_id="similarity-delta-mean")
             with gr.Column(scale=4, min_width=300):
                 self.pairs = Pairs(workbench, session)
@@ -78,7 +79,7 @@ class SimilarityTab:
         bank = self._workbench.bank(name).hash
         study = Compare(bank=name, prompts=prompts, scope=values[self.scope] or "content")
         found = result_of(self._workbench.run(study, stop=leaving()))
-        message = f"{len(found.order)} vectors of {name} on the prompt at the left, scope {found.scope}."
+        message = f"{len(found.order)} vectors of {name}, scope {found.scope}."
         yield {self._found: Compared(name, bank, prompts, found), self.progress: resting(message)}
 
     def _compare_first(self, values: Values) -> Iterator[Changes]:
@@ -104,13 +105,14 @@ class SimilarityTab:
         order = found.order if clustered else None
         lines = found.tree.lines if clustered else []
         rows = {"vectors": order or list(range(len(names))), "bank": compared.bank}
+        made = prompts_stamp(compared.prompts, bank=compared.bank, bank_hash=compared.bank_hash)
         delta = heatmap_figure(found.delta, names, order, "δ: effects of the vectors", lines)
         theta = heatmap_figure(found.theta, names, order, "θ: the vectors themselves")
         texts: dict[str, object] = {"message": NO_TEXTS}
         if found.texts is not None:
             texts = {**figure_value(heatmap_figure(found.texts, names, order, "Texts: what they say")), **rows}
         return {
-            self.delta: {**figure_value(delta), **rows},
+            self.delta: {**figure_value(delta), **rows, "stamp": made},
             self.theta: {**figure_value(theta), **rows},
             self.text: texts,
             self.delta_note: note(_mean("δ", found.mean_delta), tone="plain"),
