@@ -191,7 +191,8 @@ class ManyRadii(JobTab):
         made = [one for comparison in comparisons for one in comparison.completions]
         stamped = stamp(made, {}, own_norms=True) if comparisons else None  # its R are in fields of their own
         if stamped is not None:
-            stamped["bank"] = comparisons[0].settings.get("bank")
+            bank = comparisons[0].settings.get("bank")
+            stamped |= {"bank": bank} if bank else {"bank": None, "bank_hash": None}  # a curve trains its own
         return {"columns": COLUMNS, "wide": WIDE, "rows": rows, "message": message, "stamp": stamped}
 
     def _pick(self, event: gr.EventData) -> Changes:
