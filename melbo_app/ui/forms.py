@@ -133,5 +133,5 @@ def asked_by(request: gr.Request) -> str:
 def bank_chosen(name: str | None) -> str:
     """The chosen bank's name."""
     if not name:
-        raise InputError("bank", "none is chosen", "Choose one at the left, or train one")
+        raise InputError("bank", "none is chosen", "Choose one above, or train one")
     return name

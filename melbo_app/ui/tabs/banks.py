@@ -189,7 +189,7 @@ class BanksTab:
         return {**self.open(bank.record.name), self.upload: None, **dict.fromkeys(self._words, "")}
 
     def _insert(self, formula: str, bank: str | None, vectors: dict[str, Any] | None) -> str:
-        """Append the vectors that are chosen at the left to the formula."""
+        """Append the vectors that are chosen to the formula."""
         numbers = ", ".join(str(vector) for vector in chosen_vectors(vectors))
         return f"{formula.rstrip()} '{bank_chosen(bank)}'{f'[{numbers}]' if numbers else ''}".lstrip()
 

@@ -143,7 +143,7 @@ class CompletionsTab:
         }
 
     def opened(self, comparison_id: int, entry: str) -> Changes:
-        """Show the texts of another view, under their own name in the history. The left column keeps its bank where the
+        """Show the texts of another view, under their own name in the history. The context line keeps its bank where the
         vectors belong to none on the shelf."""
         changes = self.restore(comparison_id)
         texts = self._workbench.comparison(comparison_id).completions

@@ -97,7 +97,7 @@ class CurvePointPanel:
     def _open(self, kept: KeptCurve | None, picked: Picked | None) -> Changes:
         """Open the completions behind a point, of the vectors or of the random ones; of several seeds, the first.
 
-        They have names of their own: the left column keeps its bank if they belong to none on the shelf.
+        They have names of their own: the context line keeps its bank if they belong to none on the shelf.
         """
         curve = curve_of(kept)
         if picked is None or picked[1] is None:

@@ -1,4 +1,4 @@
-"""Explore: from the prompt at the left to its behaviours in one press."""
+"""Explore: from the prompt to its behaviours in one press."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ RULES = [
     ("0.07 × the median norm", "suggested"),
 ]  # fmt: skip
 EMPTY = (
-    "Press Explore to choose R, train vectors, answer the prompt at the left under each of them, and sort the answers "
+    "Press Explore to choose R, train vectors, answer the prompt above under each of them, and sort the answers "
     "into behaviours. This takes about two minutes."
 )
 
@@ -169,7 +169,7 @@ class ExploreTab(HistoryTab):
         return f"{day(found.created)} · {first_line(found.prompt.user, 40)} · {radius} · {new}"
 
     def _open(self, event: gr.EventData, key: str | None) -> Changes:
-        """Open the texts in Completions, with the vectors of a behaviour chosen."""
+        """Open the texts in Read, with the vectors of a behaviour chosen."""
         found, completions = self._exploration(key), self._completions
         return {
             **self._rooms.show("completions"),

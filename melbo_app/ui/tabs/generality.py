@@ -1,4 +1,4 @@
-"""Generality: do the vectors at the left work on prompts they were not trained on?"""
+"""Generality: do the chosen vectors work on prompts they were not trained on?"""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,7 @@ from melbo_app.ui.taking import take
 from melbo_app.workbench import Workbench
 
 EMPTY = (
-    "Press Measure to answer each prompt of the sets without steering, under each vector chosen at the left, and under "
+    "Press Measure to answer each prompt of the sets without steering, under each chosen vector, and under "
     "random vectors of the same R. The share of answers that change says how general a vector is."
 )
 OWN = "own"

@@ -52,7 +52,7 @@ COLOURINGS = [
 _RECOLOUR = "(colour) => { document.querySelector('#map-plot .mx')?.recolour?.(colour); return []; }"
 LISTED = 200  # texts of a selection that are listed: nobody reads more
 FIRST_LINE = 160
-EMPTY = "Choose vectors at the left and one or several R, then draw the map."
+EMPTY = "Choose vectors and one or several R, then draw the map."
 ASIDE: dict[str, Any] = {"groups": [], "message": "Click a point to read its text, or draw around several."}
 
 

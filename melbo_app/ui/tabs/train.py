@@ -1,4 +1,4 @@
-"""Train: new vectors on the prompt at the left."""
+"""Train: new vectors on the prompt."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
