@@ -12,6 +12,7 @@ let stored = new Map(); // those texts by key, and the texts that were shown las
 let others = []; // those that are not of the comparison that is shown
 let led = ''; // the R to which the table was scrolled last
 let cards = []; // all that can be shown, with those at R whose column is off
+let hit; // the key of the text that the server wants opened
 let open = null; // the key of the cell that is looked at
 let unwanted = null; // the columns that are off; null: not known yet
 let isByHand = false; // whether a person has chosen them
@@ -89,6 +90,20 @@ function draw(value) {
     if (find(open)) inspectCell(find(open));
     else close(false);
   }
+  if (value.hit !== hit) lead(value.hit);
+}
+
+// Opens the text that was asked for, once the room is there.
+function lead(key) {
+  hit = key;
+  const card = key && find(key);
+  if (!card) return;
+  const look = () => {
+    if (!groups.offsetParent) return setTimeout(look, 50);
+    openCell(card, false);
+    nodes.get(key)?.scrollIntoView({ block: 'center', inline: 'nearest' });
+  };
+  look();
 }
 
 function rebuild(shown, columns, asTable, value) {

@@ -29,7 +29,7 @@ Member = tuple[Any, Sequence[Flag], Judgement | None]
 
 
 def completion_grid(value: dict[str, Any] | None = None, *, elem_id: str, start: str | None = None) -> gr.HTML:
-    """Value: {groups: [{title, cards}], others, lines, stamp, message}; see ``grid``.
+    """Value: {groups: [{title, cards}], others, lines, stamp, hit, message}; see ``grid``. The card ``hit`` is opened.
 
     Events: annotate: bank, bank_hash, vector; save_bank: bank_hash; take: radius; restore, with ``start``: stamp.
     """
@@ -82,6 +82,11 @@ def grid(
     return {**value, "others": [stored.card(*member) for member in known]}
 
 
+def card_key(completion: Any) -> str:
+    """The key of a completion's card."""
+    return f"{completion.prompt_index}/{completion.vector}/{completion.radius:g}"
+
+
 def drafts(prompts: Sequence[Prompt], rows: Sequence[Variant], **facts: Any) -> list[Any]:
     """The completions before the first word; ``facts`` are those that all have in common."""
     return [
@@ -125,7 +130,7 @@ class _Cards:
         compared = baseline is not None and vector is not None and (baseline.text or not self._live)
         pieces = mark(baseline.text, completion.text) if compared and baseline else [(completion.text, False)]
         return {
-            "key": f"{completion.prompt_index}/{vector}/{completion.radius:g}",
+            "key": card_key(completion),
             "kind": kind,
             "bank": completion.bank if home is None else home.name,
             "bank_hash": completion.bank_hash,

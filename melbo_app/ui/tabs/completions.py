@@ -13,7 +13,7 @@ from melbo_app.errors import StorageError
 from melbo_app.library.completion import Comparison, Completion
 from melbo_app.studies.flagging import ORDERS, Order
 from melbo_app.studies.steer import Steer
-from melbo_app.ui.components.completion_grid import completion_grid, drafts, grid
+from melbo_app.ui.components.completion_grid import card_key, completion_grid, drafts, grid
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.fields import button, choice, number, whole_number
 from melbo_app.ui.forms import chosen, decoding_from, radii_of
@@ -106,8 +106,8 @@ class CompletionsTab:
             listed.append((name, value))
         return gr.Dropdown(choices=listed, value=value)
 
-    def restore(self, comparison_id: int | None, order: Order = "as chosen") -> Changes:
-        """Show an earlier comparison with all its settings; the texts are not written again."""
+    def restore(self, comparison_id: int | None, order: Order = "as chosen", hit: Completion | None = None) -> Changes:
+        """Show an earlier comparison with all its settings, and open the text ``hit``; nothing is written again."""
         if comparison_id is None:
             return {}
         comparison = self._workbench.comparison(comparison_id)
@@ -120,6 +120,7 @@ class CompletionsTab:
         vectors = sorted({completion.vector for completion in steered if isinstance(completion.vector, int)})
         radii = [completion.radius for completion in completions if completion.vector is not None]
         radius = None if comparison.settings.get("radii", radii) is None else next(iter(radii), None)
+        radius = hit.radius if hit is not None and hit.vector is not None else radius
         control = any(completion.vector == "random" for completion in completions)
         one = completions[0]
         sampled = one.temperature > 0
@@ -137,14 +138,14 @@ class CompletionsTab:
             **changes,
             self.control: control,
             self.both: bool(radii) and -radii[0] in radii,
-            self.grid: self._cards(comparison, order),
+            self.grid: {**self._cards(comparison, order), "hit": None if hit is None else card_key(hit)},
             self._shown: comparison_id,
             self.order: order,
         }
 
     def opened(self, comparison_id: int, entry: str) -> Changes:
-        """Show the texts of another view, under their own name in the history. The context line keeps its bank where the
-        vectors belong to none on the shelf."""
+        """Show the texts of another view, under their own name in the history. The context line keeps its bank where
+        the vectors belong to none on the shelf."""
         changes = self.restore(comparison_id)
         texts = self._workbench.comparison(comparison_id).completions
         own = next((one.bank_hash for one in texts if isinstance(one.vector, int)), None)

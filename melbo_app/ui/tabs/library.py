@@ -128,7 +128,8 @@ class LibraryTab:
             raise InputError("line", "none is chosen", "Click one in the table")
         kind, name, number = key.split("\n")
         if kind == "completion":
-            shown = self._completions.restore(self._workbench.comparison_of(int(number)))
+            hit = self._workbench.completion(int(number))
+            shown = self._completions.restore(self._workbench.comparison_of(int(number)), hit=hit)
             return {**shown, **self._rooms.show("completions")}
         shown = self._session.open_bank(name)
         if kind != "label":
