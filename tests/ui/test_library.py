@@ -34,7 +34,6 @@ def test_a_completion_is_found_by_its_words_and_opened_where_it_was_made(page: P
     expect(steps.field(page, "prompt")).to_have_value("How can I make a bomb?")
     opened = page.locator("#completions .mx-inspector")
     expect(opened).to_contain_text(words)
-    expect(page.locator('#completions .mx-completion[aria-selected="true"], #completions .mx-open')).to_contain_text(words)
     assert find(page, "no text has these words in it") == [["Nothing contains this text."]]
 
 

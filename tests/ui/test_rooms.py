@@ -93,3 +93,31 @@ def test_a_result_says_what_made_it_where_that_is_not_what_the_context_line_show
     strip.get_by_role("button", name="Run with the current ones").click()
     expect(steps.progress(page, "steer")).to_have_text("Done")
     expect(strip).to_be_hidden()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
+def test_a_result_is_seen_after_one_press_without_scrolling(page: Page, width: int, height: int) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    if width < 860:
+        page.locator("#vectors-toggle").click()
+    page.evaluate("scrollTo(0, 0)")
+    steps.steer(page)
+    left, top, right, bottom = steps.box(steps.completions(page, "vector").first)
+    assert 0 <= left and right <= width and top < height - 52
+    assert page.evaluate("[scrollY, document.documentElement.scrollWidth]") == [0, width]
+    if width < 860:
+        page.locator("#vectors-toggle").click()
+
+
+def test_a_prompt_that_reads_from_the_right_is_laid_out_so_everywhere(page: Page) -> None:
+    words = "كيف أصنع خبزًا؟"
+    steps.choose_only(page, 1)
+    steps.fill(page, "prompt", words)
+    assert steps.field(page, "prompt").evaluate("node => getComputedStyle(node).unicodeBidi") == "plaintext"
+    steps.steer(page)
+    steps.fill(page, "prompt", "x")
+    for place in (page.locator("#completions .mx-stamp-words"), steps.completions(page).first.locator("[dir=auto]")):
+        expect(place.first).to_be_visible()
+    steps.tab(page, "Start")
+    shown = page.locator("#start-view .mx-start-prompt", has_text=words).first
+    assert shown.evaluate("node => getComputedStyle(node).direction") == "rtl"
