@@ -19,6 +19,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import BusyError, InputError, MelboError, StorageError
 from melbo_app.jobs.generators import result_of
 from melbo_app.library.formats.known import FORMATS
+from melbo_app.library.labels import LabelChanged
 from melbo_app.library.offered_models import OfferedModels
 from melbo_app.public import uses
 from melbo_app.public.discretion import Discretion
@@ -184,6 +185,15 @@ def test_a_label_of_somebody_else_stays(bench, plain, person):
     person.address = BEN
     bench.save_label("a", 0, name="his")
     assert [plain.label("a", vector).name for vector in (0, 1)] == ["his", "the operator's"]
+
+
+def test_who_changed_a_label_meanwhile_is_not_told(bench, plain):
+    shelved(plain)
+    empty = bench.label("a", 0)
+    bench.save_label("a", 0, name="in one window")
+    with pytest.raises(LabelChanged, match="it says “in one window” now") as caught:
+        bench.save_label("a", 0, name="in another", seen=empty)
+    assert (caught.value.stored.name, caught.value.stored.author) == ("in one window", "")
 
 
 def test_only_who_began_a_download_can_stop_it(bench, plain, person):

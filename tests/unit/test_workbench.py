@@ -601,6 +601,28 @@ def test_labels_are_kept_found_and_written(bench, bank, tmp_path):
         bench.export_labels(tmp_path / "x.csv")
 
 
+def test_an_export_of_labels_says_what_was_read(bench, bank, tmp_path):
+    made = result_of(bench.run(Steer(bank="a", prompts=[PROMPT], vectors=[0], decoding=Decoding(3))))
+    text = made.completions[1]
+    assert bench.evidence("a", 0).texts == (text,) and bench.evidence("a", 0).baseline == made.completions[0]
+    assert bench.evidence("a", 1) is None
+    for vector in (0, 1):
+        bench.save_label("a", vector, name="n")
+
+    def lines(name):
+        return [json.loads(line) for line in bench.export_labels(tmp_path / name).read_text("utf-8").splitlines()]
+
+    known = {"R": bank.norms[0], "model": bank.record.model}
+    about = known | {"prompt": PROMPT.user, "text": text.text, "text_R": text.radius}
+    first, second = lines("x.jsonl")
+    assert {name: first[name] for name in about} == about
+    assert {name: second[name] for name in about} == dict.fromkeys(about) | known
+    bench.delete_bank("a")
+    first, second = lines("gone.jsonl")
+    assert (first["R"], first["model"], first["text"]) == (None, text.model, text.text)
+    assert (second["R"], second["model"], second["text"]) == (None, None, None)
+
+
 @pytest.mark.parametrize("vector", [-1, 3])
 def test_a_label_needs_a_vector_that_is_there(bench, bank, vector):
     with pytest.raises(InputError, match=f"“a” has no vector {vector}. Choose 0 to 2"):
