@@ -16,7 +16,7 @@ LEAST_DIVERSITY = 0.01
 @dataclass(frozen=True)
 class RadiusChoice:
     """The R to take, as a multiple of the median norm (None: none that was measured), and why. ``detector`` found it;
-    None: the curve has no cusp, and this is the R with the most readable change."""
+    None: the curve has no cusp, and this is the R at which readable answers differ most."""
 
     radius: float | None
     lines: tuple[str, ...]
@@ -57,7 +57,7 @@ def _alternative(curve: DiversityCurve, usual: Cusp, reason: str | None) -> Radi
         same = "At every R that was measured, the readable answers are the same: measure larger R."
         return RadiusChoice(None, (none, same))
     where = _both(best.relative_radius, curve)
-    taken = f"Of the R that were measured, the most answers changed and stayed readable at R {where}."
+    taken = f"Of the R that were measured, the readable answers differ most at R {where}."
     return RadiusChoice(best.relative_radius, (none, f"{taken} {_said(best)}"))
 
 

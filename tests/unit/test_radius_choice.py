@@ -55,7 +55,7 @@ def test_a_flat_curve_above_the_random_one_has_no_cusp_and_the_sentence_says_bot
     assert choice.detector is None and choice.radius == RADII[3]  # 0.45 is read by a quarter only
     assert choice.lines[0].startswith("No cusp: the curve is flat: its changes over R are within chance (p = ")
     assert choice.lines[0].endswith("On average over R the diversity is 0.50, under random vectors 0.02.")
-    assert "the most answers changed and stayed readable at R 6.38 (0.064 × the median norm)." in choice.lines[1]
+    assert "the readable answers differ most at R 6.38 (0.064 × the median norm)." in choice.lines[1]
     (_, mine), (_, random) = bands(found, "summed variance")
     mean = np.mean(flat)
     assert all(one.low < mean < one.high for one in mine), "one level fits all bands: it is flat"
