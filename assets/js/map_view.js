@@ -71,11 +71,11 @@ function paths(selected) {
   });
   return [...lines.values()].filter((line) => line.length > 1).map((line) => {
     const along = line.sort((one, other) => one.radius - other.radius).map(({ at }) => at);
-    const first = paint.groups[paint.of[along[0]]].marker.color;
+    const own = paint.groups[paint.of[along[0]]].marker.color;
     return {
-      type: trace.type, mode: 'lines', hoverinfo: 'skip', showlegend: false, name: `path of vector ${points[along[0]][0]}`,
-      x: along.map((at) => trace.x[at]), y: along.map((at) => trace.y[at]), customdata: along.map(() => [null]),
-      line: { color: colour === 'vector' ? first : '#80848c', width: 1.5, dash: 'solid' }, opacity: 0.7,
+      type: 'path', layer: 'below', name: `path of vector ${points[along[0]][0]}`, opacity: 0.8,
+      path: `M${along.map((at) => `${trace.x[at]},${trace.y[at]}`).join('L')}`,
+      line: { color: colour === 'vector' ? own : '#80848c', width: 1.5 },
     };
   });
 }
@@ -103,12 +103,12 @@ async function paint() {
     ...first, type: first.type === 'scattergl' && !canGl ? 'scatter' : first.type, marker: painted[colour],
     selectedpoints: selected, unselected: { marker: { opacity: 0.12 } },
   };
-  const layout = { ...value.figure.layout, shapes: chosen.shapes, annotations: chosen.annotations };
+  const layout = { ...value.figure.layout, shapes: [...chosen.shapes, ...paths(selected)], annotations: chosen.annotations };
   plot.dataset.points = first.x.length;
   plot.dataset.colour = colour;
   plot.dataset.selected = selected ? selected.length : '';
   tell(selected);
-  await Plotly.react(plot, [points, ...paths(selected)], layout, value.figure.config);
+  await Plotly.react(plot, [points], layout, value.figure.config);
   plot.dataset.drawn = 'true';
 }
 
@@ -176,7 +176,7 @@ async function draw(value) {
   drawn = true;
   plot.on('plotly_relayout', (change) => { if (change.dragmode) useTool(change.dragmode); });
   plot.on('plotly_click', (event) => {
-    const point = event.points?.find((one) => one.curveNumber === 0);
+    const point = event.points?.[0];
     if (!point) return;
     const [vector, radius, prompt] = props.value.points[point.pointIndex];
     trigger('point', { customdata: point.customdata });
@@ -184,7 +184,7 @@ async function draw(value) {
   });
   plot.on('plotly_selected', (event) => {
     if (!event?.points) return;
-    const inside = event.points.filter((one) => one.curveNumber === 0).map((one) => one.pointIndex);
+    const inside = event.points.map((one) => one.pointIndex);
     choose(inside).then(() => Plotly.relayout(plot, { selections: [] })); // the outline has done its work
   });
   plot.on('plotly_doubleclick', () => { if (picked) choose([]); });

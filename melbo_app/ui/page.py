@@ -155,7 +155,10 @@ class Page:
         taken = bind(self._finished.change, self._take_up, self._finished, session.bank_outputs)
         bind(taken.then, form.next_name, [session.prompt, form.name, self._finished], form.name)
         self._bind_results()
-        for grid in (completions.grid, self.map.aside, self.radius.many.aside, self.explore.view, self.generality.grid):
+        pairs = self.similarity.pairs.texts
+        for grid in (
+            completions.grid, self.map.aside, pairs, self.radius.many.aside, self.explore.view, self.generality.grid,
+        ):  # fmt: skip
             outputs = [*rooms.outputs, *session.bank_outputs, *self.labels.outputs]
             bind(grid.annotate, self._label, {session.bank, *self.labels.form}, outputs)
         saved = bind(completions.grid.save_bank, self._save_bank, None, session.bank_outputs)

@@ -28,6 +28,11 @@ def words(hover: str) -> str:
     return " ".join(html.unescape(" ".join(lines)).split())
 
 
+@pytest.fixture(autouse=True)
+def _everything_is_selected(page: Page) -> None:
+    page.evaluate("bank => melbo.select({ bank, vectors: [0, 1, 2, 3, 4, 5, 6, 7], cell: null })", steps.SAMPLE)
+
+
 def test_two_radii_of_eight_vectors_are_a_umap_whose_points_open(page: Page) -> None:
     steps.draw_map(page, "9, 14")
     found = steps.points(page)
@@ -120,7 +125,8 @@ def test_what_is_drawn_around_is_selected_everywhere_and_listed(page: Page) -> N
 
 def test_what_others_select_stands_out_with_its_way_over_r(page: Page) -> None:
     steps.draw_map(page, "9, 14")
-    paths = "node => node.data.filter((trace) => trace.mode === 'lines').map((trace) => [trace.name, trace.x.length])"
+    paths = """node => (node.layout.shapes || []).filter((shape) => shape.name?.startsWith('path of'))
+      .map((shape) => [shape.name, shape.path.split('L').length])"""
     assert steps.plot(page).evaluate(paths) == []
     page.evaluate("melbo.select({ vectors: [2, 5] })")
     expect(steps.plot(page)).to_have_attribute("data-selected", "5")  # two texts of each, and the baseline
@@ -132,8 +138,8 @@ def test_what_others_select_stands_out_with_its_way_over_r(page: Page) -> None:
 
 
 def test_another_radius_leaves_the_points_where_they_are(page: Page) -> None:
-    places = """node => Object.fromEntries(node.data[0].hovertext.map(
-      (text, at) => [text, [node.data[0].x[at], node.data[0].y[at]]]))"""
+    places = """({ data: [{ hovertext, x, y }] }) =>
+      Object.fromEntries(hovertext.map((text, at) => [text, [x[at], y[at]]]))"""
     steps.draw_map(page, "9, 14")
     before = steps.plot(page).evaluate(places)
     steps.draw_map(page, "9, 14, 16")

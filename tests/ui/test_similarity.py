@@ -94,6 +94,7 @@ def tagged(page: Page) -> list[bool]:
 
 def test_two_similar_vectors_are_read_marked_and_merged(page: Page) -> None:
     steps.tab(page, "Similarity")
+    page.get_by_label("group similar vectors").check()
     compare(page, "content tokens")
     assert plot(page, "delta").evaluate("node => node.data[1].name") == "tree"
     expect(plot(page, "text")).to_be_visible()  # the sample comes with texts
