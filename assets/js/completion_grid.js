@@ -182,8 +182,13 @@ function look(card) {
 }
 
 function openCell(card, moveFocus) {
+  const wasHidden = pane.hidden;
   pane.hidden = false;
   look(card);
+  if (wasHidden) {
+    nodes.get(card.key)?.scrollIntoView({ block: 'nearest', inline: 'nearest' }); // the pane has taken room from it
+    if (pane.offsetTop > groups.offsetTop + 8) pane.scrollIntoView({ block: 'nearest' }); // it is below
+  }
   if (moveFocus) pane.querySelector('h3').focus();
 }
 
