@@ -105,7 +105,7 @@ def measure() -> Iterator[tuple[str, str, str]]:
             page = browser.new_page(viewport=SIZE)
             page.add_init_script(SHIFTS)
             loaded = weigh(page)
-            page.goto(address)
+            page.goto(f"{address}/?room=read")
             page.wait_for_selector("#completions .mx-sheet", timeout=PATIENCE * 1000)
             page.wait_for_selector("#model-chip[data-state=ready]", timeout=PATIENCE * 1000)
             page.wait_for_timeout(2000)
