@@ -54,7 +54,7 @@ function later(event) {
 function act(event) {
   const { key, target } = event;
   const inside = room().contains(target);
-  const mine = inside || target === document.body || target.closest?.('[role=tab]');
+  const mine = inside || target === document.body || target.closest?.('.mx-room');
   const writing = target.matches?.(TEXT);
   const command = event.ctrlKey || event.metaKey;
   if (event.isComposing) return false;

@@ -20,6 +20,7 @@ const KINDS = {
   'not labelled': (one) => !one.name,
   'readable text': (one) => one.text?.verdict === 'readable',
   runaways: (one) => one.runaway.length,
+  'same text as another': (one) => one.text && one.text.same !== null,
 };
 const find = make('input', 'mx-cards-find');
 find.type = 'search';
@@ -63,6 +64,7 @@ function marks(vector, best) {
     const flag = make('span', 'mx-card-runaway mx-score mx-score-runaway', 'runaway');
     line.append(flag);
   }
+  if (vector.text && vector.text.same !== null) line.append(make('span', 'mx-score mx-score-same', `same text as ${vector.text.same}`));
   line.append(...vector.tags.map((tag) => {
     const node = make('span', 'mx-card-tag', tag);
     node.dir = 'auto';

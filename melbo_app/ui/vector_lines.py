@@ -52,17 +52,20 @@ def measured_radii(workbench: Workbench, bank: str) -> list[dict[str, Any]]:
     return [at for at in found.values() if at["texts"]]
 
 
-def _typical(workbench: Workbench, bank: str) -> dict[int, dict[str, str]]:
-    """The newest text under each vector, and its verdict."""
+def _typical(workbench: Workbench, bank: str) -> dict[int, dict[str, Any]]:
+    """The newest text under each vector, its verdict, and the first vector that says the same to the same prompt."""
     try:
         found = workbench.newest_texts(bank)
     except StorageError:  # the list does without
         return {}
-    return {
-        vector: {
+    said: dict[tuple[str, float, str], int] = {}  # the first vector with each text
+    lines = {}
+    for vector, one in sorted(found.items()):
+        first = said.setdefault((one.prompt.user, one.radius, " ".join(one.text.split())), vector)
+        lines[vector] = {
             "text": first_line(one.text, 90),
             "verdict": (one.scores.verdict if one.scores else None) or "",
             "prompt": first_line(one.prompt.user),
+            "same": None if first == vector else first,
         }
-        for vector, one in found.items()
-    }
+    return lines

@@ -25,7 +25,7 @@ def sent(page: Page, tab: JobTab, **written: Any) -> dict[Any, Any]:
     events = page.timer.parent.fns.values()
     [event] = [fn for fn in events if (tab.start._id, "click") in fn.targets and fn.inputs_as_dict]
     values = {part: part.value for part in event.inputs}
-    column = {"prompt": "Who are you?", "bank": "a", "vectors": [0, 1], "radius": RADIUS}
+    column = {"prompt": "Who are you?", "bank": "a", "vectors": {"selected": [0, 1]}, "radius": RADIUS}
     known = {getattr(page.session, name): value for name, value in column.items()}
     known |= {page.train.source: 1, page.train.target: 3}
     known |= {getattr(tab, name): value for name, value in written.items()}
