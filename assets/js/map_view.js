@@ -27,7 +27,7 @@ legend.setAttribute('aria-label', 'Groups of points');
 root.append(empty, bar, plot, legend);
 const SIGNS = {
   circle: '●', square: '■', diamond: '◆', 'triangle-up': '▲', cross: '✚', 'triangle-down': '▼', pentagon: '⬟', x: '✖',
-  star: '★', 'circle-open': '○',
+  star: '★', 'circle-open': '○', 'diamond-open': '◇',
 };
 let drawn = false;
 let colour = null;
@@ -183,7 +183,7 @@ async function draw(value) {
     pick([point.pointIndex], { vector, radius, prompt: props.value.prompts[prompt] });
   });
   plot.on('plotly_selected', (event) => {
-    if (!event?.points) return;
+    if (!event?.points || !(event.range || event.lassoPoints)) return; // an outline taken away reports itself, too
     const inside = event.points.map((one) => one.pointIndex);
     choose(inside).then(() => Plotly.relayout(plot, { selections: [] })); // the outline has done its work
   });

@@ -763,7 +763,7 @@ def test_curve_refuses(ask: Ask, kept, words, sentence):
         (("map", "a"), "Missing option '--out'."),
         (("map", "a", "--out", "map.png"), "out: “map.png” is not an HTML file. Its name must end in .html."),
         (("map", "a", "--out", "/nowhere/map.html"), "out: the folder “/nowhere” does not exist. Create it, or"),
-        (("map", "a", "--out", "x.html", "--colour", "red"), "colour: 'red' is unknown. Choose vector, radius or"),
+        (("map", "a", "--out", "x.html", "--colour", "red"), "colour: 'red' is unknown. Choose vector, radius, label"),
         (("map", "nobody", "--out", "x.html"), "bank: there is no bank called “nobody”."),
         (("map", "a", "--out", "x.html", "--vector", "9"), "vector: the bank has no vector 9."),
     ],
