@@ -27,7 +27,7 @@ legend.setAttribute('aria-label', 'Groups of points');
 root.append(empty, bar, plot, legend);
 const SIGNS = {
   circle: '●', square: '■', diamond: '◆', 'triangle-up': '▲', cross: '✚', 'triangle-down': '▼', pentagon: '⬟', x: '✖',
-  star: '★', 'circle-open': '○',
+  star: '★', 'circle-open': '○', 'diamond-open': '◇',
 };
 let drawn = false;
 let colour = null;
@@ -148,7 +148,7 @@ function decoded(name) { return name.replaceAll('&lt;', '<').replaceAll('&gt;', 
 function pick(numbers, cell) {
   if (picked === null) before = state().vectors;
   picked = numbers.length ? [...numbers].sort((one, other) => one - other) : null;
-  const vectors = picked ? vectorsOf(picked) : before;
+  const vectors = picked ? vectorsOf(picked) : before ?? vectorsOf(props.value.points.map((_, at) => at));
   before = picked ? before : null;
   const change = belongs() && vectors?.length ? { vectors } : {};
   window.melbo?.select({ ...change, ...(belongs() && cell !== undefined ? { cell } : {}) }, element);
@@ -182,10 +182,14 @@ async function draw(value) {
     trigger('point', { customdata: point.customdata });
     pick([point.pointIndex], { vector, radius, prompt: props.value.prompts[prompt] });
   });
-  plot.on('plotly_selected', (event) => {
-    if (!event?.points) return;
+  let clearing = false; // taking the outline away reports a selection again
+  plot.on('plotly_selected', async (event) => {
+    if (clearing || !event?.points || !(event.range || event.lassoPoints)) return;
+    clearing = true;
     const inside = event.points.map((one) => one.pointIndex);
-    choose(inside).then(() => Plotly.relayout(plot, { selections: [] })); // the outline has done its work
+    await Plotly.relayout(plot, { selections: [] });
+    await choose(inside);
+    clearing = false;
   });
   plot.on('plotly_doubleclick', () => { if (picked) choose([]); });
 }

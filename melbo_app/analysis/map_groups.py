@@ -93,7 +93,7 @@ def _clusters(points: Sequence[MapPoint], steered: list[int], clusters: Sequence
     found = _by(points, steered, lambda point: point.cluster)
     lonely = found.pop(None, [])
     groups = [Group(short(clusters[number].name, 40), _numbered(number), found[number]) for number in sorted(found)]
-    return [*groups, Group("in no cluster", _marker(GREY, "circle", 7), lonely)] if lonely else groups
+    return [*groups, Group("in no cluster", _marker(GREY, "diamond-open", 8, line=GREY), lonely)] if lonely else groups
 
 
 def _radii(points: Sequence[MapPoint], steered: list[int], clusters: Sequence[TextCluster]) -> list[Group]:

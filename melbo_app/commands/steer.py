@@ -45,8 +45,10 @@ def _show_steered(
 
 
 def _check_map(out: Path, colour: str, overwrite: bool) -> None:
-    if colour not in ("vector", "radius", "label"):
-        raise InputError("colour", f"{colour!r} is unknown", "Choose vector, radius or label")
+    from melbo_app.analysis.map_groups import COLOURINGS  # late: plotly takes a while to import
+
+    if colour not in COLOURINGS:
+        raise InputError("colour", f"{colour!r} is unknown", f"Choose {', '.join(COLOURINGS[:-1])} or {COLOURINGS[-1]}")
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError("out", f"“{out.name}” is not an HTML file", "Its name must end in .html")
     check_out(out, overwrite)
@@ -59,7 +61,7 @@ def _show_map(
     as_json: bool,
     *,
     out: Annotated[Path, typer.Option("--out", help="HTML file to write.", parser=written_path)],
-    colour: Annotated[str, typer.Option("--colour", help="vector, radius or label.")] = "vector",
+    colour: Annotated[str, typer.Option("--colour", help="vector, radius, label, verdict or cluster.")] = "vector",
     overwrite: OverwriteOption = False,
 ) -> None:
     if found is None:

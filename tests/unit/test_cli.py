@@ -667,7 +667,7 @@ def test_a_bank_of_unequal_norms_says_so_and_steers_with_them(ask: Ask, bank):
 def test_similarity_gives_the_matrix(ask: Ask, bank):
     told = ask("similarity", "a", "--json").json
     assert set(told) == {
-        "bank", "scope", "matrix", "theta", "order", "mean_off_diagonal", "mean_off_diagonal_theta",
+        "bank", "scope", "matrix", "theta", "texts", "order", "mean_off_diagonal", "mean_off_diagonal_theta",
     }  # fmt: skip
     matrix = np.array(told["matrix"])
     assert matrix.shape == (3, 3) and np.allclose(matrix, matrix.T, atol=1e-6) and np.allclose(np.diag(matrix), 1)
@@ -701,12 +701,14 @@ def test_map_writes_a_page_and_gives_its_points(ask: Ask, bank, stubbed, tmp_pat
     out = tmp_path / "map.html"
     words = ("map", "a", "--out", out, "--vector", "0,1", "--radius", "6,-6", "--max-new-tokens", 3)
     told = ask(*words, "--random-control", "--colour", "radius", "--json").json
-    assert set(told) == {"out", "comparison", "method", "note", "points", "not_kept"}
+    assert set(told) == {"out", "comparison", "method", "note", "layout", "clusters", "points", "not_kept"}
     assert (told["out"], told["method"]) == (str(out), "PCA") and "UMAP needs 15 or more" in told["note"]
     assert [(point["vector"], point["radius"]) for point in told["points"]] == [
         (None, 0), ("random", 6), (0, 6), (1, 6), ("random", -6), (0, -6), (1, -6),
     ]  # fmt: skip
-    assert set(told["points"][0]) == {"id", "x", "y", "vector", "radius", "label", "text", "prompt_index"}
+    assert set(told["points"][0]) == {
+        "id", "x", "y", "vector", "radius", "label", "text", "prompt_index", "verdict", "cluster",
+    }  # fmt: skip
     assert "</html>" in out.read_text("utf-8")
     assert ask(*words).sentence == f"out: “{out}” already exists. Choose another name, or add --overwrite."
     assert ask(*words, "--overwrite").out.startswith(f"{out}: 5 completions. ")
@@ -763,7 +765,7 @@ def test_curve_refuses(ask: Ask, kept, words, sentence):
         (("map", "a"), "Missing option '--out'."),
         (("map", "a", "--out", "map.png"), "out: “map.png” is not an HTML file. Its name must end in .html."),
         (("map", "a", "--out", "/nowhere/map.html"), "out: the folder “/nowhere” does not exist. Create it, or"),
-        (("map", "a", "--out", "x.html", "--colour", "red"), "colour: 'red' is unknown. Choose vector, radius or"),
+        (("map", "a", "--out", "x.html", "--colour", "red"), "colour: 'red' is unknown. Choose vector, radius, label"),
         (("map", "nobody", "--out", "x.html"), "bank: there is no bank called “nobody”."),
         (("map", "a", "--out", "x.html", "--vector", "9"), "vector: the bank has no vector 9."),
     ],
