@@ -93,7 +93,7 @@ def test_vectors_of_a_curve_have_names_of_their_own_until_they_are_a_bank(page: 
     expect(steps.progress(page, "curve")).to_have_text(re.compile(r"^2 R on .* one bank rescaled"))
     click_point(page)
     page.locator("#curve-open").click()
-    names = steps.completions(page, "vector").filter(has_text="of the curve, trained at R ")
+    names = steps.completions(page, "vector").filter(has_text="of the curve at R ")
     expect(names).to_have_count(2)
     assert "Curve, vectors at R " in steps.field(page, "history").input_value()
     assert steps.field(page, "bank").input_value().startswith(steps.SAMPLE)  # the bank stays, with its own cards
