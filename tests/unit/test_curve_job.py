@@ -16,6 +16,7 @@ from melbo_app.studies import read_study
 from melbo_app.studies.curve import MeasureCurve, radii_between
 from melbo_app.studies.flagging import flags_of, gathered
 from melbo_app.workbench import Workbench
+from melbo_app.workbench.banks import Home
 
 RADII = (0.05, 0.3)
 
@@ -121,9 +122,7 @@ def test_the_vectors_of_a_point_become_a_bank_with_all_that_is_known_of_them(ben
     point = job.result.points[0]
     text = bench.comparison(point.comparisons[0]).completions[1]
     digest = text.bank_hash
-    assert bench.bank_with(digest) is None and bench.own_names(text.bank) == {
-        0: f"of the curve, trained at R {point.radius:.3g}", 1: f"of the curve, trained at R {point.radius:.3g}",
-    }  # fmt: skip
+    assert bench.bank_with(digest) is None and bench.home(digest, text.bank) == Home("curve", text.bank)
     saved = bench.save_as_bank(digest)
     assert saved.record.name == f"hello-there R {point.radius:.3g}" and saved.hash == digest
     record = bench.bank(saved.record.name).record
@@ -133,10 +132,10 @@ def test_the_vectors_of_a_point_become_a_bank_with_all_that_is_known_of_them(ben
     assert len(bench.banks()) == 1 + sum(line.sample for line in bench.banks())
 
     random = bench.comparison(point.comparisons[1]).completions[1]
-    assert bench.own_names(random.bank)[0] == "of the curve, random"
+    assert bench.home(random.bank_hash, random.bank) == Home("curve", random.bank, random=True)
     other = bench.save_as_bank(random.bank_hash)
     assert other.record.name != saved.record.name
-    assert bench.own_names("nowhere") == {}
+    assert bench.home("0" * 64, "nowhere") == Home("gone", "nowhere")
     with pytest.raises(InputError, match="no longer kept"):
         bench.save_as_bank("0" * 64)
 
