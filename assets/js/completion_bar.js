@@ -37,7 +37,8 @@ function drawBar(every, mine, columns, isMain) {
   const next = JSON.stringify([every, columns, view.all, isMain, mine.length]);
   if (barShape === next) return;
   barShape = next;
-  bar.hidden = !isMain || !every.length;
+  bar.hidden = !isMain;
+  bar.style.visibility = every.length ? '' : 'hidden'; // its place stays, so that nothing moves
   all.hidden = every.length === mine.length;
   choice.hidden = all.hidden || !view.all;
   all.lastElementChild.textContent = `All ${every.length} R`;

@@ -35,6 +35,10 @@ function table(cards, columns, nodes) {
   sheet.setAttribute('role', 'grid');
   sheet.setAttribute('aria-label', 'Texts of each vector at each R');
   sheet.style.setProperty('--radii', columns.length);
+  // what a row outside the window counts for until it is laid out: a typical text, so that little moves then
+  const lengths = cards.map((card) => card.pieces.reduce((sum, [text]) => sum + text.length, 0)).sort((one, other) => one - other);
+  const rowLines = Math.min(6, Math.max(1, Math.ceil(lengths[Math.floor(lengths.length / 2)] / (columns.length > 3 ? 34 : 70))));
+  sheet.style.setProperty('--row', `${47 + 20 * rowLines}px`);
   const head = heading('mx-sheet-row mx-sheet-head', 'row');
   head.append(heading('mx-sheet-name', 'columnheader', 'Vector'));
   head.append(...columns.map((column) => {
