@@ -140,9 +140,9 @@ def test_what_others_select_stands_out_with_its_way_over_r(page: Page) -> None:
 def test_another_radius_leaves_the_points_where_they_are(page: Page) -> None:
     places = """({ data: [{ hovertext, x, y }] }) =>
       Object.fromEntries(hovertext.map((text, at) => [text, [x[at], y[at]]]))"""
-    steps.draw_map(page, "9, 14")
+    steps.draw_map(page, "9, 14, 16")  # six tokens each: enough different texts for UMAP
     before = steps.plot(page).evaluate(places)
-    steps.draw_map(page, "9, 14, 16")
+    steps.draw_map(page, "9, 14, 16, 18")
     expect(page.locator("#map-note")).to_contain_text("Old layout")
     after = steps.plot(page).evaluate(places)
     assert len(after) > len(before) and {text: after[text] for text in before} == before

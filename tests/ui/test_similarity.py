@@ -93,11 +93,13 @@ def tagged(page: Page) -> list[bool]:
 
 
 def test_two_similar_vectors_are_read_marked_and_merged(page: Page) -> None:
+    steps.tab(page, "Completions")
+    steps.steer(page)
     steps.tab(page, "Similarity")
     page.get_by_label("group similar vectors").check()
     compare(page, "content tokens")
     assert plot(page, "delta").evaluate("node => node.data[1].name") == "tree"
-    expect(plot(page, "text")).to_be_visible()  # the sample comes with texts
+    expect(plot(page, "text")).to_be_visible()
     shown = [int(name.split(" ")[0]) for name in order(page, "delta")]
     place = plot(page, "delta").evaluate(PLACE, [1, 2])
     page.mouse.click(*place)

@@ -172,7 +172,7 @@ class MapTab(JobTab):
 
     def _drawn(self, drawn: Map, colour: str, title: str = "") -> Changes:
         made = f"{drawn.method}. {drawn.note}" if drawn.method not in drawn.note else drawn.note
-        said = note(sentence(f"{title}{drawn.layout} layout, {made}."), _clusters(drawn))
+        said = note(f"{title}{sentence(drawn.layout)} layout, {made}.", _clusters(drawn))
         plot = {**map_value(drawn, colour), "stamp": self._stamp(drawn)}
         return {self.shown: drawn, self.plot: plot, self.note: said, self.aside: ASIDE, self.listing: {}}
 
