@@ -58,7 +58,9 @@ class Pairs:
         for plot in maps:
             bind(plot.point, self._click, compared, [self.note, self.texts], trigger_mode="always_last")
         bind(self.list.look, self._look, compared, [self.note, self.texts])
-        bind(self.list.mark, self._mark, compared, [self.list, self.note])
+        marked = bind(self.list.mark, self._mark, compared, [self.list, self.note])
+        session = self._session
+        bind(marked.success, session.show_labels, [session.bank, session.radius], session.vectors)
         outputs = [*self.outputs, progress, self._session.bank]
         self._runs.bind(self.list.merge, self._merge, {compared}, outputs, progress)
 
