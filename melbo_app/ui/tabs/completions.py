@@ -86,7 +86,8 @@ class CompletionsTab:
         bind(self.history.change, self._restore_chosen, [self.history, self._shown, self.order], self.restore_outputs)
         self.redrawing = (self._reorder, [self._shown, self.order], self.grid)
         bind(self.order.change, *self.redrawing)
-        bind(session.bank.change, self._show_sample, [session.bank, self.order], [self.grid, self._shown])
+        sample = [session.bank, self.order, self._shown]
+        bind(session.bank.change, self._show_sample, sample, [self.grid, self._shown])
         bind(model.change, self._reword_sample, [self._shown, self.order], self.grid)
         judged = self.judge.bind(self._shown)
         bind(judged.then, self._show_judged, [self._shown, self.order], self.grid)
@@ -165,8 +166,10 @@ class CompletionsTab:
             return gr.skip()
         return self._cards(self._workbench.comparison(shown), order)
 
-    def _show_sample(self, request: gr.Request, bank: str | None, order: Order) -> Changes:
-        """Show the texts that shipped with a sample of a model that is not loaded."""
+    def _show_sample(self, request: gr.Request, bank: str | None, order: Order, shown: int | None) -> Changes:
+        """Show the texts that shipped with a sample of a model that is not loaded, unless the bank's are shown."""
+        if shown is not None and any(one.bank == bank for one in self._workbench.comparison(shown).completions):
+            return {}
         comparison = self._workbench.sample_comparison(bank) if bank and not self._runs.busy(request) else None
         model = self._workbench.model_state().weights_hash
         if comparison is None or comparison.completions[0].model_hash == model:
