@@ -146,7 +146,7 @@ def fill(page: Page, name: str, value: object) -> None:
 def pick(page: Page, name: str, option: str) -> None:
     """Choose an option of a list."""
     field(page, name).click()
-    page.get_by_role("option", name=option, exact=True).click()
+    page.get_by_test_id("dropdown-option").filter(has_text=re.compile(rf"^\W*{re.escape(option)}\s*$")).click()
 
 
 def choose_bank(page: Page, name: str) -> None:
@@ -204,7 +204,9 @@ def progress(page: Page, name: str) -> Locator:
 
 
 def press_steer(page: Page) -> None:
-    """Press Steer without waiting for the end."""
+    """Press Steer, in Read, without waiting for the end."""
+    if not page.locator("#steer-button").is_visible():
+        tab(page, "Completions")
     forget(page, "steer")
     page.locator("#steer-button").click()
 

@@ -79,7 +79,7 @@ def test_label_in_table_cards_lists_and_map(page: Page) -> None:
     expect(page.locator("#vector-cards")).to_contain_text(HOSTILE)
     steps.draw_map(page, "9.5")
     page.locator("#map-colour").get_by_label("by label").check()
-    expect(page.locator("#map-plot .legend")).to_contain_text(HOSTILE[:20])
+    expect(page.locator("#map-plot .mx-legend")).to_contain_text(HOSTILE[:20])
     steps.tab(page, "Completions")
     steps.steer(page)
     expect(page.locator("#completions .mx-completion-name").last).to_have_text(HOSTILE)

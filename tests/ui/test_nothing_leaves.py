@@ -75,6 +75,7 @@ def test_nothing_leaves_from_any_button(own_app: Any, open_page: Callable[..., P
     page.context.on("page", lambda other: asked.append(other.url))
     page.on("filechooser", lambda _: None)
     page.evaluate(RECORD)
+    steps.tab(page, "Completions")
     steps.choose_only(page, 0, 1)
     steps.fill(page, "max-new-tokens", 2)
     steps.train(page, "short", vectors=1, steps=1)

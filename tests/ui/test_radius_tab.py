@@ -84,7 +84,7 @@ def test_a_curve_is_measured_opened_used_and_shown_again(page: Page) -> None:
     expect(steps.progress(page, "curve")).to_contain_text("4 R on")
     click_point(page)
     page.locator("#curve-open").click()
-    expect(page.get_by_role("tab", name="Completions", exact=True)).to_have_attribute("aria-selected", "true")
+    steps.expect_view(page, "Completions")
     expect(steps.completions(page, "vector")).to_have_count(2)
 
 
@@ -138,6 +138,6 @@ def test_flags_are_gathered_over_many_r_and_a_line_opens_its_completion(page: Pa
     expect(steps.chosen_cards(page)).to_have_count(1)
     expect(steps.chosen_cards(page)).to_have_attribute("data-vector", vector)
     page.locator("#many-open").click()
-    expect(page.get_by_role("tab", name="Completions", exact=True)).to_have_attribute("aria-selected", "true")
+    steps.expect_view(page, "Completions")
     expect(steps.completions(page, "vector").first).to_be_visible()
     steps.fill(page, "system", "")

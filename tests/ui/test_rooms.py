@@ -60,6 +60,8 @@ def test_a_window_keeps_its_own_state_and_a_link_shows_it_to_others(
     stranger.goto(page.url)
     steps.wait_until_ready(stranger)
     room(stranger, "Read")
+    if stranger.locator("[data-view=all]").is_visible():
+        stranger.locator("[data-view=all]").uncheck()  # other tests have left texts at other R
     assert steps.texts(stranger) == texts
     expect(steps.field(stranger, "prompt")).to_have_value(steps.PROMPT)  # the run's, not the one in the first window
     assert steps.chosen_vectors(stranger) == ["1", "3"]
@@ -98,15 +100,13 @@ def test_a_result_says_what_made_it_where_that_is_not_what_the_context_line_show
 @pytest.mark.parametrize(("width", "height"), [(1280, 720), (390, 844)])
 def test_a_result_is_seen_after_one_press_without_scrolling(page: Page, width: int, height: int) -> None:
     page.set_viewport_size({"width": width, "height": height})
-    if width < 860:
+    if width < 860 and page.locator("#vector-panel").is_visible():
         page.locator("#vectors-toggle").click()
     page.evaluate("scrollTo(0, 0)")
     steps.steer(page)
     left, top, right, _ = steps.box(steps.completions(page, "vector").first)
     assert left >= 0 and right <= width and top < height - 52
     assert page.evaluate("[scrollY, document.documentElement.scrollWidth]") == [0, width]
-    if width < 860:
-        page.locator("#vectors-toggle").click()
 
 
 def test_a_prompt_that_reads_from_the_right_is_laid_out_so_everywhere(page: Page) -> None:
@@ -116,8 +116,8 @@ def test_a_prompt_that_reads_from_the_right_is_laid_out_so_everywhere(page: Page
     assert steps.field(page, "prompt").evaluate("node => getComputedStyle(node).unicodeBidi") == "plaintext"
     steps.steer(page)
     steps.fill(page, "prompt", "x")
-    for place in (page.locator("#completions .mx-stamp-words"), steps.completions(page).first.locator("[dir=auto]")):
-        expect(place.first).to_be_visible()
+    expect(page.locator("#completions .mx-stamp-words")).to_contain_text(words)
+    expect(steps.completions(page).first).to_contain_text(words)
     steps.tab(page, "Start")
     shown = page.locator("#start-view .mx-start-prompt", has_text=words).first
     assert shown.evaluate("node => getComputedStyle(node).direction") == "rtl"

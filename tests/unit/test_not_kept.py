@@ -240,6 +240,7 @@ def test_the_page_shows_them_with_a_warning_and_a_button(bench, full, monkeypatc
     shelved(bench)
     with gr.Blocks():
         session = Session(bench)
+        session.list_vectors()
         tab, line = CompletionsTab(bench, session), NotKeptLine(bench)
     warned = []
     monkeypatch.setattr(gr, "Warning", lambda text, **_: warned.append(text))
@@ -267,7 +268,9 @@ def test_the_page_shows_them_with_a_warning_and_a_button(bench, full, monkeypatc
 def test_a_label_that_cannot_be_stored_stays_in_the_form(bench, full):
     shelved(bench)
     with gr.Blocks():
-        tab = LabelsTab(bench, Session(bench))
+        session = Session(bench)
+        session.list_vectors()
+        tab = LabelsTab(bench, session)
     of = tab.open("a", 1)[tab.form[0]]
     full()
     written = dict(zip(tab.form, (of, "my words", ["tag"], 4, "a note"), strict=True))

@@ -17,7 +17,9 @@ def tab(bench):
     shelved(bench)
     bench.combine_banks("join(a[0], 3 * a[1], 5 * a[2])", "mix")
     with gr.Blocks():
-        return CompletionsTab(bench, Session(bench))
+        session = Session(bench)
+        session.list_vectors()
+        return CompletionsTab(bench, session)
 
 
 def test_the_slider_begins_where_each_vector_is_as_it_is(tab):
