@@ -60,8 +60,8 @@ def test_a_window_keeps_its_own_state_and_a_link_shows_it_to_others(
     stranger.goto(page.url)
     steps.wait_until_ready(stranger)
     room(stranger, "Read")
-    if stranger.locator("[data-view=all]").is_visible():
-        stranger.locator("[data-view=all]").uncheck()  # other tests have left texts at other R
+    if stranger.locator("#completions [data-view=all]").is_visible():
+        stranger.locator("#completions [data-view=all]").uncheck()  # other tests have left texts at other R
     assert steps.texts(stranger) == texts
     expect(steps.field(stranger, "prompt")).to_have_value(steps.PROMPT)  # the run's, not the one in the first window
     assert steps.chosen_vectors(stranger) == ["1", "3"]
