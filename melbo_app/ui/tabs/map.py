@@ -99,7 +99,7 @@ class MapTab(JobTab):
         # In the browser alone, as a second box may be checked at once. Input would miss pasted and deleted text.
         bind(self.multiples.input, None, fields, self.radii, js=_WITH_MULTIPLES)
         bind(self.radii.change, None, fields, self.multiples, js=_MULTIPLES_IN)
-        column = {*fields, session.bank, self._trained, self.last}
+        column = {*fields, self._trained, self.last}
         bind(session.radius.change, self._renew_radii, column, [self.radii, self.multiples, self._trained])
         bind(self.plot.point, self._open_point, None, [self.aside, self.listing])
         bind(self.plot.picked, self._list, self.shown, [self.aside, self.listing])
@@ -112,11 +112,12 @@ class MapTab(JobTab):
     def _renew_radii(self, values: Values) -> Changes:
         """Another bank has another R, and the last map had its own; R that a person wrote stay."""
         text, before, last = values[self.radii], values[self._trained], values[self.last]
-        trained = (values[self._session.radius] or {}).get("trained")
+        slider = values[self._session.radius] or {}  # it names its bank; the list may still show another one
+        trained = slider.get("trained")
         known = last["radii"] if last else None
         if trained == before:
             return {}
-        if before is None and last and last["bank"] == values[self._session.bank] and known:
+        if before is None and last and last["bank"] == slider.get("bank") and known:
             return {self.radii: known, self.multiples: _multiples_in(known, trained), self._trained: trained}
         # No text: the tab was not opened yet.
         if text is not None and before is not None and text != known and not _only_multiples(text, before):
