@@ -249,7 +249,8 @@ def test_the_page_shows_them_with_a_warning_and_a_button(bench, full, monkeypatc
     full()
     radius = {"radius": 6.0, "norms": None, "trained": 6.0}
     parts = [*session.prompt_inputs, *session.bank_inputs, *tab.decoding_inputs, tab.both, tab.order]
-    fields = ["Who are you?", "", True, "a", {"selected": [0, 1]}, radius, 3, "greedy", 0.8, 0.95, 0, False, False, "as chosen"]
+    chosen, decoding = {"selected": [0, 1]}, [3, "greedy", 0.8, 0.95, 0]
+    fields = ["Who are you?", "", True, "a", chosen, radius, *decoding, False, False, "as chosen"]
     *_, last = tab._steer(Request(), dict(zip(parts, fields, strict=True)))
     shown, progress, history, number = last.values()
     assert shown["groups"] and number < 0 and history.value == number
