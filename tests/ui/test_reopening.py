@@ -38,6 +38,7 @@ def test_first_page_is_not_empty_and_the_last_comparison_is_back_elsewhere_after
     own_app.stop()
     own_app.start()
     again = open_page(own_app, elsewhere=True)
+    steps.tab(again, "Completions")
     expect(again.locator("#completions .mx-sheet-radius")).to_have_text(["R -7.25", "R 8"])  # the map's texts, too
     again.locator("#completions [data-view=all]").uncheck()
     expect(steps.completions(again)).to_have_count(5)
