@@ -32,7 +32,7 @@ bar.append(
   toggle('differing', 'Only what differs', 'Hide texts that say the same as the unsteered one'), hidden,
 );
 
-// `every` column there is, those of the comparison itself (`mine`), and those that are shown.
+// Every column there is, those of the comparison itself (`mine`), and those that are shown.
 function drawBar(every, mine, columns, isMain) {
   const next = JSON.stringify([every, columns, view.all, isMain, mine.length]);
   if (barShape === next) return;

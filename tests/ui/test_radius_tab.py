@@ -37,6 +37,8 @@ def click_point(page: Page) -> str:
     """Click the second point of the vectors; the words of the panel below."""
     plot(page).scroll_into_view_if_needed()
     x, y = plot(page).evaluate(PLACE, "one bank rescaled")
+    page.mouse.move(x, y)
+    expect(plot(page).locator(".hoverlayer .hovertext").first).to_be_visible()
     page.mouse.click(x, y)
     expect(page.locator("#curve-take")).to_be_visible()
     return page.locator("#curve-point").inner_text()
@@ -76,6 +78,7 @@ def test_a_curve_is_measured_opened_used_and_shown_again(page: Page) -> None:
     steps.settle(page)
     expect(plot(page).locator(".ytitle")).to_contain_text("KL(steered")
     steps.reload(page)
+    steps.tab(page, "Train")  # the window opens where it was
     steps.tab(page, "Jobs")
     page.locator("#job-table tr[data-key]").filter(has_text="Curve over R on").first.click()
     expect(page.locator("#job-open")).to_be_enabled()

@@ -49,3 +49,10 @@ def test_a_press_of_start_sends_every_field_of_the_study(page, name, written):
     tab = page.radius.many if name == "many" else getattr(page, name)
     study = tab._study(sent(page, tab, **written))
     assert isinstance(study, Study) and study.kind in (tab.kind, "curve")
+
+
+def test_no_word_of_a_script_becomes_a_property_that_every_visit_copies(page):
+    """Gradio takes each word in quotes for an event, also one like ``every``, and then copies the page for seconds."""
+    for block in page.timer.parent.blocks.values():
+        given = {name: value for name, value in block.get_config().items() if callable(value)}
+        assert {*given} <= {"delete_callback"}, (block.elem_id, given)
