@@ -16,14 +16,14 @@ _KEEP = """(...values) => {
   const key = %s, names = %s;
   if (!window.melboForms?.has(key)) return [];
   const fields = Object.fromEntries(names.map((name, at) => [name, values[at]]));
-  window.melbo.select({ [key]: { model: document.getElementById('model-chip')?.textContent ?? null, fields } }, key);
+  window.melbo.select({ [key]: { model: window.melbo.state.model ?? null, fields } }, key);
   return [];
 }"""
 _GIVE_BACK = """(first, ...others) => {
   const key = %s, forms = (window.melboForms ??= new Set());
   if (forms.has(key)) return [null, ...others];
   forms.add(key);
-  const kept = window.melbo.state[key], model = document.getElementById('model-chip')?.textContent ?? null;
+  const kept = window.melbo.state[key], model = window.melbo.state.model ?? null;
   return [kept && kept.model === model ? kept.fields : null, ...others];
 }"""
 
