@@ -37,8 +37,6 @@ def click_point(page: Page) -> str:
     """Click the second point of the vectors; the words of the panel below."""
     plot(page).scroll_into_view_if_needed()
     x, y = plot(page).evaluate(PLACE, "one bank rescaled")
-    page.mouse.move(x, y)
-    expect(plot(page).locator(".hoverlayer .hovertext").first).to_be_visible()
     page.mouse.click(x, y)
     expect(page.locator("#curve-take")).to_be_visible()
     return page.locator("#curve-point").inner_text()
