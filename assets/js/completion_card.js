@@ -71,14 +71,14 @@ function build(card, lines, isCell) {
 }
 
 // What made a text: whose vectors, and the prompt where it is not the one that the page's field has.
-function origin(card, told) {
+function origin(card, isPromptKnown) {
   const asked = even(card.asked || '');
-  const prompt = told || !asked ? '' : `“${asked.length > 60 ? `${asked.slice(0, 59)}…` : asked}”`;
+  const prompt = isPromptKnown || !asked ? '' : `“${asked.length > 60 ? `${asked.slice(0, 59)}…` : asked}”`;
   return [card.origin, prompt].filter(Boolean).join(' · ');
 }
 
-function fill(node, card, { baseline, told, isCell } = {}) {
-  const seen = JSON.stringify([card.pieces, card.meta, card.mark, card.name, card.chips, card.flags, card.judged, told, baseline]);
+function fill(node, card, { baseline, isPromptKnown, isCell } = {}) {
+  const seen = JSON.stringify([card.pieces, card.meta, card.mark, card.name, card.chips, card.flags, card.judged, isPromptKnown, baseline]);
   if (node.seen === seen) return;
   node.seen = seen;
   node.querySelector('.mx-completion-meta').textContent = isCell ? card.meta.replace(/^R \S+ · /, '') : card.meta;
@@ -88,7 +88,7 @@ function fill(node, card, { baseline, told, isCell } = {}) {
     node.querySelector('.mx-completion-name').dir = 'auto';
     const made = node.querySelector('.mx-completion-origin');
     made.dir = 'auto';
-    made.textContent = made.title = origin(card, told);
+    made.textContent = made.title = origin(card, isPromptKnown);
   }
   const judged = node.querySelector('.mx-judged');
   judged.title = card.judged?.title || '';

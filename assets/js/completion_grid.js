@@ -82,8 +82,8 @@ function draw(value) {
   for (const group of shown) {
     const baseline = group.cards.find((card) => card.kind === 'baseline');
     const text = baseline && even(plain(baseline));
-    const isTold = main() && (wanted.length > 1 || [undefined, null, '', group.prompt].includes(melbo.state.prompt));
-    for (const card of group.cards) fill(nodes.get(card.key), card, { baseline: text, told: isTold, isCell: asTable });
+    const isPromptKnown = main() && (wanted.length > 1 || [undefined, null, '', group.prompt].includes(melbo.state.prompt));
+    for (const card of group.cards) fill(nodes.get(card.key), card, { baseline: text, isPromptKnown, isCell: asTable });
   }
   paint();
   if (open !== null && !pane.hidden) {
@@ -224,10 +224,7 @@ function act(event, card) {
   if (action === 'label') trigger('annotate', { bank: card.bank, bank_hash: card.bank_hash, vector: card.vector });
   if (action === 'save') trigger('save_bank', { bank_hash: card.bank_hash });
   if (action === 'close') close(true);
-  if (action === 'take') {
-    melbo.select({ radius: card.radius }, element);
-    trigger('take', { radius: card.radius });
-  }
+  if (action === 'take') melbo.select({ radius: card.radius }, element);
   if (action === 'more') {
     const node = nodes.get(card.key);
     node.classList.add('mx-whole');

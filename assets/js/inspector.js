@@ -21,7 +21,7 @@ function textPart(title, card, differences) {
   return part(title, text);
 }
 
-function told(card) {
+function figures(card) {
   const lines = [];
   for (const chip of card.chips || []) {
     lines.push(make('p', `mx-score mx-score-${chip.kind}`, chip.text));
@@ -80,7 +80,7 @@ function inspect(pane, card, cards, asked) {
     for (const one of list.children) if (one.dataset.at === card.key) one.setAttribute('aria-current', 'true');
     parts.push(part(`${card.row} at every R`, list));
   }
-  parts.push(part('In numbers', ...told(card)));
+  parts.push(part('In numbers', ...figures(card)));
   pane.replaceChildren(...parts);
   pane.dataset.key = card.key;
   pane.hidden = false;

@@ -1,4 +1,4 @@
-// Above a result: what made it, where that differs from the context line, and both ways out.
+// Names what made a result where that differs from the context line, and offers to restore it or to run again.
 function stampStrip(start) {
   const strip = make('div', 'mx-stamp');
   strip.setAttribute('role', 'status');

@@ -10,6 +10,11 @@ def random_rows(count: int, width: int, radius: float, generator: torch.Generato
     return radius * torch.nn.functional.normalize(rows, dim=1)
 
 
+def seeded_rows(count: int, width: int, radius: float, seed: int) -> Tensor:
+    """``random_rows`` that the seed determines."""
+    return random_rows(count, width, radius, torch.Generator().manual_seed(seed))
+
+
 def polar(rows: Tensor, radius: float) -> Tensor:
     """The orthogonal rows of norm ``radius`` nearest to ``rows`` [V, d], V ≤ d. Symmetric orthogonalisation (Löwdin
     1950), the orthogonal factor of the polar decomposition: unlike Gram–Schmidt it treats all rows alike."""

@@ -15,6 +15,11 @@ _DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
 _SIGNS = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 
 
+def first_words(text: str, otherwise: str) -> str:
+    """The beginning of a text as a part of a name, such as ``how-can-i-make``; ``otherwise`` where it has no words."""
+    return "-".join(re.findall(r"\w+", text.lower())[:4])[:40] or otherwise
+
+
 def fault(name: str) -> tuple[str, str] | None:
     """Why some system cannot hold a file called ``name``, and the remedy; None if every system can."""
     shown = readable(name)

@@ -189,9 +189,7 @@ def asked_prompts(prompts: Sequence[SetPrompt], system: str | None, template: bo
 
 def random_bank(bank: Bank, count: int, seed: int) -> Bank:
     """``count`` vectors in uniformly random directions, for the source layer of ``bank``; determined by the seed."""
-    import torch
-
-    from melbo_app.engine.orthogonal import random_rows
+    from melbo_app.engine.orthogonal import seeded_rows  # late: it imports torch
 
     of = bank.record
     record = BankRecord(
@@ -199,7 +197,7 @@ def random_bank(bank: Bank, count: int, seed: int) -> Bank:
         source=of.source, target=of.target, radius=1.0, median_norm=of.median_norm, method="random", seed=seed,
         created=datetime.now(UTC),
     )  # fmt: skip
-    return Bank(record, random_rows(count, of.hidden_size, 1.0, torch.Generator().manual_seed(seed)).numpy())
+    return Bank(record, seeded_rows(count, of.hidden_size, 1.0, seed).numpy())
 
 
 class _Tally:

@@ -33,7 +33,7 @@ class KeptForm:
 
     def __init__(self, key: str) -> None:
         self._key = key
-        self._channel = gr.BrowserState(None, storage_key=f"{key}-channel", secret=key)  # never written
+        self._channel = gr.JSON(visible=False)  # brings what the browser kept
 
     def bind(
         self,

@@ -36,6 +36,7 @@ from melbo_app.ui.tabs.radius import RadiusTab
 from melbo_app.ui.tabs.similarity import SimilarityTab
 from melbo_app.ui.tabs.start import StartTab
 from melbo_app.ui.tabs.train import Finished, TrainTab
+from melbo_app.ui.taking import save_as_bank
 from melbo_app.workbench import Workbench
 
 BUSY, IDLE = 0.7, 5.0  # seconds between two looks at a busy server, and at an idle one
@@ -286,9 +287,7 @@ class Page:
 
     def _save_bank(self, event: gr.EventData) -> Changes:
         """Put vectors that a curve trained on the shelf, and choose them."""
-        name = self._workbench.save_as_bank(event.bank_hash).record.name
-        gr.Info(f"The vectors are saved as “{html.escape(name)}”.", duration=3)
-        return self.session.open_bank(name)
+        return save_as_bank(self._workbench, self.session, event.bank_hash, None)
 
     def _label(self, event: gr.EventData, values: Values) -> Changes:
         """Open the label of a card's vector, and its bank if another one is chosen."""

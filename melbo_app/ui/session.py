@@ -11,7 +11,7 @@ from gradio.blocks import Block
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError, MelboError, StorageError
 from melbo_app.jobs.loaded_model import ModelState
-from melbo_app.library.bank import BankSummary, PromptRecord
+from melbo_app.library.bank import BankRecord, BankSummary, PromptRecord
 from melbo_app.ui.components.live import live
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.radius_slider import radius_slider
@@ -143,11 +143,10 @@ class Session:
         every = range(line.vectors)
         least, most = min(held.norms), max(held.norms)
         picked = [one for one in selected if one in every] if selected is not None else list(every[:FIRST_CHOICE])
-        cards = vector_lines(self._workbench, line.name, record, line.vectors)
         return {
             self.bank: gr.Dropdown(choices=choices, value=line.name),
             self.provenance: note(*provenance(line)),
-            self.vectors: {"bank": line.name, "vectors": cards, "selected": picked},
+            self.vectors: {**self._lines(line.name, record, line.vectors), "selected": picked},
             self.radius: {
                 "bank": line.name,
                 "hash": held.hash,
@@ -182,22 +181,23 @@ class Session:
         return changes
 
     def show_labels(self, name: str | None, radius: dict[str, Any] | None) -> Any:
-        """Show names and ratings of the vectors after a label was saved; the chosen ones stay."""
-        if name != (radius or {}).get("bank"):  # another bank is about to be opened
-            return gr.skip()
-        return self._as_chosen(self.open_bank(name)[self.vectors])
+        """The list of vectors with new names and ratings after a label was saved; the chosen vectors stay."""
+        return self._renewed(name) if name == (radius or {}).get("bank") else gr.skip()
 
     def show_texts(self, name: str | None, drawn: dict[str, Any] | None) -> Any:
         """The list with the newest texts and runaways, if any are new; the chosen vectors stay."""
-        line = self.find(name)
-        if line is None or line.damaged or drawn is None or drawn.get("bank") != name:
+        if drawn is None or drawn.get("bank") != name:  # another bank is about to be opened
             return gr.skip()
-        now = self.open_bank(name)[self.vectors]
-        return gr.skip() if now["vectors"] == drawn["vectors"] else self._as_chosen(now)
+        now = self._renewed(name)
+        return gr.skip() if now.get("vectors") == drawn["vectors"] else now
 
-    def _as_chosen(self, value: dict[str, Any]) -> dict[str, Any]:
+    def _renewed(self, name: str | None) -> dict[str, Any]:
         """The list without a choice: the browser, in which others may be chosen by now, keeps its own."""
-        return {key: kept for key, kept in value.items() if key != "selected"}
+        line = self.find(name)
+        return gr.skip() if line is None or line.record is None else self._lines(line.name, line.record, line.vectors)
+
+    def _lines(self, name: str, record: BankRecord, vectors: int) -> dict[str, Any]:
+        return {"bank": name, "vectors": vector_lines(self._workbench, name, record, vectors)}
 
     def first_bank(self) -> str | None:
         """The bank that is open at first."""

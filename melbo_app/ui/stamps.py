@@ -55,7 +55,7 @@ class Stamps:
 
     def _bank(self, stamp: dict[str, Any]) -> Changes:
         """The bank with the stamp's hash, whatever it is called by now."""
-        line = next((one for one in self._workbench.banks() if one.hash == stamp["bank_hash"]), None)
+        line = self._workbench.bank_with(stamp["bank_hash"])
         if line is None:
             name = f"“{stamp['bank']}”" if stamp.get("bank") else "The bank"
             message = f"{name} no longer exists with the vectors that made this."

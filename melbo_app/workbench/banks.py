@@ -1,7 +1,6 @@
 """The shelf of banks."""
 
 import itertools
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from melbo_app.jobs.bench import EXAMPLE
 from melbo_app.library.bank import Bank, BankSummary, ImportHints
 from melbo_app.library.banks import check_name
 from melbo_app.library.completion import Comparison
+from melbo_app.library.file_names import first_words
 from melbo_app.library.formats import gguf
 from melbo_app.library.formats.rows import settled
 from melbo_app.library.formula import combine
@@ -68,8 +68,7 @@ class Shelf(Models):
 
     def _free_name(self, bank: Bank) -> str:
         record, taken = bank.record, {line.name.casefold() for line in self.bench.banks.list()}
-        words = re.findall(r"\w+", record.prompts[0].user.lower() if record.prompts else "")[:4]
-        stem = f"{'-'.join(words)[:40] or 'curve'} R {record.radius:.3g}"
+        stem = f"{first_words(record.prompts[0].user if record.prompts else '', 'curve')} R {record.radius:.3g}"
         names = itertools.chain([stem], (f"{stem} {number}" for number in itertools.count(2)))
         return next(name for name in names if name.casefold() not in taken)
 

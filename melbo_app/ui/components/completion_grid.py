@@ -31,7 +31,7 @@ Member = tuple[Any, Sequence[Flag], Judgement | None]
 def completion_grid(value: dict[str, Any] | None = None, *, elem_id: str, start: str | None = None) -> gr.HTML:
     """Value: {groups: [{title, cards}], others, lines, stamp, hit, message}; see ``grid``. The card ``hit`` is opened.
 
-    Events: annotate: bank, bank_hash, vector; save_bank: bank_hash; take: radius; restore, with ``start``: stamp.
+    Events: annotate: bank, bank_hash, vector; save_bank: bank_hash; restore, with ``start``: stamp.
     """
     return live(SCRIPTS, value, elem_id=elem_id, start=start)
 

@@ -37,10 +37,11 @@ class StartTab:
     def _show(self) -> dict[str, Any]:
         samples = [found for line in self._workbench.banks() if line.sample and (found := self._sample(line.name))]
         told = next((one for one in samples if one["bank"] == STORY), next(iter(samples), None))
+        new = {one.comparison: one.new for one in self._workbench.explorations()}
         return {
             "story": told and told["story"],
             "examples": [{key: one[key] for key in ("bank", "prompt", "found")} for one in samples[:EXAMPLES]],
-            "runs": [_run(line, self._new(line)) for line in self._workbench.comparisons(limit=RUNS)],
+            "runs": [_run(line, new.get(line.id)) for line in self._workbench.comparisons(limit=RUNS)],
         }
 
     def _sample(self, bank: str) -> dict[str, Any] | None:
@@ -53,11 +54,6 @@ class StartTab:
         best = sorted(labels.values(), key=lambda label: -(label.rating or 0))
         return {"bank": bank, "prompt": made.completions[0].prompt.user, "story": story,
                 "found": [{"name": one.name, "rating": one.rating or 0} for one in best[:NAMED]]}  # fmt: skip
-
-    def _new(self, line: ComparisonSummary) -> int | None:
-        """The new behaviours of the exploration that wrote these texts."""
-        found = (one for one in self._workbench.explorations() if one.comparison == line.id)
-        return next((one.new for one in found), None)
 
     def _open_run(self, event: gr.EventData) -> Changes:
         return self._open(int(event.run))
