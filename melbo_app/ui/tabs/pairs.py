@@ -114,7 +114,7 @@ class Pairs:
             label = self._workbench.label(held.bank, vector)
             tags = {*label.tags} | {_same(twin)} if event.same else {*label.tags} - {_same(twin)}
             self._workbench.save_label(
-                held.bank, vector, name=label.name, tags=sorted(tags), rating=label.rating, note=label.note
+                held.bank, vector, name=label.name, tags=sorted(tags), rating=label.rating, note=label.note, seen=label
             )
         done = (
             f"Vectors {one} and {other} are tagged as the same."
