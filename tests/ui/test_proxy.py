@@ -34,7 +34,8 @@ class Proxy:
         ways = [Route("/{way:path}", self._pass_on, methods=["GET", "POST", "HEAD", "DELETE", "OPTIONS"])]
         self._server = uvicorn.Server(uvicorn.Config(Starlette(routes=ways), port=0, log_level="critical"))
         self._thread = threading.Thread(target=self._server.run, daemon=True)
-        self._client = httpx.AsyncClient(base_url=app.url, timeout=None, trust_env=False)
+        fresh = httpx.Limits(max_keepalive_connections=0)  # a kept connection may close just as it is used again
+        self._client = httpx.AsyncClient(base_url=app.url, timeout=None, trust_env=False, limits=fresh)
 
     def start(self) -> None:
         self._thread.start()
