@@ -111,6 +111,19 @@ exact.addEventListener('change', () => {
 exact.addEventListener('keydown', (event) => { if (event.key === 'Enter') exact.blur(); });
 reset.addEventListener('click', () => commit(trained()));
 
+// What the stored texts of the bank are like at each R: how readable by colour, how many were changed by height.
+function paintBand() {
+  const known = props.value?.trained ? melbo.state.measured || [] : [];
+  band.replaceChildren(...known.map(({ radius, texts, readable, changed, distinct }) => {
+    const mark = make('span', 'mx-radius-measured');
+    mark.style.left = `${50 + 50 * toPosition(radius)}%`;
+    mark.style.setProperty('--share', readable / texts);
+    mark.style.setProperty('--changed', changed / texts);
+    mark.title = `R = ${number(radius, 4)}: of ${texts} stored texts ${readable} are readable, ${changed} differ from the unsteered one, ${distinct} are distinct`;
+    return mark;
+  }));
+}
+
 show((value) => {
   const idle = !value.trained;
   range.disabled = exact.disabled = reset.disabled = idle;
@@ -120,18 +133,12 @@ show((value) => {
     if (tick === 1 || tick === -1) mark.classList.add('mx-radius-tick-trained');
     return mark;
   })));
-  band.replaceChildren(...(idle ? [] : (value.measured || []).map((at) => {
-    const mark = make('span', 'mx-radius-measured');
-    const share = at.readable / at.texts;
-    mark.style.left = `${50 + 50 * toPosition(at.radius)}%`;
-    mark.style.setProperty('--share', share);
-    mark.title = `R = ${number(at.radius, 4)}: ${at.readable} of ${at.texts} stored texts are readable`;
-    return mark;
-  })));
+  paintBand();
   if (idle) label.textContent = 'R: choose a bank first';
   else paint(value.radius ?? trained());
   if (value.bank) melbo.select({ bank: value.bank, bank_hash: value.hash, radius: value.radius ?? trained() }, element);
 });
 melbo.subscribe(element, (state, changed) => {
+  if (changed.has('measured')) paintBand();
   if (changed.has('radius') && props.value?.bank === state.bank && Number.isFinite(state.radius)) commit(state.radius);
 });

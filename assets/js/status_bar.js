@@ -4,6 +4,7 @@ const KEYS = [
   ['g then s, f, r, l, b', 'Start, Find, Read, Label, Library'],
   ['p', 'write the prompt'],
   ['v', 'show or hide the vectors'],
+  ['f', 'in Find: show or hide the form'],
   ['j', 'show or hide the jobs'],
   ['Ctrl + Enter', 'steer; in Label: save and go on'],
   ['← →', 'on R: less or more; in the grid: the next text'],
@@ -102,6 +103,7 @@ document.addEventListener('keydown', (event) => {
   const does = {
     '?': () => keys.showModal(), j: () => jobs.click(), v: () => document.getElementById('vectors-toggle')?.click(),
     p: () => document.querySelector('#prompt textarea')?.focus(),
+    f: () => document.getElementById('form-open')?.click(),
   }[key];
   if (!room && (!does || before === 'g')) return;
   event.preventDefault();

@@ -137,5 +137,6 @@ show((value) => {
   // without a choice from the server the one that was made here stays
   if (value.vectors && !value.selected) props.value = { ...value, selected: melbo.state.vectors || [] };
   draw(props.value);
-  if (value.vectors) melbo.select({ vectors: props.value.selected, total: value.vectors.length }, element);
+  const { vectors, measured = [] } = value;
+  if (vectors) melbo.select({ vectors: props.value.selected, total: vectors.length, measured }, element);
 });

@@ -34,6 +34,7 @@ together.addEventListener('click', () => {
 function paint() {
   const now = views(ROOM);
   document.body.dataset.shown = now.join(' ');
+  document.body.dataset.found = views('find')[0];
   together.setAttribute('aria-pressed', now.length > 1 ? 'true' : 'false');
   for (const node of group.children) node.setAttribute('aria-pressed', now.includes(node.dataset.view) ? 'true' : 'false');
 }

@@ -39,6 +39,8 @@ class DiversityCurve:
     seeds: tuple[int, ...]
     points: tuple[CurvePoint, ...]
     finished: bool
+    method: str = "joint"
+    """Of the trainings, or of the bank."""
 
     def arrays(self) -> "Curve":
         """The curve as arrays, for the cusp detectors."""

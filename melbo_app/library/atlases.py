@@ -5,9 +5,12 @@ from typing import Annotated, ClassVar, Self
 from pydantic import Field, FiniteFloat, model_validator
 
 from melbo_app.library.bank import PromptRecord
-from melbo_app.library.facts import Layer, ModelName, Moment, Norm, Text, Word
+from melbo_app.library.facts import Digest, Layer, ModelName, Moment, Norm, Text, Word
 from melbo_app.library.frozen import Frozen
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
+
+PAIR = "blocks-"
+"""The beginning of the name under which a pair's vectors are kept."""
 
 
 class AtlasCell(Frozen):
@@ -35,6 +38,10 @@ class AtlasCell(Frozen):
     texts: tuple[Text, ...] = ()
     """Of the first prompt, one per vector."""
     verdicts: tuple[Word, ...] = ()
+    comparison: int | None = None
+    """The id of the comparison with all texts; None in files of older versions, and if it could not be stored."""
+    bank_hash: Digest | None = None
+    """The hash of the vectors."""
 
     @model_validator(mode="after")
     def _a_verdict_for_each(self) -> Self:
@@ -49,6 +56,11 @@ class AtlasCell(Frozen):
         if name == "radius":
             return None if self.radius is None else self.radius / self.median_norm
         return getattr(self, name)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether its texts can be opened."""
+        return self.comparison is not None
 
     @property
     def pair(self) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import ConfigDict, Field, FiniteFloat, model_validator
 
@@ -153,6 +153,17 @@ class KeptComparison(Frozen):
     created: Moment
     settings: ComparisonSettings
     completions: Annotated[tuple[KeptCompletion, ...], Field(min_length=1)]
+
+
+class TextsAtRadius(NamedTuple):
+    """How many texts a bank's vectors have at one R, and how many of them are readable, differ from the unsteered text
+    beside them, and are distinct. Texts without a verdict do not count."""
+
+    radius: float
+    texts: int
+    readable: int
+    changed: int
+    distinct: int
 
 
 class ComparisonSummary(Frozen):

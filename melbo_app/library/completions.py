@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import func, insert, or_, select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy import and_, case, func, insert, or_, select
+from sqlalchemy.orm import Session, aliased, selectinload
 
 from melbo_app.errors import InputError
 from melbo_app.library.comparison_settings import SETTINGS, ComparisonSettings
@@ -19,6 +19,7 @@ from melbo_app.library.completion import (
     KeptComparison,
     KeptCompletion,
     Scores,
+    TextsAtRadius,
 )
 from melbo_app.library.damage import Damage, Listed, read_each, read_one
 from melbo_app.library.database import InDatabase
@@ -201,13 +202,32 @@ class Completions(InDatabase):
             found = read_each(session.execute(seen), lambda row: (int(row[0]), float(row[1])), str)
             return dict(found)
 
-    def verdicts(self, bank_hash: str) -> list[tuple[float, str | None, int]]:
-        """How many texts under the vectors of a bank have each verdict, by R: (R, verdict, texts)."""
+    def radii(self, bank_hash: str) -> list[TextsAtRadius]:
+        """What the texts under the vectors of a bank are like at each R, smallest first."""
         said = sound_json(CompletionRow.scores)["verdict"].as_string()
-        steered = (CompletionRow.bank_hash == bank_hash, CompletionRow.vector.is_not(None))
-        counted = select(CompletionRow.radius, said, func.count()).where(*steered).group_by(CompletionRow.radius, said)
+        plain = aliased(CompletionRow)
+        unsteered = and_(
+            plain.comparison_id == CompletionRow.comparison_id,
+            plain.prompt_index == CompletionRow.prompt_index,
+            plain.kind == "baseline",
+        )
+        counted = (
+            select(
+                CompletionRow.radius,
+                func.count(),
+                func.sum(case((said == "readable", 1), else_=0)),
+                func.sum(case((CompletionRow.text != plain.text, 1), else_=0)),
+                func.count(func.distinct(CompletionRow.text)),
+            )
+            .outerjoin(plain, unsteered)
+            .where(CompletionRow.bank_hash == bank_hash, CompletionRow.vector.is_not(None), said.is_not(None))
+            .group_by(CompletionRow.radius)
+            .order_by(CompletionRow.radius)
+        )
         with self._database.read() as session:
-            return read_each(session.execute(counted), lambda row: (float(row[0]), row[1], int(row[2])), str)
+            return read_each(
+                session.execute(counted), lambda row: TextsAtRadius(float(row[0]), *map(int, row[1:])), str
+            )
 
     def find(self, key: CompletionKey) -> Completion | None:
         """The newest completion with this ``key`` (a Completion is a key, too), or None. Ignores texts that Stop cut

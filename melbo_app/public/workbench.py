@@ -107,7 +107,7 @@ class _PublicWorkbench:
             return self._plain("combine_banks")(formula, name, most_bytes=BANK_BYTES, note=note)
 
     def save_as_bank(self, bank_hash: str, name: str | None = None) -> Bank:
-        """Put vectors that a curve trained on the shelf."""
+        """Put vectors of a curve or a pair of layers on the shelf."""
         with self._quotas.bank(self._visitor().name):
             return self._plain("save_as_bank")(bank_hash, name)
 

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -17,17 +18,18 @@ from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.stopping import Stop
 from melbo_app.engine.suggestion import default_scope, layers
 from melbo_app.engine.training_config import TrainingConfig
-from melbo_app.errors import InputError, Stopped
+from melbo_app.errors import InputError, MelboError, Stopped
 from melbo_app.jobs.bench import Bench
 from melbo_app.jobs.generators import part_of
 from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import ModelStudy, Option
-from melbo_app.library.atlases import Atlas, AtlasCell
+from melbo_app.library.atlases import PAIR, Atlas, AtlasCell
 from melbo_app.library.bank import Bank, BankRecord, PromptRecord
-from melbo_app.library.completion import Completion
+from melbo_app.library.completion import Comparison
+from melbo_app.library.json_files import key_of
 from melbo_app.studies.as_json import beginning
 from melbo_app.studies.calibrate import calibrate_piece
-from melbo_app.studies.completing import complete, variants
+from melbo_app.studies.curve_making import CurveMaking
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.encoding import EncodedPrompts
@@ -136,7 +138,7 @@ class MeasureAtlas(ModelStudy[Atlas]):
             now = AtlasProgress(f"block {source} → {target}", number * PARTS, total, atlas=atlas)
             yield now
             known = atlas.cell(source, target)
-            if known is not None and (known.texts or known.radius is None or (source, target) not in read):
+            if known is not None and (known.is_read or known.radius is None or (source, target) not in read):
                 continue
             try:
                 cell = yield from measuring.measure(source, target, (source, target) in read, now)
@@ -167,8 +169,6 @@ class _Measuring:
     scope: str
     stop: Stop
     baseline: str | None = None
-    baselines: dict[str, Completion] = field(default_factory=dict)
-    """The unsteered texts by their digests, which are the same for all pairs."""
 
     def measure(
         self, source: int, target: int, read: bool, whole: AtlasProgress
@@ -179,14 +179,16 @@ class _Measuring:
         if not read or cell.radius is None:
             return cell
         bank = self._bank(cell, vectors)
-        rows = variants(bank, range(len(vectors)), [cell.radius])
-        find, batching = lambda draft: self.baselines.get(draft.digest), self.bench.batching
-        completing = complete(self.lm, bank, self.prompts, rows, DECODING, find, batching, self.stop)
-        completions, _ = yield from part_of(whole, completing, PARTS // 2, before=PARTS // 2)
-        if self.stop():
-            raise Stopped
+        with suppress(MelboError):  # then it cannot be saved on the shelf later
+            self.bench.parts.save(bank)
+        config = TrainingConfig(source, target, cell.radius, len(vectors), "jacobian", scope=self.scope)
+        making = CurveMaking(
+            self.bench, self.prompts, config, cell.median_norm, bank, rescaled=True, decoding=DECODING, stop=self.stop
+        )
+        completing = making.complete(bank, cell.radius)
+        comparison = yield from part_of(whole, completing, PARTS // 2, before=PARTS // 2)
         with self.bench.compute.hold():
-            return self._read(cell, completions)
+            return self._read(cell, bank, comparison)
 
     def _numbers(
         self, source: int, target: int, whole: AtlasProgress
@@ -219,13 +221,12 @@ class _Measuring:
         )
         return cell, found.vectors.numpy()
 
-    def _read(self, cell: AtlasCell, completions: Sequence[Completion]) -> AtlasCell:
+    def _read(self, cell: AtlasCell, bank: Bank, comparison: Comparison) -> AtlasCell:
         """The cell with the measures of its texts."""
-        diversities = []
+        completions, diversities = comparison.completions, []
         steered = [one for one in completions if one.vector is not None]
         for index in range(len(self.prompts)):
             plain = next(one for one in completions if one.vector is None and one.prompt_index == index)
-            self.baselines[plain.digest] = plain
             self.baseline = self.baseline or plain.text
             own = [one for one in steered if one.prompt_index == index]
             places = self.bench.embedder.encode([plain.text, *(one.text for one in own)])
@@ -241,14 +242,18 @@ class _Measuring:
                 "readable": float(np.mean([verdict == "readable" for verdict in verdicts])),
                 "texts": tuple(one.text for one, _ in first),
                 "verdicts": tuple(verdict for _, verdict in first),
+                "comparison": None if comparison.not_kept else comparison.id,
+                "bank_hash": bank.hash,
             }
         )
 
     def _bank(self, cell: AtlasCell, vectors: np.ndarray) -> Bank:
-        """The vectors as a bank in memory."""
+        """The vectors as a bank, named by a hash of what made them."""
         assert cell.radius is not None
+        asked = [PromptRecord.of(prompt) for prompt in self.prompts]
+        made_by = [self.lm.weights_hash, [one.model_dump() for one in asked], *cell.pair, self.scope, cell.radius]
         record = BankRecord(
-            name=f"{cell.source} → {cell.target}",
+            name=f"{PAIR}{key_of(made_by)}",
             model=self.bench.model.spec,
             model_hash=self.lm.weights_hash,
             hidden_size=self.lm.hidden_size,
@@ -259,6 +264,7 @@ class _Measuring:
             radius=cell.radius,
             median_norm=cell.median_norm,
             method="jacobian",
+            prompts=asked,
             versions={"melbo_app": __version__},
             created=datetime.now(UTC),
         )

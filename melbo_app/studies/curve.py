@@ -15,7 +15,6 @@ from melbo_app.analysis.diversity import Answers, diversity
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import Stop
-from melbo_app.engine.suggestion import default_scope
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.bench import Bench
@@ -156,6 +155,7 @@ class MeasureCurve(ModelStudy[DiversityCurve]):
             seeds=tuple(range(config.seed, config.seed + self.seeds)),
             points=(),
             finished=False,
+            method=config.method if bank is None else bank.record.method,
         )
         records = tuple(map(PromptRecord.of, self.prompts))
 
@@ -178,11 +178,6 @@ class MeasureCurve(ModelStudy[DiversityCurve]):
             *map(_line, result.points),
             *map(_cusp, cusps(result.arrays())),
         ]
-
-
-def training_of(layers: tuple[int, int], scope: str | None, prompts: Sequence[Prompt]) -> TrainingConfig:
-    """The training of a curve between these layers; its R is ignored."""
-    return TrainingConfig(*layers, 1.0, steps=CURVE_STEPS, scope=scope or default_scope(prompts))
 
 
 def _line(point: CurvePoint) -> str:

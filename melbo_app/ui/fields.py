@@ -15,7 +15,7 @@ EXPLAINED = {
     "Target layer": "effect measured",
     "Source layers": "where vectors are added",
     "Target layers": "where their effect is measured",
-    "Token scope": "tokens whose change counts",
+    "Token scope": "tokens that count",
     "Effect budget": "cap for each token",
     "Distance threshold": "nearer: the same",
     "Seeds": "curves to merge",

@@ -12,10 +12,13 @@ from gradio.components import Component
 from melbo_app.ui.guard import Changes, bind
 
 # Nothing is kept before it was given back: until then the fields hold suggestions. Another model needs other values.
+# A field of a view that was not opened yet has no value.
 _KEEP = """(...values) => {
   const key = %s, names = %s;
   if (!window.melboForms?.has(key)) return [];
-  const fields = Object.fromEntries(names.map((name, at) => [name, values[at]]));
+  const before = window.melbo.state[key]?.fields ?? {};
+  const now = (name, at) => [name, document.getElementById(name) ? values[at] : before[name]];
+  const fields = Object.fromEntries(names.map(now));
   window.melbo.select({ [key]: { model: window.melbo.state.model ?? null, fields } }, key);
   return [];
 }"""

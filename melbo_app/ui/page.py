@@ -37,6 +37,7 @@ from melbo_app.ui.tabs.similarity import SimilarityTab
 from melbo_app.ui.tabs.start import StartTab
 from melbo_app.ui.tabs.train import Finished, TrainTab
 from melbo_app.ui.taking import save_as_bank
+from melbo_app.ui.training_form import TrainingForm
 from melbo_app.workbench import Workbench
 
 BUSY, IDLE = 0.7, 5.0  # seconds between two looks at a busy server, and at an idle one
@@ -77,17 +78,19 @@ class Page:
                         self.map = MapTab(workbench, session, self.completions)
                     with rooms.view("similarity"):
                         self.similarity = SimilarityTab(workbench, session)
-                with rooms.room("find"):
-                    with rooms.view("explore"):
-                        self.explore = ExploreTab(workbench, session, self.completions)
-                    with rooms.view("train"):
-                        self.train = TrainTab(workbench, session)
-                    with rooms.view("radius"):
-                        self.radius = RadiusTab(workbench, session, self.completions, self.train)
-                    with rooms.view("layers"):
-                        self.layers = LayersTab(workbench, session, self.train)
-                    with rooms.view("generality"):
-                        self.generality = GeneralityTab(workbench, session)
+                with rooms.room("find"), gr.Row(elem_id="find"):
+                    self.form = form = TrainingForm(workbench, session)
+                    with gr.Column(elem_id="found", min_width=0):
+                        with rooms.view("explore"):
+                            self.explore = ExploreTab(workbench, session, self.completions, form)
+                        with rooms.view("train"):
+                            self.train = TrainTab(workbench, session, form)
+                        with rooms.view("radius"):
+                            self.radius = RadiusTab(workbench, session, self.completions, form)
+                        with rooms.view("layers"):
+                            self.layers = LayersTab(workbench, session, self.completions, form)
+                        with rooms.view("generality"):
+                            self.generality = GeneralityTab(workbench, session)
                 with rooms.room("label"):
                     self.labels = LabelsTab(workbench, session)
                 with rooms.room("library"):
@@ -105,15 +108,16 @@ class Page:
         self._map = gr.State(None)  # the map to open from the list of jobs
         self._model = gr.State(None)  # hash of the model that the page showed last
         self.stamps = Stamps(workbench, session, self.completions)
-        session.bind([self.train.source, self.train.target], self._model)
+        session.bind([form.source, form.target], self._model)
         self.completions.bind(self._model)
-        self.explore.bind(rooms, self.train)
+        self.explore.bind(rooms)
         self.map.bind(rooms)
         self.similarity.bind(rooms)
-        self.generality.bind(rooms)
-        self.train.bind(self.timer)
+        self.generality.bind(rooms, self.completions)
+        self.train.bind(self.timer, rooms, self.completions)
         self.radius.bind(rooms)
-        self.layers.bind(rooms, self.timer)
+        self.layers.bind(rooms)
+        form.bind([self.train.name, *self.explore.fields])
         self.jobs.bind(self.status.jobs, self.timer)
         self.labels.bind(rooms)
         self.banks.bind(rooms)
@@ -129,17 +133,17 @@ class Page:
         self._bind()
 
     def _bind(self) -> None:
-        session, completions, form, rooms = self.session, self.completions, self.train, self.rooms
+        session, completions, train, rooms = self.session, self.completions, self.train, self.rooms
         look: list[Block] = [
-            self.status, self.timer, self._noticed, self._finished, self._model, *form.job_outputs, *self.jobs.outputs,
+            self.status, self.timer, self._noticed, self._finished, self._model, *train.job_outputs, *self.jobs.outputs,
             *self.not_kept.outputs,
         ]  # fmt: skip
-        known: set[Component] = {form.watched, self._noticed, self._model, self.jobs.chosen, self.jobs.shown}
+        known: set[Component] = {train.watched, self._noticed, self._model, self.jobs.chosen, self.jobs.shown}
         bind(self.timer.tick, self._look, known, look, trigger_mode="once")
         context = gr.context.Context.root_block
         assert context is not None, "the page is built inside a Blocks"
         shown = [
-            self.status, self._model, *completions.opened_outputs, *form.job_outputs,
+            self.status, self._model, *completions.opened_outputs, *train.job_outputs,
             session.scope, self.map.last,
         ]  # fmt: skip
         opened = bind(context.load, self._open, session.kept, shown, js="() => [melbo.restored()]")
@@ -148,13 +152,12 @@ class Page:
         restored = "(template, scope) => [template, scope, melbo.state]"
         changed = bind(self._model.change, session.for_model, [*fits, session.kept], fits, js=restored)
         bind(changed.then, None, None, None, js="() => { melbo.select({ fitted: melbo.state.model }); }")
-        bind(changed.then, form.suggest, form.suggest_inputs, form.form_outputs)
+        bind(changed.then, self.form.suggest, self.form.suggest_inputs, self.form.outputs)
         bind(self._model.change, session.list_banks, None, session.bank)
         bind(self._model.change, self.models.open, None, self.models.outputs)
         bind(self._model.change, completions.judge.look, completions.judge.inputs, completions.judge.outputs)
-        bind(rooms.opened("train"), form.offer_name, session.prompt, form.name)
         taken = bind(self._finished.change, self._take_up, self._finished, session.bank_outputs)
-        bind(taken.then, form.next_name, [session.prompt, form.name, self._finished], form.name)
+        bind(taken.then, train.next_name, [session.prompt, train.name, self._finished], train.name)
         self._bind_results()
         pairs = self.similarity.pairs.texts
         for grid in (

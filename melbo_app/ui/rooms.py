@@ -64,8 +64,6 @@ class Rooms:
         if not self._tabs:
             self._tabs.append(gr.Tabs(elem_id="rooms", selected="start"))
         with self._tabs[0], gr.Tab(title, id=name):
-            if views:
-                self._views[name] = gr.Tabs(elem_id=f"{name}-views")
             yield
 
     @contextmanager
@@ -76,6 +74,8 @@ class Rooms:
             with gr.Column(elem_id=f"view-{name}", elem_classes="mx-view", min_width=0):
                 yield
         else:
+            if room not in self._views:  # where the first of them is
+                self._views[room] = gr.Tabs(elem_id=f"{room}-views")
             with self._views[room], gr.Tab(ROOMS[room].views[name], id=name) as self._tab_of[name]:
                 yield
 

@@ -154,7 +154,6 @@ class Session:
                 "trained": record.radius,
                 "median": record.median_norm,
                 "norms": [least, most] if least < most else None,
-                "measured": measured_radii(self._workbench, line.name),
             },
         }
 
@@ -185,11 +184,13 @@ class Session:
         return self._renewed(name) if name == (radius or {}).get("bank") else gr.skip()
 
     def show_texts(self, name: str | None, drawn: dict[str, Any] | None) -> Any:
-        """The list with the newest texts and runaways, if any are new; the chosen vectors stay."""
+        """The list with the newest texts and runaways, and what is known of each R, if any of it is new; the chosen
+        vectors stay."""
         if drawn is None or drawn.get("bank") != name:  # another bank is about to be opened
             return gr.skip()
         now = self._renewed(name)
-        return gr.skip() if now.get("vectors") == drawn["vectors"] else now
+        same = all(now.get(part) == drawn.get(part) for part in ("vectors", "measured"))
+        return gr.skip() if same else now
 
     def _renewed(self, name: str | None) -> dict[str, Any]:
         """The list without a choice: the browser, in which others may be chosen by now, keeps its own."""
@@ -197,7 +198,8 @@ class Session:
         return gr.skip() if line is None or line.record is None else self._lines(line.name, line.record, line.vectors)
 
     def _lines(self, name: str, record: BankRecord, vectors: int) -> dict[str, Any]:
-        return {"bank": name, "vectors": vector_lines(self._workbench, name, record, vectors)}
+        lines = vector_lines(self._workbench, name, record, vectors)
+        return {"bank": name, "vectors": lines, "measured": measured_radii(self._workbench, name)}
 
     def first_bank(self) -> str | None:
         """The bank that is open at first."""

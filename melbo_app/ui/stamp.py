@@ -52,4 +52,6 @@ def made_by(home: Home | None) -> str:
         return ""
     if home.place == "curve":
         return "random vectors that a curve drew" if home.random else "vectors that a curve trained"
+    if home.layers is not None:
+        return f"vectors measured for blocks {home.layers[0]} → {home.layers[1]}"
     return home.name if home.place == "shelf" else f"“{home.name}”, which is not on the shelf"

@@ -19,7 +19,7 @@ def take(
 
 
 def save_as_bank(workbench: Workbench, session: Session, bank_hash: str | None, radius: float | None) -> Changes:
-    """Put vectors that a curve trained on the shelf, and choose them."""
+    """Put vectors of a curve or a pair of layers on the shelf, and choose them."""
     if bank_hash is None:
         raise InputError("bank", "this text has no vectors", "Choose a text under vectors")
     bank = workbench.save_as_bank(bank_hash)

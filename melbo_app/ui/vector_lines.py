@@ -39,17 +39,11 @@ def vector_lines(workbench: Workbench, bank: str, record: BankRecord, vectors: i
 
 
 def measured_radii(workbench: Workbench, bank: str) -> list[dict[str, Any]]:
-    """What the stored texts of a bank say of each R: how many there are, and how many of them are readable."""
-    found: dict[float, dict[str, Any]] = {}
+    """What the stored texts of a bank are like at each R."""
     try:
-        counted = workbench.verdicts(bank)
+        return [one._asdict() for one in workbench.radii(bank)]
     except StorageError:  # the slider does without
         return []
-    for radius, verdict, texts in counted:
-        at = found.setdefault(radius, {"radius": radius, "texts": 0, "readable": 0})
-        at["texts"] += texts if verdict else 0
-        at["readable"] += texts if verdict == "readable" else 0
-    return [at for at in found.values() if at["texts"]]
 
 
 def _typical(workbench: Workbench, bank: str) -> dict[int, dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Literal
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError, MelboError
 from melbo_app.jobs.bench import EXAMPLE
+from melbo_app.library.atlases import PAIR
 from melbo_app.library.bank import Bank, BankSummary, ImportHints
 from melbo_app.library.banks import check_name
 from melbo_app.library.completion import Comparison
@@ -29,12 +30,20 @@ READ_ANYWAY = 2_000_000  # bytes up to which files are read without a check of t
 
 @dataclass(frozen=True)
 class Home:
-    """Where vectors are: in a bank on the shelf, with a curve that trained them for itself, or nowhere any more."""
+    """Where vectors are: in a bank on the shelf, with a curve or a pair of layers that was measured with them, or
+    nowhere any more."""
 
-    place: Literal["shelf", "curve", "gone"]
+    place: Literal["shelf", "curve", "layers", "gone"]
     name: str
     random: bool = False
     """Whether a curve drew them at random."""
+    layers: tuple[int, int] | None = None
+    """The pair that was measured."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether they are in no bank, but can be put into one."""
+        return self.place in ("curve", "layers")
 
 
 class Shelf(Models):
@@ -53,8 +62,9 @@ class Shelf(Models):
         return next((line for line in self.bench.banks.list() if bank_hash and line.hash == bank_hash), None)
 
     def save_as_bank(self, bank_hash: str, name: str | None = None) -> Bank:
-        """Put the vectors that a curve or a search trained on the shelf, by default under a free name made of their
-        prompt and R. If a bank has them already, that one is returned. Raises InputError if they are gone."""
+        """Put the vectors of a curve, a search or a pair of layers on the shelf, by default under a free name made of
+        their prompt or layers and R. If a bank has them already, that one is returned. Raises InputError if they are
+        gone."""
         if (there := self.bank_with(bank_hash)) is not None:
             return self.bank(there.name)
         kept = next((line for line in self.bench.parts.list() if line.hash == bank_hash), None)
@@ -68,7 +78,10 @@ class Shelf(Models):
 
     def _free_name(self, bank: Bank) -> str:
         record, taken = bank.record, {line.name.casefold() for line in self.bench.banks.list()}
-        stem = f"{first_words(record.prompts[0].user if record.prompts else '', 'curve')} R {record.radius:.3g}"
+        of = first_words(record.prompts[0].user if record.prompts else "", "curve")
+        if record.name.startswith(PAIR):
+            of = f"blocks {record.source} {record.target}"
+        stem = f"{of} R {record.radius:.3g}"
         names = itertools.chain([stem], (f"{stem} {number}" for number in itertools.count(2)))
         return next(name for name in names if name.casefold() not in taken)
 
@@ -79,6 +92,8 @@ class Shelf(Models):
             return Home("shelf", name if name in names else names[0])
         with suppress(MelboError):
             kept = self.bench.parts.load(name)
+            if kept.hash == bank_hash and name.startswith(PAIR):
+                return Home("layers", name, layers=(kept.record.source, kept.record.target or 0))
             if kept.hash == bank_hash:
                 return Home("curve", name, kept.record.method == "random")
         return Home("gone", name)

@@ -10,7 +10,7 @@ from melbo_app.library.atlases import Atlas
 from melbo_app.library.atomic import write_file
 from melbo_app.library.bank import EffectRecord, PromptRecord
 from melbo_app.library.comparison_settings import ComparisonKind
-from melbo_app.library.completion import Comparison, ComparisonSummary, Completion
+from melbo_app.library.completion import Comparison, ComparisonSummary, Completion, TextsAtRadius
 from melbo_app.library.curves import KeptCurve
 from melbo_app.library.damage import Listed
 from melbo_app.library.evidence import Evidence
@@ -81,9 +81,9 @@ class Texts(Shelf):
             places.setdefault(vector, {})["steered"] = radius
         return dict(sorted(places.items()))
 
-    def verdicts(self, bank: str) -> list[tuple[float, str | None, int]]:
-        """How many stored texts under the vectors of a bank have each verdict, by R: (R, verdict, texts)."""
-        return self.bench.completions.verdicts(self.bank(bank).hash)
+    def radii(self, bank: str) -> list[TextsAtRadius]:
+        """What the stored texts under the vectors of a bank are like at each R."""
+        return self.bench.completions.radii(self.bank(bank).hash)
 
     def at_other_radii(self, completions: Sequence[Completion]) -> Listed[Completion]:
         """The stored texts that differ from those of a comparison in R alone."""

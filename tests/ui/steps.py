@@ -237,11 +237,16 @@ def open_system(page: Page) -> None:
 
 
 def open_train(page: Page) -> None:
-    """Open the form for a training, wait for its suggestions, and take the usual layers."""
-    tab(page, "Train")
+    """Open the view for a training, with the usual layers in the form."""
+    open_form(page, 7, 21)
     expect(field(page, "train-name")).to_have_attribute("placeholder", re.compile("."))
+
+
+def open_form(page: Page, source: int, target: int) -> None:
+    """Open Train, wait for the form's suggestions, and choose the layers."""
+    tab(page, "Train")
     expect(field(page, "train-source")).not_to_have_value("")
-    for name, layer in (("train-target", "21"), ("train-source", "7")):
+    for name, layer in (("train-target", f"{target}"), ("train-source", f"{source}")):
         if field(page, name).input_value() != layer:
             fill(page, name, layer)
             field(page, name).blur()

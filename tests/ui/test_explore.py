@@ -10,14 +10,20 @@ pytestmark = pytest.mark.browser
 SENTENCE = re.compile(r"^2 vectors, R = 0\.15 × the median norm, \d+ behaviours?")
 
 
-def fill_in(page: Page) -> None:
+def fill_in(page: Page, radius: float = 0.15, rule: str = "all of the form") -> None:
+    """Few vectors, short answers, and what of the form is used."""
+    steps.open_form(page, 20, 22)
+    steps.choose_method(page, "joint")
+    for name, value in {"train-vectors": 2, "train-steps": 2, "train-relative": radius}.items():
+        steps.fill(page, name, value)
+        steps.field(page, name).blur()
+    steps.settle(page)
     steps.tab(page, "Explore")
-    while not steps.field(page, "explore-radius").is_visible():  # a click on a page that still settles may get lost
+    while not steps.field(page, "explore-tokens").is_visible():  # a click on a page that still settles may get lost
         page.locator("#explore-settings button").first.click()
         page.wait_for_timeout(1000)
-    for name, value in {
-        "radius": 0.15, "vectors": 2, "steps": 2, "source": 20, "target": 22, "tokens": 6, "threshold": 0.2,
-    }.items():  # fmt: skip
+    steps.pick(page, "explore-rule", rule)
+    for name, value in {"tokens": 6, "threshold": 0.2, "seconds": 1}.items():  # a search looks at one setting
         steps.fill(page, f"explore-{name}", value)
 
 
@@ -66,8 +72,7 @@ def test_one_press_leads_to_behaviours_their_texts_and_labels(page: Page) -> Non
 
 
 def test_where_nothing_is_found_all_answers_stand_there_with_what_to_try_next(page: Page) -> None:
-    fill_in(page)
-    steps.fill(page, "explore-radius", 0.002)
+    fill_in(page, 0.002)
     page.locator("#explore-start").click()
     ways = page.locator("#explore-view .mx-attempts [data-attempt]")
     expect(ways.first).to_have_text("a larger R: 0.003 × the median norm")
@@ -75,8 +80,8 @@ def test_where_nothing_is_found_all_answers_stand_there_with_what_to_try_next(pa
     expect(rows).to_have_count(2)
     expect(page.locator("#explore-view")).not_to_contain_text("as without steering")
     ways.filter(has_text="more vectors: 4").click()
-    expect(steps.field(page, "explore-vectors")).to_have_value("4")
-    expect(steps.field(page, "explore-radius")).to_have_value("0.002")
+    expect(steps.field(page, "train-vectors")).to_have_value("4")
+    expect(steps.field(page, "train-relative")).to_have_value("0.002")
     steps.tab(page, "Jobs")
     page.locator("#job-table tr[data-key]").filter(has_text="Exploring").nth(1).click()
     expect(page.locator("#job-open")).to_be_enabled()
@@ -91,10 +96,8 @@ def test_several_prompts_are_refused(page: Page) -> None:
     steps.refused(page, "there are 2", "one at a time")
 
 
-def test_without_an_r_the_search_shows_what_it_tried(page: Page) -> None:
-    fill_in(page)
-    steps.fill(page, "explore-radius", "")
-    steps.fill(page, "explore-seconds", 1)  # the first setting is judged whatever the time
+def test_a_search_between_the_layers_of_the_form_shows_what_it_tried(page: Page) -> None:
+    fill_in(page, rule="R and budget searched, layers of the form")
     page.locator("#explore-start").click()
     tried = page.locator("#explore-view .mx-tried")
     expect(tried).to_be_visible()

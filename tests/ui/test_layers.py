@@ -1,4 +1,4 @@
-"""Layers: pairs are measured one by one, drawn, kept, and put into the Train form; and R is calibrated there."""
+"""Layers: pairs are measured, kept, put into the form, opened and saved; and R is calibrated there."""
 
 import re
 
@@ -23,7 +23,7 @@ def click_cell(page: Page, column: int, columns: int) -> None:
     page.mouse.click(left + (right - left) * (column + 0.5) / columns, (top + bottom) / 2)
 
 
-def test_pairs_are_measured_kept_and_put_into_the_train_form(page: Page) -> None:
+def test_pairs_are_measured_kept_put_into_the_form_opened_and_saved(page: Page) -> None:
     steps.tab(page, "Layers")
     expect(steps.field(page, "layers-sources")).to_have_value("2, 7, 12")
     steps.fill(page, "layers-sources", "26")
@@ -50,9 +50,15 @@ def test_pairs_are_measured_kept_and_put_into_the_train_form(page: Page) -> None
     expect(steps.field(page, "train-radius")).to_have_value(found[1])
     steps.tab(page, "Layers")
     expect(shown).to_contain_text("Vector 0 of blocks 26 → 29")
-    page.locator("#layers-save").click()  # its vectors are found again, which is a short training
-    expect(steps.field(page, "bank")).to_have_value("blocks-26-29-1")
+    page.locator("#layers-open").click()
+    steps.expect_view(page, "Completions")
+    own = steps.completions(page, "vector").filter(has_text=f"of blocks 26 → 29 at R {found[1]}")
+    expect(own).to_have_count(4)
+    steps.tab(page, "Layers")
+    page.locator("#layers-save").click()
+    expect(steps.field(page, "bank")).to_have_value(f"blocks 26 29 R {found[1]}")
     expect(steps.cards(page)).to_have_count(4)
+    expect(page.locator("#layers-save")).to_be_hidden()
     steps.reload(page)
     steps.tab(page, "Jobs")
     page.locator("#job-table tr[data-key]").filter(has_text="Layers on").first.click()

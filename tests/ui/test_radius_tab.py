@@ -60,13 +60,13 @@ def test_a_curve_is_measured_opened_used_and_shown_again(page: Page) -> None:
     chosen = re.search(r"R [\d.]+ \(([\d.]+) × the median norm\)", said)
     assert chosen, "it names the R to take"
     page.locator("#curve-use").click()
-    expect(page.locator("#curve-note")).to_contain_text(f"({chosen[1]} × median) is in the Train form")
+    expect(page.locator("#curve-note")).to_contain_text(f"({chosen[1]} × median) is in the form")
 
     told = click_point(page)
     assert told.startswith("Vectors of the curve at R ") and "(0.049 × median): readable diversity" in told, told
     expect(page.locator("#curve-save")).to_be_hidden()  # the bank has them already
     page.locator("#curve-take").click()
-    expect(page.locator("#curve-note")).to_contain_text("(0.049 × median) is in the Train form")
+    expect(page.locator("#curve-note")).to_contain_text("(0.049 × median) is in the form")
     expect(page.locator("#curve-note")).to_contain_text(f"on the slider of “{steps.SAMPLE}”")
     on_slider = re.search(r"and R ([\d.]+) ", page.locator("#curve-note").inner_text())
     assert on_slider
@@ -91,7 +91,7 @@ def test_a_curve_is_measured_opened_used_and_shown_again(page: Page) -> None:
 
 def test_vectors_of_a_curve_have_names_of_their_own_until_they_are_a_bank(page: Page) -> None:
     measure(page, "one bank, trained and rescaled", 2)
-    expect(steps.progress(page, "curve")).to_have_text(re.compile(r"^2 R on .* one bank rescaled"))
+    expect(steps.progress(page, "curve")).to_have_text(re.compile(r"^2 R on .* joint, one bank rescaled"))
     click_point(page)
     page.locator("#curve-open").click()
     names = steps.completions(page, "vector").filter(has_text="of the curve at R ")

@@ -329,3 +329,26 @@ def test_the_same_texts_under_the_same_settings_are_the_same_comparison(completi
                   [baseline(), steered(scores=SCORES)], [baseline(), steered(text="other")]):  # fmt: skip
         assert completions.same(settings, other) is None
     assert completions.same({**settings, "both_signs": True}, texts) is None
+
+
+def test_what_a_banks_texts_are_like_is_counted_by_r(completions):
+    def said(vector, radius, text, verdict="readable", **other):
+        return steered(
+            vector=vector, radius=radius, text=text, scores=SCORES.model_copy(update={"verdict": verdict}), **other
+        )
+
+    rows = [
+        baseline(text="no", scores=SCORES), baseline(text="nein", prompt_index=2, scores=SCORES),
+        said(0, 9.0, "no"), said(1, 9.0, "yes"), said(2, 9.0, "yes"), said(3, 9.0, "ya ya", "broken"),
+        said(0, 9.0, "no", prompt_index=2),  # the other prompt's unsteered text is another one
+        said(0, -4.0, "never"), steered(vector=1, radius=-4.0), said(0, 9.0, "maybe", bank_hash="ee" * 32),
+        random(radius=9.0, text="noise", scores=SCORES),
+    ]  # fmt: skip
+    completions.add_comparison({}, rows)
+    completions.add_comparison({}, [said(4, 9.0, "alone")])  # without an unsteered text nobody knows whether it changed
+    at = [one._asdict() for one in completions.radii("cd" * 32)]
+    assert at == [
+        {"radius": -4.0, "texts": 1, "readable": 1, "changed": 1, "distinct": 1},
+        {"radius": 9.0, "texts": 6, "readable": 5, "changed": 4, "distinct": 4},
+    ]
+    assert completions.radii("00" * 32) == []

@@ -27,7 +27,7 @@ def sent(page: Page, tab: JobTab, **written: Any) -> dict[Any, Any]:
     values = {part: part.value for part in event.inputs}
     column = {"prompt": "Who are you?", "bank": "a", "vectors": {"selected": [0, 1]}, "radius": RADIUS}
     known = {getattr(page.session, name): value for name, value in column.items()}
-    known |= {page.train.source: 1, page.train.target: 3}
+    known |= {page.form.source: 1, page.form.target: 3}
     known |= {getattr(tab, name): value for name, value in written.items()}
     return {part: known.get(part, value) for part, value in values.items()}
 

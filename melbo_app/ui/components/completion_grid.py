@@ -124,7 +124,7 @@ class _Cards:
         home = self._homes.get(completion.bank_hash or "") if kind == "vector" else None
         row = {"baseline": "Baseline", "random": "Random control"}.get(kind) or _name(vector, home)
         reverse = ", reversed" if kind != "baseline" and completion.radius < 0 else ""
-        own_words = home is not None and home.place == "curve"
+        own_words = home is not None and home.is_kept
         meta = [] if vector is None else [f"R {amount(completion.radius, 4)}"]
         meta += [f"{completion.tokens} tokens", {"finished": "finished", "live": "writing", "cut": "cut"}[state]]
         compared = baseline is not None and vector is not None and (baseline.text or not self._live)
@@ -164,6 +164,8 @@ def _name(vector: int, home: Home | None) -> str:
         return f"Vector {vector}"
     if home.place == "curve":
         return f"{'Random vector' if home.random else 'Vector'} {vector} of the curve"
+    if home.layers is not None:
+        return f"Vector {vector} of blocks {home.layers[0]} → {home.layers[1]}"
     return f"Vector {vector} of “{home.name}”"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
+from gradio.events import Dependency
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.errors import StorageError
@@ -72,12 +73,10 @@ class CompletionsTab:
         inputs = {
             *session.prompt_inputs, *session.bank_inputs, *self.decoding_inputs, self.both, self.order, self.auto,
         }  # fmt: skip
-        outputs = [self.grid, self.progress, self.history, self._shown]
-        runs = [self._runs.bind(self.steer.click, self._steer, inputs, outputs, self.progress)]
+        self._steering = (inputs, [self.grid, self.progress, self.history, self._shown], self.progress)
+        self.steer_after(self.steer.click)
         for trigger in (session.radius.release, session.vectors.pick):
-            runs.append(self._runs.bind(trigger, self._steer_again, inputs, outputs, self.progress))
-        for run in runs:
-            bind(run.success, session.show_texts, [session.bank, session.vectors], session.vectors)
+            self._renew_texts(self._runs.bind(trigger, self._steer_again, *self._steering))
         self._runs.bind_stop(self.stop, self.progress)
         sampling = [self.temperature, self.top_p, self.seed]
         for field in (self.mode, self.control):
@@ -91,6 +90,14 @@ class CompletionsTab:
         bind(model.change, self._reword_sample, [self._shown, self.order], self.grid)
         judged = self.judge.bind(self._shown)
         bind(judged.then, self._show_judged, [self._shown, self.order], self.grid)
+
+    def steer_after(self, trigger: Any) -> None:
+        """Steer with what the fields say, as a press of Steer does."""
+        self._renew_texts(self._runs.bind(trigger, self._steer, *self._steering))
+
+    def _renew_texts(self, run: Dependency) -> None:
+        session = self._session
+        bind(run.success, session.show_texts, [session.bank, session.vectors], session.vectors)
 
     def decoding(self, values: Values) -> Decoding:
         """The decoding in the fields. Raises InputError."""

@@ -17,8 +17,8 @@ from melbo_app.ui.present import amount, radius_text
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
-from melbo_app.ui.tabs.train import TrainTab
 from melbo_app.ui.taking import save_as_bank
+from melbo_app.ui.training_form import TrainingForm
 from melbo_app.workbench import Workbench
 
 Picked = tuple[float, int | None, int]
@@ -29,8 +29,8 @@ HOW = "Click a point of the curve to see its figures, take its R, or read its te
 class CurvePointPanel:
     """The panel; ``picked`` is the R that it offers."""
 
-    def __init__(self, workbench: Workbench, session: Session, completions: CompletionsTab, train: TrainTab) -> None:
-        self._workbench, self._session, self._completions, self._train = workbench, session, completions, train
+    def __init__(self, workbench: Workbench, session: Session, completions: CompletionsTab, form: TrainingForm) -> None:
+        self._workbench, self._session, self._completions, self._form = workbench, session, completions, form
         self.picked = gr.State(None)
         with gr.Row(elem_classes="mx-toolbar mx-picked", equal_height=True):
             self.said = note_view(note(HOW), elem_id="curve-point")
@@ -39,7 +39,7 @@ class CurvePointPanel:
             self.save = small_button("Save as bank", "curve-save", 120, visible=False)
         self.note = note_view(elem_id="curve-note")
         self.outputs: list[Block] = [self.picked, self.said, self.take, self.open, self.save, self.note]
-        self.used_outputs: list[Block] = [*train.place_outputs, session.radius, self.note]
+        self.used_outputs: list[Block] = [*form.place_outputs, session.radius, self.note]
 
     def bind(self, plot: gr.HTML, table: gr.HTML, shown: gr.State, rooms: Rooms) -> None:
         """Bind picking and the buttons; ``shown`` has the curve."""
@@ -130,14 +130,14 @@ class CurvePointPanel:
         return self.at(kept, picked and picked[0], slider)
 
     def at(self, kept: KeptCurve | None, relative: float | None, slider: dict[str, Any] | None) -> Changes:
-        """Put an R into the Train form and, if a bank is chosen, on the slider."""
+        """Put an R into the form and, if a bank is chosen, on the slider."""
         curve = curve_of(kept)
         if relative is None:
             raise InputError("R", "none is chosen", "Click a point of the curve")
         radius = relative * curve.median_norm
         target = curve.source if curve.target is None else curve.target
-        changes = self._train.place(curve.source, target, radius, curve.median_norm)
-        message = f"{radius_text(radius, curve.median_norm)} is in the Train form"
+        changes = self._form.place(curve.source, target, radius, curve.median_norm)
+        message = f"{radius_text(radius, curve.median_norm)} is in the form"
         bank = (slider or {}).get("bank")
         if slider and bank:
             record = self._workbench.bank(bank).record

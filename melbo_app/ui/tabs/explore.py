@@ -6,7 +6,6 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from melbo_app.engine.training_config import METHOD_DESCRIPTIONS
 from melbo_app.errors import InputError, MelboError
 from melbo_app.jobs.job import Job
 from melbo_app.library.bank import PromptRecord
@@ -17,81 +16,70 @@ from melbo_app.studies import read_study
 from melbo_app.studies.explore import Explore, ExploreProgress, Stage
 from melbo_app.ui.attempts import Attempt, attempts
 from melbo_app.ui.components.exploration import exploration_view, finished, halted, running
+from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.progress_bar import resting
-from melbo_app.ui.fields import choice, small_button, text, whole_number
-from melbo_app.ui.forms import optional_real, optional_whole, real, whole
+from melbo_app.ui.fields import choice, text, whole_number
+from melbo_app.ui.forms import optional_real, real, whole
 from melbo_app.ui.guard import Changes, Values, bind
-from melbo_app.ui.method_form import TITLES
-from melbo_app.ui.present import amount, day, first_line
+from melbo_app.ui.leaving import leaving
+from melbo_app.ui.present import day, first_line
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
 from melbo_app.ui.stamp import prompts_stamp
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.job_tab import UNDER_WAY, HistoryTab
-from melbo_app.ui.tabs.train import TrainTab
 from melbo_app.ui.taking import take
+from melbo_app.ui.training_form import TrainingForm
 from melbo_app.workbench import Workbench
 
 USUAL = ExploreSettings()
+SEARCHED, GIVEN = "searched", "given"
 RULES = [
-    ("search: by short completions", "search"),
-    ("calibrated: where effects stop growing evenly", "calibration"), ("cusp of a diversity curve", "curve"),
-    ("0.07 × the median norm", "suggested"),
-]  # fmt: skip
+    ("searched by short completions", SEARCHED),
+    ("R and budget searched, layers of the form", "search"),
+    ("R calibrated, layers and budget of the form", "calibration"),
+    ("R at the cusp of a curve, the rest of the form", "curve"),
+    ("R 0.07 × the median norm, the rest of the form", "suggested"),
+    ("all of the form", GIVEN),
+]
 EMPTY = (
     "Press Explore to choose R, train vectors, answer the prompt above under each of them, and sort the answers "
     "into behaviours. This takes about two minutes."
 )
+HOW = "Method, vectors, seed and scope are those of the form; so are the steps, if you change them."
 
 
 class ExploreTab(HistoryTab):
-    """The tab Explore."""
+    """The view Explore."""
 
     kind = "explore"
     stopped = "Stopped: the bank and the texts that were finished are kept."
 
-    def __init__(self, workbench: Workbench, session: Session, completions: CompletionsTab) -> None:
+    def __init__(self, workbench: Workbench, session: Session, completions: CompletionsTab, form: TrainingForm) -> None:
         super().__init__(workbench, session)
-        self._completions = completions
+        self._completions, self._form = completions, form
         self._toolbar("explore", "Explore this prompt", 220, size="lg")
-        with gr.Accordion("Settings for each stage", open=False, elem_id="explore-settings") as self.settings:
-            with gr.Row(elem_classes="mx-fields"):
-                self.rule = choice("Choose R", "explore-rule", RULES, USUAL.rule, 240)
-                self.radius = text("or R × median norm", "explore-radius", width=120)
-                self.budget = text("Effect budget", "explore-budget", "searched", 120)
-                self.seconds = whole_number("Search time limit (s)", "explore-seconds", int(USUAL.search_seconds), 90)
-                methods = [(TITLES[name], name) for name, how in METHOD_DESCRIPTIONS.items() if not how.contrast]
-                self.method = choice("Method", "explore-method", methods, USUAL.method, 200)
-            with gr.Row(elem_classes="mx-fields"):
-                self.vectors = whole_number("Vectors", "explore-vectors", USUAL.vectors, 90)
-                self.steps = text("Max steps", "explore-steps", "usual", 80)
-                self.source = text("Source layer", "explore-source", "usual", 80)
-                self.target = text("Target layer", "explore-target", "usual", 80)
-                self.tokens = whole_number("Max new tokens", "explore-tokens", USUAL.max_new_tokens, 90)
-                self.seed = whole_number("Seed", "explore-seed", USUAL.seed, 90)
-                self.threshold = text("Distance threshold", "explore-threshold", "from the control", 120)
-            self.as_train = small_button("As in the Train form", "explore-as-train", 160)
         with gr.Row(elem_classes="mx-fields"):
-            self.history = choice("Earlier explorations", "explore-history", [], None, 220)
+            self.rule = choice("Layers, R and budget", "explore-rule", RULES, SEARCHED, 260)
+            self.history = choice("Earlier explorations", "explore-history", [], None, 260)
+        with gr.Accordion("More settings", open=False, elem_id="explore-settings"):
+            with gr.Row(elem_classes="mx-fields"):
+                self.seconds = whole_number("Search time limit (s)", "explore-seconds", int(USUAL.search_seconds), 110)
+                self.tokens = whole_number("Max new tokens", "explore-tokens", USUAL.max_new_tokens, 110)
+                self.threshold = text("Distance threshold", "explore-threshold", "from the control", 120)
+            note_view(note(HOW), elem_id="explore-how")
+        self.fields: list[Component] = [self.rule, self.seconds, self.tokens, self.threshold]
         self.view = exploration_view({"message": EMPTY}, elem_id="explore-view", start="explore-start")
 
-    def bind(self, rooms: Rooms, train: TrainTab) -> None:
-        """Bind exploring and opening a behaviour; when the view is opened, the last exploration is shown. The form of
-        ``train`` can be taken over."""
-        session, completions = self._session, self._completions
-        settings: list[Component] = [
-            self.rule, self.radius, self.vectors, self.method, self.steps, self.source, self.target, self.tokens,
-            self.seed, self.threshold, self.budget, self.seconds,
-        ]  # fmt: skip
-        inputs = [*session.prompt_inputs, session.scope, *settings]
+    def bind(self, rooms: Rooms) -> None:
+        """Bind exploring and opening a behaviour; when the view is opened, the last exploration is shown."""
+        session, completions, form = self._session, self._completions, self._form
+        inputs = [*form.inputs, session.scope, *self.fields]
         self._bind_history(rooms.opened("explore"), inputs, [self.view], session.bank)
         self._rooms = rooms
         bind(self.view.open, self._open, [self.shown], [*rooms.outputs, *completions.opened_outputs])
         bind(self.view.use, self._use, [self.shown], session.bank_outputs)
-        taken: list[Component] = [train.how.method, train.source, train.target, train.relative, train.vectors]
-        same: list[Block] = [self.method, self.source, self.target, self.radius, self.vectors]
-        bind(self.as_train.click, self._as_train, taken, same)
-        filled: list[Block] = [self.settings, self.radius, self.vectors, self.source, self.target, self.progress]
+        filled = [*form.place_outputs, form.vectors, self.rule, self.progress]
         bind(self.view.attempt, self._fill_in, [self.shown], filled)
         self.job_outputs: list[Block] = [self.shown, self.progress, self.view, self.history]
 
@@ -110,20 +98,20 @@ class ExploreTab(HistoryTab):
         prompts = self._session.prompts(values)
         if len(prompts) != 1:
             raise InputError("prompt", f"there are {len(prompts)}", "Explore one at a time")
+        form, rule = self._form, values[self.rule]
+        found: dict[str, Any] = form.explored(values)
+        if rule != SEARCHED:
+            found["source"], found["target"] = form.pair(values)
+            found["effect_budget"] = optional_real("effect budget", values[form.how.saturation])
+        if rule == GIVEN:
+            found["radius"] = real("R", values[form.radius])
         settings = ExploreSettings(
-            rule=values[self.rule],
-            relative_radius=optional_real("R × median norm", values[self.radius]),
-            vectors=whole("vectors", values[self.vectors]),
-            method=values[self.method],
-            steps=optional_whole("steps", values[self.steps]),
-            source=optional_whole("source layer", values[self.source]),
-            target=optional_whole("target layer", values[self.target]),
+            rule="search" if rule in (SEARCHED, GIVEN) else rule,
             scope=values[self._session.scope],
             max_new_tokens=whole("max new tokens", values[self.tokens]),
-            seed=whole("seed", values[self.seed]),
-            threshold=optional_real("same meaning", values[self.threshold]),
-            effect_budget=optional_real("effect budget", values[self.budget]),
+            threshold=optional_real("distance threshold", values[self.threshold]),
             search_seconds=real("search seconds", values[self.seconds]),
+            **found,
         )
         return Explore(prompt=prompts[0], settings=settings)
 
@@ -186,25 +174,18 @@ class ExploreTab(HistoryTab):
         chosen = [int(one) for one in vectors]
         return take(self._workbench, self._session, found.bank_hash, chosen, found.radius.radius)
 
-    def _as_train(self, method: Any, source: Any, target: Any, relative: Any, vectors: Any) -> Changes:
-        """The method, layers, R and number of vectors of the Train form; those of a form not opened yet stay."""
-        if source is None or target is None:
-            raise InputError("Train form", "it is not filled in yet", "Open Train once")
-        changes: Changes = {self.source: str(source), self.target: str(target), self.radius: amount(relative)}
-        if not METHOD_DESCRIPTIONS[method].contrast:
-            changes[self.method] = method
-        return {**changes, self.vectors: vectors}
-
     def _fill_in(self, event: gr.EventData, key: str | None) -> Changes:
-        """Put the settings of an attempt into the fields."""
-        tried = self._attempts(self._exploration(key))[int(event.at)]
+        """Put the settings of an attempt into the form."""
+        found, form = self._exploration(key), self._form
+        tried = self._attempts(found)[int(event.at)]
+        norm = found.radius.median_norm
+        if tried.source != found.source:
+            norm = self._workbench.median_norm([found.prompt.asked], tried.source, stop=leaving())
         return {
-            self.settings: gr.Accordion(open=True),
-            self.radius: amount(tried.relative_radius),
-            self.vectors: tried.vectors,
-            self.source: str(tried.source),
-            self.target: str(tried.target),
-            self.progress: resting("The settings are filled in: press Explore this prompt."),
+            **form.place(tried.source, tried.target, tried.relative_radius * norm, norm),
+            form.vectors: tried.vectors,
+            self.rule: GIVEN,
+            self.progress: resting("The form is filled in: press Explore this prompt."),
         }
 
     def _exploration(self, key: str | None) -> Exploration:

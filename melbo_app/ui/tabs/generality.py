@@ -25,6 +25,7 @@ from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.present import day
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
+from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.job_tab import HistoryTab
 from melbo_app.ui.taking import take
 from melbo_app.workbench import Workbench
@@ -72,7 +73,7 @@ class GeneralityTab(HistoryTab):
             self.shown, self.progress, self.table, self.grid, self.groups, self.history,
         ]  # fmt: skip
 
-    def bind(self, rooms: Rooms) -> None:
+    def bind(self, rooms: Rooms, completions: CompletionsTab) -> None:
         """Bind measuring and own prompts; when the view is opened, the last result is shown."""
         session = self._session
         inputs = [
@@ -83,7 +84,8 @@ class GeneralityTab(HistoryTab):
         bind(self.upload.upload, self._read, self.upload, self.own)
         self._rooms = rooms
         bind(self.grid.use, self._use, [self.shown], session.bank_outputs)
-        bind(self.grid.open, self._open, [self.shown], [*rooms.outputs, *session.prompt_inputs, *session.bank_outputs])
+        outputs = [*rooms.outputs, *session.prompt_inputs, *session.bank_outputs]
+        completions.steer_after(bind(self.grid.open, self._open, [self.shown], outputs).success)
 
     def show_job(self, record: JobRecord) -> Changes:
         """Show the result of a job, in ``job_outputs``: the one made while it ran."""
@@ -102,7 +104,7 @@ class GeneralityTab(HistoryTab):
         return take(self._workbench, self._session, found.bank_hash, [vector], radius)
 
     def _open(self, event: gr.EventData, key: str | None) -> Changes:
-        """The same with the prompt of the cell, ready to steer."""
+        """The same with the prompt of the cell, which is steered then."""
         prompt = self._result(key).prompts[int(event.prompt)].prompt
         return {
             **self._rooms.show("completions"),

@@ -6,29 +6,28 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
-from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
 from melbo_app.library.atlases import Atlas, AtlasCell
 from melbo_app.library.job_records import JobRecord
 from melbo_app.studies import read_study
-from melbo_app.studies.atlas import DIRECTIONS, AtlasProgress, MeasureAtlas, parse_pairs
+from melbo_app.studies.atlas import AtlasProgress, MeasureAtlas, parse_pairs
 from melbo_app.studies.calibrate import BY_HAND
-from melbo_app.studies.train import Train
-from melbo_app.ui.bank_names import free_name
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import resting
 from melbo_app.ui.fields import small_button, text
-from melbo_app.ui.forms import asked_by, whole, words_of
+from melbo_app.ui.forms import whole, words_of
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import amount, first_line, prompts_text, radius_text
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
 from melbo_app.ui.stamp import prompts_stamp
+from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.job_tab import JobTab
-from melbo_app.ui.tabs.train import TrainTab
+from melbo_app.ui.taking import save_as_bank
+from melbo_app.ui.training_form import TrainingForm
 from melbo_app.workbench import Workbench
 
 MEASURES = [
@@ -36,7 +35,7 @@ MEASURES = [
     ("diversity", "diversity"), ("readable", "readable"),
 ]  # fmt: skip
 EMPTY = "Press Measure to see which pairs of layers respond most."
-ASIDE = "Click a pair to read the texts of its vectors, and to train there."
+ASIDE = "Click a pair to read the texts of its vectors, and to put it into the form."
 CAREFUL = (
     "Singular value: how strongly the target answers small vectors. Calibrated R: the length up to which that grows "
     "evenly. Strength: the change there against the activations. KL: shift of the next words; a large one does not "
@@ -45,13 +44,13 @@ CAREFUL = (
 
 
 class LayersTab(JobTab):
-    """The tab Layers."""
+    """The view Layers."""
 
     kind = "atlas"
 
-    def __init__(self, workbench: Workbench, session: Session, train: TrainTab) -> None:
+    def __init__(self, workbench: Workbench, session: Session, completions: CompletionsTab, form: TrainingForm) -> None:
         super().__init__(workbench, session)
-        self._train = train
+        self._completions, self._form = completions, form
         with gr.Row(elem_classes="mx-fields"):
             self.sources = text("Source layers", "layers-sources", "2, 7, 12", 160, scale=2)
             self.targets = text("Target layers", "layers-targets", "16, 21, 26", 160, scale=2)
@@ -67,25 +66,24 @@ class LayersTab(JobTab):
             with gr.Column(scale=4, min_width=260):
                 self.aside = note_view(note(ASIDE), elem_id="layers-pair")
                 with gr.Row(elem_classes="mx-toolbar"):
-                    self.go = small_button("Open the Train form", "layers-train", 150, visible=False)
+                    self.go = small_button("Train there", "layers-train", 100, visible=False)
+                    self.open = small_button("Open in Read", "layers-open", 120, visible=False)
                     self.save = small_button("Save as bank", "layers-save", 120, visible=False)
                 self.pair = gr.State(None)
         self.job_outputs: list[Block] = [self.shown, self.progress, self.plot, self.measure]
 
-    def bind(self, rooms: Rooms, wake: gr.Timer) -> None:
-        """Bind measuring and clicking; when the view is opened, the last atlas is shown. ``wake`` watches trainings."""
-        session = self._session
+    def bind(self, rooms: Rooms) -> None:
+        """Bind measuring and clicking; when the view is opened, the last atlas is shown."""
+        session, completions, self._rooms = self._session, self._completions, rooms
         self.view_inputs = [self.measure]
         inputs = [*session.prompt_inputs, session.scope, self.sources, self.targets, self.read]
         self._bind_job(rooms.opened("layers"), inputs, [self.plot])
         bind(rooms.opened("layers"), self._offer, [self.sources, self.targets], [self.sources, self.targets])
         bind(self.measure.input, self._paint, [self.shown, self.measure], self.plot, trigger_mode="always_last")
-        train = self._train
-        chosen: list[Block] = [self.aside, self.go, self.save, self.pair, *train.place_outputs]
+        chosen: list[Block] = [self.aside, self.go, self.open, self.save, self.pair, *self._form.place_outputs]
         bind(self.plot.point, self._choose, [self.shown], chosen)
-        self._wake = wake
-        saved: list[Block] = [train.watched, wake, self.save]
-        bind(self.save.click, self._save, [self.shown, self.pair, train.watched], saved)
+        bind(self.open.click, self._open, [self.shown, self.pair], [*rooms.outputs, *completions.opened_outputs])
+        bind(self.save.click, self._save, [self.shown, self.pair], [*session.bank_outputs, self.save])
         bind(self.go.click, lambda: rooms.show("train"), None, rooms.outputs)
 
     def _offer(self, sources: str | None, targets: str | None) -> Changes:
@@ -133,38 +131,38 @@ class LayersTab(JobTab):
         return {**figure_value(figure), "stamp": made}
 
     def _choose(self, event: gr.EventData, atlas: Atlas | None) -> Changes:
-        """Describe a pair, and put it into the Train form."""
+        """Describe a pair, and put it into the form."""
         source, target = map(int, event.customdata)
         cell = None if atlas is None else atlas.cell(source, target)
         if atlas is None or cell is None:
             raise InputError("layers", f"{source} → {target} was not measured", "Measure that pair")
-        place = self._train.place(cell.source, cell.target, cell.radius, cell.median_norm)
+        place = self._form.place(cell.source, cell.target, cell.radius, cell.median_norm)
         return {
             self.aside: note(*_lines(cell, atlas), tone="plain"),
             self.go: gr.Button(visible=True),
-            self.save: gr.Button(visible=cell.radius is not None),
+            self.open: gr.Button(visible=cell.is_read),
+            self.save: gr.Button(visible=cell.is_read and self._workbench.bank_with(cell.bank_hash) is None),
             self.pair: cell.pair,
             **place,
         }
 
-    def _save(
-        self, request: gr.Request, atlas: Atlas | None, pair: tuple[int, int] | None, watched: list[int]
-    ) -> Changes:
-        """Find the pair's vectors again, which takes seconds, and put them on the shelf at its R."""
+    def _open(self, atlas: Atlas | None, pair: tuple[int, int] | None) -> Changes:
+        """Open all texts of a pair."""
+        cell = self._read(atlas, pair)
+        entry = f"Layers, blocks {cell.source} → {cell.target}"
+        return {**self._rooms.show("completions"), **self._completions.opened(cell.comparison or 0, entry)}
+
+    def _save(self, atlas: Atlas | None, pair: tuple[int, int] | None) -> Changes:
+        """Put the vectors of a pair on the shelf, and choose them."""
+        cell = self._read(atlas, pair)
+        saved = save_as_bank(self._workbench, self._session, cell.bank_hash, cell.radius)
+        return {**saved, self.save: gr.Button(visible=False)}
+
+    def _read(self, atlas: Atlas | None, pair: tuple[int, int] | None) -> AtlasCell:
         cell = atlas.cell(*pair) if atlas is not None and pair is not None else None
-        if atlas is None or cell is None or cell.radius is None:
-            raise InputError("layers", "no pair with an R is chosen", "Click one that has an R")
-        config = TrainingConfig(
-            cell.source, cell.target, cell.radius, 2 * DIRECTIONS, "jacobian", scope=atlas.scope
-        )  # fmt: skip
-        prompts = [one.asked for one in atlas.prompts]
-        name = free_name(self._workbench, f"blocks {cell.source} {cell.target}")
-        job = self._workbench.start(Train(prompts=prompts, config=config, name=name), who=asked_by(request))
-        return {
-            self._train.watched: [*watched, job.id],
-            self._wake: gr.Timer(0.7),
-            self.save: gr.Button(visible=False),
-        }
+        if cell is None or not cell.is_read:
+            raise InputError("layers", "no pair with texts is chosen", "Click one that has a diversity")
+        return cell
 
     def show_job(self, record: JobRecord) -> Changes:
         """Show the atlas that a job measured, in ``job_outputs``."""
@@ -194,9 +192,11 @@ def _lines(cell: AtlasCell, atlas: Atlas) -> list[str]:
     if cell.radius is not None:
         there = f"“Calibrate R” there takes {BY_HAND:g} × this R"
         found = f"{radius_text(cell.radius, cell.median_norm)}, as calibrated; {there}"
-    lines = [f"Block {cell.source} → {cell.target}, now in the Train form.", f"{found}; σ {values}"]
+    lines = [f"Block {cell.source} → {cell.target}, now in the form.", f"{found}; σ {values}"]
     if cell.strength is not None:
         lines.append(f"At that R ‖Δ‖ is {amount(cell.strength, 2)} × ‖Z‖.")
+    if cell.texts and not cell.is_read:
+        lines.append("An older version measured it: measure it again to open its texts or save its vectors.")
     if cell.texts:
         readable = "–" if cell.readable is None else f"{cell.readable:.0%}"
         lines.append(f"KL {amount(cell.kl)}, diversity {amount(cell.diversity, 2)}, readable {readable}")

@@ -1,24 +1,26 @@
 """Many R: completions over a range of R, and their flags."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
+from gradio.components import Component
 
 from melbo_app.analysis.curve import DiversityCurve
+from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
 from melbo_app.library.completion import Comparison, Completion
 from melbo_app.library.job_records import JobRecord
-from melbo_app.studies.curve import CurveProgress, MeasureCurve, training_of
+from melbo_app.studies.curve import CurveProgress, MeasureCurve
 from melbo_app.studies.flagging import gathered
 from melbo_app.studies.sweep import Sweep
 from melbo_app.ui.components.completion_grid import completion_grid, grid
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.fields import button, small_button
-from melbo_app.ui.forms import bank_chosen, chosen, whole
+from melbo_app.ui.forms import bank_chosen, chosen
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.leaving import leaving
 from melbo_app.ui.present import amount, first_line
@@ -28,7 +30,6 @@ from melbo_app.ui.session import Session
 from melbo_app.ui.stamp import stamp
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.job_tab import JobTab
-from melbo_app.ui.tabs.train import TrainTab
 from melbo_app.ui.taking import save_as_bank, take
 from melbo_app.workbench import Workbench
 
@@ -46,11 +47,11 @@ class ManyRadii(JobTab):
     stopped = "Stopped before the first R was done."
 
     def __init__(
-        self, workbench: Workbench, session: Session, completions: CompletionsTab, train: TrainTab, range: RadiusRange,
-        trained: gr.Number,
+        self, workbench: Workbench, session: Session, completions: CompletionsTab,
+        training: Callable[[Values], TrainingConfig], range: RadiusRange,
     ) -> None:  # fmt: skip
         super().__init__(workbench, session)
-        self._completions, self._train, self._range, self._trained = completions, train, range, trained
+        self._completions, self._training, self._range = completions, training, range
         with gr.Accordion("Many R: all flags", open=False, elem_id="many-radii") as self.section:
             with gr.Row(elem_classes="mx-toolbar", equal_height=True):
                 self.start = button("Go through all R", "many-start", 150)
@@ -69,14 +70,14 @@ class ManyRadii(JobTab):
         self._views: list[Block] = [self.table, self.aside, self.picked, self.use, self.open, self.save]
         self.job_outputs: list[Block] = [self.shown, self.progress, self.way, self.section, *self._views]
 
-    def bind(self, rooms: Rooms) -> None:
-        """Bind going through all R and clicking; when the view is opened, the last lines are shown."""
+    def bind(self, rooms: Rooms, trained: Sequence[Component]) -> None:
+        """Bind going through all R and clicking; when the view is opened, the last lines are shown. ``trained`` are the
+        fields of a training."""
         self._rooms, completions = rooms, self._completions
-        session, train = self._session, self._train
+        session = self._session
         self.view_inputs = [self.way]
         inputs = [
-            *session.prompt_inputs, session.scope, session.bank, session.vectors, *self._range.inputs, train.source,
-            train.target, self._trained, *self._completions.decoding_inputs,
+            *trained, session.bank, session.vectors, *self._range.inputs, *self._completions.decoding_inputs,
         ]  # fmt: skip
         self._bind_job(rooms.opened("radius"), inputs, self._views, self.way.input)
         bind(self.table.pick, self._pick, None, self._views[1:])
@@ -97,8 +98,8 @@ class ManyRadii(JobTab):
         session, prompts = self._session, self._session.prompts(values)
         relative, decoding = self._range.radii(values), self._completions.decoding(values)
         if values[self.way] == "trained":
-            training = training_of(self._train.layers(values), values[session.scope], prompts)
-            count = whole("vectors", values[self._trained])
+            training = self._training(values)
+            count = training.vectors
             return MeasureCurve(
                 prompts=prompts, training=training, relative_radii=relative, vectors=count, decoding=decoding
             )

@@ -10,13 +10,14 @@ from gradio.blocks import Block
 from melbo_app.analysis.curve import DiversityCurve
 from melbo_app.analysis.cusp import DEFAULT_DETECTOR, LEAST_POINTS, Cusp, cusps
 from melbo_app.analysis.radius_choice import choose_radius
+from melbo_app.engine.training_config import METHOD_DESCRIPTIONS, TrainingConfig
 from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.curves import KeptCurve
 from melbo_app.library.job_records import JobRecord
 from melbo_app.studies import read_study
-from melbo_app.studies.curve import CURVE_VECTORS, CurveProgress, MeasureCurve, training_of
+from melbo_app.studies.curve import CURVE_STEPS, CURVE_VECTORS, CurveProgress, MeasureCurve
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.progress_bar import resting
@@ -34,7 +35,7 @@ from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.curve_point import CurvePointPanel, curve_of
 from melbo_app.ui.tabs.job_tab import JobTab
 from melbo_app.ui.tabs.many_radii import ManyRadii
-from melbo_app.ui.tabs.train import TrainTab
+from melbo_app.ui.training_form import TrainingForm
 from melbo_app.workbench import Workbench
 
 if TYPE_CHECKING:  # plotly takes a second to import
@@ -61,17 +62,18 @@ RULES = (
 
 
 class RadiusTab(JobTab):
-    """The tab R."""
+    """The view R."""
 
     kind = "curve"
     stopped = "Stopped before the first R was measured."
 
-    def __init__(self, workbench: Workbench, session: Session, completions: CompletionsTab, train: TrainTab) -> None:
+    def __init__(self, workbench: Workbench, session: Session, completions: CompletionsTab, form: TrainingForm) -> None:
         super().__init__(workbench, session)
-        self._completions, self._train = completions, train
+        self._completions, self._form = completions, form
         with gr.Row(elem_classes="mx-fields"):
             self.range = RadiusRange()
-            self.vectors = whole_number("Vectors", "curve-vectors", CURVE_VECTORS)
+            self.vectors = whole_number("Vectors per R", "curve-vectors", CURVE_VECTORS)
+            self.steps = whole_number("Steps per R", "curve-steps", CURVE_STEPS)
             self.seeds = whole_number("Seeds", "curve-seeds", 1, 60)
             self.way = choice("Vector source", "curve-way", WAYS, "trained", 270)
         self._toolbar("curve", "Measure")
@@ -80,11 +82,11 @@ class RadiusTab(JobTab):
             self.use = small_button("Take this R", "curve-use", 110, visible=False)
         self.quantity = gr.Radio(QUANTITIES, value=USUAL, label="Show", elem_id="curve-quantity", container=False)
         self.plot = plotly_view({"message": EMPTY}, elem_id="curve-plot", start="curve-start")
-        self.point = CurvePointPanel(workbench, session, completions, train)
+        self.point = CurvePointPanel(workbench, session, completions, form)
         with gr.Accordion("How the R was found", open=False, elem_id="curve-how"):
             note_view(note(RULES), elem_id="curve-rules")
             self.table = record_table({"columns": COLUMNS, "wide": WIDE, "message": NOTHING}, elem_id="curve-cusps")
-        self.many = ManyRadii(workbench, session, completions, train, self.range, self.vectors)
+        self.many = ManyRadii(workbench, session, completions, self._training, self.range)
         self.job_outputs: list[Block] = [
             self.shown, self.progress, self.plot, self.table, self.said, self.use, *self.point.outputs,
             self.quantity,
@@ -92,17 +94,16 @@ class RadiusTab(JobTab):
 
     def bind(self, rooms: Rooms) -> None:
         """Bind measuring, choosing and clicking; when the view is opened, the last curve is shown."""
-        session, train = self._session, self._train
+        session, form = self._session, self._form
         self.view_inputs = [self.quantity]
         inputs = [
-            *session.prompt_inputs, session.scope, session.bank, train.source, train.target, *self.range.inputs,
-            self.vectors, self.seeds, self.way,
+            *form.inputs, session.bank, *self.range.inputs, self.vectors, self.steps, self.seeds, self.way,
         ]  # fmt: skip
         self._bind_job(rooms.opened("radius"), inputs, self.job_outputs[2:])
         bind(self.quantity.input, self._paint, [self.shown, self.quantity], self.plot, trigger_mode="always_last")
         bind(self.use.click, self._use, [self.shown, session.radius], self.point.used_outputs)
         self.point.bind(self.plot, self.table, self.shown, rooms)
-        self.many.bind(rooms)
+        self.many.bind(rooms, [*form.inputs, self.vectors, self.steps])
 
     def show_job(self, record: JobRecord) -> Changes:
         """Show the curve that a job measured, in ``job_outputs``."""
@@ -120,16 +121,21 @@ class RadiusTab(JobTab):
     def _study(self, values: Values) -> MeasureCurve:
         prompts = self._session.prompts(values)
         own = bank_chosen(values[self._session.bank]) if values[self.way] == "bank" else None
-        layers = self._train.layers(values)
         return MeasureCurve(
             prompts=prompts,
-            training=None if own else training_of(layers, values[self._session.scope], prompts),
+            training=None if own else self._training(values),
             bank=own,
             rescaled=values[self.way] == "rescaled",
             relative_radii=self.range.radii(values),
             vectors=whole("vectors", values[self.vectors]),
             seeds=whole("seeds", values[self.seeds]),
         )
+
+    def _training(self, values: Values) -> TrainingConfig:
+        """The training of the form, with fewer steps; its R is that of each point."""
+        method, vectors = values[self._form.how.method], whole("vectors", values[self.vectors])
+        steps = {"steps": whole("steps", values[self.steps])} if METHOD_DESCRIPTIONS[method].steps > 1 else {}
+        return self._form.training(values, radius=1.0, vectors=vectors, **steps)
 
     def _last(self, request: gr.Request, values: Values) -> Iterator[Changes]:
         tell(self._workbench.damaged("curves"))
@@ -164,7 +170,7 @@ class RadiusTab(JobTab):
 
     def _summary(self, kept: KeptCurve) -> str:
         curve = kept.curve
-        how = "trained at each R" if curve.how == "trained" else "one bank rescaled"
+        how = f"{curve.method}, {'trained at each R' if curve.how == 'trained' else 'one bank rescaled'}"
         if curve.bank is not None:
             how = f"“{curve.bank}” rescaled"
         layers = f"blocks {curve.source} → {curve.target}{'' if curve.finished else ', stopped'}"
