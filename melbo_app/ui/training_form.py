@@ -103,16 +103,18 @@ class TrainingForm:
     def training(self, values: Values, **changes: Any) -> TrainingConfig:
         """The training that the form describes, with ``changes``. Raises InputError."""
         source, target = self.pair(values)
+        radius = changes.pop("radius", None)
         described = {
             "source": source,
             "target": target,
+            "radius": real("R", values[self.radius]) if radius is None else radius,
             "p": real("p", values[self.p]),
             "q": optional_real("q", values[self.q]),
             "scope": values[self.scope],
             **self.how.values(values, self._session),
             **changes,
         }
-        return TrainingConfig(**({"radius": real("R", values[self.radius])} | described))
+        return TrainingConfig(**described)
 
     def explored(self, values: Values) -> dict[str, Any]:
         """Method, vectors, steps and seed, for ``ExploreSettings``; the method's own number of steps is left out,

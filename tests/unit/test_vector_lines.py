@@ -5,7 +5,7 @@ from typing import Any
 
 from benches import trained
 
-from melbo_app.ui.vector_lines import measured_radii, vector_lines
+from melbo_app.ui.vector_lines import vector_lines
 
 
 class Told:
@@ -31,12 +31,3 @@ def test_a_vector_that_says_what_another_one_says_names_it(bench: Any) -> None:
     lines = vector_lines(Told(bench, texts), "a", held.record, 3)
     assert [line["text"]["same"] for line in lines] == [None, 0, None]
     assert [line["index"] for line in lines] == [0, 1, 2]
-
-
-def test_each_radius_says_how_many_stored_texts_are_readable(bench: Any) -> None:
-    trained(bench)
-    bench.verdicts = lambda bank: [(6.0, "readable", 3), (6.0, "broken", 1), (9.0, "strange", 2), (3.0, None, 5)]
-    assert measured_radii(bench, "a") == [
-        {"radius": 6.0, "texts": 4, "readable": 3},
-        {"radius": 9.0, "texts": 2, "readable": 0},
-    ]
