@@ -120,6 +120,7 @@ class Page:
         form.bind([self.train.name, *self.explore.fields])
         self.jobs.bind(self.status.jobs, self.timer)
         self.labels.bind(rooms)
+        self.completions.steered_elsewhere(self.labels.evidence.steered)
         self.banks.bind(rooms)
         self.library.bind(rooms)
         self.models.bind(rooms, self.timer)

@@ -80,6 +80,10 @@ def test_a_label_is_written_without_the_mouse(page: Page) -> None:
     steps.forget(page, "steer")
     steps.tab(page, "Labels")
     steps.pick(page, "label-order", "by number")
+    steps.settle(page)
+    steps.reload(page)
+    steps.tab(page, "Labels")
+    expect(steps.field(page, "label-order")).to_have_value("by number")
     page.locator('#label-table tr[data-key="5"]').click()
     number, name = steps.field(page, "label-vector"), steps.field(page, "label-name")
     expect(number).to_have_value("5")
@@ -184,6 +188,14 @@ def test_the_texts_beside_a_label_are_on_one_prompt_that_is_named(page: Page) ->
     expect(shown.locator(".mx-kind-baseline")).to_have_count(1)
     expect(texts).to_have_text([re.compile("^R .* the vector’s own$")])
     expect(shown.get_by_role("button", name="Steer it")).to_have_count(0)
+    steps.settle(page)
+    steps.tab(page, "Completions")  # its texts are listed there, and what they say of their R
+    steps.field(page, "history").click()
+    expect(page.get_by_test_id("dropdown-option").first).to_contain_text("who-are-you")
+    page.keyboard.press("Escape")
+    expect(page.locator(".mx-radius-measured").first).to_have_attribute(
+        "title", re.compile(r"of \d+ stored texts \d+ are")
+    )
 
 
 def test_previous_and_next_walk_through_the_vectors(page: Page) -> None:

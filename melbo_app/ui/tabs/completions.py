@@ -95,6 +95,11 @@ class CompletionsTab:
         """Steer with what the fields say, as a press of Steer does."""
         self._renew_texts(self._runs.bind(trigger, self._steer, *self._steering))
 
+    def steered_elsewhere(self, run: Dependency) -> None:
+        """After ``run``, which steers in another room, list its texts too."""
+        self._renew_texts(run)
+        bind(run.success, self.choices, self._shown, self.history)
+
     def _renew_texts(self, run: Dependency) -> None:
         session = self._session
         bind(run.success, session.show_texts, [session.bank, session.vectors], session.vectors)

@@ -35,7 +35,7 @@ class LabelEvidence:
         """Bind Steer; ``of`` holds the vector whose label is shown."""
         self._of = of
         asked = {of, *self._session.prompt_inputs}
-        self._runs.bind(self.view.steer, self._steer, asked, [self.view, self.progress], self.progress)
+        self.steered = self._runs.bind(self.view.steer, self._steer, asked, [self.view, self.progress], self.progress)
         self._runs.bind_stop(self.stop, self.progress)
 
     def shown(self, bank: str, vector: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.fields import small_button
 from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.guard import Changes, Values, bind
+from melbo_app.ui.kept_form import KeptForm
 from melbo_app.ui.leaving import leaving
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import day, token_name
@@ -44,6 +45,7 @@ class LabelsTab:
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session = workbench, session
         self._saved = gr.State(None)  # when this page last saved a label
+        self._kept = KeptForm("label")
         with gr.Column(elem_id="label-room"):
             with gr.Row(elem_classes="mx-toolbar", elem_id="label-top", equal_height=True):
                 self.done = labelling(elem_id="label-progress")
@@ -101,6 +103,7 @@ class LabelsTab:
             of = [session.bank, self.vector]
             bind(trigger, self._top_tokens, of, self.tokens, trigger_mode=latest, js=only)
         self.evidence.bind(form.of)
+        self._kept.bind([self.order], rooms.opened("label"), lambda fields, _: fields, [], [])
         for button, ending in ((self.csv, ".csv"), (self.jsonl, ".jsonl")):
             made = bind(button.click, self._exporter(ending), None, self._file)
             made.success(None, None, None, js=fetch_script("labels-file"), api_visibility="private")
