@@ -16,6 +16,7 @@ from melbo_app.commands.labels import labels
 from melbo_app.commands.library import library
 from melbo_app.commands.methods import methods
 from melbo_app.commands.models import models
+from melbo_app.commands.report import report
 from melbo_app.commands.running import run
 from melbo_app.commands.serve import serve
 from melbo_app.commands.steer import draw_map, steer
@@ -31,7 +32,7 @@ def build() -> typer.Typer:
     app = typer.Typer(help="Train, steer, compare and label unsupervised steering vectors.", add_completion=False)
     written: dict[str, Callable[..., Any]] = {
         "serve": serve, "train": train, "steer": steer, "map": draw_map, "explore": explore, "generality": generality,
-        "judge": judge, "methods": methods,
+        "judge": judge, "methods": methods, "report": report,
     }  # fmt: skip
     others = {one.verb: study_command(one) for one in STUDIES if "command" in one.doors and one.verb not in written}
     for name, command in {**written, **others}.items():

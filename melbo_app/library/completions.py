@@ -150,6 +150,17 @@ class Completions(InDatabase):
         found = self._each(select(CompletionRow).where(CompletionRow.id.in_(newest)), _completion, _completion_subject)
         return {one.vector: one for one in found if isinstance(one.vector, int)}
 
+    def newest_comparison(self, bank_hash: str) -> Comparison | None:
+        """The newest comparison with texts under a bank's vectors, those of Steer before all others; None without."""
+        mine = select(CompletionRow.comparison_id).where(
+            CompletionRow.bank_hash == bank_hash, CompletionRow.vector.is_not(None)
+        )
+        newest = select(ComparisonRow.id).where(ComparisonRow.id.in_(mine))
+        newest = newest.order_by((ComparisonRow.kind == "steer").desc(), ComparisonRow.id.desc()).limit(1)
+        with self._database.read() as session:
+            found = session.scalars(newest).first()
+        return None if found is None else self.comparison(found)
+
     def baselines(self, ids: Collection[int]) -> list[Completion]:
         """The unsteered texts of the comparisons with these completions, as far as they can be read, newest first."""
         of_these = select(CompletionRow.comparison_id).where(CompletionRow.id.in_(ids))

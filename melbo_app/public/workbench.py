@@ -25,6 +25,7 @@ from melbo_app.public.visitors import Visitor, Visitors
 from melbo_app.sizes import size_text
 from melbo_app.studies import read_study
 from melbo_app.studies.judge_endpoint import Endpoint
+from melbo_app.studies.report import Report
 from melbo_app.workbench import Workbench
 
 logger = logging.getLogger(__name__)
@@ -123,6 +124,10 @@ class _PublicWorkbench:
     def export_labels(self, out: Path, *, overwrite: bool = False) -> Path:
         """Write all labels to a file without the folders of models."""
         return self._plain("export_labels")(out, overwrite=overwrite, shown=self._discretion.text)
+
+    def export_report(self, found: Report, out: Path, *, overwrite: bool = False) -> Path:
+        """Write a report without the folders of models."""
+        return self._plain("export_report")(found, out, overwrite=overwrite, shown=self._discretion.text)
 
     def prompt_set(self, given: Sequence[str]) -> list[SetPrompt]:
         """The prompts of shipped sets, but not of files."""

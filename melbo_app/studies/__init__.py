@@ -14,6 +14,7 @@ from melbo_app.studies.explore import Explore
 from melbo_app.studies.generality import MeasureGenerality
 from melbo_app.studies.judge import JudgeTexts, ScoreJudge
 from melbo_app.studies.map import DrawMap, MapOf
+from melbo_app.studies.report import MakeReport
 from melbo_app.studies.search_settings import SearchSettings
 from melbo_app.studies.sensitivity import MeasureSensitivity
 from melbo_app.studies.similarity import Compare
@@ -24,7 +25,7 @@ from melbo_app.studies.train import Train
 
 STUDIES: list[type[Study[Any]]] = [
     Train, Steer, Sweep, Compare, MeasureSensitivity, MeasureCurve, Calibrate, MeasureAtlas, Explore,
-    MeasureGenerality, DrawMap, MapOf, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
+    MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
 ]  # fmt: skip
 
 

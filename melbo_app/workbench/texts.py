@@ -1,6 +1,6 @@
 """Texts, and results of studies."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +28,7 @@ from melbo_app.studies.judge_address import JudgeAddress
 from melbo_app.studies.judge_endpoint import Endpoint
 from melbo_app.studies.judging import Standing
 from melbo_app.studies.map import Map
+from melbo_app.studies.report import Report
 from melbo_app.studies.scoring import target_of
 from melbo_app.studies.steer import SteeringStudy
 from melbo_app.workbench.banks import Shelf
@@ -126,13 +127,15 @@ class Texts(Shelf):
         from melbo_app.analysis.map_figure import map_figure
         from melbo_app.analysis.plot_config import html_page
 
-        check_file_name("out", out.name)
-        page = html_page(map_figure(found.points, colour, title, found.clusters))
-        try:
-            write_file(out, page.encode(), overwrite=overwrite)
-        except FileExistsError as error:
-            raise InputError("out", f"“{out}” already exists", "Choose another name, or allow overwriting") from error
-        return out
+        return _write_page(html_page(map_figure(found.points, colour, title, found.clusters)), out, overwrite)
+
+    def export_report(
+        self, found: Report, out: Path, *, overwrite: bool = False, shown: Callable[[str], str] = str
+    ) -> Path:
+        """Write a report as an HTML page that needs no network; ``shown`` takes folders out of it."""
+        from melbo_app.studies.report_page import report_page  # late: plotly takes a second to import
+
+        return _write_page(report_page(found, shown), out, overwrite)
 
     @property
     def judge_address(self) -> JudgeAddress:
@@ -198,3 +201,12 @@ class Texts(Shelf):
         if found is None:
             raise InputError("exploration", "it no longer exists", "Press Explore again")
         return found
+
+
+def _write_page(page: str, out: Path, overwrite: bool) -> Path:
+    check_file_name("out", out.name)
+    try:
+        write_file(out, page.encode(), overwrite=overwrite)
+    except FileExistsError as error:
+        raise InputError("out", f"“{out}” already exists", "Choose another name, or allow overwriting") from error
+    return out

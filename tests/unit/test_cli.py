@@ -714,6 +714,25 @@ def test_map_writes_a_page_and_gives_its_points(ask: Ask, bank, stubbed, tmp_pat
     assert ask(*words, "--overwrite").out.startswith(f"{out}: 5 completions. ")
 
 
+def test_a_report_is_written_of_a_bank_or_of_a_comparison(ask: Ask, bank, stubbed, tmp_path):
+    out = tmp_path / "report.html"
+    assert ask("report", "a", "--out", out).sentence.startswith("bank: no texts of “a” are stored.")
+    made = ask("steer", "a", "--vector", "0,1", "--radius", "6", "--max-new-tokens", 3, "--json").json
+    told = ask("report", "a", "--out", out, "--json").json
+    assert told == {"out": str(out), "texts": 3, "bytes": out.stat().st_size, "left_out": []}
+    words = ("report", "--comparison", made["comparison"], "--out", out)
+    assert ask(*words).sentence == f"out: “{out}” already exists. Choose another name, or add --overwrite."
+    assert ask(*words, "--overwrite").out.startswith(f"{out}: 3 texts, ")
+    for given, sentence in (
+        (("--out", "x.html"), "report: it needs a bank or a comparison. Name one of the two."),
+        (("a", "--comparison", 1, "--out", "x.html"), "report: it needs a bank or a comparison. Name one of the two."),
+        (("nobody", "--out", "x.html"), "bank: there is no bank called “nobody”."),
+        (("a", "--out", "x.pdf"), "out: “x.pdf” is not an HTML file. Its name must end in .html."),
+    ):
+        refused = ask("report", *given)
+        assert refused.sentence.startswith(sentence) and "loading the model" not in refused.err
+
+
 # --- curve -----------------------------------------------------------------------------------------------------------
 
 

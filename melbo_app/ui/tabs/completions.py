@@ -25,6 +25,7 @@ from melbo_app.ui.runs import Runs
 from melbo_app.ui.session import Session
 from melbo_app.ui.stamp import stamp
 from melbo_app.ui.tabs.judge import JudgeSection
+from melbo_app.ui.tabs.report_button import ReportButton
 from melbo_app.workbench import Workbench
 from melbo_app.workbench.banks import Home
 
@@ -55,6 +56,7 @@ class CompletionsTab:
             self.top_p = number("Top-p", "top-p", 0.95, step=0.05, interactive=False)
             self.seed = whole_number("Seed", "seed", 0, 80, interactive=False)
             self.history = choice("Earlier comparisons", "history", [], None, 220, scale=4)
+            self.report = ReportButton(workbench)
         self.judge = JudgeSection(workbench)
         self.grid = completion_grid({"groups": [], "message": EMPTY}, elem_id="completions", start="steer-button")
         self.decoding_inputs = [
@@ -88,6 +90,7 @@ class CompletionsTab:
         sample = [session.bank, self.order, self._shown]
         bind(session.bank.change, self._show_sample, sample, [self.grid, self._shown])
         bind(model.change, self._reword_sample, [self._shown, self.order], self.grid)
+        self.report.bind(self._runs, self._shown, self.progress)
         judged = self.judge.bind(self._shown)
         bind(judged.then, self._show_judged, [self._shown, self.order], self.grid)
 
