@@ -1,6 +1,7 @@
 """The grid: a row for each vector and a column for each R, what differs, and the inspector."""
 
 import re
+from pathlib import Path
 
 import pytest
 import steps
@@ -113,3 +114,26 @@ def test_looking_up_what_is_stored_adds_nothing_to_the_history(page: Page) -> No
     lines = page.get_by_role("option", name=re.compile("“Name a lake.”"))
     expect(lines).to_have_count(2)
     steps.field(page, "history").press("Escape")
+
+
+def test_a_report_opens_from_a_file_without_a_network(page: Page, sheet: Locator, tmp_path: Path) -> None:
+    with page.expect_download() as caught:
+        page.locator("#report").click()
+    assert caught.value.suggested_filename == f"{steps.SAMPLE} report.html"
+    file = tmp_path / "report.html"
+    caught.value.save_as(file)
+    expect(steps.progress(page, "steer")).to_contain_text("The report is ready.")
+    assert page.context.browser
+    with page.context.browser.new_context(offline=True) as elsewhere:
+        report, wrong = elsewhere.new_page(), []
+        report.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        report.on("pageerror", lambda error: wrong.append(str(error)))
+        report.goto(file.as_uri())
+        expect(report.locator(".grid thead th")).to_have_text(["Vector", "R 0.001", "R 9", "R 14"])
+        expect(report.locator(".grid tbody tr")).to_have_count(3)
+        expect(report.locator(".js-plotly-plot")).to_have_count(4)  # the map, δ, θ and texts
+        same = report.locator(".grid .same").first
+        expect(same).to_be_visible()
+        report.locator("#differing").check()
+        expect(same).to_be_hidden()
+        assert wrong == []
