@@ -1,4 +1,4 @@
-// The texts on which a label rests, all on one prompt: without steering, then at a few R.
+// The texts on which a label rests, all on one prompt: without steering, at a few R, reversed, under a random vector.
 const frame = make('div', 'mx-evidence');
 frame.tabIndex = 0; // it scrolls
 frame.setAttribute('role', 'region');
@@ -28,13 +28,14 @@ function card({ kind, title, verdict, runaway, mark, pieces }) {
   return node;
 }
 
-function asked({ prompt, origin, tone, made }) {
+function asked({ prompt, origin, tone, made, elsewhere }) {
   const node = make('div', 'mx-evidence-asked');
   const whose = make('p', 'mx-evidence-origin', origin);
   whose.dataset.tone = tone;
   node.append(whose, directed('p', 'mx-evidence-prompt', prompt.user));
   if (prompt.system) node.append(directed('p', 'mx-evidence-system', `System text: ${prompt.system}`));
   node.append(make('p', 'mx-evidence-made', made));
+  if (elsewhere) node.append(make('p', 'mx-evidence-elsewhere', elsewhere));
   return node;
 }
 

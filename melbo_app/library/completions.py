@@ -161,10 +161,11 @@ class Completions(InDatabase):
             found = session.scalars(newest).first()
         return None if found is None else self.comparison(found)
 
-    def baselines(self, ids: Collection[int]) -> list[Completion]:
-        """The unsteered texts of the comparisons with these completions, as far as they can be read, newest first."""
+    def controls(self, ids: Collection[int]) -> list[Completion]:
+        """The unsteered texts, and those under random vectors, of the comparisons with these completions, as far as
+        they can be read, newest first."""
         of_these = select(CompletionRow.comparison_id).where(CompletionRow.id.in_(ids))
-        beside = (CompletionRow.comparison_id.in_(of_these), CompletionRow.kind == "baseline")
+        beside = (CompletionRow.comparison_id.in_(of_these), CompletionRow.kind.in_(("baseline", "random")))
         newest = select(CompletionRow).where(*beside).order_by(CompletionRow.id.desc())
         return self._each(newest, _completion, _completion_subject)
 

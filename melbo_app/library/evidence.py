@@ -24,6 +24,7 @@ _FACTS = ("id", "vector", "radius", "prompt_id", "finished", "tokens", *_DECODIN
 class Evidence:
     """What a vector says on one ``prompt``: without steering (None: not stored), and at up to three R, the smallest
     first. ``own``: the bank was trained on that prompt. ``radius`` is the vector's own R, whether or not a text has it.
+    ``opposite`` is the text under the reversed vector, ``control`` that under a random one, both at the own R.
     """
 
     prompt: PromptRecord
@@ -31,6 +32,8 @@ class Evidence:
     radius: float
     baseline: Completion | None
     texts: tuple[Completion, ...]
+    opposite: Completion | None = None
+    control: Completion | None = None
 
     def is_at_own_radius(self, text: Completion) -> bool:
         """Whether a text was written at the vector's own R."""
@@ -60,12 +63,25 @@ class Evidences:
     def of(self, bank_hash: str, vector: int, radius: float, prompts: Sequence[PromptRecord]) -> Evidence | None:
         """What is stored for a vector, at ``radius`` and the nearest R on both sides; on the first of its bank's own
         ``prompts`` that has a text, or else on the prompt of the newest. None without a text."""
-        chosen = _chosen(self._texts(bank_hash, [vector]).get(vector, []), radius, prompts)
-        texts = sorted(self._completions.those([one.id for one in chosen]), key=lambda one: one.radius)
+        every = self._texts(bank_hash, [vector]).get(vector, [])
+        chosen = _chosen(every, radius, prompts)
+        reversed = _opposite(every, chosen, radius)
+        found = {one.id: one for one in self._completions.those([one.id for one in (*chosen, *reversed)])}
+        texts = sorted((found[one.id] for one in chosen if one.id in found), key=lambda one: one.radius)
         if not texts:
             return None
         first = texts[0].prompt
-        return Evidence(first, _asked(first) in map(_asked, prompts), radius, self._baseline(texts), tuple(texts))
+        beside = self._completions.controls([one.id or 0 for one in found.values()])
+        beside = [one for one in beside if _alike(one.prompt, first)]
+        return Evidence(
+            first,
+            _asked(first) in map(_asked, prompts),
+            radius,
+            next((one for one in beside if one.vector is None), None),
+            tuple(texts),
+            next((found[one.id] for one in reversed if one.id in found), None),
+            next((one for one in beside if one.vector == "random" and _same(one.radius, radius)), None),
+        )
 
     def nearest(
         self, bank_hash: str, radii: Mapping[int, float | None], prompts: Sequence[PromptRecord]
@@ -123,11 +139,6 @@ class Evidences:
                 found.append(_Text((True, place), one.id or 0, one.vector, one.radius, one.prompt, made, whole))
         return found
 
-    def _baseline(self, texts: Sequence[Completion]) -> Completion | None:
-        """The newest unsteered text that was written together with one of these, on their prompt."""
-        beside = self._completions.baselines([one.id or 0 for one in texts])
-        return next((one for one in beside if _alike(one.prompt, texts[0].prompt)), None)
-
 
 def _chosen(texts: Sequence[_Text], radius: float | None, prompts: Sequence[PromptRecord]) -> list[_Text]:
     """Of all texts of a vector, those to show: one prompt, one decoding, the newest text at each of up to three R; the
@@ -138,9 +149,22 @@ def _chosen(texts: Sequence[_Text], radius: float | None, prompts: Sequence[Prom
     first = max(texts, key=lambda one: (-ranks.get(_asked(one.prompt), len(ranks)), one.age))
     if radius is None:
         return [first]
-    together = [one for one in texts if one.made == first.made and _alike(one.prompt, first.prompt)]
+    together = _together(texts, first)
     newest = {one.radius: one for one in sorted(together, key=lambda one: (one.whole, one.age))}
     return [newest[one] for one in _near(newest, radius)]
+
+
+def _opposite(texts: Sequence[_Text], chosen: Sequence[_Text], radius: float) -> list[_Text]:
+    """The newest text under the reversed vector that belongs to those that were chosen, unless it is one of them."""
+    if not chosen or any(one.radius * radius < 0 for one in chosen):
+        return []
+    turned = [one for one in _together(texts, chosen[0]) if _same(one.radius, -radius)]
+    return sorted(turned, key=lambda one: (one.whole, one.age))[-1:]
+
+
+def _together(texts: Sequence[_Text], first: _Text) -> list[_Text]:
+    """The texts of the same prompt and decoding as the ``first``."""
+    return [one for one in texts if one.made == first.made and _alike(one.prompt, first.prompt)]
 
 
 def _near(radii: Collection[float], own: float) -> list[float]:

@@ -100,11 +100,11 @@ class PatientCompletions(Completions):
         }
         return {**super().newest(bank_hash), **waiting}
 
-    def baselines(self, ids: Collection[int]) -> list[Completion]:
+    def controls(self, ids: Collection[int]) -> list[Completion]:
         beside = [one for one in self.waiting()[::-1] if any(text.id in ids for text in one.completions)]
-        waiting = [text for one in beside for text in one.completions if text.vector is None]
+        waiting = [text for one in beside for text in one.completions if not isinstance(text.vector, int)]
         stored = [number for id in ids if (number := self.number(id)) > 0]
-        return [*waiting, *(super().baselines(stored) if stored else [])]
+        return [*waiting, *(super().controls(stored) if stored else [])]
 
     def those(self, ids: Collection[int]) -> list[Completion]:
         waiting = [text for text in self._texts() if text.id in ids]

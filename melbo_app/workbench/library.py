@@ -16,6 +16,7 @@ from melbo_app.library.labels import Label, LabelVersion
 from melbo_app.library.pruning import Pruned, prune
 from melbo_app.library.search import Found, search
 from melbo_app.limits import LARGEST, MOST_NAME, check_range, check_text
+from melbo_app.studies.labelling_order import LabellingOrder, labelling_order
 from melbo_app.workbench.banks import Shelf
 
 
@@ -104,6 +105,10 @@ class Library(Shelf):
             (digest, one): Grounds(norms.get(one), _model(bank, texts.get(one), shown), texts.get(one))
             for one in vectors
         }
+
+    def labelling_order(self, bank: str, how: LabellingOrder) -> list[int]:
+        """The vectors of a bank in the order in which to label them."""
+        return labelling_order(self.bench, self.bench.banks.load(bank), how)
 
     def search(self, text: str, limit: int = 20) -> Found:
         """Banks, labels and completions that contain ``text``, at most ``limit`` of each."""

@@ -79,11 +79,11 @@ def test_a_label_is_written_without_the_mouse(page: Page) -> None:
     """Control+Enter once saved, dropped the focus, and steered when it was pressed again."""
     steps.forget(page, "steer")
     steps.tab(page, "Labels")
-    steps.pick(page, "label-order", "by number")
+    steps.pick(page, "label-order", "all, by number")
     steps.settle(page)
     steps.reload(page)
     steps.tab(page, "Labels")
-    expect(steps.field(page, "label-order")).to_have_value("by number")
+    expect(steps.field(page, "label-order")).to_have_value("all, by number")
     page.locator('#label-table tr[data-key="5"]').click()
     number, name = steps.field(page, "label-vector"), steps.field(page, "label-name")
     expect(number).to_have_value("5")
@@ -121,7 +121,7 @@ def test_a_label_is_written_without_the_mouse(page: Page) -> None:
 
 def test_enter_goes_on_to_a_vector_without_a_label(page: Page) -> None:
     steps.tab(page, "Labels")
-    steps.pick(page, "label-order", "unlabelled first")
+    steps.pick(page, "label-order", "unlabelled, by number")
     page.locator('#label-table tr[data-key="0"]').click()
     expect(page.locator("#label-of")).to_contain_text("Vector 0")
     steps.settle(page)

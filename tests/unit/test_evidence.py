@@ -122,3 +122,19 @@ def test_an_export_gets_the_text_nearest_to_each_vectors_own_radius(shelf):
     shelf.write(OWN, [2, 3], vector=5)
     found = shelf.evidences.nearest(BANK, {3: 9.0, 5: None, 6: 9.0}, [OWN])
     assert {vector: (one.prompt, one.radius) for vector, one in found.items()} == {3: (OWN, 8), 5: (OWN, 3)}
+
+
+def test_the_reversed_vector_and_a_random_one_stand_beside_it_at_its_own_radius(shelf):
+    shelf.write(OWN, [6, 9, -6, -9.0001], text="old")
+    shelf.write(OWN, [-9], text="new")
+    shelf.write(OWN, [-9], text="other", tokens=60, vector=4)
+    controls = [(9.0, OWN, "noise"), (6.0, OWN, "weaker"), (9.0, TYPED, "elsewhere")]
+    texts = [shelf.of().texts[1].model_copy(update={"id": None})]
+    for radius, prompt, text in controls:
+        changes = {"radius": radius, "prompt": prompt, "text": text}
+        texts.append(texts[0].model_copy(update={"vector": "random", "bank": None, "bank_hash": None, **changes}))
+    assert (shelf.of().opposite.text, shelf.of().control) == ("new at -9", None)
+    shelf.completions.add_comparison({}, texts)
+    assert (shelf.of().control.text, shelf.radii()) == ("noise", [6, 9])
+    assert (shelf.of(6.0).opposite.text, shelf.of(6.0).control.text) == ("old at -6", "weaker")
+    assert shelf.of(-9).opposite.radius == 9

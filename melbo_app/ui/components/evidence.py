@@ -12,22 +12,27 @@ from melbo_app.ui.present import amount
 
 
 def evidence_view(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
-    """Value: {of, late, prompt, origin, tone, made, cards, offer, message}; see ``evidence``. Event: steer."""
+    """Its value is that of ``evidence``, with ``of`` and ``late``. Event: steer."""
     return live("evidence", value, elem_id=elem_id)
 
 
-def evidence(found: Evidence | None, origin: str, *, offer: str = "", live: bool = False) -> dict[str, Any]:
-    """The component's value. ``origin`` says whose prompt it is, ``offer`` why Steer is offered (empty: it is not)."""
+def evidence(
+    found: Evidence | None, origin: str, *, offer: str = "", elsewhere: str = "", live: bool = False
+) -> dict[str, Any]:
+    """The component's value. ``origin`` says whose prompt it is, ``offer`` what Steer would write (empty: it is not
+    offered), ``elsewhere`` how the vector does on other prompts."""
     if found is None:
         return {"message": origin, "offer": offer, "cards": []}
     first = found.texts[0] if found.texts else found.baseline
     prompt = {"user": found.prompt.user, "system": found.prompt.system or ""}
     own_first = sorted(found.texts, key=lambda text: not found.is_at_own_radius(text))
-    cards = [_card(text, found, live) for text in (found.baseline, *own_first) if text is not None]
+    every = (found.baseline, *own_first, found.opposite, found.control)
+    cards = [_card(text, found, live) for text in every if text is not None]
     missing = "" if found.baseline is not None or live else "The answer without steering is not stored."
     made = " · ".join(filter(None, (_made(first) if first else "", missing)))
     tone = "plain" if found.own else "warning"
-    return {"prompt": prompt, "origin": origin, "tone": tone, "made": made, "cards": cards, "offer": offer}
+    told = {"origin": origin, "tone": tone, "made": made, "elsewhere": elsewhere, "offer": offer}
+    return {"prompt": prompt, "cards": cards, **told}
 
 
 def _made(text: Completion) -> str:
@@ -37,13 +42,25 @@ def _made(text: Completion) -> str:
 
 def _card(text: Completion, found: Evidence, live: bool) -> dict[str, Any]:
     steered, baseline = text.vector is not None, found.baseline
-    own = " · the vector’s own" if steered and found.is_at_own_radius(text) else ""
     compared = steered and baseline is not None
+    kind = "vector" if isinstance(text.vector, int) else text.vector or "baseline"
     return {
-        "kind": "vector" if steered else "baseline",
-        "title": f"R {amount(text.radius, 4)}{own}" if steered else "Without steering",
+        "kind": "opposite" if text is found.opposite else kind,
+        "title": _title(text, found),
         "verdict": text.scores.verdict if text.scores is not None else None,
         "runaway": bool(text.scores and text.scores.runaway),
         "mark": "finished" if text.finished else "live" if live else "cut",
         "pieces": mark(baseline.text, text.text) if compared and baseline is not None else [(text.text, False)],
     }
+
+
+def _title(text: Completion, found: Evidence) -> str:
+    """What wrote a text."""
+    if text.vector is None:
+        return "Without steering"
+    at = f"R {amount(text.radius, 4)}"
+    if text.vector == "random":
+        return f"Random vector, {at}"
+    if text is found.opposite:
+        return f"Reversed, {at}"
+    return f"{at} · the vector’s own" if found.is_at_own_radius(text) else at

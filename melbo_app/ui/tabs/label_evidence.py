@@ -45,11 +45,29 @@ class LabelEvidence:
     def _view(self, bank: str, vector: int, found: Evidence | None, *, live: bool = False) -> dict[str, Any]:
         held = self._workbench.bank(bank)
         prompts, radius = held.record.prompts, amount(held.norms[vector], 4)
-        where = f"on the bank’s prompt at R {radius}" if prompts else f"on the page’s prompt at R {radius}"
-        complete = found is not None and (found.own or not prompts) and any(map(found.is_at_own_radius, found.texts))
-        offer = "" if complete or live else where
+        whose = "bank" if prompts else "page"
+        where = f"on the {whose}’s prompt at R {radius}, reversed, and with a random vector"
+        offer = "" if live or (found is not None and _is_complete(found, prompts)) else where
         origin = f"No text of vector {vector} is stored yet." if found is None else _origin(found, prompts)
-        return {**evidence(found, origin, offer=offer, live=live), "of": f"{held.hash}/{vector}"}
+        elsewhere = "" if live else self._elsewhere(held.hash, vector)
+        drawn = evidence(found, origin, offer=offer, elsewhere=elsewhere, live=live)
+        return {**drawn, "of": f"{held.hash}/{vector}"}
+
+    def _elsewhere(self, bank_hash: str, vector: int) -> str:
+        """How the vector does on prompts that it was not trained on, as far as that was tried."""
+        for found in self._workbench.generalities():
+            row = next((one for one in found.vectors if one.vector == vector), None)
+            if found.bank_hash == bank_hash and row is not None:
+                mine, random = row.share, row.random
+                return (
+                    f"On other prompts it changes {mine.changed} of {mine.answers} answers, "
+                    f"random vectors {random.changed} of {random.answers} (Generality)."
+                )
+        for one in self._workbench.explorations():
+            tried = next((part.elsewhere for part in one.behaviours if vector in part.vectors), None)
+            if one.bank_hash == bank_hash and tried is not None:
+                return f"Its behaviour {tried.sentence} (Explore)."
+        return ""
 
     def _steer(self, request: gr.Request, values: Values) -> Iterator[Changes]:
         of = values[self._of]
@@ -59,21 +77,28 @@ class LabelEvidence:
         bank, vector = held["bank"], held["vector"]
         own = self._workbench.bank(bank)
         prompts = [one.asked for one in own.record.prompts] or self._session.prompts(values)
-        study = Steer(bank=bank, prompts=(prompts[0],), vectors=(vector,), radii=None)
+        both = {"random_control": True, "both_signs": True}
+        study = Steer(bank=bank, prompts=(prompts[0],), vectors=(vector,), radii=None, **both)
 
         def draw(step: Any) -> Changes:
             if step is None or not step.completions:
                 return {}
-            steered = tuple(one for one in step.completions if one.vector is not None)
-            baseline = next((one for one in step.completions if one.vector is None), None)
-            prompt = step.completions[0].prompt
-            growing = Evidence(prompt, bool(own.record.prompts), own.norms[vector], baseline, steered)
+            said = {(one.vector, one.radius > 0): one for one in step.completions}
+            texts = tuple(one for one in (said.get((vector, True)),) if one is not None)
+            parts = (said.get((None, False)), texts, said.get((vector, False)), said.get(("random", True)))
+            growing = Evidence(step.completions[0].prompt, bool(own.record.prompts), own.norms[vector], *parts)
             return {self.view: {**self._view(bank, vector, growing, live=True), "late": True}}
 
         done = yield from self._runs.do(request, study, self.progress, "waiting for the model", draw)
         if done is not None:
             shown = {**self.shown(bank, vector), "late": True}
             yield {self.view: shown, self.progress: resting("Stopped" if done[1] else "Done")}
+
+
+def _is_complete(found: Evidence, prompts: Sequence[PromptRecord]) -> bool:
+    """Whether all is there that Steer would write."""
+    at_own = any(map(found.is_at_own_radius, found.texts))
+    return (found.own or not prompts) and at_own and None not in (found.baseline, found.opposite, found.control)
 
 
 def _origin(found: Evidence, prompts: Sequence[PromptRecord]) -> str:

@@ -10,6 +10,7 @@ from gradio.components import Component
 from melbo_app.errors import InputError, MelboError
 from melbo_app.jobs.generators import result_of
 from melbo_app.library.labels import LabelChanged
+from melbo_app.studies.labelling_order import LabellingOrder
 from melbo_app.studies.top_tokens import TopTokens
 from melbo_app.ui.components.labelling import labelling
 from melbo_app.ui.components.note import note, note_view
@@ -36,7 +37,15 @@ _WHEN_SEEN = """(bank, vector) => {
   const room = document.getElementById("label-room");
   return [room?.offsetParent ? bank : null, vector];
 }"""
-UNLABELLED, BY_NUMBER = "unlabelled first", "by number"
+ALL = "all, by number"
+QUEUES: dict[str, LabellingOrder] = {
+    "unlabelled, by number": "by number",
+    "unlabelled, strongest first": "strongest first",
+    "unlabelled, most unlike first": "most unlike first",
+    "unlabelled, alike together": "alike together",
+    ALL: "by number",
+}
+"""What comes next in the room Label."""
 
 
 class LabelsTab:
@@ -50,8 +59,8 @@ class LabelsTab:
             with gr.Row(elem_classes="mx-toolbar", elem_id="label-top", equal_height=True):
                 self.done = labelling(elem_id="label-progress")
                 self.order = gr.Dropdown(
-                    [UNLABELLED, BY_NUMBER], value=UNLABELLED, label="Order", show_label=False, container=False,
-                    elem_id="label-order", scale=0, min_width=150,
+                    [*QUEUES], value=next(iter(QUEUES)), label="Order", show_label=False, container=False,
+                    elem_id="label-order", scale=0, min_width=210,
                 )  # fmt: skip
                 self.previous = small_button("‹ previous", "label-previous", 76)
                 self.vector = gr.Number(
@@ -194,11 +203,14 @@ class LabelsTab:
         line = self._session.find(bank)
         if bank is None or line is None or line.damaged:
             return 0
+        queue = values.get(self.order)
+        order = self._workbench.labelling_order(bank, QUEUES.get(queue or "", "by number"))
         labelled = self._workbench.bank_labels(bank)
-        left = [one for one in range(line.vectors) if one not in labelled and one != at]
-        if left and values.get(self.order) != BY_NUMBER:
-            return next((one for one in left if at is None or one > at), left[0])
-        return 0 if at is None else at + 1
+        left = [one for one in order if one != at and (queue == ALL or one not in labelled)]
+        if not left:
+            return 0 if at is None else at + 1
+        later = order[order.index(at) + 1 :] if at in order else order
+        return next((one for one in later if one in left), left[0])
 
     def _go_on(self, values: Values) -> Changes:
         """Save what was changed, and show the next vector in the chosen order."""
