@@ -10,31 +10,45 @@ from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.errors import InputError
 from melbo_app.paths import written_path
 from melbo_app.settings import Settings
+from melbo_app.sizes import size_text
 from melbo_app.studies.report import MakeReport
 from melbo_app.workbench import Workbench
 
+PAGES, ENDINGS = (".html", ".htm"), (".html", ".htm", ".csv", ".jsonl", "")
+
+
+OutOption = Annotated[
+    Path,
+    typer.Option("--out", help="File to write: .html, .csv, .jsonl; or a new folder.", parser=written_path),
+]
+
 
 def report(
+    out: OutOption,
     bank: Annotated[
-        str | None, typer.Argument(metavar="[BANK]", help="The bank whose newest texts are reported.")
+        str | None, typer.Argument(metavar="BANK", help="The bank whose newest texts are reported.")
     ] = None,
     comparison: Annotated[int | None, typer.Option("--comparison", help="A comparison's number, instead.")] = None,
-    out: Annotated[Path, typer.Option("--out", help="HTML file to write.", parser=written_path)] = ...,  # type: ignore[assignment]
     model: ModelOption = None,
     overwrite: OverwriteOption = False,
     as_json: Json = False,
 ) -> None:
-    """Write one HTML page of a bank's texts: side by side, on a map, with similarities, labels and commands."""
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise InputError("out", f"“{out.name}” is not an HTML file", "Its name must end in .html")
+    """Write a bank's texts as one HTML page, side by side, on a map, with similarities, labels and commands; or the
+    texts and labels alone: .csv, .jsonl, or a new folder, which the Hugging Face hub takes as a dataset."""
+    ending = out.suffix.lower()
+    if ending not in ENDINGS:
+        remedy = "Its name must end in .html, .csv or .jsonl; a folder's has no ending"
+        raise InputError("out", f"“{out.name}” cannot be written", remedy)
     check_out(out, overwrite)
-    workbench, study = Workbench(Settings()), MakeReport(bank=bank, comparison=comparison)
+    workbench = Workbench(Settings())
+    study = MakeReport(bank=bank, comparison=comparison, only_texts=ending not in PAGES)
     workbench.put_in_samples()
     study.check(workbench.bench)
     held = workbench.bank(bank) if bank is not None else None
-    if held is None or not workbench.is_absent(held.record.model):
+    if not study.only_texts and (held is None or not workbench.is_absent(held.record.model)):
         load(workbench, model, held.record.model if held else None)
     found = run(workbench.run(study, stop=StopOnInterrupt()))
-    size = workbench.export_report(found, out, overwrite=overwrite).stat().st_size
+    written = workbench.export_report(found, out, overwrite=overwrite)
+    size = sum(one.stat().st_size for one in (written.iterdir() if written.is_dir() else [written]))
     result = {"out": str(out), "texts": len(found.texts), "bytes": size, "left_out": found.left_out}
-    show(result, [f"{out}: {len(found.texts)} texts, {size / 1e6:.1f} MB", *found.left_out], as_json)
+    show(result, [f"{out}: {len(found.texts)} texts, {size_text(size)}", *found.left_out], as_json)

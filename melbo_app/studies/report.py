@@ -47,6 +47,7 @@ class MakeReport(Study[Report]):
 
     bank: str | None = Field(None, description="the bank whose newest comparison is reported")
     comparison: int | None = Field(None, description="the number of a comparison, instead of a bank")
+    only_texts: bool = Field(False, description="no map and no similarities, which take a model")
 
     def check(self, bench: Bench) -> None:
         if (self.bank is None) == (self.comparison is None):
@@ -63,6 +64,8 @@ class MakeReport(Study[Report]):
         labels: dict[int, Label] = {}
         if bank is not None:
             labels = bench.labels.of_bank(bank.hash)
+        if self.only_texts:
+            return Report(comparison, texts, bank, labels, left_out=left_out)
         yield Progress("laying the texts out", 1, PARTS)
         placed = _placed(bench, comparison, texts, left_out, stop)
         if stop():

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
 from melbo_app.library.atlases import Atlas
-from melbo_app.library.atomic import write_file
+from melbo_app.library.atomic import write_file, write_folder
 from melbo_app.library.bank import EffectRecord, PromptRecord
 from melbo_app.library.comparison_settings import ComparisonKind
 from melbo_app.library.completion import Comparison, ComparisonSummary, Completion, TextsAtRadius
@@ -29,6 +29,7 @@ from melbo_app.studies.judge_endpoint import Endpoint
 from melbo_app.studies.judging import Standing
 from melbo_app.studies.map import Map
 from melbo_app.studies.report import Report
+from melbo_app.studies.report_table import csv_table, dataset_files, json_lines
 from melbo_app.studies.scoring import target_of
 from melbo_app.studies.steer import SteeringStudy
 from melbo_app.workbench.banks import Shelf
@@ -127,15 +128,22 @@ class Texts(Shelf):
         from melbo_app.analysis.map_figure import map_figure
         from melbo_app.analysis.plot_config import html_page
 
-        return _write_page(html_page(map_figure(found.points, colour, title, found.clusters)), out, overwrite)
+        page = html_page(map_figure(found.points, colour, title, found.clusters))
+        return _write(page.encode(), out, overwrite)
 
     def export_report(
         self, found: Report, out: Path, *, overwrite: bool = False, shown: Callable[[str], str] = str
     ) -> Path:
-        """Write a report as an HTML page that needs no network; ``shown`` takes folders out of it."""
-        from melbo_app.studies.report_page import report_page  # late: plotly takes a second to import
+        """Write a report as an HTML page that needs no network; or its texts alone, as ``.csv``, ``.jsonl`` or, without
+        an ending, as a dataset folder. ``shown`` takes folders out of it."""
+        ending = out.suffix.lower()
+        if ending in (".html", ".htm"):
+            from melbo_app.studies.report_page import report_page  # late: plotly takes a second to import
 
-        return _write_page(report_page(found, shown), out, overwrite)
+            return _write(report_page(found, shown).encode(), out, overwrite)
+        if ending in (".csv", ".jsonl"):
+            return _write((csv_table if ending == ".csv" else json_lines)(found, shown), out, overwrite)
+        return _write(dataset_files(found, shown), out, overwrite)
 
     @property
     def judge_address(self) -> JudgeAddress:
@@ -203,10 +211,14 @@ class Texts(Shelf):
         return found
 
 
-def _write_page(page: str, out: Path, overwrite: bool) -> Path:
+def _write(made: bytes | dict[str, bytes], out: Path, overwrite: bool) -> Path:
+    """Write a file, or a folder, which is never replaced."""
     check_file_name("out", out.name)
     try:
-        write_file(out, page.encode(), overwrite=overwrite)
+        if isinstance(made, dict):
+            write_folder(out, made)
+        else:
+            write_file(out, made, overwrite=overwrite)
     except FileExistsError as error:
         raise InputError("out", f"“{out}” already exists", "Choose another name, or allow overwriting") from error
     return out

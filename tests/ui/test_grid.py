@@ -122,7 +122,7 @@ def test_a_report_opens_from_a_file_without_a_network(page: Page, sheet: Locator
     assert caught.value.suggested_filename == f"{steps.SAMPLE} report.html"
     file = tmp_path / "report.html"
     caught.value.save_as(file)
-    expect(steps.progress(page, "steer")).to_contain_text("The report is ready.")
+    expect(steps.progress(page, "steer")).to_contain_text("The file is ready.")
     assert page.context.browser
     with page.context.browser.new_context(offline=True) as elsewhere:
         report, wrong = elsewhere.new_page(), []

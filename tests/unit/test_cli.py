@@ -727,7 +727,7 @@ def test_a_report_is_written_of_a_bank_or_of_a_comparison(ask: Ask, bank, stubbe
         (("--out", "x.html"), "report: it needs a bank or a comparison. Name one of the two."),
         (("a", "--comparison", 1, "--out", "x.html"), "report: it needs a bank or a comparison. Name one of the two."),
         (("nobody", "--out", "x.html"), "bank: there is no bank called “nobody”."),
-        (("a", "--out", "x.pdf"), "out: “x.pdf” is not an HTML file. Its name must end in .html."),
+        (("a", "--out", "x.pdf"), "out: “x.pdf” cannot be written. Its name must end in .html, .csv or .jsonl"),
     ):
         refused = ask("report", *given)
         assert refused.sentence.startswith(sentence) and "loading the model" not in refused.err

@@ -1,5 +1,9 @@
 """A report: one page with all texts, labels and commands, which needs no network and runs nothing that it shows."""
 
+import codecs
+import csv
+import io
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -7,6 +11,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+import yaml
 from benches import PROMPT, StubEmbedder, listen, shelved
 from typer.main import get_command
 
@@ -17,6 +22,7 @@ from melbo_app.errors import InputError
 from melbo_app.jobs.generators import result_of
 from melbo_app.studies.report import MakeReport
 from melbo_app.studies.report_page import report_page
+from melbo_app.studies.report_table import csv_table, json_lines
 from melbo_app.studies.steer import Steer
 from melbo_app.studies.steering_command import steering_command
 from melbo_app.workbench import Workbench
@@ -154,3 +160,32 @@ def test_no_command_is_given_where_none_makes_the_texts(steered):
     assert steering_command("a", [one for one in made if one.vector is None]) is None
     other = made[0].model_copy(update={"prompt": made[0].prompt.model_copy(update={"system": "other"})})
     assert steering_command("a", [*made, other]) is None
+
+
+def test_the_texts_are_a_table_with_what_made_each_and_its_label(steered, tmp_path):
+    steered.save_label("a", 1, name="=cmd()", tags=["ciel", "étoile"], rating=4, note="")
+    found = report(steered, bank="a", only_texts=True)
+    assert (found.map, found.similarity) == (None, None)
+    lines = [json.loads(line) for line in json_lines(found).decode().splitlines()]
+    assert [(one["vector"], one["R"]) for one in lines] == [(one.vector, one.radius) for one in found.texts]
+    [labelled] = [one for one in lines if one["vector"] == 1 and one["R"] == 9]
+    assert (labelled["label"], labelled["tags"], labelled["rating"]) == ("=cmd()", ["ciel", "étoile"], 4)
+    assert (labelled["prompt"], labelled["bank_hash"]) == (PROMPT.user, found.bank.hash)
+    table = csv_table(found)
+    assert table.startswith(codecs.BOM_UTF8)  # Excel takes accents for another encoding without it
+    read = list(csv.DictReader(io.StringIO(table.decode("utf-8-sig"))))
+    assert [one["text"] for one in read] == [one["text"] for one in lines]
+    assert {one["label"] for one in read} == {"", "'=cmd()"}  # a spreadsheet would run it
+
+
+def test_a_dataset_folder_has_a_card_that_names_its_file(steered, tmp_path):
+    found = report(steered, bank="a", only_texts=True)
+    folder = steered.export_report(found, tmp_path / "data")
+    assert sorted(one.name for one in folder.iterdir()) == ["README.md", "texts.jsonl"]
+    _, head, words = (folder / "README.md").read_text("utf-8").split("---\n", 2)
+    facts = yaml.safe_load(head)
+    assert facts["configs"] == [{"config_name": "default", "data_files": "texts.jsonl"}]
+    assert found.texts[0].model_hash in words
+    assert (folder / "texts.jsonl").read_bytes() == json_lines(found)
+    with pytest.raises(InputError, match="already exists"):
+        steered.export_report(found, folder, overwrite=True)

@@ -1,5 +1,6 @@
 """Download what the Grid shows as a report."""
 
+import functools
 from collections.abc import Iterator
 
 import gradio as gr
@@ -17,29 +18,32 @@ FILE = "report-file"
 
 
 class ReportButton:
-    """A button beside the earlier comparisons."""
+    """Two buttons beside the earlier comparisons: for a page with everything, and for a table of the texts."""
 
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
         self._make = small_button("Report", "report", 80)
+        self._table = small_button("CSV", "report-csv", 60)
         self._file = hidden_download(FILE)
 
     def bind(self, runs: Runs, shown: gr.State, progress: gr.HTML) -> None:
         """Bind making the report of the comparison that is ``shown``; the Grid's bar shows its progress, and its Stop
         stops it."""
         self._runs, self._shown, self._progress = runs, shown, progress
-        made = self._runs.bind(self._make.click, self._write, {shown}, [self._file, progress], progress)
-        made.success(None, None, None, js=fetch_script(FILE), api_visibility="private")
+        for button, ending in ((self._make, ".html"), (self._table, ".csv")):
+            write = functools.partial(self._write, ending)
+            made = self._runs.bind(button.click, write, {shown}, [self._file, progress], progress)
+            made.success(None, None, None, js=fetch_script(FILE), api_visibility="private")
 
-    def _write(self, request: gr.Request, values: Values) -> Iterator[Changes]:
+    def _write(self, ending: str, request: gr.Request, values: Values) -> Iterator[Changes]:
         comparison = values[self._shown]
         if comparison is None:
             raise InputError("report", "there are no texts yet", "Press Steer")
-        study = MakeReport(comparison=comparison)
+        study = MakeReport(comparison=comparison, only_texts=ending == ".csv")
         done = yield from self._runs.do(request, study, self._progress, "gathering the texts")
         if done is None or done[1]:
             return
         found, _ = done
         stem = found.bank.record.name if found.bank else "report"
-        path = written(f"{stem} report", ".html", lambda out: self._workbench.export_report(found, out))
-        yield {self._file: path, self._progress: resting(" ".join(["The report is ready.", *found.left_out]))}
+        path = written(f"{stem} report", ending, lambda out: self._workbench.export_report(found, out))
+        yield {self._file: path, self._progress: resting(" ".join(["The file is ready.", *found.left_out]))}
