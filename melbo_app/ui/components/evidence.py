@@ -13,7 +13,7 @@ from melbo_app.ui.present import amount
 
 def evidence_view(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
     """Value: {of, late, prompt, origin, tone, made, cards, offer, message}; see ``evidence``. Event: steer."""
-    return live("evidence", value, elem_id=elem_id)
+    return live("evidence", value, elem_id=elem_id, events=("steer",))
 
 
 def evidence(found: Evidence | None, origin: str, *, offer: str = "", live: bool = False) -> dict[str, Any]:
