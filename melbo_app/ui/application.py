@@ -30,8 +30,8 @@ def application(page: gr.Blocks, guards: Sequence[Middleware] = (), *, mcp: bool
     Mounted rather than launched: middleware handed to ``launch(app_kwargs=…)`` lies inside Gradio's own CORS
     middleware (gradio/routes.py, ``create_app``), and ``launch`` asks its own routes without a token.
     """
-    page.queue(default_concurrency_limit=AT_ONCE)
     page.state_session_capacity = CAPACITY
+    page._queue.default_concurrency_limit = AT_ONCE  # page.queue(…) would also build Gradio's application once more
     page._queue.max_thread_count = page.max_threads
     page._queue.sleep_when_free = LOOKS
     page._queue.progress_update_sleep_when_free = 1.0  # for Gradio's own progress, which is unused here
