@@ -10,7 +10,7 @@ pytestmark = pytest.mark.browser
 
 def test_components_that_are_there_before_their_script_wait_for_it(stranger: Page, app: Any) -> None:
     held: list[Route] = []
-    stranger.route("**/explorer/components-*.js", held.append)
+    stranger.route("**/explorer/components-*.js", lambda route: held.append(route))
     stranger.goto(app.url)
     expect(stranger.locator("#steer-button")).to_be_attached()
     expect(stranger.locator("#status-bar .mx")).to_be_empty()
