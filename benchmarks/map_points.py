@@ -10,9 +10,9 @@ from melbo_app.analysis.map_groups import COLOURINGS
 from melbo_app.analysis.projection import MapPoint
 from melbo_app.analysis.text_clusters import TextCluster
 from melbo_app.studies.map import Map
-from melbo_app.ui.components.live import SCRIPTS
 from melbo_app.ui.components.map_view import map_value
 from melbo_app.ui.components.plotly_view import plotly_script
+from melbo_app.ui.scripts import IN_HEAD, component_script, read
 
 POINTS, VECTORS = 5_000, 32
 PAGE = '<div style="width: 900px"><div id="map" class="mx-outer"><div class="mx"></div></div></div>'
@@ -67,21 +67,22 @@ def measure() -> dict[str, float]:
 def measure_on(page: Page) -> dict[str, float]:
     """As ``measure``, on an empty page of a browser that is open."""
     value = json.dumps(map_value(planted(), "vector"))
-    script = "".join((SCRIPTS / name).read_text("utf-8") for name in ("dom.js", "map_view.js"))
+    _, components = component_script()
     page.set_content(PAGE)
     page.add_style_tag(content=STYLE)
     page.add_script_tag(path=plotly_script())
-    page.add_script_tag(path=SCRIPTS / "selection.js")
+    page.add_script_tag(content=read(*IN_HEAD))
+    page.add_script_tag(content=components)
     page.evaluate("(text) => { window.value = JSON.parse(text); }", value)
-    draw = """async (script) => {
+    draw = """async () => {
       const element = document.getElementById('map');
       const start = performance.now();
-      const component = new Function('element', 'props', 'trigger', 'watch', script);
-      component(element, { value: window.value }, () => {}, () => {});
+      const given = { element, props: { value: window.value }, trigger() {}, watch() {} };
+      melbo.mount((all) => all.map_view(given));
       while (!document.querySelector('.mx-plot').dataset.drawn) await new Promise(requestAnimationFrame);
       return performance.now() - start;
     }"""
-    found = {"draw": page.evaluate(draw, script), "megabytes": len(value) / 1e6}
+    found = {"draw": page.evaluate(draw), "megabytes": len(value) / 1e6}
     page.wait_for_timeout(500)
     recolour = [f"root.recolour('{colour}')" for colour in COLOURINGS]
     works = {

@@ -1,17 +1,28 @@
 // Shared by every component: text reaches the page through textContent only, never as markup.
-const root = element.firstElementChild;
+const components = {};
+
+// `fill` builds a component into its `root` and draws each of its values through `show`. Where a button makes its result
+// anew, the strip above it says what made the one that is shown.
+function define(name, fill) {
+  components[name] = (given, button) => {
+    const { element, props, watch } = given;
+    const root = element.firstElementChild;
+    function show(draw) {
+      const safely = () => draw(props.value || {});
+      watch('value', safely);
+      safely();
+    }
+    const own = { ...given, root, show };
+    fill(own);
+    if (button) stampStrip(button, own);
+  };
+}
 
 function make(tag, cls, text) {
   const node = document.createElement(tag);
   if (cls) node.className = cls;
   if (text !== undefined && text !== null) node.textContent = text;
   return node;
-}
-
-function show(draw) {
-  const safely = () => draw(props.value || {});
-  watch('value', safely);
-  safely();
 }
 
 function number(value, digits = 3) {
@@ -21,4 +32,21 @@ function number(value, digits = 3) {
   if (size >= 1e5 || size < 1e-3) return value.toExponential(2);
   if (size >= 1000) return value.toFixed(0);
   return String(Number(value.toPrecision(digits)));
+}
+
+// Plotly is larger than all the rest of the page, so it is fetched with the first figure.
+let plotly = null;
+function plotting() {
+  if (window.Plotly) return null;
+  plotly ??= new Promise((loaded, failed) => {
+    const script = make('script');
+    script.src = 'explorer/plotly.min.js'; // relative, for proxies
+    script.onload = loaded;
+    script.onerror = () => {
+      plotly = null;
+      failed(new Error('plotly was not loaded'));
+    };
+    document.head.append(script);
+  });
+  return plotly;
 }

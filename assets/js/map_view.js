@@ -93,6 +93,7 @@ function useTool(mode) {
 
 let painted = {}; // the arrays of each colouring, made once
 async function paint() {
+  await plotting();
   const value = props.value;
   const [first] = value.figure.data;
   if (!first) return Plotly.react(plot, value.figure.data, value.figure.layout, value.figure.config);
@@ -212,7 +213,7 @@ legend.addEventListener('click', (event) => {
 });
 tools.addEventListener('click', (event) => {
   const { mode } = event.target.dataset;
-  if (mode) Plotly.relayout(plot, { dragmode: mode });
+  if (mode && drawn) Plotly.relayout(plot, { dragmode: mode });
 });
 clear.addEventListener('click', () => choose([]));
 window.melbo?.subscribe(element, (now, changed) => {

@@ -11,6 +11,7 @@ async function draw(value) {
   empty.hidden = Boolean(figure);
   plot.hidden = !figure;
   if (!figure) return;
+  await plotting();
   await Plotly.react(plot, figure.data, figure.layout || {}, figure.config);
   plot.dataset.points = figure.data.reduce((sum, trace) => sum + (trace.x?.length || 0), 0);
   if (value.vectors) mark(window.melbo?.state ?? {});

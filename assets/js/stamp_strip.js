@@ -1,5 +1,5 @@
 // Names what made a result where that differs from the context line, and offers to restore it or to run again.
-function stampStrip(start) {
+function stampStrip(start, { root, props, trigger, show }) {
   const strip = make('div', 'mx-stamp');
   strip.setAttribute('role', 'status');
   const words = make('span', 'mx-stamp-words');

@@ -1,10 +1,5 @@
 // Buttons for the room's views, two of which can be side by side. It also tells the server which view was opened.
 const ROOM = 'read';
-// Gradio looks for the names of events in this text.
-const EVENTS = [
-  'start_opened', 'explore_opened', 'train_opened', 'radius_opened', 'layers_opened', 'generality_opened',
-  'completions_opened', 'map_opened', 'similarity_opened', 'label_opened', 'banks_opened', 'library_opened', 'models_opened',
-];
 const group = make('div', 'mx-view-switch');
 group.setAttribute('role', 'group');
 group.setAttribute('aria-label', 'Views');
@@ -47,7 +42,7 @@ function tell() {
   const before = seen.split(' ');
   seen = key;
   const first = before[0] !== room ? open : open.filter((view) => !before.includes(view, 1));
-  for (const name of EVENTS) if (first.some((view) => name === `${view}_opened`)) trigger(name, {});
+  for (const view of first) trigger(`${view}_opened`, {});
 }
 
 melbo.subscribe(element, (now, changed) => {

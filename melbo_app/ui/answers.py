@@ -6,6 +6,8 @@ from typing import Any
 
 import gradio as gr
 from gradio.blocks import BlockFunction
+from gradio.components.api_component import Api
+from gradio.data_classes import APIInfo, BlocksConfigDict
 from gradio.exceptions import InvalidPathError
 
 from melbo_app.errors import InputError
@@ -44,6 +46,24 @@ class Answers(gr.Blocks):
         except Exception as error:
             logger.exception("a request failed before or after its function")
             raise message(f"Something went wrong: {type(error).__name__}.") from None
+
+    def get_config_file(self) -> BlocksConfigDict:
+        """The configuration, in full for a program (/config); the page's own part is without the API."""
+        config = super().get_config_file()
+        events = {fn._id for fn in self.fns.values() if fn.api_visibility == "public"}
+        arguments = {id for id, block in self.blocks.items() if isinstance(block, Api)}
+        for page in config["page"].values():
+            page["dependencies"] = [id for id in page["dependencies"] if id not in events]
+            page["components"] = [id for id in page["components"] if id not in arguments]
+            parts = page["layout"]["children"]
+            page["layout"]["children"] = [one for one in parts if isinstance(one, int) or one["id"] not in arguments]
+        return config
+
+    def get_api_info(self, all_endpoints: bool = False, page: str | None = None) -> APIInfo:
+        """The schema of the API, in full for a program; the page itself needs none of it."""
+        if page is not None:
+            return {"named_endpoints": {}, "unnamed_endpoints": {}}
+        return super().get_api_info(all_endpoints)
 
 
 def _too_few(given: int, wanted: int) -> InputError:

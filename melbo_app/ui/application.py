@@ -12,14 +12,16 @@ from starlette.routing import Route
 
 from melbo_app.ui.components.plotly_view import PLOTLY_ROUTE, plotly_script
 from melbo_app.ui.components.status_tracker import tracker_script
+from melbo_app.ui.scripts import SHORTCUTS, component_script, head, read
 from melbo_app.ui.sessions import CAPACITY
-from melbo_app.ui.theme import SELECTION, SHORTCUTS, STYLES, theme
+from melbo_app.ui.theme import STYLES, theme
 from melbo_app.ui.unknown_arguments import HANDLERS
 
 LARGEST_UPLOAD = "1gb"
 LOOKS = 0.01  # seconds between two looks for new events; Gradio's 0.001 takes a tenth of a core on an idle server
 AT_ONCE = 8  # events of the page that run at a time
 _KEEP = {"Cache-Control": "max-age=86400"}
+_KEEP_FOR_EVER = {"Cache-Control": "max-age=31536000, immutable"}  # another text has another address
 
 
 def application(page: gr.Blocks, guards: Sequence[Middleware] = (), *, mcp: bool = False) -> FastAPI:
@@ -28,15 +30,16 @@ def application(page: gr.Blocks, guards: Sequence[Middleware] = (), *, mcp: bool
     Mounted rather than launched: middleware handed to ``launch(app_kwargs=…)`` lies inside Gradio's own CORS
     middleware (gradio/routes.py, ``create_app``), and ``launch`` asks its own routes without a token.
     """
-    page.queue(default_concurrency_limit=AT_ONCE)
     page.state_session_capacity = CAPACITY
+    page._queue.default_concurrency_limit = AT_ONCE  # page.queue(…) would also build Gradio's application once more
     page._queue.max_thread_count = page.max_threads
     page._queue.sleep_when_free = LOOKS
     page._queue.progress_update_sleep_when_free = 1.0  # for Gradio's own progress, which is unused here
-    script, (tracker, text) = plotly_script(), tracker_script()
+    script, (tracker, text), (components, own) = plotly_script(), tracker_script(), component_script()
     scripts = [
         Route(PLOTLY_ROUTE, lambda request: FileResponse(script, headers=_KEEP)),
         Route(tracker, lambda request: Response(text, headers=_KEEP, media_type="text/javascript")),
+        Route(components, lambda request: Response(own, headers=_KEEP_FOR_EVER, media_type="text/javascript")),
     ]
     # Gradio checks that a file was uploaded only if the page "has launched" (processing_utils.py, `_check_allowed`),
     # which mounting does not set: anyone who can call an endpoint could read the server's files.
@@ -49,8 +52,8 @@ def application(page: gr.Blocks, guards: Sequence[Middleware] = (), *, mcp: bool
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None, "exception_handlers": HANDLERS},
         theme=theme(),
         css_paths=STYLES,
-        js=SHORTCUTS.read_text("utf-8"),
-        head=f"<script>{SELECTION.read_text('utf-8')}</script>",  # before any component
+        js=read(SHORTCUTS),
+        head=head(),
         max_file_size=LARGEST_UPLOAD,
         footer_links=[],
         mcp_server=mcp,

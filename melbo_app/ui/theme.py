@@ -8,8 +8,6 @@ STYLES = [
     ROOT / "assets" / "css" / name
     for name in ("page.css", "components.css", "start.css", "grid.css", "maps.css", "find.css", "labelling.css")
 ]
-SELECTION = ROOT / "assets" / "js" / "selection.js"
-SHORTCUTS = ROOT / "assets" / "js" / "shortcuts.js"
 
 
 def theme() -> gr.themes.Base:

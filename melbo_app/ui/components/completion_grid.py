@@ -21,7 +21,6 @@ from melbo_app.workbench.banks import Home
 
 CHARACTERS_PER_LINE = 40
 MOST_LINES = 12
-SCRIPTS = ("completion_card", "inspector", "completion_table", "completion_bar", "completion_grid")
 
 
 Member = tuple[Any, Sequence[Flag], Judgement | None]
@@ -33,7 +32,7 @@ def completion_grid(value: dict[str, Any] | None = None, *, elem_id: str, start:
 
     Events: annotate: bank, bank_hash, vector; save_bank: bank_hash; restore, with ``start``: stamp.
     """
-    return live(SCRIPTS, value, elem_id=elem_id, start=start)
+    return live("completion_grid", value, elem_id=elem_id, events=("annotate", "save_bank"), start=start)
 
 
 def grid(

@@ -13,7 +13,7 @@ from melbo_app.ui.present import amount
 
 def evidence_view(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
     """Its value is that of ``evidence``, with ``of`` and ``late``. Event: steer."""
-    return live("evidence", value, elem_id=elem_id)
+    return live("evidence", value, elem_id=elem_id, events=("steer",))
 
 
 def evidence(

@@ -25,7 +25,7 @@ def exploration_view(value: dict[str, Any] | None = None, *, elem_id: str, start
 
     Events: open and use, with vectors; attempt, with its place; and annotate: bank, bank_hash, vector.
     """
-    return live("exploration", value, elem_id=elem_id, start=start)
+    return live("exploration", value, elem_id=elem_id, events=("open", "use", "attempt", "annotate"), start=start)
 
 
 def running(stages: Sequence[Stage]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def generality_grid(value: dict[str, Any] | None = None, *, elem_id: str, start:
 
     Events: annotate, with bank, bank_hash and vector; use and open, with vector and the prompt's place.
     """
-    return live("generality", value, elem_id=elem_id, start=start)
+    return live("generality", value, elem_id=elem_id, events=("annotate", "use", "open"), start=start)
 
 
 def grid(found: Generality, names: dict[int, str], *, texts: bool = True) -> dict[str, Any]:

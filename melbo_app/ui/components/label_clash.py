@@ -14,7 +14,7 @@ PARTS = ("Name", "Tags", "Rating", "Note")
 
 def label_clash(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
     """Value: {title, rows: [{part, theirs, mine, differs}], fields}, empty without a clash. Events: theirs, mine."""
-    return live("label_clash", value, elem_id=elem_id)
+    return live("label_clash", value, elem_id=elem_id, events=("theirs", "mine"))
 
 
 def clash(stored: LabelVersion, mine: Sequence[Any]) -> dict[str, Any]:

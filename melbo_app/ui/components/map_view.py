@@ -6,12 +6,12 @@ import gradio as gr
 
 from melbo_app.studies.map import Map
 from melbo_app.ui.components.live import live
-from melbo_app.ui.components.plotly_view import figure_value, plotly_head
+from melbo_app.ui.components.plotly_view import figure_value
 
 
 def map_view(value: dict[str, Any] | None = None, *, elem_id: str, start: str | None = None) -> gr.HTML:
     """Value: see ``map_value``. Events: point, with the customdata of the clicked point; picked, with ``points``."""
-    return live("map_view", value, elem_id=elem_id, head=plotly_head(), start=start)
+    return live("map_view", value, elem_id=elem_id, events=("point", "picked"), start=start)
 
 
 def map_value(found: Map, colour: str) -> dict[str, Any]:

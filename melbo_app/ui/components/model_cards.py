@@ -14,4 +14,4 @@ def model_cards(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML
     ``state`` is loaded, ready, absent, getting or elsewhere (another model is being downloaded); ``fraction`` is the
     share of a download that has arrived.
     """
-    return live("model_cards", value, elem_id=elem_id)
+    return live("model_cards", value, elem_id=elem_id, events=("take", "stop"))

@@ -13,4 +13,4 @@ def pair_list(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
     Events, each with ``one`` and ``other``: look; mark, with ``same`` (false undoes it); merge, with a ``name``. The
     threshold stays in the browser.
     """
-    return live("pair_list", value, elem_id=elem_id)
+    return live("pair_list", value, elem_id=elem_id, events=("look", "mark", "merge"))

@@ -12,8 +12,7 @@ from melbo_app.ui.components.live import live
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-# Served by app.py; relative in the page, so it also works below a prefix.
-PLOTLY_ROUTE = "/explorer/plotly.min.js"
+PLOTLY_ROUTE = "/explorer/plotly.min.js"  # where assets/js/dom.js fetches it
 
 
 def plotly_view(value: dict[str, Any] | None = None, *, elem_id: str, start: str | None = None) -> gr.HTML:
@@ -22,12 +21,7 @@ def plotly_view(value: dict[str, Any] | None = None, *, elem_id: str, start: str
     With ``vectors``, the rows of a heat map in their order, and ``bank``, a click gives and selects two vectors, and
     the vectors selected elsewhere are marked.
     """
-    return live("plotly_view", value, elem_id=elem_id, head=plotly_head(), start=start)
-
-
-def plotly_head() -> str:
-    """What a component that draws with plotly needs in the page's head."""
-    return f'<script src="{PLOTLY_ROUTE.lstrip("/")}"></script>'
+    return live("plotly_view", value, elem_id=elem_id, events=("point",), start=start)
 
 
 def figure_value(figure: "go.Figure") -> dict[str, Any]:

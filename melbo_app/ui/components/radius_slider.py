@@ -14,4 +14,4 @@ def radius_slider(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HT
     ``norms`` are the smallest and largest norm if the bank's vectors differ in norm, else None; ``measured`` is a list
     of {radius, texts, readable}, painted along the slider.
     """
-    return live("radius_slider", value, elem_id=elem_id)
+    return live("radius_slider", value, elem_id=elem_id, events=("release",))

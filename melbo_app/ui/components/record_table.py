@@ -13,4 +13,4 @@ def record_table(value: dict[str, Any] | None = None, *, elem_id: str, start: st
     Columns in ``wide`` share the room that the others leave, so that the table fits its place; those in ``figures`` are
     flush right. A row without a key cannot be selected; without columns the table is hidden.
     """
-    return live("record_table", value, elem_id=elem_id, start=start)
+    return live("record_table", value, elem_id=elem_id, events=("pick",), start=start)

@@ -12,4 +12,4 @@ def start_view(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
 
     Events: run, with the number of a comparison; sample, with the name of a bank.
     """
-    return live("start_view", value, elem_id=elem_id)
+    return live("start_view", value, elem_id=elem_id, events=("run", "sample"))

@@ -12,4 +12,4 @@ def status_bar(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
 
     Events: go, with room and view; jobs, when the list of jobs is opened.
     """
-    return live("status_bar", value, elem_id=elem_id)
+    return live("status_bar", value, elem_id=elem_id, events=("go", "jobs"))

@@ -9,4 +9,4 @@ from melbo_app.ui.components.live import live
 
 def text_list(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
     """Value: {title, rows: [{id, head, text, cell}], more, bank}. Event: pick, with the ``id``; it selects the cell."""
-    return live("text_list", value, elem_id=elem_id)
+    return live("text_list", value, elem_id=elem_id, events=("pick",))

@@ -14,4 +14,4 @@ def vector_cards(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTM
     ``effect`` holds lines about the vector's effect; ``runaway`` is a list of {radius, where}: the smallest |R| at
     which it ran away, for each place.
     """
-    return live("vector_cards", value, elem_id=elem_id)
+    return live("vector_cards", value, elem_id=elem_id, events=("pick",))

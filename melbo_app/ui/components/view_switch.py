@@ -7,7 +7,9 @@ import gradio as gr
 from melbo_app.ui.components.live import live
 
 
-def view_switch(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
+def view_switch(value: dict[str, Any], *, elem_id: str) -> gr.HTML:
     """Value: {views: [{view, title}], rooms: {room: [view]}, shown}. Events: ``<view>_opened`` for each view, and
     for each room without views."""
-    return live("view_switch", value, elem_id=elem_id)
+    rooms: dict[str, list[str]] = value["rooms"]
+    events = [f"{name}_opened" for room, views in rooms.items() for name in views or [room]]
+    return live("view_switch", value, elem_id=elem_id, events=events)
