@@ -29,6 +29,11 @@ def test_terms_of_the_context_line_and_the_list_are_explained_where_they_stand(p
     expect(page.locator("#tokens .mx-token-count")).to_have_text("37 tokens, 6 steered (scope assistant)")
     expect(page.locator("#scope")).to_contain_text("Scope: tokens that are steered")
     expect(page.locator("#auto")).to_have_text("steer on changes", use_inner_text=True)
+    steps.tab(page, "Banks")
+    page.locator(f'#bank-table tr[data-key="{steps.SAMPLE}"]').click()
+    expect(page.locator("#bank-effect th")).to_contain_text(["J per prompt", "mean ‖Δ‖", "agreement", "runaway"])
+    for words in ("J: how much", "‖Δ‖: length", "Agreement: how alike", "Runaway: share of tokens"):
+        expect(page.locator("#bank-terms")).to_contain_text(words)
     for name in ("Completions", "Labels"):
         steps.tab(page, name)
         assert page.evaluate(ALONE, ["auto", "its prompt", "J", "joint", "× median"]) == [], name
