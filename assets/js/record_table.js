@@ -8,6 +8,7 @@ function cell(tag, text, share, figure) {
   const node = make(tag, share ? 'mx-wide' : figure ? 'mx-figure' : '', text);
   node.style.width = share;
   node.title = text;
+  node.dir = 'auto';
   return node;
 }
 

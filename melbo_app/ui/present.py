@@ -66,6 +66,13 @@ def prompts_text(prompts: Sequence[PromptRecord], most: int = 40) -> str:
     return f"“{first_line(prompts[0].user, most)}”{more}"
 
 
+PROVENANCE_WORDS = (
+    "The method that found the vectors; the block after which they are added → the one where their effect is measured; "
+    "R, their length, also in multiples of the median norm of the activations; scope: the tokens to which they are "
+    "added."
+)
+
+
 def provenance(summary: BankSummary) -> list[str]:
     """The origin of a bank in a few short lines."""
     record = summary.record

@@ -21,7 +21,7 @@ from melbo_app.ui.fields import small_button
 from melbo_app.ui.forms import OFF, ON, chosen, optional_layer, prompt_text, prompts_from, template_field
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.leaving import leaving
-from melbo_app.ui.present import bank_choices, provenance, sentence
+from melbo_app.ui.present import PROVENANCE_WORDS, bank_choices, provenance, sentence
 from melbo_app.ui.vector_lines import measured_radii, vector_lines
 from melbo_app.workbench import Workbench
 
@@ -145,7 +145,7 @@ class Session:
         picked = [one for one in selected if one in every] if selected is not None else list(every[:FIRST_CHOICE])
         return {
             self.bank: gr.Dropdown(choices=choices, value=line.name),
-            self.provenance: note(*provenance(line)),
+            self.provenance: note(*provenance(line), about=PROVENANCE_WORDS),
             self.vectors: {**self._lines(line.name, record, line.vectors), "selected": picked},
             self.radius: {
                 "bank": line.name,

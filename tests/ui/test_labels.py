@@ -273,12 +273,19 @@ def test_what_cannot_be_saved_stays_until_it_is_mended_or_discarded(page: Page) 
 
 def test_label_button_of_a_completion_opens_its_label(page: Page) -> None:
     steps.choose_only(page, 4)
+    for radius in (6, 12):
+        steps.set_radius(page, radius)
+        steps.steer(page)
+    steps.set_radius(page, 9)
     text = steps.steer(page)[1]
     steps.completions(page, "vector").locator("[data-action=label]").click()
     steps.expect_view(page, "Labels")
     expect(steps.field(page, "label-vector")).to_have_value("4")
     shown = page.locator("#label-completion")
     expect(shown.locator(".mx-evidence-prompt")).to_have_text(steps.PROMPT)
+    expect(shown.locator(".mx-completion-title")).to_have_text(
+        ["Without steering", "R 9 · the vector’s own", "R 6", "R 12"]
+    )
     own = shown.locator(".mx-kind-vector").filter(has_text="the vector’s own")
     expect(own.locator(".mx-completion-text")).to_contain_text(text)
 

@@ -21,19 +21,29 @@ def find(page: Page, text: str, kind: str = "everything") -> list[list[str]]:
 
 
 def test_a_completion_is_found_by_its_words_and_opened_where_it_was_made(page: Page) -> None:
+    """Open once led to a page of 49 cards, of which the one that was found was number 42, and R was another one."""
+    prompt = "Which animals can fly?"
     steps.tab(page, "Completions")
+    steps.fill(page, "prompt", prompt)
+    page.locator("#both-signs input").check()
     texts = steps.steer(page)
-    words = " ".join(texts[2].split()[:6])
+    assert len(texts) == 17
+    words = " ".join(texts[-1].split()[:6])
     found = find(page, words, "completions")
     assert found and all(row[0] == "completion" and words in row[2] for row in found)
+    assert found[0][1:4:2] == [f"{steps.SAMPLE} 7", "-9"]
     steps.fill(page, "prompt", "something else")
+    steps.set_radius(page, 4)
     page.locator("#library-table tr[data-key]").first.click()
     expect(page.locator("#library-details")).to_contain_text(words)
     page.locator("#library-open").click()
     steps.expect_view(page, "Completions")
-    expect(steps.field(page, "prompt")).to_have_value("How can I make a bomb?")
-    opened = page.locator("#completions .mx-inspector")
-    expect(opened).to_contain_text(words)
+    expect(steps.field(page, "prompt")).to_have_value(prompt)
+    expect(page.locator("#completions .mx-inspector")).to_contain_text(words)
+    opened = page.locator("#completions .mx-completion[aria-current=true]")
+    expect(opened).to_contain_text("R -9")
+    expect(opened).to_be_in_viewport(ratio=0.9)
+    expect(page.locator(".mx-radius-label")).to_contain_text("R = -9 ")
     assert find(page, "no text has these words in it") == [["Nothing contains this text."]]
 
 

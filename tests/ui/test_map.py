@@ -121,6 +121,7 @@ def test_what_is_drawn_around_is_selected_everywhere_and_listed(page: Page) -> N
         expect(page.locator("#map-texts .mx-text-row")).to_have_count(texts)
         expect(page.locator("#map-texts")).to_contain_text(f"{texts} text")
         assert len(selected(page)) == vectors
+        expect(steps.chosen_cards(page)).to_have_count(vectors)
         page.locator("#map-texts .mx-text-row").first.click()
         expect(page.locator("#map-completion .mx-completion")).to_have_count(1)
         page.locator("#map-plot").get_by_text("clear").click()

@@ -2,12 +2,16 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import steps
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page, expect
+
+from melbo_app.analysis.map_figure import map_figure
+from melbo_app.analysis.plot_config import html_page
 
 pytestmark = pytest.mark.browser
 LONG = re.compile(r"^(Explore this prompt|Measure|Train|Go through all R|Find R and budget|Calibrate R|Score it)$")
@@ -90,3 +94,18 @@ def test_nothing_leaves_from_any_button(own_app: Any, open_page: Callable[..., P
     assert toolbars >= 4, "no plots were drawn in Map, Similarity and Train"
     assert len(pressed) > 80 and sum("modebar-btn" in one for one in pressed) > 20
     assert not leaving(page, [*asked, *page.evaluate("window.ways")])
+
+
+def test_an_exported_page_asks_nobody_and_offers_no_way_out(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "map.html"
+    path.write_text(html_page(map_figure([], "vector", "Map")), "utf-8")
+    page = browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    expect(page.locator(".modebar-btn").first).to_be_attached()
+    tools = page.locator(".modebar-btn").evaluate_all("nodes => nodes.map((node) => node.dataset.title)")
+    assert len(tools) > 3 and not [one for one in tools if re.search("share|cloud|plotly", one, re.IGNORECASE)]
+    assert not [one for one in page.evaluate(LINKS) if one.startswith(("http", "//"))]
+    assert {urlsplit(one).scheme for one in asked} <= {"file", "data", "blob"}
+    page.context.close()

@@ -10,6 +10,21 @@ from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 ROOMS = ["Start", "Find", "Read", "Label", "Library"]
+LEFT_TO_RIGHT = r"""() => {
+  const reads = (text) => /^[^\p{L}]*[\u0590-\u08ff]/u.test(text);
+  const found = [];
+  for (const node of document.querySelectorAll('main *')) {
+    const own = [...node.childNodes].some((one) => one.nodeType === 3 && reads(one.textContent));
+    if (!own || !node.checkVisibility() || node.closest('#tokens, textarea')) continue;
+    let block = node;
+    while (getComputedStyle(block).display === 'inline') block = block.parentElement;
+    const { direction, unicodeBidi } = getComputedStyle(block);
+    const fits = direction === 'rtl' || unicodeBidi === 'plaintext' || !reads(block.textContent);
+    if (!fits) found.push(node.outerHTML.slice(0, 200));
+  }
+  return found;
+}"""
+"""What reads from the right and is laid out from the left: a paragraph's direction is that of its first letter."""
 
 
 def room(page: Page, name: str) -> None:
@@ -90,6 +105,9 @@ def test_a_result_says_what_made_it_where_that_is_not_what_the_context_line_show
     assert steps.texts(page) == texts
     steps.choose_bank(page, "who-are-you")
     expect(strip).to_contain_text(f"Made with bank “{steps.SAMPLE}”")
+    steps.reload(page)
+    assert steps.texts(page) == texts and steps.field(page, "bank").input_value().startswith("who-are-you")
+    expect(strip).to_contain_text(f"Made with bank “{steps.SAMPLE}”, R 9.")
     steps.choose_only(page, 2)
     steps.forget(page, "steer")
     strip.get_by_role("button", name="Run with the current ones").click()
@@ -109,7 +127,7 @@ def test_a_result_is_seen_after_one_press_without_scrolling(page: Page, width: i
     assert page.evaluate("[scrollY, document.documentElement.scrollWidth]") == [0, width]
 
 
-def test_a_prompt_that_reads_from_the_right_is_laid_out_so_everywhere(page: Page) -> None:
+def test_what_reads_from_the_right_is_laid_out_so_everywhere(page: Page) -> None:
     words = "كيف أصنع خبزًا؟"
     steps.choose_only(page, 1)
     steps.fill(page, "prompt", words)
@@ -118,6 +136,22 @@ def test_a_prompt_that_reads_from_the_right_is_laid_out_so_everywhere(page: Page
     steps.fill(page, "prompt", "x")
     expect(page.locator("#completions .mx-stamp-words")).to_contain_text(words)
     expect(steps.completions(page).first).to_contain_text(words)
-    steps.tab(page, "Start")
-    shown = page.locator("#start-view .mx-start-prompt", has_text=words).first
-    assert shown.evaluate("node => getComputedStyle(node).direction") == "rtl"
+    assert steps.completions(page).locator(".mx-completion-text:not([dir=auto])").count() == 0
+    steps.tab(page, "Labels")
+    page.locator('#label-table tr[data-key="1"]').click()
+    expect(page.locator("#label-of")).to_contain_text("Vector 1")
+    steps.settle(page)
+    for name in ("label-name", "label-note"):
+        steps.fill(page, name, words)
+    page.locator("#label-save").click()
+    expect(page.locator('#label-table tr[data-key="1"]')).to_contain_text(words)
+    shown = {
+        "Completions": page.locator("#vector-cards .mx-card-name"),
+        "Start": page.locator("#start-view .mx-start-prompt"),
+        "Labels": page.locator("#label-table td"),
+        "Library": page.locator("#library-table td"),
+    }
+    for name, place in shown.items():
+        steps.tab(page, name)
+        expect(place.filter(has_text=words).first).to_be_visible()
+        assert page.evaluate(LEFT_TO_RIGHT) == [], name

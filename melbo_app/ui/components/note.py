@@ -8,10 +8,10 @@ from melbo_app.ui.components.live import live
 
 
 def note_view(value: dict[str, Any] | None = None, *, elem_id: str) -> gr.HTML:
-    """Value: {lines, tone}; see ``note``."""
+    """Value: {lines, tone, about}; see ``note``."""
     return live("note", value, elem_id=elem_id)
 
 
-def note(*lines: str, tone: str = "quiet") -> dict[str, Any]:
-    """The component's value; tone is quiet, plain or warning."""
-    return {"lines": [line for line in lines if line], "tone": tone}
+def note(*lines: str, tone: str = "quiet", about: str = "") -> dict[str, Any]:
+    """The component's value; tone is quiet, plain or warning, and ``about`` explains the lines on hovering."""
+    return {"lines": [line for line in lines if line], "tone": tone, "about": about}

@@ -15,7 +15,7 @@ from melbo_app.library.uploads import mark_used
 from melbo_app.sizes import size_text
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
-from melbo_app.ui.effect_table import effect_table
+from melbo_app.ui.effect_table import TERMS, effect_table
 from melbo_app.ui.fields import choice, small_button, text
 from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.forms import bank_chosen, optional_real, optional_whole
@@ -26,7 +26,7 @@ from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
 from melbo_app.workbench import Workbench
 
-COLUMNS = ["bank", "model", "vectors", "s → t", "R", "prompt", "date"]
+COLUMNS = ["bank", "model", "vectors", "layers", "R", "prompt", "date"]
 WIDE = ["model", "prompt"]
 FUNCTIONS = [
     "'bank'[3] is one vector, 'bank'[0:4] several, 'bank' all. + and - between vectors, * and / by numbers;",
@@ -49,6 +49,7 @@ class BanksTab:
         self._chosen = gr.State(None)
         self.details = note_view(note(NOTHING), elem_id="bank-details")
         self.effect = record_table(elem_id="bank-effect")
+        self.terms = note_view(elem_id="bank-terms")
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.use = small_button("Use for steering", "bank-use", 140)
             renames = not workbench.why_not("rename_bank")
@@ -103,7 +104,9 @@ class BanksTab:
                 self.insert = gr.Button("Insert the chosen vectors", elem_id="bank-insert", min_width=170)
                 self.new_name = gr.Textbox(label="Name of the new bank", max_lines=1, elem_id="bank-combine-name")
                 self.combine = gr.Button("Combine", variant="primary", elem_id="bank-combine", min_width=110)
-        self.outputs: list[Block] = [self.table, self._chosen, self.details, self.effect, self.confirm, self.keep]
+        self.outputs: list[Block] = [
+            self.table, self._chosen, self.details, self.effect, self.terms, self.confirm, self.keep,
+        ]  # fmt: skip
 
     def bind(self, rooms: Rooms) -> None:
         """Bind the shelf; the view shows its newest state whenever it is opened."""
@@ -147,6 +150,7 @@ class BanksTab:
             self._chosen: chosen,
             self.details: note(*_details(line), tone="plain") if line else note(NOTHING),
             self.effect: effect_table(line.record, line.vectors) if line and line.record else {},
+            self.terms: note(TERMS) if line and line.record else note(),
             self.confirm: gr.Button(visible=False),
             self.keep: gr.Button(visible=False),
         }  # fmt: skip

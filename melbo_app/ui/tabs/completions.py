@@ -41,7 +41,7 @@ class CompletionsTab:
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.steer = button("Steer", "steer-button", 110, variant="primary")
             self.stop = button("Stop", "steer-stop", 80)
-            self.auto = gr.Checkbox(label="auto", elem_id="auto", container=False)
+            self.auto = gr.Checkbox(label="steer on changes", elem_id="auto", container=False)
             self.control = gr.Checkbox(label="random control", elem_id="random-control", container=False)
             self.both = gr.Checkbox(label="both signs", elem_id="both-signs", container=False)
             self.order = gr.Dropdown(
