@@ -52,7 +52,7 @@ def lm(bundled_model_files):
     return load(files.path, files.name, files.weights_hash, "cpu", "float32")
 
 
-@pytest.mark.parametrize("name", ["weekend", "who-are-you"])
+@pytest.mark.parametrize("name", ["lend-money", "weekend", "who-are-you"])
 def test_the_recorded_j_and_effect_are_those_of_the_vectors(name, lm, bundled_model_files):
     bank, prompts, config = told(name, bundled_model_files)
     piece = ModelSlice(lm, encode(lm, prompts), config.source, config.target)
