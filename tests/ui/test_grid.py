@@ -123,6 +123,10 @@ def test_a_report_opens_from_a_file_without_a_network(page: Page, sheet: Locator
     file = tmp_path / "report.html"
     caught.value.save_as(file)
     expect(steps.progress(page, "steer")).to_contain_text("The file is ready.")
+    with page.expect_download() as caught:
+        page.locator("#report-csv").click()
+    table = caught.value.path().read_text("utf-8-sig")
+    assert table.startswith("prompt,system,kind,vector,R,text,") and table.count("Name three rivers.") >= 7
     assert page.context.browser
     with page.context.browser.new_context(offline=True) as elsewhere:
         report, wrong = elsewhere.new_page(), []

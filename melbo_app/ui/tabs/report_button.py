@@ -1,6 +1,5 @@
 """Download what the Grid shows as a report."""
 
-import functools
 from collections.abc import Iterator
 
 import gradio as gr
@@ -30,10 +29,15 @@ class ReportButton:
         """Bind making the report of the comparison that is ``shown``; the Grid's bar shows its progress, and its Stop
         stops it."""
         self._runs, self._shown, self._progress = runs, shown, progress
-        for button, ending in ((self._make, ".html"), (self._table, ".csv")):
-            write = functools.partial(self._write, ending)
+        for button, write in ((self._make, self._write_page), (self._table, self._write_table)):
             made = self._runs.bind(button.click, write, {shown}, [self._file, progress], progress)
             made.success(None, None, None, js=fetch_script(FILE), api_visibility="private")
+
+    def _write_page(self, request: gr.Request, values: Values) -> Iterator[Changes]:
+        yield from self._write(".html", request, values)
+
+    def _write_table(self, request: gr.Request, values: Values) -> Iterator[Changes]:
+        yield from self._write(".csv", request, values)
 
     def _write(self, ending: str, request: gr.Request, values: Values) -> Iterator[Changes]:
         comparison = values[self._shown]
