@@ -29,6 +29,16 @@ BRIGHTNESS = """node => {
   return [bright(style.color), bright(getComputedStyle(back).backgroundColor)];
 }"""
 
+CONTRAST = """node => {
+  const light = (text) => text.match(/[\\d.]+/g).slice(0, 3).map(Number)
+    .map((part) => (part / 255 <= 0.04 ? part / 3294.6 : ((part / 255 + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
+  let back = node;
+  while (/, 0\\)$/.test(getComputedStyle(back).backgroundColor)) back = back.parentElement;
+  const both = [getComputedStyle(node).color, getComputedStyle(back).backgroundColor].map(light);
+  return (Math.max(...both) + 0.05) / (Math.min(...both) + 0.05);
+}"""
+
 
 def test_every_control_has_a_name(page: Page) -> None:
     for name in TABS:
@@ -49,6 +59,18 @@ def test_axe_finds_nothing_serious_in_any_view_light_or_dark(page: Page) -> None
                     found += [f"{name}, dark {dark}: {one['id']}, {node['html'][:160]}" for node in one["nodes"]]
     page.locator("#theme-toggle").click()
     assert not found, "\n".join(found)
+
+
+def test_stars_stand_out_light_and_dark(page: Page) -> None:
+    """They were too pale, which axe does not see: it takes them for pictures."""
+    steps.tab(page, "Start")
+    stars = page.locator("#start-view .mx-stars")
+    for dark in (False, True):
+        if dark:
+            page.locator("#theme-toggle").click()
+        assert stars.count() > 3
+        assert min(one.evaluate(CONTRAST) for one in stars.all()) >= 4.5, f"dark {dark}"
+    page.locator("#theme-toggle").click()
 
 
 def test_window_of_1100_by_800_is_wide_enough(page: Page) -> None:

@@ -90,8 +90,10 @@ class LibraryTab:
         bind(taken.success, session.reopen_bank, session.bank_inputs, session.bank_outputs)
         bind(taken.success, self._find, asked, self.outputs)
 
-    def _find(self, text: str, kind: str) -> Changes:
-        """Show the lines that contain the text, or the newest ones, in ``outputs``."""
+    def _find(self, text: str | None, kind: str | None) -> Changes:
+        """Show the lines that contain the text, or the newest ones, in ``outputs``. A window that opens in this view
+        asks before its fields exist."""
+        text, kind = text or "", kind or EVERYTHING
         if text.strip():
             found = self._workbench.search(text, MOST)
             tell(found.damaged)
