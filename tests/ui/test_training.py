@@ -83,7 +83,7 @@ def test_training_goes_on_when_the_page_is_closed_and_everybody_sees_it(
     steps.train(page, "long", vectors=2, steps=LONG, method="sequential")
     expect(steps.progress(page, "train")).to_have_text(re.compile("vector 1 of 2 · .* left"))
     steps.reload(page)
-    steps.tab(page, "Train")
+    steps.expect_view(page, "Train")
     expect(steps.progress(page, "train")).to_contain_text("Training “long” · vector 1 of 2")
     expect(page.locator("#train-curves .js-plotly-plot")).to_be_visible()
     page.close()
