@@ -92,9 +92,15 @@ def when_quiet(server: psutil.Process) -> None:
 
 
 def _first_completion(page: Page) -> None:
-    """Press Steer and wait for a finished text under a vector."""
+    """Open Read, press Steer on a prompt without stored texts, and wait for a finished text under a vector."""
+    page.click(".mx-room[data-room=read]")
     page.wait_for_selector("#vector-cards .mx-card")
+    page.wait_for_function("document.querySelector('#prompt textarea').value")  # until the page is filled in
+    page.wait_for_timeout(300)
+    page.fill("#prompt textarea", "Which mountain is the tallest?")
     page.click("#steer-button")
+    told = "document.querySelector('#steer-progress .mx-progress-text')?.textContent"
+    page.wait_for_function(f"/token [0-9]|Done/.test({told})", timeout=PATIENCE * 1000)
     whole = "#completions .mx-kind-vector:is([data-mark=finished], [data-mark=cut])"
     page.wait_for_selector(whole, timeout=PATIENCE * 1000)
 
