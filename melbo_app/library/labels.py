@@ -152,6 +152,12 @@ class Labels(InDatabase):
         with self._database.read() as session:
             return read_each(session.execute(wanted), _label, _subject)
 
+    def newest(self, limit: int) -> Listed[Label]:
+        """The labels with a name that were saved last."""
+        wanted = _labels().where(LabelRow.name != "").order_by(LabelRow.updated.desc(), LabelRow.id.desc()).limit(limit)
+        with self._database.read() as session:
+            return read_each(session.execute(wanted), _label, _subject)
+
     def damaged(self) -> list[Damage]:
         """Everything that cannot be read."""
         return [*self.search().damaged, *self.versions().damaged]

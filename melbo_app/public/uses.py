@@ -12,7 +12,7 @@ FREE = {
 }  # fmt: skip
 """Lookups, too cheap to count."""
 
-LOOKING = {"labelling_order", "median_norm", "ordered", "ranking", "suggestion", "tokens"}
+LOOKING = {"labelling_order", "median_norm", "ordered", "ranking", "similar_labels", "suggestion", "tokens"}
 """One pass of the model, or an embedding."""
 
 REFUSED = {

@@ -17,6 +17,7 @@ from melbo_app.library.pruning import Pruned, prune
 from melbo_app.library.search import Found, search
 from melbo_app.limits import LARGEST, MOST_NAME, check_range, check_text
 from melbo_app.studies.labelling_order import LabellingOrder, labelling_order
+from melbo_app.studies.similar_labels import SimilarLabel, similar_labels
 from melbo_app.workbench.banks import Shelf
 
 
@@ -109,6 +110,11 @@ class Library(Shelf):
     def labelling_order(self, bank: str, how: LabellingOrder) -> list[int]:
         """The vectors of a bank in the order in which to label them."""
         return labelling_order(self.bench, self.bench.banks.load(bank), how)
+
+    def similar_labels(self, bank: str, vector: int) -> list[SimilarLabel]:
+        """Labels of other vectors that say something similar."""
+        self._hash_of(bank, vector)
+        return similar_labels(self.bench, self.bench.banks.load(bank), vector)
 
     def search(self, text: str, limit: int = 20) -> Found:
         """Banks, labels and completions that contain ``text``, at most ``limit`` of each."""

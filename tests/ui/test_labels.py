@@ -193,6 +193,12 @@ def test_the_texts_beside_a_label_are_on_one_prompt_that_is_named(page: Page) ->
     steps.field(page, "history").click()
     expect(page.get_by_test_id("dropdown-option").first).to_contain_text("who-are-you")
     page.keyboard.press("Escape")
+    steps.tab(page, "Labels")
+    suggested = page.locator("#label-names .mx-name").first  # by vectors with similar texts
+    suggested.click()
+    expect(steps.field(page, "label-name")).to_have_value(suggested.inner_text())
+    page.locator("#label-discard").click()
+    steps.settle(page)
     expect(page.locator(".mx-radius-measured").first).to_have_attribute(
         "title", re.compile(r"of \d+ stored texts \d+ are")
     )

@@ -9,6 +9,7 @@ from gradio.components import Component
 from melbo_app.errors import InputError
 from melbo_app.library.labels import Label, LabelChanged
 from melbo_app.ui.components.label_clash import clash, label_clash
+from melbo_app.ui.components.name_list import name_list
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.fields import small_button
 from melbo_app.ui.forms import bank_chosen
@@ -31,6 +32,7 @@ class LabelForm:
         self.of = note_view(elem_id="label-of")
         self.clash = label_clash(elem_id="label-clash")
         self.name = gr.Textbox(label="Name", max_lines=1, elem_id="label-name", placeholder="its effect")
+        self.names = name_list(elem_id="label-names")
         self.tags = gr.Dropdown([], label="Tags", multiselect=True, allow_custom_value=True, elem_id="label-tags")
         self.rating = gr.Radio(RATINGS, value=0, label="Rating", elem_id="label-rating")
         self.note = gr.Textbox(label="Note", lines=2, max_lines=6, elem_id="label-note")

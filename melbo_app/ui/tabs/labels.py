@@ -13,6 +13,7 @@ from melbo_app.library.labels import LabelChanged
 from melbo_app.studies.labelling_order import LabellingOrder
 from melbo_app.studies.top_tokens import TopTokens
 from melbo_app.ui.components.labelling import labelling
+from melbo_app.ui.components.name_list import names
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.fields import small_button
@@ -111,6 +112,8 @@ class LabelsTab:
         for trigger, only in ((rooms.opened("label"), None), (form.of.change, _WHEN_SEEN)):
             of = [session.bank, self.vector]
             bind(trigger, self._top_tokens, of, self.tokens, trigger_mode=latest, js=only)
+            bind(trigger, self._similar, of, form.names, trigger_mode=latest, js=only)
+        bind(form.names.take, self._take_name, None, form.name)
         self.evidence.bind(form.of)
         self._kept.bind([self.order], rooms.opened("label"), lambda fields, _: fields, [], [])
         for button, ending in ((self.csv, ".csv"), (self.jsonl, ".jsonl")):
@@ -273,6 +276,16 @@ class LabelsTab:
         if held is not None and (held["bank"] == bank or values.get(self._form.clash)):
             return self.open(held["bank"], held["vector"], self._form.undoable(values))
         return self.open(bank, 0, self._form.undoable(values))
+
+    def _similar(self, bank: str | None, vector: float | None) -> dict[str, Any]:
+        """Names that were given to vectors with similar texts."""
+        line = self._session.find(bank)
+        if bank is None or line is None or not line.vectors:
+            return {}
+        return names(self._workbench.similar_labels(bank, _within(vector, line.vectors)))
+
+    def _take_name(self, event: gr.EventData) -> str:
+        return str(event.name)
 
     def _top_tokens(self, bank: str | None, vector: float | None) -> dict[str, Any]:
         """The tokens that the vector makes likelier after its prompts; nothing if the loaded model cannot tell."""
