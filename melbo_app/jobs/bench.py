@@ -32,6 +32,7 @@ from melbo_app.library.judges import Judgements, JudgeScores
 from melbo_app.library.labels import Labels
 from melbo_app.library.offered_models import OfferedModels
 from melbo_app.library.patient_completions import PatientCompletions
+from melbo_app.library.preferences import PreferenceFiles
 from melbo_app.library.prompt_sets import PromptSets
 from melbo_app.library.samples import Samples
 from melbo_app.library.searches import Searches
@@ -78,6 +79,7 @@ class Bench:
         self.explorations = Explorations(cache / "explorations")
         self.searches = Searches(cache / "searches")
         self.generalities = Generalities(cache / "generality")
+        self.preferences = PreferenceFiles(cache / "preferences")
         self.prompt_sets = PromptSets(assets / "prompts")
         self.records, self.checkpoints = JobRecords(database), Checkpoints(cache / "checkpoints")
         self.unsaved: list[Bank] = []

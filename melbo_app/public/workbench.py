@@ -16,6 +16,7 @@ from melbo_app.jobs.study import Study
 from melbo_app.library.bank import Bank
 from melbo_app.library.job_records import JobRecord
 from melbo_app.library.labels import Label
+from melbo_app.library.preferences import Against, Choice
 from melbo_app.library.prompt_sets import SHIPPED, SetPrompt
 from melbo_app.public.discretion import Discretion
 from melbo_app.public.quotas import BANK_BYTES, Quotas
@@ -24,6 +25,7 @@ from melbo_app.public.uses import FREE, LOOKING, REFUSED
 from melbo_app.public.visitors import Visitor, Visitors
 from melbo_app.sizes import size_text
 from melbo_app.studies import read_study
+from melbo_app.studies.blind import Pair
 from melbo_app.studies.judge_endpoint import Endpoint
 from melbo_app.studies.report import Report
 from melbo_app.workbench import Workbench
@@ -148,6 +150,14 @@ class _PublicWorkbench:
         if not self._may_label(bank, vector):
             raise InputError(*OTHERS_LABEL)
         return self._plain("save_label")(bank, vector, **{**said, "author": self._visitor().name})
+
+    def next_pair(self, bank: str, against: Against, who: str | None = None) -> tuple[Pair | None, int, int]:
+        """The visitor's next pair for a blind comparison, whatever name was given."""
+        return self._plain("next_pair")(bank, against, self._visitor().name)
+
+    def prefer(self, bank: str, pair: Pair, choice: Choice, who: str | None = None) -> None:
+        """Keep the visitor's preference."""
+        self._plain("prefer")(bank, pair, choice, self._visitor().name)
 
     def run(self, study: Study[Any], *, stop: Stop = never) -> Generator[Any, None, Any]:
         """Do a study here and now. Raises InputError for one that visitors can ask for as a job only."""

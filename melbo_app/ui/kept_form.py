@@ -27,15 +27,15 @@ _GIVE_BACK = """(first, ...others) => {
   if (forms.has(key)) return [null, ...others];
   forms.add(key);
   const kept = window.melbo.state[key], model = window.melbo.state.model ?? null;
-  return [kept && kept.model === model ? kept.fields : null, ...others];
+  return [kept && (%s || kept.model === model) ? kept.fields : null, ...others];
 }"""
 
 
 class KeptForm:
     """The fields of one form, kept under ``key`` in what the window shows."""
 
-    def __init__(self, key: str) -> None:
-        self._key = key
+    def __init__(self, key: str, *, for_any_model: bool = False) -> None:
+        self._key, self._for_any = key, for_any_model
         self._channel = gr.JSON(visible=False)  # brings what the browser kept
 
     def bind(
@@ -60,4 +60,5 @@ class KeptForm:
             }
             return put_back(found, values)
 
-        bind(ready, give_back, [self._channel, *inputs], [*fields, *outputs], js=_GIVE_BACK % json.dumps(self._key))
+        script = _GIVE_BACK % (json.dumps(self._key), json.dumps(self._for_any))
+        bind(ready, give_back, [self._channel, *inputs], [*fields, *outputs], js=script)

@@ -22,6 +22,7 @@ from melbo_app.ui.session import Session
 from melbo_app.ui.sessions import use_sessions
 from melbo_app.ui.stamps import Stamps
 from melbo_app.ui.tabs.banks import BanksTab
+from melbo_app.ui.tabs.blind import BlindTab
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.explore import ExploreTab
 from melbo_app.ui.tabs.generality import GeneralityTab
@@ -92,7 +93,10 @@ class Page:
                         with rooms.view("generality"):
                             self.generality = GeneralityTab(workbench, session)
                 with rooms.room("label"):
-                    self.labels = LabelsTab(workbench, session)
+                    with rooms.view("label"):
+                        self.labels = LabelsTab(workbench, session)
+                    with rooms.view("blind"):
+                        self.blind = BlindTab(workbench, session)
                 with rooms.room("library"):
                     with rooms.view("banks"):
                         self.banks = BanksTab(workbench, session)
@@ -120,6 +124,7 @@ class Page:
         form.bind([self.train.name, *self.explore.fields])
         self.jobs.bind(self.status.jobs, self.timer)
         self.labels.bind(rooms)
+        self.blind.bind(rooms)
         self.completions.steered_elsewhere(self.labels.evidence.steered)
         self.banks.bind(rooms)
         self.library.bind(rooms)

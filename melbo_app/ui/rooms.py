@@ -25,7 +25,7 @@ ROOMS = {
         {"explore": "Explore", "train": "Train", "radius": "R", "layers": "Layers", "generality": "Generality"},
     ),
     "read": Room("Read", {"completions": "Grid", "map": "Map", "similarity": "Similarity"}),
-    "label": Room("Label", {}),
+    "label": Room("Label", {"label": "Label", "blind": "Blind comparison"}),
     "library": Room("Library", {"banks": "Banks", "library": "Search", "models": "Models"}),
 }
 ROOM_OF = {view: room for room, (_, views) in ROOMS.items() for view in (views or [room])}

@@ -10,6 +10,7 @@ from melbo_app.workbench.base import Base
 
 Kept = Literal[
     "texts", "labels", "jobs", "explorations", "generality", "curves", "atlases", "searches", "judgements", "places",
+    "preferences",
 ]  # fmt: skip
 
 
@@ -27,6 +28,7 @@ class Damages(Base):
             "jobs": [self.bench.records.damaged],
             "explorations": [self.bench.explorations.damaged],
             "generality": [self.bench.generalities.damaged],
+            "preferences": [self.bench.preferences.damaged],
             "curves": [self.bench.curves.damaged],
             "atlases": [self.bench.atlases.damaged],
             "searches": [self.bench.searches.damaged],

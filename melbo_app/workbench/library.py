@@ -13,9 +13,12 @@ from melbo_app.library.completion import Completion
 from melbo_app.library.damage import Listed
 from melbo_app.library.label_file import Grounds, write_labels
 from melbo_app.library.labels import Label, LabelVersion
+from melbo_app.library.preferences import Against, Choice
 from melbo_app.library.pruning import Pruned, prune
 from melbo_app.library.search import Found, search
 from melbo_app.limits import LARGEST, MOST_NAME, check_range, check_text
+from melbo_app.studies import blind
+from melbo_app.studies.blind import Pair, Standing
 from melbo_app.studies.labelling_order import LabellingOrder, labelling_order
 from melbo_app.studies.similar_labels import SimilarLabel, similar_labels
 from melbo_app.workbench.banks import Shelf
@@ -115,6 +118,23 @@ class Library(Shelf):
         """Labels of other vectors that say something similar."""
         self._hash_of(bank, vector)
         return similar_labels(self.bench, self.bench.banks.load(bank), vector)
+
+    def next_pair(self, bank: str, against: Against, who: str | None = None) -> tuple[Pair | None, int, int]:
+        """The next two texts for a blind comparison by ``who`` (None: this account), how many this person has compared,
+        and how many there are."""
+        held = self.bench.banks.load(bank)
+        name = _account() if who is None else who.strip()
+        every = blind.pairs(self.bench, held, against, name)
+        waiting = blind.left(self.bench, held, every, name)
+        return next(iter(waiting), None), len(every) - len(waiting), len(every)
+
+    def prefer(self, bank: str, pair: Pair, choice: Choice, who: str | None = None) -> None:
+        """Keep what ``who`` (None: this account) prefers."""
+        blind.prefer(self.bench, self.bench.banks.load(bank), pair, choice, _account() if who is None else who)
+
+    def standings(self, bank: str, against: Against) -> list[Standing]:
+        """How often people preferred each vector's texts."""
+        return blind.standings(self.bench.preferences.of_bank(self.bench.banks.load(bank).hash), against)
 
     def search(self, text: str, limit: int = 20) -> Found:
         """Banks, labels and completions that contain ``text``, at most ``limit`` of each."""

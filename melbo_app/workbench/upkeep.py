@@ -115,6 +115,7 @@ class Upkeep(Base):
             "curve": self.bench.curves,
             "atlas": self.bench.atlases,
             "generality": self.bench.generalities,
+            "preferences": self.bench.preferences,
         }
 
     def look_after(self, say: Callable[[str], None]) -> NoReturn:

@@ -16,7 +16,8 @@ POINTS = """node => node.data.flatMap((trace) => trace.x.map((_, index) => ({
 VIEWS = {
     "Start": ("start", None), "Completions": ("read", "Grid"), "Map": ("read", "Map"),
     "Similarity": ("read", "Similarity"), "Explore": ("find", "Explore"), "Train": ("find", "Train"),
-    "R": ("find", "R"), "Layers": ("find", "Layers"), "Generality": ("find", "Generality"), "Labels": ("label", None),
+    "R": ("find", "R"), "Layers": ("find", "Layers"), "Generality": ("find", "Generality"), 
+    "Labels": ("label", "Label"), "Blind comparison": ("label", "Blind comparison"),
     "Banks": ("library", "Banks"), "Library": ("library", "Search"), "Models": ("library", "Models"),
 }  # fmt: skip
 """The room and the name in it of every view."""
