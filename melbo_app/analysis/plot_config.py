@@ -15,3 +15,8 @@ which the page does not have, would fetch their coastlines from cdn.plot.ly.)"""
 def html_page(figure: go.Figure) -> str:
     """The figure as an HTML page that uses no network."""
     return figure.to_html(config={**CONFIG}, include_plotlyjs=True)
+
+
+def html_part(figure: go.Figure, height: int) -> str:
+    """The figure as part of a page that has plotly.js, ``height`` pixels high."""
+    return figure.to_html(config={**CONFIG}, include_plotlyjs=False, full_html=False, default_height=f"{height}px")

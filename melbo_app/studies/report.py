@@ -86,12 +86,12 @@ class MakeReport(Study[Report]):
 
 
 def _bank(bench: Bench, texts: Sequence[Completion], left_out: list[str]) -> Bank | None:
-    """The bank on the shelf that made the texts."""
-    made_by = next((one.bank_hash for one in texts if isinstance(one.vector, int)), None)
-    line = next((line for line in bench.banks.list() if made_by and line.hash == made_by), None)
-    if line is not None:
-        return bench.banks.load(line.name)
-    if made_by is not None:
+    """The bank on the shelf that made the texts; of several with these vectors, the one that was used."""
+    one = next((one for one in texts if isinstance(one.vector, int)), None)
+    names = [line.name for line in bench.banks.list() if one and one.bank_hash and line.hash == one.bank_hash]
+    if one is not None and names:
+        return bench.banks.load(one.bank if one.bank in names else names[0])
+    if one is not None:
         left_out.append("The vectors are in no bank on the shelf: their labels and similarities are missing.")
     return None
 

@@ -119,11 +119,12 @@ def _labels(report: Report) -> list[dict[str, Any]]:
 def _figures(report: Report) -> list[dict[str, str]]:
     """The map and the heat maps, each with a sentence."""
     from melbo_app.analysis.map_figure import map_figure
+    from melbo_app.analysis.plot_config import html_part
 
     found = []
     if report.map is not None:
         drawn = map_figure(report.map.points, "vector", "", report.map.clusters)
-        found.append({"title": "Map of the texts", "html": _html(drawn, 560), "note": report.map.note})
+        found.append({"title": "Map of the texts", "html": html_part(drawn, 560), "note": report.map.note})
     if report.similarity is not None:
         found += _heat_maps(report, report.similarity)
     return found
@@ -131,6 +132,7 @@ def _figures(report: Report) -> list[dict[str, str]]:
 
 def _heat_maps(report: Report, similar: Similarity) -> list[dict[str, str]]:
     from melbo_app.analysis.heatmap_figure import heatmap_figure
+    from melbo_app.analysis.plot_config import html_part
 
     def name(vector: int) -> str:
         label = report.labels.get(vector)
@@ -146,17 +148,11 @@ def _heat_maps(report: Report, similar: Similarity) -> list[dict[str, str]]:
     return [
         {
             "title": title,
-            "html": _html(heatmap_figure(matrix, names, similar.order, "", lines), 520),
+            "html": html_part(heatmap_figure(matrix, names, similar.order, "", lines), 520),
             "note": "" if mean is None else f"Mean cosine off the diagonal: {mean:.3f}. Scope {similar.scope}.",
         }
         for title, matrix, mean, lines in kinds
     ]
-
-
-def _html(figure: Any, height: int) -> str:
-    from melbo_app.analysis.plot_config import CONFIG
-
-    return figure.to_html(config={**CONFIG}, include_plotlyjs=False, full_html=False, default_height=f"{height}px")
 
 
 def _commands(report: Report, shown: Callable[[str], str]) -> list[str]:

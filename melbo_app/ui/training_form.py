@@ -34,6 +34,7 @@ class TrainingForm:
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session, self._runs = workbench, session, Runs(workbench)
         self._norm = gr.State(None)
+        self._template = gr.State(None)  # that of the prompt for which the form was last filled in
         self._kept = KeptForm("train")
         live("form_toggle", None, elem_id="form-toggle")
         with gr.Column(elem_id="train-form", min_width=0):
@@ -64,8 +65,8 @@ class TrainingForm:
         self.place_outputs: list[Block] = [
             self.source, self.target, self.radius, self.relative, self._norm, self.norm,
         ]  # fmt: skip
-        self.outputs = [*self.place_outputs, self.scope]
-        self.suggest_inputs: set[Component] = {*session.prompt_inputs, session.scope}
+        self.outputs = [*self.place_outputs, self.scope, self._template]
+        self.suggest_inputs: set[Component] = {*session.prompt_inputs, session.scope, self._template}
         self.inputs: set[Component] = {
             *session.prompt_inputs, self.source, self.target, self.radius, self.vectors, self.steps, self.p, self.q,
             self.scope, self.seed, *self.how.inputs,
@@ -149,10 +150,14 @@ class TrainingForm:
             self.radius: found.radius,
             self.relative: float(amount(found.relative_radius)),
             self.scope: values[self._session.scope],
+            self._template: values[self._session.template],
         }
 
     def _suggest_again(self, values: Values) -> Changes:
-        """The same for another template, which has changed the scope already."""
+        """The same for another template, which has changed the scope already. What the page is opened with is no other
+        one: its suggestion is on its way, and would come over what the window kept."""
+        if values[self._template] in (None, values[self._session.template]):
+            return {}
         return {field: value for field, value in self.suggest(values).items() if field is not self.scope}
 
     def _put_back(self, fields: Changes, prompt: Any) -> Changes:

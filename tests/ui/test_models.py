@@ -35,6 +35,7 @@ def test_a_press_gets_a_model_and_loads_it_and_stop_keeps_what_has_arrived(brows
 
     from melbo_app.library import hub
     from melbo_app.settings import Settings
+    from melbo_app.ui.scripts import IN_HEAD, component_script, read
     from melbo_app.ui.tabs.models import ModelsTab
     from melbo_app.ui.theme import STYLES, theme
     from melbo_app.workbench import Workbench
@@ -49,7 +50,8 @@ def test_a_press_gets_a_model_and_loads_it_and_stop_keeps_what_has_arrived(brows
             with gr.Tab("Models") as tab:
                 models = ModelsTab(Workbench(Settings(cache_dir=tmp_path / "cache", device="cpu")))
         models.bind(SimpleNamespace(opened=lambda view: tab.select), gr.Timer(60))
-    _, address, _ = blocks.launch(prevent_thread_lock=True, quiet=True, css_paths=STYLES, theme=theme())
+    scripts = f"<script>{read(*IN_HEAD)}\n{component_script()[1]}</script>"
+    _, address, _ = blocks.launch(prevent_thread_lock=True, quiet=True, css_paths=STYLES, theme=theme(), head=scripts)
     page = browser.new_page()
     try:
         page.goto(address)

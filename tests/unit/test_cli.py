@@ -740,7 +740,8 @@ def test_a_curve_has_points_their_control_and_what_each_detector_says(ask: Ask, 
     words = ("curve", "--prompt", "hello", "--radii", "0.3,0.05", "--vectors", 2, "--rescaled", "--max-new-tokens", 3)
     told = ask(*words, "--json").json
     assert set(told) == {
-        "how", "bank", "source", "target", "scope", "median_norm", "seeds", "points", "finished", "cusp", "cusps",
+        "how", "bank", "method", "source", "target", "scope", "median_norm", "seeds", "points", "finished", "cusp",
+        "cusps",
         "not_kept",
     }  # fmt: skip
     assert (told["how"], told["bank"], told["seeds"], told["finished"]) == ("rescaled", None, [0], True)

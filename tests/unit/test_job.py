@@ -15,7 +15,7 @@ from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import Study
 from melbo_app.library.job_records import JobRecord
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 HALF = Progress("half way", 1, 2)
 
 

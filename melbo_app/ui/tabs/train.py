@@ -69,9 +69,10 @@ class TrainTab:
         bind(rooms.opened("train"), self.offer_name, session.prompt, self.name)
         bind(session.prompt.change, self.offer_name, session.prompt, self.name, trigger_mode="always_last")
 
-    def offer_name(self, text: str) -> gr.Textbox:
-        """The name field: its placeholder is the default name, and its text is left alone."""
-        return gr.Textbox(placeholder=free_name(self._workbench, text))
+    def offer_name(self, text: str | None) -> gr.Textbox:
+        """The name field: its placeholder is the default name, and its text is left alone. A page that opens here asks
+        before it has a prompt."""
+        return gr.Textbox(placeholder=free_name(self._workbench, text or ""))
 
     def next_name(self, text: str, name: str, finished: Finished | None) -> gr.Textbox:
         """The name field after a training: emptied if it still holds the name of this page's new bank."""
