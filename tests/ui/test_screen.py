@@ -64,6 +64,7 @@ def test_rooms_and_context_stay_in_sight_when_the_page_scrolls(page: Page, size:
             "node => { const { x, y } = node.getBoundingClientRect();"
             " return node.contains(document.elementFromPoint(x + 9, y + 9)); }"
         ), "nothing covers it"
-    page.locator("[data-room=label].mx-room").click()
-    steps.expect_view(page, "Labels")
+    room = page.locator("[data-room=label].mx-room")
+    room.click()
+    expect(room).to_have_attribute("aria-current", "page")
     page.evaluate("document.getElementById('work').style.minHeight = ''")
