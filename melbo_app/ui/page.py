@@ -62,8 +62,7 @@ class Page:
 
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
-        titles = [{"room": name, "title": room.title} for name, room in ROOMS.items()]
-        self.status = status_bar({"rooms": titles, **model_status(workbench.model_state())}, elem_id="status-bar")
+        self.status = status_bar(self._status(), elem_id="status-bar")
         self.session = session = Session(workbench)
         with gr.Column(elem_id="jobs-tray"):
             self.jobs = JobsTab(workbench)
@@ -233,7 +232,9 @@ class Page:
         active = self._workbench.active_jobs()
         waiting = sum(job.state == "waiting" for job in active if job.kind == "training")
         job = job_status(self._workbench.training_job(), waiting)
-        return {**model_status(self._workbench.model_state()), **job, "jobs": len(active)}
+        # with the rooms each time: the header's script may come after a later status
+        rooms = [{"room": name, "title": room.title} for name, room in ROOMS.items()]
+        return {"rooms": rooms, **model_status(self._workbench.model_state()), **job, "jobs": len(active)}
 
     def _latest(self) -> Changes:
         recent, history = self._workbench.comparisons(), self.completions.history

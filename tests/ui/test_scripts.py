@@ -14,6 +14,7 @@ def test_components_that_are_there_before_their_script_wait_for_it(stranger: Pag
     stranger.goto(app.url)
     expect(stranger.locator("#steer-button")).to_be_attached()
     expect(stranger.locator("#status-bar .mx")).to_be_empty()
+    stranger.wait_for_timeout(6000)  # a later status has come by then
     [script] = held
     script.continue_()
     expect(stranger.locator(".mx-room[data-room=start]")).to_have_attribute("aria-current", "page")
