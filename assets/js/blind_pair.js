@@ -2,13 +2,13 @@
 const CHOICES = [['a', 'A is better'], ['b', 'B is better'], ['tie', 'tie'], ['bad', 'both bad']];
 const count = make('p', 'mx-quiet');
 count.setAttribute('role', 'status');
-const asked = spoken('p', 'mx-blind-prompt');
+const asked = auto('p', 'mx-blind-prompt');
 const both = make('div', 'mx-blind-texts');
 const texts = ['A', 'B'].map((letter) => {
   const card = make('article', 'mx-completion');
   const head = make('div', 'mx-completion-head');
   head.append(make('span', 'mx-completion-title', letter));
-  const text = spoken('div', 'mx-completion-text mx-blind-text');
+  const text = auto('div', 'mx-completion-text mx-blind-text');
   card.append(head, text);
   both.append(card);
   return text;
@@ -24,12 +24,6 @@ row.append(...CHOICES.map(([choice, words], at) => {
 const message = make('p', 'mx-empty');
 root.append(count, asked, both, row, message);
 let answered = false; // until the next pair has come
-
-function spoken(tag, cls) {
-  const node = make(tag, cls);
-  node.dir = 'auto';
-  return node;
-}
 
 function choose(choice) {
   if (answered || !props.value.prompt) return;

@@ -25,6 +25,13 @@ function make(tag, cls, text) {
   return node;
 }
 
+// Text of models and people, in either direction.
+function auto(tag, cls, text) {
+  const node = make(tag, cls, text);
+  node.dir = 'auto';
+  return node;
+}
+
 function number(value, digits = 3) {
   if (value === null || value === undefined || !Number.isFinite(value)) return '–';
   if (value === 0) return '0';

@@ -7,9 +7,8 @@ root.append(line);
 show(({ names = [] }) => {
   line.hidden = !names.length;
   line.replaceChildren(make('span', 'mx-quiet', 'Similar texts are called'), ...names.map(({ name, title }) => {
-    const node = make('button', 'mx-name', name);
+    const node = auto('button', 'mx-name', name);
     node.type = 'button';
-    node.dir = 'auto';
     node.title = title;
     node.addEventListener('click', () => trigger('take', { name }));
     return node;

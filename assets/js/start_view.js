@@ -25,12 +25,6 @@ explore.addEventListener('click', () => {
   press();
 });
 
-function auto(tag, cls, text) {
-  const node = make(tag, cls, text);
-  node.dir = 'auto';
-  return node;
-}
-
 function open(text, data) {
   const node = make('button', 'mx-link', text);
   node.type = 'button';

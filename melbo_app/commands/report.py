@@ -7,15 +7,12 @@ import typer
 
 from melbo_app.commands.options import Json, ModelOption, OverwriteOption, check_out, load
 from melbo_app.commands.output import StopOnInterrupt, run, show
-from melbo_app.errors import InputError
 from melbo_app.paths import written_path
 from melbo_app.settings import Settings
 from melbo_app.sizes import size_text
 from melbo_app.studies.report import MakeReport
+from melbo_app.studies.report_table import PAGES, check_ending
 from melbo_app.workbench import Workbench
-
-PAGES, ENDINGS = (".html", ".htm"), (".html", ".htm", ".csv", ".jsonl", "")
-
 
 OutOption = Annotated[
     Path,
@@ -35,10 +32,7 @@ def report(
 ) -> None:
     """Write a bank's texts as one HTML page, side by side, on a map, with similarities, labels and commands; or the
     texts and labels alone: .csv, .jsonl, or a new folder, which the Hugging Face hub takes as a dataset."""
-    ending = out.suffix.lower()
-    if ending not in ENDINGS:
-        remedy = "Its name must end in .html, .csv or .jsonl; a folder's has no ending"
-        raise InputError("out", f"“{out.name}” cannot be written", remedy)
+    ending = check_ending(out)
     check_out(out, overwrite)
     workbench = Workbench(Settings())
     study = MakeReport(bank=bank, comparison=comparison, only_texts=ending not in PAGES)

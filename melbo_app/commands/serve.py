@@ -148,7 +148,7 @@ def serve_at(settings: Settings, port: int) -> int:
         print(error, file=sys.stderr)
         lock.release()
         return 2
-    gc.freeze()  # what was imported stays; to look through it again and again takes a tenth of the start
+    gc.freeze()  # collections skip what was imported, which never goes: they took a tenth of the start
     token, own = token_of(settings), new_token()
     page = build_page(public_workbench(workbench, visitor) if settings.public else workbench)
     server = Server(application(page, guards(settings, port, token, own), mcp=settings.mcp), settings.host, port)
@@ -159,7 +159,7 @@ def serve_at(settings: Settings, port: int) -> int:
         print(error, file=sys.stderr)
         lock.release()
         return 2
-    gc.freeze()  # so does the page; visits were held up for 0.3 s
+    gc.freeze()  # and the page, which held visits up for 0.3 s
     print(workbench.kept_in, flush=True)
     print(f"MELBO Explorer: {address_of(settings, port, token)}  (Ctrl+C stops it)", flush=True)
     for warning in warnings_of(settings, token):

@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from melbo_app.errors import InputError
 from melbo_app.library.spreadsheet import csv_bytes
 from melbo_app.quoting import readable
 from melbo_app.studies.flagging import flagged
@@ -91,3 +93,17 @@ def _cell(value: Any) -> Any:
     if isinstance(value, list):
         return ", ".join(value)
     return int(value) if isinstance(value, bool) else value
+
+
+PAGES = (".html", ".htm")
+TABLES = {".csv": csv_table, ".jsonl": json_lines}
+"""The endings of a page, and of files with the texts alone; a dataset folder has none."""
+
+
+def check_ending(out: Path) -> str:
+    """The ending of a file to write. Raises InputError for one that no report has."""
+    ending = out.suffix.lower()
+    if ending and ending not in (*PAGES, *TABLES):
+        remedy = "Its name must end in .html, .csv or .jsonl; a folder's has no ending"
+        raise InputError("out", f"“{out.name}” cannot be written", remedy)
+    return ending

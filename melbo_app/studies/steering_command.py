@@ -3,8 +3,8 @@
 import shlex
 from collections.abc import Sequence
 
-from melbo_app.engine.prompt import Prompt
 from melbo_app.library.completion import Completion
+from melbo_app.studies.training_command import asked_with
 
 
 def steering_command(bank: str | None, texts: Sequence[Completion]) -> str | None:
@@ -14,7 +14,8 @@ def steering_command(bank: str | None, texts: Sequence[Completion]) -> str | Non
     prompts = list(dict.fromkeys(text.prompt.asked for text in texts))
     if bank is None or one is None or len({(prompt.system or None, prompt.template) for prompt in prompts}) > 1:
         return None
-    words = ["python", "-m", "melbo_app", "steer", bank, "--model", one.model, *_prompts(prompts)]
+    words = ["python", "-m", "melbo_app", "steer", bank, "--model", one.model]
+    words += [word for prompt in prompts for word in ("--prompt", prompt.user)] + asked_with(prompts[0])
     vectors = sorted({text.vector for text in texts if isinstance(text.vector, int)})
     radii = dict.fromkeys(text.radius for text in texts if text.vector is not None)
     words += ["--vector", ",".join(map(str, vectors)), f"--radius={','.join(map(repr, radii))}"]
@@ -25,12 +26,3 @@ def steering_command(bank: str | None, texts: Sequence[Completion]) -> str | Non
     if one.temperature or controlled:
         words += ["--seed", str(one.seed)]
     return shlex.join([*words, *(["--random-control"] if controlled else [])])
-
-
-def _prompts(prompts: Sequence[Prompt]) -> list[str]:
-    words = [word for prompt in prompts for word in ("--prompt", prompt.user)]
-    first = prompts[0]
-    words += ["--system", first.system] if first.system else []
-    if not first.template:
-        return [*words, "--no-template"]
-    return [*words, "--template", first.template] if isinstance(first.template, str) else words

@@ -17,12 +17,7 @@ def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: 
         words += ["--prompt", prompt.user]
     for prompt in config.against:
         words += ["--against", prompt.user]
-    if prompts[0].system:
-        words += ["--system", prompts[0].system]
-    if not prompts[0].template:
-        words += ["--no-template"]
-    elif isinstance(prompts[0].template, str):
-        words += ["--template", prompts[0].template]
+    words += asked_with(prompts[0])
     words += ["--model", spec, "--source", str(config.source), "--target", str(config.target)]
     words += ["--scope", config.scope, "--radius", repr(config.radius), "--vectors", str(config.vectors)]
     words += ["--method", config.method, "--steps", str(config.total_steps), "--p", repr(config.p)]
@@ -41,3 +36,11 @@ def command(spec: str, prompts: Sequence[Prompt], config: TrainingConfig, name: 
         words += ["--held-out", prompt.user]
     words += ["--seed", str(config.seed), "--name", name]
     return shlex.join(words)
+
+
+def asked_with(prompt: Prompt) -> list[str]:
+    """The options for the system text and the template of a prompt."""
+    words = ["--system", prompt.system] if prompt.system else []
+    if not prompt.template:
+        return [*words, "--no-template"]
+    return [*words, "--template", prompt.template] if isinstance(prompt.template, str) else words

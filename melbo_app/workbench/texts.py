@@ -29,7 +29,7 @@ from melbo_app.studies.judge_endpoint import Endpoint
 from melbo_app.studies.judging import Standing
 from melbo_app.studies.map import Map
 from melbo_app.studies.report import Report
-from melbo_app.studies.report_table import csv_table, dataset_files, json_lines
+from melbo_app.studies.report_table import PAGES, TABLES, check_ending, dataset_files
 from melbo_app.studies.scoring import target_of
 from melbo_app.studies.steer import SteeringStudy
 from melbo_app.workbench.banks import Shelf
@@ -136,13 +136,13 @@ class Texts(Shelf):
     ) -> Path:
         """Write a report as an HTML page that needs no network; or its texts alone, as ``.csv``, ``.jsonl`` or, without
         an ending, as a dataset folder. ``shown`` takes folders out of it."""
-        ending = out.suffix.lower()
-        if ending in (".html", ".htm"):
+        ending = check_ending(out)
+        if ending in PAGES:
             from melbo_app.studies.report_page import report_page  # late: plotly takes a second to import
 
             return _write(report_page(found, shown).encode(), out, overwrite)
-        if ending in (".csv", ".jsonl"):
-            return _write((csv_table if ending == ".csv" else json_lines)(found, shown), out, overwrite)
+        if ending in TABLES:
+            return _write(TABLES[ending](found, shown), out, overwrite)
         return _write(dataset_files(found, shown), out, overwrite)
 
     @property

@@ -22,11 +22,15 @@ from melbo_app.workbench import Workbench
 
 AGAINST = [("the unsteered text", "baseline"), ("a random vector’s text", "random")]
 HOW = (
-    "One of the two texts was written under a vector of the bank; which one, nobody is told before the results. Keys 1 "
-    "to 4 answer. Everybody gets the same pairs, each once."
+    "One of the two texts was written under a vector of the bank. Keys 1 to 4 answer. Everybody gets the same pairs, "
+    "each once; the results count what people preferred."
 )
 COLUMNS = ["vector", "preferred", "95 %", "vector’s", "the other", "ties", "both bad"]
 FIGURES = COLUMNS[1:]
+# Only while the view is open: banks are chosen elsewhere, too, and the pairs of a bank are many lookups.
+_WHEN_SEEN = """(bank, ...others) => {
+  return [document.getElementById("blind-who")?.offsetParent ? bank : null, ...others];
+}"""
 NONE_LEFT = "You have compared all pairs of this bank. Show the results, or choose another comparison or bank."
 NO_PAIRS = "The bank has no such pairs yet: open Label and press “Steer it”, or steer with a random control in Read."
 
@@ -54,8 +58,9 @@ class BlindTab:
         asked = [session.bank, self.against, self.who]
         shown: list[Block] = [self._pair, self.view, self.table]
         self._kept.bind([self.who, self.against], rooms.opened("blind"), lambda fields, _: fields, [], [])
-        for trigger in (rooms.opened("blind"), session.bank.change, self.against.input, self.who.change):
-            bind(trigger, self._next, asked, shown, trigger_mode="always_last")
+        bind(rooms.opened("blind"), self._next, asked, shown, trigger_mode="always_last")
+        for trigger in (session.bank.change, self.against.input, self.who.change):
+            bind(trigger, self._next, asked, shown, trigger_mode="always_last", js=_WHEN_SEEN)
         bind(self.view.choose, self._choose, [self._pair, *asked], shown)
         bind(self.reveal.click, self._results, [session.bank, self.against], self.table)
 

@@ -282,7 +282,10 @@ class LabelsTab:
         line = self._session.find(bank)
         if bank is None or line is None or not line.vectors:
             return {}
-        return names(self._workbench.similar_labels(bank, _within(vector, line.vectors)))
+        try:
+            return names(self._workbench.similar_labels(bank, _within(vector, line.vectors)))
+        except MelboError:  # nobody asked for them
+            return {}
 
     def _take_name(self, event: gr.EventData) -> str:
         return str(event.name)
