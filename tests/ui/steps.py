@@ -30,9 +30,9 @@ WHOLE = """(frame, parts) => {
     .map((box) => box.top >= top - 1 && box.bottom <= bottom + 1);
 }"""
 
-SETTLED = """() => new Promise((settled) => {
+SETTLED = """(seconds) => new Promise((settled) => {
   let quiet = 0;
-  const late = Date.now() + 240000;  // a test must not wait for ever
+  const late = Date.now() + 1000 * seconds;  // a test must not wait for ever
   const look = () => {
     quiet = window.unanswered() ? 0 : quiet + 1;
     if (quiet > 4) settled(true);
@@ -43,9 +43,10 @@ SETTLED = """() => new Promise((settled) => {
 })"""
 
 
-def settle(page: Page) -> None:
+def settle(page: Page, seconds: float = 240) -> None:
     """Wait until the program has answered everything that the page asked, and the page shows it."""
-    assert page.evaluate(SETTLED), "the page asked something that was not answered in four minutes"
+    settled = page.evaluate(SETTLED, seconds)
+    assert settled, f"not answered within {seconds} s: {page.evaluate('window.unansweredCalls()')}"
 
 
 def wait_until_ready(page: Page) -> None:
