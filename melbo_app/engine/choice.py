@@ -12,15 +12,21 @@ from melbo_app.engine.stopping import Stop
 
 
 def choose(
-    lm: LanguageModel, prompt: Prompt, answers: Sequence[str], memory_gb: float | None = None, stop: Stop | None = None
+    lm: LanguageModel,
+    prompts: Sequence[Prompt],
+    answers: Sequence[str],
+    memory_gb: float | None = None,
+    stop: Stop | None = None,
 ) -> Generator[int, None, np.ndarray]:
-    """The log-probability [A] in nats of each of ``answers`` as the first tokens after ``prompt``.
+    """The log-probability [P, A] in nats of each of ``answers`` as the first tokens after each of ``prompts``.
 
     Raises:
         InputError: the prompt cannot be encoded.
         Stopped: ``stop()`` became true.
     """
-    encoded = encode(lm, [prompt])
+    encoded = encode(lm, prompts)
     ids = [lm.tokenizer(answer, add_special_tokens=False)["input_ids"] for answer in answers]
-    found = yield from likelihoods(lm, encoded, [Reading(0, one) for one in ids], None, memory_gb, stop)
-    return np.array([(one.logprob or 0.0) * len(tokens) for one, tokens in zip(found, ids, strict=True)])
+    readings = [Reading(at, one) for at in range(len(prompts)) for one in ids]
+    found = yield from likelihoods(lm, encoded, readings, None, memory_gb, stop)
+    sums = [(one.logprob or 0.0) * len(asked.ids) for one, asked in zip(found, readings, strict=True)]
+    return np.array(sums).reshape(len(prompts), len(ids))

@@ -64,6 +64,11 @@ class LanguageModel:
         """Every device that holds part of the model."""
         return sorted({parameter.device for parameter in self.model.parameters()}, key=str)
 
+    @cached_property
+    def parameter_count(self) -> int:
+        """The number of its weights; shared ones count once."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the weights."""

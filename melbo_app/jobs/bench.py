@@ -36,6 +36,7 @@ from melbo_app.library.preferences import PreferenceFiles
 from melbo_app.library.prompt_sets import PromptSets
 from melbo_app.library.samples import Samples
 from melbo_app.library.searches import Searches
+from melbo_app.library.suggested_labels import SuggestedLabelFiles
 from melbo_app.library.weights import Progress
 from melbo_app.settings import ROOT, Settings
 
@@ -80,6 +81,7 @@ class Bench:
         self.searches = Searches(cache / "searches")
         self.generalities = Generalities(cache / "generality")
         self.preferences = PreferenceFiles(cache / "preferences")
+        self.suggested_labels = SuggestedLabelFiles(cache / "suggestions")
         self.prompt_sets = PromptSets(assets / "prompts")
         self.records, self.checkpoints = JobRecords(database), Checkpoints(cache / "checkpoints")
         self.unsaved: list[Bank] = []

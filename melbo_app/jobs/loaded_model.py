@@ -39,6 +39,7 @@ class ModelState:
     template_options: tuple[str, ...] | None = None
     """Their settings, such as ``enable_thinking``."""
     weights_hash: str | None = None
+    parameter_count: int | None = None
     coming: str | None = None
     """The model being loaded, as it was requested."""
 
@@ -179,6 +180,7 @@ class LoadedModel:
             templates=names(lm.tokenizer),
             template_options=option_names(lm.tokenizer),
             weights_hash=lm.weights_hash,
+            parameter_count=lm.parameter_count,
             coming=self._coming if stage else None,
         )
 

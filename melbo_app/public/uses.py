@@ -8,7 +8,8 @@ FREE = {
     "judge_address", "judge_standing", "judgements", "label", "labels", "latest_atlas", "latest_curve",
     "latest_search", "layers", "llama_command", "model_state", "models", "newest_texts", "not_kept", "offered_models",
     "radii", "runaways", "sample_comparison", "save_waiting", "search", "search_completions", "standings",
-    "suggested_layers", "tags", "training_job", "unsaved_bank", "variants", "weights_hash", "why_not_kept",
+    "suggested_labels", "suggested_layers", "tags", "training_job", "unsaved_bank", "variants",
+    "weights_hash", "why_not_kept",
 }  # fmt: skip
 """Lookups, too cheap to count."""
 

@@ -19,6 +19,7 @@ from melbo_app.studies.search_settings import SearchSettings
 from melbo_app.studies.sensitivity import MeasureSensitivity
 from melbo_app.studies.similarity import Compare
 from melbo_app.studies.steer import Steer
+from melbo_app.studies.suggest_labels import SuggestLabels
 from melbo_app.studies.sweep import Sweep
 from melbo_app.studies.top_tokens import TopTokens
 from melbo_app.studies.train import Train
@@ -26,6 +27,7 @@ from melbo_app.studies.train import Train
 STUDIES: list[type[Study[Any]]] = [
     Train, Steer, Sweep, Compare, MeasureSensitivity, MeasureCurve, Calibrate, MeasureAtlas, Explore,
     MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
+    SuggestLabels,
 ]  # fmt: skip
 
 

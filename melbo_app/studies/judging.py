@@ -93,7 +93,8 @@ class ModelJudge:
         from melbo_app.engine.choice import choose
 
         asked = Prompt(_GRADE.format(prompt=prompt, text=text), template=self._lm.usual_template)
-        return self._batching.compute.result(choose(self._lm, asked, VERDICTS, self._batching.memory_gb, self._stop))
+        work = choose(self._lm, [asked], VERDICTS, self._batching.memory_gb, self._stop)
+        return self._batching.compute.result(work)[0]
 
     def _name(self, prompt: str, text: str) -> str:
         asked = Prompt(_NAME.format(prompt=prompt, text=text), template=self._lm.usual_template)

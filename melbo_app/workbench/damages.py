@@ -10,7 +10,7 @@ from melbo_app.workbench.base import Base
 
 Kept = Literal[
     "texts", "labels", "jobs", "explorations", "generality", "curves", "atlases", "searches", "judgements", "places",
-    "preferences",
+    "preferences", "suggested labels",
 ]  # fmt: skip
 
 
@@ -29,6 +29,7 @@ class Damages(Base):
             "explorations": [self.bench.explorations.damaged],
             "generality": [self.bench.generalities.damaged],
             "preferences": [self.bench.preferences.damaged],
+            "suggested labels": [self.bench.suggested_labels.damaged],
             "curves": [self.bench.curves.damaged],
             "atlases": [self.bench.atlases.damaged],
             "searches": [self.bench.searches.damaged],

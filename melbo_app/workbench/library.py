@@ -16,6 +16,7 @@ from melbo_app.library.labels import Label, LabelVersion
 from melbo_app.library.preferences import Against, Choice
 from melbo_app.library.pruning import Pruned, prune
 from melbo_app.library.search import Found, search
+from melbo_app.library.suggested_labels import SuggestedLabel
 from melbo_app.limits import LARGEST, MOST_NAME, check_range, check_text
 from melbo_app.studies import blind
 from melbo_app.studies.blind import Pair, Standing
@@ -118,6 +119,10 @@ class Library(Shelf):
         """Labels of other vectors that say something similar."""
         self._hash_of(bank, vector)
         return similar_labels(self.bench, self.bench.banks.load(bank), vector)
+
+    def suggested_labels(self, bank: str) -> dict[int, SuggestedLabel]:
+        """The last suggested label of each vector that has one, also of those that do not hold."""
+        return self.bench.suggested_labels.of_bank(self.bank(bank).hash)
 
     def next_pair(self, bank: str, against: Against, who: str | None = None) -> tuple[Pair | None, int, int]:
         """The next two texts for a blind comparison by ``who`` (None: this account), how many this person has compared,

@@ -116,6 +116,7 @@ class Upkeep(Base):
             "atlas": self.bench.atlases,
             "generality": self.bench.generalities,
             "preferences": self.bench.preferences,
+            "suggested labels": self.bench.suggested_labels,
         }
 
     def look_after(self, say: Callable[[str], None]) -> NoReturn:

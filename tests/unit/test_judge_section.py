@@ -8,7 +8,8 @@ from benches import save_tiny, settings
 
 from melbo_app.library.judges import JudgeScore, JudgeScores
 from melbo_app.studies.judge_endpoint import KEY
-from melbo_app.ui.tabs.judge import ENDPOINT, LOADED, JudgeSection
+from melbo_app.ui.assistant_fields import ENDPOINT, LOADED
+from melbo_app.ui.tabs.judge import JudgeSection
 from melbo_app.workbench import Workbench
 
 HERE, ELSEWHERE = (SimpleNamespace(client=SimpleNamespace(host=host)) for host in ("127.0.0.1", "192.0.2.7"))

@@ -5,20 +5,33 @@ from typing import Any
 
 import gradio as gr
 
+from melbo_app.library.suggested_labels import SuggestedLabel
 from melbo_app.studies.similar_labels import SimilarLabel
 from melbo_app.ui.components.live import live
 
 
 def name_list(*, elem_id: str) -> gr.HTML:
-    """Value: {names: [{name, title}]}. Event: take {name}."""
+    """Value: {intro, names: [{name, title}], after}. Event: take {name}."""
     return live("name_list", None, elem_id=elem_id, events=("take",))
 
 
 def names(found: Sequence[SimilarLabel]) -> dict[str, Any]:
     """The component's value."""
     return {
+        "intro": "Similar texts are called",
         "names": [
             {"name": label.name, "title": f"vector {label.vector} of “{label.bank}”, cosine of the texts {cosine:.2f}"}
             for label, cosine in found
-        ]
+        ],
+    }
+
+
+def suggestion(found: SuggestedLabel) -> dict[str, Any]:
+    """The component's value: what a model suggests, with the figures of its test."""
+    others = f"; other labels up to {max(found.others):.2f}" if found.others else ""
+    area = f"AUROC {found.auroc:.2f} ({found.low:.2f} to {found.high:.2f})"
+    return {
+        "intro": f"{found.writer} suggests",
+        "names": [{"name": found.name, "title": "A suggestion: nobody has read it. A press takes it over."}],
+        "after": f"{area} on {found.unseen} unseen texts{others}",
     }

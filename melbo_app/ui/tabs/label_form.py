@@ -33,6 +33,7 @@ class LabelForm:
         self.clash = label_clash(elem_id="label-clash")
         self.name = gr.Textbox(label="Name", max_lines=1, elem_id="label-name", placeholder="its effect")
         self.names = name_list(elem_id="label-names")
+        self.suggestion = name_list(elem_id="label-suggestion")
         self.tags = gr.Dropdown([], label="Tags", multiselect=True, allow_custom_value=True, elem_id="label-tags")
         self.rating = gr.Radio(RATINGS, value=0, label="Rating", elem_id="label-rating")
         self.note = gr.Textbox(label="Note", lines=2, max_lines=6, elem_id="label-note")

@@ -27,6 +27,7 @@ from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.label_evidence import NO_VECTOR, LabelEvidence
 from melbo_app.ui.tabs.label_form import Held, LabelForm, held_by
+from melbo_app.ui.tabs.label_suggestions import LabelSuggestions
 from melbo_app.workbench import Workbench
 
 COLUMNS = ["vector", "name", "tags", "rating", "note", "changed"]
@@ -75,6 +76,7 @@ class LabelsTab:
                     self.tokens = note_view(elem_id="label-tokens")
                 with gr.Column(scale=5, min_width=300, elem_id="label-form"):
                     self._form = LabelForm(workbench)
+                    self._suggestions = LabelSuggestions(workbench, session)
             self.table = record_table(NO_BANK, elem_id="label-table")
             with gr.Row(elem_classes="mx-toolbar"):
                 self.csv = small_button("Export CSV", "labels-csv", 120)
@@ -115,6 +117,7 @@ class LabelsTab:
             bind(trigger, self._similar, of, form.names, trigger_mode=latest, js=only)
         bind(form.names.take, self._take_name, None, form.name)
         self.evidence.bind(form.of)
+        self._suggestions.bind(rooms, form, self.vector)
         self._kept.bind([self.order], rooms.opened("label"), lambda fields, _: fields, [], [])
         for button, ending in ((self.csv, ".csv"), (self.jsonl, ".jsonl")):
             made = bind(button.click, self._exporter(ending), None, self._file)

@@ -1,0 +1,210 @@
+"""Suggested labels: a name for each vector, written by a model, and tested on texts that the model has not seen."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+from pydantic import Field, InstanceOf
+
+from melbo_app.analysis.auroc import interval
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.stopping import Stop
+from melbo_app.errors import InputError, Stopped
+from melbo_app.jobs.bench import Bench
+from melbo_app.jobs.generators import part_of, together
+from melbo_app.jobs.progress import Progress
+from melbo_app.jobs.study import How, Study
+from melbo_app.library.bank import Bank
+from melbo_app.library.completion import Completion
+from melbo_app.library.suggested_labels import LEAST_AUROC, SuggestedLabel
+from melbo_app.studies.assistants import Assistant, EndpointAssistant, LoadedAssistant
+from melbo_app.studies.completing import SteeringProgress, complete, variants
+from melbo_app.studies.filling import filled
+from melbo_app.studies.judge_endpoint import Endpoint
+from melbo_app.studies.label_readers import AssistantReader, EmbedderReader, Reader
+
+WRITTEN_FROM, LEAST_UNSEEN, UNSEEN, MOST_UNSEEN = 4, 4, 12, 64
+"""Texts from which a name is written, and texts of each kind on which it is tested."""
+TOKENS, TEMPERATURE = 40, 0.8
+NAME_TOKENS, LONGEST_NAME = 16, 80
+AROUND = " \"'“”*.#-:"
+"""Characters that do not belong to a name, where they stand around it."""
+_QUESTION = "<question>\n{prompt}\n</question>\n"
+_WRITE = (
+    "Someone asked a language model the same question several times.\n" + _QUESTION + "These are its usual answers:\n"
+    "{usual}\nThen one thing in the model was changed. These are its answers since:\n{changed}\n"
+    "What do the answers since the change have in common that the usual ones do not have? "
+    "Write a title of at most six words for it, and nothing else."
+)
+
+
+@dataclass(frozen=True)
+class Suggested:
+    """The suggestions of one run, by vector; ``unnamed`` are the vectors for which the model wrote nothing."""
+
+    bank: str
+    said: list[SuggestedLabel] = field(default_factory=list)
+    unnamed: list[int] = field(default_factory=list)
+
+    @property
+    def summary(self) -> str:
+        """How many there are, and how many predict."""
+        held = sum(one.holds for one in self.said)
+        nothing = f" For {len(self.unnamed)} the model wrote nothing." if self.unnamed else ""
+        return (
+            f"{held} of {len(self.said)} suggestions hold: AUROC {LEAST_AUROC:g} or more on unseen texts, and better "
+            f"than the other labels. The rest is not shown.{nothing}"
+        )
+
+
+class Sampled(NamedTuple):
+    """Sampled texts of one seed: unsteered, under each vector, and under a random vector of each vector's R."""
+
+    baseline: Completion
+    vectors: dict[int, Completion]
+    random: dict[int, Completion]
+
+
+class SuggestLabels(Study[Suggested]):
+    """Let a model write a label for each vector from its texts, and test each label on texts from which it was not
+    written: does it tell the vector's texts from those of random vectors of the same R, better than other labels do?
+
+    Returns:
+        bank, suggestions: vector, name, auroc with its 95 % interval (low, high), others (the AUROC of other labels on
+        the same texts), unseen (texts of each kind), and holds: whether the AUROC is at least 0.7 and above the others
+    """
+
+    kind: ClassVar[str] = "suggest-labels"
+    how: ClassVar[How] = "compute"
+    hidden: ClassVar[frozenset[str]] = frozenset({"endpoint"})
+
+    bank: str = Field(description="name of the bank")
+    vectors: tuple[int, ...] | None = Field(None, description="numbers of the vectors; left out: all")
+    prompts: tuple[Prompt, ...] = Field((), description="the first is used; left out: the bank's first training prompt")
+    unseen: int = Field(UNSEEN, description="texts of each kind on which a label is tested")
+    reader: Literal["embedder", "writer"] = Field(
+        "embedder", description="who tests them: the sentence embedder, or the model that wrote them"
+    )
+    seed: int = Field(0, description="of the first text; the others follow")
+    endpoint: InstanceOf[Endpoint] | None = None
+
+    def bound(self, bench: Bench) -> Self:
+        return filled(super().bound(bench), bench)
+
+    def check(self, bench: Bench) -> None:
+        if not LEAST_UNSEEN <= self.unseen <= MOST_UNSEEN:
+            remedy = f"Choose {LEAST_UNSEEN} to {MOST_UNSEEN}"
+            raise InputError("unseen texts", f"{self.unseen} cannot be used", remedy)
+        variants(bench.banks.load(self.bank), self.vectors or (), None)
+
+    def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, Suggested]:
+        lm = bench.model.get()
+        bank = bench.bank_for(lm, self.bank)
+        ours = LoadedAssistant(lm, bench.batching, stop)
+        writer: Assistant = EndpointAssistant(self.endpoint, stop) if self.endpoint else ours
+        prompt, wanted = self.prompts[0], tuple(self.vectors or ())
+        reader = AssistantReader(writer, prompt) if self.reader == "writer" else EmbedderReader(bench.embed, stop)
+        seeds = range(self.seed, self.seed + WRITTEN_FROM + self.unseen)
+        total = len(seeds) + 2 * len(wanted)
+        sampling = together(*(_sampled(bench, bank, prompt, wanted, seed, stop) for seed in seeds))
+        drawn = yield from part_of(Progress("sampling texts", 0, total), sampling, len(seeds))
+        seen, unseen = drawn[:WRITTEN_FROM], drawn[WRITTEN_FROM:]
+        usual = [one.baseline for one in seen]
+        names, done = dict[int, str](), len(seeds)
+        for vector in wanted:
+            yield Progress(f"vector {vector}: writing a label", done, total)
+            random = [one.random[vector] for one in seen]
+            names[vector] = written(writer, prompt, [*usual, *random], [one.vectors[vector] for one in seen])
+            done += 1
+        none = written(writer, prompt, usual, [one.random[wanted[0]] for one in seen]) if wanted else ""
+        found = Suggested(self.bank)
+        for vector in wanted:
+            name = names[vector]
+            if not name:
+                found.unnamed.append(vector)
+                continue
+            yield Progress(f"vector {vector}: testing “{name}”", done, total)
+            rivals = _rivals([none, *(other for at, other in names.items() if at != vector)], name, reader.most)
+            texts = [one.vectors[vector].text for one in unseen], [one.random[vector].text for one in unseen]
+            area, others = area_of(reader, [name, *rivals], *texts)
+            low, high = interval(area, len(unseen), len(unseen))
+            said = SuggestedLabel(
+                vector=vector, name=name, writer=writer.model, reader=reader.name, auroc=area, low=low, high=high,
+                others=others, unseen=len(unseen), radius=seen[0].vectors[vector].radius,
+                prompt=seen[0].baseline.prompt, temperature=TEMPERATURE, max_new_tokens=TOKENS,
+                first_seed=self.seed, created=datetime.now(UTC),
+                parameter_count=writer.parameter_count,
+            )  # fmt: skip
+            bench.suggested_labels.add(bank.record.model_hash, bank.hash, said)
+            found.said.append(said)
+            done += 1
+        return found
+
+    def answer(self, result: Suggested, not_kept: str | None) -> dict[str, Any]:
+        keys = {"vector", "name", "auroc", "low", "high", "others", "unseen", "writer", "reader"}
+        said = [one.model_dump(include=keys) | {"holds": one.holds} for one in result.said]
+        return {"bank": result.bank, "suggestions": said, "unnamed": result.unnamed, "not_kept": not_kept}
+
+    def lines(self, result: Suggested) -> list[str]:
+        return [
+            *(
+                f"{one.vector}: {one.name}, AUROC {one.auroc:.2f} ({one.low:.2f} to {one.high:.2f})"
+                + ("" if one.holds else ", does not hold")
+                for one in result.said
+            ),
+            result.summary,
+        ]
+
+
+def written(assistant: Assistant, prompt: Prompt, usual: Sequence[Completion], changed: Sequence[Completion]) -> str:
+    """A name for what the ``changed`` texts have in common that the ``usual`` ones have not; "" if nothing came."""
+    question = _WRITE.format(prompt=prompt.user, usual=_listed(usual), changed=_listed(changed))
+    answer = assistant.write(question, NAME_TOKENS)
+    line = next((one for one in answer.splitlines() if one.strip(AROUND)), "")
+    return "".join(one for one in line if one.isprintable()).strip(AROUND)[:LONGEST_NAME]
+
+
+def area_of(
+    reader: Reader, names: Sequence[str], steered: Sequence[str], random: Sequence[str]
+) -> tuple[float, tuple[float, ...]]:
+    """The AUROC with which the first of ``names`` tells ``steered`` texts from ``random`` ones; those of the others.
+
+    A name scores a text by how much better it fits than the others do on average: a reader who says yes more often to
+    broken texts, whatever the name, would otherwise confirm any. And a name is only good where the others are not.
+    """
+    from melbo_app.analysis.auroc import auroc
+
+    fits = reader.fits(names, [*steered, *random])
+    if len(names) > 1:
+        fits = fits - (fits.sum(0) - fits) / (len(names) - 1)
+    areas = [auroc(row[: len(steered)].tolist(), row[len(steered) :].tolist()) for row in fits]
+    return areas[0], tuple(areas[1:])
+
+
+def _rivals(names: Sequence[str], own: str, most: int) -> list[str]:
+    """Other names to compete with, each once and none like the ``own``, spread evenly if there are too many."""
+    distinct = list({name.casefold(): name for name in names if name and name.casefold() != own.casefold()}.values())
+    step = max(1.0, len(distinct) / most)
+    return [distinct[int(at * step)] for at in range(min(most, len(distinct)))]
+
+
+def _sampled(
+    bench: Bench, bank: Bank, prompt: Prompt, vectors: Sequence[int], seed: int, stop: Stop
+) -> Generator[SteeringProgress, None, Sampled]:
+    """Texts of one seed; the random vectors differ from seed to seed."""
+    how = Decoding(TOKENS, TEMPERATURE, seed=seed)
+    rows = variants(bank, vectors, None, random_control=True)
+    texts, finished = yield from complete(
+        bench.model.get(), bank, [prompt], rows, how, bench.completions.find, bench.batching, stop
+    )
+    if not finished:
+        raise Stopped
+    random = {one.radius: one for one in texts if one.vector == "random"}
+    of = {one.vector: one for one in texts if isinstance(one.vector, int)}
+    return Sampled(texts[0], of, {vector: random[one.radius] for vector, one in of.items()})
+
+
+def _listed(texts: Sequence[Completion]) -> str:
+    return "\n".join(f"- {' '.join(one.text.split())}" for one in texts)
