@@ -21,6 +21,8 @@ MOST_PROMPTS = 1_000
 """Per request; 250 prompts for each of four groups. Published sets of contrast pairs have 100 to 520."""
 MOST_RADII = 200
 """Values of R per request: a factor of 1,000 in steps of 3.5 %."""
+MOST_SAMPLES = 50
+"""Sampled texts of each vector and R: a share is then known within 14 points."""
 MOST_TEXTS = 20_000
 """Texts per request (prompts × vectors × R × signs): an hour on two cores at 40 tokens each, and 40 MB in memory and in
 the database."""

@@ -54,6 +54,9 @@ function actions(card) {
   return shown;
 }
 
+// How many of the sampled texts do what.
+const spread = ({ texts, counts }) => `of ${texts} seeds ${counts.map(([count, what]) => `${count} ${what}`).join(' · ')}`;
+
 function build(card, lines, isCell) {
   const node = make(isCell ? 'div' : 'article', `mx-completion mx-kind-${card.kind}`);
   node.dataset.key = card.key;
@@ -65,7 +68,7 @@ function build(card, lines, isCell) {
   if (!isCell) body.style.minHeight = `${lines * 1.5}em`;
   const foot = make('div', 'mx-completion-foot');
   foot.append(make('span', 'mx-completion-meta'), ...actions(card));
-  node.append(head, make('div', 'mx-judged'), make('div', 'mx-flags'), body, foot);
+  node.append(head, make('div', 'mx-judged'), make('div', 'mx-flags'), make('div', 'mx-seeds mx-quiet'), body, foot);
   if (!isCell) node.append(make('div', 'mx-completion-origin'));
   return node;
 }
@@ -78,7 +81,7 @@ function origin(card, isPromptKnown) {
 }
 
 function fill(node, card, { baseline, isPromptKnown, isCell } = {}) {
-  const seen = JSON.stringify([card.pieces, card.meta, card.mark, card.name, card.chips, card.flags, card.judged, isPromptKnown, baseline]);
+  const seen = JSON.stringify([card.pieces, card.meta, card.mark, card.name, card.chips, card.flags, card.judged, card.seeds, isPromptKnown, baseline]);
   if (node.seen === seen) return;
   node.seen = seen;
   node.querySelector('.mx-completion-meta').textContent = isCell ? card.meta.replace(/^R \S+ · /, '') : card.meta;
@@ -98,6 +101,7 @@ function fill(node, card, { baseline, isPromptKnown, isCell } = {}) {
     shown.title = flag.title;
     return shown;
   }));
+  node.querySelector('.mx-seeds').textContent = card.seeds ? spread(card.seeds) : '';
   node.dataset.mark = card.mark;
   const text = plain(card);
   node.dataset.same = String(card.kind !== 'baseline' && card.mark !== 'live' && baseline !== undefined && even(text) === baseline);

@@ -54,6 +54,14 @@ function short(card) {
   return node;
 }
 
+function seedText({ seed, verdict, pieces }) {
+  const node = make('div', 'mx-inspector-seed');
+  const head = make('p', 'mx-quiet', `seed ${seed}`);
+  if (verdict) head.append(' ', make('span', `mx-score mx-score-${verdict}`, verdict));
+  node.append(head, spoken(make('div', 'mx-inspector-text'), marked(pieces)));
+  return node;
+}
+
 // `cards` are all that belong to the same prompt.
 function inspect(pane, card, cards, asked) {
   const same = (one) => one.kind === card.kind && one.vector === card.vector;
@@ -71,6 +79,7 @@ function inspect(pane, card, cards, asked) {
   const made = spoken(make('p', 'mx-quiet mx-inspector-made'), [[card.origin, `“${even(asked)}”`].filter(Boolean).join(' · ')]);
   const parts = [head, foot, made, textPart(card.kind === 'baseline' ? 'Without steering' : 'This text', card, true)];
   if (card.flags.length) parts.push(part('Flags', ...reasons(card)));
+  if (card.seeds) parts.push(part(`${card.seeds.texts} seeds`, make('p', 'mx-quiet', spread(card.seeds)), ...card.seeds.each.map(seedText)));
   if (baseline && card !== baseline) parts.push(textPart('Without steering', baseline, false));
   if (opposite) parts.push(textPart(`Reversed, ${at(opposite)}`, opposite, true));
   if (control) parts.push(textPart(`Random control, ${at(control)}`, control, true));

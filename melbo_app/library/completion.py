@@ -133,6 +133,8 @@ class Comparison(Frozen):
     completions: Annotated[tuple[Completion, ...], Field(min_length=1)]
     damaged: tuple[Damage, ...] = Field(default=(), exclude=True)
     not_kept: str | None = None
+    samples: tuple[Completion, ...] = Field(default=(), exclude=True)
+    """Texts of further seeds, which are stored apart."""
 
 
 class KeptCompletion(Completion):

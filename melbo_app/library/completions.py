@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import and_, case, func, insert, or_, select
+from sqlalchemy import Select, and_, case, func, insert, or_, select
 from sqlalchemy.orm import Session, aliased, selectinload
 
 from melbo_app.errors import InputError
@@ -24,7 +24,7 @@ from melbo_app.library.completion import (
 from melbo_app.library.damage import Damage, Listed, read_each, read_one
 from melbo_app.library.database import InDatabase
 from melbo_app.library.facts import MAX_INTEGER
-from melbo_app.library.series import others, series
+from melbo_app.library.series import others, sampled, series
 from melbo_app.library.sources import model_id, prompt_id, prompt_record
 from melbo_app.library.sqlite import sound_json
 from melbo_app.library.tables import ComparisonRow, CompletionRow, PromptRow
@@ -181,7 +181,13 @@ class Completions(InDatabase):
 
     def at_other_radii(self, completions: Sequence[Completion]) -> Listed[Completion]:
         """The stored texts that differ from these in R alone, by R: of their vectors and of the random control."""
-        wanted = series(completions)
+        return self._beside(completions, series(completions))
+
+    def at_other_seeds(self, completions: Sequence[Completion]) -> Listed[Completion]:
+        """The stored texts that differ from these in their seed alone, by seed, with the unsteered ones."""
+        return self._beside(completions, sampled(completions))
+
+    def _beside(self, completions: Sequence[Completion], wanted: Select[Any] | None) -> Listed[Completion]:
         found = Listed() if wanted is None else self._each(wanted, _completion, _completion_subject)
         return Listed(others(completions, found), found.damaged)
 

@@ -52,6 +52,10 @@ class _Text(NamedTuple):
     made: tuple[Any, ...]
     whole: bool
 
+    @property
+    def is_sampled(self) -> bool:
+        return bool(self.made[_DECODING.index("temperature") + 1])
+
 
 class Evidences:
     """The evidence in ``database`` and among the ``completions`` that it refuses at present. Every method raises
@@ -82,6 +86,19 @@ class Evidences:
             next((found[one.id] for one in reversed if one.id in found), None),
             next((one for one in beside if one.vector == "random" and _same(one.radius, radius)), None),
         )
+
+    def sampled(self, bank_hash: str, vector: int, radius: float, prompt: PromptRecord) -> list[Completion]:
+        """The sampled texts of a vector at its own ``radius`` on a prompt, of the decoding with the most seeds, one a
+        seed, and the unsteered texts beside them."""
+        seeds: dict[tuple[Any, ...], dict[Any, _Text]] = {}
+        for one in self._texts(bank_hash, [vector]).get(vector, []):
+            if one.whole and one.is_sampled and _alike(one.prompt, prompt) and _same(one.radius, radius):
+                seeds.setdefault(one.made[:-1], {})[one.made[-1]] = one
+        most = max(seeds.values(), key=len, default={})
+        ids = [one.id for one in most.values()]
+        texts = self._completions.those(ids)
+        beside = [one for one in self._completions.controls(ids) if one.vector is None and _alike(one.prompt, prompt)]
+        return [one.model_copy(update={"prompt_index": 0}) for one in (*texts, *beside)]
 
     def nearest(
         self, bank_hash: str, radii: Mapping[int, float | None], prompts: Sequence[PromptRecord]
@@ -141,17 +158,19 @@ class Evidences:
 
 
 def _chosen(texts: Sequence[_Text], radius: float | None, prompts: Sequence[PromptRecord]) -> list[_Text]:
-    """Of all texts of a vector, those to show: one prompt, one decoding, the newest text at each of up to three R; the
-    newest of all without a ``radius``."""
+    """Of all texts of a vector, those to show: one prompt, one decoding (greedy before sampled), the newest text at
+    each of up to three R; the newest of all without a ``radius``."""
     if not texts:
         return []
     ranks = {_asked(prompt): rank for rank, prompt in reversed([*enumerate(prompts)])}
-    first = max(texts, key=lambda one: (-ranks.get(_asked(one.prompt), len(ranks)), one.age))
+    newest = max(texts, key=lambda one: (-ranks.get(_asked(one.prompt), len(ranks)), one.age))
+    same = [one for one in texts if _alike(one.prompt, newest.prompt)]
+    first = max(same, key=lambda one: (not one.is_sampled, one.age))
     if radius is None:
         return [first]
     together = _together(texts, first)
-    newest = {one.radius: one for one in sorted(together, key=lambda one: (one.whole, one.age))}
-    return [newest[one] for one in _near(newest, radius)]
+    by_radius = {one.radius: one for one in sorted(together, key=lambda one: (one.whole, one.age))}
+    return [by_radius[one] for one in _near(by_radius, radius)]
 
 
 def _opposite(texts: Sequence[_Text], chosen: Sequence[_Text], radius: float) -> list[_Text]:

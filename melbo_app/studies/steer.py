@@ -1,7 +1,8 @@
 """Steer: completions without steering and under vectors, side by side."""
 
 from collections.abc import Generator, Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Literal, Self, TypedDict, TypeVar
 
 from pydantic import Field
@@ -10,16 +11,19 @@ from melbo_app.analysis.flags import FlagKind
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import Stop
-from melbo_app.errors import Stopped
+from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.bench import Bench
+from melbo_app.jobs.generators import map_progress, together
 from melbo_app.jobs.study import How, Made, Study
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.comparison_settings import ComparisonKind
 from melbo_app.library.completion import Comparison, Completion, Scores
+from melbo_app.limits import MOST_SAMPLES, check_range, check_texts
 from melbo_app.studies.as_json import plain, stored
 from melbo_app.studies.completing import SteeringProgress, Variant, complete, variants
 from melbo_app.studies.filling import filled
 from melbo_app.studies.flagging import flagged
+from melbo_app.studies.spreads import Cell, Spread, SpreadLine, cell_of, spreads
 
 WHOLE: tuple[ComparisonKind, ...] = ("part", "map")
 """Kinds that are stored whole or not at all, because nobody asked for their texts."""
@@ -48,6 +52,7 @@ class SteeredText(TypedDict):
     finished: bool
     scores: Scores | None
     flags: list[FlagLine]
+    spread: SpreadLine | None
     model: str
     model_hash: str
     dtype: str | None
@@ -147,8 +152,34 @@ class Steer(SteeringStudy[Comparison]):
     kind: ClassVar[str] = "steer"
     how: ClassVar[How] = "compute"
 
+    samples: int = Field(1, description="texts of each vector and R, sampled with this and the following seeds")
+
+    def check(self, bench: Bench) -> None:
+        check_range("samples", self.samples, 1, MOST_SAMPLES)
+        if self.samples > 1 and not self.decoding.temperature:
+            raise InputError("samples", "greedy texts are the same for every seed", "Give a temperature above 0")
+        check_texts(len(self.prompts) * self.samples, len(self.variants(bench)))
+
     def run(self, bench: Bench, stop: Stop) -> Generator[SteeringProgress, None, Comparison]:
-        return (yield from self.completed(bench, stop, "steer"))
+        self.check(bench)
+        first = yield from self.completed(bench, stop, "steer")
+        others = [self._with_seed(self.decoding.seed + one) for one in range(1, self.samples)]
+        if not others or stop():
+            return first
+        total = self.decoding.max_new_tokens
+
+        def tell(now: SteeringProgress) -> SteeringProgress:
+            share = now.done / max(1, now.total)
+            return SteeringProgress(first.completions, round(total * share), total, f"other seeds: {now.stage}")
+
+        sampling = together(*(one.completed(bench, stop, "part") for one in others))
+        with suppress(Stopped):  # the first texts are kept
+            parts = yield from map_progress(sampling, tell)
+            return first.model_copy(update={"samples": tuple(one for part in parts for one in part.completions)})
+        return first
+
+    def _with_seed(self, seed: int) -> "Steer":
+        return self.model_copy(update={"decoding": replace(self.decoding, seed=seed), "samples": 1})
 
     def made(self, result: Comparison) -> Made:
         return Made(comparison=result.id)
@@ -157,10 +188,12 @@ class Steer(SteeringStudy[Comparison]):
         return steered(result)
 
     def lines(self, result: Comparison) -> list[str]:
-        lines = []
+        lines, spread = [], spreads(result.completions, result.samples)
         for completion, found in zip(result.completions, flagged(result.completions), strict=True):
             lines.append(f"{who_wrote(completion)}\n  {completion.text!r}")
             lines += [f"  {flag.kind}: {flag.reason}" for flag in found]
+            if (cell := cell_of(completion)) in spread:
+                lines.append(f"  {spread[cell].sentence}")
         return lines
 
 
@@ -175,12 +208,23 @@ def who_wrote(completion: Completion) -> str:
 
 def steered(comparison: Comparison) -> Steered:
     """The texts of a comparison, the baseline first."""
+    spread = spreads(comparison.completions, comparison.samples)
     return {
         "comparison": stored(comparison.id),
         "completions": [
-            plain(completion) | {"id": stored(completion.id), "flags": [asdict(flag) for flag in found]}
+            plain(completion)
+            | {
+                "id": stored(completion.id),
+                "flags": [asdict(flag) for flag in found],
+                "spread": _line(spread, completion),
+            }
             for completion, found in zip(comparison.completions, flagged(comparison.completions), strict=True)
         ],
         "stopped": not comparison.settings["finished"],
         "not_kept": comparison.not_kept,
     }
+
+
+def _line(spread: dict[Cell, Spread], completion: Completion) -> SpreadLine | None:
+    found = spread.get(cell_of(completion))
+    return None if found is None else found.line

@@ -31,6 +31,7 @@ from melbo_app.studies.map import Map
 from melbo_app.studies.report import Report
 from melbo_app.studies.report_table import PAGES, TABLES, check_ending, dataset_files
 from melbo_app.studies.scoring import target_of
+from melbo_app.studies.spreads import Spread, spreads
 from melbo_app.studies.steer import SteeringStudy
 from melbo_app.workbench.banks import Shelf
 
@@ -90,6 +91,16 @@ class Texts(Shelf):
     def at_other_radii(self, completions: Sequence[Completion]) -> Listed[Completion]:
         """The stored texts that differ from those of a comparison in R alone."""
         return self.bench.completions.at_other_radii(completions)
+
+    def at_other_seeds(self, completions: Sequence[Completion]) -> Listed[Completion]:
+        """The stored texts that differ from those of a comparison in their seed alone."""
+        return self.bench.completions.at_other_seeds(completions)
+
+    def spread(self, bank: str, vector: int, prompt: PromptRecord) -> Spread | None:
+        """What the sampled texts of a vector at its own R have in common; None for fewer than two seeds."""
+        held = self.bank(bank)
+        found = self.bench.evidences.sampled(held.hash, vector, held.norms[vector], prompt)
+        return next((one for cell, one in spreads(found, ()).items() if cell[1] == vector), None)
 
     def completion(self, id: int) -> Completion:
         """One completion."""

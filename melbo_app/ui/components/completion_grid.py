@@ -10,11 +10,13 @@ import gradio as gr
 from melbo_app.analysis.difference import mark
 from melbo_app.analysis.flags import Flag
 from melbo_app.engine.prompt import Prompt
-from melbo_app.library.completion import Scores
+from melbo_app.library.completion import Completion, Scores
 from melbo_app.library.judges import Judgement
 from melbo_app.studies.completing import Variant
 from melbo_app.studies.flagging import flagged
+from melbo_app.studies.spreads import cell_of
 from melbo_app.ui.components.live import live
+from melbo_app.ui.components.spread import seeds_of
 from melbo_app.ui.present import amount
 from melbo_app.ui.stamp import made_by
 from melbo_app.workbench.banks import Home
@@ -45,6 +47,7 @@ def grid(
     others: Sequence[Any] | None = None,
     homes: Mapping[str, Home] | None = None,
     stamp: dict[str, Any] | None = None,
+    samples: Sequence[Completion] = (),
 ) -> dict[str, Any]:
     """The component's value: a group per prompt, each with the baseline, the random control and the vectors.
 
@@ -52,7 +55,7 @@ def grid(
     heading of a single prompt's texts. Cards reserve room for texts that still grow; flags come once all are finished.
     ``others`` are the stored texts at other R; None: those shown before, if they belong to these. ``homes`` say by the
     bank's hash where vectors are; those without one have the labels of the bank that they name. Only with a ``stamp``
-    can cells be opened, and several R be shown.
+    can cells be opened, and several R be shown. ``samples`` are the texts of other seeds (``seeds_of``).
     """
     members = _members(completions, live, judged or {})
     groups: dict[int, list[Member]] = {}
@@ -61,12 +64,13 @@ def grid(
     longest = max((completion.max_new_tokens for completion in completions), default=0)
     baselines = {one.prompt_index: one for one in completions if one.vector is None}
     cards = _Cards(baselines, names, homes or {}, live=live, own=bool(stamp and stamp["own_norms"]))
+    seeds = seeds_of(completions, samples) if samples else {}
     value = {
         "groups": [
             {
                 "title": f"Prompt {index + 1}: {members[0][0].prompt.user}" if len(groups) > 1 else title,
                 "prompt": members[0][0].prompt.user,
-                "cards": [cards.card(*member) for member in members],
+                "cards": [{**cards.card(*one), "seeds": seeds.get(cell_of(one[0]))} for one in members],
             }
             for index, members in groups.items()
         ],

@@ -55,6 +55,7 @@ class CompletionsTab:
             self.temperature = number("Temperature", "temperature", 0.8, step=0.1, interactive=False)
             self.top_p = number("Top-p", "top-p", 0.95, step=0.05, interactive=False)
             self.seed = whole_number("Seed", "seed", 0, 80, interactive=False)
+            self.samples = whole_number("Seeds", "samples", 1, 80, interactive=False)
             self.history = choice("Earlier comparisons", "history", [], None, 220, scale=4)
             self.report = ReportButton(workbench)
         self.judge = JudgeSection(workbench)
@@ -73,14 +74,15 @@ class CompletionsTab:
         """Bind steering, stopping and the history; ``model`` changes when another model is loaded."""
         session = self._session
         inputs = {
-            *session.prompt_inputs, *session.bank_inputs, *self.decoding_inputs, self.both, self.order, self.auto,
+            *session.prompt_inputs, *session.bank_inputs, *self.decoding_inputs, self.samples, self.both, self.order,
+            self.auto,
         }  # fmt: skip
         self._steering = (inputs, [self.grid, self.progress, self.history, self._shown], self.progress)
         self.steer_after(self.steer.click)
         for trigger in (session.radius.release, session.vectors.pick):
             self._renew_texts(self._runs.bind(trigger, self._steer_again, *self._steering))
         self._runs.bind_stop(self.stop, self.progress)
-        sampling = [self.temperature, self.top_p, self.seed]
+        sampling = [self.temperature, self.top_p, self.seed, self.samples]
         for field in (self.mode, self.control):
             bind(field.change, self._enable, [self.mode, self.control], sampling)
         # Not input: the list fires that twice for a choice, and also when it is only left.
@@ -213,6 +215,7 @@ class CompletionsTab:
         return grid(
             self._workbench.ordered(completions, order), self._names(homes), judged=judged, title=title, others=others,
             homes=homes, stamp=stamp(completions, homes, comparison.id, own_norms=own_norms),
+            samples=self._samples(completions),
         )  # fmt: skip
 
     def _others(self, completions: Sequence[Completion]) -> Sequence[Completion]:
@@ -220,6 +223,13 @@ class CompletionsTab:
         try:
             return self._workbench.at_other_radii(completions)
         except StorageError:  # those of the comparison are shown all the same
+            return []
+
+    def _samples(self, completions: Sequence[Completion]) -> Sequence[Completion]:
+        """The stored texts of other seeds."""
+        try:
+            return self._workbench.at_other_seeds(completions)
+        except StorageError:
             return []
 
     def homes(self, completions: Sequence[Completion]) -> dict[str, Home]:
@@ -239,7 +249,7 @@ class CompletionsTab:
         radii = radii_of(values[session.radius]) if vectors or control else []
         study = Steer(
             bank=bank, prompts=prompts, vectors=vectors, radii=radii, decoding=decoding, random_control=control,
-            both_signs=values[self.both],
+            both_signs=values[self.both], samples=values[self.samples] if decoding.temperature else 1,
         )  # fmt: skip
         texts: Sequence[Any] = self._drafts(study, bank)
         homes, seen = self.homes(texts), False
@@ -288,5 +298,5 @@ class CompletionsTab:
     def _enable(self, mode: str, control: bool) -> Changes:
         """Enable the fields that count; the seed also gives the random control its direction."""
         sampled = mode == "sampled"
-        usable = {self.temperature: sampled, self.top_p: sampled, self.seed: sampled or control}
+        usable = {self.temperature: sampled, self.top_p: sampled, self.seed: sampled or control, self.samples: sampled}
         return {field: gr.Number(interactive=on) for field, on in usable.items()}

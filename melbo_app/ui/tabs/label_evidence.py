@@ -50,6 +50,10 @@ class LabelEvidence:
         offer = "" if live or (found is not None and _is_complete(found, prompts)) else where
         origin = f"No text of vector {vector} is stored yet." if found is None else _origin(found, prompts)
         elsewhere = "" if live else self._elsewhere(held.hash, vector)
+        if found is not None and not live:
+            spread = self._workbench.spread(bank, vector, found.prompt)
+            if spread is not None:
+                elsewhere = f"{spread.sentence.capitalize()}. {elsewhere}".rstrip()
         drawn = evidence(found, origin, offer=offer, elsewhere=elsewhere, live=live)
         return {**drawn, "of": f"{held.hash}/{vector}"}
 
