@@ -1,7 +1,9 @@
-"""The map with 5,000 points in a browser: milliseconds to draw, recolour, select and pan."""
+"""The map with 5,000 points in a browser: milliseconds until it is painted after a call, a click, a lasso or a drag."""
 
 import json
 import os
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
@@ -28,6 +30,23 @@ TIMED = """async (work) => {
   return [done, performance.now() - start];
 }"""
 
+GESTURE = """([event, changes]) => {
+  const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+  const plot = document.querySelector('.js-plotly-plot'), before = plot.dataset.selected;
+  window.painted = new Promise((done) => addEventListener(event, async () => {
+    const start = performance.now();
+    const passed = () => performance.now() - start;
+    do await frame(); while (changes && plot.dataset.selected === before && passed() < 5000);
+    done(passed());
+  }, { capture: true, once: true }));
+}"""
+PLACE = """(at) => {
+  const plot = document.querySelector('.js-plotly-plot'), box = plot.getBoundingClientRect();
+  const { xaxis, yaxis } = plot._fullLayout;
+  const [{ x, y }] = plot.data;
+  return [box.left + xaxis._offset + xaxis.d2p(x[at]), box.top + yaxis._offset + yaxis.d2p(y[at])];
+}"""
+
 
 def planted(count: int = POINTS) -> Map:
     """A map of as many points, in twenty clusters."""
@@ -49,9 +68,9 @@ def planted(count: int = POINTS) -> Map:
 
 
 def measure() -> dict[str, float]:
-    """Milliseconds to draw, recolour, select three vectors' texts, pick 1,000 by hand and move; medians.
+    """Milliseconds to draw, recolour, select three vectors' texts, pick 1,000 and move, by calls and by mouse; medians.
 
-    ``…_painted`` is until the next frame is shown; without a graphics card, the processor draws it.
+    ``…_painted`` is until the next frame is done; without a graphics card, the processor draws it.
     """
     with sync_playwright() as driver:
         browser = driver.chromium.launch(
@@ -94,7 +113,43 @@ def measure_on(page: Page) -> dict[str, float]:
     for name, work in works.items():
         times = [page.evaluate(TIMED, one) for one in work][1:]
         found[name], found[f"{name}_painted"] = (sorted(part)[len(part) // 2] for part in zip(*times, strict=True))
+    found |= {f"{name}_painted": sorted(times)[len(times) // 2] for name, times in by_mouse(page).items()}
     found["webgl"] = float(page.evaluate("document.querySelectorAll('.gl-canvas').length > 0"))
+    return found
+
+
+def by_mouse(page: Page) -> dict[str, list[float]]:
+    """Milliseconds until painted of each move while the map is dragged, of clicks on points and of lassos."""
+    found: dict[str, list[float]] = {"drag": [], "click": [], "lasso": []}
+
+    def timed(name: str, event: str, act: Callable[[], None], *, changes: bool) -> None:
+        page.evaluate(GESTURE, [event, changes])
+        act()
+        found[name].append(page.evaluate("painted"))
+
+    page.evaluate("Plotly.relayout(document.querySelector('.js-plotly-plot'), { 'xaxis.autorange': true })")
+    middle = page.locator(".nsewdrag").bounding_box()
+    assert middle, "no map"
+    x, y = middle["x"] + middle["width"] / 2, middle["y"] + middle["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 10, y)
+    for at in range(9):
+        timed("drag", "mousemove", partial(page.mouse.move, x + 12 + 3 * at, y + 2 * at), changes=False)
+    page.mouse.up()
+    for at in range(5):
+        page.evaluate("document.querySelector('.mx').pick([])")
+        page.mouse.move(*page.evaluate(PLACE, 17 * at))
+        page.wait_for_timeout(200)
+        timed("click", "mouseup", partial(page.mouse.click, *page.evaluate(PLACE, 17 * at)), changes=True)
+    page.get_by_text("lasso", exact=True).click()
+    for at in range(5):
+        page.mouse.move(x - 100 + 20 * at, y - 100)
+        page.mouse.down()
+        for across, down in ((100, -100), (100, 100), (-100, 100)):
+            page.mouse.move(x + across + 20 * at, y + down, steps=3)
+        timed("lasso", "mouseup", page.mouse.up, changes=True)
+        page.wait_for_timeout(500)  # a second press at once would be a double click
     return found
 
 

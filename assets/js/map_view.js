@@ -1,4 +1,5 @@
 // The map: completions as points. Colours, shapes, contours and the selection are painted here, without the server.
+// Plotly has the axes, the tools, what hovering says and which points are hit; the points are those of point_canvas.js.
 //   value {figure, paints: {colour: {groups, of, shapes, annotations}}, colour, points: [[vector, R, prompt]], prompts, bank}
 //   events: point (a text was clicked), picked (numbers of the points inside a lasso; none: cleared)
 const MOST_PATHS = 6; // vectors whose way over R is drawn: more lines say nothing
@@ -33,8 +34,6 @@ let drawn = false;
 let colour = null;
 let picked = null; // numbers of the points that were selected here; null: those of the chosen vectors
 let before = null; // the vectors that were chosen before something was selected here
-
-const canGl = Boolean(document.createElement('canvas').getContext('webgl'));
 
 function state() { return window.melbo?.state ?? {}; }
 // Whether the numbers in the selection are those of this map's bank.
@@ -80,36 +79,47 @@ function paths(selected) {
   });
 }
 
-function markers(paint, many) {
-  const of = (pick) => paint.of.map((group) => pick(paint.groups[group].marker));
-  // Among many points one outline for all: plotly reads each colour by itself, which takes longer than to draw.
-  const line = many ? { color: 'rgba(128, 128, 128, 0.8)', width: 0.8 } : { color: of((one) => one.line.color), width: of((one) => one.line.width) };
-  return { opacity: 1, color: of((one) => one.color), symbol: of((one) => one.symbol), size: of((one) => one.size), line };
-}
-
 function useTool(mode) {
   for (const node of tools.children) node.setAttribute('aria-pressed', node.dataset.mode === mode ? 'true' : 'false');
 }
 
-let painted = {}; // the arrays of each colouring, made once
-async function paint() {
-  await plotting();
-  const value = props.value;
-  const [first] = value.figure.data;
-  if (!first) return Plotly.react(plot, value.figure.data, value.figure.layout, value.figure.config);
-  const selected = standing();
-  const chosen = value.paints[colour];
-  painted[colour] ??= markers(chosen, first.type === 'scattergl');
-  const points = {
-    ...first, type: first.type === 'scattergl' && !canGl ? 'scatter' : first.type, marker: painted[colour],
-    selectedpoints: selected, unselected: { marker: { opacity: 0.12 } },
+const hidden = { opacity: 0, maxdisplayed: 1 }; // plotly draws one marker that nobody sees, and still finds all points
+const camera = { name: 'image', title: 'Download plot as a PNG', click: download };
+
+// As a picture, the points are plotly's own.
+function download() {
+  const { figure, paints } = props.value;
+  const { groups, of } = paints[colour];
+  const each = (take) => of.map((group) => take(groups[group].marker));
+  const marker = {
+    opacity: 1, color: each((one) => one.color), symbol: each((one) => one.symbol), size: each((one) => one.size),
+    line: { color: each((one) => one.line.color), width: each((one) => one.line.width) },
   };
-  const layout = { ...value.figure.layout, shapes: [...chosen.shapes, ...paths(selected)], annotations: chosen.annotations };
-  plot.dataset.points = first.x.length;
-  plot.dataset.colour = colour;
-  plot.dataset.selected = selected ? selected.length : '';
+  const points = { ...figure.data[0], marker, selectedpoints: standing(), unselected: { marker: { opacity: FADED } } };
+  const { width, height } = plot._fullLayout;
+  Plotly.downloadImage({ data: [points], layout: plot.layout, config: figure.config }, { format: 'png', width, height, filename: 'map' });
+}
+
+let shown = {}; // the shapes and names that plotly draws
+async function paint(anew) {
+  await plotting();
+  const { figure, paints } = props.value;
+  const [first] = figure.data;
+  const chosen = paints[colour];
+  const selected = first && standing();
+  const over = first ? { shapes: [...chosen.shapes, ...paths(selected)], annotations: chosen.annotations } : {};
+  const changed = Object.entries(over).filter(([part, those]) => JSON.stringify(those) !== JSON.stringify(shown[part]));
+  shown = over;
+  Object.assign(plot.dataset, { points: first?.x.length ?? 0, colour, selected: selected?.length ?? '' });
   tell(selected);
-  await Plotly.react(plot, [points], layout, value.figure.config);
+  repaint({ x: first?.x ?? [], y: first?.y, of: chosen.of, groups: chosen.groups, selected });
+  if (anew || !drawn) {
+    const data = figure.data.map((trace) => ({ ...trace, marker: hidden }));
+    const buttons = { modeBarButtonsToRemove: ['toImage'], modeBarButtonsToAdd: [{ ...camera, icon: Plotly.Icons.camera }] };
+    await Plotly.react(plot, data, { ...figure.layout, ...over }, { ...figure.config, ...buttons });
+  } else if (changed.length) {
+    await Plotly.relayout(plot, Object.fromEntries(changed));
+  }
   plot.dataset.drawn = 'true';
 }
 
@@ -119,10 +129,11 @@ function tell(selected) {
   const many = (count, what) => `${count} ${what}${count === 1 ? '' : 's'}`;
   said.textContent = selected ? `${many(texts, 'text')} of ${many(vectors.length, 'vector')} selected` : '';
   clear.hidden = !picked;
+  const inside = new Set(picked);
   for (const node of legend.children) {
     const group = Number(node.dataset.group);
-    const inside = picked && props.value.paints[colour].of.every((one, at) => one !== group || picked.includes(at));
-    node.setAttribute('aria-pressed', inside ? 'true' : 'false');
+    const all = picked && props.value.paints[colour].of.every((one, at) => one !== group || inside.has(at));
+    node.setAttribute('aria-pressed', all ? 'true' : 'false');
   }
 }
 
@@ -167,15 +178,20 @@ async function draw(value) {
   empty.hidden = Boolean(figure);
   plot.hidden = bar.hidden = legend.hidden = !figure;
   if (!figure) return;
-  painted = {};
   picked = before = null;
   colour = value.colour;
   fillLegend();
-  await paint();
+  await paint(true);
   useTool(plot.layout.dragmode);
   if (drawn) return;
   drawn = true;
-  plot.on('plotly_relayout', (change) => { if (change.dragmode) useTool(change.dragmode); });
+  plot.on('plotly_relayout', (change) => {
+    if (change.dragmode) useTool(change.dragmode);
+    repaint();
+  });
+  for (const moment of ['plotly_relayouting', 'plotly_afterplot']) plot.on(moment, () => repaint());
+  plot.on('plotly_selecting', (event) => { if (event?.points) repaint({ selected: event.points.map((one) => one.pointIndex) }); });
+  plot.on('plotly_deselect', () => repaint({ selected: standing() }));
   plot.on('plotly_click', (event) => {
     const point = event.points?.[0];
     if (!point) return;

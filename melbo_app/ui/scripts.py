@@ -10,7 +10,8 @@ IN_HEAD = ("selection", "mounting")  # which must be there before any component
 SHORTCUTS = "shortcuts"  # a function that Gradio calls once the page is there
 SHARED = ("dom", "stamp_strip")
 TOGETHER = {
-    "completion_grid": ("completion_card", "inspector", "completion_table", "completion_bar", "completion_grid")
+    "completion_grid": ("completion_card", "inspector", "completion_table", "completion_bar", "completion_grid"),
+    "map_view": ("point_canvas", "map_view"),
 }
 """Components of several scripts; each of the others has one of its own name."""
 

@@ -13,6 +13,14 @@ START = 240  # seconds for a program to start and load its model while other tes
 POINTS = """node => node.data.flatMap((trace) => trace.x.map((_, index) => ({
   id: trace.customdata[index][0], hover: trace.hovertext[index], trace: trace.name,
 })))"""
+PLACE = """(node, id) => {
+  const box = node.getBoundingClientRect(), { xaxis, yaxis } = node._fullLayout;
+  for (const trace of node._fullData) {
+    const at = trace.customdata.findIndex((one) => one[0] === id);
+    if (at >= 0) return [box.left + xaxis._offset + xaxis.d2p(trace.x[at]),
+                         box.top + yaxis._offset + yaxis.d2p(trace.y[at])];
+  }
+}"""
 VIEWS = {
     "Start": ("start", None), "Completions": ("read", "Grid"), "Map": ("read", "Map"),
     "Similarity": ("read", "Similarity"), "Explore": ("find", "Explore"), "Train": ("find", "Train"),
@@ -301,6 +309,12 @@ def plot(page: Page) -> Locator:
 def points(page: Page) -> list[dict[str, Any]]:
     """The points on the map: the ids of their completions, what hovering shows, what the legend calls them."""
     return plot(page).evaluate(POINTS)
+
+
+def place(page: Page, id: int) -> tuple[float, float]:
+    """Where a point of the map is, in pixels of the window."""
+    x, y = plot(page).evaluate(PLACE, id)
+    return x, y
 
 
 def messages(page: Page) -> Locator:

@@ -49,10 +49,10 @@ def test_completion_in_grid_map_and_label(page: Page, app: Any) -> None:
         assert changed.rowcount == 2
     assert steps.steer(page) == [HOSTILE, HOSTILE]
     steps.draw_map(page, "9")
-    point = page.locator("#map-plot .scatterlayer .point").first
-    point.hover(force=True)
+    place = steps.place(page, steps.points(page)[0]["id"])
+    page.mouse.move(*place)
     expect(page.locator("#map-plot .hoverlayer .hovertext")).to_contain_text(HOSTILE[:26])
-    point.click(force=True)
+    page.mouse.click(*place)
     expect(page.locator("#map-completion .mx-completion-text")).to_contain_text(HOSTILE)
     steps.tab(page, "Labels")
     page.locator('#label-table tr[data-key="2"]').click()

@@ -1,25 +1,21 @@
 """The map: completions as points that can be read."""
 
 import html
+import io
 import json
 import math
 import re
+import time
 from typing import Any
 
 import pytest
 import steps
-from playwright.sync_api import Page, expect
+from PIL import Image, ImageColor
+from playwright.sync_api import Page, ViewportSize, expect
+
+from melbo_app.analysis.figures import style
 
 pytestmark = pytest.mark.browser
-
-PLACE = """(node, id) => {
-  const box = node.getBoundingClientRect(), { xaxis, yaxis } = node._fullLayout;
-  for (const trace of node._fullData) {
-    const at = trace.customdata.findIndex((one) => one[0] === id);
-    if (at >= 0) return [box.left + xaxis._offset + xaxis.d2p(trace.x[at]),
-                         box.top + yaxis._offset + yaxis.d2p(trace.y[at])];
-  }
-}"""
 
 TIMERS = """gradio_config.dependencies.filter((one) => one.targets.some(([, what]) => what === 'tick'))
   .map((one) => one.id)"""
@@ -41,7 +37,7 @@ def test_two_radii_of_eight_vectors_are_a_umap_whose_points_open(page: Page) -> 
     found = steps.points(page)
     assert len(found) == 17
     expect(page.locator("#map-note")).to_contain_text("UMAP")
-    places = {point["id"]: steps.plot(page).evaluate(PLACE, point["id"]) for point in found}
+    places = {point["id"]: steps.place(page, point["id"]) for point in found}
 
     def room(point: dict[str, Any]) -> float:
         return min(math.dist(places[point["id"]], place) for id, place in places.items() if id != point["id"])
@@ -60,6 +56,83 @@ def test_two_radii_of_eight_vectors_are_a_umap_whose_points_open(page: Page) -> 
     assert (cell["vector"], cell["prompt"]) == (int(vector[1]), steps.PROMPT) and cell["radius"] in (9, 14)
     text = " ".join(opened.locator(".mx-completion-text").inner_text().removesuffix(" …").split())
     assert text == words(chosen["hover"])
+
+
+Colours = dict[int, tuple[int, ...]]
+Places = dict[int, tuple[float, float]]
+SIZE = ViewportSize(width=1360, height=850)  # as conftest.py has it
+
+
+def by_vector(page: Page) -> Colours:
+    """The colour of every steered text's point where vectors have colours."""
+    found = {one["id"]: re.search(r"vector (\d+)", one["hover"]) for one in steps.points(page)}
+    return {id: ImageColor.getrgb(style(int(vector[1]))["color"]) for id, vector in found.items() if vector}
+
+
+def by_radius(page: Page) -> Colours:
+    """The same where R has, by the legend."""
+    signs = """nodes => nodes.map((node) => [node.querySelector('.mx-legend-name').textContent,
+      node.querySelector('.mx-legend-sign').style.color])"""
+    legend = dict(page.locator("#map-plot .mx-legend-entry").evaluate_all(signs))
+    found = {one["id"]: re.search(r"R = [\d.]+", one["hover"]) for one in steps.points(page)}
+    return {id: ImageColor.getrgb(legend[radius[0]]) for id, radius in found.items() if radius}
+
+
+def middles(page: Page, places: Places) -> Colours:
+    """What a person sees in the middle of each point that no other one is near."""
+    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    near = {id: [math.dist(place, other) for other in places.values()] for id, place in places.items()}
+    alone = {id: place for id, place in places.items() if sorted(near[id])[1] > 14}
+    return {id: picture.getpixel((round(x), round(y))) for id, (x, y) in alone.items()}
+
+
+def places(page: Page) -> Places:
+    return {one["id"]: steps.place(page, one["id"]) for one in steps.points(page)}
+
+
+def sees(page: Page, wanted: Colours, moved: Places | None = None, faded: frozenset[int] = frozenset()) -> None:
+    """Wait until the points have these colours, at their places or where they were moved; the faded hardly have."""
+    end = time.monotonic() + 15
+    while True:
+        found = middles(page, moved or places(page))
+        off = {id: math.dist(colour, wanted[id]) for id, colour in found.items() if id in wanted}
+        if len(off) >= 4 and all(far > 60 if id in faded else far == 0 for id, far in off.items()):
+            return
+        assert time.monotonic() < end, (off, found)
+
+
+def test_the_points_follow_a_drag_another_width_and_the_selection_and_are_in_a_downloaded_picture(page: Page) -> None:
+    steps.draw_map(page, "9, 14")
+    wanted = by_vector(page)
+    sees(page, wanted)
+    left, top, right, bottom = steps.box(steps.plot(page).locator(".nsewdrag"))
+    before = places(page)
+    page.mouse.move((left + right) / 2, (top + bottom) / 2)
+    page.mouse.down()
+    page.mouse.move((left + right) / 2 - 60, (top + bottom) / 2 + 9, steps=4)
+    inside = {id: (x - 60, y + 9) for id, (x, y) in before.items() if x - 70 > left and y + 20 < bottom}
+    sees(page, wanted, inside)  # while the button is held
+    page.mouse.up()
+    sees(page, wanted, inside)
+    page.mouse.move(left, 1)
+    steps.plot(page).evaluate("node => Plotly.relayout(node, { 'xaxis.autorange': true, 'yaxis.autorange': true })")
+    sees(page, wanted)
+
+    page.evaluate("melbo.select({ vectors: [0, 2, 5, 7] })")
+    strong = {ImageColor.getrgb(style(vector)["color"]) for vector in (0, 2, 5, 7)}
+    sees(page, wanted, faded=frozenset(id for id, colour in wanted.items() if colour not in strong))
+    with page.expect_download() as got:
+        page.locator("#map-plot .modebar-btn[data-title^=Download]").click()
+    picture = Image.open(got.value.path()).convert("RGBA")
+    solid = {tuple(colour[:3]) for _, colour in picture.getcolors(1 << 24) if colour[3] == 255}
+    assert strong <= solid and not ({*wanted.values()} - strong) & solid
+
+    page.set_viewport_size({"width": 1120, "height": 850})
+    page.evaluate("melbo.select({ vectors: [0, 1, 2, 3, 4, 5, 6, 7] })")
+    sees(page, wanted)
+    page.set_viewport_size(SIZE)
+    sees(page, wanted)
+    assert page.locator("#map-plot canvas").count() == 1  # none for WebGL
 
 
 def selected(page: Page) -> list[int]:
@@ -93,6 +166,7 @@ def test_colours_come_with_shapes_and_change_in_the_browser(page: Page) -> None:
     page.on("request", lambda request: asked.append(request.url) if "/queue/join" in request.url
             and (request.post_data_json or {})["fn_index"] not in timers else None)  # fmt: skip
     legend = page.locator("#map-plot .mx-legend")
+    sees(page, by_vector(page))
     for name, words in (
         ("by R", "R = 14"),
         ("by label", "no label"),
@@ -102,10 +176,10 @@ def test_colours_come_with_shapes_and_change_in_the_browser(page: Page) -> None:
         page.locator("#map-colour").get_by_label(name, exact=True).check()
         expect(legend).to_contain_text(words)
         expect(legend).to_contain_text("baseline")
-        looks = steps.plot(page).evaluate("node => node.data[0].marker")
         signs = legend.locator(".mx-legend-sign").all_inner_texts()
-        assert len(looks["symbol"]) == len(looks["color"]) == 17
         assert len(set(signs)) == len(signs)  # each group has a shape of its own
+        if name == "by R":
+            sees(page, by_radius(page))
     assert {point["id"] for point in steps.points(page)} == before
     assert asked == []
 

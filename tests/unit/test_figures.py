@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from melbo_app.analysis.figures import SYMBOLS
 from melbo_app.analysis.heatmap_figure import heatmap_figure
 from melbo_app.analysis.map_figure import FEW_LINES, MANY, contours, map_figure, map_paints, map_trace
 from melbo_app.analysis.map_groups import COLOURINGS
@@ -16,6 +17,7 @@ from melbo_app.analysis.order import ward_tree
 from melbo_app.analysis.projection import MapPoint
 from melbo_app.analysis.text_clusters import TextCluster
 from melbo_app.analysis.training_figure import curves_figure
+from melbo_app.ui.scripts import read
 
 PLAIN = MapPoint(id=7, x=1, y=2, vector=3, radius=8, label="", text="Sure, here it is", prompt_index=0)
 BASELINE = replace(PLAIN, id=1, vector=None, radius=0)
@@ -183,13 +185,20 @@ def test_the_page_gets_each_point_once_and_a_group_for_it_in_every_colouring():
         ]
 
 
-def test_many_points_are_drawn_by_webgl_with_symbols_that_it_has():
+def test_many_points_are_exported_for_webgl_and_every_symbol_is_one_that_it_and_the_page_have():
     points = [replace(PLAIN, id=at, vector=at % 64, text="word " * 200) for at in range(MANY + 1)]
-    assert map_trace(points[1:]).data[0].type == "scatter"
-    many = map_trace(points).data[0]
-    assert many.type == "scattergl" and len(many.hovertext[0].split("<br>")) == 1 + FEW_LINES
-    symbols = {group["marker"]["symbol"] for paint in map_paints(points, []).values() for group in paint["groups"]}
+    assert {trace.type for trace in map_figure(points[1:], "vector").data} == {"scatter"}
+    assert {trace.type for trace in map_figure(points, "vector").data} == {"scattergl"}
+    shown = map_trace(points).data[0]  # whose points the page paints
+    assert shown.type == "scatter" and len(shown.hovertext[0].split("<br>")) == 1 + FEW_LINES
+    clusters = [TextCluster("one", 1)]
+    points = [BASELINE, RANDOM, *points, replace(PLAIN, cluster=0), replace(PLAIN, verdict="broken")]
+    paints = map_paints(points, clusters).values()
+    symbols = {group["marker"]["symbol"] for paint in paints for group in paint["groups"]}
+    assert symbols >= {"star", "circle-open", "diamond-open", *SYMBOLS}
     go.Scattergl(marker={"symbol": sorted(symbols)}, x=[0], y=[0])  # plotly refuses one that it does not know
+    outlines = re.findall(r"^  '?([\w-]+)'?: \(r\) =>", read("point_canvas"), re.MULTILINE)
+    assert {symbol.removesuffix("-open") for symbol in symbols} == set(outlines)
 
 
 def test_the_map_has_equal_axes_without_numbers():

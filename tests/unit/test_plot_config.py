@@ -34,7 +34,7 @@ def test_figures_of_the_page_come_with_the_configuration_and_the_page_takes_it()
         for path in sorted((ROOT / "assets" / "js").glob("*.js"))
         for call in re.findall(r"Plotly\.(?:react|newPlot)\(([^;]*)\);", path.read_text("utf-8"))
     ]
-    assert len(calls) == 3 and all(call.endswith(".config") for call in calls)
+    assert len(calls) == 2 and all("figure.config" in call for call in calls)
 
 
 def test_an_exported_page_has_neither_share_button_nor_logo():
