@@ -22,7 +22,8 @@ from melbo_app.library.completions import Completions, merge_comparisons
 from melbo_app.library.damage import Damage
 from melbo_app.library.database import Database
 from melbo_app.library.file_names import check_file_name, exists_already, fault
-from melbo_app.library.labels import Labels, merge_labels
+from melbo_app.library.label_merging import merge_labels
+from melbo_app.library.labels import Labels
 from melbo_app.library.room import check_room
 
 Kept = TypeVar("Kept", bound=BaseModel)
