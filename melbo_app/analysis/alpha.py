@@ -17,7 +17,7 @@ Tags = frozenset[str]
 OfVectors = Callable[[np.ndarray], float | None]
 """Alpha of vectors by their places, which may repeat; None where all say the same everywhere."""
 DRAWS, FEWEST = 1000, 3
-"""Draws of the interval, and the fewest vectors that they can be made from."""
+"""Draws of the interval, and the fewest vectors that they can be made from; of one alone alpha is 0 or nothing."""
 LEAST_DEFINED = 0.9
 """Share of the draws in which anything differs; with fewer, their spread says nothing."""
 
@@ -86,15 +86,17 @@ def masi(sets: Sequence[Tags]) -> np.ndarray:
 def _alpha(vectors: int, of_vectors: OfVectors, done: str, same: str) -> Alpha:
     if not vectors:
         return Alpha(None, None, 0, f"no vector was {done} by two people")
+    if vectors == 1:
+        return Alpha(None, None, 1, f"only one vector was {done} by two people")
     whole = of_vectors(np.arange(vectors))
     if whole is None:
         return Alpha(None, None, vectors, f"{same}, so that chance would agree as well")
     if vectors < FEWEST:
-        return Alpha(whole, None, vectors, f"an interval needs {FEWEST} vectors that two people {done}")
+        return Alpha(whole, None, vectors, f"it needs {FEWEST} vectors that two people {done}")
     numbers = np.random.default_rng(0)
     drawn = [of_vectors(numbers.integers(0, vectors, vectors)) for _ in range(DRAWS)]
     defined = [one for one in drawn if one is not None]
     if len(defined) < LEAST_DEFINED * DRAWS:
-        return Alpha(whole, None, vectors, "too few vectors differ for an interval")
+        return Alpha(whole, None, vectors, "too few vectors differ")
     low, high = np.quantile(defined, [0.025, 0.975])
     return Alpha(whole, (float(low), float(high)), vectors)

@@ -3,11 +3,10 @@
 import json
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,14 +16,26 @@ from melbo_app import __version__
 from melbo_app.errors import InputError, MelboError
 from melbo_app.library.atomic import open_to_write
 from melbo_app.library.banks import ENDING, Banks, name_from
-from melbo_app.library.bundle_file import BANKS, COMPARISONS, FIELD, FORMAT, HEAD, LABELS, MOST_LINES, VERSION, opened
+from melbo_app.library.bundle_file import (
+    BANKS,
+    COMPARISONS,
+    FIELD,
+    FORMAT,
+    HEAD,
+    LABELS,
+    MOST_LINES,
+    NOTHING_KEPT,
+    VERSION,
+    opened,
+)
 from melbo_app.library.completions import Completions, merge_comparisons
 from melbo_app.library.damage import Damage
 from melbo_app.library.database import Database
 from melbo_app.library.file_names import check_file_name, exists_already, fault
 from melbo_app.library.label_merging import merge_labels
-from melbo_app.library.labels import Labels
+from melbo_app.library.labels import Labels, LabelVersion
 from melbo_app.library.room import check_room
+from melbo_app.quoting import readable
 
 Kept = TypeVar("Kept", bound=BaseModel)
 ROOM = 10_000_000  # estimated bytes of a thousand comparisons
@@ -55,6 +66,8 @@ class Merged:
     """Vectors (bank, number) with different labels on both sides: the newer one counts, the other is in the history."""
     comparisons: int = 0
     completions: int = 0
+    waiting: dict[str, int] = field(default_factory=dict)
+    """Labels of vectors that no bank here holds, by the name of their bank: they count once it comes."""
 
     def lines(self) -> list[str]:
         """The same for people."""
@@ -64,7 +77,11 @@ class Merged:
         why = ("its name was taken", "not every disk can hold its name")
         lines += [f"“{old}” is now called “{new}”: {why[fault(old) is not None]}" for old, new in self.renamed.items()]
         rule = "both libraries had labelled it; the newer label counts, the other one is in its history"
-        return lines + [f"{bank} {vector}: {rule}" for bank, vector in self.differing]
+        lines += [f"{bank} {vector}: {rule}" for bank, vector in self.differing]
+        return lines + [
+            f"{count} label{'s' * (count != 1)} of “{bank}” wait: no bank here has its vectors"
+            for bank, count in self.waiting.items()
+        ]
 
 
 def write_bundle(
@@ -123,13 +140,19 @@ def merge_bundle(path: Path, database: Database, banks: Banks, labels: Labels, c
     can be imported again.
 
     Raises:
-        InputError: the file is not a bundle, or names the entry that is not as we write it.
+        InputError: the file is not a bundle, or names the entry that is not as we write it, or has labels of vectors that
+            their bank does not have.
         StorageError: the disk refuses.
     """
     with opened(path) as bundle:
-        for _ in chain(bundle.banks(), bundle.labels(), bundle.comparisons()):  # all at once may exceed the memory
+        shelf = [line for line in banks.list() if line.hash]
+        sizes = {str(line.hash): line.vectors for line in shelf} | {
+            one.hash: len(one.vectors) for one in bundle.banks()
+        }
+        waiting = _of_no_bank(bundle.labels(), sizes)
+        for _ in bundle.comparisons():  # all at once may exceed the memory
             pass
-        here = {line.hash: line.name for line in banks.list() if line.hash}
+        here = {line.hash: line.name for line in shelf}
         added: list[str] = []
         renamed: dict[str, str] = {}
         try:
@@ -154,7 +177,25 @@ def merge_bundle(path: Path, database: Database, banks: Banks, labels: Labels, c
                 with suppress(MelboError):
                     banks.delete(name)
             raise
-    return Merged(added, renamed, said, differing, many, texts)
+    return Merged(added, renamed, said, differing, many, texts, waiting)
+
+
+def _of_no_bank(labels: Iterable[LabelVersion], sizes: dict[str, int]) -> dict[str, int]:
+    """How many vectors are labelled whose bank is not there, by its name. Raises InputError for labels of vectors that
+    a bank which is there does not have."""
+    missing: dict[str, set[int]] = {}
+    strange: dict[tuple[str, int], set[int]] = {}
+    for one in labels:
+        size = sizes.get(one.bank_hash)
+        if size is None:
+            missing.setdefault(one.bank, set()).add(one.vector)
+        elif one.vector >= size:
+            strange.setdefault((one.bank, size), set()).add(one.vector)
+    for (bank, size), vectors in strange.items():
+        count = f"{len(vectors):,} label{'s' * (len(vectors) != 1)}"
+        problem = f"{count} of “{readable(bank)}” are of vectors that it does not have: it has {size}"
+        raise InputError(FIELD, problem, NOTHING_KEPT)
+    return {bank: len(vectors) for bank, vectors in missing.items()}
 
 
 def _free_name(name: str, banks: Banks) -> str:

@@ -88,8 +88,10 @@ def alpha_line(what: str, found: Alpha) -> str:
     """An alpha in one line."""
     if found.alpha is None:
         return f"{what}: no alpha: {found.why_not}"
-    between = f"{found.interval[0]:.2f} to {found.interval[1]:.2f}" if found.interval else f"none: {found.why_not}"
-    return f"{what}: alpha {found.alpha:.2f}, 95 % interval {between}, {found.vectors} vectors"
+    between = "no interval: " + found.why_not
+    if found.interval is not None:
+        between = "95 % interval {:.2f} to {:.2f}".format(*found.interval)
+    return f"{what}: alpha {found.alpha:.2f} of {found.vectors} vectors, {between}"
 
 
 def blind(versions: Iterable[LabelVersion]) -> dict[int, dict[str, LabelVersion]]:

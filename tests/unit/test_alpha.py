@@ -79,6 +79,7 @@ def test_the_interval_narrows_with_more_vectors_and_holds_the_truth():
     [
         (of_ratings, [], "no vector was rated by two people"),
         (of_ratings, [[3], [4]], "no vector was rated by two people"),
+        (of_ratings, [[3, 5], [4]], "only one vector was rated by two people"),
         (of_ratings, [[3, 3], [3, 3], [4]], "all ratings are the same, so that chance would agree as well"),
         (of_tags, [[frozenset(), frozenset()]] * 4, "all have the same tags, so that chance would agree as well"),
         (of_tags, [[frozenset("a")]], "no vector was labelled by two people"),
@@ -91,6 +92,6 @@ def test_where_there_is_no_alpha_a_sentence_says_why(of, units, sentence):
 
 def test_where_there_is_no_interval_a_sentence_says_why():
     found = of_ratings([[1, 1], [5, 5]])
-    assert found.alpha == 1 and found.interval is None and "needs 3 vectors" in found.why_not
+    assert found.alpha == 1 and found.interval is None and found.why_not == "it needs 3 vectors that two people rated"
     found = of_ratings([[5, 4], *[[5, 5]] * 5])  # a third of the draws are without the only one that differs
     assert found.alpha is not None and found.interval is None and "too few vectors differ" in found.why_not

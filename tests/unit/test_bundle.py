@@ -250,6 +250,32 @@ def test_what_is_no_bundle_is_refused_and_nothing_is_kept(stranger, other, spoil
     assert (other.labels(), other.comparisons()) == ([], [])
 
 
+def relabelled(path, change):
+    """The bundle with ``change`` applied to each of its labels."""
+
+    def changed(files):
+        lines = [change(json.loads(line)) for line in files["labels.jsonl"].splitlines()]
+        return files | {"labels.jsonl": "".join(json.dumps(line) + "\n" for line in lines).encode()}
+
+    return rewritten(path, changed)
+
+
+def test_labels_of_vectors_that_are_not_there_are_refused_before_anything_is_kept(stranger, other):
+    relabelled(stranger, lambda line: line | {"vector": line["vector"] + 7})
+    sentence = "bundle: 2 labels of “a” are of vectors that it does not have: it has 3. Nothing was merged; export the"
+    with pytest.raises(InputError, match=f"^{sentence}"):
+        other.import_bundle(stranger)
+    assert (other.banks(), other.labels(), other.comparisons()) == ([], [], [])
+
+
+def test_labels_of_a_bank_that_is_not_there_wait_for_it_and_that_is_said(stranger, bundle, other, full):
+    relabelled(stranger, lambda line: line | {"bank_hash": "e" * 64, "bank": "gone"})
+    merged = other.import_bundle(stranger)
+    assert merged.waiting == {"gone": 2} and merged.banks == ["a"]
+    assert merged.lines()[-1] == "2 labels of “gone” wait: no bank here has its vectors"
+    assert {label.bank for label in other.labels()} == {"gone"} and other.bank_labels("a") == {}
+
+
 def test_files_that_overlap_are_refused_before_they_are_read(bundle, other):
     """A zip bomb without compression: many names for the same bytes."""
     data = bundle.read_bytes()

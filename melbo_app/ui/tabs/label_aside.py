@@ -21,6 +21,7 @@ from melbo_app.workbench import Workbench
 COLUMNS = ["when", "who", "name", "tags", "rating", "note"]
 WIDE = ["name", "tags", "note"]
 MOST_SHOWN = 100
+_WHEN_SEEN = "(bank) => [document.getElementById('label-agreement-lines')?.offsetParent ? bank : null]"
 ABOUT = (
     "Krippendorff’s alpha of what each said before seeing the others: 1 where all agree, 0 where they might as well "
     "have guessed. Ratings count by their order, tags as sets that may agree in part (MASI). The interval is that of "
@@ -44,10 +45,11 @@ class LabelAside:
         ) as self.agreeing:
             self.agreement = note_view(elem_id="label-agreement-lines")
 
-    def bind(self, rooms: Rooms) -> None:
-        """Show the guidelines with the room, and the agreement when it is asked for."""
+    def bind(self, rooms: Rooms, saved: gr.State) -> None:
+        """Show the guidelines with the room, and the agreement when it is asked for; it follows what is ``saved``."""
         bind(rooms.opened("label"), self._guidelines, None, self.guidelines)
         bind(self.agreeing.expand, self._agreement, self._session.bank, self.agreement)
+        bind(saved.change, self._agreement, self._session.bank, self.agreement, js=_WHEN_SEEN)
 
     def changes(self, bank: str, vector: int) -> dict[str, Any]:
         """The history of a vector's labels, as far as this browser's annotator may see it."""

@@ -138,7 +138,7 @@ class LabelsTab:
             bind(trigger, self._similar, of, form.names, trigger_mode=latest, js=only)
         bind(form.names.take, self._take_name, None, form.name)
         bind(form.given.take, self._take_label, None, form.fields)
-        self.aside.bind(rooms)
+        self.aside.bind(rooms, self._saved)
         self.evidence.bind(form.of)
         self._kept.bind([self.order], rooms.opened("label"), lambda fields, _: fields, [], [])
         for button, ending in ((self.csv, ".csv"), (self.jsonl, ".jsonl")):
@@ -292,6 +292,8 @@ class LabelsTab:
         queue = values.get(self.order)
         if queue == DISAGREEMENTS:
             left = [one.vector for one in self._workbench.disagreements(bank) if one.vector != at]
+            if not left and at is not None:
+                gr.Info("Nothing else is left to settle.", duration=4)
             return next(iter(left), at or 0)
         order = self._workbench.labelling_order(bank, QUEUES.get(queue or "", "by number"))
         labelled = self._workbench.bank_labels(bank, seen_by=annotator(self._workbench))
