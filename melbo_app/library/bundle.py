@@ -140,19 +140,17 @@ def merge_bundle(path: Path, database: Database, banks: Banks, labels: Labels, c
     can be imported again.
 
     Raises:
-        InputError: the file is not a bundle, or names the entry that is not as we write it, or has labels of vectors that
+        InputError: the file is not a bundle, names the entry that is not as we write it, or has labels of vectors that
             their bank does not have.
         StorageError: the disk refuses.
     """
     with opened(path) as bundle:
-        shelf = [line for line in banks.list() if line.hash]
-        sizes = {str(line.hash): line.vectors for line in shelf} | {
-            one.hash: len(one.vectors) for one in bundle.banks()
-        }
+        here = {line.hash: line.name for line in banks.list() if line.hash}
+        sizes = {line.hash: line.vectors for line in banks.list() if line.hash}
+        sizes |= {bank.hash: len(bank.vectors) for bank in bundle.banks()}
         waiting = _of_no_bank(bundle.labels(), sizes)
         for _ in bundle.comparisons():  # all at once may exceed the memory
             pass
-        here = {line.hash: line.name for line in shelf}
         added: list[str] = []
         renamed: dict[str, str] = {}
         try:

@@ -268,7 +268,7 @@ def test_labels_of_vectors_that_are_not_there_are_refused_before_anything_is_kep
     assert (other.banks(), other.labels(), other.comparisons()) == ([], [], [])
 
 
-def test_labels_of_a_bank_that_is_not_there_wait_for_it_and_that_is_said(stranger, bundle, other, full):
+def test_labels_of_a_bank_that_is_not_there_wait_for_it_and_that_is_said(stranger, other):
     relabelled(stranger, lambda line: line | {"bank_hash": "e" * 64, "bank": "gone"})
     merged = other.import_bundle(stranger)
     assert merged.waiting == {"gone": 2} and merged.banks == ["a"]
