@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from melbo_app.library.bundle_file import (
     LABELS,
     MOST_LINES,
     NOTHING_KEPT,
+    PREFERENCES,
     VERSION,
     opened,
 )
@@ -34,6 +36,7 @@ from melbo_app.library.database import Database
 from melbo_app.library.file_names import check_file_name, exists_already, fault
 from melbo_app.library.label_merging import merge_labels
 from melbo_app.library.labels import Labels, LabelVersion
+from melbo_app.library.preferences import PreferenceFiles
 from melbo_app.library.room import check_room
 from melbo_app.quoting import readable
 
@@ -50,6 +53,7 @@ class Bundled:
     labels: int
     comparisons: int
     damaged: tuple[str, ...] = ()
+    preferences: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,12 +72,14 @@ class Merged:
     completions: int = 0
     waiting: dict[str, int] = field(default_factory=dict)
     """Labels of vectors that no bank here holds, by the name of their bank: they count once it comes."""
+    preferences: int = 0
 
     def lines(self) -> list[str]:
         """The same for people."""
-        if not (self.banks or self.labels or self.comparisons):
+        if not (self.banks or self.labels or self.comparisons or self.preferences):
             return ["This library already had everything in it."]
-        lines = [f"New: {len(self.banks)} banks, {self.labels} labels, {self.comparisons} comparisons"]
+        new = f"New: {len(self.banks)} banks, {self.labels} labels, {self.comparisons} comparisons"
+        lines = [new + (f", {self.preferences} preferences" if self.preferences else "")]
         why = ("its name was taken", "not every disk can hold its name")
         lines += [f"“{old}” is now called “{new}”: {why[fault(old) is not None]}" for old, new in self.renamed.items()]
         rule = "both libraries had labelled it; the newer label counts, the other one is in its history"
@@ -85,9 +91,15 @@ class Merged:
 
 
 def write_bundle(
-    out: Path, banks: Banks, labels: Labels, completions: Completions, names: Sequence[str] | None, overwrite: bool
+    out: Path,
+    banks: Banks,
+    labels: Labels,
+    completions: Completions,
+    preferences: PreferenceFiles,
+    names: Sequence[str] | None,
+    overwrite: bool,
 ) -> Bundled:
-    """Write these banks (None: all) with their labels and comparisons to ``out``.
+    """Write these banks (None: all) with their labels, comparisons and preferences to ``out``.
 
     Nothing is compressed, so that a reader knows from the file's size how much it unpacks to.
 
@@ -102,8 +114,8 @@ def write_bundle(
     chosen = [line.name for line in banks.list() if not line.damaged] if names is None else names
     loaded = [banks.load(name) for name in dict.fromkeys(chosen)]
     hashes = None if names is None else {bank.hash for bank in loaded}
-    versions, comparisons = labels.versions(hashes), 0
-    damaged: list[Damage] = [*versions.damaged]
+    versions, choices, comparisons = labels.versions(hashes), preferences.of_banks(hashes), 0
+    damaged: list[Damage] = [*versions.damaged, *choices.damaged]
     _check_count(len(versions), "versions of labels")
     head = {"format": FORMAT, "version": VERSION, "melbo_app": __version__, "created": datetime.now(UTC).isoformat()}
     try:
@@ -115,6 +127,8 @@ def write_bundle(
             with archive.open(LABELS, "w") as lines:
                 for version in versions:
                     lines.write(version.model_dump_json().encode() + b"\n")
+            if choices:
+                archive.writestr(PREFERENCES, "".join(one.model_dump_json() + "\n" for one in choices))
             with archive.open(COMPARISONS, "w", force_zip64=True) as lines:
                 for comparison in completions.kept(hashes, damaged):
                     if comparisons % 1000 == 0:
@@ -125,7 +139,8 @@ def write_bundle(
     except FileExistsError as error:
         raise exists_already(out) from error
     vectors = {(one.bank_hash, one.vector) for one in versions}
-    return Bundled(str(out), len(loaded), len(vectors), comparisons, tuple(map(str, damaged)))
+    said = sum(len(one.said) for one in choices)
+    return Bundled(str(out), len(loaded), len(vectors), comparisons, tuple(map(str, damaged)), said)
 
 
 def _check_count(count: int, what: str) -> None:
@@ -133,7 +148,7 @@ def _check_count(count: int, what: str) -> None:
         raise InputError("file", f"it would hold more than {MOST_LINES:,} {what}", "Export fewer banks at once")
 
 
-def merge_bundle(path: Path, database: Database, banks: Banks, labels: Labels, completions: Completions) -> Merged:
+def merge_bundle(path: Path, database: Database, banks: Banks, preferences: PreferenceFiles) -> Merged:
     """Merge a bundle into this library, without losing or duplicating anything.
 
     Everything is read and checked first, and then saved completely or not at all. After an interruption, the same file
@@ -149,7 +164,7 @@ def merge_bundle(path: Path, database: Database, banks: Banks, labels: Labels, c
         sizes = {line.hash: line.vectors for line in banks.list() if line.hash}
         sizes |= {bank.hash: len(bank.vectors) for bank in bundle.banks()}
         waiting = _of_no_bank(bundle.labels(), sizes)
-        for _ in bundle.comparisons():  # all at once may exceed the memory
+        for _ in chain(bundle.comparisons(), bundle.preferences()):  # all at once may exceed the memory
             pass
         added: list[str] = []
         renamed: dict[str, str] = {}
@@ -175,7 +190,8 @@ def merge_bundle(path: Path, database: Database, banks: Banks, labels: Labels, c
                 with suppress(MelboError):
                     banks.delete(name)
             raise
-    return Merged(added, renamed, said, differing, many, texts, waiting)
+        chosen = sum(preferences.merge(one) for one in bundle.preferences())
+    return Merged(added, renamed, said, differing, many, texts, waiting, chosen)
 
 
 def _of_no_bank(labels: Iterable[LabelVersion], sizes: dict[str, int]) -> dict[str, int]:

@@ -168,13 +168,14 @@ class Library(Annotating):
         return prune(self.settings.cache_dir, self.bench.database, limit, self.settings.model, dry_run=dry_run)
 
     def export_bundle(self, out: Path, banks: Sequence[str] | None = None, *, overwrite: bool = False) -> Bundled:
-        """Write banks (None: all) with their labels, completions and maps to a ``.zip`` file."""
-        return write_bundle(out, self.bench.banks, self.bench.labels, self.bench.completions, banks, overwrite)
+        """Write banks (None: all) with their labels, completions, maps and preferences to a ``.zip`` file."""
+        here = self.bench
+        return write_bundle(out, here.banks, here.labels, here.completions, here.preferences, banks, overwrite)
 
     def import_bundle(self, path: Path) -> Merged:
         """Merge such a file into this library, without losing or duplicating anything."""
         self._check_reading(path)
-        return merge_bundle(path, self.bench.database, self.bench.banks, self.bench.labels, self.bench.completions)
+        return merge_bundle(path, self.bench.database, self.bench.banks, self.bench.preferences)
 
 
 def _bank_hash(label: Label) -> str:

@@ -8,52 +8,31 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from melbo_app.errors import InputError, MelboError
-from melbo_app.jobs.generators import result_of
+from melbo_app.errors import InputError
 from melbo_app.library.labels import LabelChanged
-from melbo_app.studies.labelling_order import LabellingOrder
-from melbo_app.studies.top_tokens import TopTokens
 from melbo_app.ui.annotator import annotator
 from melbo_app.ui.components.annotator_name import accepted, annotator_name
 from melbo_app.ui.components.labelling import labelling
-from melbo_app.ui.components.name_list import names
-from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.fields import small_button
 from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.kept_form import KeptForm
-from melbo_app.ui.leaving import leaving
 from melbo_app.ui.left_out import tell
-from melbo_app.ui.present import day, token_name
+from melbo_app.ui.present import day
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.label_aside import LabelAside
 from melbo_app.ui.tabs.label_draft import GIVE_BACK, KEEP, read_draft
 from melbo_app.ui.tabs.label_evidence import NO_VECTOR, LabelEvidence
 from melbo_app.ui.tabs.label_form import Held, LabelForm, held_by
+from melbo_app.ui.tabs.label_hints import LabelHints, within
+from melbo_app.ui.tabs.label_queue import DISAGREEMENTS, QUEUES, after
 from melbo_app.workbench import Workbench
 
 COLUMNS = ["vector", "name", "tags", "rating", "note", "changed"]
 WIDE = ["name", "tags", "note"]
 NO_BANK = {"columns": COLUMNS, "wide": WIDE, "rows": [], "message": "Choose a bank."}
-TOKENS = 8  # of each kind, promoted and suppressed
-# Only while the room is open: banks are chosen elsewhere, too, and the answer costs a pass through the model.
-_WHEN_SEEN = """(bank, vector) => {
-  const room = document.getElementById("label-room");
-  return [room?.offsetParent ? bank : null, vector];
-}"""
-ALL = "all, by number"
-DISAGREEMENTS = "disagreements, widest apart first"
-QUEUES: dict[str, LabellingOrder] = {
-    "unlabelled, by number": "by number",
-    "unlabelled, strongest first": "strongest first",
-    "unlabelled, most unlike first": "most unlike first",
-    "unlabelled, alike together": "alike together",
-    ALL: "by number",
-    DISAGREEMENTS: "by number",
-}
-"""What comes next in the room Label."""
 
 
 class LabelsTab:
@@ -80,7 +59,7 @@ class LabelsTab:
             with gr.Row(elem_classes="mx-split", elem_id="label-desk"):
                 with gr.Column(scale=6, min_width=300, elem_id="label-evidence"):
                     self.evidence = LabelEvidence(workbench, session)
-                    self.tokens = note_view(elem_id="label-tokens")
+                    self.hints = LabelHints(workbench, session)
                 with gr.Column(scale=5, min_width=300, elem_id="label-form"):
                     self._form = LabelForm(workbench)
                     self.aside = LabelAside(workbench, session)
@@ -132,10 +111,7 @@ class LabelsTab:
             bind(leave, self._discard, asked, self.outputs)
         bind(form.clash.mine, self._insist, asked, self.outputs)
         bind(self._saved.change, session.show_labels, [session.bank, session.radius], session.vectors)
-        for trigger, only in ((rooms.opened("label"), None), (form.of.change, _WHEN_SEEN)):
-            of = [session.bank, self.vector]
-            bind(trigger, self._top_tokens, of, self.tokens, trigger_mode=latest, js=only)
-            bind(trigger, self._similar, of, form.names, trigger_mode=latest, js=only)
+        self.hints.bind(rooms, form.of, self.vector, form.names)
         bind(form.names.take, self._take_name, None, form.name)
         bind(form.given.take, self._take_label, None, form.fields)
         self.aside.bind(rooms, self._saved)
@@ -154,7 +130,7 @@ class LabelsTab:
         if line is None or not line.vectors or bank is None:
             nothing: Changes = {self.vector: 0, self.done: {}, self.evidence.view: NO_VECTOR, self.aside.history: {}}
             return {self.table: NO_BANK, **nothing, **self._form.empty()}
-        at = _within(vector, line.vectors)
+        at = within(vector, line.vectors)
         settles = settles and bool(self._workbench.given_labels(bank, at, "", settling=True))
         return {
             **self._place(bank, bank, at, settles),
@@ -290,18 +266,13 @@ class LabelsTab:
         if bank is None or line is None or line.damaged:
             return 0
         queue = values.get(self.order)
+        following = after(self._workbench, bank, at, queue)
+        if following is not None or at is None:
+            return following or 0
         if queue == DISAGREEMENTS:
-            left = [one.vector for one in self._workbench.disagreements(bank) if one.vector != at]
-            if not left and at is not None:
-                gr.Info("Nothing else is left to settle.", duration=4)
-            return next(iter(left), at or 0)
-        order = self._workbench.labelling_order(bank, QUEUES.get(queue or "", "by number"))
-        labelled = self._workbench.bank_labels(bank, seen_by=annotator(self._workbench))
-        left = [one for one in order if one != at and (queue == ALL or one not in labelled)]
-        if not left:
-            return 0 if at is None else at + 1
-        later = order[order.index(at) + 1 :] if at in order else order
-        return next((one for one in later if one in left), left[0])
+            gr.Info("Nothing else is left to settle.", duration=4)
+            return at
+        return at + 1
 
     def _go_on(self, values: Values) -> Changes:
         """Save what was changed, and show the next vector in the chosen order."""
@@ -365,42 +336,14 @@ class LabelsTab:
             return self.open(held["bank"], held["vector"], self._form.undoable(values), held["settles"])
         return self.open(bank, 0, self._form.undoable(values))
 
-    def _similar(self, bank: str | None, vector: float | None) -> dict[str, Any]:
-        """Names that were given to vectors with similar texts."""
-        line = self._session.find(bank)
-        if bank is None or line is None or not line.vectors:
-            return {}
-        try:
-            me = annotator(self._workbench)
-            return names(self._workbench.similar_labels(bank, _within(vector, line.vectors), seen_by=me))
-        except MelboError:  # nobody asked for them
-            return {}
-
     def _take_name(self, event: gr.EventData) -> str:
         return str(event.name)
 
     def _take_label(self, event: gr.EventData) -> Changes:
         return self._form.written(event.fields)
 
-    def _top_tokens(self, bank: str | None, vector: float | None) -> dict[str, Any]:
-        """The tokens that the vector makes likelier after its prompts; nothing if the loaded model cannot tell."""
-        line = self._session.find(bank)
-        if bank is None or line is None or not line.vectors or not self._workbench.model_state().loaded:
-            return note()
-        try:
-            study = TopTokens(bank=bank, vectors=[_within(vector, line.vectors)], count=TOKENS)
-            [found] = result_of(self._workbench.run(study, stop=leaving()))
-        except MelboError:  # a bank of another model, or of the last block
-            return note()
-        kinds = (("More", found.promoted), ("Less", found.suppressed))
-        return note(*(f"{how} likely next: {' · '.join(token_name(text) for text, _ in some)}" for how, some in kinds))
-
     def _exporter(self, ending: str) -> Any:
         def export(each: bool | None) -> str:
             return written("melbo-labels", ending, partial(self._workbench.export_labels, each=bool(each)))
 
         return export
-
-
-def _within(vector: float | None, count: int) -> int:
-    return min(max(0, int(vector or 0)), count - 1)
