@@ -1,7 +1,8 @@
 """``python -m benchmarks.library``: how fast the server looks things up in a large library.
 
-Makes 200 banks of 32 vectors, 100,000 completions and 20,000 labels in a temporary folder. Times are medians over
-several calls by the clock and by processor time, which ignores other programs, and the time of the very first call.
+Makes 200 banks of 32 vectors, 100,000 completions and 20,000 labels, and two more annotators of all banks, in a
+temporary folder. Times are medians over several calls by the clock and by processor time, which ignores other programs,
+and the time of the very first call.
 """
 
 import hashlib
@@ -36,6 +37,7 @@ from melbo_app.library.tables import (
 )
 from melbo_app.settings import Settings
 from melbo_app.ui.page import Page
+from melbo_app.ui.tabs.label_queue import ALL, DISAGREEMENTS
 from melbo_app.workbench import Workbench
 
 BANKS, VECTORS, WIDTH, STEPS = 200, 32, 576, 60
@@ -101,6 +103,9 @@ def figures(bench: Workbench) -> list[tuple[str, Callable[[], Any]]]:
 
     return [
         ("opening the page", opening(bench, name)),
+        ("labelling: saving a label and showing the next vector", labelling(bench, name, ALL)),
+        ("labelling: the next disagreement", labelling(bench, name, DISAGREEMENTS)),
+        ("agreement of a bank's three annotators, with intervals", lambda: bench.label_agreement(name)),
         ("listing the banks", bench.banks),
         ("listing 500 labels", lambda: bench.labels(limit=500)),
         (f"listing all {LABELS:,} labels, as for an export", bench.labels),
@@ -127,6 +132,25 @@ def opening(bench: Workbench, bank: str) -> Callable[[], Any]:
         page = Page(bench)
     kept = {"prompt": "Who are you?", "scope": "assistant", "bank": bank, "vectors": [0, 1, 2], "radius": 9.5}
     return lambda: page._open(kept)
+
+
+def labelling(bench: Workbench, bank: str, queue: str) -> Callable[[], Any]:
+    """What the server does when a person presses Enter in Label; in the queue of disagreements nothing is written."""
+    with gradio.Blocks():
+        room = Page(bench).labels
+    form, order = room._form, {room.order: queue, room._session.bank: bank}
+    shown = room.open(bank, 0, [], queue == DISAGREEMENTS)
+    count = iter(range(10**6))
+
+    def press() -> None:
+        nonlocal shown
+        held = shown[form.of]["held"]
+        name, *others = held["fields"]
+        written = [f"name {next(count)}" if queue == ALL else name, *others]
+        values = {**order, form.of: shown[form.of], form.clash: {}, room.vector: held["vector"]}
+        shown = {**shown, **room._go_on(values | dict(zip(form.fields, written, strict=True)))}
+
+    return press
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, float]:
@@ -204,6 +228,13 @@ def make_rows(path: Path, hashes: list[str]) -> None:
             labels.append({"id": number + 1, **facts})
             tags += [{"label_id": number + 1, "tag": f"tag {(number * part) % TAGS}"} for part in (7, 11)]
             versions.append(facts | {"tags": ["tag 1"], "author": "somebody"})
+        for number in range(2 * BANKS * VECTORS):
+            rest, who = divmod(number, 2)
+            bank, vector = divmod(rest, VECTORS)
+            said = labels[rest] | {"annotator": ("Ada", "Bea")[who], "rating": (number * 7 + bank) % 5 + 1}
+            labels.append(said | {"id": LABELS + number + 1, "counts": False})
+            tags.append({"label_id": LABELS + number + 1, "tag": f"tag {number % TAGS}"})
+            versions.append({key: said[key] for key in said if key != "id"} | {"tags": ["tag 2"], "author": "somebody"})
         session.execute(insert(LabelRow), labels)
         session.execute(insert(TagRow), [dict(pair) for pair in {tuple(tag.items()) for tag in tags}])
         session.execute(insert(LabelVersionRow), versions)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from melbo_app.analysis.embedding import Embedder
-from melbo_app.arguments import asked_of, bank_given, instance, number, optional, several, unsteered, whole
+from melbo_app.arguments import asked_of, bank_given, instance, number, optional, several, unsteered, whole, written
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.prompt import Prompt
@@ -23,6 +23,7 @@ from melbo_app.library.generality import AskedPrompt, Generality
 from melbo_app.library.prompt_sets import PromptSets
 from melbo_app.settings import Settings
 from melbo_app.studies.generality import RANDOM, GeneralityProgress, MeasureGenerality
+from melbo_app.studies.label_agreement import Agreement, LabelAgreement
 
 Result = TypeVar("Result")
 
@@ -57,6 +58,19 @@ def run(
             return result_of(asked.run(bench, never), progress or (lambda now: None))
         finally:
             bench.database.close()
+
+
+def agreement(bank: str) -> Agreement:
+    """How far the annotators of a bank in this machine's library agree about its vectors.
+
+    Raises:
+        InputError: there is no such bank.
+    """
+    bench = Bench(Settings())
+    try:
+        return result_of(LabelAgreement(bank=written("bank", bank)).run(bench, never))
+    finally:
+        bench.database.close()
 
 
 def prompt_set(*given: str) -> dict[str, list[str]]:

@@ -129,9 +129,10 @@ def save_label(
     tags: Sequence[str] | None,
     rating: int | None,
     note: str | None,
+    annotator: str = "",
 ) -> Label:
-    """Save a label; None keeps a field as it is, and the rating 0 removes the rating."""
-    before = workbench.label(bank, vector)
+    """Save an annotator's label; None keeps a field as it is, and the rating 0 removes the rating."""
+    before = workbench.own_label(bank, vector, annotator)
     return workbench.save_label(
         bank,
         vector,
@@ -139,4 +140,5 @@ def save_label(
         tags=before.tags if tags is None else tags,
         rating=before.rating if rating is None else rating or None,
         note=before.note if note is None else note,
+        annotator=annotator,
     )

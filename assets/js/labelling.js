@@ -99,10 +99,10 @@ window.melbo?.subscribe(element, ({ cell }, changed) => {
   if (isOpen() && changed.has('cell') && Number.isInteger(vector) && vector !== props.value.vector) trigger('go', { key: vector });
 });
 
-show(({ done = 0, total = 0, of = '', vector, radius }) => {
+show(({ done = 0, total = 0, said = '', of = '', vector, radius }) => {
   bar.max = total || 1;
   bar.value = done;
-  words.textContent = total ? `${done} of ${total} labelled` : '';
+  words.textContent = said || (total ? `${done} of ${total} labelled` : '');
   line.dataset.of = of;
   if (isOpen() && total) window.melbo?.select({ cell: { vector, radius } }, element);
   ready();

@@ -12,6 +12,7 @@ from melbo_app.library.labels import Label, LabelVersion
 from melbo_app.listings import label_lines, plain
 from melbo_app.paths import written_path
 from melbo_app.settings import Settings
+from melbo_app.studies.label_agreement import LabelAgreement
 from melbo_app.workbench import Workbench
 
 
@@ -45,10 +46,11 @@ def set_label(
     tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag; repeat it for more.")] = None,
     rating: Annotated[int | None, typer.Option("--rating", help="1 to 5; 0 removes it.")] = None,
     note: Annotated[str | None, typer.Option("--note", help="Anything else.")] = None,
+    annotator: Annotated[str, typer.Option("--annotator", help="The name of the person whose label it is.")] = "",
     as_json: Json = False,
 ) -> None:
     """Label a vector; options left out keep their values."""
-    saved = save_label(Workbench(Settings()), bank, vector, name, tag, rating, note)
+    saved = save_label(Workbench(Settings()), bank, vector, name, tag, rating, note, annotator)
     show(plain(saved), [f"{bank} {vector}: {saved.name}"], as_json)
 
 
@@ -64,14 +66,23 @@ def label_history(
     show({"history": [plain(entry) for entry in found]}, lines, as_json)
 
 
+@labels.command("agreement")
+def label_agreement(bank: BankArgument, as_json: Json = False) -> None:
+    """How far the annotators of a bank agree about ratings and tags (Krippendorff's alpha), and what is to settle."""
+    study = LabelAgreement(bank=bank)
+    found = Workbench(Settings()).label_agreement(bank)
+    show(study.answer(found, None), study.lines(found), as_json)
+
+
 @labels.command("export")
 def export_labels(
     out: Annotated[Path, typer.Option("--out", help="File to write: .csv or .jsonl.", parser=written_path)],
+    each: Annotated[bool, typer.Option("--each", help="Every annotator's labels and the settled ones.")] = False,
     overwrite: OverwriteOption = False,
     as_json: Json = False,
 ) -> None:
-    """Write all labels to a file, tags as columns."""
-    path = Workbench(Settings()).export_labels(out, overwrite=overwrite)
+    """Write all labels to a file, tags as columns: of each vector the one that counts."""
+    path = Workbench(Settings()).export_labels(out, overwrite=overwrite, each=each)
     show({"out": str(path)}, [f"The labels were written to {path}"], as_json)
 
 
@@ -85,4 +96,5 @@ def _version_line(entry: LabelVersion) -> str:
     stars = f", {entry.rating} of 5" if entry.rating else ""
     said = f"{entry.name} [{', '.join(entry.tags)}]{stars} {entry.note}".rstrip()
     empty = not (entry.name or entry.tags or entry.rating or entry.note)
-    return f"{moment} {entry.author or 'somebody'}: {'removed' if empty else said}"
+    who = entry.annotator or entry.author or "somebody"
+    return f"{moment} {who}{' settled' * entry.settled}: {'removed' if empty else said}"

@@ -27,6 +27,7 @@ from melbo_app.library.embeddings import Embeddings
 from melbo_app.library.evidence import Evidences
 from melbo_app.library.explorations import Explorations
 from melbo_app.library.generality import Generalities
+from melbo_app.library.guidelines import Guidelines
 from melbo_app.library.job_records import JobRecords
 from melbo_app.library.judges import Judgements, JudgeScores
 from melbo_app.library.labels import Labels
@@ -71,6 +72,7 @@ class Bench:
         self.parts = Banks(cache / "curves", cache / "curves" / "samples")
         """Banks of searches and curves, which no list shows."""
         self.completions, self.labels = PatientCompletions(database), Labels(database)
+        self.guidelines = Guidelines(database)
         self.evidences = Evidences(database, self.completions)
         self.samples = Samples(assets / "banks", database)
         self.embeddings = Embeddings(database)

@@ -3,7 +3,7 @@
 import json
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,13 +17,28 @@ from melbo_app import __version__
 from melbo_app.errors import InputError, MelboError
 from melbo_app.library.atomic import open_to_write
 from melbo_app.library.banks import ENDING, Banks, name_from
-from melbo_app.library.bundle_file import BANKS, COMPARISONS, FIELD, FORMAT, HEAD, LABELS, MOST_LINES, VERSION, opened
+from melbo_app.library.bundle_file import (
+    BANKS,
+    COMPARISONS,
+    FIELD,
+    FORMAT,
+    HEAD,
+    LABELS,
+    MOST_LINES,
+    NOTHING_KEPT,
+    PREFERENCES,
+    VERSION,
+    opened,
+)
 from melbo_app.library.completions import Completions, merge_comparisons
 from melbo_app.library.damage import Damage
 from melbo_app.library.database import Database
 from melbo_app.library.file_names import check_file_name, exists_already, fault
-from melbo_app.library.labels import Labels, merge_labels
+from melbo_app.library.label_merging import merge_labels
+from melbo_app.library.labels import Labels, LabelVersion
+from melbo_app.library.preferences import PreferenceFiles
 from melbo_app.library.room import check_room
+from melbo_app.quoting import readable
 
 Kept = TypeVar("Kept", bound=BaseModel)
 ROOM = 10_000_000  # estimated bytes of a thousand comparisons
@@ -38,6 +53,7 @@ class Bundled:
     labels: int
     comparisons: int
     damaged: tuple[str, ...] = ()
+    preferences: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,22 +70,36 @@ class Merged:
     """Vectors (bank, number) with different labels on both sides: the newer one counts, the other is in the history."""
     comparisons: int = 0
     completions: int = 0
+    waiting: dict[str, int] = field(default_factory=dict)
+    """Labels of vectors that no bank here holds, by the name of their bank: they count once it comes."""
+    preferences: int = 0
 
     def lines(self) -> list[str]:
         """The same for people."""
-        if not (self.banks or self.labels or self.comparisons):
+        if not (self.banks or self.labels or self.comparisons or self.preferences):
             return ["This library already had everything in it."]
-        lines = [f"New: {len(self.banks)} banks, {self.labels} labels, {self.comparisons} comparisons"]
+        new = f"New: {len(self.banks)} banks, {self.labels} labels, {self.comparisons} comparisons"
+        lines = [new + (f", {self.preferences} preferences" if self.preferences else "")]
         why = ("its name was taken", "not every disk can hold its name")
         lines += [f"“{old}” is now called “{new}”: {why[fault(old) is not None]}" for old, new in self.renamed.items()]
         rule = "both libraries had labelled it; the newer label counts, the other one is in its history"
-        return lines + [f"{bank} {vector}: {rule}" for bank, vector in self.differing]
+        lines += [f"{bank} {vector}: {rule}" for bank, vector in self.differing]
+        return lines + [
+            f"{count} label{'s' * (count != 1)} of “{bank}” wait: no bank here has its vectors"
+            for bank, count in self.waiting.items()
+        ]
 
 
 def write_bundle(
-    out: Path, banks: Banks, labels: Labels, completions: Completions, names: Sequence[str] | None, overwrite: bool
+    out: Path,
+    banks: Banks,
+    labels: Labels,
+    completions: Completions,
+    preferences: PreferenceFiles,
+    names: Sequence[str] | None,
+    overwrite: bool,
 ) -> Bundled:
-    """Write these banks (None: all) with their labels and comparisons to ``out``.
+    """Write these banks (None: all) with their labels, comparisons and preferences to ``out``.
 
     Nothing is compressed, so that a reader knows from the file's size how much it unpacks to.
 
@@ -84,8 +114,8 @@ def write_bundle(
     chosen = [line.name for line in banks.list() if not line.damaged] if names is None else names
     loaded = [banks.load(name) for name in dict.fromkeys(chosen)]
     hashes = None if names is None else {bank.hash for bank in loaded}
-    versions, comparisons = labels.versions(hashes), 0
-    damaged: list[Damage] = [*versions.damaged]
+    versions, choices, comparisons = labels.versions(hashes), preferences.of_banks(hashes), 0
+    damaged: list[Damage] = [*versions.damaged, *choices.damaged]
     _check_count(len(versions), "versions of labels")
     head = {"format": FORMAT, "version": VERSION, "melbo_app": __version__, "created": datetime.now(UTC).isoformat()}
     try:
@@ -97,6 +127,8 @@ def write_bundle(
             with archive.open(LABELS, "w") as lines:
                 for version in versions:
                     lines.write(version.model_dump_json().encode() + b"\n")
+            if choices:
+                archive.writestr(PREFERENCES, "".join(one.model_dump_json() + "\n" for one in choices))
             with archive.open(COMPARISONS, "w", force_zip64=True) as lines:
                 for comparison in completions.kept(hashes, damaged):
                     if comparisons % 1000 == 0:
@@ -107,7 +139,8 @@ def write_bundle(
     except FileExistsError as error:
         raise exists_already(out) from error
     vectors = {(one.bank_hash, one.vector) for one in versions}
-    return Bundled(str(out), len(loaded), len(vectors), comparisons, tuple(map(str, damaged)))
+    said = sum(len(one.said) for one in choices)
+    return Bundled(str(out), len(loaded), len(vectors), comparisons, tuple(map(str, damaged)), said)
 
 
 def _check_count(count: int, what: str) -> None:
@@ -115,20 +148,24 @@ def _check_count(count: int, what: str) -> None:
         raise InputError("file", f"it would hold more than {MOST_LINES:,} {what}", "Export fewer banks at once")
 
 
-def merge_bundle(path: Path, database: Database, banks: Banks, labels: Labels, completions: Completions) -> Merged:
+def merge_bundle(path: Path, database: Database, banks: Banks, preferences: PreferenceFiles) -> Merged:
     """Merge a bundle into this library, without losing or duplicating anything.
 
     Everything is read and checked first, and then saved completely or not at all. After an interruption, the same file
     can be imported again.
 
     Raises:
-        InputError: the file is not a bundle, or names the entry that is not as we write it.
+        InputError: the file is not a bundle, names the entry that is not as we write it, or has labels of vectors that
+            their bank does not have.
         StorageError: the disk refuses.
     """
     with opened(path) as bundle:
-        for _ in chain(bundle.banks(), bundle.labels(), bundle.comparisons()):  # all at once may exceed the memory
-            pass
         here = {line.hash: line.name for line in banks.list() if line.hash}
+        sizes = {line.hash: line.vectors for line in banks.list() if line.hash}
+        sizes |= {bank.hash: len(bank.vectors) for bank in bundle.banks()}
+        waiting = _of_no_bank(bundle.labels(), sizes)
+        for _ in chain(bundle.comparisons(), bundle.preferences()):  # all at once may exceed the memory
+            pass
         added: list[str] = []
         renamed: dict[str, str] = {}
         try:
@@ -153,7 +190,26 @@ def merge_bundle(path: Path, database: Database, banks: Banks, labels: Labels, c
                 with suppress(MelboError):
                     banks.delete(name)
             raise
-    return Merged(added, renamed, said, differing, many, texts)
+        chosen = sum(preferences.merge(one) for one in bundle.preferences())
+    return Merged(added, renamed, said, differing, many, texts, waiting, chosen)
+
+
+def _of_no_bank(labels: Iterable[LabelVersion], sizes: dict[str, int]) -> dict[str, int]:
+    """How many vectors are labelled whose bank is not there, by its name. Raises InputError for labels of vectors that
+    a bank which is there does not have."""
+    missing: dict[str, set[int]] = {}
+    strange: dict[tuple[str, int], set[int]] = {}
+    for one in labels:
+        size = sizes.get(one.bank_hash)
+        if size is None:
+            missing.setdefault(one.bank, set()).add(one.vector)
+        elif one.vector >= size:
+            strange.setdefault((one.bank, size), set()).add(one.vector)
+    for (bank, size), vectors in strange.items():
+        count = f"{len(vectors):,} label{'s' * (len(vectors) != 1)}"
+        problem = f"{count} of “{readable(bank)}” are of vectors that it does not have: it has {size}"
+        raise InputError(FIELD, problem, NOTHING_KEPT)
+    return {bank: len(vectors) for bank, vectors in missing.items()}
 
 
 def _free_name(name: str, banks: Banks) -> str:

@@ -10,7 +10,7 @@ from melbo_app.errors import InputError
 from melbo_app.library.atomic import write_file
 from melbo_app.library.completion import Completion
 from melbo_app.library.file_names import check_file_name, exists_already
-from melbo_app.library.labels import COLUMNS, Label
+from melbo_app.library.labels import COLUMNS, WHOSE, Label
 from melbo_app.library.spreadsheet import csv_bytes
 
 ABOUT = ("tags", "R", "model", "prompt", "system", "text", "text_R")
@@ -26,10 +26,15 @@ class Grounds:
 
 
 def write_labels(
-    out: Path, labels: Sequence[Label], grounds: Mapping[tuple[str, int], Grounds], *, overwrite: bool = False
+    out: Path,
+    labels: Sequence[Label],
+    grounds: Mapping[tuple[str, int], Grounds],
+    *,
+    overwrite: bool = False,
+    each: bool = False,
 ) -> Path:
     """Write labels to ``out``, a ``.csv`` or ``.jsonl`` file in UTF-8, with ``grounds`` by bank hash and vector, and
-    one column ``tag:…`` per tag.
+    one column ``tag:…`` per tag. With ``each``, two columns more say whose each label is.
 
     Tags are 1 or 0 in CSV, true or false in JSONL. Raises InputError for another ending or an existing file (unless
     ``overwrite``), and StorageError.
@@ -39,9 +44,10 @@ def write_labels(
         raise InputError("file", f"labels cannot be written as “{out.name}”", "Its name must end in .csv or .jsonl")
     check_file_name("file", out.name)
     tags = sorted({tag for label in labels for tag in label.tags})
-    rows = [_row(label, grounds.get((label.bank_hash, label.vector)), tags) for label in labels]
+    columns = (*COLUMNS, *WHOSE) if each else COLUMNS
+    rows = [_row(label, grounds.get((label.bank_hash, label.vector)), tags, columns) for label in labels]
     if ending == ".csv":
-        data = csv_bytes([[*COLUMNS, *ABOUT, *(f"tag:{tag}" for tag in tags)], *map(_cells, rows)])
+        data = csv_bytes([[*columns, *ABOUT, *(f"tag:{tag}" for tag in tags)], *map(_cells, rows)])
     else:
         data = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
     try:
@@ -51,15 +57,15 @@ def write_labels(
     return out
 
 
-def _row(label: Label, grounds: Grounds | None, tags: Sequence[str]) -> dict[str, Any]:
-    said = label.model_dump(mode="json", include={*COLUMNS, "tags"})
+def _row(label: Label, grounds: Grounds | None, tags: Sequence[str], columns: Sequence[str]) -> dict[str, Any]:
+    said = label.model_dump(mode="json", include={*columns, "tags"})
     text = None if grounds is None else grounds.text
     about: dict[str, Any] = dict.fromkeys(ABOUT) | {"tags": said["tags"]}
     if grounds is not None:
         about |= {"R": grounds.radius, "model": grounds.model or None}
     if text is not None:
         about |= {"prompt": text.prompt.user, "system": text.prompt.system, "text": text.text, "text_R": text.radius}
-    return {column: said[column] for column in COLUMNS} | about | {f"tag:{tag}": tag in label.tags for tag in tags}
+    return {column: said[column] for column in columns} | about | {f"tag:{tag}": tag in label.tags for tag in tags}
 
 
 def _cells(row: Mapping[str, Any]) -> list[Any]:

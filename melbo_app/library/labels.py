@@ -5,22 +5,21 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from melbo_app.errors import InputError
 from melbo_app.library.damage import Damage, Listed, read_each, read_one
 from melbo_app.library.database import InDatabase
 from melbo_app.library.facts import Digest, Index, Moment, Name, Text
 from melbo_app.library.frozen import Frozen
+from melbo_app.library.label_words import check_vector, clean_words
 from melbo_app.library.tables import LabelRow, LabelVersionRow, TagRow
 
-MAX_NAME, MAX_TAG, MAX_NOTE, MAX_AUTHOR = 120, 40, 10_000, 80
-MOST_TAGS = 50
-"""Of one label: as many as fit on a line of the page."""
 OFFERED_TAGS = 1000
 """Of all labels: as many as a list to choose from can hold."""
 COLUMNS = ("bank", "bank_hash", "vector", "name", "rating", "note", "updated")
+WHOSE = ("annotator", "settled")
 Said = tuple[str, tuple[str, ...], int | None, str]
 _EMPTY: Said = ("", (), None, "")
 
@@ -39,10 +38,18 @@ class Label(Frozen):
 
 
 class LabelVersion(Label):
-    """A label as ``author`` (empty: unknown) once saved it. An empty one records its removal."""
+    """A label as ``author``, an account (empty: unknown), once saved it for ``annotator``, a person's own name (empty:
+    nobody gave one). ``settled``: they decided between several annotators. An empty label records its removal."""
 
     updated: Moment
     author: Text = ""
+    annotator: Text = ""
+    settled: bool = False
+
+    @property
+    def whose(self) -> tuple[str, int, str, bool]:
+        """The label of which this is a version: of a vector, an annotator's own or the settled one."""
+        return self.bank_hash, self.vector, "" if self.settled else self.annotator, self.settled
 
 
 class LabelChanged(InputError):
@@ -50,29 +57,64 @@ class LabelChanged(InputError):
 
     def __init__(self, stored: LabelVersion) -> None:
         self.stored = stored
-        now = f"it says “{stored.name}” now" if any(_said(stored)) else "it has been removed"
+        now = f"it says “{stored.name}” now" if any(said(stored)) else "it has been removed"
         super().__init__("label", f"it was changed meanwhile: {now}", "Look at both, then keep one")
 
 
 class Labels(InDatabase):
-    """The labels in ``database``. Every method raises StorageError if the database cannot be used."""
+    """The labels in ``database``. Every method raises StorageError if the database cannot be used.
 
-    def get(self, bank: str, bank_hash: str, vector: int) -> Label:
+    A vector has a label of each annotator who gave one, and perhaps a settled one. Of these the settled one counts,
+    else the one that was saved last. ``seen_by``: the labels that this annotator may see, which are their own and the
+    settled ones; None: those that count.
+    """
+
+    def get(self, bank: str, bank_hash: str, vector: int, seen_by: str | None = None) -> Label:
         """The label of one vector; empty if it has none."""
+        return self._one(bank, bank_hash, vector, _visible(seen_by))
+
+    def own(self, bank: str, bank_hash: str, vector: int, annotator: str) -> Label:
+        """What one annotator says of a vector; empty if nothing."""
+        return self._one(bank, bank_hash, vector, _whose(annotator, False))
+
+    def settled(self, bank: str, bank_hash: str, vector: int) -> Label:
+        """What was decided about a vector; empty if nothing was."""
+        return self._one(bank, bank_hash, vector, _whose("", True))
+
+    def _one(self, bank: str, bank_hash: str, vector: int, which: ColumnElement[bool]) -> Label:
         with self._database.read() as session:
-            row = session.execute(_labels().where(*_of(bank_hash, vector))).first()
+            row = session.execute(_labels().where(*_of(bank_hash, vector), which)).first()
             return read_one(row, _label, _subject(row)) if row else Label(bank=bank, bank_hash=bank_hash, vector=vector)
 
-    def of_bank(self, bank_hash: str) -> dict[int, Label]:
+    def of_bank(self, bank_hash: str, seen_by: str | None = None) -> dict[int, Label]:
         """The labels of one bank by vector, without the unlabelled vectors."""
-        rows = _labels().where(LabelRow.bank_hash == bank_hash).order_by(LabelRow.vector)
+        rows = _labels().where(LabelRow.bank_hash == bank_hash, _visible(seen_by)).order_by(LabelRow.vector)
         with self._database.read() as session:
             return {label.vector: label for label in read_each(session.execute(rows), _label, _subject)}
 
-    def history(self, bank_hash: str, vector: int) -> Listed[LabelVersion]:
-        """All versions of one vector's label, newest first; the first is the current label."""
+    def said(self, bank_hash: str | None = None, vector: int | None = None) -> Listed[LabelVersion]:
+        """What every annotator says now, and what is settled: of all vectors, of a bank's, or of one; by bank and
+        vector, the settled one first."""
+        wanted = _labels(*WHOSE).order_by(
+            LabelRow.bank, LabelRow.bank_hash, LabelRow.vector, LabelRow.settled.desc(), LabelRow.annotator
+        )
+        if bank_hash is not None:
+            wanted = wanted.where(LabelRow.bank_hash == bank_hash)
+        if vector is not None:
+            wanted = wanted.where(LabelRow.vector == vector)
         with self._database.read() as session:
-            found = _versions_of(session, bank_hash, vector)
+            return read_each(session.execute(wanted), _said_by, _subject)
+
+    def annotators(self) -> list[str]:
+        """The names that annotators gave so far."""
+        wanted = select(LabelVersionRow.annotator).distinct().order_by(LabelVersionRow.annotator)
+        with self._database.read() as session:
+            return [name for name in session.scalars(wanted) if isinstance(name, str) and name]
+
+    def history(self, bank_hash: str, vector: int) -> Listed[LabelVersion]:
+        """All versions of one vector's labels, newest first."""
+        with self._database.read() as session:
+            found = versions_of(session, bank_hash, vector)
             return Listed(found[::-1], found.damaged[::-1])
 
     def versions(self, bank_hashes: Collection[str] | None = None) -> Listed[LabelVersion]:
@@ -81,19 +123,6 @@ class Labels(InDatabase):
         if bank_hashes is not None:
             versions = versions.where(LabelVersionRow.bank_hash.in_(bank_hashes))
         return self._each(versions, _version, _version_subject)
-
-    def replay(self, versions: Sequence[LabelVersion]) -> int:
-        """Add again, in order, the ``versions`` that this library has lost; returns their number."""
-        added = 0
-        with self._database.write() as session:
-            for version in map(clean, versions):
-                own = _versions_of(session, version.bank_hash, version.vector)
-                if (_said(version), version.updated) in {(_said(one), one.updated) for one in own}:
-                    continue
-                _remember(session, version)
-                _replace(session, version)
-                added += 1
-        return added
 
     def save(
         self,
@@ -106,26 +135,32 @@ class Labels(InDatabase):
         rating: int | None,
         note: str,
         author: str = "",
+        annotator: str = "",
+        settled: bool = False,
         seen: Label | None = None,
     ) -> Label:
-        """Save a label and return it as saved; an empty one is removed. Earlier versions stay in the history.
+        """Save an annotator's label, or what they settled, and return it as saved; an empty one is removed. Earlier
+        versions stay in the history.
 
         Tags are trimmed, lower-cased, deduplicated and sorted. Raises InputError for a name, tag, rating or note that
         is too long or out of range, and for too many tags. Raises LabelChanged if the stored label says neither the
         same as ``seen``, which its writer had before them, nor what is to be saved.
         """
-        _check_vector(vector)
-        said = _clean_words(name, tags, rating, note, author)
-        wanted = LabelVersion(bank=bank, bank_hash=bank_hash, vector=vector, updated=datetime.now(UTC), **said)
+        check_vector(vector)
+        words = clean_words(name, tags, rating, note, author)
+        wanted = LabelVersion(
+            bank=bank, bank_hash=bank_hash, vector=vector, updated=datetime.now(UTC), annotator=annotator,
+            settled=settled, **words,
+        )  # fmt: skip
         with self._database.write() as session:
-            row = session.execute(_labels().where(*_of(bank_hash, vector))).first()
+            row = session.execute(_labels().where(*_of(bank_hash, vector), _whose(annotator, settled))).first()
             before = read_each([row] if row else [], _label, _subject)  # a damaged one is replaced
-            now = _said(before[0]) if before else _EMPTY
-            if seen is not None and now not in (_said(seen), _said(wanted)):
-                raise LabelChanged(_stored(session, bank, bank_hash, vector, before))
-            if _said(wanted) != now:
-                _remember(session, wanted)
-            return _replace(session, wanted)
+            now = said(before[0]) if before else _EMPTY
+            if seen is not None and now not in (said(seen), said(wanted)):
+                raise LabelChanged(_stored(session, wanted, before))
+            if said(wanted) != now:
+                remember(session, wanted)
+            return replace(session, wanted)
 
     def search(
         self,
@@ -135,10 +170,12 @@ class Labels(InDatabase):
         tag: str | None = None,
         rating: int | None = None,
         limit: int | None = None,
+        seen_by: str | None = None,
     ) -> Listed[Label]:
         """The labels with ``text`` in their name, note, tags or bank, ignoring case, that also match the rest, by bank
         and vector. ``rating`` is the lowest rating to include."""
-        wanted = _labels().order_by(LabelRow.bank, LabelRow.bank_hash, LabelRow.vector).limit(limit)
+        order = (LabelRow.bank, LabelRow.bank_hash, LabelRow.vector)
+        wanted = _labels().where(_visible(seen_by)).order_by(*order).limit(limit)
         if text:
             parts = [part.icontains(text, autoescape=True) for part in (LabelRow.name, LabelRow.note, LabelRow.bank)]
             tagged = select(TagRow.label_id).where(TagRow.tag.icontains(text, autoescape=True))
@@ -152,15 +189,16 @@ class Labels(InDatabase):
         with self._database.read() as session:
             return read_each(session.execute(wanted), _label, _subject)
 
-    def newest(self, limit: int) -> Listed[Label]:
+    def newest(self, limit: int, seen_by: str | None = None) -> Listed[Label]:
         """The labels with a name that were saved last."""
-        wanted = _labels().where(LabelRow.name != "").order_by(LabelRow.updated.desc(), LabelRow.id.desc()).limit(limit)
+        named = _labels().where(LabelRow.name != "", _visible(seen_by))
+        wanted = named.order_by(LabelRow.updated.desc(), LabelRow.id.desc()).limit(limit)
         with self._database.read() as session:
             return read_each(session.execute(wanted), _label, _subject)
 
     def damaged(self) -> list[Damage]:
         """Everything that cannot be read."""
-        return [*self.search().damaged, *self.versions().damaged]
+        return [*self.said().damaged, *self.versions().damaged]
 
     def tags(self) -> list[str]:
         """The first ``OFFERED_TAGS`` tags in alphabetical order."""
@@ -169,123 +207,97 @@ class Labels(InDatabase):
             return [tag for tag in session.scalars(wanted) if isinstance(tag, str)]
 
 
-def merge_labels(session: Session, versions: Sequence[LabelVersion]) -> tuple[int, list[tuple[str, int]]]:
-    """Merge the labels of another library; returns the number of new versions, and the vectors (bank, number) that the
-    two libraries label differently.
-
-    The label saved last counts, but a label wins over a removal; the other one stays in the history. Raises InputError
-    for an invalid label.
-    """
-    groups: dict[tuple[str, int], list[LabelVersion]] = {}
-    for version in map(clean, versions):
-        groups.setdefault((version.bank_hash, version.vector), []).append(version)
-    added, differing = 0, []
-    for (bank_hash, vector), brought in groups.items():
-        own = _versions_of(session, bank_hash, vector)
-        known = {(_said(one), one.updated) for one in own}
-        new = [one for one in brought if (_said(one), one.updated) not in known]
-        if not new:
-            continue
-        ends = [own[-1], brought[-1]] if own else [brought[-1]]
-        best = max(ends, key=lambda one: (any(_said(one)), one.updated))
-        if all(any(_said(one)) for one in ends) and len({_said(one) for one in ends}) == 2:
-            differing.append((best.bank, vector))
-        if best is not new[-1]:  # the newest version must be the label
-            new.append(best)
-        for one in new:
-            _remember(session, one)
-        _replace(session, best)
-        added += len([one for one in new if (_said(one), one.updated) not in known])
-    return added, differing
+def said(label: Label) -> Said:
+    """What a label says, without whose it is."""
+    return label.name, label.tags, label.rating, label.note
 
 
-def clean(version: LabelVersion) -> LabelVersion:
-    """``version`` as it would be saved. Raises InputError for what is too long, too many or out of range."""
-    _check_vector(version.vector)
-    words = _clean_words(version.name, version.tags, version.rating, version.note, version.author)
-    return version.model_copy(update=words)
+def versions_of(session: Session, bank_hash: str, vector: int) -> Listed[LabelVersion]:
+    """All versions of one vector's labels, oldest first."""
+    same = select(LabelVersionRow).where(LabelVersionRow.bank_hash == bank_hash, LabelVersionRow.vector == vector)
+    return read_each(session.scalars(same.order_by(LabelVersionRow.id)), _version, _version_subject)
 
 
-def _labels() -> Select[Any]:
+def remember(session: Session, version: LabelVersion) -> None:
+    """Add a version to the history."""
+    session.add(LabelVersionRow(**version.model_dump() | {"tags": list(version.tags)}))
+    session.flush()  # at once, so that their numbers keep the order
+
+
+def replace(session: Session, wanted: LabelVersion) -> Label:
+    """Make ``wanted`` the label of its annotator, or the settled one, and return it as saved. Does not load the old
+    label or its tags, so that the time does not depend on them."""
+    same = (*_of(wanted.bank_hash, wanted.vector), _whose(wanted.annotator, wanted.settled))
+    id = session.scalar(select(LabelRow.id).where(*same))
+    if id is not None:
+        session.execute(delete(TagRow).where(TagRow.label_id == id))
+    facts = {column: getattr(wanted, column) for column in COLUMNS}
+    if not any(said(wanted)):
+        session.execute(delete(LabelRow).where(LabelRow.id == id))
+    elif id is None:
+        whose = dict(zip(WHOSE, wanted.whose[2:], strict=True))
+        id = session.scalars(insert(LabelRow).values(facts | whose).returning(LabelRow.id)).one()
+    else:
+        session.execute(update(LabelRow).where(LabelRow.id == id).values(facts))
+    _count_one(session, wanted.bank_hash, wanted.vector)
+    if not any(said(wanted)):
+        return Label(bank=wanted.bank, bank_hash=wanted.bank_hash, vector=wanted.vector)
+    if wanted.tags:
+        session.execute(insert(TagRow), [{"label_id": id, "tag": word} for word in wanted.tags])
+    return Label(tags=wanted.tags, **facts)
+
+
+def _count_one(session: Session, bank_hash: str, vector: int) -> None:
+    """Of a vector's labels the settled one counts, else the one that was saved last."""
+    last = (LabelRow.settled.desc(), LabelRow.updated.desc(), LabelRow.id.desc())
+    best = session.scalar(select(LabelRow.id).where(*_of(bank_hash, vector)).order_by(*last).limit(1))
+    if best is not None:
+        session.execute(update(LabelRow).where(*_of(bank_hash, vector)).values(counts=LabelRow.id == best))
+
+
+def _labels(*more: str) -> Select[Any]:
     """Selects the columns that ``_label`` reads, with joined tags: loading tens of thousands of objects is slow."""
     own = TagRow.label_id == LabelRow.id
     tags = select(func.aggregate_strings(TagRow.tag, "\n")).where(own).correlate(LabelRow).scalar_subquery()
-    return select(tags.label("joined"), *(getattr(LabelRow, column) for column in COLUMNS))
+    return select(tags.label("joined"), *(getattr(LabelRow, column) for column in (*COLUMNS, *more)))
 
 
 def _of(bank_hash: str, vector: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return LabelRow.bank_hash == bank_hash, LabelRow.vector == vector
 
 
-def _versions_of(session: Session, bank_hash: str, vector: int) -> Listed[LabelVersion]:
-    """All versions of one vector's label, oldest first."""
-    same = select(LabelVersionRow).where(LabelVersionRow.bank_hash == bank_hash, LabelVersionRow.vector == vector)
-    return read_each(session.scalars(same.order_by(LabelVersionRow.id)), _version, _version_subject)
+def _whose(annotator: str, settled: bool) -> ColumnElement[bool]:
+    return and_(LabelRow.settled) if settled else and_(LabelRow.annotator == annotator, ~LabelRow.settled)
 
 
-def _stored(session: Session, bank: str, bank_hash: str, vector: int, current: Sequence[Label]) -> LabelVersion:
-    """The stored label, or its removal, with who saved it and when, as far as the history knows."""
-    if versions := _versions_of(session, bank_hash, vector):
+def _visible(seen_by: str | None) -> ColumnElement[bool]:
+    if seen_by is None:
+        return and_(LabelRow.counts)
+    other = aliased(LabelRow)
+    same = (other.bank_hash == LabelRow.bank_hash, other.vector == LabelRow.vector, other.settled)
+    return or_(LabelRow.settled, and_(LabelRow.annotator == seen_by, ~select(other.id).where(*same).exists()))
+
+
+def _stored(session: Session, wanted: LabelVersion, current: Sequence[Label]) -> LabelVersion:
+    """The label as it is stored in place of ``wanted``, or its removal, with who saved it and when, as far as the
+    history knows."""
+    every = versions_of(session, wanted.bank_hash, wanted.vector)
+    if versions := [one for one in every if one.whose == wanted.whose]:
         return versions[-1]
-    label = current[0] if current else Label(bank=bank, bank_hash=bank_hash, vector=vector)
+    label = current[0] if current else Label(bank=wanted.bank, bank_hash=wanted.bank_hash, vector=wanted.vector)
     return LabelVersion(**label.model_dump() | {"updated": label.updated or datetime.now(UTC)})
 
 
-def _said(label: Label) -> Said:
-    return label.name, label.tags, label.rating, label.note
-
-
-def _clean_words(name: str, tags: Iterable[str], rating: Any, note: str, author: str) -> dict[str, Any]:
-    """A label's fields as they are saved. Raises InputError for what is too long, too many or out of range."""
-    name, note = " ".join(_clean(name).split()), _clean(note).strip()
-    words = sorted({word for tag in tags if (word := " ".join(_clean(tag).lower().split()))})
-    if rating is not None and (type(rating) is not int or not 1 <= rating <= 5):
-        raise InputError("rating", f"{rating!r} cannot be used", "It is a whole number from 1 to 5, or empty")
-    if len(name) > MAX_NAME:
-        raise InputError("name", f"it is {len(name):,} characters long", f"At most {MAX_NAME} fit")
-    if len(note) > MAX_NOTE:
-        raise InputError("note", f"it is {len(note):,} characters long", f"At most {MAX_NOTE:,} fit")
-    if long := [word for word in words if len(word) > MAX_TAG]:
-        problem = f"“{long[0][:MAX_TAG]}…” is {len(long[0]):,} characters long"
-        raise InputError("tags", problem, f"At most {MAX_TAG} fit")
-    if len(words) > MOST_TAGS:
-        raise InputError("tags", f"there are {len(words):,}", f"A label can have at most {MOST_TAGS}")
-    author = _clean(author)[:MAX_AUTHOR]
-    return {"name": name, "tags": tuple(words), "rating": rating, "note": note, "author": author}
-
-
-def _check_vector(vector: int) -> None:
-    if not 0 <= vector < 2**31:
-        raise InputError("vector", f"there is no vector {vector}", "Vectors are counted from 0")
-
-
-def _remember(session: Session, version: LabelVersion) -> None:
-    session.add(LabelVersionRow(**version.model_dump() | {"tags": list(version.tags)}))
-    session.flush()  # at once, so that their numbers keep the order
-
-
-def _replace(session: Session, wanted: LabelVersion) -> Label:
-    """Make ``wanted`` the label of its vector and return it as saved. Does not load the old label or its tags, so that
-    the time does not depend on them."""
-    id = session.scalar(select(LabelRow.id).where(*_of(wanted.bank_hash, wanted.vector)))
-    if id is not None:
-        session.execute(delete(TagRow).where(TagRow.label_id == id))
-    if not any(_said(wanted)):
-        session.execute(delete(LabelRow).where(LabelRow.id == id))
-        return Label(bank=wanted.bank, bank_hash=wanted.bank_hash, vector=wanted.vector)
-    facts = {column: getattr(wanted, column) for column in COLUMNS}
-    if id is None:
-        id = session.scalars(insert(LabelRow).values(facts).returning(LabelRow.id)).one()
-    else:
-        session.execute(update(LabelRow).where(LabelRow.id == id).values(facts))
-    if wanted.tags:
-        session.execute(insert(TagRow), [{"label_id": id, "tag": word} for word in wanted.tags])
-    return Label(tags=wanted.tags, **facts)
-
-
 def _label(row: Any) -> Label:
-    tags = tuple(sorted(row.joined.split("\n"))) if row.joined else ()
-    return Label(tags=tags, **{column: getattr(row, column) for column in COLUMNS})
+    return Label(tags=_tags(row), **{column: getattr(row, column) for column in COLUMNS})
+
+
+def _said_by(row: Any) -> LabelVersion:
+    return LabelVersion(tags=_tags(row), **{column: getattr(row, column) for column in (*COLUMNS, *WHOSE)})
+
+
+def _tags(row: Any) -> tuple[str, ...]:
+    return tuple(sorted(row.joined.split("\n"))) if row.joined else ()
 
 
 def _subject(row: Any) -> str:
@@ -297,9 +309,4 @@ def _version_subject(row: LabelVersionRow) -> str:
 
 
 def _version(row: LabelVersionRow) -> LabelVersion:
-    return LabelVersion(tags=row.tags, **{field: getattr(row, field) for field in (*COLUMNS, "author")})
-
-
-def _clean(text: str) -> str:
-    """``text`` without null characters and lone surrogates, which databases and files cannot hold."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()
+    return LabelVersion(tags=row.tags, **{field: getattr(row, field) for field in (*COLUMNS, *WHOSE, "author")})

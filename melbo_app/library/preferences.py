@@ -1,12 +1,14 @@
 """Preferences: what people chose between two texts of which they did not know the makers, one JSON file a bank."""
 
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from melbo_app.library.bank import PromptRecord
+from melbo_app.library.damage import Listed
 from melbo_app.library.facts import Digest, Index, Moment, Radius, Text, Word
 from melbo_app.library.frozen import Frozen
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
@@ -62,6 +64,23 @@ class PreferenceFiles(JsonFiles[Preferences]):
         """The preferences for texts of a bank."""
         found = self.find(key_of(["preferences", bank_hash]))
         return () if found is None else found.said
+
+    def of_banks(self, bank_hashes: Collection[str] | None = None) -> Listed[Preferences]:
+        """All preferences, or those for texts of these banks, by bank."""
+        found = self._every()
+        some = [one for one in found if bank_hashes is None or one.bank_hash in bank_hashes]
+        return Listed(sorted(some, key=lambda one: one.bank_hash), found.damaged)
+
+    def merge(self, brought: Preferences) -> int:
+        """Add the preferences of another library; of two choices by one person for one pair the later one counts.
+        Returns the number of new ones."""
+        with self._one:
+            own = {one.pair: one for one in self.of_bank(brought.bank_hash)}
+            new = [one for one in brought.said if one.pair not in own or one.created > own[one.pair].created]
+            if new:
+                said = sorted((own | {one.pair: one for one in new}).values(), key=lambda one: one.created)
+                self.keep(brought.model_copy(update={"said": tuple(said), "changed": said[-1].created}))
+            return len(new)
 
     def add(self, model_hash: str, bank_hash: str, said: Preference) -> None:
         """Keep a preference, in place of an earlier one of the same person for the same pair."""

@@ -15,7 +15,7 @@ from melbo_app.library import sqlite
 from melbo_app.library.atomic import sync_file, sync_folder
 from melbo_app.library.backups import RESTORE, Copy
 from melbo_app.library.database import Database
-from melbo_app.library.labels import Labels
+from melbo_app.library.label_merging import replay
 from melbo_app.library.salvage import Salvaged, salvage
 from melbo_app.library.tables import LabelVersionRow
 
@@ -102,7 +102,10 @@ def _prepare(part: Path, damaged: Path | None, copy: Copy | None) -> tuple[int, 
         with made.read() as session:
             last = session.scalar(select(func.max(LabelVersionRow.id))) or 0
         found = salvage(damaged, last) if damaged is not None else None
-        kept = Labels(made).replay(found.versions) if found else 0
+        kept = 0
+        if found is not None:
+            with made.write() as session:
+                kept = replay(session, found.versions)
     finally:
         made.close()
     if faults := sqlite.faults_of(part):

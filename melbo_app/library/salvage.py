@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from melbo_app.errors import InputError
 from melbo_app.library import sqlite
-from melbo_app.library.labels import COLUMNS, LabelVersion, clean
+from melbo_app.library.label_merging import clean
+from melbo_app.library.labels import COLUMNS, LabelVersion
 
 BEYOND = 10_000
 """Numbers to try after the copy's last one, if the file cannot give its own last number."""
@@ -36,10 +37,10 @@ def salvage(path: Path, last_known: int) -> Salvaged:
             said = _Rows(connection, "label_history", last_known)
             now = _Rows(connection, "labels", last_known)
             versions = [one for row in said if (one := _version(row, _tags(row["tags"]), row["author"]))]
-            known = {_identity(one) for one in versions}
+            known = {(one.whose, one.updated) for one in versions}
             for row in now:  # a label may survive the loss of its history
                 one = _version(row, _tags_of(connection, row["id"]), "")
-                if one is not None and _identity(one) not in known:
+                if one is not None and (one.whose, one.updated) not in known:
                     versions.append(one)
     except sqlite3.Error:
         return Salvaged((), whole=False)
@@ -82,7 +83,8 @@ def _version(row: dict[str, Any], tags: tuple[str, ...], author: Any) -> LabelVe
     """The row as a version of a label; None if it is invalid."""
     try:
         moment = datetime.fromisoformat(row["updated"]).replace(tzinfo=UTC)
-        facts = {name: row[name] for name in COLUMNS} | {"updated": moment, "tags": tags, "author": author}
+        whose = {"annotator": row.get("annotator", ""), "settled": bool(row.get("settled"))}  # not in older files
+        facts = {name: row[name] for name in COLUMNS} | whose | {"updated": moment, "tags": tags, "author": author}
         return clean(LabelVersion.model_validate(facts))
     except (ValidationError, InputError, KeyError, TypeError, ValueError):
         return None
@@ -101,7 +103,3 @@ def _tags_of(connection: sqlite3.Connection, label: Any) -> tuple[str, ...]:
         return tuple(tag for (tag,) in connection.execute("SELECT tag FROM tags WHERE label_id = ?", (label,)))
     except (sqlite3.Error, UnicodeDecodeError):
         return ()
-
-
-def _identity(version: LabelVersion) -> tuple[str, int, datetime]:
-    return version.bank_hash, version.vector, version.updated

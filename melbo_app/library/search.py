@@ -28,16 +28,23 @@ class Found:
 
 
 def search(
-    text: str, banks: Banks, catalogue: Catalogue, labels: Labels, completions: Completions, limit: int
+    text: str,
+    banks: Banks,
+    catalogue: Catalogue,
+    labels: Labels,
+    completions: Completions,
+    limit: int,
+    seen_by: str | None = None,
 ) -> Found:
     """Search for ``text``, ignoring case, in names, notes, methods, models and prompts of banks; in names, notes, tags
-    and banks of labels; and in texts and prompts of completions, newest first."""
+    and banks of labels that this annotator may see (None: all that count); and in texts and prompts of completions,
+    newest first."""
     with suppress(StorageError):  # new banks may be missing from the result; everything else is found
         catalogue.refresh(banks.files())
     names = catalogue.search(text, limit)
     shelf = {line.name: line for line in reversed(banks.list())}
     return Found(
         [shelf[name] for name in names if name in shelf],
-        labels.search(text, limit=limit),
+        labels.search(text, limit=limit, seen_by=seen_by),
         completions.search(text, limit=limit),
     )

@@ -179,13 +179,18 @@ class _Labelled:
     rating: Mapped[int | None]
     note: Mapped[str] = mapped_column(Text)
     updated: Mapped[datetime] = mapped_column(Moment)
+    annotator: Mapped[str] = mapped_column(String(80), default="")
+    settled: Mapped[bool] = mapped_column(default=False)
 
 
 class LabelRow(_Labelled, Table):
-    """The current label of one vector."""
+    """What one annotator says of a vector now, or, ``settled``, what was decided between several. The one that
+    ``counts`` is the vector's label."""
 
     __tablename__ = "labels"
-    __table_args__ = (UniqueConstraint("bank_hash", "vector"),)
+    __table_args__ = (UniqueConstraint("bank_hash", "vector", "annotator", "settled"),)
+
+    counts: Mapped[bool] = mapped_column(default=True)
 
 
 class TagRow(Table):
@@ -198,13 +203,24 @@ class TagRow(Table):
 
 
 class LabelVersionRow(_Labelled, Table):
-    """One version of a label; the newest of a vector is its label, and an empty one records a removal."""
+    """One version of a label; the newest of an annotator is their label, and an empty one records a removal."""
 
     __tablename__ = "label_history"
     __table_args__ = (Index("ix_label_history_bank_hash_vector", "bank_hash", "vector"),)
 
     tags: Mapped[list[str]] = mapped_column(JSON)
     author: Mapped[str] = mapped_column(String(80))
+
+
+class GuidelinesRow(Table):
+    """One version of the guidelines for annotators, in Markdown; the newest counts."""
+
+    __tablename__ = "guidelines"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(String(80))
+    updated: Mapped[datetime] = mapped_column(Moment)
 
 
 class JobRow(Table):

@@ -3,14 +3,13 @@ one. Methods in neither place are not available to visitors."""
 
 FREE = {
     "active_jobs", "asked", "at_other_radii", "at_other_seeds", "atlas_on", "bank", "bank_labels", "bank_with", "banks",
-    "catalogue",
-    "check_bank_name", "comparison", "comparison_of", "comparisons", "completion", "curve_on", "damaged", "evidence",
-    "exploration", "explorations", "export_map", "generalities", "getting", "home", "is_absent", "job", "jobs",
-    "judge_address", "judge_standing", "judgements", "label", "labels", "latest_atlas", "latest_curve",
-    "latest_search", "layers", "llama_command", "model_state", "models", "newest_texts", "not_kept", "offered_models",
-    "radii", "runaways", "sample_comparison", "save_waiting", "search", "search_completions", "spread", "standings",
-    "suggested_labels", "suggested_layers", "tags", "training_job", "unsaved_bank", "variants",
-    "weights_hash", "why_not_kept",
+    "catalogue", "check_bank_name", "comparison", "comparison_of", "comparisons", "completion", "curve_on", "damaged",
+    "disagreements", "evidence", "exploration", "explorations", "export_map", "generalities", "getting", "given_labels",
+    "guidelines", "home", "is_absent", "job", "jobs", "judge_address", "judge_standing", "judgements", "label",
+    "labellers", "labels", "latest_atlas", "latest_curve", "latest_search", "layers", "llama_command", "model_state",
+    "models", "newest_texts", "not_kept", "offered_models", "own_label", "radii", "runaways", "sample_comparison",
+    "save_waiting", "search", "search_completions", "settled_label", "spread", "standings", "suggested_labels",
+    "suggested_layers", "tags", "training_job", "unsaved_bank", "variants", "weights_hash", "why_not_kept",
 }  # fmt: skip
 """Lookups, too cheap to count."""
 
@@ -21,13 +20,18 @@ REFUSED = {
     "delete_bank": ("bank", "nothing is deleted on a public page", "Ask whoever runs it"),
     "rename_bank": ("bank", "banks keep their names on a public page", "Ask whoever runs it"),
     "import_bundle": ("bundle", "a public page does not merge libraries", "Import its banks one by one"),
+    "settle_label": ("label", "visitors do not decide between each other's labels", "Ask whoever runs the page"),
+    "save_guidelines": ("guidelines", "visitors do not change them", "Ask whoever runs the page"),
+    "label_changes": ("history", "it names people's accounts", "Ask whoever runs the page"),
+    "label_agreement": ("agreement", "visitors have no names here", "Ask whoever runs the page"),
+    "annotator_name": ("your name", "visitors have the names of their addresses", "Label without giving one"),
     "export_bundle": ("bundle", "a public page does not export its whole library", "Export a bank instead"),
 }
 """Not available to visitors: field, problem and remedy. A merge changes names and labels for everybody and cannot be
 undone; the whole library may fill the disk, and holds what everybody wrote."""
 
 OPERATORS = {
-    "check_library", "copy_database", "do_what_is_due", "fetch_model", "get_model", "kept_in",
+    "check_library", "copy_database", "do_what_is_due", "fetch_model", "get_model", "guidelines_history", "kept_in",
     "label_history", "last_try", "look_after", "pause_jobs", "prune_library", "put_in_samples", "rebuild_library",
     "repair_catalogue", "restore_library", "resume_jobs", "warm_up", "warm_up_map",
 }  # fmt: skip

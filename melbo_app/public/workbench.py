@@ -123,8 +123,8 @@ class _PublicWorkbench:
         """Write a bank to a file without folders in its record."""
         return self._plain("export_bank")(name, out, shown=self._discretion.bank, **how)
 
-    def export_labels(self, out: Path, *, overwrite: bool = False) -> Path:
-        """Write all labels to a file without the folders of models."""
+    def export_labels(self, out: Path, *, overwrite: bool = False, each: bool = False) -> Path:
+        """Write the labels that count to a file without the folders of models."""
         return self._plain("export_labels")(out, overwrite=overwrite, shown=self._discretion.text)
 
     def export_report(self, found: Report, out: Path, *, overwrite: bool = False) -> Path:
@@ -149,7 +149,7 @@ class _PublicWorkbench:
         """Label a vector that nobody else has labelled."""
         if not self._may_label(bank, vector):
             raise InputError(*OTHERS_LABEL)
-        return self._plain("save_label")(bank, vector, **{**said, "author": self._visitor().name})
+        return self._plain("save_label")(bank, vector, **{**said, "author": self._visitor().name, "annotator": ""})
 
     def next_pair(self, bank: str, against: Against, who: str | None = None) -> tuple[Pair | None, int, int]:
         """The visitor's next pair for a blind comparison, whatever name was given."""
@@ -163,6 +163,8 @@ class _PublicWorkbench:
         """Do a study here and now. Raises InputError for one that visitors can ask for as a job only."""
         if study.how not in ("look", "compute"):
             raise InputError("study", f"{study.title} is done in the background", "Start it as a job")
+        if study.verb in REFUSED:
+            raise InputError(*REFUSED[study.verb])
         who = self._visitor().name
         counted = self._quotas.looking(who) if study.how == "look" else self._quotas.computing(who)
         with counted, self._discreet():

@@ -13,6 +13,7 @@ from melbo_app.studies.curve import MeasureCurve
 from melbo_app.studies.explore import Explore
 from melbo_app.studies.generality import MeasureGenerality
 from melbo_app.studies.judge import JudgeTexts, ScoreJudge
+from melbo_app.studies.label_agreement import LabelAgreement
 from melbo_app.studies.map import DrawMap, MapOf
 from melbo_app.studies.report import MakeReport
 from melbo_app.studies.search_settings import SearchSettings
@@ -28,6 +29,7 @@ STUDIES: list[type[Study[Any]]] = [
     Train, Steer, Sweep, Compare, MeasureSensitivity, MeasureCurve, Calibrate, MeasureAtlas, Explore,
     MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
     SuggestLabels,
+    LabelAgreement,
 ]  # fmt: skip
 
 

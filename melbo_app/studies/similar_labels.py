@@ -22,13 +22,13 @@ class SimilarLabel(NamedTuple):
     cosine: float
 
 
-def similar_labels(bench: Bench, bank: Bank, vector: int) -> list[SimilarLabel]:
+def similar_labels(bench: Bench, bank: Bank, vector: int, seen_by: str | None = None) -> list[SimilarLabel]:
     """Up to ``NEAREST`` labels of other vectors whose texts are most similar in meaning (cosine of their embeddings),
     each name once. Empty without a text of the vector, or without the embedder's weights."""
     own = bench.evidences.nearest(bank.hash, {vector: bank.norms[vector]}, bank.record.prompts).get(vector)
     if own is None:
         return []
-    known = _labelled(bench, bank, vector)
+    known = _labelled(bench, bank, vector, seen_by)
     try:
         rows = bench.embed([own.text, *(text.text for _, text in known)])
     except MelboError:
@@ -40,9 +40,10 @@ def similar_labels(bench: Bench, bank: Bank, vector: int) -> list[SimilarLabel]:
     return [*found.values()][:NEAREST]
 
 
-def _labelled(bench: Bench, bank: Bank, vector: int) -> list[tuple[Label, Completion]]:
+def _labelled(bench: Bench, bank: Bank, vector: int, seen_by: str | None) -> list[tuple[Label, Completion]]:
     """The newest labels with a name, each with the newest text of its vector, without the vector itself."""
-    labels = [one for one in bench.labels.newest(MOST_LABELS) if (one.bank_hash, one.vector) != (bank.hash, vector)]
+    newest = bench.labels.newest(MOST_LABELS, seen_by)
+    labels = [one for one in newest if (one.bank_hash, one.vector) != (bank.hash, vector)]
     found = []
     for digest, some in groupby(sorted(labels, key=lambda one: one.bank_hash), lambda one: one.bank_hash):
         mine = {one.vector: one for one in some}

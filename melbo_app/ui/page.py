@@ -26,6 +26,7 @@ from melbo_app.ui.tabs.blind import BlindTab
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.explore import ExploreTab
 from melbo_app.ui.tabs.generality import GeneralityTab
+from melbo_app.ui.tabs.guidelines import GuidelinesTab
 from melbo_app.ui.tabs.job_tab import JobTab
 from melbo_app.ui.tabs.jobs import JobsTab, job_chosen
 from melbo_app.ui.tabs.labels import LabelsTab
@@ -101,6 +102,8 @@ class Page:
                         self.banks = BanksTab(workbench, session)
                     with rooms.view("library"):
                         self.library = LibraryTab(workbench, session, self.completions, self.labels)
+                    with rooms.view("guidelines"):
+                        self.guidelines = GuidelinesTab(workbench)
                     with rooms.view("models"):
                         self.models = ModelsTab(workbench)
                 with rooms.room("start"):
@@ -127,6 +130,7 @@ class Page:
         self.completions.steered_elsewhere(self.labels.evidence.steered)
         self.banks.bind(rooms)
         self.library.bind(rooms)
+        self.guidelines.bind(rooms)
         self.models.bind(rooms, self.timer)
         self.start.bind(rooms)
         self.not_kept.bind()

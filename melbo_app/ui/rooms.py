@@ -26,7 +26,7 @@ ROOMS = {
     ),
     "read": Room("Read", {"completions": "Grid", "map": "Map", "similarity": "Similarity"}),
     "label": Room("Label", {"label": "Label", "blind": "Blind comparison"}),
-    "library": Room("Library", {"banks": "Banks", "library": "Search", "models": "Models"}),
+    "library": Room("Library", {"banks": "Banks", "library": "Search", "guidelines": "Guidelines", "models": "Models"}),
 }
 ROOM_OF = {view: room for room, (_, views) in ROOMS.items() for view in (views or [room])}
 TOGETHER = "read"

@@ -12,6 +12,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError, MelboError, StorageError
 from melbo_app.jobs.loaded_model import ModelState
 from melbo_app.library.bank import BankRecord, BankSummary, PromptRecord
+from melbo_app.ui.annotator import annotator
 from melbo_app.ui.components.live import live
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.radius_slider import radius_slider
@@ -122,7 +123,8 @@ class Session:
         if bank_hash is not None and held.hash != bank_hash:
             return {}
         try:
-            return {vector: label.name for vector, label in self._workbench.bank_labels(bank).items()}
+            labels = self._workbench.bank_labels(bank, seen_by=annotator(self._workbench))
+            return {vector: label.name for vector, label in labels.items()}
         except StorageError:  # the vectors' numbers will do
             return {}
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from melbo_app.errors import StorageError
 from melbo_app.library.bank import BankRecord
+from melbo_app.ui.annotator import annotator
 from melbo_app.ui.effect_table import effect_lines
 from melbo_app.ui.present import first_line
 from melbo_app.workbench import Workbench
@@ -17,7 +18,8 @@ RAN_AWAY = {
 
 def vector_lines(workbench: Workbench, bank: str, record: BankRecord, vectors: int) -> list[dict[str, Any]]:
     """The ``vectors`` of the list's value, one for each vector of a bank."""
-    labels, runaways, texts = workbench.bank_labels(bank), workbench.runaways(bank), _typical(workbench, bank)
+    labels = workbench.bank_labels(bank, seen_by=annotator(workbench))
+    runaways, texts = workbench.runaways(bank), _typical(workbench, bank)
     lines = []
     for vector in range(vectors):
         label = labels.get(vector)

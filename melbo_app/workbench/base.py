@@ -1,5 +1,6 @@
 """The base of the parts of the workbench."""
 
+import getpass
 import threading
 from typing import Any
 
@@ -35,6 +36,14 @@ class Base:
     def weights_hash(self) -> str | None:
         """The hash of the loaded model's weights; None if no model is loaded."""
         return self.bench.model.state().weights_hash
+
+    @property
+    def _account(self) -> str:
+        """The account that runs the program; "" for a number without a name, as in some containers."""
+        try:
+            return getpass.getuser()
+        except (KeyError, OSError):
+            return ""
 
     def _hash_of(self, bank: str, vector: int) -> str:
         loaded = self.bench.banks.load(bank)

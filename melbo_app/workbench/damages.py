@@ -10,7 +10,7 @@ from melbo_app.workbench.base import Base
 
 Kept = Literal[
     "texts", "labels", "jobs", "explorations", "generality", "curves", "atlases", "searches", "judgements", "places",
-    "preferences", "suggested labels",
+    "preferences", "suggested labels", "guidelines",
 ]  # fmt: skip
 
 
@@ -25,6 +25,7 @@ class Damages(Base):
         readers: dict[Kept, Sequence[Callable[[], list[Damage]]]] = {
             "texts": [self.bench.completions.damaged],
             "labels": [self.bench.labels.damaged],
+            "guidelines": [lambda: [*self.bench.guidelines.versions().damaged]],
             "jobs": [self.bench.records.damaged],
             "explorations": [self.bench.explorations.damaged],
             "generality": [self.bench.generalities.damaged],

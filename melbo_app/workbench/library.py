@@ -1,11 +1,11 @@
 """Labels, and the library as a whole."""
 
-import getpass
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 
 from melbo_app.errors import InputError, MelboError
+from melbo_app.library.annotators import check_annotator
 from melbo_app.library.bank import Bank
 from melbo_app.library.bundle import Bundled, Merged, merge_bundle, write_bundle
 from melbo_app.library.catalogue import Rebuilt
@@ -22,10 +22,10 @@ from melbo_app.studies import blind
 from melbo_app.studies.blind import Pair, Standing
 from melbo_app.studies.labelling_order import LabellingOrder, labelling_order
 from melbo_app.studies.similar_labels import SimilarLabel, similar_labels
-from melbo_app.workbench.banks import Shelf
+from melbo_app.workbench.annotating import Annotating
 
 
-class Library(Shelf):
+class Library(Annotating):
     """Labels, and the library as a whole."""
 
     @property
@@ -36,13 +36,13 @@ class Library(Shelf):
             return f"Banks, labels and models are kept in “{cache}”."
         return f"Banks and models are kept in “{cache}”, labels and texts in “{place}”."
 
-    def label(self, bank: str, vector: int) -> Label:
-        """The label of one vector, possibly empty."""
-        return self.bench.labels.get(bank, self._hash_of(bank, vector), vector)
+    def label(self, bank: str, vector: int, *, seen_by: str | None = None) -> Label:
+        """The label of one vector, possibly empty; with ``seen_by`` the one that this annotator may see."""
+        return self.bench.labels.get(bank, self._hash_of(bank, vector), vector, seen_by)
 
-    def bank_labels(self, bank: str) -> dict[int, Label]:
-        """The labels of a bank's vectors, by vector."""
-        return self.bench.labels.of_bank(self.bank(bank).hash)
+    def bank_labels(self, bank: str, *, seen_by: str | None = None) -> dict[int, Label]:
+        """The labels of a bank's vectors, by vector; with ``seen_by`` those that this annotator may see."""
+        return self.bench.labels.of_bank(self.bank(bank).hash, seen_by)
 
     def save_label(
         self,
@@ -54,14 +54,16 @@ class Library(Shelf):
         rating: int | None = None,
         note: str = "",
         author: str | None = None,
+        annotator: str = "",
         seen: Label | None = None,
     ) -> Label:
-        """Label a vector. ``author`` defaults to the account that runs the program. Raises LabelChanged if the stored
-        label is no longer the one that its writer has ``seen``."""
-        digest, who = self._hash_of(bank, vector), _account() if author is None else author
+        """Label a vector, as an ``annotator`` who gave a name or without one. ``author`` defaults to the account that
+        runs the program. Raises LabelChanged if the stored label of this annotator is no longer the one that its writer
+        has ``seen``."""
         return self.bench.labels.save(
-            bank, digest, vector, name=name, tags=tags, rating=rating, note=note, author=who, seen=seen
-        )
+            bank, self._hash_of(bank, vector), vector, name=name, tags=tags, rating=rating, note=note, seen=seen,
+            annotator=check_annotator(annotator), author=self._account if author is None else author,
+        )  # fmt: skip
 
     def label_history(self, bank: str, vector: int) -> Listed[LabelVersion]:
         """Every version of a vector's label, newest first."""
@@ -75,25 +77,32 @@ class Library(Shelf):
         tag: str | None = None,
         rating: int | None = None,
         limit: int | None = None,
+        seen_by: str | None = None,
     ) -> Listed[Label]:
-        """The labels that contain ``text``, of this bank, with this tag and at least this rating; by default all."""
+        """The labels that contain ``text``, of this bank, with this tag and at least this rating; by default all. With
+        ``seen_by`` only those that this annotator may see."""
         check_text("text", text, MOST_NAME)
         check_text("tag", tag or "", MOST_NAME)
         digest = None if bank is None else self.bank(bank).hash
-        return self.bench.labels.search(text, bank_hash=digest, tag=tag, rating=rating, limit=limit)
+        return self.bench.labels.search(text, bank_hash=digest, tag=tag, rating=rating, limit=limit, seen_by=seen_by)
 
     def tags(self) -> list[str]:
         """The tags in use, in alphabetical order; at most a thousand."""
         return self.bench.labels.tags()
 
-    def export_labels(self, out: Path, *, overwrite: bool = False, shown: Callable[[str], str] = str) -> Path:
-        """Write all labels, each with its vector's R, model and text, to a ``.csv`` or ``.jsonl`` file. ``shown``
-        changes the names of models."""
-        labels, banks = self.bench.labels.search(), {line.hash: line.name for line in self.bench.banks.list()}
+    def export_labels(
+        self, out: Path, *, overwrite: bool = False, each: bool = False, shown: Callable[[str], str] = str
+    ) -> Path:
+        """Write all labels, each with its vector's R, model and text, to a ``.csv`` or ``.jsonl`` file: of each vector
+        the one that counts, or those of ``each`` annotator and the settled one. ``shown`` changes the names of
+        models."""
+        labels: list[Label] = [*(self.bench.labels.said() if each else self.bench.labels.search())]
+        banks = {line.hash: line.name for line in self.bench.banks.list()}
         grounds: dict[tuple[str, int], Grounds] = {}
         for digest, some in groupby(sorted(labels, key=_bank_hash), _bank_hash):
-            grounds |= self._grounds(banks.get(digest), digest, [label.vector for label in some], shown)
-        return write_labels(out, labels, grounds, overwrite=overwrite)
+            vectors = sorted({label.vector for label in some})
+            grounds |= self._grounds(banks.get(digest), digest, vectors, shown)
+        return write_labels(out, labels, grounds, overwrite=overwrite, each=each)
 
     def _grounds(
         self, name: str | None, digest: str, vectors: Sequence[int], shown: Callable[[str], str]
@@ -115,10 +124,10 @@ class Library(Shelf):
         """The vectors of a bank in the order in which to label them."""
         return labelling_order(self.bench, self.bench.banks.load(bank), how)
 
-    def similar_labels(self, bank: str, vector: int) -> list[SimilarLabel]:
-        """Labels of other vectors that say something similar."""
+    def similar_labels(self, bank: str, vector: int, *, seen_by: str | None = None) -> list[SimilarLabel]:
+        """Labels of other vectors that say something similar; with ``seen_by`` of those that this annotator may see."""
         self._hash_of(bank, vector)
-        return similar_labels(self.bench, self.bench.banks.load(bank), vector)
+        return similar_labels(self.bench, self.bench.banks.load(bank), vector, seen_by)
 
     def suggested_labels(self, bank: str) -> dict[int, SuggestedLabel]:
         """The last suggested label of each vector that has one, also of those that do not hold."""
@@ -128,27 +137,31 @@ class Library(Shelf):
         """The next two texts for a blind comparison by ``who`` (None: this account), how many this person has compared,
         and how many there are."""
         held = self.bench.banks.load(bank)
-        name = _account() if who is None else who.strip()
+        name = self._account if not who else check_annotator(who)
         every = blind.pairs(self.bench, held, against, name)
         waiting = blind.left(self.bench, held, every, name)
         return next(iter(waiting), None), len(every) - len(waiting), len(every)
 
     def prefer(self, bank: str, pair: Pair, choice: Choice, who: str | None = None) -> None:
         """Keep what ``who`` (None: this account) prefers."""
-        blind.prefer(self.bench, self.bench.banks.load(bank), pair, choice, _account() if who is None else who)
+        blind.prefer(
+            self.bench, self.bench.banks.load(bank), pair, choice, check_annotator(who) if who else self._account
+        )
 
     def standings(self, bank: str, against: Against) -> list[Standing]:
         """How often people preferred each vector's texts."""
         return blind.standings(self.bench.preferences.of_bank(self.bench.banks.load(bank).hash), against)
 
-    def search(self, text: str, limit: int = 20) -> Found:
-        """Banks, labels and completions that contain ``text``, at most ``limit`` of each."""
+    def search(self, text: str, limit: int = 20, *, seen_by: str | None = None) -> Found:
+        """Banks, labels and completions that contain ``text``, at most ``limit`` of each; with ``seen_by`` the labels
+        that this annotator may see."""
         if not text.strip():
             raise InputError("text", "it is empty", "Write what to search for")
         check_text("text", text, MOST_NAME)
         return search(
-            text.strip(), self.bench.banks, self.bench.catalogue, self.bench.labels, self.bench.completions, limit
-        )
+            text.strip(), self.bench.banks, self.bench.catalogue, self.bench.labels, self.bench.completions, limit,
+            seen_by,
+        )  # fmt: skip
 
     def rebuild_library(self) -> Rebuilt:
         """Rebuild the database's catalogue from the banks' files."""
@@ -160,13 +173,14 @@ class Library(Shelf):
         return prune(self.settings.cache_dir, self.bench.database, limit, self.settings.model, dry_run=dry_run)
 
     def export_bundle(self, out: Path, banks: Sequence[str] | None = None, *, overwrite: bool = False) -> Bundled:
-        """Write banks (None: all) with their labels, completions and maps to a ``.zip`` file."""
-        return write_bundle(out, self.bench.banks, self.bench.labels, self.bench.completions, banks, overwrite)
+        """Write banks (None: all) with their labels, completions, maps and preferences to a ``.zip`` file."""
+        here = self.bench
+        return write_bundle(out, here.banks, here.labels, here.completions, here.preferences, banks, overwrite)
 
     def import_bundle(self, path: Path) -> Merged:
         """Merge such a file into this library, without losing or duplicating anything."""
         self._check_reading(path)
-        return merge_bundle(path, self.bench.database, self.bench.banks, self.bench.labels, self.bench.completions)
+        return merge_bundle(path, self.bench.database, self.bench.banks, self.bench.preferences)
 
 
 def _bank_hash(label: Label) -> str:
@@ -176,10 +190,3 @@ def _bank_hash(label: Label) -> str:
 def _model(bank: Bank | None, text: Completion | None, shown: Callable[[str], str]) -> str:
     name = bank.record.model if bank is not None else text.model if text is not None else ""
     return shown(name)
-
-
-def _account() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a number without a name, as in some containers
-        return ""

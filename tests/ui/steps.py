@@ -26,7 +26,8 @@ VIEWS = {
     "Similarity": ("read", "Similarity"), "Explore": ("find", "Explore"), "Train": ("find", "Train"),
     "R": ("find", "R"), "Layers": ("find", "Layers"), "Generality": ("find", "Generality"), 
     "Labels": ("label", "Label"), "Blind comparison": ("label", "Blind comparison"),
-    "Banks": ("library", "Banks"), "Library": ("library", "Search"), "Models": ("library", "Models"),
+    "Banks": ("library", "Banks"), "Library": ("library", "Search"), "Guidelines": ("library", "Guidelines"),
+    "Models": ("library", "Models"),
 }  # fmt: skip
 """The room and the name in it of every view."""
 UNANSWERED = Path(__file__).with_name("unanswered.js")

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import zipfile
+from datetime import UTC, datetime
 
 import benches
 import pytest
@@ -18,6 +19,8 @@ from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.errors import InputError, StorageError
 from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.generators import result_of
+from melbo_app.library.bank import PromptRecord
+from melbo_app.library.preferences import Preference
 from melbo_app.studies.steer import Steer
 from melbo_app.workbench import Workbench
 
@@ -250,6 +253,32 @@ def test_what_is_no_bundle_is_refused_and_nothing_is_kept(stranger, other, spoil
     assert (other.labels(), other.comparisons()) == ([], [])
 
 
+def relabelled(path, change):
+    """The bundle with ``change`` applied to each of its labels."""
+
+    def changed(files):
+        lines = [change(json.loads(line)) for line in files["labels.jsonl"].splitlines()]
+        return files | {"labels.jsonl": "".join(json.dumps(line) + "\n" for line in lines).encode()}
+
+    return rewritten(path, changed)
+
+
+def test_labels_of_vectors_that_are_not_there_are_refused_before_anything_is_kept(stranger, other):
+    relabelled(stranger, lambda line: line | {"vector": line["vector"] + 7})
+    sentence = "bundle: 2 labels of “a” are of vectors that it does not have: it has 3. Nothing was merged; export the"
+    with pytest.raises(InputError, match=f"^{sentence}"):
+        other.import_bundle(stranger)
+    assert (other.banks(), other.labels(), other.comparisons()) == ([], [], [])
+
+
+def test_labels_of_a_bank_that_is_not_there_wait_for_it_and_that_is_said(stranger, other):
+    relabelled(stranger, lambda line: line | {"bank_hash": "e" * 64, "bank": "gone"})
+    merged = other.import_bundle(stranger)
+    assert merged.waiting == {"gone": 2} and merged.banks == ["a"]
+    assert merged.lines()[-1] == "2 labels of “gone” wait: no bank here has its vectors"
+    assert {label.bank for label in other.labels()} == {"gone"} and other.bank_labels("a") == {}
+
+
 def test_files_that_overlap_are_refused_before_they_are_read(bundle, other):
     """A zip bomb without compression: many names for the same bytes."""
     data = bundle.read_bytes()
@@ -287,3 +316,29 @@ def whole_bundle(tmp_path_factory, model_folder):
     bench.save_label("a", 0, name="greets")
     bench.export_bundle(folder / "x.zip")
     return bench, (folder / "x.zip").read_bytes()
+
+
+def test_preferences_go_along_and_of_two_by_one_person_the_later_counts(full, other, tmp_path):
+    said = full.bank("a")
+
+    def prefer(bench, who, choice, minute):
+        text = {"prompt": PromptRecord(user="hello there"), "text": "A", "other": "B", "radius": 6.0}
+        made = datetime(2026, 11, 1, 12, minute, tzinfo=UTC)
+        one = Preference(vector=0, against="baseline", choice=choice, who=who, created=made, **text)
+        bench.bench.preferences.add(said.record.model_hash, said.hash, one)
+
+    prefer(full, "Ada", "vector", 1)
+    prefer(full, "Bea", "other", 2)
+    assert full.export_bundle(tmp_path / "1.zip").preferences == 2
+    assert other.import_bundle(tmp_path / "1.zip").preferences == 2
+    assert other.import_bundle(tmp_path / "1.zip").lines() == ["This library already had everything in it."]
+    prefer(other, "Ada", "tie", 5)
+    prefer(full, "Bea", "both bad", 0)  # an older one does not take the place of what is there
+    full.export_bundle(tmp_path / "2.zip")
+    assert other.import_bundle(tmp_path / "2.zip").preferences == 0
+    other.export_bundle(tmp_path / "3.zip", ["a"])
+    merged = full.import_bundle(tmp_path / "3.zip")
+    assert merged.preferences == 2 and merged.lines() == ["New: 0 banks, 0 labels, 0 comparisons, 2 preferences"]
+    for bench in (full, other):
+        found = bench.bench.preferences.of_bank(said.hash)
+        assert [(one.who, one.choice) for one in found] == [("Bea", "other"), ("Ada", "tie")]

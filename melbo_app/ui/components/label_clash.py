@@ -24,9 +24,12 @@ def clash(stored: LabelVersion, mine: Sequence[Any]) -> dict[str, Any]:
         {"part": part, "theirs": theirs, "mine": own, "differs": theirs != own}
         for part, theirs, own in zip(PARTS, _words(fields), _words(mine), strict=True)
     ]
+    kind = "settled " if stored.settled else ""
     verb = "changed" if any(fields) else "removed"
-    who = f" by {stored.author}" if stored.author else ""
-    title = f"Vector {stored.vector}: the label was {verb}{who} on {day(stored.updated)}, after this form was filled."
+    by = stored.annotator or stored.author
+    who = f" by {by}" if by else ""
+    when = f"on {day(stored.updated)}, after this form was filled"
+    title = f"Vector {stored.vector}: the {kind}label was {verb}{who} {when}."
     return {"title": title, "rows": rows, "fields": fields}
 
 

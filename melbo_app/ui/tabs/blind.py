@@ -8,6 +8,8 @@ from gradio.blocks import Block
 from melbo_app.errors import MelboError
 from melbo_app.library.preferences import Against, Choice
 from melbo_app.studies.blind import Pair
+from melbo_app.ui.annotator import annotator
+from melbo_app.ui.components.annotator_name import accepted, annotator_name
 from melbo_app.ui.components.blind_pair import EMPTY, blind_pair, shown
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
@@ -29,7 +31,7 @@ COLUMNS = ["vector", "preferred", "95 %", "vector’s", "the other", "ties", "bo
 FIGURES = COLUMNS[1:]
 # Only while the view is open: banks are chosen elsewhere, too, and the pairs of a bank are many lookups.
 _WHEN_SEEN = """(bank, ...others) => {
-  return [document.getElementById("blind-who")?.offsetParent ? bank : null, ...others];
+  return [document.getElementById("blind-pair")?.offsetParent ? bank : null, ...others];
 }"""
 NONE_LEFT = "You have compared all pairs of this bank. Show the results, or choose another comparison or bank."
 NO_PAIRS = "The bank has no such pairs yet: open Label and press “Steer it”, or steer with a random control in Read."
@@ -44,9 +46,7 @@ class BlindTab:
         self._pair = gr.State(None)
         with gr.Row(elem_classes="mx-fields"):
             self.against = choice("Compare each vector with", "blind-against", AGAINST, "baseline", 220)
-            self.who = gr.Textbox(
-                label="Your name", max_lines=1, elem_id="blind-who", min_width=160, placeholder="that of the account"
-            )
+            self.who = annotator_name(elem_id="blind-annotator")
         note_view(note(HOW), elem_id="blind-how")
         self.view = blind_pair(elem_id="blind-pair")
         self.reveal = small_button("Show the results", "blind-results", 130)
@@ -55,32 +55,35 @@ class BlindTab:
     def bind(self, rooms: Rooms) -> None:
         """Bind choosing; the view shows the next pair whenever it is opened or something is chosen."""
         session = self._session
-        asked = [session.bank, self.against, self.who]
+        asked = [session.bank, self.against]
         shown: list[Block] = [self._pair, self.view, self.table]
-        self._kept.bind([self.who, self.against], rooms.opened("blind"), lambda fields, _: fields, [], [])
+        self._kept.bind([self.against], rooms.opened("blind"), lambda fields, _: fields, [], [])
         bind(rooms.opened("blind"), self._next, asked, shown, trigger_mode="always_last")
-        for trigger in (session.bank.change, self.against.input, self.who.change):
+        bind(self.who.named, self._name, None, self.who)
+        for trigger in (session.bank.change, self.against.input, self.who.changed):
             bind(trigger, self._next, asked, shown, trigger_mode="always_last", js=_WHEN_SEEN)
         bind(self.view.choose, self._choose, [self._pair, *asked], shown)
         bind(self.reveal.click, self._results, [session.bank, self.against], self.table)
 
-    def _next(self, bank: str | None, against: Against | None, who: str | None) -> Changes:
+    def _name(self, event: gr.EventData) -> dict[str, Any]:
+        return accepted(self._workbench.annotator_name(str(event.name)))
+
+    def _next(self, bank: str | None, against: Against | None) -> Changes:
         """The next pair; the results of another one are hidden."""
         hidden: Changes = {self.table: {"columns": []}}
         if bank is None or against is None or self._session.find(bank) is None:
             return {self._pair: None, self.view: {"message": EMPTY}, **hidden}
         try:
-            pair, done, total = self._workbench.next_pair(bank, against, who or None)
+            pair, done, total = self._workbench.next_pair(bank, against, annotator(self._workbench) or None)
         except MelboError as error:  # nobody pressed a button
             return {self._pair: None, self.view: {"message": str(error)}, **hidden}
         return {self._pair: pair, self.view: shown(pair, done, total, NONE_LEFT if total else NO_PAIRS), **hidden}
 
-    def _choose(
-        self, event: gr.EventData, pair: Pair | None, bank: str | None, against: Against, who: str | None
-    ) -> Changes:
+    def _choose(self, event: gr.EventData, pair: Pair | None, bank: str | None, against: Against) -> Changes:
         if pair is not None:
-            self._workbench.prefer(bank_chosen(bank), pair, _choice(str(event.choice), pair), who or None)
-        return self._next(bank, against, who)
+            who = annotator(self._workbench) or None
+            self._workbench.prefer(bank_chosen(bank), pair, _choice(str(event.choice), pair), who)
+        return self._next(bank, against)
 
     def _results(self, bank: str | None, against: Against) -> dict[str, Any]:
         name = bank_chosen(bank)

@@ -8,6 +8,8 @@ from gradio.components import Component
 
 from melbo_app.errors import InputError
 from melbo_app.library.labels import Label, LabelChanged
+from melbo_app.ui.annotator import annotator
+from melbo_app.ui.components.given_labels import fields, given, given_labels
 from melbo_app.ui.components.label_clash import clash, label_clash
 from melbo_app.ui.components.name_list import name_list
 from melbo_app.ui.components.note import note, note_view
@@ -20,8 +22,12 @@ RATINGS = [("none", 0), *((str(stars), stars) for stars in range(1, 6))]
 KEYS = "Enter saves and goes on. Outside a field (Esc): 1 to 5 rate, S skips, U undoes."
 MOST_UNDONE = 20  # saves that one page can take back
 
+TO_SETTLE = "Take one of them, or write another label: it is the vector’s from then on."
+WAITING = "Somebody else has labelled this vector. Save your label to see theirs."
+
 Held = dict[str, Any]
-"""Whose label the form holds: bank, its hash, vector, and the fields as filled."""
+"""Whose label the form holds: bank, its hash, vector, annotator, whether it ``settles`` what several said, and the
+fields as filled."""
 
 
 class LabelForm:
@@ -30,6 +36,7 @@ class LabelForm:
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
         self.of = note_view(elem_id="label-of")
+        self.given = given_labels(elem_id="label-given")
         self.clash = label_clash(elem_id="label-clash")
         self.name = gr.Textbox(label="Name", max_lines=1, elem_id="label-name", placeholder="its effect")
         self.names = name_list(elem_id="label-names")
@@ -45,28 +52,46 @@ class LabelForm:
             self.undo = small_button("Undo the last save", "label-undo", 120)
             self.discard = small_button("Discard", "label-discard", 70)
         note_view(note(KEYS), elem_id="label-keys")
-        self._fields: list[Component] = [self.name, self.tags, self.rating, self.note]
+        self.fields: list[Component] = [self.name, self.tags, self.rating, self.note]
         # The line above the fields names their vector, and is sent with them: a state may be newer than they are.
-        self.inputs: list[Component] = [self.of, *self._fields]
-        self.outputs: list[Block] = [*self.inputs, self.clash]
+        self.inputs: list[Component] = [self.of, *self.fields]
+        self.outputs: list[Block] = [*self.inputs, self.clash, self.given]
 
-    def filled(self, bank: str, vector: int, undo: list[Held]) -> Changes:
-        """The stored label of a vector; ``undo`` are the saves that the page can take back."""
-        label, why_not = self._workbench.label(bank, vector), self._workbench.why_not("save_label", (bank, vector))
-        held = {"bank": bank, "hash": self._workbench.bank(bank).hash, "vector": vector, "fields": _fields(label)}
+    def filled(self, bank: str, vector: int, undo: list[Held], *, settles: bool = False) -> Changes:
+        """The stored label of this browser's annotator, or the one that ``settles`` what several said; ``undo`` are the
+        saves that the page can take back."""
+        me, bench = annotator(self._workbench), self._workbench
+        label = bench.settled_label(bank, vector) if settles else bench.own_label(bank, vector, me)
+        held = {"bank": bank, "hash": bench.bank(bank).hash, "vector": vector, "fields": fields(label)}
+        held |= {"annotator": me, "settles": settles}
+        why_not = bench.why_not("settle_label" if settles else "save_label", None if settles else (bank, vector))
+        title = f"Vector {vector} of “{bank}”" + (": what counts for all" if settles else "")
         return {
-            self.of: {**note(f"Vector {vector} of “{bank}”", why_not), "held": held, "undo": undo},
-            self.name: label.name,
-            self.tags: gr.Dropdown(choices=self._workbench.tags(), value=list(label.tags)),
-            self.rating: label.rating or 0,
-            self.note: label.note,
+            self.of: {**note(title, why_not), "held": held, "undo": undo},
+            **self.written(fields(label)),
             self.clash: {},
+            self.given: self._beside(bank, vector, me, settles),
         }
+
+    def written(self, said: list[Any]) -> Changes:
+        """The fields with these values."""
+        name, tags, rating, words = said
+        offered = gr.Dropdown(choices=self._workbench.tags(), value=list(tags))
+        return {self.name: name, self.tags: offered, self.rating: rating, self.note: words}
+
+    def _beside(self, bank: str, vector: int, me: str, settles: bool) -> dict[str, Any]:
+        """The labels of all annotators, as far as this one may see them."""
+        labels = self._workbench.given_labels(bank, vector, me, settling=settles)
+        others = [] if labels else self._workbench.given_labels(bank, vector, me, settling=True)
+        waiting = WAITING if any(one.annotator != me for one in others) else ""
+        may = not self._workbench.why_not("settle_label")
+        return given(labels, settling=settles, may_settle=may, message=TO_SETTLE if settles else waiting)
 
     def empty(self) -> Changes:
         """No vector's label."""
         tags = gr.Dropdown(choices=[], value=[])
-        return {self.of: note(), self.name: "", self.tags: tags, self.rating: 0, self.note: "", self.clash: {}}
+        nothing: Changes = {self.name: "", self.tags: tags, self.rating: 0, self.note: "", self.clash: {}}
+        return {self.of: note(), **nothing, self.given: {}}
 
     def held(self, values: Values) -> Held | None:
         """Whose label the form holds; None before the first."""
@@ -80,7 +105,7 @@ class LabelForm:
     def edited(self, values: Values) -> bool:
         """Whether the form was changed since it was filled; one that was never shown sends None."""
         held = self.held(values)
-        name, tags, rating, words = (values[field] for field in self._fields)
+        name, tags, rating, words = (values[field] for field in self.fields)
         return held is not None and name is not None and [name, tags or [], rating or 0, words or ""] != held["fields"]
 
     def keep(self, values: Values, seen: list[Any] | None = None) -> list[Held]:
@@ -94,9 +119,9 @@ class LabelForm:
                 "label", f"another bank has replaced “{bank}”", "Press Discard, and choose the vector again"
             )
         before = held["fields"] if seen is None else seen
-        saved = self._write(held, [values[field] for field in self._fields], before)
-        gr.Info(f"The label of vector {vector} is saved.", duration=2)
-        return [*self.undoable(values), {**held, "fields": before, "saved": _fields(saved)}][-MOST_UNDONE:]
+        saved = self._write(held, [values[field] for field in self.fields], before)
+        gr.Info(f"The label of vector {vector} is {'settled' if held['settles'] else 'saved'}.", duration=2)
+        return [*self.undoable(values), {**held, "fields": before, "saved": fields(saved)}][-MOST_UNDONE:]
 
     def take_back(self, step: Held) -> bool:
         """Restore the label from before a save; False if somebody has changed it since."""
@@ -110,13 +135,14 @@ class LabelForm:
 
     def both(self, changed: LabelChanged, values: Values) -> Changes:
         """The stored label beside the form, which stays as it is."""
-        return {self.clash: clash(changed.stored, [values[field] for field in self._fields])}
+        return {self.clash: clash(changed.stored, [values[field] for field in self.fields])}
 
-    def _write(self, held: Held, fields: list[Any], seen: list[Any]) -> Label:
-        name, tags, rating, words = fields
+    def _write(self, held: Held, written: list[Any], seen: list[Any]) -> Label:
+        name, tags, rating, words = written
         said = {"name": name, "tags": tags or [], "rating": rating or None, "note": words}
+        save = self._workbench.settle_label if held["settles"] else self._workbench.save_label
         try:
-            return self._workbench.save_label(held["bank"], held["vector"], **said, seen=_label(held, seen))
+            return save(held["bank"], held["vector"], **said, annotator=held["annotator"], seen=_label(held, seen))
         except LabelChanged:
             raise
         except InputError as error:
@@ -128,13 +154,8 @@ def held_by(of: Any) -> Held | None:
     return of.get("held") if isinstance(of, dict) else None
 
 
-def _fields(label: Label) -> list[Any]:
-    """A label as the form holds it."""
-    return [label.name, list(label.tags), label.rating or 0, label.note]
-
-
-def _label(held: Held, fields: list[Any]) -> Label:
+def _label(held: Held, written: list[Any]) -> Label:
     """The label of a vector with these fields."""
-    name, tags, rating, words = fields
+    name, tags, rating, words = written
     said = {"name": name, "tags": tuple(tags), "rating": rating or None, "note": words}
     return Label(bank=held["bank"], bank_hash=held["hash"], vector=held["vector"], **said)

@@ -8,6 +8,7 @@ import gradio as gr
 from melbo_app.errors import MelboError
 from melbo_app.library.suggested_labels import LEAST_AUROC, SuggestedLabel, is_small
 from melbo_app.studies.suggest_labels import SuggestLabels
+from melbo_app.ui.annotator import annotator
 from melbo_app.ui.assistant_fields import LOADED, SENT, AssistantFields
 from melbo_app.ui.components.name_list import suggestion
 from melbo_app.ui.components.note import note, note_view
@@ -86,7 +87,7 @@ class LabelSuggestions:
         if endpoint is None and is_small(self._workbench.model_state().parameter_count) and not values[self.small]:
             yield {self.message: note(SMALL, "Choose an endpoint, or tick the box.", tone="warning")}
             return
-        labelled = self._workbench.bank_labels(bank)
+        labelled = self._workbench.bank_labels(bank, seen_by=annotator(self._workbench))
         count = len(self._workbench.bank(bank).vectors)
         left = tuple(at for at in range(count) if at not in labelled) or tuple(range(count))
         study = SuggestLabels(bank=bank, vectors=left, reader=values[self.reader], endpoint=endpoint)

@@ -1,53 +1,39 @@
 """Labels: the effect of each vector in words."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from melbo_app.errors import InputError, MelboError
-from melbo_app.jobs.generators import result_of
+from melbo_app.errors import InputError
 from melbo_app.library.labels import LabelChanged
-from melbo_app.studies.labelling_order import LabellingOrder
-from melbo_app.studies.top_tokens import TopTokens
+from melbo_app.ui.annotator import annotator
+from melbo_app.ui.components.annotator_name import accepted, annotator_name
 from melbo_app.ui.components.labelling import labelling
-from melbo_app.ui.components.name_list import names
-from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.fields import small_button
 from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.kept_form import KeptForm
-from melbo_app.ui.leaving import leaving
 from melbo_app.ui.left_out import tell
-from melbo_app.ui.present import day, token_name
+from melbo_app.ui.present import day
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
+from melbo_app.ui.tabs.label_aside import LabelAside
+from melbo_app.ui.tabs.label_draft import GIVE_BACK, KEEP, read_draft
 from melbo_app.ui.tabs.label_evidence import NO_VECTOR, LabelEvidence
 from melbo_app.ui.tabs.label_form import Held, LabelForm, held_by
+from melbo_app.ui.tabs.label_hints import LabelHints, within
+from melbo_app.ui.tabs.label_queue import DISAGREEMENTS, QUEUES, after
 from melbo_app.ui.tabs.label_suggestions import LabelSuggestions
 from melbo_app.workbench import Workbench
 
 COLUMNS = ["vector", "name", "tags", "rating", "note", "changed"]
 WIDE = ["name", "tags", "note"]
 NO_BANK = {"columns": COLUMNS, "wide": WIDE, "rows": [], "message": "Choose a bank."}
-TOKENS = 8  # of each kind, promoted and suppressed
-# Only while the room is open: banks are chosen elsewhere, too, and the answer costs a pass through the model.
-_WHEN_SEEN = """(bank, vector) => {
-  const room = document.getElementById("label-room");
-  return [room?.offsetParent ? bank : null, vector];
-}"""
-ALL = "all, by number"
-QUEUES: dict[str, LabellingOrder] = {
-    "unlabelled, by number": "by number",
-    "unlabelled, strongest first": "strongest first",
-    "unlabelled, most unlike first": "most unlike first",
-    "unlabelled, alike together": "alike together",
-    ALL: "by number",
-}
-"""What comes next in the room Label."""
 
 
 class LabelsTab:
@@ -56,8 +42,9 @@ class LabelsTab:
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session = workbench, session
         self._saved = gr.State(None)  # when this page last saved a label
-        self._kept = KeptForm("label")
+        self._kept, self._draft = KeptForm("label"), gr.JSON(visible=False)
         with gr.Column(elem_id="label-room"):
+            self.who = annotator_name(elem_id="label-annotator")
             with gr.Row(elem_classes="mx-toolbar", elem_id="label-top", equal_height=True):
                 self.done = labelling(elem_id="label-progress")
                 self.order = gr.Dropdown(
@@ -73,25 +60,36 @@ class LabelsTab:
             with gr.Row(elem_classes="mx-split", elem_id="label-desk"):
                 with gr.Column(scale=6, min_width=300, elem_id="label-evidence"):
                     self.evidence = LabelEvidence(workbench, session)
-                    self.tokens = note_view(elem_id="label-tokens")
+                    self.hints = LabelHints(workbench, session)
                 with gr.Column(scale=5, min_width=300, elem_id="label-form"):
                     self._form = LabelForm(workbench)
                     self._suggestions = LabelSuggestions(workbench, session)
+                    self.aside = LabelAside(workbench, session)
             self.table = record_table(NO_BANK, elem_id="label-table")
-            with gr.Row(elem_classes="mx-toolbar"):
+            with gr.Row(elem_classes="mx-toolbar", equal_height=True):
                 self.csv = small_button("Export CSV", "labels-csv", 120)
                 self.jsonl = small_button("Export JSONL", "labels-jsonl", 120)
+                self.each = gr.Checkbox(
+                    label="every annotator’s", elem_id="labels-each", container=False, min_width=150,
+                    visible=not workbench.why_not("annotator_name"),
+                )  # fmt: skip
         self._file = hidden_download("labels-file")
         self.form: list[Component] = self._form.inputs
         self.outputs: list[Block] = [
             self.table, self.vector, *self._form.outputs, self.done, self.evidence.view, self._saved,
+            self.aside.history,
         ]  # fmt: skip
 
     def bind(self, rooms: Rooms) -> None:
         """Bind choosing, saving and exporting; the view shows its newest state whenever it is opened."""
         session, form, latest = self._session, self._form, "always_last"
         asked = {session.bank, self.vector, self.order, form.clash, *form.inputs}
-        bind(rooms.opened("label"), self._renew, asked, self.outputs)
+        renewed = bind(rooms.opened("label"), self._renew, asked, self.outputs)
+        given_back = [self._draft, session.bank]
+        bind(renewed.then, self._put_back, given_back, self.outputs, js=GIVE_BACK)
+        for part in form.inputs:  # in the browser alone, so also without a connection
+            bind(part.change, None, form.inputs, None, js=KEEP)  # type: ignore[attr-defined]
+        bind(self.who.named, self._name, None, self.who)
         moves = [
             bind(session.bank.change, self._follow, asked, self.outputs),
             bind(self.table.pick, self._pick, asked, self.outputs, trigger_mode=latest),
@@ -103,6 +101,10 @@ class LabelsTab:
             bind(form.save_on.click, self._go_on, asked, self.outputs),
             bind(form.skip.click, self._go_on, asked, self.outputs),
             bind(form.undo.click, self._undo, asked, self.outputs),
+            bind(self.who.changed, self._renamed, asked, self.outputs),
+            bind(self.order.change, self._queue, asked, self.outputs),
+            bind(form.given.settle, self._settle, asked, self.outputs),
+            bind(form.given.own, self._own, asked, self.outputs),
         ]
         for move in moves:
             bind(move.failure, self._stay, [session.bank, form.of], [self.table, self.vector, self.done])
@@ -111,49 +113,54 @@ class LabelsTab:
             bind(leave, self._discard, asked, self.outputs)
         bind(form.clash.mine, self._insist, asked, self.outputs)
         bind(self._saved.change, session.show_labels, [session.bank, session.radius], session.vectors)
-        for trigger, only in ((rooms.opened("label"), None), (form.of.change, _WHEN_SEEN)):
-            of = [session.bank, self.vector]
-            bind(trigger, self._top_tokens, of, self.tokens, trigger_mode=latest, js=only)
-            bind(trigger, self._similar, of, form.names, trigger_mode=latest, js=only)
+        self.hints.bind(rooms, form.of, self.vector, form.names)
         bind(form.names.take, self._take_name, None, form.name)
+        bind(form.given.take, self._take_label, None, form.fields)
+        self.aside.bind(rooms, self._saved)
         self.evidence.bind(form.of)
         self._suggestions.bind(rooms, form, self.vector)
         self._kept.bind([self.order], rooms.opened("label"), lambda fields, _: fields, [], [])
         for button, ending in ((self.csv, ".csv"), (self.jsonl, ".jsonl")):
-            made = bind(button.click, self._exporter(ending), None, self._file)
+            made = bind(button.click, self._exporter(ending), self.each, self._file)
             made.success(None, None, None, js=fetch_script("labels-file"), api_visibility="private")
 
-    def open(self, bank: str | None, vector: float | None = 0, undo: list[Held] | None = None) -> Changes:
+    def open(
+        self, bank: str | None, vector: float | None = 0, undo: list[Held] | None = None, settles: bool = False
+    ) -> Changes:
         """Show the label of a vector in ``outputs``; a number past the end is the last vector's. ``undo`` are the saves
-        that the page can take back."""
+        that the page can take back; ``settles``: the label that counts where several people gave one."""
         line = self._session.find(bank)
         if line is None or not line.vectors or bank is None:
-            nothing: Changes = {self.vector: 0, self.done: {}, self.evidence.view: NO_VECTOR}
+            nothing: Changes = {self.vector: 0, self.done: {}, self.evidence.view: NO_VECTOR, self.aside.history: {}}
             return {self.table: NO_BANK, **nothing, **self._form.empty()}
-        at = _within(vector, line.vectors)
+        at = within(vector, line.vectors)
+        settles = settles and bool(self._workbench.given_labels(bank, at, "", settling=True))
         return {
-            **self._place(bank, bank, at),
-            **self._form.filled(bank, at, undo or []),
+            **self._place(bank, bank, at, settles),
+            **self._form.filled(bank, at, undo or [], settles=settles),
             self.evidence.view: self.evidence.shown(bank, at),
+            self.aside.history: self.aside.changes(bank, at),
         }
 
-    def _place(self, chosen: str | None, bank: str, vector: int) -> Changes:
-        """Show which vector's label the form holds, and how far its bank is labelled; the table is that of the bank
-        that is ``chosen``."""
+    def _place(self, chosen: str | None, bank: str, vector: int, settles: bool) -> Changes:
+        """Show which vector's label the form holds, and how far its bank is labelled, or what is to settle; the table
+        is that of the bank that is ``chosen``."""
         held = self._workbench.bank(bank)
         where = {"of": f"{held.hash}/{vector}", "vector": vector, "radius": held.norms[vector]}
-        done = len(self._workbench.bank_labels(bank))
+        done = len(self._workbench.bank_labels(bank, seen_by=annotator(self._workbench)))
+        said = f"{len(self._workbench.disagreements(bank))} to settle" if settles else ""
+        far = {"done": done, "total": len(held.norms), "said": said}
         return {
             self.table: self._table(chosen, vector if chosen == bank else None),
             self.vector: vector,
-            self.done: {"done": done, "total": len(held.norms), **where, "at": datetime.now(UTC).isoformat()},
+            self.done: {**far, **where, "at": datetime.now(UTC).isoformat()},
         }
 
     def _table(self, bank: str | None, selected: int | None) -> dict[str, Any]:
         line = self._session.find(bank)
         if bank is None or line is None or not line.vectors:
             return NO_BANK
-        labels = self._workbench.bank_labels(bank)
+        labels = self._workbench.bank_labels(bank, seen_by=annotator(self._workbench))
         rows = []
         for number in range(line.vectors):
             label = labels.get(number)
@@ -169,24 +176,30 @@ class LabelsTab:
     def move(self, bank: str | None, vector: float | None, values: Values) -> Changes:
         """Save the form, and show another vector in ``outputs``. If somebody else has changed the label meanwhile, the
         form stays, and both versions are shown."""
+        return self._move(bank, vector, values, values.get(self.order) == DISAGREEMENTS)
+
+    def _move(self, bank: str | None, vector: float | None, values: Values, settles: bool) -> Changes:
         if not self._form.edited(values):
-            return self._open_again(bank, vector, values)
+            return self._open_again(bank, vector, values, settles)
         try:
             undo = self._form.keep(values)
         except LabelChanged as changed:
             return self._clashing(changed, values)
-        return {**self.open(bank, vector, undo), self._saved: datetime.now(UTC)}
+        return {**self.open(bank, vector, undo, settles), self._saved: datetime.now(UTC)}
 
-    def _open_again(self, bank: str | None, vector: float | None, values: Values) -> Changes:
+    def _open_again(self, bank: str | None, vector: float | None, values: Values, settles: bool) -> Changes:
         """The same as ``open``, but fields that hold this very label stay: a person may be writing there."""
-        changes, held = self.open(bank, vector, self._form.undoable(values)), self._form.held(values)
+        changes, held = self.open(bank, vector, self._form.undoable(values), settles), self._form.held(values)
         if held is not None and held_by(changes[self._form.of]) == held:
             return {part: value for part, value in changes.items() if part not in self.form}
         return changes
 
     def _clashing(self, changed: LabelChanged, values: Values) -> Changes:
         held = values[self._form.of]["held"]
-        return {**self._place(held["bank"], held["bank"], held["vector"]), **self._form.both(changed, values)}
+        return {**self._at(held["bank"], held), **self._form.both(changed, values)}
+
+    def _at(self, bank: str | None, held: Held) -> Changes:
+        return self._place(bank, held["bank"], held["vector"], held["settles"])
 
     def _renew(self, values: Values) -> Changes:
         """Show new banks and labels; changes in the form that were not saved stay."""
@@ -196,7 +209,53 @@ class LabelsTab:
         at = held["vector"] if held is not None and held["bank"] == bank else None
         if self._form.edited(values):
             return {self.table: self._table(bank, at)}
-        return self._open_again(bank, self._next(bank, None, values) if at is None else at, values)
+        if held is None or at is None:
+            settles = values.get(self.order) == DISAGREEMENTS
+            return self._open_again(bank, self._next(bank, None, values), values, settles)
+        return self._open_again(bank, at, values, held["settles"])
+
+    def _put_back(self, kept: Any, bank: str | None) -> Changes:
+        """Show what was written in this window and not saved, because the page was lost or left."""
+        found = read_draft(kept, self._workbench)
+        if found is None:
+            return {}
+        held, fields = found
+        opened = self.open(held["bank"], held["vector"], [], held["settles"])
+        stored = held_by(opened[self._form.of])
+        if stored is None or stored["fields"] == fields:  # it had arrived after all
+            return {}
+        gr.Info("What was written here before is back; it is not saved yet.", duration=5)
+        of = {**opened[self._form.of], "held": held}
+        return {**opened, **self._at(bank, held), **self._form.written(fields), self._form.of: of}
+
+    def _name(self, event: gr.EventData) -> dict[str, Any]:
+        return accepted(self._workbench.annotator_name(str(event.name)))
+
+    def _renamed(self, values: Values) -> Changes:
+        """Show the labels of the annotator that this browser names now; what was written was the other one's."""
+        held = self._form.held(values)
+        bank = values[self._session.bank] if held is None else held["bank"]
+        changes = self.move(bank, held["vector"] if held else self._next(bank, None, values), values)
+        return {**changes, self._saved: datetime.now(UTC)}
+
+    def _queue(self, values: Values) -> Changes:
+        """Another order was chosen: only disagreements need another form."""
+        held, settles = self._form.held(values), values.get(self.order) == DISAGREEMENTS
+        if held is None or held["settles"] == settles:
+            return {}
+        bank = held["bank"]
+        if settles and not self._workbench.disagreements(bank):
+            gr.Info("There is nothing to settle: no two people disagree.", duration=5)
+            return {}
+        return self.move(bank, self._next(bank, None, values) if settles else held["vector"], values)
+
+    def _settle(self, values: Values) -> Changes:
+        held = self._form.held(values) or {}
+        return self._move(held.get("bank"), held.get("vector", 0), values, True)
+
+    def _own(self, values: Values) -> Changes:
+        held = self._form.held(values) or {}
+        return self._move(held.get("bank"), held.get("vector", 0), values, False)
 
     def _follow(self, values: Values) -> Changes:
         """Another bank was chosen, or the same one again."""
@@ -210,13 +269,13 @@ class LabelsTab:
         if bank is None or line is None or line.damaged:
             return 0
         queue = values.get(self.order)
-        order = self._workbench.labelling_order(bank, QUEUES.get(queue or "", "by number"))
-        labelled = self._workbench.bank_labels(bank)
-        left = [one for one in order if one != at and (queue == ALL or one not in labelled)]
-        if not left:
-            return 0 if at is None else at + 1
-        later = order[order.index(at) + 1 :] if at in order else order
-        return next((one for one in later if one in left), left[0])
+        following = after(self._workbench, bank, at, queue)
+        if following is not None or at is None:
+            return following or 0
+        if queue == DISAGREEMENTS:
+            gr.Info("Nothing else is left to settle.", duration=4)
+            return at
+        return at + 1
 
     def _go_on(self, values: Values) -> Changes:
         """Save what was changed, and show the next vector in the chosen order."""
@@ -232,10 +291,10 @@ class LabelsTab:
             raise InputError("label", "the form has changes that are not saved", "Save or discard them first")
         if not steps:
             gr.Info("Nothing was saved here that could be undone.", duration=3)
-            return {} if held is None else self._place(values[self._session.bank], held["bank"], held["vector"])
+            return {} if held is None else self._at(values[self._session.bank], held)
         step = steps.pop()
         taken = self._form.take_back(step)
-        changes = self.open(step["bank"], step["vector"], steps)
+        changes = self.open(step["bank"], step["vector"], steps, step["settles"])
         return {**changes, self._saved: datetime.now(UTC)} if taken else changes
 
     def _go(self, values: Values, by: int = 0) -> Changes:
@@ -259,7 +318,7 @@ class LabelsTab:
     def _stay(self, bank: str | None, of: Any) -> Changes:
         """Go back to the vector in the form, which could not be saved."""
         held = held_by(of)
-        return {} if held is None else self._place(bank, held["bank"], held["vector"])
+        return {} if held is None else self._at(bank, held)
 
     def _save(self, values: Values, seen: list[Any] | None = None) -> Changes:
         try:
@@ -267,7 +326,7 @@ class LabelsTab:
         except LabelChanged as changed:
             return self._clashing(changed, values)
         held = values[self._form.of]["held"]
-        return {**self.open(held["bank"], held["vector"], undo), self._saved: datetime.now(UTC)}
+        return {**self.open(held["bank"], held["vector"], undo, held["settles"]), self._saved: datetime.now(UTC)}
 
     def _insist(self, values: Values) -> Changes:
         """Save the form over the version that is shown beside it."""
@@ -277,41 +336,17 @@ class LabelsTab:
         """Show the label as it is stored by now; of the chosen bank, unless both versions of another one are shown."""
         bank, held = values[self._session.bank], self._form.held(values)
         if held is not None and (held["bank"] == bank or values.get(self._form.clash)):
-            return self.open(held["bank"], held["vector"], self._form.undoable(values))
+            return self.open(held["bank"], held["vector"], self._form.undoable(values), held["settles"])
         return self.open(bank, 0, self._form.undoable(values))
-
-    def _similar(self, bank: str | None, vector: float | None) -> dict[str, Any]:
-        """Names that were given to vectors with similar texts."""
-        line = self._session.find(bank)
-        if bank is None or line is None or not line.vectors:
-            return {}
-        try:
-            return names(self._workbench.similar_labels(bank, _within(vector, line.vectors)))
-        except MelboError:  # nobody asked for them
-            return {}
 
     def _take_name(self, event: gr.EventData) -> str:
         return str(event.name)
 
-    def _top_tokens(self, bank: str | None, vector: float | None) -> dict[str, Any]:
-        """The tokens that the vector makes likelier after its prompts; nothing if the loaded model cannot tell."""
-        line = self._session.find(bank)
-        if bank is None or line is None or not line.vectors or not self._workbench.model_state().loaded:
-            return note()
-        try:
-            study = TopTokens(bank=bank, vectors=[_within(vector, line.vectors)], count=TOKENS)
-            [found] = result_of(self._workbench.run(study, stop=leaving()))
-        except MelboError:  # a bank of another model, or of the last block
-            return note()
-        kinds = (("More", found.promoted), ("Less", found.suppressed))
-        return note(*(f"{how} likely next: {' · '.join(token_name(text) for text, _ in some)}" for how, some in kinds))
+    def _take_label(self, event: gr.EventData) -> Changes:
+        return self._form.written(event.fields)
 
     def _exporter(self, ending: str) -> Any:
-        def export() -> str:
-            return written("melbo-labels", ending, self._workbench.export_labels)
+        def export(each: bool | None) -> str:
+            return written("melbo-labels", ending, partial(self._workbench.export_labels, each=bool(each)))
 
         return export
-
-
-def _within(vector: float | None, count: int) -> int:
-    return min(max(0, int(vector or 0)), count - 1)

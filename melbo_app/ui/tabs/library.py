@@ -13,6 +13,7 @@ from melbo_app.library.bank import BankSummary
 from melbo_app.library.completion import Completion
 from melbo_app.library.labels import Label
 from melbo_app.library.uploads import mark_used
+from melbo_app.ui.annotator import annotator
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.fields import choice, small_button
@@ -93,14 +94,14 @@ class LibraryTab:
     def _find(self, text: str | None, kind: str | None) -> Changes:
         """Show the lines that contain the text, or the newest ones, in ``outputs``. A window that opens in this view
         asks before its fields exist."""
-        text, kind = text or "", kind or EVERYTHING
+        text, kind, me = text or "", kind or EVERYTHING, annotator(self._workbench)
         if text.strip():
-            found = self._workbench.search(text, MOST)
+            found = self._workbench.search(text, MOST, seen_by=me)
             tell(found.damaged)
             banks, labels, completions = found.banks, [*found.labels], found.completions
         else:
             banks = self._workbench.banks()[:MOST]
-            said, completions = self._workbench.labels(), self._workbench.search_completions(limit=MOST)
+            said, completions = self._workbench.labels(seen_by=me), self._workbench.search_completions(limit=MOST)
             tell([*said.damaged, *completions.damaged])
             labels = sorted(said, key=_said_at, reverse=True)[:MOST]
         rows = [_bank_row(line) for line in banks] if kind in (EVERYTHING, "banks") else []
@@ -116,7 +117,7 @@ class LibraryTab:
             one = self._workbench.completion(int(number))
             message = note(f"“{one.prompt.user}”", one.text, _provenance(one), tone="plain")
         elif kind == "label":
-            label = self._workbench.label(name, int(number))
+            label = self._workbench.label(name, int(number), seen_by=annotator(self._workbench))
             message = note(_label_line(label), label.note, tone="plain")
         else:
             record = self._workbench.bank(name).record

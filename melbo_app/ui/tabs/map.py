@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -172,10 +173,18 @@ class MapTab(JobTab):
         return self._drawn(part, values[self.colour])
 
     def _drawn(self, drawn: Map, colour: str, title: str = "") -> Changes:
+        drawn = self._named(drawn)
         made = f"{drawn.method}. {drawn.note}" if drawn.method not in drawn.note else drawn.note
         said = note(f"{title}{sentence(drawn.layout)} layout, {made}.", _clusters(drawn))
         plot = {**map_value(drawn, colour), "stamp": self._stamp(drawn)}
         return {self.shown: drawn, self.plot: plot, self.note: said, self.aside: ASIDE, self.listing: {}}
+
+    def _named(self, drawn: Map) -> Map:
+        """With the names of labels that this browser's annotator may see."""
+        if self._session.find(drawn.bank) is None:
+            return drawn
+        names: dict[Any, str] = {**self._session.names(drawn.bank, drawn.bank_hash)}
+        return replace(drawn, points=[replace(one, label=names.get(one.vector, "")) for one in drawn.points])
 
     def _stamp(self, drawn: Map) -> dict[str, Any] | None:
         """What made the map; its R are in a field of their own, so they are no part of it."""

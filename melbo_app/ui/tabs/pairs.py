@@ -16,6 +16,7 @@ from melbo_app.library.completion import Completion
 from melbo_app.library.merging import merging
 from melbo_app.studies.similarity import Similarity
 from melbo_app.studies.steer import Steer
+from melbo_app.ui.annotator import annotator
 from melbo_app.ui.components.completion_grid import completion_grid, grid
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.pair_list import pair_list
@@ -69,7 +70,7 @@ class Pairs:
         return {self.list: self._listed(compared), self.note: note(), self.texts: ASK}
 
     def _listed(self, compared: Compared) -> dict[str, Any]:
-        found, labels = compared.found, self._workbench.bank_labels(compared.bank)
+        found, labels = compared.found, self._workbench.bank_labels(compared.bank, seen_by=annotator(self._workbench))
         tags = {vector: label.tags for vector, label in labels.items()}
         rows, columns = np.triu_indices(len(found.delta), 1)
         near = np.argsort(-found.delta[rows, columns], kind="stable")[:MOST_PAIRS]
@@ -109,13 +110,14 @@ class Pairs:
     def _mark(self, event: gr.EventData, compared: Compared | None) -> Changes:
         """Tag the labels of both, or take the tags away again; all else that the labels hold stays."""
         held, _ = self._still(compared)
-        one, other = int(event.one), int(event.other)
+        one, other, me = int(event.one), int(event.other), annotator(self._workbench)
         for vector, twin in ((one, other), (other, one)):
-            label = self._workbench.label(held.bank, vector)
+            label = self._workbench.own_label(held.bank, vector, me)
             tags = {*label.tags} | {_same(twin)} if event.same else {*label.tags} - {_same(twin)}
             self._workbench.save_label(
-                held.bank, vector, name=label.name, tags=sorted(tags), rating=label.rating, note=label.note, seen=label
-            )
+                held.bank, vector, name=label.name, tags=sorted(tags), rating=label.rating, note=label.note, seen=label,
+                annotator=me,
+            )  # fmt: skip
         done = (
             f"Vectors {one} and {other} are tagged as the same."
             if event.same

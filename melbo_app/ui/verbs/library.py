@@ -135,6 +135,7 @@ class LibraryVerbs:
         tags: list[str] | None = None,
         rating: int | None = None,
         note: str | None = None,
+        annotator: str = "",
     ) -> listings.LabelLine:
         """Label a vector. Fields that are left out stay as they are.
 
@@ -145,7 +146,8 @@ class LibraryVerbs:
             tags: all its tags
             rating: 1 to 5; 0 removes it
             note: anything else
+            annotator: whose label it is; left out: nobody's in particular
         Returns:
             the saved label
         """
-        return listings.plain(save_label(self._workbench, bank, vector, name, tags, rating, note))
+        return listings.plain(save_label(self._workbench, bank, vector, name, tags, rating, note, annotator))
