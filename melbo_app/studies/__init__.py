@@ -9,6 +9,7 @@ from melbo_app.errors import InputError
 from melbo_app.jobs.study import Study
 from melbo_app.studies.atlas import MeasureAtlas
 from melbo_app.studies.calibrate import Calibrate
+from melbo_app.studies.chat import Chat
 from melbo_app.studies.curve import MeasureCurve
 from melbo_app.studies.explore import Explore
 from melbo_app.studies.generality import MeasureGenerality
@@ -25,7 +26,7 @@ from melbo_app.studies.train import Train
 
 STUDIES: list[type[Study[Any]]] = [
     Train, Steer, Sweep, Compare, MeasureSensitivity, MeasureCurve, Calibrate, MeasureAtlas, Explore,
-    MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
+    MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings, Chat,
 ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from melbo_app.workbench.base import Base
 
 Kept = Literal[
     "texts", "labels", "jobs", "explorations", "generality", "curves", "atlases", "searches", "judgements", "places",
-    "preferences",
+    "preferences", "conversations",
 ]  # fmt: skip
 
 
@@ -29,6 +29,7 @@ class Damages(Base):
             "explorations": [self.bench.explorations.damaged],
             "generality": [self.bench.generalities.damaged],
             "preferences": [self.bench.preferences.damaged],
+            "conversations": [self.bench.conversations.damaged],
             "curves": [self.bench.curves.damaged],
             "atlases": [self.bench.atlases.damaged],
             "searches": [self.bench.searches.damaged],
