@@ -106,7 +106,8 @@ def render(lm: "LanguageModel", prompt: Prompt) -> Rendering:
     asked = [prompt, *(replace(prompt, user=probe) for probe in (*PROBES, _unlike(prompt.user)))]
     asked += [replace(prompt, system=_unlike(prompt.system))] if prompt.system else []
     before = _earlier(prompt)
-    asked += [replace(prompt, earlier=_unlike_earlier(before))] if before else []
+    if isinstance(prompt, ChatPrompt) and before:
+        asked.append(replace(prompt, earlier=_unlike_earlier(before)))
     refused: list[Exception] = []
     lost = ""
     for form in _FORMS if prompt.system else _FORMS[:2]:
@@ -126,7 +127,9 @@ def render(lm: "LanguageModel", prompt: Prompt) -> Rendering:
             tail = _common_end(one, two)
             return Rendering(written, tail if written.endswith(tail) else "")
     field = lost or _refused_part(lm, prompt)
-    problem = "leaves part of it out" if lost == "conversation" else "leaves it out" if lost else f"refuses it ({refused[0]})"
+    problem = (
+        "leaves part of it out" if lost == "conversation" else "leaves it out" if lost else f"refuses it ({refused[0]})"
+    )
     remedies = {
         "system text": "Remove it, or write it into the prompt",
         "conversation": "Begin a new one, or load a model whose template takes several messages",
@@ -149,7 +152,8 @@ def _refused_part(lm: "LanguageModel", prompt: Prompt) -> str:
     """The part of a prompt without which the template works."""
     if prompt.system and _works(lm, replace(prompt, system=None)):
         return "system text"
-    return "conversation" if _earlier(prompt) and _works(lm, replace(prompt, earlier=())) else FIELD
+    alone = Prompt(prompt.user, prompt.system, prompt.template)
+    return "conversation" if _earlier(prompt) and _works(lm, alone) else FIELD
 
 
 def after_answers(lm: "LanguageModel") -> Iterator[tuple[str, str]]:

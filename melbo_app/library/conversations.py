@@ -228,4 +228,3 @@ def _turn(row: TurnRow) -> Turn:
 
 def _subject(row: Any) -> str:
     return f"conversation {row.id}"
-

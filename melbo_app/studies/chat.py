@@ -210,5 +210,7 @@ def _encoded(lm: "LanguageModel", before: Sequence[Turn], asked: Prompt, decodin
         if lm.context is not None and many + decoding.max_new_tokens > lm.context:
             problem = f"it has {many:,} tokens, and with {decoding.max_new_tokens:,} new ones it exceeds the"
             problem += f" {lm.context:,} that {lm.name} reads"
-            raise InputError("conversation", problem, "Edit an earlier message, ask for fewer new tokens, or begin anew")
+            raise InputError(
+                "conversation", problem, "Edit an earlier message, ask for fewer new tokens, or begin anew"
+            )
     return encode(lm, prompts)
