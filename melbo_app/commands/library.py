@@ -74,6 +74,7 @@ def export(
     """Write banks with their labels, completions and maps to one file, for import elsewhere."""
     made = Workbench(Settings()).export_bundle(out, bank, overwrite=overwrite)
     line = f"{made.out}: {made.banks} banks, {made.labels} labels, {made.comparisons} comparisons"
+    line += f", {made.conversations} conversations" if made.conversations else ""
     show(asdict(made), [line, *(f"Left out: {one}." for one in made.damaged)], as_json)
 
 

@@ -118,11 +118,11 @@ def render(lm: "LanguageModel", prompt: Prompt) -> Rendering:
             continue
         written, one, two, other_user, *others = renderings
         if not _holds(written, prompt.user, other_user):
-            lost = "prompt"
+            lost = lost or "prompt"
         elif prompt.system and not _holds(written, prompt.system, others[0]):
-            lost = "system text"
+            lost = lost or "system text"
         elif before and not _holds_all(written, before, others[-1]):
-            lost = "conversation"
+            lost = lost or "conversation"
         else:
             tail = _common_end(one, two)
             return Rendering(written, tail if written.endswith(tail) else "")

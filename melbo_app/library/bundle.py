@@ -17,8 +17,20 @@ from melbo_app import __version__
 from melbo_app.errors import InputError, MelboError
 from melbo_app.library.atomic import open_to_write
 from melbo_app.library.banks import ENDING, Banks, name_from
-from melbo_app.library.bundle_file import BANKS, COMPARISONS, FIELD, FORMAT, HEAD, LABELS, MOST_LINES, VERSION, opened
+from melbo_app.library.bundle_file import (
+    BANKS,
+    COMPARISONS,
+    CONVERSATIONS,
+    FIELD,
+    FORMAT,
+    HEAD,
+    LABELS,
+    MOST_LINES,
+    VERSION,
+    opened,
+)
 from melbo_app.library.completions import Completions, merge_comparisons
+from melbo_app.library.conversations import Conversations, merge_conversations
 from melbo_app.library.damage import Damage
 from melbo_app.library.database import Database
 from melbo_app.library.file_names import check_file_name, exists_already, fault
@@ -38,6 +50,7 @@ class Bundled:
     labels: int
     comparisons: int
     damaged: tuple[str, ...] = ()
+    conversations: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,12 +67,15 @@ class Merged:
     """Vectors (bank, number) with different labels on both sides: the newer one counts, the other is in the history."""
     comparisons: int = 0
     completions: int = 0
+    conversations: int = 0
+    """New ones, and those with new turns."""
 
     def lines(self) -> list[str]:
         """The same for people."""
-        if not (self.banks or self.labels or self.comparisons):
+        if not (self.banks or self.labels or self.comparisons or self.conversations):
             return ["This library already had everything in it."]
         lines = [f"New: {len(self.banks)} banks, {self.labels} labels, {self.comparisons} comparisons"]
+        lines[0] += f", {self.conversations} conversations" if self.conversations else ""
         why = ("its name was taken", "not every disk can hold its name")
         lines += [f"“{old}” is now called “{new}”: {why[fault(old) is not None]}" for old, new in self.renamed.items()]
         rule = "both libraries had labelled it; the newer label counts, the other one is in its history"
@@ -67,9 +83,15 @@ class Merged:
 
 
 def write_bundle(
-    out: Path, banks: Banks, labels: Labels, completions: Completions, names: Sequence[str] | None, overwrite: bool
+    out: Path,
+    banks: Banks,
+    labels: Labels,
+    completions: Completions,
+    conversations: Conversations,
+    names: Sequence[str] | None,
+    overwrite: bool,
 ) -> Bundled:
-    """Write these banks (None: all) with their labels and comparisons to ``out``.
+    """Write these banks (None: all) with their labels, comparisons and conversations to ``out``.
 
     Nothing is compressed, so that a reader knows from the file's size how much it unpacks to.
 
@@ -84,7 +106,7 @@ def write_bundle(
     chosen = [line.name for line in banks.list() if not line.damaged] if names is None else names
     loaded = [banks.load(name) for name in dict.fromkeys(chosen)]
     hashes = None if names is None else {bank.hash for bank in loaded}
-    versions, comparisons = labels.versions(hashes), 0
+    versions, comparisons, spoken = labels.versions(hashes), 0, 0
     damaged: list[Damage] = [*versions.damaged]
     _check_count(len(versions), "versions of labels")
     head = {"format": FORMAT, "version": VERSION, "melbo_app": __version__, "created": datetime.now(UTC).isoformat()}
@@ -104,10 +126,15 @@ def write_bundle(
                     lines.write(comparison.model_dump_json().encode() + b"\n")
                     comparisons += 1
                     _check_count(comparisons, "comparisons")
+            with archive.open(CONVERSATIONS, "w", force_zip64=True) as lines:
+                for conversation in conversations.kept(hashes, damaged):
+                    lines.write(conversation.model_dump_json().encode() + b"\n")
+                    spoken += 1
+                    _check_count(spoken, "conversations")
     except FileExistsError as error:
         raise exists_already(out) from error
     vectors = {(one.bank_hash, one.vector) for one in versions}
-    return Bundled(str(out), len(loaded), len(vectors), comparisons, tuple(map(str, damaged)))
+    return Bundled(str(out), len(loaded), len(vectors), comparisons, tuple(map(str, damaged)), spoken)
 
 
 def _check_count(count: int, what: str) -> None:
@@ -126,7 +153,9 @@ def merge_bundle(path: Path, database: Database, banks: Banks, labels: Labels, c
         StorageError: the disk refuses.
     """
     with opened(path) as bundle:
-        for _ in chain(bundle.banks(), bundle.labels(), bundle.comparisons()):  # all at once may exceed the memory
+        for _ in chain(
+            bundle.banks(), bundle.labels(), bundle.comparisons(), bundle.conversations()
+        ):  # all at once may exceed the memory
             pass
         here = {line.hash: line.name for line in banks.list() if line.hash}
         added: list[str] = []
@@ -148,12 +177,13 @@ def merge_bundle(path: Path, database: Database, banks: Banks, labels: Labels, c
                     for one in bundle.comparisons()
                 )
                 many, texts = merge_comparisons(session, comparisons)
+                spoken = merge_conversations(session, (one.called(here) for one in bundle.conversations()))
         except BaseException:
             for name in added:
                 with suppress(MelboError):
                     banks.delete(name)
             raise
-    return Merged(added, renamed, said, differing, many, texts)
+    return Merged(added, renamed, said, differing, many, texts, spoken)
 
 
 def _free_name(name: str, banks: Banks) -> str:

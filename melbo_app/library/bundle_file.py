@@ -17,6 +17,7 @@ from melbo_app.library import damage
 from melbo_app.library.bank import MAX_HEADER, Bank
 from melbo_app.library.bank_vectors import MAX_BYTES
 from melbo_app.library.completion import KeptComparison
+from melbo_app.library.conversation import Conversation
 from melbo_app.library.imports import reading
 from melbo_app.library.labels import LabelVersion, clean
 from melbo_app.library.text_file import encoding_of
@@ -25,6 +26,8 @@ from melbo_app.quoting import readable
 FIELD = "bundle"
 FORMAT, VERSION = "melbo-bundle", 1
 HEAD, LABELS, COMPARISONS, BANKS, ENDING = "bundle.json", "labels.jsonl", "comparisons.jsonl", "banks/", ".safetensors"
+CONVERSATIONS = "conversations.jsonl"
+"""Missing in bundles of older versions, which leave it out when they read."""
 MOST_FILES = 10_000
 MOST_LINES = 100_000
 """Versions of labels, and comparisons; one transaction can take this many within minutes."""
@@ -72,6 +75,11 @@ class BundleFile:
         """The comparisons, oldest first."""
         for _, comparison in self._lines(COMPARISONS, KeptComparison, "comparison"):
             yield comparison
+
+    def conversations(self) -> Iterator[Conversation]:
+        """The conversations, oldest first."""
+        for _, conversation in self._lines(CONVERSATIONS, Conversation, "conversation"):
+            yield conversation
 
     def _lines(self, name: str, kind: type[Kept], what: str) -> Iterator[tuple[int, Kept]]:
         """The entries of a file with one per line, numbered from 1."""

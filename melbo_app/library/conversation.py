@@ -1,5 +1,6 @@
 """A conversation: a tree of messages and answers, of which one branch is shown at a time."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -100,6 +101,13 @@ class Conversation(Frozen):
                 raise ValueError(f"turn {turn.id} does not stand after its parent")
             roles[turn.id] = turn.role
         return self
+
+    def called(self, names: Mapping[str, str]) -> "Conversation":
+        """The same with the ``names`` that banks have here, by their hashes."""
+        makings = [one.making for one in self.turns]
+        here = [one and one.model_copy(update={"bank": names.get(one.bank_hash or "", one.bank)}) for one in makings]
+        turns = (turn.model_copy(update={"making": one}) for turn, one in zip(self.turns, here, strict=True))
+        return self.model_copy(update={"turns": tuple(turns)})
 
     def turn(self, id: int | None) -> Turn | None:
         """The turn with this number, or None."""

@@ -1,6 +1,6 @@
 """Conversations in the database."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -114,10 +114,17 @@ class Conversations(InDatabase):
         with self._database.write() as session:
             return _enter(session, made)[0]
 
-    def kept(self, damaged: list[Damage] | None = None) -> Iterator[Conversation]:
-        """Every conversation, oldest first. What cannot be read goes into ``damaged``."""
+    def kept(
+        self, bank_hashes: Collection[str] | None = None, damaged: list[Damage] | None = None
+    ) -> Iterator[Conversation]:
+        """Every conversation, or those with an answer under a vector of these banks, oldest first. What cannot be read
+        goes into ``damaged``."""
+        wanted = select(ConversationRow).order_by(ConversationRow.id)
+        if bank_hashes is not None:
+            steered = select(TurnRow.conversation_id).where(TurnRow.bank_hash.in_(bank_hashes))
+            wanted = wanted.where(ConversationRow.id.in_(steered))
         with self._database.read() as session:
-            rows = session.scalars(select(ConversationRow).order_by(ConversationRow.id)).all()
+            rows = session.scalars(wanted).all()
             for row in rows:
                 found = read_each([row], lambda one: _conversation(session, one), _subject)
                 if damaged is not None:
@@ -127,7 +134,7 @@ class Conversations(InDatabase):
     def damaged(self) -> list[Damage]:
         """Everything that cannot be read."""
         found: list[Damage] = []
-        for _ in self.kept(found):
+        for _ in self.kept(damaged=found):
             pass
         return found
 

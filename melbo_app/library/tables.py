@@ -247,10 +247,11 @@ class TurnRow(Table):
     are versions of each other."""
 
     __tablename__ = "turns"
+    __table_args__ = (UniqueConstraint("conversation_id", "key"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(String(32), unique=True)
-    conversation_id: Mapped[int] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"), index=True)
+    key: Mapped[str] = mapped_column(String(32))
+    conversation_id: Mapped[int] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("turns.id", ondelete="CASCADE"), index=True)
     role: Mapped[str] = mapped_column(String(9))
     text: Mapped[str] = mapped_column(Text)

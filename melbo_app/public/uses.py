@@ -15,6 +15,9 @@ FREE = {
 LOOKING = {"labelling_order", "median_norm", "ordered", "ranking", "similar_labels", "suggestion", "tokens"}
 """One pass of the model, or an embedding."""
 
+OWN = {"delete_conversation", "rename_conversation", "show_branch"}
+"""With a conversation's number as the first argument: only in the visitor's own."""
+
 REFUSED = {
     "delete_bank": ("bank", "nothing is deleted on a public page", "Ask whoever runs it"),
     "rename_bank": ("bank", "banks keep their names on a public page", "Ask whoever runs it"),

@@ -23,7 +23,7 @@ from melbo_app.library.prompt_sets import SHIPPED, SetPrompt
 from melbo_app.public.discretion import Discretion
 from melbo_app.public.quotas import BANK_BYTES, Quotas
 from melbo_app.public.shown_job import ShownJob
-from melbo_app.public.uses import FREE, LOOKING, REFUSED
+from melbo_app.public.uses import FREE, LOOKING, OWN, REFUSED
 from melbo_app.public.visitors import Visitor, Visitors
 from melbo_app.sizes import size_text
 from melbo_app.studies import read_study
@@ -68,6 +68,8 @@ class _PublicWorkbench:
     def __getattr__(self, name: str) -> Any:
         if name in REFUSED:
             return self._refused(name)
+        if name in OWN:
+            return lambda id, *given: self._plain(name)(self.conversation(id).id, *given)
         if name not in FREE | LOOKING:
             raise AttributeError(f"visitors have no {name}")
         if isinstance(inspect.getattr_static(type(self._bench), name), property):
@@ -172,23 +174,11 @@ class _PublicWorkbench:
         return self._plain("conversations")(limit, me.name) if me.alone else Listed()
 
     def conversation(self, id: int) -> Conversation:
-        """One of the visitor's own conversations. Nobody else can read it."""
+        """One of the visitor's own conversations."""
         me, found = self._visitor(), self._plain("conversation")(id)
         if not me.alone or found.who != me.name:
             raise InputError(*OTHERS_CHAT)
         return found
-
-    def show_branch(self, id: int, turn: int) -> Conversation:
-        """Another branch of one's own conversation."""
-        return self._plain("show_branch")(self.conversation(id).id, turn)
-
-    def rename_conversation(self, id: int, title: str) -> None:
-        """Rename one's own conversation."""
-        self._plain("rename_conversation")(self.conversation(id).id, title)
-
-    def delete_conversation(self, id: int) -> None:
-        """Delete one's own conversation."""
-        self._plain("delete_conversation")(self.conversation(id).id)
 
     def fork_conversation(self, id: int, turn: int, who: str = "") -> int:
         """Fork one's own conversation."""

@@ -155,8 +155,11 @@ class Library(Shelf):
         return prune(self.settings.cache_dir, self.bench.database, limit, self.settings.model, dry_run=dry_run)
 
     def export_bundle(self, out: Path, banks: Sequence[str] | None = None, *, overwrite: bool = False) -> Bundled:
-        """Write banks (None: all) with their labels, completions and maps to a ``.zip`` file."""
-        return write_bundle(out, self.bench.banks, self.bench.labels, self.bench.completions, banks, overwrite)
+        """Write banks (None: all) with their labels, completions, maps and conversations to a ``.zip`` file."""
+        bench = self.bench
+        return write_bundle(
+            out, bench.banks, bench.labels, bench.completions, bench.conversations, banks, overwrite
+        )  # fmt: skip
 
     def import_bundle(self, path: Path) -> Merged:
         """Merge such a file into this library, without losing or duplicating anything."""
