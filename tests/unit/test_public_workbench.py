@@ -28,8 +28,8 @@ from melbo_app.public.visitors import Visitors
 from melbo_app.public.workbench import _PublicWorkbench, public_workbench
 from melbo_app.studies.atlas import MeasureAtlas
 from melbo_app.studies.calibrate import Calibrate
-from melbo_app.studies.curve import MeasureCurve
 from melbo_app.studies.chat import Chat
+from melbo_app.studies.curve import MeasureCurve
 from melbo_app.studies.judge_endpoint import KEY
 from melbo_app.studies.similarity import Compare
 from melbo_app.studies.steer import Steer
