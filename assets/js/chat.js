@@ -1,6 +1,6 @@
 // A conversation: each message, and under it the answer with the vector beside the one without.
-const HOW = 'Both columns answer the same messages. Each goes on from its own answers: the left one from those with the '
-  + 'vectors, the right one from those without.';
+const HOW = 'Both columns answer the same messages, and each goes on from its own earlier answers: one from those with the '
+  + 'vectors, the other from those without.';
 const TITLES = ['with the vector', 'without'];
 const head = make('div', 'mx-chat-heads');
 head.append(...TITLES.map((title) => make('span', 'mx-chat-head', title)));
