@@ -139,7 +139,7 @@ function key(item) { // a growing text is drawn into its place
   return JSON.stringify(item.answer?.live ? ['live', item.message.text] : item);
 }
 
-show(({ conversation: id = null, turns = [], message: words = '', live = false }) => {
+show(({ conversation: id, turns = [], message: words = '', live = false, kept = false }) => {
   const wasBelow = window.innerHeight + window.scrollY > document.documentElement.scrollHeight - 120;
   const now = new Map();
   turns.forEach((item, at) => {
@@ -154,11 +154,11 @@ show(({ conversation: id = null, turns = [], message: words = '', live = false }
   head.hidden = how.hidden = !turns.length;
   empty.hidden = Boolean(turns.length);
   empty.textContent = words;
-  if (live) document.body.dataset.chatting = 'true';
+  if (live) document.body.dataset.chatting = kept ? 'kept' : 'asked';
   else delete document.body.dataset.chatting;
   const last = turns.at(-1)?.answer?.id ?? null;
   const parent = last ?? turns.at(-1)?.parent ?? null;
   const before = melbo.state.chat;
-  if (!live || id !== null) melbo.select({ chat: { ...before, conversation: id, parent } });
+  if (id !== undefined && (!live || id !== null)) melbo.select({ chat: { ...before, conversation: id, parent } });
   if (live && wasBelow) window.scrollTo({ top: document.documentElement.scrollHeight });
 });

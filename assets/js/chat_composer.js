@@ -35,7 +35,7 @@ let sent = ''; // until it is known to be kept
 
 const state = () => melbo.state.chat ?? {};
 const remember = (change) => melbo.select({ chat: { ...state(), ...change } }, element);
-const writing = () => document.body.dataset.chatting === 'true';
+const writing = () => document.body.dataset.chatting !== undefined;
 
 function say() {
   const text = box.value;
@@ -71,7 +71,7 @@ function paint() {
   rest.textContent = words.join(' · ');
   send.hidden = writing();
   stop.hidden = !writing();
-  if (writing()) sent = '';
+  if (document.body.dataset.chatting === 'kept') sent = '';
 }
 
 melbo.subscribe(element, (now, changed) => {

@@ -6,7 +6,7 @@ fresh.addEventListener('click', () => { if (!writing()) trigger('fresh', {}); })
 const list = make('ul', 'mx-chat-list');
 const none = make('p', 'mx-quiet', 'Nothing is kept yet.');
 root.append(fresh, list, none);
-const writing = () => document.body.dataset.chatting === 'true';
+const writing = () => document.body.dataset.chatting !== undefined;
 
 function link(words, title, action) {
   const node = make('button', 'mx-link', words);

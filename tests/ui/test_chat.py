@@ -43,22 +43,24 @@ def answers(page: Page) -> list[str]:
 
 
 def test_turns_have_vectors_of_their_own_and_versions_and_branches_stay_reachable(page: Page) -> None:
+    steps.fill(page, "max-new-tokens", 16)
+    steps.field(page, "max-new-tokens").blur()
     steps.tab(page, "Chat")
     page.locator("#chat-new").click()
     steps.settle(page)
     expect(page.locator("#chat .mx-empty")).to_contain_text("answered twice: with the vector and R")
     expect(page.locator("#chat-think")).to_be_hidden()  # this model's template has no such switch
     box = page.locator("#chat-message")
-    box.fill("Who are")
+    box.fill("How can")
     box.press("Shift+Enter")
-    expect(box).to_have_value("Who are\n")
-    say(page, "Who are you?", "3")
+    expect(box).to_have_value("How can\n")
+    say(page, steps.PROMPT, "3")
     steps.set_radius(page, -12.0)
     say(page, "${1 + 1} <b>And</b> you?", "1")
     assert [re.sub(" · cut.*", "", stamp) for stamp in stamps(page)] == [
         f"vector 3 · R 9 · {steps.SAMPLE}", f"vector 1 · R -12 · {steps.SAMPLE}",
     ]  # fmt: skip
-    assert said(page) == ["Who are you?", "${1 + 1} <b>And</b> you?"]
+    assert said(page) == [steps.PROMPT, "${1 + 1} <b>And</b> you?"]
     first = answers(page)
     assert len(first) == 4 and len(set(first)) >= 3 and all(first)
     assert {one.get_attribute("dir") for one in page.locator("#chat .mx-chat-text").all()} == {"auto"}
@@ -85,7 +87,9 @@ def test_turns_have_vectors_of_their_own_and_versions_and_branches_stay_reachabl
     expect(page.locator("#chat .mx-chat-said")).to_have_text(["Where do you live?"])
     expect(turns(page).locator(".mx-chat-message .mx-chat-pager")).to_have_text("‹2/2›")
     turns(page).get_by_role("button", name="‹").first.click()
-    expect(turns(page)).to_have_count(2)
+    expect(turns(page)).to_have_count(2)  # along the newest answers
+    turns(page).nth(1).get_by_role("button", name="‹").click()
+    expect(turns(page).nth(1).locator(".mx-kind-vector .mx-chat-stamp")).to_contain_text("vector 1 · R -12")
     steps.settle(page)
     assert answers(page) == first
 
@@ -94,7 +98,7 @@ def test_turns_have_vectors_of_their_own_and_versions_and_branches_stay_reachabl
     turns(page).nth(0).get_by_role("button", name="fork").click()
     expect(lines).to_have_count(many + 1)
     expect(turns(page)).to_have_count(1)
-    expect(lines.first).to_contain_text("Who are you? (fork)")
+    expect(lines.first).to_contain_text(f"{steps.PROMPT} (fork)")
     expect(lines.first).to_have_attribute("data-open", "")
     lines.first.get_by_role("button", name="rename").click()
     lines.first.get_by_role("textbox").fill("Another ${title}")
@@ -106,7 +110,7 @@ def test_turns_have_vectors_of_their_own_and_versions_and_branches_stay_reachabl
     lines.first.locator(".mx-chat-tools").get_by_role("button", name="delete").click()
     expect(lines).to_have_count(many)
     expect(turns(page)).to_have_count(0)
-    lines.filter(has_text="Who are you?").first.locator(".mx-chat-open").click()
+    lines.filter(has_text=steps.PROMPT).first.locator(".mx-chat-open").click()
     expect(turns(page)).to_have_count(2)
 
 

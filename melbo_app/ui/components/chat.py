@@ -16,8 +16,10 @@ EMPTY = (
 
 
 def chat_view(*, elem_id: str) -> gr.HTML:
-    """Value: {conversation, turns, live, message}; see ``shown``. Events: say {conversation, parent, message, text,
-    vector, think}, branch {conversation, turn}, fork {conversation, turn}."""
+    """Value: {conversation, turns, live, kept, message}; see ``shown``. ``kept``: a live message is stored.
+
+    Events: say {conversation, parent, message, text, vector, think}; branch, fork {conversation, turn}.
+    """
     return live("chat", {"message": EMPTY}, elem_id=elem_id, events=("say", "branch", "fork"))
 
 

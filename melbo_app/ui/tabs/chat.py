@@ -99,7 +99,9 @@ class ChatTab:
 
         def draw(step: Any) -> Changes:
             value = shown(found, branch, names, growing(study, text, parent, steered, step))
-            return {self.view: {**value, "conversation": step.conversation if step else value["conversation"]}}
+            if step and step.message is not None:
+                value |= {"conversation": step.conversation, "kept": True}
+            return {self.view: value}
 
         done = yield from self._runs.do(request, study, self.progress, "waiting for the model", draw)
         if done is None:
