@@ -31,6 +31,7 @@ function pager({ versions, at }, what) {
     const button = link(words, `${what} ${at + by + 1} of ${versions.length}`, () => {
       trigger('branch', { conversation: conversation(), turn: versions[at + by] });
     });
+    button.setAttribute('aria-label', button.title);
     button.disabled = versions[at + by] === undefined;
     return button;
   };

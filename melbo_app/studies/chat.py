@@ -3,6 +3,7 @@
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -133,8 +134,9 @@ class Chat(Study[Answered]):
         return found
 
     def _template(self, lm: "LanguageModel") -> bool | str:
-        """The chat template with the choice of thinking. Raises InputError where there is none."""
-        from melbo_app.engine.chat_template import thinking
+        """The chat template with the choice of thinking, and with today's date if it writes one. Raises InputError
+        where there is none."""
+        from melbo_app.engine.chat_template import pinned, thinking
 
         if not lm.has_template:
             problem = f"{lm.name} has no chat template, so it does not know where a message ends"
@@ -142,10 +144,11 @@ class Chat(Study[Answered]):
         if not self.template:
             raise InputError(FIELD, "it is off, and a conversation needs it", "Switch it on below the prompt (⋯)")
         switch = None if self.think is None else thinking(lm.tokenizer, self.template)
-        if switch is None or self.think is None:
-            return self.template
-        choice = TemplateChoice.of(self.template)
-        return str(replace(choice, options={**choice.options, switch: self.think}))
+        template = self.template
+        if switch is not None and self.think is not None:
+            choice = TemplateChoice.of(template)
+            template = str(replace(choice, options={**choice.options, switch: self.think}))
+        return pinned(lm, Prompt("", template=template), date.today()).template
 
     def _making(self, lm: "LanguageModel", bank: Bank | None, variant: Variant, template: bool | str) -> Making:
         steered = bank is not None and isinstance(variant.vector, int)

@@ -1,6 +1,8 @@
 """Chat: two turns under different vectors, versions and branches, what is kept, and Stop."""
 
 import re
+import sqlite3
+from typing import Any
 
 import pytest
 import steps
@@ -42,7 +44,7 @@ def answers(page: Page) -> list[str]:
     return page.locator("#chat .mx-chat-text").all_inner_texts()
 
 
-def test_turns_have_vectors_of_their_own_and_versions_and_branches_stay_reachable(page: Page) -> None:
+def test_turns_have_vectors_of_their_own_and_versions_and_branches_stay_reachable(page: Page, app: Any) -> None:
     steps.fill(page, "max-new-tokens", 16)
     steps.field(page, "max-new-tokens").blur()
     steps.tab(page, "Chat")
@@ -72,7 +74,7 @@ def test_turns_have_vectors_of_their_own_and_versions_and_branches_stay_reachabl
     ended(page)
     expect(turns(page).nth(1).locator(".mx-chat-answers + .mx-chat-tools .mx-chat-pager")).to_have_text("‹2/2›")
     assert "no vector" in stamps(page)[1] and answers(page)[:2] == first[:2] and answers(page)[3] == first[3]
-    turns(page).nth(1).get_by_role("button", name="‹").click()
+    turns(page).nth(1).get_by_role("button", name="Answer 1 of 2").click()
     expect(turns(page).nth(1).locator(".mx-kind-vector .mx-chat-stamp")).to_contain_text("vector 1 · R -12")
     steps.settle(page)
     assert answers(page) == first
@@ -86,9 +88,9 @@ def test_turns_have_vectors_of_their_own_and_versions_and_branches_stay_reachabl
     steps.reload(page)
     expect(page.locator("#chat .mx-chat-said")).to_have_text(["Where do you live?"])
     expect(turns(page).locator(".mx-chat-message .mx-chat-pager")).to_have_text("‹2/2›")
-    turns(page).get_by_role("button", name="‹").first.click()
+    turns(page).get_by_role("button", name="Message 1 of 2").click()
     expect(turns(page)).to_have_count(2)  # along the newest answers
-    turns(page).nth(1).get_by_role("button", name="‹").click()
+    turns(page).nth(1).get_by_role("button", name="Answer 1 of 2").click()
     expect(turns(page).nth(1).locator(".mx-kind-vector .mx-chat-stamp")).to_contain_text("vector 1 · R -12")
     steps.settle(page)
     assert answers(page) == first
@@ -110,8 +112,18 @@ def test_turns_have_vectors_of_their_own_and_versions_and_branches_stay_reachabl
     lines.first.locator(".mx-chat-tools").get_by_role("button", name="delete").click()
     expect(lines).to_have_count(many)
     expect(turns(page)).to_have_count(0)
+    with sqlite3.connect(app.cache / "melbo.sqlite") as database:  # as a model that thinks writes it
+        thought = "<think>\n<b>hm</b> ${1 + 1}\n</think>\n\nSo be it."
+        database.execute("update turns set text = ? where text = ?", (thought, first[2]))
     lines.filter(has_text=steps.PROMPT).first.locator(".mx-chat-open").click()
     expect(turns(page)).to_have_count(2)
+    turns(page).nth(1).get_by_role("button", name="Answer 1 of 2").click()
+    answer = turns(page).nth(1).locator(".mx-kind-vector")
+    expect(answer.locator(".mx-chat-text")).to_have_text("So be it.")
+    expect(answer.locator(".mx-chat-thought")).to_be_hidden()
+    answer.locator("summary").click()
+    expect(answer.locator(".mx-chat-thought")).to_have_text("<b>hm</b> ${1 + 1}")
+    expect(turns(page).nth(1).locator(".mx-kind-baseline .mx-chat-thoughts")).to_be_hidden()
 
 
 def test_stop_keeps_the_text_and_what_cannot_be_sent_comes_back_to_the_field(page: Page) -> None:

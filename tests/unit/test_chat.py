@@ -1,7 +1,9 @@
 """Chat: a conversation in the template of the model, two columns with histories of their own, a tree that keeps all."""
 
 import sqlite3
+from datetime import date
 
+import gradio as gr
 import pytest
 import torch
 from benches import listen, save_tiny, settings, shelved
@@ -16,6 +18,7 @@ from melbo_app.jobs.generators import result_of
 from melbo_app.library.conversations import Conversations
 from melbo_app.library.database import Database
 from melbo_app.studies.chat import Chat
+from melbo_app.ui.page import Page
 from melbo_app.workbench import Workbench
 
 SHORT = Decoding(5)
@@ -84,6 +87,9 @@ def test_thinking_is_switched_where_the_template_offers_it(tmp_path):
     assert not bench.can_think(True)  # not loaded
     bench.load_model()
     assert bench.can_think(True) and bench.can_think("enable_thinking=true") and not bench.can_think(False)
+    with gr.Blocks():
+        page = Page(bench)
+    assert [page.chat._writing(None, template)["thinks"] for template in ("on", "off")] == [True, False]
     where = say(bench, "hello", vector=None, think=False)
     again = say(bench, conversation=where.conversation, message=1, vector=None, think=True)
     found = bench.conversation(where.conversation)
@@ -175,6 +181,13 @@ def test_a_page_that_is_left_keeps_what_is_written_and_a_stop_before_it_the_mess
     [message] = chatting.conversation(2).shown
     where = say(chatting, conversation=2, message=message.id)
     assert [turn.id for turn in chatting.conversation(2).shown] == [message.id, where.turn]
+
+
+def test_the_day_that_a_template_writes_is_kept_with_the_answer(tmp_path):
+    model = save_tiny(tmp_path / "tiny", chat_template="{{ strftime_now('%d %b %Y') }}\n" + CHAT)
+    bench = Workbench(settings(tmp_path / "cache", model))
+    where = say(bench, "hello", vector=None)
+    assert bench.conversation(1).turn(where.turn).making.template == f"date={date.today().isoformat()}"
 
 
 def test_what_does_not_fit_is_a_sentence_and_nothing_is_kept(chatting):
