@@ -28,11 +28,11 @@ function pager({ versions, at }, what) {
   const node = make('span', 'mx-chat-pager');
   if (versions.length < 2) return node;
   const step = (words, by) => {
-    const button = link(words, `${what} ${at + by + 1} of ${versions.length}`, () => {
-      trigger('branch', { conversation: conversation(), turn: versions[at + by] });
-    });
-    button.setAttribute('aria-label', button.title);
-    button.disabled = versions[at + by] === undefined;
+    const there = versions[at + by];
+    const title = there === undefined ? `No ${by < 0 ? 'earlier' : 'later'} version` : `${what} ${at + by + 1} of ${versions.length}`;
+    const button = link(words, title, () => trigger('branch', { conversation: conversation(), turn: there }));
+    button.setAttribute('aria-label', title);
+    button.disabled = there === undefined;
     return button;
   };
   node.append(step('‹', -1), make('span', '', `${at + 1}/${versions.length}`), step('›', 1));

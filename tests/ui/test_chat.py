@@ -117,7 +117,6 @@ def test_turns_have_vectors_of_their_own_and_versions_and_branches_stay_reachabl
         database.execute("update turns set text = ? where text = ?", (thought, first[2]))
     lines.filter(has_text=steps.PROMPT).first.locator(".mx-chat-open").click()
     expect(turns(page)).to_have_count(2)
-    turns(page).nth(1).get_by_role("button", name="Answer 1 of 2").click()
     answer = turns(page).nth(1).locator(".mx-kind-vector")
     expect(answer.locator(".mx-chat-text")).to_have_text("So be it.")
     expect(answer.locator(".mx-chat-thought")).to_be_hidden()
