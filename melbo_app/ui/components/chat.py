@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from melbo_app.library.conversation import Conversation, ConversationSummary, Making, Sample, Turn
-from melbo_app.studies.chat import Chat, ChatProgress
+from melbo_app.studies.chat import ChatProgress
 from melbo_app.ui.components.live import live
 from melbo_app.ui.present import amount, day, vector_name
 
@@ -36,40 +36,42 @@ def chat_composer(*, elem_id: str) -> gr.HTML:
 
 def listed(conversations: list[ConversationSummary]) -> dict[str, Any]:
     """The value of the list."""
-    return {"conversations": [{"id": one.id, "title": one.title, "when": day(one.updated)} for one in conversations]}
+    lines = []
+    for one in conversations:
+        many = f"{one.messages} message{'s' * (one.messages != 1)}"
+        lines.append({"id": one.id, "title": one.title, "when": f"{day(one.updated)} · {many}"})
+    return {"conversations": lines}
 
 
-def shown(
-    found: Conversation | None,
-    branch: list[Turn],
-    names: dict[str, dict[int, str]],
-    growing: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """The value of the view: a branch of a conversation, and perhaps the turn that is being written.
-
-    ``names`` are the labels of the vectors by the hashes of their banks.
-    """
+def shown(found: Conversation | None, branch: list[Turn], names: dict[str, dict[int, str]]) -> dict[str, Any]:
+    """The value of the view: a branch of a conversation. ``names`` are the labels of the vectors by the hashes of their
+    banks."""
+    places: dict[tuple[int | None, str], list[int]] = {}
+    for turn in found.turns if found else ():
+        places.setdefault((turn.parent, turn.role), []).append(turn.id)
     turns: list[dict[str, Any]] = []
     for turn in branch:
-        versions = [one.id for one in found.versions(turn)] if found else []
+        versions = places[turn.parent, turn.role]
         place = {"id": turn.id, "versions": versions, "at": versions.index(turn.id)}
         if turn.role == "user":
             turns.append({"parent": turn.parent, "message": {**place, "text": turn.text}, "answer": None})
         elif turn.making and turn.steered and turn.baseline:
             turns[-1]["answer"] = {**place, **_written(turn.making, turn.steered, turn.baseline, names)}
-    if growing is not None:
-        turns.append(growing)
-    number = found.id if found else None
-    return {"conversation": number, "turns": turns, "live": growing is not None, "message": EMPTY}
+    return {"conversation": found.id if found else None, "turns": turns, "live": False, "message": EMPTY}
 
 
-def growing(study: Chat, text: str, parent: int | None, stamp: str, step: ChatProgress | None) -> dict[str, Any]:
-    """The turn that is being written."""
+def growing(
+    before: dict[str, Any], parent: int | None, text: str, steered: str, step: ChatProgress | None
+) -> dict[str, Any]:
+    """The value ``before`` with one more turn, which is being written; ``steered`` is its stamp."""
+    alone: dict[str, Any] = {"id": None, "versions": [], "at": 0}
     texts = [step.steered, step.baseline] if step else ["", ""]
-    alone: dict[str, Any] = {"versions": [], "at": 0}
-    answer = {**alone, "id": None, "texts": texts, "stamps": [stamp, "no vector"], "about": "", "ends": ["", ""]}
-    message = {**alone, "id": None, "text": text}
-    return {"parent": parent, "message": message, "answer": {**answer, "live": True}}
+    answer = {**alone, "texts": texts, "stamps": [steered, "no vector"], "about": "", "ends": ["", ""], "live": True}
+    turn = {"parent": parent, "message": {**alone, "text": text}, "answer": answer}
+    value = {**before, "turns": [*before["turns"], turn], "live": True}
+    if step and step.message is not None:
+        value |= {"conversation": step.conversation, "kept": True}
+    return value
 
 
 def stamp(bank: str | None, vector: int | None, radius: float, names: dict[int, str]) -> str:

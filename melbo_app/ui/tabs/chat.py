@@ -21,6 +21,7 @@ from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.workbench import Workbench
 
+MOST_LINES = 1_000
 # What the window shows, for the server; only where the view is seen.
 _HERE = """(_, ...others) => {
   const seen = document.getElementById("chat-composer")?.offsetParent;
@@ -94,14 +95,11 @@ class ChatTab:
         found = None if study.conversation is None else self._workbench.conversation(study.conversation)
         message = found.turn(study.message) if found and study.message is not None else None
         parent, text = (study.parent, study.text or "") if message is None else (message.parent, message.text)
-        branch, names = (found.branch(parent) if found else []), self._names(found)
+        before = shown(found, found.branch(parent) if found else [], self._names(found))
         steered = self._stamp(study)
 
         def draw(step: Any) -> Changes:
-            value = shown(found, branch, names, growing(study, text, parent, steered, step))
-            if step and step.message is not None:
-                value |= {"conversation": step.conversation, "kept": True}
-            return {self.view: value}
+            return {self.view: growing(before, parent, text, steered, step)}
 
         done = yield from self._runs.do(request, study, self.progress, "waiting for the model", draw)
         if done is None:
@@ -161,7 +159,7 @@ class ChatTab:
         return {digest: self._session.names(line.name, digest) for digest, line in lines.items() if line is not None}
 
     def _list(self) -> dict[str, Any]:
-        found = self._workbench.conversations()
+        found = self._workbench.conversations(MOST_LINES)
         tell(found.damaged)
         return listed(found)
 
