@@ -8,6 +8,7 @@ const KEYS = [
   ['j', 'show or hide the jobs'],
   ['Ctrl + Enter', 'steer; in Label: save and go on'],
   ['← →', 'on R: less or more; in the grid: the next text'],
+  ['Enter, Shift + Enter', 'in Chat: send, a new line'],
   ['1 to 5, s, u', 'in Label: rate, skip, undo'],
   ['?', 'these keys'],
   ['Esc', 'close what is open'],

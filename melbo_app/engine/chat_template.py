@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from functools import lru_cache
+from itertools import chain
 from json import dumps
 from os.path import commonprefix
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import jinja2.meta
 from jinja2 import Environment, TemplateSyntaxError, nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
 
+from melbo_app.engine.chat_prompt import ChatPrompt, said
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.template_choice import DATE, FIELD, TemplateChoice
 from melbo_app.errors import InputError
@@ -83,6 +85,16 @@ def option_names(tokenizer: Any) -> tuple[str, ...]:
     return tuple(sorted(set().union(*(_reads(source, tokenizer) for source in sources)) if sources else ()))
 
 
+def thinking(tokenizer: Any, template: bool | str) -> str | None:
+    """The switch of a prompt's template that turns thinking on or off; None where it has none."""
+    choice, sources = TemplateChoice.of(template), _sources(tokenizer)
+    if not template or not sources:
+        return None
+    default = DEFAULT if DEFAULT in sources else next(iter(sources))
+    source = sources.get(choice.name or default)
+    return next(iter(sorted(_reads(source, tokenizer) & SWITCHES)), None) if source else None
+
+
 def render(lm: "LanguageModel", prompt: Prompt) -> Rendering:
     """The prompt in the chat template that it chooses, up to where the answer begins.
 
@@ -93,6 +105,9 @@ def render(lm: "LanguageModel", prompt: Prompt) -> Rendering:
     source = _chosen(lm, choice)
     asked = [prompt, *(replace(prompt, user=probe) for probe in (*PROBES, _unlike(prompt.user)))]
     asked += [replace(prompt, system=_unlike(prompt.system))] if prompt.system else []
+    before = _earlier(prompt)
+    if isinstance(prompt, ChatPrompt) and before:
+        asked.append(replace(prompt, earlier=_unlike_earlier(before)))
     refused: list[Exception] = []
     lost = ""
     for form in _FORMS if prompt.system else _FORMS[:2]:
@@ -101,23 +116,44 @@ def render(lm: "LanguageModel", prompt: Prompt) -> Rendering:
         except Exception as error:  # templates are programs from the model's authors and may raise anything
             refused.append(error)
             continue
-        written, one, two, other_user, *other_system = renderings
+        written, one, two, other_user, *others = renderings
         if not _holds(written, prompt.user, other_user):
-            lost = "prompt"
-        elif prompt.system and not _holds(written, prompt.system, other_system[0]):
-            lost = "system text"
+            lost = lost or "prompt"
+        elif prompt.system and not _holds(written, prompt.system, others[0]):
+            lost = lost or "system text"
+        elif before and not _holds_all(written, before, others[-1]):
+            lost = lost or "conversation"
         else:
             tail = _common_end(one, two)
             return Rendering(written, tail if written.endswith(tail) else "")
-    field = lost or ("system text" if prompt.system and _works(lm, replace(prompt, system=None)) else FIELD)
-    problem = "leaves it out" if lost else f"refuses it ({refused[0]})"
-    remedy = "Remove it, or write it into the prompt" if field == "system text" else "Switch the template off"
+    field = lost or _refused_part(lm, prompt)
+    problem = (
+        "leaves part of it out" if lost == "conversation" else "leaves it out" if lost else f"refuses it ({refused[0]})"
+    )
+    remedies = {
+        "system text": "Remove it, or write it into the prompt",
+        "conversation": "Begin a new one, or load a model whose template takes several messages",
+    }
+    remedy = remedies.get(field, "Switch the template off")
     raise InputError(field, f"the chat template of {lm.name} {problem}", remedy) from next(iter(refused), None)
 
 
 def _messages(prompt: Prompt, system: Callable[[str], Any], user: Callable[[str], Any]) -> list[dict[str, Any]]:
-    messages = [{"role": "user", "content": user(prompt.user)}]
+    turns = [turn for exchange in _earlier(prompt) for turn in zip(("user", "assistant"), exchange, strict=True)]
+    messages = [{"role": role, "content": user(text)} for role, text in [*turns, ("user", prompt.user)]]
     return [{"role": "system", "content": system(prompt.system)}, *messages] if prompt.system else messages
+
+
+def _earlier(prompt: Prompt) -> tuple[tuple[str, str], ...]:
+    return prompt.earlier if isinstance(prompt, ChatPrompt) else ()
+
+
+def _refused_part(lm: "LanguageModel", prompt: Prompt) -> str:
+    """The part of a prompt without which the template works."""
+    if prompt.system and _works(lm, replace(prompt, system=None)):
+        return "system text"
+    alone = Prompt(prompt.user, prompt.system, prompt.template)
+    return "conversation" if _earlier(prompt) and _works(lm, alone) else FIELD
 
 
 def after_answers(lm: "LanguageModel") -> Iterator[tuple[str, str]]:
@@ -207,6 +243,19 @@ def _holds(written: str, text: str, other: str) -> bool:
     if count(written, str(_parts(text))):
         return False
     return any(count(written, form) > count(other, form) for form in (text, dumps(text, ensure_ascii=False)[1:-1]))
+
+
+def _unlike_earlier(earlier: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """As many exchanges whose texts contain none of these."""
+    texts = {text.strip() for exchange in earlier for text in exchange}
+    probe = next(letter for letter in map(chr, range(ord("q"), 0x10000)) if letter not in texts)
+    return ((probe, probe),) * len(earlier)
+
+
+def _holds_all(written: str, earlier: tuple[tuple[str, str], ...], other: str) -> bool:
+    """Whether a rendering contains every earlier text, of answers what comes after the thoughts."""
+    spoken = ((user.strip(), said(answer)) for user, answer in earlier)
+    return all(_holds(written, text, other) for text in {*chain.from_iterable(spoken)} if text)
 
 
 def _common_end(one: str, other: str) -> str:

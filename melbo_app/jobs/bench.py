@@ -21,6 +21,7 @@ from melbo_app.library.banks import Banks
 from melbo_app.library.bundled import embedder_folder
 from melbo_app.library.catalogue import Catalogue
 from melbo_app.library.checkpoints import Checkpoints
+from melbo_app.library.conversations import Conversations
 from melbo_app.library.curves import Curves
 from melbo_app.library.database import Database
 from melbo_app.library.embeddings import Embeddings
@@ -73,6 +74,7 @@ class Bench:
         """Banks of searches and curves, which no list shows."""
         self.completions, self.labels = PatientCompletions(database), Labels(database)
         self.guidelines = Guidelines(database)
+        self.conversations = Conversations(database)
         self.evidences = Evidences(database, self.completions)
         self.samples = Samples(assets / "banks", database)
         self.embeddings = Embeddings(database)

@@ -20,6 +20,7 @@ from melbo_app.library.banks import ENDING, Banks, name_from
 from melbo_app.library.bundle_file import (
     BANKS,
     COMPARISONS,
+    CONVERSATIONS,
     FIELD,
     FORMAT,
     HEAD,
@@ -31,6 +32,7 @@ from melbo_app.library.bundle_file import (
     opened,
 )
 from melbo_app.library.completions import Completions, merge_comparisons
+from melbo_app.library.conversations import Conversations, merge_conversations
 from melbo_app.library.damage import Damage
 from melbo_app.library.database import Database
 from melbo_app.library.file_names import check_file_name, exists_already, fault
@@ -54,6 +56,7 @@ class Bundled:
     comparisons: int
     damaged: tuple[str, ...] = ()
     preferences: int = 0
+    conversations: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,16 @@ class Merged:
     waiting: dict[str, int] = field(default_factory=dict)
     """Labels of vectors that no bank here holds, by the name of their bank: they count once it comes."""
     preferences: int = 0
+    conversations: int = 0
+    """New ones, and those with new turns."""
 
     def lines(self) -> list[str]:
         """The same for people."""
-        if not (self.banks or self.labels or self.comparisons or self.preferences):
+        if not (self.banks or self.labels or self.comparisons or self.preferences or self.conversations):
             return ["This library already had everything in it."]
-        new = f"New: {len(self.banks)} banks, {self.labels} labels, {self.comparisons} comparisons"
-        lines = [new + (f", {self.preferences} preferences" if self.preferences else "")]
+        lines = [f"New: {len(self.banks)} banks, {self.labels} labels, {self.comparisons} comparisons"]
+        for count, what in ((self.preferences, "preferences"), (self.conversations, "conversations")):
+            lines[0] += f", {count} {what}" if count else ""
         why = ("its name was taken", "not every disk can hold its name")
         lines += [f"“{old}” is now called “{new}”: {why[fault(old) is not None]}" for old, new in self.renamed.items()]
         rule = "both libraries had labelled it; the newer label counts, the other one is in its history"
@@ -96,10 +102,11 @@ def write_bundle(
     labels: Labels,
     completions: Completions,
     preferences: PreferenceFiles,
+    conversations: Conversations,
     names: Sequence[str] | None,
     overwrite: bool,
 ) -> Bundled:
-    """Write these banks (None: all) with their labels, comparisons and preferences to ``out``.
+    """Write these banks (None: all) with their labels, comparisons, preferences and conversations to ``out``.
 
     Nothing is compressed, so that a reader knows from the file's size how much it unpacks to.
 
@@ -114,7 +121,7 @@ def write_bundle(
     chosen = [line.name for line in banks.list() if not line.damaged] if names is None else names
     loaded = [banks.load(name) for name in dict.fromkeys(chosen)]
     hashes = None if names is None else {bank.hash for bank in loaded}
-    versions, choices, comparisons = labels.versions(hashes), preferences.of_banks(hashes), 0
+    versions, choices, comparisons, spoken = labels.versions(hashes), preferences.of_banks(hashes), 0, 0
     damaged: list[Damage] = [*versions.damaged, *choices.damaged]
     _check_count(len(versions), "versions of labels")
     head = {"format": FORMAT, "version": VERSION, "melbo_app": __version__, "created": datetime.now(UTC).isoformat()}
@@ -136,11 +143,16 @@ def write_bundle(
                     lines.write(comparison.model_dump_json().encode() + b"\n")
                     comparisons += 1
                     _check_count(comparisons, "comparisons")
+            with archive.open(CONVERSATIONS, "w", force_zip64=True) as lines:
+                for conversation in conversations.kept(hashes, damaged):
+                    lines.write(conversation.model_dump_json().encode() + b"\n")
+                    spoken += 1
+                    _check_count(spoken, "conversations")
     except FileExistsError as error:
         raise exists_already(out) from error
     vectors = {(one.bank_hash, one.vector) for one in versions}
     said = sum(len(one.said) for one in choices)
-    return Bundled(str(out), len(loaded), len(vectors), comparisons, tuple(map(str, damaged)), said)
+    return Bundled(str(out), len(loaded), len(vectors), comparisons, tuple(map(str, damaged)), said, spoken)
 
 
 def _check_count(count: int, what: str) -> None:
@@ -164,7 +176,8 @@ def merge_bundle(path: Path, database: Database, banks: Banks, preferences: Pref
         sizes = {line.hash: line.vectors for line in banks.list() if line.hash}
         sizes |= {bank.hash: len(bank.vectors) for bank in bundle.banks()}
         waiting = _of_no_bank(bundle.labels(), sizes)
-        for _ in chain(bundle.comparisons(), bundle.preferences()):  # all at once may exceed the memory
+        # all at once may exceed the memory
+        for _ in chain(bundle.comparisons(), bundle.preferences(), bundle.conversations()):
             pass
         added: list[str] = []
         renamed: dict[str, str] = {}
@@ -185,13 +198,14 @@ def merge_bundle(path: Path, database: Database, banks: Banks, preferences: Pref
                     for one in bundle.comparisons()
                 )
                 many, texts = merge_comparisons(session, comparisons)
+                spoken = merge_conversations(session, (one.called(here) for one in bundle.conversations()))
         except BaseException:
             for name in added:
                 with suppress(MelboError):
                     banks.delete(name)
             raise
         chosen = sum(preferences.merge(one) for one in bundle.preferences())
-    return Merged(added, renamed, said, differing, many, texts, waiting, chosen)
+    return Merged(added, renamed, said, differing, many, texts, waiting, chosen, spoken)
 
 
 def _of_no_bank(labels: Iterable[LabelVersion], sizes: dict[str, int]) -> dict[str, int]:

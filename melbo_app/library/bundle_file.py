@@ -17,6 +17,7 @@ from melbo_app.library import damage
 from melbo_app.library.bank import MAX_HEADER, Bank
 from melbo_app.library.bank_vectors import MAX_BYTES
 from melbo_app.library.completion import KeptComparison
+from melbo_app.library.conversation import Conversation
 from melbo_app.library.imports import reading
 from melbo_app.library.label_merging import clean
 from melbo_app.library.labels import LabelVersion
@@ -28,6 +29,8 @@ FIELD = "bundle"
 FORMAT, VERSION = "melbo-bundle", 1
 HEAD, LABELS, COMPARISONS, BANKS, ENDING = "bundle.json", "labels.jsonl", "comparisons.jsonl", "banks/", ".safetensors"
 PREFERENCES = "preferences.jsonl"
+CONVERSATIONS = "conversations.jsonl"
+"""Missing in bundles of older versions, which leave it out when they read."""
 MOST_FILES = 10_000
 MOST_LINES = 100_000
 """Versions of labels, and comparisons; one transaction can take this many within minutes."""
@@ -80,6 +83,11 @@ class BundleFile:
         """What people chose in blind comparisons, a bank on each line."""
         for _, preferences in self._lines(PREFERENCES, Preferences, "list of preferences"):
             yield preferences
+
+    def conversations(self) -> Iterator[Conversation]:
+        """The conversations, oldest first."""
+        for _, conversation in self._lines(CONVERSATIONS, Conversation, "conversation"):
+            yield conversation
 
     def _lines(self, name: str, kind: type[Kept], what: str) -> Iterator[tuple[int, Kept]]:
         """The entries of a file with one per line, numbered from 1."""

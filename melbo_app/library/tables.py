@@ -242,3 +242,52 @@ class JobRow(Table):
     bank: Mapped[str | None] = mapped_column(String(200))
     comparison: Mapped[int | None]
     error: Mapped[str | None] = mapped_column(Text)
+
+
+class ConversationRow(Table):
+    """One conversation; ``leaf`` is the turn at the end of the branch that was shown last."""
+
+    __tablename__ = "conversations"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(32), unique=True)
+    title: Mapped[str] = mapped_column(String(200))
+    who: Mapped[str] = mapped_column(String(200))
+    leaf: Mapped[int | None]
+    created: Mapped[datetime] = mapped_column(Moment)
+    updated: Mapped[datetime] = mapped_column(Moment)
+
+
+class TurnRow(Table):
+    """One message, or one answer: ``text`` was written with the vector, ``baseline`` without. Turns of the same parent
+    are versions of each other."""
+
+    __tablename__ = "turns"
+    __table_args__ = (UniqueConstraint("conversation_id", "key"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(32))
+    conversation_id: Mapped[int] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"))
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("turns.id", ondelete="CASCADE"), index=True)
+    role: Mapped[str] = mapped_column(String(9))
+    text: Mapped[str] = mapped_column(Text)
+    created: Mapped[datetime] = mapped_column(Moment)
+    baseline: Mapped[str | None] = mapped_column(Text)
+    bank: Mapped[str | None] = mapped_column(String(200))
+    bank_hash: Mapped[str | None] = mapped_column(String(64))
+    vector: Mapped[int | None]
+    radius: Mapped[float | None]
+    source: Mapped[int | None]
+    system: Mapped[str | None] = mapped_column(Text)
+    template: Mapped[str | None] = mapped_column(Text)
+    model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
+    dtype: Mapped[str | None] = mapped_column(String(20))
+    max_new_tokens: Mapped[int | None]
+    temperature: Mapped[float | None]
+    top_p: Mapped[float | None]
+    seed: Mapped[int | None] = mapped_column(BigInteger)
+    tokens: Mapped[int | None]
+    finished: Mapped[bool | None]
+    baseline_tokens: Mapped[int | None]
+    baseline_finished: Mapped[bool | None]
+    model: Mapped[ModelRow | None] = relationship(lazy="joined")

@@ -3,18 +3,22 @@ one. Methods in neither place are not available to visitors."""
 
 FREE = {
     "active_jobs", "asked", "at_other_radii", "at_other_seeds", "atlas_on", "bank", "bank_labels", "bank_with", "banks",
-    "catalogue", "check_bank_name", "comparison", "comparison_of", "comparisons", "completion", "curve_on", "damaged",
-    "disagreements", "evidence", "exploration", "explorations", "export_map", "generalities", "getting", "given_labels",
-    "guidelines", "home", "is_absent", "job", "jobs", "judge_address", "judge_standing", "judgements", "label",
-    "labellers", "labels", "latest_atlas", "latest_curve", "latest_search", "layers", "llama_command", "model_state",
-    "models", "newest_texts", "not_kept", "offered_models", "own_label", "radii", "runaways", "sample_comparison",
-    "save_waiting", "search", "search_completions", "settled_label", "spread", "standings", "suggested_labels",
+    "can_think", "catalogue", "check_bank_name", "comparison", "comparison_of", "comparisons", "completion", "curve_on",
+    "damaged", "disagreements", "evidence", "exploration", "explorations", "export_map", "generalities", "getting",
+    "given_labels", "guidelines", "home", "is_absent", "job", "jobs", "judge_address", "judge_standing", "judgements",
+    "label", "labellers", "labels", "latest_atlas", "latest_curve", "latest_search", "layers", "llama_command",
+    "model_state", "models", "newest_texts", "not_kept", "offered_models", "own_label", "radii", "runaways",
+    "sample_comparison", "save_waiting", "search", "search_completions", "settled_label", "spread", "standings",
+    "suggested_labels",
     "suggested_layers", "tags", "training_job", "unsaved_bank", "variants", "weights_hash", "why_not_kept",
 }  # fmt: skip
 """Lookups, too cheap to count."""
 
 LOOKING = {"labelling_order", "median_norm", "ordered", "ranking", "similar_labels", "suggestion", "tokens"}
 """One pass of the model, or an embedding."""
+
+OWN = {"delete_conversation", "rename_conversation", "show_branch"}
+"""With a conversation's number as the first argument: only in the visitor's own."""
 
 REFUSED = {
     "delete_bank": ("bank", "nothing is deleted on a public page", "Ask whoever runs it"),

@@ -14,6 +14,8 @@ from melbo_app.jobs.loaded_model import ModelState
 from melbo_app.jobs.model_getting import ModelGetting
 from melbo_app.jobs.study import Study
 from melbo_app.library.bank import Bank
+from melbo_app.library.conversation import Conversation, ConversationSummary
+from melbo_app.library.damage import Listed
 from melbo_app.library.job_records import JobRecord
 from melbo_app.library.labels import Label
 from melbo_app.library.preferences import Against, Choice
@@ -21,11 +23,12 @@ from melbo_app.library.prompt_sets import SHIPPED, SetPrompt
 from melbo_app.public.discretion import Discretion
 from melbo_app.public.quotas import BANK_BYTES, Quotas
 from melbo_app.public.shown_job import ShownJob
-from melbo_app.public.uses import FREE, LOOKING, REFUSED
+from melbo_app.public.uses import FREE, LOOKING, OWN, REFUSED
 from melbo_app.public.visitors import Visitor, Visitors
 from melbo_app.sizes import size_text
 from melbo_app.studies import read_study
 from melbo_app.studies.blind import Pair
+from melbo_app.studies.chat import Chat
 from melbo_app.studies.judge_endpoint import Endpoint
 from melbo_app.studies.report import Report
 from melbo_app.workbench import Workbench
@@ -36,6 +39,10 @@ OTHERS_JOB: Refusal = ("job", "it is somebody else's", "Only the person who star
 OTHERS_DOWNLOAD: Refusal = ("download", "it is somebody else's", "Only the person who started it can stop it")
 OTHERS_LABEL: Refusal = (
     "label", "somebody else has labelled this vector", "Label another one, or combine vectors into a bank of your own",
+)  # fmt: skip
+OTHERS_CHAT: Refusal = ("conversation", "it is not one of yours", "Begin a new one")
+NOBODY: Refusal = (
+    "chat", "it is kept by address, and yours is not known", "Ask whoever runs this page to let it through the proxy",
 )  # fmt: skip
 OTHER_JUDGE: Refusal = ("endpoint", "a public page only asks its operator's judge", "This one has none")
 
@@ -61,6 +68,8 @@ class _PublicWorkbench:
     def __getattr__(self, name: str) -> Any:
         if name in REFUSED:
             return self._refused(name)
+        if name in OWN:
+            return lambda id, *given: self._plain(name)(self.conversation(id).id, *given)
         if name not in FREE | LOOKING:
             raise AttributeError(f"visitors have no {name}")
         if isinstance(inspect.getattr_static(type(self._bench), name), property):
@@ -159,6 +168,22 @@ class _PublicWorkbench:
         """Keep the visitor's preference."""
         self._plain("prefer")(bank, pair, choice, self._visitor().name)
 
+    def conversations(self, limit: int = 100, who: str | None = None) -> Listed[ConversationSummary]:
+        """The visitor's own conversations."""
+        me = self._visitor()
+        return self._plain("conversations")(limit, me.name) if me.alone else Listed()
+
+    def conversation(self, id: int) -> Conversation:
+        """One of the visitor's own conversations."""
+        me, found = self._visitor(), self._plain("conversation")(id)
+        if not me.alone or found.who != me.name:
+            raise InputError(*OTHERS_CHAT)
+        return found
+
+    def fork_conversation(self, id: int, turn: int, who: str = "") -> int:
+        """Fork one's own conversation."""
+        return self._plain("fork_conversation")(self.conversation(id).id, turn, self._visitor().name)
+
     def run(self, study: Study[Any], *, stop: Stop = never) -> Generator[Any, None, Any]:
         """Do a study here and now. Raises InputError for one that visitors can ask for as a job only."""
         if study.how not in ("look", "compute"):
@@ -166,6 +191,8 @@ class _PublicWorkbench:
         if study.verb in REFUSED:
             raise InputError(*REFUSED[study.verb])
         who = self._visitor().name
+        if isinstance(study, Chat):
+            study = self._own(study)
         counted = self._quotas.looking(who) if study.how == "look" else self._quotas.computing(who)
         with counted, self._discreet():
             return (yield from self._bench.run(study, stop=stop))
@@ -192,6 +219,15 @@ class _PublicWorkbench:
         if self.why_not("stop_job", record):
             raise InputError(*OTHERS_JOB)
         return self._plain("stop_job")(id)
+
+    def _own(self, study: Chat) -> Chat:
+        """A message in one of the visitor's own conversations."""
+        me = self._visitor()
+        if not me.alone:
+            raise InputError(*NOBODY)
+        if study.conversation is not None:
+            self.conversation(study.conversation)
+        return study.model_copy(update={"who": me.name})
 
     def _visitor(self) -> Visitor:
         return self._visitors.of(self._address())

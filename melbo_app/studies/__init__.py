@@ -9,6 +9,7 @@ from melbo_app.errors import InputError
 from melbo_app.jobs.study import Study
 from melbo_app.studies.atlas import MeasureAtlas
 from melbo_app.studies.calibrate import Calibrate
+from melbo_app.studies.chat import Chat
 from melbo_app.studies.curve import MeasureCurve
 from melbo_app.studies.explore import Explore
 from melbo_app.studies.generality import MeasureGenerality
@@ -30,6 +31,7 @@ STUDIES: list[type[Study[Any]]] = [
     MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
     SuggestLabels,
     LabelAgreement,
+    MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings, Chat,
 ]  # fmt: skip
 
 

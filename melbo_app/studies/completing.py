@@ -170,7 +170,7 @@ def complete(
     for part_number, part in enumerate(parts):
         wanted = sorted({index for _, index in part})
         encoded = whole.take(wanted) if len(wanted) == len(prompts) else encode(lm, [prompts[at] for at in wanted])
-        thetas = np.stack([_theta(lm, bank, rows[number], decoding.seed) for number, _ in part])
+        thetas = np.stack([theta_of(lm, bank, rows[number], decoding.seed) for number, _ in part])
         of = [wanted.index(index) for _, index in part]
         trace = Trace(target)
         generating = batching.generate(lm, encoded, thetas, source, decoding, stop, of, trace)
@@ -218,7 +218,8 @@ def _usable(found: Completion, target: int | None) -> bool:
     return found.vector is None or found.scores.runaway_target == target
 
 
-def _theta(lm: "LanguageModel", bank: Bank | None, variant: Variant, seed: int) -> np.ndarray:
+def theta_of(lm: "LanguageModel", bank: Bank | None, variant: Variant, seed: int) -> np.ndarray:
+    """The vector [d] that a variant adds."""
     from melbo_app.engine.steering import random_vector
 
     if variant.vector is None or bank is None:

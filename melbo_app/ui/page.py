@@ -23,6 +23,7 @@ from melbo_app.ui.sessions import use_sessions
 from melbo_app.ui.stamps import Stamps
 from melbo_app.ui.tabs.banks import BanksTab
 from melbo_app.ui.tabs.blind import BlindTab
+from melbo_app.ui.tabs.chat import ChatTab
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.explore import ExploreTab
 from melbo_app.ui.tabs.generality import GeneralityTab
@@ -79,6 +80,8 @@ class Page:
                         self.map = MapTab(workbench, session, self.completions)
                     with rooms.view("similarity"):
                         self.similarity = SimilarityTab(workbench, session)
+                    with rooms.view("chat"):
+                        self.chat = ChatTab(workbench, session, self.completions)
                 with rooms.room("find"), gr.Row(elem_id="find"):
                     self.form = form = TrainingForm(workbench, session)
                     with gr.Column(elem_id="found", min_width=0):
@@ -119,6 +122,7 @@ class Page:
         self.explore.bind(rooms)
         self.map.bind(rooms)
         self.similarity.bind(rooms)
+        self.chat.bind(rooms, self._model)
         self.generality.bind(rooms, self.completions)
         self.train.bind(self.timer, rooms, self.completions)
         self.radius.bind(rooms)

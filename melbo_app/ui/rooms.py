@@ -24,7 +24,7 @@ ROOMS = {
         "Find",
         {"explore": "Explore", "train": "Train", "radius": "R", "layers": "Layers", "generality": "Generality"},
     ),
-    "read": Room("Read", {"completions": "Grid", "map": "Map", "similarity": "Similarity"}),
+    "read": Room("Read", {"completions": "Grid", "map": "Map", "similarity": "Similarity", "chat": "Chat"}),
     "label": Room("Label", {"label": "Label", "blind": "Blind comparison"}),
     "library": Room("Library", {"banks": "Banks", "library": "Search", "guidelines": "Guidelines", "models": "Models"}),
 }

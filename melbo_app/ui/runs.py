@@ -157,7 +157,11 @@ class Runs:
 
     def bind_stop(self, button: gr.Button, bar: gr.HTML) -> None:
         """Bind the Stop button. The run itself says that it stops: from here, the words could come after its end."""
-        bind(button.click, self._press_stop, None, bar)
+        self.bind_stopping(button.click, bar)
+
+    def bind_stopping(self, trigger: Callable[..., Any], bar: gr.HTML) -> None:
+        """The same for the event of a component that has its own Stop."""
+        bind(trigger, self._press_stop, None, bar)
 
     def _press_stop(self, request: gr.Request) -> Any:
         return gr.skip() if self.stop(request) else resting(NOTHING_RUNS)

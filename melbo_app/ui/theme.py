@@ -6,7 +6,16 @@ from melbo_app.settings import ROOT
 
 STYLES = [
     ROOT / "assets" / "css" / name
-    for name in ("page.css", "components.css", "start.css", "grid.css", "maps.css", "find.css", "labelling.css")
+    for name in (
+        "page.css",
+        "components.css",
+        "start.css",
+        "grid.css",
+        "maps.css",
+        "find.css",
+        "labelling.css",
+        "chat.css",
+    )
 ]
 
 

@@ -1,6 +1,7 @@
 """The workbench: the page, the command line and programs call nothing else."""
 
 from melbo_app.jobs.bench import EXAMPLE
+from melbo_app.workbench.chats import Chats
 from melbo_app.workbench.damages import Damages
 from melbo_app.workbench.jobs import Jobs
 from melbo_app.workbench.library import Library
@@ -10,7 +11,7 @@ from melbo_app.workbench.upkeep import Upkeep
 __all__ = ["EXAMPLE", "Workbench"]
 
 
-class Workbench(Jobs, Texts, Damages, Library, Upkeep):
+class Workbench(Jobs, Texts, Chats, Damages, Library, Upkeep):
     """All functions, for any number of people at once: studies through ``run`` and ``start``, and the library.
 
     Raises (every method): InputError for values that cannot be used, StorageError for failures of the disk, BusyError

@@ -173,9 +173,12 @@ class Library(Annotating):
         return prune(self.settings.cache_dir, self.bench.database, limit, self.settings.model, dry_run=dry_run)
 
     def export_bundle(self, out: Path, banks: Sequence[str] | None = None, *, overwrite: bool = False) -> Bundled:
-        """Write banks (None: all) with their labels, completions, maps and preferences to a ``.zip`` file."""
+        """Write banks (None: all) with their labels, completions, maps, preferences and conversations to a ``.zip``
+        file."""
         here = self.bench
-        return write_bundle(out, here.banks, here.labels, here.completions, here.preferences, banks, overwrite)
+        return write_bundle(
+            out, here.banks, here.labels, here.completions, here.preferences, here.conversations, banks, overwrite
+        )  # fmt: skip
 
     def import_bundle(self, path: Path) -> Merged:
         """Merge such a file into this library, without losing or duplicating anything."""

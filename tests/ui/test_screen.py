@@ -39,7 +39,7 @@ def test_on_a_large_screen_every_room_uses_its_width(page: Page) -> None:
     steps.steer(page)
     for name in steps.VIEWS:
         steps.tab(page, name)
-        shown = "#views" if name in ("Completions", "Map", "Similarity") else "#rooms"
+        shown = "#views" if name in ("Completions", "Map", "Similarity", "Chat") else "#rooms"
         left, _, right, _ = steps.box(page.locator(shown))
         if page.locator("#vector-panel").is_visible():
             left = steps.box(page.locator("#vector-panel"))[0]

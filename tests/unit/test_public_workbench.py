@@ -28,6 +28,7 @@ from melbo_app.public.visitors import Visitors
 from melbo_app.public.workbench import _PublicWorkbench, public_workbench
 from melbo_app.studies.atlas import MeasureAtlas
 from melbo_app.studies.calibrate import Calibrate
+from melbo_app.studies.chat import Chat
 from melbo_app.studies.curve import MeasureCurve
 from melbo_app.studies.judge_endpoint import KEY
 from melbo_app.studies.similarity import Compare
@@ -82,7 +83,7 @@ SPECIAL = {name for name in vars(_PublicWorkbench) if not name.startswith("_")}
 
 
 def test_every_use_of_the_workbench_is_decided_once():
-    decided = [uses.FREE, uses.LOOKING, SPECIAL, {*uses.REFUSED}, uses.OPERATORS]
+    decided = [uses.FREE, uses.LOOKING, uses.OWN, SPECIAL, {*uses.REFUSED}, uses.OPERATORS]
     known = {name for name, _ in inspect.getmembers(Workbench) if not name.startswith("_")}
     assert set().union(*decided) == known
     assert sum(map(len, decided)) == len(known), "decided twice"
@@ -93,7 +94,7 @@ def test_what_the_page_asks_of_the_workbench_visitors_have():
     files = [*(root / "ui").rglob("*.py"), root / "defaults.py"]
     asked = {name for file in files for name in re.findall(r"(?<!\w)_?workbench\.([a-z]\w*)", file.read_text("utf-8"))}
     asked -= {name for name in asked if (root / "workbench" / f"{name}.py").exists()}  # modules
-    mine = uses.FREE | uses.LOOKING | SPECIAL | {*uses.REFUSED}
+    mine = uses.FREE | uses.LOOKING | uses.OWN | SPECIAL | {*uses.REFUSED}
     assert asked and asked <= mine
 
 
@@ -185,6 +186,39 @@ def test_a_label_of_somebody_else_stays(bench, plain, person):
     person.address = BEN
     bench.save_label("a", 0, name="his")
     assert [plain.label("a", vector).name for vector in (0, 1)] == ["his", "the operator's"]
+
+
+def test_a_conversation_is_its_writer_s_alone(bench, plain, person):
+    shelved(plain)
+    asked = {"bank": "a", "vector": 0, "radius": 6.0, "decoding": SHORT}
+    where = result_of(bench.run(Chat(text="a secret", who="root", **asked)))
+    assert plain.conversations()[0].who.startswith("visitor ") and ANNA not in str(plain.conversations())
+    other = result_of(plain.run(Chat(text="the operator's", **asked)))
+    for address in (BEN, "", SOMEBODY):
+        person.address = address
+        assert bench.conversations() == []
+        for use in (
+            lambda: bench.conversation(where.conversation),
+            lambda: bench.show_branch(where.conversation, where.turn),
+            lambda: bench.rename_conversation(where.conversation, "mine"),
+            lambda: bench.delete_conversation(where.conversation),
+            lambda: bench.fork_conversation(where.conversation, where.turn),
+            lambda: bench.conversation(other.conversation),
+            lambda: result_of(bench.run(Chat(text="more", conversation=1, parent=where.turn, **asked))),
+        ):
+            with pytest.raises(InputError, match="not one of yours|yours is not known"):
+                use()
+    with pytest.raises(InputError, match="kept by address, and yours is not known"):
+        result_of(bench.run(Chat(text="hello", **asked)))
+    person.address = ANNA
+    bench.rename_conversation(where.conversation, "mine")
+    fork = bench.fork_conversation(where.conversation, where.turn, "root")
+    assert {line.id: line.title for line in bench.conversations(who="root")} == {
+        where.conversation: "mine", fork: "mine (fork)",
+    }  # fmt: skip
+    bench.delete_conversation(fork)
+    assert bench.show_branch(where.conversation, where.turn).shown[0].text == "a secret"
+    assert len(plain.conversations()) == 2
 
 
 def test_who_changed_a_label_meanwhile_is_not_told(bench, plain):
