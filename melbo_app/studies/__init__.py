@@ -29,9 +29,7 @@ from melbo_app.studies.train import Train
 STUDIES: list[type[Study[Any]]] = [
     Train, Steer, Sweep, Compare, MeasureSensitivity, MeasureCurve, Calibrate, MeasureAtlas, Explore,
     MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
-    SuggestLabels,
-    LabelAgreement,
-    MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings, Chat,
+    SuggestLabels, LabelAgreement, Chat,
 ]  # fmt: skip
 
 
