@@ -141,7 +141,9 @@ function key(item) { // a growing text is drawn into its place
 }
 
 show(({ conversation: id, turns = [], message: words = '', live = false, kept = false }) => {
-  const wasBelow = window.innerHeight + window.scrollY > document.documentElement.scrollHeight - 120;
+  const many = list.children.length;
+  const follows = !many || list.lastChild.getBoundingClientRect().bottom < window.innerHeight + 120;
+  const isOther = id !== undefined && id !== melbo.state.chat?.conversation;
   const now = new Map();
   turns.forEach((item, at) => {
     const name = `${at} ${id} ${key(item)}`;
@@ -161,5 +163,5 @@ show(({ conversation: id, turns = [], message: words = '', live = false, kept = 
   const parent = last ?? turns.at(-1)?.parent ?? null;
   const before = melbo.state.chat;
   if (id !== undefined && (!live || id !== null)) melbo.select({ chat: { ...before, conversation: id, parent } });
-  if (live && wasBelow) window.scrollTo({ top: document.documentElement.scrollHeight });
+  if (isOther || (live && (follows || turns.length > many))) list.lastChild?.scrollIntoView({ block: 'nearest' });
 });
