@@ -144,9 +144,11 @@ class Completions(InDatabase):
             return _row(session, id).comparison_id
 
     def newest(self, bank_hash: str) -> dict[int, Completion]:
-        """The newest text under each vector of a bank, as far as it can be read."""
+        """The newest text under each vector of a bank, as far as it can be read, without those of further seeds."""
         steered = (CompletionRow.bank_hash == bank_hash, CompletionRow.vector.is_not(None))
-        newest = select(func.max(CompletionRow.id)).where(*steered).group_by(CompletionRow.vector)
+        parts = select(ComparisonRow.id).where(ComparisonRow.kind == "part")
+        own = or_(CompletionRow.temperature == 0, CompletionRow.comparison_id.not_in(parts))
+        newest = select(func.max(CompletionRow.id)).where(*steered, own).group_by(CompletionRow.vector)
         found = self._each(select(CompletionRow).where(CompletionRow.id.in_(newest)), _completion, _completion_subject)
         return {one.vector: one for one in found if isinstance(one.vector, int)}
 

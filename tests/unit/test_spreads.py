@@ -104,3 +104,9 @@ def test_a_label_rests_on_the_greedy_text_and_the_spread_stands_beside_it(bench)
 def test_impossible_samples_are_refused(bench, samples, decoding, problem):
     with pytest.raises(InputError, match=problem):
         steer(bench, samples, decoding)
+
+
+def test_the_list_of_vectors_shows_no_text_of_a_further_seed(bench):
+    found = steer(bench, 3)
+    first = {one.vector: one.text for one in found.completions if isinstance(one.vector, int)}
+    assert {at: one.text for at, one in bench.newest_texts("a").items()} == first

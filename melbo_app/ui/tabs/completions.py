@@ -55,7 +55,7 @@ class CompletionsTab:
             self.temperature = number("Temperature", "temperature", 0.8, step=0.1, interactive=False)
             self.top_p = number("Top-p", "top-p", 0.95, step=0.05, interactive=False)
             self.seed = whole_number("Seed", "seed", 0, 80, interactive=False)
-            self.samples = whole_number("Seeds", "samples", 1, 80, interactive=False)
+            self.samples = whole_number("Texts a cell", "samples", 1, 96, interactive=False)
             self.history = choice("Earlier comparisons", "history", [], None, 220, scale=4)
             self.report = ReportButton(workbench)
         self.judge = JudgeSection(workbench)
