@@ -212,6 +212,13 @@ def said(label: Label) -> Said:
     return label.name, label.tags, label.rating, label.note
 
 
+def may_see(given: Iterable[LabelVersion], annotator: str) -> bool:
+    """Whether an annotator may see what all say of one vector: they and somebody else have labelled it, or it is
+    settled."""
+    people = {None if one.settled else one.annotator for one in given}
+    return None in people or (annotator in people and len(people) > 1)
+
+
 def versions_of(session: Session, bank_hash: str, vector: int) -> Listed[LabelVersion]:
     """All versions of one vector's labels, oldest first."""
     same = select(LabelVersionRow).where(LabelVersionRow.bank_hash == bank_hash, LabelVersionRow.vector == vector)

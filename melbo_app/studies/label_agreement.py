@@ -1,7 +1,7 @@
 """How far annotators agree about a bank's vectors, going by what each said before they saw the others' labels."""
 
 from collections.abc import Generator, Iterable
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypedDict, cast
 
 from pydantic import Field
 
@@ -32,6 +32,36 @@ class Agreement(NamedTuple):
     disagreements: list[Disagreement]
     settled: int
     """Vectors."""
+
+
+class AnnotatorLine(TypedDict):
+    name: str
+    labelled: int
+    rated: int
+
+
+class AlphaLine(TypedDict):
+    alpha: float | None
+    interval: list[float] | None
+    vectors: int
+    why_not: str
+
+
+class DisagreementLine(TypedDict):
+    vector: int
+    ratings: list[int] | None
+    tags: list[str]
+    distance: float
+
+
+class Agreed(TypedDict):
+    bank: str
+    annotators: list[AnnotatorLine]
+    ratings: AlphaLine
+    tags: AlphaLine
+    disagreements: list[DisagreementLine]
+    settled: int
+    not_kept: str | None
 
 
 class LabelAgreement(Study[Agreement]):
@@ -65,13 +95,13 @@ class LabelAgreement(Study[Agreement]):
         settled = sum(one.settled for one in now)
         return Agreement(self.bank, sorted(people), of_ratings(ratings), of_tags(tags), disagreements(now), settled)
 
-    def answer(self, result: Agreement, not_kept: str | None) -> dict[str, Any]:
+    def answer(self, result: Agreement, not_kept: str | None) -> Agreed:
         return {
             "bank": result.bank,
-            "annotators": [one._asdict() for one in result.annotators],
-            "ratings": vars(result.ratings),
-            "tags": vars(result.tags),
-            "disagreements": [one.model_dump(mode="json") for one in result.disagreements],
+            "annotators": [cast(AnnotatorLine, one._asdict()) for one in result.annotators],
+            "ratings": _alpha(result.ratings),
+            "tags": _alpha(result.tags),
+            "disagreements": [cast(DisagreementLine, one.model_dump(mode="json")) for one in result.disagreements],
             "settled": result.settled,
             "not_kept": not_kept,
         }
@@ -82,6 +112,11 @@ class LabelAgreement(Study[Agreement]):
         apart = [f"vector {one.vector}: {one.sentence}" for one in result.disagreements]
         to_settle = f"{len(apart)} to settle, {result.settled} settled"
         return [*(people or [f"Nobody has labelled a vector of “{result.bank}”."]), *alphas, to_settle, *apart]
+
+
+def _alpha(found: Alpha) -> AlphaLine:
+    interval = None if found.interval is None else [*found.interval]
+    return {"alpha": found.alpha, "interval": interval, "vectors": found.vectors, "why_not": found.why_not}
 
 
 def alpha_line(what: str, found: Alpha) -> str:

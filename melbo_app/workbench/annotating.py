@@ -8,7 +8,7 @@ from melbo_app.jobs.generators import result_of
 from melbo_app.library.annotators import check_annotator, known_as
 from melbo_app.library.damage import Listed
 from melbo_app.library.guidelines import GuidelinesVersion
-from melbo_app.library.labels import Label, LabelVersion
+from melbo_app.library.labels import Label, LabelVersion, may_see
 from melbo_app.studies.disagreements import Disagreement, disagreements
 from melbo_app.studies.label_agreement import Agreement, LabelAgreement
 from melbo_app.workbench.banks import Shelf
@@ -34,16 +34,14 @@ class Annotating(Shelf):
         """Every annotator's label of a vector, the settled one first; empty until ``annotator`` and somebody else have
         saved one, unless ``annotator`` is about to decide between them (``settling``)."""
         given = self.bench.labels.said(self._hash_of(bank, vector), vector)
-        people = {one.annotator for one in given if not one.settled}
-        both = annotator in people and len(people) > 1
-        shown = settling or both or any(one.settled for one in given)
-        return Listed(given if shown else [], given.damaged)
+        return given if settling or may_see(given, annotator) else Listed([], given.damaged)
 
     def label_changes(self, bank: str, vector: int, annotator: str) -> Listed[LabelVersion]:
         """What ``annotator`` may see of the history of a vector's labels, newest first: all once they see all labels,
         else their own."""
-        every = self.bench.labels.history(self._hash_of(bank, vector), vector)
-        if self.given_labels(bank, vector, annotator):
+        digest = self._hash_of(bank, vector)
+        every = self.bench.labels.history(digest, vector)
+        if may_see(self.bench.labels.said(digest, vector), annotator):
             return every
         return Listed([one for one in every if one.settled or one.annotator == annotator], every.damaged)
 

@@ -105,6 +105,16 @@ def test_the_labels_of_the_second_format_begin_their_history(path):
     assert [entry.name for entry in labels.history("cd" * 32, 3)] == ["kinder", "kind"]
 
 
+def test_the_labels_of_the_second_format_count_and_are_those_of_the_annotator_without_a_name(path):
+    labels = Labels(Database(path))
+    before = labels.get("first", "cd" * 32, 3)
+    assert before == labels.own("first", "cd" * 32, 3, "") and (before.name, before.tags) == ("kind", ("a", "b"))
+    assert labels.of_bank("cd" * 32) == labels.of_bank("cd" * 32, seen_by="") and len(labels.of_bank("cd" * 32)) == 2
+    said = {"tags": [], "rating": None, "note": ""}
+    labels.save("first", "cd" * 32, 3, name="another’s", annotator="Ada", **said)
+    assert labels.own("first", "cd" * 32, 3, "") == before and labels.get("first", "cd" * 32, 3).name == "another’s"
+
+
 def test_a_file_of_the_first_format_is_brought_up_to_date_and_keeps_its_rows(path):
     made = sqlite3.connect(path)
     made.execute("ALTER TABLE completions DROP COLUMN scores")

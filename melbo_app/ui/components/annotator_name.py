@@ -8,10 +8,12 @@ import gradio as gr
 from melbo_app.ui.components.live import live
 
 
-def annotator_name(*, elem_id: str) -> gr.HTML:
+def annotator_name(*, elem_id: str, visible: bool) -> gr.HTML:
     """Value: {name, at}, a name that was just accepted. Events: named {name}, with what was written; changed, after the
     browser has kept another name, here or in another window."""
-    return live("annotator_name", None, elem_id=elem_id, events=("named", "changed"))
+    part = live("annotator_name", None, elem_id=elem_id, events=("named", "changed"))
+    part.visible = visible
+    return part
 
 
 def accepted(name: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class BlindTab:
         self._pair = gr.State(None)
         with gr.Row(elem_classes="mx-fields"):
             self.against = choice("Compare each vector with", "blind-against", AGAINST, "baseline", 220)
-            self.who = annotator_name(elem_id="blind-annotator")
+            self.who = annotator_name(elem_id="blind-annotator", visible=not workbench.why_not("annotator_name"))
         note_view(note(HOW), elem_id="blind-how")
         self.view = blind_pair(elem_id="blind-pair")
         self.reveal = small_button("Show the results", "blind-results", 130)

@@ -7,7 +7,7 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from melbo_app.errors import InputError
-from melbo_app.library.labels import Label, LabelChanged
+from melbo_app.library.labels import Label, LabelChanged, may_see
 from melbo_app.ui.annotator import annotator
 from melbo_app.ui.components.given_labels import fields, given, given_labels
 from melbo_app.ui.components.label_clash import clash, label_clash
@@ -81,11 +81,12 @@ class LabelForm:
 
     def _beside(self, bank: str, vector: int, me: str, settles: bool) -> dict[str, Any]:
         """The labels of all annotators, as far as this one may see them."""
-        labels = self._workbench.given_labels(bank, vector, me, settling=settles)
-        others = [] if labels else self._workbench.given_labels(bank, vector, me, settling=True)
-        waiting = WAITING if any(one.annotator != me for one in others) else ""
+        every = self._workbench.given_labels(bank, vector, me, settling=True)
+        shown = settles or may_see(every, me)
+        waiting = WAITING if not shown and any(one.annotator != me for one in every) else ""
         may = not self._workbench.why_not("settle_label")
-        return given(labels, settling=settles, may_settle=may, message=TO_SETTLE if settles else waiting)
+        message = TO_SETTLE if settles else waiting
+        return given(every if shown else [], settling=settles, may_settle=may, message=message)
 
     def empty(self) -> Changes:
         """No vector's label."""

@@ -44,11 +44,13 @@ class LabelsTab:
         self._saved = gr.State(None)  # when this page last saved a label
         self._kept, self._draft = KeptForm("label"), gr.JSON(visible=False)
         with gr.Column(elem_id="label-room"):
-            self.who = annotator_name(elem_id="label-annotator")
+            named, settling = (not workbench.why_not(use) for use in ("annotator_name", "settle_label"))
+            self.who = annotator_name(elem_id="label-annotator", visible=named)
+            orders = [one for one in QUEUES if settling or one != DISAGREEMENTS]
             with gr.Row(elem_classes="mx-toolbar", elem_id="label-top", equal_height=True):
                 self.done = labelling(elem_id="label-progress")
                 self.order = gr.Dropdown(
-                    [*QUEUES], value=next(iter(QUEUES)), label="Order", show_label=False, container=False,
+                    orders, value=orders[0], label="Order", show_label=False, container=False,
                     elem_id="label-order", scale=0, min_width=210,
                 )  # fmt: skip
                 self.previous = small_button("‹ previous", "label-previous", 76)
@@ -71,7 +73,7 @@ class LabelsTab:
                 self.jsonl = small_button("Export JSONL", "labels-jsonl", 120)
                 self.each = gr.Checkbox(
                     label="every annotator’s", elem_id="labels-each", container=False, min_width=150,
-                    visible=not workbench.why_not("annotator_name"),
+                    visible=named,
                 )  # fmt: skip
         self._file = hidden_download("labels-file")
         self.form: list[Component] = self._form.inputs
