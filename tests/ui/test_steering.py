@@ -111,6 +111,27 @@ def test_sampled_texts_repeat_with_their_seed(page: Page) -> None:
     assert all(new.startswith(old) for old, new in zip(seen[0], again, strict=True))
 
 
+def test_several_seeds_of_a_cell_are_counted_and_stand_in_the_inspector(page: Page) -> None:
+    steps.choose_only(page, 3)
+    steps.fill(page, "max-new-tokens", 9)
+    page.locator("#mode").get_by_label("sampled").check()
+    expect(steps.field(page, "samples")).to_be_editable()
+    steps.fill(page, "samples", 4)
+    steps.steer(page)
+    card = page.locator("#completions .mx-kind-vector")
+    expect(card.locator(".mx-seeds")).to_contain_text("of 4 seeds")
+    expect(card.locator(".mx-seeds")).to_contain_text("differ")
+    expect(page.locator("#completions .mx-kind-baseline .mx-seeds")).not_to_contain_text("differ")
+    card.locator(".mx-completion-text").click()
+    seeds = page.locator(".mx-inspector-seed")
+    expect(seeds).to_have_count(4)
+    said = seeds.locator(".mx-inspector-text").all_text_contents()
+    assert len(set(said)) > 1 and said[0] == card.locator(".mx-completion-text").text_content().rstrip(" …")
+    page.keyboard.press("Escape")
+    steps.fill(page, "samples", 1)
+    page.locator("#mode").get_by_label("greedy").check()
+
+
 def test_prompts_between_dashes_are_groups(page: Page) -> None:
     steps.choose_only(page, 0)
     steps.fill(page, "prompt", "Name a colour.\n---\nName an animal.")

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -19,6 +19,7 @@ class Stub(HTTPServer):
         self.wait = 0.0
         self.known: dict[str, str] = {}
         self.behaviour = "talks about itself"
+        self.reply: Callable[[str], str] | None = None  # what it says to other questions
 
     @property
     def url(self) -> str:
@@ -31,9 +32,13 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         server.asked.append((self.path, self.headers["Authorization"], body))
         server.delay.wait(server.wait)
-        text = body["messages"][0]["content"].split("<text>\n")[1].split("\n</text>")[0]
-        grade = server.known.get(text) or next((one for one in GRADES if f"a {one} text" in text), "readable")
-        says = f"Grade: {grade}\nBehaviour: {server.behaviour}" if server.says is None else server.says
+        asked = body["messages"][0]["content"]
+        if server.says is not None or server.reply is not None:
+            says = server.says if server.reply is None else server.reply(asked)
+        else:
+            text = asked.split("<text>\n")[1].split("\n</text>")[0]
+            grade = server.known.get(text) or next((one for one in GRADES if f"a {one} text" in text), "readable")
+            says = f"Grade: {grade}\nBehaviour: {server.behaviour}"
         answer = {"choices": [{"message": {"role": "assistant", "content": says}}]}
         data = says if isinstance(says, bytes) else json.dumps(answer).encode()
         self.send_response(server.status)
