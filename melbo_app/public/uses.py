@@ -12,7 +12,7 @@ FREE = {
 }  # fmt: skip
 """Lookups, too cheap to count."""
 
-LOOKING = {"labelling_order", "median_norm", "ordered", "ranking", "similar_labels", "suggestion", "tokens"}
+LOOKING = {"labelling_order", "median_norm", "ordered", "passage", "ranking", "similar_labels", "suggestion", "tokens"}
 """One pass of the model, or an embedding."""
 
 REFUSED = {
@@ -25,7 +25,7 @@ REFUSED = {
 undone; the whole library may fill the disk, and holds what everybody wrote."""
 
 OPERATORS = {
-    "check_library", "copy_database", "do_what_is_due", "fetch_model", "get_model", "kept_in",
+    "check_library", "copy_database", "do_what_is_due", "embed_texts", "fetch_model", "get_model", "kept_in",
     "label_history", "last_try", "look_after", "pause_jobs", "prune_library", "put_in_samples", "rebuild_library",
     "repair_catalogue", "restore_library", "resume_jobs", "warm_up", "warm_up_map",
 }  # fmt: skip

@@ -15,6 +15,7 @@ from melbo_app.studies.generality import MeasureGenerality
 from melbo_app.studies.judge import JudgeTexts, ScoreJudge
 from melbo_app.studies.map import DrawMap, MapOf
 from melbo_app.studies.report import MakeReport
+from melbo_app.studies.search_meaning import SearchMeaning
 from melbo_app.studies.search_settings import SearchSettings
 from melbo_app.studies.sensitivity import MeasureSensitivity
 from melbo_app.studies.similarity import Compare
@@ -26,6 +27,7 @@ from melbo_app.studies.train import Train
 STUDIES: list[type[Study[Any]]] = [
     Train, Steer, Sweep, Compare, MeasureSensitivity, MeasureCurve, Calibrate, MeasureAtlas, Explore,
     MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
+    SearchMeaning,
 ]  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from melbo_app.studies.map import Map
 from melbo_app.studies.report import Report
 from melbo_app.studies.report_table import PAGES, TABLES, check_ending, dataset_files
 from melbo_app.studies.scoring import target_of
+from melbo_app.studies.search_meaning import passage
 from melbo_app.studies.steer import SteeringStudy
 from melbo_app.workbench.banks import Shelf
 
@@ -113,6 +114,10 @@ class Texts(Shelf):
         check_range("limit", limit, 1, MOST_LISTED)
         digest = None if bank is None else self.bank(bank).hash
         return self.bench.completions.search(text, bank_hash=digest, vector=vector, verdict=verdict, limit=limit)
+
+    def passage(self, text: str, sentence: str) -> str:
+        """The sentence of a text that is nearest in meaning to another one."""
+        return passage(self.bench, text, sentence)
 
     def newest_texts(self, bank: str) -> dict[int, Completion]:
         """The newest text under each vector of a bank."""
