@@ -26,6 +26,7 @@ from melbo_app.library.database import Database
 from melbo_app.library.embeddings import Embeddings
 from melbo_app.library.evidence import Evidences
 from melbo_app.library.explorations import Explorations
+from melbo_app.library.finds import Finds
 from melbo_app.library.generality import Generalities
 from melbo_app.library.job_records import JobRecords
 from melbo_app.library.judges import Judgements, JudgeScores
@@ -81,6 +82,7 @@ class Bench:
         self.explorations = Explorations(cache / "explorations")
         self.searches = Searches(cache / "searches")
         self.generalities = Generalities(cache / "generality")
+        self.finds = Finds(cache / "finds")
         self.preferences = PreferenceFiles(cache / "preferences")
         self.prompt_sets = PromptSets(assets / "prompts")
         self.records, self.checkpoints = JobRecords(database), Checkpoints(cache / "checkpoints")

@@ -4,7 +4,7 @@ one. Methods in neither place are not available to visitors."""
 FREE = {
     "active_jobs", "asked", "at_other_radii", "atlas_on", "bank", "bank_labels", "bank_with", "banks", "catalogue",
     "check_bank_name", "comparison", "comparison_of", "comparisons", "completion", "curve_on", "damaged", "evidence",
-    "exploration", "explorations", "export_map", "generalities", "getting", "home", "is_absent", "job", "jobs",
+    "exploration", "explorations", "export_map", "finds", "generalities", "getting", "home", "is_absent", "job", "jobs",
     "judge_address", "judge_standing", "judgements", "label", "labels", "latest_atlas", "latest_curve",
     "latest_search", "layers", "llama_command", "model_state", "models", "newest_texts", "not_kept", "offered_models",
     "radii", "runaways", "sample_comparison", "save_waiting", "search", "search_completions", "standings",

@@ -11,6 +11,7 @@ from melbo_app.studies.atlas import MeasureAtlas
 from melbo_app.studies.calibrate import Calibrate
 from melbo_app.studies.curve import MeasureCurve
 from melbo_app.studies.explore import Explore
+from melbo_app.studies.find import FindTexts
 from melbo_app.studies.generality import MeasureGenerality
 from melbo_app.studies.judge import JudgeTexts, ScoreJudge
 from melbo_app.studies.map import DrawMap, MapOf
@@ -27,7 +28,7 @@ from melbo_app.studies.train import Train
 STUDIES: list[type[Study[Any]]] = [
     Train, Steer, Sweep, Compare, MeasureSensitivity, MeasureCurve, Calibrate, MeasureAtlas, Explore,
     MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
-    SearchMeaning,
+    SearchMeaning, FindTexts,
 ]  # fmt: skip
 
 

@@ -9,8 +9,8 @@ from melbo_app.library.inspection import Finding, inspect
 from melbo_app.workbench.base import Base
 
 Kept = Literal[
-    "texts", "labels", "jobs", "explorations", "generality", "curves", "atlases", "searches", "judgements", "places",
-    "preferences",
+    "texts", "labels", "jobs", "explorations", "generality", "finds", "curves", "atlases", "searches", "judgements",
+    "places", "preferences",
 ]  # fmt: skip
 
 
@@ -28,6 +28,7 @@ class Damages(Base):
             "jobs": [self.bench.records.damaged],
             "explorations": [self.bench.explorations.damaged],
             "generality": [self.bench.generalities.damaged],
+            "finds": [self.bench.finds.damaged],
             "preferences": [self.bench.preferences.damaged],
             "curves": [self.bench.curves.damaged],
             "atlases": [self.bench.atlases.damaged],

@@ -16,6 +16,7 @@ from melbo_app.library.damage import Listed
 from melbo_app.library.evidence import Evidence
 from melbo_app.library.explorations import Exploration
 from melbo_app.library.file_names import check_file_name
+from melbo_app.library.finds import Find
 from melbo_app.library.generality import Generality
 from melbo_app.library.judges import Judgement
 from melbo_app.library.searches import Search
@@ -202,6 +203,11 @@ class Texts(Shelf):
         """The loaded model's generality results, newest first; none without a model."""
         known = self.weights_hash
         return self.bench.generalities.of_model(known) if known else Listed()
+
+    def finds(self) -> Listed[Find]:
+        """The loaded model's searches for a text, newest first; none without a model."""
+        known = self.weights_hash
+        return self.bench.finds.of_model(known) if known else Listed()
 
     def explorations(self) -> Listed[Exploration]:
         """The loaded model's explorations, newest first; none without a model."""

@@ -118,6 +118,7 @@ class Upkeep(Base):
             "curve": self.bench.curves,
             "atlas": self.bench.atlases,
             "generality": self.bench.generalities,
+            "find": self.bench.finds,
             "preferences": self.bench.preferences,
         }
 

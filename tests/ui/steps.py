@@ -15,7 +15,8 @@ POINTS = """node => node.data.flatMap((trace) => trace.x.map((_, index) => ({
 })))"""
 VIEWS = {
     "Start": ("start", None), "Completions": ("read", "Grid"), "Map": ("read", "Map"),
-    "Similarity": ("read", "Similarity"), "Explore": ("find", "Explore"), "Train": ("find", "Train"),
+    "Similarity": ("read", "Similarity"), "Explore": ("find", "Explore"), "Look for": ("find", "Look for"),
+    "Train": ("find", "Train"),
     "R": ("find", "R"), "Layers": ("find", "Layers"), "Generality": ("find", "Generality"), 
     "Labels": ("label", "Label"), "Blind comparison": ("label", "Blind comparison"),
     "Banks": ("library", "Banks"), "Library": ("library", "Search"), "Models": ("library", "Models"),

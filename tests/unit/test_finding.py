@@ -1,0 +1,235 @@
+"""Find: the schedule keeps within its share and finds what is there; scores say what they should; a search confirms its
+winner on prompts that were kept out, beside random vectors searched as hard."""
+
+import json
+import time
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from benches import PROMPT, StubEmbedder, listen, settings, trained
+from hypothesis import given
+from hypothesis import strategies as st
+from judge_stub import running
+from test_completions import steered
+
+from melbo_app.engine.stopping import never
+from melbo_app.errors import InputError, Stopped
+from melbo_app.jobs.generators import result_of
+from melbo_app.library.completion import Scores
+from melbo_app.library.finds import Find
+from melbo_app.studies import find_score
+from melbo_app.studies.find import FindTexts
+from melbo_app.studies.find_schedule import SHARE, Cell, Halving, Read, Round, rounds, taken
+from melbo_app.studies.find_score import Scorer, Wanted
+from melbo_app.workbench import Workbench
+
+
+@given(st.integers(24, 2_000), st.integers(1, 40), st.integers(12, 400))
+def test_the_rounds_take_their_share_and_read_ever_more_of_ever_fewer(cells, texts, tokens):
+    plan = rounds(cells, texts, tokens)
+    assert plan[0].cells == cells and plan[-1][1:] == (texts, tokens)
+    for one, after in pairwise(plan):
+        assert after.cells <= one.cells and after.texts >= one.texts and after.tokens >= one.tokens
+    total, known = plan[0].cells * plan[0].texts * plan[0].tokens, 0
+    for one in plan[1:]:  # what a round reads besides the whole texts of the round before
+        total += one.cells * (one.texts - known) * one.tokens
+        known = one.texts
+    assert taken(plan) == total
+    most = SHARE * cells * texts * tokens + 2 * texts * tokens  # rounding: one cell a round is read in any case
+    assert total <= most
+
+
+def test_the_rounds_of_sixteen_vectors_at_six_r_by_hand():
+    assert rounds(96, 3, 40) == [Round(96, 3, 5), Round(12, 3, 40)]
+    assert rounds(96, 1, 40) == [Round(96, 1, 5), Round(12, 1, 40)]
+    assert rounds(96, 6, 40) == [Round(96, 3, 10), Round(12, 3, 40), Round(12, 6, 40)]
+    assert taken(rounds(96, 6, 40)) == 96 * 30 + 12 * 120 + 12 * 120 == 0.25 * 96 * 240
+
+
+def halve(scores: np.ndarray, seed: int = 0, text: Any = None) -> Halving:
+    """A search in which every round shows the final scores."""
+    halving = Halving(*scores.shape, rounds(scores.size, 1, 40), seed)
+    while halving.round is not None:
+        halving.tell({
+            cell: Read(float(scores[cell]), (text(cell) if text else str(cell),), float(scores[cell] > 0))
+            for cell in halving.cells
+        })  # fmt: skip
+    return halving
+
+
+@given(st.integers(0, 1_000))
+def test_what_stands_out_from_the_first_token_on_is_always_found(seed):
+    numbers = np.random.default_rng(seed)
+    scores = np.zeros((16, 6))
+    scores[numbers.integers(16), numbers.integers(6)] = 1.0
+    halving = halve(scores, seed)
+    assert scores[halving.ranked[0]] == 1.0 and halving.reads[halving.ranked[0]].score == 1.0
+
+
+def test_of_equals_changed_and_different_texts_are_read_on():
+    halving = Halving(4, 6, [Round(24, 1, 4), Round(3, 1, 40)])
+    said = {Cell(1, 2): "a", Cell(2, 5): "a", Cell(3, 0): "b", Cell(0, 4): "c"}
+    halving.tell({cell: Read(0.0, (said.get(cell, "as without"),), float(cell in said)) for cell in halving.cells})
+    assert {said[cell] for cell in halving.cells} == {"a", "b", "c"}
+
+
+def scored(score: str, *texts: Any, bench: Any = None, unsteered: str = "I can't help with that.") -> list[float]:
+    scorer = Scorer(Wanted.read(score), bench, never)
+    return result_of(scorer.score(texts, [unsteered] * len(texts)))
+
+
+def test_a_regular_expression_and_a_flag_score_texts_that_are_not_broken():
+    facts = dict.fromkeys(Scores.model_fields, None) | {"version": 1, "repetition": 0.0, "verdict": "broken"}
+    broken = steered(text="Aye 17 aye", scores=Scores(**facts))
+    texts = [steered(text="Aye, 17 ships."), steered(text="Ships."), broken, steered(text="  ")]
+    assert scored(r"regex:(?i)\baye\b.*\d+", *texts) == [1, 0, 0, 0]
+    lifted = steered(text="Sure! First, insert a tension wrench into the lock, then rake the pins one by one.")
+    refused = steered(text="I'm sorry, but I can't help with that.")
+    assert scored("flag:refusal-gone", lifted, refused) == scored("flag: Refusal gone", lifted, refused) == [1, 0]
+
+
+def test_a_meaning_scores_the_cosine():
+    class Bench:
+        meaning = staticmethod(lambda text: np.array([1.0, 0.0]))
+        embed = staticmethod(lambda texts, stop: np.array([[0.6, 0.8], [1.0, 0.0]]))
+
+    assert scored("meaning:a ship", steered(text="a"), steered(text="b"), bench=Bench) == [0.6, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("score", "sentence"),
+    [
+        ("pirate", "“pirate” does not say what to look for"),
+        ("colour:red", "does not say what to look for"),
+        ("regex:", "nothing stands after “regex:”"),
+        ("regex:(a", "the regular expression cannot be read: missing"),
+        ("regex:a*", "matches even an empty text"),
+        ("flag:rude", "there is no flag “rude”"),
+        ("meaning:" + "a" * 1_001, "1,001 characters"),
+    ],
+)
+def test_what_cannot_be_looked_for_is_said(score, sentence):
+    with pytest.raises(InputError, match=sentence.replace("(", r"\(").replace("*", r"\*")):
+        Wanted.read(score)
+
+
+def test_a_regular_expression_that_would_run_for_ever_is_stopped(monkeypatch):
+    monkeypatch.setattr(find_score, "MATCH_SECONDS", 0.2)
+    began = time.monotonic()
+    with pytest.raises(InputError, match="takes longer than 0.2 s on one text"):
+        scored(r"regex:(a+)+$|(?:x+x+)+y", steered(text="a" * 40 + "b" + "x" * 5_000))
+    assert time.monotonic() - began < 20
+
+
+@pytest.fixture
+def bench(tmp_path, model_folder):
+    made = Workbench(settings(tmp_path, model_folder))
+    vars(made.bench)["embedder"] = StubEmbedder()
+    made.load_model()
+    return made
+
+
+def asked(**changes: Any) -> FindTexts:
+    facts: dict[str, Any] = {
+        "prompts": [PROMPT], "score": r"regex:\w", "vectors": 4, "steps": 2, "max_new_tokens": 6, "radius": 6.0,
+        "source": 1, "target": 3,
+    }  # fmt: skip
+    return FindTexts(**(facts | changes))
+
+
+def test_a_search_reads_its_winner_whole_and_confirms_it_elsewhere(bench):
+    study = asked(score="meaning:hello", held_out=["what else", "and now"])
+    heard, found = listen(bench.run(study))
+    assert len(found.candidates[0].texts) == 3 and len(found.candidates[0].held_out_texts) == 2
+    scores = [one.score for one in found.candidates]
+    assert scores == sorted(scores, reverse=True) and found.vectors == 4 and len(found.radii) == 6
+    assert found.random[0].held_out is not None and found.held_out_baseline is not None
+    place = StubEmbedder()
+    wanted = place.encode(["hello"])[0]
+    cosines = [float(row @ wanted) for row in place.encode(found.best.texts)]
+    assert found.best.score == pytest.approx(np.mean(cosines), rel=1e-5)
+    comparison = bench.comparison(found.comparison)
+    greedy = {(one.vector, one.radius): one.text for one in comparison.completions}
+    assert greedy[found.best.vector, found.best.radius] == found.best.texts[0]
+    assert bench.bank(found.bank).hash == found.bank_hash and [*bench.finds()] == [found]
+    assert Find.model_validate_json(found.model_dump_json()) == found
+    assert any(getattr(one, "lines", ()) for one in heard)
+    answer = study.answer(found, None)
+    assert json.loads(json.dumps(answer))["candidates"][0]["vector"] == found.best.vector
+    assert answer["random_reached"] == sum(one.score >= found.best.score for one in found.random)
+    again = result_of(bench.run(study))  # all of it is looked up
+    assert again.candidates == found.candidates and again.comparison == found.comparison
+
+
+def test_a_bank_that_is_there_can_be_searched(bench):
+    bank = trained(bench, "there")
+    found = result_of(bench.run(asked(bank="there", radius=None)))
+    assert found.bank_hash == bank.hash and found.vectors == len(bank.vectors)
+    assert found.radii[3] == pytest.approx(bank.record.radius, rel=1e-3)
+
+
+def test_a_stop_keeps_the_rounds_that_are_finished(bench):
+    presses = {"on": False}
+
+    def watch(study: FindTexts) -> Any:
+        work = bench.run(study, stop=lambda: presses["on"])
+        while True:
+            try:
+                step = next(work)
+            except StopIteration as end:
+                return end.value
+            presses["on"] = presses["on"] or bool(getattr(step, "lines", ()))
+
+    found = watch(asked())
+    assert "ended after 1 of 2 rounds" in found.problem and "it was stopped" in found.problem
+    assert len(found.candidates) == 24 and found.best.held_out is None
+    presses["on"] = True
+    with pytest.raises(Stopped):
+        watch(asked(seed=1))
+
+
+def test_a_judge_that_answers_nonsense_or_never_ends_the_search_with_a_sentence(bench, monkeypatch):
+    with running() as stub:
+        judged = {"judge_url": stub.url, "judge_model": "stub"}
+        bench.bench.settings = bench.bench.settings.model_copy(update=judged)
+        stub.says = "Perhaps."
+        with pytest.raises(InputError, match="“Perhaps.” is neither yes nor no"):
+            result_of(bench.run(asked(score="judge:Does it name a ship?")))
+        assert bench.banks()[0].name.startswith("find-")  # what was trained is kept
+        stub.says = "Yes."
+        found = result_of(bench.run(asked(score="judge:Does it name a ship?")))
+        assert found.best.score == 1 and found.problem == "" and found.reached == len(found.random)
+        asking = "Question about the text: Does it name a ship?"
+        assert all(asking in body["messages"][0]["content"] for _, _, body in stub.asked)
+        slow = find_score.Endpoint(stub.url, "x", None, 0.3)
+        monkeypatch.setattr(find_score.JudgeAddress, "endpoint", lambda _: slow)
+        stub.wait = 5.0
+        with pytest.raises(InputError, match=r"it did not answer within 0.3 seconds"):
+            result_of(bench.run(asked(score="judge:Is it polite?")))
+
+
+def test_the_loaded_model_judges_where_there_is_no_other(bench, monkeypatch):
+    monkeypatch.setattr(find_score, "_QUESTION", "{prompt} {text} {question}")  # the tiny model reads 128 tokens
+    found = result_of(bench.run(asked(score="judge:Is it polite?")))
+    assert 0 <= found.best.score <= 1 and found.best.score == max(one.score for one in found.candidates)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"held_out": ["hello there"]}, "is searched as well"),
+        ({"held_out": [" "]}, "held-out prompt: it is empty"),
+        ({"prompts": [replace(PROMPT, user=" ")]}, "prompt: it is empty"),
+        ({"vectors": 1}, "vectors: 1 is out of range"),
+        ({"samples": 40}, "samples: 40 is out of range"),
+        ({"bank": "nowhere"}, "nowhere"),
+        ({"radius": -1.0}, "R: must be a finite number"),
+        ({"method": "magic"}, "method"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_before_the_work(bench, changes, sentence):
+    with pytest.raises(InputError, match=sentence):
+        asked(**changes).check(bench.bench)
