@@ -20,7 +20,7 @@ from benchmarks.finding_cells import TOKENS, VECTORS, Grid, grids
 from benchmarks.made_up_cells import made_up
 from melbo_app.analysis.flags import flags
 from melbo_app.settings import Settings
-from melbo_app.studies.find_schedule import RADII, Cell, Halving, Read, rounds, taken
+from melbo_app.studies.find_schedule import RADII, Cell, Halving, Read
 from melbo_app.workbench import Workbench
 
 RUNS, SEEDS = 1_000, 60
@@ -47,6 +47,12 @@ class Tally:
     found: int = 0
     near: int = 0
     left_out: int = 0
+    taken: float = 0.0
+
+    @property
+    def share(self) -> str:
+        """The tokens of a search, as a share of all."""
+        return f"{100 * self.taken / max(1, self.runs):.1f} %"
 
     def __str__(self) -> str:
         best, near = (f"{100 * count / max(1, self.runs):.1f} %" for count in (self.found, self.near))
@@ -65,7 +71,7 @@ def main() -> None:
                 score = lambda v, r, u, n, s=cells.scores: s[v, r, u, n - 1]  # noqa: E731
                 said = lambda v, r, u, n, c=cells.changed: (f"{v} {r} {u}", bool(c[v, r, u]))  # noqa: E731
                 add(tally, score, said, texts, seed)
-            print(f"| made up, {kind} | {texts} | {share(texts)} | {tally} |", flush=True)
+            print(f"| made up, {kind} | {texts} | {tally.share} | {tally} |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(folder)
         real(Workbench(Settings()), place)
@@ -83,14 +89,9 @@ def real(workbench: Workbench, place: Path) -> None:
                     add(one, lambda v, r, u, n, o=order, s=score: s(v, r, o[u], n), said_in(grid, order), texts, seed)
                 tally.runs, tally.found = tally.runs + one.runs, tally.found + one.found
                 tally.near, tally.left_out = tally.near + one.near, tally.left_out + one.left_out
+                tally.taken += one.taken
         for kind, tally in tallies.items():
-            print(f"| SmolLM2, {kind} | {texts} | {share(texts)} | {tally} |", flush=True)
-
-
-def share(texts: int) -> str:
-    """The tokens of a search, as a share of all."""
-    cells = VECTORS * len(RADII)
-    return f"{100 * taken(rounds(cells, texts, TOKENS)) / (cells * texts * TOKENS):.1f} %"
+            print(f"| SmolLM2, {kind} | {texts} | {tally.share} | {tally} |", flush=True)
 
 
 def said_in(grid: Grid, order: Sequence[int]) -> Said:
@@ -116,8 +117,7 @@ def add(tally: Tally, score: Score, said: Said, texts: int, seed: int) -> None:
     if best <= 0 or min(whole.values()) == best:
         tally.left_out += 1
         return
-    plan = rounds(len(cells), texts, TOKENS)
-    halving = Halving(VECTORS, len(RADII), plan, seed)
+    halving = Halving(VECTORS, len(RADII), texts, TOKENS, seed)
     while (now := halving.round) is not None:
         reads = {}
         for cell in halving.cells:
@@ -126,6 +126,7 @@ def add(tally: Tally, score: Score, said: Said, texts: int, seed: int) -> None:
             reads[cell] = Read(score_of, tuple(one for one, _ in words), float(np.mean([moved for _, moved in words])))
         halving.tell(reads)
     tally.runs += 1
+    tally.taken += halving.taken / (len(cells) * texts * TOKENS)
     found = whole[halving.ranked[0]]
     tally.found += found >= best - 1e-9
     tally.near += sum(one > found + 1e-9 for one in whole.values()) < 3
@@ -133,7 +134,7 @@ def add(tally: Tally, score: Score, said: Said, texts: int, seed: int) -> None:
 
 def scores(workbench: Workbench, grid: Grid, texts: int) -> Iterator[tuple[str, Score]]:
     """Each kind of score, and the score of a text; a broken text scores 0 when it is whole."""
-    lengths = sorted({one.tokens for one in rounds(VECTORS * len(RADII), texts, TOKENS)})
+    lengths = sorted({one.tokens for one in Halving(VECTORS, len(RADII), texts, TOKENS).rounds})
     for pattern in PATTERNS:
         yield "regex", table(grid, lengths, lambda said, *_, p=pattern: regex.search(p, said) is not None)
     for flag in FLAGS:

@@ -51,7 +51,7 @@ class Find(Measured):
     candidates: Annotated[tuple[Candidate, ...], Field(min_length=1)]
     random: Annotated[tuple[Candidate, ...], Field(min_length=1)]
     share: Share
-    """Tokens that the search could take, as a share of reading every vector at every R whole."""
+    """Tokens that the search took, as a share of reading every vector at every R whole."""
     problem: Text = ""
     """Why the search ended early; empty: it did not."""
     seconds: Annotated[FiniteFloat, Field(ge=0)]

@@ -23,7 +23,7 @@ from melbo_app.limits import check_prompts, check_range, check_texts
 from melbo_app.studies.as_json import one_line, plain, stored
 from melbo_app.studies.find_bank import Cheap
 from melbo_app.studies.find_reading import Arm, Asked, asked_of, read_round
-from melbo_app.studies.find_schedule import RADII, SHARE, Cell, Halving, Read, rounds
+from melbo_app.studies.find_schedule import RADII, Cell, Halving, Read
 from melbo_app.studies.find_score import Scorer, Wanted
 from melbo_app.studies.generality import random_bank
 from melbo_app.studies.steer import Steer
@@ -145,15 +145,23 @@ class FindTexts(ModelStudy[Find]):
         middle = self.radius or bank.record.radius
         radii = [float(f"{share * middle:.4g}") for share in RADII]
         asked, count = asked_of(self.prompts, self.each), len(bank.vectors)
-        plan = rounds(count * len(radii), len(asked), self.max_new_tokens)
         scorer = Scorer(Wanted.read(self.score), bench, stop)
         arms = [
-            Arm(bench, one, radii, Halving(count, len(radii), plan, self.seed), scorer, self.seed, stop)
+            Arm(
+                bench,
+                one,
+                radii,
+                Halving(count, len(radii), len(asked), self.max_new_tokens, self.seed),
+                scorer,
+                self.seed,
+                stop,
+            )
             for one in (bank, random_bank(bank, count, self.seed))
         ]
         lines, problem = list[str](), ""
+        plan = arms[0].halving.rounds
         for number, now in enumerate(plan):
-            stage = f"round {number + 1} of {len(plan)}, {now.cells} combinations of vector and R"
+            stage = f"round {number + 1} of {len(plan)}, {len(arms[0].halving.cells)} combinations of vector and R"
             at = FindProgress(stage, TRAINING + ROUNDS * number // len(plan), 100, lines=tuple(lines))
             try:
                 yield from part_of(at, read_round(arms, asked[: now.texts], now.tokens), ROUNDS // len(plan))
@@ -192,7 +200,7 @@ class FindTexts(ModelStudy[Find]):
             held_out_baseline=unsteered,
             candidates=_candidates(arms[0], kept[0]),
             random=_candidates(arms[1], kept[1]),
-            share=min(1.0, SHARE),
+            share=arms[0].halving.taken / (count * len(radii) * len(asked) * self.max_new_tokens),
             problem=problem,
             seconds=time.monotonic() - began,
             created=datetime.now(UTC),

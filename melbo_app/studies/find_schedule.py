@@ -1,8 +1,8 @@
 """Successive halving over cells, each a vector at an R: which to read next, and how much of each.
 
-Every cell is read for a few tokens, and the most promising are read whole. The rounds together take a quarter of the
-tokens that reading every cell whole would take; docs/find.md says how this schedule was chosen, and how often it finds
-the best cell.
+A few vectors are read for a few tokens at every R, the others where texts change, and the most promising cells whole.
+Together this takes a quarter of the tokens that reading every cell whole would take; docs/find.md says how the schedule
+was chosen, and how often it finds the best cell.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,14 +16,18 @@ RADII = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
 SHARE = 0.25
 """Tokens that a search may take, as a share of all."""
 SHORTEST, FIRST_TEXTS = 3, 3
-"""Of the first round: tokens, at least, and texts of a cell, at most."""
+"""Of the first two rounds: tokens, at least, and texts of a cell, at most."""
+PILOT = 4
+"""Vectors that are read at every R."""
+MOVING = 0.5
+"""The others are read where at least this share of the texts changes that changes at the R where most do."""
 NEIGHBOUR, NEXT = 0.6, 0.25
 """Weights of what the same vector scores one and two R away."""
 PRIOR = 0.3
 """How much those, and the mean of all, count beside a cell's own score."""
 MOVED, OWN_MOVED = 1.0, 0.3
-"""How much it counts, in standard deviations of the scores, that most texts at this R differ from the unsteered ones
-after the first round, and that the cell's own do: where texts hardly change, the score does not rise later."""
+"""How much it counts, in standard deviations of the scores, that the first texts at this R differ from the unsteered
+ones, and that the cell's own do: where texts hardly change, the score does not rise later."""
 
 
 class Cell(NamedTuple):
@@ -34,9 +38,8 @@ class Cell(NamedTuple):
 
 
 class Round(NamedTuple):
-    """How many cells are read, how many texts of each, and how many tokens of a text."""
+    """How many texts of each cell are read, and how many tokens of a text."""
 
-    cells: int
     texts: int
     tokens: int
 
@@ -50,73 +53,94 @@ class Read:
     changed: float = 1.0
 
 
-def rounds(cells: int, texts: int, tokens: int, share: float = SHARE) -> list[Round]:
-    """The rounds of a search over so many cells, each of which takes ``texts`` texts of ``tokens`` tokens to read
-    whole. With few cells they take more than ``share``, because one is read whole in any case."""
-    half, first = share * cells * texts * tokens / 2, min(texts, FIRST_TEXTS)
-    short = max(SHORTEST, min(tokens // 3, int(half / (cells * first))))
-    if short >= tokens:
-        return [Round(cells, texts, tokens)]
-    found, steps = [Round(cells, first, short)], [first, *([] if first == texts else [texts])]
-    left = max(0.0, 2 * half - cells * first * short)
-    for before, many in zip([0, *steps], steps, strict=False):
-        count = int(left / len(steps) / ((many - before) * tokens))
-        found.append(Round(max(1, min(found[-1].cells, count)), many, tokens))
-    return found
-
-
-def taken(plan: Sequence[Round]) -> int:
-    """The tokens of these rounds; whole texts of an earlier round are not read again."""
-    total = known = 0
-    for one in plan:
-        is_whole = one.tokens == plan[-1].tokens
-        total += one.cells * (one.texts - (known if is_whole else 0)) * one.tokens
-        known = one.texts if is_whole else 0
-    return total
-
-
 class Halving:
-    """One search: ``cells`` are to be read next, and ``tell`` says what they scored."""
+    """One search over so many vectors and R, in which a cell read whole has ``texts`` texts of ``tokens`` tokens.
 
-    def __init__(self, vectors: int, radii: int, plan: Sequence[Round], seed: int = 0) -> None:
-        self._plan, self._at = plan, 0
-        self._scores, self._weights = np.zeros((vectors, radii)), np.zeros((vectors, radii))
-        self._moved = np.zeros((vectors, radii))
-        self._chance = np.random.default_rng(seed).random((vectors, radii))  # decides between equals
+    ``cells`` are to be read in the present ``round``, and ``tell`` says what they scored. With few cells a search takes
+    more than ``SHARE``, because one is read whole in any case.
+    """
+
+    def __init__(self, vectors: int, radii: int, texts: int, tokens: int, seed: int = 0) -> None:
+        numbers = np.random.default_rng(seed)
+        self._every = [Cell(vector, radius) for vector in range(vectors) for radius in range(radii)]
+        self._whole = Round(texts, tokens)
+        self._left = SHARE * len(self._every) * texts * tokens
+        self._scores, self._weights, self._moved = np.zeros((3, vectors, radii))
+        self._chance = numbers.random((vectors, radii))  # decides between equals
+        self.taken = 0
+        """The tokens that were asked for."""
         self.reads: dict[Cell, Read] = {}
         """The latest reading of each cell."""
-        self._last = list[Cell]()
-        self.cells = [Cell(vector, radius) for vector in range(vectors) for radius in range(radii)]
+        self._last: list[Cell] = []
+        first = min(texts, FIRST_TEXTS)
+        short = max(SHORTEST, min(tokens // 3, int(self._left / 2 / (len(self._every) * first))))
+        steps = [first] if first == texts else [first, texts]
+        self.rounds = [Round(first, short)] * 2 + [Round(many, tokens) for many in steps]
+        """Those of the search, in order."""
+        pilot = set(numbers.permutation(vectors)[:PILOT].tolist())
+        self.cells = [cell for cell in self._every if cell.vector in pilot]
+        if short >= tokens or vectors <= PILOT:
+            self.rounds, self.cells = self.rounds[1:], list(self._every)
+        if short >= tokens:
+            self.rounds = [self._whole]
+        self._at = 0
 
     @property
     def round(self) -> Round | None:
         """The round to read, None at the end."""
-        return self._plan[self._at] if self._at < len(self._plan) else None
+        return self.rounds[self._at] if self._at < len(self.rounds) else None
 
     def tell(self, reads: Mapping[Cell, Read]) -> None:
         """Take up the reading of every one of ``cells``, and choose those of the next round."""
-        now = self._plan[self._at]
+        now, whole = self.rounds[self._at], self._whole.tokens
+        before = self.rounds[self._at - 1] if self._at else None
+        known = before.texts if before is not None and before.tokens == now.tokens == whole else 0
+        self.taken += len(self.cells) * (now.texts - known) * now.tokens
         for cell in self.cells:
             self.reads[cell] = reads[cell]
             self._scores[cell] = reads[cell].score
-            self._weights[cell] = now.texts * now.tokens / self._plan[-1].tokens
-            if self._at == 0:
+            self._weights[cell] = now.texts * now.tokens / whole
+            if now.tokens < whole:
                 self._moved[cell] = reads[cell].changed
         self._at, self._last = self._at + 1, self.cells
-        if self.round is not None:
-            self.cells = self._ranked(self._promise(), self.cells)[: self.round.cells]
+        if self.round is None:
+            return
+        if self.round.tokens < whole:
+            self.cells = self._others()
+        else:
+            among = list(self.reads) if now.tokens < whole else self.cells
+            self.cells = self._ranked(self._promise(), among)[: self._affordable()]
 
     @property
     def ranked(self) -> list[Cell]:
         """The cells of the last round that was read, best first by their own scores."""
         return self._ranked(self._scores, self._last)
 
+    def _others(self) -> list[Cell]:
+        """The other vectors, at the R where texts change."""
+        moved = self._moving()
+        return [
+            cell for cell in self._every if cell not in self.reads and moved[cell.radius] >= MOVING * moved.max()
+        ]  # fmt: skip
+
+    def _moving(self) -> np.ndarray:
+        """The share of changed texts at each R."""
+        read = self._weights > 0
+        return (self._moved * read).sum(axis=0) / np.maximum(1, read.sum(axis=0))
+
+    def _affordable(self) -> int:
+        """How many cells can be read in this round, if the rounds to come get as much each."""
+        now, before = self.rounds[self._at], self.rounds[self._at - 1]
+        known = before.texts if before.tokens == now.tokens else 0
+        share = max(0.0, self._left - self.taken) / (len(self.rounds) - self._at)
+        return max(1, int(share / ((now.texts - known) * now.tokens)))
+
     def _promise(self) -> np.ndarray:
         """How likely a cell is to score high when it is read whole."""
-        scores = self._likely()
-        spread = float(scores.std())
-        promise = (scores - scores.mean()) / spread if spread > 0 else np.zeros_like(scores)
-        return promise + MOVED * (self._moved.mean(axis=0) + OWN_MOVED * (self._moved > 0))
+        scores, read = self._likely(), self._weights > 0
+        spread = float(scores[read].std())
+        promise = (scores - scores[read].mean()) / spread if spread > 0 else np.zeros_like(scores)
+        return promise + MOVED * (self._moving() + OWN_MOVED * (self._moved > 0))
 
     def _likely(self) -> np.ndarray:
         """The scores, drawn a little towards those of the same vector at the next R, and towards the mean."""
@@ -133,9 +157,9 @@ class Halving:
 
     def _ranked(self, scores: np.ndarray, among: Sequence[Cell]) -> list[Cell]:
         """Cells by score; of equals, changed texts before unchanged ones, and each text once before its repetitions."""
-        cells = sorted(among, key=lambda cell: self._chance[cell])
         seen: dict[tuple[str, ...], int] = {}
         keys = {}
+        cells = sorted(among, key=lambda cell: self._chance[cell])
         for cell in cells:
             read = self.reads[cell]
             again = seen.get(read.texts, 0)

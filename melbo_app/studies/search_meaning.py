@@ -23,8 +23,8 @@ from melbo_app.studies.steer import who_wrote
 if TYPE_CHECKING:
     import numpy as np
 
-SECONDS = 20.0
-"""How long a search embeds texts by default."""
+SECONDS, MOST_SECONDS = 20.0, 3600
+"""How long a search embeds texts, by default and at most."""
 
 _ENDS = re.compile(r"(?<=[.!?。！？])\s+|\n+")
 
@@ -101,8 +101,7 @@ class SearchMeaning(Study[Meant]):
             raise InputError("text", "it is empty", "Write a sentence to compare with")
         check_text("text", self.text, MOST_NAME)
         check_range("limit", self.limit, 1, MOST_LISTED)
-        if not 0 <= self.seconds <= 3600:  # written so that NaN is refused too
-            raise InputError("seconds", f"{self.seconds:g} cannot be used", "Choose 0 to 3600; 20 usually works")
+        check_range("seconds", self.seconds, 0, MOST_SECONDS)
 
     def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, Meant]:
         self.check(bench)

@@ -124,7 +124,7 @@ def test_texts_are_embedded_at_idle_once_the_embedder_is_there(bench):
         ({"text": "  "}, "it is empty"),
         ({"text": "a" * 2_000}, "1,000"),
         ({"text": "a", "limit": 0}, "limit"),
-        ({"text": "a", "seconds": float("nan")}, "nan cannot be used"),
+        ({"text": "a", "seconds": float("nan")}, "nan is out of range"),
     ],
 )
 def test_what_cannot_be_searched_is_said(bench, how, sentence):

@@ -154,7 +154,7 @@ class LookForTab(HistoryTab):
         made = prompts_stamp(found.prompts, model=found.model, model_hash=found.model_hash)
         table = {"columns": COLUMNS, "wide": ["text"], "figures": FIGURES, "rows": rows, "stamp": made}
         return {
-            self.said: note(f"{found.score}. {found.sentence}", tone="plain"),
+            self.said: note(found.score, found.sentence, tone="plain"),
             self.table: table, self.texts: note(CLICK), self._line_of: None,
         }  # fmt: skip
 
