@@ -9,6 +9,7 @@ import typer
 
 from melbo_app.commands.banks import banks
 from melbo_app.commands.explore import explore
+from melbo_app.commands.find import find
 from melbo_app.commands.generality import generality
 from melbo_app.commands.jobs import jobs
 from melbo_app.commands.judge import judge
@@ -32,7 +33,7 @@ def build() -> typer.Typer:
     app = typer.Typer(help="Train, steer, compare and label unsupervised steering vectors.", add_completion=False)
     written: dict[str, Callable[..., Any]] = {
         "serve": serve, "train": train, "steer": steer, "map": draw_map, "explore": explore, "generality": generality,
-        "judge": judge, "methods": methods, "report": report,
+        "find": find, "judge": judge, "methods": methods, "report": report,
     }  # fmt: skip
     others = {one.verb: study_command(one) for one in STUDIES if "command" in one.doors and one.verb not in written}
     for name, command in {**written, **others}.items():

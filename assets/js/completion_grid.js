@@ -170,7 +170,8 @@ function paintSelection() {
 
 function inspectCell(card) {
   const group = props.value.groups.find((one) => one.cards[0]?.prompt === card.prompt);
-  inspect(pane, card, cards.filter((one) => one.prompt === card.prompt), group?.prompt || '');
+  const sought = card.key === hit ? props.value.sought : '';
+  inspect(pane, card, cards.filter((one) => one.prompt === card.prompt), group?.prompt || '', sought);
 }
 
 function look(card) {

@@ -15,8 +15,21 @@ function part(title, ...inside) {
   return node;
 }
 
-function textPart(title, card, differences) {
-  const text = spoken(make('div', 'mx-inspector-text'), differences ? marked(card.pieces) : [plain(card)]);
+// What was searched for is marked wherever it stands, in place of what differs from the baseline.
+function soughtIn(text, sought) {
+  const [low, wanted] = [text.toLowerCase(), sought.toLowerCase()];
+  const nodes = [];
+  let from = 0;
+  for (let at = low.indexOf(wanted); at >= 0; at = low.indexOf(wanted, from)) {
+    nodes.push(text.slice(from, at), make('mark', 'mx-sought', text.slice(at, at + sought.length)));
+    from = at + sought.length;
+  }
+  return nodes.length ? [...nodes, text.slice(from)] : null;
+}
+
+function textPart(title, card, differences, sought) {
+  const found = sought && soughtIn(plain(card), sought);
+  const text = spoken(make('div', 'mx-inspector-text'), found || (differences ? marked(card.pieces) : [plain(card)]));
   if (card.mark === 'cut') text.append(make('span', 'mx-cut', ' …'));
   return part(title, text);
 }
@@ -63,7 +76,7 @@ function seedText({ seed, verdict, pieces }) {
 }
 
 // `cards` are all that belong to the same prompt.
-function inspect(pane, card, cards, asked) {
+function inspect(pane, card, cards, asked, sought) {
   const same = (one) => one.kind === card.kind && one.vector === card.vector;
   const baseline = cards.find((one) => one.kind === 'baseline');
   const opposite = card.kind !== 'baseline' && cards.find((one) => same(one) && one.radius === -card.radius);
@@ -77,7 +90,7 @@ function inspect(pane, card, cards, asked) {
   foot.append(...actions(card));
   if (card.kind !== 'baseline') foot.append(link('Take this R', 'Set R to that of this text', 'take'));
   const made = spoken(make('p', 'mx-quiet mx-inspector-made'), [[card.origin, `“${even(asked)}”`].filter(Boolean).join(' · ')]);
-  const parts = [head, foot, made, textPart(card.kind === 'baseline' ? 'Without steering' : 'This text', card, true)];
+  const parts = [head, foot, made, textPart(card.kind === 'baseline' ? 'Without steering' : 'This text', card, true, sought)];
   if (card.flags.length) parts.push(part('Flags', ...reasons(card)));
   if (card.seeds) parts.push(part(`${card.seeds.texts} seeds`, make('p', 'mx-quiet', spread(card.seeds)), ...card.seeds.each.map(seedText)));
   if (baseline && card !== baseline) parts.push(textPart('Without steering', baseline, false));

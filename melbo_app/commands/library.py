@@ -8,13 +8,14 @@ import typer
 
 from melbo_app.commands.labels import label_line
 from melbo_app.commands.options import Json, OverwriteOption, say_where
-from melbo_app.commands.output import name_damaged, show
+from melbo_app.commands.output import StopOnInterrupt, name_damaged, run, show
 from melbo_app.library.completion import Completion
 from melbo_app.listings import plain
 from melbo_app.paths import written_path
 from melbo_app.settings import Settings
 from melbo_app.sizes import parse_size, size_text
 from melbo_app.studies.as_json import one_line
+from melbo_app.studies.search_meaning import SECONDS, SearchMeaning
 from melbo_app.workbench import Workbench
 
 library = typer.Typer(help="The library as a whole: search, export, import, check, rebuild, restore, gc.")
@@ -24,12 +25,24 @@ LimitOption = Annotated[int, typer.Option("--limit", min=1, help="Maximum number
 
 @library.command("search")
 def search(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="Text to search for, ignoring case.")],
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Text to search for, ignoring case, or a sentence.")],
     limit: LimitOption = 20,
+    meaning: Annotated[
+        bool, typer.Option("--meaning", help="Instead, find the completions nearest in meaning to TEXT.")
+    ] = False,
+    seconds: Annotated[
+        float, typer.Option("--seconds", help="With --meaning: how long to embed texts that have no embedding yet.")
+    ] = SECONDS,
     as_json: Json = False,
 ) -> None:
-    """Find banks, labels and completions that contain a text."""
+    """Find banks, labels and completions that contain a text, or completions that mean something similar."""
     workbench = Workbench(Settings())
+    if meaning:
+        study = SearchMeaning(text=text, limit=limit, seconds=seconds)
+        near = run(workbench.run(study, stop=StopOnInterrupt()))
+        if not near.near:
+            say_where(workbench)
+        return show(study.answer(near, None), study.lines(near), as_json)
     found = workbench.search(text, limit)
     name_damaged(found.damaged)
     lines = [f"bank {entry.name}: {entry.vectors} vectors" for entry in found.banks]

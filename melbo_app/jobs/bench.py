@@ -27,11 +27,13 @@ from melbo_app.library.database import Database
 from melbo_app.library.embeddings import Embeddings
 from melbo_app.library.evidence import Evidences
 from melbo_app.library.explorations import Explorations
+from melbo_app.library.finds import Finds
 from melbo_app.library.generality import Generalities
 from melbo_app.library.guidelines import Guidelines
 from melbo_app.library.job_records import JobRecords
 from melbo_app.library.judges import Judgements, JudgeScores
 from melbo_app.library.labels import Labels
+from melbo_app.library.meanings import Meanings
 from melbo_app.library.offered_models import OfferedModels
 from melbo_app.library.patient_completions import PatientCompletions
 from melbo_app.library.preferences import PreferenceFiles
@@ -78,12 +80,14 @@ class Bench:
         self.evidences = Evidences(database, self.completions)
         self.samples = Samples(assets / "banks", database)
         self.embeddings = Embeddings(database)
+        self.meanings = Meanings(database, self.embeddings)
         self.layouts = Layouts()
         self.atlases = Atlases(cache / "atlases")
         self.curves = Curves(cache / "curves")
         self.explorations = Explorations(cache / "explorations")
         self.searches = Searches(cache / "searches")
         self.generalities = Generalities(cache / "generality")
+        self.finds = Finds(cache / "finds")
         self.preferences = PreferenceFiles(cache / "preferences")
         self.suggested_labels = SuggestedLabelFiles(cache / "suggestions")
         self.prompt_sets = PromptSets(assets / "prompts")
@@ -112,6 +116,11 @@ class Bench:
         """Unit vectors [N, D], one for each text. Raises Stopped."""
         with self.compute.hold():
             return embed(texts, self.embedder, self.embeddings, self.compute.giving_way(stop))
+
+    def meaning(self, sentence: str) -> "np.ndarray":
+        """The unit vector [D] of a sentence that is not stored."""
+        with self.compute.hold():
+            return self.embedder.encode([sentence])[0]
 
     def bank_for(self, lm: "LanguageModel", name: str) -> Bank:
         """The bank ``name``. Raises InputError if it was made for another model than ``lm``."""

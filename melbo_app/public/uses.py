@@ -4,17 +4,17 @@ one. Methods in neither place are not available to visitors."""
 FREE = {
     "active_jobs", "asked", "at_other_radii", "at_other_seeds", "atlas_on", "bank", "bank_labels", "bank_with", "banks",
     "can_think", "catalogue", "check_bank_name", "comparison", "comparison_of", "comparisons", "completion", "curve_on",
-    "damaged", "disagreements", "evidence", "exploration", "explorations", "export_map", "generalities", "getting",
-    "given_labels", "guidelines", "home", "is_absent", "job", "jobs", "judge_address", "judge_standing", "judgements",
-    "label", "labellers", "labels", "latest_atlas", "latest_curve", "latest_search", "layers", "llama_command",
-    "model_state", "models", "newest_texts", "not_kept", "offered_models", "own_label", "radii", "runaways",
-    "sample_comparison", "save_waiting", "search", "search_completions", "settled_label", "spread", "standings",
-    "suggested_labels",
+    "damaged", "disagreements", "evidence", "exploration", "explorations", "export_map", "finds", "generalities",
+    "getting", "given_labels", "guidelines", "home", "is_absent", "job", "jobs", "judge_address", "judge_standing",
+    "judgements", "label", "labellers", "labels", "latest_atlas", "latest_curve", "latest_search", "layers",
+    "llama_command", "model_state", "models", "newest_texts", "not_kept", "offered_models", "own_label", "radii",
+    "runaways", "sample_comparison", "save_waiting", "search", "search_completions", "settled_label", "spread",
+    "standings", "suggested_labels",
     "suggested_layers", "tags", "training_job", "unsaved_bank", "variants", "weights_hash", "why_not_kept",
 }  # fmt: skip
 """Lookups, too cheap to count."""
 
-LOOKING = {"labelling_order", "median_norm", "ordered", "ranking", "similar_labels", "suggestion", "tokens"}
+LOOKING = {"labelling_order", "median_norm", "ordered", "passage", "ranking", "similar_labels", "suggestion", "tokens"}
 """One pass of the model, or an embedding."""
 
 OWN = {"delete_conversation", "rename_conversation", "show_branch"}
@@ -35,7 +35,8 @@ REFUSED = {
 undone; the whole library may fill the disk, and holds what everybody wrote."""
 
 OPERATORS = {
-    "check_library", "copy_database", "do_what_is_due", "fetch_model", "get_model", "guidelines_history", "kept_in",
+    "check_library", "copy_database", "do_what_is_due", "embed_texts", "fetch_model", "get_model", "guidelines_history",
+    "kept_in",
     "label_history", "last_try", "look_after", "pause_jobs", "prune_library", "put_in_samples", "rebuild_library",
     "repair_catalogue", "restore_library", "resume_jobs", "warm_up", "warm_up_map",
 }  # fmt: skip

@@ -12,11 +12,13 @@ from melbo_app.studies.calibrate import Calibrate
 from melbo_app.studies.chat import Chat
 from melbo_app.studies.curve import MeasureCurve
 from melbo_app.studies.explore import Explore
+from melbo_app.studies.find import FindTexts
 from melbo_app.studies.generality import MeasureGenerality
 from melbo_app.studies.judge import JudgeTexts, ScoreJudge
 from melbo_app.studies.label_agreement import LabelAgreement
 from melbo_app.studies.map import DrawMap, MapOf
 from melbo_app.studies.report import MakeReport
+from melbo_app.studies.search_meaning import SearchMeaning
 from melbo_app.studies.search_settings import SearchSettings
 from melbo_app.studies.sensitivity import MeasureSensitivity
 from melbo_app.studies.similarity import Compare
@@ -30,6 +32,7 @@ STUDIES: list[type[Study[Any]]] = [
     Train, Steer, Sweep, Compare, MeasureSensitivity, MeasureCurve, Calibrate, MeasureAtlas, Explore,
     MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
     SuggestLabels, LabelAgreement, Chat,
+    SearchMeaning, FindTexts,
 ]  # fmt: skip
 
 

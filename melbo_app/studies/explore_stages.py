@@ -65,7 +65,7 @@ class Stages:
     def train(self, config: TrainingConfig) -> Generator[Any, None, Bank]:
         """The bank, saved on the shelf."""
         facts = json.dumps(training_identity(self.lm, [self.prompt], config), sort_keys=True)
-        name = f"{_slug(self.prompt.user)}-{hashlib.sha256(facts.encode()).hexdigest()[:6]}"
+        name = f"{slug(self.prompt.user)}-{hashlib.sha256(facts.encode()).hexdigest()[:6]}"
         taken = {same_file(line.name) for line in self.bench.banks.list()}
         for number in range(1, len(taken) + 2):
             one = name if number == 1 else f"{name}-{number}"
@@ -118,7 +118,7 @@ class Stages:
         return {one.id: said[one.digest].behaviour for one in completions if one.id and one.digest in said}
 
 
-def _slug(text: str) -> str:
+def slug(text: str) -> str:
     """The beginning of a prompt as a bank name."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     words = re.findall(r"[a-z0-9]+", plain)

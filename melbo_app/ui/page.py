@@ -33,6 +33,7 @@ from melbo_app.ui.tabs.jobs import JobsTab, job_chosen
 from melbo_app.ui.tabs.labels import LabelsTab
 from melbo_app.ui.tabs.layers import LayersTab
 from melbo_app.ui.tabs.library import LibraryTab
+from melbo_app.ui.tabs.look_for import LookForTab
 from melbo_app.ui.tabs.map import MapTab
 from melbo_app.ui.tabs.models import ModelsTab
 from melbo_app.ui.tabs.radius import RadiusTab
@@ -87,6 +88,8 @@ class Page:
                     with gr.Column(elem_id="found", min_width=0):
                         with rooms.view("explore"):
                             self.explore = ExploreTab(workbench, session, self.completions, form)
+                        with rooms.view("look"):
+                            self.look_for = LookForTab(workbench, session, self.completions, form)
                         with rooms.view("train"):
                             self.train = TrainTab(workbench, session, form)
                         with rooms.view("radius"):
@@ -120,6 +123,7 @@ class Page:
         session.bind([form.source, form.target], self._model)
         self.completions.bind(self._model)
         self.explore.bind(rooms)
+        self.look_for.bind(rooms)
         self.map.bind(rooms)
         self.similarity.bind(rooms)
         self.chat.bind(rooms, self._model)
@@ -127,7 +131,7 @@ class Page:
         self.train.bind(self.timer, rooms, self.completions)
         self.radius.bind(rooms)
         self.layers.bind(rooms)
-        form.bind([self.train.name, *self.explore.fields])
+        form.bind([self.train.name, *self.explore.fields, *self.look_for.fields])
         self.jobs.bind(self.status.jobs, self.timer)
         self.labels.bind(rooms)
         self.blind.bind(rooms)
@@ -140,7 +144,7 @@ class Page:
         self.not_kept.bind()
         self.stamps.bind(
             self.completions.grid, self.map.plot, self.similarity.delta, self.explore.view, self.radius.plot,
-            self.radius.many.table, self.layers.plot, self.generality.grid,
+            self.radius.many.table, self.layers.plot, self.generality.grid, self.look_for.table,
         )  # fmt: skip
         rooms.bind()
         self._bind()
@@ -187,7 +191,7 @@ class Page:
         self._views: dict[str, tuple[JobTab, str]] = {
             "explore": (self.explore, "explore"), "curve": (self.radius, "radius"),
             "sweep": (self.radius.many, "radius"), "atlas": (self.layers, "layers"),
-            "generality": (self.generality, "generality"),
+            "generality": (self.generality, "generality"), "find": (self.look_for, "look"),
         }  # fmt: skip
         shown = [part for view, _ in self._views.values() for part in view.job_outputs]
         outputs = [*self.rooms.outputs, self._map, *completions.opened_outputs, *shown]

@@ -22,7 +22,14 @@ ROOMS = {
     "start": Room("Start", {}),
     "find": Room(
         "Find",
-        {"explore": "Explore", "train": "Train", "radius": "R", "layers": "Layers", "generality": "Generality"},
+        {
+            "explore": "Explore",
+            "look": "Look for",
+            "train": "Train",
+            "radius": "R",
+            "layers": "Layers",
+            "generality": "Generality",
+        },
     ),
     "read": Room("Read", {"completions": "Grid", "map": "Map", "similarity": "Similarity", "chat": "Chat"}),
     "label": Room("Label", {"label": "Label", "blind": "Blind comparison"}),

@@ -9,8 +9,8 @@ from melbo_app.library.inspection import Finding, inspect
 from melbo_app.workbench.base import Base
 
 Kept = Literal[
-    "texts", "labels", "jobs", "explorations", "generality", "curves", "atlases", "searches", "judgements", "places",
-    "preferences", "suggested labels", "guidelines", "conversations",
+    "texts", "labels", "jobs", "explorations", "generality", "finds", "curves", "atlases", "searches", "judgements",
+    "places", "preferences", "suggested labels", "guidelines", "conversations",
 ]  # fmt: skip
 
 
@@ -29,6 +29,7 @@ class Damages(Base):
             "jobs": [self.bench.records.damaged],
             "explorations": [self.bench.explorations.damaged],
             "generality": [self.bench.generalities.damaged],
+            "finds": [self.bench.finds.damaged],
             "preferences": [self.bench.preferences.damaged],
             "suggested labels": [self.bench.suggested_labels.damaged],
             "conversations": [self.bench.conversations.damaged],

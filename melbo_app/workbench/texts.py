@@ -16,6 +16,7 @@ from melbo_app.library.damage import Listed
 from melbo_app.library.evidence import Evidence
 from melbo_app.library.explorations import Exploration
 from melbo_app.library.file_names import check_file_name
+from melbo_app.library.finds import Find
 from melbo_app.library.generality import Generality
 from melbo_app.library.judges import Judgement
 from melbo_app.library.searches import Search
@@ -31,6 +32,7 @@ from melbo_app.studies.map import Map
 from melbo_app.studies.report import Report
 from melbo_app.studies.report_table import PAGES, TABLES, check_ending, dataset_files
 from melbo_app.studies.scoring import target_of
+from melbo_app.studies.search_meaning import passage
 from melbo_app.studies.spreads import Spread, spreads
 from melbo_app.studies.steer import SteeringStudy
 from melbo_app.workbench.banks import Shelf
@@ -125,6 +127,10 @@ class Texts(Shelf):
         digest = None if bank is None else self.bank(bank).hash
         return self.bench.completions.search(text, bank_hash=digest, vector=vector, verdict=verdict, limit=limit)
 
+    def passage(self, text: str, sentence: str) -> str:
+        """The sentence of a text that is nearest in meaning to another one."""
+        return passage(self.bench, text, sentence)
+
     def newest_texts(self, bank: str) -> dict[int, Completion]:
         """The newest text under each vector of a bank."""
         return self.bench.completions.newest(self.bank(bank).hash)
@@ -208,6 +214,11 @@ class Texts(Shelf):
         """The loaded model's generality results, newest first; none without a model."""
         known = self.weights_hash
         return self.bench.generalities.of_model(known) if known else Listed()
+
+    def finds(self) -> Listed[Find]:
+        """The loaded model's searches for a text, newest first; none without a model."""
+        known = self.weights_hash
+        return self.bench.finds.of_model(known) if known else Listed()
 
     def explorations(self) -> Listed[Exploration]:
         """The loaded model's explorations, newest first; none without a model."""

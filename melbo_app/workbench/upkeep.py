@@ -11,12 +11,15 @@ from melbo_app.library.catalogue import Repaired
 from melbo_app.library.json_files import JsonFiles, Measured
 from melbo_app.library.restoring import Restored, check_is_file, restore
 from melbo_app.library.server_lock import ServerLock
+from melbo_app.studies.search_meaning import embed_missing
 from melbo_app.workbench.base import Base
 
 COPY_EVERY, COPY_AGAIN = 24 * 3600.0, 3600.0
 """Seconds between two copies of the database, and before a failed one is tried again."""
 TURN = 30.0
 """Seconds between two checks for due work."""
+EMBEDDING, AT_ONCE = 10.0, 16
+"""Seconds of a turn, at most, in which texts are embedded, and how many at a time, in about 0.1 s."""
 
 
 class Waiting(Protocol):
@@ -115,6 +118,7 @@ class Upkeep(Base):
             "curve": self.bench.curves,
             "atlas": self.bench.atlases,
             "generality": self.bench.generalities,
+            "find": self.bench.finds,
             "preferences": self.bench.preferences,
             "suggested labels": self.bench.suggested_labels,
         }
@@ -129,7 +133,23 @@ class Upkeep(Base):
             say(f"The catalogue was not checked: {error}")
         while True:
             self.do_what_is_due(say)
+            with suppress(MelboError):  # a search embeds what is missing
+                self.embed_texts()
             time.sleep(TURN)
+
+    def embed_texts(self) -> int:
+        """Embed stored texts for searches by meaning, the newest first, while no job runs; returns how many. Nothing is
+        done before the embedder was loaded for something else."""
+        if "embedder" not in vars(self.bench) or self.queue.active():
+            return 0
+        self.bench.meanings.refresh(self.bench.embedder.identity, len(self.bench.meaning("")))
+        done, end = 0, time.monotonic() + EMBEDDING
+        while time.monotonic() < end and not self.queue.active():
+            some = embed_missing(self.bench, AT_ONCE, short=False)
+            if not some:
+                break
+            done += some
+        return done
 
     def do_what_is_due(self, say: Callable[[str], None]) -> None:
         """Store waiting results, and copy the database once a day."""

@@ -24,7 +24,8 @@ PLACE = """(node, id) => {
 VIEWS = {
     "Start": ("start", None), "Completions": ("read", "Grid"), "Map": ("read", "Map"),
     "Similarity": ("read", "Similarity"), "Chat": ("read", "Chat"), "Explore": ("find", "Explore"),
-    "Train": ("find", "Train"), "R": ("find", "R"), "Layers": ("find", "Layers"), "Generality": ("find", "Generality"), 
+    "Look for": ("find", "Look for"), "Train": ("find", "Train"), "R": ("find", "R"), "Layers": ("find", "Layers"),
+    "Generality": ("find", "Generality"),
     "Labels": ("label", "Label"), "Blind comparison": ("label", "Blind comparison"),
     "Banks": ("library", "Banks"), "Library": ("library", "Search"), "Guidelines": ("library", "Guidelines"),
     "Models": ("library", "Models"),

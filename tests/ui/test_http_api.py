@@ -29,7 +29,8 @@ ADDRESS = "http://127.0.0.1:7860"
 REQUIRED = {
     "models": [], "load_model": [], "banks": [], "train": ["name", "prompts"], "jobs": [], "job": ["id"],
     "stop_job": ["id"], "steer": ["bank"], "sweep": ["bank"], "similarity": ["bank"], "map": ["bank"],
-    "generality": ["bank"], "labels": [], "label_agreement": ["bank"], "save_label": ["bank", "vector"],
+    "search_meaning": ["text"], "find": ["prompts", "score"], "generality": ["bank"], "labels": [],
+    "label_agreement": ["bank"], "suggest_labels": ["bank"], "save_label": ["bank", "vector"],
     "import_bank": ["file"], "export_bank": ["name"],
 }  # fmt: skip
 MADE = ("from-a-program", "from-a-file", "from-curl", "from-mcp", "from-gguf")

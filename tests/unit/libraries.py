@@ -120,12 +120,14 @@ class Shown:
         values: list[Any] = [*page._open(None).values()]
         for line in self._bench.comparisons(None, 12):
             values += page.completions.restore(line.id).values()
-        values += [*page.library._find("", EVERYTHING).values(), *page.library._find("e", EVERYTHING).values()]
+        for text in ("", "e"):
+            for changes in page.library._find(request, {page.library.text: text, page.library.kind: EVERYTHING}):
+                values += changes.values()
         for name in [line.name for line in self._bench.banks()][:4]:
             for changes in (page.banks.open(name), page.labels.open(name), page.session.open_bank(name)):
                 values += changes.values()
         values += page.jobs._enter(None).values()
-        for tab in (page.explore, page.generality, page.layers, page.radius):
+        for tab in (page.explore, page.look_for, page.generality, page.layers, page.radius):
             values += next(tab._show_last(request, dict.fromkeys([tab.shown, *tab.view_inputs]))).values()
         return values
 

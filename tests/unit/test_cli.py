@@ -335,6 +335,20 @@ def test_generality_counts_on_the_prompts_of_files(ask: Ask, stubbed, bank, tmp_
     assert lines[3].startswith("set greetings (2): vectors ") and lines[6].startswith("group places (1): vectors ")
 
 
+def test_find_refuses_before_the_model_is_loaded_and_else_prints_what_it_found(ask: Ask):
+    words = ("find", "--prompt", "hello", "--score")
+    assert ask(*words, "pirate").sentence.startswith("score: “pirate” does not say what to look for. Write regex:…")
+    assert ask("find", "--score", "flag:x").sentence.startswith("prompt: none was given.")
+    assert ask(*words, "regex:a", "--held-out", "hello").sentence.startswith("held-out prompt: “hello” is searched as")
+    small = ("--vectors", 2, "--steps", 2, "--max-new-tokens", 6, "--radius", 5, "--source", 1, "--target", 3)
+    found = ask(*words, r"regex:\w", *small, "--held-out", "you", "--json").json
+    best = found["candidates"][0]
+    assert best["score"] == max(one["score"] for one in found["candidates"]) and len(best["texts"]) == 3
+    assert best["held_out"] is not None and found["bank"].startswith("find-hello-") and found["random"]
+    told = ask(*words, r"regex:\w", *small, "--bank", found["bank"]).out.splitlines()
+    assert told[0].startswith(f"vector {best['vector']}, R = ") and found["bank"] in told[-1]
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

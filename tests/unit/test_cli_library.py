@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from benches import settings
+from benches import StubEmbedder, settings
 from test_cli import Ask, ask, cache, environment  # noqa: F401
 from test_completions import SCORES, baseline, steered
 
@@ -50,6 +50,17 @@ def test_a_search_looks_through_banks_labels_and_completions(ask: Ask, completio
     ]  # fmt: skip
     assert ask("library", "search", "nowhere").out == "“nowhere” was not found.\n"
     assert ask("library", "search", " ").sentence == "text: it is empty. Write what to search for."
+
+
+def test_a_search_by_meaning_says_how_many_texts_are_left_out(ask: Ask, completions, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("melbo_app.analysis.embedding.Embedder", lambda folder: StubEmbedder())
+    words = ("library", "search", "I sail.", "--meaning")
+    assert ask(*words, "--seconds", 0, "--json").json == {"completions": [], "compared": 0, "left_out": 3}
+    told = ask(*words, "--limit", 2, "--json").json
+    assert (told["compared"], told["left_out"], len(told["completions"])) == (3, 0, 2)
+    assert told["completions"][0]["text"] == "I sail." and told["completions"][0]["cosine"] == 1
+    assert ask(*words, "--limit", 1).out.splitlines() == ["1.00  1: [1] baseline, R = 0: I sail.", "3 texts compared."]
+    assert ask("library", "search", " ", "--meaning").sentence == "text: it is empty. Write a sentence to compare with."
 
 
 def test_completions_are_filtered(ask: Ask, completions):  # noqa: F811

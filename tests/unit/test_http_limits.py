@@ -39,8 +39,9 @@ HOSTILE: list[Any] = [
 VALID: dict[str, dict[str, Any]] = {  # what a verb needs, none of which leads to any work
     "train": {"name": "../x", "prompts": [" "]}, "job": {"id": 99}, "stop_job": {"id": 99},
     "steer": {"bank": "none"}, "sweep": {"bank": "none"}, "similarity": {"bank": "none"}, "map": {"bank": "none"},
+    "search_meaning": {"text": " ", "seconds": -1}, "find": {"prompts": [" "], "score": "flag:none"},
     "generality": {"bank": "none"}, "save_label": {"bank": "none", "vector": 0}, "label_agreement": {"bank": "none"},
-    "export_bank": {"name": "none"},
+    "suggest_labels": {"bank": "none"}, "export_bank": {"name": "none"},
     "import_bank": {"file": {"path": "none", "meta": {"_type": "gradio.FileData"}}}, "load_model": {"spec": "none"},
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from melbo_app.errors import StorageError
 from melbo_app.library.completion import Comparison, Completion
 from melbo_app.studies.flagging import ORDERS, Order
 from melbo_app.studies.steer import Steer
-from melbo_app.ui.components.completion_grid import card_key, completion_grid, drafts, grid
+from melbo_app.ui.components.completion_grid import completion_grid, drafts, grid
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.fields import button, choice, number, whole_number
 from melbo_app.ui.forms import chosen, decoding_from, radii_of
@@ -26,6 +26,7 @@ from melbo_app.ui.session import Session
 from melbo_app.ui.stamp import stamp
 from melbo_app.ui.tabs.judge import JudgeSection
 from melbo_app.ui.tabs.report_button import ReportButton
+from melbo_app.ui.tabs.text_search import Hit, TextSearch
 from melbo_app.workbench import Workbench
 from melbo_app.workbench.banks import Home
 
@@ -58,6 +59,7 @@ class CompletionsTab:
             self.samples = whole_number("Texts a cell", "samples", 1, 96, interactive=False)
             self.history = choice("Earlier comparisons", "history", [], None, 220, scale=4)
             self.report = ReportButton(workbench)
+        self.finder = TextSearch(workbench)
         self.judge = JudgeSection(workbench)
         self.grid = completion_grid({"groups": [], "message": EMPTY}, elem_id="completions", start="steer-button")
         self.decoding_inputs = [
@@ -93,6 +95,7 @@ class CompletionsTab:
         bind(session.bank.change, self._show_sample, sample, [self.grid, self._shown])
         bind(model.change, self._reword_sample, [self._shown, self.order], self.grid)
         self.report.bind(self._runs, self._shown, self.progress)
+        self.finder.bind(self.restore, self.restore_outputs)
         judged = self.judge.bind(self._shown)
         bind(judged.then, self._show_judged, [self._shown, self.order], self.grid)
 
@@ -124,8 +127,8 @@ class CompletionsTab:
             listed.append((name, value))
         return gr.Dropdown(choices=listed, value=value)
 
-    def restore(self, comparison_id: int | None, order: Order = "as chosen", hit: Completion | None = None) -> Changes:
-        """Show an earlier comparison with all its settings, and open the text ``hit``; nothing is written again."""
+    def restore(self, comparison_id: int | None, order: Order = "as chosen", hit: Hit | None = None) -> Changes:
+        """Show an earlier comparison with all its settings, and open the text that was found; nothing is written."""
         if comparison_id is None:
             return {}
         comparison = self._workbench.comparison(comparison_id)
@@ -138,7 +141,7 @@ class CompletionsTab:
         vectors = sorted({completion.vector for completion in steered if isinstance(completion.vector, int)})
         radii = [completion.radius for completion in completions if completion.vector is not None]
         radius = None if comparison.settings.get("radii", radii) is None else next(iter(radii), None)
-        radius = hit.radius if hit is not None and hit.vector is not None else radius
+        radius = hit.text.radius if hit is not None and hit.text.vector is not None else radius
         control = any(completion.vector == "random" for completion in completions)
         one = completions[0]
         sampled = one.temperature > 0
@@ -156,7 +159,7 @@ class CompletionsTab:
             **changes,
             self.control: control,
             self.both: bool(radii) and -radii[0] in radii,
-            self.grid: {**self._cards(comparison, order), "hit": None if hit is None else card_key(hit)},
+            self.grid: {**self._cards(comparison, order), **({} if hit is None else hit.marked)},
             self._shown: comparison_id,
             self.order: order,
         }

@@ -1,6 +1,7 @@
 """Library: find earlier work, open it again, and export or import all of it."""
 
 import html
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,25 +14,31 @@ from melbo_app.library.bank import BankSummary
 from melbo_app.library.completion import Completion
 from melbo_app.library.labels import Label
 from melbo_app.library.uploads import mark_used
+from melbo_app.studies.search_meaning import Meant
 from melbo_app.ui.annotator import annotator
 from melbo_app.ui.components.note import note, note_view
+from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
-from melbo_app.ui.fields import choice, small_button
+from melbo_app.ui.fields import button, choice, small_button
 from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.present import amount, day, first_line
 from melbo_app.ui.rooms import Rooms
+from melbo_app.ui.runs import Runs
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.labels import LabelsTab
+from melbo_app.ui.tabs.text_search import MEANING, WORDS, Hit, searched
+from melbo_app.ui.text_lines import near_table, text_cells
 from melbo_app.workbench import Workbench
 
 COLUMNS = ["kind", "of", "text", "R", "date"]
 WIDE = ["text"]
 EVERYTHING = "everything"
-KINDS = [EVERYTHING, "banks", "labels", "completions"]
+BY_MEANING = "by meaning"
+KINDS: list[Any] = [EVERYTHING, "banks", "labels", "completions", ("completions, by their meaning", BY_MEANING)]
 MOST = 50  # of each kind
 NOTHING = "Click a line to see all of it. Open shows it in its tab."
 
@@ -41,15 +48,21 @@ class LibraryTab:
 
     def __init__(self, workbench: Workbench, session: Session, completions: CompletionsTab, labels: LabelsTab) -> None:
         self._workbench, self._session, self._completions, self._labels = workbench, session, completions, labels
+        self._runs = Runs(workbench)
         with gr.Row(elem_classes="mx-fields"):
             self.text = gr.Textbox(
-                label="Search names, notes, tags, prompts and completions", max_lines=1, elem_id="library-text",
+                label="Search names, notes, tags, prompts and completions",
+                max_lines=1, elem_id="library-text",
                 scale=6, placeholder="empty: the newest",
             )  # fmt: skip
-            self.kind = choice("Search in", "library-kind", KINDS, EVERYTHING, 130)
+            self.kind = choice("Search in", "library-kind", KINDS, EVERYTHING, 190)
             self.find = gr.Button("Find", variant="primary", elem_id="library-find", min_width=90)
+        with gr.Row(elem_classes="mx-toolbar", equal_height=True):
+            self.stop = button("Stop", "library-stop", 80)
+            self.progress = progress_bar(resting(), elem_id="library-progress")
         self.table = record_table({"columns": COLUMNS, "wide": WIDE}, elem_id="library-table")
         self._chosen = gr.State(None)  # the line's key
+        self._asked = gr.State(["", WORDS])  # what the table answers
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
             self.open_it = small_button("Open", "library-open", 90)
         self.details = note_view(note(NOTHING), elem_id="library-details")
@@ -71,30 +84,45 @@ class LibraryTab:
                     kept = "Nothing is lost. Where both have a label, the newer one is used."
                     self.merged = note_view(note(kept), elem_id="bundle-note")
         self._file = hidden_download("bundle-file")
-        self.outputs: list[Block] = [self.table, self._chosen, self.details]
+        self.outputs: list[Block] = [self.table, self._chosen, self._asked, self.details, self.progress]
 
     def bind(self, rooms: Rooms) -> None:
         """Bind finding, opening, exporting and merging; the view shows the newest lines whenever it is opened."""
-        asked, session = [self.text, self.kind], self._session
-        # one event for all, so that the answer to an earlier question cannot come after this one
+        asked, session = {self.text, self.kind}, self._session
         some = partial(gr.on, [self.find.click, self.text.submit, self.kind.input])
         for trigger in (some, rooms.opened("library")):
-            bind(trigger, self._find, asked, self.outputs, trigger_mode="always_last")
+            self._runs.bind(trigger, self._find, asked, self.outputs, self.progress)
+        self._runs.bind_stop(self.stop, self.progress)
         bind(self.table.pick, self._pick, None, [self._chosen, self.details])
         self._rooms = rooms
         shown: list[Block] = [*rooms.outputs, *self._completions.restore_outputs, *self._labels.outputs]
-        bind(self.open_it.click, self._open, {self._chosen, *self._labels.form}, shown)
-        for button, fn in ((self.all, self._export_all), (self.one, self._export_one)):
-            made = bind(button.click, fn, session.bank, self._file, show_progress="minimal")
+        bind(self.open_it.click, self._open, {self._chosen, self._asked, *self._labels.form}, shown)
+        for pressed, fn in ((self.all, self._export_all), (self.one, self._export_one)):
+            made = bind(pressed.click, fn, session.bank, self._file, show_progress="minimal")
             made.success(None, None, None, js=fetch_script("bundle-file"), api_visibility="private")
         taken = bind(self.merge.click, self._merge, self.upload, [self.merged, self.upload], show_progress="minimal")
         bind(taken.success, session.reopen_bank, session.bank_inputs, session.bank_outputs)
-        bind(taken.success, self._find, asked, self.outputs)
+        self._runs.bind(taken.success, self._find, asked, self.outputs, self.progress)
 
-    def _find(self, text: str | None, kind: str | None) -> Changes:
-        """Show the lines that contain the text, or the newest ones, in ``outputs``. A window that opens in this view
-        asks before its fields exist."""
-        text, kind, me = text or "", kind or EVERYTHING, annotator(self._workbench)
+    def _find(self, request: gr.Request, values: Values) -> Iterator[Changes]:
+        """Show the lines that contain the text, those nearest to it in meaning, or the newest ones, in ``outputs``. A
+        window that opens in this view asks before its fields exist."""
+        text, kind = values[self.text] or "", values[self.kind] or EVERYTHING
+        by_meaning = kind == BY_MEANING and bool(text.strip())
+        yield {self._asked: [text, MEANING if by_meaning else WORDS], self._chosen: None, self.details: note(NOTHING)}
+        if by_meaning:
+            yield from searched(self._workbench, self._runs, request, text, self.progress, self._near)
+            return
+        with self._runs.start(request) as run:
+            table = self._table(text, kind)
+            if not run.pressed:  # an earlier search does not answer after a later one
+                yield {self.table: table, self.progress: resting()}
+
+    def _near(self, found: Meant) -> Changes:
+        return {self.table: near_table(found.near, "There are no texts yet.", _key("completion", number="{}"))}
+
+    def _table(self, text: str, kind: str) -> dict[str, Any]:
+        me = annotator(self._workbench)
         if text.strip():
             found = self._workbench.search(text, MOST, seen_by=me)
             tell(found.damaged)
@@ -106,10 +134,10 @@ class LibraryTab:
             labels = sorted(said, key=_said_at, reverse=True)[:MOST]
         rows = [_bank_row(line) for line in banks] if kind in (EVERYTHING, "banks") else []
         rows += [_label_row(label) for label in labels] if kind in (EVERYTHING, "labels") else []
-        rows += [_completion_row(one) for one in completions] if kind in (EVERYTHING, "completions") else []
+        texts = completions if kind in (EVERYTHING, "completions", BY_MEANING) else []
+        rows += [_completion_row(one) for one in texts]
         message = "Nothing contains this text." if text.strip() else "There is nothing yet."
-        table = {"columns": COLUMNS, "wide": WIDE, "rows": rows, "message": message}
-        return {self.table: table, self._chosen: None, self.details: note(NOTHING)}
+        return {"columns": COLUMNS, "wide": WIDE, "rows": rows, "message": message}
 
     def _pick(self, event: gr.EventData) -> Changes:
         kind, name, number = event.key.split("\n")
@@ -131,7 +159,7 @@ class LibraryTab:
             raise InputError("line", "none is chosen", "Click one in the table")
         kind, name, number = key.split("\n")
         if kind == "completion":
-            hit = self._workbench.completion(int(number))
+            hit = Hit.of(self._workbench, int(number), *values[self._asked])
             shown = self._completions.restore(self._workbench.comparison_of(int(number)), hit=hit)
             return {**shown, **self._rooms.show("completions")}
         shown = self._session.open_bank(name)
@@ -160,7 +188,7 @@ class LibraryTab:
         return {self.merged: note(*merged.lines()), self.upload: None}
 
 
-def _key(kind: str, name: str = "", number: int = 0) -> str:
+def _key(kind: str, name: str = "", number: int | str = 0) -> str:
     return f"{kind}\n{name}\n{number}"  # no name of a bank has a line end
 
 
@@ -184,9 +212,7 @@ def _label_row(label: Label) -> dict[str, Any]:
 
 
 def _completion_row(one: Completion) -> dict[str, Any]:
-    of = "baseline" if one.vector is None else f"{one.bank} {one.vector}" if one.bank else "random control"
-    cells = ["completion", of, first_line(one.text, 160), amount(one.radius) if one.vector is not None else ""]
-    return {"key": _key("completion", number=one.id or 0), "cells": [*cells, day(one.created)]}
+    return {"key": _key("completion", number=one.id or 0), "cells": ["completion", *text_cells(one)]}
 
 
 def _words(label: Label) -> str:

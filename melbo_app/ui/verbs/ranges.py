@@ -21,7 +21,10 @@ from melbo_app.limits import (
     check_text,
     check_texts_together,
 )
+from melbo_app.studies.find import MOST_SAMPLES
+from melbo_app.studies.find import MOST_VECTORS as MOST_FOUND
 from melbo_app.studies.generality import LEAST_RANDOM, MOST_RANDOM
+from melbo_app.studies.search_meaning import MOST_SECONDS
 
 NUMBERS: dict[str, tuple[float, float]] = {
     "id": (1, LARGEST),
@@ -49,6 +52,10 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "orthogonality": (0, MOST_RADIUS),
     "agreement": (0, MOST_RADIUS),
     "rating": (0, 5),
+    "seconds": (0, MOST_SECONDS),
+    "samples": (1, MOST_SAMPLES),
+    "find.vectors": (2, MOST_FOUND),
+    "effect_budget": (0, MOST_RADIUS),
 }
 """Least and most of a number, by argument, or by verb and argument where verbs differ."""
 LONG = ("prompts", "against", "held_out", "system", "note")
