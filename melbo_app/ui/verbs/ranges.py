@@ -15,16 +15,18 @@ from melbo_app.limits import (
     MOST_NEW_TOKENS,
     MOST_PROMPTS,
     MOST_RADII,
+    MOST_SAMPLES,
     MOST_STEPS,
     check_count,
     check_range,
     check_text,
     check_texts_together,
 )
-from melbo_app.studies.find import MOST_SAMPLES
+from melbo_app.studies.find import MOST_SAMPLES as MOST_FOUND_SAMPLES
 from melbo_app.studies.find import MOST_VECTORS as MOST_FOUND
 from melbo_app.studies.generality import LEAST_RANDOM, MOST_RANDOM
 from melbo_app.studies.search_meaning import MOST_SECONDS
+from melbo_app.studies.suggest_labels import LEAST_UNSEEN, MOST_UNSEEN
 
 NUMBERS: dict[str, tuple[float, float]] = {
     "id": (1, LARGEST),
@@ -54,6 +56,8 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "rating": (0, 5),
     "seconds": (0, MOST_SECONDS),
     "samples": (1, MOST_SAMPLES),
+    "find.samples": (1, MOST_FOUND_SAMPLES),
+    "unseen": (LEAST_UNSEEN, MOST_UNSEEN),
     "find.vectors": (2, MOST_FOUND),
     "effect_budget": (0, MOST_RADIUS),
 }
