@@ -15,6 +15,7 @@ let giveUp = 0;
 const room = () => element.closest(ROOM);
 const isOpen = () => element.isConnected && element.offsetParent !== null;
 const press = (id) => document.getElementById(id)?.click();
+const rate = (stars) => document.querySelectorAll('#label-rating input')[Number(stars)]?.click();
 const nameField = () => room().querySelector('#label-name input, #label-name textarea');
 
 function ready() {
@@ -63,6 +64,10 @@ function act(event) {
     if (mine && !event.repeat) goOn(target);
     return true;
   }
+  if (event.altKey && !command && mine && /^Digit[1-5]$/.test(event.code)) { // with a Mac's Alt, the key is no digit
+    rate(event.code.at(-1));
+    return true;
+  }
   if (command || event.altKey || !mine) return false;
   if (key === 'Enter' && target === nameField()) {
     if (event.repeat) return true;
@@ -76,7 +81,7 @@ function act(event) {
   }
   if (writing || event.repeat) return false;
   if (/^[1-5]$/.test(key)) {
-    document.querySelectorAll('#label-rating input')[Number(key)]?.click();
+    rate(key);
     return true;
   }
   const button = { s: 'label-skip', u: 'label-undo' }[key.toLowerCase()];

@@ -10,6 +10,7 @@ const KEYS = [
   ['← →', 'on R: less or more; in the grid: the next text'],
   ['Enter, Shift + Enter', 'in Chat: send, a new line'],
   ['1 to 5, s, u', 'in Label: rate, skip, undo'],
+  ['Alt+1 to 5', 'in Label: rate while you write'],
   ['?', 'these keys'],
   ['Esc', 'close what is open'],
 ];

@@ -137,6 +137,38 @@ def test_enter_goes_on_to_a_vector_without_a_label(page: Page) -> None:
     expect(page.locator("#label-progress")).to_contain_text(f"{done} of 8 labelled")
 
 
+def test_a_name_a_tag_and_a_rating_take_four_presses_besides_their_text(page: Page) -> None:
+    steps.tab(page, "Labels")
+    steps.pick(page, "label-order", "all, by number")
+    page.locator('#label-table tr[data-key="1"]').click()
+    number = steps.field(page, "label-vector")
+    expect(number).to_have_value("1")
+    steps.settle(page)
+    pressed = 0
+
+    def press(key: str) -> None:
+        nonlocal pressed
+        page.keyboard.press(key)
+        pressed += 1
+
+    steps.field(page, "label-name").focus()
+    many = (1, 2, 3, 4)
+    for vector in many:
+        expect(number).to_have_value(str(vector))
+        steps.settle(page)
+        page.keyboard.press("Control+a")  # other tests have labelled these
+        page.keyboard.type(f"name {vector}")
+        press("Alt+4")
+        press("Tab")
+        page.keyboard.type(f"tag{vector}")
+        press("Control+Enter")
+    steps.settle(page)
+    for vector in many:
+        _, name, tags, stars, *_ = cells(page, vector)
+        assert name == f"name {vector}" and f"tag{vector}" in tags and stars == "★★★★"
+    assert pressed <= 4 * len(many)
+
+
 def test_two_windows_that_label_one_vector_see_both_versions(page: Page, open_page, app) -> None:
     """The later save once won without a word."""
     other = open_page(app)

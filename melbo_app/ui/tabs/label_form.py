@@ -19,7 +19,7 @@ from melbo_app.ui.guard import Changes, Values
 from melbo_app.workbench import Workbench
 
 RATINGS = [("none", 0), *((str(stars), stars) for stars in range(1, 6))]
-KEYS = "Enter saves and goes on. Outside a field (Esc): 1 to 5 rate, S skips, U undoes."
+KEYS = "Enter saves and goes on; Alt+1 to 5 rate. Outside a field (Esc): 1 to 5 rate, S skips, U undoes."
 MOST_UNDONE = 20  # saves that one page can take back
 
 TO_SETTLE = "Take one of them, or write another label: it is the vector’s from then on."
