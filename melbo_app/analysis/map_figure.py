@@ -14,7 +14,7 @@ from melbo_app.analysis.projection import MapPoint
 from melbo_app.analysis.text_clusters import TextCluster
 
 MANY = 800
-"""Points from which on WebGL draws an exported figure's: a graphics card moves 5,000 in 5 ms, SVG takes 135."""
+"""From this many points on, WebGL draws an exported figure: a graphics card moves 5,000 in 5 ms, SVG takes 135."""
 WRAP, LINES, FEW_LINES = 60, 8, 3
 MARGIN = 0.025  # of a contour around its points, as a share of the map's width
 
