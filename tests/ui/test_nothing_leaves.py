@@ -15,7 +15,9 @@ from melbo_app.analysis.map_figure import map_figure
 from melbo_app.analysis.plot_config import html_page
 
 pytestmark = pytest.mark.browser
-LONG = re.compile(r"^(Explore this prompt|Measure|Train|Go through all R|Find R and budget|Calibrate R|Score it)$")
+LONG = re.compile(
+    r"^(Explore this prompt|Measure|Train|Look|Suggest labels|Go through all R|Find R and budget|Calibrate R|Score it)$"
+)
 """What computes for minutes. Everything else is pressed, whatever it is called, but for downloads of models: those go
 from the program and not from the page, and into the folder of models that all tests share."""
 ROUNDS = 3  # what is pressed may open what can be pressed
