@@ -3,7 +3,7 @@
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple, Self, TypedDict, cast
 
 from pydantic import Field, InstanceOf
 
@@ -57,6 +57,30 @@ class Suggested:
             f"{held} of {len(self.said)} suggestions hold: AUROC {LEAST_AUROC:g} or more on unseen texts, and better "
             f"than the other labels. The rest is not shown.{nothing}"
         )
+
+
+class SuggestionLine(TypedDict):
+    """One suggestion with the figures of its test; ``others`` are the AUROC of other labels on the same texts."""
+
+    vector: int
+    name: str
+    auroc: float
+    low: float
+    high: float
+    others: tuple[float, ...]
+    unseen: int
+    writer: str
+    reader: str
+    holds: bool
+
+
+class SuggestedAnswer(TypedDict):
+    """The suggestions; for the vectors ``unnamed`` the model wrote nothing."""
+
+    bank: str
+    suggestions: list[SuggestionLine]
+    unnamed: list[int]
+    not_kept: str | None
 
 
 class Sampled(NamedTuple):
@@ -142,9 +166,9 @@ class SuggestLabels(Study[Suggested]):
             done += 1
         return found
 
-    def answer(self, result: Suggested, not_kept: str | None) -> dict[str, Any]:
+    def answer(self, result: Suggested, not_kept: str | None) -> SuggestedAnswer:
         keys = {"vector", "name", "auroc", "low", "high", "others", "unseen", "writer", "reader"}
-        said = [one.model_dump(include=keys) | {"holds": one.holds} for one in result.said]
+        said = [cast(SuggestionLine, one.model_dump(include=keys) | {"holds": one.holds}) for one in result.said]
         return {"bank": result.bank, "suggestions": said, "unnamed": result.unnamed, "not_kept": not_kept}
 
     def lines(self, result: Suggested) -> list[str]:

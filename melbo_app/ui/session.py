@@ -173,12 +173,16 @@ class Session:
         return gr.Dropdown(choices=bank_choices(self._workbench.banks()))
 
     def _open_chosen(self, name: str | None, radius: dict[str, Any] | None) -> Changes:
-        """Open the bank that was chosen in the list, unless the column shows it already."""
+        """Open the bank that was chosen in the list, unless the column shows it already.
+
+        The list stays as it is. Another bank may be chosen by now; and a list that is filled anew may fall back to the
+        choice before, which would open that one, fill the list anew, and so on without end.
+        """
         if name == (radius or {}).get("bank"):
             return {}
         changes = self.open_bank(name)
         if changes[self.radius]:
-            changes[self.bank] = self.list_banks()  # another may be chosen by now
+            del changes[self.bank]
         return changes
 
     def show_labels(self, name: str | None, radius: dict[str, Any] | None) -> Any:

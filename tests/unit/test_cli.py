@@ -41,7 +41,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMPLETION = {
     "id", "bank", "bank_hash", "vector", "radius", "source", "prompt", "prompt_index", "text", "tokens", "finished",
     "model", "model_hash", "dtype", "max_new_tokens", "temperature", "top_p", "seed", "created", "scores",
-    "flags",
+    "flags", "spread",
 }  # fmt: skip
 SCORES = {
     "version", "logprob", "loss", "peak_surprisal", "kl_prompt", "kl_text", "repetition", "dictionary_words",
