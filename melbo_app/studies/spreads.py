@@ -17,7 +17,7 @@ class SpreadLine(TypedDict):
     texts: int
     readable: int
     differ: int
-    flags: dict[FlagKind, int]
+    flags: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Spread:
     @property
     def line(self) -> SpreadLine:
         """As JSON."""
-        return {"texts": self.texts, "readable": self.readable, "differ": self.differ, "flags": dict(self.flags)}
+        found = {str(kind): count for kind, count in self.flags}
+        return {"texts": self.texts, "readable": self.readable, "differ": self.differ, "flags": found}
 
     @property
     def sentence(self) -> str:

@@ -67,7 +67,7 @@ class SuggestionLine(TypedDict):
     auroc: float
     low: float
     high: float
-    others: tuple[float, ...]
+    others: list[float]
     unseen: int
     writer: str
     reader: str

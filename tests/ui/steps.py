@@ -316,7 +316,6 @@ def points(page: Page) -> list[dict[str, Any]]:
 def place(page: Page, id: int) -> tuple[float, float]:
     """Where a point of the map is, in pixels of the window."""
     x, y = plot(page).evaluate(PLACE, id)
-    page.locator("#map-plot .js-plotly-plot").evaluate("plot => plot.scrollIntoView({ block: 'center' })")
     return x, y
 
 

@@ -49,6 +49,7 @@ def test_completion_in_grid_map_and_label(page: Page, app: Any) -> None:
         assert changed.rowcount == 2
     assert steps.steer(page) == [HOSTILE, HOSTILE]
     steps.draw_map(page, "9")
+    steps.plot(page).evaluate("plot => plot.scrollIntoView({ block: 'end' })")
     place = steps.place(page, steps.points(page)[0]["id"])
     page.mouse.move(*place)
     expect(page.locator("#map-plot .hoverlayer .hovertext")).to_contain_text(HOSTILE[:26])

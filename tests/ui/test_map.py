@@ -79,10 +79,10 @@ def by_radius(page: Page) -> Colours:
 
 
 def middles(page: Page, places: Places) -> Colours:
-    """What a person sees in the middle of each point that no other one is near."""
+    """What a person sees in the middle of each point in sight that no other one is near."""
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     near = {id: [math.dist(place, other) for other in places.values()] for id, place in places.items()}
-    alone = {id: place for id, place in places.items() if sorted(near[id])[1] > 14}
+    alone = {id: at for id, at in places.items() if sorted(near[id])[1] > 14 and at[1] < picture.height - 10}
     return {id: picture.getpixel((round(x), round(y))) for id, (x, y) in alone.items()}
 
 
