@@ -89,7 +89,7 @@ def measure_on(page: Page) -> dict[str, float]:
     _, components = component_script()
     page.set_content(PAGE)
     page.add_style_tag(content=STYLE)
-    page.add_script_tag(path=plotly_script())
+    page.add_script_tag(content=plotly_script().decode())
     page.add_script_tag(content=read(*IN_HEAD))
     page.add_script_tag(content=components)
     page.evaluate("(text) => { window.value = JSON.parse(text); }", value)

@@ -7,7 +7,7 @@ import gradio as gr
 from fastapi import FastAPI
 from gradio_client import Client  # type: ignore[import-untyped]
 from starlette.middleware import Middleware
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from melbo_app.ui.components.plotly_view import PLOTLY_ROUTE, plotly_script
@@ -35,9 +35,9 @@ def application(page: gr.Blocks, guards: Sequence[Middleware] = (), *, mcp: bool
     page._queue.max_thread_count = page.max_threads
     page._queue.sleep_when_free = LOOKS
     page._queue.progress_update_sleep_when_free = 1.0  # for Gradio's own progress, which is unused here
-    script, (tracker, text), (components, own) = plotly_script(), tracker_script(), component_script()
+    (tracker, text), (components, own) = tracker_script(), component_script()
     scripts = [
-        Route(PLOTLY_ROUTE, lambda request: FileResponse(script, headers=_KEEP)),
+        Route(PLOTLY_ROUTE, lambda request: Response(plotly_script(), headers=_KEEP, media_type="text/javascript")),
         Route(tracker, lambda request: Response(text, headers=_KEEP, media_type="text/javascript")),
         Route(components, lambda request: Response(own, headers=_KEEP_FOR_EVER, media_type="text/javascript")),
     ]

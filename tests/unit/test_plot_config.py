@@ -16,7 +16,11 @@ WITH_ADDRESS = re.compile(r'(\w+):\{valType:"string",(?:noBlank:!0,)?dflt:"https
 
 @pytest.fixture(scope="module")
 def script() -> str:
-    return plotly_script().read_text("utf-8").replace("\n", "")
+    return plotly_script().decode().replace("\n", "")
+
+
+def test_a_lasso_is_looked_at_more_often_than_plotly_would(script):
+    assert script.count("SELECTDELAY:20,") + script.count("SELECTDELAY:20}") == 1 and "SELECTDELAY:100" not in script
 
 
 def test_the_keys_that_are_switched_off_are_those_that_this_release_of_plotly_knows(script):
