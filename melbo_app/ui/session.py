@@ -99,7 +99,8 @@ class Session:
             bind(part.change, None, words, None, js=_TELL)
         bind(self.more.click, None, None, None, js=_DRAWER)
         # Not input: the list fires that twice for a choice, and also when it is only left.
-        bind(self.bank.change, self._open_chosen, [self.bank, self.radius], self.bank_outputs)
+        opened = [part for part in self.bank_outputs if part is not self.bank]
+        bind(self.bank.change, self._open_chosen, [self.bank, self.radius], opened)
         bind(self.refresh.click, self.reopen_bank, self.bank_inputs, self.bank_outputs)
         bind(self.use_prompt.click, self._prompt_of, self.bank, self.prompt_inputs)
 
@@ -175,14 +176,13 @@ class Session:
     def _open_chosen(self, name: str | None, radius: dict[str, Any] | None) -> Changes:
         """Open the bank that was chosen in the list, unless the column shows it already.
 
-        The list stays as it is. Another bank may be chosen by now; and a list that is filled anew may fall back to the
-        choice before, which would open that one, fill the list anew, and so on without end.
+        The list itself is no output: another bank may be chosen by now, and every answer to it, even an empty one, may
+        put the choice before back, which would open that one, and so on without end.
         """
         if name == (radius or {}).get("bank"):
             return {}
         changes = self.open_bank(name)
-        if changes[self.radius]:
-            del changes[self.bank]
+        del changes[self.bank]
         return changes
 
     def show_labels(self, name: str | None, radius: dict[str, Any] | None) -> Any:
