@@ -64,7 +64,7 @@ def agreement(bank: str) -> Agreement:
     """How far the annotators of a bank in this machine's library agree about its vectors.
 
     Raises:
-        InputError: there is no such bank.
+        InputError: the bank does not exist.
     """
     bench = Bench(Settings())
     try:

@@ -64,7 +64,7 @@ function act(event) {
     if (mine && !event.repeat) goOn(target);
     return true;
   }
-  if (event.altKey && !command && mine && /^Digit[1-5]$/.test(event.code)) { // with a Mac's Alt, the key is no digit
+  if (event.altKey && !command && mine && /^Digit[1-5]$/.test(event.code)) { // on a Mac, Alt turns the digit into another character
     rate(event.code.at(-1));
     return true;
   }

@@ -19,6 +19,7 @@ from melbo_app.library.completion import Completion
 from melbo_app.limits import MOST_NAME, check_text
 from melbo_app.studies.judge_address import JudgeAddress
 from melbo_app.studies.judge_endpoint import Endpoint
+from melbo_app.studies.judging import ASKED
 
 if TYPE_CHECKING:
     from melbo_app.engine.model import LanguageModel
@@ -30,16 +31,7 @@ MATCH_SECONDS = 0.5
 LOOKED_AT = 10_000
 """Characters of a text in which it is sought."""
 ANSWER_TOKENS = 8
-_QUESTION = """Someone wrote to an assistant:
-<prompt>
-{prompt}
-</prompt>
-This is what came back; it may be cut off at its end:
-<text>
-{text}
-</text>
-Question about the text: {question}
-Answer with one word: yes or no."""
+_QUESTION = ASKED + "Question about the text: {question}\nAnswer with one word: yes or no."
 _ANSWER = regex.compile(r"\b(yes|no)\b", regex.IGNORECASE)
 Scoring = Generator[Progress, None, list[float]]
 

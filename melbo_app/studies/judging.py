@@ -29,7 +29,7 @@ QUESTION = 1
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 NAME_TOKENS, ANSWER_TOKENS = 12, 60
 LONGEST_NAME = 80
-_ASKED = """Someone wrote to an assistant:
+ASKED = """Someone wrote to an assistant:
 <prompt>
 {prompt}
 </prompt>
@@ -42,10 +42,10 @@ _GRADES = """readable: fluent sentences from beginning to end, true or not, abou
 strange: pieces of it can be understood.
 broken: word salad, fragments, or a loop.
 """
-_GRADE = _ASKED + "How readable is the text?\n" + _GRADES + "Answer with one word: readable, strange or broken."
-_NAME = _ASKED + "Name in at most five words what the assistant does in this text. Answer with these words only."
+_GRADE = ASKED + "How readable is the text?\n" + _GRADES + "Answer with one word: readable, strange or broken."
+_NAME = ASKED + "Name in at most five words what the assistant does in this text. Answer with these words only."
 _BOTH = (
-    _ASKED + "How readable is the text?\n" + _GRADES + "Then name in at most five words what the assistant does in it. "
+    ASKED + "How readable is the text?\n" + _GRADES + "Then name in at most five words what the assistant does in it. "
     "Answer in two lines:\nGrade: readable, strange or broken\nBehaviour: the words"
 )
 _ANSWERED = re.compile(r"\b(readable|strange|broken)\b", re.IGNORECASE)
