@@ -319,6 +319,13 @@ def place(page: Page, id: int) -> tuple[float, float]:
     return x, y
 
 
+def rows(page: Page, name: str) -> list[list[str]]:
+    """The cells of a table, row by row, once everything is answered: the bar may show the last answer before it."""
+    settle(page)
+    read = "rows => rows.map((row) => [...row.querySelectorAll('td')].map((cell) => cell.innerText))"
+    return page.locator(f"#{name}-table tbody tr").evaluate_all(read)
+
+
 def messages(page: Page) -> Locator:
     """The messages at the top of the page."""
     return page.locator(".toast-wrap .toast-body")

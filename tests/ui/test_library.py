@@ -15,9 +15,7 @@ def find(page: Page, text: str, kind: str = "everything") -> list[list[str]]:
     steps.pick(page, "library-kind", kind)
     steps.fill(page, "library-text", text)
     page.locator("#library-find").click()
-    steps.settle(page)
-    rows = page.locator("#library-table tbody tr").all()
-    return [[cell.inner_text() for cell in row.locator("td").all()] for row in rows]
+    return steps.rows(page, "library")
 
 
 def test_a_completion_is_found_by_its_words_and_opened_where_it_was_made(page: Page) -> None:

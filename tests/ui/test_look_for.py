@@ -26,7 +26,7 @@ def test_a_search_finds_vectors_that_can_be_read_and_used(page: Page) -> None:
     expect(said).to_contain_text(r"regex:(?i)\b(I|me|my)\b")
     expect(said).to_contain_text("On prompts that were kept out:")
     rows = page.locator("#look-table tbody tr")
-    cells = [[cell.inner_text() for cell in row.locator("td").all()] for row in rows.all()]
+    cells = steps.rows(page, "look")
     assert cells[0][0] == "without steering" and cells[1][0].startswith("vector ")
     assert any(row[0].startswith("random vector ") for row in cells)
     scores = [float(row[2]) for row in cells if row[0].startswith("vector ")]

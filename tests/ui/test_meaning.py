@@ -7,11 +7,6 @@ from playwright.sync_api import Page, expect
 pytestmark = pytest.mark.browser
 
 
-def rows(page: Page, name: str) -> list[list[str]]:
-    lines = page.locator(f"#{name}-table tbody tr").all()
-    return [[cell.inner_text() for cell in line.locator("td").all()] for line in lines]
-
-
 def test_a_text_is_found_by_its_meaning_and_opens_with_the_passage_marked(page: Page) -> None:
     asked = "the largest planet that goes round the sun"
     prompts = ("What is the capital of France?", "Name a planet.", "How do I bake bread?")
@@ -24,7 +19,7 @@ def test_a_text_is_found_by_its_meaning_and_opens_with_the_passage_marked(page: 
     steps.fill(page, "library-text", asked)
     page.locator("#library-find").click()
     expect(steps.progress(page, "library")).to_contain_text("texts compared.", timeout=120_000)
-    found = rows(page, "library")
+    found = steps.rows(page, "library")
     cosines = [float(row[0]) for row in found]
     assert cosines == sorted(cosines, reverse=True) and cosines[0] > 0.25
     assert "planet" in found[0][2].lower() and asked not in found[0][2]
