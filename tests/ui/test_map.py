@@ -226,6 +226,11 @@ def test_another_radius_leaves_the_points_where_they_are(page: Page) -> None:
     expect(page.locator("#map-note")).to_contain_text("Old layout")
     after = steps.plot(page).evaluate(places)
     assert len(after) > len(before) and {text: after[text] for text in before} == before
+    steps.settle(page)
+    steps.leave(page)
+    page.goto(f"{page.url.partition('?')[0]}?room=read&view=map&bank={steps.SAMPLE}")  # a link that somebody sent
+    expect(page.locator("#map-note")).to_contain_text(f"{steps.SAMPLE}, ")
+    assert len(steps.points(page)) == len(after)
 
 
 def test_few_points_are_a_pca_that_says_why(page: Page) -> None:

@@ -152,7 +152,7 @@ class MapTab(JobTab):
         return values[self.shown] is not None
 
     def _last(self, request: gr.Request, values: Values) -> Iterator[Changes]:
-        last = values[self.last]
+        last = values[self.last] or self.find_last()  # an address may open this view before the page has answered
         if last is not None:
             yield from self._redraw(request, last["id"], values[self.colour], last["title"])
 
