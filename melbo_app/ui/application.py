@@ -1,17 +1,18 @@
 """The page as an ASGI application behind its guards."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import gradio as gr
 from fastapi import FastAPI
 from gradio_client import Client  # type: ignore[import-untyped]
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from melbo_app.ui.components.plotly_view import PLOTLY_ROUTE, plotly_script
-from melbo_app.ui.components.status_tracker import tracker_script
+from melbo_app.ui.mended_scripts import mended_scripts
 from melbo_app.ui.scripts import SHORTCUTS, component_script, head, read
 from melbo_app.ui.sessions import CAPACITY
 from melbo_app.ui.theme import STYLES, theme
@@ -35,11 +36,11 @@ def application(page: gr.Blocks, guards: Sequence[Middleware] = (), *, mcp: bool
     page._queue.max_thread_count = page.max_threads
     page._queue.sleep_when_free = LOOKS
     page._queue.progress_update_sleep_when_free = 1.0  # for Gradio's own progress, which is unused here
-    (tracker, text), (components, own) = tracker_script(), component_script()
+    components, own = component_script()
     scripts = [
         Route(PLOTLY_ROUTE, lambda request: Response(plotly_script(), headers=_KEEP, media_type="text/javascript")),
-        Route(tracker, lambda request: Response(text, headers=_KEEP, media_type="text/javascript")),
-        Route(components, lambda request: Response(own, headers=_KEEP_FOR_EVER, media_type="text/javascript")),
+        *(Route(path, _script(text, _KEEP)) for path, text in mended_scripts().items()),
+        Route(components, _script(own, _KEEP_FOR_EVER)),
     ]
     # Gradio checks that a file was uploaded only if the page "has launched" (processing_utils.py, `_check_allowed`),
     # which mounting does not set: anyone who can call an endpoint could read the server's files.
@@ -61,6 +62,10 @@ def application(page: gr.Blocks, guards: Sequence[Middleware] = (), *, mcp: bool
         enable_monitoring=False,
         ssr_mode=False,
     )
+
+
+def _script(text: str, headers: dict[str, str]) -> Callable[[Request], Response]:
+    return lambda request: Response(text, headers=headers, media_type="text/javascript")
 
 
 def ask_itself_at(page: gr.Blocks, address: str, headers: dict[str, str]) -> None:

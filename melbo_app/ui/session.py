@@ -176,8 +176,7 @@ class Session:
     def _open_chosen(self, name: str | None, radius: dict[str, Any] | None) -> Changes:
         """Open the bank that was chosen in the list, unless the column shows it already.
 
-        The list itself is no output: another bank may be chosen by now, and every answer to it, even an empty one, may
-        put the choice before back, which would open that one, and so on without end.
+        The list itself is no output: another bank may be chosen by now.
         """
         if name == (radius or {}).get("bank"):
             return {}

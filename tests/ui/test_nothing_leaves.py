@@ -34,7 +34,6 @@ RECORD = """() => {
 """Ways out that are no request of this page."""
 PRESS = """async (long) => {
   const PLACES = '.mx-rooms, .mx-view-switch, #jobs-toggle, #vectors-toggle, #side-by-side';
-  const OPENS = '.mx-start-prompt, [data-sample], [data-run], #bank-prompt, #bank-refresh';
   window.known ??= new Set();
   const seen = (node) => node.getClientRects().length && getComputedStyle(node).visibility !== 'hidden';
   const name = (node) => (node.textContent.trim() || node.dataset.title || node.title || node.ariaLabel || '').trim();
@@ -48,11 +47,6 @@ PRESS = """async (long) => {
     node.click();
     pressed.push(key(node));
     await new Promise((done) => setTimeout(done, 20));
-    // One sample after the other, as people open them: two at once can make the page open both in turn without end.
-    for (let quiet = 0, looks = 0; node.matches(OPENS) && quiet < 5 && looks < 600; looks += 1) {
-      await new Promise((done) => setTimeout(done, 50));
-      quiet = window.unanswered() ? 0 : quiet + 1;
-    }
   }
   return pressed;
 }"""

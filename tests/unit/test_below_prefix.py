@@ -19,7 +19,7 @@ import app
 from melbo_app.prefix import read_prefix
 from melbo_app.settings import Settings
 from melbo_app.ui.components.plotly_view import PLOTLY_ROUTE, plotly_view
-from melbo_app.ui.components.status_tracker import tracker_script
+from melbo_app.ui.mended_scripts import mended_scripts
 from melbo_app.web.below_prefix import BelowPrefix
 
 HOSTILE = [
@@ -116,7 +116,7 @@ def gradio(tmp_path_factory) -> Iterator[httpx.Client]:
         plotly_view(elem_id="plot")
         word, file = gr.Textbox(), gr.File()
         word.submit(lambda text: __file__, word, file, api_name="fetch")
-    tracker, text = tracker_script()
+    (tracker, text), *_ = mended_scripts().items()
     scripts = [
         Route(PLOTLY_ROUTE, lambda request: PlainTextResponse("plotly")),
         Route(tracker, lambda request: PlainTextResponse(text)),
@@ -159,7 +159,7 @@ def test_all_that_gradio_tells_the_browser_lies_below_the_prefix(gradio, headers
     base = f'<base href="{urlsplit(root).path}/" />'
     assert page.count("<base") == 1 and 0 < page.index(base) < page.index('src="./assets/')
     assert gradio.head(f"{sent}/", headers=headers).status_code in (200, 405)
-    tracker, _ = tracker_script()
+    tracker, *_ = mended_scripts()
     for way in (PLOTLY_ROUTE, tracker, "/theme.css", "/gradio_api/info"):
         assert gradio.get(sent + way, headers=headers).status_code == 200
     asked = gradio.post(f"{sent}/gradio_api/call/fetch", json={"data": ["x"]}, headers=headers).json()
