@@ -26,6 +26,11 @@ SHORT = 24
 """The loss of a shorter text is scaled as if it had this many tokens, because a surprising beginning dominates it."""
 
 
+def legible(text: str, verdict: Verdict | None) -> bool:
+    """Whether a text says anything: it is neither empty nor broken. A text without a verdict is taken to."""
+    return bool(text.strip()) and verdict != "broken"
+
+
 def readability(
     loss: float | None, peak: float | None, tokens: int, repetition: float, dictionary_words: float | None, loop: float
 ) -> tuple[float, Verdict]:
