@@ -1,27 +1,32 @@
-"""``python -m benchmarks.readability``: texts for a reader to grade, and how often the verdict agrees with the reader.
+"""How often the verdict agrees with the reader, and new texts for a reader to grade.
 
-``draw`` makes texts of new prompts with trained and random vectors at several R and effect budgets, and appends them in
-random order, without grades, to a file. A reader sees the prompt and the text alone, adds the grade, and the lines
-belong in assets/graded_completions.jsonl. ``tables`` prints the table of docs/readability.md, ``misses`` the texts on
-which reader and verdict differ.
+    python -m benchmarks.readability tables              # the table of docs/readability.md
+    python -m benchmarks.readability misses              # the texts on which reader and verdict differ
+    python -m benchmarks.readability draw FILE --model gemma-3-270m
+
+``draw`` makes texts of the prompts below with trained and random vectors at several R and effect budgets, and appends
+them in random order, without grades, to FILE. A reader sees prompt and text alone and grades them; then they belong to
+assets/graded_completions.jsonl, with the number of their draw.
 """
 
 import json
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from melbo_app.analysis.readability import Verdict
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.jobs.bench import Bench
 from melbo_app.jobs.generators import result_of, together
 from melbo_app.library.judges import GradedText
-from melbo_app.library.model_catalogue import find
+from melbo_app.library.model_catalogue import BUNDLED, find
 from melbo_app.settings import Settings
 from melbo_app.studies.judging import built_in_verdict
 from melbo_app.studies.looks import LOOK_STEPS, Looks
@@ -66,11 +71,61 @@ QUESTIONS = {
         "How do I open a bottle without an opener?",
     ),
 }
+COLUMNS = (
+    ("fitted", (1, 2, 3, 4)),
+    ("held out", (1, 2)),
+    ("held out", (3,)),
+    ("held out", (4,)),
+    ("held out", (1, 2, 3, 4)),
+)
+"""Parts and draws: the limits were set to the fitted texts, and draws 1 to 3 were known at earlier fits."""
 SETTINGS = ((0.7, 1.0), (1.0, 0.6), (1.4, 1.0), (2.0, 0.6), (2.8, 0.6))
 """R in units of the search, and the effect budget, of one prompt after the other."""
 VECTORS = 5
 
 app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def tables() -> None:
+    """Print, for each model: texts, those the reader calls readable, and those on which reader and verdict agree."""
+    found: dict[str, Counter[tuple[str, int, str]]] = {}
+    for row, graded, verdict in _graded():
+        counts = found.setdefault(row["model"], Counter())
+        place = row["part"], row["draw"]
+        counts[*place, "texts"] += 1
+        counts[*place, "readable"] += graded.grade == "readable"
+        counts[*place, "agree"] += (graded.grade == "readable") == (verdict == "readable")
+    heads = [f"{part}, draw {draws[0]}" + (f" to {draws[-1]}" if draws[1:] else "") for part, draws in COLUMNS]
+    print("| model | " + " | ".join(heads) + " |\n|" + "---|" * (1 + len(heads)))
+    for model, counts in found.items():
+        cells = []
+        for part, draws in COLUMNS:
+            texts, readable, agree = (
+                sum(counts[part, draw, what] for draw in draws) for what in ("texts", "readable", "agree")
+            )
+            cells.append(f"{texts}, {readable}: {agree} ({agree / texts:.0%})" if texts else "")
+        print(f"| {model} | " + " | ".join(cells) + " |")
+
+
+@app.command()
+def misses(
+    model: Annotated[str, typer.Option(help="Name of a model; all if empty.")] = "",
+    part: Annotated[str, typer.Option(help="fitted or held out.")] = "fitted",
+) -> None:
+    """Print the texts that only one of reader and verdict calls readable."""
+    for row, graded, verdict in _graded():
+        differs = (graded.grade == "readable") != (verdict == "readable")
+        if differs and row["part"] == part and model in ("", row["model"]):
+            print(f"{row['model']}, reader {graded.grade}, verdict {verdict}: {graded.prompt!r} {graded.text!r}")
+
+
+def _graded() -> Iterator[tuple[dict[str, Any], GradedText, Verdict]]:
+    for line in Bench.graded.read_text("utf-8").splitlines():
+        row = json.loads(line)
+        if row["grade"]:
+            graded = GradedText.model_validate(row)
+            yield row | {"model": row.get("model", BUNDLED.name)}, graded, built_in_verdict(graded)
 
 
 @app.command()
