@@ -1,17 +1,13 @@
-"""Loops in a text: repeated words or phrases, endless digits, rows of numbers, and sentences that begin again."""
+"""Loops in a text: repeated words or phrases, endless digits, and rows of numbers."""
 
 import re
-from collections.abc import Iterable, Iterator
-
-import numpy as np
+from collections.abc import Iterator
 
 from melbo_app.analysis.language import flattened
 
 LONGEST_PERIOD, TIMES, SHORTEST = 80, 3, 16
 """Maximum characters of a repeated unit, minimum consecutive copies, and minimum characters of a loop, which exclude
 "ha ha ha"."""
-AGAIN, FARTHEST = 20, 150
-"""Minimum characters of a passage that begins again, and maximum characters from one beginning to the next."""
 ENDLESS = 20
 """Minimum digits of an endless number: π is often written with 15, and a card number has 16."""
 ROW = 4
@@ -31,49 +27,23 @@ def loop(text: str) -> float:
     the amount of white space, and rows of dots and dashes.
     """
     flat = flattened(text)
+    looping = bytearray(len(flat))
     endless = ((found.start() + ENDLESS, found.end()) for found in _DIGITS.finditer(flat))
-    return _share(flat, (*_copies(flat), *endless, *_rows(flat)))
-
-
-def begun_again(text: str) -> float:
-    """Share of the text's characters that say what stands right before them a second time: 0 to nearly 1.
-
-    "I was so glad. I was so glad" is the beginning of a loop, which a short text has no room for. A passage counts from
-    ``AGAIN`` characters on, and from half of the distance between the two beginnings. A refrain elsewhere does not.
-    """
-    flat = flattened(text)
-    return _share(flat, _passages(flat))
-
-
-def _share(flat: str, stretches: Iterable[tuple[int, int]]) -> float:
-    """Share of the characters that lie in one of these stretches."""
-    within = np.zeros(len(flat), dtype=bool)
-    for begin, end in stretches:
-        within[begin:end] = True
-    return float(within.mean()) if flat else 0.0
+    for begin, end in (*_copies(flat), *endless, *_rows(flat)):
+        looping[begin:end] = b"\1" * (end - begin)
+    return sum(looping) / len(flat) if flat else 0.0
 
 
 def _copies(flat: str) -> Iterator[tuple[int, int]]:
-    for period, begin, end in _repeats(flat, 1, min(LONGEST_PERIOD, len(flat) // TIMES)):
-        whole = end - begin + period
-        if whole >= max(TIMES * period, SHORTEST) and not _RULE.fullmatch(flat, begin - period, end):
-            yield begin, end
-
-
-def _passages(flat: str) -> Iterator[tuple[int, int]]:
-    for distance, begin, end in _repeats(flat, AGAIN, min(FARTHEST, len(flat) - AGAIN)):
-        if end - begin >= max(AGAIN, distance / 2) and not _RULE.fullmatch(flat, begin, end):
-            yield begin, end
-
-
-def _repeats(flat: str, least: int, most: int) -> Iterator[tuple[int, int, int]]:
-    """For each distance, the stretches whose characters are those that stand so far before: (distance, begin, end)."""
-    codes = np.frombuffer(flat.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    for distance in range(least, most + 1):
-        same = np.concatenate([[False], codes[distance:] == codes[:-distance], [False]])
-        edges = np.flatnonzero(same[1:] != same[:-1]) + distance
-        for begin, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-            yield distance, begin, end
+    for period in range(1, min(LONGEST_PERIOD, len(flat) // TIMES) + 1):
+        begin = period
+        for at in range(period, len(flat) + 1):
+            if at < len(flat) and flat[at] == flat[at - period]:
+                continue
+            whole = at - begin + period
+            if whole >= max(TIMES * period, SHORTEST) and not _RULE.fullmatch(flat, begin - period, at):
+                yield begin, at
+            begin = at + 1
 
 
 def _rows(flat: str) -> Iterator[tuple[int, int]]:

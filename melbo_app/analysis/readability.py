@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from melbo_app.analysis.loops import begun_again, loop
+from melbo_app.analysis.loops import loop
 from melbo_app.analysis.markup import markup
 
 Verdict = Literal["readable", "strange", "broken"]
@@ -19,7 +19,6 @@ PEAK = (0.0, 4.0, 5.6, 11.0)  # peak surprisal, nats per token (``Likelihood.pea
 LOSS = (0.0, 1.8, 3.5, 7.0)  # nats per token by which the text is less likely than the baseline; only without a peak
 REPETITION = (0.0, 0.3, 0.5, 1.0)  # share of repeated n-grams
 LOOP = (0.0, 0.3, 0.4, 0.8)  # share of characters that continue a loop
-AGAIN = (0.0, 0.3, 0.6, 1.0)  # share of characters of passages that begin again
 MARKUP = (0.0, 0.1, 0.6, 1.0)  # share of characters of tags in prose
 MISSPELT = (0.0, 0.2, 0.5, 1.0)  # share of words in no dictionary
 NAMES = 0.5
@@ -40,8 +39,7 @@ def verdict_on(
     text: str, loss: float | None, peak: float | None, tokens: int, repetition: float, dictionary_words: float | None
 ) -> tuple[float, Verdict]:
     """``readability`` of ``text``, with the measures that need nothing but the text."""
-    seen = loop(text), begun_again(text), markup(text)
-    return readability(loss, peak, tokens, repetition, dictionary_words, *seen)
+    return readability(loss, peak, tokens, repetition, dictionary_words, loop(text), markup(text))
 
 
 def readability(
@@ -51,7 +49,6 @@ def readability(
     repetition: float,
     dictionary_words: float | None,
     loop: float = 0.0,
-    begun_again: float = 0.0,
     markup: float = 0.0,
 ) -> tuple[float, Verdict]:
     """The lowest score over the measures, from 0 to 1, and its verdict.
@@ -64,9 +61,9 @@ def readability(
             loss.
         tokens: number of tokens.
         repetition, dictionary_words: shares; see ``wording``.
-        loop, begun_again, markup: shares; see ``loops`` and ``markup``.
+        loop, markup: shares; see ``loops`` and ``markup``.
     """
-    marks = [(repetition, REPETITION), (loop, LOOP), (begun_again, AGAIN), (markup, MARKUP)]
+    marks = [(repetition, REPETITION), (loop, LOOP), (markup, MARKUP)]
     if peak is not None:
         marks.append((peak, PEAK))
     elif loss is not None:

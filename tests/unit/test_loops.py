@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from melbo_app.analysis.language import dictionary_words, repetition
-from melbo_app.analysis.loops import begun_again, loop
+from melbo_app.analysis.loops import loop
 from melbo_app.analysis.readability import verdict_on
 
 SENTENCES = [
@@ -113,29 +113,6 @@ def test_a_text_that_ends_in_a_long_loop_is_broken(text, stretch, length):
     assert verdict(endless)[1] == "broken"
 
 
-@pytest.mark.parametrize(
-    ("text", "share"),
-    [
-        ("", 0),
-        ("I was so glad that day. I was so glad that day", 22 / 46),
-        ("I was so glad that day. I was so", 0),  # 12 characters more may go on otherwise
-        ("The sea is wide. A ship sails by. The sea is wide. A bird cries.", 0),  # a refrain of 17 characters
-        ("abcdefghijklmnopqrst" * 2, 20 / 40),
-        ("abcdefghijklmnopqrs" * 2, 0),
-        ("." * 60, 0),
-        ("x" * 60, 40 / 60),
-    ],
-)
-def test_a_passage_that_begins_again_at_once(text, share):
-    assert begun_again(text) == pytest.approx(share)
-
-
-@given(st.sampled_from(SENTENCES), st.sampled_from(SENTENCES))
-def test_a_sentence_that_is_said_twice_begins_again_and_two_sentences_do_not(one, other):
-    assert verdict(f"{one} {one}")[1] != "readable"
-    assert one == other or verdict(f"{one} {other}")[1] == "readable"
-
-
-@given(st.text() | st.lists(st.sampled_from(LOOPS)).map("".join))
+@given(st.text())
 def test_it_is_a_share_of_whatever_text(text):
-    assert 0 <= loop(text) < 1 and 0 <= begun_again(text) < 1
+    assert 0 <= loop(text) < 1
