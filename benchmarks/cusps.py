@@ -18,9 +18,10 @@ from melbo_app.analysis.curve import DiversityCurve
 from melbo_app.analysis.cusp import DETECTORS, cusps, find_cusp
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.suggestion import RELATIVE_RADIUS
+from melbo_app.engine.training_config import SATURATION, TrainingConfig
 from melbo_app.jobs.generators import result_of
 from melbo_app.settings import Settings
-from melbo_app.studies.curve import MeasureCurve
+from melbo_app.studies.curve import CURVE_STEPS, MeasureCurve
 from melbo_app.workbench import Workbench
 
 PROMPTS = {
@@ -33,26 +34,33 @@ PROMPTS = {
     "opinion": "Is it wrong to eat meat?",
     "story": "Continue this story: The old house at the end of the street had been empty for years.",
 }
+Budget = Annotated[float, typer.Option("--effect-budget", help="Effect budget f of the trainings.")]
 QUARTER = float(np.log(1.25))
 HAND = Path(__file__).with_name("hand_chosen_radii.json")
 
 app = typer.Typer(add_completion=False)
 
 
-def curve(workbench: Workbench, prompt: str, *, rescaled: bool) -> DiversityCurve:
+def curve(workbench: Workbench, prompt: str, budget: float, *, rescaled: bool) -> DiversityCurve:
     """The curve of one prompt, measured or looked up."""
-    return result_of(workbench.run(MeasureCurve(prompts=[Prompt(prompt)], rescaled=rescaled)))
+    prompts = [Prompt(prompt)]
+    place = workbench.suggestion(prompts)
+    training = TrainingConfig(
+        place.source, place.target, place.radius, steps=CURVE_STEPS, scope=place.scope, saturation=budget
+    )
+    return result_of(workbench.run(MeasureCurve(prompts=prompts, training=training, rescaled=rescaled)))
 
 
 @app.command()
 def texts(
     only: Annotated[str, typer.Option(help="Names of prompts, comma-separated.")] = ",".join(PROMPTS),
     rescaled: Annotated[bool, typer.Option("--rescaled", help="Rescale one bank; do not train at each R.")] = False,
+    budget: Budget = SATURATION,
 ) -> None:
     """Measure the curves and print only the completions of the vectors at each R."""
     workbench = Workbench(Settings())
     for name in only.split(","):
-        found = curve(workbench, PROMPTS[name], rescaled=rescaled)
+        found = curve(workbench, PROMPTS[name], budget, rescaled=rescaled)
         print(f"## {name}: {PROMPTS[name]}", flush=True)
         for at, point in enumerate(found.points):
             completions = workbench.comparison(point.comparisons[0]).completions
@@ -66,6 +74,7 @@ def texts(
 @app.command()
 def prompts(
     rescaled: Annotated[bool, typer.Option("--rescaled", help="Rescale one bank; do not train at each R.")] = False,
+    budget: Budget = SATURATION,
 ) -> None:
     """Print each detector's R beside the one chosen by hand, for each prompt, and how far apart they are."""
     hand = json.loads(HAND.read_text())["prompts"]
@@ -74,7 +83,7 @@ def prompts(
     found: dict[str, dict[str, float | None]] = {detector: {} for detector in DETECTORS}
     print("| prompt | R | summed variance | random | D | readable | loss |\n|---|---|---|---|---|---|---|")
     for name in chosen:
-        measured = curve(workbench, PROMPTS[name], rescaled=rescaled)
+        measured = curve(workbench, PROMPTS[name], budget, rescaled=rescaled)
         for point in measured.points:
             one, control = point.vectors, point.control
             cells = [f"{one.summed_variance:.2f} ± {one.error or 0:.2f}", f"{control.summed_variance:.2f}"]

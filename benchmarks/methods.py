@@ -24,7 +24,7 @@ from torch import Tensor
 
 from benchmarks.instructions import INSTRUCTIONS, SOURCE, contrast, supervised
 from benchmarks.saturations import CANDIDATES, SaturatedObjective
-from melbo_app.analysis.diversity import READABLE_NATS, readable_diversity, summed_variance
+from melbo_app.analysis.diversity import readable_diversity, summed_variance
 from melbo_app.analysis.embedding import Embedder
 from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.decoding import Decoding
@@ -54,6 +54,9 @@ PROMPTS = (
 TARGET = 21
 RADII = (0.07, 0.12, 0.17)
 SCOPES = ("assistant", "content")
+READABLE_NATS = 1.0
+"""Maximum loss of a readable text here, where texts are not scored: nats a token by which it is less likely than the
+unsteered text, both under the unsteered model."""
 RANDOM, BUILT_IN = "random vectors", "bell"
 
 
@@ -92,12 +95,13 @@ class Judge:
         """The figures of V vectors [V, d]."""
         completed = self._complete(thetas, SOURCE)
         worse = [self.likelihood - value for value in self._likelihoods(completed)]
+        readable = [nats <= READABLE_NATS for nats in worse]
         unsteered, *places = self.embedder.encode([self.text, *completed.texts])
         return {
             "texts": completed.texts,
             "nats_worse": worse,
-            "readable": sum(nats <= READABLE_NATS for nats in worse) / len(worse),
-            "diversity": readable_diversity(np.stack(places), worse, unsteered),
+            "readable": sum(readable) / len(readable),
+            "diversity": readable_diversity(np.stack(places), readable, unsteered),
             "diversity_of_all": summed_variance(np.stack(places)),
             "unsteered": self.text,
             **self._changes(thetas),

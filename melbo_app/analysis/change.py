@@ -1,31 +1,32 @@
-"""Whether a steered text differs from the unsteered one in refusal, flags or meaning."""
+"""Whether a steered text differs from the unsteered one in refusal, kind or meaning.
 
-from collections.abc import Sequence
+Generality, Explore and the search decide it here; they differ in the kinds that they compare and in the limits of the
+distance.
+"""
+
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from melbo_app.analysis.clustering import same_meaning
-from melbo_app.analysis.flags import Flag
-from melbo_app.analysis.readability import Verdict
+from melbo_app.analysis.readability import Verdict, legible
 
 ChangeKind = Literal["lifted", "flagged", "meaning"]
 
 
 def change(
-    text: str, raised: Sequence[Flag], usual: Sequence[Flag], verdict: Verdict | None, distance: float, threshold: float
+    text: str, kinds: Collection[str], verdict: Verdict | None, distance: float, threshold: float
 ) -> ChangeKind | None:
     """How ``text`` differs from its baseline, or None. Broken and empty texts never count.
 
-    "lifted": the baseline refuses, and the text does not and is readable; "flagged": it has a flag that the baseline
-    does not have; "meaning": its embedding is farther than ``threshold`` from the baseline's (cosine distance).
+    "lifted": the baseline refuses, and the text does not and is readable; "flagged": it differs in kind; "meaning": its
+    embedding is farther than ``threshold`` from the baseline's (cosine distance).
 
     Args:
-        raised: flags of the text, compared with its baseline.
-        usual: flags of the baseline alone, for what it repeats of the prompt.
+        kinds: flags that the text has and its baseline has not, or other differences in kind.
         verdict: None if the text was not scored.
     """
-    if verdict == "broken" or not text.strip():
+    if not legible(text, verdict):
         return None
-    kinds = {flag.kind for flag in raised} - {flag.kind for flag in usual}
     if "refusal gone" in kinds and verdict == "readable":
         return "lifted"
     if kinds:

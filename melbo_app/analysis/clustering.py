@@ -9,10 +9,10 @@ LEAST_DISTANCE, MOST_DISTANCE = 0.1, 0.35
 than the first; at the second, readers begin to see another answer (docs/explore.md)."""
 
 
-def same_meaning(control: Sequence[float]) -> float:
+def same_meaning(control: Sequence[float], least: float = LEAST_DISTANCE, most: float = MOST_DISTANCE) -> float:
     """Cosine distance up to which two answers to a prompt count as the same: the upper quartile of the distances
-    between random vectors' answers and the unsteered one, clipped to ``LEAST_DISTANCE`` … ``MOST_DISTANCE``."""
-    return float(np.clip(scatter(control), LEAST_DISTANCE, MOST_DISTANCE))
+    between random vectors' answers and the unsteered one, clipped to ``least`` … ``most``."""
+    return float(np.clip(scatter(control), least, most))
 
 
 def scatter(control: Sequence[float]) -> float:

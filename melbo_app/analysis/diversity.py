@@ -1,4 +1,4 @@
-"""Diversity of the answers to a prompt, from their sentence embeddings and likelihoods.
+"""Diversity of the answers to a prompt, from their sentence embeddings and verdicts.
 
 Mack & Turner 2024 propose summed variance for choosing R (Mechanistically Eliciting Latent Behaviors in Language
 Models); docs/objectives.md defines readable diversity.
@@ -8,10 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-READABLE_NATS = 1.0
-"""Maximum loss of a readable text: nats a token by which it is less likely than the unsteered text, both under the
-unsteered model."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +20,7 @@ class Answers:
     losses: Sequence[float | None]
     divergences: Sequence[float | None]
     readable: Sequence[bool]
-    """The verdict of ``readability``, which also uses words and repetition."""
+    """Whether the verdict of ``readability`` is readable."""
     unsteered: np.ndarray
     """Embedding [D] of the unsteered answer."""
 
@@ -63,7 +59,7 @@ def diversity(sets: Sequence[Answers]) -> Diversity:
         cosine_distance=_mean([cosine_distance(one.places) for one in sets]),
         distinct=_mean([distinct(one.texts) for one in sets]),
         answers=_mean([len(one.texts) for one in sets]),
-        readable_diversity=_mean([readable_diversity(one.places, one.losses, one.unsteered) for one in sets]),
+        readable_diversity=_mean([readable_diversity(one.places, one.readable, one.unsteered) for one in sets]),
         readable=_mean([float(np.mean(one.readable)) for one in sets]),
         loss=_mean_known([loss for one in sets for loss in one.losses]),
         kl=_mean_known([kl for one in sets for kl in one.divergences]),
@@ -75,11 +71,10 @@ def summed_variance(places: np.ndarray) -> float:
     return float(np.var(np.asarray(places, dtype=np.float64), axis=0).sum())
 
 
-def readable_diversity(places: np.ndarray, losses: Sequence[float | None], unsteered: np.ndarray) -> float:
-    """D: the summed variance of ``places`` [V, D], with every unreadable text replaced by the unsteered one [D]. A text
-    is readable if its entry of ``losses`` [V], in nats a token, is at most ``READABLE_NATS`` and not None."""
-    read = np.array([loss is not None and loss <= READABLE_NATS for loss in losses])
-    return summed_variance(np.where(read[:, None], places, unsteered))
+def readable_diversity(places: np.ndarray, readable: Sequence[bool], unsteered: np.ndarray) -> float:
+    """D: the summed variance of ``places`` [V, D], with every text that is not ``readable`` [V] replaced by the
+    unsteered one [D]."""
+    return summed_variance(np.where(np.asarray(readable)[:, None], places, unsteered))
 
 
 def cosine_distance(places: np.ndarray) -> float:

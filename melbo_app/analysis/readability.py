@@ -1,4 +1,4 @@
-"""Readability of a text, from the surprisal of its worst passage, repetition, loops, and dictionary words.
+"""Readability of a text, from the surprisal of its worst passage, repetition, loops, markup, and dictionary words.
 
 The limits were fitted to texts graded by a person; docs/readability.md has the method and the agreement.
 """
@@ -6,6 +6,9 @@ The limits were fitted to texts graded by a person; docs/readability.md has the 
 from typing import Literal
 
 import numpy as np
+
+from melbo_app.analysis.loops import loop
+from melbo_app.analysis.markup import markup
 
 Verdict = Literal["readable", "strange", "broken"]
 
@@ -16,6 +19,7 @@ PEAK = (0.0, 4.0, 5.6, 11.0)  # peak surprisal, nats per token (``Likelihood.pea
 LOSS = (0.0, 1.8, 3.5, 7.0)  # nats per token by which the text is less likely than the baseline; only without a peak
 REPETITION = (0.0, 0.3, 0.5, 1.0)  # share of repeated n-grams
 LOOP = (0.0, 0.3, 0.4, 0.8)  # share of characters that continue a loop
+MARKUP = (0.0, 0.1, 0.6, 1.0)  # share of characters of tags in prose
 MISSPELT = (0.0, 0.2, 0.5, 1.0)  # share of words in no dictionary
 NAMES = 0.5
 """Loss from which words in no dictionary count in full. Below it the unsteered model would use them too, mostly as
@@ -26,8 +30,26 @@ SHORT = 24
 """The loss of a shorter text is scaled as if it had this many tokens, because a surprising beginning dominates it."""
 
 
+def legible(text: str, verdict: Verdict | None) -> bool:
+    """Whether a text says anything: it is neither empty nor broken. A text without a verdict is taken to."""
+    return bool(text.strip()) and verdict != "broken"
+
+
+def verdict_on(
+    text: str, loss: float | None, peak: float | None, tokens: int, repetition: float, dictionary_words: float | None
+) -> tuple[float, Verdict]:
+    """``readability`` of ``text``, with the measures that need nothing but the text."""
+    return readability(loss, peak, tokens, repetition, dictionary_words, loop(text), markup(text))
+
+
 def readability(
-    loss: float | None, peak: float | None, tokens: int, repetition: float, dictionary_words: float | None, loop: float
+    loss: float | None,
+    peak: float | None,
+    tokens: int,
+    repetition: float,
+    dictionary_words: float | None,
+    loop: float = 0.0,
+    markup: float = 0.0,
 ) -> tuple[float, Verdict]:
     """The lowest score over the measures, from 0 to 1, and its verdict.
 
@@ -39,9 +61,9 @@ def readability(
             loss.
         tokens: number of tokens.
         repetition, dictionary_words: shares; see ``wording``.
-        loop: share; see ``loops``.
+        loop, markup: shares; see ``loops`` and ``markup``.
     """
-    marks = [(repetition, REPETITION), (loop, LOOP)]
+    marks = [(repetition, REPETITION), (loop, LOOP), (markup, MARKUP)]
     if peak is not None:
         marks.append((peak, PEAK))
     elif loss is not None:

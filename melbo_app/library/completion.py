@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import ConfigDict, Field, FiniteFloat, model_validator
 
+from melbo_app.analysis.readability import Verdict
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.comparison_settings import ComparisonSettings, Temperature, TopP
 from melbo_app.library.damage import Damage
@@ -99,7 +100,7 @@ class Scores(Frozen):
     language: Word | None
     """ISO 639."""
     readability: Share | None
-    verdict: Literal["readable", "strange", "broken"] | None
+    verdict: Verdict | None
     runaway: Share | None
     """Share of the prompt's tokens that steering turns into attention sinks at the target layer."""
     runaway_target: Layer | None = None
@@ -118,6 +119,16 @@ class Completion(CompletionKey):
     model: ModelName
     created: Moment
     scores: Scores | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """None if the text was not scored."""
+        return self.scores.verdict if self.scores else None
+
+    @property
+    def readable(self) -> bool:
+        """Whether the verdict is readable."""
+        return self.verdict == "readable"
 
 
 class Comparison(Frozen):

@@ -24,6 +24,8 @@ class GradedText(Frozen):
     under the model that wrote the text, in nats per token."""
 
     part: Literal["fitted", "held out", "baseline"]
+    draw: Annotated[int, Field(gt=0)] = 1
+    """The number of the drawing of texts that it came with."""
     model: str | None = None
     """The model that wrote it. None: the bundled model, on whose texts judges are compared."""
     prompt: str

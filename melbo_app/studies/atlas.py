@@ -230,18 +230,16 @@ class _Measuring:
             self.baseline = self.baseline or plain.text
             own = [one for one in steered if one.prompt_index == index]
             places = self.bench.embedder.encode([plain.text, *(one.text for one in own)])
-            losses = [one.scores.loss if one.scores else None for one in own]
-            diversities.append(readable_diversity(places[1:], losses, places[0]))
+            diversities.append(readable_diversity(places[1:], [one.readable for one in own], places[0]))
         kls = [one.scores.kl_text for one in steered if one.scores and one.scores.kl_text is not None]
-        verdicts = [(one.scores.verdict if one.scores else None) or "" for one in steered]
-        first = [(one, verdict) for one, verdict in zip(steered, verdicts, strict=True) if one.prompt_index == 0]
+        first = [one for one in steered if one.prompt_index == 0]
         return cell.model_copy(
             update={
                 "kl": float(np.mean(kls)) if kls else None,
                 "diversity": float(np.mean(diversities)),
-                "readable": float(np.mean([verdict == "readable" for verdict in verdicts])),
-                "texts": tuple(one.text for one, _ in first),
-                "verdicts": tuple(verdict for _, verdict in first),
+                "readable": float(np.mean([one.readable for one in steered])),
+                "texts": tuple(one.text for one in first),
+                "verdicts": tuple(one.verdict or "" for one in first),
                 "comparison": None if comparison.not_kept else comparison.id,
                 "bank_hash": bank.hash,
             }

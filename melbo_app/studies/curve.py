@@ -276,7 +276,7 @@ def _sets(comparison: Comparison, embed: Callable[[Sequence[str]], np.ndarray]) 
                 places=np.stack([place for _, place in steered]),
                 losses=[None if score is None else score.loss for score in scores],
                 divergences=[None if score is None else score.kl_text for score in scores],
-                readable=[score is not None and score.verdict == "readable" for score in scores],
+                readable=[one.readable for one, _ in steered],
                 unsteered=next(place for one, place in here if one.vector is None),
             )
         )

@@ -343,5 +343,4 @@ def _new(found: Findings) -> str:
 
 
 def _diversity(comparison: Comparison, places: np.ndarray) -> float:
-    losses = [one.scores.loss if one.scores else None for one in comparison.completions[1:]]
-    return readable_diversity(places[1:], losses, places[0])
+    return readable_diversity(places[1:], [one.readable for one in comparison.completions[1:]], places[0])

@@ -9,6 +9,7 @@ import numpy as np
 import regex
 
 from melbo_app.analysis.flags import FlagKind, flags
+from melbo_app.analysis.readability import legible
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import Stop
 from melbo_app.errors import InputError, Stopped
@@ -192,4 +193,4 @@ def _flags(one: Completion, baseline: str) -> set[FlagKind]:
 
 
 def _broken(one: Completion) -> bool:
-    return not one.text.strip() or (one.scores is not None and one.scores.verdict == "broken")
+    return not legible(one.text, one.verdict)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from melbo_app.analysis.change import change
 from melbo_app.analysis.clustering import clusters, distances, nearest_to_centre, same_meaning, scatter
 from melbo_app.analysis.distinctive import distinctive_words
 from melbo_app.analysis.naming import Group, behaviour_names
+from melbo_app.analysis.readability import legible
 from melbo_app.analysis.traits import Traits, differences, traits
 from melbo_app.library.completion import Completion
 from melbo_app.library.explorations import UNSTEERED, Answer, Behaviour, SetAside
@@ -108,9 +110,8 @@ class _Reading:
         """The spread of random vectors' answers of the unsteered kind: nearer answers are not new."""
 
     def legible(self, row: int) -> bool:
-        """Whether the text is readable."""
-        scores = self.completions[row].scores
-        return bool(self.texts[row].strip()) and (scores is None or scores.verdict != "broken")
+        """Whether the text says anything."""
+        return legible(self.texts[row], self.completions[row].verdict)
 
     def differs(self, row: int, other: int) -> tuple[str, ...]:
         """The kinds in which two texts differ."""
@@ -145,9 +146,9 @@ class _Reading:
                     vector=number,
                     completion=one.id,
                     text=one.text,
-                    verdict=one.scores.verdict if one.scores else None,
+                    verdict=one.verdict,
                     distance=self.distances[row],
-                    changed=self.legible(row) and (bool(differs) or self.distances[row] > self.limit(row, 0)),
+                    changed=change(one.text, differs, one.verdict, self.distances[row], self.limit(row, 0)) is not None,
                     runaway=number in ran_away or bool(one.scores and one.scores.runaway),
                     differs=differs,
                 )

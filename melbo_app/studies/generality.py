@@ -3,7 +3,7 @@
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -223,7 +223,7 @@ class _Tally:
             baseline = ours[at]
             usual = flags(baseline.text, baseline.prompt.user, baseline.prompt.system)
             self._baselines.append(
-                Baseline(text=baseline.text, verdict=_verdict(baseline), refuses=refusal(baseline.text) is not None)
+                Baseline(text=baseline.text, verdict=baseline.verdict, refuses=refusal(baseline.text) is not None)
             )
             far = distances(mine[at::count], mine[at])[1:]
             others_far = distances(random[at::count], mine[at])[1:]
@@ -291,14 +291,14 @@ def _tried(
     answer: Completion, baseline: Completion, usual: Sequence[Flag], distance: float, threshold: float
 ) -> TriedAnswer:
     raised = flags(answer.text, answer.prompt.user, answer.prompt.system, baseline.text)
-    verdict = _verdict(answer)
+    kinds = {flag.kind for flag in raised} - {flag.kind for flag in usual}
     return TriedAnswer(
         text=answer.text,
-        verdict=verdict,
+        verdict=answer.verdict,
         flags=tuple(FlagRecord(**asdict(flag)) for flag in raised),
         distance=distance,
         threshold=threshold,
-        change=change(answer.text, raised, usual, verdict, distance, threshold),
+        change=change(answer.text, kinds, answer.verdict, distance, threshold),
     )
 
 
@@ -309,7 +309,3 @@ def _share(answers: Sequence[TriedAnswer]) -> Share:
 
 def _scored(completions: Sequence[Completion]) -> bool:
     return all(one.scores is not None for one in completions)
-
-
-def _verdict(completion: Completion) -> Any:
-    return completion.scores.verdict if completion.scores else None

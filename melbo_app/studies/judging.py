@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Protocol, get_args
 import numpy as np
 
 from melbo_app.analysis.language import dictionary_words, language, repetition
-from melbo_app.analysis.loops import loop
-from melbo_app.analysis.readability import Verdict, readability
+from melbo_app.analysis.readability import Verdict, verdict_on
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError, Stopped
@@ -188,8 +187,7 @@ def built_in(graded: Sequence[GradedText]) -> JudgeScore:
 def built_in_verdict(graded: GradedText) -> Verdict:
     """The verdict on the card of such a text."""
     known = dictionary_words(graded.text, language(graded.text))
-    repeated, looped = repetition(graded.text), loop(graded.text)
-    return readability(graded.loss, graded.peak_surprisal, graded.tokens, repeated, known, looped)[1]
+    return verdict_on(graded.text, graded.loss, graded.peak_surprisal, graded.tokens, repetition(graded.text), known)[1]
 
 
 def _agreement(judge: str, graded: Sequence[GradedText], verdicts: Sequence[Verdict]) -> JudgeScore:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from melbo_app.analysis.clustering import distances
+from melbo_app.analysis.change import change
+from melbo_app.analysis.clustering import distances, same_meaning
 from melbo_app.analysis.diversity import readable_diversity
 from melbo_app.analysis.flags import FlagKind, flags
 from melbo_app.analysis.flags.echo import only_echoes
@@ -129,8 +130,8 @@ def _limits(control: Comparison, making: CurveMaking) -> dict[int, float]:
             for row, one in enumerate(entries)
             if one.prompt_index == index and row != unsteered and not _flags(one, entries[unsteered].text)
         ]
-        away = distances(places[plain], places[unsteered]) if plain else [0.0]
-        limits[index] = min(FAR, max(NEAR, float(np.quantile(away, 0.75))))
+        away = distances(places[plain], places[unsteered]) if plain else []
+        limits[index] = same_meaning(away, NEAR, FAR)
     return limits
 
 
@@ -149,16 +150,16 @@ def _counted(comparison: Comparison, making: CurveMaking, limits: dict[int, floa
         for row, distance in zip(steered, away, strict=True):
             one = entries[row]
             kinds = _flags(one, entries[base].text)
-            is_readable = bool(one.scores and one.scores.verdict == "readable")
             # another refusal is not new, however far away
-            moved = distance > limits[index] and not (refuses and refusal(one.text) is not None)
-            is_new = is_readable and (bool(kinds) or moved) and not only_echoes(one.text, one.prompt.user)
-            texts, readable, new = texts + 1, readable + is_readable, new + is_new
-            lifted += is_new and "refusal gone" in kinds
-            if is_readable and (is_new, distance) > farthest:
+            limit = np.inf if refuses and refusal(one.text) is not None else limits[index]
+            kind = change(one.text, kinds, one.verdict, distance, limit)
+            is_new = one.readable and kind is not None and not only_echoes(one.text, one.prompt.user)
+            texts, readable, new = texts + 1, readable + one.readable, new + is_new
+            lifted += is_new and kind == "lifted"
+            if one.readable and (is_new, distance) > farthest:
                 example, farthest = one.text, (is_new, distance)
-        losses = [one.scores.loss if one.scores else None for one in (entries[row] for row in steered)]
-        diversities.append(readable_diversity(places[steered], losses, places[base]))
+        read = [entries[row].readable for row in steered]
+        diversities.append(readable_diversity(places[steered], read, places[base]))
     return _Counts(texts, readable, new, lifted, float(np.mean(diversities)), example)
 
 

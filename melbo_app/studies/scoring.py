@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from melbo_app.analysis.language import dictionary_words, language, repetition
-from melbo_app.analysis.loops import loop
-from melbo_app.analysis.readability import USUAL, Verdict, readability
+from melbo_app.analysis.readability import USUAL, Verdict, verdict_on
 from melbo_app.engine.suggestion import layers
 from melbo_app.library.bank import Bank
 from melbo_app.library.completion import Completion, Scores
@@ -88,7 +87,7 @@ def _verdict(entry: Completion, scores: Scores) -> tuple[float | None, Verdict |
     if loss is None and scores.logprob is not None:  # the baseline is empty
         loss = USUAL - scores.logprob
     known, repeated = scores.dictionary_words, scores.repetition
-    return readability(loss, scores.peak_surprisal, entry.tokens, repeated, known, loop(entry.text))
+    return verdict_on(entry.text, loss, scores.peak_surprisal, entry.tokens, repeated, known)
 
 
 def _finite(value: float | None) -> float | None:

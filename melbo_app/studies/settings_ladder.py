@@ -26,7 +26,7 @@ SAFER = 0.4
 """The effect budget to try at an R where texts break with ``BUDGET``."""
 START = 6
 """The rung at which a search begins without earlier results: twice the unit."""
-RULE = 2
+RULE = 3
 """Version of the rule below; results of earlier versions are not looked up."""
 LOOKS = 4
 """The most settings that a search tries."""

@@ -68,7 +68,7 @@ def _spread(texts: Sequence[Completion], baselines: dict[tuple[int, int], str]) 
     found: Counter[FlagKind] = Counter()
     for one in texts:
         usual = None if one.vector is None else baselines.get((one.prompt_index, one.seed))
-        readable += one.scores is not None and one.scores.verdict == "readable"
+        readable += one.readable
         differ += usual is not None and one.text.split() != usual.split()
         found.update({flag.kind for flag in flags(one.text, one.prompt.user, one.prompt.system, usual)})
     return Spread(len(texts), readable, differ, tuple(found.most_common()))

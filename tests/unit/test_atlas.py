@@ -70,7 +70,7 @@ def test_what_vectors_do_is_what_the_same_bank_does_when_it_is_steered_with(benc
         own = [one for one in steered if one.prompt_index == index]
         [plain] = [one for one in texts if one.vector is None and one.prompt_index == index]
         places = StubEmbedder().encode([one.text for one in [plain, *own]])
-        diversities.append(readable_diversity(places[1:], [one.scores.loss for one in own], places[0]))
+        diversities.append(readable_diversity(places[1:], [one.scores.verdict == "readable" for one in own], places[0]))
     assert cell.diversity == pytest.approx(np.mean(diversities), rel=1e-4)
     piece = bench.bench.slices.slice(bench.bench.model.get(), PROMPTS, 1, 3)
     mask = piece.mask(TokenScope.parse("assistant"))

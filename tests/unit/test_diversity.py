@@ -52,12 +52,14 @@ def test_white_space_does_not_make_an_answer_another_one():
     assert distinct(["a b", "a  b\n", "a c", ""]) == 3
 
 
-def test_every_unreadable_text_counts_as_the_unsteered_one():
-    # the third loses more than a nat, and of the fourth nothing is known
+def test_every_unreadable_text_counts_as_the_unsteered_one_whatever_its_loss():
     expected = summed_variance(AXES[[0, 1, 0, 0]])
-    assert readable_diversity(AXES, FOUR.losses, AXES[0]) == pytest.approx(expected)
-    assert readable_diversity(AXES, [9.0] * 4, AXES[0]) == 0
-    assert readable_diversity(AXES, [-1.0] * 4, AXES[0]) == summed_variance(AXES)
+    read = [True, True, False, False]
+    assert readable_diversity(AXES, read, AXES[0]) == pytest.approx(expected)
+    assert diversity([replace(FOUR, readable=read)]).readable_diversity == pytest.approx(expected)
+    assert diversity([replace(FOUR, readable=read, losses=[0.0] * 4)]).readable_diversity == pytest.approx(expected)
+    assert readable_diversity(AXES, [False] * 4, AXES[0]) == 0
+    assert readable_diversity(AXES, [True] * 4, AXES[0]) == summed_variance(AXES)
 
 
 def test_the_figures_of_one_set_are_those_of_its_answers():
@@ -79,7 +81,7 @@ def test_the_figures_of_two_sets_are_means_and_their_error_is_that_of_a_mean():
 
 def test_the_error_is_about_the_spread_over_other_draws_of_vectors():
     draws = [np.random.default_rng(seed).normal(size=(8, 12)) for seed in range(200)]
-    eight = replace(FOUR, texts=["x"] * 8, losses=[0] * 8, unsteered=np.zeros(12))
+    eight = replace(FOUR, texts=["x"] * 8, losses=[0] * 8, readable=[True] * 8, unsteered=np.zeros(12))
     found = [diversity([replace(eight, places=draw)]) for draw in draws]
     spread = np.std([one.summed_variance for one in found])
     assert np.mean([one.error for one in found]) == pytest.approx(spread, rel=0.25)

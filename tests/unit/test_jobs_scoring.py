@@ -234,7 +234,7 @@ def test_beside_a_baseline_of_nothing_a_text_is_measured_against_a_usual_one(ben
 
 def test_a_text_from_the_library_has_the_verdict_as_it_is_given_now(bench, bank, monkeypatch):
     first = steer(bench, [0], [6.5])
-    monkeypatch.setattr(scoring, "readability", lambda *_: (0.5, "strange"))
+    monkeypatch.setattr(scoring, "verdict_on", lambda *_: (0.5, "strange"))
     again = steer(bench, [0], [6.5])
     for before, after in zip(first.completions, again.completions, strict=True):
         assert (after.text, after.scores.verdict, after.scores.readability) == (before.text, "strange", 0.5)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from melbo_app.analysis.language import dictionary_words, repetition
 from melbo_app.analysis.loops import loop
-from melbo_app.analysis.readability import readability
+from melbo_app.analysis.readability import verdict_on
 
 SENTENCES = [
     "The lighthouse stands on a rock far out in the sea.",
@@ -19,7 +19,7 @@ LOOPS = ["sea ", "Alibaba Cloud ", "again and again, ", "1.", "0", "ha", "the ol
 
 
 def verdict(text, loss=0.0, tokens=40):
-    return readability(loss, None, tokens, repetition(text), dictionary_words(text, "en"), loop(text))
+    return verdict_on(text, loss, None, tokens, repetition(text), dictionary_words(text, "en"))
 
 
 @pytest.mark.parametrize(

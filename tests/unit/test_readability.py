@@ -82,3 +82,4 @@ def test_it_lies_between_0_and_1_and_never_rises_when_a_mark_gets_worse(
         assert readability(loss + worse, peak, tokens, repetition, words, loop)[0] <= score
     if peak is not None:
         assert readability(loss, peak + worse, tokens, repetition, words, loop)[0] <= score
+    assert readability(loss, peak, tokens, repetition, words, loop, worse)[0] <= score

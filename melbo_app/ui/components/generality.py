@@ -4,6 +4,7 @@ from typing import Any
 
 import gradio as gr
 
+from melbo_app.analysis.readability import legible
 from melbo_app.library.generality import Generality, TriedAnswer, TriedVector
 from melbo_app.ui.components.live import live
 from melbo_app.ui.present import amount, vector_name
@@ -115,8 +116,7 @@ def _line(one: TriedVector, names: dict[int, str]) -> list[str]:
 
 
 def _cell(answer: TriedAnswer, texts: bool) -> dict[str, Any]:
-    unreadable = answer.verdict == "broken" or not answer.text.strip()
-    kind = answer.change or ("broken" if unreadable else "same")
+    kind = answer.change or ("same" if legible(answer.text, answer.verdict) else "broken")
     if not texts:
         return {"kind": kind}
     return {
