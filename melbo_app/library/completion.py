@@ -136,6 +136,11 @@ class Comparison(Frozen):
     samples: tuple[Completion, ...] = Field(default=(), exclude=True)
     """Texts of further seeds, which are stored apart."""
 
+    @property
+    def every(self) -> tuple[Completion, ...]:
+        """The completions, and those of further seeds."""
+        return (*self.completions, *self.samples)
+
 
 class KeptCompletion(Completion):
     """A completion with the digest of its key, which alone knows the input tokens."""
