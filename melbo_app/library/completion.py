@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.comparison_settings import ComparisonSettings, Temperature, TopP
@@ -104,6 +104,15 @@ class Scores(Frozen):
     """Share of the prompt's tokens that steering turns into attention sinks at the target layer."""
     runaway_target: Layer | None = None
     """The target layer of ``runaway``. None: not steered, or scored before this field existed."""
+
+
+def scores_read(kept: dict[str, Any] | None) -> Scores | None:
+    """Scores as they are stored; None for those of another version and for damaged ones, because texts are shown
+    without them."""
+    try:
+        return None if kept is None else Scores.model_validate(kept)
+    except ValidationError:
+        return None
 
 
 class Completion(CompletionKey):
