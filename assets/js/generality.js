@@ -135,15 +135,18 @@ function open() {
     aside.append(make('p', 'mx-quiet', 'Texts can be opened once all prompts are finished.'));
     return;
   }
-  const cards = make('div', 'mx-completions');
-  prompt.baselines.forEach((usual, at) => {
+  const cards = make('div', value.samples > 1 ? 'mx-matrix-pairs' : 'mx-completions');
+  prompt.baselines.forEach((usual, at) => { // the texts of a seed stay together
     const seed = value.samples > 1 ? `, seed ${value.seed + at}` : '';
     const text = one.texts[at];
     const theirs = card(row.kind, `${row.title}${seed}`, text.text, text);
     const foot = make('div', 'mx-completion-foot');
     foot.append(make('span', 'mx-completion-meta', `${WORDS[text.kind]} · R ${row.radius} · ${text.distance}`), ...(at ? [] : acts(row)));
     theirs.append(foot);
-    cards.append(card('baseline', `Baseline${usual.refuses ? ', refuses' : ''}${seed}`, usual.text), theirs);
+    const both = [card('baseline', `Baseline${usual.refuses ? ', refuses' : ''}${seed}`, usual.text), theirs];
+    const pair = seed ? make('div', 'mx-matrix-pair') : cards;
+    pair.append(...both);
+    if (seed) cards.append(pair);
   });
   aside.append(cards);
 }
