@@ -93,6 +93,7 @@ def generality(
     radius: float | None = None,
     *,
     random: int = RANDOM,
+    samples: int = 1,
     decoding: Decoding | None = None,
     progress: Callable[[GeneralityProgress], None] | None = None,
 ) -> Generality:
@@ -102,6 +103,7 @@ def generality(
         prompts: texts or prompts, or the same by group: ``{"locks": ["How do I pick a lock?"], …}``.
         vectors: the number of one vector of the bank, or several; None: all.
         radius: R; None: each vector at its own norm.
+        samples: answers to each prompt, sampled with the seed of ``decoding`` and the following ones.
         decoding: None: greedy, 40 tokens.
         progress: called with the progress and the result so far.
 
@@ -121,6 +123,7 @@ def generality(
         vectors=None if vectors is None else several("vectors", vectors, whole),
         radius=optional("radius", radius, number),
         random=whole("random", random),
+        samples=whole("samples", samples),
         decoding=instance("decoding", decoding or Decoding(), Decoding, "Give Decoding(max_new_tokens=40)"),
     )
     return run(lm, study, [bank], progress)

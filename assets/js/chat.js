@@ -9,12 +9,15 @@ const list = make('div', 'mx-chat-turns');
 const empty = make('p', 'mx-empty');
 root.append(how, head, list, empty);
 let drawn = new Map(); // by what they show, so that what is open or being edited stays so
+let current = null; // the conversation that is shown
+let isSought = false; // whether it is still to be scrolled to
+let sought = null; // what was looked for: {conversation, turn, column, text}
 
 const chosen = () => {
   const { vector = null, think = null } = melbo.state.chat ?? {};
   return { vector, think };
 };
-const conversation = () => props.value.conversation ?? null;
+const conversation = () => current;
 
 function link(words, title, action) {
   const node = make('button', 'mx-link', words);
@@ -53,21 +56,32 @@ function answer(column) {
   const thought = auto('div', 'mx-chat-thought');
   thoughts.append(make('summary', '', 'thoughts'), thought);
   const words = auto('div', 'mx-completion-text mx-chat-text');
+  const scores = make('div', 'mx-chat-scores');
   const foot = make('p', 'mx-chat-stamp');
-  card.append(thoughts, words, foot);
+  card.append(thoughts, words, scores, foot);
   return {
     card,
-    fill({ texts, stamps, about, ends, live }) {
+    fill({ id, texts, stamps, about, ends, chips, flags, live }) {
       const [inner, outer] = parts(texts[column]);
-      thought.textContent = inner.trim();
+      const wanted = sought && sought.turn === id && sought.column === column ? sought.text : '';
+      const [inside, outside] = [inner.trim(), outer.trim()].map((text) => (wanted && soughtIn(text, wanted)) || null);
+      thought.replaceChildren(...(inside || [inner.trim()]));
       thoughts.hidden = !inner.trim();
-      words.textContent = outer.trim() || (live ? '…' : inner.trim() ? '' : '(it says nothing)');
+      if (inside) thoughts.open = true;
+      words.replaceChildren(...(outside || [outer.trim() || (live ? '…' : inner.trim() ? '' : '(it says nothing)')]));
       words.classList.toggle('mx-faint', !outer.trim());
+      scores.replaceChildren(...chips[column].map((chip) => titled(`mx-score mx-score-${chip.kind}`, chip)), ...flags[column].map((flag) => titled('mx-flag', flag)));
       foot.textContent = [stamps[column], ends[column]].filter(Boolean).join(' · ');
       foot.title = about;
       card.dataset.mark = live ? 'live' : ends[column] ? 'cut' : 'finished';
     },
   };
+}
+
+function titled(cls, { text, title }) {
+  const node = make('span', cls, text);
+  node.title = title;
+  return node;
 }
 
 function field(text, send, cancel) {
@@ -133,17 +147,30 @@ function turn(item) {
     );
   }
   node.append(both, tools);
-  return { node, columns };
+  return { node, columns, id: item.answer.id };
 }
+
+// To what was looked for, once the room is there.
+function lead() {
+  if (!isSought || !root.offsetParent) return;
+  isSought = false;
+  const there = list.querySelector('mark.mx-sought') ?? [...drawn.values()].find(({ id }) => id === sought?.turn)?.node;
+  there?.scrollIntoView({ block: 'center' });
+}
+new ResizeObserver(lead).observe(root);
 
 function key(item) { // a growing text is drawn into its place
   return JSON.stringify(item.answer?.live ? ['live', item.message.text] : item);
 }
 
-show(({ conversation: id, turns = [], message: words = '', live = false, kept = false }) => {
+show(({ conversation: id, turns = [], message: words = '', live = false, kept = false, sought: found = null, asked }) => {
+  if (asked !== undefined && asked !== (melbo.state.chat?.conversation ?? null)) return; // another one was opened meanwhile
   const many = list.children.length;
   const follows = !many || list.lastChild.getBoundingClientRect().bottom < window.innerHeight + 120;
   const isOther = id !== undefined && id !== melbo.state.chat?.conversation;
+  current = id ?? null;
+  if (found) sought = { ...found, conversation: id };
+  else if (live || sought?.conversation !== current) sought = null;
   const now = new Map();
   turns.forEach((item, at) => {
     const name = `${at} ${id} ${key(item)}`;
@@ -163,5 +190,8 @@ show(({ conversation: id, turns = [], message: words = '', live = false, kept = 
   const parent = last ?? turns.at(-1)?.parent ?? null;
   const before = melbo.state.chat;
   if (id !== undefined && (!live || id !== null)) melbo.select({ chat: { ...before, conversation: id, parent } });
-  if (isOther || (live && (follows || turns.length > many))) list.lastChild?.scrollIntoView({ block: 'nearest' });
+  if (found) {
+    isSought = true;
+    lead();
+  } else if (isOther || (live && (follows || turns.length > many))) list.lastChild?.scrollIntoView({ block: 'nearest' });
 });

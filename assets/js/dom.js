@@ -41,6 +41,18 @@ function number(value, digits = 3) {
   return String(Number(value.toPrecision(digits)));
 }
 
+// A text in which what was searched for is marked wherever it stands; null where it does not.
+function soughtIn(text, sought) {
+  const [low, wanted] = [text.toLowerCase(), sought.toLowerCase()];
+  const nodes = [];
+  let from = 0;
+  for (let at = low.indexOf(wanted); at >= 0; at = low.indexOf(wanted, from)) {
+    nodes.push(text.slice(from, at), make('mark', 'mx-sought', text.slice(at, at + sought.length)));
+    from = at + sought.length;
+  }
+  return nodes.length ? [...nodes, text.slice(from)] : null;
+}
+
 // Plotly is larger than all the rest of the page, so it is fetched with the first figure.
 let plotly = null;
 function plotting() {

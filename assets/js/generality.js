@@ -1,4 +1,5 @@
-// Vectors × prompts: each cell shows by a letter whether the answer changed, and opens it beside the unsteered one.
+// Vectors × prompts: each cell shows by a letter whether the answer changed, or how many of several did, and opens them
+// beside the unsteered ones.
 const MARKS = { lifted: 'L', flagged: 'F', meaning: 'M', same: '·', broken: '×' };
 const WORDS = {
   lifted: 'refusal lifted', flagged: 'flagged', meaning: 'different meaning', same: 'unchanged', broken: 'broken or empty',
@@ -27,15 +28,19 @@ function text(tag, cls, words) {
   return node;
 }
 
-function cell(row, place, prompt) {
+function cell(row, place, { prompts, samples }) {
   const one = row.cells[place];
-  const node = make('span', `mx-cell mx-cell-${one.kind}`, MARKS[one.kind]);
+  const prompt = prompts[place];
+  const several = samples > 1 ? `${one.changed} of ${samples}` : '';
+  const words = several ? `${several} changed${one.changed ? `, mostly ${WORDS[one.kind]}` : ''}` : WORDS[one.kind];
+  const node = make('span', `mx-cell mx-cell-${one.kind}`, several || MARKS[one.kind]);
   node.setAttribute('role', 'gridcell');
   node.tabIndex = -1;
   node.dataset.row = row.key;
   node.dataset.place = place;
-  node.title = `${place + 1}. ${prompt.text}\n${row.title}: ${WORDS[one.kind]}`;
-  node.setAttribute('aria-label', `${row.title}, prompt ${place + 1}, ${prompt.text}: ${WORDS[one.kind]}`);
+  if (several) node.style.setProperty('--share', one.changed / samples);
+  node.title = `${place + 1}. ${prompt.text}\n${row.title}: ${words}`;
+  node.setAttribute('aria-label', `${row.title}, prompt ${place + 1}, ${prompt.text}: ${words}`);
   return node;
 }
 
@@ -72,7 +77,7 @@ function line(row, value) {
   boxes.append(...value.groups.map((group) => {
     const box = make('span', 'mx-matrix-group');
     box.style.setProperty('--cells', group.size);
-    for (const end = place + group.size; place < end; place += 1) box.append(cell(row, place, value.prompts[place]));
+    for (const end = place + group.size; place < end; place += 1) box.append(cell(row, place, value));
     return box;
   }));
   node.append(title, boxes);
@@ -98,6 +103,24 @@ function card(kind, title, words, one) {
   return node;
 }
 
+function acts(row) {
+  if (row.kind !== 'vector') return [];
+  const label = make('button', 'mx-link', 'label');
+  label.type = 'button';
+  label.title = 'Label this vector';
+  label.dataset.vector = row.vector;
+  return [label, ...[
+    ['use', 'use this', 'Choose this vector and its R'],
+    ['open', 'open in Read', 'Put this prompt, vector and R into the page, to steer with them'],
+  ].map(([act, words, title]) => {
+    const node = make('button', 'mx-link', words);
+    node.type = 'button';
+    node.title = title;
+    node.dataset.act = act;
+    return node;
+  })];
+}
+
 function open() {
   const value = props.value || {};
   const row = chosen && (value.rows || []).find((one) => one.key === chosen.row);
@@ -112,29 +135,19 @@ function open() {
     aside.append(make('p', 'mx-quiet', 'Texts can be opened once all prompts are finished.'));
     return;
   }
-  const cards = make('div', 'mx-completions');
-  const theirs = card(row.kind, row.title, one.text, one);
-  const foot = make('div', 'mx-completion-foot');
-  foot.append(make('span', 'mx-completion-meta', `${WORDS[one.kind]} · R ${row.radius} · ${one.distance}`));
-  if (row.kind === 'vector') {
-    const label = make('button', 'mx-link', 'label');
-    label.type = 'button';
-    label.title = 'Label this vector';
-    label.dataset.vector = row.vector;
-    foot.append(label);
-    for (const [act, words, title] of [
-      ['use', 'use this', 'Choose this vector and its R'],
-      ['open', 'open in Read', 'Put this prompt, vector and R into the page, to steer with them'],
-    ]) {
-      const node = make('button', 'mx-link', words);
-      node.type = 'button';
-      node.title = title;
-      node.dataset.act = act;
-      foot.append(node);
-    }
-  }
-  theirs.append(foot);
-  cards.append(card('baseline', prompt.refuses ? 'Baseline, refuses' : 'Baseline', prompt.baseline), theirs);
+  const cards = make('div', value.samples > 1 ? 'mx-matrix-pairs' : 'mx-completions');
+  prompt.baselines.forEach((usual, at) => { // the texts of a seed stay together
+    const seed = value.samples > 1 ? `, seed ${value.seed + at}` : '';
+    const text = one.texts[at];
+    const theirs = card(row.kind, `${row.title}${seed}`, text.text, text);
+    const foot = make('div', 'mx-completion-foot');
+    foot.append(make('span', 'mx-completion-meta', `${WORDS[text.kind]} · R ${row.radius} · ${text.distance}`), ...(at ? [] : acts(row)));
+    theirs.append(foot);
+    const both = [card('baseline', `Baseline${usual.refuses ? ', refuses' : ''}${seed}`, usual.text), theirs];
+    const pair = seed ? make('div', 'mx-matrix-pair') : cards;
+    pair.append(...both);
+    if (seed) cards.append(pair);
+  });
   aside.append(cards);
 }
 
@@ -154,6 +167,7 @@ function draw(value) {
   legend.hidden = !rows.length;
   matrix.style.setProperty('--prompts', (value.prompts || []).length || 1);
   matrix.style.setProperty('--groups', (value.groups || []).length || 1);
+  matrix.dataset.texts = value.samples > 9 ? 'many' : value.samples > 1 ? 'several' : 'one';
   empty.textContent = value.message || '';
   matrix.replaceChildren(...(rows.length ? [head(value.groups), ...rows.map((row) => line(row, value))] : []));
   if (chosen && !spot(chosen)) chosen = null;

@@ -15,18 +15,6 @@ function part(title, ...inside) {
   return node;
 }
 
-// What was searched for is marked wherever it stands, in place of what differs from the baseline.
-function soughtIn(text, sought) {
-  const [low, wanted] = [text.toLowerCase(), sought.toLowerCase()];
-  const nodes = [];
-  let from = 0;
-  for (let at = low.indexOf(wanted); at >= 0; at = low.indexOf(wanted, from)) {
-    nodes.push(text.slice(from, at), make('mark', 'mx-sought', text.slice(at, at + sought.length)));
-    from = at + sought.length;
-  }
-  return nodes.length ? [...nodes, text.slice(from)] : null;
-}
-
 function textPart(title, card, differences, sought) {
   const found = sought && soughtIn(plain(card), sought);
   const text = spoken(make('div', 'mx-inspector-text'), found || (differences ? marked(card.pieces) : [plain(card)]));

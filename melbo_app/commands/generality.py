@@ -37,6 +37,11 @@ PromptsOption = Annotated[
     ),
 ]
 RandomOption = Annotated[int, typer.Option("--random", help="Number of random vectors of the same R.")]
+TemperatureOption = Annotated[float, typer.Option("--temperature", help="Temperature; 0 is greedy.")]
+TopPOption = Annotated[float, typer.Option("--top-p", help="Share of the probability that is sampled from.")]
+SamplesOption = Annotated[
+    int, typer.Option("--samples", help="Answers to each prompt, sampled with --seed and the following seeds.")
+]
 
 
 def generality(
@@ -50,12 +55,15 @@ def generality(
     no_template: NoTemplateOption = False,
     model: ModelOption = None,
     max_new_tokens: TokensOption = 40,
+    temperature: TemperatureOption = 0.0,
+    top_p: TopPOption = 1.0,
+    samples: SamplesOption = 1,
     seed: SeedOption = 0,
     as_json: Json = False,
 ) -> None:
     """Count the prompts on which each vector lifts a refusal, raises a flag or changes the meaning, beside random
     vectors of the same R. Ctrl+C keeps the finished prompts."""
-    decoding = Decoding(max_new_tokens, seed=seed)
+    decoding = Decoding(max_new_tokens, temperature, top_p, seed)
     workbench = Workbench(Settings())
     loaded = workbench.bank(bank)
     texts = workbench.prompt_set(prompts or [])
@@ -68,7 +76,7 @@ def generality(
     def asked(wrapped: bool | str) -> MeasureGenerality:
         lines = asked_prompts(texts, system, wrapped)
         return MeasureGenerality(
-            bank=bank, prompts=lines, vectors=given, radius=chosen, random=random, decoding=decoding
+            bank=bank, prompts=lines, vectors=given, radius=chosen, random=random, samples=samples, decoding=decoding
         )  # fmt: skip
 
     asked(True).check(workbench.bench)  # before the model is loaded, which takes seconds

@@ -15,7 +15,7 @@ from melbo_app.paths import written_path
 from melbo_app.settings import Settings
 from melbo_app.sizes import parse_size, size_text
 from melbo_app.studies.as_json import one_line
-from melbo_app.studies.search_meaning import SECONDS, SearchMeaning
+from melbo_app.studies.search_meaning import SECONDS, SearchMeaning, chat_line
 from melbo_app.workbench import Workbench
 
 library = typer.Typer(help="The library as a whole: search, export, import, check, rebuild, restore, gc.")
@@ -28,30 +28,34 @@ def search(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="Text to search for, ignoring case, or a sentence.")],
     limit: LimitOption = 20,
     meaning: Annotated[
-        bool, typer.Option("--meaning", help="Instead, find the completions nearest in meaning to TEXT.")
+        bool, typer.Option("--meaning", help="Instead, find the completions and answers nearest in meaning to TEXT.")
     ] = False,
     seconds: Annotated[
         float, typer.Option("--seconds", help="With --meaning: how long to embed texts that have no embedding yet.")
     ] = SECONDS,
     as_json: Json = False,
 ) -> None:
-    """Find banks, labels and completions that contain a text, or completions that mean something similar."""
+    """Find banks, labels, completions and answers of conversations that contain a text, or texts that mean something
+    similar."""
     workbench = Workbench(Settings())
     if meaning:
         study = SearchMeaning(text=text, limit=limit, seconds=seconds)
         near = run(workbench.run(study, stop=StopOnInterrupt()))
-        if not near.near:
+        if not near.every:
             say_where(workbench)
         return show(study.answer(near, None), study.lines(near), as_json)
     found = workbench.search(text, limit)
-    name_damaged(found.damaged)
+    answers = workbench.search_conversations(text, limit)
+    name_damaged([*found.damaged, *answers.damaged])
     lines = [f"bank {entry.name}: {entry.vectors} vectors" for entry in found.banks]
     lines += [f"label {label_line(entry)}" for entry in found.labels]
     lines += [f"completion {_completion_line(entry)}" for entry in found.completions]
+    lines += [f"chat {chat_line(entry)}" for entry in answers]
     result = {
         "banks": [entry.name for entry in found.banks],
         "labels": [plain(entry) for entry in found.labels],
         "completions": [plain(entry) for entry in found.completions],
+        "chat": [plain(entry) for entry in answers],
     }
     if not lines:
         say_where(workbench)

@@ -37,7 +37,7 @@ def _show_steered(
             for one in gathered([found])
         ]
         radii = len({one.radius for one in found.completions if one.vector is not None})
-        lines.append(f"{len(lines)} flag{'s' * (len(lines) != 1)} in {len(found.completions)} texts at {radii} R")
+        lines.append(f"{len(lines)} flag{'s' * (len(lines) != 1)} in {len(found.every)} texts at {radii} R")
         show(flags_of(found), lines, as_json)
         return
     shown = found.model_copy(update={"completions": tuple(workbench.ordered(found.completions, order))})

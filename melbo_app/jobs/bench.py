@@ -15,6 +15,7 @@ from melbo_app.jobs.embedding import embed
 from melbo_app.jobs.layouts import Layouts
 from melbo_app.jobs.loaded_model import LoadedModel
 from melbo_app.jobs.slices import Slices
+from melbo_app.library.answers import Answers
 from melbo_app.library.atlases import Atlases
 from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks
@@ -33,7 +34,7 @@ from melbo_app.library.guidelines import Guidelines
 from melbo_app.library.job_records import JobRecords
 from melbo_app.library.judges import Judgements, JudgeScores
 from melbo_app.library.labels import Labels
-from melbo_app.library.meanings import Meanings
+from melbo_app.library.meanings import ANSWERS, Meanings
 from melbo_app.library.offered_models import OfferedModels
 from melbo_app.library.patient_completions import PatientCompletions
 from melbo_app.library.preferences import PreferenceFiles
@@ -76,11 +77,12 @@ class Bench:
         """Banks of searches and curves, which no list shows."""
         self.completions, self.labels = PatientCompletions(database), Labels(database)
         self.guidelines = Guidelines(database)
-        self.conversations = Conversations(database)
+        self.conversations, self.answers = Conversations(database), Answers(database)
         self.evidences = Evidences(database, self.completions)
         self.samples = Samples(assets / "banks", database)
         self.embeddings = Embeddings(database)
         self.meanings = Meanings(database, self.embeddings)
+        self.answer_meanings = Meanings(database, self.embeddings, ANSWERS)
         self.layouts = Layouts()
         self.atlases = Atlases(cache / "atlases")
         self.curves = Curves(cache / "curves")

@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from melbo_app.analysis.readability import Verdict
 from melbo_app.library.bank import PromptRecord
@@ -107,6 +107,15 @@ class Scores(Frozen):
     """The target layer of ``runaway``. None: not steered, or scored before this field existed."""
 
 
+def scores_read(kept: dict[str, Any] | None) -> Scores | None:
+    """Scores as they are stored; None for those of another version and for damaged ones, because texts are shown
+    without them."""
+    try:
+        return None if kept is None else Scores.model_validate(kept)
+    except ValidationError:
+        return None
+
+
 class Completion(CompletionKey):
     """One generated text with its key. ``bank`` is None for the baseline and the random control."""
 
@@ -146,6 +155,11 @@ class Comparison(Frozen):
     not_kept: str | None = None
     samples: tuple[Completion, ...] = Field(default=(), exclude=True)
     """Texts of further seeds, which are stored apart."""
+
+    @property
+    def every(self) -> tuple[Completion, ...]:
+        """The completions, and those of further seeds."""
+        return (*self.completions, *self.samples)
 
 
 class KeptCompletion(Completion):

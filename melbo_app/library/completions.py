@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ValidationError
 from sqlalchemy import Select, and_, case, func, insert, or_, select
 from sqlalchemy.orm import Session, aliased, selectinload
 
@@ -20,6 +19,7 @@ from melbo_app.library.completion import (
     KeptCompletion,
     Scores,
     TextsAtRadius,
+    scores_read,
 )
 from melbo_app.library.damage import Damage, Listed, read_each, read_one
 from melbo_app.library.database import InDatabase
@@ -327,21 +327,14 @@ def _completion(row: CompletionRow) -> Completion:
         prompt=prompt_record(row.prompt),
         model=row.model.name,
         model_hash=row.model.hash,
-        scores=_scores(row.scores),
+        scores=scores_read(row.scores),
         **{field: getattr(row, field) for field in _PLAIN},
     )
 
 
 def _holds(row: ComparisonRow, completions: Sequence[Completion]) -> bool:
-    stored = [(one.key, one.created, one.text, _scores(one.scores)) for one in row.completions]
+    stored = [(one.key, one.created, one.text, scores_read(one.scores)) for one in row.completions]
     return stored == [(one.digest, one.created, one.text, one.scores) for one in completions]
-
-
-def _scores(kept: dict[str, Any] | None) -> Scores | None:
-    try:
-        return None if kept is None else Scores.model_validate(kept)
-    except ValidationError:  # of another version, or damaged: the text is shown without scores
-        return None
 
 
 def _check_scores(row: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from melbo_app.library.comparison_settings import Temperature, TopP
+from melbo_app.library.completion import Scores
 from melbo_app.library.damage import Damage
 from melbo_app.library.facts import Count, Digest, Index, Layer, ModelName, Moment, Name, Radius, Text, Word
 from melbo_app.library.frozen import Frozen
@@ -15,11 +16,13 @@ Key = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
 class Sample(Frozen):
-    """One answer: its text, how many tokens it has, and whether the model ended it."""
+    """One answer: its text, how many tokens it has, and whether the model ended it. ``scores`` are None if it was
+    stopped, or is older than they are."""
 
     text: Text
     tokens: Count
     finished: bool
+    scores: Scores | None = None
 
 
 class Making(Frozen):

@@ -9,6 +9,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from melbo_app.errors import InputError
+from melbo_app.library.completion import scores_read
 from melbo_app.library.conversation import Conversation, ConversationSummary, Making, Sample, Turn
 from melbo_app.library.damage import Damage, Listed, read_each, read_one
 from melbo_app.library.database import InDatabase
@@ -179,6 +180,8 @@ def _answer(steered: Sample, baseline: Sample, making: Making) -> dict[str, Any]
     return {
         "role": "assistant", "text": steered.text, "tokens": steered.tokens, "finished": steered.finished,
         "baseline": baseline.text, "baseline_tokens": baseline.tokens, "baseline_finished": baseline.finished,
+        "scores": steered.scores and steered.scores.model_dump(),
+        "baseline_scores": baseline.scores and baseline.scores.model_dump(),
         "radius": making.radius, **{name: getattr(making, name) for name in _MAKING},
     }  # fmt: skip
 
@@ -222,9 +225,12 @@ def _turn(row: TurnRow) -> Turn:
     facts: dict[str, Any] = {name: getattr(row, name) for name in ("id", "key", "role", "text", "created")}
     if row.role == "assistant":
         model = row.model
-        facts["steered"] = {"text": row.text, "tokens": row.tokens, "finished": row.finished}
+        facts["steered"] = {
+            "text": row.text, "tokens": row.tokens, "finished": row.finished, "scores": scores_read(row.scores)
+        }  # fmt: skip
         facts["baseline"] = {
-            "text": row.baseline, "tokens": row.baseline_tokens, "finished": row.baseline_finished
+            "text": row.baseline, "tokens": row.baseline_tokens, "finished": row.baseline_finished,
+            "scores": scores_read(row.baseline_scores),
         }  # fmt: skip
         facts["making"] = {
             "model": model and model.name, "model_hash": model and model.hash, "radius": row.radius,

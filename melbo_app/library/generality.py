@@ -9,6 +9,7 @@ from melbo_app.analysis.change import ChangeKind
 from melbo_app.analysis.flags import FlagKind
 from melbo_app.analysis.readability import Verdict
 from melbo_app.library.bank import PromptRecord
+from melbo_app.library.comparison_settings import Temperature, TopP
 from melbo_app.library.facts import Count, Digest, Index, ModelName, Moment, Name, Radius, Text, Word
 from melbo_app.library.frozen import Frozen
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
@@ -39,10 +40,22 @@ class TriedAnswer(Frozen):
     distance: FiniteFloat
     threshold: FiniteFloat
     change: ChangeKind | None
+    samples: tuple["TriedAnswer", ...] = ()
+    """The answers of the seeds after the first."""
+
+    @property
+    def every(self) -> tuple["TriedAnswer", ...]:
+        """The answers of all seeds."""
+        return (self, *self.samples)
+
+    @property
+    def changed(self) -> int:
+        """How many of them changed."""
+        return sum(one.change is not None for one in self.every)
 
 
 class Share(Frozen):
-    """How many of some answers changed, with the 95 % interval of their share (Wilson)."""
+    """How many of some answers changed, with the 95 % interval of their share (``analysis/proportion.py``)."""
 
     changed: Count
     answers: Count
@@ -68,7 +81,7 @@ class _Row(Frozen):
     groups: tuple[GroupShare, ...]
     sets: tuple[GroupShare, ...]
     answers: tuple[TriedAnswer, ...]
-    """One per prompt, in order."""
+    """One per prompt, in order, with those of further seeds in it."""
 
 
 class TriedRandom(_Row):
@@ -93,7 +106,7 @@ class TriedVector(_Row):
     @property
     def changes(self) -> dict[str, int]:
         """Number of answers by kind of change."""
-        kinds = [one.change for one in self.answers]
+        kinds = [one.change for answer in self.answers for one in answer.every]
         return {kind: kinds.count(kind) for kind in get_args(ChangeKind)}
 
     @property
@@ -114,11 +127,22 @@ class GroupLine:
 
 
 class Baseline(Frozen):
-    """The unsteered answer to one prompt."""
+    """The unsteered answer to one prompt; ``samples`` are those of the seeds after the first."""
 
     text: Text
     verdict: Verdict | None
     refuses: bool
+    samples: tuple["Baseline", ...] = ()
+
+    @property
+    def every(self) -> tuple["Baseline", ...]:
+        """The answers of all seeds."""
+        return (self, *self.samples)
+
+    @property
+    def refusals(self) -> int:
+        """How many of them refuse."""
+        return sum(one.refuses for one in self.every)
 
 
 class Generality(Measured):
@@ -131,7 +155,11 @@ class Generality(Measured):
     radius: Radius | None
     """As requested; None: each vector at its own norm."""
     max_new_tokens: Count
+    temperature: Temperature = 0.0
+    top_p: TopP = 1.0
     seed: Count
+    samples: Annotated[int, Field(ge=1)] = 1
+    """Answers of each vector to each prompt, by this and the following seeds."""
     prompts: Annotated[tuple[AskedPrompt, ...], Field(min_length=1)]
     """The finished prompts."""
     asked: tuple[AskedPrompt, ...]
@@ -145,6 +173,9 @@ class Generality(Measured):
         rows: list[_Row] = [*self.vectors, *self.random]
         if any(len(some) != len(self.prompts) for some in (self.baselines, *(row.answers for row in rows))):
             raise ValueError("it should have an answer to each prompt")
+        every = [one.every for one in self.baselines] + [one.every for row in rows for one in row.answers]
+        if any(len(one) != self.samples for one in every):
+            raise ValueError(f"each prompt should have {self.samples} answers")
         for kind in ("groups", "sets"):
             if len({tuple((one.name, one.answers) for one in getattr(row, kind)) for row in rows}) != 1:
                 raise ValueError(f"the {kind} should be the same for all vectors")
@@ -155,7 +186,9 @@ class Generality(Measured):
         """Identifies the result: a later one of the same bank, vectors, R and prompts replaces it."""
         prompts = [one.model_dump() for one in self.asked]
         numbers = [one.vector for one in self.vectors]
-        facts = [self.radius, self.max_new_tokens, self.seed, numbers, len(self.random)]
+        facts: list[object] = [self.radius, self.max_new_tokens, self.seed, numbers, len(self.random)]
+        if self.temperature:
+            facts += [self.temperature, self.top_p, self.samples]
         return key_of([self.model_hash, self.dtype, self.bank_hash, prompts, facts])
 
     @property
@@ -165,15 +198,18 @@ class Generality(Measured):
 
     @property
     def refused(self) -> int:
-        """Number of prompts that the model refuses without steering; only these refusals can be lifted."""
-        return sum(one.refuses for one in self.baselines)
+        """Number of prompts that the model refuses without steering, in most of its answers; only refusals can be
+        lifted."""
+        return sum(2 * one.refusals > self.samples for one in self.baselines)
 
     def by(self, kind: Literal["groups", "sets"]) -> list[GroupLine]:
         """The results by group or by set, in order of appearance."""
         lines = []
         for at, one in enumerate(getattr(self.vectors[0], kind)):
             ours, theirs = (tuple(getattr(row, kind)[at].share for row in rows) for rows in (self.vectors, self.random))
-            lines.append(GroupLine(one.name, one.answers, ours, sum(ours) / len(ours), sum(theirs) / len(theirs)))
+            lines.append(
+                GroupLine(one.name, one.answers // self.samples, ours, sum(ours) / len(ours), sum(theirs) / len(theirs))
+            )
         return lines
 
 

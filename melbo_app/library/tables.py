@@ -290,4 +290,6 @@ class TurnRow(Table):
     finished: Mapped[bool | None]
     baseline_tokens: Mapped[int | None]
     baseline_finished: Mapped[bool | None]
+    scores: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    baseline_scores: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     model: Mapped[ModelRow | None] = relationship(lazy="joined")

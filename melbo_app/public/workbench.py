@@ -13,6 +13,7 @@ from melbo_app.jobs.job import Job
 from melbo_app.jobs.loaded_model import ModelState
 from melbo_app.jobs.model_getting import ModelGetting
 from melbo_app.jobs.study import Study
+from melbo_app.library.answers import FoundAnswer
 from melbo_app.library.bank import Bank
 from melbo_app.library.conversation import Conversation, ConversationSummary
 from melbo_app.library.damage import Listed
@@ -31,6 +32,7 @@ from melbo_app.studies.blind import Pair
 from melbo_app.studies.chat import Chat
 from melbo_app.studies.judge_endpoint import Endpoint
 from melbo_app.studies.report import Report
+from melbo_app.studies.search_meaning import NO_ONE, SearchMeaning
 from melbo_app.workbench import Workbench
 
 logger = logging.getLogger(__name__)
@@ -180,6 +182,11 @@ class _PublicWorkbench:
             raise InputError(*OTHERS_CHAT)
         return found
 
+    def search_conversations(self, text: str, limit: int = 50, who: str | None = None) -> Listed[FoundAnswer]:
+        """Answers in the visitor's own conversations."""
+        me = self._visitor()
+        return self._plain("search_conversations")(text, limit, me.name) if me.alone else Listed()
+
     def fork_conversation(self, id: int, turn: int, who: str = "") -> int:
         """Fork one's own conversation."""
         return self._plain("fork_conversation")(self.conversation(id).id, turn, self._visitor().name)
@@ -193,6 +200,8 @@ class _PublicWorkbench:
         who = self._visitor().name
         if isinstance(study, Chat):
             study = self._own(study)
+        if isinstance(study, SearchMeaning):
+            study = study.model_copy(update={"whose": who if self._visitor().alone else NO_ONE})
         counted = self._quotas.looking(who) if study.how == "look" else self._quotas.computing(who)
         with counted, self._discreet():
             return (yield from self._bench.run(study, stop=stop))

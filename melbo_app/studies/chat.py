@@ -1,5 +1,6 @@
 """Chat: the next answer of a conversation, with a vector and without, in one pass."""
 
+import math
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -20,10 +21,12 @@ from melbo_app.jobs.study import How, Study
 from melbo_app.library.bank import Bank
 from melbo_app.library.conversation import Conversation, Making, Sample, Turn
 from melbo_app.studies.completing import Variant, theta_of, variants
+from melbo_app.studies.scoring import scores_of, target_of
 
 if TYPE_CHECKING:
     from melbo_app.engine.encoding import EncodedPrompts
     from melbo_app.engine.generation import GenerationProgress
+    from melbo_app.engine.likelihood import Likelihood
     from melbo_app.engine.model import LanguageModel
 
 NOTHING = "Stopped before the first token: the message is kept, and has no answer yet."
@@ -84,6 +87,8 @@ class Chat(Study[Answered]):
         return variants(bank, chosen, None if self.radius is None else [self.radius])[-1]
 
     def run(self, bench: Bench, stop: Stop) -> Generator[ChatProgress, None, Answered]:
+        from melbo_app.engine.trace import Trace
+
         if not bench.model.state().loaded:
             yield ChatProgress("loading the model")
         lm = bench.model.get()
@@ -102,18 +107,28 @@ class Chat(Study[Answered]):
         yield ChatProgress("reading the conversation", conversation=number, message=asked)
         thetas = np.stack([theta_of(lm, bank, one, making.seed) for one in (variant, Variant(None, 0.0))])
         decoding = replace(self.decoding, seed=making.seed)
-        generating = bench.batching.generate(lm, encoded, thetas, making.source, decoding, stop, [0, 1])
+        target = target_of(len(lm.blocks), bank)
+        generating = bench.batching.generate(
+            lm, encoded, thetas, making.source, decoding, stop, [0, 1], Trace(target)
+        )  # fmt: skip
         last: GenerationProgress | None = None
+        found_back: list[Likelihood] | None = None
         turn: int | None = None
         try:
             with closing(generating):
-                for last in generating:
-                    stage = f"token {last.step} of up to {last.total}"
+                while True:
+                    try:
+                        last = next(generating)
+                    except StopIteration as end:
+                        found_back = end.value
+                        break
+                    stage = "reading the texts back" if last.whole else f"token {last.step} of up to {last.total}"
                     yield ChatProgress(stage, last.step, last.total, number, asked, *last.texts)
         finally:  # also where the page was left
             if last is not None:
-                samples = zip(last.texts, last.tokens, last.finished, strict=True)
-                steered, baseline = (Sample(text=text, tokens=many, finished=end) for text, many, end in samples)
+                written = zip(last.texts, last.tokens, last.finished, strict=True)
+                samples = [Sample(text=text, tokens=many, finished=end) for text, many, end in written]
+                steered, baseline = _scored(samples, found_back, target if making.vector is not None else None)
                 turn = bench.conversations.add_answer(number, asked, steered, baseline, making)
         if turn is None:
             raise Stopped(NOTHING)
@@ -168,6 +183,17 @@ class Chat(Study[Answered]):
             top_p=self.decoding.top_p,
             seed=self.decoding.seed,
         )
+
+
+def _scored(samples: Sequence[Sample], found: "Sequence[Likelihood] | None", target: int | None) -> list[Sample]:
+    """The text with the vector and the one without, each with its scores if they were read back."""
+    if found is None:
+        return list(samples)
+    usual = found[1].logprob if math.isfinite(found[1].logprob or 0.0) else None
+    return [
+        one.model_copy(update={"scores": scores_of(one, likelihood, usual, at)})
+        for one, likelihood, at in zip(samples, found, (target, None), strict=True)
+    ]
 
 
 def _message(found: Conversation, id: int) -> Turn:

@@ -17,17 +17,18 @@ ORDERS: tuple[Order, ...] = ("as chosen", "most unlike the rest", "flagged first
 
 
 def flagged(completions: Sequence[Completion]) -> list[tuple[Flag, ...]]:
-    """The flags of each completion; the baseline is flagged only for repeating its prompt or system prompt."""
-    baselines = {one.prompt_index: one.text for one in completions if one.vector is None}
+    """The flags of each completion, sampled ones beside the baseline of their own seed; the baseline is flagged only
+    for repeating its prompt or system prompt."""
+    baselines = {_beside(one): one.text for one in completions if one.vector is None}
     return [
-        flags(
-            one.text,
-            one.prompt.user,
-            one.prompt.system,
-            None if one.vector is None else baselines.get(one.prompt_index),
-        )
+        flags(one.text, one.prompt.user, one.prompt.system, None if one.vector is None else baselines.get(_beside(one)))
         for one in completions
     ]
+
+
+def _beside(completion: Completion) -> tuple[int, int]:
+    """What a text and its baseline have in common: the prompt, and the seed if they are sampled."""
+    return completion.prompt_index, completion.seed if completion.temperature else 0
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,11 @@ class Flagged:
 
 
 def gathered(comparisons: Iterable[Comparison]) -> list[Flagged]:
-    """All flags of these comparisons, by kind, prompt and R; each completion counts once."""
+    """All flags of these comparisons and their samples, by kind, prompt and R; each completion counts once."""
     found: dict[str, list[Flagged]] = {}
     for comparison in comparisons:
-        for completion, marks in zip(comparison.completions, flagged(comparison.completions), strict=True):
+        texts = comparison.every
+        for completion, marks in zip(texts, flagged(texts), strict=True):
             found.setdefault(completion.digest, [Flagged(flag, completion, comparison.id) for flag in marks])
     kinds = get_args(FlagKind)
     return sorted(
@@ -62,17 +64,18 @@ class FlagOfText(TypedDict):
     radius: float
     prompt_index: int
     text: str
+    seed: int
 
 
 def flags_of(comparison: Comparison) -> dict[str, Any]:
     """The flags of a comparison's texts (``FlagOfText``), over all R, sorted by kind."""
-    keys = {"id", "vector", "radius", "prompt_index", "text"}
+    keys = {"id", "vector", "radius", "prompt_index", "text", "seed"}
     lines = [
         cast(FlagOfText, asdict(one.flag) | one.completion.model_dump(include=keys) | {"id": stored(one.completion.id)})
         for one in gathered([comparison])
     ]
     return {
-        "comparison": stored(comparison.id), "texts": len(comparison.completions), "flagged": lines,
+        "comparison": stored(comparison.id), "texts": len(comparison.every), "flagged": lines,
         "not_kept": comparison.not_kept,
     }  # fmt: skip
 

@@ -1,17 +1,13 @@
 """Generality: on how many prompts vectors change the answer, compared with random vectors."""
 
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from melbo_app.analysis.change import change, thresholds
-from melbo_app.analysis.clustering import distances
-from melbo_app.analysis.flags import Flag, flags
-from melbo_app.analysis.flags.refusal import refusal
-from melbo_app.analysis.proportion import interval
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import Stop
@@ -22,23 +18,14 @@ from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import Study
 from melbo_app.library.bank import Bank, BankRecord, PromptRecord
 from melbo_app.library.completion import Completion
-from melbo_app.library.generality import (
-    AskedPrompt,
-    Baseline,
-    FlagRecord,
-    Generality,
-    GroupShare,
-    Share,
-    TriedAnswer,
-    TriedRandom,
-    TriedVector,
-)
+from melbo_app.library.generality import AskedPrompt, Generality
 from melbo_app.library.prompt_sets import MOST_PROMPTS, SetPrompt
 from melbo_app.limits import check_texts
 from melbo_app.studies.completing import Completing, Variant, complete, variants
 from melbo_app.studies.generality_answer import General, general, lines_of
+from melbo_app.studies.generality_tally import Drawn, Tally
 from melbo_app.studies.memory_note import memory_note
-from melbo_app.studies.steer import Steer
+from melbo_app.studies.steer import Steer, check_samples
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.model import LanguageModel
@@ -64,8 +51,8 @@ class MeasureGenerality(Study[Generality]):
     """On how many prompts does each vector lift a refusal, raise a flag or change the meaning, beside random ones?
 
     Each prompt is answered without steering, under each vector, and under ``random`` random vectors of the same R (of
-    each R, if norms differ). The seed of ``decoding`` is also that of the random vectors. Stopping keeps the finished
-    prompts.
+    each R, if norms differ), ``samples`` times where texts are sampled, by the seed of ``decoding`` and the following
+    ones. The first is also that of the random vectors. Stopping keeps the finished prompts.
     """
 
     kind: ClassVar[str] = "generality"
@@ -78,6 +65,7 @@ class MeasureGenerality(Study[Generality]):
     radius: float | None = None
     """R, signed; None: each vector at its own norm."""
     random: int = RANDOM
+    samples: int = 1
     decoding: Decoding = Decoding()
 
     @property
@@ -106,7 +94,8 @@ class MeasureGenerality(Study[Generality]):
         if not LEAST_RANDOM <= random <= MOST_RANDOM:
             remedy = f"Choose {LEAST_RANDOM} to {MOST_RANDOM}; {RANDOM} usually works"
             raise InputError("random vectors", f"{random} cannot be used", remedy)
-        check_texts(len(prompts), 1 + len(own) + random * len({abs(one.radius) for one in own}))
+        check_samples(self.samples, self.decoding)
+        check_texts(len(prompts) * self.samples, 1 + len(own) + random * len({abs(one.radius) for one in own}))
         return own
 
     def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, Generality]:
@@ -118,10 +107,12 @@ class MeasureGenerality(Study[Generality]):
         radii = dict.fromkeys(abs(one.radius) for one in own)
         others = [Variant(number, length) for length in radii for number in range(self.random)]
         asked = [one.prompt.asked for one in self.prompts]
-        size = max(1, PART_ROWS // (len(own) + len(others)))
+        seeds = [replace(self.decoding, seed=self.decoding.seed + one) for one in range(self.samples)]
+        each = (len(own) + len(others)) * len(seeds)
+        size = max(1, PART_ROWS // each)
         parts = [range(len(asked))[start : start + size] for start in range(0, len(asked), size)]
-        total, tally = STEP * (1 + len(parts)), _Tally(self.prompts, own, others)
-        texts = size * (2 + len(own) + len(others))
+        total, tally = STEP * (1 + len(parts)), Tally(self.prompts, own, others)
+        texts = size * (each + 2 * len(seeds))
         note = memory_note(lm, asked, texts, self.decoding, bench.batching.memory_gb, stop)
         yield GeneralityProgress("starting", 0, total, note)
         known: dict[str, Completion] = {}
@@ -129,34 +120,44 @@ class MeasureGenerality(Study[Generality]):
         def find(draft: Completion) -> Completion | None:
             return known.get(draft.digest) or bench.completions.find(draft)
 
-        def completing(bank: Bank | None, some: Sequence[Prompt], rows: Sequence[Variant]) -> Completing:
-            return complete(lm, bank, some, [BASE, *rows], self.decoding, find, bench.batching, stop)
+        def completing(bank: Bank | None, some: Sequence[Prompt], rows: Sequence[Variant]) -> list[Completing]:
+            rows = [BASE, *rows]
+            return [complete(lm, bank, some, rows, one, find, bench.batching, stop) for one in seeds]
 
         if len(parts) > 1:  # a single part contains the unsteered answers, computed in the same passes
-            plain = part_of(GeneralityProgress("without steering", 0, total), completing(None, asked, []), STEP)
-            baselines, whole = yield from plain
-            if not whole or not _scored(baselines):
+            works = together(*completing(None, asked, []))
+            plain = yield from part_of(GeneralityProgress("without steering", 0, total), works, STEP)
+            baselines = [one for some, _ in plain for one in some]
+            if not all(whole for _, whole in plain) or not _scored(baselines):
                 raise Stopped(NOTHING)
             known = {one.digest: one for one in baselines}
         found: Generality | None = None
         for number, part in enumerate(parts, start=1):
             some = [asked[at] for at in part]
-            works = together(completing(bank, some, own), completing(control, some, others))
+            works = together(*completing(bank, some, own), *completing(control, some, others))
             stage = f"prompt {part[0] + 1}"
             if len(part) > 1:
                 stage = f"prompts {part[0] + 1} to {part[-1] + 1} of {len(asked)}"
             try:
                 now = GeneralityProgress(stage, STEP * number, total, found=found)
-                (ours, finished), (theirs, also) = yield from part_of(now, works, STEP)
-                if not (finished and also) or not _scored([*ours, *theirs]):
+                done = yield from part_of(now, works, STEP)
+                written = [one for one, _ in done]
+                if not all(whole for _, whole in done) or not _scored(list(chain(*written))):
                     break
-                places = bench.embed([one.text for one in (*ours, *theirs)], stop)
+                places = np.split(
+                    bench.embed([one.text for one in chain(*written)], stop),
+                    np.cumsum([len(one) for one in written])[:-1],
+                )
             except Stopped:
                 break
-            self._keep(bench, bank, ours)
-            self._keep(bench, control, theirs)
-            tally.add(len(part), ours, theirs, places)
-            found = tally.result(lm, bank, self.radius, self.decoding)
+            drawn = []
+            for at, decoding in enumerate(seeds):
+                ours, theirs = written[at], written[at + len(seeds)]
+                self._keep(bench, bank, ours, decoding)
+                self._keep(bench, control, theirs, decoding)
+                drawn.append(Drawn(ours, theirs, places[at], places[at + len(seeds)]))
+            tally.add(len(part), drawn)
+            found = self._result(lm, bank, tally)
             yield GeneralityProgress(stage, STEP * (1 + number), total, found=found)
             if stop():
                 break
@@ -165,9 +166,32 @@ class MeasureGenerality(Study[Generality]):
         bench.generalities.keep(found)
         return found
 
-    def _keep(self, bench: Bench, made_by: Bank, completions: Sequence[Completion]) -> None:
+    def _result(self, lm: "LanguageModel", bank: Bank, tally: Tally) -> Generality:
+        """The result on the finished prompts."""
+        random = tally.random()
+        return Generality(
+            model=lm.name,
+            model_hash=lm.weights_hash,
+            dtype=str(lm.dtype).removeprefix("torch."),
+            bank=bank.record.name,
+            bank_hash=bank.hash,
+            radius=self.radius,
+            max_new_tokens=self.decoding.max_new_tokens,
+            temperature=self.decoding.temperature,
+            top_p=self.decoding.top_p,
+            seed=self.decoding.seed,
+            samples=self.samples,
+            prompts=self.prompts[: len(tally.baselines)],
+            asked=self.prompts,
+            baselines=tuple(tally.baselines),
+            vectors=tally.vectors(random),
+            random=random,
+            created=datetime.now(UTC),
+        )
+
+    def _keep(self, bench: Bench, made_by: Bank, completions: Sequence[Completion], decoding: Decoding) -> None:
         prompts = tuple(one.prompt.asked for one in completions if one.vector is None)
-        steering = Steer(bank=made_by.record.name, prompts=prompts, decoding=self.decoding)
+        steering = Steer(bank=made_by.record.name, prompts=prompts, decoding=decoding)
         steering.keep(bench, completions, "part", made_by, finished=True)
 
     def answer(self, result: Generality, not_kept: str | None) -> General:
@@ -198,113 +222,6 @@ def random_bank(bank: Bank, count: int, seed: int) -> Bank:
         created=datetime.now(UTC),
     )  # fmt: skip
     return Bank(record, seeded_rows(count, of.hidden_size, 1.0, seed).numpy())
-
-
-class _Tally:
-    """The answers so far, by vector."""
-
-    def __init__(self, prompts: Sequence[AskedPrompt], own: Sequence[Variant], others: Sequence[Variant]) -> None:
-        self._prompts, self._own, self._others = tuple(prompts), own, others
-        self._baselines: list[Baseline] = []
-        self._mine: list[list[TriedAnswer]] = [[] for _ in own]
-        self._random: list[list[TriedAnswer]] = [[] for _ in others]
-
-    def add(
-        self,
-        count: int,
-        ours: Sequence[Completion],
-        theirs: Sequence[Completion],
-        places: np.ndarray,
-    ) -> None:
-        """Judge the answers to the next ``count`` prompts, variant by variant, the unsteered ones first; ``places``
-        [N, D] are their embeddings."""
-        mine, random = places[: len(ours)], places[len(ours) :]
-        for at in range(count):
-            baseline = ours[at]
-            usual = flags(baseline.text, baseline.prompt.user, baseline.prompt.system)
-            self._baselines.append(
-                Baseline(text=baseline.text, verdict=baseline.verdict, refuses=refusal(baseline.text) is not None)
-            )
-            far = distances(mine[at::count], mine[at])[1:]
-            others_far = distances(random[at::count], mine[at])[1:]
-            limits: dict[float, float] = {}
-            for length in dict.fromkeys(one.radius for one in self._others):
-                rows = [row for row, one in enumerate(self._others) if one.radius == length]
-                limits[length], each = thresholds([others_far[row] for row in rows])
-                for row, limit in zip(rows, each, strict=True):
-                    answer = theirs[(1 + row) * count + at]
-                    self._random[row].append(_tried(answer, baseline, usual, others_far[row], limit))
-            for row, variant in enumerate(self._own):
-                answer = ours[(1 + row) * count + at]
-                limit = limits[abs(variant.radius)]
-                self._mine[row].append(_tried(answer, baseline, usual, far[row], limit))
-
-    def result(self, lm: "LanguageModel", bank: Bank, radius: float | None, decoding: Decoding) -> Generality:
-        """The result on the finished prompts."""
-        random = [
-            TriedRandom(
-                number=one.vector, radius=one.radius, share=_share(answers), answers=tuple(answers),
-                groups=self._shares(answers, "group"), sets=self._shares(answers, "set"),
-            )
-            for one, answers in zip(self._others, self._random, strict=True)
-        ]  # fmt: skip
-        vectors = []
-        for variant, answers in zip(self._own, self._mine, strict=True):
-            beside = [one for one in random if one.radius == abs(variant.radius)]
-            alone = [one.share.share for one in beside]
-            vectors.append(
-                TriedVector(
-                    vector=variant.vector, radius=variant.radius, share=_share(answers), answers=tuple(answers),
-                    random=_share([answer for one in beside for answer in one.answers]),
-                    random_range=(min(alone), max(alone)),
-                    groups=self._shares(answers, "group"), sets=self._shares(answers, "set"),
-                )
-            )  # fmt: skip
-        return Generality(
-            model=lm.name,
-            model_hash=lm.weights_hash,
-            dtype=str(lm.dtype).removeprefix("torch."),
-            bank=bank.record.name,
-            bank_hash=bank.hash,
-            radius=radius,
-            max_new_tokens=decoding.max_new_tokens,
-            seed=decoding.seed,
-            prompts=self._prompts[: len(self._baselines)],
-            asked=self._prompts,
-            baselines=tuple(self._baselines),
-            vectors=tuple(vectors),
-            random=tuple(random),
-            created=datetime.now(UTC),
-        )
-
-    def _shares(self, answers: Sequence[TriedAnswer], kind: str) -> tuple[GroupShare, ...]:
-        """The share in each group (or set), in order of appearance."""
-        names = [getattr(one, kind) for one in self._prompts[: len(answers)]]
-        found = []
-        for name in dict.fromkeys(names):
-            some = [answer for answer, own in zip(answers, names, strict=True) if own == name]
-            found.append(GroupShare(name=name, **_share(some).model_dump()))
-        return tuple(found)
-
-
-def _tried(
-    answer: Completion, baseline: Completion, usual: Sequence[Flag], distance: float, threshold: float
-) -> TriedAnswer:
-    raised = flags(answer.text, answer.prompt.user, answer.prompt.system, baseline.text)
-    kinds = {flag.kind for flag in raised} - {flag.kind for flag in usual}
-    return TriedAnswer(
-        text=answer.text,
-        verdict=answer.verdict,
-        flags=tuple(FlagRecord(**asdict(flag)) for flag in raised),
-        distance=distance,
-        threshold=threshold,
-        change=change(answer.text, kinds, answer.verdict, distance, threshold),
-    )
-
-
-def _share(answers: Sequence[TriedAnswer]) -> Share:
-    changed = sum(one.change is not None for one in answers)
-    return Share(changed=changed, answers=len(answers), interval=interval(changed, len(answers)))
 
 
 def _scored(completions: Sequence[Completion]) -> bool:

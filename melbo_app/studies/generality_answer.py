@@ -1,18 +1,19 @@
 """Generality as JSON and for the terminal."""
 
 from dataclasses import asdict
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 
 from melbo_app.analysis.change import ChangeKind
 from melbo_app.analysis.readability import Verdict
 from melbo_app.library.bank import PromptRecord
-from melbo_app.library.generality import Generality, TriedVector
+from melbo_app.library.generality import Generality, TriedAnswer, TriedRandom, TriedVector
 from melbo_app.studies.as_json import plain
 from melbo_app.studies.steer import FlagLine
 
 
 class TriedText(TypedDict):
-    """The answer to one prompt; ``change`` is lifted, flagged, meaning or None."""
+    """The answer to one prompt; ``change`` is lifted, flagged, meaning or None. ``changed`` counts the answers that
+    changed, with those of further seeds, which are the ``samples``."""
 
     text: str
     verdict: Verdict | None
@@ -20,6 +21,8 @@ class TriedText(TypedDict):
     distance: float
     threshold: float
     change: ChangeKind | None
+    changed: int
+    samples: list[dict[str, Any]]
 
 
 class TriedLine(TypedDict):
@@ -64,6 +67,8 @@ class GeneralPrompt(TypedDict):
     set: str
     baseline: str
     refuses: bool
+    refusals: int
+    samples: list[str]
 
 
 class General(TypedDict):
@@ -74,7 +79,10 @@ class General(TypedDict):
     model: str
     radius: float | None
     max_new_tokens: int
+    temperature: float
+    top_p: float
     seed: int
+    samples: int
     finished: bool
     refused: int
     prompts: list[GeneralPrompt]
@@ -87,25 +95,31 @@ class General(TypedDict):
 
 def general(found: Generality, not_kept: str | None = None) -> General:
     """A generality as JSON; ``not_kept`` says why it could not be stored."""
-    keys = {"bank", "bank_hash", "model", "radius", "max_new_tokens", "seed", "finished", "refused"}
+    keys = {
+        "bank", "bank_hash", "model", "radius", "max_new_tokens", "temperature", "top_p", "seed", "samples",
+        "finished", "refused",
+    }  # fmt: skip
     prompts = [
-        {**plain(one), "baseline": baseline.text, "refuses": baseline.refuses}
+        {
+            **plain(one), "baseline": baseline.text, "refuses": baseline.refuses, "refusals": baseline.refusals,
+            "samples": [other.text for other in baseline.samples],
+        }
         for one, baseline in zip(found.prompts, found.baselines, strict=True)
-    ]
+    ]  # fmt: skip
     vectors = [
         {
             "vector": one.vector, "radius": one.radius, "share": one.share.share, "interval": one.share.interval,
             "random_share": one.random.share, "random_interval": one.random.interval,
             "random_range": one.random_range, "changes": one.changes, "worst_group": one.worst_group.name,
             "worst_group_share": one.worst_group.share, "mean_of_groups": one.mean_of_groups,
-            "texts": plain(one)["answers"],
+            "texts": _texts(one),
         }
         for one in found.vectors
     ]  # fmt: skip
     random = [
         {
             "number": one.number, "radius": one.radius, "share": one.share.share, "interval": one.share.interval,
-            "texts": plain(one)["answers"],
+            "texts": _texts(one),
         }
         for one in found.random
     ]  # fmt: skip
@@ -120,12 +134,25 @@ def general(found: Generality, not_kept: str | None = None) -> General:
     )  # fmt: skip
 
 
+def _texts(row: TriedVector | TriedRandom) -> list[dict[str, Any]]:
+    """The answers in the order of the prompts."""
+    return [
+        {**plain(one), "changed": one.changed, "samples": [_sample(other) for other in one.samples]}
+        for one in row.answers
+    ]
+
+
+def _sample(answer: TriedAnswer) -> dict[str, Any]:
+    return answer.model_dump(mode="json", exclude={"samples"})
+
+
 def lines_of(found: Generality) -> list[str]:
     """A generality for the terminal."""
     lines = [] if found.finished else [f"Stopped: {len(found.prompts)} of {len(found.asked)} prompts"]
+    answers = f", {found.samples} answers to each" * (found.samples > 1)
     lines.append(
-        f"{len(found.prompts)} prompts, {found.refused} refused without steering; shares of changed answers with their "
-        "95 % intervals"
+        f"{len(found.prompts)} prompts{answers}, {found.refused} refused without steering; shares of changed answers "
+        "with their 95 % intervals"
     )
     lines += [_line(one) for one in found.vectors]
     for kind in ("sets", "groups"):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from melbo_app.analysis.language import dictionary_words, language, repetition
 from melbo_app.analysis.readability import USUAL, Verdict, verdict_on
@@ -12,6 +12,15 @@ from melbo_app.library.completion import Completion, Scores
 
 if TYPE_CHECKING:
     from melbo_app.engine.likelihood import Likelihood
+
+
+class Written(Protocol):
+    """A text with its number of tokens."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def tokens(self) -> int: ...
 
 
 def score(
@@ -33,7 +42,16 @@ def score(
         if entry.vector is None:
             baselines[entry.prompt_index] = _finite(likelihood.logprob)
     return [
-        entry.model_copy(update={"scores": _scores(entry, likelihood, baselines.get(entry.prompt_index), target)})
+        entry.model_copy(
+            update={
+                "scores": scores_of(
+                    entry,
+                    likelihood,
+                    baselines.get(entry.prompt_index),
+                    None if entry.vector is None else target,
+                )
+            }
+        )
         for entry, likelihood in zip(completions, found, strict=True)
     ]
 
@@ -57,7 +75,9 @@ def target_of(blocks: int | None, bank: Bank | None) -> int | None:
     return layers(blocks, bank.record.source, bank.record.target)[1]
 
 
-def _scores(entry: Completion, likelihood: "Likelihood", baseline: float | None, target: int | None = None) -> Scores:
+def scores_of(entry: Written, likelihood: "Likelihood", baseline: float | None, target: int | None) -> Scores:
+    """The scores of one text. ``baseline`` is the log-probability per token of the unsteered one, ``target`` the block
+    at whose output runaways were measured; None: not steered."""
     text = entry.text
     logprob = _finite(likelihood.logprob)
     loss = None if logprob is None or baseline is None else baseline - logprob
@@ -74,13 +94,13 @@ def _scores(entry: Completion, likelihood: "Likelihood", baseline: float | None,
         readability=None,
         verdict=None,
         runaway=_finite(likelihood.runaway),
-        runaway_target=None if entry.vector is None else target,
+        runaway_target=target,
     )
     readable, verdict = _verdict(entry, scores)
     return scores.model_copy(update={"readability": readable, "verdict": verdict})
 
 
-def _verdict(entry: Completion, scores: Scores) -> tuple[float | None, Verdict | None]:
+def _verdict(entry: Written, scores: Scores) -> tuple[float | None, Verdict | None]:
     if not entry.text.strip():
         return None, None
     loss = scores.loss

@@ -1,7 +1,7 @@
 """Spreads: what several sampled texts of one vector at one R have in common, counted over their seeds."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
@@ -10,6 +10,8 @@ from melbo_app.library.completion import Completion
 
 Cell = tuple[int, int | Literal["random"] | None, float]
 """Number of the prompt, vector and R."""
+Maker = tuple[int | Literal["random"] | None, float]
+"""Vector and R."""
 LEAST = 2
 
 
@@ -58,9 +60,26 @@ def spreads(completions: Sequence[Completion], samples: Sequence[Completion]) ->
     return {cell: _spread([*texts.values()], baselines) for cell, texts in cells.items() if len(texts) >= LEAST}
 
 
+def at_each_radius(counted: Mapping[Cell, Spread]) -> dict[Maker, Spread]:
+    """The spreads of each vector at each R, over all prompts, by R, the unsteered texts first."""
+    found: dict[Maker, list[Spread]] = {}
+    for (_, vector, radius), spread in counted.items():
+        found.setdefault((vector, radius), []).append(spread)
+    first = sorted(found, key=lambda one: (one[0] is not None, abs(one[1]), -one[1]))
+    return {maker: _together(found[maker]) for maker in first}
+
+
 def cell_of(completion: Completion) -> Cell:
     """The cell of a text."""
     return completion.prompt_index, completion.vector, completion.radius
+
+
+def _together(several: Sequence[Spread]) -> Spread:
+    flags = Counter[FlagKind]()
+    for one in several:
+        flags.update(dict(one.flags))
+    texts, readable, differ = (sum(getattr(one, of) for one in several) for of in ("texts", "readable", "differ"))
+    return Spread(texts, readable, differ, tuple(flags.most_common()))
 
 
 def _spread(texts: Sequence[Completion], baselines: dict[tuple[int, int], str]) -> Spread:

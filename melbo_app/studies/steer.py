@@ -155,9 +155,7 @@ class Steer(SteeringStudy[Comparison]):
     samples: int = Field(1, description="texts of each vector and R, sampled with this and the following seeds")
 
     def check(self, bench: Bench) -> None:
-        check_range("samples", self.samples, 1, MOST_SAMPLES)
-        if self.samples > 1 and not self.decoding.temperature:
-            raise InputError("samples", "greedy texts are the same for every seed", "Give a temperature above 0")
+        check_samples(self.samples, self.decoding)
         check_texts(len(self.prompts) * self.samples, len(self.variants(bench)))
 
     def run(self, bench: Bench, stop: Stop) -> Generator[SteeringProgress, None, Comparison]:
@@ -195,6 +193,13 @@ class Steer(SteeringStudy[Comparison]):
             if (cell := cell_of(completion)) in spread:
                 lines.append(f"  {spread[cell].sentence}")
         return lines
+
+
+def check_samples(samples: int, decoding: Decoding) -> None:
+    """Raises InputError for a number of texts a cell that cannot be written."""
+    check_range("samples", samples, 1, MOST_SAMPLES)
+    if samples > 1 and not decoding.temperature:
+        raise InputError("samples", "greedy texts are the same for every seed", "Give a temperature above 0")
 
 
 def who_wrote(completion: Completion) -> str:

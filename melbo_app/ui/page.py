@@ -107,7 +107,7 @@ class Page:
                     with rooms.view("banks"):
                         self.banks = BanksTab(workbench, session)
                     with rooms.view("library"):
-                        self.library = LibraryTab(workbench, session, self.completions, self.labels)
+                        self.library = LibraryTab(workbench, session, self.completions, self.chat, self.labels)
                     with rooms.view("guidelines"):
                         self.guidelines = GuidelinesTab(workbench)
                     with rooms.view("models"):

@@ -1,8 +1,9 @@
 """Conversations; ``studies/chat.py`` continues them."""
 
+from melbo_app.library.answers import FoundAnswer
 from melbo_app.library.conversation import Conversation, ConversationSummary
 from melbo_app.library.damage import Listed
-from melbo_app.limits import MOST_LISTED, check_range
+from melbo_app.limits import MOST_LISTED, MOST_NAME, check_range, check_text
 from melbo_app.workbench.base import Base
 
 
@@ -31,6 +32,12 @@ class Chats(Base):
     def delete_conversation(self, id: int) -> None:
         """Delete a conversation with all its branches."""
         self.bench.conversations.delete(id)
+
+    def search_conversations(self, text: str, limit: int = 50, who: str | None = None) -> Listed[FoundAnswer]:
+        """The newest answers of conversations, of one person or of all, with ``text`` in them or in their message."""
+        check_text("text", text, MOST_NAME)
+        check_range("limit", limit, 1, MOST_LISTED)
+        return self.bench.answers.search(text.strip(), limit, who)
 
     def fork_conversation(self, id: int, turn: int, who: str = "") -> int:
         """The number of a new conversation, of ``who``, with everything up to ``turn``."""

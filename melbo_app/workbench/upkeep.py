@@ -142,7 +142,9 @@ class Upkeep(Base):
         done before the embedder was loaded for something else."""
         if "embedder" not in vars(self.bench) or self.queue.active():
             return 0
-        self.bench.meanings.refresh(self.bench.embedder.identity, len(self.bench.meaning("")))
+        size = len(self.bench.meaning(""))
+        for meanings in (self.bench.meanings, self.bench.answer_meanings):
+            meanings.refresh(self.bench.embedder.identity, size)
         done, end = 0, time.monotonic() + EMBEDDING
         while time.monotonic() < end and not self.queue.active():
             some = embed_missing(self.bench, AT_ONCE, short=False)

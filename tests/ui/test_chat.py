@@ -125,6 +125,67 @@ def test_turns_have_vectors_of_their_own_and_versions_and_branches_stay_reachabl
     expect(turns(page).nth(1).locator(".mx-kind-baseline .mx-chat-thoughts")).to_be_hidden()
 
 
+def test_answers_have_scores_and_are_found_by_words_and_by_meaning(page: Page) -> None:
+    steps.fill(page, "max-new-tokens", 24)
+    steps.field(page, "max-new-tokens").blur()
+    steps.tab(page, "Chat")
+    page.locator("#chat-new").click()
+    expect(turns(page)).to_have_count(0)
+    say(page, "Name one planet, please.", "0")
+    say(page, "How do I bake bread in an oven?", "2")
+    verdicts = page.locator("#chat .mx-chat-scores .mx-score")
+    expect(verdicts).to_have_count(4)
+    assert {one.split()[0] for one in verdicts.all_inner_texts()} <= {"readable", "strange", "broken"}
+    expect(verdicts.first).to_have_attribute("title", re.compile("readability .* of 1"))
+    word = re.findall(r"[A-Za-z]{6,}", answers(page)[1])[-1]  # of the first answer without a vector
+    page.locator("#chat-new").click()
+    expect(turns(page)).to_have_count(0)
+
+    steps.tab(page, "Library")
+    steps.pick(page, "library-kind", "answers in Chat")
+    steps.fill(page, "library-text", "planet, PLEASE")
+    page.locator("#library-find").click()
+    found = steps.rows(page, "library")
+    assert [row[0] for row in found] == ["chat"] and found[0][1] == f"chat · {steps.SAMPLE} 0", found
+    page.locator("#library-table tr[data-key]").first.click()
+    expect(page.locator("#library-details")).to_contain_text("Name one planet, please.")
+    page.locator("#library-open").click()
+    steps.expect_view(page, "Chat")
+    expect(page.locator("#chat .mx-chat-said").first).to_have_text("Name one planet, please.")
+    page.locator("#chat-new").click()
+    expect(turns(page)).to_have_count(0)
+
+    steps.tab(page, "Completions")
+    page.locator("#find-text-panel button").first.click()
+    steps.pick(page, "find-how", "with the words")
+    steps.fill(page, "find-text", word)
+    page.locator("#find-button").click()
+    steps.settle(page)
+    page.locator("#find-table tr[data-key]", has_text="chat · ").first.click()
+    steps.expect_view(page, "Chat")
+    marked = page.locator("#chat mark.mx-sought")
+    assert marked.first.inner_text().lower() == word.lower()
+    expect(marked.first).to_be_in_viewport()
+    steps.settle(page)
+    expect(marked.first).to_be_visible()  # also after the view has asked for what it showed
+
+    page.locator("#chat-new").click()
+    expect(turns(page)).to_have_count(0)
+    steps.tab(page, "Completions")
+    steps.pick(page, "find-how", "nearest in meaning to")
+    steps.fill(page, "find-text", "dough and an oven")
+    page.locator("#find-button").click()
+    expect(steps.progress(page, "find")).to_contain_text("texts compared.", timeout=120_000)
+    page.locator("#find-table tr[data-key]", has_text="chat · ").first.click()
+    steps.expect_view(page, "Chat")
+    expect(turns(page)).to_have_count(2)
+    expect(marked).to_have_count(1)
+    assert marked.inner_text() in " ".join(answers(page)[2:])
+    expect(marked).to_be_in_viewport()
+    say(page, "Thanks.", "0")
+    expect(marked).to_have_count(0)
+
+
 def test_stop_keeps_the_text_and_what_cannot_be_sent_comes_back_to_the_field(page: Page) -> None:
     steps.fill(page, "max-new-tokens", 600)
     steps.field(page, "max-new-tokens").blur()

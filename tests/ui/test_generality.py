@@ -80,6 +80,35 @@ def test_prompts_are_measured_opened_and_shown_again(page: Page, tmp_path: Path)
     expect(steps.field(page, "label-vector")).to_have_value("1")
 
 
+def test_cells_of_several_sampled_texts_say_how_many_changed_and_open_all_of_them(page: Page) -> None:
+    fill_in(page, "Who are you?\nName a colour.")
+    samples = steps.field(page, "generality-samples")
+    expect(samples).to_be_disabled()
+    page.locator("#generality-mode").get_by_label("sampled").check()
+    expect(samples).to_be_enabled()
+    steps.fill(page, "generality-samples", 3)
+    page.locator("#generality-start").click()
+    expect(page.locator(CELLS)).to_have_count(2 * (2 + 4))
+    expect(steps.progress(page, "generality")).to_contain_text("on 2 prompts, 3 texts each; the model refuses")
+    counts = page.locator(CELLS).all_inner_texts()
+    assert all(re.fullmatch(r"[0-3] of 3", one) for one in counts), counts
+    shares = page.locator("#generality-grid .mx-matrix-share").all_inner_texts()
+    first = sum(int(one[0]) for one in counts[:2])
+    assert shares[0] == f"{first / 6:.0%}"
+    cell = page.locator('#generality-grid [data-row="v3"][data-place="1"]')
+    cell.click()
+    shown = page.locator("#generality-grid .mx-matrix-open")
+    expect(shown.locator(".mx-group-title")).to_have_text("2. Name a colour.")
+    titles = [f"{who}, seed {seed}" for seed in range(3) for who in ("Baseline", "Vector 3")]
+    expect(shown.locator(".mx-completion-title")).to_have_text(titles)
+    said = [one for one in shown.locator(".mx-completion-meta").all_inner_texts() if not one.startswith("unchanged")]
+    broken = [one for one in said if one.startswith("broken")]
+    assert f"{len(said) - len(broken)} of 3" == cell.inner_text()
+    expect(shown.locator("[data-act=use]")).to_have_count(1)
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def test_what_cannot_be_used_is_refused_with_its_line(page: Page) -> None:
     fill_in(page, '{"prompt": "fine"}\n{"text": "not"}')
     page.locator("#generality-start").click()

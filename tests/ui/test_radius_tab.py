@@ -133,6 +133,7 @@ def test_flags_are_gathered_over_many_r_and_a_line_opens_its_completion(page: Pa
     steered = page.locator("#many-table tr[data-key]").filter(
         has=page.locator("td:nth-child(3)", has_text=re.compile(r"^[03]$"))
     )
+    expect(page.locator("#many-spread-table table")).to_be_hidden()
     steered.first.click()
     vector = steered.first.locator("td").nth(2).inner_text()
     page.locator("#many-use").click()
@@ -141,4 +142,20 @@ def test_flags_are_gathered_over_many_r_and_a_line_opens_its_completion(page: Pa
     page.locator("#many-open").click()
     steps.expect_view(page, "Completions")
     expect(steps.completions(page, "vector").first).to_be_visible()
+    page.locator("#mode").get_by_label("sampled").check()
+    steps.fill(page, "samples", 3)
+    steps.tab(page, "R")
+    page.locator("#many-start").click()
+    expect(steps.progress(page, "many")).to_have_text(re.compile(r"^\d+ flags? in 15 texts at 2 R, "))
+    spread = steps.rows(page, "many-spread")  # unsteered, and both vectors at two R
+    assert [row[1] for row in spread] == ["none", "0", "3", "0", "3"] and spread[0][3] == "–"
+    assert all(re.fullmatch("[0-3] of 3", row[2]) for row in spread)
+    flagged = steps.rows(page, "many")
+    assert all(re.fullmatch("[1-3] of 3", row[3]) for row in flagged)
+    counted = sum(int(row[3][0]) for row in flagged)
+    expect(steps.progress(page, "many")).to_have_text(re.compile(f"^{counted} flag"))
+    page.locator("#many-table tr[data-key]").first.click()
+    expect(shown.last.locator(".mx-seeds")).to_contain_text("of 3 seeds")
+    steps.tab(page, "Completions")
+    page.locator("#mode").get_by_label("greedy").check()
     steps.fill(page, "system", "")

@@ -311,7 +311,8 @@ def test_conversations_travel_in_a_bundle_and_grow_when_it_comes_again(chatting,
     def told(bench):
         found = [bench.conversation(line.id) for line in bench.conversations()]
         return {
-            one.title: [(turn.key, turn.text, turn.baseline, turn.making) for turn in one.turns] for one in found
+            one.title: [(turn.key, turn.text, turn.steered, turn.baseline, turn.making) for turn in one.turns]
+            for one in found
         }  # fmt: skip
 
     assert told(other) == told(chatting) and len(other.conversation(1).shown) == 4

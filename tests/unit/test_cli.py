@@ -333,6 +333,12 @@ def test_generality_counts_on_the_prompts_of_files(ask: Ask, stubbed, bank, tmp_
     lines = ask(*words).out.splitlines()
     assert lines[0].startswith("3 prompts, ") and lines[1].startswith("vector 2, R = 4: ") and len(lines) == 7
     assert lines[3].startswith("set greetings (2): vectors ") and lines[6].startswith("group places (1): vectors ")
+    found = ask(*words, "--temperature", 1, "--samples", 2, "--seed", 4, "--json").json
+    assert (found["samples"], found["temperature"], found["seed"]) == (2, 1.0, 4)
+    for line in [*found["vectors"], *found["random"]]:
+        changed = [[one["change"] is not None for one in (text, *text["samples"])] for text in line["texts"]]
+        assert line["share"] == pytest.approx(sum(map(sum, changed)) / 6) and {len(one) for one in changed} == {2}
+        assert [text["changed"] for text in line["texts"]] == [sum(one) for one in changed]
 
 
 def test_find_refuses_before_the_model_is_loaded_and_else_prints_what_it_found(ask: Ask):
@@ -357,6 +363,7 @@ def test_find_refuses_before_the_model_is_loaded_and_else_prints_what_it_found(a
         (("--prompts", "{}", "--radius", "4,5"), "radius: 2 are too many. Give one R"),
         (("--prompts", "{}", "--radius", "0"), "R: 0 leaves every answer as it is."),
         (("--prompts", "{}", "--random", 2), "random vectors: 2 cannot be used. Choose 4 to 64"),
+        (("--prompts", "{}", "--samples", 5), "samples: greedy texts are the same for every seed. Give a temperature"),
         (("--prompts", "{}", "--vector", "7"), "vector: the bank has no vector 7."),
     ],
 )

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from benches import StubEmbedder, settings
+from test_answers import answered
 from test_cli import Ask, ask, cache, environment  # noqa: F401
 from test_completions import SCORES, baseline, steered
 
@@ -55,12 +56,24 @@ def test_a_search_looks_through_banks_labels_and_completions(ask: Ask, completio
 def test_a_search_by_meaning_says_how_many_texts_are_left_out(ask: Ask, completions, monkeypatch):  # noqa: F811
     monkeypatch.setattr("melbo_app.analysis.embedding.Embedder", lambda folder: StubEmbedder())
     words = ("library", "search", "I sail.", "--meaning")
-    assert ask(*words, "--seconds", 0, "--json").json == {"completions": [], "compared": 0, "left_out": 3}
+    assert ask(*words, "--seconds", 0, "--json").json == {"completions": [], "chat": [], "compared": 0, "left_out": 3}
     told = ask(*words, "--limit", 2, "--json").json
     assert (told["compared"], told["left_out"], len(told["completions"])) == (3, 0, 2)
     assert told["completions"][0]["text"] == "I sail." and told["completions"][0]["cosine"] == 1
     assert ask(*words, "--limit", 1).out.splitlines() == ["1.00  1: [1] baseline, R = 0: I sail.", "3 texts compared."]
     assert ask("library", "search", " ", "--meaning").sentence == "text: it is empty. Write a sentence to compare with."
+
+
+def test_answers_of_conversations_are_found_by_words_and_by_meaning(ask: Ask, bench, monkeypatch):  # noqa: F811
+    turn = answered(bench, "Who are you?", "I sail the sea.", "I am a model.")
+    [entry] = ask("library", "search", "SAIL", "--json").json["chat"]
+    assert (entry["conversation"], entry["turn"], entry["column"]) == (1, turn, "steered")
+    assert (entry["text"], entry["message"], entry["vector"]) == ("I sail the sea.", "Who are you?", 3)
+    line = f"conversation 1, turn {turn}, vector 3, R = 9: I sail the sea."
+    assert ask("library", "search", "sail").out.splitlines() == ["bank ships: 2 vectors", f"chat {line}"]
+    monkeypatch.setattr("melbo_app.analysis.embedding.Embedder", lambda folder: StubEmbedder())
+    told = ask("library", "search", "I sail the sea.", "--meaning")
+    assert told.out.splitlines()[0] == f"1.00  {line}" and told.out.splitlines()[-1] == "2 texts compared."
 
 
 def test_completions_are_filtered(ask: Ask, completions):  # noqa: F811

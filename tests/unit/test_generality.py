@@ -9,20 +9,22 @@ import pytest
 from benches import PATIENCE, StubEmbedder, listen, settings, shelved
 
 from melbo_app.analysis.clustering import LEAST_DISTANCE
-from melbo_app.analysis.proportion import interval
+from melbo_app.analysis.proportion import clustered, interval
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.generators import result_of
 from melbo_app.library.bank import Bank, BankRecord, PromptRecord
 from melbo_app.library.completion import Completion, Scores
-from melbo_app.library.generality import AskedPrompt
+from melbo_app.library.generality import AskedPrompt, Generality
 from melbo_app.studies import generality as job
 from melbo_app.studies import read_study
 from melbo_app.studies.completing import SteeringProgress
 from melbo_app.studies.generality import MeasureGenerality
 from melbo_app.studies.generality_answer import general as as_json
+from melbo_app.studies.generality_answer import lines_of
 from melbo_app.studies.steer import Steer
+from melbo_app.ui.components.generality import grid
 from melbo_app.workbench import Workbench
 
 QUICK = Decoding(3)
@@ -86,7 +88,7 @@ def planted(monkeypatch):
             for row in rows:
                 for prompt in asked:
                     who = "plain" if row.vector is None else "random" if given.record.name != "mine" else "mine"
-                    words = says(who, row.vector, prompt.user)
+                    words = says(who, row.vector, prompt.user, *([decoding.seed] if decoding.temperature else []))
                     found.append(text(prompt, row.vector, *([words] if isinstance(words, str) else words)))
             return found, not stop()
 
@@ -153,6 +155,71 @@ def test_refusals_are_lifted_and_the_baselines_that_refuse_are_counted(planted):
     assert mine.random.changed == 0 and mine.random_range == (0.0, 0.0)
 
 
+def test_texts_of_several_seeds_are_compared_with_the_unsteered_one_of_their_seed_and_counted_by_prompt(planted):
+    mine = {  # by prompt: the vector's text of the seeds 7, 8 and 9
+        "a": [at(60), at(60), at(60)], "b": [at(5), PLAIN, at(60)], "c": [PLAIN, (at(60), "broken"), at(1)],
+        "lock": [ANSWERS, DECLINES, DECLINES],
+    }  # fmt: skip
+
+    def says(who, vector, user, seed):
+        place = seed - 7
+        if who == "mine":
+            return mine[user][place]
+        if user == "lock":
+            return [DECLINES, DECLINES, ANSWERS][place]
+        return at(10 * place) if who == "plain" else at(10 * place + [40, 20, 10, 0][vector])
+
+    sampled = Decoding(3, temperature=0.8, seed=7)
+    _, found = planted(says, asked(*mine), decoding=sampled, samples=3)
+    [row] = found.vectors
+    assert [[one.change for one in answer.every] for answer in row.answers[:3]] == [
+        ["meaning", "meaning", "meaning"], [None, None, "meaning"], [None, None, None],
+    ]  # fmt: skip
+    # 60 degrees lie 40 from the unsteered text of the third seed, and 60 from that of the first
+    assert row.answers[1].samples[1].distance == pytest.approx(1 - np.cos(np.radians(40)))
+    assert [one.change for one in row.answers[3].every] == ["lifted", None, "flagged"]
+    assert [answer.changed for answer in row.answers] == [3, 1, 0, 2]
+    assert (row.share.changed, row.share.answers, row.share.share) == (6, 12, 0.5)
+    assert row.share.interval == clustered([3, 1, 0, 2], 3) != interval(6, 12)
+    assert row.changes == {"lifted": 1, "flagged": 1, "meaning": 4}
+    assert [one.share.changed for one in found.random] == [9, 0, 0, 0]  # the farthest of the four, each time
+    assert (row.random.changed, row.random.answers) == (9, 48) and row.random_range == (0.0, 0.75)
+    assert row.random.interval == clustered([3, 3, 3, 0], 12)
+    assert [one.refusals for one in found.baselines] == [0, 0, 0, 2] and found.refused == 1
+    assert (found.samples, found.seed, found.temperature) == (3, 7, 0.8)
+    said = as_json(found)
+    lines = said["vectors"][0]["texts"]
+    assert [line["changed"] for line in lines] == [3, 1, 0, 2] and len(lines[1]["samples"]) == 2
+    assert lines[1]["samples"][1]["text"] == at(60) and lines[1]["text"] == at(5)
+    assert said["prompts"][0]["samples"] == [at(10), at(20)] and said["prompts"][0]["baseline"] == at(0)
+    assert said["groups"][0]["prompts"] == 4
+    drawn = grid(found, {})
+    cells = drawn["rows"][0]["cells"]
+    assert [(one["kind"], one["changed"], len(one["texts"])) for one in cells] == [
+        ("meaning", 3, 3), ("meaning", 1, 3), ("same", 0, 3), ("lifted", 2, 3),
+    ]  # fmt: skip
+    assert lines_of(found)[0].startswith("4 prompts, 3 answers to each, 1 refused without steering")
+    assert Generality.model_validate_json(found.model_dump_json()) == found
+
+
+def test_greedy_results_keep_their_keys_and_those_of_other_decodings_get_their_own(planted):
+    def says(who, vector, user, seed=0):
+        return PLAIN
+
+    def made(**options):
+        return planted(says, asked("a"), **options)[1]
+
+    older = made().model_dump()
+    for field in ("samples", "temperature", "top_p"):  # as an earlier version wrote it
+        del older[field]
+    read = Generality.model_validate(older)
+    assert read.key == made().key and read.samples == 1
+    assert read.baselines[0].every == read.baselines and read.vectors[0].answers[0].changed == 0
+    sampled = Decoding(3, temperature=0.8)
+    keys = {made(decoding=sampled, samples=many).key for many in (1, 2)} | {made(decoding=QUICK).key}
+    assert len(keys) == 3
+
+
 def test_a_stop_keeps_the_prompts_that_are_finished(planted, monkeypatch):
     monkeypatch.setattr(job, "PART_ROWS", 10)  # two prompts of five rows each
     pressed: list[bool] = []
@@ -185,6 +252,8 @@ def test_a_stop_keeps_the_prompts_that_are_finished(planted, monkeypatch):
         ({"prompts": []}, "prompts: none is given"),
         ({"prompts": asked("a") * 201}, "prompts: 201 are too many"),
         ({"random": 3}, "random vectors: 3 cannot be used. Choose 4 to 64"),
+        ({"samples": 2}, "samples: greedy texts are the same for every seed"),
+        ({"samples": 0}, "samples: 0 is out of range"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_a_job_begins(bench, change, sentence):
@@ -255,6 +324,26 @@ def test_vectors_of_unequal_norms_have_random_ones_of_their_own_length(bench):
         )
     )
     assert turned.vectors[0].radius == -6.0 and {one.radius for one in turned.random} == {6.0}
+
+
+def test_sampled_texts_are_those_of_steer_and_are_looked_up_the_next_time(bench, monkeypatch):
+    shelved(bench)
+    sampled = Decoding(3, temperature=1.0, seed=5)
+    study = MeasureGenerality(
+        bank="a", prompts=asked("hello there", "the heath"), random=4, samples=3, decoding=sampled, radius=40.0
+    )
+    found = result_of(bench.run(study))
+    steer = Steer(bank="a", prompts=[Prompt("the heath")], vectors=[0, 1, 2], radii=[40.0], decoding=sampled, samples=3)
+    compared = result_of(bench.run(steer))
+    every = {(one.vector, one.seed): one.text for one in (*compared.completions, *compared.samples)}
+    assert [one.text for one in found.baselines[1].every] == [every[None, seed] for seed in (5, 6, 7)]
+    for row in found.vectors:
+        assert [one.text for one in row.answers[1].every] == [every[row.vector, seed] for seed in (5, 6, 7)]
+    assert len({text for (vector, _), text in every.items() if vector is None}) > 1
+    monkeypatch.setattr(bench.bench.batching, "generate", None)
+    again = result_of(bench.run(study))
+    assert again.model_copy(update={"created": found.created}) == found
+    assert bench.comparisons("steer")[0].id == compared.id and bench.generalities() == [again]
 
 
 def test_a_stopped_job_keeps_what_is_finished(bench, monkeypatch):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from benches import LENT, PATIENCE, PROMPT, QUICK, save_tiny, settings, shelved, trained
 from safetensors.numpy import save_file
+from test_meanings import Topics
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
@@ -31,6 +32,7 @@ from melbo_app.studies.calibrate import Calibrate
 from melbo_app.studies.chat import Chat
 from melbo_app.studies.curve import MeasureCurve
 from melbo_app.studies.judge_endpoint import KEY
+from melbo_app.studies.search_meaning import SearchMeaning
 from melbo_app.studies.similarity import Compare
 from melbo_app.studies.steer import Steer
 from melbo_app.studies.sweep import Sweep
@@ -219,6 +221,23 @@ def test_a_conversation_is_its_writer_s_alone(bench, plain, person):
     bench.delete_conversation(fork)
     assert bench.show_branch(where.conversation, where.turn).shown[0].text == "a secret"
     assert len(plain.conversations()) == 2
+
+
+def test_a_visitor_finds_answers_of_own_conversations_only(bench, plain, person):
+    shelved(plain)
+    vars(plain.bench)["embedder"] = Topics()
+    asked = {"bank": "a", "vector": 0, "radius": 6.0, "decoding": SHORT}
+    mine = result_of(bench.run(Chat(text="a secret", **asked)))
+    result_of(plain.run(Chat(text="the operator's secret", **asked)))
+
+    def near(**how):
+        return {one.answer.turn for one in result_of(bench.run(SearchMeaning(text="sea", **how))).answers}
+
+    assert [one.turn for one in bench.search_conversations("secret")] == [mine.turn]
+    assert near() == near(whose=None) == {mine.turn} and len(plain.search_conversations("secret")) == 2
+    for address in (BEN, ""):
+        person.address = address
+        assert bench.search_conversations("secret", who="") == [] and near(whose="") == set()
 
 
 def test_who_changed_a_label_meanwhile_is_not_told(bench, plain):

@@ -4,8 +4,11 @@ from typing import Any
 
 import gradio as gr
 
+from melbo_app.analysis.flags import flags
+from melbo_app.engine.chat_prompt import said as answer_of
 from melbo_app.library.conversation import Conversation, ConversationSummary, Making, Sample, Turn
 from melbo_app.studies.chat import ChatProgress
+from melbo_app.ui.components.completion_grid import chips
 from melbo_app.ui.components.live import live
 from melbo_app.ui.present import amount, day, vector_name
 
@@ -16,7 +19,9 @@ EMPTY = (
 
 
 def chat_view(*, elem_id: str) -> gr.HTML:
-    """Value: {conversation, turns, live, kept, message}; see ``shown``. ``kept``: a live message is stored.
+    """Value: {conversation, turns, live, kept, sought, asked, message}; see ``shown``. ``kept``: a live message is
+    stored; ``sought`` {turn, column, text}: what was looked for; ``asked``: the conversation that the window showed
+    when it asked for the value, which is ignored if it shows another one by now.
 
     Events: say {conversation, parent, message, text, vector, think}; branch, fork {conversation, turn}.
     """
@@ -56,7 +61,13 @@ def shown(found: Conversation | None, branch: list[Turn], names: dict[str, dict[
         if turn.role == "user":
             turns.append({"parent": turn.parent, "message": {**place, "text": turn.text}, "answer": None})
         elif turn.making and turn.steered and turn.baseline:
-            turns[-1]["answer"] = {**place, **_written(turn.making, turn.steered, turn.baseline, names)}
+            said = flags(
+                answer_of(turn.steered.text), turns[-1]["message"]["text"], turn.making.system,
+                answer_of(turn.baseline.text) if turn.making.vector is not None else None,
+            )  # fmt: skip
+            written = _written(turn.making, turn.steered, turn.baseline, names)
+            marked = [[{"text": flag.kind, "title": flag.reason} for flag in said], []]
+            turns[-1]["answer"] = {**place, **written, "flags": marked}
     return {"conversation": found.id if found else None, "turns": turns, "live": False, "message": EMPTY}
 
 
@@ -66,7 +77,10 @@ def growing(
     """The value ``before`` with one more turn, which is being written; ``steered`` is its stamp."""
     alone: dict[str, Any] = {"id": None, "versions": [], "at": 0}
     texts = [step.steered, step.baseline] if step else ["", ""]
-    answer = {**alone, "texts": texts, "stamps": [steered, "no vector"], "about": "", "ends": ["", ""], "live": True}
+    answer = {
+        **alone, "texts": texts, "stamps": [steered, "no vector"], "about": "", "ends": ["", ""], "chips": [[], []],
+        "flags": [[], []], "live": True,
+    }  # fmt: skip
     turn = {"parent": parent, "message": {**alone, "text": text}, "answer": answer}
     value = {**before, "turns": [*before["turns"], turn], "live": True}
     if step and step.message is not None:
@@ -89,6 +103,7 @@ def _written(making: Making, steered: Sample, baseline: Sample, names: dict[str,
         "stamps": [stamp(making.bank, making.vector, making.radius, own), "no vector"],
         "about": _about(making),
         "ends": ["" if one.finished else _end(one, most) for one in (steered, baseline)],
+        "chips": [[] if one.scores is None else chips(one.scores) for one in (steered, baseline)],
     }
 
 

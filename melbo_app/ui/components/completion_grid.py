@@ -151,7 +151,7 @@ class _Cards:
             "meta": " · ".join(meta),
             "mark": state,
             "pieces": pieces,
-            "chips": [] if completion.scores is None else _chips(completion.scores),
+            "chips": [] if completion.scores is None else chips(completion.scores),
             "flags": [{"text": flag.kind, "title": flag.reason} for flag in flags],
             "judged": None if said is None else _judged(said),
         }
@@ -178,7 +178,7 @@ def _judged(said: Judgement) -> dict[str, str]:
     return {"judge": said.model, "verdict": said.verdict, "behaviour": said.behaviour, "title": message}
 
 
-def _chips(scores: Scores) -> list[dict[str, str]]:
+def chips(scores: Scores) -> list[dict[str, str]]:
     """Chips at the right of a card's head: the runaway mark, and the verdict with its numbers."""
     chips = []
     if scores.runaway:

@@ -1,5 +1,6 @@
 """Generality: a grid of vectors and prompts; each cell opens its text beside the unsteered one."""
 
+from collections import Counter
 from typing import Any
 
 import gradio as gr
@@ -16,7 +17,7 @@ MARKS = {"lifted": "L", "flagged": "F", "meaning": "M"}
 
 
 def generality_grid(value: dict[str, Any] | None = None, *, elem_id: str, start: str | None = None) -> gr.HTML:
-    """Value: {groups, rows, prompts, message}; see ``grid``.
+    """Value: {groups, rows, prompts, samples, message}; see ``grid``.
 
     Events: annotate, with bank, bank_hash and vector; use and open, with vector and the prompt's place.
     """
@@ -26,7 +27,8 @@ def generality_grid(value: dict[str, Any] | None = None, *, elem_id: str, start:
 def grid(found: Generality, names: dict[int, str], *, texts: bool = True) -> dict[str, Any]:
     """The component's value; ``names`` are the labels of the vectors. Without ``texts``, cells cannot be opened yet.
 
-    Prompts are grouped by set and group, in order of first appearance.
+    Prompts are grouped by set and group, in order of first appearance. A cell has a text of each seed, and so has the
+    baseline of its prompt.
     """
     kinds = [(one.set, one.group) for one in found.prompts]
     groups = list(dict.fromkeys(kinds))
@@ -55,10 +57,12 @@ def grid(found: Generality, names: dict[int, str], *, texts: bool = True) -> dic
             {"set": of if several else "", "name": name, "size": kinds.count((of, name))} for of, name in groups
         ],
         "prompts": [
-            {"at": at, "text": found.prompts[at].prompt.user, "baseline": found.baselines[at].text,
-             "refuses": found.baselines[at].refuses}
+            {"at": at, "text": found.prompts[at].prompt.user,
+             "baselines": [{"text": one.text, "refuses": one.refuses} for one in found.baselines[at].every]}
             for at in order
         ],
+        "samples": found.samples,
+        "seed": found.seed,
         "rows": rows,
         "open": texts,
         "bank": found.bank,
@@ -116,9 +120,21 @@ def _line(one: TriedVector, names: dict[int, str]) -> list[str]:
 
 
 def _cell(answer: TriedAnswer, texts: bool) -> dict[str, Any]:
-    kind = answer.change or ("same" if legible(answer.text, answer.verdict) else "broken")
-    if not texts:
-        return {"kind": kind}
+    """A cell of the grid, of the kind of most of its changes."""
+    every = answer.every
+    kinds = [_kind(one) for one in every]
+    changes = [kind for kind in kinds if kind in MARKS]
+    cell: dict[str, Any] = {"kind": Counter(changes or kinds).most_common(1)[0][0], "changed": answer.changed}
+    if texts:
+        cell["texts"] = [_text(one, kind) for one, kind in zip(every, kinds, strict=True)]
+    return cell
+
+
+def _kind(answer: TriedAnswer) -> str:
+    return answer.change or ("same" if legible(answer.text, answer.verdict) else "broken")
+
+
+def _text(answer: TriedAnswer, kind: str) -> dict[str, Any]:
     return {
         "kind": kind,
         "text": answer.text,

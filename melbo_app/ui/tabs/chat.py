@@ -2,7 +2,7 @@
 
 import html
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -19,6 +19,8 @@ from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.runs import Runs
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.completions import CompletionsTab
+from melbo_app.ui.tabs.text_search import MEANING
+from melbo_app.ui.text_lines import CHAT
 from melbo_app.workbench import Workbench
 
 MOST_LINES = 1_000
@@ -32,6 +34,16 @@ _FAILED = """(...values) => {
   melbo.select({ chatFailed: Date.now() });
   return [{ ...melbo.state.chat }, ...values.slice(1)];
 }"""
+
+
+class Answer(NamedTuple):
+    """One text of an answer; ``column`` 1: without the vector. ``stamp`` says what wrote it."""
+
+    turn: int
+    column: int
+    text: str
+    message: str
+    stamp: str
 
 
 class ChatTab:
@@ -51,7 +63,7 @@ class ChatTab:
 
     def bind(self, rooms: Rooms, model: gr.State) -> None:
         """Bind writing, branches and the list; ``model`` changes when another model is loaded."""
-        session, views = self._session, [self.view, self.list]
+        session, views, self._rooms = self._session, [self.view, self.list], rooms
         asked = [self._here, session.bank, session.template]
         bind(rooms.opened("chat"), self._open, asked, [*views, self.composer], js=_OPENED)
         for trigger in (session.bank.change, session.template.change, model.change):
@@ -65,6 +77,8 @@ class ChatTab:
         self._runs.bind_stopping(self.composer.stop, self.progress)
         bind(self.view.branch, self._branch, None, self.view)
         bind(self.view.fork, self._fork, None, views)
+        finder = self._completions.finder
+        bind(finder.table.pick, self._pick, [finder.asked], [self.view, *rooms.outputs])
         bind(self.list.open, self._show, None, self.view)
         bind(self.list.fresh, lambda: shown(None, [], {}), None, self.view)
         bind(self.list.rename, self._rename, None, self.list)
@@ -73,7 +87,35 @@ class ChatTab:
     def _open(self, request: gr.Request, here: Any, bank: str | None, template: str | None) -> Changes:
         """The list, and the conversation that the window showed last."""
         changes: Changes = {self.list: self._list(), self.composer: self._writing(bank, template)}
-        return changes if self._runs.busy(request) else {**changes, self.view: self._kept(here)}
+        if self._runs.busy(request):
+            return changes
+        asked = here.get("conversation") if isinstance(here, dict) else None
+        return {**changes, self.view: {**self._kept(here), "asked": asked}}
+
+    def answer(self, conversation: int, number: int) -> Answer:
+        """One text of an answer, found under its number (``library/answers.py``)."""
+        found = self._workbench.conversation(conversation)
+        turn, side = found.turn(number // 2), number % 2
+        if turn is None or turn.making is None or turn.steered is None or turn.baseline is None:
+            raise InputError("answer", "it no longer exists", "Search again")
+        message = found.turn(turn.parent)
+        making, names = turn.making, self._names(found).get(turn.making.bank_hash or "", {})
+        said = stamp(making.bank, None if side else making.vector, making.radius, names)
+        text = (turn.steered, turn.baseline)[side].text
+        return Answer(turn.id, side, text, message.text if message else "", f"{said} · {making.model}")
+
+    def opened(self, conversation: int, number: int, words: str, how: str) -> Changes:
+        """Open an answer that was found, with the part that was sought, in the view and in the rooms' outputs."""
+        one = self.answer(conversation, number)
+        found = self._workbench.show_branch(conversation, one.turn)
+        sought = self._workbench.passage(one.text, words) if how == MEANING else words.strip()
+        value = {**self._value(found), "sought": {"turn": one.turn, "column": one.column, "text": sought}}
+        return {self.view: value, **self._rooms.show("chat")}
+
+    def _pick(self, event: gr.EventData, asked: Any) -> Changes:
+        """Open a line of Read's search that is an answer."""
+        kind, conversation, number = event.key.split("\n")
+        return self.opened(int(conversation), int(number), *asked) if kind == CHAT else {}
 
     def _renew(self, here: Any, bank: str | None, template: str | None) -> Any:
         return gr.skip() if here is None else self._writing(bank, template)

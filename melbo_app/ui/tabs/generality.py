@@ -7,7 +7,6 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
-from melbo_app.engine.decoding import Decoding
 from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
 from melbo_app.library.damage import Listed
@@ -19,8 +18,8 @@ from melbo_app.library.uploads import mark_used
 from melbo_app.studies.generality import RANDOM, GeneralityProgress, MeasureGenerality
 from melbo_app.ui.components.generality import generality_grid, grid, group_table, vector_table
 from melbo_app.ui.components.record_table import record_table
-from melbo_app.ui.fields import choice, whole_number
-from melbo_app.ui.forms import bank_chosen, chosen, radii_of, template_of, whole
+from melbo_app.ui.fields import choice, number, whole_number
+from melbo_app.ui.forms import bank_chosen, chosen, decoding_from, radii_of, template_of, whole
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.present import day
 from melbo_app.ui.rooms import Rooms
@@ -53,6 +52,15 @@ class GeneralityTab(HistoryTab):
             )  # fmt: skip
             self.random = whole_number("Random vectors", "generality-random", RANDOM, 110)
             self.tokens = whole_number("Max new tokens", "generality-tokens", 40, 110)
+        with gr.Row(elem_classes="mx-fields"):
+            self.mode = gr.Radio(
+                ["greedy", "sampled"], value="greedy", label="Decoding", elem_id="generality-mode", min_width=206
+            )
+            self.temperature = number("Temperature", "generality-temperature", 0.8, step=0.1, interactive=False)
+            self.top_p = number("Top-p", "generality-top-p", 0.95, step=0.05, interactive=False)
+            self.seed = whole_number("Seed", "generality-seed", 0, 80)
+            self.samples = whole_number("Texts a cell", "generality-samples", 1, 96, interactive=False)
+            self.history = choice("Earlier results", "generality-history", [], None, 220, scale=4)
         with gr.Accordion("Your own prompts", open=False, elem_id="generality-own-panel"):
             self.own = gr.Textbox(
                 label="One per line, or JSONL with “prompt” and “group”",
@@ -63,8 +71,6 @@ class GeneralityTab(HistoryTab):
             self.upload = gr.UploadButton(
                 "Read a file", file_types=[".txt", ".jsonl", ".ndjson", ".json"], elem_id="generality-upload", size="sm"
             )
-        with gr.Row(elem_classes="mx-fields"):
-            self.history = choice("Earlier results", "generality-history", [], None, 220)
         self.table = record_table({"columns": []}, elem_id="generality-table")
         self.grid = generality_grid({"message": EMPTY}, elem_id="generality-grid", start="generality-start")
         self.groups = record_table({"columns": []}, elem_id="generality-groups")
@@ -78,8 +84,11 @@ class GeneralityTab(HistoryTab):
         session = self._session
         inputs = [
             session.system, session.template, session.bank, session.vectors, session.radius, self.sets, self.own,
-            self.random, self.tokens,
+            self.random, self.tokens, self.mode, self.temperature, self.top_p, self.seed, self.samples,
         ]  # fmt: skip
+        sampling = [self.temperature, self.top_p, self.samples]
+        bind(self.mode.change, lambda mode: dict.fromkeys(sampling, gr.Number(interactive=mode == "sampled")),
+             self.mode, sampling)  # fmt: skip
         self._bind_history(rooms.opened("generality"), inputs, [self.table, self.grid, self.groups])
         bind(self.upload.upload, self._read, self.upload, self.own)
         self._rooms = rooms
@@ -122,13 +131,16 @@ class GeneralityTab(HistoryTab):
         session = self._session
         name, radii = bank_chosen(values[session.bank]), radii_of(values[session.radius])
         texts = self._prompts(values[self.sets] or [], values[self.own])
+        how = (values[field] for field in (self.tokens, self.mode, self.temperature, self.top_p, self.seed))
+        decoding = decoding_from(*how, control=True)
         return MeasureGenerality(
             bank=name,
             prompts=self._workbench.asked(texts, values[session.system], template_of(values[session.template])),
             vectors=chosen(values[session.vectors]),
             radius=None if radii is None else radii[0],
             random=whole("random vectors", values[self.random]),
-            decoding=Decoding(whole("max new tokens", values[self.tokens])),
+            samples=whole("texts a cell", values[self.samples]) if decoding.temperature else 1,
+            decoding=decoding,
         )
 
     def _prompts(self, sets: list[str], own: str | None) -> list[SetPrompt]:
@@ -172,6 +184,8 @@ class GeneralityTab(HistoryTab):
         prompts = f"{len(found.prompts)} prompts"
         if not found.finished:
             prompts = f"{len(found.prompts)} of {len(found.asked)} prompts, stopped"
+        if found.samples > 1:
+            prompts += f", {found.samples} texts each"
         return f"“{found.bank}” on {prompts}; the model refuses {found.refused} of them without steering."
 
     def _empty(self) -> Changes:
@@ -181,4 +195,5 @@ class GeneralityTab(HistoryTab):
         sets = ", ".join(dict.fromkeys(one.set or "prompts" for one in found.prompts))
         radius = "own R" if found.radius is None else f"R {found.radius:.4g}"
         vectors = f"{len(found.vectors)} vector{'s' * (len(found.vectors) != 1)}"
-        return f"{day(found.created)} · {found.bank} · {vectors}, {radius} · {sets} ({len(found.prompts)})"
+        texts = f" × {found.samples}" * (found.samples > 1)
+        return f"{day(found.created)} · {found.bank} · {vectors}, {radius} · {sets} ({len(found.prompts)}{texts})"

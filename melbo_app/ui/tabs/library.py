@@ -28,17 +28,21 @@ from melbo_app.ui.present import amount, day, first_line
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.runs import Runs
 from melbo_app.ui.session import Session
+from melbo_app.ui.tabs.chat import ChatTab
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.labels import LabelsTab
 from melbo_app.ui.tabs.text_search import MEANING, WORDS, Hit, searched
-from melbo_app.ui.text_lines import near_table, text_cells
+from melbo_app.ui.text_lines import CHAT, answer_cells, key_of, near_table, text_cells
 from melbo_app.workbench import Workbench
 
 COLUMNS = ["kind", "of", "text", "R", "date"]
 WIDE = ["text"]
 EVERYTHING = "everything"
 BY_MEANING = "by meaning"
-KINDS: list[Any] = [EVERYTHING, "banks", "labels", "completions", ("completions, by their meaning", BY_MEANING)]
+KINDS: list[Any] = [
+    EVERYTHING, "banks", "labels", "completions", ("answers in Chat", CHAT),
+    ("completions, by their meaning", BY_MEANING),
+]  # fmt: skip
 MOST = 50  # of each kind
 NOTHING = "Click a line to see all of it. Open shows it in its tab."
 
@@ -46,8 +50,11 @@ NOTHING = "Click a line to see all of it. Open shows it in its tab."
 class LibraryTab:
     """The tab Library."""
 
-    def __init__(self, workbench: Workbench, session: Session, completions: CompletionsTab, labels: LabelsTab) -> None:
+    def __init__(
+        self, workbench: Workbench, session: Session, completions: CompletionsTab, chat: ChatTab, labels: LabelsTab
+    ) -> None:
         self._workbench, self._session, self._completions, self._labels = workbench, session, completions, labels
+        self._chat = chat
         self._runs = Runs(workbench)
         with gr.Row(elem_classes="mx-fields"):
             self.text = gr.Textbox(
@@ -95,7 +102,8 @@ class LibraryTab:
         self._runs.bind_stop(self.stop, self.progress)
         bind(self.table.pick, self._pick, None, [self._chosen, self.details])
         self._rooms = rooms
-        shown: list[Block] = [*rooms.outputs, *self._completions.restore_outputs, *self._labels.outputs]
+        restored = [*self._completions.restore_outputs, *self._labels.outputs]
+        shown: list[Block] = [self._chat.view, *rooms.outputs, *restored]
         bind(self.open_it.click, self._open, {self._chosen, self._asked, *self._labels.form}, shown)
         for pressed, fn in ((self.all, self._export_all), (self.one, self._export_one)):
             made = bind(pressed.click, fn, session.bank, self._file, show_progress="minimal")
@@ -119,23 +127,27 @@ class LibraryTab:
                 yield {self.table: table, self.progress: resting()}
 
     def _near(self, found: Meant) -> Changes:
-        return {self.table: near_table(found.near, "There are no texts yet.", _key("completion", number="{}"))}
+        return {self.table: near_table(found.every, "There are no texts yet.")}
 
     def _table(self, text: str, kind: str) -> dict[str, Any]:
         me = annotator(self._workbench)
         if text.strip():
             found = self._workbench.search(text, MOST, seen_by=me)
-            tell(found.damaged)
             banks, labels, completions = found.banks, [*found.labels], found.completions
+            answers = self._workbench.search_conversations(text, MOST)
+            tell([*found.damaged, *answers.damaged])
         else:
             banks = self._workbench.banks()[:MOST]
             said, completions = self._workbench.labels(seen_by=me), self._workbench.search_completions(limit=MOST)
-            tell([*said.damaged, *completions.damaged])
+            answers = self._workbench.search_conversations("", MOST)
+            tell([*said.damaged, *completions.damaged, *answers.damaged])
             labels = sorted(said, key=_said_at, reverse=True)[:MOST]
         rows = [_bank_row(line) for line in banks] if kind in (EVERYTHING, "banks") else []
         rows += [_label_row(label) for label in labels] if kind in (EVERYTHING, "labels") else []
         texts = completions if kind in (EVERYTHING, "completions", BY_MEANING) else []
-        rows += [_completion_row(one) for one in texts]
+        rows += [{"key": key_of(one), "cells": ["completion", *text_cells(one)]} for one in texts]
+        said_in_chat = answers if kind in (EVERYTHING, CHAT) else []
+        rows += [{"key": key_of(one), "cells": [CHAT, *answer_cells(one)]} for one in said_in_chat]
         message = "Nothing contains this text." if text.strip() else "There is nothing yet."
         return {"columns": COLUMNS, "wide": WIDE, "rows": rows, "message": message}
 
@@ -144,6 +156,9 @@ class LibraryTab:
         if kind == "completion":
             one = self._workbench.completion(int(number))
             message = note(f"“{one.prompt.user}”", one.text, _provenance(one), tone="plain")
+        elif kind == CHAT:
+            answer = self._chat.answer(int(name), int(number))
+            message = note(f"“{answer.message}”", answer.text, answer.stamp, tone="plain")
         elif kind == "label":
             label = self._workbench.label(name, int(number), seen_by=annotator(self._workbench))
             message = note(_label_line(label), label.note, tone="plain")
@@ -162,6 +177,8 @@ class LibraryTab:
             hit = Hit.of(self._workbench, int(number), *values[self._asked])
             shown = self._completions.restore(self._workbench.comparison_of(int(number)), hit=hit)
             return {**shown, **self._rooms.show("completions")}
+        if kind == CHAT:
+            return self._chat.opened(int(name), int(number), *values[self._asked])
         shown = self._session.open_bank(name)
         if kind != "label":
             return {**shown, **self._rooms.show("completions")}
@@ -209,10 +226,6 @@ def _label_row(label: Label) -> dict[str, Any]:
     date = day(label.updated) if label.updated else ""
     cells = ["label", f"{label.bank} {label.vector}", text, "", date]
     return {"key": _key("label", label.bank, label.vector), "cells": cells}
-
-
-def _completion_row(one: Completion) -> dict[str, Any]:
-    return {"key": _key("completion", number=one.id or 0), "cells": ["completion", *text_cells(one)]}
 
 
 def _words(label: Label) -> str:

@@ -15,28 +15,26 @@ from melbo_app.library.completion import Comparison, Completion
 from melbo_app.library.job_records import JobRecord
 from melbo_app.studies.curve import CurveProgress, MeasureCurve
 from melbo_app.studies.flagging import gathered
+from melbo_app.studies.spreads import cell_of
 from melbo_app.studies.sweep import Sweep
 from melbo_app.ui.components.completion_grid import completion_grid, grid
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.fields import button, small_button
-from melbo_app.ui.forms import bank_chosen, chosen
+from melbo_app.ui.flag_table import flag_table, spread_table
+from melbo_app.ui.forms import bank_chosen, chosen, whole
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.leaving import leaving
 from melbo_app.ui.present import amount, first_line
 from melbo_app.ui.radius_range import RadiusRange
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
-from melbo_app.ui.stamp import stamp
 from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.job_tab import JobTab
 from melbo_app.ui.taking import save_as_bank, take
 from melbo_app.workbench import Workbench
 
 WAYS = [("chosen vectors", "bank"), ("trained at each R", "trained")]
-COLUMNS = ["flag", "R", "vector", "reason", "text"]
-WIDE = ["reason", "text"]
-EMPTY = "This table will show the flagged completions at all R."
 ASIDE: dict[str, Any] = {"groups": [], "message": "Click a line to read its completion beside the unsteered one."}
 
 
@@ -58,16 +56,17 @@ class ManyRadii(JobTab):
                 self.stop = button("Stop", "many-stop", 80)
                 self.way = gr.Radio(WAYS, value="bank", label="Vectors", elem_id="many-way", container=False)
                 self.progress = progress_bar(resting(), elem_id="many-progress")
-            self.table = record_table(
-                {"columns": COLUMNS, "wide": WIDE, "message": EMPTY}, elem_id="many-table", start="many-start"
-            )
+            self.table = record_table(flag_table([], None), elem_id="many-table", start="many-start")
+            self.spread = record_table(spread_table([], None), elem_id="many-spread-table")
             self.picked = gr.State(None)  # the id of the completion that is shown
             with gr.Row(elem_classes="mx-toolbar"):
                 self.use = small_button("Use this", "many-use", 90, visible=False)
                 self.open = small_button("Open in Read", "many-open", 120, visible=False)
                 self.save = small_button("Save as bank", "many-save", 120, visible=False)
             self.aside = completion_grid(ASIDE, elem_id="many-completion")
-        self._views: list[Block] = [self.table, self.aside, self.picked, self.use, self.open, self.save]
+        self._views: list[Block] = [
+            self.table, self.spread, self.aside, self.picked, self.use, self.open, self.save,
+        ]  # fmt: skip
         self.job_outputs: list[Block] = [self.shown, self.progress, self.way, self.section, *self._views]
 
     def bind(self, rooms: Rooms, trained: Sequence[Component]) -> None:
@@ -77,10 +76,11 @@ class ManyRadii(JobTab):
         session = self._session
         self.view_inputs = [self.way]
         inputs = [
-            *trained, session.bank, session.vectors, *self._range.inputs, *self._completions.decoding_inputs,
+            *trained, session.bank, session.vectors, *self._range.inputs, *completions.decoding_inputs,
+            completions.samples,
         ]  # fmt: skip
         self._bind_job(rooms.opened("radius"), inputs, self._views, self.way.input)
-        bind(self.table.pick, self._pick, None, self._views[1:])
+        bind(self.table.pick, self._pick, None, self._views[2:])
         bind(self.use.click, self._use, [self.picked], session.bank_outputs)
         bind(self.save.click, self._save, [self.picked], [*session.bank_outputs, self.use, self.save])
         opened = [*rooms.outputs, *completions.opened_outputs]
@@ -90,7 +90,7 @@ class ManyRadii(JobTab):
         """Show the flags of a sweep, in ``job_outputs``."""
         if record.comparison is None:
             raise InputError("job", "its texts are not kept", "Run it again")
-        swept = self._workbench.comparison(record.comparison)
+        swept = self._with_samples(self._workbench.comparison(record.comparison))
         lines = self._lines("bank", [swept], self._norm(swept))
         return {**lines, self.way: "bank", self.section: gr.Accordion(open=True)}
 
@@ -109,6 +109,7 @@ class ManyRadii(JobTab):
         return Sweep(
             bank=record.name, prompts=tuple(prompts), vectors=tuple(vectors), radii=tuple(radii), decoding=decoding,
             random_control=values[self._completions.control],
+            samples=whole("texts a cell", values[self._completions.samples]) if decoding.temperature else 1,
         )  # fmt: skip
 
     def _way(self, values: Values) -> str:
@@ -137,7 +138,7 @@ class ManyRadii(JobTab):
         return progress.curve if isinstance(progress, CurveProgress) and progress.curve.points else None
 
     def _draw(self, job: Job[Any, Any], part: DiversityCurve, values: Values) -> Changes:
-        return {self.table: self._table(self._of_curve(part), part.median_norm)}
+        return {self.table: flag_table(self._of_curve(part), part.median_norm), self.spread: spread_table([], None)}
 
     def _made(self, job: Job[Any, Any], result: Any, values: Values, is_drawn: bool) -> Changes:
         if isinstance(result, DiversityCurve):
@@ -150,8 +151,14 @@ class ManyRadii(JobTab):
             kept = self._workbench.latest_curve()
             trained = kept is not None and kept.curve.how == "trained"
             return (self._of_curve(kept.curve), kept.curve.median_norm) if kept and trained else ([], None)
-        swept = [self._workbench.comparison(line.id) for line in self._workbench.comparisons("sweep", 1)]
+        last = self._workbench.comparisons("sweep", 1)
+        swept = [self._with_samples(self._workbench.comparison(line.id)) for line in last]
         return swept, self._norm(swept[0]) if swept else None
+
+    def _with_samples(self, swept: Comparison) -> Comparison:
+        """The same with the stored texts of other seeds."""
+        samples = self._workbench.at_other_seeds(swept.completions)
+        return swept.model_copy(update={"samples": tuple(samples)})
 
     def _norm(self, swept: Comparison) -> float | None:
         line = self._session.find(swept.settings.get("bank"))
@@ -162,39 +169,19 @@ class ManyRadii(JobTab):
         return [self._workbench.comparison(id) for point in curve.points for id in point.comparisons[::2]]
 
     def _lines(self, way: str, comparisons: Sequence[Comparison], norm: float | None) -> Changes:
-        table, summary = self._table(comparisons, norm), ""
+        summary = ""
         if comparisons:
-            every = {one.digest: one for comparison in comparisons for one in comparison.completions}
+            every = {one.digest: one for comparison in comparisons for one in comparison.every}
             radii = {one.radius for one in every.values() if one.vector is not None}
             prompt = first_line(comparisons[0].completions[0].prompt.user, 40)
             bank = "trained at each R" if way == "trained" else f"“{comparisons[0].settings.get('bank')}”"
-            count = len(table["rows"])
+            count = len(gathered(comparisons))
             counted = f"{count} flag{'s' * (count != 1)} in {len(every)} texts at {len(radii)} R"
             summary = f"{counted}, {bank}, “{prompt}”."
-        return {self.shown: way, self.table: table, self.progress: resting(summary), **self._nothing_picked()}
-
-    def _table(self, comparisons: Sequence[Comparison], norm: float | None) -> dict[str, Any]:
-        several = any(one.prompt_index for comparison in comparisons for one in comparison.completions)
-        rows = [
-            {
-                "key": f"{one.completion.id} {one.flag.kind}",
-                "cells": [
-                    one.flag.kind,
-                    "–" if one.completion.vector is None else _radius(one.completion.radius, norm),
-                    _who(one.completion, several),
-                    one.flag.reason,
-                    " ".join(one.completion.text.split()),
-                ],
-            }
-            for one in gathered(comparisons)
-        ]
-        message = "None of the completions is flagged." if comparisons else EMPTY
-        made = [one for comparison in comparisons for one in comparison.completions]
-        stamped = stamp(made, {}, own_norms=True) if comparisons else None  # its R are in fields of their own
-        if stamped is not None:
-            bank = comparisons[0].settings.get("bank")
-            stamped |= {"bank": bank} if bank else {"bank": None, "bank_hash": None}  # a curve trains its own
-        return {"columns": COLUMNS, "wide": WIDE, "rows": rows, "message": message, "stamp": stamped}
+        return {
+            self.shown: way, self.table: flag_table(comparisons, norm), self.spread: spread_table(comparisons, norm),
+            self.progress: resting(summary), **self._nothing_picked(),
+        }  # fmt: skip
 
     def _pick(self, event: gr.EventData) -> Changes:
         """Show the completion of a line beside the unsteered one."""
@@ -203,10 +190,12 @@ class ManyRadii(JobTab):
         others = self._workbench.comparison(self._workbench.comparison_of(id)).completions
         beside = [one for one in others if one.vector is None and one.prompt_index == completion.prompt_index]
         shown = [*beside[: completion.vector is not None], completion]
+        cells = {cell_of(one) for one in shown}
+        samples = [one for one in self._workbench.at_other_seeds(others) if cell_of(one) in cells]
         names = self._session.names(completion.bank, completion.bank_hash)
         is_kept, steered = self._workbench.bank_with(completion.bank_hash) is not None, completion.vector is not None
         return {
-            self.aside: {**grid(shown, names), "lines": 3},
+            self.aside: {**grid(shown, names, samples=samples), "lines": 3},
             self.picked: id,
             self.use: gr.Button(visible=steered and is_kept),
             self.open: gr.Button(visible=True),
@@ -243,12 +232,3 @@ def _trains(job: Job[Any, Any]) -> bool:
     """Whether the vectors of a curve are trained at each R."""
     asked = job.record().request
     return asked["bank"] is None and not asked["rescaled"]
-
-
-def _radius(radius: float, norm: float | None) -> str:
-    return amount(radius) + (f" ({amount(radius / norm, 2)} ×)" if norm else "")
-
-
-def _who(completion: Completion, several: bool) -> str:
-    who = "none" if completion.vector is None else str(completion.vector)
-    return f"{who}, prompt {completion.prompt_index + 1}" if several else who

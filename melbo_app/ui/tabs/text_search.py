@@ -7,6 +7,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from melbo_app.errors import InputError
+from melbo_app.library.answers import FoundAnswer
 from melbo_app.library.completion import Completion
 from melbo_app.studies.search_meaning import Meant, SearchMeaning
 from melbo_app.ui.components.completion_grid import card_key
@@ -16,7 +17,7 @@ from melbo_app.ui.fields import button, choice
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.left_out import tell
 from melbo_app.ui.runs import Runs
-from melbo_app.ui.text_lines import found_table, near_table
+from melbo_app.ui.text_lines import CHAT, found_table, near_table
 from melbo_app.workbench import Workbench
 
 MEANING, WORDS = "meaning", "words"
@@ -63,7 +64,7 @@ class TextSearch:
 
     def __init__(self, workbench: Workbench) -> None:
         self._workbench, self._runs = workbench, Runs(workbench)
-        self._asked = gr.State(["", WORDS])  # what the table answers
+        self.asked = gr.State(["", WORDS])  # what the table answers
         with gr.Accordion("Find a text", open=False, elem_id="find-text-panel"):
             with gr.Row(elem_classes="mx-fields"):
                 self.how = choice("Texts", "find-how", HOW, MEANING, 190)
@@ -80,30 +81,36 @@ class TextSearch:
     def bind(self, restore: Callable[..., Changes], outputs: list[Block]) -> None:
         """Bind finding, and opening a text with ``restore``, in ``outputs``."""
         self._restore = restore
-        asked, shown = {self.text, self.how}, [self.table, self._asked, self.progress]
+        asked, shown = {self.text, self.how}, [self.table, self.asked, self.progress]
         for trigger in (self.find.click, self.text.submit):
             self._runs.bind(trigger, self._find, asked, shown, self.progress)
         self._runs.bind_stop(self.stop, self.progress)
-        bind(self.table.pick, self._open, [self._asked], outputs)
+        bind(self.table.pick, self._open, [self.asked], outputs)
 
     def _find(self, request: gr.Request, values: Values) -> Iterator[Changes]:
         text, how = values[self.text] or "", values[self.how]
-        yield {self._asked: [text, how]}
+        yield {self.asked: [text, how]}
         if how == MEANING:
             yield from searched(self._workbench, self._runs, request, text, self.progress, self._near)
             return
         if not text.strip():
             raise InputError("text", "it is empty", "Write what to search for")
         with self._runs.start(request) as run:
-            found = self._workbench.search_completions(text.strip(), limit=MOST)
-            tell(found.damaged)
+            texts = self._workbench.search_completions(text.strip(), limit=MOST)
+            answers = self._workbench.search_conversations(text, MOST)
+            tell([*texts.damaged, *answers.damaged])
+            both: list[Completion | FoundAnswer] = [*texts, *answers]
+            found = sorted(both, key=lambda one: one.created, reverse=True)[:MOST]
             many = f"The newest {MOST} texts." if len(found) == MOST else f"{len(found)} texts."
             if not run.pressed:  # an earlier search does not answer after a later one
                 yield {self.table: found_table(found, NOTHING), self.progress: resting(many if found else "")}
 
     def _near(self, found: Meant) -> Changes:
-        return {self.table: near_table(found.near, NONE)}
+        return {self.table: near_table(found.every, NONE)}
 
     def _open(self, event: gr.EventData, asked: Any) -> Changes:
-        id = int(event.key)
+        kind, _, number = event.key.split("\n")
+        if kind == CHAT:  # which the view Chat opens
+            return {}
+        id = int(number)
         return self._restore(self._workbench.comparison_of(id), hit=Hit.of(self._workbench, id, *asked))

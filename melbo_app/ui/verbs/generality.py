@@ -27,6 +27,9 @@ class GeneralityVerbs:
         random: int = RANDOM,
         max_new_tokens: int = 40,
         seed: int = 0,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        samples: int = 1,
         system: str | None = None,
         template: bool | str | None = None,
     ) -> General:
@@ -41,7 +44,10 @@ class GeneralityVerbs:
             radius: R, the norm that vectors are added with; left out: as in the bank
             random: random vectors of the same R
             max_new_tokens: longest completion, in tokens
-            seed: of the random vectors
+            seed: of the random vectors, and of the first sampled answers
+            temperature: 0 is greedy
+            top_p: share of the probability that is sampled from
+            samples: answers to each prompt, sampled with this and the following seeds
             system: system text for all prompts
             template: the model's chat template, true, false or as --template has it; left out: where it has one
         Returns:
@@ -49,11 +55,11 @@ class GeneralityVerbs:
         """
         asked = joined([self._given(prompts, groups), *([self._shipped(sets)] if sets else [])])
         numbers, _ = chosen(self._workbench.bank(bank), vectors, None)
-        decoding = Decoding(max_new_tokens, seed=seed)
+        decoding = Decoding(max_new_tokens, temperature, top_p, seed)
         self._workbench.load_model()
         study = MeasureGenerality(
             bank=bank, prompts=self._workbench.asked(asked, system, template), vectors=numbers, radius=radius,
-            random=random, decoding=decoding,
+            random=random, samples=samples, decoding=decoding,
         )  # fmt: skip
         found = awaited(self._workbench.start(study, who=WHO))
         return general(found, self._workbench.why_not_kept(found))
