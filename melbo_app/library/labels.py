@@ -95,15 +95,8 @@ class Labels(InDatabase):
     def said(self, bank_hash: str | None = None, vector: int | None = None) -> Listed[LabelVersion]:
         """What every annotator says now, and what is settled: of all vectors, of a bank's, or of one; by bank and
         vector, the settled one first."""
-        wanted = _labels(*WHOSE).order_by(
-            LabelRow.bank, LabelRow.bank_hash, LabelRow.vector, LabelRow.settled.desc(), LabelRow.annotator
-        )
-        if bank_hash is not None:
-            wanted = wanted.where(LabelRow.bank_hash == bank_hash)
-        if vector is not None:
-            wanted = wanted.where(LabelRow.vector == vector)
         with self._database.read() as session:
-            return read_each(session.execute(wanted), _said_by, _subject)
+            return current(session, bank_hash, vector)
 
     def annotators(self) -> list[str]:
         """The names that annotators gave so far."""
@@ -217,6 +210,18 @@ def may_see(given: Iterable[LabelVersion], annotator: str) -> bool:
     settled."""
     people = {None if one.settled else one.annotator for one in given}
     return None in people or (annotator in people and len(people) > 1)
+
+
+def current(session: Session, bank_hash: str | None = None, vector: int | None = None) -> Listed[LabelVersion]:
+    """What every annotator says now, as ``Labels.said``."""
+    wanted = _labels(*WHOSE).order_by(
+        LabelRow.bank, LabelRow.bank_hash, LabelRow.vector, LabelRow.settled.desc(), LabelRow.annotator
+    )
+    if bank_hash is not None:
+        wanted = wanted.where(LabelRow.bank_hash == bank_hash)
+    if vector is not None:
+        wanted = wanted.where(LabelRow.vector == vector)
+    return read_each(session.execute(wanted), _said_by, _subject)
 
 
 def versions_of(session: Session, bank_hash: str, vector: int) -> Listed[LabelVersion]:

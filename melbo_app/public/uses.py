@@ -24,6 +24,7 @@ REFUSED = {
     "delete_bank": ("bank", "nothing is deleted on a public page", "Ask whoever runs it"),
     "rename_bank": ("bank", "banks keep their names on a public page", "Ask whoever runs it"),
     "import_bundle": ("bundle", "a public page does not merge libraries", "Import its banks one by one"),
+    "import_labels": ("labels", "visitors label one vector after the other", "Ask whoever runs the page"),
     "settle_label": ("label", "visitors do not decide between each other's labels", "Ask whoever runs the page"),
     "save_guidelines": ("guidelines", "visitors do not change them", "Ask whoever runs the page"),
     "label_changes": ("history", "it names people's accounts", "Ask whoever runs the page"),

@@ -12,6 +12,8 @@ from melbo_app.library.catalogue import Rebuilt
 from melbo_app.library.completion import Completion
 from melbo_app.library.damage import Listed
 from melbo_app.library.label_file import Grounds, write_labels
+from melbo_app.library.label_import import LabelsImported, LabelsWanted, import_labels
+from melbo_app.library.label_lines import read_lines
 from melbo_app.library.labels import Label, LabelVersion
 from melbo_app.library.preferences import Against, Choice
 from melbo_app.library.pruning import Pruned, prune
@@ -103,6 +105,29 @@ class Library(Annotating):
             vectors = sorted({label.vector for label in some})
             grounds |= self._grounds(banks.get(digest), digest, vectors, shown)
         return write_labels(out, labels, grounds, overwrite=overwrite, each=each)
+
+    def import_labels(
+        self,
+        bank: str,
+        path: Path,
+        *,
+        annotator: str = "",
+        each: bool = False,
+        replace: bool = False,
+        partly: bool = False,
+    ) -> LabelsImported:
+        """Take over a bank's labels from a file that ``export_labels`` wrote, all or none.
+
+        They are those of ``annotator``, or with ``each`` of every annotator whom the file names. A newer label here is
+        kept, and refuses the file, unless it may ``replace`` it. With ``partly``, lines that cannot be taken are left
+        out. Raises LabelsRefused with a sentence for each such line, InputError and StorageError.
+        """
+        held, who = self.bench.banks.load(bank), check_annotator(annotator)
+        self._check_reading(path)
+        how = LabelsWanted(
+            path.name, bank, held.hash, len(held.vectors), who, each, replace, partly, author=self._account
+        )  # fmt: skip
+        return import_labels(self.bench.database, read_lines(path), how)
 
     def _grounds(
         self, name: str | None, digest: str, vectors: Sequence[int], shown: Callable[[str], str]
