@@ -7,7 +7,7 @@ from typing import Any
 
 from melbo_app.errors import InputError
 from melbo_app.library.database import Database
-from melbo_app.library.label_lines import WORDS, Fault, LabelLine, LabelLines
+from melbo_app.library.label_lines import WORDS, Fault, LabelLine, LabelsRead
 from melbo_app.library.labels import LabelVersion, current, remember, replace, said
 from melbo_app.quoting import readable, shown
 
@@ -63,7 +63,7 @@ class LabelsImported:
         return [one for one in (counts, empty, *self.elsewhere, *(f"Left out: {one}" for one in self.left_out)) if one]
 
 
-def import_labels(database: Database, read: LabelLines, how: LabelsWanted) -> LabelsImported:
+def import_labels(database: Database, read: LabelsRead, how: LabelsWanted) -> LabelsImported:
     """Keep the labels that were read, all of them or none (but see ``LabelsWanted.partly``), each with its history.
 
     A label that is new here has the file's date; one that changes has today's. Raises LabelsRefused and StorageError.

@@ -1,6 +1,5 @@
 """Reading a file of labels, CSV or JSONL, line by line; each line that cannot be used is named with its column."""
 
-import csv
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -58,14 +57,14 @@ class LabelLine:
     settled: bool = False
 
 
-class LabelLines(NamedTuple):
+class LabelsRead(NamedTuple):
     """The lines that can be read, and what is wrong with the others, by line."""
 
     lines: list[LabelLine]
     faults: list[Fault]
 
 
-def read_lines(path: Path) -> LabelLines:
+def read_lines(path: Path) -> LabelsRead:
     """The labels in a file as ``write_labels`` writes it, also after a spreadsheet has saved it; only the column
     ``vector`` is necessary. Raises InputError for a file that is none of labels, and StorageError."""
     ending = path.suffix.lower()
@@ -81,7 +80,7 @@ def read_lines(path: Path) -> LabelLines:
     except UnicodeDecodeError as error:
         remedy = "In Excel, save it as “CSV UTF-8 (comma delimited)”"
         raise InputError("file", f"“{readable(path.name)}” is not text in UTF-8", remedy) from error
-    found, unknown = LabelLines([], []), dict[str, int]()
+    found, unknown = LabelsRead([], []), dict[str, int]()
     for count, (number, cells) in enumerate(_csv(text, unknown) if ending == ".csv" else _jsonl(text, found.faults)):
         if count == MOST_LINES:
             raise InputError("file", f"it has more than {MOST_LINES:,} lines", "Import it in parts")
@@ -92,7 +91,7 @@ def read_lines(path: Path) -> LabelLines:
             found.faults.append(Fault(number, error.field, error.problem, error.remedy))
     remedy = f"Choose from {', '.join(ORDER)}"
     strange = [Fault(number, column, "there is no such column", remedy) for column, number in unknown.items()]
-    return LabelLines(found.lines, sorted([*strange, *found.faults]))
+    return LabelsRead(found.lines, sorted([*strange, *found.faults]))
 
 
 def _note_unknown(number: int, columns: Iterable[str], unknown: dict[str, int]) -> None:
@@ -103,26 +102,20 @@ def _note_unknown(number: int, columns: Iterable[str], unknown: dict[str, int]) 
 
 def _csv(text: str, unknown: dict[str, int]) -> Iterator[tuple[int, dict[str, str]]]:
     """The cells of each row by column."""
-    rows, at = csv_rows(text), 1
-    try:
-        at, header = next(rows, (1, []))
-        columns = [name.strip() for name in header]
-        if "vector" not in columns:
-            raise InputError(
-                "file", "its first line has no column “vector”", "Choose a file that “labels export” wrote"
-            )
-        twice = next((name for place, name in enumerate(columns) if name and name in columns[:place]), None)
-        if twice is not None:
-            raise InputError("file", f"its column “{readable(twice)}” is there twice", "Leave one of them out")
-        _note_unknown(at, filter(None, columns), unknown)
-        for at, row in rows:
-            names = [*columns, *[""] * (len(row) - len(columns))]
-            cells = [*row, *[""] * (len(names) - len(row))]
-            named = {name or f"column {place}": (name, cells[place - 1]) for place, name in enumerate(names, start=1)}
-            yield at, {column: cell for column, (name, cell) in named.items() if name or cell.strip()}
-    except csv.Error as error:
-        problem = f"it breaks off in the line after {at}, or a quotation mark is missing there"
-        raise InputError("file", problem, "Save it again as CSV") from error
+    rows = csv_rows(text)
+    at, header = next(rows, (1, list[str]()))
+    columns = [name.strip() for name in header]
+    if "vector" not in columns:
+        raise InputError("file", "its first line has no column “vector”", "Choose a file that “labels export” wrote")
+    twice = next((name for place, name in enumerate(columns) if name and name in columns[:place]), None)
+    if twice is not None:
+        raise InputError("file", f"its column “{readable(twice)}” is there twice", "Leave one of them out")
+    _note_unknown(at, filter(None, columns), unknown)
+    for number, row in rows:
+        names = [*columns, *[""] * (len(row) - len(columns))]
+        cells = [*row, *[""] * (len(names) - len(row))]
+        named = {name or f"column {place}": (name, cells[place - 1]) for place, name in enumerate(names, start=1)}
+        yield number, {column: cell for column, (name, cell) in named.items() if name or cell.strip()}
 
 
 def _jsonl(text: str, faults: list[Fault]) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -1,7 +1,6 @@
 """Labels: the effect of each vector in words."""
 
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -15,25 +14,21 @@ from melbo_app.ui.components.annotator_name import accepted, annotator_name
 from melbo_app.ui.components.labelling import labelling
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.fields import small_button
-from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.kept_form import KeptForm
 from melbo_app.ui.left_out import tell
-from melbo_app.ui.present import day
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.label_aside import LabelAside
 from melbo_app.ui.tabs.label_draft import GIVE_BACK, KEEP, read_draft
 from melbo_app.ui.tabs.label_evidence import NO_VECTOR, LabelEvidence
+from melbo_app.ui.tabs.label_files import LabelFiles
 from melbo_app.ui.tabs.label_form import Held, LabelForm, held_by
 from melbo_app.ui.tabs.label_hints import LabelHints, within
 from melbo_app.ui.tabs.label_queue import DISAGREEMENTS, QUEUES, after
 from melbo_app.ui.tabs.label_suggestions import LabelSuggestions
+from melbo_app.ui.tabs.label_table import NO_BANK, label_table
 from melbo_app.workbench import Workbench
-
-COLUMNS = ["vector", "name", "tags", "rating", "note", "changed"]
-WIDE = ["name", "tags", "note"]
-NO_BANK = {"columns": COLUMNS, "wide": WIDE, "rows": [], "message": "Choose a bank."}
 
 
 class LabelsTab:
@@ -68,14 +63,7 @@ class LabelsTab:
                     self._suggestions = LabelSuggestions(workbench, session)
                     self.aside = LabelAside(workbench, session)
             self.table = record_table(NO_BANK, elem_id="label-table")
-            with gr.Row(elem_classes="mx-toolbar", equal_height=True):
-                self.csv = small_button("Export CSV", "labels-csv", 120)
-                self.jsonl = small_button("Export JSONL", "labels-jsonl", 120)
-                self.each = gr.Checkbox(
-                    label="every annotator’s", elem_id="labels-each", container=False, min_width=150,
-                    visible=named,
-                )  # fmt: skip
-        self._file = hidden_download("labels-file")
+            self.files = LabelFiles(workbench, session)
         self.form: list[Component] = self._form.inputs
         self.outputs: list[Block] = [
             self.table, self.vector, *self._form.outputs, self.done, self.evidence.view, self._saved,
@@ -83,7 +71,7 @@ class LabelsTab:
         ]  # fmt: skip
 
     def bind(self, rooms: Rooms) -> None:
-        """Bind choosing, saving and exporting; the view shows its newest state whenever it is opened."""
+        """Bind choosing, saving and files; the view shows its newest state whenever it is opened."""
         session, form, latest = self._session, self._form, "always_last"
         asked = {session.bank, self.vector, self.order, form.clash, *form.inputs}
         renewed = bind(rooms.opened("label"), self._renew, asked, self.outputs)
@@ -122,9 +110,7 @@ class LabelsTab:
         self.evidence.bind(form.of)
         self._suggestions.bind(rooms, form, self.vector)
         self._kept.bind([self.order], rooms.opened("label"), lambda fields, _: fields, [], [])
-        for button, ending in ((self.csv, ".csv"), (self.jsonl, ".jsonl")):
-            made = bind(button.click, self._exporter(ending), self.each, self._file)
-            made.success(None, None, None, js=fetch_script("labels-file"), api_visibility="private")
+        self.files.bind(self._renew, asked, self._saved, self.outputs)
 
     def open(
         self, bank: str | None, vector: float | None = 0, undo: list[Held] | None = None, settles: bool = False
@@ -159,21 +145,7 @@ class LabelsTab:
         }
 
     def _table(self, bank: str | None, selected: int | None) -> dict[str, Any]:
-        line = self._session.find(bank)
-        if bank is None or line is None or not line.vectors:
-            return NO_BANK
-        labels = self._workbench.bank_labels(bank, seen_by=annotator(self._workbench))
-        rows = []
-        for number in range(line.vectors):
-            label = labels.get(number)
-            cells = [str(number)] + ["" for _ in COLUMNS[1:]]
-            if label is not None:
-                changed = day(label.updated) if label.updated else ""
-                cells[1:] = [label.name, ", ".join(label.tags), "★" * (label.rating or 0), label.note, changed]
-            rows.append({"key": str(number), "cells": cells})
-        return {
-            "columns": COLUMNS, "wide": WIDE, "rows": rows, "selected": None if selected is None else str(selected),
-        }  # fmt: skip
+        return label_table(self._workbench, self._session, bank, selected)
 
     def move(self, bank: str | None, vector: float | None, values: Values) -> Changes:
         """Save the form, and show another vector in ``outputs``. If somebody else has changed the label meanwhile, the
@@ -346,9 +318,3 @@ class LabelsTab:
 
     def _take_label(self, event: gr.EventData) -> Changes:
         return self._form.written(event.fields)
-
-    def _exporter(self, ending: str) -> Any:
-        def export(each: bool | None) -> str:
-            return written("melbo-labels", ending, partial(self._workbench.export_labels, each=bool(each)))
-
-        return export
