@@ -4,6 +4,7 @@ import inspect
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from melbo_app.library.bank import Bank
 from melbo_app.library.conversation import Conversation, ConversationSummary
 from melbo_app.library.damage import Listed
 from melbo_app.library.job_records import JobRecord
+from melbo_app.library.label_readings import LabelReading
 from melbo_app.library.labels import Label
 from melbo_app.library.preferences import Against, Choice
 from melbo_app.library.prompt_sets import SHIPPED, SetPrompt
@@ -30,6 +32,7 @@ from melbo_app.studies import read_study
 from melbo_app.studies.blind import Pair
 from melbo_app.studies.chat import Chat
 from melbo_app.studies.judge_endpoint import Endpoint
+from melbo_app.studies.label_trial import LabelTrial, Trial
 from melbo_app.studies.report import Report
 from melbo_app.workbench import Workbench
 
@@ -167,6 +170,14 @@ class _PublicWorkbench:
     def prefer(self, bank: str, pair: Pair, choice: Choice, who: str | None = None) -> None:
         """Keep the visitor's preference."""
         self._plain("prefer")(bank, pair, choice, self._visitor().name)
+
+    def label_trial(self, bank: str, vector: int, name: str, who: str = "") -> LabelTrial:
+        """The study that prepares a label's trial by the visitor, whatever name was given."""
+        return self._plain("label_trial")(bank, vector, name, self._visitor().name)
+
+    def keep_reading(self, trial: Trial, fits: Sequence[int]) -> LabelReading:
+        """Keep the visitor's own reading."""
+        return self._plain("keep_reading")(replace(trial, who=self._visitor().name), fits)
 
     def conversations(self, limit: int = 100, who: str | None = None) -> Listed[ConversationSummary]:
         """The visitor's own conversations."""

@@ -14,6 +14,7 @@ from melbo_app.library.damage import Listed
 from melbo_app.library.label_file import Grounds, write_labels
 from melbo_app.library.label_import import LabelsImported, LabelsWanted, import_labels
 from melbo_app.library.label_lines import read_lines
+from melbo_app.library.label_readings import LabelReading
 from melbo_app.library.labels import Label, LabelVersion
 from melbo_app.library.preferences import Against, Choice
 from melbo_app.library.pruning import Pruned, prune
@@ -22,6 +23,7 @@ from melbo_app.library.suggested_labels import SuggestedLabel
 from melbo_app.limits import LARGEST, MOST_NAME, check_range, check_text
 from melbo_app.studies import blind
 from melbo_app.studies.blind import Pair, Standing
+from melbo_app.studies.label_trial import LabelTrial, Trial
 from melbo_app.studies.labelling_order import LabellingOrder, labelling_order
 from melbo_app.studies.similar_labels import SimilarLabel, similar_labels
 from melbo_app.workbench.annotating import Annotating
@@ -158,6 +160,23 @@ class Library(Annotating):
         """The last suggested label of each vector that has one, also of those that do not hold."""
         return self.bench.suggested_labels.of_bank(self.bank(bank).hash)
 
+    def label_readings(self, bank: str) -> tuple[LabelReading, ...]:
+        """How well people told texts apart by the labels of a bank, the oldest first."""
+        return self.bench.label_readings.of_bank(self.bank(bank).hash)
+
+    def label_trial(self, bank: str, vector: int, name: str, who: str = "") -> LabelTrial:
+        """The study that prepares a label's trial by ``who`` ("": this account)."""
+        return LabelTrial(bank=bank, vector=vector, name=name, who=check_annotator(who) or self._account)
+
+    def keep_reading(self, trial: Trial, fits: Sequence[int]) -> LabelReading:
+        """Keep what the reader of a trial said about its texts. Raises InputError if a text has no answer, or another
+        bank took the place of the one that was read."""
+        held, reading = self.bench.banks.load(trial.bank), trial.read(fits)
+        if held.hash != trial.bank_hash:
+            raise InputError("bank", f"another one has replaced “{trial.bank}”", "Begin the test again")
+        self.bench.label_readings.add(held.record.model_hash, held.hash, reading)
+        return reading
+
     def next_pair(self, bank: str, against: Against, who: str | None = None) -> tuple[Pair | None, int, int]:
         """The next two texts for a blind comparison by ``who`` (None: this account), how many this person has compared,
         and how many there are."""
@@ -198,17 +217,19 @@ class Library(Annotating):
         return prune(self.settings.cache_dir, self.bench.database, limit, self.settings.model, dry_run=dry_run)
 
     def export_bundle(self, out: Path, banks: Sequence[str] | None = None, *, overwrite: bool = False) -> Bundled:
-        """Write banks (None: all) with their labels, completions, maps, preferences and conversations to a ``.zip``
-        file."""
+        """Write banks (None: all) with their labels, completions, maps, preferences, readings of labels and
+        conversations to a ``.zip`` file."""
         here = self.bench
         return write_bundle(
-            out, here.banks, here.labels, here.completions, here.preferences, here.conversations, banks, overwrite
+            out, here.banks, here.labels, here.completions, here.preferences, here.label_readings, here.conversations,
+            banks, overwrite,
         )  # fmt: skip
 
     def import_bundle(self, path: Path) -> Merged:
         """Merge such a file into this library, without losing or duplicating anything."""
         self._check_reading(path)
-        return merge_bundle(path, self.bench.database, self.bench.banks, self.bench.preferences)
+        here = self.bench
+        return merge_bundle(path, here.database, here.banks, here.preferences, here.label_readings)
 
 
 def _bank_hash(label: Label) -> str:
