@@ -1,5 +1,6 @@
 """Readings of labels: how well a person, given a label, told a vector's texts from those of random vectors."""
 
+from collections.abc import Iterable
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -54,6 +55,11 @@ class LabelReading(Frozen):
     def holds(self) -> bool:
         """Whether the person could tell."""
         return self.auroc >= LEAST_AUROC
+
+
+def newest(every: Iterable[LabelReading], vector: int, name: str) -> list[LabelReading]:
+    """The newest reading by each person of a vector's label with this name."""
+    return list({one.who: one for one in every if (one.vector, one.name) == (vector, name)}.values())
 
 
 class LabelReadings(SaidOfBank):

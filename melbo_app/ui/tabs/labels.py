@@ -59,20 +59,20 @@ class LabelsTab:
                     self.evidence = LabelEvidence(workbench, session)
                     self.hints = LabelHints(workbench, session)
                 with gr.Column(scale=5, min_width=300, elem_id="label-form"):
-                    self._form = LabelForm(workbench)
+                    self.label_form = LabelForm(workbench)
                     self._suggestions = LabelSuggestions(workbench, session)
                     self.aside = LabelAside(workbench, session)
             self.table = record_table(NO_BANK, elem_id="label-table")
             self.files = LabelFiles(workbench, session)
-        self.form: list[Component] = self._form.inputs
+        self.form: list[Component] = self.label_form.inputs
         self.outputs: list[Block] = [
-            self.table, self.vector, *self._form.outputs, self.done, self.evidence.view, self._saved,
+            self.table, self.vector, *self.label_form.outputs, self.done, self.evidence.view, self._saved,
             self.aside.history,
         ]  # fmt: skip
 
     def bind(self, rooms: Rooms) -> None:
         """Bind choosing, saving and files; the view shows its newest state whenever it is opened."""
-        session, form, latest = self._session, self._form, "always_last"
+        session, form, latest = self._session, self.label_form, "always_last"
         asked = {session.bank, self.vector, self.order, form.clash, *form.inputs}
         renewed = bind(rooms.opened("label"), self._renew, asked, self.outputs)
         given_back = [self._draft, session.bank]
@@ -120,12 +120,12 @@ class LabelsTab:
         line = self._session.find(bank)
         if line is None or not line.vectors or bank is None:
             nothing: Changes = {self.vector: 0, self.done: {}, self.evidence.view: NO_VECTOR, self.aside.history: {}}
-            return {self.table: NO_BANK, **nothing, **self._form.empty()}
+            return {self.table: NO_BANK, **nothing, **self.label_form.empty()}
         at = within(vector, line.vectors)
         settles = settles and bool(self._workbench.given_labels(bank, at, "", settling=True))
         return {
             **self._place(bank, bank, at, settles),
-            **self._form.filled(bank, at, undo or [], settles=settles),
+            **self.label_form.filled(bank, at, undo or [], settles=settles),
             self.evidence.view: self.evidence.shown(bank, at),
             self.aside.history: self.aside.changes(bank, at),
         }
@@ -153,35 +153,35 @@ class LabelsTab:
         return self._move(bank, vector, values, values.get(self.order) == DISAGREEMENTS)
 
     def _move(self, bank: str | None, vector: float | None, values: Values, settles: bool) -> Changes:
-        if not self._form.edited(values):
+        if not self.label_form.edited(values):
             return self._open_again(bank, vector, values, settles)
         try:
-            undo = self._form.keep(values)
+            undo = self.label_form.keep(values)
         except LabelChanged as changed:
             return self._clashing(changed, values)
         return {**self.open(bank, vector, undo, settles), self._saved: datetime.now(UTC)}
 
     def _open_again(self, bank: str | None, vector: float | None, values: Values, settles: bool) -> Changes:
         """The same as ``open``, but fields that hold this very label stay: a person may be writing there."""
-        changes, held = self.open(bank, vector, self._form.undoable(values), settles), self._form.held(values)
-        if held is not None and held_by(changes[self._form.of]) == held:
+        changes, held = self.open(bank, vector, self.label_form.undoable(values), settles), self.label_form.held(values)
+        if held is not None and held_by(changes[self.label_form.of]) == held:
             return {part: value for part, value in changes.items() if part not in self.form}
         return changes
 
     def _clashing(self, changed: LabelChanged, values: Values) -> Changes:
-        held = values[self._form.of]["held"]
-        return {**self._at(held["bank"], held), **self._form.both(changed, values)}
+        held = values[self.label_form.of]["held"]
+        return {**self._at(held["bank"], held), **self.label_form.both(changed, values)}
 
     def _at(self, bank: str | None, held: Held) -> Changes:
         return self._place(bank, held["bank"], held["vector"], held["settles"])
 
     def _renew(self, values: Values) -> Changes:
         """Show new banks and labels; changes in the form that were not saved stay."""
-        bank, held = values[self._session.bank], self._form.held(values)
+        bank, held = values[self._session.bank], self.label_form.held(values)
         if self._session.find(bank) is not None:
             tell(self._workbench.labels(bank=bank).damaged)
         at = held["vector"] if held is not None and held["bank"] == bank else None
-        if self._form.edited(values):
+        if self.label_form.edited(values):
             return {self.table: self._table(bank, at)}
         if held is None or at is None:
             settles = values.get(self.order) == DISAGREEMENTS
@@ -195,26 +195,26 @@ class LabelsTab:
             return {}
         held, fields = found
         opened = self.open(held["bank"], held["vector"], [], held["settles"])
-        stored = held_by(opened[self._form.of])
+        stored = held_by(opened[self.label_form.of])
         if stored is None or stored["fields"] == fields:  # it had arrived after all
             return {}
         gr.Info("What was written here before is back; it is not saved yet.", duration=5)
-        of = {**opened[self._form.of], "held": held}
-        return {**opened, **self._at(bank, held), **self._form.written(fields), self._form.of: of}
+        of = {**opened[self.label_form.of], "held": held}
+        return {**opened, **self._at(bank, held), **self.label_form.written(fields), self.label_form.of: of}
 
     def _name(self, event: gr.EventData) -> dict[str, Any]:
         return accepted(self._workbench.annotator_name(str(event.name)))
 
     def _renamed(self, values: Values) -> Changes:
         """Show the labels of the annotator that this browser names now; what was written was the other one's."""
-        held = self._form.held(values)
+        held = self.label_form.held(values)
         bank = values[self._session.bank] if held is None else held["bank"]
         changes = self.move(bank, held["vector"] if held else self._next(bank, None, values), values)
         return {**changes, self._saved: datetime.now(UTC)}
 
     def _queue(self, values: Values) -> Changes:
         """Another order was chosen: only disagreements need another form."""
-        held, settles = self._form.held(values), values.get(self.order) == DISAGREEMENTS
+        held, settles = self.label_form.held(values), values.get(self.order) == DISAGREEMENTS
         if held is None or held["settles"] == settles:
             return {}
         bank = held["bank"]
@@ -224,16 +224,16 @@ class LabelsTab:
         return self.move(bank, self._next(bank, None, values) if settles else held["vector"], values)
 
     def _settle(self, values: Values) -> Changes:
-        held = self._form.held(values) or {}
+        held = self.label_form.held(values) or {}
         return self._move(held.get("bank"), held.get("vector", 0), values, True)
 
     def _own(self, values: Values) -> Changes:
-        held = self._form.held(values) or {}
+        held = self.label_form.held(values) or {}
         return self._move(held.get("bank"), held.get("vector", 0), values, False)
 
     def _follow(self, values: Values) -> Changes:
         """Another bank was chosen, or the same one again."""
-        bank, held = values[self._session.bank], self._form.held(values)
+        bank, held = values[self._session.bank], self.label_form.held(values)
         same = held is not None and held["bank"] == bank
         return self._renew(values) if same else self.move(bank, self._next(bank, None, values), values)
 
@@ -253,21 +253,21 @@ class LabelsTab:
 
     def _go_on(self, values: Values) -> Changes:
         """Save what was changed, and show the next vector in the chosen order."""
-        held = self._form.held(values)
+        held = self.label_form.held(values)
         if held is None:
             return self._renew(values)
         return self.move(held["bank"], self._next(held["bank"], held["vector"], values), values)
 
     def _undo(self, values: Values) -> Changes:
         """Take back this page's last save."""
-        steps, held = self._form.undoable(values), self._form.held(values)
-        if self._form.edited(values):
+        steps, held = self.label_form.undoable(values), self.label_form.held(values)
+        if self.label_form.edited(values):
             raise InputError("label", "the form has changes that are not saved", "Save or discard them first")
         if not steps:
             gr.Info("Nothing was saved here that could be undone.", duration=3)
             return {} if held is None else self._at(values[self._session.bank], held)
         step = steps.pop()
-        taken = self._form.take_back(step)
+        taken = self.label_form.take_back(step)
         changes = self.open(step["bank"], step["vector"], steps, step["settles"])
         return {**changes, self._saved: datetime.now(UTC)} if taken else changes
 
@@ -296,25 +296,25 @@ class LabelsTab:
 
     def _save(self, values: Values, seen: list[Any] | None = None) -> Changes:
         try:
-            undo = self._form.keep(values, seen)
+            undo = self.label_form.keep(values, seen)
         except LabelChanged as changed:
             return self._clashing(changed, values)
-        held = values[self._form.of]["held"]
+        held = values[self.label_form.of]["held"]
         return {**self.open(held["bank"], held["vector"], undo, held["settles"]), self._saved: datetime.now(UTC)}
 
     def _insist(self, values: Values) -> Changes:
         """Save the form over the version that is shown beside it."""
-        return self._save(values, values[self._form.clash].get("fields"))
+        return self._save(values, values[self.label_form.clash].get("fields"))
 
     def _discard(self, values: Values) -> Changes:
         """Show the label as it is stored by now; of the chosen bank, unless both versions of another one are shown."""
-        bank, held = values[self._session.bank], self._form.held(values)
-        if held is not None and (held["bank"] == bank or values.get(self._form.clash)):
-            return self.open(held["bank"], held["vector"], self._form.undoable(values), held["settles"])
-        return self.open(bank, 0, self._form.undoable(values))
+        bank, held = values[self._session.bank], self.label_form.held(values)
+        if held is not None and (held["bank"] == bank or values.get(self.label_form.clash)):
+            return self.open(held["bank"], held["vector"], self.label_form.undoable(values), held["settles"])
+        return self.open(bank, 0, self.label_form.undoable(values))
 
     def _take_name(self, event: gr.EventData) -> str:
         return str(event.name)
 
     def _take_label(self, event: gr.EventData) -> Changes:
-        return self._form.written(event.fields)
+        return self.label_form.written(event.fields)
