@@ -26,7 +26,7 @@ from melbo_app.ui.tabs.label_form import held_by
 from melbo_app.ui.tabs.labels import LabelsTab
 from melbo_app.workbench import Workbench
 
-COLUMNS = ["vector", "label", "of", "a model’s AUROC", "people’s AUROC"]
+COLUMNS = ["vector", "label", "kind", "a model’s AUROC", "people’s AUROC"]
 WIDE = ["label", "people’s AUROC"]
 SAVED, SUGGESTED, HIDDEN = "saved", "suggested", "suggested, not shown"
 HOW = (
@@ -112,7 +112,8 @@ class LabelTrialTab:
         mine = [one for one in read if one.who == me]
         if mine:
             return opened(mine[-1])
-        return {"name": name, "result": " ".join(map(result, read)), "message": f"Vector {vector}, {kind}."}
+        tested = " ".join(map(result, read)) or "Nobody has tested it yet."
+        return {"name": name, "result": f"Vector {vector}, {kind}. {tested}"}
 
     def _read(self, bank: str, vector: int, name: str) -> list[LabelReading]:
         return newest(self._workbench.label_readings(bank), vector, name)
