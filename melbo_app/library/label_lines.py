@@ -15,8 +15,8 @@ from melbo_app.library.annotators import check_annotator
 from melbo_app.library.facts import Moment
 from melbo_app.library.imports import reading
 from melbo_app.library.label_file import ABOUT
+from melbo_app.library.label_queries import COLUMNS, WHOSE
 from melbo_app.library.label_words import check_vector, clean_words
-from melbo_app.library.labels import COLUMNS, WHOSE
 from melbo_app.library.spreadsheet import csv_rows
 from melbo_app.library.text_file import text_of
 from melbo_app.quoting import readable, shown

@@ -9,11 +9,8 @@ from gradio.components import Component
 
 from melbo_app.errors import InputError
 from melbo_app.library.labels import LabelChanged
-from melbo_app.ui.annotator import annotator
 from melbo_app.ui.components.annotator_name import accepted, annotator_name
-from melbo_app.ui.components.labelling import labelling
 from melbo_app.ui.components.record_table import record_table
-from melbo_app.ui.fields import small_button
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.kept_form import KeptForm
 from melbo_app.ui.left_out import tell
@@ -25,7 +22,7 @@ from melbo_app.ui.tabs.label_evidence import NO_VECTOR, LabelEvidence
 from melbo_app.ui.tabs.label_files import LabelFiles
 from melbo_app.ui.tabs.label_form import Held, LabelForm, held_by
 from melbo_app.ui.tabs.label_hints import LabelHints, within
-from melbo_app.ui.tabs.label_queue import DISAGREEMENTS, QUEUES, after
+from melbo_app.ui.tabs.label_queue import DISAGREEMENTS, LabelQueue
 from melbo_app.ui.tabs.label_suggestions import LabelSuggestions
 from melbo_app.ui.tabs.label_table import NO_BANK, label_table
 from melbo_app.workbench import Workbench
@@ -39,21 +36,9 @@ class LabelsTab:
         self._saved = gr.State(None)  # when this page last saved a label
         self._kept, self._draft = KeptForm("label"), gr.JSON(visible=False)
         with gr.Column(elem_id="label-room"):
-            named, settling = (not workbench.why_not(use) for use in ("annotator_name", "settle_label"))
-            self.who = annotator_name(elem_id="label-annotator", visible=named)
-            orders = [one for one in QUEUES if settling or one != DISAGREEMENTS]
-            with gr.Row(elem_classes="mx-toolbar", elem_id="label-top", equal_height=True):
-                self.done = labelling(elem_id="label-progress")
-                self.order = gr.Dropdown(
-                    orders, value=orders[0], label="Order", show_label=False, container=False,
-                    elem_id="label-order", scale=0, min_width=210,
-                )  # fmt: skip
-                self.previous = small_button("‹ previous", "label-previous", 76)
-                self.vector = gr.Number(
-                    0, label="Vector", show_label=False, container=False, precision=0, elem_id="label-vector",
-                    scale=0, min_width=64,
-                )  # fmt: skip
-                self.next = small_button("next ›", "label-next", 76)
+            self.who = annotator_name(elem_id="label-annotator", visible=not workbench.why_not("annotator_name"))
+            queue = LabelQueue(workbench, session)
+            self._queue, self.done, self.order, self.vector = queue, queue.done, queue.order, queue.vector
             with gr.Row(elem_classes="mx-split", elem_id="label-desk"):
                 with gr.Column(scale=6, min_width=300, elem_id="label-evidence"):
                     self.evidence = LabelEvidence(workbench, session)
@@ -86,13 +71,13 @@ class LabelsTab:
             bind(self.done.go, self._pick, asked, self.outputs, trigger_mode=latest),
             bind(self.vector.submit, self._go, asked, self.outputs),
             bind(self.vector.input, self._typed, asked, self.outputs, trigger_mode=latest),
-            bind(self.previous.click, self._back, asked, self.outputs),
-            bind(self.next.click, self._forth, asked, self.outputs),
+            bind(self._queue.previous.click, self._back, asked, self.outputs),
+            bind(self._queue.next.click, self._forth, asked, self.outputs),
             bind(form.save_on.click, self._go_on, asked, self.outputs),
             bind(form.skip.click, self._go_on, asked, self.outputs),
             bind(form.undo.click, self._undo, asked, self.outputs),
             bind(self.who.changed, self._renamed, asked, self.outputs),
-            bind(self.order.change, self._queue, asked, self.outputs),
+            bind(self.order.change, self._reorder, asked, self.outputs),
             bind(form.given.settle, self._settle, asked, self.outputs),
             bind(form.given.own, self._own, asked, self.outputs),
         ]
@@ -133,15 +118,10 @@ class LabelsTab:
     def _place(self, chosen: str | None, bank: str, vector: int, settles: bool) -> Changes:
         """Show which vector's label the form holds, and how far its bank is labelled, or what is to settle; the table
         is that of the bank that is ``chosen``."""
-        held = self._workbench.bank(bank)
-        where = {"of": f"{held.hash}/{vector}", "vector": vector, "radius": held.norms[vector]}
-        done = len(self._workbench.bank_labels(bank, seen_by=annotator(self._workbench)))
-        said = f"{len(self._workbench.disagreements(bank))} to settle" if settles else ""
-        far = {"done": done, "total": len(held.norms), "said": said}
         return {
             self.table: self._table(chosen, vector if chosen == bank else None),
             self.vector: vector,
-            self.done: {**far, **where, "at": datetime.now(UTC).isoformat()},
+            self.done: self._queue.progress(bank, vector, settles),
         }
 
     def _table(self, bank: str | None, selected: int | None) -> dict[str, Any]:
@@ -212,7 +192,7 @@ class LabelsTab:
         changes = self.move(bank, held["vector"] if held else self._next(bank, None, values), values)
         return {**changes, self._saved: datetime.now(UTC)}
 
-    def _queue(self, values: Values) -> Changes:
+    def _reorder(self, values: Values) -> Changes:
         """Another order was chosen: only disagreements need another form."""
         held, settles = self.label_form.held(values), values.get(self.order) == DISAGREEMENTS
         if held is None or held["settles"] == settles:
@@ -238,18 +218,7 @@ class LabelsTab:
         return self._renew(values) if same else self.move(bank, self._next(bank, None, values), values)
 
     def _next(self, bank: str | None, at: int | None, values: Values) -> int:
-        """The vector that comes after ``at`` (None: first) in the chosen order."""
-        line = self._session.find(bank)
-        if bank is None or line is None or line.damaged:
-            return 0
-        queue = values.get(self.order)
-        following = after(self._workbench, bank, at, queue)
-        if following is not None or at is None:
-            return following or 0
-        if queue == DISAGREEMENTS:
-            gr.Info("Nothing else is left to settle.", duration=4)
-            return at
-        return at + 1
+        return self._queue.following(bank, at, values.get(self.order))
 
     def _go_on(self, values: Values) -> Changes:
         """Save what was changed, and show the next vector in the chosen order."""
