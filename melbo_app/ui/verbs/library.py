@@ -155,8 +155,8 @@ class LibraryVerbs:
 
     def import_labels(
         self,
-        bank: str,
         file: gr.FileData,
+        bank: str,
         annotator: str = "",
         each: bool = False,
         replace: bool = False,
@@ -166,8 +166,8 @@ class LibraryVerbs:
         """Take over a bank's labels from a CSV or JSONL file as the page and “labels export” write it: all or none.
 
         Args:
-            bank: name of the bank
             file: the file, uploaded; over MCP as a data: URL in base64
+            bank: name of the bank
             annotator: whose labels they are; left out: nobody's in particular
             each: whether to take every annotator's whom the file names, and the settled ones
             replace: whether to replace labels that are newer here
