@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Page
 
+from benchmarks.labelling import in_the_grid
 from benchmarks.made_up_texts import fill
 from benchmarks.page import PATIENCE, browsing, serving, when_reachable
 from melbo_app.settings import Settings
@@ -83,6 +84,7 @@ FIGURES: list[tuple[str, str, Callable[[Page], str], str]] = [
     ("scrolling the grid", SMALL, scrolling, "smooth"),
     ("opening a cell", LARGE, opening, "≤ 100 ms"),
     ("scrolling the grid", LARGE, scrolling, "works"),
+    ("labelling: Enter until the next vector’s texts are painted", LARGE, in_the_grid, "≤ 500 ms"),
 ]
 """What is measured: name, which grid, how, and the goal."""
 

@@ -149,7 +149,7 @@ def labelling(bench: Workbench, bank: str, queue: str) -> Callable[[], Any]:
     """What the server does when a person presses Enter in Label; in the queue of disagreements nothing is written."""
     with gradio.Blocks():
         room = Page(bench).labels
-    form, order = room._form, {room.order: queue, room._session.bank: bank}
+    form, order = room.label_form, {room.order: queue, room._session.bank: bank}
     shown = room.open(bank, 0, [], queue == DISAGREEMENTS)
     count = iter(range(10**6))
 

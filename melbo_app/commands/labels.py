@@ -1,5 +1,6 @@
 """The labels of vectors."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -84,6 +85,28 @@ def export_labels(
     """Write all labels to a file, tags as columns: of each vector the one that counts."""
     path = Workbench(Settings()).export_labels(out, overwrite=overwrite, each=each)
     show({"out": str(path)}, [f"The labels were written to {path}"], as_json)
+
+
+@labels.command("import")
+def import_labels(
+    bank: BankArgument,
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A .csv or .jsonl file that “labels export” wrote.", parser=written_path),
+    ],
+    annotator: Annotated[
+        str, typer.Option("--annotator", help="Whose labels they are, if the file does not say.")
+    ] = "",
+    each: Annotated[bool, typer.Option("--each", help="Every annotator's labels and the settled ones.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace labels that are newer here.")] = False,
+    partly: Annotated[bool, typer.Option("--partly", help="Leave out lines that cannot be taken.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Take over a bank's labels from such a file, also after a spreadsheet has saved it: all of them or none."""
+    made = Workbench(Settings()).import_labels(
+        bank, file, annotator=annotator, each=each, replace=replace, partly=partly
+    )  # fmt: skip
+    show(asdict(made), made.lines(), as_json)
 
 
 def label_line(entry: Label) -> str:

@@ -92,6 +92,7 @@ def export(
     made = Workbench(Settings()).export_bundle(out, bank, overwrite=overwrite)
     line = f"{made.out}: {made.banks} banks, {made.labels} labels, {made.comparisons} comparisons"
     line += f", {made.preferences} preferences" if made.preferences else ""
+    line += f", {made.readings} readings of labels" if made.readings else ""
     line += f", {made.conversations} conversations" if made.conversations else ""
     show(asdict(made), [line, *(f"Left out: {one}." for one in made.damaged)], as_json)
 

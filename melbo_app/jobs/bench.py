@@ -33,6 +33,7 @@ from melbo_app.library.generality import Generalities
 from melbo_app.library.guidelines import Guidelines
 from melbo_app.library.job_records import JobRecords
 from melbo_app.library.judges import Judgements, JudgeScores
+from melbo_app.library.label_readings import LabelReadingFiles
 from melbo_app.library.labels import Labels
 from melbo_app.library.meanings import ANSWERS, Meanings
 from melbo_app.library.offered_models import OfferedModels
@@ -91,6 +92,7 @@ class Bench:
         self.generalities = Generalities(cache / "generality")
         self.finds = Finds(cache / "finds")
         self.preferences = PreferenceFiles(cache / "preferences")
+        self.label_readings = LabelReadingFiles(cache / "readings")
         self.suggested_labels = SuggestedLabelFiles(cache / "suggestions")
         self.prompt_sets = PromptSets(assets / "prompts")
         self.records, self.checkpoints = JobRecords(database), Checkpoints(cache / "checkpoints")

@@ -28,6 +28,7 @@ from melbo_app.library.bundle_file import (
     MOST_LINES,
     NOTHING_KEPT,
     PREFERENCES,
+    READINGS,
     VERSION,
     opened,
 )
@@ -37,6 +38,7 @@ from melbo_app.library.damage import Damage
 from melbo_app.library.database import Database
 from melbo_app.library.file_names import check_file_name, exists_already, fault
 from melbo_app.library.label_merging import merge_labels
+from melbo_app.library.label_readings import LabelReadingFiles
 from melbo_app.library.labels import Labels, LabelVersion
 from melbo_app.library.preferences import PreferenceFiles
 from melbo_app.library.room import check_room
@@ -57,6 +59,7 @@ class Bundled:
     damaged: tuple[str, ...] = ()
     preferences: int = 0
     conversations: int = 0
+    readings: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,13 +81,16 @@ class Merged:
     preferences: int = 0
     conversations: int = 0
     """New ones, and those with new turns."""
+    readings: int = 0
+    """Of labels, by people who tested them."""
 
     def lines(self) -> list[str]:
         """The same for people."""
-        if not (self.banks or self.labels or self.comparisons or self.preferences or self.conversations):
+        if not any((self.banks, self.labels, self.comparisons, self.preferences, self.readings, self.conversations)):
             return ["This library already had everything in it."]
         lines = [f"New: {len(self.banks)} banks, {self.labels} labels, {self.comparisons} comparisons"]
-        for count, what in ((self.preferences, "preferences"), (self.conversations, "conversations")):
+        beside = {"preferences": self.preferences, "readings": self.readings, "conversations": self.conversations}
+        for what, count in beside.items():
             lines[0] += f", {count} {what}" if count else ""
         why = ("its name was taken", "not every disk can hold its name")
         lines += [f"“{old}” is now called “{new}”: {why[fault(old) is not None]}" for old, new in self.renamed.items()]
@@ -102,11 +108,12 @@ def write_bundle(
     labels: Labels,
     completions: Completions,
     preferences: PreferenceFiles,
+    readings: LabelReadingFiles,
     conversations: Conversations,
     names: Sequence[str] | None,
     overwrite: bool,
 ) -> Bundled:
-    """Write these banks (None: all) with their labels, comparisons, preferences and conversations to ``out``.
+    """Write these banks (None: all) with all that belongs to them to ``out``.
 
     Nothing is compressed, so that a reader knows from the file's size how much it unpacks to.
 
@@ -122,7 +129,8 @@ def write_bundle(
     loaded = [banks.load(name) for name in dict.fromkeys(chosen)]
     hashes = None if names is None else {bank.hash for bank in loaded}
     versions, choices, comparisons, spoken = labels.versions(hashes), preferences.of_banks(hashes), 0, 0
-    damaged: list[Damage] = [*versions.damaged, *choices.damaged]
+    read = readings.of_banks(hashes)
+    damaged: list[Damage] = [*versions.damaged, *choices.damaged, *read.damaged]
     _check_count(len(versions), "versions of labels")
     head = {"format": FORMAT, "version": VERSION, "melbo_app": __version__, "created": datetime.now(UTC).isoformat()}
     try:
@@ -134,8 +142,9 @@ def write_bundle(
             with archive.open(LABELS, "w") as lines:
                 for version in versions:
                     lines.write(version.model_dump_json().encode() + b"\n")
-            if choices:
-                archive.writestr(PREFERENCES, "".join(one.model_dump_json() + "\n" for one in choices))
+            for name, some in ((PREFERENCES, choices), (READINGS, read)):
+                if some:
+                    archive.writestr(name, "".join(one.model_dump_json() + "\n" for one in some))
             with archive.open(COMPARISONS, "w", force_zip64=True) as lines:
                 for comparison in completions.kept(hashes, damaged):
                     if comparisons % 1000 == 0:
@@ -151,8 +160,10 @@ def write_bundle(
     except FileExistsError as error:
         raise exists_already(out) from error
     vectors = {(one.bank_hash, one.vector) for one in versions}
-    said = sum(len(one.said) for one in choices)
-    return Bundled(str(out), len(loaded), len(vectors), comparisons, tuple(map(str, damaged)), said, spoken)
+    many = [sum(len(one.said) for one in some) for some in (choices, read)]
+    return Bundled(
+        str(out), len(loaded), len(vectors), comparisons, tuple(map(str, damaged)), many[0], spoken, many[1]
+    )  # fmt: skip
 
 
 def _check_count(count: int, what: str) -> None:
@@ -160,7 +171,9 @@ def _check_count(count: int, what: str) -> None:
         raise InputError("file", f"it would hold more than {MOST_LINES:,} {what}", "Export fewer banks at once")
 
 
-def merge_bundle(path: Path, database: Database, banks: Banks, preferences: PreferenceFiles) -> Merged:
+def merge_bundle(
+    path: Path, database: Database, banks: Banks, preferences: PreferenceFiles, readings: LabelReadingFiles
+) -> Merged:
     """Merge a bundle into this library, without losing or duplicating anything.
 
     Everything is read and checked first, and then saved completely or not at all. After an interruption, the same file
@@ -177,7 +190,7 @@ def merge_bundle(path: Path, database: Database, banks: Banks, preferences: Pref
         sizes |= {bank.hash: len(bank.vectors) for bank in bundle.banks()}
         waiting = _of_no_bank(bundle.labels(), sizes)
         # all at once may exceed the memory
-        for _ in chain(bundle.comparisons(), bundle.preferences(), bundle.conversations()):
+        for _ in chain(bundle.comparisons(), bundle.preferences(), bundle.readings(), bundle.conversations()):
             pass
         added: list[str] = []
         renamed: dict[str, str] = {}
@@ -205,7 +218,8 @@ def merge_bundle(path: Path, database: Database, banks: Banks, preferences: Pref
                     banks.delete(name)
             raise
         chosen = sum(preferences.merge(one) for one in bundle.preferences())
-    return Merged(added, renamed, said, differing, many, texts, waiting, chosen, spoken)
+        read = sum(readings.merge(one) for one in bundle.readings())
+    return Merged(added, renamed, said, differing, many, texts, waiting, chosen, spoken, read)
 
 
 def _of_no_bank(labels: Iterable[LabelVersion], sizes: dict[str, int]) -> dict[str, int]:

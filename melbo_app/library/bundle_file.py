@@ -20,6 +20,7 @@ from melbo_app.library.completion import KeptComparison
 from melbo_app.library.conversation import Conversation
 from melbo_app.library.imports import reading
 from melbo_app.library.label_merging import clean
+from melbo_app.library.label_readings import LabelReadings
 from melbo_app.library.labels import LabelVersion
 from melbo_app.library.preferences import Preferences
 from melbo_app.library.text_file import encoding_of
@@ -28,7 +29,7 @@ from melbo_app.quoting import readable
 FIELD = "bundle"
 FORMAT, VERSION = "melbo-bundle", 1
 HEAD, LABELS, COMPARISONS, BANKS, ENDING = "bundle.json", "labels.jsonl", "comparisons.jsonl", "banks/", ".safetensors"
-PREFERENCES = "preferences.jsonl"
+PREFERENCES, READINGS = "preferences.jsonl", "readings.jsonl"
 CONVERSATIONS = "conversations.jsonl"
 """Missing in bundles of older versions, which leave it out when they read."""
 MOST_FILES = 10_000
@@ -83,6 +84,11 @@ class BundleFile:
         """What people chose in blind comparisons, a bank on each line."""
         for _, preferences in self._lines(PREFERENCES, Preferences, "list of preferences"):
             yield preferences
+
+    def readings(self) -> Iterator[LabelReadings]:
+        """How well people told texts apart by labels, a bank on each line."""
+        for _, readings in self._lines(READINGS, LabelReadings, "list of readings"):
+            yield readings
 
     def conversations(self) -> Iterator[Conversation]:
         """The conversations, oldest first."""

@@ -5,21 +5,20 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, delete, insert, or_, select, update
+from sqlalchemy.orm import Session
 
 from melbo_app.errors import InputError
 from melbo_app.library.damage import Damage, Listed, read_each, read_one
 from melbo_app.library.database import InDatabase
 from melbo_app.library.facts import Digest, Index, Moment, Name, Text
 from melbo_app.library.frozen import Frozen
+from melbo_app.library.label_queries import COLUMNS, WHOSE, of_vector, select_labels, visible_to, whose_is
 from melbo_app.library.label_words import check_vector, clean_words
 from melbo_app.library.tables import LabelRow, LabelVersionRow, TagRow
 
 OFFERED_TAGS = 1000
 """Of all labels: as many as a list to choose from can hold."""
-COLUMNS = ("bank", "bank_hash", "vector", "name", "rating", "note", "updated")
-WHOSE = ("annotator", "settled")
 Said = tuple[str, tuple[str, ...], int | None, str]
 _EMPTY: Said = ("", (), None, "")
 
@@ -71,39 +70,32 @@ class Labels(InDatabase):
 
     def get(self, bank: str, bank_hash: str, vector: int, seen_by: str | None = None) -> Label:
         """The label of one vector; empty if it has none."""
-        return self._one(bank, bank_hash, vector, _visible(seen_by))
+        return self._one(bank, bank_hash, vector, visible_to(seen_by))
 
     def own(self, bank: str, bank_hash: str, vector: int, annotator: str) -> Label:
         """What one annotator says of a vector; empty if nothing."""
-        return self._one(bank, bank_hash, vector, _whose(annotator, False))
+        return self._one(bank, bank_hash, vector, whose_is(annotator, False))
 
     def settled(self, bank: str, bank_hash: str, vector: int) -> Label:
         """What was decided about a vector; empty if nothing was."""
-        return self._one(bank, bank_hash, vector, _whose("", True))
+        return self._one(bank, bank_hash, vector, whose_is("", True))
 
     def _one(self, bank: str, bank_hash: str, vector: int, which: ColumnElement[bool]) -> Label:
         with self._database.read() as session:
-            row = session.execute(_labels().where(*_of(bank_hash, vector), which)).first()
+            row = session.execute(select_labels().where(*of_vector(bank_hash, vector), which)).first()
             return read_one(row, _label, _subject(row)) if row else Label(bank=bank, bank_hash=bank_hash, vector=vector)
 
     def of_bank(self, bank_hash: str, seen_by: str | None = None) -> dict[int, Label]:
         """The labels of one bank by vector, without the unlabelled vectors."""
-        rows = _labels().where(LabelRow.bank_hash == bank_hash, _visible(seen_by)).order_by(LabelRow.vector)
+        rows = select_labels().where(LabelRow.bank_hash == bank_hash, visible_to(seen_by)).order_by(LabelRow.vector)
         with self._database.read() as session:
             return {label.vector: label for label in read_each(session.execute(rows), _label, _subject)}
 
     def said(self, bank_hash: str | None = None, vector: int | None = None) -> Listed[LabelVersion]:
         """What every annotator says now, and what is settled: of all vectors, of a bank's, or of one; by bank and
         vector, the settled one first."""
-        wanted = _labels(*WHOSE).order_by(
-            LabelRow.bank, LabelRow.bank_hash, LabelRow.vector, LabelRow.settled.desc(), LabelRow.annotator
-        )
-        if bank_hash is not None:
-            wanted = wanted.where(LabelRow.bank_hash == bank_hash)
-        if vector is not None:
-            wanted = wanted.where(LabelRow.vector == vector)
         with self._database.read() as session:
-            return read_each(session.execute(wanted), _said_by, _subject)
+            return current(session, bank_hash, vector)
 
     def annotators(self) -> list[str]:
         """The names that annotators gave so far."""
@@ -152,8 +144,9 @@ class Labels(InDatabase):
             bank=bank, bank_hash=bank_hash, vector=vector, updated=datetime.now(UTC), annotator=annotator,
             settled=settled, **words,
         )  # fmt: skip
+        own = select_labels().where(*of_vector(bank_hash, vector), whose_is(annotator, settled))
         with self._database.write() as session:
-            row = session.execute(_labels().where(*_of(bank_hash, vector), _whose(annotator, settled))).first()
+            row = session.execute(own).first()
             before = read_each([row] if row else [], _label, _subject)  # a damaged one is replaced
             now = said(before[0]) if before else _EMPTY
             if seen is not None and now not in (said(seen), said(wanted)):
@@ -175,7 +168,7 @@ class Labels(InDatabase):
         """The labels with ``text`` in their name, note, tags or bank, ignoring case, that also match the rest, by bank
         and vector. ``rating`` is the lowest rating to include."""
         order = (LabelRow.bank, LabelRow.bank_hash, LabelRow.vector)
-        wanted = _labels().where(_visible(seen_by)).order_by(*order).limit(limit)
+        wanted = select_labels().where(visible_to(seen_by)).order_by(*order).limit(limit)
         if text:
             parts = [part.icontains(text, autoescape=True) for part in (LabelRow.name, LabelRow.note, LabelRow.bank)]
             tagged = select(TagRow.label_id).where(TagRow.tag.icontains(text, autoescape=True))
@@ -191,7 +184,7 @@ class Labels(InDatabase):
 
     def newest(self, limit: int, seen_by: str | None = None) -> Listed[Label]:
         """The labels with a name that were saved last."""
-        named = _labels().where(LabelRow.name != "", _visible(seen_by))
+        named = select_labels().where(LabelRow.name != "", visible_to(seen_by))
         wanted = named.order_by(LabelRow.updated.desc(), LabelRow.id.desc()).limit(limit)
         with self._database.read() as session:
             return read_each(session.execute(wanted), _label, _subject)
@@ -219,6 +212,18 @@ def may_see(given: Iterable[LabelVersion], annotator: str) -> bool:
     return None in people or (annotator in people and len(people) > 1)
 
 
+def current(session: Session, bank_hash: str | None = None, vector: int | None = None) -> Listed[LabelVersion]:
+    """What every annotator says now, as ``Labels.said``."""
+    wanted = select_labels(*WHOSE).order_by(
+        LabelRow.bank, LabelRow.bank_hash, LabelRow.vector, LabelRow.settled.desc(), LabelRow.annotator
+    )
+    if bank_hash is not None:
+        wanted = wanted.where(LabelRow.bank_hash == bank_hash)
+    if vector is not None:
+        wanted = wanted.where(LabelRow.vector == vector)
+    return read_each(session.execute(wanted), _said_by, _subject)
+
+
 def versions_of(session: Session, bank_hash: str, vector: int) -> Listed[LabelVersion]:
     """All versions of one vector's labels, oldest first."""
     same = select(LabelVersionRow).where(LabelVersionRow.bank_hash == bank_hash, LabelVersionRow.vector == vector)
@@ -234,7 +239,7 @@ def remember(session: Session, version: LabelVersion) -> None:
 def replace(session: Session, wanted: LabelVersion) -> Label:
     """Make ``wanted`` the label of its annotator, or the settled one, and return it as saved. Does not load the old
     label or its tags, so that the time does not depend on them."""
-    same = (*_of(wanted.bank_hash, wanted.vector), _whose(wanted.annotator, wanted.settled))
+    same = (*of_vector(wanted.bank_hash, wanted.vector), whose_is(wanted.annotator, wanted.settled))
     id = session.scalar(select(LabelRow.id).where(*same))
     if id is not None:
         session.execute(delete(TagRow).where(TagRow.label_id == id))
@@ -257,32 +262,9 @@ def replace(session: Session, wanted: LabelVersion) -> Label:
 def _count_one(session: Session, bank_hash: str, vector: int) -> None:
     """Of a vector's labels the settled one counts, else the one that was saved last."""
     last = (LabelRow.settled.desc(), LabelRow.updated.desc(), LabelRow.id.desc())
-    best = session.scalar(select(LabelRow.id).where(*_of(bank_hash, vector)).order_by(*last).limit(1))
+    best = session.scalar(select(LabelRow.id).where(*of_vector(bank_hash, vector)).order_by(*last).limit(1))
     if best is not None:
-        session.execute(update(LabelRow).where(*_of(bank_hash, vector)).values(counts=LabelRow.id == best))
-
-
-def _labels(*more: str) -> Select[Any]:
-    """Selects the columns that ``_label`` reads, with joined tags: loading tens of thousands of objects is slow."""
-    own = TagRow.label_id == LabelRow.id
-    tags = select(func.aggregate_strings(TagRow.tag, "\n")).where(own).correlate(LabelRow).scalar_subquery()
-    return select(tags.label("joined"), *(getattr(LabelRow, column) for column in (*COLUMNS, *more)))
-
-
-def _of(bank_hash: str, vector: int) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return LabelRow.bank_hash == bank_hash, LabelRow.vector == vector
-
-
-def _whose(annotator: str, settled: bool) -> ColumnElement[bool]:
-    return and_(LabelRow.settled) if settled else and_(LabelRow.annotator == annotator, ~LabelRow.settled)
-
-
-def _visible(seen_by: str | None) -> ColumnElement[bool]:
-    if seen_by is None:
-        return and_(LabelRow.counts)
-    other = aliased(LabelRow)
-    same = (other.bank_hash == LabelRow.bank_hash, other.vector == LabelRow.vector, other.settled)
-    return or_(LabelRow.settled, and_(LabelRow.annotator == seen_by, ~select(other.id).where(*same).exists()))
+        session.execute(update(LabelRow).where(*of_vector(bank_hash, vector)).values(counts=LabelRow.id == best))
 
 
 def _stored(session: Session, wanted: LabelVersion, current: Sequence[Label]) -> LabelVersion:

@@ -6,8 +6,9 @@ FREE = {
     "can_think", "catalogue", "check_bank_name", "comparison", "comparison_of", "comparisons", "completion", "curve_on",
     "damaged", "disagreements", "evidence", "exploration", "explorations", "export_map", "finds", "generalities",
     "getting", "given_labels", "guidelines", "home", "is_absent", "job", "jobs", "judge_address", "judge_standing",
-    "judgements", "label", "labellers", "labels", "latest_atlas", "latest_curve", "latest_search", "layers",
-    "llama_command", "model_state", "models", "newest_texts", "not_kept", "offered_models", "own_label", "radii",
+    "judgements", "keep_reading", "label", "label_readings", "labellers", "labels", "latest_atlas", "latest_curve",
+    "latest_search", "layers", "llama_command", "model_state", "models", "newest_texts", "not_kept", "offered_models",
+    "own_label", "radii",
     "runaways", "sample_comparison", "save_waiting", "search", "search_completions", "settled_label", "spread",
     "standings", "suggested_labels",
     "suggested_layers", "tags", "training_job", "unsaved_bank", "variants", "weights_hash", "why_not_kept",
@@ -20,10 +21,14 @@ LOOKING = {"labelling_order", "median_norm", "ordered", "passage", "ranking", "s
 OWN = {"delete_conversation", "rename_conversation", "show_branch"}
 """With a conversation's number as the first argument: only in the visitor's own."""
 
+NAMED = {"label_trial", "next_pair", "prefer"}
+"""With the visitor's name, whatever name is given."""
+
 REFUSED = {
     "delete_bank": ("bank", "nothing is deleted on a public page", "Ask whoever runs it"),
     "rename_bank": ("bank", "banks keep their names on a public page", "Ask whoever runs it"),
     "import_bundle": ("bundle", "a public page does not merge libraries", "Import its banks one by one"),
+    "import_labels": ("labels", "visitors label one vector after the other", "Ask whoever runs the page"),
     "settle_label": ("label", "visitors do not decide between each other's labels", "Ask whoever runs the page"),
     "save_guidelines": ("guidelines", "visitors do not change them", "Ask whoever runs the page"),
     "label_changes": ("history", "it names people's accounts", "Ask whoever runs the page"),

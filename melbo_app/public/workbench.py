@@ -19,16 +19,14 @@ from melbo_app.library.conversation import Conversation, ConversationSummary
 from melbo_app.library.damage import Listed
 from melbo_app.library.job_records import JobRecord
 from melbo_app.library.labels import Label
-from melbo_app.library.preferences import Against, Choice
 from melbo_app.library.prompt_sets import SHIPPED, SetPrompt
 from melbo_app.public.discretion import Discretion
 from melbo_app.public.quotas import BANK_BYTES, Quotas
 from melbo_app.public.shown_job import ShownJob
-from melbo_app.public.uses import FREE, LOOKING, OWN, REFUSED
+from melbo_app.public.uses import FREE, LOOKING, NAMED, OWN, REFUSED
 from melbo_app.public.visitors import Visitor, Visitors
 from melbo_app.sizes import size_text
 from melbo_app.studies import read_study
-from melbo_app.studies.blind import Pair
 from melbo_app.studies.chat import Chat
 from melbo_app.studies.judge_endpoint import Endpoint
 from melbo_app.studies.report import Report
@@ -72,6 +70,8 @@ class _PublicWorkbench:
             return self._refused(name)
         if name in OWN:
             return lambda id, *given: self._plain(name)(self.conversation(id).id, *given)
+        if name in NAMED:
+            return self._named(name)
         if name not in FREE | LOOKING:
             raise AttributeError(f"visitors have no {name}")
         if isinstance(inspect.getattr_static(type(self._bench), name), property):
@@ -161,14 +161,6 @@ class _PublicWorkbench:
         if not self._may_label(bank, vector):
             raise InputError(*OTHERS_LABEL)
         return self._plain("save_label")(bank, vector, **{**said, "author": self._visitor().name, "annotator": ""})
-
-    def next_pair(self, bank: str, against: Against, who: str | None = None) -> tuple[Pair | None, int, int]:
-        """The visitor's next pair for a blind comparison, whatever name was given."""
-        return self._plain("next_pair")(bank, against, self._visitor().name)
-
-    def prefer(self, bank: str, pair: Pair, choice: Choice, who: str | None = None) -> None:
-        """Keep the visitor's preference."""
-        self._plain("prefer")(bank, pair, choice, self._visitor().name)
 
     def conversations(self, limit: int = 100, who: str | None = None) -> Listed[ConversationSummary]:
         """The visitor's own conversations."""
@@ -261,6 +253,15 @@ class _PublicWorkbench:
 
     def _jobs_of(self, who: str) -> int:
         return sum(job.record().who == who for job in self._bench.active_jobs())
+
+    def _named(self, name: str) -> Callable[..., Any]:
+        """A method of the workbench that asks who: the visitor, whatever name is given."""
+        asks = inspect.signature(getattr(self._bench, name))
+
+        def function(*given: Any, **said: Any) -> Any:
+            return self._plain(name)(**asks.bind(*given, **said).arguments | {"who": self._visitor().name})
+
+        return function
 
     def _looking(self, name: str) -> Callable[..., Any]:
         """A method of the workbench that counts towards its quota."""

@@ -16,6 +16,7 @@ from melbo_app.studies.find import FindTexts
 from melbo_app.studies.generality import MeasureGenerality
 from melbo_app.studies.judge import JudgeTexts, ScoreJudge
 from melbo_app.studies.label_agreement import LabelAgreement
+from melbo_app.studies.label_trial import LabelTrial
 from melbo_app.studies.map import DrawMap, MapOf
 from melbo_app.studies.report import MakeReport
 from melbo_app.studies.search_meaning import SearchMeaning
@@ -31,7 +32,7 @@ from melbo_app.studies.train import Train
 STUDIES: list[type[Study[Any]]] = [
     Train, Steer, Sweep, Compare, MeasureSensitivity, MeasureCurve, Calibrate, MeasureAtlas, Explore,
     MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
-    SuggestLabels, LabelAgreement, Chat,
+    SuggestLabels, LabelAgreement, LabelTrial, Chat,
     SearchMeaning, FindTexts,
 ]  # fmt: skip
 

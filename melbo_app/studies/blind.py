@@ -64,7 +64,7 @@ def pairs(bench: Bench, bank: Bank, against: Against, who: str) -> list[Pair]:
 
 def left(bench: Bench, bank: Bank, every: Sequence[Pair], who: str) -> list[Pair]:
     """The pairs about which a person has not said anything."""
-    done = {one.pair for one in bench.preferences.of_bank(bank.hash)}
+    done = {one.identity for one in bench.preferences.of_bank(bank.hash)}
     return [one for one in every if (one.vector, one.against, who) not in done]
 
 

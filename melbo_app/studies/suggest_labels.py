@@ -3,31 +3,35 @@
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import ClassVar, Literal, NamedTuple, Self, TypedDict, cast
+from typing import ClassVar, Literal, Self, TypedDict, cast
 
 from pydantic import Field, InstanceOf
 
 from melbo_app.analysis.auroc import interval
-from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import Stop
-from melbo_app.errors import InputError, Stopped
+from melbo_app.errors import InputError
 from melbo_app.jobs.bench import Bench
-from melbo_app.jobs.generators import part_of, together
+from melbo_app.jobs.generators import part_of
 from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import How, Study
-from melbo_app.library.bank import Bank
 from melbo_app.library.completion import Completion
 from melbo_app.library.suggested_labels import LEAST_AUROC, SuggestedLabel
 from melbo_app.studies.assistants import Assistant, EndpointAssistant, LoadedAssistant
-from melbo_app.studies.completing import SteeringProgress, complete, variants
+from melbo_app.studies.completing import variants
 from melbo_app.studies.filling import filled
 from melbo_app.studies.judge_endpoint import Endpoint
 from melbo_app.studies.label_readers import AssistantReader, EmbedderReader, Reader
+from melbo_app.studies.sampled_texts import (
+    LEAST_UNSEEN,
+    MOST_UNSEEN,
+    TEMPERATURE,
+    TOKENS,
+    UNSEEN,
+    WRITTEN_FROM,
+    sampled,
+)
 
-WRITTEN_FROM, LEAST_UNSEEN, UNSEEN, MOST_UNSEEN = 4, 4, 12, 64
-"""Texts from which a name is written, and texts of each kind on which it is tested."""
-TOKENS, TEMPERATURE = 40, 0.8
 NAME_TOKENS, LONGEST_NAME = 16, 80
 AROUND = " \"'“”*.#-:"
 """Characters that do not belong to a name, where they stand around it."""
@@ -83,14 +87,6 @@ class SuggestedAnswer(TypedDict):
     not_kept: str | None
 
 
-class Sampled(NamedTuple):
-    """Sampled texts of one seed: unsteered, under each vector, and under a random vector of each vector's R."""
-
-    baseline: Completion
-    vectors: dict[int, Completion]
-    random: dict[int, Completion]
-
-
 class SuggestLabels(Study[Suggested]):
     """Let a model write a label for each vector from its texts, and test each label on texts from which it was not
     written: does it tell the vector's texts from those of random vectors of the same R, better than other labels do?
@@ -132,7 +128,7 @@ class SuggestLabels(Study[Suggested]):
         reader = AssistantReader(writer, prompt) if self.reader == "writer" else EmbedderReader(bench.embed, stop)
         seeds = range(self.seed, self.seed + WRITTEN_FROM + self.unseen)
         total = len(seeds) + 2 * len(wanted)
-        sampling = together(*(_sampled(bench, bank, prompt, wanted, seed, stop) for seed in seeds))
+        sampling = sampled(bench, bank, prompt, wanted, seeds, stop)
         drawn = yield from part_of(Progress("sampling texts", 0, total), sampling, len(seeds))
         seen, unseen = drawn[:WRITTEN_FROM], drawn[WRITTEN_FROM:]
         usual = [one.baseline for one in seen]
@@ -212,22 +208,6 @@ def _rivals(names: Sequence[str], own: str, most: int) -> list[str]:
     distinct = list({name.casefold(): name for name in names if name and name.casefold() != own.casefold()}.values())
     step = max(1.0, len(distinct) / most)
     return [distinct[int(at * step)] for at in range(min(most, len(distinct)))]
-
-
-def _sampled(
-    bench: Bench, bank: Bank, prompt: Prompt, vectors: Sequence[int], seed: int, stop: Stop
-) -> Generator[SteeringProgress, None, Sampled]:
-    """Texts of one seed; the random vectors differ from seed to seed."""
-    how = Decoding(TOKENS, TEMPERATURE, seed=seed)
-    rows = variants(bank, vectors, None, random_control=True)
-    texts, finished = yield from complete(
-        bench.model.get(), bank, [prompt], rows, how, bench.completions.find, bench.batching, stop
-    )
-    if not finished:
-        raise Stopped
-    random = {one.radius: one for one in texts if one.vector == "random"}
-    of = {one.vector: one for one in texts if isinstance(one.vector, int)}
-    return Sampled(texts[0], of, {vector: random[one.radius] for vector, one in of.items()})
 
 
 def _listed(texts: Sequence[Completion]) -> str:

@@ -39,6 +39,7 @@ def publish_api(workbench: Workbench) -> None:
         (GeneralityVerbs(workbench).generality, AWAIT),
         (library.labels, LOOK),
         (library.save_label, LOOK),
+        (library.import_labels, COMPUTE),
         (library.import_bank, COMPUTE),
         (library.export_bank, LOOK),
     ]

@@ -30,6 +30,7 @@ from melbo_app.ui.tabs.generality import GeneralityTab
 from melbo_app.ui.tabs.guidelines import GuidelinesTab
 from melbo_app.ui.tabs.job_tab import JobTab
 from melbo_app.ui.tabs.jobs import JobsTab, job_chosen
+from melbo_app.ui.tabs.label_trial import LabelTrialTab
 from melbo_app.ui.tabs.labels import LabelsTab
 from melbo_app.ui.tabs.layers import LayersTab
 from melbo_app.ui.tabs.library import LibraryTab
@@ -101,6 +102,8 @@ class Page:
                 with rooms.room("label"):
                     with rooms.view("label"):
                         self.labels = LabelsTab(workbench, session)
+                    with rooms.view("trial"):
+                        self.trial = LabelTrialTab(workbench, session, self.labels)
                     with rooms.view("blind"):
                         self.blind = BlindTab(workbench, session)
                 with rooms.room("library"):
@@ -134,6 +137,7 @@ class Page:
         form.bind([self.train.name, *self.explore.fields, *self.look_for.fields])
         self.jobs.bind(self.status.jobs, self.timer)
         self.labels.bind(rooms)
+        self.trial.bind(rooms)
         self.blind.bind(rooms)
         self.completions.steered_elsewhere(self.labels.evidence.steered)
         self.banks.bind(rooms)

@@ -10,7 +10,7 @@ from melbo_app.workbench.base import Base
 
 Kept = Literal[
     "texts", "labels", "jobs", "explorations", "generality", "finds", "curves", "atlases", "searches", "judgements",
-    "places", "preferences", "suggested labels", "guidelines", "conversations",
+    "places", "preferences", "readings of labels", "suggested labels", "guidelines", "conversations",
 ]  # fmt: skip
 
 
@@ -31,6 +31,7 @@ class Damages(Base):
             "generality": [self.bench.generalities.damaged],
             "finds": [self.bench.finds.damaged],
             "preferences": [self.bench.preferences.damaged],
+            "readings of labels": [self.bench.label_readings.damaged],
             "suggested labels": [self.bench.suggested_labels.damaged],
             "conversations": [self.bench.conversations.damaged],
             "curves": [self.bench.curves.damaged],

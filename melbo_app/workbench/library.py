@@ -12,6 +12,9 @@ from melbo_app.library.catalogue import Rebuilt
 from melbo_app.library.completion import Completion
 from melbo_app.library.damage import Listed
 from melbo_app.library.label_file import Grounds, write_labels
+from melbo_app.library.label_import import LabelsImported, LabelsWanted, import_labels
+from melbo_app.library.label_lines import read_lines
+from melbo_app.library.label_readings import LabelReading
 from melbo_app.library.labels import Label, LabelVersion
 from melbo_app.library.preferences import Against, Choice
 from melbo_app.library.pruning import Pruned, prune
@@ -20,6 +23,7 @@ from melbo_app.library.suggested_labels import SuggestedLabel
 from melbo_app.limits import LARGEST, MOST_NAME, check_range, check_text
 from melbo_app.studies import blind
 from melbo_app.studies.blind import Pair, Standing
+from melbo_app.studies.label_trial import LabelTrial, Trial
 from melbo_app.studies.labelling_order import LabellingOrder, labelling_order
 from melbo_app.studies.similar_labels import SimilarLabel, similar_labels
 from melbo_app.workbench.annotating import Annotating
@@ -104,6 +108,29 @@ class Library(Annotating):
             grounds |= self._grounds(banks.get(digest), digest, vectors, shown)
         return write_labels(out, labels, grounds, overwrite=overwrite, each=each)
 
+    def import_labels(
+        self,
+        bank: str,
+        path: Path,
+        *,
+        annotator: str = "",
+        each: bool = False,
+        replace: bool = False,
+        partly: bool = False,
+    ) -> LabelsImported:
+        """Take over a bank's labels from a file that ``export_labels`` wrote, all or none.
+
+        They are those of ``annotator``, or with ``each`` of every annotator whom the file names. A newer label here is
+        kept, and refuses the file, unless it may ``replace`` it. With ``partly``, lines that cannot be taken are left
+        out. Raises LabelsRefused with a sentence for each such line, InputError and StorageError.
+        """
+        held, who = self.bench.banks.load(bank), check_annotator(annotator)
+        self._check_reading(path)
+        how = LabelsWanted(
+            path.name, bank, held.hash, len(held.vectors), who, each, replace, partly, author=self._account
+        )  # fmt: skip
+        return import_labels(self.bench.database, read_lines(path), how)
+
     def _grounds(
         self, name: str | None, digest: str, vectors: Sequence[int], shown: Callable[[str], str]
     ) -> dict[tuple[str, int], Grounds]:
@@ -132,6 +159,23 @@ class Library(Annotating):
     def suggested_labels(self, bank: str) -> dict[int, SuggestedLabel]:
         """The last suggested label of each vector that has one, also of those that do not hold."""
         return self.bench.suggested_labels.of_bank(self.bank(bank).hash)
+
+    def label_readings(self, bank: str) -> tuple[LabelReading, ...]:
+        """How well people told texts apart by the labels of a bank, the oldest first."""
+        return self.bench.label_readings.of_bank(self.bank(bank).hash)
+
+    def label_trial(self, bank: str, vector: int, name: str, who: str = "") -> LabelTrial:
+        """The study that prepares a label's trial by ``who`` ("": this account)."""
+        return LabelTrial(bank=bank, vector=vector, name=name, who=check_annotator(who) or self._account)
+
+    def keep_reading(self, trial: Trial, fits: Sequence[int]) -> LabelReading:
+        """Keep what the reader of a trial said about its texts. Raises InputError if a text has no answer, or another
+        bank took the place of the one that was read."""
+        held, reading = self.bench.banks.load(trial.bank), trial.read(fits)
+        if held.hash != trial.bank_hash:
+            raise InputError("bank", f"another one has replaced “{trial.bank}”", "Begin the test again")
+        self.bench.label_readings.add(held.record.model_hash, held.hash, reading)
+        return reading
 
     def next_pair(self, bank: str, against: Against, who: str | None = None) -> tuple[Pair | None, int, int]:
         """The next two texts for a blind comparison by ``who`` (None: this account), how many this person has compared,
@@ -173,17 +217,19 @@ class Library(Annotating):
         return prune(self.settings.cache_dir, self.bench.database, limit, self.settings.model, dry_run=dry_run)
 
     def export_bundle(self, out: Path, banks: Sequence[str] | None = None, *, overwrite: bool = False) -> Bundled:
-        """Write banks (None: all) with their labels, completions, maps, preferences and conversations to a ``.zip``
-        file."""
+        """Write banks (None: all) with their labels, completions, maps, preferences, readings of labels and
+        conversations to a ``.zip`` file."""
         here = self.bench
         return write_bundle(
-            out, here.banks, here.labels, here.completions, here.preferences, here.conversations, banks, overwrite
+            out, here.banks, here.labels, here.completions, here.preferences, here.label_readings, here.conversations,
+            banks, overwrite,
         )  # fmt: skip
 
     def import_bundle(self, path: Path) -> Merged:
         """Merge such a file into this library, without losing or duplicating anything."""
         self._check_reading(path)
-        return merge_bundle(path, self.bench.database, self.bench.banks, self.bench.preferences)
+        here = self.bench
+        return merge_bundle(path, here.database, here.banks, here.preferences, here.label_readings)
 
 
 def _bank_hash(label: Label) -> str:

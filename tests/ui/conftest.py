@@ -65,7 +65,7 @@ class App:
         self.cache = folder / "cache"
         self.cache.mkdir()
         (self.cache / "models").symlink_to(ROOT / "cache" / "models", target_is_directory=True)
-        self._assets = _with_own_banks(folder / "assets")
+        self.assets = _with_own_banks(folder / "assets")
         self._log = folder / "app.log"
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
@@ -79,7 +79,7 @@ class App:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("MELBO_")}
         environment |= {"MELBO_CACHE_DIR": str(self.cache), "PYTHONUNBUFFERED": "1", **self._environment}
         environment["MELBO_DTYPE"] = "float32"  # the same texts on every machine
-        environment["MELBO_ASSETS_DIR"] = str(self._assets)
+        environment["MELBO_ASSETS_DIR"] = str(self.assets)
         command = [sys.executable, str(ROOT / "app.py"), "--port", str(port), *self._words]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)

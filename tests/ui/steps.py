@@ -26,7 +26,8 @@ VIEWS = {
     "Similarity": ("read", "Similarity"), "Chat": ("read", "Chat"), "Explore": ("find", "Explore"),
     "Look for": ("find", "Look for"), "Train": ("find", "Train"), "R": ("find", "R"), "Layers": ("find", "Layers"),
     "Generality": ("find", "Generality"),
-    "Labels": ("label", "Label"), "Blind comparison": ("label", "Blind comparison"),
+    "Labels": ("label", "Label"), "Test a label": ("label", "Test a label"),
+    "Blind comparison": ("label", "Blind comparison"),
     "Banks": ("library", "Banks"), "Library": ("library", "Search"), "Guidelines": ("library", "Guidelines"),
     "Models": ("library", "Models"),
 }  # fmt: skip

@@ -31,7 +31,7 @@ REQUIRED = {
     "stop_job": ["id"], "steer": ["bank"], "sweep": ["bank"], "similarity": ["bank"], "map": ["bank"],
     "search_meaning": ["text"], "find": ["prompts", "score"], "generality": ["bank"], "labels": [],
     "label_agreement": ["bank"], "suggest_labels": ["bank"], "save_label": ["bank", "vector"],
-    "import_bank": ["file"], "export_bank": ["name"],
+    "import_labels": ["file", "bank"], "import_bank": ["file"], "export_bank": ["name"],
 }  # fmt: skip
 MADE = ("from-a-program", "from-a-file", "from-curl", "from-mcp", "from-gguf")
 

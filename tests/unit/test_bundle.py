@@ -21,6 +21,7 @@ from melbo_app.jobs.batching import Batching
 from melbo_app.jobs.generators import result_of
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.preferences import Preference
+from melbo_app.studies.label_trial import Trial
 from melbo_app.studies.steer import Steer
 from melbo_app.workbench import Workbench
 
@@ -342,3 +343,16 @@ def test_preferences_go_along_and_of_two_by_one_person_the_later_counts(full, ot
     for bench in (full, other):
         found = bench.bench.preferences.of_bank(said.hash)
         assert [(one.who, one.choice) for one in found] == [("Bea", "other"), ("Ada", "tie")]
+
+
+def test_readings_of_labels_go_along(full, other, tmp_path):
+    said = full.bank("a")
+    reading = Trial(
+        "a", said.hash, 0, "greets", "Ada", (("hi", True), ("tree", False)), 6.0, PromptRecord(user="hello"), 4
+    )  # fmt: skip
+    kept = full.keep_reading(reading, [5, 1])
+    assert full.export_bundle(tmp_path / "1.zip").readings == 1
+    merged = other.import_bundle(tmp_path / "1.zip")
+    assert merged.readings == 1 and merged.lines()[0].endswith(", 1 readings")
+    assert other.label_readings("a") == (kept,)
+    assert other.import_bundle(tmp_path / "1.zip").lines() == ["This library already had everything in it."]

@@ -85,7 +85,7 @@ SPECIAL = {name for name in vars(_PublicWorkbench) if not name.startswith("_")}
 
 
 def test_every_use_of_the_workbench_is_decided_once():
-    decided = [uses.FREE, uses.LOOKING, uses.OWN, SPECIAL, {*uses.REFUSED}, uses.OPERATORS]
+    decided = [uses.FREE, uses.LOOKING, uses.OWN, uses.NAMED, SPECIAL, {*uses.REFUSED}, uses.OPERATORS]
     known = {name for name, _ in inspect.getmembers(Workbench) if not name.startswith("_")}
     assert set().union(*decided) == known
     assert sum(map(len, decided)) == len(known), "decided twice"
@@ -96,7 +96,7 @@ def test_what_the_page_asks_of_the_workbench_visitors_have():
     files = [*(root / "ui").rglob("*.py"), root / "defaults.py"]
     asked = {name for file in files for name in re.findall(r"(?<!\w)_?workbench\.([a-z]\w*)", file.read_text("utf-8"))}
     asked -= {name for name in asked if (root / "workbench" / f"{name}.py").exists()}  # modules
-    mine = uses.FREE | uses.LOOKING | uses.OWN | SPECIAL | {*uses.REFUSED}
+    mine = uses.FREE | uses.LOOKING | uses.OWN | uses.NAMED | SPECIAL | {*uses.REFUSED}
     assert asked and asked <= mine
 
 
@@ -515,3 +515,12 @@ def test_texts_keep_what_is_no_path(folder):
     discretion = Discretion(settings(folder / "cache", folder / "m"))
     for text in ("https://host.example/v1/chat/completions", "a/b and/or c", "3 / 4", "s → t", "", "1/2/3"):
         assert discretion.text(text) == text
+
+
+def test_a_visitor_tests_labels_under_the_name_of_their_address(bench, plain, person):
+    shelved(plain)
+    mine = bench.label_trial("a", 1, "cats", "somebody else")
+    assert mine.who and mine.who != "somebody else"
+    person.address = "203.0.113.77"
+    assert bench.label_trial("a", 1, "cats").who not in ("", mine.who)
+    assert bench.label_readings("a") == ()

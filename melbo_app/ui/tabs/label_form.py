@@ -7,10 +7,12 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from melbo_app.errors import InputError
+from melbo_app.library.label_readings import newest
 from melbo_app.library.labels import Label, LabelChanged, may_see
 from melbo_app.ui.annotator import annotator
 from melbo_app.ui.components.given_labels import fields, given, given_labels
 from melbo_app.ui.components.label_clash import clash, label_clash
+from melbo_app.ui.components.label_trial import result
 from melbo_app.ui.components.name_list import name_list
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.fields import small_button
@@ -39,6 +41,7 @@ class LabelForm:
         self.given = given_labels(elem_id="label-given")
         self.clash = label_clash(elem_id="label-clash")
         self.name = gr.Textbox(label="Name", max_lines=1, elem_id="label-name", placeholder="its effect")
+        self.read = note_view(elem_id="label-read")
         self.names = name_list(elem_id="label-names")
         self.suggestion = name_list(elem_id="label-suggestion")
         self.tags = gr.Dropdown([], label="Tags", multiselect=True, allow_custom_value=True, elem_id="label-tags")
@@ -51,11 +54,12 @@ class LabelForm:
             self.skip = small_button("Skip", "label-skip", 60)
             self.undo = small_button("Undo the last save", "label-undo", 120)
             self.discard = small_button("Discard", "label-discard", 70)
+            self.test = small_button("Test it yourself", "label-test", 110)
         note_view(note(KEYS), elem_id="label-keys")
         self.fields: list[Component] = [self.name, self.tags, self.rating, self.note]
         # The line above the fields names their vector, and is sent with them: a state may be newer than they are.
         self.inputs: list[Component] = [self.of, *self.fields]
-        self.outputs: list[Block] = [*self.inputs, self.clash, self.given]
+        self.outputs: list[Block] = [*self.inputs, self.clash, self.given, self.read]
 
     def filled(self, bank: str, vector: int, undo: list[Held], *, settles: bool = False) -> Changes:
         """The stored label of this browser's annotator, or the one that ``settles`` what several said; ``undo`` are the
@@ -71,7 +75,12 @@ class LabelForm:
             **self.written(fields(label)),
             self.clash: {},
             self.given: self._beside(bank, vector, me, settles),
+            self.read: self._read(bank, vector, label.name),
         }
+
+    def _read(self, bank: str, vector: int, name: str) -> dict[str, Any]:
+        """How well people told the vector's texts by this name."""
+        return note(*map(result, newest(self._workbench.label_readings(bank), vector, name)))
 
     def written(self, said: list[Any]) -> Changes:
         """The fields with these values."""
@@ -92,7 +101,7 @@ class LabelForm:
         """No vector's label."""
         tags = gr.Dropdown(choices=[], value=[])
         nothing: Changes = {self.name: "", self.tags: tags, self.rating: 0, self.note: "", self.clash: {}}
-        return {self.of: note(), **nothing, self.given: {}}
+        return {self.of: note(), **nothing, self.given: {}, self.read: note()}
 
     def held(self, values: Values) -> Held | None:
         """Whose label the form holds; None before the first."""

@@ -1,11 +1,12 @@
 """Suggested labels in the room Label: asking for them, and taking one over."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import gradio as gr
 
 from melbo_app.errors import MelboError
+from melbo_app.library.label_readings import LabelReading, newest
 from melbo_app.library.suggested_labels import LEAST_AUROC, SuggestedLabel, is_small
 from melbo_app.studies.suggest_labels import SuggestLabels
 from melbo_app.ui.annotator import annotator
@@ -73,13 +74,18 @@ class LabelSuggestions:
         if bank is None or self._session.find(bank) is None:
             return {}
         try:
-            found = self._workbench.suggested_labels(bank).get(int(vector or 0))
+            at = int(vector or 0)
+            found, every = self._workbench.suggested_labels(bank).get(at), self._workbench.label_readings(bank)
         except MelboError:  # nobody asked for it
             return {}
-        return suggestion(found) if found is not None and self._is_shown(found, small) else {}
+        if found is None:
+            return {}
+        read = newest(every, at, found.name)
+        return suggestion(found, read) if self._is_shown(found, small, read) else {}
 
-    def _is_shown(self, found: SuggestedLabel, small: bool) -> bool:
-        return found.holds and (small or not found.is_by_small)
+    def _is_shown(self, found: SuggestedLabel, small: bool, read: Sequence[LabelReading]) -> bool:
+        """Whether its own test confirmed it, or a person did, whoever wrote it."""
+        return (found.holds and (small or not found.is_by_small)) or any(one.holds for one in read)
 
     def _suggest(self, request: gr.Request, values: Values) -> Iterator[Changes]:
         bank = bank_chosen(values[self._session.bank])

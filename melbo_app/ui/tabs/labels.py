@@ -1,7 +1,6 @@
 """Labels: the effect of each vector in words."""
 
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -10,30 +9,23 @@ from gradio.components import Component
 
 from melbo_app.errors import InputError
 from melbo_app.library.labels import LabelChanged
-from melbo_app.ui.annotator import annotator
 from melbo_app.ui.components.annotator_name import accepted, annotator_name
-from melbo_app.ui.components.labelling import labelling
 from melbo_app.ui.components.record_table import record_table
-from melbo_app.ui.fields import small_button
-from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.kept_form import KeptForm
 from melbo_app.ui.left_out import tell
-from melbo_app.ui.present import day
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
 from melbo_app.ui.tabs.label_aside import LabelAside
 from melbo_app.ui.tabs.label_draft import GIVE_BACK, KEEP, read_draft
 from melbo_app.ui.tabs.label_evidence import NO_VECTOR, LabelEvidence
+from melbo_app.ui.tabs.label_files import LabelFiles
 from melbo_app.ui.tabs.label_form import Held, LabelForm, held_by
 from melbo_app.ui.tabs.label_hints import LabelHints, within
-from melbo_app.ui.tabs.label_queue import DISAGREEMENTS, QUEUES, after
+from melbo_app.ui.tabs.label_queue import DISAGREEMENTS, LabelQueue
 from melbo_app.ui.tabs.label_suggestions import LabelSuggestions
+from melbo_app.ui.tabs.label_table import NO_BANK, label_table
 from melbo_app.workbench import Workbench
-
-COLUMNS = ["vector", "name", "tags", "rating", "note", "changed"]
-WIDE = ["name", "tags", "note"]
-NO_BANK = {"columns": COLUMNS, "wide": WIDE, "rows": [], "message": "Choose a bank."}
 
 
 class LabelsTab:
@@ -44,47 +36,28 @@ class LabelsTab:
         self._saved = gr.State(None)  # when this page last saved a label
         self._kept, self._draft = KeptForm("label"), gr.JSON(visible=False)
         with gr.Column(elem_id="label-room"):
-            named, settling = (not workbench.why_not(use) for use in ("annotator_name", "settle_label"))
-            self.who = annotator_name(elem_id="label-annotator", visible=named)
-            orders = [one for one in QUEUES if settling or one != DISAGREEMENTS]
-            with gr.Row(elem_classes="mx-toolbar", elem_id="label-top", equal_height=True):
-                self.done = labelling(elem_id="label-progress")
-                self.order = gr.Dropdown(
-                    orders, value=orders[0], label="Order", show_label=False, container=False,
-                    elem_id="label-order", scale=0, min_width=210,
-                )  # fmt: skip
-                self.previous = small_button("‹ previous", "label-previous", 76)
-                self.vector = gr.Number(
-                    0, label="Vector", show_label=False, container=False, precision=0, elem_id="label-vector",
-                    scale=0, min_width=64,
-                )  # fmt: skip
-                self.next = small_button("next ›", "label-next", 76)
+            self.who = annotator_name(elem_id="label-annotator", visible=not workbench.why_not("annotator_name"))
+            queue = LabelQueue(workbench, session)
+            self._queue, self.done, self.order, self.vector = queue, queue.done, queue.order, queue.vector
             with gr.Row(elem_classes="mx-split", elem_id="label-desk"):
                 with gr.Column(scale=6, min_width=300, elem_id="label-evidence"):
                     self.evidence = LabelEvidence(workbench, session)
                     self.hints = LabelHints(workbench, session)
                 with gr.Column(scale=5, min_width=300, elem_id="label-form"):
-                    self._form = LabelForm(workbench)
+                    self.label_form = LabelForm(workbench)
                     self._suggestions = LabelSuggestions(workbench, session)
                     self.aside = LabelAside(workbench, session)
             self.table = record_table(NO_BANK, elem_id="label-table")
-            with gr.Row(elem_classes="mx-toolbar", equal_height=True):
-                self.csv = small_button("Export CSV", "labels-csv", 120)
-                self.jsonl = small_button("Export JSONL", "labels-jsonl", 120)
-                self.each = gr.Checkbox(
-                    label="every annotator’s", elem_id="labels-each", container=False, min_width=150,
-                    visible=named,
-                )  # fmt: skip
-        self._file = hidden_download("labels-file")
-        self.form: list[Component] = self._form.inputs
+            self.files = LabelFiles(workbench, session)
+        self.form: list[Component] = self.label_form.inputs
         self.outputs: list[Block] = [
-            self.table, self.vector, *self._form.outputs, self.done, self.evidence.view, self._saved,
+            self.table, self.vector, *self.label_form.outputs, self.done, self.evidence.view, self._saved,
             self.aside.history,
         ]  # fmt: skip
 
     def bind(self, rooms: Rooms) -> None:
-        """Bind choosing, saving and exporting; the view shows its newest state whenever it is opened."""
-        session, form, latest = self._session, self._form, "always_last"
+        """Bind choosing, saving and files; the view shows its newest state whenever it is opened."""
+        session, form, latest = self._session, self.label_form, "always_last"
         asked = {session.bank, self.vector, self.order, form.clash, *form.inputs}
         renewed = bind(rooms.opened("label"), self._renew, asked, self.outputs)
         given_back = [self._draft, session.bank]
@@ -98,13 +71,13 @@ class LabelsTab:
             bind(self.done.go, self._pick, asked, self.outputs, trigger_mode=latest),
             bind(self.vector.submit, self._go, asked, self.outputs),
             bind(self.vector.input, self._typed, asked, self.outputs, trigger_mode=latest),
-            bind(self.previous.click, self._back, asked, self.outputs),
-            bind(self.next.click, self._forth, asked, self.outputs),
+            bind(self._queue.previous.click, self._back, asked, self.outputs),
+            bind(self._queue.next.click, self._forth, asked, self.outputs),
             bind(form.save_on.click, self._go_on, asked, self.outputs),
             bind(form.skip.click, self._go_on, asked, self.outputs),
             bind(form.undo.click, self._undo, asked, self.outputs),
             bind(self.who.changed, self._renamed, asked, self.outputs),
-            bind(self.order.change, self._queue, asked, self.outputs),
+            bind(self.order.change, self._reorder, asked, self.outputs),
             bind(form.given.settle, self._settle, asked, self.outputs),
             bind(form.given.own, self._own, asked, self.outputs),
         ]
@@ -122,9 +95,7 @@ class LabelsTab:
         self.evidence.bind(form.of)
         self._suggestions.bind(rooms, form, self.vector)
         self._kept.bind([self.order], rooms.opened("label"), lambda fields, _: fields, [], [])
-        for button, ending in ((self.csv, ".csv"), (self.jsonl, ".jsonl")):
-            made = bind(button.click, self._exporter(ending), self.each, self._file)
-            made.success(None, None, None, js=fetch_script("labels-file"), api_visibility="private")
+        self.files.bind(self._renew, asked, self._saved, self.outputs)
 
     def open(
         self, bank: str | None, vector: float | None = 0, undo: list[Held] | None = None, settles: bool = False
@@ -134,12 +105,12 @@ class LabelsTab:
         line = self._session.find(bank)
         if line is None or not line.vectors or bank is None:
             nothing: Changes = {self.vector: 0, self.done: {}, self.evidence.view: NO_VECTOR, self.aside.history: {}}
-            return {self.table: NO_BANK, **nothing, **self._form.empty()}
+            return {self.table: NO_BANK, **nothing, **self.label_form.empty()}
         at = within(vector, line.vectors)
         settles = settles and bool(self._workbench.given_labels(bank, at, "", settling=True))
         return {
             **self._place(bank, bank, at, settles),
-            **self._form.filled(bank, at, undo or [], settles=settles),
+            **self.label_form.filled(bank, at, undo or [], settles=settles),
             self.evidence.view: self.evidence.shown(bank, at),
             self.aside.history: self.aside.changes(bank, at),
         }
@@ -147,33 +118,14 @@ class LabelsTab:
     def _place(self, chosen: str | None, bank: str, vector: int, settles: bool) -> Changes:
         """Show which vector's label the form holds, and how far its bank is labelled, or what is to settle; the table
         is that of the bank that is ``chosen``."""
-        held = self._workbench.bank(bank)
-        where = {"of": f"{held.hash}/{vector}", "vector": vector, "radius": held.norms[vector]}
-        done = len(self._workbench.bank_labels(bank, seen_by=annotator(self._workbench)))
-        said = f"{len(self._workbench.disagreements(bank))} to settle" if settles else ""
-        far = {"done": done, "total": len(held.norms), "said": said}
         return {
             self.table: self._table(chosen, vector if chosen == bank else None),
             self.vector: vector,
-            self.done: {**far, **where, "at": datetime.now(UTC).isoformat()},
+            self.done: self._queue.progress(bank, vector, settles),
         }
 
     def _table(self, bank: str | None, selected: int | None) -> dict[str, Any]:
-        line = self._session.find(bank)
-        if bank is None or line is None or not line.vectors:
-            return NO_BANK
-        labels = self._workbench.bank_labels(bank, seen_by=annotator(self._workbench))
-        rows = []
-        for number in range(line.vectors):
-            label = labels.get(number)
-            cells = [str(number)] + ["" for _ in COLUMNS[1:]]
-            if label is not None:
-                changed = day(label.updated) if label.updated else ""
-                cells[1:] = [label.name, ", ".join(label.tags), "★" * (label.rating or 0), label.note, changed]
-            rows.append({"key": str(number), "cells": cells})
-        return {
-            "columns": COLUMNS, "wide": WIDE, "rows": rows, "selected": None if selected is None else str(selected),
-        }  # fmt: skip
+        return label_table(self._workbench, self._session, bank, selected)
 
     def move(self, bank: str | None, vector: float | None, values: Values) -> Changes:
         """Save the form, and show another vector in ``outputs``. If somebody else has changed the label meanwhile, the
@@ -181,35 +133,35 @@ class LabelsTab:
         return self._move(bank, vector, values, values.get(self.order) == DISAGREEMENTS)
 
     def _move(self, bank: str | None, vector: float | None, values: Values, settles: bool) -> Changes:
-        if not self._form.edited(values):
+        if not self.label_form.edited(values):
             return self._open_again(bank, vector, values, settles)
         try:
-            undo = self._form.keep(values)
+            undo = self.label_form.keep(values)
         except LabelChanged as changed:
             return self._clashing(changed, values)
         return {**self.open(bank, vector, undo, settles), self._saved: datetime.now(UTC)}
 
     def _open_again(self, bank: str | None, vector: float | None, values: Values, settles: bool) -> Changes:
         """The same as ``open``, but fields that hold this very label stay: a person may be writing there."""
-        changes, held = self.open(bank, vector, self._form.undoable(values), settles), self._form.held(values)
-        if held is not None and held_by(changes[self._form.of]) == held:
+        changes, held = self.open(bank, vector, self.label_form.undoable(values), settles), self.label_form.held(values)
+        if held is not None and held_by(changes[self.label_form.of]) == held:
             return {part: value for part, value in changes.items() if part not in self.form}
         return changes
 
     def _clashing(self, changed: LabelChanged, values: Values) -> Changes:
-        held = values[self._form.of]["held"]
-        return {**self._at(held["bank"], held), **self._form.both(changed, values)}
+        held = values[self.label_form.of]["held"]
+        return {**self._at(held["bank"], held), **self.label_form.both(changed, values)}
 
     def _at(self, bank: str | None, held: Held) -> Changes:
         return self._place(bank, held["bank"], held["vector"], held["settles"])
 
     def _renew(self, values: Values) -> Changes:
         """Show new banks and labels; changes in the form that were not saved stay."""
-        bank, held = values[self._session.bank], self._form.held(values)
+        bank, held = values[self._session.bank], self.label_form.held(values)
         if self._session.find(bank) is not None:
             tell(self._workbench.labels(bank=bank).damaged)
         at = held["vector"] if held is not None and held["bank"] == bank else None
-        if self._form.edited(values):
+        if self.label_form.edited(values):
             return {self.table: self._table(bank, at)}
         if held is None or at is None:
             settles = values.get(self.order) == DISAGREEMENTS
@@ -223,26 +175,26 @@ class LabelsTab:
             return {}
         held, fields = found
         opened = self.open(held["bank"], held["vector"], [], held["settles"])
-        stored = held_by(opened[self._form.of])
+        stored = held_by(opened[self.label_form.of])
         if stored is None or stored["fields"] == fields:  # it had arrived after all
             return {}
         gr.Info("What was written here before is back; it is not saved yet.", duration=5)
-        of = {**opened[self._form.of], "held": held}
-        return {**opened, **self._at(bank, held), **self._form.written(fields), self._form.of: of}
+        of = {**opened[self.label_form.of], "held": held}
+        return {**opened, **self._at(bank, held), **self.label_form.written(fields), self.label_form.of: of}
 
     def _name(self, event: gr.EventData) -> dict[str, Any]:
         return accepted(self._workbench.annotator_name(str(event.name)))
 
     def _renamed(self, values: Values) -> Changes:
         """Show the labels of the annotator that this browser names now; what was written was the other one's."""
-        held = self._form.held(values)
+        held = self.label_form.held(values)
         bank = values[self._session.bank] if held is None else held["bank"]
         changes = self.move(bank, held["vector"] if held else self._next(bank, None, values), values)
         return {**changes, self._saved: datetime.now(UTC)}
 
-    def _queue(self, values: Values) -> Changes:
+    def _reorder(self, values: Values) -> Changes:
         """Another order was chosen: only disagreements need another form."""
-        held, settles = self._form.held(values), values.get(self.order) == DISAGREEMENTS
+        held, settles = self.label_form.held(values), values.get(self.order) == DISAGREEMENTS
         if held is None or held["settles"] == settles:
             return {}
         bank = held["bank"]
@@ -252,50 +204,39 @@ class LabelsTab:
         return self.move(bank, self._next(bank, None, values) if settles else held["vector"], values)
 
     def _settle(self, values: Values) -> Changes:
-        held = self._form.held(values) or {}
+        held = self.label_form.held(values) or {}
         return self._move(held.get("bank"), held.get("vector", 0), values, True)
 
     def _own(self, values: Values) -> Changes:
-        held = self._form.held(values) or {}
+        held = self.label_form.held(values) or {}
         return self._move(held.get("bank"), held.get("vector", 0), values, False)
 
     def _follow(self, values: Values) -> Changes:
         """Another bank was chosen, or the same one again."""
-        bank, held = values[self._session.bank], self._form.held(values)
+        bank, held = values[self._session.bank], self.label_form.held(values)
         same = held is not None and held["bank"] == bank
         return self._renew(values) if same else self.move(bank, self._next(bank, None, values), values)
 
     def _next(self, bank: str | None, at: int | None, values: Values) -> int:
-        """The vector that comes after ``at`` (None: first) in the chosen order."""
-        line = self._session.find(bank)
-        if bank is None or line is None or line.damaged:
-            return 0
-        queue = values.get(self.order)
-        following = after(self._workbench, bank, at, queue)
-        if following is not None or at is None:
-            return following or 0
-        if queue == DISAGREEMENTS:
-            gr.Info("Nothing else is left to settle.", duration=4)
-            return at
-        return at + 1
+        return self._queue.following(bank, at, values.get(self.order))
 
     def _go_on(self, values: Values) -> Changes:
         """Save what was changed, and show the next vector in the chosen order."""
-        held = self._form.held(values)
+        held = self.label_form.held(values)
         if held is None:
             return self._renew(values)
         return self.move(held["bank"], self._next(held["bank"], held["vector"], values), values)
 
     def _undo(self, values: Values) -> Changes:
         """Take back this page's last save."""
-        steps, held = self._form.undoable(values), self._form.held(values)
-        if self._form.edited(values):
+        steps, held = self.label_form.undoable(values), self.label_form.held(values)
+        if self.label_form.edited(values):
             raise InputError("label", "the form has changes that are not saved", "Save or discard them first")
         if not steps:
             gr.Info("Nothing was saved here that could be undone.", duration=3)
             return {} if held is None else self._at(values[self._session.bank], held)
         step = steps.pop()
-        taken = self._form.take_back(step)
+        taken = self.label_form.take_back(step)
         changes = self.open(step["bank"], step["vector"], steps, step["settles"])
         return {**changes, self._saved: datetime.now(UTC)} if taken else changes
 
@@ -324,31 +265,25 @@ class LabelsTab:
 
     def _save(self, values: Values, seen: list[Any] | None = None) -> Changes:
         try:
-            undo = self._form.keep(values, seen)
+            undo = self.label_form.keep(values, seen)
         except LabelChanged as changed:
             return self._clashing(changed, values)
-        held = values[self._form.of]["held"]
+        held = values[self.label_form.of]["held"]
         return {**self.open(held["bank"], held["vector"], undo, held["settles"]), self._saved: datetime.now(UTC)}
 
     def _insist(self, values: Values) -> Changes:
         """Save the form over the version that is shown beside it."""
-        return self._save(values, values[self._form.clash].get("fields"))
+        return self._save(values, values[self.label_form.clash].get("fields"))
 
     def _discard(self, values: Values) -> Changes:
         """Show the label as it is stored by now; of the chosen bank, unless both versions of another one are shown."""
-        bank, held = values[self._session.bank], self._form.held(values)
-        if held is not None and (held["bank"] == bank or values.get(self._form.clash)):
-            return self.open(held["bank"], held["vector"], self._form.undoable(values), held["settles"])
-        return self.open(bank, 0, self._form.undoable(values))
+        bank, held = values[self._session.bank], self.label_form.held(values)
+        if held is not None and (held["bank"] == bank or values.get(self.label_form.clash)):
+            return self.open(held["bank"], held["vector"], self.label_form.undoable(values), held["settles"])
+        return self.open(bank, 0, self.label_form.undoable(values))
 
     def _take_name(self, event: gr.EventData) -> str:
         return str(event.name)
 
     def _take_label(self, event: gr.EventData) -> Changes:
-        return self._form.written(event.fields)
-
-    def _exporter(self, ending: str) -> Any:
-        def export(each: bool | None) -> str:
-            return written("melbo-labels", ending, partial(self._workbench.export_labels, each=bool(each)))
-
-        return export
+        return self.label_form.written(event.fields)

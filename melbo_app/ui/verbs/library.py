@@ -11,6 +11,7 @@ from melbo_app.defaults import save_label
 from melbo_app.errors import InputError
 from melbo_app.jobs.loaded_model import ModelState
 from melbo_app.library.formats.known import by_key
+from melbo_app.library.label_import import LabelsImported
 from melbo_app.ui.files import uploaded, written
 from melbo_app.workbench import Workbench
 
@@ -151,3 +152,31 @@ class LibraryVerbs:
             the saved label
         """
         return listings.plain(save_label(self._workbench, bank, vector, name, tags, rating, note, annotator))
+
+    def import_labels(
+        self,
+        file: gr.FileData,
+        bank: str,
+        annotator: str = "",
+        each: bool = False,
+        replace: bool = False,
+        partly: bool = False,
+        file_name: str | None = None,
+    ) -> LabelsImported:
+        """Take over a bank's labels from a CSV or JSONL file as the page and “labels export” write it: all or none.
+
+        Args:
+            file: the file, uploaded; over MCP as a data: URL in base64
+            bank: name of the bank
+            annotator: whose labels they are; left out: nobody's in particular
+            each: whether to take every annotator's whom the file names, and the settled ones
+            replace: whether to replace labels that are newer here
+            partly: whether to leave out lines that cannot be taken, instead of refusing the file
+            file_name: the file's own name, if a data: URL lost it
+        Returns:
+            bank; new, changed, same and nothing (how many labels); elsewhere and left_out (sentences about other lines)
+        """
+        with uploaded(file, file_name) as path:
+            return self._workbench.import_labels(
+                bank, path, annotator=annotator, each=each, replace=replace, partly=partly
+            )

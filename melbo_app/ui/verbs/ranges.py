@@ -25,8 +25,8 @@ from melbo_app.limits import (
 from melbo_app.studies.find import MOST_SAMPLES as MOST_FOUND_SAMPLES
 from melbo_app.studies.find import MOST_VECTORS as MOST_FOUND
 from melbo_app.studies.generality import LEAST_RANDOM, MOST_RANDOM
+from melbo_app.studies.sampled_texts import LEAST_UNSEEN, MOST_UNSEEN
 from melbo_app.studies.search_meaning import MOST_SECONDS
-from melbo_app.studies.suggest_labels import LEAST_UNSEEN, MOST_UNSEEN
 
 NUMBERS: dict[str, tuple[float, float]] = {
     "id": (1, LARGEST),

@@ -1,0 +1,79 @@
+"""Readings of labels: how well a person, given a label, told a vector's texts from those of random vectors."""
+
+from collections.abc import Iterable
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from melbo_app.library.bank import PromptRecord
+from melbo_app.library.comparison_settings import Temperature
+from melbo_app.library.facts import Count, Index, Moment, Radius, Share, Text, Word
+from melbo_app.library.frozen import Frozen
+from melbo_app.library.said_files import SaidFiles, SaidOfBank
+from melbo_app.library.suggested_labels import LEAST_AUROC
+
+
+class ReadText(Frozen):
+    """A text that a person read without knowing whether it was ``steered`` by the vector or by a random one, and how
+    well the label ``fits`` it: 1 not at all, 5 well."""
+
+    text: Text
+    steered: bool
+    fits: Annotated[int, Field(ge=1, le=5)]
+
+
+class LabelReading(Frozen):
+    """What ``who`` said about the texts of a vector at ``radius`` and of random vectors of that R, given the ``name``.
+    ``auroc`` has the 95 % interval from ``low`` to ``high``."""
+
+    vector: Index
+    name: Text
+    who: Word
+    texts: tuple[ReadText, ...]
+    auroc: Share
+    low: Share
+    high: Share
+    radius: Radius
+    prompt: PromptRecord
+    temperature: Temperature
+    max_new_tokens: Count
+    first_seed: Count
+    """Of as many seeds as there are texts of each kind."""
+    created: Moment
+
+    @property
+    def identity(self) -> tuple[int, str, str, int]:
+        """The vector, its label, who read, and the texts."""
+        return self.vector, self.name, self.who, self.first_seed
+
+    @property
+    def unseen(self) -> int:
+        """Texts of each kind."""
+        return len(self.texts) // 2
+
+    @property
+    def holds(self) -> bool:
+        """Whether the person could tell."""
+        return self.auroc >= LEAST_AUROC
+
+
+def newest(every: Iterable[LabelReading], vector: int, name: str) -> list[LabelReading]:
+    """The newest reading by each person of a vector's label with this name."""
+    return list({one.who: one for one in every if (one.vector, one.name) == (vector, name)}.values())
+
+
+class LabelReadings(SaidOfBank):
+    """All readings of the labels of one bank."""
+
+    what: ClassVar[str] = "label readings"
+    said: tuple[LabelReading, ...] = ()
+
+
+class LabelReadingFiles(SaidFiles[LabelReadings]):
+    """The readings on disk."""
+
+    kind, noun = LabelReadings, "list of readings"
+
+    def of_bank(self, bank_hash: str) -> tuple[LabelReading, ...]:
+        """The readings of a bank's labels, the oldest first."""
+        return self._said(bank_hash)
