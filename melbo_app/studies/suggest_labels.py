@@ -33,6 +33,9 @@ from melbo_app.studies.sampled_texts import (
 )
 
 NAME_TOKENS, LONGEST_NAME = 16, 80
+SAME = 0.75
+"""Cosine from which on two labels say the same, so that neither is evidence against the other. Labels of the sample
+banks that a reader calls the same have 0.8 to 1, all others at most 0.67."""
 AROUND = " \"'“”*.#-:"
 """Characters that do not belong to a name, where they stand around it."""
 _QUESTION = "<question>\n{prompt}\n</question>\n"
@@ -146,13 +149,13 @@ class SuggestLabels(Study[Suggested]):
                 found.unnamed.append(vector)
                 continue
             yield Progress(f"vector {vector}: testing “{name}”", done, total)
-            rivals = _rivals([none, *(other for at, other in names.items() if at != vector)], name, reader.most)
+            rivals = _rivals(none, saying_else(bench, name, [*names.values()], stop), reader.most)
             texts = [one.vectors[vector].text for one in unseen], [one.random[vector].text for one in unseen]
-            area, others = area_of(reader, [name, *rivals], *texts)
+            area, areas = area_of(reader, [name, *rivals], *texts)
             low, high = interval(area, len(unseen), len(unseen))
             said = SuggestedLabel(
                 vector=vector, name=name, writer=writer.model, reader=reader.name, auroc=area, low=low, high=high,
-                others=others, unseen=len(unseen), radius=seen[0].vectors[vector].radius,
+                others=areas, unseen=len(unseen), radius=seen[0].vectors[vector].radius,
                 prompt=seen[0].baseline.prompt, temperature=TEMPERATURE, max_new_tokens=TOKENS,
                 first_seed=self.seed, created=datetime.now(UTC),
                 parameter_count=writer.parameter_count,
@@ -203,11 +206,25 @@ def area_of(
     return areas[0], tuple(areas[1:])
 
 
-def _rivals(names: Sequence[str], own: str, most: int) -> list[str]:
-    """Other names to compete with, each once and none like the ``own``, spread evenly if there are too many."""
-    distinct = list({name.casefold(): name for name in names if name and name.casefold() != own.casefold()}.values())
-    step = max(1.0, len(distinct) / most)
-    return [distinct[int(at * step)] for at in range(min(most, len(distinct)))]
+def saying_else(bench: Bench, own: str, names: Sequence[str], stop: Stop) -> list[str]:
+    """Those of ``names`` that do not say the same as ``own``; those that read otherwise, if the embedder's weights are
+    missing."""
+    others = [name for name in names if name and name.casefold() != own.casefold()]
+    try:
+        first, *rows = bench.embed([own, *others], stop)
+    except InputError:
+        return others
+    return [name for name, row in zip(others, rows, strict=True) if first @ row < SAME]
+
+
+def _rivals(control: str, others: Sequence[str], most: int) -> list[str]:
+    """Names to compete with: that of random vectors, even if it says the same, and the others, each once, spread evenly
+    if there are too many."""
+    first = [control] if control else []
+    distinct = list({name.casefold(): name for name in others if name.casefold() != control.casefold()}.values())
+    most = min(most - len(first), len(distinct))
+    step = max(1.0, len(distinct) / max(1, most))
+    return [*first, *(distinct[int(at * step)] for at in range(most))]
 
 
 def _listed(texts: Sequence[Completion]) -> str:

@@ -15,7 +15,7 @@ from melbo_app.library.bank import PromptRecord
 from melbo_app.library.suggested_labels import LEAST_AUROC, SuggestedLabel, SuggestedLabelFiles, is_small
 from melbo_app.studies.assistants import EndpointAssistant
 from melbo_app.studies.label_readers import MOST_ASKED, AssistantReader
-from melbo_app.studies.suggest_labels import SuggestLabels, area_of, written
+from melbo_app.studies.suggest_labels import SuggestLabels, area_of, saying_else, written
 from melbo_app.workbench import Workbench
 
 
@@ -70,6 +70,18 @@ def test_a_reader_who_likes_the_vectors_texts_whatever_the_name_confirms_none():
     assert area_of(keen, ["moon"], liked, other)[0] == 1.0, "without others to compare with, it would"
     area, others = area_of(keen, ["moon", "star", "sun"], liked, other)
     assert area == 0.5 and set(others) == {0.5}
+
+
+def test_labels_that_say_the_same_do_not_disprove_each_other():
+    places = {"steps": (1.0, 0.0), "a list of steps": (0.8, 0.6), "refuses": (0.0, 1.0), "STEPS": (1.0, 0.0)}
+    embedding = SimpleNamespace(embed=lambda names, stop: np.array([places[name] for name in names]))
+    assert saying_else(embedding, "steps", ["a list of steps", "refuses", "STEPS", ""], lambda: False) == ["refuses"]
+
+    def missing(names: Sequence[str], stop: object) -> np.ndarray:
+        raise InputError("embedder", "its weights are missing", "Install them")
+
+    named = saying_else(SimpleNamespace(embed=missing), "steps", ["a list of steps", "STEPS"], lambda: False)
+    assert named == ["a list of steps"]
 
 
 class Said:
