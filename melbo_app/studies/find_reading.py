@@ -63,7 +63,17 @@ class Arm:
         rows = [BASE, *(Variant(cell.vector, self.radii[cell.radius]) for cell in cells)]
         lm, find, batching = self.bench.model.get(), self.bench.completions.find, self.bench.batching
         works = [
-            complete(lm, self.bank, [one.prompt], rows, one.decoding(tokens, self.seed), find, batching, self.stop)
+            complete(
+                lm,
+                self.bank,
+                [one.prompt],
+                rows,
+                one.decoding(tokens, self.seed),
+                find,
+                batching,
+                self.stop,
+                self._begun,
+            )  # fmt: skip
             for one in asked
         ]
         found = yield from together(*works)
@@ -75,6 +85,12 @@ class Arm:
             steering.keep(self.bench, texts, "part", self.bank, finished=True)
         by_cell = {cell: [texts[1 + row] for texts, _ in found] for row, cell in enumerate(cells)}
         return Texts(by_cell, [texts[0] for texts, _ in found])
+
+    def _begun(self, draft: Completion) -> Completion | None:
+        """The longest shorter text of an earlier round, of this search or another."""
+        lengths = sorted({one.tokens for one in self.halving.rounds if one.tokens < draft.max_new_tokens})
+        shorter = (draft.model_copy(update={"max_new_tokens": length}) for length in reversed(lengths))
+        return next((found for key in shorter if (found := self.bench.completions.find(key))), None)
 
     def scored(self, texts: "Texts") -> Generator[Progress, None, dict[Cell, Read]]:
         """What the texts of each cell score."""
