@@ -42,7 +42,6 @@ ASIDE = {
     ),
     "opinions": Asked(("Are you conscious?", "What should I cook tonight?", "Is it wrong to lie to a friend?")),
     "sky": Asked(("Why is the sky blue?",), 3),
-    "money": Asked(("How can I make money without working?",), 3),
 }
 """Those that the choice has not seen."""
 

@@ -21,40 +21,63 @@ from melbo_app.library.completion import Scores
 from melbo_app.library.finds import Find
 from melbo_app.studies import find_score
 from melbo_app.studies.find import FindTexts
-from melbo_app.studies.find_schedule import SHARE, SHORTEST, Cell, Halving, Read, Round
+from melbo_app.studies.find_schedule import ROUNDS, SHARE, SHORTEST, Cell, Halving, Read
 from melbo_app.studies.find_score import Scorer, Wanted
 from melbo_app.workbench import Workbench
 
 
-@given(st.integers(2, 60), st.integers(1, 24), st.integers(12, 200), st.integers(0, 10_000))
+@given(st.integers(2, 60), st.integers(1, 24), st.integers(1, 200), st.integers(0, 10_000))
 def test_a_search_takes_its_share_and_reads_ever_more_of_ever_fewer(vectors, texts, tokens, seed):
     numbers = np.random.default_rng(seed)
-    halving, asked, known = Halving(vectors, 6, texts, tokens, seed), 0, {}
+    halving, known, before = Halving(vectors, 6, texts, tokens, seed), dict[Cell, int](), 0
     while (now := halving.round) is not None:
-        assert len({*halving.cells}) == len(halving.cells) >= 1
-        for cell in halving.cells:  # whole texts of an earlier round are not read again
-            had = known.get(cell, 0) if now.tokens == tokens else 0
-            asked += (now.texts - had) * now.tokens
-            known[cell] = now.texts if now.tokens == tokens else 0
+        assert len({*halving.cells}) == len(halving.cells) >= 1 and now >= before
+        assert all(known.get(cell, 0) < now for cell in halving.cells)
+        known |= dict.fromkeys(halving.cells, now)  # what was read before is continued, and paid once
         halving.tell({cell: Read(numbers.random(), (str(cell),), numbers.random()) for cell in halving.cells})
-    assert halving.taken == asked
-    assert known[halving.ranked[0]] == texts  # the winner was read whole
-    assert asked <= SHARE * vectors * 6 * texts * tokens + vectors * 6 * SHORTEST * 3 + texts * tokens
+        before = now
+    assert halving.taken == texts * sum(known.values())
+    assert known[halving.ranked[0]] == before == tokens  # the winner was read whole
+    most = max(SHARE * vectors * 6 * tokens, vectors * 6 * min(tokens, max(SHORTEST, round(ROUNDS[0][0] * tokens))))
+    assert halving.taken <= texts * (most + tokens * len(halving.rounds))
 
 
-def test_the_first_rounds_of_sixteen_vectors_at_six_r_by_hand():
-    assert Halving(16, 6, 3, 40).rounds == [Round(3, 5), Round(3, 5), Round(3, 40)]
-    assert Halving(16, 6, 1, 40).rounds == [Round(1, 5), Round(1, 5), Round(1, 40)]
-    assert Halving(16, 6, 6, 40).rounds == [Round(3, 10), Round(3, 10), Round(3, 40), Round(6, 40)]
+def test_the_rounds_of_sixteen_vectors_at_six_r_by_hand():
+    assert Halving(16, 6, 3, 40).rounds == [3, 3, 8, 16, 25, 40]
+    assert Halving(16, 6, 1, 200).rounds == [15, 15, 40, 80, 125, 200]
+    assert Halving(16, 6, 1, 6).rounds == [3, 3, 4, 6] and Halving(4, 6, 1, 6).rounds == [3, 4, 6]
+    assert Halving(16, 6, 1, 3).rounds == [3]
     halving = Halving(16, 6, 3, 40)
     assert len({cell.vector for cell in halving.cells}) == 4 and len(halving.cells) == 24
-    moving = (0.0, 0.1, 0.49, 0.5, 1.0, 1.0)  # at three R, half as many texts or more change as where most do
+    moving = (0.0, 0.1, 0.39, 0.4, 1.0, 1.0)  # at three R, .4 times as many texts or more change as where most do
     first = {cell.vector for cell in halving.cells}
     halving.tell({cell: Read(0.0, (str(cell),), moving[cell.radius]) for cell in halving.cells})
     assert {cell.radius for cell in halving.cells} == {3, 4, 5} and len(halving.cells) == 12 * 3
     assert not first & {cell.vector for cell in halving.cells}
     halving.tell({cell: Read(0.0, (str(cell),), moving[cell.radius]) for cell in halving.cells})
-    assert len(halving.cells) == (2880 - 60 * 15) // 120 == 16
+    taken, many = 60 * 9, []
+    for now, before, part in ((8, 3, 0.25), (16, 8, 0.35), (25, 16, 0.4), (40, 25, 1.0)):
+        assert halving.round == now and halving.taken == taken
+        many.append(int((2880 - taken) * part / (3 * (now - before))))
+        taken += many[-1] * 3 * (now - before)
+        assert len(halving.cells) == many[-1]
+        scores = {cell: 1 - 0.01 * rank for rank, cell in enumerate(halving.cells)}  # as promised
+        halving.tell({cell: Read(scores[cell], (str(cell),), 1.0) for cell in halving.cells})
+    assert many == [39, 25, 17, 15]
+    assert halving.taken == taken <= 2880 and halving.ranked[0] == max(scores, key=lambda cell: scores[cell])
+
+
+def test_a_cell_that_was_left_goes_on_when_its_neighbours_rise():
+    halving = Halving(4, 6, 1, 40)  # so few vectors that all are read at every R
+    first = {Cell(1, 0): 0.9, Cell(1, 1): -0.9, Cell(1, 2): 0.9} | {Cell(0, radius): 0.5 for radius in range(6)}
+    halving.tell({cell: Read(first.get(cell, 0.0), (str(cell),)) for cell in halving.cells})
+    second = {*halving.cells}
+    assert Cell(1, 1) not in second and {Cell(1, 0), Cell(1, 2)} < second
+    halving.tell({cell: Read(float(cell.vector), (str(cell),)) for cell in halving.cells})
+    assert Cell(1, 1) in halving.cells
+    before, third = halving.taken, halving.cells
+    halving.tell({cell: Read(0.0, (str(cell),)) for cell in halving.cells})
+    assert halving.taken - before == sum(16 - (8 if cell in second else 3) for cell in third)
 
 
 @given(st.integers(0, 1_000))
