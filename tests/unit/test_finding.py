@@ -20,9 +20,12 @@ from melbo_app.jobs.generators import result_of
 from melbo_app.library.completion import Scores
 from melbo_app.library.finds import Find
 from melbo_app.studies import find_score
+from melbo_app.studies.completing import Variant, complete
 from melbo_app.studies.find import FindTexts
+from melbo_app.studies.find_reading import Asked
 from melbo_app.studies.find_schedule import ROUNDS, SHARE, SHORTEST, Cell, Halving, Read
 from melbo_app.studies.find_score import Scorer, Wanted
+from melbo_app.studies.judge_endpoint import Endpoint
 from melbo_app.workbench import Workbench
 
 
@@ -72,11 +75,11 @@ def test_a_cell_that_was_left_goes_on_when_its_neighbours_rise():
     first = {Cell(1, 0): 0.9, Cell(1, 1): -0.9, Cell(1, 2): 0.9} | {Cell(0, radius): 0.5 for radius in range(6)}
     halving.tell({cell: Read(first.get(cell, 0.0), (str(cell),)) for cell in halving.cells})
     second = {*halving.cells}
-    assert Cell(1, 1) not in second and {Cell(1, 0), Cell(1, 2)} < second
+    assert Cell(1, 1) in second and Cell(1, 2) not in second
     halving.tell({cell: Read(float(cell.vector), (str(cell),)) for cell in halving.cells})
-    assert Cell(1, 1) in halving.cells
     before, third = halving.taken, halving.cells
-    halving.tell({cell: Read(0.0, (str(cell),)) for cell in halving.cells})
+    assert Cell(1, 2) in third
+    halving.tell({cell: Read(0.0, (str(cell),)) for cell in third})
     assert halving.taken - before == sum(16 - (8 if cell in second else 3) for cell in third)
 
 
@@ -93,7 +96,8 @@ def test_of_equals_changed_and_different_texts_are_read_on():
     halving = Halving(4, 6, 1, 40)  # so few vectors that all are read at every R
     said = {Cell(1, 2): "a", Cell(2, 2): "a", Cell(3, 2): "b", Cell(0, 2): "c"}
     halving.tell({cell: Read(0.0, (said.get(cell, "as without"),), float(cell in said)) for cell in halving.cells})
-    assert {said[cell] for cell in halving.cells} == {"a", "b", "c"}
+    going_on = [said.get(cell) for cell in halving.cells]
+    assert {*going_on[:3]} == {"a", "b", "c"} and going_on[3] == "a" and not any(going_on[4:])
 
 
 def scored(score: str, *texts: Any, bench: Any = None, unsteered: str = "I can't help with that.") -> list[float]:
@@ -184,6 +188,33 @@ def test_a_search_reads_its_winner_whole_and_confirms_it_elsewhere(bench):
     assert again.candidates == found.candidates and again.comparison == found.comparison
 
 
+def test_texts_are_continued_from_round_to_round_and_are_those_written_in_one_go(bench, monkeypatch):
+    made: dict[int, set[int]] = {}
+    generate = bench.bench.batching.generate
+
+    def spied(lm: Any, encoded: Any, thetas: Any, source: Any, decoding: Any, *more: Any) -> Any:
+        made.setdefault(decoding.max_new_tokens, set()).update(map(len, more[-1]))
+        return generate(lm, encoded, thetas, source, decoding, *more)
+
+    monkeypatch.setattr(bench.bench.batching, "generate", spied)
+    found = result_of(bench.run(asked(score="meaning:hello")))
+    assert made[3] == {0} and made[4] == {3} and made[6] <= {3, 4}
+    bank, lm = bench.bank(found.bank), bench.bench.model.get()
+    for at, text in enumerate(found.best.texts):
+        how = Asked(PROMPT, at).decoding(6, 0)
+        row = [Variant(None, 0.0), Variant(found.best.vector, found.best.radius)]
+        none = lambda _: None  # noqa: E731
+        whole, _ = result_of(complete(lm, bank, [PROMPT], row, how, none, bench.bench.batching, never))
+        assert [one.text for one in whole] == [found.baseline_texts[at], text]
+        [kept] = [bench.bench.completions.find(whole[1])]
+        assert kept.tokens == whole[1].tokens and kept.scores.kl_text == pytest.approx(
+            whole[1].scores.kl_text, rel=1e-2
+        )
+    made.clear()
+    result_of(bench.run(asked(score="meaning:goodbye")))  # of the same texts: the first ones are there
+    assert 3 not in made and not any(0 in lengths for lengths in made.values())
+
+
 def test_a_bank_that_is_there_can_be_searched(bench):
     bank = trained(bench, "there")
     found = result_of(bench.run(asked(bank="there", radius=None)))
@@ -204,7 +235,7 @@ def test_a_stop_keeps_the_rounds_that_are_finished(bench):
             presses["on"] = presses["on"] or bool(getattr(step, "lines", ()))
 
     found = watch(asked())
-    assert "ended after 1 of 2 rounds" in found.problem and "it was stopped" in found.problem
+    assert "ended after 1 of 3 rounds" in found.problem and "it was stopped" in found.problem
     assert len(found.candidates) == 24 and found.best.held_out is None
     presses["on"] = True
     with pytest.raises(Stopped):
@@ -224,7 +255,7 @@ def test_a_judge_that_answers_nonsense_or_never_ends_the_search_with_a_sentence(
         assert found.best.score == 1 and found.problem == ""
         asking = "Question about the text: Does it name a ship?"
         assert all(asking in body["messages"][0]["content"] for _, _, body in stub.asked)
-        slow = find_score.Endpoint(stub.url, "x", None, 0.3)
+        slow = Endpoint(stub.url, "x", None, 0.3)
         monkeypatch.setattr(find_score.JudgeAddress, "endpoint", lambda _: slow)
         stub.wait = 5.0
         with pytest.raises(InputError, match=r"it did not answer within 0.3 seconds"):
