@@ -30,7 +30,7 @@ from melbo_app.settings import Settings
 from melbo_app.studies.find_schedule import RADII, SHARE, Cell, Halving, Read
 from melbo_app.workbench import Workbench
 
-RUNS, SEEDS = 1_000, 20
+RUNS, SEEDS = 1_000, 10
 
 
 class Wanted(NamedTuple):
