@@ -35,19 +35,21 @@ class Batch:
         self._steering: dict[int, Tensor] = {}
 
     def join(self, *newcomers: "Rows") -> None:
-        """Read the prompts of ``newcomers`` in one pass, equal ones once, choose their first tokens, and add those that
-        are not done. If this fails, the members are unchanged.
+        """Read the prompts of ``newcomers``, and what is written, in one pass, equal ones once, choose their next
+        tokens, and add those that are not done. If this fails, the members are unchanged.
 
         Raises:
             Stopped: all newcomers were stopped before their first token.
         """
         lm = self.lm
-        encoded, places = gathered(lm, [rows.encoded for rows in newcomers])
+        read = [rows.read for rows in newcomers]
+        encoded, places = gathered(lm, [one for one, _ in read])
         of = torch.cat(
-            [torch.tensor(place, device=lm.device)[rows.of] for rows, place in zip(newcomers, places, strict=True)]
+            [torch.tensor(place, device=lm.device)[own] for (_, own), place in zip(read, places, strict=True)]
         )
         targets = dict.fromkeys(rows.trace.target for rows in newcomers if rows.trace is not None)
-        traces = {target: Trace(target) for target in targets}
+        written = max(rows.begins.shape[1] for rows in newcomers)
+        traces = {target: Trace(target, written=written) for target in targets}
 
         def stop() -> bool:
             return all(rows.stop is not None and rows.stop() for rows in newcomers)
@@ -59,7 +61,7 @@ class Batch:
         for rows in newcomers:
             end = begin + len(rows.of)
             if rows.trace is not None:
-                rows.trace.begin(traces[rows.trace.target], slice(begin, end), rows.columns)
+                rows.trace.begin(traces[rows.trace.target], slice(begin, end), rows.columns, rows.begins.shape[1])
             rows.take(logits[begin:end])
             begin = end
         if all(rows.done for rows in newcomers):

@@ -48,6 +48,14 @@ class EncodedPrompts:
         prompts, texts = tuple(self.prompts[row] for row in at), tuple(self.texts[row] for row in at)
         return EncodedPrompts(prompts, texts, self.input_ids[at], self.attention_mask[at], self.tail[at])
 
+    def followed(self, of: Tensor, ids: Tensor) -> tuple["EncodedPrompts", Tensor]:
+        """Prompts with further tokens behind them: prompt ``of`` [rows] with ``ids`` [rows, n]. Equal ones stand once;
+        the second result is the place of each row."""
+        wanted, places = torch.cat([of[:, None], ids], dim=1).unique(dim=0, return_inverse=True)
+        some, more = self.take(wanted[:, 0].tolist()), wanted[:, 1:]
+        parts = ((some.input_ids, more), (some.attention_mask, torch.ones_like(more)), (some.tail, more < 0))
+        return EncodedPrompts(some.prompts, some.texts, *(torch.cat(part, dim=1) for part in parts)), places
+
 
 def encode(lm: LanguageModel, prompts: Sequence[Prompt], stop: Stop | None = None) -> EncodedPrompts:
     """Tokenize prompts exactly as the model reads them.

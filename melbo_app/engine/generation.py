@@ -49,6 +49,7 @@ class Rows:
     Attributes:
         of: [rows] int64, the prompt of each row.
         thetas: [rows, d].
+        begins: [rows, n] int64, the tokens that were written before.
         chosen: [rows] int64, the newest token of each row.
         done: whether the rows are finished, stopped or failed.
         error: the error of these rows alone.
@@ -64,6 +65,7 @@ class Rows:
         stop: Stop | None = None,
         of: Sequence[int] | None = None,
         trace: Trace | None = None,
+        written: Sequence[Sequence[int]] | None = None,
     ) -> None:
         """
         Args:
@@ -73,6 +75,8 @@ class Rows:
             stop: called before every token, and before every block of the first pass.
             of: [V], the prompt of each vector; None: every vector on every prompt, V·P rows, vectors outermost.
             trace: records every forward pass.
+            written: [V, n], the first n tokens of each text, which are continued as if they had just been chosen;
+                only with ``of``.
 
         Raises:
             InputError: prompt and completion together exceed the model's context.
@@ -88,15 +92,24 @@ class Rows:
             raise InputError("max new tokens", problem, f"Choose {lm.context - longest:,} or fewer")
         self.lm, self.encoded, self.source, self.stop, self.trace = lm, encoded, source, plain(stop), trace
         self.of, self.thetas = torch.tensor(of, device=lm.device), torch.as_tensor(thetas).to(lm.device)
+        self.begins = torch.tensor(list(written or [[]] * len(of)), dtype=torch.int64, device=lm.device)
         self.chosen = torch.full((len(of),), lm.tokenizer.pad_token_id, device=lm.device)
         self.done = False
         self.error: Exception | None = None
-        self._total, self._choose = decoding.max_new_tokens, _chooser(decoding, lm.device)
+        self._total, self._choose = decoding.max_new_tokens, _chooser(decoding, lm.device, self.begins.shape[1])
         self._ends = torch.tensor(sorted(lm.turn_end.tokens), dtype=torch.int64, device=lm.device)
         self._templated = [bool(encoded.prompts[prompt].template) for prompt in of]
         self._reads_words = bool(lm.turn_end.words) and any(self._templated)
         self._open = torch.ones(len(of), dtype=torch.bool, device=lm.device)
-        self._generated: list[Tensor] = []
+        self._generated = [*self.begins.unbind(dim=1)]
+
+    @property
+    def read(self) -> tuple[EncodedPrompts, Tensor]:
+        """What is read before the first token: the prompts with the tokens that are written, and which of them each row
+        begins with [rows]."""
+        if not self.begins.shape[1]:
+            return self.encoded, self.of
+        return self.encoded.followed(self.of, self.begins)
 
     @property
     def columns(self) -> int:
@@ -110,8 +123,8 @@ class Rows:
 
     @property
     def begun(self) -> bool:
-        """Whether the rows have a token."""
-        return bool(self._generated)
+        """Whether the rows have a token of their own."""
+        return len(self._generated) > self.begins.shape[1]
 
     def take(self, logits: Tensor) -> None:
         """Choose the next token of each row from logits [rows, vocabulary]; keeps an exception as ``error``."""
@@ -176,8 +189,8 @@ def generate(rows: Rows) -> Iterator[GenerationProgress]:
         batch.step()
 
 
-def _chooser(decoding: Decoding, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """A function from logits [rows, vocabulary] to token ids [rows]."""
+def _chooser(decoding: Decoding, device: torch.device, chosen: int = 0) -> Callable[[Tensor], Tensor]:
+    """A function from logits [rows, vocabulary] to token ids [rows]; ``chosen`` tokens had their noise before."""
     if decoding.temperature == 0:
         return lambda logits: logits.argmax(dim=-1)
     from transformers import TemperatureLogitsWarper, TopPLogitsWarper  # late: seconds to import
@@ -188,9 +201,14 @@ def _chooser(decoding: Decoding, device: torch.device) -> Callable[[Tensor], Ten
         warpers.append(TopPLogitsWarper(decoding.top_p))
 
     def choose(logits: Tensor) -> Tensor:
+        nonlocal chosen
         for warper in warpers:
             logits = warper(None, logits)
-        exponential = torch.empty(logits.shape[-1]).exponential_(generator=generator)
+        exponential = torch.empty(logits.shape[-1])
+        for _ in range(chosen):
+            exponential.exponential_(generator=generator)
+        chosen = 0
+        exponential.exponential_(generator=generator)
         return (logits - exponential.to(device).log()).argmax(dim=-1)
 
     return choose

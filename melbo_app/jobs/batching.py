@@ -40,6 +40,7 @@ class Batching:
         stop: Callable[[], bool] | None = None,
         of: Sequence[int] | None = None,
         trace: "Trace | None" = None,
+        written: Sequence[Sequence[int]] | None = None,
     ) -> Generator["GenerationProgress", None, "list[Likelihood] | None"]:
         """Like the engine's ``generate``, with the same texts, but holding the compute lock while it computes.
 
@@ -48,7 +49,7 @@ class Batching:
         """
         from melbo_app.engine.generation import Rows
 
-        seat = Seat(Rows(lm, encoded, thetas, source, decoding, stop, of, trace), reads=trace is not None)
+        seat = Seat(Rows(lm, encoded, thetas, source, decoding, stop, of, trace, written), reads=trace is not None)
         company = self._take(seat)
         try:
             while True:

@@ -223,10 +223,10 @@ def _fitting(seats: Sequence[Seat]) -> list[Seat]:
     some: list[Seat] = []
     count = columns = needed = 0
     for seat in seats:
-        encoded = seat.rows.encoded
         # the rows to begin, or the prompts to read back
-        rows = len(seat.rows.of) if seat.stage == "waits" else len(encoded.prompts)
-        wider, more = max(columns, encoded.input_ids.shape[1]), needed + rows * encoded.input_ids.shape[1]
+        waits, prompts = seat.stage == "waits", seat.rows.encoded.input_ids
+        rows, width = (len(seat.rows.of), seat.rows.columns) if waits else tuple(prompts.shape)
+        wider, more = max(columns, width), needed + rows * width
         padded = wider * (count + rows)
         if some and (padded > TOKENS_AT_ONCE or padded - more > max(A_PASS, more // 4)):
             continue

@@ -128,6 +128,8 @@ class Completion(CompletionKey):
     model: ModelName
     created: Moment
     scores: Scores | None = None
+    ids: tuple[int, ...] | None = Field(default=None, exclude=True)
+    """The tokens of a text that can be continued; a library does not hand them on."""
 
     @property
     def verdict(self) -> Verdict | None:

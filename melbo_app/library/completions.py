@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Select, and_, case, func, insert, or_, select
 from sqlalchemy.orm import Session, aliased, selectinload
 
@@ -260,7 +261,7 @@ class Completions(InDatabase):
 
 _ADD_COMPARISON = insert(ComparisonRow).returning(ComparisonRow.id)
 _ADD_COMPLETIONS = insert(CompletionRow).returning(CompletionRow.id, sort_by_parameter_order=True)
-_ELSEWHERE = {"id", "vector", "prompt", "prompt_hash", "scores", "model", "model_hash"}
+_ELSEWHERE = {"id", "vector", "prompt", "prompt_hash", "scores", "model", "model_hash", "ids"}
 _PLAIN = sorted(set(Completion.model_fields) - _ELSEWHERE)
 
 
@@ -300,6 +301,7 @@ def _add(
             "kind": "vector" if isinstance(one.vector, int) else one.vector or "baseline",
             "vector": one.vector if isinstance(one.vector, int) else None,
             "scores": one.scores and one.scores.model_dump(),
+            "ids": one.ids and np.array(one.ids, np.int32).tobytes(),
             "key": key,
             "comparison_id": id,
             "position": position,
@@ -328,6 +330,7 @@ def _completion(row: CompletionRow) -> Completion:
         model=row.model.name,
         model_hash=row.model.hash,
         scores=scores_read(row.scores),
+        ids=_ids(row.ids),
         **{field: getattr(row, field) for field in _PLAIN},
     )
 
@@ -335,6 +338,11 @@ def _completion(row: CompletionRow) -> Completion:
 def _holds(row: ComparisonRow, completions: Sequence[Completion]) -> bool:
     stored = [(one.key, one.created, one.text, scores_read(one.scores)) for one in row.completions]
     return stored == [(one.digest, one.created, one.text, one.scores) for one in completions]
+
+
+def _ids(kept: bytes | None) -> tuple[int, ...] | None:
+    sound = isinstance(kept, bytes) and len(kept) % 4 == 0  # a text whose tokens are damaged is written anew
+    return tuple(np.frombuffer(kept, np.int32).tolist()) if kept and sound else None
 
 
 def _check_scores(row: Any) -> None:

@@ -115,7 +115,8 @@ class ComparisonRow(Table):
 
 
 class CompletionRow(Table):
-    """One generated text. ``kind`` is baseline, random or vector; ``key`` is the digest of its ``CompletionKey``."""
+    """One generated text. ``kind`` is baseline, random or vector; ``key`` is the digest of its ``CompletionKey``;
+    ``ids`` are the tokens of a text that can be continued, int32 as bytes."""
 
     __tablename__ = "completions"
     __table_args__ = (Index("ix_completions_bank_hash_vector", "bank_hash", "vector"),)
@@ -143,6 +144,7 @@ class CompletionRow(Table):
     seed: Mapped[int] = mapped_column(BigInteger)
     created: Mapped[datetime] = mapped_column(Moment)
     scores: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    ids: Mapped[bytes | None] = mapped_column(LargeBinary)
     prompt: Mapped[PromptRow] = relationship(lazy="joined", innerjoin=True)
     model: Mapped[ModelRow] = relationship(lazy="joined", innerjoin=True)
 

@@ -1,7 +1,7 @@
 """Steered completions: one row per vector, R and prompt, in batches; earlier texts are looked up."""
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -113,10 +113,12 @@ def complete(
     find: Callable[[Completion], Completion | None],
     batching: Batching,
     stop: Callable[[], bool],
+    begun: Callable[[Completion], Completion | None] | None = None,
 ) -> Completing:
     """Complete each prompt under each variant; returns the completions and whether all were finished.
 
-    Earlier texts are looked up without waiting. New ones are generated and read back through ``batching``.
+    Earlier texts are looked up without waiting. New ones are generated and read back through ``batching``. With
+    ``begun``, which finds a shorter text of the same kind, texts are continued from there, and can be continued later.
 
     Raises:
         InputError: prompts that cannot be used, too many texts, or completions too long for the model.
@@ -136,6 +138,7 @@ def complete(
     longest = whole.input_ids.shape[1] + decoding.max_new_tokens
     drafts = [[_draft(lm, bank, variant, whole, index, decoding) for index in range(len(prompts))] for variant in rows]
     told_at = time.monotonic()
+    written: dict[tuple[int, int], tuple[int, ...]] = {}
     for number, row in enumerate(drafts):
         for index, draft in enumerate(row):
             if time.monotonic() - told_at > LOOKED_UP_SECONDS:
@@ -145,6 +148,10 @@ def complete(
                 looked_up = f"looked up {number * len(prompts) + index:,} of {len(drafts) * len(prompts):,} texts"
                 yield SteeringProgress(_flat(drafts), 0, total, looked_up)
             found = find(draft)
+            if found is None and begun is not None and (found := begun(draft)) and not found.finished:
+                if found.ids and _usable(found, target):
+                    written[number, index] = found.ids
+                continue
             if found is not None and _usable(found, target):
                 row[index] = found.model_copy(
                     update={
@@ -152,6 +159,7 @@ def complete(
                         "bank": draft.bank,
                         "prompt_index": index,
                         "prompt_hash": draft.prompt_hash,
+                        "max_new_tokens": draft.max_new_tokens,
                         "scores": verdict_anew(found),
                     }
                 )
@@ -166,14 +174,14 @@ def complete(
     size = min(MOST_ROWS, rows_at_once(lm, longest, batching.memory_gb))
     if lm.device.type == "cpu":
         size = min(size, max(1, TOKENS_A_CALL // longest))
-    parts = [missing[start : start + size] for start in range(0, len(missing), size)]
+    parts = [group[start : start + size] for group in _groups(missing, written) for start in range(0, len(group), size)]
     for part_number, part in enumerate(parts):
         wanted = sorted({index for _, index in part})
         encoded = whole.take(wanted) if len(wanted) == len(prompts) else encode(lm, [prompts[at] for at in wanted])
         thetas = np.stack([theta_of(lm, bank, rows[number], decoding.seed) for number, _ in part])
         of = [wanted.index(index) for _, index in part]
-        trace = Trace(target)
-        generating = batching.generate(lm, encoded, thetas, source, decoding, stop, of, trace)
+        trace, begins = Trace(target), [written.get(one, ()) for one in part]
+        generating = batching.generate(lm, encoded, thetas, source, decoding, stop, of, trace, begins)
         with closing(generating):
             while True:
                 try:
@@ -187,6 +195,7 @@ def complete(
                             "text": progress.texts[at],
                             "tokens": progress.tokens[at],
                             "finished": progress.finished[at],
+                            "ids": None if begun is None or progress.finished[at] else tuple(progress.ids[at]),
                         }
                     )
                 done = part_number * total + progress.step
@@ -208,6 +217,19 @@ def complete(
     # checked by the texts: a stop after the last token loses nothing
     finished = all(entry.finished or entry.tokens == decoding.max_new_tokens for entry in completions)
     return [entry for entry in completions if entry.tokens], finished
+
+
+def _groups(
+    missing: Sequence[tuple[int, int]], written: Mapping[tuple[int, int], Sequence[int]]
+) -> list[list[tuple[int, int]]]:
+    """The texts (variant, prompt) that can be generated together, because as much of each is written. If that differs,
+    unsteered ones come first: the others are compared with them."""
+    lengths = {one: len(written.get(one, ())) for one in missing}
+    several = len({*lengths.values()}) > 1
+    groups: dict[tuple[bool, int], list[tuple[int, int]]] = {}
+    for one in missing:
+        groups.setdefault((several and one[0] > 0, lengths[one]), []).append(one)
+    return [groups[key] for key in sorted(groups)]
 
 
 def _usable(found: Completion, target: int | None) -> bool:

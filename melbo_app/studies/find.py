@@ -59,7 +59,7 @@ class Found(TypedDict):
 
 
 class FindTexts(ModelStudy[Find]):
-    """Look for vectors whose texts show something: many cheap vectors at six R, the promising ones read further.
+    """Look for vectors whose texts show something: many cheap vectors at six R, the promising texts continued.
 
     The score is a regular expression (regex:…), a flag (flag:…), a sentence in meaning (meaning:…), or a question to
     the judge (judge:…). As many random vectors are searched in the same way. Stopping keeps what was found so far.
@@ -164,13 +164,13 @@ class FindTexts(ModelStudy[Find]):
             stage = f"round {number + 1} of {len(plan)}, {len(arms[0].halving.cells)} combinations of vector and R"
             at = FindProgress(stage, TRAINING + ROUNDS * number // len(plan), 100, lines=tuple(lines))
             try:
-                yield from part_of(at, read_round(arms, asked[: now.texts], now.tokens), ROUNDS // len(plan))
+                yield from part_of(at, read_round(arms, asked, now), ROUNDS // len(plan))
             except (Stopped, InputError) as error:
                 if not lines:
                     raise
                 problem = _early(error, number, len(plan))
                 break
-            lines.append(_line(arms, radii, now.tokens))
+            lines.append(_line(arms, radii, now))
         kept: list[dict[Cell, Read]] = [{}, {}]
         unsteered: float | None = None
         if self.held_out and not problem:

@@ -38,7 +38,7 @@ class Asked:
 
 
 def asked_of(prompts: Sequence[Prompt], samples: int) -> list[Asked]:
-    """The texts of each cell in the order in which they are read: first each prompt once."""
+    """The texts of each cell: first each prompt once."""
     return [Asked(prompt, number) for number in range(samples) for prompt in prompts]
 
 
@@ -62,19 +62,25 @@ class Arm:
         """The texts, which are stored. Raises Stopped if not all of them are finished."""
         rows = [BASE, *(Variant(cell.vector, self.radii[cell.radius]) for cell in cells)]
         lm, find, batching = self.bench.model.get(), self.bench.completions.find, self.bench.batching
+        decodings = [one.decoding(tokens, self.seed) for one in asked]
         works = [
-            complete(lm, self.bank, [one.prompt], rows, one.decoding(tokens, self.seed), find, batching, self.stop)
-            for one in asked
+            complete(lm, self.bank, [one.prompt], rows, how, find, batching, self.stop, self._begun)
+            for one, how in zip(asked, decodings, strict=True)
         ]
         found = yield from together(*works)
-        for one, (texts, finished) in zip(asked, found, strict=True):
+        for one, how, (texts, finished) in zip(asked, decodings, found, strict=True):
             if not finished or any(text.scores is None for text in texts):
                 raise Stopped
-            decoding = one.decoding(tokens, self.seed)
-            steering = Steer(bank=self.bank.record.name, prompts=[one.prompt], decoding=decoding)
+            steering = Steer(bank=self.bank.record.name, prompts=[one.prompt], decoding=how)
             steering.keep(self.bench, texts, "part", self.bank, finished=True)
         by_cell = {cell: [texts[1 + row] for texts, _ in found] for row, cell in enumerate(cells)}
         return Texts(by_cell, [texts[0] for texts, _ in found])
+
+    def _begun(self, draft: Completion) -> Completion | None:
+        """The longest shorter text of an earlier round, of this search or another."""
+        lengths = sorted({one for one in self.halving.rounds if one < draft.max_new_tokens}, reverse=True)
+        shorter = (draft.model_copy(update={"max_new_tokens": length}) for length in lengths)
+        return next((found for key in shorter if (found := self.bench.completions.find(key))), None)
 
     def scored(self, texts: "Texts") -> Generator[Progress, None, dict[Cell, Read]]:
         """What the texts of each cell score."""

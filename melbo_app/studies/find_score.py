@@ -3,27 +3,22 @@ judge's answer."""
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from functools import cached_property
+from typing import Literal, NamedTuple, Protocol, get_args
 
-import numpy as np
 import regex
 
 from melbo_app.analysis.flags import FlagKind, flags
 from melbo_app.analysis.readability import legible
-from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import Stop
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.bench import Bench
-from melbo_app.jobs.generators import unless_stopped
 from melbo_app.jobs.progress import Progress
 from melbo_app.library.completion import Completion
 from melbo_app.limits import MOST_NAME, check_text
+from melbo_app.studies.assistants import EndpointAssistant, LoadedAssistant
 from melbo_app.studies.judge_address import JudgeAddress
-from melbo_app.studies.judge_endpoint import Endpoint
 from melbo_app.studies.judging import ASKED
-
-if TYPE_CHECKING:
-    from melbo_app.engine.model import LanguageModel
 
 ScoreKind = Literal["regex", "flag", "meaning", "judge"]
 KINDS: tuple[ScoreKind, ...] = get_args(ScoreKind)
@@ -32,7 +27,7 @@ MATCH_SECONDS = 0.5
 LOOKED_AT = 10_000
 """Characters of a text in which it is sought."""
 ANSWER_TOKENS = 8
-_QUESTION = ASKED + "Question about the text: {question}\nAnswer with one word: yes or no."
+_QUESTION = ASKED + "Question about the text: {question}"
 _ANSWER = regex.compile(r"\b(yes|no)\b", regex.IGNORECASE)
 Scoring = Generator[Progress, None, list[float]]
 
@@ -96,9 +91,9 @@ class Scorer:
         elif wanted.kind == "judge":
             address = JudgeAddress.of(bench.settings)
             asked: YesNo = (
-                EndpointYesNo(address.endpoint(), wanted.text, stop)
+                EndpointYesNo(EndpointAssistant(address.endpoint(), stop), wanted.text)
                 if address.url and address.model
-                else ModelYesNo(bench.model.get(), bench, wanted.text, stop)
+                else ModelYesNo(LoadedAssistant(bench.model.get(), bench.batching, stop), wanted.text)
             )
             self._one = lambda text, _: self._asked(asked, text)
 
@@ -132,47 +127,41 @@ class Scorer:
         raise NotImplementedError
 
 
-class YesNo:
+class YesNo(Protocol):
     """A judge's answer to a question about a text."""
 
     def yes(self, prompt: str, text: str) -> float:
         """How likely the answer is yes, from 0 to 1. Raises InputError if it cannot be had; Stopped."""
-        raise NotImplementedError
+        ...
 
 
-class ModelYesNo(YesNo):
+class ModelYesNo:
     """The loaded model: how much likelier than usual it finds yes. As in ``judging.py``, its answers about N/A say what
     is usual."""
 
-    def __init__(self, lm: "LanguageModel", bench: Bench, question: str, stop: Stop) -> None:
-        self._lm, self._bench, self._question, self._stop = lm, bench, question, stop
-        self._usual: float | None = None
+    def __init__(self, assistant: LoadedAssistant, question: str) -> None:
+        self._assistant, self._question = assistant, question
+
+    @cached_property
+    def _usual(self) -> float:
+        return self._leaning("N/A", "N/A")
 
     def yes(self, prompt: str, text: str) -> float:
-        if self._usual is None:
-            self._usual = self._gain("N/A", "N/A")
-        return 1 / (1 + math.exp(-max(-500.0, min(500.0, self._gain(prompt, text) - self._usual))))
+        return 1 / (1 + math.exp(-max(-500.0, min(500.0, self._leaning(prompt, text) - self._usual))))
 
-    def _gain(self, prompt: str, text: str) -> float:
-        from melbo_app.engine.choice import choose
-
-        words = _QUESTION.format(prompt=prompt, text=text, question=self._question)
-        asked = Prompt(words, template=self._lm.usual_template)
-        batching = self._bench.batching
-        work = choose(self._lm, [asked], ("Yes", "No"), batching.memory_gb, self._stop)
-        likelihoods: np.ndarray = batching.compute.result(work)[0]
-        return float(likelihoods[0] - likelihoods[1])
+    def _leaning(self, prompt: str, text: str) -> float:
+        return self._assistant.agrees([_QUESTION.format(prompt=prompt, text=text, question=self._question)])[0]
 
 
-class EndpointYesNo(YesNo):
+class EndpointYesNo:
     """The operator's judge."""
 
-    def __init__(self, endpoint: Endpoint, question: str, stop: Stop) -> None:
-        self._endpoint, self._question, self._stop = endpoint, question, stop
+    def __init__(self, assistant: EndpointAssistant, question: str) -> None:
+        self._assistant, self._question = assistant, question
 
     def yes(self, prompt: str, text: str) -> float:
-        words = _QUESTION.format(prompt=prompt, text=text, question=self._question)
-        answer = unless_stopped(lambda: self._endpoint.ask(words, ANSWER_TOKENS), self._stop)
+        asked = _QUESTION.format(prompt=prompt, text=text, question=self._question)
+        answer = self._assistant.write(asked + "\nAnswer with one word: yes or no.", ANSWER_TOKENS)
         said = _ANSWER.search(answer)
         if said is None:
             shown = " ".join(answer.split())[:80]

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny_models import BLOCKS, WIDTH, encoded, lent, random_thetas, tiny
+from tiny_models import BLOCKS, FAMILIES, UNUSUAL, WIDTH, encoded, lent, random_thetas, tiny
 from transformers import Qwen3NextConfig
 
 from melbo_app.engine.batch import Batch
@@ -98,6 +98,59 @@ def test_who_leaves_early_takes_the_padding_along_and_disturbs_nobody(family, wi
     assert wide > 3 * longest  # the prompt of the one who left
     assert widths[4] == (3, longest + 2)
     assert widths[-1] == (1, members[2].columns - 1)  # and of the one whose texts were done first
+
+
+def in_one_go(lm, decoding):
+    """Two prompts of unequal length under three vectors, and the prompt and vector of each row."""
+    of, thetas = [0, 1] * 3, torch.cat([torch.zeros(1, WIDTH), random_thetas(2, norm=12.0)]).repeat_interleave(2, dim=0)
+    asked = encoded(lm, "the heath is wide", "hello")
+    rows, batch = Rows(lm, asked, thetas, 1, decoding, of=of, trace=Trace(2)), Batch(lm)
+    batch.join(rows)
+    while not rows.done:
+        batch.step()
+    return rows, asked, thetas, of
+
+
+@pytest.mark.parametrize("decoding", [Decoding(14), Decoding(14, 1.5, 0.8, 3)])
+@pytest.mark.parametrize("kind", [*FAMILIES, *UNUSUAL])
+def test_a_text_that_is_continued_is_the_one_written_in_one_go(kind, decoding):
+    lm = lent(kind)
+    whole, asked, thetas, of = in_one_go(lm, decoding)
+    written, said = whole._kept(14), whole.progress()
+    for count in (1, 5, 13):
+        open_ = [row for row, ids in enumerate(written) if len(ids) > count]
+        begun = [written[row][:count] for row in open_]
+        assert open_ or count > 1
+        if not open_:
+            break
+        rows = Rows(
+            lm, asked, thetas[open_], 1, decoding, of=[of[row] for row in open_], trace=Trace(2), written=begun
+        )  # fmt: skip
+        beside, batch = Rows(lm, encoded(lm, LONG), thetas[:1], 1, decoding), Batch(lm)
+        batch.join(*((rows, beside) if can_merge(lm) else (rows,)))  # who begins reads along
+        assert rows.begun and rows.remaining == 13 - count
+        while not rows.done:
+            batch.step()
+        progress = rows.progress()
+        assert progress.ids == [said.ids[row] for row in open_] and progress.step <= 14
+        assert progress.texts == [said.texts[row] for row in open_]
+        assert progress.finished == [said.finished[row] for row in open_]
+        assert torch.equal(rows.of, torch.tensor(of)[open_]) and rows.encoded is asked
+        steps = len(rows.trace.states)
+        expected = whole.trace.stacked()[open_, :steps]
+        for row, at in enumerate(open_):
+            end = len(written[at])
+            torch.testing.assert_close(rows.trace.stacked()[row, :end], expected[row, :end], atol=3e-4, rtol=3e-4)
+        real = asked.attention_mask[rows.of].bool()
+        torch.testing.assert_close(rows.trace.norms[real], whole.trace.norms[open_][real], atol=3e-4, rtol=3e-4)
+
+
+def test_those_who_wrote_the_same_are_read_once(widths):
+    lm = watched(tiny("llama"), widths)
+    asked = encoded(lm, "hello")
+    rows = Rows(lm, asked, torch.zeros(4, WIDTH), 1, Decoding(9), of=[0] * 4, written=[[8, 9], [8, 9], [8, 7], [8, 9]])
+    Batch(lm).join(rows)
+    assert widths[-1:] == [(2, asked.input_ids.shape[1] + 2)]
 
 
 def test_the_vector_of_one_changes_nothing_for_the_other_even_where_numbers_overflow():

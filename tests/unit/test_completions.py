@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library.bank import PromptRecord
@@ -70,6 +70,16 @@ def test_a_comparison_comes_back_as_it_was_given(completions):
     assert len({one.id for one in kept.completions}) == 4
     for one in kept.completions:
         assert completions.get(one.id) == one
+
+
+def test_tokens_are_kept_for_a_text_that_can_be_continued_and_not_handed_on(completions):
+    begun = steered(finished=False, tokens=40, ids=(5, 49_151, 0, 7))
+    [kept] = completions.add_comparison({}, [begun]).completions
+    assert completions.find(begun).ids == begun.ids
+    assert "ids" not in kept.model_dump() and all(one.completions[0].ids is None for one in completions.kept())
+    with completions._database.write() as session:
+        session.execute(update(CompletionRow).values(ids=b"\0\1\2"))
+    assert completions.find(begun).text == begun.text and completions.find(begun).ids is None  # damaged
 
 
 def test_a_comparison_that_cannot_be_kept_whole_is_not_kept_at_all(completions, monkeypatch):

@@ -20,41 +20,67 @@ from melbo_app.jobs.generators import result_of
 from melbo_app.library.completion import Scores
 from melbo_app.library.finds import Find
 from melbo_app.studies import find_score
+from melbo_app.studies.completing import Variant, complete
 from melbo_app.studies.find import FindTexts
-from melbo_app.studies.find_schedule import SHARE, SHORTEST, Cell, Halving, Read, Round
+from melbo_app.studies.find_reading import Asked
+from melbo_app.studies.find_schedule import ROUNDS, SHARE, SHORTEST, Cell, Halving, Read
 from melbo_app.studies.find_score import Scorer, Wanted
+from melbo_app.studies.judge_endpoint import Endpoint
 from melbo_app.workbench import Workbench
 
 
-@given(st.integers(2, 60), st.integers(1, 24), st.integers(12, 200), st.integers(0, 10_000))
+@given(st.integers(2, 60), st.integers(1, 24), st.integers(1, 200), st.integers(0, 10_000))
 def test_a_search_takes_its_share_and_reads_ever_more_of_ever_fewer(vectors, texts, tokens, seed):
     numbers = np.random.default_rng(seed)
-    halving, asked, known = Halving(vectors, 6, texts, tokens, seed), 0, {}
+    halving, known, before = Halving(vectors, 6, texts, tokens, seed), dict[Cell, int](), 0
     while (now := halving.round) is not None:
-        assert len({*halving.cells}) == len(halving.cells) >= 1
-        for cell in halving.cells:  # whole texts of an earlier round are not read again
-            had = known.get(cell, 0) if now.tokens == tokens else 0
-            asked += (now.texts - had) * now.tokens
-            known[cell] = now.texts if now.tokens == tokens else 0
+        assert len({*halving.cells}) == len(halving.cells) >= 1 and now >= before
+        assert all(known.get(cell, 0) < now for cell in halving.cells)
+        known |= dict.fromkeys(halving.cells, now)  # what was read before is continued, and paid once
         halving.tell({cell: Read(numbers.random(), (str(cell),), numbers.random()) for cell in halving.cells})
-    assert halving.taken == asked
-    assert known[halving.ranked[0]] == texts  # the winner was read whole
-    assert asked <= SHARE * vectors * 6 * texts * tokens + vectors * 6 * SHORTEST * 3 + texts * tokens
+        before = now
+    assert halving.taken == texts * sum(known.values())
+    assert known[halving.ranked[0]] == before == tokens  # the winner was read whole
+    most = max(SHARE * vectors * 6 * tokens, vectors * 6 * min(tokens, max(SHORTEST, round(ROUNDS[0][0] * tokens))))
+    assert halving.taken <= texts * (most + tokens * len(halving.rounds))
 
 
-def test_the_first_rounds_of_sixteen_vectors_at_six_r_by_hand():
-    assert Halving(16, 6, 3, 40).rounds == [Round(3, 5), Round(3, 5), Round(3, 40)]
-    assert Halving(16, 6, 1, 40).rounds == [Round(1, 5), Round(1, 5), Round(1, 40)]
-    assert Halving(16, 6, 6, 40).rounds == [Round(3, 10), Round(3, 10), Round(3, 40), Round(6, 40)]
+def test_the_rounds_of_sixteen_vectors_at_six_r_by_hand():
+    assert Halving(16, 6, 3, 40).rounds == [3, 3, 8, 16, 25, 40]
+    assert Halving(16, 6, 1, 200).rounds == [15, 15, 40, 80, 125, 200]
+    assert Halving(16, 6, 1, 6).rounds == [3, 3, 4, 6] and Halving(4, 6, 1, 6).rounds == [3, 4, 6]
+    assert Halving(16, 6, 1, 3).rounds == [3]
     halving = Halving(16, 6, 3, 40)
     assert len({cell.vector for cell in halving.cells}) == 4 and len(halving.cells) == 24
-    moving = (0.0, 0.1, 0.49, 0.5, 1.0, 1.0)  # at three R, half as many texts or more change as where most do
+    moving = (0.0, 0.1, 0.39, 0.4, 1.0, 1.0)  # at three R, .4 times as many texts or more change as where most do
     first = {cell.vector for cell in halving.cells}
     halving.tell({cell: Read(0.0, (str(cell),), moving[cell.radius]) for cell in halving.cells})
     assert {cell.radius for cell in halving.cells} == {3, 4, 5} and len(halving.cells) == 12 * 3
     assert not first & {cell.vector for cell in halving.cells}
     halving.tell({cell: Read(0.0, (str(cell),), moving[cell.radius]) for cell in halving.cells})
-    assert len(halving.cells) == (2880 - 60 * 15) // 120 == 16
+    taken, many = 60 * 9, []
+    for now, before, part in ((8, 3, 0.25), (16, 8, 0.35), (25, 16, 0.4), (40, 25, 1.0)):
+        assert halving.round == now and halving.taken == taken
+        many.append(int((2880 - taken) * part / (3 * (now - before))))
+        taken += many[-1] * 3 * (now - before)
+        assert len(halving.cells) == many[-1]
+        scores = {cell: 1 - 0.01 * rank for rank, cell in enumerate(halving.cells)}  # as promised
+        halving.tell({cell: Read(scores[cell], (str(cell),), 1.0) for cell in halving.cells})
+    assert many == [39, 25, 17, 15]
+    assert halving.taken == taken <= 2880 and halving.ranked[0] == max(scores, key=lambda cell: scores[cell])
+
+
+def test_a_cell_that_was_left_goes_on_when_its_neighbours_rise():
+    halving = Halving(4, 6, 1, 40)  # so few vectors that all are read at every R
+    first = {Cell(1, 0): 0.9, Cell(1, 1): -0.9, Cell(1, 2): 0.9} | {Cell(0, radius): 0.5 for radius in range(6)}
+    halving.tell({cell: Read(first.get(cell, 0.0), (str(cell),)) for cell in halving.cells})
+    second = {*halving.cells}
+    assert Cell(1, 1) in second and Cell(1, 2) not in second
+    halving.tell({cell: Read(float(cell.vector), (str(cell),)) for cell in halving.cells})
+    before, third = halving.taken, halving.cells
+    assert Cell(1, 2) in third
+    halving.tell({cell: Read(0.0, (str(cell),)) for cell in third})
+    assert halving.taken - before == sum(16 - (8 if cell in second else 3) for cell in third)
 
 
 @given(st.integers(0, 1_000))
@@ -70,7 +96,8 @@ def test_of_equals_changed_and_different_texts_are_read_on():
     halving = Halving(4, 6, 1, 40)  # so few vectors that all are read at every R
     said = {Cell(1, 2): "a", Cell(2, 2): "a", Cell(3, 2): "b", Cell(0, 2): "c"}
     halving.tell({cell: Read(0.0, (said.get(cell, "as without"),), float(cell in said)) for cell in halving.cells})
-    assert {said[cell] for cell in halving.cells} == {"a", "b", "c"}
+    going_on = [said.get(cell) for cell in halving.cells]
+    assert {*going_on[:3]} == {"a", "b", "c"} and going_on[3] == "a" and not any(going_on[4:])
 
 
 def scored(score: str, *texts: Any, bench: Any = None, unsteered: str = "I can't help with that.") -> list[float]:
@@ -161,6 +188,33 @@ def test_a_search_reads_its_winner_whole_and_confirms_it_elsewhere(bench):
     assert again.candidates == found.candidates and again.comparison == found.comparison
 
 
+def test_texts_are_continued_from_round_to_round_and_are_those_written_in_one_go(bench, monkeypatch):
+    made: dict[int, set[int]] = {}
+    generate = bench.bench.batching.generate
+
+    def spied(lm: Any, encoded: Any, thetas: Any, source: Any, decoding: Any, *more: Any) -> Any:
+        made.setdefault(decoding.max_new_tokens, set()).update(map(len, more[-1]))
+        return generate(lm, encoded, thetas, source, decoding, *more)
+
+    monkeypatch.setattr(bench.bench.batching, "generate", spied)
+    found = result_of(bench.run(asked(score="meaning:hello")))
+    assert made[3] == {0} and made[4] == {3} and made[6] <= {3, 4}
+    bank, lm = bench.bank(found.bank), bench.bench.model.get()
+    for at, text in enumerate(found.best.texts):
+        how = Asked(PROMPT, at).decoding(6, 0)
+        row = [Variant(None, 0.0), Variant(found.best.vector, found.best.radius)]
+        none = lambda _: None  # noqa: E731
+        whole, _ = result_of(complete(lm, bank, [PROMPT], row, how, none, bench.bench.batching, never))
+        assert [one.text for one in whole] == [found.baseline_texts[at], text]
+        [kept] = [bench.bench.completions.find(whole[1])]
+        assert kept.tokens == whole[1].tokens and kept.scores.kl_text == pytest.approx(
+            whole[1].scores.kl_text, rel=1e-2
+        )
+    made.clear()
+    result_of(bench.run(asked(score="meaning:goodbye")))  # of the same texts: the first ones are there
+    assert 3 not in made and not any(0 in lengths for lengths in made.values())
+
+
 def test_a_bank_that_is_there_can_be_searched(bench):
     bank = trained(bench, "there")
     found = result_of(bench.run(asked(bank="there", radius=None)))
@@ -181,7 +235,7 @@ def test_a_stop_keeps_the_rounds_that_are_finished(bench):
             presses["on"] = presses["on"] or bool(getattr(step, "lines", ()))
 
     found = watch(asked())
-    assert "ended after 1 of 2 rounds" in found.problem and "it was stopped" in found.problem
+    assert "ended after 1 of 3 rounds" in found.problem and "it was stopped" in found.problem
     assert len(found.candidates) == 24 and found.best.held_out is None
     presses["on"] = True
     with pytest.raises(Stopped):
@@ -201,7 +255,7 @@ def test_a_judge_that_answers_nonsense_or_never_ends_the_search_with_a_sentence(
         assert found.best.score == 1 and found.problem == ""
         asking = "Question about the text: Does it name a ship?"
         assert all(asking in body["messages"][0]["content"] for _, _, body in stub.asked)
-        slow = find_score.Endpoint(stub.url, "x", None, 0.3)
+        slow = Endpoint(stub.url, "x", None, 0.3)
         monkeypatch.setattr(find_score.JudgeAddress, "endpoint", lambda _: slow)
         stub.wait = 5.0
         with pytest.raises(InputError, match=r"it did not answer within 0.3 seconds"):
