@@ -7,7 +7,7 @@ texts. The schedule was chosen on some sets of prompts; others, and other scores
 without made-up cells. Searches in which no cell scores, or all score the same, are left out. Tokens are counted as
 asked for, whether or not a text ends before; those of a text that is continued are counted once.
 
-A second table says what a prophet would find who knows the score of every cell after so many tokens, pays nothing for
+A second table says what an oracle would find that knows the score of every cell after so many tokens, pays nothing for
 it, and reads the best of them whole, as many as the tokens allow.
 """
 
@@ -75,7 +75,7 @@ Said = Callable[[int, int, int, int], tuple[str, bool]]
 class Tally:
     """Searches; how many found the best cell, and how many one of the three best; ``reached`` sums up the score found,
     0 for the median of all cells and 1 for the best, ``ties`` the cells that share the best score, and ``foreseen`` how
-    many a prophet finds, by the tokens known."""
+    many an oracle finds, by the tokens known."""
 
     runs: int = 0
     found: int = 0
@@ -94,7 +94,7 @@ class Tally:
 
     @property
     def prophecy(self) -> str:
-        """What a prophet finds, by the tokens known."""
+        """What an oracle finds, by the tokens known."""
         return " | ".join(f"{100 * self.foreseen[known] / max(1, self.runs):.0f} %" for known in KNOWN)
 
 
