@@ -16,7 +16,7 @@ from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completion import Completion, Scores
 from melbo_app.library.judges import GradedText
 from melbo_app.studies.judging import built_in_verdict
-from melbo_app.studies.scoring import _scores
+from melbo_app.studies.scoring import scores_of
 from melbo_app.workbench import Workbench
 
 GRADED = Bench.graded
@@ -55,7 +55,7 @@ def measured(bench: Workbench) -> list[tuple[dict[str, Any], Scores]]:
         entry.prompt_index: one.logprob for entry, one in zip(entries, found, strict=True) if entry.vector is None
     }
     return [
-        (row, _scores(entry, one, baselines[entry.prompt_index]))
+        (row, scores_of(entry, one, baselines[entry.prompt_index], None))
         for row, entry, one in zip(kept, entries, found, strict=True)
     ]
 

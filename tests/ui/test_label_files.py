@@ -13,9 +13,11 @@ pytestmark = pytest.mark.browser
 def bring(page: Page, path: Path) -> str:
     """Import a file; what the page says of it."""
     note = page.locator("#labels-import-note")
+    before = note.text_content() or "nothing yet"
     with page.expect_file_chooser() as chosen:
         page.locator("#labels-import").click()
     chosen.value.set_files(path)
+    expect(note).not_to_have_text(before)
     expect(note).to_contain_text(f"“{path.name}”" if path.stem == "wrong" else "Labels of", use_inner_text=True)
     steps.settle(page)
     return note.inner_text()

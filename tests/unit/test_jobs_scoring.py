@@ -227,9 +227,9 @@ def test_a_text_of_nothing_has_no_verdict(tmp_path):
 def test_beside_a_baseline_of_nothing_a_text_is_measured_against_a_usual_one(bench, bank, logprob, verdict):
     entry = steer(bench, [0], [6.0]).completions[1].model_copy(update={"text": "The heath is wide.", "tokens": 40})
     found = likelihood.Likelihood(logprob=logprob, kl_prompt=0.1, kl_text=0.1, peak_surprisal=None, runaway=0.0)
-    scores = scoring._scores(entry, found, None)
+    scores = scoring.scores_of(entry, found, None, None)
     assert (scores.loss, scores.verdict) == (None, verdict)
-    assert scoring._scores(entry, found, -0.9).readability == scores.readability
+    assert scoring.scores_of(entry, found, -0.9, None).readability == scores.readability
 
 
 def test_a_text_from_the_library_has_the_verdict_as_it_is_given_now(bench, bank, monkeypatch):
