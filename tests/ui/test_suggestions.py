@@ -43,10 +43,10 @@ def test_a_suggestion_is_shown_with_its_figures_and_saved_by_nobody_but_the_read
         steps.fill(page, "suggest-endpoint-model", "big")
         stub.reply = lambda question: "perhaps" if "<answer>" in question else "about cats"
         page.locator("#suggest-start").click()
-        steps.refused(page, "Judge: “perhaps” is not a number from 0 to 10")
+        steps.refused(page, "Judge: “perhaps” is not a number from 0 to 10", seconds=240)
         stub.reply = Answers()
         page.locator("#suggest-start").click()
-        expect(message).to_contain_text("1 of 1 suggestions hold", timeout=60000)
+        expect(message).to_contain_text("1 of 1 suggestions hold", timeout=240_000)
     expect(line).to_contain_text(f"big suggests{HOSTILE}AUROC 1.00 (")
     expect(line).to_contain_text("on 12 unseen texts; other labels up to 0.00")
     assert page.evaluate("window.hurt === undefined")
