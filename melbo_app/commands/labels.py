@@ -102,7 +102,7 @@ def import_labels(
     partly: Annotated[bool, typer.Option("--partly", help="Leave out lines that cannot be taken.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Take over a bank's labels from such a file, also after a spreadsheet has saved it: all of them or none."""
+    """Import a bank's labels from a file, all of them or none. A spreadsheet may have saved the file."""
     made = Workbench(Settings()).import_labels(
         bank, file, annotator=annotator, each=each, replace=replace, partly=partly
     )  # fmt: skip
