@@ -31,7 +31,7 @@ from melbo_app.library.weights import DEFAULT_MODEL, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "test-results"
-PATIENCE = 60  # seconds after which something that has not come will not come
+PATIENCE = 180  # seconds after which something that has not come will not come, on a slow machine either
 LOCAL = ("127.0.0.1", "localhost")
 WITHOUT_A_HOST = ("data", "blob", "about")  # addresses of what is inside the page already
 SIZE = ViewportSize(width=1360, height=850)

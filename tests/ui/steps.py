@@ -350,7 +350,7 @@ def whole(frame: Locator, parts: str) -> list[bool]:
     return frame.evaluate(WHOLE, parts)
 
 
-def refused(page: Page, *words: str, seconds: float = 60) -> str:
+def refused(page: Page, *words: str, seconds: float = 180) -> str:
     """Wait for a message that has all these words, close it and return it."""
     message = messages(page).filter(has_text=re.compile(re.escape(words[0])))
     expect(message).to_have_count(1, timeout=1000 * seconds)
