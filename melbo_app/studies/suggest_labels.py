@@ -142,6 +142,7 @@ class SuggestLabels(Study[Suggested]):
             names[vector] = written(writer, prompt, [*usual, *random], [one.vectors[vector] for one in seen])
             done += 1
         none = written(writer, prompt, usual, [one.random[wanted[0]] for one in seen]) if wanted else ""
+        said_else = saying_else(bench, [name for name in names.values() if name], stop)
         found = Suggested(self.bank)
         for vector in wanted:
             name = names[vector]
@@ -149,7 +150,7 @@ class SuggestLabels(Study[Suggested]):
                 found.unnamed.append(vector)
                 continue
             yield Progress(f"vector {vector}: testing “{name}”", done, total)
-            rivals = _rivals(none, saying_else(bench, name, [*names.values()], stop), reader.most)
+            rivals = _rivals(none, said_else[name], reader.most)
             texts = [one.vectors[vector].text for one in unseen], [one.random[vector].text for one in unseen]
             area, areas = area_of(reader, [name, *rivals], *texts)
             low, high = interval(area, len(unseen), len(unseen))
@@ -206,15 +207,17 @@ def area_of(
     return areas[0], tuple(areas[1:])
 
 
-def saying_else(bench: Bench, own: str, names: Sequence[str], stop: Stop) -> list[str]:
-    """Those of ``names`` that do not say the same as ``own``; those that read otherwise, if the embedder's weights are
+def saying_else(bench: Bench, names: Sequence[str], stop: Stop) -> dict[str, list[str]]:
+    """For each name, those that do not say the same; those that read otherwise, if the embedder's weights are
     missing."""
-    others = [name for name in names if name and name.casefold() != own.casefold()]
+    if not names:
+        return {}
     try:
-        first, *rows = bench.embed([own, *others], stop)
+        places = bench.embed(names, stop)
     except InputError:
-        return others
-    return [name for name, row in zip(others, rows, strict=True) if first @ row < SAME]
+        return {own: [name for name in names if name.casefold() != own.casefold()] for own in names}
+    rows = dict(zip(names, places, strict=True))
+    return {own: [name for name in names if rows[own] @ rows[name] < SAME] for own in names}
 
 
 def _rivals(control: str, others: Sequence[str], most: int) -> list[str]:

@@ -36,7 +36,9 @@ def address(asked: Counter[tuple[int, str]]) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(application(page), port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
+    deadline = time.monotonic() + 60
     while not server.started:
+        assert thread.is_alive() and time.monotonic() < deadline, "the server did not start"
         time.sleep(0.05)
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True

@@ -73,15 +73,19 @@ def test_a_reader_who_likes_the_vectors_texts_whatever_the_name_confirms_none():
 
 
 def test_labels_that_say_the_same_do_not_disprove_each_other():
-    places = {"steps": (1.0, 0.0), "a list of steps": (0.8, 0.6), "refuses": (0.0, 1.0), "STEPS": (1.0, 0.0)}
+    places = {"steps": (1.0, 0.0), "a list of steps": (0.8, 0.6), "refuses": (0.1, 0.99), "STEPS": (1.0, 0.0)}
     embedding = SimpleNamespace(embed=lambda names, stop: np.array([places[name] for name in names]))
-    assert saying_else(embedding, "steps", ["a list of steps", "refuses", "STEPS", ""], lambda: False) == ["refuses"]
+    assert saying_else(embedding, ["steps", "a list of steps", "refuses", "STEPS"], lambda: False) == {
+        "steps": ["refuses"], "a list of steps": ["refuses"], "STEPS": ["refuses"],
+        "refuses": ["steps", "a list of steps", "STEPS"],
+    }  # fmt: skip
+    assert saying_else(embedding, [], lambda: False) == {}
 
     def missing(names: Sequence[str], stop: object) -> np.ndarray:
         raise InputError("embedder", "its weights are missing", "Install them")
 
-    named = saying_else(SimpleNamespace(embed=missing), "steps", ["a list of steps", "STEPS"], lambda: False)
-    assert named == ["a list of steps"]
+    named = saying_else(SimpleNamespace(embed=missing), ["steps", "a list of steps", "STEPS"], lambda: False)
+    assert named["steps"] == ["a list of steps"] and named["a list of steps"] == ["steps", "STEPS"]
 
 
 class Said:
