@@ -42,7 +42,7 @@ tested: export MELBO_BROWSER := $(MELBO_BROWSER)
 tested: $(DEV)
 	@$(MAKE) --no-print-directory install & fetched=$$!; \
 	$(MAKE) --no-print-directory lint; linted=$$?; wait $$fetched && exit $$linted
-	$(PY) -m pytest tests -n 3 --durations=10
+	$(PY) -m pytest tests -n 3 --durations=10 -r fER
 
 lint: $(DEV)
 	$(PY) -m ruff check .

@@ -45,6 +45,7 @@ def test_pairs_are_measured_kept_put_into_the_form_opened_and_saved(page: Page) 
     found = re.search(r"R ([\d.]+) \(", shown.inner_text())
     assert found
     page.locator("#layers-train").click()
+    steps.expect_view(page, "Train")
     expect(steps.field(page, "train-source")).to_have_value("26")
     expect(steps.field(page, "train-target")).to_have_value("29")
     expect(steps.field(page, "train-radius")).to_have_value(found[1])
