@@ -28,6 +28,7 @@ from melbo_app.limits import check_prompts, check_texts
 from melbo_app.studies.as_json import beginning
 from melbo_app.studies.curve_making import CurveMaking
 from melbo_app.studies.filling import filled
+from melbo_app.studies.steer import check_samples
 
 LEAST, MOST, POINTS = 0.02, 0.3, 8
 MOST_SEEDS, MOST_POINTS = 20, 100
@@ -85,11 +86,13 @@ class MeasureCurve(ModelStudy[DiversityCurve]):
         training: the training, except for R and the number of vectors; None: 12 joint steps with the suggested layers
             and scope.
         seeds: number of curves, counted up from the training's seed; their points are merged.
+        samples: texts of each vector, sampled with the decoding's seed and those after it. The curve measures the
+            first; the others are for whoever reads them.
     """
 
     kind: ClassVar[str] = "curve"
     doors = frozenset({"command"})
-    hidden: ClassVar[frozenset[str]] = frozenset({"training"})
+    hidden: ClassVar[frozenset[str]] = frozenset({"training", "samples"})
 
     prompts: tuple[Prompt, ...] = Field((), description="user texts; left out: the bank's training prompts")
     training: TrainingConfig | None = None
@@ -101,6 +104,7 @@ class MeasureCurve(ModelStudy[DiversityCurve]):
     vectors: Annotated[int, Option("vectors")] = Field(CURVE_VECTORS, description="vectors at each R")
     seeds: int = Field(1, description="number of curves to merge")
     decoding: Decoding = CURVE_DECODING
+    samples: int = 1
 
     @property
     def title(self) -> str:
@@ -122,7 +126,8 @@ class MeasureCurve(ModelStudy[DiversityCurve]):
         if self.vectors < 2:
             raise InputError("vectors", f"needs at least 2, not {self.vectors}", "4 usually works")
         check_prompts(self.prompts)
-        check_texts(len(self.prompts), 2 * self.vectors * len(self.grid) * self.seeds)
+        check_samples(self.samples, self.decoding)
+        check_texts(len(self.prompts), (1 + self.samples) * self.vectors * len(self.grid) * self.seeds)
 
     def check_model(self, bench: Bench) -> None:
         lm = bench.model.get()
@@ -163,7 +168,7 @@ class MeasureCurve(ModelStudy[DiversityCurve]):
             kept = KeptCurve(model_hash=lm.weights_hash, prompts=records, curve=curve, changed=datetime.now(UTC))
             bench.curves.keep(kept)
 
-        return (yield from diversity_curve(empty, radii, making, keep, stop))
+        return (yield from diversity_curve(empty, radii, making, keep, stop, self.samples))
 
     def answer(self, result: DiversityCurve, not_kept: str | None) -> dict[str, Any]:
         """The curve (``analysis/curve.py``) and its cusps (``analysis/cusp.py``); ``cusp`` is that of the default."""
@@ -205,12 +210,14 @@ def diversity_curve(
     making: CurveMaking,
     keep: Callable[[DiversityCurve], None],
     stop: Callable[[], bool],
+    samples: int = 1,
 ) -> Generator[Progress, None, DiversityCurve]:
     """Measure at each R in turn; the progress contains the points so far. A stop keeps them.
 
     Args:
         empty: the curve without points: how vectors are made, the unit of R, and the seeds.
         keep: called with the curve after each point.
+        samples: texts of each vector; the first is measured.
 
     Raises:
         Stopped: there was a stop before the first point.
@@ -226,7 +233,7 @@ def diversity_curve(
                 now = CurveProgress(where, done, total, curve=curve)
                 bank = yield from part_of(now, making.vectors(relative, seed), STEP)
                 random = yield from part_of(now, making.control(seed), 0, before=STEP)  # takes no time
-                both = together(making.complete(bank, radius), making.complete(random, radius))
+                both = together(making.complete(bank, radius, samples), making.complete(random, radius))
                 steered, control = yield from part_of(now, both, 2 * STEP, before=STEP)
                 found.append((steered, control))
                 done += 3 * STEP

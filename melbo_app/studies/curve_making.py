@@ -16,6 +16,7 @@ from melbo_app.engine.suggestion import RELATIVE_RADIUS
 from melbo_app.engine.training_config import TrainingConfig, TrainingProgress
 from melbo_app.errors import InputError, MelboError, Stopped
 from melbo_app.jobs.bench import Bench
+from melbo_app.jobs.generators import together
 from melbo_app.library.bank import Bank
 from melbo_app.library.completion import Comparison
 from melbo_app.studies.completing import SteeringProgress, complete, variants
@@ -66,22 +67,27 @@ class CurveMaking:
             return self.bench.parts.load(self._name(config))
         return None
 
-    def complete(self, bank: Bank, radius: float) -> Generator[SteeringProgress, None, Comparison]:
-        """Complete each prompt without steering and under each vector at norm ``radius``, and store the texts.
+    def complete(self, bank: Bank, radius: float, samples: int = 1) -> Generator[SteeringProgress, None, Comparison]:
+        """Complete each prompt without steering and under each vector at norm ``radius``, and store the texts: those of
+        the decoding's seed, which are returned, and of the ``samples - 1`` seeds after it.
 
         Raises:
             Stopped: there was a stop before all texts were finished.
         """
+        seeds = range(self.decoding.seed, self.decoding.seed + samples)
+        works = (self._complete(bank, radius, replace(self.decoding, seed=seed)) for seed in seeds)
+        first, *_ = yield from together(*works)
+        return first
+
+    def _complete(self, bank: Bank, radius: float, decoding: Decoding) -> Generator[SteeringProgress, None, Comparison]:
         numbers = list(range(min(self.config.vectors, len(bank.vectors))))
         rows = variants(bank, numbers, [radius])
         lm, find, batching = self.bench.model.get(), self.bench.completions.find, self.bench.batching
-        texts, finished = yield from complete(
-            lm, bank, self.prompts, rows, self.decoding, find, batching, self.stop
-        )  # fmt: skip
+        texts, finished = yield from complete(lm, bank, self.prompts, rows, decoding, find, batching, self.stop)
         if not finished or any(one.scores is None for one in texts):
             raise Stopped
         steering = Steer(
-            bank=bank.record.name, prompts=self.prompts, vectors=numbers, radii=[radius], decoding=self.decoding
+            bank=bank.record.name, prompts=self.prompts, vectors=numbers, radii=[radius], decoding=decoding
         )
         return steering.keep(self.bench, texts, "part", bank, finished=True)
 

@@ -6,7 +6,7 @@ from typing import Any
 from melbo_app.analysis.flags import FlagKind
 from melbo_app.library.completion import Comparison, Completion
 from melbo_app.studies.flagging import Flagged, gathered
-from melbo_app.studies.spreads import Cell, at_each_radius, cell_of, spreads
+from melbo_app.studies.spreads import Cell, Spread, at_each_radius, cell_of, spreads
 from melbo_app.ui.present import amount
 from melbo_app.ui.stamp import stamp
 
@@ -25,11 +25,7 @@ def flag_table(comparisons: Sequence[Comparison], norm: float | None) -> dict[st
     found: dict[tuple[FlagKind, Cell], list[Flagged]] = {}
     for flagged in gathered(comparisons):
         found.setdefault((flagged.flag.kind, cell_of(flagged.completion)), []).append(flagged)
-    counted: dict[Cell, int] = {}
-    for comparison in comparisons:
-        spread = spreads(comparison.completions, comparison.samples)
-        counted.update({cell: one.texts for cell, one in spread.items()})
-    rows = []
+    rows, counted = [], {cell: one.texts for cell, one in _counted(comparisons).items()}
     for (kind, cell), flags in found.items():
         one, share = flags[0].completion, [f"{len(flags)} of {counted.get(cell, 1)}"] if counted else []
         where = [_radius(one.vector, one.radius, norm), _who(one, several)]
@@ -46,18 +42,24 @@ def flag_table(comparisons: Sequence[Comparison], norm: float | None) -> dict[st
 
 def spread_table(comparisons: Sequence[Comparison], norm: float | None) -> dict[str, Any]:
     """How many of several texts of each vector at each R do what; without columns where each cell has one text."""
-    rows = []
-    for comparison in comparisons:
-        found = at_each_radius(spreads(comparison.completions, comparison.samples))
-        for (vector, radius), one in found.items():
-            kinds = ", ".join(f"{count} {kind}" for kind, count in one.flags) or "–"
-            differ = "–" if vector is None else f"{one.differ} of {one.texts}"
-            who = "none" if vector is None else str(vector)
-            cells = [_radius(vector, radius, norm), who, f"{one.readable} of {one.texts}", differ, kinds]
-            rows.append({"cells": cells})
+    rows, counted = [], _counted(comparisons)
+    for (vector, radius), one in at_each_radius(counted).items():
+        kinds = ", ".join(f"{count} {kind}" for kind, count in one.flags) or "–"
+        differ = "–" if vector is None else f"{one.differ} of {one.texts}"
+        who = "none" if vector is None else str(vector)
+        cells = [_radius(vector, radius, norm), who, f"{one.readable} of {one.texts}", differ, kinds]
+        rows.append({"cells": cells})
     if not rows:
         return {"columns": []}
     return {"columns": SPREAD_COLUMNS, "figures": SPREAD_FIGURES, "wide": ["flags"], "rows": rows}
+
+
+def _counted(comparisons: Sequence[Comparison]) -> dict[Cell, Spread]:
+    """The spreads of all comparisons; the unsteered texts, which each has, count once."""
+    found: dict[Cell, Spread] = {}
+    for comparison in comparisons:
+        found.update(spreads(comparison.completions, comparison.samples))
+    return found
 
 
 def _radius(vector: int | str | None, radius: float, norm: float | None) -> str:

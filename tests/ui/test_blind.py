@@ -16,6 +16,8 @@ def call(page: Page, name: str) -> None:
         part.locator("[data-action=change]").click()
     part.locator("input").fill(name)
     part.locator("[data-action=use]").click()
+    expect(part).to_contain_text(f"You label as {name}")
+    steps.settle(page)  # the pair is this person's
 
 
 def test_pairs_are_compared_by_keys_and_counted(page: Page) -> None:
@@ -39,6 +41,7 @@ def test_pairs_are_compared_by_keys_and_counted(page: Page) -> None:
     expect(page.locator("#blind-annotator input")).to_have_value("Ann2")
     page.keyboard.press("Enter")
     expect(count).to_have_text(f"0 {of}")  # somebody else
+    steps.settle(page)
     call(page, "Ann")
     expect(count).to_have_text(f"1 {of}")
     page.locator("#blind-pair [data-choice=tie]").click()

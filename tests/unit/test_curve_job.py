@@ -15,6 +15,7 @@ from melbo_app.library.completion import Comparison, Completion
 from melbo_app.studies import read_study
 from melbo_app.studies.curve import MeasureCurve, radii_between
 from melbo_app.studies.flagging import flags_of, gathered
+from melbo_app.ui.flag_table import spread_table
 from melbo_app.workbench import Workbench
 from melbo_app.workbench.banks import Home
 
@@ -90,6 +91,27 @@ def test_a_stopped_curve_keeps_the_points_that_are_there(bench):
     assert bench.latest_curve().curve == job.result
 
 
+def test_texts_of_further_seeds_stand_beside_those_that_the_curve_measures(bench):
+    sampled = Decoding(3, temperature=1.0, seed=4)
+    job = start(bench, rescaled=False, samples=3, decoding=sampled)
+    assert job.wait(PATIENCE) and job.state == "done", job.error
+    plain = start(bench, rescaled=False, decoding=sampled)
+    assert plain.wait(PATIENCE)
+    first, alone = ([point.vectors for point in one.result.points] for one in (job, plain))
+    assert first == alone, "the first seed alone is measured"
+    swept = [bench.comparison(point.comparisons[0]) for point in job.result.points]
+    for one in swept:
+        assert {text.seed for text in one.completions} == {4}
+        others = bench.at_other_seeds(one.completions)
+        assert sorted((text.seed, str(text.vector)) for text in others) == sorted(
+            (seed, who) for seed in (5, 6) for who in ("None", "0", "1")
+        )
+    several = [one.model_copy(update={"samples": tuple(bench.at_other_seeds(one.completions))}) for one in swept]
+    rows = [row["cells"] for row in spread_table(several, None)["rows"]]
+    assert [row[1] for row in rows] == ["none", "0", "1", "0", "1"], "unsteered texts are the same at each R"
+    assert all(row[2].endswith(" of 3") for row in rows)
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -97,6 +119,7 @@ def test_a_stopped_curve_keeps_the_points_that_are_there(bench):
         ({"vectors": 1}, "vectors: needs at least 2, not 1"),
         ({"bank": "nowhere"}, "bank: there is no bank called “nowhere”"),
         ({"bank": "mine", "seeds": 2}, "seeds: a bank has only one"),
+        ({"samples": 2}, "samples: greedy texts are the same for every seed"),
     ],
 )
 def test_what_makes_no_curve_is_refused_before_a_job_begins(bench, options, sentence):

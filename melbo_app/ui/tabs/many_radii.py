@@ -97,19 +97,20 @@ class ManyRadii(JobTab):
     def _study(self, values: Values) -> MeasureCurve | Sweep:
         session, prompts = self._session, self._session.prompts(values)
         relative, decoding = self._range.radii(values), self._completions.decoding(values)
+        samples = whole("texts a cell", values[self._completions.samples]) if decoding.temperature else 1
         if values[self.way] == "trained":
             training = self._training(values)
             count = training.vectors
             return MeasureCurve(
-                prompts=prompts, training=training, relative_radii=relative, vectors=count, decoding=decoding
-            )
+                prompts=prompts, training=training, relative_radii=relative, vectors=count, decoding=decoding,
+                samples=samples,
+            )  # fmt: skip
         record = self._workbench.bank(bank_chosen(values[session.bank])).record
         norm = record.median_norm or self._workbench.median_norm(prompts, record.source, stop=leaving())
         vectors, radii = chosen(values[session.vectors]), [float(f"{one * norm:.3g}") for one in relative]
         return Sweep(
             bank=record.name, prompts=tuple(prompts), vectors=tuple(vectors), radii=tuple(radii), decoding=decoding,
-            random_control=values[self._completions.control],
-            samples=whole("texts a cell", values[self._completions.samples]) if decoding.temperature else 1,
+            random_control=values[self._completions.control], samples=samples,
         )  # fmt: skip
 
     def _way(self, values: Values) -> str:
@@ -138,7 +139,8 @@ class ManyRadii(JobTab):
         return progress.curve if isinstance(progress, CurveProgress) and progress.curve.points else None
 
     def _draw(self, job: Job[Any, Any], part: DiversityCurve, values: Values) -> Changes:
-        return {self.table: flag_table(self._of_curve(part), part.median_norm), self.spread: spread_table([], None)}
+        found, norm = self._of_curve(part), part.median_norm
+        return {self.table: flag_table(found, norm), self.spread: spread_table(found, norm)}
 
     def _made(self, job: Job[Any, Any], result: Any, values: Values, is_drawn: bool) -> Changes:
         if isinstance(result, DiversityCurve):
@@ -166,7 +168,8 @@ class ManyRadii(JobTab):
 
     def _of_curve(self, curve: DiversityCurve) -> list[Comparison]:
         """The texts of a curve under its vectors, without those of its control."""
-        return [self._workbench.comparison(id) for point in curve.points for id in point.comparisons[::2]]
+        every = [self._workbench.comparison(id) for point in curve.points for id in point.comparisons[::2]]
+        return [self._with_samples(one) for one in every]
 
     def _lines(self, way: str, comparisons: Sequence[Comparison], norm: float | None) -> Changes:
         summary = ""
