@@ -5,12 +5,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from melbo_app.library.bank import PromptRecord
-from melbo_app.library.comparison_settings import Temperature
-from melbo_app.library.facts import Count, Index, Moment, Radius, Share, Text, Word
+from melbo_app.library.facts import Text, Word
 from melbo_app.library.frozen import Frozen
 from melbo_app.library.said_files import SaidFiles, SaidOfBank
-from melbo_app.library.suggested_labels import LEAST_AUROC
+from melbo_app.library.tested_label import TestedLabel
 
 
 class ReadText(Frozen):
@@ -22,24 +20,11 @@ class ReadText(Frozen):
     fits: Annotated[int, Field(ge=1, le=5)]
 
 
-class LabelReading(Frozen):
-    """What ``who`` said about the texts of a vector at ``radius`` and of random vectors of that R, given the ``name``.
-    ``auroc`` has the 95 % interval from ``low`` to ``high``."""
+class LabelReading(TestedLabel):
+    """What ``who`` said about these texts, given the label."""
 
-    vector: Index
-    name: Text
     who: Word
     texts: tuple[ReadText, ...]
-    auroc: Share
-    low: Share
-    high: Share
-    radius: Radius
-    prompt: PromptRecord
-    temperature: Temperature
-    max_new_tokens: Count
-    first_seed: Count
-    """Of as many seeds as there are texts of each kind."""
-    created: Moment
 
     @property
     def identity(self) -> tuple[int, str, str, int]:
@@ -50,11 +35,6 @@ class LabelReading(Frozen):
     def unseen(self) -> int:
         """Texts of each kind."""
         return len(self.texts) // 2
-
-    @property
-    def holds(self) -> bool:
-        """Whether the person could tell."""
-        return self.auroc >= LEAST_AUROC
 
 
 def newest(every: Iterable[LabelReading], vector: int, name: str) -> list[LabelReading]:
