@@ -1,14 +1,20 @@
 """Readings of labels: how well a person, given a label, told a vector's texts from those of random vectors."""
 
-from collections.abc import Iterable
-from typing import Annotated, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from melbo_app.library.facts import Text, Word
 from melbo_app.library.frozen import Frozen
 from melbo_app.library.said_files import SaidFiles, SaidOfBank
-from melbo_app.library.tested_label import TestedLabel
+from melbo_app.library.tested_label import TestedLabel, in_figures
+
+MEANING = (
+    "People’s AUROC, with its 95 % interval: how well somebody, given the label, told unseen texts of the vector from "
+    "texts of random vectors."
+)
+FACTS = ("auroc", "low", "high", "unseen")
 
 
 class ReadText(Frozen):
@@ -40,6 +46,18 @@ class LabelReading(TestedLabel):
 def newest(every: Iterable[LabelReading], vector: int, name: str) -> list[LabelReading]:
     """The newest reading by each person of a vector's label with this name."""
     return list({one.who: one for one in every if (one.vector, one.name) == (vector, name)}.values())
+
+
+def facts(read: Iterable[LabelReading], *, named: bool = False) -> list[dict[str, Any]]:
+    """What readings found, without the texts; ``named``: with who read."""
+    keys = ("who", *FACTS) if named else FACTS
+    return [{key: getattr(one, key) for key in keys} for one in read]
+
+
+def in_words(found: Iterable[Mapping[str, Any]]) -> str:
+    """Such facts as a text."""
+    said = ((one, in_figures(one["auroc"], one["low"], one["high"])) for one in found)
+    return "; ".join(f"{one['who'] or 'somebody'} {figures}" if "who" in one else figures for one, figures in said)
 
 
 class LabelReadings(SaidOfBank):

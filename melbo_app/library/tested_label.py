@@ -34,4 +34,9 @@ class TestedLabel(Frozen):
     @property
     def figures(self) -> str:
         """The AUROC with its interval."""
-        return f"{self.auroc:.2f} ({self.low:.2f} to {self.high:.2f})"
+        return in_figures(self.auroc, self.low, self.high)
+
+
+def in_figures(auroc: float, low: float, high: float) -> str:
+    """An AUROC with its interval."""
+    return f"{auroc:.2f} ({low:.2f} to {high:.2f})"

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.library.label_readings import LabelReading
+from melbo_app.library.label_readings import LabelReading, facts, in_words
 from melbo_app.library.suggested_labels import SuggestedLabel
 from melbo_app.studies.similar_labels import SimilarLabel
 from melbo_app.ui.components.live import live
@@ -30,7 +30,7 @@ def names(found: Sequence[SimilarLabel]) -> dict[str, Any]:
 def suggestion(found: SuggestedLabel, read: Sequence[LabelReading] = ()) -> dict[str, Any]:
     """The component's value: what a model suggests, with the figures of its test and of those by people."""
     if read:
-        people = "; ".join(f"{one.who or 'somebody'} {one.figures}" for one in read)
+        people = in_words(facts(read, named=True))
         return {
             "intro": f"{found.writer} suggests",
             "names": [{"name": found.name, "title": "A suggestion that people have tested. A press takes it over."}],

@@ -7,7 +7,7 @@ import gradio as gr
 from gradio.blocks import Block
 
 from melbo_app.errors import InputError
-from melbo_app.library.label_readings import LabelReading, newest
+from melbo_app.library.label_readings import LabelReading, facts, in_words, newest
 from melbo_app.studies.label_trial import LabelTrial, Trial
 from melbo_app.studies.sampled_texts import UNSEEN
 from melbo_app.ui.annotator import annotator
@@ -138,7 +138,7 @@ class LabelTrialTab:
         return rows
 
     def _row(self, bank: str, vector: int, name: str, kind: str, model: str) -> dict[str, Any]:
-        people = "; ".join(f"{one.who or 'somebody'} {one.figures}" for one in self._read(bank, vector, name))
+        people = in_words(facts(self._read(bank, vector, name), named=True))
         return {"key": f"{vector}\n{kind}\n{name}", "cells": [str(vector), name, kind, model, people]}
 
     def _pick(self, event: gr.EventData, bank: str | None) -> Changes:
