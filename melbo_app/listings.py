@@ -8,8 +8,8 @@ from melbo_app.jobs.loaded_model import CatalogueLine, ModelSummary
 from melbo_app.library.bank import Bank, BankSummary
 from melbo_app.library.damage import Listed
 from melbo_app.library.job_records import JobRecord, JobState
+from melbo_app.library.label import Label
 from melbo_app.library.label_readings import LabelReading, facts
-from melbo_app.library.labels import Label
 from melbo_app.studies.as_json import plain
 
 

@@ -10,8 +10,8 @@ import typer
 from melbo_app.commands.options import BankArgument, Json, OverwriteOption, listing_group, say_where
 from melbo_app.commands.output import name_damaged, show
 from melbo_app.defaults import save_label
+from melbo_app.library.label import Label, LabelVersion
 from melbo_app.library.label_readings import LabelReading, facts, in_words
-from melbo_app.library.labels import Label, LabelVersion
 from melbo_app.listings import label_lines, plain
 from melbo_app.paths import written_path
 from melbo_app.settings import Settings

@@ -21,8 +21,8 @@ from melbo_app.library.formats import card
 from melbo_app.library.formats.format import Parcel
 from melbo_app.library.formats.known import FOLDER, OURS, format_for
 from melbo_app.library.imports import check_width, imported_bank, read_file, reading
+from melbo_app.library.label import Label
 from melbo_app.library.label_readings import LabelReading
-from melbo_app.library.labels import Label
 from melbo_app.library.tensor_file import read_header
 
 ENDING = ".safetensors"

@@ -10,9 +10,9 @@ from melbo_app.errors import InputError
 from melbo_app.library.atomic import write_file
 from melbo_app.library.completion import Completion
 from melbo_app.library.file_names import check_file_name, exists_already
+from melbo_app.library.label import Label
 from melbo_app.library.label_queries import COLUMNS, WHOSE
 from melbo_app.library.label_readings import LabelReading, facts, in_words, newest
-from melbo_app.library.labels import Label
 from melbo_app.library.spreadsheet import csv_bytes
 
 ABOUT = ("tags", "R", "model", "prompt", "system", "text", "text_R", "readings")

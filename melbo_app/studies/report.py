@@ -16,8 +16,8 @@ from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import How, Study
 from melbo_app.library.bank import Bank
 from melbo_app.library.completion import Comparison, Completion
+from melbo_app.library.label import Label
 from melbo_app.library.label_readings import LabelReading, newest
-from melbo_app.library.labels import Label
 from melbo_app.limits import MOST_MAPPED
 from melbo_app.studies.map import Map, draw
 from melbo_app.studies.similarity import Compare, Similarity

@@ -11,11 +11,11 @@ from melbo_app.library.bundle import Bundled, Merged, merge_bundle, write_bundle
 from melbo_app.library.catalogue import Rebuilt
 from melbo_app.library.completion import Completion
 from melbo_app.library.damage import Listed
+from melbo_app.library.label import Label, LabelVersion
 from melbo_app.library.label_file import Grounds, write_labels
 from melbo_app.library.label_import import LabelsImported, LabelsWanted, import_labels
 from melbo_app.library.label_lines import read_lines
 from melbo_app.library.label_readings import LabelReading, newest
-from melbo_app.library.labels import Label, LabelVersion
 from melbo_app.library.preferences import Against, Choice
 from melbo_app.library.pruning import Pruned, prune
 from melbo_app.library.search import Found, search

@@ -19,8 +19,9 @@ from melbo_app.errors import InputError, StorageError
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completion import Completion
 from melbo_app.library.database import Database
+from melbo_app.library.label import Label, LabelChanged
 from melbo_app.library.label_file import ABOUT, Grounds, write_labels
-from melbo_app.library.labels import Label, LabelChanged, Labels
+from melbo_app.library.labels import Labels
 
 
 @pytest.fixture

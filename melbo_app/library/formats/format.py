@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from melbo_app.library.bank import Bank
+from melbo_app.library.label import Label
 from melbo_app.library.label_readings import LabelReading
-from melbo_app.library.labels import Label
 
 Counted = Literal["output", "input"]
 """The meaning of a layer's number: θ is added to the output, or to the input, of the block with this number."""

@@ -8,7 +8,7 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from melbo_app.errors import InputError
-from melbo_app.library.labels import LabelChanged
+from melbo_app.library.label import LabelChanged
 from melbo_app.ui.components.annotator_name import accepted, annotator_name
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.guard import Changes, Values, bind
