@@ -10,7 +10,7 @@ from melbo_app.engine.suggestion import default_scope, default_vectors
 from melbo_app.engine.training_config import CLIMBING, Method, TrainingConfig
 from melbo_app.errors import InputError
 from melbo_app.library.bank import Bank
-from melbo_app.library.labels import Label
+from melbo_app.library.label import Label
 from melbo_app.studies.completing import variants
 from melbo_app.workbench import Workbench
 

@@ -1,6 +1,6 @@
 """Models, banks, jobs and labels as JSON, the same for ``--json`` and for the HTTP API."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, TypedDict, cast
 
@@ -8,7 +8,8 @@ from melbo_app.jobs.loaded_model import CatalogueLine, ModelSummary
 from melbo_app.library.bank import Bank, BankSummary
 from melbo_app.library.damage import Listed
 from melbo_app.library.job_records import JobRecord, JobState
-from melbo_app.library.labels import Label
+from melbo_app.library.label import Label
+from melbo_app.library.label_readings import LabelReading, facts
 from melbo_app.studies.as_json import plain
 
 
@@ -119,10 +120,24 @@ class LabelLine(TypedDict):
     updated: str | None
 
 
+class ReadingLine(TypedDict):
+    """How well a person, given a label, told ``unseen`` texts of its vector from as many of random vectors: the AUROC
+    with its 95 % interval."""
+
+    auroc: float
+    low: float
+    high: float
+    unseen: int
+
+
+class TestedLabelLine(LabelLine):
+    readings: list[ReadingLine]
+
+
 class LabelLines(TypedDict):
     """``damaged`` has a sentence for each entry left out because it cannot be read."""
 
-    labels: list[LabelLine]
+    labels: list[TestedLabelLine]
     damaged: list[str]
 
 
@@ -157,6 +172,7 @@ def job_lines(jobs: Listed[JobRecord]) -> JobLines:
     return {"jobs": [plain(entry) for entry in jobs], "damaged": [str(one) for one in jobs.damaged]}
 
 
-def label_lines(labels: Listed[Label]) -> LabelLines:
-    """Labels, in their order."""
-    return {"labels": [plain(entry) for entry in labels], "damaged": [str(one) for one in labels.damaged]}
+def label_lines(labels: Listed[Label], readings: Iterable[Sequence[LabelReading]]) -> LabelLines:
+    """Labels, in their order, each with its readings."""
+    lines = [plain(entry) | {"readings": facts(read)} for entry, read in zip(labels, readings, strict=True)]
+    return {"labels": cast(list[TestedLabelLine], lines), "damaged": [str(one) for one in labels.damaged]}

@@ -17,6 +17,7 @@ READABLE, STRANGE = 2 / 3, 1 / 3
 # readability:     1    READABLE  STRANGE  0
 PEAK = (0.0, 4.0, 5.6, 11.0)  # peak surprisal, nats per token (``Likelihood.peak_surprisal``)
 LOSS = (0.0, 1.8, 3.5, 7.0)  # nats per token by which the text is less likely than the baseline; only without a peak
+BRIEF_LOSS = (0.0, 7.0, 11.0, 22.0)  # the same, of a text of fewer than ``BRIEF`` tokens, beside its peak
 REPETITION = (0.0, 0.3, 0.5, 1.0)  # share of repeated n-grams
 LOOP = (0.0, 0.3, 0.4, 0.8)  # share of characters that continue a loop
 MARKUP = (0.0, 0.1, 0.6, 1.0)  # share of characters of tags in prose
@@ -26,6 +27,8 @@ NAMES = 0.5
 names: "I am Qwen, created by Alibaba Cloud"."""
 USUAL = -0.9
 """Log-probability per token of a typical baseline (median of 16), for a baseline without text."""
+BRIEF = 8
+"""A text of fewer tokens has a low peak, for which the missing ones count as certain, however strange it is."""
 SHORT = 24
 """The loss of a shorter text is scaled as if it had this many tokens, because a surprising beginning dominates it."""
 
@@ -68,6 +71,8 @@ def readability(
         marks.append((peak, PEAK))
     elif loss is not None:
         marks.append((loss * tokens / max(tokens, SHORT), LOSS))
+    if loss is not None and tokens < BRIEF:
+        marks.append((loss, BRIEF_LOSS))
     if dictionary_words is not None:
         weight = 1.0 if loss is None else min(max(loss / NAMES, 0.0), 1.0)
         marks.append(((1 - dictionary_words) * weight, MISSPELT))

@@ -1,5 +1,6 @@
 """The labels of vectors."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,8 @@ import typer
 from melbo_app.commands.options import BankArgument, Json, OverwriteOption, listing_group, say_where
 from melbo_app.commands.output import name_damaged, show
 from melbo_app.defaults import save_label
-from melbo_app.library.labels import Label, LabelVersion
+from melbo_app.library.label import Label, LabelVersion
+from melbo_app.library.label_readings import LabelReading, facts, in_words
 from melbo_app.listings import label_lines, plain
 from melbo_app.paths import written_path
 from melbo_app.settings import Settings
@@ -27,13 +29,14 @@ def list_labels(
     workbench = Workbench(Settings())
     found = workbench.labels(text, tag=tag, rating=rating)
     name_damaged(found.damaged)
-    lines = [label_line(entry) for entry in found]
+    read = workbench.readings_of(found)
+    lines = [_tested(label_line(entry), each) for entry, each in zip(found, read, strict=True)]
     if not found:
         say_where(workbench)
     if not lines and (text or tag is not None or rating is not None):
         lines = ["No labels match."]
     lines = lines or ["No labels yet. Describe a vector: labels set BANK VECTOR --name TEXT"]
-    show(label_lines(found), lines, as_json)
+    show(label_lines(found, read), lines, as_json)
 
 
 labels = listing_group("labels", "The labels of vectors.", list_labels)
@@ -112,6 +115,11 @@ def import_labels(
 def label_line(entry: Label) -> str:
     """A label on one line."""
     return f"{entry.bank} {entry.vector}: {entry.name} [{', '.join(entry.tags)}]"
+
+
+def _tested(line: str, read: Sequence[LabelReading]) -> str:
+    """The line with what people found who tested the label."""
+    return f"{line}, people’s AUROC {in_words(facts(read))}" if read else line
 
 
 def _version_line(entry: LabelVersion) -> str:

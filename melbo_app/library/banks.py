@@ -21,7 +21,8 @@ from melbo_app.library.formats import card
 from melbo_app.library.formats.format import Parcel
 from melbo_app.library.formats.known import FOLDER, OURS, format_for
 from melbo_app.library.imports import check_width, imported_bank, read_file, reading
-from melbo_app.library.labels import Label
+from melbo_app.library.label import Label
+from melbo_app.library.label_readings import LabelReading
 from melbo_app.library.tensor_file import read_header
 
 ENDING = ".safetensors"
@@ -190,6 +191,7 @@ class Banks:
         format: str | None = None,
         chosen: Bank | None = None,
         labels: Mapping[int, Label] | None = None,
+        readings: Mapping[int, Sequence[LabelReading]] | None = None,
     ) -> Path:
         """Write the bank called ``name`` to ``out``, in ``format`` or the format of its ending (none: a folder).
 
@@ -201,7 +203,7 @@ class Banks:
         check_file_name("file", out.name)
         source = self._find(name)
         bank = _load(source)
-        parcel = Parcel(chosen or bank, name_from(out.stem), labels or {})
+        parcel = Parcel(chosen or bank, name_from(out.stem), labels or {}, readings or {})
         files: dict[str, bytes] | bytes
         if wanted is FOLDER and not out.suffix:
             files = card.files(parcel)

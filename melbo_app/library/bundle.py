@@ -37,9 +37,10 @@ from melbo_app.library.conversations import Conversations, merge_conversations
 from melbo_app.library.damage import Damage
 from melbo_app.library.database import Database
 from melbo_app.library.file_names import check_file_name, exists_already, fault
+from melbo_app.library.label import LabelVersion
 from melbo_app.library.label_merging import merge_labels
 from melbo_app.library.label_readings import LabelReadingFiles
-from melbo_app.library.labels import Labels, LabelVersion
+from melbo_app.library.labels import Labels
 from melbo_app.library.preferences import PreferenceFiles
 from melbo_app.library.room import check_room
 from melbo_app.quoting import readable

@@ -19,9 +19,9 @@ from melbo_app.library.bank_vectors import MAX_BYTES
 from melbo_app.library.completion import KeptComparison
 from melbo_app.library.conversation import Conversation
 from melbo_app.library.imports import reading
+from melbo_app.library.label import LabelVersion
 from melbo_app.library.label_merging import clean
 from melbo_app.library.label_readings import LabelReadings
-from melbo_app.library.labels import LabelVersion
 from melbo_app.library.preferences import Preferences
 from melbo_app.library.text_file import encoding_of
 from melbo_app.quoting import readable

@@ -7,8 +7,9 @@ from typing import Any
 
 from melbo_app.errors import InputError
 from melbo_app.library.database import Database
+from melbo_app.library.label import LabelVersion, said
 from melbo_app.library.label_lines import WORDS, Fault, LabelLine, LabelsRead
-from melbo_app.library.labels import LabelVersion, current, remember, replace, said
+from melbo_app.library.labels import current, remember, replace
 from melbo_app.quoting import readable, shown
 
 MOST_NAMED = 20

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy.orm import Session
 
 from melbo_app.library.annotators import check_annotator
+from melbo_app.library.label import LabelVersion, said
 from melbo_app.library.label_words import check_vector, clean_words
-from melbo_app.library.labels import LabelVersion, remember, replace, said, versions_of
+from melbo_app.library.labels import remember, replace, versions_of
 
 
 def merge_labels(session: Session, versions: Sequence[LabelVersion]) -> tuple[int, list[tuple[str, int]]]:

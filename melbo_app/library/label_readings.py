@@ -1,16 +1,20 @@
 """Readings of labels: how well a person, given a label, told a vector's texts from those of random vectors."""
 
-from collections.abc import Iterable
-from typing import Annotated, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from melbo_app.library.bank import PromptRecord
-from melbo_app.library.comparison_settings import Temperature
-from melbo_app.library.facts import Count, Index, Moment, Radius, Share, Text, Word
+from melbo_app.library.facts import Text, Word
 from melbo_app.library.frozen import Frozen
 from melbo_app.library.said_files import SaidFiles, SaidOfBank
-from melbo_app.library.suggested_labels import LEAST_AUROC
+from melbo_app.library.tested_label import TestedLabel, in_figures
+
+MEANING = (
+    "People’s AUROC, with its 95 % interval: how well somebody, given the label, told unseen texts of the vector from "
+    "texts of random vectors."
+)
+FACTS = ("auroc", "low", "high", "unseen")
 
 
 class ReadText(Frozen):
@@ -22,24 +26,11 @@ class ReadText(Frozen):
     fits: Annotated[int, Field(ge=1, le=5)]
 
 
-class LabelReading(Frozen):
-    """What ``who`` said about the texts of a vector at ``radius`` and of random vectors of that R, given the ``name``.
-    ``auroc`` has the 95 % interval from ``low`` to ``high``."""
+class LabelReading(TestedLabel):
+    """What ``who`` said about these texts, given the label."""
 
-    vector: Index
-    name: Text
     who: Word
     texts: tuple[ReadText, ...]
-    auroc: Share
-    low: Share
-    high: Share
-    radius: Radius
-    prompt: PromptRecord
-    temperature: Temperature
-    max_new_tokens: Count
-    first_seed: Count
-    """Of as many seeds as there are texts of each kind."""
-    created: Moment
 
     @property
     def identity(self) -> tuple[int, str, str, int]:
@@ -51,15 +42,22 @@ class LabelReading(Frozen):
         """Texts of each kind."""
         return len(self.texts) // 2
 
-    @property
-    def holds(self) -> bool:
-        """Whether the person could tell."""
-        return self.auroc >= LEAST_AUROC
-
 
 def newest(every: Iterable[LabelReading], vector: int, name: str) -> list[LabelReading]:
     """The newest reading by each person of a vector's label with this name."""
     return list({one.who: one for one in every if (one.vector, one.name) == (vector, name)}.values())
+
+
+def facts(read: Iterable[LabelReading], *, named: bool = False) -> list[dict[str, Any]]:
+    """What readings found, without the texts; ``named``: with who read."""
+    keys = ("who", *FACTS) if named else FACTS
+    return [{key: getattr(one, key) for key in keys} for one in read]
+
+
+def in_words(found: Iterable[Mapping[str, Any]]) -> str:
+    """Such facts as a text."""
+    said = ((one, in_figures(one["auroc"], one["low"], one["high"])) for one in found)
+    return "; ".join(f"{one['who'] or 'somebody'} {figures}" if "who" in one else figures for one, figures in said)
 
 
 class LabelReadings(SaidOfBank):

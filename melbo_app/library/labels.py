@@ -1,63 +1,21 @@
-"""Labels: what people say about single vectors; their history, merging and export."""
+"""The labels of all vectors in the database, and their history."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from sqlalchemy import ColumnElement, delete, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from melbo_app.errors import InputError
 from melbo_app.library.damage import Damage, Listed, read_each, read_one
 from melbo_app.library.database import InDatabase
-from melbo_app.library.facts import Digest, Index, Moment, Name, Text
-from melbo_app.library.frozen import Frozen
+from melbo_app.library.label import EMPTY, Label, LabelChanged, LabelVersion, said
 from melbo_app.library.label_queries import COLUMNS, WHOSE, of_vector, select_labels, visible_to, whose_is
 from melbo_app.library.label_words import check_vector, clean_words
 from melbo_app.library.tables import LabelRow, LabelVersionRow, TagRow
 
 OFFERED_TAGS = 1000
 """Of all labels: as many as a list to choose from can hold."""
-Said = tuple[str, tuple[str, ...], int | None, str]
-_EMPTY: Said = ("", (), None, "")
-
-
-class Label(Frozen):
-    """The label of the vector ``vector`` of the bank with the hash ``bank_hash``; ``updated`` is None for no label."""
-
-    bank: Name
-    bank_hash: Digest
-    vector: Index
-    name: Text = ""
-    tags: tuple[Text, ...] = ()
-    rating: Annotated[int, Field(ge=1, le=5)] | None = None
-    note: Text = ""
-    updated: Moment | None = None
-
-
-class LabelVersion(Label):
-    """A label as ``author``, an account (empty: unknown), once saved it for ``annotator``, a person's own name (empty:
-    nobody gave one). ``settled``: they decided between several annotators. An empty label records its removal."""
-
-    updated: Moment
-    author: Text = ""
-    annotator: Text = ""
-    settled: bool = False
-
-    @property
-    def whose(self) -> tuple[str, int, str, bool]:
-        """The label of which this is a version: of a vector, an annotator's own or the settled one."""
-        return self.bank_hash, self.vector, "" if self.settled else self.annotator, self.settled
-
-
-class LabelChanged(InputError):
-    """A label was not saved because ``stored`` took the place of the one that its writer had seen."""
-
-    def __init__(self, stored: LabelVersion) -> None:
-        self.stored = stored
-        now = f"it says “{stored.name}” now" if any(said(stored)) else "it has been removed"
-        super().__init__("label", f"it was changed meanwhile: {now}", "Look at both, then keep one")
 
 
 class Labels(InDatabase):
@@ -148,7 +106,7 @@ class Labels(InDatabase):
         with self._database.write() as session:
             row = session.execute(own).first()
             before = read_each([row] if row else [], _label, _subject)  # a damaged one is replaced
-            now = said(before[0]) if before else _EMPTY
+            now = said(before[0]) if before else EMPTY
             if seen is not None and now not in (said(seen), said(wanted)):
                 raise LabelChanged(_stored(session, wanted, before))
             if said(wanted) != now:
@@ -198,18 +156,6 @@ class Labels(InDatabase):
         wanted = select(TagRow.tag).distinct().order_by(TagRow.tag).limit(OFFERED_TAGS)
         with self._database.read() as session:
             return [tag for tag in session.scalars(wanted) if isinstance(tag, str)]
-
-
-def said(label: Label) -> Said:
-    """What a label says, without whose it is."""
-    return label.name, label.tags, label.rating, label.note
-
-
-def may_see(given: Iterable[LabelVersion], annotator: str) -> bool:
-    """Whether an annotator may see what all say of one vector: they and somebody else have labelled it, or it is
-    settled."""
-    people = {None if one.settled else one.annotator for one in given}
-    return None in people or (annotator in people and len(people) > 1)
 
 
 def current(session: Session, bank_hash: str | None = None, vector: int | None = None) -> Listed[LabelVersion]:

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from melbo_app.errors import InputError
 from melbo_app.library import sqlite
+from melbo_app.library.label import LabelVersion
 from melbo_app.library.label_merging import clean
 from melbo_app.library.label_queries import COLUMNS
-from melbo_app.library.labels import LabelVersion
 
 BEYOND = 10_000
 """Numbers to try after the copy's last one, if the file cannot give its own last number."""

@@ -13,8 +13,9 @@ from melbo_app.library.completion import KeptComparison
 from melbo_app.library.completions import merge_comparisons
 from melbo_app.library.database import Database
 from melbo_app.library.frozen import Frozen
+from melbo_app.library.label import LabelVersion
 from melbo_app.library.label_merging import merge_labels
-from melbo_app.library.labels import Labels, LabelVersion
+from melbo_app.library.labels import Labels
 from melbo_app.library.tables import ComparisonRow, CompletionRow
 
 AUTHOR = "MELBO Explorer (sample)"

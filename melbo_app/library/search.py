@@ -10,7 +10,8 @@ from melbo_app.library.catalogue import Catalogue
 from melbo_app.library.completion import Completion
 from melbo_app.library.completions import Completions
 from melbo_app.library.damage import Damage, Listed
-from melbo_app.library.labels import Label, Labels
+from melbo_app.library.label import Label
+from melbo_app.library.labels import Labels
 
 
 @dataclass(frozen=True)

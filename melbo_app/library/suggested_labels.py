@@ -6,16 +6,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from melbo_app.library.bank import PromptRecord
-from melbo_app.library.comparison_settings import Temperature
-from melbo_app.library.facts import Count, Digest, Index, ModelName, Moment, Radius, Share, Text
-from melbo_app.library.frozen import Frozen
+from melbo_app.library.facts import Count, Digest, ModelName, Moment, Share
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
+from melbo_app.library.tested_label import TestedLabel
 
 LARGE = 1_000_000_000
 """Parameters of a model whose suggestions are shown by default."""
-LEAST_AUROC = 0.7
-"""A suggestion that predicts worse is kept, but not shown."""
 
 
 def is_small(parameter_count: int | None) -> bool:
@@ -23,26 +19,14 @@ def is_small(parameter_count: int | None) -> bool:
     return parameter_count is not None and parameter_count < LARGE
 
 
-class SuggestedLabel(Frozen):
-    """A name for a vector, and its test: how well ``reader``, given the ``name``, told ``unseen`` texts under the
-    vector at ``radius`` from as many under random vectors of that R. ``auroc`` has the 95 % interval from ``low`` to
-    ``high``; ``others`` are the same figures of other names, on the same texts."""
+class SuggestedLabel(TestedLabel):
+    """A name that ``writer`` gave to a vector, tested by ``reader`` on ``unseen`` texts of each kind; ``others`` are
+    the AUROC of other names on the same texts."""
 
-    vector: Index
-    name: Text
     writer: ModelName
     reader: ModelName
-    auroc: Share
-    low: Share
-    high: Share
     others: tuple[Share, ...]
     unseen: Count
-    radius: Radius
-    prompt: PromptRecord
-    temperature: Temperature
-    max_new_tokens: Count
-    first_seed: Count
-    created: Moment
     parameter_count: Count | None = None
     """Of the writer; None if unknown, behind an endpoint."""
 
@@ -54,7 +38,7 @@ class SuggestedLabel(Frozen):
     @property
     def holds(self) -> bool:
         """Whether it predicts well enough to be shown: better than chance, and than any other name."""
-        return self.auroc >= LEAST_AUROC and all(one < self.auroc for one in self.others)
+        return super().holds and all(one < self.auroc for one in self.others)
 
 
 class SuggestedLabels(Measured):

@@ -12,7 +12,7 @@ from melbo_app.jobs.loaded_model import ModelState
 from melbo_app.library.bank import Bank, BankRecord, BankSummary
 from melbo_app.library.damage import Damage, Listed
 from melbo_app.library.job_records import JobRecord, LogLine
-from melbo_app.library.labels import LabelChanged
+from melbo_app.library.label import LabelChanged
 from melbo_app.library.search import Found
 from melbo_app.paths import without_folders
 from melbo_app.settings import ROOT, Settings

@@ -8,7 +8,7 @@ FREE = {
     "getting", "given_labels", "guidelines", "home", "is_absent", "job", "jobs", "judge_address", "judge_standing",
     "judgements", "keep_reading", "label", "label_readings", "labellers", "labels", "latest_atlas", "latest_curve",
     "latest_search", "layers", "llama_command", "model_state", "models", "newest_texts", "not_kept", "offered_models",
-    "own_label", "radii",
+    "own_label", "radii", "readings_of",
     "runaways", "sample_comparison", "save_waiting", "search", "search_completions", "settled_label", "spread",
     "standings", "suggested_labels",
     "suggested_layers", "tags", "training_job", "unsaved_bank", "variants", "weights_hash", "why_not_kept",

@@ -18,7 +18,7 @@ from melbo_app.library.bank import Bank
 from melbo_app.library.conversation import Conversation, ConversationSummary
 from melbo_app.library.damage import Listed
 from melbo_app.library.job_records import JobRecord
-from melbo_app.library.labels import Label
+from melbo_app.library.label import Label
 from melbo_app.library.prompt_sets import SHIPPED, SetPrompt
 from melbo_app.public.discretion import Discretion
 from melbo_app.public.quotas import BANK_BYTES, Quotas

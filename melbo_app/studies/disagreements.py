@@ -5,7 +5,7 @@ from itertools import combinations, groupby
 
 from melbo_app.analysis.alpha import masi
 from melbo_app.library.frozen import Frozen
-from melbo_app.library.labels import LabelVersion, said
+from melbo_app.library.label import LabelVersion, said
 
 APART = 2
 """Ratings that differ by less are no disagreement."""

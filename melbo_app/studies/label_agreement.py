@@ -10,7 +10,7 @@ from melbo_app.engine.stopping import Stop
 from melbo_app.jobs.bench import Bench
 from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import How, Study
-from melbo_app.library.labels import LabelVersion, said
+from melbo_app.library.label import LabelVersion, said
 from melbo_app.studies.disagreements import NAMELESS, Disagreement, disagreements
 
 

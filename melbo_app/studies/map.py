@@ -18,7 +18,7 @@ from melbo_app.jobs.generators import map_progress
 from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import How, Made, Study
 from melbo_app.library.completion import Comparison
-from melbo_app.library.labels import Label
+from melbo_app.library.label import Label
 from melbo_app.limits import MOST_MAPPED, check_count, check_prompts, check_texts
 from melbo_app.studies.as_json import stored
 from melbo_app.studies.memory_note import say_memory

@@ -16,7 +16,8 @@ from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import How, Study
 from melbo_app.library.bank import Bank
 from melbo_app.library.completion import Comparison, Completion
-from melbo_app.library.labels import Label
+from melbo_app.library.label import Label
+from melbo_app.library.label_readings import LabelReading, newest
 from melbo_app.limits import MOST_MAPPED
 from melbo_app.studies.map import Map, draw
 from melbo_app.studies.similarity import Compare, Similarity
@@ -33,6 +34,8 @@ class Report:
     """Of the comparison, and those that differ from them in R alone."""
     bank: Bank | None
     labels: dict[int, Label] = field(default_factory=dict)
+    readings: dict[int, list[LabelReading]] = field(default_factory=dict)
+    """Of the labels, the newest of each person."""
     map: Map | None = None
     similarity: Similarity | None = None
     left_out: list[str] = field(default_factory=list)
@@ -62,10 +65,12 @@ class MakeReport(Study[Report]):
         left_out: list[str] = []
         bank = _bank(bench, texts, left_out)
         labels: dict[int, Label] = {}
+        read: dict[int, list[LabelReading]] = {}
         if bank is not None:
-            labels = bench.labels.of_bank(bank.hash)
+            labels, every = bench.labels.of_bank(bank.hash), bench.label_readings.of_bank(bank.hash)
+            read = {at: newest(every, at, label.name) for at, label in labels.items()}
         if self.only_texts:
-            return Report(comparison, texts, bank, labels, left_out=left_out)
+            return Report(comparison, texts, bank, labels, read, left_out=left_out)
         yield Progress("laying the texts out", 1, PARTS)
         placed = _placed(bench, comparison, texts, left_out, stop)
         if stop():
@@ -73,7 +78,7 @@ class MakeReport(Study[Report]):
         yield Progress("comparing the vectors", 2, PARTS)
         prompts = [one.prompt.asked for one in comparison.completions if one.vector is None]
         similar = None if bank is None else _similar(bench, bank, prompts, left_out, stop)
-        return Report(comparison, texts, bank, labels, placed, similar, left_out)
+        return Report(comparison, texts, bank, labels, read, placed, similar, left_out)
 
     def _comparison(self, bench: Bench) -> Comparison:
         if self.comparison is not None:

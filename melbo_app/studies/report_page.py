@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from melbo_app import __version__
 from melbo_app.analysis.difference import mark
 from melbo_app.library.completion import Completion
+from melbo_app.library.label_readings import MEANING, facts, in_words
 from melbo_app.settings import ROOT
 from melbo_app.studies.flagging import flagged
 from melbo_app.studies.report import Report
@@ -30,6 +31,7 @@ def report_page(report: Report, shown: Callable[[str], str] = str) -> str:
     figures = _figures(report)
     return pages.get_template(TEMPLATE).render(
         title=_title(report), facts=_facts(report, shown), prompts=_prompts(report), labels=_labels(report),
+        meaning=MEANING if any(report.readings.values()) else "",
         figures=figures, left_out=report.left_out, commands=_commands(report, shown),
         plotly=get_plotlyjs() if figures else "", version=__version__, made=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     )  # fmt: skip
@@ -111,9 +113,12 @@ def _name(vector: int | str, report: Report) -> dict[str, Any]:
 def _labels(report: Report) -> list[dict[str, Any]]:
     lines = sorted(report.labels.items())
     return [
-        {"vector": vector, "name": one.name, "tags": ", ".join(one.tags), "rating": one.rating or 0, "note": one.note}
+        {
+            "vector": vector, "name": one.name, "tags": ", ".join(one.tags), "rating": one.rating or 0,
+            "note": one.note, "read": in_words(facts(report.readings.get(vector, ()))),
+        }
         for vector, one in lines
-    ]
+    ]  # fmt: skip
 
 
 def _figures(report: Report) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from melbo_app.errors import InputError
+from melbo_app.library.label_readings import MEANING, facts, in_words
 from melbo_app.library.spreadsheet import csv_bytes
 from melbo_app.quoting import readable
 from melbo_app.studies.flagging import flagged
@@ -38,6 +39,7 @@ def rows(report: Report, shown: Callable[[str], str] = str) -> list[dict[str, An
                 "tags": list(label.tags) if label else [],
                 "rating": label.rating if label else None,
                 "note": label.note if label else None,
+                "readings": facts(report.readings.get(one.vector, ())) if isinstance(one.vector, int) else [],
                 "tokens": one.tokens,
                 "finished": one.finished,
                 **{name: getattr(one, name) for name in DECODING},
@@ -84,6 +86,9 @@ there are any, under random vectors of the same length, with the labels that peo
 
 `kind` is `baseline` (without steering), `random` or `vector`; `R` is the norm of what was added to the output of block
 `source_layer`. The weights have the sha256 `{one.model_hash}`.
+
+`readings` has, for each person who tested the label, `auroc` with its interval (`low`, `high`) on `unseen` texts of
+each kind. {MEANING}
 """
     return {CARD: words.encode(), DATA: json_lines(report, shown)}
 
@@ -91,7 +96,7 @@ there are any, under random vectors of the same length, with the labels that peo
 def _cell(value: Any) -> Any:
     """A value for a spreadsheet, which knows neither lists nor yes and no."""
     if isinstance(value, list):
-        return ", ".join(value)
+        return in_words(value) if value and isinstance(value[0], dict) else ", ".join(value)
     return int(value) if isinstance(value, bool) else value
 
 

@@ -7,7 +7,7 @@ from melbo_app.errors import MelboError
 from melbo_app.jobs.bench import Bench
 from melbo_app.library.bank import Bank
 from melbo_app.library.completion import Completion
-from melbo_app.library.labels import Label
+from melbo_app.library.label import Label
 
 MOST_LABELS = 1_000
 """Labels that are compared, the newest."""

@@ -16,7 +16,8 @@ from melbo_app.jobs.generators import part_of
 from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import How, Study
 from melbo_app.library.completion import Completion
-from melbo_app.library.suggested_labels import LEAST_AUROC, SuggestedLabel
+from melbo_app.library.suggested_labels import SuggestedLabel
+from melbo_app.library.tested_label import LEAST_AUROC
 from melbo_app.studies.assistants import Assistant, EndpointAssistant, LoadedAssistant
 from melbo_app.studies.completing import variants
 from melbo_app.studies.filling import filled
@@ -174,8 +175,7 @@ class SuggestLabels(Study[Suggested]):
     def lines(self, result: Suggested) -> list[str]:
         return [
             *(
-                f"{one.vector}: {one.name}, AUROC {one.auroc:.2f} ({one.low:.2f} to {one.high:.2f})"
-                + ("" if one.holds else ", does not hold")
+                f"{one.vector}: {one.name}, AUROC {one.figures}" + ("" if one.holds else ", does not hold")
                 for one in result.said
             ),
             result.summary,

@@ -7,15 +7,15 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from melbo_app.errors import InputError, MelboError, StorageError
+from melbo_app.errors import InputError, StorageError
 from melbo_app.ui.answers import Answers
 from melbo_app.ui.components.status_bar import status_bar
 from melbo_app.ui.files import refuse_addresses
 from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.http_api import publish_api
-from melbo_app.ui.left_out import tell
 from melbo_app.ui.not_kept import NotKeptLine
+from melbo_app.ui.opening import Opening
 from melbo_app.ui.present import job_status, model_status, sentence
 from melbo_app.ui.rooms import ROOMS, Rooms
 from melbo_app.ui.session import Session
@@ -123,6 +123,7 @@ class Page:
         self._map = gr.State(None)  # the map to open from the list of jobs
         self._model = gr.State(None)  # hash of the model that the page showed last
         self.stamps = Stamps(workbench, session, self.completions)
+        self._opening = Opening(workbench, session, self.completions)
         session.bind([form.source, form.target], self._model)
         self.completions.bind(self._model)
         self.explore.bind(rooms)
@@ -216,33 +217,13 @@ class Page:
         return {**shown, **self.session.open_bank(bank)}
 
     def _open(self, kept: Any) -> Changes:
-        """Show what the window showed before, or what a link names; else the latest comparison, or the first bank."""
-        kept = kept if isinstance(kept, dict) else {}
-        run, asked = kept.get("run"), kept.get("asked") or {}
-        shown = self._run(run) if isinstance(run, int | float) else None
-        if shown is None and "run" in asked:
-            gr.Warning(f"The link names run {run:g}, which no longer exists.", title="Not shown", duration=12)
-        if shown is not None and "run" in asked:  # the run itself says what it was made with
-            kept = {**asked, "prompt": shown[self.session.prompt], "bank": asked.get("bank"), "template": None}
-            words = None if asked.get("bank") is None else self.session.kept_values(kept)
-            words = {part: words[part] for part in self.session.bank_outputs} if words else None
-        else:
-            words = self.session.kept_values(kept)
         return {
             self.status: self._status(),
             self._model: self._workbench.model_state().weights_hash,
-            **(shown or self._latest()),
-            **(words or {}),
+            **self._opening.shown(kept),
             **self.train.watch(),
             self.map.last: self.map.find_last(),
         }
-
-    def _run(self, run: float) -> Changes | None:
-        """An earlier comparison, if it exists and can be read."""
-        try:
-            return {**self.completions.restore(int(run)), self.completions.history: self.completions.choices(int(run))}
-        except MelboError:
-            return None
 
     def _status(self) -> dict[str, Any]:
         active = self._workbench.active_jobs()
@@ -251,24 +232,6 @@ class Page:
         # with the rooms each time: the header's script may come after a later status
         rooms = [{"room": name, "title": room.title} for name, room in ROOMS.items()]
         return {"rooms": rooms, **model_status(self._workbench.model_state()), **job, "jobs": len(active)}
-
-    def _latest(self) -> Changes:
-        recent, history = self._workbench.comparisons(), self.completions.history
-        tell(recent.damaged)
-        for line in recent:
-            try:
-                changes = self.completions.restore(line.id)
-            except StorageError as error:  # perhaps the one before can be read
-                gr.Warning(html.escape(sentence(str(error))), title="Not shown", duration=12)
-                continue
-            if line.bank is None or self.session.find(line.bank) is None:
-                changes |= self.session.open_bank(self.session.first_bank())
-            return {**changes, history: self.completions.choices(line.id)}
-        first = self.session.first_bank()
-        sample = self.session.find(first)
-        prompts = sample.record.prompts if sample is not None and sample.record is not None else []
-        shown = {**self.session.prompt_values(prompts), **self.session.open_bank(first)}
-        return {**shown, history: self.completions.choices()}
 
     def _look(self, values: Values) -> Changes:
         """Show the state of the server; the next look comes soon while it is busy."""

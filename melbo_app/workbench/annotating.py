@@ -8,7 +8,7 @@ from melbo_app.jobs.generators import result_of
 from melbo_app.library.annotators import check_annotator, known_as
 from melbo_app.library.damage import Listed
 from melbo_app.library.guidelines import GuidelinesVersion
-from melbo_app.library.labels import Label, LabelVersion, may_see
+from melbo_app.library.label import Label, LabelVersion, may_see
 from melbo_app.studies.disagreements import Disagreement, disagreements
 from melbo_app.studies.label_agreement import Agreement, LabelAgreement
 from melbo_app.workbench.banks import Shelf

@@ -19,6 +19,7 @@ from melbo_app.library.formats import gguf
 from melbo_app.library.formats.rows import settled
 from melbo_app.library.formula import combine
 from melbo_app.library.imports import check_import, check_width, read_file, source_of
+from melbo_app.library.label_readings import newest
 from melbo_app.library.model_catalogue import canonical
 from melbo_app.library.ranking import by_direction, by_strength
 from melbo_app.sizes import size_text
@@ -181,7 +182,11 @@ class Shelf(Models):
             chosen = combine(formula, bank.record.name, lambda one: shown(self.bench.banks.load(one)))
         if vector is not None:
             labels = {0: labels[vector]} if vector in labels else {}
-        return self.bench.banks.export_file(name, out, overwrite=overwrite, format=format, chosen=chosen, labels=labels)
+        every = self.bench.label_readings.of_bank(bank.hash) if radius is None else ()
+        return self.bench.banks.export_file(
+            name, out, overwrite=overwrite, format=format, chosen=chosen, labels=labels,
+            readings={at: newest(every, one.vector, one.name) for at, one in labels.items()},
+        )  # fmt: skip
 
     def llama_command(self, name: str, file: Path) -> str:
         """The llama.cpp command line that runs an exported GGUF control vector of the bank."""

@@ -11,11 +11,11 @@ from melbo_app.library.bundle import Bundled, Merged, merge_bundle, write_bundle
 from melbo_app.library.catalogue import Rebuilt
 from melbo_app.library.completion import Completion
 from melbo_app.library.damage import Listed
+from melbo_app.library.label import Label, LabelVersion
 from melbo_app.library.label_file import Grounds, write_labels
 from melbo_app.library.label_import import LabelsImported, LabelsWanted, import_labels
 from melbo_app.library.label_lines import read_lines
-from melbo_app.library.label_readings import LabelReading
-from melbo_app.library.labels import Label, LabelVersion
+from melbo_app.library.label_readings import LabelReading, newest
 from melbo_app.library.preferences import Against, Choice
 from melbo_app.library.pruning import Pruned, prune
 from melbo_app.library.search import Found, search
@@ -97,9 +97,9 @@ class Library(Annotating):
     def export_labels(
         self, out: Path, *, overwrite: bool = False, each: bool = False, shown: Callable[[str], str] = str
     ) -> Path:
-        """Write all labels, each with its vector's R, model and text, to a ``.csv`` or ``.jsonl`` file: of each vector
-        the one that counts, or those of ``each`` annotator and the settled one. ``shown`` changes the names of
-        models."""
+        """Write all labels, each with its vector's R, model, text and readings, to a ``.csv`` or ``.jsonl`` file: of
+        each vector the one that counts, or those of ``each`` annotator and the settled one. ``shown`` changes the names
+        of models."""
         labels: list[Label] = [*(self.bench.labels.said() if each else self.bench.labels.search())]
         banks = {line.hash: line.name for line in self.bench.banks.list()}
         grounds: dict[tuple[str, int], Grounds] = {}
@@ -142,8 +142,9 @@ class Library(Annotating):
         norms = dict(enumerate(bank.norms)) if bank is not None else {}
         prompts = bank.record.prompts if bank is not None else []
         texts = self.bench.evidences.nearest(digest, {one: norms.get(one) for one in vectors}, prompts)
+        read = self.bench.label_readings.of_bank(digest)
         return {
-            (digest, one): Grounds(norms.get(one), _model(bank, texts.get(one), shown), texts.get(one))
+            (digest, one): Grounds(norms.get(one), _model(bank, texts.get(one), shown), texts.get(one), read)
             for one in vectors
         }
 
@@ -163,6 +164,11 @@ class Library(Annotating):
     def label_readings(self, bank: str) -> tuple[LabelReading, ...]:
         """How well people told texts apart by the labels of a bank, the oldest first."""
         return self.bench.label_readings.of_bank(self.bank(bank).hash)
+
+    def readings_of(self, labels: Sequence[Label]) -> list[list[LabelReading]]:
+        """What people found who tested these labels: of each label, the newest reading of each person."""
+        every = {digest: self.bench.label_readings.of_bank(digest) for digest in {one.bank_hash for one in labels}}
+        return [newest(every[one.bank_hash], one.vector, one.name) for one in labels]
 
     def label_trial(self, bank: str, vector: int, name: str, who: str = "") -> LabelTrial:
         """The study that prepares a label's trial by ``who`` ("": this account)."""

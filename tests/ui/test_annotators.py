@@ -25,7 +25,6 @@ def call(page: Page, name: str) -> None:
         part.locator("[data-action=change]").click()
     part.locator("input").fill(name)
     part.locator("[data-action=use]").click()
-    steps.settle(page)  # the room is shown anew: a click on a vector before that would be undone
 
 
 def at(page: Page, vector: int) -> None:

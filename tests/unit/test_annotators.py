@@ -14,7 +14,7 @@ from melbo_app.analysis.alpha import masi, of_ratings
 from melbo_app.cli import main
 from melbo_app.errors import InputError
 from melbo_app.library.annotators import check_annotator, known_as
-from melbo_app.library.labels import Label, LabelChanged, LabelVersion
+from melbo_app.library.label import Label, LabelChanged, LabelVersion
 from melbo_app.studies.disagreements import disagreements
 from melbo_app.studies.label_agreement import blind
 from melbo_app.workbench import Workbench

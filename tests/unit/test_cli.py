@@ -1011,7 +1011,11 @@ def test_labels_are_set_listed_and_written(ask: Ask, bank, tmp_path):
     assert (kept["name"], kept["tags"], kept["note"], kept["rating"]) == ("pirate", ["fun", "speech"], "arr", 2)
     assert ask("labels", "set", "a", 1, "--rating", 0, "--json").json["rating"] is None
     kept = ask("labels", "set", "a", 1, "--rating", 2, "--json").json
-    assert ask("labels", "--json").json["labels"] == ask("labels", "list", "--json").json["labels"] == [kept]
+    assert (
+        ask("labels", "--json").json["labels"]
+        == ask("labels", "list", "--json").json["labels"]
+        == [kept | {"readings": []}]
+    )
     assert ask("labels").out == "a 1: pirate [fun, speech]\n"
     out = tmp_path / "labels.csv"
     assert ask("labels", "export", "--out", out, "--json").json == {"out": str(out)}

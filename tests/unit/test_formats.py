@@ -26,7 +26,7 @@ from melbo_app.library.banks import Banks
 from melbo_app.library.formats import card, gguf
 from melbo_app.library.formats.format import Given, Parcel
 from melbo_app.library.formats.known import DCT, FORMATS, GGUF, MELBO, OURS, SNIPPET, SVEC, format_of
-from melbo_app.library.labels import Label
+from melbo_app.library.label import Label
 
 DAY = datetime(2026, 11, 21, tzinfo=UTC)
 SOURCE, RADIUS = 2, 6.0

@@ -33,6 +33,13 @@ def test_the_verdict_agrees_with_a_reader_on_each_models_held_out_texts(model):
     assert found.texts >= least and found.same_readable >= share * found.texts
 
 
+def test_the_verdict_on_texts_of_a_few_tokens_is_the_readers():
+    brief = [GradedText.model_validate(row) for row in ROWS if row["grade"] and row["tokens"] < 8]
+    found = built_in(brief)
+    assert found.texts == 26 and found.same_readable == 25, "only “A key” passes, which breaks off"
+    assert built_in([one for one in brief if one.text in ("**", "user\n")]).same_readable == 2
+
+
 def test_gemmas_texts_of_new_prompts_are_those_of_the_goal():
     found = built_in([one for one in graded("gemma-3-270m", "held out") if one.draw == 4])
     assert found.texts == 60 and found.same_readable >= 0.9 * found.texts

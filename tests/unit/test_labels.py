@@ -19,8 +19,9 @@ from melbo_app.errors import InputError, StorageError
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.completion import Completion
 from melbo_app.library.database import Database
+from melbo_app.library.label import Label, LabelChanged
 from melbo_app.library.label_file import ABOUT, Grounds, write_labels
-from melbo_app.library.labels import Label, LabelChanged, Labels
+from melbo_app.library.labels import Labels
 
 
 @pytest.fixture
@@ -195,7 +196,7 @@ def test_a_csv_export_has_one_column_per_tag(labels, tmp_path):
     assert header == [*known, *ABOUT, "tag:food", "tag:list"]
     assert rows[0][:6] == ["first", "h1", "0", "Grüße, “du”", "4", 'two\nlines, "quoted"']
     assert datetime.fromisoformat(rows[0][6]) == first.updated
-    assert [row[7:] for row in rows] == [["food, list", *[""] * 6, "1", "1"], ["list", *[""] * 6, "0", "1"]]
+    assert [row[7:] for row in rows] == [["food, list", *[""] * 7, "1", "1"], ["list", *[""] * 7, "0", "1"]]
     assert rows[1][2:6] == ["3", "", "", ""]
 
 
@@ -231,6 +232,7 @@ def test_a_jsonl_export_has_one_key_per_tag(labels, tmp_path):
         "note": "",
         "tags": ["food"],
         **dict.fromkeys(ABOUT[1:]),
+        "readings": [],
         "tag:food": True,
         "tag:list": False,
     }
@@ -247,10 +249,8 @@ def test_no_cell_of_a_csv_export_is_a_formula(labels, tmp_path, start):
 
 
 def test_an_export_without_labels_has_its_header_only(labels, tmp_path):
-    assert (
-        write(labels, tmp_path / "l.csv").read_bytes()
-        == b"\xef\xbb\xbfbank,bank_hash,vector,name,rating,note,updated,tags,R,model,prompt,system,text,text_R\r\n"
-    )
+    header = "bank,bank_hash,vector,name,rating,note,updated,tags,R,model,prompt,system,text,text_R,readings\r\n"
+    assert write(labels, tmp_path / "l.csv").read_bytes() == b"\xef\xbb\xbf" + header.encode()
     assert write(labels, tmp_path / "l.jsonl").read_bytes() == b""
 
 
@@ -397,8 +397,8 @@ def test_an_export_says_what_each_label_is_about(labels, tmp_path):
     grounds = {("h1", 0): Grounds(9.0, "tiny", text), ("h1", 1): Grounds(None, "", None)}
     rows = list(csv.DictReader(write(labels, tmp_path / "l.csv", grounds=grounds).open(encoding="utf-8-sig")))
     about = {"tags": "a, b", "R": "9.0", "model": "tiny", "prompt": "'=1+1", "system": "Be kind.", "text": "'+two"}
-    assert {name: rows[0][name] for name in ABOUT} == about | {"text_R": "8.5"}
-    assert [rows[1][name] for name in ABOUT] == [""] * 7
+    assert {name: rows[0][name] for name in ABOUT} == about | {"text_R": "8.5", "readings": ""}
+    assert [rows[1][name] for name in ABOUT] == [""] * 8
     lines = [json.loads(line) for line in write(labels, tmp_path / "l.jsonl", grounds=grounds).read_text().splitlines()]
     assert lines[0]["prompt"] == "=1+1" and lines[0]["R"] == 9 and lines[0]["tags"] == ["a", "b"]
     assert lines[1]["text"] is None and lines[1]["model"] is None

@@ -20,7 +20,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import BusyError, InputError, MelboError, StorageError
 from melbo_app.jobs.generators import result_of
 from melbo_app.library.formats.known import FORMATS
-from melbo_app.library.labels import LabelChanged
+from melbo_app.library.label import LabelChanged
 from melbo_app.library.offered_models import OfferedModels
 from melbo_app.public import uses
 from melbo_app.public.discretion import Discretion

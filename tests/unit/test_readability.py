@@ -30,6 +30,24 @@ def test_known_answers(peak, repetition, words, loop, score, verdict):
         assert found == (pytest.approx(score, abs=1e-3), verdict)
 
 
+@pytest.mark.parametrize(
+    ("loss", "tokens", "score", "verdict"),
+    [
+        (7.0, 2, 2 / 3, "readable"),
+        (7.6, 2, 0.617, "strange"),  # its peak, 15.2 nats over eight tokens, passes
+        (7.6, 7, 0.617, "strange"),
+        (7.6, 8, 0.842, "readable"),  # the peak counts all of its tokens
+        (11.5, 1, 0.318, "broken"),
+        (6.2, 3, 0.705, "readable"),  # “no action taken”
+        (-3.0, 2, 0.842, "readable"),  # likelier than the baseline
+        (None, 2, 0.842, "readable"),
+    ],
+)
+def test_a_text_of_a_few_tokens_is_judged_by_its_loss_too(loss, tokens, score, verdict):
+    assert readability(loss, 1.9, tokens, 0, 1) == (pytest.approx(score, abs=1e-3), verdict)
+    assert readability(7.6, None, 2, 0, 1)[1] == "strange", "also without a peak"
+
+
 @pytest.mark.parametrize("peak", [0.0, 3.0, 4.5, 9.0])
 def test_a_text_with_a_peak_is_not_judged_by_its_loss(peak):
     found = {readability(loss, peak, 40, 0, 1, 0) for loss in (None, -2.0, 2.5, 7.0)}

@@ -1,6 +1,9 @@
 """Which texts decline. The sentences were written for this; tests/real/test_refusals.py has those of models."""
 
+import re
+
 import pytest
+from refusal_sentences import DECLINES, DECLINES_LATER, DOES_NOT_DECLINE, DOES_NOT_DECLINE_LATER
 
 from melbo_app.analysis.flags.refusal import refusal
 
@@ -55,3 +58,17 @@ def test_does_not_decline(text):
 def test_the_sentence_that_declines_is_named():
     assert refusal("Hello! I can't do that. Ask somebody else.") == "I can't do that."
     assert refusal("Cheating?\nIt is not ethical to cheat. Play fair.") == "It is not ethical to cheat."
+
+
+@pytest.mark.parametrize("text", [*DECLINES, *DECLINES_LATER])
+def test_a_sentence_that_declines_does_so_in_any_spelling(text):
+    same = {text, text.replace("'", "’"), re.sub(r"\bI'm\b", "I am", text), re.sub("(?i)won't", "will not", text)}
+    assert all(refusal(one) is not None for one in same)
+
+
+@pytest.mark.parametrize("text", [*DOES_NOT_DECLINE, *DOES_NOT_DECLINE_LATER])
+def test_a_promise_a_story_or_an_idiom_does_not_decline(text):
+    same = {text, text.replace("'", "’"), re.sub(r"\bI'm\b", "I am", text), re.sub("(?i)won't", "will not", text)}
+    assert [one for one in same if refusal(one) is not None] == []
+    declines = f"{text} But I can't help you with that."
+    assert refusal(declines) == "But I can't help you with that.", "what is declined afterwards still counts"

@@ -10,7 +10,7 @@ from benches import PROMPT, trained
 from melbo_app.engine.decoding import Decoding
 from melbo_app.errors import StorageError
 from melbo_app.jobs.generators import result_of
-from melbo_app.library.labels import LabelVersion
+from melbo_app.library.label import LabelVersion
 from melbo_app.library.samples import AUTHOR, Sample
 from melbo_app.library.tables import ComparisonRow
 from melbo_app.studies.steer import Steer

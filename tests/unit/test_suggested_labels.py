@@ -12,7 +12,8 @@ from benches import listen, save_tiny, settings, shelved
 from melbo_app.analysis.auroc import auroc, interval
 from melbo_app.errors import InputError, Stopped
 from melbo_app.library.bank import PromptRecord
-from melbo_app.library.suggested_labels import LEAST_AUROC, SuggestedLabel, SuggestedLabelFiles, is_small
+from melbo_app.library.suggested_labels import SuggestedLabel, SuggestedLabelFiles, is_small
+from melbo_app.library.tested_label import LEAST_AUROC
 from melbo_app.studies.assistants import EndpointAssistant
 from melbo_app.studies.label_readers import MOST_ASKED, AssistantReader
 from melbo_app.studies.suggest_labels import SuggestLabels, area_of, saying_else, written

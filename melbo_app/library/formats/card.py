@@ -4,7 +4,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from melbo_app.library.bank import Bank, PromptRecord
 from melbo_app.library.formats import gguf, snippet
 from melbo_app.library.formats.format import Parcel, model_name
-from melbo_app.library.labels import Label
+from melbo_app.library.label_readings import MEANING, facts, in_words
 from melbo_app.quoting import readable
 
 CARD = "README.md"
@@ -69,7 +69,7 @@ def _card(parcel: Parcel) -> str:
     lines += ["---", "", f"# {_cell(stem)}", ""]
     lines += ["Steering vectors: each is added to the residual stream of the base model, at every token.", ""]
     lines += ["| | |", "|---|---|", *(f"| {name} | {_cell(value)} |" for name, value in facts), ""]
-    lines += ["## The vectors", "", *_table(bank, parcel.labels), "", *_prompts("Prompts", record.prompts)]
+    lines += ["## The vectors", "", *_table(bank, parcel), "", *_prompts("Prompts", record.prompts)]
     lines += _prompts("Contrast prompts", record.against) + _prompts("Held-out prompts", record.held_out)
     notes = [
         f"- vector {vector}: {_cell(label.note, 2000)}"
@@ -82,8 +82,8 @@ def _card(parcel: Parcel) -> str:
     return "\n".join([*lines, *_use(parcel)])
 
 
-def _table(bank: Bank, labels: Mapping[int, Label]) -> list[str]:
-    """A row for each vector: its label, and the figures in the record."""
+def _table(bank: Bank, parcel: Parcel) -> list[str]:
+    """A row for each vector: its label, what people found who tested it, and the figures in the record."""
     record, effect = bank.record, bank.record.effect
     norms = [float(norm) for norm in np.linalg.norm(bank.vectors.astype(np.float64), axis=1)]
     figures: list[tuple[str, Sequence[float] | None]] = [
@@ -94,14 +94,16 @@ def _table(bank: Bank, labels: Mapping[int, Label]) -> list[str]:
         ("runaway share", effect.runaway if effect else None),
     ]
     shown = [(name, values) for name, values in figures if values is not None]
-    lines = ["| " + " | ".join(["vector", "label", "tags", "rating", *(name for name, _ in shown)]) + " |"]
-    lines += ["|" + "---|" * (4 + len(shown))]
+    tested = ["people’s AUROC"] * any(parcel.readings.values())
+    heads = ["vector", "label", "tags", "rating", *tested, *(name for name, _ in shown)]
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     for vector in range(len(bank.vectors)):
-        label = labels.get(vector)
+        label = parcel.labels.get(vector)
         words = [label.name, ", ".join(label.tags), str(label.rating or "")] if label else ["", "", ""]
+        words += [in_words(facts(parcel.readings.get(vector, ())))] * len(tested)
         numbers = [f"{values[vector]:.4g}" for _, values in shown]
         lines += ["| " + " | ".join([str(vector), *(_cell(word) for word in words), *numbers]) + " |"]
-    return lines
+    return [*lines, "", MEANING] if tested else lines
 
 
 def _prompts(title: str, prompts: list[PromptRecord]) -> list[str]:

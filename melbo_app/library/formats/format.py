@@ -1,14 +1,15 @@
 """The interface of a format of steering vectors: it turns a stranger's bytes into vectors, and vectors into bytes."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from melbo_app.library.bank import Bank
-from melbo_app.library.labels import Label
+from melbo_app.library.label import Label
+from melbo_app.library.label_readings import LabelReading
 
 Counted = Literal["output", "input"]
 """The meaning of a layer's number: θ is added to the output, or to the input, of the block with this number."""
@@ -50,11 +51,13 @@ class Contents:
 
 @dataclass(frozen=True, eq=False)
 class Parcel:
-    """The contents of a file to write: a bank, the stem of its file names, and the labels of its vectors."""
+    """The contents of a file to write: a bank, the stem of its file names, the labels of its vectors, and what people
+    found who tested them."""
 
     bank: Bank
     stem: str
     labels: Mapping[int, Label] = field(default_factory=dict)
+    readings: Mapping[int, Sequence[LabelReading]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

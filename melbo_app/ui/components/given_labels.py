@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.library.labels import Label, LabelVersion
+from melbo_app.library.label import Label, LabelVersion
 from melbo_app.studies.disagreements import NAMELESS
 from melbo_app.ui.components.live import live
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.library.labels import LabelVersion
+from melbo_app.library.label import LabelVersion
 from melbo_app.ui.components.live import live
 from melbo_app.ui.present import day
 

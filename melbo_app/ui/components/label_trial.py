@@ -31,10 +31,5 @@ def result(read: LabelReading) -> str:
     """What a reading found, in a sentence."""
     return (
         f"{read.who or 'Somebody'} told {read.unseen} texts of the vector from {read.unseen} of random vectors with an "
-        f"AUROC of {figures(read)}."
+        f"AUROC of {read.figures}."
     )
-
-
-def figures(read: LabelReading) -> str:
-    """The AUROC with its interval."""
-    return f"{read.auroc:.2f} ({read.low:.2f} to {read.high:.2f})"

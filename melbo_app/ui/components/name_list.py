@@ -5,10 +5,9 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.library.label_readings import LabelReading
+from melbo_app.library.label_readings import LabelReading, facts, in_words
 from melbo_app.library.suggested_labels import SuggestedLabel
 from melbo_app.studies.similar_labels import SimilarLabel
-from melbo_app.ui.components.label_trial import figures
 from melbo_app.ui.components.live import live
 
 
@@ -31,17 +30,15 @@ def names(found: Sequence[SimilarLabel]) -> dict[str, Any]:
 def suggestion(found: SuggestedLabel, read: Sequence[LabelReading] = ()) -> dict[str, Any]:
     """The component's value: what a model suggests, with the figures of its test and of those by people."""
     if read:
-        people = "; ".join(f"{one.who or 'somebody'} {figures(one)}" for one in read)
-        model = f"{found.reader} {found.auroc:.2f} ({found.low:.2f} to {found.high:.2f})"
+        people = in_words(facts(read, named=True))
         return {
             "intro": f"{found.writer} suggests",
             "names": [{"name": found.name, "title": "A suggestion that people have tested. A press takes it over."}],
-            "after": f"AUROC on {read[-1].unseen} unseen texts: {people}; {model}",
+            "after": f"AUROC on {read[-1].unseen} unseen texts: {people}; {found.reader} {found.figures}",
         }
     others = f"; other labels up to {max(found.others):.2f}" if found.others else ""
-    area = f"AUROC {found.auroc:.2f} ({found.low:.2f} to {found.high:.2f})"
     return {
         "intro": f"{found.writer} suggests",
         "names": [{"name": found.name, "title": "A suggestion: nobody has read it. A press takes it over."}],
-        "after": f"{area} on {found.unseen} unseen texts{others}",
+        "after": f"AUROC {found.figures} on {found.unseen} unseen texts{others}",
     }

@@ -4,7 +4,7 @@ from typing import Any
 
 import gradio as gr
 
-from melbo_app.library.labels import LabelVersion, said
+from melbo_app.library.label import LabelVersion, said
 from melbo_app.studies.disagreements import NAMELESS
 from melbo_app.studies.label_agreement import alpha_line
 from melbo_app.ui.annotator import annotator

@@ -7,8 +7,8 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from melbo_app.errors import InputError
+from melbo_app.library.label import Label, LabelChanged, may_see
 from melbo_app.library.label_readings import newest
-from melbo_app.library.labels import Label, LabelChanged, may_see
 from melbo_app.ui.annotator import annotator
 from melbo_app.ui.components.given_labels import fields, given, given_labels
 from melbo_app.ui.components.label_clash import clash, label_clash

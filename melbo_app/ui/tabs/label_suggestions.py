@@ -7,7 +7,8 @@ import gradio as gr
 
 from melbo_app.errors import MelboError
 from melbo_app.library.label_readings import LabelReading, newest
-from melbo_app.library.suggested_labels import LEAST_AUROC, SuggestedLabel, is_small
+from melbo_app.library.suggested_labels import SuggestedLabel, is_small
+from melbo_app.library.tested_label import LEAST_AUROC
 from melbo_app.studies.suggest_labels import SuggestLabels
 from melbo_app.ui.annotator import annotator
 from melbo_app.ui.assistant_fields import LOADED, SENT, AssistantFields

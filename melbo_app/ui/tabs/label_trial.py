@@ -7,12 +7,12 @@ import gradio as gr
 from gradio.blocks import Block
 
 from melbo_app.errors import InputError
-from melbo_app.library.label_readings import LabelReading, newest
+from melbo_app.library.label_readings import LabelReading, facts, in_words, newest
 from melbo_app.studies.label_trial import LabelTrial, Trial
 from melbo_app.studies.sampled_texts import UNSEEN
 from melbo_app.ui.annotator import annotator
 from melbo_app.ui.components.annotator_name import accepted, annotator_name
-from melbo_app.ui.components.label_trial import figures, label_trial, opened, reading, result
+from melbo_app.ui.components.label_trial import label_trial, opened, reading, result
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
@@ -134,12 +134,11 @@ class LabelTrialTab:
                 rows.append(self._row(bank, vector, saved, SAVED, ""))
             if found is not None and found.name != saved:
                 kind = SUGGESTED if found.holds and not found.is_by_small else HIDDEN
-                model = f"{found.auroc:.2f} ({found.low:.2f} to {found.high:.2f})"
-                rows.append(self._row(bank, vector, found.name, kind, model))
+                rows.append(self._row(bank, vector, found.name, kind, found.figures))
         return rows
 
     def _row(self, bank: str, vector: int, name: str, kind: str, model: str) -> dict[str, Any]:
-        people = "; ".join(f"{one.who or 'somebody'} {figures(one)}" for one in self._read(bank, vector, name))
+        people = in_words(facts(self._read(bank, vector, name), named=True))
         return {"key": f"{vector}\n{kind}\n{name}", "cells": [str(vector), name, kind, model, people]}
 
     def _pick(self, event: gr.EventData, bank: str | None) -> Changes:

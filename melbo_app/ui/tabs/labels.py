@@ -8,7 +8,7 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from melbo_app.errors import InputError
-from melbo_app.library.labels import LabelChanged
+from melbo_app.library.label import LabelChanged
 from melbo_app.ui.components.annotator_name import accepted, annotator_name
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.guard import Changes, Values, bind
@@ -22,6 +22,7 @@ from melbo_app.ui.tabs.label_evidence import NO_VECTOR, LabelEvidence
 from melbo_app.ui.tabs.label_files import LabelFiles
 from melbo_app.ui.tabs.label_form import Held, LabelForm, held_by
 from melbo_app.ui.tabs.label_hints import LabelHints, within
+from melbo_app.ui.tabs.label_places import LabelPlaces
 from melbo_app.ui.tabs.label_queue import DISAGREEMENTS, LabelQueue
 from melbo_app.ui.tabs.label_suggestions import LabelSuggestions
 from melbo_app.ui.tabs.label_table import NO_BANK, label_table
@@ -34,7 +35,7 @@ class LabelsTab:
     def __init__(self, workbench: Workbench, session: Session) -> None:
         self._workbench, self._session = workbench, session
         self._saved = gr.State(None)  # when this page last saved a label
-        self._kept, self._draft = KeptForm("label"), gr.JSON(visible=False)
+        self._kept, self._draft, self._places = KeptForm("label"), gr.JSON(visible=False), LabelPlaces()
         with gr.Column(elem_id="label-room"):
             self.who = annotator_name(elem_id="label-annotator", visible=not workbench.why_not("annotator_name"))
             queue = LabelQueue(workbench, session)
@@ -107,6 +108,7 @@ class LabelsTab:
             nothing: Changes = {self.vector: 0, self.done: {}, self.evidence.view: NO_VECTOR, self.aside.history: {}}
             return {self.table: NO_BANK, **nothing, **self.label_form.empty()}
         at = within(vector, line.vectors)
+        self._places.note(bank, at)
         settles = settles and bool(self._workbench.given_labels(bank, at, "", settling=True))
         return {
             **self._place(bank, bank, at, settles),
@@ -174,10 +176,10 @@ class LabelsTab:
         if found is None:
             return {}
         held, fields = found
-        opened = self.open(held["bank"], held["vector"], [], held["settles"])
-        stored = held_by(opened[self.label_form.of])
-        if stored is None or stored["fields"] == fields:  # it had arrived after all
+        filled = self.label_form.filled(held["bank"], held["vector"], [], settles=held["settles"])
+        if filled[self.label_form.of]["held"]["fields"] == fields:  # it had arrived after all
             return {}
+        opened = self.open(held["bank"], held["vector"], [], held["settles"])
         gr.Info("What was written here before is back; it is not saved yet.", duration=5)
         of = {**opened[self.label_form.of], "held": held}
         return {**opened, **self._at(bank, held), **self.label_form.written(fields), self.label_form.of: of}
@@ -186,10 +188,15 @@ class LabelsTab:
         return accepted(self._workbench.annotator_name(str(event.name)))
 
     def _renamed(self, values: Values) -> Changes:
-        """Show the labels of the annotator that this browser names now; what was written was the other one's."""
-        held = self.label_form.held(values)
-        bank = values[self._session.bank] if held is None else held["bank"]
-        changes = self.move(bank, held["vector"] if held else self._next(bank, None, values), values)
+        """Show the labels of the annotator that this browser names now; what was written was the other one's. A vector
+        that was chosen meanwhile stays chosen, wherever its answer is."""
+        bank, held, place = values[self._session.bank], self.label_form.held(values), self._places.last()
+        if held is None:
+            return {**self.move(bank, self._next(bank, None, values), values), self._saved: datetime.now(UTC)}
+        place = place if place is not None and self._session.find(place[0]) else (held["bank"], held["vector"])
+        changes = self.move(*place, values)
+        while (chosen := self._places.last() or place) != place:
+            changes, place = self.move(*chosen, values), chosen
         return {**changes, self._saved: datetime.now(UTC)}
 
     def _reorder(self, values: Values) -> Changes:

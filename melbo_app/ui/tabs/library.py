@@ -12,7 +12,7 @@ from gradio.blocks import Block
 from melbo_app.errors import InputError
 from melbo_app.library.bank import BankSummary
 from melbo_app.library.completion import Completion
-from melbo_app.library.labels import Label
+from melbo_app.library.label import Label
 from melbo_app.library.uploads import mark_used
 from melbo_app.studies.search_meaning import Meant
 from melbo_app.ui.annotator import annotator

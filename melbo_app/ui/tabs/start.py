@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from melbo_app.library.completion import Comparison, ComparisonSummary
-from melbo_app.library.labels import Label
+from melbo_app.library.label import Label
 from melbo_app.ui.components.start_view import start_view
 from melbo_app.ui.guard import Changes, bind
 from melbo_app.ui.present import amount, day, first_line
