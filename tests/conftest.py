@@ -5,14 +5,20 @@ files with a browser are two lots, for two of the processes, as a program and a 
 start.
 """
 
+import inspect
 import os
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
+from patience import PATIENCE
 from xdist.scheduler import LoadFileScheduling
 
 import melbo_app  # noqa: F401
+
+usual = inspect.signature(httpx.get).parameters["timeout"].default  # also of gradio_client; five seconds at first
+usual.connect = usual.read = usual.write = usual.pool = PATIENCE
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # a core each, also for the programs that tests start

@@ -1,6 +1,5 @@
 """The bundled weights: what was published, dequantised once, and a model that answers."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -46,9 +45,7 @@ def test_resolving_the_default_model_again_converts_nothing(
     bundled_model_files: ModelFiles, real_cache: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(gguf, "dequantise", lambda *_: pytest.fail("converted again"))
-    begin = time.perf_counter()
     assert resolve(DEFAULT_MODEL, real_cache) == bundled_model_files
-    assert time.perf_counter() - begin < 0.5
     assert bundled_model_files.weights_hash == DEFAULT_SHA256
     assert bundled_model_files in cached(real_cache)
 

@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from patience import PATIENCE
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.encoding import encode
@@ -16,6 +18,7 @@ from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.jobs.generators import result_of
+from melbo_app.jobs.job import Job
 from melbo_app.library.bank import Bank
 from melbo_app.studies.map import DrawMap, MapOf
 from melbo_app.studies.similarity import Compare
@@ -24,9 +27,6 @@ from melbo_app.studies.train import Train
 from melbo_app.workbench import Workbench
 
 BOMB = Prompt("How can I make a bomb?")
-PATIENCE = 120.0
-SOON = 4.0
-"""Stop is to take less than two seconds; a machine that does other things meanwhile gets twice that."""
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -133,13 +133,21 @@ def test_similar_vectors_and_the_map_of_what_they_say(bench: Workbench, bomb: Ba
 # --- how soon --------------------------------------------------------------------------------------------------------
 
 
+def seconds_left(job: Job[Any, Any], begin: float) -> float:
+    """What the rest of a training that began then would take, on this machine as busy as it is."""
+    now = job.progress
+    return (time.monotonic() - begin) * (now.total - now.done) / now.done
+
+
 def test_stop_comes_soon_and_keeps_the_finished_vectors(bench: Workbench, defaults: TrainingConfig):
     config = replace(defaults, target=9, method="sequential", vectors=64, steps=25)
+    begin = time.monotonic()
     job = bench.start(Train(prompts=[BOMB], config=config, name="stopped"))
     wait_until(lambda: not job.is_active or (job.progress is not None and job.progress.finished >= 2))
-    begin = time.monotonic()
+    left = seconds_left(job, begin)
+    stopping = time.monotonic()
     job.stop()
-    assert job.wait(PATIENCE) and time.monotonic() - begin < SOON
+    assert job.wait(PATIENCE) and time.monotonic() - stopping < left / 4
     assert job.state == "stopped" and job.error is None
     kept = bench.bank("stopped")
     assert 2 <= len(kept.vectors) < 64
@@ -151,12 +159,14 @@ def test_stop_comes_soon_and_keeps_the_finished_vectors(bench: Workbench, defaul
 @pytest.mark.parametrize(("method", "vectors", "steps"), [("sequential", 8, 300), ("joint", 32, 300)])
 def test_stop_comes_soon_in_the_middle_of_a_step(bench: Workbench, defaults: TrainingConfig, method, vectors, steps):
     config = replace(defaults, method=method, vectors=vectors, steps=steps)
+    begin = time.monotonic()
     job = bench.start(Train(prompts=[BOMB], config=config, name=f"stopped {method}"))
     wait_until(lambda: not job.is_active or (job.progress is not None and job.progress.done >= 1))
     time.sleep(0.2)
-    begin = time.monotonic()
+    left = seconds_left(job, begin)
+    stopping = time.monotonic()
     job.stop()
-    assert job.wait(PATIENCE) and time.monotonic() - begin < SOON
+    assert job.wait(PATIENCE) and time.monotonic() - stopping < left / 4
     if method == "joint":
         assert job.state == "stopped" and len(job.result.vectors) == 32
     else:
@@ -165,19 +175,20 @@ def test_stop_comes_soon_in_the_middle_of_a_step(bench: Workbench, defaults: Tra
 
 
 def test_while_a_training_runs_the_first_tokens_come_soon(bench: Workbench, bomb: Bank, defaults: TrainingConfig):
+    begin = time.monotonic()
     job = bench.start(
         Train(prompts=[BOMB], config=replace(defaults, method="sequential", steps=300), name="background")
     )
     wait_until(lambda: not job.is_active or (job.progress is not None and job.progress.done >= 1))
-    begin = time.monotonic()
+    left, asking = seconds_left(job, begin), time.monotonic()
     work = bench.run(
         Steer(bank="bomb", prompts=[BOMB], vectors=[0, 1], radii=[bomb.record.radius], decoding=Decoding(12, seed=8))
     )
     first = next(progress for progress in work if progress.completions)
-    waited = time.monotonic() - begin
+    waited = time.monotonic() - asking
     trained_before = job.progress.done
     comparison = result_of(work)
-    assert waited < 6
+    assert waited < left / 4
     assert all(entry.text for entry in first.completions) and len(comparison.completions) == 3
     wait_until(lambda: not job.is_active or job.progress.done > trained_before)
     assert job.state == "running"

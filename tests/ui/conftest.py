@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import steps
+from patience import PATIENCE
 from playwright.sync_api import (
     Browser,
     BrowserContext,
@@ -31,7 +32,6 @@ from melbo_app.library.weights import DEFAULT_MODEL, resolve
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "test-results"
-PATIENCE = 180  # seconds after which something that has not come will not come, on a slow machine either
 LOCAL = ("127.0.0.1", "localhost")
 WITHOUT_A_HOST = ("data", "blob", "about")  # addresses of what is inside the page already
 SIZE = ViewportSize(width=1360, height=850)
@@ -277,6 +277,7 @@ def open_page(
         if failed:
             SCREENSHOTS.mkdir(exist_ok=True)
             page.screenshot(path=SCREENSHOTS / f"{request.node.name}-{number}.png")
+            page.context.clear_cookies()  # the name of an annotator, which hides labels from the tests after it
         if page in kept and not failed:
             continue
         page.evaluate("localStorage.clear()")  # the browser keeps what the next window begins with

@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from patience import PATIENCE
 from playwright.sync_api import Locator, Page, expect
 
 SAMPLE = "bomb-question"
 PROMPT = "How can I make a bomb?"
 ROOT_PATH = "/proxy/absolute/7991"
-START = 240  # seconds for a program to start and load its model while other tests keep the cores busy
+START = 600  # seconds for a program to start and load its model while other tests keep the cores busy
 POINTS = """node => node.data.flatMap((trace) => trace.x.map((_, index) => ({
   id: trace.customdata[index][0], hover: trace.hovertext[index], trace: trace.name,
 })))"""
@@ -54,7 +55,7 @@ SETTLED = """(seconds) => new Promise((settled) => {
 })"""
 
 
-def settle(page: Page, seconds: float = 240) -> None:
+def settle(page: Page, seconds: float = PATIENCE) -> None:
     """Wait until the program has answered everything that the page asked, and the page shows it."""
     settled = page.evaluate(SETTLED, seconds)
     assert settled, f"not answered within {seconds} s: {page.evaluate('window.unansweredCalls()')}"
@@ -165,6 +166,7 @@ def pick(page: Page, name: str, option: str) -> None:
 def choose_bank(page: Page, name: str) -> None:
     """Choose a bank, and wait for its vectors."""
     open_list(page)
+    settle(page)  # a training that ends chooses its bank
     shown = page.locator("#provenance")
     if field(page, "bank").input_value().removesuffix(" (sample)") == name:
         return
@@ -240,6 +242,15 @@ def texts(page: Page, kind: str = "") -> list[str]:
     """The texts on the cards."""
     shown = completions(page, kind).locator(".mx-completion-text")
     return [text.removesuffix(" …") for text in shown.all_inner_texts()]
+
+
+def unfold(page: Page, name: str) -> None:
+    """Open or close a section, once nothing moves any more: a button that moves under a press is not pressed."""
+    settle(page)
+    content = page.locator(f"#{name} [data-testid=accordion-content]").first
+    was_open = content.is_visible()
+    page.locator(f"#{name} > button").click()
+    expect(content).to_be_visible(visible=not was_open)
 
 
 def open_system(page: Page) -> None:
@@ -350,7 +361,7 @@ def whole(frame: Locator, parts: str) -> list[bool]:
     return frame.evaluate(WHOLE, parts)
 
 
-def refused(page: Page, *words: str, seconds: float = 180) -> str:
+def refused(page: Page, *words: str, seconds: float = PATIENCE) -> str:
     """Wait for a message that has all these words, close it and return it."""
     message = messages(page).filter(has_text=re.compile(re.escape(words[0])))
     expect(message).to_have_count(1, timeout=1000 * seconds)

@@ -175,7 +175,7 @@ def test_answers_have_scores_and_are_found_by_words_and_by_meaning(page: Page) -
     steps.pick(page, "find-how", "nearest in meaning to")
     steps.fill(page, "find-text", "dough and an oven")
     page.locator("#find-button").click()
-    expect(steps.progress(page, "find")).to_contain_text("texts compared.", timeout=120_000)
+    expect(steps.progress(page, "find")).to_contain_text("texts compared.")
     page.locator("#find-table tr[data-key]", has_text="chat · ").first.click()
     steps.expect_view(page, "Chat")
     expect(turns(page)).to_have_count(2)

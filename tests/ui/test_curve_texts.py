@@ -18,7 +18,7 @@ def test_vectors_of_a_curve_have_no_label_of_the_chosen_bank_and_the_strip_says_
     page.locator("#label-save").click()
     expect(page.locator('#label-table tr[data-key="0"]')).to_contain_text("of the bank")
     measure(page, "one bank, trained and rescaled", 2)
-    expect(steps.progress(page, "curve")).to_contain_text("one bank rescaled", timeout=180_000)
+    expect(steps.progress(page, "curve")).to_contain_text("one bank rescaled")
     click_point(page)
     page.locator("#curve-open").click()
     first = steps.completions(page, "vector").first

@@ -73,7 +73,7 @@ def test_the_formats_are_those_that_are_known():
 def said(app: Any, verb: str, arguments: dict[str, Any]) -> str:
     """The events of a call by plain HTTP."""
     asked = httpx.post(f"{app.url}/gradio_api/call/v2/{verb}", json=arguments).json()
-    return httpx.get(f"{app.url}/gradio_api/call/{verb}/{asked['event_id']}", timeout=60).text
+    return httpx.get(f"{app.url}/gradio_api/call/{verb}/{asked['event_id']}").text
 
 
 def test_the_verbs_are_public_and_nothing_else_is(client):

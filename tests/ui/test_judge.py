@@ -37,7 +37,7 @@ def test_an_endpoint_is_off_until_it_beats_the_built_in_verdict_and_then_says_it
     steps.fill(page, "prompt", "What do judges do?")  # texts that no other test shows
     steps.settle(page)
     steps.steer(page)
-    page.locator("#judge > button").click()
+    steps.unfold(page, "judge")
     told, judge = page.locator("#judge-standing"), page.locator("#judge-texts")
     expect(told).to_contain_text("SmolLM2-135M-Instruct was never compared with the reader: off")
     expect(judge).to_be_disabled()
@@ -68,4 +68,4 @@ def test_an_endpoint_is_off_until_it_beats_the_built_in_verdict_and_then_says_it
     expect(told).to_contain_text("Endpoint model: none was given")
     expect(judge).to_be_disabled()
     page.locator("#judge-who").get_by_label("loaded model").check()
-    page.locator("#judge > button").click()
+    steps.unfold(page, "judge")

@@ -60,7 +60,7 @@ def test_a_person_reads_a_label(open_page, app) -> None:
     expect(view.locator(".mx-trial-name")).to_have_text("“speaks in riddles”")
     page.locator("#trial-start").click()
     count = view.locator("[role=status]").first
-    expect(count).to_have_text("Text 1 of 24", timeout=240_000)
+    expect(count).to_have_text("Text 1 of 24", timeout=600_000)
     assert not re.search(r"steered|mx-kind-|data-vector|title=", view.inner_html())
     first = view.locator(".mx-blind-text").inner_text()
     page.locator("#trial-how").click()

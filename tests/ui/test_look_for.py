@@ -21,7 +21,7 @@ def test_a_search_finds_vectors_that_can_be_read_and_used(page: Page) -> None:
     steps.fill(page, "look-tokens", 12)
     steps.fill(page, "look-samples", 1)
     page.locator("#look-start").click()
-    expect(steps.progress(page, "look")).to_contain_text("read to the end", timeout=240_000)
+    expect(steps.progress(page, "look")).to_contain_text("read to the end", timeout=600_000)
     said = page.locator("#look-said")
     expect(said).to_contain_text(r"regex:(?i)\b(I|me|my)\b")
     expect(said).to_contain_text("On prompts that were kept out:")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import steps
+from patience import PATIENCE
 from PIL import Image, ImageColor
 from playwright.sync_api import Page, ViewportSize, expect
 
@@ -92,7 +93,7 @@ def places(page: Page) -> Places:
 
 def sees(page: Page, wanted: Colours, moved: Places | None = None, faded: frozenset[int] = frozenset()) -> None:
     """Wait until the points have these colours, at their places or where they were moved; the faded hardly have."""
-    end = time.monotonic() + 15
+    end = time.monotonic() + PATIENCE
     while True:
         found = middles(page, moved or places(page))
         off = {id: math.dist(colour, wanted[id]) for id, colour in found.items() if id in wanted}
@@ -280,5 +281,5 @@ def test_stop_leaves_the_map_as_it_was(page: Page) -> None:
     page.locator("#map-draw").click()
     expect(steps.progress(page, "map")).to_contain_text("completing")
     page.locator("#map-stop").click()
-    expect(steps.progress(page, "map")).to_have_text("Stopped.", timeout=6000)
+    expect(steps.progress(page, "map")).to_have_text("Stopped.")
     assert json.dumps(steps.points(page)) == before

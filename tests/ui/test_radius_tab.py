@@ -51,7 +51,7 @@ def test_a_curve_is_measured_opened_used_and_shown_again(page: Page) -> None:
     expect(steps.progress(page, "curve")).to_have_text(told)
     assert radii(page) == [0.02, 0.0493, 0.122, 0.3]
 
-    page.locator("#curve-how > button").click()
+    steps.unfold(page, "curve-how")
     lines = page.locator("#curve-cusps tr[data-key]")
     expect(lines).to_have_count(4)
     found = [line.locator("td").nth(1).inner_text() for line in lines.all()]
@@ -121,7 +121,7 @@ def test_flags_are_gathered_over_many_r_and_a_line_opens_its_completion(page: Pa
     for name, value in (("least", 0.02), ("most", 0.06), ("points", 2)):
         steps.fill(page, f"curve-{name}", value)
     if not page.locator("#many-start").is_visible():
-        page.locator("#many-radii > button").click()
+        steps.unfold(page, "many-radii")
     steps.forget(page, "many")
     page.locator("#many-start").click()
     expect(steps.progress(page, "many")).to_have_text(re.compile(r"^\d+ flags? in 5 texts at 2 R, "))

@@ -21,7 +21,7 @@ def test_texts_are_shown_while_the_database_is_held_and_saved_again_after_that(p
         [before] = held.execute(count).fetchone()
         held.execute("BEGIN IMMEDIATE")
         steps.press_steer(page)
-        expect(steps.progress(page, "steer")).to_have_text("Done, not kept yet", timeout=120_000)
+        expect(steps.progress(page, "steer")).to_have_text("Done, not kept yet")
         assert len(steps.texts(page)) == 2 and all(steps.texts(page))
         expect(line).to_contain_text("Not kept yet: 2 texts. The database")
         expect(line).to_contain_text("in use by another program")

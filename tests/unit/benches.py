@@ -21,7 +21,6 @@ Result = TypeVar("Result")
 
 PROMPT = Prompt("hello there")
 QUICK = TrainingConfig(source=1, target=3, radius=6.0, vectors=3, steps=4)
-PATIENCE = 60.0
 LENT: set[str] = set()
 """Folders of models that conftest.py reads once for all workbenches."""
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from benches import PATIENCE, PROMPT, StubEmbedder, listen, settings
+from benches import PROMPT, StubEmbedder, listen, settings
+from patience import PATIENCE
 
 from melbo_app.analysis.atlas_figure import DESCRIBED, atlas_figure
 from melbo_app.analysis.diversity import readable_diversity

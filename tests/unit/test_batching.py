@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 from benches import PROMPT, QUICK, shelved
+from patience import PATIENCE
 from tiny_models import BLOCKS, CONTEXT, random_thetas
 
 from melbo_app.engine import generation, likelihood
@@ -25,7 +26,6 @@ from melbo_app.library.bank import Bank
 from melbo_app.studies.steer import Steer
 from melbo_app.workbench import Workbench
 
-PATIENCE = 60.0
 OTHER = Prompt("the heath is wide", "be brief")
 TEN, SAMPLED = Decoding(10), Decoding(13, 1.5, 0.9, 3)
 

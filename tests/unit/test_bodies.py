@@ -12,6 +12,7 @@ import gradio as gr
 import httpx
 import pytest
 from gradio import processing_utils
+from patience import PATIENCE
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
@@ -65,7 +66,7 @@ class Server:
             app_kwargs={"middleware": [Middleware(self.behind_limits)]},
         )  # fmt: skip
         self.port = int(url.rstrip("/").rsplit(":", 1)[1])
-        self.http = httpx.Client(base_url=url, timeout=30)
+        self.http = httpx.Client(base_url=url, timeout=PATIENCE)
 
     def behind_limits(self, app: ASGIApp) -> Bodies:
         self.bodies = Bodies(app, self.uploads)
@@ -89,7 +90,7 @@ class Server:
 
     def raw(self, request: bytes, *, more: bytes = b"") -> bytes:
         """What comes back for a request as it stands, when the connection is closed from here after ``more``."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as line:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as line:
             line.sendall(request)
             line.sendall(more)
             line.shutdown(socket.SHUT_WR)
@@ -309,7 +310,7 @@ def test_a_body_within_the_limit_is_read(server):
 def test_large_bodies_do_not_come_all_at_once(server, monkeypatch):
     monkeypatch.setattr(bodies, "ALL_BODIES", 120_000)
     head = HEAD + b"Content-Length: 90000\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as line:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as line:
         line.sendall(head + b"[" * 50_000)
         until(lambda: server.bodies.held == 50_000)  # else the next body may be counted first, and this one refused
         until(lambda: server.http.post("/gradio_api/call/v2/size", json={"note": "x" * 90_000}).status_code == 503)
@@ -319,7 +320,7 @@ def test_large_bodies_do_not_come_all_at_once(server, monkeypatch):
 def test_a_body_that_stalls_is_given_up(server, monkeypatch):
     monkeypatch.setattr(bodies, "PATIENCE", 0.3)
     head = HEAD + b"Content-Length: 900\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as line:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE) as line:
         line.sendall(head)
         assert b" 408 " in line.recv(65536)
 

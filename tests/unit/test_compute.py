@@ -5,11 +5,10 @@ import time
 from collections.abc import Callable
 
 import pytest
+from patience import PATIENCE
 
 from melbo_app.engine.stopping import GivingWay, deaf, plain
 from melbo_app.jobs.compute import ComputeLock
-
-PATIENCE = 10.0
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

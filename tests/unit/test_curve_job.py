@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from benches import PATIENCE, PROMPT, StubEmbedder, settings
+from benches import PROMPT, StubEmbedder, settings
+from patience import PATIENCE
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt

@@ -7,12 +7,11 @@ import gradio as gr
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
+from patience import PATIENCE
 from typing_extensions import TypedDict
 
 from melbo_app.errors import BusyError, Stopped, StorageError
 from melbo_app.ui.endpoint import publish
-
-PATIENCE = 30.0
 
 
 class Sum(TypedDict):

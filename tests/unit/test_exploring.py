@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from benches import PATIENCE, PROMPT, StubEmbedder, listen, settings, trained
+from benches import PROMPT, StubEmbedder, listen, settings, trained
+from patience import PATIENCE
 
 from melbo_app.analysis.cusp import Cusp
 from melbo_app.engine.decoding import Decoding

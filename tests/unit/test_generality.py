@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from benches import PATIENCE, StubEmbedder, listen, settings, shelved
+from benches import StubEmbedder, listen, settings, shelved
+from patience import PATIENCE
 
 from melbo_app.analysis.clustering import LEAST_DISTANCE
 from melbo_app.analysis.proportion import clustered, interval

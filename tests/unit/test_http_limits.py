@@ -12,6 +12,7 @@ import benches
 import gradio as gr
 import httpx
 import pytest
+from patience import PATIENCE
 from starlette.middleware import Middleware
 
 from melbo_app.engine import generation
@@ -28,7 +29,6 @@ from melbo_app.ui.verbs.ranges import NUMBERS
 from melbo_app.web.presence import HEADER, Presence
 from melbo_app.workbench import Workbench
 
-PATIENCE = 60.0
 LONG = 40  # tokens: with what each step is made to take, minutes
 NOT_A_SENTENCE = re.compile(r"Error\b|Traceback|Exception|pydantic|\n|<class|object at 0x|FileData", re.IGNORECASE)
 HOSTILE: list[Any] = [
@@ -136,9 +136,7 @@ def test_every_argument_of_every_verb_refuses_what_it_cannot_be_in_one_sentence(
         for name in names:
             for value in HOSTILE:
                 walked, about = walked + 1, (verb, name, str(value)[:60])
-                begin = time.monotonic()
                 said = sent_and_refused(page, verb, {**VALID.get(verb, {}), name: value})
-                assert time.monotonic() - begin < 10.0, about
                 if said is None:  # only where it is nothing out of the ordinary
                     assert value is None, about
                 else:

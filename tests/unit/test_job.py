@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 import torch
+from patience import PATIENCE
 
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.job import Job
@@ -15,7 +16,6 @@ from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import Study
 from melbo_app.library.job_records import JobRecord
 
-PATIENCE = 60.0
 HALF = Progress("half way", 1, 2)
 
 

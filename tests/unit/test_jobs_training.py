@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benches import PATIENCE, PROMPT, QUICK, listen, save_tiny, settings, trained
+from benches import PROMPT, QUICK, listen, save_tiny, settings, trained
+from patience import PATIENCE
 from tiny_models import BLOCKS
 
 from melbo_app.engine import climb

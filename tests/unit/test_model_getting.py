@@ -2,6 +2,7 @@
 
 import pytest
 from benches import listen
+from patience import PATIENCE
 from test_weights import write_gguf
 from tiny_catalogue import KEY, put_into_catalogue
 
@@ -13,8 +14,6 @@ from melbo_app.jobs.loaded_model import LoadedModel
 from melbo_app.library import hub, model_fetch
 from melbo_app.settings import Settings
 from melbo_app.workbench import Workbench
-
-PATIENCE = 60
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from benches import PATIENCE, PROMPT, listen, settings
+from benches import PROMPT, listen, settings
+from patience import PATIENCE
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.studies import read_study

@@ -10,6 +10,7 @@ import pytest
 from benches import PROMPT, QUICK, save_tiny, settings, trained
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from patience import PATIENCE
 from starlette.middleware import Middleware
 
 from melbo_app.engine.decoding import Decoding
@@ -23,7 +24,6 @@ from melbo_app.ui.visitor import visitor
 from melbo_app.workbench import Workbench
 
 ADDRESS = b"x-stands-at"
-PATIENCE = 60.0
 
 
 class StandsAt:

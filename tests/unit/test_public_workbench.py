@@ -11,7 +11,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from benches import LENT, PATIENCE, PROMPT, QUICK, save_tiny, settings, shelved, trained
+from benches import LENT, PROMPT, QUICK, save_tiny, settings, shelved, trained
+from patience import PATIENCE
 from safetensors.numpy import save_file
 from test_meanings import Topics
 

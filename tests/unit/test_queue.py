@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benches import PATIENCE, PROMPT, QUICK, StubEmbedder, settings, trained
+from benches import PROMPT, QUICK, StubEmbedder, settings, trained
+from patience import PATIENCE
 from safetensors.numpy import load_file
 
 from melbo_app.commands import serve

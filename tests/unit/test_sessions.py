@@ -7,6 +7,7 @@ import gradio as gr
 import httpx
 import pytest
 from gradio.state_holder import SessionState
+from patience import PATIENCE
 
 from melbo_app.ui.endpoint import publish
 from melbo_app.ui.sessions import CAPACITY, Session, Sessions, use_sessions
@@ -37,7 +38,7 @@ class Server:
         _, url, _ = self.page.launch(
             server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, ssr_mode=False, state_session_capacity=FEW
         )
-        self.http = httpx.Client(base_url=f"{url}gradio_api", timeout=30)
+        self.http = httpx.Client(base_url=f"{url}gradio_api", timeout=PATIENCE)
         [self.count] = [fn.inputs[0]._id for fn in self.page.fns.values() if fn.api_name == "add"]
         self.sessions = self.page.app.state_holder
         self.queue = self.page._queue

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Literal
 import gradio as gr
 import httpx
 import pytest
-from benches import PATIENCE, PROMPT, listen, save_tiny, settings
+from benches import PROMPT, listen, save_tiny, settings
 from counting import CountTokens
+from patience import PATIENCE
 from pydantic import BaseModel, Field
 from test_cli import Ask, ask, cache, environment  # noqa: F401
 
