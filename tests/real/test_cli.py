@@ -89,7 +89,7 @@ def test_steer_says_different_things_with_nothing_chosen_but_the_bank(ask, bomb:
     assert len({entry["text"] for entry in completions}) >= 5
     assert errors.splitlines()[0] == "loading the model" and "\r" not in errors
     known = ("loading the model", "token ", "reading ")
-    assert "Traceback" not in errors and sum(line.startswith("token ") for line in errors.splitlines()) > 1
+    assert "Traceback" not in errors and any(line.startswith("token ") for line in errors.splitlines())
     for line in errors.splitlines():
         if not line.startswith(known):  # seen once, on a very slow machine, where its words were not shown
             warnings.warn(f"also on standard error: {line}", stacklevel=1)
