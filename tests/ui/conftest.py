@@ -54,18 +54,7 @@ LEFT = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 
-LATE = r"[Tt]imeout \d+ms|not answered within"
-"""What a test says that waited in vain: the only failure after which a test with a browser is run once more. The end of
-the run counts these tests ("rerun") and names them; an error on the page or in the program fails at once."""
-
 expect.set_options(timeout=1000 * PATIENCE)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """On a machine that stands still for a moment, a press can go between what is there and what comes."""
-    for item in items:
-        if item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=[LATE]))
 
 
 class App:
