@@ -85,6 +85,7 @@ def leave(page: Page) -> None:
 
 def start_over(page: Page) -> None:
     """The sample bank with its prompt, its R and all its vectors; six greedy tokens; no control."""
+    settle(page)  # what the test before asked
     tab(page, "Completions")
     open_list(page)
     page.locator("#auto input").uncheck()
