@@ -34,8 +34,9 @@ def flag_table(comparisons: Sequence[Comparison], norm: float | None) -> dict[st
     message = "None of the completions is flagged." if comparisons else EMPTY
     stamped = stamp(texts, {}, own_norms=True) if comparisons else None  # its R are in fields of their own
     if stamped is not None:
-        bank = comparisons[0].settings.get("bank")
-        stamped |= {"bank": bank} if bank else {"bank": None, "bank_hash": None}  # a curve trains its own
+        made = comparisons[0].settings  # parts are those of a curve, which trains its own bank at each R
+        own = made.get("kind") == "part" or not made.get("bank")
+        stamped |= {"bank": None, "bank_hash": None} if own else {"bank": made["bank"]}
     columns = [*COLUMNS[:3], "texts", *COLUMNS[3:]] if counted else COLUMNS
     return {"columns": columns, "wide": WIDE, "rows": rows, "message": message, "stamp": stamped}
 

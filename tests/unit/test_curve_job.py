@@ -16,7 +16,7 @@ from melbo_app.library.completion import Comparison, Completion
 from melbo_app.studies import read_study
 from melbo_app.studies.curve import MeasureCurve, radii_between
 from melbo_app.studies.flagging import flags_of, gathered
-from melbo_app.ui.flag_table import spread_table
+from melbo_app.ui.flag_table import flag_table, spread_table
 from melbo_app.workbench import Workbench
 from melbo_app.workbench.banks import Home
 
@@ -111,6 +111,7 @@ def test_texts_of_further_seeds_stand_beside_those_that_the_curve_measures(bench
     rows = [row["cells"] for row in spread_table(several, None)["rows"]]
     assert [row[1] for row in rows] == ["none", "0", "1", "0", "1"], "unsteered texts are the same at each R"
     assert all(row[2].endswith(" of 3") for row in rows)
+    assert flag_table(several, None)["stamp"]["bank"] is None, "a curve’s own banks are on no shelf"
 
 
 @pytest.mark.parametrize(

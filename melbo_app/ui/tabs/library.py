@@ -63,8 +63,8 @@ class LibraryTab:
                 scale=6, placeholder="empty: the newest",
             )  # fmt: skip
             self.kind = choice("Search in", "library-kind", KINDS, EVERYTHING, 190)
-            self.find = gr.Button("Find", variant="primary", elem_id="library-find", min_width=90)
         with gr.Row(elem_classes="mx-toolbar", equal_height=True):
+            self.find = button("Find", "library-find", 110, variant="primary")
             self.stop = button("Stop", "library-stop", 80)
             self.progress = progress_bar(resting(), elem_id="library-progress")
         self.table = record_table({"columns": COLUMNS, "wide": WIDE}, elem_id="library-table")
