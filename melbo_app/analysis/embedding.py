@@ -64,5 +64,7 @@ class Embedder:
                 f"{WEIGHTS_SHA256[:12]}…). Delete it and try again: it will be downloaded again"
             )
         from sentence_transformers import SentenceTransformer  # takes seconds to import
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()  # of half a second, in the middle of our own lines
         return SentenceTransformer(str(self._folder), device="cpu", local_files_only=True)

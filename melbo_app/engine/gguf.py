@@ -196,9 +196,11 @@ def dequantise(gguf: Path, folder: Path) -> None:
 
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils.logging import disable_progress_bar
 
     from melbo_app.engine.leftovers import refuse_leftovers
 
+    disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
         # without dequantize=True the weights stay packed: products are slow and have no gradients

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 from melbo_app.analysis.embedding import Embedder
 from melbo_app.errors import StorageError
@@ -100,5 +101,8 @@ assert not tried, tried
 def test_embedding_never_tries_the_network(tmp_path):
     environment = {key: value for key, value in os.environ.items() if key not in ("HF_HUB_OFFLINE", "HF_HOME")}
     environment |= {"HF_HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", WATCH], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", WATCH], env=environment, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert done.returncode == 0, done.stderr
+    assert "it/s" not in done.stderr, "a progress bar of half a second"
