@@ -117,7 +117,7 @@ class Page:
                         self.models = ModelsTab(workbench)
                 with rooms.room("start"):
                     self.start = StartTab(workbench, session, self.completions)
-        self.timer = gr.Timer(BUSY)
+        self.timer = gr.Timer(BUSY, active=False)  # a look before the page is open would fill in the form twice
         self._noticed = gr.State([[], []])  # numbers of the trainings active at the last look, and of ended ones
         self._finished = gr.State(None)  # the last training that was seen to end
         self._map = gr.State(None)  # the map to open from the list of jobs
@@ -165,10 +165,11 @@ class Page:
         context = gr.context.Context.root_block
         assert context is not None, "the page is built inside a Blocks"
         shown = [
-            self.status, self._model, *completions.opened_outputs, *train.job_outputs,
+            self.status, self.timer, self._model, *completions.opened_outputs, *train.job_outputs,
             session.scope, self.map.last,
         ]  # fmt: skip
         opened = bind(context.load, self._open, session.kept, shown, js="() => [melbo.restored()]")
+        bind(opened.failure, lambda: gr.Timer(BUSY, active=True), None, self.timer)
         self.stamps.tell(opened.then)
         fits = [session.template, session.scope]
         restored = "(template, scope) => [template, scope, melbo.state]"
@@ -219,6 +220,7 @@ class Page:
     def _open(self, kept: Any) -> Changes:
         return {
             self.status: self._status(),
+            self.timer: gr.Timer(BUSY, active=True),
             self._model: self._workbench.model_state().weights_hash,
             **self._opening.shown(kept),
             **self.train.watch(),
