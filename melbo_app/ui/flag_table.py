@@ -17,9 +17,9 @@ SPREAD_FIGURES = ["readable", "differ"]
 EMPTY = "This table will show the flagged completions at all R."
 
 
-def flag_table(comparisons: Sequence[Comparison], norm: float | None) -> dict[str, Any]:
+def flag_table(comparisons: Sequence[Comparison], norm: float | None, bank: str | None = None) -> dict[str, Any]:
     """The flags of these texts; those of further seeds stand in the line of the first. ``norm`` is the median norm of
-    which R is shown as a multiple."""
+    which R is shown as a multiple; ``bank`` made all of them, or None where each R has vectors of its own."""
     texts = [one for comparison in comparisons for one in comparison.completions]
     several = any(one.prompt_index for one in texts)
     found: dict[tuple[FlagKind, Cell], list[Flagged]] = {}
@@ -34,9 +34,7 @@ def flag_table(comparisons: Sequence[Comparison], norm: float | None) -> dict[st
     message = "None of the completions is flagged." if comparisons else EMPTY
     stamped = stamp(texts, {}, own_norms=True) if comparisons else None  # its R are in fields of their own
     if stamped is not None:
-        made = comparisons[0].settings  # parts are those of a curve, which trains its own bank at each R
-        own = made.get("kind") == "part" or not made.get("bank")
-        stamped |= {"bank": None, "bank_hash": None} if own else {"bank": made["bank"]}
+        stamped |= {"bank": bank} if bank else {"bank": None, "bank_hash": None}
     columns = [*COLUMNS[:3], "texts", *COLUMNS[3:]] if counted else COLUMNS
     return {"columns": columns, "wide": WIDE, "rows": rows, "message": message, "stamp": stamped}
 

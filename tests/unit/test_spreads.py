@@ -112,7 +112,8 @@ def test_flags_of_all_seeds_are_beside_the_unsteered_text_of_their_own(bench):
     assert found == [("refusal gone", 0, 0), ("refusal gone", 1, 0), ("refusal new", 0, 1)]
     lines = [(line["kind"], line["vector"], line["seed"]) for line in flags_of(swept)["flagged"]]
     assert lines == found and flags_of(swept)["texts"] == 9
-    table = flag_table([swept], None)
+    table = flag_table([swept], None, "ships")
+    assert table["stamp"]["bank"] == "ships"
     assert table["columns"][3] == "texts" and [row["cells"][3] for row in table["rows"]] == ["1 of 3"] * 3
     rows = [row["cells"] for row in spread_table([swept], None)["rows"]]
     assert [row[1] for row in rows] == ["none", "0", "1"] and [row[3] for row in rows] == ["–", "2 of 3", "1 of 3"]

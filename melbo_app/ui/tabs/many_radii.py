@@ -172,19 +172,23 @@ class ManyRadii(JobTab):
         return [self._with_samples(one) for one in every]
 
     def _lines(self, way: str, comparisons: Sequence[Comparison], norm: float | None) -> Changes:
-        summary = ""
+        summary, bank = "", None
         if comparisons:
+            bank = None if way == "trained" else comparisons[0].settings.get("bank")
             every = {one.digest: one for comparison in comparisons for one in comparison.every}
             radii = {one.radius for one in every.values() if one.vector is not None}
             prompt = first_line(comparisons[0].completions[0].prompt.user, 40)
-            bank = "trained at each R" if way == "trained" else f"“{comparisons[0].settings.get('bank')}”"
+            made = "trained at each R" if way == "trained" else f"“{bank}”"
             count = len(gathered(comparisons))
             counted = f"{count} flag{'s' * (count != 1)} in {len(every)} texts at {len(radii)} R"
-            summary = f"{counted}, {bank}, “{prompt}”."
+            summary = f"{counted}, {made}, “{prompt}”."
         return {
-            self.shown: way, self.table: flag_table(comparisons, norm), self.spread: spread_table(comparisons, norm),
-            self.progress: resting(summary), **self._nothing_picked(),
-        }  # fmt: skip
+            self.shown: way,
+            self.table: flag_table(comparisons, norm, bank),
+            self.spread: spread_table(comparisons, norm),
+            self.progress: resting(summary),
+            **self._nothing_picked(),
+        }
 
     def _pick(self, event: gr.EventData) -> Changes:
         """Show the completion of a line beside the unsteered one."""
