@@ -58,9 +58,10 @@ class CompletionsTab:
             self.seed = whole_number("Seed", "seed", 0, 80, interactive=False)
             self.samples = whole_number("Texts a cell", "samples", 1, 96, interactive=False)
             self.history = choice("Earlier comparisons", "history", [], None, 220, scale=4)
+        with gr.Row(elem_id="read-more"):
+            self.finder = TextSearch(workbench)
+            self.judge = JudgeSection(workbench)
             self.report = ReportButton(workbench)
-        self.finder = TextSearch(workbench)
-        self.judge = JudgeSection(workbench)
         self.grid = completion_grid({"groups": [], "message": EMPTY}, elem_id="completions", start="steer-button")
         self.decoding_inputs = [
             self.max_tokens, self.mode, self.temperature, self.top_p, self.seed, self.control,

@@ -17,7 +17,7 @@ FILE = "report-file"
 
 
 class ReportButton:
-    """Two buttons beside the earlier comparisons: for a page with everything, and for a table of the texts."""
+    """Two buttons above the grid: for a page with everything, and for a table of the texts."""
 
     def __init__(self, workbench: Workbench) -> None:
         self._workbench = workbench
