@@ -1,6 +1,5 @@
 """Watch prompts with a bank."""
 
-import json
 import sys
 from collections.abc import Generator, Iterator
 from typing import Annotated, Any
@@ -17,7 +16,7 @@ from melbo_app.commands.options import (
     load,
     template_of,
 )
-from melbo_app.commands.output import StopOnInterrupt, run
+from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.errors import InputError
 from melbo_app.library.labelled_prompts import LabelledPrompt, labelled_line, starts_json
 from melbo_app.library.prompt_sets import SHIPPED
@@ -79,10 +78,8 @@ def watch(
     load(workbench, model or loaded.record.model)
     work = workbench.watch_stream(study, _incoming()) if streamed else workbench.run(study, stop=StopOnInterrupt())
     found = run(_printed(work, as_json))
-    if found.figures is not None and as_json:
-        print(json.dumps({"figures": found.figures}))
-    elif found.figures is not None:
-        print("\n".join(lines_of(found.figures)))
+    if found.figures is not None:
+        show({"figures": found.figures}, lines_of(found.figures), as_json)
 
 
 def _incoming() -> Iterator[LabelledPrompt]:
@@ -117,4 +114,5 @@ def _printed(work: Generator[Any, None, Watched], as_json: bool) -> Generator[An
             begin = "\n" if sys.stderr.isatty() else ""  # below the line of progress
             print(f"{begin}{progress.note}", file=sys.stderr, flush=True)
         for one in progress.answers:
-            print(json.dumps(one) if as_json else line_of(one), flush=True)
+            show(one, [line_of(one)], as_json)
+        sys.stdout.flush()  # readers of a stream wait for it
