@@ -23,6 +23,7 @@ from melbo_app.commands.serve import serve
 from melbo_app.commands.steer import draw_map, steer
 from melbo_app.commands.study_command import study_command
 from melbo_app.commands.train import train
+from melbo_app.commands.watch import watch
 from melbo_app.studies import STUDIES
 
 COMMAND = "melbo"
@@ -33,7 +34,7 @@ def build() -> typer.Typer:
     app = typer.Typer(help="Train, steer, compare and label unsupervised steering vectors.", add_completion=False)
     written: dict[str, Callable[..., Any]] = {
         "serve": serve, "train": train, "steer": steer, "map": draw_map, "explore": explore, "generality": generality,
-        "find": find, "judge": judge, "methods": methods, "report": report,
+        "find": find, "judge": judge, "methods": methods, "report": report, "watch": watch,
     }  # fmt: skip
     others = {one.verb: study_command(one) for one in STUDIES if "command" in one.doors and one.verb not in written}
     for name, command in {**written, **others}.items():

@@ -28,12 +28,13 @@ from melbo_app.studies.suggest_labels import SuggestLabels
 from melbo_app.studies.sweep import Sweep
 from melbo_app.studies.top_tokens import TopTokens
 from melbo_app.studies.train import Train
+from melbo_app.studies.watch import Watch
 
 STUDIES: list[type[Study[Any]]] = [
     Train, Steer, Sweep, Compare, MeasureSensitivity, MeasureCurve, Calibrate, MeasureAtlas, Explore,
     MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
     SuggestLabels, LabelAgreement, LabelTrial, Chat,
-    SearchMeaning, FindTexts,
+    SearchMeaning, FindTexts, Watch,
 ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from melbo_app.jobs.slices import PromptTokens, pair_of
 from melbo_app.library import model_catalogue, model_fetch, weights
 from melbo_app.library.fetch_progress import FetchProgress
 from melbo_app.library.generality import AskedPrompt
+from melbo_app.library.labelled_prompts import LabelledPrompt, labelled_prompts
 from melbo_app.library.prompt_sets import SetPrompt
 from melbo_app.studies.generality import asked_prompts
 from melbo_app.workbench.base import Base
@@ -87,6 +88,10 @@ class Models(Base):
     def prompt_set(self, given: Sequence[str]) -> list[SetPrompt]:
         """The prompts of shipped sets and files. Raises InputError if one cannot be read."""
         return self.bench.prompt_sets.read_all(list(given))
+
+    def watched_prompts(self, given: str, field: str = "prompts") -> list[LabelledPrompt]:
+        """The prompts of a shipped set or a file, with their labels. Raises InputError if it cannot be read."""
+        return labelled_prompts(self.bench.prompt_sets, given, field)
 
     def asked(
         self, prompts: Sequence[SetPrompt], system: str | None = None, template: bool | str | None = None

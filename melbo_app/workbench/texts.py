@@ -1,10 +1,11 @@
 """Texts, and results of studies."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.stopping import never
 from melbo_app.errors import InputError
 from melbo_app.library.atlases import Atlas
 from melbo_app.library.atomic import write_file, write_folder
@@ -19,6 +20,7 @@ from melbo_app.library.file_names import check_file_name
 from melbo_app.library.finds import Find
 from melbo_app.library.generality import Generality
 from melbo_app.library.judges import Judgement
+from melbo_app.library.labelled_prompts import LabelledPrompt
 from melbo_app.library.searches import Search
 from melbo_app.limits import MOST_LISTED, MOST_NAME, check_range, check_text
 from melbo_app.studies.atlas import atlas_layers
@@ -35,6 +37,7 @@ from melbo_app.studies.scoring import target_of
 from melbo_app.studies.search_meaning import passage
 from melbo_app.studies.spreads import Spread, spreads
 from melbo_app.studies.steer import SteeringStudy
+from melbo_app.studies.watch import Watch, Watched
 from melbo_app.workbench.banks import Shelf
 
 if TYPE_CHECKING:  # plotly takes a second to import
@@ -54,6 +57,10 @@ class Texts(Shelf):
     def comparisons(self, kind: ComparisonKind = "steer", limit: int = 20) -> Listed[ComparisonSummary]:
         """The last presses of Steer, or the last maps or sweeps, newest first."""
         return self.bench.completions.recent(limit, kind)
+
+    def watch_stream(self, study: Watch, incoming: Iterable[LabelledPrompt]) -> Generator[Any, None, Watched]:
+        """Watch prompts one after the other, as long as they come; the study's own do not count."""
+        return study.over(self.bench, ([one] for one in incoming), never)
 
     def variants(self, study: SteeringStudy[Any]) -> list[Variant]:
         """The variants under which a study completes each prompt, in order. Raises the study's errors."""

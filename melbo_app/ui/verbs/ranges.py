@@ -27,6 +27,7 @@ from melbo_app.studies.find import MOST_VECTORS as MOST_FOUND
 from melbo_app.studies.generality import LEAST_RANDOM, MOST_RANDOM
 from melbo_app.studies.sampled_texts import LEAST_UNSEEN, MOST_UNSEEN
 from melbo_app.studies.search_meaning import MOST_SECONDS
+from melbo_app.studies.watch import LEAST_FALSE, MOST_FALSE
 
 NUMBERS: dict[str, tuple[float, float]] = {
     "id": (1, LARGEST),
@@ -60,12 +61,14 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "unseen": (LEAST_UNSEEN, MOST_UNSEEN),
     "find.vectors": (2, MOST_FOUND),
     "effect_budget": (0, MOST_RADIUS),
+    "labels": (0, 1),
+    "false_alarms": (LEAST_FALSE, MOST_FALSE),
 }
 """Least and most of a number, by argument, or by verb and argument where verbs differ."""
-LONG = ("prompts", "against", "held_out", "system", "note")
+LONG = ("prompts", "clean", "against", "held_out", "system", "note")
 """Arguments that are texts rather than names."""
 COUNTS = {"prompts": MOST_PROMPTS, "against": MOST_PROMPTS, "held_out": MOST_PROMPTS, "groups": MOST_PROMPTS,
-          "radii": MOST_RADII, "vectors": MOST_VECTORS}  # fmt: skip
+          "radii": MOST_RADII, "vectors": MOST_VECTORS, "clean": MOST_PROMPTS, "labels": MOST_PROMPTS}  # fmt: skip
 """Most entries of a list."""
 
 
