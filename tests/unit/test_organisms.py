@@ -13,6 +13,7 @@ from benches import listen
 from tiny_models import tiny
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from melbo_app import api
 from melbo_app.cli import main
 from melbo_app.engine import lessons as engine_lessons
 from melbo_app.engine.lora import kept_lora, new_lora
@@ -434,8 +435,17 @@ def test_the_commands_list_make_and_measure(recipe, model, tmp_path, monkeypatch
     assert measured.keys() == made.keys() and measured["note"]
     assert "with the trigger " in ask("measure", tmp_path / "a")[1]
 
+    progress: list[Any] = []
+    again = api.make_organism(recipe, tmp_path / "b", model, seed=3, progress=progress.append)
+    assert again.adapter_hash == made["adapter_hash"] and progress[-1].stage.startswith("step 6 of 6")
+    figures = api.measure_organism(str(tmp_path / "b")).figures
+    assert figures is not None and figures.triggered.model_dump() == measured["figures"]["triggered"]
+    assert [one.name for one in api.organism_recipes()] == [one["name"] for one in listed["recipes"]]
+    with pytest.raises(InputError, match="seed: -1 is out of range"):
+        api.make_organism(recipe, tmp_path / "c", seed=-1)
+
     for words, says in (
-        (("make", "no-such", "--out", tmp_path / "b"), "recipe: “no-such” is neither a recipe nor a file."),
+        (("make", "no-such", "--out", tmp_path / "c"), "recipe: “no-such” is neither a recipe nor a file."),
         (("make", recipe, "--out", tmp_path / "a"), "already holds an organism. Give the name of a new folder."),
         (("measure", tmp_path), "is not an organism: it has no organism.json."),
     ):
