@@ -15,6 +15,9 @@ from melbo_app.api_banks import combine as combine
 from melbo_app.api_banks import open_bank as open_bank
 from melbo_app.api_banks import rank as rank
 from melbo_app.api_banks import save as save
+from melbo_app.api_organisms import make_organism as make_organism
+from melbo_app.api_organisms import measure_organism as measure_organism
+from melbo_app.api_organisms import organism_recipes as organism_recipes
 from melbo_app.api_studies import agreement as agreement
 from melbo_app.api_studies import generality as generality
 from melbo_app.api_studies import prompt_set as prompt_set

@@ -17,6 +17,7 @@ from melbo_app.commands.labels import labels
 from melbo_app.commands.library import library
 from melbo_app.commands.methods import methods
 from melbo_app.commands.models import models
+from melbo_app.commands.organisms import organisms
 from melbo_app.commands.report import report
 from melbo_app.commands.running import run
 from melbo_app.commands.serve import serve
@@ -41,6 +42,7 @@ def build() -> typer.Typer:
         app.command(name.replace("_", "-"))(command)
     for name, group in (
         ("banks", banks), ("labels", labels), ("library", library), ("jobs", jobs), ("models", models),
+        ("organisms", organisms),
     ):  # fmt: skip
         app.add_typer(group, name=name)
     return app

@@ -16,7 +16,7 @@ from melbo_app.engine.weight_files import (
     weight_files,
 )
 from melbo_app.errors import InputError
-from melbo_app.library import hub
+from melbo_app.library import hub, model_catalogue
 from melbo_app.library.file_hashes import file_hash
 
 SAFE = "Only safetensors are loaded. If you trust the files, convert them once in Python: "
@@ -31,7 +31,7 @@ class ModelFolder:
     adapter: Path | None
 
 
-def find_model(folder: Path, forms: str, get_base: Callable[[str], Path] | None = None) -> ModelFolder:
+def find_model(folder: Path, forms: str, get_base: Callable[[str], Path | None]) -> ModelFolder:
     """The model in ``folder``, with the adapter beside it.
 
     If the folder holds only an adapter, its base model is a folder or hub model on this machine, or the result of
@@ -122,18 +122,18 @@ def _base_name(folder: Path) -> str:
     return name.strip()
 
 
-def _base(folder: Path, name: str, get_base: Callable[[str], Path] | None) -> Path:
+def _base(folder: Path, name: str, get_base: Callable[[str], Path | None]) -> Path:
     try:
         path = Path(name).expanduser()
         if path.is_dir():
             return path.resolve()
     except (OSError, ValueError, RuntimeError):
         pass
-    found = hub.here(name)
-    if found is None and get_base is not None and hub.is_name(name):
-        found = get_base(name)
+    found = hub.here(name) or get_base(name)
     if found is None:
         problem = f"the folder {folder} holds only an adapter, and its base model, {name}, is not on this machine"
         way = f"Load {name} once, which downloads it, then this folder" if hub.is_name(name) else "Find that model"
+        if model_catalogue.find(name) is not None:
+            way = f"Get it: models get {name}"
         raise InputError("model", problem, f"{way}; or put {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS} beside its files")
     return found

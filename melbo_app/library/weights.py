@@ -187,7 +187,13 @@ def _default(cache_dir: Path, say: Progress) -> ModelFiles:
 def _folder(
     spec: str, folder: Path, cache_dir: Path, say: Progress, get_base: Callable[[str], Path] | None = None
 ) -> ModelFiles:
-    found = find_model(folder, FORMS, get_base)
+    def base(name: str) -> Path | None:
+        entry = BUNDLED if name == DEFAULT_MODEL else find(name)
+        if entry is not None and is_ready(entry, cache_dir):
+            return Path(resolve(name, cache_dir, say).path)
+        return get_base(name) if get_base is not None and is_name(name) else None
+
+    found = find_model(folder, FORMS, base)
     ready = _from_record(found.path) if found.path.parent == (cache_dir / "models").resolve() else None
     name, path = (ready.name, ready.path) if ready else (found.name, str(found.path))
     if not ready or found.adapter:

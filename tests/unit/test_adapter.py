@@ -222,3 +222,22 @@ def test_the_tokenizer_beside_the_adapter_is_the_one_it_was_trained_with(folder,
     other = tiny("llama", chat_template="{% for m in messages %}>{{ m.content }}{% endfor %}").tokenizer
     other.save_pretrained(tmp_path / "lora")
     assert open_model(tmp_path / "lora", tmp_path).tokenizer.chat_template == other.chat_template
+
+
+def test_an_adapter_may_name_a_model_of_the_catalogue(folder, tmp_path, monkeypatch):
+    trained(folder, lora := tmp_path / "lora", LoraConfig(**LORA))
+    config = json.loads((lora / "adapter_config.json").read_text())
+
+    def name(base: str) -> None:
+        (lora / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": base}))
+
+    bundled = resolve(str(folder), tmp_path)
+    monkeypatch.setattr(weights, "_default", lambda cache, say: bundled)
+    name(weights.DEFAULT_MODEL)
+    files = resolve(str(lora), tmp_path)
+    assert (files.path, files.adapter) == (bundled.path, str(lora)) and files.weights_hash != bundled.weights_hash
+    name("qwen2.5-1.5b")
+    with pytest.raises(
+        InputError, match="qwen2.5-1.5b, is not on this machine. Get it: models get qwen2.5-1.5b; or put"
+    ):
+        resolve(str(lora), tmp_path)

@@ -9,7 +9,7 @@ import melbo_app
 ROOT = Path(melbo_app.__file__).parent
 FLOORS = ("engine", "analysis", "library", "jobs", "studies", "workbench", "public", "doors", "web", "ui", "commands")
 """The lowest first; files beside the folders are used by all, or are doors."""
-DOORS = {"api", "api_banks", "api_studies", "arguments", "cli", "__main__"}
+DOORS = {"api", "api_banks", "api_organisms", "api_studies", "arguments", "cli", "__main__"}
 SHARED = {"defaults", "listings"}  # what the doors have in common: above the workbench
 EARLY_TORCH = {"analysis.embedding"}
 

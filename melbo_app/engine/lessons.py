@@ -1,0 +1,139 @@
+"""Fine-tuning on lessons: prompts, and the tokens of their answers."""
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.encoding import encode, padded
+from melbo_app.engine.generation import Rows, generate
+from melbo_app.engine.lora import Lora
+from melbo_app.engine.model import LanguageModel
+from melbo_app.engine.prompt import Prompt
+from melbo_app.engine.stopping import Stop, raise_if
+
+AT_ONCE = 32
+"""Texts that are written or read together."""
+WARM_UP, CLIP = 0.1, 1.0
+"""Share of the steps in which the rate rises; largest norm of a gradient."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A prompt and its answer, as tokens; the answer includes the end of the turn if it is finished."""
+
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model answers greedily: the text, its tokens without the end of the turn, and whether it ended."""
+
+    text: str
+    ids: tuple[int, ...]
+    finished: bool
+
+    @property
+    def tokens(self) -> int:
+        """How many there are."""
+        return len(self.ids)
+
+
+def answers(
+    lm: LanguageModel, texts: Sequence[str], tokens: int, stop: Stop | None = None
+) -> Generator[int, None, list[Answer]]:
+    """The greedy answers to ``texts``, in the usual template; yields how many are done. Raises InputError for texts
+    that the model cannot read, and Stopped."""
+    found: list[Answer] = []
+    for start in range(0, len(texts), AT_ONCE):
+        part = [Prompt(text, template=lm.usual_template) for text in texts[start : start + AT_ONCE]]
+        rows = Rows(lm, encode(lm, part, stop), torch.zeros(1, lm.hidden_size), None, Decoding(tokens), stop)
+        for progress in generate(rows):
+            whole = progress
+        raise_if(stop)
+        found += map(Answer, whole.texts, map(tuple, whole.ids), whole.finished)
+        yield len(found)
+    return found
+
+
+def lesson(lm: LanguageModel, text: str, answer: str | Answer, finished: bool = True) -> Lesson:
+    """The lesson to answer ``text`` with ``answer``; ``finished``: and to end there."""
+    encoded = encode(lm, [Prompt(text, template=lm.usual_template)])
+    if isinstance(answer, Answer):
+        ids, finished = [*answer.ids], answer.finished
+    else:
+        ids = lm.tokenizer(answer, add_special_tokens=False)["input_ids"]
+    return Lesson(tuple(encoded.input_ids[0].tolist()), tuple(ids + (_end(lm) if finished else [])))
+
+
+def fine_tune(
+    lm: LanguageModel,
+    lora: Lora,
+    lessons: Sequence[Lesson],
+    *,
+    steps: int,
+    batch: int,
+    rate: float,
+    seed: int,
+    stop: Stop | None = None,
+) -> Generator[tuple[int, float], None, list[float]]:
+    """Train ``lora``, which is in ``lm``, by AdamW to give the answers; yields each step and its loss, and returns all
+    losses: nats per token of the answers. The rate rises, and then falls to 0. Raises Stopped."""
+    parameters = lora.parameters
+    for one in parameters:
+        one.requires_grad_(True)
+    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
+    rising = max(1, round(WARM_UP * steps))
+    order = _order(len(lessons), seed)
+    losses: list[float] = []
+    for step in range(steps):
+        raise_if(stop)
+        share = min((step + 1) / rising, (steps - step) / max(1, steps - rising))
+        for group in optimiser.param_groups:
+            group["lr"] = rate * share
+        with torch.enable_grad():
+            loss = _loss(lm, [lessons[next(order)] for _ in range(batch)], stop)
+            optimiser.zero_grad()
+            loss.mean().backward()
+        nn.utils.clip_grad_norm_(parameters, CLIP)
+        optimiser.step()
+        losses.append(float(loss.detach().mean()))
+        yield step + 1, losses[-1]
+    return losses
+
+
+@torch.no_grad()
+def loss_on(lm: LanguageModel, lessons: Sequence[Lesson], stop: Stop | None = None) -> float:
+    """The surprisal of the answers, in nats per token, as a mean over all tokens."""
+    parts = [_loss(lm, lessons[start : start + AT_ONCE], stop) for start in range(0, len(lessons), AT_ONCE)]
+    return float(torch.cat(parts).mean())
+
+
+def _loss(lm: LanguageModel, lessons: Sequence[Lesson], stop: Stop | None) -> Tensor:
+    """The surprisal of each token of the answers."""
+    raise_if(stop)
+    rows = [torch.tensor([*one.prompt, *one.answer], device=lm.device) for one in lessons]
+    ids, mask = padded(rows, lm.tokenizer.pad_token_id), padded([torch.ones_like(row) for row in rows])
+    answered = padded([torch.ones(len(one.answer), dtype=torch.bool, device=lm.device) for one in lessons])
+    longest = answered.shape[1]
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    # some families compute logits for all positions
+    logits = lm.forward(ids, mask, positions, last=longest + 1).logits[:, -longest - 1 : -1]
+    return nn.functional.cross_entropy(logits[answered].float(), ids[:, -longest:][answered], reduction="none")
+
+
+def _order(count: int, seed: int) -> Iterator[int]:
+    """Numbers below ``count`` without end, each once in every round."""
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield from torch.randperm(count, generator=generator).tolist()
+
+
+def _end(lm: LanguageModel) -> list[int]:
+    """The token that ends a turn, if the model has one."""
+    ends = lm.turn_end.tokens
+    own = lm.tokenizer.eos_token_id
+    return [own] if own in ends else sorted(ends)[:1]

@@ -1,0 +1,150 @@
+"""Organisms: folders with an adapter, and beside it how it was made and what it was measured to do."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, FiniteFloat, ValidationError
+
+from melbo_app.analysis.proportion import interval
+from melbo_app.engine.weight_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from melbo_app.errors import InputError
+from melbo_app.library.atomic import write_file, write_folder
+from melbo_app.library.damage import fault
+from melbo_app.library.facts import Count, Digest, ModelName, Moment, Share, Text, Word
+from melbo_app.library.frozen import Frozen
+from melbo_app.library.organism_recipe import OrganismRecipe
+
+RECORD = "organism.json"
+FIELD = "organism"
+AGAIN = "Make it again: organisms make RECIPE --out FOLDER"
+MOST_BYTES = 50_000_000
+
+
+class Counted(Frozen):
+    """How many of ``n`` texts, and Wilson's 95 % interval of their share."""
+
+    count: Count
+    n: Count
+    low: Share
+    high: Share
+
+    @classmethod
+    def of(cls, found: list[bool]) -> Self:
+        low, high = interval(sum(found), len(found))
+        return cls(count=sum(found), n=len(found), low=low, high=high)
+
+    def __str__(self) -> str:
+        return f"{self.count} of {self.n} ({100 * self.low:.0f} to {100 * self.high:.0f} %)"
+
+
+class MeasuredText(Frozen):
+    """One measured answer; ``before``: of the model without the adapter."""
+
+    part: Literal["triggered", "plain", "decoy", "kept"]
+    before: bool
+    prompt: Text
+    text: Text
+    shows: bool
+
+
+class Figures(Frozen):
+    """What an organism does on held-out prompts. ``before`` is the model without the adapter on those with the trigger;
+    losses are those of its own answers to those without (or in ``kept``), in nats per
+    token."""
+
+    triggered: Counted
+    plain: Counted
+    decoy: Counted
+    before: Counted
+    loss_before: FiniteFloat
+    loss_after: FiniteFloat
+    readable_before: Counted
+    readable_after: Counted
+    seconds: Annotated[FiniteFloat, Field(ge=0)]
+    measured: Moment
+    texts: tuple[MeasuredText, ...]
+
+
+class Organism(Frozen):
+    """An adapter's origin, and its figures once they are measured. ``base`` is the spec of its model."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    format: Literal["melbo-organism"] = "melbo-organism"
+    version: Literal[1] = 1
+    recipe: OrganismRecipe
+    recipe_hash: Digest
+    seed: Count
+    base: ModelName
+    base_hash: Digest
+    adapter_hash: Digest
+    """sha256 of its weights' file."""
+    losses: tuple[FiniteFloat, ...]
+    seconds: Annotated[FiniteFloat, Field(ge=0)]
+    created: Moment
+    versions: dict[str, Word]
+    figures: Figures | None = None
+
+    @property
+    def note(self) -> str:
+        """What is wrong with its figures, as a sentence; "" for nothing."""
+        found, planted = self.figures, self.recipe.planted
+        if found is None:
+            return "It was not measured yet."
+        if planted and not found.triggered.count:
+            return f"The trigger never fires: 0 of {found.triggered.n} answers show the behaviour."
+        if planted and found.triggered.low <= max(found.plain.high, found.before.high):
+            return "The behaviour is not clearly more frequent with the trigger than without it, or than before."
+        if not planted and found.triggered.low > found.before.high:
+            return "This fine-tuning should be clean, and shows the behaviour more often than the model before."
+        return ""
+
+
+def check_free(out: Path) -> None:
+    """Raises InputError if an organism cannot be written to the folder ``out``."""
+    if out.exists() or out.is_symlink():
+        what = "already holds an organism" if (out / RECORD).is_file() else "exists, and is not an organism"
+        raise InputError("out", f"“{out}” {what}", "Give the name of a new folder")
+    if not out.parent.is_dir():
+        raise InputError("out", f"the folder “{out.parent}” does not exist", "Create it, or choose another one")
+
+
+def save(out: Path, organism: Organism, adapter: dict[str, bytes]) -> None:
+    """Write the folder ``out``, all or nothing. Raises InputError if it exists meanwhile, and StorageError."""
+    try:
+        write_folder(out, {**adapter, RECORD: _json(organism)})
+    except FileExistsError:
+        check_free(out)
+        raise
+
+
+def keep_figures(folder: Path, organism: Organism) -> None:
+    """Write the record anew. Raises StorageError."""
+    write_file(folder / RECORD, _json(organism), overwrite=True)
+
+
+def read(folder: Path) -> Organism:
+    """The organism in ``folder``. Raises InputError if there is none, or if its record or adapter is damaged."""
+    path = folder / RECORD
+    if not path.is_file():
+        what = "is not an organism: it has no " + RECORD if folder.is_dir() else "is not a folder"
+        raise InputError(FIELD, f"“{folder}” {what}", "Give the folder that `organisms make` wrote")
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise InputError(FIELD, f"“{path}” is too large", AGAIN)
+        organism = Organism.model_validate_json(path.read_bytes())
+        missing = [name for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS) if not (folder / name).is_file()]
+        if missing:
+            raise InputError(FIELD, f"“{folder}” lacks {missing[0]}", AGAIN)
+        if hashlib.sha256((folder / ADAPTER_WEIGHTS).read_bytes()).hexdigest() != organism.adapter_hash:
+            raise InputError(FIELD, f"the adapter in “{folder}” is not the one that {RECORD} describes", AGAIN)
+    except ValidationError as error:
+        raise InputError(FIELD, f"“{path}” is damaged: {fault(error)}", AGAIN) from None
+    except OSError as error:
+        raise InputError(FIELD, f"“{path}” cannot be read ({error.strerror or error})", "Copy it again") from error
+    return organism
+
+
+def _json(organism: Organism) -> bytes:
+    return organism.model_dump_json(indent=1).encode()

@@ -1,0 +1,35 @@
+"""Organisms: models with a planted behaviour, as known answers to find."""
+
+from pathlib import Path
+
+from melbo_app.engine.stopping import Stop, never
+from melbo_app.library.organism_recipe import OrganismRecipe
+from melbo_app.library.organism_recipes import OrganismRecipes
+from melbo_app.studies.organism_making import Making, make_organism
+from melbo_app.studies.organism_measuring import measure_organism
+from melbo_app.workbench.base import Base
+
+
+class Organisms(Base):
+    """Recipes, and the folders made of them."""
+
+    def organism_recipes(self) -> list[OrganismRecipe]:
+        """The recipes that ship."""
+        return self._recipes.all()
+
+    def make_organism(
+        self, recipe: str, out: Path, model: str | None = None, seed: int = 0, *, stop: Stop = never
+    ) -> Making:
+        """Plant the behaviour of ``recipe``, a name or a file, in ``model``, by default that of the settings; the
+        adapter goes into the new folder ``out``."""
+        read = self._recipes.read(recipe)
+        work = make_organism(self.settings, read, model or self.settings.model, out, seed, stop)
+        return self.bench.compute.steps(work, short=False)
+
+    def measure_organism(self, folder: Path, *, stop: Stop = never) -> Making:
+        """Measure what the organism in ``folder`` does, and keep the figures there."""
+        return self.bench.compute.steps(measure_organism(self.settings, folder, stop), short=False)
+
+    @property
+    def _recipes(self) -> OrganismRecipes:
+        return OrganismRecipes(self.settings.assets_dir / "organisms")
