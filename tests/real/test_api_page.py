@@ -16,7 +16,7 @@ def test_the_lines_of_the_page_run_as_they_stand(tmp_path, monkeypatch, cache):
     monkeypatch.setenv("MELBO_CACHE_DIR", str(cache))
     monkeypatch.setenv("MELBO_DTYPE", "float32")  # as the sample was made
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     names: dict = {}
     for block in blocks:
         exec(compile(block, PAGE, "exec"), names)
@@ -34,5 +34,7 @@ def test_the_lines_of_the_page_run_as_they_stand(tmp_path, monkeypatch, cache):
     for ranking in (names["strongest"], names["order"]):
         assert sorted(vector for vector, _ in ranking) == [0, 1]
     assert [one.vector for one in names["general"].vectors] == [3] and len(names["general"].random) == 4
+    watched = names["watched"]
+    assert watched.clean >= 10 and [one["text"] for one in watched.answers] == list(names["prompts"])
     assert (names["found"].source, names["found"].target) == (7, 9) and names["found"].radius > 0
     assert [(pair.source, pair.target) for pair in names["pairs"]] == [(7, 9), (7, 11)]
