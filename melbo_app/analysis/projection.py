@@ -4,7 +4,7 @@ import functools
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -102,21 +102,12 @@ def _pca(points: np.ndarray) -> np.ndarray:
     return places
 
 
-class _Asked:
-    """A file to which UMAP writes its progress between two epochs: the only place where it can be asked to stop."""
-
-    encoding = "ascii"
-
-    def __init__(self, stop: Stop) -> None:
-        self._stop: Stop | None = stop
-
-    def write(self, text: str) -> None:
-        stop, self._stop = self._stop, None  # it writes once more when it is closed
+def _epochs(numbers: Iterable[int], stop: Stop = never, **_: Any) -> Iterator[int]:
+    """Replaces UMAP's progress bar, the only place where it can be asked to stop. (A bar of tqdm that raises an error
+    keeps the lock of all bars.)"""
+    for number in numbers:
         raise_if(stop)
-        self._stop = stop
-
-    def flush(self) -> None:
-        pass
+        yield number
 
 
 @contextmanager
@@ -153,7 +144,7 @@ def _umap(points: np.ndarray, stop: Stop) -> np.ndarray:
             disconnection_distance=3.0,  # by default, rows opposite to all others (distance 2) get no position
             random_state=0,
             n_jobs=1,
-            tqdm_kwds={"disable": False, "file": _Asked(stop), "ncols": 0, "mininterval": 0, "miniters": 1},
+            tqdm_kwds={"stop": stop},
         )
         return np.asarray(reducer.fit_transform(points.astype(np.float32)), dtype=np.float64)
 
@@ -173,6 +164,7 @@ def _compiled_umap() -> Any:
         settings.DISABLE_JIT = before
     from umap import UMAP, layouts, umap_
 
+    layouts.tqdm = _epochs
     epoch = layouts._get_optimize_layout_euclidean_single_epoch_fn()
     for function in (umap_.smooth_knn_dist, umap_.compute_membership_strengths, epoch):
         function.enable_caching()

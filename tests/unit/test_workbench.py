@@ -82,9 +82,9 @@ def test_while_another_model_is_loaded_the_chip_names_that_one(bench, other_fold
     bench.load_model()
     read, seen = bench.bench.model._read, []
 
-    def slow(files):
+    def slow(files, stop):
         seen.append(model_status(bench.model_state())["model"])
-        return read(files)
+        return read(files, stop)
 
     monkeypatch.setattr(bench.bench.model, "_read", slow)
     state = bench.load_model(str(other_folder))
