@@ -32,7 +32,7 @@ def run(app: typer.Typer, name: str, arguments: Sequence[str] | None, written: s
     except typer.TyperException as error:
         _fail(_usage(error, name, written))
     except (MelboError, Stopped) as error:
-        _fail(str(error))
+        _fail(str(error) or "Stopped.")
     except ValidationError as error:  # a MELBO_ environment variable
         _fail(fault(error))
     except (typer.Abort, KeyboardInterrupt):

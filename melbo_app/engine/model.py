@@ -18,10 +18,12 @@ from melbo_app.engine.block import find_blocks, hidden_of, with_hidden
 from melbo_app.engine.device import choose_device, choose_dtype
 from melbo_app.engine.leftovers import leftovers, refuse_leftovers
 from melbo_app.engine.quantisation import UNQUANTISED, quantised, unpack
+from melbo_app.engine.stopping import Stop, never, raise_if
+from melbo_app.engine.tensor_stop import TensorStop
 from melbo_app.engine.tokenizer_files import load_tokenizer
 from melbo_app.engine.turn_end import TurnEnd, turn_end
 from melbo_app.engine.weight_files import weight_files
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, Stopped
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +200,7 @@ def load(
     *,
     spread: bool = False,
     adapter: str | None = None,
+    stop: Stop = never,
 ) -> LanguageModel:
     """Load a causal language model from a folder of safetensors files, and merge the adapter in the folder ``adapter``
     into its weights.
@@ -207,6 +210,7 @@ def load(
     Raises:
         InputError: the folder has no causal language model that transformers knows, or unused tensors, or no tokenizer;
             the adapter does not fit; an unknown device or dtype.
+        Stopped: ``stop()`` is true; it is called before each step with a tensor, so use a thread that ends then.
     """
     from transformers import AutoConfig  # late: seconds to import
     from transformers.utils.logging import disable_progress_bar
@@ -217,14 +221,17 @@ def load(
     config = None
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        model = _model(path, name, config, where, kind, spread)
-        if adapter is not None:
-            model = merge_adapter(model, adapter, name.removesuffix(" + adapter"))
-        tokenizer = load_tokenizer(path, adapter)
-        model = model if spread else model.to(device=where)
-    except InputError:
+        with TensorStop(stop):
+            model = _model(path, name, config, where, kind, spread)
+            if adapter is not None:
+                model = merge_adapter(model, adapter, name.removesuffix(" + adapter"))
+            tokenizer = load_tokenizer(path, adapter)
+            model = model if spread else model.to(device=where)
+    except (InputError, Stopped):
+        raise_if(stop)
         raise
     except Exception as error:  # transformers raises any kind of error for a file it cannot use
+        raise_if(stop)  # it may have taken the stop for a fault of a tensor
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         remedy = "Choose a causal language model of transformers with safetensors weights and a tokenizer"
         if method := quantised(config):

@@ -11,7 +11,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.quantisation import UNQUANTISED, quantised
 from melbo_app.engine.steering import add_rows, steer
 from melbo_app.engine.tokenizer_files import TEXT
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, Stopped
 
 LENGTHS = (6, 3)
 """Tokens of the two test prompts; one more token follows each."""
@@ -30,6 +30,8 @@ def refuse_unsuitable(lm: LanguageModel) -> None:
     try:
         finite = _finite(lm)
         problem = _problem(lm) if finite else None
+    except Stopped:
+        raise
     except Exception as error:  # a model's code may raise anything
         if out_of_memory(error):
             raise

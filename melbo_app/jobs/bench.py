@@ -134,7 +134,7 @@ class Bench:
 
     def median_norm(self, prompts: Sequence[Prompt], source: int, stop: Stop = never) -> float:
         """Median residual norm at the output of block ``source``, without sinks and padding: the unit of relative R."""
-        return self.slices.slice(self.model.get(), prompts, source, stop=stop).median_norm
+        return self.slices.slice(self.model.get(stop), prompts, source, stop=stop).median_norm
 
     def suggestion(
         self,
@@ -144,7 +144,7 @@ class Bench:
         stop: Stop = never,
     ) -> TrainingSuggestion:
         """Sensible settings for these prompts and the loaded model, and for these layers if given. Raises Stopped."""
-        lm = self.model.get()
+        lm = self.model.get(stop)
         prompts = list(prompts) or [Prompt(EXAMPLE.user, template=lm.usual_template)]
         source, target = layers(len(lm.blocks), source, target)
         norm = self.median_norm(prompts, source, stop)

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from melbo_app.errors import Stopped
+from melbo_app.engine.stopping import Stop, raise_if
 
 Progress = TypeVar("Progress")
 Other = TypeVar("Other")
@@ -27,22 +27,32 @@ def result_of(work: Generator[Any, None, Result], heard: Callable[[Any], None] =
         heard(progress)
 
 
-def unless_stopped(call: Callable[[], Result], stop: Callable[[], bool]) -> Result:
-    """The result of ``call``. If ``stop()`` becomes true first, the call is left to end by itself, so it should only
-    wait for another machine. Raises Stopped."""
+def unless_stopped(call: Callable[[Stop], Result], stop: Stop) -> Result:
+    """The result of ``call``, made in another thread. Raises Stopped once ``stop()`` is true, or KeyboardInterrupt.
+
+    The call goes on for nobody until it asks the function that it is given, which is then true: it should end soon, or
+    only wait for another machine. Its result is dropped.
+    """
     future: Future[Result] = Future()
+    left = threading.Event()
 
     def work() -> None:
         try:
-            future.set_result(call())
+            result = call(left.is_set)
         except BaseException as error:  # raised where the result is waited for
-            future.set_exception(error)
+            if not left.is_set():  # with its traceback it would hold all that was made
+                future.set_exception(error)
+        else:
+            if not left.is_set():
+                future.set_result(result)
 
     threading.Thread(target=work, daemon=True).start()
-    while not wait([future], ASKED_EVERY).done:
-        if stop():
-            raise Stopped
-    return future.result()
+    try:
+        while not wait([future], ASKED_EVERY).done:
+            raise_if(stop)
+        return future.result()
+    finally:
+        left.set()
 
 
 def map_progress(

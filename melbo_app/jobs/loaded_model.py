@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from melbo_app.errors import InputError, MelboError
+from melbo_app.engine.stopping import Stop, asking, never, raise_if
+from melbo_app.errors import InputError, MelboError, Stopped
+from melbo_app.jobs.generators import ASKED_EVERY, unless_stopped
 from melbo_app.library import model_catalogue, weights
 from melbo_app.library.offered_models import OfferedModels
 from melbo_app.settings import Settings
@@ -102,50 +104,67 @@ class LoadedModel:
 
         return min(self._budget, budget(self._lm) / 1e9)
 
-    def get(self) -> "LanguageModel":
-        """The model; loads it if necessary. Raises InputError or StorageError."""
-        return self._lm or self.load()
+    def get(self, stop: Stop = never) -> "LanguageModel":
+        """The model; loads it if necessary. Raises InputError, StorageError or Stopped."""
+        return self._lm or self.load(stop=stop)
 
     def adopt(self, lm: "LanguageModel") -> None:
         """Use a model that was loaded elsewhere."""
         self._lm, self._wanted = lm, lm.name
 
-    def load(self, spec: str | None = None) -> "LanguageModel":
+    def load(self, spec: str | None = None, stop: Stop = never) -> "LanguageModel":
         """Load the model ``spec``, unless it is in memory; None: keep any model in memory, or load the default one.
+
+        A stop is answered at once. What was begun then ends with its present step, mostly one tensor or one file of the
+        tokenizer, and is dropped; the next load waits for that.
 
         Raises:
             InputError: the model does not exist, is not offered or cannot be steered; the present one stays.
             StorageError: its files could not be prepared.
+            Stopped: ``stop()`` became true; the present one stays.
         """
-        with self._loading:
-            self._error = None
-            # after the wait, because another model may have been loaded meanwhile
-            if self._lm is not None and (spec is None or self.is_loaded(spec)):
-                return self._lm
-            spec = self._wanted if spec is None else spec
-            real = self.offered.check(spec)
-            self._coming, self._stage = spec, "looking for it"
-            try:
-                cache = self._settings.cache_dir
-                files = weights.fetch(weights.resolve(real, cache, self._prepare), cache, self._prepare)
-                if self.offered.limited:  # the name that people see, and that banks and jobs record
-                    files = replace(files, spec=model_catalogue.canonical(spec))
-                here = self._files
-                if self._lm and here and (here.path, here.weights_hash) == (files.path, files.weights_hash):
-                    return self._lm
-                self._say("loading the weights")
-                lm = self._read(files)
-            except Exception as error:
-                self._error = str(error) if isinstance(error, MelboError) else f"{type(error).__name__}: {error}"
-                raise
-            finally:
-                self._stage = None
-            self._files, self._lm, self._wanted = files, lm, spec
-            if self._settings.memory_gb is None:
-                from melbo_app.engine.memory import budget
+        return unless_stopped(lambda left: self._load(spec, left), stop)
 
-                self._budget = budget(lm) / 1e9
-            return lm
+    def _load(self, spec: str | None, stop: Stop) -> "LanguageModel":
+        while not self._loading.acquire(timeout=ASKED_EVERY):
+            raise_if(stop)
+        try:
+            return self._load_next(spec, stop)
+        finally:
+            self._loading.release()
+
+    def _load_next(self, spec: str | None, stop: Stop) -> "LanguageModel":
+        self._error = None
+        # after the wait, because another model may have been loaded meanwhile
+        if self._lm is not None and (spec is None or self.is_loaded(spec)):
+            return self._lm
+        spec = self._wanted if spec is None else spec
+        real = self.offered.check(spec)
+        self._coming, self._stage = spec, "looking for it"
+        try:
+            cache = self._settings.cache_dir
+            files = weights.fetch(weights.resolve(real, cache, self._prepare, stop), cache, self._prepare, stop)
+            if self.offered.limited:  # the name that people see, and that banks and jobs record
+                files = replace(files, spec=model_catalogue.canonical(spec))
+            here = self._files
+            if self._lm and here and (here.path, here.weights_hash) == (files.path, files.weights_hash):
+                return self._lm
+            self._say("loading the weights")
+            lm = self._read(files, stop)
+            raise_if(stop)
+        except Stopped:
+            raise
+        except Exception as error:
+            self._error = str(error) if isinstance(error, MelboError) else f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            self._stage = None
+        self._files, self._lm, self._wanted = files, lm, spec
+        if self._settings.memory_gb is None:
+            from melbo_app.engine.memory import budget
+
+            self._budget = budget(lm) / 1e9
+        return lm
 
     def is_loaded(self, spec: str) -> bool:
         """Whether ``spec`` names the model in memory."""
@@ -197,7 +216,7 @@ class LoadedModel:
         if self._on_progress is not None:
             self._on_progress(line)
 
-    def _read(self, files: weights.ModelFiles) -> "LanguageModel":
+    def _read(self, files: weights.ModelFiles, stop: Stop) -> "LanguageModel":
         from melbo_app.engine.device import choose_device, choose_dtype, devices_to_load, free
         from melbo_app.engine.memory import weights_bytes
         from melbo_app.engine.model import load
@@ -215,10 +234,11 @@ class LoadedModel:
             raise InputError("model", problem, remedy)
 
         several, known = len(devices) > 1, files.weights_hash or ""
-        lm = load(files.path, files.name, known, wanted, dtype, spread=several, adapter=files.adapter)
+        lm = load(files.path, files.name, known, wanted, dtype, spread=several, adapter=files.adapter, stop=stop)
         if len(lm.blocks) < 2:
             raise InputError("model", f"{files.name} has only one block", "Steering needs two or more")
         if self._packed:
             pack(lm.model)
-        refuse_unsuitable(lm)
+        with asking(lm, stop):
+            refuse_unsuitable(lm)
         return lm

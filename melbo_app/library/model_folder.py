@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from melbo_app.engine.stopping import Stop, never
 from melbo_app.engine.weight_files import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
@@ -53,20 +54,20 @@ def find_model(folder: Path, forms: str, get_base: Callable[[str], Path | None])
     return ModelFolder(PurePath(name).name, base, folder)
 
 
-def folder_hash(folder: Path, cache_dir: Path) -> str:
+def folder_hash(folder: Path, cache_dir: Path, stop: Stop = never) -> str:
     """sha256 of the sorted names and sha256 of the weight files, cached in ``cache_dir``. The first call reads every
-    byte (about 2 s per GB). Raises InputError("model") if a file cannot be read."""
-    return _hash_of(folder, weight_files(folder), cache_dir)
+    byte (about 2 s per GB). Raises InputError("model") if a file cannot be read, and Stopped."""
+    return _hash_of(folder, weight_files(folder), cache_dir, stop)
 
 
-def adapted_hash(base_hash: str, adapter: Path, cache_dir: Path) -> str:
+def adapted_hash(base_hash: str, adapter: Path, cache_dir: Path, stop: Stop = never) -> str:
     """The identity of weights with an adapter: sha256 of the weights' hash and the adapter's two files."""
-    own = _hash_of(adapter, [ADAPTER_CONFIG, ADAPTER_WEIGHTS], cache_dir)
+    own = _hash_of(adapter, [ADAPTER_CONFIG, ADAPTER_WEIGHTS], cache_dir, stop)
     return hashlib.sha256(f"{base_hash}\n{own}\n".encode()).hexdigest()
 
 
-def _hash_of(folder: Path, names: list[str], cache_dir: Path) -> str:
-    lines = [f"{name} {file_hash(folder / name, cache_dir)}\n" for name in names]
+def _hash_of(folder: Path, names: list[str], cache_dir: Path, stop: Stop) -> str:
+    lines = [f"{name} {file_hash(folder / name, cache_dir, stop)}\n" for name in names]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

@@ -18,16 +18,18 @@ from filelock import FileLock
 
 from melbo_app.analysis import embedding
 from melbo_app.engine import gguf as gguf_file
-from melbo_app.engine.stopping import Stop
+from melbo_app.engine.stopping import Stop, never
 from melbo_app.errors import InputError, MelboError, StorageError
 from melbo_app.library import model_fetch
 from melbo_app.library.atomic import refused, sync_file, sync_folder
 from melbo_app.library.bundled import bundled_file
 from melbo_app.library.fetch_progress import FetchProgress
 from melbo_app.library.file_hashes import file_hash
-from melbo_app.library.hub import download, is_name
+from melbo_app.library.file_lock import held, is_held
+from melbo_app.library.hub import is_name
 from melbo_app.library.model_catalogue import BUNDLED, CatalogueModel, find, of_weights
 from melbo_app.library.model_folder import adapted_hash, find_model, folder_hash
+from melbo_app.library.model_program import download, unpack
 from melbo_app.library.room import check_room
 from melbo_app.settings import Settings
 
@@ -63,22 +65,22 @@ class ModelFiles:
     adapter: str | None = None
 
 
-def resolve(spec: str, cache_dir: Path, on_progress: Progress | None = None) -> ModelFiles:
+def resolve(spec: str, cache_dir: Path, on_progress: Progress | None = None, stop: Stop = never) -> ModelFiles:
     """The files of the model ``spec``: the default name, a key of the catalogue, a .gguf file, a folder or a hub name.
 
     A missing model of the catalogue is downloaded. A .gguf file is dequantised once into ``cache_dir``/models (about
     15 s for 135 M parameters). ``on_progress`` gets a line before each slow step.
 
     Raises InputError("model") if ``spec`` or its model cannot be used, and StorageError if ``cache_dir`` cannot be
-    written to or has too little room, or if the bundled weights are damaged.
+    written to or has too little room, or if the bundled weights are damaged, and Stopped, leaving nothing half-made.
     """
     say = on_progress or (lambda line: None)
     spec = spec.strip()
     if spec == DEFAULT_MODEL:
-        return _default(cache_dir, say)
+        return _default(cache_dir, say, stop)
     entry = find(spec)
     if entry is not None:
-        getting = get(entry, cache_dir, lambda: False)
+        getting = get(entry, cache_dir, stop)
         while True:
             try:
                 say(next(getting).line)
@@ -90,13 +92,13 @@ def resolve(spec: str, cache_dir: Path, on_progress: Progress | None = None) -> 
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError("model", f"{spec[:80]!r} is not a path or a name", FORMS) from error
     if is_folder:
-        return _folder(str(path.resolve()), path.resolve(), cache_dir, say)
+        return _folder(str(path.resolve()), path.resolve(), cache_dir, say, stop)
     if path.suffix.lower() == ".gguf":
         if not is_file:
             raise InputError("model", f"there is no file {path}", FORMS)
         say(f"Reading {path.name}")
-        sha256 = file_hash(path.resolve(), cache_dir)
-        return _converted(str(path.resolve()), path.stem, path.resolve(), sha256, cache_dir, say)
+        sha256 = file_hash(path.resolve(), cache_dir, stop)
+        return _converted(str(path.resolve()), path.stem, path.resolve(), sha256, cache_dir, say, stop)
     if is_file:
         raise InputError("model", f"{path} is neither a .gguf file nor a folder", FORMS)
     if is_name(spec):
@@ -108,15 +110,15 @@ def get(entry: CatalogueModel, cache_dir: Path, stop: Stop) -> Generator[FetchPr
     """Download and unpack a model of the catalogue, unless that was done before. Raises the errors of
     ``model_fetch.fetch`` and ``resolve``."""
     if entry.comes_along:
-        return _default(cache_dir, lambda line: None)
+        return _default(cache_dir, lambda line: None, stop)
     ready = _find(entry.sha256, cache_dir)
     if ready is None:
         gguf = cache_dir / "models" / entry.file
-        if model_fetch.is_here(entry, cache_dir) and file_hash(gguf, cache_dir) != entry.sha256:
+        if model_fetch.is_here(entry, cache_dir) and file_hash(gguf, cache_dir, stop) != entry.sha256:
             gguf.unlink()  # damaged
         gguf = yield from model_fetch.fetch(entry, cache_dir, stop)
         yield FetchProgress(f"Unpacking {entry.name} to {entry.unpacked / 1e6:,.0f} MB (once)", entry.size, entry.size)
-        ready = _converted(entry.key, entry.name, gguf, entry.sha256, cache_dir, lambda line: None)
+        ready = _converted(entry.key, entry.name, gguf, entry.sha256, cache_dir, lambda line: None, stop)
     return replace(ready, name=entry.name, spec=entry.key)
 
 
@@ -126,13 +128,17 @@ def is_ready(entry: CatalogueModel, cache_dir: Path) -> bool:
     return here or model_fetch.is_here(entry, cache_dir)
 
 
-def fetch(files: ModelFiles, cache_dir: Path, on_progress: Progress | None = None) -> ModelFiles:
-    """The model as local files; a hub model is downloaded first. Raises InputError("model")."""
+def fetch(files: ModelFiles, cache_dir: Path, on_progress: Progress | None = None, stop: Stop = never) -> ModelFiles:
+    """The model as local files; a hub model is downloaded first. Raises InputError("model"), and Stopped."""
     if not files.is_hub:
         return files
     say = on_progress or (lambda line: None)
     say(f"Downloading {files.name}")
-    found = _folder(files.spec, download(files.path), cache_dir, say, download)
+
+    def get_folder(name: str) -> Path:
+        return download(name, stop)
+
+    found = _folder(files.spec, get_folder(files.path), cache_dir, say, stop, get_folder)
     name = f"{files.name} + adapter" if found.adapter else files.name
     return replace(found, name=name, spec=files.spec, is_hub=True)
 
@@ -167,25 +173,25 @@ def remove(files: ModelFiles) -> None:
         shutil.rmtree(gone)
 
 
-def _check_bundled(path: Path, sha256: str, cache_dir: Path) -> None:
-    actual = file_hash(path, cache_dir)
+def _check_bundled(path: Path, sha256: str, cache_dir: Path, stop: Stop = never) -> None:
+    actual = file_hash(path, cache_dir, stop)
     if actual != sha256:
         raise StorageError(
             f"{path} is damaged: its sha256 is {actual}, it should be {sha256}. Delete it and try again to download it."
         )
 
 
-def _default(cache_dir: Path, say: Progress) -> ModelFiles:
+def _default(cache_dir: Path, say: Progress, stop: Stop) -> ModelFiles:
     ready = _find(DEFAULT_SHA256, cache_dir)
     if ready:
         return ready
     path = bundled_file(*DEFAULT_GGUF, cache_dir, say)
-    _check_bundled(path, DEFAULT_SHA256, cache_dir)
-    return _converted(DEFAULT_MODEL, DEFAULT_MODEL, path, DEFAULT_SHA256, cache_dir, say)
+    _check_bundled(path, DEFAULT_SHA256, cache_dir, stop)
+    return _converted(DEFAULT_MODEL, DEFAULT_MODEL, path, DEFAULT_SHA256, cache_dir, say, stop)
 
 
 def _folder(
-    spec: str, folder: Path, cache_dir: Path, say: Progress, get_base: Callable[[str], Path] | None = None
+    spec: str, folder: Path, cache_dir: Path, say: Progress, stop: Stop, get_base: Callable[[str], Path] | None = None
 ) -> ModelFiles:
     def base(name: str) -> Path | None:
         entry = BUNDLED if name == DEFAULT_MODEL else find(name)
@@ -198,32 +204,32 @@ def _folder(
     name, path = (ready.name, ready.path) if ready else (found.name, str(found.path))
     if not ready or found.adapter:
         say(f"Reading {name}" + (f" and the adapter in {found.adapter}" if found.adapter else ""))
-    base_hash = (ready.weights_hash if ready else None) or folder_hash(found.path, cache_dir)
+    base_hash = (ready.weights_hash if ready else None) or folder_hash(found.path, cache_dir, stop)
     if found.adapter is None:
         return ModelFiles(name, spec, path, base_hash, is_hub=False)
-    whole = adapted_hash(base_hash, found.adapter, cache_dir)
+    whole = adapted_hash(base_hash, found.adapter, cache_dir, stop)
     return ModelFiles(f"{name} + adapter", spec, path, whole, is_hub=False, adapter=str(found.adapter))
 
 
-def _converted(spec: str, name: str, gguf: Path, sha256: str, cache_dir: Path, say: Progress) -> ModelFiles:
+def _converted(spec: str, name: str, gguf: Path, sha256: str, cache_dir: Path, say: Progress, stop: Stop) -> ModelFiles:
     """The dequantised model of ``gguf``, made now if it is not in the cache."""
     ready = _find(sha256, cache_dir)
     if ready is None:
         needed = gguf_file.read_header(gguf).size + ROOM_FOR_TOKENIZER
         try:
-            ready = _convert(name, gguf, needed, sha256, cache_dir / "models", say)
+            ready = _convert(name, gguf, needed, sha256, cache_dir / "models", say, stop)
         except OSError as error:
             raise StorageError(f"{name} could not be prepared in {cache_dir}: {error.strerror or error}.") from error
     return ModelFiles(ready.name, spec, ready.path, sha256, is_hub=False)
 
 
-def _convert(name: str, gguf: Path, needed: int, sha256: str, models: Path, say: Progress) -> ModelFiles:
+def _convert(name: str, gguf: Path, needed: int, sha256: str, models: Path, say: Progress, stop: Stop) -> ModelFiles:
     models.mkdir(parents=True, exist_ok=True)
     folder = models / f"{name.lstrip('.').encode()[:80].decode(errors='ignore')}-{sha256[:16]}"
     lock = FileLock(models / f".{sha256[:16]}.lock")
-    if _is_held(lock):
+    if is_held(lock):
         say(f"Waiting: {name} is being prepared by another process")
-    with lock:
+    with held(lock, stop):
         ready = _find(sha256, models.parent)
         if ready:
             return ready
@@ -234,7 +240,7 @@ def _convert(name: str, gguf: Path, needed: int, sha256: str, models: Path, say:
         say(f"Unpacking {name} to {needed / 1e6:,.0f} MB (once)")
         part = Path(tempfile.mkdtemp(prefix=f".part-{sha256[:16]}-", dir=models))
         try:
-            gguf_file.dequantise(gguf, part)
+            unpack(gguf, part, stop)
             _write_record(part, name, gguf, sha256)
             os.rename(part, folder)
             sync_folder(models)
@@ -245,16 +251,6 @@ def _convert(name: str, gguf: Path, needed: int, sha256: str, models: Path, say:
     if made is None:
         raise StorageError(f"{name} was prepared in {folder} but cannot be read back.")
     return made
-
-
-def _is_held(lock: FileLock) -> bool:
-    """Whether another process or thread holds the lock."""
-    try:
-        lock.acquire(blocking=False)
-    except TimeoutError:
-        return True
-    lock.release()
-    return False
 
 
 def _write_record(folder: Path, name: str, gguf: Path, sha256: str) -> None:

@@ -89,13 +89,13 @@ class _PublicWorkbench:
         refused = {**REFUSED, "judge_endpoint": OTHER_JUDGE}.get(use)
         return _sentence(refused) if refused else ""
 
-    def load_model(self, spec: str | None = None) -> ModelState:
+    def load_model(self, spec: str | None = None, *, stop: Stop = never) -> ModelState:
         """Load one of the operator's models."""
         load = self._plain("load_model")
         if spec is None:
-            return load()
+            return load(stop=stop)
         with self._quotas.computing(self._visitor().name):
-            return load(spec)
+            return load(spec, stop=stop)
 
     def start_getting(self, key: str) -> ModelGetting:
         """Start downloading one of the operator's models."""

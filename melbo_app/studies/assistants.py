@@ -86,7 +86,7 @@ class EndpointAssistant:
 
     def write(self, question: str, tokens: int) -> str:
         """Raises InputError if the endpoint fails; Stopped after a stop."""
-        return unless_stopped(lambda: self._endpoint.ask(question, tokens), self._stop)
+        return unless_stopped(lambda _: self._endpoint.ask(question, tokens), self._stop)
 
     def agrees(self, questions: Sequence[str]) -> list[float]:
         """Raises InputError also for an answer without such a number."""

@@ -121,7 +121,7 @@ class MeasureAtlas(ModelStudy[Atlas]):
     def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, Atlas]:
         from melbo_app.engine.encoding import encode
 
-        lm, pairs, scope = bench.model.get(), self.pairs(bench), self.scope or default_scope(self.prompts)
+        lm, pairs, scope = bench.model.get(stop), self.pairs(bench), self.scope or default_scope(self.prompts)
         read = pairs if self.read is None else self.read
         atlas = Atlas(
             model=bench.model.spec,

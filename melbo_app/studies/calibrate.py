@@ -84,7 +84,7 @@ class Calibrate(ModelStudy[CalibratedRadius]):
         from melbo_app.engine.encoding import encode
         from melbo_app.engine.slice import ModelSlice
 
-        lm, scope = bench.model.get(), TokenScope.parse(self.scope or default_scope(self.prompts))
+        lm, scope = bench.model.get(stop), TokenScope.parse(self.scope or default_scope(self.prompts))
         pair = layers(len(lm.blocks), self.source, self.target)
         yield CalibrationProgress("running the model once", 0, 1)
         piece = ModelSlice(lm, encode(lm, self.prompts, stop), *pair, stop)

@@ -91,7 +91,7 @@ class Chat(Study[Answered]):
 
         if not bench.model.state().loaded:
             yield ChatProgress("loading the model")
-        lm = bench.model.get()
+        lm = bench.model.get(stop)
         bank = bench.bank_for(lm, self.bank) if self.bank and self.vector is not None else None
         variant, found = self.variant(bank), self._found(bench)
         message = None if found is None or self.message is None else _message(found, self.message)

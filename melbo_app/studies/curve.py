@@ -135,7 +135,7 @@ class MeasureCurve(ModelStudy[DiversityCurve]):
             bench.bank_for(lm, self.bank)
 
     def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, DiversityCurve]:
-        lm, radii = bench.model.get(), self.grid
+        lm, radii = bench.model.get(stop), self.grid
         bank = None if self.bank is None else bench.bank_for(lm, self.bank)
         given = self.training if bank is None else bank.record
         layers = (None, None) if given is None else (given.source, given.target)

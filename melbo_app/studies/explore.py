@@ -112,7 +112,7 @@ class Explore(ModelStudy[Exploration]):
         bench.model.get()
 
     def run(self, bench: Bench, stop: Stop) -> Generator[ExploreProgress, None, Exploration]:
-        found = yield from explore(self.settings, Stages(bench, bench.model.get(), self.prompt, stop))
+        found = yield from explore(self.settings, Stages(bench, bench.model.get(stop), self.prompt, stop))
         bench.explorations.keep(found)
         if min(found.comparison, found.control_comparison) < 0:
             bench.unnumbered.add(found.key)

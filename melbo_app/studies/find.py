@@ -210,7 +210,7 @@ class FindTexts(ModelStudy[Find]):
 
     def _bank(self, bench: Bench, stop: Stop) -> Generator[Any, None, Bank]:
         if self.bank is not None:
-            return bench.bank_for(bench.model.get(), self.bank)
+            return bench.bank_for(bench.model.get(stop), self.bank)
         return (yield from self.cheap.bank(bench, self.prompts, stop))
 
     def _keep(self, bench: Bench, arm: Arm) -> int:

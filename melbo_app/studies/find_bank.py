@@ -55,7 +55,7 @@ class Cheap:
             looks = Looks.at(bench, prompts, config, stop)
             radius = float(f"{MIDDLE * looks.unit * looks.making.median_norm:.3g}")
             config = self.config(found.source, found.target, radius, config.scope)
-        facts = json.dumps(training_identity(bench.model.get(), prompts, config), sort_keys=True)
+        facts = json.dumps(training_identity(bench.model.get(stop), prompts, config), sort_keys=True)
         name = f"find-{slug(prompts[0].user)}-{hashlib.sha256(facts.encode()).hexdigest()[:6]}"
         with suppress(InputError, StorageError):  # there is none, or it cannot be read
             bank = bench.banks.load(name)

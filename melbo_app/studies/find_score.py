@@ -93,7 +93,7 @@ class Scorer:
             asked: YesNo = (
                 EndpointYesNo(EndpointAssistant(address.endpoint(), stop), wanted.text)
                 if address.url and address.model
-                else ModelYesNo(LoadedAssistant(bench.model.get(), bench.batching, stop), wanted.text)
+                else ModelYesNo(LoadedAssistant(bench.model.get(stop), bench.batching, stop), wanted.text)
             )
             self._one = lambda text, _: self._asked(asked, text)
 

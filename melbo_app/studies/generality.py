@@ -100,7 +100,7 @@ class MeasureGenerality(Study[Generality]):
 
     def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, Generality]:
         """Raises Stopped for a stop before the first prompt was finished."""
-        lm = bench.model.get()
+        lm = bench.model.get(stop)
         bank = bench.bank_for(lm, self.bank)
         own = self._own(bank)
         control = random_bank(bank, self.random, self.decoding.seed)

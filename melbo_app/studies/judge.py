@@ -109,7 +109,7 @@ def _standing(bench: Bench, judge: str) -> Standing:
 
 
 def _judge(bench: Bench, endpoint: Endpoint | None, stop: Stop) -> Judge:
-    return EndpointJudge(endpoint, stop) if endpoint else ModelJudge(bench.model.get(), bench.batching, stop)
+    return EndpointJudge(endpoint, stop) if endpoint else ModelJudge(bench.model.get(stop), bench.batching, stop)
 
 
 def _line(score: JudgeScore) -> str:

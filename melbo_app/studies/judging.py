@@ -119,7 +119,7 @@ class EndpointJudge:
     def judge(self, prompt: str, text: str, *, name: bool) -> Judgement:
         """Raises InputError if the endpoint fails or answers without one of the three words; Stopped after a stop."""
         question = _BOTH.format(prompt=prompt, text=text)
-        answer = unless_stopped(lambda: self._endpoint.ask(question, ANSWER_TOKENS), self._stop)
+        answer = unless_stopped(lambda _: self._endpoint.ask(question, ANSWER_TOKENS), self._stop)
         grade = _ANSWERED.search(answer)
         if grade is None:
             problem = f"“{_short(answer)}” is not readable, strange or broken"

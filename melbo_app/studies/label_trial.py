@@ -80,7 +80,7 @@ class LabelTrial(Study[Trial]):
             raise InputError("prompt", f"the bank “{self.bank}” has none of its own", "Test vectors of another bank")
 
     def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, Trial]:
-        lm = bench.model.get()
+        lm = bench.model.get(stop)
         bank = bench.bank_for(lm, self.bank)
         like = self._suggestion(bench, bank)
         prompt = (like.prompt if like else bank.record.prompts[0]).asked

@@ -55,7 +55,7 @@ class Looks:
     @classmethod
     def at(cls, bench: Bench, prompts: Sequence[Prompt], config: TrainingConfig, stop: Stop) -> "Looks":
         """Looks between the layers of ``config``; their banks are stored with those of curves."""
-        piece = bench.slices.slice(bench.model.get(), prompts, config.source, config.target, stop)
+        piece = bench.slices.slice(bench.model.get(stop), prompts, config.source, config.target, stop)
         norm = piece.median_norm
         return cls(CurveMaking(bench, prompts, config, norm, None, False, LOOK_DECODING, stop, piece))
 

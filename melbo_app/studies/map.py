@@ -11,10 +11,10 @@ from pydantic import Field
 from melbo_app.analysis.layout import Layout
 from melbo_app.analysis.projection import MapPoint, Projection, project
 from melbo_app.analysis.text_clusters import TextCluster, text_clusters
-from melbo_app.engine.stopping import Stop
+from melbo_app.engine.stopping import Stop, raise_if
 from melbo_app.errors import InputError, Stopped, StorageError
 from melbo_app.jobs.bench import Bench
-from melbo_app.jobs.generators import map_progress
+from melbo_app.jobs.generators import map_progress, unless_stopped
 from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import How, Made, Study
 from melbo_app.library.completion import Comparison
@@ -142,7 +142,8 @@ def draw(
 ) -> Generator[Progress, None, Map | None]:
     """Embed and place the completions of ``comparison``; None after a stop. Earlier results are looked up.
 
-    Others may compute while the points are laid out. Raises InputError for more texts than a map can hold.
+    Others may compute while the points are laid out. A stop is answered at once; the work ends with its present step,
+    a second of the 5,000 texts that a map can hold. Raises InputError for more texts than a map can hold.
     """
     bank_hash = comparison.settings.get("bank_hash")
     labels: dict[int, Label] = {}
@@ -156,17 +157,15 @@ def draw(
     yield Progress(f"embedding {len(completions)} completions", 0, total)
     try:
         rows = bench.embed(texts, stop)
+        raise_if(stop)
+        yield Progress("laying the points out", total - 1, total)
+        projection, origin = unless_stopped(lambda left: _laid_out(bench, texts, rows, fresh, left), stop)
+        bench.layouts.add(Layout(texts, rows, projection))
+        raise_if(stop)
+        yield Progress("finding clusters", total - 1, total)
+        numbers, clusters = unless_stopped(lambda _: text_clusters(rows, texts), stop)
     except Stopped:
         return None
-    if stop():
-        return None
-    yield Progress("laying the points out", total - 1, total)
-    projection, origin = _laid_out(bench, texts, rows, fresh)
-    bench.layouts.add(Layout(texts, rows, projection))
-    if stop():
-        return None
-    yield Progress("finding clusters", total - 1, total)
-    numbers, clusters = text_clusters(rows, texts)
     placed = [
         MapPoint(
             x=float(x),
@@ -186,7 +185,9 @@ def draw(
     )  # fmt: skip
 
 
-def _laid_out(bench: Bench, texts: Sequence[str], rows: np.ndarray, fresh: bool) -> tuple[Projection, Origin]:
+def _laid_out(
+    bench: Bench, texts: Sequence[str], rows: np.ndarray, fresh: bool, stop: Stop
+) -> tuple[Projection, Origin]:
     """The places of the texts: as they were drawn before, or in the layout of a map with most of them, or new ones."""
     embedder, embeddings = bench.embedder, bench.embeddings
     known = None
@@ -196,7 +197,7 @@ def _laid_out(bench: Bench, texts: Sequence[str], rows: np.ndarray, fresh: bool)
     if known is not None:
         return known, "old"
     before = None if fresh else bench.layouts.find(texts)
-    projection = project(rows) if before is None else before.extended(texts, rows)
+    projection = project(rows, stop) if before is None else before.extended(texts, rows)
     with suppress(StorageError):  # the map is shown anyway
         embeddings.add_projection(embedder.identity, texts, projection)
     return projection, "new" if before is None else "old"

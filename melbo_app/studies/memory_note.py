@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
 def say_memory(study: SteeringStudy[Any], bench: Bench, stop: Stop) -> Generator[Progress, None, None]:
     """Report the memory needed for completing, for the log. Raises InputError if it is too much."""
     yield Progress("reading the prompts", 0, 1)
-    texts, lm = len(study.prompts) * len(study.variants(bench)), bench.model.get()
+    texts, lm = len(study.prompts) * len(study.variants(bench)), bench.model.get(stop)
     note = memory_note(lm, study.prompts, texts, study.decoding, bench.model.memory_gb, stop)
     yield Progress("starting", 0, 1, note)
 

@@ -39,7 +39,7 @@ def _of_seed(
     how = Decoding(TOKENS, TEMPERATURE, seed=seed)
     rows = variants(bank, vectors, None, random_control=True)
     texts, finished = yield from complete(
-        bench.model.get(), bank, [prompt], rows, how, bench.completions.find, bench.batching, stop
+        bench.model.get(stop), bank, [prompt], rows, how, bench.completions.find, bench.batching, stop
     )
     if not finished:
         raise Stopped

@@ -59,7 +59,7 @@ class SearchSettings(ModelStudy[Search]):
 
     def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, Search]:
         """Raises Stopped for a stop before the first setting was judged."""
-        lm, config = bench.model.get(), self.config
+        lm, config = bench.model.get(stop), self.config
         asked = Search(
             model=lm.name,
             model_hash=lm.weights_hash,

@@ -67,7 +67,7 @@ class MeasureSensitivity(ModelStudy[list[LayerPair]]):
         from melbo_app.engine.slice import ModelSlice
         from melbo_app.engine.training import train
 
-        lm, scope = bench.model.get(), self.scope or default_scope(self.prompts)
+        lm, scope = bench.model.get(stop), self.scope or default_scope(self.prompts)
         source, target = layers(len(lm.blocks))
         sources, targets = self.sources or [source], self.targets or [target]
         pairs = [(source, target) for source in sources for target in targets if target > source]

@@ -100,7 +100,7 @@ class Compare(Study[Similarity]):
         bench.banks.load(self.bank)
 
     def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, Similarity]:
-        scope, lm = TokenScope.parse(self.scope), bench.model.get()
+        scope, lm = TokenScope.parse(self.scope), bench.model.get(stop)
         bank = bench.bank_for(lm, self.bank)
         yield Progress("comparing", 0, len(bank.vectors))
         record = bank.record

@@ -131,7 +131,7 @@ class SteeringStudy(Study[Result]):
         Raises Stopped if nothing is kept."""
         if not bench.model.state().loaded:
             yield SteeringProgress((), 0, self.decoding.max_new_tokens, "loading the model")
-        lm = bench.model.get()
+        lm = bench.model.get(stop)
         bank = bench.bank_for(lm, self.bank) if self.bank else None
         rows, find = self._variants(bank), bench.completions.find
         texts, finished = yield from complete(

@@ -124,7 +124,7 @@ class SuggestLabels(Study[Suggested]):
         variants(bench.banks.load(self.bank), self.vectors or (), None)
 
     def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, Suggested]:
-        lm = bench.model.get()
+        lm = bench.model.get(stop)
         bank = bench.bank_for(lm, self.bank)
         ours = LoadedAssistant(lm, bench.batching, stop)
         writer: Assistant = EndpointAssistant(self.endpoint, stop) if self.endpoint else ours

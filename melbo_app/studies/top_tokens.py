@@ -57,7 +57,7 @@ class TopTokens(Study[list[VectorTokens]]):
         from melbo_app.engine.encoding import token_text
         from melbo_app.engine.top_tokens import top_tokens
 
-        lm = bench.model.get()
+        lm = bench.model.get(stop)
         bank = bench.bank_for(lm, self.bank)
         wanted = self._wanted(bank)
         yield Progress("reading the prompts", 0, 1)

@@ -135,7 +135,7 @@ class Train(ResumableStudy[Bank]):
     def _train(
         self, bench: Bench, config: TrainingConfig, name: str, stop: Stop, checkpoint: Checkpointing | None
     ) -> Generator[TrainingProgress, None, Bank]:
-        lm, spec, memory_gb = bench.model.get(), bench.model.spec, bench.model.memory_gb
+        lm, spec, memory_gb = bench.model.get(stop), bench.model.spec, bench.model.memory_gb
         work = train_bank(
             lm, spec, self.prompts, config, name, memory_gb, bench.compute.giving_way(stop), checkpoint
         )  # fmt: skip

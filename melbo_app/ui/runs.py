@@ -94,8 +94,8 @@ class Runs:
                 try:
                     step = next(work)
                 except StopIteration as end:
-                    return None if self._replaced(request, stop) else (end.value, stop.is_set())
-                if time.monotonic() - last >= FRAME and not self._replaced(request, stop):
+                    return None if self.replaced(request, stop) else (end.value, stop.is_set())
+                if time.monotonic() - last >= FRAME and not self.replaced(request, stop):
                     last = time.monotonic()
                     text = "Stopping" if stop.is_set() else stage(step)
                     yield {bar: working(text, step.done / max(1, step.total)), **draw(step)}
@@ -114,7 +114,7 @@ class Runs:
             shown: Any = None
             stopping = False
             while not job.wait(FRAME):
-                replaced = self._replaced(request, stop)
+                replaced = self.replaced(request, stop)
                 if stop.pressed and not stopping and (own or not replaced):
                     _stop(job, stop)
                 if replaced or (stop.is_set() and not stop.pressed):
@@ -130,7 +130,7 @@ class Runs:
             raise MelboError(job.error)
         return True
 
-    def _replaced(self, request: gr.Request, stop: Run) -> bool:
+    def replaced(self, request: gr.Request, stop: Run) -> bool:
         """Whether a later run of this browser tab took the place of the one that ``stop`` belongs to."""
         return self._stops.get(request.session_hash or "") is not stop
 

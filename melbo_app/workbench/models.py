@@ -67,7 +67,7 @@ class Models(Base):
         files = yield from self.fetch_model(key, stop=stop)
         size = self._entry(key).size
         yield FetchProgress(f"Loading {files.name}", size, size)
-        return self.load_model(files.spec)
+        return self.load_model(files.spec, stop=stop)
 
     def start_getting(self, key: str) -> ModelGetting:
         """Start ``get_model`` in the background, unless it is already running for this model. Raises BusyError."""
@@ -104,14 +104,15 @@ class Models(Base):
         """The current state of the model, without waiting."""
         return self.bench.model.state()
 
-    def load_model(self, spec: str | None = None) -> ModelState:
-        """Load the model ``spec`` (None: the one in the settings), and wait for it."""
+    def load_model(self, spec: str | None = None, *, stop: Stop = never) -> ModelState:
+        """Load the model ``spec`` (None: the one in the settings), and wait for it. Raises Stopped; then the model that
+        was loaded before stays."""
         if spec is None:
-            self.bench.model.get()
+            self.bench.model.get(stop)
         else:
             if self.queue.active("training") and not self.bench.model.is_loaded(spec):
                 raise BusyError("Another model cannot be loaded while a training runs. Wait for it, or press Stop.")
-            lm = self.bench.model.load(spec)
+            lm = self.bench.model.load(spec, stop)
             with self.bench.compute.hold():
                 self.bench.slices.forget(lm)
         return self.bench.model.state()
@@ -140,7 +141,9 @@ class Models(Base):
         stop: Stop = never,
     ) -> list[PromptTokens]:
         """The exact tokens that the model reads, and which are in scope; layers matter only for scope ``content``."""
-        return self.bench.slices.tokens(self.bench.model.get(), prompts, TokenScope.parse(scope), source, target, stop)
+        return self.bench.slices.tokens(
+            self.bench.model.get(stop), prompts, TokenScope.parse(scope), source, target, stop
+        )
 
     def median_norm(self, prompts: Sequence[Prompt], source: int, *, stop: Stop = never) -> float:
         """Median residual norm at the output of block ``source``, without sinks and padding: the unit of relative R."""

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,9 +31,13 @@ def test_the_catalogue_is_listed_with_its_sizes_and_the_loaded_model_cannot_be_g
 def test_a_press_gets_a_model_and_loads_it_and_stop_keeps_what_has_arrived(browser, monkeypatch, tmp_path):
     """In this process, where the catalogue can be one whose download takes no time."""
     import gradio as gr
+    import torch
+    from benches import save_tiny
+    from patience import PATIENCE
     from test_weights import write_gguf
     from tiny_catalogue import KEY, put_into_catalogue
 
+    from melbo_app.engine import model
     from melbo_app.library import hub
     from melbo_app.settings import Settings
     from melbo_app.ui.scripts import IN_HEAD, component_script, read
@@ -69,6 +74,20 @@ def test_a_press_gets_a_model_and_loads_it_and_stop_keeps_what_has_arrived(brows
         expect(card).to_have_attribute("data-state", "loaded")
         expect(page.locator("#model-progress .mx-progress-text")).to_have_text("Tiny is loaded.")
         expect(page.locator("#model-table")).to_contain_text(KEY)
+        begun = threading.Event()
+
+        def forever(*_):
+            begun.set()
+            while True:
+                torch.ones(1).add(1)
+
+        monkeypatch.setattr(model, "_model", forever)
+        page.locator("#model-spec input, #model-spec textarea").fill(str(save_tiny(tmp_path / "other")))
+        page.locator("#model-load").click()
+        assert begun.wait(PATIENCE)
+        page.locator("#model-stop").click()
+        expect(page.locator("#model-progress .mx-progress-text")).to_have_text("Stopped; the previous model stays.")
+        expect(card).to_have_attribute("data-state", "loaded")
     finally:
         page.close()
         blocks.close(verbose=False)

@@ -13,8 +13,10 @@ from hypothesis import settings
 from sqlalchemy import Connection
 from tiny_models import FAMILIES, KINDS, UNUSUAL
 
+from melbo_app.engine import gguf
+from melbo_app.engine.stopping import Stop
 from melbo_app.jobs.loaded_model import LoadedModel
-from melbo_app.library import migrations
+from melbo_app.library import hub, migrations, weights
 from melbo_app.workbench import Workbench
 
 settings.register_profile("unit", deadline=None, max_examples=60, derandomize=True, database=None)
@@ -83,13 +85,13 @@ def _model_read_once(
     test changes it."""
     real, folder, used = LoadedModel._read, str(tmp_path_factory.getbasetemp() / "models0" / "tiny"), set[Any]()
 
-    def read(self: LoadedModel, files: Any) -> Any:
+    def read(self: LoadedModel, files: Any, stop: Stop) -> Any:
         settings = self._settings
         key = (settings.device, settings.dtype, self._packed, files.path, files.name, files.weights_hash)
         if files.path not in {folder, *benches.LENT} or files.adapter is not None or self._lm is not None:
-            return real(self, files)
+            return real(self, files, stop)
         if key not in _models:
-            lm = real(self, files)
+            lm = real(self, files, stop)
             _models[key] = lm, _state(lm)
         used.add(key)
         return _models[key][0]
@@ -99,6 +101,13 @@ def _model_read_once(
     for key in used:
         if _state(_models[key][0]) != _models[key][1]:
             del _models[key]
+
+
+@pytest.fixture(autouse=True)
+def _models_got_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unpacked and downloaded in this process, as another one would import torch anew."""
+    monkeypatch.setattr(weights, "download", lambda name, stop: hub.download(name))
+    monkeypatch.setattr(weights, "unpack", lambda path, folder, stop: gguf.dequantise(path, folder))
 
 
 @pytest.fixture(params=FAMILIES)

@@ -130,7 +130,7 @@ def test_an_adapter_of_the_hub_comes_with_its_model(folder, tmp_path, monkeypatc
     trained(folder, tmp_path / "lora", LoraConfig(**LORA))
     name_base(tmp_path / "lora", "owner/base")
     here = {"owner/lora": tmp_path / "lora", "owner/base": folder}
-    monkeypatch.setattr(weights, "download", here.__getitem__)
+    monkeypatch.setattr(weights, "download", lambda name, stop: here[name])
     monkeypatch.setattr(hub, "here", lambda name: None)
     files = weights.fetch(resolve("owner/lora", tmp_path), tmp_path)
     assert (files.name, files.path, files.adapter) == ("owner/lora + adapter", str(folder), str(tmp_path / "lora"))

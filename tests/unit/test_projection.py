@@ -1,10 +1,13 @@
 import threading
+import traceback
 import warnings
 
 import numpy as np
 import pytest
 
-from melbo_app.analysis.projection import project, warm_up
+from melbo_app.analysis.projection import ROWS, _compiled_umap, _distinct, _umap_lock, project, warm_up
+from melbo_app.engine.stopping import never
+from melbo_app.errors import Stopped
 
 
 def groups(count: int, of: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -102,6 +105,56 @@ def test_a_point_opposite_to_all_others_has_a_place_too():
 def test_what_cannot_be_laid_out_is_refused(points):
     with pytest.raises(ValueError, match="points must be"):
         project(points)
+
+
+def epochs(monkeypatch: pytest.MonkeyPatch, at: int) -> tuple[list[int], threading.Event]:
+    """The epochs that UMAP begins, and an event that is set in the one with number ``at``."""
+    _compiled_umap()  # to be imported first
+    from umap import layouts
+
+    begun, reached, real = [], threading.Event(), layouts._get_optimize_layout_euclidean_single_epoch_fn
+
+    def epoch(*given):
+        begun.append(len(begun))
+        if len(begun) == at:
+            reached.set()
+        return real()(*given)
+
+    monkeypatch.setattr(layouts, "_get_optimize_layout_euclidean_single_epoch_fn", lambda parallel=False: epoch)
+    return begun, reached
+
+
+def test_a_stop_ends_the_layout_with_the_present_epoch_and_another_map_can_be_made(monkeypatch):
+    begun, reached = epochs(monkeypatch, 7)
+    with pytest.raises(Stopped):
+        project(groups(40, 3)[0], reached.is_set)
+    assert len(begun) == 7
+    monkeypatch.undo()
+    assert np.isfinite(project(groups(40, 3)[0]).xy).all()
+
+
+def test_a_stop_ends_the_search_for_equal_points(monkeypatch):
+    asked = []
+    with pytest.raises(Stopped):
+        project(groups(3 * ROWS, 3)[0], lambda: asked.append(1) or len(asked) == 2)
+    assert len(asked) == 2
+
+
+def test_who_waits_for_another_map_may_stop_waiting():
+    with _umap_lock, pytest.raises(Stopped):
+        project(groups(40, 3)[0], lambda: _umap_lock.locked() and waiting())
+
+
+def waiting() -> bool:
+    return "_alone" in {frame.name for frame in traceback.extract_stack()}
+
+
+def test_points_are_equal_in_whatever_rows_they_stand():
+    points = groups(2 * ROWS + 30, 3)[0]
+    points[ROWS + 5], points[2 * ROWS + 9] = points[3], points[3]
+    firsts, group = _distinct(points, never)
+    assert len(firsts) == len(points) - 2
+    assert {at for at, own in enumerate(group) if own == group[3]} == {3, ROWS + 5, 2 * ROWS + 9}
 
 
 def test_a_map_can_be_made_while_the_warm_up_runs():

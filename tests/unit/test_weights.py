@@ -178,15 +178,14 @@ def test_a_cached_model_that_lost_a_file_is_made_again(tiny_gguf: Path, tmp_path
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from melbo_app.engine import gguf
-from melbo_app.library import file_hashes, weights
+from melbo_app.library import weights
 
-def half(source, folder):
+def half(source, folder, stop):
     (folder / "config.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(b"half of it")
     os.kill(os.getpid(), signal.SIGKILL)
 
-gguf.dequantise = half
+weights.unpack = half
 weights.resolve(sys.argv[1], Path(sys.argv[2]))
 """
 
@@ -478,7 +477,7 @@ class TestHub:
         (folder / "config.json").write_text("{}")
         (folder / "model.safetensors").write_bytes(b"weights")
         asked = []
-        monkeypatch.setattr(weights, "download", lambda name: asked.append(name) or folder)
+        monkeypatch.setattr(weights, "download", lambda name, stop: asked.append(name) or folder)
         files = weights.fetch(weights.resolve("owner/name", tmp_path), tmp_path)
         assert asked == ["owner/name"]
         assert (files.name, files.spec, files.path) == ("owner/name", "owner/name", str(folder))
@@ -488,7 +487,7 @@ class TestHub:
         folder = tmp_path / "snapshot"
         folder.mkdir()
         (folder / "config.json").write_text("{}")
-        monkeypatch.setattr(weights, "download", lambda name: folder)
+        monkeypatch.setattr(weights, "download", lambda name, stop: folder)
         with pytest.raises(InputError, match="no \\*.safetensors file"):
             weights.fetch(weights.resolve("owner/name", tmp_path), tmp_path)
 

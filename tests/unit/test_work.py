@@ -1,9 +1,12 @@
 """Work: what it returns, its progress in other words, and several at once."""
 
 import threading
+import time
+import weakref
 from types import SimpleNamespace
 
 import pytest
+from patience import PATIENCE
 
 from melbo_app.errors import Stopped
 from melbo_app.jobs import generators as work
@@ -68,9 +71,49 @@ def test_a_call_elsewhere_is_waited_for_until_somebody_says_stop(monkeypatch):
     monkeypatch.setattr(work, "ASKED_EVERY", 0.001)
     asked, answered = [], threading.Event()
     with pytest.raises(Stopped):
-        unless_stopped(lambda: answered.wait(10.0), lambda: asked.append(1) or len(asked) == 2)
+        unless_stopped(lambda _: answered.wait(10.0), lambda: asked.append(1) or len(asked) == 2)
     assert len(asked) == 2
     answered.set()
-    assert unless_stopped(lambda: "answer", lambda: True) == "answer"
+    assert unless_stopped(lambda _: "answer", lambda: True) == "answer"
     with pytest.raises(ZeroDivisionError):
-        unless_stopped(lambda: 1 / 0, lambda: False)
+        unless_stopped(lambda _: 1 / 0, lambda: False)
+
+
+def test_who_leaves_is_answered_at_once_and_the_work_is_told_and_its_result_dropped():
+    begun, told = threading.Event(), threading.Event()
+
+    class Large:
+        pass
+
+    made = []
+
+    def work(left):
+        large = Large()
+        made.append(weakref.ref(large, lambda _: told.set()))
+        begun.set()
+        while not left():
+            time.sleep(0.001)
+        return large
+
+    with pytest.raises(Stopped):
+        unless_stopped(work, begun.is_set)
+    assert told.wait(PATIENCE)
+    assert made[0]() is None
+
+
+def test_ctrl_c_tells_the_work_as_well():
+    begun, ended = threading.Event(), threading.Event()
+
+    def work(left):
+        begun.set()
+        while not left():
+            time.sleep(0.001)
+        ended.set()
+
+    def interrupted():
+        if begun.wait(PATIENCE):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        unless_stopped(work, interrupted)
+    assert ended.wait(PATIENCE)

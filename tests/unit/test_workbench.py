@@ -1,6 +1,7 @@
 """The workbench: models, tokens, banks of other models, similarity, maps and labels, on a tiny model in a folder."""
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import psutil
 import pytest
 import torch
 from benches import PROMPT, QUICK, StubEmbedder, listen, save_tiny, settings, shelved, trained
+from patience import PATIENCE
 from safetensors.numpy import save_file
 from tiny_models import BLOCKS, CONTEXT
 
@@ -18,6 +20,7 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
 from melbo_app.jobs.generators import result_of
 from melbo_app.library.bank import Bank
+from melbo_app.studies import map as studies_map
 from melbo_app.studies.map import DrawMap, MapOf
 from melbo_app.studies.similarity import Compare
 from melbo_app.studies.steer import Steer
@@ -79,9 +82,9 @@ def test_while_another_model_is_loaded_the_chip_names_that_one(bench, other_fold
     bench.load_model()
     read, seen = bench.bench.model._read, []
 
-    def slow(files):
+    def slow(files, stop):
         seen.append(model_status(bench.model_state())["model"])
-        return read(files)
+        return read(files, stop)
 
     monkeypatch.setattr(bench.bench.model, "_read", slow)
     state = bench.load_model(str(other_folder))
@@ -518,6 +521,17 @@ def test_a_stopped_map_is_none(bench, bank, when, monkeypatch):
     assert result_of(watched()) is None
     assert stopped
     assert not embedded  # no work for nobody
+
+
+@pytest.mark.parametrize("step", ["project", "text_clusters"])
+def test_a_stop_in_the_middle_of_a_map_is_answered_although_its_step_goes_on(bench, bank, monkeypatch, step):
+    bench.bench.embedder = StubEmbedder()
+    begun, go_on = threading.Event(), threading.Event()
+    monkeypatch.setattr(studies_map, step, lambda *_: begun.set() or go_on.wait(PATIENCE))
+    asked = DrawMap(bank="a", prompts=[PROMPT], vectors=[0], radii=[6.0], decoding=SHORT)
+    assert result_of(bench.run(asked, stop=begun.is_set)) is None
+    assert not go_on.is_set()
+    go_on.set()
 
 
 def test_a_map_that_is_not_there_is_refused(bench):

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
-from melbo_app.errors import InputError
+from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.loaded_model import CatalogueLine, ModelState
 from melbo_app.jobs.model_getting import ModelGetting
 from melbo_app.library import model_catalogue
@@ -40,6 +40,7 @@ class ModelsTab:
                 scale=5,
             )  # fmt: skip
             self.load = button("Load", "model-load", 110, variant="primary")
+            self.stop = button("Stop", "model-stop", 80)
         self.progress = progress_bar(resting(), elem_id="model-progress")
         self.table = record_table({"columns": COLUMNS, "wide": WIDE}, elem_id="model-table")
         self.outputs: list[Block] = [self.details, self.cards, self.table]
@@ -52,7 +53,8 @@ class ModelsTab:
         for trigger in (self.load.click, self.spec.submit):
             self._bind(trigger, self._take, self.spec)
         self._bind(self.cards.take, self._take_card, None)
-        bind(self.cards.stop, self._stop, None, self.progress)
+        bind(self.cards.stop, self._stop_getting, None, self.progress)
+        bind(self.stop.click, self._stop, None, self.progress)
 
     def _bind(self, trigger: Any, fn: Any, inputs: gr.Textbox | None) -> None:
         shown = [*self.outputs, self.progress, self._wake]
@@ -96,8 +98,15 @@ class ModelsTab:
             yield from self._follow(request, self._workbench.start_getting(spec))
             return
         entry = model_catalogue.find(spec)
-        yield {self.progress: working(f"loading {entry.name if entry else spec}"), self._wake: gr.Timer(0.7)}
-        yield self._ended(f"{self._workbench.load_model(spec).name} is loaded.")
+        with self._runs.start(request) as stop:
+            yield {self.progress: working(f"loading {entry.name if entry else spec}"), self._wake: gr.Timer(0.7)}
+            try:
+                text = f"{self._workbench.load_model(spec, stop=stop.is_set).name} is loaded."
+            except Stopped:
+                if self._runs.replaced(request, stop):
+                    return
+                text = "Stopped; the previous model stays." if self._workbench.model_state().loaded else "Stopped."
+            yield self._ended(text)
 
     def _follow(self, request: gr.Request, getting: ModelGetting) -> Iterator[Changes]:
         """Follow a download to its end; it goes on when the page is left."""
@@ -109,7 +118,10 @@ class ModelsTab:
             name = getting.result.name if getting.result else None
             yield self._ended(f"{name} is loaded." if name else "Stopped: the downloaded part is kept.")
 
-    def _stop(self) -> Any:
+    def _stop(self, request: gr.Request) -> Any:
+        return gr.skip() if self._runs.stop(request) else self._stop_getting()
+
+    def _stop_getting(self) -> Any:
         getting = self._workbench.getting()
         if getting is None:
             return resting(NOTHING_RUNS)

@@ -6,6 +6,7 @@ from melbo_app.errors import InputError
 from melbo_app.library.prompt_sets import SHIPPED, SetPrompt, joined
 from melbo_app.studies.generality import RANDOM, MeasureGenerality
 from melbo_app.studies.generality_answer import General, general
+from melbo_app.ui.leaving import leaving
 from melbo_app.ui.verbs.study_verb import WHO, awaited
 from melbo_app.workbench import Workbench
 
@@ -56,7 +57,7 @@ class GeneralityVerbs:
         asked = joined([self._given(prompts, groups), *([self._shipped(sets)] if sets else [])])
         numbers, _ = chosen(self._workbench.bank(bank), vectors, None)
         decoding = Decoding(max_new_tokens, temperature, top_p, seed)
-        self._workbench.load_model()
+        self._workbench.load_model(stop=leaving())
         study = MeasureGenerality(
             bank=bank, prompts=self._workbench.asked(asked, system, template), vectors=numbers, radius=radius,
             random=random, samples=samples, decoding=decoding,

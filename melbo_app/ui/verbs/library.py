@@ -13,6 +13,7 @@ from melbo_app.jobs.loaded_model import ModelState
 from melbo_app.library.formats.known import by_key
 from melbo_app.library.label_import import LabelsImported
 from melbo_app.ui.files import uploaded, written
+from melbo_app.ui.leaving import leaving
 from melbo_app.workbench import Workbench
 
 ReadFormat = Literal["safetensors", "melbo", "gguf", "svec", "dct"]
@@ -46,7 +47,7 @@ class LibraryVerbs:
         known = [entry.spec for entry in self._workbench.models()]
         if spec is not None and spec not in known:  # paths would let a program explore the server
             raise InputError("model", f"“{spec[:80]}” is not ready to be loaded", "Choose a spec that models lists")
-        return self._workbench.load_model(spec)
+        return self._workbench.load_model(spec, stop=leaving())
 
     def banks(self) -> listings.Shelf:
         """The banks of vectors: own ones, newest first, then the samples.

@@ -29,7 +29,7 @@ def study_verb(workbench: Workbench, kind: type[Study[Any]]) -> Callable[..., An
         values = {one.name: one.default for one in taken} | given
 
         def has_template() -> bool:
-            return bool(workbench.load_model().has_template)
+            return bool(workbench.load_model(stop=leaving()).has_template)
 
         bank = workbench.bank(values["bank"]) if values.get("bank") else None
         study = study_from(kind, values, bank, has_template, PROGRAM)

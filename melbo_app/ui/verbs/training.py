@@ -6,6 +6,7 @@ from melbo_app.engine.training_config import AgreementForm, Method, Start
 from melbo_app.library.explorations import SEARCH_SECONDS
 from melbo_app.studies.as_json import plain
 from melbo_app.studies.train import Train
+from melbo_app.ui.leaving import leaving
 from melbo_app.ui.verbs.study_verb import WHO
 from melbo_app.workbench import Workbench
 
@@ -79,7 +80,7 @@ class TrainingVerbs:
         )  # fmt: skip
         check_texts(prompts)
         self._workbench.check_bank_name(name)
-        asked = prompts_from(prompts, system, template, bool(self._workbench.load_model().has_template))
+        asked = prompts_from(prompts, system, template, bool(self._workbench.load_model(stop=leaving()).has_template))
         config = wanted.fill(self._workbench, draft, asked, held_out or [])
         seconds = SEARCH_SECONDS if wanted.searches(draft) else None
         free = wanted.layers_free
