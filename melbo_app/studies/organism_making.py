@@ -42,7 +42,7 @@ def make_organism(settings: Settings, recipe: OrganismRecipe, model: str, out: P
     check_range("seed", seed, 0, LARGEST)
     check_free(out)
     yield Progress("loading the model", 0, 1)
-    lm, files = load_base(settings, model)
+    lm, files = load_base(settings, model, stop)
     from melbo_app.engine.lora import new_lora
 
     began, training = time.monotonic(), recipe.training
@@ -88,14 +88,14 @@ def make_organism(settings: Settings, recipe: OrganismRecipe, model: str, out: P
     return organism
 
 
-def load_base(settings: Settings, spec: str) -> tuple["LanguageModel", weights.ModelFiles]:
+def load_base(settings: Settings, spec: str, stop: Stop) -> tuple["LanguageModel", weights.ModelFiles]:
     """The model ``spec`` in float32, in which adapters are trained, and its files. Raises InputError also for a model
-    with an adapter."""
+    with an adapter, and Stopped."""
     cache = settings.cache_dir
-    files = weights.fetch(weights.resolve(spec, cache), cache)
+    files = weights.fetch(weights.resolve(spec, cache, stop=stop), cache, stop=stop)
     if files.adapter is not None:
         raise InputError("model", f"{files.name} already has an adapter", "Choose the model without it")
-    return LoadedModel(settings.model_copy(update={"dtype": "float32"}), packed=True).load(files.spec), files
+    return LoadedModel(settings.model_copy(update={"dtype": "float32"}), packed=True).load(files.spec, stop), files
 
 
 def _lessons(lm: "LanguageModel", planned: Sequence[WrittenLesson], own: dict[str, "Answer"]) -> list["Lesson"]:

@@ -36,7 +36,7 @@ def measure_organism(settings: Settings, folder: Path, stop: Stop) -> Making:
     """
     organism = folders.read(folder)
     yield Progress("loading the model", 0, 1)
-    lm, _ = load_base(settings, organism.base)
+    lm, _ = load_base(settings, organism.base, stop)
     if lm.weights_hash != organism.base_hash:
         problem = f"“{folder}” was trained on other weights than those of {lm.name} here"
         raise InputError("organism", problem, f"Get the {organism.base} whose hash is {organism.base_hash[:12]}…")

@@ -199,7 +199,7 @@ class Watch(Study[Watched]):
         from melbo_app.engine.memory import refuse_prompts
         from melbo_app.engine.prompt_means import PromptPoints, common_beginning, mean_deltas
 
-        lm = bench.model.get()
+        lm = bench.model.get(stop)
         bank = bench.bank_for(lm, self.bank)
         source, target = pair_of(lm, bank.record.source, bank.record.target)
         asked = prompts_of(bank, lm)
