@@ -232,7 +232,7 @@ def test_an_adapter_may_name_a_model_of_the_catalogue(folder, tmp_path, monkeypa
         (lora / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": base}))
 
     bundled = resolve(str(folder), tmp_path)
-    monkeypatch.setattr(weights, "_default", lambda cache, say: bundled)
+    monkeypatch.setattr(weights, "_default", lambda cache, say, stop: bundled)
     name(weights.DEFAULT_MODEL)
     files = resolve(str(lora), tmp_path)
     assert (files.path, files.adapter) == (bundled.path, str(lora)) and files.weights_hash != bundled.weights_hash
