@@ -60,6 +60,7 @@ def test_two_people_label_blindly_and_a_third_settles(open_page, app) -> None:
     assert given(ada) == []
     # nothing in Bea's page gives it away: not the cards, the table, the names, the history, or a search
     bea.locator("#label-next").click()
+    steps.settle(bea)
     at(bea, 1)
     expect(bea.locator("#label-given")).to_contain_text("Somebody else has labelled this vector")
     bea.locator("#label-changes button").first.click()
