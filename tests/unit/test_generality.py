@@ -100,7 +100,8 @@ def planted(monkeypatch):
             pass
 
         bench = SimpleNamespace(
-            model=SimpleNamespace(get=lambda stop: Lm()), bank_for=lambda lm, name: bank, batching=SimpleNamespace(memory_gb=None),
+            model=SimpleNamespace(get=lambda stop: Lm()), bank_for=lambda lm, name: bank,
+            batching=SimpleNamespace(memory_gb=None),
             completions=SimpleNamespace(find=lambda draft: None, keep=keep), embed=lambda texts, stop: places(texts),
             generalities=SimpleNamespace(keep=keep),
         )  # fmt: skip
