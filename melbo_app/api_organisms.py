@@ -55,7 +55,7 @@ def measure_organism(folder: str | Path, *, progress: Callable[[Progress], None]
     the folder.
 
     Raises:
-        InputError: this is no organism, or its model is another one here.
+        InputError: the folder holds no organism, or the model here has other weights.
     """
     return result_of(measure(Settings(), file_path(folder), never), progress or (lambda now: None))
 

@@ -30,7 +30,7 @@ def measure_organism(settings: Settings, folder: Path, stop: Stop) -> Making:
     """Measure the organism in ``folder`` and keep the figures in its record.
 
     Raises:
-        InputError: this is no organism, or the model on this machine is not the one that it was trained on.
+        InputError: the folder holds no organism, or the model here has other weights than in training.
         StorageError: the figures could not be written.
         Stopped: ``stop()`` became true; the record stays as it was.
     """
