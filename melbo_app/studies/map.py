@@ -143,7 +143,8 @@ def draw(
     """Embed and place the completions of ``comparison``; None after a stop. Earlier results are looked up.
 
     Others may compute while the points are laid out. A stop is answered at once; the layout ends with its
-    present epoch, but the search for clusters runs on (3 to 5 s for 5,000 texts) and is dropped. Raises InputError for more texts than a map can hold.
+    present epoch, but the search for clusters runs on (3 to 5 s for 5,000 texts) and is dropped.
+    Raises InputError for more texts than a map can hold.
     """
     bank_hash = comparison.settings.get("bank_hash")
     labels: dict[int, Label] = {}
