@@ -95,3 +95,30 @@ def test_each_page_has_its_own_place(monkeypatch):
         found[page] = places.last()
         LocalContext.request.reset(token)
     assert found == {"one": ("a", 3), "two": None, "three": ("a", 4)}
+
+
+def test_an_answer_overtaken_by_a_later_choice_is_dropped_and_what_was_written_is_saved(tab, bench, monkeypatch):
+    before = sent(tab, tab.open("a", 0), "the sun")
+    go_on, choose = (tab._places.in_turn(move, tab._saved) for move in (tab._go_on, tab._pick))
+    filled, later = tab.label_form.filled, []
+
+    def slow(*args, **how):
+        answer = filled(*args, **how)
+        if not later:  # a person clicks a row while Next is answered
+            later.append(None)
+            later.append(choose(SimpleNamespace(key="2"), before))
+        return answer
+
+    monkeypatch.setattr(tab.label_form, "filled", slow)
+    dropped = go_on(before)
+    assert list(dropped) == [tab._saved]  # the lists of other rooms learn of the save
+    assert shown(tab, later[1]) == (2, "") and tab._places.last() == ("a", 2)
+    assert bench.own_label("a", 0, "").name == "the sun" and bench.own_label("a", 2, "").name == ""
+    undone = tab._undo({**sent(tab, later[1]), tab.label_form.of: later[1][tab.label_form.of]})
+    assert shown(tab, undone) == (0, "") and bench.own_label("a", 0, "").name == ""
+
+
+def test_moves_one_after_the_other_all_answer(tab):
+    forth = tab._places.in_turn(tab._forth, tab._saved)
+    first = forth(sent(tab, tab.open("a", 0)))
+    assert shown(tab, first) == (1, "") and shown(tab, forth(sent(tab, first))) == (2, "")

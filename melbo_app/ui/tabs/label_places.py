@@ -1,10 +1,17 @@
 """The vector that each page shows in the room Label, or is about to show: its answer may still be on its way."""
 
+import functools
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from contextvars import ContextVar
+from itertools import count
+from typing import Any
 
+from gradio.blocks import Block
 from gradio.context import LocalContext
 
+from melbo_app.ui.guard import Changes
 from melbo_app.ui.sessions import CAPACITY
 
 Place = tuple[str, int]
@@ -12,23 +19,51 @@ Place = tuple[str, int]
 
 
 class LabelPlaces:
-    """The last place of each page; those of the pages that moved longest ago are forgotten."""
+    """The last place of each page, and its moves in order; the pages that moved longest ago are forgotten."""
 
     def __init__(self) -> None:
         self._last: OrderedDict[str, Place] = OrderedDict()
-        self._one = threading.Lock()
+        self._turns: OrderedDict[str, int] = OrderedDict()  # the number of each page's newest move
+        self._number, self._turn = count(), ContextVar[int | None]("turn", default=None)
+        self._one = threading.RLock()
 
     def note(self, bank: str, vector: int) -> None:
-        """The present page shows this vector from now on."""
+        """The present page shows this vector from now on, unless it has begun another move meanwhile."""
         with self._one:
-            self._last[_page()] = bank, vector
-            self._last.move_to_end(_page())
-            if len(self._last) > CAPACITY:
-                self._last.popitem(last=False)
+            if not self._overtaken():
+                self._keep(self._last, (bank, vector))
 
     def last(self) -> Place | None:
         """Where the present page is; None before the first."""
         return self._last.get(_page())
+
+    def in_turn(self, move: Callable[..., Changes], always: Block) -> Callable[..., Changes]:
+        """The same ``move``; but if the page begins another one before it is done, its answer is dropped except for the
+        component ``always``, because it could arrive last."""
+
+        @functools.wraps(move)
+        def moved(*args: Any) -> Changes:
+            with self._one:
+                turn = self._turn.set(next(self._number))
+                self._keep(self._turns, self._turn.get())
+            try:
+                changes = move(*args)
+                return {part: changes[part] for part in changes if part is always or not self._overtaken()}
+            finally:
+                self._turn.reset(turn)
+
+        return moved
+
+    def _overtaken(self) -> bool:
+        """Whether the page has begun another move since the one in which this is called."""
+        turn = self._turn.get()
+        return turn is not None and self._turns.get(_page(), turn) != turn
+
+    def _keep(self, kept: OrderedDict[str, Any], value: Any) -> None:
+        kept[_page()] = value
+        kept.move_to_end(_page())
+        if len(kept) > CAPACITY:
+            kept.popitem(last=False)
 
 
 def _page() -> str:

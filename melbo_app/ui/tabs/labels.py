@@ -1,5 +1,6 @@
 """Labels: the effect of each vector in words."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,6 +52,7 @@ class LabelsTab:
             self.table = record_table(NO_BANK, elem_id="label-table")
             self.files = LabelFiles(workbench, session)
         self.form: list[Component] = self.label_form.inputs
+        self._asked = {session.bank, self.vector, self.order, self.label_form.clash, *self.form}
         self.outputs: list[Block] = [
             self.table, self.vector, *self.label_form.outputs, self.done, self.evidence.view, self._saved,
             self.aside.history,
@@ -58,29 +60,27 @@ class LabelsTab:
 
     def bind(self, rooms: Rooms) -> None:
         """Bind choosing, saving and files; the view shows its newest state whenever it is opened."""
-        session, form, latest = self._session, self.label_form, "always_last"
-        asked = {session.bank, self.vector, self.order, form.clash, *form.inputs}
+        session, form, asked, latest = self._session, self.label_form, self._asked, "always_last"
         renewed = bind(rooms.opened("label"), self._renew, asked, self.outputs)
-        given_back = [self._draft, session.bank]
-        bind(renewed.then, self._put_back, given_back, self.outputs, js=GIVE_BACK)
+        bind(renewed.then, self._put_back, [self._draft, session.bank], self.outputs, js=GIVE_BACK)
         for part in form.inputs:  # in the browser alone, so also without a connection
             bind(part.change, None, form.inputs, None, js=KEEP)  # type: ignore[attr-defined]
         bind(self.who.named, self._name, None, self.who)
         moves = [
-            bind(session.bank.change, self._follow, asked, self.outputs),
-            bind(self.table.pick, self._pick, asked, self.outputs, trigger_mode=latest),
-            bind(self.done.go, self._pick, asked, self.outputs, trigger_mode=latest),
-            bind(self.vector.submit, self._go, asked, self.outputs),
-            bind(self.vector.input, self._typed, asked, self.outputs, trigger_mode=latest),
-            bind(self._queue.previous.click, self._back, asked, self.outputs),
-            bind(self._queue.next.click, self._forth, asked, self.outputs),
-            bind(form.save_on.click, self._go_on, asked, self.outputs),
-            bind(form.skip.click, self._go_on, asked, self.outputs),
-            bind(form.undo.click, self._undo, asked, self.outputs),
-            bind(self.who.changed, self._renamed, asked, self.outputs),
-            bind(self.order.change, self._reorder, asked, self.outputs),
-            bind(form.given.settle, self._settle, asked, self.outputs),
-            bind(form.given.own, self._own, asked, self.outputs),
+            self._move_on(session.bank.change, self._follow),
+            self._move_on(self.table.pick, self._pick, trigger_mode=latest),
+            self._move_on(self.done.go, self._pick, trigger_mode=latest),
+            self._move_on(self.vector.submit, self._go),
+            self._move_on(self.vector.input, self._typed, trigger_mode=latest),
+            self._move_on(self._queue.previous.click, self._back),
+            self._move_on(self._queue.next.click, self._forth),
+            self._move_on(form.save_on.click, self._go_on),
+            self._move_on(form.skip.click, self._go_on),
+            self._move_on(form.undo.click, self._undo),
+            self._move_on(self.order.change, self._reorder),
+            self._move_on(form.given.settle, self._settle),
+            self._move_on(form.given.own, self._own),
+            bind(self.who.changed, self._renamed, asked, self.outputs),  # shows what is chosen meanwhile
         ]
         for move in moves:
             bind(move.failure, self._stay, [session.bank, form.of], [self.table, self.vector, self.done])
@@ -97,6 +97,10 @@ class LabelsTab:
         self._suggestions.bind(rooms, form, self.vector)
         self._kept.bind([self.order], rooms.opened("label"), lambda fields, _: fields, [], [])
         self.files.bind(self._renew, asked, self._saved, self.outputs)
+
+    def _move_on(self, trigger: Callable[..., Any], move: Callable[..., Changes], **options: Any) -> Any:
+        """Bind a move to another vector. Of moves that follow each other quickly, the last one counts."""
+        return bind(trigger, self._places.in_turn(move, self._saved), self._asked, self.outputs, **options)
 
     def open(
         self, bank: str | None, vector: float | None = 0, undo: list[Held] | None = None, settles: bool = False
