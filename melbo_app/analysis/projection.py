@@ -5,13 +5,12 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from melbo_app.engine.stopping import Stop, never, raise_if
+from melbo_app.engine.stopping import Stop, held, never, raise_if
 
 LAYOUT = "2"
 """Version of the layout: change it if the same points would be laid out differently, to invalidate stored layouts."""
@@ -20,8 +19,6 @@ NEIGHBOURS = 15
 SAME = 1e-3  # distance, relative to the longest row, below which points are equal: rounding in batches is smaller
 ROWS = 256  # compared with all others at a time: many at once are twenty times as fast as one by one
 SPACING = 0.012  # distance between copies of one point, relative to the width of the map: about one marker
-
-ASKED_EVERY = 0.2  # seconds between two checks for a stop
 
 # numba's default threading layer on macOS aborts the process when two threads enter it at once.
 _umap_lock = threading.Lock()
@@ -110,18 +107,8 @@ def _epochs(numbers: Iterable[int], stop: Stop = never, **_: Any) -> Iterator[in
         yield number
 
 
-@contextmanager
-def _alone(stop: Stop) -> Iterator[None]:
-    while not _umap_lock.acquire(timeout=ASKED_EVERY):
-        raise_if(stop)
-    try:
-        yield
-    finally:
-        _umap_lock.release()
-
-
 def _umap(points: np.ndarray, stop: Stop) -> np.ndarray:
-    with _alone(stop), warnings.catch_warnings():
+    with held(_umap_lock, stop), warnings.catch_warnings():
         # umap warns that TensorFlow is missing, which is not needed here
         warnings.filterwarnings("ignore", message="Tensorflow not installed", category=ImportWarning)
         warnings.filterwarnings("ignore", message=r"precomputed_knn\[2\]")  # needed for placing more points later

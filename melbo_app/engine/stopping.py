@@ -1,5 +1,6 @@
 """Interrupting work: the ``stop`` that it calls, and where."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from melbo_app.engine.model import LanguageModel
 
 Stop = Callable[[], bool]
+ASKED_EVERY = 0.2
+"""Seconds between two checks for a stop, where work can only wait."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,17 @@ def raise_if(stop: Stop | None) -> None:
     """Raises Stopped if ``stop()`` is true."""
     if stop is not None and stop():
         raise Stopped
+
+
+@contextmanager
+def held(lock: threading.Lock, stop: Stop) -> Iterator[None]:
+    """Wait for the lock, and hold it in the context. Raises Stopped."""
+    while not lock.acquire(timeout=ASKED_EVERY):
+        raise_if(stop)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

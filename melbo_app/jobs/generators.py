@@ -7,14 +7,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from melbo_app.engine.stopping import Stop, raise_if
+from melbo_app.engine.stopping import ASKED_EVERY, Stop, raise_if
 
 Progress = TypeVar("Progress")
 Other = TypeVar("Other")
 Result = TypeVar("Result")
-
-ASKED_EVERY = 0.2
-"""Seconds between two checks for a stop."""
 
 
 def result_of(work: Generator[Any, None, Result], heard: Callable[[Any], None] = lambda progress: None) -> Result:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from melbo_app.engine.stopping import Stop, asking, never, raise_if
+from melbo_app.engine.stopping import Stop, asking, held, never, raise_if
 from melbo_app.errors import InputError, MelboError, Stopped
-from melbo_app.jobs.generators import ASKED_EVERY, unless_stopped
+from melbo_app.jobs.generators import unless_stopped
 from melbo_app.library import model_catalogue, weights
 from melbo_app.library.offered_models import OfferedModels
 from melbo_app.settings import Settings
@@ -126,12 +126,8 @@ class LoadedModel:
         return unless_stopped(lambda left: self._load(spec, left), stop)
 
     def _load(self, spec: str | None, stop: Stop) -> "LanguageModel":
-        while not self._loading.acquire(timeout=ASKED_EVERY):
-            raise_if(stop)
-        try:
+        with held(self._loading, stop):
             return self._load_next(spec, stop)
-        finally:
-            self._loading.release()
 
     def _load_next(self, spec: str | None, stop: Stop) -> "LanguageModel":
         self._error = None

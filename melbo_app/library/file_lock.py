@@ -5,9 +5,7 @@ from contextlib import contextmanager
 
 from filelock import FileLock
 
-from melbo_app.engine.stopping import Stop, raise_if
-
-ASKED_EVERY = 0.2  # seconds between two checks for a stop
+from melbo_app.engine.stopping import ASKED_EVERY, Stop, raise_if
 
 
 def is_held(lock: FileLock) -> bool:

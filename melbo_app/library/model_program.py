@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from melbo_app.engine import gguf as gguf_file
-from melbo_app.engine.stopping import Stop, raise_if
+from melbo_app.engine.stopping import ASKED_EVERY, Stop, raise_if
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library import hub
 
 PROGRAM = (sys.executable, "-m", "melbo_app.library.model_program")
-ASKED_EVERY = 0.2  # seconds between two checks for a stop
 
 
 def unpack(gguf: Path, folder: Path, stop: Stop) -> None:

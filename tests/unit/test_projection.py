@@ -146,7 +146,7 @@ def test_who_waits_for_another_map_may_stop_waiting():
 
 
 def waiting() -> bool:
-    return "_alone" in {frame.name for frame in traceback.extract_stack()}
+    return "held" in {frame.name for frame in traceback.extract_stack()}
 
 
 def test_points_are_equal_in_whatever_rows_they_stand():
