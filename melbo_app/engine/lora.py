@@ -2,13 +2,13 @@
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.weight_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
@@ -27,6 +27,13 @@ class Lora:
     def parameters(self) -> list[nn.Parameter]:
         """Its matrices A and B."""
         return [one for name, one in self._adapted.named_parameters() if "lora_" in name]
+
+    def take(self, weights: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+        """Set A and B of each layer, by its name in the model: [rank, inputs] and [outputs, rank]."""
+        for name, given in weights.items():
+            layer: Any = self._adapted.get_submodule(f"base_model.model.{name}")
+            for parts, matrix in zip((layer.lora_A, layer.lora_B), given, strict=True):
+                parts["default"].weight.data.copy_(matrix)
 
     def off(self) -> AbstractContextManager[None]:
         """In this context, the model computes what it does without the LoRA."""
@@ -47,7 +54,8 @@ class Lora:
 
 @contextmanager
 def new_lora(lm: LanguageModel, rank: int, alpha: int, modules: Sequence[str], seed: int) -> Iterator[Lora]:
-    """In this context, ``lm`` has a LoRA on the linear layers called ``modules``, which changes nothing yet.
+    """In this context, ``lm`` has a LoRA on the linear layers called ``modules``, by the last part of their names or by
+    whole names; it changes nothing yet.
 
     Raises:
         InputError: the model has no such layers.
@@ -98,7 +106,7 @@ def _quiet() -> Iterator[None]:
 
 def _check_modules(lm: LanguageModel, modules: Sequence[str]) -> None:
     named = {name.rpartition(".")[2]: type(one).__name__ for name, one in lm.blocks.named_modules()}
-    missing = [name for name in modules if name not in named]
+    missing = [name for name in modules if name.rpartition(".")[2] not in named]
     if missing:
         linear = sorted(name for name, kind in named.items() if "Linear" in kind or kind == "Conv1D")
         problem = f"the blocks of {lm.name} have no {' or '.join(missing)}"

@@ -69,8 +69,8 @@ def make_folder(folder: Path) -> None:
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    """Make the folder ``path`` with these files, all or nothing. Its parent folder must exist. Raises FileExistsError
-    if ``path`` exists, and StorageError, leaving nothing behind, if the disk refuses."""
+    """Make the folder ``path`` with these files, all or nothing; ``folder/file`` is a name, too. Its parent folder must
+    exist. Raises FileExistsError if ``path`` exists, and StorageError, leaving nothing behind, if the disk refuses."""
     if path.exists():
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
     check_room(path.parent, sum(map(len, files.values())), f"“{path.name}”")
@@ -78,12 +78,16 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     try:
         try:
             part.mkdir()
+            folders = {(part / name).parent for name in files} - {part}
+            for folder in folders:
+                folder.mkdir()
             for name, data in files.items():
                 with open(part / name, "xb") as stream:
                     stream.write(data)
                     stream.flush()
                     os.fsync(stream.fileno())
-            sync_folder(part)
+            for folder in (*folders, part):
+                sync_folder(folder)
             os.rename(part, path)  # fails if a folder appeared there meanwhile, unless that one is empty
         finally:
             shutil.rmtree(part, ignore_errors=True)

@@ -40,8 +40,8 @@ REFUSED = {
 undone; the whole library may fill the disk, and holds what everybody wrote."""
 
 OPERATORS = {
-    "check_library", "copy_database", "do_what_is_due", "embed_texts", "fetch_model", "get_model", "guidelines_history",
-    "kept_in",
+    "check_library", "copy_database", "do_what_is_due", "embed_texts", "export_adapters", "fetch_model",
+    "get_model", "guidelines_history", "kept_in",
     "label_history", "last_try", "look_after", "make_organism", "measure_organism", "organism_recipes", "pause_jobs",
     "prune_library", "put_in_samples", "rebuild_library", "repair_catalogue", "restore_library", "resume_jobs",
     "warm_up", "warm_up_map", "watch_stream", "watched_prompts",

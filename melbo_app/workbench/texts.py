@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import never
 from melbo_app.errors import InputError
+from melbo_app.library import adapter_set
 from melbo_app.library.atlases import Atlas
 from melbo_app.library.atomic import write_file, write_folder
 from melbo_app.library.bank import EffectRecord, PromptRecord
@@ -23,6 +24,7 @@ from melbo_app.library.judges import Judgement
 from melbo_app.library.labelled_prompts import LabelledPrompt
 from melbo_app.library.searches import Search
 from melbo_app.limits import MOST_LISTED, MOST_NAME, check_range, check_text
+from melbo_app.studies.adapters import TrainedAdapters
 from melbo_app.studies.atlas import atlas_layers
 from melbo_app.studies.completing import Variant
 from melbo_app.studies.flagging import Order, flagged_first, most_unlike_first
@@ -168,6 +170,10 @@ class Texts(Shelf):
         if ending in TABLES:
             return _write(TABLES[ending](found, shown), out, overwrite)
         return _write(dataset_files(found, shown), out, overwrite)
+
+    def export_adapters(self, found: TrainedAdapters, out: Path) -> None:
+        """Write adapters into the new folder ``out``: a LoRA for each, and the record."""
+        adapter_set.save(out, found.record, found.files)
 
     @property
     def judge_address(self) -> JudgeAddress:

@@ -30,7 +30,7 @@ REQUIRED = {
     "models": [], "load_model": [], "banks": [], "train": ["name", "prompts"], "jobs": [], "job": ["id"],
     "stop_job": ["id"], "steer": ["bank"], "sweep": ["bank"], "similarity": ["bank"], "map": ["bank"],
     "search_meaning": ["text"], "find": ["prompts", "score"], "generality": ["bank"], "labels": [],
-    "watch": ["bank", "clean", "prompts"],
+    "watch": ["bank", "clean", "prompts"], "adapters": ["prompts"],
     "label_agreement": ["bank"], "suggest_labels": ["bank"], "save_label": ["bank", "vector"],
     "import_labels": ["file", "bank"], "import_bank": ["file"], "export_bank": ["name"],
 }  # fmt: skip

@@ -1,6 +1,6 @@
 """Deep causal transcoding with exponentials: the effect of steering as a sum over a few input and output directions."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import torch
 from torch import Tensor
@@ -17,13 +17,19 @@ LEAST_COSINE = 0.8
 distinct."""
 
 
-def transcoding(ascent: Ascent) -> Training:
+def transcoding(
+    ascent: Ascent, shaped: Callable[[Tensor], Tensor] = lambda rows: rows, *, signed: bool = True
+) -> Training:
     """Orthogonalised gradient iteration for an exponential transcoder (Mack 2024).
 
     The model is Δ̄(θ) ≈ Σ_l α_l (exp(⟨v_l, θ⟩ / R) − 1) u_l, with Δ̄ the mean of Δ over prompts and tokens in scope. A
     step sets u to the direction of Δ̄(R v) and v to the gradient of ⟨u, Δ̄⟩ at R v, then orthogonalises the v. The last
     step does not, so that overlapping directions are found too. Vectors are ordered by α (``strength``), with the u as
     ``output_directions``.
+
+    Args:
+        shaped: maps rows of norm R to the nearest that are allowed, of norm R as well.
+        signed: whether v and −v have different effects.
     """
     config, radius, total = ascent.config, ascent.config.radius, ascent.config.total_steps
     curves: list[list[float]] = [[] for _ in range(config.vectors)]
@@ -35,10 +41,10 @@ def transcoding(ascent: Ascent) -> Training:
             rows, thetas, means = (begun.tensors[name].to(ascent.device) for name in ("rows", "thetas", "means"))
             curves, first = begun.facts["curves"], begun.facts["done"]
         else:
-            rows = polar((yield from starting_rows(ascent, config.vectors)), radius).to(ascent.device)
+            rows = shaped(polar((yield from starting_rows(ascent, config.vectors)), radius)).to(ascent.device)
         ascent.keep("transcoding", {"rows": rows, "thetas": thetas, "means": means}, curves=curves, done=first)
         for done in range(first, total):
-            if done in (0, total - 1):  # an exponential depends on the sign
+            if signed and done in (0, total - 1):  # an exponential depends on the sign
                 rows = yield from _stronger_sign(ascent, rows, progress)
             moved, values, gradients = yield from _effects(ascent, rows, progress, gradients=True)
             thetas, means = rows, moved  # the result after a stop
@@ -46,10 +52,10 @@ def transcoding(ascent: Ascent) -> Training:
                 curve.append(value)
             unit = torch.nn.functional.normalize(gradients, dim=1)
             if done < total - 1:
-                rows = ranked(unit, moved.norm(dim=1), radius)
+                rows = shaped(ranked(unit, moved.norm(dim=1), radius))
             else:
                 near = (unit * rows).sum(dim=1) > LEAST_COSINE * radius
-                rows = torch.where(near[:, None], radius * unit, rows)
+                rows = shaped(torch.where(near[:, None], radius * unit, rows))
             tensors = {"rows": rows, "thetas": thetas, "means": means}
             ascent.keep("transcoding", tensors, curves=curves, done=done + 1)
             left = ascent.seconds_left(done + 1, total)

@@ -22,6 +22,7 @@ from melbo_app.limits import (
     check_text,
     check_texts_together,
 )
+from melbo_app.studies.adapters import MOST_ADAPTERS
 from melbo_app.studies.find import MOST_SAMPLES as MOST_FOUND_SAMPLES
 from melbo_app.studies.find import MOST_VECTORS as MOST_FOUND
 from melbo_app.studies.generality import LEAST_RANDOM, MOST_RANDOM
@@ -60,6 +61,8 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "find.samples": (1, MOST_FOUND_SAMPLES),
     "unseen": (LEAST_UNSEEN, MOST_UNSEEN),
     "find.vectors": (2, MOST_FOUND),
+    "count": (1, MOST_ADAPTERS),
+    "adapters.radius": (LEAST_RADIUS, MOST_RADIUS),
     "effect_budget": (0, MOST_RADIUS),
     "labels": (0, 1),
     "false_alarms": (LEAST_FALSE, MOST_FALSE),

@@ -1,0 +1,39 @@
+"""Train adapters."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from melbo_app.commands.output import show
+from melbo_app.commands.study_command import study_command
+from melbo_app.library.adapter_set import check_free
+from melbo_app.paths import written_path
+from melbo_app.studies.adapters import TrainAdapters, TrainedAdapters
+from melbo_app.workbench import Workbench
+
+
+def _check(*, out: Path | None = None) -> None:
+    if out is not None:
+        check_free(out)
+
+
+def _show(
+    workbench: Workbench,
+    study: TrainAdapters,
+    found: TrainedAdapters,
+    as_json: bool,
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="New folder for the adapters, each a LoRA that --model loads.", parser=written_path),
+    ] = None,
+) -> None:
+    lines, answer = study.lines(found), {**study.answer(found, None), "out": out and str(out)}
+    if out is not None:
+        workbench.export_adapters(found, out)
+        lines.append(f"{out}: {len(found.files)} adapters; try one: --model {out / '0'}")
+    show(answer, lines, as_json)
+
+
+adapters = study_command(TrainAdapters, _show, _check)
