@@ -48,6 +48,8 @@ MADE_WITH = 0
 KEPT = "organisms"
 """In the cache: the organisms that were made, and in ``PRESSES`` what was found in all of them."""
 PRESSES = "presses"
+UNHURRIED = 24 * 3600.0
+"""Seconds of a search: it looks at four settings at most, and should look at as many on a busy machine."""
 UNITS = 100
 """Of the progress of making an organism, and of one press."""
 
@@ -242,7 +244,7 @@ def _swapped(
 def _settings(method: str, seed: int) -> ExploreSettings:
     """One press as the page makes it, without trying behaviours elsewhere, which changes no card."""
     chosen = ExploreSettings() if method == EXPLORE else ExploreSettings(method=method)
-    return chosen.model_copy(update={"seed": seed, "elsewhere": 0})
+    return chosen.model_copy(update={"seed": seed, "elsewhere": 0, "search_seconds": UNHURRIED})
 
 
 def _dtype(bench: Bench) -> str:
@@ -272,7 +274,7 @@ def _given(settings: Settings, folder: Path, model: str | None, stop: Stop) -> E
     base = _files(settings, model or organism.base, stop)
     if base.weights_hash != organism.base_hash:
         problem = f"“{folder}” was trained on other weights than those of {base.name} here"
-        raise InputError("folder", problem, f"Give the model whose hash is {organism.base_hash[:12]}…, or another one")
+        raise InputError("folder", problem, f"Its own is {organism.base} with the hash {organism.base_hash[:12]}…")
     return Entry(organism.recipe, folder, organism.base, organism)
 
 
