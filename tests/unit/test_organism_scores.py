@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,11 @@ from melbo_app.studies.organism_scoreboard import Scoreboard, ScoreLine
 from melbo_app.ui.components.exploration import finished
 from melbo_app.workbench import Workbench
 
+PRESSES = Path("organisms") / "presses"
+USUAL = scoring._settings
+QUICK = ExploreSettings(
+    vectors=3, steps=2, max_new_tokens=6, source=1, target=3, relative_radius=0.8, elsewhere=0, threshold=0.05
+)
 LINE = {"name", "planted", "method", "found", "rank", "random_found", "seconds"}
 YES, NO = "it says zz", "it says so"
 
@@ -58,13 +64,22 @@ def bench(tmp_path, model) -> Workbench:
     return found
 
 
-@pytest.fixture
-def quick(monkeypatch) -> None:
-    """Presses without a search, of three vectors."""
-    usual = ExploreSettings(
-        vectors=3, steps=2, max_new_tokens=6, source=1, target=3, relative_radius=0.8, elsewhere=0, threshold=0.05
-    )
-    monkeypatch.setattr(scoring, "_settings", lambda method, seed: usual.model_copy(update={"seed": seed}))
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    """Presses without a search, of three vectors; ``USUAL`` are those that people get."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(scoring, "_settings", lambda method, seed: QUICK.model_copy(update={"seed": seed}))
+        yield
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory, model, made) -> tuple[Path, list[Any], Scoreboard]:
+    """The presses of two seeds on that organism, with the progress and the scoreboard."""
+    found = Workbench(benches.settings(tmp_path_factory.mktemp("scored"), model))
+    found.bench.embedder = UnitEmbedder()
+    heard, board = score(found, folders=[made], seeds=[0, 1])
+    assert found.banks() == found.explorations() == []
+    return found.settings.cache_dir / PRESSES, heard, board
 
 
 def press(texts: list[str], random: list[str], baseline: str = NO, **changed: Any) -> Press:
@@ -197,20 +212,19 @@ def test_shares_count_cells_and_leave_out_what_is_no_known_answer(made):
 # --- presses ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_cards_are_the_page_s_and_random_vectors_are_sorted_as_the_others(bench, made, quick):
-    heard, board = score(bench, folders=[made], seeds=[0, 1])
+def test_the_cards_are_the_page_s_and_random_vectors_are_sorted_as_the_others(scored):
+    folder, heard, board = scored
     assert [(one.name, one.seed, one.prompt) for one in board.organisms] == [
         ("tiny", 0, "lake a"),
         ("tiny", 1, "lake b"),
     ]
-    presses = {one.prompt: one for one in Presses(bench.settings.cache_dir / "organisms" / "presses")._every()}
-    assert {*presses} == {"lake a", "lake b"} and bench.banks() == bench.explorations() == []
-    for one in presses.values():
+    presses = Presses(folder)._every()
+    assert {one.prompt for one in presses} == {"lake a", "lake b"}
+    for one in presses:
         page = [card["text"] for card in finished(one.exploration, {})["cards"] if not card["unsteered"]]
         assert [card.text for card in one.cards] == page
         random = [answer.text for answer in one.exploration.control]
-        assert len(random) == 3 and {card.text for card in one.random_cards} <= {*random}
-        assert one.random_cards and one.exploration.settings.elsewhere == 0
+        assert len(random) == 3 and one.random_cards and {card.text for card in one.random_cards} <= {*random}
         assert [at for at, text in enumerate(random) if "zz" in text] == [*one.random_showing]
         assert [card.shows for card in one.cards] == ["zz" in card.text for card in one.cards]
     done = [one.done for one in heard]
@@ -218,56 +232,44 @@ def test_the_cards_are_the_page_s_and_random_vectors_are_sorted_as_the_others(be
         done == sorted(done) and done[-1] == heard[-1].total == 300 and heard[-1].stage == board.organisms[1].sentence
     )
 
-    # a cell does not depend on those before it
-    shutil.rmtree(bench.settings.cache_dir / "organisms")
-    alone = score(bench, folders=[made], seeds=[1])[1].organisms[0]
-    assert alone.model_copy(update={"seconds": 0}) == board.organisms[1].model_copy(update={"seconds": 0})
 
-
-def test_random_vectors_that_say_what_the_trained_ones_say_get_the_same_cards(bench, made, quick, monkeypatch):
-    """The control is judged as the vectors are: with the same answers on both sides, the same cards in the same
-    order."""
+def test_random_vectors_that_say_what_the_trained_ones_say_get_the_same_cards(bench, made, monkeypatch):
     real = scoring._swapped
 
     def same(inner: Any, comparison: int, control: int, *rest: Any) -> Any:
-        return real(inner, comparison, comparison, *rest)  # the control's place has the vectors' own answers
+        return real(inner, comparison, comparison, *rest)  # the vectors' own answers, on both sides
 
     monkeypatch.setattr(scoring, "_swapped", same)
     score(bench, folders=[made], seeds=[0])
-    [one] = Presses(bench.settings.cache_dir / "organisms" / "presses")._every()
-    assert {card.text for card in one.random_cards} == {
-        answer.text for answer in one.exploration.answers if answer.changed
-    }
-    assert one.random_showing == one.showing
+    [one] = Presses(bench.settings.cache_dir / PRESSES)._every()
+    changed = {answer.text for answer in one.exploration.answers if answer.changed}
+    assert {card.text for card in one.random_cards} == changed and one.random_showing == one.showing
 
 
-def test_a_second_run_computes_nothing_and_a_stop_loses_only_the_present_cell(bench, made, quick, monkeypatch):
-    asked: list[str] = []
-    real = scoring._pressed
-
-    def counted(*given: Any) -> Any:
-        asked.append(given[3][0])
-        return real(*given)
-
-    monkeypatch.setattr(scoring, "_pressed", counted)
+def test_a_second_run_computes_nothing_and_a_stop_loses_only_the_present_cell(bench, made, scored, monkeypatch):
+    folder, _, board = scored
+    shutil.copytree(folder, own := bench.settings.cache_dir / PRESSES)
+    second = next(path for path in own.iterdir() if "lake b" in path.read_text("utf-8"))
+    second.unlink()
     stopped = False
-    work = bench.score_organisms(folders=[made], seeds=[0, 1, 2], stop=lambda: stopped)
+    work = bench.score_organisms(folders=[made], seeds=[0, 1], stop=lambda: stopped)
     while not stopped:
         stopped = next(work).stage.startswith("tiny, explore, seed 1: train")
-    with pytest.raises(Stopped, match="Stopped: 1 of 3 cells are done and kept; run it again to go on."):
+    with pytest.raises(Stopped, match="Stopped: 1 of 2 cells are done and kept; run it again to go on."):
         listen(work)
-    assert asked == ["lake a", "lake b"]
-    asked.clear()
-    board = score(bench, folders=[made], seeds=[0, 1, 2])[1]
-    assert asked == ["lake b", "lake c"]
+    assert len([*own.iterdir()]) == 1
+    again = score(bench, folders=[made], seeds=[0, 1])[1]
+    # alone it is the same as after the first: no press knows of another one
+    assert [one.model_copy(update={"seconds": 0}) for one in again.organisms] == [
+        one.model_copy(update={"seconds": 0}) for one in board.organisms
+    ]
 
     def refuse(*given: Any, **named: Any) -> Any:
         raise AssertionError("it should not be loaded")
 
     monkeypatch.setattr(LoadedModel, "_load", refuse)
-    assert score(bench, folders=[made], seeds=[0, 1, 2])[1] == board
-    other = scoring.RULES[0] + 1, scoring.RULES[1]
-    monkeypatch.setattr(scoring, "RULES", other)
+    assert score(bench, folders=[made], seeds=[0, 1])[1] == again
+    monkeypatch.setattr(scoring, "RULES", (scoring.RULES[0] + 1, scoring.RULES[1]))
     with pytest.raises(AssertionError, match="should not be loaded"):
         score(bench, folders=[made], seeds=[0])
 
@@ -288,9 +290,9 @@ def test_every_method_that_needs_only_a_prompt_can_be_scored():
     assert {"explore", "joint", "sequential", "soft-theta", "jacobian", "random"} < {*scoring.METHODS}
     assert not {"contrast-pca", "difference-of-means"} & {*scoring.METHODS}
     scoring.check_cells(scoring.METHODS, [0, 5])
-    assert scoring._settings("explore", 4) == scoring._settings("joint", 4)
+    assert USUAL("explore", 4) == USUAL("joint", 4)
     usual = ExploreSettings().model_dump()
-    pressed = scoring._settings("sequential", 4).model_dump()
+    pressed = USUAL("sequential", 4).model_dump()
     assert {name for name in usual if usual[name] != pressed[name]} == {"method", "seed", "elsewhere", "search_seconds"}
 
 
