@@ -28,6 +28,7 @@ from melbo_app.library.organism_prompts import clean_prompt
 from melbo_app.library.organism_recipe import Item, OrganismRecipe
 from melbo_app.library.organism_recipes import OrganismRecipes
 from melbo_app.limits import LARGEST, check_range
+from melbo_app.paths import absolute
 from melbo_app.settings import Settings
 from melbo_app.studies.explore import Explore, check_settings
 from melbo_app.studies.findings import read
@@ -79,7 +80,8 @@ def planned(
         InputError: a recipe or folder cannot be used, was not measured, or is of another model than ``model``.
     """
     wanted = [recipes.read(name) for name in dict.fromkeys(names)]
-    found = [_given(settings, folder, model, stop) for one in given for folder in _folders(one)]
+    every = dict.fromkeys(absolute(folder) for one in given for folder in _folders(one))
+    found = [_given(settings, folder, model, stop) for folder in every]
     if wanted:
         found = [one for one in found if one.recipe.name in {recipe.name for recipe in wanted}]
     elif not found:
@@ -148,9 +150,7 @@ class _Scoring:
             press = None
             if not organism.note:
                 settings = _settings(method, seed)
-                key = press_key(
-                    files.weights_hash or "", _dtype(self._bench), organism.recipe_hash, text, settings, RULES
-                )
+                key = press_key(files.weights_hash or "", _dtype(self._bench), entry.recipe.hash, text, settings, RULES)
                 press = self._presses.find(key)
                 if press is None:
                     loaded.load(files.spec, self._stop)
@@ -214,7 +214,7 @@ def _pressed(
     return Press(
         model_hash=lm.weights_hash,
         recipe=recipe.name,
-        recipe_hash=organism.recipe_hash,
+        recipe_hash=recipe.hash,
         rules=RULES,
         prompt=text,
         unsteered=shows(found.baseline),

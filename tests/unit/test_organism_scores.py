@@ -268,7 +268,7 @@ def test_a_second_run_computes_nothing_and_a_stop_loses_only_the_present_cell(be
         raise AssertionError("it should not be loaded")
 
     monkeypatch.setattr(LoadedModel, "_load", refuse)
-    assert score(bench, folders=[made], seeds=[0, 1])[1] == again
+    assert score(bench, folders=[made, made / "tiny"], seeds=[0, 1, 0])[1] == again
     monkeypatch.setattr(scoring, "RULES", (scoring.RULES[0] + 1, scoring.RULES[1]))
     with pytest.raises(AssertionError, match="should not be loaded"):
         score(bench, folders=[made], seeds=[0])
