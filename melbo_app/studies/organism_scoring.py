@@ -199,7 +199,7 @@ def _pressed(
         try:
             study = Explore(prompt=Prompt(text, template=lm.usual_template), settings=settings)
             found = yield from study.run(inner, stop)
-            random, random_answers = _swapped(inner, found.comparison, found.control_comparison, settings, stop)
+            random, random_answers = _swapped(inner, found.comparison, found.control_comparison, found.threshold, stop)
         finally:
             inner.database.close()
 
@@ -228,16 +228,16 @@ def _pressed(
 
 
 def _swapped(
-    inner: Bench, comparison: int, control: int, settings: ExploreSettings, stop: Stop
+    inner: Bench, comparison: int, control: int, threshold: float, stop: Stop
 ) -> tuple[Sequence[Behaviour], Sequence[Answer]]:
     """The behaviours and answers of the random vectors, sorted as if they were the trained ones and the trained ones
-    their control: so both have the same chance of a card."""
+    their control, and by the same threshold: so both have the same chance of a card."""
     steered, random = (inner.completions.comparison(id).completions for id in (comparison, control))
     numbered: list[Completion] = [random[0]]
     for number, one in enumerate(random[1:]):
         numbered.append(one.model_copy(update={"vector": number}))
     places = inner.embed([one.text for one in [*numbered, *steered]], stop)
-    found = read(numbered, steered, places, np.eye(len(numbered) - 1), (), settings.threshold)
+    found = read(numbered, steered, places, np.eye(len(numbered) - 1), (), threshold)
     return found.behaviours, found.answers
 
 
