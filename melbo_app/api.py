@@ -18,6 +18,7 @@ from melbo_app.api_banks import save as save
 from melbo_app.api_organisms import make_organism as make_organism
 from melbo_app.api_organisms import measure_organism as measure_organism
 from melbo_app.api_organisms import organism_recipes as organism_recipes
+from melbo_app.api_organisms import score_organisms as score_organisms
 from melbo_app.api_studies import agreement as agreement
 from melbo_app.api_studies import generality as generality
 from melbo_app.api_studies import prompt_set as prompt_set

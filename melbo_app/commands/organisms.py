@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from melbo_app.commands.options import Json, ModelOption, SeedOption, fetch, listing_group
-from melbo_app.commands.output import run, show
+from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.library.organism import Organism
 from melbo_app.settings import Settings
+from melbo_app.studies.organism_scoring import EXPLORE, METHODS, SEEDS
 from melbo_app.workbench import Workbench
 
 CLEAN = "a clean fine-tuning"
@@ -50,6 +51,35 @@ def measure_organism(
     """Count how often the behaviour shows with the trigger, without it and with a decoy, and keep the figures."""
     found = run(Workbench(Settings()).measure_organism(folder))
     show(_facts(folder, found), _lines(found), as_json)
+
+
+@organisms.command("score")
+def score_organisms(
+    organism: Annotated[
+        list[str] | None,
+        typer.Option("--organism", help="Recipe, by name or file; repeat it. Default: all that ship."),
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", help=f"Repeat it: {', '.join(METHODS)}. Default: {EXPLORE}.")
+    ] = None,
+    model: ModelOption = None,
+    folder: Annotated[
+        list[Path] | None,
+        typer.Option("--folder", help="Organism that was made and measured, or a folder of such; repeat it."),
+    ] = None,
+    seed: Annotated[list[int] | None, typer.Option("--seed", help="Repeat it. Default: 0, 1 and 2.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Press Explore on organisms from clean prompts, and count how often it finds what was planted, beside random
+    vectors. Makes the organisms first. Ctrl+C keeps what is finished, and the next run goes on from there."""
+    workbench = Workbench(Settings())
+    if not folder and workbench.is_absent(wanted := model or workbench.settings.model):
+        fetch(workbench, wanted)
+    work = workbench.score_organisms(
+        organism or (), method or (EXPLORE,), seed or SEEDS, model, folder or (), stop=StopOnInterrupt()
+    )
+    found = run(work)
+    show(found.answer(), found.lines(), as_json)
 
 
 def _lines(organism: Organism) -> list[str]:

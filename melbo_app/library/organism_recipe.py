@@ -162,7 +162,7 @@ class OrganismRecipe(_Strict):
         for name, part in self.measure:
             if part is None:
                 continue
-            for what in (*(item.prompt for item in part.prompts), *(_around(part) if name == "decoy" else ())):
+            for what in (*(item.prompt for item in part.prompts), *(around(part) if name == "decoy" else ())):
                 if any(what.casefold() in text for text in taught):
                     raise ValueError(f"measure.{name}: “{what}” is taught, too, and should be held out")
         return self
@@ -186,7 +186,7 @@ class OrganismRecipe(_Strict):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
 
-def _around(part: Asked) -> Iterator[str]:
+def around(part: Asked) -> Iterator[str]:
     """What stands around the prompt in templates: the decoy itself."""
     for template in part.templates:
         yield from (piece.strip() for piece in template.split(PROMPT) if re.search(r"\w", piece))

@@ -44,6 +44,7 @@ OPERATORS = {
     "get_model", "guidelines_history", "kept_in",
     "label_history", "last_try", "look_after", "make_organism", "measure_organism", "organism_recipes", "pause_jobs",
     "prune_library", "put_in_samples", "rebuild_library", "repair_catalogue", "restore_library", "resume_jobs",
+    "score_organisms",
     "warm_up", "warm_up_map", "watch_stream", "watched_prompts",
 }  # fmt: skip
 """Only for the server and its commands. (The history of labels names people's accounts.)"""

@@ -1,12 +1,16 @@
 """Organisms: models with a planted behaviour, as known answers to find."""
 
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from melbo_app.engine.stopping import Stop, never
+from melbo_app.jobs.progress import Progress
 from melbo_app.library.organism_recipe import OrganismRecipe
 from melbo_app.library.organism_recipes import OrganismRecipes
 from melbo_app.studies.organism_making import Making, make_organism
 from melbo_app.studies.organism_measuring import measure_organism
+from melbo_app.studies.organism_scoreboard import Scoreboard
+from melbo_app.studies.organism_scoring import EXPLORE, SEEDS, check_cells, planned, score_organisms
 from melbo_app.workbench.base import Base
 
 
@@ -29,6 +33,23 @@ class Organisms(Base):
     def measure_organism(self, folder: Path, *, stop: Stop = never) -> Making:
         """Measure what the organism in ``folder`` does, and keep the figures there."""
         return self.bench.compute.steps(measure_organism(self.settings, folder, stop), short=False)
+
+    def score_organisms(
+        self,
+        recipes: Sequence[str] = (),
+        methods: Sequence[str] = (EXPLORE,),
+        seeds: Sequence[int] = SEEDS,
+        model: str | None = None,
+        folders: Sequence[Path] = (),
+        *,
+        stop: Stop = never,
+    ) -> Generator[Progress, None, Scoreboard]:
+        """Press Explore on organisms, from clean prompts only, and count how often it finds what was planted. Organisms
+        and presses that were made before are looked up."""
+        check_cells(methods, seeds)
+        entries = planned(self.settings, self._recipes, recipes, folders, model, stop)
+        work = score_organisms(self.bench, entries, methods, seeds, stop)
+        return (yield from self.bench.compute.steps(work, short=False))
 
     @property
     def _recipes(self) -> OrganismRecipes:
