@@ -1,8 +1,12 @@
-"""Presses of Explore on organisms, judged by what was planted; one JSON file each."""
+"""Presses of Explore, and trainings of adapters, on organisms, judged by what was planted; one JSON file each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
-from melbo_app.library.explorations import Exploration, ExploreSettings
+from pydantic import Field, FiniteFloat
+
+from melbo_app.library.adapter_set import AdapterSet
+from melbo_app.library.explorations import Exploration
 from melbo_app.library.facts import Count, Digest, Index, Moment, Text, Word
 from melbo_app.library.frozen import Frozen
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
@@ -17,12 +21,15 @@ class Card(Frozen):
 
 class Press(Measured):
     """What one press found. ``cards`` are the page's without the one of the unsteered answer, in their order;
-    ``random_cards`` what it would show if the random vectors were the trained ones."""
+    ``random_cards`` what it would show if the random vectors were the trained ones. Adapters have a card for each
+    changed answer, the farthest from the unsteered one first."""
 
     recipe: Word
     recipe_hash: Digest
     rules: tuple[Count, ...]
     """Versions of the rules by which cards are made and judged."""
+    settings: dict[str, Any]
+    dtype: Word
     prompt: Text
     unsteered: bool
     """Whether the unsteered answer shows the behaviour."""
@@ -31,25 +38,23 @@ class Press(Measured):
     showing: tuple[Index, ...]
     """The vectors whose answers show it, on a card or not."""
     random_showing: tuple[Index, ...]
-    exploration: Exploration
+    vectors: Count
+    seconds: Annotated[FiniteFloat, Field(ge=0)]
+    """How long it took, the model loaded."""
+    exploration: Exploration | None = None
+    adapters: AdapterSet | None = None
     created: Moment
 
     @property
     def key(self) -> str:
-        made = self.exploration
-        return press_key(self.model_hash, made.dtype, self.recipe_hash, self.prompt, made.settings, self.rules)
-
-    @property
-    def seconds(self) -> float:
-        """How long the press took, the model loaded."""
-        return round(sum(self.exploration.seconds.values()), 1)
+        return press_key(self.model_hash, self.dtype, self.recipe_hash, self.prompt, self.settings, self.rules)
 
 
 def press_key(
-    model_hash: str, dtype: str, recipe_hash: str, prompt: str, settings: ExploreSettings, rules: Sequence[int]
+    model_hash: str, dtype: str, recipe_hash: str, prompt: str, settings: Mapping[str, Any], rules: Sequence[int]
 ) -> str:
     """Identifies a press before it is made: of the model with its adapter, judged by a recipe."""
-    return key_of([model_hash, dtype, recipe_hash, prompt, settings.model_dump(), list(rules)])
+    return key_of([model_hash, dtype, recipe_hash, prompt, dict(settings), list(rules)])
 
 
 class Presses(JsonFiles[Press]):

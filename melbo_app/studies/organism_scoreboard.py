@@ -60,7 +60,7 @@ class ScoreLine(Frozen):
             random_rank=random,
             cards=len(press.cards),
             random_cards=len(press.random_cards),
-            vectors=len(press.exploration.answers),
+            vectors=press.vectors,
             showing=len(press.showing),
             random_showing=len(press.random_showing),
             unsteered=press.unsteered,

@@ -2,12 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
-
-import numpy as np
 
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import Stop, raise_if
@@ -20,29 +15,27 @@ from melbo_app.jobs.progress import Progress
 from melbo_app.library import organism as folders
 from melbo_app.library import weights
 from melbo_app.library.atomic import make_folder
-from melbo_app.library.completion import Completion
-from melbo_app.library.explorations import Answer, Behaviour, ExploreSettings
+from melbo_app.library.explorations import ExploreSettings
 from melbo_app.library.organism import RECORD, Organism
-from melbo_app.library.organism_presses import Card, Press, Presses, press_key
+from melbo_app.library.organism_presses import Presses, press_key
 from melbo_app.library.organism_prompts import clean_prompt
-from melbo_app.library.organism_recipe import Item, OrganismRecipe
+from melbo_app.library.organism_recipe import OrganismRecipe
 from melbo_app.library.organism_recipes import OrganismRecipes
 from melbo_app.limits import LARGEST, check_range
 from melbo_app.paths import absolute
 from melbo_app.settings import Settings
+from melbo_app.studies.adapters import TrainAdapters
 from melbo_app.studies.explore import Explore, check_settings
-from melbo_app.studies.findings import read
 from melbo_app.studies.organism_making import make_organism
 from melbo_app.studies.organism_measuring import measure_organism
+from melbo_app.studies.organism_press import RULES, kept_settings, pressed
 from melbo_app.studies.organism_scoreboard import Scoreboard, ScoreLine
-from melbo_app.studies.settings_ladder import RULE as SEARCH_RULE
 
 EXPLORE = "explore"
 """Explore with the method that it has by default."""
-METHODS = (EXPLORE, *(name for name, described in METHOD_DESCRIPTIONS.items() if not described.contrast))
+ADAPTERS = "adapters"
+METHODS = (EXPLORE, ADAPTERS, *(name for name, described in METHOD_DESCRIPTIONS.items() if not described.contrast))
 """Those that need nothing but a prompt."""
-RULES = (1, SEARCH_RULE)
-"""Versions of how cards are made and judged, and of the search; presses of others are made again."""
 SEEDS = (0, 1, 2)
 MADE_WITH = 0
 """The seed of organisms that are made here."""
@@ -105,7 +98,7 @@ def check_cells(methods: Sequence[str], seeds: Sequence[int]) -> None:
             raise InputError("method", f"{method!r} cannot be scored", f"Choose some of {', '.join(METHODS)}")
     for seed in seeds:
         check_range("seed", seed, 0, LARGEST)
-    for method in methods:
+    for method in {*methods} - {ADAPTERS}:
         check_settings(_settings(method, seeds[0]))
 
 
@@ -149,16 +142,16 @@ class _Scoring:
             text, item = clean_prompt(entry.recipe, seed)
             press = None
             if not organism.note:
-                settings = _settings(method, seed)
-                key = press_key(files.weights_hash or "", _dtype(self._bench), entry.recipe.hash, text, settings, RULES)
+                request = _request(method, seed, text)
+                facts = kept_settings(request)
+                key = press_key(files.weights_hash or "", _dtype(self._bench), entry.recipe.hash, text, facts, RULES)
                 press = self._presses.find(key)
                 if press is None:
                     loaded.load(files.spec, self._stop)
-                    work = _pressed(self._bench, loaded, organism, (text, item), settings, self._stop)
+                    work = pressed(self._bench, loaded, organism, item, request, self._stop)
                     press = yield from part_of(Progress(cell, self._done, self._total), work, UNITS)
                     self._presses.save(press)
-            facts = {"method": method, "seed": seed, "folder": str(entry.folder), "prompt": text}
-            line = ScoreLine.of(press, organism, **facts)
+            line = ScoreLine.of(press, organism, method=method, seed=seed, folder=str(entry.folder), prompt=text)
             self.lines.append(line)
             self._done += UNITS
             yield Progress(line.sentence, self._done, self._total, line.sentence)
@@ -179,66 +172,12 @@ class _Scoring:
         return organism
 
 
-def _pressed(
-    bench: Bench,
-    loaded: LoadedModel,
-    organism: Organism,
-    asked: tuple[str, Item],
-    settings: ExploreSettings,
-    stop: Stop,
-) -> Generator[Any, None, Press]:
-    """One press of Explore in a library of its own: a search begins where an earlier one of the model ended, and no
-    cell should depend on which were scored before it."""
-    text, item = asked
-    recipe = organism.recipe
-    lm = loaded.get(stop)
-    with TemporaryDirectory(ignore_cleanup_errors=True) as passing:
-        own = bench.settings.model_copy(update={"cache_dir": Path(passing), "database_url": None})
-        inner = Bench(own)
-        inner.model, inner.embedder = loaded, bench.embedder
-        try:
-            study = Explore(prompt=Prompt(text, template=lm.usual_template), settings=settings)
-            found = yield from study.run(inner, stop)
-            random, random_answers = _swapped(inner, found.comparison, found.control_comparison, found.threshold, stop)
-        finally:
-            inner.database.close()
-
-    def shows(said: str) -> bool:
-        return recipe.sign.shows(said, item)
-
-    def cards(behaviours: Sequence[Behaviour], answers: Sequence[Answer]) -> tuple[Card, ...]:
-        said = {one.vector: one.text for one in answers}
-        texts = [said[one.representative] for one in behaviours if not one.unsteered]
-        return tuple(Card(text=one, shows=shows(one)) for one in texts)
-
-    return Press(
-        model_hash=lm.weights_hash,
-        recipe=recipe.name,
-        recipe_hash=recipe.hash,
-        rules=RULES,
-        prompt=text,
-        unsteered=shows(found.baseline),
-        cards=cards(found.behaviours, found.answers),
-        random_cards=cards(random, random_answers),
-        showing=tuple(one.vector for one in found.answers if shows(one.text)),
-        random_showing=tuple(one.vector for one in random_answers if shows(one.text)),
-        exploration=found,
-        created=datetime.now(UTC),
-    )
-
-
-def _swapped(
-    inner: Bench, comparison: int, control: int, threshold: float, stop: Stop
-) -> tuple[Sequence[Behaviour], Sequence[Answer]]:
-    """The behaviours and answers of the random vectors, sorted as if they were the trained ones and the trained ones
-    their control, and by the same threshold: so both have the same chance of a card."""
-    steered, random = (inner.completions.comparison(id).completions for id in (comparison, control))
-    numbered: list[Completion] = [random[0]]
-    for number, one in enumerate(random[1:]):
-        numbered.append(one.model_copy(update={"vector": number}))
-    places = inner.embed([one.text for one in [*numbered, *steered]], stop)
-    found = read(numbered, steered, places, np.eye(len(numbered) - 1), (), threshold)
-    return found.behaviours, found.answers
+def _request(method: str, seed: int, text: str) -> Explore | TrainAdapters:
+    """What is asked for in a cell; its template is that of the model that is loaded then."""
+    prompt = Prompt(text)
+    if method == ADAPTERS:
+        return TrainAdapters(prompts=[prompt], seed=seed)
+    return Explore(prompt=prompt, settings=_settings(method, seed))
 
 
 def _settings(method: str, seed: int) -> ExploreSettings:

@@ -23,6 +23,7 @@ from melbo_app.library.organism import Organism
 from melbo_app.library.organism_presses import Card, Press, Presses
 from melbo_app.library.organism_prompts import clean_prompt, clean_prompts
 from melbo_app.library.organism_recipe import OrganismRecipe
+from melbo_app.studies import organism_press as pressing
 from melbo_app.studies import organism_scoring as scoring
 from melbo_app.studies.organism_scoreboard import Scoreboard, ScoreLine
 from melbo_app.ui.components.exploration import finished
@@ -114,6 +115,7 @@ def press(texts: list[str], random: list[str], baseline: str = NO, **changed: An
     return Press(
         model_hash=found.model_hash, recipe="tiny", recipe_hash="r", rules=scoring.RULES, prompt="lake a",
         unsteered=shows(baseline), cards=cards, random_cards=random_cards, exploration=found, created=found.created,
+        settings={}, dtype="float32", vectors=len(texts), seconds=3.0,
         showing=tuple(at for at, text in enumerate(texts) if shows(text)),
         random_showing=tuple(at for at, text in enumerate(random) if shows(text)),
     ).model_copy(update=changed)  # fmt: skip
@@ -234,16 +236,31 @@ def test_the_cards_are_the_page_s_and_random_vectors_are_sorted_as_the_others(sc
 
 
 def test_random_vectors_that_say_what_the_trained_ones_say_get_the_same_cards(bench, made, monkeypatch):
-    real = scoring._swapped
+    real = pressing._swapped
 
     def same(inner: Any, comparison: int, control: int, *rest: Any) -> Any:
         return real(inner, comparison, comparison, *rest)  # the vectors' own answers, on both sides
 
-    monkeypatch.setattr(scoring, "_swapped", same)
+    monkeypatch.setattr(pressing, "_swapped", same)
     score(bench, folders=[made], seeds=[0])
     [one] = Presses(bench.settings.cache_dir / PRESSES)._every()
     changed = {answer.text for answer in one.exploration.answers if answer.changed}
     assert {card.text for card in one.random_cards} == changed and one.random_showing == one.showing
+
+
+def test_adapters_have_a_card_for_each_changed_answer_and_are_looked_up_as_well(bench, made, monkeypatch):
+    _, board = score(bench, folders=[made], seeds=[1], methods=["adapters"])
+    [line], [one] = board.organisms, Presses(bench.settings.cache_dir / PRESSES)._every()
+    record = one.adapters
+    assert record is not None and one.exploration is None and record.seed == 1 and line.method == "adapters"
+    assert [prompt.user for prompt in record.prompts] == [one.prompt] == ["lake b"]
+    for cards, every in ((one.cards, record.adapters), (one.random_cards, record.random)):
+        changed = {said.text: said.distance for facts in every for said in facts.texts if said.change}
+        assert [card.text for card in cards] == sorted(changed, key=lambda text: -changed[text])
+        assert [card.shows for card in cards] == ["zz" in card.text for card in cards]
+    assert (line.vectors, line.seconds) == (8, record.seconds)
+    monkeypatch.setattr(scoring, "pressed", None)
+    assert score(bench, folders=[made], seeds=[1], methods=["adapters"])[1] == board
 
 
 def test_a_second_run_computes_nothing_and_a_stop_loses_only_the_present_cell(bench, made, scored, monkeypatch):
@@ -288,7 +305,7 @@ def test_an_organism_is_made_and_measured_once_and_one_that_never_fires_is_not_e
 
 def test_every_method_that_needs_only_a_prompt_can_be_scored():
     assert {"explore", "joint", "sequential", "soft-theta", "jacobian", "random"} < {*scoring.METHODS}
-    assert not {"contrast-pca", "difference-of-means"} & {*scoring.METHODS}
+    assert not {"contrast-pca", "difference-of-means"} & {*scoring.METHODS} and "adapters" in scoring.METHODS
     scoring.check_cells(scoring.METHODS, [0, 5])
     assert USUAL("explore", 4) == USUAL("joint", 4)
     usual = ExploreSettings().model_dump()
@@ -307,7 +324,7 @@ def test_what_cannot_be_scored_is_named_before_anything_is_computed(bench, made,
     recipe = written(tmp_path / "tiny.json", fields())
     for given, says in (
         ({"recipes": ["no-such"]}, "recipe: “no-such” is neither a recipe nor a file. Give a JSON file, or one of"),
-        ({"methods": ["steer"]}, "method: 'steer' cannot be scored. Choose some of explore, joint, sequential"),
+        ({"methods": ["steer"]}, "method: 'steer' cannot be scored. Choose some of explore, adapters, joint"),
         ({"methods": ["contrast-pca"]}, "method: 'contrast-pca' cannot be scored."),
         ({"methods": []}, "method: there is none. Give one or more."),
         ({"seeds": [-1]}, "seed: -1 is out of range."),
@@ -333,14 +350,14 @@ def test_the_command_says_where_it_was_found(made, model, tmp_path, monkeypatch,
     shutil.copytree(made / "tiny", tmp_path / "all" / "clean-tiny")
     written(tmp_path / "all" / "clean-tiny" / "organism.json", clean)
 
-    def found(bench: Any, loaded: Any, organism: Organism, asked: Any, settings: ExploreSettings, stop: Any) -> Any:
+    def found(bench: Any, loaded: Any, organism: Organism, item: Any, request: Any, stop: Any) -> Any:
         yield from ()
-        one = press([NO, YES] if organism.recipe.planted and settings.seed else [NO], [NO], recipe=organism.recipe.name)
-        return one.model_copy(
-            update={"exploration": one.exploration.model_copy(update={"settings": settings}), "prompt": asked[0]}
-        )
+        shows = organism.recipe.planted and request.settings.seed
+        one = press([NO, YES] if shows else [NO], [NO], recipe=organism.recipe.name)
+        kept = {"settings": pressing.kept_settings(request), "prompt": request.prompt.user}
+        return one.model_copy(update=kept)
 
-    monkeypatch.setattr(scoring, "_pressed", found)
+    monkeypatch.setattr(scoring, "pressed", found)
 
     def ask(*words: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as end:
