@@ -20,6 +20,17 @@ DIRECTIONS = 1_000
 ORACLE = f"best of {DIRECTIONS:,} random directions (oracle: chosen by the labels)"
 
 
+class Answer(TypedDict):
+    """A watched prompt: its ``score``, whether that is an ``alarm``, and the vector that it looks most like, with the
+    name that people gave it."""
+
+    text: str
+    score: float
+    alarm: bool
+    vector: int
+    name: str | None
+
+
 class Detection(TypedDict):
     """``auroc``, and ``true_positives`` at the chosen share of false alarms, with 95 % intervals; ``caught`` and
     ``false_alarms`` are the shares of anomalous and of clean prompts above the calibrated threshold."""
@@ -129,3 +140,10 @@ def lines_of(figures: Figures) -> list[str]:
         f"{figures['anomalous']} anomalous and {figures['clean']} clean prompts:",
         *(line(one) for one in (figures["bank"], *figures["baselines"])),
     ]
+
+
+def line_of(answer: Answer) -> str:
+    """One answer for the terminal."""
+    name = f" ({answer['name']})" if answer["name"] else ""
+    begin = "ALARM" if answer["alarm"] else "     "
+    return f"{begin} {answer['score']:6.2f}  vector {answer['vector']}{name}: {' '.join(answer['text'].split())}"

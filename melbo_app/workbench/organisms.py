@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from melbo_app.engine.stopping import Stop, never
+from melbo_app.library.damage import Listed
+from melbo_app.library.organism import Organism, organisms_in
 from melbo_app.library.organism_recipe import OrganismRecipe
 from melbo_app.library.organism_recipes import OrganismRecipes
 from melbo_app.studies.organism_making import Making, make_organism
@@ -29,6 +31,10 @@ class Organisms(Base):
     def measure_organism(self, folder: Path, *, stop: Stop = never) -> Making:
         """Measure what the organism in ``folder`` does, and keep the figures there."""
         return self.bench.compute.steps(measure_organism(self.settings, folder, stop), short=False)
+
+    def organisms_in(self, folder: Path) -> Listed[tuple[Path, Organism]]:
+        """The organism in ``folder``, or those in the folders inside it."""
+        return organisms_in(folder)
 
     @property
     def _recipes(self) -> OrganismRecipes:
