@@ -10,7 +10,7 @@ from pydantic import Field
 from melbo_app.analysis.alarm_threshold import threshold_sentence
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
-from melbo_app.engine.stopping import Stop
+from melbo_app.engine.stopping import Stop, deaf
 from melbo_app.engine.suggestion import default_scope
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.bench import Bench
@@ -191,10 +191,10 @@ class Watch(Study[Watched]):
         figures: Figures | None = None
         if 0 < labelled.sum() < len(labelled):
             scores = {name: np.concatenate([one[name] for one in seen.scores]) for name in seen.scores[0]}
+            patient = deaf(bench.compute.giving_way(stop))  # also those of a watch that was stopped
             with bench.compute.hold():
-                figures = post.watcher.figures(np.concatenate(seen.activations), scores, labelled, self.seed)
-        clean = len({*self.clean})
-        return Watched(self.bank, clean, self.false_alarms, threshold, tuple(seen.answers), figures)
+                figures = post.watcher.figures(np.concatenate(seen.activations), scores, labelled, self.seed, patient)
+        return Watched(self.bank, len({*self.clean}), self.false_alarms, threshold, tuple(seen.answers), figures)
 
     def _learned(self, bench: Bench, stop: Stop) -> Generator[Progress, None, _Post]:
         """What clean prompts look like, and what the vectors do."""
@@ -234,8 +234,9 @@ class Watch(Study[Watched]):
                 bench.compute.steps(mean_deltas(piece, both, scope, waiting)),
                 lambda done: Progress("changes by the vectors", len(clean.prompts) + done, total),
             )
+            yield Progress("learning what is usual", total, total)
             with bench.compute.hold():
-                watcher = Watcher.learn(read, deltas[:count], deltas[count:], self.false_alarms)
+                watcher = Watcher.learn(read, deltas[:count], deltas[count:], self.false_alarms, waiting)
             bench.learned.put(key, learned := _Learned(watcher, beginning))
         points = PromptPoints(lm, source, target, scope, learned.beginning)
         names = {vector: label.name for vector, label in bench.labels.of_bank(bank.hash).items() if label.name}
