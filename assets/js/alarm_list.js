@@ -60,7 +60,7 @@ function line(row, at, { least, most, threshold, says }) {
   const said = make('span', 'mx-alarm-state', row.alarm ? 'alarm' : '');
   const who = auto('span', 'mx-alarm-who', `${row.vector}${row.name ? ` ${row.name}` : ''}`);
   who.title = `vector ${row.vector}${row.name ? `: ${row.name}` : ''}`;
-  head.append(score, track, said, who, auto('span', 'mx-alarm-prompt', row.text.replace(/\s+/g, ' ')));
+  head.append(score, track, said, who, auto('span', 'mx-alarm-prompt', row.text.slice(0, 300).replace(/\s+/g, ' ')));
   if (row.group) head.append(make('span', 'mx-alarm-group', row.group));
   item.append(head);
   if (opened.has(at)) item.append(details(row, says?.[row.vector]));
