@@ -380,8 +380,8 @@ def test_a_bad_prompt_has_its_number_among_all_and_a_stop_keeps_the_answers(benc
     kept = result_of(bench.run(watch(prompts=many), stop=lambda: bool(heard)), hear)
     assert [one["text"] for one in kept.answers] == many[:16] == [one["text"] for one in heard[0].every]
     stages: list[str] = []
+    learning = bench.run(watch(false_alarms=0.2), stop=lambda: "learning what is usual" in stages)
     with pytest.raises(Stopped):  # nobody waits for the detectors
-        learning = bench.run(watch(false_alarms=0.2), stop=lambda: "learning what is usual" in stages)
         result_of(learning, lambda now: stages.append(now.stage))
 
 

@@ -58,8 +58,8 @@ class WatchTab:
         self._seen = gr.State(None)  # what the list shows
         self._tried = gr.State(None)  # the same for single prompts
         with gr.Row(elem_classes="mx-fields"):
-            self.clean = choice("Clean prompts", "watch-clean", CLEAN, "everyday", 190, scale=0)
-            self.share = number("False alarms, at most %", "watch-share", 100 * FALSE_ALARMS, 160, scale=0)
+            self.clean = choice("Clean prompts", "watch-clean", CLEAN, "everyday", 190)
+            self.share = number("False alarms, at most %", "watch-share", 100 * FALSE_ALARMS, 160)
             self.read_clean = _upload("Read clean prompts from a file", "watch-own-upload")
             self.read_prompts = _upload("Read prompts to watch from a file", "watch-prompts-upload")
         with gr.Row(elem_classes="mx-fields"):
