@@ -1,7 +1,7 @@
 // The header: the rooms, the jobs, the model, a link to what is shown, the keys, light or dark.
-const LETTERS = { start: 's', find: 'f', read: 'r', label: 'l', library: 'b' }; // after g
+const LETTERS = { start: 's', find: 'f', read: 'r', label: 'l', library: 'b', audit: 'a' }; // after g
 const KEYS = [
-  ['g then s, f, r, l, b', 'Start, Find, Read, Label, Library'],
+  ['g then s, f, r, l, b, a', 'Start, Find, Read, Label, Library, Audit'],
   ['p', 'write the prompt'],
   ['v', 'show or hide the vectors'],
   ['f', 'in Find: show or hide the form'],

@@ -18,10 +18,28 @@ def alarm_threshold(clean: Sequence[float], share: float) -> float:
     this is exact in the mean for exponential tails, and raises fewer alarms where the tail is lighter, as a normal one.
     """
     scores = sorted(clean, reverse=True)
-    most = math.floor(share * (len(scores) + 1) * (1 + 1e-12))
+    most = _exceeding(share, len(scores))
     if most >= 1:
         return scores[most - 1]
     size = min(math.ceil(len(scores) / TAIL), len(scores) - 1)
     excess = sum(one - scores[size] for one in scores[:size]) / size
     factor = size * (((size + 1) / ((len(scores) + 1) * share)) ** (1 / size) - 1)
     return scores[size] + factor * excess
+
+
+def threshold_sentence(threshold: float, share: float, clean: int) -> str:
+    """A threshold that ``alarm_threshold`` found from so many clean scores, and how."""
+    most = _exceeding(share, clean)
+    if most > 1:
+        how = f"{most} of the {clean} clean scores reach it"
+    elif most == 1:
+        how = f"it is the largest of {clean} clean scores"
+    else:
+        needed = math.ceil(1 / share * (1 - 1e-12)) - 1
+        how = f"it is extrapolated from the tail of {clean} clean scores, as this share takes {needed:,} of them"
+    return f"An alarm is a score above {threshold:.2f}: {100 * share:g} % of clean prompts or fewer; {how}."
+
+
+def _exceeding(share: float, clean: int) -> int:
+    """How many of so many clean scores may reach the threshold."""
+    return math.floor(share * (clean + 1) * (1 + 1e-12))

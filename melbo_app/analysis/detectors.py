@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from melbo_app.engine.stopping import Stop, raise_if
+
 Scorer = Callable[[np.ndarray], np.ndarray]
 """Scores [n] of rows [n, d]."""
 Detector = Callable[[np.ndarray], Scorer]
@@ -78,11 +80,13 @@ class Nearest:
         return np.sqrt(2 - 2 * nearest)
 
 
-def held_out_scores(detector: Detector, clean: np.ndarray) -> np.ndarray:
-    """Scores [m] of the clean rows, each by a detector that did not learn it: every tenth row is kept out at a time."""
+def held_out_scores(detector: Detector, clean: np.ndarray, stop: Stop | None = None) -> np.ndarray:
+    """Scores [m] of the clean rows, each by a detector that did not learn it: every tenth row is kept out at a time.
+    Raises Stopped if ``stop()``, which is called before each of these parts, becomes true."""
     part = np.arange(len(clean)) % PARTS
     scores = np.empty(len(clean))
     for number in np.unique(part):
+        raise_if(stop)
         kept_out = part == number
         scores[kept_out] = detector(clean[~kept_out])(clean[kept_out])
     return scores

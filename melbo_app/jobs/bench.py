@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import Stop, never
@@ -14,6 +14,7 @@ from melbo_app.jobs.compute import ComputeLock
 from melbo_app.jobs.embedding import embed
 from melbo_app.jobs.layouts import Layouts
 from melbo_app.jobs.loaded_model import LoadedModel
+from melbo_app.jobs.recent import Recent
 from melbo_app.jobs.slices import Slices
 from melbo_app.library.answers import Answers
 from melbo_app.library.atlases import Atlases
@@ -71,6 +72,8 @@ class Bench:
         self.compute = ComputeLock()
         self.batching = Batching(self.compute, settings.memory_gb)
         self.slices = Slices(self.compute)
+        self.learned: Recent[Any] = Recent(2)
+        """What the last watches learned from clean prompts: with large models a few hundred MB each."""
         self.database = database = Database(cache / "melbo.sqlite", settings.database_url)
         self.catalogue = Catalogue(database)
         self.banks = Banks(cache / "banks", assets / "banks", self.catalogue)

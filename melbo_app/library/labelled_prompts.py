@@ -27,8 +27,14 @@ def labelled_prompts(sets: PromptSets, given: str, field: str) -> list[LabelledP
         InputError: naming the invalid line; also if only some lines have a label.
     """
     path, shown = sets.place(given, field)
-    lines = numbered_lines(content_of(path, shown, field), shown, field, _LINES)
-    jsonl = is_jsonl(path) or starts_json(lines[0][1])
+    return parse_labelled(content_of(path, shown, field), shown, field, jsonl=is_jsonl(path))
+
+
+def parse_labelled(data: bytes, shown: str, field: str, *, jsonl: bool | None = None) -> list[LabelledPrompt]:
+    """The same for the content of a file, which messages call ``shown``; ``jsonl``: whether lines are JSON objects for
+    certain."""
+    lines = numbered_lines(data, shown, field, _LINES)
+    jsonl = jsonl or starts_json(lines[0][1])
     found = [labelled_line(line, f"line {number} of {shown}", field, jsonl) for number, line in lines]
     if len(found) > MOST_PROMPTS:
         raise InputError(field, f"{shown} has {len(found):,} prompts", f"Use at most {MOST_PROMPTS:,}")

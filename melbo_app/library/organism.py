@@ -10,7 +10,7 @@ from melbo_app.analysis.proportion import interval
 from melbo_app.engine.weight_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from melbo_app.errors import InputError
 from melbo_app.library.atomic import write_file, write_folder
-from melbo_app.library.damage import fault
+from melbo_app.library.damage import Listed, fault, read_each
 from melbo_app.library.facts import Count, Digest, ModelName, Moment, Share, Text, Word
 from melbo_app.library.frozen import Frozen
 from melbo_app.library.organism_recipe import OrganismRecipe
@@ -19,6 +19,7 @@ RECORD = "organism.json"
 FIELD = "organism"
 AGAIN = "Make it again: organisms make RECIPE --out FOLDER"
 MOST_BYTES = 50_000_000
+_HOLDING = "a folder that `organisms make` wrote, or one with several of them"
 
 
 class Counted(Frozen):
@@ -144,6 +145,21 @@ def read(folder: Path) -> Organism:
     except OSError as error:
         raise InputError(FIELD, f"“{path}” cannot be read ({error.strerror or error})", "Copy it again") from error
     return organism
+
+
+def organisms_in(folder: Path) -> Listed[tuple[Path, Organism]]:
+    """The organism in ``folder``, or those in the folders inside it. Raises InputError if there are none."""
+    if not folder.is_dir():
+        raise InputError("folder", f"“{folder}” is not a folder", f"Give {_HOLDING}")
+    try:
+        inside = sorted(one for one in folder.iterdir() if (one / RECORD).is_file())
+    except OSError as error:
+        problem = f"“{folder}” cannot be read ({error.strerror or error})"
+        raise InputError("folder", problem, "Choose another one") from error
+    folders = [folder] if (folder / RECORD).is_file() else inside
+    if not folders:
+        raise InputError("folder", f"“{folder}” holds no organism", f"Give {_HOLDING}")
+    return read_each(folders, lambda one: (one, read(one)), lambda one: f"organism “{one.name}”")
 
 
 def _json(organism: Organism) -> bytes:

@@ -8,7 +8,7 @@ FREE = {
     "getting", "given_labels", "guidelines", "home", "is_absent", "job", "jobs", "judge_address", "judge_standing",
     "judgements", "keep_reading", "label", "label_readings", "labellers", "labels", "latest_atlas", "latest_curve",
     "latest_search", "layers", "llama_command", "model_state", "models", "newest_texts", "not_kept", "offered_models",
-    "own_label", "radii", "readings_of",
+    "organism_recipes", "own_label", "radii", "readings_of",
     "runaways", "sample_comparison", "save_waiting", "search", "search_completions", "settled_label", "spread",
     "standings", "suggested_labels",
     "suggested_layers", "tags", "training_job", "unsaved_bank", "variants", "weights_hash", "why_not_kept",
@@ -34,6 +34,7 @@ REFUSED = {
     "label_changes": ("history", "it names people's accounts", "Ask whoever runs the page"),
     "label_agreement": ("agreement", "visitors have no names here", "Ask whoever runs the page"),
     "annotator_name": ("your name", "visitors have the names of their addresses", "Label without giving one"),
+    "organisms_in": ("folder", "a public page reads no folders", "Ask whoever runs the page"),
     "export_bundle": ("bundle", "a public page does not export its whole library", "Export a bank instead"),
 }
 """Not available to visitors: field, problem and remedy. A merge changes names and labels for everybody and cannot be
@@ -42,7 +43,7 @@ undone; the whole library may fill the disk, and holds what everybody wrote."""
 OPERATORS = {
     "check_library", "copy_database", "do_what_is_due", "embed_texts", "export_adapters", "fetch_model",
     "get_model", "guidelines_history", "kept_in",
-    "label_history", "last_try", "look_after", "make_organism", "measure_organism", "organism_recipes", "pause_jobs",
+    "label_history", "last_try", "look_after", "make_organism", "measure_organism", "pause_jobs",
     "prune_library", "put_in_samples", "rebuild_library", "repair_catalogue", "restore_library", "resume_jobs",
     "score_organisms",
     "warm_up", "warm_up_map", "watch_stream", "watched_prompts",

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, ClassVar, TypedDict
 import numpy as np
 from pydantic import Field
 
+from melbo_app.analysis.alarm_threshold import threshold_sentence
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
-from melbo_app.engine.stopping import Stop
+from melbo_app.engine.stopping import Stop, deaf
 from melbo_app.engine.suggestion import default_scope
 from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.bench import Bench
@@ -22,7 +23,7 @@ from melbo_app.library.labelled_prompts import LabelledPrompt
 from melbo_app.limits import MOST_PROMPTS, check_count, check_range, check_texts_together
 from melbo_app.studies.generality import random_bank
 from melbo_app.studies.similarity import prompts_of
-from melbo_app.studies.watcher import BANK, Figures, Watcher, lines_of
+from melbo_app.studies.watcher import BANK, Answer, Figures, Watcher, line_of, lines_of
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.model import LanguageModel
@@ -34,22 +35,14 @@ AT_ONCE = 16
 """Incoming prompts that are read, and answered, together."""
 
 
-class Answer(TypedDict):
-    """A watched prompt: its ``score``, whether that is an ``alarm``, and the vector that it looks most like, with the
-    name that people gave it."""
-
-    text: str
-    score: float
-    alarm: bool
-    vector: int
-    name: str | None
-
-
 @dataclass(frozen=True, kw_only=True)
 class WatchProgress(Progress):
-    """The progress of a watch, and the ``answers`` since the last one."""
+    """The progress of a watch: its ``threshold``, the ``answers`` since the last one, and ``every`` one so far, a list
+    that goes on growing."""
 
+    threshold: float
     answers: tuple[Answer, ...] = ()
+    every: Sequence[Answer] = ()
 
 
 @dataclass(frozen=True)
@@ -95,6 +88,15 @@ class _Post:
     watcher: Watcher
     like: Prompt
     names: dict[int, str]
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """What does not depend on the prompts to watch; ``beginning`` counts the tokens that all clean prompts begin with.
+    Without the model, so that it can be kept."""
+
+    watcher: Watcher
+    beginning: int
 
 
 class Watch(Study[Watched]):
@@ -174,24 +176,25 @@ class Watch(Study[Watched]):
         if self.prompts:  # an error comes before the first answer, with the number that the prompt has among all
             encode(post.lm, [_as(post.like, text) for text in self.prompts], stop)
         seen, threshold = _Seen(), post.watcher.thresholds[BANK]
-        note = f"An alarm is a score above {threshold:.2f}: {100 * self.false_alarms:g} % of clean prompts or fewer."
-        yield WatchProgress("watching", 0, max(len(self.prompts), 1), note)
+        total = max(len(self.prompts), 1)
+        yield WatchProgress("watching", 0, total, self.how_found(threshold), threshold=threshold)
         for part in incoming:
             try:
                 new = self._answered(bench, post, part, seen, stop)
             except Stopped:
                 break
-            yield WatchProgress("watching", len(seen.answers), max(len(self.prompts), 1), answers=new)
+            done = len(seen.answers)
+            yield WatchProgress("watching", done, total, threshold=threshold, answers=new, every=seen.answers)
         if not seen.answers and stop():
             raise Stopped
         labelled = np.array(seen.anomalous, dtype=bool)
         figures: Figures | None = None
         if 0 < labelled.sum() < len(labelled):
             scores = {name: np.concatenate([one[name] for one in seen.scores]) for name in seen.scores[0]}
+            patient = deaf(bench.compute.giving_way(stop))  # also those of a watch that was stopped
             with bench.compute.hold():
-                figures = post.watcher.figures(np.concatenate(seen.activations), scores, labelled, self.seed)
-        clean = len({*self.clean})
-        return Watched(self.bank, clean, self.false_alarms, threshold, tuple(seen.answers), figures)
+                figures = post.watcher.figures(np.concatenate(seen.activations), scores, labelled, self.seed, patient)
+        return Watched(self.bank, len({*self.clean}), self.false_alarms, threshold, tuple(seen.answers), figures)
 
     def _learned(self, bench: Bench, stop: Stop) -> Generator[Progress, None, _Post]:
         """What clean prompts look like, and what the vectors do."""
@@ -209,26 +212,35 @@ class Watch(Study[Watched]):
             asked[0].system if self.system is None else self.system or None,
             asked[0].template if self.template is None else self.template,
         )
-        clean = encode(lm, [_as(like, text) for text in dict.fromkeys(self.clean)], stop)
-        refuse_prompts(lm, clean)
-        points = PromptPoints(lm, source, target, scope, common_beginning(clean))
-        count, waiting = len(bank.vectors), bench.compute.giving_way(stop)
-        total = len(clean.prompts) + 2 * count
-        yield Progress("reading the clean prompts", 0, total)
-        read: PromptMeans = yield from map_progress(
-            bench.compute.steps(points.read(clean, waiting)),
-            lambda done: Progress("reading the clean prompts", done, total),
-        )
-        piece = bench.slices.slice(lm, asked, source, target, stop)
-        both = np.concatenate([bank.vectors, _random_rows(bank, self.seed)])
-        deltas = yield from map_progress(
-            bench.compute.steps(mean_deltas(piece, both, scope, waiting)),
-            lambda done: Progress("changes by the vectors", len(clean.prompts) + done, total),
-        )
-        with bench.compute.hold():
-            watcher = Watcher.learn(read, deltas[:count], deltas[count:], self.false_alarms)
+        texts = tuple(dict.fromkeys(self.clean))
+        what = (bank.hash, source, target, str(scope), tuple(asked), like, texts, self.false_alarms, self.seed)
+        key = (lm.weights_hash, str(lm.dtype), *what)
+        learned: _Learned | None = bench.learned.get(key)
+        if learned is None:
+            clean = encode(lm, [_as(like, text) for text in texts], stop)
+            refuse_prompts(lm, clean)
+            beginning = common_beginning(clean)
+            points = PromptPoints(lm, source, target, scope, beginning)
+            count, waiting = len(bank.vectors), bench.compute.giving_way(stop)
+            total = len(clean.prompts) + 2 * count
+            yield Progress("reading the clean prompts", 0, total)
+            read: PromptMeans = yield from map_progress(
+                bench.compute.steps(points.read(clean, waiting)),
+                lambda done: Progress("reading the clean prompts", done, total),
+            )
+            piece = bench.slices.slice(lm, asked, source, target, stop)
+            both = np.concatenate([bank.vectors, _random_rows(bank, self.seed)])
+            deltas = yield from map_progress(
+                bench.compute.steps(mean_deltas(piece, both, scope, waiting)),
+                lambda done: Progress("changes by the vectors", len(clean.prompts) + done, total),
+            )
+            yield Progress("learning what is usual", total, total)
+            with bench.compute.hold():
+                watcher = Watcher.learn(read, deltas[:count], deltas[count:], self.false_alarms, waiting)
+            bench.learned.put(key, learned := _Learned(watcher, beginning))
+        points = PromptPoints(lm, source, target, scope, learned.beginning)
         names = {vector: label.name for vector, label in bench.labels.of_bank(bank.hash).items() if label.name}
-        return _Post(lm, points, watcher, like, names)
+        return _Post(lm, points, learned.watcher, like, names)
 
     def _answered(
         self, bench: Bench, post: _Post, part: Sequence[LabelledPrompt], seen: _Seen, stop: Stop
@@ -256,6 +268,10 @@ class Watch(Study[Watched]):
             seen.scores.append({name: scores[known] for name, scores in post.watcher.scores(read).items()})
         return tuple(found)
 
+    def how_found(self, threshold: float) -> str:
+        """What the threshold is and where it comes from, in a sentence."""
+        return threshold_sentence(threshold, self.false_alarms, len({*self.clean}))
+
     def answer(self, result: Watched, not_kept: str | None) -> Watching:
         return {
             "bank": result.bank, "clean": result.clean, "false_alarms": result.false_alarms,
@@ -264,13 +280,6 @@ class Watch(Study[Watched]):
 
     def lines(self, result: Watched) -> list[str]:
         return [*map(line_of, result.answers), *(lines_of(result.figures) if result.figures else ())]
-
-
-def line_of(answer: Answer) -> str:
-    """One answer for the terminal."""
-    name = f" ({answer['name']})" if answer["name"] else ""
-    begin = "ALARM" if answer["alarm"] else "     "
-    return f"{begin} {answer['score']:6.2f}  vector {answer['vector']}{name}: {' '.join(answer['text'].split())}"
 
 
 def _check_texts(texts: Sequence[str], name: str) -> None:

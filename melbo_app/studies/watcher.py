@@ -9,6 +9,7 @@ import numpy as np
 from melbo_app.analysis.alarm_threshold import alarm_threshold
 from melbo_app.analysis.detection import areas, detection
 from melbo_app.analysis.detectors import Cosines, Detector, Mahalanobis, Nearest, Projections, Scorer, held_out_scores
+from melbo_app.engine.stopping import Stop, raise_if
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.prompt_means import PromptMeans
@@ -18,6 +19,17 @@ RANDOM, MAHALANOBIS, NEAREST = "random vectors", "Mahalanobis distance", "neares
 LIKELIHOOD = "surprisal of the prompt"
 DIRECTIONS = 1_000
 ORACLE = f"best of {DIRECTIONS:,} random directions (oracle: chosen by the labels)"
+
+
+class Answer(TypedDict):
+    """A watched prompt: its ``score``, whether that is an ``alarm``, and the vector that it looks most like, with the
+    name that people gave it."""
+
+    text: str
+    score: float
+    alarm: bool
+    vector: int
+    name: str | None
 
 
 class Detection(TypedDict):
@@ -56,8 +68,9 @@ class Watcher:
     thresholds: Mapping[str, float]
 
     @classmethod
-    def learn(cls, clean: "PromptMeans", deltas: np.ndarray, random: np.ndarray, share: float) -> "Watcher":
-        """``deltas`` [V, d] are the mean changes by the vectors, ``random`` those by random vectors of the same R."""
+    def learn(cls, clean: "PromptMeans", deltas: np.ndarray, random: np.ndarray, share: float, stop: Stop) -> "Watcher":
+        """``deltas`` [V, d] are the mean changes by the vectors, ``random`` those by random vectors of the same R.
+        Raises Stopped."""
         detectors: dict[str, Detector] = {
             BANK: lambda rows: Cosines(rows, deltas),
             PLAIN: lambda rows: Cosines(rows, deltas, standard=False),
@@ -67,7 +80,7 @@ class Watcher:
             NEAREST: Nearest,
         }
         rows = clean.activations
-        held_out = {name: held_out_scores(one, rows) for name, one in detectors.items()}
+        held_out = {name: held_out_scores(one, rows, stop) for name, one in detectors.items()}
         held_out[LIKELIHOOD] = clean.surprisal
         return cls(
             clean,
@@ -83,12 +96,14 @@ class Watcher:
         return {**found, LIKELIHOOD: read.surprisal}
 
     def figures(
-        self, activations: np.ndarray, scores: Mapping[str, np.ndarray], anomalous: np.ndarray, seed: int
-    ) -> Figures:
-        """Of labelled prompts with these ``activations`` [n, d] and ``scores``."""
+        self, activations: np.ndarray, scores: Mapping[str, np.ndarray], anomalous: np.ndarray, seed: int,
+        stop: Stop,
+    ) -> Figures:  # fmt: skip
+        """Of labelled prompts with these ``activations`` [n, d] and ``scores``. Raises Stopped."""
         from melbo_app.engine.orthogonal import seeded_rows  # late: it imports torch
 
         def told(name: str, scores: np.ndarray, threshold: float) -> Detection:
+            raise_if(stop)
             positives, negatives = scores[anomalous], scores[~anomalous]
             area, share = detection(positives, negatives, self.share, seed)
             return {
@@ -103,7 +118,7 @@ class Watcher:
         each = Cosines(clean, directions, standard=False).each(activations)
         best = int(areas(each[anomalous], each[~anomalous]).argmax())
         chosen: Callable[[np.ndarray], Scorer] = lambda rows: Cosines(rows, directions[[best]], standard=False)  # noqa: E731
-        oracle = told(ORACLE, each[:, best], alarm_threshold(held_out_scores(chosen, clean).tolist(), self.share))
+        oracle = told(ORACLE, each[:, best], alarm_threshold(held_out_scores(chosen, clean, stop).tolist(), self.share))
         baselines = [one for name, one in found.items() if name != BANK]
         return {
             "clean": int((~anomalous).sum()), "anomalous": int(anomalous.sum()), "bank": found[BANK],
@@ -129,3 +144,10 @@ def lines_of(figures: Figures) -> list[str]:
         f"{figures['anomalous']} anomalous and {figures['clean']} clean prompts:",
         *(line(one) for one in (figures["bank"], *figures["baselines"])),
     ]
+
+
+def line_of(answer: Answer) -> str:
+    """One answer for the terminal."""
+    name = f" ({answer['name']})" if answer["name"] else ""
+    begin = "ALARM" if answer["alarm"] else "     "
+    return f"{begin} {answer['score']:6.2f}  vector {answer['vector']}{name}: {' '.join(answer['text'].split())}"

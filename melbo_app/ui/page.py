@@ -7,7 +7,7 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from melbo_app.errors import InputError, StorageError
+from melbo_app.errors import StorageError
 from melbo_app.ui.answers import Answers
 from melbo_app.ui.components.status_bar import status_bar
 from melbo_app.ui.files import refuse_addresses
@@ -37,11 +37,13 @@ from melbo_app.ui.tabs.library import LibraryTab
 from melbo_app.ui.tabs.look_for import LookForTab
 from melbo_app.ui.tabs.map import MapTab
 from melbo_app.ui.tabs.models import ModelsTab
+from melbo_app.ui.tabs.organisms import OrganismsTab
 from melbo_app.ui.tabs.radius import RadiusTab
 from melbo_app.ui.tabs.similarity import SimilarityTab
 from melbo_app.ui.tabs.start import StartTab
 from melbo_app.ui.tabs.train import Finished, TrainTab
-from melbo_app.ui.taking import save_as_bank
+from melbo_app.ui.tabs.watch import WatchTab
+from melbo_app.ui.taking import save_as_bank, shelved
 from melbo_app.ui.training_form import TrainingForm
 from melbo_app.workbench import Workbench
 
@@ -115,6 +117,11 @@ class Page:
                         self.guidelines = GuidelinesTab(workbench)
                     with rooms.view("models"):
                         self.models = ModelsTab(workbench)
+                with rooms.room("audit"):
+                    with rooms.view("watch"):
+                        self.watch = WatchTab(workbench, session)
+                    with rooms.view("organisms"):
+                        self.organisms = OrganismsTab(workbench)
                 with rooms.room("start"):
                     self.start = StartTab(workbench, session, self.completions)
         self.timer = gr.Timer(BUSY, active=False)  # a look before the page is open would fill in the form twice
@@ -145,11 +152,14 @@ class Page:
         self.library.bind(rooms)
         self.guidelines.bind(rooms)
         self.models.bind(rooms, self.timer)
+        self.watch.bind(rooms, self.completions)
+        self.organisms.bind(rooms, self.timer)
         self.start.bind(rooms)
         self.not_kept.bind()
         self.stamps.bind(
             self.completions.grid, self.map.plot, self.similarity.delta, self.explore.view, self.radius.plot,
             self.radius.many.table, self.layers.plot, self.generality.grid, self.look_for.table,
+            self.watch.list,
         )  # fmt: skip
         rooms.bind()
         self._bind()
@@ -185,6 +195,7 @@ class Page:
         pairs = self.similarity.pairs.texts
         for grid in (
             completions.grid, self.map.aside, pairs, self.radius.many.aside, self.explore.view, self.generality.grid,
+            *self.watch.lists,
         ):  # fmt: skip
             outputs = [*rooms.outputs, *session.bank_outputs, *self.labels.outputs]
             bind(grid.annotate, self._label, {session.bank, *self.labels.form}, outputs)
@@ -282,16 +293,7 @@ class Page:
 
     def _label(self, event: gr.EventData, values: Values) -> Changes:
         """Open the label of a card's vector, and its bank if another one is chosen."""
-        line = self._workbench.bank_with(event.bank_hash)  # it may have another name by now
-        wanted = line.name if line is not None else bank_chosen(event.bank)
-        if self.session.find(wanted) is None:  # deleted, or made for a curve
-            raise InputError(
-                "label", "no bank holds the vectors of this text", "Train a bank at this R to label its vectors"
-            )
-        if event.bank_hash and self._workbench.bank(wanted).hash != event.bank_hash:
-            raise InputError(
-                "label", f"another bank has replaced the “{wanted}” that made this text", "Steer with the new one first"
-            )
+        wanted = shelved(self._workbench, self.session, event.bank_hash, event.bank)
         shown: Changes = self.rooms.show("label")
         if wanted != values[self.session.bank]:
             shown |= self.session.open_bank(self._workbench.bank(wanted).record.name)

@@ -15,6 +15,7 @@ STYLES = [
         "find.css",
         "labelling.css",
         "chat.css",
+        "audit.css",
     )
 ]
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from melbo_app.engine.stopping import Stop, never
 from melbo_app.jobs.progress import Progress
+from melbo_app.library.damage import Listed
+from melbo_app.library.organism import Organism, organisms_in
 from melbo_app.library.organism_recipe import OrganismRecipe
 from melbo_app.library.organism_recipes import OrganismRecipes
 from melbo_app.studies.organism_making import Making, make_organism
@@ -50,6 +52,10 @@ class Organisms(Base):
         entries = planned(self.settings, self._recipes, recipes, folders, model, stop)
         work = score_organisms(self.bench, entries, methods, seeds, stop)
         return (yield from self.bench.compute.steps(work, short=False))
+
+    def organisms_in(self, folder: Path) -> Listed[tuple[Path, Organism]]:
+        """The organism in ``folder``, or those in the folders inside it."""
+        return organisms_in(folder)
 
     @property
     def _recipes(self) -> OrganismRecipes:

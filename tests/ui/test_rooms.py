@@ -9,7 +9,7 @@ import steps
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
-ROOMS = ["Start", "Find", "Read", "Label", "Library"]
+ROOMS = ["Start", "Find", "Read", "Label", "Library", "Audit"]
 LEFT_TO_RIGHT = r"""() => {
   const reads = (text) => /^[^\p{L}]*[\u0590-\u08ff]/u.test(text);
   const found = [];
@@ -32,12 +32,12 @@ def room(page: Page, name: str) -> None:
     expect(page.locator(".mx-room[aria-current]")).to_have_text(name)
 
 
-def test_every_room_is_five_presses_away_and_has_a_key(page: Page) -> None:
+def test_every_room_is_a_few_presses_away_and_has_a_key(page: Page) -> None:
     steps.reload(page)
     for name in ROOMS:
         page.keyboard.press("Tab")
         expect(page.locator(":focus")).to_have_text(name)
-    for key, name in zip("sfrlb", ROOMS, strict=True):
+    for key, name in zip("sfrlba", ROOMS, strict=True):
         page.evaluate("document.activeElement.blur()")
         page.keyboard.press("g")
         page.keyboard.press(key)

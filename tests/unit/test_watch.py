@@ -14,7 +14,7 @@ from test_cli import Ask, ask, bank, cache, environment  # noqa: F401
 from tiny_models import lent, random_thetas, reference_hidden
 
 from melbo_app import api
-from melbo_app.analysis.alarm_threshold import alarm_threshold
+from melbo_app.analysis.alarm_threshold import alarm_threshold, threshold_sentence
 from melbo_app.analysis.detection import areas, detection, true_positives
 from melbo_app.analysis.detectors import Cosines, Mahalanobis, Nearest, Projections, held_out_scores
 from melbo_app.engine import prompt_means
@@ -187,6 +187,9 @@ def test_no_row_is_scored_by_a_detector_that_learned_it():
 
 def test_the_threshold_is_an_order_statistic_where_there_are_enough_clean_scores():
     scores = list(np.random.default_rng(0).permutation(199).astype(float))
+    assert threshold_sentence(197, 0.01, 199).endswith("fewer; 2 of the 199 clean scores reach it.")
+    assert threshold_sentence(1, 0.01, 99).endswith("it is the largest of 99 clean scores.")
+    assert "98 clean scores, as this share takes 99 of them" in threshold_sentence(1, 0.01, 98)
     assert alarm_threshold(scores, 0.01) == 197  # of 200 exchangeable scores two lie above it
     assert alarm_threshold(scores[:99], 0.01) == max(scores[:99])
     assert alarm_threshold(list(range(19)), 0.5) == 9
@@ -375,7 +378,11 @@ def test_a_bad_prompt_has_its_number_among_all_and_a_stop_keeps_the_answers(benc
             heard.append(now)
 
     kept = result_of(bench.run(watch(prompts=many), stop=lambda: bool(heard)), hear)
-    assert [one["text"] for one in kept.answers] == many[:16]
+    assert [one["text"] for one in kept.answers] == many[:16] == [one["text"] for one in heard[0].every]
+    stages: list[str] = []
+    learning = bench.run(watch(false_alarms=0.2), stop=lambda: "learning what is usual" in stages)
+    with pytest.raises(Stopped):  # nobody waits for the detectors
+        result_of(learning, lambda now: stages.append(now.stage))
 
 
 def test_python_and_programs_have_it(bench):
