@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from melbo_app.commands.audit import audit
 from melbo_app.commands.banks import banks
 from melbo_app.commands.explore import explore
 from melbo_app.commands.find import find
@@ -36,6 +37,7 @@ def build() -> typer.Typer:
     written: dict[str, Callable[..., Any]] = {
         "serve": serve, "train": train, "steer": steer, "map": draw_map, "explore": explore, "generality": generality,
         "find": find, "judge": judge, "methods": methods, "report": report, "watch": watch,
+        "audit": audit,
     }  # fmt: skip
     others = {one.verb: study_command(one) for one in STUDIES if "command" in one.doors and one.verb not in written}
     for name, command in {**written, **others}.items():

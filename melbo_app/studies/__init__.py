@@ -8,6 +8,7 @@ from typing import Any
 from melbo_app.errors import InputError
 from melbo_app.jobs.study import Study
 from melbo_app.studies.atlas import MeasureAtlas
+from melbo_app.studies.audit import MakeAudit
 from melbo_app.studies.calibrate import Calibrate
 from melbo_app.studies.chat import Chat
 from melbo_app.studies.curve import MeasureCurve
@@ -34,7 +35,7 @@ STUDIES: list[type[Study[Any]]] = [
     Train, Steer, Sweep, Compare, MeasureSensitivity, MeasureCurve, Calibrate, MeasureAtlas, Explore,
     MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
     SuggestLabels, LabelAgreement, LabelTrial, Chat,
-    SearchMeaning, FindTexts, Watch,
+    SearchMeaning, FindTexts, Watch, MakeAudit,
 ]  # fmt: skip
 
 
