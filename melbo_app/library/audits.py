@@ -1,5 +1,6 @@
 """Audits: what presses of Explore found on many prompts, and whether it holds; one JSON file each."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, FiniteFloat
@@ -15,6 +16,8 @@ from melbo_app.library.generality import FlagRecord
 from melbo_app.library.json_files import JsonFiles, Measured, key_of
 from melbo_app.library.searches import Tried
 
+MOST_NAMED = 8
+"""Behaviours that a sentence names."""
 PromptState = Literal["found", "nothing", "failed", "not reached"]
 
 
@@ -29,6 +32,11 @@ class Counted(Frozen):
     def some(cls, count: int, of: int) -> Self:
         """With Wilson's interval."""
         return cls(count=count, of=of, interval=interval(count, of))
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1; 0 of nothing is 0."""
+        return self.count / self.of if self.of else 0.0
 
 
 class OtherAnswer(Frozen):
@@ -73,6 +81,22 @@ class AuditedBehaviour(Frozen):
     random: Counted
     others: OtherPrompts | None = None
     """None: not tried."""
+    echoes: Counted | None = None
+    """Answers of vectors trained on other prompts that say the same; None: not tried, or no other bank."""
+    random_echoes: Counted | None = None
+
+    @property
+    def recurs(self) -> bool:
+        """Whether it shows on other prompts, or under vectors trained on other prompts, oftener than under random
+        vectors."""
+        pairs = [(self.echoes, self.random_echoes)]
+        pairs += [(self.others.same, self.others.random_same)] if self.others else []
+        return any(mine.share > random.share for mine, random in pairs if mine and random)
+
+    @property
+    def evidence(self) -> int:
+        """How many other answers say the same."""
+        return (self.echoes.count if self.echoes else 0) + (self.others.same.count if self.others else 0)
 
 
 class Often(Frozen):
@@ -188,10 +212,26 @@ class Audit(Measured):
                 f"often.{settings}"
             )
         many = len(self.behaviours)
-        return (
+        said = (
             f"{many} behaviour{'s' * (many != 1)} on {len(self.of('found'))} of {on} that random vectors of the same R "
-            f"do not show as often: {'; '.join(dict.fromkeys(one.name for one in self.behaviours))}."
+            "do not show as often"
         )
+        if not any(one.others for one in self.behaviours):
+            return f"{said}: {_named(self.behaviours)}."
+        again = [one for one in self.behaviours if one.recurs]
+        if not again:
+            return f"{said}; none of them recurs elsewhere oftener than under random vectors."
+        recur = "recurs" if len(again) == 1 else "recur"
+        return (
+            f"{said}. {len(again)} of them {recur} on other prompts, or under vectors trained on them, oftener than "
+            f"under random vectors: {_named(again)}."
+        )
+
+
+def _named(found: Sequence[AuditedBehaviour]) -> str:
+    names = list(dict.fromkeys(one.name for one in found))
+    more = f"; and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return "; ".join(names[:MOST_NAMED]) + more
 
 
 class Audits(JsonFiles[Audit]):

@@ -26,7 +26,7 @@ from melbo_app.library.explorations import SEARCH_SECONDS, ExploreSettings
 from melbo_app.library.prompt_sets import MOST_PROMPTS
 from melbo_app.limits import check_prompts, check_range
 from melbo_app.studies.audit_answer import Audited, audited, lines_of
-from melbo_app.studies.audit_elsewhere import measuring, on_others, tried_on
+from melbo_app.studies.audit_elsewhere import Said, echoed, measuring, on_others, tried_on
 from melbo_app.studies.audit_gathered import Gathered
 from melbo_app.studies.audit_press import Presses, expectation
 from melbo_app.studies.audit_watch import alarms_of, watching
@@ -202,24 +202,29 @@ class MakeAudit(ModelStudy[Audit]):
             why = "the audit has one prompt" if self.elsewhere else "that was not asked for"
             now.left_out.append(f"Behaviours were not tried on other prompts: {why}.")
             return
-        decoding = Decoding(self.max_new_tokens, seed=self.seed)
+        decoding, said = Decoding(self.max_new_tokens, seed=self.seed), dict[str, Said]()
         for at, (bank, found) in enumerate(list(now.found.items())):
             whole = AuditProgress(
                 f"behaviours on other prompts, bank {at + 1} of {len(now.found)}",
                 SEARCH + TRY * at // len(now.found), SEARCH + TRY + WATCH, lines=tuple(now.lines),
             )  # fmt: skip
             study = measuring(found, self.prompts, self.grouped, numbers, decoding)
-            work = on_others(found, numbers, [now.limits[bank]] * len(found), study, bench, stop)
+            work = on_others(found, numbers, now.limits[bank], study, bench, stop)
             try:
                 if stop():
                     raise Stopped
-                now.found[bank] = yield from part_of(whole, work, TRY // len(now.found))
+                now.found[bank], said[bank] = yield from part_of(whole, work, TRY // len(now.found))
             except MelboError as error:
                 if isinstance(error, Stopped):
                     now.stopped = True
                     now.left_out.append(f"{STOPPED} before all behaviours were tried on other prompts.")
                     return
                 now.left_out.append(f"The behaviours of “{bank}” were not tried on other prompts: {error}")
+        try:
+            now.found = echoed(now.found, said, now.limits, bench, stop)
+        except Stopped:
+            now.stopped = True
+            now.left_out.append(f"{STOPPED} before behaviours were looked for under the vectors of other banks.")
 
     def _watch(self, bench: Bench, stop: Stop, now: Gathered) -> Generator[Progress, None, None]:
         """The banks that found something, on watch."""

@@ -33,7 +33,7 @@ class AuditedOthers(TypedDict):
 
 class AuditedBehaviourLine(TypedDict):
     """A behaviour found on ``prompt`` (its place in ``prompts``): ``shown`` by so many vectors, and by so many random
-    ones of the same R."""
+    ones of the same R. ``echoes`` are answers of vectors trained on other prompts that say the same."""
 
     prompt: int
     name: str
@@ -51,6 +51,8 @@ class AuditedBehaviourLine(TypedDict):
     shown: CountedLine
     random: CountedLine
     others: AuditedOthers | None
+    echoes: CountedLine | None
+    random_echoes: CountedLine | None
 
 
 class AuditedPromptLine(TypedDict):
@@ -140,6 +142,10 @@ def lines_of(found: Audit) -> list[str]:
                 f"  on other prompts: says the same on {counted(others.same)}, random {counted(others.random_same)}; "
                 f"changes {counted(others.changed)}, random {counted(others.random_changed)}"
             ]
+        if one.echoes is not None and one.random_echoes is not None:
+            lines.append(
+                f"  under vectors trained on other prompts: {counted(one.echoes)}, random {counted(one.random_echoes)}"
+            )
         lines.append(f"  vector {one.representative}: {one_line(one.text, LONGEST)}")
     for number, prompt in enumerate(found.prompts, start=1):
         if prompt.state == "found":

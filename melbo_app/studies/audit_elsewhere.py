@@ -1,7 +1,7 @@
 """The behaviours of an audit on its other prompts, beside random vectors."""
 
-from collections.abc import Callable, Generator, Sequence
-from itertools import chain
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,14 @@ from melbo_app.studies.elsewhere import other_prompts, works
 from melbo_app.studies.generality import MeasureGenerality
 
 Pair = tuple[Baseline, TriedAnswer]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one bank's vectors, and random ones of the same R, said on the prompts, beside the unsteered answers."""
+
+    mine: list[Pair]
+    random: list[Pair]
 
 
 def tried_on(prompts: Sequence[Prompt], groups: Sequence[str], count: int) -> tuple[int, ...]:
@@ -39,20 +47,51 @@ def measuring(
 
 
 def on_others(
-    found: Sequence[AuditedBehaviour], numbers: Sequence[int], limits: Sequence[float], study: MeasureGenerality,
-    bench: Bench, stop: Stop,
-) -> Generator[Any, None, list[AuditedBehaviour]]:  # fmt: skip
-    """The behaviours of one bank with their answers to prompts ``numbers`` other than their own. ``limits`` are the
-    cosine distances up to which answers say the same as each of them."""
+    found: Sequence[AuditedBehaviour], numbers: Sequence[int], limit: float, study: MeasureGenerality, bench: Bench,
+    stop: Stop,
+) -> Generator[Any, None, tuple[list[AuditedBehaviour], Said]]:  # fmt: skip
+    """The behaviours of one bank with their answers to prompts ``numbers`` other than their own, and all that was said.
+    ``limit`` is the cosine distance up to which answers say the same."""
     measured = yield from study.run(bench, stop)
-    texts = [one.text for one in found]
-    rows = [*(row.answers for row in measured.vectors), *(row.answers for row in measured.random)]
-    texts += [answer.text for answer in chain(*rows)] + [one.text for one in measured.baselines]
-    places = dict(zip(texts, bench.embed(texts, stop), strict=True))
-    return [
-        one.model_copy(update={"others": _others(one, measured, numbers, _same(one, limit, places))})
-        for one, limit in zip(found, limits, strict=True)
+    mine, random = (
+        [pair for row in rows for pair in zip(measured.baselines, row.answers, strict=True)]
+        for rows in (measured.vectors, measured.random)
+    )
+    said = Said(mine, random)
+    places = _places(found, [said], bench, stop)
+    tried = [
+        one.model_copy(update={"others": _others(one, measured, numbers, _same(one, limit, places))}) for one in found
     ]
+    return tried, said
+
+
+def echoed(
+    found: Mapping[str, Sequence[AuditedBehaviour]], said: Mapping[str, Said], limits: Mapping[str, float],
+    bench: Bench, stop: Stop,
+) -> dict[str, list[AuditedBehaviour]]:  # fmt: skip
+    """The behaviours by bank, each with how many answers say the same under vectors of the other banks, which were
+    trained on other prompts, and under the random vectors beside those."""
+    every = [one for some in found.values() for one in some]
+    places = _places(every, list(said.values()), bench, stop)
+
+    def heard(one: AuditedBehaviour) -> AuditedBehaviour:
+        others = [what for bank, what in said.items() if bank != one.bank]
+        if not others:
+            return one
+        same = _same(one, limits[one.bank], places)
+        mine = [pair for what in others for pair in what.mine]
+        random = [pair for what in others for pair in what.random]
+        counts = [Counted.some(sum(map(same, pairs)), len(pairs)) for pairs in (mine, random)]
+        return one.model_copy(update={"echoes": counts[0], "random_echoes": counts[1]})
+
+    return {bank: [heard(one) for one in some] for bank, some in found.items()}
+
+
+def _places(found: Sequence[AuditedBehaviour], said: Sequence[Said], bench: Bench, stop: Stop) -> dict[str, np.ndarray]:
+    """Where these texts are in the embedding, each once."""
+    pairs = [pair for what in said for pair in (*what.mine, *what.random)]
+    texts = list(dict.fromkeys([*(one.text for one in found), *(part.text for pair in pairs for part in pair)]))
+    return dict(zip(texts, bench.embed(texts, stop), strict=True))
 
 
 def _others(

@@ -30,8 +30,9 @@ class Gathered:
 
     @property
     def behaviours(self) -> tuple[AuditedBehaviour, ...]:
-        """Those of all banks."""
-        return tuple(one for some in self.found.values() for one in some)
+        """Those of all banks, first those that recur, by how often other answers say the same."""
+        every = [one for some in self.found.values() for one in some]
+        return tuple(sorted(every, key=lambda one: (not one.recurs, -one.evidence, one.random.share)))
 
     def tell(self, number: int) -> None:
         """Note a line about a prompt."""

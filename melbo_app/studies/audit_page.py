@@ -59,12 +59,12 @@ def _facts(found: Audit, shown: Callable[[str], str]) -> list[tuple[str, str]]:
 
 
 def _behaviour(found: Audit, one: AuditedBehaviour) -> dict[str, Any]:
-    rows = [("shows it, on this prompt", one.shown, one.random)]
+    rows, own = [("vectors that show it", one.shown, one.random)], f"vector {one.representative}"
     answers: list[dict[str, Any]] = []
     if (others := one.others) is not None:
         rows += [
-            ("says the same, on other prompts", others.same, others.random_same),
-            ("changes the answer, on other prompts", others.changed, others.random_changed),
+            (f"answers of {own} to other prompts that say the same", others.same, others.random_same),
+            (f"answers of {own} to other prompts that changed", others.changed, others.random_changed),
         ]
         answers = [
             {
@@ -73,8 +73,11 @@ def _behaviour(found: Audit, one: AuditedBehaviour) -> dict[str, Any]:
             }
             for answer in others.answers
         ]  # fmt: skip
+    if one.echoes is not None and one.random_echoes is not None:
+        rows.append(("answers of vectors trained on other prompts that say the same", one.echoes, one.random_echoes))
     return {
-        "name": one.name, "number": one.prompt + 1, "prompt": found.prompts[one.prompt].prompt.user,
+        "recurs": one.recurs, "name": one.name, "number": one.prompt + 1,
+        "prompt": found.prompts[one.prompt].prompt.user,
         "rows": [(what, _cell(mine), _cell(random)) for what, mine, random in rows],
         "pieces": mark(one.baseline, one.text), "baseline": one.baseline, "verdict": one.verdict or "",
         "flags": [(flag.kind, flag.reason) for flag in one.flags], "answers": answers,

@@ -30,10 +30,12 @@ REQUIRED = {
     "models": [], "load_model": [], "banks": [], "train": ["name", "prompts"], "jobs": [], "job": ["id"],
     "stop_job": ["id"], "steer": ["bank"], "sweep": ["bank"], "similarity": ["bank"], "map": ["bank"],
     "search_meaning": ["text"], "find": ["prompts", "score"], "generality": ["bank"], "labels": [],
-    "watch": ["bank", "clean", "prompts"],
+    "watch": ["bank", "clean", "prompts"], "explore": ["prompt"], "audit": ["prompts"], "export_audit": ["key"],
     "label_agreement": ["bank"], "suggest_labels": ["bank"], "save_label": ["bank", "vector"],
     "import_labels": ["file", "bank"], "import_bank": ["file"], "export_bank": ["name"],
 }  # fmt: skip
+LOOPED = ("banks", "explorations", "audits", "generality")
+"""Folders in which the loop of an audit leaves something."""
 MADE = ("from-a-program", "from-a-file", "from-curl", "from-mcp", "from-gguf")
 
 
@@ -41,12 +43,15 @@ MADE = ("from-a-program", "from-a-file", "from-curl", "from-mcp", "from-gguf")
 def client(app: Any) -> Iterator[Client]:
     """A program's connection; what it made is gone afterwards, for the tests that look at the page."""
     program = Client(app.url, verbose=False)
+    before = {path for folder in LOOPED for path in (app.cache / folder).glob("*")}
     yield program
     shelf = [bank["name"] for bank in program.predict(api_name="/banks")["banks"]]
     if MADE[0] in shelf:
         program.predict(MADE[0], 0, name="", tags=[], rating=0, note="", api_name="/save_label")
     for name in MADE:
         (app.cache / "banks" / f"{name}.safetensors").unlink(missing_ok=True)
+    for path in {path for folder in LOOPED for path in (app.cache / folder).glob("*")} - before:
+        path.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="module")
