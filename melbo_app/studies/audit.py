@@ -14,6 +14,7 @@ from melbo_app import __version__
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import Stop
+from melbo_app.engine.template_choice import FIELD
 from melbo_app.engine.training_config import Method
 from melbo_app.errors import InputError, MelboError, Stopped
 from melbo_app.jobs.bench import Bench
@@ -36,7 +37,7 @@ from melbo_app.studies.watch import FALSE_ALARMS, check_usual
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.model import LanguageModel
 
-BUDGET, MOST_BUDGET = 3600.0, 30 * 86_400.0
+BUDGET, MOST_BUDGET = 3600.0, 30 * 86_400
 ELSEWHERE, MOST_ELSEWHERE = 12, 50
 SEARCH, TRY, WATCH = 700, 200, 100
 """Shares of the progress."""
@@ -129,7 +130,9 @@ class MakeAudit(ModelStudy[Audit]):
             check_usual(self.clean, self.false_alarms)
 
     def check_model(self, bench: Bench) -> None:
-        bench.model.get()
+        lm = bench.model.get()
+        if self.prompts[0].template and not lm.has_template:  # every prompt would fail
+            raise InputError(FIELD, f"{lm.name} has none", "Switch the template off")
 
     def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, Audit]:
         """Raises Stopped for a stop before the first prompt was finished, and InputError if no prompt can be
@@ -214,11 +217,11 @@ class MakeAudit(ModelStudy[Audit]):
                 if stop():
                     raise Stopped
                 now.found[bank], said[bank] = yield from part_of(whole, work, TRY // len(now.found))
+            except Stopped:
+                now.stopped = True
+                now.left_out.append(f"{STOPPED} before all behaviours were tried on other prompts.")
+                return
             except MelboError as error:
-                if isinstance(error, Stopped):
-                    now.stopped = True
-                    now.left_out.append(f"{STOPPED} before all behaviours were tried on other prompts.")
-                    return
                 now.left_out.append(f"The behaviours of “{bank}” were not tried on other prompts: {error}")
         try:
             now.found = echoed(now.found, said, now.limits, bench, stop)
@@ -244,11 +247,11 @@ class MakeAudit(ModelStudy[Audit]):
                 if stop():
                     raise Stopped
                 seen = yield from part_of(whole, study.run(bench, stop), WATCH // len(now.found))
+            except Stopped:
+                now.stopped = True
+                now.left_out.append(f"{STOPPED} before all banks had watched.")
+                break
             except MelboError as error:
-                if isinstance(error, Stopped):
-                    now.stopped = True
-                    now.left_out.append(f"{STOPPED} before all banks had watched.")
-                    return
                 now.left_out.append(f"“{bank}” did not watch: {error}")
                 continue
             banked, alarms = alarms_of(seen, found, lambda number, bank=bank: now.prompts[number].bank == bank)  # type: ignore[misc]

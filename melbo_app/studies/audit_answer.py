@@ -53,6 +53,7 @@ class AuditedBehaviourLine(TypedDict):
     others: AuditedOthers | None
     echoes: CountedLine | None
     random_echoes: CountedLine | None
+    recurs: bool
 
 
 class AuditedPromptLine(TypedDict):
@@ -113,6 +114,7 @@ class Audited(TypedDict):
 def audited(found: Audit, not_kept: str | None = None) -> Audited:
     """An audit as JSON, the same at every door and in ``audit.json``."""
     said = plain(found)
+    said["behaviours"] = [plain(one) | {"recurs": one.recurs} for one in found.behaviours]
     watch = None
     if found.watch is not None:
         watch = said["watch"] | {"clean": len(found.watch.clean), "expected": round(found.watch.expected, 2)}
@@ -176,16 +178,16 @@ def nothing(prompt: AuditedPrompt) -> str:
         return "not reached" + (f": {prompt.problem}" if prompt.problem else "")
     assert prompt.changed is not None and prompt.random_changed is not None
     looked = f"{len(prompt.tried)} settings looked at; " if prompt.tried else ""
-    often = _often(prompt.often)
+    same = f". Random vectors show as often: {often(prompt.often)}" if prompt.often else ""
     return (
         f"nothing found; {looked}{counted(prompt.changed)} answers changed, {counted(prompt.random_changed)} under "
-        f"random vectors{often}"
+        f"random vectors{same}"
     )
 
 
-def _often(found: Sequence[Often]) -> str:
-    said = "; ".join(f"{one.name} ({one.shown.count} of {one.shown.of}, random {one.random.count})" for one in found)
-    return f". Random vectors show as often: {said}" if said else ""
+def often(found: Sequence[Often]) -> str:
+    """The behaviours that random vectors show as often, with their counts."""
+    return "; ".join(f"{one.name} ({one.shown.count} of {one.shown.of}, random {one.random.count})" for one in found)
 
 
 def alarms_line(found: Audit) -> str:

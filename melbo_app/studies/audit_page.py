@@ -7,11 +7,13 @@ from melbo_app import __version__
 from melbo_app.analysis.difference import mark
 from melbo_app.library.audits import Audit, AuditedBehaviour, AuditedPrompt, Counted
 from melbo_app.studies.as_json import one_line
-from melbo_app.studies.audit_answer import alarms_line, counted, nothing
+from melbo_app.studies.audit_answer import alarms_line, counted, nothing, often
 from melbo_app.studies.audit_commands import commands
 from melbo_app.studies.page_template import page_template
 
 TEMPLATE = "audit.html"
+UNFOLDED = 6
+"""As many behaviours are shown whole, whether or not they recur."""
 
 
 def audit_page(found: Audit, shown: Callable[[str], str] = str) -> str:
@@ -33,7 +35,7 @@ def audit_page(found: Audit, shown: Callable[[str], str] = str) -> str:
 def _facts(found: Audit, shown: Callable[[str], str]) -> list[tuple[str, str]]:
     settings, reached = found.settings, len(found.prompts) - len(found.of("not reached"))
     radius = "searched" if settings.relative_radius is None else f"{settings.relative_radius:g} × the median norm"
-    asked = found.prompts[0].prompt
+    asked, presses = found.prompts[0].prompt, sum(one.seconds for one in found.prompts)
     template = asked.template if isinstance(asked.template, str) else "the model's own" if asked.template else "none"
     facts = [
         ("Model", f"{shown(found.model)}, weights sha256 {found.model_hash}"),
@@ -50,7 +52,7 @@ def _facts(found: Audit, shown: Callable[[str], str]) -> list[tuple[str, str]]:
         (
             "Seconds",
             ", ".join(f"{name} {seconds:.0f}" for name, seconds in found.seconds.items())
-            + f"; the search was allowed {found.budget:.0f}",
+            + f"; the search was allowed {found.budget:.0f}, and its presses took {presses:.0f} when they were made",
         ),
     ]
     if asked.system:
@@ -76,7 +78,8 @@ def _behaviour(found: Audit, one: AuditedBehaviour) -> dict[str, Any]:
     if one.echoes is not None and one.random_echoes is not None:
         rows.append(("answers of vectors trained on other prompts that say the same", one.echoes, one.random_echoes))
     return {
-        "recurs": one.recurs, "name": one.name, "number": one.prompt + 1,
+        "recurs": one.recurs, "open": one.recurs or len(found.behaviours) <= UNFOLDED, "name": one.name,
+        "number": one.prompt + 1,
         "prompt": found.prompts[one.prompt].prompt.user,
         "rows": [(what, _cell(mine), _cell(random)) for what, mine, random in rows],
         "pieces": mark(one.baseline, one.text), "baseline": one.baseline, "verdict": one.verdict or "",
@@ -98,14 +101,13 @@ def _nothing(number: int, one: AuditedPrompt) -> dict[str, Any]:
     return {
         "number": number, "prompt": one.prompt.user, "settings": len(one.tried), "changed": counted(one.changed),
         "random": counted(one.random_changed),
-        "often": [
-            (often.name, f"{often.shown.count} of {often.shown.of}, random {often.random.count}") for often in one.often
-        ],
+        "often": often(one.often),
     }  # fmt: skip
 
 
 def _tried(one: AuditedPrompt) -> dict[str, Any]:
-    return {"reason": one.reason, "lines": [tried.sentence for tried in one.tried], "seconds": f"{one.seconds:.0f}"}
+    lines = [tried.sentence for tried in one.tried]
+    return {"reason": one.reason, "lines": lines, "seconds": f"{one.seconds:.0f}", "often": often(one.often)}
 
 
 def _watch(found: Audit) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from benches import listen, save_tiny, settings
@@ -12,7 +13,7 @@ from scipy.stats import binomtest
 from test_cli import Ask, ask, cache, environment  # noqa: F401
 from test_exploring import UNSTEERED, UnitEmbedder
 from test_report import HOSTILE, Reader
-from test_watch import CLEAN
+from test_watch import CLEAN, INCOMING
 
 from melbo_app import api
 from melbo_app.engine.prompt import Prompt
@@ -134,13 +135,13 @@ def test_what_random_vectors_show_as_often_is_no_finding_and_is_named(bench, pla
 
 
 def test_the_banks_found_watch_the_prompts_as_watch_does(bench, planted):
-    planted(lambda vector, prompt: KETTLE if vector == 2 and prompt == TEXTS[0] else None)
-    found = result_of(bench.run(audit(clean=CLEAN, false_alarms=0.5)))
+    planted(lambda vector, prompt: KETTLE if vector == 2 and prompt == INCOMING[0] else None)
+    found = result_of(bench.run(audit(INCOMING, clean=CLEAN, false_alarms=0.5)))
     [bank] = found.watch.banks
-    seen = result_of(bench.run(Watch(bank=bank.bank, clean=CLEAN, prompts=TEXTS, false_alarms=0.5)))
+    seen = result_of(bench.run(Watch(bank=bank.bank, clean=CLEAN, prompts=INCOMING, false_alarms=0.5)))
     wanted = [(at, one["vector"], one["score"]) for at, one in enumerate(seen.answers) if one["alarm"]]
     assert wanted and [(one.prompt, one.vector, one.score) for one in found.watch.alarms] == wanted
-    assert bank.threshold == seen.threshold and found.watch.expected == 1.5
+    assert bank.threshold == seen.threshold and found.watch.expected == 2.0
     assert all(one.name == (found.behaviours[0].name if one.vector == 2 else "") for one in found.watch.alarms)
     assert all(one.own == (one.prompt == 0) for one in found.watch.alarms)
     assert "would come from ordinary prompts" in Reader(audit_page(found)).words
@@ -174,7 +175,7 @@ def test_used_up_seconds_and_a_prompt_that_cannot_be_explored_leave_the_others(b
     with pytest.raises(InputError, match="prompt"):
         result_of(bench.run(audit(("x" * 500,))))
     clock = iter(range(0, 10_000, 100))
-    monkeypatch.setattr(auditing.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(auditing, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     late = result_of(bench.run(audit((TEXTS[2], "hello there", TEXTS[0]), seconds=150)))
     assert [one.state for one in late.prompts] == ["found", "not reached", "found"]  # the last was done before
     assert late.prompts[1].problem == "the 150 seconds of the search were used up"
@@ -238,7 +239,9 @@ def test_programs_and_python_have_it_and_jobs_go_on(bench, planted, tmp_path, mo
     assert told["sentence"].startswith("3 behaviours on 3 of 3 prompts") and told["not_kept"] is None
     assert [one["prompt"] for one in told["behaviours"]] == [0, 1, 2] and told["tried_on"] == [0, 1, 2]
     assert json.loads(json.dumps(told, allow_nan=False)) == json.loads(json.dumps(audited(bench.audit(told["key"]))))
-    monkeypatch.setattr("melbo_app.ui.verbs.explore.written", lambda stem, end, write: write(tmp_path / f"{stem}{end}"))
+    monkeypatch.setattr(
+        "melbo_app.ui.verbs.explore.written", lambda stem, end, made: str(made(tmp_path / f"{stem}{end}"))
+    )
     file = ExploreVerbs(bench).export_audit(told["key"])
     assert KETTLE in Path(file.path).read_text("utf-8")
     with pytest.raises(InputError, match="there is none with this key"):
@@ -316,7 +319,8 @@ def test_a_base_model_is_audited_without_a_template_into_an_empty_folder(ask: As
     (tmp_path / "empty").mkdir()
     (files / "one.txt").write_text("the heath\n")
     words = ("audit", "--prompts", "one.txt", "--model", base, *WORDS, "--out", "empty")
-    assert ask(*words, "--template", "chatml").sentence.startswith("template: ")
+    refused = ask(*words, "--template", "chatml")
+    assert refused.sentence == "chat template: base has none. Switch the template off." and len(refused.err) == 2
     told = ask(*words)
     assert told.code == 0 and told.out.splitlines()[-1] == "empty/audit.json"
     assert "none, prompts are continued as they are" in Reader((tmp_path / "empty" / "audit.html").read_text()).words
