@@ -233,7 +233,7 @@ def test_refusals_come_before_the_model_is_loaded(tmp_path, model_folder, given,
     assert str(raised.value).startswith(sentence)
 
 
-def test_programs_and_python_have_it_and_jobs_go_on(bench, planted, tmp_path, monkeypatch):
+def test_programs_and_python_have_it(bench, planted, tmp_path, monkeypatch):
     planted(lambda vector, prompt: KETTLE if vector == 1 else None)
     told = study_verb(bench, MakeAudit)(prompts=[*TEXTS], groups=["a", "a", "b"], **SMALL)
     assert told["sentence"].startswith("3 behaviours on 3 of 3 prompts") and told["not_kept"] is None
@@ -243,7 +243,7 @@ def test_programs_and_python_have_it_and_jobs_go_on(bench, planted, tmp_path, mo
         "melbo_app.ui.verbs.explore.written", lambda stem, end, made: str(made(tmp_path / f"{stem}{end}"))
     )
     file = ExploreVerbs(bench).export_audit(told["key"])
-    assert KETTLE in Path(file.path).read_text("utf-8")
+    assert KETTLE in Reader(Path(file.path).read_text("utf-8")).words
     with pytest.raises(InputError, match="there is none with this key"):
         ExploreVerbs(bench).export_audit("x")
     one = ExploreVerbs(bench).explore(TEXTS[0], **SMALL, elsewhere=0)
