@@ -8,7 +8,7 @@ import numpy as np
 
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
-from melbo_app.engine.stopping import Stop
+from melbo_app.engine.stopping import Stop, raise_if
 from melbo_app.jobs.bench import Bench
 from melbo_app.library.audits import AuditedBehaviour, Counted, OtherAnswer, OtherPrompts
 from melbo_app.library.bank import PromptRecord
@@ -75,6 +75,7 @@ def echoed(
     places = _places(every, list(said.values()), bench, stop)
 
     def heard(one: AuditedBehaviour) -> AuditedBehaviour:
+        raise_if(stop)
         others = [what for bank, what in said.items() if bank != one.bank]
         if not others:
             return one

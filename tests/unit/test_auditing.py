@@ -21,7 +21,7 @@ from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.bench import Bench
 from melbo_app.jobs.generators import result_of
 from melbo_app.studies import audit as auditing
-from melbo_app.studies import completing, curve_making, generality, steer
+from melbo_app.studies import completing, curve_making, generality, read_study, steer
 from melbo_app.studies.audit import MakeAudit
 from melbo_app.studies.audit_answer import audited
 from melbo_app.studies.audit_elsewhere import tried_on
@@ -235,6 +235,7 @@ def test_refusals_come_before_the_model_is_loaded(tmp_path, model_folder, given,
 
 def test_programs_and_python_have_it(bench, planted, tmp_path, monkeypatch):
     planted(lambda vector, prompt: KETTLE if vector == 1 else None)
+    assert read_study(json.loads(json.dumps(audit(clean=CLEAN).kept()))) == audit(clean=CLEAN)  # as a job is resumed
     told = study_verb(bench, MakeAudit)(prompts=[*TEXTS], groups=["a", "a", "b"], **SMALL)
     assert told["sentence"].startswith("3 behaviours on 3 of 3 prompts") and told["not_kept"] is None
     assert [one["prompt"] for one in told["behaviours"]] == [0, 1, 2] and told["tried_on"] == [0, 1, 2]
