@@ -120,9 +120,9 @@ def test_the_python_of_the_page_runs_as_it_stands(examples, app):
     assert all(sum(line["vectors"].values()) == sum(line["random"].values()) == 1 for line in names["swept"]["radii"])
     job = names["job"]
     assert (job["state"], job["bank"], job["error"]) == ("done", "from-a-program", None)
-    newest = names["client"].predict(3, api_name="/jobs")["jobs"]
-    assert [line["kind"] for line in newest] == ["map", "training", "sweep"]
-    assert newest[1] == job and {line["who"] for line in newest} == {"a program"}
+    newest = names["client"].predict(6, api_name="/jobs")["jobs"]
+    assert [line["kind"] for line in newest] == ["audit", "generality", "explore", "map", "training", "sweep"]
+    assert newest[4] == job and {line["who"] for line in newest} == {"a program"}
     assert len(names["alike"]["matrix"]) == 2 and len(names["drawn"]["points"]) == 3
     kept = (app.cache / "banks" / "from-a-program.safetensors").read_bytes()
     assert (folder / "mine.safetensors").read_bytes() == kept
