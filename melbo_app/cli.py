@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from melbo_app.commands.adapters import adapters
+from melbo_app.commands.audit import audit
 from melbo_app.commands.banks import banks
 from melbo_app.commands.explore import explore
 from melbo_app.commands.find import find
@@ -38,6 +39,7 @@ def build() -> typer.Typer:
         "serve": serve, "train": train, "steer": steer, "map": draw_map, "explore": explore, "generality": generality,
         "find": find, "judge": judge, "methods": methods, "report": report, "watch": watch,
         "adapters": adapters,
+        "audit": audit,
     }  # fmt: skip
     others = {one.verb: study_command(one) for one in STUDIES if "command" in one.doors and one.verb not in written}
     for name, command in {**written, **others}.items():

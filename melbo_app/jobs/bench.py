@@ -18,6 +18,7 @@ from melbo_app.jobs.recent import Recent
 from melbo_app.jobs.slices import Slices
 from melbo_app.library.answers import Answers
 from melbo_app.library.atlases import Atlases
+from melbo_app.library.audits import Audits
 from melbo_app.library.bank import Bank
 from melbo_app.library.banks import Banks
 from melbo_app.library.bundled import embedder_folder
@@ -94,6 +95,7 @@ class Bench:
         self.searches = Searches(cache / "searches")
         self.generalities = Generalities(cache / "generality")
         self.finds = Finds(cache / "finds")
+        self.audits = Audits(cache / "audits")
         self.preferences = PreferenceFiles(cache / "preferences")
         self.label_readings = LabelReadingFiles(cache / "readings")
         self.suggested_labels = SuggestedLabelFiles(cache / "suggestions")

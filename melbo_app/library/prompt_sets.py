@@ -127,9 +127,10 @@ def numbered_lines(data: bytes, where: str, field: str, remedy: str) -> list[tup
 
 def _line(line: str, name: str, where: str, jsonl: bool) -> SetPrompt:
     fields: dict[str, Any] = json_line(line, where, FIELD, LINES) if jsonl else {"prompt": line.strip()}
-    prompt, group = fields.get("prompt"), fields.get("group")
+    prompt, group = fields.get("prompt", fields.get("text")), fields.get("group")  # prompts to watch have the latter
     if not isinstance(prompt, str) or not prompt.strip():
-        problem = "has no “prompt”" if "prompt" not in fields else "has a “prompt” that is empty or not a string"
+        is_there = fields.keys() & {"prompt", "text"}
+        problem = "has a “prompt” that is empty or not a string" if is_there else "has no “prompt”"
         raise InputError(FIELD, f"{where} {problem}", LINES)
     if group is not None and not isinstance(group, str):
         raise InputError(FIELD, f"{where} has a “group” that is not a string", LINES)

@@ -33,6 +33,9 @@ REFUSED = {
     "save_guidelines": ("guidelines", "visitors do not change them", "Ask whoever runs the page"),
     "label_changes": ("history", "it names people's accounts", "Ask whoever runs the page"),
     "label_agreement": ("agreement", "visitors have no names here", "Ask whoever runs the page"),
+    "audit": ("audit", "a public page makes none, as each makes a bank for every prompt", "Explore prompt by prompt"),
+    "audits": ("audit", "a public page makes none", "Explore prompt by prompt"),
+    "export_audit_page": ("audit", "a public page makes none", "Explore prompt by prompt"),
     "annotator_name": ("your name", "visitors have the names of their addresses", "Label without giving one"),
     "organisms_in": ("folder", "a public page reads no folders", "Ask whoever runs the page"),
     "export_bundle": ("bundle", "a public page does not export its whole library", "Export a bank instead"),
@@ -41,7 +44,7 @@ REFUSED = {
 undone; the whole library may fill the disk, and holds what everybody wrote."""
 
 OPERATORS = {
-    "check_library", "copy_database", "do_what_is_due", "embed_texts", "export_adapters", "fetch_model",
+    "check_library", "copy_database", "do_what_is_due", "embed_texts", "export_adapters", "export_audit", "fetch_model",
     "get_model", "guidelines_history", "kept_in",
     "label_history", "last_try", "look_after", "make_organism", "measure_organism", "pause_jobs",
     "prune_library", "put_in_samples", "rebuild_library", "repair_catalogue", "restore_library", "resume_jobs",

@@ -210,6 +210,8 @@ class _PublicWorkbench:
         return self._queued(read_study(record.request), lambda me: self._plain("run_again")(id, who=me))
 
     def _queued(self, study: Study[Any], start: Callable[[str], Job[Any, Any]]) -> Job[Any, Any]:
+        if study.verb in REFUSED:
+            raise InputError(*REFUSED[study.verb])
         me = self._visitor().name
         with self._quotas.job(me, self._jobs_of), self._quotas.bank(me) if study.makes_bank else nullcontext():
             return start(me)

@@ -9,6 +9,7 @@ from melbo_app.errors import InputError
 from melbo_app.jobs.study import Study
 from melbo_app.studies.adapters import TrainAdapters
 from melbo_app.studies.atlas import MeasureAtlas
+from melbo_app.studies.audit import MakeAudit
 from melbo_app.studies.calibrate import Calibrate
 from melbo_app.studies.chat import Chat
 from melbo_app.studies.curve import MeasureCurve
@@ -35,7 +36,7 @@ STUDIES: list[type[Study[Any]]] = [
     Train, Steer, Sweep, Compare, MeasureSensitivity, MeasureCurve, Calibrate, MeasureAtlas, Explore,
     MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
     SuggestLabels, LabelAgreement, LabelTrial, Chat,
-    SearchMeaning, FindTexts, Watch, TrainAdapters,
+    SearchMeaning, FindTexts, Watch, TrainAdapters, MakeAudit,
 ]  # fmt: skip
 
 

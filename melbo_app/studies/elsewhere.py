@@ -7,7 +7,7 @@ from itertools import chain, zip_longest
 from melbo_app.analysis.flags.code import code
 from melbo_app.analysis.flags.refusal import refusal
 from melbo_app.library.explorations import Behaviour, Elsewhere
-from melbo_app.library.generality import Generality, TriedAnswer
+from melbo_app.library.generality import Baseline, Generality, TriedAnswer
 from melbo_app.library.prompt_sets import SetPrompt
 
 MOST_BEHAVIOURS = 3
@@ -37,10 +37,7 @@ def other_prompts(prompts: Sequence[SetPrompt], text: str, count: int) -> list[S
 
 
 def tried_elsewhere(behaviours: Sequence[Behaviour], found: Generality) -> tuple[Behaviour, ...]:
-    """The same behaviours with their results on other prompts.
-
-    A vector works on a prompt if its answer changes or, if the unsteered model refuses, if the refusal is lifted.
-    """
+    """The same behaviours with their results on other prompts."""
     tried = []
     for one in behaviours:
         mine = next((row for row in found.vectors if row.vector == one.representative), None)
@@ -59,13 +56,13 @@ def tried_elsewhere(behaviours: Sequence[Behaviour], found: Generality) -> tuple
     return tuple(tried)
 
 
+def works(baseline: Baseline, answer: TriedAnswer) -> bool:
+    """Whether a vector works on a prompt: it changes the answer or, if the unsteered one refuses, lifts the refusal."""
+    return answer.change == "lifted" if baseline.refuses else answer.change is not None
+
+
 def _worked(found: Generality, answers: Sequence[Sequence[TriedAnswer]]) -> int:
-    kinds = [
-        (baseline.refuses, answer.change)
-        for row in answers
-        for baseline, answer in zip(found.baselines, row, strict=True)
-    ]
-    return sum(kind == "lifted" if refuses else kind is not None for refuses, kind in kinds)
+    return sum(works(*pair) for row in answers for pair in zip(found.baselines, row, strict=True))
 
 
 def _flat(text: str) -> str:

@@ -29,7 +29,7 @@ from melbo_app.studies.as_json import beginning
 from melbo_app.studies.calibrate import BY_HAND, Calibrate
 from melbo_app.studies.curve import CURVE_DECODING, MeasureCurve
 from melbo_app.studies.elsewhere import MOST_BEHAVIOURS, tried_elsewhere
-from melbo_app.studies.explore_answer import explored, lines_of
+from melbo_app.studies.explore_answer import Explored, explored, lines_of
 from melbo_app.studies.explore_stages import Stages
 from melbo_app.studies.findings import Findings, read
 from melbo_app.studies.looks import LOOK_DECODING, with_steps
@@ -121,7 +121,7 @@ class Explore(ModelStudy[Exploration]):
     def made(self, result: Exploration) -> Made:
         return Made(result.bank, result.comparison)
 
-    def answer(self, result: Exploration, not_kept: str | None) -> dict[str, Any]:
+    def answer(self, result: Exploration, not_kept: str | None) -> Explored:
         return explored(result, not_kept)
 
     def lines(self, result: Exploration) -> list[str]:

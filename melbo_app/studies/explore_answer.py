@@ -5,6 +5,7 @@ from typing import Any, TypedDict, cast
 
 from melbo_app.analysis.flags import flags
 from melbo_app.analysis.readability import Verdict
+from melbo_app.library.bank import PromptRecord
 from melbo_app.library.explorations import Answer, Exploration
 from melbo_app.studies.as_json import one_line, plain, stored
 from melbo_app.studies.steer import FlagLine
@@ -46,7 +47,40 @@ class AnswerLine(TypedDict):
     aside: str | None
 
 
-def explored(found: Exploration, not_kept: str | None = None) -> dict[str, Any]:
+class Explored(TypedDict):
+    """An exploration: R and its reason, the bank, what was tried, the behaviours, and every answer beside those of
+    random vectors. ``changed`` is the share of answers that changed."""
+
+    sentence: str
+    model: str
+    prompt: PromptRecord
+    settings: dict[str, Any]
+    source: int
+    target: int
+    scope: str
+    radius: dict[str, Any]
+    bank: str
+    bank_hash: str
+    comparison: int | None
+    control_comparison: int | None
+    baseline: str
+    behaviours: list[BehaviourLine]
+    answers: list[AnswerLine]
+    control: list[AnswerLine]
+    aside: list[dict[str, Any]]
+    threshold: float
+    changed: float
+    control_changed: float
+    readable: float
+    readable_diversity: float
+    control_readable_diversity: float
+    tried: list[dict[str, Any]]
+    seconds: dict[str, float]
+    created: str
+    not_kept: str | None
+
+
+def explored(found: Exploration, not_kept: str | None = None) -> Explored:
     """The fields of an ``Exploration``, with flags for every answer (``AnswerLine``, farthest from the baseline first)
     and behaviour (``BehaviourLine``); ``not_kept`` says why the result or its texts could not be stored."""
     aside = {one.vector: one.reason for one in found.aside}
@@ -59,7 +93,7 @@ def explored(found: Exploration, not_kept: str | None = None) -> dict[str, Any]:
         for one in found.behaviours
     ]
     random = [_answer(found, one, None, control=True) for one in found.control]
-    return found.model_dump(mode="json", exclude={"model_hash", "dtype"}) | {
+    said = found.model_dump(mode="json", exclude={"model_hash", "dtype"}) | {
         "sentence": found.sentence,
         "behaviours": behaviours,
         "answers": sorted(answers, key=lambda one: -one["distance"]),
@@ -71,6 +105,7 @@ def explored(found: Exploration, not_kept: str | None = None) -> dict[str, Any]:
         "control_comparison": stored(found.control_comparison),
         "not_kept": not_kept,
     }
+    return cast(Explored, said)
 
 
 def _answer(found: Exploration, one: Answer, aside: str | None, *, control: bool) -> AnswerLine:

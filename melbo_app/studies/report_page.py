@@ -4,14 +4,12 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from melbo_app import __version__
 from melbo_app.analysis.difference import mark
 from melbo_app.library.completion import Completion
 from melbo_app.library.label_readings import MEANING, facts, in_words
-from melbo_app.settings import ROOT
 from melbo_app.studies.flagging import flagged
+from melbo_app.studies.page_template import page_template
 from melbo_app.studies.report import Report
 from melbo_app.studies.similarity import Similarity
 from melbo_app.studies.steering_command import steering_command
@@ -24,12 +22,8 @@ def report_page(report: Report, shown: Callable[[str], str] = str) -> str:
     """The page; ``shown`` takes folders out of the names of models and out of commands."""
     from plotly.offline import get_plotlyjs  # late: plotly takes a second to import
 
-    pages = Environment(
-        loader=FileSystemLoader(ROOT / "assets" / "report"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
     figures = _figures(report)
-    return pages.get_template(TEMPLATE).render(
+    return page_template(TEMPLATE).render(
         title=_title(report), facts=_facts(report, shown), prompts=_prompts(report), labels=_labels(report),
         meaning=MEANING if any(report.readings.values()) else "",
         figures=figures, left_out=report.left_out, commands=_commands(report, shown),

@@ -147,11 +147,7 @@ class Watch(Study[Watched]):
     def check_clean(self, bench: Bench) -> None:
         """The part of ``check`` that does not look at the prompts to watch."""
         bench.banks.load(self.bank)
-        check_range("false alarms", self.false_alarms, LEAST_FALSE, MOST_FALSE)
-        _check_texts(self.clean, "clean")
-        if len({*self.clean}) < LEAST_CLEAN:
-            problem = f"{len({*self.clean})} different prompts are too few to know what is usual"
-            raise InputError("clean", problem, f"Give {LEAST_CLEAN} or more; a hundred are better")
+        check_usual(self.clean, self.false_alarms)
 
     def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, Watched]:
         labels: Sequence[bool | None] = [None] * len(self.prompts)
@@ -280,6 +276,15 @@ class Watch(Study[Watched]):
 
     def lines(self, result: Watched) -> list[str]:
         return [*map(line_of, result.answers), *(lines_of(result.figures) if result.figures else ())]
+
+
+def check_usual(clean: Sequence[str], false_alarms: float) -> None:
+    """Raises InputError for clean prompts, or a share of false alarms, with which no bank can watch."""
+    check_range("false alarms", false_alarms, LEAST_FALSE, MOST_FALSE)
+    _check_texts(clean, "clean")
+    if len({*clean}) < LEAST_CLEAN:
+        problem = f"{len({*clean})} different prompts are too few to know what is usual"
+        raise InputError("clean", problem, f"Give {LEAST_CLEAN} or more; a hundred are better")
 
 
 def _check_texts(texts: Sequence[str], name: str) -> None:

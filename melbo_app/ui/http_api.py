@@ -11,6 +11,7 @@ from melbo_app.jobs.study import Study
 from melbo_app.studies import STUDIES
 from melbo_app.studies.steer import Steer
 from melbo_app.ui.endpoint import publish
+from melbo_app.ui.verbs.explore import ExploreVerbs
 from melbo_app.ui.verbs.generality import GeneralityVerbs
 from melbo_app.ui.verbs.library import LibraryVerbs
 from melbo_app.ui.verbs.study_verb import study_verb
@@ -26,7 +27,7 @@ STEER = ("programs-steer", 32)
 
 def publish_api(workbench: Workbench) -> None:
     """Make every verb an endpoint of the page that is being built."""
-    library, training = LibraryVerbs(workbench), TrainingVerbs(workbench)
+    library, training, exploring = LibraryVerbs(workbench), TrainingVerbs(workbench), ExploreVerbs(workbench)
     verbs: list[tuple[Callable[..., Any], tuple[str, int]]] = [
         (library.models, LOOK),
         (library.load_model, COMPUTE),
@@ -37,6 +38,8 @@ def publish_api(workbench: Workbench) -> None:
         (training.stop_job, LOOK),
         *((study_verb(workbench, one), _queue(one)) for one in STUDIES if "http" in one.doors),
         (GeneralityVerbs(workbench).generality, AWAIT),
+        (exploring.explore, AWAIT),
+        (exploring.export_audit, LOOK),
         (library.labels, LOOK),
         (library.save_label, LOOK),
         (library.import_labels, COMPUTE),

@@ -9,8 +9,8 @@ from melbo_app.library.inspection import Finding, inspect
 from melbo_app.workbench.base import Base
 
 Kept = Literal[
-    "texts", "labels", "jobs", "explorations", "generality", "finds", "curves", "atlases", "searches", "judgements",
-    "places", "preferences", "readings of labels", "suggested labels", "guidelines", "conversations",
+    "texts", "labels", "jobs", "explorations", "generality", "finds", "audits", "curves", "atlases", "searches",
+    "judgements", "places", "preferences", "readings of labels", "suggested labels", "guidelines", "conversations",
 ]  # fmt: skip
 
 
@@ -30,6 +30,7 @@ class Damages(Base):
             "explorations": [self.bench.explorations.damaged],
             "generality": [self.bench.generalities.damaged],
             "finds": [self.bench.finds.damaged],
+            "audits": [self.bench.audits.damaged],
             "preferences": [self.bench.preferences.damaged],
             "readings of labels": [self.bench.label_readings.damaged],
             "suggested labels": [self.bench.suggested_labels.damaged],

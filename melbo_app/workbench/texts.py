@@ -1,8 +1,11 @@
 """Texts, and results of studies."""
 
+import json
 from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic_core import to_jsonable_python
 
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import never
@@ -10,6 +13,7 @@ from melbo_app.errors import InputError
 from melbo_app.library import adapter_set
 from melbo_app.library.atlases import Atlas
 from melbo_app.library.atomic import write_file, write_folder
+from melbo_app.library.audits import Audit
 from melbo_app.library.bank import EffectRecord, PromptRecord
 from melbo_app.library.comparison_settings import ComparisonKind
 from melbo_app.library.completion import Comparison, ComparisonSummary, Completion, TextsAtRadius
@@ -26,6 +30,8 @@ from melbo_app.library.searches import Search
 from melbo_app.limits import MOST_LISTED, MOST_NAME, check_range, check_text
 from melbo_app.studies.adapters import TrainedAdapters
 from melbo_app.studies.atlas import atlas_layers
+from melbo_app.studies.audit_answer import audited
+from melbo_app.studies.audit_page import audit_page
 from melbo_app.studies.completing import Variant
 from melbo_app.studies.flagging import Order, flagged_first, most_unlike_first
 from melbo_app.studies.judge import judge_standing, judgements
@@ -175,6 +181,21 @@ class Texts(Shelf):
         """Write adapters into the new folder ``out``: a LoRA for each, and the record."""
         adapter_set.save(out, found.record, found.files)
 
+    def export_audit(self, found: Audit, folder: Path, not_kept: str | None = None) -> list[Path]:
+        """Write an audit as ``audit.html``, a page that needs no network, and ``audit.json`` into a folder that is new
+        or empty."""
+        answer = to_jsonable_python(audited(found, not_kept), inf_nan_mode="null")
+        page = audit_page(found).encode()
+        files = {"audit.html": page, "audit.json": f"{json.dumps(answer, ensure_ascii=False)}\n".encode()}
+        if folder.is_dir() and not any(folder.iterdir()):
+            return [_write(data, folder / name, overwrite=False) for name, data in files.items()]
+        _write(files, folder, overwrite=False)
+        return [folder / name for name in files]
+
+    def export_audit_page(self, found: Audit, out: Path) -> Path:
+        """Write an audit's page alone."""
+        return _write(audit_page(found).encode(), out, overwrite=False)
+
     @property
     def judge_address(self) -> JudgeAddress:
         """The operator's judge."""
@@ -232,6 +253,18 @@ class Texts(Shelf):
         """The loaded model's searches for a text, newest first; none without a model."""
         known = self.weights_hash
         return self.bench.finds.of_model(known) if known else Listed()
+
+    def audits(self) -> Listed[Audit]:
+        """The loaded model's audits, newest first; none without a model."""
+        known = self.weights_hash
+        return self.bench.audits.of_model(known) if known else Listed()
+
+    def audit(self, key: str) -> Audit:
+        """One audit. Raises InputError for an unknown key."""
+        found = self.bench.audits.find(key)
+        if found is None:
+            raise InputError("audit", "there is none with this key", "Take the key from the answer of an audit")
+        return found
 
     def explorations(self) -> Listed[Exploration]:
         """The loaded model's explorations, newest first; none without a model."""

@@ -119,6 +119,7 @@ class Upkeep(Base):
             "atlas": self.bench.atlases,
             "generality": self.bench.generalities,
             "find": self.bench.finds,
+            "audit": self.bench.audits,
             "preferences": self.bench.preferences,
             "readings of labels": self.bench.label_readings,
             "suggested labels": self.bench.suggested_labels,

@@ -31,9 +31,12 @@ REQUIRED = {
     "stop_job": ["id"], "steer": ["bank"], "sweep": ["bank"], "similarity": ["bank"], "map": ["bank"],
     "search_meaning": ["text"], "find": ["prompts", "score"], "generality": ["bank"], "labels": [],
     "watch": ["bank", "clean", "prompts"], "adapters": ["prompts"],
+    "explore": ["prompt"], "audit": ["prompts"], "export_audit": ["key"],
     "label_agreement": ["bank"], "suggest_labels": ["bank"], "save_label": ["bank", "vector"],
     "import_labels": ["file", "bank"], "import_bank": ["file"], "export_bank": ["name"],
 }  # fmt: skip
+LOOPED = ("banks", "explorations", "audits", "generality")
+"""Folders in which the loop of an audit leaves something."""
 MADE = ("from-a-program", "from-a-file", "from-curl", "from-mcp", "from-gguf")
 
 
@@ -41,12 +44,15 @@ MADE = ("from-a-program", "from-a-file", "from-curl", "from-mcp", "from-gguf")
 def client(app: Any) -> Iterator[Client]:
     """A program's connection; what it made is gone afterwards, for the tests that look at the page."""
     program = Client(app.url, verbose=False)
+    before = {path for folder in LOOPED for path in (app.cache / folder).glob("*")}
     yield program
     shelf = [bank["name"] for bank in program.predict(api_name="/banks")["banks"]]
     if MADE[0] in shelf:
         program.predict(MADE[0], 0, name="", tags=[], rating=0, note="", api_name="/save_label")
     for name in MADE:
         (app.cache / "banks" / f"{name}.safetensors").unlink(missing_ok=True)
+    for path in {path for folder in LOOPED for path in (app.cache / folder).glob("*")} - before:
+        path.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +121,9 @@ def test_the_python_of_the_page_runs_as_it_stands(examples, app):
     assert all(sum(line["vectors"].values()) == sum(line["random"].values()) == 1 for line in names["swept"]["radii"])
     job = names["job"]
     assert (job["state"], job["bank"], job["error"]) == ("done", "from-a-program", None)
-    newest = names["client"].predict(3, api_name="/jobs")["jobs"]
-    assert [line["kind"] for line in newest] == ["map", "training", "sweep"]
-    assert newest[1] == job and {line["who"] for line in newest} == {"a program"}
+    newest = names["client"].predict(6, api_name="/jobs")["jobs"]
+    assert [line["kind"] for line in newest] == ["audit", "generality", "explore", "map", "training", "sweep"]
+    assert newest[4] == job and {line["who"] for line in newest} == {"a program"}
     assert len(names["alike"]["matrix"]) == 2 and len(names["drawn"]["points"]) == 3
     kept = (app.cache / "banks" / "from-a-program.safetensors").read_bytes()
     assert (folder / "mine.safetensors").read_bytes() == kept

@@ -74,7 +74,7 @@ def test_lines_end_at_line_feeds_alone():
         (b'{"prompt": "a"}\n{"prompt": ', "prompts: line 2 of “mine” is not JSON."),
         (b'{"prompt": "a"}\n\n["a"]', "prompts: line 3 of “mine” is not a JSON object."),
         (b'{"prompt": "a"}\nplain', "prompts: line 2 of “mine” is not JSON."),
-        (b'{"text": "a"}', "prompts: line 1 of “mine” has no “prompt”."),
+        (b'{"words": "a"}', "prompts: line 1 of “mine” has no “prompt”."),
         (b'{"prompt": " "}', "prompts: line 1 of “mine” has a “prompt” that is empty or not a string."),
         (b'{"prompt": 3}', "prompts: line 1 of “mine” has a “prompt” that is empty or not a string."),
         (b'{"prompt": "a", "group": 3}', "prompts: line 1 of “mine” has a “group” that is not a string."),

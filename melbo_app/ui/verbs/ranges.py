@@ -23,6 +23,7 @@ from melbo_app.limits import (
     check_texts_together,
 )
 from melbo_app.studies.adapters import MOST_ADAPTERS
+from melbo_app.studies.audit import MOST_BUDGET, MOST_ELSEWHERE
 from melbo_app.studies.find import MOST_SAMPLES as MOST_FOUND_SAMPLES
 from melbo_app.studies.find import MOST_VECTORS as MOST_FOUND
 from melbo_app.studies.generality import LEAST_RANDOM, MOST_RANDOM
@@ -66,6 +67,13 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "effect_budget": (0, MOST_RADIUS),
     "labels": (0, 1),
     "false_alarms": (LEAST_FALSE, MOST_FALSE),
+    "audit.seconds": (1, MOST_BUDGET),
+    "audit.vectors": (2, MOST_VECTORS),
+    "explore.vectors": (2, MOST_VECTORS),
+    "explore.radius": (LEAST_RADIUS, MOST_RADIUS),
+    "elsewhere": (0, MOST_ELSEWHERE),
+    "search_seconds": (0, MOST_SECONDS),
+    "same_meaning": (0, 2),
 }
 """Least and most of a number, by argument, or by verb and argument where verbs differ."""
 LONG = ("prompts", "clean", "against", "held_out", "system", "note")
