@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import encoded, tiny
 from transformers import AutoModelForCausalLM
 
+from melbo_app.engine import adapter
 from melbo_app.errors import InputError
 from melbo_app.jobs.loaded_model import LoadedModel
 from melbo_app.jobs.model_identity import identity
