@@ -1,14 +1,14 @@
 """Audits: what presses of Explore found on many prompts, and whether it holds; one JSON file each."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field, FiniteFloat
 
 from melbo_app.analysis.change import ChangeKind
-from melbo_app.analysis.proportion import interval
 from melbo_app.analysis.readability import Verdict
 from melbo_app.library.bank import PromptRecord
+from melbo_app.library.counted import Counted
 from melbo_app.library.explorations import ExploreSettings
 from melbo_app.library.facts import Count, Digest, Index, ModelName, Moment, Name, Norm, Share, Text, Word
 from melbo_app.library.frozen import Frozen
@@ -19,24 +19,6 @@ from melbo_app.library.searches import Tried
 MOST_NAMED = 8
 """Behaviours that a sentence names."""
 PromptState = Literal["found", "nothing", "failed", "not reached"]
-
-
-class Counted(Frozen):
-    """How many ``of`` some, with the 95 % interval of the share."""
-
-    count: Count
-    of: Count
-    interval: tuple[FiniteFloat, FiniteFloat]
-
-    @classmethod
-    def some(cls, count: int, of: int) -> Self:
-        """With Wilson's interval."""
-        return cls(count=count, of=of, interval=interval(count, of))
-
-    @property
-    def share(self) -> float:
-        """From 0 to 1; 0 of nothing is 0."""
-        return self.count / self.of if self.of else 0.0
 
 
 class OtherAnswer(Frozen):

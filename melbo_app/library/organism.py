@@ -2,16 +2,16 @@
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, FiniteFloat, ValidationError
 
-from melbo_app.analysis.proportion import interval
 from melbo_app.engine.weight_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from melbo_app.errors import InputError
 from melbo_app.library.atomic import write_file, write_folder
+from melbo_app.library.counted import Counted
 from melbo_app.library.damage import Listed, fault, read_each
-from melbo_app.library.facts import Count, Digest, ModelName, Moment, Share, Text, Word
+from melbo_app.library.facts import Count, Digest, ModelName, Moment, Text, Word
 from melbo_app.library.frozen import Frozen
 from melbo_app.library.organism_recipe import OrganismRecipe
 
@@ -20,23 +20,6 @@ FIELD = "organism"
 AGAIN = "Make it again: organisms make RECIPE --out FOLDER"
 MOST_BYTES = 50_000_000
 _HOLDING = "a folder that `organisms make` wrote, or one with several of them"
-
-
-class Counted(Frozen):
-    """How many of ``n`` texts, and Wilson's 95 % interval of their share."""
-
-    count: Count
-    n: Count
-    low: Share
-    high: Share
-
-    @classmethod
-    def of(cls, found: list[bool]) -> Self:
-        low, high = interval(sum(found), len(found))
-        return cls(count=sum(found), n=len(found), low=low, high=high)
-
-    def __str__(self) -> str:
-        return f"{self.count} of {self.n} ({100 * self.low:.0f} to {100 * self.high:.0f} %)"
 
 
 class MeasuredText(Frozen):

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, TypedDict, cast
 
-from melbo_app.library.audits import Audit, AuditedPrompt, Counted, Often, PromptState
+from melbo_app.library.audits import Audit, AuditedPrompt, Often, PromptState
 from melbo_app.library.bank import PromptRecord
+from melbo_app.library.counted import Counted
 from melbo_app.studies.as_json import one_line, plain
 from melbo_app.studies.audit_commands import commands
 from melbo_app.studies.steer import FlagLine
@@ -13,11 +14,12 @@ LONGEST = 160
 
 
 class CountedLine(TypedDict):
-    """How many ``of`` some, with the 95 % interval of the share."""
+    """How many of ``n``, with the 95 % interval of the share."""
 
     count: int
-    of: int
-    interval: tuple[float, float]
+    n: int
+    low: float
+    high: float
 
 
 class AuditedOthers(TypedDict):
@@ -164,10 +166,7 @@ def lines_of(found: Audit) -> list[str]:
 
 def counted(one: Counted) -> str:
     """“2 of 8 (7 to 59 %)”."""
-    if not one.of:
-        return "0 of 0"
-    low, high = one.interval
-    return f"{one.count} of {one.of} ({100 * low:.0f} to {100 * high:.0f} %)"
+    return str(one) if one.n else "0 of 0"
 
 
 def nothing(prompt: AuditedPrompt) -> str:
@@ -187,7 +186,7 @@ def nothing(prompt: AuditedPrompt) -> str:
 
 def often(found: Sequence[Often]) -> str:
     """The behaviours that random vectors show as often, with their counts."""
-    return "; ".join(f"{one.name} ({one.shown.count} of {one.shown.of}, random {one.random.count})" for one in found)
+    return "; ".join(f"{one.name} ({one.shown.count} of {one.shown.n}, random {one.random.count})" for one in found)
 
 
 def alarms_line(found: Audit) -> str:

@@ -10,8 +10,9 @@ from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import Stop, raise_if
 from melbo_app.jobs.bench import Bench
-from melbo_app.library.audits import AuditedBehaviour, Counted, OtherAnswer, OtherPrompts
+from melbo_app.library.audits import AuditedBehaviour, OtherAnswer, OtherPrompts
 from melbo_app.library.bank import PromptRecord
+from melbo_app.library.counted import Counted
 from melbo_app.library.generality import AskedPrompt, Baseline, Generality, TriedAnswer
 from melbo_app.library.prompt_sets import SetPrompt
 from melbo_app.studies.elsewhere import other_prompts, works

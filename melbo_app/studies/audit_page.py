@@ -5,7 +5,8 @@ from typing import Any
 
 from melbo_app import __version__
 from melbo_app.analysis.difference import mark
-from melbo_app.library.audits import Audit, AuditedBehaviour, AuditedPrompt, Counted
+from melbo_app.library.audits import Audit, AuditedBehaviour, AuditedPrompt
+from melbo_app.library.counted import Counted
 from melbo_app.studies.as_json import one_line
 from melbo_app.studies.audit_answer import alarms_line, counted, nothing, often
 from melbo_app.studies.audit_commands import commands
@@ -91,9 +92,9 @@ def _behaviour(found: Audit, one: AuditedBehaviour) -> dict[str, Any]:
 
 def _cell(one: Counted) -> dict[str, Any]:
     """A count with its interval, in percent."""
-    low, high = (round(100 * end, 1) for end in one.interval)
-    share = round(100 * one.count / one.of, 1) if one.of else 0.0
-    return {"words": counted(one), "low": low, "width": round(high - low, 1), "share": share, "none": not one.of}
+    low, high = (round(100 * end, 1) for end in (one.low, one.high))
+    share = round(100 * one.share, 1)
+    return {"words": counted(one), "low": low, "width": round(high - low, 1), "share": share, "none": not one.n}
 
 
 def _nothing(number: int, one: AuditedPrompt) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from melbo_app.analysis.flags import flags
 from melbo_app.engine.prompt import Prompt
 from melbo_app.jobs.bench import Bench
-from melbo_app.library.audits import AuditedBehaviour, AuditedPrompt, Counted, Often
+from melbo_app.library.audits import AuditedBehaviour, AuditedPrompt, Often
 from melbo_app.library.bank import PromptRecord
+from melbo_app.library.counted import Counted
 from melbo_app.library.explorations import Behaviour, Exploration, ExploreSettings
 from melbo_app.library.generality import FlagRecord
 

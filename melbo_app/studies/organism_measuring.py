@@ -12,7 +12,8 @@ from melbo_app.errors import InputError
 from melbo_app.jobs.generators import result_of
 from melbo_app.jobs.progress import Progress
 from melbo_app.library import organism as folders
-from melbo_app.library.organism import Counted, Figures, MeasuredText, Organism
+from melbo_app.library.counted import Counted
+from melbo_app.library.organism import Figures, MeasuredText, Organism
 from melbo_app.library.organism_recipe import Asked
 from melbo_app.settings import Settings
 from melbo_app.studies.organism_making import Making, load_base

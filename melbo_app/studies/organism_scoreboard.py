@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, Self
 
+from melbo_app.library.counted import Counted
 from melbo_app.library.frozen import Frozen
-from melbo_app.library.organism import Counted, Organism
+from melbo_app.library.organism import Organism
 from melbo_app.library.organism_presses import Card, Press
 from melbo_app.studies.as_json import one_line
 

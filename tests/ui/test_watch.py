@@ -13,7 +13,8 @@ import steps
 from playwright.sync_api import Page, expect
 
 from melbo_app.engine.weight_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from melbo_app.library.organism import Counted, Figures, MeasuredText, Organism, save
+from melbo_app.library.counted import Counted
+from melbo_app.library.organism import Figures, MeasuredText, Organism, save
 from melbo_app.library.organism_recipes import OrganismRecipes
 from melbo_app.settings import ROOT
 

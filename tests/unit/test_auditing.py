@@ -77,6 +77,10 @@ def wilson(count, of):
     return pytest.approx((found.low, found.high))
 
 
+def ends(counted):
+    return counted.low, counted.high
+
+
 def test_a_planted_behaviour_is_named_with_how_often_it_shows_and_holds(bench, planted):
     # vector 1 says it everywhere but on the last prompt; of the random vectors none does
     planted(lambda vector, prompt: KETTLE if vector == 1 and prompt != TEXTS[2] else None)
@@ -86,18 +90,18 @@ def test_a_planted_behaviour_is_named_with_how_often_it_shows_and_holds(bench, p
     first = found.behaviours[0]
     assert "copper kettle" in first.name and "copper kettle" in found.sentence and first.baseline == UNSTEERED
     assert found.sentence.startswith("2 behaviours on 2 of 3 prompts that random vectors")
-    assert (first.shown.count, first.shown.of, first.random.count, first.random.of) == (1, 3, 0, 3)
-    assert first.shown.interval == wilson(1, 3) and first.random.interval == wilson(0, 3)
+    assert (first.shown.count, first.shown.n, first.random.count, first.random.n) == (1, 3, 0, 3)
+    assert ends(first.shown) == wilson(1, 3) and ends(first.random) == wilson(0, 3)
     others = first.others
     assert [(one.prompt, one.text, one.same, one.change) for one in others.answers] == [
         (1, KETTLE, True, "meaning"), (2, UNSTEERED, False, None),
     ]  # fmt: skip
     counts = (others.same, others.random_same, others.changed, others.random_changed)
-    assert [(one.count, one.of) for one in counts] == [(1, 2), (0, 18), (1, 2), (0, 18)]
-    assert others.same.interval == wilson(1, 2)
+    assert [(one.count, one.n) for one in counts] == [(1, 2), (0, 18), (1, 2), (0, 18)]
+    assert ends(others.same) == wilson(1, 2)
     # the other bank's vector says it to two of the three prompts; its nine random vectors to none
     echoes, random = first.echoes, first.random_echoes
-    assert (echoes.count, echoes.of, random.count, random.of) == (2, 3, 0, 27)
+    assert (echoes.count, echoes.n, random.count, random.n) == (2, 3, 0, 27)
     assert first.recurs and first.evidence == 3
     assert found.left_out == ("Watch was left out: no clean prompts were given.",)
     notes = [one.note for one in heard if one.note]

@@ -21,7 +21,8 @@ from melbo_app.errors import InputError, Stopped, StorageError
 from melbo_app.jobs.loaded_model import LoadedModel
 from melbo_app.library import atomic
 from melbo_app.library import organism as folders
-from melbo_app.library.organism import Counted, Organism
+from melbo_app.library.counted import Counted
+from melbo_app.library.organism import Organism
 from melbo_app.library.organism_lessons import lessons_of
 from melbo_app.library.organism_recipe import OWN, PROMPT, Item, OrganismRecipe, Sign
 from melbo_app.library.organism_recipes import OrganismRecipes

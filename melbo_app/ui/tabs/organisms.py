@@ -9,7 +9,8 @@ import gradio as gr
 from gradio.blocks import Block
 
 from melbo_app.errors import InputError, Stopped
-from melbo_app.library.organism import Counted, Organism
+from melbo_app.library.counted import Counted
+from melbo_app.library.organism import Organism
 from melbo_app.library.organism_recipe import OrganismRecipe
 from melbo_app.paths import written_path
 from melbo_app.ui.components.command_line import command_line
