@@ -31,7 +31,7 @@ from melbo_app.library.prompt_sets import SHIPPED
 from melbo_app.paths import written_path
 from melbo_app.settings import Settings
 from melbo_app.studies.audit import BUDGET, ELSEWHERE, AuditProgress, MakeAudit
-from melbo_app.studies.watch import FALSE_ALARMS
+from melbo_app.studies.usual_prompts import FALSE_ALARMS
 from melbo_app.workbench import Workbench
 
 FILE = "one prompt per line, or JSONL"

@@ -21,7 +21,8 @@ from melbo_app.errors import InputError
 from melbo_app.library.labelled_prompts import LabelledPrompt, labelled_line, starts_json
 from melbo_app.library.prompt_sets import SHIPPED
 from melbo_app.settings import Settings
-from melbo_app.studies.watch import FALSE_ALARMS, Watch, Watched, WatchProgress
+from melbo_app.studies.usual_prompts import FALSE_ALARMS
+from melbo_app.studies.watch import Watch, Watched, WatchProgress
 from melbo_app.studies.watcher import line_of, lines_of
 from melbo_app.workbench import Workbench
 

@@ -32,7 +32,7 @@ from melbo_app.studies.audit_gathered import Gathered
 from melbo_app.studies.audit_press import Presses, expectation
 from melbo_app.studies.audit_watch import alarms_of, watching
 from melbo_app.studies.explore import Explore, check_settings
-from melbo_app.studies.watch import FALSE_ALARMS, check_usual
+from melbo_app.studies.usual_prompts import FALSE_ALARMS, check_usual
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.model import LanguageModel

@@ -9,7 +9,7 @@ from melbo_app.library.audits import Audit, AuditedPrompt
 from melbo_app.library.explorations import ExploreSettings
 from melbo_app.studies.generality import RANDOM
 from melbo_app.studies.training_command import asked_with
-from melbo_app.studies.watch import FALSE_ALARMS
+from melbo_app.studies.usual_prompts import FALSE_ALARMS
 
 PROGRAM = ["python", "-m", "melbo_app"]
 PROMPTS, CLEAN, TRIED_ON, OUT = "prompts.jsonl", "clean.jsonl", "tried-on.jsonl", "audit-again"

@@ -20,17 +20,15 @@ from melbo_app.jobs.slices import pair_of
 from melbo_app.jobs.study import How, Study
 from melbo_app.library.bank import Bank
 from melbo_app.library.labelled_prompts import LabelledPrompt
-from melbo_app.limits import MOST_PROMPTS, check_count, check_range, check_texts_together
 from melbo_app.studies.generality import random_bank
 from melbo_app.studies.similarity import prompts_of
+from melbo_app.studies.usual_prompts import FALSE_ALARMS, check_usual, check_watched
 from melbo_app.studies.watcher import BANK, Answer, Figures, Watcher, line_of, lines_of
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
     from melbo_app.engine.model import LanguageModel
     from melbo_app.engine.prompt_means import PromptMeans, PromptPoints
 
-LEAST_CLEAN = 10
-LEAST_FALSE, MOST_FALSE, FALSE_ALARMS = 0.0001, 0.5, 0.01
 AT_ONCE = 16
 """Incoming prompts that are read, and answered, together."""
 
@@ -131,7 +129,7 @@ class Watch(Study[Watched]):
         self.check_clean(bench)
         if not self.prompts:
             raise InputError("prompts", "there are none to watch", "Give one or more")
-        _check_texts(self.prompts, "prompts")
+        check_watched(self.prompts, "prompts")
         if self.labels is None:
             return
         if len(self.labels) != len(self.prompts):
@@ -276,23 +274,6 @@ class Watch(Study[Watched]):
 
     def lines(self, result: Watched) -> list[str]:
         return [*map(line_of, result.answers), *(lines_of(result.figures) if result.figures else ())]
-
-
-def check_usual(clean: Sequence[str], false_alarms: float) -> None:
-    """Raises InputError for clean prompts, or a share of false alarms, with which no bank can watch."""
-    check_range("false alarms", false_alarms, LEAST_FALSE, MOST_FALSE)
-    _check_texts(clean, "clean")
-    if len({*clean}) < LEAST_CLEAN:
-        problem = f"{len({*clean})} different prompts are too few to know what is usual"
-        raise InputError("clean", problem, f"Give {LEAST_CLEAN} or more; a hundred are better")
-
-
-def _check_texts(texts: Sequence[str], name: str) -> None:
-    check_count(name, len(texts), MOST_PROMPTS)
-    check_texts_together(name, texts)
-    for number, text in enumerate(texts, start=1):
-        if not text.strip():
-            raise InputError(name, f"prompt {number} is empty", "Write a text for the model to answer")
 
 
 def _as(like: Prompt, text: str) -> Prompt:

@@ -4,7 +4,8 @@ import shlex
 
 from melbo_app.engine.prompt import Prompt
 from melbo_app.studies.training_command import asked_with
-from melbo_app.studies.watch import FALSE_ALARMS, Watch
+from melbo_app.studies.usual_prompts import FALSE_ALARMS
+from melbo_app.studies.watch import Watch
 
 
 def watch_command(study: Watch, clean: str, prompts: str, model: str | None) -> str | None:

@@ -17,7 +17,8 @@ from melbo_app.library.model_catalogue import canonical
 from melbo_app.library.prompt_sets import MOST_BYTES, SHIPPED
 from melbo_app.library.text_file import text_of
 from melbo_app.library.uploads import mark_used
-from melbo_app.studies.watch import FALSE_ALARMS, Watch, WatchProgress
+from melbo_app.studies.usual_prompts import FALSE_ALARMS
+from melbo_app.studies.watch import Watch, WatchProgress
 from melbo_app.studies.watch_command import watch_command
 from melbo_app.ui.components.alarm_list import alarm_list
 from melbo_app.ui.components.command_line import command_line

@@ -29,7 +29,7 @@ from melbo_app.studies.find import MOST_VECTORS as MOST_FOUND
 from melbo_app.studies.generality import LEAST_RANDOM, MOST_RANDOM
 from melbo_app.studies.sampled_texts import LEAST_UNSEEN, MOST_UNSEEN
 from melbo_app.studies.search_meaning import MOST_SECONDS
-from melbo_app.studies.watch import LEAST_FALSE, MOST_FALSE
+from melbo_app.studies.usual_prompts import LEAST_FALSE, MOST_FALSE
 
 NUMBERS: dict[str, tuple[float, float]] = {
     "id": (1, LARGEST),
