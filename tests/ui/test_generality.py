@@ -110,7 +110,7 @@ def test_cells_of_several_sampled_texts_say_how_many_changed_and_open_all_of_the
 
 
 def test_what_cannot_be_used_is_refused_with_its_line(page: Page) -> None:
-    fill_in(page, '{"prompt": "fine"}\n{"text": "not"}')
+    fill_in(page, '{"prompt": "fine"}\n{"words": "not"}')
     page.locator("#generality-start").click()
     steps.refused(page, "line 2 of your prompts has no “prompt”")
     steps.fill(page, "generality-own", "")
