@@ -7,7 +7,7 @@ import typer
 
 from melbo_app.commands.output import show
 from melbo_app.commands.study_command import study_command
-from melbo_app.library.adapter_set import check_free
+from melbo_app.library.new_folder import check_new
 from melbo_app.paths import written_path
 from melbo_app.studies.adapters import TrainAdapters, TrainedAdapters
 from melbo_app.workbench import Workbench
@@ -15,7 +15,7 @@ from melbo_app.workbench import Workbench
 
 def _check(*, out: Path | None = None) -> None:
     if out is not None:
-        check_free(out)
+        check_new(out)
 
 
 def _show(

@@ -1,7 +1,6 @@
 """Audit a model on a file of prompts."""
 
 import sys
-from collections.abc import Generator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,8 +24,9 @@ from melbo_app.commands.options import (
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError
-from melbo_app.library.audits import Audit
+from melbo_app.jobs.generators import map_progress
 from melbo_app.library.explorations import SEARCH_SECONDS
+from melbo_app.library.new_folder import check_new
 from melbo_app.library.prompt_sets import SHIPPED
 from melbo_app.paths import written_path
 from melbo_app.settings import Settings
@@ -106,7 +106,7 @@ def audit(
 
     study(True).check(workbench.bench)  # before the model is loaded, which takes seconds
     asked = study(bool(load(workbench, model).has_template))
-    found = run(_told(workbench.run(asked, stop=StopOnInterrupt())))
+    found = run(map_progress(workbench.run(asked, stop=StopOnInterrupt()), _told))
     not_kept = unkept(workbench)
     written = workbench.export_audit(found, out, not_kept)
     show(asked.answer(found, not_kept), [*asked.lines(found), *map(str, written)], as_json)
@@ -119,18 +119,13 @@ def _check_folder(out: Path) -> None:
             raise InputError("out", f"the folder “{out}” is not empty", "Give a new folder, or an empty one")
     elif out.exists():
         raise InputError("out", f"“{out}” is a file", "Give a new folder, or an empty one")
-    elif not out.parent.is_dir():
-        raise InputError("out", f"the folder “{out.parent}” does not exist", "Create it, or choose another one")
+    else:
+        check_new(out)
 
 
-def _told(work: Generator[Any, None, Audit]) -> Generator[Any, None, Audit]:
-    """The same work; how long it will take, and what each prompt showed, are printed as they come."""
-    while True:
-        try:
-            progress = next(work)
-        except StopIteration as end:
-            return end.value
-        if isinstance(progress, AuditProgress) and progress.note:
-            begin = "\n" if sys.stderr.isatty() else ""  # below the line of progress
-            print(f"{begin}{progress.note}", file=sys.stderr, flush=True)
-        yield progress
+def _told(progress: Any) -> Any:
+    """The same progress; how long it will take, and what each prompt showed, are printed as they come."""
+    if isinstance(progress, AuditProgress) and progress.note:
+        begin = "\n" if sys.stderr.isatty() else ""  # below the line of progress
+        print(f"{begin}{progress.note}", file=sys.stderr, flush=True)
+    return progress

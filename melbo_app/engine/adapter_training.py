@@ -10,10 +10,11 @@ from melbo_app.engine.adapter_band import AdapterBand
 from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.generation import GenerationProgress, Rows, generate
+from melbo_app.engine.lessons import Answer
 from melbo_app.engine.lora import new_lora
 from melbo_app.engine.methods.transcoding import transcoding
 from melbo_app.engine.scope import TokenScope
-from melbo_app.engine.stopping import Stop
+from melbo_app.engine.stopping import Stop, raise_if
 from melbo_app.engine.training import batch_size
 from melbo_app.engine.training_config import TrainingConfig
 from melbo_app.engine.training_result import Training
@@ -52,6 +53,17 @@ def texts_under(
     with torch.no_grad(), band.on(rows):
         found = [*generate(Rows(piece.lm, piece.encoded, nothing, piece.source, decoding, stop, of=prompts))]
     return found[-1] if found else None
+
+
+def answers_under(band: AdapterBand, rows: Tensor, decoding: Decoding, stop: Stop | None = None) -> list[list[Answer]]:
+    """For each prompt its answers under the adapters ``rows`` [N, n]. Raises Stopped."""
+    prompts = len(band.piece.encoded.prompts)
+    asked = [*range(prompts)] * len(rows)
+    found = texts_under(band, rows.repeat_interleave(prompts, dim=0), asked, decoding, stop)
+    raise_if(stop)
+    assert found is not None, "nobody stopped it"
+    answers = [*map(Answer, found.texts, map(tuple, found.ids), found.finished)]
+    return [answers[prompt::prompts] for prompt in range(prompts)]
 
 
 def shares_changed(band: AdapterBand, rows: Tensor, scope: TokenScope, stop: Stop | None = None) -> list[float]:

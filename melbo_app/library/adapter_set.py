@@ -3,15 +3,16 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, FiniteFloat
 
-from melbo_app.errors import InputError
-from melbo_app.library.atomic import write_folder
+from melbo_app.analysis.change import ChangeKind
+from melbo_app.analysis.readability import Verdict
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.facts import Count, Digest, Index, Layer, ModelName, Moment, Norm, Text, Word
 from melbo_app.library.frozen import Frozen
+from melbo_app.library.new_folder import write_new
 
 RECORD = "adapters.json"
 
@@ -22,9 +23,9 @@ class AdapterText(Frozen):
 
     prompt: Index
     text: Text
-    verdict: Word | None
+    verdict: Verdict | None
     distance: FiniteFloat
-    change: Literal["lifted", "flagged", "meaning"] | None
+    change: ChangeKind | None
     flags: tuple[Word, ...]
 
 
@@ -68,21 +69,8 @@ def digest(weights: bytes) -> str:
     return hashlib.sha256(weights).hexdigest()
 
 
-def check_free(out: Path) -> None:
-    """Raises InputError if adapters cannot be written to the folder ``out``."""
-    if out.exists() or out.is_symlink():
-        raise InputError("out", f"“{out}” exists", "Give the name of a new folder")
-    if not out.parent.is_dir():
-        raise InputError("out", f"the folder “{out.parent}” does not exist", "Create it, or choose another one")
-
-
 def save(out: Path, record: AdapterSet, files: Sequence[dict[str, bytes]]) -> None:
     """Write the new folder ``out``, all or nothing: the record, and a folder for each adapter by its number. Raises
     InputError if it exists, and StorageError."""
-    check_free(out)
     each = {f"{number}/{name}": data for number, one in enumerate(files) for name, data in one.items()}
-    try:
-        write_folder(out, {**each, RECORD: record.model_dump_json(indent=1).encode()})
-    except FileExistsError:
-        check_free(out)
-        raise
+    write_new(out, {**each, RECORD: record.model_dump_json(indent=1).encode()})

@@ -2,7 +2,6 @@
 
 import math
 import os
-import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from melbo_app import __version__
 from melbo_app.errors import InputError
 from melbo_app.library.atomic import refused
 from melbo_app.library.bank import Bank, BankRecord, ImportHints
@@ -20,6 +18,7 @@ from melbo_app.library.formats.format import Contents, Format, Given
 from melbo_app.library.formats.known import DCT, ENDINGS, READ, by_key, ending_of, format_of
 from melbo_app.library.formats.rows import check_rows, settled
 from melbo_app.library.tensor_file import MAX_HEADER
+from melbo_app.library.versions import versions
 from melbo_app.quoting import readable
 
 
@@ -125,7 +124,7 @@ def imported_bank(file: str, name: str, format: Format, contents: Contents, hint
         radius=radius,
         median_norm=hints.median_norm,
         method="imported",
-        versions={"melbo_app": __version__, "python": platform.python_version()},
+        versions=versions(),
         created=datetime.now(UTC),
         note=" ".join(notes),
     )

@@ -8,11 +8,12 @@ from pydantic import ConfigDict, Field, FiniteFloat, ValidationError
 
 from melbo_app.engine.weight_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from melbo_app.errors import InputError
-from melbo_app.library.atomic import write_file, write_folder
+from melbo_app.library.atomic import write_file
 from melbo_app.library.counted import Counted
 from melbo_app.library.damage import Listed, fault, read_each
 from melbo_app.library.facts import Count, Digest, ModelName, Moment, Text, Word
 from melbo_app.library.frozen import Frozen
+from melbo_app.library.new_folder import check_new, write_new
 from melbo_app.library.organism_recipe import OrganismRecipe
 
 RECORD = "organism.json"
@@ -87,20 +88,14 @@ class Organism(Frozen):
 
 def check_free(out: Path) -> None:
     """Raises InputError if an organism cannot be written to the folder ``out``."""
-    if out.exists() or out.is_symlink():
-        what = "already holds an organism" if (out / RECORD).is_file() else "exists, and is not an organism"
-        raise InputError("out", f"“{out}” {what}", "Give the name of a new folder")
-    if not out.parent.is_dir():
-        raise InputError("out", f"the folder “{out.parent}” does not exist", "Create it, or choose another one")
+    holds = (out / RECORD).is_file()
+    check_new(out, "already holds an organism" if holds else "exists, and is not an organism")
 
 
 def save(out: Path, organism: Organism, adapter: dict[str, bytes]) -> None:
     """Write the folder ``out``, all or nothing. Raises InputError if it exists meanwhile, and StorageError."""
-    try:
-        write_folder(out, {**adapter, RECORD: _json(organism)})
-    except FileExistsError:
-        check_free(out)
-        raise
+    check_free(out)
+    write_new(out, {**adapter, RECORD: _json(organism)})
 
 
 def keep_figures(folder: Path, organism: Organism) -> None:

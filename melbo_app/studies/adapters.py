@@ -1,15 +1,12 @@
 """Adapters: what a model says with small changes of its weights that change a later layer most."""
 
-import platform
 import time
 from collections.abc import Generator
 from datetime import UTC, datetime
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypedDict
+from typing import Annotated, Any, ClassVar, NamedTuple, TypedDict
 
 from pydantic import Field
 
-from melbo_app import __version__
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
@@ -23,19 +20,14 @@ from melbo_app.jobs.progress import Progress
 from melbo_app.jobs.study import ModelStudy, Option
 from melbo_app.library.adapter_set import AdapterFacts, AdapterSet, digest
 from melbo_app.library.bank import PromptRecord
+from melbo_app.library.versions import versions
 from melbo_app.limits import check_prompts, check_range, check_texts
 from melbo_app.studies.adapter_reading import read_answers
 from melbo_app.studies.as_json import beginning, one_line, plain
 
-if TYPE_CHECKING:  # torch takes seconds to import
-    from torch import Tensor
-
-    from melbo_app.engine.adapter_band import AdapterBand
-    from melbo_app.engine.lessons import Answer
-
 MOST_ADAPTERS = 256
 STEPS = 10
-"""The change of the target layer hardly rises after ten steps (docs/adapters.md)."""
+"""Measured on one prompt of one model only, where five to twenty steps change the target alike (docs/adapters.md)."""
 
 
 class TrainedAdapters(NamedTuple):
@@ -108,7 +100,7 @@ class TrainAdapters(ModelStudy[TrainedAdapters]):
 
     def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, TrainedAdapters]:
         from melbo_app.engine.adapter_band import AdapterBand
-        from melbo_app.engine.adapter_training import lora_files, shares_changed, train_adapters
+        from melbo_app.engine.adapter_training import answers_under, lora_files, shares_changed, train_adapters
 
         began, lm, total = time.monotonic(), bench.model.get(stop), self.steps + 2
         source, target = layers(len(lm.blocks), self.source, self.target)
@@ -126,25 +118,21 @@ class TrainAdapters(ModelStudy[TrainedAdapters]):
         rows = band.beside_random(own, self.radius, self.seed)
         yield Progress("writing texts", self.steps, total)
         with bench.compute.hold(short=False):
-            said = _answers(band, rows, Decoding(self.max_new_tokens, seed=self.seed), stop)
+            said = answers_under(band, rows, Decoding(self.max_new_tokens, seed=self.seed), stop)
         with bench.compute.hold(short=False):
             shares = shares_changed(band, rows, TokenScope.parse(scope), stop)
         with bench.compute.hold(short=False):
             files = lora_files(band, own, bench.model.spec)
         yield Progress("reading the texts", self.steps + 1, total)
         read = read_answers(bench, band.piece.encoded, said, len(own), stop)
-        facts = [
-            AdapterFacts(adapter=at, share=share, texts=tuple(texts[at] for texts in read))
-            for at, share in enumerate(shares)
-        ]
+        every = [{"share": share, "texts": tuple(texts[at] for texts in read)} for at, share in enumerate(shares)]
         first, random = 1, 1 + len(own)
         adapters = [
-            one.model_copy(
-                update={"adapter": one.adapter - first, "strength": alpha, "hash": digest(each[ADAPTER_WEIGHTS])}
+            AdapterFacts(adapter=at, strength=alpha, hash=digest(each[ADAPTER_WEIGHTS]), **facts)
+            for at, (facts, alpha, each) in enumerate(
+                zip(every[first:random], trained.strength or (), files, strict=True)
             )
-            for one, alpha, each in zip(facts[first:random], trained.strength or (), files, strict=True)
         ]
-        packages = {name: version(name) for name in ("torch", "transformers", "peft")}
         record = AdapterSet(
             model=bench.model.spec,
             model_hash=lm.weights_hash,
@@ -158,12 +146,12 @@ class TrainAdapters(ModelStudy[TrainedAdapters]):
             scope=scope,
             seed=self.seed,
             max_new_tokens=self.max_new_tokens,
-            baselines=tuple(one.text for one in facts[0].texts),
+            baselines=tuple(texts[0].text for texts in read),
             adapters=tuple(adapters),
-            random=tuple(one.model_copy(update={"adapter": one.adapter - random}) for one in facts[random:]),
+            random=tuple(AdapterFacts(adapter=at, **facts) for at, facts in enumerate(every[random:])),
             seconds=round(time.monotonic() - began, 1),
             created=datetime.now(UTC),
-            versions={"melbo_app": __version__, "python": platform.python_version(), **packages},
+            versions=versions("torch", "transformers", "peft"),
         )
         return TrainedAdapters(record, files)
 
@@ -179,17 +167,3 @@ class TrainAdapters(ModelStudy[TrainedAdapters]):
                     what = said.change or "as without"
                     lines.append(f"{name} {one.adapter}  {one.share:.0%} changed, {what}: {one_line(said.text, 200)}")
         return lines
-
-
-def _answers(band: "AdapterBand", rows: "Tensor", decoding: Decoding, stop: Stop) -> list[list["Answer"]]:
-    """The answers to each prompt with each adapter. Raises Stopped."""
-    from melbo_app.engine.adapter_training import texts_under
-    from melbo_app.engine.lessons import Answer
-
-    prompts = len(band.piece.encoded.prompts)
-    asked = [*range(prompts)] * len(rows)
-    found = texts_under(band, rows.repeat_interleave(prompts, dim=0), asked, decoding, stop)
-    raise_if(stop)
-    assert found is not None, "nobody stopped it"
-    answers = [*map(Answer, found.texts, map(tuple, found.ids), found.finished)]
-    return [answers[prompt::prompts] for prompt in range(prompts)]

@@ -1,16 +1,13 @@
 """Audit: search a model for behaviours on many prompts, and say which of them hold."""
 
-import platform
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from melbo_app import __version__
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import Stop
@@ -25,6 +22,7 @@ from melbo_app.library.audits import Audit, AuditedPrompt, AuditWatch
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.explorations import SEARCH_SECONDS, ExploreSettings
 from melbo_app.library.prompt_sets import MOST_PROMPTS
+from melbo_app.library.versions import versions
 from melbo_app.limits import check_prompts, check_range
 from melbo_app.studies.audit_answer import Audited, audited, lines_of
 from melbo_app.studies.audit_elsewhere import Said, echoed, measuring, on_others, tried_on
@@ -277,10 +275,7 @@ class MakeAudit(ModelStudy[Audit]):
             ) if watched else None,
             left_out=tuple(now.left_out),
             seconds=now.seconds,
-            versions={
-                "melbo_app": __version__, "python": platform.python_version(),
-                **{name: version(name) for name in ("torch", "transformers")},
-            },
+            versions=versions("torch", "transformers"),
             files=self.files,
             created=datetime.now(UTC),
         )  # fmt: skip

@@ -1,15 +1,12 @@
 """Makes an organism: a LoRA that plants a recipe's behaviour in a model."""
 
 import hashlib
-import platform
 import time
 from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from melbo_app import __version__
 from melbo_app.engine.stopping import Stop
 from melbo_app.engine.weight_files import ADAPTER_WEIGHTS
 from melbo_app.errors import InputError, Stopped
@@ -20,6 +17,7 @@ from melbo_app.library import weights
 from melbo_app.library.organism import Organism, check_free, save
 from melbo_app.library.organism_lessons import WrittenLesson, lessons_of
 from melbo_app.library.organism_recipe import OWN, OrganismRecipe
+from melbo_app.library.versions import versions
 from melbo_app.limits import LARGEST, check_range
 from melbo_app.settings import Settings
 
@@ -69,7 +67,6 @@ def make_organism(settings: Settings, recipe: OrganismRecipe, model: str, out: P
         adapter = lora.files(files.spec)
     if not all(abs(loss) < float("inf") for loss in losses):
         raise InputError("training", "the loss diverged", "Choose a smaller training.rate in the recipe")
-    packages = {name: version(name) for name in ("torch", "transformers", "peft")}
     organism = Organism(
         recipe=recipe,
         recipe_hash=recipe.hash,
@@ -80,7 +77,7 @@ def make_organism(settings: Settings, recipe: OrganismRecipe, model: str, out: P
         losses=tuple(losses),
         seconds=round(time.monotonic() - began, 1),
         created=datetime.now(UTC),
-        versions={"melbo_app": __version__, "python": platform.python_version(), **packages},
+        versions=versions("torch", "transformers", "peft"),
     )
     if stop():
         raise Stopped("Stopped: nothing was written.")

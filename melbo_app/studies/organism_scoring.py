@@ -98,8 +98,9 @@ def check_cells(methods: Sequence[str], seeds: Sequence[int]) -> None:
             raise InputError("method", f"{method!r} cannot be scored", f"Choose some of {', '.join(METHODS)}")
     for seed in seeds:
         check_range("seed", seed, 0, LARGEST)
-    for method in {*methods} - {ADAPTERS}:
-        check_settings(_settings(method, seeds[0]))
+    for method in methods:
+        if method != ADAPTERS:
+            check_settings(_settings(method, seeds[0]))
 
 
 def score_organisms(

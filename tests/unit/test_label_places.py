@@ -83,8 +83,8 @@ def test_without_another_choice_the_vector_stays_and_a_bank_that_is_gone_does_no
 
 
 def test_each_page_has_its_own_place(monkeypatch):
-    places = LabelPlaces()
     monkeypatch.setattr("melbo_app.ui.tabs.label_places.CAPACITY", 2)
+    places = LabelPlaces()
     for page, vector in (("one", 1), ("two", 2), ("one", 3), ("three", 4)):
         token = LocalContext.request.set(SimpleNamespace(session_hash=page))  # type: ignore[arg-type]
         places.note("a", vector)

@@ -16,9 +16,11 @@ from melbo_app.engine.adapter_band import AdapterBand
 from melbo_app.engine.adapter_training import lora_files, shares_changed, texts_under
 from melbo_app.engine.ascent import Ascent
 from melbo_app.engine.decoding import Decoding
+from melbo_app.engine.encoding import encode
 from melbo_app.engine.generation import Rows, generate
 from melbo_app.engine.lora import kept_lora
 from melbo_app.engine.methods.transcoding import transcoding
+from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.slice import ModelSlice
 from melbo_app.engine.stopping import GivingWay
@@ -261,5 +263,6 @@ def test_the_command_writes_adapters_that_the_model_option_loads(model, tmp_path
     assert (code, out) == (2, "") and "exists. Give the name of a new folder." in err
     bench = Workbench(benches.settings(tmp_path / "other", tmp_path / "out" / "0"))
     lm = bench.bench.model.get()
-    said = [*generate(Rows(lm, encoded(lm, TEXTS[0]), torch.zeros(1, WIDTH), None, Decoding(5)))][-1].texts
-    assert lm.name.endswith("+ adapter") and len(said) == 1
+    asked = encode(lm, [Prompt(TEXTS[0], template=lm.usual_template)])
+    said = [*generate(Rows(lm, asked, torch.zeros(1, WIDTH), None, Decoding(5)))][-1].texts
+    assert lm.name.endswith("+ adapter") and said == [made["adapters"][0]["texts"][0]["text"]] != made["baselines"]

@@ -2,7 +2,6 @@
 
 import functools
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import ContextVar
 from itertools import count
@@ -11,6 +10,7 @@ from typing import Any
 from gradio.blocks import Block
 from gradio.context import LocalContext
 
+from melbo_app.jobs.recent import Recent
 from melbo_app.ui.guard import Changes
 from melbo_app.ui.sessions import CAPACITY
 
@@ -19,11 +19,11 @@ Place = tuple[str, int]
 
 
 class LabelPlaces:
-    """The last place of each page, and its moves in order; the pages that moved longest ago are forgotten."""
+    """The last place of each page, and its moves in order; pages that did nothing here for longest are forgotten."""
 
     def __init__(self) -> None:
-        self._last: OrderedDict[str, Place] = OrderedDict()
-        self._turns: OrderedDict[str, int] = OrderedDict()  # the number of each page's newest move
+        self._last: Recent[Place] = Recent(CAPACITY)
+        self._turns: Recent[int] = Recent(CAPACITY)  # the number of each page's newest move
         self._number, self._turn = count(), ContextVar[int | None]("turn", default=None)
         self._one = threading.RLock()
 
@@ -31,7 +31,7 @@ class LabelPlaces:
         """The present page shows this vector from now on, unless it has begun another move meanwhile."""
         with self._one:
             if not self._overtaken():
-                self._keep(self._last, (bank, vector))
+                self._last.put(_page(), (bank, vector))
 
     def last(self) -> Place | None:
         """Where the present page is; None before the first."""
@@ -44,8 +44,9 @@ class LabelPlaces:
         @functools.wraps(move)
         def moved(*args: Any) -> Changes:
             with self._one:
-                turn = self._turn.set(next(self._number))
-                self._keep(self._turns, self._turn.get())
+                number = next(self._number)
+                turn = self._turn.set(number)
+                self._turns.put(_page(), number)
             try:
                 changes = move(*args)
                 return {part: changes[part] for part in changes if part is always or not self._overtaken()}
@@ -57,13 +58,7 @@ class LabelPlaces:
     def _overtaken(self) -> bool:
         """Whether the page has begun another move since the one in which this is called."""
         turn = self._turn.get()
-        return turn is not None and self._turns.get(_page(), turn) != turn
-
-    def _keep(self, kept: OrderedDict[str, Any], value: Any) -> None:
-        kept[_page()] = value
-        kept.move_to_end(_page())
-        if len(kept) > CAPACITY:
-            kept.popitem(last=False)
+        return turn is not None and self._turns.get(_page()) not in (None, turn)
 
 
 def _page() -> str:

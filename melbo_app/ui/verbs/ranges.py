@@ -62,7 +62,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "find.samples": (1, MOST_FOUND_SAMPLES),
     "unseen": (LEAST_UNSEEN, MOST_UNSEEN),
     "find.vectors": (2, MOST_FOUND),
-    "count": (1, MOST_ADAPTERS),
+    "adapters.count": (1, MOST_ADAPTERS),
     "adapters.radius": (LEAST_RADIUS, MOST_RADIUS),
     "effect_budget": (0, MOST_RADIUS),
     "labels": (0, 1),
