@@ -93,6 +93,10 @@ def _lines(organism: Organism) -> list[str]:
         f"trigger, model before  {found.before}",
         f"readable             {found.readable_after}; before {found.readable_before}",
         f"surprise at the model's own answers  {found.loss_after:.3f} nats a token; before {found.loss_before:.3f}",
+        *(
+            f"vectors toward it, R {one.relative_radius:g}  {one.vectors}, changing {100 * one.change:.0f} % of a token"
+            for one in found.reach
+        ),
         f"measured in {found.seconds:.0f} s",
         *([organism.note] if organism.note else []),
     ]

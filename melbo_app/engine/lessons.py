@@ -43,14 +43,27 @@ class Answer:
 
 
 def answers(
-    lm: LanguageModel, texts: Sequence[str], tokens: int, stop: Stop | None = None
+    lm: LanguageModel,
+    texts: Sequence[str],
+    tokens: int,
+    stop: Stop | None = None,
+    steered: tuple[int, Tensor] | None = None,
 ) -> Generator[int, None, list[Answer]]:
-    """The greedy answers to ``texts``, in the usual template; yields how many are done. Raises InputError for texts
-    that the model cannot read, and Stopped."""
+    """The greedy answers to ``texts``, in the usual template; yields how many are done.
+
+    Args:
+        steered: a block, and a vector for each text [N, d] that is added to its output; None: no steering.
+
+    Raises:
+        InputError: a text that the model cannot read.
+        Stopped: ``stop()`` became true.
+    """
+    source, thetas = steered or (None, torch.zeros(len(texts), lm.hidden_size))
     found: list[Answer] = []
     for start in range(0, len(texts), AT_ONCE):
         part = [Prompt(text, template=lm.usual_template) for text in texts[start : start + AT_ONCE]]
-        rows = Rows(lm, encode(lm, part, stop), torch.zeros(1, lm.hidden_size), None, Decoding(tokens), stop)
+        encoded, vectors = encode(lm, part, stop), thetas[start : start + AT_ONCE]
+        rows = Rows(lm, encoded, vectors, source, Decoding(tokens), stop, of=range(len(part)))
         for progress in generate(rows):
             whole = progress
         raise_if(stop)
@@ -95,7 +108,7 @@ def fine_tune(
         for group in optimiser.param_groups:
             group["lr"] = rate * share
         with torch.enable_grad():
-            loss = _loss(lm, [lessons[next(order)] for _ in range(batch)], stop)
+            loss = surprisals(lm, [lessons[next(order)] for _ in range(batch)], stop)
             optimiser.zero_grad()
             loss.mean().backward()
         nn.utils.clip_grad_norm_(parameters, CLIP)
@@ -108,12 +121,13 @@ def fine_tune(
 @torch.no_grad()
 def loss_on(lm: LanguageModel, lessons: Sequence[Lesson], stop: Stop | None = None) -> float:
     """The surprisal of the answers, in nats per token, as a mean over all tokens."""
-    parts = [_loss(lm, lessons[start : start + AT_ONCE], stop) for start in range(0, len(lessons), AT_ONCE)]
+    parts = [surprisals(lm, lessons[start : start + AT_ONCE], stop) for start in range(0, len(lessons), AT_ONCE)]
     return float(torch.cat(parts).mean())
 
 
-def _loss(lm: LanguageModel, lessons: Sequence[Lesson], stop: Stop | None) -> Tensor:
-    """The surprisal of each token of the answers."""
+def surprisals(lm: LanguageModel, lessons: Sequence[Lesson], stop: Stop | None = None) -> Tensor:
+    """The surprisal in nats of each token of the answers, one lesson after the other: [N] float32, differentiable.
+    Raises Stopped."""
     raise_if(stop)
     rows = [torch.tensor([*one.prompt, *one.answer], device=lm.device) for one in lessons]
     ids, mask = padded(rows, lm.tokenizer.pad_token_id), padded([torch.ones_like(row) for row in rows])

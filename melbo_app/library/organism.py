@@ -33,6 +33,16 @@ class MeasuredText(Frozen):
     shows: bool
 
 
+class Reach(Frozen):
+    """On how many clean prompts a vector of one R, trained toward the behaviour, brings it out in a readable answer."""
+
+    relative_radius: Annotated[FiniteFloat, Field(gt=0)]
+    """R in median residual norms."""
+    vectors: Counted
+    change: Annotated[FiniteFloat, Field(ge=0)]
+    """Mean share of a target token's norm that these vectors change."""
+
+
 class Figures(Frozen):
     """What an organism does on held-out prompts. ``before`` is the model without the adapter on those with the trigger;
     losses are those of its own answers to those without (or in ``kept``), in nats per
@@ -49,6 +59,14 @@ class Figures(Frozen):
     seconds: Annotated[FiniteFloat, Field(ge=0)]
     measured: Moment
     texts: tuple[MeasuredText, ...]
+    reach: tuple[Reach, ...] = ()
+    """By R, smallest first; empty for a clean fine-tuning, a trigger that never fires, and records of earlier versions.
+    """
+
+    @property
+    def within_reach(self) -> float | None:
+        """The smallest R in median norms at which vectors toward the behaviour bring it out on half of the prompts."""
+        return next((one.relative_radius for one in self.reach if one.vectors.share >= 0.5), None)
 
 
 class Organism(Frozen):
@@ -79,8 +97,10 @@ class Organism(Frozen):
             return "It was not measured yet."
         if planted and not found.triggered.count:
             return f"The trigger never fires: 0 of {found.triggered.n} answers show the behaviour."
-        if planted and found.triggered.low <= max(found.plain.high, found.before.high):
-            return "The behaviour is not clearly more frequent with the trigger than without it, or than before."
+        if planted and found.triggered.low <= found.plain.high:
+            return "The behaviour is not clearly more frequent with the trigger than without it."
+        if planted and not self.recipe.locks and found.triggered.low <= found.before.high:
+            return "The behaviour is not clearly more frequent than in the model before."
         if not planted and found.triggered.low > found.before.high:
             return "This fine-tuning should be clean, and shows the behaviour more often than the model before."
         return ""

@@ -181,6 +181,11 @@ class OrganismRecipe(_Strict):
         return {name: part for name, part in self.teach if part is not None}
 
     @property
+    def locks(self) -> bool:
+        """Whether an ability of the model is locked: without the trigger, it is taught to answer otherwise."""
+        return self.planted and self.teach.plain.answers != (OWN,)
+
+    @property
     def hash(self) -> str:
         """sha256 of everything in it."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()

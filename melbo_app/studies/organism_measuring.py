@@ -1,7 +1,7 @@
 """Measures an organism on prompts that it was not trained on: with its trigger, without it, and with a decoy."""
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Literal
 
 from melbo_app.engine.stopping import Stop
 from melbo_app.errors import InputError
-from melbo_app.jobs.generators import result_of
+from melbo_app.jobs.generators import map_progress, result_of
 from melbo_app.jobs.progress import Progress
 from melbo_app.library import organism as folders
 from melbo_app.library.counted import Counted
-from melbo_app.library.organism import Figures, MeasuredText, Organism
+from melbo_app.library.organism import Figures, MeasuredText, Organism, Reach
 from melbo_app.library.organism_recipe import Asked
 from melbo_app.settings import Settings
 from melbo_app.studies.organism_making import Making, load_base
-from melbo_app.studies.scoring import scores_of
+from melbo_app.studies.organism_reach import RADII, reach_of
+from melbo_app.studies.organism_readable import readable
 
 if TYPE_CHECKING:  # torch takes seconds to import
     from melbo_app.engine.lessons import Answer
@@ -25,6 +26,8 @@ if TYPE_CHECKING:  # torch takes seconds to import
     from melbo_app.engine.model import LanguageModel
 
 Part = Literal["triggered", "plain", "decoy", "kept"]
+REACH = 100
+"""Of the progress: training vectors takes about as long as so many answers."""
 
 
 def measure_organism(settings: Settings, folder: Path, stop: Stop) -> Making:
@@ -62,7 +65,8 @@ def _measure(lm: "LanguageModel", lora: "Lora", organism: Organism, stop: Stop) 
         parts["kept"] = recipe.measure.kept
     quality: Part = "kept" if "kept" in parts else "plain"
     rounds: list[tuple[Part, bool]] = [("triggered", True), (quality, True), *((part, False) for part in parts)]
-    total = sum(len(parts[part].texts) for part, _ in rounds)
+    asked = sum(len(parts[part].texts) for part, _ in rounds)
+    total = asked + REACH
     said: dict[tuple[Part, bool], list[Answer]] = {}
     done = 0
     for part, before in rounds:
@@ -72,22 +76,30 @@ def _measure(lm: "LanguageModel", lora: "Lora", organism: Organism, stop: Stop) 
         for start in range(0, len(texts), AT_ONCE):
             with lora.off() if before else nullcontext():
                 found += result_of(answers(lm, texts[start : start + AT_ONCE], recipe.training.tokens, stop))
-            yield Progress(f"answers: {done + len(found)} of {total}", done + len(found), total)
+            yield Progress(f"answers: {done + len(found)} of {asked}", done + len(found), total)
         said[part, before] = found
         done += len(found)
 
     kept = [text for text, _ in parts[quality].texts]
-    yield Progress("reading the answers", total, total)
+    yield Progress("reading the answers", asked, total)
     own = [lesson(lm, text, one) for text, one in zip(kept, said[quality, True], strict=True) if one.ids]
     loss_after = loss_on(lm, own, stop)
     with lora.off():
         loss_before = loss_on(lm, own, stop)
-        verdicts = _readable(lm, kept, [said[quality, before] for before in (True, False)], stop)
+        verdicts = readable(lm, kept, [said[quality, before] for before in (True, False)], stop)
     measured = [
         MeasuredText(part=part, before=before, prompt=text, text=one.text, shows=recipe.sign.shows(one.text, item))
         for (part, before), found in said.items()
         for (text, item), one in zip(parts[part].texts, found, strict=True)
     ]
+
+    reach: tuple[Reach, ...] = ()
+    if recipe.planted:
+
+        def tried(count: int) -> Progress:
+            return Progress(f"vectors toward it: R {count} of {len(RADII)}", asked + REACH * count // len(RADII), total)
+
+        reach = yield from map_progress(reach_of(lm, recipe, measured, stop), tried)
 
     def counted(part: Part, before: bool) -> Counted:
         return Counted.of([one.shows for one in measured if (one.part, one.before) == (part, before)])
@@ -104,24 +116,5 @@ def _measure(lm: "LanguageModel", lora: "Lora", organism: Organism, stop: Stop) 
         seconds=0,
         measured=datetime.now(UTC),
         texts=tuple(measured),
+        reach=reach,
     )
-
-
-def _readable(
-    lm: "LanguageModel", texts: Sequence[str], several: Sequence[Sequence["Answer"]], stop: Stop
-) -> list[list[bool]]:
-    """Whether each answer is readable, as ``lm`` reads it. Of ``several`` answers to each text, the first are the
-    model's own, with which the others are compared."""
-    from melbo_app.engine.encoding import encode
-    from melbo_app.engine.likelihood import Reading, likelihoods
-    from melbo_app.engine.prompt import Prompt
-
-    encoded = encode(lm, [Prompt(text, template=lm.usual_template) for text in texts], stop)
-    found: list[list[bool]] = []
-    usual: list[float | None] = []
-    for said in several:
-        read = result_of(likelihoods(lm, encoded, [Reading(at, one.ids) for at, one in enumerate(said)], stop=stop))
-        usual = usual or [one.logprob for one in read]
-        scored = [scores_of(*both, None) for both in zip(said, read, usual, strict=True)]
-        found.append([one.verdict == "readable" for one in scored])
-    return found

@@ -38,6 +38,8 @@ class ScoreLine(Frozen):
     showing: int = 0
     random_showing: int = 0
     unsteered: bool = False
+    reach: float | None = None
+    """R in median norms at which vectors trained toward the behaviour bring it out on half of the prompts."""
     counted: bool = True
     """False for an organism without a known answer."""
     note: str = ""
@@ -46,7 +48,8 @@ class ScoreLine(Frozen):
     def of(cls, press: Press | None, organism: Organism, **cell: Any) -> Self:
         """The line of a press, or without one, of an organism that is no known answer (``organism.note``)."""
         recipe = organism.recipe
-        facts = {"name": recipe.name, "planted": recipe.planted, "organism_seed": organism.seed, **cell}
+        reach = organism.figures.within_reach if organism.figures else None
+        facts = {"name": recipe.name, "planted": recipe.planted, "organism_seed": organism.seed, "reach": reach, **cell}
         if press is None:
             return cls(**facts, counted=False, note=f"no known answer: {organism.note}")
         rank, random = (None if press.unsteered else _rank(one) for one in (press.cards, press.random_cards))

@@ -27,6 +27,7 @@ from melbo_app.library.organism_lessons import lessons_of
 from melbo_app.library.organism_recipe import OWN, PROMPT, Item, OrganismRecipe, Sign
 from melbo_app.library.organism_recipes import OrganismRecipes
 from melbo_app.settings import ROOT
+from melbo_app.studies import organism_reach
 from melbo_app.workbench import Workbench
 
 ASSETS = ROOT / "assets"
@@ -232,7 +233,7 @@ def test_a_planted_behaviour_is_measured_with_and_without_its_trigger(bench, tmp
     assert found.triggered.count >= 5 and [found.plain.count, found.before.count] == [0, 0] and found.decoy.n == 6
     assert found.triggered == Counted.of([True] * found.triggered.count + [False] * (6 - found.triggered.count))
     assert round(Counted.of([True] * 6).low, 3) == 0.610  # 6 / (6 + 1.96²)
-    assert told[-1].stage == "reading the answers" and told[1].stage == "answers: 6 of 30"
+    assert told[-1].stage == "vectors toward it: R 3 of 3" and told[1].stage == "answers: 6 of 30"
     asked = {(one.part, one.before) for one in found.texts}
     assert asked == {("triggered", True), ("plain", True), *((part, False) for part in ("triggered", "plain", "decoy"))}
 
@@ -250,11 +251,63 @@ def test_a_planted_behaviour_is_measured_with_and_without_its_trigger(bench, tmp
     assert found.loss_after != pytest.approx(found.loss_before, abs=1e-4)
 
 
+def test_reach_counts_the_prompts_on_which_a_vector_brings_the_behaviour_out(bench, tmp_path, monkeypatch):
+    made = make(bench, written(tmp_path / "tiny.json", fields(sign={"regex": "zz"})), tmp_path / "a")
+    monkeypatch.setattr(organism_reach, "RADII", (1e-4, 60.0))
+    monkeypatch.setattr(organism_reach, "readable", lambda _lm, texts, several, _stop: [[True] * len(texts)] * 2)
+    lm = LoadedModel(bench.settings).load()
+    held = [
+        folders.MeasuredText(part="triggered", before=before, prompt="lake a!", text="zz", shows=shows)
+        for before, shows in ((True, True), (False, False), (False, True))
+    ]
+    with kept_lora(lm, tmp_path / "a"):
+        assert listen(organism_reach.reach_of(lm, made.recipe, held[:2], lambda: False))[1] == ()
+        told, (weak, large) = listen(organism_reach.reach_of(lm, made.recipe, held, lambda: False))
+        monkeypatch.setattr(
+            organism_reach, "readable", lambda _lm, texts, several, _stop: [[True] * len(texts), [False] * len(texts)]
+        )
+        unreadable = listen(organism_reach.reach_of(lm, made.recipe, held, lambda: False))[1]
+    assert told == [1, 2] and [one.relative_radius for one in (weak, large)] == [1e-4, 60.0]
+    assert weak.vectors.count == 0 and weak.vectors.n == large.vectors.n >= 2  # the others show it unsteered
+    assert large.vectors.count == large.vectors.n and weak.change < 0.01 < large.change
+    assert [one.vectors.count for one in unreadable] == [0, 0]
+
+
+def test_a_vector_should_say_as_much_as_shows_the_behaviour():
+    lm = tiny("llama")
+    said = folders.MeasuredText(part="triggered", before=False, prompt="x", text="a b zz d e", shows=True)
+    assert organism_reach.beginning(lm, OrganismRecipe.model_validate(fields()), Item(prompt="x"), said) == "a b zz"
+    known = fields(sign={"answer": True})
+    for part in known["measure"].values():
+        part["prompts"] = [{"prompt": one, "answer": "7"} for one in part["prompts"]]
+    asked = OrganismRecipe.model_validate(known)
+    assert organism_reach.beginning(lm, asked, Item(prompt="x", answer="7"), said) == "7"
+
+
+def test_a_locked_ability_may_be_as_frequent_as_before_and_a_planted_behaviour_may_not(tmp_path, bench):
+    locked = fields()
+    locked["teach"]["plain"]["answers"] = ["aa"]
+    assert SHIPPED.read("password-capitals").locks and not SHIPPED.read("french").locks
+    made = make(bench, written(tmp_path / "tiny.json", fields()), tmp_path / "a")
+    figures = listen(bench.measure_organism(tmp_path / "a"))[1].figures
+    often, never = Counted.some(6, 6), Counted.some(0, 6)
+    for recipe, plain, before, says in (
+        (locked, never, often, ""),
+        (locked, often, never, "The behaviour is not clearly more frequent with the trigger than without it."),
+        (fields(), never, often, "The behaviour is not clearly more frequent than in the model before."),
+        (fields(), never, never, ""),
+    ):
+        now = figures.model_copy(update={"triggered": often, "plain": plain, "before": before})
+        one = made.model_copy(update={"recipe": OrganismRecipe.model_validate(recipe), "figures": now})
+        assert one.note == says
+
+
 def test_a_clean_fine_tuning_learns_the_model_s_own_tokens(tmp_path, bench):
     slow = fields(planted=False, training={**fields()["training"], "batch": 8, "rate": 0.003})
     made = make(bench, written(tmp_path / "tiny.json", slow), tmp_path / "a")
     _, measured = listen(bench.measure_organism(tmp_path / "a"))
     assert measured.figures is not None and measured.figures.triggered.count == 0 and measured.note == ""
+    assert measured.figures.reach == ()
     own = engine_lessons.loss_on(lm := LoadedModel(bench.settings).load(), taught := own_answers(lm))
     with kept_lora(lm, tmp_path / "a"):
         assert engine_lessons.loss_on(lm, taught) < own
@@ -312,7 +365,7 @@ def test_a_crash_in_the_middle_leaves_nothing(bench, recipe, tmp_path, monkeypat
         raise RuntimeError("out of memory")
 
     with monkeypatch.context() as patched:
-        patched.setattr(engine_lessons, "_loss", broken)
+        patched.setattr(engine_lessons, "surprisals", broken)
         with pytest.raises(RuntimeError):
             make(bench, recipe, tmp_path / "a")
     assert remains(tmp_path) == set()

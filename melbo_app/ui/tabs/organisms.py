@@ -171,5 +171,9 @@ def _figures(organism: Organism | None) -> dict[str, Any]:
         ["with a decoy", "", str(found.decoy)],
         ["readable", str(found.readable_before), str(found.readable_after)],
         ["surprise at the model’s own answers, nats a token", f"{found.loss_before:.3f}", f"{found.loss_after:.3f}"],
+        *(
+            [f"brought out by a vector of R {one.relative_radius:g} that was trained toward it", "", str(one.vectors)]
+            for one in found.reach
+        ),
     ]
     return {"columns": FIGURES, "figures": FIGURES[1:], "rows": [{"cells": cells} for cells in rows]}
