@@ -95,8 +95,9 @@ def repeating(found: Audit) -> dict[str, Any]:
     """The command line that makes the audit again, and what is in its files."""
     lines = {one.part: one.command for one in commands(found)}
     parts = {"the prompts": f"{PROMPTS} has the prompts", "the clean prompts": f"{CLEAN} the clean ones"}
-    files = " and ".join(words for part, words in parts.items() if part in lines)
-    where = f", where {files}; audit.html has the commands that write them" if files else ""
+    files = [words for part, words in parts.items() if part in lines]
+    written = "commands that write them" if len(files) > 1 else "command that writes it"
+    where = f", where {' and '.join(files)}; audit.html has the {written}" if files else ""
     return {"command": lines["the audit"], "note": f"The same on the command line{where}:"}
 
 
@@ -125,7 +126,7 @@ def _asked(found: Audit, prompt: int) -> str:
 def _shows(found: Audit, prompt: int) -> str:
     one: AuditedPrompt = found.prompts[prompt]
     if one.state == "not reached":
-        return one.problem or "the audit was stopped before"
+        return one.problem or "stopped before this prompt"
     if one.state != "found":
         return nothing(one)
     return "; ".join(behaviour.name for behaviour in found.behaviours if behaviour.prompt == prompt)

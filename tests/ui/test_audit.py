@@ -107,7 +107,7 @@ def test_an_audit_outlives_a_reload_and_leads_to_a_vector_and_to_its_files(page:
     expect(steps.progress(page, "audit")).to_have_text(ended)
     assert time.monotonic() - begun < steps.PATIENCE
     states = [one[3:] for one in prompts.evaluate_all(CELLS)]
-    assert states[2:] == [["not reached", "the audit was stopped before"]] * 9
+    assert states[2:] == [["not reached", "stopped before this prompt"]] * 9
     expect(page.locator("#audit-history input")).to_have_value(re.compile("11 prompts"))
     for name, value in (("own", ""), ("vectors", 8), ("elsewhere", 12), ("tokens", 40)):
         steps.fill(page, f"audit-{name}", value)

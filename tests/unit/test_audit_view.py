@@ -188,7 +188,7 @@ def test_a_stop_keeps_the_finished_prompts_and_the_others_have_their_reason(page
     tab = page.audit
     shown = tab._show(found)
     states = [one["cells"][2:] for one in shown[tab.prompts]["rows"]]
-    assert states[1:] == [["not reached", "the audit was stopped before"]] * 2
+    assert states[1:] == [["not reached", "stopped before this prompt"]] * 2
     assert tab._summary(found).startswith("1 of 3 prompts, ") and tab._summary(found).endswith("press Audit to go on")
     late = result_of(bench.run(audit(("take a hat", "find a hat"), seconds=1, search_seconds=0.1)))
     unread = [one for one in tab._show(late)[tab.prompts]["rows"] if one["cells"][2] == "not reached"]
@@ -197,8 +197,11 @@ def test_a_stop_keeps_the_finished_prompts_and_the_others_have_their_reason(page
 
 def test_a_public_page_says_that_it_makes_none(bench, planted):  # noqa: F811
     public = public_workbench(bench, lambda: "10.0.0.1")
-    with gr.Blocks():
+    with gr.Blocks() as blocks:
         tab = Page(public).audit
+    parts = {one.elem_id: one for one in blocks.blocks.values()}
+    assert not parts["audit-here"].visible
+    assert parts["audit-why-not"].value["lines"][0].startswith("A public page makes none, as each makes a bank")
     assert [*tab._show_last(REQUEST, {})] == []
     with pytest.raises(InputError, match="a public page makes none"):
         public.start(audit())
