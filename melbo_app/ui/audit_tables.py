@@ -5,7 +5,7 @@ from typing import Any
 
 from melbo_app.library.audits import Audit, AuditedBehaviour, AuditedPrompt
 from melbo_app.library.counted import Counted
-from melbo_app.studies.audit_answer import counted, counts_of, nothing
+from melbo_app.studies.audit_answer import counted, counts_of, nothing, often
 from melbo_app.studies.audit_commands import CLEAN, PROMPTS, commands
 from melbo_app.ui.present import amount, duration, first_line, sentence
 
@@ -70,8 +70,19 @@ def prompt_table(found: Audit) -> dict[str, Any]:
     for at, one in enumerate(found.prompts):
         cells = dict(zip(ASKED, [str(at + 1), _asked(found, at), one.group, one.state, _shows(found, at)], strict=True))
         tone = {"tone": "damaged"} if one.state == "failed" else {}
-        rows.append({"cells": [cells[name] for name in columns], **tone})
+        rows.append({"key": str(at), "cells": [cells[name] for name in columns], **tone})
     return {"columns": columns, "wide": ["prompt", "what it showed"], "figures": ["no."], "rows": rows}
+
+
+def prompt_lines(found: Audit, prompt: int) -> list[str]:
+    """What was tried on a prompt."""
+    one = found.prompts[prompt]
+    lines = [f"Prompt {prompt + 1}: {one.prompt.user}", f"{sentence(one.state)}: {_shows(found, prompt)}"]
+    if not one.bank:
+        return lines
+    lines += [f"Bank “{one.bank}”, {one.reason}", *(tried.sentence for tried in one.tried)]
+    lines += [f"Random vectors show as often: {often(one.often)}"] if one.often and one.state == "found" else []
+    return [*lines, f"Without steering: {one.baseline}"]
 
 
 def alarm_table(found: Audit) -> dict[str, Any]:

@@ -61,6 +61,8 @@ def test_an_audit_outlives_a_reload_and_leads_to_a_vector_and_to_its_files(page:
     prompts = page.locator("#audit-prompt-table tbody tr")
     expect(prompts).to_have_count(2)
     assert [one[1:3] for one in prompts.evaluate_all(CELLS)] == [[one, f"group {at}"] for at, one in enumerate(PROMPTS)]
+    prompts.last.press("Enter")
+    expect(page.locator("#audit-tried")).to_contain_text("Prompt 2: Name a colour.")
     rows = page.locator("#audit-table tr[data-key], #audit-others tr[data-key]")
     expect(rows).not_to_have_count(0)
     rows.first.press("Enter")

@@ -136,6 +136,9 @@ def test_a_press_shows_the_lines_as_they_come_and_then_what_the_study_found(page
     )
     assert any(line.startswith(f"Vector 1 on “{TEXTS[1]}” (says the same): {KETTLE}") for line in lines)
     assert picked[tab.table]["selected"] == "0" and picked[tab.table]["stamp"]["model_hash"] == found.model_hash
+    asked = tab._pick_prompt(SimpleNamespace(key="2"), found.key)["lines"]
+    assert asked[0] == f"Prompt 3: {TEXTS[2]}" and asked[1].startswith("Nothing: nothing found; ")
+    assert asked[2] == f"Bank “{found.prompts[2].bank}”, {found.prompts[2].reason}"
     opened = tab._open(found.key, picked[tab._at])
     assert opened[page.session.prompt] == TEXTS[first.prompt]
     assert opened[page.session.vectors]["selected"] == [1] and opened[page.session.bank].value == first.bank

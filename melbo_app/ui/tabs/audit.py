@@ -24,6 +24,7 @@ from melbo_app.ui.audit_tables import (
     behaviour_table,
     others_title,
     places,
+    prompt_lines,
     prompt_table,
     repeating,
     summary,
@@ -73,6 +74,7 @@ class AuditTab(HistoryTab):
                 self.steer = small_button("Steer its prompt with its vector", "audit-open", 220, interactive=False)
             self.details = note_view(note(), elem_id="audit-details")
             self.prompts = record_table({"columns": []}, elem_id="audit-prompt-table")
+            self.tried = note_view(note(), elem_id="audit-tried")
             self.watched = note_view(note(), elem_id="audit-watched")
             self.alarms = record_table({"columns": []}, elem_id="audit-alarms")
             self.command = command_line(elem_id="audit-command")
@@ -82,7 +84,7 @@ class AuditTab(HistoryTab):
             self._file = hidden_download(FILE)
         self._views: list[Block] = [
             self._at, self.said, self.table, self.rest, self.others, self.ways, self.steer, self.details, self.prompts,
-            self.watched, self.alarms, self.command, self.page, self.json,
+            self.tried, self.watched, self.alarms, self.command, self.page, self.json,
         ]  # fmt: skip
         self.job_outputs: list[Block] = [self.shown, self.progress, *self._views, self.history]
 
@@ -95,6 +97,7 @@ class AuditTab(HistoryTab):
         picked: list[Block] = [self._at, self.table, self.others, self.steer, self.details]
         for table in (self.table, self.others):
             bind(table.pick, self._pick, [self.shown], picked)
+        bind(self.prompts.pick, self._pick_prompt, [self.shown], self.tried)
         outputs = [*rooms.outputs, *session.prompt_inputs, *session.bank_outputs]
         completions.steer_after(bind(self.steer.click, self._open, [self.shown, self._at], outputs).success)
         for button, write in ((self.page, self._write_page), (self.json, self._write_json)):
@@ -153,6 +156,7 @@ class AuditTab(HistoryTab):
             self.steer: gr.Button(interactive=False),
             self.details: note(COUNTS) if found.behaviours else note(),
             self.prompts: prompt_table(found),
+            self.tried: note(),
             self.watched: note(alarms_line(found), tone="plain") if found.watch else note(),
             self.alarms: alarm_table(found),
             self.command: repeating(found),
@@ -166,7 +170,8 @@ class AuditTab(HistoryTab):
         return {
             self._at: None, self.said: note(EMPTY), **{table: {"columns": []} for table in tables},
             self.rest: gr.Accordion(visible=False), self.ways: gr.Row(visible=False), self.details: note(),
-            self.watched: note(), self.command: {}, **dict.fromkeys((self.steer, self.page, self.json), away),
+            self.tried: note(), self.watched: note(), self.command: {},
+            **dict.fromkeys((self.steer, self.page, self.json), away),
         }  # fmt: skip
 
     def _summary(self, found: Audit) -> str:
@@ -188,6 +193,10 @@ class AuditTab(HistoryTab):
             self.steer: gr.Button(interactive=True),
             self.details: note(*behaviour_lines(found, self._behaviour(found, at)), tone="plain"),
         }
+
+    def _pick_prompt(self, event: gr.EventData, key: str | None) -> dict[str, Any]:
+        """Show what was tried on a prompt."""
+        return note(*prompt_lines(self._audit(key), int(event.key)), tone="plain")
 
     def _open(self, key: str | None, at: int | None) -> Changes:
         """Choose the vector of a behaviour and write its prompt into the context line; it is steered then."""
