@@ -26,7 +26,9 @@ def fill_in(page: Page, prompts: str, **more: object) -> None:
         steps.fill(page, f"audit-{name}", value)
 
 
-def test_an_audit_outlives_a_reload_and_leads_to_a_vector_and_to_its_files(page: Page, tmp_path: Path) -> None:
+def test_an_audit_outlives_a_reload_and_leads_to_a_vector_and_to_its_files(
+    page: Page, faults: list[str], tmp_path: Path
+) -> None:
     steps.tab(page, "Audit")
     page.locator("#audit-start").click()
     steps.refused(page, "Prompts: the field is empty")
@@ -56,6 +58,7 @@ def test_an_audit_outlives_a_reload_and_leads_to_a_vector_and_to_its_files(page:
     expect(said).to_contain_text("2 presses of Explore, ", timeout=WAIT)
     expect(steps.progress(page, "audit")).to_have_text(re.compile("^2 prompts, "), timeout=WAIT)
     steps.wait_until_ready(page)
+    faults[:] = [one for one in faults if "ERR_INCOMPLETE_CHUNKED_ENCODING" not in one]  # the reload cut a connection
     expect(steps.field(page, "audit-own")).to_have_value(file.read_text("utf-8"))
     expect(said).to_contain_text("Watch was left out: no clean prompts were given.")
     prompts = page.locator("#audit-prompt-table tbody tr")
