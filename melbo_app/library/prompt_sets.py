@@ -65,13 +65,16 @@ def joined(sets: list[list[SetPrompt]]) -> list[SetPrompt]:
     return list(found.values())
 
 
-def parse_prompts(data: bytes, name: str, *, jsonl: bool | None = None, shown: str | None = None) -> list[SetPrompt]:
+def parse_prompts(
+    data: bytes, name: str, *, jsonl: bool | None = None, shown: str | None = None, once: bool = False
+) -> list[SetPrompt]:
     """The prompts in a file's content, one per line. Empty lines do not count.
 
     Args:
         name: of the set, and of the group of lines without one.
         jsonl: whether lines are JSON objects; None: if the first one begins with a brace.
         shown: the file's name in messages.
+        once: whether to refuse a prompt that is there twice; otherwise the later one is dropped.
 
     Raises:
         InputError: naming the invalid line.
@@ -83,6 +86,12 @@ def parse_prompts(data: bytes, name: str, *, jsonl: bool | None = None, shown: s
     found = [_line(line, name, f"line {number} of {where}", jsonl) for number, line in lines]
     if len(found) > MOST_PROMPTS:
         raise InputError(FIELD, f"{where} has {len(found)} prompts", f"Use at most {MOST_PROMPTS}")
+    if once:
+        seen = dict[str, int]()
+        for (number, _), one in zip(lines, found, strict=True):
+            if (first := seen.setdefault(one.text, number)) != number:
+                problem = f"line {number} of {where} repeats the prompt of line {first}"
+                raise InputError(FIELD, problem, "Leave one of them out")
     return joined([found])
 
 

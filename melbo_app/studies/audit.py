@@ -44,7 +44,7 @@ STOPPED = "It was stopped"
 
 @dataclass(frozen=True, kw_only=True)
 class AuditProgress(Progress):
-    """The progress of an audit; ``lines`` say what its prompts showed so far."""
+    """The progress of an audit; ``lines`` say how long it will take, and what its prompts showed so far."""
 
     lines: tuple[str, ...] = ()
 
@@ -155,7 +155,8 @@ class MakeAudit(ModelStudy[Audit]):
         total, presses = len(self.prompts), Presses(bench, lm, self.settings)
         done = [presses.done(prompt) for prompt in self.prompts]
         note = expectation(done.count(None), total, presses.usual_seconds, self.seconds)
-        yield AuditProgress("searching", 0, SEARCH + TRY + WATCH, note)
+        now.lines.append(note)
+        yield AuditProgress("searching", 0, SEARCH + TRY + WATCH, note, lines=(note,))
         began, error = time.monotonic(), None
         for number, (prompt, group, known) in enumerate(zip(self.prompts, self.grouped, done, strict=True)):
             at = AuditProgress(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypedDict, cast
 
-from melbo_app.library.audits import Audit, AuditedPrompt, Often, PromptState
+from melbo_app.library.audits import Audit, AuditedBehaviour, AuditedPrompt, Often, PromptState
 from melbo_app.library.bank import PromptRecord
 from melbo_app.library.counted import Counted
 from melbo_app.studies.as_json import one_line, plain
@@ -137,19 +137,8 @@ def lines_of(found: Audit) -> list[str]:
     """An audit for the terminal."""
     lines = [found.sentence]
     for one in found.behaviours:
-        lines += [
-            f"{one.name} (prompt {one.prompt + 1}, “{one_line(found.prompts[one.prompt].prompt.user, 60)}”)",
-            f"  {counted(one.shown)} vectors of “{one.bank}”, {counted(one.random)} random vectors of the same R",
-        ]
-        if (others := one.others) is not None:
-            lines += [
-                f"  on other prompts: says the same on {counted(others.same)}, random {counted(others.random_same)}; "
-                f"changes {counted(others.changed)}, random {counted(others.random_changed)}"
-            ]
-        if one.echoes is not None and one.random_echoes is not None:
-            lines.append(
-                f"  under vectors trained on other prompts: {counted(one.echoes)}, random {counted(one.random_echoes)}"
-            )
+        lines.append(f"{one.name} (prompt {one.prompt + 1}, “{one_line(found.prompts[one.prompt].prompt.user, 60)}”)")
+        lines += [f"  {line}" for line in counts_of(one)]
         lines.append(f"  vector {one.representative}: {one_line(one.text, LONGEST)}")
     for number, prompt in enumerate(found.prompts, start=1):
         if prompt.state == "found":
@@ -162,6 +151,21 @@ def lines_of(found: Audit) -> list[str]:
             asked = one_line(found.prompts[alarm.prompt].prompt.user, 60)
             lines.append(f"  ALARM {alarm.score:.2f}  “{alarm.bank}” vector {alarm.vector}{named}: {asked}")
     return [*lines, *found.left_out]
+
+
+def counts_of(one: AuditedBehaviour) -> list[str]:
+    """How often a behaviour shows, here and elsewhere, beside random vectors; a line each."""
+    lines = [f"{counted(one.shown)} vectors of “{one.bank}”, {counted(one.random)} random vectors of the same R"]
+    if (others := one.others) is not None:
+        lines.append(
+            f"on other prompts: says the same on {counted(others.same)}, random {counted(others.random_same)}; "
+            f"changes {counted(others.changed)}, random {counted(others.random_changed)}"
+        )
+    if one.echoes is not None and one.random_echoes is not None:
+        lines.append(
+            f"under vectors trained on other prompts: {counted(one.echoes)}, random {counted(one.random_echoes)}"
+        )
+    return lines
 
 
 def counted(one: Counted) -> str:

@@ -11,9 +11,9 @@ from melbo_app.errors import StorageError
 from melbo_app.ui.answers import Answers
 from melbo_app.ui.components.status_bar import status_bar
 from melbo_app.ui.files import refuse_addresses
-from melbo_app.ui.forms import bank_chosen
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.http_api import publish_api
+from melbo_app.ui.job_results import JobResults
 from melbo_app.ui.not_kept import NotKeptLine
 from melbo_app.ui.opening import Opening
 from melbo_app.ui.present import job_status, model_status, sentence
@@ -21,6 +21,7 @@ from melbo_app.ui.rooms import ROOMS, Rooms
 from melbo_app.ui.session import Session
 from melbo_app.ui.sessions import use_sessions
 from melbo_app.ui.stamps import Stamps
+from melbo_app.ui.tabs.audit import AuditTab
 from melbo_app.ui.tabs.banks import BanksTab
 from melbo_app.ui.tabs.blind import BlindTab
 from melbo_app.ui.tabs.chat import ChatTab
@@ -29,7 +30,7 @@ from melbo_app.ui.tabs.explore import ExploreTab
 from melbo_app.ui.tabs.generality import GeneralityTab
 from melbo_app.ui.tabs.guidelines import GuidelinesTab
 from melbo_app.ui.tabs.job_tab import JobTab
-from melbo_app.ui.tabs.jobs import JobsTab, job_chosen
+from melbo_app.ui.tabs.jobs import JobsTab
 from melbo_app.ui.tabs.label_trial import LabelTrialTab
 from melbo_app.ui.tabs.labels import LabelsTab
 from melbo_app.ui.tabs.layers import LayersTab
@@ -118,6 +119,8 @@ class Page:
                     with rooms.view("models"):
                         self.models = ModelsTab(workbench)
                 with rooms.room("audit"):
+                    with rooms.view("audit"):
+                        self.audit = AuditTab(workbench, session)
                     with rooms.view("watch"):
                         self.watch = WatchTab(workbench, session)
                     with rooms.view("organisms"):
@@ -127,7 +130,6 @@ class Page:
         self.timer = gr.Timer(BUSY, active=False)  # a look before the page is open would fill in the form twice
         self._noticed = gr.State([[], []])  # numbers of the trainings active at the last look, and of ended ones
         self._finished = gr.State(None)  # the last training that was seen to end
-        self._map = gr.State(None)  # the map to open from the list of jobs
         self._model = gr.State(None)  # hash of the model that the page showed last
         self.stamps = Stamps(workbench, session, self.completions)
         self._opening = Opening(workbench, session, self.completions)
@@ -152,6 +154,7 @@ class Page:
         self.library.bind(rooms)
         self.guidelines.bind(rooms)
         self.models.bind(rooms, self.timer)
+        self.audit.bind(rooms, self.completions)
         self.watch.bind(rooms, self.completions)
         self.organisms.bind(rooms, self.timer)
         self.start.bind(rooms)
@@ -159,7 +162,7 @@ class Page:
         self.stamps.bind(
             self.completions.grid, self.map.plot, self.similarity.delta, self.explore.view, self.radius.plot,
             self.radius.many.table, self.layers.plot, self.generality.grid, self.look_for.table,
-            self.watch.list,
+            self.audit.table, self.watch.list,
         )  # fmt: skip
         rooms.bind()
         self._bind()
@@ -204,29 +207,14 @@ class Page:
 
     def _bind_results(self) -> None:
         """Bind opening the result of a job in its tab."""
-        completions = self.completions
-        self._views: dict[str, tuple[JobTab, str]] = {
+        views: dict[str, tuple[JobTab, str]] = {
             "explore": (self.explore, "explore"), "curve": (self.radius, "radius"),
             "sweep": (self.radius.many, "radius"), "atlas": (self.layers, "layers"),
             "generality": (self.generality, "generality"), "find": (self.look_for, "look"),
+            "audit": (self.audit, "audit"),
         }  # fmt: skip
-        shown = [part for view, _ in self._views.values() for part in view.job_outputs]
-        outputs = [*self.rooms.outputs, self._map, *completions.opened_outputs, *shown]
-        opened = bind(self.jobs.result.click, self._open_result, self.jobs.chosen, outputs)
-        self.map.bind_showing(opened.success, self._map)
-
-    def _open_result(self, id: int | None) -> Changes:
-        record = self._workbench.job(job_chosen(id))
-        if record.kind in self._views:
-            view, name = self._views[record.kind]
-            return {**self.rooms.show(name), self._map: None, **view.show_job(record)}
-        if record.kind == "map":
-            return {**self.rooms.show("map"), self._map: record.comparison}
-        shown: Changes = {**self.rooms.show("completions"), self._map: None}
-        if record.comparison is not None:
-            return {**shown, **self.completions.restore(record.comparison)}
-        bank = self._workbench.bank(bank_chosen(record.bank)).record.name
-        return {**shown, **self.session.open_bank(bank)}
+        results = JobResults(self._workbench, self.session, self.rooms, self.completions, views)
+        results.bind(self.jobs, self.map)
 
     def _open(self, kept: Any) -> Changes:
         return {

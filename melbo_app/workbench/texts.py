@@ -184,17 +184,17 @@ class Texts(Shelf):
     def export_audit(self, found: Audit, folder: Path, not_kept: str | None = None) -> list[Path]:
         """Write an audit as ``audit.html``, a page that needs no network, and ``audit.json`` into a folder that is new
         or empty."""
-        answer = to_jsonable_python(audited(found, not_kept), inf_nan_mode="null")
-        page = audit_page(found).encode()
-        files = {"audit.html": page, "audit.json": f"{json.dumps(answer, ensure_ascii=False)}\n".encode()}
+        files = {"audit.html": audit_page(found).encode(), "audit.json": _as_json(found, not_kept)}
         if folder.is_dir() and not any(folder.iterdir()):
             return [_write(data, folder / name, overwrite=False) for name, data in files.items()]
         _write(files, folder, overwrite=False)
         return [folder / name for name in files]
 
     def export_audit_page(self, found: Audit, out: Path) -> Path:
-        """Write an audit's page alone."""
-        return _write(audit_page(found).encode(), out, overwrite=False)
+        """Write an audit's page alone; its JSON where ``out`` ends in ``.json``."""
+        is_json = out.suffix == ".json"
+        data = _as_json(found, self.bench.audits.not_kept().get(found.key)) if is_json else audit_page(found).encode()
+        return _write(data, out, overwrite=False)
 
     @property
     def judge_address(self) -> JudgeAddress:
@@ -277,6 +277,11 @@ class Texts(Shelf):
         if found is None:
             raise InputError("exploration", "it no longer exists", "Press Explore again")
         return found
+
+
+def _as_json(found: Audit, not_kept: str | None) -> bytes:
+    answer = to_jsonable_python(audited(found, not_kept), inf_nan_mode="null")
+    return f"{json.dumps(answer, ensure_ascii=False)}\n".encode()
 
 
 def _write(made: bytes | dict[str, bytes], out: Path, overwrite: bool) -> Path:

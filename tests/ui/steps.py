@@ -30,7 +30,8 @@ VIEWS = {
     "Labels": ("label", "Label"), "Test a label": ("label", "Test a label"),
     "Blind comparison": ("label", "Blind comparison"),
     "Banks": ("library", "Banks"), "Library": ("library", "Search"), "Guidelines": ("library", "Guidelines"),
-    "Models": ("library", "Models"), "Watch": ("audit", "Watch"), "Organisms": ("audit", "Organisms"),
+    "Models": ("library", "Models"), "Audit": ("audit", "Audit"), "Watch": ("audit", "Watch"),
+    "Organisms": ("audit", "Organisms"),
 }  # fmt: skip
 """The room and the name in it of every view."""
 UNANSWERED = Path(__file__).with_name("unanswered.js")

@@ -18,9 +18,9 @@ from melbo_app.library.prompt_sets import PromptSets
 from melbo_app.settings import ROOT
 from melbo_app.studies.watch import Watch
 from melbo_app.ui.forms import ON
+from melbo_app.ui.own_prompts import OWN
 from melbo_app.ui.page import Page
 from melbo_app.ui.tabs.organisms import OrganismsTab
-from melbo_app.ui.tabs.watch import OWN
 from melbo_app.workbench import Workbench
 
 REQUEST = SimpleNamespace(session_hash="s", client=None, headers={})

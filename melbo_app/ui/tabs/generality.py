@@ -1,7 +1,6 @@
 """Generality: do the chosen vectors work on prompts they were not trained on?"""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,15 +11,14 @@ from melbo_app.jobs.job import Job
 from melbo_app.library.damage import Listed
 from melbo_app.library.generality import Generality
 from melbo_app.library.job_records import JobRecord
-from melbo_app.library.prompt_sets import MOST_BYTES, SHIPPED, SetPrompt, joined, parse_prompts
-from melbo_app.library.text_file import text_of
-from melbo_app.library.uploads import mark_used
+from melbo_app.library.prompt_sets import SHIPPED, SetPrompt, joined, parse_prompts
 from melbo_app.studies.generality import RANDOM, GeneralityProgress, MeasureGenerality
 from melbo_app.ui.components.generality import generality_grid, grid, group_table, vector_table
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.fields import choice, number, whole_number
 from melbo_app.ui.forms import bank_chosen, chosen, decoding_from, radii_of, template_of, whole
 from melbo_app.ui.guard import Changes, Values, bind
+from melbo_app.ui.own_prompts import OWN, content_of, read_upload
 from melbo_app.ui.present import day
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
@@ -33,7 +31,6 @@ EMPTY = (
     "Press Measure to answer each prompt of the sets without steering, under each chosen vector, and under "
     "random vectors of the same R. The share of answers that change says how general a vector is."
 )
-OWN = "own"
 
 
 class GeneralityTab(HistoryTab):
@@ -146,7 +143,7 @@ class GeneralityTab(HistoryTab):
     def _prompts(self, sets: list[str], own: str | None) -> list[SetPrompt]:
         parts = [self._workbench.prompt_set(sets)] if sets else []
         if own and own.strip():
-            parts.append(parse_prompts(own.encode("utf-8", "surrogatepass"), OWN, shown="your prompts"))
+            parts.append(parse_prompts(content_of(own), OWN, shown="your prompts"))
         if not parts:
             raise InputError("prompts", "none are chosen", "Choose a set, or write your own")
         return joined(parts)
@@ -155,11 +152,7 @@ class GeneralityTab(HistoryTab):
         """Put the prompts of a file into the field, where they can be changed."""
         if path is None:
             return gr.skip()
-        with open(path, "rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        parse_prompts(data, OWN, shown=f"“{Path(path).name}”")
-        mark_used(Path(path))
-        return text_of(data).replace("\r\n", "\n")
+        return read_upload(path, lambda data, name: parse_prompts(data, OWN, shown=name))
 
     def _found(self) -> Listed[Generality]:
         return self._workbench.generalities()

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -14,9 +13,6 @@ from melbo_app.engine.prompt import Prompt
 from melbo_app.errors import InputError, StorageError
 from melbo_app.library.labelled_prompts import LabelledPrompt, parse_labelled, starts_json
 from melbo_app.library.model_catalogue import canonical
-from melbo_app.library.prompt_sets import MOST_BYTES, SHIPPED
-from melbo_app.library.text_file import text_of
-from melbo_app.library.uploads import mark_used
 from melbo_app.studies.usual_prompts import FALSE_ALARMS
 from melbo_app.studies.watch import Watch, WatchProgress
 from melbo_app.studies.watch_command import watch_command
@@ -31,6 +27,7 @@ from melbo_app.ui.files import fetch_script, hidden_download, written
 from melbo_app.ui.forms import bank_chosen, real, template_of
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.kept_form import KeptForm
+from melbo_app.ui.own_prompts import MINE, OWN, SETS, clean_texts, content_of, read_upload, upload_button
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.runs import NOTHING_RUNS, Runs
 from melbo_app.ui.session import Session
@@ -39,8 +36,7 @@ from melbo_app.ui.taking import take
 from melbo_app.ui.watch_post import Post, Seen
 from melbo_app.workbench import Workbench
 
-OWN = "own"
-CLEAN = [*((f"the set “{name}”", name) for name in SHIPPED), ("my own", OWN)]
+CLEAN = [*SETS, MINE]
 FILE = "watch-file"
 LINES = "one a line, or JSONL with “text”"
 EMPTY = (
@@ -61,8 +57,8 @@ class WatchTab:
         with gr.Row(elem_classes="mx-fields"):
             self.clean = choice("Clean prompts", "watch-clean", CLEAN, "everyday", 190)
             self.share = number("False alarms, at most %", "watch-share", 100 * FALSE_ALARMS, 160)
-            self.read_clean = _upload("Read clean prompts from a file", "watch-own-upload")
-            self.read_prompts = _upload("Read prompts to watch from a file", "watch-prompts-upload")
+            self.read_clean = upload_button("Read clean prompts from a file", "watch-own-upload")
+            self.read_prompts = upload_button("Read prompts to watch from a file", "watch-prompts-upload")
         with gr.Row(elem_classes="mx-fields"):
             self.own = gr.Textbox(
                 label=f"Clean prompts, {LINES}", lines=4, max_lines=8, elem_id="watch-own", visible=False,
@@ -117,7 +113,7 @@ class WatchTab:
             completions.steer_after(bind(shown_in.open, self._open, state, outputs).success)
 
     def _watch(self, request: gr.Request, values: Values) -> Iterator[Changes]:
-        watched = parse_labelled(_bytes(values[self.prompts]), "the field", "prompts")
+        watched = parse_labelled(content_of(values[self.prompts]), "the field", "prompts")
         post, begun = self._post(values, watched), time.monotonic()
 
         def draw(step: Any) -> Changes:
@@ -173,18 +169,11 @@ class WatchTab:
         """What the fields ask for. Raises InputError."""
         name, chosen = bank_chosen(values[self._session.bank]), values[self.clean]
         bank = self._workbench.bank(name)
-        if chosen == OWN:
-            clean = parse_labelled(_bytes(values[self.own]), "the field", "clean")
-            if any(one.anomalous for one in clean):
-                raise InputError("clean", "some prompts are labelled anomalous", "Leave them out")
-            texts = [one.text for one in clean]
-        else:
-            texts = [one.text for one in self._workbench.prompt_set([chosen])]
         like = Prompt("", values[self._session.system] or None, template_of(values[self._session.template]))
         own = bank.record.prompts[0] if bank.record.prompts else None
         study = Watch(
             bank=name,
-            clean=tuple(texts),
+            clean=clean_texts(self._workbench, chosen, values[self.own]),
             prompts=tuple(one.text for one in watched),
             labels=tuple(int(bool(one.anomalous)) for one in watched) if watched[0].anomalous is not None else None,
             false_alarms=real("false alarms", values[self.share]) / 100,
@@ -218,11 +207,7 @@ class WatchTab:
 
     def _read(self, path: str) -> str:
         """The text of an uploaded file, for a field where it can be changed."""
-        with open(path, "rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        parse_labelled(data, f"“{Path(path).name}”", "prompts")
-        mark_used(Path(path))
-        return text_of(data).replace("\r\n", "\n")
+        return read_upload(path, lambda data, name: parse_labelled(data, name, "prompts"))
 
     def _write(self, seen: Seen | None) -> str:
         if seen is None:
@@ -239,16 +224,6 @@ class WatchTab:
             **self._session.prompt_values([prompt]),
             **take(self._workbench, self._session, seen.post.bank_hash, [int(event.vector)], None),
         }
-
-
-def _upload(text: str, elem_id: str) -> gr.UploadButton:
-    return gr.UploadButton(
-        text, file_types=[".txt", ".jsonl", ".ndjson", ".json"], elem_id=elem_id, size="sm", scale=0, min_width=220
-    )
-
-
-def _bytes(text: str | None) -> bytes:
-    return (text or "").encode("utf-8", "surrogatepass")
 
 
 def _file(stem: str, text: str | None) -> str:
