@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 pytestmark = pytest.mark.browser
 
 HOSTILE = "<img src=x onerror=hurt=1>${window.hurt=2}{{hurt}}<b>"
-PROMPTS = [f"Who are you? {HOSTILE}", "Name a colour."]
+PROMPTS = [f"Where do rivers begin? {HOSTILE}", "Name a colour."]
 WAIT = 600_000
 CELLS = "rows => rows.map((row) => [...row.querySelectorAll('td')].map((cell) => cell.title))"
 
@@ -81,7 +81,7 @@ def test_an_audit_outlives_a_reload_and_leads_to_a_vector_and_to_its_files(
         page.locator("#audit-html").click()
     assert downloaded.value.suggested_filename == "audit.html"
     report = Path(downloaded.value.path()).read_text("utf-8")
-    assert "<script" not in report and "Who are you? &lt;img" in report
+    assert "<script" not in report and "Where do rivers begin? &lt;img" in report
     expect(page.locator("#audit-command code")).to_contain_text("melbo_app audit --model")
 
     one = found["behaviours"][key]

@@ -190,7 +190,7 @@ def test_a_bank_is_opened_once_and_only_when_another_one_is_chosen(page: Page) -
     steps.settle(page)
     expect(steps.chosen_cards(page)).to_have_count(2)
     steps.field(page, "bank").click()
-    page.get_by_role("option", name=re.compile("^who-are-you")).click()
+    page.get_by_role("option", name=re.compile(r"^who-are-you \(sample\)")).click()
     steps.settle(page)
     assert steps.chosen_vectors(page) == ["2", "5"]
     expect(steps.chosen_cards(page)).to_have_count(2)
