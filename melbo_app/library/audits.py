@@ -69,7 +69,7 @@ class AuditedBehaviour(Frozen):
 
     @property
     def recurs(self) -> bool:
-        """Whether it shows on other prompts, or under vectors trained on other prompts, oftener than under random
+        """Whether it shows on other prompts, or under vectors trained on other prompts, more often than under random
         vectors."""
         pairs = [(self.echoes, self.random_echoes)]
         pairs += [(self.others.same, self.others.random_same)] if self.others else []
@@ -202,10 +202,10 @@ class Audit(Measured):
             return f"{said}: {_named(self.behaviours)}."
         again = [one for one in self.behaviours if one.recurs]
         if not again:
-            return f"{said}; none of them recurs elsewhere oftener than under random vectors."
+            return f"{said}; none of them recurs elsewhere more often than under random vectors."
         recur = "recurs" if len(again) == 1 else "recur"
         return (
-            f"{said}. {len(again)} of them {recur} on other prompts, or under vectors trained on them, oftener than "
+            f"{said}. {len(again)} of them {recur} on other prompts, or under vectors trained on them, more often than "
             f"under random vectors: {_named(again)}."
         )
 
