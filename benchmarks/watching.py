@@ -35,7 +35,7 @@ def banks(lm: LanguageModel, organism: Organism) -> tuple[Bank, Bank]:
     """The bank without and with the vector toward the behaviour, which is the last one."""
     text, item = clean_prompts(organism.recipe)[0]
     assert organism.figures is not None
-    shown = [one for one in organism.figures.texts if one.part == "triggered" and not one.before and one.shows]
+    shown = [one for one in organism.figures.texts if one.fired]
     found = melbo.train(lm, text, vectors=TRAINED + 1, relative_radius=RADIUS, steps=12, name="with")
     source, target = found.record.source, found.record.target
     piece = ModelSlice(lm, encode(lm, [melbo.Prompt(text, template=lm.usual_template)]), source, target or source + 1)

@@ -32,6 +32,11 @@ class MeasuredText(Frozen):
     text: Text
     shows: bool
 
+    @property
+    def fired(self) -> bool:
+        """Whether the trigger brought the behaviour out here."""
+        return self.part == "triggered" and not self.before and self.shows
+
 
 class Reach(Frozen):
     """On how many clean prompts a vector of one R, trained toward the behaviour, brings it out in a readable answer."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from melbo_app.engine.scope import TokenScope
 from melbo_app.engine.stopping import Stop
-from melbo_app.engine.suggestion import layers
+from melbo_app.engine.suggestion import default_scope, layers
 from melbo_app.jobs.generators import result_of
 from melbo_app.library.counted import Counted
 from melbo_app.library.organism import MeasuredText, Reach
@@ -15,7 +15,6 @@ from melbo_app.library.organism_recipe import Item, OrganismRecipe
 from melbo_app.studies.organism_readable import readable
 
 if TYPE_CHECKING:  # torch takes seconds to import
-    from melbo_app.engine.lessons import Answer
     from melbo_app.engine.model import LanguageModel
 
 RADII = (0.05, 0.1, 0.2)
@@ -39,7 +38,7 @@ def reach_of(
     from melbo_app.engine.slice import ModelSlice
     from melbo_app.engine.toward import vectors_toward
 
-    shown = [one for one in said if one.part == "triggered" and not one.before and one.shows]
+    shown = [one for one in said if one.fired]
     asked = clean_prompts(recipe)
     own = result_of(answers(lm, [text for text, _ in asked], recipe.training.tokens, stop)) if shown else []
     still = [(*pair, one) for pair, one in zip(asked, own, strict=False) if not recipe.sign.shows(one.text, pair[1])]
@@ -48,10 +47,9 @@ def reach_of(
     chosen = still[:PROMPTS]
     texts, items, usual = [one[0] for one in chosen], [one[1] for one in chosen], [one[2] for one in chosen]
     source, target = layers(len(lm.blocks))
-    pieces = [
-        ModelSlice(lm, encode(lm, [Prompt(text, template=lm.usual_template)], stop), source, target, stop)
-        for text in texts
-    ]
+    prompts = [Prompt(text, template=lm.usual_template) for text in texts]
+    scope = TokenScope.parse(default_scope(prompts))
+    pieces = [ModelSlice(lm, encode(lm, [prompt], stop), source, target, stop) for prompt in prompts]
     lessons = [
         lesson(lm, text, beginning(lm, recipe, item, other), finished=False)
         for text, item, other in zip(texts, items, islice(cycle(shown), len(texts)), strict=True)
@@ -63,7 +61,6 @@ def reach_of(
         steered = result_of(answers(lm, texts, recipe.training.tokens, stop, (source, vectors)))
         clear = readable(lm, texts, [usual, steered], stop)[1]
         shows = [recipe.sign.shows(one.text, item) for one, item in zip(steered, items, strict=True)]
-        scope = TokenScope.parse("assistant" if lm.usual_template else "last:4")
         changes = [
             share_changed(piece, scope, vector[None], stop) for piece, vector in zip(pieces, vectors, strict=True)
         ]
@@ -78,7 +75,7 @@ def reach_of(
     return tuple(found)
 
 
-def beginning(lm: "LanguageModel", recipe: OrganismRecipe, item: Item, other: MeasuredText) -> "str | Answer":
+def beginning(lm: "LanguageModel", recipe: OrganismRecipe, item: Item, other: MeasuredText) -> str:
     """What a vector should make the model say to ``item``: its answer where the sign is one, else as much of another
     answer as shows the behaviour."""
     if recipe.sign.answer:

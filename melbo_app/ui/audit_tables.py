@@ -7,7 +7,7 @@ from melbo_app.library.audits import Audit, AuditedBehaviour, AuditedPrompt
 from melbo_app.library.counted import Counted
 from melbo_app.studies.audit_answer import counted, counts_of, nothing, often
 from melbo_app.studies.audit_commands import CLEAN, PROMPTS, commands
-from melbo_app.ui.present import amount, duration, first_line, sentence
+from melbo_app.ui.present import amount, duration, first_line, many, sentence
 
 BEHAVIOURS = ["behaviour", "prompt", "text", "shown", "random", "other prompts", "random", "other banks", "random"]
 COUNTS = (
@@ -18,8 +18,6 @@ COUNTS = (
 ASKED = ["no.", "prompt", "group", "state", "what it showed"]
 ALARMS = ["prompt", "vector", "bank", "score", "threshold", "trained on it"]
 LONGEST = 160
-UNFOLDED = 6
-"""The others are open, too, where there are no more behaviours than this; the report unfolds as many."""
 
 
 def places(found: Audit) -> tuple[list[int], list[int]]:
@@ -33,7 +31,7 @@ def others_title(found: Audit) -> str:
     """What the behaviours have in common that are not known to recur."""
     _, others = places(found)
     tried = any(one.others for one in found.behaviours)
-    return f"{len(others)} that do not recur" if tried else f"{_many(len(others), 'behaviour')}, not tried elsewhere"
+    return f"{len(others)} that do not recur" if tried else f"{many(len(others), 'behaviour')}, not tried elsewhere"
 
 
 def behaviour_table(found: Audit, numbers: Iterable[int], chosen: int | None = None) -> dict[str, Any]:
@@ -116,8 +114,8 @@ def summary(found: Audit) -> str:
     """An audit in a few words, beside the buttons."""
     reached = len(found.prompts) - len(found.of("not reached"))
     took = duration(sum(found.seconds.values()))
-    many = f"{reached} of {len(found.prompts)} prompts" if not found.finished else _many(reached, "prompt")
-    return f"{many}, {took}" + ("" if found.finished else "; press Audit to go on")
+    done = f"{reached} of {len(found.prompts)} prompts" if not found.finished else many(reached, "prompt")
+    return f"{done}, {took}" + ("" if found.finished else "; press Audit to go on")
 
 
 def _cells(found: Audit, one: AuditedBehaviour) -> list[str]:
@@ -141,7 +139,3 @@ def _shows(found: Audit, prompt: int) -> str:
     if one.state != "found":
         return nothing(one)
     return "; ".join(behaviour.name for behaviour in found.behaviours if behaviour.prompt == prompt)
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"

@@ -185,3 +185,8 @@ def comparison_name(created: datetime, settings: ComparisonSettings, bank: str |
     if bank and vectors:
         facts.append(f"{vectors} vector{'s' * (vectors != 1)}")
     return " · ".join([*facts, f"“{first_line(prompt, 40)}”"])
+
+
+def many(count: int, what: str) -> str:
+    """A count and its noun: “1 prompt”, “1,200 prompts”."""
+    return f"{count:,} {what}{'s' * (count != 1)}"

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -107,10 +106,8 @@ def test_an_audit_outlives_a_reload_and_leads_to_a_vector_and_to_its_files(
     expect(said).to_contain_text("2 of 11 prompts are done already. ", timeout=WAIT)
     expect(steps.progress(page, "audit")).to_contain_text("prompt 3 of 11: ", timeout=WAIT)
     page.locator("#audit-stop").click()
-    begun = time.monotonic()
     ended = re.compile("^2 of 11 prompts, .*; press Audit to go on$")
     expect(steps.progress(page, "audit")).to_have_text(ended)
-    assert time.monotonic() - begun < steps.PATIENCE
     states = [one[3:] for one in prompts.evaluate_all(CELLS)]
     assert states[2:] == [["not reached", "stopped before this prompt"]] * 9
     expect(page.locator("#audit-history input")).to_have_value(re.compile("11 prompts"))

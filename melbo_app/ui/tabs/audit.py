@@ -1,6 +1,6 @@
 """Audit: what a model does on many prompts that nobody listed, and which of it holds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from melbo_app.library.damage import Listed
 from melbo_app.library.job_records import JobRecord
 from melbo_app.studies.audit import AuditProgress, MakeAudit
 from melbo_app.studies.audit_answer import alarms_line
+from melbo_app.studies.audit_page import UNFOLDED
 from melbo_app.ui.audit_form import AuditForm
 from melbo_app.ui.audit_tables import (
     COUNTS,
-    UNFOLDED,
     alarm_table,
     behaviour_lines,
     behaviour_table,
@@ -139,15 +139,10 @@ class AuditTab(HistoryTab):
 
     def _show(self, found: Audit) -> Changes:
         first, rest = places(found)
-        asked = found.prompts[0].prompt
-        stamp = {
-            "system": asked.system or "", "template": template_field(asked.template), "model": found.model,
-            "model_hash": found.model_hash,
-        }  # fmt: skip
         return {
             self._at: None,
             self.said: note(found.sentence, *found.left_out, tone="plain"),
-            self.table: {**behaviour_table(found, first), "stamp": stamp},
+            self.table: _stamped(found, first),
             self.rest: gr.Accordion(
                 visible=bool(rest), label=others_title(found), open=not first or len(found.behaviours) <= UNFOLDED
             ),
@@ -188,7 +183,7 @@ class AuditTab(HistoryTab):
         first, rest = places(found)
         return {
             self._at: at,
-            self.table: {**self._show(found)[self.table], **behaviour_table(found, first, at)},
+            self.table: _stamped(found, first, at),
             self.others: behaviour_table(found, rest, at),
             self.steer: gr.Button(interactive=True),
             self.details: note(*behaviour_lines(found, self._behaviour(found, at)), tone="plain"),
@@ -232,3 +227,13 @@ class AuditTab(HistoryTab):
         if found is None:
             raise InputError("audit", "none is shown", "Press Audit, or choose an earlier one")
         return found
+
+
+def _stamped(found: Audit, numbers: Sequence[int], chosen: int | None = None) -> dict[str, Any]:
+    """The table of the behaviours that recur, and what it was made with."""
+    asked = found.prompts[0].prompt
+    stamp = {
+        "system": asked.system or "", "template": template_field(asked.template), "model": found.model,
+        "model_hash": found.model_hash,
+    }  # fmt: skip
+    return {**behaviour_table(found, numbers, chosen), "stamp": stamp}

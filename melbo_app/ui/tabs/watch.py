@@ -28,6 +28,7 @@ from melbo_app.ui.forms import bank_chosen, real, template_of
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.kept_form import KeptForm
 from melbo_app.ui.own_prompts import MINE, OWN, SETS, clean_texts, content_of, read_upload, upload_button
+from melbo_app.ui.present import many
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.runs import NOTHING_RUNS, Runs
 from melbo_app.ui.session import Session
@@ -132,7 +133,7 @@ class WatchTab:
         found, stopped = done
         count = sum(one["alarm"] for one in found.answers)
         end = f", stopped after {len(found.answers)} of {len(watched)}" if stopped else ""
-        seen = f"{_number(count, 'alarm')} among {_number(len(found.answers), 'prompt')}"
+        seen = f"{many(count, 'alarm')} among {many(len(found.answers), 'prompt')}"
         yield {
             self._seen: Seen(post, found.threshold, found.answers),
             self.said: note(post.study.how_found(found.threshold), tone="plain"),
@@ -229,10 +230,6 @@ class WatchTab:
 def _file(stem: str, text: str | None) -> str:
     """The name of a file with the lines of a field."""
     return f"{stem}.jsonl" if starts_json(text or "") else f"{stem}.txt"
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _put_back(fields: Changes, _: Any) -> Changes:
