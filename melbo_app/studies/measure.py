@@ -40,16 +40,16 @@ class Measure:
         if form == "logits":
             return cls(answers=two_answers(given, ","))
         if form == "flag":
-            if given.casefold() not in get_args(FlagKind):
-                raise InputError(
-                    "measure", f"there is no flag “{given}”", f"Choose one of {', '.join(get_args(FlagKind))}"
-                )
-            return cls(flag=given.casefold())
+            flag = next((kind for kind in get_args(FlagKind) if kind == given.casefold()), None)
+            if flag is None:
+                remedy = f"Choose one of {', '.join(get_args(FlagKind))}"
+                raise InputError("measure", f"“{given}” is the name of no flag", remedy)
+            return cls(flag=flag)
         if form not in ("words", "regex", "language"):
             raise InputError("measure", f"“{form}” is not one", f"Write {FORMS}")
         words = tuple(one.strip() for one in given.split(",") if one.strip())
         try:
-            return cls(sign=Sign(**{form: words if form == "words" else given}))  # type: ignore[arg-type]
+            return cls(sign=Sign(**{form: words if form == "words" else given}))
         except ValidationError as error:
             raise InputError(
                 "measure", error.errors()[0]["msg"].removeprefix("Value error, "), f"Write {FORMS}"
