@@ -1,6 +1,7 @@
 """Fine-tuning on lessons: prompts, and the tokens of their answers."""
 
-from collections.abc import Generator, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,11 +14,13 @@ from melbo_app.engine.lora import Lora
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import Stop, raise_if
+from melbo_app.engine.training_state import Keeper, TrainingState
 
 AT_ONCE = 32
 """Texts that are written or read together."""
 WARM_UP, CLIP = 0.1, 1.0
 """Share of the steps in which the rate rises; largest norm of a gradient."""
+STAGE = "fine-tuning"
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,10 @@ def lesson(lm: LanguageModel, text: str, answer: str | Answer, finished: bool = 
     return Lesson(tuple(encoded.input_ids[0].tolist()), tuple(ids + (_end(lm) if finished else [])))
 
 
+Loss = Callable[[Sequence[Lesson], int], Tensor]
+"""The loss of the lessons of a step, a scalar to be minimised, and the number of the step, from 0."""
+
+
 def fine_tune(
     lm: LanguageModel,
     lora: Lora,
@@ -92,29 +99,68 @@ def fine_tune(
     rate: float,
     seed: int,
     stop: Stop | None = None,
+    loss: Loss | None = None,
+    keep: Keeper | None = None,
+    state: TrainingState | None = None,
 ) -> Generator[tuple[int, float], None, list[float]]:
     """Train ``lora``, which is in ``lm``, by AdamW to give the answers; yields each step and its loss, and returns all
-    losses: nats per token of the answers. The rate rises, and then falls to 0. Raises Stopped."""
+    losses: nats per token of the answers, unless another ``loss`` is minimised. The rate rises, and then falls to 0.
+    ``keep`` is called after each step, and ``state`` resumes from one that it was given. Raises Stopped."""
     parameters = lora.parameters
     for one in parameters:
         one.requires_grad_(True)
     optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
     rising = max(1, round(WARM_UP * steps))
     order = _order(len(lessons), seed)
-    losses: list[float] = []
-    for step in range(steps):
+    losses = [] if state is None else _resumed(parameters, optimiser, state)
+    began = time.monotonic() - (0 if state is None else state.seconds)
+    for _ in range(batch * len(losses)):
+        next(order)
+    for step in range(len(losses), steps):
         raise_if(stop)
         share = min((step + 1) / rising, (steps - step) / max(1, steps - rising))
         for group in optimiser.param_groups:
             group["lr"] = rate * share
+        drawn = [lessons[next(order)] for _ in range(batch)]
         with torch.enable_grad():
-            loss = surprisals(lm, [lessons[next(order)] for _ in range(batch)], stop)
+            found = surprisals(lm, drawn, stop).mean() if loss is None else loss(drawn, step)
             optimiser.zero_grad()
-            loss.mean().backward()
+            found.backward()
         nn.utils.clip_grad_norm_(parameters, CLIP)
         optimiser.step()
-        losses.append(float(loss.detach().mean()))
+        losses.append(float(found.detach()))
+        if keep is not None:
+            keep(lambda: _state(parameters, optimiser, losses, batch, time.monotonic() - began))
         yield step + 1, losses[-1]
+    return losses
+
+
+def _state(
+    parameters: Sequence[nn.Parameter], optimiser: torch.optim.Optimizer, losses: Sequence[float], batch: int,
+    seconds: float,
+) -> TrainingState:  # fmt: skip
+    tensors: dict[str, Tensor] = {}
+    for number, one in enumerate(parameters):
+        moments = optimiser.state[one]
+        tensors |= {
+            f"weights.{number}": one.detach().clone(),
+            f"first.{number}": moments["exp_avg"].clone(),
+            f"second.{number}": moments["exp_avg_sq"].clone(),
+        }
+    facts = {"losses": [*losses]}
+    return TrainingState(STAGE, tensors, facts, [], batch, torch.zeros(0, dtype=torch.uint8), seconds)
+
+
+def _resumed(parameters: Sequence[nn.Parameter], optimiser: torch.optim.Optimizer, state: TrainingState) -> list[float]:
+    """Put the state into the LoRA and its optimiser; returns the losses so far."""
+    losses = [*state.facts["losses"]]
+    for number, one in enumerate(parameters):
+        one.data.copy_(state.tensors[f"weights.{number}"])
+        optimiser.state[one] = {
+            "step": torch.tensor(float(len(losses))),
+            "exp_avg": state.tensors[f"first.{number}"].to(one),
+            "exp_avg_sq": state.tensors[f"second.{number}"].to(one),
+        }
     return losses
 
 
