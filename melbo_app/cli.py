@@ -13,6 +13,7 @@ from melbo_app.commands.banks import banks
 from melbo_app.commands.explore import explore
 from melbo_app.commands.find import find
 from melbo_app.commands.generality import generality
+from melbo_app.commands.harden import harden
 from melbo_app.commands.jobs import jobs
 from melbo_app.commands.judge import judge
 from melbo_app.commands.labels import labels
@@ -39,6 +40,7 @@ def build() -> typer.Typer:
         "serve": serve, "train": train, "steer": steer, "map": draw_map, "explore": explore, "generality": generality,
         "find": find, "judge": judge, "methods": methods, "report": report, "watch": watch,
         "adapters": adapters,
+        "harden": harden,
         "audit": audit,
     }  # fmt: skip
     others = {one.verb: study_command(one) for one in STUDIES if "command" in one.doors and one.verb not in written}

@@ -14,6 +14,7 @@ from melbo_app.commands.options import (
     PromptOption,
     SystemOption,
     TemplateOption,
+    fetch,
     load,
     numbers,
     template_of,
@@ -63,8 +64,14 @@ def study_command(
         bank = workbench.bank(values["bank"]) if values.get("bank") else None
         # before the model is loaded, which takes seconds
         study_from(kind, values, bank, lambda: True, COMMAND).bound(workbench.bench).check(workbench.bench)
-        state = load(workbench, given["model"], bank.record.model if bank else None)
-        study = study_from(kind, values, bank, lambda: bool(state.has_template), COMMAND)
+        if kind.loads:
+            spec = given["model"] or workbench.settings.model
+            if workbench.is_absent(spec):
+                fetch(workbench, spec)
+            study = study_from(kind, values, bank, lambda: True, COMMAND).model_copy(update={"model": spec})
+        else:
+            state = load(workbench, given["model"], bank.record.model if bank else None)
+            study = study_from(kind, values, bank, lambda: bool(state.has_template), COMMAND)
         result = run(workbench.run(study, stop=StopOnInterrupt()))
         if shown is not None:
             shown(workbench, study, result, given["as_json"], **extra)

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from melbo_app.engine.encoding import EncodedPrompts, padded
 from melbo_app.engine.lessons import Lesson, Loss, surprisals
+from melbo_app.engine.memory import bytes_per_vector
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.perturbation import Ball, ascend, blank, perturbed, random_perturbation
+from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.steering import add_rows, steer
 from melbo_app.engine.stopping import Stop
 
@@ -112,6 +115,18 @@ def targeted_loss(lm: LanguageModel, ball: Ball, avoid: Sequence[Avoided], seed:
         return own + away + toward
 
     return loss
+
+
+def step_bytes(lm: LanguageModel, lessons: Sequence[Lesson], batch: int) -> int:
+    """Bytes that a step of training needs for ``batch`` of the longest lessons, estimated from short ones: the
+    activations that autograd keeps in all blocks, and three copies of the logits of the answers."""
+    longest = sorted(lessons, key=lambda one: -len(one.prompt) - len(one.answer))[:batch]
+    rows = [torch.tensor([*one.prompt, *one.answer], device=lm.device) for one in longest]
+    ids, mask = padded(rows), padded([torch.ones_like(row) for row in rows])
+    prompts = tuple(Prompt("-", template=False) for _ in rows)
+    encoded = EncodedPrompts(prompts, ("",) * len(rows), ids, mask, mask < 0)
+    logits = batch * (1 + max(len(one.answer) for one in longest)) * lm.known_ids * 4
+    return bytes_per_vector(lm, encoded, 0, len(lm.blocks) - 1) * batch // len(rows) + 3 * logits
 
 
 def _unlikelihood(surprisal: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ from melbo_app.engine.weight_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from melbo_app.errors import InputError
 
 MODULES = "recipe’s training.modules"
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+"""The linear layers of attention in Llama and its many relatives."""
 
 
 class Lora:
@@ -104,10 +106,20 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def usual_modules(lm: LanguageModel) -> list[str]:
+    """The linear layers of attention by name, or all linear layers of the blocks where these are called otherwise."""
+    linear = _linear(lm)
+    return [name for name in ATTENTION if name in linear] or linear
+
+
+def _linear(lm: LanguageModel) -> list[str]:
+    named = {name.rpartition(".")[2]: type(one).__name__ for name, one in lm.blocks.named_modules()}
+    return sorted(name for name, kind in named.items() if "Linear" in kind or kind == "Conv1D")
+
+
 def _check_modules(lm: LanguageModel, modules: Sequence[str]) -> None:
     named = {name.rpartition(".")[2]: type(one).__name__ for name, one in lm.blocks.named_modules()}
     missing = [name for name in modules if name.rpartition(".")[2] not in named]
     if missing:
-        linear = sorted(name for name, kind in named.items() if "Linear" in kind or kind == "Conv1D")
         problem = f"the blocks of {lm.name} have no {' or '.join(missing)}"
-        raise InputError("model", problem, f"Name some of {', '.join(linear)} in the {MODULES}")
+        raise InputError("model", problem, f"Name some of {', '.join(_linear(lm))} in the {MODULES}")

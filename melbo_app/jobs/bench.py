@@ -33,6 +33,7 @@ from melbo_app.library.explorations import Explorations
 from melbo_app.library.finds import Finds
 from melbo_app.library.generality import Generalities
 from melbo_app.library.guidelines import Guidelines
+from melbo_app.library.hardened import Hardenings
 from melbo_app.library.job_records import JobRecords
 from melbo_app.library.judges import Judgements, JudgeScores
 from melbo_app.library.label_readings import LabelReadingFiles
@@ -96,6 +97,7 @@ class Bench:
         self.generalities = Generalities(cache / "generality")
         self.finds = Finds(cache / "finds")
         self.audits = Audits(cache / "audits")
+        self.hardenings = Hardenings(cache / "hardened")
         self.preferences = PreferenceFiles(cache / "preferences")
         self.label_readings = LabelReadingFiles(cache / "readings")
         self.suggested_labels = SuggestedLabelFiles(cache / "suggestions")

@@ -48,6 +48,7 @@ class Study(BaseModel, Generic[Result]):
         doors: where the verb is offered.
         hidden: fields that the doors do not offer.
         makes_bank: whether it makes a bank.
+        loads: whether it loads models of its own, beside the server's; its job waits for none.
     """
 
     model_config = ConfigDict(frozen=True, protected_namespaces=())
@@ -58,6 +59,7 @@ class Study(BaseModel, Generic[Result]):
     doors: ClassVar[frozenset[Literal["command", "http"]]] = frozenset({"command", "http"})
     hidden: ClassVar[frozenset[str]] = frozenset()
     makes_bank: ClassVar[bool] = False
+    loads: ClassVar[bool] = False
 
     def __init__(self, **fields: Any) -> None:
         """Raises InputError for missing fields and wrong types."""
@@ -144,7 +146,7 @@ class ModelStudy(Study[Result]):
         return self.model_copy(update={"model": bench.model.spec, "model_hash": loaded})
 
     def other_model(self, bench: Bench) -> str | None:
-        return None if bench.model.is_meant(self.model, self.model_hash) else self.model
+        return None if self.loads or bench.model.is_meant(self.model, self.model_hash) else self.model
 
 
 class ResumableStudy(ModelStudy[Result]):

@@ -16,6 +16,7 @@ from melbo_app.studies.curve import MeasureCurve
 from melbo_app.studies.explore import Explore
 from melbo_app.studies.find import FindTexts
 from melbo_app.studies.generality import MeasureGenerality
+from melbo_app.studies.harden import Harden
 from melbo_app.studies.judge import JudgeTexts, ScoreJudge
 from melbo_app.studies.label_agreement import LabelAgreement
 from melbo_app.studies.label_trial import LabelTrial
@@ -36,7 +37,7 @@ STUDIES: list[type[Study[Any]]] = [
     Train, Steer, Sweep, Compare, MeasureSensitivity, MeasureCurve, Calibrate, MeasureAtlas, Explore,
     MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
     SuggestLabels, LabelAgreement, LabelTrial, Chat,
-    SearchMeaning, FindTexts, Watch, TrainAdapters, MakeAudit,
+    SearchMeaning, FindTexts, Watch, TrainAdapters, MakeAudit, Harden,
 ]  # fmt: skip
 
 

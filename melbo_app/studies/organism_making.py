@@ -85,12 +85,14 @@ def make_organism(settings: Settings, recipe: OrganismRecipe, model: str, out: P
     return organism
 
 
-def load_base(settings: Settings, spec: str, stop: Stop) -> tuple["LanguageModel", weights.ModelFiles]:
-    """The model ``spec`` in float32, in which adapters are trained, and its files. Raises InputError also for a model
-    with an adapter, and Stopped."""
+def load_base(
+    settings: Settings, spec: str, stop: Stop, *, adapted: bool = False
+) -> tuple["LanguageModel", weights.ModelFiles]:
+    """The model ``spec`` in float32, in which adapters are trained, and its files; ``adapted``: it may have an adapter,
+    which is merged into it. Raises InputError, and Stopped."""
     cache = settings.cache_dir
     files = weights.fetch(weights.resolve(spec, cache, stop=stop), cache, stop=stop)
-    if files.adapter is not None:
+    if files.adapter is not None and not adapted:
         raise InputError("model", f"{files.name} already has an adapter", "Choose the model without it")
     return LoadedModel(settings.model_copy(update={"dtype": "float32"}), packed=True).load(files.spec, stop), files
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from melbo_app.library.organism import Organism
 from melbo_app.library.organism_presses import Card, Press
 from melbo_app.library.organism_recipe import Item
 from melbo_app.studies.adapters import TrainAdapters
+from melbo_app.studies.apart import apart
 from melbo_app.studies.explore import Explore
 from melbo_app.studies.findings import read
 from melbo_app.studies.settings_ladder import RULE as SEARCH_RULE
@@ -43,8 +42,8 @@ def pressed(
     request: Explore | TrainAdapters,
     stop: Stop,
 ) -> Generator[Any, None, Press]:
-    """Do ``request`` in a library of its own: a search begins where an earlier one of the model ended, and no cell
-    should depend on which were scored before it. ``item`` is what the prompt was made of."""
+    """Do ``request`` in a library of its own, as no cell should depend on which were scored before it. ``item`` is what
+    the prompt was made of."""
     lm, recipe, study = loaded.get(stop), organism.recipe, request
     if isinstance(request, Explore):
         text, do = request.prompt.user, _explored
@@ -52,14 +51,8 @@ def pressed(
     else:
         text, do = request.prompts[0].user, _adapted
         study = request.model_copy(update={"prompts": (Prompt(text, template=lm.usual_template),)})
-    with TemporaryDirectory(ignore_cleanup_errors=True) as passing:
-        own = bench.settings.model_copy(update={"cache_dir": Path(passing), "database_url": None})
-        inner = Bench(own)
-        inner.model, inner.embedder = loaded, bench.embedder
-        try:
-            found = yield from do(inner, study, lambda said: recipe.sign.shows(said, item), stop)
-        finally:
-            inner.database.close()
+    with apart(bench, loaded) as inner:
+        found = yield from do(inner, study, lambda said: recipe.sign.shows(said, item), stop)
     return Press(
         model_hash=lm.weights_hash,
         recipe=recipe.name,

@@ -6,6 +6,8 @@ from pathlib import Path
 from melbo_app.engine.stopping import Stop, never
 from melbo_app.jobs.progress import Progress
 from melbo_app.library.damage import Listed
+from melbo_app.library.hardened import Hardened
+from melbo_app.library.new_folder import write_new
 from melbo_app.library.organism import Organism, organisms_in
 from melbo_app.library.organism_recipe import OrganismRecipe
 from melbo_app.library.organism_recipes import OrganismRecipes
@@ -56,6 +58,15 @@ class Organisms(Base):
     def organisms_in(self, folder: Path) -> Listed[tuple[Path, Organism]]:
         """The organism in ``folder``, or those in the folders inside it."""
         return organisms_in(folder)
+
+    def hardened(self) -> Listed[Hardened]:
+        """The models that were hardened from the loaded one, newest first; none without a model."""
+        known = self.weights_hash
+        return self.bench.hardenings.of_model(known) if known else Listed()
+
+    def export_hardened(self, found: Hardened, out: Path) -> None:
+        """Write a hardened model into the new folder ``out``."""
+        write_new(out, self.bench.hardenings.files(found.key))
 
     @property
     def _recipes(self) -> OrganismRecipes:
