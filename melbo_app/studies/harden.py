@@ -102,10 +102,10 @@ class Harden(ResumableStudy[Hardened]):
 
     method: Method = Field(description=f"what perturbs it: {', '.join(METHODS)}")
     keep: Annotated[tuple[str, ...], Option("keep", partial(_file, field=KEEP))] = Field(
-        description="prompts to be answered as before, ten or more; each a text, or a JSON object with prompt and answer"
+        description="prompts to be answered as before, ten or more: texts, or JSON objects with prompt and answer"
     )
     avoid: Annotated[tuple[str, ...], Option("avoid", partial(_file, field=AVOID), "")] = Field(
-        (), description="answers to be unlearned; each a text, or a JSON object with answer, prompt and instead"
+        (), description="answers to be unlearned: texts, or JSON objects with answer, prompt and instead"
     )
     bank: str | None = Field(None, description="the bank of the method bank")
     behaviour: str | None = Field(

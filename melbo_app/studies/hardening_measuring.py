@@ -58,7 +58,8 @@ def measure(
     done = 0
     for part, prompts in parts.items():
         for before in (True, False):
-            asked_texts, found = [text for text, _ in prompts], list[Answer]()
+            asked_texts = [text for text, _ in prompts]
+            found: list[Answer] = []
             # a part at a time, because the adapter may be off only while nothing is yielded
             for start in range(0, len(asked_texts), AT_ONCE):
                 yield Progress(f"answers before and after: {done + len(found)} of {total}", done + len(found), total)

@@ -130,7 +130,7 @@ def _loss(bench: Bench, lm: "LanguageModel", task: Task, settings: HardenSetting
     if settings.method == "fine-tune":
         return None
     if settings.method == "bank":
-        vectors = torch.from_numpy(bench.banks.load(settings.bank or "").vectors).to(lm.device)
+        vectors = torch.tensor(bench.banks.load(settings.bank or "").vectors).to(lm.device)
         return hardening.bank_loss(lm, settings.layer or 0, vectors, settings.seed, stop)
     ball = Ball(settings.layer, settings.epsilon or 0.0, settings.ascent_steps)
     if settings.method == "rlp":
