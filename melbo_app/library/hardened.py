@@ -105,7 +105,12 @@ class Hardened(Measured):
     request: Digest
     """Of all that determines the training."""
     settings: HardenSettings
+    keep: tuple[Text, ...]
+    """Of the request: the prompts to be answered as before, each a text or JSON."""
+    avoid: tuple[Text, ...]
+    max_new_tokens: Count
     kept: Count
+    """Prompts that were trained on; the others are held out."""
     held_out: Count
     avoided: Count
     recipe: Word | None = None

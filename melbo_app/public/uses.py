@@ -34,6 +34,8 @@ REFUSED = {
     "label_changes": ("history", "it names people's accounts", "Ask whoever runs the page"),
     "label_agreement": ("agreement", "visitors have no names here", "Ask whoever runs the page"),
     "audit": ("audit", "a public page makes none, as each makes a bank for every prompt", "Explore prompt by prompt"),
+    "harden": ("harden", "a public page trains no models", "Use the command line of a computer of your own"),
+    "hardened": ("harden", "a public page trains no models", "Use the command line of a computer of your own"),
     "audits": ("audit", "a public page makes none", "Explore prompt by prompt"),
     "export_audit_page": ("audit", "a public page makes none", "Explore prompt by prompt"),
     "annotator_name": ("your name", "visitors have the names of their addresses", "Label without giving one"),
@@ -44,7 +46,8 @@ REFUSED = {
 undone; the whole library may fill the disk, and holds what everybody wrote."""
 
 OPERATORS = {
-    "check_library", "copy_database", "do_what_is_due", "embed_texts", "export_adapters", "export_audit", "fetch_model",
+    "check_library", "copy_database", "do_what_is_due", "embed_texts", "export_adapters", "export_audit",
+    "export_hardened", "fetch_model",
     "get_model", "guidelines_history", "kept_in",
     "label_history", "last_try", "look_after", "make_organism", "measure_organism", "pause_jobs",
     "prune_library", "put_in_samples", "rebuild_library", "repair_catalogue", "restore_library", "resume_jobs",

@@ -51,7 +51,7 @@ def _audit(found: Audit) -> Iterable[Command]:
         words += [] if found.watch.false_alarms == FALSE_ALARMS else ["--false-alarms", repr(found.watch.false_alarms)]
         if not clean:
             lines = [json.dumps({"text": text}, ensure_ascii=False) for text in found.watch.clean]
-            yield Command("the clean prompts", _here(CLEAN, lines))
+            yield Command("the clean prompts", here(CLEAN, lines))
     words += ["--seconds", f"{found.budget:g}", *asked_with(found.prompts[0].prompt.asked)]
     words += ["--elsewhere", str(found.elsewhere), *_settings(found.settings.model_copy(update={"elsewhere": USUAL}))]
     yield _line("the audit", words)
@@ -115,9 +115,9 @@ def _written(part: str, name: str, prompts: Iterable[AuditedPrompt]) -> Command:
         json.dumps({"prompt": one.prompt.user, **({"group": one.group} if one.group else {})}, ensure_ascii=False)
         for one in prompts
     ]
-    return Command(part, _here(name, lines))
+    return Command(part, here(name, lines))
 
 
-def _here(name: str, lines: Iterable[str]) -> str:
+def here(name: str, lines: Iterable[str]) -> str:
     """A shell command that writes these lines into a file; none of them is END, as each is a JSON object."""
     return "\n".join([f"cat > {name} <<'END'", *lines, "END"])

@@ -28,7 +28,7 @@ from melbo_app.library.prompt_sets import PromptSets
 from melbo_app.library.taught_prompts import AVOID, KEEP, avoided_answers, file_lines, kept_prompts
 from melbo_app.library.versions import versions
 from melbo_app.library.weights import ModelFiles
-from melbo_app.limits import LARGEST, check_range
+from melbo_app.limits import check_range
 from melbo_app.settings import Settings
 from melbo_app.studies.as_json import plain
 from melbo_app.studies.hardening_lines import lines_of
@@ -54,7 +54,11 @@ HELD_OUT = 5
 """Every fifth prompt is kept out of the training, to measure on."""
 RELATIVE_EPSILON = 0.1
 STEPS, ASCENT, BATCH, RATE, RANK = 32, 8, 4, 5e-4, 16
-MOST_EXPLORED = 20
+RANGES: dict[str, tuple[float, float]] = {
+    "ascent_steps": (0, 1_000), "steps": (1, 100_000), "batch": (1, 64), "rate": (1e-8, 1), "rank": (1, 256),
+    "explored": (0, 20), "max_new_tokens": (4, 1_000), "seed": (0, 10**12),
+}  # fmt: skip
+"""Least and most of each number."""
 
 
 class Hardening(TypedDict):
@@ -138,14 +142,8 @@ class Harden(ResumableStudy[Hardened]):
 
     def check(self, bench: Bench) -> None:
         self.task()
-        ranges = {
-            "ascent steps": (self.ascent_steps, 0, 1_000), "steps": (self.steps, 1, 100_000),
-            "batch": (self.batch, 1, 64), "rate": (self.rate, 1e-8, 1), "rank": (self.rank, 1, 256),
-            "explored": (self.explored, 0, MOST_EXPLORED), "max new tokens": (self.max_new_tokens, 4, 1_000),
-            "seed": (self.seed, 0, LARGEST // 2_000_000),
-        }  # fmt: skip
-        for name, (value, least, most) in ranges.items():
-            check_range(name, value, least, most)
+        for name, (least, most) in RANGES.items():
+            check_range(name.replace("_", " "), getattr(self, name), least, most)
         if self.epsilon is not None and self.relative_epsilon is not None:
             raise InputError("epsilon", "it is given twice", "Give it absolute or in median norms, not both")
         given = self.epsilon if self.epsilon is not None else self.relative_epsilon
@@ -186,7 +184,8 @@ class Harden(ResumableStudy[Hardened]):
             trained = yield from train(bench, lm, files, task, settings, request, checkpoint, stop)
             found = Hardened(
                 model=self.model, model_hash=lm.weights_hash, folder=str(bench.hardenings.place(request)),
-                request=request, settings=settings, kept=len(task.kept),
+                request=request, settings=settings, keep=self.keep, avoid=self.avoid,
+                max_new_tokens=self.max_new_tokens, kept=len(task.kept),
                 held_out=len(task.held_out), avoided=len(task.avoided), losses=tuple(trained.losses),
                 adapter_hash=hashlib.sha256(trained.files[ADAPTER_WEIGHTS]).hexdigest(), created=datetime.now(UTC),
                 seconds=round(time.monotonic() - began, 1), versions=versions("torch", "transformers", "peft"),

@@ -9,6 +9,7 @@ from gradio.components import Component
 
 from melbo_app.errors import StorageError
 from melbo_app.ui.answers import Answers
+from melbo_app.ui.audit_room import AuditRoom
 from melbo_app.ui.components.status_bar import status_bar
 from melbo_app.ui.files import refuse_addresses
 from melbo_app.ui.guard import Changes, Values, bind
@@ -21,7 +22,6 @@ from melbo_app.ui.rooms import ROOMS, Rooms
 from melbo_app.ui.session import Session
 from melbo_app.ui.sessions import use_sessions
 from melbo_app.ui.stamps import Stamps
-from melbo_app.ui.tabs.audit import AuditTab
 from melbo_app.ui.tabs.banks import BanksTab
 from melbo_app.ui.tabs.blind import BlindTab
 from melbo_app.ui.tabs.chat import ChatTab
@@ -38,12 +38,10 @@ from melbo_app.ui.tabs.library import LibraryTab
 from melbo_app.ui.tabs.look_for import LookForTab
 from melbo_app.ui.tabs.map import MapTab
 from melbo_app.ui.tabs.models import ModelsTab
-from melbo_app.ui.tabs.organisms import OrganismsTab
 from melbo_app.ui.tabs.radius import RadiusTab
 from melbo_app.ui.tabs.similarity import SimilarityTab
 from melbo_app.ui.tabs.start import StartTab
 from melbo_app.ui.tabs.train import Finished, TrainTab
-from melbo_app.ui.tabs.watch import WatchTab
 from melbo_app.ui.taking import save_as_bank, shelved
 from melbo_app.ui.training_form import TrainingForm
 from melbo_app.workbench import Workbench
@@ -118,13 +116,7 @@ class Page:
                         self.guidelines = GuidelinesTab(workbench)
                     with rooms.view("models"):
                         self.models = ModelsTab(workbench)
-                with rooms.room("audit"):
-                    with rooms.view("audit"):
-                        self.audit = AuditTab(workbench, session)
-                    with rooms.view("watch"):
-                        self.watch = WatchTab(workbench, session)
-                    with rooms.view("organisms"):
-                        self.organisms = OrganismsTab(workbench)
+                self.audit = AuditRoom(workbench, session, rooms)
                 with rooms.room("start"):
                     self.start = StartTab(workbench, session, self.completions)
         self.timer = gr.Timer(BUSY, active=False)  # a look before the page is open would fill in the form twice
@@ -154,15 +146,13 @@ class Page:
         self.library.bind(rooms)
         self.guidelines.bind(rooms)
         self.models.bind(rooms, self.timer)
-        self.audit.bind(rooms, self.completions)
-        self.watch.bind(rooms, self.completions)
-        self.organisms.bind(rooms, self.timer)
+        self.audit.bind(self.completions, self.timer)
         self.start.bind(rooms)
         self.not_kept.bind()
         self.stamps.bind(
             self.completions.grid, self.map.plot, self.similarity.delta, self.explore.view, self.radius.plot,
             self.radius.many.table, self.layers.plot, self.generality.grid, self.look_for.table,
-            self.audit.table, self.watch.list,
+            self.audit.audit.table, self.audit.watch.list,
         )  # fmt: skip
         rooms.bind()
         self._bind()
@@ -198,7 +188,7 @@ class Page:
         pairs = self.similarity.pairs.texts
         for grid in (
             completions.grid, self.map.aside, pairs, self.radius.many.aside, self.explore.view, self.generality.grid,
-            *self.watch.lists,
+            *self.audit.watch.lists,
         ):  # fmt: skip
             outputs = [*rooms.outputs, *session.bank_outputs, *self.labels.outputs]
             bind(grid.annotate, self._label, {session.bank, *self.labels.form}, outputs)
@@ -211,7 +201,7 @@ class Page:
             "explore": (self.explore, "explore"), "curve": (self.radius, "radius"),
             "sweep": (self.radius.many, "radius"), "atlas": (self.layers, "layers"),
             "generality": (self.generality, "generality"), "find": (self.look_for, "look"),
-            "audit": (self.audit, "audit"),
+            **self.audit.job_views,
         }  # fmt: skip
         results = JobResults(self._workbench, self.session, self.rooms, self.completions, views)
         results.bind(self.jobs, self.map)

@@ -36,12 +36,12 @@ def page(bench):  # noqa: F811
 
 def sent(page, **given):
     """What a press of Audit sends: the fields as they stand at first, and what a person wrote into some."""
-    form, session = page.audit.form, page.session
+    form, session = page.audit.audit.form, page.session
     values = {field: field.value for field in form.fields}
     written = {"own": "\n".join(TEXTS), **given}
     values |= {getattr(form, name): value for name, value in written.items() if name not in ("system", "template")}
     context = {session.system: given.get("system", ""), session.template: given.get("template", ON)}
-    return {**values, **context, page.audit.shown: given.get("shown")}
+    return {**values, **context, page.audit.audit.shown: given.get("shown")}
 
 
 def small(**given):
@@ -52,20 +52,20 @@ def small(**given):
 
 
 def test_fields_have_the_defaults_of_the_study_and_ask_for_what_they_say(page, bench):  # noqa: F811
-    asked = page.audit._study(sent(page))
+    asked = page.audit.audit._study(sent(page))
     assert asked == MakeAudit(prompts=[Prompt(one) for one in TEXTS], groups=["prompts"] * 3)
     lines = "\n".join(json.dumps({"text": one, "group": group}) for one, group in zip(TEXTS, "aab", strict=True))
     given = small(own=lines, clean=OWN, own_clean="\n".join(CLEAN), share=25, seconds=60, elsewhere=2, seed=5)
     given |= {"method": "jacobian", "steps": "", "scope": " all ", "budget": "0.5", "search": 9}
-    assert page.audit._study(sent(page, **given, system="Be brief.", template=OFF)) == MakeAudit(
+    assert page.audit.audit._study(sent(page, **given, system="Be brief.", template=OFF)) == MakeAudit(
         prompts=[Prompt(one, "Be brief.", False) for one in TEXTS], groups=[*"aab"], clean=CLEAN, false_alarms=0.25,
         seconds=60, elsewhere=2, seed=5, method="jacobian", scope="all", effect_budget=0.5, search_seconds=9,
         **{name: value for name, value in SMALL.items() if name != "steps"},
     )  # fmt: skip
     bench.bench.prompt_sets = PromptSets(ROOT / "assets" / "prompts")
-    shipped = page.audit._study(sent(page, prompts="code", clean="everyday"))
+    shipped = page.audit.audit._study(sent(page, prompts="code", clean="everyday"))
     assert shipped.files == ("code", "everyday") and "python" in shipped.grouped and len(shipped.clean) == 16
-    assert [*SHIPPED] == [name for _, name in page.audit.form.prompts.choices[1:]]
+    assert [*SHIPPED] == [name for _, name in page.audit.audit.form.prompts.choices[1:]]
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,13 @@ def test_fields_have_the_defaults_of_the_study_and_ask_for_what_they_say(page, b
 )
 def test_refusals_name_the_field(page, bench, given, sentence):  # noqa: F811
     with pytest.raises(InputError) as raised:
-        bench.start(page.audit._study(sent(page, **small(**given))))
+        bench.start(page.audit.audit._study(sent(page, **small(**given))))
     assert str(raised.value).startswith(sentence)
 
 
 def test_a_press_shows_the_lines_as_they_come_and_then_what_the_study_found(page, bench, planted, tmp_path):  # noqa: F811
     planted(lambda vector, prompt: KETTLE if vector == 1 and prompt != TEXTS[2] else None)
-    tab = page.audit
+    tab = page.audit.audit
     steps = [*tab._start(REQUEST, sent(page, **small()))]
     said = [step[tab.said]["lines"] for step in steps if tab.said in step]
     assert said[0] == [] and said[1] == said[2][:1]
@@ -164,7 +164,7 @@ def test_earlier_audits_are_listed_and_alarms_stand_beside_what_is_expected(page
     planted(lambda vector, prompt: KETTLE if vector == 2 and prompt == INCOMING[0] else None)
     result_of(bench.run(audit()))
     newest = result_of(bench.run(audit(INCOMING, clean=CLEAN, false_alarms=0.5)))
-    tab = page.audit
+    tab = page.audit.audit
     [shown] = tab._show_last(REQUEST, sent(page))
     assert shown[tab.shown] == newest.key and len(shown[tab.history].choices) == 2
     assert "; about 2.0 would come from ordinary prompts" in shown[tab.watched]["lines"][0]
@@ -188,7 +188,7 @@ def test_a_stop_keeps_the_finished_prompts_and_the_others_have_their_reason(page
             stopping = stopping or step.stage.startswith("prompt 2")
     except StopIteration as end:
         found = end.value
-    tab = page.audit
+    tab = page.audit.audit
     shown = tab._show(found)
     states = [one["cells"][2:] for one in shown[tab.prompts]["rows"]]
     assert states[1:] == [["not reached", "stopped before this prompt"]] * 2
@@ -216,7 +216,7 @@ def test_without_a_model_the_sentence_names_it(tmp_path):
     absent = Workbench(settings(tmp_path / "cache", tmp_path / "none"))
     with gr.Blocks():
         page = Page(absent)
-    tab = page.audit
+    tab = page.audit.audit
     [shown] = tab._show_last(REQUEST, sent(page))
     assert shown[tab.said]["lines"] == [EMPTY]
     with pytest.raises(InputError, match="none"):

@@ -39,7 +39,7 @@ def page(bench) -> Page:
 
 def sent(page, **given):
     """What a press of Watch sends."""
-    tab, session = page.watch, page.session
+    tab, session = page.audit.watch, page.session
     values = {"clean": OWN, "share": 10, "own": "\n".join(CLEAN), "prompts": LABELLED, "one": "", **given}
     fields = {getattr(tab, name): value for name, value in values.items() if name not in ("bank", "system")}
     context = {session.bank: given.get("bank", "a"), session.system: given.get("system", ""), session.template: ON}
@@ -47,7 +47,7 @@ def sent(page, **given):
 
 
 def watched(page, **given):
-    return [*page.watch._watch(REQUEST, sent(page, **given))]
+    return [*page.audit.watch._watch(REQUEST, sent(page, **given))]
 
 
 def study(**given):
@@ -56,7 +56,7 @@ def study(**given):
 
 
 def test_the_list_and_the_table_are_the_studys_and_come_as_they_come(page, bench, tmp_path, monkeypatch):
-    tab = page.watch
+    tab = page.audit.watch
     monkeypatch.setattr("melbo_app.studies.watch.AT_ONCE", 1)
     monkeypatch.setattr("melbo_app.ui.runs.FRAME", 0)
     steps = watched(page)
@@ -95,7 +95,7 @@ def test_the_list_and_the_table_are_the_studys_and_come_as_they_come(page, bench
 
 
 def test_one_prompt_is_scored_by_what_was_learned(page, bench, monkeypatch):
-    tab = page.watch
+    tab = page.audit.watch
     watched(page)
     monkeypatch.setattr("melbo_app.studies.watcher.Watcher.learn", lambda *_: pytest.fail("it learned again"))
     [answer] = result_of(bench.run(study(prompts=["12 + 34 = 46"], labels=None))).answers
@@ -131,7 +131,7 @@ def test_refusals_name_the_field(page, given, sentence):
 
 
 def test_the_context_line_decides_how_prompts_go_in(page, bench):
-    tab = page.watch
+    tab = page.audit.watch
     last = watched(page, system="Be brief.")[-1]
     assert last[tab.command]["command"].count("--system 'Be brief.'") == 1
     wanted = result_of(bench.run(study(system="Be brief.")))

@@ -27,6 +27,7 @@ from melbo_app.studies.audit import MOST_BUDGET, MOST_ELSEWHERE
 from melbo_app.studies.find import MOST_SAMPLES as MOST_FOUND_SAMPLES
 from melbo_app.studies.find import MOST_VECTORS as MOST_FOUND
 from melbo_app.studies.generality import LEAST_RANDOM, MOST_RANDOM
+from melbo_app.studies.harden import RANGES as HARDEN
 from melbo_app.studies.sampled_texts import LEAST_UNSEEN, MOST_UNSEEN
 from melbo_app.studies.search_meaning import MOST_SECONDS
 from melbo_app.studies.usual_prompts import LEAST_FALSE, MOST_FALSE
@@ -64,6 +65,10 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "find.vectors": (2, MOST_FOUND),
     "adapters.count": (1, MOST_ADAPTERS),
     "adapters.radius": (LEAST_RADIUS, MOST_RADIUS),
+    **{f"harden.{name}": both for name, both in HARDEN.items()},
+    "layer": (0, MOST_LAYER),
+    "epsilon": (0, MOST_RADIUS),
+    "relative_epsilon": (0, MOST_RADIUS),
     "effect_budget": (0, MOST_RADIUS),
     "labels": (0, 1),
     "false_alarms": (LEAST_FALSE, MOST_FALSE),
@@ -76,10 +81,11 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "same_meaning": (0, 2),
 }
 """Least and most of a number, by argument, or by verb and argument where verbs differ."""
-LONG = ("prompts", "clean", "against", "held_out", "system", "note")
+LONG = ("prompts", "keep", "avoid", "clean", "against", "held_out", "system", "note")
 """Arguments that are texts rather than names."""
 COUNTS = {"prompts": MOST_PROMPTS, "against": MOST_PROMPTS, "held_out": MOST_PROMPTS, "groups": MOST_PROMPTS,
-          "radii": MOST_RADII, "vectors": MOST_VECTORS, "clean": MOST_PROMPTS, "labels": MOST_PROMPTS}  # fmt: skip
+          "radii": MOST_RADII, "vectors": MOST_VECTORS, "clean": MOST_PROMPTS, "labels": MOST_PROMPTS,
+          "keep": MOST_PROMPTS, "avoid": MOST_PROMPTS}  # fmt: skip
 """Most entries of a list."""
 
 
