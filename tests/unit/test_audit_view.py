@@ -201,7 +201,7 @@ def test_a_stop_keeps_the_finished_prompts_and_the_others_have_their_reason(page
 def test_a_public_page_says_that_it_makes_none(bench, planted):  # noqa: F811
     public = public_workbench(bench, lambda: "10.0.0.1")
     with gr.Blocks() as blocks:
-        tab = Page(public).audit
+        tab = Page(public).audit.audit
     parts = {one.elem_id: one for one in blocks.blocks.values()}
     assert not parts["audit-here"].visible
     assert parts["audit-why-not"].value["lines"][0].startswith("A public page makes none, as each makes a bank")
