@@ -39,6 +39,7 @@ from melbo_app.ui.tabs.look_for import LookForTab
 from melbo_app.ui.tabs.map import MapTab
 from melbo_app.ui.tabs.models import ModelsTab
 from melbo_app.ui.tabs.organisms import OrganismsTab
+from melbo_app.ui.tabs.parts import PartsTab
 from melbo_app.ui.tabs.radius import RadiusTab
 from melbo_app.ui.tabs.similarity import SimilarityTab
 from melbo_app.ui.tabs.start import StartTab
@@ -123,6 +124,8 @@ class Page:
                         self.audit = AuditTab(workbench, session)
                     with rooms.view("watch"):
                         self.watch = WatchTab(workbench, session)
+                    with rooms.view("parts"):
+                        self.parts = PartsTab(workbench, session)
                     with rooms.view("organisms"):
                         self.organisms = OrganismsTab(workbench)
                 with rooms.room("start"):
@@ -156,13 +159,14 @@ class Page:
         self.models.bind(rooms, self.timer)
         self.audit.bind(rooms, self.completions)
         self.watch.bind(rooms, self.completions)
+        self.parts.bind(rooms)
         self.organisms.bind(rooms, self.timer)
         self.start.bind(rooms)
         self.not_kept.bind()
         self.stamps.bind(
             self.completions.grid, self.map.plot, self.similarity.delta, self.explore.view, self.radius.plot,
             self.radius.many.table, self.layers.plot, self.generality.grid, self.look_for.table,
-            self.audit.table, self.watch.list,
+            self.audit.table, self.watch.list, self.parts.map,
         )  # fmt: skip
         rooms.bind()
         self._bind()
@@ -211,7 +215,7 @@ class Page:
             "explore": (self.explore, "explore"), "curve": (self.radius, "radius"),
             "sweep": (self.radius.many, "radius"), "atlas": (self.layers, "layers"),
             "generality": (self.generality, "generality"), "find": (self.look_for, "look"),
-            "audit": (self.audit, "audit"),
+            "audit": (self.audit, "audit"), "parts": (self.parts, "parts"),
         }  # fmt: skip
         results = JobResults(self._workbench, self.session, self.rooms, self.completions, views)
         results.bind(self.jobs, self.map)
