@@ -8,6 +8,7 @@ from torch import Tensor
 
 from melbo_app.engine.answer_odds import Question, log_odds
 from melbo_app.engine.encoding import EncodedPrompts
+from melbo_app.engine.float_logits import float_logits
 from melbo_app.engine.lessons import AT_ONCE
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.nodes import Change, Site, changing, find_nodes
@@ -124,7 +125,8 @@ class Patching:
     def _odds(self, thetas: Tensor) -> Tensor:
         """[1 + V]: without steering, and under ``thetas`` [V, d]."""
         rows = torch.cat([torch.zeros_like(thetas[:1]), thetas]).to(self.lm.device)
-        return log_odds(self.lm, [self.question] * len(rows), (self.source, rows))
+        with float_logits(self.lm):
+            return log_odds(self.lm, [self.question] * len(rows), (self.source, rows))
 
 
 def restoring(restored: Tensor, *, paired: bool = False) -> Change:

@@ -33,7 +33,7 @@ def set_sentences(found: Circuit) -> list[str]:
     """The smallest set, beside random sets."""
     one = found.smallest
     if one is None:
-        return ["Stopped before the smallest set was found."] if found.parts and not found.finished else []
+        return ["The smallest set is not found yet."] if found.parts and not found.finished else []
     direct = percent(found.direct)
     if not one.parts:
         return [f"The vector alone, along the residual stream, keeps {direct} of it: no head or MLP is needed."]

@@ -104,7 +104,7 @@ def test_a_stop_keeps_what_was_patched_and_the_same_request_goes_on(ready, monke
         half = end.value
     known = len(half.exactly)
     assert 4 <= known < AFTER and not half.finished and bench.circuits()[0].exactly == half.exactly
-    assert "Stopped before the smallest set" in sentence_of(half)
+    assert "not found yet" in sentence_of(half)
     seen, real = [], Patching.patched
     monkeypatch.setattr(
         Patching, "patched", lambda self, restored, stop=None: (seen.append(restored), real(self, restored, stop))[1]

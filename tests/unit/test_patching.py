@@ -161,6 +161,21 @@ def test_texts_with_nothing_restored_are_the_steered_ones_and_with_everything_th
     assert direct == whole.texts[0]
 
 
+def test_bfloat16_weights_have_float32_logits():
+    """A difference of two logits that bfloat16 would round to multiples of 1/8 or so."""
+    lm = lent("llama", torch.bfloat16)
+    found = Patching(lm, SHORT, 1, theta()).plain(theta()[None])
+    hidden = []
+    handle = lm.model.lm_head.register_forward_pre_hook(lambda _m, args: hidden.append(args[0][:, -1].float()))
+    with torch.no_grad():
+        log_odds(lm, [SHORT])
+    handle.remove()
+    weight = lm.model.lm_head.weight.float()
+    assert float(found[0]) == pytest.approx(float(hidden[0][0] @ (weight[10] - weight[11])), abs=1e-4)
+    patching = Patching(lm, LONG, 1, theta())
+    assert patching.attribution().isfinite().all() and not lm.model.lm_head._forward_hooks
+
+
 def test_models_and_layers_that_cannot_be_patched_are_refused():
     with pytest.raises(InputError, match="last block"):
         find_nodes(lent("llama"), 3)
