@@ -106,4 +106,4 @@ def command_of(found: Circuit) -> str:
 
 def percent(value: float | None) -> str:
     """A share; – for None."""
-    return "–" if value is None else f"{100 * value:.0f} %".replace("-", "−")
+    return "–" if value is None else f"{100 * value:z.0f} %".replace("-", "−")

@@ -56,7 +56,7 @@ def asked(
     assert whole is not None, "a stop before the first token was raised"
     plain, steered = whole.texts[0], whole.texts[1]
     shows = [measure.shows(text, prompt.user, plain, prompt.system) for text in whole.texts]
-    if measure.sign is not None and shows[0]:
+    if shows[0]:
         raise InputError("measure", f"the unsteered answer shows {measure} too: “{plain}”", "Choose another prompt")
     if not shows[1]:
         problem = f"the answer under the vector does not show {measure}: “{steered}”"
