@@ -24,6 +24,7 @@ from melbo_app.library.banks import Banks
 from melbo_app.library.bundled import embedder_folder
 from melbo_app.library.catalogue import Catalogue
 from melbo_app.library.checkpoints import Checkpoints
+from melbo_app.library.circuits import Circuits
 from melbo_app.library.conversations import Conversations
 from melbo_app.library.curves import Curves
 from melbo_app.library.database import Database
@@ -98,6 +99,7 @@ class Bench:
         self.finds = Finds(cache / "finds")
         self.audits = Audits(cache / "audits")
         self.hardenings = Hardenings(cache / "hardened")
+        self.circuits = Circuits(cache / "circuits")
         self.preferences = PreferenceFiles(cache / "preferences")
         self.label_readings = LabelReadingFiles(cache / "readings")
         self.suggested_labels = SuggestedLabelFiles(cache / "suggestions")

@@ -3,7 +3,8 @@ one. Methods in neither place are not available to visitors."""
 
 FREE = {
     "active_jobs", "asked", "at_other_radii", "at_other_seeds", "atlas_on", "bank", "bank_labels", "bank_with", "banks",
-    "can_think", "catalogue", "check_bank_name", "comparison", "comparison_of", "comparisons", "completion", "curve_on",
+    "can_think", "catalogue", "check_bank_name", "circuits", "comparison", "comparison_of", "comparisons", "completion",
+    "curve_on",
     "damaged", "disagreements", "evidence", "exploration", "explorations", "export_map", "finds", "generalities",
     "getting", "given_labels", "guidelines", "home", "is_absent", "job", "jobs", "judge_address", "judge_standing",
     "judgements", "keep_reading", "label", "label_readings", "labellers", "labels", "latest_atlas", "latest_curve",

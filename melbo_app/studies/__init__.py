@@ -21,6 +21,7 @@ from melbo_app.studies.judge import JudgeTexts, ScoreJudge
 from melbo_app.studies.label_agreement import LabelAgreement
 from melbo_app.studies.label_trial import LabelTrial
 from melbo_app.studies.map import DrawMap, MapOf
+from melbo_app.studies.parts import FindParts
 from melbo_app.studies.report import MakeReport
 from melbo_app.studies.search_meaning import SearchMeaning
 from melbo_app.studies.search_settings import SearchSettings
@@ -37,7 +38,8 @@ STUDIES: list[type[Study[Any]]] = [
     Train, Steer, Sweep, Compare, MeasureSensitivity, MeasureCurve, Calibrate, MeasureAtlas, Explore,
     MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
     SuggestLabels, LabelAgreement, LabelTrial, Chat,
-    SearchMeaning, FindTexts, Watch, TrainAdapters, MakeAudit, Harden,
+    SearchMeaning, FindTexts, Watch, TrainAdapters, MakeAudit,
+    Harden, FindParts,
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from melbo_app.ui.tabs.completions import CompletionsTab
 from melbo_app.ui.tabs.harden import HardenTab
 from melbo_app.ui.tabs.job_tab import JobTab
 from melbo_app.ui.tabs.organisms import OrganismsTab
+from melbo_app.ui.tabs.parts import PartsTab
 from melbo_app.ui.tabs.watch import WatchTab
 from melbo_app.workbench import Workbench
 
@@ -25,10 +26,12 @@ class AuditRoom:
                 self.watch = WatchTab(workbench, session)
             with rooms.view("organisms"):
                 self.organisms = OrganismsTab(workbench)
+            with rooms.view("parts"):
+                self.parts = PartsTab(workbench, session)
             with rooms.view("harden"):
                 self.harden = HardenTab(workbench, session)
         self.job_views: dict[str, tuple[JobTab, str]] = {
-            "audit": (self.audit, "audit"), "harden": (self.harden, "harden"),
+            "audit": (self.audit, "audit"), "harden": (self.harden, "harden"), "parts": (self.parts, "parts"),
         }  # fmt: skip
 
     def bind(self, completions: CompletionsTab, wake: gr.Timer) -> None:
@@ -36,4 +39,5 @@ class AuditRoom:
         self.audit.bind(self._rooms, completions)
         self.watch.bind(self._rooms, completions)
         self.organisms.bind(self._rooms, wake)
+        self.parts.bind(self._rooms)
         self.harden.bind(self._rooms, wake)

@@ -34,7 +34,16 @@ ROOMS = {
     "read": Room("Read", {"completions": "Grid", "map": "Map", "similarity": "Similarity", "chat": "Chat"}),
     "label": Room("Label", {"label": "Label", "trial": "Test a label", "blind": "Blind comparison"}),
     "library": Room("Library", {"banks": "Banks", "library": "Search", "guidelines": "Guidelines", "models": "Models"}),
-    "audit": Room("Audit", {"audit": "Audit", "watch": "Watch", "organisms": "Organisms", "harden": "Harden"}),
+    "audit": Room(
+        "Audit",
+        {
+            "audit": "Audit",
+            "watch": "Watch",
+            "organisms": "Organisms",
+            "parts": "Parts",
+            "harden": "Harden",
+        },
+    ),
 }
 ROOM_OF = {view: room for room, (_, views) in ROOMS.items() for view in (views or [room])}
 TOGETHER = "read"

@@ -15,6 +15,7 @@ from melbo_app.library.atlases import Atlas
 from melbo_app.library.atomic import write_file, write_folder
 from melbo_app.library.audits import Audit
 from melbo_app.library.bank import EffectRecord, PromptRecord
+from melbo_app.library.circuits import Circuit
 from melbo_app.library.comparison_settings import ComparisonKind
 from melbo_app.library.completion import Comparison, ComparisonSummary, Completion, TextsAtRadius
 from melbo_app.library.curves import KeptCurve
@@ -258,6 +259,11 @@ class Texts(Shelf):
         """The loaded model's audits, newest first; none without a model."""
         known = self.weights_hash
         return self.bench.audits.of_model(known) if known else Listed()
+
+    def circuits(self) -> Listed[Circuit]:
+        """What carries the loaded model's vectors, newest first; none without a model."""
+        known = self.weights_hash
+        return self.bench.circuits.of_model(known) if known else Listed()
 
     def audit(self, key: str) -> Audit:
         """One audit. Raises InputError for an unknown key."""

@@ -32,6 +32,7 @@ REQUIRED = {
     "search_meaning": ["text"], "find": ["prompts", "score"], "generality": ["bank"], "labels": [],
     "watch": ["bank", "clean", "prompts"], "adapters": ["prompts"],
     "harden": ["method", "keep"],
+    "parts": ["bank", "vector", "prompt", "measure"],
     "explore": ["prompt"], "audit": ["prompts"], "export_audit": ["key"],
     "label_agreement": ["bank"], "suggest_labels": ["bank"], "save_label": ["bank", "vector"],
     "import_labels": ["file", "bank"], "import_bank": ["file"], "export_bank": ["name"],

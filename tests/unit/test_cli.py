@@ -671,6 +671,15 @@ def test_top_tokens_refuses(ask: Ask, kept, words, sentence):
     assert ask(*words).sentence.startswith(sentence)
 
 
+def test_parts_takes_a_vector_apart_or_says_that_it_does_no_more_than_random_ones(ask: Ask, bank):
+    words = ("parts", "a", "--vector", 0, "--prompt", "hello", "--measure", "logits:a,b", "--random", 4)
+    told = ask(*words, "--radius", 1e-6, "--json").json
+    assert told["parts"] == [] and told["finished"] and len(told["random_effects"]) == 4
+    assert ask(*words, "--radius", 1e-6).out == f"{told['sentence']}\n"
+    assert ask(*words, "--radius", 0).sentence.startswith("R: 0 changes nothing.")
+    assert ask(*words[:6], "--measure", "logits:a").sentence.startswith("answers: “a” is not two answers.")
+
+
 # --- combine ---------------------------------------------------------------------------------------------------------
 
 
@@ -1073,6 +1082,7 @@ def test_models_are_listed(ask: Ask):
         ("top-tokens",),
         ("similarity",),
         ("map",),
+        ("parts",),
         ("banks",),
         ("banks", "import"),
         ("labels",),

@@ -28,6 +28,7 @@ from melbo_app.studies.find import MOST_SAMPLES as MOST_FOUND_SAMPLES
 from melbo_app.studies.find import MOST_VECTORS as MOST_FOUND
 from melbo_app.studies.generality import LEAST_RANDOM, MOST_RANDOM
 from melbo_app.studies.harden import RANGES as HARDEN
+from melbo_app.studies.parts import LEAST_KEEP, MOST_ANSWER, MOST_EXACT, MOST_KEEP
 from melbo_app.studies.sampled_texts import LEAST_UNSEEN, MOST_UNSEEN
 from melbo_app.studies.search_meaning import MOST_SECONDS
 from melbo_app.studies.usual_prompts import LEAST_FALSE, MOST_FALSE
@@ -79,6 +80,9 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "elsewhere": (0, MOST_ELSEWHERE),
     "search_seconds": (0, MOST_SECONDS),
     "same_meaning": (0, 2),
+    "parts.keep": (LEAST_KEEP, MOST_KEEP),
+    "exact": (1, MOST_EXACT),
+    "parts.max_new_tokens": (1, MOST_ANSWER),
 }
 """Least and most of a number, by argument, or by verb and argument where verbs differ."""
 LONG = ("prompts", "keep", "avoid", "clean", "against", "held_out", "system", "note")
