@@ -40,6 +40,7 @@ from melbo_app.ui.tabs.map import MapTab
 from melbo_app.ui.tabs.models import ModelsTab
 from melbo_app.ui.tabs.organisms import OrganismsTab
 from melbo_app.ui.tabs.radius import RadiusTab
+from melbo_app.ui.tabs.reliability import ReliabilityTab
 from melbo_app.ui.tabs.similarity import SimilarityTab
 from melbo_app.ui.tabs.start import StartTab
 from melbo_app.ui.tabs.train import Finished, TrainTab
@@ -125,6 +126,8 @@ class Page:
                         self.watch = WatchTab(workbench, session)
                     with rooms.view("organisms"):
                         self.organisms = OrganismsTab(workbench)
+                    with rooms.view("reliability"):
+                        self.reliability = ReliabilityTab(workbench, session)
                 with rooms.room("start"):
                     self.start = StartTab(workbench, session, self.completions)
         self.timer = gr.Timer(BUSY, active=False)  # a look before the page is open would fill in the form twice
@@ -157,12 +160,13 @@ class Page:
         self.audit.bind(rooms, self.completions)
         self.watch.bind(rooms, self.completions)
         self.organisms.bind(rooms, self.timer)
+        self.reliability.bind(rooms)
         self.start.bind(rooms)
         self.not_kept.bind()
         self.stamps.bind(
             self.completions.grid, self.map.plot, self.similarity.delta, self.explore.view, self.radius.plot,
             self.radius.many.table, self.layers.plot, self.generality.grid, self.look_for.table,
-            self.audit.table, self.watch.list,
+            self.audit.table, self.watch.list, self.reliability.table,
         )  # fmt: skip
         rooms.bind()
         self._bind()
@@ -212,6 +216,7 @@ class Page:
             "sweep": (self.radius.many, "radius"), "atlas": (self.layers, "layers"),
             "generality": (self.generality, "generality"), "find": (self.look_for, "look"),
             "audit": (self.audit, "audit"),
+            "reliability": (self.reliability, "reliability"),
         }  # fmt: skip
         results = JobResults(self._workbench, self.session, self.rooms, self.completions, views)
         results.bind(self.jobs, self.map)

@@ -31,7 +31,7 @@ VIEWS = {
     "Blind comparison": ("label", "Blind comparison"),
     "Banks": ("library", "Banks"), "Library": ("library", "Search"), "Guidelines": ("library", "Guidelines"),
     "Models": ("library", "Models"), "Audit": ("audit", "Audit"), "Watch": ("audit", "Watch"),
-    "Organisms": ("audit", "Organisms"),
+    "Organisms": ("audit", "Organisms"), "Reliability": ("audit", "Reliability"),
 }  # fmt: skip
 """The room and the name in it of every view."""
 UNANSWERED = Path(__file__).with_name("unanswered.js")
