@@ -94,8 +94,8 @@ def _shuffled(level: np.ndarray, unit: np.ndarray, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Ranks:
-    """Spearman's rank correlation of ``n`` pairs, its 95 % interval (Bonett & Wright 2000; None for three pairs), and
-    p, the share of shufflings with as large a correlation of either sign."""
+    """Spearman's rank correlation of ``n`` pairs, its 95 % interval (Bonett & Wright 2000; None where rho is 1 or −1),
+    and p, the share of shufflings with as large a correlation of either sign."""
 
     rho: float
     n: int
@@ -105,11 +105,11 @@ class Ranks:
 
 
 def ranks(one: Sequence[float], other: Sequence[float], seed: int) -> Ranks | None:
-    """The rank correlation of pairs; None for fewer than three, or where all of one side are equal."""
+    """The rank correlation of pairs; None for fewer than four, or where all of one side are equal."""
     from scipy.stats import rankdata  # takes a second to import
 
     n = len(one)
-    if n < 3:
+    if n < 4:
         return None
     a, b = (rankdata(np.round(side, 12)) for side in (one, other))
     a, b = a - a.mean(), b - b.mean()
@@ -119,9 +119,9 @@ def ranks(one: Sequence[float], other: Sequence[float], seed: int) -> Ranks | No
     rho = float(a @ b) / scale
     shuffled = np.random.default_rng(seed).permuted(np.tile(b, (SHUFFLES, 1)), axis=1) @ a / scale
     p = float((1 + (np.abs(shuffled) >= abs(rho) - 1e-12).sum()) / (1 + SHUFFLES))
-    if n < 4:
+    if abs(rho) > 1 - 1e-9:  # the formula gives an interval of no width, for any n
         return Ranks(rho, n, None, None, p)
-    middle = math.atanh(max(-1 + 1e-12, min(1 - 1e-12, rho)))
+    middle = math.atanh(rho)
     slack = Z * math.sqrt((1 + rho**2 / 2) / (n - 3))
     return Ranks(rho, n, math.tanh(middle - slack), math.tanh(middle + slack), p)
 

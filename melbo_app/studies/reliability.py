@@ -164,6 +164,8 @@ class MeasureReliability(Study[Reliability]):
         tried = [one for one in map(known.get, map(_key_of, directions)) if one is not None]
         missing = [one for one in directions if _key_of(one) not in known]
         found = self._result(lm, bank, tried, len(directions)) if tried else None
+        if found is not None and not missing:
+            bench.reliabilities.keep(found)  # it is the latest again
         if missing:
             with suppress(Stopped):
                 plain = yield from _within(work.measured(bank, 0, [0.0], stop), "without steering", 0, total, found)

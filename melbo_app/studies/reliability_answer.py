@@ -50,7 +50,7 @@ class VectorLine(TypedDict):
 
 class SettingLine(TypedDict):
     """A setting. ``ranks`` correlates the vectors' mean slopes in the first setting and in this one, ``random_ranks``
-    those of the random vectors; null in the first one, and for fewer than three vectors."""
+    those of the random vectors; null in the first one, and for fewer than four vectors."""
 
     name: str
     inputs: int
@@ -159,12 +159,12 @@ def card_lines(one: VectorLine) -> list[str]:
     main = one["cards"][0]
     q, fit = main["quantiles"], main["fit"]
     lines = [
-        f"spread over inputs: sd {main['sd']:.2f}, 5 % below {q['0.05']:.2f}, median {q['0.5']:.2f}, "
-        f"5 % above {q['0.95']:.2f}"
+        f"spread over inputs: sd {main['sd']:.2f}, 5 % below {signed(q['0.05'])}, median {signed(q['0.5'])}, "
+        f"5 % above {signed(q['0.95'])}"
     ]
     lines.append("fit: every input is flat" if fit is None else f"fit of a line: median R² {fit:.2f} over inputs")
     for factor in main["factors"]:
-        levels = ", ".join(f"{_said(level['name'])} {level['mean']:+.2f}" for level in factor["levels"])
+        levels = ", ".join(f"{_said(level['name'])} {signed(level['mean'])}" for level in factor["levels"])
         lines.append(
             f"{factor['factor']} explains {_percent(factor['eta2'])} of the slopes' variance (adjusted "
             f"{_percent(max(0.0, factor['omega2']))}, p = {factor['p']:.3f}): {levels}"
@@ -172,10 +172,10 @@ def card_lines(one: VectorLine) -> list[str]:
     if main["not_varied"]:
         lines.append(f"not varied: {', '.join(main['not_varied'])}")
     if worst := main["worst_group"]:
-        lines.append(f"worst group: {worst['name']} {worst['mean']:+.2f}, where the mean is {main['mean']:+.2f}")
+        lines.append(f"worst group: {worst['name']} {signed(worst['mean'])}, where the mean is {signed(main['mean'])}")
     for other, rank in zip(one["cards"][1:], one["matched"], strict=True):
         (low, high), against = other["interval"], other["against"]
-        line = f"{other['setting']}: {other['mean']:+.2f} ({low:+.2f} to {high:+.2f}), "
+        line = f"{other['setting']}: {signed(other['mean'])} ({signed(low)} to {signed(high)}), "
         line += f"{against['count']} of {against['n']} the other way"
         lines.append(line + (f"; matched inputs {_rank(rank)}" if rank else ""))
     return lines
@@ -187,7 +187,7 @@ def setting_lines(setting: SettingLine) -> list[str]:
     for what, rank in (("vectors", setting["ranks"]), ("random vectors", setting["random_ranks"])):
         if rank is not None:
             lines.append(f"{setting['name']}: mean slopes of {what} in both settings correlate, {_rank(rank)}")
-    return lines or [f"{setting['name']}: fewer than three vectors, so no rank correlation"]
+    return lines or [f"{setting['name']}: fewer than four vectors, so no rank correlation"]
 
 
 def _random(found: Reliability, radius: float) -> RandomLine | None:
@@ -238,7 +238,7 @@ def _sentence(found: Reliability, one: VectorLine) -> str:
     if is_of_texts(found):
         what = f"the share of texts with {found.measure}"
     low, high = main["interval"]
-    told = f"mean slope of {what} {main['mean']:+.2f} {unit(found)} (95 % {low:+.2f} to {high:+.2f})"
+    told = f"mean slope of {what} {signed(main['mean'])} {unit(found)} (95 % {signed(low)} to {signed(high)})"
     if random:
         told += f", beyond {one['beyond']} of {len(random['means'])} random vectors"
     against = main["against"]
@@ -259,11 +259,15 @@ def _whole(found: Reliability, vectors: Sequence[VectorLine]) -> str:
     told = f"{moved} of {len(vectors)} vectors{part} move {len(found.settings[0].inputs)} inputs in one direction"
     shares = [one["cards"][0]["against"]["share"] for one in vectors if one["cards"][0]["direction"] != "none"]
     if shares:
-        told += f"; of these, {_percent(min(shares))} to {_percent(max(shares))} of the inputs go the other way"
+        told += (
+            f"; under each of these, {_percent(min(shares))} to {_percent(max(shares))} of the inputs go the other way"
+        )
     random = next((one["random"] for one in vectors if one["random"]), None)
     if random and random["interval"]:
         low, high = random["interval"]
-        told += f". Random vectors: mean slope {random['mean']:+.2f} (95 % over vectors {low:+.2f} to {high:+.2f})"
+        told += (
+            f". Random vectors: mean slope {signed(random['mean'])} (95 % over vectors {signed(low)} to {signed(high)})"
+        )
     return f"{told}."
 
 
@@ -281,8 +285,14 @@ def _ranks(one: Sequence[float], other: Sequence[float], seed: int) -> RankLine 
 
 
 def _rank(one: RankLine) -> str:
-    spread = "" if one["low"] is None else f", 95 % {one['low']:.2f} to {one['high']:.2f}"
-    return f"ρ = {one['rho']:.2f} (n = {one['n']}{spread}, p = {one['p']:.3f})"
+    low, high = one["low"], one["high"]
+    spread = "" if low is None or high is None else f", 95 % {signed(low)} to {signed(high)}"
+    return f"ρ = {signed(one['rho'])} (n = {one['n']}{spread}, p = {one['p']:.3f})"
+
+
+def signed(value: float) -> str:
+    """A number with its sign and two decimals."""
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def _percent(share: float) -> str:

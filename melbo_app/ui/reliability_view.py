@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from melbo_app.studies.reliability_answer import CAUSAL, Reliable, VectorLine, card_lines, setting_lines
+from melbo_app.studies.reliability_answer import CAUSAL, Reliable, VectorLine, card_lines, setting_lines, signed
 from melbo_app.studies.reliability_card import Card
 from melbo_app.ui.components.plotly_view import figure_value
 from melbo_app.ui.present import first_line, sentence
@@ -31,7 +31,7 @@ def vector_table(answer: Reliable | None, names: dict[int, str], chosen: int | N
     for one in answer["vectors"]:
         name = names.get(one["vector"])
         cells = [f"{one['vector']} {name}" if name else str(one["vector"]), *_cells(one)]
-        cells += [_signed(card["mean"]) for card in one["cards"][1:]]
+        cells += [signed(card["mean"]) for card in one["cards"][1:]]
         rows.append({"key": str(one["vector"]), "cells": cells})
     columns = [*COLUMNS, *others]
     return {
@@ -45,14 +45,14 @@ def _cells(one: VectorLine) -> list[str]:
     (low, high), against = main["interval"], main["against"]
     worst = main["worst_group"]
     return [
-        _signed(main["mean"]),
-        f"{_signed(low)} to {_signed(high)}",
-        NONE if random is None else f"{_signed(random['range'][0])} to {_signed(random['range'][1])}",
+        signed(main["mean"]),
+        f"{signed(low)} to {signed(high)}",
+        NONE if random is None else f"{signed(random['range'][0])} to {signed(random['range'][1])}",
         f"{main['sd']:.2f}",
         f"{against['count']} of {against['n']}",
         f"{100 * against['interval'][0]:.0f} to {100 * against['interval'][1]:.0f} %",
         NONE if main["fit"] is None else f"{main['fit']:.2f}",
-        NONE if worst is None else f"{worst['name']} {_signed(worst['mean'])}",
+        NONE if worst is None else f"{worst['name']} {signed(worst['mean'])}",
     ]
 
 
@@ -77,7 +77,7 @@ def input_table(answer: Reliable, one: VectorLine) -> dict[str, Any]:
         line, slope = answer["inputs"][0][at], main["slopes"][at]
         cells = [
             str(at + 1), first_line(line["prompt"].user, 160), line["first"] or NONE, line["second"] or NONE,
-            line["group"], line["position"] or NONE, line["wording"] or NONE, _signed(slope),
+            line["group"], line["position"] or NONE, line["wording"] or NONE, signed(slope),
         ]  # fmt: skip
         rows.append({"cells": cells, **({"tone": "damaged"} if turn * slope < 0 else {})})
     return {"columns": INPUTS, "wide": ["prompt"], "figures": ["no.", "slope"], "rows": rows}
@@ -97,7 +97,3 @@ def plot(answer: Reliable, one: VectorLine) -> dict[str, Any]:
     quantity = "log-odds of the first answer, nats" if nats else f"share of texts with {answer['measure']}"
     title = f"Vector {one['vector']} at R {one['radius']:.4g}"
     return figure_value(reliability_figure(answer["multiples"], [*map(line, one["cards"])], random, quantity, title))
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")

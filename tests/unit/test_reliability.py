@@ -29,9 +29,10 @@ from melbo_app.library.reliability import SteeredInputs
 from melbo_app.settings import ROOT
 from melbo_app.studies import read_study
 from melbo_app.studies.reliability import MeasureReliability
-from melbo_app.studies.reliability_answer import FLAT, lines_of, reliable
+from melbo_app.studies.reliability_answer import FLAT, card_lines, lines_of, reliable
 from melbo_app.studies.reliability_card import card
 from melbo_app.studies.reliability_command import reliability_command
+from melbo_app.ui.reliability_view import input_table, plot, vector_lines, vector_table
 from melbo_app.ui.verbs.reliability import ReliabilityVerbs
 
 SHIPPED = ContrastSets(ROOT / "assets" / "contrast")
@@ -150,8 +151,9 @@ def test_rank_correlations_are_those_of_scipy():
     found, wanted = ranks(one, other, 0), spearmanr(one, other)
     assert found.rho == pytest.approx(wanted.statistic) and found.p == pytest.approx(wanted.pvalue, abs=0.03)
     assert found.low < found.rho < found.high and found.n == 12
-    assert ranks([1, 2], [2, 1], 0) is None and ranks([1, 1, 1], [1, 2, 3], 0) is None
-    assert ranks([1, 2, 3], [2, 4, 9], 0).low is None and ranks([1, 2, 3, 4], [1, 2, 3, 4], 0).rho == pytest.approx(1)
+    assert ranks([1, 2, 3], [2, 1, 3], 0) is None and ranks([1, 1, 1, 1], [1, 2, 3, 4], 0) is None
+    assert ranks([1, 2, 3, 4], [1, 2, 3, 4], 0).rho == pytest.approx(1)
+    assert ranks([1, 2, 3, 4], [1, 2, 3, 4], 0).low is None  # no formula for a perfect one
     mean, low, high = mean_of_few([1.0, 2.0, 3.0])
     assert mean == 2 and high - mean == pytest.approx(mean - low) == pytest.approx(4.302653 / 3**0.5)
 
@@ -263,7 +265,7 @@ def test_settings_random_vectors_and_ids_are_in_the_answer(bench):
         assert len(one["random"]["means"]) == 4 and len(one["random"]["curve"]) == len(MULTIPLES)
         assert one["matched"][0]["rho"] == pytest.approx(1) and one["matched"][0]["n"] == 12  # the same prompts
         assert one["beyond"] == sum(abs(m) < abs(one["cards"][0]["mean"]) for m in one["random"]["means"])
-    assert answer["settings"][1]["ranks"]["rho"] == pytest.approx(1)
+    assert answer["settings"][1]["ranks"] is None  # three vectors
     assert answer["settings"][1]["random_ranks"]["n"] == 4 and answer["settings"][0]["ranks"] is None
     lines = lines_of(found)
     assert lines[0].startswith(("0 of 3", "1 of 3", "2 of 3", "3 of 3")) and lines[-1].startswith("Causal:")
@@ -275,6 +277,20 @@ def test_settings_random_vectors_and_ids_are_in_the_answer(bench):
     assert drawn.data[2].name == "&lt;b&gt;" and list(drawn.data[2].y) == [one["mean"] for one in curve]
     assert bench.reliabilities()[0] == found and read_study(study().kept()) == study()
     json.dumps(found.model_dump(mode="json"), allow_nan=False)
+
+
+def test_the_page_shows_a_row_for_each_vector_and_those_that_go_the_other_way_first(bench):
+    _, found = listen(bench.run(study(inputs(name="other"))))
+    answer = reliable(found)
+    table = vector_table(answer, {1: "a name"}, 2)
+    assert [row["cells"][0] for row in table["rows"]] == ["0", "1 a name", "2"] and table["selected"] == "2"
+    assert table["columns"][-1] == "other" and all(len(row["cells"]) == len(table["columns"]) for row in table["rows"])
+    one = answer["vectors"][2]
+    rows = input_table(answer, one)["rows"]
+    turned = [row["cells"][-1].startswith("−") != (one["cards"][0]["mean"] < 0) for row in rows]
+    assert turned == sorted(turned, reverse=True) and sum("tone" in row for row in rows) == sum(turned)
+    assert [trace["name"] for trace in plot(answer, one)["figure"]["data"]][-2:] == ["mine", "other"]
+    assert len(vector_lines(one)) == 1 + len(card_lines(one)) and vector_table(None, {}) == {"columns": []}
 
 
 def test_a_stop_keeps_the_finished_vectors_and_the_same_request_goes_on_from_there(bench, monkeypatch):
@@ -299,6 +315,19 @@ def test_a_stop_keeps_the_finished_vectors_and_the_same_request_goes_on_from_the
     assert again == {"reading the prompts", "starting"}  # all is looked up
     with pytest.raises(Stopped, match="before the first vector"):
         listen(bench.run(study(seed=5), stop=lambda: True))
+
+
+def test_a_stop_between_two_blocks_ends_the_pass(bench):
+    work, calls = bench.run(study(seed=6), stop=lambda: bool(calls) and calls.append(1) is None and len(calls) > 3), []
+    while True:
+        try:
+            now = next(work)
+        except StopIteration as end:
+            part = end.value
+            break
+        if getattr(now, "found", None) is not None and not calls:
+            calls.append(1)  # from now on each question counts
+    assert len(part.tried) == 1 and len(calls) == 4  # nobody asked again
 
 
 def test_texts_with_a_sign_are_counted_at_each_multiple_and_looked_up(bench):

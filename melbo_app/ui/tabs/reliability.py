@@ -36,7 +36,7 @@ from melbo_app.ui.tabs.job_tab import HistoryTab
 from melbo_app.workbench import Workbench
 
 EMPTY = (
-    "Press Measure to steer each prompt by the vectors chosen on the left, at −1.5 to 1.5 times R, and to see how "
+    "Press Measure to steer each prompt by the chosen vectors, at −1.5 to 1.5 times R, and to see how "
     "steadily its log-odds of two answers follow, beside random vectors. Stop keeps the finished vectors."
 )
 LINES = "JSONL with “prompt”, “first”, “second”, and perhaps “group”, “position”, “wording”, “system” and “id”"
