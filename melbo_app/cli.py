@@ -21,6 +21,7 @@ from melbo_app.commands.library import library
 from melbo_app.commands.methods import methods
 from melbo_app.commands.models import models
 from melbo_app.commands.organisms import organisms
+from melbo_app.commands.reliability import reliability
 from melbo_app.commands.report import report
 from melbo_app.commands.running import run
 from melbo_app.commands.serve import serve
@@ -42,6 +43,7 @@ def build() -> typer.Typer:
         "adapters": adapters,
         "harden": harden,
         "audit": audit,
+        "reliability": reliability,
     }  # fmt: skip
     others = {one.verb: study_command(one) for one in STUDIES if "command" in one.doors and one.verb not in written}
     for name, command in {**written, **others}.items():

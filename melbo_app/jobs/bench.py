@@ -25,6 +25,7 @@ from melbo_app.library.bundled import embedder_folder
 from melbo_app.library.catalogue import Catalogue
 from melbo_app.library.checkpoints import Checkpoints
 from melbo_app.library.circuits import Circuits
+from melbo_app.library.contrast_sets import ContrastSets
 from melbo_app.library.conversations import Conversations
 from melbo_app.library.curves import Curves
 from melbo_app.library.database import Database
@@ -44,6 +45,7 @@ from melbo_app.library.offered_models import OfferedModels
 from melbo_app.library.patient_completions import PatientCompletions
 from melbo_app.library.preferences import PreferenceFiles
 from melbo_app.library.prompt_sets import PromptSets
+from melbo_app.library.reliability import Reliabilities
 from melbo_app.library.samples import Samples
 from melbo_app.library.searches import Searches
 from melbo_app.library.suggested_labels import SuggestedLabelFiles
@@ -100,10 +102,12 @@ class Bench:
         self.audits = Audits(cache / "audits")
         self.hardenings = Hardenings(cache / "hardened")
         self.circuits = Circuits(cache / "circuits")
+        self.reliabilities = Reliabilities(cache / "reliability")
         self.preferences = PreferenceFiles(cache / "preferences")
         self.label_readings = LabelReadingFiles(cache / "readings")
         self.suggested_labels = SuggestedLabelFiles(cache / "suggestions")
         self.prompt_sets = PromptSets(assets / "prompts")
+        self.contrast_sets = ContrastSets(assets / "contrast")
         self.records, self.checkpoints = JobRecords(database), Checkpoints(cache / "checkpoints")
         self.unsaved: list[Bank] = []
         """Trained banks that could not be saved."""

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, FiniteFloat
 from melbo_app.engine.weight_files import ADAPTER_WEIGHTS
 from melbo_app.library.atomic import make_folder, refused, write_file, write_folder
 from melbo_app.library.counted import Counted
-from melbo_app.library.damage import Listed, read_each
+from melbo_app.library.damage import Damage, Listed, read_each
 from melbo_app.library.facts import Count, Digest, Layer, ModelName, Moment, Norm, Text, Word
 from melbo_app.library.frozen import Frozen
 from melbo_app.library.json_files import Measured, key_of
@@ -205,12 +205,19 @@ class Hardenings:
         path = self.place(key)
         return {one.name: one.read_bytes() for one in sorted(path.iterdir()) if one.is_file()}
 
+    def damaged(self) -> list[Damage]:
+        """Those that cannot be read."""
+        return [*self._every().damaged]
+
     def of_model(self, model_hash: str) -> Listed[Hardened]:
         """Those made from a model, newest first."""
-        folders = sorted(one.parent for one in self._folder.glob(f"*/{RECORD}"))
-        found = read_each(folders, _read, lambda path: f"hardened model “{path.name}”")
+        found = self._every()
         own = [one for one in found if one.model_hash == model_hash]
         return Listed(sorted(own, key=lambda one: one.created, reverse=True), found.damaged)
+
+    def _every(self) -> Listed[Hardened]:
+        folders = sorted(one.parent for one in self._folder.glob(f"*/{RECORD}"))
+        return read_each(folders, _read, lambda path: f"hardened model “{path.name}”")
 
 
 def _read(folder: Path) -> Hardened:

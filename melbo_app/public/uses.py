@@ -13,6 +13,7 @@ FREE = {
     "runaways", "sample_comparison", "save_waiting", "search", "search_completions", "settled_label", "spread",
     "standings", "suggested_labels",
     "suggested_layers", "tags", "training_job", "unsaved_bank", "variants", "weights_hash", "why_not_kept",
+    "asked_inputs", "export_reliability", "reliabilities",
 }  # fmt: skip
 """Lookups, too cheap to count."""
 

@@ -15,6 +15,7 @@ from melbo_app.jobs.model_getting import ModelGetting
 from melbo_app.jobs.study import Study
 from melbo_app.library.answers import FoundAnswer
 from melbo_app.library.bank import Bank
+from melbo_app.library.contrast_sets import CONTRAST, Setting
 from melbo_app.library.conversation import Conversation, ConversationSummary
 from melbo_app.library.damage import Listed
 from melbo_app.library.job_records import JobRecord
@@ -148,6 +149,12 @@ class _PublicWorkbench:
             if name not in SHIPPED:
                 raise InputError("sets", "there is no such set", f"Choose from {', '.join(SHIPPED)}")
         return self._plain("prompt_set")(given)
+
+    def contrast_set(self, given: str, field: str = "prompts") -> Setting:
+        """The inputs of a shipped contrast set, but not of a file."""
+        if given not in CONTRAST:
+            raise InputError(field, "there is no such set", f"Choose from {', '.join(CONTRAST)}")
+        return self._plain("contrast_set")(given, field)
 
     def judge_endpoint(self, url: str, model: str, *, here: bool) -> Endpoint:
         """The operator's judge, whatever the page asks for."""

@@ -10,6 +10,7 @@ from melbo_app.ui.tabs.harden import HardenTab
 from melbo_app.ui.tabs.job_tab import JobTab
 from melbo_app.ui.tabs.organisms import OrganismsTab
 from melbo_app.ui.tabs.parts import PartsTab
+from melbo_app.ui.tabs.reliability import ReliabilityTab
 from melbo_app.ui.tabs.watch import WatchTab
 from melbo_app.workbench import Workbench
 
@@ -26,12 +27,15 @@ class AuditRoom:
                 self.watch = WatchTab(workbench, session)
             with rooms.view("organisms"):
                 self.organisms = OrganismsTab(workbench)
+            with rooms.view("reliability"):
+                self.reliability = ReliabilityTab(workbench, session)
             with rooms.view("parts"):
                 self.parts = PartsTab(workbench, session)
             with rooms.view("harden"):
                 self.harden = HardenTab(workbench, session)
         self.job_views: dict[str, tuple[JobTab, str]] = {
             "audit": (self.audit, "audit"), "harden": (self.harden, "harden"), "parts": (self.parts, "parts"),
+            "reliability": (self.reliability, "reliability"),
         }  # fmt: skip
 
     def bind(self, completions: CompletionsTab, wake: gr.Timer) -> None:
@@ -39,5 +43,6 @@ class AuditRoom:
         self.audit.bind(self._rooms, completions)
         self.watch.bind(self._rooms, completions)
         self.organisms.bind(self._rooms, wake)
+        self.reliability.bind(self._rooms)
         self.parts.bind(self._rooms)
         self.harden.bind(self._rooms, wake)

@@ -14,6 +14,7 @@ from melbo_app.ui.endpoint import publish
 from melbo_app.ui.verbs.explore import ExploreVerbs
 from melbo_app.ui.verbs.generality import GeneralityVerbs
 from melbo_app.ui.verbs.library import LibraryVerbs
+from melbo_app.ui.verbs.reliability import ReliabilityVerbs
 from melbo_app.ui.verbs.study_verb import study_verb
 from melbo_app.ui.verbs.training import TrainingVerbs
 from melbo_app.workbench import Workbench
@@ -38,6 +39,7 @@ def publish_api(workbench: Workbench) -> None:
         (training.stop_job, LOOK),
         *((study_verb(workbench, one), _queue(one)) for one in STUDIES if "http" in one.doors),
         (GeneralityVerbs(workbench).generality, AWAIT),
+        (ReliabilityVerbs(workbench).reliability, AWAIT),
         (exploring.explore, AWAIT),
         (exploring.export_audit, LOOK),
         (library.labels, LOOK),

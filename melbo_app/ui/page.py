@@ -153,7 +153,7 @@ class Page:
             self.completions.grid, self.map.plot, self.similarity.delta, self.explore.view, self.radius.plot,
             self.radius.many.table, self.layers.plot, self.generality.grid, self.look_for.table,
             self.audit.audit.table, self.audit.watch.list,
-            self.audit.parts.map,
+            self.audit.parts.map, self.audit.reliability.table,
         )  # fmt: skip
         rooms.bind()
         self._bind()

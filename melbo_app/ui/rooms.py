@@ -40,6 +40,7 @@ ROOMS = {
             "audit": "Audit",
             "watch": "Watch",
             "organisms": "Organisms",
+            "reliability": "Reliability",
             "parts": "Parts",
             "harden": "Harden",
         },

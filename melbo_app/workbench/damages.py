@@ -10,8 +10,8 @@ from melbo_app.workbench.base import Base
 
 Kept = Literal[
     "texts", "labels", "jobs", "explorations", "generality", "finds", "audits", "curves", "atlases", "searches",
-    "circuits", "judgements", "places", "preferences", "readings of labels", "suggested labels", "guidelines",
-    "conversations",
+    "circuits", "judgements", "places", "preferences", "readings of labels", "suggested labels", "guidelines", "conversations",
+    "reliability", "hardened",
 ]  # fmt: skip
 
 
@@ -33,6 +33,8 @@ class Damages(Base):
             "finds": [self.bench.finds.damaged],
             "audits": [self.bench.audits.damaged],
             "circuits": [self.bench.circuits.damaged],
+            "reliability": [self.bench.reliabilities.damaged],
+            "hardened": [self.bench.hardenings.damaged],
             "preferences": [self.bench.preferences.damaged],
             "readings of labels": [self.bench.label_readings.damaged],
             "suggested labels": [self.bench.suggested_labels.damaged],

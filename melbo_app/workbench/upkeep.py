@@ -121,6 +121,7 @@ class Upkeep(Base):
             "find": self.bench.finds,
             "audit": self.bench.audits,
             "circuit": self.bench.circuits,
+            "reliability": self.bench.reliabilities,
             "preferences": self.bench.preferences,
             "readings of labels": self.bench.label_readings,
             "suggested labels": self.bench.suggested_labels,

@@ -33,6 +33,7 @@ REQUIRED = {
     "watch": ["bank", "clean", "prompts"], "adapters": ["prompts"],
     "harden": ["method", "keep"],
     "parts": ["bank", "vector", "prompt", "measure"],
+    "reliability": ["bank"],
     "explore": ["prompt"], "audit": ["prompts"], "export_audit": ["key"],
     "label_agreement": ["bank"], "suggest_labels": ["bank"], "save_label": ["bank", "vector"],
     "import_labels": ["file", "bank"], "import_bank": ["file"], "export_bank": ["name"],

@@ -1,0 +1,46 @@
+"""Reliability of vectors: contrast sets, and kept results."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic_core import to_jsonable_python
+
+from melbo_app.errors import InputError
+from melbo_app.library.atomic import write_file
+from melbo_app.library.contrast_sets import Setting, in_template
+from melbo_app.library.damage import Listed
+from melbo_app.library.reliability import Reliability
+from melbo_app.studies.reliability_answer import reliable
+from melbo_app.workbench.base import Base
+
+
+class ReliabilityResults(Base):
+    """What reliability reads and keeps."""
+
+    def contrast_set(self, given: str, field: str = "prompts") -> Setting:
+        """The inputs of a shipped contrast set or a file. Raises InputError if it cannot be read."""
+        return self.bench.contrast_sets.read(given, field)
+
+    def asked_inputs(
+        self, settings: Sequence[Setting], system: str | None = None, template: bool | str | None = None
+    ) -> tuple[Setting, ...]:
+        """These inputs in ``template``; None: in the loaded model's chat template, if it has one. ``system`` is the
+        system text of inputs without one."""
+        wrapped = bool(self.bench.model.get().has_template) if template is None else template
+        return tuple(in_template(one, system, wrapped) for one in settings)
+
+    def reliabilities(self) -> Listed[Reliability]:
+        """The loaded model's results, newest first; none without a model."""
+        known = self.weights_hash
+        return self.bench.reliabilities.of_model(known) if known else Listed()
+
+    def export_reliability(self, found: Reliability, out: Path) -> Path:
+        """Write a result to a new file, as ``--json`` prints it. Raises InputError if it exists."""
+        answer = reliable(found, self.bench.reliabilities.not_kept().get(found.key))
+        text = json.dumps(to_jsonable_python(answer, inf_nan_mode="null"), ensure_ascii=False)
+        try:
+            write_file(out, f"{text}\n".encode(), overwrite=False)
+        except FileExistsError as error:
+            raise InputError("out", f"“{out}” already exists", "Choose another name") from error
+        return out
