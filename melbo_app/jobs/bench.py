@@ -45,6 +45,7 @@ from melbo_app.library.prompt_sets import PromptSets
 from melbo_app.library.samples import Samples
 from melbo_app.library.searches import Searches
 from melbo_app.library.suggested_labels import SuggestedLabelFiles
+from melbo_app.library.triggers import TriggerSearches
 from melbo_app.library.weights import Progress
 from melbo_app.settings import ROOT, Settings
 
@@ -96,6 +97,7 @@ class Bench:
         self.generalities = Generalities(cache / "generality")
         self.finds = Finds(cache / "finds")
         self.audits = Audits(cache / "audits")
+        self.trigger_searches = TriggerSearches(cache / "triggers")
         self.preferences = PreferenceFiles(cache / "preferences")
         self.label_readings = LabelReadingFiles(cache / "readings")
         self.suggested_labels = SuggestedLabelFiles(cache / "suggestions")

@@ -43,6 +43,7 @@ from melbo_app.ui.tabs.radius import RadiusTab
 from melbo_app.ui.tabs.similarity import SimilarityTab
 from melbo_app.ui.tabs.start import StartTab
 from melbo_app.ui.tabs.train import Finished, TrainTab
+from melbo_app.ui.tabs.triggers import TriggersTab
 from melbo_app.ui.tabs.watch import WatchTab
 from melbo_app.ui.taking import save_as_bank, shelved
 from melbo_app.ui.training_form import TrainingForm
@@ -125,6 +126,8 @@ class Page:
                         self.watch = WatchTab(workbench, session)
                     with rooms.view("organisms"):
                         self.organisms = OrganismsTab(workbench)
+                    with rooms.view("triggers"):
+                        self.triggers = TriggersTab(workbench, session)
                 with rooms.room("start"):
                     self.start = StartTab(workbench, session, self.completions)
         self.timer = gr.Timer(BUSY, active=False)  # a look before the page is open would fill in the form twice
@@ -156,6 +159,7 @@ class Page:
         self.models.bind(rooms, self.timer)
         self.audit.bind(rooms, self.completions)
         self.watch.bind(rooms, self.completions)
+        self.triggers.bind(rooms)
         self.organisms.bind(rooms, self.timer)
         self.start.bind(rooms)
         self.not_kept.bind()
@@ -212,6 +216,7 @@ class Page:
             "sweep": (self.radius.many, "radius"), "atlas": (self.layers, "layers"),
             "generality": (self.generality, "generality"), "find": (self.look_for, "look"),
             "audit": (self.audit, "audit"),
+            "triggers": (self.triggers, "triggers"),
         }  # fmt: skip
         results = JobResults(self._workbench, self.session, self.rooms, self.completions, views)
         results.bind(self.jobs, self.map)

@@ -34,7 +34,7 @@ ROOMS = {
     "read": Room("Read", {"completions": "Grid", "map": "Map", "similarity": "Similarity", "chat": "Chat"}),
     "label": Room("Label", {"label": "Label", "trial": "Test a label", "blind": "Blind comparison"}),
     "library": Room("Library", {"banks": "Banks", "library": "Search", "guidelines": "Guidelines", "models": "Models"}),
-    "audit": Room("Audit", {"audit": "Audit", "watch": "Watch", "organisms": "Organisms"}),
+    "audit": Room("Audit", {"audit": "Audit", "watch": "Watch", "organisms": "Organisms", "triggers": "Triggers"}),
 }
 ROOM_OF = {view: room for room, (_, views) in ROOMS.items() for view in (views or [room])}
 TOGETHER = "read"

@@ -10,7 +10,8 @@ from melbo_app.workbench.base import Base
 
 Kept = Literal[
     "texts", "labels", "jobs", "explorations", "generality", "finds", "audits", "curves", "atlases", "searches",
-    "judgements", "places", "preferences", "readings of labels", "suggested labels", "guidelines", "conversations",
+    "triggers", "judgements", "places", "preferences", "readings of labels", "suggested labels", "guidelines",
+    "conversations",
 ]  # fmt: skip
 
 
@@ -31,6 +32,7 @@ class Damages(Base):
             "generality": [self.bench.generalities.damaged],
             "finds": [self.bench.finds.damaged],
             "audits": [self.bench.audits.damaged],
+            "triggers": [self.bench.trigger_searches.damaged],
             "preferences": [self.bench.preferences.damaged],
             "readings of labels": [self.bench.label_readings.damaged],
             "suggested labels": [self.bench.suggested_labels.damaged],

@@ -120,6 +120,7 @@ class Upkeep(Base):
             "generality": self.bench.generalities,
             "find": self.bench.finds,
             "audit": self.bench.audits,
+            "search for triggers": self.bench.trigger_searches,
             "preferences": self.bench.preferences,
             "readings of labels": self.bench.label_readings,
             "suggested labels": self.bench.suggested_labels,

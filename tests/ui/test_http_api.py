@@ -31,6 +31,7 @@ REQUIRED = {
     "stop_job": ["id"], "steer": ["bank"], "sweep": ["bank"], "similarity": ["bank"], "map": ["bank"],
     "search_meaning": ["text"], "find": ["prompts", "score"], "generality": ["bank"], "labels": [],
     "watch": ["bank", "clean", "prompts"], "adapters": ["prompts"],
+    "triggers": ["toward"],
     "explore": ["prompt"], "audit": ["prompts"], "export_audit": ["key"],
     "label_agreement": ["bank"], "suggest_labels": ["bank"], "save_label": ["bank", "vector"],
     "import_labels": ["file", "bank"], "import_bank": ["file"], "export_bank": ["name"],

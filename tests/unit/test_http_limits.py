@@ -41,7 +41,7 @@ VALID: dict[str, dict[str, Any]] = {  # what a verb needs, none of which leads t
     "steer": {"bank": "none"}, "sweep": {"bank": "none"}, "similarity": {"bank": "none"}, "map": {"bank": "none"},
     "search_meaning": {"text": " ", "seconds": -1}, "find": {"prompts": [" "], "score": "flag:none"},
     "generality": {"bank": "none"}, "watch": {"bank": "none", "clean": ["x"], "prompts": ["x"]},
-    "adapters": {"prompts": [" "]},
+    "adapters": {"prompts": [" "]}, "triggers": {"toward": "text: "},
     "explore": {"prompt": " ", "scope": "none"}, "audit": {"prompts": [" "]}, "export_audit": {"key": "none"},
     "save_label": {"bank": "none", "vector": 0}, "label_agreement": {"bank": "none"},
     "suggest_labels": {"bank": "none"}, "export_bank": {"name": "none"},
