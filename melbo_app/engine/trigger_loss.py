@@ -15,6 +15,9 @@ from melbo_app.engine.stopping import Stop, asking, plain, raise_if
 from melbo_app.engine.trigger_place import Place
 from melbo_app.errors import InputError
 
+ROWS_AT_ONCE = 16_384
+"""Rows of the embedding that are read together."""
+
 
 @dataclass(frozen=True)
 class Toward:
@@ -92,7 +95,7 @@ class TriggerLoss:
             Stopped: ``stop()`` became true.
         """
         lm, total = self.lm, 0.0
-        slope = torch.zeros(len(ids), self._embedded.shape[1])
+        slope = torch.zeros(len(ids), self._width)
         for number, place in enumerate(self.places):
             raise_if(stop)
             loss, one = self._slope(number, place, ids.to(lm.device), stop)
@@ -100,23 +103,23 @@ class TriggerLoss:
             slope += one / len(self.places)
         if not torch.isfinite(slope).all() or not slope.any():
             raise InputError("model", f"{lm.name} gives no gradient at its tokens", "Load its unquantised weights")
-        return total, slope @ self._embedded.T
+        embedding, parts = lm.model.get_input_embeddings(), []
+        with torch.no_grad():  # in parts, because a float32 copy of a large embedding may not fit
+            for some in torch.arange(lm.known_ids, device=lm.device).split(ROWS_AT_ONCE):
+                parts.append(slope @ embedding(some).float().cpu().T)
+        return total, torch.cat(parts, dim=1)
 
     @property
-    def _embedded(self) -> Tensor:
-        """The embedding of every token: [V, d] float32."""
-        if -1 not in self._read:
-            with torch.no_grad():
-                rows = self.lm.model.get_input_embeddings()(torch.arange(self.lm.known_ids, device=self.lm.device))
-            self._read[-1] = rows.float().cpu()
-        return self._read[-1]
+    def _width(self) -> int:
+        """The length of an embedding, in some families not the hidden size."""
+        return self.lm.model.get_input_embeddings().weight.shape[1]
 
     def _slope(self, number: int, place: Place, ids: Tensor, stop: Stop | None) -> tuple[float, Tensor]:
         """The loss on one prompt, and its gradient at the embedding's output: [n, d]."""
         lm, stop = self.lm, plain(stop)
         begin, leaf = (
             len(place.before),
-            torch.zeros(len(ids), self._embedded.shape[1], device=lm.device, requires_grad=True),
+            torch.zeros(len(ids), self._width, device=lm.device, requires_grad=True),
         )
         embedding: nn.Module = lm.model.get_input_embeddings()
 

@@ -98,7 +98,7 @@ class Hunt:
         study, lm, request = self.study, self.lm, self.request
         self._places = places(lm, self.trained, study.place, self.stop)
         yield "answers without a trigger"
-        plain = yield from self._answers(self.tested)
+        plain = self._answers(self.tested)
         goals, text = [request.text] * len(self.tested), request.text
         directions = bases = None
         scope = min(one.tail for one in self._places) or LAST
@@ -106,7 +106,7 @@ class Hunt:
             yield "what the vector does"
             directions, bases = yield from self._direction(request.bank, request.vector or 0, scope)
             if not request.text:
-                steered = yield from self._answers([self.trained[0], *self.tested], self._theta)
+                steered = self._answers([self.trained[0], *self.tested], self._theta)
                 goals, text = steered[1:], steered[0] if study.together else ""
                 if study.together and not text.strip():
                     raise InputError("together", "the vector's own answer is empty", "Give a text with --says")
@@ -221,7 +221,7 @@ class Hunt:
             bases = mean_states(self.lm, clean, self.target, scope, stop)
         return delta.expand(len(self.trained), -1), bases
 
-    def _answers(self, prompts: Sequence[Prompt], steered: Any = None) -> Generator[Any, None, list[str]]:
+    def _answers(self, prompts: Sequence[Prompt], steered: Any = None) -> list[str]:
         """The greedy answers to prompts, under a vector if ``steered`` has one."""
         import torch
 
@@ -232,14 +232,13 @@ class Hunt:
             under = (steered[0], torch.as_tensor(steered[1]).expand(len(prompts), -1))
         work = answers(self.lm, prompts, self.study.max_new_tokens, self.stop, under)
         return [one.text for one in self.bench.compute.result(work)]
-        yield
 
     def _tested(self, text: str, done: Any = "the planted trigger") -> Generator[Any, None, Trigger]:
         """A string on the held-out prompts."""
         from melbo_app.engine.trigger_place import with_trigger
 
         yield done
-        said = yield from self._answers([with_trigger(one, text, self.study.place) for one in self.tested])
+        said = self._answers([with_trigger(one, text, self.study.place) for one in self.tested])
         shows = self._shown.of(said, self.stop)
         counted, without = Counted.of(shows), sum(one.shows for one in self.baselines)
         planted = self.request.planted
@@ -269,7 +268,7 @@ class Hunt:
         each = bytes_per_row(lm, tokens) + logits
         # the gradient keeps about sixteen times the hidden states of every block, and the attention's weights
         slope = tokens * (16 * lm.hidden_size + 4 * tokens) * len(lm.blocks) * max(2, lm.dtype.itemsize) + 2 * logits
-        slope += 4 * lm.known_ids * (lm.hidden_size + self.study.tokens)
+        slope += 4 * lm.known_ids * self.study.tokens
         have = budget(lm, self.bench.model.memory_gb)
         if max(each, slope) > have:
             problem = f"one step on a prompt of {tokens} tokens needs {size_text(max(each, slope))}"

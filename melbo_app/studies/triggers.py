@@ -154,8 +154,12 @@ class FindTriggers(ModelStudy[TriggerSearch]):
         template: bool | str = lm.usual_template if self.template is None else self.template
         yield TriggerProgress("reading the prompts", 0, total)
         hunt = Hunt(bench, lm, self, *self.asked(bench, template), stop)
-        note = yield from map_progress(hunt.prepared(), lambda stage: TriggerProgress(stage, 0, total))
         before = bench.trigger_searches.find(hunt.key)
+        if before is not None and before.finished:
+            known = before.model_copy(update={"created": datetime.now(UTC)})
+            bench.trigger_searches.keep(known)
+            return known
+        note = yield from map_progress(hunt.prepared(), lambda stage: TriggerProgress(stage, 0, total))
         found, random = (list(before.found), list(before.random)) if before else ([], [])
         spent = before.seconds if before else 0.0
         part = self._result(bench, lm, hunt, found, random, False, spent) if found else None
@@ -180,8 +184,6 @@ class FindTriggers(ModelStudy[TriggerSearch]):
                 raise Stopped("Stopped before the first trigger was found: nothing to keep.") from None
             return part
         result = self._result(bench, lm, hunt, found, random, True, spent + time.monotonic() - began)
-        if before is not None and before.finished:
-            result = before
         bench.trigger_searches.keep(result)
         return result
 
