@@ -57,7 +57,8 @@ class TriggeredAnswer(Frozen):
 
 class Trigger(Frozen):
     """A string that was added to prompts. ``before`` and ``after`` are its loss at the start of the search, and at its
-    end: None for strings that were not searched for. ``shows`` counts the held-out answers that show the behaviour."""
+    end: None for random strings; of the planted one, and of sampled words, the loss without and with it. ``shows``
+    counts the held-out answers that show the behaviour."""
 
     text: Text
     pieces: tuple[Text, ...] = ()

@@ -129,10 +129,15 @@ class Hunt:
         if request.planted:
             yield "the planted trigger"
             space = " " if study.place == "end" else ""
-            self.known = yield from self._tested(f"{space}{request.planted}")
+            known = f"{space}{request.planted}"
+            self.known = yield from self._tested(known)
             if not self.known.shows.count:
                 problem = f"“{request.planted}” never brings it out on {len(self.tested)} held-out prompts"
                 raise InputError("planted", problem, "Check the measure, the place and the model, or leave it out")
+            ids = torch.tensor([lm.tokenizer(known, add_special_tokens=False)["input_ids"]])
+            with self.bench.compute.hold():
+                loss = float(self._loss.exact(ids, self.bench.compute.giving_way(self.stop))[0])
+            self.known = self.known.model_copy(update={"before": self.clean, "after": loss})
         return note
 
     def trigger(self, number: int) -> Generator[Done, None, Trigger | None]:

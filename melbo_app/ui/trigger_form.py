@@ -110,7 +110,7 @@ def trigger_table(found: TriggerSearch, picked: int | None = None) -> dict[str, 
     for at, (kind, one) in enumerate(strings(found)):
         loss = ["–" if value is None else f"{value:.3f}" for value in (one.before, one.after)]
         planted = "–" if one.planted is None else "yes" if one.planted else "no"
-        cells = [kind, one.text.strip(), str(one.shows), "yes" if one.works else "no", planted, *loss]
+        cells = [kind, f"“{one.text}”", str(one.shows), "yes" if one.works else "no", planted, *loss]
         rows.append({"key": str(at), "cells": cells})
     return {
         "columns": COLUMNS, "wide": ["text"], "figures": ["loss before", "loss after"], "rows": rows,
@@ -121,7 +121,7 @@ def trigger_table(found: TriggerSearch, picked: int | None = None) -> dict[str, 
 def answer_lines(found: TriggerSearch, at: int) -> list[str]:
     """The answers under one string, each beside the one without it."""
     kind, one = strings(found)[at]
-    lines = [f"{one.text.strip()} ({kind}): {one.shows} held-out answers show the behaviour"]
+    lines = [f"“{one.text}” ({kind}): {one.shows} held-out answers show the behaviour"]
     for answer, plain in zip(one.answers, found.baselines, strict=False):
         asked = found.request.tested_on[answer.prompt].user
         said = "shows it" if answer.shows else "does not show it"
