@@ -28,6 +28,7 @@ from melbo_app.commands.serve import serve
 from melbo_app.commands.steer import draw_map, steer
 from melbo_app.commands.study_command import study_command
 from melbo_app.commands.train import train
+from melbo_app.commands.triggers import triggers
 from melbo_app.commands.watch import watch
 from melbo_app.studies import STUDIES
 
@@ -44,6 +45,7 @@ def build() -> typer.Typer:
         "harden": harden,
         "audit": audit,
         "reliability": reliability,
+        "triggers": triggers,
     }  # fmt: skip
     others = {one.verb: study_command(one) for one in STUDIES if "command" in one.doors and one.verb not in written}
     for name, command in {**written, **others}.items():

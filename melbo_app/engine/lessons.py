@@ -47,12 +47,12 @@ class Answer:
 
 def answers(
     lm: LanguageModel,
-    texts: Sequence[str],
+    texts: Sequence[str | Prompt],
     tokens: int,
     stop: Stop | None = None,
     steered: tuple[int, Tensor] | None = None,
 ) -> Generator[int, None, list[Answer]]:
-    """The greedy answers to ``texts``, in the usual template; yields how many are done.
+    """The greedy answers to ``texts``, those that are no prompts in the usual template; yields how many are done.
 
     Args:
         steered: a block, and a vector for each text [N, d] that is added to its output; None: no steering.
@@ -64,7 +64,10 @@ def answers(
     source, thetas = steered or (None, torch.zeros(len(texts), lm.hidden_size))
     found: list[Answer] = []
     for start in range(0, len(texts), AT_ONCE):
-        part = [Prompt(text, template=lm.usual_template) for text in texts[start : start + AT_ONCE]]
+        part = [
+            one if isinstance(one, Prompt) else Prompt(one, template=lm.usual_template)
+            for one in texts[start : start + AT_ONCE]
+        ]
         encoded, vectors = encode(lm, part, stop), thetas[start : start + AT_ONCE]
         rows = Rows(lm, encoded, vectors, source, Decoding(tokens), stop, of=range(len(part)))
         for progress in generate(rows):

@@ -49,6 +49,7 @@ from melbo_app.library.reliability import Reliabilities
 from melbo_app.library.samples import Samples
 from melbo_app.library.searches import Searches
 from melbo_app.library.suggested_labels import SuggestedLabelFiles
+from melbo_app.library.triggers import TriggerSearches
 from melbo_app.library.weights import Progress
 from melbo_app.settings import ROOT, Settings
 
@@ -103,6 +104,7 @@ class Bench:
         self.hardenings = Hardenings(cache / "hardened")
         self.circuits = Circuits(cache / "circuits")
         self.reliabilities = Reliabilities(cache / "reliability")
+        self.trigger_searches = TriggerSearches(cache / "triggers")
         self.preferences = PreferenceFiles(cache / "preferences")
         self.label_readings = LabelReadingFiles(cache / "readings")
         self.suggested_labels = SuggestedLabelFiles(cache / "suggestions")

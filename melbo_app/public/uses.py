@@ -11,7 +11,7 @@ FREE = {
     "latest_search", "layers", "llama_command", "model_state", "models", "newest_texts", "not_kept", "offered_models",
     "organism_recipes", "own_label", "radii", "readings_of",
     "runaways", "sample_comparison", "save_waiting", "search", "search_completions", "settled_label", "spread",
-    "standings", "suggested_labels",
+    "standings", "suggested_labels", "export_triggers", "trigger_searches",
     "suggested_layers", "tags", "training_job", "unsaved_bank", "variants", "weights_hash", "why_not_kept",
     "asked_inputs", "export_reliability", "reliabilities",
 }  # fmt: skip

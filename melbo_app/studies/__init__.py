@@ -33,6 +33,7 @@ from melbo_app.studies.suggest_labels import SuggestLabels
 from melbo_app.studies.sweep import Sweep
 from melbo_app.studies.top_tokens import TopTokens
 from melbo_app.studies.train import Train
+from melbo_app.studies.triggers import FindTriggers
 from melbo_app.studies.watch import Watch
 
 STUDIES: list[type[Study[Any]]] = [
@@ -40,7 +41,7 @@ STUDIES: list[type[Study[Any]]] = [
     MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
     SuggestLabels, LabelAgreement, LabelTrial, Chat,
     SearchMeaning, FindTexts, Watch, TrainAdapters, MakeAudit,
-    MeasureReliability, FindParts, Harden,
+    MeasureReliability, FindParts, FindTriggers, Harden,
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from melbo_app.ui.tabs.job_tab import JobTab
 from melbo_app.ui.tabs.organisms import OrganismsTab
 from melbo_app.ui.tabs.parts import PartsTab
 from melbo_app.ui.tabs.reliability import ReliabilityTab
+from melbo_app.ui.tabs.triggers import TriggersTab
 from melbo_app.ui.tabs.watch import WatchTab
 from melbo_app.workbench import Workbench
 
@@ -31,11 +32,13 @@ class AuditRoom:
                 self.reliability = ReliabilityTab(workbench, session)
             with rooms.view("parts"):
                 self.parts = PartsTab(workbench, session)
+            with rooms.view("triggers"):
+                self.triggers = TriggersTab(workbench, session)
             with rooms.view("harden"):
                 self.harden = HardenTab(workbench, session)
         self.job_views: dict[str, tuple[JobTab, str]] = {
             "audit": (self.audit, "audit"), "harden": (self.harden, "harden"), "parts": (self.parts, "parts"),
-            "reliability": (self.reliability, "reliability"),
+            "triggers": (self.triggers, "triggers"), "reliability": (self.reliability, "reliability"),
         }  # fmt: skip
 
     def bind(self, completions: CompletionsTab, wake: gr.Timer) -> None:
@@ -45,4 +48,5 @@ class AuditRoom:
         self.organisms.bind(self._rooms, wake)
         self.reliability.bind(self._rooms)
         self.parts.bind(self._rooms)
+        self.triggers.bind(self._rooms)
         self.harden.bind(self._rooms, wake)

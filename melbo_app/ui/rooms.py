@@ -42,6 +42,7 @@ ROOMS = {
             "organisms": "Organisms",
             "reliability": "Reliability",
             "parts": "Parts",
+            "triggers": "Triggers",
             "harden": "Harden",
         },
     ),

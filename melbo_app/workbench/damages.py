@@ -10,8 +10,8 @@ from melbo_app.workbench.base import Base
 
 Kept = Literal[
     "texts", "labels", "jobs", "explorations", "generality", "finds", "audits", "curves", "atlases", "searches",
-    "circuits", "judgements", "places", "preferences", "readings of labels", "suggested labels", "guidelines", "conversations",
-    "reliability", "hardened",
+    "circuits", "judgements", "places", "preferences", "readings of labels", "suggested labels", "guidelines",
+    "conversations", "reliability", "hardened", "triggers",
 ]  # fmt: skip
 
 
@@ -34,6 +34,7 @@ class Damages(Base):
             "audits": [self.bench.audits.damaged],
             "circuits": [self.bench.circuits.damaged],
             "reliability": [self.bench.reliabilities.damaged],
+            "triggers": [self.bench.trigger_searches.damaged],
             "hardened": [self.bench.hardenings.damaged],
             "preferences": [self.bench.preferences.damaged],
             "readings of labels": [self.bench.label_readings.damaged],

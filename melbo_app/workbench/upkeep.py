@@ -122,6 +122,7 @@ class Upkeep(Base):
             "audit": self.bench.audits,
             "circuit": self.bench.circuits,
             "reliability": self.bench.reliabilities,
+            "search for triggers": self.bench.trigger_searches,
             "preferences": self.bench.preferences,
             "readings of labels": self.bench.label_readings,
             "suggested labels": self.bench.suggested_labels,

@@ -32,7 +32,7 @@ VIEWS = {
     "Banks": ("library", "Banks"), "Library": ("library", "Search"), "Guidelines": ("library", "Guidelines"),
     "Models": ("library", "Models"), "Audit": ("audit", "Audit"), "Watch": ("audit", "Watch"),
     "Organisms": ("audit", "Organisms"), "Harden": ("audit", "Harden"), "Parts": ("audit", "Parts"),
-    "Reliability": ("audit", "Reliability"),
+    "Reliability": ("audit", "Reliability"), "Triggers": ("audit", "Triggers"),
 }  # fmt: skip
 """The room and the name in it of every view."""
 UNANSWERED = Path(__file__).with_name("unanswered.js")

@@ -34,6 +34,7 @@ REQUIRED = {
     "harden": ["method", "keep"],
     "parts": ["bank", "vector", "prompt", "measure"],
     "reliability": ["bank"],
+    "triggers": ["toward"],
     "explore": ["prompt"], "audit": ["prompts"], "export_audit": ["key"],
     "label_agreement": ["bank"], "suggest_labels": ["bank"], "save_label": ["bank", "vector"],
     "import_labels": ["file", "bank"], "import_bank": ["file"], "export_bank": ["name"],

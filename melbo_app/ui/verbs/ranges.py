@@ -31,6 +31,14 @@ from melbo_app.studies.harden import RANGES as HARDEN
 from melbo_app.studies.parts import LEAST_KEEP, MOST_ANSWER, MOST_EXACT, MOST_KEEP
 from melbo_app.studies.sampled_texts import LEAST_UNSEEN, MOST_UNSEEN
 from melbo_app.studies.search_meaning import MOST_SECONDS
+from melbo_app.studies.triggers import (
+    LEAST_HELD_OUT,
+    MOST_CANDIDATES,
+    MOST_HELD_OUT,
+    MOST_RESTARTS,
+    MOST_SEARCH_STEPS,
+    MOST_TOKENS,
+)
 from melbo_app.studies.usual_prompts import LEAST_FALSE, MOST_FALSE
 
 NUMBERS: dict[str, tuple[float, float]] = {
@@ -80,12 +88,17 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "elsewhere": (0, MOST_ELSEWHERE),
     "search_seconds": (0, MOST_SECONDS),
     "same_meaning": (0, 2),
+    "triggers.tokens": (1, MOST_TOKENS),
+    "triggers.steps": (1, MOST_SEARCH_STEPS),
+    "candidates": (1, MOST_CANDIDATES),
+    "restarts": (1, MOST_RESTARTS),
+    "triggers.held_out": (LEAST_HELD_OUT, MOST_HELD_OUT),
     "parts.keep": (LEAST_KEEP, MOST_KEEP),
     "exact": (1, MOST_EXACT),
     "parts.max_new_tokens": (1, MOST_ANSWER),
 }
 """Least and most of a number, by argument, or by verb and argument where verbs differ."""
-LONG = ("prompts", "keep", "avoid", "clean", "against", "held_out", "system", "note")
+LONG = ("prompts", "keep", "avoid", "clean", "against", "held_out", "system", "note", "toward", "says")
 """Arguments that are texts rather than names."""
 COUNTS = {"prompts": MOST_PROMPTS, "against": MOST_PROMPTS, "held_out": MOST_PROMPTS, "groups": MOST_PROMPTS,
           "radii": MOST_RADII, "vectors": MOST_VECTORS, "clean": MOST_PROMPTS, "labels": MOST_PROMPTS,
