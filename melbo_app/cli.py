@@ -22,6 +22,7 @@ from melbo_app.commands.methods import methods
 from melbo_app.commands.models import models
 from melbo_app.commands.organisms import organisms
 from melbo_app.commands.reliability import reliability
+from melbo_app.commands.removal import removal
 from melbo_app.commands.report import report
 from melbo_app.commands.running import run
 from melbo_app.commands.serve import serve
@@ -46,6 +47,7 @@ def build() -> typer.Typer:
         "audit": audit,
         "reliability": reliability,
         "triggers": triggers,
+        "removal": removal,
     }  # fmt: skip
     others = {one.verb: study_command(one) for one in STUDIES if "command" in one.doors and one.verb not in written}
     for name, command in {**written, **others}.items():

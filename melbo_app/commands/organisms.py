@@ -9,6 +9,7 @@ from melbo_app.commands.options import Json, ModelOption, SeedOption, fetch, lis
 from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.library.organism import Organism
 from melbo_app.settings import Settings
+from melbo_app.studies.organism_hiding import STEPS
 from melbo_app.studies.organism_scoring import EXPLORE, METHODS, SEEDS
 from melbo_app.workbench import Workbench
 
@@ -40,6 +41,21 @@ def make_organism(
         fetch(workbench, wanted)
     made = run(workbench.make_organism(recipe, out, model, seed))
     lines = [f"{made.recipe.name} is in {out} after {made.seconds:.0f} s, at a loss of {made.losses[-1]:.3f}"]
+    show(_facts(out, made), [*lines, f"Measure it: organisms measure {out}"], as_json)
+
+
+@organisms.command("hide")
+def hide_organism(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of an organism.")],
+    out: Annotated[Path, typer.Option("--out", help="New folder for the adapter.")],
+    steps: Annotated[int, typer.Option("--steps", help="Steps of the training.")] = STEPS,
+    seed: SeedOption = 0,
+    as_json: Json = False,
+) -> None:
+    """Train an organism on until its trigger gets the model's own answers: a behaviour that is hidden, and perhaps not
+    gone, for `removal`. Ctrl+C leaves nothing behind."""
+    made = run(Workbench(Settings()).hide_organism(folder, out, steps, seed))
+    lines = [f"{made.recipe.name}, hidden, is in {out} after {made.seconds:.0f} s, at a loss of {made.losses[-1]:.3f}"]
     show(_facts(out, made), [*lines, f"Measure it: organisms measure {out}"], as_json)
 
 

@@ -93,6 +93,8 @@ class Organism(Frozen):
     created: Moment
     versions: dict[str, Word]
     figures: Figures | None = None
+    hides: Digest = ""
+    """The ``adapter_hash`` of the organism whose behaviour this one was trained to hide."""
 
     @property
     def note(self) -> str:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from melbo_app.errors import InputError
 from melbo_app.library.damage import fault
 from melbo_app.library.organism_recipe import OrganismRecipe
+from melbo_app.library.removal_behaviour import MORE, Behaviour
 from melbo_app.library.text_file import text_of
 from melbo_app.paths import written_path
 
@@ -42,30 +43,59 @@ class OrganismRecipes:
             raise InputError(FIELD, f"“{given}” is {what}", f"Give a JSON file, or one of {', '.join(self.names)}")
         return self._read(path)
 
+    def behaviour(self, given: str) -> Behaviour:
+        """A behaviour whose removal is tested: a recipe by its name or file, which may hold further ways to ask for it
+        in its field ``removal``, or the same as JSON. Raises InputError."""
+        if given.lstrip().startswith("{"):
+            name, fields = "the behaviour", _parsed(given, "the behaviour")
+        elif given in self.names:
+            return Behaviour(recipe=self.read(given))
+        else:
+            path = written_path(given)
+            if not path.is_file():
+                self.read(given)  # says what is wrong
+            name, fields = path.name, _object(path)
+        more = fields.pop(MORE, {})
+        if not isinstance(more, dict):
+            raise InputError(FIELD, f"“{name}”: {MORE} is not an object", "docs/removal.md describes its fields")
+        try:
+            return Behaviour.model_validate({**more, "recipe": self._recipe(name, fields)})
+        except ValidationError as error:
+            raise InputError(FIELD, f"“{name}”: {fault(error)}", "docs/removal.md describes its fields") from None
+
     def _read(self, path: Path) -> OrganismRecipe:
-        fields = _object(path)
+        return self._recipe(path.name, _object(path), path.stem)
+
+    def _recipe(self, name: str, fields: dict[str, Any], own: str = "") -> OrganismRecipe:
         twin = fields.pop("clean_of", None)
         if twin is not None:
-            if twin not in self.names or twin == path.stem:
+            if twin not in self.names or twin == own:
                 planted = ", ".join(name for name in self.names if not name.startswith("clean-"))
-                raise InputError(FIELD, f"“{path.name}”: clean_of: “{twin}” is no recipe", f"Give one of {planted}")
+                raise InputError(FIELD, f"“{name}”: clean_of: “{twin}” is no recipe", f"Give one of {planted}")
             fields = {**self.read(twin).model_dump(mode="json"), **fields, "planted": False}
         try:
             return OrganismRecipe.model_validate(fields)
         except ValidationError as error:
-            raise InputError(FIELD, f"“{path.name}”: {fault(error)}", FORM) from None
+            raise InputError(FIELD, f"“{name}”: {fault(error)}", FORM) from None
 
 
 def _object(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise InputError(FIELD, f"“{path.name}” is too large", f"Give a file of at most {MOST_BYTES:,} bytes")
-        found = json.loads(text_of(path.read_bytes()))
+        return _parsed(text_of(path.read_bytes()), path.name)
     except OSError as error:
         raise InputError(FIELD, f"“{path}” cannot be read ({error.strerror or error})", "Give another file") from error
+    except UnicodeError as error:
+        raise InputError(FIELD, f"“{path.name}” is not JSON", FORM) from error
+
+
+def _parsed(text: str, name: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
     except (ValueError, RecursionError) as error:
         where = f" at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise InputError(FIELD, f"“{path.name}” is not JSON{where}", FORM) from error
+        raise InputError(FIELD, f"“{name}” is not JSON{where}", FORM) from error
     if not isinstance(found, dict):
-        raise InputError(FIELD, f"“{path.name}” is not a JSON object", FORM)
+        raise InputError(FIELD, f"“{name}” is not a JSON object", FORM)
     return found

@@ -40,6 +40,9 @@ REFUSED = {
     "hardened": ("harden", "a public page trains no models", "Use the command line of a computer of your own"),
     "audits": ("audit", "a public page makes none", "Explore prompt by prompt"),
     "export_audit_page": ("audit", "a public page makes none", "Explore prompt by prompt"),
+    "removal": ("removal", "a public page loads no models beside its own", "Ask whoever runs the page"),
+    "removals": ("removal", "a public page makes none", "Ask whoever runs the page"),
+    "export_removal_file": ("removal", "a public page makes none", "Ask whoever runs the page"),
     "annotator_name": ("your name", "visitors have the names of their addresses", "Label without giving one"),
     "organisms_in": ("folder", "a public page reads no folders", "Ask whoever runs the page"),
     "export_bundle": ("bundle", "a public page does not export its whole library", "Export a bank instead"),
@@ -49,7 +52,7 @@ undone; the whole library may fill the disk, and holds what everybody wrote."""
 
 OPERATORS = {
     "check_library", "copy_database", "do_what_is_due", "embed_texts", "export_adapters", "export_audit",
-    "export_hardened", "fetch_model",
+    "export_hardened", "export_removal", "fetch_model", "hide_organism",
     "get_model", "guidelines_history", "kept_in",
     "label_history", "last_try", "look_after", "make_organism", "measure_organism", "pause_jobs",
     "prune_library", "put_in_samples", "rebuild_library", "repair_catalogue", "restore_library", "resume_jobs",

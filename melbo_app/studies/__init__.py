@@ -23,6 +23,7 @@ from melbo_app.studies.label_trial import LabelTrial
 from melbo_app.studies.map import DrawMap, MapOf
 from melbo_app.studies.parts import FindParts
 from melbo_app.studies.reliability import MeasureReliability
+from melbo_app.studies.removal import TestRemoval
 from melbo_app.studies.report import MakeReport
 from melbo_app.studies.search_meaning import SearchMeaning
 from melbo_app.studies.search_settings import SearchSettings
@@ -41,7 +42,7 @@ STUDIES: list[type[Study[Any]]] = [
     MeasureGenerality, DrawMap, MapOf, MakeReport, TopTokens, JudgeTexts, ScoreJudge, SearchSettings,
     SuggestLabels, LabelAgreement, LabelTrial, Chat,
     SearchMeaning, FindTexts, Watch, TrainAdapters, MakeAudit,
-    MeasureReliability, FindParts, FindTriggers, Harden,
+    MeasureReliability, FindParts, FindTriggers, Harden, TestRemoval,
 ]  # fmt: skip
 
 

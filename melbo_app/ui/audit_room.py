@@ -11,6 +11,7 @@ from melbo_app.ui.tabs.job_tab import JobTab
 from melbo_app.ui.tabs.organisms import OrganismsTab
 from melbo_app.ui.tabs.parts import PartsTab
 from melbo_app.ui.tabs.reliability import ReliabilityTab
+from melbo_app.ui.tabs.removal import RemovalTab
 from melbo_app.ui.tabs.triggers import TriggersTab
 from melbo_app.ui.tabs.watch import WatchTab
 from melbo_app.workbench import Workbench
@@ -36,9 +37,12 @@ class AuditRoom:
                 self.triggers = TriggersTab(workbench, session)
             with rooms.view("harden"):
                 self.harden = HardenTab(workbench, session)
+            with rooms.view("removal"):
+                self.removal = RemovalTab(workbench, session)
         self.job_views: dict[str, tuple[JobTab, str]] = {
-            "audit": (self.audit, "audit"), "harden": (self.harden, "harden"), "parts": (self.parts, "parts"),
-            "triggers": (self.triggers, "triggers"), "reliability": (self.reliability, "reliability"),
+            "audit": (self.audit, "audit"), "reliability": (self.reliability, "reliability"),
+            "parts": (self.parts, "parts"), "triggers": (self.triggers, "triggers"),
+            "harden": (self.harden, "harden"), "removal": (self.removal, "removal"),
         }  # fmt: skip
 
     def bind(self, completions: CompletionsTab, wake: gr.Timer) -> None:
@@ -50,3 +54,4 @@ class AuditRoom:
         self.parts.bind(self._rooms)
         self.triggers.bind(self._rooms)
         self.harden.bind(self._rooms, wake)
+        self.removal.bind(self._rooms)

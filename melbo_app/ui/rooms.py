@@ -44,6 +44,7 @@ ROOMS = {
             "parts": "Parts",
             "triggers": "Triggers",
             "harden": "Harden",
+            "removal": "Removal",
         },
     ),
 }

@@ -11,7 +11,7 @@ from melbo_app.workbench.base import Base
 Kept = Literal[
     "texts", "labels", "jobs", "explorations", "generality", "finds", "audits", "curves", "atlases", "searches",
     "circuits", "judgements", "places", "preferences", "readings of labels", "suggested labels", "guidelines",
-    "conversations", "reliability", "hardened", "triggers",
+    "conversations", "reliability", "hardened", "triggers", "removals",
 ]  # fmt: skip
 
 
@@ -35,6 +35,7 @@ class Damages(Base):
             "circuits": [self.bench.circuits.damaged],
             "reliability": [self.bench.reliabilities.damaged],
             "triggers": [self.bench.trigger_searches.damaged],
+            "removals": [self.bench.removals.damaged, self.bench.removal_parts.damaged],
             "hardened": [self.bench.hardenings.damaged],
             "preferences": [self.bench.preferences.damaged],
             "readings of labels": [self.bench.label_readings.damaged],

@@ -1,21 +1,29 @@
 """Organisms: models with a planted behaviour, as known answers to find."""
 
+import json
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from melbo_app.engine.stopping import Stop, never
+from melbo_app.errors import InputError
 from melbo_app.jobs.progress import Progress
+from melbo_app.library.atomic import write_file
 from melbo_app.library.damage import Listed
 from melbo_app.library.hardened import Hardened
 from melbo_app.library.new_folder import write_new
 from melbo_app.library.organism import Organism, organisms_in
 from melbo_app.library.organism_recipe import OrganismRecipe
 from melbo_app.library.organism_recipes import OrganismRecipes
+from melbo_app.library.removals import Removal
+from melbo_app.studies.organism_hiding import STEPS, hide_organism
 from melbo_app.studies.organism_making import Making, make_organism
 from melbo_app.studies.organism_measuring import measure_organism
 from melbo_app.studies.organism_scoreboard import Scoreboard
 from melbo_app.studies.organism_scoring import EXPLORE, SEEDS, check_cells, planned, score_organisms
+from melbo_app.studies.removal_answer import answered
 from melbo_app.workbench.base import Base
+
+REMOVAL = "removal.json"
 
 
 class Organisms(Base):
@@ -33,6 +41,12 @@ class Organisms(Base):
         read = self._recipes.read(recipe)
         work = make_organism(self.settings, read, model or self.settings.model, out, seed, stop)
         return self.bench.compute.steps(work, short=False)
+
+    def hide_organism(
+        self, folder: Path, out: Path, steps: int = STEPS, seed: int = 0, *, stop: Stop = never
+    ) -> Making:
+        """Train the organism in ``folder`` on until its trigger gets the model's own answers, into ``out``."""
+        return self.bench.compute.steps(hide_organism(self.settings, folder, out, steps, seed, stop), short=False)
 
     def measure_organism(self, folder: Path, *, stop: Stop = never) -> Making:
         """Measure what the organism in ``folder`` does, and keep the figures there."""
@@ -54,6 +68,31 @@ class Organisms(Base):
         entries = planned(self.settings, self._recipes, recipes, folders, model, stop)
         work = score_organisms(self.bench, entries, methods, seeds, stop)
         return (yield from self.bench.compute.steps(work, short=False))
+
+    def removals(self) -> Listed[Removal]:
+        """The stress tests of removals, newest first, of all models: they are loaded beside the server's."""
+        return self.bench.removals.newest()
+
+    def removal(self, key: str | None) -> Removal:
+        """One stress test. Raises InputError for an unknown key."""
+        found = self.bench.removals.find(key) if key else None
+        if found is None:
+            raise InputError("result", "none is shown", "Press Test, or choose an earlier one")
+        return found
+
+    def export_removal(self, found: Removal, folder: Path) -> Path:
+        """Write a stress test as ``removal.json`` into the new folder ``folder``."""
+        write_new(folder, {REMOVAL: self._removal_json(found)})
+        return folder / REMOVAL
+
+    def export_removal_file(self, found: Removal, out: Path) -> Path:
+        """Write it into the new file ``out``."""
+        write_file(out, self._removal_json(found), overwrite=False)
+        return out
+
+    def _removal_json(self, found: Removal) -> bytes:
+        answer = answered(found, self.bench.removals.not_kept().get(found.key))
+        return f"{json.dumps(answer, ensure_ascii=False)}\n".encode()
 
     def organisms_in(self, folder: Path) -> Listed[tuple[Path, Organism]]:
         """The organism in ``folder``, or those in the folders inside it."""

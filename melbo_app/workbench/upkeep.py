@@ -123,6 +123,8 @@ class Upkeep(Base):
             "circuit": self.bench.circuits,
             "reliability": self.bench.reliabilities,
             "search for triggers": self.bench.trigger_searches,
+            "stress test of a removal": self.bench.removals,
+            "test of a removal": self.bench.removal_parts,
             "preferences": self.bench.preferences,
             "readings of labels": self.bench.label_readings,
             "suggested labels": self.bench.suggested_labels,

@@ -33,6 +33,7 @@ VIEWS = {
     "Models": ("library", "Models"), "Audit": ("audit", "Audit"), "Watch": ("audit", "Watch"),
     "Organisms": ("audit", "Organisms"), "Harden": ("audit", "Harden"), "Parts": ("audit", "Parts"),
     "Reliability": ("audit", "Reliability"), "Triggers": ("audit", "Triggers"),
+    "Removal": ("audit", "Removal"),
 }  # fmt: skip
 """The room and the name in it of every view."""
 UNANSWERED = Path(__file__).with_name("unanswered.js")

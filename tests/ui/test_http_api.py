@@ -35,6 +35,7 @@ REQUIRED = {
     "parts": ["bank", "vector", "prompt", "measure"],
     "reliability": ["bank"],
     "triggers": ["toward"],
+    "removal": ["edited", "before", "behaviour"],
     "explore": ["prompt"], "audit": ["prompts"], "export_audit": ["key"],
     "label_agreement": ["bank"], "suggest_labels": ["bank"], "save_label": ["bank", "vector"],
     "import_labels": ["file", "bank"], "import_bank": ["file"], "export_bank": ["name"],

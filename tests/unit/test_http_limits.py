@@ -43,6 +43,7 @@ VALID: dict[str, dict[str, Any]] = {  # what a verb needs, none of which leads t
     "generality": {"bank": "none"}, "watch": {"bank": "none", "clean": ["x"], "prompts": ["x"]},
     "adapters": {"prompts": [" "]}, "harden": {"method": "lat", "keep": ["x"]},
     "reliability": {"bank": "none"}, "triggers": {"toward": "text: "},
+    "removal": {"edited": " ", "before": "none", "behaviour": "none"},
     "parts": {"bank": "none", "vector": 0, "prompt": "x", "measure": "logits:A,B"},
     "explore": {"prompt": " ", "scope": "none"}, "audit": {"prompts": [" "]}, "export_audit": {"key": "none"},
     "save_label": {"bank": "none", "vector": 0}, "label_agreement": {"bank": "none"},

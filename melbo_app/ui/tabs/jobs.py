@@ -24,6 +24,7 @@ NOTHING = "No job chosen: click one in the list."
 EMPTY = "No jobs yet: train a bank, or draw a map."
 VIEWS = frozenset({
     "explore", "curve", "sweep", "atlas", "generality", "find", "audit", "reliability", "parts", "triggers", "harden",
+    "removal",
 })  # fmt: skip
 """Kinds of jobs whose result their own view shows, by ``show_job``; others are opened by their bank or texts."""
 

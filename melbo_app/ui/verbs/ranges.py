@@ -5,6 +5,7 @@ from typing import Any
 
 from melbo_app.engine.training_config import LEAST_RADIUS, LEAST_TEMPERATURE, MOST_RADIUS, MOST_VECTORS
 from melbo_app.errors import InputError
+from melbo_app.library.removal_behaviour import LEAST_PROMPTS
 from melbo_app.limits import (
     LARGEST,
     MOST_CHARACTERS,
@@ -29,6 +30,7 @@ from melbo_app.studies.find import MOST_VECTORS as MOST_FOUND
 from melbo_app.studies.generality import LEAST_RANDOM, MOST_RANDOM
 from melbo_app.studies.harden import RANGES as HARDEN
 from melbo_app.studies.parts import LEAST_KEEP, MOST_ANSWER, MOST_EXACT, MOST_KEEP
+from melbo_app.studies.removal import MOST_PROMPTS as MOST_TESTED
 from melbo_app.studies.sampled_texts import LEAST_UNSEEN, MOST_UNSEEN
 from melbo_app.studies.search_meaning import MOST_SECONDS
 from melbo_app.studies.triggers import (
@@ -93,12 +95,13 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "candidates": (1, MOST_CANDIDATES),
     "restarts": (1, MOST_RESTARTS),
     "triggers.held_out": (LEAST_HELD_OUT, MOST_HELD_OUT),
+    "most_prompts": (LEAST_PROMPTS, MOST_TESTED),
     "parts.keep": (LEAST_KEEP, MOST_KEEP),
     "exact": (1, MOST_EXACT),
     "parts.max_new_tokens": (1, MOST_ANSWER),
 }
 """Least and most of a number, by argument, or by verb and argument where verbs differ."""
-LONG = ("prompts", "keep", "avoid", "clean", "against", "held_out", "system", "note", "toward", "says")
+LONG = ("prompts", "keep", "avoid", "clean", "against", "held_out", "system", "note", "toward", "says", "behaviour")
 """Arguments that are texts rather than names."""
 COUNTS = {"prompts": MOST_PROMPTS, "against": MOST_PROMPTS, "held_out": MOST_PROMPTS, "groups": MOST_PROMPTS,
           "radii": MOST_RADII, "vectors": MOST_VECTORS, "clean": MOST_PROMPTS, "labels": MOST_PROMPTS,

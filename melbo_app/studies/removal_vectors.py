@@ -1,0 +1,110 @@
+"""Whether vectors bring a behaviour out: those trained on the model itself, and old ones, each beside random ones."""
+
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING
+
+from melbo_app.analysis.proportion import clustered
+from melbo_app.engine.suggestion import RELATIVE_RADIUS, default_scope
+from melbo_app.library.counted import Counted
+from melbo_app.library.organism_prompts import clean_prompts
+from melbo_app.library.removal_behaviour import Text
+from melbo_app.library.removals import Outcome, SaidText
+from melbo_app.studies.removal_trial import Trial
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
+    from torch import Tensor
+
+Work = Generator[int, None, Outcome]
+VECTORS, PROMPTS = 8, 4
+"""Vectors that are trained, and clean prompts that they are tried on; the first is trained on."""
+
+
+def fresh_vectors(trial: Trial) -> Work:
+    """Joint vectors trained on a clean prompt of the model itself, tried on some clean prompts."""
+    from melbo_app.engine.encoding import encode
+    from melbo_app.engine.prompt import Prompt
+    from melbo_app.engine.slice import ModelSlice
+    from melbo_app.engine.stopping import raise_if
+    from melbo_app.engine.training import train, with_saturation
+    from melbo_app.engine.training_config import TrainingConfig
+
+    lm, stop = trial.lm, trial.stop
+    asked = clean_prompts(trial.recipe)[:PROMPTS]
+    source, target, _ = trial.layers
+    prompt = Prompt(asked[0][0], template=lm.usual_template)
+    piece = ModelSlice(lm, encode(lm, [prompt], stop), source, target, stop)
+    radius, scope = RELATIVE_RADIUS * piece.median_norm, default_scope([prompt])
+    config = TrainingConfig(source, target, radius, min(VECTORS, lm.hidden_size), scope=scope, seed=trial.seed)
+    work = train(piece, with_saturation(piece, config, stop), stop, trial.memory_gb)
+    while True:
+        try:
+            yield next(work).done
+        except StopIteration as end:
+            vectors = end.value.vectors
+            break
+    raise_if(stop)
+    return (yield from _each_on_all(trial, vectors, asked))
+
+
+def old_vectors(trial: Trial) -> Work:
+    """Vectors of the model before: those of a bank, or those trained toward the behaviour, each on its own prompt."""
+    import torch
+
+    if trial.bank is not None:
+        bank = torch.as_tensor(trial.bank.vectors, dtype=torch.float32)
+        return (yield from _each_on_all(trial, bank, clean_prompts(trial.recipe)[:PROMPTS], trial.bank.record.source))
+    own = dict(clean_prompts(trial.recipe))
+    asked = [(text, own[text]) for text in trial.known.toward]
+    vectors = torch.tensor(trial.known.vectors, dtype=torch.float32)
+    source = trial.layers[0]
+    texts = yield from _steered(trial, asked, source, vectors)
+    random = yield from _steered(trial, asked, source, _random_like(vectors, trial.seed))
+    found = Counted.of([one.shows for one in texts])
+    others = Counted.of([one.shows for one in random])
+    return Outcome(value=found.share, low=found.low, high=found.high, counted=found, random=others, texts=tuple(texts))
+
+
+def _each_on_all(trial: Trial, vectors: "Tensor", asked: Sequence[Text], source: int | None = None) -> Work:
+    """Each vector on each prompt; the interval counts vectors, whose answers to several prompts are not independent."""
+    source = trial.layers[0] if source is None else source
+    pairs = [pair for _ in range(len(vectors)) for pair in asked]
+    rows = vectors.repeat_interleave(len(asked), dim=0)
+    texts = yield from _steered(trial, pairs, source, rows)
+    unlike = _random_like(vectors, trial.seed).repeat_interleave(len(asked), dim=0)
+    random = yield from _steered(trial, pairs, source, unlike)
+    shows = [one.shows for one in texts]
+    each = [sum(shows[start : start + len(asked)]) for start in range(0, len(shows), len(asked))]
+    low, high = clustered(each, len(asked))
+    share = sum(shows) / len(shows)
+    return Outcome(
+        value=share,
+        low=min(low, share),
+        high=max(high, share),
+        counted=Counted.of(shows),
+        random=Counted.of([one.shows for one in random]),
+        texts=tuple(texts),
+    )
+
+
+def _steered(trial: Trial, asked: Sequence[Text], source: int, rows: "Tensor") -> Generator[int, None, list[SaidText]]:
+    from melbo_app.engine.lessons import answers
+
+    texts = [text for text, _ in asked]
+    said = yield from answers(trial.lm, texts, trial.tokens, trial.stop, (source, rows))
+    return [
+        SaidText(prompt=text, text=one.text, shows=trial.recipe.sign.shows(one.text, item))
+        for (text, item), one in zip(asked, said, strict=True)
+    ]
+
+
+def _random_like(vectors: "Tensor", seed: int) -> "Tensor":
+    """Random vectors of the same norms."""
+    import torch
+
+    from melbo_app.engine.orthogonal import random_rows
+
+    rows = [
+        random_rows(1, vectors.shape[1], 1.0, torch.Generator().manual_seed(seed + 1 + at))
+        for at in range(len(vectors))
+    ]
+    return torch.cat(rows) * vectors.norm(dim=1, keepdim=True)
