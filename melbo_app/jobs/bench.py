@@ -46,7 +46,7 @@ from melbo_app.library.patient_completions import PatientCompletions
 from melbo_app.library.preferences import PreferenceFiles
 from melbo_app.library.prompt_sets import PromptSets
 from melbo_app.library.reliability import Reliabilities
-from melbo_app.library.removals import Parts, Removals, parts_folder
+from melbo_app.library.removals import KeptTests, Removals, tests_folder
 from melbo_app.library.samples import Samples
 from melbo_app.library.searches import Searches
 from melbo_app.library.suggested_labels import SuggestedLabelFiles
@@ -106,7 +106,7 @@ class Bench:
         self.circuits = Circuits(cache / "circuits")
         self.reliabilities = Reliabilities(cache / "reliability")
         self.trigger_searches = TriggerSearches(cache / "triggers")
-        self.removals, self.removal_parts = Removals(cache / "removals"), Parts(parts_folder(cache))
+        self.removals, self.removal_tests = Removals(cache / "removals"), KeptTests(tests_folder(cache))
         self.preferences = PreferenceFiles(cache / "preferences")
         self.label_readings = LabelReadingFiles(cache / "readings")
         self.suggested_labels = SuggestedLabelFiles(cache / "suggestions")

@@ -175,7 +175,7 @@ class Facts(Frozen):
     states: tuple[tuple[FiniteFloat, ...], ...] = ()
 
 
-class Part(Measured):
+class KeptTest(Measured):
     """A finished test of one model, or the facts of the model before."""
 
     asked: Digest
@@ -186,20 +186,20 @@ class Part(Measured):
 
     @property
     def key(self) -> str:
-        return part_key(self.model_hash, self.asked)
+        return test_key(self.model_hash, self.asked)
 
 
-def part_key(model_hash: str, asked: str) -> str:
+def test_key(model_hash: str, asked: str) -> str:
     """The key of a part."""
     return key_of([model_hash, asked, RULES])
 
 
-class Parts(JsonFiles[Part]):
+class KeptTests(JsonFiles[KeptTest]):
     """The finished tests on disk."""
 
-    kind, noun = Part, "test of a removal"
+    kind, noun = KeptTest, "test of a removal"
 
 
-def parts_folder(cache: Path) -> Path:
+def tests_folder(cache: Path) -> Path:
     """Where they are."""
     return cache / "removals" / "parts"

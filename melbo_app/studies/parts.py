@@ -23,7 +23,7 @@ from melbo_app.studies.as_json import beginning
 from melbo_app.studies.completing import Variant, variants
 from melbo_app.studies.generality import LEAST_RANDOM, MOST_RANDOM
 from melbo_app.studies.measure import Measure
-from melbo_app.studies.parts_answer import lines_of, sentence_of
+from melbo_app.studies.parts_answer import FoundParts, found_parts, lines_of
 from melbo_app.studies.parts_asked import Asked, asked, memory_of
 from melbo_app.studies.parts_measuring import Measuring
 
@@ -189,10 +189,8 @@ class FindParts(Study[Circuit]):
             created=datetime.now(UTC),
         )
 
-    def answer(self, result: Circuit, not_kept: str | None) -> dict[str, Any]:
-        parts = [{"name": one.name, **one.model_dump(mode="json")} for one in result.parts]
-        said = {"effect": result.effect, "sentence": sentence_of(result), "not_kept": not_kept}
-        return result.model_dump(mode="json") | {"parts": parts} | said
+    def answer(self, result: Circuit, not_kept: str | None) -> FoundParts:
+        return found_parts(result, not_kept)
 
     def lines(self, result: Circuit) -> list[str]:
         return lines_of(result)

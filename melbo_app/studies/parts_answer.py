@@ -1,13 +1,59 @@
-"""A circuit in words."""
+"""A circuit as JSON and in words."""
 
 import shlex
 from collections.abc import Sequence
+from typing import Any, TypedDict, cast
 
 from melbo_app.library.circuits import Circuit, Part, SmallestSet
 from melbo_app.studies.training_command import asked_with
 
 LISTED = 16
 """Parts in the terminal's table."""
+
+
+class FoundParts(TypedDict):
+    """A circuit as JSON (docs/parts.md)."""
+
+    sentence: str
+    model: str
+    spec: str
+    model_hash: str
+    dtype: str
+    bank: str
+    bank_hash: str
+    vector: int
+    radius: float
+    own_radius: bool
+    source: int
+    prompt: dict[str, Any]
+    measure: str
+    keep: float
+    exact: int
+    random: int
+    max_new_tokens: int
+    seed: int
+    tokens: int
+    answers: list[str]
+    unsteered: float
+    steered: float
+    effect: float
+    random_effects: list[float]
+    random_shows: dict[str, Any] | None
+    direct: float | None
+    parts: list[dict[str, Any]]
+    heads_apart: bool
+    agreement: float | None
+    smallest: dict[str, Any] | None
+    finished: bool
+    created: str
+    not_kept: str | None
+
+
+def found_parts(found: Circuit, not_kept: str | None) -> FoundParts:
+    """The fields of a ``Circuit``, with the names of its parts."""
+    parts = [{"name": one.name, **one.model_dump(mode="json")} for one in found.parts]
+    said = {"effect": found.effect, "sentence": sentence_of(found), "not_kept": not_kept}
+    return cast(FoundParts, found.model_dump(mode="json") | {"parts": parts} | said)
 
 
 def sentence_of(found: Circuit) -> str:

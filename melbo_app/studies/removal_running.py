@@ -19,7 +19,7 @@ from melbo_app.library import weights
 from melbo_app.library.bank import Bank
 from melbo_app.library.json_files import key_of
 from melbo_app.library.removal_behaviour import Behaviour
-from melbo_app.library.removals import Facts, Outcome, Part, Role, SideName, TestName, part_key
+from melbo_app.library.removals import Facts, KeptTest, Outcome, Role, SideName, TestName, test_key
 from melbo_app.studies.memory_note import memory_note
 from melbo_app.studies.removal_answer import figure
 from melbo_app.studies.removal_tests import SHOTS, SIDE_EFFECTS, TESTS
@@ -62,7 +62,7 @@ class Running:
         """Ask the model before, or look up what it said. Raises InputError if it never shows the behaviour."""
         self._before = before.weights_hash or ""
         asked = self._asked(FACTS)
-        kept = self._bench.removal_parts.find(part_key(self._before, asked))
+        kept = self._bench.removal_tests.find(test_key(self._before, asked))
         if kept is None or kept.facts is None:
             made = yield from self._made(before, FACTS, facts_of)
             kept = self._keep(self._before, asked, facts=made)
@@ -73,7 +73,7 @@ class Running:
     ) -> Generator[Progress, None, Outcome]:
         """One test of one model, made now or before. Raises Stopped."""
         asked, own = self._asked(name, self._before), files.weights_hash or ""
-        kept = self._bench.removal_parts.find(part_key(own, asked))
+        kept = self._bench.removal_tests.find(test_key(own, asked))
         if kept is None or kept.outcome is None:
             work: dict[Any, Callable[[Trial], Generator[int, None, Outcome]]] = {**TESTS, **SIDE_EFFECTS}
             made = yield from self._made(files, f"{role} model, {name}", work[name])
@@ -140,7 +140,7 @@ class Running:
         facts: Sequence[object] = [self._behaviour.hash, self._most, self._seed, bank, *what]
         return key_of(facts)
 
-    def _keep(self, model_hash: str, asked: str, **made: Any) -> Part:
-        part = Part(model_hash=model_hash, asked=asked, created=datetime.now(UTC), **made)
-        self._bench.removal_parts.keep(part)
+    def _keep(self, model_hash: str, asked: str, **made: Any) -> KeptTest:
+        part = KeptTest(model_hash=model_hash, asked=asked, created=datetime.now(UTC), **made)
+        self._bench.removal_tests.keep(part)
         return part

@@ -28,11 +28,12 @@ class HardenForm:
         methods = [(f"{name}: {about.partition(',')[0].partition(':')[0]}", name) for name, about in METHODS.items()]
         recipes = [ORGANISM, *(one.name for one in workbench.organism_recipes())]
         with gr.Row(elem_classes="mx-fields"):
-            self.method = choice("Method", "harden-method", methods, "lat", 260)
+            self.method = choice("Method", "harden-method", methods, "lat", 300)
+            self.behaviour = choice("Behaviour to measure", "harden-behaviour", recipes, NONE, 240)
+            self.history = choice("Earlier results", "harden-history", [], None, 240, scale=2)
+        with gr.Row(elem_classes="mx-fields"):
             self.keep = choice("Keep the answers to", "harden-keep", [*SETS, MINE], "everyday", 170)
             self.read_keep = upload_button("Read prompts to keep from a file", "harden-keep-upload")
-            self.behaviour = choice("Behaviour to measure", "harden-behaviour", recipes, NONE, 210)
-            self.history = choice("Earlier results", "harden-history", [], None, 240, scale=3)
         with gr.Row(elem_classes="mx-fields"):
             self.own = gr.Textbox(
                 label="Prompts to keep, one a line, or JSONL with “prompt” and perhaps “answer”", lines=4, max_lines=8,

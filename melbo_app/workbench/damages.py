@@ -35,7 +35,7 @@ class Damages(Base):
             "circuits": [self.bench.circuits.damaged],
             "reliability": [self.bench.reliabilities.damaged],
             "triggers": [self.bench.trigger_searches.damaged],
-            "removals": [self.bench.removals.damaged, self.bench.removal_parts.damaged],
+            "removals": [self.bench.removals.damaged, self.bench.removal_tests.damaged],
             "hardened": [self.bench.hardenings.damaged],
             "preferences": [self.bench.preferences.damaged],
             "readings of labels": [self.bench.label_readings.damaged],

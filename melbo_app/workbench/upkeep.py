@@ -124,7 +124,7 @@ class Upkeep(Base):
             "reliability": self.bench.reliabilities,
             "search for triggers": self.bench.trigger_searches,
             "stress test of a removal": self.bench.removals,
-            "test of a removal": self.bench.removal_parts,
+            "test of a removal": self.bench.removal_tests,
             "preferences": self.bench.preferences,
             "readings of labels": self.bench.label_readings,
             "suggested labels": self.bench.suggested_labels,
