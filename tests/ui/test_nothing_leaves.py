@@ -16,7 +16,8 @@ from melbo_app.analysis.plot_config import html_page
 
 pytestmark = pytest.mark.browser
 LONG = re.compile(
-    r"^(Explore this prompt|Measure|Train|Look|Suggest labels|Go through all R|Find R and budget|Calibrate R|Score it)$"
+    r"^(Explore this prompt|Measure|Train|Look|Suggest labels|Go through all R|Find R and budget|Calibrate R|Score it"
+    r"|Harden)$"
 )
 """What computes for minutes. Everything else is pressed, whatever it is called, but for downloads of models: those go
 from the program and not from the page, and into the folder of models that all tests share."""
